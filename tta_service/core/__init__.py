@@ -1,0 +1,1 @@
+"""Frozen values and two protocols. Imports torch, nothing of ours."""

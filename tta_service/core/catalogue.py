@@ -1,0 +1,134 @@
+"""The catalogues: every strategy and every reducer by name, ours and those of third parties.
+
+Ours are the modules of the package that the catalogue is named after; third parties are entry points in the group of
+the same name. A plug-in that is broken, or takes a name that exists, is logged and left out.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import pkgutil
+import re
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar
+
+from .errors import BadParameters, TTAError, UnknownReducer, UnknownStrategy
+from .parameters import Parameter, parameters_of, validated
+from .reducer import Reducer
+from .strategy import Needs, Strategy
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """One entry, as a client sees it."""
+
+    name: str
+    summary: str  # the module's first sentence
+    paper: str  # the rest of its first paragraph: citation with a link
+    parameters: tuple[Parameter, ...]
+    needs: Needs  # with default parameters
+
+
+class Catalogue(Generic[T]):
+    """Frozen dataclasses of kind `base` by name. Thread-safe; the modules are imported on first use."""
+
+    def __init__(self, kind: str, base: type[T], package: str, unknown: type[TTAError]) -> None:
+        self._kind, self._base, self._package, self._unknown = kind, base, package, unknown
+        self._classes: dict[str, type[T]] = {}
+        self._ours = self._plugins = False
+        self._lock = threading.RLock()
+
+    def register(self, name: str) -> Callable[[type[T]], type[T]]:
+        """Class decorator. Raises ValueError when the name is taken, TypeError for a class that cannot be served."""
+
+        def keep(cls: type[T]) -> type[T]:
+            if not cls.__module__.startswith(f"{self._package}."):
+                self._import_ours()  # so that a plug-in never takes one of our names by being imported first
+            with self._lock:
+                if name in self._classes:
+                    raise ValueError(f"two {self._kind} classes are called {name!r}")
+                self._check(name, cls)
+                cls.name = name  # type: ignore[attr-defined]
+                self._classes[name] = cls
+            return cls
+
+        return keep
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted(self._load()))
+
+    def get(self, name: str) -> type[T]:
+        """The class of that name; `UnknownStrategy` or `UnknownReducer` says which names exist."""
+        classes = self._load()
+        if name not in classes:
+            raise self._unknown(f"no {self._kind} is called {name!r}; there are {', '.join(sorted(classes))}", "name")
+        return classes[name]
+
+    def build(
+        self, name: str, parameters: Mapping[str, Any] | None = None, limits: Mapping[str, float] | None = None
+    ) -> T:
+        """An instance from untrusted parameters: strict types, bounds, nothing unknown, nothing that is not finite.
+
+        An integral number stands for an int, for the wire's Struct knows only doubles. `limits` are the server's own
+        maxima by field name. Raises `BadParameters` with a sentence that names the field.
+        """
+        values = validated(self.get(name), parameters or {})
+        for field, most in (limits or {}).items():
+            if values.get(field, most) > most:
+                raise BadParameters(f"{field} is {values[field]}; this server allows at most {most:g}", f"parameters.{field}")
+        return self.get(name)(**values)
+
+    def describe(self, name: str) -> Description:
+        cls = self.get(name)
+        first, _, paper = _first_paragraph(cls).partition(". ")
+        needs = cls().needs() if issubclass(cls, Strategy) else Needs()
+        return Description(name, first.removesuffix(".") + ".", paper, parameters_of(cls), needs)
+
+    def _check(self, name: str, cls: type[T]) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", name):
+            raise TypeError(f"{name!r} is no {self._kind} name: lower-case letters, digits and underscores only")
+        if not issubclass(cls, self._base):
+            raise TypeError(f"{cls.__qualname__} is not a {self._base.__name__}")
+        if not is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+            raise TypeError(f"{cls.__qualname__} must be a frozen dataclass")
+        hash(cls(**{field.name: field.default for field in fields(cls)}))  # defaults for all, and hashable
+
+    def _load(self) -> dict[str, type[T]]:
+        self._import_ours()
+        with self._lock:
+            if not self._plugins:
+                self._plugins = True
+                for plugin in entry_points(group=self._package):
+                    before = dict(self._classes)
+                    try:
+                        plugin.load()
+                    except Exception:
+                        self._classes = before  # half a plug-in is none
+                        log.exception("left out the %s plug-in %s (%s)", self._kind, plugin.name, plugin.value)
+            return self._classes
+
+    def _import_ours(self) -> None:
+        with self._lock:
+            if not self._ours:
+                self._ours = True
+                package = importlib.import_module(self._package)
+                for module in pkgutil.iter_modules(package.__path__):
+                    importlib.import_module(f"{self._package}.{module.name}")
+
+
+def _first_paragraph(cls: type) -> str:
+    module = importlib.import_module(cls.__module__)
+    return " ".join((module.__doc__ or cls.__doc__ or "").split("\n\n")[0].split())
+
+
+strategies: Catalogue[Strategy[Any]] = Catalogue("strategy", Strategy, "tta_service.strategies", UnknownStrategy)
+reducers: Catalogue[Reducer] = Catalogue("reducer", Reducer, "tta_service.reducers", UnknownReducer)
+register_strategy = strategies.register
+register_reducer = reducers.register

@@ -1,0 +1,112 @@
+"""What the caller wants to tell apart: a label set before and after the text tower."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from .errors import BadLabels, Unsupported
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSet:
+    """Distinct class names and the sentences that they are put into.
+
+    Equal sets share one `TextSpace`. Raises `BadLabels` naming the field.
+    """
+
+    names: tuple[str, ...]
+    templates: tuple[str, ...] = ("a photo of a {}.",)
+    id: str = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            raise BadLabels("a label set needs at least one name", "names")
+        if not self.templates:
+            raise BadLabels("a label set needs at least one template", "templates")
+        first: dict[str, int] = {}
+        for place, name in enumerate(self.names):
+            if not name.strip():
+                raise BadLabels(f"name {place} is empty", f"names[{place}]")
+            if first.setdefault(name, place) != place:
+                raise BadLabels(f"names {first[name]} and {place} are both {name!r}", f"names[{place}]")
+        for place, template in enumerate(self.templates):
+            if template.count("{}") != 1 or set(template.replace("{}", "")) & set("{}"):
+                raise BadLabels(_BRACES.format(place=place, template=template), f"templates[{place}]")
+        text = json.dumps([self.names, self.templates], ensure_ascii=False, separators=(",", ":"))
+        object.__setattr__(self, "id", hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32])
+
+    def prompts(self, template: str) -> list[str]:
+        """The sentences of one template, one per name. An underscore in a name stands for a space."""
+        return [template.replace("{}", name.replace("_", " ")) for name in self.names]
+
+
+_BRACES = "template {place} ({template!r}) must hold {{}} exactly once and no other brace"
+
+
+@runtime_checkable
+class Prompts(Protocol):
+    """`templates[0]` of a label set *before* the text tower: differentiable in its context.
+
+    The context is the template's BPE tokens outside `{}` and without a final full stop (TPT, arXiv:2209.07511).
+    """
+
+    @property
+    def context(self) -> Tensor:
+        """[k, w] token embeddings that all classes share. `BadParameters` when the template has none."""
+        ...
+
+    def encode(self, context: Tensor, classes: Tensor | None = None) -> Tensor:
+        """Context [k, w] to unit text features [c, d] (of the `classes` [m] only, if given); differentiable, pure."""
+        ...
+
+    def gradient(self, d_features: Tensor) -> Tensor:
+        """Pull a gradient on the features, [c, d], back to the context, [k, w], at the initial context."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class TextSpace:
+    """A label set *through* the text tower.
+
+    `features` [c, d] have unit norm: the mean over the templates' unit features, normalised again.
+    `scale` is exp(logit_scale), 100 for OpenAI's CLIP. `unseen` are the names that the text tower was never taught.
+    """
+
+    labels: LabelSet
+    features: Tensor
+    scale: float = 100.0
+    make_prompts: Callable[[], Prompts] | None = field(default=None, repr=False)
+    embedder: Callable[[Sequence[str]], Tensor] | None = field(default=None, repr=False)
+    unseen: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, features: Tensor, scale: float = 100.0) -> TextSpace:
+        """A space made of raw tensors [c, d]: maths without a model."""
+        unit = torch.nn.functional.normalize(features.float(), dim=-1, eps=1e-12)
+        return cls(LabelSet(tuple(f"class {i}" for i in range(len(features)))), unit, float(scale))
+
+    @cached_property
+    def prompts(self) -> Prompts:
+        """The first template before the text tower; `Unsupported` when this tower has no gradients to offer."""
+        if self.make_prompts is None:
+            raise Unsupported("this text tower offers no prompt gradients", "options.strategy.name")
+        return self.make_prompts()
+
+    def embed(self, texts: Sequence[str]) -> Tensor:
+        """More text through the same tower, [m, d], unit norm; `Unsupported` for a space of raw tensors."""
+        if self.embedder is None:
+            raise Unsupported("a text space made of raw tensors cannot embed text", "labels")
+        return self.embedder(texts)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the text features."""
+        return self.features.nbytes

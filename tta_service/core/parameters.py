@@ -1,0 +1,77 @@
+"""Hyper-parameters of a strategy or reducer: read off the dataclass, validated at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from functools import lru_cache
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from .errors import BadParameters
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One field. `minimum` and `maximum` are finite for every number."""
+
+    name: str
+    type: str  # "int" | "float" | "bool" | "string"
+    default: Any
+    minimum: float | None = None
+    maximum: float | None = None
+    description: str = ""
+    choices: tuple[str, ...] = ()
+
+
+def parameters_of(cls: type) -> tuple[Parameter, ...]:
+    """The fields of a frozen dataclass in their order. A string in `Annotated[…]` is the description."""
+    return tuple(_parameter(f.name, hint, f.default) for f, hint in _hints(cls))
+
+
+def validated(cls: type, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """All fields of `cls`, defaults filled in. Raises `BadParameters` naming the first field that is wrong."""
+    ints = {p.name for p in parameters_of(cls) if p.type == "int"}
+    given = {k: _whole(v) if k in ints else v for k, v in parameters.items()}
+    try:
+        return dict(_model(cls).model_validate(given))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = str(first["loc"][0]) if first["loc"] else ""
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(p.name for p in parameters_of(cls)) or "none"
+            raise BadParameters(f"unknown parameter {field!r}; there are: {known}", f"parameters.{field}") from None
+        said = first["msg"][:1].lower() + first["msg"][1:]
+        raise BadParameters(f"{field}: {said}, got {first['input']!r}", f"parameters.{field}") from None
+
+
+def _hints(cls: type) -> list[tuple[Any, Any]]:
+    hints = get_type_hints(cls, include_extras=True)
+    return [(field, hints[field.name]) for field in fields(cls)]
+
+
+def _parameter(name: str, hint: Any, default: Any) -> Parameter:
+    marks = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+    kind = get_args(hint)[0] if marks else hint
+    low = [m.ge if isinstance(m, Ge) else m.gt for m in marks if isinstance(m, (Ge, Gt))]
+    high = [m.le if isinstance(m, Le) else m.lt for m in marks if isinstance(m, (Le, Lt))]
+    said = next((m for m in marks if isinstance(m, str)), "")
+    if get_origin(kind) is Literal:
+        return Parameter(name, "string", default, description=said, choices=get_args(kind))
+    names = {int: "int", float: "float", bool: "bool", str: "string"}
+    bounds = [float(b[0]) if b else None for b in (low, high)]  # type: ignore[arg-type]
+    return Parameter(name, names[kind], default, bounds[0], bounds[1], said)
+
+
+@lru_cache(maxsize=None)
+def _model(cls: type) -> type[BaseModel]:
+    """A pydantic model of the same fields: strict validation of a stdlib dataclass would demand an instance."""
+    config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+    wanted: dict[str, Any] = {f.name: (hint, ... if f.default is MISSING else f.default) for f, hint in _hints(cls)}
+    return create_model(cls.__name__, __config__=config, **wanted)
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value

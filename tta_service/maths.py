@@ -1,0 +1,50 @@
+"""What several strategies share."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from .core.evidence import Evidence
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """Entropy in nats of softmax(logits) over the last axis; ≥ 0, and 0·ln 0 = 0, so logits may be −inf."""
+    log_p = logits.log_softmax(-1)
+    finite = log_p.clamp_min(torch.finfo(log_p.dtype).min)
+    return (-(log_p.exp() * finite).sum(-1)).clamp_min(0.0) + 0.0  # a certain row rounds to −1e-9, or to −0
+
+
+def kept_count(views: int, fraction: float) -> int:
+    """How many of `views` rows a fraction keeps: truncated, at least one (the published code drops to none below)."""
+    return max(1, int(views * fraction))
+
+
+def confident_rows(seen: Evidence, fraction: float) -> Tensor:
+    """Indices [k] of the `fraction` of views with the lowest zero-shot entropy, surest first; ties keep their order.
+
+    Returns `seen.kept` when somebody has already chosen (a second look), so that no strategy knows about it.
+    """
+    if seen.kept is not None:
+        return seen.kept
+    surest_first = entropy(seen.logits()).argsort(stable=True)
+    return surest_first[: kept_count(len(seen.views), fraction)]
+
+
+def mean_log_probability(logits: Tensor) -> Tensor:
+    """Log of the probability averaged over rows: [k, c] -> [c]. (TPT's reference comments say mean logits; it is this.)"""
+    return logits.log_softmax(-1).logsumexp(0) - math.log(len(logits))
+
+
+def marginal_entropy(logits: Tensor) -> Tensor:
+    """Entropy in nats of the probability averaged over rows [k, c]. Shu et al., 2022, arXiv:2209.07511, eq. 2."""
+    log_p = mean_log_probability(logits)
+    log_p = log_p.clamp_min(torch.finfo(log_p.dtype).min)
+    return -(log_p.exp() * log_p).sum()
+
+
+def unit(x: Tensor) -> Tensor:
+    """Rows of norm one; a zero row stays zero."""
+    return torch.nn.functional.normalize(x, dim=-1, eps=1e-12)
