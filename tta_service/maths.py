@@ -34,7 +34,7 @@ def confident_rows(seen: Evidence, fraction: float) -> Tensor:
 
 
 def mean_log_probability(logits: Tensor) -> Tensor:
-    """Log of the probability averaged over rows: [k, c] -> [c]. (TPT's reference comments say mean logits; it is this.)"""
+    """Log of the probability averaged over rows, [k, c] -> [c]: never the mean of the logits."""
     return logits.log_softmax(-1).logsumexp(0) - math.log(len(logits))
 
 

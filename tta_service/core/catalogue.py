@@ -82,13 +82,16 @@ class Catalogue(Generic[T]):
         values = validated(self.get(name), parameters or {})
         for field, most in (limits or {}).items():
             if values.get(field, most) > most:
-                raise BadParameters(f"{field} is {values[field]}; this server allows at most {most:g}", f"parameters.{field}")
+                raise BadParameters(
+                    f"{field} is {values[field]}; this server allows at most {most:g}", f"parameters.{field}"
+                )
         return self.get(name)(**values)
 
     def describe(self, name: str) -> Description:
         cls = self.get(name)
         first, _, paper = _first_paragraph(cls).partition(". ")
-        needs = cls().needs() if issubclass(cls, Strategy) else Needs()
+        default: object = cls()
+        needs = default.needs() if isinstance(default, Strategy) else Needs()
         return Description(name, first.removesuffix(".") + ".", paper, parameters_of(cls), needs)
 
     def _check(self, name: str, cls: type[T]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from functools import lru_cache
+from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -65,7 +65,7 @@ def _parameter(name: str, hint: Any, default: Any) -> Parameter:
     return Parameter(name, names[kind], default, bounds[0], bounds[1], said)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _model(cls: type) -> type[BaseModel]:
     """A pydantic model of the same fields: strict validation of a stdlib dataclass would demand an instance."""
     config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)

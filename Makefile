@@ -1,0 +1,40 @@
+# Every target makes .venv and installs what it needs first.
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHON
+
+.PHONY: demo serve test check proto bench format clean
+
+demo: .venv/.installed-demo     ## stream real photographs through the service, with a live table
+	$(BIN)/tta-service demo
+
+serve: .venv/.installed-demo    ## start the service on 127.0.0.1
+	$(BIN)/tta-service serve
+
+test: .venv/.installed-dev      ## the whole test suite
+	$(BIN)/python -m pytest -q
+
+check: .venv/.installed-dev     ## format, lint, types, import contract, generated code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/pyright
+	$(BIN)/python protos/generate.py --check
+
+format: .venv/.installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+proto: .venv/.installed-dev     ## write both copies of the generated code
+	$(BIN)/python protos/generate.py
+
+bench: .venv/.installed-dev     ## the benchmarks that need no data set
+	$(BIN)/python benchmarks/views.py
+	$(BIN)/python benchmarks/strategies.py
+	$(BIN)/python benchmarks/overhead.py
+
+.venv/.installed-%: pyproject.toml clients/python/pyproject.toml
+	@sh deploy/venv.sh $*
+
+clean:
+	rm -rf .venv .venv-proto build dist
