@@ -1,0 +1,81 @@
+"""Writes the generated code of the wire, for the service and for the client; `--check` proves the committed copies equal.
+
+The generator is pinned here and lives in `.venv-proto` (made on first use, with uv when it can be had, else pip), so
+that its protobuf never fights the one that the service runs on. Standard library only.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = "tta/v1/tta.proto"  # the one name under which both packages register it, so that they share one process
+COPIES = (ROOT / "tta_service/rpc/v1", ROOT / "clients/python/tta_client/v1")
+TOOLS = ("grpcio-tools==1.81.1", "googleapis-common-protos==1.76.0")  # gencode for protobuf 6.33.5 and later
+HEAD = f'"""Generated from protos/{SOURCE} by protos/generate.py; not edited."""\n'
+
+
+def main() -> int:
+    made = generated(tools_python())
+    if "--check" not in sys.argv[1:]:
+        for folder in COPIES:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, text in made.items():
+                (folder / name).write_text(text, encoding="utf-8")
+        return 0
+    stale = [path for folder in COPIES for name, text in made.items() if not same(path := folder / name, text)]
+    for path in stale:
+        print(f"{path.relative_to(ROOT)} is not what {SOURCE} generates: run `make proto`", file=sys.stderr)
+    return 1 if stale else 0
+
+
+def same(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == text
+
+
+def generated(python: Path) -> dict[str, str]:
+    """File name to text, as both packages hold it."""
+    with tempfile.TemporaryDirectory() as folder:
+        includes = [f"-I{path}" for path in (ROOT / "protos", *include_paths(python))]
+        out = [f"--{kind}_out={folder}" for kind in ("python", "pyi", "grpc_python")]
+        subprocess.run([python, "-m", "grpc_tools.protoc", *includes, *out, SOURCE], check=True)
+        texts = {path.name: path.read_text(encoding="utf-8") for path in Path(folder, SOURCE).parent.glob("*.py*")}
+    package = ".".join(Path(SOURCE).parent.parts)
+    texts["tta_pb2_grpc.py"] = texts["tta_pb2_grpc.py"].replace(f"from {package} import", "from . import")
+    return {"__init__.py": HEAD, **texts}
+
+
+def include_paths(python: Path) -> list[str]:
+    """Where the tools keep google/protobuf/*.proto and google/rpc/*.proto."""
+    ask = "import grpc_tools, google.rpc as r; print(grpc_tools.__path__[0] + '/_proto'); print(r.__path__[0] + '/../..')"
+    return subprocess.run([python, "-c", ask], check=True, capture_output=True, text=True).stdout.split("\n")[:2]
+
+
+def tools_python() -> Path:
+    """The interpreter of `.venv-proto`, made when absent or of other versions."""
+    home = ROOT / ".venv-proto"
+    python, stamp = home / "bin" / "python", home / "installed"
+    if not (stamp.is_file() and stamp.read_text() == "\n".join(TOOLS)):
+        shutil.rmtree(home, ignore_errors=True)
+        uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+        if uv:
+            run(uv, "venv", "--quiet", "--python", sys.executable, str(home))
+            run(uv, "pip", "install", "--quiet", "--python", str(python), *TOOLS)
+        else:
+            run(sys.executable, "-m", "venv", str(home))
+            run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *TOOLS)
+        (home / ".gitignore").write_text("*\n")
+        stamp.write_text("\n".join(TOOLS))
+    return python
+
+
+def run(*command: str) -> None:
+    subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

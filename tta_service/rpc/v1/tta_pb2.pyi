@@ -1,0 +1,655 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.rpc import status_pb2 as _status_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class OnDeadline(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ON_DEADLINE_UNSPECIFIED: _ClassVar[OnDeadline]
+    ON_DEADLINE_DEGRADE: _ClassVar[OnDeadline]
+    ON_DEADLINE_FAIL: _ClassVar[OnDeadline]
+ON_DEADLINE_UNSPECIFIED: OnDeadline
+ON_DEADLINE_DEGRADE: OnDeadline
+ON_DEADLINE_FAIL: OnDeadline
+
+class Image(_message.Message):
+    __slots__ = ("encoded", "raw", "features")
+    ENCODED_FIELD_NUMBER: _ClassVar[int]
+    RAW_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    encoded: bytes
+    raw: RawImage
+    features: Features
+    def __init__(self, encoded: _Optional[bytes] = ..., raw: _Optional[_Union[RawImage, _Mapping]] = ..., features: _Optional[_Union[Features, _Mapping]] = ...) -> None: ...
+
+class RawImage(_message.Message):
+    __slots__ = ("width", "height", "format", "pixels")
+    class Format(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        FORMAT_UNSPECIFIED: _ClassVar[RawImage.Format]
+        FORMAT_RGB24: _ClassVar[RawImage.Format]
+        FORMAT_BGR24: _ClassVar[RawImage.Format]
+        FORMAT_GRAY8: _ClassVar[RawImage.Format]
+        FORMAT_NV12: _ClassVar[RawImage.Format]
+    FORMAT_UNSPECIFIED: RawImage.Format
+    FORMAT_RGB24: RawImage.Format
+    FORMAT_BGR24: RawImage.Format
+    FORMAT_GRAY8: RawImage.Format
+    FORMAT_NV12: RawImage.Format
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    PIXELS_FIELD_NUMBER: _ClassVar[int]
+    width: int
+    height: int
+    format: RawImage.Format
+    pixels: bytes
+    def __init__(self, width: _Optional[int] = ..., height: _Optional[int] = ..., format: _Optional[_Union[RawImage.Format, str]] = ..., pixels: _Optional[bytes] = ...) -> None: ...
+
+class Features(_message.Message):
+    __slots__ = ("views", "dimension", "values", "model")
+    VIEWS_FIELD_NUMBER: _ClassVar[int]
+    DIMENSION_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    views: int
+    dimension: int
+    values: bytes
+    model: str
+    def __init__(self, views: _Optional[int] = ..., dimension: _Optional[int] = ..., values: _Optional[bytes] = ..., model: _Optional[str] = ...) -> None: ...
+
+class LabelSet(_message.Message):
+    __slots__ = ("names", "templates")
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATES_FIELD_NUMBER: _ClassVar[int]
+    names: _containers.RepeatedScalarFieldContainer[str]
+    templates: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, names: _Optional[_Iterable[str]] = ..., templates: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Labels(_message.Message):
+    __slots__ = ("id", "label_set")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    LABEL_SET_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    label_set: LabelSet
+    def __init__(self, id: _Optional[str] = ..., label_set: _Optional[_Union[LabelSet, _Mapping]] = ...) -> None: ...
+
+class Choice(_message.Message):
+    __slots__ = ("name", "parameters")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    parameters: _struct_pb2.Struct
+    def __init__(self, name: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+
+class Reduction(_message.Message):
+    __slots__ = ("reducer", "scope")
+    class Scope(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        SCOPE_UNSPECIFIED: _ClassVar[Reduction.Scope]
+        SCOPE_ALL_VIEWS: _ClassVar[Reduction.Scope]
+        SCOPE_AUGMENTED: _ClassVar[Reduction.Scope]
+        SCOPE_TWO_LOOKS: _ClassVar[Reduction.Scope]
+    SCOPE_UNSPECIFIED: Reduction.Scope
+    SCOPE_ALL_VIEWS: Reduction.Scope
+    SCOPE_AUGMENTED: Reduction.Scope
+    SCOPE_TWO_LOOKS: Reduction.Scope
+    REDUCER_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    reducer: Choice
+    scope: Reduction.Scope
+    def __init__(self, reducer: _Optional[_Union[Choice, _Mapping]] = ..., scope: _Optional[_Union[Reduction.Scope, str]] = ...) -> None: ...
+
+class Cascade(_message.Message):
+    __slots__ = ("to", "above")
+    TO_FIELD_NUMBER: _ClassVar[int]
+    ABOVE_FIELD_NUMBER: _ClassVar[int]
+    to: Choice
+    above: float
+    def __init__(self, to: _Optional[_Union[Choice, _Mapping]] = ..., above: _Optional[float] = ...) -> None: ...
+
+class Options(_message.Message):
+    __slots__ = ("strategy", "cascade", "reduction", "top_k", "seed", "explain", "on_deadline")
+    STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    CASCADE_FIELD_NUMBER: _ClassVar[int]
+    REDUCTION_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_FIELD_NUMBER: _ClassVar[int]
+    ON_DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    strategy: Choice
+    cascade: Cascade
+    reduction: Reduction
+    top_k: int
+    seed: int
+    explain: bool
+    on_deadline: OnDeadline
+    def __init__(self, strategy: _Optional[_Union[Choice, _Mapping]] = ..., cascade: _Optional[_Union[Cascade, _Mapping]] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., top_k: _Optional[int] = ..., seed: _Optional[int] = ..., explain: _Optional[bool] = ..., on_deadline: _Optional[_Union[OnDeadline, str]] = ...) -> None: ...
+
+class ClassifyRequest(_message.Message):
+    __slots__ = ("image", "labels", "options", "session_id", "request_id")
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    image: Image
+    labels: Labels
+    options: Options
+    session_id: str
+    request_id: str
+    def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., session_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class ClassifyStreamRequest(_message.Message):
+    __slots__ = ("open", "frame")
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
+    open: OpenStream
+    frame: Frame
+    def __init__(self, open: _Optional[_Union[OpenStream, _Mapping]] = ..., frame: _Optional[_Union[Frame, _Mapping]] = ...) -> None: ...
+
+class OpenStream(_message.Message):
+    __slots__ = ("session_id", "resume_token", "labels", "options", "policy", "buffer", "frame_budget")
+    class Policy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        POLICY_UNSPECIFIED: _ClassVar[OpenStream.Policy]
+        POLICY_LATEST: _ClassVar[OpenStream.Policy]
+        POLICY_DROP_OLDEST: _ClassVar[OpenStream.Policy]
+        POLICY_DROP_NEWEST: _ClassVar[OpenStream.Policy]
+        POLICY_BLOCK: _ClassVar[OpenStream.Policy]
+    POLICY_UNSPECIFIED: OpenStream.Policy
+    POLICY_LATEST: OpenStream.Policy
+    POLICY_DROP_OLDEST: OpenStream.Policy
+    POLICY_DROP_NEWEST: OpenStream.Policy
+    POLICY_BLOCK: OpenStream.Policy
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    BUFFER_FIELD_NUMBER: _ClassVar[int]
+    FRAME_BUDGET_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    resume_token: bytes
+    labels: Labels
+    options: Options
+    policy: OpenStream.Policy
+    buffer: int
+    frame_budget: _duration_pb2.Duration
+    def __init__(self, session_id: _Optional[str] = ..., resume_token: _Optional[bytes] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., policy: _Optional[_Union[OpenStream.Policy, str]] = ..., buffer: _Optional[int] = ..., frame_budget: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class Frame(_message.Message):
+    __slots__ = ("frame_id", "image", "capture_time", "labels", "options")
+    FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    CAPTURE_TIME_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    frame_id: int
+    image: Image
+    capture_time: _timestamp_pb2.Timestamp
+    labels: Labels
+    options: Options
+    def __init__(self, frame_id: _Optional[int] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., capture_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., options: _Optional[_Union[Options, _Mapping]] = ...) -> None: ...
+
+class Score(_message.Message):
+    __slots__ = ("index", "label", "score", "logit")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    LOGIT_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    label: str
+    score: float
+    logit: float
+    def __init__(self, index: _Optional[int] = ..., label: _Optional[str] = ..., score: _Optional[float] = ..., logit: _Optional[float] = ...) -> None: ...
+
+class Timings(_message.Message):
+    __slots__ = ("decode", "look", "queue", "encode", "text", "turn", "adapt", "total")
+    DECODE_FIELD_NUMBER: _ClassVar[int]
+    LOOK_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    ENCODE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    TURN_FIELD_NUMBER: _ClassVar[int]
+    ADAPT_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    decode: float
+    look: float
+    queue: float
+    encode: float
+    text: float
+    turn: float
+    adapt: float
+    total: float
+    def __init__(self, decode: _Optional[float] = ..., look: _Optional[float] = ..., queue: _Optional[float] = ..., encode: _Optional[float] = ..., text: _Optional[float] = ..., turn: _Optional[float] = ..., adapt: _Optional[float] = ..., total: _Optional[float] = ...) -> None: ...
+
+class Degraded(_message.Message):
+    __slots__ = ("reason", "views_asked", "views_done", "zero_shot")
+    class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        REASON_UNSPECIFIED: _ClassVar[Degraded.Reason]
+        REASON_DEADLINE: _ClassVar[Degraded.Reason]
+        REASON_OVERLOAD: _ClassVar[Degraded.Reason]
+        REASON_MEMORY: _ClassVar[Degraded.Reason]
+    REASON_UNSPECIFIED: Degraded.Reason
+    REASON_DEADLINE: Degraded.Reason
+    REASON_OVERLOAD: Degraded.Reason
+    REASON_MEMORY: Degraded.Reason
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    VIEWS_ASKED_FIELD_NUMBER: _ClassVar[int]
+    VIEWS_DONE_FIELD_NUMBER: _ClassVar[int]
+    ZERO_SHOT_FIELD_NUMBER: _ClassVar[int]
+    reason: Degraded.Reason
+    views_asked: int
+    views_done: int
+    zero_shot: bool
+    def __init__(self, reason: _Optional[_Union[Degraded.Reason, str]] = ..., views_asked: _Optional[int] = ..., views_done: _Optional[int] = ..., zero_shot: _Optional[bool] = ...) -> None: ...
+
+class ViewExplanation(_message.Message):
+    __slots__ = ("left", "top", "width", "height", "flipped", "entropy", "kept", "weight", "label_index")
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    FLIPPED_FIELD_NUMBER: _ClassVar[int]
+    ENTROPY_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    LABEL_INDEX_FIELD_NUMBER: _ClassVar[int]
+    left: float
+    top: float
+    width: float
+    height: float
+    flipped: bool
+    entropy: float
+    kept: bool
+    weight: float
+    label_index: int
+    def __init__(self, left: _Optional[float] = ..., top: _Optional[float] = ..., width: _Optional[float] = ..., height: _Optional[float] = ..., flipped: _Optional[bool] = ..., entropy: _Optional[float] = ..., kept: _Optional[bool] = ..., weight: _Optional[float] = ..., label_index: _Optional[int] = ...) -> None: ...
+
+class Explanation(_message.Message):
+    __slots__ = ("views", "tokens_left", "strategy")
+    VIEWS_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_LEFT_FIELD_NUMBER: _ClassVar[int]
+    STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    views: _containers.RepeatedCompositeFieldContainer[ViewExplanation]
+    tokens_left: _containers.RepeatedScalarFieldContainer[int]
+    strategy: _struct_pb2.Struct
+    def __init__(self, views: _Optional[_Iterable[_Union[ViewExplanation, _Mapping]]] = ..., tokens_left: _Optional[_Iterable[int]] = ..., strategy: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+
+class SessionStatus(_message.Message):
+    __slots__ = ("session_id", "origin", "frames", "memory_bytes", "memory_reset", "last_frame_id")
+    class Origin(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        ORIGIN_UNSPECIFIED: _ClassVar[SessionStatus.Origin]
+        ORIGIN_FRESH: _ClassVar[SessionStatus.Origin]
+        ORIGIN_CONTINUED: _ClassVar[SessionStatus.Origin]
+        ORIGIN_RESTORED: _ClassVar[SessionStatus.Origin]
+    ORIGIN_UNSPECIFIED: SessionStatus.Origin
+    ORIGIN_FRESH: SessionStatus.Origin
+    ORIGIN_CONTINUED: SessionStatus.Origin
+    ORIGIN_RESTORED: SessionStatus.Origin
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_RESET_FIELD_NUMBER: _ClassVar[int]
+    LAST_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    origin: SessionStatus.Origin
+    frames: int
+    memory_bytes: int
+    memory_reset: bool
+    last_frame_id: int
+    def __init__(self, session_id: _Optional[str] = ..., origin: _Optional[_Union[SessionStatus.Origin, str]] = ..., frames: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., memory_reset: _Optional[bool] = ..., last_frame_id: _Optional[int] = ...) -> None: ...
+
+class ClassifyResponse(_message.Message):
+    __slots__ = ("top", "zero_shot", "entropy", "strategy", "escalated", "degraded", "timings", "batch_rows", "session", "explanation", "label_set_id", "request_id", "reduction", "views", "model")
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    ZERO_SHOT_FIELD_NUMBER: _ClassVar[int]
+    ENTROPY_FIELD_NUMBER: _ClassVar[int]
+    STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    ESCALATED_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    BATCH_ROWS_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    LABEL_SET_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    REDUCTION_FIELD_NUMBER: _ClassVar[int]
+    VIEWS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    top: _containers.RepeatedCompositeFieldContainer[Score]
+    zero_shot: _containers.RepeatedCompositeFieldContainer[Score]
+    entropy: float
+    strategy: Choice
+    escalated: bool
+    degraded: Degraded
+    timings: Timings
+    batch_rows: int
+    session: SessionStatus
+    explanation: Explanation
+    label_set_id: str
+    request_id: str
+    reduction: Reduction
+    views: int
+    model: str
+    def __init__(self, top: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., zero_shot: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., entropy: _Optional[float] = ..., strategy: _Optional[_Union[Choice, _Mapping]] = ..., escalated: _Optional[bool] = ..., degraded: _Optional[_Union[Degraded, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., batch_rows: _Optional[int] = ..., session: _Optional[_Union[SessionStatus, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., label_set_id: _Optional[str] = ..., request_id: _Optional[str] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., views: _Optional[int] = ..., model: _Optional[str] = ...) -> None: ...
+
+class ClassifyStreamResponse(_message.Message):
+    __slots__ = ("answer", "error", "status", "draining")
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    answer: FrameAnswer
+    error: FrameError
+    status: StreamStatus
+    draining: Draining
+    def __init__(self, answer: _Optional[_Union[FrameAnswer, _Mapping]] = ..., error: _Optional[_Union[FrameError, _Mapping]] = ..., status: _Optional[_Union[StreamStatus, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ...) -> None: ...
+
+class FrameAnswer(_message.Message):
+    __slots__ = ("frame_id", "capture_time", "dropped_since_last", "response")
+    FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    CAPTURE_TIME_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_SINCE_LAST_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    frame_id: int
+    capture_time: _timestamp_pb2.Timestamp
+    dropped_since_last: int
+    response: ClassifyResponse
+    def __init__(self, frame_id: _Optional[int] = ..., capture_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dropped_since_last: _Optional[int] = ..., response: _Optional[_Union[ClassifyResponse, _Mapping]] = ...) -> None: ...
+
+class FrameError(_message.Message):
+    __slots__ = ("frame_id", "status")
+    FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    frame_id: int
+    status: _status_pb2.Status
+    def __init__(self, frame_id: _Optional[int] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
+
+class StreamStatus(_message.Message):
+    __slots__ = ("credits", "suggested_fps", "load", "session")
+    CREDITS_FIELD_NUMBER: _ClassVar[int]
+    SUGGESTED_FPS_FIELD_NUMBER: _ClassVar[int]
+    LOAD_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    credits: int
+    suggested_fps: float
+    load: float
+    session: SessionStatus
+    def __init__(self, credits: _Optional[int] = ..., suggested_fps: _Optional[float] = ..., load: _Optional[float] = ..., session: _Optional[_Union[SessionStatus, _Mapping]] = ...) -> None: ...
+
+class Draining(_message.Message):
+    __slots__ = ("resume_token", "deadline")
+    RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    resume_token: bytes
+    deadline: _duration_pb2.Duration
+    def __init__(self, resume_token: _Optional[bytes] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class PutLabelSetRequest(_message.Message):
+    __slots__ = ("label_set",)
+    LABEL_SET_FIELD_NUMBER: _ClassVar[int]
+    label_set: LabelSet
+    def __init__(self, label_set: _Optional[_Union[LabelSet, _Mapping]] = ...) -> None: ...
+
+class PutLabelSetResponse(_message.Message):
+    __slots__ = ("info",)
+    INFO_FIELD_NUMBER: _ClassVar[int]
+    info: LabelSetInfo
+    def __init__(self, info: _Optional[_Union[LabelSetInfo, _Mapping]] = ...) -> None: ...
+
+class GetLabelSetRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class GetLabelSetResponse(_message.Message):
+    __slots__ = ("info", "label_set")
+    INFO_FIELD_NUMBER: _ClassVar[int]
+    LABEL_SET_FIELD_NUMBER: _ClassVar[int]
+    info: LabelSetInfo
+    label_set: LabelSet
+    def __init__(self, info: _Optional[_Union[LabelSetInfo, _Mapping]] = ..., label_set: _Optional[_Union[LabelSet, _Mapping]] = ...) -> None: ...
+
+class ListLabelSetsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListLabelSetsResponse(_message.Message):
+    __slots__ = ("infos", "next_page_token")
+    INFOS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    infos: _containers.RepeatedCompositeFieldContainer[LabelSetInfo]
+    next_page_token: str
+    def __init__(self, infos: _Optional[_Iterable[_Union[LabelSetInfo, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class DeleteLabelSetRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class DeleteLabelSetResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class LabelSetInfo(_message.Message):
+    __slots__ = ("id", "classes", "bytes", "cached")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    CACHED_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    classes: int
+    bytes: int
+    cached: bool
+    def __init__(self, id: _Optional[str] = ..., classes: _Optional[int] = ..., bytes: _Optional[int] = ..., cached: _Optional[bool] = ...) -> None: ...
+
+class ListStrategiesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListStrategiesResponse(_message.Message):
+    __slots__ = ("strategies", "default_name")
+    STRATEGIES_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_NAME_FIELD_NUMBER: _ClassVar[int]
+    strategies: _containers.RepeatedCompositeFieldContainer[Description]
+    default_name: str
+    def __init__(self, strategies: _Optional[_Iterable[_Union[Description, _Mapping]]] = ..., default_name: _Optional[str] = ...) -> None: ...
+
+class ListReducersRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListReducersResponse(_message.Message):
+    __slots__ = ("reducers", "default_name")
+    REDUCERS_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_NAME_FIELD_NUMBER: _ClassVar[int]
+    reducers: _containers.RepeatedCompositeFieldContainer[Description]
+    default_name: str
+    def __init__(self, reducers: _Optional[_Iterable[_Union[Description, _Mapping]]] = ..., default_name: _Optional[str] = ...) -> None: ...
+
+class Parameter(_message.Message):
+    __slots__ = ("name", "type", "default_value", "minimum", "maximum", "description", "choices")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_VALUE_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    CHOICES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    type: str
+    default_value: _struct_pb2.Value
+    minimum: _struct_pb2.Value
+    maximum: _struct_pb2.Value
+    description: str
+    choices: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., default_value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., minimum: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., maximum: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., description: _Optional[str] = ..., choices: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Description(_message.Message):
+    __slots__ = ("name", "summary", "paper", "parameters", "views", "memory", "gradient", "seconds")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    PAPER_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    VIEWS_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
+    GRADIENT_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    summary: str
+    paper: str
+    parameters: _containers.RepeatedCompositeFieldContainer[Parameter]
+    views: int
+    memory: str
+    gradient: bool
+    seconds: float
+    def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., paper: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., views: _Optional[int] = ..., memory: _Optional[str] = ..., gradient: _Optional[bool] = ..., seconds: _Optional[float] = ...) -> None: ...
+
+class GetServerInfoRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetServerInfoResponse(_message.Message):
+    __slots__ = ("version", "model", "device", "precision", "image_size", "dimension", "limits", "model_fingerprint")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    DIMENSION_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    model: str
+    device: str
+    precision: str
+    image_size: int
+    dimension: int
+    limits: _struct_pb2.Struct
+    model_fingerprint: str
+    def __init__(self, version: _Optional[str] = ..., model: _Optional[str] = ..., device: _Optional[str] = ..., precision: _Optional[str] = ..., image_size: _Optional[int] = ..., dimension: _Optional[int] = ..., limits: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., model_fingerprint: _Optional[str] = ...) -> None: ...
+
+class GetSessionRequest(_message.Message):
+    __slots__ = ("session_id",)
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    def __init__(self, session_id: _Optional[str] = ...) -> None: ...
+
+class GetSessionResponse(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: SessionInfo
+    def __init__(self, session: _Optional[_Union[SessionInfo, _Mapping]] = ...) -> None: ...
+
+class ListSessionsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListSessionsResponse(_message.Message):
+    __slots__ = ("sessions", "next_page_token")
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    sessions: _containers.RepeatedCompositeFieldContainer[SessionInfo]
+    next_page_token: str
+    def __init__(self, sessions: _Optional[_Iterable[_Union[SessionInfo, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ResetSessionRequest(_message.Message):
+    __slots__ = ("session_id",)
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    def __init__(self, session_id: _Optional[str] = ...) -> None: ...
+
+class ResetSessionResponse(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: SessionInfo
+    def __init__(self, session: _Optional[_Union[SessionInfo, _Mapping]] = ...) -> None: ...
+
+class CloseSessionRequest(_message.Message):
+    __slots__ = ("session_id",)
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    def __init__(self, session_id: _Optional[str] = ...) -> None: ...
+
+class CloseSessionResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SnapshotSessionRequest(_message.Message):
+    __slots__ = ("session_id",)
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    def __init__(self, session_id: _Optional[str] = ...) -> None: ...
+
+class SnapshotSessionResponse(_message.Message):
+    __slots__ = ("snapshot",)
+    SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    snapshot: SessionSnapshot
+    def __init__(self, snapshot: _Optional[_Union[SessionSnapshot, _Mapping]] = ...) -> None: ...
+
+class RestoreSessionRequest(_message.Message):
+    __slots__ = ("snapshot",)
+    SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    snapshot: SessionSnapshot
+    def __init__(self, snapshot: _Optional[_Union[SessionSnapshot, _Mapping]] = ...) -> None: ...
+
+class RestoreSessionResponse(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: SessionInfo
+    def __init__(self, session: _Optional[_Union[SessionInfo, _Mapping]] = ...) -> None: ...
+
+class SessionInfo(_message.Message):
+    __slots__ = ("session_id", "frames", "memory_bytes", "strategies", "age", "idle", "epoch", "last_frame_id")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    STRATEGIES_FIELD_NUMBER: _ClassVar[int]
+    AGE_FIELD_NUMBER: _ClassVar[int]
+    IDLE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    LAST_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    frames: int
+    memory_bytes: int
+    strategies: _containers.RepeatedScalarFieldContainer[str]
+    age: _duration_pb2.Duration
+    idle: _duration_pb2.Duration
+    epoch: int
+    last_frame_id: int
+    def __init__(self, session_id: _Optional[str] = ..., frames: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., strategies: _Optional[_Iterable[str]] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., epoch: _Optional[int] = ..., last_frame_id: _Optional[int] = ...) -> None: ...
+
+class SessionSnapshot(_message.Message):
+    __slots__ = ("session_id", "epoch", "state")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    epoch: int
+    state: bytes
+    def __init__(self, session_id: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[bytes] = ...) -> None: ...
