@@ -1,0 +1,75 @@
+"""A CLIP of a few small matrices, with the face of the real one: no weights to load, milliseconds per image."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+from ..core.labels import LabelSet, TextSpace
+from ..core.reducer import Reducer, Reduction
+from ..maths import unit
+from .fake_prompts import FakePrompts, Words, words_of
+
+
+class FakeCLIP:
+    """Deterministic in `seed`. Rows are encoded one by one, so an answer never depends on its batch, bit for bit.
+
+    The image tower cuts 16 patches, bends them twice and projects their mean; with a reduction its two layers hand
+    their tokens to the reducer, so that reducers and batching can be tested without a model.
+    """
+
+    name = "fake"
+    precision = "float32"
+    reducible = True
+    device = torch.device("cpu")
+
+    def __init__(self, dimension: int = 64, image_size: int = 32, scale: float = 100.0, seed: int = 0) -> None:
+        if image_size % 4:
+            raise ValueError(f"image_size is {image_size}; it must be a multiple of 4")
+        self.dimension, self.image_size, self.scale = dimension, image_size, float(scale)
+        draw, width, side = torch.Generator().manual_seed(seed), 64, image_size // 4
+        self._embed = torch.randn(3 * side * side, width, generator=draw) / side
+        self._mix = torch.randn(width, width, generator=draw) / width**0.5
+        self._project = torch.randn(width, dimension, generator=draw)
+        self._words = Words(dimension, seed)
+        told = repr((dimension, image_size, self.scale, seed)).encode()
+        self.fingerprint = hashlib.sha256(told + self._project.numpy().tobytes()).hexdigest()[:32]
+
+    def encode_image(self, pixels: Tensor, reduction: Reduction | None = None, guide: Tensor | None = None) -> Tensor:
+        """[b, 3, s, s] uint8, or float already normalised -> [b, d] unit norm."""
+        if pixels.ndim != 4 or tuple(pixels.shape[1:]) != (3, self.image_size, self.image_size):
+            raise ValueError(f"pixels are {tuple(pixels.shape)}, not [b, 3, {self.image_size}, {self.image_size}]")
+        values = pixels.float() / 127.5 - 1.0 if pixels.dtype == torch.uint8 else pixels.float()
+        reducer = None if reduction is None else reduction.reducer
+        with torch.no_grad():
+            rows = [self._row(row[None], reducer, guide) for row in values]
+        return torch.cat(rows) if rows else torch.empty(0, self.dimension)
+
+    def text_space(self, labels: LabelSet) -> TextSpace:
+        """All templates encoded; prompts are differentiable. Raises `BadLabels` for a prompt of over 75 words."""
+        for template in labels.templates:
+            for prompt in labels.prompts(template):
+                words_of(prompt)
+        prompts = [FakePrompts(self._words, labels.names, template) for template in labels.templates]
+        with torch.no_grad():
+            each = torch.stack([one.encode(one.initial) for one in prompts])
+        features = each[0] if len(each) == 1 else unit(each.mean(0))
+        return TextSpace(labels, features, self.scale, lambda: prompts[0], self._words.sentences)
+
+    def check_reducer(self, reducer: Reducer) -> None:
+        """Every reducer goes with this tower."""
+
+    def _row(self, pixels: Tensor, reducer: Reducer | None, guide: Tensor | None) -> Tensor:
+        side = self.image_size // 4
+        patches = pixels.unfold(2, side, side).unfold(3, side, side)  # [1, 3, 4, 4, side, side]
+        x = patches.permute(0, 2, 3, 1, 4, 5).reshape(1, 16, -1) @ self._embed
+        x, sizes = torch.cat([x.mean(1, keepdim=True), x], 1), None
+        for layer in range(2):
+            if reducer is not None:
+                heads = x.view(1, x.shape[1], 4, -1).transpose(1, 2)
+                x, sizes = reducer.reduce(layer, 2, x, sizes, heads, heads, 1, guide)
+            x = x + (x @ self._mix).tanh()
+        votes = torch.ones(x.shape[:2]) if sizes is None else sizes
+        return unit((x * (votes / votes.sum(1, keepdim=True))[..., None]).sum(1) @ self._project)

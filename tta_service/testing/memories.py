@@ -1,0 +1,71 @@
+"""Checks on what a strategy remembers: the right thing, all of it, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..core.memory import filled, tensors
+from ..core.strategy import Scope, Strategy
+from .scenes import answered, begun, copied, frames, same, streamed, text_space
+
+Made = type[Strategy[Any]]
+
+
+def memory_has_its_scope(cls: Made) -> None:
+    strategy, text, scope = cls(), text_space(5), cls().needs().memory
+    memory = begun(strategy, text)
+    assert (memory is None) == (scope is Scope.REQUEST), (
+        f"begin() returned {type(memory).__name__} but needs().memory is {scope}: REQUEST, and only it, has None"
+    )
+    before = copied(memory)
+    _, after = answered(strategy, frames(strategy, text, 2)[0], memory)
+    if scope is Scope.LABELS:
+        assert after is memory and same(before, tensors(memory)), (
+            "a memory of scope LABELS is shared: adapt must return the very one it was given, unchanged"
+        )
+    if scope is Scope.REQUEST:
+        assert after is None, "adapt returned a memory though needs().memory is REQUEST"
+
+
+def memory_keeps_its_shapes(cls: Made) -> None:
+    strategy = cls()
+    for classes in (1, 2, 5):
+        text = text_space(classes)
+        _, memory = streamed(strategy, frames(strategy, text, 4), begun(strategy, text))
+        try:
+            filled(begun(strategy, text), tensors(memory))
+        except ValueError as error:
+            raise AssertionError(
+                f"shapes must follow from text space and fields alone: after frames, {error}"
+            ) from None
+
+
+def same_in_same_out(cls: Made) -> None:
+    """Two streams of one strategy, interleaved and with another global seed, answer as one alone."""
+    strategy, text = cls(), text_space(5)
+    mine, other = frames(strategy, text, 5), frames(strategy, text, 5, seed=50)
+    alone, _ = streamed(strategy, mine, begun(strategy, text))
+    left, right, again = begun(strategy, text), begun(strategy, text), []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1234567)
+        for a, b in zip(mine, other, strict=True):
+            logits, left = answered(strategy, a, left)
+            _, right = answered(strategy, b, right)
+            again.append(logits)
+    assert same(dict(enumerate(alone)), dict(enumerate(again))), (
+        "two streams disturb each other, or adapt draws random numbers: all that it remembers belongs into its memory"
+    )
+
+
+def snapshot_restores_the_next_answers(cls: Made) -> None:
+    strategy, text = cls(), text_space(5)
+    seen = frames(strategy, text, 9)
+    _, memory = streamed(strategy, seen[:5], begun(strategy, text))
+    restored = filled(begun(strategy, text), copied(memory))
+    first, _ = streamed(strategy, seen[5:], memory)
+    second, _ = streamed(strategy, seen[5:], restored)
+    assert same(dict(enumerate(first)), dict(enumerate(second))), (
+        "a memory that was saved and restored answers differently: something that matters is not in its tensors"
+    )

@@ -1,0 +1,80 @@
+"""Label sets and views for the conformance checks, through `FakeCLIP`'s text tower."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core.evidence import Evidence
+from ..core.labels import LabelSet, TextSpace
+from ..core.memory import moved, tensors
+from ..core.strategy import Scope, Strategy
+from ..maths import unit
+from .fake_clip import FakeCLIP
+
+DIMENSION = 32
+
+
+@lru_cache(maxsize=8)
+def text_space(classes: int, templates: tuple[str, ...] = ("a photo of a {}.",)) -> TextSpace:
+    """`classes` names, every third of several words, with prompts and embedder."""
+    names = tuple(f"thing {i}" if i % 3 else f"rather_long name {i}" for i in range(classes))
+    return FakeCLIP(dimension=DIMENSION).text_space(LabelSet(names, templates))
+
+
+def scene(text: TextSpace, rows: int, seed: int = 0) -> Evidence:
+    """One image: a plain view between its class and chance, and siblings that agree with it more or less."""
+    draw = torch.Generator().manual_seed(seed)
+    count, width = text.features.shape
+    plain = text.features[seed % count] + 0.15 * torch.randn(width, generator=draw)
+    spread = torch.linspace(0.0, 0.3, rows)[:, None]  # row 0 is the plain view itself
+    return Evidence(unit(plain + spread * torch.randn(rows, width, generator=draw)), text)
+
+
+def mode(strategy: Strategy[Any]) -> AbstractContextManager[Any]:
+    """How the engine runs it: without autograd's records unless it asked for gradients."""
+    needs = strategy.needs()
+    return torch.no_grad() if needs.gradient or needs.memory is Scope.LABELS else torch.inference_mode()
+
+
+def begun(strategy: Strategy[Any], text: TextSpace) -> Any:
+    """A memory that has seen nothing, as an ordinary value of the caller's own."""
+    with mode(strategy):
+        memory = strategy.begin(text)
+    return moved(memory, Tensor.clone)
+
+
+def answered(strategy: Strategy[Any], seen: Evidence, memory: Any) -> tuple[Tensor, Any]:
+    """Logits [c] and the memory kept."""
+    with mode(strategy):
+        return strategy.adapt(seen, memory)
+
+
+def streamed(strategy: Strategy[Any], frames: list[Evidence], memory: Any) -> tuple[list[Tensor], Any]:
+    """The answers to `frames` in their order, and the memory after the last."""
+    answers: list[Tensor] = []
+    for seen in frames:
+        logits, memory = answered(strategy, seen, memory)
+        answers.append(logits.clone())
+    return answers, memory
+
+
+def frames(strategy: Strategy[Any], text: TextSpace, count: int, seed: int = 0) -> list[Evidence]:
+    """`count` images of as many rows as the strategy asks for, at most 16; the last one comes twice."""
+    rows = max(min(strategy.needs().views, 16), strategy.needs().fewest)
+    scenes = [scene(text, rows, seed + i) for i in range(count - 1)]
+    return [*scenes, scenes[-1]]
+
+
+def copied(memory: Any) -> dict[str, Tensor]:
+    """Copies of a memory's tensors, as a snapshot holds them."""
+    return {name: tensor.clone() for name, tensor in tensors(memory).items()}
+
+
+def same(one: dict[Any, Tensor], other: dict[Any, Tensor]) -> bool:
+    """Bit for bit."""
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)

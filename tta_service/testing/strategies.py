@@ -1,0 +1,142 @@
+"""Do the flags of a strategy lie? Small checks for ours and for plug-ins alike; each failure says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core.catalogue import strategies
+from ..core.evidence import Evidence
+from ..core.labels import TextSpace
+from ..core.memory import tensors
+from ..core.strategy import Needs, Scope, Strategy
+from .entries import bounded, in_the_catalogue, survives_the_wire
+from .memories import (
+    memory_has_its_scope,
+    memory_keeps_its_shapes,
+    same_in_same_out,
+    snapshot_restores_the_next_answers,
+)
+from .scenes import answered, begun, copied, frames, mode, same, scene, streamed, text_space
+
+Made = type[Strategy[Any]]
+
+
+def check_strategy(strategy: Made | str) -> None:
+    """Run every check over a registered strategy, by class or name. Raises AssertionError with a sentence."""
+    cls = strategies.get(strategy) if isinstance(strategy, str) else strategy
+    for check in STRATEGY_CHECKS:
+        check(cls)
+
+
+def is_in_the_catalogue(cls: Made) -> None:
+    in_the_catalogue(cls, strategies)
+
+
+def numbers_are_bounded(cls: Made) -> None:
+    bounded(cls)
+
+
+def parameters_survive_the_wire(cls: Made) -> None:
+    survives_the_wire(cls, strategies)
+
+
+def needs_make_sense(cls: Made) -> None:
+    needs = cls().needs()
+    assert isinstance(needs, Needs), f"needs() returned {needs!r}, not Needs(…)"
+    assert 1 <= needs.fewest <= needs.views, f"fewest {needs.fewest} must lie in 1…views ({needs.views})"
+    assert 0 < needs.confident <= 1, f"confident {needs.confident} is no fraction of views"
+    assert needs.augment in ("crop", "augmix", "named"), f"nobody can augment by {needs.augment!r}"
+
+
+def gradient_is_declared(cls: Made) -> None:
+    """Without `gradient` it runs in inference mode, on raw tensors unless it works through the text tower in begin."""
+    strategy, needs = cls(), cls().needs()
+    text = text_space(5)
+    if not needs.gradient and needs.memory is not Scope.LABELS:
+        text = TextSpace.of(text.features, text.scale)
+    try:
+        streamed(strategy, frames(strategy, text, 3), begun(strategy, text))
+    except Exception as error:
+        raise AssertionError(
+            f"it raised {type(error).__name__}: {error}. With autograd or prompts in adapt, declare"
+            " Needs(gradient=True) and switch it on by `with torch.enable_grad()`"
+        ) from error
+
+
+def evidence_stays_as_it_was(cls: Made) -> None:
+    strategy, text = cls(), text_space(5)
+    memory = begun(strategy, text)
+    for seen in frames(strategy, text, 4):
+        before = (seen.views.clone(), text.features.clone())
+        _, memory = answered(strategy, seen, memory)
+        strategy.explain(seen, memory)
+        assert torch.equal(before[0], seen.views), "adapt changed the views in place: work on a copy"
+        assert torch.equal(before[1], text.features), (
+            "the text features changed: begin must clone what adapt overwrites"
+        )
+
+
+def answers_are_logits(cls: Made) -> None:
+    """[c], no NaN, with one class, two classes, one view, identical views, any number of rows."""
+    strategy, needs = cls(), cls().needs()
+    for classes in (1, 2, 5, 40):
+        text, memory = text_space(classes), begun(strategy, text_space(classes))
+        counts = sorted({needs.fewest, needs.fewest + 1, min(needs.views, 7), min(needs.views, 64)})
+        for rows in (n for n in counts if needs.fewest <= n <= needs.views):
+            twins = Evidence(scene(text, 1, rows).views.expand(rows, -1).contiguous(), text)
+            for what, seen in (("different", scene(text, rows, rows)), ("identical", twins)):
+                logits, memory = answered(strategy, seen, memory)
+                _assert_logits(logits, seen, memory, f"{classes} classes, {rows} {what} views")
+
+
+def explanations_are_pure(cls: Made) -> None:
+    strategy, text = cls(), text_space(5)
+    memory = begun(strategy, text)
+    for seen in frames(strategy, text, 3):
+        _, memory = answered(strategy, seen, memory)
+        before = copied(memory)
+        with mode(strategy):
+            told = strategy.explain(seen, memory)
+        assert same(before, tensors(memory)), "explain changed the memory"
+        rows = len(seen.views)
+        for key, value in told.items():
+            assert isinstance(value, (int, float, Tensor)), f"explain()[{key!r}] is a {type(value).__name__}"
+        if "kept" in told:
+            kept = torch.as_tensor(told["kept"]).tolist()
+            assert len(set(kept)) == len(kept) <= rows and set(kept) <= set(range(rows)), f"kept {kept} of {rows} views"
+        if "weight" in told:
+            weight = torch.as_tensor(told["weight"])
+            assert weight.shape == (rows,) and float(weight.min()) >= 0, "weight is [v], none negative"
+            assert abs(float(weight.sum()) - 1) < 1e-3, f"the weights sum to {float(weight.sum())}, not 1"
+        assert 0 <= float(told.get("fill", 0.0)) <= 1, f"fill {told['fill']} is no fraction"
+
+
+STRATEGY_CHECKS: tuple[Callable[[Made], None], ...] = (
+    is_in_the_catalogue,
+    numbers_are_bounded,
+    parameters_survive_the_wire,
+    needs_make_sense,
+    memory_has_its_scope,
+    memory_keeps_its_shapes,
+    gradient_is_declared,
+    evidence_stays_as_it_was,
+    answers_are_logits,
+    same_in_same_out,
+    snapshot_restores_the_next_answers,
+    explanations_are_pure,
+)
+
+
+def _assert_logits(logits: Tensor, seen: Evidence, memory: Any, where: str) -> None:
+    classes = len(seen.text.features)
+    assert logits.shape == (classes,), f"{where}: logits are {tuple(logits.shape)}, not [{classes}]"
+    assert logits.is_floating_point() and not logits.requires_grad, f"{where}: logits must be detached floats"
+    assert not logits.isnan().any() and not logits.isposinf().any(), f"{where}: logits hold NaN or +inf: {logits}"
+    assert logits.isfinite().any(), f"{where}: every logit is −inf"
+    others = [seen.views, seen.text.features, *tensors(memory).values()]
+    shared = logits.untyped_storage().data_ptr() in [t.untyped_storage().data_ptr() for t in others]
+    assert not shared, f"{where}: logits share storage with memory or evidence, which the next frame overwrites"
