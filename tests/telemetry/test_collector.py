@@ -1,0 +1,54 @@
+"""Counters of the serving room are read at scrape time."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tta_service.telemetry.collector import Counts
+from tta_service.telemetry.metrics import Metrics
+
+
+def samples(metrics: Metrics) -> dict[str, float]:
+    families = text_string_to_metric_families(generate_latest(metrics.registry).decode())
+    return {"|".join([s.name, *s.labels.values()]): s.value for f in families for s in f.samples}
+
+
+def test_each_scrape_reads_anew():
+    metrics, moments = Metrics(()), iter([Counts(label_sets=1), Counts(label_sets=2)])
+    metrics.pull(lambda: next(moments))
+    assert [samples(metrics)["tta_label_sets"] for _ in range(2)] == [1, 2]
+
+
+def test_all_counts_are_shown():
+    counts = Counts(
+        serving=True,
+        queue_depth={"door": 3},
+        waiting_rows={"door": 48, "device": 16},
+        sessions={"active": 2, "idle": 5},
+        memory_bytes={"tda": 4096},
+        label_sets=4,
+        label_set_bytes=8192,
+        text_hits=10,
+        text_misses=4,
+        text_evictions=1,
+    )
+    metrics = Metrics(())
+    metrics.pull(lambda: counts)
+    found = samples(metrics)
+    assert found["tta_serving"] == 1
+    assert found["tta_queue_depth|door"] == 3
+    assert (found["tta_waiting_rows|door"], found["tta_waiting_rows|device"]) == (48, 16)
+    assert (found["tta_sessions|active"], found["tta_sessions|idle"]) == (2, 5)
+    assert found["tta_session_memory_bytes|tda"] == 4096
+    assert (found["tta_label_sets"], found["tta_label_set_bytes"]) == (4, 8192)
+    cache = [found[f"tta_text_cache_{kind}_total"] for kind in ("hits", "misses", "evictions")]
+    assert cache == [10, 4, 1]
+
+
+def test_two_rooms_cannot_publish_the_same_names():
+    metrics = Metrics(())
+    metrics.pull(Counts)
+    with pytest.raises(ValueError, match="tta_serving"):
+        metrics.pull(Counts)

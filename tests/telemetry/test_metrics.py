@@ -1,0 +1,140 @@
+"""Every event becomes the right numbers, read back from the text that Prometheus would read."""
+
+from __future__ import annotations
+
+import math
+import threading
+
+import numpy
+import pytest
+import torch
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.telemetry.events import report
+from tta_service.core.errors import BadImage, Overloaded
+from tta_service.core.events import Called, Closed, Dropped, Forward, Refused
+from tta_service.core.request import STAGES, Degraded
+from tta_service.telemetry.metrics import Metrics, relative_entropy
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(("zero_shot", "tda"), code_of=lambda error: {BadImage: "INVALID_ARGUMENT"}.get(type(error), "OTHER"))
+
+
+def number(metrics: Metrics, name: str, **labels: str) -> float | None:
+    for family in text_string_to_metric_families(generate_latest(metrics.registry).decode()):
+        for sample in family.samples:
+            if sample.name == name and sample.labels == labels:
+                return sample.value
+    return None
+
+
+def test_an_answer_is_counted_timed_and_staged(metrics: Metrics):
+    metrics.observe(report())
+    seen = {"method": "Classify", "strategy": "zero_shot", "code": "OK"}
+    assert number(metrics, "tta_requests_total", **seen) == 1
+    assert number(metrics, "tta_request_duration_seconds_sum", **seen) == pytest.approx(0.08)
+    for stage in STAGES:
+        named = {"stage": stage, "strategy": "zero_shot"}
+        assert number(metrics, "tta_stage_duration_seconds_sum", **named) == pytest.approx(0.01)
+    assert number(metrics, "tta_stage_duration_seconds_count", stage="total", strategy="zero_shot") is None
+    assert number(metrics, "tta_frames_answered_total", policy="") is None
+
+
+def test_a_frame_has_an_age(metrics: Metrics):
+    metrics.observe(report(policy="latest"))
+    assert number(metrics, "tta_frames_answered_total", policy="latest") == 1
+    assert number(metrics, "tta_frame_age_seconds_sum", policy="latest") == pytest.approx(0.08)
+    assert number(metrics, "tta_requests_total", method="ClassifyStream", strategy="zero_shot", code="OK") == 1
+
+
+def test_a_flip_is_another_label_than_zero_shot(metrics: Metrics):
+    metrics.observe(report())
+    assert number(metrics, "tta_prediction_flips_total", strategy="zero_shot") == 0
+    metrics.observe(report(logits=torch.tensor([0.0, 3.0, 0.0])))
+    assert number(metrics, "tta_prediction_flips_total", strategy="zero_shot") == 1
+
+
+def test_impossible_labels_and_one_class_do_not_spoil_the_entropy(metrics: Metrics):
+    sure = torch.tensor([-torch.inf, 0.0, -torch.inf])
+    metrics.observe(report(logits=sure))
+    metrics.observe(report(logits=torch.full((3,), -torch.inf)))  # no answer at all: not finite, left out
+    metrics.observe(report(logits=torch.tensor([4.0]), zero_shot=torch.tensor([4.0])))
+    assert number(metrics, "tta_entropy_after_sum", strategy="zero_shot") == 0
+    assert number(metrics, "tta_entropy_after_count", strategy="zero_shot") == 2
+    p = [math.exp(i) / (1 + math.e + math.e**2) for i in range(3)]
+    expected = -sum(x * math.log(x) for x in p) / math.log(3)
+    assert number(metrics, "tta_entropy_before_sum", strategy="zero_shot") == pytest.approx(2 * expected)
+
+
+def test_relative_entropy_runs_from_certain_to_uniform():
+    assert relative_entropy(numpy.zeros(7)) == pytest.approx(1)
+    assert relative_entropy(numpy.array([1e4, 0, 0], dtype=numpy.float32)) == 0
+
+
+def test_less_than_asked_is_a_fallback(metrics: Metrics):
+    metrics.observe(report(degraded=Degraded("deadline", 64, 8)))
+    assert number(metrics, "tta_adaptation_fallback_total", strategy="zero_shot", reason="deadline") == 1
+
+
+def test_refusals_carry_the_code_of_the_door(metrics: Metrics):
+    metrics.observe(Refused(BadImage("broken", "image"), "Classify", "tda"))
+    metrics.observe(Refused(Overloaded("full"), "ClassifyStream", ""))
+    assert number(metrics, "tta_requests_total", method="Classify", strategy="tda", code="INVALID_ARGUMENT") == 1
+    assert number(metrics, "tta_requests_total", method="ClassifyStream", strategy="unknown", code="OTHER") == 1
+    assert number(metrics, "tta_admission_rejected_total", reason="overloaded") == 1
+
+
+def test_a_name_out_of_the_catalogue_is_other(metrics: Metrics):
+    metrics.observe(Refused(BadImage("broken"), "Classify", "evil\nname"))
+    metrics.observe(Forward(8, 2, 0.1, "homemade"))
+    assert number(metrics, "tta_requests_total", method="Classify", strategy="other", code="INVALID_ARGUMENT") == 1
+    assert number(metrics, "tta_batch_rows_sum", reducer="other") == 8
+
+
+def test_drops_sessions_and_forwards(metrics: Metrics):
+    metrics.observe(Dropped("superseded", "latest"))
+    metrics.observe(Closed("idle", 40))
+    metrics.observe(Forward(64, 4, 0.2, "none"))
+    metrics.observe(Forward(16, 1, 0.1, "none", failed=True))
+    assert number(metrics, "tta_frames_dropped_total", reason="superseded", policy="latest") == 1
+    assert number(metrics, "tta_session_evictions_total", reason="idle") == 1
+    assert number(metrics, "tta_batch_rows_bucket", reducer="none", le="32.0") == 1
+    assert number(metrics, "tta_batch_requests_sum", reducer="none") == 5
+    assert number(metrics, "tta_forward_failures_total", reducer="none") == 1
+
+
+def test_calls_are_counted_as_existing_dashboards_expect(metrics: Metrics):
+    call = {"grpc_service": "tta.v1.AdaptationService", "grpc_method": "Classify", "grpc_type": "unary"}
+    metrics.observe(Called("tta.v1.AdaptationService", "Classify", "unary"))
+    assert number(metrics, "grpc_server_started_total", **call) == 1
+    assert number(metrics, "grpc_server_handled_total", **call, grpc_code="OK") is None
+    metrics.observe(Called("tta.v1.AdaptationService", "Classify", "unary", "OK", 0.3))
+    assert number(metrics, "grpc_server_started_total", **call) == 1
+    assert number(metrics, "grpc_server_handled_total", **call, grpc_code="OK") == 1
+    assert number(metrics, "grpc_server_handling_seconds_sum", **call) == pytest.approx(0.3)
+
+
+def test_build_process_and_interpreter(metrics: Metrics):
+    metrics.built(version="1.2", torch="2.15", model="pocket", device="cpu")
+    assert number(metrics, "tta_build_info", version="1.2", torch="2.15", model="pocket", device="cpu") == 1
+    assert (number(metrics, "process_resident_memory_bytes") or 0) > 10_000_000
+    assert number(metrics, "python_gc_collections_total", generation="0") is not None
+
+
+def test_no_created_series_and_no_common_registry():
+    first, second = Metrics(("zero_shot",)), Metrics(("zero_shot",))
+    first.observe(report())
+    assert "_created" not in generate_latest(first.registry).decode()
+    assert number(second, "tta_requests_total", method="Classify", strategy="zero_shot", code="OK") is None
+
+
+def test_scraping_while_observing_loses_nothing(metrics: Metrics):
+    writers = [threading.Thread(target=lambda: [metrics.observe(report()) for _ in range(200)]) for _ in range(4)]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        generate_latest(metrics.registry)
+    assert number(metrics, "tta_requests_total", method="Classify", strategy="zero_shot", code="OK") == 800
