@@ -1,0 +1,169 @@
+"""Every knob, through one class: flags > environment (TTA_…, `__` between levels) > tta.toml > these defaults.
+
+Only `app` and `cli` read it. The rooms receive plain arguments.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+Port = Annotated[int, Field(ge=0, le=65535)]  # 0: any free one
+Bytes = Annotated[int, Field(ge=1024, le=1 << 40)]
+Threads = Annotated[int, Field(ge=0, le=256)]  # 0: as many as fit the machine
+Seconds = Annotated[float, Field(ge=0, le=86400)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Model(Section):
+    name: str = "pocket"  # the bundled one, or any name that open_clip knows
+    pretrained: str = ""  # tag of its weights
+    checkpoint: str = ""  # or a file with them
+    device: str = "auto"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+
+
+class Server(Section):
+    host: str = "127.0.0.1"
+    port: Port = 50051
+    drain: Seconds = 10.0  # for requests that are under way at SIGTERM
+    pre_stop: Seconds = 0.0  # NOT_SERVING before the doors close, so that load balancers notice
+
+
+class MetricsDoor(Section):
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: Port = 9464
+
+
+class Log(Section):
+    format: Literal["console", "json"] = "console"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Defaults(Section):
+    strategy: str = "zero_shot"  # for questions that name none
+    reducer: str = "none"
+
+
+class Limits(Section):
+    names: Annotated[int, Field(ge=1, le=100_000)] = 2000
+    characters: Annotated[int, Field(ge=1, le=4096)] = 256  # of one name or template
+    templates: Annotated[int, Field(ge=1, le=1000)] = 8
+    views: Annotated[int, Field(ge=1, le=4096)] = 512
+    image_bytes: Bytes = 8 << 20
+    image_pixels: Annotated[int, Field(ge=1, le=1 << 30)] = 16_000_000
+    image_side: Annotated[int, Field(ge=1, le=65535)] = 8192
+    message_bytes: Bytes = 9 << 20  # an image at its limit, and the rest of the question
+    parameters: dict[str, float] = {}  # maxima of strategy parameters by field name, below the strategies' own
+
+
+class Batch(Section):
+    max_rows: Annotated[int, Field(ge=0, le=65536)] = 0  # 0: measured at warm-up
+    waiting: Annotated[int, Field(ge=1, le=1_000_000)] = 256  # requests at the door; more are told to come back
+
+
+class Lanes(Section):
+    prepare: Threads = 0
+    adapt: Threads = 0
+    device: Threads = 0  # intra-op threads of the one device thread
+    tune: Threads = 0
+
+
+class Sessions(Section):
+    idle: Seconds = 300.0
+    session_bytes: Bytes = 64 << 20
+    owner_bytes: Bytes = 512 << 20
+    all_bytes: Bytes = 1 << 30
+    most: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+
+
+class Text(Section):
+    cache_bytes: Bytes = 256 << 20
+
+
+class Settings(BaseSettings):
+    """The whole configuration of one server."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TTA_", env_nested_delimiter="__", toml_file="tta.toml", extra="forbid", frozen=True
+    )
+    model: Model = Model()
+    server: Server = Server()
+    metrics: MetricsDoor = MetricsDoor()
+    log: Log = Log()
+    defaults: Defaults = Defaults()
+    limits: Limits = Limits()
+    batch: Batch = Batch()
+    lanes: Lanes = Lanes()
+    sessions: Sessions = Sessions()
+    text: Text = Text()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+class BadSettings(Exception):
+    """A configuration that cannot be used, with a sentence that names the knob."""
+
+
+def load(flags: Mapping[str, Any] | None = None, file: Path | None = None) -> Settings:
+    """Settings from all sources; `flags` by dotted name ("server.port"), a flag of None was not given.
+
+    `file` stands for ./tta.toml and must then exist. Raises `BadSettings`.
+    """
+    if file and not file.is_file():
+        raise BadSettings(f"{file} is not a file")
+    chosen = file or Path("tta.toml")
+
+    class Chosen(Settings):
+        model_config = SettingsConfigDict(toml_file=chosen)
+
+    try:
+        return Chosen(**_nested((flags or {}).items()))
+    except tomllib.TOMLDecodeError as error:
+        raise BadSettings(f"{chosen}: {error}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        knob = ".".join(str(part) for part in first["loc"])
+        said = "there is no such setting" if first["type"] == "extra_forbidden" else first["msg"]
+        raise BadSettings(f"{knob}: {said[:1].lower() + said[1:]}, got {first['input']!r}") from None
+
+
+def unknown_variables(environment: Iterable[str]) -> list[str]:
+    """TTA_ variables that no section answers to: a misspelt one would be ignored in silence."""
+    sections = {f"TTA_{name}".upper() for name in Settings.model_fields}
+    ours = (name for name in environment if name.upper().startswith("TTA_"))
+    return sorted(name for name in ours if name.upper().partition("__")[0] not in sections)
+
+
+def _nested(flags: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """{"a.b": 1} as {"a": {"b": 1}}."""
+    whole: dict[str, Any] = {}
+    for dotted, value in flags:
+        if value is None:
+            continue
+        *path, last = dotted.split(".")
+        place = whole
+        for name in path:
+            place = place.setdefault(name, {})
+            if not isinstance(place, dict):
+                raise BadSettings(f"{dotted}: there is no such setting, got {value!r}")
+        place[last] = value
+    return whole
