@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.errors import Unsupported
-from ..core.labels import LabelSet, TextSpace
+from ..core.labels import LabelSet, Prompts, TextSpace
 from ..core.reducer import Reducer, Reduction
 from .image_tower import encode
 from .prompt_tokens import Tokenize, label_tokens, text_tokens
+from .prompts import TemplatePrompts
 from .text_tower import encode_tokens, take_text_apart
 from .trunks import take_apart
 
@@ -112,6 +113,7 @@ class FrozenCLIP:
             labels,
             F.normalize(features, dim=-1).cpu(),  # type: ignore[arg-type]
             self.scale,
+            self._prompts(labels, tokens[0]),
             embedder=lambda texts: self._encode_texts(texts).cpu(),
             unseen=self._unseen(labels),
         )
@@ -124,6 +126,10 @@ class FrozenCLIP:
         if self._text is not None:
             return encode_tokens(self._text, tokens)
         return torch.cat([self._model.encode_text(some.to(self.device), normalize=True) for some in tokens.split(64)])
+
+    def _prompts(self, labels: LabelSet, tokens: Tensor) -> Callable[[], Prompts] | None:
+        tower = self._text
+        return None if tower is None else lambda: TemplatePrompts(tower, self._tokenize, labels, tokens)
 
     def _unseen(self, labels: LabelSet) -> tuple[str, ...]:
         if self._trained is None:
