@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,15 +23,40 @@ def kept_count(views: int, fraction: float) -> int:
     return max(1, int(views * fraction))
 
 
-def confident_rows(seen: Evidence, fraction: float) -> Tensor:
+def confident_rows(seen: Evidence, fraction: float, logits: Tensor | None = None) -> Tensor:
     """Indices [k] of the `fraction` of views with the lowest zero-shot entropy, surest first; ties keep their order.
 
     Returns `seen.kept` when somebody has already chosen (a second look), so that no strategy knows about it.
+    `logits` [v, c] are the zero-shot logits of a caller who has them already.
     """
     if seen.kept is not None:
         return seen.kept
-    surest_first = entropy(seen.logits()).argsort(stable=True)
+    surest_first = entropy(seen.logits() if logits is None else logits).argsort(stable=True)
     return surest_first[: kept_count(len(seen.views), fraction)]
+
+
+class Summary(NamedTuple):
+    """One image as the cache methods see it: the mean of its confident views (TDA, arXiv:2403.18293)."""
+
+    rows: Tensor  # [k] the confident views
+    feature: Tensor  # [d] their mean, not normalised again
+    logits: Tensor  # [c] their mean
+    log_p: Tensor  # [c] log of their mean probability
+    entropy: Tensor  # () of the mean probability, nats
+    label: int  # pseudo-label: the largest mean logit
+
+
+def summarised(seen: Evidence, fraction: float) -> Summary:
+    """The mean of the `fraction` of surest views; with one view, that view."""
+    logits = seen.logits()
+    rows = confident_rows(seen, fraction, logits)
+    mean, log_p = logits[rows].mean(0), mean_log_probability(logits[rows])
+    return Summary(rows, seen.views[rows].mean(0), mean, log_p, entropy(log_p), int(mean.argmax()))
+
+
+def shared_weight(views: int, rows: Tensor) -> Tensor:
+    """[v] equal weights on `rows`, none elsewhere; they sum to 1."""
+    return torch.zeros(views).index_fill(0, rows, 1 / len(rows))
 
 
 def mean_log_probability(logits: Tensor) -> Tensor:

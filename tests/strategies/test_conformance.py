@@ -1,0 +1,19 @@
+"""Every strategy of the catalogue against every check that plug-ins face."""
+
+from __future__ import annotations
+
+import pytest
+
+from tta_service.strategies import catalogue
+from tta_service.testing.strategies import STRATEGY_CHECKS
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+@pytest.mark.parametrize("check", STRATEGY_CHECKS, ids=lambda check: check.__name__)
+def test_conforms(name, check):
+    check(catalogue.get(name))
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_cites_its_paper(name):
+    assert "arXiv:" in catalogue.describe(name).paper

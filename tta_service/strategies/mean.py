@@ -1,0 +1,38 @@
+"""The mean probability of the confident views: the honest baseline of every method that looks at several.
+Lakshminarayanan et al., NeurIPS 2017, arXiv:1612.01474, average so; the choice of views is TPT's, arXiv:2209.07511.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le
+from torch import Tensor
+
+from ..core.catalogue import register_strategy
+from ..core.evidence import Evidence
+from ..core.strategy import Needs, Stateless
+from ..maths import confident_rows, mean_log_probability, shared_weight
+
+
+@register_strategy("mean")
+@dataclass(frozen=True)
+class Mean(Stateless):
+    """Averages probabilities, not logits; the answer is their log."""
+
+    views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 64
+    confident: Annotated[float, Gt(0), Le(1), "fraction of views kept by lowest entropy"] = 0.1
+    augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
+
+    def needs(self) -> Needs:
+        return Needs(views=self.views, augment=self.augment, confident=self.confident)
+
+    def adapt(self, seen: Evidence, memory: None) -> tuple[Tensor, None]:
+        logits = seen.logits()
+        return mean_log_probability(logits[confident_rows(seen, self.confident, logits)]), None
+
+    def explain(self, seen: Evidence, memory: None) -> Mapping[str, Tensor | float]:
+        kept = confident_rows(seen, self.confident)
+        return {"kept": kept, "weight": shared_weight(len(seen.views), kept)}
