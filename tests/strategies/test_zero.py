@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tta_service import Evidence, TextSpace
+from tta_service.maths import unit
+from tta_service.strategies.zero import Zero
+
+from .streams import answers, derived, entropy, softmax, space
+
+
+def derivation(fraction):
+    """Votes by hand, one view after the other."""
+
+    def run(frames, text, scale, margin):
+        for views in frames:
+            cosines = views @ text.T
+            h = entropy(softmax(scale * cosines))
+            order = np.argsort(h, kind="stable")
+            margin.surest(h, k := max(1, int(len(h) * fraction)))
+            votes = np.zeros(len(text))
+            for i in order[:k]:
+                votes[margin.argmax(cosines[i])] += 1
+            tied = np.flatnonzero(votes == votes.max())
+            if len(tied) > 1:
+                willing = [t for t in (int(cosines[i].argmax()) for i in order[k:]) if t in tied]
+                sums = softmax(scale * cosines[order[:k]]).sum(0)[tied]
+                votes[willing[0] if willing else tied[margin.argmax(sums)]] += 1
+            with np.errstate(divide="ignore"):
+                yield np.log(votes)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "classes, rows, keep", [(7, 16, 0.3), (40, 12, 0.5), (2, 8, 0.5), (1, 5, 0.3), (1000, 64, 0.3)]
+)
+def test_equals_the_formula(classes, rows, keep):
+    frames, expected = derived(derivation(keep), space(classes), rows, 200, least=1e-7)
+    got = answers(Zero(keep=keep), frames)
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    if classes > 2:
+        ties = np.exp(expected).sum(1) > max(1, int(rows * keep)) + 0.5
+        assert ties.any(), "a stream without a tie proves little"
+
+
+def test_one_kept_view_is_the_surest_views_top():
+    frames, _ = derived(derivation(0.01), space(9), 6, 20)
+    for seen in frames:
+        logits, _ = Zero(keep=0.01).adapt(seen, None)
+        z = seen.logits().double().numpy()
+        assert int(logits.argmax()) == z[entropy(softmax(z)).argmin()].argmax()
+        assert float(logits.exp().sum()) == 1 and int(logits.isneginf().sum()) == 8
+
+
+def axes(*rows: dict[int, float], classes: int = 6) -> Evidence:
+    """Views given by their cosines to text features that are the axes; the rest of their length lies beside them."""
+    text = TextSpace.of(torch.eye(classes, classes + 1))
+    views = torch.zeros(len(rows), classes + 1)
+    for view, cosines in zip(views, rows):
+        for label, cosine in cosines.items():
+            view[label] = cosine
+        view[-1] = (1 - view.square().sum()).sqrt()
+    return Evidence(unit(views), text)
+
+
+# surest first: two votes for 2, two for 5; what is discarded votes for 0
+TIED = axes({2: 0.9}, {5: 0.8}, {2: 0.7}, {5: 0.6, 2: 0.55}, {0: 0.30, 2: 0.28, 5: 0.285}, {0: 0.2, 1: 0.199, 3: 0.198})
+
+
+def test_a_tie_that_nobody_breaks_goes_to_the_larger_sum():
+    # Σp over the kept views: class 2 gets nearly all of two views and a little of the fourth
+    assert Zero(keep=0.7).adapt(TIED, None)[0].exp().round().tolist() == [0, 0, 3, 0, 0, 2]
+
+
+def test_compat_masks_the_classes_counted_from_the_far_end():
+    # positions 5-2=3 and 5-5=0 of the first discarded view are struck out: what is left peaks at 5
+    assert Zero(keep=0.7, compat=True).adapt(TIED, None)[0].exp().round().tolist() == [0, 0, 2, 0, 0, 3]
+
+
+def test_compat_may_give_its_vote_to_a_class_that_is_not_tied():
+    seen = axes({2: 0.9}, {5: 0.8}, {1: 0.5, 0: 0.49})
+    votes = Zero(keep=0.7, compat=True).adapt(seen, None)[0].exp().round()
+    assert votes.tolist() == [0, 1, 1, 0, 0, 1] and int(votes.argmax()) == 1
+
+
+def test_the_surest_discarded_view_that_votes_for_a_tied_class_decides():
+    seen = axes({2: 0.9}, {5: 0.8}, {1: 0.5}, {5: 0.4}, {2: 0.3})
+    for compat in (False, True):
+        assert Zero(keep=0.4, compat=compat).adapt(seen, None)[0].exp().round().tolist() == [0, 0, 1, 0, 0, 2]
+
+
+def test_nothing_discarded_falls_back_to_the_sum():
+    for compat in (False, True):
+        votes = Zero(keep=1.0, compat=compat).adapt(axes({2: 0.9}, {5: 0.06, 1: 0.05}), None)[0].exp().round()
+        assert votes.tolist() == [0, 0, 2, 0, 0, 1]
+
+
+def test_compat_votes_equal_hard_votes_up_to_exact_ties():
+    frames, expected = derived(derivation(0.3), space(30), 40, 60, least=1e-6)
+    soft = np.exp(answers(Zero(compat=True), frames))
+    np.testing.assert_allclose(soft.max(1), np.exp(expected).max(1), atol=1e-3)
+    split = Zero(keep=1.0, compat=True).adapt(axes({1: 0.5, 3: 0.5}, {1: 0.6}), None)[0].exp()
+    np.testing.assert_allclose(split, [0, 1.5, 0, 0.5, 0, 0], atol=1e-6)
+
+
+def test_scaled_rounding_never_moves_a_vote():
+    text = TextSpace.of(torch.eye(3))
+    seen = Evidence(torch.tensor([[0.5, np.nextafter(np.float32(0.5), 1), 0.70]]), text)
+    assert int(Zero(keep=1.0).adapt(seen, None)[0].argmax()) == 2

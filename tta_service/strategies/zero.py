@@ -1,0 +1,69 @@
+"""ZERO: the confident views vote at zero temperature. Farina et al., NeurIPS 2024, arXiv:2405.18330."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge, Gt, Le
+from torch import Tensor
+
+from ..core.catalogue import register_strategy
+from ..core.evidence import Evidence
+from ..core.strategy import Needs, Stateless
+from ..maths import confident_rows, entropy, shared_weight
+
+_EPSILON = torch.finfo(torch.float32).eps  # "zero" as the published code has it
+
+
+@register_strategy("zero")
+@dataclass(frozen=True)
+class Zero(Stateless):
+    """One view, one vote; the answer is the log of the counts, −inf where nobody voted.
+
+    A tie goes to the surest discarded view that votes for one of the tied classes, else to the tied class with the
+    largest summed probability over the kept views. `compat` is the published code run in float32: votes by a softmax
+    at machine epsilon, and its other last resort, whose mask hits the classes counted from the far end.
+    """
+
+    views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 64
+    keep: Annotated[float, Gt(0), Le(1), "fraction of views that vote, by lowest entropy"] = 0.3
+    augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
+    compat: Annotated[bool, "the published temperature and last resort"] = False
+
+    def needs(self) -> Needs:
+        return Needs(views=self.views, augment=self.augment, confident=self.keep)
+
+    def adapt(self, seen: Evidence, memory: None) -> tuple[Tensor, None]:
+        cosines = seen.views @ seen.text.features.T  # [v, c]
+        logits = seen.text.scale * cosines
+        kept = confident_rows(seen, self.keep, logits)
+        votes = self._votes(cosines[kept])
+        tied = (votes == votes.max()).nonzero().flatten()
+        if len(tied) > 1:
+            votes[self._broken(tied, cosines, logits, kept)] += 1
+        return votes.log(), None
+
+    def explain(self, seen: Evidence, memory: None) -> Mapping[str, Tensor | float]:
+        kept = confident_rows(seen, self.keep)
+        return {"kept": kept, "weight": shared_weight(len(seen.views), kept)}
+
+    def _votes(self, cosines: Tensor) -> Tensor:
+        """[k, c] -> [c]"""
+        if self.compat:
+            return (cosines / _EPSILON).softmax(-1).sum(0)
+        return cosines.argmax(-1).bincount(minlength=cosines.shape[1]).float()
+
+    def _broken(self, tied: Tensor, cosines: Tensor, logits: Tensor, kept: Tensor) -> int:
+        """The class that gets one more vote."""
+        by_entropy = entropy(logits).argsort(stable=True)
+        discarded = by_entropy[~torch.isin(by_entropy, kept)]
+        tops = cosines[discarded].argmax(-1)
+        willing = tops[torch.isin(tops, tied)]
+        if len(willing):
+            return int(willing[0])
+        if self.compat and len(discarded):
+            return int(cosines[discarded[0]].index_fill(0, cosines.shape[1] - 1 - tied, -torch.inf).argmax())
+        return int(tied[logits[kept].softmax(-1).sum(0)[tied].argmax()])
