@@ -1,0 +1,135 @@
+"""TDA: a stream remembers its surest images of each class, and of the doubtful ones what they are not.
+Karmanov et al., CVPR 2024, arXiv:2403.18293.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal, NamedTuple
+
+import torch
+from annotated_types import Ge, Gt, Le
+from torch import Tensor
+
+from ..core.catalogue import register_strategy
+from ..core.evidence import Evidence
+from ..core.labels import TextSpace
+from ..core.strategy import Needs, Scope, Strategy
+from ..maths import Summary, shared_weight, summarised
+
+
+class Caches(NamedTuple):
+    """The rows of a class stand in ascending order of entropy, +inf where a slot is empty."""
+
+    keys: Tensor  # [c, capacity, d]
+    entropy: Tensor  # [c, capacity]
+    negative_keys: Tensor  # [c, negative_capacity, d]
+    negative_entropy: Tensor  # [c, negative_capacity]
+    negative_mask: Tensor  # [c, negative_capacity, c] bool: classes that the image made plausible
+
+
+@register_strategy("tda")
+@dataclass(frozen=True)
+class TDA(Strategy[Caches]):
+    """Updates, then answers: an admitted frame supports its own pseudo-label.
+
+    Two quirks are kept, because the thresholds were tuned with them: the entropy window divides nats by log2(C), and
+    the negative cache lowers every plausible class, the pseudo-label included.
+    """
+
+    views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 1
+    confident: Annotated[float, Gt(0), Le(1), "fraction of views kept by lowest entropy"] = 0.1
+    alpha: Annotated[float, Ge(0), Le(1e3), "weight of the positive cache"] = 2.0
+    beta: Annotated[float, Ge(0), Le(1e3), "sharpness of the positive cache"] = 5.0
+    capacity: Annotated[int, Ge(1), Le(256), "images remembered per class"] = 3
+    negative: Annotated[bool, "use the negative cache"] = True
+    negative_alpha: Annotated[float, Ge(0), Le(1e3), "weight of the negative cache"] = 0.117
+    negative_beta: Annotated[float, Ge(0), Le(1e3), "sharpness of the negative cache"] = 1.0
+    negative_capacity: Annotated[int, Ge(1), Le(256), "doubtful images remembered per class"] = 2
+    entropy_low: Annotated[float, Ge(0), Le(1), "doubtful: entropy / log2(C) above this"] = 0.2
+    entropy_high: Annotated[float, Ge(0), Le(1), "doubtful: entropy / log2(C) below this"] = 0.5
+    mask_low: Annotated[float, Ge(0), Le(1), "plausible: probability above this"] = 0.03
+    mask_high: Annotated[float, Ge(0), Le(1), "plausible: probability below this"] = 1.0
+    augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
+
+    def needs(self) -> Needs:
+        return Needs(self.views, augment=self.augment, confident=self.confident, memory=Scope.SESSION)
+
+    def begin(self, text: TextSpace) -> Caches:
+        return empty_caches(text, self.capacity, self.negative_capacity if self.negative else 0)
+
+    def adapt(self, seen: Evidence, memory: Caches) -> tuple[Tensor, Caches]:
+        image = summarised(seen, self.confident)
+        keep_surest(memory.keys[image.label], memory.entropy[image.label], image.feature, image.entropy)
+        if self.negative and self.doubtful(image):
+            self._doubt(memory, image)
+        logits = image.logits + self.alpha * support(memory.keys, memory.entropy, image.feature, self.beta)
+        if self.negative:
+            logits -= self.negative_alpha * objection(memory, image.feature, self.negative_beta)
+        return logits, memory
+
+    def explain(self, seen: Evidence, memory: Caches) -> Mapping[str, Tensor | float]:
+        image = summarised(seen, self.confident)
+        return {
+            "kept": image.rows,
+            "weight": shared_weight(len(seen.views), image.rows),
+            "fill": float(memory.entropy.isfinite().float().mean()),
+            "admitted": float((memory.entropy[image.label] == image.entropy).any()),  # the cache holds this frame
+        }
+
+    def doubtful(self, image: Summary) -> bool:
+        """Nats over bits, as published. One class is never in doubt."""
+        classes = len(image.logits)
+        ratio = float(image.entropy) / math.log2(classes) if classes > 1 else 0.0
+        return self.entropy_low < ratio < self.entropy_high
+
+    def plausible(self, image: Summary) -> Tensor:
+        """[c] bool"""
+        p = image.log_p.exp()
+        return (p > self.mask_low) & (p < self.mask_high)
+
+    def _doubt(self, memory: Caches, image: Summary) -> None:
+        keys, entropy, mask = (part[image.label] for part in memory[2:])
+        place = keep_surest(keys, entropy, image.feature, image.entropy)
+        if place is not None:
+            mask[place + 1 :] = mask[place:-1].clone()
+            mask[place] = self.plausible(image)
+
+
+def empty_caches(text: TextSpace, capacity: int, negative_capacity: int) -> Caches:
+    (c, d), new = text.features.shape, text.features
+    return Caches(
+        new.new_zeros(c, capacity, d),
+        new.new_full((c, capacity), torch.inf),
+        new.new_zeros(c, negative_capacity, d),
+        new.new_full((c, negative_capacity), torch.inf),
+        torch.zeros(c, negative_capacity, c, dtype=torch.bool, device=new.device),
+    )
+
+
+def keep_surest(keys: Tensor, entropies: Tensor, key: Tensor, entropy: Tensor) -> int | None:
+    """Put `key` [d] into its place among `keys` [n, d], in order of entropy, the last one out. In place.
+
+    Returns the place, or None when the key is no surer than the last one.
+    """
+    if not entropy < entropies[-1]:
+        return None
+    place = int((entropies <= entropy).sum())  # behind its equals
+    keys[place + 1 :] = keys[place:-1].clone()
+    entropies[place + 1 :] = entropies[place:-1].clone()
+    keys[place], entropies[place] = key, entropy
+    return place
+
+
+def support(keys: Tensor, entropy: Tensor, feature: Tensor, beta: float) -> Tensor:
+    """[c] summed affinity exp(−β(1 − f·g)) of the feature [d] to the filled slots of each class."""
+    return ((beta * (keys @ feature - 1)).exp() * entropy.isfinite()).sum(-1)
+
+
+def objection(memory: Caches, feature: Tensor, beta: float) -> Tensor:
+    """[c] summed affinity to all doubtful images that made the class plausible."""
+    filled = memory.negative_entropy.isfinite()
+    affinity = (beta * (memory.negative_keys[filled] @ feature - 1)).exp()
+    return affinity @ memory.negative_mask[filled].to(affinity.dtype)
