@@ -1,0 +1,268 @@
+"""decode: what Pillow sees, upright, within limits, or one sentence."""
+
+from __future__ import annotations
+
+import tracemalloc
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from tta_service.core.errors import BadImage
+from tta_service.core.request import Encoded, PixelFormat, Raw
+from tta_service.images.decode import ImageLimits, decode
+
+from .files import chunk, encoded, exif, photo, png
+
+JPEG, PNG, WEBP = encoded(photo(), "JPEG"), encoded(photo(), "PNG"), encoded(photo(), "WEBP")
+USUAL = ImageLimits()
+
+
+@pytest.fixture(autouse=True)
+def silence(capfd):
+    """No file may make us warn, or write to stderr."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+    assert capfd.readouterr().err == ""
+
+
+def pixels(data: bytes) -> np.ndarray:
+    return decode(Encoded(data)).permute(1, 2, 0).numpy()
+
+
+def refused(image: bytes | Raw, words: str, limits: ImageLimits = USUAL) -> None:
+    with pytest.raises(BadImage, match=words) as caught:
+        decode(image if isinstance(image, Raw) else Encoded(image), limits)
+    assert caught.value.field == "image"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("how", [{}, {"progressive": True}, {"quality": 30, "subsampling": 2}])
+def test_a_jpeg_is_what_pillow_sees(mode, how):
+    data = encoded(photo(mode=mode), "JPEG", **how)
+    assert (pixels(data) == np.asarray(Image.open(BytesIO(data)).convert("RGB"))).all()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "1", "LA", "RGBA"])
+def test_a_png_is_what_pillow_sees(mode):
+    data = encoded(photo(mode=mode), "PNG")
+    assert (pixels(data) == np.asarray(Image.open(BytesIO(data)).convert("RGB"))).all()
+
+
+@pytest.mark.parametrize("how", [{}, {"lossless": True}])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_webp_is_what_pillow_sees(mode, how):
+    data = encoded(photo(mode=mode), "WEBP", **how)
+    assert (pixels(data) == np.asarray(Image.open(BytesIO(data)).convert("RGB"))).all()
+
+
+def test_the_layout_is_three_bytes_a_pixel():
+    decoded = decode(Encoded(JPEG))
+    assert decoded.shape == (3, 40, 60)
+    assert decoded.dtype == torch.uint8
+    assert decoded.permute(1, 2, 0).is_contiguous()
+
+
+def test_alpha_is_dropped_not_composited():
+    see_through = photo(mode="RGBA")
+    see_through.putalpha(0)
+    assert (pixels(encoded(see_through, "PNG")) == np.asarray(photo())).all()
+    palette = photo(mode="P")
+    expected = np.asarray(palette.convert("RGB"))
+    assert (pixels(encoded(palette, "PNG", transparency=bytes(range(200)))) == expected).all()
+
+
+def test_of_sixteen_bits_the_upper_eight_count():
+    deep = np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64)
+    assert (pixels(encoded(Image.fromarray(deep), "PNG")) == (deep >> 8)[..., None]).all()
+    rows = np.concatenate([np.zeros((64, 1), ">u1"), np.repeat(deep, 3, 1).astype(">u2").view("u1")], 1)
+    assert (pixels(png(64, 64, rows.tobytes(), depth=16, colour=2)) == (deep >> 8)[..., None]).all()
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_every_orientation_ends_upright(turn):
+    for data in (encoded(photo(), kind, exif=b"Exif\0\0" + exif(turn)) for kind in ("JPEG", "PNG", "WEBP")):
+        assert (pixels(data) == np.asarray(ImageOps.exif_transpose(Image.open(BytesIO(data)).convert("RGB")))).all()
+    motorola = encoded(photo(), "PNG", exif=exif(turn, ">"))
+    assert (pixels(motorola) == np.asarray(ImageOps.exif_transpose(Image.open(BytesIO(motorola))))).all()
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"",
+        b"II",
+        b"II*\0\xff\xff\xff\xff",
+        exif(0),
+        exif(9),
+        exif(6)[:-12],
+        b"XX" + exif(6),
+        b"II*\0\x08\0\0\0\xff\xff",
+    ],
+)
+def test_an_unreadable_orientation_counts_as_upright(block):
+    with_block = JPEG[:2] + b"\xff\xe1" + (len(block) + 8).to_bytes(2) + b"Exif\0\0" + block + JPEG[2:]
+    assert (pixels(with_block) == pixels(JPEG)).all()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_an_animation_gives_its_first_frame(kind):
+    still, moving = photo(), ImageOps.mirror(photo())
+    data = encoded(still, kind, save_all=True, append_images=[moving, still], lossless=True)
+    assert (pixels(data) == np.asarray(still)).all()
+
+
+def test_metadata_costs_nothing_and_says_nothing():
+    broken_animation = chunk(b"acTL", bytes(8))  # makes Pillow warn
+    zeros = png(1, 1, bytes(2), extra=chunk(b"zTXt", b"k\0\0" + bytes(99)) + broken_animation)
+    assert pixels(zeros).tolist() == [[[0, 0, 0]]]
+    profile = encoded(photo(), "JPEG", icc_profile=bytes(90_000), comment=b"x" * 999, dpi=(3, 3))
+    assert (pixels(profile) == pixels(JPEG)).all()
+
+
+def test_what_follows_the_picture_is_ignored():
+    assert (pixels(JPEG + WEBP + b"\xff\xda\0\2" * 999) == pixels(JPEG)).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (8192, 1)])
+def test_tiny_and_thin(size):
+    for kind in ("JPEG", "PNG", "WEBP"):
+        assert decode(Encoded(encoded(photo(*size), kind))).shape == (3, size[1], size[0])
+
+
+def test_limits_name_the_size():
+    refused(JPEG, "has [0-9]+ bytes, at most 100", ImageLimits(max_bytes=100))
+    refused(JPEG, "60 × 40 pixels, a side may have 59", ImageLimits(max_side=59))
+    for data in (JPEG, PNG, WEBP, encoded(photo(), "WEBP", lossless=True), encoded(photo(mode="RGBA"), "WEBP")):
+        refused(data, "60 × 40 pixels, at most 2399 in all", ImageLimits(max_pixels=2399))
+        assert decode(Encoded(data), ImageLimits(len(data), 2400, 60)).shape == (3, 40, 60)
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked():
+    bomb = png(12_000, 12_000, bytes(12_000 * 12_001))
+    assert len(bomb) < 200_000
+    anim = chunk_riff(b"VP8X", b"\x02\0\0\0" + (16382).to_bytes(3, "little") * 2)
+    wide = JPEG.replace((40).to_bytes(2) + (60).to_bytes(2), b"\xff\xff\xff\xff")
+    tracemalloc.start()
+    for data, words in ((bomb, "12000 × 12000"), (anim, "16383 × 16383"), (wide, "65535 × 65535")):
+        refused(data, words)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * len(bomb)
+
+
+def chunk_riff(kind: bytes, content: bytes) -> bytes:
+    body = b"WEBP" + kind + len(content).to_bytes(4, "little") + content
+    return b"RIFF" + len(body).to_bytes(4, "little") + body
+
+
+def test_a_header_may_not_lie():
+    """Ours and the decoder's reading must agree: what was checked is what is unpacked."""
+    extended = encoded(photo(mode="RGBA"), "WEBP", exif=exif(1))
+    assert extended[12:16] == b"VP8X"
+    refused(extended[:24] + (5).to_bytes(3, "little") * 2 + extended[30:], "the WebP is damaged or cut short")
+    twice = JPEG.index(b"\xff\xc0")
+    refused(JPEG[:twice] + JPEG[twice : twice + 19].replace(b"\0\x28\0\x3c", b"\0\x08\0\x08") + JPEG[twice:], "JPEG")
+
+
+def test_slow_files_are_refused():
+    scan = JPEG.index(b"\xff\xda")
+    refused(JPEG[:scan] + JPEG[scan:-2] * 101 + JPEG[-2:], "more than 100 scans")
+    refused(PNG[:33] + chunk(b"IDAT", b"") * 20_001 + PNG[33:], "more than 20000 chunks")
+    refused(WEBP[:12] + b"VP8X" + bytes(5_000_000), "more than 20000 chunks")
+
+
+@pytest.mark.parametrize(
+    "data", [JPEG, PNG, WEBP, encoded(photo(), "WEBP", lossless=True)], ids=["jpeg", "png", "webp", "vp8l"]
+)
+def test_truncated_files_are_refused_wherever_they_end(data):
+    for end in (*range(1, 60), *range(60, len(data) - 60, 37)):
+        refused(data[:end], "the ")
+    for end in range(len(data) - 20, len(data)):  # a PNG may lack its closing words, never pixels
+        try:
+            assert (pixels(data[:end]) == pixels(data)).all()
+        except BadImage as error:
+            assert "cut short" in error.message
+
+
+def test_what_is_no_picture():
+    refused(b"", "empty")
+    refused(bytes(1000), "neither a JPEG, a PNG nor a WebP")
+    for kind in ("GIF", "BMP", "TIFF", "PPM", "ICO"):
+        refused(encoded(photo(), kind), "neither a JPEG")
+    refused(JPEG[:2] + b"\xff\xd9", "ends within its header")
+    refused(chunk_riff(b"WAVE", bytes(40)), "no picture")
+    refused(png(0, 7, b""), "0 × 7")
+    refused(png(7, 7, b"")[:30], "ends within")
+    refused(PNG[:60] + bytes(40) + PNG[100:], "the PNG is damaged or cut short")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from([b"", JPEG[:3], PNG[:8], PNG[:33], WEBP[:16], JPEG[:200], WEBP[:40]]), st.binary(max_size=400))
+def test_random_bytes_are_refused_or_decoded(start, rest):
+    one_outcome(start + rest)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from([JPEG, PNG, WEBP]), st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), max_size=6))
+def test_damaged_files_are_refused_or_decoded(data, hits):
+    damaged = bytearray(data)
+    for at, value in hits:
+        damaged[at % len(data)] = value
+    one_outcome(bytes(damaged))
+
+
+def one_outcome(data: bytes) -> None:
+    limits = ImageLimits(max_pixels=100_000, max_side=2000)
+    try:
+        decoded = decode(Encoded(data), limits)
+    except BadImage as error:
+        assert error.field == "image"
+        assert error.message
+    else:
+        assert decoded.dtype == torch.uint8
+        assert decoded[0].numel() <= limits.max_pixels
+
+
+def test_raw_frames():
+    frame = np.asarray(photo())
+    grey = frame[..., 0].copy()
+    rgb = decode(Raw(60, 40, PixelFormat.RGB24, frame.tobytes()))
+    bgr = decode(Raw(60, 40, PixelFormat.BGR24, frame[..., ::-1].tobytes()))
+    assert (rgb.permute(1, 2, 0).numpy() == frame).all()
+    assert torch.equal(rgb, bgr)
+    assert (decode(Raw(60, 40, PixelFormat.GRAY8, grey.tobytes())).numpy() == grey).all()
+
+
+def test_raw_frames_must_have_their_size():
+    for format, wanted in (("RGB24", 7200), ("BGR24", 7200), ("GRAY8", 2400), ("NV12", 3600)):
+        assert decode(Raw(60, 40, PixelFormat(format), bytes(wanted))).shape == (3, 40, 60)
+        for length in (0, wanted - 1, wanted + 1):
+            refused(Raw(60, 40, PixelFormat(format), bytes(length)), f"{format} is {wanted} bytes, there are {length}")
+    refused(Raw(5, 4, PixelFormat.NV12, bytes(30)), "even sides")
+    refused(Raw(0, 4, PixelFormat.RGB24, b""), "0 × 4")
+    refused(Raw(-3, 4, PixelFormat.RGB24, b""), "-3 × 4")
+    refused(Raw(60, 40, PixelFormat.GRAY8, bytes(2400)), "at most 2399", ImageLimits(max_pixels=2399))
+
+
+def test_nv12_is_opencvs_colours():
+    cv2 = pytest.importorskip("cv2", reason="OpenCV, of the extra demo, is the reference here")
+    planes = np.random.default_rng(0).integers(0, 256, (60, 64), dtype=np.uint8)
+    ours = decode(Raw(64, 40, PixelFormat.NV12, planes.tobytes())).permute(1, 2, 0).numpy()
+    theirs = cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_NV12)
+    assert np.abs(ours.astype(int) - theirs).max() <= 1
+
+
+def test_threads_do_not_disturb_each_other():
+    files = [encoded(photo(50 + i, 40), kind) for i in range(8) for kind in ("JPEG", "PNG", "WEBP")]
+    alone = [pixels(data) for data in files]
+    with ThreadPoolExecutor(4) as pool:
+        for mine, other in zip(alone * 4, pool.map(pixels, files * 4)):
+            assert (mine == other).all()

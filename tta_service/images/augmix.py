@@ -1,0 +1,63 @@
+"""AugMix at severity 1: a picture mixed with three chains of itself. Hendrycks et al., ICLR 2020, arXiv:1912.02781.
+
+The prompt-tuning family mixes normalised floats. All weights sum to one, so mixing before the normalisation is the
+same, and what is lost here is the rounding to uint8: half a grey level at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
+
+CHAINS, LONGEST = 3, 3
+DRAWS = 1 + CHAINS * (
+    2 + 3 * LONGEST
+)  # m; then of each chain its weight, its length, and (operation, level, sign) a link
+Picture = Image.Image
+
+
+def mix(view: Tensor, draws: NDArray[np.float64]) -> Tensor:
+    """One view [3, s, s] uint8 and its draws [DRAWS] to a view of the same shape."""
+    picture = Image.fromarray(view.permute(1, 2, 0).contiguous().numpy())
+    own, chains = draws[0], draws[1:].reshape(CHAINS, -1)  # Beta(1, 1) is uniform
+    share = -np.log1p(-chains[:, 0])  # exponential numbers over their sum are Dirichlet(1, 1, 1)
+    share = share / max(share.sum(), 1e-12)
+    total = own * np.asarray(picture, np.float64)
+    for weight, (length, *links) in zip(share, chains[:, 1:]):
+        total += (1 - own) * weight * np.asarray(_chain(picture, int(LONGEST * length) + 1, links), np.float64)
+    return torch.from_numpy(np.rint(total).clip(0, 255).astype(np.uint8)).permute(2, 0, 1)
+
+
+def _chain(picture: Picture, length: int, links: list[float]) -> Picture:
+    for link in range(length):
+        operation, level, sign = links[3 * link : 3 * link + 3]
+        apply = OPERATIONS[int(operation * len(OPERATIONS))]
+        picture = apply(picture, 0.1 + 0.9 * level, -1 if sign > 0.5 else 1)
+    return picture
+
+
+def _moved(picture: Picture, across: tuple[float, float, float], down: tuple[float, float, float]) -> Picture:
+    """Output (x, y) shows what was at (across · (x, y, 1), down · (x, y, 1)); black beyond the border."""
+    return picture.transform(picture.size, Image.Transform.AFFINE, (*across, *down), Image.Resampling.BILINEAR)
+
+
+def _pixels(picture: Picture, level: float) -> int:
+    return int(picture.width / 30 * level)  # severity 1 of 10 of a third of the side
+
+
+OPERATIONS: tuple[Callable[[Picture, float, int], Picture], ...] = (
+    lambda picture, level, sign: ImageOps.autocontrast(picture),
+    lambda picture, level, sign: ImageOps.equalize(picture),
+    lambda picture, level, sign: ImageOps.posterize(picture, 4),
+    lambda picture, level, sign: picture.rotate(sign * int(3 * level), Image.Resampling.BILINEAR),
+    lambda picture, level, sign: ImageOps.solarize(picture, 256 - int(25.6 * level)),
+    lambda picture, level, sign: _moved(picture, (1, sign * 0.03 * level, 0), (0, 1, 0)),
+    lambda picture, level, sign: _moved(picture, (1, 0, 0), (sign * 0.03 * level, 1, 0)),
+    lambda picture, level, sign: _moved(picture, (1, 0, sign * _pixels(picture, level)), (0, 1, 0)),
+    lambda picture, level, sign: _moved(picture, (1, 0, 0), (0, 1, sign * _pixels(picture, level))),
+)

@@ -1,0 +1,131 @@
+"""What a JPEG, PNG or WebP file says about itself, read before any decoder sees it and before anything is allocated.
+
+The walk keeps only what carries pixels, so that metadata can neither cost time nor make a decoder complain.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ..core.errors import BadImage
+
+SCANS, CHUNKS = 100, 20_000  # far beyond any camera or editor; each one costs time, however few bytes it has
+MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # stuffed zeros and restarts belong to the scan
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Size as stored, before the orientation is applied. `pixels` is the file without its metadata."""
+
+    format: str
+    width: int
+    height: int
+    orientation: int  # EXIF, 1 (upright) to 8
+    pixels: bytes
+
+
+def header(data: bytes) -> Header:
+    """Raises `BadImage` for anything that is not the beginning of a JPEG, PNG or WebP file."""
+    try:
+        if data.startswith(b"\xff\xd8\xff"):
+            return _jpeg(data)
+        if data.startswith(b"\x89PNG\r\n\x1a\n"):
+            return _png(data)
+        if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+            return _webp(data)
+    except IndexError:
+        raise BadImage("the image ends within its header", "image") from None
+    raise BadImage("the image is neither a JPEG, a PNG nor a WebP file", "image")
+
+
+def orientation(exif: bytes) -> int:
+    """The orientation tag of an EXIF block; 1 when there is none, or none that can be read."""
+    tiff = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "little", b"MM": "big"}.get(tiff[:2])
+    if order is None:
+        return 1
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(tiff[at : at + size], order)  # type: ignore[arg-type]
+
+    first = number(4, 4)
+    for at in range(first + 2, min(first + 2 + 12 * number(first, 2), len(tiff) - 11), 12):
+        if number(at, 2) == 0x0112:
+            return number(at + 8, 2) if 1 <= number(at + 8, 2) <= 8 else 1
+    return 1
+
+
+def _jpeg(data: bytes) -> Header:
+    size, turned, scans = None, 1, 0
+    kept: list[bytes] = []
+    start = at = 0
+    while found := MARKER.search(data, at):
+        kind, at = found[1][0], found.end()
+        if kind == 0xD9:
+            break
+        if kind in (0x01, 0xD8):
+            continue
+        end = at + (data[at] << 8 | data[at + 1])
+        if kind in (*range(0xE1, 0xEE), 0xEF, 0xFE):  # applications' own, but JFIF's and Adobe's, and comments
+            if kind == 0xE1 and data.startswith(b"Exif\0\0", at + 2):
+                turned = orientation(data[at + 2 : end])
+            kept.append(data[start : found.start()])
+            start = end
+        elif 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+            size = data[at + 5] << 8 | data[at + 6], data[at + 3] << 8 | data[at + 4]
+        elif kind == 0xDA and (scans := scans + 1) > SCANS:
+            raise BadImage(f"the JPEG has more than {SCANS} scans", "image")
+        at = max(at, end)
+    if size is None:
+        raise BadImage("the image ends within its header", "image")
+    return Header("JPEG", *size, turned, b"".join([*kept, data[start:]]))
+
+
+def _png(data: bytes) -> Header:
+    kept, turned, at = [data[:8]], 1, 8
+    for _ in range(CHUNKS):
+        end = at + 12 + int.from_bytes(data[at : at + 4])
+        kind = data[at + 4 : at + 8]
+        if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
+            kept.append(data[at:end])
+        elif kind == b"eXIf":
+            turned = orientation(data[at + 8 : end - 4])
+        at = end
+        if kind == b"IEND" or at >= len(data):
+            break
+    else:
+        raise BadImage(f"the PNG has more than {CHUNKS} chunks", "image")
+    width, height = (int.from_bytes(data[i : i + 4]) for i in (16, 20))
+    if data[12:16] != b"IHDR" or len(data) < 33:
+        raise BadImage("the image ends within its header", "image")
+    return Header("PNG", width, height, turned, b"".join(kept))
+
+
+def _webp(data: bytes) -> Header:
+    kind, turned = data[12:16], 1
+    if len(data) < 30:
+        raise BadImage("the image ends within its header", "image")
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(data[i : i + 3], "little") + 1 for i in (24, 27))
+        turned = _webp_orientation(data)
+    elif kind == b"VP8 ":
+        width, height = (int.from_bytes(data[i : i + 2], "little") & 0x3FFF for i in (26, 28))
+    elif kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    else:
+        raise BadImage("the WebP file has no picture", "image")
+    return Header("WebP", width, height, turned, data)
+
+
+def _webp_orientation(data: bytes) -> int:
+    at = 12
+    for _ in range(CHUNKS):
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        if data[at : at + 4] == b"EXIF":
+            return orientation(data[at + 8 : at + 8 + size])
+        at += 8 + size + size % 2
+        if at >= len(data):
+            return 1
+    raise BadImage(f"the WebP file has more than {CHUNKS} chunks", "image")

@@ -1,0 +1,52 @@
+"""Raw frames: bytes that are pixels already."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..core.errors import BadImage
+from ..core.request import PixelFormat, Raw
+
+BYTES = {PixelFormat.RGB24: 3.0, PixelFormat.BGR24: 3.0, PixelFormat.GRAY8: 1.0, PixelFormat.NV12: 1.5}  # per pixel
+
+
+def check(image: Raw) -> None:
+    """Raises `BadImage` unless there are exactly the bytes that size and format ask for."""
+    if image.format is PixelFormat.NV12 and (image.width % 2 or image.height % 2):
+        raise BadImage(f"NV12 needs even sides, this frame is {image.width} × {image.height}", "image")
+    wanted = int(image.width * image.height * BYTES[image.format])
+    if len(image.pixels) != wanted:
+        said = f"{image.width} × {image.height} {image.format} is {wanted} bytes, there are {len(image.pixels)}"
+        raise BadImage(said, "image")
+
+
+def decode(image: Raw) -> Tensor:
+    """A checked frame as [3, h, w] uint8 RGB."""
+    plane = torch.frombuffer(bytearray(image.pixels), dtype=torch.uint8)  # a copy: the caller's bytes are read-only
+    if image.format is PixelFormat.NV12:
+        return _nv12(plane.view(-1, image.width), image.height)
+    if image.format is PixelFormat.GRAY8:
+        return plane.view(image.height, image.width, 1).repeat(1, 1, 3).permute(2, 0, 1)
+    pixels = plane.view(image.height, image.width, 3)
+    return (pixels.flip(-1) if image.format is PixelFormat.BGR24 else pixels).permute(2, 0, 1)
+
+
+def _nv12(planes: Tensor, height: int) -> Tensor:
+    """[1.5 h, w] to [3, h, w]: BT.601 with the narrow range (16..235), colour at half the resolution, not interpolated.
+
+    What cameras and video decoders hand out, and what OpenCV and FFmpeg assume when nothing else is said.
+    """
+    luma = (planes[:height].float() - 16).clamp_min_(0) * (255 / 219)  # [h, w]
+    blue, red = (planes[height:].float() - 128).view(height // 2, -1, 2).unbind(-1)  # [h/2, w/2] each
+    span = 255 / 224 * 2
+    shifts = (
+        span * (1 - 0.299) * red,
+        -span * (0.114 * (1 - 0.114) * blue + 0.299 * (1 - 0.299) * red) / 0.587,
+        span * (1 - 0.114) * blue,
+    )
+    pixels = torch.empty(height, planes.shape[1], 3, dtype=torch.uint8)
+    for channel, shift in enumerate(shifts):
+        full = shift.repeat_interleave(2, 0).repeat_interleave(2, 1)
+        pixels[..., channel] = full.add_(luma).round_().clamp_(0, 255)
+    return pixels.permute(2, 0, 1)
