@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tta_service import LabelSet, TextSpace
+from tta_service.core.errors import BadLabels, Unsupported
+
+
+def test_equal_sets_share_an_id_and_order_matters():
+    one = LabelSet(("cat", "dog"))
+    assert one == LabelSet(("cat", "dog")) and one.id == LabelSet(("cat", "dog")).id
+    assert hash(one) == hash(LabelSet(("cat", "dog")))
+    others = [
+        LabelSet(("dog", "cat")),
+        LabelSet(("cat", "dog"), ("{}",)),
+        LabelSet(("catdog",)),
+        LabelSet(("cat,dog",)),
+    ]
+    assert len({one.id, *(other.id for other in others)}) == 5
+    assert len(one.id) == 32 and int(one.id, 16) >= 0
+
+
+def test_names_and_templates_are_not_confused():
+    assert LabelSet(("a", "b"), ("{}",)).id != LabelSet(("a",), ("b {}", "{}")).id
+
+
+def test_any_unicode_has_an_id():
+    assert len({LabelSet((name,)).id for name in ("Käse", "猫", "\ud800", "🐈")}) == 4
+
+
+@pytest.mark.parametrize(
+    "names, templates, field",
+    [
+        ((), ("{}",), "names"),
+        (("cat",), (), "templates"),
+        (("cat", " "), ("{}",), "names[1]"),
+        (("cat", "dog", "cat"), ("{}",), "names[2]"),
+        (("cat",), ("a photo",), "templates[0]"),
+        (("cat",), ("{}", "{} and {}"), "templates[1]"),
+        (("cat",), ("{0} {}",), "templates[0]"),
+        (("cat",), ("{}}",), "templates[0]"),
+    ],
+)
+def test_what_makes_no_label_set_is_refused_by_field(names, templates, field):
+    with pytest.raises(BadLabels) as refusal:
+        LabelSet(names, templates)
+    assert refusal.value.field == field
+
+
+def test_a_duplicate_names_both_places():
+    with pytest.raises(BadLabels, match="names 0 and 2 are both 'cat'"):
+        LabelSet(("cat", "dog", "cat"))
+
+
+def test_underscores_are_spaces_and_braces_in_names_are_letters():
+    labels = LabelSet(("red_car", "a {} b"), ("a {}.",))
+    assert labels.prompts("a {}.") == ["a red car.", "a a {} b."]
+
+
+def test_a_space_of_raw_tensors():
+    text = TextSpace.of(torch.tensor([[3.0, 4.0], [0.0, 2.0]]), 50)
+    torch.testing.assert_close(text.features, torch.tensor([[0.6, 0.8], [0.0, 1.0]]))
+    assert text.scale == 50.0 and len(text.labels.names) == 2 and text.bytes == 16
+    with pytest.raises(Unsupported):
+        _ = text.prompts
+    with pytest.raises(Unsupported):
+        text.embed(["cat"])
+
+
+def test_prompts_are_made_once():
+    made = []
+    text = TextSpace(LabelSet(("cat",)), torch.eye(1), make_prompts=lambda: made.append(1) or object())  # type: ignore
+    assert text.prompts is text.prompts and made == [1]

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import pytest
+from annotated_types import Ge, Gt, Le, Lt
+
+from tta_service.core.errors import BadParameters
+from tta_service.core.parameters import Parameter, parameters_of, validated
+
+
+@dataclass(frozen=True)
+class Kettle:
+    cups: Annotated[int, Ge(1), Le(12), "how many"] = 4
+    heat: Annotated[float, Gt(0), Lt(1)] = 0.5
+    lid: bool = True
+    tea: Annotated[Literal["green", "black"], "which"] = "green"
+
+
+def test_fields_with_their_bounds():
+    assert parameters_of(Kettle) == (
+        Parameter("cups", "int", 4, 1.0, 12.0, "how many"),
+        Parameter("heat", "float", 0.5, 0.0, 1.0, ""),
+        Parameter("lid", "bool", True),
+        Parameter("tea", "string", "green", description="which", choices=("green", "black")),
+    )
+
+
+def test_defaults_are_filled_in_and_whole_numbers_are_ints():
+    values = validated(Kettle, {"cups": 3.0})
+    assert values == {"cups": 3, "heat": 0.5, "lid": True, "tea": "green"} and type(values["cups"]) is int
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("cups", 0),
+        ("cups", 13.0),
+        ("cups", 2.5),
+        ("cups", "3"),
+        ("cups", True),
+        ("cups", None),
+        ("heat", 0.0),
+        ("heat", 1.0),
+        ("heat", math.nan),
+        ("heat", math.inf),
+        ("heat", -math.inf),
+        ("lid", 1.0),
+        ("lid", "true"),
+        ("tea", "white"),
+        ("tea", 1.0),
+        ("milk", 1.0),
+        ("cups", [1]),
+        ("cups", {"a": 1}),
+        ("cups", 1e300),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_field(field, value):
+    with pytest.raises(BadParameters, match=field) as refusal:
+        validated(Kettle, {field: value})
+    assert refusal.value.field == f"parameters.{field}"
+
+
+def test_an_unknown_field_tells_the_known_ones():
+    with pytest.raises(BadParameters, match="cups, heat, lid, tea"):
+        validated(Kettle, {"milk": 1})

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from tta_service import Evidence, TextSpace
+from tta_service.maths import (
+    confident_rows,
+    entropy,
+    kept_count,
+    marginal_entropy,
+    mean_log_probability,
+    shared_weight,
+    summarised,
+    unit,
+)
+
+
+def test_entropy_in_nats_from_certain_to_uniform():
+    logits = torch.tensor([[0.0, 0.0, 0.0, 0.0], [500.0, 0.0, 0.0, 0.0], [0.0, 0.0, -math.inf, -math.inf]])
+    torch.testing.assert_close(entropy(logits), torch.tensor([math.log(4), 0.0, math.log(2)]))
+    assert not torch.signbit(entropy(torch.randn(2000, 3) * 100)).any(), "never −0 and never negative"
+    assert entropy(torch.tensor([7.0])) == 0
+
+
+def test_entropy_survives_probabilities_that_underflow():
+    assert entropy(torch.tensor([0.0, -200.0, -1e4])) == 0
+
+
+@pytest.mark.parametrize(
+    "views, fraction, kept", [(64, 0.1, 6), (64, 0.3, 19), (1, 0.1, 1), (5, 0.1, 1), (100, 0.29, 28), (3, 1.0, 3)]
+)
+def test_a_fraction_is_truncated_and_keeps_one(views, fraction, kept):
+    assert kept_count(views, fraction) == kept
+
+
+def test_the_surest_rows_come_first_and_ties_keep_their_order():
+    text = TextSpace.of(torch.eye(3))
+    sure, doubtful = [0.9, 0.3, 0.3], [0.6, 0.59, 0.54]
+    seen = Evidence(unit(torch.tensor([doubtful, sure, doubtful, sure])), text)
+    assert confident_rows(seen, 1.0).tolist() == [1, 3, 0, 2]
+    assert confident_rows(seen, 0.5).tolist() == [1, 3] == confident_rows(seen, 0.5, seen.logits()).tolist()
+    assert confident_rows(Evidence(seen.views, text, torch.tensor([2])), 0.5).tolist() == [2]
+
+
+def test_means_are_of_probabilities():
+    logits = torch.tensor([[0.0, 100.0], [0.0, -100.0]])
+    torch.testing.assert_close(mean_log_probability(logits), torch.full((2,), -math.log(2)))
+    torch.testing.assert_close(marginal_entropy(logits), torch.tensor(math.log(2)))
+    assert marginal_entropy(torch.tensor([[0.0, -300.0]])) == 0
+
+
+def test_marginal_entropy_is_smooth():
+    logits = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(marginal_entropy, (logits,))
+
+
+def test_unit_leaves_a_zero_row():
+    assert unit(torch.tensor([[3.0, 4.0], [0.0, 0.0]])).tolist() == [[0.6000000238418579, 0.800000011920929], [0, 0]]
+
+
+def test_a_summary_is_the_mean_of_the_sure_rows():
+    text = TextSpace.of(torch.eye(2, 3))
+    seen = Evidence(unit(torch.tensor([[1.0, 0.99, 0.0], [1.0, 0.0, 0.2], [1.0, 0.1, 0.0]])), text)
+    image = summarised(seen, 0.7)
+    assert image.rows.tolist() == [2, 1] or image.rows.tolist() == [1, 2]
+    torch.testing.assert_close(image.feature, seen.views[1:].mean(0))
+    torch.testing.assert_close(image.logits, seen.logits()[1:].mean(0))
+    assert image.label == 0 and float(image.entropy) == pytest.approx(0, abs=1e-6)
+    assert shared_weight(3, image.rows).tolist() == [0, 0.5, 0.5]
