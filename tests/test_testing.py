@@ -169,7 +169,7 @@ class Halving(NoReduction):
 class Choosy(Halving):
     def reduce(self, layer, layers, x, sizes, q, k, prefix, guide):
         kept = max(prefix + 1, int((x[0, :, 0] > 0).sum()))
-        return x[:, :kept], None
+        return (x if layer else x[:, :kept]), None
 
 
 class Mingling(Halving):

@@ -77,6 +77,7 @@ def test_what_cannot_be_served_is_refused_at_registration(name, cls, said):
 GOOD = '''
 """Backwards: the least likely class wins. Nobody, nowhere, arXiv:0000.00000."""
 from dataclasses import dataclass
+from typing import Annotated
 from annotated_types import Ge, Le
 from tta_service import Stateless, register_strategy
 
