@@ -1,0 +1,118 @@
+"""What happens in the adapt or tune lane: evidence in, answer and memory out."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from ..core.errors import BadRequest, ModelFault, TTAError
+from ..core.evidence import Evidence
+from ..core.labels import TextSpace
+from ..core.request import Explanation
+from ..core.strategy import Needs, Strategy
+from ..core.views import Views
+from ..maths import confident_rows, entropy
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What a strategy says of one image."""
+
+    logits: Tensor  # [c]
+    zero_shot: Tensor  # [c]
+    surety: float  # entropy of the logits divided by ln C: 0 certain, 1 clueless
+    explanation: Explanation | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """Feature rows as they came from the tower (in several pieces) or from the device, and the views they stand for."""
+
+    pieces: tuple[Tensor, ...]  # each [*, d], row 0 of the first is the plain view
+    count: int  # rows to use
+    views: Views | None = None
+    kept: Tensor | None = None  # [k] rows chosen as the confident ones in a first look
+    again: tuple[Tensor, Tensor] | None = None  # rows [m] and their features [m, d] from a second, exact look
+
+    def evidence(self, text: TextSpace) -> Evidence:
+        """All that the strategy may look at. `BadRequest` when the rows are of another model's dimension."""
+        rows = self.pieces[0] if len(self.pieces) == 1 else torch.cat(self.pieces)
+        if self.again is not None:
+            rows = rows.index_copy(0, *self.again)
+        if rows.shape[1] != text.features.shape[1]:
+            said = f"features have {rows.shape[1]} dimensions, this model's have {text.features.shape[1]}"
+            raise BadRequest(said, "image.features.dimension")
+        return Evidence(rows[: self.count], text, self.kept)
+
+
+def begun(strategy: Strategy[Any], text: TextSpace) -> Any:
+    """The memory of a session that has seen nothing yet."""
+    with torch.no_grad():
+        return _promised(strategy, lambda: strategy.begin(text))
+
+
+def answer(
+    strategy: Strategy[Any], needs: Needs, seen: Seen, text: TextSpace, explain: bool, memory: Any
+) -> tuple[Answer, Any]:
+    """Adapts. A strategy that breaks its promises (shape, numbers) raises `ModelFault` like one that crashes."""
+    evidence = seen.evidence(text)
+    with torch.set_grad_enabled(needs.gradient):
+        logits, memory = _promised(strategy, lambda: strategy.adapt(evidence, memory))
+    with torch.no_grad():
+        logits = logits.detach().float().cpu()
+        if logits.shape != (len(text.features),) or not logits.max().isfinite():
+            raise ModelFault(f"{strategy.name} gave no finite answer for this image")
+        explanation = explained(strategy, needs, evidence, seen.views, memory) if explain else None
+        surety = float(entropy(logits)) / math.log(max(2, len(logits)))
+        return Answer(logits, evidence.logits()[0].cpu(), surety, explanation), memory
+
+
+def confident(seen: Seen, text: TextSpace, fraction: float, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Who deserves a second look: the confident rows [k], these and row 0 [m], and the pixels of the latter."""
+    with torch.no_grad():
+        kept = confident_rows(seen.evidence(text), fraction)
+        rows: Tensor = torch.cat([torch.zeros(1, dtype=kept.dtype), kept.cpu()]).unique()
+        return kept, rows, pixels[rows]
+
+
+def explained(strategy: Strategy[Any], needs: Needs, seen: Evidence, views: Views | None, memory: Any) -> Explanation:
+    """Why this answer; where the strategy says nothing, its views count equally, and only the kept ones."""
+    logits = seen.logits()
+    said = _said(strategy, seen, memory)
+    chosen = said.get("kept") if "kept" in said else confident_rows(seen, needs.confident)
+    kept = torch.zeros(len(seen.views), dtype=torch.bool)
+    kept[torch.as_tensor(chosen, dtype=torch.long)] = True
+    weight = torch.as_tensor(said["weight"]).float().cpu() if "weight" in said else kept.float() / kept.sum()
+    notes = {name: float(value) for name, value in said.items() if _is_number(value)}
+    return Explanation(views, entropy(logits).cpu(), logits.argmax(-1).cpu(), kept, weight, notes)
+
+
+def _promised(strategy: Strategy[Any], call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except TTAError:
+        raise
+    except Exception as error:
+        log.exception("%s raised", strategy.name)
+        raise ModelFault(f"{strategy.name} failed on this image") from error
+
+
+def _said(strategy: Strategy[Any], seen: Evidence, memory: Any) -> Mapping[str, Tensor | float]:
+    try:
+        return strategy.explain(seen, memory)
+    except Exception:  # the answer stands without its reasons
+        log.exception("%s could not explain itself", strategy.name)
+        return {}
+
+
+def _is_number(value: Tensor | float) -> bool:
+    return not isinstance(value, Tensor) or value.ndim == 0

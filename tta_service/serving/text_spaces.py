@@ -1,0 +1,183 @@
+"""Label sets through the text tower, encoded once for everybody."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ..core.errors import ModelFault, TTAError, UnknownLabels
+from ..core.labels import LabelSet, TextSpace
+from ..core.memory import nbytes
+from ..core.strategy import Strategy
+from .lanes import run
+from .single_flight import SingleFlight
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A label set that clients may name by id."""
+
+    labels: LabelSet
+    bytes: int  # of its text features and of what strategies keep for it; 0 when evicted
+    cached: bool  # definitions are kept while features may be evicted and encoded again
+
+
+@dataclass(frozen=True, slots=True)
+class TextCounters:
+    """For metrics: plain numbers that may be read from any thread."""
+
+    definitions: int = 0
+    cached: int = 0
+    bytes: int = 0
+    hits: int = 0
+    misses: int = 0
+    evicted: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Shelf:
+    """One text space and the LABELS memories that were begun on it: they live and die together."""
+
+    space: TextSpace
+    memories: dict[Strategy[Any], Any] = field(default_factory=dict[Strategy[Any], Any])
+    beginning: SingleFlight[Strategy[Any], Any] = field(default_factory=SingleFlight[Strategy[Any], Any])
+
+    @property
+    def bytes(self) -> int:
+        return self.space.bytes + sum(nbytes(memory) for memory in self.memories.values())
+
+
+class TextSpaces:
+    """Text spaces by label set: single flight, least recently used by bytes.
+
+    `make` runs in `lane`; the memories of strategies with `Scope.LABELS` are begun in `tune`. `apart` surrounds every
+    making in the lane's thread (the pulse uses it, so that encoding text is not taken for a stuck batch).
+    """
+
+    def __init__(
+        self,
+        make: Callable[[LabelSet], TextSpace],
+        lane: Executor,
+        tune: Executor,
+        max_bytes: int = 256 << 20,
+        max_definitions: int = 1000,
+        apart: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self._make, self._lane, self._tune, self._apart = make, lane, tune, apart
+        self._max_bytes, self._max_definitions = max_bytes, max_definitions
+        self._shelves: OrderedDict[str, Shelf] = OrderedDict()
+        self._definitions: OrderedDict[str, LabelSet] = OrderedDict()
+        self._encoding: SingleFlight[str, Shelf] = SingleFlight()
+        self._bytes = self._hits = self._misses = self._evicted = 0
+        self.counters = TextCounters()
+
+    async def get(self, labels: LabelSet) -> TextSpace:
+        """The label set through the text tower, from the cache or encoded now.
+
+        Raises `BadLabels` for a prompt that does not fit, `ModelFault` when the tower fails; neither is remembered.
+        """
+        return (await self._shelf(labels)).space
+
+    async def memory(self, strategy: Strategy[Any], labels: LabelSet) -> Any:
+        """The memory of a strategy with `Scope.LABELS`: begun once per text space, never changed."""
+        shelf = await self._shelf(labels)
+        if strategy in shelf.memories:
+            return shelf.memories[strategy]
+
+        def keep(memory: Any) -> None:
+            shelf.memories[strategy] = memory
+            self._weigh(shelf)
+
+        return await shelf.beginning.get(strategy, lambda: run(self._tune, _begin, strategy, shelf.space), keep)
+
+    async def put(self, labels: LabelSet) -> Held:
+        """Encodes the set and keeps its definition, so that requests may name it by id. Idempotent."""
+        await self.get(labels)
+        self._definitions[labels.id] = labels
+        self._definitions.move_to_end(labels.id)
+        while len(self._definitions) > self._max_definitions:
+            self._definitions.popitem(last=False)
+        self._publish()
+        return self._held(labels)
+
+    def labels(self, id: str) -> LabelSet:
+        """The definition of that id; `UnknownLabels` when this server does not hold it."""
+        if id not in self._definitions:
+            raise UnknownLabels(f"no label set {id!r} is held here; register it again", "labels.id")
+        self._definitions.move_to_end(id)
+        return self._definitions[id]
+
+    def find(self, id: str) -> Held:
+        """What is held under that id; `UnknownLabels` when nothing is."""
+        return self._held(self.labels(id))
+
+    def list(self) -> tuple[Held, ...]:
+        """All definitions, in the order of their ids."""
+        return tuple(self._held(self._definitions[id]) for id in sorted(self._definitions))
+
+    def delete(self, id: str) -> None:
+        """Forgets definition and features; requests in the hallway keep what they hold. `UnknownLabels`."""
+        self.labels(id)
+        del self._definitions[id]
+        if shelf := self._shelves.pop(id, None):
+            self._bytes -= shelf.bytes
+        self._publish()
+
+    async def _shelf(self, labels: LabelSet) -> Shelf:
+        if shelf := self._shelves.get(labels.id):
+            self._shelves.move_to_end(labels.id)
+            self._hits += 1
+            self._publish()
+            return shelf
+        self._misses += 1
+
+        def keep(shelf: Shelf) -> None:
+            self._shelves[labels.id] = shelf
+            self._weigh(shelf)
+
+        return await self._encoding.get(labels.id, lambda: run(self._lane, self._encode, labels), keep)
+
+    def _encode(self, labels: LabelSet) -> Shelf:
+        try:
+            with self._apart():
+                return Shelf(self._make(labels))
+        except TTAError:
+            raise
+        except Exception as error:
+            raise ModelFault("the text tower failed on this label set") from error
+
+    def _weigh(self, newest: Shelf) -> None:
+        """Evicts from the least recently used end; the set that was just asked for stays, however large."""
+        self._bytes = sum(shelf.bytes for shelf in self._shelves.values())
+        for id, shelf in list(self._shelves.items()):
+            if self._bytes <= self._max_bytes:
+                break
+            if shelf is not newest:
+                self._bytes -= shelf.bytes
+                self._evicted += 1
+                del self._shelves[id]
+        self._publish()
+
+    def _held(self, labels: LabelSet) -> Held:
+        shelf = self._shelves.get(labels.id)
+        return Held(labels, shelf.bytes if shelf else 0, shelf is not None)
+
+    def _publish(self) -> None:
+        counted = (len(self._definitions), len(self._shelves), self._bytes, self._hits, self._misses, self._evicted)
+        self.counters = TextCounters(*counted)
+
+
+def _begin(strategy: Strategy[Any], space: TextSpace) -> Any:
+    try:
+        with torch.enable_grad():
+            return strategy.begin(space)
+    except TTAError:
+        raise
+    except Exception as error:
+        raise ModelFault(f"{strategy.name} failed to begin on this label set") from error

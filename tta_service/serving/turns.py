@@ -1,0 +1,125 @@
+"""A frame's place in the queue of one memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..core.errors import NotReady
+from ..core.memory import nbytes
+from .lanes import run
+
+if TYPE_CHECKING:
+    from .memories import Kept
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Turn:
+    """Taken on arrival, so that memories follow the order of arrival however long the encoding takes.
+
+    Once work is handed to a lane it runs to its end, and its completion there, never the caller, keeps the memory and
+    passes the turn on. A caller who leaves earlier leaves no trace; one who leaves later loses only the answer.
+    """
+
+    def __init__(self, kept: Kept, over: Callable[[], None]) -> None:
+        self.kept, self._over = kept, over
+        self._mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._in_lane = self._left = self._ended = False
+
+    def came(self) -> None:
+        """It stands first now."""
+        if not self._mine.done():
+            self._mine.set_result(None)
+
+    async def comes(self) -> None:
+        """Waits until all earlier frames are done with the memory."""
+        await self._mine
+
+    async def begin(self, lane: Executor, begin: Callable[[], Any], admit: Callable[[int], None]) -> None:
+        """Makes the memory that has seen nothing, unless there is one. `admit(bytes)` may refuse to keep it."""
+        if self.kept.begun:
+            return
+
+        def arrived(made: tuple[Any, int]) -> None:
+            admit(made[1])
+            self.kept.keep(*made)
+
+        await self._hand(lane, lambda: _sized(begin()), arrived)
+
+    async def adapt(self, lane: Executor, work: Callable[[Any], tuple[T, Any]], saw: Callable[[], R]) -> tuple[T, R]:
+        """`work(memory) -> (answer, memory)` in the lane, to its end; then the turn is over.
+
+        `saw()` is called as soon as the new memory is kept, whether or not anybody still waits for the answer. When the
+        work raises, this one memory starts afresh.
+        """
+        value = self.kept.value
+
+        def working() -> tuple[T, tuple[Any, int]]:
+            answer, memory = work(value)
+            return answer, _sized(memory)
+
+        def arrived(done: tuple[T, tuple[Any, int]]) -> tuple[T, R]:
+            answer, made = done
+            self.kept.keep(*made)
+            said = saw()
+            self.kept.anew = False
+            return answer, said
+
+        answer = self._hand(lane, working, arrived)
+        self._left, self.kept.value = True, None  # nothing follows; and nobody looks at the old value again
+        return await answer
+
+    def leave(self) -> None:
+        """Gives the place up: at once, or when the lane is done with the memory."""
+        self._left = True
+        self._end()
+
+    def _end(self) -> None:
+        if self._left and not self._in_lane and not self._ended:
+            self._ended = True
+            self.kept.pass_on(self)
+            self._over()
+
+    def _hand(self, lane: Executor, work: Callable[[], T], arrived: Callable[[T], R]) -> asyncio.Future[R]:
+        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+
+        def back(done: asyncio.Future[T]) -> None:
+            self._in_lane = False
+            try:
+                said = arrived(_result(done))
+            except Exception as error:
+                self.kept.forget()
+                if not answer.done():
+                    answer.set_exception(error)
+            else:
+                if not answer.done():
+                    answer.set_result(said)
+            finally:
+                self._end()
+
+        run(lane, work).add_done_callback(back)
+        self._in_lane = True
+        return answer
+
+
+class Wipe(Turn):
+    """A place that makes the memory forget when it comes, and is over."""
+
+    def came(self) -> None:
+        self.kept.forget()
+        super().came()
+        self.leave()
+
+
+def _sized(memory: Any) -> tuple[Any, int]:
+    return memory, nbytes(memory)
+
+
+def _result(done: asyncio.Future[T]) -> T:
+    if done.cancelled():
+        raise NotReady("the server is stopping")
+    return done.result()
