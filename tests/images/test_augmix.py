@@ -54,7 +54,7 @@ def test_equal_to_mixing_normalised_floats():
             total += weight * normalised(changed)
         expected = row[0] * normalised(picture) + (1 - row[0]) * total
         got = normalised(augmix.mix(VIEW, row).permute(1, 2, 0).numpy())
-        assert np.abs((got - expected) * STD).max() * 255 <= 0.5 + 1e-6
+        assert np.abs((got - expected) * STD).max() * 255 <= 0.5 + 1e-4
 
 
 @pytest.mark.parametrize("kind", range(9))

@@ -27,9 +27,9 @@ def mix(view: Tensor, draws: NDArray[np.float64]) -> Tensor:
     own, chains = draws[0], draws[1:].reshape(CHAINS, -1)  # Beta(1, 1) is uniform
     share = -np.log1p(-chains[:, 0])  # exponential numbers over their sum are Dirichlet(1, 1, 1)
     share = share / max(share.sum(), 1e-12)
-    total = own * np.asarray(picture, np.float64)
+    total = np.float32(own) * np.asarray(picture)
     for weight, (length, *links) in zip(share, chains[:, 1:]):
-        total += (1 - own) * weight * np.asarray(_chain(picture, int(LONGEST * length) + 1, links), np.float64)
+        total += np.float32((1 - own) * weight) * np.asarray(_chain(picture, int(LONGEST * length) + 1, links))
     return torch.from_numpy(np.rint(total).clip(0, 255).astype(np.uint8)).permute(2, 0, 1)
 
 
@@ -41,9 +41,14 @@ def _chain(picture: Picture, length: int, links: list[float]) -> Picture:
     return picture
 
 
-def _moved(picture: Picture, across: tuple[float, float, float], down: tuple[float, float, float]) -> Picture:
-    """Output (x, y) shows what was at (across · (x, y, 1), down · (x, y, 1)); black beyond the border."""
-    return picture.transform(picture.size, Image.Transform.AFFINE, (*across, *down), Image.Resampling.BILINEAR)
+def _sheared(picture: Picture, across: float, down: float) -> Picture:
+    """Pixel (x, y) shows what was at (x + across · y, y + down · x); black beyond the border."""
+    turned = (1, across, 0, down, 1, 0)
+    return picture.transform(picture.size, Image.Transform.AFFINE, turned, Image.Resampling.BILINEAR)
+
+
+def _shifted(picture: Picture, across: int, down: int) -> Picture:
+    return picture.crop((across, down, picture.width + across, picture.height + down))  # black beyond the border, too
 
 
 def _pixels(picture: Picture, level: float) -> int:
@@ -56,8 +61,8 @@ OPERATIONS: tuple[Callable[[Picture, float, int], Picture], ...] = (
     lambda picture, level, sign: ImageOps.posterize(picture, 4),
     lambda picture, level, sign: picture.rotate(sign * int(3 * level), Image.Resampling.BILINEAR),
     lambda picture, level, sign: ImageOps.solarize(picture, 256 - int(25.6 * level)),
-    lambda picture, level, sign: _moved(picture, (1, sign * 0.03 * level, 0), (0, 1, 0)),
-    lambda picture, level, sign: _moved(picture, (1, 0, 0), (sign * 0.03 * level, 1, 0)),
-    lambda picture, level, sign: _moved(picture, (1, 0, sign * _pixels(picture, level)), (0, 1, 0)),
-    lambda picture, level, sign: _moved(picture, (1, 0, 0), (0, 1, sign * _pixels(picture, level))),
+    lambda picture, level, sign: _sheared(picture, sign * 0.03 * level, 0),
+    lambda picture, level, sign: _sheared(picture, 0, sign * 0.03 * level),
+    lambda picture, level, sign: _shifted(picture, sign * _pixels(picture, level), 0),
+    lambda picture, level, sign: _shifted(picture, 0, sign * _pixels(picture, level)),
 )
