@@ -2,59 +2,111 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+import difflib
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
 
 import open_clip
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
+from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
-from . import pocket as pocket
-from .frozen import FrozenCLIP
+from . import pocket
+from .checkpoint import CONFIG, Parts, from_folder, said, tokenizer_of
+from .frozen import PRECISIONS, FrozenCLIP
+from .hub import CannotLoad, cached, cached_weights, require_hub
 
-ROWS, VALUES, WEIGHT = (f"text.token_embedding.{part}" for part in ("rows", "values", "weight"))
+POCKET = "pocket"
 
 
 def load(
-    name: str = "pocket",
-    pretrained: str = "",
-    checkpoint: str = "",
-    device: str = "auto",
-    precision: str = "float32",
+    name: str = POCKET, pretrained: str = "", checkpoint: str = "", device: str = "auto", precision: str = "float32"
 ) -> FrozenCLIP:
-    """The model, frozen."""
-    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    with as_file(files(pocket)) as folder:
-        return _from_folder(Path(folder), Path(folder) / "pocket.safetensors", name, place, precision)
+    """The frozen model. `CannotLoad` says within seconds what to do instead.
+
+    `name` is "pocket" (bundled) or any name that open_clip knows, with `pretrained` one of its tags, or "hf-hub:…".
+    `checkpoint` is a file of weights; its architecture is the open_clip_config.json beside it, else that of `name`.
+    `device` "auto" takes CUDA when there is some.
+    """
+    place = _device(device)
+    if precision not in PRECISIONS:
+        raise CannotLoad(f"there is no precision {precision!r}, only {', '.join(PRECISIONS)}", "precision")
+    if checkpoint:
+        parts, label = _from_file(Path(checkpoint), name), Path(checkpoint).stem
+    elif name == POCKET:
+        with as_file(files(pocket)) as folder:
+            parts, label = from_folder(folder / CONFIG, folder / "pocket.safetensors"), name
+    else:
+        parts, label = _from_hub(name, pretrained), f"{name}/{pretrained}" if pretrained else name
+    model, tokenizer, trained = parts
+    return FrozenCLIP(model, tokenizer, name=label, precision=precision, device=place, trained_tokens=trained)
 
 
-def _from_folder(folder: Path, weights: Path, name: str, device: str, precision: str) -> FrozenCLIP:
-    config = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
-    state = load_file(weights)
-    trained = state[ROWS].long() if ROWS in state else None
-    model = build(config, custom="text.positional_embedding" in state)
-    model.load_state_dict(with_all_rows(state, model.vocab_size))
-    tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
-    return FrozenCLIP(model, tokenizer, name=name, precision=precision, device=device, trained_tokens=trained)
+def _from_file(weights: Path, name: str) -> Parts:
+    if not weights.is_file():
+        raise CannotLoad(f"there is no file {weights}", "checkpoint")
+    config = weights.with_name(CONFIG)
+    if config.is_file():
+        return from_folder(config, weights)
+    if name == POCKET:
+        advice = f"put the {CONFIG} that describes {weights.name} beside it, or name its architecture with --model"
+        raise CannotLoad(advice, "checkpoint")
+    _check_name(name)
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    look = open_clip.get_pretrained_cfg(name, tags[0]) if tags else None  # how pictures are normalised for it
+    with said(f"{weights.name} does not fit {name}", "checkpoint"):
+        model = open_clip.create_model(name, pretrained=str(weights), force_preprocess_cfg=look)
+    return Parts(model, tokenizer_of(name))
 
 
-def build(config: dict[str, Any], custom: bool) -> Any:
-    """An untrained model from the content of an open_clip_config.json."""
-    parts = {key: value for key, value in config["model_cfg"].items() if key != "custom_text"}
-    model = open_clip.CustomTextCLIP(**parts) if custom else open_clip.CLIP(**parts)
-    look = open_clip.transform.PreprocessCfg(**{**config.get("preprocess_cfg", {}), "size": model.visual.image_size})
-    open_clip.model.set_model_preprocess_cfg(model, asdict(look))
-    return model
+def _from_hub(name: str, pretrained: str) -> Parts:
+    if name.startswith("hf-hub:"):
+        return _from_repository(name)
+    _check_name(name)
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if pretrained not in tags:
+        near = difflib.get_close_matches(pretrained, tags, 5, 0.4) or tags
+        wrong = f"has no weights called {pretrained!r}" if pretrained else "is an architecture; its weights are missing"
+        raise CannotLoad(f"{name} {wrong}: --pretrained may be {', '.join(near) or 'nothing known'}", "pretrained")
+    tag = open_clip.get_pretrained_cfg(name, pretrained)
+    weights = cached_weights(tag)
+    if weights is None:
+        require_hub(f"{name}/{pretrained}")
+    with said(f"cannot load {name}/{pretrained}", "model"):
+        model = open_clip.create_model(
+            name,
+            pretrained=str(weights or pretrained),
+            force_quick_gelu=tag.get("quick_gelu", False),  # what these weights were trained with
+            force_preprocess_cfg=tag,
+        )
+    return Parts(model, tokenizer_of(name))
 
 
-def with_all_rows(state: dict[str, Tensor], words: int) -> dict[str, Tensor]:
-    """A state dict whose token embedding holds all rows: those left out become the mean of those given."""
-    if ROWS not in state:
-        return state
-    rows, values = state.pop(ROWS).long(), state.pop(VALUES).float()
-    state[WEIGHT] = values.mean(0).repeat(words, 1).index_copy(0, rows, values)
-    return state
+def _from_repository(name: str) -> Parts:
+    repository = name.removeprefix("hf-hub:")
+    config, weights = cached(repository, (CONFIG,)), cached(repository, (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME))
+    if config is not None and weights is not None:
+        return from_folder(config, weights, name)
+    require_hub(name)
+    with said(f"cannot load {name}", "model"):
+        model = open_clip.create_model(name, require_pretrained=True)
+    return Parts(model, tokenizer_of(name))
+
+
+def _check_name(name: str) -> None:
+    known = open_clip.list_models()
+    if name not in known:
+        lower = {one.lower(): one for one in known}
+        near = [lower[one] for one in difflib.get_close_matches(name.lower(), lower, 5, 0.4)]
+        also = f"; near to it: {', '.join(near)}" if near else "; open_clip.list_models() lists them"
+        raise CannotLoad(f"open_clip knows no model {name!r}{also}", "model")
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise CannotLoad(f"device {name!r} cannot be used: {error}", "device") from error
+    return device

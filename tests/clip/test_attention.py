@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tta_service.clip.attention import attend, heads, joined, weighted_mean
+
+
+def by_hand(q, k, v, sizes):
+    logits = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5 + sizes.log()[:, None, None]
+    return logits.softmax(-1) @ v
+
+
+@pytest.mark.parametrize("e", [5, 8, 20, 64])
+@pytest.mark.parametrize("queries", [1, 7])
+def test_sizes_are_votes(e, queries):
+    q, k, v = (torch.randn(2, 3, n, e, dtype=torch.float64) for n in (queries, 7, 7))
+    sizes = torch.randint(1, 9, (2, 7)).double()
+    torch.testing.assert_close(attend(q, k, v, sizes), by_hand(q, k, v, sizes), rtol=0, atol=1e-12)
+
+
+def test_a_token_of_size_three_counts_as_three_equal_tokens():
+    q, k, v = (torch.randn(1, 2, n, 8, dtype=torch.float64) for n in (4, 3, 3))
+    repeated = torch.tensor([0, 1, 1, 1, 2])
+    sizes = torch.tensor([[1.0, 3.0, 1.0]], dtype=torch.float64)
+    torch.testing.assert_close(attend(q, k, v, sizes), attend(q, k[:, :, repeated], v[:, :, repeated]))
+
+
+def test_sizes_leave_their_inputs_alone():
+    q, k, v = (torch.randn(1, 2, 4, 8) for _ in range(3))
+    before = [x.clone() for x in (q, k, v)]
+    attend(q, k, v, torch.full((1, 4), 2.0))
+    assert all(torch.equal(x, y) for x, y in zip((q, k, v), before, strict=True))
+
+
+def test_heads_are_undone():
+    x = torch.randn(2, 5, 12)
+    assert torch.equal(joined(heads(x, 3)), x)
+
+
+def test_a_weighted_mean_counts_each_token_by_its_size():
+    x, sizes = torch.randn(2, 3, 4), torch.tensor([[1.0, 2.0, 1.0], [3.0, 1.0, 1.0]])
+    expected = torch.stack([row.repeat_interleave(n.long(), 0).mean(0) for row, n in zip(x, sizes, strict=True)])
+    torch.testing.assert_close(weighted_mean(x, sizes), expected)
+    torch.testing.assert_close(weighted_mean(x, torch.ones(2, 3)), weighted_mean(x, None))
