@@ -1,0 +1,37 @@
+"""Thin client of tta_service: pictures and labels in, adapted answers out."""
+
+from .aio import AsyncClient
+from .aio_stream import AsyncStream
+from .answers import Answer, FrameAnswer, FrameFailure, Score, SessionStatus, Timings
+from .choices import Cascade, Choice, Options, Reduction
+from .client import Client
+from .errors import TTAClientError
+from .frames import Frame
+from .labels import LabelSet
+from .listings import Description, LabelSetInfo, Parameter, ServerInfo, SessionInfo
+from .stream import Stream
+
+__all__ = [
+    "Answer",
+    "AsyncClient",
+    "AsyncStream",
+    "Cascade",
+    "Choice",
+    "Client",
+    "Description",
+    "Frame",
+    "FrameAnswer",
+    "FrameFailure",
+    "LabelSet",
+    "LabelSetInfo",
+    "Options",
+    "Parameter",
+    "Reduction",
+    "Score",
+    "ServerInfo",
+    "SessionInfo",
+    "SessionStatus",
+    "Stream",
+    "TTAClientError",
+    "Timings",
+]

@@ -1,0 +1,81 @@
+"""tta-camera: pictures of a camera through the service, answers on the screen."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import cycle
+from typing import Any
+
+from ..answers import FrameFailure
+from ..choices import Choice
+from ..client import Client
+from ..errors import TTAClientError
+from ..frames import Frame
+from .arguments import Wishes, wishes
+from .grabber import newest
+from .jpeg import encoded
+from .pace import first, paced
+from .show import screen
+from .sources import Source
+from .tally import Tally
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0 when every frame was answered; 1 when a frame, the stream or the source failed, or nothing was answered.
+
+    Ctrl-C and SIGTERM end the stream and print the summary; that alone is no failure.
+    """
+    wish = wishes(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    tally, trouble = Tally(), ""
+    try:
+        with screen(wish.json, sys.stdout) as shown:
+            try:
+                _watch(wish, shown, tally)
+            except KeyboardInterrupt:
+                pass
+            except (TTAClientError, OSError, ValueError) as error:
+                trouble = str(error)
+            shown.end(tally)
+    except BrokenPipeError:  # whoever read us has seen enough
+        sys.stderr.close()
+        return 1
+    if trouble:
+        print(f"tta-camera: {trouble}", file=sys.stderr)
+    return 1 if trouble or tally.failures else 0
+
+
+def _watch(wish: Wishes, shown: Any, tally: Tally) -> None:
+    with Client(wish.server) as client:
+        frames = pictures(wish.source, wish)
+        with client.stream(
+            _in_turn(frames, wish), wish.labels, options=wish.options, policy=wish.policy, session=wish.session
+        ) as stream:
+            for result in stream:
+                tally.count(result)
+                shown.show(result, tally)
+                if isinstance(result, FrameFailure) and wish.strict:
+                    raise result.error
+
+
+def pictures(source: Source, wish: Wishes) -> Iterator[Frame]:
+    """Source → pace → newest → JPEG. Only a stream that may skip frames gets the newest; a blocking one gets all."""
+    frames = paced(source, wish.fps)
+    if source.live and wish.policy == "latest":
+        frames = newest(frames)
+    return encoded(first(frames, wish.frames), wish.short_side, wish.quality)
+
+
+def _in_turn(frames: Iterator[Frame], wish: Wishes) -> Iterator[Frame]:
+    """Several strategies take the frames in turn; a single one is the stream's."""
+    if len(wish.strategies) < 2:
+        return frames
+    turns: Iterator[Choice] = cycle(wish.strategies)
+    return (replace(frame, options=replace(wish.options, strategy=next(turns))) for frame in frames)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""A camera without a camera: it pans and zooms over real photographs while the conditions drift."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any
+
+from ..frames import Frame
+from .pace import first, paced
+from .photographs import photographs
+
+
+@dataclass(frozen=True, slots=True)
+class Virtual:
+    """`frames` pictures (0: without end) of `width` × `height` pixels, the same for the same seed.
+
+    Each photograph is looked at for `shot` frames. Each condition (day, dusk, noise, fog, blur, day, …) comes and goes
+    within `drift` frames, `strength` (0 … 1) at its height. With `fps` it is live; without, frames come when asked for.
+    """
+
+    frames: int = 200
+    fps: float = 0.0
+    seed: int = 0
+    width: int = 448
+    height: int = 336
+    shot: int = 20
+    drift: int = 30
+    strength: float = 1.0
+
+    @classmethod
+    def parse(cls, text: str) -> Virtual:
+        """From `frames=200,fps=0,seed=1`. Raises ValueError naming the word that is wrong."""
+        defaults: dict[str, Any] = {field.name: field.default for field in fields(cls)}
+        given: dict[str, Any] = {}
+        for word in filter(None, text.split(",")):
+            name, _, value = word.partition("=")
+            if name not in defaults:
+                raise ValueError(f"a virtual camera has no {name!r}; it has {', '.join(defaults)}")
+            try:
+                given[name] = type(defaults[name])(value)
+            except ValueError:
+                raise ValueError(f"virtual camera: {name} is no number: {value!r}") from None
+        return cls(**given)
+
+    def __post_init__(self) -> None:
+        if min(self.frames, self.fps, self.seed) < 0 or min(self.width, self.height, self.shot, self.drift) < 1:
+            raise ValueError("virtual camera: sizes, shot and drift are at least 1, frames, fps and seed at least 0")
+        if not 0 <= self.strength <= 1:
+            raise ValueError("virtual camera: strength is between 0 and 1")
+
+    @property
+    def live(self) -> bool:
+        return self.fps > 0
+
+    def __iter__(self) -> Iterator[Frame]:
+        _needed()
+        return paced(first(map(self.frame, itertools.count(1)), self.frames), self.fps)
+
+    def frame(self, number: int) -> Frame:
+        """Frame 1, 2, …; drawn from (seed, number) and nothing else."""
+        import numpy as np
+
+        from .weather import CONDITIONS
+
+        shown = photographs()
+        shot, moment = divmod(number - 1, self.shot)
+        photograph = shown[(shot + self.seed) % len(shown)]
+        phase, progress = divmod(number - 1, self.drift)
+        condition = CONDITIONS[phase % len(CONDITIONS)]
+        amount = self.strength * math.sin(math.pi * (progress + 0.5) / self.drift) ** 2
+        pixels = self._framing(str(photograph.path), shot, moment / self.shot)
+        pixels = condition(pixels, amount, np.random.default_rng((self.seed, number)))
+        return Frame(number, pixels, scene=f"{photograph.label}, {condition.__name__} {amount:.0%}")
+
+    def _framing(self, path: str, shot: int, progress: float) -> Any:
+        """What the lens sees `progress` (0 … 1) into a shot: it glides from one seeded framing to another."""
+        import numpy as np
+        from PIL import Image
+
+        photograph = _opened(path)
+        start, end = (_box(chance, photograph.size, self.width / self.height) for chance in
+                      (np.random.default_rng((self.seed, shot, side)) for side in (1, 2)))  # fmt: skip
+        ease = (1 - math.cos(math.pi * progress)) / 2
+        box = tuple(a + (b - a) * ease for a, b in zip(start, end))
+        return np.array(photograph.resize((self.width, self.height), Image.Resampling.BILINEAR, box=box))
+
+
+def _box(chance: Any, size: tuple[int, int], aspect: float) -> tuple[float, float, float, float]:
+    """A framing of the given aspect that shows 60 to 100 % of what fits: left, top, right, bottom in pixels."""
+    width = min(size[0], size[1] * aspect) * chance.uniform(0.6, 1.0)
+    height = width / aspect
+    left, top = chance.uniform(0, size[0] - width), chance.uniform(0, max(0.0, size[1] - height))
+    return left, top, left + width, min(top + height, float(size[1]))
+
+
+@lru_cache(maxsize=16)
+def _opened(path: str) -> Any:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def _needed() -> None:
+    try:
+        import numpy  # noqa: F401
+        import PIL  # noqa: F401
+    except ImportError:
+        raise OSError("the virtual camera needs numpy and Pillow: pip install 'tta-client[camera]'") from None
+    photographs()

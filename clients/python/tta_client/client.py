@@ -1,0 +1,178 @@
+"""The synchronous client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import grpc
+
+from . import health, requests
+from .answers import Answer, answer_from
+from .choices import DEFAULTS, Choice, Options
+from .connection import Connection
+from .errors import from_rpc
+from .frames import Image
+from .labels import Labels, LabelSet
+from .listings import (
+    Description,
+    LabelSetInfo,
+    ServerInfo,
+    SessionInfo,
+    description_from,
+    label_set_info_from,
+    server_info_from,
+    session_info_from,
+)
+from .requests import Policy
+from .stream import Stream
+from .v1 import tta_pb2
+
+
+class Client:
+    """One channel to one service. Thread-safe. All calls raise `TTAClientError`.
+
+    `timeout` (seconds) is the budget of each unary call. Labels are registered on first use and again when the
+    service has forgotten them. Without `credentials` the channel is plain text.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        timeout: float = 30.0,
+        credentials: grpc.ChannelCredentials | None = None,
+        metadata: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        self._to = Connection(target, timeout, credentials, tuple(metadata))
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._to.channel.close()
+
+    # ---- pictures
+
+    def classify(
+        self,
+        image: Image,
+        labels: Labels,
+        strategy: str | Choice = "",
+        *,
+        options: Options = DEFAULTS,
+        session: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> Answer:
+        """One picture, one answer. A `session` lets remembering strategies learn from call to call."""
+        options = options.choosing(strategy)
+
+        def ask(label_set_id: str) -> Any:
+            message = requests.classify(image, label_set_id, options, session, request_id)
+            return self._to.ask(self._to.stub.Classify, message, timeout, session)
+
+        return answer_from(self._to.with_labels(labels, ask))
+
+    def stream(
+        self,
+        frames: Iterable[Any],
+        labels: Labels,
+        strategy: str | Choice = "",
+        *,
+        options: Options = DEFAULTS,
+        policy: Policy = "block",
+        session: str = "",
+        buffer: int | None = None,
+        frame_budget: float | None = None,
+        in_flight: int = 8,
+    ) -> Stream:
+        """Answers to `frames` (pictures or `Frame`s), in order.
+
+        "block" answers every frame and has at most `in_flight` of them under way; "latest" sends what the camera
+        gives and lets the service keep only the newest. `frame_budget`: seconds for each frame from its arrival.
+        """
+        options = options.choosing(strategy)
+
+        def opening(again: bool) -> tta_pb2.ClassifyStreamRequest:
+            if again:
+                self._to.registered.forget(labels)
+            return requests.opening(self._to.identify(labels), options, session, policy, buffer, frame_budget)
+
+        def call(messages: Any) -> Any:
+            return self._to.stub.ClassifyStream(messages, metadata=self._to.headers(session))
+
+        return Stream(call, opening, self._to.identify, frames, in_flight if policy == "block" else None)
+
+    # ---- label sets
+
+    def put_labels(self, names: Sequence[str] | LabelSet, templates: Sequence[str] = ()) -> LabelSetInfo:
+        """Register a label set; its id may be given as `labels` everywhere."""
+        labels = names if isinstance(names, LabelSet) else LabelSet(tuple(names), tuple(templates))
+        return label_set_info_from(self._to.register(labels))
+
+    def get_labels(self, label_set_id: str) -> LabelSet:
+        reply = self._to.ask(self._to.stub.GetLabelSet, tta_pb2.GetLabelSetRequest(id=label_set_id))
+        return LabelSet(tuple(reply.label_set.names), tuple(reply.label_set.templates))
+
+    def list_labels(self) -> list[LabelSetInfo]:
+        return [
+            label_set_info_from(m)
+            for m in self._to.pages(self._to.stub.ListLabelSets, tta_pb2.ListLabelSetsRequest, "infos")
+        ]
+
+    def delete_labels(self, label_set_id: str) -> None:
+        self._to.ask(self._to.stub.DeleteLabelSet, tta_pb2.DeleteLabelSetRequest(id=label_set_id))
+        self._to.registered.forget(label_set_id)
+
+    # ---- sessions
+
+    def session(self, session_id: str) -> SessionInfo:
+        return session_info_from(
+            self._to.ask(self._to.stub.GetSession, tta_pb2.GetSessionRequest(session_id=session_id)).session
+        )
+
+    def sessions(self) -> list[SessionInfo]:
+        return [
+            session_info_from(m)
+            for m in self._to.pages(self._to.stub.ListSessions, tta_pb2.ListSessionsRequest, "sessions")
+        ]
+
+    def reset_session(self, session_id: str) -> SessionInfo:
+        """Forget what the session's strategies have learnt; the session stays."""
+        reply = self._to.ask(self._to.stub.ResetSession, tta_pb2.ResetSessionRequest(session_id=session_id))
+        return session_info_from(reply.session)
+
+    def close_session(self, session_id: str) -> None:
+        self._to.ask(self._to.stub.CloseSession, tta_pb2.CloseSessionRequest(session_id=session_id))
+
+    # ---- the service
+
+    def strategies(self) -> list[Description]:
+        reply = self._to.ask(self._to.stub.ListStrategies, tta_pb2.ListStrategiesRequest())
+        return [description_from(m) for m in reply.strategies]
+
+    def reducers(self) -> list[Description]:
+        return [
+            description_from(m)
+            for m in self._to.ask(self._to.stub.ListReducers, tta_pb2.ListReducersRequest()).reducers
+        ]
+
+    def info(self) -> ServerInfo:
+        return server_info_from(self._to.ask(self._to.stub.GetServerInfo, tta_pb2.GetServerInfoRequest()))
+
+    def health(self, service: str = "") -> str:
+        """One of "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN", "UNKNOWN"."""
+        return self._to.ask(health.check(self._to.channel), service)
+
+    def wait_until_serving(self, timeout: float = 60.0) -> None:
+        """Returns once the service serves; it need not even run yet. Raises DEADLINE_EXCEEDED after `timeout` s."""
+        try:
+            for state in health.watch(self._to.channel)("", timeout=timeout, wait_for_ready=True):
+                if state == "SERVING":
+                    return
+        except grpc.RpcError as error:
+            raise from_rpc(error) from None

@@ -1,0 +1,75 @@
+"""Asking, synchronously: one channel, deadlines, errors, pages, and labels that are registered when they must be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import grpc
+
+from . import channel as settings
+from .errors import TTAClientError, from_rpc, labels_are_gone
+from .labels import Labels, LabelSet, Registered, label_set_message
+from .v1 import tta_pb2, tta_pb2_grpc
+
+T = TypeVar("T")
+
+
+class Connection:
+    """A channel and what has been registered through it."""
+
+    def __init__(
+        self,
+        target: str,
+        timeout: float,
+        credentials: grpc.ChannelCredentials | None,
+        metadata: tuple[tuple[str, str], ...],
+    ) -> None:
+        options = settings.options()
+        self.channel = (
+            grpc.secure_channel(target, credentials, options) if credentials else grpc.insecure_channel(target, options)
+        )
+        self.stub = tta_pb2_grpc.AdaptationServiceStub(self.channel)
+        self.registered = Registered()
+        self._timeout, self._metadata = timeout, metadata
+
+    def headers(self, session: str) -> tuple[tuple[str, str], ...]:
+        return settings.metadata(session, self._metadata)
+
+    def ask(self, rpc: Any, message: Any, timeout: float | None = None, session: str = "") -> Any:
+        """One unary call; raises `TTAClientError`."""
+        try:
+            return rpc(message, timeout=self._timeout if timeout is None else timeout, metadata=self.headers(session))
+        except grpc.RpcError as error:
+            raise from_rpc(error) from None
+
+    def pages(self, rpc: Any, request: Callable[..., Any], field: str) -> list[Any]:
+        """All that a paged listing has."""
+        reply = self.ask(rpc, request())
+        found = list(getattr(reply, field))
+        while reply.next_page_token:
+            reply = self.ask(rpc, request(page_token=reply.next_page_token))
+            found += getattr(reply, field)
+        return found
+
+    def register(self, labels: LabelSet) -> tta_pb2.LabelSetInfo:
+        reply = self.ask(self.stub.PutLabelSet, tta_pb2.PutLabelSetRequest(label_set=label_set_message(labels)))
+        self.registered.remember(labels, reply.info.id)
+        return reply.info
+
+    def identify(self, labels: Labels) -> str:
+        """The id of a label set, which is registered now if it was not yet. Somebody else's id stays what it is."""
+        definition = self.registered.definition(labels)
+        if definition is None:
+            return str(labels)
+        return self.registered.id(definition) or self.register(definition).id
+
+    def with_labels(self, labels: Labels, ask: Callable[[str], T]) -> T:
+        """`ask` with the id of the labels; once more when the service has forgotten them."""
+        try:
+            return ask(self.identify(labels))
+        except TTAClientError as error:
+            if not labels_are_gone(error) or self.registered.definition(labels) is None:
+                raise
+        self.registered.forget(labels)
+        return ask(self.identify(labels))

@@ -1,0 +1,60 @@
+"""The one error of this package, read off a gRPC status and its google.rpc details."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class TTAClientError(Exception):
+    """A call, or one frame of a stream, that got no answer.
+
+    `code` is the gRPC status code, `sentence` what to tell a person, `field` the path of the request field to blame
+    (empty: none), `retry_after` seconds until the same call may succeed (None: the server did not say).
+    """
+
+    def __init__(self, code: grpc.StatusCode, sentence: str, field: str = "", retry_after: float | None = None) -> None:
+        super().__init__(f"{code.name}: {sentence}" + (f" [{field}]" if field else ""))
+        self.code, self.sentence, self.field, self.retry_after = code, sentence, field, retry_after
+
+    @property
+    def transient(self) -> bool:
+        """True when the very same call may succeed later. A proxy that loses its server says CANCELLED."""
+        return self.retry_after is not None or self.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.code, self.sentence, self.field, self.retry_after)
+
+
+def from_rpc(error: Any) -> TTAClientError:
+    """The error of a failed call, of the sync or the async stack."""
+    return from_ending(error.code() or grpc.StatusCode.UNKNOWN, error.details(), error.trailing_metadata())
+
+
+def from_ending(code: grpc.StatusCode, details: str | None, metadata: Any) -> TTAClientError:
+    """The error that a call ended with."""
+    for key, value in metadata or ():
+        if key == "grpc-status-details-bin":
+            return from_status(status_pb2.Status.FromString(value))
+    return TTAClientError(code, details or "the call failed")
+
+
+def from_status(status: status_pb2.Status) -> TTAClientError:
+    """The error inside a google.rpc.Status, a stream's in-band form."""
+    bad, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+    field, retry_after = "", None
+    for detail in status.details:
+        if detail.Unpack(bad) and bad.field_violations:
+            field = bad.field_violations[0].field
+        elif detail.Unpack(retry):
+            retry_after = retry.retry_delay.ToTimedelta().total_seconds()
+    return TTAClientError(CODES.get(status.code, grpc.StatusCode.UNKNOWN), status.message, field, retry_after)
+
+
+def labels_are_gone(error: TTAClientError) -> bool:
+    """True when the server does not know the label set id: it was restarted, or somebody deleted the set."""
+    return error.code is grpc.StatusCode.NOT_FOUND and ("label" in error.field or not error.field)

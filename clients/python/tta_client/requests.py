@@ -1,0 +1,47 @@
+"""Messages that both clients send."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from .choices import Options, options_message
+from .frames import Image, image_message
+from .v1 import tta_pb2
+
+Policy = Literal["latest", "block", "drop_oldest", "drop_newest"]
+POLICIES = {
+    "latest": tta_pb2.OpenStream.POLICY_LATEST,
+    "drop_oldest": tta_pb2.OpenStream.POLICY_DROP_OLDEST,
+    "drop_newest": tta_pb2.OpenStream.POLICY_DROP_NEWEST,
+    "block": tta_pb2.OpenStream.POLICY_BLOCK,
+}
+
+
+def classify(
+    image: Image, label_set_id: str, options: Options, session: str, request_id: str
+) -> tta_pb2.ClassifyRequest:
+    return tta_pb2.ClassifyRequest(
+        image=image_message(image),
+        labels=tta_pb2.Labels(id=label_set_id),
+        options=options_message(options),
+        session_id=session,
+        request_id=request_id,
+    )
+
+
+def opening(
+    label_set_id: str, options: Options, session: str, policy: str, buffer: int | None, budget: float | None
+) -> tta_pb2.ClassifyStreamRequest:
+    """Raises ValueError for a policy that does not exist."""
+    if policy not in POLICIES:
+        raise ValueError(f"no policy is called {policy!r}; there are {', '.join(POLICIES)}")
+    message = tta_pb2.OpenStream(
+        session_id=session,
+        labels=tta_pb2.Labels(id=label_set_id),
+        options=options_message(options),
+        policy=POLICIES[policy],
+        buffer=buffer,
+    )
+    if budget is not None:
+        message.frame_budget.FromNanoseconds(round(budget * 1e9))
+    return tta_pb2.ClassifyStreamRequest(open=message)

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tta_client import Client
+
+from tests.client.peer import Peer, served
+
+
+@pytest.fixture
+def peer() -> Peer:
+    return Peer()
+
+
+@pytest.fixture
+def address(peer: Peer) -> Iterator[str]:
+    with served(peer) as at:
+        yield at
+
+
+@pytest.fixture
+def client(address: str) -> Iterator[Client]:
+    with Client(address, timeout=10) as client:
+        yield client

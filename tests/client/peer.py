@@ -1,0 +1,120 @@
+"""A peer on the wire for what a well-behaved service rarely shows: forgotten labels, refusals, drops.
+
+It knows no model: an answer tells the length of the image that came. Bodies choose its behaviour: b"bad" fails in-band.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import error_details_pb2, status_pb2
+from tta_client.v1 import tta_pb2 as pb
+from tta_client.v1 import tta_pb2_grpc
+
+
+class Peer(tta_pb2_grpc.AdaptationServiceServicer):
+    def __init__(self) -> None:
+        self.labels: dict[str, pb.LabelSet] = {}
+        self.puts = 0
+        self.opened: list[pb.OpenStream] = []
+        self.frames: list[pb.Frame] = []
+        self.refusals: list[grpc.StatusCode] = []  # answered to the next unary calls
+        self.headers: list[dict[str, Any]] = []
+
+    def forget(self) -> None:
+        """What a restart does."""
+        self.labels.clear()
+
+    def PutLabelSet(self, request: pb.PutLabelSetRequest, context: Any) -> pb.PutLabelSetResponse:
+        self.puts += 1
+        key = hashlib.sha256(request.label_set.SerializeToString(deterministic=True)).hexdigest()[:32]
+        self.labels[key] = request.label_set
+        return pb.PutLabelSetResponse(info=pb.LabelSetInfo(id=key, classes=len(request.label_set.names)))
+
+    def ListLabelSets(self, request: pb.ListLabelSetsRequest, context: Any) -> pb.ListLabelSetsResponse:
+        """One set a page."""
+        keys = sorted(self.labels)
+        place = keys.index(request.page_token) if request.page_token else 0
+        after = keys[place + 1] if place + 1 < len(keys) else ""
+        return pb.ListLabelSetsResponse(
+            infos=[pb.LabelSetInfo(id=k) for k in keys[place : place + 1]], next_page_token=after
+        )
+
+    def Classify(self, request: pb.ClassifyRequest, context: Any) -> pb.ClassifyResponse:
+        self.headers.append(dict(context.invocation_metadata()))
+        if self.refusals:
+            context.abort(self.refusals.pop(0), "not now")
+        if request.labels.id not in self.labels:
+            _refuse(context, _status(grpc.StatusCode.NOT_FOUND, "no such label set", "labels.id"))
+        if request.image.encoded == b"bad":
+            _refuse(context, _status(grpc.StatusCode.INVALID_ARGUMENT, "the image is no image", "image", 2.5))
+        return self._answer(request.labels.id, request.image, request.options)
+
+    def ClassifyStream(
+        self, requests: Iterable[pb.ClassifyStreamRequest], context: Any
+    ) -> Iterator[pb.ClassifyStreamResponse]:
+        opened = next(iter(requests)).open
+        self.opened.append(opened)
+        if opened.labels.id not in self.labels:
+            _refuse(context, _status(grpc.StatusCode.NOT_FOUND, "no such label set", "labels.id"))
+        session = pb.SessionStatus(session_id=opened.session_id or "made-here")
+        yield pb.ClassifyStreamResponse(status=pb.StreamStatus(session=session, credits=2))
+        for frame in (request.frame for request in requests):
+            self.frames.append(frame)
+            if frame.image.encoded == b"bad":
+                told = _status(grpc.StatusCode.INVALID_ARGUMENT, "the image is no image", "image")
+                yield pb.ClassifyStreamResponse(error=pb.FrameError(frame_id=frame.frame_id, status=told))
+                continue
+            if frame.image.encoded == b"end":
+                context.abort(grpc.StatusCode.ABORTED, "session taken over")
+            if frame.image.encoded == b"drop":
+                continue
+            options = frame.options if frame.HasField("options") else opened.options
+            labels = frame.labels.id or opened.labels.id
+            response = self._answer(labels, frame.image, options)
+            answer = pb.FrameAnswer(frame_id=frame.frame_id, capture_time=frame.capture_time, response=response)
+            yield pb.ClassifyStreamResponse(answer=answer)
+
+    def _answer(self, labels: str, image: pb.Image, options: pb.Options) -> pb.ClassifyResponse:
+        names = self.labels[labels].names
+        size = len(image.encoded) or len(image.raw.pixels)
+        best = pb.Score(index=size % len(names), label=names[size % len(names)], score=0.75, logit=1.5)
+        plain = pb.Score(index=0, label=names[0], score=0.5)
+        return pb.ClassifyResponse(top=[best], zero_shot=[plain], strategy=options.strategy, label_set_id=labels)
+
+
+@contextmanager
+def served(peer: Peer, address: str = "127.0.0.1:0") -> Iterator[str]:
+    """The address at which the peer answers."""
+    server = grpc.server(ThreadPoolExecutor(8))
+    tta_pb2_grpc.add_AdaptationServiceServicer_to_server(peer, server)
+    port = server.add_insecure_port(address)
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()
+
+
+def _refuse(context: Any, status: status_pb2.Status) -> None:
+    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+    context.abort(next(c for c in grpc.StatusCode if c.value[0] == status.code), status.message)
+
+
+def _status(code: grpc.StatusCode, message: str, field: str, after: float | None = None) -> status_pb2.Status:
+    violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=message)
+    details: list[Any] = [error_details_pb2.BadRequest(field_violations=[violation])]
+    if after is not None:
+        pause = duration_pb2.Duration()
+        pause.FromNanoseconds(int(after * 1e9))
+        details.append(error_details_pb2.RetryInfo(retry_delay=pause))
+    packed = [any_pb2.Any() for _ in details]
+    for box, detail in zip(packed, details):
+        box.Pack(detail)
+    return status_pb2.Status(code=code.value[0], message=message, details=packed)
