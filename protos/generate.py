@@ -1,4 +1,4 @@
-"""Writes the generated code of the wire, for the service and for the client; `--check` proves the committed copies equal.
+"""Writes the generated code of the wire, for service and client; `--check` proves the committed copies equal.
 
 The generator is pinned here and lives in `.venv-proto` (made on first use, with uv when it can be had, else pip), so
 that its protobuf never fights the one that the service runs on. Standard library only.
@@ -51,7 +51,9 @@ def generated(python: Path) -> dict[str, str]:
 
 def include_paths(python: Path) -> list[str]:
     """Where the tools keep google/protobuf/*.proto and google/rpc/*.proto."""
-    ask = "import grpc_tools, google.rpc as r; print(grpc_tools.__path__[0] + '/_proto'); print(r.__path__[0] + '/../..')"
+    ask = (
+        "import grpc_tools, google.rpc as r; print(grpc_tools.__path__[0] + '/_proto'); print(r.__path__[0] + '/../..')"
+    )
     return subprocess.run([python, "-c", ask], check=True, capture_output=True, text=True).stdout.split("\n")[:2]
 
 

@@ -1,0 +1,148 @@
+"""A real server on a free port with a real engine over a small CLIP, and a real channel to it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from google.protobuf import struct_pb2
+from PIL import Image
+
+from tta_service.core.events import Event
+from tta_service.images.decode import ImageLimits, decode
+from tta_service.images.look import look
+from tta_service.rpc.server import Server
+from tta_service.rpc.servicer import AdaptationService
+from tta_service.rpc.terms import Limits, Terms
+from tta_service.rpc.v1 import tta_pb2 as pb
+from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
+from tta_service.serving.batcher import Batcher
+from tta_service.serving.door import Door
+from tta_service.serving.engine import Engine
+from tta_service.serving.lanes import lanes
+from tta_service.serving.sessions import Sessions
+from tta_service.serving.text_spaces import TextSpaces
+from tta_service.testing import FakeCLIP
+
+LABELS = pb.Labels(label_set=pb.LabelSet(names=["cat", "dog", "car"]))
+
+
+@dataclass
+class House:
+    """A server and what is behind it."""
+
+    server: Server
+    channel: grpc.aio.Channel
+    stub: AdaptationServiceStub
+    sessions: Sessions
+    batcher: Batcher
+    clip: Any
+    port: int
+    device: Executor
+    events: list[Event] = field(default_factory=list)
+
+    def of(self, kind: type) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+@asynccontextmanager
+async def a_house(
+    clip: Any = None, limits: Limits | None = None, room: int = 128, waiting: int = 256
+) -> AsyncIterator[House]:
+    limits = limits or Limits()
+    clip, events, ways = clip or FakeCLIP(), [], lanes(prepare=1, adapt=1, cores=1)
+    observe = events.append
+    batcher = Batcher(clip.encode_image, ways.device, 64, observe)
+    texts, sessions, door = (
+        TextSpaces(clip.text_space, ways.device, ways.tune),
+        Sessions(observe=observe),
+        Door(room, waiting),
+    )
+    image_limits = ImageLimits(limits.image_bytes, limits.image_pixels, limits.image_side)
+    engine = Engine(
+        decode=lambda image: decode(image, image_limits),
+        look=lambda pixels, count, seed, augment: look(pixels, clip.image_size, count, seed, augment),
+        batcher=batcher,
+        text_spaces=texts,
+        sessions=sessions,
+        door=door,
+        lanes=ways,
+        observe=observe,
+    )
+    terms = Terms(
+        model=clip.name,
+        fingerprint=clip.fingerprint,
+        image_size=clip.image_size,
+        dimension=clip.dimension,
+        version="1.2.3",
+        limits=limits,
+        check_reducer=clip.check_reducer,
+    )
+    service = AdaptationService(engine, texts, sessions, terms, lambda: door.load, observe)
+    server = Server(service, message_bytes=limits.message_bytes, observe=observe)
+    running = asyncio.create_task(batcher.run())
+    port = await server.start()
+    server.health.tell(True)
+    channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+    try:
+        yield House(server, channel, AdaptationServiceStub(channel), sessions, batcher, clip, port, ways.device, events)
+    finally:
+        await channel.close()
+        await server.stop(0.0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        ways.close()
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    async with a_house() as house:
+        yield house
+
+
+def jpeg(seed: int = 0, size: int = 48) -> bytes:
+    """A smooth photograph of nothing."""
+    draw = np.random.default_rng(seed)
+    small = Image.fromarray(draw.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+    file = io.BytesIO()
+    small.resize((size, size), Image.Resampling.BICUBIC).save(file, "JPEG")
+    return file.getvalue()
+
+
+def question(**more: Any) -> pb.ClassifyRequest:
+    """A good one, with `more` fields set otherwise."""
+    return pb.ClassifyRequest(**{"image": pb.Image(encoded=jpeg()), "labels": LABELS, **more})
+
+
+def choice(name: str, **parameters: Any) -> pb.Choice:
+    struct = struct_pb2.Struct()
+    struct.update(parameters)
+    return pb.Choice(name=name, parameters=struct)
+
+
+def options(name: str = "", **parameters: Any) -> pb.Options:
+    return pb.Options(strategy=choice(name, **parameters))
+
+
+def opening(**more: Any) -> pb.ClassifyStreamRequest:
+    return pb.ClassifyStreamRequest(open=pb.OpenStream(**{"labels": LABELS, **more}))
+
+
+def frame(id: int, encoded: bytes | None = None, **more: Any) -> pb.ClassifyStreamRequest:
+    image = {"image": pb.Image(encoded=jpeg(id) if encoded is None else encoded)}
+    return pb.ClassifyStreamRequest(frame=pb.Frame(frame_id=id, **{**image, **more}))
+
+
+async def until(true: Callable[[], bool], patience: float = 20.0) -> None:
+    """Waits for what must come about; fails when it does not."""
+    async with asyncio.timeout(patience):
+        while not true():  # noqa: ASYNC110 - what others do has no event of ours
+            await asyncio.sleep(0.005)

@@ -1,0 +1,136 @@
+"""From a report to the wire: scores sum to one, order is stable, and nothing is ever NaN."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tta_service.core import catalogue
+from tta_service.core.errors import ModelFault
+from tta_service.core.labels import LabelSet
+from tta_service.core.reducer import Reduction
+from tta_service.core.request import STAGES, Degraded, Encoded, Explanation, Report, Request, SessionStatus
+from tta_service.core.views import Views
+from tta_service.rpc.answers import response
+from tta_service.rpc.terms import Terms
+from tta_service.rpc.v1 import tta_pb2 as pb
+
+TERMS = Terms(model="fake", fingerprint="f" * 32, image_size=32, dimension=64)
+
+
+def report(logits: list[float], zero_shot: list[float] | None = None, **more) -> Report:
+    strategy = catalogue.strategies.build("zero_shot")
+    labels = LabelSet(tuple(f"label {i}" for i in range(len(logits))))
+    request = Request(Encoded(b"x"), labels, strategy, Reduction(catalogue.reducers.build("none")), request_id="r1")
+    return Report(
+        request=request,
+        strategy=strategy,
+        logits=torch.tensor(logits),
+        zero_shot=torch.tensor(zero_shot or [0.0] * len(logits)),
+        views=more.pop("views", 1),
+        seconds={**dict.fromkeys(STAGES, 0.25), "total": 2.0},
+        batch_rows=7,
+        session=SessionStatus("s1", "continued", 3, 64, True, 9),
+        **more,
+    )
+
+
+def test_best_first_with_the_zero_shot_answer_beside_it():
+    told = response(report([1.0, 3.0, 2.0], [5.0, 0.0, 0.0]), 2, TERMS)
+    assert [score.label for score in told.top] == ["label 1", "label 2"]
+    assert told.zero_shot[0].label == "label 0"
+    weights = [math.exp(x) for x in (1.0, 3.0, 2.0)]
+    assert told.top[0].score == pytest.approx(weights[1] / sum(weights), rel=1e-6)
+    assert told.top[0].logit == 3.0
+    assert (told.label_set_id, told.request_id, told.model) == (report([0.0] * 3).request.labels.id, "r1", "fake")
+    assert told.timings.decode == 0.25 and told.timings.total == 2.0
+    assert (told.batch_rows, told.views) == (7, 1)
+    assert not told.HasField("degraded") and not told.HasField("explanation")
+
+
+def test_equal_scores_keep_the_order_of_the_labels():
+    assert [score.index for score in response(report([2.0] * 9), 9, TERMS).top] == list(range(9))
+
+
+def test_more_scores_than_labels_are_all_labels():
+    assert len(response(report([1.0, 2.0]), 4_000_000_000, TERMS).top) == 2
+
+
+def test_minus_infinity_is_a_score_of_nothing():
+    told = response(report([-math.inf, 2.0, -math.inf]), 3, TERMS)
+    assert [score.score for score in told.top] == [1.0, 0.0, 0.0]
+    assert told.top[1].logit == -math.inf
+    assert told.entropy == 0.0
+
+
+def test_one_class_is_certain():
+    told = response(report([-50.0]), 5, TERMS)
+    assert told.top[0].score == 1.0 and told.entropy == 0.0
+
+
+@pytest.mark.parametrize("logits", [[math.nan, 1.0], [math.inf, 1.0], [-math.inf, -math.inf]])
+def test_what_is_no_answer_is_refused(logits):
+    with pytest.raises(ModelFault):
+        response(report(logits), 5, TERMS)
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=1, max_size=50))
+def test_any_finite_logits_make_a_distribution(logits):
+    told = response(report(logits), len(logits), TERMS)
+    scores = [score.score for score in told.top]
+    assert sum(scores) == pytest.approx(1.0, abs=1e-5)
+    assert scores == sorted(scores, reverse=True)
+    assert 0.0 <= told.entropy <= math.log(len(logits)) + 1e-5
+
+
+def test_the_strategy_is_echoed_with_all_its_parameters():
+    told = response(report([1.0, 2.0]), 5, TERMS)
+    assert told.strategy.name == "zero_shot"
+    assert told.reduction.reducer.name == "none"
+    assert told.reduction.scope == pb.Reduction.SCOPE_ALL_VIEWS
+
+
+def test_less_than_asked_says_so():
+    told = response(report([1.0, 2.0], degraded=Degraded("overload", 64, 8)), 5, TERMS)
+    assert told.degraded.reason == pb.Degraded.REASON_OVERLOAD
+    assert (told.degraded.views_asked, told.degraded.views_done, told.degraded.zero_shot) == (64, 8, False)
+
+
+def test_the_session_is_told():
+    told = response(report([1.0, 2.0]), 5, TERMS).session
+    assert told == pb.SessionStatus(
+        session_id="s1",
+        origin=pb.SessionStatus.ORIGIN_CONTINUED,
+        frames=3,
+        memory_bytes=64,
+        memory_reset=True,
+        last_frame_id=9,
+    )
+
+
+@pytest.mark.parametrize("with_views", [True, False])
+def test_an_explanation_has_a_line_for_each_view(with_views):
+    boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0], [0.25, 0.5, 0.5, 0.25]])
+    why = Explanation(
+        views=Views(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), boxes, torch.tensor([False, True]))
+        if with_views
+        else None,
+        entropy=torch.tensor([0.5, 1.5]),
+        label=torch.tensor([1, 0]),
+        kept=torch.tensor([True, False]),
+        weight=torch.tensor([0.75, 0.25]),
+        notes={"fill": 0.5, "loss": math.nan},
+        tokens_left=(49, 25),
+    )
+    told = response(report([1.0, 2.0], explanation=why), 5, TERMS).explanation
+    assert [view.kept for view in told.views] == [True, False]
+    assert [view.label_index for view in told.views] == [1, 0]
+    assert [view.weight for view in told.views] == [0.75, 0.25]
+    assert told.views[1].left == (0.25 if with_views else 0.0)
+    assert told.views[1].flipped is with_views
+    assert list(told.tokens_left) == [49, 25]
+    assert dict(told.strategy.items()) == {"fill": 0.5}  # what is not finite has no place in JSON

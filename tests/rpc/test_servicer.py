@@ -1,0 +1,202 @@
+"""Every single-answer method of the service, through a real channel."""
+
+from __future__ import annotations
+
+import grpc
+import numpy as np
+import pytest
+import torch
+
+from tta_service.core import catalogue
+from tta_service.core.events import Called
+from tta_service.core.request import Report
+from tta_service.rpc.v1 import tta_pb2 as pb
+
+from .conftest import LABELS, choice, jpeg, options, question
+
+
+async def code_of(call) -> grpc.StatusCode:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value.code()
+
+
+@pytest.mark.parametrize("name", catalogue.strategies.names())
+async def test_every_strategy_answers(house, name):
+    told = await house.stub.Classify(question(options=options(name), request_id="r-1"))
+    assert told.strategy.name == name
+    assert {score.label for score in told.top} == {"cat", "dog", "car"}
+    assert sum(score.score for score in told.top) == pytest.approx(1.0, abs=1e-5)
+    assert told.request_id == "r-1" and told.model == "fake" and told.batch_rows >= told.views >= 1
+    assert told.timings.total > 0
+    assert told.session.session_id
+
+
+async def test_the_default_strategy_is_zero_shot(house):
+    told = await house.stub.Classify(question())
+    assert told.strategy.name == "zero_shot"
+    assert told.top == told.zero_shot
+
+
+async def test_parameters_are_taken_and_echoed(house):
+    told = await house.stub.Classify(question(options=options("zero", views=5)))
+    assert told.views == 5
+    assert told.strategy.parameters["views"] == 5
+    assert "keep" in told.strategy.parameters  # those not given too
+
+
+async def test_an_explanation_when_asked(house):
+    asked = options("mean", views=4)
+    asked.explain = True
+    told = await house.stub.Classify(question(options=asked))
+    assert len(told.explanation.views) == 4
+    assert sum(view.weight for view in told.explanation.views) == pytest.approx(1.0, abs=1e-5)
+    assert (told.explanation.views[0].width, told.explanation.views[1].width) > (0.0, 0.0)
+
+
+async def test_raw_pixels_answer_like_the_same_picture_in_a_file(house):
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    raw = pb.RawImage(width=32, height=32, format=pb.RawImage.FORMAT_RGB24, pixels=pixels.tobytes())
+    bgr = pb.RawImage(width=32, height=32, format=pb.RawImage.FORMAT_BGR24, pixels=pixels[..., ::-1].tobytes())
+    one, two = [await house.stub.Classify(question(image=pb.Image(raw=image))) for image in (raw, bgr)]
+    assert one.top == two.top
+
+
+async def test_features_made_on_the_device_answer_like_the_image(house):
+    from tta_service.core.request import Encoded
+    from tta_service.images.decode import decode
+    from tta_service.images.look import look
+
+    views = look(decode(Encoded(jpeg())), house.clip.image_size, 8, 3, "crop")
+    rows = house.clip.encode_image(views.pixels) * 7.0  # of any length: the door normalises
+    features = pb.Features(
+        views=8,
+        dimension=house.clip.dimension,
+        values=rows.numpy().astype("<f4").tobytes(),
+        model=house.clip.fingerprint,
+    )
+    asked = options("mta", views=8)
+    asked.seed = 3
+    made_here = await house.stub.Classify(question(options=asked))
+    made_there = await house.stub.Classify(question(options=asked, image=pb.Image(features=features)))
+    assert [score.index for score in made_here.top] == [score.index for score in made_there.top]
+    assert [s.logit for s in made_here.top] == pytest.approx([s.logit for s in made_there.top], abs=1e-3)
+
+
+async def test_a_session_remembers_until_it_is_reset_or_closed(house):
+    asked = question(options=options("tda", views=2), session_id="cam-1")
+    for _ in range(3):
+        told = await house.stub.Classify(asked)
+    assert told.session.frames == 3 and told.session.memory_bytes > 0
+    info = (await house.stub.GetSession(pb.GetSessionRequest(session_id="cam-1"))).session
+    assert (info.session_id, info.frames, list(info.strategies)) == ("cam-1", 3, ["tda"])
+    assert info.age.ToTimedelta().total_seconds() >= info.idle.ToTimedelta().total_seconds() >= 0
+    fresh = (await house.stub.ResetSession(pb.ResetSessionRequest(session_id="cam-1"))).session
+    assert fresh.memory_bytes == 0
+    again = await house.stub.Classify(asked)
+    assert again.session.memory_reset and again.session.frames == 4
+    await house.stub.CloseSession(pb.CloseSessionRequest(session_id="cam-1"))
+    assert await code_of(house.stub.GetSession(pb.GetSessionRequest(session_id="cam-1"))) is grpc.StatusCode.NOT_FOUND
+
+
+async def test_a_call_without_a_session_leaves_none(house):
+    await house.stub.Classify(question(options=options("tda", views=2)))
+    assert house.sessions.counters.sessions == 0
+
+
+async def test_sessions_are_listed_in_pages(house):
+    for name in "edcba":
+        await house.stub.Classify(question(session_id=name))
+    seen, token = [], ""
+    while True:
+        page = await house.stub.ListSessions(pb.ListSessionsRequest(page_size=2, page_token=token))
+        seen.append([session.session_id for session in page.sessions])
+        token = page.next_page_token
+        if not token:
+            break
+    assert seen == [["a", "b"], ["c", "d"], ["e"]]
+
+
+async def test_label_sets_are_put_named_listed_and_deleted(house):
+    put = pb.PutLabelSetRequest(label_set=pb.LabelSet(names=["a", "b"], templates=["a {} here."]))
+    info = (await house.stub.PutLabelSet(put)).info
+    assert (info.classes, info.cached) == (2, True) and info.bytes == 2 * 4 * house.clip.dimension
+    assert (await house.stub.PutLabelSet(put)).info == info  # idempotent
+    got = await house.stub.GetLabelSet(pb.GetLabelSetRequest(id=info.id))
+    assert got.label_set == put.label_set and got.info == info
+    told = await house.stub.Classify(question(labels=pb.Labels(id=info.id)))
+    assert told.label_set_id == info.id and {score.label for score in told.top} == {"a", "b"}
+    assert list((await house.stub.ListLabelSets(pb.ListLabelSetsRequest())).infos) == [info]
+    await house.stub.DeleteLabelSet(pb.DeleteLabelSetRequest(id=info.id))
+    assert not (await house.stub.ListLabelSets(pb.ListLabelSetsRequest())).infos
+    assert await code_of(house.stub.Classify(question(labels=pb.Labels(id=info.id)))) is grpc.StatusCode.NOT_FOUND
+
+
+async def test_strategies_are_described(house):
+    await house.stub.Classify(question(options=options("tda", views=2)))
+    listed = await house.stub.ListStrategies(pb.ListStrategiesRequest())
+    by_name = {one.name: one for one in listed.strategies}
+    assert list(by_name) == list(catalogue.strategies.names()) and listed.default_name == "zero_shot"
+    tda = by_name["tda"]
+    assert tda.memory == "session" and "arXiv" in tda.paper and tda.summary
+    assert tda.seconds > 0 and by_name["mta"].seconds == 0
+    views = next(p for p in by_name["zero"].parameters if p.name == "views")
+    assert (views.type, views.default_value.number_value, views.minimum.number_value) == ("int", 64, 1)
+    assert views.maximum.number_value >= 64
+
+
+async def test_reducers_are_described(house):
+    listed = await house.stub.ListReducers(pb.ListReducersRequest())
+    assert "none" in {one.name for one in listed.reducers} and listed.default_name == "none"
+
+
+async def test_the_server_says_what_it_is(house):
+    info = await house.stub.GetServerInfo(pb.GetServerInfoRequest())
+    assert (info.version, info.model, info.device, info.precision) == ("1.2.3", "fake", "cpu", "float32")
+    assert (info.image_size, info.dimension) == (house.clip.image_size, house.clip.dimension)
+    assert info.model_fingerprint == house.clip.fingerprint
+    assert info.limits["names"] == 2000 and info.limits["image_bytes"] == 8 << 20
+
+
+@pytest.mark.parametrize(
+    "method, message",
+    [("SnapshotSession", pb.SnapshotSessionRequest()), ("RestoreSession", pb.RestoreSessionRequest())],
+)
+async def test_what_is_not_built_yet_says_so(house, method, message):
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await getattr(house.stub, method)(message)
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED and "this version" in caught.value.details()
+
+
+async def test_the_same_question_has_the_same_answer(house):
+    asked = question(options=options("zero", views=6))
+    one, two = await house.stub.Classify(asked), await house.stub.Classify(asked)
+    assert one.top == two.top
+    asked.options.seed = 2**64 - 1
+    assert (await house.stub.Classify(asked)).zero_shot == one.zero_shot  # row 0 is the plain view, whatever the seed
+
+
+async def test_a_deadline_that_passes_ends_the_call_and_frees_the_door(house):
+    import threading
+
+    held = threading.Event()
+    house.device.submit(held.wait)
+    try:
+        assert await code_of(house.stub.Classify(question(), timeout=0.3)) is grpc.StatusCode.DEADLINE_EXCEEDED
+    finally:
+        held.set()
+    assert (await house.stub.Classify(question())).top
+
+
+async def test_calls_and_reports_are_observed(house):
+    await house.stub.Classify(question())
+    await house.stub.GetServerInfo(pb.GetServerInfoRequest())
+    calls = [(call.method, call.code) for call in house.of(Called) if call.service == "tta.v1.AdaptationService"]
+    assert ("Classify", None) in calls and ("Classify", "OK") in calls and ("GetServerInfo", None) in calls
+    assert len(house.of(Report)) == 1
+
+
+async def test_answers_carry_plain_floats(house):
+    told = await house.stub.Classify(question(labels=LABELS, options=pb.Options(strategy=choice("zero_shot"), top_k=1)))
+    assert len(told.top) == len(told.zero_shot) == 1
+    assert torch.tensor(told.top[0].logit).isfinite()

@@ -1,0 +1,75 @@
+"""Every refusal becomes a status with a sentence, a reason, and the field to blame."""
+
+from __future__ import annotations
+
+import logging
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2 as details
+from google.rpc import status_pb2
+
+from tta_service.core import errors
+from tta_service.rpc.status import CODES, LONGEST, code_of, known, status_of
+
+
+def detail(status: status_pb2.Status, kind):
+    for packed in status.details:
+        if packed.Is(kind.DESCRIPTOR):
+            found = kind()
+            packed.Unpack(found)
+            return found
+    return None
+
+
+def every_error() -> list[type[errors.TTAError]]:
+    return [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.TTAError)]
+
+
+@pytest.mark.parametrize("kind", every_error())
+def test_no_error_is_missing_from_the_table(kind):
+    assert kind in CODES
+    assert code_of(kind("no")) is not grpc.StatusCode.OK
+
+
+def test_a_plug_in_may_refine_an_error():
+    class Blurred(errors.BadImage):
+        pass
+
+    assert code_of(Blurred("too blurred")) is grpc.StatusCode.INVALID_ARGUMENT
+    assert detail(status_of(Blurred("x")), details.ErrorInfo).reason == "BLURRED"
+
+
+def test_the_sentence_and_the_violation_name_the_field():
+    status = status_of(errors.BadParameters("views is 9999", "options.strategy.parameters.views"))
+    assert status.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    assert status.message == "options.strategy.parameters.views: views is 9999"
+    violation = detail(status, details.BadRequest).field_violations[0]
+    assert (violation.field, violation.description) == ("options.strategy.parameters.views", "views is 9999")
+    info = detail(status, details.ErrorInfo)
+    assert (info.reason, info.domain) == ("BAD_PARAMETERS", "tta.v1")
+
+
+def test_overload_says_when_to_come_back():
+    retry = detail(status_of(errors.Overloaded("too many", retry_after=2.5)), details.RetryInfo)
+    assert retry.retry_delay.ToTimedelta().total_seconds() == 2.5
+    assert detail(status_of(errors.BadImage("no", "image")), details.RetryInfo) is None
+
+
+def test_what_the_caller_sent_cannot_blow_up_the_trailers():
+    status = status_of(errors.BadParameters("x" * 1_000_000, "parameters." + "ü" * 1_000_000))
+    assert len(status.message) <= 2 * LONGEST + 2
+    assert len(status.SerializeToString()) < 4000
+
+
+def test_an_unforeseen_error_is_logged_and_tells_no_internals(caplog):
+    with caplog.at_level(logging.ERROR):
+        status = status_of(known(ValueError("secret path /srv/x")))
+    assert status.code == grpc.StatusCode.INTERNAL.value[0]
+    assert "secret" not in str(status)
+    assert "secret" in caplog.text
+
+
+def test_our_own_errors_pass():
+    error = errors.BadImage("no")
+    assert known(error) is error

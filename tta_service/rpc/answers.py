@@ -1,0 +1,137 @@
+"""Answers: from core values to the wire. The one softmax of the house is taken here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ..core.errors import ModelFault
+from ..core.reducer import Reducer, Reduction
+from ..core.request import Degraded, Explanation, Report, SessionStatus
+from ..core.strategy import Strategy
+from .structs import struct
+from .terms import Terms
+from .v1 import tta_pb2 as pb
+
+SCOPES = {
+    "all": pb.Reduction.SCOPE_ALL_VIEWS,
+    "augmented": pb.Reduction.SCOPE_AUGMENTED,
+    "two_looks": pb.Reduction.SCOPE_TWO_LOOKS,
+}
+REASONS = {
+    "deadline": pb.Degraded.REASON_DEADLINE,
+    "overload": pb.Degraded.REASON_OVERLOAD,
+    "memory": pb.Degraded.REASON_MEMORY,
+}
+ORIGINS = {
+    "fresh": pb.SessionStatus.ORIGIN_FRESH,
+    "continued": pb.SessionStatus.ORIGIN_CONTINUED,
+    "restored": pb.SessionStatus.ORIGIN_RESTORED,
+}
+
+
+def response(report: Report, top_k: int, terms: Terms) -> pb.ClassifyResponse:
+    names, logits = report.request.labels.names, array(report.logits)
+    scores = softmax(logits)
+    told = pb.ClassifyResponse(
+        top=top(logits, scores, names, top_k),
+        zero_shot=top(plain := array(report.zero_shot), softmax(plain), names, top_k),
+        entropy=entropy(scores),
+        strategy=choice(report.strategy),
+        escalated=report.escalated,
+        timings=pb.Timings(**report.seconds),
+        batch_rows=report.batch_rows,
+        session=session_status(report.session),
+        label_set_id=report.request.labels.id,
+        request_id=report.request.request_id,
+        reduction=reduction(report.request.reduction),
+        views=report.views,
+        model=terms.model,
+    )
+    if report.degraded:
+        told.degraded.CopyFrom(degraded(report.degraded))
+    if report.explanation:
+        told.explanation.CopyFrom(explanation(report.explanation))
+    return told
+
+
+def array(logits: Tensor) -> np.ndarray[Any, Any]:
+    """Logits [c] in double. -inf is a score of nothing; NaN, +inf, or nothing at all is no answer."""
+    values = logits.double().numpy()
+    if np.isnan(values).any() or not np.isfinite(values.max()):
+        raise ModelFault("the strategy's answer is not a number")
+    return values
+
+
+def softmax(logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """[c] to [c], summing to 1."""
+    weights = np.exp(logits - logits.max())
+    return weights / weights.sum()
+
+
+def entropy(scores: np.ndarray[Any, Any]) -> float:
+    """Nats; nothing has no surprise."""
+    some = scores[scores > 0]
+    return float(abs(some @ np.log(some)))
+
+
+def top(
+    logits: np.ndarray[Any, Any], scores: np.ndarray[Any, Any], names: tuple[str, ...], top_k: int
+) -> list[pb.Score]:
+    """Best first, equal ones in the order of the label set."""
+    best = np.argsort(-logits, kind="stable")[:top_k].tolist()
+    return [pb.Score(index=i, label=names[i], score=scores[i], logit=logits[i]) for i in best]
+
+
+def choice(made: Strategy[Any] | Reducer) -> pb.Choice:
+    return pb.Choice(name=made.name, parameters=struct(asdict(made)))  # type: ignore[call-overload]
+
+
+def reduction(done: Reduction) -> pb.Reduction:
+    return pb.Reduction(reducer=choice(done.reducer), scope=SCOPES[done.scope])
+
+
+def degraded(less: Degraded) -> pb.Degraded:
+    return pb.Degraded(
+        reason=REASONS[less.reason],
+        views_asked=less.views_asked,
+        views_done=less.views_done,
+        zero_shot=less.zero_shot,
+    )
+
+
+def session_status(status: SessionStatus) -> pb.SessionStatus:
+    return pb.SessionStatus(
+        session_id=status.id,
+        origin=ORIGINS[status.origin],
+        frames=status.frames,
+        memory_bytes=status.memory_bytes,
+        memory_reset=status.memory_reset,
+        last_frame_id=status.last_frame_id,
+    )
+
+
+def explanation(why: Explanation) -> pb.Explanation:
+    """Features made on the device come without boxes."""
+    rows = len(why.entropy)
+    boxes = why.views.boxes.tolist() if why.views else [(0.0, 0.0, 0.0, 0.0)] * rows
+    flipped = why.views.flipped.tolist() if why.views else [False] * rows
+    columns = (why.entropy.tolist(), why.kept.tolist(), why.weight.tolist(), why.label.tolist())
+    views = [
+        pb.ViewExplanation(
+            left=box[0],
+            top=box[1],
+            width=box[2],
+            height=box[3],
+            flipped=flip,
+            entropy=nats,
+            kept=kept,
+            weight=weight,
+            label_index=label,
+        )
+        for box, flip, nats, kept, weight, label in zip(boxes, flipped, *columns)
+    ]
+    return pb.Explanation(views=views, tokens_left=why.tokens_left, strategy=struct(why.notes))

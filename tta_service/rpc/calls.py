@@ -1,0 +1,120 @@
+"""Around every call: it is counted when it begins and ends, and whatever it raises becomes a status."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc_status.rpc_status import to_status
+
+from ..core.errors import BadRequest
+from ..core.events import Called, Observe, Refused
+from .status import known, status_of
+
+Kind = Literal["unary", "bidi_stream", "server_stream", "client_stream"]
+KINDS: dict[tuple[bool, bool], Kind] = {  # by (request streams, response streams)
+    (False, False): "unary",
+    (True, True): "bidi_stream",
+    (False, True): "server_stream",
+    (True, False): "client_stream",
+}
+NOT_THAT = "the bytes are not the message that this method takes"
+
+
+class Calls(grpc.aio.ServerInterceptor):
+    """Tells `observe` of each call, and of each refusal with the `strategy` that its first message asks for.
+
+    It decodes the messages itself, so that bytes which are no message are the caller's mistake and not the server's.
+    """
+
+    def __init__(self, observe: Observe, strategy: Callable[[Any], str]) -> None:
+        self._observe, self._strategy = observe, strategy
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        handler = await continuation(handler_call_details)
+        if handler is None:  # no such method: grpc answers UNIMPLEMENTED
+            return None
+        service, _, method = handler_call_details.method.lstrip("/").rpartition("/")
+        call = Call(service, method, KINDS[handler.request_streaming, handler.response_streaming], self._observe)
+        if handler.unary_unary:
+            return handler._replace(unary_unary=self._unary(handler, call), request_deserializer=None)
+        if handler.stream_stream:
+            return handler._replace(stream_stream=self._stream(handler, call), request_deserializer=None)
+        return handler
+
+    def _unary(self, handler: Any, call: Call) -> Any:
+        async def answer(raw: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            call.begins(context)
+            message = None
+            try:
+                message = decoded(handler.request_deserializer, raw)
+                return await handler.unary_unary(message, context)
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:
+                refused = known(error)
+            self._observe(Refused(refused, call.method, self._strategy(message)))
+            await context.abort_with_status(to_status(status_of(refused)))
+
+        return answer
+
+    def _stream(self, handler: Any, call: Call) -> Any:
+        async def answer(raws: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            call.begins(context)
+            messages = (decoded(handler.request_deserializer, raw) async for raw in raws)
+            try:
+                async for reply in handler.stream_stream(messages, context):
+                    yield reply
+                return
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:
+                refused = known(error)
+            self._observe(Refused(refused, call.method, ""))
+            await context.abort_with_status(to_status(status_of(refused)))
+
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call on its way."""
+
+    service: str
+    method: str
+    kind: Kind
+    observe: Observe
+
+    def begins(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        began = time.monotonic()
+        self.observe(Called(self.service, self.method, self.kind))
+
+        def ends(context: Any) -> None:
+            seconds = time.monotonic() - began
+            self.observe(Called(self.service, self.method, self.kind, ended_with(context).name, seconds))
+
+        context.add_done_callback(ends)
+
+
+def ended_with(context: Any) -> grpc.StatusCode:
+    """The code of a call that is over: its own, OK when a reply ended it, else the caller or the clock left first."""
+    if context.code() is not None:
+        return context.code()
+    if context.done():
+        return grpc.StatusCode.OK
+    return grpc.StatusCode.DEADLINE_EXCEEDED if context.time_remaining() == 0 else grpc.StatusCode.CANCELLED
+
+
+def decoded(deserialize: Callable[[bytes], Any], raw: bytes) -> Any:
+    try:
+        return deserialize(raw)
+    except DecodeError:
+        raise BadRequest(NOT_THAT) from None

@@ -1,0 +1,124 @@
+"""A camera's messages: how a stream opens, and its frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from ..core.errors import BadLabels, BadRequest, TTAError, Unsupported
+from ..core.labels import LabelSet
+from ..core.request import Request
+from ..serving.frames import Policy
+from .options import Options, options_of
+from .paths import Origin
+from .questions import Asked, Known, image_of, image_path, labels_of, labels_path, session_of
+from .terms import Terms
+from .v1 import tta_pb2 as pb
+
+POLICIES = {
+    pb.OpenStream.POLICY_UNSPECIFIED: Policy.LATEST,
+    pb.OpenStream.POLICY_LATEST: Policy.LATEST,
+    pb.OpenStream.POLICY_BLOCK: Policy.BLOCK,
+}
+LATER = (pb.OpenStream.POLICY_DROP_OLDEST, pb.OpenStream.POLICY_DROP_NEWEST)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a stream's frames have in common."""
+
+    session: str  # empty: the server makes one
+    labels: LabelSet | None  # None: every frame names its own
+    options: Options
+    policy: Policy
+    buffer: int
+    labels_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame, with its question or with what is wrong with it."""
+
+    id: int
+    captured: Timestamp | None  # the camera's clock; echoed, never interpreted
+    asked: Asked | TTAError
+
+    def blame(self, error: TTAError) -> tuple[TTAError, str]:
+        """The error as the caller sees it, and the strategy that was asked for, "" when it was not known yet."""
+        if isinstance(self.asked, TTAError):
+            return error, ""
+        return self.asked.origin.of(error), self.asked.request.strategy.name
+
+
+def opened_of(message: pb.ClassifyStreamRequest, known: Known, terms: Terms) -> Opened:
+    """Raises what ends the stream."""
+    if message.WhichOneof("kind") != "open":
+        raise BadRequest("the first message of a stream opens it", "open")
+    first = message.open
+    if first.policy in LATER:
+        raise Unsupported("this version knows the policies LATEST and BLOCK", "open.policy")
+    if first.policy not in POLICIES:
+        raise BadRequest(f"there is no policy {first.policy}", "open.policy")
+    if first.HasField("frame_budget"):
+        raise Unsupported("this version knows no frame budget", "open.frame_budget")
+    if first.resume_token:
+        raise Unsupported("this version resumes no streams", "open.resume_token")
+    buffer = first.buffer if first.HasField("buffer") else 8
+    if not 1 <= buffer <= terms.limits.buffer:
+        raise BadRequest(f"{buffer} frames; a buffer holds 1 to {terms.limits.buffer}", "open.buffer")
+    return Opened(
+        session=session_of(first.session_id, "open.session_id"),
+        labels=labels_of(first.labels, known, terms, "open.labels") if first.HasField("labels") else None,
+        options=options_of(first.options, terms, "open.options"),
+        policy=POLICIES[first.policy],
+        buffer=buffer,
+        labels_path=labels_path(first.labels, "open.labels"),
+    )
+
+
+def frame_of(
+    message: pb.ClassifyStreamRequest, opened: Opened, last: int, known: Known, terms: Terms, arrived: float
+) -> Frame:
+    """`last` is the id of the frame before, -1 for none. Raises what ends the stream; a frame holds its own faults."""
+    if message.WhichOneof("kind") != "frame":
+        raise BadRequest(
+            "a stream is opened once; every later message is a frame", message.WhichOneof("kind") or "frame"
+        )
+    frame = message.frame
+    if frame.frame_id <= last:
+        raise BadRequest(f"frame {frame.frame_id} comes after frame {last}; ids must increase", "frame.frame_id")
+    captured = frame.capture_time if frame.HasField("capture_time") else None
+    try:
+        return Frame(frame.frame_id, captured, _asked(frame, opened, known, terms, arrived))
+    except TTAError as error:
+        return Frame(frame.frame_id, captured, error)
+
+
+def _asked(frame: pb.Frame, opened: Opened, known: Known, terms: Terms, arrived: float) -> Asked:
+    own = frame.HasField("options")
+    options = options_of(frame.options, terms, "frame.options") if own else opened.options
+    own_labels = frame.HasField("labels")
+    labels = labels_of(frame.labels, known, terms, "frame.labels") if own_labels else opened.labels
+    if labels is None:
+        raise BadLabels("there are no labels: neither the stream nor the frame names any", "frame.labels")
+    request = Request(
+        image=image_of(frame.image, options, terms, "frame.image"),
+        labels=labels,
+        strategy=options.strategy,
+        reduction=options.reduction,
+        cascade=options.cascade,
+        session=opened.session,
+        frame_id=frame.frame_id,
+        policy=opened.policy.value,
+        arrived=arrived,
+        seed=(options.seed + frame.frame_id) % 2**64,
+        on_deadline=options.on_deadline,
+        explain=options.explain,
+    )
+    origin = Origin(
+        image=image_path(frame.image, "frame.image"),
+        labels=labels_path(frame.labels, "frame.labels") if own_labels else opened.labels_path,
+        options="frame.options" if own else "open.options",
+    )
+    return Asked(request, options.top_k, origin)

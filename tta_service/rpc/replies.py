@@ -1,0 +1,38 @@
+"""What a stream says: answers, failures of one frame, where it stands, and that the server is leaving."""
+
+from __future__ import annotations
+
+from ..core.errors import TTAError
+from ..core.request import Report, SessionStatus
+from .answers import response, session_status
+from .cameras import Frame
+from .questions import Asked
+from .status import status_of
+from .structs import duration
+from .terms import Terms
+from .v1 import tta_pb2 as pb
+
+Reply = pb.ClassifyStreamResponse
+
+
+def answer(frame: Frame, report: Report, dropped: int, terms: Terms) -> Reply:
+    assert isinstance(frame.asked, Asked)
+    told = response(report, frame.asked.top_k, terms)
+    reply = pb.FrameAnswer(frame_id=frame.id, dropped_since_last=dropped, response=told)
+    if frame.captured:
+        reply.capture_time.CopyFrom(frame.captured)
+    return Reply(answer=reply)
+
+
+def failure(frame: Frame, error: TTAError) -> Reply:
+    return Reply(error=pb.FrameError(frame_id=frame.id, status=status_of(error)))
+
+
+def standing(session: SessionStatus, credits: int, fps: float, load: float) -> Reply:
+    """`credits` frames are taken now without dropping, `fps` were lately served; `load` in seconds."""
+    told = pb.StreamStatus(credits=credits, suggested_fps=fps, load=load, session=session_status(session))
+    return Reply(status=told)
+
+
+def draining(seconds: float) -> Reply:
+    return Reply(draining=pb.Draining(deadline=duration(seconds)))

@@ -1,0 +1,75 @@
+"""The gRPC server: its settings, who answers on it, and how it leaves."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+from grpc_health.v1 import health
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from grpc_reflection.v1alpha import reflection
+
+from ..core.events import Observe, ignore
+from .calls import Calls
+from .health import Health
+from .questions import strategy_named
+from .servicer import AdaptationService
+from .v1 import tta_pb2 as pb
+from .v1.tta_pb2_grpc import add_AdaptationServiceServicer_to_server
+
+SERVICE = pb.DESCRIPTOR.services_by_name["AdaptationService"].full_name
+
+
+class Server:
+    """`start`, then `drain`, then `stop`. Tell `health` when the model can answer: until then it is NOT_SERVING."""
+
+    def __init__(
+        self,
+        service: AdaptationService,
+        *,
+        message_bytes: int = 9 << 20,
+        streams_per_connection: int = 256,
+        observe: Observe = ignore,
+    ) -> None:
+        self._service = service
+        self.health = Health(("", SERVICE))
+        self._server = grpc.aio.server(
+            interceptors=[Calls(observe, strategy_named)],
+            options=options(message_bytes, streams_per_connection),
+        )
+        add_AdaptationServiceServicer_to_server(service, self._server)
+        add_HealthServicer_to_server(self.health.servicer, self._server)
+        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+
+    async def start(self, address: str = "127.0.0.1:0") -> int:
+        """The port that it listens on. Raises RuntimeError when the address is taken."""
+        port = self._server.add_insecure_port(address)
+        await self.health.pass_on()
+        self._telling = asyncio.create_task(self.health.run())
+        await self._server.start()
+        return port
+
+    def drain(self, seconds: float) -> None:
+        """Health says NOT_SERVING, streams are told to go elsewhere within `seconds`; all is still answered."""
+        self.health.leave()
+        self._service.drain(seconds)
+
+    async def stop(self, grace: float) -> None:
+        """No new calls; those under way have `grace` seconds to end. Returns as soon as the last one has."""
+        self.health.leave()
+        await self._server.stop(grace)
+        self._telling.cancel()
+
+
+def options(message_bytes: int, streams_per_connection: int) -> list[tuple[str, int]]:
+    """Small windows, so that a client that ignores us cannot park its frames in our memory; dead ones are noticed."""
+    return [
+        ("grpc.max_receive_message_length", message_bytes),
+        ("grpc.max_concurrent_streams", streams_per_connection),
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.so_reuseport", 0),
+    ]

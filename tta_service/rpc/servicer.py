@@ -1,0 +1,164 @@
+"""`tta.v1.AdaptationService`: each method says what to ask whom, and decides nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any
+
+import grpc
+
+from ..core import catalogue
+from ..core.errors import BadRequest, TTAError, Unsupported
+from ..core.events import Observe, ignore
+from ..core.request import Report, Request
+from ..serving.engine import Engine
+from ..serving.sessions import Sessions
+from ..serving.text_spaces import TextSpaces
+from .answers import response
+from .cameras import Frame, Opened, frame_of, opened_of
+from .listings import Pace, descriptions, label_set_info, page, server_info, session_info
+from .paths import Origin, at
+from .questions import asked_of, label_set_of, session_of
+from .streams import Camera
+from .terms import Terms
+from .v1 import tta_pb2 as pb
+from .v1 import tta_pb2_grpc as wire
+
+Context = grpc.aio.ServicerContext[Any, Any]
+OWNER = ""  # nobody is asked who they are yet
+
+
+class AdaptationService(wire.AdaptationServiceServicer):
+    """The doors of the house. Errors are raised: `Calls` around it makes statuses of them.
+
+    `load()` is how many seconds of work wait, which streams are told.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        text_spaces: TextSpaces,
+        sessions: Sessions,
+        terms: Terms,
+        load: Callable[[], float],
+        observe: Observe = ignore,
+    ) -> None:
+        self._engine, self._text_spaces, self._sessions, self._terms = engine, text_spaces, sessions, terms
+        self._load, self._observe, self._cameras = load, observe, set[Camera]()
+        self._strategies, self._reducers = Pace(), Pace()
+
+    async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
+        arrived = time.monotonic()
+        remaining: float | None = context.time_remaining()  # the stubs forget None: no deadline
+        deadline = None if remaining is None else arrived + remaining
+        asked = asked_of(request, self._text_spaces.labels, self._terms, arrived, deadline)
+        try:
+            return response(await self._classify(asked.request), asked.top_k, self._terms)
+        except TTAError as error:
+            raise asked.origin.of(error) from error
+
+    async def ClassifyStream(
+        self, request_iterator: AsyncIterator[pb.ClassifyStreamRequest], context: Context
+    ) -> AsyncIterator[pb.ClassifyStreamResponse]:
+        messages = aiter(request_iterator)
+        opened = await self._opened(await anext(messages, pb.ClassifyStreamRequest()))
+        with at("open"):
+            hold = self._sessions.stream(OWNER, opened.session)
+        opened = replace(opened, session=hold.session)
+        camera = Camera(opened, hold, self._classify, self._load, self._terms, self._observe)
+        context.add_done_callback(lambda context: self._gone(camera))  # whatever ends the call, and in whichever state
+        self._cameras.add(camera)
+
+        def interpret(message: Any, last: int) -> Frame:
+            return frame_of(message, opened, last, self._text_spaces.labels, self._terms, time.monotonic())
+
+        async for reply in camera.replies(messages, interpret):
+            yield reply
+
+    def drain(self, seconds: float) -> None:
+        """Tells every open stream that this server stops in `seconds`."""
+        for camera in self._cameras:
+            camera.drain(seconds)
+
+    async def PutLabelSet(self, request: pb.PutLabelSetRequest, context: Context) -> pb.PutLabelSetResponse:
+        labels = label_set_of(request.label_set, self._terms, "label_set")
+        try:
+            return pb.PutLabelSetResponse(info=label_set_info(await self._text_spaces.put(labels)))
+        except TTAError as error:
+            raise Origin(image="", labels="label_set", options="").of(error) from error
+
+    async def GetLabelSet(self, request: pb.GetLabelSetRequest, context: Context) -> pb.GetLabelSetResponse:
+        with at("id", whole=True):
+            held = self._text_spaces.find(request.id)
+        labels = pb.LabelSet(names=held.labels.names, templates=held.labels.templates)
+        return pb.GetLabelSetResponse(info=label_set_info(held), label_set=labels)
+
+    async def ListLabelSets(self, request: pb.ListLabelSetsRequest, context: Context) -> pb.ListLabelSetsResponse:
+        held, token = page(self._text_spaces.list(), lambda one: one.labels.id, request.page_size, request.page_token)
+        return pb.ListLabelSetsResponse(infos=map(label_set_info, held), next_page_token=token)
+
+    async def DeleteLabelSet(self, request: pb.DeleteLabelSetRequest, context: Context) -> pb.DeleteLabelSetResponse:
+        with at("id", whole=True):
+            self._text_spaces.delete(request.id)
+        return pb.DeleteLabelSetResponse()
+
+    async def ListStrategies(self, request: pb.ListStrategiesRequest, context: Context) -> pb.ListStrategiesResponse:
+        entries = descriptions(catalogue.strategies, self._strategies.of)
+        return pb.ListStrategiesResponse(strategies=entries, default_name=self._terms.strategy)
+
+    async def ListReducers(self, request: pb.ListReducersRequest, context: Context) -> pb.ListReducersResponse:
+        entries = descriptions(catalogue.reducers, self._reducers.of)
+        return pb.ListReducersResponse(reducers=entries, default_name=self._terms.reducer)
+
+    async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:
+        return server_info(self._terms)
+
+    async def GetSession(self, request: pb.GetSessionRequest, context: Context) -> pb.GetSessionResponse:
+        return pb.GetSessionResponse(session=session_info(self._sessions.get(OWNER, named(request.session_id))))
+
+    async def ListSessions(self, request: pb.ListSessionsRequest, context: Context) -> pb.ListSessionsResponse:
+        mine, token = page(self._sessions.list(OWNER), lambda one: one.id, request.page_size, request.page_token)
+        return pb.ListSessionsResponse(sessions=map(session_info, mine), next_page_token=token)
+
+    async def ResetSession(self, request: pb.ResetSessionRequest, context: Context) -> pb.ResetSessionResponse:
+        fresh = await self._sessions.reset(OWNER, named(request.session_id))
+        return pb.ResetSessionResponse(session=session_info(fresh))
+
+    async def CloseSession(self, request: pb.CloseSessionRequest, context: Context) -> pb.CloseSessionResponse:
+        self._sessions.close(OWNER, named(request.session_id))
+        return pb.CloseSessionResponse()
+
+    async def SnapshotSession(self, request: pb.SnapshotSessionRequest, context: Context) -> pb.SnapshotSessionResponse:
+        raise Unsupported("this version takes no snapshots of sessions")
+
+    async def RestoreSession(self, request: pb.RestoreSessionRequest, context: Context) -> pb.RestoreSessionResponse:
+        raise Unsupported("this version restores no sessions")
+
+    async def _classify(self, request: Request, at_the_door: Callable[[], Request] | None = None) -> Report:
+        report = await self._engine.classify(request, at_the_door=at_the_door)
+        self._strategies.saw(report.strategy.name, report.seconds["total"])
+        self._reducers.saw(report.request.reduction.reducer.name, report.seconds.get("encode", 0.0))
+        return report
+
+    async def _opened(self, message: pb.ClassifyStreamRequest) -> Opened:
+        """What is wrong with the opening ends the stream, a prompt that does not fit included."""
+        opened = opened_of(message, self._text_spaces.labels, self._terms)
+        try:
+            if opened.labels:
+                await self._text_spaces.get(opened.labels)
+        except TTAError as error:
+            raise Origin(image="", labels=opened.labels_path, options="open.options").of(error) from error
+        return opened
+
+    def _gone(self, camera: Camera) -> None:
+        self._cameras.discard(camera)
+        camera.close()
+
+
+def named(id: str) -> str:
+    """A session that must have a name."""
+    if not id:
+        raise BadRequest("which session?", "session_id")
+    return session_of(id, "session_id")

@@ -1,0 +1,46 @@
+"""Protobuf's common types to and from plain Python values: Struct, Value, Duration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf import duration_pb2, struct_pb2
+
+
+def plain(struct: struct_pb2.Struct) -> dict[str, Any]:
+    """A Struct as Python values. Unlike json_format it lets NaN through, so that the catalogue can refuse it."""
+    return {name: _plain(value) for name, value in struct.fields.items()}
+
+
+def struct(values: Mapping[str, Any]) -> struct_pb2.Struct:
+    """Numbers, booleans and strings as a Struct. What is not finite is left out: JSON has no word for it."""
+    finite = {name: value for name, value in values.items() if not isinstance(value, float) or math.isfinite(value)}
+    return struct_pb2.Struct(fields={name: value_of(value) for name, value in finite.items()})
+
+
+def value_of(value: bool | int | float | str) -> struct_pb2.Value:
+    if isinstance(value, bool):
+        return struct_pb2.Value(bool_value=value)
+    if isinstance(value, str):
+        return struct_pb2.Value(string_value=value)
+    return struct_pb2.Value(number_value=value)
+
+
+def duration(seconds: float) -> duration_pb2.Duration:
+    whole = duration_pb2.Duration()
+    whole.FromNanoseconds(int(seconds * 1e9))
+    return whole
+
+
+def _plain(value: struct_pb2.Value) -> Any:
+    match value.WhichOneof("kind"):
+        case "struct_value":
+            return plain(value.struct_value)
+        case "list_value":
+            return [_plain(item) for item in value.list_value.values]
+        case "null_value" | None:
+            return None
+        case kind:
+            return getattr(value, kind)

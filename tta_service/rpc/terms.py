@@ -1,0 +1,41 @@
+"""What this server offers, and how much of it: facts that the doors check questions against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ..core.reducer import Reducer
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most of everything. `parameters` are server-wide maxima of strategy parameters by field name."""
+
+    names: int = 2000
+    characters: int = 256  # of one name, and of one template
+    templates: int = 8
+    views: int = 512  # rows of features made on the device
+    buffer: int = 64  # frames that a stream may let wait
+    image_bytes: int = 8 << 20
+    image_pixels: int = 16_000_000
+    image_side: int = 8192
+    message_bytes: int = 9 << 20  # an image at its limit, and the rest of the question
+    parameters: Mapping[str, float] = field(default_factory=dict[str, float])
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The model's facts, the defaults, the limits."""
+
+    model: str
+    fingerprint: str
+    image_size: int
+    dimension: int
+    device: str = "cpu"
+    precision: str = "float32"
+    version: str = ""
+    strategy: str = "zero_shot"  # when a question names none
+    reducer: str = "none"
+    limits: Limits = Limits()
+    check_reducer: Callable[[Reducer], None] = lambda reducer: None  # `Unsupported` when the model cannot do it
