@@ -80,7 +80,9 @@ def confident(seen: Seen, text: TextSpace, fraction: float, pixels: Tensor) -> t
     """Who deserves a second look: the confident rows [k], these and row 0 [m], and the pixels of the latter."""
     with torch.no_grad():
         kept = confident_rows(seen.evidence(text), fraction)
-        rows: Tensor = torch.cat([torch.zeros(1, dtype=kept.dtype), kept.cpu()]).unique()
+        wanted = torch.zeros(len(pixels), dtype=torch.bool)
+        wanted[0] = wanted[kept.cpu()] = True
+        rows = wanted.nonzero().flatten()
         return kept, rows, pixels[rows]
 
 

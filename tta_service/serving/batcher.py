@@ -129,12 +129,12 @@ class Batcher:
         pixels = [part.job.pixels[part.start : part.stop] for part in batch]
         guide = first.text.features if first.reduction.reducer.guided and first.text else None
         features = self._encode(torch.cat(pixels) if len(pixels) > 1 else pixels[0], first.reduction, guide)
-        finite: list[bool] = features.isfinite().all(-1).tolist()
+        finite = features.isfinite().all(-1)  # [b]
         broken: set[Part] = set()
         at = 0
         for part in batch:
             job, rows = part.job, slice(at, at := at + len(part))
-            if not all(finite[rows]):
+            if not finite[rows].all():
                 broken.add(part)
             job.pieces[part.start] = features[rows]
             if len(job.pieces) > 1 and sum(map(len, job.pieces.values())) == job.rows:

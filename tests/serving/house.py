@@ -1,0 +1,117 @@
+"""A whole house around a `FakeCLIP`, for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tta_service import LabelSet, Strategy
+from tta_service.core.catalogue import reducers
+from tta_service.core.events import Event
+from tta_service.core.reducer import Reduction
+from tta_service.core.request import PixelFormat, Raw, Request
+from tta_service.images.decode import decode
+from tta_service.images.look import look
+from tta_service.serving.batcher import Batcher, Encode
+from tta_service.serving.door import Door
+from tta_service.serving.engine import Engine
+from tta_service.serving.lanes import Lanes, lanes
+from tta_service.serving.ledger import MemoryLimits
+from tta_service.serving.pulse import Pulse
+from tta_service.serving.sessions import Sessions
+from tta_service.serving.text_spaces import TextSpaces
+from tta_service.strategies.zero_shot import ZeroShot
+from tta_service.testing import FakeCLIP
+
+LABELS = LabelSet(("cat", "dog", "red car", "tree", "house plant"))
+EXACT = Reduction(reducers.build("none"))
+
+
+@dataclass
+class House:
+    engine: Engine
+    batcher: Batcher
+    text_spaces: TextSpaces
+    sessions: Sessions
+    door: Door
+    lanes: Lanes
+    pulse: Pulse
+    events: list[Event] = field(default_factory=list)
+
+    def of(self, kind: type) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+@asynccontextmanager
+async def house(
+    clip: FakeCLIP | None = None,
+    max_rows: int = 64,
+    encode: Encode | None = None,
+    limits: MemoryLimits | None = None,
+    idle: float = 300.0,
+    adapt: int = 2,
+    room: int = 0,
+    clock: Callable[[], float] | None = None,
+) -> AsyncIterator[House]:
+    clip = clip or FakeCLIP()
+    events: list[Event] = []
+    threads, pulse = lanes(prepare=2, adapt=adapt, cores=1), Pulse()
+    batcher = Batcher(encode or clip.encode_image, threads.device, max_rows, events.append, pulse)
+    texts = TextSpaces(clip.text_space, threads.device, threads.tune, apart=pulse.apart)
+    clocked = {"clock": clock} if clock else {}
+    sessions = Sessions(idle, limits, events.append, **clocked)
+    door = Door(room or 2 * max_rows)
+    engine = Engine(
+        decode=decode,
+        look=lambda pixels, count, seed, augment: look(pixels, clip.image_size, count, seed, augment),
+        batcher=batcher,
+        text_spaces=texts,
+        sessions=sessions,
+        door=door,
+        lanes=threads,
+        observe=events.append,
+    )
+    serving = asyncio.create_task(batcher.run())
+    before = asyncio.all_tasks()
+    try:
+        yield House(engine, batcher, texts, sessions, door, threads, pulse, events)
+        assert not (asyncio.all_tasks() - before), "tasks were left behind"
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        await asyncio.to_thread(threads.close)
+
+
+def picture(seed: int, side: int = 48) -> Raw:
+    draw = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(3, 4, 4, generator=draw)
+    pixels = torch.nn.functional.interpolate(coarse[None], size=(side, side), mode="bilinear")[0]
+    flat = (pixels * 255).to(torch.uint8).permute(1, 2, 0).contiguous()
+    return Raw(side, side, PixelFormat.RGB24, flat.numpy().tobytes())
+
+
+def request(seed: int = 0, strategy: Strategy[Any] | None = None, **given: Any) -> Request:
+    asked = {"image": picture(seed), "labels": LABELS, "strategy": strategy or ZeroShot(), "reduction": EXACT}
+    return Request(**{**asked, "seed": seed, **given})
+
+
+async def settle() -> None:
+    """Lets everything run that can run without anybody outside moving."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def acquired(semaphore: threading.Semaphore, times: int = 1) -> bool:
+    """Waits for a thread without blocking the loop."""
+    return await asyncio.to_thread(lambda: all(semaphore.acquire(timeout=10) for _ in range(times)))
+
+
+def rows(count: int, fill: int = 1, size: int = 32) -> Tensor:
+    return torch.full((count, 3, size, size), fill, dtype=torch.uint8)

@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.serving.house import LABELS, acquired, house, request, settle
+from tests.serving.toys import Anchored, Clumsy, Diary, Gated, Halved, Silly, Steep
+from tta_service import LabelSet
+from tta_service.core.errors import BadImage, BadRequest, DeadlineTooShort, ModelFault, Unsupported
+from tta_service.core.events import Closed, Forward
+from tta_service.core.reducer import Reduction
+from tta_service.core.request import STAGES, Cascade, Encoded, Features, Report, Request
+from tta_service.strategies.mta import MTA
+from tta_service.strategies.tda import TDA
+from tta_service.strategies.zero import Zero
+from tta_service.strategies.zero_shot import ZeroShot
+from tta_service.testing import FakeCLIP
+
+
+async def one_by_one(frames: list[Request]) -> list[Report]:
+    async with house() as home:
+        return [await home.engine.classify(replace(frame, strategy=Diary())) for frame in frames]
+
+
+def assert_same(answers: list[Report], expected: list[Report]) -> None:
+    for mine, theirs in zip(answers, expected, strict=True):
+        torch.testing.assert_close(mine.logits, theirs.logits, atol=2e-3, rtol=0)
+
+
+def mixed(seed: int) -> Request:
+    strategies = [ZeroShot(), Zero(views=8), MTA(views=8), TDA(), Steep(), Diary(views=3), Anchored()]
+    names = LABELS.names if seed % 4 else LABELS.names[:3]
+    return request(seed, strategies[seed % 7], session=f"s{seed % 3}", labels=LabelSet(names), explain=seed % 5 == 0)
+
+
+async def test_together_equals_alone():
+    requests = [mixed(seed) for seed in range(35)]
+    async with house() as one:
+        alone = [await one.engine.classify(asked) for asked in requests]
+    async with house() as many:
+        together = await asyncio.gather(*(many.engine.classify(asked) for asked in requests))
+    for mine, theirs in zip(together, alone):
+        assert mine.logits.argmax() == theirs.logits.argmax()
+        torch.testing.assert_close(mine.logits, theirs.logits, atol=2e-3, rtol=0)
+        torch.testing.assert_close(mine.zero_shot, theirs.zero_shot, atol=2e-3, rtol=0)
+    assert len(many.of(Forward)) < len(one.of(Forward))
+
+
+async def test_a_report_says_what_was_done():
+    async with house() as home:
+        report = await home.engine.classify(request(3, MTA(views=8), frame_id=7, session="cam"))
+    assert report in home.events
+    assert set(report.seconds) == {*STAGES, "total"}
+    assert all(seconds >= 0 for seconds in report.seconds.values())
+    assert sum(report.seconds[stage] for stage in STAGES) == pytest.approx(report.seconds["total"], rel=0.05)
+    assert report.views == report.batch_rows == 8
+    assert report.session.id == "cam" and report.session.frames == 1 and report.session.last_frame_id == 7
+
+
+async def test_frames_cancelled_before_adapt_leave_no_trace_and_later_ones_keep_their_order():
+    strategy = Gated()
+    frames = [request(seed, strategy, session="cam", frame_id=seed) for seed in range(6)]
+    async with house() as home:
+        tasks = [asyncio.create_task(home.engine.classify(frame)) for frame in frames]
+        assert await acquired(strategy.inside)
+        tasks[2].cancel()  # waits for its turn, or for the tower
+        tasks[3].cancel()
+        await settle()
+        strategy.go.release(6)
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [isinstance(a, asyncio.CancelledError) for a in answers] == [False, False, True, True, False, False]
+    expected = await one_by_one([frames[i] for i in (0, 1, 4, 5)])
+    assert_same([answers[i] for i in (0, 1, 4, 5)], expected)
+
+
+async def test_a_frame_cancelled_during_adapt_counts_as_seen():
+    strategy = Gated()
+    frames = [request(seed, strategy, session="cam", frame_id=seed) for seed in range(4)]
+    async with house() as home:
+        tasks = [asyncio.create_task(home.engine.classify(frame)) for frame in frames]
+        strategy.go.release()
+        await asyncio.wait(tasks[:1])
+        assert await acquired(strategy.inside, times=2)  # frame 1 is in the lane
+        tasks[1].cancel()
+        await asyncio.wait(tasks[1:2])
+        assert home.sessions.get("", "cam").frames == 1  # not passed on before the lane is done with it
+        strategy.go.release(3)
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert home.sessions.get("", "cam").frames == 4
+    assert isinstance(answers[1], asyncio.CancelledError)
+    expected = await one_by_one(frames)
+    assert_same([answers[i] for i in (0, 2, 3)], [expected[i] for i in (0, 2, 3)])
+
+
+async def test_a_tda_session_with_cancelled_frames_answers_like_one_without_them():
+    frames = [request(seed, TDA(), session="cam") for seed in range(8)]
+    async with house() as home:
+        entered = threading.Event()
+        gate = home.lanes.device.submit(entered.wait, 10)  # nobody gets past the tower
+        tasks = [asyncio.create_task(home.engine.classify(frame)) for frame in frames]
+        await settle()
+        for gone in (1, 4, 5):
+            tasks[gone].cancel()
+        await settle()
+        entered.set()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert gate.result()
+    kept = [0, 2, 3, 6, 7]
+    async with house() as home:
+        expected = [await home.engine.classify(frames[i]) for i in kept]
+    assert_same([answers[i] for i in kept], expected)
+
+
+async def test_a_strategy_that_raises_loses_its_own_memory_only_and_says_so():
+    clumsy, diary = Clumsy(fails=(2,)), Diary()
+    async with house() as home:
+        for seed in range(2):
+            await home.engine.classify(request(seed, clumsy, session="cam"))
+            await home.engine.classify(request(seed, diary, session="cam"))
+        with pytest.raises(ModelFault) as fault:
+            await home.engine.classify(request(2, clumsy, session="cam"))
+        assert "secret" not in fault.value.message
+        after = await home.engine.classify(request(3, clumsy, session="cam"))
+        again = await home.engine.classify(request(4, clumsy, session="cam"))
+        other = await home.engine.classify(request(5, diary, session="cam"))
+        fresh = await home.engine.classify(request(3, Clumsy(), session="other"))
+    assert after.session.memory_reset and not again.session.memory_reset and not other.session.memory_reset
+    assert torch.equal(after.logits, fresh.logits)
+
+
+@pytest.mark.parametrize("said", [math.nan, math.inf, -math.inf])
+async def test_an_answer_that_is_none_is_a_fault(said: float):
+    async with house() as home:
+        with pytest.raises(ModelFault):
+            await home.engine.classify(request(0, Silly(said)))
+        await home.engine.classify(request(0, Silly(0.5)))
+
+
+async def test_three_scopes_and_the_tune_lane():
+    anchored = Anchored()
+    async with house() as home:
+        reports = await asyncio.gather(*(home.engine.classify(request(seed, anchored)) for seed in range(5)))
+        steep = await home.engine.classify(request(0, Steep()))
+        other = await home.engine.classify(request(0, anchored, labels=LabelSet(("a", "b"))))
+    assert len(anchored.begun) == 2 and all(name.startswith("tta-tune") for name in anchored.begun)
+    torch.testing.assert_close(
+        reports[0].logits - reports[0].zero_shot, other.logits.new_tensor([0.0] * 5), atol=99, rtol=0
+    )
+    assert not torch.equal(reports[0].logits, reports[0].zero_shot)
+    assert steep.views == 4 and not torch.equal(steep.logits, steep.zero_shot)
+
+
+async def test_memories_differ_by_strategy_labels_reduction_and_origin_of_the_features():
+    async with house() as home:
+        clip = FakeCLIP()
+        first = await home.engine.classify(request(1, Diary(), session="cam"))
+        for asked in (
+            request(1, Diary(views=2), session="cam"),
+            request(1, Diary(), session="cam", labels=LabelSet(LABELS.names, ("a {}",))),
+            request(1, Diary(), session="cam", reduction=Reduction(first.request.reduction.reducer, "augmented")),
+            request(1, Diary(), session="cam", image=Features(clip.encode_image(torch.ones(1, 3, 32, 32)))),
+            request(1, Diary(), session="cam", owner="someone else"),
+        ):
+            report = await home.engine.classify(asked)
+            fresh = await home.engine.classify(replace(asked, session=""))
+            assert torch.equal(report.logits, fresh.logits)  # it had seen nothing yet
+        size = 16 * 4 + 8  # bytes of one trail
+        assert home.sessions.get("", "cam").memory_bytes == 5 * size
+        assert home.sessions.counters.bytes_by_strategy == {"diary": 6 * size}
+
+
+async def test_features_from_the_device_skip_the_tower():
+    rows = torch.nn.functional.normalize(torch.randn(4, 64, generator=torch.Generator().manual_seed(1)), dim=-1)
+    async with house() as home:
+        report = await home.engine.classify(request(0, Zero(views=8), image=Features(rows)))
+        few = await home.engine.classify(request(0, ZeroShot(), image=Features(rows)))
+        with pytest.raises(BadRequest) as refused:
+            await home.engine.classify(request(0, ZeroShot(), image=Features(rows[:, :32])))
+        assert refused.value.field == "image.features.dimension"
+        assert not home.of(Forward)
+    assert report.views == 4 and few.views == 1 and report.batch_rows == 0
+    assert report.seconds["decode"] == report.seconds["encode"] == 0
+
+
+async def test_a_bad_image_fails_alone():
+    async with house() as home:
+        asked = [request(seed, Zero(views=4)) for seed in range(3)]
+        asked[1] = request(1, Zero(views=4), image=Encoded(b"\xff\xd8\xff not a picture"))
+        answers = await asyncio.gather(*map(home.engine.classify, asked), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [Report, BadImage, Report]
+
+
+async def test_an_unnamed_session_ends_with_its_call():
+    async with house() as home:
+        one = await home.engine.classify(request(0, Diary()))
+        two = await home.engine.classify(request(0, Diary()))
+        assert one.session.id != two.session.id and len(one.session.id) == 32
+        assert torch.equal(one.logits, two.logits)
+        assert home.of(Closed) == [Closed("client", 1)] * 2
+        assert home.sessions.counters.sessions == home.sessions.counters.bytes == 0
+
+
+async def test_a_deadline_that_has_passed_leaves_the_memory_alone():
+    async with house() as home:
+        with pytest.raises(DeadlineTooShort):
+            await home.engine.classify(request(0, Diary(), session="cam", deadline=0.0))
+        assert home.sessions.get("", "cam").frames == 0
+        assert home.sessions.get("", "cam").strategies == ()
+
+
+async def test_the_newest_frame_enters_when_there_is_room():
+    gate = Gated()
+    async with house(max_rows=1, room=1) as home:
+        first = asyncio.create_task(home.engine.classify(request(0, gate)))
+        assert await acquired(gate.inside)
+        newest = [request(1, Zero(views=2), policy="latest")]
+        waiting = asyncio.create_task(home.engine.classify(newest[0], at_the_door=lambda: newest[-1]))
+        await settle()
+        newest.append(request(2, ZeroShot(), policy="latest", frame_id=9))
+        gate.go.release()
+        await first
+        report = await waiting
+    assert report.request is newest[-1]
+    assert home.door.inside == 0
+
+
+async def test_an_explanation_covers_the_rows_that_were_used():
+    async with house() as home:
+        zero = await home.engine.classify(request(0, Zero(views=8, keep=0.5), explain=True))
+        tda = await home.engine.classify(request(0, TDA(), session="s", explain=True))
+        plain = await home.engine.classify(request(0, ZeroShot()))
+    assert plain.explanation is None
+    for report in (zero, tda):
+        said = report.explanation
+        assert said is not None and said.views is not None
+        assert len(said.views) == len(said.entropy) == len(said.kept) == len(said.weight) == report.views
+        assert said.weight.sum().item() == pytest.approx(1)
+    assert zero.explanation.kept.sum() == 4
+    assert zero.explanation.label[0] == zero.zero_shot.argmax()
+
+
+async def test_a_cascade_goes_on_only_when_it_is_unsure():
+    async with house() as home:
+        asked = {"session": "cam", "cascade": Cascade(Diary(views=4), above=1.0)}
+        sure = await home.engine.classify(request(0, ZeroShot(), **asked))
+        assert not sure.escalated and sure.strategy == ZeroShot() and sure.views == 1
+        assert sum(batch.rows for batch in home.of(Forward)) == 1
+        asked["cascade"] = Cascade(Diary(views=4), above=0.0)
+        unsure = await home.engine.classify(request(0, ZeroShot(), **asked))
+        assert unsure.escalated and unsure.strategy == Diary(views=4) and unsure.views == 4
+        assert sum(batch.rows for batch in home.of(Forward)) == 1 + 4  # row 0 was encoded once
+        assert unsure.session.frames == 2
+        direct = await home.engine.classify(request(0, Diary(views=4), session="other"))
+    torch.testing.assert_close(unsure.logits, direct.logits)
+    assert home.door.inside == 0
+
+
+async def test_a_second_look_sees_the_confident_rows_exactly():
+    halved = Reduction(Halved(), "two_looks")
+    async with house() as home:
+        report = await home.engine.classify(request(0, Zero(views=8, keep=0.25), reduction=halved))
+        exact = await home.engine.classify(request(0, Zero(views=8, keep=0.25)))
+        rough = await home.engine.classify(request(0, Zero(views=8, keep=0.25), reduction=Reduction(Halved())))
+        with pytest.raises(Unsupported) as refused:
+            await home.engine.classify(request(0, ZeroShot(), reduction=halved))
+    assert refused.value.field == "options.reduction.scope"
+    torch.testing.assert_close(report.zero_shot, exact.zero_shot)
+    assert not torch.allclose(rough.zero_shot, exact.zero_shot)
+    rows = [batch.rows for batch in home.of(Forward)]
+    assert rows[0] == 8 and rows[1] in (2, 3)  # all, then row 0 and two confident ones
+
+
+async def test_the_plain_view_stays_exact_when_only_the_others_are_reduced():
+    async with house() as home:
+        mixed_ = await home.engine.classify(request(0, MTA(views=6), reduction=Reduction(Halved(), "augmented")))
+        exact = await home.engine.classify(request(0, MTA(views=6)))
+        assert sorted(batch.rows for batch in home.of(Forward)) == [1, 5, 6]
+    torch.testing.assert_close(mixed_.zero_shot, exact.zero_shot)
+    assert not torch.allclose(mixed_.logits, exact.logits)
