@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import open_clip
+import pytest
+import torch
+from huggingface_hub import constants
+from safetensors.torch import save_file
+
+from tests.clip.small import config, pixels, small, small_model
+from tta_service.clip.checkpoint import with_all_rows
+from tta_service.clip.hub import CannotLoad, reachable
+from tta_service.clip.load import load
+from tta_service.core.labels import LabelSet
+
+
+@pytest.fixture
+def no_hub(monkeypatch, tmp_path):
+    """A hub that refuses connections and an empty cache."""
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "cache"
+
+
+def written(folder: Path, name: str, custom: bool = False) -> Path:
+    """A small model on disk with its configuration beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model, path = small_model(custom=custom), folder / name
+    (folder / "open_clip_config.json").write_text(json.dumps(config()))
+    if name.endswith(".safetensors"):
+        save_file({key: value.contiguous() for key, value in model.state_dict().items()}, path)
+    else:
+        torch.save({"state_dict": model.state_dict()}, path)
+    return path
+
+
+def test_the_pocket_model_needs_neither_home_nor_network(monkeypatch, tmp_path):
+    def no_network(*_):
+        raise AssertionError("the bundled model asked for the network")
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(socket.socket, "connect", no_network)
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    clip = load(device="cpu")
+    assert clip.name == "pocket" and clip.reducible and not list(tmp_path.iterdir())
+    size = clip.image_size
+    assert clip.encode_image(pixels(2, size)).shape == (2, clip.dimension)
+    space = clip.text_space(LabelSet(("cat", "zxqvy")))
+    assert space.unseen == ("zxqvy",) and space.prompts.context.shape[0] == 4
+
+
+@pytest.mark.parametrize("custom", [False, True])
+@pytest.mark.parametrize("name", ["mine.safetensors", "mine.pt"])
+def test_a_file_with_its_configuration_beside_it(tmp_path, name, custom):
+    clip = load(checkpoint=str(written(tmp_path, name, custom)), device="cpu")
+    assert clip.name == "mine"
+    assert torch.equal(clip.encode_image(pixels()), small(custom=custom).encode_image(pixels()))
+    image = torch.full((1, 3, 32, 32), 128, dtype=torch.uint8)
+    assert torch.equal(clip.encode_image(image), small(custom=custom).encode_image(image))  # its own mean and deviation
+    labels = LabelSet(("cat",))
+    assert torch.equal(clip.text_space(labels).features, small(custom=custom).text_space(labels).features)
+
+
+def test_rows_that_were_left_out_become_the_mean():
+    rows, values = torch.tensor([1, 4], dtype=torch.int32), torch.tensor([[1.0, 2.0], [3.0, 4.0]]).half()
+    state = {"text.token_embedding.rows": rows, "text.token_embedding.values": values, "other": torch.ones(1)}
+    full = with_all_rows(state, 5)
+    assert set(full) == {"text.token_embedding.weight", "other"} and len(state) == 3
+    assert full["text.token_embedding.weight"].tolist() == [[2, 3], [1, 2], [2, 3], [2, 3], [3, 4]]
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    """An architecture that open_clip knows by name."""
+    path = tmp_path_factory.mktemp("configs") / "tiny-for-tests.json"
+    path.write_text(json.dumps(config()["model_cfg"]))
+    open_clip.add_model_config(path)
+    return path.stem
+
+
+def test_a_file_of_a_known_architecture(tmp_path, known):
+    weights = written(tmp_path / "elsewhere", "mine.safetensors").rename(tmp_path / "mine.safetensors")
+    clip = load(known, checkpoint=str(weights), device="cpu")
+    assert torch.equal(clip.encode_image(pixels()), small().encode_image(pixels()))
+    with pytest.raises(CannotLoad, match=r"mine\.safetensors does not fit ViT-S-32-alt"):
+        load("ViT-S-32-alt", checkpoint=str(weights), device="cpu")
+    with pytest.raises(CannotLoad, match=r"put the open_clip_config\.json that describes mine\.safetensors") as refused:
+        load(checkpoint=str(weights), device="cpu")
+    assert refused.value.field == "checkpoint"
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights at all"])
+def test_a_file_that_holds_no_weights(tmp_path, content):
+    path = written(tmp_path, "mine.pt")
+    path.write_bytes(content)
+    with pytest.raises(CannotLoad, match=r"mine\.pt does not fit"):
+        load(checkpoint=str(path), device="cpu")
+
+
+def test_a_repository_in_the_cache_needs_no_hub(no_hub):
+    snapshot = no_hub / "models--me--tiny" / "snapshots" / "abc"
+    written(snapshot, "open_clip_model.safetensors")
+    (no_hub / "models--me--tiny" / "refs").mkdir()
+    (no_hub / "models--me--tiny" / "refs" / "main").write_text("abc")
+    clip = load("hf-hub:me/tiny", device="cpu")
+    assert torch.equal(clip.encode_image(pixels()), small().encode_image(pixels()))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence", "field"),
+    [
+        ({"name": "ViT-B-32", "pretrained": "openai"}, "127.0.0.1 does not answer.*--checkpoint", "model"),
+        ({"name": "hf-hub:me/tiny"}, "does not answer", "model"),
+        ({"name": "ViT-B-16-SigLIP", "pretrained": "webli"}, "does not answer", "model"),
+        ({"name": "vit-b32"}, "knows no model 'vit-b32'; near to it: ViT-B-32", "model"),
+        ({"name": "qqqqqqqq"}, "open_clip.list_models", "model"),
+        ({"name": "ViT-B-32"}, "weights are missing: --pretrained may be openai", "pretrained"),
+        ({"name": "ViT-B-32", "pretrained": "laion2b"}, "no weights called 'laion2b'.*laion2b_e16", "pretrained"),
+        ({"checkpoint": "nowhere.pt"}, "no file nowhere.pt", "checkpoint"),
+        ({"device": "abacus"}, "'abacus' cannot be used", "device"),
+        ({"precision": "float3"}, "no precision 'float3', only float32", "precision"),
+    ],
+)
+def test_what_cannot_be_loaded_says_what_to_do(no_hub, wrong, sentence, field):
+    with pytest.raises(CannotLoad, match=sentence) as refused:
+        load(**{"device": "cpu", **wrong})
+    assert refused.value.field == field
+
+
+def test_reachable_tells_a_door_from_a_wall():
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        port = door.getsockname()[1]
+        assert reachable("127.0.0.1", port)
+    assert not reachable("127.0.0.1", port)
+    assert not reachable("no.such.host.invalid", 443, seconds=0.5)
