@@ -63,39 +63,15 @@ class TDA(Strategy[Caches]):
     def adapt(self, seen: Evidence, memory: Caches) -> tuple[Tensor, Caches]:
         image = summarised(seen, self.confident)
         keep_surest(memory.keys[image.label], memory.entropy[image.label], image.feature, image.entropy)
-        if self.negative and self.doubtful(image):
-            self._doubt(memory, image)
+        if self.negative and in_doubt(image, self.entropy_low, self.entropy_high):
+            keep_doubtful(memory, image, plausible(image, self.mask_low, self.mask_high))
         logits = image.logits + self.alpha * support(memory.keys, memory.entropy, image.feature, self.beta)
         if self.negative:
             logits -= self.negative_alpha * objection(memory, image.feature, self.negative_beta)
         return logits, memory
 
     def explain(self, seen: Evidence, memory: Caches) -> Mapping[str, Tensor | float]:
-        image = summarised(seen, self.confident)
-        return {
-            "kept": image.rows,
-            "weight": shared_weight(len(seen.views), image.rows),
-            "fill": float(memory.entropy.isfinite().float().mean()),
-            "admitted": float((memory.entropy[image.label] == image.entropy).any()),  # the cache holds this frame
-        }
-
-    def doubtful(self, image: Summary) -> bool:
-        """Nats over bits, as published. One class is never in doubt."""
-        classes = len(image.logits)
-        ratio = float(image.entropy) / math.log2(classes) if classes > 1 else 0.0
-        return self.entropy_low < ratio < self.entropy_high
-
-    def plausible(self, image: Summary) -> Tensor:
-        """[c] bool"""
-        p = image.log_p.exp()
-        return (p > self.mask_low) & (p < self.mask_high)
-
-    def _doubt(self, memory: Caches, image: Summary) -> None:
-        keys, entropy, mask = (part[image.label] for part in memory[2:])
-        place = keep_surest(keys, entropy, image.feature, image.entropy)
-        if place is not None:
-            mask[place + 1 :] = mask[place:-1].clone()
-            mask[place] = self.plausible(image)
+        return told(summarised(seen, self.confident), memory, len(seen.views))
 
 
 def empty_caches(text: TextSpace, capacity: int, negative_capacity: int) -> Caches:
@@ -123,6 +99,28 @@ def keep_surest(keys: Tensor, entropies: Tensor, key: Tensor, entropy: Tensor) -
     return place
 
 
+def in_doubt(image: Summary, low: float, high: float) -> bool:
+    """Nats over bits between two thresholds, as published. One class is never in doubt."""
+    classes = len(image.logits)
+    ratio = float(image.entropy) / math.log2(classes) if classes > 1 else 0.0
+    return low < ratio < high
+
+
+def plausible(image: Summary, low: float, high: float) -> Tensor:
+    """[c] bool: the classes whose probability lies between."""
+    p = image.log_p.exp()
+    return (p > low) & (p < high)
+
+
+def keep_doubtful(memory: Caches, image: Summary, mask: Tensor) -> None:
+    """The negative cache keeps the surest of the doubtful, with what they made plausible [c]. In place."""
+    keys, entropies, masks = (part[image.label] for part in memory[2:])
+    place = keep_surest(keys, entropies, image.feature, image.entropy)
+    if place is not None:
+        masks[place + 1 :] = masks[place:-1].clone()
+        masks[place] = mask
+
+
 def support(keys: Tensor, entropy: Tensor, feature: Tensor, beta: float) -> Tensor:
     """[c] summed affinity exp(−β(1 − f·g)) of the feature [d] to the filled slots of each class."""
     return ((beta * (keys @ feature - 1)).exp() * entropy.isfinite()).sum(-1)
@@ -133,3 +131,13 @@ def objection(memory: Caches, feature: Tensor, beta: float) -> Tensor:
     filled = memory.negative_entropy.isfinite()
     affinity = (beta * (memory.negative_keys[filled] @ feature - 1)).exp()
     return affinity @ memory.negative_mask[filled].to(affinity.dtype)
+
+
+def told(image: Summary, memory: Caches, views: int) -> dict[str, Tensor | float]:
+    """What a cache method has to say about its last answer."""
+    return {
+        "kept": image.rows,
+        "weight": shared_weight(views, image.rows),
+        "fill": float(memory.entropy.isfinite().float().mean()),
+        "admitted": float((memory.entropy[image.label] == image.entropy).any()),  # the cache holds this frame
+    }

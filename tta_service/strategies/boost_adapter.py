@@ -1,0 +1,101 @@
+"""BoostAdapter: TDA's caches, and for one answer the confident crops of the image itself.
+Zhang et al., NeurIPS 2024, arXiv:2410.15430.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge, Gt, Le
+from torch import Tensor
+
+from ..core.catalogue import register_strategy
+from ..core.evidence import Evidence
+from ..core.labels import TextSpace
+from ..core.strategy import Needs, Scope, Strategy
+from ..maths import Summary, confident_rows, entropy, summarised
+from .tda import Caches, empty_caches, in_doubt, keep_doubtful, keep_surest, objection, plausible, support, told
+
+
+@register_strategy("boost_adapter")
+@dataclass(frozen=True)
+class BoostAdapter(Strategy[Caches]):
+    """As TDA; before it answers, the surest views join the positive cache under their own labels, and leave it again.
+
+    The plain view may be among them and then counts twice, as published. `compat` forgets negatives first in, first
+    out, as the published code does.
+    """
+
+    views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 64
+    confident: Annotated[float, Gt(0), Le(1), "fraction of views that boost, by lowest entropy"] = 0.1
+    alpha: Annotated[float, Ge(0), Le(1e3), "weight of the positive cache"] = 2.0
+    beta: Annotated[float, Ge(0), Le(1e3), "sharpness of the positive cache"] = 5.0
+    capacity: Annotated[int, Ge(1), Le(256), "images remembered per class"] = 3
+    negative: Annotated[bool, "use the negative cache"] = True
+    negative_alpha: Annotated[float, Ge(0), Le(1e3), "weight of the negative cache"] = 0.117
+    negative_beta: Annotated[float, Ge(0), Le(1e3), "sharpness of the negative cache"] = 1.0
+    negative_capacity: Annotated[int, Ge(1), Le(256), "doubtful images remembered per class"] = 2
+    entropy_low: Annotated[float, Ge(0), Le(1), "doubtful: entropy / log2(C) above this"] = 0.2
+    entropy_high: Annotated[float, Ge(0), Le(1), "doubtful: entropy / log2(C) below this"] = 0.5
+    mask_low: Annotated[float, Ge(0), Le(1), "plausible: probability above this"] = 0.03
+    mask_high: Annotated[float, Ge(0), Le(1), "plausible: probability below this"] = 1.0
+    extra: Annotated[int, Ge(0), Le(256), "more room per class for the boosting views"] = 1
+    summary: Annotated[Literal["plain", "confident"], "the image is its plain view, or the mean of the sure ones"] = (
+        "plain"
+    )
+    augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
+    compat: Annotated[bool, "negatives first in, first out"] = False
+
+    def needs(self) -> Needs:
+        return Needs(self.views, augment=self.augment, confident=self.confident, memory=Scope.SESSION)
+
+    def begin(self, text: TextSpace) -> Caches:
+        return empty_caches(text, self.capacity, self.negative_capacity if self.negative else 0)
+
+    def adapt(self, seen: Evidence, memory: Caches) -> tuple[Tensor, Caches]:
+        image = self._summary(seen)
+        keep_surest(memory.keys[image.label], memory.entropy[image.label], image.feature, image.entropy)
+        if self.negative and in_doubt(image, self.entropy_low, self.entropy_high):
+            (_keep_newest if self.compat else keep_doubtful)(
+                memory, image, plausible(image, self.mask_low, self.mask_high)
+            )
+        affinity = support(memory.keys, memory.entropy, image.feature, self.beta)
+        logits = image.logits + self.alpha * self._boosted(affinity, seen, memory, image.feature)
+        if self.negative:
+            logits -= self.negative_alpha * objection(memory, image.feature, self.negative_beta)
+        return logits, memory
+
+    def explain(self, seen: Evidence, memory: Caches) -> Mapping[str, Tensor | float]:
+        return told(self._summary(seen), memory, len(seen.views)) | {"boosting": confident_rows(seen, self.confident)}
+
+    def _summary(self, seen: Evidence) -> Summary:
+        if self.summary == "plain":
+            return summarised(Evidence(seen.views[:1], seen.text), 1.0)
+        return summarised(seen, self.confident)
+
+    def _boosted(self, affinity: Tensor, seen: Evidence, memory: Caches, feature: Tensor) -> Tensor:
+        """[c] the support, anew for the classes that the boosting views look like: no copy of the cache is made."""
+        logits = seen.logits()
+        rows = confident_rows(seen, self.confident, logits)
+        keys, doubts, labels = seen.views[rows], entropy(logits[rows]), logits[rows].argmax(-1)
+        for label in labels.unique().tolist():
+            mine = labels == label
+            joined = torch.cat([memory.entropy[label], doubts[mine]])
+            best = joined.argsort(stable=True)[: self.capacity + self.extra]
+            held = torch.cat([memory.keys[label], keys[mine]])[best]
+            affinity[label] = support(held, joined[best], feature, self.beta)
+        return affinity
+
+
+def _keep_newest(memory: Caches, image: Summary, mask: Tensor) -> None:
+    """The negatives of a class in the order of their arrival; the oldest makes room. In place."""
+    keys, entropies, masks = (part[image.label] for part in memory[2:])
+    place = int(entropies.isfinite().sum())
+    if place == len(entropies):
+        place -= 1
+        for part in (keys, entropies, masks):
+            part[:-1] = part[1:].clone()
+    keys[place], entropies[place], masks[place] = image.feature, image.entropy, mask
