@@ -59,6 +59,7 @@ class Limits(Section):
     characters: Annotated[int, Field(ge=1, le=4096)] = 256  # of one name or template
     templates: Annotated[int, Field(ge=1, le=1000)] = 8
     views: Annotated[int, Field(ge=1, le=4096)] = 512
+    buffer: Annotated[int, Field(ge=1, le=4096)] = 64  # frames that one stream may let wait
     image_bytes: Bytes = 8 << 20
     image_pixels: Annotated[int, Field(ge=1, le=1 << 30)] = 16_000_000
     image_side: Annotated[int, Field(ge=1, le=65535)] = 8192
@@ -72,22 +73,22 @@ class Batch(Section):
 
 
 class Lanes(Section):
-    prepare: Threads = 0
-    adapt: Threads = 0
-    device: Threads = 0  # intra-op threads of the one device thread
-    tune: Threads = 0
+    cores: Threads = 0  # of the machine that are ours
+    prepare: Threads = 0  # decode and cut views
+    adapt: Annotated[int, Field(ge=1, le=256)] = 2
 
 
 class Sessions(Section):
     idle: Seconds = 300.0
-    session_bytes: Bytes = 64 << 20
-    owner_bytes: Bytes = 512 << 20
-    all_bytes: Bytes = 1 << 30
+    session_bytes: Bytes = 256 << 20  # of memories, in one session
+    owner_bytes: Bytes = 1 << 30
+    total_bytes: Bytes = 4 << 30
     most: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
 
 
 class Text(Section):
-    cache_bytes: Bytes = 256 << 20
+    cache_bytes: Bytes = 256 << 20  # features; definitions stay when these are given up
+    definitions: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
 
 
 class Settings(BaseSettings):

@@ -18,6 +18,7 @@ class Counts:
     serving: bool = False
     queue_depth: Mapping[str, int] = field(default_factory=dict[str, int])  # requests waiting, by queue
     waiting_rows: Mapping[str, int] = field(default_factory=dict[str, int])  # their rows, by queue
+    inflight_rows: int = 0  # of the requests that are inside
     sessions: Mapping[str, int] = field(default_factory=dict[str, int])  # by state
     memory_bytes: Mapping[str, int] = field(default_factory=dict[str, int])  # session memories by strategy
     label_sets: int = 0  # whose features are in the cache
@@ -59,6 +60,7 @@ def families(counts: Counts) -> list[Metric]:
         _gauge("tta_serving", "1 while the device answers and requests are taken.", counts.serving),
         _gauges("tta_queue_depth", "Requests that wait.", "queue", counts.queue_depth),
         _gauges("tta_waiting_rows", "Views that wait.", "queue", counts.waiting_rows),
+        _gauge("tta_inflight_rows", "Views of the requests inside the hallway.", counts.inflight_rows),
         _gauges("tta_sessions", "Sessions held.", "state", counts.sessions),
         _gauges("tta_session_memory_bytes", "Tensors of all session memories.", "strategy", counts.memory_bytes),
         _gauge("tta_label_sets", "Label sets whose features are cached.", counts.label_sets),

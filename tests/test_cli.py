@@ -1,0 +1,84 @@
+"""The command: what it prints, how it fails, and that it answers as the service does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sklearn.datasets import load_sample_images
+
+from tta_service.cli import main
+from tta_service.strategies import catalogue as strategies
+
+FLOWER = Path(load_sample_images.__code__.co_filename).parent / "images" / "flower.jpg"
+Run = Callable[..., tuple[int, list[str], str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Runs a command: exit code, lines of output, all of the error stream."""
+    monkeypatch.chdir(tmp_path)
+
+    def go(*arguments: str | Path) -> tuple[int, list[str], str]:
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out.splitlines(), said.err
+
+    return go
+
+
+def test_strategies_tell_parameters_bounds_needs_and_paper(run: Run):
+    code, lines, _ = run("strategies")
+    assert code == 0
+    text = "\n".join(lines)
+    for name in strategies.names():
+        entry = strategies.describe(name)
+        assert f"{name}: {entry.summary}" in text
+        assert entry.paper in text
+        for parameter in entry.parameters:
+            assert f"--param {parameter.name}=" in text
+    assert "needs 1 view, a memory per session" in text  # tda
+    assert "1 … 512" in text
+
+
+def test_catalogues_as_json(run: Run):
+    _, lines, _ = run("strategies", "--json")
+    assert [json.loads(line)["name"] for line in lines] == list(strategies.names())
+    _, lines, _ = run("reducers", "--json")
+    assert "none" in [json.loads(line)["name"] for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--strategy", "mta", "--param", "views=many"], "views: input should be a valid integer, got 'many'"),
+        (["--strategy", "mta", "--param", "views=NaN"], "views: input should be a valid integer, got nan"),
+        (["--strategy", "mta", "--param", "views=0"], "views: input should be greater than or equal to 1, got 0"),
+        (["--strategy", "mta", "--param", "vews=3"], "unknown parameter 'vews'; there are: "),
+        (["--strategy", "mta", "--param", "views"], "'views': write a parameter as NAME=VALUE"),
+        (["--strategy", "magic"], "no strategy is called 'magic'; there are "),
+        (["--reducer", "magic"], "no reducer is called 'magic'; there are "),
+        (["--template", "a photo"], "must hold {} exactly once"),
+        (["--labels", "cat,cat"], "names 0 and 1 are both 'cat'"),
+        (["--labels", " , "], "a label set needs at least one name"),
+        (["--precision", "int3"], "model.precision: input should be 'float32', 'bfloat16' or 'float16', got 'int3'"),
+        (["--set", "batch.rows=3"], "batch.rows: there is no such setting, got '3'"),
+        (["--set", "batch"], "--set batch: write it as KNOB=VALUE"),
+        (["--config", "none.toml"], "none.toml is not a file"),
+        (["--checkpoint", "none.safetensors"], "none.safetensors"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(run: Run, arguments: list[str], said: str):
+    labels = [] if "--labels" in arguments else ["--labels", "cat,dog"]
+    code, lines, error = run("classify", FLOWER, *labels, *arguments)
+    assert (code, lines, error.count("\n")) == (2, [], 1)
+    assert said in error
+    assert error.startswith("tta-service: ")
+
+
+def test_a_misspelt_variable_is_told(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TTA_SEVER__PORT", "1")
+    assert "no setting answers to the variable TTA_SEVER__PORT" in run("serve", "--port", "-1")[2]

@@ -1,0 +1,120 @@
+"""What answers a request: the rooms, wired, with no door to the outside."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from ..clip.frozen import FrozenCLIP
+from ..clip.load import load
+from ..core.catalogue import reducers
+from ..core.errors import ModelFault
+from ..core.events import Observe, ignore
+from ..core.reducer import Reduction
+from ..images.decode import ImageLimits, decode
+from ..images.look import look
+from ..serving.batcher import Batcher
+from ..serving.door import Door
+from ..serving.engine import Engine
+from ..serving.lanes import Lanes, lanes, run
+from ..serving.ledger import MemoryLimits
+from ..serving.pulse import Pulse
+from ..serving.sessions import Sessions
+from ..serving.text_spaces import TextSpaces
+from ..serving.warmup import measure
+from ..settings import Settings
+
+log = logging.getLogger(__name__)
+LARGEST = 256  # rows that warm-up tries in one forward
+LAST_MOMENT = 5.0  # seconds for what a lane has begun, when all else has stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    clip: FrozenCLIP
+    engine: Engine
+    door: Door
+    batcher: Batcher
+    text_spaces: TextSpaces
+    sessions: Sessions
+    pulse: Pulse
+    works: tuple[asyncio.Task[None], ...]  # in the background; none of them ends by itself
+
+
+@asynccontextmanager
+async def assembled(settings: Settings, observe: Observe = ignore, pulse: Pulse | None = None) -> AsyncIterator[Parts]:
+    """Load, measure, build, warm up. At the end of the block everything is stopped.
+
+    Raises `CannotLoad` without a model, `ModelFault` when it gives no finite features: such a one never serves.
+    """
+    clip, pulse, exact = load(**settings.model.model_dump()), pulse or Pulse(), Reduction(reducers.build("none"))
+    batch, text, keep, most, threads = settings.batch, settings.text, settings.sessions, settings.limits, settings.lanes
+
+    def blank(rows: int) -> torch.Tensor:
+        return torch.zeros(rows, 3, clip.image_size, clip.image_size, dtype=torch.uint8)
+
+    async with AsyncExitStack() as stack:
+        lane = lanes(threads.prepare, threads.adapt, threads.cores)
+        stack.callback(_close, lane)
+        known = 1 if batch.max_rows else LARGEST
+        budget = await run(lane.device, measure, lambda rows: clip.encode_image(blank(rows), exact), known)
+        max_rows = batch.max_rows or budget.rows
+        batcher = Batcher(clip.encode_image, lane.device, max_rows, observe, pulse)
+        door = Door(2 * max_rows, batch.waiting)
+        text_spaces = TextSpaces(
+            clip.text_space, lane.device, lane.tune, text.cache_bytes, text.definitions, apart=pulse.apart
+        )
+        memories = MemoryLimits(keep.session_bytes, keep.owner_bytes, keep.total_bytes, keep.most)
+        sessions = Sessions(keep.idle, memories, observe)
+        engine = Engine(
+            decode=partial(decode, limits=ImageLimits(most.image_bytes, most.image_pixels, most.image_side)),
+            look=lambda pixels, count, seed, augment: look(pixels, clip.image_size, count, seed, augment),
+            batcher=batcher,
+            text_spaces=text_spaces,
+            sessions=sessions,
+            door=door,
+            lanes=lane,
+            observe=observe,
+        )
+
+        async def canary() -> object:
+            return await batcher.encode(blank(1), exact)
+
+        works = await stack.enter_async_context(_background(batcher.run(), sessions.run(), pulse.run(canary)))
+        stack.callback(sessions.close_all)
+        stack.callback(door.close)
+        try:
+            await canary()
+        except ModelFault as error:
+            raise ModelFault(f"the model {clip.name} does not work: {error.message}") from None
+        pulse.ready(budget.row_seconds)
+        log.info("%s on %s: %d rows at a time, %.0f a second", clip.name, clip.device, max_rows, 1 / budget.row_seconds)
+        yield Parts(clip, engine, door, batcher, text_spaces, sessions, pulse, works)
+
+
+@asynccontextmanager
+async def _background(*works: Coroutine[Any, Any, None]) -> AsyncIterator[tuple[asyncio.Task[None], ...]]:
+    tasks = tuple(asyncio.create_task(work) for work in works)
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _close(lane: Lanes) -> None:
+    """A forward that never comes back must not keep us: whoever runs the process decides what to do with the thread."""
+    closing = threading.Thread(target=lane.close, daemon=True)
+    closing.start()
+    closing.join(LAST_MOMENT)
+    if closing.is_alive():
+        log.critical("a lane does not finish what it has begun")

@@ -1,0 +1,156 @@
+"""The running server, with its doors."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from contextlib import AsyncExitStack
+from functools import partial
+from importlib.metadata import version
+
+import torch
+
+from ..clip.frozen import FrozenCLIP
+from ..core.catalogue import reducers, strategies
+from ..rpc.server import Server
+from ..rpc.servicer import AdaptationService
+from ..rpc.status import code_of
+from ..rpc.terms import Limits, Terms
+from ..serving.pulse import Pulse
+from ..settings import Settings
+from ..telemetry import each, exposition
+from ..telemetry.collector import Counts
+from ..telemetry.logs import AnswerLog
+from ..telemetry.metrics import Metrics
+from .parts import Parts, assembled
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """`async with Service(settings) as service`: it answers; leaving the block drains it first.
+
+    Raises `TTAError` when the model cannot be had, OSError when an address is taken.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._stack, self._told = settings, AsyncExitStack(), asyncio.Event()
+        self._server: Server | None = None
+        self.metrics = Metrics(strategies.names(), reducers.names(), lambda error: code_of(error).name)
+        self.address = self.metrics_address = ""  # host:port
+
+    @property
+    def line(self) -> str:
+        """One line for whoever started us."""
+        clip, metrics = self.parts.clip, f"http://{self.metrics_address}/metrics" if self.metrics_address else "off"
+        about = f"model={clip.name} device={clip.device} precision={clip.precision}"
+        return f"SERVING grpc={self.address} metrics={metrics} {about}"
+
+    async def __aenter__(self) -> Service:
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        await self._stack.aclose()
+
+    def stop(self) -> None:
+        """Ends `wait`."""
+        self._told.set()
+
+    @property
+    def stopping(self) -> bool:
+        return self._told.is_set()
+
+    async def wait(self) -> None:
+        """Returns after `stop`. Raises when something in the background broke."""
+        told = asyncio.create_task(self._told.wait())
+        ended, _ = await asyncio.wait({told, *self.parts.works}, return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+        for work in ended - {told}:
+            work.result()
+            raise RuntimeError(f"{work} ended by itself")
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        settings, observe = self._settings, each(self.metrics.observe, AnswerLog().observe)
+        if settings.metrics.enabled:
+            shown = exposition.serve(self.metrics.registry, settings.metrics.host, settings.metrics.port)
+            stack.callback(shown.close)
+            self.metrics_address = shown.address
+        pulse = Pulse(on_change=self._turned, on_fatal=_die)
+        self.parts = parts = await stack.enter_async_context(assembled(settings, observe, pulse))
+        known = terms(settings, parts.clip)
+        self.metrics.built(known.version, torch.__version__, known.model, known.device)
+        self.metrics.pull(partial(counts, parts))
+        service = AdaptationService(
+            parts.engine, parts.text_spaces, parts.sessions, known, lambda: parts.door.load, observe
+        )
+        self._server = server = Server(service, message_bytes=settings.limits.message_bytes, observe=observe)
+        stack.push_async_callback(self._drain, server)
+        wished = f"{_bracketed(settings.server.host)}:{settings.server.port}"
+        try:
+            port = await server.start(wished)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {wished}: {error}") from None
+        self.address = f"{_bracketed(settings.server.host)}:{port}"
+        server.health.tell(pulse.serving)
+
+    async def _drain(self, server: Server) -> None:
+        """NOT_SERVING first; then load balancers get their moment, and requests under way theirs."""
+        pre_stop, grace = self._settings.server.pre_stop, self._settings.server.drain
+        self.parts.pulse.drain()
+        server.drain(pre_stop + grace)
+        if pre_stop:
+            await asyncio.sleep(pre_stop)
+        await server.stop(grace)
+
+    def _turned(self, serving: bool, reason: str) -> None:
+        log.log(logging.INFO if serving else logging.WARNING, "serving" if serving else f"not serving: {reason}")
+        if self._server:
+            self._server.health.tell(serving)
+
+
+def terms(settings: Settings, clip: FrozenCLIP) -> Terms:
+    """What the doors check questions against."""
+    return Terms(
+        model=clip.name,
+        fingerprint=clip.fingerprint,
+        image_size=clip.image_size,
+        dimension=clip.dimension,
+        device=str(clip.device),
+        precision=clip.precision,
+        version=version("tta-service"),
+        strategy=strategies.build(settings.defaults.strategy).name,  # a default that does not exist fails now
+        reducer=reducers.build(settings.defaults.reducer).name,
+        limits=Limits(**settings.limits.model_dump()),
+    )
+
+
+def counts(parts: Parts) -> Counts:
+    """The serving room's published counters. Called from the scrape's thread."""
+    tower, text, sessions = parts.batcher.counters, parts.text_spaces.counters, parts.sessions.counters
+    return Counts(
+        serving=parts.pulse.serving,
+        queue_depth={"door": parts.door.waiting, "tower": tower.jobs},
+        waiting_rows={"tower": tower.rows},
+        inflight_rows=parts.door.inside,
+        sessions={"active": sessions.streams, "idle": sessions.sessions - sessions.streams},
+        memory_bytes=sessions.bytes_by_strategy,
+        label_sets=text.cached,
+        label_set_bytes=text.bytes,
+        text_hits=text.hits,
+        text_misses=text.misses,
+        text_evictions=text.evicted,
+    )
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _die(error: BaseException) -> None:
+    """A sticky CUDA error: nothing in this process can recover, its supervisor can."""
+    log.critical("the device is lost, this process ends", exc_info=error)
+    os._exit(70)

@@ -1,0 +1,61 @@
+"""What there is to choose from, with every parameter and its bounds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from ..core.catalogue import Catalogue, Description
+from ..core.parameters import Parameter
+from ..core.strategy import Needs, Scope
+from ..reducers import catalogue as all_reducers
+from ..strategies import catalogue as all_strategies
+from .options import AsJson
+
+LIVES = {Scope.REQUEST: "no memory", Scope.LABELS: "one memory per label set", Scope.SESSION: "a memory per session"}
+
+
+def strategies(as_json: AsJson = False) -> None:
+    """List the strategies: parameters, bounds, needs, paper."""
+    _show(all_strategies, as_json)
+
+
+def reducers(as_json: AsJson = False) -> None:
+    """List the token reducers: parameters, bounds, paper."""
+    _show(all_reducers, as_json)
+
+
+def _show(catalogue: Catalogue[Any], as_json: bool) -> None:
+    for name in catalogue.names():
+        entry = catalogue.describe(name)
+        print(json.dumps(asdict(entry)) if as_json else "\n".join(_lines(entry, catalogue is all_strategies)))
+
+
+def _lines(entry: Description, adapts: bool) -> Iterator[str]:
+    yield f"{entry.name}: {entry.summary}"
+    if entry.paper:
+        yield f"    {entry.paper}"
+    if adapts:
+        yield f"    {_needs(entry.needs)}"
+    settings = [f"{parameter.name}={_plain(parameter.default)}" for parameter in entry.parameters]
+    width = max(map(len, settings), default=0)
+    for setting, parameter in zip(settings, entry.parameters):
+        yield f"    {'--param' if adapts else '--reducer-param'} {setting:<{width}}  {_bounds(parameter)}"
+    yield ""
+
+
+def _needs(needs: Needs) -> str:
+    views = f"needs {needs.views} view{'' if needs.views == 1 else 's'}"
+    return f"{views}, {LIVES[needs.memory]}{', gradients' if needs.gradient else ''}"
+
+
+def _bounds(parameter: Parameter) -> str:
+    allowed = "" if parameter.minimum is None else f"{_plain(parameter.minimum)} … {_plain(parameter.maximum)}"
+    parts = (parameter.type, allowed, " | ".join(parameter.choices), parameter.description)
+    return "  ".join(part for part in parts if part)
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value).strip('"')

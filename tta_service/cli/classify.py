@@ -1,0 +1,89 @@
+"""Files through the same engine, in this process and without a network."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import app
+from ..core.errors import TTAError
+from ..core.labels import LabelSet
+from ..core.reducer import Reduction
+from ..core.request import Encoded, Report, Request
+from ..reducers import catalogue as reducers
+from ..strategies import catalogue as strategies
+from .options import AsJson, Checkpoint, Config, Device, ModelName, Precision, Pretrained, Sets, build, settings_from
+from .shown import shown
+
+
+def classify(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", show_default=False)],
+    labels: Annotated[str, typer.Option(help="What to tell apart: cat,dog,red car.")],
+    strategy: Annotated[str | None, typer.Option(help="One of `tta-service strategies`.")] = None,
+    param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the strategy.")] = None,
+    reducer: Annotated[str | None, typer.Option(help="One of `tta-service reducers`.")] = None,
+    reducer_param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the reducer.")] = None,
+    template: Annotated[list[str] | None, typer.Option(help="A sentence in which {} stands for the label.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the views; each further file adds one.")] = 0,
+    as_json: AsJson = False,
+    model: ModelName = None,
+    pretrained: Pretrained = None,
+    checkpoint: Checkpoint = None,
+    device: Device = None,
+    precision: Precision = None,
+    config: Config = None,
+    sets: Sets = None,
+) -> None:
+    """Label images. Several files are one session, so a strategy that remembers learns from file to file."""
+    flags = {
+        "model.name": model,
+        "model.pretrained": pretrained,
+        "model.checkpoint": checkpoint,
+        "model.device": device,
+        "model.precision": precision,
+        "defaults.strategy": strategy,
+        "defaults.reducer": reducer,
+        "batch.max_rows": 64,  # nothing to share it with, so not worth measuring
+    }
+    settings = settings_from(flags, sets, config)
+    names = tuple(name.strip() for name in labels.split(",") if name.strip())
+    question = Request(
+        image=Encoded(b""),
+        labels=LabelSet(names, tuple(template)) if template else LabelSet(names),
+        strategy=build(strategies, settings.defaults.strategy, param, settings.limits.parameters),
+        reduction=Reduction(build(reducers, settings.defaults.reducer, reducer_param)),
+        session="files",
+        seed=seed,
+    )
+    unread: list[str] = []
+    with shown(as_json) as show:
+
+        def answered(request: Request, answer: Report | TTAError) -> None:
+            if isinstance(answer, Report):
+                show(answer)
+            else:
+                _tell(unread, request.request_id, answer)
+
+        app.classify(settings, _requests(question, files, unread), answered)
+    if unread:
+        raise typer.Exit(2)
+
+
+def _requests(question: Request, files: list[Path], unread: list[str]) -> Iterator[Request]:
+    """One for each file; one that cannot be read is told, and the rest goes on."""
+    for place, file in enumerate(files):
+        try:
+            yield replace(question, image=Encoded(file.read_bytes()), seed=question.seed + place, request_id=str(file))
+        except OSError as error:
+            _tell(unread, str(file), error)
+
+
+def _tell(unread: list[str], file: str, error: Exception) -> None:
+    unread.append(file)
+    said = error.strerror if isinstance(error, OSError) else str(error)
+    print(f"tta-service: {file}: {said}", file=sys.stderr)

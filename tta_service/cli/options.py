@@ -1,0 +1,59 @@
+"""Options that several commands share, and how they become settings and instances."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from ..core.catalogue import Catalogue
+from ..core.errors import BadParameters
+from ..settings import BadSettings, Settings, load, unknown_variables
+
+T = TypeVar("T")
+
+ModelName = Annotated[str | None, typer.Option("--model", help="pocket, or a name that open_clip knows.")]
+Pretrained = Annotated[str | None, typer.Option(help="Tag of the weights, as open_clip lists them.")]
+Checkpoint = Annotated[str | None, typer.Option(help="File with the weights.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
+Precision = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")]
+Config = Annotated[Path | None, typer.Option(help="A TOML file in place of ./tta.toml.")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="Any knob: --set batch.waiting=64.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
+
+
+def settings_from(flags: Mapping[str, Any], sets: Iterable[str] | None, config: Path | None) -> Settings:
+    """The configuration of this run; a misspelt TTA_ variable is told, not obeyed."""
+    for name in unknown_variables(os.environ):
+        print(f"tta-service: no setting answers to the variable {name}", file=sys.stderr)
+    given = dict(flags)
+    for text in sets or ():
+        knob, equals, value = text.partition("=")
+        if not equals:
+            raise BadSettings(f"--set {text}: write it as KNOB=VALUE")
+        given[knob.strip()] = value
+    return load(given, config)
+
+
+def build(
+    catalogue: Catalogue[T], name: str, parameters: Iterable[str] | None, limits: Mapping[str, float] | None = None
+) -> T:
+    """An instance from `NAME=VALUE` texts, by the same rules as over the wire."""
+    return catalogue.build(name, dict(_parameter(text) for text in parameters or ()), limits)
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise BadParameters(f"{text!r}: write a parameter as NAME=VALUE", "parameters")
+    try:
+        return name.strip(), json.loads(value)
+    except json.JSONDecodeError:
+        return name.strip(), value  # a word

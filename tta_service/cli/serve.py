@@ -1,0 +1,48 @@
+"""The service itself, until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from .. import app
+from ..telemetry.logs import written
+from .options import Checkpoint, Config, Device, ModelName, Precision, Pretrained, Sets, settings_from
+
+
+def serve(
+    model: ModelName = None,
+    pretrained: Pretrained = None,
+    checkpoint: Checkpoint = None,
+    device: Device = None,
+    precision: Precision = None,
+    host: Annotated[str | None, typer.Option(help="Where to listen; 127.0.0.1 unless told otherwise.")] = None,
+    port: Annotated[int | None, typer.Option(help="gRPC; 0 takes a free one.")] = None,
+    metrics_host: Annotated[str | None, typer.Option(help="Where /metrics listens.")] = None,
+    metrics_port: Annotated[int | None, typer.Option(help="/metrics over HTTP; 0 takes a free one.")] = None,
+    strategy: Annotated[str | None, typer.Option(help="For questions that name none.")] = None,
+    log_format: Annotated[str | None, typer.Option(help="console or json.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    config: Config = None,
+    sets: Sets = None,
+) -> None:
+    """Serve gRPC and /metrics; prints one line with the addresses as soon as it answers."""
+    flags = {
+        "model.name": model,
+        "model.pretrained": pretrained,
+        "model.checkpoint": checkpoint,
+        "model.device": device,
+        "model.precision": precision,
+        "server.host": host,
+        "server.port": port,
+        "metrics.host": metrics_host,
+        "metrics.port": metrics_port,
+        "defaults.strategy": strategy,
+        "log.format": log_format,
+        "log.level": log_level,
+    }
+    settings = settings_from(flags, sets, config)
+    with written(sys.stderr, settings.log.format, settings.log.level):
+        app.serve(settings, lambda service: print(service.line, flush=True))

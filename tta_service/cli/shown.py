@@ -1,0 +1,70 @@
+"""Answers on a terminal (a table), in a pipe (plain lines), or for a program (JSON)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from typing import Any
+
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+from torch import Tensor
+
+from ..core.request import Report
+
+Show = Callable[[Report], None]
+TOP = 5  # scores in a JSON line
+
+
+def shown(as_json: bool) -> AbstractContextManager[Show]:
+    """A context that gives `show(report)`: JSON, a table on a terminal, plain lines elsewhere."""
+    if as_json:
+        return nullcontext(lambda report: print(json.dumps(_json(report), ensure_ascii=False), flush=True))
+    if not sys.stdout.isatty():
+        return nullcontext(lambda report: print("\t".join(_cells(report)), flush=True))
+    return _LiveTable()
+
+
+class _LiveTable:
+    """A table that grows with each answer."""
+
+    def __enter__(self) -> Show:
+        self._table = Table("file", "label", "score", "zero-shot", "strategy")
+        self._live = Live(self._table, refresh_per_second=4)
+        self._live.__enter__()
+        return lambda report: self._table.add_row(*map(Text, _cells(report)))  # a label is no markup
+
+    def __exit__(self, *failure: Any) -> None:
+        self._live.__exit__(*failure)
+
+
+def _cells(report: Report) -> tuple[str, ...]:
+    (best, *_), (plain, *_) = _scores(report, report.logits), _scores(report, report.zero_shot)
+    zero_shot = f"{plain['label']} {plain['score']:.3f}"
+    return report.request.request_id, best["label"], f"{best['score']:.3f}", zero_shot, report.strategy.name
+
+
+def _json(report: Report) -> dict[str, Any]:
+    top, zero_shot = _scores(report, report.logits)[:TOP], _scores(report, report.zero_shot)[:TOP]
+    return {
+        "file": report.request.request_id,
+        "label": top[0]["label"],
+        "score": top[0]["score"],
+        "top": top,
+        "zero_shot": zero_shot,
+        "strategy": {"name": report.strategy.name, "parameters": asdict(report.strategy)},  # type: ignore[call-overload]
+        "views": report.views,
+        "seconds": {stage: round(seconds, 5) for stage, seconds in report.seconds.items()},
+        "unseen": list(report.unseen),
+    }
+
+
+def _scores(report: Report, logits: Tensor) -> list[dict[str, Any]]:
+    """Best first, equal ones in the order of the labels."""
+    scores = logits.double().softmax(-1)
+    order = scores.argsort(descending=True, stable=True).tolist()
+    return [{"label": report.request.labels.names[i], "score": float(scores[i])} for i in order]

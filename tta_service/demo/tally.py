@@ -1,0 +1,55 @@
+"""What the demo counts while answers come in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tta_client import Answer
+
+
+@dataclass(slots=True)
+class Tally:
+    """The answers of one strategy, or of all."""
+
+    answers: int = 0
+    failed: int = 0
+    flips: int = 0  # adapted label not the zero-shot one
+    seconds: list[float] = field(default_factory=list[float])  # in the service, arrival to answer
+    memory: int = 0  # bytes that the session held at most
+
+    @property
+    def frames(self) -> int:
+        return self.answers + self.failed
+
+
+class Count:
+    """By strategy and in all; `latest` is the last reply in words."""
+
+    def __init__(self, strategies: Sequence[str], started: float) -> None:
+        self.started, self.latest = started, ""
+        self.all, self.by_strategy = Tally(), {name: Tally() for name in strategies}
+
+    @property
+    def frames(self) -> int:
+        return self.all.frames
+
+    def answered(self, strategy: str, answer: Answer, scene: str) -> None:
+        for tally in (self.all, self.by_strategy[strategy]):
+            tally.answers += 1
+            tally.flips += answer.flipped
+            tally.seconds.append(answer.timings.total)
+            tally.memory = max(tally.memory, answer.session.memory_bytes)
+        was = f" (zero-shot: {answer.zero_shot[0].label})" if answer.flipped else ""
+        self.latest = f"{scene}: {answer.label} {answer.score:.2f}{was} by {strategy}"
+
+    def failed(self, strategy: str, said: str) -> None:
+        for tally in (self.all, self.by_strategy[strategy]):
+            tally.failed += 1
+        self.latest = said
+
+
+def percentile(seconds: Sequence[float], percent: int) -> float:
+    """The smallest value that `percent` of them do not exceed; 0 of none."""
+    rank = -(-percent * len(seconds) // 100)
+    return sorted(seconds)[max(0, rank - 1)] if seconds else 0.0
