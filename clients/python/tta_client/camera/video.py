@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from ..frames import Frame
 
-LIVE = {"fflags": "nobuffer", "flags": "low_delay"}
-
 
 @dataclass(frozen=True, slots=True)
 class Video:
@@ -22,7 +20,7 @@ class Video:
     def __iter__(self) -> Iterator[Frame]:
         """Raises OSError for a file or camera that cannot be opened or goes silent."""
         av = _av()
-        options = dict(LIVE) if self.live else {}
+        options = {"flags": "low_delay"} if self.live else {}
         if self.url.startswith("rtsp"):
             options["rtsp_transport"] = "tcp"
         timeout = (self.open_seconds, self.read_seconds) if self.live else None

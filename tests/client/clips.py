@@ -1,0 +1,46 @@
+"""Small clips made on the spot: each frame has its own gray, so that order and number can be checked."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+GRAYS = tuple(range(20, 240, 20))  # 11 frames
+
+
+def mp4(path: Path) -> Path:
+    path.write_bytes(_encoded("mp4", "mpeg4", GRAYS))
+    return path
+
+
+def mpegts(grays: tuple[int, ...]) -> bytes:
+    return _encoded("mpegts", "mpeg2video", grays)
+
+
+def _encoded(container: str, codec: str, grays: tuple[int, ...]) -> bytes:
+    av = pytest.importorskip("av", reason="video needs PyAV (extra camera)")
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as out:
+        stream = out.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for gray in grays:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), gray, np.uint8), format="rgb24")))
+        out.mux(stream.encode())
+    return file.getvalue()
+
+
+def gif(path: Path, width: int = 64, height: int = 48) -> Path:
+    images = pytest.importorskip("PIL.Image", reason="writing a GIF needs Pillow (extra camera)")
+    first, *rest = [images.new("L", (width, height), gray) for gray in GRAYS]
+    first.save(path, save_all=True, append_images=rest, duration=100)
+    return path
+
+
+def jpeg(pixels: np.ndarray, quality: int = 95) -> bytes:
+    images = pytest.importorskip("PIL.Image", reason="writing a JPEG needs Pillow (extra camera)")
+    out = io.BytesIO()
+    images.fromarray(pixels).save(out, "JPEG", quality=quality)
+    return out.getvalue()

@@ -1,0 +1,128 @@
+"""Every kind of source: what it yields, in which order, and how it ends."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tta_client.camera import Folder, Virtual, open_source
+from tta_client.camera.video import Video
+from tta_client.camera.webcam import Webcam
+
+from tests.client import clips
+from tests.client.clips import GRAYS, gif, jpeg, mp4
+
+
+@pytest.mark.parametrize("make", [mp4, gif])
+def test_a_video_yields_every_frame_in_order(tmp_path: Path, make) -> None:
+    source = open_source(str(make(tmp_path / f"clip.{make.__name__}")))
+    frames = list(source)
+    assert not source.live
+    assert [f.frame_id for f in frames] == list(range(1, len(GRAYS) + 1))
+    assert all(f.image.shape == (48, 64, 3) for f in frames)
+    assert np.abs([f.image.mean() for f in frames] - np.array(GRAYS)).max() < 4
+
+
+def test_a_folder_yields_its_pictures_by_name(tmp_path: Path) -> None:
+    for name in ("b.jpg", "a.png", "c.txt", "d.webp"):
+        (tmp_path / name).write_bytes(name.encode())
+    frames = list(open_source(str(tmp_path)))
+    assert [(f.frame_id, f.scene, f.image) for f in frames] == [
+        (1, "a.png", b"a.png"),
+        (2, "b.jpg", b"b.jpg"),
+        (3, "d.webp", b"d.webp"),
+    ]
+    assert [f.scene for f in open_source(f"{tmp_path}/*.jpg")] == ["b.jpg"]
+    assert [f.scene for f in open_source(f"{tmp_path}/b.jpg")] == ["b.jpg"]
+
+
+def test_an_empty_folder_says_so(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no pictures"):
+        list(Folder(str(tmp_path)))
+
+
+def test_words_on_the_command_line() -> None:
+    assert open_source("0") == Webcam(0)
+    assert open_source("rtsp://camera/1") == Video("rtsp://camera/1", live=True)
+    assert open_source("virtual:") == Virtual() and open_source("virtual") == Virtual()
+    assert open_source("virtual:frames=3,fps=2.5,seed=7") == Virtual(frames=3, fps=2.5, seed=7)
+    with pytest.raises(ValueError, match="no folder"):
+        open_source("nowhere.mp4")
+
+
+@pytest.mark.parametrize("text", ["frames=x", "colour=1", "strength=2", "frames=-1", "shot=0"])
+def test_a_virtual_camera_refuses_what_it_has_not(text: str) -> None:
+    with pytest.raises(ValueError, match=text.split("=")[0]):
+        open_source(f"virtual:{text}")
+
+
+def test_a_file_that_is_no_video_is_an_os_error(tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="video needs PyAV (extra camera)")
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"no video at all")
+    with pytest.raises(OSError, match=r"clip\.mp4"):
+        list(open_source(str(path)))
+
+
+def test_a_missing_webcam_is_an_os_error() -> None:
+    pytest.importorskip("cv2", reason="a webcam needs OpenCV (extra camera)")
+    with pytest.raises(OSError, match="no camera 94"):
+        next(iter(Webcam(94)))
+
+
+def test_a_network_camera_delivers_until_it_ends(tmp_path: Path) -> None:
+    mp4(tmp_path / "clip.mp4")
+    with over_http(tmp_path) as at:
+        assert len(list(Video(f"{at}/clip.mp4", live=True))) == len(GRAYS)
+        with pytest.raises(OSError, match="404"):
+            list(Video(f"{at}/other.mp4", live=True))
+
+
+def test_a_silent_network_camera_ends_the_source() -> None:
+    pytest.importorskip("av", reason="video needs PyAV (extra camera)")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        source = Video(f"tcp://127.0.0.1:{silent.getsockname()[1]}", live=True, open_seconds=0.3, read_seconds=0.3)
+        with pytest.raises(OSError):
+            list(source)
+
+
+def test_a_stream_over_the_network_keeps_its_order() -> None:
+    """MPEG-TS over a bare socket: a camera without a file behind it, which hangs up in the end."""
+    sent = clips.mpegts(GRAYS * 4)
+    with socket.create_server(("127.0.0.1", 0)) as camera:
+
+        def send() -> None:
+            with camera.accept()[0] as connection:
+                connection.sendall(sent)
+
+        threading.Thread(target=send, daemon=True).start()
+        frames = list(Video(f"tcp://127.0.0.1:{camera.getsockname()[1]}", live=True))
+    assert len(frames) == 4 * len(GRAYS)
+    assert [f.frame_id for f in frames] == list(range(1, len(frames) + 1))
+
+
+@contextmanager
+def over_http(folder: Path) -> Iterator[str]:
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None: ...
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_picture_file_is_read_as_it_is(tmp_path: Path) -> None:
+    data = jpeg(np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "one.jpg").write_bytes(data)
+    assert [f.image for f in open_source(str(tmp_path))] == [data]
