@@ -31,7 +31,7 @@ class Parts(NamedTuple):
 def from_folder(config: Path, weights: Path, tokenizer: str = "") -> Parts:
     """Weights and their configuration. A token embedding may come as its trained rows alone (`with_all_rows`)."""
     with said(f"{weights.name} does not fit {config}", "checkpoint"):
-        state = load_state_dict(str(weights))
+        state: dict[str, Any] = load_state_dict(str(weights))  # type: ignore[assignment]
         trained = state[ROWS].long() if ROWS in state else None
         model = build(json.loads(config.read_text(encoding="utf-8")), any(key.startswith("text.") for key in state))
         if trained is None:

@@ -6,6 +6,7 @@ at their start is computed once; the last block computes the end tokens only. No
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ class TextTower:
     embedding: nn.Embedding
     positions: Tensor  # [n, w]
     blocks: tuple[Block, ...]
-    finish: Any  # end tokens [m, w] -> features [m, d], not normalised
+    finish: Callable[[Tensor], Tensor]  # end tokens [m, w] -> features [m, d], not normalised
     eos_id: int | None  # None: the end token is the one with the largest id
 
     def lengths(self, tokens: Tensor) -> Tensor:
@@ -38,6 +39,8 @@ class TextTower:
 
 def take_text_apart(model: nn.Module) -> TextTower | None:
     """The parts of the model's text tower; None where our shortcuts would not be exact."""
+    text: Any
+    eos_id: Any
     if type(model) is CLIP:
         text, pool_type, eos_id = model, model.text_pool_type, model.text_eos_id
     elif type(model) is CustomTextCLIP and type(model.text) is TextTransformer and model.text.cls_emb is None:
@@ -52,7 +55,7 @@ def take_text_apart(model: nn.Module) -> TextTower | None:
     return TextTower(text.token_embedding, text.positional_embedding, tuple(b for b in blocks if b), finish, end)
 
 
-def _finish(norm: nn.Module, projection: Any) -> Any:
+def _finish(norm: nn.Module, projection: Any) -> Callable[[Tensor], Tensor]:
     def finish(x: Tensor) -> Tensor:
         x = norm(x)
         if projection is None:
@@ -94,7 +97,8 @@ def encode_packed(tower: TextTower, embedded: Tensor, packing: Packing) -> Tenso
 def _attend(q: Tensor, k: Tensor, v: Tensor, packing: Packing) -> Tensor:
     """Causal attention within each prompt: q, k, v [t, h, e] -> [h, t, e]."""
     s = packing.shared
-    out = [F.scaled_dot_product_attention(*(x[:s].transpose(0, 1) for x in (q, k, v)), is_causal=True)]
+    start, keys, values = (x[:s].transpose(0, 1) for x in (q, k, v))  # [h, s, e]
+    out = [F.scaled_dot_product_attention(start, keys, values, is_causal=True)]
     for first, rows, n in packing.groups:
         mask = torch.ones(n, s + n, dtype=torch.bool, device=q.device).tril(s)
         own = q[first : first + rows * n].unflatten(0, (rows, n)).transpose(1, 2)  # [rows, h, n, e]

@@ -51,7 +51,7 @@ def open_clip_block(block: Any) -> Block | None:
     return Block(project, attended, lambda x: block.ls_2(block.mlp(block.ln_2(x))))
 
 
-def _open_clip(visual: VisionTransformer) -> ImageTower | str:
+def _open_clip(visual: Any) -> ImageTower | str:
     blocks = [open_clip_block(block) for block in visual.transformer.resblocks]
     if visual.attn_pool is not None or visual.pool_type not in ("tok", "avg"):
         return "it pools by attention over the whole patch grid"
@@ -71,7 +71,7 @@ def _open_clip(visual: VisionTransformer) -> ImageTower | str:
     return ImageTower(visual._embeds, tuple(b for b in blocks if b), pool, prefix=1, class_only=only)
 
 
-def _timm(visual: TimmModel) -> ImageTower | str:
+def _timm(visual: Any) -> ImageTower | str:
     trunk = visual.trunk
     blocks = [_timm_block(block) for block in trunk.blocks]
     if any(block is None for block in blocks):
@@ -112,6 +112,6 @@ def _timm_block(block: Any) -> Block | None:
     return Block(project, attended, lambda x: block.ls2(block.mlp(block.norm2(x))))
 
 
-def _latent(pool: AttentionPoolLatent, x: Tensor, sizes: Tensor | None) -> Tensor:
+def _latent(pool: Any, x: Tensor, sizes: Tensor | None) -> Tensor:
     """SigLIP's pool: a learned query attends over all tokens x [b, n, w], each counted `sizes` [b, n] times."""
     return pool(x) if sizes is None else pool(x, attn_mask=sizes.log().to(x.dtype)[:, None, None])
