@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import io
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+photographed = pytest.mark.skipif(
+    not any(map(find_spec, ("skimage", "sklearn"))), reason="the virtual camera needs photographs (extra virtual)"
+)
+"""What needs the virtual camera; asked without importing those packages, which takes seconds."""
 
 GRAYS = tuple(range(20, 240, 20))  # 11 frames
 

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 pytest.importorskip("PIL", reason="the virtual camera needs Pillow (extra camera)")
-pytest.importorskip("sklearn", reason="the virtual camera needs photographs (extra virtual)")
 
 from tta_client.camera import Virtual
 from tta_client.camera.photographs import LABELS, photographs
+
+from tests.client.clips import photographed
+
+pytestmark = photographed
 
 
 def test_the_same_seed_is_the_same_camera() -> None:

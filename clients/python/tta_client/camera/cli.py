@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     Ctrl-C and SIGTERM end the stream and print the summary; that alone is no failure.
     """
     wish = wishes(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     tally, trouble = Tally(), ""
     try:
         with screen(wish.json, sys.stdout) as shown:
@@ -41,8 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
                 trouble = str(error)
             shown.end(tally)
     except BrokenPipeError:  # whoever read us has seen enough
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor shall Python try at its end
         return 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if trouble:
         print(f"tta-camera: {trouble}", file=sys.stderr)
     return 1 if trouble or tally.failures else 0

@@ -1,0 +1,141 @@
+"""tta-camera against a peer: what it prints, how it ends, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tta_client.camera.arguments import wishes
+from tta_client.camera.cli import main
+from tta_client.choices import Choice
+
+from tests.client.clips import photographed
+from tests.client.peer import Peer
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Files that the peer counts the bytes of; nothing here shrinks them, for they are no pictures."""
+    for number, content in enumerate((b"x", b"bad", b"xx", b"xxx"), 1):
+        (tmp_path / f"{number}.jpg").write_bytes(content)
+    return tmp_path
+
+
+def run(address: str, *words: str) -> int:
+    return main([*words, "--server", address, "--labels", "cat, dog,bird"])
+
+
+def test_json_lines_and_a_summary(address: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(address, str(folder), "--strategy", "mta", "--param", "views=16", "--json") == 1
+    *results, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [r["frame"] for r in results] == [1, 2, 3, 4]
+    assert [r.get("label") for r in results] == ["dog", None, "bird", "cat"]
+    assert results[1]["error"] == {"code": "INVALID_ARGUMENT", "field": "image", "sentence": "the image is no image"}
+    assert results[0]["strategy"] == "mta" and results[0]["parameters"] == {"views": 16}
+    assert results[0]["scene"] == "1.jpg" and results[0]["age"] > 0
+    assert (last["summary"]["answers"], last["summary"]["failures"], last["summary"]["flips"]) == (3, 1, 2)
+
+
+def test_plain_lines_without_a_terminal(address: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "2.jpg").unlink()
+    assert run(address, f"{folder}/*.jpg", "--strategy", "tda") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r" +1  dog 0.75  zero-shot cat  tda  \d+ ms  \[1.jpg\]", lines[0])
+    assert re.match(r"3 answers, 0 failures, 0 dropped, 2 flips; age p50 \d+ ms", lines[-1])
+
+
+def test_a_table_on_a_terminal(address: str, folder: Path) -> None:
+    pytest.importorskip("rich", reason="the table needs rich (extra camera)")
+    pty = pytest.importorskip("pty", reason="needs a terminal")
+    ours, theirs = pty.openpty()
+    words = [str(folder), "--server", address, "--labels", "cat,dog,bird"]
+    command = [sys.executable, "-m", "tta_client.camera.cli", *words]
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+    done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, env=environment, timeout=60)
+    os.close(theirs)
+    shown = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert done.returncode == 1 and not done.stderr
+    assert all(
+        word in shown for word in ("zero-shot", "strategy", "age", "the image is no image", "3 answers, 1 failures")
+    )
+
+
+@photographed
+def test_several_strategies_take_the_frames_in_turn(
+    address: str, peer: Peer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("virtual:frames=9,width=32,height=24", "--strategy", "zero_shot,zero,mta", "--param", "zero.views=8")
+    assert run(address, *words, "--frames", "5", "--json") == 0
+    results = [json.loads(line) for line in capsys.readouterr().out.splitlines()][:-1]
+    assert [r["strategy"] for r in results] == ["zero_shot", "zero", "mta", "zero_shot", "zero"]
+    assert [r["parameters"] for r in results] == [{}, {"views": 8}, {}, {}, {"views": 8}]
+    assert all(f.image.encoded[:2] == b"\xff\xd8" for f in peer.frames)
+
+
+@photographed
+def test_policies_follow_the_source(address: str, peer: Peer, folder: Path) -> None:
+    (folder / "2.jpg").unlink()
+    run(address, str(folder))
+    run(address, "virtual:frames=2,fps=100,width=32,height=24", "--session", "door")
+    run(address, str(folder), "--policy", "latest")
+    assert [o.policy for o in peer.opened] == [4, 1, 1] and peer.opened[1].session_id == "door"
+
+
+def test_a_stream_that_ends_badly_is_said_on_stderr(address: str, folder: Path, capsys) -> None:
+    (folder / "2.jpg").write_bytes(b"end")
+    assert run(address, str(folder)) == 1
+    assert "session taken over" in capsys.readouterr().err
+
+
+def test_an_absent_service_or_source_is_said_on_stderr(address: str, tmp_path: Path, capsys) -> None:
+    (tmp_path / "1.jpg").write_bytes(b"x")
+    assert run("127.0.0.1:1", str(tmp_path)) == 1
+    assert "UNAVAILABLE" in capsys.readouterr().err
+    (tmp_path / "1.jpg").unlink()
+    assert run(address, str(tmp_path)) == 1
+    assert "no pictures" in capsys.readouterr().err
+
+
+@photographed
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_being_stopped_is_no_failure(address: str, sign: signal.Signals) -> None:
+    words = ["virtual:frames=0,fps=50,width=32,height=24", "--server", address, "--labels", "a,b", "--json"]
+    camera = subprocess.Popen([sys.executable, "-m", "tta_client.camera.cli", *words], stdout=-1, stderr=-1, text=True)
+    assert camera.stdout is not None and "frame" in json.loads(camera.stdout.readline())
+    camera.send_signal(sign)
+    out, err = camera.communicate(timeout=30)
+    assert camera.returncode == 0 and not err
+    assert json.loads(out.splitlines()[-1])["summary"]["failures"] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["nowhere"], "no folder"),
+        (["0"], "--labels is needed"),
+        (["0", "--labels", "@nowhere"], "nowhere"),
+        (["virtual:", "--param", "views=1"], "belongs to no --strategy"),
+        (["virtual:", "--strategy", "mta", "--param", "views"], "K=V"),
+        (["virtual:", "--reducer-param", "rate=8"], "needs a --reducer"),
+        (["virtual:", "--policy", "sometimes"], "invalid choice"),
+    ],
+)
+def test_a_command_line_that_makes_no_sense(words: list[str], sentence: str, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2 and sentence in capsys.readouterr().err
+
+
+def test_labels_from_a_file_and_typed_parameters(tmp_path: Path) -> None:
+    (tmp_path / "names").write_text("cat\n\n red panda \n", encoding="utf-8")
+    words = ["0", "--labels", f"@{tmp_path / 'names'}", "--strategy", "x,y", "--param", "a=1", "--param", "y.b=true"]
+    wish = wishes([*words, "--param", "c=soft"])
+    assert wish.labels.names == ("cat", "red panda")
+    assert wish.strategies == (Choice("x", {"a": 1, "c": "soft"}), Choice("y", {"a": 1, "b": True, "c": "soft"}))
