@@ -74,3 +74,34 @@ def marginal_entropy(logits: Tensor) -> Tensor:
 def unit(x: Tensor) -> Tensor:
     """Rows of norm one; a zero row stays zero."""
     return torch.nn.functional.normalize(x, dim=-1, eps=1e-12)
+
+
+def lower_factor(matrix: Tensor) -> Tensor | None:
+    """Cholesky factor [d, d] in float32 of a symmetric matrix; None when a millionth of its trace does not help."""
+    a = (0.5 * (matrix + matrix.T)).float()
+    for _ in range(2):
+        factor, failed = torch.linalg.cholesky_ex(a)
+        if not failed and factor.isfinite().all():
+            return factor
+        a.diagonal().add_(1e-6 * a.trace() / len(a))
+    return None
+
+
+def inverse(matrix: Tensor) -> Tensor | None:
+    """Inverse [d, d] in float32 of a symmetric positive definite matrix; None when it is not."""
+    factor = lower_factor(matrix)
+    return None if factor is None else torch.cholesky_inverse(factor)
+
+
+def pseudo_inverse(matrix: Tensor) -> Tensor:
+    """Moore-Penrose inverse [d, d] in float32 of a positive semidefinite matrix.
+
+    Directions of less than d·eps of the largest eigenvalue are dropped, as `torch.linalg.pinv` does in float32.
+    """
+    cutoff = len(matrix) * torch.finfo(torch.float32).eps
+    full = inverse(matrix)
+    if full is not None and float(full.norm() * matrix.norm()) * cutoff < 0.5:
+        return full  # no eigenvalue is near the cut: Frobenius norms bound the largest of either
+    values, vectors = torch.linalg.eigh(0.5 * (matrix + matrix.T).double())
+    kept = values > cutoff * values[-1]
+    return ((vectors[:, kept] / values[kept]) @ vectors[:, kept].T).float()

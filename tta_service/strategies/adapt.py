@@ -1,0 +1,146 @@
+"""ADAPT: a Gaussian per class from a bank of sure images, pulled to the text, and a vote of the bank itself.
+Zhang et al., NeurIPS 2025, arXiv:2508.15568.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal, NamedTuple
+
+import torch
+from annotated_types import Ge, Gt, Le
+from torch import Tensor
+
+from ..core.catalogue import register_strategy
+from ..core.evidence import Evidence
+from ..core.labels import TextSpace
+from ..core.strategy import Needs, Scope, Strategy
+from ..maths import Summary, inverse, shared_weight, summarised
+
+_REBUILT = 256  # updates after which the scatter is summed anew, so that rounding does not pile up
+
+
+class Bank(NamedTuple):
+    features: Tensor  # [c, capacity, d] in the order of arrival
+    entropy: Tensor  # [c, capacity], +inf where a slot is empty
+    weight: Tensor  # [c, capacity] probability that the image gave to the class, 0 where empty
+    mean: Tensor  # [c, d]
+    precision: Tensor  # [d, d] shared
+    projected: Tensor  # [c, d] precision times mean
+    bias: Tensor  # [c] −ln C − ½ meanᵀ precision mean
+    scatter: Tensor  # [d, d] float64, summed outer products of residuals
+    total: Tensor  # [d] float64, summed residuals
+    stale: Tensor  # [c, capacity] similarity to the last admitted image; zeros unless compat
+    updates: Tensor  # ()
+
+
+@register_strategy("adapt")
+@dataclass(frozen=True)
+class Adapt(Strategy[Bank]):
+    """Updates, then answers with the mean logits plus (max logit / κ) times the log posterior of Gaussians and bank.
+
+    The published product of logits and probabilities has that strength, but turns around where logits are negative;
+    `compat` is that product, with the frame twice in its mean and the similarities of the last admitted frame.
+    """
+
+    views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 1
+    confident: Annotated[float, Gt(0), Le(1), "fraction of views kept by lowest entropy"] = 0.1
+    capacity: Annotated[int, Ge(1), Le(256), "images remembered per class"] = 16
+    alpha: Annotated[float, Ge(0), Le(1), "share of the images in a class mean; the rest is text"] = 0.9
+    kappa: Annotated[float, Gt(0), Le(1e4), "how little the posterior weighs"] = 60.0
+    augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
+    compat: Annotated[bool, "the published product, double count and stale similarity"] = False
+
+    def needs(self) -> Needs:
+        return Needs(self.views, augment=self.augment, confident=self.confident, memory=Scope.SESSION)
+
+    def begin(self, text: TextSpace) -> Bank:
+        (c, d), new = text.features.shape, text.features
+        slots = new.new_zeros(c, self.capacity)
+        return Bank(
+            new.new_zeros(c, self.capacity, d),
+            torch.full_like(slots, torch.inf),
+            slots.clone(),
+            text.features.clone(),
+            torch.eye(d, device=new.device),
+            text.features.clone(),
+            -math.log(c) - 0.5 * text.features.square().sum(-1),
+            torch.zeros(d, d, dtype=torch.float64, device=new.device),
+            torch.zeros(d, dtype=torch.float64, device=new.device),
+            slots.clone(),
+            torch.zeros((), dtype=torch.int64, device=new.device),
+        )
+
+    def adapt(self, seen: Evidence, memory: Bank) -> tuple[Tensor, Bank]:
+        image = summarised(seen, self.confident)
+        slot = int(memory.entropy[image.label].argmax())
+        if image.entropy < memory.entropy[image.label, slot]:
+            _learn(self, memory, seen.text, slot, image)
+        alike = memory.stale if self.compat else memory.features @ image.feature
+        filled = int(memory.entropy.isfinite().sum())
+        score = (memory.projected @ image.feature + memory.bias).log_softmax(-1)
+        score = score + self.kappa / (2 * filled) * (memory.weight * alike).sum(-1)
+        score = score - score.max()
+        if self.compat:
+            return image.logits * (score / self.kappa).exp(), memory
+        return image.logits + max(1.0, float(image.logits.max())) / self.kappa * score, memory
+
+    def explain(self, seen: Evidence, memory: Bank) -> Mapping[str, Tensor | float]:
+        image = summarised(seen, self.confident)
+        return {
+            "kept": image.rows,
+            "weight": shared_weight(len(seen.views), image.rows),
+            "fill": float(memory.entropy.isfinite().float().mean()),
+            "admitted": float((memory.entropy[image.label] == image.entropy).any()),  # the bank holds this frame
+        }
+
+
+def _learn(strategy: Adapt, memory: Bank, text: TextSpace, slot: int, image: Summary) -> None:
+    """Put the image into its slot; then mean, scatter and precision anew. In place."""
+    label, mine = image.label, float(image.log_p[image.label].exp())
+    _count_residuals(memory, label, -1.0)
+    memory.features[label, slot], memory.entropy[label, slot] = image.feature, image.entropy
+    memory.weight[label, slot] = mine
+    weight = memory.weight[label].double()  # empty slots weigh nothing
+    weighted, mass = weight @ memory.features[label].double(), weight.sum()
+    if strategy.compat:  # the frame is in the bank already
+        weighted, mass = weighted + mine * image.feature, mass + mine
+    memory.mean[label] = (strategy.alpha * weighted / mass + (1 - strategy.alpha) * text.features[label]).float()
+    _count_residuals(memory, label, 1.0)
+    memory.updates.add_(1)
+    if int(memory.updates) % _REBUILT == 0:
+        memory.scatter.zero_(), memory.total.zero_()
+        for c in memory.entropy.isfinite().any(1).nonzero().flatten().tolist():
+            _count_residuals(memory, c, 1.0)
+    if not _refit(memory):
+        memory.projected[label] = memory.precision @ memory.mean[label]
+    memory.bias.copy_(-math.log(len(memory.bias)) - 0.5 * (memory.projected * memory.mean).sum(-1))
+    if strategy.compat:
+        memory.stale.copy_(memory.features @ image.feature)
+
+
+def _count_residuals(memory: Bank, label: int, sign: float) -> None:
+    """Add or take away what a class contributes to the scatter."""
+    residuals = memory.features[label, memory.entropy[label].isfinite()].double() - memory.mean[label]  # [n, d]
+    memory.scatter.addmm_(residuals.T, residuals, alpha=sign)
+    memory.total.add_(residuals.sum(0), alpha=sign)
+
+
+def _refit(memory: Bank) -> bool:
+    """A precision from the scatter; False when the old one stays."""
+    n, d = int(memory.entropy.isfinite().sum()), len(memory.total)
+    if n < 2:
+        return False
+    scatter = memory.scatter - torch.outer(memory.total, memory.total) / n
+    spread = float(scatter.trace())
+    if spread <= 1e-12 * n:
+        return False
+    scatter.diagonal().add_(spread / (n - 1))
+    ridge = inverse(scatter)
+    if ridge is None:
+        return False
+    memory.precision.copy_(d * ridge)
+    torch.mm(memory.mean, memory.precision, out=memory.projected)
+    return True
