@@ -11,17 +11,25 @@ def attend(q: Tensor, k: Tensor, v: Tensor, sizes: Tensor | None = None) -> Tens
     """Attention [b, h, m, e] of queries q [b, h, m, e] over keys and values [b, h, n, e].
 
     With `sizes` [b, n] a token that stands for s patches gets s votes: log s is added to its logits (proportional
-    attention, Bolya et al., 2023, arXiv:2210.09461). The logarithm rides inside the product as one more feature, so
-    that no mask keeps the fast kernels away: q gains a constant √e, k gains log s, both are divided by √e again.
+    attention, Bolya et al., 2023, arXiv:2210.09461).
     """
     if sizes is None:
         return F.scaled_dot_product_attention(q, k, v)
+    votes = sizes.log().to(q.dtype)[:, None]  # [b, 1, n]
+    if q.device.type == "cpu":  # whose fast kernel takes a mask
+        return F.scaled_dot_product_attention(q, k, v, votes[:, :, None])
+    return attend_without_mask(q, k, v, votes)
+
+
+def attend_without_mask(q: Tensor, k: Tensor, v: Tensor, votes: Tensor) -> Tensor:
+    """The same where a mask would keep the fast kernels away: `votes` [b, 1, n] ride inside the product.
+
+    They are one more feature of k; q has a constant √e there, and all is divided by √e again.
+    """
     e = q.shape[-1]
     pad = 8 - e % 8  # kernels want a head width divisible by eight
-    q = F.pad(q, (0, pad))
-    q[..., e] = e**0.5
-    k, v = F.pad(k, (0, pad)), F.pad(v, (0, pad))
-    k[..., e] = sizes.log().to(k.dtype)[:, None]
+    q, k, v = F.pad(q, (0, pad)), F.pad(k, (0, pad)), F.pad(v, (0, pad))
+    q[..., e], k[..., e] = e**0.5, votes
     return F.scaled_dot_product_attention(q, k, v, scale=e**-0.5)[..., :e]
 
 
