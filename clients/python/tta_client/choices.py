@@ -26,11 +26,8 @@ class Choice:
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __str__(self) -> str:
-        return (
-            f"{self.name}({', '.join(f'{k}={v:g}' for k, v in self.parameters.items())})"
-            if self.parameters
-            else self.name
-        )
+        shown = (f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in self.parameters.items())
+        return f"{self.name}({', '.join(shown)})" if self.parameters else self.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ class TTAClientError(Exception):
     """
 
     def __init__(self, code: grpc.StatusCode, sentence: str, field: str = "", retry_after: float | None = None) -> None:
-        super().__init__(f"{code.name}: {sentence}" + (f" [{field}]" if field else ""))
+        unsaid = field and not sentence.startswith(f"{field}:")
+        super().__init__(f"{code.name}: {sentence}" + (f" [{field}]" if unsaid else ""))
         self.code, self.sentence, self.field, self.retry_after = code, sentence, field, retry_after
 
     @property

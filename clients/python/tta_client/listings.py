@@ -117,4 +117,6 @@ def _parameter(message: tta_pb2.Parameter) -> Parameter:
 
 
 def _value(message: tta_pb2.Parameter, field: str) -> Any:
-    return json_format.MessageToDict(getattr(message, field)) if message.HasField(field) else None
+    """The wire knows only doubles: whole ones of an "int" are ints."""
+    value: Any = json_format.MessageToDict(getattr(message, field)) if message.HasField(field) else None
+    return int(value) if message.type == "int" and value is not None else value

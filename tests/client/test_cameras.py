@@ -1,0 +1,180 @@
+"""The whole way: cameras, the command, a running service with the pocket model."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tta_client import AsyncClient, Choice, Client, FrameAnswer, LabelSet
+from tta_client.camera import Virtual, encoded
+from tta_client.camera.cli import main
+
+from tests.client.clips import gif, jpeg, mp4, photographed
+from tta_service.app import Service
+from tta_service.settings import Settings
+
+STRATEGIES = ("zero_shot", "mean", "zero", "mta", "tda")
+VIEWS = {"zero_shot": [], **{name: ["--param", "views=4"] for name in STRATEGIES[1:]}}
+NAMES = "cat,dog,coffee cup,flower,gray wall"
+pytestmark = photographed
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[str]:
+    """The address of a service in this process, on a loop of its own."""
+    ready, told = threading.Event(), {}
+
+    async def run() -> None:
+        settings = Settings(server={"port": 0}, metrics={"enabled": False}, batch={"max_rows": 32})  # type: ignore[arg-type]
+        async with Service(settings) as service:
+            told.update(loop=asyncio.get_running_loop(), service=service)
+            ready.set()
+            await service.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(run(),), daemon=True)
+    thread.start()
+    assert ready.wait(120), "the service did not start"
+    yield told["service"].address
+    told["loop"].call_soon_threadsafe(told["service"].stop)
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def watched(address: str, capsys: pytest.CaptureFixture[str], source: str, strategy: str, *more: str) -> list[dict]:
+    words = (source, "--server", address, "--labels", NAMES, "--strategy", strategy, *VIEWS[strategy], "--json", *more)
+    assert main([*words]) == 0, capsys.readouterr().err
+    *results, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert last["summary"]["answers"] == len(results) and last["summary"]["failures"] == 0
+    return results
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_source_through_every_strategy(served: str, tmp_path: Path, capsys, strategy: str) -> None:
+    (tmp_path / "one.jpg").write_bytes(jpeg(Virtual(seed=2).frame(1).image))
+    for source, frames in (
+        (str(mp4(tmp_path / "clip.mp4")), 4),
+        (str(gif(tmp_path / "clip.gif")), 3),
+        (str(tmp_path), 1),
+        ("virtual:frames=3,width=96,height=72", 3),
+    ):
+        results = watched(served, capsys, source, strategy, "--frames", str(frames))
+        assert [r["frame"] for r in results] == list(range(1, frames + 1))
+        assert {r["strategy"] for r in results} == {strategy}
+        assert {r["views"] for r in results} == {1 if strategy == "zero_shot" else 4}
+        assert all(r["age"] > r["timings"]["total"] > 0 for r in results)
+        assert all(r["label"] in NAMES.split(",") for r in results)
+
+
+def test_zero_shot_beside_every_answer_is_the_zero_shot_answer(served: str) -> None:
+    with Client(served) as client:
+        picture = jpeg(Virtual(seed=3).frame(1).image)
+        plain = client.classify(picture, NAMES.split(","), "zero_shot")
+        for strategy in STRATEGIES[1:]:
+            answer = client.classify(picture, NAMES.split(","), Choice(strategy, {"views": 4}))
+            assert [s.label for s in answer.zero_shot] == [s.label for s in plain.top]
+            assert [s.logit for s in answer.zero_shot] == pytest.approx([s.logit for s in plain.top], abs=2e-3)
+
+
+def test_several_cameras_at_once_each_with_its_own_strategy(served: str) -> None:
+    def command(strategy: str) -> list[str]:
+        source = f"virtual:frames=6,seed={len(strategy)},width=96,height=72"
+        words = [source, "--server", served, "--labels", NAMES, "--strategy", strategy, *VIEWS[strategy], "--json"]
+        return [sys.executable, "-m", "tta_client.camera.cli", *words]
+
+    cameras = [
+        subprocess.Popen(command(s), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for s in STRATEGIES
+    ]
+    for strategy, camera in zip(STRATEGIES, cameras):
+        out, err = camera.communicate(timeout=120)
+        assert camera.returncode == 0, err
+        results = [json.loads(line) for line in out.splitlines()][:-1]
+        assert [(r["frame"], r["strategy"]) for r in results] == [(n, strategy) for n in range(1, 7)]
+
+
+def test_a_killed_camera_leaves_no_session_behind(served: str) -> None:
+    words = ["virtual:frames=0,fps=20,width=96,height=72", "--server", served, "--strategy", "tda", "--json"]
+    camera = subprocess.Popen(
+        [sys.executable, "-m", "tta_client.camera.cli", *words], stdout=subprocess.PIPE, text=True
+    )
+    assert camera.stdout is not None
+    session = json.loads(camera.stdout.readline())["session"]
+    with Client(served) as client:
+        assert session in [s.session_id for s in client.sessions()]
+        camera.send_signal(signal.SIGKILL)
+        camera.wait(30)
+        camera.stdout.close()
+        deadline = time.monotonic() + 30
+        while client.sessions() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert client.sessions() == []
+
+
+def test_a_corrupt_picture_among_good_ones_fails_alone(served: str, tmp_path: Path, capsys) -> None:
+    good = jpeg(Virtual().frame(1).image)
+    for number in range(1, 6):
+        (tmp_path / f"{number}.jpg").write_bytes(good[:300] if number == 3 else good)
+    assert main([str(tmp_path), "--server", served, "--labels", NAMES, "--json"]) == 1
+    *results, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [r["frame"] for r in results if "error" in r] == [3]
+    assert results[2]["error"]["code"] == "INVALID_ARGUMENT" and "image" in results[2]["error"]["field"]
+    assert last["summary"]["answers"] == 4
+
+
+def test_deleted_labels_are_registered_again(served: str) -> None:
+    names = LabelSet(("a cat", "a dog"), ("a sketch of {}.",))
+    with Client(served) as client:
+        info = client.put_labels(names)
+        assert client.get_labels(info.id) == names
+        client.delete_labels(info.id)
+        picture = jpeg(np.full((48, 64, 3), 90, np.uint8))
+        other = Client(served)  # knows the id alone, and another client deletes it
+        other.put_labels(names)
+        client.delete_labels(info.id)
+        assert other.classify(picture, info.id).label_set_id == info.id
+        client.delete_labels(info.id)
+        assert [r.frame_id for r in other.stream([picture] * 3, names)] == [1, 2, 3]
+        other.close()
+
+
+def test_a_named_session_remembers_from_call_to_call(served: str) -> None:
+    with Client(served) as client:
+        client.sessions()
+        frames = [f.image for f in encoded(Virtual(frames=3, width=96, height=72))]
+        seen = [client.classify(f, NAMES.split(","), "tda", session="door").session.frames for f in frames]
+        assert seen == [1, 2, 3]
+        assert client.session("door").memory_bytes > 0 and client.session("door").strategies == ("tda",)
+        client.reset_session("door")
+        assert client.session("door").memory_bytes == 0
+        client.close_session("door")
+        assert "door" not in [s.session_id for s in client.sessions()]
+
+
+async def test_the_async_client_says_the_same(served: str) -> None:
+    frames = list(encoded(Virtual(frames=5, width=96, height=72)))
+    async with AsyncClient(served) as client:
+        await client.wait_until_serving(30)
+        assert await client.health() == "SERVING"
+        assert (await client.info()).model == "pocket"
+        described = {s.name: s for s in await client.strategies()}
+        assert set(STRATEGIES) <= set(described) and described["mta"].views == 64
+        assert "none" in [r.name for r in await client.reducers()]
+
+        async def watched(strategy: str) -> list:
+            return [r async for r in client.stream(frames, NAMES.split(","), Choice(strategy, {"views": 4}))]
+
+        results = await asyncio.gather(watched("mta"), watched("tda"))
+    with Client(served) as client:
+        for strategy, asynchronous in zip(("mta", "tda"), results):
+            stream = client.stream(frames, NAMES.split(","), Choice(strategy, {"views": 4}))
+            for one, two in zip(asynchronous, stream):
+                assert isinstance(one, FrameAnswer) and isinstance(two, FrameAnswer)
+                assert one.answer.top[0].logit == pytest.approx(two.answer.top[0].logit, abs=2e-3)
