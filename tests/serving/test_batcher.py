@@ -192,3 +192,19 @@ async def test_results_do_not_depend_on_who_shared_the_batch():
         together = torch.cat([fed.features for fed in await asyncio.gather(*futures)])
         task.cancel()
     torch.testing.assert_close(together, clip.encode_image(pixels), atol=1e-6, rtol=0)
+
+
+async def test_an_observer_that_fails_does_not_stop_the_tower():
+    tower = Tower()
+
+    def observe(event: Event) -> None:
+        if event.rows == 2:
+            raise ZeroDivisionError
+
+    with ThreadPoolExecutor(1) as lane:
+        batcher = Batcher(tower, lane, 8, observe)
+        task = asyncio.create_task(batcher.run())
+        with pytest.raises(ModelFault):
+            await batcher.encode(rows(2), EXACT)
+        assert (await batcher.encode(rows(1), EXACT)).batch_rows == 1
+        task.cancel()

@@ -41,7 +41,7 @@ async def test_first_come_first_served_and_nobody_overtakes_a_large_one():
     assert visitors.order == ["a", "b", "c"]
     for name in "bc":
         await visitors.leaves(name)
-    assert visitors.door.inside == visitors.door.waiting == 0
+    assert visitors.door.inside == visitors.door.outside == visitors.door.waiting == 0
 
 
 async def test_single_calls_go_before_streams():
@@ -75,7 +75,7 @@ async def test_a_waiter_who_leaves_makes_room_for_the_next():
     await visitors.comes("small", 1)
     visitors.tasks["large"].cancel()
     await settle()
-    assert visitors.order == ["inside", "small"] and visitors.door.waiting == 0
+    assert visitors.order == ["inside", "small"] and visitors.door.waiting == visitors.door.outside == 0
     for name in ("inside", "small"):
         await visitors.leaves(name)
     assert visitors.door.inside == 0
@@ -141,6 +141,6 @@ async def test_a_closed_door_turns_everybody_away_and_empties():
         await visitors.door.enter(1)
     emptied = asyncio.create_task(visitors.door.empty())
     await settle()
-    assert not emptied.done()
+    assert not emptied.done() and visitors.door.outside == 0
     await visitors.leaves("inside")
     await emptied

@@ -11,7 +11,7 @@ import torch
 from tests.serving.house import LABELS, acquired, house, request, settle
 from tests.serving.toys import Anchored, Clumsy, Diary, Gated, Halved, Silly, Steep
 from tta_service import LabelSet
-from tta_service.core.errors import BadImage, BadRequest, DeadlineTooShort, ModelFault, Unsupported
+from tta_service.core.errors import BadImage, BadParameters, BadRequest, DeadlineTooShort, ModelFault, Unsupported
 from tta_service.core.events import Closed, Forward
 from tta_service.core.reducer import Reduction
 from tta_service.core.request import STAGES, Cascade, Encoded, Features, Report, Request
@@ -282,3 +282,10 @@ async def test_the_plain_view_stays_exact_when_only_the_others_are_reduced():
         assert sorted(batch.rows for batch in home.of(Forward)) == [1, 5, 6]
     torch.testing.assert_close(mixed_.zero_shot, exact.zero_shot)
     assert not torch.allclose(mixed_.logits, exact.logits)
+
+
+async def test_a_cascade_to_itself_is_refused():
+    async with house() as home:
+        with pytest.raises(BadParameters) as refused:
+            await home.engine.classify(request(0, TDA(), cascade=Cascade(TDA(), 0.5)))
+    assert refused.value.field == "options.cascade.to"

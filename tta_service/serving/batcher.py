@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -47,12 +47,7 @@ class Batcher:
         self._observe, self._pulse = observe, pulse or Pulse()
         self._waiting: deque[Part] = deque()
         self._arrived = asyncio.Event()
-
-    @property
-    def counters(self) -> QueueCounters:
-        """Who waits; callers who have left are counted until the next batch forms."""
-        waiting = tuple(self._waiting)
-        return QueueCounters(len({id(part.job) for part in waiting}), sum(len(part) for part in waiting))
+        self.counters = QueueCounters()  # who waits; callers who have left are counted until the next batch forms
 
     def submit(self, pixels: Tensor, reduction: Reduction, text: TextSpace | None = None) -> asyncio.Future[Rows]:
         """Queues views [v, 3, s, s] uint8. Cancelling the future withdraws them until their batch forms.
@@ -62,6 +57,7 @@ class Batcher:
         done: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
         job = Job(pixels, len(pixels), reduction, text, time.monotonic(), done)
         self._waiting.extend(job.parts(self.max_rows))
+        self.counters = QueueCounters(self.counters.jobs + 1, self.counters.rows + job.rows)
         self._arrived.set()
         return done
 
@@ -76,6 +72,7 @@ class Batcher:
             while True:
                 await self._arrived.wait()
                 batch, self._waiting = pack(self._waiting, self.max_rows)
+                self.counters = _counted(self._waiting)
                 if batch:
                     await self._serve(batch)
                 else:
@@ -85,6 +82,14 @@ class Batcher:
                 part.job.fail(NotReady("the server is stopping"))
 
     async def _serve(self, batch: list[Part]) -> None:
+        try:
+            await self._forward_or_each(batch)
+        except Exception as error:  # of an observer, say: the next batch must not suffer for it
+            log.exception("serving a batch of %d jobs", len(batch))
+            for part in batch:
+                part.job.fail(ModelFault(f"serving this batch failed: {type(error).__name__}"))
+
+    async def _forward_or_each(self, batch: list[Part]) -> None:
         if await self._forward(batch) is None:
             return
         for part in batch:  # one of them may have spoilt it for the others
@@ -140,3 +145,7 @@ class Batcher:
             if len(job.pieces) > 1 and sum(map(len, job.pieces.values())) == job.rows:
                 job.pieces = {0: torch.cat([job.pieces[start] for start in sorted(job.pieces)])}
         return broken
+
+
+def _counted(waiting: Collection[Part]) -> QueueCounters:
+    return QueueCounters(len({id(part.job) for part in waiting}), sum(len(part) for part in waiting))

@@ -50,7 +50,7 @@ class Door:
         self._room, self._max_waiting, self._clock = room, max_waiting, clock
         self._unary: deque[Waiter] = deque()
         self._streams: deque[Waiter] = deque()
-        self._inside = self._requests = 0
+        self._inside = self._requests = self._outside = 0
         self._rate, self._since = Rate(), clock()
         self._closed = False
         self._emptied = asyncio.Event()
@@ -67,10 +67,14 @@ class Door:
         return self._inside
 
     @property
+    def outside(self) -> int:
+        """Rows of the requests outside."""
+        return self._outside
+
+    @property
     def load(self) -> float:
         """Seconds that the rows inside and outside are expected to take; 0 when nothing was measured yet."""
-        outside = sum(waiter.rows for waiter in (*self._unary, *self._streams))
-        return self._rate.seconds_for(self._inside + outside, unknown=0.0)
+        return self._rate.seconds_for(self._inside + self._outside, unknown=0.0)
 
     async def enter(self, rows: int, streamed: bool = False) -> Place:
         """Waits for room; use the place at once in a `with` block. A request larger than the room enters alone.
@@ -84,12 +88,14 @@ class Door:
         waiter = Waiter(rows, asyncio.get_running_loop().create_future())
         queue = self._streams if streamed else self._unary
         queue.append(waiter)
+        self._outside += rows
         self._let_in()
         try:
             await waiter.let_in
         except asyncio.CancelledError:
             if waiter in queue:
                 queue.remove(waiter)
+                self._outside -= rows
                 self._let_in()
             elif not waiter.let_in.cancelled() and waiter.let_in.exception() is None:
                 self._leave(rows, answered=False)  # it was let in and left in the same moment
@@ -101,7 +107,10 @@ class Door:
         self._closed = True
         for queue in (self._unary, self._streams):
             while queue:
-                queue.popleft().let_in.set_exception(NotReady("the server is draining"))
+                waiter = queue.popleft()
+                self._outside -= waiter.rows
+                if not waiter.let_in.done():
+                    waiter.let_in.set_exception(NotReady("the server is draining"))
 
     async def empty(self) -> None:
         """Returns when the last request inside has left."""
@@ -112,7 +121,8 @@ class Door:
             if self._requests and self._inside + queue[0].rows > self._room:
                 return
             waiter = queue.popleft()
-            if waiter.let_in.done():  # cancelled, and about to remove itself
+            self._outside -= waiter.rows
+            if waiter.let_in.done():  # cancelled, and about to wake
                 continue
             if not self._requests:
                 self._since = self._clock()

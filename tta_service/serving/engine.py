@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..core.errors import Unsupported
+from ..core.errors import BadParameters, Unsupported
 from ..core.events import Observe, ignore
 from ..core.labels import TextSpace
 from ..core.request import Features, Report, Request, SessionStatus
@@ -136,8 +136,10 @@ def rows_of(request: Request, strategy: Strategy[Any]) -> int:
 
 
 def refuse_unfit(request: Request) -> None:
-    """Raises `Unsupported` for a combination that could never be answered."""
+    """Raises `Unsupported` or `BadParameters` for a combination that could never be answered."""
     asked = [request.strategy] + ([request.cascade.to] if request.cascade else [])
+    if request.cascade and request.cascade.to == request.strategy:
+        raise BadParameters("a cascade goes on to another strategy than the first", "options.cascade.to")
     if request.reduction.scope == "two_looks" and not isinstance(request.image, Features):
         for strategy in asked:
             if strategy.needs().confident >= 1:

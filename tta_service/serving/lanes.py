@@ -16,6 +16,8 @@ from typing import TypeVar, TypeVarTuple
 
 import torch
 
+from ..core.errors import NotReady
+
 Given = TypeVarTuple("Given")
 T = TypeVar("T")
 
@@ -51,5 +53,8 @@ def _lane(name: str, threads: int, cores: int) -> Executor:
 
 
 def run(lane: Executor, work: Callable[[*Given], T], *args: *Given) -> asyncio.Future[T]:
-    """`work` in that lane. Cancelling the future takes it back unless it has begun."""
-    return asyncio.get_running_loop().run_in_executor(lane, work, *args)
+    """`work` in that lane. Cancelling the future takes it back unless it has begun. `NotReady` once lanes are closed."""
+    try:
+        return asyncio.get_running_loop().run_in_executor(lane, work, *args)
+    except RuntimeError:
+        raise NotReady("the server is stopping") from None

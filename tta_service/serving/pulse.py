@@ -64,7 +64,7 @@ class Pulse:
     def ended(self, finite: bool) -> None:
         """It came back; `finite`: every feature of it is."""
         now = self._clock()
-        if self._running and finite:
+        if self._running and finite and self.serving:  # what was stuck says nothing about the next one
             since, rows = self._running
             seconds = max(0.0, now - since - self._apart) / rows
             self._row_seconds = 0.8 * self._row_seconds + 0.2 * seconds if self._row_seconds else seconds

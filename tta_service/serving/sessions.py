@@ -183,14 +183,15 @@ class Sessions:
 
     def _admit(self, session: Session, size: int) -> None:
         """Room for a new memory of `size` bytes, or `MemoryFull`."""
-        limits, everyone = self._limits, list(self._sessions.values())
+        limits, books = self._limits, self._ledger
         if session.bytes + size > limits.session:
             raise MemoryFull(f"a memory of {size} bytes is over this session's limit of {limits.session}")
-        mine = [other for other in everyone if other.owner == session.owner]
-        over = self._ledger.owner(session.owner) + size - limits.owner
-        self._evict(over, lambda other: other.bytes, mine, f"a memory of {size} bytes is over your limit")
-        over = self._ledger.total + size - limits.total
-        self._evict(over, lambda other: other.bytes, everyone, f"no room for a memory of {size} bytes")
+        if (needed := books.owner(session.owner) + size - limits.owner) > 0:
+            mine = [other for other in self._sessions.values() if other.owner == session.owner]
+            self._evict(needed, lambda other: other.bytes, mine, f"a memory of {size} bytes is over your limit")
+        if (needed := books.total + size - limits.total) > 0:
+            everyone = list(self._sessions.values())
+            self._evict(needed, lambda other: other.bytes, everyone, f"no room for a memory of {size} bytes")
 
     def _evict(self, needed: int, weigh: Callable[[Session], int], among: Iterable[Session], else_say: str) -> None:
         """Ends resting sessions, least recently used first, until `needed` is free; none if that is not enough."""

@@ -86,8 +86,10 @@ class Sight:
         if self._rows and needs.augment != self._augment:  # only the plain view is common to both
             self._pieces, self._rows = (self._pieces[0][:1],), 1
         have = self._rows
-        whole = [(0, 1, self.eyes.exact), (1, needs.views, reduction)]
-        parts = whole if reduction.scope == "augmented" else [(0, needs.views, reduction)]
+        reduced = Reduction(reduction.reducer)
+        parts = [(0, needs.views, reduced)]
+        if reduction.scope == "augmented":
+            parts = [(0, 1, self.eyes.exact), (1, needs.views, reduced)]
         jobs = [(views.pixels[max(start, have) : stop], how) for start, stop, how in parts if stop > max(start, have)]
         return Cut(views, jobs, time.monotonic() - began)
 
