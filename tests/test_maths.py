@@ -9,13 +9,21 @@ from tta_service import Evidence, TextSpace
 from tta_service.maths import (
     confident_rows,
     entropy,
+    inverse,
     kept_count,
+    lower_factor,
     marginal_entropy,
     mean_log_probability,
+    pseudo_inverse,
     shared_weight,
     summarised,
     unit,
 )
+
+
+@pytest.fixture(autouse=True)
+def same_numbers_every_time():
+    torch.manual_seed(0)
 
 
 def test_entropy_in_nats_from_certain_to_uniform():
@@ -70,3 +78,35 @@ def test_a_summary_is_the_mean_of_the_sure_rows():
     torch.testing.assert_close(image.logits, seen.logits()[1:].mean(0))
     assert image.label == 0 and float(image.entropy) == pytest.approx(0, abs=1e-6)
     assert shared_weight(3, image.rows).tolist() == [0, 0.5, 0.5]
+
+
+def spectrum(*values: float) -> torch.Tensor:
+    """A symmetric matrix in float64 with these eigenvalues."""
+    turn = torch.linalg.qr(torch.randn(len(values), len(values), dtype=torch.float64))[0]
+    return turn @ torch.diag(torch.tensor(values, dtype=torch.float64)) @ turn.T
+
+
+def test_the_inverse_of_a_positive_definite_matrix():
+    matrix = spectrum(4.0, 1.0, 0.5, 0.01)
+    torch.testing.assert_close(inverse(matrix), torch.linalg.inv(matrix).float(), rtol=1e-4, atol=1e-4)
+
+
+def test_a_singular_matrix_gets_a_millionth_and_an_indefinite_one_is_refused():
+    assert lower_factor(spectrum(1.0, 1.0, 0.0, -1e-8)) is not None
+    assert inverse(spectrum(1.0, -1.0, 2.0)) is None
+    assert lower_factor(torch.full((3, 3), torch.nan)) is None
+
+
+@pytest.mark.parametrize("least", [1e-1, 1e-3, 1e-5, 3e-7])
+def test_the_pseudo_inverse_is_the_full_one_where_there_is_one(least):
+    """Between the certain cases and the cut (here at 1e-6 of the largest) the eigenvalues decide."""
+    matrix = spectrum(2.0, 1.5, 1.0, 1.0, 0.7, 0.5, 0.3, least)
+    expected = torch.linalg.pinv(matrix, rtol=8 * 1.1920929e-07, hermitian=True)
+    torch.testing.assert_close(pseudo_inverse(matrix).double(), expected, rtol=0, atol=5e-3 / least)
+    assert (torch.linalg.matrix_norm(pseudo_inverse(matrix), 2) < 5) == (least < 1e-6)
+
+
+def test_directions_without_variance_are_dropped():
+    matrix = spectrum(3.0, 1.0, 0.5, 0.0, 0.0, 0.0)
+    expected = torch.linalg.pinv(matrix, rtol=1e-6, hermitian=True).float()
+    torch.testing.assert_close(pseudo_inverse(matrix), expected, rtol=0, atol=1e-4)

@@ -78,10 +78,11 @@ def unit(x: Tensor) -> Tensor:
 
 def lower_factor(matrix: Tensor) -> Tensor | None:
     """Cholesky factor [d, d] in float32 of a symmetric matrix; None when a millionth of its trace does not help."""
-    a = (0.5 * (matrix + matrix.T)).float()
+    a = matrix.float()
+    a = 0.5 * (a + a.T)
     for _ in range(2):
         factor, failed = torch.linalg.cholesky_ex(a)
-        if not failed and factor.isfinite().all():
+        if not failed and factor.diagonal().isfinite().all():
             return factor
         a.diagonal().add_(1e-6 * a.trace() / len(a))
     return None
@@ -100,8 +101,19 @@ def pseudo_inverse(matrix: Tensor) -> Tensor:
     """
     cutoff = len(matrix) * torch.finfo(torch.float32).eps
     full = inverse(matrix)
-    if full is not None and float(full.norm() * matrix.norm()) * cutoff < 0.5:
-        return full  # no eigenvalue is near the cut: Frobenius norms bound the largest of either
+    if full is not None and _condition_below(0.5 / cutoff, matrix.float(), full):
+        return full  # no eigenvalue is near the cut
     values, vectors = torch.linalg.eigh(0.5 * (matrix + matrix.T).double())
     kept = values > cutoff * values[-1]
     return ((vectors[:, kept] / values[kept]) @ vectors[:, kept].T).float()
+
+
+def _condition_below(most: float, matrix: Tensor, inverted: Tensor) -> bool:
+    """Surely, by Frobenius norms of powers: ‖A‖ ≤ ‖A^p‖_F^(1/p), ever tighter and ever dearer."""
+    size, inverted_size = matrix.norm(), inverted.norm()
+    a, b = matrix / size, inverted / inverted_size  # so that powers stay in range
+    for root in (1.0, 0.5, 0.25):
+        if float(size * inverted_size * (a.norm() * b.norm()) ** root) < most:
+            return True
+        a, b = a @ a, b @ b
+    return False
