@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
@@ -43,7 +44,7 @@ class House:
     channel: grpc.aio.Channel
     stub: AdaptationServiceStub
     sessions: Sessions
-    batcher: Batcher
+    door: Door
     clip: Any
     port: int
     device: Executor
@@ -55,7 +56,7 @@ class House:
 
 @asynccontextmanager
 async def a_house(
-    clip: Any = None, limits: Limits | None = None, room: int = 128, waiting: int = 256
+    clip: Any = None, limits: Limits | None = None, room: int = 128, waiting: int = 256, warm: bool = True
 ) -> AsyncIterator[House]:
     limits = limits or Limits()
     clip, events, ways = clip or FakeCLIP(), [], lanes(prepare=1, adapt=1, cores=1)
@@ -90,10 +91,10 @@ async def a_house(
     server = Server(service, message_bytes=limits.message_bytes, observe=observe)
     running = asyncio.create_task(batcher.run())
     port = await server.start()
-    server.health.tell(True)
+    server.health.tell(warm)
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
     try:
-        yield House(server, channel, AdaptationServiceStub(channel), sessions, batcher, clip, port, ways.device, events)
+        yield House(server, channel, AdaptationServiceStub(channel), sessions, door, clip, port, ways.device, events)
     finally:
         await channel.close()
         await server.stop(0.0)
@@ -146,3 +147,16 @@ async def until(true: Callable[[], bool], patience: float = 20.0) -> None:
     async with asyncio.timeout(patience):
         while not true():  # noqa: ASYNC110 - what others do has no event of ours
             await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def busy(house: House) -> AsyncIterator[None]:
+    """The device does something else meanwhile; the labels were encoded before."""
+    await house.stub.Classify(question())
+    done = threading.Event()
+    house.device.submit(done.wait)
+    try:
+        async with asyncio.timeout(30):
+            yield
+    finally:
+        done.set()

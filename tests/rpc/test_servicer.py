@@ -12,7 +12,7 @@ from tta_service.core.events import Called
 from tta_service.core.request import Report
 from tta_service.rpc.v1 import tta_pb2 as pb
 
-from .conftest import LABELS, choice, jpeg, options, question
+from .conftest import LABELS, busy, choice, jpeg, options, question, until
 
 
 async def code_of(call) -> grpc.StatusCode:
@@ -177,14 +177,9 @@ async def test_the_same_question_has_the_same_answer(house):
 
 
 async def test_a_deadline_that_passes_ends_the_call_and_frees_the_door(house):
-    import threading
-
-    held = threading.Event()
-    house.device.submit(held.wait)
-    try:
+    async with busy(house):
         assert await code_of(house.stub.Classify(question(), timeout=0.3)) is grpc.StatusCode.DEADLINE_EXCEEDED
-    finally:
-        held.set()
+        await until(lambda: house.door.inside == 0)
     assert (await house.stub.Classify(question())).top
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..core.errors import ModelFault
@@ -16,6 +17,7 @@ from .structs import struct
 from .terms import Terms
 from .v1 import tta_pb2 as pb
 
+Numbers = NDArray[np.float64]
 SCOPES = {
     "all": pb.Reduction.SCOPE_ALL_VIEWS,
     "augmented": pb.Reduction.SCOPE_AUGMENTED,
@@ -58,7 +60,7 @@ def response(report: Report, top_k: int, terms: Terms) -> pb.ClassifyResponse:
     return told
 
 
-def array(logits: Tensor) -> np.ndarray[Any, Any]:
+def array(logits: Tensor) -> Numbers:
     """Logits [c] in double. -inf is a score of nothing; NaN, +inf, or nothing at all is no answer."""
     values = logits.double().numpy()
     if np.isnan(values).any() or not np.isfinite(values.max()):
@@ -66,24 +68,22 @@ def array(logits: Tensor) -> np.ndarray[Any, Any]:
     return values
 
 
-def softmax(logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def softmax(logits: Numbers) -> Numbers:
     """[c] to [c], summing to 1."""
     weights = np.exp(logits - logits.max())
     return weights / weights.sum()
 
 
-def entropy(scores: np.ndarray[Any, Any]) -> float:
+def entropy(scores: Numbers) -> float:
     """Nats; nothing has no surprise."""
     some = scores[scores > 0]
     return float(abs(some @ np.log(some)))
 
 
-def top(
-    logits: np.ndarray[Any, Any], scores: np.ndarray[Any, Any], names: tuple[str, ...], top_k: int
-) -> list[pb.Score]:
+def top(logits: Numbers, scores: Numbers, names: tuple[str, ...], top_k: int) -> list[pb.Score]:
     """Best first, equal ones in the order of the label set."""
-    best = np.argsort(-logits, kind="stable")[:top_k].tolist()
-    return [pb.Score(index=i, label=names[i], score=scores[i], logit=logits[i]) for i in best]
+    best: list[int] = np.argsort(-logits, kind="stable")[:top_k].tolist()
+    return [pb.Score(index=i, label=names[i], score=float(scores[i]), logit=float(logits[i])) for i in best]
 
 
 def choice(made: Strategy[Any] | Reducer) -> pb.Choice:
@@ -116,22 +116,16 @@ def session_status(status: SessionStatus) -> pb.SessionStatus:
 
 def explanation(why: Explanation) -> pb.Explanation:
     """Features made on the device come without boxes."""
-    rows = len(why.entropy)
-    boxes = why.views.boxes.tolist() if why.views else [(0.0, 0.0, 0.0, 0.0)] * rows
-    flipped = why.views.flipped.tolist() if why.views else [False] * rows
-    columns = (why.entropy.tolist(), why.kept.tolist(), why.weight.tolist(), why.label.tolist())
     views = [
-        pb.ViewExplanation(
-            left=box[0],
-            top=box[1],
-            width=box[2],
-            height=box[3],
-            flipped=flip,
-            entropy=nats,
-            kept=kept,
-            weight=weight,
-            label_index=label,
-        )
-        for box, flip, nats, kept, weight, label in zip(boxes, flipped, *columns)
+        pb.ViewExplanation(entropy=nats, kept=kept, weight=weight, label_index=label)
+        for nats, kept, weight, label in zip(*map(listed, (why.entropy, why.kept, why.weight, why.label)))
     ]
+    if why.views:
+        for view, box, flipped in zip(views, listed(why.views.boxes), listed(why.views.flipped)):
+            view.left, view.top, view.width, view.height = box
+            view.flipped = flipped
     return pb.Explanation(views=views, tokens_left=why.tokens_left, strategy=struct(why.notes))
+
+
+def listed(column: Tensor) -> list[Any]:
+    return column.numpy().tolist()

@@ -9,11 +9,10 @@ from typing import Any, Literal
 
 import grpc
 from google.protobuf.message import DecodeError
-from grpc_status.rpc_status import to_status
 
 from ..core.errors import BadRequest
 from ..core.events import Called, Observe, Refused
-from .status import known, status_of
+from .status import grpc_status_of, known
 
 Kind = Literal["unary", "bidi_stream", "server_stream", "client_stream"]
 KINDS: dict[tuple[bool, bool], Kind] = {  # by (request streams, response streams)
@@ -62,7 +61,7 @@ class Calls(grpc.aio.ServerInterceptor):
             except Exception as error:
                 refused = known(error)
             self._observe(Refused(refused, call.method, self._strategy(message)))
-            await context.abort_with_status(to_status(status_of(refused)))
+            await context.abort_with_status(grpc_status_of(refused))
 
         return answer
 
@@ -79,7 +78,7 @@ class Calls(grpc.aio.ServerInterceptor):
             except Exception as error:
                 refused = known(error)
             self._observe(Refused(refused, call.method, ""))
-            await context.abort_with_status(to_status(status_of(refused)))
+            await context.abort_with_status(grpc_status_of(refused))
 
         return answer
 
@@ -101,7 +100,12 @@ class Call:
             seconds = time.monotonic() - began
             self.observe(Called(self.service, self.method, self.kind, ended_with(context).name, seconds))
 
-        context.add_done_callback(ends)
+        whenever_done(context, ends)
+
+
+def whenever_done(context: Any, call: Callable[[Any], None]) -> None:
+    """`call(context)` when the call is over, however it ends: answered, refused, or the caller is gone."""
+    context.add_done_callback(call)
 
 
 def ended_with(context: Any) -> grpc.StatusCode:

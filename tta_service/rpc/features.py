@@ -22,10 +22,9 @@ def features_of(message: pb.Features, terms: Terms) -> Features:
     expected = message.views * message.dimension * 4
     if len(message.values) != expected:
         raise BadImage(f"{len(message.values)} bytes; views × dimension × 4 is {expected}", "values")
-    rows = torch.from_numpy(np.frombuffer(message.values, dtype="<f4").astype(np.float32))
-    rows = rows.view(message.views, message.dimension)  # [v, d]
-    norms = rows.double().norm(dim=-1, keepdim=True)  # in double: large finite numbers must not overflow here
-    wrong = torch.nonzero(~(norms.isfinite() & (norms > 0)).squeeze(-1))
+    rows = np.frombuffer(message.values, dtype="<f4").reshape(message.views, message.dimension).astype(np.float64)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)  # [v, 1] in double: large finite numbers must not overflow here
+    wrong = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
     if len(wrong):
-        raise BadImage(f"row {int(wrong[0])} holds a number that is not finite, or is all zeros", "values")
-    return Features((rows / norms).float())
+        raise BadImage(f"row {wrong[0]} holds a number that is not finite, or is all zeros", "values")
+    return Features(torch.as_tensor(rows / norms, dtype=torch.float32))

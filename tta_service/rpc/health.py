@@ -1,5 +1,7 @@
 """`grpc.health.v1`: what the pulse says, told to whoever asks or watches."""
 
+# pyright: reportUnknownMemberType=false, reportAttributeAccessIssue=false
+# (the stubs of grpc_health know neither its aio servicer nor its types)
 from __future__ import annotations
 
 import asyncio

@@ -1,5 +1,7 @@
 """The gRPC server: its settings, who answers on it, and how it leaves."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# (generated code and grpc_health carry no types)
 from __future__ import annotations
 
 import asyncio

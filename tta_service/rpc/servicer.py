@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import grpc
 
@@ -17,6 +17,7 @@ from ..serving.engine import Engine
 from ..serving.sessions import Sessions
 from ..serving.text_spaces import TextSpaces
 from .answers import response
+from .calls import whenever_done
 from .cameras import Frame, Opened, frame_of, opened_of
 from .listings import Pace, descriptions, label_set_info, page, server_info, session_info
 from .paths import Origin, at
@@ -51,7 +52,7 @@ class AdaptationService(wire.AdaptationServiceServicer):
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         arrived = time.monotonic()
-        remaining: float | None = context.time_remaining()  # the stubs forget None: no deadline
+        remaining = cast("float | None", context.time_remaining())  # the stubs forget None: no deadline
         deadline = None if remaining is None else arrived + remaining
         asked = asked_of(request, self._text_spaces.labels, self._terms, arrived, deadline)
         try:
@@ -68,7 +69,7 @@ class AdaptationService(wire.AdaptationServiceServicer):
             hold = self._sessions.stream(OWNER, opened.session)
         opened = replace(opened, session=hold.session)
         camera = Camera(opened, hold, self._classify, self._load, self._terms, self._observe)
-        context.add_done_callback(lambda context: self._gone(camera))  # whatever ends the call, and in whichever state
+        whenever_done(context, lambda _: self._gone(camera))
         self._cameras.add(camera)
 
         def interpret(message: Any, last: int) -> Frame:

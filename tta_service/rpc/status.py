@@ -6,8 +6,9 @@ import logging
 import re
 
 import grpc
+import grpc_status.rpc_status
 from google.protobuf import any_pb2, message
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import error_details_pb2, status_pb2  # pyright: ignore[reportMissingTypeStubs]
 
 from ..core import errors
 from .structs import duration
@@ -61,6 +62,11 @@ def status_of(error: errors.TTAError) -> status_pb2.Status:
     if error.retry_after is not None:
         _add(told, error_details_pb2.RetryInfo(retry_delay=duration(error.retry_after)))
     return told
+
+
+def grpc_status_of(error: errors.TTAError) -> grpc.Status:
+    """The same for `context.abort_with_status`."""
+    return grpc_status.rpc_status.to_status(status_of(error))  # pyright: ignore[reportUnknownMemberType]
 
 
 def _add(told: status_pb2.Status, detail: message.Message) -> None:

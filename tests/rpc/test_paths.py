@@ -1,0 +1,53 @@
+"""An error of the hallway names the field that the caller wrote."""
+
+from __future__ import annotations
+
+import pytest
+
+from tta_service.core.errors import BadImage, BadLabels, BadParameters, BadRequest, ModelFault, Overloaded, Unsupported
+from tta_service.rpc.paths import Origin, at
+
+UNARY = Origin("image.encoded", "labels.label_set", "options")
+FRAME = Origin("frame.image.features", "open.labels.id", "open.options")
+
+
+@pytest.mark.parametrize(
+    "error, unary, frame",
+    [
+        (BadImage("x", "image"), "image.encoded", "frame.image.features"),
+        (BadRequest("x", "image.features.views"), "image.features.views", "frame.image.features.views"),
+        (BadLabels("x", "names[3]"), "labels.label_set.names[3]", "open.labels.id"),
+        (BadLabels("x", "templates[0]"), "labels.label_set.templates[0]", "open.labels.id"),
+        (BadLabels("x"), "labels.label_set", "open.labels.id"),
+        (Unsupported("x", "labels"), "labels.label_set", "open.labels.id"),
+        (Unsupported("x", "options.strategy.name"), "options.strategy.name", "open.options.strategy.name"),
+        (
+            Unsupported("x", "options.reducer.name"),
+            "options.reduction.reducer.name",
+            "open.options.reduction.reducer.name",
+        ),
+        (Unsupported("x", "options.reduction.scope"), "options.reduction.scope", "open.options.reduction.scope"),
+        (BadParameters("x", "views"), "options.strategy.parameters.views", "open.options.strategy.parameters.views"),
+        (BadRequest("x", "session_id"), "session_id", "session_id"),
+        (ModelFault("x"), "", ""),
+    ],
+)
+def test_inner_fields_are_seen_from_outside(error, unary, frame):
+    assert UNARY.of(error).field == unary
+    assert FRAME.of(error).field == frame
+
+
+def test_a_failure_that_many_share_is_not_written_on():
+    shared = Overloaded("x", "names[1]", retry_after=7.0)
+    seen = UNARY.of(shared)
+    assert shared.field == "names[1]"
+    assert (seen.message, seen.retry_after, str(seen)) == ("x", 7.0, "x")
+
+
+def test_the_path_is_put_before_the_field():
+    with pytest.raises(BadLabels) as caught, at("labels.label_set"):
+        raise BadLabels("x", "names[0]")
+    assert caught.value.field == "labels.label_set.names[0]"
+    with pytest.raises(BadLabels) as caught, at("labels.id", whole=True):
+        raise BadLabels("x", "id.id")
+    assert caught.value.field == "labels.id"

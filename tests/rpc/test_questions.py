@@ -1,0 +1,110 @@
+"""From the wire to core values, without a server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tta_service.core.errors import TTAError, Unsupported
+from tta_service.core.reducer import Reducer, Reduction
+from tta_service.core.request import Encoded, PixelFormat, Raw
+from tta_service.rpc.options import options_of, reduction_of
+from tta_service.rpc.questions import asked_of, image_of, strategy_named
+from tta_service.rpc.terms import Limits, Terms
+from tta_service.rpc.v1 import tta_pb2 as pb
+from tta_service.serving.text_spaces import TextSpaces
+
+from .conftest import LABELS, choice, options
+
+TERMS = Terms("fake", "f" * 32, 32, 64, limits=Limits(parameters={"views": 100}))
+
+
+def nobody(id: str):
+    raise AssertionError(f"{id} was not asked for")
+
+
+@dataclass(frozen=True)
+class Halve(Reducer):
+    name = "halve"
+
+    def reduce(self, layer, layers, x, sizes, q, k, prefix, guide):
+        return x, sizes
+
+
+def test_what_is_not_said_has_a_default():
+    asked = asked_of(pb.ClassifyRequest(image=pb.Image(encoded=b"x"), labels=LABELS), nobody, TERMS, 5.0, None)
+    request = asked.request
+    assert (request.strategy.name, request.reduction.reducer.name, request.reduction.scope) == (
+        "zero_shot",
+        "none",
+        "all",
+    )
+    assert (asked.top_k, request.seed, request.explain, request.on_deadline) == (5, 0, False, "degrade")
+    assert (request.owner, request.session, request.cascade, request.frame_id, request.policy) == (
+        "",
+        "",
+        None,
+        None,
+        "",
+    )
+    assert request.labels.templates == ("a photo of a {}.",)
+    assert (request.arrived, request.deadline) == (5.0, None)
+
+
+def test_everything_that_is_said_arrives():
+    asked = options("zero", views=7)
+    asked.cascade.CopyFrom(pb.Cascade(to=choice("mta", views=9), above=0.25))
+    asked.reduction.scope = pb.Reduction.SCOPE_AUGMENTED
+    asked.seed, asked.top_k, asked.explain, asked.on_deadline = 2**64 - 1, 3, True, pb.ON_DEADLINE_FAIL
+    told = options_of(asked, TERMS, "options")
+    assert told.strategy.views == 7 and told.cascade.to.views == 9 and told.cascade.above == 0.25
+    assert told.reduction.scope == "augmented"
+    assert (told.seed, told.top_k, told.explain, told.on_deadline) == (2**64 - 1, 3, True, "fail")
+
+
+def test_images_arrive_as_they_are():
+    plain = options_of(pb.Options(), TERMS, "options")
+    assert image_of(pb.Image(encoded=b"abc"), plain, TERMS, "image") == Encoded(b"abc")
+    raw = pb.RawImage(width=2, height=3, format=pb.RawImage.FORMAT_GRAY8, pixels=b"123456")
+    assert image_of(pb.Image(raw=raw), plain, TERMS, "image") == Raw(2, 3, PixelFormat.GRAY8, b"123456")
+
+
+def test_features_made_on_the_device_take_no_reduction():
+    from dataclasses import replace
+
+    reduced = replace(options_of(pb.Options(), TERMS, "options"), reduction=Reduction(Halve()))
+    with pytest.raises(Unsupported) as caught:
+        image_of(pb.Image(features=pb.Features(views=1)), reduced, TERMS, "frame.image")
+    assert caught.value.field == "frame.image.features"
+
+
+def test_a_reducer_that_the_model_cannot_do():
+    from dataclasses import replace
+
+    def refuse(reducer: Reducer) -> None:
+        raise Unsupported("this tower reduces nothing", "options.reducer.name")
+
+    with pytest.raises(Unsupported) as caught:
+        reduction_of(pb.Reduction(), replace(TERMS, check_reducer=refuse), "open.options.reduction")
+    assert caught.value.field == "open.options.reduction.reducer.name"
+
+
+def test_the_strategy_that_a_message_names():
+    assert strategy_named(pb.ClassifyRequest(options=options("zero"))) == "zero"
+    assert strategy_named(pb.GetSessionRequest()) == strategy_named(None) == ""
+
+
+@given(st.binary(max_size=200))
+def test_any_message_is_understood_or_refused_with_a_field(raw):
+    try:
+        message = pb.ClassifyRequest.FromString(raw)
+    except Exception:
+        return
+    known = TextSpaces(nobody, None, None).labels  # type: ignore[arg-type]
+    try:
+        asked_of(message, known, TERMS, 0.0, None)
+    except TTAError as error:
+        assert error.field

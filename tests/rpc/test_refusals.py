@@ -1,0 +1,291 @@
+"""Bad input of every kind: the right code, a sentence that names the field, and the server goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import struct
+import zlib
+
+import grpc
+import numpy as np
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+from PIL import Image
+
+from tta_service.core.events import Called, Refused
+from tta_service.rpc.terms import Limits
+from tta_service.rpc.v1 import tta_pb2 as pb
+
+from .conftest import a_house, busy, choice, jpeg, options, question
+
+INVALID, MISSING, LATER = (
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.UNIMPLEMENTED,
+)
+
+
+async def refused(house, message: pb.ClassifyRequest, code: grpc.StatusCode, field: str) -> str:
+    """The sentence; the details say the same in a program's words."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await house.stub.Classify(message, timeout=20)
+    assert (caught.value.code(), caught.value.details().partition(": ")[0]) == (code, field), caught.value.details()
+    trailers = dict(caught.value.trailing_metadata())
+    status = status_pb2.Status.FromString(trailers["grpc-status-details-bin"])
+    assert status.message == caught.value.details()
+    fields = []
+    for packed in status.details:
+        bad = error_details_pb2.BadRequest()
+        if packed.Unpack(bad):
+            fields = [violation.field for violation in bad.field_violations]
+    assert fields == [field]
+    return caught.value.details()
+
+
+@pytest.fixture(scope="module")
+def bomb() -> bytes:
+    """A PNG of 144 million pixels in a few hundred kilobytes."""
+    side = 12_000
+    packer = zlib.compressobj(6)
+    rows = b"".join(packer.compress(bytes(side + 1)) for _ in range(side)) + packer.flush()
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)), (b"IDAT", rows), (b"IEND", b"")]
+    parts = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        b"",
+        jpeg()[: len(jpeg()) // 2],
+        jpeg()[:20],
+        b"GIF89a" + bytes(100),
+        b"not an image at all",
+        bytes(8 << 20) + b"x",
+    ],
+    ids=["empty", "truncated", "header only", "wrong format", "text", "too many bytes"],
+)
+async def test_images_that_cannot_be_read(house, encoded):
+    await refused(house, question(image=pb.Image(encoded=encoded)), INVALID, "image.encoded")
+    assert (await house.stub.Classify(question())).top
+
+
+async def test_a_decompression_bomb_is_seen_in_its_header(house, bomb):
+    assert len(bomb) < 1 << 20
+    assert "12000" in await refused(house, question(image=pb.Image(encoded=bomb)), INVALID, "image.encoded")
+    assert (await house.stub.Classify(question())).top
+
+
+async def test_a_message_over_the_limit_is_refused_by_the_transport(house):
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await house.stub.Classify(question(image=pb.Image(encoded=bytes(10 << 20))))
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert (await house.stub.Classify(question())).top
+
+
+async def test_one_pixel_is_answered(house):
+    file = io.BytesIO()
+    Image.new("RGB", (1, 1), (200, 10, 10)).save(file, "PNG")
+    for name in ("zero_shot", "mta"):
+        told = await house.stub.Classify(question(image=pb.Image(encoded=file.getvalue()), options=options(name)))
+        assert len(told.top) == 3
+
+
+RAW = {"width": 4, "height": 4, "format": pb.RawImage.FORMAT_RGB24, "pixels": bytes(48)}
+
+
+@pytest.mark.parametrize(
+    "change, field",
+    [
+        ({"format": 0}, "image.raw.format"),
+        ({"format": 77}, "image.raw.format"),
+        ({"pixels": bytes(47)}, "image.raw"),
+        ({"width": 0}, "image.raw"),
+        ({"width": 4_000_000_000, "height": 4_000_000_000}, "image.raw"),
+        ({"format": pb.RawImage.FORMAT_NV12, "width": 3, "pixels": bytes(18)}, "image.raw"),
+    ],
+)
+async def test_raw_pixels_that_do_not_add_up(house, change, field):
+    await refused(house, question(image=pb.Image(raw=pb.RawImage(**{**RAW, **change}))), INVALID, field)
+
+
+def features(house, **more) -> pb.Image:
+    rows = np.ones((2, house.clip.dimension), dtype="<f4")
+    rows[more.pop("row", 0)] *= more.pop("times", 1.0)
+    good = {
+        "views": 2,
+        "dimension": house.clip.dimension,
+        "values": rows.tobytes(),
+        "model": house.clip.fingerprint,
+    }
+    return pb.Image(features=pb.Features(**{**good, **more}))
+
+
+@pytest.mark.parametrize(
+    "change, field",
+    [
+        ({"model": "another"}, "model"),
+        ({"dimension": 3}, "dimension"),
+        ({"views": 0}, "views"),
+        ({"views": 4_000_000_000}, "views"),
+        ({"views": 3}, "values"),
+        ({"values": b""}, "values"),
+        ({"row": 1, "times": np.nan}, "values"),
+        ({"row": 1, "times": np.inf}, "values"),
+        ({"row": 1, "times": 0.0}, "values"),
+    ],
+)
+async def test_features_that_nobody_can_vouch_for(house, change, field):
+    await refused(house, question(image=features(house, **change)), INVALID, f"image.features.{field}")
+
+
+async def test_huge_finite_features_are_only_normalised(house):
+    one = await house.stub.Classify(question(image=features(house)))
+    two = await house.stub.Classify(question(image=features(house, row=0, times=1e37)))
+    assert [s.logit for s in one.top] == pytest.approx([s.logit for s in two.top], abs=1e-4)
+
+
+async def test_no_image(house):
+    await refused(house, question(image=pb.Image()), INVALID, "image")
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    "asked, field",
+    [
+        (options("telepathy"), "strategy.name"),
+        (options("zero", vews=3), "strategy.parameters.vews"),
+        (options("zero", views="many"), "strategy.parameters.views"),
+        (options("zero", views=3.5), "strategy.parameters.views"),
+        (options("zero", views=True), "strategy.parameters.views"),
+        (options("zero", views=None), "strategy.parameters.views"),
+        (options("zero", views=[1, {"a": 2}]), "strategy.parameters.views"),
+        (options("zero", views=0), "strategy.parameters.views"),
+        (options("zero", views=1e300), "strategy.parameters.views"),
+        (options("zero", views=-1), "strategy.parameters.views"),
+        (options("zero", keep=NAN), "strategy.parameters.keep"),
+        (options("zero", keep=float("inf")), "strategy.parameters.keep"),
+        (options("zero", views=400), "strategy.parameters.views"),  # over this server's own limit
+        (pb.Options(top_k=0), "top_k"),
+        (pb.Options(on_deadline=9), "on_deadline"),
+        (pb.Options(reduction=pb.Reduction(scope=9)), "reduction.scope"),
+        (pb.Options(reduction=pb.Reduction(reducer=choice("vacuum"))), "reduction.reducer.name"),
+        (pb.Options(reduction=pb.Reduction(reducer=choice("none", rate=1))), "reduction.reducer.parameters.rate"),
+        (pb.Options(cascade=pb.Cascade(to=choice("telepathy"))), "cascade.to.name"),
+        (pb.Options(cascade=pb.Cascade(to=choice("zero"), above=1.5)), "cascade.above"),
+        (pb.Options(cascade=pb.Cascade(to=choice("zero"), above=NAN)), "cascade.above"),
+    ],
+)
+async def test_options_that_mean_nothing(asked, field):
+    async with a_house(limits=Limits(parameters={"views": 300})) as house:
+        await refused(house, question(options=asked), INVALID, f"options.{field}")
+        assert (await house.stub.Classify(question())).top
+
+
+def named(*names: str, templates: tuple[str, ...] = ()) -> pb.Labels:
+    return pb.Labels(label_set=pb.LabelSet(names=names, templates=templates))
+
+
+BAD_LABELS = [
+    (named(), "names"),
+    (named(*(f"label {i}" for i in range(2001))), "names"),
+    (named("cat", "dog", "cat"), "names[2]"),
+    (named("cat", " "), "names[1]"),
+    (named("cat", "x" * 257), "names[1]"),
+    (named("cat", templates=("a photo",)), "templates[0]"),
+    (named("cat", templates=("a {}", "a {} {}")), "templates[1]"),
+    (named("cat", templates=("a {name}",)), "templates[0]"),
+    (named("cat", templates=("a {} }",)), "templates[0]"),
+    (named("cat", templates=("{}",) * 9), "templates"),
+    (named("cat", templates=("{}" + "x" * 256,)), "templates[0]"),
+]
+
+
+@pytest.mark.parametrize("labels, field", BAD_LABELS)
+async def test_labels_that_make_no_set(house, labels, field):
+    await refused(house, question(labels=labels), INVALID, f"labels.label_set.{field}")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await house.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=labels.label_set))
+    assert caught.value.code() is INVALID and caught.value.details().startswith(f"label_set.{field}: ")
+
+
+async def test_no_labels_and_unknown_ones(house):
+    await refused(house, question(labels=pb.Labels()), INVALID, "labels")
+    await refused(house, question(labels=pb.Labels(id="0" * 32)), MISSING, "labels.id")
+    for method, message in (
+        ("GetLabelSet", pb.GetLabelSetRequest(id="nobody")),
+        ("DeleteLabelSet", pb.DeleteLabelSetRequest(id="")),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await getattr(house.stub, method)(message)
+        assert caught.value.code() is MISSING and caught.value.details().startswith("id: ")
+
+
+@pytest.mark.parametrize("id", ["a b", "ü", "a/b", "x" * 129, "a\n"])
+async def test_session_ids_of_other_characters(house, id):
+    await refused(house, question(session_id=id), INVALID, "session_id")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await house.stub.GetSession(pb.GetSessionRequest(session_id=id))
+    assert caught.value.code() is INVALID
+
+
+@pytest.mark.parametrize("method", ["GetSession", "ResetSession", "CloseSession"])
+@pytest.mark.parametrize("id, code", [("", INVALID), ("nobody", MISSING)])
+async def test_sessions_that_are_not_there(house, method, id, code):
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await getattr(house.stub, method)(getattr(pb, f"{method}Request")(session_id=id))
+    assert caught.value.code() is code and caught.value.details().startswith("session_id: ")
+
+
+async def test_a_second_look_needs_a_choice(house):
+    asked = pb.Options(reduction=pb.Reduction(scope=pb.Reduction.SCOPE_TWO_LOOKS))  # zero_shot reads its only view
+    await refused(house, question(options=asked), LATER, "options.reduction.scope")
+
+
+async def test_overload_says_when_to_come_back():
+    async with a_house(room=1, waiting=1) as house, busy(house):
+        calls = [asyncio.ensure_future(house.stub.Classify(question())) for _ in range(3)]
+        done, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+        [first] = done
+        error = first.exception()
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        status = status_pb2.Status.FromString(dict(error.trailing_metadata())["grpc-status-details-bin"])
+        assert any(packed.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for packed in status.details)
+        for call in calls:
+            call.cancel()
+
+
+async def test_bytes_that_are_no_message_are_the_callers_mistake(house):
+    call = house.channel.unary_unary("/tta.v1.AdaptationService/Classify")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call(b"\xff\xff\xff\xff")
+    assert caught.value.code() is INVALID and "message" in caught.value.details()
+
+
+async def test_a_method_that_does_not_exist(house):
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await house.channel.unary_unary("/tta.v1.AdaptationService/Guess")(b"")
+    assert caught.value.code() is LATER
+
+
+async def test_refusals_are_observed_with_the_strategy(house):
+    await refused(house, question(options=options("zero"), image=pb.Image()), INVALID, "image")
+    [event] = house.of(Refused)
+    assert (event.method, event.strategy, event.error.field) == ("Classify", "zero", "image")
+    assert [call.code for call in house.of(Called) if call.code] == ["INVALID_ARGUMENT"]
+
+
+async def test_a_broken_room_tells_no_secrets(house, caplog, monkeypatch):
+    def broken(*_: object) -> None:
+        raise RuntimeError("secret path")
+
+    monkeypatch.setattr(house.sessions, "get", broken)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await house.stub.GetSession(pb.GetSessionRequest(session_id="a"))
+    assert caught.value.code() is grpc.StatusCode.INTERNAL and "secret" not in caught.value.details()
+    assert "secret path" in caplog.text

@@ -1,0 +1,134 @@
+"""Starting, telling how it is, and leaving."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_reflection.v1alpha import reflection_pb2
+from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
+
+from tta_service.core.events import Called
+from tta_service.rpc.server import SERVICE
+from tta_service.rpc.v1 import tta_pb2 as pb
+
+from .conftest import a_house, busy, frame, opening, question, until
+
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def health(house, service: str = "") -> int:
+    return (await HealthStub(house.channel).Check(health_pb2.HealthCheckRequest(service=service))).status
+
+
+async def test_health_follows_what_it_is_told(house):
+    assert [await health(house, name) for name in ("", SERVICE)] == [SERVING, SERVING]
+    house.server.health.tell(False, "a batch does not come back")
+    assert [await health(house, name) for name in ("", SERVICE)] == [NOT_SERVING, NOT_SERVING]
+    house.server.health.tell(True)
+    assert await health(house) == SERVING
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await health(house, "somebody.Else")
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_nobody_serves_before_it_is_told_so():
+    async with a_house(warm=False) as house:
+        assert await health(house) == NOT_SERVING
+
+
+async def test_health_can_be_watched(house):
+    watching = HealthStub(house.channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE))
+    assert (await watching.read()).status == SERVING
+    house.server.health.tell(False)
+    assert (await watching.read()).status == NOT_SERVING
+    watching.cancel()
+
+
+async def test_reflection_knows_the_service_and_its_messages(house):
+    ask = reflection_pb2.ServerReflectionRequest
+    asked = [
+        ask(list_services=""),
+        ask(file_containing_symbol=SERVICE),
+        ask(file_by_filename="google/rpc/status.proto"),
+    ]
+    listed, ours, status = [
+        reply async for reply in ServerReflectionStub(house.channel).ServerReflectionInfo(iter(asked))
+    ]
+    assert SERVICE in {service.name for service in listed.list_services_response.service}
+    assert b"ClassifyStreamRequest" in b"".join(ours.file_descriptor_response.file_descriptor_proto)
+    assert status.file_descriptor_response.file_descriptor_proto
+
+
+async def test_draining_tells_streams_and_still_answers(house):
+    call = house.stub.ClassifyStream()
+    await call.write(opening(policy=pb.OpenStream.POLICY_BLOCK))
+    await call.read()
+    house.server.drain(2.5)
+    told = await call.read()
+    assert told.WhichOneof("kind") == "draining"
+    assert told.draining.deadline.ToTimedelta().total_seconds() == 2.5
+    assert await health(house) == NOT_SERVING
+    house.server.health.tell(True)  # one good forward does not bring a leaving server back
+    assert await health(house) == NOT_SERVING
+    await call.write(frame(0))
+    assert (await call.read()).answer.frame_id == 0
+    await call.done_writing()
+    assert await call.read() is grpc.aio.EOF
+
+
+async def test_stopping_waits_for_calls_under_way(house):
+    asked = []
+    async with busy(house):
+        asked.append(asyncio.ensure_future(house.stub.Classify(question())))
+        await until(lambda: house.door.inside == 1)
+        stopping = asyncio.create_task(house.server.stop(20.0))
+        await until(lambda: refused_soon(house))
+    assert (await asked[0]).top
+    await stopping
+
+
+def refused_soon(house) -> bool:
+    """The listening socket is closed."""
+    import socket
+
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", house.port)) != 0
+
+
+async def test_stopping_cuts_off_what_does_not_end(house):
+    call = house.stub.ClassifyStream()
+    await call.write(opening())
+    await call.read()
+    await house.server.stop(0.1)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call.read()
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    await until(lambda: house.sessions.counters.streams == 0)
+
+
+async def test_an_address_in_use_is_an_error(house):
+    async with a_house() as other:
+        with pytest.raises(RuntimeError):
+            await other.server.start(f"127.0.0.1:{house.port}")
+
+
+async def test_every_call_that_begins_also_ends(house):
+    await health(house)
+    call = house.stub.ClassifyStream()
+    await call.write(opening())
+    await call.read()
+    call.cancel()
+    with pytest.raises(grpc.aio.AioRpcError):
+        await house.stub.GetSession(pb.GetSessionRequest(session_id="nobody"))
+    await until(lambda: len(house.of(Called)) == 6)
+    ends = {(call.method, call.kind): call.code for call in house.of(Called) if call.code}
+    assert ends == {
+        ("Check", "unary"): "OK",
+        ("ClassifyStream", "bidi_stream"): "CANCELLED",
+        ("GetSession", "unary"): "NOT_FOUND",
+    }
+    assert all(call.seconds > 0 for call in house.of(Called) if call.code)

@@ -1,0 +1,283 @@
+"""Cameras: order, freshness, faults of one frame, take-over, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc import code_pb2
+
+from tta_service.core.events import Dropped, Refused
+from tta_service.core.request import Report
+from tta_service.rpc.v1 import tta_pb2 as pb
+from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
+
+from .conftest import LABELS, busy, choice, frame, jpeg, opening, options, question, until
+
+BLOCK = pb.OpenStream.POLICY_BLOCK
+
+
+async def talk(house, *messages) -> list[pb.ClassifyStreamResponse]:
+    """All replies to a stream that says this and is done; the stream's standing left out."""
+    replies = [reply async for reply in house.stub.ClassifyStream(iter(messages))]
+    assert replies[0].WhichOneof("kind") == "status"
+    return [reply for reply in replies if reply.WhichOneof("kind") != "status"]
+
+
+async def ended(house, *messages) -> grpc.aio.AioRpcError:
+    """The status that such a stream ends with."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await talk(house, *messages)
+    return caught.value
+
+
+async def next_but_status(call) -> pb.ClassifyStreamResponse:
+    while (reply := await call.read()).WhichOneof("kind") == "status":
+        pass
+    return reply
+
+
+async def rest(call) -> list[pb.ClassifyStreamResponse]:
+    replies = []
+    while (reply := await call.read()) is not grpc.aio.EOF:
+        replies.append(reply)
+    return replies
+
+
+async def test_the_first_reply_tells_session_and_credits(house):
+    call = house.stub.ClassifyStream()
+    await call.write(opening(session_id="cam", policy=BLOCK, buffer=3))
+    status = (await call.read()).status
+    assert (status.session.session_id, status.credits, status.load) == ("cam", 3, 0.0)
+    assert status.session.origin == pb.SessionStatus.ORIGIN_FRESH
+    await call.done_writing()
+    assert await call.read() is grpc.aio.EOF
+
+
+async def test_block_answers_every_frame_in_order(house):
+    ids = [3, 4, 9, 10, 11, 20, 21, 22, 30, 31]
+    replies = await talk(house, opening(policy=BLOCK, buffer=2), *(frame(id) for id in ids))
+    assert [reply.answer.frame_id for reply in replies] == ids
+    assert {reply.answer.dropped_since_last for reply in replies} == {0}
+    assert replies[-1].answer.response.session.frames == len(ids)
+
+
+async def test_the_answers_of_a_stream_are_those_of_single_calls(house):
+    asked = options("zero", views=4)
+    asked.seed = 100
+    [reply] = await talk(house, opening(options=asked, policy=BLOCK), frame(7))
+    asked.seed = 107  # a frame adds its id
+    alone = await house.stub.Classify(question(image=pb.Image(encoded=jpeg(7)), options=asked))
+    assert reply.answer.response.top == alone.top
+
+
+async def test_every_frame_may_name_its_own_everything(house):
+    mine = pb.Labels(label_set=pb.LabelSet(names=["tree", "house"]))
+    replies = await talk(
+        house,
+        opening(options=options("mean", views=3), policy=BLOCK),
+        frame(0),
+        frame(1, options=options("zero", views=5, keep=0.5)),
+        frame(2, labels=mine),
+        frame(3, options=pb.Options(strategy=choice("mta", views=4), top_k=1)),
+        frame(4),
+    )
+    told = [reply.answer.response for reply in replies]
+    assert [response.strategy.name for response in told] == ["mean", "zero", "mean", "mta", "mean"]
+    assert [response.views for response in told] == [3, 5, 3, 4, 3]
+    assert told[1].strategy.parameters["keep"] == 0.5
+    assert {score.label for score in told[2].top} == {"tree", "house"} and len(told[3].top) == 1
+
+
+async def test_the_cameras_clock_is_echoed(house):
+    [reply] = await talk(house, opening(), frame(1, capture_time=Timestamp(seconds=12345, nanos=678)))
+    assert (reply.answer.capture_time.seconds, reply.answer.capture_time.nanos) == (12345, 678)
+
+
+async def test_latest_answers_the_newest_and_counts_what_it_dropped(house):
+    call = house.stub.ClassifyStream()
+    async with busy(house):
+        await call.write(opening())
+        await call.read()
+        await call.write(frame(0))
+        await until(lambda: house.door.inside == 1)  # frame 0 is in the hallway
+        for id in range(1, 10):
+            await call.write(frame(id))
+        await until(lambda: len(house.of(Dropped)) == 8)  # 1 to 8 gave way to 9
+    await call.done_writing()
+    replies = [reply.answer for reply in await rest(call) if reply.WhichOneof("kind") == "answer"]
+    assert [(answer.frame_id, answer.dropped_since_last) for answer in replies] == [(0, 0), (9, 8)]
+    assert {(event.reason, event.policy) for event in house.of(Dropped)} == {("superseded", "latest")}
+
+
+async def test_credits_are_told_when_they_change(house):
+    call = house.stub.ClassifyStream()
+    async with busy(house):
+        await call.write(opening(policy=BLOCK, buffer=4))
+        assert (await call.read()).status.credits == 4
+        for id in range(5):
+            await call.write(frame(id))
+        await until(lambda: house.door.inside == 2)  # two in the hallway, three wait
+    await call.done_writing()
+    told = await rest(call)
+    kinds = "".join(reply.WhichOneof("kind")[0] for reply in told)
+    assert kinds.count("a") == 5 and "s" in kinds and "ss" not in kinds  # at most one for each answer
+    assert [reply.status.credits for reply in told if reply.WhichOneof("kind") == "status"][-1] == 4
+    assert told[-1].WhichOneof("kind") == "answer" or told[-1].status.suggested_fps > 0
+
+
+async def test_one_corrupt_jpeg_fails_alone(house):
+    good = [0, 1, 3, 4]
+    replies = await talk(
+        house, opening(policy=BLOCK), *(frame(i, None if i in good else jpeg(i)[:-300] + b"?") for i in range(5))
+    )
+    kinds = [reply.WhichOneof("kind") for reply in replies]
+    assert kinds == ["answer", "answer", "error", "answer", "answer"]
+    error = replies[2].error
+    assert (error.frame_id, error.status.code) == (2, code_pb2.INVALID_ARGUMENT)
+    assert error.status.message.startswith("frame.image.encoded: ")
+    assert [event.method for event in house.of(Refused)] == ["ClassifyStream"]
+
+
+async def test_faults_of_a_frame_name_their_field_and_the_stream_goes_on(house):
+    bad = {
+        1: (frame(1, b""), "frame.image.encoded"),
+        2: (frame(2, options=options("mean", views=0)), "frame.options.strategy.parameters.views"),
+        3: (frame(3, options=options("telepathy")), "frame.options.strategy.name"),
+        4: (frame(4, labels=pb.Labels(id="nobody")), "frame.labels.id"),
+        5: (frame(5, labels=pb.Labels()), "frame.labels"),
+        6: (frame(6, labels=pb.Labels(label_set=pb.LabelSet(names=["a", "a"]))), "frame.labels.label_set.names[1]"),
+        7: (pb.ClassifyStreamRequest(frame=pb.Frame(frame_id=7)), "frame.image"),
+    }
+    replies = await talk(house, opening(policy=BLOCK), *(message for message, _ in bad.values()), frame(8))
+    for (id, (_, field)), reply in zip(bad.items(), replies):
+        assert (reply.error.frame_id, reply.error.status.message.split(": ")[0]) == (id, field)
+    assert replies[-1].answer.frame_id == 8
+
+
+async def test_a_stream_without_labels_needs_them_in_every_frame(house):
+    first = pb.ClassifyStreamRequest(open=pb.OpenStream(policy=BLOCK))
+    one, two = await talk(house, first, frame(0), frame(1, labels=LABELS))
+    assert one.error.status.message.startswith("frame.labels: ") and two.answer.frame_id == 1
+
+
+@pytest.mark.parametrize(
+    "field, messages, code",
+    [
+        ("open", [frame(0)], grpc.StatusCode.INVALID_ARGUMENT),
+        ("open", [], grpc.StatusCode.INVALID_ARGUMENT),
+        ("open", [opening(), opening()], grpc.StatusCode.INVALID_ARGUMENT),
+        ("frame", [opening(), pb.ClassifyStreamRequest()], grpc.StatusCode.INVALID_ARGUMENT),
+        ("frame.frame_id", [opening(), frame(5), frame(5)], grpc.StatusCode.INVALID_ARGUMENT),
+        ("frame.frame_id", [opening(), frame(5), frame(4)], grpc.StatusCode.INVALID_ARGUMENT),
+        ("open.session_id", [opening(session_id="a b")], grpc.StatusCode.INVALID_ARGUMENT),
+        ("open.labels.id", [opening(labels=pb.Labels(id="nobody"))], grpc.StatusCode.NOT_FOUND),
+        ("open.labels", [opening(labels=pb.Labels())], grpc.StatusCode.INVALID_ARGUMENT),
+        ("open.options.strategy.name", [opening(options=options("telepathy"))], grpc.StatusCode.INVALID_ARGUMENT),
+        ("open.options.top_k", [opening(options=pb.Options(top_k=0))], grpc.StatusCode.INVALID_ARGUMENT),
+        ("open.buffer", [opening(buffer=0)], grpc.StatusCode.INVALID_ARGUMENT),
+        ("open.policy", [opening(policy=99)], grpc.StatusCode.INVALID_ARGUMENT),
+        ("open.policy", [opening(policy=pb.OpenStream.POLICY_DROP_OLDEST)], grpc.StatusCode.UNIMPLEMENTED),
+        ("open.policy", [opening(policy=pb.OpenStream.POLICY_DROP_NEWEST)], grpc.StatusCode.UNIMPLEMENTED),
+        ("open.frame_budget", [opening(frame_budget={"seconds": 1})], grpc.StatusCode.UNIMPLEMENTED),
+        ("open.resume_token", [opening(resume_token=b"x")], grpc.StatusCode.UNIMPLEMENTED),
+    ],
+)
+async def test_what_ends_a_stream(house, field, messages, code):
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        [reply async for reply in house.stub.ClassifyStream(iter(messages))]
+    assert caught.value.code() is code
+    assert caught.value.details().startswith(f"{field}: ")
+    assert (await talk(house, opening(), frame(0)))[0].answer.frame_id == 0  # the server goes on
+
+
+async def test_frames_before_the_one_that_ends_a_stream_are_answered(house):
+    call = house.stub.ClassifyStream(iter([opening(policy=BLOCK), frame(1), frame(2), frame(2)]))
+    answered = []
+    with pytest.raises(grpc.aio.AioRpcError):
+        async for reply in call:
+            answered += [reply.answer.frame_id] if reply.WhichOneof("kind") == "answer" else []
+    assert answered == [1, 2]
+
+
+async def test_a_newer_stream_takes_the_session_over(house):
+    old = house.stub.ClassifyStream()
+    await old.write(opening(session_id="cam", options=options("tda", views=2)))
+    await old.read()
+    await old.write(frame(0))
+    assert (await next_but_status(old)).answer.response.session.frames == 1
+    new = house.stub.ClassifyStream()
+    await new.write(opening(session_id="cam", options=options("tda", views=2)))
+    assert (await new.read()).status.session.frames == 1
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await next_but_status(old)
+    assert caught.value.code() is grpc.StatusCode.ABORTED and "taken" in caught.value.details()
+    await new.write(frame(0))
+    assert (await next_but_status(new)).answer.response.session.frames == 2
+    new.cancel()
+
+
+async def test_closing_the_session_ends_its_stream(house):
+    call = house.stub.ClassifyStream()
+    await call.write(opening(session_id="cam"))
+    await call.read()
+    await house.stub.CloseSession(pb.CloseSessionRequest(session_id="cam"))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await next_but_status(call)
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_a_named_session_outlives_its_stream(house):
+    asked = {"options": options("tda", views=2), "policy": BLOCK}
+    await talk(house, opening(session_id="cam", **asked), frame(0), frame(1))
+    [reply] = await talk(house, opening(session_id="cam", **asked), frame(0))
+    session = reply.answer.response.session
+    assert (session.frames, session.origin) == (3, pb.SessionStatus.ORIGIN_CONTINUED)
+
+
+async def test_ten_killed_clients_leave_nothing_behind(house):
+    await talk(house, opening(), frame(0))  # whatever is made once exists now
+    before = len(asyncio.all_tasks())
+    channels = [grpc.aio.insecure_channel(f"127.0.0.1:{house.port}") for _ in range(10)]
+    async with busy(house):
+        for number, channel in enumerate(channels):
+            call = AdaptationServiceStub(channel).ClassifyStream()
+            await call.write(opening(options=options("tda", views=2), policy=BLOCK if number % 2 else 0))
+            await call.read()
+            for id in range(4):
+                await call.write(frame(id))
+        await until(lambda: house.door.inside == 2 * (5 * 1 + 5 * 2))
+        for channel in channels:
+            await channel.close(grace=None)  # every call is cut off
+        await until(lambda: house.sessions.counters.streams == 0)
+    await until(lambda: house.sessions.counters.sessions == 0 and house.door.inside == 0)
+    gc.collect()
+    await until(lambda: len(asyncio.all_tasks()) <= before)
+    assert house.sessions.counters.bytes == 0
+    assert (await talk(house, opening(), frame(0)))[0].answer.frame_id == 0
+
+
+async def test_a_receiver_that_does_not_read_holds_up_only_itself(house):
+    lazy, count = house.stub.ClassifyStream(), 60
+    many = pb.Labels(label_set=pb.LabelSet(names=[f"{i} {'long name ' * 20}" for i in range(900)]))
+    await lazy.write(opening(labels=many, options=pb.Options(top_k=900), policy=BLOCK, buffer=64))
+    for id in range(count):
+        await lazy.write(frame(id))  # half a megabyte of answer to each
+    replies = await talk(house, opening(policy=BLOCK), *(frame(id) for id in range(count)))
+    assert len(replies) == count
+    answered = [report for report in house.of(Report) if len(report.request.labels.names) == 900]
+    assert len(answered) < count  # the rest waits until somebody reads
+    lazy.cancel()
+    await until(lambda: house.sessions.counters.streams == 0)
+
+
+async def test_bytes_that_are_no_message_end_the_stream(house):
+    call = house.channel.stream_stream("/tta.v1.AdaptationService/ClassifyStream")(
+        iter([opening().SerializeToString(), b"\xff\xff\xff\xff"])
+    )
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        [reply async for reply in call]
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
