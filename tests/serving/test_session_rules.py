@@ -145,7 +145,7 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def the_books_are_right(self) -> None:
-        open_now = list(self.sessions._sessions.values())
+        open_now = self.sessions.register.open
         counters = self.sessions.counters
         assert counters.sessions == len(open_now) <= 5
         assert counters.bytes == sum(session.bytes for session in open_now) <= 4 * SIZE
@@ -162,7 +162,7 @@ class Lives(RuleBasedStateMachine):
         for task in self.tasks:
             if not task.cancelled():
                 task.result()
-        assert all(session.busy == 0 for session in self.sessions._sessions.values())
+        assert all(session.busy == 0 for session in self.sessions.register.open)
         for stream in self.streams:
             stream.__exit__(None, None, None)
         self.now += 11

@@ -117,7 +117,7 @@ class Engine:
             await turn.begin(lane, partial(begun, strategy, text), visit.admit)
             watch.lap("turn")
             watch.before("adapt")
-            said, status = await turn.adapt(lane, work, lambda: visit.answered(turn.kept.anew))
+            said, status = await turn.adapt(lane, work, lambda: visit.answered(turn.kept.tell_anew()))
         watch.lap("adapt")
         return said, status, seen.count
 

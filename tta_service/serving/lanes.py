@@ -53,7 +53,7 @@ def _lane(name: str, threads: int, cores: int) -> Executor:
 
 
 def run(lane: Executor, work: Callable[[*Given], T], *args: *Given) -> asyncio.Future[T]:
-    """`work` in that lane. Cancelling the future takes it back unless it has begun. `NotReady` once lanes are closed."""
+    """`work` in that lane. Cancelling the future takes it back unless it has begun. `NotReady` once it is closed."""
     try:
         return asyncio.get_running_loop().run_in_executor(lane, work, *args)
     except RuntimeError:

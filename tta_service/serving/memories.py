@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
+from ..core.labels import LabelSet
 from ..core.reducer import Reduction
 from ..core.request import Features, Request
 from ..core.strategy import Strategy
@@ -30,16 +31,18 @@ class Key(NamedTuple):
 class Kept:
     """A memory between two frames; only the turn that stands first touches it. `grew(bytes)` hears every change."""
 
-    def __init__(self, key: Key, grew: Callable[[int], None]) -> None:
-        self.key, self.value, self.bytes, self.begun = key, None, 0, False
-        self.anew = False  # it was lost or reset: the next answer says so
+    def __init__(self, key: Key, labels: LabelSet, grew: Callable[[int], None]) -> None:
+        self.key, self.labels = key, labels
+        self.value: Any = None
+        self.bytes, self.begun = 0, False
+        self._anew = False  # it was lost or reset, and no answer has said so yet
         self._grew = grew
         self._turns: deque[Turn] = deque()
 
     @property
     def empty(self) -> bool:
         """Nothing is kept and nobody waits."""
-        return not (self.begun or self.anew or self._turns)
+        return not (self.begun or self._anew or self._turns)
 
     def turn(self, over: Callable[[], None]) -> Turn:
         """A place at the end of the queue; `over` is called once, when it has been given up."""
@@ -57,8 +60,13 @@ class Kept:
     def forget(self) -> None:
         """Starts afresh with the next frame."""
         self._grew(-self.bytes)
-        self.anew = self.anew or self.begun
+        self._anew = self._anew or self.begun
         self.value, self.bytes, self.begun = None, 0, False
+
+    def tell_anew(self) -> bool:
+        """Whether it began anew with this frame; said once."""
+        anew, self._anew = self._anew, False
+        return anew
 
     def pass_on(self, turn: Turn) -> None:
         """That turn is over, or was given up; whoever stands first is called."""

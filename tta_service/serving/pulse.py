@@ -35,7 +35,8 @@ class Pulse:
     ) -> None:
         self._on_change, self._on_fatal, self._clock = on_change, on_fatal, clock
         self._patience, self._factor, self._canary_every, self._tick = patience, factor, canary_every, tick
-        self.serving, self.reason = False, "warming up"
+        self.serving = False
+        self.reason: str = "warming up"
         self._row_seconds = 0.0
         self._failures = 0
         self._draining = False

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..core.errors import TTAError
+from ..core.labels import LabelSet
 from ..core.request import SessionStatus
 from .ledger import Ledger
 from .memories import Kept, Key
@@ -54,11 +55,15 @@ class Session:
     def bytes(self) -> int:
         return sum(kept.bytes for kept in self.memories.values())
 
-    def kept(self, key: Key) -> Kept:
+    def kept(self, key: Key, labels: LabelSet) -> Kept:
         """The memory of that key, made on first use."""
         if key not in self.memories:
-            self.memories[key] = Kept(key, self._growth(key.strategy.name))
+            self.memories[key] = Kept(key, labels, self._growth(key.strategy.name))
         return self.memories[key]
+
+    def restore(self, epoch: int, frames: int, last_frame_id: int) -> None:
+        """It goes on where another server left it; the next answer says so."""
+        self.epoch, self.frames, self.last_frame_id, self.restored = epoch, frames, last_frame_id, True
 
     def tidy(self) -> None:
         """Leaves out what nobody waits for and nothing was kept in."""

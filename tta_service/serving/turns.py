@@ -65,9 +65,7 @@ class Turn:
         def arrived(done: tuple[T, tuple[Any, int]]) -> tuple[T, R]:
             answer, made = done
             self.kept.keep(*made)
-            said = saw()
-            self.kept.anew = False
-            return answer, said
+            return answer, saw()
 
         answer = self._hand(lane, working, arrived)
         self._left, self.kept.value = True, None  # nothing follows; and nobody looks at the old value again
