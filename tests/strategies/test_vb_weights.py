@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.special import psi
 
-from tta_service import Evidence, TextSpace
+from tta_service import Evidence
 from tta_service.core.memory import filled, nbytes, tensors
 from tta_service.maths import unit
 from tta_service.strategies.vb_weights import VBWeights

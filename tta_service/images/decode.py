@@ -2,8 +2,8 @@
 
 Pillow decodes: every picture is what CLIP's own transform, which begins with Pillow too, would see, to the bit (16-bit
 pictures excepted), and it runs outside the interpreter lock. torchvision's decoder saves a millisecond at 1920 × 1080
-but prints to stderr what it thinks of a damaged file. One decode holds at most about eight bytes a pixel, and the
-threads of the prepare lane bound how many run at a time, so `ImageLimits.max_pixels` times that lane bounds the memory.
+but prints to stderr what it thinks of a damaged file. One decode holds ten bytes a pixel for a moment (WebP eighteen),
+and as many run at a time as the prepare lane has threads: with `ImageLimits.max_pixels` that bounds the memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 from ..core.errors import BadImage
 from ..core.request import Encoded, Raw
 from . import raw
-from .formats import header
+from .formats import Header, header
 
 # The classes themselves instead of `Image.open`, which judges sizes by a global of its own, and with warnings.
 OPENERS = {
@@ -63,17 +63,10 @@ def decode(image: Encoded | Raw, limits: ImageLimits = ImageLimits()) -> Tensor:
         raise BadImage(f"the image has {len(image.data)} bytes, at most {limits.max_bytes} are allowed", "image")
     said = header(image.data)
     _check_size(said.width, said.height, limits)
-    try:
-        with OPENERS[said.format](BytesIO(said.pixels)) as picture:
-            if picture.size != (said.width, said.height):
-                raise ValueError("its headers contradict each other")
-            upright = _rgb(picture)
-    except Exception as error:  # a decoder fed with anything raises anything
-        why = str(error).rstrip(".") or type(error).__name__
-        raise BadImage(f"the {said.format} is damaged or cut short ({why})", "image") from error
+    picture = _unpacked(said)
     if said.orientation in UPRIGHT:
-        upright = upright.transpose(UPRIGHT[said.orientation])
-    return torch.from_numpy(np.array(upright)).permute(2, 0, 1)
+        picture = picture.transpose(UPRIGHT[said.orientation])
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
 
 
 def _check_size(width: int, height: int, limits: ImageLimits) -> None:
@@ -85,6 +78,18 @@ def _check_size(width: int, height: int, limits: ImageLimits) -> None:
         raise BadImage(
             f"the image is {width} × {height} pixels, at most {limits.max_pixels} in all are allowed", "image"
         )
+
+
+def _unpacked(said: Header) -> Image.Image:
+    try:
+        with OPENERS[said.format](BytesIO(said.pixels)) as picture:
+            if picture.size != (said.width, said.height):
+                raise ValueError("its headers contradict each other")
+            picture.load()
+            return picture if picture.mode == "RGB" else _rgb(picture)
+    except Exception as error:  # a decoder fed with anything raises anything
+        why = str(error).rstrip(".") or type(error).__name__
+        raise BadImage(f"the {said.format} is damaged or cut short ({why})", "image") from error
 
 
 def _rgb(picture: Image.Image) -> Image.Image:

@@ -1,10 +1,10 @@
 """StatA: the last frames of a stream, clustered together, with statistics anchored to the text.
-Zanella et al., CVPR 2025, arXiv:2501.03729.
+Zanella et al., CVPR 2025, arXiv:2501.03729. Read confidences with care: on a static scene one class with a tiny
+covariance remains, and they come near 1. A frame costs about 11 · window · classes · features multiply-adds, half a
+second at 64 × 1000 × 512 on one core.
 
-The published method takes a batch; here the batch is a window of the stream and the newest row is the answer, earlier
-answers are not revised. On a static scene one class with a tiny covariance remains and confidences come near 1: read
-them with care. Adaptation costs about 11 · window · classes · features multiply-adds, several hundred milliseconds at
-64 × 1000 × 512 on one core.
+The published method takes a batch; here the batch is a window of the stream and the newest row is the answer; earlier
+answers are not revised.
 """
 
 from __future__ import annotations
