@@ -6,16 +6,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-
-import torch
 
 from ..core.errors import ModelFault, TTAError, UnknownLabels
 from ..core.labels import LabelSet, TextSpace
-from ..core.memory import nbytes
 from ..core.strategy import Strategy
 from .lanes import run
+from .shelf import Shelf
 from .single_flight import SingleFlight
 
 
@@ -38,19 +36,6 @@ class TextCounters:
     hits: int = 0
     misses: int = 0
     evicted: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class Shelf:
-    """One text space and the LABELS memories that were begun on it: they live and die together."""
-
-    space: TextSpace
-    memories: dict[Strategy[Any], Any] = field(default_factory=dict[Strategy[Any], Any])
-    beginning: SingleFlight[Strategy[Any], Any] = field(default_factory=SingleFlight[Strategy[Any], Any])
-
-    @property
-    def bytes(self) -> int:
-        return self.space.bytes + sum(nbytes(memory) for memory in self.memories.values())
 
 
 class TextSpaces:
@@ -86,15 +71,7 @@ class TextSpaces:
 
     async def memory(self, strategy: Strategy[Any], labels: LabelSet) -> Any:
         """The memory of a strategy with `Scope.LABELS`: begun once per text space, never changed."""
-        shelf = await self._shelf(labels)
-        if strategy in shelf.memories:
-            return shelf.memories[strategy]
-
-        def keep(memory: Any) -> None:
-            shelf.memories[strategy] = memory
-            self._weigh(shelf)
-
-        return await shelf.beginning.get(strategy, lambda: run(self._tune, _begin, strategy, shelf.space), keep)
+        return await (await self._shelf(labels)).memory(strategy, self._tune, self._weigh)
 
     async def put(self, labels: LabelSet) -> Held:
         """Encodes the set and keeps its definition, so that requests may name it by id. Idempotent."""
@@ -171,13 +148,3 @@ class TextSpaces:
     def _publish(self) -> None:
         counted = (len(self._definitions), len(self._shelves), self._bytes, self._hits, self._misses, self._evicted)
         self.counters = TextCounters(*counted)
-
-
-def _begin(strategy: Strategy[Any], space: TextSpace) -> Any:
-    try:
-        with torch.enable_grad():
-            return strategy.begin(space)
-    except TTAError:
-        raise
-    except Exception as error:
-        raise ModelFault(f"{strategy.name} failed to begin on this label set") from error
