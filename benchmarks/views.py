@@ -1,4 +1,4 @@
-"""Decode and look on one core: CPU milliseconds, the ratio to Pillow one crop at a time, and how far the pixels are apart.
+"""Decode and look on one core: CPU milliseconds, ratio to Pillow one crop at a time, and how far the pixels are apart.
 
     python benchmarks/views.py [--out benchmarks/results/views.json]
 
