@@ -41,6 +41,7 @@ class House:
     """A server and what is behind it."""
 
     server: Server
+    service: AdaptationService
     channel: grpc.aio.Channel
     stub: AdaptationServiceStub
     sessions: Sessions
@@ -94,7 +95,9 @@ async def a_house(
     server.health.tell(warm)
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
     try:
-        yield House(server, channel, AdaptationServiceStub(channel), sessions, door, clip, port, ways.device, events)
+        yield House(
+            server, service, channel, AdaptationServiceStub(channel), sessions, door, clip, port, ways.device, events
+        )
     finally:
         await channel.close()
         await server.stop(0.0)

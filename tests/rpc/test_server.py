@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from tta_service.core.events import Called
-from tta_service.rpc.server import SERVICE
+from tta_service.rpc.server import SERVICE, Server
 from tta_service.rpc.v1 import tta_pb2 as pb
 
 from .conftest import a_house, busy, frame, opening, question, until
@@ -114,6 +114,14 @@ async def test_an_address_in_use_is_an_error(house):
     async with a_house() as other:
         with pytest.raises(RuntimeError):
             await other.server.start(f"127.0.0.1:{house.port}")
+
+
+async def test_a_server_that_could_not_start_can_be_stopped(house):
+    async with a_house() as other:
+        stillborn = Server(other.service)
+        with pytest.raises(RuntimeError):
+            await stillborn.start(f"127.0.0.1:{house.port}")
+        await stillborn.stop(1.0)
 
 
 async def test_every_call_that_begins_also_ends(house):

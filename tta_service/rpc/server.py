@@ -34,6 +34,7 @@ class Server:
         observe: Observe = ignore,
     ) -> None:
         self._service = service
+        self._telling: asyncio.Task[None] | None = None  # health, from `start` on
         self.health = Health(("", SERVICE))
         self._server = grpc.aio.server(
             interceptors=[Calls(observe, strategy_named)],
@@ -60,7 +61,8 @@ class Server:
         """No new calls; those under way have `grace` seconds to end. Returns as soon as the last one has."""
         self.health.leave()
         await self._server.stop(grace)
-        self._telling.cancel()
+        if self._telling:
+            self._telling.cancel()
 
 
 def options(message_bytes: int, streams_per_connection: int) -> list[tuple[str, int]]:
