@@ -86,6 +86,12 @@ class Lending(Counting):
         return memory.frames.add_(seen.logits()[0]), memory
 
 
+class Hasty(Counting):
+    def unfold(self, seen, memory):
+        yield seen.logits()[0]
+        return memory
+
+
 class Undefined(Stateless):
     def adapt(self, seen, memory):
         return seen.logits()[1:].mean(0), None  # one view: the mean of nothing
@@ -141,6 +147,7 @@ class Outside(Unbounded):
         (remembering.same_in_same_out, Secretive, "disturb each other"),
         (remembering.same_in_same_out, Gambling, "random numbers"),
         (remembering.snapshot_restores_the_next_answers, Secretive, "not in its tensors"),
+        (remembering.unfolds_into_adapt, Hasty, "another answer"),
         (answering.evidence_stays_as_it_was, Scribbling, "changed the views"),
         (answering.answers_are_logits, Lending, "share storage"),
         (answering.answers_are_logits, Undefined, "NaN"),

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from .errors import BadParameters, TTAError, UnknownReducer, UnknownStrategy
 from .parameters import Parameter, parameters_of, validated
@@ -22,6 +22,7 @@ from .reducer import Reducer
 from .strategy import Needs, Strategy
 
 T = TypeVar("T")
+Class = TypeVar("Class", bound=type)
 log = logging.getLogger(__name__)
 
 
@@ -45,10 +46,10 @@ class Catalogue(Generic[T]):
         self._ours = self._plugins = False
         self._lock = threading.RLock()
 
-    def register(self, name: str) -> Callable[[type[T]], type[T]]:
+    def register(self, name: str) -> Callable[[Class], Class]:
         """Class decorator. Raises ValueError when the name is taken, TypeError for a class that cannot be served."""
 
-        def keep(cls: type[T]) -> type[T]:
+        def keep(cls: Class) -> Class:
             if not cls.__module__.startswith(f"{self._package}."):
                 self._import_ours()  # so that a plug-in never takes one of our names by being imported first
             with self._lock:
@@ -56,7 +57,7 @@ class Catalogue(Generic[T]):
                     raise ValueError(f"two {self._kind} classes are called {name!r}")
                 self._check(name, cls)
                 cls.name = name  # type: ignore[attr-defined]
-                self._classes[name] = cls
+                self._classes[name] = cast(type[T], cls)
             return cls
 
         return keep
@@ -94,7 +95,7 @@ class Catalogue(Generic[T]):
         needs = default.needs() if isinstance(default, Strategy) else Needs()
         return Description(name, first.removesuffix(".") + ".", paper, parameters_of(cls), needs)
 
-    def _check(self, name: str, cls: type[T]) -> None:
+    def _check(self, name: str, cls: type[Any]) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", name):
             raise TypeError(f"{name!r} is no {self._kind} name: lower-case letters, digits and underscores only")
         if not issubclass(cls, self._base):

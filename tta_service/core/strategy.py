@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Generic, TypeVar
@@ -61,10 +61,30 @@ class Strategy(ABC, Generic[Memory]):
         storage may be reused, for nobody looks at the old value again.
         """
 
+    def unfold(self, seen: Evidence, memory: Memory) -> Generator[Tensor, None, Memory]:
+        """`adapt` in two steps: yields the logits [c], then returns the memory to keep.
+
+        A strategy that predicts before it updates overrides this, so that its answer can be sent while it learns;
+        the turn is over when it has ended. Whoever begins it runs it to its end, in the lane and mode of `adapt`.
+        """
+        logits, memory = self.adapt(seen, memory)
+        yield logits
+        return memory
+
     def explain(self, seen: Evidence, memory: Memory) -> Mapping[str, Tensor | float]:
         """Why this answer, after `adapt`; pure. Reserved keys: `kept [k]`, `weight [v]` (sums to 1), `fill` (0..1),
         `admitted`, `steps`, `loss`; others are passed on as numbers."""
         return {}
+
+
+def completed(steps: Generator[Tensor, None, Memory]) -> tuple[Tensor, Memory]:
+    """What `adapt` returns, from both steps of `unfold`."""
+    logits = next(steps)
+    try:
+        next(steps)
+    except StopIteration as end:
+        return logits, end.value
+    raise RuntimeError("unfold yields once, then returns the memory")
 
 
 class Stateless(Strategy[None]):

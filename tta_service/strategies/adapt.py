@@ -111,7 +111,8 @@ def _learn(strategy: Adapt, memory: Bank, text: TextSpace, slot: int, image: Sum
     _count_residuals(memory, label, 1.0)
     memory.updates.add_(1)
     if int(memory.updates) % _REBUILT == 0:
-        memory.scatter.zero_(), memory.total.zero_()
+        memory.scatter.zero_()
+        memory.total.zero_()
         for c in memory.entropy.isfinite().any(1).nonzero().flatten().tolist():
             _count_residuals(memory, c, 1.0)
     if not _refit(memory):

@@ -108,7 +108,8 @@ def _learn(
     _count_residuals(memory, label, 1.0)
     memory.updates.add_(1)
     if int(memory.updates) % _REBUILT == 0:
-        memory.scatter.zero_(), memory.total.zero_()
+        memory.scatter.zero_()
+        memory.total.zero_()
         for c in memory.filled.any(1).nonzero().flatten().tolist():
             _count_residuals(memory, c, 1.0)
     if not _refit(memory):

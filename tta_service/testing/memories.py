@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from ..core.memory import filled, tensors
-from ..core.strategy import Scope, Strategy
-from .scenes import answered, begun, copied, frames, same, streamed, text_space
+from ..core.strategy import Scope, Strategy, completed
+from .scenes import answered, begun, copied, frames, mode, same, streamed, text_space
 
 Made = type[Strategy[Any]]
 
@@ -69,3 +69,15 @@ def snapshot_restores_the_next_answers(cls: Made) -> None:
     assert same(dict(enumerate(first)), dict(enumerate(second))), (
         "a memory that was saved and restored answers differently: something that matters is not in its tensors"
     )
+
+
+def unfolds_into_adapt(cls: Made) -> None:
+    """The two steps of `unfold` give what `adapt` gives, bit for bit."""
+    strategy, text = cls(), text_space(5)
+    one, two = begun(strategy, text), begun(strategy, text)
+    for seen in frames(strategy, text, 5):
+        logits, one = answered(strategy, seen, one)
+        with mode(strategy):
+            early, two = completed(strategy.unfold(seen, two))
+        assert torch.equal(logits, early), "unfold yields another answer than adapt returns"
+        assert same(copied(one), copied(two)), "unfold returns another memory than adapt"

@@ -19,6 +19,7 @@ from .memories import (
     memory_keeps_its_shapes,
     same_in_same_out,
     snapshot_restores_the_next_answers,
+    unfolds_into_adapt,
 )
 from .scenes import answered, begun, copied, frames, mode, same, scene, streamed, text_space
 
@@ -127,6 +128,7 @@ STRATEGY_CHECKS: tuple[Callable[[Made], None], ...] = (
     answers_are_logits,
     same_in_same_out,
     snapshot_restores_the_next_answers,
+    unfolds_into_adapt,
     explanations_are_pure,
 )
 

@@ -1,0 +1,132 @@
+"""The mean over classes of DOTA's covariances: exactly, or in the memory of a few residuals per class.
+
+A class's covariance is (σI + Σ_t y_t δ_t δ_tᵀ) / count, δ the residual about its mean before the frame. The compact
+form keeps the heavy residuals of each class; what leaves joins a remainder that all classes share, in exact mass.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_SIGNIFICANT, _LARGEST = 1e-4, 64  # a frame touches the classes of more than this probability, at most so many
+
+
+class Exact(NamedTuple):
+    mean: Tensor  # [c, d]
+    count: Tensor  # [c]
+    covariance: Tensor  # [c, d, d]
+    factor: Tensor  # [d, d] Cholesky factor of the shared covariance
+    quadratic: Tensor  # [c] ½ meanᵀ precision mean
+
+
+class Compact(NamedTuple):
+    mean: Tensor  # [c, d]
+    count: Tensor  # [c]
+    rows: Tensor  # [c, rows, d] residuals
+    weight: Tensor  # [c, rows] their probabilities, 0 where free
+    touched: Tensor  # [c] the count at the class's last significant frame
+    moved: Tensor  # [c] weight that has left to the remainder
+    dropped: Tensor  # [c] weight of insignificant frames
+    remainder: Tensor  # [d, d] float64
+    remainder_mass: Tensor  # () float64
+    body: Tensor  # [d, d] float64, Σ_c rowsᵀ weight rows / touched
+    factor: Tensor  # [d, d] Cholesky factor of the shared covariance
+    quadratic: Tensor  # [c] ½ meanᵀ precision mean
+    reach: Tensor  # () largest squared norm of a residual
+
+
+def begun_exactly(c: int, d: int, sigma: float) -> Exact:
+    mean, count, factor, quadratic = _begun(c, d, sigma)
+    return Exact(mean, count, sigma * torch.eye(d).repeat(c, 1, 1), factor, quadratic)
+
+
+def begun_compactly(c: int, d: int, sigma: float, rows: int) -> Compact:
+    mean, count, factor, quadratic = _begun(c, d, sigma)
+    square, none = torch.zeros(d, d, dtype=torch.float64), torch.zeros(c)
+    empty = torch.zeros(c, rows, d), torch.zeros(c, rows)
+    mass, reach = torch.zeros((), dtype=torch.float64), torch.zeros(())
+    return Compact(
+        mean, count, *empty, count.clone(), none, none.clone(), square, mass, square.clone(), factor, quadratic, reach
+    )
+
+
+def _begun(c: int, d: int, sigma: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    quadratic = torch.full((c,), 0.5 * d * 1e-6 / sigma)
+    return torch.full((c, d), 1e-3), torch.ones(c), sigma**0.5 * torch.eye(d), quadratic
+
+
+def advanced_exactly(memory: Exact, rows: Tensor, shares: Tensor, sigma: float) -> Tensor:
+    """Count rows [k, d] with their class probabilities [k, c]; the mean covariance [d, d] afterwards. In place."""
+    after = memory.count + shares.sum(0)
+    shared = torch.zeros_like(memory.factor)
+    for c, (old, new) in enumerate(zip((memory.count / after).tolist(), (1 / after).tolist())):
+        delta = rows - memory.mean[c]
+        shared += memory.covariance[c].addmm_((delta * shares[:, c, None]).T, delta, beta=old, alpha=new)
+    _advance_means(memory, rows, shares, after)
+    return shared / len(after)
+
+
+def advanced_compactly(memory: Compact, rows: Tensor, shares: Tensor, sigma: float) -> Tensor:
+    """The same from the compact form, within its bound."""
+    after = memory.count + shares.sum(0)
+    distance = rows.square().sum(-1, keepdim=True) - 2 * rows @ memory.mean.T + memory.mean.square().sum(-1)
+    memory.reach.copy_(torch.maximum(memory.reach, distance.max()))
+    significant = _significant(shares)  # [k, c]
+    memory.dropped.add_((shares * ~significant).sum(0))
+    classes = significant.any(0).nonzero().flatten()  # [m]
+    change = (1 / after[classes].double() - 1 / memory.touched[classes].double()).float()
+    stacked = [memory.rows[classes].flatten(0, 1)]
+    factors = [(memory.weight[classes] * change[:, None]).flatten()]
+    for row, share, touched in zip(rows, shares, significant):
+        mine = touched.nonzero().flatten()
+        slot = memory.weight[mine].argmin(-1)  # a free one, else the lightest
+        left, light = memory.rows[mine, slot], memory.weight[mine, slot]
+        residual = row - memory.mean[mine]
+        memory.rows[mine, slot], memory.weight[mine, slot] = residual, share[mine]
+        memory.moved.index_add_(0, mine, light)
+        memory.remainder_mass.add_(light.sum())
+        _add_products(memory.remainder, left, light)
+        stacked += [residual, left]
+        factors += [share[mine] / after[mine], -light / after[mine]]
+    _add_products(memory.body, torch.cat(stacked), torch.cat(factors))
+    memory.touched[classes] = after[classes]
+    _advance_means(memory, rows, shares, after)
+    return shared_covariance(memory, sigma)
+
+
+def shared_covariance(memory: Compact, sigma: float) -> Tensor:
+    """[d, d] float64"""
+    shared = memory.body / len(memory.count)
+    if float(memory.remainder_mass) > 0:
+        shared += memory.remainder * ((memory.moved / memory.count).mean() / memory.remainder_mass)
+    shared.diagonal().add_(sigma * float((1 / memory.count).mean()))
+    return shared
+
+
+def error_bound(memory: Compact) -> float:
+    """‖shared_covariance − the exact mean covariance‖₂ is at most this: no residual is longer than `reach`, and a mean
+    of outer products moves by no more than that when mass is moved or left out."""
+    return float(memory.reach * ((memory.moved + memory.dropped) / memory.count).mean())
+
+
+def _advance_means(memory: Exact | Compact, rows: Tensor, shares: Tensor, after: Tensor) -> None:
+    memory.mean.mul_((memory.count / after)[:, None]).addmm_(shares.T / after[:, None], rows)
+    memory.count.copy_(after)
+
+
+def _significant(shares: Tensor) -> Tensor:
+    """[k, c] bool: the classes that a row touches."""
+    among = torch.zeros_like(shares, dtype=torch.bool)
+    among.scatter_(1, shares.topk(min(_LARGEST, shares.shape[1]), dim=-1).indices, True)
+    return among & (shares > _SIGNIFICANT)
+
+
+def _add_products(square: Tensor, rows: Tensor, factors: Tensor) -> None:
+    """Add Σ factor·row·rowᵀ to the float64 square [d, d]."""
+    used = factors != 0
+    rows = rows[used]
+    if len(rows):
+        square.add_((rows * factors[used, None]).T @ rows)
