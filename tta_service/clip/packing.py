@@ -21,6 +21,10 @@ class Packing:
     ends: Tensor  # [m] where in the sequence each row ends, in the order of the sequence
     order: Tensor  # [m] which prompt each row of the sequence is
 
+    def split(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The sequence x [t, …] as its shared start and its groups."""
+        return x.split([self.shared, *(rows * n for _, rows, n in self.groups)])
+
     def restore(self, features: Tensor) -> Tensor:
         """Rows [m, d] of the sequence in the order of the prompts."""
         return features[self.order.argsort().to(features.device)]

@@ -90,35 +90,34 @@ def encode_packed(tower: TextTower, embedded: Tensor, packing: Packing) -> Tenso
         x = x + block.mlp(x)
     block, ends = tower.blocks[-1], packing.ends.to(x.device)
     q, k, v = (part[0].transpose(0, 1) for part in block.project(x[None]))
-    x = x[ends] + block.attended(_attend_ends(q[ends], k, v, packing)[None])[0]
+    x = x.index_select(0, ends) + block.attended(_attend_ends(q.index_select(0, ends), k, v, packing)[None])[0]
     return packing.restore(F.normalize(tower.finish(x + block.mlp(x)), dim=-1))
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, packing: Packing) -> Tensor:
     """Causal attention within each prompt: q, k, v [t, h, e] -> [h, t, e]."""
-    s = packing.shared
-    start, keys, values = (x[:s].transpose(0, 1) for x in (q, k, v))  # [h, s, e]
+    (q_start, *q_own), (k_start, *k_own), (v_start, *v_own) = (packing.split(x) for x in (q, k, v))
+    start, keys, values = (x.transpose(0, 1) for x in (q_start, k_start, v_start))  # [h, s, e]
     out = [F.scaled_dot_product_attention(start, keys, values, is_causal=True)]
-    for first, rows, n in packing.groups:
-        mask = torch.ones(n, s + n, dtype=torch.bool, device=q.device).tril(s)
-        own = q[first : first + rows * n].unflatten(0, (rows, n)).transpose(1, 2)  # [rows, h, n, e]
-        keys, values = (_with_shared(x, s, first, rows, n) for x in (k, v))
+    for (_, rows, n), qs, ks, vs in zip(packing.groups, q_own, k_own, v_own, strict=True):
+        mask = torch.ones(n, packing.shared + n, dtype=torch.bool, device=q.device).tril(packing.shared)
+        own = qs.unflatten(0, (rows, n)).transpose(1, 2)  # [rows, h, n, e]
+        keys, values = _behind(k_start, ks, rows), _behind(v_start, vs, rows)
         out.append(F.scaled_dot_product_attention(own, keys, values, mask).transpose(0, 1).flatten(1, 2))
     return torch.cat(out, dim=1)
 
 
 def _attend_ends(q: Tensor, k: Tensor, v: Tensor, packing: Packing) -> Tensor:
     """The same for the end tokens alone, which see all of their prompt: q [m, h, e] -> [h, m, e]."""
-    out, row = [], 0
-    for first, rows, n in packing.groups:
-        keys, values = (_with_shared(x, packing.shared, first, rows, n) for x in (k, v))
-        own = q[row : row + rows, :, None]  # [rows, h, 1, e]
-        out.append(F.scaled_dot_product_attention(own, keys, values)[:, :, 0].transpose(0, 1))
-        row += rows
+    (k_start, *k_own), (v_start, *v_own) = packing.split(k), packing.split(v)
+    q_own = q.split([rows for _, rows, _ in packing.groups])
+    out: list[Tensor] = []
+    for qs, ks, vs in zip(q_own, k_own, v_own, strict=True):
+        keys, values = _behind(k_start, ks, len(qs)), _behind(v_start, vs, len(qs))
+        out.append(F.scaled_dot_product_attention(qs[:, :, None], keys, values)[:, :, 0].transpose(0, 1))
     return torch.cat(out, dim=1)
 
 
-def _with_shared(x: Tensor, shared: int, first: int, rows: int, n: int) -> Tensor:
-    """Keys or values of one group behind the shared ones: [rows, h, shared + n, e]."""
-    own = x[first : first + rows * n].unflatten(0, (rows, n))
-    return torch.cat([x[:shared].expand(rows, -1, -1, -1), own], dim=1).transpose(1, 2)
+def _behind(start: Tensor, own: Tensor, rows: int) -> Tensor:
+    """Keys or values [rows n, h, e] of one group behind the shared ones [s, h, e]: [rows, h, s + n, e]."""
+    return torch.cat([start.expand(rows, -1, -1, -1), own.unflatten(0, (rows, -1))], dim=1).transpose(1, 2)
