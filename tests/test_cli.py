@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+import grpc
 import pytest
 from sklearn.datasets import load_sample_images
 
+from tta_service.app import Service
 from tta_service.cli import main
+from tta_service.rpc.v1 import tta_pb2 as pb
+from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
+from tta_service.settings import load
 from tta_service.strategies import catalogue as strategies
 
 FLOWER = Path(load_sample_images.__code__.co_filename).parent / "images" / "flower.jpg"
@@ -82,3 +88,49 @@ def test_mistakes_are_told_in_one_line(run: Run, arguments: list[str], said: str
 def test_a_misspelt_variable_is_told(run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TTA_SEVER__PORT", "1")
     assert "no setting answers to the variable TTA_SEVER__PORT" in run("serve", "--port", "-1")[2]
+
+
+def test_answers_are_those_of_the_service(run: Run):
+    strategies_asked = ("zero_shot", "zero", "mta", "tda")
+    asked = [
+        ["--strategy", name] + (["--param", "views=6"] if name != "zero_shot" else []) for name in strategies_asked
+    ]
+    here = [
+        json.loads(run("classify", FLOWER, "--labels", "flower,temple,cat", "--json", *more)[1][0]) for more in asked
+    ]
+
+    async def there() -> list[pb.ClassifyResponse]:
+        settings = load({"server.port": 0, "metrics.enabled": False, "batch.max_rows": 16})
+        async with Service(settings) as service, grpc.aio.insecure_channel(service.address) as channel:
+            stub = AdaptationServiceStub(channel)
+            return [await stub.Classify(_question(name)) for name in names]
+
+    for mine, theirs in zip(here, asyncio.run(there())):
+        assert mine["strategy"]["name"] == theirs.strategy.name
+        assert mine["views"] == theirs.views
+        for scores, messages in ((mine["top"], theirs.top), (mine["zero_shot"], theirs.zero_shot)):
+            assert [score["label"] for score in scores] == [message.label for message in messages]
+            assert [score["score"] for score in scores] == pytest.approx([m.score for m in messages], abs=1e-4)
+
+
+def _question(name: str) -> pb.ClassifyRequest:
+    labels = pb.Labels(label_set=pb.LabelSet(names=["flower", "temple", "cat"]))
+    asked = pb.ClassifyRequest(image=pb.Image(encoded=FLOWER.read_bytes()), labels=labels)
+    asked.options.strategy.name = name
+    asked.options.strategy.parameters["views"] = 6
+    return asked
+
+
+def test_files_are_one_session_and_a_bad_one_costs_only_itself(run: Run, tmp_path: Path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(FLOWER.read_bytes()[:2000])
+    files = (FLOWER, broken, tmp_path / "none.jpg", FLOWER)
+    code, lines, error = run("classify", *files, "--labels", "flower,temple,cat", "--strategy", "tda")
+    assert code == 2
+    assert [Path(line.split("\t")[0]) for line in lines] == [FLOWER, FLOWER]
+    first, second = (float(line.split("\t")[2]) for line in lines)
+    assert second != first  # TDA has seen this very image before
+    told = error.splitlines()
+    assert len(told) == 2
+    assert told[0].startswith(f"tta-service: {broken}: ")
+    assert told[1] == f"tta-service: {tmp_path / 'none.jpg'}: No such file or directory"

@@ -25,6 +25,6 @@ def test_a_few_lines_of_the_metrics():
 
 
 def test_a_service_that_cannot_start_fails_the_demo(capfd: pytest.CaptureFixture[str]):
-    with pytest.raises(DemoFailed, match="did not start"), service(["--device=abacus"]):
+    with pytest.raises(DemoFailed, match="did not start"), service(["--precision=abacus"]):
         pass
     assert "abacus" in capfd.readouterr().err

@@ -33,7 +33,7 @@ from ..serving.warmup import measure
 from ..settings import Settings
 
 log = logging.getLogger(__name__)
-LARGEST = 256  # rows that warm-up tries in one forward
+LARGEST = {"cpu": 64}  # rows that warm-up tries in one forward; other devices 256
 LAST_MOMENT = 5.0  # seconds for what a lane has begun, when all else has stopped
 
 
@@ -64,7 +64,7 @@ async def assembled(settings: Settings, observe: Observe = ignore, pulse: Pulse 
     async with AsyncExitStack() as stack:
         lane = lanes(threads.prepare, threads.adapt, threads.cores)
         stack.callback(_close, lane)
-        known = 1 if batch.max_rows else LARGEST
+        known = 1 if batch.max_rows else LARGEST.get(clip.device.type, 256)
         budget = await run(lane.device, measure, lambda rows: clip.encode_image(blank(rows), exact), known)
         max_rows = batch.max_rows or budget.rows
         batcher = Batcher(clip.encode_image, lane.device, max_rows, observe, pulse)

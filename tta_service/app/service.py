@@ -5,25 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 from contextlib import AsyncExitStack
 from functools import partial
-from importlib.metadata import version
 
 import torch
 
-from ..clip.frozen import FrozenCLIP
 from ..core.catalogue import reducers, strategies
 from ..rpc.server import Server
 from ..rpc.servicer import AdaptationService
 from ..rpc.status import code_of
-from ..rpc.terms import Limits, Terms
 from ..serving.pulse import Pulse
 from ..settings import Settings
 from ..telemetry import each, exposition
-from ..telemetry.collector import Counts
 from ..telemetry.logs import AnswerLog
 from ..telemetry.metrics import Metrics
-from .parts import Parts, assembled
+from .facts import counts, terms
+from .parts import assembled
 
 log = logging.getLogger(__name__)
 
@@ -70,12 +68,16 @@ class Service:
         ended, _ = await asyncio.wait({told, *self.parts.works}, return_when=asyncio.FIRST_COMPLETED)
         told.cancel()
         for work in ended - {told}:
-            work.result()
-            raise RuntimeError(f"{work} ended by itself")
+            why = None if work.cancelled() else work.exception()
+            raise RuntimeError("a part of the service has ended by itself") from why
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings, observe = self._settings, each(self.metrics.observe, AnswerLog().observe)
+        for catalogue, default in ((strategies, settings.defaults.strategy), (reducers, settings.defaults.reducer)):
+            catalogue.get(default)  # what does not exist fails now
+        _bindable(settings.server.host, settings.server.port)
         if settings.metrics.enabled:
+            _bindable(settings.metrics.host, settings.metrics.port)
             shown = exposition.serve(self.metrics.registry, settings.metrics.host, settings.metrics.port)
             stack.callback(shown.close)
             self.metrics_address = shown.address
@@ -88,13 +90,13 @@ class Service:
             parts.engine, parts.text_spaces, parts.sessions, known, lambda: parts.door.load, observe
         )
         self._server = server = Server(service, message_bytes=settings.limits.message_bytes, observe=observe)
-        stack.push_async_callback(self._drain, server)
-        wished = f"{_bracketed(settings.server.host)}:{settings.server.port}"
+        host, wished = settings.server.host, settings.server.port
         try:
-            port = await server.start(wished)
+            port = await server.start(f"{_bracketed(host)}:{wished}")
         except RuntimeError as error:
-            raise OSError(f"cannot listen on {wished}: {error}") from None
-        self.address = f"{_bracketed(settings.server.host)}:{port}"
+            raise OSError(f"cannot listen on {host}:{wished}: {error}") from None
+        stack.push_async_callback(self._drain, server)
+        self.address = f"{_bracketed(host)}:{port}"
         server.health.tell(pulse.serving)
 
     async def _drain(self, server: Server) -> None:
@@ -107,43 +109,19 @@ class Service:
         await server.stop(grace)
 
     def _turned(self, serving: bool, reason: str) -> None:
-        log.log(logging.INFO if serving else logging.WARNING, "serving" if serving else f"not serving: {reason}")
+        level = logging.INFO if serving or reason == "draining" else logging.WARNING
+        log.log(level, "serving" if serving else f"not serving: {reason}")
         if self._server:
             self._server.health.tell(serving)
 
 
-def terms(settings: Settings, clip: FrozenCLIP) -> Terms:
-    """What the doors check questions against."""
-    return Terms(
-        model=clip.name,
-        fingerprint=clip.fingerprint,
-        image_size=clip.image_size,
-        dimension=clip.dimension,
-        device=str(clip.device),
-        precision=clip.precision,
-        version=version("tta-service"),
-        strategy=strategies.build(settings.defaults.strategy).name,  # a default that does not exist fails now
-        reducer=reducers.build(settings.defaults.reducer).name,
-        limits=Limits(**settings.limits.model_dump()),
-    )
-
-
-def counts(parts: Parts) -> Counts:
-    """The serving room's published counters. Called from the scrape's thread."""
-    tower, text, sessions = parts.batcher.counters, parts.text_spaces.counters, parts.sessions.counters
-    return Counts(
-        serving=parts.pulse.serving,
-        queue_depth={"door": parts.door.waiting, "tower": tower.jobs},
-        waiting_rows={"tower": tower.rows},
-        inflight_rows=parts.door.inside,
-        sessions={"active": sessions.streams, "idle": sessions.sessions - sessions.streams},
-        memory_bytes=sessions.bytes_by_strategy,
-        label_sets=text.cached,
-        label_set_bytes=text.bytes,
-        text_hits=text.hits,
-        text_misses=text.misses,
-        text_evictions=text.evicted,
-    )
+def _bindable(host: str, port: int) -> None:
+    """OSError now, rather than after the model has been loaded."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from None
 
 
 def _bracketed(host: str) -> str:

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from .. import app
 from ..core.errors import TTAError
 from ..core.labels import LabelSet
 from ..core.reducer import Reduction
@@ -60,6 +59,8 @@ def classify(
         session="files",
         seed=seed,
     )
+    from .. import app  # the towers: seconds that a mistake should not cost
+
     unread: list[str] = []
     with shown(as_json) as show:
 

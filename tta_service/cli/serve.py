@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from .. import app
 from ..telemetry.logs import written
 from .options import Checkpoint, Config, Device, ModelName, Precision, Pretrained, Sets, settings_from
 
@@ -44,5 +43,7 @@ def serve(
         "log.level": log_level,
     }
     settings = settings_from(flags, sets, config)
+    from .. import app  # the towers: seconds that a mistake should not cost
+
     with written(sys.stderr, settings.log.format, settings.log.level):
         app.serve(settings, lambda service: print(service.line, flush=True))

@@ -22,7 +22,7 @@ from .tally import Count
 __all__ = ["DemoFailed", "TTAClientError", "run"]
 
 STRATEGIES = ("zero_shot", "zero", "mta", "tda")
-UNDER_WAY = 4  # frames at a time
+UNDER_WAY = 2  # frames at a time: one is encoded while the next is decoded
 
 
 def run(frames: int = 240, views: int = 16, flags: Sequence[str] = ()) -> None:

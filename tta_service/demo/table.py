@@ -14,7 +14,7 @@ from rich.text import Text
 from .tally import Count, Tally, percentile
 
 Board = Callable[[], None]
-EVERY = 20  # answers between two plain lines
+EVERY = 25  # answers between two plain lines
 HEADS = ("strategy", "frames", "answers", "failed", "p50 ms", "p95 ms", "flips", "memory kB")
 SHOWN = (
     "tta_requests_total",

@@ -1,0 +1,158 @@
+"""Settings to a running server to a drained one: really started, several times in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import torch
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client.parser import text_string_to_metric_families
+from safetensors.torch import load_file, save_file
+from sklearn.datasets import load_sample_images
+
+from tta_service.app import Service
+from tta_service.core.errors import ModelFault, UnknownReducer, UnknownStrategy
+from tta_service.rpc.v1 import tta_pb2 as pb
+from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
+from tta_service.settings import Settings, load
+
+FLOWER = (Path(load_sample_images.__code__.co_filename).parent / "images" / "flower.jpg").read_bytes()
+LABELS = pb.Labels(label_set=pb.LabelSet(names=["flower", "temple", "cat"]))
+QUICK = {"server.port": 0, "metrics.port": 0, "batch.max_rows": 16, "server.drain": 20.0}
+
+
+@pytest.fixture(autouse=True)
+def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def settings(**more: Any) -> Settings:
+    return load(QUICK | {name.replace("__", "."): value for name, value in more.items()})
+
+
+def question(views: int) -> pb.ClassifyRequest:
+    asked = pb.ClassifyRequest(image=pb.Image(encoded=FLOWER), labels=LABELS)
+    asked.options.strategy.name = "zero"
+    asked.options.strategy.parameters["views"] = views
+    return asked
+
+
+def numbers(metrics: str, label: str = "") -> dict[Any, float]:
+    """Sums by series name, or by name and the value of one label."""
+    with urllib.request.urlopen(metrics, timeout=10) as reply:
+        text = reply.read().decode()
+    found: dict[Any, float] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            key = (sample.name, sample.labels.get(label)) if label else sample.name
+            found[key] = found.get(key, 0) + sample.value
+    return found
+
+
+async def test_start_answer_measure_stop_and_all_of_it_again():
+    for _ in range(2):
+        async with Service(settings()) as service, grpc.aio.insecure_channel(service.address) as channel:
+            health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+            assert health.status == health_pb2.HealthCheckResponse.SERVING
+            stub, metrics = AdaptationServiceStub(channel), f"http://{service.metrics_address}/metrics"
+            answer = await stub.Classify(question(views=4))
+            assert {score.label for score in answer.top} == {"flower", "temple", "cat"}
+            assert sum(score.score for score in answer.top) == pytest.approx(1, abs=1e-5)
+            with pytest.raises(grpc.aio.AioRpcError, match="INVALID_ARGUMENT"):
+                await stub.Classify(question(views=0))
+            about = await stub.GetServerInfo(pb.GetServerInfoRequest())
+            assert (about.model, about.image_size) == (service.parts.clip.name, service.parts.clip.image_size)
+            seen = await asyncio.to_thread(numbers, metrics)
+            assert (seen["tta_serving"], seen["tta_build_info"], seen["tta_text_cache_misses_total"]) == (1, 1, 1)
+            by_code = await asyncio.to_thread(numbers, metrics, "code")
+            assert (
+                by_code["tta_requests_total", "OK"] == by_code["tta_requests_total", "INVALID_ARGUMENT"] == 1
+            )  # in each round
+        assert not [t.name for t in threading.enumerate() if t.name.startswith("tta-") or "serve_forever" in t.name]
+        assert len(asyncio.all_tasks()) == 1
+
+
+async def test_what_is_in_the_way_is_told_and_a_part_that_breaks_ends_the_wait():
+    async with Service(settings(server__drain=0)) as service:
+        for setting, address in (("server__port", service.address), ("metrics__port", service.metrics_address)):
+            with pytest.raises(OSError, match=f"cannot listen on {address}: Address already in use"):
+                await Service(settings(**{setting: int(address.rpartition(":")[2])})).__aenter__()
+        assert not service.stopping
+        service.parts.works[0].cancel()
+        with pytest.raises(RuntimeError, match="ended by itself"):
+            await service.wait()
+
+
+async def test_a_default_that_does_not_exist_is_refused():
+    with pytest.raises(UnknownStrategy, match="magic"):
+        await Service(settings(defaults__strategy="magic")).__aenter__()
+    with pytest.raises(UnknownReducer, match="magic"):
+        await Service(settings(defaults__reducer="magic")).__aenter__()
+
+
+async def test_a_model_of_nan_never_serves(tmp_path: Path):
+    pocket = files("tta_service.clip.pocket")
+    weights = load_file(str(pocket / "pocket.safetensors"))
+    broken = {name: torch.full_like(value, torch.nan) if "visual" in name and value.is_floating_point() else value
+              for name, value in weights.items()}  # fmt: skip
+    save_file(broken, tmp_path / "broken.safetensors")
+    (tmp_path / "open_clip_config.json").write_text((pocket / "open_clip_config.json").read_text())
+    with pytest.raises(ModelFault, match=r"the model broken does not work: .* not finite"):
+        await Service(settings(model__checkpoint=str(tmp_path / "broken.safetensors"))).__aenter__()
+
+
+@contextmanager
+def running(*flags: str) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """`serve` in a process of its own: it, its gRPC address, its metrics."""
+    flags = ("--port=0", "--metrics-port=0", "--set=batch.max_rows=16", *flags)
+    command = [sys.executable, "-m", "tta_service", "serve", *flags]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout
+            found = re.match(r"SERVING grpc=(\S+) metrics=(\S+) model=pocket", process.stdout.readline())
+            assert found
+            yield process, *found.groups()
+        finally:
+            process.kill()
+
+
+def test_sigterm_drains_what_is_under_way_and_exits_0():
+    with running("--set=server.drain=60") as (process, address, metrics), grpc.insecure_channel(address) as channel:
+        answer = AdaptationServiceStub(channel).Classify.future(question(views=64))
+        while numbers(metrics)["tta_inflight_rows"] < 64:
+            assert not answer.done()
+        process.send_signal(signal.SIGTERM)
+        assert answer.result(60).views == 64
+        assert process.wait(60) == 0
+
+
+def test_a_second_signal_ends_it_at_once():
+    with running("--set=server.drain=600") as (process, address, _), grpc.insecure_channel(address) as channel:
+        held = threading.Event()
+
+        def frames() -> Iterator[pb.ClassifyStreamRequest]:
+            yield pb.ClassifyStreamRequest(open=pb.OpenStream(labels=LABELS))
+            held.wait()
+
+        replies = AdaptationServiceStub(channel).ClassifyStream(frames())
+        assert next(replies).HasField("status")
+        process.send_signal(signal.SIGINT)
+        assert next(replies).HasField("draining")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 128 + signal.SIGTERM
+        held.set()

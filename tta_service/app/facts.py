@@ -1,0 +1,45 @@
+"""What is told about the parts: to clients, and to whoever scrapes."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from ..clip.frozen import FrozenCLIP
+from ..rpc.terms import Limits, Terms
+from ..settings import Settings
+from ..telemetry.collector import Counts
+from .parts import Parts
+
+
+def terms(settings: Settings, clip: FrozenCLIP) -> Terms:
+    """What the doors check questions against."""
+    return Terms(
+        model=clip.name,
+        fingerprint=clip.fingerprint,
+        image_size=clip.image_size,
+        dimension=clip.dimension,
+        device=str(clip.device),
+        precision=clip.precision,
+        version=version("tta-service"),
+        strategy=settings.defaults.strategy,
+        reducer=settings.defaults.reducer,
+        limits=Limits(**settings.limits.model_dump()),
+    )
+
+
+def counts(parts: Parts) -> Counts:
+    """The serving room's published counters. Called from the scrape's thread."""
+    tower, text, sessions = parts.batcher.counters, parts.text_spaces.counters, parts.sessions.counters
+    return Counts(
+        serving=parts.pulse.serving,
+        queue_depth={"door": parts.door.waiting, "tower": tower.jobs},
+        waiting_rows={"tower": tower.rows},
+        inflight_rows=parts.door.inside,
+        sessions={"active": sessions.streams, "idle": sessions.sessions - sessions.streams},
+        memory_bytes=sessions.bytes_by_strategy,
+        label_sets=text.cached,
+        label_set_bytes=text.bytes,
+        text_hits=text.hits,
+        text_misses=text.misses,
+        text_evictions=text.evicted,
+    )
