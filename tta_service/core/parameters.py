@@ -26,7 +26,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
 
 
-@lru_cache(maxsize=None)
+@cache
 def parameters_of(cls: type) -> tuple[Parameter, ...]:
     """The fields of a frozen dataclass in their order. A string in `Annotated[…]` is the description."""
     return tuple(_parameter(f.name, hint, f.default) for f, hint in _hints(cls))
