@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
+from pathlib import Path
 
 import numpy
 import pytest
@@ -11,10 +13,12 @@ import torch
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+import tta_service
 from tests.telemetry.events import report
 from tta_service.core.errors import BadImage, Overloaded
 from tta_service.core.events import Called, Closed, Dropped, Forward, Refused
 from tta_service.core.request import STAGES, Degraded
+from tta_service.telemetry.collector import Counts
 from tta_service.telemetry.metrics import Metrics, relative_entropy
 
 
@@ -138,3 +142,12 @@ def test_scraping_while_observing_loses_nothing(metrics: Metrics):
     while any(writer.is_alive() for writer in writers):
         generate_latest(metrics.registry)
     assert number(metrics, "tta_requests_total", method="Classify", strategy="zero_shot", code="OK") == 800
+
+
+def test_the_readme_names_every_series_and_no_other(metrics: Metrics):
+    metrics.pull(Counts)
+    ours = {family.name for family in metrics.registry.collect() if family.name.startswith(("tta_", "grpc_"))}
+    table = Path(tta_service.__file__).with_name("README.md").read_text().partition("## Metrics")[2]
+    told = {name.removesuffix("_total") for name in re.findall(r"`((?:tta|grpc)_[a-z_]+)`", table)}
+    told |= {f"tta_text_cache_{kind}" for kind in ("hits", "misses", "evictions")}
+    assert told == ours

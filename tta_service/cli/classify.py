@@ -22,7 +22,7 @@ from .shown import shown
 
 def classify(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", show_default=False)],
-    labels: Annotated[str, typer.Option(help="What to tell apart: cat,dog,red car.")],
+    labels: Annotated[str, typer.Option(metavar="A,B,…|@FILE", help="What to tell apart; @FILE: one name a line.")],
     strategy: Annotated[str | None, typer.Option(help="One of `tta-service strategies`.")] = None,
     param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the strategy.")] = None,
     reducer: Annotated[str | None, typer.Option(help="One of `tta-service reducers`.")] = None,
@@ -50,7 +50,8 @@ def classify(
         "batch.max_rows": 64,  # nothing to share it with, so not worth measuring
     }
     settings = settings_from(flags, sets, config)
-    names = tuple(name.strip() for name in labels.split(",") if name.strip())
+    words = Path(labels[1:]).read_text().splitlines() if labels.startswith("@") else labels.split(",")
+    names = tuple(word.strip() for word in words if word.strip())
     question = Request(
         image=Encoded(b""),
         labels=LabelSet(names, tuple(template)) if template else LabelSet(names),
