@@ -22,10 +22,13 @@ ROWS = torch.nn.functional.normalize(torch.tensor([[1.0, 0.2, 0.0], [0.0, 1.0, 1
 class Talker(ZeroShot):
     name: ClassVar[str] = "talker"
     raises: bool = False
+    lies: bool = False
 
     def explain(self, seen: Evidence, memory: None) -> Mapping[str, Tensor | float]:
         if self.raises:
             raise ZeroDivisionError
+        if self.lies:
+            return {"kept": torch.tensor([99])}
         return {
             "kept": torch.tensor([2, 0]),
             "weight": torch.tensor([0.25, 0.0, 0.75]),
@@ -57,7 +60,9 @@ def test_a_strategy_speaks_for_itself():
     assert said.notes == {"fill": 0.5, "loss": pytest.approx(float(ROWS[0, 0]))}
 
 
-@pytest.mark.parametrize("strategy, kept", [(Talker(raises=True), 3), (Zero(views=3, keep=0.34), 1)])
+@pytest.mark.parametrize(
+    "strategy, kept", [(Talker(raises=True), 3), (Talker(lies=True), 3), (Zero(views=3, keep=0.34), 1)]
+)
 def test_where_it_says_nothing_its_views_count_equally(strategy: ZeroShot | Zero, kept: int):
     said = asked(strategy, Seen((ROWS,), 3)).explanation
     assert said.kept.sum() == kept

@@ -144,3 +144,19 @@ async def test_a_closed_door_turns_everybody_away_and_empties():
     assert not emptied.done() and visitors.door.outside == 0
     await visitors.leaves("inside")
     await emptied
+
+
+async def test_who_is_let_in_while_an_earlier_one_wakes_up_stays_behind_it():
+    door, order = Door(2), list[str]()
+
+    async def earlier() -> None:
+        with await door.enter(1):
+            order.append("earlier")
+
+    with await door.enter(2):
+        waiting = asyncio.create_task(earlier())
+        await settle()
+    with await door.enter(1):  # there is room at once
+        order.append("later")
+    await waiting
+    assert order == ["earlier", "later"]

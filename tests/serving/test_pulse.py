@@ -100,6 +100,7 @@ def test_an_error_that_the_device_never_recovers_from_is_fatal():
     watched.pulse.failed(error)
     assert not watched.pulse.serving and watched.fatal == [error]
     assert not is_sticky(ValueError("a CUDA tensor where a CPU one is expected"))
+    assert not is_sticky(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
 
 
 class Device:

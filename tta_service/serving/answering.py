@@ -87,14 +87,21 @@ def confident(seen: Seen, text: TextSpace, fraction: float, pixels: Tensor) -> t
 
 
 def explained(strategy: Strategy[Any], needs: Needs, seen: Evidence, views: Views | None, memory: Any) -> Explanation:
-    """Why this answer; where the strategy says nothing, its views count equally, and only the kept ones."""
+    """Why this answer. A strategy that cannot explain itself keeps its answer and says nothing."""
+    try:
+        return _explanation(strategy.explain(seen, memory), needs, seen, views)
+    except Exception:
+        log.exception("%s could not explain itself", strategy.name)
+        return _explanation({}, needs, seen, views)
+
+
+def _explanation(said: Mapping[str, Tensor | float], needs: Needs, seen: Evidence, views: Views | None) -> Explanation:
+    """Where the strategy says nothing, its views count equally, and only the kept ones."""
     logits = seen.logits()
-    said = _said(strategy, seen, memory)
-    chosen = said.get("kept") if "kept" in said else confident_rows(seen, needs.confident)
     kept = torch.zeros(len(seen.views), dtype=torch.bool)
-    kept[torch.as_tensor(chosen, dtype=torch.long)] = True
+    kept[torch.as_tensor(said["kept"] if "kept" in said else confident_rows(seen, needs.confident)).long()] = True
     weight = torch.as_tensor(said["weight"]).float().cpu() if "weight" in said else kept.float() / kept.sum()
-    notes = {name: float(value) for name, value in said.items() if _is_number(value)}
+    notes = {name: float(value) for name, value in said.items() if not isinstance(value, Tensor) or value.ndim == 0}
     return Explanation(views, entropy(logits).cpu(), logits.argmax(-1).cpu(), kept, weight, notes)
 
 
@@ -106,15 +113,3 @@ def _promised(strategy: Strategy[Any], call: Callable[[], T]) -> T:
     except Exception as error:
         log.exception("%s raised", strategy.name)
         raise ModelFault(f"{strategy.name} failed on this image") from error
-
-
-def _said(strategy: Strategy[Any], seen: Evidence, memory: Any) -> Mapping[str, Tensor | float]:
-    try:
-        return strategy.explain(seen, memory)
-    except Exception:  # the answer stands without its reasons
-        log.exception("%s could not explain itself", strategy.name)
-        return {}
-
-
-def _is_number(value: Tensor | float) -> bool:
-    return not isinstance(value, Tensor) or value.ndim == 0

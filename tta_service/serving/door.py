@@ -51,6 +51,7 @@ class Door:
         self._unary: deque[Waiter] = deque()
         self._streams: deque[Waiter] = deque()
         self._inside = self._requests = self._outside = 0
+        self._waking = 0  # let in, but not yet running
         self._rate, self._since = Rate(), clock()
         self._closed = False
         self._emptied = asyncio.Event()
@@ -89,17 +90,22 @@ class Door:
         queue = self._streams if streamed else self._unary
         queue.append(waiter)
         self._outside += rows
+        behind = self._waking > 0
         self._let_in()
         try:
+            if behind and waiter.let_in.done():
+                await asyncio.sleep(0)  # those who were let in before go first
             await waiter.let_in
         except asyncio.CancelledError:
             if waiter in queue:
                 queue.remove(waiter)
                 self._outside -= rows
                 self._let_in()
-            elif not waiter.let_in.cancelled() and waiter.let_in.exception() is None:
+            elif _entered(waiter):
                 self._leave(rows, answered=False)  # it was let in and left in the same moment
             raise
+        finally:
+            self._waking -= _entered(waiter)
         return Place(rows, self._grow, self._leave)
 
     def close(self) -> None:
@@ -129,6 +135,7 @@ class Door:
             self._inside += waiter.rows
             self._requests += 1
             self._emptied.clear()
+            self._waking += 1
             waiter.let_in.set_result(None)
 
     def _grow(self, rows: int) -> None:
@@ -145,3 +152,8 @@ class Door:
         if not self._requests:
             self._emptied.set()
         self._let_in()
+
+
+def _entered(waiter: Waiter) -> bool:
+    let_in = waiter.let_in
+    return let_in.done() and not let_in.cancelled() and let_in.exception() is None

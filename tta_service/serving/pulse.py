@@ -12,6 +12,7 @@ import torch
 from ..core.errors import TTAError
 
 OnChange = Callable[[bool, str], None]
+SCARCE = ("out of memory", "ALLOC_FAILED", "NOT_INITIALIZED")  # cuBLAS says the last when it finds no room
 
 
 class Pulse:
@@ -135,9 +136,9 @@ class Pulse:
 
 def is_sticky(error: BaseException) -> bool:
     """No later call on this device can succeed: a CUDA error that is not a lack of memory."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return False
-    return isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error)
+    said = str(error)
+    scarce = isinstance(error, torch.OutOfMemoryError) or any(word in said for word in SCARCE)
+    return not scarce and (isinstance(error, torch.AcceleratorError) or "CUDA error" in said)
 
 
 async def _sing(canary: Callable[[], Awaitable[object]]) -> None:

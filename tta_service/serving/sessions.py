@@ -56,13 +56,13 @@ class Sessions:
 
         Raises `BadRequest` for a malformed id, `MemoryFull` when there are too many sessions.
         """
-        session = self.register.obtain(request.owner, request.session)
         asked = [request.strategy] + ([request.cascade.to] if request.cascade else [])
+        remembering = [strategy for strategy in asked if strategy.needs().memory is Scope.SESSION]
+        session = self.register.obtain(request.owner, request.session)
         over = self.register.busy(session)
         turns = {
             strategy: session.kept(Key.of(request, strategy), request.labels).turn(self.register.busy(session))
-            for strategy in dict.fromkeys(asked)
-            if strategy.needs().memory is Scope.SESSION
+            for strategy in remembering
         }
         return Visit(session, request, turns, partial(self.register.admit, session), over)
 
