@@ -14,10 +14,13 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+import torch
 from google.protobuf import struct_pb2
 from PIL import Image
 
+from tta_service.core import catalogue
 from tta_service.core.events import Event
+from tta_service.core.reducer import Reduction
 from tta_service.images.decode import ImageLimits, decode
 from tta_service.images.look import look
 from tta_service.rpc.server import Server
@@ -29,10 +32,12 @@ from tta_service.serving.batcher import Batcher
 from tta_service.serving.door import Door
 from tta_service.serving.engine import Engine
 from tta_service.serving.lanes import lanes
+from tta_service.serving.pulse import Pulse
 from tta_service.serving.sessions import Sessions
 from tta_service.serving.text_spaces import TextSpaces
 from tta_service.testing import FakeCLIP
 
+NONE = Reduction(catalogue.reducers.build("none"))
 LABELS = pb.Labels(label_set=pb.LabelSet(names=["cat", "dog", "car"]))
 
 
@@ -57,12 +62,20 @@ class House:
 
 @asynccontextmanager
 async def a_house(
-    clip: Any = None, limits: Limits | None = None, room: int = 128, waiting: int = 256, warm: bool = True
+    clip: Any = None,
+    limits: Limits | None = None,
+    room: int = 128,
+    waiting: int = 256,
+    warm: bool = True,
+    canary: bool = False,
 ) -> AsyncIterator[House]:
     limits = limits or Limits()
     clip, events, ways = clip or FakeCLIP(), [], lanes(prepare=1, adapt=1, cores=1)
     observe = events.append
-    batcher = Batcher(clip.encode_image, ways.device, 64, observe)
+    pulse = Pulse(
+        lambda serving, reason: server.health.tell(serving, reason), patience=0.3, canary_every=0.1, tick=0.02
+    )
+    batcher = Batcher(clip.encode_image, ways.device, 64, observe, pulse)
     texts, sessions, door = (
         TextSpaces(clip.text_space, ways.device, ways.tune),
         Sessions(observe=observe),
@@ -90,9 +103,12 @@ async def a_house(
     )
     service = AdaptationService(engine, texts, sessions, terms, lambda: door.load, observe)
     server = Server(service, message_bytes=limits.message_bytes, observe=observe)
-    running = asyncio.create_task(batcher.run())
+    running = [asyncio.create_task(batcher.run())]
     port = await server.start()
-    server.health.tell(warm)
+    if warm:
+        pulse.ready(row_seconds=0.001)
+    if canary:
+        running.append(asyncio.create_task(pulse.run(lambda: batcher.encode(blank(clip), NONE))))
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
     try:
         yield House(
@@ -101,9 +117,14 @@ async def a_house(
     finally:
         await channel.close()
         await server.stop(0.0)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         ways.close()
+
+
+def blank(clip: Any) -> torch.Tensor:
+    return torch.zeros(1, 3, clip.image_size, clip.image_size, dtype=torch.uint8)
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ import torch
 from tta_service.core import catalogue
 from tta_service.core.events import Called
 from tta_service.core.request import Report
+from tta_service.rpc.terms import Limits
 from tta_service.rpc.v1 import tta_pb2 as pb
 
-from .conftest import LABELS, busy, choice, jpeg, options, question, until
+from .conftest import LABELS, a_house, busy, choice, jpeg, options, question, until
 
 
 async def code_of(call) -> grpc.StatusCode:
@@ -156,6 +157,9 @@ async def test_the_server_says_what_it_is(house):
     assert (info.image_size, info.dimension) == (house.clip.image_size, house.clip.dimension)
     assert info.model_fingerprint == house.clip.fingerprint
     assert info.limits["names"] == 2000 and info.limits["image_bytes"] == 8 << 20
+    async with a_house(limits=Limits(parameters={"views": 32})) as small:
+        limits = (await small.stub.GetServerInfo(pb.GetServerInfoRequest())).limits
+        assert limits["views"] == 512 and limits["parameters"]["views"] == 32
 
 
 @pytest.mark.parametrize(

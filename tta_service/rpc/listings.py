@@ -94,7 +94,6 @@ def session_info(session: SessionInfo) -> pb.SessionInfo:
 
 
 def server_info(terms: Terms) -> pb.GetServerInfoResponse:
-    limits = asdict(terms.limits)
     return pb.GetServerInfoResponse(
         version=terms.version,
         model=terms.model,
@@ -102,6 +101,6 @@ def server_info(terms: Terms) -> pb.GetServerInfoResponse:
         precision=terms.precision,
         image_size=terms.image_size,
         dimension=terms.dimension,
-        limits=struct({**limits.pop("parameters"), **limits}),
+        limits=struct(asdict(terms.limits)),
         model_fingerprint=terms.fingerprint,
     )

@@ -65,8 +65,7 @@ class AdaptationService(wire.AdaptationServiceServicer):
     ) -> AsyncIterator[pb.ClassifyStreamResponse]:
         messages = aiter(request_iterator)
         opened = await self._opened(await anext(messages, pb.ClassifyStreamRequest()))
-        with at("open"):
-            hold = self._sessions.stream(OWNER, opened.session)
+        hold = self._sessions.stream(OWNER, opened.session)
         opened = replace(opened, session=hold.session)
         camera = Camera(opened, hold, self._classify, self._load, self._terms, self._observe)
         whenever_done(context, lambda _: self._gone(camera))

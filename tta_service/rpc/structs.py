@@ -15,12 +15,14 @@ def plain(struct: struct_pb2.Struct) -> dict[str, Any]:
 
 
 def struct(values: Mapping[str, Any]) -> struct_pb2.Struct:
-    """Numbers, booleans and strings as a Struct. What is not finite is left out: JSON has no word for it."""
+    """Plain values and mappings of them as a Struct. What is not finite is left out: JSON has no word for it."""
     finite = {name: value for name, value in values.items() if not isinstance(value, float) or math.isfinite(value)}
     return struct_pb2.Struct(fields={name: value_of(value) for name, value in finite.items()})
 
 
-def value_of(value: bool | int | float | str) -> struct_pb2.Value:
+def value_of(value: bool | int | float | str | Mapping[str, Any]) -> struct_pb2.Value:
+    if isinstance(value, Mapping):
+        return struct_pb2.Value(struct_value=struct(value))
     if isinstance(value, bool):
         return struct_pb2.Value(bool_value=value)
     if isinstance(value, str):
