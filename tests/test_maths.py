@@ -7,6 +7,7 @@ import torch
 
 from tta_service import Evidence, TextSpace
 from tta_service.maths import (
+    adam,
     confident_rows,
     entropy,
     inverse,
@@ -110,3 +111,17 @@ def test_directions_without_variance_are_dropped():
     matrix = spectrum(3.0, 1.0, 0.5, 0.0, 0.0, 0.0)
     expected = torch.linalg.pinv(matrix, rtol=1e-6, hermitian=True).float()
     torch.testing.assert_close(pseudo_inverse(matrix), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+def test_adam_is_torchs(decay):
+    ours, theirs = torch.randn(3, 4), torch.nn.Parameter(torch.empty(3, 4))
+    theirs.data.copy_(ours)
+    optimiser = torch.optim.AdamW([theirs], lr=5e-3, weight_decay=decay)
+    moments = torch.zeros(3, 4), torch.zeros(3, 4)
+    for step in range(1, 6):
+        gradient = torch.randn(3, 4) * 10.0 ** (step - 4)
+        theirs.grad = gradient.clone()
+        optimiser.step()
+        adam(ours, gradient, *moments, step, 5e-3, decay)
+    torch.testing.assert_close(ours, theirs.data, rtol=1e-6, atol=1e-7)

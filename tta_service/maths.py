@@ -76,6 +76,17 @@ def unit(x: Tensor) -> Tensor:
     return torch.nn.functional.normalize(x, dim=-1, eps=1e-12)
 
 
+def adam(
+    value: Tensor, gradient: Tensor, first: Tensor, second: Tensor, step: int, rate: float, decay: float = 0.0
+) -> None:
+    """One step of AdamW (arXiv:1711.05101), the `step`-th from 1, on `value` and its two moments. In place."""
+    value.mul_(1 - rate * decay)
+    first.lerp_(gradient, 0.1)
+    second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
+    size = (second / (1 - 0.999**step)).sqrt_().add_(1e-8)
+    value.addcdiv_(first, size, value=-rate / (1 - 0.9**step))
+
+
 def lower_factor(matrix: Tensor) -> Tensor | None:
     """Cholesky factor [d, d] in float32 of a symmetric matrix; None when a millionth of its trace does not help."""
     a = matrix.float()

@@ -1,0 +1,109 @@
+"""TPT: tune the words that all prompts share, for one image, so that its confident views agree. Shu et al., NeurIPS
+2022, arXiv:2209.07511.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge, Gt, Le
+from torch import Tensor
+
+from ..core.catalogue import register_strategy
+from ..core.evidence import Evidence
+from ..core.labels import TextSpace
+from ..core.strategy import Needs, Stateless
+from ..maths import adam, confident_rows, marginal_entropy, shared_weight
+
+_NEGLIGIBLE = 2.0**-24  # of the frame's largest gradient weight: below the last bit of a float32 sum
+
+
+@register_strategy("tpt")
+@dataclass(frozen=True)
+class TPT(Stateless):
+    """Classifies the plain view against prompts tuned to lower the entropy of the confident views' mean probability.
+
+    Only the first template is tuned; with several, the answer before tuning is the first template's. At the initial
+    context the text features are known, so the first step needs no pass through the text tower, only the way back.
+    """
+
+    views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 64
+    confident: Annotated[float, Gt(0), Le(1), "fraction of views kept by lowest entropy"] = 0.1
+    steps: Annotated[int, Ge(0), Le(10), "gradient steps"] = 1
+    learning_rate: Annotated[float, Ge(0), Le(1), "of AdamW"] = 5e-3
+    weight_decay: Annotated[float, Ge(0), Le(1), "of AdamW"] = 0.01
+    augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
+
+    def needs(self) -> Needs:
+        return Needs(self.views, augment=self.augment, confident=self.confident, gradient=True)
+
+    def adapt(self, seen: Evidence, memory: None) -> tuple[Tensor, None]:
+        text, initial = seen.text, first_template(seen.text)
+        views = seen.views[confident_rows(seen, self.confident, seen.logits(initial))]
+
+        def loss(features: Tensor) -> Tensor:
+            return marginal_entropy(text.scale * views @ features.T)
+
+        context = tuned(text, initial, loss, self.steps, self.learning_rate, self.weight_decay, spare=True)
+        return text.scale * text.prompts.encode(context) @ seen.views[0], None
+
+    def explain(self, seen: Evidence, memory: None) -> Mapping[str, Tensor | float]:
+        logits = seen.logits(first_template(seen.text))
+        rows = confident_rows(seen, self.confident, logits)
+        return {
+            "kept": rows,
+            "weight": shared_weight(len(seen.views), rows),  # in what is tuned for; the plain view is classified
+            "loss": float(marginal_entropy(logits[rows])),  # before the first step
+            "steps": float(self.steps),
+        }
+
+
+def first_template(text: TextSpace) -> Tensor:
+    """[c, d] the features at the initial context, which with one template are the label set's own."""
+    if len(text.labels.templates) == 1:
+        return text.features
+    with torch.no_grad():
+        return text.prompts.encode(text.prompts.context)
+
+
+def tuned(
+    text: TextSpace,
+    initial: Tensor,
+    loss: Callable[[Tensor], Tensor],
+    steps: int,
+    learning_rate: float,
+    weight_decay: float = 0.0,
+    spare: bool = False,
+) -> Tensor:
+    """The context [k, w] after `steps` of AdamW on `loss` of the text features [c, d], which are `initial` at first.
+
+    `spare` leaves out of the first way back the classes that cannot change its sum. A gradient that is not finite ends
+    the tuning at the last context.
+    """
+    context = text.prompts.context.detach().clone()
+    first, second = torch.zeros_like(context), torch.zeros_like(context)
+    for step in range(1, steps + 1):
+        if step == 1:
+            gradient = text.prompts.gradient(_pull(loss, initial, spare))
+        else:
+            with torch.enable_grad():
+                moving = context.clone().requires_grad_()
+                (gradient,) = torch.autograd.grad(loss(text.prompts.encode(moving)), moving)
+        if not gradient.isfinite().all():
+            break
+        adam(context, gradient, first, second, step, learning_rate, weight_decay)
+    return context
+
+
+def _pull(loss: Callable[[Tensor], Tensor], features: Tensor, spare: bool) -> Tensor:
+    """The gradient [c, d] of the loss on the features, zero where it is negligible."""
+    with torch.enable_grad():
+        moving = features.detach().clone().requires_grad_()
+        (pull,) = torch.autograd.grad(loss(moving), moving)
+    if spare:
+        weight = pull.norm(dim=-1)
+        pull[weight < _NEGLIGIBLE * weight.max()] = 0.0
+    return pull
