@@ -1,0 +1,124 @@
+"""The two sides that overhead.py measures, each run in a process of its own: `client` and `alone`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from dataclasses import fields
+from itertools import chain
+from typing import Any
+
+STAGES = ("decode", "look", "queue", "encode", "text", "turn", "adapt", "total")
+
+
+def pictures(count: int) -> list[bytes]:
+    """What the virtual camera sees, as the JPEGs that a camera sends."""
+    from tta_client.camera import Virtual, encoded
+
+    return [frame.image for frame in encoded(Virtual(frames=count, shot=3))]
+
+
+def client(address: str, streams: int, strategy: str, views: int, requests: int) -> None:
+    """Says "warm", waits for a line, streams, says what happened. Each stream keeps two frames under way."""
+    from tta_client import AsyncClient, Choice, FrameAnswer
+    from tta_client.camera.photographs import LABELS
+
+    images, choice = pictures(24), Choice(strategy, {"views": views})
+    each = -(-requests // streams)
+
+    async def camera(to: AsyncClient, number: int, frames: int) -> list[Any]:
+        shown = (images[(number * 7 + n) % len(images)] for n in range(frames))
+        results = [r async for r in to.stream(shown, LABELS, choice, in_flight=2)]
+        assert all(isinstance(r, FrameAnswer) for r in results), results
+        return [r.answer for r in results]
+
+    async def run() -> None:
+        async with AsyncClient(address) as to:
+            await asyncio.gather(*(camera(to, n, 1) for n in range(streams)))
+            print("warm", flush=True)
+            await asyncio.to_thread(sys.stdin.readline)
+            began = time.monotonic()
+            answers = list(chain(*await asyncio.gather(*(camera(to, n, each) for n in range(streams)))))
+            seconds = time.monotonic() - began
+        told = {
+            "requests": len(answers),
+            "seconds": seconds,
+            "batch_rows": statistics.mode(a.batch_rows for a in answers),
+            "milliseconds": {stage: _spread(getattr(a.timings, stage) for a in answers) for stage in STAGES},
+        }
+        print(json.dumps(told), flush=True)
+
+    asyncio.run(run())
+
+
+def alone(strategy: str, views: int, forwards: list[int], requests: int) -> None:
+    """CPU seconds of the work itself: the service's functions, in lanes like the service's, one after the other."""
+    from tta_client.camera.photographs import LABELS
+
+    from tta_service.clip.load import load
+    from tta_service.core.catalogue import reducers, strategies
+    from tta_service.core.evidence import Evidence
+    from tta_service.core.labels import LabelSet
+    from tta_service.core.reducer import Reduction
+    from tta_service.core.request import Encoded
+    from tta_service.images.decode import decode
+    from tta_service.images.look import look
+    from tta_service.serving.lanes import lanes
+
+    clip, lane, exact = load(), lanes(), Reduction(reducers.build("none"))
+    chosen = strategies.build(strategy, {"views": views} if _takes_views(strategies.get(strategy)) else {})
+    images, needs = pictures(24), chosen.needs()
+    text = lane.device.submit(clip.text_space, LabelSet(LABELS)).result()
+
+    def seen(number: int) -> Any:
+        pixels = decode(Encoded(images[number % len(images)]))
+        return look(pixels, clip.image_size, needs.views, number, needs.augment).pixels
+
+    prepared, prepare_cpu, _ = _timed(lane.prepare, seen, range(requests))
+    import torch
+
+    told: dict[str, Any] = {"requests": requests, "prepare_cpu": prepare_cpu / requests, "forwards": {}}
+    everything = torch.cat(prepared)
+    for rows in forwards:
+        pieces = [piece for piece in everything.split(rows) if len(piece) == rows] or [everything]
+        _, cpu, seconds = _timed(lane.device, lambda piece: clip.encode_image(piece, exact), pieces)
+        done = sum(map(len, pieces))
+        told["forwards"][rows] = {"cpu": cpu / done * needs.views, "rows_per_second": done / seconds}
+    seen_rows = [clip.encode_image(piece, exact) for piece in prepared[:4]]
+    memory = [chosen.begin(text)]
+
+    def adapted(number: int) -> None:
+        _, memory[0] = chosen.adapt(Evidence(seen_rows[number % len(seen_rows)], text), memory[0])
+
+    _, adapt_cpu, _ = _timed(lane.adapt, adapted, range(requests))
+    told["adapt_cpu"] = adapt_cpu / requests
+    lane.close()
+    print(json.dumps(told), flush=True)
+
+
+def _timed(lane: Executor, work: Callable[[Any], Any], given: Iterable[Any]) -> tuple[list[Any], float, float]:
+    """Results, CPU seconds of this whole process, seconds; the first piece of work is done once before, unmeasured."""
+    pieces = list(given)
+    lane.submit(work, pieces[0]).result()
+    cpu, began = time.process_time(), time.monotonic()
+    results = [lane.submit(work, piece).result() for piece in pieces]
+    return results, time.process_time() - cpu, time.monotonic() - began
+
+
+def _takes_views(strategy: type) -> bool:
+    return "views" in (field.name for field in fields(strategy))
+
+
+def _spread(values: Iterable[float]) -> tuple[float, float]:
+    """p50 and p95 in milliseconds."""
+    ordered = sorted(values)
+    return 1000 * ordered[len(ordered) // 2], 1000 * ordered[int(0.95 * (len(ordered) - 1))]
+
+
+if __name__ == "__main__":
+    {"client": client, "alone": alone}[sys.argv[1]](**json.loads(sys.argv[2]))
