@@ -8,7 +8,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 STRIDE = 8  # pixels per token: three halvings
-WIDTHS, RESIDUALS = (32, 96, 192), (0, 2, 2)  # channels and residual pairs after each halving
+WIDTHS, RESIDUALS = (32, 96, 192), (0, 2, 3)  # channels and residual pairs after each halving
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -32,7 +32,7 @@ class ConvStem(nn.Module):
     """Pixels [b, 3, s, s] to patch tokens [b, (s/8)^2, w]: what timm calls a patch embedding.
 
     Few channels where the picture is large, many where it is small: most of the time of a small ViT goes here.
-    With `output_fmt="NHWC"` (timm asks for it when training at several sizes) the tokens keep their grid, [b, s/8, s/8, w].
+    With `output_fmt="NHWC"`, as timm asks at several sizes, the tokens keep their grid, [b, s/8, s/8, w].
     """
 
     def __init__(self, img_size: int, embed_dim: int, output_fmt: str = "NLC", **_: object) -> None:
