@@ -95,9 +95,9 @@ class FrozenCLIP:
         if pixels.dtype == torch.uint8:
             pixels = (pixels.float() / 255 - self._mean) / self._std
         pixels = pixels.to(PRECISIONS[self.precision])
+        if reducer is not None:
+            self.check_reducer(reducer)
         if isinstance(self._image, str):
-            if reducer is not None:
-                self.check_reducer(reducer)
             features = self._model.encode_image(pixels)
         else:
             guide = None if guide is None else guide.to(pixels)

@@ -32,6 +32,7 @@ class ImageTower:
     pool: Callable[[Tensor, Tensor | None], Tensor]  # tokens [b, n, w], sizes [b, n - prefix]? -> features [b, d]
     prefix: int
     class_only: bool  # the pool reads token 0 alone, so the last block need compute no other
+    aim: Callable[[Tensor], Tensor] | None = None  # text features [c, d] -> [c, w] as seen from normalised tokens
 
 
 def encode(tower: ImageTower, pixels: Tensor, reducer: Reducer | None = None, guide: Tensor | None = None) -> Tensor:
@@ -40,6 +41,8 @@ def encode(tower: ImageTower, pixels: Tensor, reducer: Reducer | None = None, gu
     The reducer is asked after the attention of every block but the last: behind it only the pool is left.
     """
     x, sizes = tower.embed(pixels), None
+    if reducer is not None and guide is not None and reducer.guide_in_tokens and tower.aim is not None:
+        guide = tower.aim(guide)
     layers = len(tower.blocks)
     for layer, block in enumerate(tower.blocks):
         last = layer == layers - 1

@@ -68,7 +68,10 @@ def _open_clip(visual: Any) -> ImageTower | str:
             x = weighted_mean(visual.ln_post(x[:, 1:]), None if sizes is None else sizes[:, 1:])
         return x if visual.proj is None else x @ visual.proj
 
-    return ImageTower(visual._embeds, tuple(b for b in blocks if b), pool, prefix=1, class_only=only)
+    def aim(texts: Tensor) -> Tensor:
+        return (texts if visual.proj is None else texts @ visual.proj.T) * visual.ln_post.weight
+
+    return ImageTower(visual._embeds, tuple(b for b in blocks if b), pool, 1, only, aim)
 
 
 def _timm(visual: Any) -> ImageTower | str:
@@ -93,8 +96,17 @@ def _timm(visual: Any) -> ImageTower | str:
             x = _latent(trunk.attn_pool, x, sizes) if trunk.global_pool == "map" else weighted_mean(x, sizes)
         return visual.head(trunk.head(trunk.head_drop(trunk.fc_norm(x))))
 
-    only = trunk.global_pool == "token"
-    return ImageTower(embed, tuple(b for b in blocks if b), pool, trunk.num_prefix_tokens, only)
+    norm, linear = [m for m in (trunk.norm, trunk.fc_norm) if isinstance(m, nn.LayerNorm)], [*visual.head, trunk.head]
+    linear = [m for m in linear if not isinstance(m, (nn.Identity, nn.Dropout))]
+    plain = trunk.attn_pool is None and len(norm) == 1 and all(isinstance(m, nn.Linear) for m in linear)
+
+    def aim(texts: Tensor) -> Tensor:
+        for layer in linear:  # the last first
+            texts = texts @ layer.weight
+        return texts * norm[0].weight
+
+    parts = tuple(b for b in blocks if b)
+    return ImageTower(embed, parts, pool, trunk.num_prefix_tokens, trunk.global_pool == "token", aim if plain else None)
 
 
 def _timm_block(block: Any) -> Block | None:

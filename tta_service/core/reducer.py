@@ -15,6 +15,7 @@ class Reducer(ABC):
 
     name: ClassVar[str]
     guided: ClassVar[bool] = False  # True: it also looks at the label set, and batches only within one
+    guide_in_tokens: ClassVar[bool] = False  # True: its guide is seen from a patch token, [c, w], see `reduce`
 
     @abstractmethod
     def reduce(
@@ -32,7 +33,9 @@ class Reducer(ABC):
 
         x [b, n, w] tokens after attention; sizes [b, n] patches per token, None: one each (no bias, plain kernel);
         q, k [b, h, n, e] of this layer; prefix: class and register tokens at the front, which stay (0 for SigLIP);
-        guide [c, d] the label set's text features, only if `guided`. `layer` counts from 0.
+        guide [c, d] the label set's text features, only if `guided`; with `guide_in_tokens` the same pulled back
+        through the tower's last projection, [c, w], to be multiplied with tokens of mean 0 and variance 1.
+        `layer` counts from 0.
         """
 
 

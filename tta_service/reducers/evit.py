@@ -1,0 +1,52 @@
+"""EViT: keep the patches that the class token attends to, fuse the rest. Liang et al., ICLR 2022, https://arxiv.org/abs/2202.07800.
+
+The dropped patches become one token, their mean weighted by attention; it counts among those that are left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor
+
+from ..core.catalogue import register_reducer
+from ..core.reducer import Reducer
+from .merging import class_attention, take
+from .schedule import Keep, staged
+
+
+@register_reducer("evit")
+@dataclass(frozen=True)
+class EViT(Reducer):
+    """The published code fuses by the weighted sum, which is as short as the attention that was dropped."""
+
+    keep: Keep = 0.7
+    fuse: Annotated[Literal["mean", "sum", "drop"], "what becomes of the patches that are not kept"] = "mean"
+
+    def reduce(
+        self,
+        layer: int,
+        layers: int,
+        x: Tensor,
+        sizes: Tensor | None,
+        q: Tensor,
+        k: Tensor,
+        prefix: int,
+        guide: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        patches = x.shape[1] - prefix
+        left = staged(patches, layer, layers, self.keep)
+        if left == patches:
+            return x, sizes
+        attention = class_attention(q, k, prefix)  # [b, p]
+        kept = left if self.fuse == "drop" else left - 1
+        order = attention.argsort(dim=-1, descending=True, stable=True)
+        best, rest = order[:, :kept].sort(-1).values, order[:, kept:]
+        parts = [x[:, :prefix], take(x[:, prefix:], best)]
+        if self.fuse != "drop":
+            weights = attention.gather(1, rest)
+            weights = weights / weights.sum(1, keepdim=True).clamp_min(1e-12) if self.fuse == "mean" else weights
+            parts.append((weights[:, None] @ take(x[:, prefix:], rest).float()).to(x.dtype))
+        return torch.cat(parts, 1), sizes

@@ -1,0 +1,46 @@
+"""Random patches are dropped: the honest baseline, which every other reducer must beat at equal cost.
+
+One pattern per seed and block, the same for every row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Le
+from torch import Tensor
+
+from ..core.catalogue import register_reducer
+from ..core.reducer import Reducer
+from .schedule import Keep, staged
+
+
+@register_reducer("random")
+@dataclass(frozen=True)
+class RandomDrop(Reducer):
+    """Three stages."""
+
+    keep: Keep = 0.7
+    seed: Annotated[int, Ge(0), Le(2**31 - 1), "which patches"] = 0
+
+    def reduce(
+        self,
+        layer: int,
+        layers: int,
+        x: Tensor,
+        sizes: Tensor | None,
+        q: Tensor,
+        k: Tensor,
+        prefix: int,
+        guide: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        patches = x.shape[1] - prefix
+        left = staged(patches, layer, layers, self.keep)
+        if left == patches:
+            return x, sizes
+        draw = torch.Generator().manual_seed(1000 * self.seed + layer)
+        kept = prefix + torch.randperm(patches, generator=draw)[:left].sort().values
+        rows = torch.cat([torch.arange(prefix), kept]).to(x.device)
+        return x.index_select(1, rows), None if sizes is None else sizes.index_select(1, rows)

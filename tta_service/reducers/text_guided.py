@@ -1,0 +1,59 @@
+"""Text-guided reduction: patches that speak for none of the labels go. After PuMer (ACL 2023) and SmartTrim (2024).
+
+Those papers train or fuse towers; for a two-tower model, and without training, what follows is ours and claims no
+published number. At half depth every patch is seen through the tower's last projection and scored by its best label
+beside the labels' mean; the lowest are pruned. The first and last stage merge by similarity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import layer_norm
+
+from ..core.catalogue import register_reducer
+from ..core.reducer import Reducer
+from .merging import merge_by_similarity, similarity_metric, take
+from .schedule import Keep, places, staged
+
+
+@register_reducer("text_guided")
+@dataclass(frozen=True)
+class TextGuided(Reducer):
+    """Batches only within one label set."""
+
+    keep: Keep = 0.7
+    guided: ClassVar[bool] = True
+    guide_in_tokens: ClassVar[bool] = True
+
+    def reduce(
+        self,
+        layer: int,
+        layers: int,
+        x: Tensor,
+        sizes: Tensor | None,
+        q: Tensor,
+        k: Tensor,
+        prefix: int,
+        guide: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        patches = x.shape[1] - prefix
+        left = staged(patches, layer, layers, self.keep)
+        if left == patches:
+            return x, sizes
+        if guide is None:
+            raise ValueError("text_guided needs the text features as its guide")
+        if layer != places(layers)[1]:
+            return merge_by_similarity(x, sizes, similarity_metric(k, prefix), prefix, patches - left)
+        kept = prefix + relevance(x[:, prefix:], guide).argsort(dim=-1, descending=True, stable=True)[:, :left]
+        stay = torch.cat([torch.arange(prefix, device=x.device).expand(len(x), -1), kept.sort(-1).values], 1)
+        return take(x, stay), None if sizes is None else take(sizes, stay)
+
+
+def relevance(x: Tensor, guide: Tensor) -> Tensor:
+    """How much each patch of x [b, p, w] speaks for its best label rather than for all; guide [c, w]. [b, p]."""
+    guide = guide.float() - guide.float().mean(0) * (len(guide) > 1)
+    return (layer_norm(x.float(), x.shape[-1:]) @ guide.T).amax(-1)
