@@ -45,7 +45,23 @@ async def test_health_can_be_watched(house):
     assert (await watching.read()).status == SERVING
     house.server.health.tell(False)
     assert (await watching.read()).status == NOT_SERVING
+    house.server.health.tell(False, "still")
+    house.server.health.tell(True)
+    assert (await watching.read()).status == SERVING
+    unknown = HealthStub(house.channel).Watch(health_pb2.HealthCheckRequest(service="somebody.Else"))
+    assert (await unknown.read()).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
     watching.cancel()
+    unknown.cancel()
+
+
+async def test_a_leaving_server_tells_its_watchers_and_does_not_wait_for_them(house):
+    watching = HealthStub(house.channel).Watch(health_pb2.HealthCheckRequest())
+    assert (await watching.read()).status == SERVING
+    house.server.drain(1.0)
+    assert (await watching.read()).status == NOT_SERVING
+    async with asyncio.timeout(30):
+        await house.server.stop(3600.0)
+    assert await watching.read() is grpc.aio.EOF
 
 
 async def test_reflection_knows_the_service_and_its_messages(house):

@@ -1,44 +1,61 @@
 """`grpc.health.v1`: what the pulse says, told to whoever asks or watches."""
 
-# pyright: reportUnknownMemberType=false, reportAttributeAccessIssue=false
-# (the stubs of grpc_health know neither its aio servicer nor its types)
+# pyright: reportUnknownMemberType=false, reportUntypedBaseClass=false
+# (grpc_health carries no types)
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
 
-from grpc_health.v1 import health
-from grpc_health.v1 import health_pb2 as wire
+import grpc
+from grpc_health.v1 import health_pb2 as pb
+from grpc_health.v1 import health_pb2_grpc as wire
 
-SERVING, NOT_SERVING = wire.HealthCheckResponse.SERVING, wire.HealthCheckResponse.NOT_SERVING
+States = pb.HealthCheckResponse
 
 
-class Health:
+class Health(wire.HealthServicer):
     """The same status for each of `services` ("" is the server as a whole). NOT_SERVING until told otherwise."""
 
     def __init__(self, services: tuple[str, ...]) -> None:
-        self.servicer = health.aio.HealthServicer()
-        self._services, self._serving, self._leaving = services, False, False
+        self._services = services
+        self._serving = self._leaving = self._over = False
         self._changed = asyncio.Event()
-        self._changed.set()
 
     def tell(self, serving: bool, reason: str = "") -> None:
-        """What the pulse says; from the loop's thread, never waits. After `leave` nothing is SERVING any more."""
+        """What the pulse says; from the loop's thread."""
         self._serving = serving
-        self._changed.set()
+        self._wake()
 
     def leave(self) -> None:
+        """NOT_SERVING from now on, whatever the pulse says."""
         self._leaving = True
-        self._changed.set()
+        self._wake()
 
-    async def run(self) -> None:
-        """Passes changes on, for ever: one task, so that they never overtake each other."""
-        while True:
-            await self._changed.wait()
-            await self.pass_on()
+    def end(self) -> None:
+        """Lets the watchers go, so that nobody waits for them."""
+        self._over = True
+        self._wake()
 
-    async def pass_on(self) -> None:
-        """Now; before the server starts, so that nobody ever sees a status that nobody vouched for."""
-        self._changed.clear()
-        status = SERVING if self._serving and not self._leaving else NOT_SERVING
-        for service in self._services:
-            await self.servicer.set(service, status)
+    async def Check(self, request: pb.HealthCheckRequest, context: Any) -> pb.HealthCheckResponse:
+        if request.service not in self._services:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no service {request.service!r} here")
+        return States(status=self._status(request.service))
+
+    async def Watch(self, request: pb.HealthCheckRequest, context: Any) -> AsyncIterator[pb.HealthCheckResponse]:
+        told = None
+        while not self._over:
+            changed = self._changed
+            if (status := self._status(request.service)) != told:
+                yield States(status=(told := status))
+            await changed.wait()
+
+    def _status(self, service: str) -> States.ServingStatus:
+        if service not in self._services:
+            return States.SERVICE_UNKNOWN
+        return States.SERVING if self._serving and not self._leaving else States.NOT_SERVING
+
+    def _wake(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()

@@ -4,8 +4,6 @@
 # (generated code and grpc_health carry no types)
 from __future__ import annotations
 
-import asyncio
-
 import grpc
 from grpc_health.v1 import health
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
@@ -34,21 +32,18 @@ class Server:
         observe: Observe = ignore,
     ) -> None:
         self._service = service
-        self._telling: asyncio.Task[None] | None = None  # health, from `start` on
         self.health = Health(("", SERVICE))
         self._server = grpc.aio.server(
             interceptors=[Calls(observe, strategy_named)],
             options=options(message_bytes, streams_per_connection),
         )
         add_AdaptationServiceServicer_to_server(service, self._server)
-        add_HealthServicer_to_server(self.health.servicer, self._server)
+        add_HealthServicer_to_server(self.health, self._server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
 
     async def start(self, address: str = "127.0.0.1:0") -> int:
         """The port that it listens on. Raises RuntimeError when the address is taken."""
         port = self._server.add_insecure_port(address)
-        await self.health.pass_on()
-        self._telling = asyncio.create_task(self.health.run())
         await self._server.start()
         return port
 
@@ -60,9 +55,8 @@ class Server:
     async def stop(self, grace: float) -> None:
         """No new calls; those under way have `grace` seconds to end. Returns as soon as the last one has."""
         self.health.leave()
+        self.health.end()
         await self._server.stop(grace)
-        if self._telling:
-            self._telling.cancel()
 
 
 def options(message_bytes: int, streams_per_connection: int) -> list[tuple[str, int]]:
