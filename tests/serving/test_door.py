@@ -160,3 +160,15 @@ async def test_who_is_let_in_while_an_earlier_one_wakes_up_stays_behind_it():
         order.append("later")
     await waiting
     assert order == ["earlier", "later"]
+
+
+async def test_many_cameras_at_the_door_do_not_keep_single_calls_away():
+    visitors = Visitors(Door(1, max_waiting=1))
+    await visitors.comes("inside", 1)
+    await visitors.comes("camera", 1, streamed=True)
+    with pytest.raises(Overloaded):
+        await visitors.door.enter(1, streamed=True)
+    await visitors.comes("single", 1)
+    for name in ("inside", "single", "camera"):
+        await visitors.leaves(name)
+    assert visitors.order == ["inside", "single", "camera"]

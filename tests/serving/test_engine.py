@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from tests.serving.house import LABELS, acquired, house, request, settle
 from tests.serving.toys import Anchored, Clumsy, Diary, Gated, Halved, Silly, Steep
 from tta_service import LabelSet
+from tta_service.clip.load import load
 from tta_service.core.errors import BadImage, BadParameters, BadRequest, DeadlineTooShort, ModelFault, Unsupported
 from tta_service.core.events import Closed, Forward
 from tta_service.core.reducer import Reduction
@@ -38,11 +40,12 @@ def mixed(seed: int) -> Request:
     return request(seed, strategies[seed % 7], session=f"s{seed % 3}", labels=LabelSet(names), explain=seed % 5 == 0)
 
 
-async def test_together_equals_alone():
-    requests = [mixed(seed) for seed in range(35)]
-    async with house() as one:
+@pytest.mark.parametrize("made", [FakeCLIP, load], ids=["fake", "pocket"])
+async def test_together_equals_alone(made: Callable[[], FakeCLIP]):
+    requests, clip = [mixed(seed) for seed in range(35)], made()
+    async with house(clip) as one:
         alone = [await one.engine.classify(asked) for asked in requests]
-    async with house() as many:
+    async with house(clip) as many:
         together = await asyncio.gather(*(many.engine.classify(asked) for asked in requests))
     for mine, theirs in zip(together, alone):
         assert mine.logits.argmax() == theirs.logits.argmax()

@@ -44,7 +44,7 @@ class Place:
 
 
 class Door:
-    """`room` rows may be inside (two batches' worth), `max_waiting` requests outside."""
+    """`room` rows may be inside (two batches' worth), `max_waiting` single calls and as many frames outside."""
 
     def __init__(self, room: int, max_waiting: int = 256, clock: Callable[[], float] = time.monotonic) -> None:
         self._room, self._max_waiting, self._clock = room, max_waiting, clock
@@ -84,10 +84,10 @@ class Door:
         """
         if self._closed:
             raise NotReady("the server is draining")
-        if self.waiting >= self._max_waiting:
-            raise Overloaded(f"{self.waiting} requests wait already", retry_after=min(60.0, max(0.1, self.load or 1.0)))
-        waiter = Waiter(rows, asyncio.get_running_loop().create_future())
         queue = self._streams if streamed else self._unary
+        if len(queue) >= self._max_waiting:
+            raise Overloaded(f"{len(queue)} requests wait already", retry_after=min(60.0, max(0.1, self.load or 1.0)))
+        waiter = Waiter(rows, asyncio.get_running_loop().create_future())
         queue.append(waiter)
         self._outside += rows
         behind = self._waking > 0
