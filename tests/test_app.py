@@ -86,8 +86,8 @@ async def test_start_answer_measure_stop_and_all_of_it_again():
         assert len(asyncio.all_tasks()) == 1
 
 
-async def test_what_is_in_the_way_is_told_and_a_part_that_breaks_ends_the_wait():
-    async with Service(settings(server__drain=0)) as service:
+async def test_what_is_in_the_way_is_told_and_what_breaks_ends_the_service(monkeypatch: pytest.MonkeyPatch):
+    async with Service(settings(server__drain=0)) as service, grpc.aio.insecure_channel(service.address) as channel:
         for setting, address in (("server__port", service.address), ("metrics__port", service.metrics_address)):
             with pytest.raises(OSError, match=f"cannot listen on {address}: Address already in use"):
                 await Service(settings(**{setting: int(address.rpartition(":")[2])})).__aenter__()
@@ -95,6 +95,14 @@ async def test_what_is_in_the_way_is_told_and_a_part_that_breaks_ends_the_wait()
         service.parts.works[0].cancel()
         with pytest.raises(RuntimeError, match="ended by itself"):
             await service.wait()
+        codes: list[int] = []
+        monkeypatch.setattr(os, "_exit", codes.append)
+        service.parts.pulse.failed(RuntimeError("CUDA error: device-side assert triggered"))
+        assert codes == [70]
+        health = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        async for told in health:  # first what it was, when the change has not been passed on yet
+            if told.status == health_pb2.HealthCheckResponse.NOT_SERVING:
+                break
 
 
 async def test_a_default_that_does_not_exist_is_refused():

@@ -19,6 +19,7 @@ from tta_service.settings import load
 from tta_service.strategies import catalogue as strategies
 
 FLOWER = Path(load_sample_images.__code__.co_filename).parent / "images" / "flower.jpg"
+NAMES = "flower,temple,cat"
 Run = Callable[..., tuple[int, list[str], str]]
 
 
@@ -91,30 +92,23 @@ def test_a_misspelt_variable_is_told(run: Run, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_answers_are_those_of_the_service(run: Run):
-    names = ("mta", "tda")
-    asked = ("classify", FLOWER, "--labels", "flower,temple,cat", "--json", "--param", "views=6", "--strategy")
-    here = [json.loads(run(*asked, name)[1][0]) for name in names]
+    mine = json.loads(run("classify", FLOWER, "--labels", NAMES, "--json", "--strategy=mta", "--param=views=6")[1][0])
 
-    async def there() -> list[pb.ClassifyResponse]:
+    async def ask() -> pb.ClassifyResponse:
         settings = load({"server.port": 0, "metrics.enabled": False, "batch.max_rows": 16})
         async with Service(settings) as service, grpc.aio.insecure_channel(service.address) as channel:
-            stub = AdaptationServiceStub(channel)
-            return [await stub.Classify(_question(name)) for name in names]
+            labels = pb.Labels(label_set=pb.LabelSet(names=NAMES.split(",")))
+            asked = pb.ClassifyRequest(image=pb.Image(encoded=FLOWER.read_bytes()), labels=labels)
+            asked.options.strategy.name = "mta"
+            asked.options.strategy.parameters["views"] = 6
+            return await AdaptationServiceStub(channel).Classify(asked)
 
-    for mine, theirs in zip(here, asyncio.run(there())):
-        assert mine["strategy"]["name"] == theirs.strategy.name
-        assert mine["views"] == theirs.views
-        for scores, messages in ((mine["top"], theirs.top), (mine["zero_shot"], theirs.zero_shot)):
-            assert [score["label"] for score in scores] == [message.label for message in messages]
-            assert [score["score"] for score in scores] == pytest.approx([m.score for m in messages], abs=1e-4)
-
-
-def _question(name: str) -> pb.ClassifyRequest:
-    labels = pb.Labels(label_set=pb.LabelSet(names=["flower", "temple", "cat"]))
-    asked = pb.ClassifyRequest(image=pb.Image(encoded=FLOWER.read_bytes()), labels=labels)
-    asked.options.strategy.name = name
-    asked.options.strategy.parameters["views"] = 6
-    return asked
+    theirs = asyncio.run(ask())
+    assert mine["strategy"]["parameters"] == dict(theirs.strategy.parameters)
+    assert mine["views"] == theirs.views == 6
+    for scores, messages in ((mine["top"], theirs.top), (mine["zero_shot"], theirs.zero_shot)):
+        assert [score["label"] for score in scores] == [message.label for message in messages]
+        assert [score["score"] for score in scores] == pytest.approx([m.score for m in messages], abs=1e-4)
 
 
 def test_files_are_one_session_and_a_bad_one_costs_only_itself(run: Run, tmp_path: Path):
@@ -132,3 +126,9 @@ def test_files_are_one_session_and_a_bad_one_costs_only_itself(run: Run, tmp_pat
     assert len(told) == 2
     assert told[0].startswith(f"tta-service: {broken}: ")
     assert told[1] == f"tta-service: {tmp_path / 'none.jpg'}: No such file or directory"
+
+
+def test_words_that_the_text_tower_never_saw_are_told_once(run: Run):
+    code, lines, error = run("classify", FLOWER, FLOWER, "--labels", "flower,qzxwv", "--strategy", "zero_shot")
+    assert (code, len(lines)) == (0, 2)
+    assert error == "tta-service: the text tower was never taught: qzxwv\n"

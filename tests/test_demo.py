@@ -1,4 +1,4 @@
-"""What the demo counts and shows; the demo itself is run by `make demo`."""
+"""The demo, shortened, and what it counts and shows."""
 
 from __future__ import annotations
 
@@ -6,10 +6,21 @@ import pytest
 
 pytest.importorskip("tta_client")
 
-from tta_service.demo import DemoFailed
+from tta_service.demo import STRATEGIES, DemoFailed, run
 from tta_service.demo.service import service
 from tta_service.demo.table import metric_lines
 from tta_service.demo.tally import percentile
+
+
+def test_the_demo_answers_every_frame_and_stops_its_service(capfd: pytest.CaptureFixture[str]):
+    pytest.importorskip("skimage", reason="the virtual camera looks at the photographs of scikit-image")
+    run(frames=8, views=2, flags=["--set=batch.max_rows=16"])
+    out = capfd.readouterr().out
+    for strategy in STRATEGIES:
+        assert f'tta_requests_total{{code="OK",method="ClassifyStream",strategy="{strategy}"}} 2.0' in out
+        assert [line.split()[1:4] for line in out.splitlines() if line.split()[:1] == [strategy]] == [["2", "2", "0"]]
+    assert 'tta_session_memory_bytes{strategy="tda"}' in out
+    assert out.endswith("the service has stopped\n")
 
 
 def test_percentiles_are_values_that_occurred():

@@ -63,13 +63,16 @@ def classify(
     from .. import app  # the towers: seconds that a mistake should not cost
 
     unread: list[str] = []
+    unseen: set[str] = set()
     with shown(as_json) as show:
 
         def answered(request: Request, answer: Report | TTAError) -> None:
-            if isinstance(answer, Report):
-                show(answer)
-            else:
-                _tell(unread, request.request_id, answer)
+            if not isinstance(answer, Report):
+                return _tell(unread, request.request_id, answer)
+            if new := sorted({*answer.unseen} - unseen):
+                unseen.update(new)
+                print(f"tta-service: the text tower was never taught: {', '.join(new)}", file=sys.stderr)
+            show(answer)
 
         app.classify(settings, _requests(question, files, unread), answered)
     if unread:

@@ -59,16 +59,17 @@ def _table(count: Count) -> Group:
 
 
 def _line(count: Count) -> str:
-    cells = zip(HEADS[1:], _cells(count.all))
+    cells = zip(HEADS[1:], _cells(count.all, count.memory))
     return "  ".join(f"{head} {cell}" for head, cell in cells) + f"  | {count.latest}"
 
 
 def _rows(count: Count) -> Iterator[tuple[str, ...]]:
-    for name, tally in (*count.by_strategy.items(), ("all", count.all)):
+    for name, tally in count.by_strategy.items():
         yield name, *_cells(tally)
+    yield "all", *_cells(count.all, count.memory)
 
 
-def _cells(tally: Tally) -> tuple[str, ...]:
+def _cells(tally: Tally, memory: int | None = None) -> tuple[str, ...]:
     p50, p95 = (f"{percentile(tally.seconds, percent) * 1000:.1f}" for percent in (50, 95))
-    whole = (tally.frames, tally.answers, tally.failed)
-    return *(str(number) for number in whole), p50, p95, str(tally.flips), f"{tally.memory / 1000:.1f}"
+    whole = (str(number) for number in (tally.frames, tally.answers, tally.failed))
+    return *whole, p50, p95, str(tally.flips), "" if memory is None else f"{memory / 1000:.1f}"

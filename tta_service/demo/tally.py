@@ -16,7 +16,6 @@ class Tally:
     failed: int = 0
     flips: int = 0  # adapted label not the zero-shot one
     seconds: list[float] = field(default_factory=list[float])  # in the service, arrival to answer
-    memory: int = 0  # bytes that the session held at most
 
     @property
     def frames(self) -> int:
@@ -24,10 +23,10 @@ class Tally:
 
 
 class Count:
-    """By strategy and in all; `latest` is the last reply in words."""
+    """By strategy and in all; `memory` is what the session holds in bytes, `latest` the last reply in words."""
 
     def __init__(self, strategies: Sequence[str], started: float) -> None:
-        self.started, self.latest = started, ""
+        self.started, self.memory, self.latest = started, 0, ""
         self.all, self.by_strategy = Tally(), {name: Tally() for name in strategies}
 
     @property
@@ -39,7 +38,7 @@ class Count:
             tally.answers += 1
             tally.flips += answer.flipped
             tally.seconds.append(answer.timings.total)
-            tally.memory = max(tally.memory, answer.session.memory_bytes)
+        self.memory = answer.session.memory_bytes
         was = f" (zero-shot: {answer.zero_shot[0].label})" if answer.flipped else ""
         self.latest = f"{scene}: {answer.label} {answer.score:.2f}{was} by {strategy}"
 
