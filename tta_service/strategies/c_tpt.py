@@ -40,7 +40,7 @@ class CTPT(Stateless):
 
     def adapt(self, seen: Evidence, memory: None) -> tuple[Tensor, None]:
         text, initial = seen.text, first_template(seen.text)
-        views = seen.views[confident_rows(seen, self.confident, seen.logits(initial))]
+        views = seen.views[confident_rows(seen, self.confident, seen.logits(initial))].double()
 
         def loss(features: Tensor) -> Tensor:
             return marginal_entropy(text.scale * views @ features.T) - self.dispersion * spread(features)

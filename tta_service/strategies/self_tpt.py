@@ -49,7 +49,7 @@ class SelfTPT(Strategy[Prototypes]):
         fixed = torch.stack([text.embed(text.labels.prompts(sentence)) for sentence in _SENTENCES])  # [3, c, d]
 
         def loss(features: Tensor) -> Tensor:
-            return contrast(features, fixed, self.temperature)
+            return contrast(features, fixed.double(), self.temperature)
 
         initial = first_template(text)
         steps = self.steps if len(initial) > 1 else 0  # one class has nothing to be told from

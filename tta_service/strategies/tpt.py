@@ -42,7 +42,7 @@ class TPT(Stateless):
 
     def adapt(self, seen: Evidence, memory: None) -> tuple[Tensor, None]:
         text, initial = seen.text, first_template(seen.text)
-        views = seen.views[confident_rows(seen, self.confident, seen.logits(initial))]
+        views = seen.views[confident_rows(seen, self.confident, seen.logits(initial))].double()
 
         def loss(features: Tensor) -> Tensor:
             return marginal_entropy(text.scale * views @ features.T)
@@ -80,7 +80,7 @@ def tuned(
 ) -> Tensor:
     """The context [k, w] after `steps` of AdamW on `loss` of the text features [c, d], which are `initial` at first.
 
-    `spare` leaves out of the first way back the classes that cannot change its sum. A gradient that is not finite ends
+    The loss is taken in float64: at scale 100 its slope is a small difference of probabilities near 1. `spare` leaves out of the first way back the classes that cannot change its sum. A gradient that is not finite ends
     the tuning at the last context.
     """
     context = text.prompts.context.detach().clone()
@@ -91,7 +91,7 @@ def tuned(
         else:
             with torch.enable_grad():
                 moving = context.clone().requires_grad_()
-                (gradient,) = torch.autograd.grad(loss(text.prompts.encode(moving)), moving)
+                (gradient,) = torch.autograd.grad(loss(text.prompts.encode(moving).double()), moving)
         if not gradient.isfinite().all():
             break
         adam(context, gradient, first, second, step, learning_rate, weight_decay)
@@ -101,9 +101,9 @@ def tuned(
 def _pull(loss: Callable[[Tensor], Tensor], features: Tensor, spare: bool) -> Tensor:
     """The gradient [c, d] of the loss on the features, zero where it is negligible."""
     with torch.enable_grad():
-        moving = features.detach().clone().requires_grad_()
+        moving = features.detach().double().requires_grad_()
         (pull,) = torch.autograd.grad(loss(moving), moving)
     if spare:
         weight = pull.norm(dim=-1)
         pull[weight < _NEGLIGIBLE * weight.max()] = 0.0
-    return pull
+    return pull.to(features.dtype)
