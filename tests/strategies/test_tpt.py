@@ -90,7 +90,7 @@ def test_gradient_selection_and_loss_are_those_of_the_plain_way(template, strate
         told = strategy.explain(seen, None)
         assert told["kept"].tolist() == rows.tolist()
         assert told["loss"] == pytest.approx(loss, abs=1e-4)
-        # all in float64 from the tokens on; then the same from float32 features, whose rounding the scale of 100 blows up
+        # all in float64 from the tokens on; then from the same float32 features, whose rounding a scale of 100 blows up
         assert float((gradient.double() - expected).abs().max()) <= 5e-5 * float(expected.abs().max())
         given = text.features.double().requires_grad_()
         (pull,) = torch.autograd.grad(loss64(strategy, seen, given)[0], given)

@@ -80,8 +80,9 @@ def tuned(
 ) -> Tensor:
     """The context [k, w] after `steps` of AdamW on `loss` of the text features [c, d], which are `initial` at first.
 
-    The loss is taken in float64: at scale 100 its slope is a small difference of probabilities near 1. `spare` leaves out of the first way back the classes that cannot change its sum. A gradient that is not finite ends
-    the tuning at the last context.
+    The loss is taken in float64: at scale 100 its slope is a small difference of probabilities near 1. `spare` leaves
+    out of the first way back the classes that cannot change its sum. A gradient that is not finite ends the tuning at
+    the last context.
     """
     context = text.prompts.context.detach().clone()
     first, second = torch.zeros_like(context), torch.zeros_like(context)
