@@ -55,6 +55,15 @@ async def test_an_explanation_when_asked(house):
     assert (told.explanation.views[0].width, told.explanation.views[1].width) > (0.0, 0.0)
 
 
+async def test_a_cascade_goes_on_when_the_first_answer_is_unsure(house):
+    asked = pb.Options(strategy=choice("zero_shot"), cascade=pb.Cascade(to=choice("mta", views=4), above=0.0))
+    told = await house.stub.Classify(question(options=asked))
+    assert (told.escalated, told.strategy.name, told.views) == (True, "mta", 4)
+    asked.cascade.above = 1.0
+    told = await house.stub.Classify(question(options=asked))
+    assert (told.escalated, told.strategy.name, told.views) == (False, "zero_shot", 1)
+
+
 async def test_raw_pixels_answer_like_the_same_picture_in_a_file(house):
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     raw = pb.RawImage(width=32, height=32, format=pb.RawImage.FORMAT_RGB24, pixels=pixels.tobytes())
