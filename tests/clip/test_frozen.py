@@ -7,12 +7,13 @@ import torch
 from torch.nn.functional import normalize
 
 from tests.clip.reducers import Drop, MergePairs
-from tests.clip.small import pixels, small, small_model, tokenizer
+from tests.clip.small import pixels, small, small_model, timm_visual, tokenizer
 from tta_service.clip.frozen import FrozenCLIP
 from tta_service.core.errors import BadLabels, Unsupported
 from tta_service.core.labels import LabelSet
 from tta_service.core.reducer import Reduction
 from tta_service.reducers.none import NoReduction
+from tta_service.reducers.text_guided import TextGuided
 
 NAMES = ("cat", "golden_retriever", "quokka")
 RESNET = {"layers": [1, 1, 1, 1], "width": 8, "image_size": 64}
@@ -130,3 +131,19 @@ def test_half_precision_is_near():
 def test_only_square_pictures_are_served():
     with pytest.raises(Unsupported, match="32x16"):
         FrozenCLIP(small_model({"image_size": (32, 16)}), tokenizer())
+
+
+def test_a_tower_that_pools_by_attention_cannot_compare_patches_with_text():
+    model = small_model(custom=True)
+    model.visual = timm_visual(global_pool="map", class_token=False)
+    clip = FrozenCLIP(model, tokenizer(), name="mine")
+    clip.check_reducer(Drop())
+    with pytest.raises(Unsupported, match="mine cannot compare patches with text"):
+        clip.encode_image(pixels(), Reduction(TextGuided()), torch.randn(3, 24))
+
+
+def test_a_guide_reaches_the_reducer():
+    clip, guide = small(), torch.eye(24)[:3]
+    whole = clip.encode_image(pixels())
+    one, other = (clip.encode_image(pixels(), Reduction(TextGuided(keep=0.4)), g) for g in (guide, torch.eye(24)[5:8]))
+    assert not torch.equal(one, other) and not torch.equal(one, whole)

@@ -30,7 +30,7 @@ def staged(patches: int, layer: int, layers: int, keep: float) -> int:
 
 def gradual(patches: int, layer: int, layers: int, keep: float) -> int:
     """The same for methods that reduce a little behind every block, at about the multiply-adds of the three stages."""
-    return _share(patches, rate(keep, layers)) if layer < layers - 1 else patches
+    return max(1, round(rate(keep, layers) * patches)) if layer < layers - 1 else patches
 
 
 @lru_cache(maxsize=256)
