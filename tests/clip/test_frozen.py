@@ -68,7 +68,7 @@ def test_towers_without_a_seam_run_whole_and_refuse_reducers(vision):
     for refuse in (lambda: clip.check_reducer(Drop()), lambda: clip.encode_image(image, Reduction(Drop()))):
         with pytest.raises(Unsupported, match="cannot reduce tokens") as refused:
             refuse()
-        assert refused.value.field == "options.reducer.name"
+        assert refused.value.field == "options.reduction.reducer.name"
 
 
 @pytest.mark.parametrize("parts", [{}, {"text": SIGLIP_TEXT, "custom": True}], ids=["causal", "not causal"])

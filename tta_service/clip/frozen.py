@@ -79,10 +79,13 @@ class FrozenCLIP:
 
     def check_reducer(self, reducer: Reducer) -> None:
         """Raises `Unsupported` when this tower cannot do it."""
-        if isinstance(self._image, str) and reducer.name != "none":
-            raise Unsupported(
-                f"{self.name or 'this model'} cannot reduce tokens: {self._image}", "options.reducer.name"
-            )
+        who = self.name or "this model"
+        if isinstance(self._image, str):
+            if reducer.name != "none":
+                raise Unsupported(f"{who} cannot reduce tokens: {self._image}", "options.reduction.reducer.name")
+        elif reducer.guide_in_tokens and self._image.aim is None:
+            why = "its features are no projection of single tokens"
+            raise Unsupported(f"{who} cannot compare patches with text: {why}", "options.reduction.reducer.name")
 
     @torch.no_grad()
     def encode_image(self, pixels: Tensor, reduction: Reduction | None = None, guide: Tensor | None = None) -> Tensor:
