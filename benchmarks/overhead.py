@@ -32,19 +32,15 @@ HERE = Path(__file__).resolve().parent
 def main() -> int:
     wish = _arguments()
     rows: list[dict[str, Any]] = []
-    with service() as (address, server):
+    asked = {"strategy": wish.strategy, "views": wish.views}
+    with service(wish.max_rows) as (address, server), running("alone", **asked, requests=24) as alone:
         for streams in wish.streams:
-            rows.append(against(address, server, streams, wish))
-            print(
-                "{streams} streams: {rows_per_second:.0f} rows/s, {server_cpu:.3f} CPU s a request".format(**rows[-1])
-            )
-    forwards = sorted({row["batch_rows"] for row in rows})
-    alone = side("alone", strategy=wish.strategy, views=wish.views, forwards=forwards, requests=min(24, wish.requests))
-    for row in rows:
-        direct = alone["forwards"][str(row["batch_rows"])]
-        row["alone_cpu"] = alone["prepare_cpu"] + direct["cpu"] + alone["adapt_cpu"]
-        row["share"] = row["alone_cpu"] / row["server_cpu"]
-        row["raw_rows_per_second"] = direct["rows_per_second"]
+            row = against(address, server, streams, wish)
+            row["alone"] = parts = said(alone, row["batch_rows"])  # next to it, so that both see the same machine
+            row["alone_cpu"] = parts["prepare"] + parts["encode"] + parts["adapt"]
+            row["share"] = row["alone_cpu"] / row["server_cpu"]
+            rows.append(row)
+            print("{streams} streams: {rows_per_second:.0f} rows/s, share {share:.3f}".format(**row))
     report = {
         "machine": {
             "cpu": _cpu(),
@@ -53,7 +49,6 @@ def main() -> int:
             "python": platform.python_version(),
         },
         "request": {"strategy": wish.strategy, "views": wish.views, "image": "448x336 JPEG, quality 90"},
-        "alone": alone,
         "streams": rows,
     }
     out = HERE / "results"
@@ -67,11 +62,8 @@ def main() -> int:
 def against(address: str, server: psutil.Process, streams: int, wish: argparse.Namespace) -> dict[str, Any]:
     """One measurement: nothing but these requests happens between the two looks at the server's CPU time."""
     with running("client", address=address, streams=streams, **_request(wish)) as client:
-        assert client.stdin and client.stdout and client.stdout.readline() == "warm\n"
         before = _cpu_seconds(server)
-        client.stdin.write("go\n")
-        client.stdin.flush()
-        told = json.loads(client.stdout.readline())
+        told = said(client, "go")
         spent = _cpu_seconds(server) - before
     requests = told["requests"]
     return {
@@ -87,9 +79,10 @@ def against(address: str, server: psutil.Process, streams: int, wish: argparse.N
 
 
 @contextlib.contextmanager
-def service() -> Iterator[tuple[str, psutil.Process]]:
+def service(max_rows: int) -> Iterator[tuple[str, psutil.Process]]:
     """A service with the bundled model on a free port, as anybody would start it."""
     words = ["serve", "--port", "0", "--metrics-port", "0", "--log-level", "warning"]
+    words += ["--set", f"batch.max_rows={max_rows}"]
     process = subprocess.Popen([sys.executable, "-m", "tta_service", *words], stdout=subprocess.PIPE, text=True)
     try:
         line = next(line for line in _lines(process.stdout) if line.startswith("SERVING"))
@@ -101,18 +94,20 @@ def service() -> Iterator[tuple[str, psutil.Process]]:
 
 @contextlib.contextmanager
 def running(part: str, **asked: Any) -> Iterator[subprocess.Popen[str]]:
-    """One side of the measurement, in its own process."""
+    """One side of the measurement in its own process, once it is warm."""
     command = [sys.executable, str(HERE / "overhead_sides.py"), part, json.dumps(asked)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        if "warm\n" not in iter(process.stdout.readline, ""):  # type: ignore[union-attr]
+            raise SystemExit(f"{part} failed")
         yield process
-    if process.returncode:
-        raise SystemExit(f"{part} failed")
 
 
-def side(part: str, **asked: Any) -> Any:
-    with running(part, **asked) as process:
-        assert process.stdout
-        return json.loads(process.stdout.read())
+def said(process: subprocess.Popen[str], line: object) -> Any:
+    """What a side answers to a line."""
+    assert process.stdin and process.stdout
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
+    return json.loads(process.stdout.readline())
 
 
 def _request(wish: argparse.Namespace) -> dict[str, Any]:
@@ -144,6 +139,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--views", type=int, default=64)
     parser.add_argument("--streams", type=lambda text: [int(n) for n in text.split(",")], default=[1, 4, 16])
     parser.add_argument("--requests", type=int, default=48, help="for each number of streams, at least")
+    parser.add_argument(
+        "--max-rows", type=int, default=0, help="of a forward; 0: what the service measures at its start"
+    )
     return parser.parse_args()
 
 

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
-from dataclasses import fields
 from itertools import chain
 from typing import Any
 
@@ -56,8 +55,12 @@ def client(address: str, streams: int, strategy: str, views: int, requests: int)
     asyncio.run(run())
 
 
-def alone(strategy: str, views: int, forwards: list[int], requests: int) -> None:
-    """CPU seconds of the work itself: the service's functions, in lanes like the service's, one after the other."""
+def alone(strategy: str, views: int, requests: int) -> None:
+    """CPU seconds of the work itself: the service's functions, in lanes like the service's, one after the other.
+
+    Says "warm"; then measures anew for each line, the number of rows in a forward, that it reads.
+    """
+    import torch
     from tta_client.camera.photographs import LABELS
 
     from tta_service.clip.load import load
@@ -71,34 +74,38 @@ def alone(strategy: str, views: int, forwards: list[int], requests: int) -> None
     from tta_service.serving.lanes import lanes
 
     clip, lane, exact = load(), lanes(), Reduction(reducers.build("none"))
-    chosen = strategies.build(strategy, {"views": views} if _takes_views(strategies.get(strategy)) else {})
+    chosen = strategies.build(strategy, {"views": views})
     images, needs = pictures(24), chosen.needs()
     text = lane.device.submit(clip.text_space, LabelSet(LABELS)).result()
+    memory = [chosen.begin(text)]
 
-    def seen(number: int) -> Any:
+    def prepare(number: int) -> torch.Tensor:
         pixels = decode(Encoded(images[number % len(images)]))
         return look(pixels, clip.image_size, needs.views, number, needs.augment).pixels
 
-    prepared, prepare_cpu, _ = _timed(lane.prepare, seen, range(requests))
-    import torch
+    def encode(pixels: torch.Tensor) -> torch.Tensor:
+        return clip.encode_image(pixels, exact)
 
-    told: dict[str, Any] = {"requests": requests, "prepare_cpu": prepare_cpu / requests, "forwards": {}}
-    everything = torch.cat(prepared)
-    for rows in forwards:
-        pieces = [piece for piece in everything.split(rows) if len(piece) == rows] or [everything]
-        _, cpu, seconds = _timed(lane.device, lambda piece: clip.encode_image(piece, exact), pieces)
-        done = sum(map(len, pieces))
-        told["forwards"][rows] = {"cpu": cpu / done * needs.views, "rows_per_second": done / seconds}
-    seen_rows = [clip.encode_image(piece, exact) for piece in prepared[:4]]
-    memory = [chosen.begin(text)]
+    def adapt(features: torch.Tensor) -> None:
+        _, memory[0] = chosen.adapt(Evidence(features, text), memory[0])
 
-    def adapted(number: int) -> None:
-        _, memory[0] = chosen.adapt(Evidence(seen_rows[number % len(seen_rows)], text), memory[0])
-
-    _, adapt_cpu, _ = _timed(lane.adapt, adapted, range(requests))
-    told["adapt_cpu"] = adapt_cpu / requests
+    print("warm", flush=True)
+    for line in sys.stdin:
+        seen, prepare_cpu, _ = _timed(lane.prepare, prepare, range(requests))
+        pixels = torch.cat(seen)
+        pieces = pixels[: len(pixels) // int(line) * int(line)].split(int(line))
+        encoded, encode_cpu, seconds = _timed(lane.device, encode, pieces)
+        features = torch.cat(encoded).split(views)
+        _, adapt_cpu, _ = _timed(lane.adapt, adapt, [f for f in features if len(f) == views])
+        rows = sum(map(len, pieces))
+        told = {
+            "prepare": prepare_cpu / requests,
+            "encode": encode_cpu / rows * views,
+            "adapt": adapt_cpu / (rows // views),
+            "rows_per_second": rows / seconds,
+        }
+        print(json.dumps(told), flush=True)
     lane.close()
-    print(json.dumps(told), flush=True)
 
 
 def _timed(lane: Executor, work: Callable[[Any], Any], given: Iterable[Any]) -> tuple[list[Any], float, float]:
@@ -108,10 +115,6 @@ def _timed(lane: Executor, work: Callable[[Any], Any], given: Iterable[Any]) -> 
     cpu, began = time.process_time(), time.monotonic()
     results = [lane.submit(work, piece).result() for piece in pieces]
     return results, time.process_time() - cpu, time.monotonic() - began
-
-
-def _takes_views(strategy: type) -> bool:
-    return "views" in (field.name for field in fields(strategy))
 
 
 def _spread(values: Iterable[float]) -> tuple[float, float]:
