@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 from ..frames import Frame, let_go
@@ -16,42 +17,35 @@ def encoded(frames: Iterable[Frame], short_side: int = 336, quality: int = 90) -
     """The same frames as JPEGs whose shorter side is at most `short_side` pixels (0: never resized).
 
     336 leaves pixels for the crops that a 224-pixel model is shown. Picture files that are small enough already, and
-    files that cannot be read here, go as they are: it is the service that says what is wrong with them.
+    those that cannot be read here, go as they are: it is the service that says what is wrong with them. Raises OSError
+    for an array where neither OpenCV nor Pillow is installed.
     """
-    encode = _encoder()
-    source = iter(frames)
+    encode, source = _encoder(), iter(frames)
     try:
         for frame in source:
-            picture = frame.image
-            if not isinstance(picture, bytes):
-                yield replace(frame, image=encode(picture, short_side, quality))
-            elif not short_side:
-                yield frame
-            else:
-                yield replace(frame, image=_smaller(encode, picture, short_side, quality))
+            yield replace(frame, image=_small(encode, frame.image, short_side, quality))
     finally:
         let_go(source)
 
 
-def _smaller(encode: Encoder, picture: bytes, short_side: int, quality: int) -> bytes:
+def _small(encode: Encoder | None, picture: Any, short_side: int, quality: int) -> bytes:
+    if not isinstance(picture, bytes):
+        if encode is None:
+            raise OSError("making JPEGs needs OpenCV or Pillow: pip install 'tta-client[camera]'")
+        return encode(picture, short_side, quality)
+    if encode is None or not short_side:
+        return picture
     try:
         return encode(picture, short_side, quality)
-    except (ValueError, OSError):
+    except Exception:  # decoders have many ways to say no
         return picture
 
 
-def _encoder() -> Encoder:
-    try:
-        import cv2  # noqa: F401 - is it there?
-
-        return with_opencv
-    except ImportError:
-        pass
-    try:
-        import PIL  # noqa: F401
-    except ImportError:
-        raise OSError("making JPEGs needs OpenCV or Pillow: pip install 'tta-client[camera]'") from None
-    return with_pillow
+def _encoder() -> Encoder | None:
+    for package, encoder in (("cv2", with_opencv), ("PIL", with_pillow)):
+        if find_spec(package):
+            return encoder
+    return None
 
 
 def target(width: int, height: int, short_side: int) -> tuple[int, int] | None:
