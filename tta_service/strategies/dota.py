@@ -62,8 +62,8 @@ class DOTA(Strategy[Exact | Compact]):
         factor = lower_factor(covariance)
         if factor is not None:
             memory.factor.copy_(factor)
-            white = torch.linalg.solve_triangular(factor, memory.mean.T.contiguous(), upper=False)  # [d, c]
-            memory.quadratic.copy_(0.5 * white.square().sum(0))
+            white = torch.linalg.solve_triangular(memory.factor.T, memory.mean, upper=True, left=False)  # [c, d]
+            memory.quadratic.copy_(0.5 * white.square().sum(-1))
         return memory
 
     def explain(self, seen: Evidence, memory: Exact | Compact) -> Mapping[str, Tensor | float]:

@@ -128,5 +128,8 @@ def _add_products(square: Tensor, rows: Tensor, factors: Tensor) -> None:
     """Add Σ factor·row·rowᵀ to the float64 square [d, d]."""
     used = factors != 0
     rows = rows[used]
-    if len(rows):
-        square.add_((rows * factors[used, None]).T @ rows)
+    weighted, step = rows * factors[used, None], 128
+    for i in range(0, len(square) if len(rows) else 0, step):  # block rows, up to the diagonal
+        product = weighted[:, i : i + step].T @ rows[:, : i + step]
+        square[i : i + step, : i + step] += product
+        square[:i, i : i + step] += product[:, :i].T
