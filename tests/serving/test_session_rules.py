@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from torch import Tensor
 
+from tests.serving.by_hand import ByHand, Last
 from tests.serving.house import request, settle
 from tests.serving.toys import Diary
 from tta_service.core.errors import MemoryFull, UnknownSession
@@ -27,30 +25,6 @@ from tta_service.serving.streams import Stream
 SIZE = 8
 OWNERS, NAMES = st.sampled_from(["ann", "bob"]), st.sampled_from(["", "a", "b"])
 STRATEGIES = st.sampled_from([Diary(), Diary(views=2)])
-
-
-class Last(NamedTuple):
-    number: Tensor  # [] of the last frame seen
-
-
-class ByHand(Executor):
-    """A lane whose work is done when the test says so."""
-
-    def __init__(self) -> None:
-        self.work: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **named: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        self.work.append((future, lambda: fn(*args, **named)))
-        return future
-
-    def step(self) -> None:
-        future, work = self.work.popleft()
-        assert future.set_running_or_notify_cancel(), "work was taken back from a lane"
-        try:
-            future.set_result(work())
-        except Exception as error:
-            future.set_exception(error)
 
 
 class Lives(RuleBasedStateMachine):

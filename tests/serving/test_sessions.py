@@ -143,6 +143,14 @@ async def test_the_oldest_resting_session_makes_room_for_a_new_one():
     assert watched.events == [Closed("capacity", 0)]
 
 
+async def test_the_end_of_a_stream_is_a_use_of_its_session():
+    watched = Watched(limits=MemoryLimits(sessions=2))
+    with watched.sessions.stream("", "a"):
+        watched.touch("b")
+    watched.touch("c")
+    assert [info.id for info in watched.sessions.list("")] == ["a", "c"]
+
+
 async def test_a_memory_over_the_session_limit_is_refused_before_it_sees_a_frame():
     async with house(limits=MemoryLimits(session=2 * SIZE - 1)) as home:
         await home.engine.classify(request(0, Diary(), session="cam"))

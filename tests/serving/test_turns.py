@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import torch
+
+from tests.serving.by_hand import ByHand, Last
+from tests.serving.house import LABELS, settle
+from tests.serving.toys import Diary
+from tta_service.core.errors import MemoryFull
+from tta_service.serving.memories import Kept, Key
+
+
+class Held:
+    """A memory whose lane is worked by hand."""
+
+    def __init__(self) -> None:
+        self.bytes, self.over, self.lane = 0, 0, ByHand()
+        self.kept = Kept(Key(Diary(), LABELS.id, None), LABELS, self.grew)
+
+    def grew(self, by: int) -> None:
+        self.bytes += by
+
+    def turn(self) -> Any:
+        return self.kept.turn(self.was_over)
+
+    def was_over(self) -> None:
+        self.over += 1
+
+    async def frame(self, turn: Any, number: int) -> Any:
+        def work(memory: Last) -> tuple[int, Last]:
+            if number < 0:
+                raise ZeroDivisionError
+            return int(memory.number), Last(torch.tensor(number))
+
+        try:
+            await turn.comes()
+            await turn.begin(self.lane, lambda: Last(torch.tensor(0)), lambda size: None)
+            return await turn.adapt(self.lane, work, self.kept.tell_anew)
+        finally:
+            turn.leave()
+
+    async def step(self) -> None:
+        self.lane.step()
+        await settle()
+
+
+async def test_turns_come_in_order_and_skip_those_who_left():
+    held = Held()
+    turns = [held.turn() for _ in range(4)]
+    tasks = [asyncio.create_task(held.frame(turn, i + 1)) for i, turn in enumerate(turns)]
+    await settle()
+    tasks[1].cancel()
+    await settle()
+    for _ in range(4):  # begin, and three frames
+        await held.step()
+    assert [tasks[i].result()[0] for i in (0, 2, 3)] == [0, 1, 3]
+    assert held.over == 4 and held.bytes == 8 and held.kept.begun
+
+
+async def test_who_leaves_while_the_memory_begins_passes_on_when_it_has():
+    held = Held()
+    first, second = held.turn(), held.turn()
+    leaving = asyncio.create_task(held.frame(first, 1))
+    await settle()
+    leaving.cancel()
+    await settle()
+    staying = asyncio.create_task(held.frame(second, 2))
+    await settle()
+    assert held.over == 0 and len(held.lane.work) == 1  # still the beginning
+    await held.step()
+    await held.step()
+    assert await staying == (0, False)  # it had seen nothing
+
+
+async def test_who_leaves_during_adapt_is_remembered():
+    held = Held()
+    leaving = asyncio.create_task(held.frame(held.turn(), 1))
+    staying = asyncio.create_task(held.frame(held.turn(), 2))
+    await settle()
+    await held.step()
+    leaving.cancel()
+    await settle()
+    assert leaving.cancelled() and held.over == 0
+    await held.step()
+    await held.step()
+    assert await staying == (1, False)
+
+
+async def test_a_failure_starts_the_memory_afresh_and_is_told_once():
+    held = Held()
+    tasks = [asyncio.create_task(held.frame(held.turn(), number)) for number in (5, -1, 6, 7)]
+    await settle()
+    while held.lane.work:
+        await held.step()
+    with pytest.raises(ZeroDivisionError):
+        tasks[1].result()
+    assert [tasks[i].result() for i in (0, 2, 3)] == [(0, False), (0, True), (6, False)]
+    assert held.bytes == 8 and held.over == 4
+
+
+async def test_a_memory_that_is_not_admitted_is_not_kept():
+    held = Held()
+
+    def refuse(size: int) -> None:
+        raise MemoryFull(f"{size}")
+
+    turn = held.turn()
+    await turn.comes()
+    beginning = asyncio.create_task(turn.begin(held.lane, lambda: Last(torch.tensor(0)), refuse))
+    await settle()
+    await held.step()
+    with pytest.raises(MemoryFull, match="8"):
+        await beginning
+    turn.leave()
+    assert held.kept.empty and held.bytes == 0 and held.over == 1
+
+
+async def test_a_wipe_takes_its_turn_by_itself():
+    held = Held()
+    before = asyncio.create_task(held.frame(held.turn(), 1))
+    await settle()
+    held.kept.wipe(held.was_over)
+    after = asyncio.create_task(held.frame(held.turn(), 2))
+    await settle()
+    while held.lane.work:
+        await held.step()
+    assert await before == (0, False) and await after == (0, True)
+    assert held.over == 3
