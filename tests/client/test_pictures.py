@@ -135,4 +135,3 @@ def test_paced_frames_are_captured_when_they_leave() -> None:
     early = Frame(1, b"", captured=0.0, wall_ns=0)
     out = list(paced([early, early, early], fps=200))
     assert all(f.captured > 0 and f.wall_ns > 0 for f in out)
-    assert out[2].captured - out[0].captured >= 0.009
