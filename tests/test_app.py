@@ -32,7 +32,7 @@ from tta_service.settings import Settings, load
 
 FLOWER = (Path(load_sample_images.__code__.co_filename).parent / "images" / "flower.jpg").read_bytes()
 LABELS = pb.Labels(label_set=pb.LabelSet(names=["flower", "temple", "cat"]))
-QUICK = {"server.port": 0, "metrics.port": 0, "batch.max_rows": 16, "server.drain": 20.0}
+QUICK = {"server.port": 0, "metrics.port": 0, "batch.max_rows": 16, "lanes.cores": 1, "server.drain": 20.0}
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +126,7 @@ async def test_a_model_of_nan_never_serves(tmp_path: Path):
 @contextmanager
 def running(*flags: str) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     """`serve` in a process of its own: it, its gRPC address, its metrics."""
-    flags = ("--port=0", "--metrics-port=0", "--set=batch.max_rows=16", *flags)
+    flags = ("--port=0", "--metrics-port=0", "--set=batch.max_rows=16", "--set=lanes.cores=1", *flags)
     command = [sys.executable, "-m", "tta_service", "serve", *flags]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:

@@ -95,7 +95,7 @@ def test_answers_are_those_of_the_service(run: Run):
     mine = json.loads(run("classify", FLOWER, "--labels", NAMES, "--json", "--strategy=mta", "--param=views=6")[1][0])
 
     async def ask() -> pb.ClassifyResponse:
-        settings = load({"server.port": 0, "metrics.enabled": False, "batch.max_rows": 16})
+        settings = load({"server.port": 0, "metrics.enabled": False, "batch.max_rows": 16, "lanes.cores": 1})
         async with Service(settings) as service, grpc.aio.insecure_channel(service.address) as channel:
             labels = pb.Labels(label_set=pb.LabelSet(names=NAMES.split(",")))
             asked = pb.ClassifyRequest(image=pb.Image(encoded=FLOWER.read_bytes()), labels=labels)

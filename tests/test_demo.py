@@ -14,7 +14,7 @@ from tta_service.demo.tally import percentile
 
 def test_the_demo_answers_every_frame_and_stops_its_service(capfd: pytest.CaptureFixture[str]):
     pytest.importorskip("skimage", reason="the virtual camera looks at the photographs of scikit-image")
-    run(frames=8, views=2, flags=["--set=batch.max_rows=16"])
+    run(frames=8, views=2, flags=["--set=batch.max_rows=16", "--set=lanes.cores=1"])
     out = capfd.readouterr().out
     for strategy in STRATEGIES:
         assert f'tta_requests_total{{code="OK",method="ClassifyStream",strategy="{strategy}"}} 2.0' in out
