@@ -69,7 +69,7 @@ class BoostAdapter(Strategy[Caches]):
         return logits, memory
 
     def explain(self, seen: Evidence, memory: Caches) -> Mapping[str, Tensor | float]:
-        return told(self._summary(seen), memory, len(seen.views)) | {"boosting": confident_rows(seen, self.confident)}
+        return told(self._summary(seen), memory, len(seen.views)) | {"kept": confident_rows(seen, self.confident)}
 
     def _summary(self, seen: Evidence) -> Summary:
         if self.summary == "plain":

@@ -18,7 +18,7 @@ from ..core.labels import TextSpace
 from ..core.strategy import Needs, Stateless
 from ..maths import adam, confident_rows, marginal_entropy, shared_weight
 
-_NEGLIGIBLE = 2.0**-24  # of the frame's largest gradient weight: below the last bit of a float32 sum
+_NEGLIGIBLE = 2.0**-24  # of the frame's largest gradient on a class: below the last bit of a float32 sum
 
 
 @register_strategy("tpt")
@@ -105,6 +105,7 @@ def _pull(loss: Callable[[Tensor], Tensor], features: Tensor, spare: bool) -> Te
         moving = features.detach().double().requires_grad_()
         (pull,) = torch.autograd.grad(loss(moving), moving)
     if spare:
-        weight = pull.norm(dim=-1)
-        pull[weight < _NEGLIGIBLE * weight.max()] = 0.0
+        weight, lightest_first = pull.norm(dim=-1).sort()
+        lost = weight.cumsum(0) < _NEGLIGIBLE * weight[-1]  # all that is left out together, not each: they may agree
+        pull[lightest_first[lost]] = 0.0
     return pull.to(features.dtype)

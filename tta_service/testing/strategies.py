@@ -105,7 +105,9 @@ def explanations_are_pure(cls: Made) -> None:
         assert same(before, tensors(memory)), "explain changed the memory"
         rows = len(seen.views)
         for key, value in told.items():
+            numbers = value.numel() if isinstance(value, Tensor) else 1
             assert isinstance(value, (int, float, Tensor)), f"explain()[{key!r}] is a {type(value).__name__}"
+            assert numbers == 1 or key in ("kept", "weight"), f"explain()[{key!r}] holds {numbers} numbers, not one"
         if "kept" in told:
             kept = torch.as_tensor(told["kept"]).tolist()
             assert len(set(kept)) == len(kept) <= rows and set(kept) <= set(range(rows)), f"kept {kept} of {rows} views"
