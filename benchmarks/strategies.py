@@ -59,9 +59,9 @@ def measured(name: str, classes: int, seconds: float) -> Iterator[dict[str, Any]
     for views in (1, 64) if several else (catalogue.get(name)().needs().views,):
         strategy = catalogue.build(name, {"views": views} if several else {})
         with mode(strategy):
-            began = time.perf_counter()
+            began = time.thread_time()
             memory = strategy.begin(text)
-            begin = time.perf_counter() - began
+            begin = time.thread_time() - began
         memory = moved(memory, Tensor.clone)
         fill(memory, text)
         kinds = ("changing", "still") if hasattr(memory, "updates") else ("any",)
@@ -167,7 +167,8 @@ def save(rows: list[dict[str, Any]]) -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "strategies.json").write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
     said = " ".join((__doc__ or "").split("\n\n")[1].split())
-    title = f"# What adaptation costs beside encoding\n\n{said}\n\nMedians of CPU time on one core ({machine['cpu']})."
+    title = f"# What adaptation costs beside encoding\n\n{said}\n\nMedians of CPU time on one core"
+    title += f" ({machine['cpu']}), while the machine's load was {machine['load'][0]:.1f} on {machine['cores']} cores."
     (RESULTS / "strategies.md").write_text("\n".join([title, "", HEAD, *map(line, rows)]) + "\n")
 
 

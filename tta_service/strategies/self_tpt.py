@@ -49,7 +49,7 @@ class SelfTPT(Strategy[Prototypes]):
         fixed = torch.stack([text.embed(text.labels.prompts(sentence)) for sentence in _SENTENCES])  # [3, c, d]
 
         def loss(features: Tensor) -> Tensor:
-            return contrast(features, fixed.double(), self.temperature)
+            return contrast(features.float(), fixed, self.temperature)  # [3, c, c] of float64 would be slow
 
         initial = first_template(text)
         steps = self.steps if len(initial) > 1 else 0  # one class has nothing to be told from
