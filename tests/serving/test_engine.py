@@ -3,13 +3,14 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
 
-from tests.serving.house import LABELS, acquired, house, request, settle
+from tests.serving.house import EXACT, LABELS, acquired, house, request, rows, settle
 from tests.serving.toys import Anchored, Clumsy, Diary, Gated, Halved, Silly, Steep
 from tta_service import LabelSet
 from tta_service.clip.load import load
@@ -214,6 +215,42 @@ async def test_a_deadline_that_has_passed_leaves_the_memory_alone():
             await home.engine.classify(request(0, Diary(), session="cam", deadline=0.0))
         assert home.sessions.get("", "cam").frames == 0
         assert home.sessions.get("", "cam").strategies == ()
+
+
+async def test_a_deadline_that_passes_while_it_waits_for_its_turn_leaves_the_memory_alone():
+    gated = Gated()
+    async with house() as home:
+        first = asyncio.create_task(home.engine.classify(request(0, gated, session="cam")))
+        assert await acquired(gated.inside)
+        deadline = time.monotonic() + 0.2
+        late = asyncio.create_task(home.engine.classify(request(1, gated, session="cam", deadline=deadline)))
+        while time.monotonic() < deadline:
+            await settle()
+        gated.go.release(2)
+        await first
+        with pytest.raises(DeadlineTooShort):
+            await late
+        assert home.sessions.get("", "cam").frames == 1
+
+
+async def test_rows_of_a_caller_who_left_are_not_encoded():
+    go = threading.Event()
+    async with house() as home:
+        await home.text_spaces.get(LABELS)
+        home.lanes.device.submit(go.wait, 10)
+        ahead = asyncio.create_task(home.batcher.encode(rows(1), EXACT))
+        await settle()
+        asked = request(0, MTA(views=6), reduction=Reduction(Halved(), "augmented"))
+        leaving = asyncio.create_task(home.engine.classify(asked))
+        while home.batcher.counters.rows < 6:  # both of its jobs
+            await settle()
+        leaving.cancel()
+        await asyncio.wait({leaving})
+        go.set()
+        await ahead
+        await home.batcher.encode(rows(2), EXACT)
+        assert [batch.rows for batch in home.of(Forward)] == [1, 2]
+        assert home.door.inside == 0
 
 
 async def test_the_newest_frame_enters_when_there_is_room():

@@ -30,6 +30,7 @@ async def test_work_that_has_not_begun_can_be_taken_back():
     first = run(one.tune, go.wait, 10)
     second = run(one.tune, done.append, 1)
     second.cancel()
+    await settle()  # the lane hears of it in the next round of the loop
     go.set()
     await first
     await run(one.tune, done.append, 2)
