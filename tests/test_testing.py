@@ -104,6 +104,16 @@ class Undeclared(Stateless):
         return seen.logits()[0] + torch.autograd.grad(loss, context)[0].sum(), None
 
 
+class Clinging(Counting):
+    def needs(self):
+        return Needs(memory=Scope.SESSION, gradient=True)
+
+    def adapt(self, seen, memory):
+        context = seen.text.prompts.context.clone().requires_grad_()
+        loss = seen.logits(seen.text.prompts.encode(context)).sum()
+        return seen.logits()[0], Count(memory.frames + loss)
+
+
 class Overasking(Stateless):
     def needs(self):
         return Needs(views=4, fewest=8)
@@ -144,6 +154,7 @@ class Outside(Unbounded):
         (remembering.memory_has_its_scope, Forgetful, "None"),
         (remembering.memory_has_its_scope, Rewriting, "LABELS is shared"),
         (remembering.memory_keeps_its_shapes, Growing, "shapes must follow"),
+        (remembering.memory_keeps_its_shapes, Clinging, "detach"),
         (remembering.same_in_same_out, Secretive, "disturb each other"),
         (remembering.same_in_same_out, Gambling, "random numbers"),
         (remembering.snapshot_restores_the_next_answers, Secretive, "not in its tensors"),

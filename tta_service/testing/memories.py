@@ -40,6 +40,8 @@ def memory_keeps_its_shapes(cls: Made) -> None:
             raise AssertionError(
                 f"shapes must follow from text space and fields alone: after frames, {error}"
             ) from None
+        held = [name for name, tensor in tensors(memory).items() if tensor.requires_grad]
+        assert not held, f"{', '.join(held)} of the memory still hang on autograd's graph: detach them"
 
 
 def same_in_same_out(cls: Made) -> None:

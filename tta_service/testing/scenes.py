@@ -36,14 +36,16 @@ def scene(text: TextSpace, rows: int, seed: int = 0) -> Evidence:
 
 
 def mode(strategy: Strategy[Any]) -> AbstractContextManager[Any]:
-    """How the engine runs it: without autograd's records unless it asked for gradients."""
+    """How the engine runs `adapt`: with autograd for those who asked, else without any of its records."""
     needs = strategy.needs()
-    return torch.no_grad() if needs.gradient or needs.memory is Scope.LABELS else torch.inference_mode()
+    if needs.gradient:
+        return torch.enable_grad()
+    return torch.no_grad() if needs.memory is Scope.LABELS else torch.inference_mode()
 
 
 def begun(strategy: Strategy[Any], text: TextSpace) -> Any:
     """A memory that has seen nothing, as an ordinary value of the caller's own."""
-    with mode(strategy):
+    with torch.no_grad():
         memory = strategy.begin(text)
     return moved(memory, Tensor.clone)
 

@@ -64,7 +64,7 @@ def gradient_is_declared(cls: Made) -> None:
     except Exception as error:
         raise AssertionError(
             f"it raised {type(error).__name__}: {error}. With autograd or prompts in adapt, declare"
-            " Needs(gradient=True) and switch it on by `with torch.enable_grad()`"
+            " Needs(gradient=True); begin runs without autograd and switches it on by `with torch.enable_grad()`"
         ) from error
 
 
