@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import open_clip
@@ -48,6 +49,7 @@ def small(
     return FrozenCLIP(small_model(vision, text, custom, **parts), tokenizer())
 
 
+@cache
 def tokenizer(context: int = TEXT["context_length"]) -> Any:
     return open_clip.SimpleTokenizer(context_length=context)
 

@@ -147,3 +147,11 @@ def test_a_guide_reaches_the_reducer():
     whole = clip.encode_image(pixels())
     one, other = (clip.encode_image(pixels(), Reduction(TextGuided(keep=0.4)), g) for g in (guide, torch.eye(24)[5:8]))
     assert not torch.equal(one, other) and not torch.equal(one, whole)
+
+
+def test_tokens_left_are_counted_behind_each_block():
+    clip = small()
+    assert clip.tokens_left(NoReduction()) == (16, 16, 16, 16)
+    assert clip.tokens_left(Drop(at=1, count=5)) == (16, 11, 11, 11)
+    assert clip.tokens_left(TextGuided(keep=0.5)) == (8, 4, 2, 2)
+    assert small(RESNET).tokens_left(NoReduction()) == ()

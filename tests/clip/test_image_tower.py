@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import open_clip
 import pytest
@@ -34,6 +35,7 @@ TIMM = {
 SMALL = [*OPEN_CLIP, *TIMM]
 
 
+@cache
 def visual_of(name):
     return small_model(**OPEN_CLIP[name]).visual.eval() if name in OPEN_CLIP else timm_visual(**TIMM[name])
 

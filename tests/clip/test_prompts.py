@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import pytest
 import torch
@@ -23,8 +24,9 @@ TEMPLATES = {  # and its words before and behind the name
 }
 
 
-def frozen(**parts):
-    return small(text={"context_length": 24}, **parts), tokenizer(24)
+@cache
+def frozen():
+    return small(text={"context_length": 24}), tokenizer(24)
 
 
 def prompts_of(clip: FrozenCLIP, template: str, names=NAMES):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import cache
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ MERGING = ["tome", "turbo", "pitome"]
 GUIDE = torch.randn(4, 24, generator=torch.Generator().manual_seed(5))
 
 
+@cache
 def tower(kind="class token") -> ImageTower:
     visuals = {
         "class token": lambda: small_model({"image_size": 48}).visual,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import open_clip
@@ -16,7 +15,8 @@ from torch.nn import functional as F
 from ..core.errors import Unsupported
 from ..core.labels import LabelSet, Prompts, TextSpace
 from ..core.reducer import Reducer, Reduction
-from .image_tower import encode
+from .fingerprint import fingerprint_of
+from .image_tower import encode, patches_left
 from .prompt_tokens import Tokenize, label_tokens, text_tokens
 from .prompts import TemplatePrompts
 from .text_tower import encode_tokens, take_text_apart
@@ -44,8 +44,10 @@ class FrozenCLIP:
         trained_tokens: Tensor | None = None,
     ) -> None:
         self.name, self.precision, self.device = name, precision, torch.device(device)
+        self._dtype = PRECISIONS[precision]
+        self._left = lru_cache(256)(self._count_left)
         self._model: Any = model.eval().requires_grad_(False).float().to(self.device)
-        self._model.visual.to(PRECISIONS[precision])
+        self._model.visual.to(self._dtype)
         self._tokenize, self._context = tokenizer, int(_context_length(model))
         self._trained = None if trained_tokens is None else frozenset(trained_tokens.tolist())
         look: dict[str, Any] = open_clip.get_model_preprocess_cfg(model)
@@ -66,16 +68,7 @@ class FrozenCLIP:
     @cached_property
     def fingerprint(self) -> str:
         """32 hex over architecture, weights, precision and normalisation: equal when features are."""
-        digest = hashlib.sha256(f"{self._model!r} {self.precision} {self.image_size} {self._heads()}".encode())
-        for key, value in sorted(self._model.state_dict().items()):
-            digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-        for value in (self._mean, self._std):
-            digest.update(value.cpu().numpy().tobytes())
-        return digest.hexdigest()[:32]
-
-    def _heads(self) -> list[int]:
-        return [m.num_heads for m in self._model.modules() if isinstance(getattr(m, "num_heads", None), int)]
+        return fingerprint_of(self._model, self._mean, self._std, self.precision, self.image_size)
 
     def check_reducer(self, reducer: Reducer) -> None:
         """Raises `Unsupported` when this tower cannot do it."""
@@ -97,7 +90,7 @@ class FrozenCLIP:
         pixels = pixels.to(self.device)
         if pixels.dtype == torch.uint8:
             pixels = (pixels.float() / 255 - self._mean) / self._std
-        pixels = pixels.to(PRECISIONS[self.precision])
+        pixels = pixels.to(self._dtype)
         if reducer is not None:
             self.check_reducer(reducer)
         if isinstance(self._image, str):
@@ -106,6 +99,16 @@ class FrozenCLIP:
             guide = None if guide is None else guide.to(pixels)
             features = encode(self._image, pixels, reducer, guide)
         return F.normalize(features.float(), dim=-1).cpu()
+
+    def tokens_left(self, reducer: Reducer) -> tuple[int, ...]:
+        """Patch tokens of every view behind each block; they follow from shapes alone. Empty for a tower run whole."""
+        return () if isinstance(self._image, str) else self._left(reducer)
+
+    @torch.no_grad()
+    def _count_left(self, reducer: Reducer) -> tuple[int, ...]:
+        assert not isinstance(self._image, str)
+        blank = torch.zeros(1, 3, self.image_size, self.image_size, device=self.device, dtype=self._dtype)
+        return patches_left(self._image, blank, reducer, blank.new_zeros(1, self.dimension))
 
     @torch.no_grad()
     def text_space(self, labels: LabelSet) -> TextSpace:

@@ -36,14 +36,23 @@ class ImageTower:
 
 
 def encode(tower: ImageTower, pixels: Tensor, reducer: Reducer | None = None, guide: Tensor | None = None) -> Tensor:
-    """Normalised pixels [b, 3, s, s] to features [b, d], not normalised.
+    """Normalised pixels [b, 3, s, s] to features [b, d], not normalised."""
+    return _walk(tower, pixels, reducer, guide)[0]
 
-    The reducer is asked after the attention of every block but the last: behind it only the pool is left.
-    """
+
+def patches_left(tower: ImageTower, pixels: Tensor, reducer: Reducer | None, guide: Tensor | None) -> tuple[int, ...]:
+    """Patch tokens behind each block."""
+    return _walk(tower, pixels, reducer, guide)[1]
+
+
+def _walk(
+    tower: ImageTower, pixels: Tensor, reducer: Reducer | None, guide: Tensor | None
+) -> tuple[Tensor, tuple[int, ...]]:
+    """The reducer is asked after the attention of every block but the last: behind it only the pool is left."""
     x, sizes = tower.embed(pixels), None
     if reducer is not None and guide is not None and reducer.guide_in_tokens and tower.aim is not None:
         guide = tower.aim(guide)
-    layers = len(tower.blocks)
+    layers, left = len(tower.blocks), [x.shape[1] - tower.prefix]
     for layer, block in enumerate(tower.blocks):
         last = layer == layers - 1
         q, k, v = block.project(x)
@@ -52,5 +61,6 @@ def encode(tower: ImageTower, pixels: Tensor, reducer: Reducer | None = None, gu
         x = x + block.attended(attend(q, k, v, sizes))
         if reducer is not None and not last:
             x, sizes = reducer.reduce(layer, layers, x, sizes, q, k, tower.prefix, guide)
+        left.append(left[-1] if last else x.shape[1] - tower.prefix)
         x = x + block.mlp(x)
-    return tower.pool(x, sizes)
+    return tower.pool(x, sizes), tuple(left[1:])
