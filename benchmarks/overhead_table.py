@@ -11,7 +11,7 @@ HEAD = """# What the service costs beside the work itself
 
 `python benchmarks/overhead.py` on {cores} cores ({cpu}), pocket model, {strategy} with {views} views, {image}.
 Share: CPU seconds of decode + look + encode + adapt called directly, divided by those of the whole server process;
-the target is {target:.2f} at 16 streams.
+the target is {target:.2f} at 16 streams. Load average of the machine at the end of the run: {load[0]:.1f}.
 
 | streams | requests | requests/s | rows/s | raw rows/s | rows in a forward | alone CPU s | server CPU s | share |
 |---|---|---|---|---|---|---|---|---|"""
