@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.serving.house import EXACT
@@ -15,6 +15,7 @@ from tta_service.serving.jobs import Job, Part, pack
 HALVED = Reduction(Halved())
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 20), st.booleans(), st.booleans()), max_size=12), st.integers(1, 8))
 def test_batches_are_full_of_equals_and_nobody_starves(given_jobs: list[tuple[int, bool, bool]], room: int):
     loop = asyncio.new_event_loop()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tta_service.core.errors import BadRequest
@@ -19,6 +19,7 @@ def test_what_is_sealed_comes_back():
     assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(SEALED) - 1), st.integers(1, 255))
 def test_any_changed_byte_is_noticed(place: int, by: int):
     changed = bytearray(SEALED)
@@ -27,6 +28,7 @@ def test_any_changed_byte_is_noticed(place: int, by: int):
         Seal(b"one").open(bytes(changed))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_anything_else_is_refused(blob: bytes):
     with pytest.raises(BadRequest):
