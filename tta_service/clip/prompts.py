@@ -15,7 +15,7 @@ from .text_tower import TextTower, encode_packed
 
 TOKENS_AT_ONCE = 4096  # without gradients
 TOKENS_TO_RECOMPUTE = 512  # with gradients, when activations are not kept
-FLOATS_KEPT = 14  # activations that a backward pass needs, per token, width and block
+FLOATS_KEPT = 9  # activations that a backward pass needs, per token, width and block
 
 
 class TemplatePrompts:

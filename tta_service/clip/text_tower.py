@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from torch.nn import functional as F
 
 from .image_tower import Block
 from .packing import Packing, common_start, own_places, pack
+from .recompute import forgetting
 from .trunks import open_clip_block
 
 
@@ -86,15 +88,15 @@ def encode_packed(tower: TextTower, embedded: Tensor, packing: Packing) -> Tenso
     x = embedded + tower.positions[packing.places.to(embedded.device)]
     for block in tower.blocks[:-1]:
         q, k, v = (part[0].transpose(0, 1) for part in block.project(x[None]))  # [t, h, e]
-        x = x + block.attended(_attend(q, k, v, packing)[None])[0]
+        x = x + block.attended(forgetting(partial(_attend, packing), q, k, v)[None])[0]
         x = x + block.mlp(x)
     block, ends = tower.blocks[-1], packing.ends.to(x.device)
     q, k, v = (part[0].transpose(0, 1) for part in block.project(x[None]))
-    x = x.index_select(0, ends) + block.attended(_attend_ends(q.index_select(0, ends), k, v, packing)[None])[0]
+    x = x.index_select(0, ends) + block.attended(_attend_ends(packing, q.index_select(0, ends), k, v)[None])[0]
     return packing.restore(F.normalize(tower.finish(x + block.mlp(x)), dim=-1))
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, packing: Packing) -> Tensor:
+def _attend(packing: Packing, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Causal attention within each prompt: q, k, v [t, h, e] -> [h, t, e]."""
     (q_start, *q_own), (k_start, *k_own), (v_start, *v_own) = (packing.split(x) for x in (q, k, v))
     start, keys, values = (x.transpose(0, 1) for x in (q_start, k_start, v_start))  # [h, s, e]
@@ -107,7 +109,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, packing: Packing) -> Tensor:
     return torch.cat(out, dim=1)
 
 
-def _attend_ends(q: Tensor, k: Tensor, v: Tensor, packing: Packing) -> Tensor:
+def _attend_ends(packing: Packing, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """The same for the end tokens alone, which see all of their prompt: q [m, h, e] -> [h, m, e]."""
     (k_start, *k_own), (v_start, *v_own) = packing.split(k), packing.split(v)
     q_own = q.split([rows for _, rows, _ in packing.groups])

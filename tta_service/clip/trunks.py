@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from .attention import heads, joined, weighted_mean
 from .image_tower import Block, ImageTower
+from .recompute import forgetting
 
 
 def take_apart(visual: nn.Module) -> ImageTower | str:
@@ -48,7 +49,12 @@ def open_clip_block(block: Any) -> Block | None:
     def attended(a: Tensor) -> Tensor:
         return block.ls_1(attn.out_proj(joined(a)))
 
-    return Block(project, attended, lambda x: block.ls_2(block.mlp(block.ln_2(x))))
+    feed: Any = block.mlp
+
+    def mlp(x: Tensor) -> Tensor:
+        return block.ls_2(feed.c_proj(forgetting(feed.gelu, feed.c_fc(block.ln_2(x)))))
+
+    return Block(project, attended, mlp)
 
 
 def _open_clip(visual: Any) -> ImageTower | str:
