@@ -10,7 +10,8 @@ from torch import Tensor
 
 from tta_service import Evidence, Needs, TextSpace
 from tta_service.core.errors import BadRequest
-from tta_service.serving.answering import Seen, answer, confident
+from tta_service.core.strategy import completed
+from tta_service.serving.answering import Seen, answering, confident
 from tta_service.strategies.zero import Zero
 from tta_service.strategies.zero_shot import ZeroShot
 
@@ -38,7 +39,7 @@ class Talker(ZeroShot):
 
 
 def asked(strategy: ZeroShot | Zero, seen: Seen, explain: bool = True):
-    return answer(strategy, strategy.needs(), seen, TEXT, explain, None)[0]
+    return completed(answering(strategy, strategy.needs(), seen, TEXT, explain, None))[0]
 
 
 def test_zero_shot_comes_beside_the_answer():
@@ -86,5 +87,5 @@ def test_fewer_rows_are_the_first_ones():
 
 def test_features_of_another_model_are_refused():
     with pytest.raises(BadRequest) as refused:
-        answer(ZeroShot(), Needs(), Seen((torch.ones(1, 4),), 1), TEXT, False, None)
+        next(answering(ZeroShot(), Needs(), Seen((torch.ones(1, 4),), 1), TEXT, False, None))
     assert refused.value.field == "image.features.dimension"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import Any
 
@@ -47,11 +47,12 @@ class Lives(RuleBasedStateMachine):
         self.loop.run_until_complete(doing())
 
     async def frame(self, owner: str, name: str, strategy: Diary, number: int, fails: bool) -> None:
-        def work(memory: Last) -> tuple[int, Last]:
+        def work(memory: Last) -> Generator[int, None, Last]:
             assert number > memory.number, "a frame was overtaken"
             if fails:
                 raise ZeroDivisionError
-            return number, Last(torch.tensor(number))
+            yield number
+            return Last(torch.tensor(number))
 
         with (
             suppress(MemoryFull, ZeroDivisionError),

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -12,12 +15,14 @@ from tests.serving.toys import Diary
 from tta_service.core.errors import MemoryFull
 from tta_service.serving.memories import Kept, Key
 
+FORGETFUL = 99  # a frame that is answered and then fails to learn
+
 
 class Held:
     """A memory whose lane is worked by hand."""
 
-    def __init__(self) -> None:
-        self.bytes, self.over, self.lane = 0, 0, ByHand()
+    def __init__(self, early: bool = False) -> None:
+        self.bytes, self.over, self.lane, self.early = 0, 0, ByHand(), early
         self.kept = Kept(Key(Diary(), LABELS.id, None), LABELS, self.grew)
 
     def grew(self, by: int) -> None:
@@ -30,15 +35,18 @@ class Held:
         self.over += 1
 
     async def frame(self, turn: Any, number: int) -> Any:
-        def work(memory: Last) -> tuple[int, Last]:
+        def work(memory: Last) -> Generator[int, None, Last]:
             if number < 0:
                 raise ZeroDivisionError
-            return int(memory.number), Last(torch.tensor(number))
+            yield int(memory.number)
+            if number == FORGETFUL:
+                raise ZeroDivisionError
+            return Last(torch.tensor(number))
 
         try:
             await turn.comes()
             await turn.begin(self.lane, lambda: Last(torch.tensor(0)), lambda size: None)
-            return await turn.adapt(self.lane, work, self.kept.tell_anew)
+            return await turn.adapt(self.lane, work, self.kept.tell_anew, early=self.early)
         finally:
             turn.leave()
 
@@ -99,6 +107,40 @@ async def test_a_failure_starts_the_memory_afresh_and_is_told_once():
         tasks[1].result()
     assert [tasks[i].result() for i in (0, 2, 3)] == [(0, False), (0, True), (6, False)]
     assert held.bytes == 8 and held.over == 4
+
+
+async def test_an_answer_does_not_wait_for_what_is_learnt_from_it():
+    held = Held()
+    with ThreadPoolExecutor(1) as lane:
+        learning = threading.Event()
+
+        def work(memory: Last) -> Generator[int, None, Last]:
+            yield int(memory.number)
+            assert learning.wait(10)
+            return Last(torch.tensor(7))
+
+        turn, behind = held.turn(), held.turn()
+        await turn.comes()
+        await turn.begin(lane, lambda: Last(torch.tensor(3)), lambda size: None)
+        assert await turn.adapt(lane, work, held.kept.tell_anew, early=True) == (3, False)
+        turn.leave()
+        coming = asyncio.create_task(behind.comes())
+        await settle()
+        assert held.over == 0 and not coming.done()  # the turn goes on while the memory learns
+        learning.set()
+        await asyncio.wait_for(coming, 10)
+        assert held.over == 1 and int(held.kept.value.number) == 7
+        behind.leave()
+
+
+async def test_a_frame_that_fails_to_learn_is_answered_and_the_next_begins_anew():
+    held = Held(early=True)
+    tasks = [asyncio.create_task(held.frame(held.turn(), number)) for number in (5, FORGETFUL, 6)]
+    await settle()
+    while held.lane.work:
+        await held.step()
+    assert [task.result() for task in tasks] == [(0, False), (5, False), (0, True)]
+    assert held.over == 3
 
 
 async def test_a_memory_that_is_not_admitted_is_not_kept():

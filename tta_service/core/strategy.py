@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from torch import Tensor
 
@@ -14,6 +14,7 @@ from .evidence import Evidence
 from .labels import TextSpace
 
 Memory = TypeVar("Memory")
+Said = TypeVar("Said")
 
 
 class Scope(StrEnum):
@@ -77,14 +78,24 @@ class Strategy(ABC, Generic[Memory]):
         return {}
 
 
-def completed(steps: Generator[Tensor, None, Memory]) -> tuple[Tensor, Memory]:
-    """What `adapt` returns, from both steps of `unfold`."""
-    logits = next(steps)
+def completed(steps: Generator[Said, None, Memory]) -> tuple[Said, Memory]:
+    """Both steps of `unfold`: what was said, and what is remembered."""
+    return next(steps), remembered(steps)
+
+
+def remembered(steps: Generator[Said, None, Memory]) -> Memory:
+    """The second step of `unfold`, once the first has been taken."""
     try:
         next(steps)
     except StopIteration as end:
-        return logits, end.value
+        return end.value
     raise RuntimeError("unfold yields once, then returns the memory")
+
+
+def predicts_first(strategy: Strategy[Any]) -> bool:
+    """Whether its answer is known before its update: it has an `unfold` of its own."""
+    default: Any = Strategy
+    return type(strategy).unfold is not default.unfold
 
 
 class Stateless(Strategy[None]):

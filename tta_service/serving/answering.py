@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -15,7 +15,7 @@ from ..core.errors import BadRequest, ModelFault, TTAError
 from ..core.evidence import Evidence
 from ..core.labels import TextSpace
 from ..core.request import Explanation
-from ..core.strategy import Needs, Strategy
+from ..core.strategy import Needs, Strategy, remembered
 from ..core.views import Views
 from ..maths import confident_rows, entropy
 
@@ -60,20 +60,35 @@ def begun(strategy: Strategy[Any], text: TextSpace) -> Any:
         return _promised(strategy, lambda: strategy.begin(text))
 
 
-def answer(
+def answering(
     strategy: Strategy[Any], needs: Needs, seen: Seen, text: TextSpace, explain: bool, memory: Any
-) -> tuple[Answer, Any]:
-    """Adapts. A strategy that breaks its promises (shape, numbers) raises `ModelFault` like one that crashes."""
+) -> Generator[Answer, None, Any]:
+    """Yields the answer as soon as it is known, then returns the memory: the strategy may still be learning.
+
+    A strategy that breaks its promises (shape, numbers) raises `ModelFault` like one that crashes. An explanation
+    looks at the memory, so it waits for it.
+    """
     evidence = seen.evidence(text)
-    with torch.set_grad_enabled(needs.gradient):
-        logits, memory = _promised(strategy, lambda: strategy.adapt(evidence, memory))
+    steps = strategy.unfold(evidence, memory)
+
+    def step(take: Callable[[Generator[Tensor, None, Any]], T]) -> T:
+        with torch.set_grad_enabled(needs.gradient):  # never across a yield: the mode belongs to the thread
+            return _promised(strategy, lambda: take(steps))
+
+    logits = step(next).detach().float().cpu()
+    if logits.shape != (len(text.features),) or not logits.max().isfinite():
+        raise ModelFault(f"{strategy.name} gave no finite answer for this image")
     with torch.no_grad():
-        logits = logits.detach().float().cpu()
-        if logits.shape != (len(text.features),) or not logits.max().isfinite():
-            raise ModelFault(f"{strategy.name} gave no finite answer for this image")
-        explanation = explained(strategy, needs, evidence, seen.views, memory) if explain else None
         surety = float(entropy(logits)) / math.log(max(2, len(logits)))
-        return Answer(logits, evidence.logits()[0].cpu(), surety, explanation), memory
+        said = Answer(logits, evidence.logits()[0].cpu(), surety, None)
+    if not explain:
+        yield said
+        return step(remembered)
+    memory = step(remembered)
+    with torch.no_grad():
+        said = replace(said, explanation=explained(strategy, needs, evidence, seen.views, memory))
+    yield said
+    return memory
 
 
 def confident(seen: Seen, text: TextSpace, fraction: float, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:

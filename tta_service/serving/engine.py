@@ -11,9 +11,9 @@ from ..core.errors import BadParameters, Unsupported
 from ..core.events import Observe, ignore
 from ..core.labels import TextSpace
 from ..core.request import Features, Report, Request, SessionStatus
-from ..core.strategy import Scope, Strategy
+from ..core.strategy import Scope, Strategy, completed, predicts_first
 from ..maths import kept_count
-from .answering import Answer, answer, begun
+from .answering import Answer, answering, begun
 from .batcher import Batcher
 from .door import Door, Place
 from .lanes import Lanes, run
@@ -103,21 +103,22 @@ class Engine:
         seen = await sight.seen(needs, text)
         watch.before("turn")
         lane = self._lanes.tune if needs.gradient else self._lanes.adapt
-        work = partial(answer, strategy, needs, seen, text, self._explains(request))
+        work = partial(answering, strategy, needs, seen, text, self._explains(request))
         turn = visit.turn(strategy)
         if turn is None:
             labelled = needs.memory is Scope.LABELS
             memory = await self._text_spaces.memory(strategy, request.labels) if labelled else None
             watch.lap("turn")
             watch.before("adapt")
-            said, _ = await run(lane, work, memory)
+            said, _ = await run(lane, lambda: completed(work(memory)))
             status = visit.answered()
         else:
             await turn.comes()
             await turn.begin(lane, partial(begun, strategy, text), visit.admit)
             watch.lap("turn")
             watch.before("adapt")
-            said, status = await turn.adapt(lane, work, lambda: visit.answered(turn.kept.tell_anew()))
+            early = predicts_first(strategy)
+            said, status = await turn.adapt(lane, work, lambda: visit.answered(turn.kept.tell_anew()), early)
         watch.lap("adapt")
         return said, status, seen.count
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -148,8 +148,9 @@ def _parameters(instance: Any) -> dict[str, Any]:
     return {field.name: getattr(instance, field.name) for field in fields(instance)}
 
 
-def _copied(memory: Any) -> tuple[Any, Any]:
-    return moved(memory, Tensor.clone), memory
+def _copied(memory: Any) -> Generator[Any, None, Any]:
+    yield moved(memory, Tensor.clone)
+    return memory
 
 
 def _filled(strategy: Strategy[Any], text: TextSpace, values: Mapping[str, Tensor]) -> Any:

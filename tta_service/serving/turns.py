@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.errors import NotReady
 from ..core.memory import nbytes
+from ..core.strategy import remembered
 from .lanes import run
 
 if TYPE_CHECKING:
@@ -50,26 +51,41 @@ class Turn:
 
         await self._hand(lane, lambda: _sized(begin()), arrived)
 
-    async def adapt(self, lane: Executor, work: Callable[[Any], tuple[T, Any]], saw: Callable[[], R]) -> tuple[T, R]:
-        """`work(memory) -> (answer, memory)` in the lane, to its end; then the turn is over.
+    async def adapt(
+        self, lane: Executor, work: Callable[[Any], Generator[T, None, Any]], saw: Callable[[], R], early: bool = False
+    ) -> tuple[T, R]:
+        """`work(memory)` in the lane: it yields the answer, then returns the memory to keep; then the turn is over.
 
-        `saw()` is called as soon as the new memory is kept, whether or not anybody still waits for the answer. When the
-        work raises, this one memory starts afresh.
+        An `early` answer does not wait for the memory. `saw()` is called once with the answer, whether or not anybody
+        still waits for it. When the work raises, this one memory starts afresh.
         """
-        value = self.kept.value
+        loop, value = asyncio.get_running_loop(), self.kept.value
+        heard: asyncio.Future[tuple[T, R]] = loop.create_future()
+
+        def hear(answer: T) -> None:
+            said = answer, saw()
+            if not heard.done():
+                heard.set_result(said)
 
         def working() -> tuple[T, tuple[Any, int]]:
-            answer, memory = work(value)
-            return answer, _sized(memory)
+            steps = work(value)
+            answer = next(steps)
+            if early:
+                loop.call_soon_threadsafe(hear, answer)
+            return answer, _sized(remembered(steps))
 
-        def arrived(done: tuple[T, tuple[Any, int]]) -> tuple[T, R]:
-            answer, made = done
-            self.kept.keep(*made)
-            return answer, saw()
+        def arrived(done: tuple[T, tuple[Any, int]]) -> None:
+            self.kept.keep(*done[1])
+            if not early:
+                hear(done[0])
 
-        answer = self._hand(lane, working, arrived)
+        def ended(done: asyncio.Future[None]) -> None:
+            if (error := done.exception()) and not heard.done():
+                heard.set_exception(error)
+
+        self._hand(lane, working, arrived).add_done_callback(ended)
         self._left, self.kept.value = True, None  # nothing follows; and nobody looks at the old value again
-        return await answer
+        return await heard
 
     def leave(self) -> None:
         """Gives the place up: at once, or when the lane is done with the memory."""
