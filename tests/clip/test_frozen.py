@@ -94,13 +94,13 @@ def test_a_prompt_that_does_not_fit_names_its_label():
     assert refused.value.field == "names[1]"
 
 
-def test_names_with_an_untaught_token_are_unseen():
+def test_names_without_a_taught_word_are_unseen():
     taught = torch.tensor(
         [t for text in ("<start_of_text><end_of_text>", "cat dog sea") for t in tokenizer().encode(text)]
     )
     taught = torch.cat([taught, torch.tensor([0])])
     clip = FrozenCLIP(small_model(), tokenizer(), trained_tokens=taught)
-    assert clip.text_space(LabelSet(("cat", "sea_dog", "sea snake", "quokka"))).unseen == ("sea snake", "quokka")
+    assert clip.text_space(LabelSet(("cat", "sea_dog", "sea snake", "quokka"))).unseen == ("quokka",)
 
 
 def test_the_fingerprint_is_of_weights_and_architecture():

@@ -17,7 +17,7 @@ from ..core.labels import LabelSet, Prompts, TextSpace
 from ..core.reducer import Reducer, Reduction
 from .fingerprint import fingerprint_of
 from .image_tower import encode, patches_left
-from .prompt_tokens import Tokenize, label_tokens, text_tokens
+from .prompt_tokens import Tokenize, label_tokens, text_tokens, tokens_of
 from .prompts import TemplatePrompts
 from .text_tower import encode_tokens, take_text_apart
 from .trunks import take_apart
@@ -138,10 +138,15 @@ class FrozenCLIP:
         return None if tower is None else lambda: TemplatePrompts(tower, self._tokenize, labels, tokens)
 
     def _unseen(self, labels: LabelSet) -> tuple[str, ...]:
+        """Names none of whose words the text tower was taught."""
         if self._trained is None:
             return ()
-        tokens = label_tokens(self._tokenize, LabelSet(labels.names), "{}", self._context).tolist()
-        return tuple(name for name, row in zip(labels.names, tokens, strict=True) if not self._trained.issuperset(row))
+        by_name = {name: name.replace("_", " ").split() for name in labels.names}
+        words = sorted({word for some in by_name.values() for word in some})
+        tokens, lengths = tokens_of(self._tokenize, words, self._context)
+        rows = zip(words, tokens.tolist(), lengths.tolist(), strict=True)
+        taught = {word for word, row, length in rows if self._trained.issuperset(row[:length])}
+        return tuple(name for name, some in by_name.items() if not taught.intersection(some))
 
 
 def _context_length(model: Any) -> int:
