@@ -85,7 +85,9 @@ def test_policies_follow_the_source(address: str, peer: Peer, folder: Path) -> N
     run(address, str(folder))
     run(address, "virtual:frames=2,fps=100,width=32,height=24", "--session", "door")
     run(address, str(folder), "--policy", "latest")
-    assert [o.policy for o in peer.opened] == [4, 1, 1] and peer.opened[1].session_id == "door"
+    run(address, str(folder), "--policy", "drop_newest", "--buffer", "3")
+    assert [o.policy for o in peer.opened] == [4, 1, 1, 3] and peer.opened[1].session_id == "door"
+    assert [o.buffer for o in peer.opened] == [0, 0, 0, 3]
 
 
 def test_a_stream_that_ends_badly_is_said_on_stderr(address: str, folder: Path, capsys) -> None:

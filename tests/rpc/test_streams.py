@@ -113,6 +113,31 @@ async def test_latest_answers_the_newest_and_counts_what_it_dropped(house):
     assert {(event.reason, event.policy) for event in house.of(Dropped)} == {("superseded", "latest")}
 
 
+@pytest.mark.parametrize(
+    "policy, answered",
+    [
+        ("drop_oldest", [(0, 0), (1, 0), (7, 5), (8, 0), (9, 0)]),
+        ("drop_newest", [(0, 0), (1, 0), (2, 5), (3, 0), (4, 0)]),
+    ],
+)
+async def test_a_buffer_that_is_full_drops_the_oldest_or_the_newest(house, policy, answered):
+    call = house.stub.ClassifyStream()
+    async with busy(house):
+        await call.write(opening(policy=f"POLICY_{policy.upper()}", buffer=3))
+        assert (await call.read()).status.credits == 3
+        for id in range(2):
+            await call.write(frame(id))
+            await until(lambda: house.door.inside == id + 1)  # noqa: B023 - these two are in the hallway
+        for id in range(2, 10):
+            await call.write(frame(id))
+        await until(lambda: len(house.of(Dropped)) == 5)
+    await call.done_writing()
+    replies = [reply.answer for reply in await rest(call) if reply.WhichOneof("kind") == "answer"]
+    assert [(answer.frame_id, answer.dropped_since_last) for answer in replies] == answered
+    assert {(event.reason, event.policy) for event in house.of(Dropped)} == {("superseded", policy)}
+    assert {report.request.policy for report in house.of(Report) if report.request.streamed} == {policy}
+
+
 async def test_credits_are_told_when_they_change(house):
     call = house.stub.ClassifyStream()
     async with busy(house):
@@ -180,8 +205,6 @@ async def test_a_stream_without_labels_needs_them_in_every_frame(house):
         ("open.options.top_k", [opening(options=pb.Options(top_k=0))], grpc.StatusCode.INVALID_ARGUMENT),
         ("open.buffer", [opening(buffer=0)], grpc.StatusCode.INVALID_ARGUMENT),
         ("open.policy", [opening(policy=99)], grpc.StatusCode.INVALID_ARGUMENT),
-        ("open.policy", [opening(policy=pb.OpenStream.POLICY_DROP_OLDEST)], grpc.StatusCode.UNIMPLEMENTED),
-        ("open.policy", [opening(policy=pb.OpenStream.POLICY_DROP_NEWEST)], grpc.StatusCode.UNIMPLEMENTED),
         ("open.frame_budget", [opening(frame_budget={"seconds": 1})], grpc.StatusCode.UNIMPLEMENTED),
         ("open.resume_token", [opening(resume_token=b"x")], grpc.StatusCode.UNIMPLEMENTED),
     ],

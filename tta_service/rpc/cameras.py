@@ -19,9 +19,10 @@ from .v1 import tta_pb2 as pb
 POLICIES = {
     pb.OpenStream.POLICY_UNSPECIFIED: Policy.LATEST,
     pb.OpenStream.POLICY_LATEST: Policy.LATEST,
+    pb.OpenStream.POLICY_DROP_OLDEST: Policy.DROP_OLDEST,
+    pb.OpenStream.POLICY_DROP_NEWEST: Policy.DROP_NEWEST,
     pb.OpenStream.POLICY_BLOCK: Policy.BLOCK,
 }
-LATER = (pb.OpenStream.POLICY_DROP_OLDEST, pb.OpenStream.POLICY_DROP_NEWEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,6 @@ def opened_of(message: pb.ClassifyStreamRequest, known: Known, terms: Terms) -> 
     if message.WhichOneof("kind") != "open":
         raise BadRequest("the first message of a stream opens it", "open")
     first = message.open
-    if first.policy in LATER:
-        raise Unsupported("this version knows the policies LATEST and BLOCK", "open.policy")
     if first.policy not in POLICIES:
         raise BadRequest(f"there is no policy {first.policy}", "open.policy")
     if first.HasField("frame_budget"):

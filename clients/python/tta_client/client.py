@@ -93,7 +93,8 @@ class Client:
         """Answers to `frames` (pictures or `Frame`s), in order.
 
         "block" answers every frame and has at most `in_flight` of them under way; "latest" sends what the camera
-        gives and lets the service keep only the newest. `frame_budget`: seconds for each frame from its arrival.
+        gives and lets the service keep only the newest; "drop_oldest" and "drop_newest" let `buffer` of them wait.
+        `frame_budget`: seconds for each frame from its arrival.
         """
         options = options.choosing(strategy)
 

@@ -28,6 +28,7 @@ class Wishes:
     strategies: tuple[Choice, ...]
     options: Options
     policy: Policy
+    buffer: int | None
     session: str
     frames: int
     fps: float
@@ -51,8 +52,8 @@ def wishes(arguments: list[str] | None = None) -> Wishes:
     options = Options(strategies[0] if strategies else "", reducer, top_k=given.top_k, seed=given.seed)
     policy = given.policy or ("latest" if source.live else "block")
     return Wishes(
-        source, given.server, LabelSet(names, tuple(given.template)), strategies, options, policy, given.session,
-        given.frames, given.fps, given.short_side, given.quality, given.json, given.strict,
+        source, given.server, LabelSet(names, tuple(given.template)), strategies, options, policy, given.buffer,
+        given.session, given.frames, given.fps, given.short_side, given.quality, given.json, given.strict,
     )  # fmt: skip
 
 
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--reducer-param", action="append", default=[], metavar="K=V", help="a parameter of the reducer")
     add("--reduce", choices=tuple(SCOPES), default="all", help="which views to reduce (default: %(default)s)")
     add("--policy", choices=tuple(POLICIES), help="default: latest for live sources, block for files")
+    add("--buffer", type=_count, metavar="N", help="frames that may wait in the service under drop_oldest, drop_newest")
     add("--session", default="", metavar="ID", help="a named session outlives this stream")
     add("--frames", type=_count, default=0, metavar="N", help="stop after so many frames")
     add("--fps", type=float, default=0.0, metavar="F", help="at most so many frames a second")

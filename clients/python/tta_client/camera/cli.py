@@ -55,7 +55,12 @@ def _watch(wish: Wishes, shown: Any, tally: Tally) -> None:
     with Client(wish.server) as client:
         frames = pictures(wish.source, wish)
         with client.stream(
-            _in_turn(frames, wish), wish.labels, options=wish.options, policy=wish.policy, session=wish.session
+            _in_turn(frames, wish),
+            wish.labels,
+            options=wish.options,
+            policy=wish.policy,
+            session=wish.session,
+            buffer=wish.buffer,
         ) as stream:
             for result in stream:
                 tally.count(result)
