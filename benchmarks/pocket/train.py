@@ -12,6 +12,8 @@ import argparse
 import copy
 import json
 import multiprocessing
+import signal
+import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -175,6 +177,7 @@ def main() -> None:
     others = [
         processes.Process(target=work, args=(r, args, board, barrier), daemon=True) for r in range(1, args.workers)
     ]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the others end with the first
     for other in others:
         other.start()
     work(0, args, board, barrier)

@@ -1,4 +1,3 @@
 """The bundled small CLIP. Importing it makes its image tower known to timm."""
 
-from . import first as first
 from . import tower as tower
