@@ -182,3 +182,8 @@ def test_bytes_are_about_what_is_kept(quick):
         prompts.encode(context)
     measured = sum(size for place, size in kept.items() if place not in weights)
     assert 0.7 < prompts.bytes / measured < 1.4
+    assert prompts.kept_bytes == 0
+    prompts.gradient(torch.ones_like(prompts.encode(prompts.context)))
+    assert prompts.kept_bytes == measured
+    prompts.forget()
+    assert prompts.kept_bytes == 0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..core.errors import BadParameters
 from ..core.labels import LabelSet
@@ -36,6 +38,7 @@ class TemplatePrompts:
             self.context = self._embed(words).cpu()  # [k, w]
         self._lock = threading.Lock()
         self._kept: tuple[Tensor, Tensor] | None = None  # initial context and features, their graph behind them
+        self.kept_bytes = 0  # exactly what that graph holds, beside the weights
 
     def encode(self, context: Tensor, classes: Tensor | None = None) -> Tensor:
         """Context [k, w] to unit features [c, d], or of the `classes` [m] only; differentiable, pure."""
@@ -64,6 +67,11 @@ class TemplatePrompts:
                 gradient += torch.autograd.grad(features, context, d_features[some].to(features))[0]
         return gradient.to(d_features)
 
+    def forget(self) -> None:
+        """Gives the kept activations back; who computes with them goes on."""
+        with self._lock:
+            self._kept, self.kept_bytes = None, 0
+
     @property
     def bytes(self) -> int:
         """About how many bytes the kept activations take, once there are any."""
@@ -74,7 +82,9 @@ class TemplatePrompts:
         with self._lock:
             if self._kept is None:
                 context = self.context.clone().requires_grad_()
-                self._kept = context, self._encode(context, torch.arange(len(self._tokens)))
+                with weighed() as held:
+                    self._kept = context, self._encode(context, torch.arange(len(self._tokens)))
+                self.kept_bytes = sum(held.values())
             return self._kept
 
     def _encode(self, context: Tensor, rows: Tensor) -> Tensor:
@@ -101,6 +111,21 @@ class TemplatePrompts:
         """The rows [m] in pieces of at most about `most` tokens."""
         piece = (self._lengths[rows] - self._shared).cumsum(0) // most
         return list(rows.split(piece.unique_consecutive(return_counts=True)[1].tolist()))
+
+
+@contextmanager
+def weighed() -> Iterator[dict[int, int]]:
+    """Bytes, by place, that graphs built meanwhile hold for their backward passes; weights are there anyway."""
+    held: dict[int, int] = {}
+
+    def weigh(saved: Tensor) -> Tensor:
+        if not isinstance(saved if saved._base is None else saved._base, nn.Parameter):
+            storage = saved.untyped_storage()
+            held[storage.data_ptr()] = storage.nbytes()
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(weigh, lambda saved: saved):
+        yield held
 
 
 def _layout(

@@ -110,3 +110,13 @@ class TextSpace:
     def bytes(self) -> int:
         """Bytes of the text features."""
         return self.features.nbytes
+
+    @property
+    def activations(self) -> int:
+        """Bytes that the prompts keep for backward passes; 0 before the first one."""
+        return getattr(self.__dict__.get("prompts"), "kept_bytes", 0)
+
+    def forget_activations(self) -> None:
+        """The next backward pass makes them anew."""
+        if forget := getattr(self.__dict__.get("prompts"), "forget", None):
+            forget()
