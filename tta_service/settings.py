@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0: any free one
@@ -84,6 +84,7 @@ class Sessions(Section):
     owner_bytes: Bytes = 1 << 30
     total_bytes: Bytes = 4 << 30
     most: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    secret: SecretStr = SecretStr("")  # signs snapshots; none: a random one, and snapshots live as long as the process
 
 
 class Text(Section):

@@ -46,6 +46,16 @@ class Peer(tta_pb2_grpc.AdaptationServiceServicer):
             infos=[pb.LabelSetInfo(id=k) for k in keys[place : place + 1]], next_page_token=after
         )
 
+    def SnapshotSession(self, request: pb.SnapshotSessionRequest, context: Any) -> pb.SnapshotSessionResponse:
+        state = b"of " + request.session_id.encode()
+        return pb.SnapshotSessionResponse(
+            snapshot=pb.SessionSnapshot(session_id=request.session_id, epoch=3, state=state)
+        )
+
+    def RestoreSession(self, request: pb.RestoreSessionRequest, context: Any) -> pb.RestoreSessionResponse:
+        id = request.snapshot.state.decode().removeprefix("of ")
+        return pb.RestoreSessionResponse(session=pb.SessionInfo(session_id=id, epoch=request.snapshot.epoch + 1))
+
     def Classify(self, request: pb.ClassifyRequest, context: Any) -> pb.ClassifyResponse:
         self.headers.append(dict(context.invocation_metadata()))
         if self.refusals:

@@ -74,3 +74,8 @@ async def test_many_streams_share_one_client(address: str) -> None:
 
         labels = await asyncio.gather(*(watch(n) for n in range(1, 7)))
     assert labels == [[NAMES[n % 3]] * 5 for n in range(1, 7)]
+
+
+async def test_a_session_is_snapshot_and_restored(address: str) -> None:
+    async with AsyncClient(address) as client:
+        assert (await client.restore(await client.snapshot("door"))).epoch == 4

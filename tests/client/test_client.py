@@ -95,3 +95,10 @@ def test_an_array_travels_as_raw_pixels(client: Client) -> None:
     assert client.classify(np.zeros((2, 4), np.uint8)[:, ::2], NAMES).label == NAMES[4 % 3]
     with pytest.raises(ValueError, match="float32"):
         client.classify(np.zeros((2, 4, 3), np.float32), NAMES)
+
+
+def test_a_session_is_snapshot_and_restored(client: Client) -> None:
+    kept = client.snapshot("door")
+    assert (kept.session_id, kept.epoch, kept.state) == ("door", 3, b"of door")
+    assert [client.restore(what).epoch for what in (kept, kept.state)] == [4, 1]
+    assert client.restore(kept).session_id == "door"

@@ -34,6 +34,7 @@ from tta_service.serving.engine import Engine
 from tta_service.serving.lanes import lanes
 from tta_service.serving.pulse import Pulse
 from tta_service.serving.sessions import Sessions
+from tta_service.serving.snapshots import Snapshots
 from tta_service.serving.text_spaces import TextSpaces
 from tta_service.testing import FakeCLIP
 
@@ -101,7 +102,8 @@ async def a_house(
         limits=limits,
         check_reducer=clip.check_reducer,
     )
-    service = AdaptationService(engine, texts, sessions, terms, lambda: door.load, observe)
+    snapshots = Snapshots(sessions, texts, ways, clip.fingerprint, b"a secret for tests")
+    service = AdaptationService(engine, texts, sessions, snapshots, terms, lambda: door.load, observe)
     server = Server(service, message_bytes=limits.message_bytes, observe=observe)
     running = [asyncio.create_task(batcher.run())]
     port = await server.start()

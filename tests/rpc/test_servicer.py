@@ -171,14 +171,56 @@ async def test_the_server_says_what_it_is(house):
         assert limits["views"] == 512 and limits["parameters"]["views"] == 32
 
 
-@pytest.mark.parametrize(
-    "method, message",
-    [("SnapshotSession", pb.SnapshotSessionRequest()), ("RestoreSession", pb.RestoreSessionRequest())],
-)
-async def test_what_is_not_built_yet_says_so(house, method, message):
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await getattr(house.stub, method)(message)
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED and "this version" in caught.value.details()
+TDA = options("tda", views=2)
+
+
+async def test_a_session_goes_on_from_its_snapshot(house):
+    for seed in range(3):
+        await house.stub.Classify(question(image=pb.Image(encoded=jpeg(seed)), options=TDA, session_id="cam"))
+    snapshot = (await house.stub.SnapshotSession(pb.SnapshotSessionRequest(session_id="cam"))).snapshot
+    assert (snapshot.session_id, snapshot.epoch) == ("cam", 1)
+    after = question(image=pb.Image(encoded=jpeg(9)), options=TDA, session_id="cam")
+    expected = await house.stub.Classify(after)
+    async with a_house() as other:
+        restored = (await other.stub.RestoreSession(pb.RestoreSessionRequest(snapshot=snapshot))).session
+        assert (restored.session_id, restored.frames, restored.epoch) == ("cam", 3, 2)
+        told = await other.stub.Classify(after)
+        assert told.top == expected.top and told.session.frames == 4
+        assert told.session.origin == pb.SessionStatus.ORIGIN_RESTORED
+    assert expected.top != (await house.stub.Classify(question(image=after.image, options=TDA, session_id="new"))).top
+
+
+async def test_snapshots_that_cannot_be_had_or_used_name_the_field(house):
+    await house.stub.Classify(question(options=TDA, session_id="cam"))
+    snapshot = (await house.stub.SnapshotSession(pb.SnapshotSessionRequest(session_id="cam"))).snapshot
+    changed = pb.SessionSnapshot(state=snapshot.state[:-1])
+    for call, code, field in (
+        (house.stub.SnapshotSession(pb.SnapshotSessionRequest()), grpc.StatusCode.INVALID_ARGUMENT, "session_id"),
+        (
+            house.stub.SnapshotSession(pb.SnapshotSessionRequest(session_id="dog")),
+            grpc.StatusCode.NOT_FOUND,
+            "session_id",
+        ),
+        (
+            house.stub.RestoreSession(pb.RestoreSessionRequest(snapshot=changed)),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "snapshot.state",
+        ),
+        (house.stub.RestoreSession(pb.RestoreSessionRequest()), grpc.StatusCode.INVALID_ARGUMENT, "snapshot.state"),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+        assert caught.value.code() is code and caught.value.details().startswith(f"{field}: ")
+    with house.sessions.stream("", "cam"), pytest.raises(grpc.aio.AioRpcError, match=r"snapshot\.session_id: .*in use"):
+        await house.stub.RestoreSession(pb.RestoreSessionRequest(snapshot=snapshot))
+
+
+async def test_a_snapshot_over_the_message_limit_names_its_size():
+    async with a_house(limits=Limits(message_bytes=4096)) as house:
+        await house.stub.Classify(question(options=TDA, session_id="cam"))
+        with pytest.raises(grpc.aio.AioRpcError, match=r"session_id: this snapshot takes \d{4,} bytes") as caught:
+            await house.stub.SnapshotSession(pb.SnapshotSessionRequest(session_id="cam"))
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def test_the_same_question_has_the_same_answer(house):

@@ -94,7 +94,7 @@ async def test_a_stranger_is_refused(owner: str, fingerprint: str, secret: bytes
         state = (await taken(home)).state
         with pytest.raises(BadRequest, match=said) as refused:
             await snapshots(home, fingerprint, secret).restore(owner, state)
-        assert refused.value.field == "snapshot.state"
+        assert refused.value.field == "state"
 
 
 @pytest.mark.parametrize("change", [lambda s: s[:-1], lambda s: b"", lambda s: s[:40] + b"x" + s[41:], lambda s: s * 2])

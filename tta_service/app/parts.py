@@ -28,6 +28,7 @@ from ..serving.lanes import Lanes, lanes, run
 from ..serving.ledger import MemoryLimits
 from ..serving.pulse import Pulse
 from ..serving.sessions import Sessions
+from ..serving.snapshots import Snapshots
 from ..serving.text_spaces import TextSpaces
 from ..serving.warmup import measure
 from ..settings import Settings
@@ -45,6 +46,7 @@ class Parts:
     batcher: Batcher
     text_spaces: TextSpaces
     sessions: Sessions
+    snapshots: Snapshots
     pulse: Pulse
     works: tuple[asyncio.Task[None], ...]  # in the background; none of them ends by itself
 
@@ -74,6 +76,8 @@ async def assembled(settings: Settings, observe: Observe = ignore, pulse: Pulse 
         )
         memories = MemoryLimits(keep.session_bytes, keep.owner_bytes, keep.total_bytes, keep.most)
         sessions = Sessions(keep.idle, memories, observe)
+        secret = keep.secret.get_secret_value().encode()
+        snapshots = Snapshots(sessions, text_spaces, lane, clip.fingerprint, secret)
         engine = Engine(
             decode=partial(decode, limits=ImageLimits(most.image_bytes, most.image_pixels, most.image_side)),
             look=lambda pixels, count, seed, augment: look(pixels, clip.image_size, count, seed, augment),
@@ -97,7 +101,7 @@ async def assembled(settings: Settings, observe: Observe = ignore, pulse: Pulse 
             raise ModelFault(f"the model {clip.name} does not work: {error.message}") from None
         pulse.ready(budget.row_seconds)
         log.info("%s on %s: %d rows at a time, %.0f a second", clip.name, clip.device, max_rows, 1 / budget.row_seconds)
-        yield Parts(clip, engine, door, batcher, text_spaces, sessions, pulse, works)
+        yield Parts(clip, engine, door, batcher, text_spaces, sessions, snapshots, pulse, works)
 
 
 @asynccontextmanager

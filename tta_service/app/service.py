@@ -87,7 +87,7 @@ class Service:
         self.metrics.built(known.version, torch.__version__, known.model, known.device)
         self.metrics.pull(partial(counts, parts))
         service = AdaptationService(
-            parts.engine, parts.text_spaces, parts.sessions, known, lambda: parts.door.load, observe
+            parts.engine, parts.text_spaces, parts.sessions, parts.snapshots, known, lambda: parts.door.load, observe
         )
         self._server = server = Server(service, message_bytes=settings.limits.message_bytes, observe=observe)
         host, wished = settings.server.host, settings.server.port

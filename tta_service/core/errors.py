@@ -74,6 +74,10 @@ class MemoryFull(TTAError):
     """A session memory would be over a byte limit."""
 
 
+class TooLarge(TTAError):
+    """The reply would not fit into a message."""
+
+
 class DeadlineTooShort(TTAError):
     """What was asked for cannot be answered before the deadline."""
 

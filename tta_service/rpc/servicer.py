@@ -10,11 +10,12 @@ from typing import Any, cast
 import grpc
 
 from ..core import catalogue
-from ..core.errors import BadRequest, TTAError, Unsupported
+from ..core.errors import BadRequest, TooLarge, TTAError
 from ..core.events import Observe, ignore
 from ..core.request import Report, Request
 from ..serving.engine import Engine
 from ..serving.sessions import Sessions
+from ..serving.snapshots import Snapshots
 from ..serving.text_spaces import TextSpaces
 from .answers import response
 from .calls import whenever_done
@@ -42,12 +43,13 @@ class AdaptationService(wire.AdaptationServiceServicer):
         engine: Engine,
         text_spaces: TextSpaces,
         sessions: Sessions,
+        snapshots: Snapshots,
         terms: Terms,
         load: Callable[[], float],
         observe: Observe = ignore,
     ) -> None:
         self._engine, self._text_spaces, self._sessions, self._terms = engine, text_spaces, sessions, terms
-        self._load, self._observe, self._cameras = load, observe, set[Camera]()
+        self._snapshots, self._load, self._observe, self._cameras = snapshots, load, observe, set[Camera]()
         self._strategies, self._reducers = Pace(), Pace()
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
@@ -131,10 +133,17 @@ class AdaptationService(wire.AdaptationServiceServicer):
         return pb.CloseSessionResponse()
 
     async def SnapshotSession(self, request: pb.SnapshotSessionRequest, context: Context) -> pb.SnapshotSessionResponse:
-        raise Unsupported("this version takes no snapshots of sessions")
+        kept, most = await self._snapshots.take(OWNER, named(request.session_id)), self._terms.limits.message_bytes
+        told = pb.SessionSnapshot(session_id=kept.session, epoch=kept.epoch, state=kept.state)
+        reply = pb.SnapshotSessionResponse(snapshot=told)
+        if reply.ByteSize() > most:  # so would the request be that restores it
+            raise TooLarge(f"this snapshot takes {reply.ByteSize()} bytes, a message at most {most}", "session_id")
+        return reply
 
     async def RestoreSession(self, request: pb.RestoreSessionRequest, context: Context) -> pb.RestoreSessionResponse:
-        raise Unsupported("this version restores no sessions")
+        with at("snapshot"):
+            restored = await self._snapshots.restore(OWNER, request.snapshot.state)
+        return pb.RestoreSessionResponse(session=session_info(restored))
 
     async def _classify(self, request: Request, at_the_door: Callable[[], Request] | None = None) -> Report:
         report = await self._engine.classify(request, at_the_door=at_the_door)

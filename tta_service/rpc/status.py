@@ -30,6 +30,7 @@ CODES: dict[type[errors.TTAError], grpc.StatusCode] = {
     errors.SessionTaken: grpc.StatusCode.ABORTED,
     errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.MemoryFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeadlineTooShort: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.NotReady: grpc.StatusCode.UNAVAILABLE,
     errors.ModelFault: grpc.StatusCode.INTERNAL,

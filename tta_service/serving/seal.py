@@ -38,7 +38,7 @@ class Seal:
         """What `close` was given. Raises `BadRequest` for anything that was not sealed with this secret."""
         mac, content = blob[:MAC], blob[MAC:]
         if not hmac.compare_digest(mac, self._mac(content)):
-            raise BadRequest("this snapshot was not made here, or was changed on its way", "snapshot.state")
+            raise BadRequest("this snapshot was not made here, or was changed on its way", "state")
         (length,) = struct.unpack_from("<Q", content)  # safetensors: the header's length, then its JSON
         header = json.loads(content[8 : 8 + length])
         return json.loads(header["__metadata__"]["said"]), load(content)

@@ -41,7 +41,7 @@ class Copy:
     key: Key
     labels: LabelSet
     memory: Any
-    last_frame_id: int
+    seen: tuple[int, int]  # what the session had seen by then: frames, id of the last one
 
 
 class Snapshots:
@@ -64,13 +64,14 @@ class Snapshots:
             for _, turn in turns:
                 turn.leave()
         held = [copy for copy in copies if copy is not None]
+        frames, last = min((copy.seen for copy in held), default=(session.frames, session.last_frame_id))
         said = {
             "fingerprint": self._fingerprint,
             "owner": owner,
             "session": session.id,
             "epoch": session.epoch,
-            "frames": session.frames,
-            "last_frame_id": min((copy.last_frame_id for copy in held), default=session.last_frame_id),
+            "frames": frames,
+            "last_frame_id": last,
             "memories": [_said(copy) for copy in held],
         }
         named = {f"{i}.{name}": value for i, copy in enumerate(held) for name, value in tensors(copy.memory).items()}
@@ -84,9 +85,9 @@ class Snapshots:
         """
         said, values = await run(self._lanes.prepare, self._seal.open, state)
         if said["owner"] != owner:
-            raise BadRequest("this snapshot is another owner's", "snapshot.state")
+            raise BadRequest("this snapshot is another owner's", "state")
         if said["fingerprint"] != self._fingerprint:
-            raise BadRequest("this snapshot was made with another model", "snapshot.state")
+            raise BadRequest("this snapshot was made with another model", "state")
         copies = [await self._rebuilt(i, each, values, said) for i, each in enumerate(said["memories"])]
         return self._install(owner, said, copies)
 
@@ -95,8 +96,8 @@ class Snapshots:
         if not kept.begun:
             turn.leave()
             return None
-        copy, last = await turn.adapt(self._lanes.adapt, _copied, lambda: session.last_frame_id)
-        return Copy(kept.key, kept.labels, copy, last)
+        copy, seen = await turn.adapt(self._lanes.adapt, _copied, lambda: (session.frames, session.last_frame_id))
+        return Copy(kept.key, kept.labels, copy, seen)
 
     async def _rebuilt(
         self, place: int, each: Mapping[str, Any], values: Mapping[str, Tensor], said: Mapping[str, Any]
@@ -111,14 +112,14 @@ class Snapshots:
         mine = {name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{place}.")}
         lane = self._lanes.tune if strategy.needs().gradient else self._lanes.adapt
         memory = await run(lane, _filled, strategy, text, mine)
-        return Copy(Key(strategy, labels.id, reduction), labels, memory, said["last_frame_id"])
+        return Copy(Key(strategy, labels.id, reduction), labels, memory, (said["frames"], said["last_frame_id"]))
 
     def _install(self, owner: str, said: Mapping[str, Any], copies: list[Copy]) -> SessionInfo:
         register, id = self._sessions.register, str(said["session"])
         older = next((one for one in register.open if (one.owner, one.id) == (owner, id)), None)
         if older is not None:
             if not older.resting:
-                raise BadRequest(f"session {id!r} is in use", "snapshot.session_id")
+                raise BadRequest(f"session {id!r} is in use", "session_id")
             register.close(older, "client")
         session = register.obtain(owner, id)
         over = register.busy(session)
@@ -158,4 +159,4 @@ def _filled(strategy: Strategy[Any], text: TextSpace, values: Mapping[str, Tenso
         try:
             return filled(strategy.begin(text), values)
         except ValueError as error:
-            raise BadRequest(f"the memory of {strategy.name} in this snapshot {error}", "snapshot.state") from None
+            raise BadRequest(f"the memory of {strategy.name} in this snapshot {error}", "state") from None

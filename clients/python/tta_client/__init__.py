@@ -8,7 +8,7 @@ from .client import Client
 from .errors import TTAClientError
 from .frames import Frame
 from .labels import LabelSet
-from .listings import Description, LabelSetInfo, Parameter, ServerInfo, SessionInfo
+from .listings import Description, LabelSetInfo, Parameter, ServerInfo, SessionInfo, Snapshot
 from .stream import Stream
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "ServerInfo",
     "SessionInfo",
     "SessionStatus",
+    "Snapshot",
     "Stream",
     "TTAClientError",
     "Timings",

@@ -20,10 +20,13 @@ from .listings import (
     LabelSetInfo,
     ServerInfo,
     SessionInfo,
+    Snapshot,
     description_from,
     label_set_info_from,
     server_info_from,
     session_info_from,
+    snapshot_from,
+    snapshot_message,
 )
 from .requests import Policy
 from .v1 import tta_pb2
@@ -149,6 +152,16 @@ class AsyncClient:
 
     async def close_session(self, session_id: str) -> None:
         await self._to.ask(self._to.stub.CloseSession, tta_pb2.CloseSessionRequest(session_id=session_id))
+
+    async def snapshot(self, session_id: str) -> Snapshot:
+        """All that the session's strategies have learnt; `restore` brings it back, here or on another service."""
+        reply = await self._to.ask(self._to.stub.SnapshotSession, tta_pb2.SnapshotSessionRequest(session_id=session_id))
+        return snapshot_from(reply.snapshot)
+
+    async def restore(self, snapshot: Snapshot | bytes) -> SessionInfo:
+        """The session goes on from a snapshot, or from its `state` alone; one of the same id that rests is replaced."""
+        message = tta_pb2.RestoreSessionRequest(snapshot=snapshot_message(snapshot))
+        return session_info_from((await self._to.ask(self._to.stub.RestoreSession, message)).session)
 
     # ---- the service
 

@@ -57,6 +57,15 @@ class SessionInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A session to be restored, here or elsewhere. `state` is opaque, and signed by the service."""
+
+    session_id: str
+    epoch: int
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ServerInfo:
     version: str
     model: str
@@ -96,6 +105,16 @@ def session_info_from(message: tta_pb2.SessionInfo) -> SessionInfo:
         message.epoch,
         message.last_frame_id,
     )
+
+
+def snapshot_from(message: tta_pb2.SessionSnapshot) -> Snapshot:
+    return Snapshot(message.session_id, message.epoch, message.state)
+
+
+def snapshot_message(snapshot: Snapshot | bytes) -> tta_pb2.SessionSnapshot:
+    if isinstance(snapshot, bytes):
+        return tta_pb2.SessionSnapshot(state=snapshot)
+    return tta_pb2.SessionSnapshot(session_id=snapshot.session_id, epoch=snapshot.epoch, state=snapshot.state)
 
 
 def server_info_from(message: tta_pb2.GetServerInfoResponse) -> ServerInfo:
