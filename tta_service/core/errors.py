@@ -62,6 +62,10 @@ class SessionTaken(TTAError):
     """A newer stream has taken the session over."""
 
 
+class SessionMoved(TTAError):
+    """Another server has taken the session over."""
+
+
 class Overloaded(TTAError):
     """Too many requests wait already. Come back after `retry_after` seconds."""
 
