@@ -1,0 +1,47 @@
+"""python -m deploy.grafana.generate: writes dashboards/*.json; with --check only says whether they are as written."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+
+from . import cameras, machine, overview, strategies
+from .panels import dashboard
+
+FOLDER = Path(__file__).parent / "dashboards"
+PAGES = {
+    "overview": overview,
+    "strategies": strategies,
+    "cameras": cameras,
+    "machine": machine,
+}
+
+
+def texts() -> dict[Path, str]:
+    """Every file with what belongs in it."""
+    return {
+        FOLDER / f"{name}.json": json.dumps(
+            dashboard(f"tta-{name}", page.TITLE, page.SAID, page.ROWS), cls=JSONEncoder, indent=1, sort_keys=True
+        )
+        + "\n"
+        for name, page in PAGES.items()
+    }
+
+
+def main(arguments: list[str]) -> int:
+    stale = [path for path, text in texts().items() if not path.is_file() or path.read_text() != text]
+    if "--check" in arguments:
+        for path in stale:
+            print(f"{path.name} is not what generate.py makes: run python -m deploy.grafana.generate")
+        return int(bool(stale))
+    FOLDER.mkdir(exist_ok=True)
+    for path, text in texts().items():
+        path.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
