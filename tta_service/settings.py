@@ -89,6 +89,7 @@ class Sessions(Section):
 
 class Text(Section):
     cache_bytes: Bytes = 256 << 20  # features; definitions stay when these are given up
+    activation_bytes: Bytes = 1 << 30  # kept for backward passes; made anew when given up
     definitions: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -126,7 +127,9 @@ def test_an_explanation_has_a_line_for_each_view(with_views):
         notes={"fill": 0.5, "loss": math.nan},
         tokens_left=(49, 25),
     )
-    told = response(report([1.0, 2.0], explanation=why), 5, TERMS).explanation
+    done = report([1.0, 2.0], explanation=why)
+    assert not response(done, 5, TERMS).HasField("explanation")  # it was made for metrics: nobody asked
+    told = response(replace(done, request=replace(done.request, explain=True)), 5, TERMS).explanation
     assert [view.kept for view in told.views] == [True, False]
     assert [view.label_index for view in told.views] == [1, 0]
     assert [view.weight for view in told.views] == [0.75, 0.25]

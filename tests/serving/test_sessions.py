@@ -171,7 +171,7 @@ async def test_bytes_are_bounded_for_each_owner_and_for_all():
         held = [home.sessions.stream(owner, name) for owner, name in (("ann", "c"), ("bob", "x"), ("bob", "y"))]
         with held[0], held[1], held[2], pytest.raises(MemoryFull):
             await home.engine.classify(request(0, Diary(), session="z", owner="eve"))
-        assert home.of(Closed) == [Closed("capacity", 1), Closed("capacity", 1)]
+        assert home.of(Closed) == [Closed("bytes", 1), Closed("bytes", 1)]
         assert home.sessions.counters.bytes == 3 * SIZE
 
 

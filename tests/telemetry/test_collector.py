@@ -24,8 +24,14 @@ def test_each_scrape_reads_anew():
 def test_all_counts_are_shown():
     counts = Counts(
         serving=True,
-        queue_depth={"door": 3},
-        waiting_rows={"door": 48, "device": 16},
+        queue_depth={"calls": 3},
+        queue_limit={"calls": 256},
+        queue_bytes={"streams": 9000},
+        inflight_requests=6,
+        heartbeat={"device": 1.6e9},
+        memory_limit=1 << 32,
+        activation_bytes=777,
+        waiting_rows={"door": 48, "tower": 16},
         sessions={"active": 2, "idle": 5},
         memory_bytes={"tda": 4096},
         label_sets=4,
@@ -38,8 +44,11 @@ def test_all_counts_are_shown():
     metrics.pull(lambda: counts)
     found = samples(metrics)
     assert found["tta_serving"] == 1
-    assert found["tta_queue_depth|door"] == 3
-    assert (found["tta_waiting_rows|door"], found["tta_waiting_rows|device"]) == (48, 16)
+    assert (found["tta_queue_depth|calls"], found["tta_queue_limit|calls"]) == (3, 256)
+    assert (found["tta_queue_bytes|streams"], found["tta_inflight_requests"]) == (9000, 6)
+    assert found["tta_worker_heartbeat_timestamp_seconds|device"] == 1.6e9
+    assert (found["tta_session_memory_limit_bytes"], found["tta_retained_activation_bytes"]) == (1 << 32, 777)
+    assert (found["tta_waiting_rows|door"], found["tta_waiting_rows|tower"]) == (48, 16)
     assert (found["tta_sessions|active"], found["tta_sessions|idle"]) == (2, 5)
     assert found["tta_session_memory_bytes|tda"] == 4096
     assert (found["tta_label_sets"], found["tta_label_set_bytes"]) == (4, 8192)

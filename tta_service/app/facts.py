@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from importlib.metadata import version
 
 from ..clip.frozen import FrozenCLIP
 from ..rpc.terms import Limits, Terms
+from ..serving.frames import Buffered
 from ..settings import Settings
 from ..telemetry.collector import Counts
 from .parts import Parts
@@ -27,18 +29,25 @@ def terms(settings: Settings, clip: FrozenCLIP) -> Terms:
     )
 
 
-def counts(parts: Parts) -> Counts:
+def counts(settings: Settings, parts: Parts, buffered: Buffered) -> Counts:
     """The serving room's published counters. Called from the scrape's thread."""
     tower, text, sessions = parts.batcher.counters, parts.text_spaces.counters, parts.sessions.counters
+    now, view = time.time(), 3 * parts.clip.image_size**2
     return Counts(
         serving=parts.pulse.serving,
-        queue_depth={"door": parts.door.waiting, "tower": tower.jobs},
+        queue_depth={**parts.door.depths, "tower": tower.jobs},
+        queue_limit=parts.door.limits,
+        queue_bytes={"streams": buffered.bytes, "tower": tower.rows * view},
         waiting_rows={"tower": tower.rows},
         inflight_rows=parts.door.inside,
+        inflight_requests=parts.door.requests,
+        heartbeat={worker: now - silence for worker, silence in parts.pulse.silence.items()},
         sessions={"active": sessions.streams, "idle": sessions.sessions - sessions.streams},
         memory_bytes=sessions.bytes_by_strategy,
+        memory_limit=settings.sessions.total_bytes,
         label_sets=text.cached,
         label_set_bytes=text.bytes,
+        activation_bytes=text.activations,
         text_hits=text.hits,
         text_misses=text.misses,
         text_evictions=text.evicted,

@@ -35,6 +35,7 @@ from ..settings import Settings
 
 log = logging.getLogger(__name__)
 LARGEST = {"cpu": 64}  # rows that warm-up tries in one forward; other devices 256
+EXPLAIN_EVERY = 16  # answers; one of them is explained for metrics
 LAST_MOMENT = 5.0  # seconds for what a lane has begun, when all else has stopped
 
 
@@ -72,7 +73,13 @@ async def assembled(settings: Settings, observe: Observe = ignore, pulse: Pulse 
         batcher = Batcher(clip.encode_image, lane.device, max_rows, observe, pulse)
         door = Door(2 * max_rows, batch.waiting)
         text_spaces = TextSpaces(
-            clip.text_space, lane.device, lane.tune, text.cache_bytes, text.definitions, apart=pulse.apart
+            clip.text_space,
+            lane.device,
+            lane.tune,
+            text.cache_bytes,
+            text.definitions,
+            apart=pulse.apart,
+            max_activations=text.activation_bytes,
         )
         memories = MemoryLimits(keep.session_bytes, keep.owner_bytes, keep.total_bytes, keep.most)
         sessions = Sessions(keep.idle, memories, observe)
@@ -87,6 +94,8 @@ async def assembled(settings: Settings, observe: Observe = ignore, pulse: Pulse 
             door=door,
             lanes=lane,
             observe=observe,
+            explain_every=EXPLAIN_EVERY,
+            tokens_left=clip.tokens_left,
         )
 
         async def canary() -> object:
@@ -95,10 +104,8 @@ async def assembled(settings: Settings, observe: Observe = ignore, pulse: Pulse 
         works = await stack.enter_async_context(_background(batcher.run(), sessions.run(), pulse.run(canary)))
         stack.callback(sessions.close_all)
         stack.callback(door.close)
-        try:
-            await canary()
-        except ModelFault as error:
-            raise ModelFault(f"the model {clip.name} does not work: {error.message}") from None
+        if error := await pulse.sing(canary):
+            raise ModelFault(f"the model {clip.name} does not work: {error.message}")
         pulse.ready(budget.row_seconds)
         log.info("%s on %s: %d rows at a time, %.0f a second", clip.name, clip.device, max_rows, 1 / budget.row_seconds)
         yield Parts(clip, engine, door, batcher, text_spaces, sessions, snapshots, pulse, works)

@@ -81,14 +81,15 @@ class Service:
             shown = exposition.serve(self.metrics.registry, settings.metrics.host, settings.metrics.port)
             stack.callback(shown.close)
             self.metrics_address = shown.address
-        pulse = Pulse(on_change=self._turned, on_fatal=_die)
+        pulse = Pulse(on_change=self._turned, on_fatal=_die, observe=observe)
         self.parts = parts = await stack.enter_async_context(assembled(settings, observe, pulse))
         known = terms(settings, parts.clip)
-        self.metrics.built(known.version, torch.__version__, known.model, known.device)
-        self.metrics.pull(partial(counts, parts))
+        patches = max(parts.clip.tokens_left(reducers.build("none")), default=0)
+        self.metrics.built(known.version, torch.__version__, known.model, known.device, patches)
         service = AdaptationService(
             parts.engine, parts.text_spaces, parts.sessions, parts.snapshots, known, lambda: parts.door.load, observe
         )
+        self.metrics.pull(partial(counts, settings, parts, service.buffered))
         self._server = server = Server(service, message_bytes=settings.limits.message_bytes, observe=observe)
         host, wished = settings.server.host, settings.server.port
         try:

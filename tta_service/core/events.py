@@ -17,13 +17,29 @@ class Refused:
     error: TTAError
     method: str  # the rpc's name
     strategy: str  # "" when it was not known yet
+    policy: str = ""  # of the stream whose frame it was; "" when it was no frame
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A frame that came in on a stream."""
+
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """A stream that has opened or ended."""
+
+    policy: str
+    open: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
     """A frame that was never looked at."""
 
-    reason: Literal["superseded", "budget", "deadline", "rate", "draining", "cancelled"]
+    reason: str  # "superseded", "budget", "rate", "draining", "cancelled"; a refused one: "decode_error", "deadline", …
     policy: str
 
 
@@ -31,7 +47,7 @@ class Dropped:
 class Closed:
     """A session that ended."""
 
-    reason: Literal["client", "idle", "capacity", "shutdown"]
+    reason: Literal["client", "idle", "capacity", "bytes", "shutdown", "moved"]
     frames: int
 
 
@@ -47,6 +63,14 @@ class Forward:
 
 
 @dataclass(frozen=True, slots=True)
+class Canary:
+    """One row sent through an idle house, and whether its features came back finite."""
+
+    seconds: float
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Called:
     """A gRPC call that began (`code` None) or ended (`code` the status name, `seconds` its duration)."""
 
@@ -57,7 +81,17 @@ class Called:
     seconds: float = 0.0
 
 
-Event = Report | Refused | Dropped | Closed | Forward | Called
+@dataclass(frozen=True, slots=True)
+class Messaged:
+    """One message of a gRPC call, as it came in or went out."""
+
+    service: str
+    method: str
+    kind: Literal["unary", "bidi_stream", "server_stream", "client_stream"]
+    sent: bool
+
+
+Event = Report | Refused | Received | Streaming | Dropped | Closed | Forward | Canary | Called | Messaged
 Observe = Callable[[Event], None]
 
 

@@ -132,3 +132,4 @@ class Report:
     escalated: bool = False
     explanation: Explanation | None = None
     unseen: tuple[str, ...] = ()  # label names that the text tower was never taught
+    feature: Tensor | None = None  # [d] of the plain view, on the CPU; for those who watch how the images change

@@ -55,7 +55,7 @@ def response(report: Report, top_k: int, terms: Terms) -> pb.ClassifyResponse:
     )
     if report.degraded:
         told.degraded.CopyFrom(degraded(report.degraded))
-    if report.explanation:
+    if report.explanation and report.request.explain:  # some are made unasked, for metrics
         told.explanation.CopyFrom(explanation(report.explanation))
     return told
 

@@ -11,7 +11,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from ..core.errors import BadRequest
-from ..core.events import Called, Observe, Refused
+from ..core.events import Called, Messaged, Observe, Refused
 from .status import grpc_status_of, known
 
 Kind = Literal["unary", "bidi_stream", "server_stream", "client_stream"]
@@ -53,9 +53,12 @@ class Calls(grpc.aio.ServerInterceptor):
         async def answer(raw: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             call.begins(context)
             message = None
+            call.message(sent=False)
             try:
                 message = decoded(handler.request_deserializer, raw)
-                return await handler.unary_unary(message, context)
+                reply = await handler.unary_unary(message, context)
+                call.message(sent=True)
+                return reply
             except grpc.aio.AbortError:
                 raise
             except Exception as error:
@@ -68,10 +71,16 @@ class Calls(grpc.aio.ServerInterceptor):
     def _stream(self, handler: Any, call: Call) -> Any:
         async def answer(raws: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             call.begins(context)
-            messages = (decoded(handler.request_deserializer, raw) async for raw in raws)
+
+            async def received() -> AsyncIterator[Any]:
+                async for raw in raws:
+                    call.message(sent=False)
+                    yield decoded(handler.request_deserializer, raw)
+
             try:
-                async for reply in handler.stream_stream(messages, context):
+                async for reply in handler.stream_stream(received(), context):
                     yield reply
+                    call.message(sent=True)
                 return
             except grpc.aio.AbortError:
                 raise
@@ -101,6 +110,9 @@ class Call:
             self.observe(Called(self.service, self.method, self.kind, ended_with(context).name, seconds))
 
         whenever_done(context, ends)
+
+    def message(self, sent: bool) -> None:
+        self.observe(Messaged(self.service, self.method, self.kind, sent))
 
 
 def whenever_done(context: Any, call: Callable[[Any], None]) -> None:

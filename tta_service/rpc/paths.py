@@ -36,6 +36,7 @@ class Origin:
         seen.field = self._outer(error.field or ("labels" if isinstance(error, BadLabels) else ""))
         if isinstance(error, BadParameters) and "." not in seen.field and seen.field:
             seen.field = f"{self.options}.strategy.parameters.{seen.field}"
+        seen.__cause__ = error.__cause__
         return seen.with_traceback(error.__traceback__)
 
     def _outer(self, field: str) -> str:

@@ -14,6 +14,7 @@ from ..core.errors import BadRequest, TooLarge, TTAError
 from ..core.events import Observe, ignore
 from ..core.request import Report, Request
 from ..serving.engine import Engine
+from ..serving.frames import Buffered
 from ..serving.sessions import Sessions
 from ..serving.snapshots import Snapshots
 from ..serving.text_spaces import TextSpaces
@@ -51,6 +52,7 @@ class AdaptationService(wire.AdaptationServiceServicer):
         self._engine, self._text_spaces, self._sessions, self._terms = engine, text_spaces, sessions, terms
         self._snapshots, self._load, self._observe, self._cameras = snapshots, load, observe, set[Camera]()
         self._strategies, self._reducers = Pace(), Pace()
+        self.buffered = Buffered()  # frames that wait for a place in the hallway, of all streams
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         arrived = time.monotonic()
@@ -69,7 +71,7 @@ class AdaptationService(wire.AdaptationServiceServicer):
         opened = await self._opened(await anext(messages, pb.ClassifyStreamRequest()))
         hold = self._sessions.stream(OWNER, opened.session)
         opened = replace(opened, session=hold.session)
-        camera = Camera(opened, hold, self._classify, self._load, self._terms, self._observe)
+        camera = Camera(opened, hold, self._classify, self._load, self._terms, self._observe, self.buffered)
         whenever_done(context, lambda _: self._gone(camera))
         self._cameras.add(camera)
 

@@ -9,9 +9,9 @@ from contextlib import ExitStack
 from typing import Any, Protocol, TypeVar
 
 from ..core.errors import NotReady, TTAError
-from ..core.events import Observe, Refused
+from ..core.events import Observe, Received, Refused, Streaming
 from ..core.request import Report, Request
-from ..serving.frames import Frames, Offer, Policy
+from ..serving.frames import Buffered, Frames, Offer, Policy
 from ..serving.streams import Stream
 from .cameras import Frame, Opened
 from .replies import Reply, answer, draining, failure, standing
@@ -43,11 +43,13 @@ class Camera:
         load: Callable[[], float],
         terms: Terms,
         observe: Observe,
+        buffered: Buffered | None = None,
     ) -> None:
         self._hold, self._classify, self._load, self._terms, self._observe = hold, classify, load, terms, observe
         latest = opened.policy is Policy.LATEST
         self._capacity, self._width = (1, 1) if latest else (opened.buffer, 2)
-        self._frames: Frames[Frame] = Frames(opened.policy, opened.buffer, observe=observe)
+        self._frames: Frames[Frame] = Frames(opened.policy, opened.buffer, observe=observe, everywhere=buffered)
+        self._policy = opened.policy.value
         self._room = asyncio.Semaphore(self._width)
         self._outbox: asyncio.Queue[tuple[Awaitable[Reply | None], Callable[[], None]] | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -56,6 +58,8 @@ class Camera:
         self._open = ExitStack()
         self._open.enter_context(hold)
         self._open.callback(self._frames.close)
+        self._open.callback(observe, Streaming(self._policy, open=False))
+        observe(Streaming(self._policy, open=True))
 
     async def replies(self, messages: AsyncIterator[Any], interpret: Interpret) -> AsyncIterator[Reply]:
         """The stream's standing, then answers in the order of the frames. Raises what ends the stream."""
@@ -97,6 +101,7 @@ class Camera:
             async for message in messages:
                 frame = interpret(message, last)
                 last = frame.id
+                self._observe(Received(self._policy))
                 await self._frames.put(frame, message.ByteSize())
         except Exception as error:
             self._ending = self._ending or known(error)
@@ -137,7 +142,7 @@ class Camera:
             return None
         self._dropped += taken.dropped
         seen, strategy = taken.frame.blame(error)
-        self._observe(Refused(seen, "ClassifyStream", strategy))
+        self._observe(Refused(seen, "ClassifyStream", strategy, self._policy))
         return failure(taken.frame, seen)
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

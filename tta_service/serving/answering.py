@@ -31,6 +31,7 @@ class Answer:
     zero_shot: Tensor  # [c]
     surety: float  # entropy of the logits divided by ln C: 0 certain, 1 clueless
     explanation: Explanation | None
+    feature: Tensor  # [d] of the plain view
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +81,7 @@ def answering(
         raise ModelFault(f"{strategy.name} gave no finite answer for this image")
     with torch.no_grad():
         surety = float(entropy(logits)) / math.log(max(2, len(logits)))
-        said = Answer(logits, evidence.logits()[0].cpu(), surety, None)
+        said = Answer(logits, evidence.logits()[0].cpu(), surety, None, evidence.views[0].cpu())
     if not explain:
         yield said
         return step(remembered)

@@ -96,7 +96,9 @@ class Batcher:
             error = None if part.job.done.done() else await self._forward([part])
             if error is not None:
                 log.error("the image tower raised twice on %d rows", len(part), exc_info=error)
-                part.job.fail(ModelFault("the image tower failed on this image"))
+                fault = ModelFault("the image tower failed on this image")
+                fault.__cause__ = error
+                part.job.fail(fault)
 
     async def _forward(self, batch: list[Part]) -> Exception | None:
         """One batch through the tower. Returns what it raised; a refusal is every caller's own and not the tower's."""

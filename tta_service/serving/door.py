@@ -63,6 +63,21 @@ class Door:
         return len(self._unary) + len(self._streams)
 
     @property
+    def depths(self) -> dict[str, int]:
+        """Requests outside, single calls and streams' frames apart."""
+        return {"calls": len(self._unary), "streams": len(self._streams)}
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """How many of each kind may wait."""
+        return dict.fromkeys(self.depths, self._max_waiting)
+
+    @property
+    def requests(self) -> int:
+        """Requests inside."""
+        return self._requests
+
+    @property
     def inside(self) -> int:
         """Rows of the requests inside."""
         return self._inside

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from ..core.errors import BadParameters, Unsupported
 from ..core.events import Observe, ignore
 from ..core.labels import TextSpace
-from ..core.request import Features, Report, Request, SessionStatus
+from ..core.reducer import Reducer
+from ..core.request import Explanation, Features, Report, Request, SessionStatus
 from ..core.strategy import Scope, Strategy, completed, predicts_first
 from ..maths import kept_count
 from .answering import Answer, answering, begun
@@ -28,7 +30,8 @@ class Engine:
     """Decode, look, encode, adapt, answer.
 
     `decode(image) -> [3, h, w] uint8` and `look(pixels, count, seed, augment) -> Views` run in the prepare lane. Every
-    report goes to `observe`; one in `explain_every` (0: none) is explained unasked, for metrics.
+    report goes to `observe`; one in `explain_every` (0: none) is explained unasked, for metrics. `tokens_left(reducer)`
+    gives the patch tokens of a view behind each block.
     """
 
     def __init__(
@@ -43,10 +46,12 @@ class Engine:
         lanes: Lanes,
         observe: Observe = ignore,
         explain_every: int = 0,
+        tokens_left: Callable[[Reducer], tuple[int, ...]] = lambda reducer: (),
     ) -> None:
         self._eyes = Eyes(decode, look, batcher, lanes)
         self._text_spaces, self._sessions, self._door, self._lanes = text_spaces, sessions, door, lanes
         self._observe, self._explain_every, self._asked = observe, explain_every, 0
+        self._tokens_left = tokens_left
 
     async def classify(self, request: Request, *, at_the_door: Callable[[], Request] | None = None) -> Report:
         """The answer, or a `TTAError`.
@@ -91,8 +96,9 @@ class Engine:
             batch_rows=sight.batch_rows,
             session=status,
             escalated=escalated,
-            explanation=said.explanation,
+            explanation=await self._with_tokens(said.explanation, request),
             unseen=text.unseen,
+            feature=said.feature,
         )
 
     async def _ask(
@@ -103,7 +109,7 @@ class Engine:
         seen = await sight.seen(needs, text)
         watch.before("turn")
         lane = self._lanes.tune if needs.gradient else self._lanes.adapt
-        work = partial(answering, strategy, needs, seen, text, self._explains(request))
+        work = partial(answering, strategy, needs, seen, text, self._explains(request, strategy))
         turn = visit.turn(strategy)
         if turn is None:
             labelled = needs.memory is Scope.LABELS
@@ -120,11 +126,24 @@ class Engine:
             early = predicts_first(strategy)
             said, status = await turn.adapt(lane, work, lambda: visit.answered(turn.kept.tell_anew()), early)
         watch.lap("adapt")
+        if needs.gradient:
+            self._text_spaces.differentiated(request.labels)
         return said, status, seen.count
 
-    def _explains(self, request: Request) -> bool:
-        self._asked += 1
-        return request.explain or (bool(self._explain_every) and self._asked % self._explain_every == 0)
+    def _explains(self, request: Request, strategy: Strategy[Any]) -> bool:
+        """Nobody waits for an explanation that he did not ask for when the update before it takes a backward pass."""
+        slow = strategy.needs().gradient and predicts_first(strategy)
+        self._asked += not slow
+        sampled = self._explain_every > 0 and not slow and self._asked % self._explain_every == 0
+        return request.explain or sampled
+
+    async def _with_tokens(self, why: Explanation | None, request: Request) -> Explanation | None:
+        """The plain view is reduced only when all views are."""
+        if why is None or isinstance(request.image, Features):
+            return why
+        reduction = request.reduction if request.reduction.scope == "all" else self._eyes.exact
+        left = await run(self._lanes.adapt, self._tokens_left, reduction.reducer)
+        return replace(why, tokens_left=left)
 
 
 def rows_of(request: Request, strategy: Strategy[Any]) -> int:

@@ -33,6 +33,14 @@ class Taken(Generic[T]):
     dropped: int  # frames of this stream that were dropped since the one taken before it
 
 
+@dataclass(slots=True)
+class Buffered:
+    """What waits in the buffers of all streams together: plain numbers that may be read from any thread."""
+
+    frames: int = 0
+    bytes: int = 0
+
+
 class Frames(Generic[T]):
     """At most `capacity` frames and `max_bytes` wait; one frame alone may be larger, for its size was checked before.
 
@@ -40,9 +48,16 @@ class Frames(Generic[T]):
     still replace it, until the hallway has room and `Offer.take` is called.
     """
 
-    def __init__(self, policy: Policy, capacity: int = 8, max_bytes: int = 64 << 20, observe: Observe = ignore) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        capacity: int = 8,
+        max_bytes: int = 64 << 20,
+        observe: Observe = ignore,
+        everywhere: Buffered | None = None,
+    ) -> None:
         self._policy, self._capacity = policy, 1 if policy is Policy.LATEST else capacity
-        self._max_bytes, self._observe = max_bytes, observe
+        self._max_bytes, self._observe, self._everywhere = max_bytes, observe, everywhere or Buffered()
         self._waiting: deque[tuple[T, int]] = deque()
         self._bytes = self._dropped = self._offered = 0
         self._finished = False
@@ -69,7 +84,7 @@ class Frames(Generic[T]):
             self._pop()
             self._drop(reason)
         self._waiting.append((frame, size))
-        self._bytes += size
+        self._weigh(1, size)
         self._changed.set()
 
     async def offer(self) -> Offer[T] | None:
@@ -103,9 +118,14 @@ class Frames(Generic[T]):
 
     def _pop(self) -> T:
         frame, size = self._waiting.popleft()
-        self._bytes -= size
+        self._weigh(-1, -size)
         self._changed.set()
         return frame
+
+    def _weigh(self, frames: int, size: int) -> None:
+        self._bytes += size
+        self._everywhere.frames += frames
+        self._everywhere.bytes += size
 
     async def _change(self) -> None:
         self._changed.clear()  # whoever waits already has been woken: each one looks again for itself

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
 
 import torch
 
 from ..core.errors import TTAError
+from ..core.events import Canary, Observe, ignore
 
 OnChange = Callable[[bool, str], None]
 SCARCE = ("out of memory", "ALLOC_FAILED", "NOT_INITIALIZED")  # cuBLAS says the last when it finds no room
@@ -20,8 +21,8 @@ class Pulse:
     not finite; again after the next that ends well. Never while warming up or draining.
 
     The batcher reports every forward. `run` looks at the clock every `tick` seconds and sends a canary through an idle
-    house every `canary_every` seconds. `on_change(serving, reason)` hears every change, `on_fatal(error)` of an error
-    that this process cannot recover from.
+    house every `canary_every` seconds, and tells `observe` how it fared. `on_change(serving, reason)` hears every
+    change, `on_fatal(error)` of an error that this process cannot recover from.
     """
 
     def __init__(
@@ -33,8 +34,9 @@ class Pulse:
         canary_every: float = 15.0,
         tick: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
+        observe: Observe = ignore,
     ) -> None:
-        self._on_change, self._on_fatal, self._clock = on_change, on_fatal, clock
+        self._on_change, self._on_fatal, self._clock, self._observe = on_change, on_fatal, clock, observe
         self._patience, self._factor, self._canary_every, self._tick = patience, factor, canary_every, tick
         self.serving = False
         self.reason: str = "warming up"
@@ -42,10 +44,10 @@ class Pulse:
         self._failures = 0
         self._draining = False
         self._running: tuple[float, int] | None = None  # since, rows
-        self._last = clock()
+        self._last = self._ticked = self._good = clock()
         self._apart_since: float | None = None
         self._apart = 0.0  # seconds of the running batch that went to text
-        self._canary: tuple[float, asyncio.Task[None]] | None = None
+        self._canary: tuple[float, asyncio.Task[TTAError | None]] | None = None
 
     def ready(self, row_seconds: float) -> None:
         """The warm-up ended well and measured this many seconds per row."""
@@ -71,6 +73,7 @@ class Pulse:
             seconds = max(0.0, now - since - self._apart) / rows
             self._row_seconds = 0.8 * self._row_seconds + 0.2 * seconds if self._row_seconds else seconds
         self._running, self._last, self._failures = None, now, 0
+        self._good = now if finite else self._good
         if self.reason != "warming up":
             self._say("" if finite else "features are not finite")
 
@@ -113,13 +116,30 @@ class Pulse:
         try:
             while True:
                 await asyncio.sleep(self._tick)
+                self._ticked = self._clock()
                 self.check()
                 idle = self._running is None and self._clock() - self._last >= self._canary_every
                 if idle and (self._canary is None or self._canary[1].done()):
-                    self._canary = self._clock(), asyncio.create_task(_sing(canary))
+                    self._canary = self._clock(), asyncio.create_task(self.sing(canary))
         finally:
             if self._canary:
                 self._canary[1].cancel()
+
+    async def sing(self, canary: Callable[[], Awaitable[object]]) -> TTAError | None:
+        """One canary. Returns what it raised."""
+        began, error = self._clock(), None
+        try:
+            await canary()
+        except TTAError as failed:
+            error = failed
+        self._observe(Canary(self._clock() - began, failed=error is not None))
+        return error
+
+    @property
+    def silence(self) -> Mapping[str, float]:
+        """Seconds since the event loop and the device last did their work. May be read from any thread."""
+        now = self._clock()
+        return {"loop": now - self._ticked, "device": now - self._good}
 
     def _awaited_canary(self) -> tuple[float, int] | None:
         return (self._canary[0], 1) if self._canary and not self._canary[1].done() else None
@@ -139,8 +159,3 @@ def is_sticky(error: BaseException) -> bool:
     said = str(error)
     scarce = isinstance(error, torch.OutOfMemoryError) or any(word in said for word in SCARCE)
     return not scarce and (isinstance(error, torch.AcceleratorError) or "CUDA error" in said)
-
-
-async def _sing(canary: Callable[[], Awaitable[object]]) -> None:
-    with suppress(TTAError):
-        await canary()

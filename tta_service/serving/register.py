@@ -13,7 +13,7 @@ from ..core.events import Closed, Observe
 from .ledger import Ledger, MemoryLimits
 from .session import Session
 
-Reason = Literal["client", "idle", "capacity", "shutdown"]
+Reason = Literal["client", "idle", "capacity", "bytes", "shutdown"]
 
 
 class Register:
@@ -50,7 +50,7 @@ class Register:
             self._open.move_to_end((owner, id))
             return session
         if len(self._open) >= self._limits.sessions:
-            self._evict(1, lambda session: 1, self.open, "too many sessions are open")
+            self._evict(1, lambda session: 1, self.open, "capacity", "too many sessions are open")
         now = self._clock()
         session = Session(owner, id or secrets.token_hex(16), bool(id), now, now, self.ledger)
         self._open[owner, session.id] = session
@@ -97,11 +97,15 @@ class Register:
             raise MemoryFull(f"a memory of {size} bytes is over this session's limit of {limits.session}")
         if (needed := books.owner(session.owner) + size - limits.owner) > 0:
             mine = [other for other in self.open if other.owner == session.owner]
-            self._evict(needed, lambda other: other.bytes, mine, f"a memory of {size} bytes is over your limit")
+            self._evict(
+                needed, lambda other: other.bytes, mine, "bytes", f"a memory of {size} bytes is over your limit"
+            )
         if (needed := books.total + size - limits.total) > 0:
-            self._evict(needed, lambda other: other.bytes, self.open, f"no room for a memory of {size} bytes")
+            self._evict(needed, lambda other: other.bytes, self.open, "bytes", f"no room for a memory of {size} bytes")
 
-    def _evict(self, needed: int, weigh: Callable[[Session], int], among: Iterable[Session], else_say: str) -> None:
+    def _evict(
+        self, needed: int, weigh: Callable[[Session], int], among: Iterable[Session], why: Reason, else_say: str
+    ) -> None:
         """Ends resting sessions, least recently used first, until `needed` is free; none if that is not enough."""
         going: list[Session] = []
         for session in among:
@@ -113,4 +117,4 @@ class Register:
         if needed > 0:
             raise MemoryFull(else_say)
         for session in going:
-            self.close(session, "capacity")
+            self.close(session, why)

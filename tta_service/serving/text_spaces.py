@@ -22,7 +22,7 @@ class Held:
     """A label set that clients may name by id."""
 
     labels: LabelSet
-    bytes: int  # of its text features and of what strategies keep for it; 0 when evicted
+    bytes: int  # of its text features and of what strategies and backward passes keep for it; 0 when evicted
     cached: bool  # definitions are kept while features may be evicted and encoded again
 
 
@@ -36,6 +36,7 @@ class TextCounters:
     hits: int = 0
     misses: int = 0
     evicted: int = 0
+    activations: int = 0  # bytes kept for backward passes, beside `bytes`
 
 
 class TextSpaces:
@@ -43,6 +44,7 @@ class TextSpaces:
 
     `make` runs in `lane`; the memories of strategies with `Scope.LABELS` are begun in `tune`. `apart` surrounds every
     making in the lane's thread (the pulse uses it, so that encoding text is not taken for a stuck batch).
+    What backward passes keep has a limit of its own, `max_activations` bytes: the least recently used sets give it up.
     """
 
     def __init__(
@@ -53,13 +55,14 @@ class TextSpaces:
         max_bytes: int = 256 << 20,
         max_definitions: int = 1000,
         apart: Callable[[], AbstractContextManager[None]] = nullcontext,
+        max_activations: int = 1 << 30,
     ) -> None:
         self._make, self._lane, self._tune, self._apart = make, lane, tune, apart
-        self._max_bytes, self._max_definitions = max_bytes, max_definitions
+        self._max_bytes, self._max_definitions, self._max_activations = max_bytes, max_definitions, max_activations
         self._shelves: OrderedDict[str, Shelf] = OrderedDict()
         self._definitions: OrderedDict[str, LabelSet] = OrderedDict()
         self._encoding: SingleFlight[str, Shelf] = SingleFlight()
-        self._bytes = self._hits = self._misses = self._evicted = 0
+        self._bytes = self._hits = self._misses = self._evicted = self._activations = 0
         self.counters = TextCounters()
 
     async def get(self, labels: LabelSet) -> TextSpace:
@@ -72,6 +75,17 @@ class TextSpaces:
     async def memory(self, strategy: Strategy[Any], labels: LabelSet) -> Any:
         """The memory of a strategy with `Scope.LABELS`: begun once per text space, never changed."""
         return await (await self._shelf(labels)).memory(strategy, self._tune, self._weigh)
+
+    def differentiated(self, labels: LabelSet) -> None:
+        """A backward pass went through this set and may keep activations; those of others may have to go for it."""
+        newest = self._shelves.get(labels.id)
+        kept = {id: shelf.space.activations for id, shelf in self._shelves.items()}
+        self._activations = sum(kept.values())
+        for id, shelf in self._shelves.items():  # least recently used first
+            if self._activations > self._max_activations and shelf is not newest:
+                self._activations -= kept[id]
+                shelf.space.forget_activations()
+        self._publish()
 
     async def put(self, labels: LabelSet) -> Held:
         """Encodes the set and keeps its definition, so that requests may name it by id. Idempotent."""
@@ -104,6 +118,7 @@ class TextSpaces:
         del self._definitions[id]
         if shelf := self._shelves.pop(id, None):
             self._bytes -= shelf.bytes
+            self._activations -= shelf.space.activations
         self._publish()
 
     async def _shelf(self, labels: LabelSet) -> Shelf:
@@ -138,13 +153,15 @@ class TextSpaces:
             if shelf is not newest:
                 self._bytes -= shelf.bytes
                 self._evicted += 1
+                self._activations -= shelf.space.activations
                 del self._shelves[id]
         self._publish()
 
     def _held(self, labels: LabelSet) -> Held:
         shelf = self._shelves.get(labels.id)
-        return Held(labels, shelf.bytes if shelf else 0, shelf is not None)
+        size = shelf.bytes + shelf.space.activations if shelf else 0
+        return Held(labels, size, shelf is not None)
 
     def _publish(self) -> None:
         counted = (len(self._definitions), len(self._shelves), self._bytes, self._hits, self._misses, self._evicted)
-        self.counters = TextCounters(*counted)
+        self.counters = TextCounters(*counted, self._activations)

@@ -18,11 +18,17 @@ class Counts:
     serving: bool = False
     queue_depth: Mapping[str, int] = field(default_factory=dict[str, int])  # requests waiting, by queue
     waiting_rows: Mapping[str, int] = field(default_factory=dict[str, int])  # their rows, by queue
+    queue_limit: Mapping[str, int] = field(default_factory=dict[str, int])  # requests that may wait, by queue
+    queue_bytes: Mapping[str, int] = field(default_factory=dict[str, int])  # of images that wait
     inflight_rows: int = 0  # of the requests that are inside
+    inflight_requests: int = 0
+    heartbeat: Mapping[str, float] = field(default_factory=dict[str, float])  # unix seconds by worker
     sessions: Mapping[str, int] = field(default_factory=dict[str, int])  # by state
     memory_bytes: Mapping[str, int] = field(default_factory=dict[str, int])  # session memories by strategy
+    memory_limit: int = 0  # bytes that all session memories may take
     label_sets: int = 0  # whose features are in the cache
     label_set_bytes: int = 0
+    activation_bytes: int = 0  # what text spaces keep for backward passes
     text_hits: int = 0
     text_misses: int = 0
     text_evictions: int = 0
@@ -60,11 +66,17 @@ def families(counts: Counts) -> list[Metric]:
         _gauge("tta_serving", "1 while the device answers and requests are taken.", counts.serving),
         _gauges("tta_queue_depth", "Requests that wait.", "queue", counts.queue_depth),
         _gauges("tta_waiting_rows", "Views that wait.", "queue", counts.waiting_rows),
+        _gauges("tta_queue_limit", "Requests that may wait.", "queue", counts.queue_limit),
+        _gauges("tta_queue_bytes", "Bytes of images that wait.", "queue", counts.queue_bytes),
+        _gauges("tta_worker_heartbeat_timestamp_seconds", "When it last did its work.", "worker", counts.heartbeat),
+        _gauge("tta_inflight_requests", "Requests inside the hallway.", counts.inflight_requests),
         _gauge("tta_inflight_rows", "Views of the requests inside the hallway.", counts.inflight_rows),
         _gauges("tta_sessions", "Sessions held.", "state", counts.sessions),
         _gauges("tta_session_memory_bytes", "Tensors of all session memories.", "strategy", counts.memory_bytes),
+        _gauge("tta_session_memory_limit_bytes", "What they may take.", counts.memory_limit),
         _gauge("tta_label_sets", "Label sets whose features are cached.", counts.label_sets),
         _gauge("tta_label_set_bytes", "Their bytes.", counts.label_set_bytes),
+        _gauge("tta_retained_activation_bytes", "What they keep for backward passes.", counts.activation_bytes),
         _counter("tta_text_cache_hits", "Label sets found encoded.", counts.text_hits),
         _counter("tta_text_cache_misses", "Label sets that had to be encoded.", counts.text_misses),
         _counter("tta_text_cache_evictions", "Encoded label sets given up.", counts.text_evictions),
@@ -88,7 +100,7 @@ def _counter(name: str, said: str, value: float) -> Metric:
     return CounterMetricFamily(name, said, value=value)
 
 
-def _gauges(name: str, said: str, label: str, values: Mapping[str, int]) -> Metric:
+def _gauges(name: str, said: str, label: str, values: Mapping[str, float]) -> Metric:
     family = GaugeMetricFamily(name, said, labels=[label])
     for key, value in values.items():
         family.add_metric([key], value)

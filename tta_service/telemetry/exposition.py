@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from threading import Thread
+from typing import Any
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import start_http_server
+
+from .registry import Registry
 
 
 class Exposition:
@@ -21,6 +25,25 @@ class Exposition:
         self._thread.join()
 
 
-def serve(registry: CollectorRegistry, host: str = "127.0.0.1", port: int = 0) -> Exposition:
+def serve(registry: Registry, host: str = "127.0.0.1", port: int = 0) -> Exposition:
     """Serve `registry`; port 0 takes a free one. Raises OSError when the port is taken."""
-    return Exposition(*start_http_server(port, host, registry), host)
+    server, thread = start_http_server(port, host, registry)
+    server.set_app(application(registry))
+    return Exposition(server, thread, host)
+
+
+def application(registry: Registry) -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
+    """Not compressed: that takes longer than the rest, and scrapers are near."""
+
+    def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            start("405 Method Not Allowed", [("Allow", "GET, HEAD")])
+            return []
+        if environ["PATH_INFO"] not in ("/", "/metrics"):
+            start("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"/metrics is here\n"]
+        said, content_type = registry.written(environ.get("HTTP_ACCEPT", ""))
+        start("200 OK", [("Content-Type", content_type), ("Content-Length", str(len(said)))])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [said]
+
+    return answer

@@ -6,20 +6,42 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy
+import torch
 from numpy.typing import NDArray
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
 
-from ..core.errors import DeadlineTooShort, MemoryFull, NotReady, Overloaded, TTAError
-from ..core.events import Called, Closed, Dropped, Event, Forward, Refused
-from ..core.request import Report
+from ..core.errors import BadImage, DeadlineTooShort, MemoryFull, NotReady, Overloaded, TTAError
+from ..core.events import (
+    Called,
+    Canary,
+    Closed,
+    Dropped,
+    Event,
+    Forward,
+    Messaged,
+    Received,
+    Refused,
+    Streaming,
+)
+from ..core.request import Explanation, Report
 from .collector import CountsCollector, DeviceCollector, ReadCounts
-from .series import Registry, Series
+from .drift import Drift
+from .machine import memory_limit
+from .registry import Registry
+from .series import Series
 
 AT_THE_DOOR: dict[type[TTAError], str] = {
     Overloaded: "overloaded",
     NotReady: "not_ready",
     DeadlineTooShort: "deadline",
     MemoryFull: "memory",
+}
+
+NO_ANSWER: dict[type[TTAError], str] = {  # why a frame of a stream was refused; anything else: "error"
+    BadImage: "decode_error",
+    DeadlineTooShort: "deadline",
+    NotReady: "draining",
+    Overloaded: "overloaded",
 }
 
 
@@ -46,21 +68,30 @@ class Metrics:
         self._by_kind: dict[type, Callable[[Any], None]] = {
             Report: self._report,
             Refused: self._refused,
+            Received: self._received,
+            Streaming: self._streaming,
             Dropped: self._dropped,
             Closed: self._closed,
             Forward: self._forward,
+            Canary: self._canary,
             Called: self._called,
+            Messaged: self._messaged,
         }
+        self._drift, self._patches = Drift(), 0
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self.registry.register(DeviceCollector())
+        if limit := memory_limit():
+            self._series.memory_limit.set(limit)
 
     def observe(self, event: Event) -> None:
         self._by_kind[type(event)](event)
 
-    def built(self, version: str, torch: str, model: str, device: str) -> None:
-        """Publish what runs."""
+    def built(self, version: str, torch: str, model: str, device: str, patches: int = 0) -> None:
+        """Publish what runs. `patches`: tokens of a whole view, 0 where they are not known."""
+        self._patches = patches
         self._series.build.labels(version, torch, model, device).set(1)
+        self._series.model_loaded.labels(model).set(1)
 
     def pull(self, read: ReadCounts) -> None:
         """Publish counters that the serving room keeps; `read` is called at scrape time, in a foreign thread."""
@@ -80,21 +111,59 @@ class Metrics:
             series.frame_age.labels(policy).observe(total)
         if report.degraded:
             series.fallback.labels(self._strategy(report.request.strategy.name), report.degraded.reason).inc()
-        self._adaptation(strategy, report.zero_shot.numpy(), report.logits.numpy())
+        if report.session.memory_reset:
+            series.memory_resets.labels(strategy).inc()
+        if report.session.origin == "restored":
+            series.restores.labels("restored").inc()
+        if report.strategy.needs().gradient:
+            series.steps.labels(strategy).inc(getattr(report.strategy, "steps", 1))
+        self._adaptation(strategy, report)
+        if report.explanation:
+            self._explained(strategy, report, report.explanation)
 
-    def _adaptation(self, strategy: str, before: NDArray[Any], after: NDArray[Any]) -> None:
-        series = self._series
+    def _adaptation(self, strategy: str, report: Report) -> None:
+        series, before, after = self._series, report.zero_shot.numpy(), report.logits.numpy()
         series.flips.labels(strategy).inc(float(before.argmax() != after.argmax()))
-        for histogram, logits in ((series.entropy_before, before), (series.entropy_after, after)):
-            entropy = relative_entropy(logits)
-            if numpy.isfinite(entropy):  # one NaN would spoil the sum for ever
-                histogram.labels(strategy).observe(entropy)
+        doubt_before, doubt_after = relative_entropy(before), relative_entropy(after)
+        for histogram, doubt in ((series.entropy_before, doubt_before), (series.entropy_after, doubt_after)):
+            if numpy.isfinite(doubt):  # one NaN would spoil the sum for ever
+                histogram.labels(strategy).observe(doubt)
+        if report.feature is None or not numpy.isfinite(doubt_before):
+            return
+        if moved := self._drift.moved(strategy, doubt_before, report.feature.numpy()):
+            series.drift_entropy.labels(strategy).set(moved[0])
+            series.drift_feature.labels(strategy).set(moved[1])
+
+    def _explained(self, strategy: str, report: Report, why: Explanation) -> None:
+        series, reduction = self._series, report.request.reduction
+        series.views_kept.labels(strategy).observe(float(why.kept.float().mean()))
+        if "fill" in why.notes:
+            series.fill.labels(strategy).set(why.notes["fill"])
+        if "admitted" in why.notes:
+            series.admissions.labels(strategy, "admitted" if why.notes["admitted"] else "refused").inc()
+        if why.tokens_left and self._patches and reduction.scope == "all":
+            share = sum(why.tokens_left) / len(why.tokens_left) / self._patches
+            series.tokens_left.labels(self._reducer(reduction.reducer.name)).observe(share)
 
     def _refused(self, event: Refused) -> None:
         code = self._code_of(event.error)
         self._series.requests.labels(event.method, self._strategy(event.strategy), code).inc()
         if reason := AT_THE_DOOR.get(type(event.error)):
             self._series.rejected.labels(reason).inc()
+        if event.policy:
+            self._dropped(Dropped(NO_ANSWER.get(type(event.error), "error"), event.policy))
+        if _out_of_memory(event.error):
+            self._series.out_of_memory.labels(self._strategy(event.strategy)).inc()
+
+    def _received(self, event: Received) -> None:
+        self._series.frames_received.labels(event.policy).inc()
+
+    def _streaming(self, event: Streaming) -> None:
+        self._series.streams_open.labels(event.policy).inc(1 if event.open else -1)
+
+    def _canary(self, event: Canary) -> None:
+        self._series.canary.labels().observe(event.seconds)
+        self._series.canary_failures.inc(event.failed)
 
     def _dropped(self, event: Dropped) -> None:
         self._series.frames_dropped.labels(event.reason, event.policy).inc()
@@ -103,7 +172,7 @@ class Metrics:
         self._series.evictions.labels(event.reason).inc()
 
     def _forward(self, event: Forward) -> None:
-        series, reducer = self._series, event.reducer if event.reducer in self._reducers else "other"
+        series, reducer = self._series, self._reducer(event.reducer)
         series.batch_rows.labels(reducer).observe(event.rows)
         series.batch_requests.labels(reducer).observe(event.requests)
         series.forward.labels(reducer).observe(event.seconds)
@@ -117,9 +186,24 @@ class Metrics:
         self._series.handled.labels(*call, event.code).inc()
         if event.kind == "unary":
             self._series.handling.labels(*call).observe(event.seconds)
+        if event.method == "RestoreSession" and event.code != "OK":
+            self._series.restores.labels("refused").inc()
+
+    def _messaged(self, event: Messaged) -> None:
+        counter = self._series.msg_sent if event.sent else self._series.msg_received
+        counter.labels(event.service, event.method, event.kind).inc()
+
+    def _reducer(self, name: str) -> str:
+        return name if name in self._reducers else "other"
 
     def _strategy(self, name: str) -> str:
         return name if name in self._strategies else ("other" if name else "unknown")
+
+
+def _out_of_memory(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, torch.OutOfMemoryError):
+        error = error.__cause__
+    return error is not None
 
 
 def relative_entropy(logits: NDArray[Any]) -> float:

@@ -1,0 +1,52 @@
+"""How far today's images are from those at the start: the cheapest measure that shows a moved camera or a lost focus.
+
+The first `START` answers of a strategy set the reference: their mean entropy and mean feature. From then on the recent
+mean follows with weight 1/`START` for each answer (half of it is from the last 44). Published are the difference of the
+entropies (−1..1) and the Euclidean distance of the mean features (0..2). On unchanging images neither is 0 but noise:
+about 0.15 of the spread of single images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+START = 64
+
+
+@dataclass(slots=True)
+class _Course:
+    """One strategy's answers."""
+
+    count: int
+    start: NDArray[Any]  # [1 + d] entropy and feature, mean of the first ones
+    recent: NDArray[Any]  # [1 + d] moving mean
+
+
+class Drift:
+    """Of all strategies apart; may be told of answers from any thread."""
+
+    def __init__(self) -> None:
+        self._courses: dict[str, _Course] = {}
+        self._lock = Lock()
+
+    def moved(self, strategy: str, entropy: float, feature: NDArray[Any]) -> tuple[float, float] | None:
+        """One more answer. Entropy difference and feature distance; None until the reference stands."""
+        now = numpy.concatenate(([entropy], feature))
+        with self._lock:
+            course = self._courses.get(strategy)
+            if course is None or len(course.start) != len(now):
+                self._courses[strategy] = _Course(1, now, now)
+                return None
+            course.count += 1
+            if course.count <= START:
+                course.start = course.start + (now - course.start) / course.count
+                course.recent = course.start
+                return None
+            course.recent = course.recent + (now - course.recent) / START
+            apart = course.recent - course.start
+        return float(apart[0]), float(numpy.linalg.norm(apart[1:]))
