@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
@@ -15,9 +16,21 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import tta_service
 from tests.telemetry.events import report
-from tta_service.core.errors import BadImage, Overloaded
-from tta_service.core.events import Called, Closed, Dropped, Forward, Refused
-from tta_service.core.request import STAGES, Degraded
+from tta_service.core.catalogue import reducers, strategies
+from tta_service.core.errors import BadImage, BadRequest, DeadlineTooShort, ModelFault, Overloaded
+from tta_service.core.events import (
+    Called,
+    Canary,
+    Closed,
+    Dropped,
+    Forward,
+    Messaged,
+    Received,
+    Refused,
+    Streaming,
+)
+from tta_service.core.reducer import Reduction
+from tta_service.core.request import STAGES, Degraded, Explanation, SessionStatus
 from tta_service.telemetry.collector import Counts
 from tta_service.telemetry.metrics import Metrics, relative_entropy
 
@@ -110,6 +123,101 @@ def test_drops_sessions_and_forwards(metrics: Metrics):
     assert number(metrics, "tta_forward_failures_total", reducer="none") == 1
 
 
+def explanation(tokens_left: tuple[int, ...] = (), **notes: float) -> Explanation:
+    kept, weight = torch.tensor([True, False, True, False]), torch.full((4,), 0.25)
+    return Explanation(None, torch.zeros(4), torch.zeros(4), kept, weight, notes, tokens_left)
+
+
+def test_explanations_tell_what_was_kept_and_let_in(metrics: Metrics):
+    done = replace(report(), strategy=strategies.build("tda"))
+    metrics.observe(done)
+    assert number(metrics, "tta_views_kept_ratio_count", strategy="tda") is None
+    for note in ({"fill": 0.25, "admitted": 1.0}, {"fill": 0.5, "admitted": 0.0}, {"admitted": 0.0}, {}):
+        metrics.observe(replace(done, explanation=explanation(**note)))
+    assert number(metrics, "tta_views_kept_ratio_sum", strategy="tda") == 4 * 0.5
+    assert number(metrics, "tta_cache_fill_ratio", strategy="tda") == 0.5
+    assert number(metrics, "tta_memory_admissions_total", strategy="tda", outcome="admitted") == 1
+    assert number(metrics, "tta_memory_admissions_total", strategy="tda", outcome="refused") == 2
+
+
+def test_tokens_left_are_a_share_of_all_where_all_views_are_reduced(metrics: Metrics):
+    metrics = Metrics(("zero_shot",), ("none", "tome"))
+    metrics.built("1", "2", "pocket", "cpu", patches=40)
+    done = replace(report(), explanation=explanation((30, 20, 10)))
+    for scope in ("all", "augmented"):
+        reduced = replace(done.request, reduction=Reduction(reducers.build("tome"), scope))
+        metrics.observe(replace(done, request=reduced))
+    assert number(metrics, "tta_tokens_left_ratio_sum", reducer="tome") == 0.5
+    assert number(metrics, "tta_tokens_left_ratio_count", reducer="tome") == 1
+
+
+def test_gradient_steps_resets_and_restores(metrics: Metrics):
+    metrics = Metrics(("zero_shot", "tpt", "swap_prompt"))
+    metrics.observe(report())
+    assert number(metrics, "tta_adaptation_steps_total", strategy="zero_shot") is None
+    for strategy in (strategies.build("tpt", {"steps": 3}), strategies.build("swap_prompt")):
+        back = SessionStatus("door", "restored", 4, memory_reset=True)
+        metrics.observe(replace(report(), strategy=strategy, session=back))
+    assert number(metrics, "tta_adaptation_steps_total", strategy="tpt") == 3
+    assert number(metrics, "tta_adaptation_steps_total", strategy="swap_prompt") == 1
+    assert number(metrics, "tta_memory_resets_total", strategy="tpt") == 1
+    assert number(metrics, "tta_session_restores_total", outcome="restored") == 2
+    metrics.observe(Called("tta.v1.AdaptationService", "RestoreSession", "unary", "INVALID_ARGUMENT", 0.1))
+    metrics.observe(Called("tta.v1.AdaptationService", "RestoreSession", "unary", "OK", 0.1))
+    assert number(metrics, "tta_session_restores_total", outcome="refused") == 1
+
+
+def test_drift_shows_once_there_is_a_reference(metrics: Metrics):
+    still = replace(report(), feature=torch.tensor([1.0, 0.0]))
+    for _ in range(64):
+        metrics.observe(still)
+    assert number(metrics, "tta_drift_feature", strategy="zero_shot") is None
+    metrics.observe(replace(still, feature=torch.tensor([0.0, 1.0]), zero_shot=torch.zeros(3)))
+    assert number(metrics, "tta_drift_feature", strategy="zero_shot") == pytest.approx(math.sqrt(2) / 64)
+    before = relative_entropy(report().zero_shot.numpy())
+    assert number(metrics, "tta_drift_entropy", strategy="zero_shot") == pytest.approx((1 - before) / 64)
+
+
+def test_each_frame_that_came_in_is_answered_or_dropped(metrics: Metrics):
+    metrics.observe(Streaming("latest", open=True))
+    metrics.observe(Streaming("latest", open=True))
+    metrics.observe(Streaming("latest", open=False))
+    assert number(metrics, "tta_streams_open", policy="latest") == 1
+    for _ in range(5):
+        metrics.observe(Received("latest"))
+    metrics.observe(report(policy="latest"))
+    metrics.observe(Dropped("superseded", "latest"))
+    for error in (BadImage("broken"), DeadlineTooShort("late"), BadRequest("odd")):
+        metrics.observe(Refused(error, "ClassifyStream", "tda", "latest"))
+    assert number(metrics, "tta_frames_received_total", policy="latest") == 5
+    assert number(metrics, "tta_frames_answered_total", policy="latest") == 1
+    for reason in ("superseded", "decode_error", "deadline", "error"):
+        assert number(metrics, "tta_frames_dropped_total", reason=reason, policy="latest") == 1
+
+
+def test_a_lack_of_device_memory_is_found_behind_the_refusal(metrics: Metrics):
+    fault, seen = ModelFault("failed on this image"), ModelFault("failed on this image")
+    fault.__cause__, seen.__cause__ = torch.OutOfMemoryError("CUDA out of memory"), fault
+    metrics.observe(Refused(seen, "Classify", "tda"))
+    metrics.observe(Refused(ModelFault("failed"), "Classify", "tda"))
+    assert number(metrics, "tta_cuda_oom_total", strategy="tda") == 1
+
+
+def test_canaries_are_timed_and_their_failures_counted(metrics: Metrics):
+    metrics.observe(Canary(0.25, failed=False))
+    metrics.observe(Canary(0.5, failed=True))
+    assert number(metrics, "tta_canary_duration_seconds_sum") == 0.75
+    assert number(metrics, "tta_canary_failures_total") == 1
+
+
+def test_messages_are_counted_each_way(metrics: Metrics):
+    call = {"grpc_service": "tta.v1.AdaptationService", "grpc_method": "ClassifyStream", "grpc_type": "bidi_stream"}
+    for sent in (True, False, True):
+        metrics.observe(Messaged("tta.v1.AdaptationService", "ClassifyStream", "bidi_stream", sent))
+    assert number(metrics, "grpc_server_msg_sent_total", **call) == 2
+    assert number(metrics, "grpc_server_msg_received_total", **call) == 1
+
+
 def test_calls_are_counted_as_existing_dashboards_expect(metrics: Metrics):
     call = {"grpc_service": "tta.v1.AdaptationService", "grpc_method": "Classify", "grpc_type": "unary"}
     metrics.observe(Called("tta.v1.AdaptationService", "Classify", "unary"))
@@ -124,6 +232,8 @@ def test_calls_are_counted_as_existing_dashboards_expect(metrics: Metrics):
 def test_build_process_and_interpreter(metrics: Metrics):
     metrics.built(version="1.2", torch="2.15", model="pocket", device="cpu")
     assert number(metrics, "tta_build_info", version="1.2", torch="2.15", model="pocket", device="cpu") == 1
+    assert number(metrics, "tta_model_loaded", model="pocket") == 1
+    assert (number(metrics, "tta_memory_limit_bytes") or 0) > 10_000_000
     assert (number(metrics, "process_resident_memory_bytes") or 0) > 10_000_000
     assert number(metrics, "python_gc_collections_total", generation="0") is not None
 

@@ -1,0 +1,63 @@
+"""Ours say what prometheus_client's would: the same values, read back by its own parsers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import Histogram as Theirs
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
+from prometheus_client.parser import text_string_to_metric_families
+
+from tta_service.telemetry.histograms import Histogram
+from tta_service.telemetry.registry import Registry
+
+BOUNDS = (0.1, 1, 2.5)
+
+
+def samples(text: str) -> dict[tuple[str, ...], float]:
+    families = text_string_to_metric_families(text)
+    said = {(s.name, *sorted(map("=".join, s.labels.items()))): s.value for f in families for s in f.samples}
+    return {key: value for key, value in said.items() if not key[0].endswith("_created")}
+
+
+@given(some.lists(some.floats(0, 4) | some.sampled_from(BOUNDS), max_size=20))
+def test_the_same_numbers_as_the_ordinary_one(values: list[float]):
+    registry, ours = CollectorRegistry(), Histogram("h", "Something.", ("a",), BOUNDS)
+    theirs = Theirs("h", "Something.", ("a",), buckets=BOUNDS, registry=registry)
+    for child in (ours.labels("x"), theirs.labels("x")):
+        for value in values:
+            child.observe(value)
+    expected = samples(generate_latest(registry).decode())
+    assert samples("".join(ours.text())) == expected
+    family = ours.collect()
+    assert {(s.name, *sorted(map("=".join, s.labels.items()))): s.value for s in family.samples} == expected
+
+
+def test_label_values_cannot_break_out_of_their_quotes():
+    evil = 'a"b\\c\nd'
+    histogram = Histogram("h", "Something.", ("a",), BOUNDS)
+    histogram.labels(evil).observe(1)
+    (family,) = text_string_to_metric_families("".join(histogram.text()))
+    assert {sample.labels["a"] for sample in family.samples} == {evil}
+
+
+def test_labels_are_as_many_as_were_declared():
+    with pytest.raises(ValueError, match="not 2"):
+        Histogram("h", "Something.", ("a",), BOUNDS).labels("x", "y")
+
+
+def test_traces_stand_beside_their_buckets_in_openmetrics_alone():
+    registry = Registry()
+    plain, traced = (registry.histogram(name, "Something.", (), BOUNDS).labels() for name in ("plain", "traced"))
+    plain.observe(0.5)
+    traced.observe(0.5, "4bf92f3577b34da6a3ce929d0e0e4736")
+    traced.observe(9)
+    text, kind = registry.written("application/openmetrics-text; version=1.0.0")
+    assert kind.startswith("application/openmetrics-text")
+    found = {(s.name, s.labels.get("le")): s for f in open_families(text.decode()) for s in f.samples}
+    exemplar = found["traced_bucket", "1.0"].exemplar
+    assert (exemplar.labels, exemplar.value) == ({"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}, 0.5)
+    assert [key for key, sample in found.items() if sample.exemplar] == [("traced_bucket", "1.0")]
+    assert b"trace_id" not in registry.written("")[0]

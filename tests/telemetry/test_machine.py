@@ -1,0 +1,26 @@
+"""The limit is the container's or the machine's, whichever is less."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tta_service.telemetry.machine import CGROUPS, memory_limit
+
+
+def written(root: Path, place: str, text: str) -> Path:
+    (root / place).parent.mkdir(parents=True)
+    (root / place).write_text(text)
+    return root
+
+
+def test_a_container_has_less_than_the_machine(tmp_path: Path):
+    machine = memory_limit(tmp_path)
+    assert machine > 1 << 26
+    for place in CGROUPS:
+        assert memory_limit(written(tmp_path / place[-3:], place, "33554432\n")) == 33554432
+
+
+def test_a_container_without_a_limit_has_the_machine(tmp_path: Path):
+    machine = memory_limit(tmp_path)
+    assert memory_limit(written(tmp_path / "max", CGROUPS[0], "max\n")) == machine
+    assert memory_limit(written(tmp_path / "huge", CGROUPS[1], str(1 << 62))) == machine
