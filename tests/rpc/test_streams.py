@@ -10,7 +10,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import code_pb2
 
-from tta_service.core.events import Dropped, Refused
+from tta_service.core.events import Dropped, Messaged, Received, Refused, Streaming
 from tta_service.core.request import Report
 from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
@@ -206,7 +206,7 @@ async def test_a_stream_without_labels_needs_them_in_every_frame(house):
         ("open.buffer", [opening(buffer=0)], grpc.StatusCode.INVALID_ARGUMENT),
         ("open.policy", [opening(policy=99)], grpc.StatusCode.INVALID_ARGUMENT),
         ("open.frame_budget", [opening(frame_budget={"seconds": 1})], grpc.StatusCode.UNIMPLEMENTED),
-        ("open.resume_token", [opening(resume_token=b"x")], grpc.StatusCode.UNIMPLEMENTED),
+        ("open.resume_token", [opening(resume_token=b"x")], grpc.StatusCode.INVALID_ARGUMENT),
     ],
 )
 async def test_what_ends_a_stream(house, field, messages, code):
@@ -304,3 +304,17 @@ async def test_bytes_that_are_no_message_end_the_stream(house):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         [reply async for reply in call]
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_streams_frames_and_messages_are_observed(house):
+    broken = frame(2)
+    broken.frame.image.encoded = b"no picture"
+    await talk(house, opening(policy=BLOCK), frame(1), broken, frame(3))
+    await until(lambda: len(house.of(Streaming)) == 2)
+    assert house.of(Streaming) == [Streaming("block", open=True), Streaming("block", open=False)]
+    assert house.of(Received) == [Received("block")] * 3
+    assert [(event.strategy, event.policy) for event in house.of(Refused)] == [("zero_shot", "block")]
+    messages = [event.sent for event in house.of(Messaged) if event.method == "ClassifyStream"]
+    assert messages.count(False) == 4
+    assert messages.count(True) >= 4  # three answers and at least one standing
+    assert (house.service.buffered.frames, house.service.buffered.bytes) == (0, 0)

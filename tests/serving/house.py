@@ -59,6 +59,7 @@ async def house(
     adapt: int = 2,
     room: int = 0,
     clock: Callable[[], float] | None = None,
+    **engine: Any,
 ) -> AsyncIterator[House]:
     clip = clip or FakeCLIP()
     events: list[Event] = []
@@ -68,7 +69,7 @@ async def house(
     clocked = {"clock": clock} if clock else {}
     sessions = Sessions(idle, limits, events.append, **clocked)
     door = Door(room or 2 * max_rows)
-    engine = Engine(
+    built = Engine(
         decode=decode,
         look=lambda pixels, count, seed, augment: look(pixels, clip.image_size, count, seed, augment),
         batcher=batcher,
@@ -77,11 +78,12 @@ async def house(
         door=door,
         lanes=threads,
         observe=events.append,
+        **engine,
     )
     serving = asyncio.create_task(batcher.run())
     before = asyncio.all_tasks()
     try:
-        yield House(engine, batcher, texts, sessions, door, threads, pulse, events)
+        yield House(built, batcher, texts, sessions, door, threads, pulse, events)
         assert not (asyncio.all_tasks() - before), "tasks were left behind"
     finally:
         serving.cancel()

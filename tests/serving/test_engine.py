@@ -4,15 +4,17 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import pytest
 import torch
+from torch import Tensor
 
 from tests.serving.house import EXACT, LABELS, acquired, house, request, rows, settle
-from tests.serving.toys import Anchored, Clumsy, Diary, Gated, Halved, Silly, Steep
-from tta_service import LabelSet
+from tests.serving.toys import Anchored, Clumsy, Diary, Gated, Halved, Silly, Steep, Trail
+from tta_service import Evidence, LabelSet, Needs, Reducer
 from tta_service.clip.load import load
 from tta_service.core.errors import BadImage, BadParameters, BadRequest, DeadlineTooShort, ModelFault, Unsupported
 from tta_service.core.events import Closed, Forward
@@ -329,3 +331,38 @@ async def test_a_cascade_to_itself_is_refused():
         with pytest.raises(BadParameters) as refused:
             await home.engine.classify(request(0, TDA(), cascade=Cascade(TDA(), 0.5)))
     assert refused.value.field == "options.cascade.to"
+
+
+async def test_some_answers_are_explained_unasked_and_tell_the_tokens_left():
+    left: list[str] = []
+
+    def tokens_left(reducer: Reducer) -> tuple[int, ...]:
+        left.append(reducer.name)
+        return (9, 4)
+
+    async with house(explain_every=3, tokens_left=tokens_left) as home:
+        said = [await home.engine.classify(request(i, ZeroShot())) for i in range(6)]
+        assert [one.explanation is not None for one in said] == [False, False, True] * 2
+        assert said[2].explanation is not None and said[2].explanation.tokens_left == (9, 4)
+        assert left == ["none", "none"]
+        asked = await home.engine.classify(request(0, ZeroShot(), explain=True))
+        assert asked.explanation is not None
+        learner = Later()
+        said = [await home.engine.classify(request(i, learner, session="s")) for i in range(6)]
+        assert not any(one.explanation for one in said)  # its answer does not wait for the update
+        assert asked.feature is not None and asked.feature.norm() == pytest.approx(1)
+
+
+@dataclass(frozen=True)
+class Later(Diary):
+    """Answers first; its update takes gradients."""
+
+    name: ClassVar[str] = "later"
+
+    def needs(self) -> Needs:
+        return replace(super().needs(), gradient=True)
+
+    def unfold(self, seen: Evidence, memory: Trail) -> Generator[Tensor, None, Trail]:
+        logits, memory = self.adapt(seen, memory)
+        yield logits
+        return memory

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tests.serving.house import EXACT, house, rows, settle
 from tta_service.core.errors import ModelFault, TTAError
+from tta_service.core.events import Canary, Event
 from tta_service.core.reducer import Reduction
 from tta_service.serving.batcher import Batcher
 from tta_service.serving.pulse import Pulse, is_sticky
@@ -195,3 +196,38 @@ async def test_weights_that_are_not_numbers_turn_health_while_each_caller_hears_
             await home.batcher.encode(rows(3), EXACT)
         assert isinstance(refused.value, ModelFault)
         assert not home.pulse.serving
+
+
+async def test_canaries_are_told_of_with_their_end():
+    events: list[Event] = []
+    pulse = Pulse(clock=iter(range(100)).__next__, observe=events.append)
+
+    async def lost() -> None:
+        raise ModelFault("not finite")
+
+    async def fine() -> None:
+        pass
+
+    assert isinstance(await pulse.sing(lost), ModelFault)
+    assert await pulse.sing(fine) is None
+    assert events == [Canary(1, failed=True), Canary(1, failed=False)]
+
+
+async def test_silence_is_the_time_since_the_last_good_work():
+    watched = ready()
+    watched.after(3)
+    assert watched.pulse.silence == {"loop": 3, "device": 3}
+    watched.pulse.began(1)
+    watched.pulse.ended(finite=False)
+    assert watched.pulse.silence["device"] == 3
+    watched.pulse.began(1)
+    watched.pulse.ended(finite=True)
+    assert watched.pulse.silence == {"loop": 3, "device": 0}
+    ticking = Watched(tick=0.001)
+    ticking.now = 5
+    task = asyncio.create_task(ticking.pulse.run(asyncio.Event().wait))
+    async with asyncio.timeout(10):
+        while ticking.pulse.silence["loop"]:  # noqa: ASYNC110 - a tick has no event
+            await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

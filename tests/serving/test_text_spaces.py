@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch
 
 from tests.serving.house import LABELS, settle
 from tests.serving.toys import Anchored
 from tta_service import LabelSet, TextSpace
+from tta_service.clip.load import load
 from tta_service.core.errors import BadLabels, ModelFault, UnknownLabels
 from tta_service.serving.text_spaces import TextSpaces
 from tta_service.testing import FakeCLIP
@@ -157,3 +159,24 @@ async def test_every_making_happens_apart(maker: Maker, lane: ThreadPoolExecutor
 
     await TextSpaces(maker, lane, lane, apart=Apart).get(LABELS)
     assert around == ["tta-tune_0", "done"]
+
+
+async def test_activations_are_counted_apart_and_given_up_by_the_least_recently_used(lane: ThreadPoolExecutor):
+    clip = load()
+    spaces = TextSpaces(clip.text_space, lane, lane, max_activations=1)
+    backward = []
+    for labels in (LABELS, OTHER):
+        space = await spaces.get(labels)
+        before = spaces.counters
+        backward.append(space.prompts.gradient(torch.ones_like(space.features)))
+        spaces.differentiated(labels)
+        assert spaces.counters.activations == space.activations > 0
+        assert spaces.counters.bytes == before.bytes
+    first, second = await spaces.get(LABELS), await spaces.get(OTHER)
+    assert first.activations == 0 < second.activations
+    assert torch.equal(first.prompts.gradient(torch.ones_like(first.features)), backward[0])  # made anew
+    spaces.differentiated(LABELS)
+    held = await spaces.put(LABELS)
+    assert held.bytes == first.bytes + first.activations
+    spaces.delete(LABELS.id)
+    assert spaces.counters.activations == second.activations == 0
