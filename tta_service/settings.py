@@ -84,6 +84,10 @@ class Sessions(Section):
     owner_bytes: Bytes = 1 << 30
     total_bytes: Bytes = 4 << 30
     most: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    store: str = ""  # a folder, or redis://… valkey://…; none: sessions end with the process
+    store_keep: Annotated[float, Field(gt=0, le=366 * 86400)] = 86400.0  # seconds until what nobody writes is forgotten
+    write_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0  # the store is never further behind than this
+    write_frames: Annotated[int, Field(ge=1, le=1_000_000)] = 50  # nor by more frames of one session
     secret: SecretStr = SecretStr("")  # signs snapshots; none: a random one, and snapshots live as long as the process
 
 

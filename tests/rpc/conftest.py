@@ -28,6 +28,7 @@ from tta_service.rpc.servicer import AdaptationService
 from tta_service.rpc.terms import Limits, Terms
 from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
+from tta_service.serving.archive import Archive
 from tta_service.serving.batcher import Batcher
 from tta_service.serving.door import Door
 from tta_service.serving.engine import Engine
@@ -102,8 +103,8 @@ async def a_house(
         limits=limits,
         check_reducer=clip.check_reducer,
     )
-    snapshots = Snapshots(sessions, texts, ways, clip.fingerprint, b"a secret for tests")
-    service = AdaptationService(engine, texts, sessions, snapshots, terms, lambda: door.load, observe)
+    archive = Archive(sessions, Snapshots(sessions, texts, ways, clip.fingerprint, b"a secret for tests"))
+    service = AdaptationService(engine, texts, sessions, archive, terms, lambda: door.load, observe)
     server = Server(service, message_bytes=limits.message_bytes, observe=observe)
     running = [asyncio.create_task(batcher.run())]
     port = await server.start()

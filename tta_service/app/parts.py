@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,10 +18,11 @@ from ..clip.frozen import FrozenCLIP
 from ..clip.load import load
 from ..core.catalogue import reducers
 from ..core.errors import ModelFault
-from ..core.events import Observe, ignore
+from ..core.events import Event, Observe, ignore
 from ..core.reducer import Reduction
 from ..images.decode import ImageLimits, decode
 from ..images.look import look
+from ..serving.archive import Archive
 from ..serving.batcher import Batcher
 from ..serving.door import Door
 from ..serving.engine import Engine
@@ -29,6 +31,7 @@ from ..serving.ledger import MemoryLimits
 from ..serving.pulse import Pulse
 from ..serving.sessions import Sessions
 from ..serving.snapshots import Snapshots
+from ..serving.store import opened
 from ..serving.text_spaces import TextSpaces
 from ..serving.warmup import measure
 from ..settings import Settings
@@ -47,17 +50,21 @@ class Parts:
     batcher: Batcher
     text_spaces: TextSpaces
     sessions: Sessions
-    snapshots: Snapshots
+    archive: Archive
     pulse: Pulse
     works: tuple[asyncio.Task[None], ...]  # in the background; none of them ends by itself
 
 
 @asynccontextmanager
-async def assembled(settings: Settings, observe: Observe = ignore, pulse: Pulse | None = None) -> AsyncIterator[Parts]:
-    """Load, measure, build, warm up. At the end of the block everything is stopped.
+async def assembled(
+    settings: Settings, observe: Observe = ignore, pulse: Pulse | None = None, here: Callable[[], str] = lambda: ""
+) -> AsyncIterator[Parts]:
+    """Load, measure, build, warm up. At the end of the block everything is stopped. `here()` is our address.
 
-    Raises `CannotLoad` without a model, `ModelFault` when it gives no finite features: such a one never serves.
+    Raises `CannotLoad` without a model, `ModelFault` when it gives no finite features: such a one never serves; OSError
+    when the state store cannot be reached.
     """
+    store = opened(settings.sessions.store, settings.sessions.store_keep) if settings.sessions.store else None
     clip, pulse, exact = load(**settings.model.model_dump()), pulse or Pulse(), Reduction(reducers.build("none"))
     batch, text, keep, most, threads = settings.batch, settings.text, settings.sessions, settings.limits, settings.lanes
 
@@ -84,7 +91,17 @@ async def assembled(settings: Settings, observe: Observe = ignore, pulse: Pulse 
         memories = MemoryLimits(keep.session_bytes, keep.owner_bytes, keep.total_bytes, keep.most)
         sessions = Sessions(keep.idle, memories, observe)
         secret = keep.secret.get_secret_value().encode()
+        if store and not secret:
+            log.warning("sessions.store without sessions.secret: no other process can read what is stored")
+        shelf = ThreadPoolExecutor(1, "tta-store")
+        stack.callback(shelf.shutdown)
         snapshots = Snapshots(sessions, text_spaces, lane, clip.fingerprint, secret)
+        archive = Archive(sessions, snapshots, store, shelf, keep.write_frames, here)
+
+        def seen(event: Event) -> None:
+            archive.saw(event)
+            observe(event)
+
         engine = Engine(
             decode=partial(decode, limits=ImageLimits(most.image_bytes, most.image_pixels, most.image_side)),
             look=lambda pixels, count, seed, augment: look(pixels, clip.image_size, count, seed, augment),
@@ -93,7 +110,7 @@ async def assembled(settings: Settings, observe: Observe = ignore, pulse: Pulse 
             sessions=sessions,
             door=door,
             lanes=lane,
-            observe=observe,
+            observe=seen,
             explain_every=EXPLAIN_EVERY,
             tokens_left=clip.tokens_left,
         )
@@ -101,14 +118,26 @@ async def assembled(settings: Settings, observe: Observe = ignore, pulse: Pulse 
         async def canary() -> object:
             return await batcher.encode(blank(1), exact)
 
-        works = await stack.enter_async_context(_background(batcher.run(), sessions.run(), pulse.run(canary)))
+        works = await stack.enter_async_context(
+            _background(batcher.run(), sessions.run(), pulse.run(canary), archive.run(keep.write_seconds))
+        )
         stack.callback(sessions.close_all)
+        stack.push_async_callback(kept, archive)
         stack.callback(door.close)
         if error := await pulse.sing(canary):
             raise ModelFault(f"the model {clip.name} does not work: {error.message}")
         pulse.ready(budget.row_seconds)
         log.info("%s on %s: %d rows at a time, %.0f a second", clip.name, clip.device, max_rows, 1 / budget.row_seconds)
-        yield Parts(clip, engine, door, batcher, text_spaces, sessions, snapshots, pulse, works)
+        yield Parts(clip, engine, door, batcher, text_spaces, sessions, archive, pulse, works)
+
+
+async def kept(archive: Archive, streams: bool = False) -> None:
+    """All that is to outlive us is in the store; a store that does not answer must not keep us for ever."""
+    try:
+        async with asyncio.timeout(LAST_MOMENT):
+            await archive.keep_all(streams)
+    except TimeoutError:
+        log.error("the state store is too slow: the latest frames of some sessions are lost")
 
 
 @asynccontextmanager

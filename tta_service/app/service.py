@@ -21,7 +21,7 @@ from ..telemetry import each, exposition
 from ..telemetry.logs import AnswerLog
 from ..telemetry.metrics import Metrics
 from .facts import counts, terms
-from .parts import assembled
+from .parts import assembled, kept
 
 log = logging.getLogger(__name__)
 
@@ -82,12 +82,12 @@ class Service:
             stack.callback(shown.close)
             self.metrics_address = shown.address
         pulse = Pulse(on_change=self._turned, on_fatal=_die, observe=observe)
-        self.parts = parts = await stack.enter_async_context(assembled(settings, observe, pulse))
+        self.parts = parts = await stack.enter_async_context(assembled(settings, observe, pulse, lambda: self.address))
         known = terms(settings, parts.clip)
         patches = max(parts.clip.tokens_left(reducers.build("none")), default=0)
         self.metrics.built(known.version, torch.__version__, known.model, known.device, patches)
         service = AdaptationService(
-            parts.engine, parts.text_spaces, parts.sessions, parts.snapshots, known, lambda: parts.door.load, observe
+            parts.engine, parts.text_spaces, parts.sessions, parts.archive, known, lambda: parts.door.load, observe
         )
         self.metrics.pull(partial(counts, settings, parts, service.buffered))
         self._server = server = Server(service, message_bytes=settings.limits.message_bytes, observe=observe)
@@ -101,9 +101,13 @@ class Service:
         server.health.tell(pulse.serving)
 
     async def _drain(self, server: Server) -> None:
-        """NOT_SERVING first; then load balancers get their moment, and requests under way theirs."""
+        """NOT_SERVING first; then load balancers get their moment, and requests under way theirs.
+
+        What a stream has learnt is in the store before it is told to go on elsewhere, and again when it ends.
+        """
         pre_stop, grace = self._settings.server.pre_stop, self._settings.server.drain
         self.parts.pulse.drain()
+        await kept(self.parts.archive, streams=True)
         server.drain(pre_stop + grace)
         if pre_stop:
             await asyncio.sleep(pre_stop)

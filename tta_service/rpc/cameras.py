@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -11,7 +12,7 @@ from ..core.labels import LabelSet
 from ..core.request import Request
 from ..serving.frames import Policy
 from .options import Options, options_of
-from .paths import Origin
+from .paths import Origin, at
 from .questions import Asked, Known, image_of, image_path, labels_of, labels_path, session_of
 from .terms import Terms
 from .v1 import tta_pb2 as pb
@@ -23,6 +24,7 @@ POLICIES = {
     pb.OpenStream.POLICY_DROP_NEWEST: Policy.DROP_NEWEST,
     pb.OpenStream.POLICY_BLOCK: Policy.BLOCK,
 }
+Resumed = Callable[[bytes], tuple[str, bool]]  # session and named, of a resume token; raises BadRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Opened:
     """What a stream's frames have in common."""
 
     session: str  # empty: the server makes one
+    named: bool  # False: whatever its id, it ends with the stream
     labels: LabelSet | None  # None: every frame names its own
     options: Options
     policy: Policy
@@ -52,7 +55,7 @@ class Frame:
         return self.asked.origin.of(error), self.asked.request.strategy.name
 
 
-def opened_of(message: pb.ClassifyStreamRequest, known: Known, terms: Terms) -> Opened:
+def opened_of(message: pb.ClassifyStreamRequest, known: Known, terms: Terms, resumed: Resumed) -> Opened:
     """Raises what ends the stream."""
     if message.WhichOneof("kind") != "open":
         raise BadRequest("the first message of a stream opens it", "open")
@@ -61,13 +64,19 @@ def opened_of(message: pb.ClassifyStreamRequest, known: Known, terms: Terms) -> 
         raise BadRequest(f"there is no policy {first.policy}", "open.policy")
     if first.HasField("frame_budget"):
         raise Unsupported("this version knows no frame budget", "open.frame_budget")
-    if first.resume_token:
-        raise Unsupported("this version resumes no streams", "open.resume_token")
     buffer = first.buffer if first.HasField("buffer") else 8
     if not 1 <= buffer <= terms.limits.buffer:
         raise BadRequest(f"{buffer} frames; a buffer holds 1 to {terms.limits.buffer}", "open.buffer")
+    session, named = session_of(first.session_id, "open.session_id"), True
+    if first.resume_token:
+        with at("open"):
+            id, named = resumed(first.resume_token)
+        if session not in ("", id):
+            raise BadRequest(f"the resume token is of session {id!r}", "open.session_id")
+        session = id
     return Opened(
-        session=session_of(first.session_id, "open.session_id"),
+        session=session,
+        named=named,
         labels=labels_of(first.labels, known, terms, "open.labels") if first.HasField("labels") else None,
         options=options_of(first.options, terms, "open.options"),
         policy=POLICIES[first.policy],

@@ -34,5 +34,5 @@ def standing(session: SessionStatus, credits: int, fps: float, load: float) -> R
     return Reply(status=told)
 
 
-def draining(seconds: float) -> Reply:
-    return Reply(draining=pb.Draining(deadline=duration(seconds)))
+def draining(seconds: float, token: bytes) -> Reply:
+    return Reply(draining=pb.Draining(deadline=duration(seconds), resume_token=token))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import grpc
@@ -13,10 +14,10 @@ from ..core import catalogue
 from ..core.errors import BadRequest, TooLarge, TTAError
 from ..core.events import Observe, ignore
 from ..core.request import Report, Request
+from ..serving.archive import Archive
 from ..serving.engine import Engine
 from ..serving.frames import Buffered
 from ..serving.sessions import Sessions
-from ..serving.snapshots import Snapshots
 from ..serving.text_spaces import TextSpaces
 from .answers import response
 from .calls import whenever_done
@@ -44,13 +45,13 @@ class AdaptationService(wire.AdaptationServiceServicer):
         engine: Engine,
         text_spaces: TextSpaces,
         sessions: Sessions,
-        snapshots: Snapshots,
+        archive: Archive,
         terms: Terms,
         load: Callable[[], float],
         observe: Observe = ignore,
     ) -> None:
         self._engine, self._text_spaces, self._sessions, self._terms = engine, text_spaces, sessions, terms
-        self._snapshots, self._load, self._observe, self._cameras = snapshots, load, observe, set[Camera]()
+        self._archive, self._load, self._observe, self._cameras = archive, load, observe, set[Camera]()
         self._strategies, self._reducers = Pace(), Pace()
         self.buffered = Buffered()  # frames that wait for a place in the hallway, of all streams
 
@@ -59,6 +60,7 @@ class AdaptationService(wire.AdaptationServiceServicer):
         remaining = cast("float | None", context.time_remaining())  # the stubs forget None: no deadline
         deadline = None if remaining is None else arrived + remaining
         asked = asked_of(request, self._text_spaces.labels, self._terms, arrived, deadline)
+        await self._archive.recall(OWNER, asked.request.session)
         try:
             return response(await self._classify(asked.request), asked.top_k, self._terms)
         except TTAError as error:
@@ -69,7 +71,8 @@ class AdaptationService(wire.AdaptationServiceServicer):
     ) -> AsyncIterator[pb.ClassifyStreamResponse]:
         messages = aiter(request_iterator)
         opened = await self._opened(await anext(messages, pb.ClassifyStreamRequest()))
-        hold = self._sessions.stream(OWNER, opened.session)
+        await self._archive.recall(OWNER, opened.session, opening=True, named=opened.named)
+        hold = self._sessions.stream(OWNER, opened.session, opened.named)
         opened = replace(opened, session=hold.session)
         camera = Camera(opened, hold, self._classify, self._load, self._terms, self._observe, self.buffered)
         whenever_done(context, lambda _: self._gone(camera))
@@ -80,11 +83,12 @@ class AdaptationService(wire.AdaptationServiceServicer):
 
         async for reply in camera.replies(messages, interpret):
             yield reply
+        await self._archive.keep(OWNER, hold.session)  # so that the next server has all of it
 
     def drain(self, seconds: float) -> None:
-        """Tells every open stream that this server stops in `seconds`."""
+        """Tells every open stream that this server stops in `seconds`, and how to go on elsewhere."""
         for camera in self._cameras:
-            camera.drain(seconds)
+            camera.drain(seconds, self._archive.token(OWNER, camera.session))
 
     async def PutLabelSet(self, request: pb.PutLabelSetRequest, context: Context) -> pb.PutLabelSetResponse:
         labels = label_set_of(request.label_set, self._terms, "label_set")
@@ -127,15 +131,17 @@ class AdaptationService(wire.AdaptationServiceServicer):
         return pb.ListSessionsResponse(sessions=map(session_info, mine), next_page_token=token)
 
     async def ResetSession(self, request: pb.ResetSessionRequest, context: Context) -> pb.ResetSessionResponse:
+        await self._archive.recall(OWNER, named(request.session_id))
         fresh = await self._sessions.reset(OWNER, named(request.session_id))
         return pb.ResetSessionResponse(session=session_info(fresh))
 
     async def CloseSession(self, request: pb.CloseSessionRequest, context: Context) -> pb.CloseSessionResponse:
+        await self._archive.recall(OWNER, named(request.session_id))
         self._sessions.close(OWNER, named(request.session_id))
         return pb.CloseSessionResponse()
 
     async def SnapshotSession(self, request: pb.SnapshotSessionRequest, context: Context) -> pb.SnapshotSessionResponse:
-        kept, most = await self._snapshots.take(OWNER, named(request.session_id)), self._terms.limits.message_bytes
+        kept, most = await self._archive.take(OWNER, named(request.session_id)), self._terms.limits.message_bytes
         told = pb.SessionSnapshot(session_id=kept.session, epoch=kept.epoch, state=kept.state)
         reply = pb.SnapshotSessionResponse(snapshot=told)
         if reply.ByteSize() > most:  # so would the request be that restores it
@@ -144,7 +150,7 @@ class AdaptationService(wire.AdaptationServiceServicer):
 
     async def RestoreSession(self, request: pb.RestoreSessionRequest, context: Context) -> pb.RestoreSessionResponse:
         with at("snapshot"):
-            restored = await self._snapshots.restore(OWNER, request.snapshot.state)
+            restored = await self._archive.restore(OWNER, request.snapshot.state)
         return pb.RestoreSessionResponse(session=session_info(restored))
 
     async def _classify(self, request: Request, at_the_door: Callable[[], Request] | None = None) -> Report:
@@ -155,7 +161,7 @@ class AdaptationService(wire.AdaptationServiceServicer):
 
     async def _opened(self, message: pb.ClassifyStreamRequest) -> Opened:
         """What is wrong with the opening ends the stream, a prompt that does not fit included."""
-        opened = opened_of(message, self._text_spaces.labels, self._terms)
+        opened = opened_of(message, self._text_spaces.labels, self._terms, partial(self._archive.resumed, OWNER))
         try:
             if opened.labels:
                 await self._text_spaces.get(opened.labels)

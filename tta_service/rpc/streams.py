@@ -78,10 +78,14 @@ class Camera:
         if self._ending:
             raise self._ending
 
-    def drain(self, seconds: float) -> None:
+    @property
+    def session(self) -> str:
+        return self._hold.session
+
+    def drain(self, seconds: float, token: bytes) -> None:
         """Tells the client to look for another server within `seconds`; until then all goes on."""
         told: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
-        told.set_result(draining(seconds))
+        told.set_result(draining(seconds, token))
         self._outbox.put_nowait((told, lambda: None))
 
     def close(self) -> None:

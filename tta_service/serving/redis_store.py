@@ -1,5 +1,7 @@
 """Sessions in Redis or Valkey."""
 
+# pyright: reportUnknownMemberType=false
+# (its client is only partly typed)
 from __future__ import annotations
 
 from collections.abc import Callable

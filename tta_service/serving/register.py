@@ -8,12 +8,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Literal
 
-from ..core.errors import BadRequest, MemoryFull, UnknownSession
+from ..core.errors import BadRequest, MemoryFull, TTAError, UnknownSession
 from ..core.events import Closed, Observe
 from .ledger import Ledger, MemoryLimits
 from .session import Session
 
-Reason = Literal["client", "idle", "capacity", "bytes", "shutdown"]
+Reason = Literal["client", "idle", "capacity", "bytes", "shutdown", "moved"]
 
 
 class Register:
@@ -23,6 +23,7 @@ class Register:
         self._idle, self._limits, self._observe, self._clock = idle, limits, observe, clock
         self._open: OrderedDict[tuple[str, str], Session] = OrderedDict()
         self.ledger, self.streams = Ledger(), 0
+        self.closing: Callable[[Session, Reason], None] = lambda session, reason: None  # hears of every end
 
     def __len__(self) -> int:
         return len(self._open)
@@ -32,15 +33,21 @@ class Register:
         """All of them, least recently used first."""
         return tuple(self._open.values())
 
+    def get(self, owner: str, id: str) -> Session | None:
+        """The owner's session of that id, if it is open."""
+        return self._open.get((owner, id))
+
     def find(self, owner: str, id: str) -> Session:
         """Raises `UnknownSession` when the owner has none of that id."""
-        session = self._open.get((owner, id))
+        session = self.get(owner, id)
         if session is None:
             raise UnknownSession(f"no session {id!r} of yours is open", "session_id")
         return session
 
-    def obtain(self, owner: str, id: str) -> Session:
+    def obtain(self, owner: str, id: str, named: bool = True) -> Session:
         """The session of that id, opened when there is none; an empty id: a new one that ends with its first use.
+
+        So does one that is not `named`, though a resume token knows its id.
 
         Raises `BadRequest` for a malformed id, `MemoryFull` when too many are open and none rests.
         """
@@ -52,26 +59,30 @@ class Register:
         if len(self._open) >= self._limits.sessions:
             self._evict(1, lambda session: 1, self.open, "capacity", "too many sessions are open")
         now = self._clock()
-        session = Session(owner, id or secrets.token_hex(16), bool(id), now, now, self.ledger)
+        session = Session(owner, id or secrets.token_hex(16), named and bool(id), now, now, self.ledger)
         self._open[owner, session.id] = session
         return session
 
-    def busy(self, session: Session) -> Callable[[], None]:
-        """Something is under way: the session must stay until what is returned has been called."""
+    def busy(self, session: Session, used: bool = True) -> Callable[[], None]:
+        """Something is under way: the session must stay until what is returned has been called.
+
+        Not `used`: its owner has nothing to do with it, and it is as idle as before.
+        """
         session.busy += 1
 
         def over() -> None:
             session.busy -= 1
-            self.rest(session)
+            self.rest(session, used)
 
         return over
 
-    def rest(self, session: Session) -> None:
+    def rest(self, session: Session, used: bool = True) -> None:
         """Something has ended; a session that nothing else holds may end with it."""
-        session.touched = self._clock()
+        session.touched = self._clock() if used else session.touched
         session.tidy()
         if not session.closed:
-            self._open.move_to_end((session.owner, session.id))
+            if used:
+                self._open.move_to_end((session.owner, session.id))
             if session.resting and not (session.named and self._idle):
                 self.close(session, "idle" if session.named else "client")
 
@@ -82,12 +93,13 @@ class Register:
             if session.resting and now - session.touched >= self._idle:
                 self.close(session, "idle")
 
-    def close(self, session: Session, reason: Reason) -> None:
-        """Ends it, unless it has ended; frames under way are still answered."""
+    def close(self, session: Session, reason: Reason, error: TTAError | None = None) -> None:
+        """Ends it, unless it has ended; frames under way are still answered. An open stream is told the `error`."""
         if not session.closed:
             del self._open[session.owner, session.id]
             self.streams -= session.lost is not None
-            session.end(UnknownSession(f"the session was closed ({reason})", "session_id"))
+            self.closing(session, reason)
+            session.end(error or UnknownSession(f"the session was closed ({reason})", "session_id"))
             self._observe(Closed(reason, session.frames))
 
     def admit(self, session: Session, size: int) -> None:

@@ -66,12 +66,12 @@ class Sessions:
         }
         return Visit(session, request, turns, partial(self.register.admit, session), over)
 
-    def stream(self, owner: str, id: str = "") -> Stream:
+    def stream(self, owner: str, id: str = "", named: bool = True) -> Stream:
         """Opens a stream on the session; use it in a `with` block. An older stream on it learns that it has lost it.
 
-        An empty id makes a session that ends with the stream. Raises as `visit`.
+        An empty id makes a session that ends with the stream, as does one that is not `named`. Raises as `visit`.
         """
-        session = self.register.obtain(owner, id)
+        session = self.register.obtain(owner, id, named)
         if session.lost is not None:
             session.lose(SessionTaken("a newer stream has taken the session over"))
             session.epoch += 1

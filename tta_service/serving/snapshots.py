@@ -55,9 +55,12 @@ class Snapshots:
 
     async def take(self, owner: str, id: str) -> Snapshot:
         """All memories of the session, each behind the frames that came before. `UnknownSession`."""
+        return await self.of(self._sessions.register.find(owner, id))
+
+    async def of(self, session: Session) -> Snapshot:
+        """The same of a session that is at hand, even of one that has just been closed."""
         register = self._sessions.register
-        session = register.find(owner, id)
-        turns = [(kept, kept.turn(register.busy(session))) for kept in list(session.memories.values())]
+        turns = [(kept, kept.turn(register.busy(session, used=False))) for kept in list(session.memories.values())]
         try:
             copies = await asyncio.gather(*(self._copy(session, kept, turn) for kept, turn in turns))
         finally:
@@ -67,15 +70,15 @@ class Snapshots:
         frames, last = min((copy.seen for copy in held), default=(session.frames, session.last_frame_id))
         said = {
             "fingerprint": self._fingerprint,
-            "owner": owner,
+            "owner": session.owner,
             "session": session.id,
-            "epoch": session.epoch,
+            "epoch": (epoch := session.epoch),
             "frames": frames,
             "last_frame_id": last,
             "memories": [_said(copy) for copy in held],
         }
         named = {f"{i}.{name}": value for i, copy in enumerate(held) for name, value in tensors(copy.memory).items()}
-        return Snapshot(session.id, session.epoch, await run(self._lanes.prepare, self._seal.close, said, named))
+        return Snapshot(session.id, epoch, await run(self._lanes.prepare, self._seal.close, said, named))
 
     async def restore(self, owner: str, state: bytes) -> SessionInfo:
         """The session goes on here, one epoch later; one of the same id that rests is replaced.
@@ -83,13 +86,39 @@ class Snapshots:
         Raises `BadRequest` when the state was changed, belongs to another owner or model, does not fit this version's
         memories, or the session is in use; `MemoryFull` when there is no room.
         """
+        said, copies = await self._opened(owner, state)
+        self._install(owner, said, copies, said["epoch"] + 1, named=True)
+        return self._sessions.get(owner, said["session"])
+
+    async def reinstate(self, owner: str, id: str, state: bytes, epoch: int, named: bool) -> Session:
+        """The same for what a store held under that id, at the epoch that it was taken over with."""
+        said, copies = await self._opened(owner, state)
+        if said["session"] != id:
+            raise BadRequest("this snapshot is of another session", "state")
+        return self._install(owner, said, copies, epoch, named)
+
+    def token(self, session: Session) -> bytes:
+        """Says which session a stream held, so that it may be opened again."""
+        said = {"resume": session.id, "owner": session.owner, "named": session.named}
+        return self._seal.close(said, {})
+
+    def resumed(self, owner: str, token: bytes) -> tuple[str, bool]:
+        """The id inside a `token`, and whether the session has a name of its own. `BadRequest`."""
+        try:
+            said, _ = self._seal.open(token)
+        except BadRequest:
+            raise BadRequest("this token was not made here, or was changed on its way", "resume_token") from None
+        if "resume" not in said or said["owner"] != owner:
+            raise BadRequest("this token resumes no stream of yours", "resume_token")
+        return said["resume"], said["named"]
+
+    async def _opened(self, owner: str, state: bytes) -> tuple[dict[str, Any], list[Copy]]:
         said, values = await run(self._lanes.prepare, self._seal.open, state)
-        if said["owner"] != owner:
+        if said.get("owner") != owner or "session" not in said:
             raise BadRequest("this snapshot is another owner's", "state")
         if said["fingerprint"] != self._fingerprint:
             raise BadRequest("this snapshot was made with another model", "state")
-        copies = [await self._rebuilt(i, each, values, said) for i, each in enumerate(said["memories"])]
-        return self._install(owner, said, copies)
+        return said, [await self._rebuilt(i, each, values, said) for i, each in enumerate(said["memories"])]
 
     async def _copy(self, session: Session, kept: Kept, turn: Turn) -> Copy | None:
         await turn.comes()
@@ -114,17 +143,17 @@ class Snapshots:
         memory = await run(lane, _filled, strategy, text, mine)
         return Copy(Key(strategy, labels.id, reduction), labels, memory, (said["frames"], said["last_frame_id"]))
 
-    def _install(self, owner: str, said: Mapping[str, Any], copies: list[Copy]) -> SessionInfo:
+    def _install(self, owner: str, said: Mapping[str, Any], copies: list[Copy], epoch: int, named: bool) -> Session:
         register, id = self._sessions.register, str(said["session"])
-        older = next((one for one in register.open if (one.owner, one.id) == (owner, id)), None)
+        older = register.get(owner, id)
         if older is not None:
             if not older.resting:
                 raise BadRequest(f"session {id!r} is in use", "session_id")
             register.close(older, "client")
-        session = register.obtain(owner, id)
-        over = register.busy(session)
+        session = register.obtain(owner, id, named)
+        session.busy += 1  # nobody makes room at its cost
         try:
-            session.restore(said["epoch"] + 1, said["frames"], said["last_frame_id"])
+            session.restore(epoch, said["frames"], said["last_frame_id"])
             for copy in copies:
                 register.admit(session, nbytes(copy.memory))
                 session.kept(copy.key, copy.labels).keep(copy.memory, nbytes(copy.memory))
@@ -132,8 +161,8 @@ class Snapshots:
             register.close(session, "capacity")
             raise
         finally:
-            over()
-        return self._sessions.get(owner, id)
+            session.busy -= 1  # and it does not end before anybody has come
+        return session
 
 
 def _said(copy: Copy) -> dict[str, Any]:
