@@ -123,13 +123,6 @@ ROWS = {
             {"in use": f"({HELD} or 0 * {ALLOWED}) / {ALLOWED}"},
             limits=(0.75, 0.9),
         ),
-        Panel(
-            "Memories begun anew",
-            "Frames that found labels, reduction or strategy changed and so an empty memory.",
-            "ops",
-            rate("tta_memory_resets_total", "strategy"),
-            empty="none",
-        ),
     ],
     "Label sets": [
         Panel(

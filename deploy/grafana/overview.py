@@ -131,7 +131,7 @@ ROWS = {
         ),
         Panel(
             "Canary",
-            "Seconds that one row through the whole tower takes when the house is idle; failures a second.",
+            "What one row through the whole tower takes; sent when the house is idle.",
             "s",
             quantiles("tta_canary_duration_seconds"),
             empty="busy: no canary",

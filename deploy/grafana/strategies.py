@@ -133,11 +133,11 @@ ROWS = {
             empty="fewer than 64 answers",
         ),
         Panel(
-            "Peak on the device",
-            "Most CUDA memory above the resident model that one batch of a strategy took.",
-            "bytes",
-            {"{{strategy}}": f"max by (strategy) (tta_strategy_cuda_peak_bytes{{{CHOSEN}}})"},
-            empty="no CUDA device",
+            "Memories begun anew",
+            "Answers of sessions whose memory had been lost or reset before, a second.",
+            "ops",
+            rate("tta_memory_resets_total", "strategy", CHOSEN),
+            empty="none",
         ),
     ],
     "Image tower": [

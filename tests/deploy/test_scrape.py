@@ -1,0 +1,103 @@
+"""Every expression of every panel and rule has data from a real Prometheus that scrapes a real service at work."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import urllib.request
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from tta_client.aio import AsyncClient
+
+from deploy.grafana.queries import queries
+from tests.deploy.scraper import Prometheus, free_port, prometheus
+from tests.deploy.tools import RULES, names, program, silent
+from tests.deploy.traffic import everyday, faults, moves, pictures
+from tta_service.app import Service
+from tta_service.core.catalogue import reducers
+from tta_service.core.reducer import Reduction
+from tta_service.settings import load
+
+ROUNDS = 4  # the second sees every series that the first has made grow
+WINDOW = "1m"
+
+
+def expressions() -> dict[str, str]:
+    """All that is asked, by where it stands. An alert is asked for its two sides: compared, it is empty while well."""
+    asked = {f"{query.page} / {query.panel} / {query.legend}": query.expression for query in queries(WINDOW)}
+    for group in yaml.safe_load(RULES.read_text())["groups"]:
+        for number, rule in enumerate(group["rules"]):
+            name = rule.get("record") or f"{rule['alert']} ({number})"
+            asked[name] = re.sub(r" (==|!=|>=|<=|>|<) (?=\d)", r" \1 bool ", rule["expr"])
+    return asked
+
+
+async def empty(asked: dict[str, str], scraped: Prometheus) -> dict[str, str]:
+    """Those that have no data, but for the silent ones."""
+    quiet = silent()
+    return {
+        place: expression
+        for place, expression in asked.items()
+        if not names(expression) & quiet.keys() and not await scraped.ask(expression)
+    }
+
+
+@pytest.mark.slow
+async def test_every_panel_and_rule_has_data_from_a_service_at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    program("promtool")
+    metrics, images, asked = free_port(), pictures(), expressions()
+    settings = load(
+        {
+            "server.port": 0,
+            "metrics.port": metrics,
+            "model.device": "cpu",
+            "batch.max_rows": 16,
+            "batch.waiting": 2,
+            "lanes.cores": 1,
+            "sessions.most": 7,
+        }
+    )
+    # Prometheus first, so that it sees the counters of the start at zero
+    async with prometheus(f"127.0.0.1:{metrics}", tmp_path) as scraped, Service(settings) as service:
+        async with AsyncClient(service.address, timeout=60) as client:
+            for _ in range(ROUNDS):
+                for work in (everyday, faults, moves):
+                    await work(client, images)
+                await sing(service)
+                await seen(scraped, service)
+                if not (left := await empty(asked, scraped)):
+                    break
+            assert not left, "\n".join(f"{place}: {expression}" for place, expression in left.items())
+        if not torch.cuda.is_available():
+            heard = [name for name in silent() if await scraped.ask(f"count({name})")]
+            assert not heard, "these have data here: no line in silent.txt"
+        text = await asyncio.to_thread(read, f"http://{service.metrics_address}/metrics")
+        check = partial(subprocess.run, [program("promtool"), "check", "metrics"], input=text, capture_output=True)
+        done = await asyncio.to_thread(check)
+        assert done.returncode == 0, (done.stdout + done.stderr).decode()
+
+
+async def sing(service: Service) -> None:
+    """A canary, which only an idle house would send by itself."""
+    parts = service.parts
+    blank = torch.zeros(1, 3, parts.clip.image_size, parts.clip.image_size, dtype=torch.uint8)
+    assert not await parts.pulse.sing(lambda: parts.batcher.encode(blank, Reduction(reducers.build("none"))))
+
+
+async def seen(scraped: Prometheus, service: Service) -> None:
+    """Until Prometheus has scraped what has been answered by now, and the rules have been evaluated after that."""
+    (now,) = await scraped.ask("vector(time())")
+    async with asyncio.timeout(60):
+        await scraped.sees(f"timestamp(tta_serving) > {now}")
+        await scraped.sees(f"timestamp(job:tta_requests:rate5m) > {now + 1}")
+
+
+def read(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=10) as reply:
+        return reply.read()

@@ -1,0 +1,79 @@
+"""What real cameras and callers do to a service, and what only faults make: drops, refusals, fallbacks, evictions."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Awaitable, Iterable
+
+import grpc
+from PIL import Image
+from tta_client import Answer, Choice, FrameAnswer, Options, TTAClientError
+from tta_client.aio import AsyncClient
+from tta_client.camera.photographs import LABELS, photographs
+from tta_client.requests import Policy
+
+STRATEGIES = (
+    Choice("tda", {"views": 4}),
+    Choice("zero", {"views": 4}),
+    Choice("tpt", {"views": 4}),
+)
+MANY = Choice("zero", {"views": 32})
+
+
+def pictures() -> list[bytes]:
+    """Real photographs, made small: what is tested here is not the decoder."""
+    found: list[bytes] = []
+    for photograph in photographs():
+        small, kept = Image.open(photograph.path).convert("RGB"), io.BytesIO()
+        small.thumbnail((160, 160))
+        small.save(kept, "JPEG")
+        found.append(kept.getvalue())
+    return found
+
+
+async def everyday(client: AsyncClient, images: list[bytes]) -> None:
+    """Cameras with several strategies; every answer explained, so that what is sampled elsewhere is there."""
+    await _watched(client, images * 8, Options("zero_shot"), session="door")  # enough of one strategy for its drift
+    for choice in STRATEGIES:
+        await _watched(client, images[:4], Options(choice, explain=True), session=f"camera-{choice.name}")
+    await _watched(client, images[:3], Options("zero_shot", reducer="tome", explain=True), session="thrifty")
+    await client.classify(images[0], LABELS, "zero_shot")
+
+
+async def faults(client: AsyncClient, images: list[bytes]) -> None:
+    """A camera that is too fast, a crowd at the door, a picture that is none, more sessions than there may be."""
+    await _watched(client, images * 6, Options(MANY), policy="latest")
+    crowd = await asyncio.gather(*(_code(client.classify(image, LABELS, MANY)) for image in images * 2))
+    assert grpc.StatusCode.RESOURCE_EXHAUSTED in crowd
+    assert await _code(client.classify(b"no picture", LABELS)) is grpc.StatusCode.INVALID_ARGUMENT
+    for number in range(8):
+        await client.classify(images[0], LABELS, Choice("tda", {"views": 1}), session=f"passer-by-{number}")
+
+
+async def moves(client: AsyncClient, images: list[bytes]) -> None:
+    """A session that is saved, ended and brought back, and then told to forget."""
+    learns = Choice("tda", {"views": 4})
+    await client.classify(images[0], LABELS, learns, session="moving")
+    saved = await client.snapshot("moving")
+    await client.close_session("moving")
+    await client.restore(saved)
+    await client.classify(images[1], LABELS, learns, session="moving")
+    await client.reset_session("moving")
+    await client.classify(images[2], LABELS, learns, session="moving")
+
+
+async def _watched(
+    client: AsyncClient, images: Iterable[bytes], options: Options, policy: Policy = "block", session: str = ""
+) -> int:
+    """How many frames of a stream were answered."""
+    stream = client.stream(images, LABELS, options=options, policy=policy, session=session)
+    return sum([isinstance(result, FrameAnswer) async for result in stream])
+
+
+async def _code(call: Awaitable[Answer]) -> grpc.StatusCode:
+    try:
+        await call
+    except TTAClientError as error:
+        return error.code
+    return grpc.StatusCode.OK
