@@ -15,8 +15,8 @@ from .packing import Packing, own_places, pack
 from .prompt_tokens import Tokenize, tokens_of
 from .text_tower import TextTower, encode_packed
 
-TOKENS_AT_ONCE = 4096  # without gradients
-TOKENS_TO_RECOMPUTE = 512  # with gradients, when activations are not kept
+TOKENS_AT_ONCE = 1024  # without gradients; more is not faster
+TOKENS_TO_RECOMPUTE = 192  # with gradients, when activations are not kept: 512 is 12 % faster and needs twice as much
 FLOATS_KEPT = 9  # activations that a backward pass needs, per token, width and block
 
 
@@ -108,8 +108,10 @@ class TemplatePrompts:
         return int((self._lengths[rows] - self._shared).sum())
 
     def _pieces(self, rows: Tensor, most: int) -> list[Tensor]:
-        """The rows [m] in pieces of at most about `most` tokens."""
-        piece = (self._lengths[rows] - self._shared).cumsum(0) // most
+        """The rows [m] in even pieces of at most about `most` tokens."""
+        before = (self._lengths[rows] - self._shared).cumsum(0) - 1
+        total = max(1, self._size(rows))
+        piece = before * -(-total // most) // total
         return list(rows.split(piece.unique_consecutive(return_counts=True)[1].tolist()))
 
 
