@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,9 +64,11 @@ def numbers(metrics: str, label: str = "") -> dict[Any, float]:
     return found
 
 
-async def test_start_answer_measure_stop_and_all_of_it_again():
+async def test_start_answer_measure_stop_and_all_of_it_again(tmp_path: Path):
+    (tmp_path / "peaks").write_text('{"strategy": "zero", "device": "cpu", "bytes": 57000000}')
     for _ in range(2):
-        async with Service(settings()) as service, grpc.aio.insecure_channel(service.address) as channel:
+        wished = settings(metrics__peaks=str(tmp_path / "peaks"))
+        async with Service(wished) as service, grpc.aio.insecure_channel(service.address) as channel:
             health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
             assert health.status == health_pb2.HealthCheckResponse.SERVING
             stub, metrics = AdaptationServiceStub(channel), f"http://{service.metrics_address}/metrics"
@@ -78,6 +81,11 @@ async def test_start_answer_measure_stop_and_all_of_it_again():
             assert (about.model, about.image_size) == (service.parts.clip.name, service.parts.clip.image_size)
             seen = await asyncio.to_thread(numbers, metrics)
             assert (seen["tta_serving"], seen["tta_build_info"], seen["tta_text_cache_misses_total"]) == (1, 1, 1)
+            assert seen["tta_strategy_rss_delta_bytes"] == 57000000
+            assert (seen["tta_canary_duration_seconds_count"], seen["tta_canary_failures_total"]) == (1, 0)
+            beats = await asyncio.to_thread(numbers, metrics, "worker")
+            for worker in ("loop", "device"):
+                assert abs(time.time() - beats["tta_worker_heartbeat_timestamp_seconds", worker]) < 60
             by_code = await asyncio.to_thread(numbers, metrics, "code")
             assert (
                 by_code["tta_requests_total", "OK"] == by_code["tta_requests_total", "INVALID_ARGUMENT"] == 1

@@ -42,6 +42,7 @@ class MetricsDoor(Section):
     enabled: bool = True
     host: str = "127.0.0.1"
     port: Port = 9464
+    peaks: str = ""  # a file written by `tta-service measure --out`: each strategy's memory, published as it stands
 
 
 class Log(Section):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tta_service.telemetry.machine import CGROUPS, memory_limit
+import torch
+
+from tta_service.telemetry.machine import CGROUPS, RisingMemory, memory_limit
 
 
 def written(root: Path, place: str, text: str) -> Path:
@@ -24,3 +26,10 @@ def test_a_container_without_a_limit_has_the_machine(tmp_path: Path):
     machine = memory_limit(tmp_path)
     assert memory_limit(written(tmp_path / "max", CGROUPS[0], "max\n")) == machine
     assert memory_limit(written(tmp_path / "huge", CGROUPS[1], str(1 << 62))) == machine
+
+
+def test_a_peak_counts_though_it_is_over():
+    torch.ones(1 << 24).sum()  # 64 MiB that came and went before
+    rising = RisingMemory()
+    torch.ones(1 << 23).sum()
+    assert 0.9 * (1 << 25) < rising.rise() < 1.5 * (1 << 25)

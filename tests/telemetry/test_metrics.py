@@ -203,6 +203,15 @@ def test_a_lack_of_device_memory_is_found_behind_the_refusal(metrics: Metrics):
     assert number(metrics, "tta_cuda_oom_total", strategy="tda") == 1
 
 
+def test_peaks_that_were_measured_are_published(metrics: Metrics):
+    metrics.measured("tda", "cpu", 4096)
+    metrics.measured("tda", "cuda:1", 8192)
+    metrics.measured("evil", "cuda", 1)
+    assert number(metrics, "tta_strategy_rss_delta_bytes", strategy="tda") == 4096
+    assert number(metrics, "tta_strategy_cuda_peak_bytes", strategy="tda", device="1") == 8192
+    assert number(metrics, "tta_strategy_cuda_peak_bytes", strategy="other", device="0") == 1
+
+
 def test_canaries_are_timed_and_their_failures_counted(metrics: Metrics):
     metrics.observe(Canary(0.25, failed=False))
     metrics.observe(Canary(0.5, failed=True))

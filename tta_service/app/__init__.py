@@ -1,7 +1,7 @@
 """The one composition root: settings become parts, parts a running server, and that a drained one."""
 
 from .parts import Parts, assembled
-from .run import classify, serve
+from .run import classify, measure, serve
 from .service import Service
 
-__all__ = ["Parts", "Service", "assembled", "classify", "serve"]
+__all__ = ["Parts", "Service", "assembled", "classify", "measure", "serve"]

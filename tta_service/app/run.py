@@ -14,6 +14,7 @@ from ..core.errors import TTAError
 from ..core.request import Report, Request
 from ..settings import Settings
 from .parts import assembled
+from .peaks import measured, written
 from .service import Service
 
 try:
@@ -55,6 +56,17 @@ def classify(
                     answered(request, await parts.engine.classify(request))
                 except TTAError as error:
                     answered(request, error)
+
+    _run(walk())
+
+
+def measure(settings: Settings, classes: int, told: Callable[[str], None]) -> None:
+    """Tells the peak of each strategy, as it is found."""
+
+    async def walk() -> None:
+        async with assembled(settings) as parts:
+            async for peak in measured(parts, classes):
+                told(written([peak]))
 
     _run(walk())
 

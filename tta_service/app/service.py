@@ -8,6 +8,7 @@ import os
 import socket
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -22,6 +23,7 @@ from ..telemetry.logs import AnswerLog
 from ..telemetry.metrics import Metrics
 from .facts import counts, terms
 from .parts import assembled, kept
+from .peaks import measured, recorded
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +88,10 @@ class Service:
         known = terms(settings, parts.clip)
         patches = max(parts.clip.tokens_left(reducers.build("none")), default=0)
         self.metrics.built(known.version, torch.__version__, known.model, known.device, patches)
+        where, on_gpu = settings.metrics.peaks, parts.clip.device.type == "cuda"
+        peaks = recorded(Path(where)) if where else [peak async for peak in measured(parts)] if on_gpu else []
+        for peak in peaks:
+            self.metrics.measured(peak.strategy, peak.device, peak.bytes)
         service = AdaptationService(
             parts.engine, parts.text_spaces, parts.sessions, parts.archive, known, lambda: parts.door.load, observe
         )

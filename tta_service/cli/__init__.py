@@ -1,4 +1,4 @@
-"""The command `tta-service`: serve · demo · classify FILE… · strategies · reducers."""
+"""The command `tta-service`: serve · demo · classify FILE… · measure · strategies · reducers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..settings import BadSettings
 from .catalogue import reducers, strategies
 from .classify import classify
 from .demo import demo
+from .measure import measure
 from .serve import serve
 
 app = typer.Typer(
@@ -21,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (serve, demo, classify, strategies, reducers):
+for command in (serve, demo, classify, measure, strategies, reducers):
     app.command()(command)
 
 

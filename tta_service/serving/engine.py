@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -73,6 +74,12 @@ class Engine:
                 report = await self._walk(request, visit, watch, place)
         self._observe(report)
         return report
+
+    def unobserved(self) -> Engine:
+        """The same hallway, but nobody is told of its answers."""
+        quiet = copy.copy(self)
+        quiet._observe = ignore
+        return quiet
 
     async def _walk(self, request: Request, visit: Visit, watch: Stopwatch, place: Place) -> Report:
         watch.before("text")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
 
@@ -21,3 +22,28 @@ def memory_limit(root: Path = Path("/")) -> int:
             continue
         return min(limit, machine) if machine else limit
     return machine
+
+
+class RisingMemory:
+    """How far the process's resident memory rises above where it stands now; what was freed is given back before.
+
+    Raises OSError where the kernel does not tell (not Linux).
+    """
+
+    def __init__(self) -> None:
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone keeps freed pages for later
+        if trim:
+            trim(0)
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        self._before = _status("VmRSS")
+
+    def rise(self) -> int:
+        """Bytes from the start to the peak since."""
+        return max(0, _status("VmHWM") - self._before)
+
+
+def _status(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return 1024 * int(line.split()[1])
+    raise OSError(f"the kernel does not tell {field}")

@@ -93,6 +93,13 @@ class Metrics:
         self._series.build.labels(version, torch, model, device).set(1)
         self._series.model_loaded.labels(model).set(1)
 
+    def measured(self, strategy: str, device: str, peak: int) -> None:
+        """Publish the most bytes that one answer of a strategy took beside what is held anyway."""
+        if device.startswith("cuda"):
+            self._series.cuda_peak.labels(self._strategy(strategy), device.partition(":")[2] or "0").set(peak)
+        else:
+            self._series.rss_peak.labels(self._strategy(strategy)).set(peak)
+
     def pull(self, read: ReadCounts) -> None:
         """Publish counters that the serving room keeps; `read` is called at scrape time, in a foreign thread."""
         self.registry.register(CountsCollector(read))

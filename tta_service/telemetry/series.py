@@ -57,6 +57,13 @@ class Series:
         self.evictions = Counter("tta_session_evictions", "Sessions ended.", ("reason",), registry=to)
         self.restores = Counter("tta_session_restores", "Sessions brought back.", ("outcome",), registry=to)
 
+        self.rss_peak = Gauge(
+            "tta_strategy_rss_delta_bytes", "Most that one answer took, measured alone.", by_strategy, registry=to
+        )
+        self.cuda_peak = Gauge(
+            "tta_strategy_cuda_peak_bytes", "The same on a GPU.", ("strategy", "device"), registry=to
+        )
+
         # one answer in sixteen is explained for these
         self.views_kept = timed("tta_views_kept_ratio", "Share of views that count.", by_strategy, SHARE)
         self.tokens_left = timed("tta_tokens_left_ratio", "Share of patch tokens, mean over blocks.", by_reducer, SHARE)

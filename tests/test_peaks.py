@@ -1,0 +1,36 @@
+"""What strategies take, measured alone on the real house."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tta_service.app import assembled
+from tta_service.app.peaks import measured, recorded, written
+from tta_service.core.events import Event
+from tta_service.core.request import Report
+from tta_service.settings import BadSettings, load
+
+
+async def test_more_views_take_more_memory_and_nobody_is_told_of_the_answers(tmp_path: Path):
+    events: list[Event] = []
+    settings = load({"batch.max_rows": 64, "lanes.cores": 1})
+    async with assembled(settings, events.append) as parts:
+        peaks = [peak async for peak in measured(parts, names=("zero_shot", "zero", "tda"))]
+        assert parts.sessions.counters.sessions == 0
+    bytes_of = {peak.strategy: peak.bytes for peak in peaks}
+    assert list(bytes_of) == ["zero_shot", "zero", "tda"]
+    pixels = 4 * 3 * 64 * parts.clip.image_size**2  # of 64 views, normalised
+    assert bytes_of["zero"] > bytes_of["zero_shot"] + pixels
+    assert not [event for event in events if isinstance(event, Report)]
+    file = tmp_path / "peaks.jsonl"
+    file.write_text(written(peaks))
+    assert recorded(file) == peaks
+
+
+@pytest.mark.parametrize("text", ["[1]", '{"strategy": "tda"}', "no JSON"])
+def test_another_file_is_refused(tmp_path: Path, text: str):
+    (tmp_path / "file").write_text(text)
+    with pytest.raises(BadSettings, match="was not written by"):
+        recorded(tmp_path / "file")

@@ -1,0 +1,78 @@
+"""The most memory that one answer of each strategy takes beside what the house holds anyway, each measured alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from ..core.catalogue import reducers, strategies
+from ..core.errors import Unsupported
+from ..core.labels import LabelSet
+from ..core.reducer import Reduction
+from ..core.request import PixelFormat, Raw, Request
+from ..settings import BadSettings
+from ..telemetry.machine import RisingMemory
+from .parts import Parts
+
+SIDE = 256  # pixels of the image that everybody looks at
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """Bytes above the baseline: of the process on the CPU, of the allocator on a GPU."""
+
+    strategy: str
+    device: str
+    bytes: int
+
+
+async def measured(parts: Parts, classes: int = 10, names: Sequence[str] | None = None) -> AsyncIterator[Peak]:
+    """One for each strategy (or those of these `names`), its parameters at their defaults, `classes` labels, in a
+    session that has seen two frames.
+
+    Nothing else may run meanwhile. Raises OSError on the CPU where the kernel does not tell peaks (not Linux). What the
+    model cannot do is left out.
+    """
+    draw = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (SIDE, SIDE, 3), generator=draw, dtype=torch.uint8).numpy().tobytes()
+    labels = LabelSet(tuple(f"thing {i}" for i in range(classes)))
+    exact, device, engine = Reduction(reducers.build("none")), parts.clip.device, parts.engine.unobserved()
+    for name in strategies.names() if names is None else names:
+        session = f"measure-{name}"
+        image = Raw(SIDE, SIDE, PixelFormat.RGB24, pixels)
+        question = Request(image, labels, strategies.build(name), exact, session=session)
+        try:
+            for _ in range(2):  # what is made once (text, activations, memories, kernels) is no peak
+                await engine.classify(question)
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats(device)
+                before = torch.cuda.memory_allocated(device)
+                await engine.classify(question)
+                rise = torch.cuda.max_memory_allocated(device) - before
+            else:
+                rising = RisingMemory()
+                await engine.classify(question)
+                rise = rising.rise()
+        except Unsupported:
+            continue
+        finally:
+            if parts.sessions.register.get("", session):
+                parts.sessions.close("", session)
+        yield Peak(name, str(device), rise)
+
+
+def written(peaks: list[Peak]) -> str:
+    """As `recorded` reads them: one JSON object per line."""
+    return "".join(json.dumps(asdict(peak)) + "\n" for peak in peaks)
+
+
+def recorded(file: Path) -> list[Peak]:
+    """Raises OSError, and `BadSettings` for a file that `tta-service measure` did not write."""
+    try:
+        return [Peak(**json.loads(line)) for line in file.read_text().splitlines()]
+    except (ValueError, TypeError) as error:
+        raise BadSettings(f"metrics.peaks: {file} was not written by `tta-service measure`: {error}") from None
