@@ -83,6 +83,8 @@ class Peer(tta_pb2_grpc.AdaptationServiceServicer):
                 continue
             if frame.image.encoded == b"end":
                 context.abort(grpc.StatusCode.ABORTED, "session taken over")
+            if frame.image.encoded == b"leave":
+                yield pb.ClassifyStreamResponse(draining=pb.Draining(resume_token=b"go on"))
             if frame.image.encoded == b"drop":
                 continue
             options = frame.options if frame.HasField("options") else opened.options

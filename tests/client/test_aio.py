@@ -79,3 +79,11 @@ async def test_many_streams_share_one_client(address: str) -> None:
 async def test_a_session_is_snapshot_and_restored(address: str) -> None:
     async with AsyncClient(address) as client:
         assert (await client.restore(await client.snapshot("door"))).epoch == 4
+
+
+async def test_a_service_that_leaves_gives_a_token_that_opens_the_stream_again(address: str, peer: Peer) -> None:
+    async with AsyncClient(address) as client:
+        stream = client.stream([b"x", b"leave"], NAMES)
+        assert [result.frame_id async for result in stream] == [1, 2]
+        assert [r.frame_id async for r in client.stream([b"x"], NAMES, resume_token=stream.resume_token)] == [1]
+    assert [opened.resume_token for opened in peer.opened] == [b"", b"go on"]

@@ -113,3 +113,12 @@ def iter_into(results: list, stream: object) -> list:
     for result in stream:  # type: ignore[attr-defined]
         results.append(result)  # noqa: PERF402 - what came before the error counts
     return []
+
+
+def test_a_service_that_leaves_gives_a_token_that_opens_the_stream_again(client: Client, peer: Peer) -> None:
+    stream = client.stream([b"x", b"leave"], NAMES, session="door")
+    assert stream.resume_token == b""
+    assert [result.frame_id for result in stream] == [1, 2]
+    assert stream.resume_token == b"go on"
+    assert len(list(client.stream([b"x"], NAMES, resume_token=stream.resume_token))) == 1
+    assert [opened.resume_token for opened in peer.opened] == [b"", b"go on"]

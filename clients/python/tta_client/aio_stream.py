@@ -56,6 +56,11 @@ class AsyncStream:
         """What the service said last about the session; None before its first reply."""
         return self._flight.session
 
+    @property
+    def resume_token(self) -> bytes:
+        """Opens the stream again, there or on another service with the same store, once it has said that it leaves."""
+        return self._flight.resume_token
+
 
 async def _run(
     call: Call,

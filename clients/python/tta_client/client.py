@@ -91,20 +91,22 @@ class Client:
         session: str = "",
         buffer: int | None = None,
         frame_budget: float | None = None,
+        resume_token: bytes = b"",
         in_flight: int = 8,
     ) -> Stream:
         """Answers to `frames` (pictures or `Frame`s), in order.
 
         "block" answers every frame and has at most `in_flight` of them under way; "latest" sends what the camera
         gives and lets the service keep only the newest; "drop_oldest" and "drop_newest" let `buffer` of them wait.
-        `frame_budget`: seconds for each frame from its arrival.
+        `frame_budget`: seconds for each frame from its arrival. `resume_token`: of a stream whose service was leaving.
         """
         options = options.choosing(strategy)
 
         def opening(again: bool) -> tta_pb2.ClassifyStreamRequest:
             if again:
                 self._to.registered.forget(labels)
-            return requests.opening(self._to.identify(labels), options, session, policy, buffer, frame_budget)
+            id = self._to.identify(labels)
+            return requests.opening(id, options, session, policy, buffer, frame_budget, resume_token)
 
         def call(messages: Any) -> Any:
             return self._to.stub.ClassifyStream(messages, metadata=self._to.headers(session))

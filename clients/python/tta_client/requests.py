@@ -30,7 +30,13 @@ def classify(
 
 
 def opening(
-    label_set_id: str, options: Options, session: str, policy: str, buffer: int | None, budget: float | None
+    label_set_id: str,
+    options: Options,
+    session: str,
+    policy: str,
+    buffer: int | None,
+    budget: float | None,
+    resume_token: bytes = b"",
 ) -> tta_pb2.ClassifyStreamRequest:
     """Raises ValueError for a policy that does not exist."""
     if policy not in POLICIES:
@@ -41,6 +47,7 @@ def opening(
         options=options_message(options),
         policy=POLICIES[policy],
         buffer=buffer,
+        resume_token=resume_token,
     )
     if budget is not None:
         message.frame_budget.FromNanoseconds(round(budget * 1e9))
