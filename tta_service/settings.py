@@ -45,6 +45,11 @@ class MetricsDoor(Section):
     peaks: str = ""  # a file written by `tta-service measure --out`: each strategy's memory, published as it stands
 
 
+class Tracing(Section):
+    endpoint: str = ""  # of an OTLP collector by gRPC, http://host:4317; none: no spans. Needs the extra `tracing`
+    share: Annotated[float, Field(ge=0, le=1)] = 1.0  # of all answers
+
+
 class Log(Section):
     format: Literal["console", "json"] = "console"
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -107,6 +112,7 @@ class Settings(BaseSettings):
     model: Model = Model()
     server: Server = Server()
     metrics: MetricsDoor = MetricsDoor()
+    tracing: Tracing = Tracing()
     log: Log = Log()
     defaults: Defaults = Defaults()
     limits: Limits = Limits()

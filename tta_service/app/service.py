@@ -8,7 +8,9 @@ import os
 import socket
 from contextlib import AsyncExitStack
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -17,13 +19,16 @@ from ..rpc.server import Server
 from ..rpc.servicer import AdaptationService
 from ..rpc.status import code_of
 from ..serving.pulse import Pulse
-from ..settings import Settings
+from ..settings import BadSettings, Settings
 from ..telemetry import each, exposition
 from ..telemetry.logs import AnswerLog
 from ..telemetry.metrics import Metrics
 from .facts import counts, terms
 from .parts import assembled, kept
 from .peaks import measured, recorded
+
+if TYPE_CHECKING:
+    from ..telemetry.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +42,9 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self._settings, self._stack, self._told = settings, AsyncExitStack(), asyncio.Event()
         self._server: Server | None = None
-        self.metrics = Metrics(strategies.names(), reducers.names(), lambda error: code_of(error).name)
+        self._tracing = _tracing(settings.tracing.endpoint, settings.tracing.share)
+        trace_of = self._tracing.trace_of if self._tracing else lambda report: ""
+        self.metrics = Metrics(strategies.names(), reducers.names(), lambda error: code_of(error).name, trace_of)
         self.address = self.metrics_address = ""  # host:port
 
     @property
@@ -74,7 +81,10 @@ class Service:
             raise RuntimeError("a part of the service has ended by itself") from why
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        settings, observe = self._settings, each(self.metrics.observe, AnswerLog().observe)
+        settings, traced = self._settings, [self._tracing.observe] if self._tracing else []
+        observe = each(*traced, self.metrics.observe, AnswerLog().observe)
+        if self._tracing:
+            stack.push_async_callback(asyncio.to_thread, self._tracing.close)
         for catalogue, default in ((strategies, settings.defaults.strategy), (reducers, settings.defaults.reducer)):
             catalogue.get(default)  # what does not exist fails now
         _bindable(settings.server.host, settings.server.port)
@@ -124,6 +134,17 @@ class Service:
         log.log(level, "serving" if serving else f"not serving: {reason}")
         if self._server:
             self._server.health.tell(serving)
+
+
+def _tracing(endpoint: str, share: float) -> Tracing | None:
+    """Raises `BadSettings` when spans are wanted and OpenTelemetry is not installed."""
+    if not endpoint:
+        return None
+    try:
+        from ..telemetry.tracing import otlp
+    except ImportError as error:
+        raise BadSettings(f"tracing.endpoint needs `pip install tta-service[tracing]`: {error}") from None
+    return otlp(endpoint, share, version("tta-service"))
 
 
 def _bindable(host: str, port: int) -> None:

@@ -53,7 +53,8 @@ class Metrics:
     """The numbers of one server, in a registry of their own.
 
     `strategies` and `reducers` are the names that may become label values; any other one is counted as "other".
-    `code_of` tells which gRPC code an error becomes (rpc knows, we do not). `observe` may be called from any thread.
+    `code_of` tells which gRPC code an error becomes (rpc knows, we do not), `trace_of` the trace id that stands beside
+    a duration as exemplar. `observe` may be called from any thread.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Metrics:
         strategies: Collection[str],
         reducers: Collection[str] = ("none",),
         code_of: Callable[[TTAError], str] = class_name,
+        trace_of: Callable[[Report], str] = lambda report: "",
     ) -> None:
         self.registry = Registry()
         self._series = Series(self.registry)
@@ -77,7 +79,7 @@ class Metrics:
             Called: self._called,
             Messaged: self._messaged,
         }
-        self._drift, self._patches = Drift(), 0
+        self._drift, self._patches, self._trace_of = Drift(), 0, trace_of
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self.registry.register(DeviceCollector())
@@ -109,13 +111,14 @@ class Metrics:
         strategy = self._strategy(report.strategy.name)
         method, total = "ClassifyStream" if policy else "Classify", report.seconds.get("total", 0.0)
         series.requests.labels(method, strategy, "OK").inc()
-        series.duration.labels(method, strategy, "OK").observe(total)
+        trace = self._trace_of(report)
+        series.duration.labels(method, strategy, "OK").observe(total, trace)
         for stage, seconds in report.seconds.items():
             if stage != "total":
-                series.stage.labels(stage, strategy).observe(seconds)
+                series.stage.labels(stage, strategy).observe(seconds, trace)
         if policy:
             series.frames_answered.labels(policy).inc()
-            series.frame_age.labels(policy).observe(total)
+            series.frame_age.labels(policy).observe(total, trace)
         if report.degraded:
             series.fallback.labels(self._strategy(report.request.strategy.name), report.degraded.reason).inc()
         if report.session.memory_reset:

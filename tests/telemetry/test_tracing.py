@@ -1,0 +1,104 @@
+"""Reports become spans, read back from OpenTelemetry's own exporters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("opentelemetry.sdk")
+pytest.importorskip("opentelemetry.exporter.otlp.proto.grpc")
+
+import grpc
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as otlp_pb
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as otlp_grpc
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from tests.telemetry.events import report
+from tta_service.core.errors import BadImage
+from tta_service.core.events import Refused
+from tta_service.core.request import STAGES
+from tta_service.telemetry import each
+from tta_service.telemetry.metrics import Metrics
+from tta_service.telemetry.tracing import Tracing, otlp
+
+Read = Callable[[], tuple[ReadableSpan, ...]]
+
+
+def tracing(share: float = 1.0) -> tuple[Tracing, Read]:
+    kept = InMemorySpanExporter()
+    return Tracing(SimpleSpanProcessor(kept), share, now=lambda: 10**18), kept.get_finished_spans
+
+
+def test_an_answer_is_a_span_with_its_stages_below_it():
+    made, read = tracing()
+    made.observe(report(policy="latest"))
+    *stages, answer = read()
+    assert (answer.name, answer.parent) == ("ClassifyStream", None)
+    assert answer.end_time == 10**18 and answer.end_time - answer.start_time == 80_000_000
+    assert {span.name for span in stages} == set(STAGES) and len(stages) == len(STAGES)
+    assert all(span.parent == answer.context and span.end_time - span.start_time == 10_000_000 for span in stages)
+    assert [later.start_time for later in stages[1:]] == [span.end_time for span in stages[:-1]]
+    assert answer.attributes["tta.strategy"] == "zero_shot" and answer.attributes["tta.session"] == "door"
+    assert not [value for value in answer.attributes.values() if "thing" in str(value)]  # no label of a user
+
+
+def test_a_stage_that_took_no_time_has_no_span_and_none_outlives_the_answer():
+    made, read = tracing()
+    made.observe(replace(report(), seconds={"decode": 0.0, "encode": 0.5, "adapt": 0.5, "total": 0.6}))
+    *stages, answer = read()
+    assert [span.name for span in stages] == ["encode", "adapt"]
+    assert max(span.end_time for span in stages) <= answer.end_time
+
+
+def test_a_refusal_is_a_failed_span():
+    made, read = tracing()
+    made.observe(Refused(BadImage("broken", "image"), "Classify", "tda"))
+    (span,) = read()
+    assert not span.status.is_ok and span.attributes["error.type"] == "BadImage"
+
+
+def test_durations_carry_the_trace_of_their_span():
+    made, read = tracing()
+    metrics = Metrics(("zero_shot",), trace_of=made.trace_of)
+    observe = each(made.observe, metrics.observe)
+    observe(report())
+    text, _ = metrics.registry.written("application/openmetrics-text; version=1.0.0")
+    trace = f"{read()[-1].context.trace_id:032x}"
+    lines = [line for line in text.decode().splitlines() if f'# {{trace_id="{trace}"}}' in line]
+    assert len(lines) == 1 + len(STAGES)
+
+
+def test_none_of_the_answers_is_traced_when_the_share_is_0():
+    made, read = tracing(share=0)
+    done = report()
+    made.observe(done)
+    assert read() == () and made.trace_of(done) == ""
+
+
+class Collector(otlp_grpc.TraceServiceServicer):
+    def __init__(self) -> None:
+        self.spans: list[str] = []
+
+    def Export(self, request, context):
+        for resource in request.resource_spans:
+            for scope in resource.scope_spans:
+                self.spans += [span.name for span in scope.spans]
+        return otlp_pb.ExportTraceServiceResponse()
+
+
+def test_closing_sends_all_to_the_collector():
+    with ThreadPoolExecutor(1) as threads:
+        server, collector = grpc.server(threads), Collector()
+        otlp_grpc.add_TraceServiceServicer_to_server(collector, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        sent = otlp(f"http://127.0.0.1:{port}")
+        sent.observe(report())
+        sent.close()
+        server.stop(None).wait()
+    assert sorted(collector.spans) == sorted(["Classify", *STAGES])

@@ -1,0 +1,107 @@
+"""OpenTelemetry spans of answers, made afterwards from their reports: one for the answer, one below it for each stage.
+
+A report knows how long each stage took, not when it began: the stages are laid one behind the other in the order of
+the hallway. Spans may carry ids of requests and sessions; labels of metrics never do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanProcessor
+from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
+from opentelemetry.trace import SpanKind, Status, StatusCode, format_trace_id, set_span_in_context
+
+from ..core.events import Event, Refused
+from ..core.request import Report
+
+HALLWAY = ("queue", "text", "decode", "look", "encode", "turn", "adapt")
+NANO = 1_000_000_000
+
+
+class Tracing:
+    """An observer that makes spans of a `share` of all answers; `close` sends what has not been sent."""
+
+    def __init__(
+        self, processor: SpanProcessor, share: float = 1.0, version: str = "", now: Callable[[], int] = time.time_ns
+    ) -> None:
+        resource = Resource.create({"service.name": "tta-service", "service.version": version})
+        self._provider = TracerProvider(TraceIdRatioBased(share), resource)
+        self._provider.add_span_processor(processor)
+        self._tracer, self._now = self._provider.get_tracer(__name__), now
+        self._last: tuple[Report | None, str] = (None, "")
+
+    def observe(self, event: Event) -> None:
+        match event:
+            case Report():
+                self._answered(event)
+            case Refused():
+                self._refused(event)
+            case _:
+                pass
+
+    def trace_of(self, report: Report) -> str:
+        """The trace id of the report that was observed last, "" when it has none: for exemplars."""
+        seen, trace = self._last
+        return trace if seen is report else ""
+
+    def close(self) -> None:
+        """Blocks until all is sent, or given up."""
+        self._provider.shutdown()
+
+    def _answered(self, report: Report) -> None:
+        end, total = self._now(), report.seconds.get("total", 0.0)
+        began = end - int(total * NANO)
+        span = self._tracer.start_span(_method(report), kind=SpanKind.SERVER, start_time=began)
+        self._last = report, format_trace_id(span.get_span_context().trace_id) if span.is_recording() else ""
+        if span.is_recording():
+            span.set_attributes(attributes(report))
+            inside, at = set_span_in_context(span), began
+            for stage in HALLWAY:
+                if seconds := report.seconds.get(stage, 0.0):
+                    until = min(end, at + int(seconds * NANO))
+                    self._tracer.start_span(stage, inside, start_time=at).end(until)
+                    at = until
+        span.end(end)
+
+    def _refused(self, event: Refused) -> None:
+        now = self._now()
+        span = self._tracer.start_span(event.method, kind=SpanKind.SERVER, start_time=now)
+        kind = type(event.error).__name__
+        span.set_attributes({"tta.strategy": event.strategy, "error.type": kind, "tta.field": event.error.field})
+        span.set_status(Status(StatusCode.ERROR, kind))
+        span.end(now)
+
+
+def otlp(endpoint: str, share: float = 1.0, version: str = "") -> Tracing:
+    """Spans to an OTLP collector by gRPC: "http://host:4317", "https://…" for TLS. Sent in a thread of its own."""
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+    return Tracing(BatchSpanProcessor(OTLPSpanExporter(endpoint)), share, version)
+
+
+def attributes(report: Report) -> dict[str, Any]:
+    """What a span says of an answer."""
+    request = report.request
+    said: dict[str, Any] = {
+        "tta.strategy": report.strategy.name,
+        "tta.reducer": request.reduction.reducer.name,
+        "tta.views": report.views,
+        "tta.batch_rows": report.batch_rows,
+        "tta.session": report.session.id,
+        "tta.request_id": request.request_id,
+        "tta.frame_id": request.frame_id,
+        "tta.label_set": request.labels.id,
+        "tta.policy": request.policy,
+        "tta.degraded": report.degraded.reason if report.degraded else "",
+        "tta.escalated": report.escalated,
+    }
+    return {key: value for key, value in said.items() if value not in (None, "")}
+
+
+def _method(report: Report) -> str:
+    return "ClassifyStream" if report.request.streamed else "Classify"
