@@ -9,6 +9,7 @@ SAID = "Streams and the sessions behind them: age of answers, frames dropped by 
 
 DROPPED = f"sum by (policy) (rate(tta_frames_dropped_total{{{HERE}}}[$__rate_interval]))"
 RECEIVED = f"sum by (policy) (rate(tta_frames_received_total{{{HERE}}}[$__rate_interval]))"
+STREAMS = f'{HERE}, grpc_method="ClassifyStream"'
 HELD = f"sum(tta_session_memory_bytes{{{HERE}}})"
 ALLOWED = f"sum(tta_session_memory_limit_bytes{{{HERE}}})"
 
@@ -72,10 +73,10 @@ ROWS = {
         ),
         Panel(
             "Stream messages",
-            "Messages that the gRPC server received and sent, a second.",
+            "Messages that cameras sent and got, openings and status included, a second.",
             "ops",
             {
-                f"{way} {{{{grpc_method}}}}": rate(f"grpc_server_msg_{way}_total", "grpc_method")["{{grpc_method}}"]
+                way: f"sum(rate(grpc_server_msg_{way}_total{{{STREAMS}}}[$__rate_interval]))"
                 for way in ("received", "sent")
             },
         ),
@@ -114,6 +115,7 @@ ROWS = {
             "bytes",
             total("tta_session_memory_bytes", "strategy"),
             stacked=True,
+            width=12,
             empty="nothing remembered",
         ),
         Panel(
@@ -122,6 +124,7 @@ ROWS = {
             "percentunit",
             {"in use": f"({HELD} or 0 * {ALLOWED}) / {ALLOWED}"},
             limits=(0.75, 0.9),
+            width=12,
         ),
     ],
     "Label sets": [

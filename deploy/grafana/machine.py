@@ -43,7 +43,7 @@ ROWS = {
             "Garbage collections",
             "Python's collector, runs a second.",
             "ops",
-            rate("python_gc_collections_total", "generation"),
+            {"generation {{generation}}": rate("python_gc_collections_total", "generation")["{{generation}}"]},
         ),
         Panel(
             "Retained activations",

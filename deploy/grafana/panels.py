@@ -115,8 +115,6 @@ def _drawn(panel: Panel, number: int) -> timeseries.Panel | stat.Panel:
     drawn = drawn.id(number).title(panel.title).description(panel.said).datasource(SOURCE)
     drawn = drawn.span(panel.width).height(panel.height).unit(panel.unit).no_value(panel.empty)
     drawn = drawn.mappings(_words(panel.states)).thresholds(_thresholds(panel.limits))
-    if panel.unit == "percentunit" and panel.kind == "timeseries":
-        drawn = drawn.min(0)
     for legend, expression in panel.queries.items():
         letter = chr(ord("A") + len(drawn.build().targets or []))
         query = prometheus.Dataquery().expr(expression).legend_format(legend).ref_id(letter)
@@ -133,7 +131,7 @@ def _lines(panel: Panel) -> timeseries.Panel:
         drawn = drawn.stacking(common.StackingConfig().mode(shapes.StackingMode.NORMAL))
     if panel.limits:
         drawn = drawn.thresholds_style(common.GraphThresholdsStyleConfig().mode(shapes.GraphTresholdsStyleMode.DASHED))
-    return drawn.show_points(shapes.VisibilityMode.NEVER)
+    return drawn.show_points(shapes.VisibilityMode.NEVER).axis_soft_min(0)
 
 
 def _stat() -> stat.Panel:

@@ -5,6 +5,7 @@ Asks a running Prometheus what the panels ask and draws the answers in the dashb
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
@@ -21,6 +22,7 @@ matplotlib.use("Agg")
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
+from PIL import Image
 
 from .queries import filled, pages, panels
 
@@ -44,7 +46,8 @@ def written(value: float, unit: str) -> str:
     if math.isnan(value):
         return "no traffic"
     scales = SCALES.get(unit, ((1, ""),))
-    size, name = next((scale for scale in scales if abs(value) >= scale[0]), scales[-1] if value else scales[0])
+    nought = next((scale for scale in scales if scale[0] == 1), scales[-1])
+    size, name = next((scale for scale in scales if abs(value) >= scale[0]), scales[-1] if value else nought)
     return f"{value / size:.3g}{name}"
 
 
@@ -64,11 +67,12 @@ def series(address: str, panel: dict[str, Any], start: float, end: float, window
     """All lines of a panel, times in minutes from the end."""
     lines: list[Series] = []
     for target in panel["targets"]:
-        for found in ask(address, filled(target["expr"], window), start, end):
+        answers = ask(address, filled(target["expr"], window), start, end)
+        for found in sorted(answers, key=lambda found: sorted(found["metric"].items())):
             times, values = zip(*((float(at), float(value)) for at, value in found["values"]), strict=True)
             name = legend(target["legendFormat"], found["metric"])
             lines.append((name, [(at - end) / 60 for at in times], list(values)))
-    return sorted(lines)
+    return lines
 
 
 def plotted(axes: Axes, panel: dict[str, Any], lines: list[Series], minutes: float) -> None:
@@ -91,7 +95,9 @@ def plotted(axes: Axes, panel: dict[str, Any], lines: list[Series], minutes: flo
     if all(value >= 0 for _, _, values in lines for value in values if not math.isnan(value)):
         axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: written(value, unit)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g} min"))
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value:.3g} min" if minutes > 5 else f"{60 * value:.0f} s")
+    )
     axes.tick_params(colors="#8e9297", labelsize=5.5, length=0)
     axes.grid(color="#2c3235", linewidth=0.5)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.11), ncols=5, fontsize=5, frameon=False, labelcolor=INK,
@@ -142,7 +148,7 @@ def drawn(page: dict[str, Any], address: str, end: float, minutes: float, window
         at = panel["gridPos"]
         sheet.text(0.12 / at["w"], 1 - 0.55 / at["h"], panel["title"], color=INK, fontsize=7, va="center")
         stat = panel["type"] == "stat"
-        axes = figure.add_axes(place(panel, 0.3, 0.3, 1, 0.4) if stat else place(panel, 1.15, 0.3, 1.1, 1.75))
+        axes = figure.add_axes(place(panel, 0.3, 0.3, 1, 0.4) if stat else place(panel, 1.15, 0.3, 1.1, 1.45))
         axes.set_facecolor(SHEET)
         axes.spines[:].set_visible(False)
         lines = series(address, panel, end - 60 * minutes, end, window)
@@ -160,9 +166,9 @@ def draw(address: str, minutes: float, folder: Path, window: str = "30s") -> Non
     """All dashboards, of the last minutes, as `folder`/*.png."""
     end = time.time()
     for name, page in pages().items():
-        drawn(page, address, end, minutes, window).savefig(
-            folder / f"{name}.png", dpi=90, pil_kwargs={"optimize": True}
-        )
+        whole = io.BytesIO()
+        drawn(page, address, end, minutes, window).savefig(whole, dpi=90)
+        Image.open(whole).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(folder / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

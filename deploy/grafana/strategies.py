@@ -16,7 +16,8 @@ ANSWERED = by_strategy("tta_requests_total", ', code="OK"')
 FLIPS = by_strategy("tta_prediction_flips_total")
 FALLBACKS = by_strategy("tta_adaptation_fallback_total", by="strategy, reason")
 ADMITTED = by_strategy("tta_memory_admissions_total", ', outcome="admitted"')
-LOOKED_AT = by_strategy("tta_memory_admissions_total")
+SAMPLED = by_strategy("tta_memory_admissions_total")
+LOOKED_AT = by_strategy("tta_entropy_after_count")  # all answers, counted from the same moment as their flips
 STAGES = f"sum by (stage) (rate(tta_stage_duration_seconds_sum{{{CHOSEN}}}[$__rate_interval]))"
 CERTAINTY = {
     "{{strategy}}": f"{mean('tta_entropy_before', 'strategy', CHOSEN)['{{strategy}}']}"
@@ -59,7 +60,7 @@ ROWS = {
             "Flips",
             "Share of answers whose adapted label is not the zero-shot one.",
             "percentunit",
-            {"{{strategy}}": f"{FLIPS} / {ANSWERED}"},
+            {"{{strategy}}": f"{FLIPS} / {LOOKED_AT}"},
         ),
         Panel(
             "Entropy before",
@@ -115,21 +116,21 @@ ROWS = {
             "Taken into memory",
             "Share of sampled answers whose image went into the strategy's memory.",
             "percentunit",
-            {"{{strategy}}": f"{ADMITTED} / {LOOKED_AT}"},
+            {"{{strategy}}": f"{ADMITTED} / {SAMPLED}"},
             empty="no memory explained",
         ),
         Panel(
             "Entropy drift",
-            "Distance of recent entropy from that of the first answers.",
+            "Recent mean entropy minus that of the first 64 answers.",
             "percentunit",
-            {"{{strategy}}": f"max by (strategy) (tta_drift_entropy{{{CHOSEN}}})"},
+            {"{{strategy}}": f"avg by (strategy) (tta_drift_entropy{{{CHOSEN}}})"},
             empty="fewer than 64 answers",
         ),
         Panel(
             "Feature drift",
-            "Distance of recent mean image features from those of the first answers.",
+            "Distance of the recent mean image feature from that of the first 64 answers: 0 … 2.",
             "none",
-            {"{{strategy}}": f"max by (strategy) (tta_drift_feature{{{CHOSEN}}})"},
+            {"{{strategy}}": f"avg by (strategy) (tta_drift_feature{{{CHOSEN}}})"},
             empty="fewer than 64 answers",
         ),
         Panel(
