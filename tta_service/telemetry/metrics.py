@@ -26,6 +26,7 @@ from ..core.events import (
 from ..core.request import Explanation, Report
 from .collector import CountsCollector, DeviceCollector, ReadCounts
 from .drift import Drift
+from .gpu import GPUCollector, library
 from .machine import memory_limit
 from .registry import Registry
 from .series import Series
@@ -83,6 +84,7 @@ class Metrics:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self.registry.register(DeviceCollector())
+        self.registry.register(GPUCollector(library()))
         if limit := memory_limit():
             self._series.memory_limit.set(limit)
 

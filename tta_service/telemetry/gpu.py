@@ -1,0 +1,78 @@
+"""What NVIDIA's management library tells of each GPU; nothing where there is none, or no `nvidia-ml-py`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from threading import Lock
+from typing import Any
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+READ: Mapping[str, tuple[str, Callable[[Any, Any], float]]] = {
+    "tta_gpu_utilization_ratio": (
+        "Share of the last moment in which a kernel ran.",
+        lambda nvml, gpu: nvml.nvmlDeviceGetUtilizationRates(gpu).gpu / 100,
+    ),
+    "tta_gpu_memory_used_bytes": (
+        "Of all processes on the device.",
+        lambda nvml, gpu: nvml.nvmlDeviceGetMemoryInfo(gpu).used,
+    ),
+    "tta_gpu_memory_total_bytes": (
+        "Memory of the device.",
+        lambda nvml, gpu: nvml.nvmlDeviceGetMemoryInfo(gpu).total,
+    ),
+    "tta_gpu_power_watts": ("Drawn now.", lambda nvml, gpu: nvml.nvmlDeviceGetPowerUsage(gpu) / 1000),
+    "tta_gpu_temperature_celsius": (
+        "Of the chip.",
+        lambda nvml, gpu: nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU),
+    ),
+}
+
+
+def library() -> Any | None:
+    """NVML, ready to be asked; None where there is none."""
+    try:
+        nvml = import_module("pynvml")
+        nvml.nvmlInit()
+    except Exception:  # not installed, no driver, no device: all the same to us
+        return None
+    return nvml
+
+
+class GPUCollector(Collector):
+    """Asks every `every` seconds at most, for that may take milliseconds. A number that a GPU lacks is left out."""
+
+    def __init__(self, nvml: Any | None, every: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._nvml, self._every, self._clock, self._lock = nvml, every, clock, Lock()
+        self._asked, self._said = -float("inf"), _families()
+
+    def describe(self) -> Iterable[Metric]:
+        return _families()
+
+    def collect(self) -> Iterable[Metric]:
+        with self._lock:
+            if self._nvml is not None and self._clock() - self._asked >= self._every:
+                self._asked, self._said = self._clock(), self._read(self._nvml)
+            return self._said
+
+    def _read(self, nvml: Any) -> list[GaugeMetricFamily]:
+        families = _families()
+        try:
+            gpus = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
+        except nvml.NVMLError:
+            return families
+        for family in families:
+            for index, gpu in enumerate(gpus):
+                try:
+                    family.add_metric([str(index)], READ[family.name][1](nvml, gpu))
+                except nvml.NVMLError:
+                    continue
+        return families
+
+
+def _families() -> list[GaugeMetricFamily]:
+    return [GaugeMetricFamily(name, said, labels=["device"]) for name, (said, _) in READ.items()]
