@@ -168,7 +168,9 @@ def draw(address: str, minutes: float, folder: Path, window: str = "30s") -> Non
     for name, page in pages().items():
         whole = io.BytesIO()
         drawn(page, address, end, minutes, window).savefig(whole, dpi=90)
-        Image.open(whole).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(folder / f"{name}.png", optimize=True)
+        Image.open(whole).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(
+            folder / f"{name}.png", optimize=True
+        )
 
 
 if __name__ == "__main__":
