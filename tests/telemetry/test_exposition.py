@@ -7,9 +7,11 @@ import urllib.error
 import urllib.request
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.telemetry.events import report
+from tta_service.core.request import STAGES
 from tta_service.telemetry.exposition import serve
 from tta_service.telemetry.metrics import Metrics
 
@@ -46,5 +48,35 @@ def test_a_taken_port_is_an_os_error():
     try:
         with pytest.raises(OSError):
             serve(Metrics(()).registry, port=int(exposition.address.rpartition(":")[2]))
+    finally:
+        exposition.close()
+
+
+def test_prometheus_gets_the_format_that_it_asks_for():
+    metrics = Metrics(("zero_shot",))
+    metrics.observe(report())
+    exposition = serve(metrics.registry)
+    try:
+        wish = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"}
+        asked = urllib.request.Request(f"http://{exposition.address}/metrics", headers=wish)
+        with urllib.request.urlopen(asked, timeout=10) as reply:
+            assert reply.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+            families = {family.name: family for family in open_families(reply.read().decode())}
+        assert families["tta_requests"].type == "counter"
+        counts = [s.value for s in families["tta_stage_duration_seconds"].samples if s.name.endswith("_count")]
+        assert counts == [1.0] * len(STAGES)
+    finally:
+        exposition.close()
+
+
+@pytest.mark.parametrize("method, path, code", [("POST", "/metrics", 405), ("GET", "/secrets", 404)])
+def test_nothing_else_is_served(method: str, path: str, code: int):
+    exposition = serve(Metrics(()).registry)
+    try:
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(
+                urllib.request.Request(f"http://{exposition.address}{path}", method=method), timeout=10
+            )
+        assert refused.value.code == code
     finally:
         exposition.close()
