@@ -39,6 +39,7 @@ def main() -> int:
     jobs: list[tuple[str, dict[str, Any]]] = []
     for classes in sorted(wish.classes, reverse=True):
         frames, plain_frames = FRAMES.get(classes, (4, 1))
+        plain_frames = plain_frames if wish.plain_frames is None else wish.plain_frames
         asked = {"classes": classes, "frames": frames, "plain_frames": plain_frames}
         jobs += [("compare", {"names": names, **asked}) for names in NAMES]
     jobs += [("peak", {"way": "plain", "names": "imagenet", "classes": classes}) for classes in SLOPE]
@@ -81,6 +82,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--classes", type=lambda text: [int(n) for n in text.split(",")], default=[20, 100, 1000])
     parser.add_argument("--only", default="", help="compare, peak, imagenet or short")
+    parser.add_argument("--plain-frames", type=int, help="0: its time is that of the other names, padded alike")
     parser.add_argument("--threads", type=int, default=1, help="of every process")
     parser.add_argument("--at-once", type=int, default=1, help="processes")
     return parser.parse_args()

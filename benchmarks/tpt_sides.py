@@ -32,7 +32,7 @@ class Answer:
 
 
 def compare(names: str, classes: int, frames: int, plain_frames: int, threads: int) -> dict[str, Any]:
-    """The plain way's few frames stand in the middle of ours, those that TPT changes before the others."""
+    """The plain way's few frames, if any, stand in the middle of ours, those that TPT changes before the others."""
     torch.set_num_threads(threads)
     clip = text_part()
     text = clip.text_space(label_set(names, classes))
@@ -48,17 +48,19 @@ def compare(names: str, classes: int, frames: int, plain_frames: int, threads: i
     chosen = [*first, *(i for i in range(half) if i not in changed)][:plain_frames]
     plain_tpt = PlainTPT(clip._model, tokens_of(clip, text.labels), 4)
     plain: dict[int, Answer] = {}
-    for i in chosen:
-        answer = plain_tpt.answer(scenes[i])
-        plain[i] = Answer(answer.logits, answer.gradient, answer.seconds, classes)
+    for i in chosen or [0]:
+        if chosen:
+            answer = plain_tpt.answer(scenes[i])
+            plain[i] = Answer(answer.logits, answer.gradient, answer.seconds, classes)
         ours["recomputed"].append(answered(ways["recomputed"], scenes[i]))
     ours["kept"] += [answered(ways["kept"], views) for views in scenes[half:]]
     pairs = {
         "kept": [(ours["kept"][i], plain[i]) for i in chosen],
-        "recomputed": list(zip(ours["recomputed"], plain.values(), strict=True)),
+        "recomputed": list(zip(ours["recomputed"], plain.values(), strict=bool(plain))),
     }
     seconds = {way: statistics.median(one.seconds for one in some) for way, some in ours.items()}
-    seconds["plain"] = statistics.median(one.seconds for one in plain.values())
+    if plain:
+        seconds["plain"] = statistics.median(one.seconds for one in plain.values())
     return {
         "names": names,
         "classes": classes,
@@ -68,7 +70,7 @@ def compare(names: str, classes: int, frames: int, plain_frames: int, threads: i
         "plain_frames_changed": len(changed.intersection(chosen)),
         "pulled": statistics.mean(one.pulled for one in ours["kept"]) / classes,
         "seconds": seconds,
-        "agreement": {way: agreement(some, [i in changed for i in chosen]) for way, some in pairs.items()},
+        "agreement": {way: agreement(some, [i in changed for i in chosen]) for way, some in pairs.items() if some},
     }
 
 
