@@ -37,9 +37,9 @@ def top1(logits: Tensor, labels: Tensor) -> float:
     return 100 * (logits.argmax(1) == labels).double().mean().item()
 
 
-def clean(clip: FrozenCLIP, pictures: Pictures) -> str:
+def clean(clip: FrozenCLIP, pictures: Pictures, features: Tensor) -> str:
     text = clip.text_space(LabelSet(pictures.names))
-    logits = text.scale * encode(clip, pictures.pixels) @ text.features.T
+    logits = text.scale * features @ text.features.T
     five = (logits.topk(5).indices == pictures.labels[:, None]).any(1).double().mean().item()
     error = calibration_error(logits.softmax(1), pictures.labels)
     return f"| {len(logits)} | {top1(logits, pictures.labels):.2f} | {100 * five:.2f} | {error:.3f} |"
@@ -59,39 +59,60 @@ def crops(clip: FrozenCLIP, pictures: Pictures, views: int = 64) -> str:
     return f"| {len(pictures.labels)} | {plain / n:.1f} | {single / n:.1f} | {single / plain:.2f} | {mean / n:.1f} |"
 
 
+def clean_tables(clip: FrozenCLIP, sets: dict[str, Pictures]) -> None:
+    print(f"logit scale {clip.scale:.1f}\n\n| clean | pictures | top-1 | top-5 | ECE |\n|---|---|---|---|---|")
+    features = {name: encode(clip, pictures.pixels) for name, pictures in sets.items()}
+    for name, pictures in sets.items():
+        print(f"| {name} {SETS[name]} {clean(clip, pictures, features[name])}", flush=True)
+    word_tables(clip, sets, features)
+
+
+def crop_table(clip: FrozenCLIP, sets: dict[str, Pictures]) -> None:
+    print("\n| crops | pictures | plain | one of 64 crops | ratio | mean of all |\n|---|---|---|---|---|---|")
+    for name, pictures in sets.items():
+        print(f"| {name} {crops(clip, pictures)}", flush=True)
+
+
+def shift_table(clip: FrozenCLIP, sets: dict[str, Pictures]) -> None:
+    count = len(sets["cifar10"].labels)
+    print(f"\n| top-1 of {count}, shifted | none | 1 | 2 | 3 | 4 | 5 |\n|---|---|---|---|---|---|---|")
+    for name, pictures in sets.items():
+        text = clip.text_space(LabelSet(pictures.names)).features
+        plain = top1(encode(clip, pictures.pixels) @ text.T, pictures.labels)
+        for shift in SHIFTS:
+            moved = [encode(clip, shifted(shift, severity, pictures.pixels)) for severity in range(1, 6)]
+            row = " | ".join(f"{top1(features @ text.T, pictures.labels):.1f}" for features in moved)
+            print(f"| {name} {shift} | {plain:.1f} | {row} |", flush=True)
+
+
+def forward_time(clip: FrozenCLIP, views: int = 64, rounds: int = 5) -> float:
+    """Seconds of one forward, the best of some."""
+    pixels = torch.randint(256, (views, 3, clip.image_size, clip.image_size), dtype=torch.uint8)
+    taken = []
+    for _ in range(rounds + 1):
+        began = time.perf_counter()
+        clip.encode_image(pixels)
+        taken.append(time.perf_counter() - began)
+    return min(taken)
+
+
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__)
     ask.add_argument("--data", type=Path, required=True, help=WHERE)
     ask.add_argument("--cache", type=Path, help="folder for the decoded pictures")
-    ask.add_argument("--shifted", type=int, default=2000, help="pictures of each set for each corruption and severity")
-    ask.add_argument("--cropped", type=int, default=500, help="pictures of each set for the 64 crops")
+    ask.add_argument("--clean", type=int, default=10_000, help="pictures of each set as they are; 0: no such table")
+    ask.add_argument("--cropped", type=int, default=500, help="pictures of each set for the 64 crops, or 0")
+    ask.add_argument("--shifted", type=int, default=2000, help="pictures of each set for each corruption, or 0")
     ask.add_argument("--threads", type=int, default=2)
     args = ask.parse_args()
     torch.set_num_threads(args.threads)
     clip = load_clip("pocket", device="cpu")
     sets = {name: load(args.data, name, part, args.cache) for name, part in SETS.items()}
     some = torch.randperm(10_000, generator=torch.Generator().manual_seed(0))
-    print(f"logit scale {clip.scale:.1f}\n\n| clean | pictures | top-1 | top-5 | ECE |\n|---|---|---|---|---|")
-    for name, pictures in sets.items():
-        print(f"| {name} {SETS[name]} {clean(clip, pictures)}", flush=True)
-    print("\n| crops | pictures | plain | one of 64 crops | ratio | mean of all |\n|---|---|---|---|---|---|")
-    for name, pictures in sets.items():
-        print(f"| {name} {crops(clip, pictures.rows(some[: args.cropped]))}", flush=True)
-    print("\n| top-1, shifted | 1 | 2 | 3 | 4 | 5 |\n|---|---|---|---|---|---|")
-    for name, pictures in sets.items():
-        text = clip.text_space(LabelSet(pictures.names)).features
-        part = pictures.rows(some[: args.shifted])
-        for shift in SHIFTS:
-            moved = [encode(clip, shifted(shift, severity, part.pixels)) for severity in range(1, 6)]
-            row = " | ".join(f"{top1(features @ text.T, part.labels):.1f}" for features in moved)
-            print(f"| {name} {shift} | {row} |", flush=True)
-    word_tables(clip, sets, {name: encode(clip, pictures.pixels) for name, pictures in sets.items()})
-    views = torch.randint(256, (64, 3, 64, 64), dtype=torch.uint8)
-    clip.encode_image(views)
-    began = time.perf_counter()
-    for _ in range(5):
-        clip.encode_image(views)
-    print(f"\none forward of 64 views: {(time.perf_counter() - began) / 5:.3f} s on {args.threads} threads")
+    for table, count in ((clean_tables, args.clean), (crop_table, args.cropped), (shift_table, args.shifted)):
+        if count:
+            table(clip, {name: pictures.rows(some[:count]) for name, pictures in sets.items()})
+    print(f"\none forward of 64 views: {forward_time(clip):.3f} s on {args.threads} threads")
 
 
 if __name__ == "__main__":

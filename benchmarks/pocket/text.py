@@ -103,7 +103,7 @@ def options() -> argparse.Namespace:
     ask.add_argument("--lr", type=float, default=3e-3)
     ask.add_argument("--threads", type=int, default=1)
     ask.add_argument("--seed", type=int, default=0)
-    ask.add_argument("--go-on", action="store_true", help="from the text.pt that is there, not from nothing")
+    ask.add_argument("--go-on", action="store_true", help="from text.pt, with the names held where they are")
     return ask.parse_args()
 
 
@@ -137,7 +137,9 @@ def main() -> None:
     rows, texts, targets = lessons(taught, args.rows)
     tower = build(len(rows), targets["name"].shape[1])
     if args.go_on:
-        tower.load_state_dict(torch.load(args.run / "text.pt")["tower"])
+        old = torch.load(args.run / "text.pt")
+        tower.load_state_dict(old["tower"])
+        targets["name"] = torch.cat([old["classes"][part] for part in SETS])  # an image tower may aim there by now
     else:
         start_from_teacher(tower, rows, texts["word"], targets["word"])
     steps = optimisers(tower, args.lr)
