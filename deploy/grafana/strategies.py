@@ -141,6 +141,24 @@ ROWS = {
             empty="none",
         ),
     ],
+    "Peak memory": [
+        Panel(
+            "Peak on the device",
+            "Most CUDA memory above the resident model that a strategy took.",
+            "bytes",
+            {"{{strategy}}": f"max by (strategy) (tta_strategy_cuda_peak_bytes{{{CHOSEN}}})"},
+            width=12,
+            empty="no CUDA device",
+        ),
+        Panel(
+            "Peak of the process",
+            "What a strategy, measured alone, added to resident memory (tta-service measure).",
+            "bytes",
+            {"{{strategy}}": f"max by (strategy) (tta_strategy_rss_delta_bytes{{{CHOSEN}}})"},
+            width=12,
+            empty="not measured",
+        ),
+    ],
     "Image tower": [
         Panel("Rows in a forward", "Mean batch of views, by token reducer.", "none", mean("tta_batch_rows", "reducer")),
         Panel(

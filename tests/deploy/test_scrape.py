@@ -52,6 +52,7 @@ async def test_every_panel_and_rule_has_data_from_a_service_at_work(tmp_path: Pa
     monkeypatch.chdir(tmp_path)
     program("promtool")
     metrics, images, asked = free_port(), pictures(), expressions()
+    (tmp_path / "peaks").write_text('{"strategy": "zero", "device": "cpu", "bytes": 57393152}\n')
     settings = load(
         {
             "server.port": 0,
@@ -61,6 +62,7 @@ async def test_every_panel_and_rule_has_data_from_a_service_at_work(tmp_path: Pa
             "batch.waiting": 2,
             "lanes.cores": 1,
             "sessions.most": 7,
+            "metrics.peaks": str(tmp_path / "peaks"),
         }
     )
     # Prometheus first, so that it sees the counters of the start at zero
