@@ -91,9 +91,15 @@ async def test_draining_tells_streams_and_still_answers(house):
     house.server.health.tell(True)  # one good forward does not bring a leaving server back
     assert await health(house) == NOT_SERVING
     await call.write(frame(0))
-    assert (await call.read()).answer.frame_id == 0
+    answer = (await call.read()).answer
+    assert answer.frame_id == 0
     await call.done_writing()
     assert await call.read() is grpc.aio.EOF
+    again = house.stub.ClassifyStream(iter([opening(resume_token=told.draining.resume_token)]))
+    status = (await again.read()).status.session
+    assert status.session_id == answer.response.session.session_id
+    assert status.origin == pb.SessionStatus.ORIGIN_FRESH  # there is no store here
+    again.cancel()
 
 
 async def test_stopping_waits_for_calls_under_way(house):

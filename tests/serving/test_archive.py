@@ -231,10 +231,30 @@ async def test_a_store_that_is_gone_costs_no_session(tmp_path: Path, caplog: pyt
 async def test_frames_under_way_are_in_the_last_write(tmp_path: Path):
     async with server(tmp_path) as one:
         under_way = [asyncio.create_task(one.frame(number)) for number in range(6)]
-        while one.home.sessions.counters.bytes == 0:
+        while one.home.sessions.counters.bytes == 0:  # noqa: ASYNC110
             await asyncio.sleep(0)  # the first has been adapted, the others have their turns
         await one.archive.keep_all()
         await asyncio.gather(*under_way)
         await one.archive.keep_all()
     async with server(tmp_path) as two:
         assert (await two.frame(6)).session.frames == 7
+
+
+async def test_nothing_is_kept_of_sessions_that_are_gone(tmp_path: Path):
+    async with server(tmp_path, limits=MemoryLimits(sessions=3)) as one, server(tmp_path) as two:
+        for number in range(12):
+            name = f"cam{number % 6}"
+            await one.frame(number, name=name)
+            if number % 4 == 0:
+                await one.archive.keep("ann", name)
+            if number % 4 == 1:
+                one.home.sessions.close("ann", name)
+            if number % 4 == 2:
+                await two.frame(number, name=name)
+        one.home.sessions.close_all("client")
+        two.home.sessions.close_all("client")
+        for each in (one, two):
+            await each.archive.keep_all()
+            held = vars(each.archive)
+            assert not (held["_marks"] or held["_promised"] or held["_queued"])
+            assert each.home.sessions.counters.bytes == 0

@@ -195,7 +195,7 @@ class Archive:
         outlives = (session.named and reason in ("capacity", "bytes", "shutdown")) or session in self._promised
         key = (session.owner, session.id)
         if reason == "moved" or (not outlives and session not in self._marks and key not in self._work):
-            return
+            return self._part_with(session)
         if not outlives:
             self._work.then(key, partial(self._forget, session))
         elif self._due(session):
@@ -205,9 +205,11 @@ class Archive:
 
     async def _forget(self, session: Session) -> None:
         assert self._store
-        if epoch := self._mark(session).epoch:
-            await self._blocking(self._store.forget, session.owner, session.id, epoch)
-        self._part_with(session)
+        try:
+            if epoch := self._mark(session).epoch:
+                await self._blocking(self._store.forget, session.owner, session.id, epoch)
+        finally:
+            self._part_with(session)
 
     def _part_with(self, session: Session) -> None:
         self._marks.pop(session, None)
