@@ -124,7 +124,7 @@ def ended_with(context: Any) -> grpc.StatusCode:
     """The code of a call that is over: its own, OK when a reply ended it, else the caller or the clock left first."""
     if context.code() is not None:
         return context.code()
-    if context.done():
+    if context.done() and not context.cancelled():
         return grpc.StatusCode.OK
     return grpc.StatusCode.DEADLINE_EXCEEDED if context.time_remaining() == 0 else grpc.StatusCode.CANCELLED
 
