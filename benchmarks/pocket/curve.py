@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 
 def draw_curve(log: list[dict[str, float]], path: Path) -> None:
     """Top-1 on the tune split and the training loss over the views seen; each picture size with its own background."""
-    figure, left = plt.subplots(figsize=(8, 4.5), dpi=100)
+    figure, left = plt.subplots(figsize=(8, 5), dpi=100)
     seen = [line["seen"] / 1e3 for line in log]
     for name, title in (("tiny_imagenet", "Tiny ImageNet, 200 names"), ("cifar10", "CIFAR-10, 10 names")):
         left.plot(seen, [line[name] for line in log], marker=".", label=f"top-1 on the tune split, {title}")
@@ -20,14 +20,15 @@ def draw_curve(log: list[dict[str, float]], path: Path) -> None:
     for index, side in enumerate(sorted({line["side"] for line in log})):
         end = max(s for s, line in zip(seen, log, strict=True) if line["side"] == side)
         left.axvspan(start, end, alpha=0.06 + 0.08 * (index % 2), color="grey")
-        left.text((start + end) / 2, 2, f"{side:.0f} px", ha="center")
+        left.text((start + end) / 2, 95, f"{side:.0f} px", ha="center")
         start = end
     left.set(xlabel="thousand views seen", ylabel="top-1, %", ylim=(0, 100))
     right = left.twinx()
     right.plot(seen, [line["loss"] for line in log], color="grey", linestyle=":", label="training loss")
     right.set(ylabel="loss")
     lines = [line for axes in (left, right) for line in axes.get_lines()]
-    left.legend(lines, [str(line.get_label()) for line in lines], loc="lower right", fontsize=8)
+    titles = [str(line.get_label()) for line in lines]
+    left.legend(lines, titles, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncol=1, fontsize=8, frameon=False)
     figure.tight_layout()
     figure.savefig(path)
     plt.close(figure)
