@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -73,3 +74,8 @@ def shaken(model: nn.Module) -> Any:
 
 def pixels(rows: int = 3, size: int = 32, seed: int = 0) -> Tensor:
     return torch.randn(rows, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def alike_threads(count: int) -> Executor:
+    """Threads that compute bit for bit alike: the number of threads inside an operation changes its rounding."""
+    return ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -10,7 +9,7 @@ import torch
 from torch.nn.functional import normalize
 
 from tests.clip.reducers import Drop, MergePairs
-from tests.clip.small import pixels, small_model, timm_visual
+from tests.clip.small import alike_threads, pixels, small_model, timm_visual
 from tta_service.clip.image_tower import ImageTower, encode
 from tta_service.clip.trunks import take_apart
 from tta_service.core.reducer import Reducer
@@ -157,8 +156,9 @@ def test_threads_with_several_reducers_share_one_tower():
         return encode(tower, rows, reducer)
 
     reducers = [None, Drop(0, 4), Drop(2, 8), MergePairs(1)] * 10
-    expected = {reducer: run(reducer) for reducer in set(reducers)}
-    with ThreadPoolExecutor(4) as pool:
+    with alike_threads(1) as alone:
+        expected = {reducer: alone.submit(run, reducer).result() for reducer in set(reducers)}
+    with alike_threads(4) as pool:
         for reducer, features in zip(reducers, pool.map(run, reducers), strict=True):
             assert torch.equal(features, expected[reducer])
 

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import pytest
 import torch
 from torch.nn.functional import normalize
 
-from tests.clip.small import small, small_model, tokenizer
+from tests.clip.small import alike_threads, small, small_model, tokenizer
 from tta_service.clip.frozen import FrozenCLIP
 from tta_service.clip.prompts import TemplatePrompts
 from tta_service.core.errors import BadParameters
@@ -134,10 +133,10 @@ def test_prompts_first_touched_without_gradients_have_them():
 def test_threads_share_the_prompts():
     _, prompts = prompts_of(frozen()[0], "a photo of a {}.")
     asked = torch.randn(12, len(NAMES), 24)
-    with ThreadPoolExecutor(4) as pool:
-        gradients = list(pool.map(prompts.gradient, asked))
-    for d_features, gradient in zip(asked, gradients, strict=True):
-        assert torch.equal(gradient, prompts.gradient(d_features))
+    with alike_threads(4) as pool, alike_threads(1) as alone:
+        gradients, expected = pool.map(prompts.gradient, asked), alone.map(prompts.gradient, asked)
+        for gradient, one in zip(gradients, expected, strict=True):
+            assert torch.equal(gradient, one)
 
 
 def test_a_name_that_ends_in_a_full_stop():
