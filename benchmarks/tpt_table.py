@@ -11,7 +11,7 @@ ViT-B-16 text tower with random weights, float32, SDPA, 64 views, `a photo of a 
 Plain: every class padded to 77 tokens, forward, backward, AdamW step, forward, for every image. Above
 100 classes it runs in chunks of 100; the pass that only the chunks make necessary is not counted.
 Times: medians of CPU time of one process, in which the plain way's frames stand amid ours, while other work ran on the
-machine (load average up to {load:.0f}).
+machine (load average up to {load:.0f}). Each row is one process; rows need not be of one run of the program.
 
 ## Time
 
