@@ -3,6 +3,7 @@
 Those papers train or fuse towers; for a two-tower model, and without training, what follows is ours and claims no
 published number. At half depth every patch is seen through the tower's last projection and scored by its best label
 beside the labels' mean; the lowest are pruned. The first and last stage merge by similarity.
+On the pocket model it did not beat `turbo` at equal cost (benchmarks/tokens.py); it is here to be compared with.
 """
 
 from __future__ import annotations
