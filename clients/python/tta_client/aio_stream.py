@@ -70,7 +70,7 @@ async def _run(
     flight: Flight,
 ) -> AsyncGenerator[FrameAnswer | FrameFailure]:
     moved = asyncio.Event()
-    ready, running, replies, reply = await _opened(call, opening)
+    ready, running, endings, replies, reply = await _opened(call, opening)
     sender = asyncio.create_task(_send(ready, identify, frames, flight, moved))
     try:
         while reply is not None:
@@ -81,7 +81,7 @@ async def _run(
             reply = await anext(replies, None)
         await sender  # raises what the frames raised
     except grpc.RpcError:
-        raise await _ending(running) from None
+        raise await endings.error() from None
     finally:
         running.cancel()
         sender.cancel()
@@ -89,19 +89,20 @@ async def _run(
         ready.put_nowait(END)
 
 
-async def _opened(call: Call, opening: Opening) -> tuple[asyncio.Queue[Any], Any, Any, Any]:
-    """The queue of requests, the running call, its replies, the first of them; registers forgotten labels anew."""
+async def _opened(call: Call, opening: Opening) -> tuple[asyncio.Queue[Any], Any, _Endings, Any, Any]:
+    """The queue of requests, the call, how it ends, its replies, the first of them; registers forgotten labels anew."""
     for again in (False, True):
         ready = asyncio.Queue[Any]()
         # Iterators on both sides: a write() that fails beside a read() makes grpcio lose the replies that still wait.
         running = call(_requests(await opening(again), ready))
+        endings = _Endings(running)
         try:
             replies = aiter(running)
-            return ready, running, replies, await anext(replies)
+            return ready, running, endings, replies, await anext(replies)
         except StopAsyncIteration:
             raise TTAClientError(grpc.StatusCode.UNKNOWN, "the service closed the stream without a word") from None
         except grpc.RpcError:
-            told = await _ending(running)
+            told = await endings.error()
             if again or not labels_are_gone(told):
                 raise told from None
             ready.put_nowait(END)  # nobody asks for the request side of a call that failed
@@ -111,17 +112,40 @@ async def _opened(call: Call, opening: Opening) -> tuple[asyncio.Queue[Any], Any
     raise AssertionError("unreachable")
 
 
-async def _ending(running: Any) -> TTAClientError:
-    """What the service ended the call with.
+class _Endings:
+    """What a call was told to have ended with, each time that grpcio changed its mind.
 
-    A write that loses the race against the end of the call leaves a status of grpcio's own ("Internal error from
-    Core"), which the service's replaces as soon as it is read: it is waited for, one second at most.
+    A write that loses the race against the end of the call puts a status of grpcio's own ("Internal error from Core")
+    before the service's, or over it. So every one is noted at once; the service's counts.
     """
-    for _ in range(100):
-        if await running.details() != "Internal error from Core":
-            break
-        await asyncio.sleep(0.01)
-    return from_ending(await running.code(), await running.details(), await running.trailing_metadata())
+
+    def __init__(self, running: Any) -> None:
+        self._running, self._told = running, list[tuple[Any, Any, Any]]()
+        running.add_done_callback(self._note)
+
+    async def error(self) -> TTAClientError:
+        """The service's own word, for which it waits one second at most after grpcio's."""
+        for _ in range(100):
+            code, details, metadata = await self._now()
+            self._told.append((code, details, metadata))
+            for told in self._told:
+                if told[1] != "Internal error from Core":
+                    return from_ending(*told)
+            await asyncio.sleep(0.01)
+        return from_ending(*self._told[-1])
+
+    async def _now(self) -> tuple[Any, Any, Any]:
+        running = self._running
+        return await running.code(), await running.details(), await running.trailing_metadata()
+
+    def _note(self, _: Any) -> None:
+        noting = self._now()
+        try:
+            noting.send(None)  # the status is there: nothing has to be waited for
+        except StopIteration as done:
+            self._told.append(done.value)
+        else:
+            noting.close()
 
 
 async def _requests(opening: Any, ready: asyncio.Queue[Any]) -> AsyncIterator[Any]:
