@@ -8,8 +8,9 @@ from typing import Any
 
 import grpc
 
+from .aio_endings import Endings
 from .answers import FrameAnswer, FrameFailure, SessionStatus
-from .errors import TTAClientError, from_ending, labels_are_gone
+from .errors import TTAClientError, labels_are_gone
 from .flight import Flight
 from .frames import frame_message, let_go
 from .labels import Labels
@@ -89,13 +90,13 @@ async def _run(
         ready.put_nowait(END)
 
 
-async def _opened(call: Call, opening: Opening) -> tuple[asyncio.Queue[Any], Any, _Endings, Any, Any]:
+async def _opened(call: Call, opening: Opening) -> tuple[asyncio.Queue[Any], Any, Endings, Any, Any]:
     """The queue of requests, the call, how it ends, its replies, the first of them; registers forgotten labels anew."""
     for again in (False, True):
         ready = asyncio.Queue[Any]()
         # Iterators on both sides: a write() that fails beside a read() makes grpcio lose the replies that still wait.
         running = call(_requests(await opening(again), ready))
-        endings = _Endings(running)
+        endings = Endings(running)
         try:
             replies = aiter(running)
             return ready, running, endings, replies, await anext(replies)
@@ -110,42 +111,6 @@ async def _opened(call: Call, opening: Opening) -> tuple[asyncio.Queue[Any], Any
             running.cancel()
             raise
     raise AssertionError("unreachable")
-
-
-class _Endings:
-    """What a call was told to have ended with, each time that grpcio changed its mind.
-
-    A write that loses the race against the end of the call puts a status of grpcio's own ("Internal error from Core")
-    before the service's, or over it. So every one is noted at once; the service's counts.
-    """
-
-    def __init__(self, running: Any) -> None:
-        self._running, self._told = running, list[tuple[Any, Any, Any]]()
-        running.add_done_callback(self._note)
-
-    async def error(self) -> TTAClientError:
-        """The service's own word, for which it waits one second at most after grpcio's."""
-        for _ in range(100):
-            code, details, metadata = await self._now()
-            self._told.append((code, details, metadata))
-            for told in self._told:
-                if told[1] != "Internal error from Core":
-                    return from_ending(*told)
-            await asyncio.sleep(0.01)
-        return from_ending(*self._told[-1])
-
-    async def _now(self) -> tuple[Any, Any, Any]:
-        running = self._running
-        return await running.code(), await running.details(), await running.trailing_metadata()
-
-    def _note(self, _: Any) -> None:
-        noting = self._now()
-        try:
-            noting.send(None)  # the status is there: nothing has to be waited for
-        except StopIteration as done:
-            self._told.append(done.value)
-        else:
-            noting.close()
 
 
 async def _requests(opening: Any, ready: asyncio.Queue[Any]) -> AsyncIterator[Any]:
