@@ -32,6 +32,7 @@ class Peer(tta_pb2_grpc.AdaptationServiceServicer):
         self.labels.clear()
 
     def PutLabelSet(self, request: pb.PutLabelSetRequest, context: Any) -> pb.PutLabelSetResponse:
+        self.headers.append(dict(context.invocation_metadata()))
         self.puts += 1
         key = hashlib.sha256(request.label_set.SerializeToString(deterministic=True)).hexdigest()[:32]
         self.labels[key] = request.label_set
@@ -47,12 +48,14 @@ class Peer(tta_pb2_grpc.AdaptationServiceServicer):
         )
 
     def SnapshotSession(self, request: pb.SnapshotSessionRequest, context: Any) -> pb.SnapshotSessionResponse:
+        self.headers.append(dict(context.invocation_metadata()))
         state = b"of " + request.session_id.encode()
         return pb.SnapshotSessionResponse(
             snapshot=pb.SessionSnapshot(session_id=request.session_id, epoch=3, state=state)
         )
 
     def RestoreSession(self, request: pb.RestoreSessionRequest, context: Any) -> pb.RestoreSessionResponse:
+        self.headers.append(dict(context.invocation_metadata()))
         id = request.snapshot.state.decode().removeprefix("of ")
         return pb.RestoreSessionResponse(session=pb.SessionInfo(session_id=id, epoch=request.snapshot.epoch + 1))
 
@@ -69,6 +72,7 @@ class Peer(tta_pb2_grpc.AdaptationServiceServicer):
     def ClassifyStream(
         self, requests: Iterable[pb.ClassifyStreamRequest], context: Any
     ) -> Iterator[pb.ClassifyStreamResponse]:
+        self.headers.append(dict(context.invocation_metadata()))
         opened = next(iter(requests)).open
         self.opened.append(opened)
         if opened.labels.id not in self.labels:

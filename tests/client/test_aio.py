@@ -76,9 +76,12 @@ async def test_many_streams_share_one_client(address: str) -> None:
     assert labels == [[NAMES[n % 3]] * 5 for n in range(1, 7)]
 
 
-async def test_a_session_is_snapshot_and_restored(address: str) -> None:
+async def test_a_session_is_snapshot_and_restored(address: str, peer: Peer) -> None:
     async with AsyncClient(address) as client:
         assert (await client.restore(await client.snapshot("door"))).epoch == 4
+        assert (await client.classify(b"four", NAMES, session="door")).label == "dog"
+        assert [r.frame_id async for r in client.stream([b"x"], NAMES[:1], session="door")] == [1]
+    assert [headers.get("x-session-id") for headers in peer.headers] == ["door"] * 6  # for proxies
 
 
 async def test_a_service_that_leaves_gives_a_token_that_opens_the_stream_again(address: str, peer: Peer) -> None:

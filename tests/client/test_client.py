@@ -80,8 +80,11 @@ def test_listings_follow_the_pages(client: Client) -> None:
 
 
 def test_the_session_goes_along_for_proxies(client: Client, peer: Peer) -> None:
+    """Every question about a session, and the labels it is asked with: the servers of a fleet share neither."""
     client.classify(b"four", NAMES, session="door-1")
-    assert peer.headers[-1]["x-session-id"] == "door-1"
+    list(client.stream([b"four"], NAMES[:1], session="door-1"))
+    client.restore(client.snapshot("door-1"))
+    assert [headers.get("x-session-id") for headers in peer.headers] == ["door-1"] * 6
 
 
 def test_options_arrive_and_come_back(client: Client, address: str, peer: Peer) -> None:

@@ -39,10 +39,11 @@ class AsyncConnection:
         return settings.metadata(session, self._metadata)
 
     async def ask(self, rpc: Any, message: Any, seconds: float | None = None, session: str = "") -> Any:
-        """One unary call; raises `TTAClientError`."""
+        """One unary call; a question about a session goes to the server that has it. Raises `TTAClientError`."""
+        headers = self.headers(session or getattr(message, "session_id", ""))
         seconds = self._timeout if seconds is None else seconds
         try:
-            return await rpc(message, timeout=seconds, metadata=self.headers(session))
+            return await rpc(message, timeout=seconds, metadata=headers)
         except grpc.RpcError as error:
             raise from_rpc(error) from None
 
@@ -55,24 +56,26 @@ class AsyncConnection:
             found += getattr(reply, field)
         return found
 
-    async def register(self, labels: LabelSet) -> tta_pb2.LabelSetInfo:
-        reply = await self.ask(self.stub.PutLabelSet, tta_pb2.PutLabelSetRequest(label_set=label_set_message(labels)))
+    async def register(self, labels: LabelSet, session: str = "") -> tta_pb2.LabelSetInfo:
+        """For a `session`: at the server that has it, for the servers of a fleet do not tell each other."""
+        message = tta_pb2.PutLabelSetRequest(label_set=label_set_message(labels))
+        reply = await self.ask(self.stub.PutLabelSet, message, session=session)
         self.registered.remember(labels, reply.info.id)
         return reply.info
 
-    async def identify(self, labels: Labels) -> str:
+    async def identify(self, labels: Labels, session: str = "") -> str:
         """The id of a label set, which is registered now if it was not yet. Somebody else's id stays what it is."""
         definition = self.registered.definition(labels)
         if definition is None:
             return str(labels)
-        return self.registered.id(definition) or (await self.register(definition)).id
+        return self.registered.id(definition) or (await self.register(definition, session)).id
 
-    async def with_labels(self, labels: Labels, ask: Callable[[str], Awaitable[T]]) -> T:
+    async def with_labels(self, labels: Labels, ask: Callable[[str], Awaitable[T]], session: str = "") -> T:
         """`ask` with the id of the labels; once more when the service has forgotten them."""
         try:
-            return await ask(await self.identify(labels))
+            return await ask(await self.identify(labels, session))
         except TTAClientError as error:
             if not labels_are_gone(error) or self.registered.definition(labels) is None:
                 raise
         self.registered.forget(labels)
-        return await ask(await self.identify(labels))
+        return await ask(await self.identify(labels, session))

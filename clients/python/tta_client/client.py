@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import grpc
@@ -76,9 +77,9 @@ class Client:
 
         def ask(label_set_id: str) -> Any:
             message = requests.classify(image, label_set_id, options, session, request_id)
-            return self._to.ask(self._to.stub.Classify, message, timeout, session)
+            return self._to.ask(self._to.stub.Classify, message, timeout)
 
-        return answer_from(self._to.with_labels(labels, ask))
+        return answer_from(self._to.with_labels(labels, ask, session))
 
     def stream(
         self,
@@ -100,18 +101,18 @@ class Client:
         gives and lets the service keep only the newest; "drop_oldest" and "drop_newest" let `buffer` of them wait.
         `frame_budget`: seconds for each frame from its arrival. `resume_token`: of a stream whose service was leaving.
         """
-        options = options.choosing(strategy)
+        options, identify = options.choosing(strategy), partial(self._to.identify, session=session)
 
         def opening(again: bool) -> tta_pb2.ClassifyStreamRequest:
             if again:
                 self._to.registered.forget(labels)
-            id = self._to.identify(labels)
+            id = identify(labels)
             return requests.opening(id, options, session, policy, buffer, frame_budget, resume_token)
 
         def call(messages: Any) -> Any:
             return self._to.stub.ClassifyStream(messages, metadata=self._to.headers(session))
 
-        return Stream(call, opening, self._to.identify, frames, in_flight if policy == "block" else None)
+        return Stream(call, opening, identify, frames, in_flight if policy == "block" else None)
 
     # ---- label sets
 
@@ -163,7 +164,9 @@ class Client:
     def restore(self, snapshot: Snapshot | bytes) -> SessionInfo:
         """The session goes on from a snapshot, or from its `state` alone; one of the same id that rests is replaced."""
         message = tta_pb2.RestoreSessionRequest(snapshot=snapshot_message(snapshot))
-        return session_info_from(self._to.ask(self._to.stub.RestoreSession, message).session)
+        return session_info_from(
+            self._to.ask(self._to.stub.RestoreSession, message, session=message.snapshot.session_id).session
+        )
 
     # ---- the service
 

@@ -37,9 +37,10 @@ class Connection:
         return settings.metadata(session, self._metadata)
 
     def ask(self, rpc: Any, message: Any, timeout: float | None = None, session: str = "") -> Any:
-        """One unary call; raises `TTAClientError`."""
+        """One unary call; a question about a session goes to the server that has it. Raises `TTAClientError`."""
+        headers = self.headers(session or getattr(message, "session_id", ""))
         try:
-            return rpc(message, timeout=self._timeout if timeout is None else timeout, metadata=self.headers(session))
+            return rpc(message, timeout=self._timeout if timeout is None else timeout, metadata=headers)
         except grpc.RpcError as error:
             raise from_rpc(error) from None
 
@@ -52,24 +53,26 @@ class Connection:
             found += getattr(reply, field)
         return found
 
-    def register(self, labels: LabelSet) -> tta_pb2.LabelSetInfo:
-        reply = self.ask(self.stub.PutLabelSet, tta_pb2.PutLabelSetRequest(label_set=label_set_message(labels)))
+    def register(self, labels: LabelSet, session: str = "") -> tta_pb2.LabelSetInfo:
+        """For a `session`: at the server that has it, for the servers of a fleet do not tell each other."""
+        message = tta_pb2.PutLabelSetRequest(label_set=label_set_message(labels))
+        reply = self.ask(self.stub.PutLabelSet, message, session=session)
         self.registered.remember(labels, reply.info.id)
         return reply.info
 
-    def identify(self, labels: Labels) -> str:
+    def identify(self, labels: Labels, session: str = "") -> str:
         """The id of a label set, which is registered now if it was not yet. Somebody else's id stays what it is."""
         definition = self.registered.definition(labels)
         if definition is None:
             return str(labels)
-        return self.registered.id(definition) or self.register(definition).id
+        return self.registered.id(definition) or self.register(definition, session).id
 
-    def with_labels(self, labels: Labels, ask: Callable[[str], T]) -> T:
+    def with_labels(self, labels: Labels, ask: Callable[[str], T], session: str = "") -> T:
         """`ask` with the id of the labels; once more when the service has forgotten them."""
         try:
-            return ask(self.identify(labels))
+            return ask(self.identify(labels, session))
         except TTAClientError as error:
             if not labels_are_gone(error) or self.registered.definition(labels) is None:
                 raise
         self.registered.forget(labels)
-        return ask(self.identify(labels))
+        return ask(self.identify(labels, session))
