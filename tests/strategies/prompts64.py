@@ -1,4 +1,5 @@
-"""Text maps in float64: `FakeCLIP`'s own, and a small open_clip model run the plain way, every prompt padded."""
+"""Text maps in float64: `FakeCLIP`'s own, and a small open_clip model run the plain way, every prompt padded, which can
+be had in float32 too."""
 
 from __future__ import annotations
 
@@ -24,10 +25,10 @@ def doubled(text: TextSpace) -> tuple[Tensor, Encode]:
     return again.context, again.encode
 
 
-def padded(model: Any, tokenizer: Any, labels: LabelSet) -> tuple[Tensor, Encode]:
+def padded(model: Any, tokenizer: Any, labels: LabelSet, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Encode]:
     """Context and map of an open_clip model: start, left words, name, right words, full stop, end, padding; all rows
     through the whole transformer."""
-    model = copy.deepcopy(model).double()
+    model = copy.deepcopy(model).to(dtype)
     left, right = labels.templates[0].split("{}")
     stop = words(tokenizer, ".") if right.endswith(".") else []
     before, behind = words(tokenizer, left), words(tokenizer, right.removesuffix("."))
