@@ -119,6 +119,28 @@ async def test_a_stream_that_comes_back_does_not_find_an_old_copy(tmp_path: Path
         assert one.home.sessions.get("ann", "cam").frames == 3
 
 
+async def test_a_copy_that_rests_is_not_used_when_the_session_has_gone_on_elsewhere(tmp_path: Path):
+    async with server(tmp_path) as one, server(tmp_path) as two:
+        await one.frame(1)
+        await one.archive.keep_all()
+        expected = await two.frames(2, 3)
+        await two.archive.keep_all()
+        back = await one.frame(4)
+        assert (back.session.origin, back.session.frames) == ("restored", 4)
+        assert one.home.of(Closed) == [Closed("moved", 1)] and expected[-1].session.frames == 3
+
+
+async def test_while_a_server_drains_its_answers_are_stored_before_they_leave(tmp_path: Path):
+    async with server(tmp_path) as one, server(tmp_path) as two:
+        await one.frame(1)
+        await one.archive.answered("ann", "cam")
+        assert FolderStore(tmp_path, 3600.0).epoch("ann", "cam") == 0
+        one.archive.drain()
+        await one.frame(2)
+        await one.archive.answered("ann", "cam")
+        assert (await two.frame(3)).session.frames == 3
+
+
 async def test_who_gives_way_is_written_first(tmp_path: Path):
     async with server(tmp_path, limits=MemoryLimits(sessions=1)) as one:
         await one.frame(1)
@@ -194,10 +216,9 @@ async def test_a_restored_snapshot_takes_the_session_over(tmp_path: Path):
         state = (await one.archive.take("ann", "cam")).state
         info = await two.archive.restore("ann", state)
         assert (info.frames, info.epoch) == (2, 2)
-        await one.frame(3)
-        await one.archive.keep_all()
-        assert one.home.of(Closed) == [Closed("moved", 3)]
-        assert (await two.frame(3)).session.frames == 3
+        back = await one.frame(3)
+        assert one.home.of(Closed) == [Closed("moved", 2)]
+        assert (back.session.origin, one.home.sessions.get("ann", "cam").epoch) == ("restored", 3)
 
 
 class Broken(FolderStore):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.redis_server import redis_server
 from tta_service.core.errors import SessionMoved
 from tta_service.serving.folder_store import FolderStore
 from tta_service.serving.store import Store, Stored, opened
@@ -16,16 +17,33 @@ from tta_service.serving.store import Store, Stored, opened
 Open = Callable[[], Store]
 
 
-@pytest.fixture(params=["folder", "redis"])
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    with redis_server() as url:
+        yield url
+
+
+@pytest.fixture(params=["folder", "fakeredis", "redis"])
 def door(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """Another server's door to the same store."""
     if request.param == "folder":
         return lambda: opened(str(tmp_path / "states"), 3600.0)
+    if request.param == "redis":
+        url: str = request.getfixturevalue("redis_url")
+        emptied(url)
+        return lambda: opened(url, 3600.0)
     fake = pytest.importorskip("fakeredis", reason="fakeredis is not installed")
     from tta_service.serving.redis_store import RedisStore
 
     shared = fake.FakeServer()
     return lambda: RedisStore(fake.FakeRedis(server=shared), 3600.0)
+
+
+def emptied(url: str) -> None:
+    import redis
+
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
 
 
 def test_what_one_server_writes_another_takes_over(door: Open):
@@ -87,14 +105,27 @@ def test_a_folder_forgets_what_is_too_old(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 
-def test_redis_forgets_by_itself():
-    fake = pytest.importorskip("fakeredis", reason="fakeredis is not installed")
-    from tta_service.serving.redis_store import RedisStore
+def test_redis_forgets_by_itself(redis_url: str):
+    import redis
 
-    client = fake.FakeRedis()
-    RedisStore(client, 60.0).write("", "cam", Stored(1, "", b"x"), after=0)
-    [key] = client.keys("*")
-    assert 0 < client.ttl(key) <= 60
+    emptied(redis_url)
+    opened(redis_url, 60.0).write("", "cam", Stored(1, "", b"x"), after=0)
+    with redis.Redis.from_url(redis_url) as client:
+        [key] = client.keys("*")
+        assert 0 < client.ttl(key) <= 60
+
+
+def test_a_redis_that_has_gone_away_is_an_error_of_the_store():
+    with redis_server() as url:
+        store = opened(url, 60.0)
+        store.write("", "cam", Stored(1, "", b"x"), after=0)
+    for asked in (
+        lambda: store.epoch("", "cam"),
+        lambda: store.claim("", "cam", ""),
+        lambda: store.forget("", "cam", 1),
+    ):
+        with pytest.raises(OSError, match="does not answer"):
+            asked()
 
 
 def test_a_store_that_is_not_there_says_so(tmp_path: Path):

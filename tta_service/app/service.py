@@ -117,16 +117,19 @@ class Service:
         server.health.tell(pulse.serving)
 
     async def _drain(self, server: Server) -> None:
-        """NOT_SERVING first; then load balancers get their moment, and requests under way theirs.
+        """NOT_SERVING first; then load balancers get their moment, lest streams that are told to go on elsewhere come
+        back here; then requests under way get theirs.
 
-        What a stream has learnt is in the store before it is told to go on elsewhere, and again when it ends.
+        What a session has learnt is in the store before another server may be asked for it.
         """
         pre_stop, grace = self._settings.server.pre_stop, self._settings.server.drain
         self.parts.pulse.drain()
-        await kept(self.parts.archive, streams=True)
-        server.drain(pre_stop + grace)
+        self.parts.archive.drain()
+        await kept(self.parts.archive)
         if pre_stop:
             await asyncio.sleep(pre_stop)
+        await kept(self.parts.archive, streams=True)
+        server.drain(grace)
         await server.stop(grace)
 
     def _turned(self, serving: bool, reason: str) -> None:

@@ -62,7 +62,9 @@ class AdaptationService(wire.AdaptationServiceServicer):
         asked = asked_of(request, self._text_spaces.labels, self._terms, arrived, deadline)
         await self._archive.recall(OWNER, asked.request.session)
         try:
-            return response(await self._classify(asked.request), asked.top_k, self._terms)
+            report = await self._classify(asked.request)
+            await self._archive.answered(OWNER, asked.request.session)
+            return response(report, asked.top_k, self._terms)
         except TTAError as error:
             raise asked.origin.of(error) from error
 

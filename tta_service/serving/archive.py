@@ -52,7 +52,7 @@ class Archive:
         here: Callable[[], str] = lambda: "",
     ) -> None:
         self._sessions, self._snapshots, self._store, self._lane = sessions, snapshots, store, lane
-        self._often, self._here = often, here
+        self._often, self._here, self._draining = often, here, False
         self._marks: dict[Session, Mark] = {}
         self._promised: set[Session] = set()  # unnamed sessions that a resume token brings back
         self._queued: set[Session] = set()
@@ -63,10 +63,12 @@ class Archive:
     async def recall(self, owner: str, id: str, *, opening: bool = False, named: bool = True) -> None:
         """The session goes on here if the store knows more of it than we do; `opening` a stream asks in any case.
 
-        A state that cannot be read is as good as none, and said in the log. Raises `NotReady` when the store does not
+        One that has learnt nothing here since its last write may have gone on elsewhere, and the store is asked. A
+        state that cannot be read is as good as none, and said in the log. Raises `NotReady` when the store does not
         answer, `MemoryFull` when there is no room.
         """
-        if self._store is not None and id and (opening or self._sessions.register.get(owner, id) is None):
+        session = self._sessions.register.get(owner, id)
+        if self._store is not None and id and (opening or session is None or not self._due(session)):
             await asyncio.shield(self._work.then((owner, id), partial(self._recalled, owner, id, named)))
 
     async def take(self, owner: str, id: str) -> Snapshot:
@@ -108,6 +110,15 @@ class Archive:
         session = self._sessions.register.get(owner, id)
         if session is not None and self._due(session):
             await asyncio.shield(self._written(session))
+
+    def drain(self) -> None:
+        """From now on each answer's session is written before the answer leaves: the next question goes elsewhere."""
+        self._draining = True
+
+    async def answered(self, owner: str, id: str) -> None:
+        """Called before a unary answer leaves."""
+        if self._draining and id:
+            await self.keep(owner, id)
 
     async def keep_all(self, streams: bool = False) -> None:
         """The same for all sessions; `streams`: also for the nameless ones that a stream has open."""

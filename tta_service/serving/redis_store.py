@@ -57,13 +57,16 @@ class RedisStore:
         self._change(owner, session, writing)
 
     def epoch(self, owner: str, session: str) -> int:
-        return self._change(owner, session, lambda held: (held, held.epoch if held else 0))
+        try:
+            return int(self._client.hget(_key(owner, session), "epoch") or 0)
+        except redis.RedisError as error:  # type: ignore[union-attr]
+            raise OSError(f"the state store does not answer: {error}") from error
 
     def forget(self, owner: str, session: str, epoch: int) -> None:
         self._change(owner, session, lambda held: (held if held and held.epoch > epoch else None, None))
 
     def _change(self, owner: str, session: str, change: Change[T]) -> T:
-        key = f"tta:session:{name_of(owner, session)}"
+        key = _key(owner, session)
         try:
             with self._client.pipeline() as pipe:
                 while True:
@@ -89,6 +92,10 @@ class RedisStore:
             pipe.expire(key, self._keep)
         pipe.execute()
         return result
+
+
+def _key(owner: str, session: str) -> str:
+    return f"tta:session:{name_of(owner, session)}"
 
 
 def _stored(held: dict[bytes, bytes]) -> Stored | None:
