@@ -79,5 +79,7 @@ SHIFTS: dict[str, tuple[Shift, tuple[float, ...]]] = {
 def shifted(name: str, severity: int, pixels: Tensor, seed: int = 0) -> Tensor:
     """Pictures [n, 3, h, w] uint8 at their own size, h = w, and severity 1..5: corrupted, again uint8."""
     shift, strengths = SHIFTS[name]
+    if not 1 <= severity <= len(strengths):
+        raise ValueError(f"severity is 1 to {len(strengths)}, not {severity}")
     draw = torch.Generator().manual_seed(seed * 1000 + 10 * list(SHIFTS).index(name) + severity)
     return (255 * shift(pixels.float() / 255, strengths[severity - 1], draw)).round().clamp(0, 255).byte()

@@ -10,7 +10,7 @@ import open_clip
 import torch
 from data import WHERE, load
 from safetensors.torch import save_file
-from text import CONTEXT, HEADS, LAYERS, WIDTH
+from text_tower import CONTEXT, HEADS, LAYERS, WIDTH
 from torch import Tensor, nn
 from views import MEAN, STD, normalise, whole
 

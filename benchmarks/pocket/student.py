@@ -11,11 +11,11 @@ from muon import Muon
 from together import Together
 from torch import Tensor, nn
 from torch.nn import functional as F
-from views import normalise, whole
+from views import normalise, service_crop, whole
 
 from tta_service.clip.pocket.tower import vit_pocket_64
 
-SMOOTHING, EMA, WARM = 0.1, 0.998, 0.02
+SMOOTHING, EMA = 0.1, 0.998
 STEEPEST = 50  # of the logits: beyond, label smoothing fights the temperature
 
 
@@ -26,6 +26,10 @@ class Student(nn.Module):
         super().__init__()
         self.tower = vit_pocket_64(sizes=True, num_classes=features)
         self.log_scale = nn.Parameter(torch.tensor(math.log(15.0)))
+
+    @property
+    def scale(self) -> Tensor:
+        return self.log_scale.exp().clamp(max=STEEPEST)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """[b, 3, s, s] to unit features [b, d]."""
@@ -40,22 +44,37 @@ def text_targets(run: Path, text: Path | None, names: list[str], device: str) ->
 
 
 def learn(
-    student: Student, views: Tensor, labels: dict[str, Tensor], targets: dict[str, Tensor], towards: float
+    student: Student, views: Tensor, answers: dict[str, Tensor], targets: dict[str, Tensor], towards: float
 ) -> Tensor:
-    """Cross-entropy of each set against its own names, and a pull towards the very place of the right one.
+    """Cross-entropy of each set against its own names, and a pull towards the very places of the right ones.
 
-    The rows of `views` [b, 3, s, s] are those of the sets in the order of `labels`.
+    The rows of `views` [b, 3, s, s] are those of the sets in the order of `answers`, probabilities [n, c] of each.
     """
     with torch.autocast(views.device.type, torch.bfloat16):
         features = student(views)
-    scale = student.log_scale.exp().clamp(max=STEEPEST)
     loss = features.new_zeros(())
-    for part, (name, right) in zip(features.split([len(y) for y in labels.values()]), labels.items(), strict=True):
+    for part, (name, right) in zip(features.split([len(y) for y in answers.values()]), answers.items(), strict=True):
         cosines = part @ targets[name].T
-        away = (1 - cosines[torch.arange(len(right)), right]).sum()
-        loss = loss + F.cross_entropy(scale * cosines, right, label_smoothing=SMOOTHING, reduction="sum")
+        away = (1 - (cosines * right).sum(1)).sum()
+        loss = loss + F.cross_entropy(student.scale * cosines, right, label_smoothing=SMOOTHING, reduction="sum")
         loss = loss + towards * away
     return loss / len(features)
+
+
+@torch.no_grad()
+def self_taught(
+    mean: Student, plain: Tensor, answers: dict[str, Tensor], targets: dict[str, Tensor], share: float
+) -> dict[str, Tensor]:
+    """The answers [n, c] of each set, `share` of them what the running mean says of the plain pictures [b, 3, s, s].
+
+    Self-distillation (mean teacher: Tarvainen and Valpola, arXiv:1703.01780): a crop shall say what the whole says.
+    """
+    mean.eval()
+    with torch.autocast(plain.device.type, torch.bfloat16):
+        features = mean(plain)
+    parts = features.split([len(y) for y in answers.values()])
+    said = {name: (mean.scale * part @ targets[name].T).softmax(1) for name, part in zip(answers, parts, strict=True)}
+    return {name: right.lerp(said[name], share) for name, right in answers.items()}
 
 
 def optimisers(student: Student, lr: float, adam: bool, together: Together) -> list[torch.optim.Optimizer]:
@@ -69,12 +88,6 @@ def optimisers(student: Student, lr: float, adam: bool, together: Together) -> l
     return [Muon(matrices, lr, weight_decay=0.1, together=together), rest]
 
 
-def set_rate(steps: list[torch.optim.Optimizer], lr: float, share: float) -> None:
-    """Warm-up, then straight down to almost nothing; `share` of the schedule is over."""
-    for group in (group for optimiser in steps for group in optimiser.param_groups):
-        group["lr"] = lr * min(share / WARM, (1 - share) / (1 - WARM) + 1e-3)
-
-
 def follow(mean: Student, student: Student, step: int) -> None:
     """Move the running mean of the weights, quickly at first."""
     keep = min(EMA, (step + 1) / (step + 20))
@@ -84,14 +97,17 @@ def follow(mean: Student, student: Student, step: int) -> None:
 
 @torch.no_grad()
 def measure(student: Student, sets: dict[str, Pictures], targets: dict[str, Tensor], side: int) -> dict[str, float]:
-    """Top-1 in percent of plain pictures."""
+    """Top-1 in percent of plain pictures, and of one of the service's crops of each."""
     student.eval()
-    right = {}
+    right, draw = {}, torch.Generator().manual_seed(0)
     for name, pictures in sets.items():
-        aims, hits = targets[name], 0
+        aims, hits = targets[name], torch.zeros(2)
         for rows in torch.arange(len(pictures.labels)).split(250):
-            with torch.autocast(aims.device.type, torch.bfloat16):
-                features = student(normalise(whole(pictures.pixels[rows], side).to(aims.device)))
-            hits += int(((features @ aims.T).argmax(1).cpu() == pictures.labels[rows]).sum())
-        right[name] = round(100 * hits / len(pictures.labels), 2)
+            pixels = pictures.pixels[rows]
+            for kind, views in enumerate((whole(pixels, side), service_crop(pixels, side, 0.0, draw))):
+                with torch.autocast(aims.device.type, torch.bfloat16):
+                    features = student(normalise(views.to(aims.device)))
+                hits[kind] += ((features @ aims.T).argmax(1).cpu() == pictures.labels[rows]).sum()
+        plain, crop = (100 * hits / len(pictures.labels)).tolist()
+        right |= {name: round(plain, 2), f"{name}_crop": round(crop, 2)}
     return right

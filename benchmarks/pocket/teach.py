@@ -17,7 +17,7 @@ import torch
 from data import WHERE
 from torch import Tensor
 from torch.nn import functional as F
-from words import KEPT_FROM_BOTH, synonyms, vocabulary
+from words import KEPT_FROM_BOTH, nouns, synonyms, vocabulary
 
 FEATURES = 256
 SHRINK = 0.3  # of the mean variance, added before whitening: the last directions are mostly noise
@@ -71,6 +71,9 @@ def main() -> None:
     ask.add_argument("--data", type=Path, required=True, help=WHERE)
     ask.add_argument("--out", type=Path, required=True, help="where targets.pt goes")
     ask.add_argument("--phrases", type=int, default=24000)
+    ask.add_argument(
+        "--space", type=Path, help="an earlier targets.pt: keep its mean and axes, for towers that aim there"
+    )
     ask.add_argument("--seed", type=int, default=0)
     args = ask.parse_args()
     teacher = encoder()
@@ -82,13 +85,17 @@ def main() -> None:
     captions = [c for five in json.loads((args.data / "flickr8k_1k/captions.json").read_text()) for c in five]
     spoken = phrases(words, captions, args.phrases, args.seed)
     plain = encode(words)
-    mean, axes = whitening(plain)
+    old = torch.load(args.space) if args.space else None
+    mean, axes = (old["mean"], old["axes"]) if old else whitening(plain)
 
     def place(x: Tensor) -> Tensor:
         return F.normalize((x - mean) @ axes, dim=-1)
 
-    targets = {"words": words, "word": place(plain)}
+    known, things = set(teacher.tokenizer.get_vocab()), nouns()
+    targets = {"words": words, "word": place(plain), "common": [word in known for word in words]}
     targets |= {
+        "nouns": things,
+        "noun": place(encode(things)),
         "phrases": spoken,
         "phrase": place(encode(spoken)),
         "captions": captions,
@@ -102,7 +109,7 @@ def main() -> None:
         print(name, "mean cosine between classes", round((apart.sum() / len(names) - 1).item() / (len(names) - 1), 3))
     args.out.mkdir(parents=True, exist_ok=True)
     torch.save(targets | {"mean": mean, "axes": axes}, args.out / "targets.pt")
-    print(len(words), "words,", len(spoken), "phrases,", len(captions), "captions")
+    print(len(words), "words,", len(things), "nouns,", len(spoken), "phrases,", len(captions), "captions")
 
 
 if __name__ == "__main__":

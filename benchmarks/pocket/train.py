@@ -15,68 +15,21 @@ import multiprocessing
 import signal
 import sys
 import time
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Barrier
 
 import torch
-from curve import draw_curve
-from data import WHERE, Pictures, load
-from student import Student, follow, learn, measure, optimisers, set_rate, text_targets
+from batches import SHARES, Order, draw_batch, mixed
+from checkpoint import begin, resume, save
+from data import WHERE, load
+from schedule import CYCLES, phase_at, set_rate
+from student import Student, follow, learn, measure, optimisers, self_taught, text_targets
 from together import Together
 from torch import Tensor
 from tqdm import tqdm
-from views import crop, normalise, service_crop, tint
 
-SHARES = {"tiny_imagenet": 0.7, "cifar10": 0.3}  # of each batch
-PLAIN = 0.15  # of the views of the last phase
 SAMPLE = 3  # every third picture of the tune split is measured on the way
 FEATURES = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    until: float  # share of all views
-    side: int  # pixels
-    smallest: float  # area of a crop; none: the service's own views
-
-
-PHASES = (Phase(0.62, 32, 0.25), Phase(0.8, 48, 0.12), Phase(2.0, 64, 0.0))
-
-
-@dataclass(slots=True)
-class Progress:
-    seen: int = 0  # views
-    step: int = 0
-    spent: float = 0.0  # core seconds
-    running: float = 0.0  # mean of the loss over about 50 steps, not yet corrected for its start at 0
-    log: list[dict[str, float]] = field(default_factory=list)
-
-
-class Order:
-    """Rows of one set in random order, all of them before any returns."""
-
-    def __init__(self, pictures: Pictures, draw: torch.Generator) -> None:
-        self.pictures, self.draw, self.left = pictures, draw, torch.empty(0, dtype=torch.long)
-
-    def take(self, count: int) -> Tensor:
-        while len(self.left) < count:
-            self.left = torch.cat([self.left, torch.randperm(len(self.pictures.labels), generator=self.draw)])
-        taken, self.left = self.left[:count], self.left[count:]
-        return taken
-
-
-def batch(orders: dict[str, Order], size: int, phase: Phase, draw: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-    """Views [b, 3, s, s] ready for the tower, set after set, and the labels of each set."""
-    views, labels = [], {}
-    for name, order in orders.items():
-        rows = order.pictures.rows(order.take(round(SHARES[name] * size)))
-        labels[name] = rows.labels
-        if phase.smallest:
-            views.append(crop(rows.pixels, phase.side, phase.smallest, draw))
-        else:
-            views.append(service_crop(rows.pixels, phase.side, PLAIN, draw))
-    return normalise(tint(torch.cat(views), draw)), labels
 
 
 def options() -> argparse.Namespace:
@@ -84,38 +37,23 @@ def options() -> argparse.Namespace:
     ask.add_argument("--data", type=Path, required=True, help=WHERE)
     ask.add_argument("--run", type=Path, required=True, help="folder with targets.pt (teach.py); checkpoints go here")
     ask.add_argument("--text", type=Path, help="text.pt (text.py): aim at the text tower's own places of the names")
+    ask.add_argument("--again", type=Path, help="an image.pt whose mean weights begin a new cycle of the rate")
+    ask.add_argument("--cycle", choices=CYCLES, default="first", help="which phases of picture sizes (schedule.py)")
     ask.add_argument("--device", default="cpu")
     ask.add_argument("--pictures", type=int, default=1_250_000, help="how many training views, all phases together")
     ask.add_argument("--stop", type=int, default=10**9, help="stop after so many, as if interrupted")
     ask.add_argument("--batch", type=int, default=256)
     ask.add_argument("--lr", type=float, default=4e-3)
     ask.add_argument("--adam", action="store_true", help="AdamW instead of Muon for the matrices")
+    ask.add_argument("--mixup", type=float, default=0.0, help="alpha of mixup's weights; 0: none")
+    ask.add_argument("--self-taught", type=float, default=0.0, help="share of the mean tower's answer in a crop's aim")
+    ask.add_argument("--self-taught-from", type=float, default=0.0, help="beginning at this share of the cycle")
     ask.add_argument("--towards", type=float, default=1.0, help="weight of the cosine to the right target")
     ask.add_argument("--workers", type=int, default=2, help="processes that train together")
     ask.add_argument("--threads", type=int, default=1, help="of each worker")
     ask.add_argument("--seed", type=int, default=0)
     ask.add_argument("--every", type=int, default=40_000, help="views between two checkpoints")
     return ask.parse_args()
-
-
-def resume(path: Path, student: Student, mean: Student, steps: list[torch.optim.Optimizer]) -> Progress:
-    """Fill them from the checkpoint, if there is one."""
-    if not path.exists():
-        return Progress()
-    old = torch.load(path, weights_only=False)
-    student.load_state_dict(old["student"])
-    mean.load_state_dict(old["mean"])
-    for optimiser, state in zip(steps, old["optimisers"], strict=True):
-        optimiser.load_state_dict(state)
-    return Progress(**{name: old[name] for name in Progress.__slots__})
-
-
-def save(path: Path, student: Student, mean: Student, steps: list[torch.optim.Optimizer], done: Progress) -> None:
-    """In one move, so that an interruption leaves the old checkpoint or the new one."""
-    state = {"student": student.state_dict(), "mean": mean.state_dict(), "optimisers": [o.state_dict() for o in steps]}
-    torch.save(state | asdict(done), path.with_suffix(".new"))
-    path.with_suffix(".new").replace(path)
-    draw_curve(done.log, path.with_name("curve.png"))
 
 
 def work(rank: int, args: argparse.Namespace, board: Tensor, barrier: Barrier) -> None:
@@ -130,40 +68,50 @@ def work(rank: int, args: argparse.Namespace, board: Tensor, barrier: Barrier) -
     student = Student(targets["cifar10"].shape[1]).to(args.device, memory_format=torch.channels_last)
     mean = copy.deepcopy(student).requires_grad_(False)
     steps = optimisers(student, args.lr, args.adam, together)
-    done = resume(args.run / "image.pt", student, mean, steps)
+    kept = args.run / "image.pt"
+    done = resume(kept, student, mean, steps) if kept.exists() else begin(args.again, student, mean)
     draw = torch.Generator().manual_seed(args.seed + done.seen + rank)
     orders = {name: Order(pictures, draw) for name, pictures in sets.items()}
     epoch = sum(len(pictures.labels) for pictures in sets.values())
     last, saved, began = min(args.pictures, args.stop), done.seen, time.process_time()
     bar = tqdm(total=args.pictures, initial=done.seen, unit="view", mininterval=20, disable=rank > 0)
     while done.seen < last:
-        phase = next(p for p in PHASES if done.seen / args.pictures < p.until)
-        set_rate(steps, args.lr, done.seen / args.pictures)
-        views, labels = batch(orders, args.batch // args.workers, phase, draw)
-        labels = {name: right.to(args.device) for name, right in labels.items()}
+        share = done.seen / args.pictures
+        phase = phase_at(CYCLES[args.cycle], share)
+        set_rate(steps, args.lr, share)
+        shown = draw_batch(orders, args.batch // args.workers, phase, draw)
+        if args.mixup:
+            shown = mixed(shown, args.mixup, draw)
+        answers = {name: right.to(args.device) for name, right in shown.answers.items()}
+        if args.self_taught and share >= args.self_taught_from:
+            answers = self_taught(mean, shown.plain.to(args.device), answers, targets, args.self_taught)
         student.train()
-        loss = learn(student, views.to(args.device), labels, targets, args.towards)
+        loss = learn(student, shown.views.to(args.device), answers, targets, args.towards)
         loss.backward()
         together.mean([p.grad for p in student.parameters() if p.grad is not None])
         for optimiser in steps:
             optimiser.step()
             optimiser.zero_grad()
-        done.seen, done.step = done.seen + len(views) * args.workers, done.step + 1
+        done.seen, done.step = done.seen + len(shown.views) * args.workers, done.step + 1
+        follow(mean, student, done.step)
         if rank > 0:
             continue
-        follow(mean, student, done.step)
         done.running = 0.98 * done.running + 0.02 * loss.item()
-        bar.update(len(views) * args.workers)
+        bar.update(len(shown.views) * args.workers)
         if done.seen - saved < args.every and done.seen < last:
             continue
         used = (time.process_time() - began) * args.workers
         done.spent += used
-        line = {"seen": done.seen, "side": phase.side, "loss": round(done.running / (1 - 0.98**done.step), 3)}
+        line = {
+            "seen": done.before + done.seen,
+            "side": phase.side,
+            "loss": round(done.running / (1 - 0.98**done.step), 3),
+        }
         line |= {"core_minutes": round(done.spent / 60, 1)}
         line |= {"epoch_core_seconds": round(used * epoch / (done.seen - saved))}
         done.log.append(line | measure(mean, tune, targets, phase.side))
         print(json.dumps(done.log[-1]), flush=True)
-        save(args.run / "image.pt", student, mean, steps, done)
+        save(kept, student, mean, steps, done)
         saved, began = done.seen, time.process_time()
 
 

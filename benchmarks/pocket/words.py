@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import open_clip
+import timm
 
 TEMPLATE = "a photo of a {}."
 TEMPLATES = (
@@ -77,3 +78,11 @@ def vocabulary(fewest_letters: int = 2) -> list[str]:
     joined = ("".join(merge.split()) for merge in merges)
     whole = (word[:-4] for word in joined if word.endswith("</w>"))
     return list(dict.fromkeys(word for word in whole if re.fullmatch(f"[a-z]{{{fewest_letters},}}", word)))
+
+
+def nouns(most_words: int = 3) -> list[str]:
+    """Lower-case nouns, rare and compound ones too: lemmas of ImageNet's 21,844 WordNet synsets, as timm has them."""
+    lines = (Path(timm.__file__).parent / "data/_info/imagenet_synset_to_lemma.txt").read_text().splitlines()
+    lemmas = (lemma.strip() for line in lines for lemma in line.split("\t")[1].split(","))
+    plain = (lemma for lemma in lemmas if re.fullmatch(r"[a-z][a-z' -]+", lemma))
+    return list(dict.fromkeys(lemma for lemma in plain if len(lemma.split()) <= most_words))
