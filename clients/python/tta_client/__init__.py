@@ -3,12 +3,14 @@
 from .aio import AsyncClient
 from .aio_stream import AsyncStream
 from .answers import Answer, FrameAnswer, FrameFailure, Score, SessionStatus, Timings
+from .backoff import Reconnect
 from .choices import Cascade, Choice, Options, Reduction
 from .client import Client
 from .errors import TTAClientError
 from .frames import Frame
 from .labels import LabelSet
 from .listings import Description, LabelSetInfo, Parameter, ServerInfo, SessionInfo, Snapshot
+from .statistics import Statistics
 from .stream import Stream
 
 __all__ = [
@@ -26,12 +28,14 @@ __all__ = [
     "LabelSetInfo",
     "Options",
     "Parameter",
+    "Reconnect",
     "Reduction",
     "Score",
     "ServerInfo",
     "SessionInfo",
     "SessionStatus",
     "Snapshot",
+    "Statistics",
     "Stream",
     "TTAClientError",
     "Timings",

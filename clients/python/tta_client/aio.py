@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Sequence
-from functools import partial
 from typing import Any
 
 import grpc
 
-from . import health, requests
+from . import health, requests, talks
 from .aio_connection import AsyncConnection
-from .aio_stream import AsyncStream
-from .answers import Answer, answer_from
+from .aio_stream import AsyncLine, AsyncStream
+from .answers import Answer
+from .backoff import ALWAYS, Reconnect
 from .choices import DEFAULTS, Choice, Options
+from .course import Course
 from .errors import from_rpc
 from .frames import Image
 from .labels import Labels, LabelSet
-from .listings import (
-    Description,
-    LabelSetInfo,
-    ServerInfo,
-    SessionInfo,
-    Snapshot,
-    description_from,
-    label_set_info_from,
-    server_info_from,
-    session_info_from,
-    snapshot_from,
-    snapshot_message,
-)
+from .listings import Description, LabelSetInfo, ServerInfo, SessionInfo, Snapshot
 from .requests import Policy
+from .statistics import Statistics
 from .v1 import tta_pb2
 
 
 class AsyncClient:
-    """One channel to one service, for one event loop. All calls raise `TTAClientError`.
+    """One channel to one service. For one event loop. All calls raise `TTAClientError`.
 
     `timeout` (seconds) is the budget of each unary call. Labels are registered on first use and again when the
     service has forgotten them. Without `credentials` the channel is plain text.
@@ -49,6 +39,7 @@ class AsyncClient:
         metadata: Sequence[tuple[str, str]] = (),
     ) -> None:
         self._to = AsyncConnection(target, timeout, credentials, tuple(metadata))
+        self._talks = talks.Talks()
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -74,12 +65,7 @@ class AsyncClient:
     ) -> Answer:
         """One picture, one answer. A `session` lets remembering strategies learn from call to call."""
         options = options.choosing(strategy)
-
-        async def ask(label_set_id: str) -> Any:
-            message = requests.classify(image, label_set_id, options, session, request_id)
-            return await self._to.ask(self._to.stub.Classify, message, timeout)
-
-        return answer_from(await self._to.with_labels(labels, ask, session))
+        return await self._to.hold(self._talks.classify(image, labels, options, session, request_id, timeout))
 
     def stream(
         self,
@@ -94,92 +80,83 @@ class AsyncClient:
         frame_budget: float | None = None,
         resume_token: bytes = b"",
         in_flight: int = 8,
+        paced: bool = True,
+        reconnect: Reconnect | None = ALWAYS,
+        statistics: Statistics | None = None,
     ) -> AsyncStream:
         """Answers to `frames` (pictures or `Frame`s), in order.
 
-        "block" answers every frame and has at most `in_flight` of them under way; "latest" sends what the camera
-        gives and lets the service keep only the newest; "drop_oldest" and "drop_newest" let `buffer` of them wait.
-        `frame_budget`: seconds for each frame from its arrival. `resume_token`: of a stream whose service was leaving.
+        "block" answers every frame and has at most `in_flight` of them under way; "latest" lets the service keep only
+        the newest; "drop_oldest" and "drop_newest" let `buffer` of them wait. All but the first take a frame when the
+        service has room, unless they are not `paced`. `frame_budget`: seconds for each frame from its arrival.
+        `resume_token`: of a stream whose service was leaving. A service that goes away is dialled again as `reconnect`
+        says (None: its loss is an error), with the session, so that a named one goes on with its memory.
         """
-        options, identify = options.choosing(strategy), partial(self._to.identify, session=session)
+        options, to, course = (
+            options.choosing(strategy),
+            self._to,
+            Course(policy, in_flight, paced, reconnect, statistics, resume_token),
+        )
 
-        async def opening(again: bool) -> tta_pb2.ClassifyStreamRequest:
-            if again:
-                self._to.registered.forget(labels)
-            id = await identify(labels)
-            return requests.opening(id, options, session, policy, buffer, frame_budget, resume_token)
+        async def identify(some: Labels) -> str:
+            return await to.hold(self._talks.identify(some, session))
+
+        async def opening(token: bytes) -> tta_pb2.ClassifyStreamRequest:
+            return requests.opening(await identify(labels), options, session, policy, buffer, frame_budget, token)
 
         def call(messages: Any) -> Any:
-            return self._to.stub.ClassifyStream(messages, metadata=self._to.headers(session))
+            return to.stub.ClassifyStream(messages, metadata=to.headers(session))
 
-        return AsyncStream(call, opening, identify, frames, in_flight if policy == "block" else None)
+        return AsyncStream(AsyncLine(call, opening, identify, self._talks.registered.forget_all), frames, course)
 
     # ---- label sets
 
     async def put_labels(self, names: Sequence[str] | LabelSet, templates: Sequence[str] = ()) -> LabelSetInfo:
         """Register a label set; its id may be given as `labels` everywhere."""
-        labels = names if isinstance(names, LabelSet) else LabelSet(tuple(names), tuple(templates))
-        return label_set_info_from(await self._to.register(labels))
+        return await self._to.hold(self._talks.put_labels(names, templates))
 
     async def get_labels(self, label_set_id: str) -> LabelSet:
-        reply = await self._to.ask(self._to.stub.GetLabelSet, tta_pb2.GetLabelSetRequest(id=label_set_id))
-        return LabelSet(tuple(reply.label_set.names), tuple(reply.label_set.templates))
+        return await self._to.hold(self._talks.get_labels(label_set_id))
 
     async def list_labels(self) -> list[LabelSetInfo]:
-        return [
-            label_set_info_from(m)
-            for m in await self._to.pages(self._to.stub.ListLabelSets, tta_pb2.ListLabelSetsRequest, "infos")
-        ]
+        return await self._to.hold(self._talks.list_labels())
 
     async def delete_labels(self, label_set_id: str) -> None:
-        await self._to.ask(self._to.stub.DeleteLabelSet, tta_pb2.DeleteLabelSetRequest(id=label_set_id))
-        self._to.registered.forget(label_set_id)
+        return await self._to.hold(self._talks.delete_labels(label_set_id))
 
     # ---- sessions
 
     async def session(self, session_id: str) -> SessionInfo:
-        return session_info_from(
-            (await self._to.ask(self._to.stub.GetSession, tta_pb2.GetSessionRequest(session_id=session_id))).session
-        )
+        return await self._to.hold(talks.session(session_id))
 
     async def sessions(self) -> list[SessionInfo]:
-        return [
-            session_info_from(m)
-            for m in await self._to.pages(self._to.stub.ListSessions, tta_pb2.ListSessionsRequest, "sessions")
-        ]
+        return await self._to.hold(talks.sessions())
 
     async def reset_session(self, session_id: str) -> SessionInfo:
         """Forget what the session's strategies have learnt; the session stays."""
-        reply = await self._to.ask(self._to.stub.ResetSession, tta_pb2.ResetSessionRequest(session_id=session_id))
-        return session_info_from(reply.session)
+        return await self._to.hold(talks.reset_session(session_id))
 
     async def close_session(self, session_id: str) -> None:
-        await self._to.ask(self._to.stub.CloseSession, tta_pb2.CloseSessionRequest(session_id=session_id))
+        return await self._to.hold(talks.close_session(session_id))
 
     async def snapshot(self, session_id: str) -> Snapshot:
         """All that the session's strategies have learnt; `restore` brings it back, here or on another service."""
-        reply = await self._to.ask(self._to.stub.SnapshotSession, tta_pb2.SnapshotSessionRequest(session_id=session_id))
-        return snapshot_from(reply.snapshot)
+        return await self._to.hold(talks.snapshot(session_id))
 
     async def restore(self, snapshot: Snapshot | bytes) -> SessionInfo:
         """The session goes on from a snapshot, or from its `state` alone; one of the same id that rests is replaced."""
-        message = tta_pb2.RestoreSessionRequest(snapshot=snapshot_message(snapshot))
-        return session_info_from(
-            (await self._to.ask(self._to.stub.RestoreSession, message, session=message.snapshot.session_id)).session
-        )
+        return await self._to.hold(talks.restore(snapshot))
 
     # ---- the service
 
     async def strategies(self) -> list[Description]:
-        reply = await self._to.ask(self._to.stub.ListStrategies, tta_pb2.ListStrategiesRequest())
-        return [description_from(m) for m in reply.strategies]
+        return await self._to.hold(talks.strategies())
 
     async def reducers(self) -> list[Description]:
-        reply = await self._to.ask(self._to.stub.ListReducers, tta_pb2.ListReducersRequest())
-        return [description_from(m) for m in reply.reducers]
+        return await self._to.hold(talks.reducers())
 
     async def info(self) -> ServerInfo:
-        return server_info_from(await self._to.ask(self._to.stub.GetServerInfo, tta_pb2.GetServerInfoRequest()))
+        return await self._to.hold(talks.info())
 
     async def health(self, service: str = "") -> str:
         """One of "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN", "UNKNOWN"."""

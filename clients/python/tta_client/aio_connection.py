@@ -1,22 +1,21 @@
-"""Asking, with asyncio: one channel, deadlines, errors, pages, and labels that are registered when they must be."""
+"""A channel for asyncio: it carries the talks, with deadlines and errors."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import grpc
 
 from . import channel as settings
-from .errors import TTAClientError, from_rpc, labels_are_gone
-from .labels import Labels, LabelSet, Registered, label_set_message
-from .v1 import tta_pb2, tta_pb2_grpc
+from .errors import TTAClientError, from_rpc
+from .talks import Talk
+from .v1 import tta_pb2_grpc
 
 T = TypeVar("T")
 
 
 class AsyncConnection:
-    """A channel and what has been registered through it."""
+    """`timeout`: seconds for a call that brings no limit of its own."""
 
     def __init__(
         self,
@@ -32,7 +31,6 @@ class AsyncConnection:
             else grpc.aio.insecure_channel(target, options)
         )
         self.stub: Any = tta_pb2_grpc.AdaptationServiceStub(self.channel)
-        self.registered = Registered()
         self._timeout, self._metadata = timeout, metadata
 
     def headers(self, session: str) -> tuple[tuple[str, str], ...]:
@@ -47,35 +45,16 @@ class AsyncConnection:
         except grpc.RpcError as error:
             raise from_rpc(error) from None
 
-    async def pages(self, rpc: Any, request: Callable[..., Any], field: str) -> list[Any]:
-        """All that a paged listing has."""
-        reply = await self.ask(rpc, request())
-        found = list(getattr(reply, field))
-        while reply.next_page_token:
-            reply = await self.ask(rpc, request(page_token=reply.next_page_token))
-            found += getattr(reply, field)
-        return found
-
-    async def register(self, labels: LabelSet, session: str = "") -> tta_pb2.LabelSetInfo:
-        """For a `session`: at the server that has it, for the servers of a fleet do not tell each other."""
-        message = tta_pb2.PutLabelSetRequest(label_set=label_set_message(labels))
-        reply = await self.ask(self.stub.PutLabelSet, message, session=session)
-        self.registered.remember(labels, reply.info.id)
-        return reply.info
-
-    async def identify(self, labels: Labels, session: str = "") -> str:
-        """The id of a label set, which is registered now if it was not yet. Somebody else's id stays what it is."""
-        definition = self.registered.definition(labels)
-        if definition is None:
-            return str(labels)
-        return self.registered.id(definition) or (await self.register(definition, session)).id
-
-    async def with_labels(self, labels: Labels, ask: Callable[[str], Awaitable[T]], session: str = "") -> T:
-        """`ask` with the id of the labels; once more when the service has forgotten them."""
+    async def hold(self, talk: Talk[T]) -> T:
+        """The talk, from its first question to what comes of it."""
         try:
-            return await ask(await self.identify(labels, session))
-        except TTAClientError as error:
-            if not labels_are_gone(error) or self.registered.definition(labels) is None:
-                raise
-        self.registered.forget(labels)
-        return await ask(await self.identify(labels, session))
+            ask = next(talk)
+            while True:
+                try:
+                    reply = await self.ask(getattr(self.stub, ask.rpc), ask.message, ask.seconds, ask.session)
+                except TTAClientError as error:
+                    ask = talk.throw(error)
+                else:
+                    ask = talk.send(reply)
+        except StopIteration as done:
+            return done.value

@@ -4,43 +4,44 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
 from .aio_endings import Endings
+from .aio_feed import AsyncFeed
 from .answers import FrameAnswer, FrameFailure, SessionStatus
+from .course import Course
 from .errors import TTAClientError, labels_are_gone
-from .flight import Flight
-from .frames import frame_message, let_go
 from .labels import Labels
+from .statistics import Statistics
 from .v1 import tta_pb2
 
-Opening = Callable[[bool], Awaitable[tta_pb2.ClassifyStreamRequest]]
-Call = Callable[[AsyncIterator[Any]], Any]
-Identify = Callable[[Labels], Awaitable[str]]
-END = object()
+Result = FrameAnswer | FrameFailure
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncLine:
+    """How a stream reaches the service."""
+
+    call: Callable[[AsyncIterator[Any]], Any]
+    opening: Callable[[bytes], Awaitable[tta_pb2.ClassifyStreamRequest]]  # of a resume token
+    identify: Callable[[Labels], Awaitable[str]]
+    forget: Callable[[], None]  # the label sets that were registered
 
 
 class AsyncStream:
     """`async for` over it for answers and failures, in the order of the frames; `async with` ends it for certain.
 
-    Frames of an ordinary iterable are taken in a thread, so that a slow camera never stops the loop. Raises as
-    `Stream` does.
+    Raises as `Stream` does.
     """
 
-    def __init__(
-        self,
-        call: Call,
-        opening: Opening,
-        identify: Identify,
-        frames: Iterable[Any] | AsyncIterable[Any],
-        in_flight: int | None,
-    ) -> None:
-        self._flight = Flight(in_flight)
-        self._answers = _run(call, opening, identify, frames, self._flight)
+    def __init__(self, line: AsyncLine, frames: Iterable[Any] | AsyncIterable[Any], course: Course) -> None:
+        self._course = course
+        self._answers = _run(line, AsyncFeed(course, frames, line.identify))
 
-    def __aiter__(self) -> AsyncIterator[FrameAnswer | FrameFailure]:
+    def __aiter__(self) -> AsyncIterator[Result]:
         return self._answers
 
     async def __aenter__(self) -> AsyncStream:
@@ -55,102 +56,79 @@ class AsyncStream:
     @property
     def session(self) -> SessionStatus | None:
         """What the service said last about the session; None before its first reply."""
-        return self._flight.session
+        return self._course.session
 
     @property
     def resume_token(self) -> bytes:
         """Opens the stream again, there or on another service with the same store, once it has said that it leaves."""
-        return self._flight.resume_token
+        return self._course.resume_token
+
+    @property
+    def statistics(self) -> Statistics:
+        return self._course.statistics
 
 
-async def _run(
-    call: Call,
-    opening: Opening,
-    identify: Identify,
-    frames: Iterable[Any] | AsyncIterable[Any],
-    flight: Flight,
-) -> AsyncGenerator[FrameAnswer | FrameFailure]:
-    moved = asyncio.Event()
-    ready, running, endings, replies, reply = await _opened(call, opening)
-    sender = asyncio.create_task(_send(ready, identify, frames, flight, moved))
+async def _run(line: AsyncLine, feed: AsyncFeed) -> AsyncGenerator[Result]:
+    """Call after call, until all is answered."""
+    feed.start()
     try:
+        while True:
+            try:
+                async for result in (call := _call(line, feed)):
+                    yield result
+                goes_on = await feed.ended()
+            except TTAClientError as error:
+                goes_on = await feed.lost(error)
+            finally:
+                await call.aclose()
+            if not goes_on:
+                break
+            line.forget()
+        if feed.failure is not None:
+            raise feed.failure
+    finally:
+        await feed.stop()
+
+
+async def _call(line: AsyncLine, feed: AsyncFeed) -> AsyncGenerator[Result]:
+    """One call, from its opening to its end. Raises what ended it."""
+    ended, running, endings, replies, reply = await _opened(line, feed)
+    try:
+        feed.opened()
         while reply is not None:
-            result = flight.read(reply)
-            moved.set()
-            if result is not None:
+            if (result := feed.read(reply)) is not None:
                 yield result
-            reply = await anext(replies, None)
-        await sender  # raises what the frames raised
+            reply = await feed.heard(anext(replies, None))
     except grpc.RpcError:
         raise await endings.error() from None
     finally:
+        feed.end(ended)
         running.cancel()
-        sender.cancel()
-        await asyncio.gather(sender, return_exceptions=True)
-        ready.put_nowait(END)
 
 
-async def _opened(call: Call, opening: Opening) -> tuple[asyncio.Queue[Any], Any, Endings, Any, Any]:
-    """The queue of requests, the call, how it ends, its replies, the first of them; registers forgotten labels anew."""
-    for again in (False, True):
-        ready = asyncio.Queue[Any]()
+async def _opened(line: AsyncLine, feed: AsyncFeed) -> tuple[asyncio.Event, Any, Endings, Any, Any]:
+    """The end of its request side, the call, how it ends, its replies, the first of them.
+
+    Registers the labels anew when the service has forgotten them.
+    """
+    for last in (False, True):
+        ended = asyncio.Event()
         # Iterators on both sides: a write() that fails beside a read() makes grpcio lose the replies that still wait.
-        running = call(_requests(await opening(again), ready))
+        running = line.call(feed.requests(await line.opening(feed.course.resume_token), ended))
         endings = Endings(running)
+        feed.dialled(running.cancel)
         try:
             replies = aiter(running)
-            return ready, running, endings, replies, await anext(replies)
-        except StopAsyncIteration:
-            raise TTAClientError(grpc.StatusCode.UNKNOWN, "the service closed the stream without a word") from None
-        except grpc.RpcError:
-            told = await endings.error()
-            if again or not labels_are_gone(told):
-                raise told from None
-            ready.put_nowait(END)  # nobody asks for the request side of a call that failed
-        except BaseException:
+            if (reply := await feed.heard(anext(replies, None))) is None:
+                raise TTAClientError(grpc.StatusCode.UNKNOWN, "the service closed the stream without a word")
+            return ended, running, endings, replies, reply
+        except BaseException as error:
+            feed.end(ended)
             running.cancel()
-            raise
+            if not isinstance(error, grpc.RpcError):
+                raise
+            told = await endings.error()
+            if last or not labels_are_gone(told):
+                raise told from None
+            line.forget()
     raise AssertionError("unreachable")
-
-
-async def _requests(opening: Any, ready: asyncio.Queue[Any]) -> AsyncIterator[Any]:
-    yield opening
-    while True:
-        message = await ready.get()
-        if message is not END:
-            yield message
-        ready.task_done()  # it is written: the next one may be made
-        if message is END:
-            return
-
-
-async def _send(
-    ready: asyncio.Queue[Any], identify: Identify, frames: Any, flight: Flight, moved: asyncio.Event
-) -> None:
-    source: Any = aiter(frames) if isinstance(frames, AsyncIterable) else _in_thread(iter(frames))
-    try:
-        while True:
-            while flight.full:
-                moved.clear()
-                await moved.wait()
-            try:
-                picture = await anext(source)
-            except StopAsyncIteration:
-                return
-            frame = flight.frame(picture)
-            message = frame_message(frame, "" if frame.labels is None else await identify(frame.labels))
-            flight.enter(frame)
-            ready.put_nowait(message)
-            await ready.join()
-    finally:
-        ready.put_nowait(END)
-        if hasattr(source, "aclose"):
-            await source.aclose()
-
-
-async def _in_thread(frames: Any) -> AsyncIterator[Any]:
-    try:
-        while (picture := await asyncio.to_thread(next, frames, END)) is not END:
-            yield picture
-    finally:
-        let_go(frames)

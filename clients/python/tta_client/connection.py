@@ -1,22 +1,21 @@
-"""Asking, synchronously: one channel, deadlines, errors, pages, and labels that are registered when they must be."""
+"""A channel, synchronous: it carries the talks, with deadlines and errors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import grpc
 
 from . import channel as settings
-from .errors import TTAClientError, from_rpc, labels_are_gone
-from .labels import Labels, LabelSet, Registered, label_set_message
-from .v1 import tta_pb2, tta_pb2_grpc
+from .errors import TTAClientError, from_rpc
+from .talks import Talk
+from .v1 import tta_pb2_grpc
 
 T = TypeVar("T")
 
 
 class Connection:
-    """A channel and what has been registered through it."""
+    """`timeout`: seconds for a call that brings no limit of its own."""
 
     def __init__(
         self,
@@ -30,49 +29,29 @@ class Connection:
             grpc.secure_channel(target, credentials, options) if credentials else grpc.insecure_channel(target, options)
         )
         self.stub = tta_pb2_grpc.AdaptationServiceStub(self.channel)
-        self.registered = Registered()
         self._timeout, self._metadata = timeout, metadata
 
     def headers(self, session: str) -> tuple[tuple[str, str], ...]:
         return settings.metadata(session, self._metadata)
 
-    def ask(self, rpc: Any, message: Any, timeout: float | None = None, session: str = "") -> Any:
+    def ask(self, rpc: Any, message: Any, seconds: float | None = None, session: str = "") -> Any:
         """One unary call; a question about a session goes to the server that has it. Raises `TTAClientError`."""
         headers = self.headers(session or getattr(message, "session_id", ""))
         try:
-            return rpc(message, timeout=self._timeout if timeout is None else timeout, metadata=headers)
+            return rpc(message, timeout=self._timeout if seconds is None else seconds, metadata=headers)
         except grpc.RpcError as error:
             raise from_rpc(error) from None
 
-    def pages(self, rpc: Any, request: Callable[..., Any], field: str) -> list[Any]:
-        """All that a paged listing has."""
-        reply = self.ask(rpc, request())
-        found = list(getattr(reply, field))
-        while reply.next_page_token:
-            reply = self.ask(rpc, request(page_token=reply.next_page_token))
-            found += getattr(reply, field)
-        return found
-
-    def register(self, labels: LabelSet, session: str = "") -> tta_pb2.LabelSetInfo:
-        """For a `session`: at the server that has it, for the servers of a fleet do not tell each other."""
-        message = tta_pb2.PutLabelSetRequest(label_set=label_set_message(labels))
-        reply = self.ask(self.stub.PutLabelSet, message, session=session)
-        self.registered.remember(labels, reply.info.id)
-        return reply.info
-
-    def identify(self, labels: Labels, session: str = "") -> str:
-        """The id of a label set, which is registered now if it was not yet. Somebody else's id stays what it is."""
-        definition = self.registered.definition(labels)
-        if definition is None:
-            return str(labels)
-        return self.registered.id(definition) or self.register(definition, session).id
-
-    def with_labels(self, labels: Labels, ask: Callable[[str], T], session: str = "") -> T:
-        """`ask` with the id of the labels; once more when the service has forgotten them."""
+    def hold(self, talk: Talk[T]) -> T:
+        """The talk, from its first question to what comes of it."""
         try:
-            return ask(self.identify(labels, session))
-        except TTAClientError as error:
-            if not labels_are_gone(error) or self.registered.definition(labels) is None:
-                raise
-        self.registered.forget(labels)
-        return ask(self.identify(labels, session))
+            ask = next(talk)
+            while True:
+                try:
+                    reply = self.ask(getattr(self.stub, ask.rpc), ask.message, ask.seconds, ask.session)
+                except TTAClientError as error:
+                    ask = talk.throw(error)
+                else:
+                    ask = talk.send(reply)
+        except StopIteration as done:
+            return done.value

@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
+_PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -24,8 +25,12 @@ class TTAClientError(Exception):
 
     @property
     def transient(self) -> bool:
-        """True when the very same call may succeed later. A proxy that loses its server says CANCELLED."""
-        return self.retry_after is not None or self.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+        """True when the very same call may succeed later.
+
+        A proxy that loses its server says CANCELLED, or resets the stream, which gRPC calls INTERNAL or UNKNOWN.
+        """
+        reset = "RST_STREAM" in self.sentence or "Stream removed" in self.sentence
+        return reset or self.retry_after is not None or self.code in _PASSING
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.code, self.sentence, self.field, self.retry_after)

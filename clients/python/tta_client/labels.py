@@ -63,3 +63,8 @@ class Registered:
         with self._lock:
             if definition is not None:
                 self._ids.pop(definition, None)
+
+    def forget_all(self) -> None:
+        """Another service may answer from now on."""
+        with self._lock:
+            self._ids.clear()

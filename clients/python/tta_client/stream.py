@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
 from .answers import FrameAnswer, FrameFailure, SessionStatus
+from .course import Course
 from .errors import TTAClientError, from_rpc, labels_are_gone
-from .flight import Flight
-from .frames import frame_message, let_go
+from .feed import Feed
 from .labels import Labels
+from .statistics import Statistics
 from .v1 import tta_pb2
 
-Opening = Callable[[bool], tta_pb2.ClassifyStreamRequest]
-"""The opening message; True: the service did not know the label set of the last one."""
-Identify = Callable[[Labels], str]
-Call = Callable[[Iterator[Any]], Any]
+Result = FrameAnswer | FrameFailure
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """How a stream reaches the service."""
+
+    call: Callable[[Iterator[Any]], Any]
+    opening: Callable[[bytes], tta_pb2.ClassifyStreamRequest]  # of a resume token
+    identify: Callable[[Labels], str]
+    forget: Callable[[], None]  # the label sets that were registered
 
 
 class Stream:
@@ -29,18 +37,11 @@ class Stream:
     the stream as a whole ends badly, and whatever `frames` raised, after the answers that were still to come.
     """
 
-    def __init__(
-        self,
-        call: Call,
-        opening: Opening,
-        identify: Identify,
-        frames: Iterable[Any],
-        in_flight: int | None,
-    ) -> None:
-        self._flight = Flight(in_flight)
-        self._answers = _run(call, opening, identify, frames, self._flight)
+    def __init__(self, line: Line, frames: Iterable[Any], course: Course) -> None:
+        self._course = course
+        self._answers = _run(line, Feed(course, frames, line.identify))
 
-    def __iter__(self) -> Iterator[FrameAnswer | FrameFailure]:
+    def __iter__(self) -> Iterator[Result]:
         return self._answers
 
     def __enter__(self) -> Stream:
@@ -55,106 +56,74 @@ class Stream:
     @property
     def session(self) -> SessionStatus | None:
         """What the service said last about the session; None before its first reply."""
-        return self._flight.session
+        return self._course.session
 
     @property
     def resume_token(self) -> bytes:
         """Opens the stream again, there or on another service with the same store, once it has said that it leaves."""
-        return self._flight.resume_token
+        return self._course.resume_token
+
+    @property
+    def statistics(self) -> Statistics:
+        return self._course.statistics
 
 
-class _Outgoing:
-    """The request side: the opening message, then, once the service has replied to it, frame after frame."""
-
-    def __init__(self, flight: Flight, identify: Identify, frames: Iterable[Any]) -> None:
-        self.flight = flight
-        self.failure: Exception | None = None
-        self._identify, self._frames = identify, frames
-        self._moved = threading.Condition()
-        self._open = self._over = False
-
-    def requests(self, opening: tta_pb2.ClassifyStreamRequest) -> Iterator[tta_pb2.ClassifyStreamRequest]:
-        yield opening
-        with self._moved:
-            self._moved.wait_for(lambda: self._open or self._over)
-        if not self._over:
-            try:
-                yield from self._frame_requests()
-            except Exception as error:  # gRPC would only say "Exception iterating requests!"
-                self.failure = error
-
-    def _frame_requests(self) -> Iterator[tta_pb2.ClassifyStreamRequest]:
-        frames = iter(self._frames)
-        try:
-            while self._room():
-                try:
-                    frame = self.flight.frame(next(frames))
-                except StopIteration:
-                    return
-                message = frame_message(frame, "" if frame.labels is None else self._identify(frame.labels))
-                with self._moved:
-                    if self._over:
-                        return
-                    self.flight.enter(frame)
-                yield message
-        finally:
-            let_go(frames)
-
-    def _room(self) -> bool:
-        with self._moved:
-            self._moved.wait_for(lambda: self._over or not self.flight.full)
-            return not self._over
-
-    def read(self, reply: tta_pb2.ClassifyStreamResponse) -> FrameAnswer | FrameFailure | None:
-        with self._moved:
-            self._open = True
-            result = self.flight.read(reply)
-            self._moved.notify_all()
-            return result
-
-    def stop(self) -> None:
-        with self._moved:
-            self._over = True
-            self._moved.notify_all()
-
-
-def _run(call: Call, opening: Opening, identify: Identify, frames: Iterable[Any],
-         flight: Flight) -> Generator[FrameAnswer | FrameFailure]:  # fmt: skip
-    out, running, first = _opened(call, opening, lambda: _Outgoing(flight, identify, frames))
+def _run(line: Line, feed: Feed) -> Generator[Result]:
+    """Call after call, until all is answered."""
+    feed.start()
     try:
-        for reply in itertools.chain((first,), running):
-            result = out.read(reply)
-            if result is not None:
+        while True:
+            try:
+                yield from _call(line, feed)
+                goes_on = feed.ended()
+            except TTAClientError as error:
+                goes_on = feed.lost(error)
+            if not goes_on:
+                break
+            line.forget()
+        if feed.failure is not None:
+            raise feed.failure
+    finally:
+        feed.stop()
+
+
+def _call(line: Line, feed: Feed) -> Generator[Result]:
+    """One call, from its opening to its end. Raises what ended it."""
+    ended, running, reply = _opened(line, feed)
+    try:
+        feed.opened()
+        while reply is not None:
+            if (result := feed.read(reply)) is not None:
                 yield result
+            reply = feed.heard(lambda: next(running, None))
     except grpc.RpcError as error:
         raise from_rpc(error) from None
     finally:
-        out.stop()
+        feed.end(ended)
         running.cancel()
-    if out.failure is not None:
-        raise out.failure
 
 
-def _opened(call: Call, opening: Opening, outgoing: Callable[[], _Outgoing]) -> tuple[_Outgoing, Any, Any]:
-    """The request side, the running call and its first reply.
+def _opened(line: Line, feed: Feed) -> tuple[threading.Event, Any, Any]:
+    """The end of its request side, the running call and its first reply.
 
     Registers the labels anew when the service has forgotten them; each attempt has a request side of its own, for
     gRPC's thread may still wait in that of a call which has failed.
     """
-    for again in (False, True):
-        out = outgoing()
-        running = call(out.requests(opening(again)))
+    for last in (False, True):
+        ended = threading.Event()
+        running = line.call(feed.requests(line.opening(feed.course.resume_token), ended))
+        feed.dialled(running.cancel)
         try:
-            return out, running, next(running)
+            if (reply := feed.heard(lambda running=running: next(running, None))) is None:
+                raise TTAClientError(grpc.StatusCode.UNKNOWN, "the service closed the stream without a word")
+            return ended, running, reply
         except BaseException as error:
-            out.stop()
+            feed.end(ended)
             running.cancel()
-            if isinstance(error, StopIteration):
-                told = TTAClientError(grpc.StatusCode.UNKNOWN, "the service closed the stream without a word")
-            elif isinstance(error, grpc.RpcError):
-                told = from_rpc(error)
-            else:
+            if not isinstance(error, grpc.RpcError):
                 raise
-            if again or not labels_are_gone(told):
+            told = from_rpc(error)
+            if last or not labels_are_gone(told):
                 raise told from None
+            line.forget()
     raise AssertionError("unreachable")

@@ -1,0 +1,201 @@
+"""The course of a stream: what is sent next, what a reply means, and whether a lost connection is dialled again.
+
+Sans-IO: threads and tasks ask it and do what it says, one at a time.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+from collections import deque
+from dataclasses import astuple
+from typing import Any, Literal
+
+import grpc
+
+from .answers import FrameAnswer, FrameFailure, SessionStatus, answer_from, session_status_from
+from .backoff import Backoff, Reconnect
+from .errors import TTAClientError, from_status
+from .flight import Flight
+from .frames import Frame
+from .pacer import pacer_for
+from .requests import Policy
+from .statistics import Statistics
+from .v1 import tta_pb2
+
+Step = Literal["end", "pull"] | float | Frame
+SILENT = TTAClientError(grpc.StatusCode.UNAVAILABLE, "the service has been silent for too long")
+log = logging.getLogger("tta_client")
+
+
+class Course:
+    """One camera's stream, over as many calls as it takes.
+
+    Under "block" what was under way when a call broke is sent again, so every frame is answered, and a memory may see
+    one twice; under the other policies it is lost, and newer frames go on.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        in_flight: int = 8,
+        paced: bool = True,
+        reconnect: Reconnect | None = None,
+        statistics: Statistics | None = None,
+        resume_token: bytes = b"",
+    ) -> None:
+        self.statistics = statistics or Statistics()
+        self.session: SessionStatus | None = None
+        self.resume_token = resume_token
+        self.over = False  # whoever watched has gone
+        self.source_over = False
+        self.call = 0  # which one is open; 0: none
+        self._calls = itertools.count(1)
+        self._numbers = itertools.count(1)
+        self._blocking = policy == "block"
+        self._flight, self._pacer = Flight(keep=self._blocking), pacer_for(policy, in_flight, paced)
+        self._again = deque[Frame]()
+        self._pulled: Frame | None = None
+        self._leaving = self._met = self._returning = False
+        self._how = reconnect
+        self._backoff = Backoff(reconnect.shortest, reconnect.longest) if reconnect else Backoff()
+        self._listening = math.inf  # since when somebody reads
+        self._asked = -math.inf  # since when there is something to answer
+
+    # ---- sending
+
+    def step(self, now: float) -> Step:
+        """What to do next: send this frame, pull one, wait so many seconds (or until something happens), or end."""
+        hand = self._again[0] if self._again else self._pulled
+        if self.over:
+            return "end"
+        if hand is None and self.source_over:
+            return math.inf
+        if self._leaving:
+            return "pull" if hand is None else math.inf  # is there anything to go on for?
+        if not self.call:
+            return math.inf
+        if wait := self._pacer.wait(len(self._flight), now):
+            return wait
+        if hand is None:
+            return "pull"
+        if self._again:
+            self._again.popleft()
+        else:
+            self._pulled = None
+        self._asked = self._asked if self._flight else now
+        self._flight.enter(hand)
+        self._pacer.sent(now)
+        self.statistics.sent += 1
+        return hand
+
+    def pulled(self, picture: Any) -> None:
+        """A frame of the source; any other picture becomes one, captured now."""
+        frame = picture if isinstance(picture, Frame) else Frame(next(self._numbers), picture)
+        if self.call or self._leaving or self._blocking:
+            self._pulled = frame
+        else:
+            self.statistics.dropped["disconnect"] += 1
+
+    @property
+    def said_all(self) -> bool:
+        """The request side may close: nothing more will be sent on this call."""
+        if self._leaving:
+            return not self._flight
+        return self.source_over and not self._again and self._pulled is None
+
+    # ---- hearing
+
+    def opened(self) -> None:
+        """The first reply of a call has come."""
+        self.statistics.reconnects["service"] += self._met
+        self.call, self._met, self._returning, self._leaving = next(self._calls), True, self._met, False
+        self._pacer.renew()
+
+    def read(self, reply: tta_pb2.ClassifyStreamResponse, now: float) -> FrameAnswer | FrameFailure | None:
+        """The answer or failure inside a reply; None for a reply that only brings news about the stream."""
+        match reply.WhichOneof("kind"):
+            case "answer":
+                came, answer = reply.answer, answer_from(reply.answer.response)
+                age, scene = self._settle(came.frame_id, now)
+                self.session = answer.session
+                self.statistics.answered(age, came.dropped_since_last)
+                stamp = came.capture_time.ToNanoseconds()
+                return FrameAnswer(came.frame_id, answer, age, stamp, came.dropped_since_last, scene)
+            case "error":
+                age, scene = self._settle(reply.error.frame_id, now)
+                self.statistics.failures += 1
+                return FrameFailure(reply.error.frame_id, from_status(reply.error.status), age, scene)
+            case "status":
+                self._pacer.told(reply.status.credits, reply.status.suggested_fps, now)
+                if reply.status.HasField("session"):
+                    self.session = session_status_from(reply.status.session)
+                    self._tell(self.session)
+            case "draining":
+                self.resume_token, self._leaving = reply.draining.resume_token, self._how is not None
+                self._asked = now
+            case _:
+                pass  # a kind that a newer service has
+        return None
+
+    def _tell(self, session: SessionStatus) -> None:
+        if self._returning:
+            self._returning = False
+            log.warning(
+                "the service is back: session %s is %s, last frame %d", *astuple(session)[:2], session.last_frame_id
+            )
+
+    def _settle(self, frame_id: int, now: float) -> tuple[float, str]:
+        self._backoff.succeeded()
+        self._pacer.answered(now)
+        return self._flight.settle(frame_id)
+
+    # ---- losing it
+
+    def listens(self, now: float | None) -> None:
+        """From now on a word of the service is waited for; None: it has come."""
+        self._listening = math.inf if now is None else now
+
+    @property
+    def watched(self) -> bool:
+        """Whether a silent service is ever given up."""
+        return self._how is not None and self._how.stall > 0
+
+    def patience(self, now: float) -> float:
+        """Seconds until a silent service is given up."""
+        if self._how is None or not self.watched or (self.call and not self._flight and not self.said_all):
+            return math.inf
+        return max(0.0, max(self._listening, self._asked) + self._how.stall - now)
+
+    def ended(self) -> bool:
+        """The service closed the call without a complaint. Shall the stream go on? Raises when that is unexpected."""
+        if not self.said_all:
+            raise TTAClientError(grpc.StatusCode.UNAVAILABLE, "the service ended the stream")
+        self.call = 0
+        return self._leaving
+
+    def lost(self, error: TTAClientError) -> float:
+        """A call failed. Seconds until the next attempt; raises the error when there shall be none."""
+        drained, self.call, self._leaving = self._leaving, 0, False
+        again, lost = self._flight.abandon()
+        self._again.extendleft(reversed(again))
+        if not self._blocking and self._pulled is not None and not drained:
+            self._pulled, lost = None, lost + 1
+        if lost:
+            self.statistics.dropped["disconnect"] += lost
+        passing = error.transient or error.code is grpc.StatusCode.DEADLINE_EXCEEDED  # of registering labels
+        if self._how is None or not passing or not (self._met or self._how.from_the_start):
+            raise error
+        pause = max(self._backoff.pause(), error.retry_after or 0.0)
+        log.warning("the service is lost (%s); next attempt in %.1f s", error, pause)
+        return pause
+
+    @property
+    def undecided(self) -> bool:
+        """Whether anything is left to go on for: the source has not said it yet."""
+        return self._leaving and not (self.over or self.source_over or self._pulled is not None or self._again)
+
+    @property
+    def goes_on(self) -> bool:
+        return not self.over and bool(self._again or self._pulled is not None or not self.source_over)

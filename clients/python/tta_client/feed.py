@@ -1,0 +1,173 @@
+"""Frames from the source into whichever call is open, from a thread of its own."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from .answers import FrameAnswer, FrameFailure
+from .course import SILENT, Course
+from .errors import TTAClientError
+from .frames import Frame, frame_message, let_go
+from .labels import Labels
+from .v1 import tta_pb2
+
+Request = tta_pb2.ClassifyStreamRequest
+END: Any = object()
+
+
+class Feed:
+    """One thread pulls and sends, another gives up a service that is silent. At most one message waits here."""
+
+    def __init__(self, course: Course, frames: Iterable[Any], identify: Callable[[Labels], str]) -> None:
+        self.failure: Exception | None = None  # what the frames raised
+        self.course = course
+        self._frames, self._identify = iter(frames), identify
+        self._moved = threading.Condition()
+        self._message: Request | None = None
+        self._hang_up: Callable[[], Any] = lambda: None
+        self._given_up = self._sending = False
+
+    def start(self) -> None:
+        for work in (self._work, self._watch) if self.course.watched else (self._work,):
+            threading.Thread(target=work, name=f"tta-stream{work.__name__}", daemon=True).start()
+
+    def stop(self) -> None:
+        with self._moved:
+            self.course.over = True
+            self._moved.notify_all()
+
+    # ---- one call
+
+    def requests(self, opening: Request, ended: threading.Event) -> Iterator[Request]:
+        """The request side of a call: the opening message, and frames as soon as the service has replied to it."""
+        yield opening
+        while (message := self._take(ended)) is not None:
+            yield message
+
+    def end(self, ended: threading.Event) -> None:
+        """The request side of that call will never be asked for anything that counts."""
+        with self._moved:
+            ended.set()
+            self._message = None
+            self._moved.notify_all()
+
+    def dialled(self, hang_up: Callable[[], Any]) -> None:
+        """A call has begun; `hang_up` ends it when it stays silent for too long."""
+        with self._moved:
+            self._hang_up, self._given_up = hang_up, False
+
+    def opened(self) -> None:
+        with self._moved:
+            self.course.opened()
+            self._moved.notify_all()
+
+    def read(self, reply: tta_pb2.ClassifyStreamResponse) -> FrameAnswer | FrameFailure | None:
+        with self._moved:
+            result = self.course.read(reply, time.monotonic())
+            self._moved.notify_all()
+            return result
+
+    def heard(self, listen: Callable[[], Any]) -> Any:
+        """What `listen` gives; meanwhile the service had better say something."""
+        with self._moved:
+            self.course.listens(time.monotonic())
+            self._moved.notify_all()
+        try:
+            return listen()
+        finally:
+            with self._moved:
+                self.course.listens(None)
+
+    # ---- between calls
+
+    def ended(self) -> bool:
+        """The call is over as it should be. Is there to be another one? Waits for the source to say so."""
+        with self._moved:
+            again = self.course.ended()
+            self._moved.wait_for(lambda: not self.course.undecided)
+            return again and self.course.goes_on
+
+    def lost(self, error: TTAClientError) -> bool:
+        """The call failed. Waits as long as it should; False: there is nothing to go on for. Raises what is final."""
+        with self._moved:
+            pause = self.course.lost(SILENT if self._given_up else error)
+            self._moved.wait_for(lambda: not self.course.goes_on, timeout=pause)
+            return self.course.goes_on
+
+    # ---- the threads
+
+    def _work(self) -> None:
+        try:
+            while True:
+                step, call = self._step()
+                if step == "end":
+                    return
+                if isinstance(step, Frame):
+                    self._send(step, call)
+                elif (picture := next(self._frames, END)) is END:
+                    self._source_over()
+                else:
+                    self._pulled(picture)
+        except Exception as error:
+            self._source_over(error)
+        finally:
+            let_go(self._frames)
+
+    def _step(self) -> tuple[Any, int]:
+        with self._moved:
+            while isinstance(step := self.course.step(time.monotonic()), float):
+                self._moved.wait(None if step == math.inf else step)
+            self._sending = isinstance(step, Frame)
+            return step, self.course.call
+
+    def _pulled(self, picture: Any) -> None:
+        with self._moved:
+            self.course.pulled(picture)
+            self._moved.notify_all()
+
+    def _send(self, frame: Frame, call: int) -> None:
+        try:
+            message = frame_message(frame, "" if frame.labels is None else self._identify(frame.labels))
+        except TTAClientError as error:
+            if not error.transient:
+                raise
+            message = None  # the service is going: so does the call, and what was under way is seen to then
+        with self._moved:
+            self._sending = False
+            if self.course.call == call:
+                self._message = message
+            self._moved.notify_all()
+            self._moved.wait_for(lambda: self._message is None or self.course.over)
+
+    def _source_over(self, failure: Exception | None = None) -> None:
+        with self._moved:
+            self.failure, self.course.source_over = failure, True
+            self._moved.notify_all()
+
+    def _take(self, ended: threading.Event) -> Request | None:
+        with self._moved:
+            self._moved.wait_for(lambda: self._message or ended.is_set() or self._said_all)
+            if ended.is_set():
+                return None
+            message, self._message = self._message, None
+            self._moved.notify_all()
+            return message
+
+    @property
+    def _said_all(self) -> bool:
+        return bool(self.course.call) and self.course.said_all and not self._sending
+
+    def _watch(self) -> None:
+        with self._moved:
+            while not self.course.over:
+                left = self.course.patience(time.monotonic())
+                if left <= 0:
+                    self.course.listens(None)
+                    self._given_up = True
+                    self._hang_up()
+                else:
+                    self._moved.wait(None if left == math.inf else left)

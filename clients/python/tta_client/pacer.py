@@ -1,0 +1,89 @@
+"""When the next frame may leave: as the service has room for it, and no faster than it asked for.
+
+Sans-IO: the callers give the time, in seconds on one monotonic clock.
+"""
+
+from __future__ import annotations
+
+import math
+
+PROBE = 1.0  # seconds; a service that drops in silence, or whose news got lost, must not stop a camera for ever
+QUICKEST = 0.05
+
+
+class Window:
+    """At most `most` frames under way: every one of them is answered, so there is always a next word to wait for."""
+
+    def __init__(self, most: int) -> None:
+        self._most = max(1, most)
+
+    def told(self, credits: int, fps: float, now: float) -> None: ...
+    def sent(self, now: float) -> None: ...
+    def answered(self, now: float) -> None: ...
+    def renew(self) -> None: ...
+
+    def wait(self, unanswered: int, now: float) -> float:
+        return 0.0 if unanswered < self._most else math.inf
+
+
+class Open:
+    """No limit at all: an open loop, for measuring what a service does with it."""
+
+    def told(self, credits: int, fps: float, now: float) -> None: ...
+    def sent(self, now: float) -> None: ...
+    def answered(self, now: float) -> None: ...
+    def renew(self) -> None: ...
+
+    def wait(self, unanswered: int, now: float) -> float:
+        return 0.0
+
+
+class Pacer:
+    """One frame under way and `credits` more that may wait, `fps` apart, both as the service told them last.
+
+    A suggested rate counts while it is fresh, so that an old one cannot hold a camera down when the load has gone.
+    While there is no room, a `refreshing` pacer (for a service that keeps only the newest frame) sends a newer one four
+    times within the usual time between two answers: the frame that waits there never gets older than that. Any other
+    sends one a second.
+    """
+
+    def __init__(self, refreshing: bool) -> None:
+        self._refreshing = refreshing
+        self._interval = 4 * PROBE  # between answers, a moving average
+        self._sent = self._answered = -math.inf
+        self.renew()
+
+    def renew(self) -> None:
+        """Another call, perhaps another service: nothing has been told yet."""
+        self._credits, self._fps, self._fresh = 0, 0.0, -math.inf
+        self._answered = -math.inf
+
+    def told(self, credits: int, fps: float, now: float) -> None:
+        """A status of the service."""
+        self._credits = credits
+        self._fps = fps if math.isfinite(fps) and fps > 0 else 0.0
+        self._fresh = now + max(PROBE, 4 / self._fps) if self._fps else -math.inf
+
+    def sent(self, now: float) -> None:
+        self._sent = now
+
+    def answered(self, now: float) -> None:
+        if math.isfinite(self._answered):
+            self._interval += (now - self._answered - self._interval) / 4
+        self._answered = now
+
+    def wait(self, unanswered: int, now: float) -> float:
+        """0: a frame may leave now; else seconds after which to ask again, if nothing is heard before."""
+        spaced = self._fps > 0 and now < self._fresh
+        if unanswered < max(1, self._credits + (1 if spaced else 0)):
+            due = self._sent + 1 / self._fps if spaced else -math.inf
+        else:
+            due = self._sent + (min(PROBE, max(QUICKEST, self._interval / 4)) if self._refreshing else PROBE)
+        return max(0.0, due - now)
+
+
+def pacer_for(policy: str, in_flight: int, paced: bool) -> Window | Pacer | Open:
+    """What paces a stream of that policy."""
+    if policy == "block":
+        return Window(in_flight)
+    return Pacer(policy == "latest") if paced else Open()
