@@ -73,7 +73,7 @@ CASES = [
 
 @pytest.mark.parametrize("classes, rows, strategy", CASES)
 def test_equals_the_formula(classes, rows, strategy):
-    frames, expected = derived(derivation(strategy), space(classes), rows, 200, least=2e-6)
+    frames, expected = derived(derivation(strategy), space(classes), rows, 200)
     np.testing.assert_allclose(answers(strategy, frames), expected, atol=2e-3)
 
 

@@ -15,6 +15,7 @@ from tta_service.testing import FakeCLIP
 NAMES = ("cat", "fire_engine", "a dog's bowl, large", "X")
 TEMPLATES = ("a photo of a {}.", "it is the {}, seen in a dark and rainy street at night", "{}", "art: a small ({})!")
 ONE, MANY = LabelSet(NAMES), LabelSet(NAMES, TEMPLATES)
+ALONE = LabelSet(NAMES[1:2], TEMPLATES)
 CLIP = FakeCLIP()
 
 
@@ -52,7 +53,7 @@ def literally(o: CutMixOut, labels: LabelSet, c: int) -> list[str]:
     return texts
 
 
-@pytest.mark.parametrize("labels", [ONE, MANY], ids=["one", "many"])
+@pytest.mark.parametrize("labels", [ONE, MANY, ALONE], ids=["one template", "many", "one class"])
 @pytest.mark.parametrize(
     "strategy",
     [
@@ -67,7 +68,7 @@ def literally(o: CutMixOut, labels: LabelSet, c: int) -> list[str]:
 )
 def test_equals_the_recipe(labels, strategy):
     memory = strategy.begin(CLIP.text_space(labels))
-    for c in range(len(NAMES)):
+    for c in range(len(labels.names)):
         texts = literally(strategy, labels, c)
         assert strategy.texts(labels, c) == texts
         each = torch.cat([CLIP.text_space(LabelSet((text,), ("{}",))).features for text in texts]).double()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -97,6 +99,20 @@ def test_the_compact_form_keeps_its_bound(classes, rows, kept):
     assert max(gaps) > 1e-6 and max(bounds) < 4, "rows have left, and the bound says more than that norms are bounded"
 
 
+def test_the_precision_is_no_further_off_than_the_covariance_allows():
+    """‖Λ̂ − Λ‖ ≤ (1−ε)·‖Λ‖·‖Λ̂‖·‖Â − A‖, and with it what a frame's answer can be off."""
+    text, strategy = space(60, d=32), DOTA(rows=4, epsilon=1e-2)
+    memory, margin = begun_compactly(60, 32, strategy.sigma, 4), Margin()
+    exact, t = Everything(strategy, 60, 32), text.features.double().numpy()
+    for seen in stream(text, 1, 300, 1):
+        exact.answer(seen.views.double().numpy(), t, text.scale, margin)
+        _, memory = strategy.adapt(seen, memory)
+    ours = np.linalg.inv((factor := memory.factor.double().numpy()) @ factor.T)
+    size = partial(np.linalg.norm, ord=2)
+    most = (1 - strategy.epsilon) * size(exact.precision) * size(ours) * error_bound(memory)
+    assert 1e-3 < size(ours - exact.precision) <= most
+
+
 def test_the_compact_form_is_exact_while_nothing_has_left():
     text = space(40, d=24, scale=15.0)  # doubtful frames: every class is touched, none insignificantly
     strategy = DOTA(rows=64, eta=1.0, rho=0.05)
@@ -156,3 +172,5 @@ def test_a_thousand_classes_fit_into_forty_megabytes():
     c, d, r = 1000, 512, 16
     expected = 4 * (c * d + c * r * d + c * r + 5 * c + d * d + 1) + 8 * (2 * d * d + 1)
     assert nbytes(DOTA().begin(TextSpace.of(torch.randn(c, d)))) == expected < 42e6
+    c, d = 20, 32
+    assert nbytes(DOTA().begin(TextSpace.of(torch.randn(c, d)))) == 4 * (c * d + 2 * c + c * d * d + d * d)

@@ -20,7 +20,7 @@ def derivation(fraction):
     return run
 
 
-CASES = [(7, 16, 0.3, 100.0), (2, 9, 0.1, 10.0), (1, 5, 0.5, 100.0), (1000, 8, 1.0, 100.0)]
+CASES = [(7, 16, 0.3, 100.0), (7, 1, 0.3, 100.0), (2, 9, 0.1, 10.0), (1, 5, 0.5, 100.0), (1000, 8, 1.0, 100.0)]
 
 
 @pytest.mark.parametrize("classes, rows, fraction, scale", CASES)

@@ -48,7 +48,15 @@ def derivation(**fields):
     return run
 
 
-CASES = [(7, 16, {}), (2, 5, {}), (1, 3, {}), (30, 64, {"affinity": 0.0}), (1000, 24, {}), (5, 2, {"rounds": 9})]
+CASES = [
+    (7, 16, {}),
+    (7, 1, {}),
+    (2, 5, {}),
+    (1, 3, {}),
+    (30, 64, {"affinity": 0.0}),
+    (1000, 24, {}),
+    (5, 2, {"rounds": 9}),
+]
 
 
 @pytest.mark.parametrize("classes, rows, fields", CASES)

@@ -5,6 +5,7 @@ import torch
 
 from tta_service import Evidence, LabelSet, TextSpace
 from tta_service.core.errors import Unsupported
+from tta_service.core.memory import nbytes
 from tta_service.maths import unit
 from tta_service.strategies import catalogue
 from tta_service.strategies.self_tpt import SelfTPT
@@ -34,14 +35,20 @@ def derived(text: TextSpace, steps: int, rate: float, temperature: float) -> tor
 
 @pytest.mark.parametrize("templates", [("a photo of a {}.",), ("a {} photo of the.", "a drawing of a {}.")])
 @pytest.mark.parametrize("steps, rate, temperature", [(10, 5e-3, 0.07), (1, 5e-2, 1.0), (0, 5e-3, 0.07)])
-def test_prototypes_equal_the_formula(templates, steps, rate, temperature):
-    text = FakeCLIP().text_space(LabelSet(NAMES, templates))
+@pytest.mark.parametrize("classes", [2, 5])
+def test_prototypes_equal_the_formula(classes, templates, steps, rate, temperature):
+    names = NAMES[:classes] if classes <= len(NAMES) else tuple(f"thing number {i}" for i in range(classes))
+    text = FakeCLIP().text_space(LabelSet(names, templates))
     memory = SelfTPT(steps, rate, temperature).begin(text)
     torch.testing.assert_close(memory.features.double(), derived(text, steps, rate, temperature), atol=1e-4, rtol=0)
     seen = Evidence(unit(torch.randn(1, 64)), text)
     logits, same = SelfTPT().adapt(seen, memory)
     assert same is memory
     torch.testing.assert_close(logits, text.scale * memory.features @ seen.views[0])
+
+
+def test_a_thousand_prototypes_equal_the_formula():
+    test_prototypes_equal_the_formula(1000, ("a photo of a {}.",), 1, 5e-2, 0.07)
 
 
 def test_tuning_lowers_the_contrast():
@@ -53,6 +60,7 @@ def test_tuning_lowers_the_contrast():
 def test_one_class_is_the_ensemble():
     text = FakeCLIP().text_space(LabelSet(("cat",)))
     assert torch.equal(SelfTPT().begin(text).features, SelfTPT(steps=0).begin(text).features)
+    assert nbytes(SelfTPT().begin(text)) == 64 * 4
 
 
 def test_a_space_without_a_text_tower_is_refused():

@@ -66,12 +66,12 @@ def compared(o: StatA, text: TextSpace, count: int, seeds: int = 40):
 
 CASES = [
     (6, 220, StatA(window=12)),
-    (1, 20, StatA(window=8)),
+    (1, 200, StatA(window=8)),
     (2, 220, StatA(window=4, neighbours=2)),
-    (5, 40, StatA(window=24, alpha=0.0, iterations=4)),
-    (5, 30, StatA(window=16, alpha=1e6, neighbours=5)),
-    (5, 30, StatA(window=16, iterations=1, temperature=5.0)),
-    (100, 24, StatA(window=10, iterations=3)),
+    (5, 200, StatA(window=24, alpha=0.0, iterations=4)),
+    (5, 200, StatA(window=16, alpha=1e6, neighbours=5, iterations=3)),
+    (5, 200, StatA(window=16, iterations=1, temperature=5.0)),
+    (1000, 200, StatA(window=5, iterations=2)),
 ]
 
 

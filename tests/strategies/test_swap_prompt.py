@@ -64,18 +64,19 @@ def derivation(o: SwapPrompt, text, images: list[Evidence]):
 
 
 CASES = [
-    (3, SwapPrompt()),
-    (3, SwapPrompt(momentum=0.5, learning_rate=5e-3, warmup=4, capacity=2, batch=5)),
-    (1, SwapPrompt(momentum=0.9, warmup=0, capacity=3)),
-    (2, SwapPrompt(momentum=0.9, warmup=30, batch=1)),
+    (5, 3, SwapPrompt()),
+    (5, 3, SwapPrompt(momentum=0.5, learning_rate=5e-3, warmup=4, capacity=2, batch=5)),
+    (5, 1, SwapPrompt(momentum=0.9, warmup=0, capacity=3)),
+    (2, 2, SwapPrompt(momentum=0.9, warmup=30, batch=1)),
+    (1000, 3, SwapPrompt(momentum=0.9, capacity=1, batch=4)),
 ]
 
 
-@pytest.mark.parametrize("rows, strategy", CASES)
-def test_equals_the_formula(rows, strategy):
-    text = FakeCLIP(scale=10.0).text_space(
-        LabelSet(NAMES)
-    )  # doubtful: where p rounds to 1, Adam divides noise by noise
+@pytest.mark.parametrize("classes, rows, strategy", CASES)
+def test_equals_the_formula(classes, rows, strategy):
+    names = NAMES[:classes] if classes <= len(NAMES) else tuple(f"thing number {i}" for i in range(classes))
+    # a small scale, for doubtful images: where p rounds to 1, Adam divides noise by noise
+    text = FakeCLIP(scale=10.0).text_space(LabelSet(names))
     images = frames(text, rows, 200)
     expected = np.stack(list(derivation(strategy, text, images)))
     memory, got = strategy.begin(text), []
@@ -85,6 +86,15 @@ def test_equals_the_formula(rows, strategy):
     np.testing.assert_allclose(np.stack(got), expected, atol=1e-3)
     drift = float((memory.target - text.prompts.context).abs().max())
     assert 1e-3 < drift < 0.0501 and int(memory.seen) == 200
+
+
+def test_of_one_class_nothing_is_learned():
+    text, strategy = FakeCLIP().text_space(LabelSet(("cat",))), SwapPrompt(warmup=0)
+    memory = strategy.begin(text)
+    for seen in frames(text, 3, 20):
+        logits, memory = strategy.adapt(seen, memory)
+        torch.testing.assert_close(logits, seen.logits()[0], atol=1e-4, rtol=0)
+    assert torch.equal(memory.online, text.prompts.context)
 
 
 def test_a_wild_prompt_is_held():

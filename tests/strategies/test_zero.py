@@ -8,40 +8,57 @@ from tta_service import Evidence, TextSpace
 from tta_service.maths import unit
 from tta_service.strategies.zero import Zero
 
-from .streams import answers, derived, entropy, softmax, space
+from .streams import Margin, answers, derived, entropy, softmax, space, stream
 
 
-def derivation(fraction):
+def derivation(fraction, compat=False):
     """Votes by hand, one view after the other."""
 
     def run(frames, text, scale, margin):
         for views in frames:
-            cosines = views @ text.T
-            h = entropy(softmax(scale * cosines))
+            z = scale * views @ text.T
+            h = entropy(softmax(z))
             order = np.argsort(h, kind="stable")
             margin.surest(h, k := max(1, int(len(h) * fraction)))
             votes = np.zeros(len(text))
             for i in order[:k]:
-                votes[margin.argmax(cosines[i])] += 1
+                if compat:
+                    votes += softmax(z[i] / scale * 2**23)
+                else:
+                    votes[margin.argmax(z[i])] += 1
             tied = np.flatnonzero(votes == votes.max())
             if len(tied) > 1:
-                willing = [t for t in (int(cosines[i].argmax()) for i in order[k:]) if t in tied]
-                sums = softmax(scale * cosines[order[:k]]).sum(0)[tied]
-                votes[willing[0] if willing else tied[margin.argmax(sums)]] += 1
+                votes[broken(z, h, order[:k], order[k:], tied, margin, compat)] += 1
             with np.errstate(divide="ignore"):
                 yield np.log(votes)
 
     return run
 
 
+def broken(z, h, kept, discarded, tied, margin, compat):
+    """Who gets one more vote: methods.md §7, step 4."""
+    tops = [margin.argmax(z[i]) for i in discarded]
+    willing = [(h[i], top) for i, top in zip(discarded, tops, strict=True) if top in tied]
+    if willing:
+        for other, top in willing[1:]:
+            if top != willing[0][1]:
+                margin.less(willing[0][0], other)
+        return willing[0][1]
+    if compat and len(discarded):
+        left = z[discarded[0]].copy()
+        left[len(left) - 1 - tied] = -np.inf
+        return int(left.argmax())
+    return tied[margin.argmax(softmax(z[kept]).sum(0)[tied])]
+
+
 @pytest.mark.parametrize(
-    "classes, rows, keep", [(7, 16, 0.3), (40, 12, 0.5), (2, 8, 0.5), (1, 5, 0.3), (1000, 64, 0.3)]
+    "classes, rows, keep", [(7, 16, 0.3), (40, 12, 0.5), (2, 8, 0.5), (7, 1, 0.3), (1, 5, 0.3), (1000, 64, 0.3)]
 )
 def test_equals_the_formula(classes, rows, keep):
-    frames, expected = derived(derivation(keep), space(classes), rows, 200, least=1e-7)
+    frames, expected = derived(derivation(keep), space(classes), rows, 200)
     got = answers(Zero(keep=keep), frames)
     np.testing.assert_allclose(got, expected, atol=1e-5)
-    if classes > 2:
+    if classes > 2 and rows > 1:
         ties = np.exp(expected).sum(1) > max(1, int(rows * keep)) + 0.5
         assert ties.any(), "a stream without a tie proves little"
 
@@ -98,10 +115,34 @@ def test_nothing_discarded_falls_back_to_the_sum():
         assert votes.tolist() == [0, 0, 2, 0, 0, 1]
 
 
-def test_compat_votes_equal_hard_votes_up_to_exact_ties():
-    frames, expected = derived(derivation(0.3), space(30), 40, 60, least=1e-6)
-    soft = np.exp(answers(Zero(compat=True), frames))
-    np.testing.assert_allclose(soft.max(1), np.exp(expected).max(1), atol=1e-3)
+@pytest.mark.parametrize(
+    "classes, rows, keep", [(7, 16, 0.3), (30, 40, 0.3), (1, 5, 0.3), (2, 8, 1.0), (1000, 16, 0.5)]
+)
+def test_compat_equals_the_published_arithmetic(classes, rows, keep):
+    """On a coarse grid float32 cosines are exact, so that a vote at machine epsilon splits where, and only where, it
+    does in float64; there are many such ties."""
+    text = space(classes)
+    coarse = TextSpace(text.labels, (text.features * 8).round() / 8)
+    frames = [Evidence((seen.views * 8).round() / 8, coarse) for seen in stream(text, rows, 200, 0)]
+    plain = [seen.views.double().numpy() for seen in frames]
+    t = coarse.features.double().numpy()
+    expected = np.exp(np.stack(list(derivation(keep, compat=True)(plain, t, 100.0, Margin()))))
+    got = np.exp(answers(Zero(keep=keep, compat=True), frames))
+    chosen = [clear(seen, keep) for seen in frames]
+    np.testing.assert_allclose(got[chosen], expected[chosen], atol=1e-4)
+    assert np.mean(chosen) > 0.5
+    if classes > 2:
+        hard = np.exp(answers(Zero(keep=keep), frames))
+        assert (np.abs(hard - got).max(1) > 0.4).any(), "a vote that was split"
+
+
+def clear(seen: Evidence, keep: float) -> bool:
+    """The order of the views by entropy, which the grid does not make exact, is beyond float32's doubt."""
+    h = np.sort(entropy(softmax(seen.logits().double().numpy())))
+    return not ((np.diff(h) > 0) & (np.diff(h) < 1e-5)).any()
+
+
+def test_compat_votes_split_at_exact_ties():
     split = Zero(keep=1.0, compat=True).adapt(axes({1: 0.5, 3: 0.5}, {1: 0.6}), None)[0].exp()
     np.testing.assert_allclose(split, [0, 1.5, 0, 0.5, 0, 0], atol=1e-6)
 
