@@ -1,0 +1,98 @@
+"""Who takes part: a strategy with its parameters, and the row that it stands beside."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tta_service.core.catalogue import strategies
+from tta_service.core.strategy import Needs, Scope
+
+ALL = (
+    *(
+        "zero_shot",
+        "mean",
+        "zero",
+        "mta",
+        "tpt",
+        "c_tpt",
+        "tda",
+        "tda:views=64",
+        "boost_adapter",
+        "oga",
+        "dota",
+        "adapt",
+    ),
+    *("stata", "dmn", "swap_prompt", "self_tpt", "vb_weights", "cutmixout"),
+)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One row of the table: every parameter that is not given has its default."""
+
+    strategy: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, text: str) -> Contender:
+        """From `tda` or `tda:views=64,alpha=1`. Raises `TTAError` for what the catalogue does not have."""
+        name, _, rest = text.partition(":")
+        pairs = (part.partition("=") for part in rest.split(",") if part)
+        made = cls(name.strip(), {key.strip(): _value(value) for key, _, value in pairs})
+        strategies.build(made.strategy, made.parameters)
+        return made
+
+    def __str__(self) -> str:
+        shown = ",".join(f"{key}={json.dumps(value).strip(chr(34))}" for key, value in self.parameters.items())
+        return f"{self.strategy}:{shown}" if shown else self.strategy
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    @property
+    def needs(self) -> Needs:
+        return strategies.build(self.strategy, self.parameters).needs()
+
+    @property
+    def remembers(self) -> bool:
+        """Whether its answers depend on the order of the stream."""
+        return self.needs.memory is Scope.SESSION
+
+    @property
+    def digest(self) -> str:
+        """Of everything that its answers depend on, the defaults included: a changed default is another contender."""
+        whole = repr(strategies.build(self.strategy, self.parameters))
+        return hashlib.sha256(whole.encode()).hexdigest()[:12]
+
+    @property
+    def beside(self) -> Contender | None:
+        """What it must beat to be worth its views: `mean` of the same ones, or the same cache fed with one view."""
+        needs = self.needs
+        if needs.views == 1 or self.strategy == "mean" or needs.augment == "named":
+            return None
+        if self.remembers and "views" in _fields(self.strategy):
+            return Contender(self.strategy, {**self.parameters, "views": 1})
+        augment = {} if needs.augment == "crop" else {"augment": needs.augment}
+        return Contender("mean", ({} if needs.views == 64 else {"views": needs.views}) | augment)
+
+
+def listed(texts: list[str]) -> tuple[Contender, ...]:
+    """The wished ones, zero-shot first and with everything that some of them stand beside, each once."""
+    wished = [Contender.of(text) for text in texts]
+    whole = [Contender("zero_shot"), *wished, *(other for one in wished if (other := one.beside))]
+    return tuple({one.digest: one for one in reversed(whole)}.values())[::-1]
+
+
+def _fields(strategy: str) -> set[str]:
+    return {parameter.name for parameter in strategies.describe(strategy).parameters}
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

@@ -1,0 +1,123 @@
+"""The papers' data sets as they lie in the folders of CoOp's DATASETS.md, which TPT, TDA, MTA and most others read.
+
+Class names come with the data, as the papers use them: `classnames.txt` beside ImageNet's variants (without it,
+open_clip's list, in timm's order of the WordNet ids), the test part of `split_zhou_*.json` beside nine of the ten
+fine-grained sets, `variants.txt` beside the aircraft. So no list of ours can be wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from open_clip import IMAGENET_CLASSNAMES, OPENAI_IMAGENET_TEMPLATES, SIMPLE_IMAGENET_TEMPLATES
+from timm.data import ImageNetInfo
+
+from .sets import PictureSet, distinct, of_files, pictures
+
+Read = Callable[[Path], PictureSet]
+SEVEN = tuple(template("{}") for template in SIMPLE_IMAGENET_TEMPLATES)
+EIGHTY = tuple(template("{}") for template in OPENAI_IMAGENET_TEMPLATES)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`read(root)` the folder of all sets; `templates` are those of TDA, BoostAdapter and DOTA (methods.md §5)."""
+
+    read: Read
+    templates: tuple[str, ...]
+
+
+def imagenet(folder: str, images: str) -> Read:
+    """Class folders named after WordNet ids, all thousand or some; the labels are those that are there."""
+
+    def read(root: Path) -> PictureSet:
+        named = by_id(root / folder)
+        classes = [path for path in sorted((root / folder / images).iterdir()) if path.name in named]
+        return _of_folders(folder, classes, [named[path.name] for path in classes])
+
+    return read
+
+
+def numbered(folder: str, images: str) -> Read:
+    """ImageNet-V2: class folders "0" to "999", which sort as numbers and not as words."""
+
+    def read(root: Path) -> PictureSet:
+        named = list(by_id(root / folder).values())
+        found = (path for path in (root / folder / images).iterdir() if path.name.isdigit())
+        classes = sorted(found, key=lambda path: int(path.name))
+        return _of_folders(folder, classes, [named[int(path.name)] for path in classes])
+
+    return read
+
+
+def by_id(folder: Path) -> dict[str, str]:
+    """WordNet id to name, in the order of the classes."""
+    listed = folder / "classnames.txt"
+    if not listed.exists():
+        return dict(zip(ImageNetInfo().label_names(), IMAGENET_CLASSNAMES))
+    pairs = (line.strip().partition(" ") for line in listed.read_text().splitlines() if line.strip())
+    return {id: name for id, _, name in pairs}
+
+
+def split(folder: str, images: str, file: str) -> Read:
+    """A test part of [path, label, name] triples. Raises ValueError for a file without one."""
+
+    def read(root: Path) -> PictureSet:
+        listed = json.loads((root / folder / f"split_zhou_{file}.json").read_text())
+        if not isinstance(listed, dict) or not listed.get("test"):
+            raise ValueError(f"{root / folder}/split_zhou_{file}.json: it has no test part")
+        named = {int(label): str(name) for part in listed.values() for _, label, name in part}
+        places = {label: place for place, label in enumerate(sorted(named))}
+        files = [root / folder / images / path for path, _, _ in listed["test"]]
+        labels = [places[int(label)] for _, label, _ in listed["test"]]
+        return of_files(folder, files, labels, [named[label] for label in sorted(named)])
+
+    return read
+
+
+def aircraft(root: Path) -> PictureSet:
+    folder = root / "fgvc_aircraft"
+    names = [line.strip() for line in (folder / "variants.txt").read_text().splitlines() if line.strip()]
+    listed = [line.split(" ", 1) for line in (folder / "images_variant_test.txt").read_text().splitlines() if line]
+    files = [folder / "images" / f"{file}.jpg" for file, _ in listed]
+    return of_files("fgvc_aircraft", files, [names.index(name.strip()) for _, name in listed], names)
+
+
+def _of_folders(name: str, classes: Sequence[Path], names: Sequence[str]) -> PictureSet:
+    found = [(path, place) for place, folder in enumerate(classes) for path in pictures(folder)]
+    return of_files(name, [path for path, _ in found], [place for _, place in found], names)
+
+
+LAYOUTS: dict[str, Layout] = {
+    "imagenet": Layout(imagenet("imagenet", "images/val"), SEVEN),
+    "imagenet_a": Layout(imagenet("imagenet-adversarial", "imagenet-a"), SEVEN),
+    "imagenet_r": Layout(imagenet("imagenet-rendition", "imagenet-r"), EIGHTY),
+    "imagenet_v2": Layout(numbered("imagenetv2", "imagenetv2-matched-frequency-format-val"), SEVEN),
+    "imagenet_sketch": Layout(imagenet("imagenet-sketch", "images"), EIGHTY),
+    "caltech101": Layout(split("caltech-101", "101_ObjectCategories", "Caltech101"), SEVEN),
+    "oxford_pets": Layout(split("oxford_pets", "images", "OxfordPets"), ("a photo of a {}, a type of pet.",)),
+    "stanford_cars": Layout(split("stanford_cars", "", "StanfordCars"), SEVEN),
+    "oxford_flowers": Layout(split("oxford_flowers", "jpg", "OxfordFlowers"), ("a photo of a {}, a type of flower.",)),
+    "food101": Layout(split("food-101", "images", "Food101"), ("a photo of {}, a type of food.",)),
+    "fgvc_aircraft": Layout(aircraft, ("a photo of a {}, a type of aircraft.",)),
+    "sun397": Layout(split("sun397", "SUN397", "SUN397"), SEVEN),
+    "dtd": Layout(split("dtd", "images", "DescribableTextures"), ("{} texture.",)),
+    "eurosat": Layout(split("eurosat", "2750", "EuroSAT"), ("a centered satellite photo of {}.",)),
+    "ucf101": Layout(split("ucf101", "UCF-101-midframes", "UCF101"), ("a photo of a person doing {}.",)),
+}
+IMAGENETS = tuple(name for name in LAYOUTS if name.startswith("imagenet"))
+FINE_GRAINED = tuple(name for name in LAYOUTS if name not in IMAGENETS)
+
+
+def standard(name: str, root: Path) -> PictureSet:
+    """One of the papers' sets, under the single template. Raises ValueError that names the file which is missing."""
+    try:
+        made = LAYOUTS[name].read(root)
+    except OSError as error:
+        raise ValueError(
+            f"{name}: {error.strerror}: {error.filename}; its layout is that of CoOp's DATASETS.md"
+        ) from None
+    return PictureSet(name, distinct(made.names), made.labels, made.file, made.templates)

@@ -1,0 +1,81 @@
+"""Accuracy against cost, and how far confidence can be believed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from .metrics import reliability
+from .table import Table
+
+MARKS = "os^vDPX*<>ph"
+
+
+def cost(table: Table) -> Figure:
+    """One panel for each group of cells, one point for each strategy × reducer; the line is zero-shot."""
+    pooled = table.pooled()
+    groups = list(dict.fromkeys((one.set, one.over.partition(",")[0]) for one in pooled))
+    figure, axes = plt.subplots(1, len(groups), figsize=(4.6 * len(groups), 4.4), squeeze=False, layout="constrained")
+    for axis, (name, over) in zip(axes[0], groups):
+        inside = [one for one in pooled if one.set == name and one.over.partition(",")[0] == over]
+        for place, one in enumerate(inside):
+            mine = [row for row in table.rows if row.set == name and row.contender == one.contender]
+            mine = [row for row in mine if (row.severity == 0) == (over == "clean")]
+            seconds = np.mean([row.encode_seconds + row.adapt_seconds for row in mine])
+            mark = MARKS[place % len(MARKS)]
+            axis.errorbar(
+                1e3 * seconds, one.top1, one.difference_error, fmt=mark, color=f"C{place % 10}", label=one.contender
+            )
+            if one.contender == "zero_shot":
+                axis.axhline(one.top1, color="0.6", linewidth=1, zorder=0)
+        axis.set(xscale="log", xlabel="ms a picture, encoding and adapting", ylabel="top-1 %", title=f"{name}, {over}")
+    axes[0][-1].legend(fontsize=6, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def diagrams(table: Table) -> Figure:
+    """Reliability of every contender over all cells of the table; perfect calibration is the diagonal."""
+    names = [str(one) for one in table.contenders]
+    columns = 6
+    lines = -(-len(names) // columns)
+    figure, axes = plt.subplots(
+        lines,
+        columns,
+        figsize=(1.9 * columns, 1.9 * lines),
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+        layout="constrained",
+    )
+    for axis in axes.flat[len(names) :]:
+        axis.axis("off")
+    for axis, name in zip(axes.flat, names):
+        axis.plot((0, 1), (0, 1), color="0.7", linewidth=1)
+        for color, part in enumerate(dict.fromkeys(cell.set for cell in table.runs)):
+            runs = [run for cell, said in table.runs.items() if cell.set == part for run in said[name]]
+            sure = np.concatenate([run.scores.max(1) for run in runs])
+            right = np.concatenate([run.scores.argmax(1) == run.label for run in runs])
+            # two columns stand for the whole softmax: the winner, and whether it is right
+            bins = reliability(np.stack([sure, np.zeros_like(sure)], 1), np.where(right, 0, 1))
+            axis.scatter(
+                [x for x, _, _ in bins], [y for _, y, _ in bins], s=[4 + 120 * share for _, _, share in bins],
+                color=f"C{color}", alpha=0.6, label=part,
+            )  # fmt: skip
+        axis.set_title(name, fontsize=7)
+        axis.tick_params(labelsize=6)
+    axes[0][0].legend(fontsize=5)
+    figure.supxlabel("confidence", fontsize=8)
+    figure.supylabel("accuracy", fontsize=8)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, dpi=90)
+    plt.close(figure)

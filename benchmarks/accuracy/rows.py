@@ -1,0 +1,174 @@
+"""Runs to the rows of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from . import metrics, verdicts
+from .cells import Cell
+from .contenders import Contender
+from .runs import Run
+
+
+@dataclass
+class Row:
+    """Percentages and points are of 100. Differences are paired: the same pictures, the same orders."""
+
+    set: str
+    shift: str
+    severity: int
+    reducer: str
+    contender: str
+    pictures: int
+    orders: int
+    classes: int
+    top1: float
+    top1_error: float
+    top5: float
+    ece: float
+    nll: float
+    nll_error: float
+    entropy: float
+    right_flips: float  # % of the frames: the zero-shot answer was wrong and this one is right
+    wrong_flips: float
+    difference: float  # points of top-1 from the zero-shot answers of the same frames and prototypes
+    difference_error: float
+    last_quarter: float  # the same difference over the last quarter of each stream
+    last_quarter_error: float
+    beside: str  # which row it stands beside
+    beside_difference: float
+    beside_error: float
+    views: float
+    adapt_seconds: float  # a frame, median
+    encode_seconds: float  # of its views
+    adjusted_p: float = 1.0
+    verdict: str = ""
+    beside_verdict: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def row(cell: Cell, one: Contender, runs: Sequence[Run], beside: Sequence[Run], row_seconds: float) -> Row:
+    """`runs` of one contender under several orders; `beside` those of the row that it stands beside, or none."""
+    sorted_runs = [run.by_picture() for run in runs]
+    right = np.stack([metrics.hits(run) for run in sorted_runs])  # [r, n]
+    plain = np.stack([metrics.zero_shot_hits(run) for run in sorted_runs])
+    every = np.concatenate([run.scores for run in runs])
+    labels = np.concatenate([run.label for run in runs])
+    top1, top1_error = metrics.over_orders(right)
+    gain, gain_error = metrics.over_orders(right - plain)
+    late = [slice(-max(1, len(run) // 4), None) for run in runs]
+    last = [metrics.hits(run)[some] - metrics.zero_shot_hits(run)[some] for run, some in zip(runs, late)]
+    nll, nll_error = metrics.over_orders(
+        np.stack([metrics.negative_log_likelihood(run.scores, run.label) for run in sorted_runs])
+    )
+    made = Row(
+        **asdict(cell),
+        contender=str(one),
+        pictures=len(runs[0]),
+        orders=len(runs),
+        classes=every.shape[1],
+        top1=100 * top1,
+        top1_error=100 * top1_error,
+        top5=100 * float(np.mean([metrics.hits(run, 5).mean() for run in runs])),
+        ece=100 * float(np.mean([metrics.calibration_error(run.scores, run.label) for run in runs])),
+        nll=nll,
+        nll_error=nll_error,
+        entropy=float(metrics.entropy(every).mean()),
+        right_flips=100 * float((right > plain).mean()),
+        wrong_flips=100 * float((right < plain).mean()),
+        difference=100 * gain,
+        difference_error=100 * gain_error,
+        last_quarter=100 * float(np.mean([some.mean() for some in last])),
+        last_quarter_error=100 * metrics.mean_and_error(np.concatenate(last))[1],
+        beside="",
+        beside_difference=0.0,
+        beside_error=0.0,
+        views=float(np.mean([run.views.mean() for run in runs])),
+        adapt_seconds=float(np.median(np.concatenate([run.seconds for run in runs]))),
+        encode_seconds=0.0,
+    )
+    made.encode_seconds = made.views * row_seconds
+    assert len(labels) == made.pictures * made.orders
+    if one.beside is not None and beside:
+        made.beside = str(one.beside)
+        other = np.stack([metrics.hits(run.by_picture()) for run in beside])
+        same = len(other) in (1, len(right))  # who does not depend on the order has one run, beside every order
+        apart = right - other if same else right.mean(0, keepdims=True) - other.mean(0, keepdims=True)
+        mean, error = metrics.over_orders(apart)
+        made.beside_difference, made.beside_error = 100 * mean, 100 * error
+    return made
+
+
+def judged(rows: Sequence[Row]) -> None:
+    """Fills in the verdicts: one family of tests, all rows of the table. In place."""
+    tested = [one for one in rows if one.contender != "zero_shot"]
+    p = [verdicts.two_sided(one.difference, one.difference_error) for one in tested]
+    for one, adjusted in zip(tested, verdicts.holm(p)):
+        one.adjusted_p = adjusted
+        one.verdict = verdicts.verdict(one.difference, one.difference_error, adjusted)
+    stood = [one for one in rows if one.beside]
+    p = [verdicts.two_sided(one.beside_difference, one.beside_error) for one in stood]
+    for one, adjusted in zip(stood, verdicts.holm(p)):
+        one.beside_verdict = verdicts.verdict(one.beside_difference, one.beside_error, adjusted)
+
+
+@dataclass
+class Pooled:
+    """One contender over several cells of a set: a picture under several shifts is one picture."""
+
+    contender: str
+    set: str
+    over: str  # which cells
+    cells: int
+    zero_shot: float
+    top1: float
+    difference: float
+    difference_error: float
+    ece: float
+    zero_shot_ece: float
+    helps: int  # cells with that verdict
+    hurts: int
+    beside: str = ""
+    beside_difference: float = 0.0
+    beside_error: float = 0.0
+
+
+def pooled(
+    one: Contender, name: str, over: str, runs: Mapping[Cell, Sequence[Run]], table: Mapping[tuple[Cell, str], Row],
+    beside: Mapping[Cell, Sequence[Run]],
+) -> Pooled:  # fmt: skip
+    """`runs` by cell; the cells hold the same pictures."""
+    gains, others = [], []
+    for cell, some in runs.items():
+        played = [run.by_picture() for run in some]
+        right = np.stack([metrics.hits(run) for run in played])
+        gains.append(right - np.stack([metrics.zero_shot_hits(run) for run in played]))
+        if beside:
+            other = np.stack([metrics.hits(run.by_picture()) for run in beside[cell]])
+            others.append(right.mean(0) - other.mean(0))
+    rows = [table[cell, str(one)] for cell in runs]
+    plain = [table[cell, "zero_shot"] for cell in runs]
+    mean, error = metrics.over_orders(np.mean(gains, axis=0))
+    made = Pooled(
+        contender=str(one),
+        set=name,
+        over=over,
+        cells=len(rows),
+        zero_shot=float(np.mean([row.top1 for row in plain])),
+        top1=float(np.mean([row.top1 for row in rows])),
+        difference=100 * mean,
+        difference_error=100 * error,
+        ece=float(np.mean([row.ece for row in rows])),
+        zero_shot_ece=float(np.mean([row.ece for row in plain])),
+        helps=sum(row.verdict == "helps" for row in rows),
+        hurts=sum(row.verdict == "hurts" for row in rows),
+    )
+    if others:
+        mean, error = metrics.mean_and_error(np.mean(others, axis=0))
+        made.beside, made.beside_difference, made.beside_error = str(one.beside), 100 * mean, 100 * error
+    return made

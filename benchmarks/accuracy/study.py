@@ -1,0 +1,103 @@
+"""The middle of every measurement: a set, a model, a service, features and runs in their folders."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+from tta_client.v1 import tta_pb2 as pb
+
+from .cells import Cell
+from .contenders import Contender
+from .features import Kitchen, wanted
+from .replay import Take, play
+from .runs import Run
+from .sets import PictureSet
+
+Rows = Mapping[str, NDArray[np.float32]]  # by augmentation, [n, v, d]
+
+
+@dataclass(frozen=True)
+class Study:
+    kitchen: Kitchen
+    address: str
+    folder: Path  # of the runs
+    count: int  # pictures a cell
+    orders: int  # of the stream, for those that remember
+    orders_of: Mapping[str, int]  # for some by name: fewer, where a frame is dear
+    streams: int
+
+    def set(self, cell: Cell) -> PictureSet:
+        return self.kitchen.sets[cell.set]
+
+    def chosen(self, cell: Cell) -> NDArray[np.int64]:
+        return self.set(cell).chosen(self.count)
+
+    def orders_for(self, one: Contender) -> int:
+        """Who remembers nothing says the same in every order, so one stream is enough."""
+        return min(self.orders, self.orders_of.get(one.strategy, self.orders)) if one.remembers else 1
+
+    def features(self, cell: Cell, contenders: tuple[Contender, ...], bar: tqdm | None = None) -> Rows:
+        tell = (lambda n: None) if bar is None else bar.update
+        most = wanted(contenders)
+        return {how: self.kitchen.rows(cell, how, views, self.chosen(cell), tell) for how, views in most.items()}
+
+    def path(self, cell: Cell, one: Contender, stream: str) -> Path:
+        """Holds all that the answers depend on."""
+        made = self.set(cell)
+        templates = hashlib.sha256("\n".join(made.templates).encode()).hexdigest()[:8]
+        where = self.folder / self.kitchen.clip.fingerprint[:12] / made.tag / f"{cell}-{templates}"
+        return where / f"{one.strategy}-{one.digest}-{stream}.npz"
+
+    def takes(self, cell: Cell, one: Contender, rows: Rows) -> list[Take]:
+        """One stream for each order. The order of a number is the same for every contender, cell and shift."""
+        chosen, labels = self.chosen(cell), self.set(cell).labels
+        seen = rows_of(one, rows)
+        takes = []
+        for number in range(self.orders_for(one)):
+            order = np.random.default_rng(1000 + number).permutation(len(chosen))
+            path = self.path(cell, one, f"{len(chosen)}-order{number}")
+            takes.append(Take(one, seen[order], chosen[order], labels[chosen[order]], path))
+        return takes
+
+    def play(self, cell: Cell, takes: Sequence[Take], bar: tqdm) -> None:
+        made = self.set(cell)
+        labels = pb.LabelSet(names=made.names, templates=made.templates)
+        asyncio.run(play(self.address, labels, self.kitchen.clip.fingerprint, takes, self.streams, bar.update))
+
+    def frames(self, cells: Sequence[Cell], contenders: Sequence[Contender]) -> int:
+        return sum(len(self.chosen(cell)) * self.orders_for(one) for cell in cells for one in contenders)
+
+    def played(
+        self, cells: Sequence[Cell], contenders: tuple[Contender, ...]
+    ) -> Iterator[tuple[Cell, dict[str, list[Run]]]]:
+        """Cell by cell what everybody said, by contender. The next cell is encoded while this one is replayed."""
+        total = self.frames(cells, contenders)
+        with ThreadPoolExecutor(1) as ahead, tqdm(total=total, unit="frame", smoothing=0.02) as bar:
+            waiting = [ahead.submit(self.features, cells[0], contenders)] if cells else []
+            for place, cell in enumerate(cells):
+                bar.set_description(f"{cell.set} {cell.shown}")
+                rows = _first(waiting).result()
+                if place + 1 < len(cells):
+                    waiting.append(ahead.submit(self.features, cells[place + 1], contenders))
+                takes = {str(one): self.takes(cell, one, rows) for one in contenders}
+                self.play(cell, [take for some in takes.values() for take in some], bar)
+                yield cell, {name: [Run.load(take.path) for take in some] for name, some in takes.items()}
+
+
+def rows_of(one: Contender, rows: Rows) -> NDArray[np.float32]:
+    """[n, v, d] as many views of the right kind as it wants; the plain view stands first in every kind."""
+    needs = one.needs
+    found = rows[needs.augment] if needs.views > 1 else next(iter(rows.values()))
+    return found[:, : needs.views]
+
+
+def _first(waiting: list[Future[Rows]]) -> Future[Rows]:
+    return waiting.pop(0)

@@ -1,0 +1,115 @@
+"""Defaults from evidence: candidates against the published default, on the tune split and nothing else."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import metrics
+from .cells import Cell
+from .contenders import Contender
+from .corruptions import TUNING
+from .runs import Run
+from .study import Study
+
+FILE = Path(__file__).with_name("candidates.toml")
+MOST = 10
+SEVERITY = 3
+
+
+@dataclass
+class Choice:
+    """One candidate; its differences are from the published default of its strategy, paired, in points."""
+
+    strategy: str
+    candidate: str
+    top1: float  # mean over the cells of all sets
+    difference: float
+    difference_error: float
+    worst_cell: float
+    verdict: str = ""
+
+
+def candidates(file: Path = FILE) -> dict[str, tuple[Contender, ...]]:
+    """By strategy, the published default first. Raises ValueError for more than may be tried."""
+    found = {}
+    for name, texts in tomllib.loads(file.read_text())["candidates"].items():
+        some = tuple(Contender.of(text) for text in texts)
+        if len(some) > MOST or any(one.strategy != name for one in some) or some[0].parameters:
+            raise ValueError(f"{file.name}: {name} has at most {MOST} candidates of its own, the published one first")
+        found[name] = some
+    return found
+
+
+def cells(sets: Iterable[str]) -> list[Cell]:
+    """Clean, and the corruptions that no table measures."""
+    return [
+        cell for name in sets for cell in (Cell(name), *(Cell(name, shift, SEVERITY) for shift in TUNING))
+    ]  # fmt: skip
+
+
+def measured(
+    study: Study, strategies: Sequence[str] = (), file: Path = FILE
+) -> tuple[list[Choice], dict[str, dict[Cell, list[Run]]]]:
+    """Every candidate of the strategies (none named: of all), and what each of them said."""
+    wished = {name: some for name, some in candidates(file).items() if not strategies or name in strategies}
+    everybody = tuple(one for some in wished.values() for one in some)
+    runs: dict[str, dict[Cell, list[Run]]] = {str(one): {} for one in everybody}
+    for cell, said in study.played(cells(study.kitchen.sets), everybody):
+        for name, some in said.items():
+            runs[name][cell] = some
+    return [choice for some in wished.values() for choice in judged(some, runs)], runs
+
+
+def judged(some: Sequence[Contender], runs: Mapping[str, Mapping[Cell, Sequence[Run]]]) -> list[Choice]:
+    """The published default stays unless a candidate is better by two standard errors; the best of those is taken."""
+    published, found = runs[str(some[0])], []
+    for one in some:
+        gains, errors, tops = [], [], []
+        for name in dict.fromkeys(cell.set for cell in published):
+            mine = [cell for cell in published if cell.set == name]
+            right = np.mean([_hits(runs[str(one)][cell]) for cell in mine], axis=0)  # [r, n] mean over the shifts
+            gain, error = metrics.over_orders(right - np.mean([_hits(published[cell]) for cell in mine], axis=0))
+            gains.append(gain)
+            errors.append(error)
+            tops.append(right.mean())
+        worst = min((_hits(runs[str(one)][cell]) - _hits(published[cell])).mean() for cell in published)
+        error = float(np.sqrt(np.square(errors).sum()) / len(errors))
+        found.append(
+            Choice(
+                one.strategy,
+                str(one),
+                100 * float(np.mean(tops)),
+                100 * float(np.mean(gains)),
+                100 * error,
+                100 * float(worst),
+            )
+        )
+    better = [one for one in found if one.difference > 2 * one.difference_error > 0]
+    best = max(better, key=lambda one: one.difference, default=found[0])
+    best.verdict = "stays" if best is found[0] else "better"
+    return found
+
+
+def _hits(runs: Sequence[Run]) -> np.ndarray:
+    return np.stack([metrics.hits(run.by_picture()) for run in runs])
+
+
+def markdown(choices: Sequence[Choice], about: Mapping[str, Any]) -> str:
+    lines = ["# Defaults from evidence", "", str(about["command"]), "", __doc__ or "", ""]
+    lines += [f"{key}: {value}  " for key, value in about.items() if key != "command"]
+    lines += ["", "| candidate | top-1 | from the published default | worst cell | |", "|---" * 5 + "|"]
+    for one in choices:
+        told = f"{one.difference:+.2f} ± {one.difference_error:.2f}" if one.difference_error else "published"
+        bold = f"**{one.verdict}**" if one.verdict else ""
+        lines.append(f"| `{one.candidate}` | {one.top1:.2f} | {told} | {one.worst_cell:+.1f} | {bold} |")
+    return "\n".join(lines) + "\n"
+
+
+def as_dicts(choices: Sequence[Choice]) -> list[dict[str, Any]]:
+    return [asdict(one) for one in choices]

@@ -1,0 +1,33 @@
+"""Helps, hurts, or neither can be said: two standard errors, and Holm's correction over the whole table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+LEVEL = 0.05
+
+
+def two_sided(mean: float, error: float) -> float:
+    """p of a normal deviate as large as mean / error. Without any error nothing was seen but equal answers, or chance
+    never had a say: 1 for no difference, 0 for some."""
+    if error == 0:
+        return float(mean == 0)
+    return math.erfc(abs(mean) / error / math.sqrt(2))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Adjusted p-values in the same order. Holm, Scandinavian Journal of Statistics 6, 1979."""
+    order = sorted(range(len(p)), key=lambda i: p[i])
+    adjusted, least = [0.0] * len(p), 0.0
+    for rank, i in enumerate(order):
+        least = max(least, min(1.0, (len(p) - rank) * p[i]))
+        adjusted[i] = least
+    return adjusted
+
+
+def verdict(mean: float, error: float, adjusted: float) -> str:
+    """ "helps", "hurts" or "" for a paired difference."""
+    if abs(mean) <= 2 * error or adjusted >= LEVEL:
+        return ""
+    return "helps" if mean > 0 else "hurts"
