@@ -28,7 +28,10 @@ class Model(Section):
     pretrained: str = ""  # tag of its weights
     checkpoint: str = ""  # or a file with them
     device: str = "auto"
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    precision: Literal["float32", "bfloat16", "float16", "int8"] = "float32"  # of the image tower
+    runtime: Literal["eager", "compile", "onnxruntime", "openvino"] = "eager"
+    reducers: str = ""  # "tome,evit:keep=0.5": what a runtime other than eager serves beside the default reducer
+    compress: str = ""  # the image tower's linear layers: svd:RANK or prune:RATIO
 
 
 class Server(Section):
@@ -66,6 +69,9 @@ class Limits(Section):
     templates: Annotated[int, Field(ge=1, le=1000)] = 8
     views: Annotated[int, Field(ge=1, le=4096)] = 512
     buffer: Annotated[int, Field(ge=1, le=4096)] = 64  # frames that one stream may let wait
+    stream_bytes: Bytes = 64 << 20  # of them
+    all_streams_bytes: Bytes = 512 << 20  # of those of all streams; one frame of each is let in beyond it
+    first_message: Annotated[float, Field(gt=0, le=3600)] = 5.0  # seconds until a stream has said how it opens
     image_bytes: Bytes = 8 << 20
     image_pixels: Annotated[int, Field(ge=1, le=1 << 30)] = 16_000_000
     image_side: Annotated[int, Field(ge=1, le=65535)] = 8192
@@ -76,6 +82,10 @@ class Limits(Section):
 class Batch(Section):
     max_rows: Annotated[int, Field(ge=0, le=65536)] = 0  # 0: measured at warm-up
     waiting: Annotated[int, Field(ge=1, le=1_000_000)] = 256  # requests at the door; more are told to come back
+    waiting_cost: Annotated[int, Field(ge=0, le=1 << 40)] = 0  # rows times passes of all; 0: `waiting` whole batches
+    client_share: Annotated[float, Field(gt=0, le=1)] = (
+        0.5  # of that for one client (an address); 1: no bound of its own
+    )
 
 
 class Lanes(Section):

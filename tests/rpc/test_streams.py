@@ -205,7 +205,8 @@ async def test_a_stream_without_labels_needs_them_in_every_frame(house):
         ("open.options.top_k", [opening(options=pb.Options(top_k=0))], grpc.StatusCode.INVALID_ARGUMENT),
         ("open.buffer", [opening(buffer=0)], grpc.StatusCode.INVALID_ARGUMENT),
         ("open.policy", [opening(policy=99)], grpc.StatusCode.INVALID_ARGUMENT),
-        ("open.frame_budget", [opening(frame_budget={"seconds": 1})], grpc.StatusCode.UNIMPLEMENTED),
+        ("open.frame_budget", [opening(frame_budget={"seconds": 0})], grpc.StatusCode.INVALID_ARGUMENT),
+        ("open.frame_budget", [opening(frame_budget={"seconds": -1})], grpc.StatusCode.INVALID_ARGUMENT),
         ("open.resume_token", [opening(resume_token=b"x")], grpc.StatusCode.INVALID_ARGUMENT),
     ],
 )

@@ -19,9 +19,11 @@ from tta_service.core.reducer import Reduction
 from tta_service.core.request import PixelFormat, Raw, Request
 from tta_service.images.decode import decode
 from tta_service.images.look import look
-from tta_service.serving.batcher import Batcher, Encode
+from tta_service.serving.batcher import Batcher
+from tta_service.serving.cost import Costs
 from tta_service.serving.door import Door
 from tta_service.serving.engine import Engine
+from tta_service.serving.forward import Encode
 from tta_service.serving.lanes import Lanes, lanes
 from tta_service.serving.ledger import MemoryLimits
 from tta_service.serving.pulse import Pulse
@@ -43,6 +45,7 @@ class House:
     door: Door
     lanes: Lanes
     pulse: Pulse
+    costs: Costs
     events: list[Event] = field(default_factory=list)
 
     def of(self, kind: type) -> list[Any]:
@@ -64,7 +67,8 @@ async def house(
     clip = clip or FakeCLIP()
     events: list[Event] = []
     threads, pulse = lanes(prepare=2, adapt=adapt, cores=1), Pulse()
-    batcher = Batcher(encode or clip.encode_image, threads.device, max_rows, events.append, pulse)
+    costs = Costs(max_rows)
+    batcher = Batcher(encode or clip.encode_image, threads.device, max_rows, events.append, pulse, costs)
     texts = TextSpaces(clip.text_space, threads.device, threads.tune, apart=pulse.apart)
     clocked = {"clock": clock} if clock else {}
     sessions = Sessions(idle, limits, events.append, **clocked)
@@ -78,12 +82,13 @@ async def house(
         door=door,
         lanes=threads,
         observe=events.append,
+        costs=costs,
         **engine,
     )
     serving = asyncio.create_task(batcher.run())
     before = asyncio.all_tasks()
     try:
-        yield House(built, batcher, texts, sessions, door, threads, pulse, events)
+        yield House(built, batcher, texts, sessions, door, threads, pulse, costs, events)
         assert not (asyncio.all_tasks() - before), "tasks were left behind"
     finally:
         serving.cancel()

@@ -7,6 +7,7 @@ import pytest
 from tests.serving.house import settle
 from tta_service.core.errors import NotReady, Overloaded
 from tta_service.serving.door import Door
+from tta_service.serving.places import Visitor
 
 
 class Visitors:
@@ -27,7 +28,7 @@ class Visitors:
         await settle()
 
     async def _visit(self, name: str, rows: int, streamed: bool) -> None:
-        with await self.door.enter(rows, streamed):
+        with await self.door.enter(Visitor(rows, streamed)):
             self.order.append(name)
             await self.leave[name].wait()
 
@@ -83,27 +84,27 @@ async def test_a_waiter_who_leaves_makes_room_for_the_next():
 
 async def test_a_waiter_who_leaves_in_the_moment_of_being_let_in_gives_its_rows_back():
     door = Door(1)
-    with await door.enter(1):
-        waiter = asyncio.create_task(door.enter(1))
+    with await door.enter(Visitor(1)):
+        waiter = asyncio.create_task(door.enter(Visitor(1)))
         await settle()
     assert not waiter.done() and door.inside == 1  # let in, but it has not woken yet
     waiter.cancel()
     await settle()
     assert waiter.cancelled() and door.inside == 0
-    with await door.enter(1):
+    with await door.enter(Visitor(1)):
         assert door.inside == 1
 
 
 async def test_beyond_a_bounded_number_of_waiters_the_door_says_when_to_come_back():
     now = [0.0]
     door = Door(4, max_waiting=2, clock=lambda: now[0])
-    with await door.enter(4):
+    with await door.enter(Visitor(4)):
         now[0] = 2.0  # four rows in two seconds
-    with await door.enter(4):
-        waiting = [asyncio.create_task(door.enter(4)) for _ in range(2)]
+    with await door.enter(Visitor(4)):
+        waiting = [asyncio.create_task(door.enter(Visitor(4))) for _ in range(2)]
         await settle()
         with pytest.raises(Overloaded) as refused:
-            await door.enter(1)
+            await door.enter(Visitor(1))
         assert refused.value.retry_after == pytest.approx(12 / 2, rel=0.3)
         assert door.waiting == 2
         for task in waiting:
@@ -114,7 +115,7 @@ async def test_beyond_a_bounded_number_of_waiters_the_door_says_when_to_come_bac
 
 async def test_resizing_never_waits_and_lets_others_in():
     visitors = Visitors(Door(4))
-    with await visitors.door.enter(4) as place:
+    with await visitors.door.enter(Visitor(4)) as place:
         await visitors.comes("next", 2)
         assert visitors.order == []
         place.resize(1)
@@ -138,7 +139,7 @@ async def test_a_closed_door_turns_everybody_away_and_empties():
     with pytest.raises(NotReady):
         await visitors.tasks["outside"]
     with pytest.raises(NotReady):
-        await visitors.door.enter(1)
+        await visitors.door.enter(Visitor(1))
     emptied = asyncio.create_task(visitors.door.empty())
     await settle()
     assert not emptied.done() and visitors.door.outside == 0
@@ -150,13 +151,13 @@ async def test_who_is_let_in_while_an_earlier_one_wakes_up_stays_behind_it():
     door, order = Door(2), list[str]()
 
     async def earlier() -> None:
-        with await door.enter(1):
+        with await door.enter(Visitor(1)):
             order.append("earlier")
 
-    with await door.enter(2):
+    with await door.enter(Visitor(2)):
         waiting = asyncio.create_task(earlier())
         await settle()
-    with await door.enter(1):  # there is room at once
+    with await door.enter(Visitor(1)):  # there is room at once
         order.append("later")
     await waiting
     assert order == ["earlier", "later"]
@@ -167,7 +168,7 @@ async def test_many_cameras_at_the_door_do_not_keep_single_calls_away():
     await visitors.comes("inside", 1)
     await visitors.comes("camera", 1, streamed=True)
     with pytest.raises(Overloaded):
-        await visitors.door.enter(1, streamed=True)
+        await visitors.door.enter(Visitor(1, streamed=True))
     await visitors.comes("single", 1)
     for name in ("inside", "single", "camera"):
         await visitors.leaves(name)

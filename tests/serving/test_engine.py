@@ -213,10 +213,14 @@ async def test_an_unnamed_session_ends_with_its_call():
 
 async def test_a_deadline_that_has_passed_leaves_the_memory_alone():
     async with house() as home:
+        await home.engine.classify(request(0, Diary(), session="cam"))
+        before = home.sessions.get("", "cam")
         with pytest.raises(DeadlineTooShort):
             await home.engine.classify(request(0, Diary(), session="cam", deadline=0.0))
-        assert home.sessions.get("", "cam").frames == 0
-        assert home.sessions.get("", "cam").strategies == ()
+        assert home.sessions.get("", "cam").frames == before.frames == 1
+        with pytest.raises(DeadlineTooShort):
+            await home.engine.classify(request(0, Diary(), session="nobody", deadline=0.0))
+        assert [session.id for session in home.sessions.list("")] == ["cam"]  # at the door, before it costs anything
 
 
 async def test_a_deadline_that_passes_while_it_waits_for_its_turn_leaves_the_memory_alone():

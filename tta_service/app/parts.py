@@ -24,17 +24,20 @@ from ..images.decode import ImageLimits, decode
 from ..images.look import look
 from ..serving.archive import Archive
 from ..serving.batcher import Batcher
+from ..serving.cost import Costs
 from ..serving.door import Door
 from ..serving.engine import Engine
 from ..serving.lanes import Lanes, lanes, run
 from ..serving.ledger import MemoryLimits
 from ..serving.pulse import Pulse
 from ..serving.sessions import Sessions
+from ..serving.shares import Shares
 from ..serving.snapshots import Snapshots
 from ..serving.store import opened
 from ..serving.text_spaces import TextSpaces
 from ..serving.warmup import measure
 from ..settings import Settings
+from .served import served
 
 log = logging.getLogger(__name__)
 LARGEST = {"cpu": 64}  # rows that warm-up tries in one forward; other devices 256
@@ -65,28 +68,35 @@ async def assembled(
     when the state store cannot be reached.
     """
     store = opened(settings.sessions.store, settings.sessions.store_keep) if settings.sessions.store else None
-    clip, pulse, exact = load(**settings.model.model_dump()), pulse or Pulse(), Reduction(reducers.build("none"))
+    pulse, exact = pulse or Pulse(), Reduction(reducers.build("none"))
+    named = served(settings.model.reducers, settings.defaults.reducer)
     batch, text, keep, most, threads = settings.batch, settings.text, settings.sessions, settings.limits, settings.lanes
-
-    def blank(rows: int) -> torch.Tensor:
-        return torch.zeros(rows, 3, clip.image_size, clip.image_size, dtype=torch.uint8)
 
     async with AsyncExitStack() as stack:
         lane = lanes(threads.prepare, threads.adapt, threads.cores)
         stack.callback(_close, lane)
-        known = 1 if batch.max_rows else LARGEST.get(clip.device.type, 256)
-        budget = await run(lane.device, measure, lambda rows: clip.encode_image(blank(rows), exact), known)
+        wanted = settings.model.model_dump(exclude={"reducers"})
+        clip = await run(lane.device, partial(load, **wanted, reducers=named))  # there, whose threads it is to use
+
+        def blank(rows: int) -> torch.Tensor:
+            return torch.zeros(rows, 3, clip.image_size, clip.image_size, dtype=torch.uint8)
+
+        most_rows = min(batch.max_rows or 1 << 30, LARGEST.get(clip.device.type, 256))
+        budget = await run(lane.device, measure, lambda rows: clip.encode_image(blank(rows), exact), most_rows)
         max_rows = batch.max_rows or budget.rows
-        batcher = Batcher(clip.encode_image, lane.device, max_rows, observe, pulse)
-        door = Door(2 * max_rows, batch.waiting)
+        costs = Costs(max_rows, budget.seconds)
+        batcher = Batcher(clip.encode_image, lane.device, max_rows, observe, pulse, costs)
+        shares = Shares(batch.waiting_cost or batch.waiting * max_rows, batch.client_share)
+        door = Door(2 * max_rows, batch.waiting, shares=shares)
         text_spaces = TextSpaces(
-            clip.text_space,
+            clip.text_space_in_steps,
             lane.device,
             lane.tune,
             text.cache_bytes,
             text.definitions,
             apart=pulse.apart,
             max_activations=text.activation_bytes,
+            costs=costs,
         )
         memories = MemoryLimits(keep.session_bytes, keep.owner_bytes, keep.total_bytes, keep.most)
         sessions = Sessions(keep.idle, memories, observe)
@@ -113,7 +123,9 @@ async def assembled(
             observe=seen,
             explain_every=EXPLAIN_EVERY,
             tokens_left=clip.tokens_left,
+            costs=costs,
         )
+        await engine.rehearse(clip.dimension)
 
         async def canary() -> object:
             return await batcher.encode(blank(1), exact)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import open_clip
@@ -16,19 +15,16 @@ from ..core.errors import Unsupported
 from ..core.labels import LabelSet, Prompts, TextSpace
 from ..core.reducer import Reducer, Reduction
 from .fingerprint import fingerprint_of
-from .image_tower import encode, patches_left
+from .form import PLAIN, Form, image_encoder
 from .prompt_tokens import Tokenize, label_tokens, text_tokens, tokens_of
-from .prompts import TemplatePrompts
+from .prompts import TOKENS_AT_ONCE, TemplatePrompts
 from .text_tower import encode_tokens, take_text_apart
-from .trunks import take_apart
-
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class FrozenCLIP:
     """An open_clip model that nobody trains any more. Thread-safe; everything that comes out lies on the CPU.
 
-    `precision` is that of the image tower; text is encoded once per label set, always in float32.
+    `form` is that of the image tower; text is encoded once per label set, always in float32.
     `trained_tokens` are the token ids that the text tower was taught, None: all.
     Under `no_grad`, not `inference_mode`: strategies may save these features for a backward pass.
     """
@@ -39,15 +35,12 @@ class FrozenCLIP:
         tokenizer: Tokenize,
         *,
         name: str = "",
-        precision: str = "float32",
+        form: Form = PLAIN,
         device: str | torch.device = "cpu",
         trained_tokens: Tensor | None = None,
     ) -> None:
-        self.name, self.precision, self.device = name, precision, torch.device(device)
-        self._dtype = PRECISIONS[precision]
-        self._left = lru_cache(256)(self._count_left)
+        self.name, self.form, self.device = name, form, torch.device(device)
         self._model: Any = model.eval().requires_grad_(False).float().to(self.device)
-        self._model.visual.to(self._dtype)
         self._tokenize, self._context = tokenizer, int(_context_length(model))
         self._trained = None if trained_tokens is None else frozenset(trained_tokens.tolist())
         look: dict[str, Any] = open_clip.get_model_preprocess_cfg(model)
@@ -57,28 +50,25 @@ class FrozenCLIP:
         )
         self.image_size = _square(self._model.visual.image_size)
         self.scale = float(self._model.logit_scale.exp())
-        self._image, self._text = take_apart(self._model.visual), take_text_apart(self._model)
+        self._text = take_text_apart(self._model)
         self.dimension = self._encode_texts(["a"]).shape[1]
+        # 32 hex over architecture, weights, form and normalisation: equal when features are.
+        self.fingerprint = fingerprint_of(self._model, self._mean, self._std, self.image_size, *form.told)
+        self._image = image_encoder(self._model, form, self.image_size, self.dimension, name)
+
+    @property
+    def precision(self) -> str:
+        """Of the image tower."""
+        return self.form.precision
 
     @property
     def reducible(self) -> bool:
         """Whether token reductions can act inside the image tower."""
-        return not isinstance(self._image, str)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """32 hex over architecture, weights, precision and normalisation: equal when features are."""
-        return fingerprint_of(self._model, self._mean, self._std, self.precision, self.image_size)
+        return self._image.reducible
 
     def check_reducer(self, reducer: Reducer) -> None:
         """Raises `Unsupported` when this tower cannot do it."""
-        who = self.name or "this model"
-        if isinstance(self._image, str):
-            if reducer.name != "none":
-                raise Unsupported(f"{who} cannot reduce tokens: {self._image}", "options.reduction.reducer.name")
-        elif reducer.guide_in_tokens and self._image.aim is None:
-            why = "its features are no projection of single tokens"
-            raise Unsupported(f"{who} cannot compare patches with text: {why}", "options.reduction.reducer.name")
+        self._image.check(reducer)
 
     @torch.no_grad()
     def encode_image(self, pixels: Tensor, reduction: Reduction | None = None, guide: Tensor | None = None) -> Tensor:
@@ -86,38 +76,41 @@ class FrozenCLIP:
 
         `guide` [c, d]: the label set's text features, for reducers that look at it.
         """
-        reducer = None if reduction is None else reduction.reducer
         pixels = pixels.to(self.device)
         if pixels.dtype == torch.uint8:
             pixels = (pixels.float() / 255 - self._mean) / self._std
-        pixels = pixels.to(self._dtype)
-        if reducer is not None:
-            self.check_reducer(reducer)
-        if isinstance(self._image, str):
-            features = self._model.encode_image(pixels)
-        else:
-            guide = None if guide is None else guide.to(pixels)
-            features = encode(self._image, pixels, reducer, guide)
+        features = self._image(pixels, None if reduction is None else reduction.reducer, guide)
         return F.normalize(features.float(), dim=-1).cpu()
 
     def tokens_left(self, reducer: Reducer) -> tuple[int, ...]:
         """Patch tokens of every view behind each block; they follow from shapes alone. Empty for a tower run whole."""
-        return () if isinstance(self._image, str) else self._left(reducer)
+        return self._image.tokens_left(reducer)
 
-    @torch.no_grad()
-    def _count_left(self, reducer: Reducer) -> tuple[int, ...]:
-        assert not isinstance(self._image, str)
-        blank = torch.zeros(1, 3, self.image_size, self.image_size, device=self.device, dtype=self._dtype)
-        return patches_left(self._image, blank, reducer, blank.new_zeros(1, self.dimension))
-
-    @torch.no_grad()
     def text_space(self, labels: LabelSet) -> TextSpace:
         """The label set through the text tower. `BadLabels` names a label whose prompt is too long."""
-        tokens = [label_tokens(self._tokenize, labels, template, self._context) for template in labels.templates]
-        features = sum(self._encode_tokens(some) for some in tokens)
+        steps = self.text_space_in_steps(labels)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value
+
+    def text_space_in_steps(self, labels: LabelSet) -> Generator[None, None, TextSpace]:
+        """The same, some prompts at a time: whoever shares the device gets in between."""
+        tokens: list[Tensor] = []
+        for template in labels.templates:
+            tokens.append(label_tokens(self._tokenize, labels, template, self._context))
+            yield
+        features: list[Tensor] = []  # of each template [c, d]
+        for some in tokens:
+            pieces: list[Tensor] = []
+            for piece in some.split(self._prompts_at_once(some)):
+                pieces.append(self._encode_tokens(piece))
+                yield
+            features.append(torch.cat(pieces))
         return TextSpace(
             labels,
-            F.normalize(features, dim=-1).cpu(),  # type: ignore[arg-type]
+            F.normalize(torch.stack(features).sum(0), dim=-1).cpu(),
             self.scale,
             self._prompts(labels, tokens[0]),
             embedder=lambda texts: self._encode_texts(texts).cpu(),
@@ -128,6 +121,10 @@ class FrozenCLIP:
     def _encode_texts(self, texts: Sequence[str]) -> Tensor:
         return self._encode_tokens(text_tokens(self._tokenize, texts, self._context))
 
+    def _prompts_at_once(self, tokens: Tensor) -> int:
+        return 64 if self._text is None else max(1, TOKENS_AT_ONCE // int(self._text.lengths(tokens).max()))
+
+    @torch.no_grad()
     def _encode_tokens(self, tokens: Tensor) -> Tensor:
         if self._text is not None:
             return encode_tokens(self._text, tokens)

@@ -66,6 +66,7 @@ class Request:
     reduction: Reduction
     cascade: Cascade | None = None
     owner: str = ""
+    client: str = ""  # who shares in the server's room: the owner, or the address where nobody is asked who they are
     session: str = ""  # empty: a fresh one for this call alone
     frame_id: int | None = None  # None: not a frame of a stream
     policy: str = ""  # of the stream that carries it ("latest", "block", …); empty: a unary call

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from ..core.errors import BadLabels, BadRequest, TTAError, Unsupported
+from ..core.errors import BadLabels, BadRequest, TTAError
 from ..core.labels import LabelSet
 from ..core.request import Request
 from ..serving.frames import Policy
@@ -38,6 +38,8 @@ class Opened:
     policy: Policy
     buffer: int
     labels_path: str
+    budget: float | None = None  # seconds from a frame's arrival to its deadline; None: it has none
+    client: str = ""  # who shares in the server's room
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,9 @@ def opened_of(message: pb.ClassifyStreamRequest, known: Known, terms: Terms, res
     first = message.open
     if first.policy not in POLICIES:
         raise BadRequest(f"there is no policy {first.policy}", "open.policy")
-    if first.HasField("frame_budget"):
-        raise Unsupported("this version knows no frame budget", "open.frame_budget")
+    budget = first.frame_budget.ToNanoseconds() / 1e9 if first.HasField("frame_budget") else None
+    if budget is not None and budget <= 0:
+        raise BadRequest(f"{budget:g} s; a frame needs some time to be answered", "open.frame_budget")
     buffer = first.buffer if first.HasField("buffer") else 8
     if not 1 <= buffer <= terms.limits.buffer:
         raise BadRequest(f"{buffer} frames; a buffer holds 1 to {terms.limits.buffer}", "open.buffer")
@@ -82,6 +85,7 @@ def opened_of(message: pb.ClassifyStreamRequest, known: Known, terms: Terms, res
         policy=POLICIES[first.policy],
         buffer=buffer,
         labels_path=labels_path(first.labels, "open.labels"),
+        budget=budget,
     )
 
 
@@ -116,11 +120,13 @@ def _asked(frame: pb.Frame, opened: Opened, known: Known, terms: Terms, arrived:
         strategy=options.strategy,
         reduction=options.reduction,
         cascade=options.cascade,
+        client=opened.client,
         session=opened.session,
         frame_id=frame.frame_id,
         policy=opened.policy.value,
         arrived=arrived,
         seed=(options.seed + frame.frame_id) % 2**64,
+        deadline=None if opened.budget is None else arrived + opened.budget,
         on_deadline=options.on_deadline,
         explain=options.explain,
     )

@@ -35,8 +35,10 @@ class Asked:
     origin: Origin
 
 
-def asked_of(message: pb.ClassifyRequest, known: Known, terms: Terms, arrived: float, deadline: float | None) -> Asked:
-    """A single call's question; `arrived` and `deadline` in monotonic seconds."""
+def asked_of(
+    message: pb.ClassifyRequest, known: Known, terms: Terms, arrived: float, deadline: float | None, client: str = ""
+) -> Asked:
+    """A single call's question; `arrived` and `deadline` in monotonic seconds, `client` who asks."""
     options = options_of(message.options, terms, "options")
     request = Request(
         image=image_of(message.image, options, terms, "image"),
@@ -44,6 +46,7 @@ def asked_of(message: pb.ClassifyRequest, known: Known, terms: Terms, arrived: f
         strategy=options.strategy,
         reduction=options.reduction,
         cascade=options.cascade,
+        client=client,
         session=session_of(message.session_id, "session_id"),
         arrived=arrived,
         seed=options.seed,

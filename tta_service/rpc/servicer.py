@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -53,13 +54,13 @@ class AdaptationService(wire.AdaptationServiceServicer):
         self._engine, self._text_spaces, self._sessions, self._terms = engine, text_spaces, sessions, terms
         self._archive, self._load, self._observe, self._cameras = archive, load, observe, set[Camera]()
         self._strategies, self._reducers = Pace(), Pace()
-        self.buffered = Buffered()  # frames that wait for a place in the hallway, of all streams
+        self.buffered = Buffered(most=terms.limits.all_streams_bytes)  # frames of all streams that wait at the door
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         arrived = time.monotonic()
         remaining = cast("float | None", context.time_remaining())  # the stubs forget None: no deadline
         deadline = None if remaining is None else arrived + remaining
-        asked = asked_of(request, self._text_spaces.labels, self._terms, arrived, deadline)
+        asked = asked_of(request, self._text_spaces.labels, self._terms, arrived, deadline, client_of(context))
         await self._archive.recall(OWNER, asked.request.session)
         try:
             report = await self._classify(asked.request)
@@ -72,10 +73,10 @@ class AdaptationService(wire.AdaptationServiceServicer):
         self, request_iterator: AsyncIterator[pb.ClassifyStreamRequest], context: Context
     ) -> AsyncIterator[pb.ClassifyStreamResponse]:
         messages = aiter(request_iterator)
-        opened = await self._opened(await anext(messages, pb.ClassifyStreamRequest()))
+        opened = await self._opened(await self._first(messages))
         await self._archive.recall(OWNER, opened.session, opening=True, named=opened.named)
         hold = self._sessions.stream(OWNER, opened.session, opened.named)
-        opened = replace(opened, session=hold.session)
+        opened = replace(opened, session=hold.session, client=client_of(context))
         camera = Camera(opened, hold, self._classify, self._load, self._terms, self._observe, self.buffered)
         whenever_done(context, lambda _: self._gone(camera))
         self._cameras.add(camera)
@@ -155,11 +156,26 @@ class AdaptationService(wire.AdaptationServiceServicer):
             restored = await self._archive.restore(OWNER, request.snapshot.state)
         return pb.RestoreSessionResponse(session=session_info(restored))
 
-    async def _classify(self, request: Request, at_the_door: Callable[[], Request] | None = None) -> Report:
-        report = await self._engine.classify(request, at_the_door=at_the_door)
+    async def _classify(
+        self,
+        request: Request,
+        *,
+        at_the_door: Callable[[], Request] | None = None,
+        meanwhile: Callable[[], Request] | None = None,
+    ) -> Report:
+        report = await self._engine.classify(request, at_the_door=at_the_door, meanwhile=meanwhile)
         self._strategies.saw(report.strategy.name, report.seconds["total"])
         self._reducers.saw(report.request.reduction.reducer.name, report.seconds.get("encode", 0.0))
         return report
+
+    async def _first(self, messages: AsyncIterator[pb.ClassifyStreamRequest]) -> pb.ClassifyStreamRequest:
+        """Whoever opens a stream and says nothing costs a task and a socket, so not for long."""
+        patience = self._terms.limits.first_message
+        try:
+            async with asyncio.timeout(patience):
+                return await anext(messages, pb.ClassifyStreamRequest())
+        except TimeoutError:
+            raise BadRequest(f"nothing came for {patience:g} s; the first message opens the stream", "open") from None
 
     async def _opened(self, message: pb.ClassifyStreamRequest) -> Opened:
         """What is wrong with the opening ends the stream, a prompt that does not fit included."""
@@ -174,6 +190,11 @@ class AdaptationService(wire.AdaptationServiceServicer):
     def _gone(self, camera: Camera) -> None:
         self._cameras.discard(camera)
         camera.close()
+
+
+def client_of(context: Context) -> str:
+    """Who shares in the server's room: the owner, or the address where nobody is asked who they are."""
+    return OWNER or str(context.peer()).rpartition(":")[0]
 
 
 def named(id: str) -> str:

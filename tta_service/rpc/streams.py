@@ -23,9 +23,16 @@ Interpret = Callable[[Any, int], Frame]  # (message, id of the frame before): ra
 
 
 class Classify(Protocol):
-    """The engine's door: `at_the_door` gives the newest request of the stream as soon as there is room."""
+    """The engine's door: `at_the_door` gives the newest request of the stream as soon as there is room, `meanwhile`
+    what that would be now."""
 
-    async def __call__(self, request: Request, at_the_door: Callable[[], Request] | None = None) -> Report: ...
+    async def __call__(
+        self,
+        request: Request,
+        *,
+        at_the_door: Callable[[], Request] | None = None,
+        meanwhile: Callable[[], Request] | None = None,
+    ) -> Report: ...
 
 
 class Camera:
@@ -48,7 +55,8 @@ class Camera:
         self._hold, self._classify, self._load, self._terms, self._observe = hold, classify, load, terms, observe
         latest = opened.policy is Policy.LATEST
         self._capacity, self._width = (1, 1) if latest else (opened.buffer, 2)
-        self._frames: Frames[Frame] = Frames(opened.policy, opened.buffer, observe=observe, everywhere=buffered)
+        most = terms.limits.stream_bytes
+        self._frames: Frames[Frame] = Frames(opened.policy, opened.buffer, most, observe, buffered)
         self._policy = opened.policy.value
         self._room = asyncio.Semaphore(self._width)
         self._outbox: asyncio.Queue[tuple[Awaitable[Reply | None], Callable[[], None]] | None] = asyncio.Queue()
@@ -130,7 +138,11 @@ class Camera:
         """The reply to whichever frame is first when the hallway has room; None: the stream has ended meanwhile."""
         began = time.monotonic()
         try:
-            report = await self._classify(_request(offer.frame), at_the_door=lambda: _request(offer.take().frame))
+            report = await self._classify(
+                _request(offer.frame),
+                at_the_door=lambda: _request(offer.take().frame),
+                meanwhile=lambda: _request(offer.frame),
+            )
             taken = offer.take()
             reply = answer(taken.frame, report, self._dropped + taken.dropped, self._terms)
         except Exception as error:

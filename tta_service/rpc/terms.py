@@ -17,6 +17,9 @@ class Limits:
     templates: int = 8
     views: int = 512  # rows of features made on the device
     buffer: int = 64  # frames that a stream may let wait
+    stream_bytes: int = 64 << 20  # of such frames, of one stream
+    all_streams_bytes: int = 512 << 20  # of such frames, of all streams; one frame of each is let in beyond it
+    first_message: float = 5.0  # seconds until a stream has said how it opens
     image_bytes: int = 8 << 20
     image_pixels: int = 16_000_000
     image_side: int = 8192

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -32,6 +33,7 @@ class Answer:
     surety: float  # entropy of the logits divided by ln C: 0 certain, 1 clueless
     explanation: Explanation | None
     feature: Tensor  # [d] of the plain view
+    seconds: float  # until this was known
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,17 +44,22 @@ class Seen:
     count: int  # rows to use
     views: Views | None = None
     kept: Tensor | None = None  # [k] rows chosen as the confident ones in a first look
-    again: tuple[Tensor, Tensor] | None = None  # rows [m] and their features [m, d] from a second, exact look
+    again: tuple[Tensor, tuple[Tensor, ...]] | None = None  # rows [m], their features [m, d] from a second, exact look
 
     def evidence(self, text: TextSpace) -> Evidence:
         """All that the strategy may look at. `BadRequest` when the rows are of another model's dimension."""
-        rows = self.pieces[0] if len(self.pieces) == 1 else torch.cat(self.pieces)
+        rows = _joined(self.pieces)
         if self.again is not None:
-            rows = rows.index_copy(0, *self.again)
+            at, features = self.again
+            rows = rows.index_copy(0, at, _joined(features))
         if rows.shape[1] != text.features.shape[1]:
             said = f"features have {rows.shape[1]} dimensions, this model's have {text.features.shape[1]}"
             raise BadRequest(said, "image.features.dimension")
         return Evidence(rows[: self.count], text, self.kept)
+
+
+def _joined(pieces: tuple[Tensor, ...]) -> Tensor:
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
 
 def begun(strategy: Strategy[Any], text: TextSpace) -> Any:
@@ -69,6 +76,7 @@ def answering(
     A strategy that breaks its promises (shape, numbers) raises `ModelFault` like one that crashes. An explanation
     looks at the memory, so it waits for it.
     """
+    began = time.monotonic()
     evidence = seen.evidence(text)
     steps = strategy.unfold(evidence, memory)
 
@@ -81,13 +89,15 @@ def answering(
         raise ModelFault(f"{strategy.name} gave no finite answer for this image")
     with torch.no_grad():
         surety = float(entropy(logits)) / math.log(max(2, len(logits)))
-        said = Answer(logits, evidence.logits()[0].cpu(), surety, None, evidence.views[0].cpu())
+        plain = evidence.logits()[0].cpu()
+        said = Answer(logits, plain, surety, None, evidence.views[0].cpu(), time.monotonic() - began)
     if not explain:
         yield said
         return step(remembered)
     memory = step(remembered)
+    shown = seen.views and seen.views.first(seen.count)
     with torch.no_grad():
-        said = replace(said, explanation=explained(strategy, needs, evidence, seen.views, memory))
+        said = replace(said, explanation=explained(strategy, needs, evidence, shown, memory))
     yield said
     return memory
 

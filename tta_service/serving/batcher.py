@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ..core.errors import ModelFault, NotReady, TTAError
 from ..core.events import Forward, Observe, ignore
 from ..core.labels import TextSpace
 from ..core.reducer import Reduction
-from .jobs import Job, Part, Rows, pack
+from .cost import Costs
+from .estimates import Estimate
+from .forward import Encode, encoded
+from .jobs import Job, Part, Rows
 from .lanes import run
+from .packing import pack
 from .pulse import Pulse
 
-Encode = Callable[[Tensor, Reduction, Tensor | None], Tensor]
 log = logging.getLogger(__name__)
 
 
@@ -37,26 +39,44 @@ class Batcher:
     """While one batch is on the device the next one gathers. No timer: an idle device takes what comes at once.
 
     `encode(pixels [b, 3, s, s] uint8, reduction, guide [c, d] or None) -> [b, d]` runs in `lane`, one batch at a time,
-    of at most `max_rows` rows.
+    of at most `max_rows` rows. `costs` learns how long a forward takes, and knows who cannot wait for another one.
     """
 
     def __init__(
-        self, encode: Encode, lane: Executor, max_rows: int, observe: Observe = ignore, pulse: Pulse | None = None
+        self,
+        encode: Encode,
+        lane: Executor,
+        max_rows: int,
+        observe: Observe = ignore,
+        pulse: Pulse | None = None,
+        costs: Costs | None = None,
     ) -> None:
         self._encode, self._lane, self.max_rows = encode, lane, max_rows
-        self._observe, self._pulse = observe, pulse or Pulse()
-        self._waiting: deque[Part] = deque()
+        self._observe, self._pulse, self._costs = observe, pulse or Pulse(), costs or Costs(max_rows)
+        self._waiting: list[Job] = []
+        self._running: tuple[float, Estimate] | None = None  # since when, for how long
         self._arrived = asyncio.Event()
         self.counters = QueueCounters()  # who waits; callers who have left are counted until the next batch forms
 
-    def submit(self, pixels: Tensor, reduction: Reduction, text: TextSpace | None = None) -> asyncio.Future[Rows]:
+    def submit(
+        self,
+        pixels: Tensor,
+        reduction: Reduction,
+        text: TextSpace | None = None,
+        *,
+        due: float = math.inf,
+        fewest: int = 0,
+        rest: int = 0,
+    ) -> asyncio.Future[Rows]:
         """Queues views [v, 3, s, s] uint8. Cancelling the future withdraws them until their batch forms.
 
+        What cannot be done by `due` (monotonic seconds) is left out, the last rows first; where fewer than `fewest`
+        can be had, `rest` of them are enough. So the answer may have fewer rows, or none.
         Fails with `ModelFault` when the tower raises on these rows alone, or their features are not finite.
         """
         done: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
-        job = Job(pixels, len(pixels), reduction, text, time.monotonic(), done)
-        self._waiting.extend(job.parts(self.max_rows))
+        job = Job(pixels, len(pixels), reduction, text, time.monotonic(), done, due, fewest, rest)
+        self._waiting.append(job)
         self.counters = QueueCounters(self.counters.jobs + 1, self.counters.rows + job.rows)
         self._arrived.set()
         return done
@@ -65,21 +85,42 @@ class Batcher:
         """`submit`, and wait."""
         return await self.submit(pixels, reduction, text)
 
+    def ahead(self, now: float) -> Estimate:
+        """How long the batch on the device will still take."""
+        if self._running is None:
+            return Estimate()
+        since, whole = self._running
+        return Estimate(max(0.0, since + whole.likely - now), whole.spread)
+
+    def queued(self) -> Estimate:
+        """How long what waits behind it will take."""
+        each = [self._costs.encode(job.reduction.reducer, job.left) for job in self._waiting if not job.done.done()]
+        return sum(each, Estimate())
+
     async def run(self) -> None:
         """Serves for ever. When it is cancelled, whoever still waits hears that the server is stopping."""
         batch: list[Part] = []
         try:
             while True:
                 await self._arrived.wait()
-                batch, self._waiting = pack(self._waiting, self.max_rows)
-                self.counters = _counted(self._waiting)
+                batch = self._next()
                 if batch:
                     await self._serve(batch)
                 else:
                     self._arrived.clear()
         finally:
-            for part in (*batch, *self._waiting):
-                part.job.fail(NotReady("the server is stopping"))
+            for job in (*(part.job for part in batch), *self._waiting):
+                job.fail(NotReady("the server is stopping"))
+
+    def _next(self) -> list[Part]:
+        """The next batch; those whose time is up get what they have."""
+        now = time.monotonic()
+        packed = pack(self._waiting, self.max_rows, now, lambda reducer, rows: self._costs.encode(reducer, rows).safe)
+        self._waiting = packed.later
+        for job in packed.over:
+            job.settle(now)
+        self.counters = _counted(self._waiting)
+        return packed.batch
 
     async def _serve(self, batch: list[Part]) -> None:
         try:
@@ -103,11 +144,12 @@ class Batcher:
     async def _forward(self, batch: list[Part]) -> Exception | None:
         """One batch through the tower. Returns what it raised; a refusal is every caller's own and not the tower's."""
         rows = sum(len(part) for part in batch)
-        reducer = batch[0].job.reduction.reducer.name
-        began = time.monotonic()
+        kind = batch[0].job.reduction.reducer
+        reducer, began = kind.name, time.monotonic()
         self._pulse.began(rows)
+        self._running = began, self._costs.forward(kind, rows)
         try:
-            broken = await run(self._lane, self._encode_parts, batch)
+            broken, seconds = await run(self._lane, encoded, self._encode, batch)
         except TTAError as error:
             self._pulse.refused()
             for part in batch:
@@ -117,7 +159,10 @@ class Batcher:
             self._pulse.failed(error)
             self._observe(Forward(rows, len(batch), time.monotonic() - began, reducer, failed=True))
             return error
-        seconds = time.monotonic() - began
+        finally:
+            self._running = None
+        now = time.monotonic()
+        self._costs.forwarded(kind, rows, seconds)
         self._pulse.ended(finite=not broken)
         self._observe(Forward(rows, len(batch), seconds, reducer, failed=bool(broken)))
         for part in batch:
@@ -125,29 +170,10 @@ class Batcher:
             job.encode, job.batch_rows = job.encode + seconds, max(job.batch_rows, rows)
             if part in broken:
                 job.fail(ModelFault("the features of this image are not finite"))
-            elif sum(map(len, job.pieces.values())) == job.rows and not job.done.done():
-                waited = time.monotonic() - job.arrived - job.encode
-                job.done.set_result(Rows(job.pieces[0], max(0.0, waited), job.encode, job.batch_rows))
+            else:
+                job.settle(now)
         return None
 
-    def _encode_parts(self, batch: list[Part]) -> set[Part]:
-        """In the lane: gather, encode, hand out. Returns the parts whose features are not finite."""
-        first = batch[0].job
-        pixels = [part.job.pixels[part.start : part.stop] for part in batch]
-        guide = first.text.features if first.reduction.reducer.guided and first.text else None
-        features = self._encode(torch.cat(pixels) if len(pixels) > 1 else pixels[0], first.reduction, guide)
-        finite = features.isfinite().all(-1)  # [b]
-        broken: set[Part] = set()
-        at = 0
-        for part in batch:
-            job, rows = part.job, slice(at, at := at + len(part))
-            if not finite[rows].all():
-                broken.add(part)
-            job.pieces[part.start] = features[rows]
-            if len(job.pieces) > 1 and sum(map(len, job.pieces.values())) == job.rows:
-                job.pieces = {0: torch.cat([job.pieces[start] for start in sorted(job.pieces)])}
-        return broken
 
-
-def _counted(waiting: Collection[Part]) -> QueueCounters:
-    return QueueCounters(len({id(part.job) for part in waiting}), sum(len(part) for part in waiting))
+def _counted(waiting: Sequence[Job]) -> QueueCounters:
+    return QueueCounters(len(waiting), sum(job.left for job in waiting))

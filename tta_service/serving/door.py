@@ -7,47 +7,33 @@ and the age of an answer is bounded by the rows inside, however many cameras the
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from types import TracebackType
+from functools import partial
 
 from ..core.errors import NotReady, Overloaded
+from .places import Place, Visitor, Waiter
 from .rate import Rate
-
-
-@dataclass(slots=True, eq=False)
-class Waiter:
-    """Somebody outside."""
-
-    rows: int
-    let_in: asyncio.Future[None]
-
-
-class Place:
-    """The rows of one request inside; given back at the end of the `with` block."""
-
-    def __init__(self, rows: int, grew: Callable[[int], None], left: Callable[[int, bool], None]) -> None:
-        self.rows, self._grew, self._left = rows, grew, left
-
-    def resize(self, rows: int) -> None:
-        """It turned out to be another number of rows. Never waits: the next to enter does."""
-        self._grew(rows - self.rows)
-        self.rows = rows
-
-    def __enter__(self) -> Place:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._left(self.rows, kind is None)
+from .shares import Shares
 
 
 class Door:
-    """`room` rows may be inside (two batches' worth), `max_waiting` single calls and as many frames outside."""
+    """`room` rows may be inside (two batches' worth), `max_waiting` single calls and as many frames outside.
 
-    def __init__(self, room: int, max_waiting: int = 256, clock: Callable[[], float] = time.monotonic) -> None:
-        self._room, self._max_waiting, self._clock = room, max_waiting, clock
+    `shares` bounds the work of all who are inside or outside. Whoever cannot wait any longer for room enters without,
+    as a single row.
+    """
+
+    def __init__(
+        self,
+        room: int,
+        max_waiting: int = 256,
+        clock: Callable[[], float] = time.monotonic,
+        shares: Shares | None = None,
+    ) -> None:
+        self._room, self._max_waiting, self._clock, self._shares = room, max_waiting, clock, shares or Shares()
         self._unary: deque[Waiter] = deque()
         self._streams: deque[Waiter] = deque()
         self._inside = self._requests = self._outside = 0
@@ -92,36 +78,47 @@ class Door:
         """Seconds that the rows inside and outside are expected to take; 0 when nothing was measured yet."""
         return self._rate.seconds_for(self._inside + self._outside, unknown=0.0)
 
-    async def enter(self, rows: int, streamed: bool = False) -> Place:
+    @property
+    def cost(self) -> int:
+        """Rows times passes of the requests inside and outside."""
+        return self._shares.total
+
+    async def enter(self, visitor: Visitor) -> Place:
         """Waits for room; use the place at once in a `with` block. A request larger than the room enters alone.
 
         Raises `Overloaded` when too many wait already, `NotReady` once the door is closed.
         """
         if self._closed:
             raise NotReady("the server is draining")
-        queue = self._streams if streamed else self._unary
+        queue = self._streams if visitor.streamed else self._unary
         if len(queue) >= self._max_waiting:
-            raise Overloaded(f"{len(queue)} requests wait already", retry_after=min(60.0, max(0.1, self.load or 1.0)))
-        waiter = Waiter(rows, asyncio.get_running_loop().create_future())
+            raise Overloaded(f"{len(queue)} requests wait already", retry_after=self._retry_after())
+        self._shares.take(visitor.client, visitor.cost, self._retry_after)
+        waiter = Waiter(visitor, asyncio.get_running_loop().create_future())
         queue.append(waiter)
-        self._outside += rows
+        self._outside += waiter.rows
         behind = self._waking > 0
         self._let_in()
+        if not waiter.let_in.done():
+            self._watch(waiter)
         try:
             if behind and waiter.let_in.done():
                 await asyncio.sleep(0)  # those who were let in before go first
-            await waiter.let_in
-        except asyncio.CancelledError:
+            late = await waiter.let_in
+        except BaseException as error:
             if waiter in queue:
                 queue.remove(waiter)
-                self._outside -= rows
+                self._outside -= waiter.rows
                 self._let_in()
-            elif _entered(waiter):
-                self._leave(rows, answered=False)  # it was let in and left in the same moment
+            elif isinstance(error, asyncio.CancelledError) and waiter.entered:
+                self._leave(self._rows(waiter), answered=False)  # it was let in and left in the same moment
+            self._shares.add(visitor.client, -visitor.cost)
             raise
         finally:
-            self._waking -= _entered(waiter)
-        return Place(rows, self._grow, self._leave)
+            self._waking -= waiter.entered
+            if waiter.alarm:
+                waiter.alarm.cancel()
+        return Place(self._rows(waiter), late, self._grow, partial(self._left, visitor))
 
     def close(self) -> None:
         """Nobody enters any more; those outside are told so."""
@@ -143,19 +140,44 @@ class Door:
                 return
             waiter = queue.popleft()
             self._outside -= waiter.rows
-            if waiter.let_in.done():  # cancelled, and about to wake
-                continue
-            if not self._requests:
-                self._since = self._clock()
-            self._inside += waiter.rows
-            self._requests += 1
-            self._emptied.clear()
-            self._waking += 1
-            waiter.let_in.set_result(None)
+            if not waiter.let_in.done():  # else cancelled, and about to wake
+                self._admit(waiter, late=False)
+
+    def _admit(self, waiter: Waiter, late: bool) -> None:
+        if not self._requests:
+            self._since = self._clock()
+        self._inside += 1 if late else waiter.rows
+        self._requests += 1
+        self._emptied.clear()
+        self._waking += 1
+        waiter.let_in.set_result(late)
+
+    def _watch(self, waiter: Waiter) -> None:
+        """Lets it in when it cannot wait any longer; a newer frame in its place may have more time."""
+        if waiter.let_in.done():
+            return
+        latest, now = waiter.visitor.latest(), self._clock()
+        if latest <= now:
+            (self._streams if waiter.visitor.streamed else self._unary).remove(waiter)
+            self._outside -= waiter.rows
+            self._admit(waiter, late=True)
+            self._let_in()
+        elif math.isfinite(latest):
+            waiter.alarm = asyncio.get_running_loop().call_later(latest - now, self._watch, waiter)
+
+    def _rows(self, waiter: Waiter) -> int:
+        return 1 if waiter.let_in.result() else waiter.rows
+
+    def _retry_after(self) -> float:
+        return min(60.0, max(0.1, self.load or 1.0))
 
     def _grow(self, rows: int) -> None:
         self._inside += rows
         self._let_in()
+
+    def _left(self, visitor: Visitor, rows: int, answered: bool) -> None:
+        self._shares.add(visitor.client, -visitor.cost)
+        self._leave(rows, answered)
 
     def _leave(self, rows: int, answered: bool) -> None:
         self._inside -= rows
@@ -167,8 +189,3 @@ class Door:
         if not self._requests:
             self._emptied.set()
         self._let_in()
-
-
-def _entered(waiter: Waiter) -> bool:
-    let_in = waiter.let_in
-    return let_in.done() and not let_in.cancelled() and let_in.exception() is None

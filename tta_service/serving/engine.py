@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import math
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
-from ..core.errors import BadParameters, Unsupported
+from ..core.errors import BadParameters, DeadlineTooShort, TTAError, Unsupported
 from ..core.events import Observe, ignore
-from ..core.labels import TextSpace
 from ..core.reducer import Reducer
-from ..core.request import Explanation, Features, Report, Request, SessionStatus
-from ..core.strategy import Scope, Strategy, completed, predicts_first
+from ..core.request import Features, Report, Request
+from ..core.strategy import Strategy, predicts_first
 from ..maths import kept_count
-from .answering import Answer, answering, begun
+from .backlog import Backlog
 from .batcher import Batcher
-from .door import Door, Place
+from .budgets import Budget
+from .cost import Costs
+from .door import Door
+from .estimates import Estimate
 from .lanes import Lanes, run
+from .places import Visitor
 from .sessions import Sessions
-from .sight import Decode, Eyes, Look, Sight
+from .sight import Decode, Eyes, Look
 from .stopwatch import Stopwatch
 from .text_spaces import TextSpaces
-from .visits import Visit
+from .walk import Rooms, Walk
+from .warmup import rehearse
 
 
 class Engine:
@@ -32,7 +38,7 @@ class Engine:
 
     `decode(image) -> [3, h, w] uint8` and `look(pixels, count, seed, augment) -> Views` run in the prepare lane. Every
     report goes to `observe`; one in `explain_every` (0: none) is explained unasked, for metrics. `tokens_left(reducer)`
-    gives the patch tokens of a view behind each block.
+    gives the patch tokens of a view behind each block. `costs` is what the batcher learns into.
     """
 
     def __init__(
@@ -48,32 +54,59 @@ class Engine:
         observe: Observe = ignore,
         explain_every: int = 0,
         tokens_left: Callable[[Reducer], tuple[int, ...]] = lambda reducer: (),
+        costs: Costs | None = None,
     ) -> None:
-        self._eyes = Eyes(decode, look, batcher, lanes)
-        self._text_spaces, self._sessions, self._door, self._lanes = text_spaces, sessions, door, lanes
+        self._costs = costs or Costs(batcher.max_rows)
+        self._text_spaces, self._sessions, self._door = text_spaces, sessions, door
         self._observe, self._explain_every, self._asked = observe, explain_every, 0
         self._tokens_left = tokens_left
+        eyes = Eyes(decode, look, batcher, lanes, self._costs)
+        self._rooms = Rooms(eyes, text_spaces, lanes, Backlog(), self._explains, rows_of)
 
-    async def classify(self, request: Request, *, at_the_door: Callable[[], Request] | None = None) -> Report:
+    async def classify(
+        self,
+        request: Request,
+        *,
+        at_the_door: Callable[[], Request] | None = None,
+        meanwhile: Callable[[], Request] | None = None,
+    ) -> Report:
         """The answer, or a `TTAError`.
 
         Waits at the door with the rows of `request`; when it is let in, `at_the_door()` names the request that really
-        enters: the newest of its stream. Cancelling is safe at any time: before adapt it leaves no trace; during adapt
-        the frame counts as seen.
+        enters: the newest of its stream, which `meanwhile()` tells already now. Cancelling is safe at any time: before
+        adapt it leaves no trace; during adapt the frame counts as seen.
         """
         arrived = time.monotonic()
         refuse_unfit(request)
-        with await self._door.enter(rows_of(request, request.strategy), request.streamed) as place:
+        budget = self._budget(request, arrived)
+        budget.refuse(arrived)
+
+        def latest() -> float:
+            try:
+                return self._budget(meanwhile(), arrived).latest if meanwhile else budget.latest
+            except TTAError:  # what is wrong with the newest frame is told at once
+                return 0.0
+
+        async with in_time(math.inf if meanwhile else budget.outside):
+            place = await self._door.enter(visitor_of(request, latest))
+        with place:
             if at_the_door is not None:
                 request = at_the_door()
                 refuse_unfit(request)
                 place.resize(rows_of(request, request.strategy))
+                budget = self._budget(request, arrived)
             watch = Stopwatch(request, arrived if request.arrived is None else request.arrived)
             watch.lap("queue")
-            with self._sessions.visit(request) as visit:
-                report = await self._walk(request, visit, watch, place)
+            async with in_time(request.deadline):
+                with self._sessions.visit(request) as visit:
+                    report = await Walk(self._rooms, request, visit, watch, place, budget).report()
+                    report = await self._with_tokens(report)
         self._observe(report)
         return report
+
+    async def rehearse(self, dimension: int) -> None:
+        """Before anybody asks: what a plain answer takes."""
+        await rehearse(self._rooms.eyes, dimension)
 
     def unobserved(self) -> Engine:
         """The same hallway, but nobody is told of its answers."""
@@ -81,61 +114,13 @@ class Engine:
         quiet._observe = ignore
         return quiet
 
-    async def _walk(self, request: Request, visit: Visit, watch: Stopwatch, place: Place) -> Report:
-        watch.before("text")
-        text = await self._text_spaces.get(request.labels)
-        watch.lap("text")
-        sight = Sight(self._eyes, request, watch)
-        strategy, cascade = request.strategy, request.cascade
-        said, status, views = await self._ask(strategy, sight, text, visit)
-        escalated = False
-        if cascade is not None and said.surety > cascade.above:
-            strategy, escalated = cascade.to, True
-            place.resize(place.rows + rows_of(request, strategy))
-            said, status, views = await self._ask(strategy, sight, text, visit)
-        return Report(
-            request=request,
-            strategy=strategy,
-            logits=said.logits,
-            zero_shot=said.zero_shot,
-            views=views,
-            seconds=watch.seconds(),
-            batch_rows=sight.batch_rows,
-            session=status,
-            escalated=escalated,
-            explanation=await self._with_tokens(said.explanation, request),
-            unseen=text.unseen,
-            feature=said.feature,
-        )
-
-    async def _ask(
-        self, strategy: Strategy[Any], sight: Sight, text: TextSpace, visit: Visit
-    ) -> tuple[Answer, SessionStatus, int]:
-        """One strategy's answer: evidence, the turn at its memory, adapt."""
-        request, watch, needs = sight.request, sight.watch, strategy.needs()
-        seen = await sight.seen(needs, text)
-        watch.before("turn")
-        lane = self._lanes.tune if needs.gradient else self._lanes.adapt
-        work = partial(answering, strategy, needs, seen, text, self._explains(request, strategy))
-        turn = visit.turn(strategy)
-        if turn is None:
-            labelled = needs.memory is Scope.LABELS
-            memory = await self._text_spaces.memory(strategy, request.labels) if labelled else None
-            watch.lap("turn")
-            watch.before("adapt")
-            said, _ = await run(lane, lambda: completed(work(memory)))
-            status = visit.answered()
-        else:
-            await turn.comes()
-            await turn.begin(lane, partial(begun, strategy, text), visit.admit)
-            watch.lap("turn")
-            watch.before("adapt")
-            early = predicts_first(strategy)
-            said, status = await turn.adapt(lane, work, lambda: visit.answered(turn.kept.tell_anew()), early)
-        watch.lap("adapt")
-        if needs.gradient:
-            self._text_spaces.differentiated(request.labels)
-        return said, status, seen.count
+    def _budget(self, request: Request, arrived: float) -> Budget:
+        """What it has from its arrival on."""
+        labels = request.labels
+        prompts = 0 if labels in self._text_spaces else len(labels.names) * len(labels.templates)
+        text = self._costs.text(prompts) if prompts else Estimate()
+        since = arrived if request.arrived is None else request.arrived
+        return Budget(self._costs, self._rooms.eyes.batcher, request, since, text)
 
     def _explains(self, request: Request, strategy: Strategy[Any]) -> bool:
         """Nobody waits for an explanation that he did not ask for when the update before it takes a backward pass."""
@@ -144,22 +129,43 @@ class Engine:
         sampled = self._explain_every > 0 and not slow and self._asked % self._explain_every == 0
         return request.explain or sampled
 
-    async def _with_tokens(self, why: Explanation | None, request: Request) -> Explanation | None:
+    async def _with_tokens(self, report: Report) -> Report:
         """The plain view is reduced only when all views are."""
+        why, request = report.explanation, report.request
         if why is None or isinstance(request.image, Features):
-            return why
-        reduction = request.reduction if request.reduction.scope == "all" else self._eyes.exact
-        left = await run(self._lanes.adapt, self._tokens_left, reduction.reducer)
-        return replace(why, tokens_left=left)
+            return report
+        reduction = request.reduction if request.reduction.scope == "all" else self._rooms.eyes.exact
+        left = await run(self._rooms.lanes.adapt, self._tokens_left, reduction.reducer)
+        return replace(report, explanation=replace(why, tokens_left=left))
 
 
-def rows_of(request: Request, strategy: Strategy[Any]) -> int:
-    """The rows that a strategy will ask of the tower for this request, at least one."""
+@asynccontextmanager
+async def in_time(until: float | None) -> AsyncGenerator[None]:
+    """`DeadlineTooShort` when that moment (monotonic seconds) passes meanwhile."""
+    left = None if until is None or math.isinf(until) else until - time.monotonic()
+    try:
+        async with asyncio.timeout(left):
+            yield
+    except TimeoutError:
+        raise DeadlineTooShort("the deadline has passed") from None
+
+
+def rows_of(request: Request, strategy: Strategy[Any], views: int = 0) -> int:
+    """The rows that a strategy will ask of the tower for this request, at least one; of so many `views`, 0: all."""
     needs = strategy.needs()
     if isinstance(request.image, Features):
         return 1
-    again = 1 + kept_count(needs.views, needs.confident) if request.reduction.scope == "two_looks" else 0
-    return needs.views + again
+    views = views or needs.views
+    again = 1 + kept_count(views, needs.confident) if request.reduction.scope == "two_looks" else 0
+    return views + again
+
+
+def visitor_of(request: Request, latest: Callable[[], float]) -> Visitor:
+    """Its cost is rows times passes: a strategy with gradients goes over them once more for each of its steps."""
+    needs = request.strategy.needs()
+    passes = 1 + getattr(request.strategy, "steps", 1) if needs.gradient else 1
+    rows = rows_of(request, request.strategy)
+    return Visitor(rows, request.streamed, rows * passes, request.client, latest)
 
 
 def refuse_unfit(request: Request) -> None:

@@ -39,10 +39,12 @@ class Buffered:
 
     frames: int = 0
     bytes: int = 0
+    most: int = 1 << 62  # bytes
 
 
 class Frames(Generic[T]):
-    """At most `capacity` frames and `max_bytes` wait; one frame alone may be larger, for its size was checked before.
+    """At most `capacity` frames and `max_bytes` wait, and `everywhere.most` bytes of all streams; one frame alone may
+    be larger, for its size was checked before.
 
     The reader of the transport calls `put`, the stream's worker `offer`. A frame stays here, where a newer one may
     still replace it, until the hallway has room and `Offer.take` is called.
@@ -109,7 +111,7 @@ class Frames(Generic[T]):
         self.finish()
 
     def _full(self, size: int) -> bool:
-        too_heavy = self._bytes + size > self._max_bytes
+        too_heavy = self._bytes + size > self._max_bytes or self._everywhere.bytes + size > self._everywhere.most
         return bool(self._waiting) and (len(self._waiting) >= self._capacity or too_heavy)
 
     def _drop(self, reason: Reason) -> None:

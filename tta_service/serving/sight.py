@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from ..core.catalogue import reducers
-from ..core.errors import BadRequest
+from ..core.errors import BadRequest, DeadlineTooShort
 from ..core.labels import TextSpace
 from ..core.reducer import Reduction
 from ..core.request import Encoded, Features, Raw, Request
@@ -17,6 +18,9 @@ from ..core.strategy import Needs
 from ..core.views import Views
 from .answering import Seen, confident
 from .batcher import Batcher
+from .budgets import Paid, Plan
+from .cost import Costs
+from .jobs import Rows
 from .lanes import Lanes, run
 from .stopwatch import Stopwatch
 
@@ -32,6 +36,7 @@ class Eyes:
     look: Look
     batcher: Batcher
     lanes: Lanes
+    costs: Costs
     exact: Reduction = field(default_factory=lambda: Reduction(reducers.build("none")))
 
 
@@ -41,6 +46,7 @@ class Cut:
 
     views: Views
     jobs: list[tuple[Tensor, Reduction]]  # rows that the tower has not seen yet
+    decode: float  # seconds; 0: it was there
     look: float  # seconds
 
 
@@ -55,61 +61,105 @@ class Sight:
     request: Request
     watch: Stopwatch
     batch_rows: int = 0
+    worked: float = 0.0  # seconds that image and rows were worked on, or waited for the tower
     _pixels: Tensor | None = None  # [3, h, w] uint8
     _augment: str = ""
     _pieces: tuple[Tensor, ...] = ()  # features of the first `_rows` views
     _rows: int = 0
 
-    async def seen(self, needs: Needs, text: TextSpace) -> Seen:
-        """As many rows as are needed. `BadImage`; `BadRequest` for too few rows from the device; `ModelFault`."""
+    def paid(self, needs: Needs) -> Paid:
+        """What there is of an earlier look."""
+        rows = self._rows if needs.augment == self._augment else min(1, self._rows)
+        return Paid(self._pixels is not None, rows)
+
+    async def seen(self, needs: Needs, text: TextSpace, plan: Plan) -> Seen:
+        """As many rows as planned, or fewer where time runs out: at least the plain one, else `DeadlineTooShort`.
+
+        `BadImage`; `BadRequest` for too few rows from the device; `ModelFault`.
+        """
         image = self.request.image
         if isinstance(image, Features):
             if len(image.rows) < needs.fewest:
                 said = f"{len(image.rows)} rows were sent where the strategy needs {needs.fewest}"
                 raise BadRequest(said, "image.features.views")
-            return Seen((image.rows,), min(needs.views, len(image.rows)))
+            return Seen((image.rows,), plan.views)
         self.watch.before("decode")
-        cut = await run(self.eyes.lanes.prepare, self._cut, needs)
+        cut = await run(self.eyes.lanes.prepare, self._cut, needs.augment, plan.views)
         self.watch.lap("decode", ("look", cut.look))
-        self._pieces += await self._feed(cut.jobs, text)
-        self._augment, self._rows = needs.augment, max(self._rows, needs.views)
-        seen = Seen(self._pieces, needs.views, cut.views)
-        return await self._again(seen, needs, text) if self.request.reduction.scope == "two_looks" else seen
+        self._learn(image, needs.augment, cut)
+        await self._gather(cut, needs.augment, plan, text)
+        seen = Seen(self._pieces, min(plan.views, self._rows), cut.views)
+        again = self.request.reduction.scope == "two_looks" and not plan.plain and seen.count >= plan.fewest
+        return await self._again(seen, needs, text, plan) if again else seen
 
-    def _cut(self, needs: Needs) -> Cut:
+    def _cut(self, augment: str, count: int) -> Cut:
         image, reduction = self.request.image, self.request.reduction
         assert not isinstance(image, Features)
+        began, decoded = time.monotonic(), self._pixels is None
         if self._pixels is None:
             self._pixels = self.eyes.decode(image)
-        began = time.monotonic()
-        views = self.eyes.look(self._pixels, needs.views, self.request.seed, needs.augment)
-        if self._rows and needs.augment != self._augment:  # only the plain view is common to both
+        looked = time.monotonic()
+        views = self.eyes.look(self._pixels, count, self.request.seed, augment)
+        if self._rows and augment != self._augment:  # only the plain view is common to both
             self._pieces, self._rows = (self._pieces[0][:1],), 1
         have = self._rows
         reduced = Reduction(reduction.reducer)
-        parts = [(0, needs.views, reduced)]
+        parts = [(0, count, reduced)]
         if reduction.scope == "augmented":
-            parts = [(0, 1, self.eyes.exact), (1, needs.views, reduced)]
+            parts = [(0, 1, self.eyes.exact), (1, count, reduced)]
         jobs = [(views.pixels[max(start, have) : stop], how) for start, stop, how in parts if stop > max(start, have)]
-        return Cut(views, jobs, time.monotonic() - began)
+        return Cut(views, jobs, looked - began if decoded else 0.0, time.monotonic() - looked)
 
-    async def _feed(self, jobs: list[tuple[Tensor, Reduction]], text: TextSpace) -> tuple[Tensor, ...]:
+    async def _gather(self, cut: Cut, augment: str, plan: Plan, text: TextSpace) -> None:
+        """The rows that are missing; when none of them could be had, at least the plain one."""
+        self._augment = augment
+        if not cut.jobs:
+            return
+        fed = await self._feed(cut.jobs, text, plan)
+        if not (self._rows or len(fed[0]) or plan.whole):
+            pixels, how = cut.jobs[0]
+            fed = await self._feed([(pixels[:1], how)], text, replace(plan, due=plan.last, fewest=1))
+        for rows, (pixels, _) in zip(fed, cut.jobs, strict=False):
+            self._pieces, self._rows = self._pieces + rows.pieces, self._rows + len(rows)
+            if len(rows) < len(pixels):
+                break
+        if self._rows < (plan.views if plan.whole else 1):
+            raise DeadlineTooShort("the deadline is too near for the image tower")
+
+    async def _feed(self, jobs: list[tuple[Tensor, Reduction]], text: TextSpace, plan: Plan) -> list[Rows]:
         """Rows through the tower; withdrawn when the caller leaves."""
         self.watch.before("encode")
-        waiting = [self.eyes.batcher.submit(pixels, how, text) for pixels, how in jobs]
+        waiting: list[asyncio.Future[Rows]] = []
+        have = self._rows
+        for pixels, how in jobs:
+            fewest = len(pixels) if plan.whole else max(0, plan.fewest - have)
+            rest = 0 if plan.whole or have else 1
+            waiting.append(self.eyes.batcher.submit(pixels, how, text, due=plan.due, fewest=fewest, rest=rest))
+            have += len(pixels)
         try:
             fed = [await rows for rows in waiting]
         finally:
             for rows in waiting:
                 rows.cancel()
-        self.watch.lap("queue", ("encode", sum(rows.encode for rows in fed)))
+        encode = sum(rows.encode for rows in fed)
+        self.watch.lap("queue", ("encode", encode))
+        self.worked += encode + max(rows.queue for rows in fed)
         self.batch_rows = max([self.batch_rows, *(rows.batch_rows for rows in fed)])
-        return tuple(rows.features for rows in fed)
+        return fed
 
-    async def _again(self, seen: Seen, needs: Needs, text: TextSpace) -> Seen:
-        """A second look, exact, at the plain view and the confident ones."""
+    async def _again(self, seen: Seen, needs: Needs, text: TextSpace, plan: Plan) -> Seen:
+        """A second look, exact, at the plain view and the confident ones. Without time for it no row counts."""
         assert seen.views is not None
         choosing = run(self.eyes.lanes.adapt, confident, seen, text, needs.confident, seen.views.pixels)
         kept, rows, pixels = await choosing
-        (features,) = await self._feed([(pixels, self.eyes.exact)], text)
-        return replace(seen, kept=kept, again=(rows, features))
+        whole = replace(plan, whole=True)
+        (fed,) = await self._feed([(pixels, self.eyes.exact)], text, whole)
+        if len(fed) < len(pixels):
+            return replace(seen, count=0)
+        return replace(seen, kept=kept, again=(rows, fed.pieces))
+
+    def _learn(self, image: Encoded | Raw, augment: str, cut: Cut) -> None:
+        if cut.decode:
+            self.eyes.costs.decoded(image, cut.decode)
+        self.eyes.costs.looked(augment, len(cut.views), cut.look)
+        self.worked += cut.decode + cut.look

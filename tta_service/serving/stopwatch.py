@@ -19,15 +19,16 @@ class Stopwatch:
         self._seconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
         self._last = arrived
 
-    def lap(self, stage: str, *inner: tuple[str, float]) -> None:
-        """The time since the last lap went to `stage`, but for the `inner` seconds of other stages."""
+    def lap(self, stage: str, *inner: tuple[str, float]) -> float:
+        """The time since the last lap went to `stage`, but for the `inner` seconds of others. Returns all of it."""
         now = time.monotonic()
-        spent = now - self._last
+        whole = spent = now - self._last
         for name, seconds in inner:
             self._seconds[name] += min(seconds, spent)
             spent -= min(seconds, spent)
         self._seconds[stage] += spent
         self._last = now
+        return whole
 
     def before(self, stage: str) -> None:
         """Raises `DeadlineTooShort` when the deadline has passed."""

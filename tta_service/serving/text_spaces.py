@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..core.errors import ModelFault, TTAError, UnknownLabels
 from ..core.labels import LabelSet, TextSpace
 from ..core.strategy import Strategy
-from .lanes import run
+from .cost import Costs
+from .in_steps import Steps
 from .shelf import Shelf
 from .single_flight import SingleFlight
 
@@ -42,28 +45,34 @@ class TextCounters:
 class TextSpaces:
     """Text spaces by label set: single flight, least recently used by bytes.
 
-    `make` runs in `lane`; the memories of strategies with `Scope.LABELS` are begun in `tune`. `apart` surrounds every
-    making in the lane's thread (the pulse uses it, so that encoding text is not taken for a stuck batch).
+    `make` runs in `lane`, step by step where it gives a generator, so that batches get in between; the memories of
+    strategies with `Scope.LABELS` are begun in `tune`. `apart` surrounds every step in the lane's thread (the pulse
+    uses it, so that encoding text is not taken for a stuck batch).
     What backward passes keep has a limit of its own, `max_activations` bytes: the least recently used sets give it up.
     """
 
     def __init__(
         self,
-        make: Callable[[LabelSet], TextSpace],
+        make: Callable[[LabelSet], TextSpace | Generator[None, None, TextSpace]],
         lane: Executor,
         tune: Executor,
         max_bytes: int = 256 << 20,
         max_definitions: int = 1000,
         apart: Callable[[], AbstractContextManager[None]] = nullcontext,
         max_activations: int = 1 << 30,
+        costs: Costs | None = None,
     ) -> None:
-        self._make, self._lane, self._tune, self._apart = make, lane, tune, apart
+        self._make, self._lane, self._tune, self._apart, self._costs = make, lane, tune, apart, costs or Costs()
         self._max_bytes, self._max_definitions, self._max_activations = max_bytes, max_definitions, max_activations
         self._shelves: OrderedDict[str, Shelf] = OrderedDict()
         self._definitions: OrderedDict[str, LabelSet] = OrderedDict()
         self._encoding: SingleFlight[str, Shelf] = SingleFlight()
         self._bytes = self._hits = self._misses = self._evicted = self._activations = 0
         self.counters = TextCounters()
+
+    def __contains__(self, labels: LabelSet) -> bool:
+        """It is in the cache."""
+        return labels.id in self._shelves
 
     async def get(self, labels: LabelSet) -> TextSpace:
         """The label set through the text tower, from the cache or encoded now.
@@ -133,16 +142,18 @@ class TextSpaces:
             self._shelves[labels.id] = shelf
             self._weigh(shelf)
 
-        return await self._encoding.get(labels.id, lambda: run(self._lane, self._encode, labels), keep)
+        return await self._encoding.get(labels.id, lambda: asyncio.ensure_future(self._encoded(labels)), keep)
 
-    def _encode(self, labels: LabelSet) -> Shelf:
+    async def _encoded(self, labels: LabelSet) -> Shelf:
+        steps = Steps(partial(self._make, labels), self._apart)
         try:
-            with self._apart():
-                return Shelf(self._make(labels))
+            space = await steps.done(self._lane)
         except TTAError:
             raise
         except Exception as error:
             raise ModelFault("the text tower failed on this label set") from error
+        self._costs.spoke(len(labels.names) * len(labels.templates), steps.seconds)
+        return Shelf(space)
 
     def _weigh(self, newest: Shelf) -> None:
         """Evicts from the least recently used end; the set that was just asked for stays, however large."""

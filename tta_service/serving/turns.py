@@ -52,12 +52,17 @@ class Turn:
         await self._hand(lane, lambda: _sized(begin()), arrived)
 
     async def adapt(
-        self, lane: Executor, work: Callable[[Any], Generator[T, None, Any]], saw: Callable[[], R], early: bool = False
+        self,
+        lane: Executor,
+        work: Callable[[Any], Generator[T, None, Any]],
+        saw: Callable[[], R],
+        early: bool = False,
+        over: Callable[[object], None] = lambda done: None,
     ) -> tuple[T, R]:
         """`work(memory)` in the lane: it yields the answer, then returns the memory to keep; then the turn is over.
 
         An `early` answer does not wait for the memory. `saw()` is called once with the answer, whether or not anybody
-        still waits for it. When the work raises, this one memory starts afresh.
+        still waits for it. When the work raises, this one memory starts afresh. `over` is called when the lane is done.
         """
         loop, value = asyncio.get_running_loop(), self.kept.value
         heard: asyncio.Future[tuple[T, R]] = loop.create_future()
@@ -83,7 +88,9 @@ class Turn:
             if (error := done.exception()) and not heard.done():
                 heard.set_exception(error)
 
-        self._hand(lane, working, arrived).add_done_callback(ended)
+        handed = self._hand(lane, working, arrived)
+        handed.add_done_callback(ended)
+        handed.add_done_callback(over)
         self._left, self.kept.value = True, None  # nothing follows; and nobody looks at the old value again
         return await heard
 

@@ -32,10 +32,18 @@ class Visit:
         """The place in the queue of that strategy's memory; None when it keeps nothing in a session."""
         return self._turns.get(strategy)
 
-    def answered(self, anew: bool = False) -> SessionStatus:
-        """Counts the frame, once however many strategies look at it; what the answer says of the session."""
+    def give_up(self) -> None:
+        """No memory will hear of this request."""
+        for turn in self._turns.values():
+            turn.leave()
+
+    def answered(self, anew: bool = False, seen: bool = True) -> SessionStatus:
+        """Counts the frame, once however many strategies look at it; what the answer says of the session.
+
+        Not `seen`: it was answered, but no memory has heard of it.
+        """
         if self._status is None:
-            self._status = self._session.answered(self._request.frame_id, anew)
+            self._status = self._session.answered(self._request.frame_id if seen else None, anew)
         else:
             reset = self._status.memory_reset or anew
             self._status = replace(self._status, memory_bytes=self._session.bytes, memory_reset=reset)
@@ -45,6 +53,5 @@ class Visit:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for turn in self._turns.values():
-            turn.leave()
+        self.give_up()
         self._over()

@@ -1,12 +1,23 @@
-"""How many rows one forward should carry on this machine."""
+"""What this machine can do, measured before anybody asks: rows of a forward, and what an answer takes beside it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import torch
+
+from ..core.labels import TextSpace
+from ..core.request import PixelFormat, Raw
+from ..core.strategy import completed
+from .answering import Seen, answering
+from .lanes import run
+from .sight import Eyes
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +27,11 @@ class Budget:
     rows: int
     row_seconds: float  # at that size
     rates: dict[int, float]  # rows -> rows per second
+
+    @property
+    def seconds(self) -> dict[int, float]:
+        """Of one forward, by its rows."""
+        return {rows: rows / rate for rows, rate in self.rates.items()}
 
 
 def measure(
@@ -45,6 +61,29 @@ def measure(
     best = max(rates.values())
     chosen = min(rows for rows, rate in rates.items() if rate >= 0.95 * best)
     return Budget(chosen, 1 / rates[chosen], rates)
+
+
+async def rehearse(eyes: Eyes, dimension: int, side: int = 256) -> None:
+    """Decode, look and a plain answer, for the costs to begin with; each once before it counts."""
+    draw = torch.Generator().manual_seed(0)
+    noise = torch.randint(256, (side, side, 3), generator=draw, dtype=torch.uint8)
+    image = Raw(side, side, PixelFormat.RGB24, noise.numpy().tobytes())
+    features, plain, costs = torch.eye(2, dimension), eyes.costs.plain, eyes.costs
+    text, seen = TextSpace.of(features), Seen((features[:1],), 1)
+    for _ in range(2):
+        pixels, seconds = await run(eyes.lanes.prepare, _timed, partial(eyes.decode, image))
+        costs.decoded(image, seconds)
+        for views in (1, 8):
+            _, seconds = await run(eyes.lanes.prepare, _timed, partial(eyes.look, pixels, views, 0, "crop"))
+            costs.looked("crop", views, seconds)
+        work = answering(plain, plain.needs(), seen, text, False, None)
+        said, _ = await run(eyes.lanes.adapt, completed, work)
+        costs.adapted(plain, 2, 1, said.seconds)
+
+
+def _timed(work: Callable[[], T]) -> tuple[T, float]:
+    began = time.monotonic()
+    return work(), time.monotonic() - began
 
 
 def _fastest(forward: Callable[[int], object], rows: int, clock: Callable[[], float]) -> float:

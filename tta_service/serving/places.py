@@ -1,0 +1,56 @@
+"""Who waits at the door, and who is inside."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """What somebody wants at the door."""
+
+    rows: int
+    streamed: bool = False
+    cost: int = 0  # rows times passes
+    client: str = ""
+    latest: Callable[[], float] = lambda: math.inf  # monotonic seconds: then it enters beyond the room, as one row
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    """Somebody outside."""
+
+    visitor: Visitor
+    let_in: asyncio.Future[bool]  # True: beyond the room
+    alarm: asyncio.TimerHandle | None = None
+
+    @property
+    def rows(self) -> int:
+        return self.visitor.rows
+
+    @property
+    def entered(self) -> bool:
+        let_in = self.let_in
+        return let_in.done() and not let_in.cancelled() and let_in.exception() is None
+
+
+class Place:
+    """The rows of one request inside; given back at the end of the `with` block. `late`: it came in beyond the room."""
+
+    def __init__(self, rows: int, late: bool, grew: Callable[[int], None], left: Callable[[int, bool], None]) -> None:
+        self.rows, self.late, self._grew, self._left = rows, late, grew, left
+
+    def resize(self, rows: int) -> None:
+        """It turned out to be another number of rows. Never waits: the next to enter does."""
+        self._grew(rows - self.rows)
+        self.rows = rows
+
+    def __enter__(self) -> Place:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._left(self.rows, kind is None)
