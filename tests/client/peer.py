@@ -1,11 +1,13 @@
 """A peer on the wire for what a well-behaved service rarely shows: forgotten labels, refusals, drops.
 
-It knows no model: an answer tells the length of the image that came. Bodies choose its behaviour: b"bad" fails in-band.
+It knows no model: an answer tells the length of the image that came. Bodies choose its behaviour: b"bad" fails in-band,
+b"trouble" ends the stream with the next of `troubles`, while there are any, b"hush" is never answered, while `hushes`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,6 +28,9 @@ class Peer(tta_pb2_grpc.AdaptationServiceServicer):
         self.frames: list[pb.Frame] = []
         self.refusals: list[grpc.StatusCode] = []  # answered to the next unary calls
         self.headers: list[dict[str, Any]] = []
+        self.troubles: list[grpc.StatusCode] = []
+        self.hushes = 0
+        self.credits, self.fps = 2, 0.0
 
     def forget(self) -> None:
         """What a restart does."""
@@ -78,7 +83,8 @@ class Peer(tta_pb2_grpc.AdaptationServiceServicer):
         if opened.labels.id not in self.labels:
             _refuse(context, _status(grpc.StatusCode.NOT_FOUND, "no such label set", "labels.id"))
         session = pb.SessionStatus(session_id=opened.session_id or "made-here")
-        yield pb.ClassifyStreamResponse(status=pb.StreamStatus(session=session, credits=2))
+        status = pb.StreamStatus(session=session, credits=self.credits, suggested_fps=self.fps)
+        yield pb.ClassifyStreamResponse(status=status)
         for frame in (request.frame for request in requests):
             self.frames.append(frame)
             if frame.image.encoded == b"bad":
@@ -87,6 +93,14 @@ class Peer(tta_pb2_grpc.AdaptationServiceServicer):
                 continue
             if frame.image.encoded == b"end":
                 context.abort(grpc.StatusCode.ABORTED, "session taken over")
+            if frame.image.encoded == b"trouble" and self.troubles:
+                context.abort(self.troubles.pop(0), "a proxy lost its server")
+            if frame.image.encoded == b"hush" and self.hushes:
+                self.hushes -= 1
+                gone = threading.Event()
+                context.add_callback(gone.set)
+                gone.wait()
+                return
             if frame.image.encoded == b"leave":
                 yield pb.ClassifyStreamResponse(draining=pb.Draining(resume_token=b"go on"))
             if frame.image.encoded == b"drop":

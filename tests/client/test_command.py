@@ -47,7 +47,7 @@ def test_plain_lines_without_a_terminal(address: str, folder: Path, capsys: pyte
     assert run(address, f"{folder}/*.jpg", "--strategy", "tda") == 0
     lines = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r" +1  dog 0.75  zero-shot cat  tda  \d+ ms  \[1.jpg\]", lines[0])
-    assert re.match(r"3 answers, 0 failures, 0 dropped, 2 flips; age p50 \d+ ms", lines[-1])
+    assert re.match(r"3 answers to 3 sent, 0 failures, 0 skipped, 0 dropped; age p50 \d+ ms.*; 2 flips", lines[-1])
 
 
 def test_a_table_on_a_terminal(address: str, folder: Path) -> None:
@@ -63,7 +63,8 @@ def test_a_table_on_a_terminal(address: str, folder: Path) -> None:
     os.close(ours)
     assert done.returncode == 1 and not done.stderr
     assert all(
-        word in shown for word in ("zero-shot", "strategy", "age", "the image is no image", "3 answers, 1 failures")
+        word in shown
+        for word in ("zero-shot", "strategy", "age", "the image is no image", "3 answers to 4 sent, 1 failures")
     )
 
 

@@ -7,7 +7,7 @@ from .backoff import Reconnect
 from .choices import Cascade, Choice, Options, Reduction
 from .client import Client
 from .errors import TTAClientError
-from .frames import Frame
+from .frames import Features, Frame
 from .labels import LabelSet
 from .listings import Description, LabelSetInfo, Parameter, ServerInfo, SessionInfo, Snapshot
 from .statistics import Statistics
@@ -21,6 +21,7 @@ __all__ = [
     "Choice",
     "Client",
     "Description",
+    "Features",
     "Frame",
     "FrameAnswer",
     "FrameFailure",

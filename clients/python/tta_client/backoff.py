@@ -39,7 +39,7 @@ class Backoff:
 
     def pause(self) -> float:
         """Seconds to wait now."""
-        self._last = min(self.longest, self.chance.uniform(self.shortest, max(self.shortest, 3 * self._last)))
+        self._last = min(self.longest, self.chance.uniform(self.shortest, 3 * max(self.shortest, self._last)))
         return self._last
 
     def succeeded(self) -> None:

@@ -162,8 +162,11 @@ class Client:
         """One of "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN", "UNKNOWN"."""
         return self._to.ask(health.check(self._to.channel), service)
 
-    def wait_until_serving(self, timeout: float = 60.0) -> None:
-        """Returns once the service serves; it need not even run yet. Raises DEADLINE_EXCEEDED after `timeout` s."""
+    def wait_until_serving(self, timeout: float | None = 60.0) -> None:
+        """Returns once the service serves; it need not even run yet.
+
+        Raises DEADLINE_EXCEEDED after `timeout` seconds (None: never).
+        """
         try:
             for state in health.watch(self._to.channel)("", timeout=timeout, wait_for_ready=True):
                 if state == "SERVING":

@@ -14,8 +14,20 @@ from .choices import Options, options_message
 from .labels import Labels
 from .v1 import tta_pb2
 
-Image = bytes | os.PathLike[str] | Any
-"""Bytes of a JPEG, PNG or WebP file; a path of one; or an array of uint8, [h, w, 3] RGB or [h, w] gray."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """Embeddings of the views of a picture, made on this machine: `rows` [v, d] float32, row 0 the plain view.
+
+    `model` is the fingerprint that `ServerInfo` tells: features of another model mean something else.
+    """
+
+    rows: Any
+    model: str
+
+
+Image = bytes | os.PathLike[str] | Features | Any
+"""Bytes of a JPEG, PNG or WebP file; a path of one; an array of uint8, [h, w, 3] RGB or [h, w] gray; or features."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +60,8 @@ def image_message(image: Image) -> tta_pb2.Image:
         return tta_pb2.Image(encoded=bytes(image))
     if isinstance(image, str | os.PathLike):
         return tta_pb2.Image(encoded=Path(image).read_bytes())
+    if isinstance(image, Features):
+        return tta_pb2.Image(features=_features_message(image))
     shape: Any = tuple(getattr(image, "shape", ()))
     dtype = str(getattr(image, "dtype", type(image).__name__))
     if dtype != "uint8" or len(shape) not in (2, 3) or shape[2:] not in ((), (3,)):
@@ -56,6 +70,14 @@ def image_message(image: Image) -> tta_pb2.Image:
         )
     kind = tta_pb2.RawImage.FORMAT_RGB24 if len(shape) == 3 else tta_pb2.RawImage.FORMAT_GRAY8
     return tta_pb2.Image(raw=tta_pb2.RawImage(width=shape[1], height=shape[0], format=kind, pixels=image.tobytes()))
+
+
+def _features_message(features: Features) -> tta_pb2.Features:
+    rows = features.rows
+    if getattr(rows, "ndim", 0) != 2 or str(rows.dtype) != "float32":
+        raise ValueError("features are a float32 array [views, dimension]")
+    little = rows.astype("<f4", order="C", copy=False)
+    return tta_pb2.Features(views=rows.shape[0], dimension=rows.shape[1], values=little.tobytes(), model=features.model)
 
 
 def frame_message(frame: Frame, label_set_id: str = "") -> tta_pb2.ClassifyStreamRequest:

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..choices import SCOPES, Choice, Options, Reduction
+from ..backoff import Reconnect
+from ..choices import Choice, Options, Reduction
 from ..labels import LabelSet
-from ..requests import POLICIES, Policy
+from ..requests import Policy
+from .gate import Gate
+from .on_device import Model
+from .parser import parser
 from .photographs import LABELS
 from .sources import Source, open_source
 from .virtual import Virtual
-
-EPILOG = """SOURCE is a folder or a glob of pictures, a video file (MP4, GIF, …), the number of a webcam, a URL
-(rtsp, http, …), or virtual:frames=200,fps=0,seed=1 - a camera that pans over the real photographs which scikit-image
-and scikit-learn ship while day turns to dusk, noise, fog and blur."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,65 +30,81 @@ class Wishes:
     policy: Policy
     buffer: int | None
     session: str
+    frame_budget: float | None
+    paced: bool
     frames: int
     fps: float
+    gate: Gate
     short_side: int
     quality: int
+    on_device: Model | None
+    reconnect: Reconnect | None  # to the service
+    reopen: Reconnect | None  # the source
     json: bool
     strict: bool
 
 
 def wishes(arguments: list[str] | None = None) -> Wishes:
     """What the command line asks for; exits with 2 and a sentence when it makes no sense."""
-    parser = _parser()
-    given = parser.parse_args(arguments)
+    words = parser()
+    given = words.parse_args(arguments)
     try:
-        source = open_source(given.source)
-        names = _names(given.labels, source)
-        strategies = _strategies(given.strategy, given.param)
-        reducer = _reducer(given.reducer, given.reducer_param, given.reduce)
+        return _wishes(given)
     except (ValueError, OSError) as error:
-        parser.error(str(error))
-    options = Options(strategies[0] if strategies else "", reducer, top_k=given.top_k, seed=given.seed)
-    policy = given.policy or ("latest" if source.live else "block")
+        words.error(str(error))
+
+
+def _wishes(given: argparse.Namespace) -> Wishes:
+    source = open_source(given.source, {key: str(value) for key, value in map(_pair, given.ffmpeg)})
+    strategies = _strategies(given.strategy, given.param)
+    on_device = _on_device(given)
+    reducer = "none" if on_device else _reducer(given.reducer, given.reducer_param, given.reduce)
     return Wishes(
-        source, given.server, LabelSet(names, tuple(given.template)), strategies, options, policy, given.buffer,
-        given.session, given.frames, given.fps, given.short_side, given.quality, given.json, given.strict,
-    )  # fmt: skip
+        source=source,
+        server=given.server,
+        labels=LabelSet(_names(given.labels, source), tuple(given.template)),
+        strategies=strategies,
+        options=Options(strategies[0] if strategies else "", reducer, top_k=given.top_k, seed=given.seed),
+        policy=given.policy or ("latest" if source.live else "block"),
+        buffer=given.buffer,
+        session=given.session,
+        frame_budget=given.frame_budget,
+        paced=not given.unpaced,
+        frames=given.frames,
+        fps=0.0 if source.live else given.fps,
+        gate=_gate(given, source),
+        short_side=given.short_side,
+        quality=given.quality,
+        on_device=on_device,
+        reconnect=_reconnect(given, given.stall),
+        reopen=_reconnect(given, given.source_stall),
+        json=given.json,
+        strict=given.strict,
+    )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "tta-camera", description="Pictures of a camera through the service, answers on the screen.", epilog=EPILOG
-    )
-    add: Any = parser.add_argument
-    add("source", metavar="SOURCE", help="where frames come from, see below")
-    add("--server", default="127.0.0.1:50051", metavar="HOST:PORT", help="the service (default: %(default)s)")
-    add("--labels", default="", metavar="A,B,…|@FILE", help="what to tell apart; @FILE holds one name a line")
-    add("--template", action="append", default=[], metavar="TEXT", help="a sentence with {} for the name; repeatable")
-    add("--strategy", default="", metavar="NAME[,NAME…]", help="several take the frames in turn")
-    add("--param", action="append", default=[], metavar="[NAME.]K=V", help="a parameter, of one strategy or of all")
-    add("--reducer", default="", metavar="NAME", help="token reduction")
-    add("--reducer-param", action="append", default=[], metavar="K=V", help="a parameter of the reducer")
-    add("--reduce", choices=tuple(SCOPES), default="all", help="which views to reduce (default: %(default)s)")
-    add("--policy", choices=tuple(POLICIES), help="default: latest for live sources, block for files")
-    add("--buffer", type=_count, metavar="N", help="frames that may wait in the service under drop_oldest, drop_newest")
-    add("--session", default="", metavar="ID", help="a named session outlives this stream")
-    add("--frames", type=_count, default=0, metavar="N", help="stop after so many frames")
-    add("--fps", type=float, default=0.0, metavar="F", help="at most so many frames a second")
-    add(
-        "--short-side",
-        type=_count,
-        default=336,
-        metavar="PIXELS",
-        help="shrink to this, 0: never (default: %(default)s)",
-    )
-    add("--quality", type=_count, default=90, metavar="1…100", help="of the JPEGs (default: %(default)s)")
-    add("--top-k", type=_count, metavar="K", help="scores in each answer")
-    add("--seed", type=_count, metavar="S", help="of the views")
-    add("--json", action="store_true", help="one JSON object for each answer")
-    add("--strict", action="store_true", help="end at the first frame that fails")
-    return parser
+def _gate(given: argparse.Namespace, source: Source) -> Gate:
+    """A live source's own rate is not for us to slow down: frames in between are left out."""
+    shortest = max(given.min_interval, 1 / given.fps if given.fps and source.live else 0.0)
+    return Gate(given.motion, shortest, given.max_interval)
+
+
+def _on_device(given: argparse.Namespace) -> Model | None:
+    if not given.encode_on_device:
+        if given.model or given.checkpoint:
+            raise ValueError("--model and --checkpoint are for --encode-on-device")
+        return None
+    if not given.strategy:
+        raise ValueError("--encode-on-device needs a --strategy: it is here that its views are cut")
+    if given.reducer:
+        raise ValueError("--encode-on-device takes no --reducer: features have no tokens left to reduce")
+    return Model(given.model, given.checkpoint, given.device)
+
+
+def _reconnect(given: argparse.Namespace, stall: float) -> Reconnect | None:
+    if given.no_reconnect:
+        return None
+    return Reconnect(longest=given.max_pause, stall=stall, from_the_start=given.wait)
 
 
 def _names(text: str, source: Source) -> tuple[str, ...]:
@@ -131,10 +147,3 @@ def _pair(text: str) -> tuple[str, Any]:
         return key, json.loads(value)
     except ValueError:
         return key, value
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError("is negative")
-    return number

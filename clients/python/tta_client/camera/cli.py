@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -15,12 +16,15 @@ from ..choices import Choice
 from ..client import Client
 from ..errors import TTAClientError
 from ..frames import Frame
+from ..statistics import Statistics
 from .arguments import Wishes, wishes
+from .gate import gated
 from .grabber import newest
 from .jpeg import encoded
+from .lasting import Lasting
+from .on_device import Encoder, featured
 from .pace import first, paced
 from .show import screen
-from .sources import Source
 from .tally import Tally
 
 
@@ -30,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     Ctrl-C and SIGTERM end the stream and print the summary; that alone is no failure.
     """
     wish = wishes(arguments)
+    logging.basicConfig(format="tta-camera: %(message)s", level=logging.WARNING)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     tally, trouble = Tally(), ""
     try:
@@ -48,33 +53,53 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, before)
     if trouble:
         print(f"tta-camera: {trouble}", file=sys.stderr)
-    return 1 if trouble or tally.failures else 0
+    return 1 if trouble or not tally.complete else 0
 
 
 def _watch(wish: Wishes, shown: Any, tally: Tally) -> None:
-    with Client(wish.server) as client:
-        frames = pictures(wish.source, wish)
-        with client.stream(
-            _in_turn(frames, wish),
+    with (
+        Client(wish.server) as client,
+        client.stream(
+            _sent(pictures(wish, tally.statistics), wish, client, tally.statistics),
             wish.labels,
             options=wish.options,
             policy=wish.policy,
             session=wish.session,
             buffer=wish.buffer,
-        ) as stream:
-            for result in stream:
-                tally.count(result)
-                shown.show(result, tally)
-                if isinstance(result, FrameFailure) and wish.strict:
-                    raise result.error
+            frame_budget=wish.frame_budget,
+            paced=wish.paced,
+            reconnect=wish.reconnect,
+            statistics=tally.statistics,
+        ) as stream,
+    ):
+        for result in stream:
+            tally.count(result)
+            shown.show(result, tally)
+            if isinstance(result, FrameFailure) and wish.strict:
+                raise result.error
 
 
-def pictures(source: Source, wish: Wishes) -> Iterator[Frame]:
-    """Source → pace → newest → JPEG. Only a stream that may skip frames gets the newest; a blocking one gets all."""
-    frames = paced(source, wish.fps)
-    if source.live and wish.policy == "latest":
-        frames = newest(frames)
+def pictures(wish: Wishes, statistics: Statistics) -> Iterator[Frame]:
+    """Source → newest → gate → JPEG. Only a stream that may skip frames gets the newest; a blocking one gets all."""
+    frames = wish.source if wish.source.live else paced(wish.source, wish.fps)
+    if wish.source.live:
+        frames = Lasting(frames, wish.reopen, statistics) if wish.reopen else frames
+        frames = frames if wish.policy == "block" else newest(frames, statistics)
+    if not wish.gate.idle:
+        frames = gated(frames, wish.gate, statistics)
     return encoded(first(frames, wish.frames), wish.short_side, wish.quality)
+
+
+def _sent(frames: Iterator[Frame], wish: Wishes, client: Client, statistics: Statistics) -> Iterator[Frame]:
+    """As features when no pixel may leave: of the very JPEGs that would have been sent, so the answers are the same."""
+    frames = _in_turn(frames, wish)
+    if wish.on_device is None:
+        return frames
+    if wish.reconnect and wish.reconnect.from_the_start:
+        client.wait_until_serving(None)
+    encoder = Encoder(wish.on_device, client.info())
+    encoder.check(wish.strategies)
+    return featured(frames, encoder.features, wish.options, statistics)
 
 
 def _in_turn(frames: Iterator[Frame], wish: Wishes) -> Iterator[Frame]:

@@ -1,0 +1,68 @@
+"""Which frames are worth sending: not those that come too soon, nor those that show nothing new."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
+
+from ..frames import Frame, let_go
+from ..statistics import Statistics
+from .thumbnail import thumbnail
+
+STEP = 25.0  # of 255: what a pixel of a thumbnail must change to count; sensor noise averages to far less
+SLACK = 0.002  # seconds: cameras do not keep time to the millisecond
+
+
+class Gate:
+    """`motion`: the share of the picture, 0 … 1, that must have changed since the last frame let through (0: any will
+    do). `shortest`: seconds from one frame let through to the next. `longest`: after so many seconds one goes through
+    although nothing moved (0: never).
+
+    It compares with what was sent last, so what changes slowly is noticed too. Its clock is the frames' own.
+    """
+
+    def __init__(self, motion: float = 0.0, shortest: float = 0.0, longest: float = 0.0) -> None:
+        if not 0 <= motion < 1:
+            raise ValueError(f"motion is a share of the picture, at least 0 and below 1, not {motion:g}")
+        if shortest < 0 or longest < 0 or (longest and longest < shortest):
+            raise ValueError("the intervals are at least 0 seconds, and the longest not below the shortest")
+        self._motion, self._shortest, self._longest = motion, shortest, longest or math.inf
+        self._last, self._seen = -math.inf, None
+
+    @property
+    def idle(self) -> bool:
+        """It lets everything through."""
+        return not self._motion and not self._shortest
+
+    def verdict(self, frame: Frame) -> Literal["", "interval", "still"]:
+        """Why a frame is held back; "" lets it through."""
+        since = frame.captured - self._last
+        if since < self._shortest - min(SLACK, self._shortest / 4):
+            return "interval"
+        if self._motion:
+            seen = thumbnail(frame.image)
+            if since < self._longest and not self._moved(seen):
+                return "still"
+            self._seen = seen
+        self._last = frame.captured
+        return ""
+
+    def _moved(self, seen: Any) -> bool:
+        """A picture that nobody can read is not for the gate to judge."""
+        if seen is None or self._seen is None:
+            return True
+        return float((abs(seen - self._seen) > STEP).mean()) > self._motion
+
+
+def gated(frames: Iterable[Frame], gate: Gate, statistics: Statistics) -> Iterator[Frame]:
+    """The frames that the gate lets through."""
+    source = iter(frames)
+    try:
+        for frame in source:
+            if reason := gate.verdict(frame):
+                statistics.skipped[reason] += 1
+            else:
+                yield frame
+    finally:
+        let_go(source)
