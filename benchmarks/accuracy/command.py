@@ -6,8 +6,10 @@ import argparse
 import json
 import os
 import shlex
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -40,6 +42,8 @@ def main(words: list[str] | None = None, about: str = "") -> int:
     wish = parser(about).parse_args(words)
     wish.words = sys.argv[1:] if words is None else words
     torch.set_num_threads(wish.threads)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that our service ends with us
     try:
         with tempfile.TemporaryDirectory() as nowhere:
             if wish.dry_run:
@@ -85,9 +89,9 @@ def measure_drift(wish: argparse.Namespace) -> int:
 
 DRIFT = """\
 Points of top-1 from the zero-shot answers of the same frames, ± one standard error by bootstrap over blocks (20
-frames; in the correlated stream the runs of one class), bold beyond two. *last ¼*: over the last quarter of the stream. *reset*:
-a fresh session where the world changes, or after every fourth run of the correlated stream. `gradual` runs from day to
-night in six steps, `abrupt` and `recurring` change between clean pictures and the shift named in the command."""
+frames; in the correlated stream the runs of one class), bold beyond two. *last ¼*: over the last quarter of the stream.
+*reset*: a fresh session where the world changes, or after every fourth run of the correlated stream. `gradual` runs
+from day to night in six steps, `abrupt` and `recurring` change between clean pictures and the shift of the command."""
 
 
 def choose_defaults(wish: argparse.Namespace) -> int:

@@ -44,7 +44,7 @@ class Contender:
         pairs = (part.partition("=") for part in rest.split(",") if part)
         made = cls(name.strip(), {key.strip(): _value(value) for key, _, value in pairs})
         strategies.build(made.strategy, made.parameters)
-        return made
+        return _tidy(made.strategy, made.parameters)
 
     def __str__(self) -> str:
         shown = ",".join(f"{key}={json.dumps(value).strip(chr(34))}" for key, value in self.parameters.items())
@@ -75,9 +75,8 @@ class Contender:
         if needs.views == 1 or self.strategy == "mean" or needs.augment == "named":
             return None
         if self.remembers and "views" in _fields(self.strategy):
-            return Contender(self.strategy, {**self.parameters, "views": 1})
-        augment = {} if needs.augment == "crop" else {"augment": needs.augment}
-        return Contender("mean", ({} if needs.views == 64 else {"views": needs.views}) | augment)
+            return _tidy(self.strategy, {**self.parameters, "views": 1})
+        return _tidy("mean", {"views": needs.views, "augment": needs.augment})
 
 
 def listed(texts: list[str]) -> tuple[Contender, ...]:
@@ -85,6 +84,12 @@ def listed(texts: list[str]) -> tuple[Contender, ...]:
     wished = [Contender.of(text) for text in texts]
     whole = [Contender("zero_shot"), *wished, *(other for one in wished if (other := one.beside))]
     return tuple({one.digest: one for one in reversed(whole)}.values())[::-1]
+
+
+def _tidy(strategy: str, parameters: Mapping[str, Any]) -> Contender:
+    """Without what is the default anyway, so that equal ones have one name."""
+    defaults = {parameter.name: parameter.default for parameter in strategies.describe(strategy).parameters}
+    return Contender(strategy, {key: value for key, value in parameters.items() if value != defaults[key]})
 
 
 def _fields(strategy: str) -> set[str]:

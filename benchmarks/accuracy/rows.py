@@ -148,7 +148,7 @@ def pooled(
         played = [run.by_picture() for run in some]
         right = np.stack([metrics.hits(run) for run in played])
         gains.append(right - np.stack([metrics.zero_shot_hits(run) for run in played]))
-        if beside:
+        if beside[cell]:
             other = np.stack([metrics.hits(run.by_picture()) for run in beside[cell]])
             others.append(right.mean(0) - other.mean(0))
     rows = [table[cell, str(one)] for cell in runs]

@@ -42,7 +42,7 @@ class Table:
         self, one: Contender, name: str, over: str, cells: Sequence[Cell], rows: dict[tuple[Cell, str], Row]
     ) -> Pooled:
         runs = {cell: self.runs[cell][str(one)] for cell in cells}
-        beside = {cell: self.runs[cell][str(one.beside)] for cell in cells} if one.beside else {}
+        beside = {cell: self.runs[cell].get(str(one.beside), []) for cell in cells}
         return pooled(one, name, over, runs, rows, beside)
 
     @staticmethod
