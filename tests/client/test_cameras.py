@@ -7,9 +7,7 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +17,6 @@ from tta_client.camera import Virtual, encoded
 from tta_client.camera.cli import main
 
 from tests.client.clips import gif, jpeg, mp4, photographed
-from tta_service.app import Service
-from tta_service.settings import Settings
 
 STRATEGIES = ("zero_shot", "mean", "zero", "mta", "tda")
 VIEWS = {"zero_shot": [], **{name: ["--param", "views=4"] for name in STRATEGIES[1:]}}
@@ -28,25 +24,9 @@ NAMES = "cat,dog,coffee cup,flower,gray wall"
 pytestmark = photographed
 
 
-@pytest.fixture(scope="module")
-def served() -> Iterator[str]:
-    """The address of a service in this process, on a loop of its own."""
-    ready, told = threading.Event(), {}
-
-    async def run() -> None:
-        settings = Settings(server={"port": 0}, metrics={"enabled": False}, batch={"max_rows": 32})  # type: ignore[arg-type]
-        async with Service(settings) as service:
-            told.update(loop=asyncio.get_running_loop(), service=service)
-            ready.set()
-            await service.wait()
-
-    thread = threading.Thread(target=asyncio.run, args=(run(),), daemon=True)
-    thread.start()
-    assert ready.wait(120), "the service did not start"
-    yield told["service"].address
-    told["loop"].call_soon_threadsafe(told["service"].stop)
-    thread.join(60)
-    assert not thread.is_alive()
+@pytest.fixture
+def served(service: str) -> str:
+    return service
 
 
 def watched(address: str, capsys: pytest.CaptureFixture[str], source: str, strategy: str, *more: str) -> list[dict]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -32,11 +34,9 @@ def test_frames_are_never_closer_than_the_interval(gaps: list[float], shortest: 
     times, statistics = list(np.cumsum(gaps)), Statistics()
     passed = list(gated(frames(times), Gate(shortest=shortest), statistics))
     assert passed[0].frame_id == 1
-    assert all(
-        b.captured - a.captured >= shortest * 0.75 and b.frame_id > a.frame_id for a, b in zip(passed, passed[1:])
-    )
+    assert all(b.captured - a.captured >= shortest * 0.75 and b.frame_id > a.frame_id for a, b in pairwise(passed))
     assert len(passed) + statistics.skipped["interval"] == len(times)
-    for before, after in zip(passed, passed[1:]):  # and the first that may pass does
+    for before, after in pairwise(passed):  # and the first that may pass does
         assert all(t - before.captured < shortest for t in times[before.frame_id : after.frame_id - 1])
 
 

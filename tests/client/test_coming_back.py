@@ -1,0 +1,207 @@
+"""A stream whose service goes away: it comes back by itself, with its session, and says what was lost meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import tracemalloc
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import grpc
+import pytest
+from tta_client import AsyncClient, Client, Frame, FrameAnswer, Reconnect, Statistics, TTAClientError
+from tta_client.camera import newest
+
+from tests.client.peer import Peer, served
+
+NAMES = ("cat", "dog", "bird")
+QUICKLY = Reconnect(shortest=0.01, longest=0.05)
+Watch = Callable[..., list[Any]]
+
+
+def watch(address: str, frames: Any, statistics: Statistics, **how: Any) -> list[Any]:
+    with Client(address) as client:
+        return list(client.stream(frames, NAMES, statistics=statistics, **({"reconnect": QUICKLY} | how)))
+
+
+def watch_async(address: str, frames: Any, statistics: Statistics, **how: Any) -> list[Any]:
+    async def run() -> list[Any]:
+        async with AsyncClient(address) as client:
+            stream = client.stream(frames, NAMES, statistics=statistics, **({"reconnect": QUICKLY} | how))
+            return [result async for result in stream]
+
+    return asyncio.run(run())
+
+
+both = pytest.mark.parametrize("watch", [watch, watch_async])
+
+
+@both
+@pytest.mark.parametrize("code", [grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE])
+def test_every_frame_of_a_blocking_stream_is_answered_all_the_same(
+    address: str, peer: Peer, watch: Watch, code: grpc.StatusCode
+) -> None:
+    """CANCELLED is what a proxy says that loses its server."""
+    peer.troubles, statistics = [code] * 3, Statistics()
+    frames = [b"x", b"xx", b"trouble", b"xxx", b"trouble", b"x"]
+    results = watch(address, frames, statistics, session="door")
+    assert [r.frame_id for r in results] == [1, 2, 3, 4, 5, 6]
+    assert statistics.reconnects == {"service": 3} and not statistics.dropped and statistics.answers == 6
+    assert [opened.session_id for opened in peer.opened] == ["door"] * 4
+
+
+@both
+def test_other_policies_let_go_of_what_was_under_way(address: str, peer: Peer, watch: Watch) -> None:
+    peer.troubles, peer.credits, statistics = [grpc.StatusCode.CANCELLED] * 2, 1, Statistics()
+    frames = [b"x", b"trouble", b"xx", b"trouble", b"xxx"]
+    results = watch(address, frames, statistics, policy="latest")
+    assert [r.frame_id for r in results] == [1, 3, 5]
+    assert statistics.dropped == {"disconnect": 2} and statistics.reconnects == {"service": 2}
+    assert (statistics.sent, statistics.answers) == (5, 3)
+
+
+@both
+def test_a_service_that_leaves_is_followed_with_its_token(address: str, peer: Peer, watch: Watch) -> None:
+    """No frame is lost or sent twice: what is under way is answered before the old call ends."""
+    statistics = Statistics()
+    results = watch(address, [b"x", b"leave", b"xx", b"leave", b"xxx"], statistics, in_flight=1)
+    assert [r.frame_id for r in results] == [1, 2, 3, 4, 5]
+    assert [opened.resume_token for opened in peer.opened] == [b"", b"go on", b"go on"]
+    assert [frame.frame_id for frame in peer.frames] == [1, 2, 3, 4, 5]
+    assert statistics.reconnects == {"service": 2}
+
+
+@both
+def test_a_service_that_leaves_after_the_last_frame_is_not_followed(address: str, peer: Peer, watch: Watch) -> None:
+    assert [r.frame_id for r in watch(address, [b"x", b"leave"], Statistics())] == [1, 2]
+    assert len(peer.opened) == 1
+
+
+@both
+def test_a_silent_service_is_dialled_anew(address: str, peer: Peer, watch: Watch) -> None:
+    peer.hushes, statistics = 1, Statistics()
+    stalling = Reconnect(0.01, 0.05, stall=0.3)
+    assert [r.frame_id for r in watch(address, [b"x", b"hush", b"xx"], statistics, reconnect=stalling)] == [1, 2, 3]
+    assert statistics.reconnects == {"service": 1} and len(peer.opened) == 2
+
+
+@both
+def test_the_service_is_killed_and_another_one_starts(watch: Watch) -> None:
+    """The labels have gone with it. The camera never stops, nor does anybody help."""
+    busy, gone, statistics = threading.Event(), threading.Event(), Statistics()
+    before, after, results = Peer(), Peer(), list[Any]()
+
+    def camera() -> Iterator[Frame]:
+        for number in range(1, 7):
+            yield Frame(number, b"x", labels=("a", "b") if number % 2 else None)
+            if number == 3:
+                busy.set()
+                assert gone.wait(20)
+
+    with served(before) as address:
+        watching = threading.Thread(target=lambda: results.extend(watch(address, camera(), statistics, in_flight=1)))
+        watching.start()
+        assert busy.wait(20)
+    gone.set()
+    with served(after, address):
+        watching.join(20)
+    assert [r.frame_id for r in results] == [1, 2, 3, 4, 5, 6]
+    assert all(isinstance(r, FrameAnswer) for r in results)
+    assert statistics.reconnects == {"service": 1} and after.puts == 2
+
+
+@both
+def test_what_is_final_is_raised_at_once(address: str, peer: Peer, watch: Watch) -> None:
+    with pytest.raises(TTAClientError, match="session taken over"):
+        watch(address, [b"x", b"end", b"x"], Statistics())
+    peer.troubles = [grpc.StatusCode.UNAVAILABLE]
+    with pytest.raises(TTAClientError, match="UNAVAILABLE"):
+        watch(address, [b"trouble", b"x"], Statistics(), reconnect=None)
+    assert len(peer.opened) == 2
+
+
+@both
+def test_a_service_that_never_was_there_is_an_error_unless_it_is_waited_for(watch: Watch) -> None:
+    with served(Peer()) as address:
+        pass
+    with pytest.raises(TTAClientError, match="UNAVAILABLE"):
+        watch(address, [b"x"], Statistics())
+    results: list[Any] = []
+    patient = Reconnect(0.01, 0.05, from_the_start=True)
+    waiting = threading.Thread(target=lambda: results.extend(watch(address, [b"x"], Statistics(), reconnect=patient)))
+    waiting.start()
+    with served(Peer(), address):
+        waiting.join(30)
+    assert [r.frame_id for r in results] == [1]
+
+
+def test_closing_ends_a_pause(address: str, peer: Peer) -> None:
+    """A camera that waits for its service ends when it is told to, and lets its source go."""
+    closed, pausing = threading.Event(), threading.Event()
+
+    def camera() -> Iterator[bytes]:
+        try:
+            yield b"x"
+            pausing.set()
+            yield b"trouble"
+            while True:
+                yield b"x"
+        finally:
+            closed.set()
+
+    async def run() -> None:
+        async with AsyncClient(address) as client:
+            stream = client.stream(camera(), NAMES, in_flight=1, reconnect=Reconnect(3600, 3600))
+            async with stream:
+                watching = asyncio.create_task(_all(aiter(stream)))
+                await asyncio.to_thread(pausing.wait)
+                while peer.troubles:  # noqa: ASYNC110 - another thread takes it
+                    await asyncio.sleep(0.01)
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+
+    peer.troubles = [grpc.StatusCode.UNAVAILABLE]
+    asyncio.run(run())
+    assert closed.wait(10)
+
+
+async def _all(results: AsyncIterator[Any]) -> None:
+    async for _ in results:
+        pass
+
+
+@both
+@pytest.mark.parametrize("paced", [True, False])
+def test_a_service_that_takes_nothing_makes_nothing_pile_up(watch: Watch, paced: bool) -> None:
+    """Half a gigabyte of frames from a camera that cannot wait: they are overtaken, not kept."""
+    peer, statistics, drained, errors = Peer(), Statistics(), threading.Event(), list[Exception]()
+    peer.hushes = 1
+
+    def camera() -> Iterator[Frame]:
+        for number in range(1, 5001):
+            yield Frame(number, b"hush" if number == 1 else bytes(100_000))
+            while number == 1 and not peer.frames:
+                time.sleep(0.001)
+        drained.set()
+
+    def run() -> None:
+        frames = newest(camera(), statistics)
+        try:
+            watch(address, frames, statistics, policy="latest", paced=paced, reconnect=None)
+        except TTAClientError as error:
+            errors.append(error)
+
+    with served(peer) as address:
+        watching = threading.Thread(target=run)
+        tracemalloc.start()
+        try:
+            watching.start()
+            assert drained.wait(60)
+            assert tracemalloc.get_traced_memory()[1] < 20_000_000
+        finally:
+            tracemalloc.stop()
+    watching.join(20)
+    assert not watching.is_alive() and len(errors) <= 1
+    assert statistics.dropped["overtaken"] > 4000 and statistics.sent < 1000 and not statistics.answers
