@@ -1,0 +1,106 @@
+"""A camera whose service dies under it goes on, with what the service had learnt until then."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tta_client import Choice, Client, Frame, FrameAnswer, Reconnect, Statistics
+
+from tests.client.clips import jpeg
+from tests.client.house import process, running
+
+NAMES = ("flower", "temple", "cat")
+BEFORE, AFTER = 6, 5  # frames
+KNOBS = {"sessions__secret": "a secret for tests", "sessions__write_frames": 1, "lanes__cores": 1}
+
+
+def picture(number: int) -> bytes:
+    coarse = np.random.default_rng(number).integers(0, 256, (6, 8, 3)).astype(np.uint8)
+    return jpeg(coarse.repeat(12, 0).repeat(12, 1))
+
+
+def watched(address: str, frames: Iterator[Frame], statistics: Statistics) -> Iterator[FrameAnswer]:
+    quickly = Reconnect(shortest=0.05, longest=0.2)
+    tda = Choice("tda", {"views": 2})
+    with Client(address) as client:
+        stream = client.stream(
+            frames, NAMES, tda, session="door", in_flight=1, reconnect=quickly, statistics=statistics
+        )
+        for result in stream:
+            assert isinstance(result, FrameAnswer), result
+            yield result
+
+
+@pytest.mark.slow
+def test_a_killed_service_is_found_again_with_its_memory(tmp_path: Path) -> None:
+    statistics, gone = Statistics(), threading.Event()
+    port = 0
+
+    def camera() -> Iterator[Frame]:
+        for number in range(1, BEFORE + AFTER + 1):
+            if number == BEFORE + 1:
+                assert gone.wait(60)
+            yield Frame(number, picture(number))
+
+    def serve_again() -> None:
+        with running(server__port=port, sessions__store=str(tmp_path), **KNOBS):
+            finished.wait(120)
+
+    finished = threading.Event()
+    with process(sessions__store=str(tmp_path), **KNOBS) as (server, address):
+        port = int(address.rpartition(":")[2])
+        answers = watched(address, camera(), statistics)
+        seen = [next(answers) for _ in range(BEFORE)]
+        while not list(tmp_path.glob("*.session")):
+            assert server.poll() is None
+            threading.Event().wait(0.02)
+        server.send_signal(signal.SIGKILL)
+        server.wait(60)
+    gone.set()
+    again = threading.Thread(target=serve_again)
+    again.start()
+    try:
+        seen += answers
+    finally:
+        finished.set()
+        again.join(60)
+    assert [a.frame_id for a in seen] == list(range(1, BEFORE + AFTER + 1))
+    assert [a.answer.session.frames for a in seen[:BEFORE]] == list(range(1, BEFORE + 1))
+    frames = [a.answer.session.frames for a in seen[BEFORE:]]
+    assert 2 <= frames[0] <= BEFORE + 1  # what was written when it died, and this one
+    assert frames == list(range(frames[0], frames[0] + AFTER))
+    assert not any(a.answer.session.memory_reset for a in seen[BEFORE:])
+    assert statistics.reconnects == {"service": 1} and statistics.answers == BEFORE + AFTER
+
+
+def test_a_service_that_is_told_to_stop_loses_nothing(tmp_path: Path) -> None:
+    """SIGTERM: the stream hears of it, ends when all is answered, and opens again elsewhere with its token."""
+    statistics, stopped = Statistics(), threading.Event()
+    leaving, port = threading.Event(), 0
+
+    def camera() -> Iterator[Frame]:
+        for number in range(1, BEFORE + AFTER + 1):
+            if number == BEFORE + 1:
+                leaving.set()
+                assert stopped.wait(60)
+            yield Frame(number, picture(number))
+
+    seen: list[FrameAnswer] = []
+    finished = threading.Event()
+    with running(sessions__store=str(tmp_path), server__drain=30.0, **KNOBS) as address:
+        port = int(address.rpartition(":")[2])
+        watching = threading.Thread(target=lambda: seen.extend(watched(address, camera(), statistics)))
+        watching.start()
+        assert leaving.wait(60)
+    stopped.set()
+    with running(server__port=port, sessions__store=str(tmp_path), **KNOBS):
+        watching.join(60)
+        finished.set()
+    assert [a.frame_id for a in seen] == list(range(1, BEFORE + AFTER + 1))
+    assert [a.answer.session.frames for a in seen] == list(range(1, BEFORE + AFTER + 1))
+    assert statistics.reconnects == {"service": 1} and statistics.sent == BEFORE + AFTER
