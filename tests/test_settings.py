@@ -58,7 +58,7 @@ def test_maxima_of_parameters_by_name(monkeypatch: pytest.MonkeyPatch):
         ({"sessions.idle": float("nan")}, "sessions.idle: .*finite"),
         (
             {"model.precision": "int3"},
-            "model.precision: input should be 'float32', 'bfloat16' or 'float16', got 'int3'",
+            "model.precision: input should be 'float32', 'bfloat16', 'float16' or 'int8', got 'int3'",
         ),
     ],
 )
@@ -85,3 +85,12 @@ def test_a_wrong_variable_or_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_misspelt_variables_are_found():
     assert unknown_variables(["TTA_SERVER__PORT", "tta_log__level", "TTA_SEVER__PORT", "HOME"]) == ["TTA_SEVER__PORT"]
+
+
+def test_buckets_of_durations_are_a_list_that_rises(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TTA_METRICS__LATENCY_BUCKETS", "[0.2, 2]")
+    assert load().metrics.latency_buckets == (0.2, 2.0)
+    assert load({"metrics.latency_buckets": "[0.1, 1, 10]"}).metrics.latency_buckets == (0.1, 1.0, 10.0)
+    for wrong, said in (("0.1, 1", "a list of numbers"), ("[1, 0.1]", "rise"), ("[0]", "greater than 0"), ("[]", "")):
+        with pytest.raises(BadSettings, match=f"metrics.latency_buckets.*{said}"):
+            load({"metrics.latency_buckets": wrong})

@@ -5,18 +5,38 @@ Only `app` and `cli` read it. The rooms receive plain arguments.
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0: any free one
 Bytes = Annotated[int, Field(ge=1024, le=1 << 40)]
 Threads = Annotated[int, Field(ge=0, le=256)]  # 0: as many as fit the machine
 Seconds = Annotated[float, Field(ge=0, le=86400)]
+
+
+def _listed(said: Any) -> Any:
+    try:
+        return json.loads(said) if isinstance(said, str) else said
+    except ValueError:
+        raise ValueError("a list of numbers is needed, such as [0.1, 1]") from None
+
+
+def _rising(bounds: tuple[float, ...]) -> tuple[float, ...]:
+    if list(bounds) != sorted(set(bounds)):
+        raise ValueError("bounds of buckets rise, each above the one before")
+    return bounds
+
+
+Bound = Annotated[float, Field(gt=0, le=86400)]
+Buckets = Annotated[
+    tuple[Bound, ...], Field(min_length=1, max_length=64), BeforeValidator(_listed), AfterValidator(_rising)
+]
 
 
 class Section(BaseModel):
@@ -45,12 +65,15 @@ class MetricsDoor(Section):
     enabled: bool = True
     host: str = "127.0.0.1"
     port: Port = 9464
+    latency_buckets: Buckets = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds
     peaks: str = ""  # a file written by `tta-service measure --out`: each strategy's memory, published as it stands
 
 
 class Tracing(Section):
     endpoint: str = ""  # of an OTLP collector by gRPC, http://host:4317; none: no spans. Needs the extra `tracing`
-    share: Annotated[float, Field(ge=0, le=1)] = 1.0  # of all answers
+    share: Annotated[float, Field(ge=0, le=1)] = (
+        1.0  # of all answers whose callers have not decided for their own trace
+    )
 
 
 class Log(Section):

@@ -33,6 +33,7 @@ from tta_service.core.reducer import Reduction
 from tta_service.core.request import STAGES, Degraded, Explanation, SessionStatus
 from tta_service.telemetry.collector import Counts
 from tta_service.telemetry.metrics import Metrics, relative_entropy
+from tta_service.telemetry.series import SHARE
 
 
 @pytest.fixture
@@ -58,6 +59,16 @@ def test_an_answer_is_counted_timed_and_staged(metrics: Metrics):
         assert number(metrics, "tta_stage_duration_seconds_sum", **named) == pytest.approx(0.01)
     assert number(metrics, "tta_stage_duration_seconds_count", stage="total", strategy="zero_shot") is None
     assert number(metrics, "tta_frames_answered_total", policy="") is None
+
+
+def test_buckets_of_durations_are_chosen_and_of_nothing_else():
+    chosen = Metrics(("zero_shot",), latencies=(0.05, 0.5))
+    chosen.observe(report(policy="latest"))
+    text, _ = chosen.registry.written("")
+    bounds = re.findall(r'^tta_(\w+)_bucket\{.*le="([^"]+)"', text.decode(), re.MULTILINE)
+    by_name = {name: [bound for other, bound in bounds if other == name] for name, _ in bounds}
+    assert by_name["request_duration_seconds"] == by_name["frame_age_seconds"] == ["0.05", "0.5", "+Inf"]
+    assert len(by_name["entropy_after"]) == len(SHARE) + 1
 
 
 def test_a_frame_has_an_age(metrics: Metrics):

@@ -20,8 +20,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from tests.telemetry.events import report
 from tta_service.core.errors import BadImage
-from tta_service.core.events import Refused
-from tta_service.core.request import STAGES
+from tta_service.core.events import Event, Refused
+from tta_service.core.request import STAGES, Report
 from tta_service.telemetry import each
 from tta_service.telemetry.metrics import Metrics
 from tta_service.telemetry.tracing import Tracing, otlp
@@ -71,6 +71,37 @@ def test_durations_carry_the_trace_of_their_span():
     trace = f"{read()[-1].context.trace_id:032x}"
     lines = [line for line in text.decode().splitlines() if f'# {{trace_id="{trace}"}}' in line]
     assert len(lines) == 1 + len(STAGES)
+
+
+CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"  # W3C Trace Context, 3.2.4
+
+
+@pytest.mark.parametrize("event", [report(), Refused(BadImage("broken", "image"), "Classify", "tda")], ids=type)
+def test_the_span_is_below_the_callers(event: Event):
+    made, read = tracing(share=0)  # he has decided
+    made.observe(told(event, f"{CALLER}-01"))
+    span = read()[-1]
+    assert span.parent and f"00-{span.parent.trace_id:032x}-{span.parent.span_id:016x}" == CALLER
+    assert span.context.trace_id == span.parent.trace_id
+
+
+def test_a_caller_who_does_not_trace_is_not_traced():
+    made, read = tracing(share=1)
+    made.observe(told(report(), f"{CALLER}-00"))
+    assert read() == ()
+
+
+def test_nonsense_about_the_caller_begins_a_trace_of_its_own():
+    made, read = tracing()
+    made.observe(told(report(), "00-0-0-01"))
+    assert read()[-1].parent is None
+
+
+def told(event: Event, trace: str) -> Event:
+    if isinstance(event, Refused):
+        return replace(event, trace=trace)
+    assert isinstance(event, Report)
+    return replace(event, request=replace(event.request, trace=trace))
 
 
 def test_none_of_the_answers_is_traced_when_the_share_is_0():

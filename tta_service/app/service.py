@@ -44,7 +44,13 @@ class Service:
         self._server: Server | None = None
         self._tracing = _tracing(settings.tracing.endpoint, settings.tracing.share)
         trace_of = self._tracing.trace_of if self._tracing else lambda report: ""
-        self.metrics = Metrics(strategies.names(), reducers.names(), lambda error: code_of(error).name, trace_of)
+        self.metrics = Metrics(
+            strategies.names(),
+            reducers.names(),
+            lambda error: code_of(error).name,
+            trace_of,
+            settings.metrics.latency_buckets,
+        )
         self.address = self.metrics_address = ""  # host:port
 
     @property

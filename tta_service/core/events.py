@@ -18,6 +18,7 @@ class Refused:
     method: str  # the rpc's name
     strategy: str  # "" when it was not known yet
     policy: str = ""  # of the stream whose frame it was; "" when it was no frame
+    trace: str = ""  # the caller's span as a W3C traceparent
 
 
 @dataclass(frozen=True, slots=True)

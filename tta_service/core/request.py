@@ -76,6 +76,7 @@ class Request:
     on_deadline: Literal["degrade", "fail"] = "degrade"
     explain: bool = False
     request_id: str = ""
+    trace: str = ""  # the caller's span as a W3C traceparent; spans of this request go below it
 
     @property
     def streamed(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ KINDS: dict[tuple[bool, bool], Kind] = {  # by (request streams, response stream
     (False, True): "server_stream",
     (True, False): "client_stream",
 }
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.{,256})?")  # later versions say more
 NOT_THAT = "the bytes are not the message that this method takes"
 
 
@@ -63,7 +65,7 @@ class Calls(grpc.aio.ServerInterceptor):
                 raise
             except Exception as error:
                 refused = known(error)
-            self._observe(Refused(refused, call.method, self._strategy(message)))
+            self._observe(Refused(refused, call.method, self._strategy(message), trace=trace_of(context)))
             await context.abort_with_status(grpc_status_of(refused))
 
         return answer
@@ -86,7 +88,7 @@ class Calls(grpc.aio.ServerInterceptor):
                 raise
             except Exception as error:
                 refused = known(error)
-            self._observe(Refused(refused, call.method, ""))
+            self._observe(Refused(refused, call.method, "", trace=trace_of(context)))
             await context.abort_with_status(grpc_status_of(refused))
 
         return answer
@@ -118,6 +120,12 @@ class Call:
 def whenever_done(context: Any, call: Callable[[Any], None]) -> None:
     """`call(context)` when the call is over, however it ends: answered, refused, or the caller is gone."""
     context.add_done_callback(call)
+
+
+def trace_of(context: Any) -> str:
+    """The caller's span, as he tells it by the W3C's header; "" when he tells none, or nonsense."""
+    told = (value for key, value in context.invocation_metadata() or () if key == "traceparent")
+    return next((value for value in told if isinstance(value, str) and TRACEPARENT.fullmatch(value)), "")
 
 
 def ended_with(context: Any) -> grpc.StatusCode:

@@ -40,6 +40,7 @@ class Opened:
     labels_path: str
     budget: float | None = None  # seconds from a frame's arrival to its deadline; None: it has none
     client: str = ""  # who shares in the server's room
+    trace: str = ""  # his span
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,7 @@ def _asked(frame: pb.Frame, opened: Opened, known: Known, terms: Terms, arrived:
         reduction=options.reduction,
         cascade=options.cascade,
         client=opened.client,
+        trace=opened.trace,
         session=opened.session,
         frame_id=frame.frame_id,
         policy=opened.policy.value,

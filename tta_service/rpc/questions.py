@@ -36,9 +36,15 @@ class Asked:
 
 
 def asked_of(
-    message: pb.ClassifyRequest, known: Known, terms: Terms, arrived: float, deadline: float | None, client: str = ""
+    message: pb.ClassifyRequest,
+    known: Known,
+    terms: Terms,
+    arrived: float,
+    deadline: float | None,
+    client: str = "",
+    trace: str = "",
 ) -> Asked:
-    """A single call's question; `arrived` and `deadline` in monotonic seconds, `client` who asks."""
+    """A single call's question; `arrived` and `deadline` in monotonic seconds, `client` who asks, `trace` his span."""
     options = options_of(message.options, terms, "options")
     request = Request(
         image=image_of(message.image, options, terms, "image"),
@@ -54,6 +60,7 @@ def asked_of(
         on_deadline=options.on_deadline,
         explain=options.explain,
         request_id=message.request_id,
+        trace=trace,
     )
     return Asked(
         request, options.top_k, Origin(image_path(message.image, "image"), labels_path(message.labels), "options")

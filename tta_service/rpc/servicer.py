@@ -21,7 +21,7 @@ from ..serving.frames import Buffered
 from ..serving.sessions import Sessions
 from ..serving.text_spaces import TextSpaces
 from .answers import response
-from .calls import whenever_done
+from .calls import trace_of, whenever_done
 from .cameras import Frame, Opened, frame_of, opened_of
 from .listings import Pace, descriptions, label_set_info, page, server_info, session_info
 from .paths import Origin, at
@@ -60,7 +60,8 @@ class AdaptationService(wire.AdaptationServiceServicer):
         arrived = time.monotonic()
         remaining = cast("float | None", context.time_remaining())  # the stubs forget None: no deadline
         deadline = None if remaining is None else arrived + remaining
-        asked = asked_of(request, self._text_spaces.labels, self._terms, arrived, deadline, client_of(context))
+        known, client = self._text_spaces.labels, client_of(context)
+        asked = asked_of(request, known, self._terms, arrived, deadline, client, trace_of(context))
         await self._archive.recall(OWNER, asked.request.session)
         try:
             report = await self._classify(asked.request)
@@ -76,7 +77,7 @@ class AdaptationService(wire.AdaptationServiceServicer):
         opened = await self._opened(await self._first(messages))
         await self._archive.recall(OWNER, opened.session, opening=True, named=opened.named)
         hold = self._sessions.stream(OWNER, opened.session, opened.named)
-        opened = replace(opened, session=hold.session, client=client_of(context))
+        opened = replace(opened, session=hold.session, client=client_of(context), trace=trace_of(context))
         camera = Camera(opened, hold, self._classify, self._load, self._terms, self._observe, self.buffered)
         whenever_done(context, lambda _: self._gone(camera))
         self._cameras.add(camera)

@@ -57,7 +57,7 @@ class Camera:
         self._capacity, self._width = (1, 1) if latest else (opened.buffer, 2)
         most = terms.limits.stream_bytes
         self._frames: Frames[Frame] = Frames(opened.policy, opened.buffer, most, observe, buffered)
-        self._policy = opened.policy.value
+        self._policy, self._trace = opened.policy.value, opened.trace
         self._room = asyncio.Semaphore(self._width)
         self._outbox: asyncio.Queue[tuple[Awaitable[Reply | None], Callable[[], None]] | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -158,7 +158,7 @@ class Camera:
             return None
         self._dropped += taken.dropped
         seen, strategy = taken.frame.blame(error)
-        self._observe(Refused(seen, "ClassifyStream", strategy, self._policy))
+        self._observe(Refused(seen, "ClassifyStream", strategy, self._policy, self._trace))
         return failure(taken.frame, seen)
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

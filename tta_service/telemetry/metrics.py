@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy
@@ -29,7 +29,7 @@ from .drift import Drift
 from .gpu import GPUCollector, library
 from .machine import memory_limit
 from .registry import Registry
-from .series import Series
+from .series import SECONDS, Series
 
 AT_THE_DOOR: dict[type[TTAError], str] = {
     Overloaded: "overloaded",
@@ -55,7 +55,7 @@ class Metrics:
 
     `strategies` and `reducers` are the names that may become label values; any other one is counted as "other".
     `code_of` tells which gRPC code an error becomes (rpc knows, we do not), `trace_of` the trace id that stands beside
-    a duration as exemplar. `observe` may be called from any thread.
+    a duration as exemplar, `latencies` are the buckets of all durations. `observe` may be called from any thread.
     """
 
     def __init__(
@@ -64,9 +64,10 @@ class Metrics:
         reducers: Collection[str] = ("none",),
         code_of: Callable[[TTAError], str] = class_name,
         trace_of: Callable[[Report], str] = lambda report: "",
+        latencies: Sequence[float] = SECONDS,
     ) -> None:
         self.registry = Registry()
-        self._series = Series(self.registry)
+        self._series = Series(self.registry, latencies)
         self._strategies, self._reducers, self._code_of = frozenset(strategies), frozenset(reducers), code_of
         self._by_kind: dict[type, Callable[[Any], None]] = {
             Report: self._report,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from prometheus_client import Counter, Gauge
 
 from .registry import Registry
@@ -14,7 +16,7 @@ SHARE = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 class Series:
     """The instruments, one attribute each."""
 
-    def __init__(self, to: Registry) -> None:
+    def __init__(self, to: Registry, latencies: Sequence[float] = SECONDS) -> None:
         seen, by_strategy, by_policy, by_reducer = (
             ("method", "strategy", "code"),
             ("strategy",),
@@ -23,8 +25,8 @@ class Series:
         )
         timed = to.histogram
         self.requests = Counter("tta_requests", "Requests by outcome (gRPC code).", seen, registry=to)
-        self.duration = timed("tta_request_duration_seconds", "Arrival to answer.", seen, SECONDS)
-        self.stage = timed("tta_stage_duration_seconds", "Time in one stage.", ("stage", "strategy"), SECONDS)
+        self.duration = timed("tta_request_duration_seconds", "Arrival to answer.", seen, latencies)
+        self.stage = timed("tta_stage_duration_seconds", "Time in one stage.", ("stage", "strategy"), latencies)
         self.rejected = Counter("tta_admission_rejected", "Requests refused at the door.", ("reason",), registry=to)
 
         self.streams_open = Gauge("tta_streams_open", "Streams that are open.", by_policy, registry=to)
@@ -33,7 +35,7 @@ class Series:
         self.frames_dropped = Counter(
             "tta_frames_dropped", "Stream frames that got no answer.", ("reason", "policy"), registry=to
         )
-        self.frame_age = timed("tta_frame_age_seconds", "Arrival of a frame to its answer.", by_policy, SECONDS)
+        self.frame_age = timed("tta_frame_age_seconds", "Arrival of a frame to its answer.", by_policy, latencies)
 
         self.flips = Counter(
             "tta_prediction_flips", "Answers whose adapted label is not the zero-shot one.", by_strategy, registry=to
@@ -74,15 +76,15 @@ class Series:
 
         self.batch_rows = timed("tta_batch_rows", "Rows of a forward.", by_reducer, ROWS)
         self.batch_requests = timed("tta_batch_requests", "Requests that shared a forward.", by_reducer, ROWS)
-        self.forward = timed("tta_forward_duration_seconds", "One forward of the image tower.", by_reducer, SECONDS)
+        self.forward = timed("tta_forward_duration_seconds", "One forward of the image tower.", by_reducer, latencies)
         self.forward_failures = Counter("tta_forward_failures", "Forwards that raised.", by_reducer, registry=to)
-        self.canary = timed("tta_canary_duration_seconds", "One row through an idle house.", (), SECONDS)
+        self.canary = timed("tta_canary_duration_seconds", "One row through an idle house.", (), latencies)
         self.canary_failures = Counter("tta_canary_failures", "Canaries that did not come back.", registry=to)
 
         call = ("grpc_service", "grpc_method", "grpc_type")
         self.started = Counter("grpc_server_started", "Calls that began.", call, registry=to)
         self.handled = Counter("grpc_server_handled", "Calls that ended.", (*call, "grpc_code"), registry=to)
-        self.handling = timed("grpc_server_handling_seconds", "Duration of unary calls.", call, SECONDS)
+        self.handling = timed("grpc_server_handling_seconds", "Duration of unary calls.", call, latencies)
         self.msg_received = Counter("grpc_server_msg_received", "Messages that came in.", call, registry=to)
         self.msg_sent = Counter("grpc_server_msg_sent", "Messages that went out.", call, registry=to)
 

@@ -1,7 +1,8 @@
 """OpenTelemetry spans of answers, made afterwards from their reports: one for the answer, one below it for each stage.
 
-A report knows how long each stage took, not when it began: the stages are laid one behind the other in the order of
-the hallway. Spans may carry ids of requests and sessions; labels of metrics never do.
+A caller who tells his own span (the header `traceparent`) finds ours below it. A report knows how long each stage
+took, not when it began: the stages are laid one behind the other in the order of the hallway. Spans may carry ids of
+requests and sessions; labels of metrics never do.
 """
 
 from __future__ import annotations
@@ -13,24 +14,29 @@ from typing import Any
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanProcessor
-from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import SpanKind, Status, StatusCode, format_trace_id, set_span_in_context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from ..core.events import Event, Refused
 from ..core.request import Report
 
 HALLWAY = ("queue", "text", "decode", "look", "encode", "turn", "adapt")
 NANO = 1_000_000_000
+W3C = TraceContextTextMapPropagator()
 
 
 class Tracing:
-    """An observer that makes spans of a `share` of all answers; `close` sends what has not been sent."""
+    """An observer that makes spans of answers; `close` sends what has not been sent.
+
+    Of a `share` of all, unless the caller has decided for his own trace.
+    """
 
     def __init__(
         self, processor: SpanProcessor, share: float = 1.0, version: str = "", now: Callable[[], int] = time.time_ns
     ) -> None:
         resource = Resource.create({"service.name": "tta-service", "service.version": version})
-        self._provider = TracerProvider(TraceIdRatioBased(share), resource)
+        self._provider = TracerProvider(ParentBased(TraceIdRatioBased(share)), resource)
         self._provider.add_span_processor(processor)
         self._tracer, self._now = self._provider.get_tracer(__name__), now
         self._last: tuple[Report | None, str] = (None, "")
@@ -56,7 +62,8 @@ class Tracing:
     def _answered(self, report: Report) -> None:
         end, total = self._now(), report.seconds.get("total", 0.0)
         began = end - int(total * NANO)
-        span = self._tracer.start_span(_method(report), kind=SpanKind.SERVER, start_time=began)
+        below = W3C.extract({"traceparent": report.request.trace})
+        span = self._tracer.start_span(_method(report), below, kind=SpanKind.SERVER, start_time=began)
         self._last = report, format_trace_id(span.get_span_context().trace_id) if span.is_recording() else ""
         if span.is_recording():
             span.set_attributes(attributes(report))
@@ -69,8 +76,8 @@ class Tracing:
         span.end(end)
 
     def _refused(self, event: Refused) -> None:
-        now = self._now()
-        span = self._tracer.start_span(event.method, kind=SpanKind.SERVER, start_time=now)
+        now, below = self._now(), W3C.extract({"traceparent": event.trace})
+        span = self._tracer.start_span(event.method, below, kind=SpanKind.SERVER, start_time=now)
         kind = type(event.error).__name__
         span.set_attributes({"tta.strategy": event.strategy, "error.type": kind, "tta.field": event.error.field})
         span.set_status(Status(StatusCode.ERROR, kind))

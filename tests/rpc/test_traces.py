@@ -1,0 +1,38 @@
+"""A caller's own span goes with his questions, that ours may stand below it."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+
+from tta_service.core.events import Refused
+from tta_service.core.request import Report
+from tta_service.rpc.v1 import tta_pb2 as pb
+
+from .conftest import LABELS, jpeg, question
+
+CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+async def test_a_call_tells_whose_it_is(house):
+    await house.stub.Classify(question(), metadata=(("traceparent", CALLER),))
+    with pytest.raises(grpc.aio.AioRpcError):
+        await house.stub.Classify(pb.ClassifyRequest(), metadata=(("traceparent", CALLER),))
+    assert [report.request.trace for report in house.of(Report)] == [CALLER]
+    assert [refused.trace for refused in house.of(Refused)] == [CALLER]
+
+
+async def test_each_frame_of_a_stream_is_the_callers(house):
+    frames = [pb.Image(encoded=jpeg()), pb.Image(encoded=b"no picture")]
+    messages = [pb.ClassifyStreamRequest(open=pb.OpenStream(labels=LABELS, policy=pb.OpenStream.POLICY_BLOCK))]
+    messages += [pb.ClassifyStreamRequest(frame=pb.Frame(frame_id=i, image=image)) for i, image in enumerate(frames)]
+    call = house.stub.ClassifyStream(iter(messages), metadata=(("traceparent", CALLER),))
+    assert {reply.WhichOneof("kind") async for reply in call} >= {"answer", "error"}
+    assert [report.request.trace for report in house.of(Report)] == [CALLER]
+    assert [refused.trace for refused in house.of(Refused)] == [CALLER]
+
+
+@pytest.mark.parametrize("said", ["", "someone", CALLER.upper(), CALLER + "\u0022"])
+async def test_what_is_no_traceparent_is_not_taken(house, said: str):
+    await house.stub.Classify(question(), metadata=(("traceparent", said),))
+    assert [report.request.trace for report in house.of(Report)] == [""]
