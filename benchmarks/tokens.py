@@ -1,148 +1,167 @@
 """What token reduction costs and saves: accuracy on held-out pictures, speed-up and patches left, per reducer and keep.
 
-    python benchmarks/tokens.py --data FOLDER [--pictures 1000] [--out benchmarks/results/tokens.json]
+    python benchmarks/tokens.py --data FOLDER [--pictures 2000] [--only accuracy|speed|named]
 
 First the pocket model on pictures that it never saw (the packed sets of benchmarks/pocket/data.py), then ViT-B-16 with
-random weights, where only speed means anything. CPU seconds of one thread, medians over interleaved rounds, as ratios
-to the unreduced tower.
+random weights, where only speed means anything. Speeds: CPU seconds of one thread for pixels to features, medians over
+interleaved rounds, as ratios to the unreduced tower. Equal `keep` is equal cost: the same multiply-adds.
+
+Writes tokens.json, .md and .png under benchmarks/results/; what is not measured again stays.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import time
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import open_clip
 import torch
 from pocket.data import load as pictures_of
+from tokens_table import curve, table
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, normalize
 
 from tta_service.clip.frozen import FrozenCLIP
+from tta_service.clip.image_tower import ImageTower, encode
 from tta_service.clip.load import load
+from tta_service.clip.trunks import take_apart
 from tta_service.core.labels import LabelSet
 from tta_service.core.reducer import Reducer, Reduction
 from tta_service.reducers import catalogue
 
-matplotlib.use("agg")
-from matplotlib import pyplot
-
 KEEPS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
 SETS = (("tiny_imagenet", "val"), ("cifar10", "test"))
+NAMES = [name for name in catalogue.names() if name != "none"]
+SEEDS = (0, 1, 2)  # of `random`, whose pattern may be lucky: its pictures are judged by the mean of these
+RESULTS = Path(__file__).resolve().parent / "results" / "tokens.json"
 
 
 def main() -> None:
-    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ask.add_argument("--data", type=Path)
-    ask.add_argument("--pictures", type=int, default=1000)
-    ask.add_argument("--rounds", type=int, default=5)
-    ask.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "tokens.json")
-    asked = ask.parse_args()
+    asked = _arguments()
     torch.set_num_threads(1)
-    names = [name for name in catalogue.names() if name != "none"]
     pocket = load(device="cpu")
-    result: dict[str, Any] = {"pocket": speeds(pocket, names, (1, 8, 64), asked.rounds)}
-    if asked.data:
-        result["accuracy"] = accuracies(pocket, names, asked.data, asked.pictures)
-        curve(result, asked.out.with_suffix(".png"))
-    named = FrozenCLIP(open_clip.create_model("ViT-B-16"), open_clip.get_tokenizer("ViT-B-16"), name="ViT-B-16")
-    result["ViT-B-16"] = speeds(named, names, (1, 8), max(1, asked.rounds // 2), keeps=(0.7, 0.5))
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(json.dumps(result, indent=1) + "\n")
+    if asked.data and asked.only in ("", "accuracy"):
+        saved("accuracy", accuracies(pocket, asked.data, asked.pictures))
+    if asked.only in ("", "speed"):
+        saved("pocket", speeds(pocket, {1: asked.rounds, 8: asked.rounds, 64: asked.rounds}, KEEPS))
+    if asked.only in ("", "named"):
+        model, tokenizer = open_clip.create_model("ViT-B-16"), open_clip.get_tokenizer("ViT-B-16")
+        named = FrozenCLIP(model, tokenizer, name="ViT-B-16")
+        saved("ViT-B-16", speeds(named, {1: 5, 8: 2, 64: 1}, (0.7,)))
+    print(RESULTS.with_suffix(".md").read_text())
 
 
-@dataclass(frozen=True)
-class Counting(Reducer):
-    """Another reducer, and how many patches it left."""
-
-    name = "counting"
-    inner: Reducer
-    left: list[int] = field(default_factory=list, compare=False)
-
-    def reduce(self, layer, layers, x, sizes, q, k, prefix, guide):
-        x, sizes = self.inner.reduce(layer, layers, x, sizes, q, k, prefix, guide)
-        self.left.append(x.shape[1] - prefix)
-        return x, sizes
+def built(name: str, keep: float, seed: int = 0) -> Reducer:
+    return catalogue.build(name, {"keep": keep, **({"seed": seed} if name == "random" else {})})
 
 
-def built(name: str, keep: float) -> Reducer:
-    return catalogue.build(name, {"keep": keep})
-
-
-def encoded(clip: FrozenCLIP, pixels: Tensor, reducer: Reducer | None, guide: Tensor) -> Tensor:
-    guide = clip._image.aim(guide) if isinstance(reducer, Counting) and reducer.inner.guide_in_tokens else guide  # type: ignore
-    return clip.encode_image(pixels, None if reducer is None else Reduction(reducer), guide)
-
-
-def speeds(clip: FrozenCLIP, names, batches, rounds: int, keeps=KEEPS) -> dict[str, Any]:
-    """Speed-up by batch, and patches left, of every reducer at every keep."""
-    guide = torch.nn.functional.normalize(torch.randn(10, clip.dimension), dim=-1)
-    table: dict[str, Any] = {}
-    for keep in keeps:
-        ways: dict[str, Reducer | None] = {"none": None, **{name: built(name, keep) for name in names}}
-        for name in names:
-            counting = Counting(built(name, keep))
-            encoded(clip, torch.zeros(1, 3, clip.image_size, clip.image_size), counting, guide)
-            table.setdefault(name, {})[str(keep)] = {"left": counting.left[-1]}
-        for rows in batches:
-            pixels = torch.randn(rows, 3, clip.image_size, clip.image_size)
-            seconds: dict[str, list[float]] = {way: [] for way in ways}
-            for _ in range(rounds):
-                for way, reducer in ways.items():
-                    start = time.process_time()
-                    encoded(clip, pixels, reducer, guide)
-                    seconds[way].append(time.process_time() - start)
-            plain = statistics.median(seconds["none"])
-            for name in names:
-                table[name][str(keep)][f"speed-up at {rows}"] = round(plain / statistics.median(seconds[name]), 3)
-        for name in names:
-            print(clip.name, name, keep, table[name][str(keep)], flush=True)
-    return table
-
-
-def accuracies(clip: FrozenCLIP, names, data: Path, count: int) -> dict[str, Any]:
-    """Top-1 in per cent by set, reducer and keep; the same pictures for all."""
-    table: dict[str, Any] = {}
+@torch.no_grad()
+def accuracies(clip: FrozenCLIP, data: Path, count: int) -> dict[str, Any]:
+    """By set, the unreduced tower and every reducer at every keep on the same pictures; what leads up to the blocks is
+    the same for all and computed once."""
+    tower, result = _tower(clip), {}
     for folder, part in SETS:
         pictures = pictures_of(data, folder, part)
         some = torch.randperm(len(pictures.labels), generator=torch.Generator().manual_seed(0))[:count]
-        pixels = interpolate(pictures.pixels[some].float(), clip.image_size, mode="bicubic", antialias=True)
-        pixels, labels = pixels.round().clamp(0, 255).to(torch.uint8), pictures.labels[some]
         text = clip.text_space(LabelSet(tuple(pictures.names))).features
+        tokens = torch.cat([tower.embed(_normalised(clip, rows)) for rows in pictures.pixels[some].split(64)])
+        cached = replace(tower, embed=lambda x: x)
 
-        def top1(reducer: Reducer | None, pixels=pixels, labels=labels, text=text) -> float:
-            features = torch.cat([encoded(clip, rows, reducer, text) for rows in pixels.split(64)])
-            return round(100 * ((features @ text.T).argmax(1) == labels).float().mean().item(), 2)
+        def answers(reducer: Reducer | None, cached=cached, tokens=tokens, text=text) -> Tensor:
+            features = [encode(cached, rows, reducer, text) for rows in tokens.split(64)]
+            return (normalize(torch.cat(features), dim=-1) @ text.T).argmax(1)
 
-        table[folder] = {"none": top1(None)}
-        print(folder, table[folder], flush=True)
-        for name in names:
-            table[folder][name] = {str(keep): top1(built(name, keep)) for keep in KEEPS}
-            print(folder, name, table[folder][name], flush=True)
-    return table
+        result[folder] = compared(answers, pictures.labels[some])
+    return result
 
 
-def curve(result: dict[str, Any], path: Path) -> None:
-    """Top-1 against speed-up at 64 rows, one line per reducer."""
-    figure, panels = pyplot.subplots(1, len(SETS), figsize=(11, 4.5))
-    for panel, (folder, _) in zip(panels, SETS, strict=True):
-        top1 = result["accuracy"][folder]
-        for name, by_keep in result["pocket"].items():
-            speed = [by_keep[str(keep)]["speed-up at 64"] for keep in KEEPS]
-            panel.plot(
-                [1.0, *speed], [top1["none"], *(top1[name][str(keep)] for keep in KEEPS)], marker="o", label=name
-            )
-        panel.set(title=f"pocket model, {folder}", xlabel="speed-up at 64 rows", ylabel="top-1, %")
-        panel.grid(alpha=0.3)
-    panels[0].legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
+def compared(answers: Any, labels: Tensor) -> dict[str, Any]:
+    """Top-1, and the differences with their standard errors, paired by picture; all in points."""
+    plain = answers(None)
+    right = (plain == labels).double()
+    found: dict[str, Any] = {"pictures": len(labels), "none": _points(right)[0]}
+    for keep in KEEPS:
+        draws = [answers(built("random", keep, seed)) for seed in SEEDS]
+        dropped = torch.stack([(top == labels).double() for top in draws]).mean(0)
+        for name in NAMES:
+            top = draws[0] if name == "random" else answers(built(name, keep))
+            hit = dropped if name == "random" else (top == labels).double()
+            found.setdefault(name, {})[str(keep)] = {
+                "top1": _points(hit)[0],
+                "to none": _points(hit - right),
+                "to random": _points(hit - dropped),
+                "same answer": _points((top == plain).double())[0],
+            }
+            print(name, keep, found[name][str(keep)], flush=True)
+    return found
+
+
+@torch.no_grad()
+def speeds(clip: FrozenCLIP, batches: dict[int, int], keeps: tuple[float, ...]) -> dict[str, Any]:
+    """Patches left and speed-up by batch, of every reducer at every keep; `batches`: rounds by rows."""
+    guide = normalize(torch.randn(10, clip.dimension), dim=-1)
+    ways: dict[tuple[str, float], Reducer | None] = {("none", 1.0): None}
+    ways |= {(name, keep): built(name, keep) for keep in keeps for name in NAMES}
+    measured: dict[str, Any] = {name: {str(keep): {} for keep in keeps} for name in NAMES}
+    for name, keep in list(ways)[1:]:
+        measured[name][str(keep)]["left"] = clip.tokens_left(built(name, keep))[-1]
+    for rows, rounds in batches.items():
+        pixels = torch.randn(rows, 3, clip.image_size, clip.image_size)
+        seconds: dict[tuple[str, float], list[float]] = {way: [] for way in ways}
+        for way in [*ways] * rounds + [("none", 1.0)]:  # the plain way begins and ends
+            start = time.process_time()
+            clip.encode_image(pixels, None if ways[way] is None else Reduction(ways[way]), guide)  # type: ignore[arg-type]
+            seconds[way].append(time.process_time() - start)
+        plain = statistics.median(seconds.pop(("none", 1.0)))
+        for (name, keep), some in seconds.items():
+            measured[name][str(keep)][f"speed-up at {rows}"] = round(plain / statistics.median(some), 3)
+        print(clip.name, rows, "rows:", {f"{n} {k}": measured[n][str(k)][f"speed-up at {rows}"] for n, k in seconds})
+    return measured
+
+
+def saved(part: str, found: dict[str, Any]) -> None:
+    """Into the results in place of the older part; table and curve anew."""
+    RESULTS.parent.mkdir(exist_ok=True)
+    report = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    report[part] = found
+    report.setdefault("load", {})[part] = round(os.getloadavg()[0], 1)
+    report["torch"] = torch.__version__
+    RESULTS.write_text(json.dumps(report, indent=1) + "\n")
+    RESULTS.with_suffix(".md").write_text(table(report))
+    if "accuracy" in report and "pocket" in report:
+        curve(report, RESULTS.with_suffix(".png"))
+
+
+def _tower(clip: FrozenCLIP) -> ImageTower:
+    tower = take_apart(clip._model.visual)
+    assert isinstance(tower, ImageTower)
+    return tower
+
+
+def _normalised(clip: FrozenCLIP, pixels: Tensor) -> Tensor:
+    """Pictures of any size as the tower reads them, uint8 [b, 3, h, w] to float [b, 3, s, s]."""
+    sized = interpolate(pixels.float(), clip.image_size, mode="bicubic", antialias=True).round().clamp(0, 255)
+    return (sized / 255 - clip._mean) / clip._std
+
+
+def _points(each: Tensor) -> list[float]:
+    """Mean and standard error in points."""
+    return [round(100 * float(each.mean()), 2), round(100 * float(each.std()) / len(each) ** 0.5, 2)]
+
+
+def _arguments() -> argparse.Namespace:
+    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument("--data", type=Path)
+    ask.add_argument("--pictures", type=int, default=2000, help="of each set")
+    ask.add_argument("--rounds", type=int, default=3)
+    ask.add_argument("--only", default="", help="accuracy, speed or named")
+    return ask.parse_args()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from tta_service.clip.attention import attend, attend_without_mask, heads, joined, weighted_mean
 
@@ -20,6 +21,24 @@ def test_sizes_are_votes(e, queries):
     torch.testing.assert_close(attend(q, k, v, sizes), expected, rtol=0, atol=1e-12)
     without_mask = attend_without_mask(q, k, v, sizes.log()[:, None])  # what other devices do
     torch.testing.assert_close(without_mask, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("queries", [1, 65])
+@pytest.mark.parametrize("way", ["plain", "votes", "votes without a mask"])
+def test_votes_keep_the_fast_kernel(queries, way):
+    """The one that never writes the matrix of weights down: what plain attention runs."""
+    q, k, v = (torch.randn(2, 3, n, 64) for n in (queries, 65, 65))
+    sizes = torch.randint(1, 9, (2, 65)).float()
+    runs = {
+        "plain": lambda: attend(q, k, v),
+        "votes": lambda: attend(q, k, v, sizes),
+        "votes without a mask": lambda: attend_without_mask(q, k, v, sizes.log()[:, None]),
+    }
+    with torch.no_grad(), profile(activities=[ProfilerActivity.CPU]) as run:
+        runs[way]()
+    called = {event.key for event in run.key_averages()}
+    assert "aten::_scaled_dot_product_flash_attention_for_cpu" in called
+    assert not called & {"aten::softmax", "aten::_softmax", "aten::_scaled_dot_product_attention_math"}
 
 
 def test_a_token_of_size_three_counts_as_three_equal_tokens():
