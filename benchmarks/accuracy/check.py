@@ -28,7 +28,8 @@ def check(study: Study, cell: Cell, pictures: int = 4) -> float:
     worst = 0.0
     with grpc.insecure_channel(study.address) as channel:
         stub = AdaptationServiceStub(channel)
-        for i, features in zip(chosen.tolist(), rows):
+        for i in chosen.tolist():
+            features = rows.rows(i, VIEWS)
             pixels = changed(made, cell, i)
             raw = pb.RawImage(width=pixels.shape[2], height=pixels.shape[1], format=pb.RawImage.FORMAT_RGB24)
             raw.pixels = pixels.permute(1, 2, 0).contiguous().numpy().tobytes()

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from . import metrics
 from .cells import Cell
 from .contenders import Contender
-from .features import wanted
+from .features import Shelf, wanted
 from .protocols import PROTOCOLS, Drift, Scene
 from .replay import Take
 from .runs import Run
@@ -77,7 +77,7 @@ def measured(study: Study, name: str, contenders: tuple[Contender, ...], other: 
     return tracks
 
 
-Encoded = dict[tuple[Cell, str], dict[int, NDArray[np.float32]]]  # by cell and augmentation: rows of a picture
+Encoded = dict[tuple[Cell, str], Shelf]  # by cell and augmentation
 
 
 def _encoded(
@@ -92,10 +92,9 @@ def _encoded(
     total = sum(len(some) * sum(most.values()) for some in needed.values())
     with tqdm(total=total, unit="row", desc=f"{name}: encoding") as bar:
         for cell, some in needed.items():
-            places = np.array(sorted(some))
+            pictures = chosen[np.array(sorted(some))]
             for how, views in most.items():
-                rows = study.kitchen.rows(cell, how, views, chosen[places], bar.update)
-                found[cell, how] = dict(zip(places.tolist(), rows))
+                found[cell, how] = study.kitchen.rows(cell, how, views, pictures, bar.update)
     return found
 
 
@@ -104,14 +103,17 @@ def _take(
 ) -> Take:
     needs = one.needs
     how = needs.augment if needs.views > 1 else next(how for _, how in rows)
-    seen = [rows[cell, how][place][: needs.views] for cell, place in zip(drift.cells, drift.picture.tolist())]
     picture = chosen[drift.picture]
+
+    def features(frame: int) -> NDArray[np.float32]:
+        return rows[drift.cells[frame], how].rows(int(picture[frame]), needs.views)
+
     home = drift.cells[0]
     other = "-".join(sorted({str(cell) for cell in drift.cells}))
     stream = f"{len(chosen)}-{drift.name}{'-reset' * reset}{number}"
     path = study.path(home, one, stream).parent / "drift" / other / f"{one.strategy}-{one.digest}-{stream}.npz"
     labels = study.set(home).labels[picture]
-    return Take(one, np.stack(seen), picture, labels, path, drift.changes if reset else frozenset())
+    return Take(one, features, picture, labels, path, drift.changes if reset else frozenset())
 
 
 def _track(name: str, drifts: Sequence[Drift], one: Contender, reset: bool, runs: Sequence[Run]) -> Track:

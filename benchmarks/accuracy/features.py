@@ -27,6 +27,7 @@ from .corruptions import corrupted
 from .sets import PictureSet
 
 AT_ONCE = 128  # rows in a forward
+SHARD = 100  # pictures in a file
 Tell = Callable[[int], None]  # so many more rows are encoded
 
 
@@ -38,21 +39,19 @@ class Kitchen:
     sets: dict[str, PictureSet]
     folder: Path
 
-    def rows(self, cell: Cell, augment: str, views: int, chosen: NDArray[np.int64], tell: Tell) -> NDArray[np.float32]:
-        """Features [n, views, d] of the chosen pictures, from the file if they are there; what is new is added."""
+    def rows(self, cell: Cell, augment: str, views: int, chosen: NDArray[np.int64], tell: Tell) -> Shelf:
+        """Features of the chosen pictures, `views` rows each; what is not on the shelf is made and put there."""
         made = self.sets[cell.set]
-        path = self.folder / self.clip.fingerprint[:12] / made.tag / f"{cell}-{augment}{views}.npz"
-        kept = load(path)
-        new = [int(i) for i in chosen if int(i) not in kept]
-        for place, features in self._encoded(cell, augment, views, new, tell):
-            kept[place] = features
-        if new:
-            save(path, kept)
-        return np.stack([kept[int(i)] for i in chosen])
+        shelf = Shelf(self.folder / self.clip.fingerprint[:12] / made.tag / f"{cell}-{augment}{views}")
+        new = [int(i) for i in chosen if int(i) not in shelf]
+        for start in range(0, len(new), SHARD):
+            some = new[start : start + SHARD]
+            shelf.add(some, np.stack(list(self._encoded(cell, augment, views, some, tell))))
+        return shelf
 
     def _encoded(
         self, cell: Cell, augment: str, views: int, wanted: list[int], tell: Tell
-    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    ) -> Iterator[NDArray[np.float32]]:
         made, size = self.sets[cell.set], self.clip.image_size
         reduction = Reduction(reducers.build(*_named(cell.reducer)))
         guide = self._guide(made) if reduction.reducer.guided else None
@@ -61,7 +60,7 @@ class Kitchen:
             some = wanted[start : start + each]
             seen = [look(changed(made, cell, i), size, views, i, augment).pixels for i in some]
             features = self.clip.encode_image(torch.cat(seen), reduction, guide)
-            yield from zip(some, features.split(views))
+            yield from features.numpy().reshape(len(some), views, -1)
             tell(len(features))
 
     def _guide(self, made: PictureSet) -> Tensor:
@@ -82,6 +81,38 @@ class Kitchen:
         return min(taken) / len(pixels)
 
 
+class Shelf:
+    """A folder of shards: rows of some pictures each, read from the disk when they are wanted.
+
+    The index of a shard is written last, so whoever is stopped loses the shard that he was at and nothing else.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._shards = folder, list[NDArray[np.float32]]()
+        self._places: dict[int, tuple[int, int]] = {}
+        for index in sorted(folder.glob("*.index.npy")):
+            self._keep(np.load(index).tolist(), index.with_name(index.name.replace(".index", "")))
+
+    def __contains__(self, picture: int) -> bool:
+        return picture in self._places
+
+    def rows(self, picture: int, views: int) -> NDArray[np.float32]:
+        """[views, d], the plain view first. KeyError for a picture that is not here."""
+        shard, place = self._places[picture]
+        return np.asarray(self._shards[shard][place, :views])
+
+    def add(self, pictures: list[int], features: NDArray[np.float32]) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{len(self._shards):05d}.npy"
+        np.save(path, features)
+        np.save(path.with_suffix(".index.npy"), np.array(pictures))
+        self._keep(pictures, path)
+
+    def _keep(self, pictures: list[int], path: Path) -> None:
+        self._places |= {picture: (len(self._shards), place) for place, picture in enumerate(pictures)}
+        self._shards.append(np.load(path, mmap_mode="r"))
+
+
 def changed(made: PictureSet, cell: Cell, i: int) -> Tensor:
     """Picture i as the cell shows it, [3, h, w] uint8."""
     return corrupted(cell.shift, cell.severity, made.picture(i), i)
@@ -95,21 +126,6 @@ def wanted(contenders: tuple[Contender, ...]) -> dict[str, int]:
         if needs.views > 1:
             most[needs.augment] = max(most.get(needs.augment, 0), needs.views)
     return most or {"crop": 1}
-
-
-def load(path: Path) -> dict[int, NDArray[np.float32]]:
-    if not path.exists():
-        return {}
-    with np.load(path) as held:
-        return dict(zip(held["picture"].tolist(), held["features"]))
-
-
-def save(path: Path, kept: dict[int, NDArray[np.float32]]) -> None:
-    """At once or not at all: whoever is stopped loses only the cell that he was at."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(".half.npz")
-    np.savez(half, picture=np.array(list(kept)), features=np.stack([np.asarray(rows) for rows in kept.values()]))
-    half.replace(path)
 
 
 def _named(text: str) -> tuple[str, dict[str, object]]:

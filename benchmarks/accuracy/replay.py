@@ -26,7 +26,7 @@ class Take:
     """One stream to play. Where `restarts` says so a frame begins a session of its own, which knows nothing."""
 
     contender: Contender
-    features: NDArray[np.float32]  # [m, v, d] in the order of the stream
+    features: Callable[[int], NDArray[np.float32]]  # of frame i, [v, d]
     picture: NDArray[np.int64]  # [m]
     label: NDArray[np.int64]  # [m]
     path: Path  # where the run is kept
@@ -78,7 +78,7 @@ async def _stream(
     frames: range,
     done: Callable[[int], None],
 ) -> Run:
-    room, rows = asyncio.Semaphore(UNDER_WAY), take.contender.needs.views
+    room = asyncio.Semaphore(UNDER_WAY)
     options = pb.Options(top_k=classes, seed=0)
     options.strategy.name = take.contender.strategy
     options.strategy.parameters.update(dict(take.contender.parameters))
@@ -88,7 +88,7 @@ async def _stream(
         yield pb.ClassifyStreamRequest(open=pb.OpenStream(labels=pb.Labels(id=id), options=options, policy=policy))
         for frame in frames:
             await room.acquire()
-            some = take.features[frame, :rows]
+            some = take.features(frame)
             features = pb.Features(views=len(some), dimension=some.shape[1], values=some.tobytes(), model=model)
             yield pb.ClassifyStreamRequest(frame=pb.Frame(frame_id=frame, image=pb.Image(features=features)))
 

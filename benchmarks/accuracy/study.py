@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,12 @@ from tta_client.v1 import tta_pb2 as pb
 
 from .cells import Cell
 from .contenders import Contender
-from .features import Kitchen, wanted
+from .features import Kitchen, Shelf, wanted
 from .replay import Take, play
 from .runs import Run
 from .sets import PictureSet
 
-Rows = Mapping[str, NDArray[np.float32]]  # by augmentation, [n, v, d]
+Rows = Mapping[str, Shelf]  # by augmentation
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class Study:
     def takes(self, cell: Cell, one: Contender, rows: Rows) -> list[Take]:
         """One stream for each order. The order of a number is the same for every contender, cell and shift."""
         chosen, labels = self.chosen(cell), self.set(cell).labels
-        seen = rows_of(one, rows)
-        takes = []
+        shelf, views, takes = shelf_of(one, rows), one.needs.views, []
         for number in range(self.orders_for(one)):
             order = np.random.default_rng(1000 + number).permutation(len(chosen))
             path = self.path(cell, one, f"{len(chosen)}-order{number}")
-            takes.append(Take(one, seen[order], chosen[order], labels[chosen[order]], path))
+            picture = chosen[order]
+            takes.append(Take(one, feeding(shelf, picture, views), picture, labels[picture], path))
         return takes
 
     def play(self, cell: Cell, takes: Sequence[Take], bar: tqdm) -> None:
@@ -92,11 +92,14 @@ class Study:
                 yield cell, {name: [Run.load(take.path) for take in some] for name, some in takes.items()}
 
 
-def rows_of(one: Contender, rows: Rows) -> NDArray[np.float32]:
-    """[n, v, d] as many views of the right kind as it wants; the plain view stands first in every kind."""
+def shelf_of(one: Contender, rows: Rows) -> Shelf:
+    """Views of the kind it wants; the plain view stands first in every kind."""
     needs = one.needs
-    found = rows[needs.augment] if needs.views > 1 else next(iter(rows.values()))
-    return found[:, : needs.views]
+    return rows[needs.augment] if needs.views > 1 else next(iter(rows.values()))
+
+
+def feeding(shelf: Shelf, picture: NDArray[np.int64], views: int) -> Callable[[int], NDArray[np.float32]]:
+    return lambda frame: shelf.rows(int(picture[frame]), views)
 
 
 def _first(waiting: list[Future[Rows]]) -> Future[Rows]:

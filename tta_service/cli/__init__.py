@@ -1,4 +1,4 @@
-"""The command `tta-service`: serve · demo · classify FILE… · measure · strategies · reducers."""
+"""The command `tta-service`: serve · demo · classify FILE… · advise · measure · strategies · reducers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from ..core.errors import TTAError
 from ..settings import BadSettings
+from .advise import advise
 from .catalogue import reducers, strategies
 from .classify import classify
 from .demo import demo
@@ -22,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (serve, demo, classify, measure, strategies, reducers):
+for command in (serve, demo, classify, advise, measure, strategies, reducers):
     app.command()(command)
 
 

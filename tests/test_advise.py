@@ -1,0 +1,109 @@
+"""`tta-service advise`: a folder of unlabelled images in, one recommendation out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from tta_service.app.advising import LADDER, affordable
+from tta_service.cli import main
+
+NAMES = "flower,temple,cat,tractor"
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    monkeypatch.chdir(tmp_path)
+
+    def go(*arguments: str | Path) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["advise", *(str(argument) for argument in arguments)])
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return go
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eighteen crops of two photographs."""
+    root, draw = tmp_path_factory.mktemp("images"), torch.Generator().manual_seed(0)
+    for name, pixels in zip(("temple", "flower"), load_sample_images().images):
+        (root / name).mkdir()
+        for n in range(9):
+            left, top = (int(torch.randint(120, (), generator=draw)) for _ in range(2))
+            Image.fromarray(pixels[top : top + 300, left : left + 400]).save(root / name / f"{n}.jpg")
+    return root
+
+
+def test_it_recommends_with_reasons_and_a_table(run: Run, folder: Path):
+    asked = ["--images", folder, "--labels", NAMES, "--strategies", "mean,tda,vb_weights", "--views", "4"]
+    code, out, _ = run(*asked)
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0].startswith("Looked at 18 images. Take `")
+    table = [line.split()[0] for line in lines if "±" in line and line.split()[0] in ("mean", "tda", "vb_weights")]
+    assert sorted(table) == ["mean", "tda", "vb_weights"]
+    assert "they are no labels" in lines[-1]
+
+
+def test_the_same_as_json_and_the_same_again(run: Run, folder: Path):
+    asked = [
+        "--images",
+        folder,
+        "--labels",
+        NAMES,
+        "--strategies",
+        "zero,tda",
+        "--views",
+        "4",
+        "--count",
+        "16",
+        "--json",
+    ]
+    first, second = json.loads(run(*asked)[1]), json.loads(run(*asked)[1])
+    assert [one["name"] for one in first["opinions"]] == ["zero_shot", "zero", "tda"]
+    assert [one["views"] for one in first["opinions"]] == [1, 4, 1]
+    for one, other in zip(first["opinions"], second["opinions"]):
+        assert (one["gain"], one["stable"], one["entropy"]) == pytest.approx(
+            (other["gain"], other["stable"], other["entropy"])
+        )
+    assert first["opinions"][0]["gain"] == 0
+    assert all(0 <= one["stable"] <= 1 and one["seconds"] > 0 for one in first["opinions"])
+    assert first["strategy"] in ("zero_shot", "zero", "tda")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--strategies", "magic"], "magic"),
+        (["--deadline", "soon"], "deadline as 50ms"),
+        (["--deadline", "0ms"], "deadline as 50ms"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line(run: Run, folder: Path, words: list[str], said: str):
+    code, out, err = run("--images", folder, "--labels", NAMES, *words)
+    assert code == 2 and said in err and out == "" and err.count("\n") == 1
+
+
+def test_too_few_images_or_labels_are_told(run: Run, folder: Path, tmp_path: Path):
+    code, _, err = run("--images", folder, "--labels", "flower")
+    assert code == 2 and "two labels" in err
+    code, _, err = run("--images", tmp_path, "--labels", NAMES)
+    assert code == 2 and "at least 16" in err
+    code, _, err = run("--images", tmp_path / "nowhere", "--labels", NAMES)
+    assert code == 2 and "not a folder" in err
+
+
+def test_as_many_views_as_the_deadline_allows():
+    assert affordable(0.001, None) == 64
+    assert affordable(0.001, 0.05) == 32
+    assert affordable(0.001, 0.1) == 64
+    assert affordable(1.0, 0.05) == LADDER[-1]

@@ -1,0 +1,134 @@
+"""Which strategy to take, judged on images whose labels nobody knows.
+
+Where a strategy and plain CLIP disagree, somebody has to say who is right. The judge is a part of the evidence that
+neither has looked at: other crops of the same image. The mean of their probabilities gives each of the two answers a
+chance; the difference, summed over all images, is what the strategy is believed to gain. Crops are no labels: they
+share the model's blind spots, so a small gain is not believed (`Rule.sure`), nor is a strategy whose answers hang on
+its seed. How well this works is measured by `benchmarks/accuracy.py judge`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..core.strategy import Strategy
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """What one strategy said to n images, and what it cost."""
+
+    strategy: Strategy[object]
+    labels: Tensor  # [n] its answers
+    plain: Tensor  # [n] those without adaptation
+    again: Tensor  # [n] its answers under another seed: other crops, another order
+    unseen: Tensor  # [n, c] mean probabilities of crops that it has not looked at
+    entropy: float  # of its scores, mean, divided by ln c: 0 certain, 1 clueless
+    views: int
+    seconds: float  # one image: decode, cut, encode, adapt
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`sure`: standard errors by which a gain must stand above nothing. `stable`: of the answers that a strategy
+    changes, the share that it must change again under another seed. `near`: points of believed gain that are not worth
+    a dearer strategy."""
+
+    sure: float = 2.0
+    stable: float = 0.5
+    near: float = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """One trial, judged."""
+
+    name: str
+    gain: float  # believed share of images won, less those lost
+    error: float  # its standard error
+    changed: float  # share of the answers that adapting changes
+    stable: float  # share of its answers that stay under another seed
+    entropy: float
+    classes: int  # different answers
+    views: int
+    seconds: float
+    fits: bool  # within the deadline
+    believed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    chosen: Trial
+    opinion: Opinion
+    opinions: tuple[Opinion, ...]  # of all trials, in their order
+    reasons: tuple[str, ...]  # sentences
+
+
+def advise(trials: Sequence[Trial], deadline: float | None = None, rule: Rule = Rule()) -> Advice:
+    """The first trial is plain CLIP, which needs no reason to be chosen. `deadline` in seconds."""
+    opinions = tuple(_opinion(trial, trials[0], deadline, rule) for trial in trials)
+    most = max((one.gain for one in opinions if one.believed), default=0.0)
+    near = [place for place, one in enumerate(opinions) if one.believed and one.gain >= most - rule.near]
+    place = min(near, key=lambda place: opinions[place].seconds, default=0)
+    return Advice(trials[place], opinions[place], opinions, tuple(_reasons(opinions, place, deadline)))
+
+
+def gain(trial: Trial) -> tuple[float, float]:
+    """The believed share of images won less those lost, and its standard error."""
+    row = torch.arange(len(trial.labels))
+    each = trial.unseen[row, trial.labels] - trial.unseen[row, trial.plain]  # [n]
+    error = float(each.std()) / len(each) ** 0.5 if len(each) > 1 else 0.0
+    return float(each.mean()), error
+
+
+def _opinion(trial: Trial, plain: Trial, deadline: float | None, rule: Rule) -> Opinion:
+    won, error = gain(trial)
+    changed = trial.labels != trial.plain
+    kept = (trial.again == trial.labels)[changed]
+    fits = deadline is None or trial.seconds <= deadline
+    steady = float(kept.double().mean()) if len(kept) else 1.0
+    believed = fits and trial is not plain and won > rule.sure * error > 0 and steady >= rule.stable
+    return Opinion(
+        name=trial.strategy.name,
+        gain=won,
+        error=error,
+        changed=float(changed.double().mean()),
+        stable=float((trial.again == trial.labels).double().mean()),
+        entropy=trial.entropy,
+        classes=len(trial.labels.unique()),
+        views=trial.views,
+        seconds=trial.seconds,
+        fits=fits,
+        believed=believed,
+    )
+
+
+def _reasons(opinions: Sequence[Opinion], place: int, deadline: float | None) -> Iterator[str]:
+    one, plain = opinions[place], opinions[0]
+    limit = "" if deadline is None else f" of the {1e3 * deadline:.0f} ms that you allow"
+    late = [other.name for other in opinions if not other.fits]
+    if place:
+        yield f"It changes {one.changed:.0%} of the answers. Crops that it has not seen side with it: believed gain "
+        yield f"{100 * one.gain:+.1f} ± {100 * one.error:.1f} points of accuracy."
+        yield f"{one.stable:.0%} of its answers stay under another seed; entropy {plain.entropy:.2f} before, "
+        yield f"{one.entropy:.2f} after (0 certain, 1 clueless)."
+        yield f"One image takes {1e3 * one.seconds:.0f} ms{limit}, plain CLIP {1e3 * plain.seconds:.0f} ms."
+        dearer = [other.name for other in opinions if other.believed and other.seconds > one.seconds]
+        if dearer:
+            yield f"Dearer and hardly better, if at all: {', '.join(dearer)}."
+    else:
+        yield "No strategy is believed to be better than plain CLIP on these images, by more than chance may do."
+        best = max(opinions[1:], key=lambda other: other.gain, default=None)
+        if best is not None:
+            yield f"Closest came {best.name}: {100 * best.gain:+.1f} ± {100 * best.error:.1f} points believed, "
+            yield f"{best.stable:.0%} of its answers stay under another seed."
+        yield f"Plain CLIP takes {1e3 * plain.seconds:.0f} ms an image, which nothing undercuts."
+    worse = [other.name for other in opinions[1:] if other.gain < -2 * other.error < 0]
+    if worse:
+        yield f"Believed to hurt here: {', '.join(worse)}."
+    if late:
+        yield f"Too slow{limit}: {', '.join(late)}."

@@ -1,0 +1,143 @@
+"""Which strategy for these images?"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..core.errors import BadImage, BadLabels, BadParameters, BadRequest
+from ..core.labels import LabelSet
+from ..strategies import catalogue as strategies
+from .options import AsJson, Checkpoint, Config, Device, ModelName, Precision, Pretrained, Sets, settings_from
+
+if TYPE_CHECKING:
+    from ..app.advice import Advice, Opinion
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+FEWEST = 16  # images; fewer say nothing
+HEAD = ("strategy", "believed gain", "changed", "stable", "entropy", "views", "ms an image", "")
+
+
+def advise(
+    images: Annotated[
+        Path, typer.Option(help="A folder with some of your images; nobody needs to have labelled them.")
+    ],
+    labels: Annotated[str, typer.Option(metavar="A,B,…|@FILE", help="What to tell apart; @FILE: one name a line.")],
+    deadline: Annotated[
+        str | None, typer.Option(metavar="50ms", help="For one image; none: whatever it takes.")
+    ] = None,
+    only: Annotated[str | None, typer.Option("--strategies", metavar="A,B,…", help="Try only these.")] = None,
+    count: Annotated[int, typer.Option(min=FEWEST, help="Images to look at, at most.")] = 256,
+    views: Annotated[int, typer.Option(min=0, max=512, help="0: 64, or as many as the deadline allows.")] = 0,
+    template: Annotated[list[str] | None, typer.Option(help="A sentence in which {} stands for the label.")] = None,
+    as_json: AsJson = False,
+    model: ModelName = None,
+    pretrained: Pretrained = None,
+    checkpoint: Checkpoint = None,
+    device: Device = None,
+    precision: Precision = None,
+    config: Config = None,
+    sets: Sets = None,
+) -> None:
+    """Run the strategies on your own unlabelled images, and recommend one with the reasons."""
+    flags = {
+        "model.name": model,
+        "model.pretrained": pretrained,
+        "model.checkpoint": checkpoint,
+        "model.device": device,
+        "model.precision": precision,
+        "batch.max_rows": 64,
+    }
+    settings = settings_from(flags, sets, config)
+    names = _names(labels)
+    wished = [word.strip() for word in only.split(",") if word.strip()] if only else list(strategies.names())
+    for name in wished:
+        strategies.get(name)  # a misspelt one fails now
+    chosen = _chosen(images, count)
+    seconds = None if deadline is None else _seconds(deadline)
+    from ..app.advising import advised  # the towers: seconds that a mistake should not cost
+
+    made = LabelSet(names, tuple(template)) if template else LabelSet(names)
+    advice = advised(settings, made, chosen, wished, seconds, views, _told)
+    print(json.dumps(_json(advice)) if as_json else "\n".join(_lines(advice, len(chosen))))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    words = Path(text[1:]).read_text().splitlines() if text.startswith("@") else text.split(",")
+    names = tuple(word.strip() for word in words if word.strip())
+    if len(names) < 2:
+        raise BadLabels("there is nothing to choose between with fewer than two labels", "labels")
+    return names
+
+
+def _chosen(folder: Path, count: int) -> list[bytes]:
+    """A seeded choice of the images in a folder and in those inside it."""
+    if not folder.is_dir():
+        raise BadRequest(f"{folder} is not a folder", "images")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if len(files) < FEWEST:
+        raise BadImage(f"{folder} holds {len(files)} images; at least {FEWEST} are needed to judge anything", "images")
+    some = random.Random(0).sample(files, min(count, len(files)))
+    return [path.read_bytes() for path in some]
+
+
+def _seconds(text: str) -> float:
+    """`50ms`, `0.05s` or `0.05` to seconds. Raises `BadParameters`."""
+    parts = re.fullmatch(r"([0-9.]+)\s*(ms|s)?", text.strip())
+    try:
+        value = float(parts[1]) / (1000 if parts[2] == "ms" else 1) if parts else 0.0
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise BadParameters(f"{text!r}: write a deadline as 50ms or 0.05s", "deadline")
+    return value
+
+
+def _told(what: str, done: int, of: int) -> None:
+    if sys.stderr.isatty():
+        end = "\n" if done + 1 == of else ""
+        print(f"\r{what} {done + 1} of {of}\033[K", end=end, file=sys.stderr, flush=True)
+
+
+def _lines(advice: Advice, count: int) -> Iterable[str]:
+    views = f" with {advice.opinion.views} views" if advice.opinion.views > 1 else ""
+    yield f"Looked at {count} images. Take `{advice.opinion.name}`{views}."
+    yield ""
+    yield " ".join(advice.reasons)
+    yield ""
+    rows = [HEAD, *(_cells(one) for one in sorted(advice.opinions, key=lambda one: -one.gain))]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(HEAD))]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
+    yield ""
+    yield "A gain is believed, not measured: crops that a strategy has not seen judged it, and they are no labels."
+
+
+def _cells(one: Opinion) -> tuple[str, ...]:
+    return (
+        one.name,
+        f"{100 * one.gain:+.1f} ± {100 * one.error:.1f}",
+        f"{one.changed:.0%}",
+        f"{one.stable:.0%}",
+        f"{one.entropy:.2f}",
+        str(one.views),
+        f"{1e3 * one.seconds:.1f}",
+        "" if one.fits else "too slow",
+    )
+
+
+def _json(advice: Advice) -> dict[str, object]:
+    return {
+        "strategy": advice.opinion.name,
+        "parameters": asdict(advice.chosen.strategy),  # type: ignore[call-overload]
+        "reasons": list(advice.reasons),
+        "opinions": [asdict(one) for one in advice.opinions],
+    }
