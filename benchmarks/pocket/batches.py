@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from views import crop, normalise, service_crop, tint, whole
 
 SHARES = {"tiny_imagenet": 0.7, "cifar10": 0.3}  # of each batch
-PLAIN = 0.15  # of the views of the last phase
 
 
 class Order:
@@ -48,7 +47,7 @@ def draw_batch(orders: Mapping[str, Order], size: int, phase: Phase, draw: torch
         if phase.smallest:
             views.append(crop(rows.pixels, phase.side, phase.smallest, draw))
         else:
-            views.append(service_crop(rows.pixels, phase.side, PLAIN, draw))
+            views.append(service_crop(rows.pixels, phase.side, phase.plain, draw))
     return Batch(normalise(tint(torch.cat(views), draw)), normalise(torch.cat(plain)), answers)
 
 

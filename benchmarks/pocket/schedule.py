@@ -15,11 +15,13 @@ class Phase:
     until: float  # share of the cycle's views
     side: int  # pixels
     smallest: float  # area of a crop; 0: the service's own views
+    plain: float = 0.0  # share of whole pictures among the service's views
 
 
-FIRST = (Phase(0.62, 32, 0.25), Phase(0.8, 48, 0.12), Phase(1.0, 64, 0.0))
-AGAIN = (Phase(0.44, 32, 0.15), Phase(0.69, 48, 0.08), Phase(1.0, 64, 0.0))  # a tower that knows much already
-SMALL, LARGE = (Phase(1.0, 32, 0.25),), (Phase(1.0, 64, 0.0),)  # for short comparisons
+FIRST = (Phase(0.62, 32, 0.25), Phase(0.8, 48, 0.12), Phase(1.0, 64, 0.0, 0.15))
+# For a tower that knows much already: smaller crops at every size, in the end crops alone.
+AGAIN = (Phase(0.47, 32, 0.15), Phase(0.69, 48, 0.08), Phase(0.82, 64, 0.0, 0.05), Phase(1.0, 64, 0.0))
+SMALL, LARGE = (Phase(1.0, 32, 0.25),), (Phase(1.0, 64, 0.0, 0.15),)  # for short comparisons
 CYCLES = {"first": FIRST, "again": AGAIN, "small": SMALL, "large": LARGE}
 
 
