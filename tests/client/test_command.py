@@ -10,12 +10,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grpc
+import numpy as np
 import pytest
+from tta_client import Reconnect
 from tta_client.camera.arguments import wishes
 from tta_client.camera.cli import main
+from tta_client.camera.video import Video
 from tta_client.choices import Choice
 
-from tests.client.clips import photographed
+from tests.client.clips import jpeg, photographed
 from tests.client.peer import Peer
 
 
@@ -118,9 +122,51 @@ def test_being_stopped_is_no_failure(address: str, sign: signal.Signals) -> None
     assert json.loads(out.splitlines()[-1])["summary"]["failures"] == 0
 
 
+def test_a_service_that_is_lost_is_found_again(address: str, peer: Peer, folder: Path, capsys, caplog) -> None:
+    (folder / "2.jpg").write_bytes(b"trouble")
+    peer.troubles = [grpc.StatusCode.CANCELLED]
+    assert run(address, str(folder), "--session", "door", "--max-pause", "0.01", "--json") == 0
+    *results, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [r["frame"] for r in results] == [1, 2, 3, 4]
+    assert last["summary"]["reconnects"] == {"service": 1} and last["summary"]["sent"] >= 5
+    assert "the service is lost" in caplog.text and "the service is back: session door" in caplog.text
+    peer.troubles = [grpc.StatusCode.CANCELLED]
+    assert run(address, str(folder), "--no-reconnect") == 1
+    assert "CANCELLED" in capsys.readouterr().err
+
+
+def test_the_gate_keeps_still_pictures_here(address: str, peer: Peer, tmp_path: Path, capsys) -> None:
+    dark, bright = (jpeg(np.full((48, 64, 3), gray, np.uint8)) for gray in (40, 200))
+    for number, content in enumerate((dark, dark, bright, bright, bright, dark), 1):
+        (tmp_path / f"{number}.jpg").write_bytes(content)
+    assert run(address, str(tmp_path), "--motion", "0.01", "--json") == 0
+    *results, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [r["frame"] for r in results] == [1, 3, 6] and len(peer.frames) == 3
+    assert last["summary"]["skipped"] == {"still": 3} and last["summary"]["sent"] == 3
+    assert run(address, str(tmp_path), "--min-interval", "3600") == 0
+    assert "1 answers to 1 sent, 0 failures, 5 skipped (5 interval), 0 dropped" in capsys.readouterr().out
+
+
+def test_options_of_every_part() -> None:
+    live = wishes(["rtsp://door/1", "--labels", "a,b", "--fps", "4", "--ffmpeg", "rtsp_transport=udp", "--unpaced"])
+    assert isinstance(live.source, Video) and live.source.options == {"rtsp_transport": "udp"}
+    assert live.fps == 0 and live.gate.shortest == 0.25 and not live.paced
+    assert (live.reconnect, live.reopen) == (Reconnect(stall=60.0), Reconnect(stall=20.0))
+    words = ["--no-reconnect", "--min-interval", "2", "--motion", "0.1", "--frame-budget", "0.5"]
+    other = wishes(["0", "--labels", "a,b", *words])
+    assert other.reconnect is None and other.reopen is None and other.frame_budget == 0.5
+    assert (other.gate.shortest, other.gate.motion) == (2.0, 0.1) and live.gate.motion == 0
+    waiting = wishes(["0", "--labels", "a,b", "--wait", "--stall", "5", "--source-stall", "3", "--max-pause", "9"])
+    assert waiting.reconnect == Reconnect(longest=9.0, stall=5.0, from_the_start=True)
+    assert waiting.reopen == Reconnect(longest=9.0, stall=3.0, from_the_start=True)
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        (["0", "--labels", "a", "--motion", "2"], "motion"),
+        (["0", "--labels", "a", "--stall", "-1"], "--stall"),
+        (["0", "--labels", "a", "--ffmpeg", "udp"], "K=V"),
         (["nowhere"], "no folder"),
         (["0"], "--labels is needed"),
         (["0", "--labels", "@nowhere"], "nowhere"),

@@ -27,20 +27,20 @@ class Gate:
             raise ValueError(f"motion is a share of the picture, at least 0 and below 1, not {motion:g}")
         if shortest < 0 or longest < 0 or (longest and longest < shortest):
             raise ValueError("the intervals are at least 0 seconds, and the longest not below the shortest")
-        self._motion, self._shortest, self._longest = motion, shortest, longest or math.inf
+        self.motion, self.shortest, self._longest = motion, shortest, longest or math.inf
         self._last, self._seen = -math.inf, None
 
     @property
     def idle(self) -> bool:
         """It lets everything through."""
-        return not self._motion and not self._shortest
+        return not self.motion and not self.shortest
 
     def verdict(self, frame: Frame) -> Literal["", "interval", "still"]:
         """Why a frame is held back; "" lets it through."""
         since = frame.captured - self._last
-        if since < self._shortest - min(SLACK, self._shortest / 4):
+        if since < self.shortest - min(SLACK, self.shortest / 4):
             return "interval"
-        if self._motion:
+        if self.motion:
             seen = thumbnail(frame.image)
             if since < self._longest and not self._moved(seen):
                 return "still"
@@ -52,7 +52,7 @@ class Gate:
         """A picture that nobody can read is not for the gate to judge."""
         if seen is None or self._seen is None:
             return True
-        return float((abs(seen - self._seen) > STEP).mean()) > self._motion
+        return float((abs(seen - self._seen) > STEP).mean()) > self.motion
 
 
 def gated(frames: Iterable[Frame], gate: Gate, statistics: Statistics) -> Iterator[Frame]:
