@@ -8,6 +8,7 @@ from torch.nn.functional import normalize
 
 from tests.clip.reducers import Drop, MergePairs
 from tests.clip.small import pixels, small, small_model, timm_visual, tokenizer
+from tta_service.clip.form import Form
 from tta_service.clip.frozen import FrozenCLIP
 from tta_service.core.errors import BadLabels, Unsupported
 from tta_service.core.labels import LabelSet
@@ -113,13 +114,13 @@ def test_the_fingerprint_is_of_weights_and_architecture():
         other.visual.proj[0, 0] += 1e-3
     quick, halves = small_model(quick_gelu=True), small_model({"head_width": 8})
     prints = {FrozenCLIP(some, tokenizer()).fingerprint for some in (other, quick, halves)}
-    prints.add(FrozenCLIP(copy.deepcopy(model), tokenizer(), precision="bfloat16").fingerprint)
+    prints.add(FrozenCLIP(copy.deepcopy(model), tokenizer(), form=Form("bfloat16")).fingerprint)
     assert len(prints | {mine.fingerprint}) == 5
 
 
 def test_half_precision_is_near():
     near = small_model()
-    half, whole = FrozenCLIP(copy.deepcopy(near), tokenizer(), precision="bfloat16"), FrozenCLIP(near, tokenizer())
+    half, whole = FrozenCLIP(copy.deepcopy(near), tokenizer(), form=Form("bfloat16")), FrozenCLIP(near, tokenizer())
     features = half.encode_image(pixels())
     assert features.dtype == torch.float32
     assert (features * whole.encode_image(pixels())).sum(-1).min() > 0.999

@@ -16,7 +16,21 @@ from ..core.reducer import Reduction
 from ..core.request import Encoded, Report, Request
 from ..reducers import catalogue as reducers
 from ..strategies import catalogue as strategies
-from .options import AsJson, Checkpoint, Config, Device, ModelName, Precision, Pretrained, Sets, build, settings_from
+from .options import (
+    AsJson,
+    Checkpoint,
+    Compress,
+    Config,
+    Device,
+    ModelName,
+    Precision,
+    Pretrained,
+    Runtime,
+    Served,
+    Sets,
+    build,
+    settings_from,
+)
 from .shown import shown
 
 
@@ -35,6 +49,9 @@ def classify(
     checkpoint: Checkpoint = None,
     device: Device = None,
     precision: Precision = None,
+    runtime: Runtime = None,
+    compress: Compress = None,
+    served: Served = None,
     config: Config = None,
     sets: Sets = None,
 ) -> None:
@@ -45,6 +62,9 @@ def classify(
         "model.checkpoint": checkpoint,
         "model.device": device,
         "model.precision": precision,
+        "model.runtime": runtime,
+        "model.compress": compress,
+        "model.reducers": served,
         "defaults.strategy": strategy,
         "defaults.reducer": reducer,
         "batch.max_rows": 64,  # nothing to share it with, so not worth measuring

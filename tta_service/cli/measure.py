@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from .options import Checkpoint, Config, Device, ModelName, Precision, Pretrained, Sets, settings_from
+from .options import (
+    Checkpoint,
+    Compress,
+    Config,
+    Device,
+    ModelName,
+    Precision,
+    Pretrained,
+    Runtime,
+    Served,
+    Sets,
+    settings_from,
+)
 
 
 def measure(
@@ -19,6 +31,9 @@ def measure(
     checkpoint: Checkpoint = None,
     device: Device = None,
     precision: Precision = None,
+    runtime: Runtime = None,
+    compress: Compress = None,
+    served: Served = None,
     config: Config = None,
     sets: Sets = None,
 ) -> None:
@@ -29,6 +44,9 @@ def measure(
         "model.checkpoint": checkpoint,
         "model.device": device,
         "model.precision": precision,
+        "model.runtime": runtime,
+        "model.compress": compress,
+        "model.reducers": served,
         "batch.max_rows": 64,
         "limits.names": max(2000, classes),
     }

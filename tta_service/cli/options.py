@@ -21,7 +21,13 @@ ModelName = Annotated[str | None, typer.Option("--model", help="pocket, or a nam
 Pretrained = Annotated[str | None, typer.Option(help="Tag of the weights, as open_clip lists them.")]
 Checkpoint = Annotated[str | None, typer.Option(help="File with the weights.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
-Precision = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")]
+Precision = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or int8.")]
+Runtime = Annotated[str | None, typer.Option(help="eager, compile, onnxruntime or openvino.")]
+Served = Annotated[
+    str | None,
+    typer.Option("--reducers", metavar="A,B:keep=0.5,…", help="Reducers that a runtime other than eager is to serve."),
+]
+Compress = Annotated[str | None, typer.Option(metavar="svd:RANK|prune:RATIO", help="The image tower's linear layers.")]
 Config = Annotated[Path | None, typer.Option(help="A TOML file in place of ./tta.toml.")]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="Any knob: --set batch.waiting=64.")

@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from ..telemetry.logs import written
-from .options import Checkpoint, Config, Device, ModelName, Precision, Pretrained, Sets, settings_from
+from .options import (
+    Checkpoint,
+    Compress,
+    Config,
+    Device,
+    ModelName,
+    Precision,
+    Pretrained,
+    Runtime,
+    Served,
+    Sets,
+    settings_from,
+)
 
 
 def serve(
@@ -17,6 +29,9 @@ def serve(
     checkpoint: Checkpoint = None,
     device: Device = None,
     precision: Precision = None,
+    runtime: Runtime = None,
+    compress: Compress = None,
+    served: Served = None,
     host: Annotated[str | None, typer.Option(help="Where to listen; 127.0.0.1 unless told otherwise.")] = None,
     port: Annotated[int | None, typer.Option(help="gRPC; 0 takes a free one.")] = None,
     metrics_host: Annotated[str | None, typer.Option(help="Where /metrics listens.")] = None,
@@ -34,6 +49,9 @@ def serve(
         "model.checkpoint": checkpoint,
         "model.device": device,
         "model.precision": precision,
+        "model.runtime": runtime,
+        "model.compress": compress,
+        "model.reducers": served,
         "server.host": host,
         "server.port": port,
         "metrics.host": metrics_host,

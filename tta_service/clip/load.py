@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -10,26 +11,35 @@ import open_clip
 import torch
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
+from ..core.reducer import Reducer
 from . import pocket
 from .checkpoint import CONFIG, Parts, from_folder, said, tokenizer_of
-from .frozen import PRECISIONS, FrozenCLIP
+from .form import form_of
+from .frozen import FrozenCLIP
 from .hub import CannotLoad, cached, cached_weights, require_hub
 
 POCKET = "pocket"
 
 
 def load(
-    name: str = POCKET, pretrained: str = "", checkpoint: str = "", device: str = "auto", precision: str = "float32"
+    name: str = POCKET,
+    pretrained: str = "",
+    checkpoint: str = "",
+    device: str = "auto",
+    precision: str = "float32",
+    runtime: str = "eager",
+    compress: str = "",
+    reducers: Sequence[Reducer] = (),
 ) -> FrozenCLIP:
     """The frozen model. `CannotLoad` says within seconds what to do instead.
 
     `name` is "pocket" (bundled) or any name that open_clip knows, with `pretrained` one of its tags, or "hf-hub:…".
     `checkpoint` is a file of weights; its architecture is the open_clip_config.json beside it, else that of `name`.
-    `device` "auto" takes CUDA when there is some.
+    `device` "auto" takes CUDA when there is some. `precision`, `runtime`, `compress` ("svd:RANK", "prune:RATIO") and
+    `reducers` (those that a runtime other than eager serves) are the image tower's form, see `form`.
     """
     place = _device(device)
-    if precision not in PRECISIONS:
-        raise CannotLoad(f"there is no precision {precision!r}, only {', '.join(PRECISIONS)}", "precision")
+    form = form_of(precision, runtime, compress, reducers, place)
     if checkpoint:
         parts, label = _from_file(Path(checkpoint), name), Path(checkpoint).stem
     elif name == POCKET:
@@ -38,7 +48,7 @@ def load(
     else:
         parts, label = _from_hub(name, pretrained), f"{name}/{pretrained}" if pretrained else name
     model, tokenizer, trained = parts
-    return FrozenCLIP(model, tokenizer, name=label, precision=precision, device=place, trained_tokens=trained)
+    return FrozenCLIP(model, tokenizer, name=label, form=form, device=place, trained_tokens=trained)
 
 
 def _from_file(weights: Path, name: str) -> Parts:

@@ -6,30 +6,30 @@ from typing import Any
 
 from open_clip.timm_model import TimmModel
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
-from timm.layers import Attention, AttentionPoolLatent
+from timm.layers import Attention, AttentionPoolLatent, Mlp
 from timm.models import vision_transformer as timm_vit
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .attention import heads, joined, weighted_mean
 from .image_tower import Block, ImageTower
+from .linear import Layer, Make, plain
 from .recompute import forgetting
 
 
-def take_apart(visual: nn.Module) -> ImageTower | str:
+def take_apart(visual: nn.Module, make: Make = plain) -> ImageTower | str:
     """The parts of `model.visual`, or the reason why it can only be run whole.
 
-    Types are compared exactly: a subclass may do anything.
+    `make` says how the blocks' linear layers are computed. Types are compared exactly: a subclass may do anything.
     """
     if type(visual) is VisionTransformer:
-        return _open_clip(visual)
+        return _open_clip(visual, make)
     if type(visual) is TimmModel and type(visual.trunk) is timm_vit.VisionTransformer:
-        return _timm(visual)
+        return _timm(visual, make)
     inner = getattr(visual, "trunk", visual)
     return f"{type(inner).__name__} is not a plain vision transformer"
 
 
-def open_clip_block(block: Any) -> Block | None:
+def open_clip_block(block: Any, make: Make = plain) -> Block | None:
     """The parts of open_clip's standard residual block, image or text; None for any other."""
     attn = getattr(block, "attn", None)
     if (
@@ -41,24 +41,29 @@ def open_clip_block(block: Any) -> Block | None:
     if not attn.batch_first or attn.in_proj_weight is None or attn.bias_k is not None or attn.add_zero_attn:
         return None
 
+    feed: Any = block.mlp
+    qkv, out = make(attn.in_proj_weight, attn.in_proj_bias), _made(attn.out_proj, make)
+    widen, narrow = _made(feed.c_fc, make), _made(feed.c_proj, make)
+
     def project(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        parts = F.linear(block.ln_1(x), attn.in_proj_weight, attn.in_proj_bias).chunk(3, dim=-1)
-        q, k, v = (heads(part, attn.num_heads) for part in parts)
+        q, k, v = (heads(part, attn.num_heads) for part in qkv(block.ln_1(x)).chunk(3, dim=-1))
         return q, k, v
 
     def attended(a: Tensor) -> Tensor:
-        return block.ls_1(attn.out_proj(joined(a)))
-
-    feed: Any = block.mlp
+        return block.ls_1(out(joined(a)))
 
     def mlp(x: Tensor) -> Tensor:
-        return block.ls_2(feed.c_proj(forgetting(feed.gelu, feed.c_fc(block.ln_2(x)))))
+        return block.ls_2(narrow(forgetting(feed.gelu, widen(block.ln_2(x)))))
 
     return Block(project, attended, mlp)
 
 
-def _open_clip(visual: Any) -> ImageTower | str:
-    blocks = [open_clip_block(block) for block in visual.transformer.resblocks]
+def _made(layer: Any, make: Make) -> Layer:
+    return make(layer.weight, layer.bias)
+
+
+def _open_clip(visual: Any, make: Make) -> ImageTower | str:
+    blocks = [open_clip_block(block, make) for block in visual.transformer.resblocks]
     if visual.attn_pool is not None or visual.pool_type not in ("tok", "avg"):
         return "it pools by attention over the whole patch grid"
     if any(block is None for block in blocks):
@@ -80,9 +85,9 @@ def _open_clip(visual: Any) -> ImageTower | str:
     return ImageTower(visual._embeds, tuple(b for b in blocks if b), pool, 1, only, aim)
 
 
-def _timm(visual: Any) -> ImageTower | str:
+def _timm(visual: Any, make: Make) -> ImageTower | str:
     trunk = visual.trunk
-    blocks = [_timm_block(block) for block in trunk.blocks]
+    blocks = [_timm_block(block, make) for block in trunk.blocks]
     if any(block is None for block in blocks):
         return "its blocks are not the standard ones"
     if trunk.global_pool not in ("token", "avg", "map"):
@@ -115,19 +120,28 @@ def _timm(visual: Any) -> ImageTower | str:
     return ImageTower(embed, parts, pool, trunk.num_prefix_tokens, trunk.global_pool == "token", aim if plain else None)
 
 
-def _timm_block(block: Any) -> Block | None:
+def _timm_block(block: Any, make: Make) -> Block | None:
     if type(block) is not timm_vit.Block or type(block.attn) is not Attention or block.attn.gate is not None:
         return None
     attn = block.attn
+    qkv, out, feed = _made(attn.qkv, make), _made(attn.proj, make), _timm_mlp(block.mlp, make)
 
     def project(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v = (heads(part, attn.num_heads) for part in attn.qkv(block.norm1(x)).chunk(3, dim=-1))
+        q, k, v = (heads(part, attn.num_heads) for part in qkv(block.norm1(x)).chunk(3, dim=-1))
         return attn.q_norm(q), attn.k_norm(k), v
 
     def attended(a: Tensor) -> Tensor:
-        return block.ls1(attn.proj(attn.norm(joined(a))))
+        return block.ls1(out(attn.norm(joined(a))))
 
-    return Block(project, attended, lambda x: block.ls2(block.mlp(block.norm2(x))))
+    return Block(project, attended, lambda x: block.ls2(feed(block.norm2(x))))
+
+
+def _timm_mlp(mlp: Any, make: Make) -> Layer:
+    """Any other than the standard one runs as it is."""
+    if type(mlp) is not Mlp or not isinstance(mlp.fc1, nn.Linear):
+        return mlp
+    widen, narrow = _made(mlp.fc1, make), _made(mlp.fc2, make)
+    return lambda x: narrow(mlp.norm(mlp.act(widen(x))))
 
 
 def _latent(pool: Any, x: Tensor, sizes: Tensor | None) -> Tensor:

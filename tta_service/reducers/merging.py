@@ -64,7 +64,7 @@ def merge_by_similarity(
         rank = similar if protected is None else similar - protected[:, 0::2]
         order = rank.argsort(dim=-1, descending=True, stable=True)
         sources, alone = order[:, :merged], order[:, merged:].sort(-1).values
-        odd = torch.arange(1, patches, 2, device=x.device).expand(len(x), -1)
+        odd = torch.arange(1, patches, 2, device=x.device).expand(x.shape[0], -1)
         stay = torch.cat([2 * alone, odd], 1)
         targets = alone.shape[1] + nearest.gather(1, sources)
         x, sizes = merge(x, sizes, prefix, stay, 2 * sources, targets)

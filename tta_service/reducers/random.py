@@ -6,6 +6,7 @@ One pattern per seed and block, the same for every row.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated
 
 import torch
@@ -40,7 +41,12 @@ class RandomDrop(Reducer):
         left = staged(patches, layer, layers, self.keep)
         if left == patches:
             return x, sizes
-        draw = torch.Generator().manual_seed(1000 * self.seed + layer)
-        kept = prefix + torch.randperm(patches, generator=draw)[:left].sort().values
-        rows = torch.cat([torch.arange(prefix), kept]).to(x.device)
+        rows = torch.cat([torch.arange(prefix), prefix + _drawn(self.seed, layer, patches, left)]).to(x.device)
         return x.index_select(1, rows), None if sizes is None else sizes.index_select(1, rows)
+
+
+@lru_cache(maxsize=256)
+def _drawn(seed: int, layer: int, patches: int, left: int) -> Tensor:
+    """Which patches stay, in order. Drawn once: a compiled or exported tower holds it as a constant."""
+    draw = torch.Generator().manual_seed(1000 * seed + layer)
+    return torch.randperm(patches, generator=draw)[:left].sort().values

@@ -1,0 +1,37 @@
+"""The reducers that a server names at start, for runtimes that take no others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from ..core.catalogue import reducers
+from ..core.reducer import Reducer
+from ..settings import BadSettings
+
+
+def served(text: str, default: str) -> tuple[Reducer, ...]:
+    """Of "tome,evit:keep=0.5:fuse=sum": each by its name, and by parameters where they are not to be the usual ones.
+
+    `default`, the reducer of questions that name none, is among them. Raises `UnknownReducer`, `BadParameters` and
+    `BadSettings`.
+    """
+    named = [part.strip() for part in text.split(",") if part.strip()]
+    return tuple(dict.fromkeys(_built(part) for part in (default, *named)))
+
+
+def _built(part: str) -> Reducer:
+    name, *given = part.split(":")
+    return reducers.build(name.strip(), dict(_parameters(part, given)))
+
+
+def _parameters(part: str, given: list[str]) -> Iterator[tuple[str, Any]]:
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise BadSettings(f"model.reducers: write a reducer as NAME:PARAMETER=VALUE, got {part!r}")
+        try:
+            yield name.strip(), json.loads(value)
+        except json.JSONDecodeError:
+            yield name.strip(), value.strip()  # a word

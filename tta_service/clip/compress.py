@@ -1,0 +1,74 @@
+"""Smaller linear layers: of low rank, or with their smallest weights left out. Both are approximations of the weights
+alone, made at start without any picture."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import prune
+
+from .linear import Layer, Make
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """At most one of the two."""
+
+    rank: int = 0  # of the layers; 0: as they are
+    ratio: float = 0.0  # of all weights, which are left out
+
+
+AS_IT_IS = Compression()
+
+
+def compression_of(text: str) -> Compression:
+    """ "svd:RANK" or "prune:RATIO"; empty: none. ValueError says how to write it."""
+    if not text:
+        return AS_IT_IS
+    if svd := re.fullmatch(r"svd:([1-9]\d{0,4})", text):
+        return Compression(rank=int(svd[1]))
+    if (cut := re.fullmatch(r"prune:(\d?\.\d+)", text)) and 0 < float(cut[1]) < 1:
+        return Compression(ratio=float(cut[1]))
+    raise ValueError(f"compress is svd:RANK or prune:RATIO with a ratio between 0 and 1, not {text!r}")
+
+
+def low_rank(rank: int, make: Make) -> Make:
+    """Layers of two thin factors, the best of that rank (Eckart and Young, 1936): W ≈ U Uᵀ W, U its first left singular
+    vectors, or W ≈ W V Vᵀ where that is the smaller problem.
+
+    A layer for which two factors would be no smaller stays whole. `make` computes what comes out.
+    """
+
+    def made(weight: Tensor, bias: Tensor | None) -> Layer:
+        outputs, inputs = weight.shape
+        if rank * (outputs + inputs) >= outputs * inputs:
+            return make(weight, bias)
+        w = weight.detach().double()
+        if outputs <= inputs:
+            wide = torch.linalg.eigh(w @ w.T).eigenvectors[:, -rank:]  # ascending
+            thin = wide.T @ w
+        else:
+            thin = torch.linalg.eigh(w.T @ w).eigenvectors[:, -rank:].T
+            wide = w @ thin.T
+        first = make(thin.to(weight.dtype).contiguous(), None)
+        second = make(wide.to(weight.dtype).contiguous(), bias)
+        weight.data = weight.new_empty(0)  # the factors are its only form from here on
+        return lambda x: second(first(x))
+
+    return made
+
+
+def prune_smallest(weights: Sequence[Tensor], ratio: float) -> None:
+    """Set the fraction `ratio` of all these weights that is smallest in magnitude to zero, in place.
+
+    Global and unstructured: one threshold for all layers. The zeros stay in dense tensors, so that neither memory nor
+    time is saved: what it tells is how many weights the answers need.
+    """
+    holders = [nn.ParameterDict({"weight": nn.Parameter(weight.detach(), False)}) for weight in weights]
+    prune.global_unstructured([(holder, "weight") for holder in holders], prune.L1Unstructured, amount=ratio)
+    for weight, holder in zip(weights, holders, strict=True):
+        weight.data.copy_(holder.weight)

@@ -1,0 +1,61 @@
+"""A forward as an ONNX file, for any number of rows."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from onnxscript import opset18
+from torch import Tensor, nn
+
+
+class Forward(nn.Module):
+    """A function of pixels alone, as exporters want it."""
+
+    def __init__(self, run: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self._run = run
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self._run(pixels)
+
+
+def _product_of_bytes(a, b):
+    """Signed bytes a [n, i] times b [i, o] to int32: with a moved to unsigned ones, for which x86 has instructions."""
+    middle = opset18.Constant(value=ir.tensor(np.array(128, np.uint8)))
+    moved = opset18.QuantizeLinear(opset18.Cast(a, to=ir.DataType.FLOAT), opset18.Constant(value_float=1.0), middle)
+    return opset18.MatMulInteger(moved, b, middle)
+
+
+def _sort(x, stable=True, dim: int = -1, descending: bool = False):
+    """Values and places; of equal ones the first comes first, as ONNX promises of TopK."""
+    count = opset18.Gather(opset18.Shape(x), opset18.Constant(value_ints=[dim]))
+    return opset18.TopK(x, count, axis=dim, largest=int(descending), sorted=1)
+
+
+MISSING = {torch.ops.aten._int_mm.default: _product_of_bytes, torch.ops.aten.sort.stable: _sort}  # in torch's exporter
+
+
+@torch.no_grad()
+def write_onnx(forward: Callable[[Tensor], Tensor], blank: Tensor, path: Path) -> None:
+    """`forward` traced on two rows like `blank` [1, 3, s, s], its weights in files beside `path`."""
+    rows = torch.export.Dim("rows", min=1, max=1024)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.export.export(
+            Forward(forward), (blank.repeat(2, 1, 1, 1),), dynamic_shapes=({0: rows},), strict=False
+        )
+        torch.onnx.export(
+            traced,
+            f=path,
+            dynamo=True,
+            opset_version=18,
+            external_data=True,
+            optimize=False,  # which would turn bytes that are constant into floats; runtimes do it better themselves
+            verbose=False,
+            custom_translation_table=MISSING,
+        )
