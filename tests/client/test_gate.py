@@ -61,6 +61,14 @@ def test_after_the_longest_interval_one_passes_though_nothing_moved() -> None:
     assert [f.captured for f in gated(still, Gate(0.01, longest=3.0), Statistics())] == [0.0, 3.0, 6.0, 9.0]
 
 
+def test_what_was_lost_on_its_way_is_shown_again() -> None:
+    statistics = Statistics()
+    passing = gated(frames([1.0, 2.0, 3.0, 4.0], [STREET, PERSON, PERSON, PERSON]), Gate(motion=0.01), statistics)
+    assert [next(passing).frame_id, next(passing).frame_id] == [1, 2]
+    statistics.dropped["disconnect"] += 1  # the frame with the person in it
+    assert [f.frame_id for f in passing] == [3]
+
+
 @pytest.mark.parametrize("shrink", [_with_opencv, _with_pillow])
 def test_arrays_files_and_gray_pictures_give_the_same_thumbnail(shrink) -> None:
     pytest.importorskip("cv2" if shrink is _with_opencv else "PIL", reason="extra camera")

@@ -19,6 +19,7 @@ STRATEGIES = (
     Choice("tpt", {"views": 4}),
 )
 MANY = Choice("zero", {"views": 32})
+MOST = Choice("zero", {"views": 512})
 
 
 def pictures() -> list[bytes]:
@@ -42,10 +43,12 @@ async def everyday(client: AsyncClient, images: list[bytes]) -> None:
 
 
 async def faults(client: AsyncClient, images: list[bytes]) -> None:
-    """A camera that is too fast, a crowd at the door, a picture that is none, more sessions than there may be."""
+    """A camera that is too fast, a crowd at the door, callers in a hurry, a picture that is none, more sessions than
+    there may be."""
     await _watched(client, images * 6, Options(MANY), policy="latest")
     crowd = await asyncio.gather(*(_code(client.classify(image, LABELS, MANY)) for image in images * 2))
     assert grpc.StatusCode.RESOURCE_EXHAUSTED in crowd
+    assert await hurried(client, images[0])
     assert await _code(client.classify(b"no picture", LABELS)) is grpc.StatusCode.INVALID_ARGUMENT
     for number in range(8):
         await client.classify(images[0], LABELS, Choice("tda", {"views": 1}), session=f"passer-by-{number}")
@@ -63,11 +66,22 @@ async def moves(client: AsyncClient, images: list[bytes]) -> None:
     await client.classify(images[2], LABELS, learns, session="moving")
 
 
+async def hurried(client: AsyncClient, image: bytes) -> bool:
+    """Ever shorter deadlines for more views than anybody has time for, until an answer says that less was done."""
+    for seconds in (4.0, 2.0, 1.0, 0.5, 0.25, 0.12, 0.06):
+        try:
+            if (await client.classify(image, LABELS, MOST, timeout=seconds)).degraded:
+                return True
+        except TTAClientError as error:
+            assert error.code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED)
+    return False
+
+
 async def _watched(
     client: AsyncClient, images: Iterable[bytes], options: Options, policy: Policy = "block", session: str = ""
 ) -> int:
     """How many frames of a stream were answered."""
-    stream = client.stream(images, LABELS, options=options, policy=policy, session=session)
+    stream = client.stream(images, LABELS, options=options, policy=policy, session=session, paced=False)
     return sum([isinstance(result, FrameAnswer) async for result in stream])
 
 

@@ -40,10 +40,13 @@ class Reduction:
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
-    """Go on to `to` when the first answer's entropy divided by ln(labels), 0 … 1, is above `above`."""
+    """Go on to `to` when the first answer's entropy divided by ln(labels), 0 … 1, is above `above`.
+
+    Left out, it is the server's, which has one after `zero_shot` and `mean` only.
+    """
 
     to: Choice
-    above: float
+    above: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,8 @@ def options_message(options: Options) -> tta_pb2.Options:
         message.reduction.CopyFrom(_reduction_message(options.reducer))
     if options.cascade is not None:
         message.cascade.to.CopyFrom(choice_message(options.cascade.to))
-        message.cascade.above = options.cascade.above
+        if options.cascade.above is not None:
+            message.cascade.above = options.cascade.above
     if options.on_deadline:
         message.on_deadline = DEADLINES[options.on_deadline]
     return message

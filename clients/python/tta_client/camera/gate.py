@@ -48,6 +48,10 @@ class Gate:
         self._last = frame.captured
         return ""
 
+    def forget(self) -> None:
+        """What was let through last has not been answered: the next frame is as good as the first."""
+        self._last, self._seen = -math.inf, None
+
     def _moved(self, seen: Any) -> bool:
         """A picture that nobody can read is not for the gate to judge."""
         if seen is None or self._seen is None:
@@ -56,10 +60,12 @@ class Gate:
 
 
 def gated(frames: Iterable[Frame], gate: Gate, statistics: Statistics) -> Iterator[Frame]:
-    """The frames that the gate lets through."""
-    source = iter(frames)
+    """The frames that the gate lets through; after a loss the next one, for nobody has seen what had moved."""
+    source, lost = iter(frames), 0
     try:
         for frame in source:
+            if lost != (lost := statistics.dropped["disconnect"] + statistics.failures):
+                gate.forget()
             if reason := gate.verdict(frame):
                 statistics.skipped[reason] += 1
             else:
