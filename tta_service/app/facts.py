@@ -26,6 +26,7 @@ def terms(settings: Settings, clip: FrozenCLIP) -> Terms:
         strategy=settings.defaults.strategy,
         reducer=settings.defaults.reducer,
         limits=Limits(**settings.limits.model_dump()),
+        check_reducer=clip.check_reducer,
     )
 
 

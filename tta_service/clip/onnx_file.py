@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnx_ir as ir
 import torch
-from onnxscript import opset18
+from onnxscript import ir, opset18
 from torch import Tensor, nn
 
 

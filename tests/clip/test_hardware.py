@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tta_service.clip.hardware import cpu_features, why_not
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+X86 = (
+    "processor : 0\nflags\t\t: fpu avx512f avx512_vnni\nprocessor : 1\nflags\t\t: fpu avx512f avx512_vnni avx512_bf16\n"
+)
+ARM = "processor : 0\nFeatures\t: fp asimd asimdhp bf16\n"
+
+
+def test_what_all_processors_can_do(tmp_path):
+    for text, features in (
+        (X86, {"fpu", "avx512f", "avx512_vnni"}),
+        (ARM, {"fp", "asimd", "asimdhp", "bf16"}),
+        ("", set()),
+    ):
+        file = tmp_path / f"cpuinfo{len(text)}"
+        file.write_text(text)
+        assert cpu_features(file) == features
+    assert cpu_features(tmp_path / "none") == set()
+
+
+@pytest.mark.parametrize(
+    ("precision", "features", "said"),
+    [
+        ("float32", "", ""),
+        ("int8", "avx512_vnni", ""),
+        ("int8", "avx_vnni", ""),
+        ("int8", "avx512f", "this CPU has none of avx512_vnni, avx_vnni, amx_int8, without which int8 is slower"),
+        ("bfloat16", "avx512_bf16", ""),
+        ("bfloat16", "amx_bf16", ""),
+        ("bfloat16", "avx512_vnni", "none of avx512_bf16"),
+        ("float16", "avx512_bf16", "none of avx512_fp16"),
+        ("float16", "asimdhp", ""),
+    ],
+)
+def test_half_precision_and_bytes_only_where_the_cpu_has_them(precision, features, said):
+    why = why_not(precision, CPU, frozenset(features.split()))
+    assert why.startswith("this CPU") == bool(said) and said in why
+
+
+def test_bytes_are_for_cpus():
+    assert "int8 is for CPUs" in why_not("int8", CUDA)
+    assert why_not("float16", CUDA) == "" and why_not("float32", CUDA) == ""
