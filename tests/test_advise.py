@@ -24,7 +24,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
 
     def go(*arguments: str | Path) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
-            main(["advise", *(str(argument) for argument in arguments)])
+            main(["advise", *(str(argument) for argument in arguments), "--set", "lanes.cores=1"])
         said = capsys.readouterr()
         return int(ended.value.code or 0), said.out, said.err
 

@@ -29,11 +29,10 @@ class Cell:
 
 
 def cells(sets: list[str], shifts: list[str], severities: list[int], reducers: list[str]) -> list[Cell]:
-    """Every combination, cell by cell of the first set first. Raises ValueError for a shift that does not exist."""
+    """Every combination, all sets under one shift before the next. Raises ValueError for an unknown shift."""
     found = []
-    for name in sets:
-        for shift in shifts:
-            for severity in [0] if shift == "none" else severities:
-                strength(shift, severity)
-                found += [Cell(name, shift, severity, reducer) for reducer in reducers]
+    for shift in shifts:
+        for severity in [0] if shift == "none" else severities:
+            strength(shift, severity)
+            found += [Cell(name, shift, severity, reducer) for name in sets for reducer in reducers]
     return found

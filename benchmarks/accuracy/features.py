@@ -28,7 +28,7 @@ from .sets import PictureSet
 
 AT_ONCE = 128  # rows in a forward
 SHARD = 100  # pictures in a file
-Tell = Callable[[int], None]  # so many more rows are encoded
+Tell = Callable[[int], object]  # so many more rows are encoded
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ async def play(
     fingerprint: str,
     takes: Sequence[Take],
     streams: int,
-    done: Callable[[int], None],
+    done: Callable[[int], object],
 ) -> None:
     """Plays what is not kept yet, some streams at a time, and keeps it. Raises `Refused`, `grpc.RpcError`."""
     left = [take for take in takes if not take.path.exists()]
@@ -76,7 +76,7 @@ async def _stream(
     classes: int,
     model: str,
     frames: range,
-    done: Callable[[int], None],
+    done: Callable[[int], object],
 ) -> Run:
     room = asyncio.Semaphore(UNDER_WAY)
     options = pb.Options(top_k=classes, seed=0)

@@ -45,14 +45,15 @@ class Model:
 
 
 @contextmanager
-def serving(model: Model, address: str = "") -> Iterator[str]:
+def serving(model: Model, address: str = "", cores: int = 0) -> Iterator[str]:
     """The address of a service with that model. Raises RuntimeError when ours does not start."""
     if address:
         yield address
         return
     words = [sys.executable, "-m", "tta_service", "serve", "--port", "0", "--log-level", "warning", *model.flags]
     words += [word for knob, value in WIDE.items() for word in ("--set", f"{knob}={value}")]
-    words += ["--set", "metrics.enabled=false", "--set", "batch.max_rows=64"]  # nothing is encoded there but the check
+    words += ["--set", "metrics.enabled=false", "--set", "batch.max_rows=64"]  # only the check encodes there
+    words += ["--set", f"lanes.cores={cores}"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     try:

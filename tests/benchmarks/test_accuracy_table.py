@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from benchmarks.accuracy.command import main, parser
+from benchmarks.accuracy.arguments import parser
+from benchmarks.accuracy.command import RUNS, main
 from benchmarks.accuracy.contenders import ALL, listed
 from benchmarks.accuracy.layouts import LAYOUTS
 from benchmarks.accuracy.server import Model, serving
@@ -23,7 +24,7 @@ PUBLISHED = Path(__file__).parents[2] / "benchmarks" / "published.md"
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[str]:
-    with serving(Model(device="cpu")) as address:
+    with serving(Model(device="cpu"), cores=1) as address:
         yield address
 
 
@@ -122,6 +123,25 @@ def test_streams_that_drift_with_and_without_reset(service: str, pictures: Path,
     assert "| `tda`, reset |" in (tmp_path / "out" / "accuracy_drift.md").read_text()
 
 
+def test_advice_is_judged_on_pictures_that_it_has_not_seen(service: str, pictures: Path, tmp_path: Path):
+    asked = ["--strategies", "mean,tda", "--views", "8", "--count", "24", "--shifts", "none"]
+    assert main(words("judge", pictures, service, tmp_path, *asked)) == 0
+    said = results(tmp_path, "accuracy_advise")
+    assert [row["deadline"] for row in said["rows"]] == [None, 0.05]
+    assert all(row["looked_at"] == row["judged_on"] == 12 for row in said["rows"])
+    assert all(row["chosen"] in ("zero_shot", "mean", "tda") and row["best"] >= row["advised"] for row in said["rows"])
+    assert said["verdicts"][0]["advised"] == said["rows"][0]["advised"]
+    assert "| none | 1 |" in (tmp_path / "out" / "accuracy_advise.md").read_text()
+
+
+def test_where_adapting_must_help_it_does(service: str, pictures: Path, tmp_path: Path):
+    assert main(words("control", pictures, service, tmp_path, "--strategies", "mean,oga", "--count", "24")) == 0
+    rows = {(row["shift"], row["contender"]): row for row in results(tmp_path, "accuracy_control")["rows"]}
+    assert rows["views", "mean"]["difference"] > 0
+    assert rows["clusters", "oga"]["top1"] >= rows["clusters", "zero_shot"]["top1"]
+    assert rows["lies", "mean"]["difference"] < rows["views", "mean"]["difference"]
+
+
 def test_another_model_is_told_before_anything_is_measured(service: str, pictures: Path, tmp_path: Path, capsys):
     asked = words("table", pictures, service, tmp_path, "--strategies", "mean", "--precision", "bfloat16")
     assert main(asked) == 2
@@ -163,7 +183,7 @@ def test_every_published_command_is_one_that_would_run():
     assert len(commands()) > 40
     used = set()
     for found in commands():
-        wish = parser("").parse_args([word.strip('"') for word in found])
+        wish = parser("", RUNS).parse_args([word.strip('"') for word in found])
         assert all(text.partition(":")[0] in LAYOUTS for text in wish.data)
         used |= {one.strategy for one in listed(wish.strategies)}
     assert (

@@ -1,0 +1,88 @@
+"""What can be asked on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .contenders import ALL, Contender
+from .corruptions import MEASURED
+from .sources import HELP
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+ONE_VIEW = "zero_shot,tda,oga,dota,adapt,stata,dmn"
+Mode = Callable[[argparse.Namespace], int]
+
+
+def parser(about: str, runs: dict[str, Mode]) -> argparse.ArgumentParser:
+    whole = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    modes = whole.add_subparsers(required=True, metavar="MODE")
+    one = modes.add_parser("table", help="every strategy on every set under every shift")
+    one.set_defaults(mode=runs["table"], name="accuracy")
+    _common(one, list(ALL))
+    _shifted(one)
+    one.add_argument("--reducers", type=_words, default=["none"], help="token reductions, each a cell of its own")
+    one = modes.add_parser("drift", help="streams that change, with and without a reset")
+    one.set_defaults(mode=runs["drift"], name="accuracy_drift")
+    _common(one, ONE_VIEW.split(","))
+    one.add_argument("--other", default="fog/3", help="the shift that comes and goes, KIND/SEVERITY")
+    one = modes.add_parser("control", help="worlds of numbers in which adapting must help")
+    one.set_defaults(mode=runs["control"], name="accuracy_control")
+    _common(one, list(ALL))
+    one = modes.add_parser("judge", help="the advice of `tta-service advise`, on pictures that it has not seen")
+    one.set_defaults(mode=runs["judge"], name="accuracy_advise")
+    _common(one, [text for text in ALL if ":" not in text])
+    _shifted(one)
+    one = modes.add_parser("tune", help="candidates for defaults, on the tune split")
+    one.set_defaults(mode=runs["tune"], name="accuracy_tune")
+    _common(one, [])
+    return whole
+
+
+def _shifted(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--shifts", type=_words, default=["none", *MEASURED], help="none stands for the clean pictures")
+    one.add_argument("--severities", type=lambda text: [int(n) for n in text.split(",")], default=[1, 2, 3, 4, 5])
+
+
+def _common(one: argparse.ArgumentParser, strategies: Sequence[str]) -> None:
+    one.add_argument("--data", action="append", required=True, metavar="KIND:PATH", help=HELP)
+    one.add_argument(
+        "--templates", choices=("single", "papers"), default="single", help='"a photo of a {}.", or the set\'s'
+    )
+    one.add_argument(
+        "--strategies", type=_split_strategies, default=list(strategies), help="a;b:x=1;c (or with commas alone)"
+    )
+    one.add_argument("--views", type=int, default=0, help="for all that take 64 by default and say nothing else")
+    one.add_argument("--count", type=int, default=500, help="pictures a cell, 0: all")
+    one.add_argument("--orders", type=int, default=5, help="seeded orders of the stream")
+    one.add_argument("--orders-of", action="append", default=[], metavar="NAME=N", help="fewer, for one strategy")
+    one.add_argument("--streams", type=int, default=6, help="played at a time")
+    one.add_argument("--address", default="", help="of a running service; none: one of our own on loopback")
+    for name in ("model", "pretrained", "checkpoint", "device", "precision"):
+        default = {"model": "pocket", "device": "auto", "precision": "float32"}.get(name, "")
+        one.add_argument(f"--{name}", default=default, help="as for `tta-service serve`")
+    one.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of the encoding")
+    one.add_argument("--work", type=Path, default=Path("runs/accuracy"), help="features and answers are kept here")
+    one.add_argument("--out", type=Path, default=RESULTS)
+    one.add_argument("--name", help="of the files in --out", default=argparse.SUPPRESS)
+    one.add_argument(
+        "--dry-run", action="store_true", help="on a tiny fake set in the layout of each --data, pocket model"
+    )
+
+
+def with_views(text: str, views: int) -> str:
+    if not views or "views=" in text:
+        return text
+    one = Contender.of(text)
+    return str(Contender(one.strategy, {**one.parameters, "views": views})) if one.needs.views == 64 else text
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _split_strategies(text: str) -> list[str]:
+    """`a,b` or, where one has parameters, `a;b:x=1,y=2`."""
+    return [word.strip() for word in text.split(";" if ";" in text or ":" in text else ",") if word.strip()]

@@ -1,0 +1,123 @@
+"""Worlds made of numbers in which adapting must help, through the same service: is it the code?
+
+Features stand around the model's own text features; nothing else of the model and no picture is in them. In `clusters`
+the images of a class lie close together and beside their text, so whoever learns from the stream must win, and views
+are copies with a little noise. In `views` every row is the text and much noise of its own, so whoever looks at more of
+them must win, and nothing is to be learnt. In `lies` the surest views are of another class: whoever trusts them loses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from tta_service.core.labels import LabelSet
+
+from .cells import Cell
+from .contenders import Contender
+from .replay import Take
+from .rows import Row, row
+from .runs import Run
+from .study import Study
+
+VIEWS = 64
+World = Callable[[NDArray[np.float32], NDArray[np.int64], np.random.Generator], NDArray[np.float32]]
+
+
+def unit(rows: NDArray[np.floating]) -> NDArray[np.float32]:
+    return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def noise(draw: np.random.Generator, *shape: int) -> NDArray[np.float64]:
+    """Vectors [..., d] of length about 1."""
+    return draw.normal(size=shape) / np.sqrt(shape[-1])
+
+
+def clusters(text: NDArray[np.float32], labels: NDArray[np.int64], draw: np.random.Generator) -> NDArray[np.float32]:
+    """[n, v, d]: a class is as far from its text as some other texts are, and narrow."""
+    beside = unit(noise(draw, *text.shape))
+    centre = unit(0.55 * unit(text) + beside + 0.25 * unit(text)[draw.permutation(len(text))])
+    image = centre[labels] + 0.55 * noise(draw, len(labels), text.shape[1])
+    return unit(image[:, None] + 0.1 * noise(draw, len(labels), VIEWS, text.shape[1]))
+
+
+def views(text: NDArray[np.float32], labels: NDArray[np.int64], draw: np.random.Generator) -> NDArray[np.float32]:
+    """[n, v, d]: every view sees the class through its own fog, some through less."""
+    fog = draw.uniform(1.0, 5.0, size=(len(labels), VIEWS, 1))
+    fog[:, 0] = 4.0
+    return unit(unit(text)[labels][:, None] + fog * noise(draw, len(labels), VIEWS, text.shape[1]))
+
+
+def lies(text: NDArray[np.float32], labels: NDArray[np.int64], draw: np.random.Generator) -> NDArray[np.float32]:
+    """[n, v, d]: as `views`, but a quarter of the crops show another class, and clearly."""
+    seen = views(text, labels, draw)
+    other = (labels[:, None] + draw.integers(1, len(text), size=(len(labels), 1))) % len(text)
+    liars = draw.random((len(labels), VIEWS)) < 0.25
+    liars[:, 0] = False
+    shown = unit(unit(text)[other] + 0.5 * noise(draw, len(labels), VIEWS, text.shape[1]))
+    return np.where(liars[..., None], shown, seen)
+
+
+WORLDS: dict[str, World] = {"clusters": clusters, "views": views, "lies": lies}
+
+
+def measured(study: Study, name: str, contenders: tuple[Contender, ...]) -> list[Row]:
+    """One row for each contender in each world, under the class names of that set."""
+    made, clip = study.kitchen.sets[name], study.kitchen.clip
+    text = clip.text_space(LabelSet(made.names, made.templates)).features.numpy()
+    rows: list[Row] = []
+    with tqdm(total=len(WORLDS) * sum(study.count * study.orders_for(one) for one in contenders), unit="frame") as bar:
+        for world, build in WORLDS.items():
+            bar.set_description(f"{name} {world}")
+            draw = np.random.default_rng(7)
+            labels = draw.integers(0, len(text), size=study.count)
+            features = build(text, labels, draw)
+            cell = Cell(name)
+            takes = {str(one): _takes(study, cell, world, one, features, labels) for one in contenders}
+            study.play(cell, [take for some in takes.values() for take in some], bar)
+            runs = {key: [Run.load(take.path) for take in some] for key, some in takes.items()}
+            for one in contenders:
+                made_row = row(cell, one, runs[str(one)], runs.get(str(one.beside), []), 0.0)
+                made_row.shift = world
+                rows.append(made_row)
+    return rows
+
+
+def _takes(
+    study: Study, cell: Cell, world: str, one: Contender, features: NDArray[np.float32], labels: NDArray[np.int64]
+) -> list[Take]:
+    count, wanted, found = len(labels), one.needs.views, []
+    for number in range(study.orders_for(one)):
+        order = np.random.default_rng(1000 + number).permutation(count)
+        path: Path = study.path(cell, one, f"{count}-{world}{number}")
+        found.append(Take(one, _feeding(features, order, wanted), order, labels[order], path))
+    return found
+
+
+def _feeding(
+    features: NDArray[np.float32], order: NDArray[np.int64], wanted: int
+) -> Callable[[int], NDArray[np.float32]]:
+    return lambda frame: features[order[frame], :wanted]
+
+
+def markdown(rows: Sequence[Row]) -> list[str]:
+    """One table a set, a column for each world."""
+    lines: list[str] = []
+    for name in dict.fromkeys(one.set for one in rows):
+        mine = [one for one in rows if one.set == name]
+        plain = {one.shift: one.top1 for one in mine if one.contender == "zero_shot"}
+        heads = [f"{world} (zero-shot {plain[world]:.1f})" for world in plain]
+        lines += [f"## {name}: {mine[0].classes} classes, {mine[0].pictures} frames", ""]
+        lines += [f"| strategy | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
+        for contender in dict.fromkeys(one.contender for one in mine):
+            if contender != "zero_shot":
+                cells = [
+                    f"{one.difference:+.1f} ± {one.difference_error:.1f}" for one in mine if one.contender == contender
+                ]
+                lines.append(f"| `{contender}` | {' | '.join(cells)} |")
+        lines.append("")
+    return lines

@@ -1,0 +1,102 @@
+"""Does the advice of `tta-service advise` pay? It looks at some pictures of a cell and is judged on the others.
+
+The rule is the service's own (`tta_service/app/advice.py`), fed with the same evidence: what each strategy answers to
+the pictures it may see, in two halves of the crops or two orders, and what unseen crops believe. Then the recommended
+strategy's accuracy on the *other* pictures of the cell stands beside plain CLIP's and beside that of the dearest one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from tta_service.app.advice import Advice, Rule, Trial, advise
+
+from . import metrics
+from .cells import Cell
+from .contenders import Contender
+from .judge_evidence import trials_of
+from .study import Study
+
+DEADLINES = (None, 0.05)  # seconds
+
+
+@dataclass
+class Judgement:
+    """Accuracies in % on pictures that the advice has not seen; differences paired, in points."""
+
+    set: str
+    shift: str
+    severity: int
+    deadline: float | None
+    looked_at: int
+    judged_on: int
+    chosen: str
+    believed: float
+    zero_shot: float
+    advised: float
+    dearest: float
+    best: float
+    best_name: str
+    seconds: float
+    dearest_seconds: float
+
+
+def measured(
+    study: Study, cells: Sequence[Cell], contenders: tuple[Contender, ...], views: int, rule: Rule
+) -> Iterator[list[tuple[Judgement, NDArray[np.float64]]]]:
+    """Cell by cell, for each deadline: the judgement, and [3, m] hits of plain CLIP, the advised and the dearest."""
+    frames = sum(2 * len(study.chosen(cell)) * len(contenders) for cell in cells)
+    seconds = study.kitchen.seconds_a_row(cells[0])
+    with tqdm(total=frames, unit="frame") as bar:
+        for cell in cells:
+            bar.set_description(f"{cell.set} {cell.shown}")
+            yield _cell(study, cell, contenders, views, rule, seconds, bar)
+
+
+def _cell(
+    study: Study, cell: Cell, contenders: tuple[Contender, ...], views: int, rule: Rule, seconds: float, bar: tqdm
+) -> list[tuple[Judgement, NDArray[np.float64]]]:
+    trials, runs = trials_of(study, cell, contenders, views, seconds, bar)
+    chosen = study.chosen(cell)
+    looked = len(chosen) // 2
+    held = np.isin(runs["zero_shot"].picture, chosen[looked:])  # by picture, as all runs here
+    hits = {name: metrics.hits(run)[held] for name, run in runs.items()}
+    dearest = max(trials, key=lambda trial: trial.seconds)
+    found = []
+    for deadline in DEADLINES:
+        advice = advise(trials, deadline, rule)
+        name, best = advice.opinion.name, max(hits, key=lambda one: hits[one].mean())
+        judged = np.stack([hits["zero_shot"], hits[name], hits[dearest.strategy.name]])
+        plain, advised, most = 100 * judged.mean(1)
+        found.append(
+            (_judgement(cell, deadline, looked, judged, advice, plain, advised, most, hits, best, dearest), judged)
+        )
+    return found
+
+
+def _judgement(
+    cell: Cell, deadline: float | None, looked: int, judged: NDArray[np.float64], advice: Advice,
+    plain: float, advised: float, most: float, hits: dict[str, NDArray[np.float64]], best: str, dearest: Trial,
+) -> Judgement:  # fmt: skip
+    return Judgement(
+        cell.set,
+        cell.shift,
+        cell.severity,
+        deadline,
+        looked,
+        judged.shape[1],
+        advice.opinion.name,
+        100 * advice.opinion.gain,
+        float(plain),
+        float(advised),
+        float(most),
+        100 * float(hits[best].mean()),
+        best,
+        advice.opinion.seconds,
+        dearest.seconds,
+    )

@@ -1,0 +1,96 @@
+"""What `tta-service advise` would have seen of a cell: trials of every strategy, from replayed features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from tta_service.app.advice import Trial
+from tta_service.core.catalogue import strategies
+from tta_service.core.labels import LabelSet
+
+from . import metrics
+from .cells import Cell
+from .contenders import Contender
+from .features import Shelf
+from .replay import Take
+from .runs import Run
+from .study import Study
+
+
+@dataclass(frozen=True)
+class Half:
+    """One half of a cell's crops, with the plain view: what a strategy sees, or what judges it."""
+
+    shelf: Shelf
+    first: int  # of the crops
+    count: int  # crops
+
+    def rows(self, picture: int) -> NDArray[np.float32]:
+        """[1 + count, d]."""
+        whole = self.shelf.rows(picture, self.first + self.count)
+        return np.concatenate([whole[:1], whole[self.first :]])
+
+
+def trials_of(
+    study: Study, cell: Cell, contenders: tuple[Contender, ...], views: int, row: float, bar: tqdm
+) -> tuple[list[Trial], dict[str, Run]]:
+    """Trials over the first half of the cell's pictures, plain CLIP first; and every contender's run over all of them.
+
+    `views` rows of each picture are there: a strategy sees half of them. `row`: seconds of encoding one view.
+    """
+    made, chosen = study.set(cell), study.chosen(cell)
+    crops = study.kitchen.rows(cell, "crop", views, chosen, lambda n: None)
+    named = study.kitchen.rows(cell, "named", 10, chosen, lambda n: None)
+    half = views // 2
+    first, second = Half(crops, 1, half - 1), Half(crops, half, views - half)
+    looked = len(chosen) // 2
+    runs = {one.strategy: _runs(study, cell, one, first, second, named, looked, bar) for one in contenders}
+    text = study.kitchen.clip.text_space(LabelSet(made.names, made.templates))
+    trials = []
+    for one in contenders:
+        forth, back = (run.by_picture() for run in runs[one.strategy][:2])
+        pictures = forth.picture.tolist()
+        needs = one.needs
+        random = needs.views > 1 and needs.augment != "named"
+        judges = [second.rows(i)[1:] if random else crops.rows(i, views)[1:] for i in pictures]
+        unseen = (text.scale * torch.from_numpy(np.stack(judges)) @ text.features.T).softmax(-1).mean(1)
+        trials.append(
+            Trial(
+                strategy=strategies.build(one.strategy, one.parameters),
+                labels=torch.from_numpy(forth.scores.argmax(1)),
+                plain=torch.from_numpy(forth.zero_shot),
+                again=torch.from_numpy(back.scores.argmax(1)),
+                unseen=unseen,
+                entropy=float(metrics.entropy(forth.scores).mean() / np.log(forth.scores.shape[1])),
+                views=needs.views,
+                seconds=needs.views * row + float(np.median(forth.seconds)),
+            )
+        )
+    return trials, {name: some[2].by_picture() for name, some in runs.items()}
+
+
+def _runs(
+    study: Study, cell: Cell, one: Contender, first: Half, second: Half, named: Shelf, looked: int, bar: tqdm
+) -> list[Run]:
+    """The pictures looked at, forth and back (other crops, the opposite order); and all of them, as a stream of which
+    those looked at are the beginning: what the advised strategy would go on with."""
+    chosen, labels, views = study.chosen(cell), study.set(cell).labels, one.needs.views
+
+    def features(half: Half, pictures: NDArray[np.int64]) -> Callable[[int], NDArray[np.float32]]:
+        if one.needs.augment == "named" and views > 1:
+            return lambda frame: named.rows(int(pictures[frame]), views)
+        return lambda frame: half.rows(int(pictures[frame]))[:views]
+
+    takes = []
+    plans = (("forth", first, chosen[:looked]), ("back", second, chosen[:looked][::-1]), ("whole", first, chosen))
+    for stream, half, pictures in plans:
+        path = study.path(cell, one, f"{len(chosen)}-advice-{stream}{first.count}")
+        takes.append(Take(one, features(half, pictures), pictures, labels[pictures], path))
+    study.play(cell, takes, bar)
+    return [Run.load(take.path) for take in takes]
