@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,7 @@ from tta_service.serving.lanes import Lanes, lanes
 from tta_service.serving.ledger import MemoryLimits
 from tta_service.serving.pulse import Pulse
 from tta_service.serving.sessions import Sessions
+from tta_service.serving.shares import Shares
 from tta_service.serving.text_spaces import TextSpaces
 from tta_service.strategies.zero_shot import ZeroShot
 from tta_service.testing import FakeCLIP
@@ -62,20 +64,25 @@ async def house(
     adapt: int = 2,
     room: int = 0,
     clock: Callable[[], float] | None = None,
+    threads: Lanes | None = None,
+    shares: Shares | None = None,
+    forwards: Mapping[int, float] | None = None,
     **engine: Any,
 ) -> AsyncIterator[House]:
     clip = clip or FakeCLIP()
     events: list[Event] = []
-    threads, pulse = lanes(prepare=2, adapt=adapt, cores=1), Pulse()
-    costs = Costs(max_rows)
+    threads, pulse = threads or lanes(prepare=2, adapt=adapt, cores=1), Pulse()
+    costs = Costs(max_rows, forwards)
     batcher = Batcher(encode or clip.encode_image, threads.device, max_rows, events.append, pulse, costs)
     texts = TextSpaces(clip.text_space, threads.device, threads.tune, apart=pulse.apart)
     clocked = {"clock": clock} if clock else {}
     sessions = Sessions(idle, limits, events.append, **clocked)
-    door = Door(room or 2 * max_rows)
+    door = Door(room or 2 * max_rows, clock=time.monotonic, shares=shares)
+    eyes: dict[str, Any] = {
+        "decode": decode,
+        "look": lambda pixels, count, seed, augment: look(pixels, clip.image_size, count, seed, augment),
+    }
     built = Engine(
-        decode=decode,
-        look=lambda pixels, count, seed, augment: look(pixels, clip.image_size, count, seed, augment),
         batcher=batcher,
         text_spaces=texts,
         sessions=sessions,
@@ -83,7 +90,7 @@ async def house(
         lanes=threads,
         observe=events.append,
         costs=costs,
-        **engine,
+        **{**eyes, **engine},
     )
     serving = asyncio.create_task(batcher.run())
     before = asyncio.all_tasks()

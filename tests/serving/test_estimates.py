@@ -46,15 +46,26 @@ def test_estimates_add_up_and_their_errors_do_not_all_come_at_once():
     assert Estimate(1.0, 0.1).times(3).safe == pytest.approx(3.9)
 
 
-def test_a_count_never_seen_costs_as_much_each_as_the_nearest_one():
+def test_a_count_never_seen_lies_on_the_line_through_the_nearest_ones():
     curve = Curve()
     for _ in range(20):
         curve.saw(1, 0.01)
         curve.saw(60, 0.6 * 0.5)
     assert curve.of(1).likely == pytest.approx(0.01)
-    assert curve.of(64).likely == pytest.approx(64 * 0.005)
-    assert curve.of(32).likely == pytest.approx(32 * 0.005)  # nearer to 60 than to 1
-    assert curve.of(2).likely == pytest.approx(0.02)
+    assert curve.of(64).likely == pytest.approx(64 * 0.005)  # its own size: each one as much as one of 60
+    line = 0.01 + (0.32 - 0.01) / 63 * 31
+    assert curve.of(32).likely == pytest.approx(line)
+    assert curve.of(256).likely == pytest.approx(0.01 + (0.32 - 0.01) / 63 * 255)
+
+
+def test_what_does_not_get_cheaper_with_the_count_is_found_out_by_trying_once():
+    curve = Curve()
+    for _ in range(5):
+        curve.saw(64, 1.0)
+    assert curve.of(32).likely == pytest.approx(0.5)  # one guess is as good as another
+    for _ in range(5):
+        curve.saw(32, 1.0)
+    assert curve.of(8).likely == curve.of(128).likely == pytest.approx(1.0)
 
 
 def test_between_the_measured_sizes_it_is_straight():

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch import Tensor
 from ..core.errors import ModelFault, NotReady, TTAError
 from ..core.events import Forward, Observe, ignore
 from ..core.labels import TextSpace
-from ..core.reducer import Reduction
+from ..core.reducer import Reducer, Reduction
 from .cost import Costs
 from .estimates import Estimate
 from .forward import Encode, encoded
@@ -55,6 +56,7 @@ class Batcher:
         self._observe, self._pulse, self._costs = observe, pulse or Pulse(), costs or Costs(max_rows)
         self._waiting: list[Job] = []
         self._running: tuple[float, Estimate] | None = None  # since when, for how long
+        self._coming: dict[object, float] = {}  # by when the device must be free for those who are about to submit
         self._arrived = asyncio.Event()
         self.counters = QueueCounters()  # who waits; callers who have left are counted until the next batch forms
 
@@ -77,6 +79,9 @@ class Batcher:
         done: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
         job = Job(pixels, len(pixels), reduction, text, time.monotonic(), done, due, fewest, rest)
         self._waiting.append(job)
+        if math.isfinite(due):
+            alarm = asyncio.get_running_loop().call_later(due - job.arrived, job.enough)
+            done.add_done_callback(lambda _: alarm.cancel())
         self.counters = QueueCounters(self.counters.jobs + 1, self.counters.rows + job.rows)
         self._arrived.set()
         return done
@@ -84,6 +89,16 @@ class Batcher:
     async def encode(self, pixels: Tensor, reduction: Reduction, text: TextSpace | None = None) -> Rows:
         """`submit`, and wait."""
         return await self.submit(pixels, reduction, text)
+
+    @contextmanager
+    def expecting(self, by: float) -> Generator[None]:
+        """Somebody is about to submit, and has time if the batch before ends by then (monotonic seconds)."""
+        coming = object()
+        self._coming[coming] = by
+        try:
+            yield
+        finally:
+            del self._coming[coming]
 
     def ahead(self, now: float) -> Estimate:
         """How long the batch on the device will still take."""
@@ -115,12 +130,17 @@ class Batcher:
     def _next(self) -> list[Part]:
         """The next batch; those whose time is up get what they have."""
         now = time.monotonic()
-        packed = pack(self._waiting, self.max_rows, now, lambda reducer, rows: self._costs.encode(reducer, rows).safe)
+        soonest = now + self._costs.forward(self._costs.exact, 1).safe
+        by = min((by for by in self._coming.values() if by >= soonest), default=math.inf)
+        packed = pack(self._waiting, self.max_rows, now, self._safe, by)
         self._waiting = packed.later
         for job in packed.over:
             job.settle(now)
         self.counters = _counted(self._waiting)
         return packed.batch
+
+    def _safe(self, reducer: Reducer, rows: int) -> float:
+        return self._costs.encode(reducer, rows).safe
 
     async def _serve(self, batch: list[Part]) -> None:
         try:

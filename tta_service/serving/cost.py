@@ -10,11 +10,10 @@ from ..core.catalogue import reducers, strategies
 from ..core.reducer import Reducer
 from ..core.request import Encoded, Features, Raw
 from ..core.strategy import Strategy
-from .estimates import Curve, Estimate, Running, Shape
+from .estimates import Curve, Estimate, Running, Shape, Sizes
 
 T = TypeVar("T")
 KNOWN = 1024  # strategies with their parameters that are remembered; clients choose them
-TRUSTED = 4  # forwards of a size until it speaks for itself
 
 
 class Costs:
@@ -26,7 +25,7 @@ class Costs:
 
     def __init__(self, max_rows: int = 64, forwards: Mapping[int, float] | None = None) -> None:
         self.max_rows, self._shape = max_rows, Shape(forwards or {})
-        self._forwards: OrderedDict[Hashable, Running] = OrderedDict()  # ratio to the shape
+        self._forwards: OrderedDict[Hashable, Sizes] = OrderedDict()  # of a reducer, or of all: ratio to the shape
         self._curves: OrderedDict[Hashable, Curve] = OrderedDict()
         self._between = Running()
         self.exact, self.plain = reducers.build("none"), strategies.build("zero_shot")  # what they are compared with
@@ -38,17 +37,16 @@ class Costs:
         if not self._shape:
             self._shape = Shape({rows: seconds})
         ratio = seconds / max(self._shape.at(rows), 1e-9)
-        for key in (reducer, (reducer, rows.bit_length()), None):
-            _kept(self._forwards, key, Running).saw(ratio)
+        for key in (reducer, None):
+            _kept(self._forwards, key, Sizes).saw(rows, ratio)
 
     def forward(self, reducer: Reducer, rows: int) -> Estimate:
         """One forward of at most `max_rows` rows. A reducer never seen costs what the others do."""
         if rows <= 0 or not self._shape:
             return Estimate()
-        of_size = self._forwards.get((reducer, rows.bit_length()))
-        if of_size is None or of_size.count < TRUSTED:
-            of_size = self._forwards.get(reducer) or self._forwards.get(None)
-        ratio = of_size.estimate if of_size else Estimate(1.0, 0.0)
+        seen = self._forwards.get(reducer) or self._forwards.get(None)
+        near = seen.near(rows) if seen else []
+        ratio = near[0][1] if near else Estimate(1.0)
         return ratio.times(self._shape.at(rows))
 
     def encode(self, reducer: Reducer, rows: int) -> Estimate:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+TRUSTED = 3  # times that a size was seen until it speaks for itself
 SURE = 3.0  # mean deviations above the mean: about one in a hundred takes longer
 
 
@@ -53,7 +54,7 @@ class Running:
         most = max(4 * self._deviation, abs(self._mean) / 4)
         off = max(-most, min(most, off))
         self._mean += off / min(8, self.count)
-        self._deviation += (abs(off) - self._deviation) / (4 if abs(off) > self._deviation else 16)
+        self._deviation += (abs(off) - self._deviation) / min(self.count, 4 if abs(off) > self._deviation else 16)
 
     @property
     def estimate(self) -> Estimate:
@@ -61,25 +62,44 @@ class Running:
         return Estimate(self._mean, self._deviation)
 
 
-class Curve:
-    """Seconds that a count of things takes: per thing, learnt apart for 1, 2, 3–4, 5–8, 9–16 … of them.
-
-    A count whose neighbourhood was never seen costs per thing what the nearest known one does.
-    """
+class Sizes:
+    """Something that depends on a count, learnt apart for 1, 2, 3–4, 5–8, 9–16 … of it."""
 
     def __init__(self) -> None:
         self._sizes: dict[int, Running] = {}
 
+    def saw(self, count: int, value: float) -> None:
+        self._sizes.setdefault(_size(count), Running()).saw(value)
+
+    def near(self, count: int) -> list[tuple[int, Estimate]]:
+        """Its own size, and what is known of it; else the two nearest ones that were seen, the nearer first."""
+        size = _size(count)
+        trusted = [at for at, running in self._sizes.items() if running.count >= TRUSTED] or self._sizes
+        nearest = sorted(trusted, key=lambda at: (abs(at - size), at))[:2]
+        return [(1 << at, self._sizes[at].estimate) for at in (nearest[:1] if size in nearest[:1] else nearest)]
+
+
+class Curve:
+    """Seconds that a count of things takes: learnt for each one of them."""
+
+    def __init__(self) -> None:
+        self._each = Sizes()
+
     def saw(self, count: int, seconds: float) -> None:
-        self._sizes.setdefault(_size(count), Running()).saw(seconds / max(1, count))
+        self._each.saw(count, seconds / max(1, count))
 
     def of(self, count: int) -> Estimate | None:
-        """None: nothing is known."""
-        if not self._sizes:
+        """None: nothing is known. Of a size never seen: on the straight line through the two nearest ones."""
+        count = max(1, count)
+        near = self._each.near(count)
+        if not near:
             return None
-        size = _size(count)
-        nearest = min(self._sizes, key=lambda known: (abs(known - size), known))
-        return self._sizes[nearest].estimate.times(max(1, count))
+        guess = near[0][1].times(count)
+        if len(near) == 1:
+            return guess
+        (x, here), (other, there) = near
+        slope = (there.likely * other - here.likely * x) / (other - x)
+        return Estimate(max(0.0, here.likely * x + slope * (count - x)), guess.spread)
 
 
 class Shape:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
@@ -78,10 +79,20 @@ class Job:
 
     def settle(self, now: float) -> None:
         """Answers when all its rows are there."""
-        if sum(map(len, self.pieces.values())) == self.rows and not self.done.done():
+        if sum(map(len, self.pieces.values())) >= self.rows and not self.done.done():
             waited = max(0.0, now - self.arrived - self.encode)
             pieces = tuple(self.pieces[start] for start in sorted(self.pieces))
             self.done.set_result(Rows(pieces, waited, self.encode, self.batch_rows))
+
+    def enough(self) -> None:
+        """Its time is up, whatever is on the device: the rows that are there must do, if they are of any use."""
+        pieces, rows = dict(self.pieces), 0  # a copy: the lane may be adding to them
+        while rows in pieces:
+            rows += len(pieces[rows])
+        rows = rows if rows >= self.fewest else min(rows, self.rest)
+        if rows and not self.done.done():
+            self.pieces, self.rows = {start: piece for start, piece in pieces.items() if start < rows}, rows
+            self.settle(time.monotonic())
 
     def fail(self, error: Exception) -> None:
         if not self.done.done():

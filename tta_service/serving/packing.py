@@ -23,12 +23,13 @@ class Packed:
     over: list[Job]
 
 
-def pack(waiting: Sequence[Job], room: int, now: float, seconds: Seconds) -> Packed:
+def pack(waiting: Sequence[Job], room: int, now: float, seconds: Seconds, by: float = math.inf) -> Packed:
     """At most `room` rows, all with the key of the leader: the oldest, or the first of those who would lose rows by
     waiting for one more batch.
 
-    A batch never lasts longer than anybody in it has time, so that a plain view does not wait for sixty others. Those
-    who are in a hurry come in pieces, others as a whole. Callers who have left are forgotten.
+    A batch never lasts longer than anybody in it has time, so that a plain view does not wait for sixty others; nor, if
+    it can be helped, longer than until `by`, for the sake of one who is about to come. Those who are in a hurry come in
+    pieces, others as a whole. Callers who have left are forgotten.
     """
     here = [job for job in waiting if not job.done.done()]
     for job in here:
@@ -41,7 +42,7 @@ def pack(waiting: Sequence[Job], room: int, now: float, seconds: Seconds) -> Pac
     hurried = {job for job in here if _hurried(job, now + full, seconds)}
     leader = min(hurried, key=lambda job: job.due) if hurried and oldest.overtaken < PATIENCE else oldest
     oldest.overtaken = 0 if leader is oldest else oldest.overtaken + 1
-    batch, end = _filled(here, leader, hurried, room, now, seconds)
+    batch, end = _filled(here, leader, hurried, room, now, seconds, by)
     going = {part.job for part in batch}
     later = [job for job in here if job.left]
     lost = [job for job in later if job not in going and job.taken and _too_late(job, end, seconds)]
@@ -51,10 +52,10 @@ def pack(waiting: Sequence[Job], room: int, now: float, seconds: Seconds) -> Pac
 
 
 def _filled(
-    here: list[Job], leader: Job, hurried: set[Job], room: int, now: float, seconds: Seconds
+    here: list[Job], leader: Job, hurried: set[Job], room: int, now: float, seconds: Seconds, limit: float
 ) -> tuple[list[Part], float]:
     """The parts, and when their forward is likely to end."""
-    reducer, batch, limit, used = leader.reduction.reducer, list[Part](), math.inf, 0
+    reducer, batch, used = leader.reduction.reducer, list[Part](), 0
     alike = [job for job in here if job.key == leader.key]
     alike.sort(key=lambda job: (0, job.left, job.due) if job in hurried else (1, 0, 0.0))  # else by age
     for job in alike if leader in hurried else dict.fromkeys([leader, *alike]):
@@ -62,7 +63,7 @@ def _filled(
         if job not in hurried and used and rows < min(job.left, room):
             continue
         if math.isfinite(within) and now + seconds(reducer, used + rows) > within:
-            if job not in hurried:
+            if job not in hurried and job is not leader:
                 continue
             rows = most(rows, partial(_ends, within - now, seconds, reducer, used))
             rows = rows or (job is leader and not used)  # late as it seems, it is tried

@@ -84,7 +84,9 @@ class Sight:
                 raise BadRequest(said, "image.features.views")
             return Seen((image.rows,), plan.views)
         self.watch.before("decode")
-        cut = await run(self.eyes.lanes.prepare, self._cut, needs.augment, plan.views)
+        plainly = self.eyes.costs.forward(self.request.reduction.reducer, 1).safe
+        with self.eyes.batcher.expecting(plan.last - plainly):
+            cut = await run(self.eyes.lanes.prepare, self._cut, needs.augment, plan.views)
         self.watch.lap("decode", ("look", cut.look))
         self._learn(image, needs.augment, cut)
         await self._gather(cut, needs.augment, plan, text)
