@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tta_service.core.errors import TTAError, Unsupported
 from tta_service.core.reducer import Reducer, Reduction
-from tta_service.core.request import Encoded, PixelFormat, Raw
+from tta_service.core.request import USUAL_THRESHOLD, Encoded, PixelFormat, Raw
 from tta_service.rpc.options import options_of, reduction_of
 from tta_service.rpc.questions import asked_of, image_of, strategy_named
 from tta_service.rpc.terms import Limits, Terms
@@ -63,6 +63,16 @@ def test_everything_that_is_said_arrives():
     assert told.strategy.views == 7 and told.cascade.to.views == 9 and told.cascade.above == 0.25
     assert told.reduction.scope == "augmented"
     assert (told.seed, told.top_k, told.explain, told.on_deadline) == (2**64 - 1, 3, True, "fail")
+
+
+@pytest.mark.parametrize("first", ["", "zero_shot", "mean"])
+def test_a_cascade_has_a_threshold_where_entropies_mean_something(first):
+    asked = options(first)
+    asked.cascade.to.CopyFrom(choice("mta"))
+    told = options_of(asked, TERMS, "options").cascade
+    assert told.above == 0.25 == USUAL_THRESHOLD[first or "zero_shot"]
+    asked.cascade.above = 0.0
+    assert options_of(asked, TERMS, "options").cascade.above == 0.0
 
 
 def test_images_arrive_as_they_are():

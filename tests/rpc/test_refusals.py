@@ -179,6 +179,8 @@ NAN = float("nan")
         (pb.Options(cascade=pb.Cascade(to=choice("telepathy"))), "cascade.to.name"),
         (pb.Options(cascade=pb.Cascade(to=choice("zero"), above=1.5)), "cascade.above"),
         (pb.Options(cascade=pb.Cascade(to=choice("zero"), above=NAN)), "cascade.above"),
+        (pb.Options(strategy=choice("zero"), cascade=pb.Cascade(to=choice("mta"))), "cascade.above"),
+        (pb.Options(strategy=choice("tda"), cascade=pb.Cascade(to=choice("mta"))), "cascade.above"),
     ],
 )
 async def test_options_that_mean_nothing(asked, field):

@@ -48,6 +48,11 @@ class Features:
     rows: Tensor
 
 
+# Of the pocket model's plain answers that are surer than this, 92 % (200 classes) and 96 % (ten) are right, of the rest
+# 32 % and 59 %. Other strategies' logits are votes, or sharpened: their entropies say nothing by themselves.
+USUAL_THRESHOLD: Mapping[str, float] = {"zero_shot": 0.25, "mean": 0.25}
+
+
 @dataclass(frozen=True, slots=True)
 class Cascade:
     """Go on to `to` when the first answer's entropy divided by ln C is above `above`."""

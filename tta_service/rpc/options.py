@@ -8,7 +8,7 @@ from typing import Any, Literal
 from ..core import catalogue
 from ..core.errors import BadRequest
 from ..core.reducer import Reduction
-from ..core.request import Cascade
+from ..core.request import USUAL_THRESHOLD, Cascade
 from ..core.strategy import Strategy
 from .paths import at
 from .structs import plain
@@ -47,10 +47,13 @@ def options_of(message: pb.Options, terms: Terms, path: str) -> Options:
         raise BadRequest("at least 1 score must be asked for", f"{path}.top_k")
     if message.on_deadline not in ON_DEADLINE:
         raise BadRequest(f"there is no choice {message.on_deadline}", f"{path}.on_deadline")
+    strategy = strategy_of(message.strategy, terms, f"{path}.strategy")
     return Options(
-        strategy=strategy_of(message.strategy, terms, f"{path}.strategy"),
+        strategy=strategy,
         reduction=reduction_of(message.reduction, terms, f"{path}.reduction"),
-        cascade=cascade_of(message.cascade, terms, f"{path}.cascade") if message.HasField("cascade") else None,
+        cascade=cascade_of(message.cascade, strategy, terms, f"{path}.cascade")
+        if message.HasField("cascade")
+        else None,
         top_k=top_k,
         seed=message.seed,
         explain=message.explain,
@@ -77,7 +80,11 @@ def reduction_of(message: pb.Reduction, terms: Terms, path: str) -> Reduction:
     return Reduction(reducer, SCOPES[message.scope])
 
 
-def cascade_of(message: pb.Cascade, terms: Terms, path: str) -> Cascade:
-    if not 0.0 <= message.above <= 1.0:
-        raise BadRequest(f"{message.above:g} is not within 0 and 1", f"{path}.above")
-    return Cascade(strategy_of(message.to, terms, f"{path}.to"), message.above)
+def cascade_of(message: pb.Cascade, first: Strategy[Any], terms: Terms, path: str) -> Cascade:
+    above = message.above if message.HasField("above") else USUAL_THRESHOLD.get(first.name)
+    if above is None:
+        said = f"the entropy of {first.name} has no usual threshold: say above which one the image goes on"
+        raise BadRequest(said, f"{path}.above")
+    if not 0.0 <= above <= 1.0:
+        raise BadRequest(f"{above:g} is not within 0 and 1", f"{path}.above")
+    return Cascade(strategy_of(message.to, terms, f"{path}.to"), above)
