@@ -7,23 +7,22 @@ from typing import Any
 
 import grpc
 
-from . import health, requests, talks
+from . import requests
 from .aio_connection import AsyncConnection
+from .aio_directory import AsyncDirectory
 from .aio_stream import AsyncLine, AsyncStream
 from .answers import Answer
 from .backoff import ALWAYS, Reconnect
 from .choices import DEFAULTS, Choice, Options
 from .course import Course
-from .errors import from_rpc
 from .frames import Image
-from .labels import Labels, LabelSet
-from .listings import Description, LabelSetInfo, ServerInfo, SessionInfo, Snapshot
+from .labels import Labels
 from .requests import Policy
 from .statistics import Statistics
 from .v1 import tta_pb2
 
 
-class AsyncClient:
+class AsyncClient(AsyncDirectory):
     """One channel to one service. For one event loop. All calls raise `TTAClientError`.
 
     `timeout` (seconds) is the budget of each unary call. Labels are registered on first use and again when the
@@ -38,8 +37,7 @@ class AsyncClient:
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> None:
-        self._to = AsyncConnection(target, timeout, credentials, tuple(metadata))
-        self._talks = talks.Talks()
+        super().__init__(AsyncConnection(target, timeout, credentials, tuple(metadata)))
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -92,11 +90,8 @@ class AsyncClient:
         `resume_token`: of a stream whose service was leaving. A service that goes away is dialled again as `reconnect`
         says (None: its loss is an error), with the session, so that a named one goes on with its memory.
         """
-        options, to, course = (
-            options.choosing(strategy),
-            self._to,
-            Course(policy, in_flight, paced, reconnect, statistics, resume_token),
-        )
+        options, to = options.choosing(strategy), self._to
+        course = Course(policy, in_flight, paced, reconnect, statistics, resume_token)
 
         async def identify(some: Labels) -> str:
             return await to.hold(self._talks.identify(some, session))
@@ -108,68 +103,3 @@ class AsyncClient:
             return to.stub.ClassifyStream(messages, metadata=to.headers(session))
 
         return AsyncStream(AsyncLine(call, opening, identify, self._talks.registered.forget_all), frames, course)
-
-    # ---- label sets
-
-    async def put_labels(self, names: Sequence[str] | LabelSet, templates: Sequence[str] = ()) -> LabelSetInfo:
-        """Register a label set; its id may be given as `labels` everywhere."""
-        return await self._to.hold(self._talks.put_labels(names, templates))
-
-    async def get_labels(self, label_set_id: str) -> LabelSet:
-        return await self._to.hold(self._talks.get_labels(label_set_id))
-
-    async def list_labels(self) -> list[LabelSetInfo]:
-        return await self._to.hold(self._talks.list_labels())
-
-    async def delete_labels(self, label_set_id: str) -> None:
-        return await self._to.hold(self._talks.delete_labels(label_set_id))
-
-    # ---- sessions
-
-    async def session(self, session_id: str) -> SessionInfo:
-        return await self._to.hold(talks.session(session_id))
-
-    async def sessions(self) -> list[SessionInfo]:
-        return await self._to.hold(talks.sessions())
-
-    async def reset_session(self, session_id: str) -> SessionInfo:
-        """Forget what the session's strategies have learnt; the session stays."""
-        return await self._to.hold(talks.reset_session(session_id))
-
-    async def close_session(self, session_id: str) -> None:
-        return await self._to.hold(talks.close_session(session_id))
-
-    async def snapshot(self, session_id: str) -> Snapshot:
-        """All that the session's strategies have learnt; `restore` brings it back, here or on another service."""
-        return await self._to.hold(talks.snapshot(session_id))
-
-    async def restore(self, snapshot: Snapshot | bytes) -> SessionInfo:
-        """The session goes on from a snapshot, or from its `state` alone; one of the same id that rests is replaced."""
-        return await self._to.hold(talks.restore(snapshot))
-
-    # ---- the service
-
-    async def strategies(self) -> list[Description]:
-        return await self._to.hold(talks.strategies())
-
-    async def reducers(self) -> list[Description]:
-        return await self._to.hold(talks.reducers())
-
-    async def info(self) -> ServerInfo:
-        return await self._to.hold(talks.info())
-
-    async def health(self, service: str = "") -> str:
-        """One of "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN", "UNKNOWN"."""
-        return await self._to.ask(health.check(self._to.channel), service)
-
-    async def wait_until_serving(self, timeout: float | None = 60.0) -> None:  # noqa: ASYNC109 - the deadline of the call
-        """Returns once the service serves; it need not even run yet.
-
-        Raises DEADLINE_EXCEEDED after `timeout` seconds (None: never).
-        """
-        try:
-            async for state in health.watch(self._to.channel)("", timeout=timeout, wait_for_ready=True):
-                if state == "SERVING":
-                    return
-        except grpc.RpcError as error:
-            raise from_rpc(error) from None

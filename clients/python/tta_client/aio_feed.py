@@ -3,43 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
-import grpc
-
 from .aio_pull import END, pulled
+from .aio_watchdog import AsyncWatchdog
 from .answers import FrameAnswer, FrameFailure
-from .course import SILENT, Course
+from .bell import Bell
+from .course import Course
 from .errors import TTAClientError
 from .frames import Frame, frame_message
 from .labels import Labels
+from .recovery import SILENT
 from .v1 import tta_pb2
 
 
-class Bell:
-    """Wakes all who wait."""
-
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
-
-    def ring(self) -> None:
-        self._event.set()
-        self._event = asyncio.Event()
-
-    async def wait(self, seconds: float = math.inf) -> None:
-        """Returns at the next ring, or after so many seconds."""
-        try:
-            async with asyncio.timeout(None if seconds == math.inf else seconds):
-                await self._event.wait()
-        except TimeoutError:
-            pass
-
-
 class AsyncFeed:
-    """One task pulls and sends, another gives up a service that is silent. At most one message waits here.
+    """One task pulls and sends. At most one message waits here.
 
     Frames of an ordinary iterable are taken in a thread, so that a slow camera never stops the loop.
     """
@@ -52,12 +33,12 @@ class AsyncFeed:
         self._frames: Any = aiter(frames) if isinstance(frames, AsyncIterable) else pulled(iter(frames))
         self._identify, self._bell = identify, Bell()
         self._message: Any = None
-        self._hang_up: Callable[[], Any] = lambda: None
-        self._given_up = self._sending = False
+        self._sending = False
+        self.watchdog = AsyncWatchdog(course, self._bell)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        works = (self._work(), self._watch()) if self.course.watched else (self._work(),)
+        works = (self._work(), self.watchdog.watch()) if self.course.watched else (self._work(),)
         self._tasks = [asyncio.create_task(work) for work in works]
 
     async def stop(self) -> None:
@@ -88,10 +69,6 @@ class AsyncFeed:
         self._message = None
         self._bell.ring()
 
-    def dialled(self, hang_up: Callable[[], Any]) -> None:
-        """A call has begun; `hang_up` ends it when it stays silent for too long."""
-        self._hang_up, self._given_up = hang_up, False
-
     def opened(self) -> None:
         self.course.opened()
         self._bell.ring()
@@ -100,21 +77,6 @@ class AsyncFeed:
         result = self.course.read(reply, time.monotonic())
         self._bell.ring()
         return result
-
-    async def heard(self, listening: Awaitable[Any]) -> Any:
-        """What `listening` gives; meanwhile the service had better say something."""
-        self.course.listens(time.monotonic())
-        self._bell.ring()
-        try:
-            return await listening
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            # So grpcio tells of a CANCELLED that came from the other side, or of our own hanging up.
-            raise TTAClientError(grpc.StatusCode.CANCELLED, "the call was cancelled on its way") from None
-        finally:
-            self.course.listens(None)
 
     # ---- between calls
 
@@ -127,12 +89,12 @@ class AsyncFeed:
 
     async def lost(self, error: TTAClientError) -> bool:
         """The call failed. Waits as long as it should; False: there is nothing to go on for. Raises what is final."""
-        until = time.monotonic() + self.course.lost(SILENT if self._given_up else error)
+        until = time.monotonic() + self.course.lost(SILENT if self.watchdog.barked else error)
         while self.course.goes_on and (left := until - time.monotonic()) > 0:
             await self._bell.wait(left)
         return self.course.goes_on
 
-    # ---- the tasks
+    # ---- the task
 
     async def _work(self) -> None:
         try:
@@ -174,13 +136,3 @@ class AsyncFeed:
     @property
     def _said_all(self) -> bool:
         return bool(self.course.call) and self.course.said_all and not self._sending
-
-    async def _watch(self) -> None:
-        while True:
-            left = self.course.patience(time.monotonic())
-            if left <= 0:
-                self.course.listens(None)
-                self._given_up = True
-                self._hang_up()
-            else:
-                await self._bell.wait(left)

@@ -98,7 +98,7 @@ async def _call(line: AsyncLine, feed: AsyncFeed) -> AsyncGenerator[Result]:
         while reply is not None:
             if (result := feed.read(reply)) is not None:
                 yield result
-            reply = await feed.heard(anext(replies, None))
+            reply = await feed.watchdog.heard(anext(replies, None))
     except grpc.RpcError:
         raise await endings.error() from None
     finally:
@@ -116,10 +116,10 @@ async def _opened(line: AsyncLine, feed: AsyncFeed) -> tuple[asyncio.Event, Any,
         # Iterators on both sides: a write() that fails beside a read() makes grpcio lose the replies that still wait.
         running = line.call(feed.requests(await line.opening(feed.course.resume_token), ended))
         endings = Endings(running)
-        feed.dialled(running.cancel)
+        feed.watchdog.dialled(running.cancel)
         try:
             replies = aiter(running)
-            if (reply := await feed.heard(anext(replies, None))) is None:
+            if (reply := await feed.watchdog.heard(anext(replies, None))) is None:
                 raise TTAClientError(grpc.StatusCode.UNKNOWN, "the service closed the stream without a word")
             return ended, running, endings, replies, reply
         except BaseException as error:

@@ -7,23 +7,22 @@ from typing import Any
 
 import grpc
 
-from . import health, requests, talks
+from . import requests
 from .answers import Answer
 from .backoff import ALWAYS, Reconnect
 from .choices import DEFAULTS, Choice, Options
 from .connection import Connection
 from .course import Course
-from .errors import from_rpc
+from .directory import Directory
 from .frames import Image
-from .labels import Labels, LabelSet
-from .listings import Description, LabelSetInfo, ServerInfo, SessionInfo, Snapshot
+from .labels import Labels
 from .requests import Policy
 from .statistics import Statistics
 from .stream import Line, Stream
 from .v1 import tta_pb2
 
 
-class Client:
+class Client(Directory):
     """One channel to one service. Thread-safe. All calls raise `TTAClientError`.
 
     `timeout` (seconds) is the budget of each unary call. Labels are registered on first use and again when the
@@ -38,8 +37,7 @@ class Client:
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> None:
-        self._to = Connection(target, timeout, credentials, tuple(metadata))
-        self._talks = talks.Talks()
+        super().__init__(Connection(target, timeout, credentials, tuple(metadata)))
 
     def __enter__(self) -> Client:
         return self
@@ -92,11 +90,8 @@ class Client:
         `resume_token`: of a stream whose service was leaving. A service that goes away is dialled again as `reconnect`
         says (None: its loss is an error), with the session, so that a named one goes on with its memory.
         """
-        options, to, course = (
-            options.choosing(strategy),
-            self._to,
-            Course(policy, in_flight, paced, reconnect, statistics, resume_token),
-        )
+        options, to = options.choosing(strategy), self._to
+        course = Course(policy, in_flight, paced, reconnect, statistics, resume_token)
 
         def identify(some: Labels) -> str:
             return to.hold(self._talks.identify(some, session))
@@ -108,68 +103,3 @@ class Client:
             return to.stub.ClassifyStream(messages, metadata=to.headers(session))
 
         return Stream(Line(call, opening, identify, self._talks.registered.forget_all), frames, course)
-
-    # ---- label sets
-
-    def put_labels(self, names: Sequence[str] | LabelSet, templates: Sequence[str] = ()) -> LabelSetInfo:
-        """Register a label set; its id may be given as `labels` everywhere."""
-        return self._to.hold(self._talks.put_labels(names, templates))
-
-    def get_labels(self, label_set_id: str) -> LabelSet:
-        return self._to.hold(self._talks.get_labels(label_set_id))
-
-    def list_labels(self) -> list[LabelSetInfo]:
-        return self._to.hold(self._talks.list_labels())
-
-    def delete_labels(self, label_set_id: str) -> None:
-        return self._to.hold(self._talks.delete_labels(label_set_id))
-
-    # ---- sessions
-
-    def session(self, session_id: str) -> SessionInfo:
-        return self._to.hold(talks.session(session_id))
-
-    def sessions(self) -> list[SessionInfo]:
-        return self._to.hold(talks.sessions())
-
-    def reset_session(self, session_id: str) -> SessionInfo:
-        """Forget what the session's strategies have learnt; the session stays."""
-        return self._to.hold(talks.reset_session(session_id))
-
-    def close_session(self, session_id: str) -> None:
-        return self._to.hold(talks.close_session(session_id))
-
-    def snapshot(self, session_id: str) -> Snapshot:
-        """All that the session's strategies have learnt; `restore` brings it back, here or on another service."""
-        return self._to.hold(talks.snapshot(session_id))
-
-    def restore(self, snapshot: Snapshot | bytes) -> SessionInfo:
-        """The session goes on from a snapshot, or from its `state` alone; one of the same id that rests is replaced."""
-        return self._to.hold(talks.restore(snapshot))
-
-    # ---- the service
-
-    def strategies(self) -> list[Description]:
-        return self._to.hold(talks.strategies())
-
-    def reducers(self) -> list[Description]:
-        return self._to.hold(talks.reducers())
-
-    def info(self) -> ServerInfo:
-        return self._to.hold(talks.info())
-
-    def health(self, service: str = "") -> str:
-        """One of "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN", "UNKNOWN"."""
-        return self._to.ask(health.check(self._to.channel), service)
-
-    def wait_until_serving(self, timeout: float | None = 60.0) -> None:
-        """Returns once the service serves; it need not even run yet.
-
-        Raises DEADLINE_EXCEEDED after `timeout` seconds (None: never).
-        """
-        try:
-            for state in health.watch(self._to.channel)("", timeout=timeout, wait_for_ready=True):
-                if state == "SERVING":
-                    return
-        except grpc.RpcError as error:
-            raise from_rpc(error) from None

@@ -15,17 +15,17 @@ from typing import Any, Literal
 import grpc
 
 from .answers import FrameAnswer, FrameFailure, SessionStatus, answer_from, session_status_from
-from .backoff import Backoff, Reconnect
+from .backoff import Reconnect
 from .errors import TTAClientError, from_status
 from .flight import Flight
 from .frames import Frame
 from .pacer import pacer_for
+from .recovery import Recovery
 from .requests import Policy
 from .statistics import Statistics
 from .v1 import tta_pb2
 
 Step = Literal["end", "pull"] | float | Frame
-SILENT = TTAClientError(grpc.StatusCode.UNAVAILABLE, "the service has been silent for too long")
 log = logging.getLogger("tta_client")
 
 
@@ -57,11 +57,8 @@ class Course:
         self._flight, self._pacer = Flight(keep=self._blocking), pacer_for(policy, in_flight, paced)
         self._again = deque[Frame]()
         self._pulled: Frame | None = None
-        self._leaving = self._met = self._returning = False
-        self._how = reconnect
-        self._backoff = Backoff(reconnect.shortest, reconnect.longest) if reconnect else Backoff()
-        self._listening = math.inf  # since when somebody reads
-        self._asked = -math.inf  # since when there is something to answer
+        self._leaving = self._returning = False
+        self._recovery = Recovery(reconnect)
 
     # ---- sending
 
@@ -84,7 +81,8 @@ class Course:
             self._again.popleft()
         else:
             self._pulled = None
-        self._asked = self._asked if self._flight else now
+        if not self._flight:
+            self._recovery.owes(now)
         self._flight.enter(hand)
         self._pacer.sent(now)
         self.statistics.sent += 1
@@ -109,8 +107,10 @@ class Course:
 
     def opened(self) -> None:
         """The first reply of a call has come."""
-        self.statistics.reconnects["service"] += self._met
-        self.call, self._met, self._returning, self._leaving = next(self._calls), True, self._met, False
+        self._returning, self._recovery.met = self._recovery.met, True
+        self.call, self._leaving = next(self._calls), False
+        if self._returning:
+            self.statistics.reconnects["service"] += 1
         self._pacer.renew()
 
     def read(self, reply: tta_pb2.ClassifyStreamResponse, now: float) -> FrameAnswer | FrameFailure | None:
@@ -133,8 +133,8 @@ class Course:
                     self.session = session_status_from(reply.status.session)
                     self._tell(self.session)
             case "draining":
-                self.resume_token, self._leaving = reply.draining.resume_token, self._how is not None
-                self._asked = now
+                self.resume_token, self._leaving = reply.draining.resume_token, self._recovery.hopeful
+                self._recovery.owes(now)
             case _:
                 pass  # a kind that a newer service has
         return None
@@ -147,30 +147,29 @@ class Course:
             )
 
     def _settle(self, frame_id: int, now: float) -> tuple[float, str]:
-        self._backoff.succeeded()
+        self._recovery.succeeded()
         self._pacer.answered(now)
         return self._flight.settle(frame_id)
 
     # ---- losing it
 
-    def listens(self, now: float | None) -> None:
-        """From now on a word of the service is waited for; None: it has come."""
-        self._listening = math.inf if now is None else now
-
     @property
     def watched(self) -> bool:
         """Whether a silent service is ever given up."""
-        return self._how is not None and self._how.stall > 0
+        return self._recovery.watched
+
+    def listens(self, now: float | None) -> None:
+        """From now on a word of the service is waited for; None: it has come."""
+        self._recovery.listens(now)
 
     def patience(self, now: float) -> float:
-        """Seconds until a silent service is given up."""
-        if self._how is None or not self.watched or (self.call and not self._flight and not self.said_all):
-            return math.inf
-        return max(0.0, max(self._listening, self._asked) + self._how.stall - now)
+        """Seconds until a silent service is given up; without end while it has nothing to say."""
+        owes = not self.call or self._flight or self.said_all
+        return self._recovery.patience(now) if owes else math.inf
 
     def ended(self) -> bool:
         """The service closed the call without a complaint. Shall the stream go on? Raises when that is unexpected."""
-        if not self.said_all:
+        if not self.said_all or (self._blocking and self._flight):
             raise TTAClientError(grpc.StatusCode.UNAVAILABLE, "the service ended the stream")
         self.call = 0
         return self._leaving
@@ -184,10 +183,7 @@ class Course:
             self._pulled, lost = None, lost + 1
         if lost:
             self.statistics.dropped["disconnect"] += lost
-        passing = error.transient or error.code is grpc.StatusCode.DEADLINE_EXCEEDED  # of registering labels
-        if self._how is None or not passing or not (self._met or self._how.from_the_start):
-            raise error
-        pause = max(self._backoff.pause(), error.retry_after or 0.0)
+        pause = self._recovery.pause(error)
         log.warning("the service is lost (%s); next attempt in %.1f s", error, pause)
         return pause
 

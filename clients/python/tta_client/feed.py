@@ -9,18 +9,20 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from .answers import FrameAnswer, FrameFailure
-from .course import SILENT, Course
+from .course import Course
 from .errors import TTAClientError
 from .frames import Frame, frame_message, let_go
 from .labels import Labels
+from .recovery import SILENT
 from .v1 import tta_pb2
+from .watchdog import Watchdog
 
 Request = tta_pb2.ClassifyStreamRequest
 END: Any = object()
 
 
 class Feed:
-    """One thread pulls and sends, another gives up a service that is silent. At most one message waits here."""
+    """One thread pulls and sends. At most one message waits here."""
 
     def __init__(self, course: Course, frames: Iterable[Any], identify: Callable[[Labels], str]) -> None:
         self.failure: Exception | None = None  # what the frames raised
@@ -28,12 +30,12 @@ class Feed:
         self._frames, self._identify = iter(frames), identify
         self._moved = threading.Condition()
         self._message: Request | None = None
-        self._hang_up: Callable[[], Any] = lambda: None
-        self._given_up = self._sending = False
+        self._sending = False
+        self.watchdog = Watchdog(course, self._moved)
 
     def start(self) -> None:
-        for work in (self._work, self._watch) if self.course.watched else (self._work,):
-            threading.Thread(target=work, name=f"tta-stream{work.__name__}", daemon=True).start()
+        threading.Thread(target=self._work, name="tta-stream-feed", daemon=True).start()
+        self.watchdog.start()
 
     def stop(self) -> None:
         with self._moved:
@@ -55,11 +57,6 @@ class Feed:
             self._message = None
             self._moved.notify_all()
 
-    def dialled(self, hang_up: Callable[[], Any]) -> None:
-        """A call has begun; `hang_up` ends it when it stays silent for too long."""
-        with self._moved:
-            self._hang_up, self._given_up = hang_up, False
-
     def opened(self) -> None:
         with self._moved:
             self.course.opened()
@@ -70,17 +67,6 @@ class Feed:
             result = self.course.read(reply, time.monotonic())
             self._moved.notify_all()
             return result
-
-    def heard(self, listen: Callable[[], Any]) -> Any:
-        """What `listen` gives; meanwhile the service had better say something."""
-        with self._moved:
-            self.course.listens(time.monotonic())
-            self._moved.notify_all()
-        try:
-            return listen()
-        finally:
-            with self._moved:
-                self.course.listens(None)
 
     # ---- between calls
 
@@ -94,11 +80,11 @@ class Feed:
     def lost(self, error: TTAClientError) -> bool:
         """The call failed. Waits as long as it should; False: there is nothing to go on for. Raises what is final."""
         with self._moved:
-            pause = self.course.lost(SILENT if self._given_up else error)
+            pause = self.course.lost(SILENT if self.watchdog.barked else error)
             self._moved.wait_for(lambda: not self.course.goes_on, timeout=pause)
             return self.course.goes_on
 
-    # ---- the threads
+    # ---- the thread
 
     def _work(self) -> None:
         try:
@@ -160,14 +146,3 @@ class Feed:
     @property
     def _said_all(self) -> bool:
         return bool(self.course.call) and self.course.said_all and not self._sending
-
-    def _watch(self) -> None:
-        with self._moved:
-            while not self.course.over:
-                left = self.course.patience(time.monotonic())
-                if left <= 0:
-                    self.course.listens(None)
-                    self._given_up = True
-                    self._hang_up()
-                else:
-                    self._moved.wait(None if left == math.inf else left)

@@ -95,7 +95,7 @@ def _call(line: Line, feed: Feed) -> Generator[Result]:
         while reply is not None:
             if (result := feed.read(reply)) is not None:
                 yield result
-            reply = feed.heard(lambda: next(running, None))
+            reply = feed.watchdog.heard(lambda: next(running, None))
     except grpc.RpcError as error:
         raise from_rpc(error) from None
     finally:
@@ -112,9 +112,9 @@ def _opened(line: Line, feed: Feed) -> tuple[threading.Event, Any, Any]:
     for last in (False, True):
         ended = threading.Event()
         running = line.call(feed.requests(line.opening(feed.course.resume_token), ended))
-        feed.dialled(running.cancel)
+        feed.watchdog.dialled(running.cancel)
         try:
-            if (reply := feed.heard(lambda running=running: next(running, None))) is None:
+            if (reply := feed.watchdog.heard(lambda running=running: next(running, None))) is None:
                 raise TTAClientError(grpc.StatusCode.UNKNOWN, "the service closed the stream without a word")
             return ended, running, reply
         except BaseException as error:

@@ -1,0 +1,25 @@
+"""A condition for tasks of one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+
+class Bell:
+    """Wakes all who wait."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def ring(self) -> None:
+        self._event.set()
+        self._event = asyncio.Event()
+
+    async def wait(self, seconds: float = math.inf) -> None:
+        """Returns at the next ring, or after so many seconds."""
+        try:
+            async with asyncio.timeout(None if seconds == math.inf else seconds):
+                await self._event.wait()
+        except TimeoutError:
+            pass
