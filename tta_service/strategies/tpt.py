@@ -28,6 +28,7 @@ class TPT(Stateless):
 
     Only the first template is tuned; with several, the answer before tuning is the first template's. At the initial
     context the text features are known, so the first step needs no pass through the text tower, only the way back.
+    All classes go through the forward pass that follows: nothing is offered that is only nearly exact.
     """
 
     views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 64
