@@ -1,0 +1,177 @@
+"""Ten thousand cameras come, look, and are killed: does anything of them stay in the server?
+
+The service runs in this process, where it can be looked into. Its clients are processes of their own
+(cycles_clients.py): each lives through random cycles, many at once — connect, open a stream on a session of its own, a
+shared or a nameless one, send some frames, read some answers, end it, cancel it, hang up, or tear the wire —, asks
+single questions and gives up on some, resets, snapshots, restores and closes sessions; and twice in a round a whole
+client process is killed (SIGKILL) with all its streams. After each round everything comes to rest and is counted.
+
+    python benchmarks/cycles.py [--cycles 10000] [--round 500] [--name cycles]
+
+Writes benchmarks/results/NAME.json and .md. Exit status 1 when something was left behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import uvloop
+from cycles_report import save
+from tqdm import tqdm
+
+from tta_service.app import Service
+from tta_service.rpc.streams import Camera
+from tta_service.serving.memories import Kept
+from tta_service.serving.session import Session
+from tta_service.serving.turns import Turn
+from tta_service.settings import load
+
+HERE = Path(__file__).resolve().parent
+KINDS = (Session, Kept, Turn, Camera)  # what a stream is made of
+KILLS = 2  # client processes of a round that are killed
+LIVES = 16  # at once in a client process
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What the server holds when nobody is there."""
+
+    cycles: int
+    objects: int  # of the KINDS that garbage collection finds alive
+    sessions: int
+    streams: int
+    memory_bytes: int  # of sessions
+    inside: int  # requests in the hallway or at its door
+    buffered: int  # bytes of frames that wait
+    stored: int  # sessions in the state store
+    tasks: int
+    files: int
+    rss: float  # MB
+
+
+def main() -> int:
+    wish = _arguments()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        report = runner.run(lives(wish))
+    print(save(report, HERE / "results" / wish.name))
+    return 0 if not report["behind"] else 1
+
+
+async def lives(wish: argparse.Namespace) -> dict[str, Any]:
+    began, endings = time.monotonic(), Counter[str]()
+    with tempfile.TemporaryDirectory() as folder:
+        knobs = {"server.port": 0, "metrics.enabled": False, "sessions.store": folder, "sessions.write_frames": 3}
+        async with Service(load(knobs | {"batch.max_rows": wish.max_rows, "server.drain": 1.0})) as service:
+            await a_round(service, wish.round, seed=0)  # what is made once is made now
+            rounds, done = [await left(service, Path(folder), 0)], 0
+            with tqdm(total=wish.cycles, unit="cycle") as bar:
+                while done < wish.cycles:
+                    lived, told = await a_round(service, wish.round, seed=len(rounds) * 10)
+                    done += lived
+                    endings += told
+                    rounds.append(await left(service, Path(folder), done))
+                    bar.update(lived)
+                    bar.set_postfix(rss=f"{rounds[-1].rss:.0f} MB")
+    return {
+        "cycles": done,
+        "seconds": time.monotonic() - began,
+        "endings": endings,
+        "behind": behind(rounds[0], rounds[-1]),
+        "rounds": [asdict(one) for one in rounds],
+        "machine": {"cores": os.cpu_count(), "load": os.getloadavg()[0]},
+    }
+
+
+async def a_round(service: Service, cycles: int, seed: int) -> tuple[int, Counter[str]]:
+    """About so many cycles, a fifth of them in client processes that are killed in the middle; how they ended."""
+    lived, told = 0, Counter[str]()
+    for kill in range(KILLS):
+        client = await a_client(service.address, cycles // 5, seed + kill)
+        assert client.stdout
+        begun = 0
+        while begun < cycles // 10 and (line := await client.stdout.readline()):
+            begun = int(line)
+        client.kill()
+        await client.wait()
+        lived += begun
+        told["with its process, by SIGKILL"] += LIVES
+    client = await a_client(service.address, cycles - lived, seed + KILLS)
+    heard, _ = await client.communicate()
+    return cycles, told + Counter(json.loads(heard.splitlines()[-1]))
+
+
+async def a_client(address: str, cycles: int, seed: int) -> asyncio.subprocess.Process:
+    asked = json.dumps({"address": address, "cycles": cycles, "seed": seed, "at_once": LIVES})
+    command = (sys.executable, str(HERE / "cycles_clients.py"), asked)
+    return await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+
+
+async def left(service: Service, store: Path, cycles: int) -> Left:
+    """Everything comes to rest, the owner closes what outlives its streams; what there is then."""
+    parts = service.parts
+    register = parts.sessions.register
+
+    def at_rest() -> bool:
+        return not (register.streams or parts.door.requests or parts.door.waiting) and all(
+            s.resting for s in register.open
+        )
+
+    async with asyncio.timeout(60):
+        while not at_rest():  # noqa: ASYNC110 - of what a server does nobody tells us
+            await asyncio.sleep(0.02)
+    parts.sessions.close_all("client")
+    for _ in range(100):  # the store, and grpc's own ends
+        await asyncio.sleep(0.02)
+        if not stored(store):
+            break
+    gc.collect()
+    process, counters = psutil.Process(), parts.sessions.counters
+    return Left(
+        cycles=cycles,
+        objects=sum(type(one) in KINDS for one in gc.get_objects()),
+        sessions=counters.sessions,
+        streams=counters.streams,
+        memory_bytes=counters.bytes,
+        inside=parts.door.requests + parts.door.waiting,
+        buffered=int(service.metrics.registry.get_sample_value("tta_queue_bytes", {"queue": "streams"}) or 0),
+        stored=stored(store),
+        tasks=len(asyncio.all_tasks()),
+        files=process.num_fds(),
+        rss=process.memory_info().rss / 1e6,
+    )
+
+
+def stored(store: Path) -> int:
+    return len(list(store.glob("*.session")))
+
+
+def behind(first: Left, last: Left) -> list[str]:
+    """What there is more of than after the first round, or at all where nothing should be."""
+    more = [what for what in ("tasks", "files") if getattr(last, what) > getattr(first, what)]
+    nothing = ("objects", "sessions", "streams", "memory_bytes", "inside", "buffered", "stored")
+    return more + [what for what in nothing if getattr(last, what)]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--cycles", type=int, default=10_000)
+    parser.add_argument("--round", type=int, default=500, help="cycles between two looks at what is left")
+    parser.add_argument("--max-rows", type=int, default=16, help="of a forward")
+    parser.add_argument("--name", default="cycles")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

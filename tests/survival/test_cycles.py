@@ -1,0 +1,261 @@
+"""Two hundred random lives of streams at a real server: whatever cameras do, nothing of them stays behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Literal
+
+import grpc
+import psutil
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from tests.survival.cameras import BLOCK, LABELS, LATEST, PATIENCE, frame, opening, picture, serving, written
+from tests.survival.wires import Wire, wire
+from tta_service.app import Service
+from tta_service.rpc.streams import Camera
+from tta_service.rpc.v1 import tta_pb2 as pb
+from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
+from tta_service.serving.memories import Kept
+from tta_service.serving.session import Session
+from tta_service.serving.turns import Turn
+
+CYCLES = 200
+KINDS = (Session, Kept, Turn, Camera)  # what a stream is made of
+POLICIES = (BLOCK, LATEST, pb.OpenStream.POLICY_DROP_OLDEST, pb.OpenStream.POLICY_DROP_NEWEST)
+NAMES, NAMED = st.sampled_from(["", "", "a", "b"]), st.sampled_from(["a", "b"])
+STRATEGIES = st.sampled_from(["tda", "tda", "dota", "zero_shot"])
+EXPECTED = (  # how a stream or a call may end here; anything else is a fault
+    grpc.StatusCode.ABORTED,  # taken over
+    grpc.StatusCode.NOT_FOUND,  # closed by its owner
+    grpc.StatusCode.INVALID_ARGUMENT,  # to be restored while it is in use
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+)
+HURRY = (Phase.generate,)  # a server answers when it answers: a life that failed cannot be told shorter
+Ending = Literal["done", "gone", "cancelled", "hung up", "torn"]
+PICTURE, BROKEN = picture(1), picture(2)[:-200]
+
+
+class World:
+    """A service, and what it held before anybody came."""
+
+    def __init__(self, runner: asyncio.Runner, service: Service, stub: AdaptationServiceStub, store: Path) -> None:
+        self.run, self.service, self.stub, self.store = runner.run, service, stub, store
+        self.cycles, self.endings = 0, Counter[str]()
+        self.before = self.run(self.held())
+
+    async def held(self) -> dict[str, int]:
+        gc.collect()
+        alive = Counter(type(one) for one in gc.get_objects() if type(one) in KINDS)
+        tasks = Counter(
+            f"task {task.get_coro().__qualname__}" for task in asyncio.all_tasks() - {asyncio.current_task()}
+        )
+        return {kind.__name__: alive[kind] for kind in KINDS} | tasks | {"files": psutil.Process().num_fds()}
+
+    async def left(self) -> dict[str, int]:
+        """What is held beyond that, once grpc has ended its own calls."""
+        for _ in range(50):
+            held = await self.held()
+            if not (left := {what: count for what, count in held.items() if count > self.before.get(what, 0)}):
+                break
+            await asyncio.sleep(0.1)
+        return left
+
+    def number(self, name: str, **labels: str) -> float:
+        return self.service.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+class Life:
+    """A camera of this test: its wire, its stream, and what it has sent."""
+
+    def __init__(self, through: Wire, policy: Any = BLOCK) -> None:
+        self.policy, self.wire, self.call = policy, through, AdaptationServiceStub(through.channel).ClassifyStream()
+        self.sent = self.heard = 0
+        self.over = False
+
+    async def saying(self, *messages: pb.ClassifyStreamRequest) -> None:
+        """Writing to a stream that is over fails in grpcio's own words; the true ones went to nobody."""
+        try:
+            for message in messages:
+                await self.call.write(message)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            self.over = True
+
+    async def hears(self, newest: int) -> None:
+        """Replies until the newest frame has had its own, or the stream is over."""
+        if self.policy == pb.OpenStream.POLICY_DROP_NEWEST:
+            newest = min(1, newest)  # any later one may have been dropped
+        while self.heard < newest and not self.over:
+            reply = await self.call.read()
+            self.over = reply is grpc.aio.EOF
+            if not self.over and (kind := reply.WhichOneof("kind")) in ("answer", "error"):
+                self.heard = getattr(reply, kind).frame_id
+
+    async def ends(self, how: Ending) -> None:
+        if how in ("done", "gone") and not self.over:
+            await self.call.done_writing()
+        while how == "done" and not self.over:
+            self.over = await self.call.read() is grpc.aio.EOF
+        if how == "torn":
+            self.wire.tear()
+        if how == "cancelled":
+            self.call.cancel()
+        await self.wire.close()
+
+
+class Cycles(RuleBasedStateMachine):
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.world, self.lives = world, list[Life]()
+        self.snapshots: dict[str, pb.SessionSnapshot] = {}
+
+    def run(self, what: Coroutine[Any, Any, Any]) -> None:
+        async def within() -> None:
+            with expected(self.world.endings):
+                async with asyncio.timeout(PATIENCE):
+                    await what
+
+        self.world.run(within())
+
+    def life(self, which: int) -> Life:
+        return self.lives[which % len(self.lives)]
+
+    @precondition(lambda self: len(self.lives) < 6)
+    @rule(
+        name=NAMES, strategy=STRATEGIES, policy=st.sampled_from(POLICIES), frames=st.integers(0, 3), waits=st.booleans()
+    )
+    def a_camera_connects(self, name: str, strategy: str, policy: Any, frames: int, waits: bool) -> None:
+        async def connecting() -> None:
+            life = Life(await wire(self.world.service.address), policy)
+            self.lives.append(life)
+            first = opening(strategy, policy=policy, session_id=name, buffer=2)
+            await life.saying(first, *(frame(number + 1, PICTURE) for number in range(frames)))
+            life.sent = frames
+            if waits and not life.over:
+                await life.call.read()
+
+        self.world.cycles += 1
+        self.run(connecting())
+
+    @precondition(lambda self: self.lives)
+    @rule(which=st.integers(0, 5), many=st.integers(1, 4), image=st.sampled_from([PICTURE, PICTURE, BROKEN]))
+    def it_sends(self, which: int, many: int, image: bytes) -> None:
+        life = self.life(which)
+        numbers = range(life.sent + 1, life.sent + many + 1)
+        life.sent += many
+        self.run(life.saying(*(frame(number, image) for number in numbers)))
+
+    @precondition(lambda self: self.lives)
+    @rule(which=st.integers(0, 5), fewer=st.integers(0, 2))
+    def it_listens(self, which: int, fewer: int) -> None:
+        life = self.life(which)
+        self.run(life.hears(life.sent - fewer))
+
+    @precondition(lambda self: self.lives)
+    @rule(which=st.integers(0, 5), how=st.sampled_from(["done", "gone", "cancelled", "hung up", "torn"]))
+    def it_ends(self, which: int, how: Ending) -> None:
+        life = self.lives.pop(which % len(self.lives))
+        self.run(life.ends(how))
+        self.run(life.wire.close())
+
+    @rule(name=NAMES, strategy=STRATEGIES, patience=st.sampled_from([None, None, 0.001, 0.01]))
+    def somebody_asks(self, name: str, strategy: str, patience: float | None) -> None:
+        question = pb.ClassifyRequest(image=pb.Image(encoded=PICTURE), labels=LABELS, session_id=name)
+        question.options.strategy.name = strategy
+
+        async def asking() -> None:
+            await self.world.stub.Classify(question, timeout=patience)
+
+        self.run(asking())
+
+    @rule(name=NAMED, what=st.sampled_from(["reset", "close", "snapshot", "restore"]))
+    def the_owner_speaks(self, name: str, what: str) -> None:
+        async def speaking() -> None:
+            world, kept = self.world, self.snapshots
+            if what == "reset":
+                await world.stub.ResetSession(pb.ResetSessionRequest(session_id=name))
+            elif what == "close":
+                await world.stub.CloseSession(pb.CloseSessionRequest(session_id=name))
+            elif what == "snapshot":
+                reply = await world.stub.SnapshotSession(pb.SnapshotSessionRequest(session_id=name))
+                kept[name] = reply.snapshot
+            elif name in kept:
+                await world.stub.RestoreSession(pb.RestoreSessionRequest(snapshot=kept[name]))
+
+        self.run(speaking())
+
+    @invariant()
+    def the_books_are_right(self) -> None:
+        parts = self.world.service.parts
+        counters, sessions = parts.sessions.counters, parts.sessions.register.open
+        assert counters.sessions == len(sessions)
+        assert counters.bytes == sum(session.bytes for session in sessions) == sum(counters.bytes_by_strategy.values())
+        assert counters.streams == sum(session.lost is not None for session in sessions)
+        assert all(session.busy >= 0 for session in sessions)
+        assert 0 <= parts.door.inside <= 2 * parts.batcher.max_rows
+        assert self.world.number("tta_queue_bytes", queue="streams") >= 0
+
+    def teardown(self) -> None:
+        """Everybody goes, the owner closes what outlives its streams: as if nobody had ever come."""
+        while self.lives:
+            self.it_ends(0, ("torn", "cancelled", "hung up")[len(self.lives) % 3])
+        parts = self.world.service.parts
+        self.settles(lambda: parts.sessions.counters.streams == parts.door.requests == parts.door.waiting == 0)
+        self.settles(lambda: all(session.resting and session.named for session in parts.sessions.register.open))
+        for session in parts.sessions.register.open:
+            self.run(self.world.stub.CloseSession(pb.CloseSessionRequest(session_id=session.id)))
+        assert parts.sessions.counters.sessions == parts.sessions.counters.bytes == 0
+        assert self.world.number("tta_queue_bytes", queue="streams") == 0
+        self.settles(lambda: written(self.world.store) == 0)
+
+    def settles(self, true: Callable[[], bool]) -> None:
+        async def settling() -> None:
+            async with asyncio.timeout(PATIENCE):
+                while not true():  # noqa: ASYNC110 - of what a server does nobody tells us
+                    await asyncio.sleep(0.002)
+
+        self.world.run(settling())
+
+
+@contextlib.contextmanager
+def expected(endings: Counter[str]) -> Any:
+    """A stream may end, a call fail: counted. The wire to it may be torn."""
+    try:
+        yield
+    except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
+        code = error.code() if isinstance(error, grpc.aio.AioRpcError) else grpc.StatusCode.CANCELLED
+        assert code in EXPECTED, error
+        endings[code.name] += 1
+
+
+def test_two_hundred_random_cycles_leave_nothing_behind(tmp_path: Path):
+    with asyncio.Runner() as runner:
+        leaving = contextlib.AsyncExitStack()
+        service, stub = runner.run(leaving.enter_async_context(serving(tmp_path, sessions__write_frames=2)))
+        try:
+            runner.run(warm(service, stub))
+            world = World(runner, service, stub, tmp_path)
+            random = settings(max_examples=6, stateful_step_count=50, deadline=None, database=None, phases=HURRY)
+            while world.cycles < CYCLES:
+                run_state_machine_as_test(lambda: Cycles(world), settings=random)
+            left = runner.run(world.left())
+            assert not left, "more is held than before"
+            assert sum(world.endings.values()), "no stream was ended by the server"
+        finally:
+            runner.run(leaving.aclose())
+
+
+async def warm(service: Service, stub: AdaptationServiceStub) -> None:
+    """What is made once is made now: label sets, memories' code, grpc's own threads and files."""
+    life = Life(await wire(service.address))
+    await life.saying(opening("tda"), frame(1, PICTURE))
+    await life.hears(1)
+    await life.ends("done")
+    await stub.ListSessions(pb.ListSessionsRequest())

@@ -1,0 +1,36 @@
+"""Two servers with one store: who takes a session over has it, and the other one learns it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import grpc
+import pytest
+
+from tests.survival.cameras import Camera, serving, written
+from tta_service.rpc.v1 import tta_pb2 as pb
+
+
+async def test_a_server_that_was_overtaken_lets_go_and_says_where_the_session_is(tmp_path: Path):
+    async with serving(tmp_path, sessions__write_frames=2) as (_, one), serving(tmp_path) as (second, two):
+        old, new = Camera(one), Camera(two)
+        await old.open(session_id="door")
+        for number in (1, 2):
+            await old.frame(number)
+        while not written(tmp_path):  # noqa: ASYNC110 - the write is the server's own affair
+            await asyncio.sleep(0.01)
+        status = await new.open(session_id="door")
+        assert (status.origin, status.last_frame_id) == (pb.SessionStatus.ORIGIN_RESTORED, 2)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            for number in (3, 4):
+                await old.frame(number)
+            await old.listen()
+        assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert f"moved to {second.address}" in str(caught.value.details())
+        assert (await new.frame(3)).response.session.frames == 3
+        back = Camera(one)
+        with pytest.raises(grpc.aio.AioRpcError, match="NOT_FOUND"):
+            await one.GetSession(pb.GetSessionRequest(session_id="door"))
+        await new.end()
+        assert (await back.open(session_id="door")).frames == 3
