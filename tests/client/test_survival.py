@@ -44,12 +44,12 @@ def test_a_killed_service_is_found_again_with_its_memory(tmp_path: Path) -> None
     def camera() -> Iterator[Frame]:
         for number in range(1, BEFORE + AFTER + 1):
             if number == BEFORE + 1:
-                assert gone.wait(60)
+                assert gone.wait(300)
             yield Frame(number, picture(number))
 
     def serve_again() -> None:
         with running(server__port=port, sessions__store=str(tmp_path), **KNOBS):
-            finished.wait(120)
+            finished.wait(300)
 
     finished = threading.Event()
     with process(sessions__store=str(tmp_path), **KNOBS) as (server, address):
@@ -60,7 +60,7 @@ def test_a_killed_service_is_found_again_with_its_memory(tmp_path: Path) -> None
             assert server.poll() is None
             threading.Event().wait(0.02)
         server.send_signal(signal.SIGKILL)
-        server.wait(60)
+        server.wait(300)
     gone.set()
     again = threading.Thread(target=serve_again)
     again.start()
@@ -68,7 +68,7 @@ def test_a_killed_service_is_found_again_with_its_memory(tmp_path: Path) -> None
         seen += answers
     finally:
         finished.set()
-        again.join(60)
+        again.join(300)
     assert [a.frame_id for a in seen] == list(range(1, BEFORE + AFTER + 1))
     assert [a.answer.session.frames for a in seen[:BEFORE]] == list(range(1, BEFORE + 1))
     frames = [a.answer.session.frames for a in seen[BEFORE:]]
@@ -87,7 +87,7 @@ def test_a_service_that_is_told_to_stop_loses_nothing(tmp_path: Path) -> None:
         for number in range(1, BEFORE + AFTER + 1):
             if number == BEFORE + 1:
                 leaving.set()
-                assert stopped.wait(60)
+                assert stopped.wait(300)
             yield Frame(number, picture(number))
 
     seen: list[FrameAnswer] = []
@@ -96,10 +96,10 @@ def test_a_service_that_is_told_to_stop_loses_nothing(tmp_path: Path) -> None:
         port = int(address.rpartition(":")[2])
         watching = threading.Thread(target=lambda: seen.extend(watched(address, camera(), statistics)))
         watching.start()
-        assert leaving.wait(60)
+        assert leaving.wait(300)
     stopped.set()
     with running(server__port=port, sessions__store=str(tmp_path), **KNOBS):
-        watching.join(60)
+        watching.join(300)
         finished.set()
     assert [a.frame_id for a in seen] == list(range(1, BEFORE + AFTER + 1))
     assert [a.answer.session.frames for a in seen] == list(range(1, BEFORE + AFTER + 1))

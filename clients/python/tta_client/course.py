@@ -83,8 +83,8 @@ class Course:
             self._pulled = None
         if not self._flight:
             self._recovery.owes(now)
+        self._pacer.sent(len(self._flight), now)
         self._flight.enter(hand)
-        self._pacer.sent(now)
         self.statistics.sent += 1
         return hand
 

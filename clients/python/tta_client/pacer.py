@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 PROBE = 1.0  # seconds; a service that drops in silence, or whose news got lost, must not stop a camera for ever
-QUICKEST = 0.05
+QUICKEST, SLOWEST = 0.05, 0.2  # seconds between two frames of which the newer is to replace the older
 
 
 class Window:
@@ -18,7 +18,7 @@ class Window:
         self._most = max(1, most)
 
     def told(self, credits: int, fps: float, now: float) -> None: ...
-    def sent(self, now: float) -> None: ...
+    def sent(self, unanswered: int, now: float) -> None: ...
     def answered(self, now: float) -> None: ...
     def renew(self) -> None: ...
 
@@ -30,7 +30,7 @@ class Open:
     """No limit at all: an open loop, for measuring what a service does with it."""
 
     def told(self, credits: int, fps: float, now: float) -> None: ...
-    def sent(self, now: float) -> None: ...
+    def sent(self, unanswered: int, now: float) -> None: ...
     def answered(self, now: float) -> None: ...
     def renew(self) -> None: ...
 
@@ -42,15 +42,15 @@ class Pacer:
     """One frame under way and `credits` more that may wait, `fps` apart, both as the service told them last.
 
     A suggested rate counts while it is fresh, so that an old one cannot hold a camera down when the load has gone.
-    While there is no room, a `refreshing` pacer (for a service that keeps only the newest frame) sends a newer one four
-    times within the usual time between two answers: the frame that waits there never gets older than that. Any other
-    sends one a second.
+    A `refreshing` pacer (for a service that keeps only the newest frame) does not leave a frame to grow old there: it
+    sends a newer one four times within the usual time between two answers, and at least every `SLOWEST` seconds. Any
+    other one probes once in a while.
     """
 
     def __init__(self, refreshing: bool) -> None:
         self._refreshing = refreshing
-        self._interval = 4 * PROBE  # between answers, a moving average
-        self._sent = self._answered = -math.inf
+        self._interval = 4 * SLOWEST  # between answers, a moving average
+        self._sent = self._added = -math.inf  # the last frame of all, and the last that replaced none
         self.renew()
 
     def renew(self) -> None:
@@ -64,7 +64,10 @@ class Pacer:
         self._fps = fps if math.isfinite(fps) and fps > 0 else 0.0
         self._fresh = now + max(PROBE, 4 / self._fps) if self._fps else -math.inf
 
-    def sent(self, now: float) -> None:
+    def sent(self, unanswered: int, now: float) -> None:
+        """A frame leaves, while so many others are under way."""
+        if self._added_at(unanswered, now) <= now:
+            self._added = now
         self._sent = now
 
     def answered(self, now: float) -> None:
@@ -74,12 +77,18 @@ class Pacer:
 
     def wait(self, unanswered: int, now: float) -> float:
         """0: a frame may leave now; else seconds after which to ask again, if nothing is heard before."""
-        spaced = self._fps > 0 and now < self._fresh
-        if unanswered < max(1, self._credits + (1 if spaced else 0)):
-            due = self._sent + 1 / self._fps if spaced else -math.inf
-        else:
-            due = self._sent + (min(PROBE, max(QUICKEST, self._interval / 4)) if self._refreshing else PROBE)
+        again = min(SLOWEST, max(QUICKEST, self._interval / 4)) if self._refreshing else PROBE
+        due = self._added_at(unanswered, now)
+        if unanswered and (self._refreshing or due == math.inf):
+            due = min(due, self._sent + again)
         return max(0.0, due - now)
+
+    def _added_at(self, unanswered: int, now: float) -> float:
+        """When there is room for one more, as far as is known."""
+        spaced = self._fps > 0 and now < self._fresh
+        if unanswered >= max(1, self._credits + spaced):
+            return math.inf
+        return self._added + 1 / self._fps if spaced else -math.inf
 
 
 def pacer_for(policy: str, in_flight: int, paced: bool) -> Window | Pacer | Open:

@@ -42,7 +42,8 @@ class Encoder:
         try:
             self._clip = load(name, tag, model.checkpoint, model.device, server.precision)
         except TTAError as error:
-            raise OSError(f"the service's model cannot be loaded here: {error.message}") from error
+            told = f"the service's model ({server.model}) cannot be loaded here: {error.message}"
+            raise OSError(f"{told}; --model and --checkpoint may name it otherwise") from error
         if self._clip.fingerprint != server.model_fingerprint:
             raise OSError(
                 f"the model here ({self._clip.name}, fingerprint {self._clip.fingerprint}) is not the service's "

@@ -1,0 +1,90 @@
+"""Cameras with a pacer each, and one service that keeps a frame of each: in virtual time, so it depends on no machine.
+
+The service takes the cameras in turn, one frame at a time; a newer frame replaces the one that waits. After an answer
+it tells its credits and the rate at which it answers, as the real one does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+TICK = 0.005  # seconds
+Waiting = tuple[int, float, float]  # frame, when it was captured, when its camera began to wait
+
+
+@dataclass
+class Camera:
+    pacer: Any
+    phase: float
+    seen: int = -1  # the last picture taken
+    under_way: list[int] = field(default_factory=list)
+    at_the_door: Waiting | None = None
+    behind: Waiting | None = None  # waits for the answer before it
+    seconds: float = 0.0  # from the door to the answer, moving average
+
+
+@dataclass
+class Outcome:
+    sent: int = 0
+    answers: int = 0
+    ages: list[float] = field(default_factory=list)  # at the camera, capture to answer
+
+    def age(self, fraction: float) -> float:
+        """Once the pacers have found their pace."""
+        settled = sorted(self.ages[len(self.ages) // 5 :])
+        return settled[int(fraction * len(settled))]
+
+
+def overloaded(
+    cameras: int, service: float, pacer: Callable[[], Any], fps: float = 30.0, way: float = 0.005
+) -> Outcome:
+    """Twenty seconds of it. `service` and `way` (to the service, and back) are seconds."""
+    fleet, turn, told = [Camera(pacer(), number / fps / cameras) for number in range(cameras)], deque[int](), Outcome()
+    going, coming = deque[tuple[float, int, int, float]](), deque[tuple[float, int, int, float, bool]]()
+    busy: tuple[float, int, Waiting] | None = None
+    for camera in fleet:
+        camera.pacer.told(1, 0.0, 0.0)
+    for tick in range(int(20 / TICK)):
+        now = tick * TICK
+        while going and going[0][0] <= now:
+            _, who, frame, captured = going.popleft()
+            camera = fleet[who]
+            if camera.at_the_door:
+                camera.at_the_door = (frame, captured, camera.at_the_door[2])
+            elif busy and busy[1] == who:
+                camera.behind = (frame, captured, now)
+            else:
+                camera.at_the_door = (frame, captured, now)
+                turn.append(who)
+        if busy and busy[0] <= now:
+            _, who, (frame, captured, since) = busy
+            camera, busy = fleet[who], None
+            camera.seconds += (now - since - camera.seconds) / (8 if camera.seconds else 1)
+            coming.append((now + way, who, frame, captured, camera.behind is None))
+            if camera.behind:
+                camera.at_the_door, camera.behind = camera.behind, None
+                turn.append(who)
+        if busy is None and turn:
+            camera = fleet[turn[0]]
+            assert camera.at_the_door
+            busy, camera.at_the_door = (now + service, turn.popleft(), camera.at_the_door), None
+        while coming and coming[0][0] <= now:
+            _, who, frame, captured, room = coming.popleft()
+            camera = fleet[who]
+            camera.under_way = [other for other in camera.under_way if other > frame]
+            camera.pacer.answered(now)
+            camera.pacer.told(int(room), 1 / camera.seconds, now)
+            told.answers += 1
+            told.ages.append(now - captured)
+        for who, camera in enumerate(fleet):
+            picture = int((now + camera.phase) * fps)
+            if picture != camera.seen and camera.pacer.wait(len(camera.under_way), now) == 0:
+                camera.seen = picture
+                camera.pacer.sent(len(camera.under_way), now)
+                camera.under_way.append(picture)
+                going.append((now + way, who, picture, now))
+                told.sent += 1
+    return told
