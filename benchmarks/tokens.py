@@ -35,7 +35,7 @@ from tta_service.core.labels import LabelSet
 from tta_service.core.reducer import Reducer, Reduction
 from tta_service.reducers import catalogue
 
-KEEPS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
+KEEPS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
 SETS = (("tiny_imagenet", "val"), ("cifar10", "test"))
 NAMES = [name for name in catalogue.names() if name != "none"]
 SEEDS = (0, 1, 2)  # of `random`, whose pattern may be lucky: its pictures are judged by the mean of these

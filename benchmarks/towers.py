@@ -1,24 +1,41 @@
 """What our own forward passes cost beside open_clip's: CPU seconds, one run, as ratios. Random weights.
 
-python benchmarks/towers.py [--threads 1] [--classes 100] [--model ViT-B-16]
+    python benchmarks/towers.py [--threads 1] [--classes 100] [--model ViT-B-16] [--rounds 3]
+
+Writes benchmarks/results/towers.json and .md.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
 from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
 from torch.nn.functional import normalize
 
+from tta_service.clip.attention import attend, attend_without_mask
 from tta_service.clip.frozen import FrozenCLIP
 from tta_service.clip.load import load
 from tta_service.clip.prompts import TemplatePrompts
 from tta_service.core.labels import LabelSet
+
+RESULTS = Path(__file__).resolve().parent / "results" / "towers.json"
+HEAD = """# Our forward passes beside open_clip's
+
+`python benchmarks/towers.py`: medians of CPU seconds over interleaved rounds, {threads} thread(s), torch {torch}, load
+average {load}. Random weights, but for the pocket model. × is how many times faster than the first line of its group.
+
+| what | way | ms | × |
+|---|---|---|---|
+"""
 
 
 def main() -> None:
@@ -30,24 +47,48 @@ def main() -> None:
     asked = ask.parse_args()
     torch.set_num_threads(asked.threads)
     named = FrozenCLIP(open_clip.create_model(asked.model), open_clip.get_tokenizer(asked.model), name=asked.model)
+    rows = attention(10 * asked.rounds)
     for clip, batches in ((load(device="cpu"), (1, 8, 64)), (named, (1, 8))):
-        for rows in batches:
-            image(clip, rows, asked.rounds)
-    text(named, asked.classes, asked.rounds)
+        for count in batches:
+            rows += image(clip, count, asked.rounds)
+    found, off = text(named, asked.classes, asked.rounds)
+    rows += found
+    report = {"threads": asked.threads, "torch": torch.__version__, "load": round(os.getloadavg()[0], 1)}
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({**report, "rows": rows, "text": off}, indent=1) + "\n")
+    lines = [f"| {row['what']} | {row['way']} | {row['ms']:.1f} | {row['times']:.2f} |" for row in rows]
+    RESULTS.with_suffix(".md").write_text(HEAD.format(**report) + "\n".join(lines) + f"\n\n{off}\n")
 
 
-def image(clip: FrozenCLIP, rows: int, rounds: int) -> None:
+def attention(rounds: int) -> list[dict[str, Any]]:
+    """Votes of merged tokens beside plain attention, a ViT-B-16's block at 8 rows."""
+    q, k, v = (torch.randn(8, 12, 197, 64) for _ in range(3))
+    sizes = torch.randint(1, 4, (8, 197)).float()
+    with torch.no_grad():
+        ways = {
+            "no votes": lambda: attend(q, k, v),
+            "votes as a mask (CPU)": lambda: attend(q, k, v, sizes),
+            "votes inside the product (elsewhere)": lambda: attend_without_mask(q, k, v, sizes.log()[:, None]),
+            "for scale: the matrix of weights written down": lambda: (q @ k.transpose(-1, -2) / 8).softmax(-1) @ v,
+        }
+        return show("attention, ViT-B-16, 8 rows", ways, rounds)
+
+
+def image(clip: FrozenCLIP, rows: int, rounds: int) -> list[dict[str, Any]]:
     pixels = torch.randn(rows, 3, clip.image_size, clip.image_size)
     with torch.no_grad():
         ways = {
             "open_clip": lambda: clip._model.encode_image(pixels, normalize=True),
             "ours": lambda: clip.encode_image(pixels),
         }
-        show(f"{clip.name}, {rows} rows", ways, rounds)
+        return show(f"{clip.name}, {rows} rows", ways, rounds)
 
 
-def text(clip: FrozenCLIP, classes: int, rounds: int) -> None:
-    """What TPT asks of the text tower: a pull-back and a second forward; the plain way, a forward more and padding."""
+def text(clip: FrozenCLIP, classes: int, rounds: int) -> tuple[list[dict[str, Any]], str]:
+    """What TPT asks of the text tower: a pull-back and a second forward; the plain way, a forward more and padding.
+
+    And a sentence on memory and agreement.
+    """
     names = tuple(dict.fromkeys(IMAGENET_CLASSNAMES))[:classes]
     labels = LabelSet(names)
     tokens = clip._tokenize(labels.prompts(labels.templates[0]))
@@ -56,26 +97,22 @@ def text(clip: FrozenCLIP, classes: int, rounds: int) -> None:
     forgetful = TemplatePrompts(clip._text, clip._tokenize, labels, tokens, keep_bytes=0)
     d_features = torch.randn(len(names), clip.dimension)
     gradients = {"kept": prompts.gradient(d_features), "recomputed": forgetful.gradient(d_features)}
-    plain_gradient = padded(clip._model, tokens, d_features)
-    for way, gradient in gradients.items():
-        off = ((gradient - plain_gradient).abs().max() / plain_gradient.abs().max()).item()
-        print(f"  gradient, {way}: off by {off:.1e} of the largest entry")
-    print(f"  {len(names)} classes; {prompts.bytes / 1e6:.0f} MB kept")
+    plain = padded(clip._model, tokens, d_features)
+    off = {way: ((some - plain).abs().max() / plain.abs().max()).item() for way, some in gradients.items()}
+    said = f"{len(names)} classes: {prompts.bytes / 1e6:.0f} MB of activations kept; gradients off by "
+    said += ", ".join(f"{share:.1e} ({way})" for way, share in off.items()) + " of the largest entry."
     with torch.no_grad():
         forwards = {
             "open_clip, padded": lambda: clip._model.encode_text(tokens, normalize=True),
             "ours": lambda: prompts.encode(prompts.context),
         }
-        show("text, forward", forwards, rounds)
-    show(
-        "text, forward and backward",
-        {
-            "open_clip, padded": lambda: padded(clip._model, tokens, d_features),
-            "ours, kept (backward alone)": lambda: prompts.gradient(d_features),
-            "ours, recomputed": lambda: forgetful.gradient(d_features),
-        },
-        rounds,
-    )
+        rows = show("text, forward", forwards, rounds)
+    both = {
+        "open_clip, padded": lambda: padded(clip._model, tokens, d_features),
+        "ours, kept (backward alone)": lambda: prompts.gradient(d_features),
+        "ours, recomputed": lambda: forgetful.gradient(d_features),
+    }
+    return rows + show("text, forward and backward", both, rounds), said
 
 
 def padded(model, tokens, d_features):
@@ -88,7 +125,7 @@ def padded(model, tokens, d_features):
     return torch.autograd.grad(normalize(ends @ model.text_projection, dim=-1), context, d_features)[0]
 
 
-def show(title: str, ways: Mapping[str, Callable[[], object]], rounds: int) -> None:
+def show(title: str, ways: Mapping[str, Callable[[], object]], rounds: int) -> list[dict[str, Any]]:
     """The median over interleaved rounds, and how many times faster than the first way."""
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):
@@ -98,8 +135,10 @@ def show(title: str, ways: Mapping[str, Callable[[], object]], rounds: int) -> N
             seconds[way].append(time.process_time() - start)
     medians = {way: statistics.median(some) for way, some in seconds.items()}
     first = next(iter(medians.values()))
-    for way, median in medians.items():
-        print(f"{title:32} {way:30} {1e3 * median:10.1f} ms  x{first / median:.2f}", flush=True)
+    rows = [{"what": title, "way": way, "ms": 1e3 * m, "times": first / m} for way, m in medians.items()]
+    for row in rows:
+        print(f"{row['what']:32} {row['way']:45} {row['ms']:10.1f} ms  x{row['times']:.2f}", flush=True)
+    return rows
 
 
 if __name__ == "__main__":
