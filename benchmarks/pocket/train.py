@@ -45,9 +45,11 @@ def options() -> argparse.Namespace:
     ask.add_argument("--batch", type=int, default=256)
     ask.add_argument("--lr", type=float, default=4e-3)
     ask.add_argument("--adam", action="store_true", help="AdamW instead of Muon for the matrices")
-    ask.add_argument("--mixup", type=float, default=0.0, help="alpha of mixup's weights; 0: none")
-    ask.add_argument("--self-taught", type=float, default=0.0, help="share of the mean tower's answer in a crop's aim")
-    ask.add_argument("--self-taught-from", type=float, default=0.0, help="beginning at this share of the cycle")
+    other = ask.add_mutually_exclusive_group()
+    other.add_argument("--mixup", type=float, default=0.0, help="alpha of mixup's weights; 0: none")
+    other.add_argument(
+        "--self-taught", type=float, default=0.0, help="share of the mean tower's answer in a crop's aim"
+    )
     ask.add_argument("--towards", type=float, default=1.0, help="weight of the cosine to the right target")
     ask.add_argument("--workers", type=int, default=2, help="processes that train together")
     ask.add_argument("--threads", type=int, default=1, help="of each worker")
@@ -83,7 +85,7 @@ def work(rank: int, args: argparse.Namespace, board: Tensor, barrier: Barrier) -
         if args.mixup:
             shown = mixed(shown, args.mixup, draw)
         answers = {name: right.to(args.device) for name, right in shown.answers.items()}
-        if args.self_taught and share >= args.self_taught_from:
+        if args.self_taught:
             answers = self_taught(mean, shown.plain.to(args.device), answers, targets, args.self_taught)
         student.train()
         loss = learn(student, shown.views.to(args.device), answers, targets, args.towards)
@@ -102,12 +104,8 @@ def work(rank: int, args: argparse.Namespace, board: Tensor, barrier: Barrier) -
             continue
         used = (time.process_time() - began) * args.workers
         done.spent += used
-        line = {
-            "seen": done.before + done.seen,
-            "side": phase.side,
-            "loss": round(done.running / (1 - 0.98**done.step), 3),
-        }
-        line |= {"core_minutes": round(done.spent / 60, 1)}
+        line = {"seen": done.before + done.seen, "side": phase.side}
+        line |= {"loss": round(done.running / (1 - 0.98**done.step), 3), "core_minutes": round(done.spent / 60, 1)}
         line |= {"epoch_core_seconds": round(used * epoch / (done.seen - saved))}
         done.log.append(line | measure(mean, tune, targets, phase.side))
         print(json.dumps(done.log[-1]), flush=True)
