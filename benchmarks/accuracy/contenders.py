@@ -74,6 +74,8 @@ class Contender:
         needs = self.needs
         if needs.views == 1 or self.strategy == "mean" or needs.augment == "named":
             return None
+        if self.remembers and needs.gradient:  # its views are a lesson, not evidence
+            return None
         if self.remembers and "views" in _fields(self.strategy):
             return _tidy(self.strategy, {**self.parameters, "views": 1})
         return _tidy("mean", {"views": needs.views, "augment": needs.augment})

@@ -9,7 +9,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from .rows import Pooled, Row
+from .pooled import Pooled
+from .rows import Row
 from .table import Table
 
 EXPLAINED = """\

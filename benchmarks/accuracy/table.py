@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from .cells import Cell
 from .contenders import Contender
-from .rows import Pooled, Row, judged, pooled, row
+from .pooled import Pooled, pooled
+from .rows import Row, judged, row
 from .runs import Run
 from .study import Study
 

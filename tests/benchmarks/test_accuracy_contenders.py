@@ -27,7 +27,7 @@ def test_view_based_ones_stand_beside_mean_and_caches_beside_their_one_view_form
     beside = {name: str(Contender.of(name).beside) for name in ("mta", "zero:views=16", "tpt:augment=augmix")}
     assert beside == {"mta": "mean", "zero:views=16": "mean:views=16", "tpt:augment=augmix": "mean:augment=augmix"}
     assert str(Contender.of("tda:views=64,alpha=1.0").beside) == "tda:alpha=1.0"
-    for alone in ("zero_shot", "mean", "tda", "stata", "vb_weights", "self_tpt"):
+    for alone in ("zero_shot", "mean", "tda", "stata", "vb_weights", "self_tpt", "swap_prompt"):
         assert Contender.of(alone).beside is None
 
 
