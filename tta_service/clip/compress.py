@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +69,7 @@ def prune_smallest(weights: Sequence[Tensor], ratio: float) -> None:
     Global and unstructured: one threshold for all layers. The zeros stay in dense tensors, so that neither memory nor
     time is saved: what it tells is how many weights the answers need.
     """
-    holders = [nn.ParameterDict({"weight": nn.Parameter(weight.detach(), False)}) for weight in weights]
+    holders: list[Any] = [nn.ParameterDict({"weight": nn.Parameter(weight.detach(), False)}) for weight in weights]
     prune.global_unstructured([(holder, "weight") for holder in holders], prune.L1Unstructured, amount=ratio)
     for weight, holder in zip(weights, holders, strict=True):
         weight.data.copy_(holder.weight)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,22 +59,24 @@ def form_of(precision: str, runtime: str, compress: str, reducers: Sequence[Redu
         raise CannotLoad(str(error), "compress") from None
 
 
-def image_encoder(model: nn.Module, form: Form, size: int, dimension: int, name: str) -> ImageEncoder:
+def image_encoder(model: Any, form: Form, size: int, dimension: int, name: str) -> ImageEncoder:
     """The encoder of the model's image tower, which it takes over: weights that it needs no more are gone from it.
 
     `size` in pixels, `dimension` of the features. Raises `CannotLoad` for a form that this tower cannot have.
     """
-    visual: nn.Module = model.visual  # type: ignore[assignment]
+    visual: nn.Module = model.visual
     start = None if form.runtime == "eager" else started(form.runtime, form.precision)
+    whole = take_apart(visual)
+    if isinstance(whole, str) and (form.precision == "int8" or form.compress != AS_IT_IS):
+        field = "precision" if form.precision == "int8" else "compress"
+        raise CannotLoad(f"{name or 'this model'} can only be run as it is: {whole}", field)
     layout = torch.channels_last if fold_batch_norms(visual) else torch.contiguous_format
     if form.compress.ratio:
         prune_smallest(_linear_weights(visual), form.compress.ratio)
     dtype = torch.float32 if form.runtime == "openvino" else PRECISIONS[form.precision]
-    visual.to(dtype, memory_format=layout)
+    visual.to(dtype).to(memory_format=layout)
     blank = torch.zeros(1, 3, size, size, dtype=dtype, device=next(visual.parameters()).device)
     tower = take_apart(visual, _make(form))
-    if isinstance(tower, str) and _make(form) is not plain:
-        raise CannotLoad(f"{name or 'this model'} can only be run as it is: {tower}", "precision")
     eager = Eager(tower, model.encode_image, blank.contiguous(memory_format=layout), dimension, name)
     if start is None:
         return eager

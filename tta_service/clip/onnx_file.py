@@ -5,11 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from onnxscript import ir, opset18
 from torch import Tensor, nn
+
+op: Any = opset18  # whose own types know more than a translation can tell
 
 
 class Forward(nn.Module):
@@ -25,15 +28,15 @@ class Forward(nn.Module):
 
 def _product_of_bytes(a, b):
     """Signed bytes a [n, i] times b [i, o] to int32: with a moved to unsigned ones, for which x86 has instructions."""
-    middle = opset18.Constant(value=ir.tensor(np.array(128, np.uint8)))
-    moved = opset18.QuantizeLinear(opset18.Cast(a, to=ir.DataType.FLOAT), opset18.Constant(value_float=1.0), middle)
-    return opset18.MatMulInteger(moved, b, middle)
+    middle = op.Constant(value=ir.tensor(np.array(128, np.uint8)))
+    moved = op.QuantizeLinear(op.Cast(a, to=ir.DataType.FLOAT), op.Constant(value_float=1.0), middle)
+    return op.MatMulInteger(moved, b, middle)
 
 
 def _sort(x, stable=True, dim: int = -1, descending: bool = False):
     """Values and places; of equal ones the first comes first, as ONNX promises of TopK."""
-    count = opset18.Gather(opset18.Shape(x), opset18.Constant(value_ints=[dim]))
-    return opset18.TopK(x, count, axis=dim, largest=int(descending), sorted=1)
+    count = op.Gather(op.Shape(x), op.Constant(value_ints=[dim]))
+    return op.TopK(x, count, axis=dim, largest=int(descending), sorted=1)
 
 
 MISSING = {torch.ops.aten._int_mm.default: _product_of_bytes, torch.ops.aten.sort.stable: _sort}  # in torch's exporter

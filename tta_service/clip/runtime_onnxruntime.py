@@ -19,6 +19,7 @@ def start(forward: Callable[[Tensor], Tensor], blank: Tensor, precision: str) ->
     """A session over the exported forward, with as many threads as torch has here."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others want these cores too
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tower.onnx"

@@ -1,0 +1,69 @@
+"""One form of one image tower in a process of its own: what runtime.py asks on stdin is answered on stdout."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import time
+from typing import Any
+
+import open_clip
+import psutil
+import torch
+
+from tta_service.clip.form import form_of
+from tta_service.clip.frozen import FrozenCLIP
+from tta_service.clip.load import load
+
+CPU = torch.device("cpu")
+
+
+def model_of(name: str, form: dict[str, str]) -> FrozenCLIP:
+    """The bundled model, or the image tower of a named one with random weights beside the smallest of text towers."""
+    if name == "pocket":
+        return load(device="cpu", **form)
+    torch.manual_seed(0)
+    config = open_clip.get_model_config(name)
+    config["text_cfg"]["layers"] = 1
+    parts = {"precision": "float32", "runtime": "eager", "compress": "", **form}
+    served = form_of(parts["precision"], parts["runtime"], parts["compress"], (), CPU)
+    return FrozenCLIP(open_clip.CLIP(**config), open_clip.get_tokenizer(name), name=name, form=served)
+
+
+def main() -> None:
+    name, threads, form = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+    torch.set_num_threads(threads)
+    process = psutil.Process()
+    open_clip.get_tokenizer("ViT-B-16")
+    gc.collect()
+    before, began = process.memory_info().rss, time.process_time()
+    clip = model_of(name, form)
+    start = time.process_time() - began
+
+    def asked(question: dict[str, Any]) -> dict[str, Any]:
+        if "rows" in question:
+            pixels = torch.randn(question["rows"], 3, clip.image_size, clip.image_size)
+            began = time.process_time()
+            clip.encode_image(pixels)
+            return {"seconds": time.process_time() - began}
+        if "pictures" in question:
+            given = torch.load(question["pictures"])
+            rows = given["pixels"].split(64)
+            torch.save(torch.cat([clip.encode_image(some) for some in rows]), question["features"])
+            return {}
+        if "text" in question:
+            from tta_service.core.labels import LabelSet
+
+            torch.save(clip.text_space(LabelSet(tuple(question["text"]))).features, question["features"])
+            return {}
+        clip.encode_image(torch.randn(8, 3, clip.image_size, clip.image_size))
+        gc.collect()
+        return {"bytes": process.memory_info().rss - before, "start": start, "size": clip.image_size}
+
+    for line in sys.stdin:
+        print(json.dumps(asked(json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main()
