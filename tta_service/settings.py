@@ -58,6 +58,7 @@ class Server(Section):
     host: str = "127.0.0.1"
     port: Port = 50051
     drain: Seconds = 10.0  # for requests that are under way at SIGTERM
+    connection_age: Seconds = 0.0  # then a connection is asked to end, its streams too: clients look for new servers
     pre_stop: Seconds = 0.0  # NOT_SERVING before the doors close, so that load balancers notice
 
 

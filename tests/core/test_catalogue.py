@@ -41,8 +41,12 @@ def test_the_servers_own_limits_come_on_top():
     with pytest.raises(BadParameters, match="views is 33; this server allows at most 32") as refusal:
         strategies.build("zero", {"views": 33}, {"views": 32})
     assert refusal.value.field == "parameters.views"
+    assert strategies.build("zero", {}, {"views": 32}) == strategies.build("zero", {"views": 32})  # nobody asked for 64
     with pytest.raises(BadParameters, match="views is 64"):
-        strategies.build("zero", {}, {"views": 32})
+        strategies.build("zero", {"views": 64}, {"views": 32})
+    with pytest.raises(BadParameters, match="views: .*greater than or equal to 1"):
+        strategies.build("zero", {}, {"views": 0})
+    assert strategies.build("zero", {}, {"augment": 1, "steps": 1}) == strategies.build("zero")
     assert strategies.build("zero_shot", {}, {"views": 32}) == strategies.build("zero_shot")
 
 
@@ -51,6 +55,9 @@ def test_a_description_is_read_off_the_file():
     assert told.summary == "ZERO: the confident views vote at zero temperature."
     assert "arXiv:2405.18330" in told.paper and told.needs.views == 64
     assert [field.name for field in told.parameters] == ["views", "keep", "augment", "compat"]
+    limited = strategies.describe("zero", {"views": 16})
+    assert (limited.needs.views, limited.parameters[0].default, limited.parameters[0].maximum) == (16, 16, 16)
+    assert limited.parameters[1:] == told.parameters[1:]
 
 
 def _made(frozen: bool = True, default: bool = True) -> type:

@@ -30,6 +30,7 @@ from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.serving.archive import Archive
 from tta_service.serving.batcher import Batcher
+from tta_service.serving.cost import Costs
 from tta_service.serving.door import Door
 from tta_service.serving.engine import Engine
 from tta_service.serving.lanes import lanes
@@ -56,6 +57,7 @@ class House:
     clip: Any
     port: int
     device: Executor
+    costs: Costs
     events: list[Event] = field(default_factory=list)
 
     def of(self, kind: type) -> list[Any]:
@@ -77,7 +79,8 @@ async def a_house(
     pulse = Pulse(
         lambda serving, reason: server.health.tell(serving, reason), patience=0.3, canary_every=0.1, tick=0.02
     )
-    batcher = Batcher(clip.encode_image, ways.device, 64, observe, pulse)
+    costs = Costs(64)
+    batcher = Batcher(clip.encode_image, ways.device, 64, observe, pulse, costs)
     texts, sessions, door = (
         TextSpaces(clip.text_space, ways.device, ways.tune),
         Sessions(observe=observe),
@@ -93,6 +96,7 @@ async def a_house(
         door=door,
         lanes=ways,
         observe=observe,
+        costs=costs,
     )
     terms = Terms(
         model=clip.name,
@@ -115,7 +119,17 @@ async def a_house(
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
     try:
         yield House(
-            server, service, channel, AdaptationServiceStub(channel), sessions, door, clip, port, ways.device, events
+            server,
+            service,
+            channel,
+            AdaptationServiceStub(channel),
+            sessions,
+            door,
+            clip,
+            port,
+            ways.device,
+            costs,
+            events,
         )
     finally:
         await channel.close()

@@ -12,8 +12,10 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from tta_service.core.events import Called
-from tta_service.rpc.server import SERVICE, Server
+from tta_service.rpc.entrance import SERVICE
+from tta_service.rpc.server import Server, options
 from tta_service.rpc.v1 import tta_pb2 as pb
+from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 
 from .conftest import a_house, busy, frame, opening, question, until
 
@@ -38,6 +40,40 @@ async def test_health_follows_what_it_is_told(house):
 async def test_nobody_serves_before_it_is_told_so():
     async with a_house(warm=False) as house:
         assert await health(house) == NOT_SERVING
+
+
+async def test_the_port_is_open_before_the_service_is_there(house):
+    server = Server(observe=house.events.append)
+    port = await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub = AdaptationServiceStub(channel)
+            told = await HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+            assert told.status == NOT_SERVING
+            for ask in (lambda: stub.Classify(question()), lambda: stub.ClassifyStream(iter([opening()])).read()):
+                with pytest.raises(grpc.aio.AioRpcError, match="warming up") as caught:
+                    await ask()
+                assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+                assert b"RetryInfo" in dict(caught.value.trailing_metadata())["grpc-status-details-bin"]
+            nothing = channel.unary_unary(f"/{SERVICE}/Guess")
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await nothing(b"")
+            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+            server.serve(house.service)
+            assert (await stub.Classify(question())).top
+            assert (await stub.ClassifyStream(iter([opening()])).read()).WhichOneof("kind") == "status"
+    finally:
+        await server.stop(0.0)
+    assert {call.kind for call in house.of(Called) if call.method == "ClassifyStream"} == {"bidi_stream"}
+
+
+def test_what_the_transport_is_told():
+    told = dict(options(1 << 20, 7, 90.0))
+    assert told["grpc.max_receive_message_length"] == 1 << 20 and told["grpc.max_concurrent_streams"] == 7
+    assert told["grpc.http2.bdp_probe"] == 0 and told["grpc.http2.lookahead_bytes"] == 65536
+    assert told["grpc.max_connection_age_ms"] == 90_000 and told["grpc.so_reuseport"] == 0
+    assert told["grpc.keepalive_permit_without_calls"] == 1
+    assert "grpc.max_connection_age_ms" not in dict(options(1, 1, 0.0))
 
 
 async def test_health_can_be_watched(house):

@@ -10,12 +10,14 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import code_pb2
 
+from tta_service.core import catalogue
 from tta_service.core.events import Dropped, Messaged, Received, Refused, Streaming
 from tta_service.core.request import Report
+from tta_service.rpc.terms import Limits
 from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 
-from .conftest import LABELS, busy, choice, frame, jpeg, opening, options, question, until
+from .conftest import LABELS, a_house, busy, choice, frame, jpeg, opening, options, question, until
 
 BLOCK = pb.OpenStream.POLICY_BLOCK
 
@@ -319,3 +321,57 @@ async def test_streams_frames_and_messages_are_observed(house):
     assert messages.count(False) == 4
     assert messages.count(True) >= 4  # three answers and at least one standing
     assert (house.service.buffered.frames, house.service.buffered.bytes) == (0, 0)
+
+
+async def test_a_budget_of_frames_is_kept_or_refused_frame_by_frame(house):
+    ample = await talk(house, opening(policy=BLOCK, frame_budget={"seconds": 60}), frame(1), frame(2))
+    assert [reply.answer.frame_id for reply in ample] == [1, 2]
+    assert not any(reply.answer.response.HasField("degraded") for reply in ample)
+    short = await talk(house, opening(policy=BLOCK, frame_budget={"nanos": 1}), frame(1), frame(2))
+    assert [reply.error.status.code for reply in short] == [code_pb2.DEADLINE_EXCEEDED] * 2
+
+
+async def test_an_answer_that_had_no_time_says_what_was_left_out(house):
+    asked = catalogue.strategies.build("tda", {"views": 16})
+    slow = {"options": options("tda", views=16), "policy": BLOCK, "session_id": "cam"}
+    for _ in range(9):
+        house.costs.adapted(asked, 3, 16, 1000.0)  # so it is said
+    await talk(house, opening(**slow), frame(0))
+    replies = await talk(house, opening(**slow, frame_budget={"seconds": 100}), frame(1), frame(2))
+    for reply in replies:
+        told = reply.answer.response
+        assert told.degraded.zero_shot and told.degraded.reason == pb.Degraded.REASON_DEADLINE
+        assert (told.degraded.views_asked, told.degraded.views_done, told.views) == (16, 1, 1)
+        assert told.strategy.name == "zero_shot" and told.top == told.zero_shot
+        assert told.session.last_frame_id == 0
+    [after] = await talk(house, opening(**slow), frame(3))
+    assert after.answer.response.strategy.name == "tda" and not after.answer.response.HasField("degraded")
+    assert after.answer.response.session.frames == 4 and not after.answer.response.session.memory_reset
+    wants_all = options("tda", views=16)
+    wants_all.on_deadline = pb.ON_DEADLINE_FAIL
+    [reply] = await talk(house, opening(**{**slow, "options": wants_all}, frame_budget={"seconds": 100}), frame(4))
+    assert reply.error.status.code == code_pb2.DEADLINE_EXCEEDED
+
+
+async def test_who_opens_a_stream_and_says_nothing_is_sent_away():
+    async with a_house(limits=Limits(first_message=0.05)) as house:
+        with pytest.raises(grpc.aio.AioRpcError, match="the first message opens the stream") as caught:
+            await house.stub.ClassifyStream().read()
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert not house.of(Streaming) and house.sessions.counters.sessions == 0
+
+
+async def test_all_streams_share_a_bound_of_bytes():
+    async with a_house(limits=Limits(all_streams_bytes=1)) as house:
+        async with busy(house):
+            calls = [house.stub.ClassifyStream() for _ in range(3)]
+            for call in calls:
+                await call.write(opening(policy=pb.OpenStream.POLICY_DROP_OLDEST, buffer=8))
+                await call.read()
+                for id in range(6):
+                    await call.write(frame(id))
+            await until(lambda: len(house.of(Received)) == 18)
+            assert house.service.buffered.frames <= 3  # one of each, besides what is in the hallway
+        await until(lambda: {event.reason for event in house.of(Dropped)} == {"budget"})
+        for call in calls:
+            call.cancel()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..core.catalogue import reducers, strategies
+from ..core.events import Observe
 from ..rpc.server import Server
 from ..rpc.servicer import AdaptationService
 from ..rpc.status import code_of
@@ -99,6 +100,7 @@ class Service:
             shown = exposition.serve(self.metrics.registry, settings.metrics.host, settings.metrics.port)
             stack.callback(shown.close)
             self.metrics_address = shown.address
+        server = await self._opened(stack, observe)
         pulse = Pulse(on_change=self._turned, on_fatal=_die, observe=observe)
         self.parts = parts = await stack.enter_async_context(assembled(settings, observe, pulse, lambda: self.address))
         known = terms(settings, parts.clip)
@@ -112,15 +114,23 @@ class Service:
             parts.engine, parts.text_spaces, parts.sessions, parts.archive, known, lambda: parts.door.load, observe
         )
         self.metrics.pull(partial(counts, settings, parts, service.buffered))
-        self._server = server = Server(service, message_bytes=settings.limits.message_bytes, observe=observe)
-        host, wished = settings.server.host, settings.server.port
+        server.serve(service)
+        self._server = server
+        stack.push_async_callback(self._drain, server)
+        server.health.tell(pulse.serving)
+
+    async def _opened(self, stack: AsyncExitStack, observe: Observe) -> Server:
+        """The port is open, and says NOT_SERVING while we warm up."""
+        host, wished = self._settings.server.host, self._settings.server.port
+        most, age = self._settings.limits.message_bytes, self._settings.server.connection_age
+        server = Server(message_bytes=most, connection_age=age, observe=observe)
         try:
             port = await server.start(f"{_bracketed(host)}:{wished}")
         except RuntimeError as error:
             raise OSError(f"cannot listen on {host}:{wished}: {error}") from None
-        stack.push_async_callback(self._drain, server)
+        stack.push_async_callback(server.stop, 0.0)
         self.address = f"{_bracketed(host)}:{port}"
-        server.health.tell(pulse.serving)
+        return server
 
     async def _drain(self, server: Server) -> None:
         """NOT_SERVING first; then load balancers get their moment, lest streams that are told to go on elsewhere come

@@ -12,7 +12,7 @@ import pkgutil
 import re
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar, cast
 
@@ -78,22 +78,27 @@ class Catalogue(Generic[T]):
         """An instance from untrusted parameters: strict types, bounds, nothing unknown, nothing that is not finite.
 
         An integral number stands for an int, for the wire's Struct knows only doubles. `limits` are the server's own
-        maxima by field name. Raises `BadParameters` with a sentence that names the field.
+        maxima by field name: what nobody asked for is lowered to them, what somebody did is refused. Raises
+        `BadParameters` with a sentence that names the field.
         """
-        values = validated(self.get(name), parameters or {})
-        for field, most in (limits or {}).items():
-            if values.get(field, most) > most:
+        cls, given = self.get(name), parameters or {}
+        values = validated(cls, given)
+        for field, most in _exceeded(values, limits):
+            if field in given:
                 raise BadParameters(
                     f"{field} is {values[field]}; this server allows at most {most:g}", f"parameters.{field}"
                 )
-        return self.get(name)(**values)
+            values = validated(cls, {**values, field: type(values[field])(most)})
+        return cls(**values)
 
-    def describe(self, name: str) -> Description:
+    def describe(self, name: str, limits: Mapping[str, float] | None = None) -> Description:
+        """As it is with the server's own `limits`."""
         cls = self.get(name)
         first, _, paper = _first_paragraph(cls).partition(". ")
-        default: object = cls()
-        needs = default.needs() if isinstance(default, Strategy) else Needs()
-        return Description(name, first.removesuffix(".") + ".", paper, parameters_of(cls), needs)
+        default: Any = self.build(name, {}, limits)
+        needs: Needs = default.needs() if issubclass(self._base, Strategy) else Needs()
+        parameters = tuple(_lowered(one, default, limits or {}) for one in parameters_of(cls))
+        return Description(name, first.removesuffix(".") + ".", paper, parameters, needs)
 
     def _check(self, name: str, cls: type[Any]) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", name):
@@ -125,6 +130,18 @@ class Catalogue(Generic[T]):
                 package = importlib.import_module(self._package)
                 for module in pkgutil.iter_modules(package.__path__):
                     importlib.import_module(f"{self._package}.{module.name}")
+
+
+def _exceeded(values: Mapping[str, Any], limits: Mapping[str, float] | None) -> list[tuple[str, float]]:
+    numbers = {field: value for field, value in values.items() if isinstance(value, (int, float))}
+    return [(field, most) for field, most in (limits or {}).items() if numbers.get(field, most) > most]
+
+
+def _lowered(parameter: Parameter, default: object, limits: Mapping[str, float]) -> Parameter:
+    most = limits.get(parameter.name)
+    if most is None or parameter.maximum is None:
+        return parameter
+    return replace(parameter, default=getattr(default, parameter.name), maximum=min(parameter.maximum, most))
 
 
 def _first_paragraph(cls: type) -> str:

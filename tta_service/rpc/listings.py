@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from ..core.catalogue import Catalogue
+from ..core.catalogue import Catalogue, Description
 from ..core.parameters import Parameter
 from ..serving.session import SessionInfo
 from ..serving.text_spaces import Held
@@ -18,15 +18,16 @@ T = TypeVar("T")
 PAGE, LONGEST = 50, 1000
 
 
-def descriptions(catalogue: Catalogue[Any], seconds: Callable[[str], float]) -> list[pb.Description]:
-    """Every entry, by name; `seconds` by name are measured on this server."""
-    return [_description(catalogue, name, seconds(name)) for name in catalogue.names()]
+def descriptions(
+    catalogue: Catalogue[Any], seconds: Callable[[str], float], limits: Mapping[str, float] | None = None
+) -> list[pb.Description]:
+    """Every entry, by name, within this server's `limits`; `seconds` by name are measured on it."""
+    return [_description(catalogue.describe(name, limits), seconds(name)) for name in catalogue.names()]
 
 
-def _description(catalogue: Catalogue[Any], name: str, seconds: float) -> pb.Description:
-    entry = catalogue.describe(name)
+def _description(entry: Description, seconds: float) -> pb.Description:
     return pb.Description(
-        name=name,
+        name=entry.name,
         summary=entry.summary,
         paper=entry.paper,
         parameters=[_parameter(parameter) for parameter in entry.parameters],

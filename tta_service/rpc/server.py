@@ -11,33 +11,38 @@ from grpc_reflection.v1alpha import reflection
 
 from ..core.events import Observe, ignore
 from .calls import Calls
+from .entrance import SERVICE, Entrance
 from .health import Health
 from .questions import strategy_named
 from .servicer import AdaptationService
-from .v1 import tta_pb2 as pb
 from .v1.tta_pb2_grpc import add_AdaptationServiceServicer_to_server
-
-SERVICE = pb.DESCRIPTOR.services_by_name["AdaptationService"].full_name
 
 
 class Server:
-    """`start`, then `drain`, then `stop`. Tell `health` when the model can answer: until then it is NOT_SERVING."""
+    """`start`, then `serve`, then `drain`, then `stop`. Tell `health` when the model can answer: until then it is
+    NOT_SERVING, and before there is a `service` its methods answer UNAVAILABLE.
+
+    A connection is asked to end after `connection_age` seconds (0: never), so that clients look for new servers.
+    """
 
     def __init__(
         self,
-        service: AdaptationService,
+        service: AdaptationService | None = None,
         *,
         message_bytes: int = 9 << 20,
         streams_per_connection: int = 256,
+        connection_age: float = 0.0,
         observe: Observe = ignore,
     ) -> None:
-        self._service = service
+        self._service, self._entrance = service, Entrance()
         self.health = Health(("", SERVICE))
         self._server = grpc.aio.server(
             interceptors=[Calls(observe, strategy_named)],
-            options=options(message_bytes, streams_per_connection),
+            options=options(message_bytes, streams_per_connection, connection_age),
         )
-        add_AdaptationServiceServicer_to_server(service, self._server)
+        self._server.add_generic_rpc_handlers((self._entrance,))
+        if service:
+            self.serve(service)
         add_HealthServicer_to_server(self.health, self._server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
 
@@ -47,10 +52,16 @@ class Server:
         await self._server.start()
         return port
 
+    def serve(self, service: AdaptationService) -> None:
+        """From now on its methods answer."""
+        self._service = service
+        add_AdaptationServiceServicer_to_server(service, self._entrance)
+
     def drain(self, seconds: float) -> None:
         """Health says NOT_SERVING, streams are told to go elsewhere within `seconds`; all is still answered."""
         self.health.leave()
-        self._service.drain(seconds)
+        if self._service:
+            self._service.drain(seconds)
 
     async def stop(self, grace: float) -> None:
         """No new calls; those under way have `grace` seconds to end. Returns as soon as the last one has."""
@@ -59,12 +70,15 @@ class Server:
         await self._server.stop(grace)
 
 
-def options(message_bytes: int, streams_per_connection: int) -> list[tuple[str, int]]:
+def options(message_bytes: int, streams_per_connection: int, connection_age: float) -> list[tuple[str, int]]:
     """Small windows, so that a client that ignores us cannot park its frames in our memory; dead ones are noticed."""
+    aged = [("grpc.max_connection_age_ms", int(connection_age * 1000))] if connection_age else []
     return [
+        *aged,
         ("grpc.max_receive_message_length", message_bytes),
         ("grpc.max_concurrent_streams", streams_per_connection),
         ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", 64 << 10),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),

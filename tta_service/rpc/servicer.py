@@ -117,11 +117,11 @@ class AdaptationService(wire.AdaptationServiceServicer):
         return pb.DeleteLabelSetResponse()
 
     async def ListStrategies(self, request: pb.ListStrategiesRequest, context: Context) -> pb.ListStrategiesResponse:
-        entries = descriptions(catalogue.strategies, self._strategies.of)
+        entries = descriptions(catalogue.strategies, self._strategies.of, self._terms.limits.parameters)
         return pb.ListStrategiesResponse(strategies=entries, default_name=self._terms.strategy)
 
     async def ListReducers(self, request: pb.ListReducersRequest, context: Context) -> pb.ListReducersResponse:
-        entries = descriptions(catalogue.reducers, self._reducers.of)
+        entries = descriptions(catalogue.reducers, self._reducers.of, self._terms.limits.parameters)
         return pb.ListReducersResponse(reducers=entries, default_name=self._terms.reducer)
 
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:
