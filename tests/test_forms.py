@@ -1,0 +1,52 @@
+"""The service with its tower in another form: the answer is right, and what was not named at start is refused."""
+
+from __future__ import annotations
+
+import io
+
+import grpc
+import pytest
+import skimage.data
+import torch
+from PIL import Image
+
+from tta_service.app import Service
+from tta_service.clip.hardware import why_not
+from tta_service.rpc.v1 import tta_pb2 as pb
+from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
+from tta_service.settings import load
+
+QUICK = {"server.port": 0, "metrics.enabled": False, "batch.max_rows": 4, "lanes.cores": 1}
+
+
+def asked(reducer: str, **parameters: float) -> pb.ClassifyRequest:
+    file = io.BytesIO()
+    Image.fromarray(skimage.data.chelsea()).save(file, "JPEG", quality=90)
+    labels = pb.Labels(label_set=pb.LabelSet(names=["airplane", "truck", "building", "cat"]))
+    question = pb.ClassifyRequest(image=pb.Image(encoded=file.getvalue()), labels=labels)
+    question.options.reduction.reducer.name = reducer
+    question.options.reduction.reducer.parameters.update(parameters)
+    return question
+
+
+@pytest.mark.parametrize(("runtime", "compress"), [("eager", "svd:72"), ("onnxruntime", "")])
+async def test_a_cat_stays_a_cat(runtime: str, compress: str):
+    if why := why_not("int8", torch.device("cpu")):
+        pytest.skip(why)
+    if runtime != "eager":
+        pytest.importorskip(runtime)
+    form = {"precision": "int8", "runtime": runtime, "compress": compress, "reducers": "tome:keep=0.9"}
+    settings = load(QUICK | {f"model.{name}": value for name, value in form.items()})
+    async with Service(settings) as service, grpc.aio.insecure_channel(service.address) as channel:
+        stub = AdaptationServiceStub(channel)
+        assert (await stub.GetServerInfo(pb.GetServerInfoRequest())).precision == "int8"
+        for question in (asked("none"), asked("tome", keep=0.9)):
+            assert (await stub.Classify(question)).top[0].label == "cat"
+        if runtime == "eager":
+            assert (await stub.Classify(asked("evit", keep=0.9))).top[0].label == "cat"
+            return
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Classify(asked("evit", keep=0.9))
+        told = caught.value.details()
+        assert f"the runtime {runtime} serves the reducers named at start (none, tome:keep=0.9" in told
+        assert "not evit:keep=0.9" in told and told.startswith("options.reduction.reducer.name")
