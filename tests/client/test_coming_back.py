@@ -205,3 +205,16 @@ def test_a_service_that_takes_nothing_makes_nothing_pile_up(watch: Watch, paced:
     watching.join(20)
     assert not watching.is_alive() and len(errors) <= 1
     assert statistics.dropped["overtaken"] > 4000 and statistics.sent < 1000 and not statistics.answers
+
+
+@both
+def test_streams_leave_no_thread_behind(address: str, peer: Peer, watch: Watch) -> None:
+    peer.troubles = [grpc.StatusCode.CANCELLED] * 5
+    for _ in range(10):
+        watch(address, newest(Frame(n, b"trouble") for n in range(1, 4)), Statistics(), policy="latest")
+    deadline = time.monotonic() + 10
+    while (left := [t.name for t in threading.enumerate() if t.name.startswith(("tta-", "grabber"))]) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(0.01)
+    assert not left
