@@ -55,9 +55,11 @@ def test_a_status_without_details_is_an_error_as_well(client: Client) -> None:
     assert caught.value.field == "" and not caught.value.transient
 
 
-def test_unavailable_is_tried_again(client: Client, peer: Peer) -> None:
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
+def test_what_may_pass_is_tried_again(client: Client, peer: Peer, code: grpc.StatusCode) -> None:
+    """CANCELLED is what a proxy says that has lost its server."""
     client.put_labels(NAMES)
-    peer.refusals = [grpc.StatusCode.UNAVAILABLE] * 2
+    peer.refusals = [code] * 2
     assert client.classify(b"four", NAMES).label == "dog"
 
 
