@@ -13,9 +13,10 @@ KEPT = 10_000  # ages that the percentiles are over
 class Statistics:
     """Counters of one stream and the source in front of it; `summary` may be read at any time, from any thread.
 
-    `sent` counts a frame that is sent again once more. `skipped`: frames that the gate held back, by reason ("still", "interval"). `dropped`: frames that should have been
-    answered and were not, by reason: "overtaken" by a newer one before they left, "service" (it had no room),
-    "disconnect" (they were under way), "unreadable" (no picture). `reconnects`, by what was lost: "service", "source".
+    `sent` counts a frame that is sent again once more. `skipped`: frames that the gate held back, by reason ("still",
+    "interval"). `dropped`: frames that should have been answered and were not, by reason: "overtaken" by a newer one
+    before they left, "service" (it had no room), "disconnect" (they were under way), "unreadable" (no picture).
+    `reconnects`, by what was lost: "service", "source".
     """
 
     def __init__(self) -> None:
