@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 
@@ -120,6 +121,21 @@ def test_reducers_not_named_at_start_are_refused(name):
 def test_a_guided_reducer_has_no_graph():
     with pytest.raises(CannotLoad, match="text_guided looks at the label set") as refused:
         FrozenCLIP(model(), tokenizer(), form=Form(runtime="compile", reducers=(TextGuided(),)))
+    assert refused.value.field == "reducers"
+
+
+@dataclass(frozen=True)
+class ByContent(Drop):
+    """How many patches it drops depends on the picture, which no graph can hold."""
+
+    def reduce(self, layer, layers, x, sizes, q, k, prefix, guide):
+        return x[:, : x.shape[1] - int((x.mean() > 0).item())], sizes
+
+
+def test_a_reducer_that_looks_before_it_counts_has_no_graph():
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(CannotLoad, match="onnxruntime cannot take over the reducer drop") as refused:
+        FrozenCLIP(model(), tokenizer(), form=Form(runtime="onnxruntime", reducers=(ByContent(),)))
     assert refused.value.field == "reducers"
 
 

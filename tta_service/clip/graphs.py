@@ -31,7 +31,7 @@ def started(runtime: str, precision: str) -> Start:
 
 
 class Graphs:
-    """Any number of rows, in buckets. Of the tower that it was made from it keeps nothing."""
+    """Any number of rows, in buckets. Raises `CannotLoad` for a reducer that has no graph of fixed shapes."""
 
     def __init__(self, eager: Eager, runtime: str, start: Start, precision: str, reducers: Iterable[Reducer]) -> None:
         self._runtime, self.reducible = runtime, eager.reducible
@@ -44,7 +44,16 @@ class Graphs:
                     why = f"looks at the label set, which {runtime} would have to know at start"
                     raise CannotLoad(f"{reducer.name} {why}", "reducers")
             self._left[reducer] = eager.tokens_left(reducer)
-            self._runs[reducer] = start(lambda pixels, reducer=reducer: eager(pixels, reducer), eager.blank, precision)
+            try:
+                run = start(lambda pixels, reducer=reducer: eager(pixels, reducer), eager.blank, precision)
+            except CannotLoad:
+                raise
+            except Exception as error:  # an exporter's, of which there are many kinds
+                why = " ".join(str(error).split())[:300]
+                raise CannotLoad(
+                    f"{runtime} cannot take over the reducer {_told(reducer)}: {why}", "reducers"
+                ) from error
+            self._runs[reducer] = run
 
     def check(self, reducer: Reducer) -> None:
         if _known(reducer) not in self._runs:
