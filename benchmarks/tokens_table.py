@@ -58,8 +58,8 @@ def _bargain(report: dict[str, Any]) -> list[str]:
     kept: list[tuple[float, str, str, float]] = []
     for name, by_keep in report["pocket"].items():
         for keep, measured in by_keep.items():
-            lost = min(found[name][keep]["to none"][0] for found in report["accuracy"].values())
-            if lost >= -WITHIN:
+            judged = [found[name][keep]["to none"][0] for found in report["accuracy"].values() if keep in found[name]]
+            if judged and (lost := min(judged)) >= -WITHIN:
                 kept.append((measured["speed-up at 64"], name, keep, lost))
     if not kept:
         return []
@@ -89,8 +89,8 @@ def curve(report: dict[str, Any], path: Path) -> None:
     for panel, (folder, found) in zip(panels, sets.items(), strict=True):
         for name, by_keep in report["pocket"].items():
             speed = [1.0, *(one["speed-up at 64"] for one in by_keep.values())]
-            top1 = [found["none"], *(found[name][keep]["top1"] for keep in by_keep)]
-            panel.plot(speed, top1, marker="o", label=name, linestyle="--" if name == "random" else "-")
+            top1 = [found["none"], *(found[name][keep]["top1"] for keep in by_keep if keep in found[name])]
+            panel.plot(speed[: len(top1)], top1, marker="o", label=name, linestyle="--" if name == "random" else "-")
         panel.axhline(found["none"] - WITHIN, color="grey", linewidth=0.8, linestyle=":")
         panel.set(title=f"pocket model, {folder}", xlabel="speed-up at 64 rows", ylabel="top-1, %")
         panel.grid(alpha=0.3)
