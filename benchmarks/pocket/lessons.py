@@ -19,13 +19,14 @@ def token_rows(needed: Sequence[str], words: Sequence[str], nouns: Sequence[str]
     """The `most` token ids that get an embedding [r], sorted.
 
     Padding and every token of the texts `needed`; then words that are one token, nouns before other words; then the
-    pieces that the most of the other nouns need.
+    pieces of two letters and more that the most of the other nouns need (with single letters nothing would be unseen).
     """
     rows = {0, *tokens_of(list(needed)).flatten().tolist()}
     pieces = {word: TOKENIZER.encode(word) for noun in nouns for word in noun.split()}
     whole = [ids[0] for ids in pieces.values() if len(ids) == 1]
     whole += [ids[0] for ids in map(TOKENIZER.encode, words) if len(ids) == 1]
     counts = Counter(token for ids in pieces.values() for token in set(ids) if len(ids) > 1)
+    counts = {token: n for token, n in counts.items() if len(TOKENIZER.decoder[token].removesuffix("</w>")) > 1}
     parts = sorted(counts, key=lambda token: (-counts[token], token))
     for token in (*whole, *parts):
         if len(rows) < most:
