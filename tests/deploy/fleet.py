@@ -1,0 +1,119 @@
+"""Two servers behind the HAProxy of deploy/, with one Redis between them: processes of their own on one machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import redis.asyncio
+from tta_client.aio import AsyncClient
+from tta_client.listings import SessionInfo
+
+from tests.deploy.scraper import free_port
+from tests.deploy.tools import DEPLOY, program
+from tests.redis_server import redis_server
+from tta_service.serving.seal import Seal
+from tta_service.serving.store import name_of
+
+SECRET = "a secret for tests"
+STATUS = re.compile(r'haproxy_server_status\{proxy="servers",server="(\w+)",state="UP"\} ([01])')
+BETWEEN = 0.1  # seconds between two looks
+AT_MOST = 600.0  # seconds for whatever is waited for
+Process = asyncio.subprocess.Process
+
+
+class Fleet:
+    """`servers` by the names that haproxy.cfg gives them."""
+
+    def __init__(self, store: str, folder: Path, stack: AsyncExitStack) -> None:
+        self.proxy, self._numbers = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+        self.addresses = {name: f"127.0.0.1:{free_port()}" for name in ("a", "b")}
+        self.servers: dict[str, Process] = {}
+        self._store, self._folder, self._stack = store, folder, stack
+
+    async def start(self, name: str) -> None:
+        """Starts a server at its address; returns before it serves."""
+        knobs = {
+            "server.port": self.addresses[name].rpartition(":")[2],
+            "server.pre_stop": 2,
+            "server.drain": 30,
+            "metrics.enabled": "false",
+            "batch.max_rows": 4,
+            "lanes.cores": 1,
+            "sessions.store": self._store,
+            "sessions.write_seconds": 1,
+        }
+        sets = [f"--set={knob}={value}" for knob, value in knobs.items()]
+        more = {"PYTHONPATH": str(DEPLOY.parent), "TTA_SESSIONS__SECRET": SECRET}
+        self.servers[name] = await self._run(name, [sys.executable, "-m", "tta_service", "serve", *sets], more)
+
+    async def front(self) -> None:
+        """Starts HAProxy; returns before it serves."""
+        said = {"TTA_PROXY_BIND": self.proxy, "TTA_PROXY_METRICS": self._numbers}
+        said |= {f"TTA_{name.upper()}": address for name, address in self.addresses.items()}
+        await self._run("haproxy", [program("haproxy"), "-f", str(DEPLOY / "haproxy" / "haproxy.cfg")], said)
+
+    async def sees(self, **up: bool) -> None:
+        """Until HAProxy thinks so of its servers."""
+        async with asyncio.timeout(AT_MOST):
+            while not up.items() <= (await asyncio.to_thread(self._seen)).items():
+                ended = {name: self.servers[name].returncode for name in up if up[name]}
+                assert not any(code is not None for code in ended.values()), (ended, self._folder)
+                await asyncio.sleep(BETWEEN)
+
+    async def holds(self, name: str) -> dict[str, SessionInfo]:
+        """The sessions of one server, by id; asked behind the proxy's back."""
+        async with AsyncClient(self.addresses[name], timeout=60) as client:
+            return {session.session_id: session for session in await client.sessions()}
+
+    async def stored(self, session: str) -> int:
+        """How many frames of a session the store knows of."""
+        async with redis.asyncio.Redis.from_url(self._store) as client:
+            state = await client.hget(f"tta:session:{name_of('', session)}", "state")
+        return int(Seal(SECRET.encode()).open(state)[0]["frames"]) if state else 0
+
+    async def stores(self, frames: dict[str, int]) -> None:
+        """Until the store knows all of them."""
+        async with asyncio.timeout(AT_MOST):
+            while any([await self.stored(session) < count for session, count in frames.items()]):  # noqa: ASYNC110
+                await asyncio.sleep(BETWEEN)
+
+    def _seen(self) -> dict[str, bool]:
+        try:
+            with urllib.request.urlopen(f"http://{self._numbers}/metrics", timeout=10) as reply:
+                return {name: state == "1" for name, state in STATUS.findall(reply.read().decode())}
+        except urllib.error.URLError:
+            return {}
+
+    async def _run(self, name: str, command: list[str], environment: dict[str, str]) -> Process:
+        with (self._folder / f"{name}.log").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *command, env=os.environ | environment, stdout=log, stderr=log
+            )
+        self._stack.push_async_callback(_ended, process)
+        return process
+
+
+@asynccontextmanager
+async def fleet(folder: Path) -> AsyncIterator[Fleet]:
+    """Both servers are up in HAProxy's eyes. Each process writes its log into `folder`."""
+    program("haproxy")
+    with redis_server() as store:
+        async with AsyncExitStack() as stack:
+            made = Fleet(store, folder, stack)
+            await asyncio.gather(made.start("a"), made.start("b"), made.front())
+            await made.sees(a=True, b=True)
+            yield made
+
+
+async def _ended(process: Process) -> None:
+    if process.returncode is None:
+        process.kill()
+    await process.wait()
