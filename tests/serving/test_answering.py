@@ -75,7 +75,7 @@ def test_a_second_look_replaces_its_rows_only():
     kept, rows, pixels = confident(Seen((ROWS,), 3), TEXT, 0.34, torch.arange(3))
     assert kept.tolist() == [2] and rows.tolist() == [0, 2] and pixels.tolist() == [0, 2]
     exact = torch.nn.functional.normalize(torch.ones(2, 3), dim=-1)
-    evidence = Seen((ROWS,), 3, kept=kept, again=(rows, exact)).evidence(TEXT)
+    evidence = Seen((ROWS,), 3, kept=kept, again=(rows, (exact,))).evidence(TEXT)
     assert torch.equal(evidence.views, torch.stack([exact[0], ROWS[1], exact[1]]))
     assert torch.equal(evidence.kept, kept)
     assert torch.equal(ROWS[1], evidence.views[1])

@@ -23,8 +23,8 @@ from tta_service.core.reducer import Reduction
 from tta_service.core.request import Cascade, Features, Report, Request
 from tta_service.core.strategy import Strategy
 from tta_service.core.views import Views
+from tta_service.serving.admission import visitor_of
 from tta_service.serving.budgets import FEWEST
-from tta_service.serving.engine import visitor_of
 from tta_service.serving.shares import Shares
 from tta_service.strategies.tpt import TPT
 from tta_service.strategies.zero_shot import ZeroShot

@@ -6,34 +6,22 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Generator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
-from dataclasses import dataclass
 
 from torch import Tensor
 
 from ..core.errors import ModelFault, NotReady, TTAError
 from ..core.events import Forward, Observe, ignore
 from ..core.labels import TextSpace
-from ..core.reducer import Reducer, Reduction
+from ..core.reducer import Reduction
 from .cost import Costs
-from .estimates import Estimate
 from .forward import Encode, encoded
 from .jobs import Job, Part, Rows
 from .lanes import run
-from .packing import pack
 from .pulse import Pulse
+from .tower_queue import QueueCounters, TowerQueue
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class QueueCounters:
-    """For metrics: plain numbers that may be read from any thread."""
-
-    jobs: int = 0
-    rows: int = 0
 
 
 class Batcher:
@@ -52,13 +40,18 @@ class Batcher:
         pulse: Pulse | None = None,
         costs: Costs | None = None,
     ) -> None:
-        self._encode, self._lane, self.max_rows = encode, lane, max_rows
-        self._observe, self._pulse, self._costs = observe, pulse or Pulse(), costs or Costs(max_rows)
-        self._waiting: list[Job] = []
-        self._running: tuple[float, Estimate] | None = None  # since when, for how long
-        self._coming: dict[object, float] = {}  # by when the device must be free for those who are about to submit
+        self._encode, self._lane, self._observe, self._pulse = encode, lane, observe, pulse or Pulse()
+        self.queue = TowerQueue(max_rows, costs or Costs(max_rows))
         self._arrived = asyncio.Event()
-        self.counters = QueueCounters()  # who waits; callers who have left are counted until the next batch forms
+
+    @property
+    def max_rows(self) -> int:
+        return self.queue.max_rows
+
+    @property
+    def counters(self) -> QueueCounters:
+        """Who waits; may be read from any thread."""
+        return self.queue.counters
 
     def submit(
         self,
@@ -78,11 +71,10 @@ class Batcher:
         """
         done: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
         job = Job(pixels, len(pixels), reduction, text, time.monotonic(), done, due, fewest, rest)
-        self._waiting.append(job)
+        self.queue.add(job)
         if math.isfinite(due):
             alarm = asyncio.get_running_loop().call_later(due - job.arrived, job.enough)
             done.add_done_callback(lambda _: alarm.cancel())
-        self.counters = QueueCounters(self.counters.jobs + 1, self.counters.rows + job.rows)
         self._arrived.set()
         return done
 
@@ -90,57 +82,20 @@ class Batcher:
         """`submit`, and wait."""
         return await self.submit(pixels, reduction, text)
 
-    @contextmanager
-    def expecting(self, by: float) -> Generator[None]:
-        """Somebody is about to submit, and has time if the batch before ends by then (monotonic seconds)."""
-        coming = object()
-        self._coming[coming] = by
-        try:
-            yield
-        finally:
-            del self._coming[coming]
-
-    def ahead(self, now: float) -> Estimate:
-        """How long the batch on the device will still take."""
-        if self._running is None:
-            return Estimate()
-        since, whole = self._running
-        return Estimate(max(0.0, since + whole.likely - now), whole.spread)
-
-    def queued(self) -> Estimate:
-        """How long what waits behind it will take."""
-        each = [self._costs.encode(job.reduction.reducer, job.left) for job in self._waiting if not job.done.done()]
-        return sum(each, Estimate())
-
     async def run(self) -> None:
         """Serves for ever. When it is cancelled, whoever still waits hears that the server is stopping."""
         batch: list[Part] = []
         try:
             while True:
                 await self._arrived.wait()
-                batch = self._next()
+                batch = self.queue.next(time.monotonic())
                 if batch:
                     await self._serve(batch)
                 else:
                     self._arrived.clear()
         finally:
-            for job in (*(part.job for part in batch), *self._waiting):
+            for job in (*(part.job for part in batch), *self.queue.waiting):
                 job.fail(NotReady("the server is stopping"))
-
-    def _next(self) -> list[Part]:
-        """The next batch; those whose time is up get what they have."""
-        now = time.monotonic()
-        soonest = now + self._costs.forward(self._costs.exact, 1).safe
-        by = min((by for by in self._coming.values() if by >= soonest), default=math.inf)
-        packed = pack(self._waiting, self.max_rows, now, self._safe, by)
-        self._waiting = packed.later
-        for job in packed.over:
-            job.settle(now)
-        self.counters = _counted(self._waiting)
-        return packed.batch
-
-    def _safe(self, reducer: Reducer, rows: int) -> float:
-        return self._costs.encode(reducer, rows).safe
 
     async def _serve(self, batch: list[Part]) -> None:
         try:
@@ -167,9 +122,9 @@ class Batcher:
         kind = batch[0].job.reduction.reducer
         reducer, began = kind.name, time.monotonic()
         self._pulse.began(rows)
-        self._running = began, self._costs.forward(kind, rows)
         try:
-            broken, seconds = await run(self._lane, encoded, self._encode, batch)
+            with self.queue.forward(kind, rows, began):
+                broken, seconds = await run(self._lane, encoded, self._encode, batch)
         except TTAError as error:
             self._pulse.refused()
             for part in batch:
@@ -179,10 +134,8 @@ class Batcher:
             self._pulse.failed(error)
             self._observe(Forward(rows, len(batch), time.monotonic() - began, reducer, failed=True))
             return error
-        finally:
-            self._running = None
         now = time.monotonic()
-        self._costs.forwarded(kind, rows, seconds)
+        self.queue.costs.forwarded(kind, rows, seconds)
         self._pulse.ended(finite=not broken)
         self._observe(Forward(rows, len(batch), seconds, reducer, failed=bool(broken)))
         for part in batch:
@@ -193,7 +146,3 @@ class Batcher:
             else:
                 job.settle(now)
         return None
-
-
-def _counted(waiting: Sequence[Job]) -> QueueCounters:
-    return QueueCounters(len(waiting), sum(job.left for job in waiting))

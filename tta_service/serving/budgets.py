@@ -14,10 +14,10 @@ from ..core.errors import DeadlineTooShort
 from ..core.request import Features, Request
 from ..core.strategy import Needs, Strategy
 from ..maths import kept_count
-from .batcher import Batcher
 from .cost import Costs
 from .estimates import Estimate
 from .packing import most
+from .tower_queue import TowerQueue
 
 FEWEST = 8  # with fewer views no strategy is worth its while
 WAY_BACK = 0.02  # of the budget is left to the answer's way to the client, which nobody here sees
@@ -47,8 +47,8 @@ class Paid:
 class Budget:
     """One request's. `classes` of its label set; `text`: what encoding that will take."""
 
-    def __init__(self, costs: Costs, batcher: Batcher, request: Request, arrived: float, text: Estimate) -> None:
-        self._costs, self._batcher, self._request, self._text = costs, batcher, request, text
+    def __init__(self, costs: Costs, queue: TowerQueue, request: Request, arrived: float, text: Estimate) -> None:
+        self._costs, self._queue, self._request, self._text = costs, queue, request, text
         self._arrived, self._classes, self._plain = arrived, len(request.labels.names), costs.plain
         deadline = math.inf if request.deadline is None else request.deadline
         self._until = deadline - WAY_BACK * max(0.0, deadline - arrived) if math.isfinite(deadline) else deadline
@@ -59,7 +59,7 @@ class Budget:
         if not self.bounded:
             return
         strategy = self._request.strategy if self.whole else self._plain
-        time = self._text + self._time(strategy, strategy.needs().views, self._batcher.ahead(now), Paid())
+        time = self._text + self._time(strategy, strategy.needs().views, self._queue.ahead(now), Paid())
         if now + time.least > self._until:
             said = "all that was asked for" if self.whole else "even a plain answer"
             left = max(0.0, self._until - now)
@@ -88,13 +88,13 @@ class Budget:
         if not self.bounded:
             return Plan(views)
         if self.whole:
-            if now + self._time(strategy, views, self._batcher.ahead(now), paid).least > self._until:
+            if now + self._time(strategy, views, self._queue.ahead(now), paid).least > self._until:
                 raise DeadlineTooShort(f"{strategy.name} cannot be done in the time that is left")
             return Plan(views, views, self._until - self._tail(strategy, views).least, whole=True)
         last = self.until(self._plain, 1)
         if strategy == self._plain:
             return Plan(views, 1, last, last)
-        fewest, ahead = min(views, max(FEWEST, needs.fewest)), self._batcher.ahead(now) + self._batcher.queued()
+        fewest, ahead = min(views, max(FEWEST, needs.fewest)), self._queue.ahead(now) + self._queue.queued()
         fit = 0 if late else most(views, lambda n: now + self._time(strategy, n, ahead, paid).safe <= self._until)
         if fit < fewest:
             return Plan(1, 1, last, last, plain=True)

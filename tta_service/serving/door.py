@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 
 from ..core.errors import NotReady, Overloaded
-from .places import Place, Visitor, Waiter
+from .places import Outside, Place, Visitor, Waiter
 from .rate import Rate
 from .shares import Shares
 
@@ -34,9 +33,8 @@ class Door:
         shares: Shares | None = None,
     ) -> None:
         self._room, self._max_waiting, self._clock, self._shares = room, max_waiting, clock, shares or Shares()
-        self._unary: deque[Waiter] = deque()
-        self._streams: deque[Waiter] = deque()
-        self._inside = self._requests = self._outside = 0
+        self._outside = Outside()
+        self._inside = self._requests = 0
         self._waking = 0  # let in, but not yet running
         self._rate, self._since = Rate(), clock()
         self._closed = False
@@ -46,12 +44,12 @@ class Door:
     @property
     def waiting(self) -> int:
         """Requests outside."""
-        return len(self._unary) + len(self._streams)
+        return sum(self.depths.values())
 
     @property
     def depths(self) -> dict[str, int]:
         """Requests outside, single calls and streams' frames apart."""
-        return {"calls": len(self._unary), "streams": len(self._streams)}
+        return {"calls": len(self._outside.calls), "streams": len(self._outside.frames)}
 
     @property
     def limits(self) -> dict[str, int]:
@@ -71,12 +69,12 @@ class Door:
     @property
     def outside(self) -> int:
         """Rows of the requests outside."""
-        return self._outside
+        return self._outside.rows
 
     @property
     def load(self) -> float:
         """Seconds that the rows inside and outside are expected to take; 0 when nothing was measured yet."""
-        return self._rate.seconds_for(self._inside + self._outside, unknown=0.0)
+        return self._rate.seconds_for(self._inside + self._outside.rows, unknown=0.0)
 
     @property
     def cost(self) -> int:
@@ -90,13 +88,12 @@ class Door:
         """
         if self._closed:
             raise NotReady("the server is draining")
-        queue = self._streams if visitor.streamed else self._unary
-        if len(queue) >= self._max_waiting:
-            raise Overloaded(f"{len(queue)} requests wait already", retry_after=self._retry_after())
+        before = len(self._outside.queue(visitor))
+        if before >= self._max_waiting:
+            raise Overloaded(f"{before} requests wait already", retry_after=self._retry_after())
         self._shares.take(visitor.client, visitor.cost, self._retry_after)
         waiter = Waiter(visitor, asyncio.get_running_loop().create_future())
-        queue.append(waiter)
-        self._outside += waiter.rows
+        self._outside.add(waiter)
         behind = self._waking > 0
         self._let_in()
         if not waiter.let_in.done():
@@ -106,9 +103,7 @@ class Door:
                 await asyncio.sleep(0)  # those who were let in before go first
             late = await waiter.let_in
         except BaseException as error:
-            if waiter in queue:
-                queue.remove(waiter)
-                self._outside -= waiter.rows
+            if self._outside.remove(waiter):
                 self._let_in()
             elif isinstance(error, asyncio.CancelledError) and waiter.entered:
                 self._leave(self._rows(waiter), answered=False)  # it was let in and left in the same moment
@@ -123,23 +118,20 @@ class Door:
     def close(self) -> None:
         """Nobody enters any more; those outside are told so."""
         self._closed = True
-        for queue in (self._unary, self._streams):
-            while queue:
-                waiter = queue.popleft()
-                self._outside -= waiter.rows
-                if not waiter.let_in.done():
-                    waiter.let_in.set_exception(NotReady("the server is draining"))
+        while (waiter := self._outside.first) is not None:
+            self._outside.remove(waiter)
+            if not waiter.let_in.done():
+                waiter.let_in.set_exception(NotReady("the server is draining"))
 
     async def empty(self) -> None:
         """Returns when the last request inside has left."""
         await self._emptied.wait()
 
     def _let_in(self) -> None:
-        while queue := self._unary or self._streams:
-            if self._requests and self._inside + queue[0].rows > self._room:
+        while (waiter := self._outside.first) is not None:
+            if self._requests and self._inside + waiter.rows > self._room:
                 return
-            waiter = queue.popleft()
-            self._outside -= waiter.rows
+            self._outside.remove(waiter)
             if not waiter.let_in.done():  # else cancelled, and about to wake
                 self._admit(waiter, late=False)
 
@@ -158,8 +150,7 @@ class Door:
             return
         latest, now = waiter.visitor.latest(), self._clock()
         if latest <= now:
-            (self._streams if waiter.visitor.streamed else self._unary).remove(waiter)
-            self._outside -= waiter.rows
+            self._outside.remove(waiter)
             self._admit(waiter, late=True)
             self._let_in()
         elif math.isfinite(latest):

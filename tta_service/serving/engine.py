@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import math
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ..core.errors import BadParameters, DeadlineTooShort, TTAError, Unsupported
+from ..core.errors import TTAError
 from ..core.events import Observe, ignore
 from ..core.reducer import Reducer
 from ..core.request import Features, Report, Request
 from ..core.strategy import Strategy, predicts_first
-from ..maths import kept_count
+from .admission import in_time, refuse_unfit, rows_of, visitor_of
 from .backlog import Backlog
 from .batcher import Batcher
 from .budgets import Budget
@@ -24,7 +22,6 @@ from .cost import Costs
 from .door import Door
 from .estimates import Estimate
 from .lanes import Lanes, run
-from .places import Visitor
 from .sessions import Sessions
 from .sight import Decode, Eyes, Look
 from .stopwatch import Stopwatch
@@ -120,7 +117,7 @@ class Engine:
         prompts = 0 if labels in self._text_spaces else len(labels.names) * len(labels.templates)
         text = self._costs.text(prompts) if prompts else Estimate()
         since = arrived if request.arrived is None else request.arrived
-        return Budget(self._costs, self._rooms.eyes.batcher, request, since, text)
+        return Budget(self._costs, self._rooms.eyes.batcher.queue, request, since, text)
 
     def _explains(self, request: Request, strategy: Strategy[Any]) -> bool:
         """Nobody waits for an explanation that he did not ask for when the update before it takes a backward pass."""
@@ -137,44 +134,3 @@ class Engine:
         reduction = request.reduction if request.reduction.scope == "all" else self._rooms.eyes.exact
         left = await run(self._rooms.lanes.adapt, self._tokens_left, reduction.reducer)
         return replace(report, explanation=replace(why, tokens_left=left))
-
-
-@asynccontextmanager
-async def in_time(until: float | None) -> AsyncGenerator[None]:
-    """`DeadlineTooShort` when that moment (monotonic seconds) passes meanwhile."""
-    left = None if until is None or math.isinf(until) else until - time.monotonic()
-    try:
-        async with asyncio.timeout(left):
-            yield
-    except TimeoutError:
-        raise DeadlineTooShort("the deadline has passed") from None
-
-
-def rows_of(request: Request, strategy: Strategy[Any], views: int = 0) -> int:
-    """The rows that a strategy will ask of the tower for this request, at least one; of so many `views`, 0: all."""
-    needs = strategy.needs()
-    if isinstance(request.image, Features):
-        return 1
-    views = views or needs.views
-    again = 1 + kept_count(views, needs.confident) if request.reduction.scope == "two_looks" else 0
-    return views + again
-
-
-def visitor_of(request: Request, latest: Callable[[], float]) -> Visitor:
-    """Its cost is rows times passes: a strategy with gradients goes over them once more for each of its steps."""
-    needs = request.strategy.needs()
-    passes = 1 + getattr(request.strategy, "steps", 1) if needs.gradient else 1
-    rows = rows_of(request, request.strategy)
-    return Visitor(rows, request.streamed, rows * passes, request.client, latest)
-
-
-def refuse_unfit(request: Request) -> None:
-    """Raises `Unsupported` or `BadParameters` for a combination that could never be answered."""
-    asked = [request.strategy] + ([request.cascade.to] if request.cascade else [])
-    if request.cascade and request.cascade.to == request.strategy:
-        raise BadParameters("a cascade goes on to another strategy than the first", "options.cascade.to")
-    if request.reduction.scope == "two_looks" and not isinstance(request.image, Features):
-        for strategy in asked:
-            if strategy.needs().confident >= 1:
-                said = f"{strategy.name} reads every view, so there is nothing to choose for a second look"
-                raise Unsupported(said, "options.reduction.scope")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -36,6 +37,37 @@ class Waiter:
     def entered(self) -> bool:
         let_in = self.let_in
         return let_in.done() and not let_in.cancelled() and let_in.exception() is None
+
+
+class Outside:
+    """All of them: first come first served, single calls before the frames of streams."""
+
+    def __init__(self) -> None:
+        self.calls: deque[Waiter] = deque()
+        self.frames: deque[Waiter] = deque()
+        self.rows = 0
+
+    def queue(self, visitor: Visitor) -> deque[Waiter]:
+        return self.frames if visitor.streamed else self.calls
+
+    @property
+    def first(self) -> Waiter | None:
+        """Whose turn it is; None: nobody waits."""
+        queue = self.calls or self.frames
+        return queue[0] if queue else None
+
+    def add(self, waiter: Waiter) -> None:
+        self.queue(waiter.visitor).append(waiter)
+        self.rows += waiter.rows
+
+    def remove(self, waiter: Waiter) -> bool:
+        """Whether it was there."""
+        queue = self.queue(waiter.visitor)
+        if waiter not in queue:
+            return False
+        queue.remove(waiter)
+        self.rows -= waiter.rows
+        return True
 
 
 class Place:

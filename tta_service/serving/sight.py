@@ -85,7 +85,7 @@ class Sight:
             return Seen((image.rows,), plan.views)
         self.watch.before("decode")
         plainly = self.eyes.costs.forward(self.request.reduction.reducer, 1).safe
-        with self.eyes.batcher.expecting(plan.last - plainly):
+        with self.eyes.batcher.queue.expecting(plan.last - plainly):
             cut = await run(self.eyes.lanes.prepare, self._cut, needs.augment, plan.views)
         self.watch.lap("decode", ("look", cut.look))
         self._learn(image, needs.augment, cut)

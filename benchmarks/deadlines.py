@@ -1,0 +1,127 @@
+"""Deadlines drawn at random around the service time, at twice the load that the service can do.
+
+Single calls in an open loop (Poisson) from a process of its own; each strategy's service time, a plain answer and a
+full batch are measured alone first, the capacity with eight calls always under way. Each call's deadline is between
+nothing and twice its strategy's service time. Told: how many were answered in time of those whose deadline allows a
+whole batch that is on the device and one plain answer; what they got; and whether every lesser answer says how.
+
+    python benchmarks/deadlines.py [--overload 2] [--seconds 60] [--strategies mta:views=64,zero:views=64,tda:views=32]
+        [--max-rows 0] [--address HOST:PORT] [--name deadlines]
+
+Without --address it starts a service of its own. Writes benchmarks/results/NAME.json and .md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from load_servers import SERVING, Server, started
+
+HERE = Path(__file__).resolve().parent
+CAME = ("whole", "fewer", "plain", "silent")
+BINS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0)
+
+
+def main() -> int:
+    wish = _arguments()
+    given = contextlib.nullcontext(Server(wish.address, ""))
+    serving = [*SERVING, "--set", f"batch.max_rows={wish.max_rows}"]
+    asked = {name: getattr(wish, name) for name in ("overload", "seconds", "loop", "seed")}
+    before = os.getloadavg()[0]
+    with given if wish.address else started(serving) as server:
+        told = run(asked | {"kinds": wish.strategies, "address": server.address})
+    machine = {"cores": os.cpu_count(), "load_before": before, "load_after": os.getloadavg()[0]}
+    report = {"wish": asked | {"kinds": wish.strategies}, "machine": machine, **told}
+    out = HERE / "results"
+    out.mkdir(exist_ok=True)
+    text = table(report)
+    (out / f"{wish.name}.json").write_text(json.dumps(report | {"in_time": in_time(report)}) + "\n")
+    (out / f"{wish.name}.md").write_text(text)
+    print(text)
+    return 0
+
+
+def run(wish: dict[str, Any]) -> dict[str, Any]:
+    command = [sys.executable, str(HERE / "deadlines_client.py"), json.dumps(wish)]
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
+
+
+def in_time(report: dict[str, Any]) -> dict[str, float]:
+    """Of the calls whose deadline allows a whole batch and one plain answer, and of all of them."""
+    enough = report["batch"]["seconds"] + report["plain"]
+    outcomes = report["outcomes"]
+    possible = [one for one in outcomes if one[1] >= enough]
+    answered = [one for one in possible if one[3] in CAME]
+    return {
+        "enough": enough,
+        "calls": len(outcomes),
+        "possible": len(possible),
+        "answered": len(answered),
+        "share": len(answered) / max(1, len(possible)),
+        "silent": sum(one[3] == "silent" for one in outcomes),
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    counted, wish, machine = in_time(report), report["wish"], report["machine"]
+    names = [f"{name} ({', '.join(f'{k}={v:g}' for k, v in given.items())})" for name, given in wish["kinds"]]
+    services = ", ".join(f"{name} {1000 * s:.0f} ms" for name, s in zip(names, report["alone"], strict=True))
+    came = sorted({one[3] for one in report["outcomes"]}, key=lambda what: (what not in CAME, what))
+    rows = [f"| deadline / service time | calls | {' | '.join(came)} | in time |", "| --- " * (len(came) + 3) + "|"]
+    for low, high in pairwise(BINS):
+        some = [one for one in report["outcomes"] if low <= one[1] / report["alone"][one[0]] < high]
+        if some:
+            each = " | ".join(str(sum(one[3] == what for one in some)) for what in came)
+            good = sum(one[3] in CAME for one in some) / len(some)
+            rows.append(f"| {low:g}–{high:g} | {len(some)} | {each} | {100 * good:.1f} % |")
+    reasons = {why: sum(one[5] == why for one in report["outcomes"]) for why in {one[5] for one in report["outcomes"]}}
+    said = ", ".join(f"{why.removeprefix('REASON_').lower()} {n}" for why, n in sorted(reasons.items()) if why)
+    return f"""# Deadlines at {wish["overload"]:g} times the load
+
+{counted["calls"]} calls in {wish["seconds"]:g} s, {report["capacity"]:.1f} a second is what the service can do when all
+is done that is asked for. Alone: {services}; a plain answer {1000 * report["plain"]:.0f} ms;
+a batch of {report["batch"]["rows"]} rows {1000 * report["batch"]["seconds"]:.0f} ms.
+
+**{100 * counted["share"]:.2f} %** ({counted["answered"]} of {counted["possible"]}) of the calls whose deadline allows
+a whole batch and a plain answer ({1000 * counted["enough"]:.0f} ms) were answered in time.
+Answers that were less than asked without saying how: {counted["silent"]}. Reasons given: {said}.
+
+{chr(10).join(rows)}
+
+Client and server on the same {machine["cores"]} cores; load of the machine {machine["load_before"]:.1f} before,
+{machine["load_after"]:.1f} after.
+"""
+
+
+def _strategies(text: str) -> list[list[Any]]:
+    """ "mta:views=64,zero:views=64": names with numbers."""
+    kinds: list[list[Any]] = []
+    for one in text.split(","):
+        name, _, given = one.partition(":")
+        kinds.append([name, {key: float(value) for key, value in (pair.split("=") for pair in given.split(";"))}])
+    return kinds
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--overload", type=float, default=2.0)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--loop", type=float, default=8.0, help="seconds in which the capacity is measured")
+    parser.add_argument("--strategies", type=_strategies, default="mta:views=64,zero:views=64,tda:views=32")
+    parser.add_argument("--max-rows", type=int, default=0, help="of a forward; 0: what the service measures")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--address", default="")
+    parser.add_argument("--name", default="deadlines")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
