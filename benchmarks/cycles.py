@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import psutil
 import uvloop
 from cycles_report import save
@@ -33,6 +34,8 @@ from tqdm import tqdm
 
 from tta_service.app import Service
 from tta_service.rpc.streams import Camera
+from tta_service.rpc.v1 import tta_pb2 as pb
+from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.serving.memories import Kept
 from tta_service.serving.session import Session
 from tta_service.serving.turns import Turn
@@ -41,6 +44,7 @@ from tta_service.settings import load
 HERE = Path(__file__).resolve().parent
 KINDS = (Session, Kept, Turn, Camera)  # what a stream is made of
 KILLS = 2  # client processes of a round that are killed
+CALLS = 3
 LIVES = 16  # at once in a client process
 
 
@@ -132,6 +136,9 @@ async def left(service: Service, store: Path, cycles: int) -> Left:
         while not at_rest():  # noqa: ASYNC110 - of what a server does nobody tells us
             await asyncio.sleep(0.02)
     parts.sessions.close_all("client")
+    async with grpc.aio.insecure_channel(service.address) as channel:  # grpc's own loop holds the last call in its hand
+        for _ in range(CALLS):
+            await AdaptationServiceStub(channel).ListSessions(pb.ListSessionsRequest())
     for _ in range(100):  # the store, and grpc's own ends
         await asyncio.sleep(0.02)
         if not stored(store):

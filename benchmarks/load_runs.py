@@ -51,7 +51,7 @@ def kinds(cameras: list[Camera]) -> dict[str, Camera]:
 
 def full_batch(server: Server, source: str) -> dict[str, float]:
     """Rows of a full forward, and the seconds that it takes when nothing else goes on."""
-    many, _ = run(server, [camera("mean", {"views": 512}, (448, 336))], SHORT, "rows of a full batch", source)
+    many, _ = run(server, [camera("mean", {"views": 256}, (448, 336))], SHORT, "rows of a full batch", source)
     rows = int(max(answer[ROWS] for answer in together(many)))
     full, _ = run(server, [camera("mean", {"views": rows}, (448, 336))], SHORT, "a full batch", source)
     return {"rows": rows, "seconds": statistics.median(answer[ENCODE] for answer in together(full))}
@@ -102,7 +102,7 @@ def run(
 ) -> tuple[list[list[Any]], dict[str, int]]:
     """The answers of each second, those that came after the last one at the end; and what was counted."""
     asked = {"address": server.address, "cameras": cameras, "seconds": seconds, "source": source}
-    command = [sys.executable, str(CAMERAS), json.dumps(asked | {"seed": 0, "patience": 20.0})]
+    command = [sys.executable, str(CAMERAS), json.dumps(asked | {"seed": 0, "patience": 60.0})]
     told: list[list[Any]] = []
     counts: dict[str, int] = {}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
