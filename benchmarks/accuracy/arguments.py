@@ -56,6 +56,9 @@ def _common(one: argparse.ArgumentParser, strategies: Sequence[str]) -> None:
     )
     one.add_argument("--views", type=int, default=0, help="for all that take 64 by default and say nothing else")
     one.add_argument("--count", type=int, default=500, help="pictures a cell, 0: all")
+    one.add_argument(
+        "--count-views", type=int, default=0, help="fewer for those that look at several views; 0: as many"
+    )
     one.add_argument("--orders", type=int, default=5, help="seeded orders of the stream")
     one.add_argument("--orders-of", action="append", default=[], metavar="NAME=N", help="fewer, for one strategy")
     one.add_argument("--streams", type=int, default=6, help="played at a time")

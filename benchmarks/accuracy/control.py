@@ -38,17 +38,16 @@ def noise(draw: np.random.Generator, *shape: int) -> NDArray[np.float64]:
 
 
 def clusters(text: NDArray[np.float32], labels: NDArray[np.int64], draw: np.random.Generator) -> NDArray[np.float32]:
-    """[n, v, d]: a class is as far from its text as some other texts are, and narrow."""
-    beside = unit(noise(draw, *text.shape))
-    centre = unit(0.55 * unit(text) + beside + 0.25 * unit(text)[draw.permutation(len(text))])
-    image = centre[labels] + 0.55 * noise(draw, len(labels), text.shape[1])
-    return unit(image[:, None] + 0.1 * noise(draw, len(labels), VIEWS, text.shape[1]))
+    """[n, v, d]: images of a class share much that its text does not say, and each has noise of its own."""
+    centre = 0.35 * unit(text) + 0.9 * unit(noise(draw, *text.shape))
+    image = centre[labels] + 1.5 * noise(draw, len(labels), text.shape[1])
+    return unit(unit(image)[:, None] + 0.1 * noise(draw, len(labels), VIEWS, text.shape[1]))
 
 
 def views(text: NDArray[np.float32], labels: NDArray[np.int64], draw: np.random.Generator) -> NDArray[np.float32]:
     """[n, v, d]: every view sees the class through its own fog, some through less."""
-    fog = draw.uniform(1.0, 5.0, size=(len(labels), VIEWS, 1))
-    fog[:, 0] = 4.0
+    fog = draw.uniform(2.0, 10.0, size=(len(labels), VIEWS, 1))
+    fog[:, 0] = 6.0
     return unit(unit(text)[labels][:, None] + fog * noise(draw, len(labels), VIEWS, text.shape[1]))
 
 

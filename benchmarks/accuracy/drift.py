@@ -20,7 +20,7 @@ from .features import Shelf, wanted
 from .protocols import PROTOCOLS, Drift, Scene
 from .replay import Take
 from .runs import Run
-from .study import Study
+from .study import PLAIN, Study
 
 WINDOW = 40  # frames of the sliding window
 
@@ -89,10 +89,11 @@ def _encoded(
         for cell, picture in zip(drift.cells, drift.picture.tolist()):
             needed.setdefault(cell, set()).add(picture)
     most, found = wanted(contenders), Encoded()
-    total = sum(len(some) * sum(most.values()) for some in needed.values())
+    total = sum(len(some) * (1 + sum(most.values())) for some in needed.values())
     with tqdm(total=total, unit="row", desc=f"{name}: encoding") as bar:
         for cell, some in needed.items():
             pictures = chosen[np.array(sorted(some))]
+            found[cell, PLAIN] = study.kitchen.rows(cell, "crop", 1, pictures, bar.update)
             for how, views in most.items():
                 found[cell, how] = study.kitchen.rows(cell, how, views, pictures, bar.update)
     return found
@@ -102,7 +103,7 @@ def _take(
     study: Study, number: int, drift: Drift, one: Contender, reset: bool, rows: Encoded, chosen: NDArray[np.int64]
 ) -> Take:
     needs = one.needs
-    how = needs.augment if needs.views > 1 else next(how for _, how in rows)
+    how = needs.augment if needs.views > 1 else PLAIN
     picture = chosen[drift.picture]
 
     def features(frame: int) -> NDArray[np.float32]:

@@ -119,13 +119,13 @@ def changed(made: PictureSet, cell: Cell, i: int) -> Tensor:
 
 
 def wanted(contenders: tuple[Contender, ...]) -> dict[str, int]:
-    """The most views of each augmentation that somebody asks for; who wants one view is content with any."""
+    """The most views of each augmentation that somebody asks for, of those who want several."""
     most: dict[str, int] = {}
     for one in contenders:
         needs = one.needs
         if needs.views > 1:
             most[needs.augment] = max(most.get(needs.augment, 0), needs.views)
-    return most or {"crop": 1}
+    return most
 
 
 def _named(text: str) -> tuple[str, dict[str, object]]:

@@ -21,7 +21,8 @@ from .replay import Take, play
 from .runs import Run
 from .sets import PictureSet
 
-Rows = Mapping[str, Shelf]  # by augmentation
+PLAIN = "plain"  # the one view that is no augmentation
+Rows = Mapping[str, Shelf]  # by augmentation, or PLAIN
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Study:
     address: str
     folder: Path  # of the runs
     count: int  # pictures a cell
+    count_views: int  # pictures a cell for those that look at several views, which cost as much as many pictures
     orders: int  # of the stream, for those that remember
     orders_of: Mapping[str, int]  # for some by name: fewer, where a frame is dear
     streams: int
@@ -44,10 +46,16 @@ class Study:
         """Who remembers nothing says the same in every order, so one stream is enough."""
         return min(self.orders, self.orders_of.get(one.strategy, self.orders)) if one.remembers else 1
 
-    def features(self, cell: Cell, contenders: tuple[Contender, ...], bar: tqdm | None = None) -> Rows:
-        tell = (lambda n: None) if bar is None else bar.update
-        most = wanted(contenders)
-        return {how: self.kitchen.rows(cell, how, views, self.chosen(cell), tell) for how, views in most.items()}
+    def pictures(self, cell: Cell, one: Contender, contenders: Sequence[Contender]) -> NDArray[np.int64]:
+        """The first of the chosen ones: fewer for many views, and for the one-view form of a cache that has many."""
+        beside = any(other.beside == one for other in contenders if other.needs.views > 1)
+        return self.chosen(cell)[: self.count_views] if one.needs.views > 1 or beside else self.chosen(cell)
+
+    def features(self, cell: Cell, contenders: tuple[Contender, ...]) -> Rows:
+        chosen, most = self.chosen(cell), wanted(contenders)
+        rows = {PLAIN: self.kitchen.rows(cell, "crop", 1, chosen, lambda n: None)}
+        some = chosen[: self.count_views]
+        return rows | {how: self.kitchen.rows(cell, how, views, some, lambda n: None) for how, views in most.items()}
 
     def path(self, cell: Cell, one: Contender, stream: str) -> Path:
         """Holds all that the answers depend on."""
@@ -56,9 +64,9 @@ class Study:
         where = self.folder / self.kitchen.clip.fingerprint[:12] / made.tag / f"{cell}-{templates}"
         return where / f"{one.strategy}-{one.digest}-{stream}.npz"
 
-    def takes(self, cell: Cell, one: Contender, rows: Rows) -> list[Take]:
+    def takes(self, cell: Cell, one: Contender, rows: Rows, contenders: Sequence[Contender]) -> list[Take]:
         """One stream for each order. The order of a number is the same for every contender, cell and shift."""
-        chosen, labels = self.chosen(cell), self.set(cell).labels
+        chosen, labels = self.pictures(cell, one, contenders), self.set(cell).labels
         shelf, views, takes = shelf_of(one, rows), one.needs.views, []
         for number in range(self.orders_for(one)):
             order = np.random.default_rng(1000 + number).permutation(len(chosen))
@@ -73,7 +81,9 @@ class Study:
         asyncio.run(play(self.address, labels, self.kitchen.clip.fingerprint, takes, self.streams, bar.update))
 
     def frames(self, cells: Sequence[Cell], contenders: Sequence[Contender]) -> int:
-        return sum(len(self.chosen(cell)) * self.orders_for(one) for cell in cells for one in contenders)
+        return sum(
+            len(self.pictures(cell, one, contenders)) * self.orders_for(one) for cell in cells for one in contenders
+        )
 
     def played(
         self, cells: Sequence[Cell], contenders: tuple[Contender, ...]
@@ -87,15 +97,15 @@ class Study:
                 rows = _first(waiting).result()
                 if place + 1 < len(cells):
                     waiting.append(ahead.submit(self.features, cells[place + 1], contenders))
-                takes = {str(one): self.takes(cell, one, rows) for one in contenders}
+                takes = {str(one): self.takes(cell, one, rows, contenders) for one in contenders}
                 self.play(cell, [take for some in takes.values() for take in some], bar)
                 yield cell, {name: [Run.load(take.path) for take in some] for name, some in takes.items()}
 
 
 def shelf_of(one: Contender, rows: Rows) -> Shelf:
-    """Views of the kind it wants; the plain view stands first in every kind."""
+    """Views of the kind it wants."""
     needs = one.needs
-    return rows[needs.augment] if needs.views > 1 else next(iter(rows.values()))
+    return rows[needs.augment] if needs.views > 1 else rows[PLAIN]
 
 
 def feeding(shelf: Shelf, picture: NDArray[np.int64], views: int) -> Callable[[int], NDArray[np.float32]]:

@@ -42,7 +42,8 @@ def studying(wish: argparse.Namespace) -> Iterator[Study]:
             raise ValueError(f"{address} serves another model ({theirs}) than {model} ({clip.fingerprint})")
         kitchen = Kitchen(clip, sets, wish.work / "features")
         count = min(wish.count or most, most)
-        yield Study(kitchen, address, wish.work / "answers", count, wish.orders, fewer, wish.streams)
+        some = min(wish.count_views or count, count)
+        yield Study(kitchen, address, wish.work / "answers", count, some, wish.orders, fewer, wish.streams)
 
 
 def make_dry(wish: argparse.Namespace, nowhere: Path) -> None:
