@@ -35,7 +35,8 @@ class ImageEncoder(Protocol):
 class Eager:
     """Operation by operation, any reducer. `tower` may be the reason why there is none: then `whole(pixels)` runs it.
 
-    `blank` [1, 3, s, s] is a picture in the tower's precision and memory layout, `dimension` that of its features.
+    `blank` [1, 3, s, s] is a picture in the tower's precision and memory layout, `dimension` that of its features. Of
+    more than `most_rows` (0: any number) some are run after the others.
     """
 
     def __init__(
@@ -45,8 +46,9 @@ class Eager:
         blank: Tensor,
         dimension: int,
         name: str = "",
+        most_rows: int = 0,
     ) -> None:
-        self.tower, self.blank = tower, blank
+        self.tower, self.blank, self._most_rows = tower, blank, most_rows
         channels_last = blank.is_contiguous(memory_format=torch.channels_last)
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self._whole, self._dimension, self._name = whole, dimension, name or "this model"
@@ -73,7 +75,10 @@ class Eager:
         pixels = pixels.to(self.blank, memory_format=self._layout)
         if isinstance(self.tower, str):
             return self._whole(pixels)
-        return encode(self.tower, pixels, reducer, None if guide is None else guide.to(pixels))
+        guide = None if guide is None else guide.to(pixels)
+        if not self._most_rows:
+            return encode(self.tower, pixels, reducer, guide)
+        return torch.cat([encode(self.tower, some, reducer, guide) for some in pixels.split(self._most_rows)])
 
     @torch.no_grad()
     def _count_left(self, reducer: Reducer | None) -> tuple[int, ...]:

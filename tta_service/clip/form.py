@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.reducer import Reducer
+from .buckets import SIZES
 from .compress import AS_IT_IS, Compression, compression_of, low_rank, prune_smallest
 from .encoder import Eager, ImageEncoder
 from .fold import fold_batch_norms
@@ -21,6 +22,7 @@ from .linear import Layer, Make, plain, replacing
 from .trunks import take_apart
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "int8": torch.float32}
+TOKENS_AT_ONCE = 800  # in bytes by torch: sums and scaled sums of more of them, of four bytes each, leave the caches
 RUNTIMES = ("eager", "compile", "onnxruntime", "openvino")
 
 
@@ -77,10 +79,16 @@ def image_encoder(model: Any, form: Form, size: int, dimension: int, name: str) 
     visual.to(dtype).to(memory_format=layout)
     blank = torch.zeros(1, 3, size, size, dtype=dtype, device=next(visual.parameters()).device)
     tower = take_apart(visual, _make(form))
-    eager = Eager(tower, model.encode_image, blank.contiguous(memory_format=layout), dimension, name)
+    blank = blank.contiguous(memory_format=layout)
+    most_rows = 0
+    if form.precision == "int8" and not isinstance(tower, str):
+        with torch.no_grad():
+            most_rows = max(1, TOKENS_AT_ONCE // tower.embed(blank).shape[1])
     if start is None:
-        return eager
-    graphs = Graphs(eager, form.runtime, start, form.precision, form.reducers)
+        return Eager(tower, model.encode_image, blank, dimension, name, most_rows)
+    eager = Eager(tower, model.encode_image, blank, dimension, name)
+    sizes = [size for size in SIZES if size <= most_rows] if most_rows and form.runtime == "compile" else SIZES
+    graphs = Graphs(eager, form.runtime, start, form.precision, form.reducers, sizes)
     if form.runtime != "compile":
         model.visual = nn.Identity()  # its weights are in the graphs
     return graphs

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, is_dataclass
 
 from torch import Tensor
 
 from ..core.errors import Unsupported
 from ..core.reducer import Reducer
-from .buckets import in_buckets
+from .buckets import SIZES, in_buckets
 from .encoder import FIELD, Eager
 from .hub import CannotLoad
 
@@ -33,8 +33,16 @@ def started(runtime: str, precision: str) -> Start:
 class Graphs:
     """Any number of rows, in buckets. Raises `CannotLoad` for a reducer that has no graph of fixed shapes."""
 
-    def __init__(self, eager: Eager, runtime: str, start: Start, precision: str, reducers: Iterable[Reducer]) -> None:
-        self._runtime, self.reducible = runtime, eager.reducible
+    def __init__(
+        self,
+        eager: Eager,
+        runtime: str,
+        start: Start,
+        precision: str,
+        reducers: Iterable[Reducer] = (),
+        sizes: Sequence[int] = SIZES,
+    ) -> None:
+        self._runtime, self.reducible, self._sizes = runtime, eager.reducible, sizes
         self._runs: dict[Reducer | None, Run] = {}
         self._left: dict[Reducer | None, tuple[int, ...]] = {}
         for reducer in dict.fromkeys((None, *map(_known, reducers))):
@@ -67,7 +75,7 @@ class Graphs:
     def __call__(self, pixels: Tensor, reducer: Reducer | None = None, guide: Tensor | None = None) -> Tensor:
         if reducer is not None:
             self.check(reducer)
-        return in_buckets(self._runs[_known(reducer)], pixels)
+        return in_buckets(self._runs[_known(reducer)], pixels, self._sizes)
 
 
 def _known(reducer: Reducer | None) -> Reducer | None:
