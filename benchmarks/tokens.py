@@ -16,6 +16,7 @@ import json
 import os
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,9 @@ def main() -> None:
     torch.set_num_threads(1)
     pocket = load(device="cpu")
     if asked.data and asked.only in ("", "accuracy"):
-        saved("accuracy", accuracies(pocket, asked.data, asked.pictures))
+        for folder, part in SETS:
+            if asked.sets in ("", folder):
+                saved("accuracy", {folder: accuracies(pocket, asked.data, folder, part, asked.pictures, asked.keeps)})
     if asked.only in ("", "speed"):
         saved("pocket", speeds(pocket, {1: asked.rounds, 8: asked.rounds, 64: asked.rounds}, KEEPS))
     if asked.only in ("", "named"):
@@ -62,31 +65,31 @@ def built(name: str, keep: float, seed: int = 0) -> Reducer:
 
 
 @torch.no_grad()
-def accuracies(clip: FrozenCLIP, data: Path, count: int) -> dict[str, Any]:
-    """By set, the unreduced tower and every reducer at every keep on the same pictures; what leads up to the blocks is
-    the same for all and computed once."""
-    tower, result = _tower(clip), {}
-    for folder, part in SETS:
-        pictures = pictures_of(data, folder, part)
-        some = torch.randperm(len(pictures.labels), generator=torch.Generator().manual_seed(0))[:count]
-        text = clip.text_space(LabelSet(tuple(pictures.names))).features
-        tokens = torch.cat([tower.embed(_normalised(clip, rows)) for rows in pictures.pixels[some].split(64)])
-        cached = replace(tower, embed=lambda x: x)
+def accuracies(
+    clip: FrozenCLIP, data: Path, folder: str, part: str, count: int, keeps: tuple[float, ...]
+) -> dict[str, Any]:
+    """The unreduced tower and every reducer at every keep on the same pictures of one set; what leads up to the blocks
+    is the same for all and computed once."""
+    tower = _tower(clip)
+    pictures = pictures_of(data, folder, part)
+    some = torch.randperm(len(pictures.labels), generator=torch.Generator().manual_seed(0))[:count]
+    text = clip.text_space(LabelSet(tuple(pictures.names))).features
+    tokens = torch.cat([tower.embed(_normalised(clip, rows)) for rows in pictures.pixels[some].split(64)])
+    cached = replace(tower, embed=lambda x: x)
 
-        def answers(reducer: Reducer | None, cached=cached, tokens=tokens, text=text) -> Tensor:
-            features = [encode(cached, rows, reducer, text) for rows in tokens.split(64)]
-            return (normalize(torch.cat(features), dim=-1) @ text.T).argmax(1)
+    def answers(reducer: Reducer | None) -> Tensor:
+        features = [encode(cached, rows, reducer, text) for rows in tokens.split(64)]
+        return (normalize(torch.cat(features), dim=-1) @ text.T).argmax(1)
 
-        result[folder] = compared(answers, pictures.labels[some])
-    return result
+    return compared(answers, pictures.labels[some], keeps)
 
 
-def compared(answers: Any, labels: Tensor) -> dict[str, Any]:
+def compared(answers: Callable[[Reducer | None], Tensor], labels: Tensor, keeps: tuple[float, ...]) -> dict[str, Any]:
     """Top-1, and the differences with their standard errors, paired by picture; all in points."""
     plain = answers(None)
     right = (plain == labels).double()
     found: dict[str, Any] = {"pictures": len(labels), "none": _points(right)[0]}
-    for keep in KEEPS:
+    for keep in keeps:
         draws = [answers(built("random", keep, seed)) for seed in SEEDS]
         dropped = torch.stack([(top == labels).double() for top in draws]).mean(0)
         for name in NAMES:
@@ -129,13 +132,22 @@ def saved(part: str, found: dict[str, Any]) -> None:
     """Into the results in place of the older part; table and curve anew."""
     RESULTS.parent.mkdir(exist_ok=True)
     report = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    report[part] = found
+    report[part] = _joined(report.get(part), found) if part == "accuracy" else found
     report.setdefault("load", {})[part] = round(os.getloadavg()[0], 1)
     report["torch"] = torch.__version__
     RESULTS.write_text(json.dumps(report, indent=1) + "\n")
     RESULTS.with_suffix(".md").write_text(table(report))
     if "accuracy" in report and "pocket" in report:
         curve(report, RESULTS.with_suffix(".png"))
+
+
+def _joined(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+    """Sets, reducers and keeps that were not measured again stay; keeps in falling order."""
+    if old is None or old.get("pictures") != new.get("pictures"):
+        return new  # judged on other pictures
+    joined = {key: _joined(old.get(key), one) if isinstance(one, dict) else one for key, one in new.items()}
+    joined |= {key: one for key, one in old.items() if key not in joined}
+    return dict(sorted(joined.items(), reverse=True)) if all(key[:1].isdigit() for key in joined) else joined
 
 
 def _tower(clip: FrozenCLIP) -> ImageTower:
@@ -160,6 +172,8 @@ def _arguments() -> argparse.Namespace:
     ask.add_argument("--data", type=Path)
     ask.add_argument("--pictures", type=int, default=2000, help="of each set")
     ask.add_argument("--rounds", type=int, default=3)
+    ask.add_argument("--sets", default="", help="tiny_imagenet or cifar10")
+    ask.add_argument("--keeps", type=lambda s: tuple(float(keep) for keep in s.split(",")), default=KEEPS)
     ask.add_argument("--only", default="", help="accuracy, speed or named")
     return ask.parse_args()
 

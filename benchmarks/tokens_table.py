@@ -28,6 +28,7 @@ def table(report: dict[str, Any]) -> str:
     lines = [TITLE, "", f"`python benchmarks/tokens.py`, torch {report['torch']}, eager, float32.", ""]
     for folder, found in report.get("accuracy", {}).items():
         lines += [ACCURACY.format(folder=folder, pictures=found["pictures"], none=found["none"]), *_accuracy(found), ""]
+    lines += _best(list(report["accuracy"].values())) if "accuracy" in report else []
     lines += _bargain(report) if "accuracy" in report and "pocket" in report else []
     for part, name in (("pocket", "the pocket model, its convolutional stem included"), ("ViT-B-16", "ViT-B-16")):
         if part in report:
@@ -51,6 +52,19 @@ def _accuracy(found: dict[str, Any]) -> list[str]:
 def _cell(one: dict[str, Any]) -> str:
     (lost, doubt), (gained, margin) = one["to none"], one["to random"]
     return f"{one['top1']:.1f}: {lost:+.1f} ± {doubt:.1f}" + (f" ({gained:+.1f} ± {margin:.1f})" if margin else "")
+
+
+def _best(sets: list[dict[str, Any]]) -> list[str]:
+    """Who is furthest above `random`, over all sets alike."""
+    names = [name for name, cells in sets[0].items() if isinstance(cells, dict) and name != "random"]
+    said: list[str] = []
+    for keep in sets[0]["random"]:
+        each = {name: [found[name][keep]["to random"] for found in sets] for name in names}
+        means = {name: sum(mean for mean, _ in some) / len(some) for name, some in each.items()}
+        best = max(means, key=means.__getitem__)
+        doubt = sum(error**2 for _, error in each[best]) ** 0.5 / len(sets)
+        said.append(f"keep {keep}: `{best}` {means[best]:+.1f} ± {doubt:.1f}")
+    return [f"Over {'both' if len(sets) == 2 else 'all'} sets, points above `random`: " + "; ".join(said) + ".", ""]
 
 
 def _bargain(report: dict[str, Any]) -> list[str]:
