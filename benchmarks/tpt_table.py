@@ -10,8 +10,8 @@ HEAD = """# TPT after image encoding, beside the way it is usually written
 ViT-B-16 text tower with random weights, float32, SDPA, 64 views, `a photo of a {{}}.`; the image tower takes no part.
 Plain: every class padded to 77 tokens, forward, backward, AdamW step, forward, for every image. Above
 100 classes it runs in chunks of 100; the pass that only the chunks make necessary is not counted.
-Times: medians of CPU time of one process, in which the plain way's frames stand amid ours, while other work ran on the
-machine (load average up to {load:.0f}). Each row is one process; rows need not be of one run of the program.
+{runs}. Times: medians of CPU time of one process for each row, in which the plain way's frames stand
+amid ours, while other work ran on the machine (load average up to {load:.0f}).
 
 ## Time
 
@@ -48,6 +48,10 @@ AGREEMENT = """
 def table(report: dict[str, Any]) -> str:
     rows = [*report["compare"], *report["peak"]]
     measured = {"threads": max(row["threads"] for row in rows), "load": max(row["load"] for row in rows)}
+    begun = {row["run"] for row in rows}
+    measured["runs"] = (
+        f"All rows are of one run, begun {min(begun)}" if len(begun) == 1 else f"Rows are of {len(begun)} runs"
+    )
     lines = [HEAD.format(**measured, **report["machine"]).rstrip("\n")]
     padded = {row["classes"]: row["seconds"]["plain"] for row in report["compare"] if "plain" in row["seconds"]}
     lines += [_time(row, padded) for row in report["compare"] if row["classes"] in padded]
