@@ -18,6 +18,7 @@ from .fingerprint import fingerprint_of
 from .form import PLAIN, Form, image_encoder
 from .prompt_tokens import Tokenize, label_tokens, text_tokens, tokens_of
 from .prompts import TOKENS_AT_ONCE, TemplatePrompts
+from .release import release_memory
 from .text_tower import encode_tokens, take_text_apart
 
 
@@ -55,6 +56,8 @@ class FrozenCLIP:
         # 32 hex over architecture, weights, form and normalisation: equal when features are.
         self.fingerprint = fingerprint_of(self._model, self._mean, self._std, self.image_size, *form.told)
         self._image = image_encoder(self._model, form, self.image_size, self.dimension, name)
+        if form != PLAIN:
+            release_memory()
 
     @property
     def precision(self) -> str:
