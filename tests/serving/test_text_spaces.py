@@ -4,8 +4,9 @@ import asyncio
 import gc
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from tests.serving.toys import Anchored
 from tta_service import LabelSet, TextSpace
 from tta_service.clip.load import load
 from tta_service.core.errors import BadLabels, ModelFault, UnknownLabels
+from tta_service.serving.cost import Costs
 from tta_service.serving.text_spaces import TextSpaces
 from tta_service.testing import FakeCLIP
 
@@ -180,3 +182,33 @@ async def test_activations_are_counted_apart_and_given_up_by_the_least_recently_
     assert held.bytes == first.bytes + first.activations
     spaces.delete(LABELS.id)
     assert spaces.counters.activations == second.activations == 0
+
+
+async def test_a_large_set_is_encoded_in_steps_and_others_get_in_between(lane: ThreadPoolExecutor):
+    clip, costs, order = load(), Costs(), list[str]()
+    labels = LabelSet(tuple(f"label number {i}" for i in range(150)), ("a photo of a {}.", "a drawing of a {}."))
+
+    @contextmanager
+    def apart() -> Iterator[None]:
+        order.append("step")
+        yield
+
+    spaces = TextSpaces(clip.text_space_in_steps, lane, lane, apart=apart, costs=costs)
+    making = asyncio.ensure_future(spaces.get(labels))
+    assert labels not in spaces
+    while not making.done():
+        await asyncio.wrap_future(lane.submit(order.append, "other"))
+    assert order.count("step") > 4
+    alternating = [order[i] == "other" for i, what in enumerate(order[1:]) if what == "step"]
+    assert sum(alternating) > len(alternating) / 2
+    torch.testing.assert_close(making.result().features, clip.text_space(labels).features)
+    assert labels in spaces and costs.text(300).likely > 0
+
+
+async def test_a_step_that_fails_is_a_fault_of_the_set(lane: ThreadPoolExecutor):
+    def making(labels: LabelSet) -> Generator[None, None, TextSpace]:
+        yield
+        raise ZeroDivisionError
+
+    with pytest.raises(ModelFault):
+        await TextSpaces(making, lane, lane).get(LABELS)
