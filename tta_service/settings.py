@@ -106,10 +106,8 @@ class Limits(Section):
 class Batch(Section):
     max_rows: Annotated[int, Field(ge=0, le=65536)] = 0  # 0: measured at warm-up
     waiting: Annotated[int, Field(ge=1, le=1_000_000)] = 256  # requests at the door; more are told to come back
-    waiting_cost: Annotated[int, Field(ge=0, le=1 << 40)] = 0  # rows times passes of all; 0: `waiting` whole batches
-    client_share: Annotated[float, Field(gt=0, le=1)] = (
-        0.5  # of that for one client (an address); 1: no bound of its own
-    )
+    waiting_cost: Annotated[int, Field(ge=0, le=1 << 40)] = 0  # rows times passes of all; 0: `waiting` large requests
+    client_share: Annotated[float, Field(gt=0, le=1)] = 0.5  # of that for one client (an address); 1: all of it
 
 
 class Lanes(Section):

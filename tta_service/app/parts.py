@@ -41,6 +41,7 @@ from .served import served
 
 log = logging.getLogger(__name__)
 LARGEST = {"cpu": 64}  # rows that warm-up tries in one forward; other devices 256
+HEAVY = 128  # rows times passes of a large request: 64 views and a step of gradients
 EXPLAIN_EVERY = 16  # answers; one of them is explained for metrics
 LAST_MOMENT = 5.0  # seconds for what a lane has begun, when all else has stopped
 
@@ -86,7 +87,7 @@ async def assembled(
         max_rows = batch.max_rows or budget.rows
         costs = Costs(max_rows, budget.seconds)
         batcher = Batcher(clip.encode_image, lane.device, max_rows, observe, pulse, costs)
-        shares = Shares(batch.waiting_cost or batch.waiting * max_rows, batch.client_share)
+        shares = Shares(batch.waiting_cost or batch.waiting * HEAVY, batch.client_share)
         door = Door(2 * max_rows, batch.waiting, shares=shares)
         text_spaces = TextSpaces(
             clip.text_space_in_steps,
