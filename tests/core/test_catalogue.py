@@ -44,7 +44,7 @@ def test_the_servers_own_limits_come_on_top():
     assert strategies.build("zero", {}, {"views": 32}) == strategies.build("zero", {"views": 32})  # nobody asked for 64
     with pytest.raises(BadParameters, match="views is 64"):
         strategies.build("zero", {"views": 64}, {"views": 32})
-    with pytest.raises(BadParameters, match="views: .*greater than or equal to 1"):
+    with pytest.raises(BadParameters, match=r"views: .*greater than or equal to 1"):
         strategies.build("zero", {}, {"views": 0})
     assert strategies.build("zero", {}, {"augment": 1, "steps": 1}) == strategies.build("zero")
     assert strategies.build("zero_shot", {}, {"views": 32}) == strategies.build("zero_shot")
