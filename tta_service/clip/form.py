@@ -22,7 +22,7 @@ from .linear import Layer, Make, plain, replacing
 from .trunks import take_apart
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "int8": torch.float32}
-TOKENS_AT_ONCE = 800  # in bytes by torch: sums and scaled sums of more of them, of four bytes each, leave the caches
+TOKENS_AT_ONCE = 400  # in bytes by torch: buffers for more of them are fetched from the system anew, page by page
 RUNTIMES = ("eager", "compile", "onnxruntime", "openvino")
 
 
