@@ -28,6 +28,7 @@ from tta_service.serving.turns import Turn
 
 CYCLES = 200
 KINDS = (Session, Kept, Turn, Camera)  # what a stream is made of
+OURS = "_AioCall."  # grpcio's client waits for ever for the status of some calls whose wire was torn
 POLICIES = (BLOCK, LATEST, pb.OpenStream.POLICY_DROP_OLDEST, pb.OpenStream.POLICY_DROP_NEWEST)
 NAMES, NAMED = st.sampled_from(["", "", "a", "b"]), st.sampled_from(["a", "b"])
 STRATEGIES = st.sampled_from(["tda", "tda", "dota", "zero_shot"])
@@ -54,18 +55,17 @@ class World:
     async def held(self) -> dict[str, int]:
         gc.collect()
         alive = Counter(type(one) for one in gc.get_objects() if type(one) in KINDS)
-        tasks = Counter(
-            f"task {task.get_coro().__qualname__}" for task in asyncio.all_tasks() - {asyncio.current_task()}
-        )
+        names = [str(task.get_coro().__qualname__) for task in asyncio.all_tasks() - {asyncio.current_task()}]
+        tasks = Counter(f"task {name}" for name in names if not name.startswith(OURS))
         return {kind.__name__: alive[kind] for kind in KINDS} | tasks | {"files": psutil.Process().num_fds()}
 
     async def left(self) -> dict[str, int]:
         """What is held beyond that, once grpc has ended its own calls."""
-        for _ in range(50):
+        for patience in (0.1, 0.3, 1.0, 3.0, 10.0):
+            await asyncio.sleep(patience)
             held = await self.held()
             if not (left := {what: count for what, count in held.items() if count > self.before.get(what, 0)}):
                 break
-            await asyncio.sleep(0.1)
         return left
 
     def number(self, name: str, **labels: str) -> float:
@@ -200,7 +200,6 @@ class Cycles(RuleBasedStateMachine):
         assert counters.streams == sum(session.lost is not None for session in sessions)
         assert all(session.busy >= 0 for session in sessions)
         assert 0 <= parts.door.inside <= 2 * parts.batcher.max_rows
-        assert self.world.number("tta_queue_bytes", queue="streams") >= 0
 
     def teardown(self) -> None:
         """Everybody goes, the owner closes what outlives its streams: as if nobody had ever come."""
