@@ -9,10 +9,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
-import grpc
-
 from ..core import catalogue
-from ..core.errors import BadRequest, TooLarge, TTAError
+from ..core.errors import BadRequest, TTAError
 from ..core.events import Observe, ignore
 from ..core.request import Report, Request
 from ..serving.archive import Archive
@@ -21,21 +19,20 @@ from ..serving.frames import Buffered
 from ..serving.sessions import Sessions
 from ..serving.text_spaces import TextSpaces
 from .answers import response
+from .callers import OWNER, Context, client_of
 from .calls import trace_of, whenever_done
 from .cameras import Frame, Opened, frame_of, opened_of
-from .listings import Pace, descriptions, label_set_info, page, server_info, session_info
-from .paths import Origin, at
-from .questions import asked_of, label_set_of, session_of
+from .label_set_calls import LabelSetCalls
+from .listings import Pace, descriptions, server_info
+from .paths import Origin
+from .questions import asked_of
+from .session_calls import SessionCalls
 from .streams import Camera
 from .terms import Terms
 from .v1 import tta_pb2 as pb
-from .v1 import tta_pb2_grpc as wire
-
-Context = grpc.aio.ServicerContext[Any, Any]
-OWNER = ""  # nobody is asked who they are yet
 
 
-class AdaptationService(wire.AdaptationServiceServicer):
+class AdaptationService(LabelSetCalls, SessionCalls):
     """The doors of the house. Errors are raised: `Calls` around it makes statuses of them.
 
     `load()` is how many seconds of work wait, which streams are told.
@@ -51,8 +48,9 @@ class AdaptationService(wire.AdaptationServiceServicer):
         load: Callable[[], float],
         observe: Observe = ignore,
     ) -> None:
-        self._engine, self._text_spaces, self._sessions, self._terms = engine, text_spaces, sessions, terms
-        self._archive, self._load, self._observe, self._cameras = archive, load, observe, set[Camera]()
+        LabelSetCalls.__init__(self, text_spaces, terms)
+        SessionCalls.__init__(self, sessions, archive, terms)
+        self._engine, self._load, self._observe, self._cameras = engine, load, observe, set[Camera]()
         self._strategies, self._reducers = Pace(), Pace()
         self.buffered = Buffered(most=terms.limits.all_streams_bytes)  # frames of all streams that wait at the door
 
@@ -94,28 +92,6 @@ class AdaptationService(wire.AdaptationServiceServicer):
         for camera in self._cameras:
             camera.drain(seconds, self._archive.token(OWNER, camera.session))
 
-    async def PutLabelSet(self, request: pb.PutLabelSetRequest, context: Context) -> pb.PutLabelSetResponse:
-        labels = label_set_of(request.label_set, self._terms, "label_set")
-        try:
-            return pb.PutLabelSetResponse(info=label_set_info(await self._text_spaces.put(labels)))
-        except TTAError as error:
-            raise Origin(image="", labels="label_set", options="").of(error) from error
-
-    async def GetLabelSet(self, request: pb.GetLabelSetRequest, context: Context) -> pb.GetLabelSetResponse:
-        with at("id", whole=True):
-            held = self._text_spaces.find(request.id)
-        labels = pb.LabelSet(names=held.labels.names, templates=held.labels.templates)
-        return pb.GetLabelSetResponse(info=label_set_info(held), label_set=labels)
-
-    async def ListLabelSets(self, request: pb.ListLabelSetsRequest, context: Context) -> pb.ListLabelSetsResponse:
-        held, token = page(self._text_spaces.list(), lambda one: one.labels.id, request.page_size, request.page_token)
-        return pb.ListLabelSetsResponse(infos=map(label_set_info, held), next_page_token=token)
-
-    async def DeleteLabelSet(self, request: pb.DeleteLabelSetRequest, context: Context) -> pb.DeleteLabelSetResponse:
-        with at("id", whole=True):
-            self._text_spaces.delete(request.id)
-        return pb.DeleteLabelSetResponse()
-
     async def ListStrategies(self, request: pb.ListStrategiesRequest, context: Context) -> pb.ListStrategiesResponse:
         entries = descriptions(catalogue.strategies, self._strategies.of, self._terms.limits.parameters)
         return pb.ListStrategiesResponse(strategies=entries, default_name=self._terms.strategy)
@@ -126,36 +102,6 @@ class AdaptationService(wire.AdaptationServiceServicer):
 
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:
         return server_info(self._terms)
-
-    async def GetSession(self, request: pb.GetSessionRequest, context: Context) -> pb.GetSessionResponse:
-        return pb.GetSessionResponse(session=session_info(self._sessions.get(OWNER, named(request.session_id))))
-
-    async def ListSessions(self, request: pb.ListSessionsRequest, context: Context) -> pb.ListSessionsResponse:
-        mine, token = page(self._sessions.list(OWNER), lambda one: one.id, request.page_size, request.page_token)
-        return pb.ListSessionsResponse(sessions=map(session_info, mine), next_page_token=token)
-
-    async def ResetSession(self, request: pb.ResetSessionRequest, context: Context) -> pb.ResetSessionResponse:
-        await self._archive.recall(OWNER, named(request.session_id))
-        fresh = await self._sessions.reset(OWNER, named(request.session_id))
-        return pb.ResetSessionResponse(session=session_info(fresh))
-
-    async def CloseSession(self, request: pb.CloseSessionRequest, context: Context) -> pb.CloseSessionResponse:
-        await self._archive.recall(OWNER, named(request.session_id))
-        self._sessions.close(OWNER, named(request.session_id))
-        return pb.CloseSessionResponse()
-
-    async def SnapshotSession(self, request: pb.SnapshotSessionRequest, context: Context) -> pb.SnapshotSessionResponse:
-        kept, most = await self._archive.take(OWNER, named(request.session_id)), self._terms.limits.message_bytes
-        told = pb.SessionSnapshot(session_id=kept.session, epoch=kept.epoch, state=kept.state)
-        reply = pb.SnapshotSessionResponse(snapshot=told)
-        if reply.ByteSize() > most:  # so would the request be that restores it
-            raise TooLarge(f"this snapshot takes {reply.ByteSize()} bytes, a message at most {most}", "session_id")
-        return reply
-
-    async def RestoreSession(self, request: pb.RestoreSessionRequest, context: Context) -> pb.RestoreSessionResponse:
-        with at("snapshot"):
-            restored = await self._archive.restore(OWNER, request.snapshot.state)
-        return pb.RestoreSessionResponse(session=session_info(restored))
 
     async def _classify(
         self,
@@ -191,15 +137,3 @@ class AdaptationService(wire.AdaptationServiceServicer):
     def _gone(self, camera: Camera) -> None:
         self._cameras.discard(camera)
         camera.close()
-
-
-def client_of(context: Context) -> str:
-    """Who shares in the server's room: the owner, or the address where nobody is asked who they are."""
-    return OWNER or str(context.peer()).rpartition(":")[0]
-
-
-def named(id: str) -> str:
-    """A session that must have a name."""
-    if not id:
-        raise BadRequest("which session?", "session_id")
-    return session_of(id, "session_id")

@@ -1,0 +1,42 @@
+"""The methods about label sets."""
+
+from __future__ import annotations
+
+from ..core.errors import TTAError
+from ..serving.text_spaces import TextSpaces
+from .callers import Context
+from .listings import label_set_info, page
+from .paths import Origin, at
+from .questions import label_set_of
+from .terms import Terms
+from .v1 import tta_pb2 as pb
+from .v1 import tta_pb2_grpc as wire
+
+
+class LabelSetCalls(wire.AdaptationServiceServicer):
+    """Encoded once, named by id from then on."""
+
+    def __init__(self, text_spaces: TextSpaces, terms: Terms) -> None:
+        self._text_spaces, self._terms = text_spaces, terms
+
+    async def PutLabelSet(self, request: pb.PutLabelSetRequest, context: Context) -> pb.PutLabelSetResponse:
+        labels = label_set_of(request.label_set, self._terms, "label_set")
+        try:
+            return pb.PutLabelSetResponse(info=label_set_info(await self._text_spaces.put(labels)))
+        except TTAError as error:
+            raise Origin(image="", labels="label_set", options="").of(error) from error
+
+    async def GetLabelSet(self, request: pb.GetLabelSetRequest, context: Context) -> pb.GetLabelSetResponse:
+        with at("id", whole=True):
+            held = self._text_spaces.find(request.id)
+        labels = pb.LabelSet(names=held.labels.names, templates=held.labels.templates)
+        return pb.GetLabelSetResponse(info=label_set_info(held), label_set=labels)
+
+    async def ListLabelSets(self, request: pb.ListLabelSetsRequest, context: Context) -> pb.ListLabelSetsResponse:
+        held, token = page(self._text_spaces.list(), lambda one: one.labels.id, request.page_size, request.page_token)
+        return pb.ListLabelSetsResponse(infos=map(label_set_info, held), next_page_token=token)
+
+    async def DeleteLabelSet(self, request: pb.DeleteLabelSetRequest, context: Context) -> pb.DeleteLabelSetResponse:
+        with at("id", whole=True):
+            self._text_spaces.delete(request.id)
+        return pb.DeleteLabelSetResponse()
