@@ -71,7 +71,7 @@ def curve(result: dict[str, Any], path: Path) -> None:
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 5.5))
     for row in pocket:
         left.plot(row["x at 8"], row[SETS[0]]["agreement"], "o")
-        left.annotate(told(row), (row["x at 8"], row[SETS[0]]["agreement"]), fontsize=7)
+        left.annotate(told(row), (row["x at 8"], row[SETS[0]]["agreement"]), fontsize=7, rotation=-35, va="top")
     left.set(title="pocket model", xlabel="speed-up at 8 rows", ylabel="top-1 agreement with float32, %")
     left.grid(alpha=0.3)
     for place, batch in enumerate((1, 8, 64)):
