@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -104,7 +105,7 @@ def test_zero_shot_is_what_the_model_says_without_any_service(service: str, pict
     text = clip.text_space(LabelSet(("flower", "temple"))).features
     for place, name in enumerate(("flower", "temple")):
         for path in (pictures / name).iterdir():
-            pixels = torch.tensor(list(Image.open(path).getdata()), dtype=torch.uint8).T.reshape(1, 3, 64, 64)
+            pixels = torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1)[None]
             right += int((clip.encode_image(pixels) @ text.T).argmax() == place)
     assert results(tmp_path, "accuracy")["rows"][0]["top1"] == pytest.approx(100 * right / 24, abs=0.01)
 
@@ -134,11 +135,16 @@ def test_advice_is_judged_on_pictures_that_it_has_not_seen(service: str, picture
     assert "| none | 1 |" in (tmp_path / "out" / "accuracy_advise.md").read_text()
 
 
-def test_where_adapting_must_help_it_does(service: str, pictures: Path, tmp_path: Path):
-    assert main(words("control", pictures, service, tmp_path, "--strategies", "mean,oga", "--count", "24")) == 0
+def test_where_adapting_must_help_it_does(service: str, tmp_path: Path):
+    for word in ("cat", "dog", "car", "tree", "boat", "apple", "chair", "train", "horse", "bread", "river", "guitar"):
+        (tmp_path / "many" / word).mkdir(parents=True)
+        for n in range(5):  # nobody looks at them: the names make the world, their number its length
+            Image.new("RGB", (8, 8)).save(tmp_path / "many" / word / f"{n}.png")
+    asked = words("control", tmp_path / "many", service, tmp_path, "--strategies", "mean,stata", "--count", "60")
+    assert main(asked) == 0
     rows = {(row["shift"], row["contender"]): row for row in results(tmp_path, "accuracy_control")["rows"]}
     assert rows["views", "mean"]["difference"] > 0
-    assert rows["clusters", "oga"]["top1"] >= rows["clusters", "zero_shot"]["top1"]
+    assert rows["clusters", "stata"]["last_quarter"] > 0
     assert rows["lies", "mean"]["difference"] < rows["views", "mean"]["difference"]
 
 
