@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 from text_tower import TOKENIZER, tokens_of
 from torch import Tensor
 from words import KEPT_FROM_BOTH, TEMPLATES
+
+from tta_service.clip.taught import word_key, words_of
 
 SHARES = {"word": 0.3, "noun": 0.27, "phrase": 0.1, "caption": 0.08, "name": 0.25}  # of each batch; captions are long
 SETS = ("tiny_imagenet", "cifar10")
@@ -49,6 +51,14 @@ def lessons(taught: dict, most: int) -> tuple[Tensor, dict[str, list[str]], dict
         texts[kind] = [text for text, keep in zip(texts[kind], right, strict=True) if keep]
         targets[kind] = taught[kind][torch.tensor(right)]
     return rows, texts, targets
+
+
+def word_keys(texts: Iterable[str], rows: Tensor) -> Tensor:
+    """What the service must know of the words [n] of several tokens, all among rows [r], that stand in the texts."""
+    words = {word for text in texts for word in words_of(text.lower())}
+    several = [tokens for tokens in map(TOKENIZER.encode, sorted(words)) if len(tokens) > 1]
+    trained = set(rows.tolist())
+    return torch.tensor(sorted({word_key(tokens) for tokens in several if trained.issuperset(tokens)}))
 
 
 def draw_batch(texts: dict[str, list[str]], size: int, draw: np.random.Generator) -> tuple[dict, dict]:

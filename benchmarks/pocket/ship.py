@@ -53,12 +53,12 @@ def assemble(image: dict[str, Tensor], text: dict[str, Tensor], rows: Tensor) ->
     return model
 
 
-def shipped(model: nn.Module, rows: Tensor) -> dict[str, Tensor]:
-    """What the file holds: float16, of the token embedding only the trained rows."""
+def shipped(model: nn.Module, rows: Tensor, words: Tensor) -> dict[str, Tensor]:
+    """What the file holds: float16, of the token embedding only the trained rows, of longer words their keys."""
     state = {key: (x.half() if x.is_floating_point() else x) for key, x in model.state_dict().items()}
     values = state.pop(f"{EMBEDDING}.weight")[rows]
     state = {key: x for key, x in state.items() if not key.endswith("attn_mask")}
-    state |= {f"{EMBEDDING}.rows": rows.int(), f"{EMBEDDING}.values": values}
+    state |= {f"{EMBEDDING}.rows": rows.int(), f"{EMBEDDING}.values": values, "text.taught_words": words.int()}
     return {key: x.contiguous() for key, x in state.items()}
 
 
@@ -99,7 +99,7 @@ def main() -> None:
     model = assemble(image["mean"], text["tower"], text["rows"])
     scale, errors = choose_scale(model, text["classes"], args.data, args.run / "cache")
     model.logit_scale.data.fill_(scale).log_()
-    state = shipped(model, text["rows"])
+    state = shipped(model, text["rows"], text["words"])
     save_file(state, args.out / "pocket.safetensors")
     (args.out / "open_clip_config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
     rest = sum(p.numel() for p in model.parameters()) - model.text.token_embedding.weight.numel()

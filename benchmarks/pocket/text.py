@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import math
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import torch
-from lessons import SETS, SHARES, draw_batch, lessons
+from lessons import SETS, SHARES, draw_batch, lessons, word_keys
 from open_clip.transformer import TextTransformer
 from text_tower import agree, build, optimisers, place, start_from_before, start_from_teacher, tokens_of
 from torch import Tensor
@@ -48,6 +49,7 @@ def main() -> None:
     draw = np.random.default_rng(args.seed)
     taught = torch.load(args.run / "targets.pt")
     rows, texts, targets = lessons(taught, args.rows)
+    words = word_keys(chain.from_iterable(texts.values()), rows)
     tower = build(len(rows), targets["name"].shape[1])
     if args.go_on:
         old = torch.load(args.run / "text.pt")
@@ -76,7 +78,7 @@ def main() -> None:
             means = {kind: round(part.mean().item(), 3) for kind, part in zip(kinds, cosines, strict=True)}
             print(step + 1, round(loss.item(), 3), "cosines to the targets:", means, flush=True)
             now = classes(tower, rows, taught)
-            kept = {"tower": tower.state_dict(), "rows": rows, "classes": now}
+            kept = {"tower": tower.state_dict(), "rows": rows, "words": words, "classes": now}
             torch.save(kept | ({"aimed": aimed} if args.go_on else {}), args.run / "text.pt")
             tower.train()
 

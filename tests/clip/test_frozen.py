@@ -10,6 +10,7 @@ from tests.clip.reducers import Drop, MergePairs
 from tests.clip.small import pixels, small, small_model, timm_visual, tokenizer
 from tta_service.clip.form import Form
 from tta_service.clip.frozen import FrozenCLIP
+from tta_service.clip.taught import Taught
 from tta_service.core.errors import BadLabels, Unsupported
 from tta_service.core.labels import LabelSet
 from tta_service.core.reducer import Reduction
@@ -96,11 +97,8 @@ def test_a_prompt_that_does_not_fit_names_its_label():
 
 
 def test_names_without_a_taught_word_are_unseen():
-    taught = torch.tensor(
-        [t for text in ("<start_of_text><end_of_text>", "cat dog sea") for t in tokenizer().encode(text)]
-    )
-    taught = torch.cat([taught, torch.tensor([0])])
-    clip = FrozenCLIP(small_model(), tokenizer(), trained_tokens=taught)
+    taught = Taught(frozenset(tokenizer().encode("cat dog sea")))
+    clip = FrozenCLIP(small_model(), tokenizer(), taught=taught)
     assert clip.text_space(LabelSet(("cat", "sea_dog", "sea snake", "quokka"))).unseen == ("quokka",)
 
 

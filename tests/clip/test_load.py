@@ -51,8 +51,8 @@ def test_the_pocket_model_needs_neither_home_nor_network(monkeypatch, tmp_path):
     assert clip.name == "pocket" and clip.reducible and not list(tmp_path.iterdir())
     size = clip.image_size
     assert clip.encode_image(pixels(2, size)).shape == (2, clip.dimension)
-    space = clip.text_space(LabelSet(("cat", "zxqvy")))
-    assert space.unseen == ("zxqvy",) and space.prompts.context.shape[0] == 4
+    space = clip.text_space(LabelSet(("cat", "zxqvy", "blorptang", "knapsack")))
+    assert space.unseen == ("zxqvy", "blorptang") and space.prompts.context.shape[0] == 4
 
 
 @pytest.mark.parametrize("custom", [False, True])

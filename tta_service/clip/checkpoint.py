@@ -15,9 +15,11 @@ from open_clip.transform import PreprocessCfg
 from torch import Tensor
 
 from .hub import CannotLoad, cached, require_hub
+from .taught import Taught, taught
 
 CONFIG = "open_clip_config.json"
 ROWS, VALUES, WEIGHT = (f"text.token_embedding.{part}" for part in ("rows", "values", "weight"))
+WORDS = "text.taught_words"  # keys of the words of several tokens (`taught.word_key`)
 
 
 class Parts(NamedTuple):
@@ -25,20 +27,20 @@ class Parts(NamedTuple):
 
     model: Any
     tokenizer: Any
-    trained_tokens: Tensor | None = None  # ids [r]; None: all
+    taught: Taught | None = None  # None: everything
 
 
 def from_folder(config: Path, weights: Path, tokenizer: str = "") -> Parts:
     """Weights and their configuration. A token embedding may come as its trained rows alone (`with_all_rows`)."""
     with said(f"{weights.name} does not fit {config}", "checkpoint"):
         state: dict[str, Any] = load_state_dict(str(weights))  # type: ignore[assignment]
-        trained = state[ROWS].long() if ROWS in state else None
         model = build(json.loads(config.read_text(encoding="utf-8")), any(key.startswith("text.") for key in state))
-        if trained is None:
+        if ROWS not in state:
             load_checkpoint(model, str(weights))  # which also converts other authors' layouts
         else:
             model.load_state_dict(with_all_rows(state, model.vocab_size))
-    return Parts(model, tokenizer_of(tokenizer or f"local-dir:{config.parent}"), trained)
+    said_of = taught(state[ROWS], state.get(WORDS)) if ROWS in state else None
+    return Parts(model, tokenizer_of(tokenizer or f"local-dir:{config.parent}"), said_of)
 
 
 def build(config: dict[str, Any], custom: bool) -> Any:
@@ -58,7 +60,7 @@ def with_all_rows(state: dict[str, Tensor], words: int) -> dict[str, Tensor]:
     """A state dict whose token embedding holds all `words` rows: those left out become the mean of those given."""
     rows, values = state[ROWS].long(), state[VALUES].float()
     full = values.mean(0).repeat(words, 1).index_copy(0, rows, values)
-    return {**{key: value for key, value in state.items() if key not in (ROWS, VALUES)}, WEIGHT: full}
+    return {**{key: value for key, value in state.items() if key not in (ROWS, VALUES, WORDS)}, WEIGHT: full}
 
 
 def tokenizer_of(name: str) -> Any:

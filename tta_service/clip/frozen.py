@@ -16,9 +16,10 @@ from ..core.labels import LabelSet, Prompts, TextSpace
 from ..core.reducer import Reducer, Reduction
 from .fingerprint import fingerprint_of
 from .form import PLAIN, Form, image_encoder
-from .prompt_tokens import Tokenize, label_tokens, text_tokens, tokens_of
+from .prompt_tokens import Tokenize, label_tokens, text_tokens
 from .prompts import TOKENS_AT_ONCE, TemplatePrompts
 from .release import release_memory
+from .taught import Taught
 from .text_tower import encode_tokens, take_text_apart
 
 
@@ -26,7 +27,7 @@ class FrozenCLIP:
     """An open_clip model that nobody trains any more. Thread-safe; everything that comes out lies on the CPU.
 
     `form` is that of the image tower; text is encoded once per label set, always in float32.
-    `trained_tokens` are the token ids that the text tower was taught, None: all.
+    `taught` is what the text tower was taught, None: everything.
     Under `no_grad`, not `inference_mode`: strategies may save these features for a backward pass.
     """
 
@@ -38,12 +39,12 @@ class FrozenCLIP:
         name: str = "",
         form: Form = PLAIN,
         device: str | torch.device = "cpu",
-        trained_tokens: Tensor | None = None,
+        taught: Taught | None = None,
     ) -> None:
         self.name, self.form, self.device = name, form, torch.device(device)
         self._model: Any = model.eval().requires_grad_(False).float().to(self.device)
         self._tokenize, self._context = tokenizer, int(_context_length(model))
-        self._trained = None if trained_tokens is None else frozenset(trained_tokens.tolist())
+        self._taught = taught
         look: dict[str, Any] = open_clip.get_model_preprocess_cfg(model)
         self._mean, self._std = (
             torch.tensor(look.get(key, default), device=self.device)[:, None, None]
@@ -117,7 +118,7 @@ class FrozenCLIP:
             self.scale,
             self._prompts(labels, tokens[0]),
             embedder=lambda texts: self._encode_texts(texts).cpu(),
-            unseen=self._unseen(labels),
+            unseen=self._taught.unseen(labels, self._tokenize, self._context) if self._taught else (),
         )
 
     @torch.no_grad()
@@ -136,17 +137,6 @@ class FrozenCLIP:
     def _prompts(self, labels: LabelSet, tokens: Tensor) -> Callable[[], Prompts] | None:
         tower = self._text
         return None if tower is None else lambda: TemplatePrompts(tower, self._tokenize, labels, tokens)
-
-    def _unseen(self, labels: LabelSet) -> tuple[str, ...]:
-        """Names none of whose words the text tower was taught."""
-        if self._trained is None:
-            return ()
-        by_name = {name: name.replace("_", " ").split() for name in labels.names}
-        words = sorted({word for some in by_name.values() for word in some})
-        tokens, lengths = tokens_of(self._tokenize, words, self._context)
-        rows = zip(words, tokens.tolist(), lengths.tolist(), strict=True)
-        taught = {word for word, row, length in rows if self._trained.issuperset(row[:length])}
-        return tuple(name for name, some in by_name.items() if not taught.intersection(some))
 
 
 def _context_length(model: Any) -> int:

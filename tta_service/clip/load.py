@@ -47,8 +47,8 @@ def load(
             parts, label = from_folder(folder / CONFIG, folder / "pocket.safetensors"), name
     else:
         parts, label = _from_hub(name, pretrained), f"{name}/{pretrained}" if pretrained else name
-    model, tokenizer, trained = parts
-    return FrozenCLIP(model, tokenizer, name=label, form=form, device=place, trained_tokens=trained)
+    model, tokenizer, taught = parts
+    return FrozenCLIP(model, tokenizer, name=label, form=form, device=place, taught=taught)
 
 
 def _from_file(weights: Path, name: str) -> Parts:
