@@ -209,12 +209,13 @@ def test_a_service_that_takes_nothing_makes_nothing_pile_up(watch: Watch, paced:
 
 @both
 def test_streams_leave_no_thread_behind(address: str, peer: Peer, watch: Watch) -> None:
+    before = set(threading.enumerate())  # another test's service may still have its own
     peer.troubles = [grpc.StatusCode.CANCELLED] * 5
     for _ in range(10):
         watch(address, newest(Frame(n, b"trouble") for n in range(1, 4)), Statistics(), policy="latest")
     deadline = time.monotonic() + 10
-    while (left := [t.name for t in threading.enumerate() if t.name.startswith(("tta-", "grabber"))]) and (
-        time.monotonic() < deadline
-    ):
+    while (
+        left := [t.name for t in set(threading.enumerate()) - before if t.name.startswith(("tta-", "grabber"))]
+    ) and (time.monotonic() < deadline):
         time.sleep(0.01)
     assert not left
