@@ -58,7 +58,7 @@ def _split(root: Path, folder: str, images: str, file: str) -> None:
 
 
 def _aircraft(folder: Path) -> None:
-    names, lines = ["707-320", "A330-200", "DC-10"], []
+    names, lines = ["Spitfire", "Tornado", "Hawk T1"], []
     for place, name in enumerate(names):
         lines += [f"{path.stem} {name}" for path in _pictures(folder / "images", place, ".jpg")]
     (folder / "variants.txt").write_text("\n".join(names) + "\n")

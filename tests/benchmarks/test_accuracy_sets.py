@@ -38,7 +38,7 @@ def test_class_names_come_with_the_data(tmp_path: Path):
     assert standard("imagenet_v2", tmp_path).names == ("name number 0", "name number 2", "name number 10")
     assert standard("imagenet_a", tmp_path).names == ("tench", "goldfish", "great white shark")
     assert standard("dtd", tmp_path).names == ("dog", "school bus", "flower")
-    assert standard("fgvc_aircraft", tmp_path).names == ("707-320", "A330-200", "DC-10")
+    assert standard("fgvc_aircraft", tmp_path).names == ("Spitfire", "Tornado", "Hawk T1")
     (tmp_path / "imagenet-adversarial" / "classnames.txt").write_text("n01440764 a fish\nn01443537 another fish\n")
     assert standard("imagenet_a", tmp_path).names == ("a fish", "another fish")
 
