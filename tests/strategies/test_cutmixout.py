@@ -75,6 +75,20 @@ def test_equals_the_recipe(labels, strategy):
         torch.testing.assert_close(memory.features[c].double(), unit(each.mean(0)), atol=1e-5, rtol=0)
 
 
+def test_a_thousand_classes():
+    labels = LabelSet(tuple(f"thing {c}" for c in range(1000)), ("a photo of a {}.",))
+    strategy, text = CutMixOut(copies=2), CLIP.text_space(labels)
+    memory = strategy.begin(text)
+    for c in (0, 499, 999):
+        texts = literally(strategy, labels, c)
+        each = torch.cat([CLIP.text_space(LabelSet((one,), ("{}",))).features for one in texts]).double()
+        torch.testing.assert_close(memory.features[c].double(), unit(each.mean(0)), atol=1e-5, rtol=0)
+    view = unit(torch.randn(1, 64, generator=torch.Generator().manual_seed(0)))
+    logits, _ = strategy.adapt(Evidence(view, text), memory)
+    torch.testing.assert_close(logits.double(), 100 * memory.features.double() @ view[0].double(), atol=1e-2, rtol=0)
+    assert nbytes(memory) == 1000 * 64 * 4
+
+
 def test_without_changes_one_template_is_itself():
     text = CLIP.text_space(ONE)
     memory = CutMixOut(p_cutout=0.0, p_cutmix=0.0).begin(text)
