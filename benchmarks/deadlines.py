@@ -6,7 +6,7 @@ nothing and twice its strategy's service time. Told: how many were answered in t
 whole batch that is on the device and one plain answer; what they got; and whether every lesser answer says how.
 
     python benchmarks/deadlines.py [--overload 2] [--seconds 60] [--strategies mta:views=64,zero:views=64,tda:views=32]
-        [--max-rows 0] [--address HOST:PORT] [--name deadlines]
+        [--max-rows 16] [--address HOST:PORT] [--name deadlines]
 
 Without --address it starts a service of its own. Writes benchmarks/results/NAME.json and .md.
 """
@@ -33,7 +33,13 @@ BINS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0)
 def main() -> int:
     wish = _arguments()
     given = contextlib.nullcontext(Server(wish.address, ""))
-    serving = [*SERVING, "--set", f"batch.max_rows={wish.max_rows}"]
+    serving = [
+        *SERVING,
+        "--log-level",
+        "error",
+        "--set",
+        f"batch.max_rows={wish.max_rows}",
+    ]  # lesser answers are logged
     asked = {name: getattr(wish, name) for name in ("overload", "seconds", "loop", "seed")}
     before = os.getloadavg()[0]
     with given if wish.address else started(serving) as server:
@@ -116,7 +122,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--loop", type=float, default=8.0, help="seconds in which the capacity is measured")
     parser.add_argument("--strategies", type=_strategies, default="mta:views=64,zero:views=64,tda:views=32")
-    parser.add_argument("--max-rows", type=int, default=0, help="of a forward; 0: what the service measures")
+    parser.add_argument("--max-rows", type=int, default=16, help="of a forward; 0: what the service measures")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--address", default="")
     parser.add_argument("--name", default="deadlines")
