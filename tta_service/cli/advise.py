@@ -16,7 +16,7 @@ import typer
 from ..core.errors import BadImage, BadLabels, BadParameters, BadRequest
 from ..core.labels import LabelSet
 from ..strategies import catalogue as strategies
-from .options import AsJson, Checkpoint, Config, Device, ModelName, Precision, Pretrained, Sets, settings_from
+from .options import AsJson, Checkpoint, Config, Device, ModelName, Precision, Pretrained, Sets, names_of, settings_from
 
 if TYPE_CHECKING:
     from ..app.advice import Advice, Opinion
@@ -71,8 +71,7 @@ def advise(
 
 
 def _names(text: str) -> tuple[str, ...]:
-    words = Path(text[1:]).read_text().splitlines() if text.startswith("@") else text.split(",")
-    names = tuple(word.strip() for word in words if word.strip())
+    names = names_of(text)
     if len(names) < 2:
         raise BadLabels("there is nothing to choose between with fewer than two labels", "labels")
     return names

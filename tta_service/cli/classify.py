@@ -29,6 +29,7 @@ from .options import (
     Served,
     Sets,
     build,
+    names_of,
     settings_from,
 )
 from .shown import shown
@@ -70,8 +71,7 @@ def classify(
         "batch.max_rows": 64,  # nothing to share it with, so not worth measuring
     }
     settings = settings_from(flags, sets, config)
-    words = Path(labels[1:]).read_text().splitlines() if labels.startswith("@") else labels.split(",")
-    names = tuple(word.strip() for word in words if word.strip())
+    names = names_of(labels)
     question = Request(
         image=Encoded(b""),
         labels=LabelSet(names, tuple(template)) if template else LabelSet(names),

@@ -48,6 +48,12 @@ def settings_from(flags: Mapping[str, Any], sets: Iterable[str] | None, config: 
     return load(given, config)
 
 
+def names_of(labels: str) -> tuple[str, ...]:
+    """The names of `A,B,…`, or of the lines of `@FILE`, without the empty ones."""
+    words = Path(labels[1:]).read_text().splitlines() if labels.startswith("@") else labels.split(",")
+    return tuple(word.strip() for word in words if word.strip())
+
+
 def build(
     catalogue: Catalogue[T], name: str, parameters: Iterable[str] | None, limits: Mapping[str, float] | None = None
 ) -> T:
