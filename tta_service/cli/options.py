@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from ..core.catalogue import Catalogue
-from ..core.errors import BadParameters
+from ..core.errors import BadLabels, BadParameters
 from ..settings import BadSettings, Settings, load, unknown_variables
 
 T = TypeVar("T")
@@ -49,8 +49,13 @@ def settings_from(flags: Mapping[str, Any], sets: Iterable[str] | None, config: 
 
 
 def names_of(labels: str) -> tuple[str, ...]:
-    """The names of `A,B,…`, or of the lines of `@FILE`, without the empty ones."""
-    words = Path(labels[1:]).read_text().splitlines() if labels.startswith("@") else labels.split(",")
+    """The names of `A,B,…`, or of the lines of `@FILE`, without the empty ones. `BadLabels`: it cannot be read."""
+    try:
+        words = Path(labels[1:]).read_text().splitlines() if labels.startswith("@") else labels.split(",")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadLabels(
+            f"--labels: cannot read {labels[1:]}: {getattr(error, 'strerror', None) or 'no text'}", "labels"
+        ) from error
     return tuple(word.strip() for word in words if word.strip())
 
 
