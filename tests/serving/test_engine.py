@@ -229,7 +229,8 @@ async def test_a_deadline_that_passes_while_it_waits_for_its_turn_leaves_the_mem
         first = asyncio.create_task(home.engine.classify(request(0, gated, session="cam")))
         assert await acquired(gated.inside)
         deadline = time.monotonic() + 0.2
-        late = asyncio.create_task(home.engine.classify(request(1, gated, session="cam", deadline=deadline)))
+        asked = request(1, gated, session="cam", deadline=deadline, on_deadline="fail")
+        late = asyncio.create_task(home.engine.classify(asked))
         while time.monotonic() < deadline:
             await settle()
         gated.go.release(2)
