@@ -19,6 +19,9 @@ class Refused:
     strategy: str  # "" when it was not known yet
     policy: str = ""  # of the stream whose frame it was; "" when it was no frame
     trace: str = ""  # the caller's span as a W3C traceparent
+    request_id: str = ""  # as the caller gave it
+    session: str = ""  # that he named, or that his stream has
+    frame_id: int | None = None  # None: not a frame of a stream
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,9 @@ class Calls(grpc.aio.ServerInterceptor):
                 raise
             except Exception as error:
                 refused = known(error)
-            self._observe(Refused(refused, call.method, self._strategy(message), trace=trace_of(context)))
+            who, session = getattr(message, "request_id", ""), getattr(message, "session_id", "")
+            strategy, trace = self._strategy(message), trace_of(context)
+            self._observe(Refused(refused, call.method, strategy, "", trace, who, session))
             await context.abort_with_status(grpc_status_of(refused))
 
         return answer
