@@ -47,7 +47,7 @@ ROWS = {
         ),
         Panel(
             "Retained activations",
-            "Bytes of activations that waiting and adapting requests hold.",
+            "Bytes that prompts keep of their text towers for backward passes.",
             "bytes",
             each(f"tta_retained_activation_bytes{{{HERE}}}"),
             empty="none",

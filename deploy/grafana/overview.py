@@ -82,7 +82,7 @@ ROWS = {
         ),
         Panel(
             "Requests by strategy",
-            "What callers ask for; unknown: refused before that was known.",
+            "Answers by who gave them, refusals by who was asked for; unknown: not even that.",
             "reqps",
             rate("tta_requests_total", "strategy", CHOSEN),
             stacked=True,

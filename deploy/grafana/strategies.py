@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .panels import CHOSEN, HERE, Panel, mean, quantile, rate, total
+from .panels import CHOSEN, Panel, mean, quantile, rate, total
 
 TITLE = "Strategies"
 SAID = "Each strategy: its latency by stage, its memory, how often it changes the label and how sure it leaves it."
@@ -160,7 +160,7 @@ ROWS = {
         ),
     ],
     "Image tower": [
-        Panel("Rows in a forward", "Mean batch of views, by token reducer.", "none", mean("tta_batch_rows", "reducer")),
+        Panel("Rows in a forward", "Mean batch of views, by token reducer.", "none", mean("tta_batch_size", "reducer")),
         Panel(
             "Forward",
             "One pass of the image tower, 95 of 100, by token reducer.",
@@ -171,7 +171,7 @@ ROWS = {
             "Tokens left",
             "Mean share of patch tokens that a reducer leaves, from sampled explanations.",
             "percentunit",
-            mean("tta_tokens_left_ratio", "reducer", HERE),
+            {"{{reducer}}": f"1 - {mean('tta_tokens_pruned_ratio', 'reducer')['{{reducer}}']}"},
             empty="no reducer in use",
         ),
     ],

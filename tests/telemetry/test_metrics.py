@@ -119,7 +119,7 @@ def test_a_name_out_of_the_catalogue_is_other(metrics: Metrics):
     metrics.observe(Refused(BadImage("broken"), "Classify", "evil\nname"))
     metrics.observe(Forward(8, 2, 0.1, "homemade"))
     assert number(metrics, "tta_requests_total", method="Classify", strategy="other", code="INVALID_ARGUMENT") == 1
-    assert number(metrics, "tta_batch_rows_sum", reducer="other") == 8
+    assert number(metrics, "tta_batch_size_sum", stage="encode", reducer="other") == 8
 
 
 def test_drops_sessions_and_forwards(metrics: Metrics):
@@ -129,7 +129,7 @@ def test_drops_sessions_and_forwards(metrics: Metrics):
     metrics.observe(Forward(16, 1, 0.1, "none", failed=True))
     assert number(metrics, "tta_frames_dropped_total", reason="superseded", policy="latest") == 1
     assert number(metrics, "tta_session_evictions_total", reason="idle") == 1
-    assert number(metrics, "tta_batch_rows_bucket", reducer="none", le="32.0") == 1
+    assert number(metrics, "tta_batch_size_bucket", stage="encode", reducer="none", le="32.0") == 1
     assert number(metrics, "tta_batch_requests_sum", reducer="none") == 5
     assert number(metrics, "tta_forward_failures_total", reducer="none") == 1
 
@@ -151,15 +151,15 @@ def test_explanations_tell_what_was_kept_and_let_in(metrics: Metrics):
     assert number(metrics, "tta_memory_admissions_total", strategy="tda", outcome="refused") == 2
 
 
-def test_tokens_left_are_a_share_of_all_where_all_views_are_reduced(metrics: Metrics):
+def test_tokens_pruned_are_a_share_of_all_where_all_views_are_reduced(metrics: Metrics):
     metrics = Metrics(("zero_shot",), ("none", "tome"))
     metrics.built("1", "2", "pocket", "cpu", patches=40)
-    done = replace(report(), explanation=explanation((30, 20, 10)))
+    done = replace(report(), explanation=explanation((30, 10, 5)))
     for scope in ("all", "augmented"):
         reduced = replace(done.request, reduction=Reduction(reducers.build("tome"), scope))
         metrics.observe(replace(done, request=reduced))
-    assert number(metrics, "tta_tokens_left_ratio_sum", reducer="tome") == 0.5
-    assert number(metrics, "tta_tokens_left_ratio_count", reducer="tome") == 1
+    assert number(metrics, "tta_tokens_pruned_ratio_sum", reducer="tome") == 0.625
+    assert number(metrics, "tta_tokens_pruned_ratio_count", reducer="tome") == 1
 
 
 def test_gradient_steps_resets_and_restores(metrics: Metrics):
@@ -212,6 +212,13 @@ def test_a_lack_of_device_memory_is_found_behind_the_refusal(metrics: Metrics):
     metrics.observe(Refused(seen, "Classify", "tda"))
     metrics.observe(Refused(ModelFault("failed"), "Classify", "tda"))
     assert number(metrics, "tta_cuda_oom_total", strategy="tda") == 1
+
+
+def test_on_a_gpu_the_first_lack_of_memory_is_a_rise(metrics: Metrics):
+    metrics.built("1", "2", "pocket", "cpu")
+    assert number(metrics, "tta_cuda_oom_total", strategy="tda") is None
+    metrics.built("1", "2", "pocket", "cuda:0")
+    assert number(metrics, "tta_cuda_oom_total", strategy="tda") == 0
 
 
 def test_peaks_that_were_measured_are_published(metrics: Metrics):

@@ -22,7 +22,7 @@ from ..rpc.status import code_of
 from ..serving.pulse import Pulse
 from ..settings import BadSettings, Settings
 from ..telemetry import each, exposition
-from ..telemetry.logs import AnswerLog
+from ..telemetry.answer_log import AnswerLog
 from ..telemetry.metrics import Metrics
 from .facts import counts, terms
 from .parts import assembled, kept

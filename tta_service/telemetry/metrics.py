@@ -97,6 +97,11 @@ class Metrics:
         self._patches = patches
         self._series.build.labels(version, torch, model, device).set(1)
         self._series.model_loaded.labels(model).set(1)
+        if device.startswith(
+            "cuda"
+        ):  # a series that is born at 1 has never risen, and the alert would not see the first
+            for strategy in (*self._strategies, "unknown"):
+                self._series.out_of_memory.labels(strategy)
 
     def measured(self, strategy: str, device: str, peak: int) -> None:
         """Publish the most bytes that one answer of a strategy took beside what is held anyway."""
@@ -155,8 +160,8 @@ class Metrics:
         if "admitted" in why.notes:
             series.admissions.labels(strategy, "admitted" if why.notes["admitted"] else "refused").inc()
         if why.tokens_left and self._patches and reduction.scope == "all":
-            share = sum(why.tokens_left) / len(why.tokens_left) / self._patches
-            series.tokens_left.labels(self._reducer(reduction.reducer.name)).observe(share)
+            left = sum(why.tokens_left) / len(why.tokens_left) / self._patches
+            series.tokens_pruned.labels(self._reducer(reduction.reducer.name)).observe(1 - left)
 
     def _refused(self, event: Refused) -> None:
         code = self._code_of(event.error)
@@ -186,7 +191,7 @@ class Metrics:
 
     def _forward(self, event: Forward) -> None:
         series, reducer = self._series, self._reducer(event.reducer)
-        series.batch_rows.labels(reducer).observe(event.rows)
+        series.batch_size.labels("encode", reducer).observe(event.rows)
         series.batch_requests.labels(reducer).observe(event.requests)
         series.forward.labels(reducer).observe(event.seconds)
         series.forward_failures.labels(reducer).inc(float(event.failed))

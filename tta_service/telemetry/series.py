@@ -68,13 +68,15 @@ class Series:
 
         # one answer in sixteen is explained for these
         self.views_kept = timed("tta_views_kept_ratio", "Share of views that count.", by_strategy, SHARE)
-        self.tokens_left = timed("tta_tokens_left_ratio", "Share of patch tokens, mean over blocks.", by_reducer, SHARE)
+        self.tokens_pruned = timed(
+            "tta_tokens_pruned_ratio", "Share of patch tokens taken out, mean over blocks.", by_reducer, SHARE
+        )
         self.fill = Gauge("tta_cache_fill_ratio", "Share of a memory's slots in use, lately.", by_strategy, registry=to)
         self.admissions = Counter(
             "tta_memory_admissions", "Frames let into a memory or not.", ("strategy", "outcome"), registry=to
         )
 
-        self.batch_rows = timed("tta_batch_rows", "Rows of a forward.", by_reducer, ROWS)
+        self.batch_size = timed("tta_batch_size", "Rows that shared one pass.", ("stage", "reducer"), ROWS)
         self.batch_requests = timed("tta_batch_requests", "Requests that shared a forward.", by_reducer, ROWS)
         self.forward = timed("tta_forward_duration_seconds", "One forward of the image tower.", by_reducer, latencies)
         self.forward_failures = Counter("tta_forward_failures", "Forwards that raised.", by_reducer, registry=to)

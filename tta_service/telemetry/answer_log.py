@@ -1,0 +1,119 @@
+"""What is written of each answer and refusal, and how loud. User text may stand here, never in a metric's label, and no
+more of it than a person reads.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from ..core.errors import ModelFault, NotReady, Overloaded
+from ..core.events import Closed, Dropped, Event, Forward, Refused
+from ..core.request import Report
+from .logs import logger
+
+LONGEST = 200  # characters of a caller's word
+NAMED = 8  # labels that one line names
+TOLD = 1000  # label sets whose first line is remembered
+
+
+class AnswerLog:
+    """An observer that writes: unary answers at info, frames at debug, what went wrong louder.
+
+    The first answer for labels that the text tower was never taught is a warning, whoever asks: a camera's other lines
+    are mostly not written.
+    """
+
+    def __init__(self, name: str = "tta_service.answers") -> None:
+        self._standard, self._log = logging.getLogger(name), logger(name)
+        self._told: dict[str, None] = {}  # label sets by id, the oldest first
+
+    def observe(self, event: Event) -> None:
+        match event:
+            case Report():
+                level = logging.WARNING if self._strange(event) else answer_level(event)
+                if self._standard.isEnabledFor(level):  # a stream's frames are many and mostly not written
+                    self._log.log(level, "answered", **answer_fields(event))
+            case Refused():
+                self._log.log(refusal_level(event.error), "refused", **refusal_fields(event))
+            case Forward(failed=True):
+                self._log.error("forward failed", rows=event.rows, reducer=event.reducer)
+            case Dropped(reason, policy):
+                self._log.debug("dropped", reason=reason, policy=policy)
+            case Closed(reason, frames):
+                self._log.debug("session closed", reason=reason, frames=frames)
+            case _:
+                pass
+
+    def _strange(self, report: Report) -> bool:
+        """Whether this is the first answer for a label set with labels that nobody taught."""
+        if not report.unseen or report.request.labels.id in self._told:
+            return False
+        self._told[report.request.labels.id] = None
+        if len(self._told) > TOLD:
+            del self._told[next(iter(self._told))]
+        return True
+
+
+def answer_fields(report: Report) -> dict[str, Any]:
+    """What one answer's line says, with a `warning` when the text tower was never taught some of the labels."""
+    request = report.request
+    names, best, plain = request.labels.names, int(report.logits.argmax()), int(report.zero_shot.argmax())
+    said: dict[str, Any] = {
+        "request_id": _cut(request.request_id),
+        "session": report.session.id,
+        "frame_id": request.frame_id,
+        "strategy": report.strategy.name,
+        "label": names[best],
+        "zero_shot": names[plain],
+        "views": report.views,
+        "batch_rows": report.batch_rows,
+        "seconds": round(report.seconds.get("total", 0.0), 4),
+        "degraded": report.degraded.reason if report.degraded else None,
+        "warning": f"labels unknown to the text tower: {_listed(report.unseen)}" if report.unseen else None,
+    }
+    return _without_nothing(said)
+
+
+def refusal_fields(event: Refused) -> dict[str, Any]:
+    """What the line of a refusal says: whose it was, what it asked for, and what is wrong with it."""
+    error = event.error
+    said: dict[str, Any] = {
+        "request_id": _cut(event.request_id),
+        "session": _cut(event.session),
+        "frame_id": event.frame_id,
+        "method": event.method,
+        "strategy": _cut(event.strategy),
+        "field": _cut(error.field),
+        "error": type(error).__name__,
+        "reason": _cut(error.message),
+    }
+    return _without_nothing(said)
+
+
+def answer_level(report: Report) -> int:
+    """Frames are many: they go to debug. An answer with less done than asked is worth reading."""
+    if report.degraded:
+        return logging.WARNING
+    return logging.DEBUG if report.request.streamed else logging.INFO
+
+
+def refusal_level(error: Exception) -> int:
+    """Our fault is an error, our load a warning, a caller's mistake news."""
+    if isinstance(error, ModelFault):
+        return logging.ERROR
+    return logging.WARNING if isinstance(error, (Overloaded, NotReady)) else logging.INFO
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(map(_cut, names[:NAMED])) + rest
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def _without_nothing(said: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in said.items() if value not in (None, "")}
