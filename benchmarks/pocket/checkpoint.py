@@ -25,7 +25,7 @@ def begin(again: Path | None, student: Student, mean: Student) -> Progress:
     """A new cycle, from the mean weights at the end of an earlier one if its checkpoint is given."""
     if again is None:
         return Progress()
-    old = torch.load(again, weights_only=False)
+    old = torch.load(again, map_location="cpu", weights_only=False)
     student.load_state_dict(old["mean"])
     mean.load_state_dict(old["mean"])
     return Progress(before=old.get("before", 0) + old["seen"], spent=old["spent"], log=old["log"])
@@ -33,7 +33,7 @@ def begin(again: Path | None, student: Student, mean: Student) -> Progress:
 
 def resume(path: Path, student: Student, mean: Student, steps: Sequence[torch.optim.Optimizer]) -> Progress:
     """Fill them from the checkpoint of an interrupted cycle."""
-    old = torch.load(path, weights_only=False)
+    old = torch.load(path, map_location="cpu", weights_only=False)
     student.load_state_dict(old["student"])
     mean.load_state_dict(old["mean"])
     for optimiser, state in zip(steps, old["optimisers"], strict=True):

@@ -15,6 +15,7 @@ import multiprocessing
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Barrier
 
@@ -32,14 +33,14 @@ SAMPLE = 3  # every third picture of the tune split is measured on the way
 FEATURES = 256
 
 
-def options() -> argparse.Namespace:
+def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--data", type=Path, required=True, help=WHERE)
     ask.add_argument("--run", type=Path, required=True, help="folder with targets.pt (teach.py); checkpoints go here")
     ask.add_argument("--text", type=Path, help="text.pt (text.py): aim at the text tower's own places of the names")
     ask.add_argument("--again", type=Path, help="an image.pt whose mean weights begin a new cycle of the rate")
     ask.add_argument("--cycle", choices=CYCLES, default="first", help="which phases of picture sizes (schedule.py)")
-    ask.add_argument("--device", default="cpu")
+    ask.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 …")
     ask.add_argument("--pictures", type=int, default=1_250_000, help="how many training views, all phases together")
     ask.add_argument("--stop", type=int, default=10**9, help="stop after so many, as if interrupted")
     ask.add_argument("--batch", type=int, default=256)
@@ -51,11 +52,17 @@ def options() -> argparse.Namespace:
         "--self-taught", type=float, default=0.0, help="share of the mean tower's answer in a crop's aim"
     )
     ask.add_argument("--towards", type=float, default=1.0, help="weight of the cosine to the right target")
-    ask.add_argument("--workers", type=int, default=2, help="processes that train together")
+    ask.add_argument("--workers", type=int, help="processes that train together: 2 on a CPU, elsewhere 1")
     ask.add_argument("--threads", type=int, default=1, help="of each worker")
     ask.add_argument("--seed", type=int, default=0)
     ask.add_argument("--every", type=int, default=40_000, help="views between two checkpoints")
-    return ask.parse_args()
+    given = ask.parse_args(arguments)
+    given.workers = given.workers or (2 if given.device == "cpu" else 1)
+    if given.device != "cpu" and given.workers > 1:
+        ask.error("several workers share the cores of a CPU; elsewhere use --workers 1")
+    if not (given.run / "targets.pt").is_file():
+        ask.error(f"--run: {given.run} holds no targets.pt; run teach.py --out {given.run} first")
+    return given
 
 
 def work(rank: int, args: argparse.Namespace, board: Tensor, barrier: Barrier) -> None:
@@ -115,8 +122,6 @@ def work(rank: int, args: argparse.Namespace, board: Tensor, barrier: Barrier) -
 
 def main() -> None:
     args = options()
-    if args.device != "cpu" and args.workers > 1:
-        raise SystemExit("several workers share the cores of a CPU; elsewhere use --workers 1")
     processes = multiprocessing.get_context("spawn")
     length = sum(p.numel() for p in Student(FEATURES).parameters())
     board, barrier = torch.zeros(args.workers, length).share_memory_(), processes.Barrier(args.workers)

@@ -22,7 +22,7 @@ class Kettle:
 def test_fields_with_their_bounds():
     assert parameters_of(Kettle) == (
         Parameter("cups", "int", 4, 1.0, 12.0, "how many"),
-        Parameter("heat", "float", 0.5, 0.0, 1.0, ""),
+        Parameter("heat", "float", 0.5, 0.0, 1.0, "above 0; below 1"),
         Parameter("lid", "bool", True),
         Parameter("tea", "string", "green", description="which", choices=("green", "black")),
     )

@@ -33,7 +33,7 @@ class LabelSet:
             raise BadLabels("a label set needs at least one template", "templates")
         first: dict[str, int] = {}
         for place, name in enumerate(self.names):
-            if not name.strip():
+            if not name.replace("_", " ").strip():  # underscores stand for spaces
                 raise BadLabels(f"name {place} is empty", f"names[{place}]")
             if first.setdefault(name, place) != place:
                 raise BadLabels(f"names {first[name]} and {place} are both {name!r}", f"names[{place}]")

@@ -58,7 +58,10 @@ def _parameter(name: str, hint: Any, default: Any) -> Parameter:
     kind = get_args(hint)[0] if marks else hint
     low = [m.ge if isinstance(m, Ge) else m.gt for m in marks if isinstance(m, (Ge, Gt))]
     high = [m.le if isinstance(m, Le) else m.lt for m in marks if isinstance(m, (Le, Lt))]
-    said = next((m for m in marks if isinstance(m, str)), "")
+    ends = [f"above {m.gt:g}" for m in marks if isinstance(m, Gt)] + [
+        f"below {m.lt:g}" for m in marks if isinstance(m, Lt)
+    ]
+    said = "; ".join([*(m for m in marks if isinstance(m, str)), *ends])  # a bound that is not itself allowed is told
     if get_origin(kind) is Literal:
         return Parameter(name, "string", default, description=said, choices=get_args(kind))
     names = {int: "int", float: "float", bool: "bool", str: "string"}

@@ -16,7 +16,7 @@ from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
 from ..core.strategy import Needs, Stateless
 from ..maths import confident_rows, marginal_entropy, shared_weight
-from .tpt import first_template, tuned
+from .tpt import first_template, only_the_first, tuned
 
 
 @register_strategy("c_tpt")
@@ -59,6 +59,7 @@ class CTPT(Stateless):
             "loss": float(marginal_entropy(logits[rows]) - self.dispersion * spread(initial)),  # before the first step
             "dispersion": float(spread(initial)),
             "steps": float(self.steps),
+            **only_the_first(seen.text),
         }
 
 

@@ -1,5 +1,5 @@
 """SwapPrompt, in its spirit: a tuned prompt and its slow average teach each other along the stream. After Ma et al.,
-NeurIPS 2023.
+NeurIPS 2023, https://openreview.net/forum?id=EhdNQiOWgQ.
 
 Published: an online and a target prompt; each predicts the other's assignment of a second augmentation, and confident
 zero-shot labels are learned besides, over a whole test set. There is no public code. Everything else here is ours: one
@@ -23,6 +23,7 @@ from ..core.evidence import Evidence
 from ..core.labels import TextSpace
 from ..core.strategy import Needs, Scope, Strategy, completed
 from ..maths import adam
+from .tpt import only_the_first
 
 _REACH = 0.05  # how far an entry of the prompt may go: a runaway prompt cannot recover on its own labels
 
@@ -93,6 +94,7 @@ class SwapPrompt(Strategy[Swap]):
             "fill": float((memory.confidence >= 0).float().mean()),
             "steps": float(memory.steps),
             "drift": float((memory.target - seen.text.prompts.context).abs().max()),
+            **only_the_first(seen.text),
         }
 
     def _learn(self, seen: Evidence, memory: Swap, target: Tensor) -> None:

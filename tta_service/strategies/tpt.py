@@ -59,6 +59,7 @@ class TPT(Stateless):
             "weight": shared_weight(len(seen.views), rows),  # in what is tuned for; the plain view is classified
             "loss": float(marginal_entropy(logits[rows])),  # before the first step
             "steps": float(self.steps),
+            **only_the_first(seen.text),
         }
 
 
@@ -68,6 +69,11 @@ def first_template(text: TextSpace) -> Tensor:
         return text.features
     with torch.no_grad():
         return text.prompts.encode(text.prompts.context)
+
+
+def only_the_first(text: TextSpace) -> dict[str, float]:
+    """What an explanation says where there are several templates: only the first is tuned, and answers."""
+    return {"first_template_only": 1.0} if len(text.labels.templates) > 1 else {}
 
 
 def tuned(
