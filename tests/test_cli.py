@@ -13,6 +13,7 @@ from sklearn.datasets import load_sample_images
 
 from tta_service.app import Service
 from tta_service.cli import main
+from tta_service.cli.options import build, names_of
 from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.settings import load
@@ -88,6 +89,24 @@ def test_mistakes_are_told_in_one_line(run: Run, arguments: list[str], said: str
     assert (code, lines, error.count("\n")) == (2, [], 1)
     assert said in error
     assert error.startswith("tta-service: ")
+
+
+def test_names_are_read_as_utf8_whoever_wrote_the_file(tmp_path: Path):
+    file = tmp_path / "labels.txt"
+    file.write_bytes("\ufeffTür\r\nKatze, grau\r\n".encode())
+    assert names_of(f"@{file}") == ("Tür", "Katze, grau")
+
+
+def test_parameters_may_be_spelt_as_python_does():
+    assert build(strategies, "zero", ["compat=True", "views=8"]) == build(
+        strategies, "zero", ["compat=true", "views=8.0"]
+    )
+
+
+def test_measuring_begins_only_if_its_file_can_be_written(run: Run):
+    code, lines, error = run("measure", "--out", "nowhere/peaks.jsonl")
+    assert (code, lines) == (2, [])
+    assert error == "tta-service: --out: nowhere/peaks.jsonl is no file that can be written\n"
 
 
 def test_a_misspelt_variable_is_told(run: Run, monkeypatch: pytest.MonkeyPatch):

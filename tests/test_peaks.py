@@ -29,6 +29,11 @@ async def test_more_views_take_more_memory_and_nobody_is_told_of_the_answers(tmp
     assert recorded(file) == peaks
 
 
+def test_a_file_that_is_not_there_is_told_by_its_setting(tmp_path: Path):
+    with pytest.raises(BadSettings, match=r"metrics\.peaks: cannot read .*: No such file"):
+        recorded(tmp_path / "none")
+
+
 @pytest.mark.parametrize("text", ["[1]", '{"strategy": "tda"}', "no JSON"])
 def test_another_file_is_refused(tmp_path: Path, text: str):
     (tmp_path / "file").write_text(text)

@@ -35,6 +35,7 @@ def test_any_unicode_has_an_id():
         ((), ("{}",), "names"),
         (("cat",), (), "templates"),
         (("cat", " "), ("{}",), "names[1]"),
+        (("cat", "__"), ("{}",), "names[1]"),
         (("cat", "dog", "cat"), ("{}",), "names[2]"),
         (("cat",), ("a photo",), "templates[0]"),
         (("cat",), ("{}", "{} and {}"), "templates[1]"),

@@ -71,8 +71,10 @@ def written(peaks: list[Peak]) -> str:
 
 
 def recorded(file: Path) -> list[Peak]:
-    """Raises OSError, and `BadSettings` for a file that `tta-service measure` did not write."""
+    """Raises `BadSettings` for a file that cannot be read, or that `tta-service measure` did not write."""
     try:
-        return [Peak(**json.loads(line)) for line in file.read_text().splitlines()]
+        return [Peak(**json.loads(line)) for line in file.read_text("utf-8").splitlines()]
+    except OSError as error:
+        raise BadSettings(f"metrics.peaks: cannot read {file}: {error.strerror}") from None
     except (ValueError, TypeError) as error:
         raise BadSettings(f"metrics.peaks: {file} was not written by `tta-service measure`: {error}") from None

@@ -16,7 +16,21 @@ import typer
 from ..core.errors import BadImage, BadLabels, BadParameters, BadRequest
 from ..core.labels import LabelSet
 from ..strategies import catalogue as strategies
-from .options import AsJson, Checkpoint, Config, Device, ModelName, Precision, Pretrained, Sets, names_of, settings_from
+from .options import (
+    AsJson,
+    Checkpoint,
+    Compress,
+    Config,
+    Device,
+    ModelName,
+    Precision,
+    Pretrained,
+    Runtime,
+    Served,
+    Sets,
+    names_of,
+    settings_from,
+)
 
 if TYPE_CHECKING:
     from ..app.advice import Advice, Opinion
@@ -44,6 +58,9 @@ def advise(
     checkpoint: Checkpoint = None,
     device: Device = None,
     precision: Precision = None,
+    runtime: Runtime = None,
+    compress: Compress = None,
+    served: Served = None,
     config: Config = None,
     sets: Sets = None,
 ) -> None:
@@ -54,6 +71,9 @@ def advise(
         "model.checkpoint": checkpoint,
         "model.device": device,
         "model.precision": precision,
+        "model.runtime": runtime,
+        "model.compress": compress,
+        "model.reducers": served,
         "batch.max_rows": 64,
     }
     settings = settings_from(flags, sets, config)

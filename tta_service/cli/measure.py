@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..core.errors import BadRequest
 from .options import (
     Checkpoint,
     Compress,
@@ -51,6 +52,8 @@ def measure(
         "limits.names": max(2000, classes),
     }
     settings = settings_from(flags, sets, config)
+    if out and (out.is_dir() or not out.parent.is_dir()):
+        raise BadRequest(f"--out: {out} is no file that can be written", "out")
     from .. import app  # the towers: seconds that a mistake should not cost
 
     said: list[str] = []

@@ -51,7 +51,7 @@ def settings_from(flags: Mapping[str, Any], sets: Iterable[str] | None, config: 
 def names_of(labels: str) -> tuple[str, ...]:
     """The names of `A,B,…`, or of the lines of `@FILE`, without the empty ones. `BadLabels`: it cannot be read."""
     try:
-        words = Path(labels[1:]).read_text().splitlines() if labels.startswith("@") else labels.split(",")
+        words = Path(labels[1:]).read_text("utf-8-sig").splitlines() if labels.startswith("@") else labels.split(",")
     except (OSError, UnicodeDecodeError) as error:
         raise BadLabels(
             f"--labels: cannot read {labels[1:]}: {getattr(error, 'strerror', None) or 'no text'}", "labels"
@@ -73,4 +73,4 @@ def _parameter(text: str) -> tuple[str, Any]:
     try:
         return name.strip(), json.loads(value)
     except json.JSONDecodeError:
-        return name.strip(), value  # a word
+        return name.strip(), {"True": True, "False": False}.get(value, value)  # a word, or Python's own spelling
