@@ -37,7 +37,7 @@ PRECISIONS = {
 }
 COMPRESS = {"pocket": ("svd:96", "svd:72", "svd:48"), "ViT-B-16": ("svd:384", "svd:256", "svd:128")}
 PRUNE = ("prune:0.2", "prune:0.4", "prune:0.6")
-BATCHES = {1: 5, 8: 3, 64: 1}  # rows of a forward: how often
+BATCHES = {1: 9, 8: 5, 64: 3}  # rows of a forward: how often
 SETS = (("tiny_imagenet", "val"), ("cifar10", "test"))
 
 

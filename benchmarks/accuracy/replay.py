@@ -18,7 +18,7 @@ from .contenders import Contender
 from .runs import Run
 
 OPTIONS = [("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20)]
-UNDER_WAY = 4  # frames of one stream that are sent and not answered
+UNDER_WAY = 4  # frames of one stream that are sent and not answered, where nothing else is said
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Take:
     label: NDArray[np.int64]  # [m]
     path: Path  # where the run is kept
     restarts: frozenset[int] = frozenset()
+    under_way: int = UNDER_WAY
 
 
 class Refused(RuntimeError):
@@ -78,7 +79,7 @@ async def _stream(
     frames: range,
     done: Callable[[int], object],
 ) -> Run:
-    room = asyncio.Semaphore(UNDER_WAY)
+    room = asyncio.Semaphore(take.under_way)
     options = pb.Options(top_k=classes, seed=0)
     options.strategy.name = take.contender.strategy
     options.strategy.parameters.update(dict(take.contender.parameters))

@@ -42,8 +42,8 @@ class Row:
     beside_difference: float
     beside_error: float
     views: float
-    adapt_seconds: float  # a frame, median
-    encode_seconds: float  # of its views
+    adapt_seconds: float = 0.0  # a frame, median
+    encode_seconds: float = 0.0  # of its views
     adjusted_p: float = 1.0
     verdict: str = ""
     beside_verdict: str = ""
@@ -52,7 +52,7 @@ class Row:
         return asdict(self)
 
 
-def row(cell: Cell, one: Contender, runs: Sequence[Run], beside: Sequence[Run], row_seconds: float) -> Row:
+def row(cell: Cell, one: Contender, runs: Sequence[Run], beside: Sequence[Run]) -> Row:
     """`runs` of one contender under several orders; `beside` those of the row that it stands beside, or none."""
     sorted_runs = [run.by_picture() for run in runs]
     right = np.stack([metrics.hits(run) for run in sorted_runs])  # [r, n]
@@ -89,10 +89,7 @@ def row(cell: Cell, one: Contender, runs: Sequence[Run], beside: Sequence[Run], 
         beside_difference=0.0,
         beside_error=0.0,
         views=float(np.mean([run.views.mean() for run in runs])),
-        adapt_seconds=float(np.median(np.concatenate([run.seconds for run in runs]))),
-        encode_seconds=0.0,
     )
-    made.encode_seconds = made.views * row_seconds
     assert len(labels) == made.pictures * made.orders
     if one.beside is not None and beside:
         made.beside = str(one.beside)

@@ -21,7 +21,8 @@ its views: `mean` of the same views, or the same cache fed with one view. ECE ha
 returned softmax; NLL floors a share at 1e-6. *flips* are answers that adapting changed, to the right one and away from
 it. *last ¼* is the difference over the last quarter of the streams. Who remembers nothing answers the same in every
 order and is streamed once. Who looks at several views sees the first `--count-views` pictures only, and so does the
-one-view form beside a cache; differences are of the same pictures always. Milliseconds are of the clock."""
+one-view form beside a cache; differences are of the same pictures always. Milliseconds are
+of the clock, of one stream alone."""
 
 
 def save(table: Table, folder: Path, name: str, about: Mapping[str, Any]) -> None:

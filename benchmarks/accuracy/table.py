@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from . import costs
 from .cells import Cell
 from .contenders import Contender
 from .pooled import Pooled, pooled
@@ -19,12 +20,18 @@ class Table:
     rows: list[Row] = field(default_factory=list)
     runs: dict[Cell, dict[str, list[Run]]] = field(default_factory=dict)
 
-    def add(self, cell: Cell, runs: dict[str, list[Run]], row_seconds: float) -> None:
+    def add(self, cell: Cell, runs: dict[str, list[Run]]) -> None:
         self.runs[cell] = runs
         for one in self.contenders:
             beside = runs.get(str(one.beside), []) if one.beside else []
-            self.rows.append(row(cell, one, runs[str(one)], beside, row_seconds))
+            self.rows.append(row(cell, one, runs[str(one)], beside))
         judged(self.rows)
+
+    def costs(self, row_seconds: Mapping[str, float], adapt_seconds: Mapping[tuple[str, str], float]) -> None:
+        """What a row of each reducer costs, and each contender's frame of each set: measured alone."""
+        for one in self.rows:
+            one.encode_seconds = one.views * row_seconds[one.reducer]
+            one.adapt_seconds = adapt_seconds[one.set, one.contender]
 
     def pooled(self) -> list[Pooled]:
         """Each contender over the clean cell and over the shifted ones, by set and reducer."""
@@ -52,10 +59,12 @@ class Table:
 
 
 def measured(study: Study, cells: Sequence[Cell], contenders: tuple[Contender, ...]) -> Iterator[Table]:
-    """The table so far, after each cell."""
-    table, seconds = Table(contenders), {}
+    """The table so far, after each cell; once more with the costs, when nothing else is under way."""
+    table = Table(contenders)
     for cell, runs in study.played(cells, contenders):
-        if cell.reducer not in seconds:
-            seconds[cell.reducer] = study.kitchen.seconds_a_row(cell)
-        table.add(cell, runs, seconds[cell.reducer])
+        table.add(cell, runs)
         yield table
+    first = {cell.reducer: cell for cell in reversed(cells)}
+    rows = {reducer: study.kitchen.seconds_a_row(cell) for reducer, cell in first.items()}
+    table.costs(rows, costs.alone(study, {cell.set: cell for cell in reversed(cells)}, contenders))
+    yield table

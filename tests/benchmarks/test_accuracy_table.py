@@ -84,6 +84,7 @@ def test_a_table_is_made_and_made_again_from_what_is_kept(service: str, pictures
     assert all(
         row["difference"] == 0 and row["verdict"] == "" for (_, name), row in rows.items() if name == "zero_shot"
     )
+    assert all(row["adapt_seconds"] > 0 and row["encode_seconds"] > 0 for row in first["rows"])
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "work").rglob("*.np[yz]")}
     assert main(asked) == 0
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "work").rglob("*.np[yz]")} == files

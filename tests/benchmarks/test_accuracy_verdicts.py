@@ -45,39 +45,37 @@ def said(right: np.ndarray, plain: np.ndarray, order: np.ndarray | None = None, 
 def test_a_row_is_paired_by_picture_whatever_the_order():
     draw = np.random.default_rng(0)
     plain, right = (draw.random((2, 400)) < 0.5).astype(float)
-    made = row(Cell("set"), Contender("tda"), [said(right, plain, draw.permutation(400)) for _ in range(3)], [], 0.001)
+    made = row(Cell("set"), Contender("tda"), [said(right, plain, draw.permutation(400)) for _ in range(3)], [])
     assert made.top1 == pytest.approx(100 * right.mean())
     assert made.difference == pytest.approx(100 * (right - plain).mean())
     assert made.difference_error == pytest.approx(100 * (right - plain).std(ddof=1) / 20)  # orders made no difference
     assert made.right_flips - made.wrong_flips == pytest.approx(made.difference)
-    assert made.encode_seconds == pytest.approx(0.001)
-    assert made.adapt_seconds == pytest.approx(0.002)
 
 
 def test_last_quarter_is_that_of_the_stream_and_not_of_the_pictures():
     plain, right = np.zeros(8), np.array([0, 0, 0, 0, 0, 0, 1, 1.0])
     backwards = said(right, plain, np.arange(8)[::-1])
-    assert row(Cell("set"), Contender("tda"), [said(right, plain)], [], 0).last_quarter == 100
-    assert row(Cell("set"), Contender("tda"), [backwards], [], 0).last_quarter == 0
+    assert row(Cell("set"), Contender("tda"), [said(right, plain)], []).last_quarter == 100
+    assert row(Cell("set"), Contender("tda"), [backwards], []).last_quarter == 0
 
 
 def test_a_row_stands_beside_one_that_needs_no_orders():
     plain = np.zeros(100)
     mean, mta = (np.arange(100) < 40).astype(float), (np.arange(100) < 55).astype(float)
-    made = row(Cell("set"), Contender("mta"), [said(mta, plain)], [said(mean, plain)], 0)
+    made = row(Cell("set"), Contender("mta"), [said(mta, plain)], [said(mean, plain)])
     assert (made.beside, made.beside_difference) == ("mean", pytest.approx(15))
     boosted = [said(mta, plain), said(mean, plain)]
-    made = row(Cell("set"), Contender("boost_adapter"), boosted, [said(mean, plain)], 0)
+    made = row(Cell("set"), Contender("boost_adapter"), boosted, [said(mean, plain)])
     assert (made.beside, made.beside_difference) == ("boost_adapter:views=1", pytest.approx(7.5))
 
 
 def test_verdicts_are_corrected_over_the_whole_table():
     draw, plain = np.random.default_rng(3), np.zeros(200)
     helped = (np.arange(200) < 100).astype(float)
-    rows = [row(Cell("set", "fog", 3), Contender("mta"), [said(helped, plain)], [], 0)]
+    rows = [row(Cell("set", "fog", 3), Contender("mta"), [said(helped, plain)], [])]
     for _ in range(300):  # chance alone
         one, other = (draw.random((2, 200)) < 0.5).astype(float)
-        rows.append(row(Cell("set"), Contender("mean"), [said(one, other)], [], 0))
+        rows.append(row(Cell("set"), Contender("mean"), [said(one, other)], []))
     judged(rows)
     assert rows[0].verdict == "helps"
     assert sum(abs(one.difference) > 2 * one.difference_error for one in rows[1:]) > 5
@@ -92,11 +90,20 @@ def test_a_picture_under_many_shifts_is_one_picture():
     table = Table((Contender("zero_shot"), Contender("mta")))
     for shift in ("noise", "blur", "fog", "jpeg"):
         runs = {"zero_shot": [said(plain, plain)], "mta": [said(right, plain)]}
-        table.add(Cell("set", shift, 3), runs, 0.001)
+        table.add(Cell("set", shift, 3), runs)
     pooled = {one.contender: one for one in table.pooled()}
     assert pooled["mta"].cells == 4
     assert pooled["mta"].difference_error == pytest.approx(table.rows[1].difference_error)
     assert pooled["mta"].zero_shot == pytest.approx(100 * plain.mean())
+
+
+def test_what_a_frame_costs_is_told_beside_every_row():
+    plain, table = np.zeros(10), Table((Contender("zero_shot"), Contender("mta")))
+    runs = {"zero_shot": [said(plain, plain)], "mta": [said(plain, plain, views=64)]}
+    table.add(Cell("set"), runs)
+    table.costs({"none": 0.005}, {("set", "zero_shot"): 0.0, ("set", "mta"): 0.002})
+    assert [one.encode_seconds for one in table.rows] == pytest.approx([0.005, 0.32])
+    assert "320 + 2.0" in detail(table.rows)[3]
 
 
 def test_cells_name_what_they_were_made_with():

@@ -1,0 +1,36 @@
+"""What a frame costs when nobody else is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from tqdm import tqdm
+
+from .cells import Cell
+from .contenders import Contender
+from .replay import Take
+from .runs import Run
+from .study import Study, feeding, shelf_of
+
+FRAMES = 30  # the first third warms up
+
+
+def alone(study: Study, cells: Mapping[str, Cell], contenders: tuple[Contender, ...]) -> dict[tuple[str, str], float]:
+    """Median seconds of adapt by set and contender: one stream at a time, each frame after the last one's answer.
+
+    Kept like any run, so that a table made anew tells the same.
+    """
+    found: dict[tuple[str, str], float] = {}
+    with tqdm(total=len(cells) * len(contenders) * FRAMES, unit="frame", desc="alone") as bar:
+        for name, cell in cells.items():
+            rows = study.features(cell, contenders)
+            for one in contenders:
+                picture = study.pictures(cell, one, contenders)[:FRAMES]
+                path = study.path(cell, one, f"alone{len(picture)}")
+                feed = feeding(shelf_of(one, rows), picture, one.needs.views)
+                take = Take(one, feed, picture, study.set(cell).labels[picture], path, under_way=1)
+                study.play(cell, [take], bar)
+                seconds = Run.load(path).seconds
+                found[name, str(one)] = float(np.median(seconds[len(seconds) // 3 :]))
+    return found
