@@ -211,8 +211,12 @@ async def test_snapshots_that_cannot_be_had_or_used_name_the_field(house):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call
         assert caught.value.code() is code and caught.value.details().startswith(f"{field}: ")
-    with house.sessions.stream("", "cam"), pytest.raises(grpc.aio.AioRpcError, match=r"snapshot\.session_id: .*in use"):
+    with (
+        house.sessions.stream("", "cam"),
+        pytest.raises(grpc.aio.AioRpcError, match=r"snapshot\.session_id: .*in use") as caught,
+    ):
         await house.stub.RestoreSession(pb.RestoreSessionRequest(snapshot=snapshot))
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
 
 
 async def test_a_snapshot_over_the_message_limit_names_its_size():

@@ -8,7 +8,14 @@ import torch
 
 from tests.serving.house import House, house, request, settle
 from tests.serving.toys import Halved
-from tta_service.core.errors import BadRequest, MemoryFull, UnknownReducer, UnknownSession, UnknownStrategy
+from tta_service.core.errors import (
+    BadRequest,
+    MemoryFull,
+    SessionInUse,
+    UnknownReducer,
+    UnknownSession,
+    UnknownStrategy,
+)
 from tta_service.core.events import Closed
 from tta_service.core.reducer import Reduction
 from tta_service.core.request import Report
@@ -123,9 +130,9 @@ async def test_a_session_in_use_is_not_replaced_and_a_resting_one_is():
     async with house() as home:
         await watch(home, 1)
         state = (await taken(home)).state
-        with home.sessions.stream("ann", "cam"), pytest.raises(BadRequest, match="in use"):
+        with home.sessions.stream("ann", "cam"), pytest.raises(SessionInUse, match="in use") as caught:
             await snapshots(home).restore("ann", state)
-        assert home.of(Closed) == []
+        assert caught.value.field == "session_id" and home.of(Closed) == []
         await snapshots(home).restore("ann", state)
         assert home.of(Closed) == [Closed("client", 2)]
 

@@ -35,7 +35,7 @@ STRATEGIES = st.sampled_from(["tda", "tda", "dota", "zero_shot"])
 EXPECTED = (  # how a stream or a call may end here; anything else is a fault
     grpc.StatusCode.ABORTED,  # taken over
     grpc.StatusCode.NOT_FOUND,  # closed by its owner
-    grpc.StatusCode.INVALID_ARGUMENT,  # to be restored while it is in use
+    grpc.StatusCode.FAILED_PRECONDITION,  # to be restored while it is in use
     grpc.StatusCode.CANCELLED,
     grpc.StatusCode.DEADLINE_EXCEEDED,
 )

@@ -66,6 +66,10 @@ class SessionMoved(TTAError):
     """Another server has taken the session over."""
 
 
+class SessionInUse(TTAError):
+    """A stream or a call has the session now; it can be replaced only while it rests."""
+
+
 class Overloaded(TTAError):
     """Too many requests wait already. Come back after `retry_after` seconds."""
 

@@ -29,6 +29,7 @@ CODES: dict[type[errors.TTAError], grpc.StatusCode] = {
     errors.Unsupported: grpc.StatusCode.UNIMPLEMENTED,
     errors.SessionTaken: grpc.StatusCode.ABORTED,
     errors.SessionMoved: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.SessionInUse: grpc.StatusCode.FAILED_PRECONDITION,
     errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.MemoryFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,

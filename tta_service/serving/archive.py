@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from ..core.errors import BadLabels, BadParameters, BadRequest, NotReady, SessionMoved, UnknownReducer, UnknownStrategy
+from ..core.errors import (
+    BadLabels,
+    BadParameters,
+    BadRequest,
+    NotReady,
+    SessionInUse,
+    SessionMoved,
+    UnknownReducer,
+    UnknownStrategy,
+)
 from ..core.events import Event
 from ..core.request import Report
 from .in_order import InOrder
@@ -22,7 +31,7 @@ from .snapshots import Snapshot, Snapshots
 from .store import Store, Stored
 
 T = TypeVar("T")
-UNREADABLE = (BadRequest, BadLabels, BadParameters, UnknownStrategy, UnknownReducer)
+UNUSABLE = (BadRequest, BadLabels, BadParameters, UnknownStrategy, UnknownReducer, SessionInUse)  # of a stored state
 log = logging.getLogger(__name__)
 
 
@@ -195,8 +204,8 @@ class Archive:
             return
         try:
             session = await self._snapshots.reinstate(owner, id, held.state, held.epoch, named)
-        except UNREADABLE as error:
-            log.warning("session %s begins anew, its stored state cannot be read: %s", id, error.message)
+        except UNUSABLE as error:
+            log.warning("session %s begins anew, its stored state cannot be used: %s", id, error.message)
             session = register.obtain(owner, id, named)
             session.epoch = held.epoch
         self._marks[session] = Mark(held.epoch, session.frames, session.bytes)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..core.catalogue import reducers, strategies
-from ..core.errors import BadRequest
+from ..core.errors import BadRequest, SessionInUse
 from ..core.labels import LabelSet, TextSpace
 from ..core.memory import filled, moved, nbytes, tensors
 from ..core.reducer import Reduction
@@ -83,8 +83,8 @@ class Snapshots:
     async def restore(self, owner: str, state: bytes) -> SessionInfo:
         """The session goes on here, one epoch later; one of the same id that rests is replaced.
 
-        Raises `BadRequest` when the state was changed, belongs to another owner or model, does not fit this version's
-        memories, or the session is in use; `MemoryFull` when there is no room.
+        Raises `BadRequest` when the state was changed, belongs to another owner or model, or does not fit this
+        version's memories; `SessionInUse`; `MemoryFull` when there is no room.
         """
         said, copies = await self._opened(owner, state)
         self._install(owner, said, copies, said["epoch"] + 1, named=True)
@@ -148,7 +148,7 @@ class Snapshots:
         older = register.get(owner, id)
         if older is not None:
             if not older.resting:
-                raise BadRequest(f"session {id!r} is in use", "session_id")
+                raise SessionInUse(f"session {id!r} is in use; it is replaced only while it rests", "session_id")
             register.close(older, "client")
         session = register.obtain(owner, id, named)
         session.busy += 1  # nobody makes room at its cost
