@@ -95,6 +95,7 @@ class Limits(Section):
     buffer: Annotated[int, Field(ge=1, le=4096)] = 64  # frames that one stream may let wait
     stream_bytes: Bytes = 64 << 20  # of them
     all_streams_bytes: Bytes = 512 << 20  # of those of all streams; one frame of each is let in beyond it
+    stream_fps: Annotated[float, Field(ge=0, le=1_000_000)] = 240.0  # read of one stream, unless it blocks; 0: any
     first_message: Annotated[float, Field(gt=0, le=3600)] = 5.0  # seconds until a stream has said how it opens
     image_bytes: Bytes = 8 << 20
     image_pixels: Annotated[int, Field(ge=1, le=1 << 30)] = 16_000_000

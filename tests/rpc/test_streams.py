@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
+import time
 
 import grpc
 import pytest
@@ -154,6 +156,43 @@ async def test_credits_are_told_when_they_change(house):
     assert kinds.count("a") == 5 and "s" in kinds and "ss" not in kinds  # at most one for each answer
     assert [reply.status.credits for reply in told if reply.WhichOneof("kind") == "status"][-1] == 4
     assert told[-1].WhichOneof("kind") == "answer" or told[-1].status.suggested_fps > 0
+
+
+async def test_a_rate_is_told_once_it_is_known_though_the_credits_stay(house):
+    call = house.stub.ClassifyStream()
+    await call.write(opening(policy=BLOCK, buffer=4))
+    told = [(await call.read()).status]
+    await call.write(frame(0))
+    assert (await call.read()).WhichOneof("kind") == "answer"
+    told.append((await call.read()).status)
+    assert [status.credits for status in told] == [4, 4]
+    assert told[0].suggested_fps == 0 < told[1].suggested_fps
+    call.cancel()
+
+
+async def test_a_sender_that_floods_us_waits_and_nobody_else_does():
+    """What is read of it stays below what it may send since it began; its answers are fresh, another camera's come."""
+    async with a_house(limits=Limits(stream_fps=50)) as house:
+        flood, began = house.stub.ClassifyStream(), time.monotonic()
+        await flood.write(opening())
+        await flood.read()
+
+        async def pouring() -> None:
+            for id in itertools.count():
+                await flood.write(frame(id, large))
+
+        large = jpeg(size=400)
+        async with asyncio.TaskGroup() as group:
+            poured = group.create_task(pouring())
+            others = await talk(house, opening(policy=BLOCK), *(frame(id) for id in range(100)))
+            last = None
+            while last is None or last.frame_id < 50:
+                last = (await next_but_status(flood)).answer
+            read = house.of(Received).count(Received("latest"))
+            assert read <= 50 * (time.monotonic() - began + 0.25) + 2
+            assert [reply.answer.frame_id for reply in others] == list(range(100))
+            poured.cancel()
+        flood.cancel()
 
 
 async def test_one_corrupt_jpeg_fails_alone(house):

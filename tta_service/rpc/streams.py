@@ -13,6 +13,8 @@ from ..core.events import Observe, Received, Refused, Streaming
 from ..core.request import Report, Request
 from ..serving.frames import Buffered, Frames, Offer, Policy
 from ..serving.streams import Stream
+from ..serving.throttle import Throttle
+from .allowance import Allowance
 from .cameras import Frame, Opened
 from .replies import Reply, answer, draining, failure, standing
 from .status import known
@@ -53,16 +55,16 @@ class Camera:
         buffered: Buffered | None = None,
     ) -> None:
         self._hold, self._classify, self._load, self._terms, self._observe = hold, classify, load, terms, observe
-        latest = opened.policy is Policy.LATEST
-        self._capacity, self._width = (1, 1) if latest else (opened.buffer, 2)
+        buffer, width = (1, 1) if opened.policy is Policy.LATEST else (opened.buffer, 2)
         most = terms.limits.stream_bytes
-        self._frames: Frames[Frame] = Frames(opened.policy, opened.buffer, most, observe, buffered)
+        self._frames: Frames[Frame] = Frames(opened.policy, buffer, most, observe, buffered)
         self._policy, self._trace = opened.policy.value, opened.trace
-        self._room = asyncio.Semaphore(self._width)
+        self._room, self._allowance = asyncio.Semaphore(width), Allowance(buffer, width)
+        self._throttle = Throttle(0.0 if opened.policy is Policy.BLOCK else terms.limits.stream_fps)
         self._outbox: asyncio.Queue[tuple[Awaitable[Reply | None], Callable[[], None]] | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ending: TTAError | None = None
-        self._dropped, self._seconds = 0, 0.0
+        self._dropped = 0
         self._open = ExitStack()
         self._open.enter_context(hold)
         self._open.callback(self._frames.close)
@@ -74,15 +76,15 @@ class Camera:
         reader = self._spawn(self._read(messages, interpret))
         self._spawn(self._walk())
         self._spawn(self._watch(reader))
-        yield standing(self._hold.status(), told := self._credits, 0.0, self._load())
+        if news := self._allowance.news(len(self._frames)):
+            yield standing(self._hold.status(), *news, self._load())
         while (waiting := await self._outbox.get()) is not None:
             awaited, accepted = waiting
             if (reply := await awaited) is not None:
                 yield reply
             accepted()
-            if self._credits != told:
-                fps = self._width / self._seconds if self._seconds else 0.0
-                yield standing(self._hold.status(), told := self._credits, fps, self._load())
+            if news := self._allowance.news(len(self._frames)):
+                yield standing(self._hold.status(), *news, self._load())
         if self._ending:
             raise self._ending
 
@@ -102,12 +104,12 @@ class Camera:
         for task in self._tasks:
             task.cancel()
 
-    @property
-    def _credits(self) -> int:
-        return max(0, self._capacity - len(self._frames))
-
     async def _read(self, messages: AsyncIterator[Any], interpret: Interpret) -> None:
-        """Drains the transport at once, whatever the hallway does; only `BLOCK` ever lets it wait."""
+        """Drains the transport at once, whatever the hallway does.
+
+        `BLOCK` lets it wait for room, every other policy only for a sender that floods us: then the windows of HTTP/2
+        fill, and it is he who waits.
+        """
         last = -1
         try:
             async for message in messages:
@@ -115,6 +117,8 @@ class Camera:
                 last = frame.id
                 self._observe(Received(self._policy))
                 await self._frames.put(frame, message.ByteSize())
+                if rest := self._throttle.rest(time.monotonic()):
+                    await asyncio.sleep(rest)
         except Exception as error:
             self._ending = self._ending or known(error)
         self._frames.finish()
@@ -147,8 +151,8 @@ class Camera:
             reply = answer(taken.frame, report, self._dropped + taken.dropped, self._terms)
         except Exception as error:
             return self._refuse(offer, known(error))
-        self._dropped, seconds = 0, time.monotonic() - began
-        self._seconds += (seconds - self._seconds) / (8 if self._seconds else 1)
+        self._dropped = 0
+        self._allowance.answered(time.monotonic() - began)
         return reply
 
     def _refuse(self, offer: Offer[Frame], error: TTAError) -> Reply | None:
@@ -158,7 +162,8 @@ class Camera:
             return None
         self._dropped += taken.dropped
         seen, strategy = taken.frame.blame(error)
-        self._observe(Refused(seen, "ClassifyStream", strategy, self._policy, self._trace))
+        whose = (self._policy, self._trace, "", self.session, taken.frame.id)
+        self._observe(Refused(seen, "ClassifyStream", strategy, *whose))
         return failure(taken.frame, seen)
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

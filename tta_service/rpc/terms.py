@@ -19,6 +19,7 @@ class Limits:
     buffer: int = 64  # frames that a stream may let wait
     stream_bytes: int = 64 << 20  # of such frames, of one stream
     all_streams_bytes: int = 512 << 20  # of such frames, of all streams; one frame of each is let in beyond it
+    stream_fps: float = 240.0  # frames of one stream that are read in a second, unless it blocks; 0: any number
     first_message: float = 5.0  # seconds until a stream has said how it opens
     image_bytes: int = 8 << 20
     image_pixels: int = 16_000_000
