@@ -2,6 +2,7 @@
 
 It knows no model: an answer tells the length of the image that came. Bodies choose its behaviour: b"bad" fails in-band,
 b"trouble" ends the stream with the next of `troubles`, while there are any, b"hush" is never answered, while `hushes`.
+Names in `elsewhere` are registered at another server of the fleet, each entry once.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Peer(tta_pb2_grpc.AdaptationServiceServicer):
         self.headers: list[dict[str, Any]] = []
         self.troubles: list[grpc.StatusCode] = []
         self.hushes = 0
+        self.elsewhere: list[tuple[str, ...]] = []
         self.credits, self.fps = 2, 0.0
 
     def forget(self) -> None:
@@ -40,7 +42,10 @@ class Peer(tta_pb2_grpc.AdaptationServiceServicer):
         self.headers.append(dict(context.invocation_metadata()))
         self.puts += 1
         key = hashlib.sha256(request.label_set.SerializeToString(deterministic=True)).hexdigest()[:32]
-        self.labels[key] = request.label_set
+        if (names := tuple(request.label_set.names)) in self.elsewhere:
+            self.elsewhere.remove(names)
+        else:
+            self.labels[key] = request.label_set
         return pb.PutLabelSetResponse(info=pb.LabelSetInfo(id=key, classes=len(request.label_set.names)))
 
     def ListLabelSets(self, request: pb.ListLabelSetsRequest, context: Any) -> pb.ListLabelSetsResponse:
@@ -106,7 +111,10 @@ class Peer(tta_pb2_grpc.AdaptationServiceServicer):
             if frame.image.encoded == b"drop":
                 continue
             options = frame.options if frame.HasField("options") else opened.options
-            labels = frame.labels.id or opened.labels.id
+            if (labels := frame.labels.id or opened.labels.id) not in self.labels:
+                told = _status(grpc.StatusCode.NOT_FOUND, "no such label set", "frame.labels.id")
+                yield pb.ClassifyStreamResponse(error=pb.FrameError(frame_id=frame.frame_id, status=told))
+                continue
             response = self._answer(labels, frame.image, options)
             answer = pb.FrameAnswer(frame_id=frame.frame_id, capture_time=frame.capture_time, response=response)
             yield pb.ClassifyStreamResponse(answer=answer)

@@ -79,6 +79,42 @@ def test_a_service_that_leaves_after_the_last_frame_is_not_followed(address: str
     assert len(peer.opened) == 1
 
 
+OWN = ("a", "b")
+MIXED = [Frame(1, b"x", labels=OWN), Frame(2, b"x"), Frame(3, b"x", labels=OWN), Frame(4, b"x")]
+
+
+@both
+def test_labels_of_a_frame_that_its_server_does_not_have_are_put_again(address: str, peer: Peer, watch: Watch) -> None:
+    """In a fleet that has just changed they may be registered at one server, and asked for at another."""
+    statistics, peer.elsewhere = Statistics(), [OWN]
+    results = watch(address, MIXED, statistics, session="door")
+    assert [r.frame_id for r in results] == [1, 2, 3, 4] and not statistics.failures
+    assert [r.answer.label in OWN for r in results] == [True, False, True, False]
+    assert statistics.reconnects == {"service": 1} and not statistics.dropped
+    assert peer.puts == 4  # both sets, on either call
+
+
+@both
+def test_labels_that_stay_unknown_fail_their_frames_and_the_stream_goes_on(
+    address: str, peer: Peer, watch: Watch
+) -> None:
+    statistics, peer.elsewhere = Statistics(), [OWN] * 9
+    results = watch(address, MIXED, statistics)
+    assert [(r.frame_id, isinstance(r, FrameAnswer)) for r in results] == [(1, False), (2, True), (3, False), (4, True)]
+    assert {(r.error.code, r.error.field) for r in results[::2]} == {(grpc.StatusCode.NOT_FOUND, "frame.labels.id")}
+    assert statistics.reconnects == {"service": 1}
+
+
+@both
+def test_an_id_that_nobody_here_has_registered_fails_at_once(address: str, peer: Peer, watch: Watch) -> None:
+    statistics = Statistics()
+    results = watch(address, [Frame(1, b"x", labels="nobody"), Frame(2, b"x")], statistics)
+    assert [isinstance(r, FrameAnswer) for r in results] == [False, True] and not statistics.reconnects
+    peer.elsewhere = [OWN]
+    results = watch(address, MIXED, statistics, reconnect=None)
+    assert [isinstance(r, FrameAnswer) for r in results] == [False, True, False, True] and len(peer.opened) == 2
+
+
 @both
 def test_a_silent_service_is_dialled_anew(address: str, peer: Peer, watch: Watch) -> None:
     peer.hushes, statistics = 1, Statistics()

@@ -7,9 +7,10 @@ from typing import Any
 
 import grpc
 import pytest
+from google.rpc import status_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tta_client import Frame, Reconnect, TTAClientError
+from tta_client import Frame, FrameAnswer, FrameFailure, Reconnect, TTAClientError
 from tta_client.course import Course
 from tta_client.v1 import tta_pb2 as pb
 
@@ -175,3 +176,26 @@ def test_patience_runs_only_while_something_is_owed() -> None:
     assert course.patience(1002.0) == 3.0
     course.listens(None)  # whoever reads is busy with an answer
     assert course.patience(2000.0) == math.inf
+
+
+def asked(course: Course, number: int, gone: bool) -> Any:
+    """What becomes of a frame with labels of its own."""
+    course.pulled(Frame(number, b"", labels=("a",)))
+    assert isinstance(course.step(10.0 * number), Frame)
+    status = status_pb2.Status(code=grpc.StatusCode.NOT_FOUND.value[0], message="frame.labels.id: no such label set")
+    failed, answered = pb.FrameError(frame_id=number, status=status), pb.FrameAnswer(frame_id=number)
+    kind = {"error": failed} if gone else {"answer": answered}
+    return course.read(pb.ClassifyStreamResponse(**kind), 10.0 * number)
+
+
+def test_a_live_stream_gives_a_call_up_for_labels_once_until_they_are_known() -> None:
+    course = Course("latest", reconnect=Reconnect())
+    course.opened()
+    for first in (1, 4):
+        with pytest.raises(TTAClientError, match="NOT_FOUND") as caught:
+            asked(course, first, gone=True)
+        assert course.lost(caught.value) > 0
+        course.opened()
+        assert isinstance(asked(course, first + 1, gone=True), FrameFailure)
+        assert isinstance(asked(course, first + 2, gone=False), FrameAnswer)
+    assert course.statistics.dropped == {"disconnect": 2} and course.statistics.failures == 2

@@ -91,7 +91,7 @@ class Client(Directory):
         says (None: its loss is an error), with the session, so that a named one goes on with its memory.
         """
         options, to = options.choosing(strategy), self._to
-        course = Course(policy, in_flight, paced, reconnect, statistics, resume_token)
+        course = Course(policy, in_flight, paced, reconnect, statistics, resume_token, self._talks.registered.defines)
 
         def identify(some: Labels) -> str:
             return to.hold(self._talks.identify(some, session))

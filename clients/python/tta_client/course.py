@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections import deque
+from collections.abc import Callable
 from dataclasses import astuple
 from typing import Any, Literal
 
@@ -16,10 +16,10 @@ import grpc
 
 from .answers import FrameAnswer, FrameFailure, SessionStatus, answer_from, session_status_from
 from .backoff import Reconnect
-from .errors import TTAClientError, from_status
-from .flight import Flight
+from .errors import TTAClientError, from_status, labels_are_gone
 from .frames import Frame
-from .pacer import pacer_for
+from .labels import Labels
+from .outgoing import Outgoing
 from .recovery import Recovery
 from .requests import Policy
 from .statistics import Statistics
@@ -33,7 +33,8 @@ class Course:
     """One camera's stream, over as many calls as it takes.
 
     Under "block" what was under way when a call broke is sent again, so every frame is answered, and a memory may see
-    one twice; under the other policies it is lost, and newer frames go on.
+    one twice; under the other policies it is lost, and newer frames go on. `defines` tells whether labels that a frame
+    names for itself can be registered again.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Course:
         reconnect: Reconnect | None = None,
         statistics: Statistics | None = None,
         resume_token: bytes = b"",
+        defines: Callable[[Labels], bool] = lambda labels: not isinstance(labels, str),
     ) -> None:
         self.statistics = statistics or Statistics()
         self.session: SessionStatus | None = None
@@ -53,10 +55,7 @@ class Course:
         self.call = 0  # which one is open; 0: none
         self._calls = itertools.count(1)
         self._numbers = itertools.count(1)
-        self._blocking = policy == "block"
-        self._flight, self._pacer = Flight(keep=self._blocking), pacer_for(policy, in_flight, paced)
-        self._again = deque[Frame]()
-        self._pulled: Frame | None = None
+        self._outgoing, self._defines = Outgoing(policy, in_flight, paced), defines
         self._leaving = self._returning = False
         self._recovery = Recovery(reconnect)
 
@@ -64,35 +63,30 @@ class Course:
 
     def step(self, now: float) -> Step:
         """What to do next: send this frame, pull one, wait so many seconds (or until something happens), or end."""
-        hand = self._again[0] if self._again else self._pulled
+        outgoing = self._outgoing
         if self.over:
             return "end"
-        if hand is None and self.source_over:
+        if outgoing.empty and self.source_over:
             return math.inf
         if self._leaving:
-            return "pull" if hand is None else math.inf  # is there anything to go on for?
+            return "pull" if outgoing.empty else math.inf  # is there anything to go on for?
         if not self.call:
             return math.inf
-        if wait := self._pacer.wait(len(self._flight), now):
+        if wait := outgoing.wait(now):
             return wait
-        if hand is None:
+        if (frame := outgoing.next) is None:
             return "pull"
-        if self._again:
-            self._again.popleft()
-        else:
-            self._pulled = None
-        if not self._flight:
+        if not outgoing.under_way:
             self._recovery.owes(now)
-        self._pacer.sent(len(self._flight), now)
-        self._flight.enter(hand)
+        outgoing.sent(now, own=frame.labels is not None and self._defines(frame.labels))
         self.statistics.sent += 1
-        return hand
+        return frame
 
     def pulled(self, picture: Any) -> None:
         """A frame of the source; any other picture becomes one, captured now."""
         frame = picture if isinstance(picture, Frame) else Frame(next(self._numbers), picture)
-        if self.call or self._leaving or self._blocking:
-            self._pulled = frame
+        if self.call or self._leaving or self._outgoing.blocking:
+            self._outgoing.pulled(frame)
         else:
             self.statistics.dropped["disconnect"] += 1
 
@@ -100,8 +94,8 @@ class Course:
     def said_all(self) -> bool:
         """The request side may close: nothing more will be sent on this call."""
         if self._leaving:
-            return not self._flight
-        return self.source_over and not self._again and self._pulled is None
+            return not self._outgoing.under_way
+        return self.source_over and self._outgoing.empty
 
     # ---- hearing
 
@@ -111,24 +105,32 @@ class Course:
         self.call, self._leaving = next(self._calls), False
         if self._returning:
             self.statistics.reconnects["service"] += 1
-        self._pacer.renew()
+        self._outgoing.renew()
 
     def read(self, reply: tta_pb2.ClassifyStreamResponse, now: float) -> FrameAnswer | FrameFailure | None:
-        """The answer or failure inside a reply; None for a reply that only brings news about the stream."""
+        """The answer or failure inside a reply; None for a reply that only brings news about the stream.
+
+        Raises what ends the call: that its server does not have the labels which were registered for a frame.
+        """
         match reply.WhichOneof("kind"):
             case "answer":
                 came, answer = reply.answer, answer_from(reply.answer.response)
+                if self._outgoing.own(came.frame_id):
+                    self._recovery.labels_known()
                 age, scene = self._settle(came.frame_id, now)
                 self.session = answer.session
                 self.statistics.answered(age, came.dropped_since_last)
                 stamp = came.capture_time.ToNanoseconds()
                 return FrameAnswer(came.frame_id, answer, age, stamp, came.dropped_since_last, scene)
             case "error":
+                error, own = from_status(reply.error.status), self._outgoing.own(reply.error.frame_id)
+                if own and labels_are_gone(error) and self._recovery.labels_gone():
+                    raise TTAClientError(error.code, error.sentence, error.field, retry_after=0.0)
                 age, scene = self._settle(reply.error.frame_id, now)
                 self.statistics.failures += 1
-                return FrameFailure(reply.error.frame_id, from_status(reply.error.status), age, scene)
+                return FrameFailure(reply.error.frame_id, error, age, scene)
             case "status":
-                self._pacer.told(reply.status.credits, reply.status.suggested_fps, now)
+                self._outgoing.told(reply.status.credits, reply.status.suggested_fps, now)
                 if reply.status.HasField("session"):
                     self.session = session_status_from(reply.status.session)
                     self._tell(self.session)
@@ -148,8 +150,7 @@ class Course:
 
     def _settle(self, frame_id: int, now: float) -> tuple[float, str]:
         self._recovery.succeeded()
-        self._pacer.answered(now)
-        return self._flight.settle(frame_id)
+        return self._outgoing.settle(frame_id, now)
 
     # ---- losing it
 
@@ -164,12 +165,12 @@ class Course:
 
     def patience(self, now: float) -> float:
         """Seconds until a silent service is given up; without end while it has nothing to say."""
-        owes = not self.call or self._flight or self.said_all
+        owes = not self.call or self._outgoing.under_way or self.said_all
         return self._recovery.patience(now) if owes else math.inf
 
     def ended(self) -> bool:
         """The service closed the call without a complaint. Shall the stream go on? Raises when that is unexpected."""
-        if not self.said_all or (self._blocking and self._flight):
+        if not self.said_all or (self._outgoing.blocking and self._outgoing.under_way):
             raise TTAClientError(grpc.StatusCode.UNAVAILABLE, "the service ended the stream")
         self.call = 0
         return self._leaving
@@ -177,11 +178,7 @@ class Course:
     def lost(self, error: TTAClientError) -> float:
         """A call failed. Seconds until the next attempt; raises the error when there shall be none."""
         drained, self.call, self._leaving = self._leaving, 0, False
-        again, lost = self._flight.abandon()
-        self._again.extendleft(reversed(again))
-        if not self._blocking and self._pulled is not None and not drained:
-            self._pulled, lost = None, lost + 1
-        if lost:
+        if lost := self._outgoing.lose(pulled_too=not drained):
             self.statistics.dropped["disconnect"] += lost
         pause = self._recovery.pause(error)
         log.warning("the service is lost (%s); next attempt in %.1f s", error, pause)
@@ -190,8 +187,8 @@ class Course:
     @property
     def undecided(self) -> bool:
         """Whether anything is left to go on for: the source has not said it yet."""
-        return self._leaving and not (self.over or self.source_over or self._pulled is not None or self._again)
+        return self._leaving and not (self.over or self.source_over) and self._outgoing.empty
 
     @property
     def goes_on(self) -> bool:
-        return not self.over and bool(self._again or self._pulled is not None or not self.source_over)
+        return not (self.over or (self._outgoing.empty and self.source_over))

@@ -51,6 +51,10 @@ class Registered:
         with self._lock:
             return self._sets.get(labels)
 
+    def defines(self, labels: Labels) -> bool:
+        """Whether they can be registered: anything but an id that this client never saw."""
+        return self.definition(labels) is not None
+
     def remember(self, labels: LabelSet, label_set_id: str) -> None:
         with self._lock:
             self._ids[labels], self._sets[label_set_id] = label_set_id, labels

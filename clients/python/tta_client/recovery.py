@@ -21,6 +21,7 @@ class Recovery:
         self._backoff = Backoff(how.shortest, how.longest) if how else Backoff()
         self._listening = math.inf  # since when somebody reads
         self._owed = -math.inf  # since when there is something to say
+        self._labels_gone = False
 
     @property
     def hopeful(self) -> bool:
@@ -41,6 +42,17 @@ class Recovery:
     def succeeded(self) -> None:
         """A frame was answered: the next loss is a new one."""
         self._backoff.succeeded()
+
+    def labels_gone(self) -> bool:
+        """The server of the stream does not have what was registered for a frame: somebody deleted it, or the fleet has
+        changed and it was registered elsewhere. Whether another call is to bring both to one server: once.
+        """
+        before, self._labels_gone = self._labels_gone, True
+        return self.hopeful and not before
+
+    def labels_known(self) -> None:
+        """A frame with labels of its own was answered: the next time is a new one."""
+        self._labels_gone = False
 
     def listens(self, now: float | None) -> None:
         """From now on a word of the service is waited for; None: it has come."""
