@@ -6,9 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
 
 from ..core.errors import (
     BadLabels,
@@ -22,26 +20,18 @@ from ..core.errors import (
 )
 from ..core.events import Event
 from ..core.request import Report
+from .async_store import AsyncStore
 from .in_order import InOrder
-from .lanes import run
+from .marks import Mark, Marks
 from .register import Reason
 from .session import Session, SessionInfo
 from .sessions import Sessions
 from .snapshots import Snapshot, Snapshots
-from .store import Store, Stored
+from .store import Store
+from .writer import Writer
 
-T = TypeVar("T")
 UNUSABLE = (BadRequest, BadLabels, BadParameters, UnknownStrategy, UnknownReducer, SessionInUse)  # of a stored state
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What the store holds of a session that is open here."""
-
-    epoch: int = 0  # 0: nothing
-    frames: int = 0
-    bytes: int = 0
 
 
 class Archive:
@@ -60,13 +50,12 @@ class Archive:
         often: int = 50,
         here: Callable[[], str] = lambda: "",
     ) -> None:
-        self._sessions, self._snapshots, self._store, self._lane = sessions, snapshots, store, lane
-        self._often, self._here, self._draining = often, here, False
-        self._marks: dict[Session, Mark] = {}
-        self._promised: set[Session] = set()  # unnamed sessions that a resume token brings back
-        self._queued: set[Session] = set()
-        self._work = InOrder()  # by owner and id
-        if store is not None:
+        self._store = AsyncStore(store, lane) if store is not None and lane is not None else None
+        self._sessions, self._snapshots, self._often, self._here = sessions, snapshots, often, here
+        self._marks, self._work = Marks(), InOrder()  # by owner and id
+        self._writer = Writer(self._store, snapshots, sessions.register, self._marks, self._work, here)
+        self._draining = False
+        if self._store is not None:
             sessions.register.closing = self._closing
 
     async def recall(self, owner: str, id: str, *, opening: bool = False, named: bool = True) -> None:
@@ -77,8 +66,9 @@ class Archive:
         answer, `MemoryFull` when there is no room.
         """
         session = self._sessions.register.get(owner, id)
-        if self._store is not None and id and (opening or session is None or not self._due(session)):
-            await asyncio.shield(self._work.then((owner, id), partial(self._recalled, owner, id, named)))
+        store = self._store
+        if store is not None and id and (opening or session is None or not self._marks.due(session)):
+            await asyncio.shield(self._work.then((owner, id), partial(self._recalled, store, owner, id, named)))
 
     async def take(self, owner: str, id: str) -> Snapshot:
         """A snapshot of a session that is open here or in the store. `UnknownSession`."""
@@ -88,16 +78,15 @@ class Archive:
     async def restore(self, owner: str, state: bytes) -> SessionInfo:
         """Restores a snapshot; other servers lose the session to us. Raises as `Snapshots.restore`."""
         info = await self._snapshots.restore(owner, state)
-        session = self._sessions.register.get(owner, info.id)
-        if self._store is None or session is None:
+        store, session = self._store, self._sessions.register.get(owner, info.id)
+        if store is None or session is None:
             return info
 
         async def claimed() -> None:
-            held = await self._blocking(self._store.claim, owner, info.id, self._here()) if self._store else None
-            if held is not None:
+            if (held := await store.claim(owner, info.id, self._here())) is not None:
                 session.epoch = max(session.epoch, held.epoch)
-                self._marks[session] = Mark(held.epoch, -1, -1)
-            await self._write(session)
+                self._marks.note(session, Mark(held.epoch, -1, -1))
+            await self._writer.write(session)
 
         await asyncio.shield(self._work.then((owner, info.id), claimed))
         return self._sessions.get(owner, info.id)
@@ -107,18 +96,19 @@ class Archive:
         session = self._sessions.register.get(owner, id)
         if session is None:
             return b""
-        self._promise(session)
-        return self._snapshots.token(session)
+        if self._store is not None:
+            self._marks.promise(session)
+        return self._snapshots.tokens.of(session)
 
     def resumed(self, owner: str, token: bytes) -> tuple[str, bool]:
         """The session's id, and whether the client gave it that name. `BadRequest`."""
-        return self._snapshots.resumed(owner, token)
+        return self._snapshots.tokens.resumed(owner, token)
 
     async def keep(self, owner: str, id: str) -> None:
         """Returns when the store has all of a session that it is to keep."""
         session = self._sessions.register.get(owner, id)
-        if session is not None and self._due(session):
-            await asyncio.shield(self._written(session))
+        if session is not None and (writing := self._writer.begin(session)):
+            await asyncio.shield(writing)
 
     def drain(self) -> None:
         """From now on each answer's session is written before the answer leaves: the next question goes elsewhere."""
@@ -132,10 +122,9 @@ class Archive:
     async def keep_all(self, streams: bool = False) -> None:
         """The same for all sessions; `streams`: also for the nameless ones that a stream has open."""
         for session in self._sessions.register.open:
-            if streams and session.lost is not None:
-                self._promise(session)
-            if self._due(session):
-                self._written(session)
+            if self._store is not None and streams and session.lost is not None:
+                self._marks.promise(session)
+            self._writer.begin(session)
         await self._work.done()
 
     async def run(self, every: float = 5.0) -> None:
@@ -149,57 +138,19 @@ class Archive:
         if self._store is None or not isinstance(event, Report):
             return
         session = self._sessions.register.get(event.request.owner, event.session.id)
-        if session is not None and session.frames - self._mark(session).frames >= self._often and self._due(session):
-            self._written(session)
+        if session is not None and session.frames - self._marks.of(session).frames >= self._often:
+            self._writer.begin(session)
 
-    def _promise(self, session: Session) -> None:
-        if self._store is not None and not session.named:
-            self._promised.add(session)
-
-    def _mark(self, session: Session) -> Mark:
-        return self._marks.get(session, Mark())
-
-    def _due(self, session: Session) -> bool:
-        mark = self._mark(session)
-        changed = (session.frames, session.bytes) != (mark.frames, mark.bytes)
-        return self._store is not None and changed and (session.named or session in self._promised)
-
-    def _written(self, session: Session) -> asyncio.Task[None]:
-        if session not in self._queued:
-            self._queued.add(session)
-            return self._work.then((session.owner, session.id), partial(self._write, session))
-        return self._work.last((session.owner, session.id))
-
-    async def _write(self, session: Session) -> None:
-        """The loser of a session learns it here: our copy is dropped, and its stream ends with where it moved."""
-        assert self._store
-        self._queued.discard(session)
-        mark, now = self._mark(session), (session.frames, session.bytes)
-        if now == (mark.frames, mark.bytes):
-            return
-        snapshot = await self._snapshots.of(session)
-        stored = Stored(snapshot.epoch, self._here(), snapshot.state)
-        try:
-            await self._blocking(self._store.write, session.owner, session.id, stored, mark.epoch)
-        except SessionMoved as moved:
-            log.warning("session %s: %s", session.id, moved.message)
-            self._marks.pop(session, None)
-            return self._sessions.register.close(session, "moved", moved)
-        except NotReady as error:
-            return log.warning("session %s was not written: %s", session.id, error.message)
-        self._marks[session] = Mark(snapshot.epoch, *now)
-
-    async def _recalled(self, owner: str, id: str, named: bool) -> None:
-        assert self._store
+    async def _recalled(self, store: AsyncStore, owner: str, id: str, named: bool) -> None:
         register, session = self._sessions.register, self._sessions.register.get(owner, id)
         if session is not None:
             try:
-                if await self._blocking(self._store.epoch, owner, id) <= self._mark(session).epoch:
+                if await store.epoch(owner, id) <= self._marks.of(session).epoch:
                     return
             except NotReady as error:
                 return log.warning("session %s goes on unasked: %s", id, error.message)
             register.close(session, "moved", SessionMoved("another server has had the session since", "session_id"))
-        held = await self._blocking(self._store.claim, owner, id, self._here())
+        held = await store.claim(owner, id, self._here())
         if held is None:
             return
         try:
@@ -208,37 +159,28 @@ class Archive:
             log.warning("session %s begins anew, its stored state cannot be used: %s", id, error.message)
             session = register.obtain(owner, id, named)
             session.epoch = held.epoch
-        self._marks[session] = Mark(held.epoch, session.frames, session.bytes)
+        self._marks.note(session, Mark(held.epoch, session.frames, session.bytes))
 
     def _closing(self, session: Session, reason: Reason) -> None:
         """Who gives way or stops goes on elsewhere; who has ended is forgotten."""
-        outlives = (session.named and reason in ("capacity", "bytes", "shutdown")) or session in self._promised
+        outlives = (session.named and reason in ("capacity", "bytes", "shutdown")) or self._marks.promised(session)
         key = (session.owner, session.id)
         if reason == "moved" or (not outlives and session not in self._marks and key not in self._work):
             return self._part_with(session)
         if not outlives:
             self._work.then(key, partial(self._forget, session))
-        elif self._due(session):
-            self._written(session).add_done_callback(lambda _: self._part_with(session))
+        elif writing := self._writer.begin(session):
+            writing.add_done_callback(lambda _: self._part_with(session))
         else:
             self._part_with(session)
 
     async def _forget(self, session: Session) -> None:
-        assert self._store
         try:
-            if epoch := self._mark(session).epoch:
-                await self._blocking(self._store.forget, session.owner, session.id, epoch)
+            if self._store is not None and (epoch := self._marks.of(session).epoch):
+                await self._store.forget(session.owner, session.id, epoch)
         finally:
             self._part_with(session)
 
     def _part_with(self, session: Session) -> None:
-        self._marks.pop(session, None)
-        self._promised.discard(session)
-        self._queued.discard(session)
-
-    async def _blocking(self, call: Callable[..., T], *given: Any) -> T:
-        assert self._lane
-        try:
-            return await run(self._lane, partial(call, *given))
-        except OSError as error:
-            raise NotReady(str(error)) from error
+        self._marks.part_with(session)
+        self._writer.part_with(session)
