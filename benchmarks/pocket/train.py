@@ -82,7 +82,7 @@ def work(rank: int, args: argparse.Namespace, board: Tensor, barrier: Barrier) -
     draw = torch.Generator().manual_seed(args.seed + done.seen + rank)
     orders = {name: Order(pictures, draw) for name, pictures in sets.items()}
     epoch = sum(len(pictures.labels) for pictures in sets.values())
-    last, saved, began = min(args.pictures, args.stop), done.seen, time.process_time()
+    last, saved, began, clock = min(args.pictures, args.stop), done.seen, time.process_time(), time.perf_counter()
     bar = tqdm(total=args.pictures, initial=done.seen, unit="view", mininterval=20, disable=rank > 0)
     while done.seen < last:
         share = done.seen / args.pictures
@@ -114,10 +114,13 @@ def work(rank: int, args: argparse.Namespace, board: Tensor, barrier: Barrier) -
         line = {"seen": done.before + done.seen, "side": phase.side}
         line |= {"loss": round(done.running / (1 - 0.98**done.step), 3), "core_minutes": round(done.spent / 60, 1)}
         line |= {"epoch_core_seconds": round(used * epoch / (done.seen - saved))}
+        line |= {
+            "epoch_seconds": round((time.perf_counter() - clock) * epoch / (done.seen - saved))
+        }  # what a GPU costs
         done.log.append(line | measure(mean, tune, targets, phase.side))
         print(json.dumps(done.log[-1]), flush=True)
         save(kept, student, mean, steps, done)
-        saved, began = done.seen, time.process_time()
+        saved, began, clock = done.seen, time.process_time(), time.perf_counter()
 
 
 def main() -> None:

@@ -90,7 +90,7 @@ ROWS = {
     "Sessions": [
         Panel(
             "Sessions",
-            "Active: a stream or a call is on it; idle: its memory waits for the next.",
+            "Active: a stream is open on it; idle: its memory waits for the next frame or call.",
             "none",
             total("tta_sessions", "state"),
             stacked=True,

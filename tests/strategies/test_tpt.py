@@ -86,6 +86,8 @@ def test_with_several_templates_the_first_is_tuned():
         alone = Evidence(seen.views, first)
         for strategy in (TPT(confident=0.5), TPT(steps=0), CTPT(confident=0.5)):
             torch.testing.assert_close(strategy.adapt(seen, None)[0], strategy.adapt(alone, None)[0])
+            assert strategy.explain(seen, None)["first_template_only"] == 1  # the reply says so
+            assert "first_template_only" not in strategy.explain(alone, None)
 
 
 @pytest.mark.parametrize("kind", [TPT, CTPT])
