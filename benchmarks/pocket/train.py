@@ -110,13 +110,12 @@ def work(rank: int, args: argparse.Namespace, board: Tensor, barrier: Barrier) -
         if done.seen - saved < args.every and done.seen < last:
             continue
         used = (time.process_time() - began) * args.workers
+        waited = time.perf_counter() - clock  # what counts on a GPU
         done.spent += used
         line = {"seen": done.before + done.seen, "side": phase.side}
         line |= {"loss": round(done.running / (1 - 0.98**done.step), 3), "core_minutes": round(done.spent / 60, 1)}
         line |= {"epoch_core_seconds": round(used * epoch / (done.seen - saved))}
-        line |= {
-            "epoch_seconds": round((time.perf_counter() - clock) * epoch / (done.seen - saved))
-        }  # what a GPU costs
+        line |= {"epoch_seconds": round(waited * epoch / (done.seen - saved))}
         done.log.append(line | measure(mean, tune, targets, phase.side))
         print(json.dumps(done.log[-1]), flush=True)
         save(kept, student, mean, steps, done)
