@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -219,6 +220,44 @@ async def test_a_restored_snapshot_takes_the_session_over(tmp_path: Path):
         back = await one.frame(3)
         assert one.home.of(Closed) == [Closed("moved", 2)]
         assert (back.session.origin, one.home.sessions.get("ann", "cam").epoch) == ("restored", 3)
+
+
+class Gated(FolderStore):
+    """Writes wait until they may."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, 3600.0)
+        self.inside, self.go = threading.Event(), threading.Event()
+
+    def write(self, *given: Any) -> None:
+        self.inside.set()
+        assert self.go.wait(10)
+        super().write(*given)
+
+
+async def test_a_restored_snapshot_is_not_taken_for_an_old_copy_while_its_claim_waits(tmp_path: Path):
+    store = Gated(tmp_path)
+    async with server(store, "here:1") as one:
+        store.go.set()
+        await one.frames(1, 2)
+        await one.archive.keep("ann", "cam")
+        early = (await one.archive.take("ann", "cam")).state
+        await one.frame(3)
+        store.go.clear()
+        store.inside.clear()
+        writing = asyncio.create_task(one.archive.keep("ann", "cam"))
+        assert await asyncio.to_thread(store.inside.wait, 10)
+        opening = asyncio.create_task(one.archive.recall("ann", "cam", opening=True))  # waits behind the write
+        await asyncio.sleep(0)
+        restoring = asyncio.create_task(one.archive.restore("ann", early))  # and its claim behind both
+        while one.home.sessions.get("ann", "cam").frames != 2:
+            await asyncio.sleep(0)
+        store.go.set()
+        await asyncio.gather(writing, opening, restoring)
+        assert (one.home.sessions.get("ann", "cam").frames, restoring.result().frames) == (2, 2)
+        assert [closed.reason for closed in one.home.of(Closed)] == ["client"]
+    async with server(tmp_path) as two:
+        assert (await two.frame(3)).session.frames == 3
 
 
 class Broken(FolderStore):

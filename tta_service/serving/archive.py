@@ -54,6 +54,7 @@ class Archive:
         self._sessions, self._snapshots, self._often, self._here = sessions, snapshots, often, here
         self._marks, self._work = Marks(), InOrder()  # by owner and id
         self._writer = Writer(self._store, snapshots, sessions.register, self._marks, self._work, here)
+        self._restored: set[Session] = set()  # whose claim waits for what is under way with their id
         self._draining = False
         if self._store is not None:
             sessions.register.closing = self._closing
@@ -83,11 +84,15 @@ class Archive:
             return info
 
         async def claimed() -> None:
-            if (held := await store.claim(owner, info.id, self._here())) is not None:
-                session.epoch = max(session.epoch, held.epoch)
-                self._marks.note(session, Mark(held.epoch, -1, -1))
-            await self._writer.write(session)
+            try:
+                if (held := await store.claim(owner, info.id, self._here())) is not None:
+                    session.epoch = max(session.epoch, held.epoch)
+                    self._marks.note(session, Mark(held.epoch, -1, -1))
+                await self._writer.write(session)
+            finally:
+                self._restored.discard(session)
 
+        self._restored.add(session)
         await asyncio.shield(self._work.then((owner, info.id), claimed))
         return self._sessions.get(owner, info.id)
 
@@ -143,6 +148,8 @@ class Archive:
 
     async def _recalled(self, store: AsyncStore, owner: str, id: str, named: bool) -> None:
         register, session = self._sessions.register, self._sessions.register.get(owner, id)
+        if session in self._restored:  # the store's is older, and nobody else's
+            return
         if session is not None:
             try:
                 if await store.epoch(owner, id) <= self._marks.of(session).epoch:
