@@ -250,7 +250,7 @@ async def test_a_restored_snapshot_is_not_taken_for_an_old_copy_while_its_claim_
         opening = asyncio.create_task(one.archive.recall("ann", "cam", opening=True))  # waits behind the write
         await asyncio.sleep(0)
         restoring = asyncio.create_task(one.archive.restore("ann", early))  # and its claim behind both
-        while one.home.sessions.get("ann", "cam").frames != 2:
+        while one.home.sessions.get("ann", "cam").frames != 2:  # noqa: ASYNC110
             await asyncio.sleep(0)
         store.go.set()
         await asyncio.gather(writing, opening, restoring)
