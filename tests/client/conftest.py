@@ -7,6 +7,7 @@ from tta_client import Client
 
 from tests.client.house import running
 from tests.client.peer import Peer, served
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def address(peer: Peer) -> Iterator[str]:
 
 @pytest.fixture
 def client(address: str) -> Iterator[Client]:
-    with Client(address, timeout=10) as client:
+    with Client(address, timeout=PATIENCE) as client:
         yield client
 
 

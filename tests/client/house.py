@@ -39,7 +39,7 @@ def running(**knobs: Any) -> Iterator[str]:
         yield told["service"].address
     finally:
         told["loop"].call_soon_threadsafe(told["service"].stop)
-        thread.join(60)
+        thread.join(300)
         assert not thread.is_alive()
 
 

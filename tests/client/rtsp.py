@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 FPS = 100
-PATIENCE = 30.0  # seconds
+PATIENCE = 120.0  # seconds
 
 
 def push(url: str, gray: int, frames: int) -> None:

@@ -15,6 +15,7 @@ from tta_client import AsyncClient, Client, Frame, FrameAnswer, Reconnect, Stati
 from tta_client.camera import newest
 
 from tests.client.peer import Peer, served
+from tests.patience import PATIENCE, until
 
 NAMES = ("cat", "dog", "bird")
 QUICKLY = Reconnect(shortest=0.01, longest=0.05)
@@ -55,8 +56,14 @@ def test_every_frame_of_a_blocking_stream_is_answered_all_the_same(
 @both
 def test_other_policies_let_go_of_what_was_under_way(address: str, peer: Peer, watch: Watch) -> None:
     peer.troubles, peer.credits, statistics = [grpc.StatusCode.CANCELLED] * 2, 1, Statistics()
-    frames = [b"x", b"trouble", b"xx", b"trouble", b"xxx"]
-    results = watch(address, frames, statistics, policy="latest")
+
+    def camera() -> Iterator[bytes]:
+        """One that has nothing new until the service is back: what it sent meanwhile would be lost as well."""
+        for number, picture in enumerate((b"x", b"trouble", b"xx", b"trouble", b"xxx")):
+            until(lambda: statistics.reconnects["service"] == number // 2)  # noqa: B023 - it is waited for here
+            yield picture
+
+    results = watch(address, camera(), statistics, policy="latest")
     assert [r.frame_id for r in results] == [1, 3, 5]
     assert statistics.dropped == {"disconnect": 2} and statistics.reconnects == {"service": 2}
     assert (statistics.sent, statistics.answers) == (5, 3)
@@ -118,9 +125,9 @@ def test_an_id_that_nobody_here_has_registered_fails_at_once(address: str, peer:
 @both
 def test_a_silent_service_is_dialled_anew(address: str, peer: Peer, watch: Watch) -> None:
     peer.hushes, statistics = 1, Statistics()
-    stalling = Reconnect(0.01, 0.05, stall=0.3)
+    stalling = Reconnect(0.01, 0.05, stall=0.5)
     assert [r.frame_id for r in watch(address, [b"x", b"hush", b"xx"], statistics, reconnect=stalling)] == [1, 2, 3]
-    assert statistics.reconnects == {"service": 1} and len(peer.opened) == 2
+    assert peer.hushes == 0 and len(peer.opened) > statistics.reconnects["service"] > 0  # a busy machine is silent too
 
 
 @both
@@ -134,15 +141,15 @@ def test_the_service_is_killed_and_another_one_starts(watch: Watch) -> None:
             yield Frame(number, b"x", labels=("a", "b") if number % 2 else None)
             if number == 3:
                 busy.set()
-                assert gone.wait(20)
+                assert gone.wait(PATIENCE)
 
     with served(before) as address:
         watching = threading.Thread(target=lambda: results.extend(watch(address, camera(), statistics, in_flight=1)))
         watching.start()
-        assert busy.wait(20)
+        assert busy.wait(PATIENCE)
     gone.set()
     with served(after, address):
-        watching.join(20)
+        watching.join(PATIENCE)
     assert [r.frame_id for r in results] == [1, 2, 3, 4, 5, 6]
     assert all(isinstance(r, FrameAnswer) for r in results)
     assert statistics.reconnects == {"service": 1} and after.puts == 2
@@ -169,7 +176,7 @@ def test_a_service_that_never_was_there_is_an_error_unless_it_is_waited_for(watc
     waiting = threading.Thread(target=lambda: results.extend(watch(address, [b"x"], Statistics(), reconnect=patient)))
     waiting.start()
     with served(Peer(), address):
-        waiting.join(30)
+        waiting.join(PATIENCE)
     assert [r.frame_id for r in results] == [1]
 
 
@@ -200,7 +207,7 @@ def test_closing_ends_a_pause(address: str, peer: Peer) -> None:
 
     peer.troubles = [grpc.StatusCode.UNAVAILABLE]
     asyncio.run(run())
-    assert closed.wait(10)
+    assert closed.wait(PATIENCE)
 
 
 async def _all(results: AsyncIterator[Any]) -> None:
@@ -234,11 +241,11 @@ def test_a_service_that_takes_nothing_makes_nothing_pile_up(watch: Watch, paced:
         tracemalloc.start()
         try:
             watching.start()
-            assert drained.wait(60)
+            assert drained.wait(2 * PATIENCE)
             assert tracemalloc.get_traced_memory()[1] < 20_000_000
         finally:
             tracemalloc.stop()
-    watching.join(20)
+    watching.join(PATIENCE)
     assert not watching.is_alive() and len(errors) <= 1
     assert statistics.dropped["overtaken"] > 4000 and statistics.sent < 1000 and not statistics.answers
 
@@ -249,9 +256,4 @@ def test_streams_leave_no_thread_behind(address: str, peer: Peer, watch: Watch) 
     peer.troubles = [grpc.StatusCode.CANCELLED] * 5
     for _ in range(10):
         watch(address, newest(Frame(n, b"trouble") for n in range(1, 4)), Statistics(), policy="latest")
-    deadline = time.monotonic() + 10
-    while (
-        left := [t.name for t in set(threading.enumerate()) - before if t.name.startswith(("tta-", "grabber"))]
-    ) and (time.monotonic() < deadline):
-        time.sleep(0.01)
-    assert not left
+    until(lambda: not [t for t in set(threading.enumerate()) - before if t.name.startswith(("tta-", "grabber"))])

@@ -14,6 +14,7 @@ from tta_client.camera.jpeg import with_opencv, with_pillow
 from tta_client.camera.pace import first, paced
 
 from tests.client.clips import jpeg
+from tests.patience import PATIENCE
 
 PILImage = pytest.importorskip("PIL.Image", reason="reading JPEGs back needs Pillow (extra camera)")
 GRADIENT = np.linspace(0, 255, 900 * 600 * 3).reshape(600, 900, 3).astype(np.uint8)
@@ -80,7 +81,7 @@ def test_newest_skips_what_was_overtaken() -> None:
 
     def device() -> Iterator[Frame]:
         yield Frame(1, b"")
-        assert taken.wait(10)
+        assert taken.wait(PATIENCE)
         for number in range(2, 1001):
             yield Frame(number, b"")
         delivered.set()
@@ -88,7 +89,7 @@ def test_newest_skips_what_was_overtaken() -> None:
     frames = newest(device())
     assert next(frames).frame_id == 1
     taken.set()
-    assert delivered.wait(10)
+    assert delivered.wait(PATIENCE)
     assert [f.frame_id for f in frames] == [1000]
 
 
@@ -114,7 +115,7 @@ def test_newest_lets_the_device_go() -> None:
     frames = newest(device())
     next(frames)
     frames.close()
-    assert gone.wait(10)
+    assert gone.wait(PATIENCE)
 
 
 def test_first_and_paced_let_the_source_go() -> None:

@@ -10,6 +10,7 @@ import pytest
 from tta_client import Client, Frame, FrameAnswer, FrameFailure, Options, TTAClientError
 
 from tests.client.peer import Peer
+from tests.patience import until
 
 NAMES = ("cat", "dog", "bird")
 
@@ -97,10 +98,7 @@ def test_leaving_early_lets_the_source_go(client: Client) -> None:
     with client.stream(frames(), NAMES) as stream:
         assert next(iter(stream)).frame_id == 1
         assert stream.session is not None
-    deadline = time.monotonic() + 10
-    while not closed and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert closed
+    until(lambda: closed)
 
 
 def test_a_policy_that_does_not_exist_is_said_before_anything_is_sent(client: Client, peer: Peer) -> None:

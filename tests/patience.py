@@ -1,0 +1,16 @@
+"""How long a test waits for what must come about. A passing run does not pay for it, however slow the machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+PATIENCE = 120.0  # seconds
+
+
+def until(true: Callable[[], object]) -> None:
+    """Returns when it is; fails when that never comes. For threads and processes that tell nobody."""
+    limit = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < limit, "it did not come about"
+        time.sleep(0.005)
