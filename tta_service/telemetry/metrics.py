@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-import numpy
 import torch
-from numpy.typing import NDArray
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
 
 from ..core.errors import BadImage, DeadlineTooShort, MemoryFull, NotReady, Overloaded, TTAError
@@ -23,11 +21,12 @@ from ..core.events import (
     Refused,
     Streaming,
 )
-from ..core.request import Explanation, Report
+from ..core.request import Report
+from .answers import Answers
 from .collector import CountsCollector, DeviceCollector, ReadCounts
-from .drift import Drift
 from .gpu import GPUCollector, library
 from .machine import memory_limit
+from .names import Names
 from .registry import Registry
 from .series import SECONDS, Series
 
@@ -68,9 +67,10 @@ class Metrics:
     ) -> None:
         self.registry = Registry()
         self._series = Series(self.registry, latencies)
-        self._strategies, self._reducers, self._code_of = frozenset(strategies), frozenset(reducers), code_of
+        self._strategies, self._reducers, self._code_of = Names(strategies), Names(reducers), code_of
+        self._answers = Answers(self._series, self._strategies, self._reducers, trace_of)
         self._by_kind: dict[type, Callable[[Any], None]] = {
-            Report: self._report,
+            Report: self._answers.observe,
             Refused: self._refused,
             Received: self._received,
             Streaming: self._streaming,
@@ -81,7 +81,6 @@ class Metrics:
             Called: self._called,
             Messaged: self._messaged,
         }
-        self._drift, self._patches, self._trace_of = Drift(), 0, trace_of
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self.registry.register(DeviceCollector())
@@ -94,7 +93,7 @@ class Metrics:
 
     def built(self, version: str, torch: str, model: str, device: str, patches: int = 0) -> None:
         """Publish what runs. `patches`: tokens of a whole view, 0 where they are not known."""
-        self._patches = patches
+        self._answers.patches = patches
         self._series.build.labels(version, torch, model, device).set(1)
         self._series.model_loaded.labels(model).set(1)
         if device.startswith(
@@ -106,72 +105,23 @@ class Metrics:
     def measured(self, strategy: str, device: str, peak: int) -> None:
         """Publish the most bytes that one answer of a strategy took beside what is held anyway."""
         if device.startswith("cuda"):
-            self._series.cuda_peak.labels(self._strategy(strategy), device.partition(":")[2] or "0").set(peak)
+            self._series.cuda_peak.labels(self._strategies.of(strategy), device.partition(":")[2] or "0").set(peak)
         else:
-            self._series.rss_peak.labels(self._strategy(strategy)).set(peak)
+            self._series.rss_peak.labels(self._strategies.of(strategy)).set(peak)
 
     def pull(self, read: ReadCounts) -> None:
         """Publish counters that the serving room keeps; `read` is called at scrape time, in a foreign thread."""
         self.registry.register(CountsCollector(read))
 
-    def _report(self, report: Report) -> None:
-        series, policy = self._series, report.request.policy
-        strategy = self._strategy(report.strategy.name)
-        method, total = "ClassifyStream" if policy else "Classify", report.seconds.get("total", 0.0)
-        series.requests.labels(method, strategy, "OK").inc()
-        trace = self._trace_of(report)
-        series.duration.labels(method, strategy, "OK").observe(total, trace)
-        for stage, seconds in report.seconds.items():
-            if stage != "total":
-                series.stage.labels(stage, strategy).observe(seconds, trace)
-        if policy:
-            series.frames_answered.labels(policy).inc()
-            series.frame_age.labels(policy).observe(total, trace)
-        if report.degraded:
-            series.fallback.labels(self._strategy(report.request.strategy.name), report.degraded.reason).inc()
-        if report.session.memory_reset:
-            series.memory_resets.labels(strategy).inc()
-        if report.session.origin == "restored":
-            series.restores.labels("restored").inc()
-        if report.strategy.needs().gradient:
-            series.steps.labels(strategy).inc(getattr(report.strategy, "steps", 1))
-        self._adaptation(strategy, report)
-        if report.explanation:
-            self._explained(strategy, report, report.explanation)
-
-    def _adaptation(self, strategy: str, report: Report) -> None:
-        series, before, after = self._series, report.zero_shot.numpy(), report.logits.numpy()
-        series.flips.labels(strategy).inc(float(before.argmax() != after.argmax()))
-        doubt_before, doubt_after = relative_entropy(before), relative_entropy(after)
-        for histogram, doubt in ((series.entropy_before, doubt_before), (series.entropy_after, doubt_after)):
-            if numpy.isfinite(doubt):  # one NaN would spoil the sum for ever
-                histogram.labels(strategy).observe(doubt)
-        if report.feature is None or not numpy.isfinite(doubt_before):
-            return
-        if moved := self._drift.moved(strategy, doubt_before, report.feature.numpy()):
-            series.drift_entropy.labels(strategy).set(moved[0])
-            series.drift_feature.labels(strategy).set(moved[1])
-
-    def _explained(self, strategy: str, report: Report, why: Explanation) -> None:
-        series, reduction = self._series, report.request.reduction
-        series.views_kept.labels(strategy).observe(float(why.kept.float().mean()))
-        if "fill" in why.notes:
-            series.fill.labels(strategy).set(why.notes["fill"])
-        if "admitted" in why.notes:
-            series.admissions.labels(strategy, "admitted" if why.notes["admitted"] else "refused").inc()
-        if why.tokens_left and self._patches and reduction.scope == "all":
-            left = sum(why.tokens_left) / len(why.tokens_left) / self._patches
-            series.tokens_pruned.labels(self._reducer(reduction.reducer.name)).observe(1 - left)
-
     def _refused(self, event: Refused) -> None:
         code = self._code_of(event.error)
-        self._series.requests.labels(event.method, self._strategy(event.strategy), code).inc()
+        self._series.requests.labels(event.method, self._strategies.of(event.strategy), code).inc()
         if reason := AT_THE_DOOR.get(type(event.error)):
             self._series.rejected.labels(reason).inc()
         if event.policy:
             self._dropped(Dropped(NO_ANSWER.get(type(event.error), "error"), event.policy))
         if _out_of_memory(event.error):
-            self._series.out_of_memory.labels(self._strategy(event.strategy)).inc()
+            self._series.out_of_memory.labels(self._strategies.of(event.strategy)).inc()
 
     def _received(self, event: Received) -> None:
         self._series.frames_received.labels(event.policy).inc()
@@ -190,7 +140,7 @@ class Metrics:
         self._series.evictions.labels(event.reason).inc()
 
     def _forward(self, event: Forward) -> None:
-        series, reducer = self._series, self._reducer(event.reducer)
+        series, reducer = self._series, self._reducers.of(event.reducer)
         series.batch_size.labels("encode", reducer).observe(event.rows)
         series.batch_requests.labels(reducer).observe(event.requests)
         series.forward.labels(reducer).observe(event.seconds)
@@ -211,29 +161,8 @@ class Metrics:
         counter = self._series.msg_sent if event.sent else self._series.msg_received
         counter.labels(event.service, event.method, event.kind).inc()
 
-    def _reducer(self, name: str) -> str:
-        return name if name in self._reducers else "other"
-
-    def _strategy(self, name: str) -> str:
-        return name if name in self._strategies else ("other" if name else "unknown")
-
 
 def _out_of_memory(error: BaseException | None) -> bool:
     while error is not None and not isinstance(error, torch.OutOfMemoryError):
         error = error.__cause__
     return error is not None
-
-
-def relative_entropy(logits: NDArray[Any]) -> float:
-    """Entropy of softmax(logits) [c] divided by ln c, 0..1; logits may be −inf, all of them: NaN. One class has none.
-
-    In numpy because it runs on the event loop for each answer, where ten small torch calls would cost five times more.
-    """
-    if len(logits) == 1:
-        return 0.0
-    with numpy.errstate(invalid="ignore", divide="ignore"):
-        shifted = logits.astype(numpy.float64) - logits.max()
-        p = numpy.exp(shifted)
-        p /= p.sum()
-        p = p[p != 0]  # 0·ln 0 = 0
-        return float(-(p * numpy.log(p)).sum() / numpy.log(len(logits)))
