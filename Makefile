@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export PYTHON
+# Without bytecode every process would compile torch's Python anew, for seconds; the tests start many.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo serve test check proto bench format clean
 
