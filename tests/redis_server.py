@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -21,7 +22,8 @@ def redis_server() -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     quiet = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no", "--dir", "/"]
-    with subprocess.Popen([program, *quiet], stdout=subprocess.PIPE, text=True) as process:
+    everywhere = os.environ | {"LC_ALL": "C"}  # it does not start in a locale that is not installed
+    with subprocess.Popen([program, *quiet], stdout=subprocess.PIPE, text=True, env=everywhere) as process:
         try:
             assert process.stdout
             while "Ready to accept connections" not in (line := process.stdout.readline()):

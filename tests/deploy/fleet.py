@@ -16,7 +16,7 @@ import redis.asyncio
 from tta_client.aio import AsyncClient
 from tta_client.listings import SessionInfo
 
-from tests.deploy.scraper import free_port
+from tests.deploy.scraper import free_ports
 from tests.deploy.tools import DEPLOY, program
 from tests.redis_server import redis_server
 from tta_service.serving.seal import Seal
@@ -33,8 +33,8 @@ class Fleet:
     """`servers` by the names that haproxy.cfg gives them."""
 
     def __init__(self, store: str, folder: Path, stack: AsyncExitStack) -> None:
-        self.proxy, self._numbers = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-        self.addresses = {name: f"127.0.0.1:{free_port()}" for name in ("a", "b")}
+        self.proxy, self._numbers, *servers = (f"127.0.0.1:{port}" for port in free_ports(4))
+        self.addresses = dict(zip(("a", "b"), servers))
         self.servers: dict[str, Process] = {}
         self._store, self._folder, self._stack = store, folder, stack
 

@@ -1,4 +1,4 @@
-"""A real Prometheus for one test: it scrapes one address four times a second and knows our rules."""
+"""A real Prometheus for one test: it scrapes one address twice a second and knows our rules."""
 
 from __future__ import annotations
 
@@ -10,20 +10,27 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests.deploy.tools import RULES, program
+from tests.patience import PATIENCE
 
-BETWEEN = 0.25  # seconds between two scrapes
+BETWEEN = 0.25  # seconds between two questions
+
+
+def free_ports(count: int) -> list[int]:
+    """All of them different: each is held until the last one is found."""
+    with ExitStack() as held:
+        taken = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [one.getsockname()[1] for one in taken]
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
+    return free_ports(1)[0]
 
 
 class Prometheus:
@@ -45,7 +52,7 @@ class Prometheus:
 
     async def _get(self, path: str) -> Any:
         def read() -> Any:
-            with urllib.request.urlopen(self.address + path, timeout=30) as reply:
+            with urllib.request.urlopen(self.address + path, timeout=PATIENCE) as reply:
                 return json.load(reply)
 
         return await asyncio.to_thread(read)
@@ -55,7 +62,7 @@ class Prometheus:
 async def prometheus(target: str, folder: Path) -> AsyncIterator[Prometheus]:
     """Scrapes `target` (host:port, which need not answer yet) until the block ends; keeps its data in `folder`."""
     configuration = {
-        "global": {"scrape_interval": "250ms", "evaluation_interval": "1s"},
+        "global": {"scrape_interval": "500ms", "evaluation_interval": "1s"},
         "rule_files": [str(RULES)],
         "scrape_configs": [{"job_name": "tta", "static_configs": [{"targets": [target]}]}],
     }

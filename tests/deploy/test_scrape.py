@@ -18,6 +18,7 @@ from deploy.grafana.queries import queries
 from tests.deploy.scraper import Prometheus, free_port, prometheus
 from tests.deploy.tools import RULES, names, program, silent
 from tests.deploy.traffic import everyday, faults, moves, pictures
+from tests.patience import PATIENCE
 from tta_service.app import Service
 from tta_service.core.catalogue import reducers
 from tta_service.core.reducer import Reduction
@@ -67,7 +68,7 @@ async def test_every_panel_and_rule_has_data_from_a_service_at_work(tmp_path: Pa
     )
     # Prometheus first, so that it sees the counters of the start at zero
     async with prometheus(f"127.0.0.1:{metrics}", tmp_path) as scraped, Service(settings) as service:
-        async with AsyncClient(service.address, timeout=60) as client:
+        async with AsyncClient(service.address, timeout=PATIENCE) as client:
             for _ in range(ROUNDS):
                 for work in (everyday, faults, moves):
                     await work(client, images)
@@ -95,11 +96,11 @@ async def sing(service: Service) -> None:
 async def seen(scraped: Prometheus, service: Service) -> None:
     """Until Prometheus has scraped what has been answered by now, and the rules have been evaluated after that."""
     (now,) = await scraped.ask("vector(time())")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         await scraped.sees(f"timestamp(tta_serving) > {now}")
         await scraped.sees(f"timestamp(job:tta_requests:rate5m) > {now + 1}")
 
 
 def read(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as reply:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as reply:
         return reply.read()
