@@ -18,6 +18,7 @@ import torch
 from google.protobuf import struct_pb2
 from PIL import Image
 
+from tests.patience import PATIENCE
 from tta_service.core import catalogue
 from tta_service.core.events import Event
 from tta_service.core.reducer import Reduction
@@ -183,7 +184,7 @@ def frame(id: int, encoded: bytes | None = None, **more: Any) -> pb.ClassifyStre
     return pb.ClassifyStreamRequest(frame=pb.Frame(frame_id=id, **{**image, **more}))
 
 
-async def until(true: Callable[[], bool], patience: float = 20.0) -> None:
+async def until(true: Callable[[], bool], patience: float = PATIENCE) -> None:
     """Waits for what must come about; fails when it does not."""
     async with asyncio.timeout(patience):
         while not true():  # noqa: ASYNC110 - what others do has no event of ours
@@ -197,7 +198,7 @@ async def busy(house: House) -> AsyncIterator[None]:
     done = threading.Event()
     house.device.submit(done.wait)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             yield
     finally:
         done.set()

@@ -8,6 +8,7 @@ import torch
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from tests.patience import PATIENCE
 from tta_service.rpc.server import SERVICE
 from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.testing import FakeCLIP
@@ -20,7 +21,7 @@ SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.Health
 async def becomes(house, status: int) -> None:
     """Returns when the server as a whole and the service say so."""
     for name in ("", SERVICE):
-        watching = HealthStub(house.channel).Watch(health_pb2.HealthCheckRequest(service=name), timeout=20)
+        watching = HealthStub(house.channel).Watch(health_pb2.HealthCheckRequest(service=name), timeout=PATIENCE)
         while (await watching.read()).status != status:
             pass
         watching.cancel()

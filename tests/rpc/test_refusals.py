@@ -13,6 +13,7 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 from PIL import Image
 
+from tests.patience import PATIENCE
 from tta_service.core.events import Called, Refused
 from tta_service.rpc.terms import Limits
 from tta_service.rpc.v1 import tta_pb2 as pb
@@ -29,7 +30,7 @@ INVALID, MISSING, LATER = (
 async def refused(house, message: pb.ClassifyRequest, code: grpc.StatusCode, field: str) -> str:
     """The sentence; the details say the same in a program's words."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await house.stub.Classify(message, timeout=20)
+        await house.stub.Classify(message, timeout=PATIENCE)
     assert (caught.value.code(), caught.value.details().partition(": ")[0]) == (code, field), caught.value.details()
     trailers = dict(caught.value.trailing_metadata())
     status = status_pb2.Status.FromString(trailers["grpc-status-details-bin"])

@@ -11,6 +11,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
+from tests.patience import PATIENCE
 from tta_service.core.events import Called
 from tta_service.rpc.entrance import SERVICE
 from tta_service.rpc.server import Server, options
@@ -95,7 +96,7 @@ async def test_a_leaving_server_tells_its_watchers_and_does_not_wait_for_them(ho
     assert (await watching.read()).status == SERVING
     house.server.drain(1.0)
     assert (await watching.read()).status == NOT_SERVING
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await house.server.stop(3600.0)
     assert await watching.read() is grpc.aio.EOF
 
@@ -143,7 +144,7 @@ async def test_stopping_waits_for_calls_under_way(house):
     async with busy(house):
         asked.append(asyncio.ensure_future(house.stub.Classify(question())))
         await until(lambda: house.door.inside == 1)
-        stopping = asyncio.create_task(house.server.stop(20.0))
+        stopping = asyncio.create_task(house.server.stop(PATIENCE))
         await until(lambda: refused_soon(house))
     assert (await asked[0]).top
     await stopping
