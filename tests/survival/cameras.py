@@ -19,6 +19,7 @@ import grpc
 import numpy as np
 from PIL import Image
 
+from tests.patience import PATIENCE
 from tta_service.app import Service
 from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
@@ -28,8 +29,7 @@ NAMES = ("flower", "temple", "cat")
 LABELS = pb.Labels(label_set=pb.LabelSet(names=NAMES))
 BLOCK, LATEST = pb.OpenStream.POLICY_BLOCK, pb.OpenStream.POLICY_LATEST
 SECRET = "a secret for tests"
-QUICK = {"server.port": 0, "metrics.enabled": False, "batch.max_rows": 16, "lanes.cores": 1, "server.drain": 20.0}
-PATIENCE = 120.0  # seconds: nothing here is timed, but a test must not hang
+QUICK = {"server.port": 0, "metrics.enabled": False, "batch.max_rows": 16, "lanes.cores": 1, "server.drain": PATIENCE}
 
 
 def written(store: Path) -> int:
@@ -120,7 +120,7 @@ class Camera:
             self.answers[reply.answer.frame_id] = reply.answer
         elif kind == "draining":
             self.token = reply.draining.resume_token
-            assert 0 < reply.draining.deadline.ToTimedelta().total_seconds() <= 20
+            assert 0 < reply.draining.deadline.ToTimedelta().total_seconds() <= PATIENCE
             self.drained.set()
         return reply
 
