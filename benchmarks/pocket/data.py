@@ -56,6 +56,14 @@ def tune_rows(labels: Tensor, last: int) -> Tensor:
     return left[torch.searchsorted(labels.unique(), labels), torch.arange(len(labels))] <= last
 
 
+def training_files(data: Path, name: str) -> list[Path]:
+    """In the order of their pictures. Raises FileNotFoundError when there are none."""
+    found = sorted((data / name).glob("train*.npz"))
+    if not found:
+        raise FileNotFoundError(f"{data / name} holds no train*.npz: is {data} the folder with the packed sets?")
+    return found
+
+
 def load(data: Path, name: str, part: str, cache: Path | None = None) -> Pictures:
     """`part`: train | tune | val (Tiny ImageNet) | test (CIFAR-10). Decoded once into `cache`, if one is given."""
     held = part in ("train", "tune")
@@ -63,7 +71,7 @@ def load(data: Path, name: str, part: str, cache: Path | None = None) -> Picture
     if kept is not None and kept.exists():
         pictures = Pictures(**torch.load(kept, mmap=True))
     else:
-        pictures = read(sorted((data / name).glob("train*.npz")) if held else [data / name / f"{part}.npz"])
+        pictures = read(training_files(data, name) if held else [data / name / f"{part}.npz"])
         if kept is not None:
             kept.parent.mkdir(parents=True, exist_ok=True)
             torch.save({field: getattr(pictures, field) for field in Pictures.__slots__}, kept)

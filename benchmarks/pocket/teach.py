@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from data import WHERE
+from data import TUNE, WHERE, training_files
 from torch import Tensor
 from torch.nn import functional as F
 from words import KEPT_FROM_BOTH, nouns, synonyms, vocabulary
@@ -56,9 +56,9 @@ def phrases(words: Sequence[str], captions: Sequence[str], count: int, seed: int
     return [phrase for phrase in made if not any(secret in phrase for secret in kept)]
 
 
-def names_of(data: Path, name: str, part: str) -> tuple[list[str], list[list[str]]]:
-    """The names of a set and what may be taught of each: the name first, then synonyms."""
-    with np.load(data / name / f"{part}.npz") as packed:
+def names_of(data: Path, name: str) -> tuple[list[str], list[list[str]]]:
+    """The names of a set, out of its training files, and what may be taught of each: the name first, then synonyms."""
+    with np.load(training_files(data, name)[0]) as packed:
         names = [str(word) for word in packed["names"]]
         listed = (
             [str(words).split(",") for words in packed["synonyms"]] if "synonyms" in packed else [[n] for n in names]
@@ -101,8 +101,8 @@ def main() -> None:
         "captions": captions,
         "caption": place(encode(captions)),
     }
-    for name, part in (("tiny_imagenet", "val"), ("cifar10", "test")):
-        names, taught = names_of(args.data, name, part)
+    for name in TUNE:
+        names, taught = names_of(args.data, name)
         rows = [encode(said).mean(0) for said in taught]
         targets[name] = {"names": names, "taught": taught, "targets": place(torch.stack(rows))}
         apart = targets[name]["targets"] @ targets[name]["targets"].T
