@@ -326,17 +326,19 @@ async def test_ten_killed_clients_leave_nothing_behind(house):
 
 
 async def test_a_receiver_that_does_not_read_holds_up_only_itself(house):
-    lazy, count = house.stub.ClassifyStream(), 60
-    many = pb.Labels(label_set=pb.LabelSet(names=[f"{i} {'long name ' * 20}" for i in range(900)]))
-    await lazy.write(opening(labels=many, options=pb.Options(top_k=900), policy=BLOCK, buffer=64))
-    for id in range(count):
-        await lazy.write(frame(id))  # half a megabyte of answer to each
-    replies = await talk(house, opening(policy=BLOCK), *(frame(id) for id in range(count)))
-    assert len(replies) == count
-    answered = [report for report in house.of(Report) if len(report.request.labels.names) == 900]
-    assert len(answered) < count  # the rest waits until somebody reads
-    lazy.cancel()
-    await until(lambda: house.sessions.counters.streams == 0)
+    count, still = 60, [("grpc.http2.bdp_probe", 0)]  # a window that does not grow while nobody reads
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{house.port}", still) as channel:
+        lazy = AdaptationServiceStub(channel).ClassifyStream()
+        many = pb.Labels(label_set=pb.LabelSet(names=[f"{i} {'long name ' * 20}" for i in range(900)]))
+        await lazy.write(opening(labels=many, options=pb.Options(top_k=900), policy=BLOCK, buffer=64))
+        for id in range(count):
+            await lazy.write(frame(id))  # half a megabyte of answer to each
+        replies = await talk(house, opening(policy=BLOCK), *(frame(id) for id in range(count)))
+        assert len(replies) == count
+        answered = [report for report in house.of(Report) if len(report.request.labels.names) == 900]
+        assert len(answered) < count  # the rest waits until somebody reads
+        lazy.cancel()
+        await until(lambda: house.sessions.counters.streams == 0)
 
 
 async def test_bytes_that_are_no_message_end_the_stream(house):
