@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tests.patience import PATIENCE
 from tta_service import LabelSet, Strategy
 from tta_service.core.catalogue import reducers
 from tta_service.core.events import Event
@@ -124,7 +125,7 @@ async def settle() -> None:
 
 async def acquired(semaphore: threading.Semaphore, times: int = 1) -> bool:
     """Waits for a thread without blocking the loop."""
-    return await asyncio.to_thread(lambda: all(semaphore.acquire(timeout=10) for _ in range(times)))
+    return await asyncio.to_thread(lambda: all(semaphore.acquire(timeout=PATIENCE) for _ in range(times)))
 
 
 def rows(count: int, fill: int = 1, size: int = 32) -> Tensor:

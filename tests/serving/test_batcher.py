@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.patience import PATIENCE
 from tests.serving.house import EXACT, LABELS, rows, settle
 from tests.serving.toys import Guided, Halved
 from tta_service import LabelSet
@@ -31,7 +32,7 @@ class Tower:
 
     def __call__(self, pixels: Tensor, reduction: Reduction, guide: Tensor | None) -> Tensor:
         if self.gated:
-            assert self.go.acquire(timeout=10)
+            assert self.go.acquire(timeout=PATIENCE)
         values = pixels[:, 0, 0, 0].float()
         self.forwards.append([int(value) for value in values])
         if 13 in values:

@@ -20,7 +20,7 @@ from tta_service import Evidence, Needs, Stateless
 from tta_service.core.errors import DeadlineTooShort, Overloaded
 from tta_service.core.events import Forward
 from tta_service.core.reducer import Reduction
-from tta_service.core.request import Cascade, Features, Report, Request
+from tta_service.core.request import STAGES, Cascade, Features, Report, Request
 from tta_service.core.strategy import Strategy
 from tta_service.core.views import Views
 from tta_service.serving.admission import visitor_of
@@ -182,6 +182,7 @@ def test_with_time_enough_all_of_it_is_done(monkeypatch: pytest.MonkeyPatch):
         whole = await machine.learn(home, strategy)
         report = await home.engine.classify(request(1, strategy, deadline=time.monotonic() + 1.5 * whole))
         assert (report.degraded, report.views, report.strategy) == (None, 32, strategy)
+        assert sum(report.seconds[stage] for stage in STAGES) == pytest.approx(report.seconds["total"])
 
     machine.run(live)
 

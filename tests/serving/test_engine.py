@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.patience import PATIENCE
 from tests.serving.house import EXACT, LABELS, acquired, house, request, rows, settle
 from tests.serving.toys import Anchored, Clumsy, Diary, Gated, Halved, Silly, Steep, Trail
 from tta_service import Evidence, LabelSet, Needs, Reducer
@@ -49,7 +50,15 @@ async def test_together_equals_alone(made: Callable[[], FakeCLIP]):
     async with house(clip) as one:
         alone = [await one.engine.classify(asked) for asked in requests]
     async with house(clip) as many:
-        together = await asyncio.gather(*(many.engine.classify(asked) for asked in requests))
+        for labels in {asked.labels for asked in requests}:
+            await many.text_spaces.get(labels)
+        go = threading.Event()
+        many.lanes.device.submit(go.wait, PATIENCE)  # so that some of them meet before the tower, whoever is faster
+        asking = [asyncio.create_task(many.engine.classify(asked)) for asked in requests]
+        while many.batcher.counters.jobs < 4:
+            await settle()
+        go.set()
+        together = await asyncio.gather(*asking)
     for mine, theirs in zip(together, alone):
         assert mine.logits.argmax() == theirs.logits.argmax()
         torch.testing.assert_close(mine.logits, theirs.logits, atol=2e-3, rtol=0)
@@ -63,7 +72,7 @@ async def test_a_report_says_what_was_done():
     assert report in home.events
     assert set(report.seconds) == {*STAGES, "total"}
     assert all(seconds >= 0 for seconds in report.seconds.values())
-    assert sum(report.seconds[stage] for stage in STAGES) == pytest.approx(report.seconds["total"], rel=0.05)
+    assert 0 < sum(report.seconds[stage] for stage in STAGES) <= report.seconds["total"] * (1 + 1e-9)
     assert report.views == report.batch_rows == 8
     assert report.session.id == "cam" and report.session.frames == 1 and report.session.last_frame_id == 7
 
@@ -107,7 +116,7 @@ async def test_a_tda_session_with_cancelled_frames_answers_like_one_without_them
     frames = [request(seed, TDA(), session="cam") for seed in range(8)]
     async with house() as home:
         entered = threading.Event()
-        gate = home.lanes.device.submit(entered.wait, 10)  # nobody gets past the tower
+        gate = home.lanes.device.submit(entered.wait, PATIENCE)  # nobody gets past the tower
         tasks = [asyncio.create_task(home.engine.classify(frame)) for frame in frames]
         await settle()
         for gone in (1, 4, 5):
@@ -244,7 +253,7 @@ async def test_rows_of_a_caller_who_left_are_not_encoded():
     go = threading.Event()
     async with house() as home:
         await home.text_spaces.get(LABELS)
-        home.lanes.device.submit(go.wait, 10)
+        home.lanes.device.submit(go.wait, PATIENCE)
         ahead = asyncio.create_task(home.batcher.encode(rows(1), EXACT))
         await settle()
         asked = request(0, MTA(views=6), reduction=Reduction(Halved(), "augmented"))
@@ -305,6 +314,18 @@ async def test_a_cascade_goes_on_only_when_it_is_unsure():
         direct = await home.engine.classify(request(0, Diary(views=4), session="other"))
     torch.testing.assert_close(unsure.logits, direct.logits)
     assert home.door.inside == 0
+
+
+async def test_what_a_cascade_goes_on_to_counts_as_work_while_it_lasts():
+    gated = Gated(views=4)
+    async with house() as home:
+        asked = request(0, ZeroShot(), session="cam", cascade=Cascade(gated, above=0.0))
+        asking = asyncio.create_task(home.engine.classify(asked))
+        assert await asyncio.to_thread(gated.inside.acquire, timeout=PATIENCE)
+        assert home.door.cost == 1 + 4
+        gated.go.release()
+        assert (await asking).escalated
+        assert home.door.cost == 0
 
 
 async def test_a_second_look_sees_the_confident_rows_exactly():

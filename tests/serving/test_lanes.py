@@ -6,7 +6,8 @@ import threading
 import pytest
 import torch
 
-from tests.serving.house import settle
+from tests.patience import PATIENCE
+from tests.serving.house import acquired, settle
 from tta_service.serving.lanes import lanes, run
 
 
@@ -27,7 +28,7 @@ async def test_each_lane_keeps_its_own_number_of_threads():
 
 async def test_work_that_has_not_begun_can_be_taken_back():
     one, go, done = lanes(cores=1), threading.Event(), list[int]()
-    first = run(one.tune, go.wait, 10)
+    first = run(one.tune, go.wait, PATIENCE)
     second = run(one.tune, done.append, 1)
     second.cancel()
     await settle()  # the lane hears of it in the next round of the loop
@@ -39,10 +40,14 @@ async def test_work_that_has_not_begun_can_be_taken_back():
 
 
 async def test_closing_drops_what_has_not_begun():
-    one, go = lanes(cores=1), threading.Event()
-    first = run(one.device, go.wait, 10)
-    second = run(one.device, go.wait, 10)
-    await settle()
+    one, go, inside = lanes(cores=1), threading.Event(), threading.Semaphore(0)
+
+    def working() -> bool:
+        inside.release()
+        return go.wait(PATIENCE)
+
+    first, second = run(one.device, working), run(one.device, working)
+    assert await acquired(inside)  # the first has begun
     closing = asyncio.create_task(asyncio.to_thread(one.close))
     with pytest.raises(asyncio.CancelledError):
         await second

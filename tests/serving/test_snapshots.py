@@ -6,6 +6,7 @@ import threading
 import pytest
 import torch
 
+from tests.patience import PATIENCE
 from tests.serving.house import House, house, request, settle
 from tests.serving.toys import Halved
 from tta_service.core.errors import (
@@ -62,7 +63,7 @@ async def test_a_snapshot_takes_a_turn_like_a_frame():
         expected = Seal(SECRET).open((await taken(home)).state)[1]
     async with house(adapt=1) as home:
         go = threading.Event()
-        gate = home.lanes.adapt.submit(go.wait, 10)
+        gate = home.lanes.adapt.submit(go.wait, PATIENCE)
         before = asyncio.create_task(watch(home, 1))
         await settle()  # it has its place: that is taken on arrival
         taking = asyncio.create_task(taken(home))
@@ -70,7 +71,7 @@ async def test_a_snapshot_takes_a_turn_like_a_frame():
         after = asyncio.create_task(home.engine.classify(request(2, FIRST, session="cam", frame_id=2, owner="ann")))
         await settle()
         go.set()
-        assert gate.result(10)
+        assert gate.result(PATIENCE)
         said, tensors = Seal(SECRET).open((await taking).state)
         await asyncio.gather(before, after)
     assert said["last_frame_id"] == 1

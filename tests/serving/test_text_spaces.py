@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from tests.patience import PATIENCE
 from tests.serving.house import LABELS, settle
 from tests.serving.toys import Anchored
 from tta_service import LabelSet, TextSpace
@@ -35,7 +36,7 @@ class Maker:
 
     def __call__(self, labels: LabelSet) -> TextSpace:
         self.made.append(labels.names)
-        assert self.go.wait(10)
+        assert self.go.wait(PATIENCE)
         if self.error:
             raise self.error
         return self.clip.text_space(labels)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.patience import PATIENCE
 from tests.serving.by_hand import ByHand, Last
 from tests.serving.house import LABELS, settle
 from tests.serving.toys import Diary
@@ -116,7 +117,7 @@ async def test_an_answer_does_not_wait_for_what_is_learnt_from_it():
 
         def work(memory: Last) -> Generator[int, None, Last]:
             yield int(memory.number)
-            assert learning.wait(10)
+            assert learning.wait(PATIENCE)
             return Last(torch.tensor(7))
 
         turn, behind = held.turn(), held.turn()
@@ -128,7 +129,7 @@ async def test_an_answer_does_not_wait_for_what_is_learnt_from_it():
         await settle()
         assert held.over == 0 and not coming.done()  # the turn goes on while the memory learns
         learning.set()
-        await asyncio.wait_for(coming, 10)
+        await asyncio.wait_for(coming, PATIENCE)
         assert held.over == 1 and int(held.kept.value.number) == 7
         behind.leave()
 

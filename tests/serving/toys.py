@@ -9,6 +9,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from tests.patience import PATIENCE
 from tta_service import Evidence, Needs, Reducer, Scope, Stateless, Strategy, TextSpace
 
 
@@ -47,7 +48,7 @@ class Gated(Diary):
 
     def adapt(self, seen: Evidence, memory: Trail) -> tuple[Tensor, Trail]:
         self.inside.release()
-        assert self.go.acquire(timeout=10)
+        assert self.go.acquire(timeout=PATIENCE)
         return super().adapt(seen, memory)
 
 
