@@ -6,6 +6,7 @@ import pytest
 
 from tta_service.core.errors import BadParameters
 from tta_service.strategies import catalogue
+from tta_service.testing.scenes import begun, frames, streamed, text_space
 
 SEVERAL = {"views": 64, "confident": 0.1, "augment": "crop"}
 ALONE = {**SEVERAL, "views": 1}
@@ -82,3 +83,17 @@ def test_bounds(name, field):
         with pytest.raises(BadParameters) as refused:
             catalogue.build(name, {field: value})
         assert field in str(refused.value.field)
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_what_the_list_calls_the_least_and_the_most_has_an_answer(name):
+    """A caller's odd number is no fault of ours: floats at both ends, but for those that are told to be above one."""
+    few, text = {"views": 4} if "views" in CONTRACT[name][0] else {}, text_space(3)
+    for one in catalogue.describe(name).parameters:
+        ends = (
+            () if one.type != "float" else (one.maximum,) if "above" in one.description else (one.minimum, one.maximum)
+        )
+        for end in ends:
+            strategy = catalogue.build(name, {**few, one.name: end})
+            answers, _ = streamed(strategy, frames(strategy, text, 4), begun(strategy, text))
+            assert all(answer.max().isfinite() for answer in answers), (one.name, end)

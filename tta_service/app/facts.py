@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from importlib.metadata import version
 
 from ..clip.frozen import FrozenCLIP
+from ..core.catalogue import reducers, strategies
 from ..rpc.terms import Limits, Terms
 from ..serving.frames import Buffered
-from ..settings import Settings
+from ..settings import BadSettings, Settings
 from ..telemetry.collector import Counts
 from .parts import Parts
 
@@ -28,6 +30,14 @@ def terms(settings: Settings, clip: FrozenCLIP) -> Terms:
         limits=Limits(**settings.limits.model_dump()),
         check_reducer=clip.check_reducer,
     )
+
+
+def check_limits(parameters: Mapping[str, float]) -> None:
+    """Raises `BadSettings` for a limit that binds nothing: a misspelt one would protect nobody in silence."""
+    entries = [catalogue.describe(name) for catalogue in (strategies, reducers) for name in catalogue.names()]
+    known = {parameter.name for entry in entries for parameter in entry.parameters if parameter.maximum is not None}
+    if odd := sorted(parameters.keys() - known):
+        raise BadSettings(f"limits.parameters: nothing has a number called {', '.join(odd)}")
 
 
 def counts(settings: Settings, parts: Parts, buffered: Buffered) -> Counts:

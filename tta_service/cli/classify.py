@@ -36,7 +36,7 @@ from .shown import shown
 
 
 def classify(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", show_default=False)],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", show_default=False, help="JPEG, PNG or WebP.")],
     labels: Annotated[str, typer.Option(metavar="A,B,…|@FILE", help="What to tell apart; @FILE: one name a line.")],
     strategy: Annotated[str | None, typer.Option(help="One of `tta-service strategies`.")] = None,
     param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the strategy.")] = None,

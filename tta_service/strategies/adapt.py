@@ -49,7 +49,7 @@ class Adapt(Strategy[Bank]):
     confident: Annotated[float, Gt(0), Le(1), "fraction of views kept by lowest entropy"] = 0.1
     capacity: Annotated[int, Ge(1), Le(256), "images remembered per class"] = 16
     alpha: Annotated[float, Ge(0), Le(1), "share of the images in a class mean; the rest is text"] = 0.9
-    kappa: Annotated[float, Gt(0), Le(1e4), "how little the posterior weighs"] = 60.0
+    kappa: Annotated[float, Ge(1e-12), Le(1e4), "how little the posterior weighs"] = 60.0
     augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
     compat: Annotated[bool, "the published product, double count and stale similarity"] = False
 

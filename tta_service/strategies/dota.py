@@ -33,7 +33,7 @@ class DOTA(Strategy[Exact | Compact]):
 
     views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 1
     confident: Annotated[float, Gt(0), Le(1), "fraction of views kept by lowest entropy"] = 0.1
-    sigma: Annotated[float, Gt(0), Le(10), "variance of a class that has seen nothing"] = 0.002
+    sigma: Annotated[float, Ge(1e-12), Le(10), "variance of a class that has seen nothing"] = 0.002
     epsilon: Annotated[float, Gt(0), Le(1), "share of the identity in the covariance"] = 1e-4
     eta: Annotated[float, Ge(0), Le(100), "largest weight of the Gaussians"] = 0.2
     rho: Annotated[float, Ge(0), Le(100), "how fast their weight grows"] = 0.005

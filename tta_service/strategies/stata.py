@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
 import torch
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from ..core.catalogue import register_strategy
@@ -43,7 +43,7 @@ class StatA(Strategy[Window]):
     window: Annotated[int, Ge(4), Le(2500), "frames solved together"] = 64
     alpha: Annotated[float, Ge(0), Le(1e6), "strength of the text anchor"] = 1.0
     neighbours: Annotated[int, Ge(1), Le(64), "nearest frames that share their assignment"] = 3
-    temperature: Annotated[float, Gt(0), Le(1e4), "softness of the likelihood"] = 50.0
+    temperature: Annotated[float, Ge(1e-12), Le(1e4), "softness of the likelihood"] = 50.0
     iterations: Annotated[int, Ge(1), Le(100), "rounds of assignments, statistics between them"] = 11
 
     def needs(self) -> Needs:
