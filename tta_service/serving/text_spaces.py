@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Generator
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
@@ -11,12 +10,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..core.errors import ModelFault, TTAError, UnknownLabels
+from ..core.errors import ModelFault, TTAError
 from ..core.labels import LabelSet, TextSpace
 from ..core.strategy import Strategy
 from .cost import Costs
+from .definitions import Definitions
 from .in_steps import Steps
 from .shelf import Shelf
+from .shelves import Shelves
 from .single_flight import SingleFlight
 
 
@@ -63,11 +64,9 @@ class TextSpaces:
         costs: Costs | None = None,
     ) -> None:
         self._make, self._lane, self._tune, self._apart, self._costs = make, lane, tune, apart, costs or Costs()
-        self._max_bytes, self._max_definitions, self._max_activations = max_bytes, max_definitions, max_activations
-        self._shelves: OrderedDict[str, Shelf] = OrderedDict()
-        self._definitions: OrderedDict[str, LabelSet] = OrderedDict()
+        self._shelves, self._definitions = Shelves(max_bytes, max_activations), Definitions(max_definitions)
         self._encoding: SingleFlight[str, Shelf] = SingleFlight()
-        self._bytes = self._hits = self._misses = self._evicted = self._activations = 0
+        self._hits = self._misses = 0
         self.counters = TextCounters()
 
     def __contains__(self, labels: LabelSet) -> bool:
@@ -83,35 +82,28 @@ class TextSpaces:
 
     async def memory(self, strategy: Strategy[Any], labels: LabelSet) -> Any:
         """The memory of a strategy with `Scope.LABELS`: begun once per text space, never changed."""
-        return await (await self._shelf(labels)).memory(strategy, self._tune, self._weigh)
+
+        def grown(shelf: Shelf) -> None:
+            self._shelves.weigh(shelf)
+            self._publish()
+
+        return await (await self._shelf(labels)).memory(strategy, self._tune, grown)
 
     def differentiated(self, labels: LabelSet) -> None:
         """A backward pass went through this set and may keep activations; those of others may have to go for it."""
-        newest = self._shelves.get(labels.id)
-        kept = {id: shelf.space.activations for id, shelf in self._shelves.items()}
-        self._activations = sum(kept.values())
-        for id, shelf in self._shelves.items():  # least recently used first
-            if self._activations > self._max_activations and shelf is not newest:
-                self._activations -= kept[id]
-                shelf.space.forget_activations()
+        self._shelves.differentiated(labels.id)
         self._publish()
 
     async def put(self, labels: LabelSet) -> Held:
         """Encodes the set and keeps its definition, so that requests may name it by id. Idempotent."""
         await self.get(labels)
-        self._definitions[labels.id] = labels
-        self._definitions.move_to_end(labels.id)
-        while len(self._definitions) > self._max_definitions:
-            self._definitions.popitem(last=False)
+        self._definitions.keep(labels)
         self._publish()
         return self._held(labels)
 
     def labels(self, id: str) -> LabelSet:
         """The definition of that id; `UnknownLabels` when this server does not hold it."""
-        if id not in self._definitions:
-            raise UnknownLabels(f"no label set {id!r} is held here; register it again", "labels.id")
-        self._definitions.move_to_end(id)
-        return self._definitions[id]
+        return self._definitions.named(id)
 
     def find(self, id: str) -> Held:
         """What is held under that id; `UnknownLabels` when nothing is."""
@@ -119,28 +111,24 @@ class TextSpaces:
 
     def list(self) -> tuple[Held, ...]:
         """All definitions, in the order of their ids."""
-        return tuple(self._held(self._definitions[id]) for id in sorted(self._definitions))
+        return tuple(self._held(labels) for labels in self._definitions.all())
 
     def delete(self, id: str) -> None:
         """Forgets definition and features; requests in the hallway keep what they hold. `UnknownLabels`."""
-        self.labels(id)
-        del self._definitions[id]
-        if shelf := self._shelves.pop(id, None):
-            self._bytes -= shelf.bytes
-            self._activations -= shelf.space.activations
+        self._definitions.forget(id)
+        self._shelves.drop(id)
         self._publish()
 
     async def _shelf(self, labels: LabelSet) -> Shelf:
-        if shelf := self._shelves.get(labels.id):
-            self._shelves.move_to_end(labels.id)
+        if shelf := self._shelves.use(labels.id):
             self._hits += 1
             self._publish()
             return shelf
         self._misses += 1
 
         def keep(shelf: Shelf) -> None:
-            self._shelves[labels.id] = shelf
-            self._weigh(shelf)
+            self._shelves.keep(labels.id, shelf)
+            self._publish()
 
         return await self._encoding.get(labels.id, lambda: asyncio.ensure_future(self._encoded(labels)), keep)
 
@@ -155,24 +143,19 @@ class TextSpaces:
         self._costs.spoke(len(labels.names) * len(labels.templates), steps.seconds)
         return Shelf(space)
 
-    def _weigh(self, newest: Shelf) -> None:
-        """Evicts from the least recently used end; the set that was just asked for stays, however large."""
-        self._bytes = sum(shelf.bytes for shelf in self._shelves.values())
-        for id, shelf in list(self._shelves.items()):
-            if self._bytes <= self._max_bytes:
-                break
-            if shelf is not newest:
-                self._bytes -= shelf.bytes
-                self._evicted += 1
-                self._activations -= shelf.space.activations
-                del self._shelves[id]
-        self._publish()
-
     def _held(self, labels: LabelSet) -> Held:
-        shelf = self._shelves.get(labels.id)
+        shelf = self._shelves.find(labels.id)
         size = shelf.bytes + shelf.space.activations if shelf else 0
         return Held(labels, size, shelf is not None)
 
     def _publish(self) -> None:
-        counted = (len(self._definitions), len(self._shelves), self._bytes, self._hits, self._misses, self._evicted)
-        self.counters = TextCounters(*counted, self._activations)
+        shelves = self._shelves
+        self.counters = TextCounters(
+            definitions=len(self._definitions),
+            cached=len(shelves),
+            bytes=shelves.bytes,
+            hits=self._hits,
+            misses=self._misses,
+            evicted=shelves.evicted,
+            activations=shelves.activations,
+        )
