@@ -158,6 +158,21 @@ def test_the_gate_keeps_still_pictures_here(address: str, peer: Peer, tmp_path: 
     assert "1 answers to 1 sent, 0 failures, 5 skipped (5 interval), 0 dropped" in capsys.readouterr().out
 
 
+@photographed
+def test_a_frame_budget_is_kept_by_the_service(service: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An hour is ample; what no service can do is refused frame by frame, and the stream goes on."""
+    words = ["virtual:frames=3,width=64,height=48", "--server", service, "--labels", "cat,dog", "--strategy", "mean"]
+    words += ["--param", "views=4", "--policy", "block", "--json"]
+    assert main([*words, "--frame-budget", "3600"]) == 0
+    *results, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [(r["frame"], r["degraded"]) for r in results] == [(1, None), (2, None), (3, None)]
+    assert last["summary"]["answers"] == 3
+    assert main([*words, "--frame-budget", "1e-6"]) == 1
+    *results, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [(r["frame"], r["error"]["code"]) for r in results] == [(n, "DEADLINE_EXCEEDED") for n in (1, 2, 3)]
+    assert (last["summary"]["answers"], last["summary"]["failures"]) == (0, 3)
+
+
 def test_options_of_every_part() -> None:
     live = wishes(["rtsp://door/1", "--labels", "a,b", "--fps", "4", "--ffmpeg", "rtsp_transport=udp", "--unpaced"])
     assert isinstance(live.source, Video) and live.source.options == {"rtsp_transport": "udp"}
