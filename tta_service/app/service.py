@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 from contextlib import AsyncExitStack
 from functools import partial
 from importlib.metadata import version
@@ -24,7 +23,8 @@ from ..settings import BadSettings, Settings
 from ..telemetry import each, exposition
 from ..telemetry.answer_log import AnswerLog
 from ..telemetry.metrics import Metrics
-from .facts import counts, terms
+from .addresses import address, bindable
+from .facts import check_limits, counts, terms
 from .parts import assembled, kept
 from .peaks import measured, recorded
 
@@ -94,9 +94,10 @@ class Service:
             stack.push_async_callback(asyncio.to_thread, self._tracing.close)
         for catalogue, default in ((strategies, settings.defaults.strategy), (reducers, settings.defaults.reducer)):
             catalogue.get(default)  # what does not exist fails now
-        _bindable(settings.server.host, settings.server.port)
+        check_limits(settings.limits.parameters)
+        bindable(settings.server.host, settings.server.port)
         if settings.metrics.enabled:
-            _bindable(settings.metrics.host, settings.metrics.port)
+            bindable(settings.metrics.host, settings.metrics.port)
             shown = exposition.serve(self.metrics.registry, settings.metrics.host, settings.metrics.port)
             stack.callback(shown.close)
             self.metrics_address = shown.address
@@ -125,11 +126,11 @@ class Service:
         most, age = self._settings.limits.message_bytes, self._settings.server.connection_age
         server = Server(message_bytes=most, connection_age=age, observe=observe)
         try:
-            port = await server.start(f"{_bracketed(host)}:{wished}")
+            port = await server.start(address(host, wished))
         except RuntimeError as error:
             raise OSError(f"cannot listen on {host}:{wished}: {error}") from None
         stack.push_async_callback(server.stop, 0.0)
-        self.address = f"{_bracketed(host)}:{port}"
+        self.address = address(host, port)
         return server
 
     async def _drain(self, server: Server) -> None:
@@ -164,19 +165,6 @@ def _tracing(endpoint: str, share: float) -> Tracing | None:
     except ImportError as error:
         raise BadSettings(f"tracing.endpoint needs `pip install tta-service[tracing]`: {error}") from None
     return otlp(endpoint, share, version("tta-service"))
-
-
-def _bindable(host: str, port: int) -> None:
-    """OSError now, rather than after the model has been loaded."""
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        socket.create_server((host, port), family=family).close()
-    except OSError as error:
-        raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from None
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _die(error: BaseException) -> None:
