@@ -66,3 +66,10 @@ def test_what_does_not_fit_is_refused_by_field(field, value):
 def test_an_unknown_field_tells_the_known_ones():
     with pytest.raises(BadParameters, match="cups, heat, lid, tea"):
         validated(Kettle, {"milk": 1})
+
+
+def test_what_is_long_is_told_in_short():
+    for given in ({"m" * 5000: 1}, {"tea": "x" * 5000}, {"cups": 1e300}):
+        with pytest.raises(BadParameters) as refusal:
+            validated(Kettle, given)
+        assert "…" in refusal.value.message and len(refusal.value.message) < 200

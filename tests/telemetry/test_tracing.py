@@ -57,9 +57,11 @@ def test_a_stage_that_took_no_time_has_no_span_and_none_outlives_the_answer():
 
 def test_a_refusal_is_a_failed_span():
     made, read = tracing()
-    made.observe(Refused(BadImage("broken", "image"), "Classify", "tda"))
+    made.observe(Refused(BadImage("broken", "image"), "ClassifyStream", "tda", "latest", session="door", frame_id=0))
     (span,) = read()
-    assert not span.status.is_ok and span.attributes["error.type"] == "BadImage"
+    assert not span.status.is_ok and span.attributes is not None
+    said = {"error.type": "BadImage", "tta.field": "image", "tta.strategy": "tda", "tta.policy": "latest"}
+    assert dict(span.attributes) == {**said, "tta.session": "door", "tta.frame_id": 0}
 
 
 def test_durations_carry_the_trace_of_their_span():

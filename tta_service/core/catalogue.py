@@ -17,7 +17,7 @@ from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar, cast
 
 from .errors import BadParameters, TTAError, UnknownReducer, UnknownStrategy
-from .parameters import Parameter, parameters_of, validated
+from .parameters import Parameter, brief, parameters_of, validated
 from .reducer import Reducer
 from .strategy import Needs, Strategy
 
@@ -69,7 +69,8 @@ class Catalogue(Generic[T]):
         """The class of that name; `UnknownStrategy` or `UnknownReducer` says which names exist."""
         classes = self._load()
         if name not in classes:
-            raise self._unknown(f"no {self._kind} is called {name!r}; there are {', '.join(sorted(classes))}", "name")
+            known = ", ".join(sorted(classes))
+            raise self._unknown(f"no {self._kind} is called {brief(name)}; there are {known}", "name")
         return classes[name]
 
     def build(

@@ -43,9 +43,17 @@ def validated(cls: type, parameters: Mapping[str, Any]) -> dict[str, Any]:
         field = str(first["loc"][0]) if first["loc"] else ""
         if first["type"] == "extra_forbidden":
             known = ", ".join(p.name for p in parameters_of(cls)) or "none"
-            raise BadParameters(f"unknown parameter {field!r}; there are: {known}", f"parameters.{field}") from None
+            raise BadParameters(
+                f"unknown parameter {brief(field)}; there are: {known}", f"parameters.{field}"
+            ) from None
         said = first["msg"][:1].lower() + first["msg"][1:]
-        raise BadParameters(f"{field}: {said}, got {first['input']!r}", f"parameters.{field}") from None
+        raise BadParameters(f"{field}: {said}, got {brief(first['input'])}", f"parameters.{field}") from None
+
+
+def brief(value: Any, most: int = 64) -> str:
+    """As Python writes it, but no longer than `most`: what somebody else sent, in a sentence."""
+    said = repr(value)
+    return said if len(said) <= most else f"{said[: most - 1]}…"
 
 
 def _hints(cls: type) -> list[tuple[Any, Any]]:

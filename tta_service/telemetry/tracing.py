@@ -79,7 +79,16 @@ class Tracing:
         now, below = self._now(), W3C.extract({"traceparent": event.trace})
         span = self._tracer.start_span(event.method, below, kind=SpanKind.SERVER, start_time=now)
         kind = type(event.error).__name__
-        span.set_attributes({"tta.strategy": event.strategy, "error.type": kind, "tta.field": event.error.field})
+        said: dict[str, Any] = {
+            "tta.strategy": event.strategy,
+            "tta.session": event.session,
+            "tta.request_id": event.request_id,
+            "tta.frame_id": event.frame_id,
+            "tta.policy": event.policy,
+            "error.type": kind,
+            "tta.field": event.error.field,
+        }
+        span.set_attributes({key: value for key, value in said.items() if value not in (None, "")})
         span.set_status(Status(StatusCode.ERROR, kind))
         span.end(now)
 
