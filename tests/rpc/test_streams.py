@@ -279,7 +279,7 @@ async def test_a_newer_stream_takes_the_session_over(house):
     assert (await new.read()).status.session.frames == 1
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await next_but_status(old)
-    assert caught.value.code() is grpc.StatusCode.ABORTED and "taken" in caught.value.details()
+    assert caught.value.code() is grpc.StatusCode.ABORTED and "session taken over" in caught.value.details()
     await new.write(frame(0))
     assert (await next_but_status(new)).answer.response.session.frames == 2
     new.cancel()

@@ -8,6 +8,7 @@ from tests.serving.house import settle
 from tta_service.core.errors import NotReady, Overloaded
 from tta_service.serving.door import Door
 from tta_service.serving.places import Visitor
+from tta_service.serving.shares import Shares
 
 
 class Visitors:
@@ -111,6 +112,22 @@ async def test_beyond_a_bounded_number_of_waiters_the_door_says_when_to_come_bac
             task.cancel()
         await settle()
     assert door.inside == door.waiting == 0
+
+
+async def test_work_that_turns_out_to_be_more_counts_until_it_is_done():
+    door = Door(4, shares=Shares(10, 0.5))
+    with await door.enter(Visitor(1, cost=1, client="ann")) as place:
+        place.resize(2, 6)
+        assert (door.inside, door.cost) == (2, 6)
+        with pytest.raises(Overloaded, match="your share"):
+            await door.enter(Visitor(1, cost=1, client="ann"))
+        with await door.enter(Visitor(1, cost=1, client="bob")):
+            assert door.cost == 7
+        place.resize(1)
+        assert (door.inside, door.cost) == (1, 6)
+    assert (door.inside, door.cost) == (0, 0)
+    with await door.enter(Visitor(1, cost=5, client="ann")):
+        assert door.cost == 5
 
 
 async def test_resizing_never_waits_and_lets_others_in():

@@ -37,12 +37,16 @@ def rows_of(request: Request, strategy: Strategy[Any], views: int = 0) -> int:
     return views + again
 
 
+def cost_of(request: Request, strategy: Strategy[Any]) -> int:
+    """Rows times passes: a strategy with gradients goes over its rows once more for each of its steps."""
+    passes = 1 + getattr(strategy, "steps", 1) if strategy.needs().gradient else 1
+    return rows_of(request, strategy) * passes
+
+
 def visitor_of(request: Request, latest: Callable[[], float]) -> Visitor:
-    """Its cost is rows times passes: a strategy with gradients goes over them once more for each of its steps."""
-    needs = request.strategy.needs()
-    passes = 1 + getattr(request.strategy, "steps", 1) if needs.gradient else 1
-    rows = rows_of(request, request.strategy)
-    return Visitor(rows, request.streamed, rows * passes, request.client, latest)
+    """A cascade's second strategy is counted when the image goes on to it."""
+    rows, cost = rows_of(request, request.strategy), cost_of(request, request.strategy)
+    return Visitor(rows, request.streamed, cost, request.client, latest)
 
 
 def refuse_unfit(request: Request) -> None:

@@ -113,7 +113,8 @@ class Door:
             self._waking -= waiter.entered
             if waiter.alarm:
                 waiter.alarm.cancel()
-        return Place(self._rows(waiter), late, self._grow, partial(self._left, visitor))
+        grew, left = partial(self._grow, visitor.client), partial(self._left, visitor.client)
+        return Place(self._rows(waiter), visitor.cost, late, grew, left)
 
     def close(self) -> None:
         """Nobody enters any more; those outside are told so."""
@@ -162,12 +163,14 @@ class Door:
     def _retry_after(self) -> float:
         return min(60.0, max(0.1, self.load or 1.0))
 
-    def _grow(self, rows: int) -> None:
+    def _grow(self, client: str, rows: int, cost: int) -> None:
         self._inside += rows
+        if cost:
+            self._shares.add(client, cost)
         self._let_in()
 
-    def _left(self, visitor: Visitor, rows: int, answered: bool) -> None:
-        self._shares.add(visitor.client, -visitor.cost)
+    def _left(self, client: str, rows: int, cost: int, answered: bool) -> None:
+        self._shares.add(client, -cost)
         self._leave(rows, answered)
 
     def _leave(self, rows: int, answered: bool) -> None:

@@ -14,7 +14,8 @@ from ..core.events import Observe, ignore
 from ..core.reducer import Reducer
 from ..core.request import Features, Report, Request
 from ..core.strategy import Strategy, predicts_first
-from .admission import in_time, refuse_unfit, rows_of, visitor_of
+from .admission import cost_of, in_time, refuse_unfit, rows_of, visitor_of
+from .asking import Rooms
 from .backlog import Backlog
 from .batcher import Batcher
 from .budgets import Budget
@@ -26,7 +27,7 @@ from .sessions import Sessions
 from .sight import Decode, Eyes, Look
 from .stopwatch import Stopwatch
 from .text_spaces import TextSpaces
-from .walk import Rooms, Walk
+from .walk import Walk
 from .warmup import rehearse
 
 
@@ -90,7 +91,7 @@ class Engine:
             if at_the_door is not None:
                 request = at_the_door()
                 refuse_unfit(request)
-                place.resize(rows_of(request, request.strategy))
+                place.resize(rows_of(request, request.strategy), cost_of(request, request.strategy))
                 budget = self._budget(request, arrived)
             watch = Stopwatch(request, arrived if request.arrived is None else request.arrived)
             watch.lap("queue")

@@ -71,18 +71,27 @@ class Outside:
 
 
 class Place:
-    """The rows of one request inside; given back at the end of the `with` block. `late`: it came in beyond the room."""
+    """The rows of one request inside and their cost; given back at the end of the `with` block. `late`: it came in
+    beyond the room."""
 
-    def __init__(self, rows: int, late: bool, grew: Callable[[int], None], left: Callable[[int, bool], None]) -> None:
-        self.rows, self.late, self._grew, self._left = rows, late, grew, left
+    def __init__(
+        self,
+        rows: int,
+        cost: int,
+        late: bool,
+        grew: Callable[[int, int], None],
+        left: Callable[[int, int, bool], None],
+    ) -> None:
+        self.rows, self.cost, self.late, self._grew, self._left = rows, cost, late, grew, left
 
-    def resize(self, rows: int) -> None:
-        """It turned out to be another number of rows. Never waits: the next to enter does."""
-        self._grew(rows - self.rows)
-        self.rows = rows
+    def resize(self, rows: int, cost: int | None = None) -> None:
+        """It turned out to be another number of rows, and another cost. Never waits: the next to enter does."""
+        cost = self.cost if cost is None else cost
+        self._grew(rows - self.rows, cost - self.cost)
+        self.rows, self.cost = rows, cost
 
     def __enter__(self) -> Place:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._left(self.rows, kind is None)
+        self._left(self.rows, self.cost, kind is None)

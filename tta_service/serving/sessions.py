@@ -73,7 +73,7 @@ class Sessions:
         """
         session = self.register.obtain(owner, id, named)
         if session.lost is not None:
-            session.lose(SessionTaken("a newer stream has taken the session over"))
+            session.lose(SessionTaken("session taken over by a newer stream"))
             session.epoch += 1
         else:
             self.register.streams += 1
