@@ -25,6 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_sample_images
 
+from tests.patience import PATIENCE
 from tta_service.app import Service
 from tta_service.core.errors import ModelFault, UnknownReducer, UnknownStrategy
 from tta_service.rpc.v1 import tta_pb2 as pb
@@ -54,7 +55,7 @@ def question(views: int) -> pb.ClassifyRequest:
 
 def numbers(metrics: str, label: str = "") -> dict[Any, float]:
     """Sums by series name, or by name and the value of one label."""
-    with urllib.request.urlopen(metrics, timeout=10) as reply:
+    with urllib.request.urlopen(metrics, timeout=PATIENCE) as reply:
         text = reply.read().decode()
     found: dict[Any, float] = {}
     for family in text_string_to_metric_families(text):
@@ -82,7 +83,7 @@ async def test_start_answer_measure_stop_and_all_of_it_again(tmp_path: Path):
             seen = await asyncio.to_thread(numbers, metrics)
             assert (seen["tta_serving"], seen["tta_build_info"], seen["tta_text_cache_misses_total"]) == (1, 1, 1)
             assert seen["tta_strategy_rss_delta_bytes"] == 57000000
-            assert (seen["tta_canary_duration_seconds_count"], seen["tta_canary_failures_total"]) == (1, 0)
+            assert seen["tta_canary_duration_seconds_count"] >= 1 and seen["tta_canary_failures_total"] == 0
             beats = await asyncio.to_thread(numbers, metrics, "worker")
             for worker in ("loop", "device"):
                 assert abs(time.time() - beats["tta_worker_heartbeat_timestamp_seconds", worker]) < 60
@@ -91,7 +92,9 @@ async def test_start_answer_measure_stop_and_all_of_it_again(tmp_path: Path):
                 by_code["tta_requests_total", "OK"] == by_code["tta_requests_total", "INVALID_ARGUMENT"] == 1
             )  # in each round
         assert not [t.name for t in threading.enumerate() if t.name.startswith("tta-") or "serve_forever" in t.name]
-        assert len(asyncio.all_tasks()) == 1
+        async with asyncio.timeout(PATIENCE):
+            while len(asyncio.all_tasks()) > 1:  # noqa: ASYNC110 - grpc ends its own
+                await asyncio.sleep(0.01)
 
 
 async def test_what_is_in_the_way_is_told_and_what_breaks_ends_the_service(monkeypatch: pytest.MonkeyPatch):
@@ -148,13 +151,16 @@ def running(*flags: str) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
 
 
 def test_sigterm_drains_what_is_under_way_and_exits_0():
-    with running("--set=server.drain=60") as (process, address, metrics), grpc.insecure_channel(address) as channel:
-        answer = AdaptationServiceStub(channel).Classify.future(question(views=64))
-        while numbers(metrics)["tta_inflight_rows"] < 64:
-            assert not answer.done()
+    drain = f"--set=server.drain={PATIENCE}"
+    with running(drain) as (process, address, metrics), grpc.insecure_channel(address) as channel:
+        ask = AdaptationServiceStub(channel).Classify.future
+        answer = ask(question(views=512))
+        while numbers(metrics)["tta_inflight_rows"] < 512:
+            if answer.done():  # before anybody looked: another one
+                answer = ask(question(views=512))
         process.send_signal(signal.SIGTERM)
-        assert answer.result(60).views == 64
-        assert process.wait(60) == 0
+        assert answer.result(PATIENCE).views == 512
+        assert process.wait(PATIENCE) == 0
 
 
 def test_a_second_signal_ends_it_at_once():
@@ -170,5 +176,5 @@ def test_a_second_signal_ends_it_at_once():
         process.send_signal(signal.SIGINT)
         assert next(replies).HasField("draining")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 128 + signal.SIGTERM
+        assert process.wait(PATIENCE) == 128 + signal.SIGTERM
         held.set()
