@@ -53,7 +53,7 @@ def test_the_servers_own_limits_come_on_top():
 def test_a_description_is_read_off_the_file():
     told = strategies.describe("zero")
     assert told.summary == "ZERO: the confident views vote at zero temperature."
-    assert "arXiv:2405.18330" in told.paper and told.needs.views == 64
+    assert "arXiv:2405.18330, https://arxiv.org/abs/2405.18330" in told.paper and told.needs.views == 64
     assert [field.name for field in told.parameters] == ["views", "keep", "augment", "compat"]
     limited = strategies.describe("zero", {"views": 16})
     assert (limited.needs.views, limited.parameters[0].default, limited.parameters[0].maximum) == (16, 16, 16)

@@ -99,7 +99,8 @@ class Catalogue(Generic[T]):
         default: Any = self.build(name, {}, limits)
         needs: Needs = default.needs() if issubclass(self._base, Strategy) else Needs()
         parameters = tuple(_lowered(one, default, limits or {}) for one in parameters_of(cls))
-        return Description(name, first.removesuffix(".") + ".", paper, parameters, needs)
+        linked = re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"arXiv:\1, https://arxiv.org/abs/\1", paper)
+        return Description(name, first.removesuffix(".") + ".", linked, parameters, needs)
 
     def _check(self, name: str, cls: type[Any]) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", name):
