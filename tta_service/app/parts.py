@@ -21,7 +21,7 @@ from ..core.errors import ModelFault
 from ..core.events import Event, Observe, ignore
 from ..core.reducer import Reduction
 from ..images.decode import ImageLimits, decode
-from ..images.look import look
+from ..images.on_device import looking
 from ..serving.archive import Archive
 from ..serving.batcher import Batcher
 from ..serving.cost import Costs
@@ -80,7 +80,7 @@ async def assembled(
         clip = await run(lane.device, partial(load, **wanted, reducers=named))  # there, whose threads it is to use
 
         def blank(rows: int) -> torch.Tensor:
-            return torch.zeros(rows, 3, clip.image_size, clip.image_size, dtype=torch.uint8)
+            return torch.zeros(rows, 3, clip.image_size, clip.image_size, dtype=torch.uint8, device=clip.device)
 
         most_rows = min(batch.max_rows or 1 << 30, LARGEST.get(clip.device.type, 256))
         budget = await run(lane.device, measure, lambda rows: clip.encode_image(blank(rows), exact), most_rows)
@@ -115,7 +115,7 @@ async def assembled(
 
         engine = Engine(
             decode=partial(decode, limits=ImageLimits(most.image_bytes, most.image_pixels, most.image_side)),
-            look=lambda pixels, count, seed, augment: look(pixels, clip.image_size, count, seed, augment),
+            look=looking(clip.device, clip.image_size),
             batcher=batcher,
             text_spaces=text_spaces,
             sessions=sessions,

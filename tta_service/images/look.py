@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..core.errors import BadParameters
@@ -14,44 +17,66 @@ from .draws import uniforms
 AUGMENTS = ("crop", "augmix", "named")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """What chance says of v views; row 0 draws too, and is not looked at."""
+
+    places: NDArray[np.int64]  # [v, 4] left, top, width, height in pixels
+    large: NDArray[np.bool_]  # [v] to be cut from the half-size picture
+    mirrored: NDArray[np.bool_]  # [v]
+    rest: NDArray[np.float64]  # [v, augmix.DRAWS]
+
+
 def look(pixels: Tensor, size: int, count: int, seed: int, augment: str = "crop") -> Views:
     """[3, h, w] uint8 to `count` views of `size`, row 0 the plain one.
 
     "crop": random resized crops and flips. "augmix": AugMix on top of these (arXiv:1912.02781). "named": the fixed ten
     of `plain.NAMED`, or the first of them. Raises `BadParameters` for any other word, or an eleventh named view.
     """
-    if augment not in AUGMENTS:
-        raise BadParameters(f"no views are called {augment!r}; there are {', '.join(AUGMENTS)}", "augment")
-    if augment == "named" and count > len(plain.NAMED):
-        raise BadParameters(f"there are {len(plain.NAMED)} named views, not {count}", "views")
+    check(augment, count)
     picture = pixels.permute(1, 2, 0).contiguous().permute(2, 0, 1)[None]  # three bytes a pixel: no copy if it is so
     if augment == "named":
         return _named(picture, size, count)
     return _random(picture, size, count, seed, mixed=augment == "augmix")
 
 
+def check(augment: str, count: int) -> None:
+    """Raises `BadParameters` for views that there are not."""
+    if augment not in AUGMENTS:
+        raise BadParameters(f"no views are called {augment!r}; there are {', '.join(AUGMENTS)}", "augment")
+    if augment == "named" and count > len(plain.NAMED):
+        raise BadParameters(f"there are {len(plain.NAMED)} named views, not {count}", "views")
+
+
+def drawn(height: int, width: int, size: int, count: int, seed: int) -> Drawn:
+    """Where the crops of a picture lie, from its size alone."""
+    draws = uniforms(seed, count, crops.DRAWS + augmix.DRAWS)
+    places, large = crops.snapped(crops.boxes(height, width, draws), size)
+    mirrored = crops.flips(draws)
+    mirrored[0] = False
+    return Drawn(places, large, mirrored, draws[:, crops.DRAWS :])
+
+
+def shares(places: NDArray[np.generic], height: int, width: int) -> Tensor:
+    """Places [v, 4] in pixels as parts of the picture's sides."""
+    return torch.from_numpy(places / np.array([width, height, width, height])).float()
+
+
 def _random(picture: Tensor, size: int, count: int, seed: int, *, mixed: bool) -> Views:
     height, width = picture.shape[-2:]
-    draws = uniforms(seed, count, crops.DRAWS + augmix.DRAWS)  # row 0 draws too, and is not looked at
-    places, large = crops.snapped(crops.boxes(height, width, draws), size)
-    flipped = crops.flips(draws)
+    said = drawn(height, width, size, count, seed)
     views = torch.empty(count, 3, size, size, dtype=torch.uint8)
     views[0], place = plain.centre(picture, size)
-    flipped[0] = False
-    crops.cut(picture, places[1:], large[1:], flipped[1:], views[1:])
+    crops.cut(picture, said.places[1:], said.large[1:], said.mirrored[1:], views[1:])
     if mixed:
-        for view, row in zip(views[1:], draws[1:, crops.DRAWS :]):
+        for view, row in zip(views[1:], said.rest[1:]):
             view.copy_(augmix.mix(view, row))
-    boxes = np.concatenate([np.array([place]), places[1:]])
-    return Views(views, _shares(boxes, height, width), torch.from_numpy(flipped))
+    boxes = np.concatenate([np.array([place]), said.places[1:]])
+    return Views(views, shares(boxes, height, width), torch.from_numpy(said.mirrored))
 
 
 def _named(picture: Tensor, size: int, count: int) -> Views:
     views = plain.named(picture, size)[:count]
     boxes = np.array([place for _, place in views])
     pixels = torch.stack([view for view, _ in views]).contiguous()
-    return Views(pixels, _shares(boxes, *picture.shape[-2:]), torch.arange(len(views)) == plain.NAMED.index("flip"))
-
-
-def _shares(boxes: np.ndarray, height: int, width: int) -> Tensor:
-    return torch.from_numpy(boxes / np.array([width, height, width, height])).float()  # [v, 4] of the picture's sides
+    return Views(pixels, shares(boxes, *picture.shape[-2:]), torch.arange(len(views)) == plain.NAMED.index("flip"))

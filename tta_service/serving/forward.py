@@ -18,9 +18,9 @@ def encoded(encode: Encode, batch: Sequence[Part]) -> tuple[set[Part], float]:
     """Each job of the batch gets its features; returns the parts whose features are not finite, and the seconds."""
     began = time.monotonic()
     first = batch[0].job
-    pixels = [part.job.pixels[part.start : part.stop] for part in batch]
+    pixels = together([part.job.pixels[part.start : part.stop] for part in batch])
     guide = first.text.features if first.reduction.reducer.guided and first.text else None
-    features = encode(torch.cat(pixels) if len(pixels) > 1 else pixels[0], first.reduction, guide)
+    features = encode(pixels, first.reduction, guide)
     finite = features.isfinite().all(-1)  # [b]
     broken: set[Part] = set()
     at = 0
@@ -30,3 +30,11 @@ def encoded(encode: Encode, batch: Sequence[Part]) -> tuple[set[Part], float]:
             broken.add(part)
         part.job.pieces[part.start] = features[rows]
     return broken, time.monotonic() - began
+
+
+def together(pieces: Sequence[Tensor]) -> Tensor:
+    """Rows of several jobs as one. Those that were cut on a device stay there, and the others come to them."""
+    if len(pieces) == 1:
+        return pieces[0]
+    where = next((piece.device for piece in pieces if piece.device.type != "cpu"), pieces[0].device)
+    return torch.cat([piece.to(where) for piece in pieces])

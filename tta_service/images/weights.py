@@ -1,0 +1,107 @@
+"""An antialiased resize as matrices: the weights of torch's own kernels, for many parts of a picture at once.
+
+Along one side an output pixel is a weighted mean of the pixels around its centre; where the part shrinks, the filter is
+stretched by as much. Outside the part nothing counts, and the weights sum to one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Side = NDArray[np.int64]  # one number for each of v parts
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A weight for every distance from the centre; none at `radius` and beyond."""
+
+    radius: int
+    of: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taps:
+    """Which input pixels reach output pixel s of part v. Small, so the host computes it: in double precision, since a
+    thousandth of a pixel is a grey level at an edge."""
+
+    numbers: NDArray[
+        np.float32
+    ]  # [v, s, 5] first pixel, its distance from the centre, stretch, the part's start and end
+    count: int  # pixels from the first to the last, at most
+
+
+def taps(start: Side, length: Side, whole: Side, corner: Side, mirrored: Side, size: int, radius: int) -> Taps:
+    """For parts that begin at `start`, are `length` pixels long and `whole` after the resize: `size` pixels from
+    `corner` on, the last one first if `mirrored`."""
+    stretched = (length / whole)[:, None]  # [v, 1]
+    out = np.arange(size)
+    out = corner[:, None] + np.where(mirrored[:, None] != 0, size - 1 - out, out)  # [v, s]
+    out = np.concatenate([out, np.zeros_like(out[:, :1]), whole[:, None] - 1], 1)  # the ends, whose weights are largest
+    centre = start[:, None] + stretched * (out + 0.5)
+    stretch = np.maximum(stretched, 1.0)
+    first = np.floor(centre - radius * stretch + 0.5)
+    numbers = first, first + 0.5 - centre, stretch, start[:, None], (start + length)[:, None]
+    numbers = np.stack(np.broadcast_arrays(*numbers), -1).astype(np.float32)
+    return Taps(numbers, int(np.ceil(2 * radius * stretch.max())) + 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weights:
+    """How much each input pixel counts for each output pixel. A short type holds them in two parts, whose sum is as
+    exact as float32."""
+
+    at: Tensor  # [..., v, s, k] input pixels; those that count nothing may lie outside
+    parts: tuple[Tensor, ...]  # each [..., v, s, k]
+
+    def of(self, side: int) -> Weights:
+        """Of both sides, [2, v, s, k], one."""
+        return Weights(self.at[side], tuple(part[side] for part in self.parts))
+
+    def dense(self, total: int, views: slice = slice(None)) -> tuple[Tensor, ...]:
+        """Some of [v, s, k] as matrices [v, s, total] over all input pixels."""
+        at = self.at[views].clamp(0, total - 1)
+        shape = (*at.shape[:2], total)
+        return tuple(part.new_zeros(shape).scatter_add_(-1, at, part[views]) for part in self.parts)
+
+
+def weights(numbers: Tensor, count: int, kernel: Filter, dtype: torch.dtype) -> Weights:
+    """`Taps` [..., v, s + 2, 5] on the device, of at most `count` pixels each. The last two are looked at alone."""
+    first, gap, stretch, start, end = numbers[..., None].unbind(-2)  # each [..., v, s + 2, 1]
+    steps = torch.arange(count, device=numbers.device)
+    at = first.long() + steps  # [..., v, s + 2, count]
+    share = kernel.of((gap + steps) / stretch) * ((at >= start) & (at < end))
+    at, share = at[..., :-2, :], _whole(share / share.sum(-1, keepdim=True))[..., :-2, :]
+    if dtype == share.dtype:
+        return Weights(at, (share,))
+    most = share.to(dtype)
+    return Weights(at, (most, (share - most).to(dtype)))
+
+
+def _whole(share: Tensor) -> Tensor:
+    """[..., v, s, k] to multiples of a power of two, the finest of which the largest weight of a part has less than
+    2¹⁵: as torch's kernel for bytes has them. Their products with grey levels, and the sums of these, are exact in
+    float32 unless a part shrinks to less than a fourth, so no order of summation shows."""
+    most = share.amax((-1, -2), keepdim=True)
+    finest = (((2**15 - 0.5) / most).log2().ceil() - 1).clamp(0, 22).exp2()
+    return (share.abs() * finest + 0.5).floor() * share.sign() / finest
+
+
+def _triangle(x: Tensor) -> Tensor:
+    return (1 - x.abs()).clamp_min(0)
+
+
+def _cubic(x: Tensor, a: float = -0.5) -> Tensor:
+    """Keys, 1981, doi:10.1109/TASSP.1981.1163711, equation 15."""
+    x = x.abs()
+    near = ((a + 2) * x - (a + 3)) * x * x + 1
+    far = a * (((x - 5) * x + 8) * x - 4)
+    return torch.where(x < 1, near, torch.where(x < 2, far, 0.0))
+
+
+BILINEAR, BICUBIC = Filter(1, _triangle), Filter(2, _cubic)
