@@ -84,11 +84,11 @@ class Place:
     ) -> None:
         self.rows, self.cost, self.late, self._grew, self._left = rows, cost, late, grew, left
 
-    def resize(self, rows: int, cost: int | None = None) -> None:
+    def resize(self, rows: int, costs: int | None = None) -> None:
         """It turned out to be another number of rows, and another cost. Never waits: the next to enter does."""
-        cost = self.cost if cost is None else cost
-        self._grew(rows - self.rows, cost - self.cost)
-        self.rows, self.cost = rows, cost
+        more = 0 if costs is None else costs - self.cost
+        self._grew(rows - self.rows, more)
+        self.rows, self.cost = rows, self.cost + more
 
     def __enter__(self) -> Place:
         return self
