@@ -51,7 +51,9 @@ def advise(
     only: Annotated[str | None, typer.Option("--strategies", metavar="A,B,…", help="Try only these.")] = None,
     count: Annotated[int, typer.Option(min=FEWEST, help="Images to look at, at most.")] = 256,
     views: Annotated[int, typer.Option(min=0, max=512, help="0: 64, or as many as the deadline allows.")] = 0,
-    template: Annotated[list[str] | None, typer.Option(help="A sentence in which {} stands for the label.")] = None,
+    template: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="A sentence in which {} stands for the label.")
+    ] = None,
     as_json: AsJson = False,
     model: ModelName = None,
     pretrained: Pretrained = None,

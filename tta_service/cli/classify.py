@@ -42,7 +42,9 @@ def classify(
     param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the strategy.")] = None,
     reducer: Annotated[str | None, typer.Option(help="One of `tta-service reducers`.")] = None,
     reducer_param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the reducer.")] = None,
-    template: Annotated[list[str] | None, typer.Option(help="A sentence in which {} stands for the label.")] = None,
+    template: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="A sentence in which {} stands for the label.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the views; each further file adds one.")] = 0,
     as_json: AsJson = False,
     model: ModelName = None,

@@ -25,7 +25,9 @@ from .options import (
 
 
 def measure(
-    out: Annotated[Path | None, typer.Option(help="Where to write it, for `--set metrics.peaks=FILE`.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write it; `serve --set metrics.peaks=FILE` publishes it.")
+    ] = None,
     classes: Annotated[int, typer.Option(min=1, max=100_000, help="Labels to tell apart.")] = 10,
     model: ModelName = None,
     pretrained: Pretrained = None,
