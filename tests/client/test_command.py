@@ -133,6 +133,31 @@ def test_being_stopped_is_no_failure(address: str, sign: signal.Signals) -> None
     assert json.loads(out.splitlines()[-1])["summary"]["failures"] == 0
 
 
+WORKING = """
+import threading
+import numpy
+from tta_client.camera.cli import command
+from tta_client.camera.jpeg import with_opencv
+
+def working():
+    while True:
+        with_opencv(picture, 0, 90)
+
+picture = numpy.zeros((1000, 2000, 3), numpy.uint8)
+threading.Thread(target=working, daemon=True).start()
+command()
+"""
+
+
+def test_a_codec_that_still_works_does_not_abort_the_end(address: str, folder: Path) -> None:
+    """A camera's thread is where it is when the last answer has come."""
+    pytest.importorskip("cv2", reason="needs OpenCV (extra camera)")
+    (folder / "2.jpg").unlink()
+    words = [sys.executable, "-c", WORKING, str(folder), "--server", address, "--labels", "cat,dog,bird"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "") and "3 answers to 3 sent" in done.stdout
+
+
 def test_a_service_that_is_lost_is_found_again(address: str, peer: Peer, folder: Path, capsys, caplog) -> None:
     (folder / "2.jpg").write_bytes(b"trouble")
     peer.troubles = [grpc.StatusCode.CANCELLED]

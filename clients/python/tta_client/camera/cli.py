@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import cycle
-from typing import Any
+from typing import Any, NoReturn
 
 from ..answers import FrameFailure
 from ..choices import Choice
@@ -26,6 +27,15 @@ from .on_device import Encoder, featured
 from .pace import first, paced
 from .show import screen
 from .tally import Tally
+
+
+def command() -> NoReturn:
+    """The program. It ends without taking Python apart: a codec that still works in a thread would abort it then."""
+    code = main()
+    for said in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            said.flush()
+    os._exit(code)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -111,4 +121,4 @@ def _in_turn(frames: Iterator[Frame], wish: Wishes) -> Iterator[Frame]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()
