@@ -49,7 +49,7 @@ class Model(Section):
     checkpoint: str = ""  # or a file with them
     device: str = "auto"
     precision: Literal["float32", "bfloat16", "float16", "int8"] = "float32"  # of the image tower
-    runtime: Literal["eager", "compile", "onnxruntime", "openvino"] = "eager"
+    runtime: Literal["eager", "compile", "cudagraphs", "onnxruntime", "openvino"] = "eager"
     reducers: str = ""  # "tome,evit:keep=0.5": what a runtime other than eager serves beside the default reducer
     compress: str = ""  # the image tower's linear layers: svd:RANK or prune:RATIO
 

@@ -45,4 +45,17 @@ def test_half_precision_and_bytes_only_where_the_cpu_has_them(precision, feature
 
 def test_bytes_are_for_cpus():
     assert "int8 is for CPUs" in why_not("int8", CUDA)
-    assert why_not("float16", CUDA) == "" and why_not("float32", CUDA) == ""
+    assert why_not("float32", CUDA) == ""
+
+
+@pytest.mark.parametrize(
+    ("precision", "capability", "said"),
+    [
+        ("bfloat16", (9, 0), ""),
+        ("bfloat16", (7, 5), "cuda has compute capability 7.5; bfloat16 is fast from 8.0 on"),
+        ("float16", (7, 5), ""),
+        ("float16", (6, 1), "cuda has compute capability 6.1; float16 is fast from 7.0 on"),
+    ],
+)
+def test_half_precision_only_where_the_gpu_has_units_for_it(precision, capability, said):
+    assert why_not(precision, CUDA, capability=capability) == said

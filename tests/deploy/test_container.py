@@ -70,13 +70,23 @@ def test_the_last_stage_is_the_default_and_only_its_torch_is_for_cpus():
     assert "--extra gpu" in chosen["cuda"]
 
 
+@pytest.mark.parametrize(("given", "wanted"), [("", False), ("1", True)])
+def test_other_runtimes_come_with_a_build_argument(given: str, wanted: bool):
+    """What a shell makes of the line that installs: the runtimes are for CPUs, so the other image has none."""
+    assert instructions("build-cpu", "ARG") == ["RUNTIME="]
+    line = instructions("build-cpu", "RUN")[1].partition(" uv pip ")[2]
+    said = subprocess.run(["sh", "-c", f"echo {line}"], env={"RUNTIME": given}, capture_output=True, text=True).stdout
+    assert ("--extra runtime" in said) == wanted and "--extra redis --extra tracing" in said
+    assert "runtime" not in "".join(instructions("build-cuda", "RUN"))
+
+
 def test_what_is_copied_and_installed_exists():
     for _, lines in stages().values():
         for line in (line for line in lines if line.startswith("COPY ") and "--from" not in line):
             for source in line.split()[1:-1]:
                 assert (DEPLOY.parent / source).exists(), line
     extras = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert set(re.findall(r"--extra (\w+)", DOCKERFILE)) == {"redis", "tracing", "gpu"} <= extras.keys()
+    assert set(re.findall(r"--extra (\w+)", DOCKERFILE)) == {"redis", "tracing", "gpu", "runtime"} <= extras.keys()
     ignored = (DEPLOY.parent / ".dockerignore").read_text().split()
     assert not {"tta_service", "clients", "deploy", "pyproject.toml", "LICENSE"} & set(ignored)
     assert "!README.md" in ignored  # the build backend reads it

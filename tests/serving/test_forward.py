@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 
 from tests.fake_gpu import GPU, fake_gpu
+from tta_service.core.labels import TextSpace
+from tta_service.serving.answering import Seen, confident
 from tta_service.serving.forward import together
 
 
@@ -28,3 +30,14 @@ def test_rows_that_were_cut_on_a_device_stay_there():
 
 def test_rows_of_the_host_stay_in_order():
     assert together([rows(1) + 1, rows(2) + 2])[:, 0, 0, 0].tolist() == [1, 2, 2]
+
+
+def test_a_second_look_picks_its_rows_where_they_lie():
+    features = torch.nn.functional.normalize(torch.tensor([[1.0, 0.9], [1.0, 0.1], [0.9, 1.0]]), dim=-1)
+    seen, text = Seen((features,), 3), TextSpace.of(torch.eye(2))
+    with fake_gpu() as device:
+        pixels = torch.zeros(3, 3, 4, 4, dtype=torch.uint8, device=GPU)
+        kept, rows, again = confident(seen, text, 0.3, pixels)
+        assert kept.tolist() == [1] and rows.tolist() == [0, 1]
+        assert again.device == GPU and len(again) == 2
+    assert not device.downloads

@@ -22,7 +22,7 @@ Pretrained = Annotated[str | None, typer.Option(help="Tag of the weights, as ope
 Checkpoint = Annotated[str | None, typer.Option(help="File with the weights.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
 Precision = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or int8.")]
-Runtime = Annotated[str | None, typer.Option(help="eager, compile, onnxruntime or openvino.")]
+Runtime = Annotated[str | None, typer.Option(help="eager, compile, cudagraphs, onnxruntime or openvino.")]
 Served = Annotated[
     str | None,
     typer.Option("--reducers", metavar="A,B:keep=0.5,…", help="Reducers that a runtime other than eager is to serve."),

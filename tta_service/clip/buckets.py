@@ -8,6 +8,12 @@ import torch
 from torch import Tensor
 
 SIZES = (64, 32, 16, 8, 4, 2, 1)  # rows of one run, the largest first
+LARGE = (256, 128)  # of a GPU, which 64 rows of a small tower do not fill
+
+
+def sizes_on(device: torch.device) -> tuple[int, ...]:
+    """Rows of one run on that device."""
+    return SIZES if device.type == "cpu" else LARGE + SIZES
 
 
 def in_buckets(run: Callable[[Tensor], Tensor], x: Tensor, sizes: Sequence[int] = SIZES) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.reducer import Reducer
-from .buckets import SIZES
+from .buckets import sizes_on
 from .compress import AS_IT_IS, Compression, compression_of, low_rank, prune_smallest
 from .encoder import Eager, ImageEncoder
 from .fold import fold_batch_norms
@@ -23,7 +23,8 @@ from .trunks import take_apart
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "int8": torch.float32}
 TOKENS_AT_ONCE = 400  # in bytes by torch: buffers for more of them are fetched from the system anew, page by page
-RUNTIMES = ("eager", "compile", "onnxruntime", "openvino")
+RUNTIMES = ("eager", "compile", "cudagraphs", "onnxruntime", "openvino")
+EXPORTED = ("onnxruntime", "openvino")
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,10 @@ def form_of(precision: str, runtime: str, compress: str, reducers: Sequence[Redu
         raise CannotLoad(f"there is no runtime {runtime!r}, only {', '.join(RUNTIMES)}", "runtime")
     if why := why_not(precision, device):
         raise CannotLoad(why, "precision")
-    if runtime in ("onnxruntime", "openvino") and device.type != "cpu":
-        raise CannotLoad(f"{runtime} serves on CPUs alone; on {device.type} take eager or compile", "runtime")
+    if runtime in EXPORTED and device.type != "cpu":
+        raise CannotLoad(
+            f"{runtime} serves on CPUs alone; on {device.type} take eager, compile or cudagraphs", "runtime"
+        )
     try:
         return Form(precision, runtime, compression_of(compress), tuple(reducers))
     except ValueError as error:
@@ -87,9 +90,11 @@ def image_encoder(model: Any, form: Form, size: int, dimension: int, name: str) 
     if start is None:
         return Eager(tower, model.encode_image, blank, dimension, name, most_rows)
     eager = Eager(tower, model.encode_image, blank, dimension, name)
-    sizes = [size for size in SIZES if size <= most_rows] if most_rows and form.runtime == "compile" else SIZES
+    sizes = sizes_on(blank.device)
+    if most_rows and form.runtime == "compile":
+        sizes = tuple(size for size in sizes if size <= most_rows)
     graphs = Graphs(eager, form.runtime, start, form.precision, form.reducers, sizes)
-    if form.runtime != "compile":
+    if form.runtime in EXPORTED:
         model.visual = nn.Identity()  # its weights are in the graphs
     return graphs
 

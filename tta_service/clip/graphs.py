@@ -16,7 +16,6 @@ from .hub import CannotLoad
 
 Run = Callable[[Tensor], Tensor]  # pixels [b, 3, s, s] -> features [b, d]
 Start = Callable[[Run, Tensor, str], Run]  # of a forward, a blank picture [1, 3, s, s] and the precision
-RUNTIMES = {"compile": "torch", "onnxruntime": "onnxruntime", "openvino": "openvino"}  # and what each needs
 
 
 def started(runtime: str, precision: str) -> Start:

@@ -25,7 +25,15 @@ def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
     return frozenset.intersection(*(frozenset(line.split()) for line in listed)) if listed else frozenset()
 
 
-def why_not(precision: str, device: torch.device, features: frozenset[str] | None = None) -> str:
+CAPABILITY = {"bfloat16": (8, 0), "float16": (7, 0)}  # of CUDA devices, from which on they have units for it
+
+
+def why_not(
+    precision: str,
+    device: torch.device,
+    features: frozenset[str] | None = None,
+    capability: tuple[int, int] | None = None,
+) -> str:
     """Why this device should not compute in that precision; empty when it should."""
     if precision == "float32":
         return ""
@@ -35,6 +43,9 @@ def why_not(precision: str, device: torch.device, features: frozenset[str] | Non
             return f"this CPU has none of {', '.join(needed)}, without which {precision} is slower than float32"
     elif precision == "int8":
         return f"int8 is for CPUs; on {device.type} float16 and bfloat16 are the fast ones"
-    elif precision == "bfloat16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(False):
-        return f"{torch.cuda.get_device_name(device)} does not compute in bfloat16"
+    elif device.type == "cuda" and not torch.version.hip:
+        has, needed = capability or torch.cuda.get_device_capability(device), CAPABILITY[precision]
+        if has < needed:
+            has, needed = (".".join(map(str, some)) for some in (has, needed))
+            return f"{device} has compute capability {has}; {precision} is fast from {needed} on"
     return ""

@@ -1,37 +1,54 @@
 """torch.compile: the forward as C++ or GPU kernels that it writes at start. Needs a compiler on this machine.
 
-Two graphs, one row and several: a compiled graph of any number of rows leaves out the case of one.
+A graph for one row and one for several, or more: a compiled graph of any number of rows leaves out the case of one. On
+a GPU the kernels are launched as CUDA graphs.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import types
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from . import runtime_cudagraphs
 from .hub import CannotLoad
 
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
+COMPILERS = ("gcc", "g++", "clang", "clang++")  # Triton, which writes kernels of a GPU, has launchers in C
+SOME = (1, 2, 8, 64)  # rows: one graph may not do for few and many
 
 
 def start(forward: Callable[[Tensor], Tensor], blank: Tensor, precision: str) -> Callable[[Tensor], Tensor]:
     """The compiled forward, already compiled for one row and for several."""
     on_gpu = blank.device.type == "cuda"
-    if not on_gpu and not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++")):
-        raise CannotLoad("compile needs a C++ compiler (Debian: apt-get install g++)", "runtime")
-    # Kernels of a GPU are fast to launch from a graph of their own, which fixes the number of rows.
-    run = torch.compile(forward, dynamic=not on_gpu, mode="reduce-overhead" if on_gpu else None)
+    named = [os.environ.get("CC" if on_gpu else "CXX", "g++")]
+    if not any(shutil.which(name) for name in (*named, *(COMPILERS if on_gpu else COMPILERS[1::2]))):
+        kind = "C" if on_gpu else "C++"
+        raise CannotLoad(f"compile needs a {kind} compiler (Debian: apt-get install g++)", "runtime")
+    # Whole, or not at all: an operation that it cannot compile would cost more than the others save.
+    run = torch.compile(apart(forward), dynamic=True, fullgraph=True)
+    if on_gpu:
+        return runtime_cudagraphs.start(run, blank, precision)
 
-    @torch.no_grad()
-    def copied(pixels: Tensor) -> Tensor:
-        return run(pixels).clone()  # a graph's output is its own buffer, which the next run overwrites
+    with torch.no_grad():
+        for rows in SOME:
+            run(blank.expand(rows, -1, -1, -1).contiguous(memory_format=_layout(blank)))
+    return run
 
-    for rows in (1, 2, 8, 64):  # one graph may not do for few and many
-        copied(blank.expand(rows, -1, -1, -1).contiguous(memory_format=_layout(blank)))
-    return copied
+
+def apart(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The same with code of its own. What is compiled is kept with the code, eight graphs at most; all reducers come
+    here with the same one, and the third would silently not be compiled."""
+    if not isinstance(forward, types.FunctionType):
+        return forward
+    code = forward.__code__.replace()
+    own = types.FunctionType(code, forward.__globals__, forward.__name__, forward.__defaults__, forward.__closure__)
+    own.__kwdefaults__ = forward.__kwdefaults__
+    return own
 
 
 def _layout(x: Tensor) -> torch.memory_format:

@@ -12,31 +12,19 @@ costs ten times more there than its crop.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..core.views import Views
 from . import squares
 from .look import check, drawn, look, shares
-from .weights import BICUBIC, BILINEAR, Filter, Taps, taps, weights
+from .weights import BICUBIC, BILINEAR, Filter, resized, taps, weights
+from .windows import Windows, crop_windows, square_windows
 
 AT_ONCE = 160 << 20  # bytes of weights and half-done views; the picture itself comes on top
 ALIGNED = 8  # fast products of half precision want sides divisible by this
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Windows:
-    """Views of one picture: of `part`, resized to `whole`, what begins at `corner`."""
-
-    rows: NDArray[np.int64]  # [v] which views these are
-    part: NDArray[np.int64]  # [v, 4] left, top, width, height in pixels
-    whole: NDArray[np.int64]  # [v, 2] width, height
-    corner: NDArray[np.int64]  # [v, 2] left, top
-    mirrored: NDArray[np.bool_]  # [v]
 
 
 def looking(device: torch.device, size: int) -> Callable[[Tensor, int, int, str], Views]:
@@ -71,18 +59,18 @@ def look_on(
     if augment == "named":
         wanted = squares.named(height, width, size)[:count]
         mirrored = np.arange(count) == squares.NAMED.index("flip")
-        _fill(out, levels, _squares(wanted, mirrored), BICUBIC)
+        _fill(out, levels, square_windows(wanted, mirrored), BICUBIC)
         places = np.array([one.place for one in wanted])
     else:
         said, centre = drawn(height, width, size, count, seed), squares.centre(height, width, size)
         places, mirrored = np.concatenate([np.array([centre.place]), said.places[1:]]), said.mirrored
-        _fill(out, levels, _squares([centre], mirrored[:1]), BICUBIC)
+        _fill(out, levels, square_windows([centre], mirrored[:1]), BICUBIC)
         rows = np.arange(1, count)
         small, large = rows[~said.large[1:]], rows[said.large[1:]]
-        _fill(out, levels, _crops(small, said.places[small], mirrored[small], size), BILINEAR)
+        _fill(out, levels, crop_windows(small, said.places[small], mirrored[small], size), BILINEAR)
         if len(large):
             half = _halved(levels, height, width)
-            _fill(out, half, _crops(large, said.places[large] // 2, mirrored[large], size), BILINEAR)
+            _fill(out, half, crop_windows(large, said.places[large] // 2, mirrored[large], size), BILINEAR)
     return Views(out, shares(places, height, width), torch.from_numpy(mirrored))
 
 
@@ -102,7 +90,7 @@ def _fill(out: Tensor, levels: Tensor, windows: Windows, kernel: Filter) -> None
     size, count = out.shape[-1], len(windows.rows)
     if not count:
         return
-    across, down = (_side(windows, side, size, kernel) for side in (0, 1))
+    across, down = (windows.taps(side, size, kernel) for side in (0, 1))
     rows, numbers = (
         upload(torch.from_numpy(some), out.device) for some in (windows.rows, np.stack([across.numbers, down.numbers]))
     )
@@ -110,34 +98,8 @@ def _fill(out: Tensor, levels: Tensor, windows: Windows, kernel: Filter) -> None
     x, y = both.of(0), both.of(1)
     some = at_once(size, height, width)
     for these in (slice(start, start + some) for start in range(0, count, some)):
-        views = _resized(levels, y.dense(height, these), x.dense(width, these))
+        views = resized(levels, y.dense(height, these), x.dense(width, these))
         out.index_copy_(0, rows[these], views.to(torch.uint8))
-
-
-def _resized(levels: Tensor, down: tuple[Tensor, ...], across: tuple[Tensor, ...]) -> Tensor:
-    """Levels [h, 3, w] by weights [v, y, h] and [v, x, w] to whole levels [v, 3, y, x] in float32."""
-    rows = _rounded([_product(torch.mm, levels.flatten(0, 1), some.flatten(0, 1).T) for some in across])  # [3 h, v x]
-    rows = rows.unflatten(1, across[0].shape[:2]).unflatten(0, levels.shape[:2]).permute(2, 0, 1, 3)  # [v, h, 3, x]
-    rows = torch.empty(rows.shape, dtype=levels.dtype, device=levels.device).copy_(rows).flatten(2)
-    views = _rounded([_product(torch.bmm, some, rows) for some in down])  # [v, y, 3 x]
-    return views.unflatten(2, (3, -1)).transpose(1, 2)
-
-
-def _product(multiply: Callable[..., Tensor], a: Tensor, b: Tensor) -> Tensor:
-    """In float32, of halves too."""
-    if a.dtype == torch.float32:
-        return multiply(a, b)
-    if a.device.type == "cuda":
-        return multiply(a, b, out_dtype=torch.float32)
-    return multiply(a.float(), b.float())  # the same numbers, where no such product exists
-
-
-def _rounded(parts: list[Tensor]) -> Tensor:
-    """The sum of the parts to whole grey levels, halves upwards, in place."""
-    first, *others = parts
-    for other in others:
-        first.add_(other)
-    return first.add_(0.5).floor_().clamp_(0, 255)
 
 
 def _levels(picture: Tensor, dtype: torch.dtype) -> Tensor:
@@ -157,27 +119,8 @@ def _halved(levels: Tensor, height: int, width: int) -> Tensor:
         numbers = upload(torch.from_numpy(said.numbers), levels.device)
         sides.append(weights(numbers, said.count, BICUBIC, levels.dtype).dense(total))
     half = levels.new_zeros(_aligned(h), 3, _aligned(w))
-    half[:h, :, :w].copy_(_resized(levels, *sides)[0].transpose(0, 1))
+    half[:h, :, :w].copy_(resized(levels, *sides)[0].transpose(0, 1))
     return half
-
-
-def _side(windows: Windows, side: int, size: int, kernel: Filter) -> Taps:
-    """0: across, 1: down."""
-    mirrored = windows.mirrored.astype(np.int64) if side == 0 else np.zeros(len(windows.rows), np.int64)
-    part = windows.part[:, side], windows.part[:, 2 + side]
-    return taps(*part, windows.whole[:, side], windows.corner[:, side], mirrored, size, kernel.radius)
-
-
-def _squares(wanted: list[squares.Square], mirrored: NDArray[np.bool_]) -> Windows:
-    part, whole = np.array([one.part for one in wanted]), np.array([one.whole for one in wanted])
-    corner = np.array([(one.left, one.top) for one in wanted])
-    return Windows(np.arange(len(wanted)), part, whole, corner, mirrored)
-
-
-def _crops(rows: NDArray[np.int64], places: NDArray[np.int64], mirrored: NDArray[np.bool_], size: int) -> Windows:
-    """Crops are resized as they are."""
-    square = np.full((len(rows), 2), size)
-    return Windows(rows, places, square, np.zeros_like(square), mirrored)
 
 
 def _aligned(side: int) -> int:

@@ -83,6 +83,32 @@ def weights(numbers: Tensor, count: int, kernel: Filter, dtype: torch.dtype) -> 
     return Weights(at, (most, (share - most).to(dtype)))
 
 
+def resized(levels: Tensor, down: tuple[Tensor, ...], across: tuple[Tensor, ...]) -> Tensor:
+    """Levels [h, 3, w] by weights [v, y, h] and [v, x, w] to whole levels [v, 3, y, x] in float32."""
+    rows = _rounded([_product(torch.mm, levels.flatten(0, 1), some.flatten(0, 1).T) for some in across])  # [3 h, v x]
+    rows = rows.unflatten(1, across[0].shape[:2]).unflatten(0, levels.shape[:2]).permute(2, 0, 1, 3)  # [v, h, 3, x]
+    rows = torch.empty(rows.shape, dtype=levels.dtype, device=levels.device).copy_(rows).flatten(2)
+    views = _rounded([_product(torch.bmm, some, rows) for some in down])  # [v, y, 3 x]
+    return views.unflatten(2, (3, -1)).transpose(1, 2)
+
+
+def _product(multiply: Callable[..., Tensor], a: Tensor, b: Tensor) -> Tensor:
+    """In float32, of halves too."""
+    if a.dtype == torch.float32:
+        return multiply(a, b)
+    if a.device.type == "cuda":
+        return multiply(a, b, out_dtype=torch.float32)
+    return multiply(a.float(), b.float())  # the same numbers, where no such product exists
+
+
+def _rounded(parts: list[Tensor]) -> Tensor:
+    """The sum of the parts to whole grey levels, halves upwards, in place."""
+    first, *others = parts
+    for other in others:
+        first.add_(other)
+    return first.add_(0.5).floor_().clamp_(0, 255)
+
+
 def _whole(share: Tensor) -> Tensor:
     """[..., v, s, k] to multiples of a power of two, the finest of which the largest weight of a part has less than
     2¹⁵: as torch's kernel for bytes has them. Their products with grey levels, and the sums of these, are exact in

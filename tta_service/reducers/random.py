@@ -41,12 +41,19 @@ class RandomDrop(Reducer):
         left = staged(patches, layer, layers, self.keep)
         if left == patches:
             return x, sizes
-        rows = torch.cat([torch.arange(prefix), prefix + _drawn(self.seed, layer, patches, left)]).to(x.device)
+        rows = _rows(1000 * self.seed + layer, patches, left, prefix, x.device)
         return x.index_select(1, rows), None if sizes is None else sizes.index_select(1, rows)
 
 
+@torch.compiler.assume_constant_result
+def _rows(seed: int, patches: int, left: int, prefix: int, device: torch.device) -> Tensor:
+    """Which tokens stay, in order: the prefix and some patches. A compiled or exported tower holds it as a constant."""
+    return _drawn(seed, patches, left, prefix, device)
+
+
 @lru_cache(maxsize=256)
-def _drawn(seed: int, layer: int, patches: int, left: int) -> Tensor:
-    """Which patches stay, in order. Drawn once: a compiled or exported tower holds it as a constant."""
-    draw = torch.Generator().manual_seed(1000 * seed + layer)
-    return torch.randperm(patches, generator=draw)[:left].sort().values
+def _drawn(seed: int, patches: int, left: int, prefix: int, device: torch.device) -> Tensor:
+    """Drawn and uploaded once: a CUDA graph cannot be recorded while the host sends anything."""
+    draw = torch.Generator().manual_seed(seed)
+    stay = torch.randperm(patches, generator=draw)[:left].sort().values
+    return torch.cat([torch.arange(prefix), prefix + stay]).to(device)
