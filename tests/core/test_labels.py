@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -47,6 +49,18 @@ def test_what_makes_no_label_set_is_refused_by_field(names, templates, field):
     with pytest.raises(BadLabels) as refusal:
         LabelSet(names, templates)
     assert refusal.value.field == field
+
+
+def test_a_list_is_a_label_set_too_and_a_single_text_is_none():
+    listed: Any = ["cat", "dog"]
+    assert LabelSet(listed) == LabelSet(("cat", "dog")) and hash(LabelSet(listed)) == hash(LabelSet(("cat", "dog")))
+    wrong: Any
+    for wrong, said in (("cat", "names is a single text"), ((3, "cat"), "is a int, not a text")):
+        with pytest.raises(BadLabels, match=said):
+            LabelSet(wrong)
+    wrong = "a photo of a {}."
+    with pytest.raises(BadLabels, match="templates is a single text"):
+        LabelSet(("cat",), wrong)
 
 
 def test_a_duplicate_names_both_places():

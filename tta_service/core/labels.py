@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -27,6 +27,8 @@ class LabelSet:
     id: str = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        for given in ("names", "templates"):
+            object.__setattr__(self, given, _texts(getattr(self, given), given))  # a list will do: authors write lists
         if not self.names:
             raise BadLabels("a label set needs at least one name", "names")
         if not self.templates:
@@ -46,6 +48,17 @@ class LabelSet:
     def prompts(self, template: str) -> list[str]:
         """The sentences of one template, one per name. An underscore in a name stands for a space."""
         return [template.replace("{}", name.replace("_", " ")) for name in self.names]
+
+
+def _texts(given: Any, field: str) -> tuple[str, ...]:
+    """Several texts. A single one would be taken letter by letter."""
+    if isinstance(given, str):
+        raise BadLabels(f"{field} is a single text; give several, ({given[:40]!r}, …)", field)
+    texts: tuple[Any, ...] = tuple(given)
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise BadLabels(f"{field}[{place}] is a {type(text).__name__}, not a text", f"{field}[{place}]")
+    return texts
 
 
 _BRACES = "template {place} ({template!r}) must hold {{}} exactly once and no other brace"
