@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.patience import PATIENCE
 from tests.serving.house import House, house, request
 from tta_service.core.errors import BadRequest, NotReady, SessionMoved, UnknownSession
 from tta_service.core.events import Closed
@@ -231,7 +232,7 @@ class Gated(FolderStore):
 
     def write(self, *given: Any) -> None:
         self.inside.set()
-        assert self.go.wait(10)
+        assert self.go.wait(PATIENCE)
         super().write(*given)
 
 
@@ -246,7 +247,7 @@ async def test_a_restored_snapshot_is_not_taken_for_an_old_copy_while_its_claim_
         store.go.clear()
         store.inside.clear()
         writing = asyncio.create_task(one.archive.keep("ann", "cam"))
-        assert await asyncio.to_thread(store.inside.wait, 10)
+        assert await asyncio.to_thread(store.inside.wait, PATIENCE)
         opening = asyncio.create_task(one.archive.recall("ann", "cam", opening=True))  # waits behind the write
         await asyncio.sleep(0)
         restoring = asyncio.create_task(one.archive.restore("ann", early))  # and its claim behind both
