@@ -29,8 +29,7 @@ def start(forward: Callable[[Tensor], Tensor], blank: Tensor, precision: str) ->
     if not any(shutil.which(name) for name in (*named, *(COMPILERS if on_gpu else COMPILERS[1::2]))):
         kind = "C" if on_gpu else "C++"
         raise CannotLoad(f"compile needs a {kind} compiler (Debian: apt-get install g++)", "runtime")
-    # Whole, or not at all: an operation that it cannot compile would cost more than the others save.
-    run = torch.compile(apart(forward), dynamic=True, fullgraph=True)
+    run = torch.compile(apart(forward), dynamic=True)
     if on_gpu:
         return runtime_cudagraphs.start(run, blank, precision)
 

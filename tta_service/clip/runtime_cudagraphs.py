@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,8 +51,8 @@ def replayed(forward: Run, blank: Tensor, sizes: tuple[int, ...], record: Record
 
 
 @torch.no_grad()
-def recorded(forward: Run, pixels: Tensor, pool: tuple[int, int]) -> tuple[Tensor, Callable[[], object]]:
-    """A graph that reads `pixels` where they lie."""
+def recorded(forward: Run, pixels: Tensor, pool: Any) -> tuple[Tensor, Callable[[], object]]:
+    """A graph that reads `pixels` where they lie, its memory in `pool`, a handle of torch's."""
     with torch.cuda.device(pixels.device):
         here, beside = torch.cuda.current_stream(), torch.cuda.Stream()
         beside.wait_stream(here)

@@ -11,7 +11,7 @@ from torch import Tensor
 class Views:
     """Views of one image, row 0 the plain one. They travel as uint8; the tower normalises."""
 
-    pixels: Tensor  # [v, 3, s, s] uint8
+    pixels: Tensor  # [v, 3, s, s] uint8; where the tower is, when they were cut there
     boxes: Tensor  # [v, 4] float32: left, top, width, height of the crop in the image, 0..1
     flipped: Tensor  # [v] bool
 

@@ -13,12 +13,14 @@ __all__ = ["NAMED", "Place", "centre", "named"]
 
 def centre(picture: Tensor, size: int) -> tuple[Tensor, Place]:
     """The plain view of a picture [1, 3, h, w] uint8: shorter side to `size`, central square. [3, s, s] and place."""
-    return _cut(picture, [squares.centre(*picture.shape[-2:], size)])[0]
+    height, width = picture.shape[-2:]
+    return _cut(picture, [squares.centre(height, width, size)])[0]
 
 
 def named(picture: Tensor, size: int) -> list[tuple[Tensor, Place]]:
     """The ten views of `NAMED`, in that order."""
-    views = _cut(picture, squares.named(*picture.shape[-2:], size))
+    height, width = picture.shape[-2:]
+    views = _cut(picture, squares.named(height, width, size))
     flip, (plain, place) = NAMED.index("flip"), views[0]
     views[flip] = plain.flip(-1), place
     return views

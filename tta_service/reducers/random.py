@@ -45,15 +45,10 @@ class RandomDrop(Reducer):
         return x.index_select(1, rows), None if sizes is None else sizes.index_select(1, rows)
 
 
-@torch.compiler.assume_constant_result
-def _rows(seed: int, patches: int, left: int, prefix: int, device: torch.device) -> Tensor:
-    """Which tokens stay, in order: the prefix and some patches. A compiled or exported tower holds it as a constant."""
-    return _drawn(seed, patches, left, prefix, device)
-
-
 @lru_cache(maxsize=256)
-def _drawn(seed: int, patches: int, left: int, prefix: int, device: torch.device) -> Tensor:
-    """Drawn and uploaded once: a CUDA graph cannot be recorded while the host sends anything."""
+def _rows(seed: int, patches: int, left: int, prefix: int, device: torch.device) -> Tensor:
+    """Which tokens stay, in order: the prefix and some patches. Drawn once: an exported tower holds it as a constant,
+    and no CUDA graph can be recorded while the host sends anything."""
     draw = torch.Generator().manual_seed(seed)
     stay = torch.randperm(patches, generator=draw)[:left].sort().values
     return torch.cat([torch.arange(prefix), prefix + stay]).to(device)
