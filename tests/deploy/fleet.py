@@ -43,7 +43,7 @@ class Fleet:
         knobs = {
             "server.port": self.addresses[name].rpartition(":")[2],
             "server.pre_stop": 2,
-            "server.drain": 30,
+            "server.drain": 120,
             "metrics.enabled": "false",
             "batch.max_rows": 4,
             "lanes.cores": 1,
