@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -89,7 +88,7 @@ class Fleet:
         try:
             with urllib.request.urlopen(f"http://{self._numbers}/metrics", timeout=10) as reply:
                 return {name: state == "1" for name, state in STATUS.findall(reply.read().decode())}
-        except urllib.error.URLError:
+        except OSError:  # it does not listen yet, or does not answer
             return {}
 
     async def _run(self, name: str, command: list[str], environment: dict[str, str]) -> Process:

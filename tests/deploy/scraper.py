@@ -6,7 +6,6 @@ import asyncio
 import json
 import math
 import socket
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import AsyncIterator
@@ -89,5 +88,5 @@ async def _ready(asked: Prometheus, process: asyncio.subprocess.Process) -> None
         assert process.returncode is None, "prometheus did not start"
         try:
             return await asked.sees("up")
-        except (urllib.error.URLError, ConnectionError):
+        except OSError:  # it does not listen yet, or does not answer
             await asyncio.sleep(BETWEEN)

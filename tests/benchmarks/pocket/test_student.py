@@ -77,7 +77,7 @@ def test_workers_agree_on_the_mean_and_share_their_parts():
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(30)
+        worker.join()
     for mine, stack in (seen[0], seen[1]):
         assert mine.tolist() == [0.5] * 3
         assert torch.equal(stack, whole)
