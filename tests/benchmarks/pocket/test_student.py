@@ -11,6 +11,8 @@ from student import Student, follow, learn, measure, optimisers, self_taught
 from together import Together, alone
 from torch.nn import functional as F
 
+from tests.patience import PATIENCE
+
 from .made import pictures
 
 
@@ -77,7 +79,7 @@ def test_workers_agree_on_the_mean_and_share_their_parts():
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join()
+        worker.join(PATIENCE)
     for mine, stack in (seen[0], seen[1]):
         assert mine.tolist() == [0.5] * 3
         assert torch.equal(stack, whole)
