@@ -31,6 +31,9 @@ def parser(about: str, runs: dict[str, Mode]) -> argparse.ArgumentParser:
     one = modes.add_parser("control", help="worlds of numbers in which adapting must help")
     one.set_defaults(mode=runs["control"], name="accuracy_control")
     _common(one, list(ALL))
+    one = modes.add_parser("why", help="experiments that explain the rows of the table")
+    one.set_defaults(mode=runs["why"], name="accuracy_why", dry_run=False)
+    _explaining(one)
     one = modes.add_parser("judge", help="the advice of `tta-service advise`, on pictures that it has not seen")
     one.set_defaults(mode=runs["judge"], name="accuracy_advise")
     _common(one, [text for text in ALL if ":" not in text])
@@ -46,11 +49,34 @@ def _shifted(one: argparse.ArgumentParser) -> None:
     one.add_argument("--severities", type=lambda text: [int(n) for n in text.split(",")], default=[1, 2, 3, 4, 5])
 
 
-def _common(one: argparse.ArgumentParser, strategies: Sequence[str]) -> None:
+def _seen(one: argparse.ArgumentParser) -> None:
+    """Pictures, the model that sees them, and where things are kept."""
     one.add_argument("--data", action="append", required=True, metavar="KIND:PATH", help=HELP)
     one.add_argument(
         "--templates", choices=("single", "papers"), default="single", help='"a photo of a {}.", or the set\'s'
     )
+    for name in ("model", "pretrained", "checkpoint", "device", "precision"):
+        default = {"model": "pocket", "device": "auto", "precision": "float32"}.get(name, "")
+        one.add_argument(f"--{name}", default=default, help="as for `tta-service serve`")
+    one.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of the encoding")
+    one.add_argument("--work", type=Path, default=Path("runs/accuracy"), help="features and answers are kept here")
+    one.add_argument("--out", type=Path, default=RESULTS)
+    one.add_argument("--name", help="of the files in --out", default=argparse.SUPPRESS)
+
+
+def _explaining(one: argparse.ArgumentParser) -> None:
+    _seen(one)
+    one.add_argument("--only", type=_words, default=[], help="experiments, by name; none: all")
+    one.add_argument("--shifts", type=_words, default=["noise", "blur", "frost"], help="beside the clean pictures")
+    one.add_argument("--count", type=int, default=500, help="frames of a stream")
+    one.add_argument("--long", type=int, default=2000, help="frames of a long stream, 0: all pictures")
+    one.add_argument("--count-views", type=int, default=100, help="pictures that are seen through several views")
+    one.add_argument("--count-tuned", type=int, default=24, help="pictures that a prompt is tuned for")
+    one.add_argument("--views", type=int, default=64)
+
+
+def _common(one: argparse.ArgumentParser, strategies: Sequence[str]) -> None:
+    _seen(one)
     one.add_argument(
         "--strategies", type=_split_strategies, default=list(strategies), help="a;b:x=1;c (or with commas alone)"
     )
@@ -63,13 +89,6 @@ def _common(one: argparse.ArgumentParser, strategies: Sequence[str]) -> None:
     one.add_argument("--orders-of", action="append", default=[], metavar="NAME=N", help="fewer, for one strategy")
     one.add_argument("--streams", type=int, default=6, help="played at a time")
     one.add_argument("--address", default="", help="of a running service; none: one of our own on loopback")
-    for name in ("model", "pretrained", "checkpoint", "device", "precision"):
-        default = {"model": "pocket", "device": "auto", "precision": "float32"}.get(name, "")
-        one.add_argument(f"--{name}", default=default, help="as for `tta-service serve`")
-    one.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of the encoding")
-    one.add_argument("--work", type=Path, default=Path("runs/accuracy"), help="features and answers are kept here")
-    one.add_argument("--out", type=Path, default=RESULTS)
-    one.add_argument("--name", help="of the files in --out", default=argparse.SUPPRESS)
     one.add_argument(
         "--dry-run", action="store_true", help="on a tiny fake set in the layout of each --data, pocket model"
     )

@@ -21,7 +21,9 @@ from .arguments import parser, with_views
 from .cells import cells
 from .check import check
 from .contenders import Contender, listed
-from .studying import about_of, make_dry, save, studying
+from .studying import about_of, kitchen_of, make_dry, save, studying
+from .why import mode as why
+from .why.ground import Ground
 
 
 def main(words: list[str] | None = None, about: str = "") -> int:
@@ -86,7 +88,7 @@ def choose_defaults(wish: argparse.Namespace) -> int:
     ):
         raise ValueError("--data: defaults are chosen on the tune split only, tailN:FILES")
     with studying(wish) as study:
-        choices, _ = tune.measured(study, wish.strategies)
+        choices, _ = tune.measured(study, wish.strategies, views=wish.views)
     save(wish, f"{wish.name}.json", json.dumps({"about": about_of(wish), "rows": tune.as_dicts(choices)}, indent=1))
     save(wish, f"{wish.name}.md", told := tune.markdown(choices, about_of(wish)))
     print(told)
@@ -104,6 +106,18 @@ def control_worlds(wish: argparse.Namespace) -> int:
             lines = ["# Is it the code?", "", about_of(wish)["command"], "", control.__doc__ or "", ""]
             save(wish, f"{wish.name}.md", "\n".join([*lines, *control.markdown(rows)]))
     print("\n".join(control.markdown(rows)))
+    return 0
+
+
+def explain(wish: argparse.Namespace) -> int:
+    kitchen = kitchen_of(wish)
+    counts = wish.count, wish.long, wish.count_views, wish.count_tuned, wish.views
+    ground, about = Ground(kitchen, wish.work / "why", *counts, tuple(wish.shifts)), about_of(wish)
+    about["scale"] = round(float(kitchen.clip.scale), 3)
+    for found in why.measured(ground, wish.only):
+        told = {"about": about, "findings": [one.as_dict() for one in found]}
+        save(wish, f"{wish.name}.json", json.dumps(told, indent=1))
+        save(wish, f"{wish.name}.md", why.markdown(found, about))
     return 0
 
 
@@ -129,5 +143,6 @@ RUNS = {
     "drift": measure_drift,
     "control": control_worlds,
     "judge": judge_advice,
+    "why": explain,
     "tune": choose_defaults,
 }

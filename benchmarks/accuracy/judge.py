@@ -19,7 +19,7 @@ from tta_service.app.advice import Advice, Rule, Trial, advise
 from . import metrics
 from .cells import Cell
 from .contenders import Contender
-from .judge_evidence import trials_of
+from .judge_evidence import looked_at, trials_of
 from .study import Study
 
 DEADLINES = (None, 0.05)  # seconds
@@ -63,7 +63,7 @@ def _cell(
 ) -> list[tuple[Judgement, NDArray[np.float64]]]:
     trials, runs = trials_of(study, cell, contenders, views, seconds, bar)
     chosen = study.chosen(cell)
-    looked = len(chosen) // 2
+    looked = looked_at(len(chosen))
     held = np.isin(runs["zero_shot"].picture, chosen[looked:])  # by picture, as all runs here
     hits = {name: metrics.hits(run)[held] for name, run in runs.items()}
     dearest = max(trials, key=lambda trial: trial.seconds)

@@ -22,6 +22,13 @@ from .replay import Take
 from .runs import Run
 from .study import Study
 
+LOOKED_AT = 256  # pictures, as `tta-service advise` does unless told otherwise
+
+
+def looked_at(count: int) -> int:
+    """So many of a cell's pictures the advice sees; it is judged on the others, of which there are as many at least."""
+    return min(LOOKED_AT, count // 2)
+
 
 @dataclass(frozen=True)
 class Half:
@@ -40,7 +47,7 @@ class Half:
 def trials_of(
     study: Study, cell: Cell, contenders: tuple[Contender, ...], views: int, row: float, bar: tqdm
 ) -> tuple[list[Trial], dict[str, Run]]:
-    """Trials over the first half of the cell's pictures, plain CLIP first; and every contender's run over all of them.
+    """Trials over the first of the cell's pictures, plain CLIP first; and every contender's run over all of them.
 
     `views` rows of each picture are there: a strategy sees half of them. `row`: seconds of encoding one view.
     """
@@ -49,7 +56,7 @@ def trials_of(
     named = study.kitchen.rows(cell, "named", 10, chosen, lambda n: None)
     half = views // 2
     first, second = Half(crops, 1, half - 1), Half(crops, half, views - half)
-    looked = len(chosen) // 2
+    looked = looked_at(len(chosen))
     runs = {one.strategy: _runs(study, cell, one, first, second, named, looked, bar) for one in contenders}
     text = study.kitchen.clip.text_space(LabelSet(made.names, made.templates))
     trials = []
@@ -90,7 +97,7 @@ def _runs(
     takes = []
     plans = (("forth", first, chosen[:looked]), ("back", second, chosen[:looked][::-1]), ("whole", first, chosen))
     for stream, half, pictures in plans:
-        path = study.path(cell, one, f"{len(chosen)}-advice-{stream}{first.count}")
+        path = study.path(cell, one, f"{len(pictures)}of{len(chosen)}-advice-{stream}{first.count}")
         takes.append(Take(one, features(half, pictures), pictures, labels[pictures], path))
     study.play(cell, takes, bar)
     return [Run.load(take.path) for take in takes]

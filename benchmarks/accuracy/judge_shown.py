@@ -62,6 +62,18 @@ def verdicts(found: Sequence[tuple[Judgement, NDArray[np.float64]]]) -> list[Ver
     return made
 
 
+def sentence(one: Verdict) -> str:
+    """Whether it pays: better than always plain CLIP, and than always the dearest at half its cost at most."""
+    better = one.from_zero_shot > 2 * one.from_zero_shot_error
+    apart = f"{one.from_zero_shot:+.2f} ± {one.from_zero_shot_error:.2f} points"
+    told = f"it {'beats' if better else 'does not beat'} always plain CLIP ({apart})"
+    cheap, dear = one.cost_ratio <= 0.5, one.from_dearest > 2 * one.from_dearest_error
+    apart = f"{one.from_dearest:+.2f} ± {one.from_dearest_error:.2f} points at {one.cost_ratio:.0%} of its cost"
+    told += f", and {'beats' if dear and cheap else 'does not beat'} always the dearest at half its cost ({apart})"
+    pays = "pays" if better and dear and cheap else "does not pay"
+    return f"Deadline {_deadline(one.deadline)}: {told}. The advice {pays}."
+
+
 def markdown(found: Sequence[tuple[Judgement, NDArray[np.float64]]]) -> list[str]:
     rows = [one for one, _ in found]
     lines = [
@@ -74,6 +86,7 @@ def markdown(found: Sequence[tuple[Judgement, NDArray[np.float64]]]) -> list[str
         apart = f"{one.from_zero_shot:+.2f} ± {one.from_zero_shot_error:.2f}"
         apart += f" | {one.from_dearest:+.2f} ± {one.from_dearest_error:.2f}"
         lines += [f"| {_deadline(one.deadline)} | {one.cells} | {means} | {apart} | {one.cost_ratio:.0%} |"]
+    lines += ["", *(f"* {sentence(one)}" for one in verdicts(found))]
     lines += ["", "| cell | deadline | recommended | believed | plain | advised | dearest | best |", "|---" * 8 + "|"]
     for one in rows:
         lines.append(

@@ -26,24 +26,34 @@ from .study import Study
 @contextmanager
 def studying(wish: argparse.Namespace) -> Iterator[Study]:
     """The sets, the model and a service that has the same one."""
+    kitchen = kitchen_of(wish)
+    clip, most = kitchen.clip, max(map(len, kitchen.sets.values()))
+    fewer = {name: int(number) for name, _, number in (text.partition("=") for text in wish.orders_of)}
+    model = _model(wish)
+    with serving(model, wish.address, wish.threads) as address:
+        theirs = fingerprint_of(address)
+        if theirs != clip.fingerprint:
+            raise ValueError(f"{address} serves another model ({theirs}) than {model} ({clip.fingerprint})")
+        count = min(wish.count or most, most)
+        some = min(wish.count_views or count, count)
+        yield Study(kitchen, address, wish.work / "answers", count, some, wish.orders, fewer, wish.streams)
+
+
+def kitchen_of(wish: argparse.Namespace) -> Kitchen:
+    """The sets, and the model that sees them."""
     found = [source(text, wish.templates) for text in wish.data]
     sets: dict[str, PictureSet] = {one.name: one for one in found}
     if len(sets) < len(found):
         raise ValueError(f"--data: two sets of the name {[one.name for one in found]}")
     if wish.dry_run:  # two templates show as much as eighty
         sets = {name: one.templated(one.templates[:2]) for name, one in sets.items()}
-    model = Model(wish.model, wish.pretrained, wish.checkpoint, wish.device, wish.precision)
+    model = _model(wish)
     clip = load(model.name, model.pretrained, model.checkpoint, model.device, model.precision)
-    most = max(map(len, sets.values()))
-    fewer = {name: int(number) for name, _, number in (text.partition("=") for text in wish.orders_of)}
-    with serving(model, wish.address, wish.threads) as address:
-        theirs = fingerprint_of(address)
-        if theirs != clip.fingerprint:
-            raise ValueError(f"{address} serves another model ({theirs}) than {model} ({clip.fingerprint})")
-        kitchen = Kitchen(clip, sets, wish.work / "features")
-        count = min(wish.count or most, most)
-        some = min(wish.count_views or count, count)
-        yield Study(kitchen, address, wish.work / "answers", count, some, wish.orders, fewer, wish.streams)
+    return Kitchen(clip, sets, wish.work / "features")
+
+
+def _model(wish: argparse.Namespace) -> Model:
+    return Model(wish.model, wish.pretrained, wish.checkpoint, wish.device, wish.precision)
 
 
 def make_dry(wish: argparse.Namespace, nowhere: Path) -> None:

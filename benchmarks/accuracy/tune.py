@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import metrics
+from .arguments import with_views
 from .cells import Cell
 from .contenders import Contender
 from .corruptions import TUNING
@@ -35,14 +36,20 @@ class Choice:
     verdict: str = ""
 
 
-def candidates(file: Path = FILE) -> dict[str, tuple[Contender, ...]]:
-    """By strategy, the published default first. Raises ValueError for more than may be tried."""
-    found = {}
+def candidates(file: Path = FILE, views: int = 0) -> dict[str, tuple[Contender, ...]]:
+    """By strategy, the published default first. Raises ValueError for more than may be tried, or unequal budgets.
+
+    `views`: for all that take 64 by default, 0: as they are.
+    """
+    found: dict[str, tuple[Contender, ...]] = {}
     for name, texts in tomllib.loads(file.read_text())["candidates"].items():
         some = tuple(Contender.of(text) for text in texts)
         if len(some) > MOST or any(one.strategy != name for one in some) or some[0].parameters:
             raise ValueError(f"{file.name}: {name} has at most {MOST} candidates of its own, the published one first")
-        found[name] = some
+        found[name] = tuple(Contender.of(with_views(text, views)) for text in texts)
+    if len({len(some) for some in found.values()}) > 1:
+        budgets = ", ".join(f"{name} {len(some)}" for name, some in found.items())
+        raise ValueError(f"{file.name}: the budget must be the same for each, and is {budgets}")
     return found
 
 
@@ -54,10 +61,10 @@ def cells(sets: Iterable[str]) -> list[Cell]:
 
 
 def measured(
-    study: Study, strategies: Sequence[str] = (), file: Path = FILE
+    study: Study, strategies: Sequence[str] = (), file: Path = FILE, views: int = 0
 ) -> tuple[list[Choice], dict[str, dict[Cell, list[Run]]]]:
     """Every candidate of the strategies (none named: of all), and what each of them said."""
-    wished = {name: some for name, some in candidates(file).items() if not strategies or name in strategies}
+    wished = {name: some for name, some in candidates(file, views).items() if not strategies or name in strategies}
     everybody = tuple(one for some in wished.values() for one in some)
     runs: dict[str, dict[Cell, list[Run]]] = {str(one): {} for one in everybody}
     for cell, said in study.played(cells(study.kitchen.sets), everybody):
