@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -45,6 +46,14 @@ FORMS = {
 }
 ROUNDING = {"float32": 1e-6, "bfloat16": 1e-3, "int8": 1e-3}  # 1 - cosine, between shapes of one forward
 LOSS = {"float32": 1e-5, "bfloat16": 1e-3, "int8": 2e-3}  # 1 - cosine, to float32
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_idle_compilers() -> Iterator[None]:
+    """For GPUs inductor keeps processes at hand, which would all import torch; on a CPU they have nothing to do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_WARM_POOL", "0")
+        yield
 
 
 def model():
