@@ -8,13 +8,13 @@ initializer: it keeps it, whatever others say later.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar, TypeVarTuple
 
 import torch
+from joblib import cpu_count  # pyright: ignore[reportMissingTypeStubs]
 
 from ..core.errors import NotReady
 
@@ -38,8 +38,9 @@ class Lanes:
 
 
 def lanes(prepare: int = 0, adapt: int = 2, cores: int = 0) -> Lanes:
-    """Lanes for a machine of `cores` (0: as many as it has), with `prepare` (0: one per core) and `adapt` threads."""
-    cores = cores or os.cpu_count() or 1
+    """Lanes for `cores` (0: those that affinity and the container's quota leave us), `prepare` (0: one per core) and
+    `adapt` threads."""
+    cores = cores or int(cpu_count())
     return Lanes(
         prepare=_lane("prepare", prepare or cores, 1),
         device=_lane("device", 1, cores),
