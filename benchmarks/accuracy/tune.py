@@ -111,8 +111,10 @@ def markdown(choices: Sequence[Choice], about: Mapping[str, Any]) -> str:
     lines = ["# Defaults from evidence", "", str(about["command"]), "", __doc__ or "", ""]
     lines += [f"{key}: {value}  " for key, value in about.items() if key != "command"]
     lines += ["", "| candidate | top-1 | from the published default | worst cell | |", "|---" * 5 + "|"]
+    shown: set[str] = set()  # the published default comes first
     for one in choices:
-        told = f"{one.difference:+.2f} ± {one.difference_error:.2f}" if one.difference_error else "published"
+        told = "published" if one.strategy not in shown else f"{one.difference:+.2f} ± {one.difference_error:.2f}"
+        shown.add(one.strategy)
         bold = f"**{one.verdict}**" if one.verdict else ""
         lines.append(f"| `{one.candidate}` | {one.top1:.2f} | {told} | {one.worst_cell:+.1f} | {bold} |")
     return "\n".join(lines) + "\n"
