@@ -114,10 +114,11 @@ def explain(wish: argparse.Namespace) -> int:
     counts = wish.count, wish.long, wish.count_views, wish.count_tuned, wish.views
     ground, about = Ground(kitchen, wish.work / "why", *counts, tuple(wish.shifts)), about_of(wish)
     about["scale"] = round(float(kitchen.clip.scale), 3)
+    hand = wish.out / f"{wish.name}.hand.md"
     for found in why.measured(ground, wish.only):
         told = {"about": about, "findings": [one.as_dict() for one in found]}
         save(wish, f"{wish.name}.json", json.dumps(told, indent=1))
-        save(wish, f"{wish.name}.md", why.markdown(found, about))
+        save(wish, f"{wish.name}.md", why.markdown(found, about, hand.read_text() if hand.exists() else ""))
     return 0
 
 

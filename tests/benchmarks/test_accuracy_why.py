@@ -82,7 +82,9 @@ def test_a_stream_is_played_once_and_then_read(tmp_path: Path):
 
 def test_gains_and_sureness_by_hand():
     ones = np.ones(4, np.float32)
-    one = Played(np.array([0, 0, 0, 0]), np.array([0, 1, 0, 1]), ones, np.array([1, 1, 0, 0]), ones / 2)
+    one = Played(
+        np.array([0, 0, 0, 0]), np.array([0, 1, 0, 1]), ones, np.array([1, 1, 0, 0]), np.full(4, 0.5, np.float32)
+    )
     assert one.gains.tolist() == [100, 0, 0, -100]
     assert (one.gain.mean, one.changed, one.gain.sign) == (0, 50, 0)
     assert one.ece == pytest.approx(50)
@@ -154,12 +156,15 @@ def test_the_whole_mode_writes_every_experiment(pictures: Path, tmp_path: Path, 
     asked += ["--count", "16", "--long", "0", "--count-views", "6", "--count-tuned", "2", "--views", "4"]
     asked += ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")]
     assert main([*asked, "--only", "magic"]) == 2 and "magic" in capsys.readouterr().err
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "accuracy_why.hand.md").write_text("## In short\n\nSomebody thought of it.\n")
     assert main(asked) == 0
     said = json.loads((tmp_path / "out" / "accuracy_why.json").read_text())
     assert len(said["findings"]) == sum(map(len, EXPERIMENTS.values()))
     assert all(one["rows"] and one["said"] is not None for one in said["findings"])
     text = (tmp_path / "out" / "accuracy_why.md").read_text()
     assert all(f"## {one['question']}" in text for one in said["findings"])
+    assert "Somebody thought of it." in text.partition(f"## {said['findings'][0]['question']}")[0]
 
 
 def test_a_step_by_the_true_label_goes_towards_the_truth(pictures: Path):

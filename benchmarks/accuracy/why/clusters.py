@@ -12,12 +12,14 @@ from tta_service.maths import unit
 
 from ..cells import Cell
 from .finding import Cells, Finding
-from .geometry import median, outside, pairs, parted
+from .geometry import PAIRED, median, outside, pairs, parted
 from .ground import Ground
+from .readers import read_first
 from .streams import Stream, played
 
 PULLS = (0.0, 0.3, 0.6, 0.9)
 ASKED = ("tda", "oga", "dota", "adapt", "stata", "dmn")
+FIRST = ("tda", "dmn")  # also read before the frame is written
 LITTLE = 0.1  # of the squared length: with less outside the text's span there is nothing to draw there
 
 
@@ -25,7 +27,7 @@ def together(ground: Ground) -> Finding:
     rows: list[Cells] = []
     said: list[str] = []
     for name in ground.sets:
-        first, among = ground.stream(Cell(name), ground.count), ground.stream(Cell(name), ground.long)
+        first, among = ground.stream(Cell(name), ground.count), ground.stream(Cell(name), PAIRED)
         whole = float(outside(among).mean()) < LITTLE
         asked = ground.affordable(name, ASKED)
         begins: dict[str, str] = {}
@@ -41,6 +43,9 @@ def together(ground: Ground) -> Finding:
                 row[f"`{strategy}`"] = gain
                 if gain.sign > 0:
                     begins.setdefault(strategy, f"{same:.2f}")
+            for strategy in FIRST:
+                one = played(stream, strategies.build(strategy), ground.folder, read_first)
+                row[f"`{strategy}`, read first"] = one.gain
             rows.append(row)
         told = ", ".join(f"`{one}` at {cosine}" for one, cosine in begins.items()) or "nobody"
         never = ", ".join(f"`{one}`" for one in asked if one not in begins) or "none"
@@ -49,8 +54,8 @@ def together(ground: Ground) -> Finding:
         "An oracle that knows the labels draws each image towards the mean of its class, by so much (0: as the model "
         "made it). *Unseen*: only what is orthogonal to every text feature is drawn, at the same length, so logits and "
         "zero-shot answers stay as they are. *Whole*: where next to nothing is orthogonal (less than a tenth of the "
-        "squared length), all of the feature is drawn, and zero-shot answers move as well. The published order of "
-        "writing and reading."
+        "squared length), all of the feature is drawn, and zero-shot answers move as well. *Read first*: answered from "
+        "the memory before the frame is written; the others in the published order."
     )
     return Finding("At which closeness does a memory begin to help?", done, rows, said)
 

@@ -16,7 +16,7 @@ from .finding import Cells, Finding, Gain
 from .ground import Ground
 from .streams import Stream
 
-PAIRED = 2000  # pictures whose cosines are taken, at most
+PAIRED = 2000  # pictures whose cosines and class means are taken, at most
 
 
 def cosines(ground: Ground) -> Finding:
@@ -25,7 +25,7 @@ def cosines(ground: Ground) -> Finding:
     tda: Any = strategies.build("tda")
     for name in ground.sets:
         for cell in ground.cells(name):
-            stream = ground.stream(cell, ground.long if cell.shift == "none" else ground.count)
+            stream = ground.stream(cell, PAIRED if cell.shift == "none" else ground.count)
             same, other = pairs(stream)
             near, far = median(same), median(other)
             others = by_others(stream)
@@ -67,8 +67,8 @@ def median(values: NDArray[np.floating]) -> float:
 
 
 def pairs(stream: Stream) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Cosines of all pairs of one class, and of all others, among the first pictures."""
-    x, y = stream.rows[:PAIRED, 0], stream.labels[:PAIRED]
+    """Cosines of all pairs of one class, and of all others."""
+    x, y = stream.rows[:, 0], stream.labels
     cosine, above = (x @ x.T).numpy(), np.triu(np.ones((len(y), len(y)), bool), 1)
     same = y[:, None] == y
     return cosine[same & above], cosine[~same & above]

@@ -43,7 +43,9 @@ frames, paired, ± one standard error over the frames; bold is beyond two, and s
 seeded order. Oracles that know the labels are there to find a reason, not to be used."""
 
 
-def markdown(found: Sequence[Finding], about: Mapping[str, object]) -> str:
+def markdown(found: Sequence[Finding], about: Mapping[str, object], by_hand: str = "") -> str:
+    """`by_hand`: what somebody concluded, kept in a file of its own; it says of which run it speaks."""
     lines = ["# Why the table says what it says", "", str(about["command"]), "", ABOUT, ""]
     lines += [f"{key}: {value}  " for key, value in about.items() if key != "command"]
+    lines += ["", by_hand.strip(), ""] if by_hand.strip() else []
     return "\n".join([*lines, "", *(line for one in found for line in one.lines())])

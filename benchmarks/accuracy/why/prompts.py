@@ -81,7 +81,7 @@ ALONG = (
 )  # rate and momentum of `swap_prompt`, published-like first
 
 
-LONGEST = 100  # frames: a step for each is dear
+LONGEST = 150  # frames: a step for each is dear
 
 
 def along(ground: Ground) -> Finding | None:
@@ -108,12 +108,17 @@ def along(ground: Ground) -> Finding | None:
                 )
     if not rows:
         return None
-    said = [
-        f"* {row['set']}, {row['shift']}, rate {row['rate']}, momentum {row['momentum']}: {row['gain']}."
-        for row in rows
+    moved = [
+        f"{row['set']}, {row['shift']}, rate {row['rate']}, momentum {row['momentum']}" for row in rows if _moves(row)
     ]
+    said = [f"* Beyond two standard errors: {'; '.join(moved) or 'no row'}."]
     done = (
         f"Streams of {min(LONGEST, ground.pictures)} frames; the first row of each is the default. Points from "
         "zero-shot, paired."
     )
     return Finding("`swap_prompt`: is it the rate, or the slow average that answers?", done, rows, said)
+
+
+def _moves(row: Cells) -> bool:
+    gain = row["gain"]
+    return isinstance(gain, Gain) and gain.sign != 0

@@ -12,7 +12,7 @@ from .finding import Cells, Finding
 from .ground import Ground
 from .streams import played
 
-SCALES = (30.0, 50.0, 100.0)
+SCALES = (30.0, 100.0)
 
 
 def scales(ground: Ground) -> Finding:
