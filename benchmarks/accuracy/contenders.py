@@ -22,6 +22,7 @@ ALL = (
         "tda",
         "tda:views=64",
         "boost_adapter",
+        "boost_adapter:summary=plain",
         "oga",
         "dota",
         "adapt",

@@ -26,7 +26,7 @@ CONTRACT = {  # fields, memory, gradient
     "tpt": (TUNED, "request", True),
     "c_tpt": ({**TUNED, "dispersion": 50.0}, "request", True),
     "tda": ({**ALONE, **CACHES}, "session", False),
-    "boost_adapter": ({**SEVERAL, **CACHES, "extra": 1, "summary": "plain", "compat": False}, "session", False),
+    "boost_adapter": ({**SEVERAL, **CACHES, "extra": 1, "summary": "confident", "compat": False}, "session", False),
     "oga": ({"capacity": 8, "tau": 0.05, "compat": False}, "session", False),
     "dota": ({**ALONE, **GAUSSIANS}, "session", False),
     "adapt": ({**ALONE, "capacity": 16, "alpha": 0.9, "kappa": 60.0, "compat": False}, "session", False),

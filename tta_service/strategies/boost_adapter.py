@@ -27,6 +27,9 @@ class BoostAdapter(Strategy[Caches]):
 
     The plain view may be among them and then counts twice, as published. `compat` forgets negatives first in, first
     out, as the published code does.
+
+    Published are both summaries: "confident" for other renditions and shifts, "plain" for fine-grained sets. The
+    default is the one that won on the tune split (benchmarks/results/accuracy_tune.md).
     """
 
     views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 64
@@ -44,7 +47,7 @@ class BoostAdapter(Strategy[Caches]):
     mask_high: Annotated[float, Ge(0), Le(1), "plausible: probability below this"] = 1.0
     extra: Annotated[int, Ge(0), Le(256), "more room per class for the boosting views"] = 1
     summary: Annotated[Literal["plain", "confident"], "the image is its plain view, or the mean of the sure ones"] = (
-        "plain"
+        "confident"
     )
     augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
     compat: Annotated[bool, "negatives first in, first out"] = False

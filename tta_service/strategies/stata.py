@@ -42,7 +42,9 @@ class StatA(Strategy[Window]):
 
     window: Annotated[int, Ge(4), Le(2500), "frames solved together"] = 64
     alpha: Annotated[float, Ge(0), Le(1e6), "strength of the text anchor"] = 1.0
-    neighbours: Annotated[int, Ge(1), Le(64), "nearest frames that share their assignment; zero-shot until there are more"] = 3
+    neighbours: Annotated[
+        int, Ge(1), Le(64), "nearest frames that share their assignment; zero-shot until there are more"
+    ] = 3
     temperature: Annotated[float, Ge(1e-12), Le(1e4), "softness of the likelihood"] = 50.0
     iterations: Annotated[int, Ge(1), Le(100), "rounds of assignments, statistics between them"] = 11
 
