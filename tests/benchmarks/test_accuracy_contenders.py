@@ -14,8 +14,8 @@ def test_every_strategy_takes_part():
 
 
 def test_words_to_parameters_and_back():
-    one = Contender.of("boost_adapter:views=16,summary=confident,negative=false")
-    assert one.parameters == {"views": 16, "summary": "confident", "negative": False}
+    one = Contender.of("boost_adapter:views=16,summary=plain,negative=false")
+    assert one.parameters == {"views": 16, "summary": "plain", "negative": False}
     assert Contender.of(str(one)) == one
     with pytest.raises(BadParameters, match="colour"):
         Contender.of("tda:colour=1")

@@ -141,7 +141,7 @@ def _lines(advice: Advice, count: int) -> Iterable[str]:
     yield ""
     yield "A gain is believed, not measured: crops that a strategy has not seen judged it, and they are no labels."
     yield "Judged with labels on 18 sorts of pictures and the bundled model, advice like this did not pay for certain:"
-    yield "1.0 ± 0.9 points of top-1 above plain CLIP (benchmarks/results/accuracy_advise.md). Check it on labelled images."
+    yield "1.0 ± 0.9 points of top-1 above plain CLIP (benchmarks/results/accuracy_advise.md). Check it with labels."
 
 
 def _cells(one: Opinion) -> tuple[str, ...]:
