@@ -51,7 +51,7 @@ def test_it_recommends_with_reasons_and_a_table(run: Run, folder: Path):
     assert lines[0].startswith("Looked at 18 images. Take `")
     table = [line.split()[0] for line in lines if "±" in line and line.split()[0] in ("mean", "tda", "vb_weights")]
     assert sorted(table) == ["mean", "tda", "vb_weights"]
-    assert "they are no labels" in lines[-1]
+    assert "they are no labels" in lines[-3] and lines[-1].endswith("Check it with labels.")
 
 
 def test_the_same_as_json_and_the_same_again(run: Run, folder: Path):

@@ -61,11 +61,15 @@ def derivation(o: BoostAdapter):
 
 
 CASES = [
-    (7, 16, BoostAdapter(confident=0.3)),
-    (7, 16, BoostAdapter(confident=0.3, summary="confident", extra=0)),
-    (5, 8, BoostAdapter(confident=0.2, compat=True, negative_alpha=2.0, entropy_low=0.0, entropy_high=1.0)),
+    (7, 16, BoostAdapter(confident=0.3, summary="plain")),
+    (7, 16, BoostAdapter(confident=0.3, extra=0)),
+    (
+        5,
+        8,
+        BoostAdapter(confident=0.2, summary="plain", compat=True, negative_alpha=2.0, entropy_low=0, entropy_high=1),
+    ),
     (2, 4, BoostAdapter(extra=5, capacity=1)),
-    (1, 6, BoostAdapter(confident=0.5)),
+    (1, 6, BoostAdapter(confident=0.5, summary="plain")),
     (1000, 6, BoostAdapter(confident=0.5, alpha=5.0)),
     (7, 1, BoostAdapter()),
 ]
@@ -79,7 +83,7 @@ def test_equals_the_formula(classes, rows, strategy):
 
 def test_boosting_views_leave_no_trace():
     text = space(6)
-    plain, boosted = TDA(negative=False), BoostAdapter(negative=False, confident=0.5)
+    plain, boosted = TDA(negative=False), BoostAdapter(negative=False, confident=0.5, summary="plain")
     one, two = plain.begin(text), boosted.begin(text)
     for seen in stream(text, 12, 60, 4):
         alone = type(seen)(seen.views[:1], text)
@@ -91,7 +95,9 @@ def test_boosting_views_leave_no_trace():
 def test_without_weights_it_is_the_plain_view():
     frames = stream(space(6), 12, 30, 0)
     zero_shot = np.stack([(100 * seen.text.features @ seen.views[0]).numpy() for seen in frames])
-    np.testing.assert_allclose(answers(BoostAdapter(alpha=0, negative_alpha=0), frames), zero_shot, atol=1e-4)
+    np.testing.assert_allclose(
+        answers(BoostAdapter(alpha=0, negative_alpha=0, summary="plain"), frames), zero_shot, atol=1e-4
+    )
 
 
 def test_bytes_are_those_of_the_survey():
