@@ -80,7 +80,7 @@ def measured(study: Study, name: str, contenders: tuple[Contender, ...]) -> list
             study.play(cell, [take for some in takes.values() for take in some], bar)
             runs = {key: [Run.load(take.path) for take in some] for key, some in takes.items()}
             for one in contenders:
-                made_row = row(cell, one, runs[str(one)], runs.get(str(one.beside), []), 0.0)
+                made_row = row(cell, one, runs[str(one)], runs.get(str(one.beside), []))
                 made_row.shift = world
                 rows.append(made_row)
     return rows
