@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -13,31 +14,49 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from .metrics import reliability
+from .pooled import Pooled
 from .table import Table
 
 MARKS = "os^vDPX*<>ph"
 
 
 def cost(table: Table) -> Figure:
-    """One panel for each group of cells, one point for each strategy × reducer; the line is zero-shot."""
+    """One panel for each group of cells, one point for each strategy × reducer; the line is zero-shot, unreduced.
+
+    Differences, because not everybody sees equally many pictures; a reducer's own cost to zero-shot is in them.
+    """
     pooled = table.pooled()
     groups = list(dict.fromkeys((one.set, one.over.partition(",")[0]) for one in pooled))
     figure, axes = plt.subplots(1, len(groups), figsize=(4.6 * len(groups), 4.4), squeeze=False, layout="constrained")
     for axis, (name, over) in zip(axes[0], groups):
         inside = [one for one in pooled if one.set == name and one.over.partition(",")[0] == over]
         for place, one in enumerate(inside):
-            mine = [row for row in table.rows if row.set == name and row.contender == one.contender]
-            mine = [row for row in mine if (row.severity == 0) == (over == "clean")]
-            seconds = np.mean([row.encode_seconds + row.adapt_seconds for row in mine])
-            mark = MARKS[place % len(MARKS)]
+            plain = _unreduced(one, pooled)
+            reducer = one.over.removeprefix(plain.over).removeprefix(", ") or "none"
+            mine = [row for row in table.rows if (row.set, row.contender) == (name, one.contender)]
+            mine = [row for row in mine if row.reducer == reducer and (row.severity == 0) == (over == "clean")]
             axis.errorbar(
-                1e3 * seconds, one.top1, one.difference_error, fmt=mark, color=f"C{place % 10}", label=one.contender
+                1e3 * np.mean([row.encode_seconds + row.adapt_seconds for row in mine]),
+                one.difference + one.zero_shot - plain.zero_shot,
+                one.difference_error,
+                fmt=MARKS[place % len(MARKS)],
+                color=f"C{place % 10}",
+                label=one.contender if reducer == "none" else f"{one.contender}, {reducer}",
             )
-            if one.contender == "zero_shot":
-                axis.axhline(one.top1, color="0.6", linewidth=1, zorder=0)
-        axis.set(xscale="log", xlabel="ms a picture, encoding and adapting", ylabel="top-1 %", title=f"{name}, {over}")
+        axis.axhline(0, color="0.6", linewidth=1, zorder=0)
+        axis.set(xscale="log", xlabel="ms a picture, encoding and adapting", title=f"{name}, {over}")
+    axes[0][0].set_ylabel("points of top-1 from zero-shot on the same pictures")
     axes[0][-1].legend(fontsize=6, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
+
+
+def _unreduced(one: Pooled, pooled: Sequence[Pooled]) -> Pooled:
+    """The same cells without its reducer, where they were measured."""
+    return min((other for other in pooled if other.set == one.set and one.over.startswith(other.over)), key=_length)
+
+
+def _length(one: Pooled) -> int:
+    return len(one.over)
 
 
 def diagrams(table: Table) -> Figure:
