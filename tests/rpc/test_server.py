@@ -194,9 +194,7 @@ async def test_every_call_that_begins_also_ends(house):
         await house.stub.GetSession(pb.GetSessionRequest(session_id="nobody"))
     await until(lambda: len(house.of(Called)) == 6)
     ends = {(call.method, call.kind): call.code for call in house.of(Called) if call.code}
-    assert ends == {
-        ("Check", "unary"): "OK",
-        ("ClassifyStream", "bidi_stream"): "CANCELLED",
-        ("GetSession", "unary"): "NOT_FOUND",
-    }
+    stream = ends.pop(("ClassifyStream", "bidi_stream"))
+    assert stream in ("CANCELLED", "OK")  # the end of his messages may be told first
+    assert ends == {("Check", "unary"): "OK", ("GetSession", "unary"): "NOT_FOUND"}
     assert all(call.seconds > 0 for call in house.of(Called) if call.code)
