@@ -74,6 +74,7 @@ class Feed:
         """The call is over as it should be. Is there to be another one? Waits for the source to say so."""
         with self._moved:
             again = self.course.ended()
+            self._drop()
             self._moved.wait_for(lambda: not self.course.undecided)
             return again and self.course.goes_on
 
@@ -81,8 +82,14 @@ class Feed:
         """The call failed. Waits as long as it should; False: there is nothing to go on for. Raises what is final."""
         with self._moved:
             pause = self.course.lost(SILENT if self.watchdog.barked else error)
+            self._drop()
             self._moved.wait_for(lambda: not self.course.goes_on, timeout=pause)
             return self.course.goes_on
+
+    def _drop(self) -> None:
+        """What was still meant for the call before: it may have come after the end of its request side."""
+        self._message = None
+        self._moved.notify_all()
 
     # ---- the thread
 
