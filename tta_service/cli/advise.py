@@ -16,21 +16,7 @@ import typer
 from ..core.errors import BadImage, BadLabels, BadParameters, BadRequest
 from ..core.labels import LabelSet
 from ..strategies import catalogue as strategies
-from .options import (
-    AsJson,
-    Checkpoint,
-    Compress,
-    Config,
-    Device,
-    ModelName,
-    Precision,
-    Pretrained,
-    Runtime,
-    Served,
-    Sets,
-    names_of,
-    settings_from,
-)
+from .options import AsJson, Configure, configured, names_of
 
 if TYPE_CHECKING:
     from ..app.advice import Advice, Opinion
@@ -40,7 +26,9 @@ FEWEST = 16  # images; fewer say nothing
 HEAD = ("strategy", "believed gain", "changed", "stable", "entropy", "views", "ms an image", "")
 
 
+@configured
 def advise(
+    configure: Configure,
     images: Annotated[
         Path, typer.Option(help="A folder with some of your images; nobody needs to have labelled them.")
     ],
@@ -55,30 +43,9 @@ def advise(
         list[str] | None, typer.Option(metavar="TEXT", help="A sentence in which {} stands for the label.")
     ] = None,
     as_json: AsJson = False,
-    model: ModelName = None,
-    pretrained: Pretrained = None,
-    checkpoint: Checkpoint = None,
-    device: Device = None,
-    precision: Precision = None,
-    runtime: Runtime = None,
-    compress: Compress = None,
-    served: Served = None,
-    config: Config = None,
-    sets: Sets = None,
 ) -> None:
     """Run the strategies on your own unlabelled images, and recommend one with the reasons."""
-    flags = {
-        "model.name": model,
-        "model.pretrained": pretrained,
-        "model.checkpoint": checkpoint,
-        "model.device": device,
-        "model.precision": precision,
-        "model.runtime": runtime,
-        "model.compress": compress,
-        "model.reducers": served,
-        "batch.max_rows": 64,
-    }
-    settings = settings_from(flags, sets, config)
+    settings = configure({"batch.max_rows": 64})
     names = _names(labels)
     wished = [word.strip() for word in only.split(",") if word.strip()] if only else list(strategies.names())
     for name in wished:
@@ -140,8 +107,8 @@ def _lines(advice: Advice, count: int) -> Iterable[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
     yield ""
     yield "A gain is believed, not measured: crops that a strategy has not seen judged it, and they are no labels."
-    yield "Judged with labels on 18 sorts of pictures and the bundled model, advice like this did not pay for certain:"
-    yield "1.0 ± 0.9 points of top-1 above plain CLIP (benchmarks/results/accuracy_advise.md). Check it with labels."
+    yield "Judged with labels on the bundled model, advice like this did not pay for certain: what it gained over plain"
+    yield "CLIP was within the errors (accuracy_advise.md in benchmarks/results). Check it with labels."
 
 
 def _cells(one: Opinion) -> tuple[str, ...]:

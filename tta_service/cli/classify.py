@@ -16,26 +16,13 @@ from ..core.reducer import Reduction
 from ..core.request import Encoded, Report, Request
 from ..reducers import catalogue as reducers
 from ..strategies import catalogue as strategies
-from .options import (
-    AsJson,
-    Checkpoint,
-    Compress,
-    Config,
-    Device,
-    ModelName,
-    Precision,
-    Pretrained,
-    Runtime,
-    Served,
-    Sets,
-    build,
-    names_of,
-    settings_from,
-)
+from .options import AsJson, Configure, build, configured, names_of
 from .shown import shown
 
 
+@configured
 def classify(
+    configure: Configure,
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", show_default=False, help="JPEG, PNG or WebP.")],
     labels: Annotated[str, typer.Option(metavar="A,B,…|@FILE", help="What to tell apart; @FILE: one name a line.")],
     strategy: Annotated[str | None, typer.Option(help="One of `tta-service strategies`.")] = None,
@@ -47,32 +34,14 @@ def classify(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the views; each further file adds one.")] = 0,
     as_json: AsJson = False,
-    model: ModelName = None,
-    pretrained: Pretrained = None,
-    checkpoint: Checkpoint = None,
-    device: Device = None,
-    precision: Precision = None,
-    runtime: Runtime = None,
-    compress: Compress = None,
-    served: Served = None,
-    config: Config = None,
-    sets: Sets = None,
 ) -> None:
     """Label images. Several files are one session, so a strategy that remembers learns from file to file."""
     flags = {
-        "model.name": model,
-        "model.pretrained": pretrained,
-        "model.checkpoint": checkpoint,
-        "model.device": device,
-        "model.precision": precision,
-        "model.runtime": runtime,
-        "model.compress": compress,
-        "model.reducers": served,
         "defaults.strategy": strategy,
         "defaults.reducer": reducer,
         "batch.max_rows": 64,  # nothing to share it with, so not worth measuring
     }
-    settings = settings_from(flags, sets, config)
+    settings = configure(flags)
     names = names_of(labels)
     question = Request(
         image=Encoded(b""),

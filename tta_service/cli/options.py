@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -17,22 +19,52 @@ from ..settings import BadSettings, Settings, load, unknown_variables
 
 T = TypeVar("T")
 
-ModelName = Annotated[str | None, typer.Option("--model", help="pocket, or a name that open_clip knows.")]
-Pretrained = Annotated[str | None, typer.Option(help="Tag of the weights, as open_clip lists them.")]
-Checkpoint = Annotated[str | None, typer.Option(help="File with the weights.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
-Precision = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or int8.")]
-Runtime = Annotated[str | None, typer.Option(help="eager, compile, cudagraphs, onnxruntime or openvino.")]
-Served = Annotated[
-    str | None,
-    typer.Option("--reducers", metavar="A,B:keep=0.5,…", help="Reducers that a runtime other than eager is to serve."),
-]
-Compress = Annotated[str | None, typer.Option(metavar="svd:RANK|prune:RATIO", help="The image tower's linear layers.")]
+Configure = Callable[[Mapping[str, Any]], Settings]  # what a command knows itself, by knob; None: nobody said
+
+MODEL: dict[str, tuple[str, Any]] = {  # the flags of every command that loads a model, with their knobs
+    "model": ("model.name", typer.Option(help="pocket, or a name that open_clip knows.")),
+    "pretrained": ("model.pretrained", typer.Option(help="Tag of the weights, as open_clip lists them.")),
+    "checkpoint": ("model.checkpoint", typer.Option(help="File with the weights.")),
+    "device": ("model.device", typer.Option(help="auto, cpu, cuda, cuda:1 …")),
+    "precision": ("model.precision", typer.Option(help="float32, bfloat16, float16 or int8.")),
+    "runtime": ("model.runtime", typer.Option(help="eager, compile, cudagraphs, onnxruntime or openvino.")),
+    "compress": (
+        "model.compress",
+        typer.Option(metavar="svd:RANK|prune:RATIO", help="The image tower's linear layers."),
+    ),
+    "reducers": (
+        "model.reducers",
+        typer.Option(metavar="A,B:keep=0.5,…", help="Reducers that a runtime other than eager is to serve."),
+    ),
+}
 Config = Annotated[Path | None, typer.Option(help="A TOML file in place of ./tta.toml.")]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="Any knob: --set batch.waiting=64.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
+
+
+def configured(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the flags of `MODEL`, --config and --set behind its own.
+
+    Its first parameter, a `Configure`, makes settings of them and of what the command adds.
+    """
+    _, *own = inspect.signature(command, eval_str=True).parameters.values()
+    kinds = {name: Annotated[str | None, option] for name, (_, option) in MODEL.items()}
+    kinds |= {"config": Config, "sets": Sets}
+    flag = inspect.Parameter.KEYWORD_ONLY
+    shared = [inspect.Parameter(name, flag, default=None, annotation=kind) for name, kind in kinds.items()]
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        model = {knob: given.pop(name) for name, (knob, _) in MODEL.items()}
+        sets, config = given.pop("sets"), given.pop("config")
+        command(lambda known: settings_from({**model, **known}, sets, config), **given)
+
+    parameters = [*own, *shared]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # which is what typer reads
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
 
 
 def settings_from(flags: Mapping[str, Any], sets: Iterable[str] | None, config: Path | None) -> Settings:

@@ -8,30 +8,12 @@ from typing import Annotated
 import typer
 
 from ..telemetry.logs import written
-from .options import (
-    Checkpoint,
-    Compress,
-    Config,
-    Device,
-    ModelName,
-    Precision,
-    Pretrained,
-    Runtime,
-    Served,
-    Sets,
-    settings_from,
-)
+from .options import Configure, configured
 
 
+@configured
 def serve(
-    model: ModelName = None,
-    pretrained: Pretrained = None,
-    checkpoint: Checkpoint = None,
-    device: Device = None,
-    precision: Precision = None,
-    runtime: Runtime = None,
-    compress: Compress = None,
-    served: Served = None,
+    configure: Configure,
     host: Annotated[str | None, typer.Option(help="Where to listen; 127.0.0.1 unless told otherwise.")] = None,
     port: Annotated[int | None, typer.Option(help="gRPC; 0 takes a free one.")] = None,
     metrics_host: Annotated[str | None, typer.Option(help="Where /metrics listens.")] = None,
@@ -39,19 +21,9 @@ def serve(
     strategy: Annotated[str | None, typer.Option(help="For questions that name none.")] = None,
     log_format: Annotated[str | None, typer.Option(help="console or json.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
-    config: Config = None,
-    sets: Sets = None,
 ) -> None:
     """Serve gRPC and /metrics; prints one line with the addresses as soon as it answers."""
     flags = {
-        "model.name": model,
-        "model.pretrained": pretrained,
-        "model.checkpoint": checkpoint,
-        "model.device": device,
-        "model.precision": precision,
-        "model.runtime": runtime,
-        "model.compress": compress,
-        "model.reducers": served,
         "server.host": host,
         "server.port": port,
         "metrics.host": metrics_host,
@@ -60,7 +32,7 @@ def serve(
         "log.format": log_format,
         "log.level": log_level,
     }
-    settings = settings_from(flags, sets, config)
+    settings = configure(flags)
     from .. import app  # the towers: seconds that a mistake should not cost
 
     with written(sys.stderr, settings.log.format, settings.log.level):
