@@ -69,12 +69,14 @@ class Features(_message.Message):
     def __init__(self, views: _Optional[int] = ..., dimension: _Optional[int] = ..., values: _Optional[bytes] = ..., model: _Optional[str] = ...) -> None: ...
 
 class LabelSet(_message.Message):
-    __slots__ = ("names", "templates")
+    __slots__ = ("names", "templates", "allow_duplicates")
     NAMES_FIELD_NUMBER: _ClassVar[int]
     TEMPLATES_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_DUPLICATES_FIELD_NUMBER: _ClassVar[int]
     names: _containers.RepeatedScalarFieldContainer[str]
     templates: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, names: _Optional[_Iterable[str]] = ..., templates: _Optional[_Iterable[str]] = ...) -> None: ...
+    allow_duplicates: bool
+    def __init__(self, names: _Optional[_Iterable[str]] = ..., templates: _Optional[_Iterable[str]] = ..., allow_duplicates: _Optional[bool] = ...) -> None: ...
 
 class Labels(_message.Message):
     __slots__ = ("id", "label_set")
@@ -315,7 +317,7 @@ class SessionStatus(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., origin: _Optional[_Union[SessionStatus.Origin, str]] = ..., frames: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., memory_reset: _Optional[bool] = ..., last_frame_id: _Optional[int] = ...) -> None: ...
 
 class ClassifyResponse(_message.Message):
-    __slots__ = ("top", "zero_shot", "entropy", "strategy", "escalated", "degraded", "timings", "batch_rows", "session", "explanation", "label_set_id", "request_id", "reduction", "views", "model")
+    __slots__ = ("top", "zero_shot", "entropy", "strategy", "escalated", "degraded", "timings", "batch_rows", "session", "explanation", "label_set_id", "request_id", "reduction", "views", "model", "unseen")
     TOP_FIELD_NUMBER: _ClassVar[int]
     ZERO_SHOT_FIELD_NUMBER: _ClassVar[int]
     ENTROPY_FIELD_NUMBER: _ClassVar[int]
@@ -331,6 +333,7 @@ class ClassifyResponse(_message.Message):
     REDUCTION_FIELD_NUMBER: _ClassVar[int]
     VIEWS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    UNSEEN_FIELD_NUMBER: _ClassVar[int]
     top: _containers.RepeatedCompositeFieldContainer[Score]
     zero_shot: _containers.RepeatedCompositeFieldContainer[Score]
     entropy: float
@@ -346,7 +349,8 @@ class ClassifyResponse(_message.Message):
     reduction: Reduction
     views: int
     model: str
-    def __init__(self, top: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., zero_shot: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., entropy: _Optional[float] = ..., strategy: _Optional[_Union[Choice, _Mapping]] = ..., escalated: _Optional[bool] = ..., degraded: _Optional[_Union[Degraded, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., batch_rows: _Optional[int] = ..., session: _Optional[_Union[SessionStatus, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., label_set_id: _Optional[str] = ..., request_id: _Optional[str] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., views: _Optional[int] = ..., model: _Optional[str] = ...) -> None: ...
+    unseen: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, top: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., zero_shot: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., entropy: _Optional[float] = ..., strategy: _Optional[_Union[Choice, _Mapping]] = ..., escalated: _Optional[bool] = ..., degraded: _Optional[_Union[Degraded, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., batch_rows: _Optional[int] = ..., session: _Optional[_Union[SessionStatus, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., label_set_id: _Optional[str] = ..., request_id: _Optional[str] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., views: _Optional[int] = ..., model: _Optional[str] = ..., unseen: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ClassifyStreamResponse(_message.Message):
     __slots__ = ("answer", "error", "status", "draining")
@@ -453,16 +457,18 @@ class DeleteLabelSetResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class LabelSetInfo(_message.Message):
-    __slots__ = ("id", "classes", "bytes", "cached")
+    __slots__ = ("id", "classes", "bytes", "cached", "unseen")
     ID_FIELD_NUMBER: _ClassVar[int]
     CLASSES_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
     CACHED_FIELD_NUMBER: _ClassVar[int]
+    UNSEEN_FIELD_NUMBER: _ClassVar[int]
     id: str
     classes: int
     bytes: int
     cached: bool
-    def __init__(self, id: _Optional[str] = ..., classes: _Optional[int] = ..., bytes: _Optional[int] = ..., cached: _Optional[bool] = ...) -> None: ...
+    unseen: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., classes: _Optional[int] = ..., bytes: _Optional[int] = ..., cached: _Optional[bool] = ..., unseen: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ListStrategiesRequest(_message.Message):
     __slots__ = ()
