@@ -5,7 +5,7 @@ export PYTHON
 # Without bytecode every process would compile torch's Python anew, for seconds; the tests start many.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve test check proto bench format clean
+.PHONY: demo serve test test-all check proto bench format clean
 
 demo: .venv/.installed-demo     ## stream real photographs through the service, with a live table
 	$(BIN)/tta-service demo
@@ -13,7 +13,10 @@ demo: .venv/.installed-demo     ## stream real photographs through the service, 
 serve: .venv/.installed-demo    ## start the service on 127.0.0.1
 	$(BIN)/tta-service serve
 
-test: .venv/.installed-dev      ## the whole test suite
+test: .venv/.installed-dev      ## the product's own tests, without benchmarks, fleets and deployments
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-all: .venv/.installed-dev  ## every test
 	$(BIN)/python -m pytest -q
 
 check: .venv/.installed-dev     ## format, lint, types, import contract, generated code

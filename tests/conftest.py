@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,6 +17,9 @@ UNHURRIED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("unhurried", **UNHURRIED, derandomize=True)
 settings.register_profile("exploring", **UNHURRIED)
 settings.load_profile("unhurried")
+
+# Folders whose tests need minutes, several servers or Debian packages: `make test-all` runs them, `make test` does not.
+SLOW = {Path(__file__).parent / name for name in ("benchmarks", "deploy", "survival")}
 
 # A shell's background jobs begin with Ctrl-C ignored, and so would the processes that tests start and then stop.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -37,3 +41,9 @@ def same_draws_whatever_ran_before() -> None:
         sys.modules["numpy"].random.seed(0)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not SLOW.isdisjoint(item.path.parents):
+            item.add_marker(pytest.mark.slow)
