@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -66,6 +67,35 @@ def test_a_list_is_a_label_set_too_and_a_single_text_is_none():
 def test_a_duplicate_names_both_places():
     with pytest.raises(BadLabels, match="names 0 and 2 are both 'cat'"):
         LabelSet(("cat", "dog", "cat"))
+
+
+IDS = {  # as they have always been: clients keep them
+    "fb00f19ccfc78dd6fadea2df0ca4081d": LabelSet(("cat", "dog")),
+    "65cd8a66b2f0f5494ac5aab90349c620": LabelSet(("dog", "cat")),
+    "b0d36aa301b05dc9dbe9a0b12b185261": LabelSet(("Käse", "猫", "red_car"), ("{}", "a {} here")),
+    "0a533714e67eb4dc8b22fe7c6cb2ab2c": LabelSet(("\ud800",)),
+    "13685c9af645ceca170140e40b181c2f": LabelSet(tuple(f"class {i}" for i in range(1000))),
+}
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_ids_stay_what_they_were(id):
+    labels = IDS[id]
+    again = LabelSet(labels.names, labels.templates, allow_duplicates=True)
+    assert labels.id == again.id == id
+    assert labels == again and hash(labels) == hash(again)
+
+
+def test_duplicates_are_taken_from_whoever_allows_them():
+    twins = LabelSet(("crane", "missile", "crane"), allow_duplicates=True)
+    assert twins.prompts("a {}.") == ["a crane.", "a missile.", "a crane."]
+    assert len({twins.id, LabelSet(("crane", "missile")).id, LabelSet(("missile", "crane")).id}) == 3
+    assert replace(twins, templates=("{}",)).names == twins.names
+    with pytest.raises(BadLabels, match=r"names 0 and 2 are both 'crane'.*allow_duplicates") as refusal:
+        LabelSet(twins.names)
+    assert refusal.value.field == "names[2]"
+    with pytest.raises(BadLabels, match="name 1 is empty"):
+        LabelSet(("crane", "_", "_"), allow_duplicates=True)
 
 
 def test_underscores_are_spaces_and_braces_in_names_are_letters():

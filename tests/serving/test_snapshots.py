@@ -9,6 +9,7 @@ import torch
 from tests.patience import PATIENCE
 from tests.serving.house import House, house, request, settle
 from tests.serving.toys import Halved
+from tta_service import LabelSet
 from tta_service.core.errors import (
     BadRequest,
     MemoryFull,
@@ -19,7 +20,7 @@ from tta_service.core.errors import (
 )
 from tta_service.core.events import Closed
 from tta_service.core.reducer import Reduction
-from tta_service.core.request import Report
+from tta_service.core.request import Report, Request
 from tta_service.serving.ledger import MemoryLimits
 from tta_service.serving.seal import Seal
 from tta_service.serving.snapshots import Snapshot, Snapshots
@@ -55,6 +56,22 @@ async def test_a_restored_session_goes_on_bit_for_bit():
         assert torch.equal(mine.logits, theirs.logits)
         assert mine.session.memory_bytes == theirs.session.memory_bytes
     assert [answer.session.origin for answer in answers[:2]] == ["restored", "continued"]
+
+
+async def test_a_session_about_two_classes_of_one_name_is_restored():
+    twins = LabelSet(("crane", "cat", "crane"), allow_duplicates=True)
+
+    def asked(n: int) -> Request:
+        return request(n, FIRST, session="cam", frame_id=n, owner="ann", labels=twins)
+
+    async with house() as home:
+        await home.engine.classify(asked(1))
+        state = (await taken(home)).state
+        expected = await home.engine.classify(asked(2))
+    async with house() as home:
+        await snapshots(home).restore("ann", state)
+        again = await home.engine.classify(asked(2))
+    assert torch.equal(again.logits, expected.logits) and again.session.origin == "restored"
 
 
 async def test_a_snapshot_takes_a_turn_like_a_frame():

@@ -17,13 +17,14 @@ from .errors import BadLabels, Unsupported
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
-    """Distinct class names and the sentences that they are put into.
+    """Class names, distinct unless duplicates are allowed, and the sentences that they are put into.
 
     Equal sets share one `TextSpace`. Raises `BadLabels` naming the field.
     """
 
     names: tuple[str, ...]
     templates: tuple[str, ...] = ("a photo of a {}.",)
+    allow_duplicates: bool = field(default=False, compare=False, repr=False)  # classes of one name differ by place
     id: str = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -37,8 +38,8 @@ class LabelSet:
         for place, name in enumerate(self.names):
             if not name.replace("_", " ").strip():  # underscores stand for spaces
                 raise BadLabels(f"name {place} is empty", f"names[{place}]")
-            if first.setdefault(name, place) != place:
-                raise BadLabels(f"names {first[name]} and {place} are both {name!r}", f"names[{place}]")
+            if first.setdefault(name, place) != place and not self.allow_duplicates:
+                raise BadLabels(_TWICE.format(first=first[name], place=place, name=name), f"names[{place}]")
         for place, template in enumerate(self.templates):
             if template.count("{}") != 1 or set(template.replace("{}", "")) & set("{}"):
                 raise BadLabels(_BRACES.format(place=place, template=template), f"templates[{place}]")
@@ -61,6 +62,7 @@ def _texts(given: Any, field: str) -> tuple[str, ...]:
     return texts
 
 
+_TWICE = "names {first} and {place} are both {name!r}; allow_duplicates takes them as two classes"
 _BRACES = "template {place} ({template!r}) must hold {{}} exactly once and no other brace"
 
 

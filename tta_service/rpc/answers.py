@@ -52,6 +52,7 @@ def response(report: Report, top_k: int, terms: Terms) -> pb.ClassifyResponse:
         reduction=reduction(report.request.reduction),
         views=report.views,
         model=terms.model,
+        unseen=report.unseen,
     )
     if report.degraded:
         told.degraded.CopyFrom(degraded(report.degraded))

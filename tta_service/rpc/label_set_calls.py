@@ -29,7 +29,8 @@ class LabelSetCalls(wire.AdaptationServiceServicer):
     async def GetLabelSet(self, request: pb.GetLabelSetRequest, context: Context) -> pb.GetLabelSetResponse:
         with at("id", whole=True):
             held = self._text_spaces.find(request.id)
-        labels = pb.LabelSet(names=held.labels.names, templates=held.labels.templates)
+        names, templates, twins = held.labels.names, held.labels.templates, held.labels.allow_duplicates
+        labels = pb.LabelSet(names=names, templates=templates, allow_duplicates=twins)
         return pb.GetLabelSetResponse(info=label_set_info(held), label_set=labels)
 
     async def ListLabelSets(self, request: pb.ListLabelSetsRequest, context: Context) -> pb.ListLabelSetsResponse:

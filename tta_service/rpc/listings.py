@@ -78,7 +78,8 @@ class Pace:
 
 
 def label_set_info(held: Held) -> pb.LabelSetInfo:
-    return pb.LabelSetInfo(id=held.labels.id, classes=len(held.labels.names), bytes=held.bytes, cached=held.cached)
+    id, classes = held.labels.id, len(held.labels.names)
+    return pb.LabelSetInfo(id=id, classes=classes, bytes=held.bytes, cached=held.cached, unseen=held.unseen)
 
 
 def session_info(session: SessionInfo) -> pb.SessionInfo:

@@ -123,7 +123,8 @@ def label_set_of(message: pb.LabelSet, terms: Terms, path: str) -> LabelSet:
                 raise BadLabels(said, f"{path}.{what}[{place}]")
     with at(path):
         names, templates = tuple(message.names), tuple(message.templates)
-        return LabelSet(names, templates) if templates else LabelSet(names)
+        given = (names, templates) if templates else (names,)
+        return LabelSet(*given, allow_duplicates=message.allow_duplicates)
 
 
 def session_of(text: str, path: str) -> str:

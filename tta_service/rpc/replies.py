@@ -24,6 +24,15 @@ def answer(frame: Frame, report: Report, dropped: int, terms: Terms) -> Reply:
     return Reply(answer=reply)
 
 
+def told_once(reply: Reply, label_set_id: str) -> str:
+    """Leaves out what the answer before, of that label set, has told of it. Returns the label set of this one."""
+    if reply.WhichOneof("kind") != "answer":
+        return label_set_id
+    if reply.answer.response.label_set_id == label_set_id:
+        reply.answer.response.ClearField("unseen")
+    return reply.answer.response.label_set_id
+
+
 def failure(frame: Frame, error: TTAError) -> Reply:
     return Reply(error=pb.FrameError(frame_id=frame.id, status=status_of(error)))
 

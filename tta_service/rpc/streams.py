@@ -16,7 +16,7 @@ from ..serving.streams import Stream
 from ..serving.throttle import Throttle
 from .allowance import Allowance
 from .cameras import Frame, Opened
-from .replies import Reply, answer, draining, failure, standing
+from .replies import Reply, answer, draining, failure, standing, told_once
 from .status import known
 from .terms import Terms
 
@@ -78,9 +78,11 @@ class Camera:
         self._spawn(self._watch(reader))
         if news := self._allowance.news(len(self._frames)):
             yield standing(self._hold.status(), *news, self._load())
+        told = ""
         while (waiting := await self._outbox.get()) is not None:
             awaited, accepted = waiting
             if (reply := await awaited) is not None:
+                told = told_once(reply, told)
                 yield reply
             accepted()
             if news := self._allowance.news(len(self._frames)):

@@ -61,7 +61,7 @@ async def rebuilt(
     Raises `BadRequest` when they do not fit, and what the catalogues raise of strategies that they do not know.
     """
     strategy = strategies.build(*told["strategy"])
-    labels = LabelSet(tuple(told["labels"][0]), tuple(told["labels"][1]))
+    labels = LabelSet(*map(tuple, told["labels"]), allow_duplicates=True)  # whoever made the memory was allowed them
     reduction = None
     if told["reduction"] is not None:
         name, parameters, scope = told["reduction"]

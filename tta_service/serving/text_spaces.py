@@ -28,6 +28,7 @@ class Held:
     labels: LabelSet
     bytes: int  # of its text features and of what strategies and backward passes keep for it; 0 when evicted
     cached: bool  # definitions are kept while features may be evicted and encoded again
+    unseen: tuple[str, ...] = ()  # names that the text tower was never taught; known while it is cached
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ class TextSpaces:
     def _held(self, labels: LabelSet) -> Held:
         shelf = self._shelves.find(labels.id)
         size = shelf.bytes + shelf.space.activations if shelf else 0
-        return Held(labels, size, shelf is not None)
+        return Held(labels, size, shelf is not None, shelf.space.unseen if shelf else ())
 
     def _publish(self) -> None:
         shelves = self._shelves
