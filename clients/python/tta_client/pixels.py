@@ -1,0 +1,55 @@
+"""Arrays and PIL images as the picture that goes out: eight bits a channel, RGB or gray."""
+
+from __future__ import annotations
+
+from typing import Any
+
+BITS = (8, 10, 12, 14, 16)  # of a sample, as sensors have them
+ACCEPTED = "a uint8 or uint16 array [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]"
+
+
+def pixels(image: Any) -> Any:
+    """uint8 [h, w, 3] RGB or [h, w] gray of a PIL image or of what is `ACCEPTED`. Alpha is dropped, as the service does.
+
+    Raises ValueError for anything else.
+    """
+    if callable(getattr(image, "convert", None)) and hasattr(image, "getexif"):
+        image = _of_pillow(image)
+    shape, dtype = tuple(getattr(image, "shape", ())), getattr(image, "dtype", None)
+    fits = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))
+    if not fits or getattr(dtype, "kind", "") != "u" or dtype.itemsize > 2:
+        kind = type(image).__name__ if dtype is None else f"{dtype} {list(shape)}"
+        raise ValueError(f"an image is the bytes or the path of a file, a PIL image or {ACCEPTED}, not {kind}")
+    if len(shape) == 3:
+        image = image[..., 0] if shape[2] == 1 else image[..., :3]
+    return image if dtype.itemsize == 1 else eight_bits(image)
+
+
+def eight_bits(samples: Any) -> Any:
+    """uint8 of a uint16 array: of the bits in use the upper eight.
+
+    In use are the fewest of `BITS` that hold the brightest sample of this picture: many a sensor of 10, 12 or 14 bits
+    leaves the upper ones empty, and by the upper eight of all 16 its pictures would be black. (PNG's sBIT does not say
+    that: it speaks of samples which fill their 16 bits.)
+    """
+    brightest = int(samples.max()) if samples.size else 0
+    unused = next(bits - 8 for bits in BITS if brightest < 1 << bits)
+    return (samples >> unused).astype("uint8")
+
+
+def _of_pillow(image: Any) -> Any:
+    try:
+        import numpy as np
+    except ImportError:
+        raise ValueError("a PIL image needs numpy: pip install numpy") from None
+    from PIL import ImageOps
+
+    try:
+        image = ImageOps.exif_transpose(image)
+    except Exception as error:  # opened, but never read: decoders have many ways to say no
+        raise ValueError(f"the PIL image cannot be read: {error}") from error
+    if image.mode.startswith("I"):  # 16-bit gray; in the mode "I" as 32
+        return np.asarray(image).clip(0, 65535).astype(np.uint16)
+    if image.mode == "F":
+        return np.asarray(image)  # what its numbers mean is for the caller to say
+    return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB"))
