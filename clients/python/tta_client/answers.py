@@ -74,10 +74,16 @@ class Answer:
     label_set_id: str
     request_id: str
     model: str
+    unseen: tuple[str, ...] = ()  # names that the text tower was never taught; on a stream told once for its labels
 
     @property
     def label(self) -> str:
         return self.top[0].label
+
+    @property
+    def index(self) -> int:
+        """Of the label in its set, which tells classes of one name apart."""
+        return self.top[0].index
 
     @property
     def score(self) -> float:
@@ -129,6 +135,7 @@ def answer_from(message: tta_pb2.ClassifyResponse) -> Answer:
         label_set_id=message.label_set_id,
         request_id=message.request_id,
         model=message.model,
+        unseen=tuple(message.unseen),
     )
 
 

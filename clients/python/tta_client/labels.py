@@ -12,10 +12,13 @@ from .v1 import tta_pb2
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
-    """Distinct names, and sentences in which `{}` stands for the name (none: the server's own)."""
+    """Names, distinct unless duplicates are allowed, and sentences in which `{}` stands for the name (none: the
+    server's own).
+    """
 
     names: tuple[str, ...]
     templates: tuple[str, ...] = ()
+    allow_duplicates: bool = False  # classes of one name are told apart by their index
 
 
 Labels = str | Sequence[str] | LabelSet
@@ -27,7 +30,8 @@ def label_set(labels: Sequence[str] | LabelSet) -> LabelSet:
 
 
 def label_set_message(labels: LabelSet) -> tta_pb2.LabelSet:
-    return tta_pb2.LabelSet(names=labels.names, templates=labels.templates)
+    twins = labels.allow_duplicates
+    return tta_pb2.LabelSet(names=labels.names, templates=labels.templates, allow_duplicates=twins)
 
 
 class Registered:

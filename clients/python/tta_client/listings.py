@@ -42,6 +42,7 @@ class LabelSetInfo:
     classes: int
     bytes: int
     cached: bool
+    unseen: tuple[str, ...] = ()  # names that the text tower was never taught; known while it is cached
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def description_from(message: tta_pb2.Description) -> Description:
 
 
 def label_set_info_from(message: tta_pb2.LabelSetInfo) -> LabelSetInfo:
-    return LabelSetInfo(message.id, message.classes, message.bytes, message.cached)
+    return LabelSetInfo(message.id, message.classes, message.bytes, message.cached, tuple(message.unseen))
 
 
 def session_info_from(message: tta_pb2.SessionInfo) -> SessionInfo:
