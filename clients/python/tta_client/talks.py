@@ -73,7 +73,8 @@ class Talks:
 
     def get_labels(self, id: str) -> Talk[LabelSet]:
         reply = yield Ask("GetLabelSet", pb.GetLabelSetRequest(id=id))
-        return LabelSet(tuple(reply.label_set.names), tuple(reply.label_set.templates))
+        told = reply.label_set
+        return LabelSet(tuple(told.names), tuple(told.templates), told.allow_duplicates)
 
     def list_labels(self) -> Talk[list[LabelSetInfo]]:
         infos = yield from _pages("ListLabelSets", pb.ListLabelSetsRequest, "infos")
