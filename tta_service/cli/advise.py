@@ -16,7 +16,7 @@ import typer
 from ..core.errors import BadImage, BadLabels, BadParameters, BadRequest
 from ..core.labels import LabelSet
 from ..strategies import catalogue as strategies
-from .options import AsJson, Configure, configured, names_of
+from .options import AsJson, Configure, Duplicates, configured, names_of
 
 if TYPE_CHECKING:
     from ..app.advice import Advice, Opinion
@@ -42,6 +42,7 @@ def advise(
     template: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="A sentence in which {} stands for the label.")
     ] = None,
+    allow_duplicates: Duplicates = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the strategies on your own unlabelled images, and recommend one with the reasons."""
@@ -54,7 +55,8 @@ def advise(
     seconds = None if deadline is None else _seconds(deadline)
     from ..app.advising import advised  # the towers: seconds that a mistake should not cost
 
-    made = LabelSet(names, tuple(template)) if template else LabelSet(names)
+    given = (names, tuple(template)) if template else (names,)
+    made = LabelSet(*given, allow_duplicates=allow_duplicates)
     advice = advised(settings, made, chosen, wished, seconds, views, _told)
     print(json.dumps(_json(advice)) if as_json else "\n".join(_lines(advice, len(chosen))))
 

@@ -16,7 +16,7 @@ from ..core.reducer import Reduction
 from ..core.request import Encoded, Report, Request
 from ..reducers import catalogue as reducers
 from ..strategies import catalogue as strategies
-from .options import AsJson, Configure, build, configured, names_of
+from .options import AsJson, Configure, Duplicates, build, configured, names_of
 from .shown import shown
 
 
@@ -32,6 +32,7 @@ def classify(
     template: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="A sentence in which {} stands for the label.")
     ] = None,
+    allow_duplicates: Duplicates = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the views; each further file adds one.")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -42,10 +43,10 @@ def classify(
         "batch.max_rows": 64,  # nothing to share it with, so not worth measuring
     }
     settings = configure(flags)
-    names = names_of(labels)
+    given = (names_of(labels), tuple(template)) if template else (names_of(labels),)
     question = Request(
         image=Encoded(b""),
-        labels=LabelSet(names, tuple(template)) if template else LabelSet(names),
+        labels=LabelSet(*given, allow_duplicates=allow_duplicates),
         strategy=build(strategies, settings.defaults.strategy, param, settings.limits.parameters),
         reduction=Reduction(build(reducers, settings.defaults.reducer, reducer_param)),
         session="files",

@@ -41,6 +41,9 @@ Config = Annotated[Path | None, typer.Option(help="A TOML file in place of ./tta
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="Any knob: --set batch.waiting=64.")
 ]
+Duplicates = Annotated[
+    bool, typer.Option("--allow-duplicates", help="A name may stand for several classes, told apart by their index.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 
 

@@ -44,6 +44,9 @@ class _LiveTable:
 
 def _cells(report: Report) -> tuple[str, ...]:
     (best, *_), (plain, *_) = _scores(report, report.logits), _scores(report, report.zero_shot)
+    if best["label"] == plain["label"] and best["index"] != plain["index"]:  # classes of one name
+        for one in (best, plain):
+            one["label"] += f" #{one['index']}"
     zero_shot = f"{plain['label']} {plain['score']:.3f}"
     return report.request.request_id, best["label"], f"{best['score']:.3f}", zero_shot, report.strategy.name
 
@@ -53,6 +56,7 @@ def _json(report: Report) -> dict[str, Any]:
     return {
         "file": report.request.request_id,
         "label": top[0]["label"],
+        "index": top[0]["index"],
         "score": top[0]["score"],
         "top": top,
         "zero_shot": zero_shot,
@@ -67,4 +71,4 @@ def _scores(report: Report, logits: Tensor) -> list[dict[str, Any]]:
     """Best first, equal ones in the order of the labels."""
     scores = logits.double().softmax(-1)
     order = scores.argsort(descending=True, stable=True).tolist()
-    return [{"label": report.request.labels.names[i], "score": float(scores[i])} for i in order]
+    return [{"label": report.request.labels.names[i], "index": i, "score": float(scores[i])} for i in order]
