@@ -82,7 +82,16 @@ def dashboard(uid: str, title: str, said: str, rows: Rows) -> model.Dashboard:
         for panel in panels:
             number += 1
             page = page.with_panel(_drawn(panel, number))
-    return page.build()
+    return _bare(page.build())
+
+
+def _bare(made: model.Dashboard) -> model.Dashboard:
+    """Without what the SDK adds and nobody asked for: an interval's settings of each variable, links in a menu."""
+    for variable in (made.templating and made.templating.list_val) or []:
+        variable.auto = variable.auto_min = variable.auto_count = None
+    for link in made.links or []:
+        link.placement = None  # pyright: ignore[reportAttributeAccessIssue]
+    return made
 
 
 def _variables() -> list[build.DatasourceVariable | build.QueryVariable]:
@@ -130,7 +139,7 @@ def _lines(panel: Panel) -> timeseries.Panel:
     if panel.stacked:
         drawn = drawn.stacking(common.StackingConfig().mode(shapes.StackingMode.NORMAL))
     if panel.limits:
-        drawn = drawn.thresholds_style(common.GraphThresholdsStyleConfig().mode(shapes.GraphTresholdsStyleMode.DASHED))
+        drawn = drawn.thresholds_style(common.GraphThresholdsStyleConfig().mode(shapes.GraphThresholdsStyleMode.DASHED))
     return drawn.show_points(shapes.VisibilityMode.NEVER).axis_soft_min(0)
 
 
