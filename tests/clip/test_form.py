@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 import torch
@@ -70,6 +71,12 @@ def clip_of(name: str) -> FrozenCLIP:
     return FrozenCLIP(model(), tokenizer(), form=form)
 
 
+def forms(which: Callable[[Form], bool] = lambda form: True) -> list[Any]:
+    """Names for `parametrize`; compiling takes half a minute."""
+    slow = {True: [pytest.mark.slow], False: []}
+    return [pytest.param(name, marks=slow[form.runtime == "compile"]) for name, form in FORMS.items() if which(form)]
+
+
 def reductions(name: str) -> list[Reduction | None]:
     return [None, *(Reduction(reducer) for reducer in FORMS[name].reducers)]
 
@@ -78,7 +85,7 @@ def cosines(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return (a.double() * b.double()).sum(-1)
 
 
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", forms())
 def test_together_is_alone(name):
     clip, rows = clip_of(name), pixels(7)
     loud = torch.cat([rows, 300 * pixels(6, seed=1)])  # 13 rows: two buckets, one of them not full
@@ -91,7 +98,7 @@ def test_together_is_alone(name):
         assert cosines(shuffled, alone[order]).min() > 1 - ROUNDING[clip.precision]
 
 
-@pytest.mark.parametrize("name", [name for name, form in FORMS.items() if form.compress == Compression()])
+@pytest.mark.parametrize("name", forms(lambda form: form.compress == Compression()))
 def test_it_is_near_float32(name):
     clip, plain = clip_of(name), clip_of("float32")
     for reduction in reductions(name):
@@ -102,7 +109,7 @@ def test_it_is_near_float32(name):
         assert clip.tokens_left(reducer) == plain.tokens_left(reducer) != ()
 
 
-@pytest.mark.parametrize("name", [name for name, form in FORMS.items() if form != Form()])
+@pytest.mark.parametrize("name", forms(lambda form: form != Form()))
 def test_it_is_what_it_says(name):
     """Not float32 eager under another name: features differ in the last bits at least, and so does the fingerprint
     when they differ by more."""
@@ -115,7 +122,7 @@ def test_it_is_what_it_says(name):
     assert clip.reducible
 
 
-@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "compile"])
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino", pytest.param("compile", marks=pytest.mark.slow)])
 def test_reducers_not_named_at_start_are_refused(name):
     clip = clip_of(name)
     clip.check_reducer(NoReduction())
