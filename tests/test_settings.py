@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tta_service.core.errors import BadParameters
 from tta_service.settings import BadSettings, Server, Settings, load, unknown_variables
 
 
@@ -81,6 +82,123 @@ def test_a_wrong_variable_or_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_
     Path("tta.toml").write_text("[server\n")
     with pytest.raises(BadSettings, match=r"tta\.toml: "):
         load()
+
+
+def mistakes(**given: object) -> list[str]:
+    with pytest.raises(BadSettings) as refused:
+        load(**given)  # type: ignore[arg-type]
+    return str(refused.value).splitlines()
+
+
+def test_each_mistake_has_a_line_with_its_source_and_its_knob(monkeypatch: pytest.MonkeyPatch):
+    Path("tta.toml").write_text('[log]\nlevel = "loud"\n[batch]\nmax_rows = "many"\nrows = 1\n')
+    monkeypatch.setenv("TTA_SERVER", "x")
+    monkeypatch.setenv("TTA_SERVER__PORT", "y")
+    monkeypatch.setenv("TTA_BATCH__MAX_ROWS", "3")  # the file's mistake is of no effect
+    monkeypatch.setenv("TTA_LIMITS__PARAMETERS", "no JSON")
+    monkeypatch.setenv("TTA_METRICS__LATENCY_BUCKETS", "0.1, 1")
+    lines = mistakes(flags={"sessions.idle": "long", "text": "z"}, spelt={"sessions.idle": "--idle", "text": "--set"})
+    places = sorted(" ".join(line.split(": ")[:2]) for line in lines)
+    assert places == [
+        "--idle sessions.idle",
+        "--set text",
+        "TTA_LIMITS__PARAMETERS limits.parameters",
+        "TTA_METRICS__LATENCY_BUCKETS metrics.latency_buckets",
+        "TTA_SERVER server",
+        "TTA_SERVER__PORT server.port",
+        "tta.toml batch.rows",
+        "tta.toml log.level",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"[server\n", "this is no TOML"),
+        (b"port: 5\n", "this is no TOML"),
+        ("[server]\nhost = 'ü'\n".encode("latin-1"), "no UTF-8 text"),
+        ("[server]\nport = 1\n".encode("utf-16"), "no UTF-8 text"),
+        (bytes(range(256)), "no UTF-8 text"),
+        (b"[server]\nport = " + b"9" * 5000, "no TOML"),
+        (b"a = " + b"[" * 5000, "no TOML"),
+        (None, "tta.toml is not a file but a folder"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_mistake_among_others(
+    monkeypatch: pytest.MonkeyPatch, content: bytes | None, said: str
+):
+    monkeypatch.setenv("TTA_SERVER__PORT", "y")
+    Path("tta.toml").write_bytes(content) if content is not None else Path("tta.toml").mkdir()
+    for file in (None, Path("tta.toml")):
+        first, second = mistakes(file=file)
+        assert first.startswith("tta.toml") and said in first
+        assert second.startswith("TTA_SERVER__PORT: server.port: ")
+
+
+def test_an_editor_may_mark_the_byte_order_of_the_file():
+    Path("tta.toml").write_bytes("[server]\r\nport = 7\r\n".encode("utf-8-sig"))
+    assert load().server.port == 7
+
+
+@pytest.mark.parametrize(
+    ("variables", "name"),
+    [
+        ({"TTA_MODEL": "ViT-B-16"}, "ViT-B-16"),
+        ({"TTA_MODEL": "hf-hub:me/it", "TTA_MODEL__DEVICE": "cpu"}, "hf-hub:me/it"),
+        ({"tta_model": "123"}, "123"),
+        ({"TTA_MODEL": "ViT-B-16", "TTA_MODEL__NAME": "ViT-L-14"}, "ViT-L-14"),
+        ({"TTA_MODEL": '{"name": "ViT-B-32"}'}, "ViT-B-32"),
+        ({"TTA_MODEL": ""}, "filed"),
+    ],
+)
+def test_the_model_may_be_named_in_short(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], name: str):
+    Path("tta.toml").write_text('[model]\nname = "filed"\nprecision = "int8"\n')
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    model = load().model
+    assert (model.name, model.precision) == (name, "int8")
+    assert load({"model.name": "pocket"}).model.name == "pocket"
+
+
+def test_a_section_may_be_json(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TTA_SERVER__HOST", "::1")
+    monkeypatch.setenv("TTA_SERVER", '{"port": 5, "host": "0.0.0.0"}')
+    assert (load().server.port, load().server.host) == (5, "::1")
+    monkeypatch.setenv("TTA_SERVER", '{"port": "x", "prot": 1}')
+    assert sorted(mistakes()) == [
+        "TTA_SERVER: server.port: input should be a valid integer, unable to parse string as an integer, got 'x'",
+        "TTA_SERVER: server.prot: there is no such setting, got 1",
+    ]
+    monkeypatch.setenv("TTA_SERVER", '{"port": 5')
+    assert mistakes() == [
+        "TTA_SERVER: server: this is a section; name a setting in it, such as server.host, got '{\"port\": 5'"
+    ]
+
+
+def test_no_mistake_shows_a_secret(monkeypatch: pytest.MonkeyPatch):
+    Path("tta.toml").write_text('sessions.secret = ["tops3cret"]\nsessions.store = {url = "redis://u:tops3cret@h"}\n')
+    monkeypatch.setenv("TTA_SESSIONS__SECRIT", "tops3cret")
+    monkeypatch.setenv("TTA_SESSIONS", '{"secret": "tops3cret"')
+    lines = mistakes()
+    assert len(lines) == 4 and "tops3cret" not in "".join(lines)
+
+
+def test_a_judge_sees_what_was_said():
+    def judge(value: str) -> None:
+        raise BadParameters(f"not {value}")
+
+    judges = {"defaults.strategy": judge, "defaults.reducer": judge}
+    spelt = {"defaults.strategy": "--strategy"}
+    assert mistakes(flags={"defaults.strategy": "magic", "server.port": -1}, spelt=spelt, judges=judges) == [
+        "--strategy: defaults.strategy: not magic",
+        "server.port: input should be greater than or equal to 0, got -1",
+    ]
+
+
+def test_a_sentence_about_a_knob_tells_where_it_was_set(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TTA_MODEL", "odd")
+    assert load().located("model.name", "no such model") == "TTA_MODEL: model.name: no such model"
+    assert load().located("model.device", "no such device") == "model.device: no such device"
 
 
 def test_misspelt_variables_are_found():

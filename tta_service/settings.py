@@ -6,13 +6,28 @@ Only `app` and `cli` read it. The rooms receive plain arguments.
 from __future__ import annotations
 
 import json
-import tomllib
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+)
+
+from .core.errors import TTAError
+from .sources import Knob, Said, Unreadable, in_file, in_flags, in_variables, leaves, place_of, tree
+
+Judge = Callable[[Any], object]  # raises `TTAError` for a value that is of the right type and yet no good
+NONE: Mapping[str, Any] = MappingProxyType({})
 
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0: any free one
 Bytes = Annotated[int, Field(ge=1024, le=1 << 40)]
@@ -136,12 +151,9 @@ class Text(Section):
     definitions: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
 
 
-class Settings(BaseSettings):
+class Settings(Section):
     """The whole configuration of one server."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="TTA_", env_nested_delimiter="__", toml_file="tta.toml", extra="forbid", frozen=True
-    )
     model: Model = Model()
     server: Server = Server()
     metrics: MetricsDoor = MetricsDoor()
@@ -153,44 +165,82 @@ class Settings(BaseSettings):
     lanes: Lanes = Lanes()
     sessions: Sessions = Sessions()
     text: Text = Text()
+    _said: dict[Knob, Said] = PrivateAttr(default_factory=dict[Knob, Said])
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+    def located(self, knob: str, message: str) -> str:
+        """A sentence about a knob with its name in front, and in front of that where it was set, if anybody did."""
+        return _line(place_of(tuple(knob.split(".")), self._said), knob, message)
 
 
 class BadSettings(Exception):
-    """A configuration that cannot be used, with a sentence that names the knob."""
+    """A configuration that cannot be used, with a sentence that names the knob: a line for each mistake."""
 
 
-def load(flags: Mapping[str, Any] | None = None, file: Path | None = None) -> Settings:
+def load(
+    flags: Mapping[str, Any] | None = None,
+    file: Path | None = None,
+    spelt: Mapping[str, str] = NONE,
+    judges: Mapping[str, Judge] = NONE,
+) -> Settings:
     """Settings from all sources; `flags` by dotted name ("server.port"), a flag of None was not given.
 
-    `file` stands for ./tta.toml and must then exist. Raises `BadSettings`.
+    `file` stands for ./tta.toml and must then exist. `spelt` is what a flag is called where it was given ("--port"),
+    `judges` by dotted name see what was said of a knob. Raises `BadSettings` with a line for each mistake, which names
+    the file, variable or flag, and the knob.
     """
-    if file and not file.is_file():
-        raise BadSettings(f"{file} is not a file")
-    chosen = file or Path("tta.toml")
-
-    class Chosen(Settings):
-        model_config = SettingsConfigDict(toml_file=chosen)
-
+    wrong: list[str] = []
     try:
-        return Chosen(**_nested((flags or {}).items()))
-    except tomllib.TOMLDecodeError as error:
-        raise BadSettings(f"{chosen}: {error}") from None
+        filed = in_file(file or Path("tta.toml"), must_exist=file is not None)
+    except Unreadable as error:
+        filed, wrong = [], [str(error)]
+    sections = Settings.model_fields
+    order = (*filed, *in_variables(os.environ, sections), *in_flags(flags or {}, spelt))  # the last one counts
+    said = {one.knob: one for one in leaves(order, sections)}
+    for knob in [knob for knob in said if len(knob) == 1 and knob[0] in sections]:
+        _, value, where = said.pop(knob)
+        one = f"{knob[0]}.{next(iter(type(sections[knob[0]].default).model_fields))}"
+        wrong.append(_line(where, knob[0], f"this is a section; name a setting in it, such as {one}", value))
+    for knob in [knob for knob in said if any(knob[:length] in said for length in range(1, len(knob)))]:
+        _, value, where = said.pop(knob)
+        wrong.append(_line(where, ".".join(knob), "there is no such setting", value))
+    wrong += _judged(judges, said)
+    try:
+        settings = Settings.model_validate(tree(said.values()))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        knob = ".".join(str(part) for part in first["loc"])
-        said = "there is no such setting" if first["type"] == "extra_forbidden" else first["msg"]
-        raise BadSettings(f"{knob}: {said[:1].lower() + said[1:]}, got {first['input']!r}") from None
+        raise BadSettings("\n".join([*wrong, *_mistakes(error, said)])) from None
+    if wrong:
+        raise BadSettings("\n".join(wrong))
+    settings._said = said
+    return settings
+
+
+def _judged(judges: Mapping[str, Judge], said: Mapping[Knob, Said]) -> Iterator[str]:
+    for name, judge in judges.items():
+        one = said.get(tuple(name.split(".")))
+        if one and isinstance(one.value, str):
+            try:
+                judge(one.value)
+            except TTAError as error:
+                yield _line(one.where, name, error.message)
+
+
+def _mistakes(error: ValidationError, said: Mapping[Knob, Said]) -> Iterator[str]:
+    for one in error.errors(include_url=False):
+        knob = tuple(map(str, one["loc"]))
+        message = "there is no such setting" if one["type"] == "extra_forbidden" else one["msg"]
+        message = message.removeprefix("Value error, ")
+        yield _line(place_of(knob, said), ".".join(knob), message[:1].lower() + message[1:], one["input"])
+
+
+def _line(where: str, knob: str, message: str, *got: Any) -> str:
+    """`got`: what was said, unless it may be a secret."""
+    numbers = {name for name, field in Sessions.model_fields.items() if isinstance(field.default, int | float)}
+    section, _, name = knob.partition(".")
+    shown = [repr(value) for value in got if section != "sessions" or name in numbers]
+    text = ", got ".join(
+        [f"{knob}: {message}", *(value if len(value) <= 100 else f"{value[:100]}…" for value in shown)]
+    )
+    return f"{where}: {text}" if where else text
 
 
 def unknown_variables(environment: Iterable[str]) -> list[str]:
@@ -198,19 +248,3 @@ def unknown_variables(environment: Iterable[str]) -> list[str]:
     sections = {f"TTA_{name}".upper() for name in Settings.model_fields}
     ours = (name for name in environment if name.upper().startswith("TTA_"))
     return sorted(name for name in ours if name.upper().partition("__")[0] not in sections)
-
-
-def _nested(flags: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """{"a.b": 1} as {"a": {"b": 1}}."""
-    whole: dict[str, Any] = {}
-    for dotted, value in flags:
-        if value is None:
-            continue
-        *path, last = dotted.split(".")
-        place = whole
-        for name in path:
-            place = place.setdefault(name, {})
-            if not isinstance(place, dict):
-                raise BadSettings(f"{dotted}: there is no such setting, got {value!r}")
-        place[last] = value
-    return whole

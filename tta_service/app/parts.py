@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 from ..clip.frozen import FrozenCLIP
 from ..clip.load import load
 from ..core.catalogue import reducers
-from ..core.errors import ModelFault
+from ..core.errors import ModelFault, TTAError
 from ..core.events import Event, Observe, ignore
 from ..core.reducer import Reduction
 from ..images.decode import ImageLimits, decode
@@ -70,14 +70,16 @@ async def assembled(
     """
     store = opened(settings.sessions.store, settings.sessions.store_keep) if settings.sessions.store else None
     pulse, exact = pulse or Pulse(), Reduction(reducers.build("none"))
-    named = served(settings.model.reducers, settings.defaults.reducer)
+    with _blamed(settings, "reducers"):
+        named = served(settings.model.reducers, settings.defaults.reducer)
     batch, text, keep, most, threads = settings.batch, settings.text, settings.sessions, settings.limits, settings.lanes
 
     async with AsyncExitStack() as stack:
         lane = lanes(threads.prepare, threads.adapt, threads.cores)
         stack.callback(_close, lane)
         wanted = settings.model.model_dump(exclude={"reducers"})
-        clip = await run(lane.device, partial(load, **wanted, reducers=named))  # there, whose threads it is to use
+        with _blamed(settings):
+            clip = await run(lane.device, partial(load, **wanted, reducers=named))  # there, whose threads it is to use
 
         def blank(rows: int) -> torch.Tensor:
             return torch.zeros(rows, 3, clip.image_size, clip.image_size, dtype=torch.uint8, device=clip.device)
@@ -151,6 +153,16 @@ async def kept(archive: Archive, streams: bool = False) -> None:
             await archive.keep_all(streams)
     except TimeoutError:
         log.error("the state store is too slow: the latest frames of some sessions are lost")
+
+
+@contextmanager
+def _blamed(settings: Settings, knob: str = "") -> Iterator[None]:
+    """A refusal inside names the knob of the model that it is about, and where that was set."""
+    try:
+        yield
+    except TTAError as error:
+        name = knob or (error.field if error.field in type(settings.model).model_fields else "name")
+        raise type(error)(settings.located(f"model.{name}", error.message), error.field) from error
 
 
 @asynccontextmanager

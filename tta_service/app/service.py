@@ -95,6 +95,8 @@ class Service:
         for catalogue, default in ((strategies, settings.defaults.strategy), (reducers, settings.defaults.reducer)):
             catalogue.get(default)  # what does not exist fails now
         check_limits(settings.limits.parameters)
+        where = settings.metrics.peaks
+        filed = recorded(Path(where)) if where else []
         bindable(settings.server.host, settings.server.port)
         if settings.metrics.enabled:
             bindable(settings.metrics.host, settings.metrics.port)
@@ -107,8 +109,8 @@ class Service:
         known = terms(settings, parts.clip)
         patches = max(parts.clip.tokens_left(reducers.build("none")), default=0)
         self.metrics.built(known.version, torch.__version__, known.model, known.device, patches)
-        where, on_gpu = settings.metrics.peaks, parts.clip.device.type == "cuda"
-        peaks = recorded(Path(where)) if where else [peak async for peak in measured(parts)] if on_gpu else []
+        on_gpu = parts.clip.device.type == "cuda"
+        peaks = [peak async for peak in measured(parts)] if on_gpu and not where else filed
         for peak in peaks:
             self.metrics.measured(peak.strategy, peak.device, peak.bytes)
         service = AdaptationService(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 import typer
 
@@ -28,9 +29,20 @@ for command in (serve, demo, classify, advise, measure, strategies, reducers):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs one command. What the user can mend is told in one line; the exit code is then 2."""
+    """Runs one command. What the user can mend is told in a line for each mistake; the exit code is then 2."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without a letter gets "?"
     try:
         app(arguments, prog_name="tta-service")
     except (TTAError, BadSettings, OSError) as error:
-        print(f"tta-service: {' '.join(str(error).split())}", file=sys.stderr)
+        for line in _said(error).splitlines():
+            print(f"tta-service: {' '.join(line.split())}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, BadSettings):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__

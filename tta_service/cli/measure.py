@@ -26,8 +26,11 @@ def measure(
         "limits.names": max(2000, classes),
     }
     settings = configure(flags)
-    if out and (out.is_dir() or not out.parent.is_dir()):
-        raise BadRequest(f"--out: {out} is no file that can be written", "out")
+    try:
+        if out:
+            out.open("a").close()  # found out now, not when all is measured
+    except OSError:
+        raise BadRequest(f"--out: {out} is no file that can be written", "out") from None
     from .. import app  # the towers: seconds that a mistake should not cost
 
     said: list[str] = []

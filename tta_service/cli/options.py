@@ -15,7 +15,9 @@ import typer
 
 from ..core.catalogue import Catalogue
 from ..core.errors import BadLabels, BadParameters
+from ..reducers import catalogue as reducers
 from ..settings import BadSettings, Settings, load, unknown_variables
+from ..strategies import catalogue as strategies
 
 T = TypeVar("T")
 
@@ -36,6 +38,16 @@ MODEL: dict[str, tuple[str, Any]] = {  # the flags of every command that loads a
         "model.reducers",
         typer.Option(metavar="A,B:keep=0.5,…", help="Reducers that a runtime other than eager is to serve."),
     ),
+}
+SPELT = {knob: f"--{flag}" for flag, (knob, _) in MODEL.items()} | {  # what a knob's flag is called, where it has one
+    "server.host": "--host",
+    "server.port": "--port",
+    "metrics.host": "--metrics-host",
+    "metrics.port": "--metrics-port",
+    "defaults.strategy": "--strategy",
+    "defaults.reducer": "--reducer",
+    "log.format": "--log-format",
+    "log.level": "--log-level",
 }
 Config = Annotated[Path | None, typer.Option(help="A TOML file in place of ./tta.toml.")]
 Sets = Annotated[
@@ -62,7 +74,19 @@ def configured(command: Callable[..., None]) -> Callable[..., None]:
     def run(**given: Any) -> None:
         model = {knob: given.pop(name) for name, (knob, _) in MODEL.items()}
         sets, config = given.pop("sets"), given.pop("config")
-        command(lambda known: settings_from({**model, **known}, sets, config), **given)
+        made: list[Settings] = []
+
+        def configure(known: Mapping[str, Any]) -> Settings:
+            made.append(settings_from({**model, **known}, sets, config))
+            return made[-1]
+
+        try:
+            command(configure, **given)
+        except BadSettings as error:
+            if not made:
+                raise
+            knob, _, message = str(error).partition(": ")
+            raise BadSettings(made[-1].located(knob, message)) from error
 
     parameters = [*own, *shared]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # which is what typer reads
@@ -74,13 +98,20 @@ def settings_from(flags: Mapping[str, Any], sets: Iterable[str] | None, config: 
     """The configuration of this run; a misspelt TTA_ variable is told, not obeyed."""
     for name in unknown_variables(os.environ):
         print(f"tta-service: no setting answers to the variable {name}", file=sys.stderr)
-    given = dict(flags)
+    given, spelt, wrong = dict(flags), dict(SPELT), list[str]()
     for text in sets or ():
         knob, equals, value = text.partition("=")
-        if not equals:
-            raise BadSettings(f"--set {text}: write it as KNOB=VALUE")
-        given[knob.strip()] = value
-    return load(given, config)
+        if not equals or not knob.strip():
+            wrong.append(f"--set {text}: write it as KNOB=VALUE")
+        else:
+            given[knob.strip()], spelt[knob.strip()] = value, "--set"
+    try:
+        settings = load(given, config, spelt, {"defaults.strategy": strategies.get, "defaults.reducer": reducers.get})
+    except BadSettings as error:
+        raise BadSettings("\n".join([*wrong, str(error)])) from None
+    if wrong:
+        raise BadSettings("\n".join(wrong))
+    return settings
 
 
 def names_of(labels: str) -> tuple[str, ...]:

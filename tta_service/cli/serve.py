@@ -15,9 +15,11 @@ from .options import Configure, configured
 def serve(
     configure: Configure,
     host: Annotated[str | None, typer.Option(help="Where to listen; 127.0.0.1 unless told otherwise.")] = None,
-    port: Annotated[int | None, typer.Option(help="gRPC; 0 takes a free one.")] = None,
+    port: Annotated[str | None, typer.Option(metavar="NUMBER", help="gRPC; 0 takes a free one.")] = None,
     metrics_host: Annotated[str | None, typer.Option(help="Where /metrics listens.")] = None,
-    metrics_port: Annotated[int | None, typer.Option(help="/metrics over HTTP; 0 takes a free one.")] = None,
+    metrics_port: Annotated[
+        str | None, typer.Option(metavar="NUMBER", help="/metrics over HTTP; 0 takes a free one.")
+    ] = None,
     strategy: Annotated[str | None, typer.Option(help="For questions that name none.")] = None,
     log_format: Annotated[str | None, typer.Option(help="console or json.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,

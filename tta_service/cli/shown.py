@@ -23,7 +23,8 @@ TOP = 5  # scores in a JSON line
 def shown(as_json: bool) -> AbstractContextManager[Show]:
     """A context that gives `show(report)`: JSON, a table on a terminal, plain lines elsewhere."""
     if as_json:
-        return nullcontext(lambda report: print(json.dumps(_json(report), ensure_ascii=False), flush=True))
+        escaped = not (sys.stdout.encoding or "").lower().startswith("utf")  # lest a label become "?"
+        return nullcontext(lambda report: print(json.dumps(_json(report), ensure_ascii=escaped), flush=True))
     if not sys.stdout.isatty():
         return nullcontext(lambda report: print("\t".join(_cells(report)), flush=True))
     return _LiveTable()
