@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
 import pytest
+import torch
 from sklearn.datasets import load_sample_images
 
+from tests.telemetry.events import report
+from tta_service import LabelSet
 from tta_service.app import Service
 from tta_service.cli import main
 from tta_service.cli.options import build, names_of
+from tta_service.cli.shown import shown
 from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.settings import load
@@ -158,3 +163,24 @@ def test_words_that_the_text_tower_never_saw_are_told_once(run: Run):
     code, lines, error = run("classify", FLOWER, FLOWER, "--labels", "flower,qzxwv", "--strategy", "zero_shot")
     assert (code, len(lines)) == (0, 2)
     assert error == "tta-service: the text tower was never taught: qzxwv\n"
+
+
+def test_classes_of_one_name_are_told_apart_by_their_index(run: Run):
+    arguments = ("classify", FLOWER, "--labels", "temple,flower,cat,flower", "--strategy", "zero_shot")
+    assert "names 1 and 3 are both 'flower'" in run(*arguments)[2]
+    told = json.loads(run(*arguments, "--allow-duplicates", "--json")[1][0])
+    assert (told["label"], told["index"]) == ("flower", 1)
+    assert sorted((score["index"], score["label"]) for score in told["top"]) == [
+        (0, "temple"), (1, "flower"), (2, "cat"), (3, "flower")
+    ]  # fmt: skip
+
+
+def test_plain_lines_tell_the_index_where_the_name_is_not_enough(capsys: pytest.CaptureFixture[str]):
+    moved = report(torch.tensor([1.0, 0.0, 2.0]))
+    labels = LabelSet(("crane", "cat", "crane"), allow_duplicates=True)
+    with shown(False) as show:
+        show(replace(moved, request=replace(moved.request, labels=labels)))
+        show(moved)
+    assert [line.split("\t")[1:4:2] for line in capsys.readouterr().out.splitlines()] == [
+        ["crane #2", "crane #0 0.665"], ["thing 2", "thing 0 0.665"]
+    ]  # fmt: skip
