@@ -17,13 +17,14 @@ from .choices import DEFAULTS, Choice, Options
 from .course import Course
 from .frames import Image
 from .labels import Labels
+from .limits import Limits
 from .requests import Policy
 from .statistics import Statistics
 from .v1 import tta_pb2
 
 
 class AsyncClient(AsyncDirectory):
-    """One channel to one service. For one event loop. All calls raise `TTAClientError`.
+    """One channel to one service in each event loop; it may be made before any. All calls raise `TTAClientError`.
 
     `timeout` (seconds) is the budget of each unary call. Labels are registered on first use and again when the
     service has forgotten them. Without `credentials` the channel is plain text.
@@ -46,7 +47,7 @@ class AsyncClient(AsyncDirectory):
         await self.close()
 
     async def close(self) -> None:
-        await self._to.channel.close()
+        await self._to.close()
 
     # ---- pictures
 
@@ -99,7 +100,10 @@ class AsyncClient(AsyncDirectory):
         async def opening(token: bytes) -> tta_pb2.ClassifyStreamRequest:
             return requests.opening(await identify(labels), options, session, policy, buffer, frame_budget, token)
 
+        async def limits() -> Limits:
+            return await to.hold(self._talks.limits(session))
+
         def call(messages: Any) -> Any:
             return to.stub.ClassifyStream(messages, metadata=to.headers(session))
 
-        return AsyncStream(AsyncLine(call, opening, identify, self._talks.registered.forget_all), frames, course)
+        return AsyncStream(AsyncLine(call, opening, identify, self._talks.forget, limits), frames, course)

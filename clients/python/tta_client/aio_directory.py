@@ -8,7 +8,8 @@ import grpc
 
 from . import health, talks
 from .aio_connection import AsyncConnection
-from .errors import from_rpc
+from .channel import until
+from .errors import TTAClientError, from_rpc
 from .labels import LabelSet
 from .listings import Description, LabelSetInfo, ServerInfo, SessionInfo, Snapshot
 
@@ -70,16 +71,23 @@ class AsyncDirectory:
 
     async def health(self, service: str = "") -> str:
         """One of "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN", "UNKNOWN"."""
-        return await self._to.ask(health.check(self._to.channel), service)
+        try:
+            request = health.HealthCheckRequest(service=service)
+            return health.state(await self._to.ask(health.HealthStub(self._to.channel).Check, request))
+        except TTAClientError as error:
+            return health.unknown(error)
 
     async def wait_until_serving(self, timeout: float | None = 60.0) -> None:  # noqa: ASYNC109 - the deadline of the call
         """Returns once the service serves; it need not even run yet.
 
         Raises DEADLINE_EXCEEDED after `timeout` seconds (None: never).
         """
+        watch = health.HealthStub(self._to.channel).Watch
+        replies = watch(health.HealthCheckRequest(), timeout=until(timeout), wait_for_ready=True)
         try:
-            async for state in health.watch(self._to.channel)("", timeout=timeout, wait_for_ready=True):
-                if state == "SERVING":
+            async for reply in replies:
+                if health.state(reply) == "SERVING":
                     return
         except grpc.RpcError as error:
             raise from_rpc(error) from None
+        raise health.LEFT

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 from .aio_pull import END, pulled
+from .aio_replies import AsyncReplies
 from .aio_watchdog import AsyncWatchdog
 from .answers import FrameAnswer, FrameFailure
 from .bell import Bell
 from .course import Course
-from .errors import TTAClientError
+from .errors import TTAClientError, blamed, passing
 from .frames import Frame, frame_message
 from .labels import Labels
+from .limits import Limits
 from .recovery import SILENT
 from .v1 import tta_pb2
+
+log = logging.getLogger("tta_client")
 
 
 class AsyncFeed:
@@ -26,12 +32,16 @@ class AsyncFeed:
     """
 
     def __init__(
-        self, course: Course, frames: Iterable[Any] | AsyncIterable[Any], identify: Callable[[Labels], Awaitable[str]]
+        self,
+        course: Course,
+        frames: Iterable[Any] | AsyncIterable[Any],
+        identify: Callable[[Labels], Awaitable[str]],
+        limits: Callable[[], Awaitable[Limits]],
     ) -> None:
         self.course = course
-        self.failure: Exception | None = None  # what the frames raised
+        self.failure: BaseException | None = None  # what the frames raised
         self._frames: Any = aiter(frames) if isinstance(frames, AsyncIterable) else pulled(iter(frames))
-        self._identify, self._bell = identify, Bell()
+        self._identify, self._limits, self._bell = identify, limits, Bell()
         self._message: Any = None
         self._sending = False
         self.watchdog = AsyncWatchdog(course, self._bell)
@@ -63,6 +73,11 @@ class AsyncFeed:
                 self._message = None
                 self._bell.ring()
 
+    def dialled(self, running: Any) -> AsyncReplies:
+        """A call has begun; its replies."""
+        self.watchdog.dialled(running.cancel)
+        return AsyncReplies(running, self.course, self._bell)
+
     def end(self, ended: asyncio.Event) -> None:
         """The request side of that call will never be asked for anything that counts."""
         ended.set()
@@ -73,10 +88,16 @@ class AsyncFeed:
         self.course.opened()
         self._bell.ring()
 
-    def read(self, reply: tta_pb2.ClassifyStreamResponse) -> FrameAnswer | FrameFailure | None:
+    def read(self, reply: tta_pb2.ClassifyStreamResponse) -> list[FrameAnswer | FrameFailure]:
+        """What a reply brings, after the failures that come before it."""
         result = self.course.read(reply, time.monotonic())
         self._bell.ring()
-        return result
+        return [] if result is None else [*self.course.due(result.frame_id), result]
+
+    def due(self, all: bool = False) -> list[FrameFailure]:
+        """The failures to tell now; `all`: nothing that they could wait for will come any more."""
+        self._bell.ring()
+        return self.course.due(math.inf if all else None)
 
     # ---- between calls
 
@@ -89,7 +110,9 @@ class AsyncFeed:
 
     async def lost(self, error: TTAClientError) -> bool:
         """The call failed. Waits as long as it should; False: there is nothing to go on for. Raises what is final."""
-        until = time.monotonic() + self.course.lost(SILENT if self.watchdog.barked else error)
+        if self.course.over:
+            return False
+        until = time.monotonic() + self.course.lost(self.watchdog.verdict or error)
         while self.course.goes_on and (left := until - time.monotonic()) > 0:
             await self._bell.wait(left)
         return self.course.goes_on
@@ -103,36 +126,69 @@ class AsyncFeed:
                     await self._bell.wait(step)
                 elif isinstance(step, Frame):
                     await self._send(step, self.course.call)
-                elif (picture := await anext(self._frames, END)) is END:
-                    self._source_over()
                 else:
-                    self.course.pulled(picture)
-                    self._bell.ring()
-        except Exception as error:
-            self._source_over(error)
+                    await self._pull()
+        except BaseException as error:
+            if _ours(error):
+                raise
+            self._broken(error)
         finally:
             if hasattr(self._frames, "aclose"):
-                await self._frames.aclose()
+                try:
+                    await self._frames.aclose()
+                except Exception:
+                    log.warning("the source of the frames cannot be closed", exc_info=True)
+
+    async def _pull(self) -> None:
+        try:
+            picture = await anext(self._frames, END)
+        except BaseException as error:  # whatever it is, in this task nobody else would hear of it
+            if _ours(error):
+                raise
+            return self._source_over(error)
+        if picture is END:
+            return self._source_over()
+        self.course.pulled(picture)
+        self._bell.ring()
 
     async def _send(self, frame: Frame, call: int) -> None:
-        self._sending, message = True, None
+        self._sending, message, wrong = True, None, None
         try:
-            message = frame_message(frame, "" if frame.labels is None else await self._identify(frame.labels))
+            with blamed("frame.labels"):
+                label_set_id = "" if frame.labels is None else await self._identify(frame.labels)
+            message = frame_message(frame, label_set_id, await self._limits())
         except TTAClientError as error:
-            if not error.transient:
-                raise  # else the service is going: so does the call, and what was under way is seen to then
+            wrong = error
         finally:
             self._sending = False
-        if self.course.call == call:
+        if wrong is not None and not passing(wrong):
+            self.course.failed(frame, wrong)
+        elif self.course.call == call:
+            if wrong is not None:  # the service's trouble: what was under way is seen to when the call has ended
+                self.watchdog.give_up(wrong)
             self._message = message
         self._bell.ring()
         while self._message is not None and not self.course.over:
             await self._bell.wait()
 
-    def _source_over(self, failure: Exception | None = None) -> None:
+    def _source_over(self, failure: BaseException | None = None) -> None:
         self.failure, self.course.source_over = failure, True
+        self._bell.ring()
+
+    def _broken(self, failure: BaseException) -> None:
+        """Nobody sends any more: the stream ends at once."""
+        self.failure, self.course.over = failure, True
+        self.watchdog.give_up(SILENT)
         self._bell.ring()
 
     @property
     def _said_all(self) -> bool:
         return bool(self.course.call) and self.course.said_all and not self._sending
+
+
+def _ours(error: BaseException) -> bool:
+    """Whether it is this task that is cancelled, and not something that the source waited for."""
+    task = asyncio.current_task()
+    return isinstance(error, GeneratorExit) or bool(
+        isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling()
+    )

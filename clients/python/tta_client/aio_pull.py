@@ -30,7 +30,7 @@ def _next(frames: Iterator[Any]) -> asyncio.Future[Any]:
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Any] = loop.create_future()
 
-    def settle(picture: Any, error: Exception | None) -> None:
+    def settle(picture: Any, error: BaseException | None) -> None:
         if future.cancelled():
             let_go(frames)
         elif error is not None:
@@ -42,7 +42,7 @@ def _next(frames: Iterator[Any]) -> asyncio.Future[Any]:
         picture, error = None, None
         try:
             picture = next(frames, END)
-        except Exception as raised:
+        except BaseException as raised:  # whatever it is, in this thread nobody else would hear of it
             error = raised
         try:
             loop.call_soon_threadsafe(settle, picture, error)

@@ -11,14 +11,21 @@ import grpc
 
 from .aio_endings import Endings
 from .aio_feed import AsyncFeed
+from .aio_replies import AsyncReplies
 from .answers import FrameAnswer, FrameFailure, SessionStatus
 from .course import Course
 from .errors import TTAClientError, labels_are_gone
 from .labels import Labels
+from .limits import UNLIMITED, Limits
+from .replies import NEWS
 from .statistics import Statistics
 from .v1 import tta_pb2
 
 Result = FrameAnswer | FrameFailure
+
+
+async def unlimited() -> Limits:
+    return UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +35,8 @@ class AsyncLine:
     call: Callable[[AsyncIterator[Any]], Any]
     opening: Callable[[bytes], Awaitable[tta_pb2.ClassifyStreamRequest]]  # of a resume token
     identify: Callable[[Labels], Awaitable[str]]
-    forget: Callable[[], None]  # the label sets that were registered
+    forget: Callable[[], None]  # what is known of the service
+    limits: Callable[[], Awaitable[Limits]] = unlimited
 
 
 class AsyncStream:
@@ -39,7 +47,7 @@ class AsyncStream:
 
     def __init__(self, line: AsyncLine, frames: Iterable[Any] | AsyncIterable[Any], course: Course) -> None:
         self._course = course
-        self._answers = _run(line, AsyncFeed(course, frames, line.identify))
+        self._answers = _run(line, AsyncFeed(course, frames, line.identify, line.limits))
 
     def __aiter__(self) -> AsyncIterator[Result]:
         return self._answers
@@ -78,12 +86,21 @@ async def _run(line: AsyncLine, feed: AsyncFeed) -> AsyncGenerator[Result]:
                     yield result
                 goes_on = await feed.ended()
             except TTAClientError as error:
-                goes_on = await feed.lost(error)
+                for failure in feed.due(all=not feed.course.blocking):  # no answer will come before it
+                    yield failure
+                try:
+                    goes_on = await feed.lost(error)
+                except TTAClientError:
+                    for failure in feed.due(all=True):
+                        yield failure
+                    raise
             finally:
                 await call.aclose()
             if not goes_on:
                 break
             line.forget()
+        for failure in feed.due(all=True):
+            yield failure
         if feed.failure is not None:
             raise feed.failure
     finally:
@@ -92,22 +109,22 @@ async def _run(line: AsyncLine, feed: AsyncFeed) -> AsyncGenerator[Result]:
 
 async def _call(line: AsyncLine, feed: AsyncFeed) -> AsyncGenerator[Result]:
     """One call, from its opening to its end. Raises what ended it."""
-    ended, running, endings, replies, reply = await _opened(line, feed)
+    ended, endings, replies, reply = await _opened(line, feed)
     try:
         feed.opened()
         while reply is not None:
-            if (result := feed.read(reply)) is not None:
+            for result in feed.due() if reply is NEWS else feed.read(reply):
                 yield result
-            reply = await feed.watchdog.heard(anext(replies, None))
+            reply = await replies.next()
     except grpc.RpcError:
         raise await endings.error() from None
     finally:
         feed.end(ended)
-        running.cancel()
+        await replies.close()
 
 
-async def _opened(line: AsyncLine, feed: AsyncFeed) -> tuple[asyncio.Event, Any, Endings, Any, Any]:
-    """The end of its request side, the call, how it ends, its replies, the first of them.
+async def _opened(line: AsyncLine, feed: AsyncFeed) -> tuple[asyncio.Event, Endings, AsyncReplies, Any]:
+    """The end of its request side, how the call ends, its replies, the first of them.
 
     Registers the labels anew when the service has forgotten them.
     """
@@ -115,16 +132,14 @@ async def _opened(line: AsyncLine, feed: AsyncFeed) -> tuple[asyncio.Event, Any,
         ended = asyncio.Event()
         # Iterators on both sides: a write() that fails beside a read() makes grpcio lose the replies that still wait.
         running = line.call(feed.requests(await line.opening(feed.course.resume_token), ended))
-        endings = Endings(running)
-        feed.watchdog.dialled(running.cancel)
+        endings, replies = Endings(running), feed.dialled(running)
         try:
-            replies = aiter(running)
-            if (reply := await feed.watchdog.heard(anext(replies, None))) is None:
+            if (reply := await replies.next(news=False)) is None:
                 raise TTAClientError(grpc.StatusCode.UNKNOWN, "the service closed the stream without a word")
-            return ended, running, endings, replies, reply
+            return ended, endings, replies, reply
         except BaseException as error:
             feed.end(ended)
-            running.cancel()
+            await replies.close()
             if not isinstance(error, grpc.RpcError):
                 raise
             told = await endings.error()

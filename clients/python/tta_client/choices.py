@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from google.protobuf import json_format
 
+from .errors import blamed, refused
 from .v1 import tta_pb2
+from .values import plain, whole
 
+T = TypeVar("T")
 SCOPES = {
     "all": tta_pb2.Reduction.SCOPE_ALL_VIEWS,
     "augmented": tta_pb2.Reduction.SCOPE_AUGMENTED,
@@ -69,33 +72,56 @@ class Options:
 DEFAULTS = Options()
 
 
-def options_message(options: Options) -> tta_pb2.Options:
-    message = tta_pb2.Options(explain=options.explain, top_k=options.top_k, seed=options.seed)
-    if options.strategy:
-        message.strategy.CopyFrom(choice_message(options.strategy))
-    if options.reducer:
-        message.reduction.CopyFrom(_reduction_message(options.reducer))
-    if options.cascade is not None:
-        message.cascade.to.CopyFrom(choice_message(options.cascade.to))
-        if options.cascade.above is not None:
-            message.cascade.above = options.cascade.above
-    if options.on_deadline:
-        message.on_deadline = DEADLINES[options.on_deadline]
+def options_message(options: Options, path: str = "options") -> tta_pb2.Options:
+    """Raises `Refused`, which names a field below `path`."""
+    message = tta_pb2.Options()
+    with blamed(path):
+        message.explain = bool(options.explain)
+        if options.top_k is not None:
+            message.top_k = whole(options.top_k, f"{path}.top_k", bits=32)
+        if options.seed is not None:
+            message.seed = whole(options.seed, f"{path}.seed")
+        if options.strategy:
+            message.strategy.CopyFrom(choice_message(options.strategy, f"{path}.strategy"))
+        if options.reducer:
+            message.reduction.CopyFrom(_reduction_message(options.reducer, f"{path}.reduction"))
+        if options.cascade is not None:
+            message.cascade.CopyFrom(_cascade_message(options.cascade, f"{path}.cascade"))
+        if options.on_deadline:
+            message.on_deadline = _one_of(DEADLINES, options.on_deadline, f"{path}.on_deadline")
     return message
 
 
-def choice_message(choice: str | Choice) -> tta_pb2.Choice:
-    choice = Choice(choice) if isinstance(choice, str) else choice
-    message = tta_pb2.Choice(name=choice.name)
-    message.parameters.update(choice.parameters)
-    return message
+def choice_message(choice: str | Choice, path: str) -> tta_pb2.Choice:
+    with blamed(path):
+        choice = Choice(choice) if isinstance(choice, str) else choice
+        message = tta_pb2.Choice(name=choice.name)
+        for name, value in choice.parameters.items():
+            with blamed(f"{path}.parameters.{name}"):
+                message.parameters.update({name: plain(value)})
+        return message
 
 
 def choice_from(message: tta_pb2.Choice) -> Choice:
     return Choice(message.name, json_format.MessageToDict(message.parameters))
 
 
-def _reduction_message(reducer: str | Choice | Reduction) -> tta_pb2.Reduction:
+def _reduction_message(reducer: str | Choice | Reduction, path: str) -> tta_pb2.Reduction:
     if not isinstance(reducer, Reduction):
-        return tta_pb2.Reduction(reducer=choice_message(reducer))
-    return tta_pb2.Reduction(reducer=choice_message(reducer.reducer), scope=SCOPES[reducer.scope])
+        return tta_pb2.Reduction(reducer=choice_message(reducer, f"{path}.reducer"))
+    scope = _one_of(SCOPES, reducer.scope, f"{path}.scope")
+    return tta_pb2.Reduction(reducer=choice_message(reducer.reducer, f"{path}.reducer"), scope=scope)
+
+
+def _cascade_message(cascade: Cascade, path: str) -> tta_pb2.Cascade:
+    message = tta_pb2.Cascade(to=choice_message(cascade.to, f"{path}.to"))
+    if cascade.above is not None:
+        with blamed(f"{path}.above"):
+            message.above = float(cascade.above)
+    return message
+
+
+def _one_of(there: Mapping[str, T], name: str, field: str) -> T:
+    if name not in there:
+        raise refused(f"there is no {name!r}, only {', '.join(there)}", field)
+    return there[name]

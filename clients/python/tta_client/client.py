@@ -16,6 +16,7 @@ from .course import Course
 from .directory import Directory
 from .frames import Image
 from .labels import Labels
+from .limits import Limits
 from .requests import Policy
 from .statistics import Statistics
 from .stream import Line, Stream
@@ -99,7 +100,10 @@ class Client(Directory):
         def opening(token: bytes) -> tta_pb2.ClassifyStreamRequest:
             return requests.opening(identify(labels), options, session, policy, buffer, frame_budget, token)
 
+        def limits() -> Limits:
+            return to.hold(self._talks.limits(session))
+
         def call(messages: Any) -> Any:
             return to.stub.ClassifyStream(messages, metadata=to.headers(session))
 
-        return Stream(Line(call, opening, identify, self._talks.registered.forget_all), frames, course)
+        return Stream(Line(call, opening, identify, self._talks.forget, limits), frames, course)

@@ -24,7 +24,7 @@ class Connection:
         credentials: grpc.ChannelCredentials | None,
         metadata: tuple[tuple[str, str], ...],
     ) -> None:
-        options = settings.options()
+        options = settings.options(target)
         self.channel = (
             grpc.secure_channel(target, credentials, options) if credentials else grpc.insecure_channel(target, options)
         )
@@ -38,7 +38,7 @@ class Connection:
         """One unary call; a question about a session goes to the server that has it. Raises `TTAClientError`."""
         headers = self.headers(session or getattr(message, "session_id", ""))
         try:
-            return rpc(message, timeout=self._timeout if seconds is None else seconds, metadata=headers)
+            return rpc(message, timeout=settings.until(self._timeout if seconds is None else seconds), metadata=headers)
         except grpc.RpcError as error:
             raise from_rpc(error) from None
 

@@ -17,13 +17,14 @@ import grpc
 from .answers import FrameAnswer, FrameFailure, SessionStatus, answer_from, session_status_from
 from .backoff import Reconnect
 from .errors import TTAClientError, from_status, labels_are_gone
-from .frames import Frame
+from .frames import Frame, Numbers, age_of
 from .labels import Labels
 from .outgoing import Outgoing
 from .recovery import Recovery
 from .requests import Policy
 from .statistics import Statistics
 from .v1 import tta_pb2
+from .values import plain
 
 Step = Literal["end", "pull"] | float | Frame
 log = logging.getLogger("tta_client")
@@ -54,7 +55,7 @@ class Course:
         self.source_over = False
         self.call = 0  # which one is open; 0: none
         self._calls = itertools.count(1)
-        self._numbers = itertools.count(1)
+        self._numbers = Numbers()
         self._outgoing, self._defines = Outgoing(policy, in_flight, paced), defines
         self._leaving = self._returning = False
         self._recovery = Recovery(reconnect)
@@ -69,7 +70,7 @@ class Course:
         if outgoing.empty and self.source_over:
             return math.inf
         if self._leaving:
-            return "pull" if outgoing.empty else math.inf  # is there anything to go on for?
+            return "pull" if outgoing.empty and not outgoing.failing else math.inf  # is there anything to go on for?
         if not self.call:
             return math.inf
         if wait := outgoing.wait(now):
@@ -84,11 +85,25 @@ class Course:
 
     def pulled(self, picture: Any) -> None:
         """A frame of the source; any other picture becomes one, captured now."""
-        frame = picture if isinstance(picture, Frame) else Frame(next(self._numbers), picture)
+        try:
+            frame = self._numbers.frame(picture)
+        except TTAClientError as error:
+            return self._fail(self._numbers.last, picture, error)
         if self.call or self._leaving or self._outgoing.blocking:
             self._outgoing.pulled(frame)
         else:
             self.statistics.dropped["disconnect"] += 1
+
+    def failed(self, frame: Frame, error: TTAClientError) -> None:
+        """The frame that was to be sent cannot be: the stream goes on without it."""
+        if self._outgoing.withdraw(frame):
+            self.statistics.sent -= 1
+            self._fail(frame.frame_id, frame, error)
+
+    def _fail(self, place: int, frame: Frame, error: TTAClientError) -> None:
+        failure = FrameFailure(plain(frame.frame_id), error, age_of(frame), frame.scene)
+        if gone := self._outgoing.fail(place, failure):
+            self.statistics.dropped["unreadable"] += gone
 
     @property
     def said_all(self) -> bool:
@@ -98,6 +113,21 @@ class Course:
         return self.source_over and self._outgoing.empty
 
     # ---- hearing
+
+    @property
+    def failing(self) -> bool:
+        """Whether a frame that could not be sent is the next thing to tell."""
+        return self._outgoing.failing
+
+    def due(self, before: float | None = None) -> list[FrameFailure]:
+        """The failures to tell now, or all that come before a frame; those of frames without a place among them."""
+        due = self._outgoing.due(before)
+        self.statistics.failures += len(due)
+        return due
+
+    @property
+    def blocking(self) -> bool:
+        return self._outgoing.blocking
 
     def opened(self) -> None:
         """The first reply of a call has come."""
@@ -187,7 +217,8 @@ class Course:
     @property
     def undecided(self) -> bool:
         """Whether anything is left to go on for: the source has not said it yet."""
-        return self._leaving and not (self.over or self.source_over) and self._outgoing.empty
+        settled = self.over or self.source_over or not self._outgoing.empty or self.failing
+        return self._leaving and not settled
 
     @property
     def goes_on(self) -> bool:

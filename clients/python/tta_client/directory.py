@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import grpc
 
 from . import health, talks
+from .channel import until
 from .connection import Connection
-from .errors import from_rpc
+from .errors import TTAClientError, from_rpc
 from .labels import LabelSet
 from .listings import Description, LabelSetInfo, ServerInfo, SessionInfo, Snapshot
 
@@ -70,16 +71,23 @@ class Directory:
 
     def health(self, service: str = "") -> str:
         """One of "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN", "UNKNOWN"."""
-        return self._to.ask(health.check(self._to.channel), service)
+        try:
+            request = health.HealthCheckRequest(service=service)
+            return health.state(self._to.ask(health.HealthStub(self._to.channel).Check, request))
+        except TTAClientError as error:
+            return health.unknown(error)
 
     def wait_until_serving(self, timeout: float | None = 60.0) -> None:
         """Returns once the service serves; it need not even run yet.
 
         Raises DEADLINE_EXCEEDED after `timeout` seconds (None: never).
         """
+        watch = health.HealthStub(self._to.channel).Watch
+        replies = watch(health.HealthCheckRequest(), timeout=until(timeout), wait_for_ready=True)
         try:
-            for state in health.watch(self._to.channel)("", timeout=timeout, wait_for_ready=True):
-                if state == "SERVING":
+            for reply in replies:
+                if health.state(reply) == "SERVING":
                     return
         except grpc.RpcError as error:
             raise from_rpc(error) from None
+        raise health.LEFT

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -34,6 +36,40 @@ class TTAClientError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.code, self.sentence, self.field, self.retry_after)
+
+
+class Refused(TTAClientError, ValueError):
+    """What the client does not send, because no service could take it."""
+
+
+def refused(said: str, field: str) -> Refused:
+    """In the words that the service would have used."""
+    return Refused(grpc.StatusCode.INVALID_ARGUMENT, f"{field}: {said}" if field else said, field)
+
+
+@contextmanager
+def blamed(field: str) -> Iterator[None]:
+    """Whatever is raised inside becomes a `TTAClientError` that names `field`, or a field below it.
+
+    What passes by itself is no fault of any field, and stays as it is.
+    """
+    try:
+        yield
+    except TTAClientError as error:
+        if passing(error) or error.field.startswith(field):
+            raise
+        where = f"{field}.{error.field}" if error.field else field
+        said = error.sentence.removeprefix(f"{error.field}: ")
+        raise type(error)(error.code, f"{where}: {said}", where, error.retry_after) from error
+    except OSError as error:
+        raise refused(f"{error.filename}: {error.strerror}" if error.filename else str(error), field) from error
+    except Exception as error:
+        raise refused(str(error) or type(error).__name__, field) from error
+
+
+def passing(error: TTAClientError) -> bool:
+    """Whether it is worth another attempt: that of registering labels ends with its deadline where nobody answers."""
+    return error.transient or error.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def from_rpc(error: Any) -> TTAClientError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -10,24 +11,33 @@ from typing import Any
 
 from .answers import FrameAnswer, FrameFailure
 from .course import Course
-from .errors import TTAClientError
+from .errors import TTAClientError, blamed, passing
 from .frames import Frame, frame_message, let_go
 from .labels import Labels
+from .limits import UNLIMITED, Limits
 from .recovery import SILENT
+from .replies import Replies
 from .v1 import tta_pb2
 from .watchdog import Watchdog
 
 Request = tta_pb2.ClassifyStreamRequest
 END: Any = object()
+log = logging.getLogger("tta_client")
 
 
 class Feed:
     """One thread pulls and sends. At most one message waits here."""
 
-    def __init__(self, course: Course, frames: Iterable[Any], identify: Callable[[Labels], str]) -> None:
-        self.failure: Exception | None = None  # what the frames raised
+    def __init__(
+        self,
+        course: Course,
+        frames: Iterable[Any],
+        identify: Callable[[Labels], str],
+        limits: Callable[[], Limits] = lambda: UNLIMITED,
+    ) -> None:
+        self.failure: BaseException | None = None  # what the frames raised
         self.course = course
-        self._frames, self._identify = iter(frames), identify
+        self._frames, self._identify, self._limits = iter(frames), identify, limits
         self._moved = threading.Condition()
         self._message: Request | None = None
         self._sending = False
@@ -50,6 +60,11 @@ class Feed:
         while (message := self._take(ended)) is not None:
             yield message
 
+    def dialled(self, running: Any) -> Replies:
+        """A call has begun; its replies."""
+        self.watchdog.dialled(running.cancel)
+        return Replies(running, self.course, self._moved)
+
     def end(self, ended: threading.Event) -> None:
         """The request side of that call will never be asked for anything that counts."""
         with self._moved:
@@ -62,11 +77,18 @@ class Feed:
             self.course.opened()
             self._moved.notify_all()
 
-    def read(self, reply: tta_pb2.ClassifyStreamResponse) -> FrameAnswer | FrameFailure | None:
+    def read(self, reply: tta_pb2.ClassifyStreamResponse) -> list[FrameAnswer | FrameFailure]:
+        """What a reply brings, after the failures that come before it."""
         with self._moved:
             result = self.course.read(reply, time.monotonic())
             self._moved.notify_all()
-            return result
+            return [] if result is None else [*self.course.due(result.frame_id), result]
+
+    def due(self, all: bool = False) -> list[FrameFailure]:
+        """The failures to tell now; `all`: nothing that they could wait for will come any more."""
+        with self._moved:
+            self._moved.notify_all()
+            return self.course.due(math.inf if all else None)
 
     # ---- between calls
 
@@ -81,7 +103,9 @@ class Feed:
     def lost(self, error: TTAClientError) -> bool:
         """The call failed. Waits as long as it should; False: there is nothing to go on for. Raises what is final."""
         with self._moved:
-            pause = self.course.lost(SILENT if self.watchdog.barked else error)
+            if self.course.over:
+                return False
+            pause = self.course.lost(self.watchdog.verdict or error)
             self._drop()
             self._moved.wait_for(lambda: not self.course.goes_on, timeout=pause)
             return self.course.goes_on
@@ -101,14 +125,25 @@ class Feed:
                     return
                 if isinstance(step, Frame):
                     self._send(step, call)
-                elif (picture := next(self._frames, END)) is END:
-                    self._source_over()
                 else:
-                    self._pulled(picture)
-        except Exception as error:
-            self._source_over(error)
+                    self._pull()
+        except BaseException as error:
+            self._broken(error)
         finally:
-            let_go(self._frames)
+            try:
+                let_go(self._frames)
+            except Exception:
+                log.warning("the source of the frames cannot be closed", exc_info=True)
+
+    def _pull(self) -> None:
+        try:
+            picture = next(self._frames, END)
+        except BaseException as error:  # whatever it is, in this thread nobody else would hear of it
+            return self._source_over(error)
+        if picture is END:
+            self._source_over()
+        else:
+            self._pulled(picture)
 
     def _step(self) -> tuple[Any, int]:
         with self._moved:
@@ -123,22 +158,34 @@ class Feed:
             self._moved.notify_all()
 
     def _send(self, frame: Frame, call: int) -> None:
+        message = wrong = None
         try:
-            message = frame_message(frame, "" if frame.labels is None else self._identify(frame.labels))
+            with blamed("frame.labels"):
+                label_set_id = "" if frame.labels is None else self._identify(frame.labels)
+            message = frame_message(frame, label_set_id, self._limits())
         except TTAClientError as error:
-            if not error.transient:
-                raise
-            message = None  # the service is going: so does the call, and what was under way is seen to then
+            wrong = error
         with self._moved:
             self._sending = False
-            if self.course.call == call:
+            if wrong is not None and not passing(wrong):
+                self.course.failed(frame, wrong)
+            elif self.course.call == call:
+                if wrong is not None:  # the service's trouble: what was under way is seen to when the call has ended
+                    self.watchdog.give_up(wrong)
                 self._message = message
             self._moved.notify_all()
             self._moved.wait_for(lambda: self._message is None or self.course.over)
 
-    def _source_over(self, failure: Exception | None = None) -> None:
+    def _source_over(self, failure: BaseException | None = None) -> None:
         with self._moved:
             self.failure, self.course.source_over = failure, True
+            self._moved.notify_all()
+
+    def _broken(self, failure: BaseException) -> None:
+        """Nobody sends any more: the stream ends at once."""
+        with self._moved:
+            self.failure, self.course.over = failure, True
+            self.watchdog.give_up(SILENT)
             self._moved.notify_all()
 
     def _take(self, ended: threading.Event) -> Request | None:

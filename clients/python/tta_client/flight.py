@@ -42,6 +42,15 @@ class Flight:
         if len(self._sent) > REMEMBERED:
             self._sent.popitem(last=False)
 
+    @property
+    def first(self) -> int | None:
+        """The frame that is answered next, if any."""
+        return next(iter(self._sent), None)
+
+    def leave(self, frame_id: int) -> bool:
+        """It was not sent after all. False: it is not here."""
+        return self._sent.pop(frame_id, None) is not None
+
     def own(self, frame_id: int) -> bool:
         """Whether that frame named labels of its own."""
         return self._sent.get(frame_id, NOBODY).own
@@ -49,7 +58,7 @@ class Flight:
     def settle(self, frame_id: int) -> tuple[float, str]:
         """The age of the frame in seconds, NaN when nobody knows it, and its scene."""
         sent = self._sent.get(frame_id, NOBODY)
-        while self._sent and next(iter(self._sent)) <= frame_id:
+        while self.first is not None and self.first <= frame_id:
             self._sent.popitem(last=False)
         return time.monotonic() - sent.captured, sent.scene
 

@@ -1,29 +1,28 @@
-"""grpc.health.v1 in the few bytes that it takes, so that the client needs no further distribution.
-
-Request: field 1, the service's name. Response: field 1, a status below 128, hence one byte.
-"""
+"""grpc.health.v1, as the client asks it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-STATES = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
+import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from .errors import TTAClientError
+
+__all__ = ["LEFT", "HealthCheckRequest", "HealthStub", "state", "unknown"]
+
+LEFT = TTAClientError(grpc.StatusCode.UNAVAILABLE, "the service left before it served")
 
 
-def request(service: str) -> bytes:
-    name = service.encode()
-    return bytes((0x0A, len(name))) + name if name else b""
+def state(reply: Any) -> str:
+    """A state that a newer protocol has is UNKNOWN."""
+    names = HealthCheckResponse.ServingStatus
+    return names.Name(reply.status) if reply.status in names.values() else "UNKNOWN"
 
 
-def state(reply: bytes) -> str:
-    return STATES[reply[1]] if len(reply) == 2 and reply[0] == 0x08 and reply[1] < len(STATES) else "UNKNOWN"
-
-
-def check(channel: Any) -> Any:
-    """The callable of `Check`, for a channel of the sync or the async stack."""
-    return channel.unary_unary("/grpc.health.v1.Health/Check", request_serializer=request, response_deserializer=state)
-
-
-def watch(channel: Any) -> Any:
-    """The callable of `Watch`: a first state at once, then every change."""
-    return channel.unary_stream("/grpc.health.v1.Health/Watch", request_serializer=request, response_deserializer=state)
+def unknown(error: TTAClientError) -> str:
+    """The state of a service that `Check` does not know, for which it has only a status. Raises any other error."""
+    if error.code is not grpc.StatusCode.NOT_FOUND:
+        raise error
+    return "SERVICE_UNKNOWN"

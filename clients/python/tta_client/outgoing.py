@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from bisect import insort
 from collections import deque
 
-from .flight import Flight
+from .answers import FrameFailure
+from .flight import REMEMBERED, Flight
 from .frames import Frame
 from .pacer import pacer_for
 from .requests import Policy
@@ -21,6 +24,7 @@ class Outgoing:
         self._flight, self._pacer = Flight(keep=self.blocking), pacer_for(policy, in_flight, paced)
         self._again = deque[Frame]()
         self._pulled: Frame | None = None
+        self._failures: list[tuple[float, FrameFailure]] = []  # each after the answers up to that frame
 
     @property
     def empty(self) -> bool:
@@ -37,8 +41,13 @@ class Outgoing:
         self._pulled = frame
 
     def wait(self, now: float) -> float:
-        """0: a frame may leave now; else seconds after which to ask again, if nothing is heard before."""
-        return self._pacer.wait(len(self._flight), now)
+        """0: a frame may leave now; else seconds after which to ask again, if nothing is heard before.
+
+        A failure that nobody takes holds the source back, as an answer does.
+        """
+        if self.failing:
+            return math.inf
+        return self._pacer.wait(len(self._flight) + (len(self._failures) if self.blocking else 0), now)
 
     @property
     def next(self) -> Frame | None:
@@ -78,3 +87,43 @@ class Outgoing:
         if pulled_too and not self.blocking and self._pulled is not None:
             self._pulled, lost = None, lost + 1
         return lost
+
+    # ---- frames that were not sent
+
+    def withdraw(self, frame: Frame) -> bool:
+        """It cannot be sent after all. False: it was lost with its call meanwhile."""
+        if self._flight.leave(frame.frame_id):
+            return True
+        if frame in self._again:
+            self._again.remove(frame)
+            return True
+        return False
+
+    def fail(self, place: float, failure: FrameFailure) -> int:
+        """Keeps it until all up to frame `place` are answered. How many others had to go: where nothing is owed an
+        answer, they may wait for one that does not come."""
+        insort(self._failures, (place, failure), key=lambda one: one[0])
+        if self.blocking or len(self._failures) <= REMEMBERED:
+            return 0
+        del self._failures[0]
+        return 1
+
+    @property
+    def failing(self) -> bool:
+        """Whether a failure is the next thing to tell."""
+        return bool(self._failures) and self._failures[0][0] < self._first
+
+    def due(self, before: float | None = None) -> list[FrameFailure]:
+        """The failures that come next, or all before a frame."""
+        limit = self._first if before is None else before
+        due = [failure for place, failure in self._failures if place < limit]
+        del self._failures[: len(due)]
+        return due
+
+    @property
+    def _first(self) -> float:
+        """The first frame that has no answer yet."""
+        first = (
+            self._flight.first if self._flight.first is not None else self._again[0].frame_id if self._again else None
+        )
+        return math.inf if first is None else first

@@ -7,7 +7,7 @@ import math
 import grpc
 
 from .backoff import Backoff, Reconnect
-from .errors import TTAClientError
+from .errors import TTAClientError, passing
 
 SILENT = TTAClientError(grpc.StatusCode.UNAVAILABLE, "the service has been silent for too long")
 
@@ -34,8 +34,7 @@ class Recovery:
 
     def pause(self, error: TTAClientError) -> float:
         """Seconds until the next attempt; raises the error when there shall be none."""
-        passing = error.transient or error.code is grpc.StatusCode.DEADLINE_EXCEEDED  # of registering labels
-        if self._how is None or not passing or not (self.met or self._how.from_the_start):
+        if self._how is None or not passing(error) or not (self.met or self._how.from_the_start):
             raise error
         return max(self._backoff.pause(), error.retry_after or 0.0)
 

@@ -14,6 +14,8 @@ from .course import Course
 from .errors import TTAClientError, from_rpc, labels_are_gone
 from .feed import Feed
 from .labels import Labels
+from .limits import UNLIMITED, Limits
+from .replies import NEWS, Replies
 from .statistics import Statistics
 from .v1 import tta_pb2
 
@@ -27,7 +29,8 @@ class Line:
     call: Callable[[Iterator[Any]], Any]
     opening: Callable[[bytes], tta_pb2.ClassifyStreamRequest]  # of a resume token
     identify: Callable[[Labels], str]
-    forget: Callable[[], None]  # the label sets that were registered
+    forget: Callable[[], None]  # what is known of the service
+    limits: Callable[[], Limits] = lambda: UNLIMITED
 
 
 class Stream:
@@ -39,7 +42,7 @@ class Stream:
 
     def __init__(self, line: Line, frames: Iterable[Any], course: Course) -> None:
         self._course = course
-        self._answers = _run(line, Feed(course, frames, line.identify))
+        self._answers = _run(line, Feed(course, frames, line.identify, line.limits))
 
     def __iter__(self) -> Iterator[Result]:
         return self._answers
@@ -77,49 +80,58 @@ def _run(line: Line, feed: Feed) -> Generator[Result]:
                 yield from _call(line, feed)
                 goes_on = feed.ended()
             except TTAClientError as error:
-                goes_on = feed.lost(error)
+                goes_on = yield from _lost(feed, error)
             if not goes_on:
                 break
             line.forget()
+        yield from feed.due(all=True)
         if feed.failure is not None:
             raise feed.failure
     finally:
         feed.stop()
 
 
+def _lost(feed: Feed, error: TTAClientError) -> Generator[Result, None, bool]:
+    """Whether the stream goes on without the call; what waited for answers that will not come is told first."""
+    yield from feed.due(all=not feed.course.blocking)
+    try:
+        return feed.lost(error)
+    except TTAClientError:
+        yield from feed.due(all=True)
+        raise
+
+
 def _call(line: Line, feed: Feed) -> Generator[Result]:
     """One call, from its opening to its end. Raises what ended it."""
-    ended, running, reply = _opened(line, feed)
+    ended, replies, reply = _opened(line, feed)
     try:
         feed.opened()
         while reply is not None:
-            if (result := feed.read(reply)) is not None:
-                yield result
-            reply = feed.watchdog.heard(lambda: next(running, None))
+            yield from feed.due() if reply is NEWS else feed.read(reply)
+            reply = replies.next()
     except grpc.RpcError as error:
         raise from_rpc(error) from None
     finally:
         feed.end(ended)
-        running.cancel()
+        replies.close()
 
 
-def _opened(line: Line, feed: Feed) -> tuple[threading.Event, Any, Any]:
-    """The end of its request side, the running call and its first reply.
+def _opened(line: Line, feed: Feed) -> tuple[threading.Event, Replies, Any]:
+    """The end of its request side, its replies and the first of them.
 
     Registers the labels anew when the service has forgotten them; each attempt has a request side of its own, for
     gRPC's thread may still wait in that of a call which has failed.
     """
     for last in (False, True):
         ended = threading.Event()
-        running = line.call(feed.requests(line.opening(feed.course.resume_token), ended))
-        feed.watchdog.dialled(running.cancel)
+        replies = feed.dialled(line.call(feed.requests(line.opening(feed.course.resume_token), ended)))
         try:
-            if (reply := feed.watchdog.heard(lambda running=running: next(running, None))) is None:
+            if (reply := replies.next(news=False)) is None:
                 raise TTAClientError(grpc.StatusCode.UNKNOWN, "the service closed the stream without a word")
-            return ended, running, reply
+            return ended, replies, reply
         except BaseException as error:
             feed.end(ended)
-            running.cancel()
+            replies.close()
             if not isinstance(error, grpc.RpcError):
                 raise
             told = from_rpc(error)

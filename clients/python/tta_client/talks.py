@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 from . import listings, requests
 from .answers import Answer, answer_from
 from .choices import Options
-from .errors import TTAClientError, labels_are_gone
+from .errors import TTAClientError, labels_are_gone, passing
 from .frames import Image
 from .labels import Labels, LabelSet, Registered, label_set_message
+from .limits import UNLIMITED, Limits
 from .listings import Description, LabelSetInfo, ServerInfo, SessionInfo, Snapshot
 from .v1 import tta_pb2 as pb
 
@@ -38,16 +39,38 @@ Talk = Generator[Ask, Any, T]
 
 
 class Talks:
-    """The talks of one client, which remembers what labels it has registered."""
+    """The talks of one client, which remembers what labels it has registered, and what the service takes."""
 
     def __init__(self) -> None:
         self.registered = Registered()
+        self._limits: Limits | None = None
+
+    def forget(self) -> None:
+        """Another service may answer from now on."""
+        self.registered.forget_all()
+        self._limits = None
+
+    def limits(self, session: str = "", seconds: float | None = None) -> Talk[Limits]:
+        """What the service takes, asked once. Nothing is limited by one that does not say."""
+        if (limits := self._limits) is None:
+            try:
+                reply = yield Ask("GetServerInfo", pb.GetServerInfoRequest(), seconds, session)
+                limits = Limits.of(listings.server_info_from(reply).limits)
+            except TTAClientError as error:
+                if passing(error):
+                    raise
+                limits = UNLIMITED
+            self._limits = limits
+        return limits
 
     def classify(
         self, image: Image, labels: Labels, options: Options, session: str, request_id: str, seconds: float | None
     ) -> Talk[Answer]:
+        limits = yield from self.limits(session, seconds)
+        message = requests.classify(image, options, session, request_id, limits)
+
         def ask(label_set_id: str) -> Talk[Any]:
-            message = requests.classify(image, label_set_id, options, session, request_id)
+            message.labels.id = label_set_id
             return (yield Ask("Classify", message, seconds))
 
         return answer_from((yield from self._with_labels(labels, ask, session)))

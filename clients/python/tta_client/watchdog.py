@@ -1,4 +1,4 @@
-"""Gives up a service that has something to say and is silent for too long."""
+"""Gives up a call: of a service that has something to say and is silent for too long, or as it is told."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 from .course import Course
+from .errors import TTAClientError
+from .recovery import SILENT
 
 
 class Watchdog:
     """For one stream, under the lock of its feed. A thread watches, if anybody wants it to."""
 
     def __init__(self, course: Course, moved: threading.Condition) -> None:
-        self.barked = False  # it ended the call
+        self.verdict: TTAClientError | None = None  # why it ended the call
         self._course, self._moved = course, moved
         self._hang_up: Callable[[], Any] = lambda: None
 
@@ -26,26 +28,19 @@ class Watchdog:
     def dialled(self, hang_up: Callable[[], Any]) -> None:
         """A call has begun; `hang_up` ends it."""
         with self._moved:
-            self._hang_up, self.barked = hang_up, False
+            self._hang_up, self.verdict = hang_up, None
 
-    def heard(self, listen: Callable[[], Any]) -> Any:
-        """What `listen` gives; meanwhile the service had better say something."""
-        with self._moved:
-            self._course.listens(time.monotonic())
-            self._moved.notify_all()
-        try:
-            return listen()
-        finally:
-            with self._moved:
-                self._course.listens(None)
+    def give_up(self, why: TTAClientError) -> None:
+        """Ends the call. Under the lock."""
+        self._course.listens(None)
+        self.verdict = why
+        self._hang_up()
 
     def _watch(self) -> None:
         with self._moved:
             while not self._course.over:
                 left = self._course.patience(time.monotonic())
                 if left <= 0:
-                    self._course.listens(None)
-                    self.barked = True
-                    self._hang_up()
+                    self.give_up(SILENT)
                 else:
                     self._moved.wait(None if left == math.inf else left)

@@ -1,0 +1,63 @@
+"""The replies of one call, read in a thread of their own: a failure on this side is told without waiting for one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from .course import Course
+
+NEWS: Any = object()
+
+
+class Replies:
+    """Of a `running` call, under the lock of its feed. A reply is read when somebody asks for it."""
+
+    def __init__(self, running: Any, course: Course, moved: threading.Condition) -> None:
+        self._running, self._course, self._moved = running, course, moved
+        self._wanted = self._over = False
+        self._read: tuple[Any, BaseException | None] | None = None
+        threading.Thread(target=self._work, name="tta-stream-replies", daemon=True).start()
+
+    def next(self, news: bool = True) -> Any:
+        """The next reply, None after the last; `NEWS` when a failure is to be told before it comes.
+
+        Raises what ended the call.
+        """
+        with self._moved:
+            self._wanted = True
+            self._moved.notify_all()
+            self._moved.wait_for(lambda: self._read or (news and self._course.failing))
+            if self._read is None:
+                return NEWS
+            (reply, error), self._read = self._read, None
+            if error is not None:
+                raise error
+            return reply
+
+    def close(self) -> None:
+        self._running.cancel()
+        with self._moved:
+            self._over = True
+            self._moved.notify_all()
+
+    def _work(self) -> None:
+        while self._asked():
+            reply, error = None, None
+            try:
+                reply = next(self._running, None)
+            except BaseException as raised:
+                error = raised
+            with self._moved:
+                self._course.listens(None)
+                self._read, self._wanted = (reply, error), False
+                self._moved.notify_all()
+
+    def _asked(self) -> bool:
+        with self._moved:
+            self._moved.wait_for(lambda: self._wanted or self._over)
+            if not self._over:
+                self._course.listens(time.monotonic())
+                self._moved.notify_all()
+            return not self._over
