@@ -1,0 +1,81 @@
+"""What the service says to this machine goes to it, whatever proxies the environment names."""
+
+from __future__ import annotations
+
+import http.server
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health, health_pb2_grpc
+
+from tests.patience import PATIENCE
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are some, and nobody listens there."""
+    for name in ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_the_health_check_of_a_container() -> None:
+    server = grpc.server(ThreadPoolExecutor(2))
+    health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    for host in ("127.0.0.1", "localhost"):
+        asked = [sys.executable, ROOT / "deploy" / "health.py", f"{host}:{port}"]
+        said = subprocess.run(asked, capture_output=True, text=True, timeout=PATIENCE)
+        assert (said.returncode, said.stdout) == (0, "SERVING\n")
+    server.stop(None).wait()
+
+
+def test_the_numbers_of_the_demo() -> None:
+    from tta_service.demo import _scrape
+    from tta_service.demo.service import Addresses
+
+    class Numbers(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"tta_requests_total 3")
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Numbers) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        assert _scrape(Addresses("", f"http://127.0.0.1:{server.server_port}/metrics")) == "tta_requests_total 3"
+
+
+def test_the_collector_of_spans() -> None:
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.grpc", reason="opentelemetry (extra tracing)")
+    from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as pb
+    from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as wire
+
+    from tta_service.telemetry.tracing import otlp
+
+    class Collector(wire.TraceServiceServicer):
+        asked = threading.Event()
+
+        def Export(self, request: object, context: object) -> pb.ExportTraceServiceResponse:
+            self.asked.set()
+            return pb.ExportTraceServiceResponse()
+
+    server, collector = grpc.server(ThreadPoolExecutor(2)), Collector()
+    wire.add_TraceServiceServicer_to_server(collector, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    tracing = otlp(f"http://127.0.0.1:{port}")
+    tracing._tracer.start_span("one").end()
+    tracing.close()
+    assert collector.asked.is_set()
+    server.stop(None).wait()
