@@ -23,6 +23,8 @@ class AsyncWatchdog:
     def dialled(self, hang_up: Callable[[], Any]) -> None:
         """A call has begun; `hang_up` ends it."""
         self._hang_up, self.verdict = hang_up, None
+        if self._course.over:  # nobody would send anything
+            hang_up()
 
     def give_up(self, why: TTAClientError) -> None:
         """Ends the call."""

@@ -29,6 +29,8 @@ class Watchdog:
         """A call has begun; `hang_up` ends it."""
         with self._moved:
             self._hang_up, self.verdict = hang_up, None
+            if self._course.over:  # nobody would send anything
+                hang_up()
 
     def give_up(self, why: TTAClientError) -> None:
         """Ends the call. Under the lock."""
