@@ -8,12 +8,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from tta_client import Frame
+from tta_client import Features, Frame
 from tta_client.camera import encoded, newest
 from tta_client.camera.jpeg import with_opencv, with_pillow
 from tta_client.camera.pace import first, paced
+from tta_client.camera.thumbnail import _with_opencv, _with_pillow
 
 from tests.client.clips import jpeg
+from tests.images.files import exif, png
 from tests.patience import PATIENCE
 
 PILImage = pytest.importorskip("PIL.Image", reason="reading JPEGs back needs Pillow (extra camera)")
@@ -57,6 +59,59 @@ def test_the_camera_held_upright_stays_upright(encode) -> None:
     out = io.BytesIO()
     PILImage.fromarray(GRADIENT).save(out, "JPEG", exif=exif)
     assert opened(encode(out.getvalue(), 300, 90)).size == (300, 450)
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(("order", "type"), [("<", "H"), (">", "H"), ("<", "I"), (">", "I"), (">", "B"), (">", "i")])
+def test_every_spelling_of_the_orientation_is_understood(encode, turn: int, kind: str, order: str, type: str) -> None:
+    """OpenCV alone takes a big-endian LONG for none at all."""
+    upright = np.full((60, 40, 3), 30, np.uint8)
+    upright[:30, :20] = 220  # the upper left
+    image = PILImage.fromarray(upright)
+    back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # PIL's names of the inverse
+    stored = image.transpose(back[turn]) if turn > 1 else image
+    out = io.BytesIO()
+    stored.save(out, kind, exif=b"Exif\0\0" + exif(turn, order, type))
+    seen = np.asarray(opened(encode(out.getvalue(), 30, 95)))
+    assert seen.shape == (45, 30, 3)
+    assert seen[10, 6].mean() > 200 and max(seen[10, 24].mean(), seen[36, 6].mean(), seen[36, 24].mean()) < 50
+    for shrink in (_with_opencv, _with_pillow):
+        assert shrink(out.getvalue())[10, 10] > 200 and shrink(out.getvalue())[40, 10] < 50
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_picture_of_sixteen_bits_keeps_its_content(encode, bits: int, channels: int) -> None:
+    """As an array and as a file, whether its samples fill the 16 bits or leave the upper ones empty."""
+    gray = np.linspace(0, 2**bits - 1, 80 * 90).reshape(80, 90).astype(np.uint16)
+    deep = np.stack([gray] * channels, -1)
+    eight = np.dstack([gray >> (bits - 8)] * 3)
+    shrunk = np.asarray(PILImage.fromarray(eight.astype(np.uint8)).resize((45, 40)), float)
+    given = [png(90, 80, rows(deep), depth=16, colour={1: 0, 2: 4, 3: 2, 4: 6}[channels])]
+    if channels != 2:
+        given.append(deep)
+    for picture in given:
+        seen = np.asarray(opened(encode(picture, 40, 95)), float)
+        assert seen.shape == shrunk.shape and np.abs(seen - shrunk).max() < 8
+        for shrink in (_with_opencv, _with_pillow):
+            assert abs(shrink(picture).mean() - eight.mean()) < 4
+
+
+def rows(samples: np.ndarray) -> bytes:
+    """What a PNG of 16 bits deflates: a filter of none in front of each row."""
+    flat = samples.astype(">u2").reshape(len(samples), -1).view("u1")
+    return np.concatenate([np.zeros((len(flat), 1), "u1"), flat], 1).tobytes()
+
+
+def test_what_is_no_picture_goes_on_for_others_to_judge(encode, tmp_path) -> None:
+    large = tmp_path / "large.jpg"
+    large.write_bytes(jpeg(GRADIENT))
+    features = Features(np.zeros((1, 4), np.float32), "model")
+    odd = [None, 3, "nowhere.jpg", tmp_path, RED.astype(np.float32), RED[None], features]
+    sent = list(encoded(Frame(number, image) for number, image in enumerate([*odd, large, RED], 1)))
+    assert all(frame.image is image for frame, image in zip(sent, odd))
+    assert opened(sent[-2].image).size == (504, 336) and opened(sent[-1].image).size == (60, 40)
 
 
 def test_a_lower_quality_is_a_smaller_file(encode) -> None:

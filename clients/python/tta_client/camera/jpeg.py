@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
-from ..frames import Frame, let_go
+from ..frames import Features, Frame, let_go
+from ..pixels import pixels
+from .decoders import FILES, by_opencv, by_pillow, file_bytes
 
 Encoder = Callable[[Any, int, int], bytes]
 
@@ -16,9 +19,9 @@ Encoder = Callable[[Any, int, int], bytes]
 def encoded(frames: Iterable[Frame], short_side: int = 336, quality: int = 90) -> Iterator[Frame]:
     """The same frames as JPEGs whose shorter side is at most `short_side` pixels (0: never resized).
 
-    336 leaves pixels for the crops that a 224-pixel model is shown. Picture files that are small enough already, and
-    those that cannot be read here, go as they are: it is the service that says what is wrong with them. Raises OSError
-    for an array where neither OpenCV nor Pillow is installed.
+    336 leaves pixels for the crops that a 224-pixel model is shown. Picture files that are small enough already go as
+    they are, and so does what is no picture here: client and service say what is wrong with it, and the frames behind
+    it go on. Raises OSError for an array where neither OpenCV nor Pillow is installed.
     """
     encode, source = _encoder(), iter(frames)
     try:
@@ -28,17 +31,17 @@ def encoded(frames: Iterable[Frame], short_side: int = 336, quality: int = 90) -
         let_go(source)
 
 
-def _small(encode: Encoder | None, picture: Any, short_side: int, quality: int) -> bytes:
-    if not isinstance(picture, bytes):
-        if encode is None:
-            raise OSError("making JPEGs needs OpenCV or Pillow: pip install 'tta-client[camera]'")
-        return encode(picture, short_side, quality)
-    if encode is None or not short_side:
+def _small(encode: Encoder | None, picture: Any, short_side: int, quality: int) -> Any:
+    if isinstance(picture, Features):
         return picture
-    try:
-        return encode(picture, short_side, quality)
-    except Exception:  # decoders have many ways to say no
+    file = isinstance(picture, FILES)
+    if encode is None and not file:
+        raise OSError("making JPEGs needs OpenCV or Pillow: pip install 'tta-client[camera]'")
+    if encode is None or (file and not short_side):
         return picture
+    with suppress(Exception):  # no picture, or none that can be read; decoders have many ways to say so
+        return encode(file_bytes(picture) if file else picture, short_side, quality)
+    return picture
 
 
 def _encoder() -> Encoder | None:
@@ -57,38 +60,39 @@ def target(width: int, height: int, short_side: int) -> tuple[int, int] | None:
 
 
 def with_opencv(picture: Any, short_side: int, quality: int) -> bytes:
-    """A JPEG of an RGB or gray array, or of the bytes of a picture file (returned as they are when small enough)."""
+    """A JPEG of what `pixels` takes, or of the bytes of a picture file (returned as they are when small enough).
+
+    Raises ValueError, or what the decoder does, for no picture.
+    """
     import cv2
     import numpy as np
 
     from_file = isinstance(picture, bytes)
     if from_file:
-        pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if picture else None
-        if pixels is None:
-            raise ValueError("no picture that OpenCV can read")
+        found = by_opencv(picture, cv2.IMREAD_COLOR)
     else:
-        pixels = picture if picture.ndim == 2 else picture[:, :, ::-1]  # OpenCV writes BGR
-    size = target(pixels.shape[1], pixels.shape[0], short_side)
+        found = pixels(picture)
+        found = found if found.ndim == 2 else found[:, :, ::-1]  # OpenCV writes BGR
+    size = target(found.shape[1], found.shape[0], short_side)
     if size is None and from_file:
         return picture
+    found = np.ascontiguousarray(found)
     if size is not None:
-        pixels = cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA)
-    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+        found = cv2.resize(found, size, interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", found, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def with_pillow(picture: Any, short_side: int, quality: int) -> bytes:
     """As `with_opencv`."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    from_file = isinstance(picture, bytes)
-    image = Image.open(io.BytesIO(picture)) if from_file else Image.fromarray(picture)
-    size = target(*image.size, short_side)
-    if size is None and from_file:
-        return picture
-    if from_file:
-        image = ImageOps.exif_transpose(image).convert("RGB")
-        size = target(*image.size, short_side)
-    if size is not None:
+    if isinstance(picture, bytes):
+        if target(*Image.open(io.BytesIO(picture)).size, short_side) is None:
+            return picture
+        image = by_pillow(picture)
+    else:
+        image = Image.fromarray(pixels(picture))
+    if size := target(*image.size, short_side):
         image = image.resize(size, Image.Resampling.BICUBIC)
     out = io.BytesIO()
     image.save(out, "JPEG", quality=quality)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from importlib.util import find_spec
 from typing import Any
+
+from ..pixels import pixels
+from .decoders import by_opencv, by_pillow, file_bytes
 
 SIZE = (64, 48)  # width, height: noise averages out, a person across the street does not
 
 
 def thumbnail(picture: Any) -> Any:
-    """[48, 64] float32, 0 … 255, of an array [h, w, 3] or [h, w] or of a picture file's bytes; None: cannot be read.
+    """[48, 64] float32, 0 … 255, of what `pixels` takes or of a picture file's bytes; None: it is no picture.
 
     Raises OSError where neither OpenCV nor Pillow is installed.
     """
@@ -24,11 +26,12 @@ def _with_opencv(picture: Any) -> Any:
     import cv2
     import numpy as np
 
-    if isinstance(picture, bytes):
-        picture = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_2) if picture else None
-        if picture is None:
-            return None
-    small = cv2.resize(np.ascontiguousarray(picture), SIZE, interpolation=cv2.INTER_AREA)
+    try:
+        data = file_bytes(picture)
+        seen = pixels(picture) if data is None else by_opencv(data, cv2.IMREAD_REDUCED_GRAYSCALE_2)
+        small = cv2.resize(np.ascontiguousarray(seen), SIZE, interpolation=cv2.INTER_AREA)
+    except Exception:  # decoders have many ways to say no
+        return None
     return np.float32(small if small.ndim == 2 else cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
 
 
@@ -37,7 +40,8 @@ def _with_pillow(picture: Any) -> Any:
     from PIL import Image
 
     try:
-        image = Image.open(io.BytesIO(picture)) if isinstance(picture, bytes) else Image.fromarray(picture)
+        data = file_bytes(picture)
+        image = Image.fromarray(pixels(picture)) if data is None else by_pillow(data)
         return np.asarray(image.resize(SIZE, Image.Resampling.BOX).convert("L"), np.float32)
-    except OSError:
+    except Exception:
         return None
