@@ -11,6 +11,7 @@ from ..core.errors import BadLabels, BadRequest, TTAError
 from ..core.labels import LabelSet
 from ..core.request import Request
 from ..serving.frames import Policy
+from . import status
 from .options import Options, options_of
 from .paths import Origin, at
 from .questions import Asked, Known, image_of, image_path, labels_of, labels_path, session_of
@@ -104,8 +105,8 @@ def frame_of(
     captured = frame.capture_time if frame.HasField("capture_time") else None
     try:
         return Frame(frame.frame_id, captured, _asked(frame, opened, known, terms, arrived))
-    except TTAError as error:
-        return Frame(frame.frame_id, captured, error)
+    except Exception as error:  # what nobody foresaw is no reason to end the stream either
+        return Frame(frame.frame_id, captured, status.known(error))
 
 
 def _asked(frame: pb.Frame, opened: Opened, known: Known, terms: Terms, arrived: float) -> Asked:
