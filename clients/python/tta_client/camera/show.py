@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, Protocol, TextIO
 
 from ..answers import FrameAnswer, FrameFailure, Score
+from .masking import without_secrets
 from .tally import Tally
+from .text import printable
 
 Result = FrameAnswer | FrameFailure
 COLUMNS = ("frame", "label", "score", "zero-shot", "strategy", "age ms", "dropped", "scene")
@@ -59,17 +63,32 @@ class JSONLines(Lines):
     """One object for each answer, and a last one with the summary."""
 
     def show(self, result: Result, tally: Tally) -> None:
-        print(json.dumps(plain(result)), file=self._out, flush=True)
+        print(json_line(plain(result)), file=self._out, flush=True)
 
     def end(self, tally: Tally) -> None:
-        print(json.dumps({"summary": tally.summary()}), file=self._out, flush=True)
+        print(json_line({"summary": tally.summary()}), file=self._out, flush=True)
+
+
+def json_line(value: Any) -> str:
+    """JSON in ASCII, which every terminal and every parser takes: what no number is, infinity or NaN, is null."""
+    return json.dumps(_jsonable(value), allow_nan=False)
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {printable(str(name)): _jsonable(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return printable(value) if isinstance(value, str) else value
 
 
 def row(result: Result) -> tuple[str, ...]:
     """The cells of COLUMNS."""
     age = f"{result.age * 1000:.0f}"
     if isinstance(result, FrameFailure):
-        return str(result.frame_id), f"{result.error}", "", "", "", age, "", result.scene
+        return str(result.frame_id), printable(without_secrets(f"{result.error}")), "", "", "", age, "", result.scene
     answer = result.answer
     plain_label = answer.zero_shot[0].label if answer.zero_shot else ""
     strategy = answer.strategy.name + (" (degraded)" if answer.degraded else "")
@@ -84,7 +103,8 @@ def plain(result: Result) -> dict[str, Any]:
         told["scene"] = result.scene
     if isinstance(result, FrameFailure):
         error = result.error
-        return told | {"error": {"code": error.code.name, "field": error.field, "sentence": error.sentence}}
+        sentence = without_secrets(error.sentence)
+        return told | {"error": {"code": error.code.name, "field": error.field, "sentence": sentence}}
     answer = result.answer
     timings = {stage: round(getattr(answer.timings, stage), 6) for stage in answer.timings.__slots__}
     return told | {
