@@ -15,12 +15,13 @@ class Statistics:
 
     `sent` counts a frame that is sent again once more. `skipped`: frames that the gate held back, by reason ("still",
     "interval"). `dropped`: frames that should have been answered and were not, by reason: "overtaken" by a newer one
-    before they left, "service" (it had no room), "disconnect" (they were under way), "unreadable" (no picture).
+    before they left, "service" (it had no room), "disconnect" (they were under way), "unreadable" (no picture;
+    `damaged` of these were so in a video or at a camera already, which goes on).
     `reconnects`, by what was lost: "service", "source".
     """
 
     def __init__(self) -> None:
-        self.sent = self.answers = self.failures = 0
+        self.sent = self.answers = self.failures = self.damaged = 0
         self.skipped, self.dropped, self.reconnects = Counter[str](), Counter[str](), Counter[str]()
         self._ages = deque[float](maxlen=KEPT)
         self._began = time.monotonic()

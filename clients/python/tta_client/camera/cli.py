@@ -23,14 +23,18 @@ from .gate import gated
 from .grabber import newest
 from .jpeg import encoded
 from .lasting import Lasting
+from .masking import Masked, hide_secrets, without_secrets
 from .on_device import Encoder, featured
 from .pace import first, paced
 from .show import screen
+from .sources import counted
 from .tally import Tally
+from .text import lenient
 
 
 def command() -> NoReturn:
     """The program. It ends without taking Python apart: a codec that still works in a thread would abort it then."""
+    hide_secrets()
     code = main()
     for said in (sys.stdout, sys.stderr):
         with suppress(OSError):
@@ -43,8 +47,11 @@ def main(arguments: list[str] | None = None) -> int:
 
     Ctrl-C and SIGTERM end the stream and print the summary; that alone is no failure.
     """
+    lenient(sys.stdout, sys.stderr)
     wish = wishes(arguments)
-    logging.basicConfig(format="tta-camera: %(message)s", level=logging.WARNING)
+    told = logging.StreamHandler()
+    told.setFormatter(Masked("tta-camera: %(message)s"))
+    logging.basicConfig(handlers=[told], level=logging.WARNING)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     tally, trouble = Tally(), ""
     try:
@@ -62,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         signal.signal(signal.SIGTERM, before)
     if trouble:
-        print(f"tta-camera: {trouble}", file=sys.stderr)
+        print(f"tta-camera: {without_secrets(trouble)}", file=sys.stderr)
     return 1 if trouble or not tally.complete else 0
 
 
@@ -91,7 +98,8 @@ def _watch(wish: Wishes, shown: Any, tally: Tally) -> None:
 
 def pictures(wish: Wishes, statistics: Statistics) -> Iterator[Frame]:
     """Source → newest → gate → JPEG. Only a stream that may skip frames gets the newest; a blocking one gets all."""
-    frames = wish.source if wish.source.live else paced(wish.source, wish.fps)
+    source = counted(wish.source, statistics)
+    frames = source if source.live else paced(source, wish.fps)
     if wish.source.live:
         frames = Lasting(frames, wish.reopen, statistics) if wish.reopen else frames
         frames = frames if wish.policy == "block" else newest(frames, statistics)

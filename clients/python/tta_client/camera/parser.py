@@ -5,23 +5,32 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from ..choices import SCOPES
 from ..requests import POLICIES
+from .masking import without_secrets
 
 DESCRIPTION = (
     "Pictures of a camera through the service, answers on the screen: Source → Gate → Encoder → Pacer → Stream."
 )
 EPILOG = """SOURCE is a folder or a glob of pictures, a video file (MP4, GIF, …), the number of a webcam, a URL
-(rtsp, http, …), or virtual:frames=200,fps=0,seed=1 - a camera that pans over the real photographs which scikit-image
-and scikit-learn ship while day turns to dusk, noise, fog and blur."""
+(rtsp, http, …; http://…/film.mp4 and the like are films, any other is a camera), or virtual:frames=200,fps=0,seed=1 -
+a camera that pans over the real photographs which scikit-image and scikit-learn ship while day turns to dusk, noise,
+fog and blur."""
 
 Add = Callable[..., Any]
 
 
+class Parser(argparse.ArgumentParser):
+    """Its mistakes are told without the secrets that stand in the command line."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(without_secrets(message))
+
+
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser("tta-camera", description=DESCRIPTION, epilog=EPILOG)
+    made = Parser("tta-camera", description=DESCRIPTION, epilog=EPILOG)
     made.add_argument("source", metavar="SOURCE", help="where frames come from, see below")
     parts = {
         "what to ask": _question,
@@ -52,6 +61,9 @@ def _question(add: Add) -> None:
 def _source(add: Add) -> None:
     add("--frames", type=_count, default=0, metavar="N", help="stop after so many frames")
     add("--fps", type=_seconds, default=0.0, metavar="F", help="at most so many frames a second")
+    about = "a camera, whose frames go stale, or a film, of which all are answered (default: by the URL's ending)"
+    add("--live", action=argparse.BooleanOptionalAction, help=about)
+    add("--interval", type=_seconds, default=0.0, metavar="S", help="ask an http URL for a picture every S seconds")
     add("--ffmpeg", action="append", default=[], metavar="K=V", help="an option of FFmpeg, as rtsp_transport=udp")
 
 

@@ -25,8 +25,9 @@ class Tally:
 
     @property
     def complete(self) -> bool:
-        """No frame failed, and none was no picture."""
-        return not (self.statistics.failures or self.statistics.dropped["unreadable"])
+        """No frame failed, and none was no picture. What was damaged in a video before it came here is only told."""
+        told = self.statistics
+        return not told.failures and told.dropped["unreadable"] <= told.damaged
 
     def summary(self) -> dict[str, Any]:
         mine = {"flips": self.flips, "degraded": self.degraded, "strategies": dict(self.strategies)}
