@@ -4,6 +4,8 @@ import random
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tta_service import Evidence, LabelSet, TextSpace
 from tta_service.core.errors import Unsupported
@@ -20,7 +22,9 @@ CLIP = FakeCLIP()
 
 
 def literally(o: CutMixOut, labels: LabelSet, c: int) -> list[str]:
-    """methods.md §10 step by step; protected words are found by counting words, not letters."""
+    """Step by step; protected words are found by counting words, not letters."""
+    ordered = sorted(labels.names)
+    drawn = LabelSet(tuple(ordered), labels.templates, allow_duplicates=True).id
     name = labels.names[c].replace("_", " ")
     originals, marked = [], []
     for template in labels.templates:
@@ -32,7 +36,7 @@ def literally(o: CutMixOut, labels: LabelSet, c: int) -> list[str]:
         marked.append([(word, o.protect_names and first <= i < last) for i, word in enumerate(total)])
     texts, m = list(originals), len(originals)
     for r in range(o.copies):
-        rng = random.Random(f"{labels.id}/{c}/{r}")
+        rng = random.Random(f"{drawn}/{ordered.index(labels.names[c])}/{r}")
         a = list(marked[r % m])
         u_mix, u_out = rng.random(), rng.random()
         len_mix = max(1, int(rng.uniform(0.1, o.span) * len(a)))
@@ -121,6 +125,20 @@ def test_the_same_set_gives_the_same_texts_and_another_does_not():
     again = LabelSet(NAMES, TEMPLATES)
     assert strategy.texts(MANY, 1) == strategy.texts(again, 1)
     assert strategy.texts(MANY, 1) != strategy.texts(LabelSet((*NAMES, "fox"), TEMPLATES), 1)
+
+
+@given(st.lists(st.sampled_from([*NAMES, "dog", "zebra"]), min_size=1, max_size=8), st.randoms())
+def test_in_another_order_the_names_have_the_same_prototypes(names, draw):
+    places = draw.sample(range(len(names)), len(names))
+    labels = LabelSet(tuple(names), TEMPLATES, allow_duplicates=True)
+    moved = LabelSet(tuple(names[place] for place in places), TEMPLATES, allow_duplicates=True)
+    strategy = CutMixOut(copies=4, span=1.0)
+    assert [strategy.texts(moved, c) for c in range(len(names))] == [strategy.texts(labels, place) for place in places]
+    one, other = (strategy.begin(CLIP.text_space(some)) for some in (labels, moved))
+    assert torch.equal(other.features, one.features[places])
+    view = Evidence(unit(torch.randn(1, 64)), CLIP.text_space(labels))
+    (logits, _), (again, _) = strategy.adapt(view, one), strategy.adapt(view, other)
+    torch.testing.assert_close(again, logits[places])
 
 
 def test_one_probability_does_not_move_the_other():

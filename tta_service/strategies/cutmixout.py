@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Annotated, NamedTuple
 
 import torch
@@ -34,7 +35,7 @@ class Prototypes(NamedTuple):
 @register_strategy("cutmixout")
 @dataclass(frozen=True)
 class CutMixOut(Strategy[Prototypes]):
-    """Works once per label set; what is drawn follows from the label set's id."""
+    """Works once per label set; what is drawn follows from the names, not from their order."""
 
     copies: Annotated[int, Ge(0), Le(64), "changed copies per class, beside the originals"] = 8
     p_cutout: Annotated[float, Ge(0), Le(1), "probability that a copy loses words"] = 0.5
@@ -47,7 +48,7 @@ class CutMixOut(Strategy[Prototypes]):
 
     def begin(self, text: TextSpace) -> Prototypes:
         each = [self.texts(text.labels, place) for place in range(len(text.labels.names))]
-        distinct = list(dict.fromkeys(sentence for texts in each for sentence in texts))
+        distinct = sorted({sentence for texts in each for sentence in texts})  # rounding keeps to no order of names
         embedded = text.embed(distinct)  # [m, d]
         place = {sentence: row for row, sentence in enumerate(distinct)}
         return Prototypes(unit(torch.stack([embedded[[place[one] for one in texts]].mean(0) for texts in each])))
@@ -58,7 +59,8 @@ class CutMixOut(Strategy[Prototypes]):
     def texts(self, labels: LabelSet, place: int) -> list[str]:
         """The sentences of class `place`: all originals, then the copies."""
         sentences = [words(template, labels.names[place], self.protect_names) for template in labels.templates]
-        copies = [self._copy(sentences, r, random.Random(f"{labels.id}/{place}/{r}")) for r in range(self.copies)]
+        seed = _seed(labels, labels.names[place])
+        copies = [self._copy(sentences, r, random.Random(f"{seed}/{r}")) for r in range(self.copies)]
         return [labels.prompts(template)[place] for template in labels.templates] + [joined(copy) for copy in copies]
 
     def _copy(self, sentences: list[list[Word]], r: int, rng: random.Random) -> list[Word]:
@@ -78,6 +80,20 @@ class CutMixOut(Strategy[Prototypes]):
         i = rng.randrange(len(copy) - length + 1)
         left = copy[:i] + [word for word in copy[i : i + length] if word[1]] + copy[i + length :]
         return left if u_out < self.p_cutout and left else copy
+
+
+def _seed(labels: LabelSet, name: str) -> str:
+    """Of a name among the others, the same in any order of them."""
+    id, ranks = _ordered(labels)
+    return f"{id}/{ranks[name]}"
+
+
+@lru_cache(maxsize=8)
+def _ordered(labels: LabelSet) -> tuple[str, dict[str, int]]:
+    """The id of the label set with its names in order, and the first place of each there."""
+    names = sorted(labels.names)
+    ranks = {name: rank for rank, name in reversed([*enumerate(names)])}
+    return replace(labels, names=tuple(names), allow_duplicates=True).id, ranks
 
 
 def words(template: str, name: str, protected: bool) -> list[Word]:
