@@ -102,8 +102,8 @@ def otlp(endpoint: str, share: float = 1.0, version: str = "") -> Tracing:
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
     here = urlsplit(endpoint).hostname in ("127.0.0.1", "::1", "localhost")
-    exporter = OTLPSpanExporter(endpoint, channel_options=(("grpc.enable_http_proxy", 0),) if here else None)
-    return Tracing(BatchSpanProcessor(exporter), share, version)
+    options: Any = (("grpc.enable_http_proxy", 0),) if here else None
+    return Tracing(BatchSpanProcessor(OTLPSpanExporter(endpoint, channel_options=options)), share, version)
 
 
 def attributes(report: Report) -> dict[str, Any]:

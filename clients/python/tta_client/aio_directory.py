@@ -72,8 +72,8 @@ class AsyncDirectory:
     async def health(self, service: str = "") -> str:
         """One of "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN", "UNKNOWN"."""
         try:
-            request = health.HealthCheckRequest(service=service)
-            return health.state(await self._to.ask(health.HealthStub(self._to.channel).Check, request))
+            check = health.stub(self._to.channel).Check
+            return health.state(await self._to.ask(check, health.request(service)))
         except TTAClientError as error:
             return health.unknown(error)
 
@@ -82,8 +82,8 @@ class AsyncDirectory:
 
         Raises DEADLINE_EXCEEDED after `timeout` seconds (None: never).
         """
-        watch = health.HealthStub(self._to.channel).Watch
-        replies = watch(health.HealthCheckRequest(), timeout=until(timeout), wait_for_ready=True)
+        watch = health.stub(self._to.channel).Watch
+        replies = watch(health.request(), timeout=until(timeout), wait_for_ready=True)
         try:
             async for reply in replies:
                 if health.state(reply) == "SERVING":

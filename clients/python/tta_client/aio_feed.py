@@ -129,7 +129,7 @@ class AsyncFeed:
                 else:
                     await self._pull()
         except BaseException as error:
-            if _ours(error):
+            if self._ours(error):
                 raise
             self._broken(error)
         finally:
@@ -143,7 +143,7 @@ class AsyncFeed:
         try:
             picture = await anext(self._frames, END)
         except BaseException as error:  # whatever it is, in this task nobody else would hear of it
-            if _ours(error):
+            if self._ours(error):
                 raise
             return self._source_over(error)
         if picture is END:
@@ -185,10 +185,10 @@ class AsyncFeed:
     def _said_all(self) -> bool:
         return bool(self.course.call) and self.course.said_all and not self._sending
 
-
-def _ours(error: BaseException) -> bool:
-    """Whether it is this task that is cancelled, and not something that the source waited for."""
-    task = asyncio.current_task()
-    return isinstance(error, GeneratorExit) or bool(
-        isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling()
-    )
+    def _ours(self, error: BaseException) -> bool:
+        """Whether it is this task that is cancelled or thrown away, and nothing that the source raised."""
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:  # no loop runs any more
+            return True
+        return task not in self._tasks or (isinstance(error, asyncio.CancelledError) and bool(task.cancelling()))

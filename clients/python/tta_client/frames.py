@@ -101,11 +101,11 @@ def image_message(image: Image, path: str = "image", limits: Limits = UNLIMITED)
             encoded = bytes(image)
             limits.check_encoded(len(encoded), path)
             return tta_pb2.Image(encoded=encoded)
-        image = pixels(image)
-        (height, width), colours = image.shape[:2], len(image.shape) == 3
+        array = pixels(image)
+        (height, width), colours = array.shape[:2], len(array.shape) == 3
         limits.check_raw(width, height, 3 if colours else 1, path)
         kind = tta_pb2.RawImage.FORMAT_RGB24 if colours else tta_pb2.RawImage.FORMAT_GRAY8
-        return tta_pb2.Image(raw=tta_pb2.RawImage(width=width, height=height, format=kind, pixels=image.tobytes()))
+        return tta_pb2.Image(raw=tta_pb2.RawImage(width=width, height=height, format=kind, pixels=array.tobytes()))
 
 
 def _read(file: Path, limits: Limits, path: str) -> bytes:

@@ -10,9 +10,16 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from .errors import TTAClientError
 
-__all__ = ["LEFT", "HealthCheckRequest", "HealthStub", "state", "unknown"]
-
 LEFT = TTAClientError(grpc.StatusCode.UNAVAILABLE, "the service left before it served")
+
+
+def stub(channel: Any) -> Any:
+    """Of a channel of the sync or the async stack; the library says nothing of its types."""
+    return HealthStub(channel)
+
+
+def request(service: str = "") -> HealthCheckRequest:
+    return HealthCheckRequest(service=service)
 
 
 def state(reply: Any) -> str:
