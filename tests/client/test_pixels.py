@@ -36,7 +36,7 @@ def test_arrays_of_every_layout() -> None:
 def test_pil_images_of_every_mode(mode: str) -> None:
     Image = pytest.importorskip("PIL.Image", reason="needs Pillow (extra camera)")
     if mode.startswith("I"):
-        given = Image.fromarray((GRAY.astype(np.uint16) << 4)).convert(mode)
+        given = Image.fromarray(GRAY.astype(np.uint16) << 4).convert(mode)
         assert (pixels(given) == GRAY).all()
     else:
         given = Image.fromarray(RGB).convert(mode)

@@ -36,7 +36,7 @@ def png(width: int, height: int, content: bytes, depth: int = 8, colour: int = 0
 
 
 def exif(orientation: int, order: str = "<", type: str = "H") -> bytes:
-    """`type` of the tag's value, as `struct` spells it: SHORT, as the norm has it, or LONG and others, as some write."""
+    """`type` of the tag's value, as `struct` spells it: H is SHORT, as the norm has it; some write I, LONG."""
     number = {"B": 1, "H": 3, "I": 4, "b": 6, "h": 8, "i": 9}[type]
     entry = struct.pack(order + "HHI", 0x0112, number, 1) + struct.pack(order + type, orientation).ljust(4, b"\0")
     other = struct.pack(order + "HHII", 0x0100, 4, 1, 7)  # the tag is not the first

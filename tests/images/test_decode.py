@@ -94,6 +94,32 @@ def test_every_orientation_ends_upright(turn):
     assert (pixels(motorola) == np.asarray(ImageOps.exif_transpose(Image.open(BytesIO(motorola))))).all()
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("type", "BHIbhi")
+def test_every_spelling_of_the_orientation_is_understood(kind, order, type):
+    for turn in range(1, 9):
+        usual, other = (encoded(photo(), kind, exif=b"Exif\0\0" + exif(turn, *how)) for how in ((), (order, type)))
+        assert (pixels(other) == pixels(usual)).all()
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize(("colour", "channels"), [(0, 1), (4, 2), (2, 3), (6, 4)], ids=["L", "LA", "RGB", "RGBA"])
+def test_sixteen_bits_that_are_not_all_in_use_are_not_black(bits, colour, channels):
+    """What a sensor of 12 bits sees looks as an 8-bit one would have seen it. Alpha is no part of that."""
+    deep = np.random.default_rng(bits).integers(0, 2**bits, (30, 40, channels), np.uint16)
+    deep[0, 0, 0] = 2**bits - 1
+    if channels in (2, 4):
+        deep[..., -1] = 65535
+    rows = np.concatenate([np.zeros((30, 1), "u1"), deep.reshape(30, -1).astype(">u2").view("u1")], 1)
+    seen = deep[..., : 3 if channels > 2 else 1] >> (bits - 8)
+    assert (pixels(png(40, 30, rows.tobytes(), depth=16, colour=colour)) == seen).all()
+
+
+def test_a_black_picture_of_sixteen_bits_is_black():
+    assert not pixels(png(4, 3, bytes(27), depth=16)).any()
+
+
 @pytest.mark.parametrize(
     "block",
     [

@@ -2,8 +2,9 @@
 
 Pillow decodes: every picture is what CLIP's own transform, which begins with Pillow too, would see, to the bit (16-bit
 pictures excepted), and it runs outside the interpreter lock. torchvision's decoder saves a millisecond at 1920 × 1080
-but prints to stderr what it thinks of a damaged file. One decode holds ten bytes a pixel for a moment (WebP eighteen),
-and as many run at a time as the prepare lane has threads: with `ImageLimits.max_pixels` that bounds the memory.
+but prints to stderr what it thinks of a damaged file. One decode holds ten bytes a pixel for a moment (WebP eighteen,
+a dim PNG of 16 bits a colour thirty), and as many run at a time as the prepare lane has threads: with
+`ImageLimits.max_pixels` that bounds the memory.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from ..core.errors import BadImage
 from ..core.request import Encoded, Raw
-from . import raw
+from . import deep, raw
 from .formats import Header, header
 
 # The classes themselves instead of `Image.open`, which judges sizes by a global of its own, and with warnings.
@@ -50,8 +51,8 @@ class ImageLimits:
 def decode(image: Encoded | Raw, limits: ImageLimits = ImageLimits()) -> Tensor:
     """[3, h, w] uint8 RGB, upright, three bytes a pixel in memory (so the resize reads it without a copy).
 
-    Alpha is dropped, not composited, as CLIP's transform does; of 16 bits the upper eight count; CMYK and palettes are
-    converted; an animation gives its first frame. Raises `BadImage`.
+    Alpha is dropped, not composited, as CLIP's transform does; of 16 bits the upper eight of those in use count
+    (`deep.eight_bits`); CMYK and palettes are converted; an animation gives its first frame. Raises `BadImage`.
     """
     if isinstance(image, Raw):
         _check_size(image.width, image.height, limits)
@@ -85,14 +86,10 @@ def _unpacked(said: Header) -> Image.Image:
         with OPENERS[said.format](BytesIO(said.pixels)) as picture:
             if picture.size != (said.width, said.height):
                 raise ValueError("its headers contradict each other")
+            layout = str(picture.tile[0].args) if said.format == "PNG" and deep.is_deep(said.pixels) else ""
             picture.load()
-            return picture if picture.mode == "RGB" else _rgb(picture)
+            whole = deep.shallow(picture, layout, said.pixels) if layout else picture
+            return whole if whole.mode == "RGB" else whole.convert("RGB")
     except Exception as error:  # a decoder fed with anything raises anything
         why = str(error).rstrip(".") or type(error).__name__
         raise BadImage(f"the {said.format} is damaged or cut short ({why})", "image") from error
-
-
-def _rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):  # 16-bit grey, which `convert` would clip at 255 instead of scaling
-        picture = Image.fromarray((np.array(picture) >> 8).astype(np.uint8))
-    return picture.convert("RGB")

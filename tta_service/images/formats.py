@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ..core.errors import BadImage
 
+BYTES = {1: 1, 3: 2, 4: 4, 6: 1, 8: 2, 9: 4}  # of the types of EXIF that are integers
 SCANS, CHUNKS = 100, 20_000  # far beyond any camera or editor; each one costs time, however few bytes it has
 MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # stuffed zeros and restarts belong to the scan
 
@@ -40,7 +41,7 @@ def header(data: bytes) -> Header:
 
 
 def orientation(exif: bytes) -> int:
-    """The orientation tag of an EXIF block; 1 when there is none, or none that can be read."""
+    """The orientation tag of an EXIF block, as an integer of any size; 1 when there is none that makes sense."""
     tiff = exif.removeprefix(b"Exif\0\0")
     order = {b"II": "little", b"MM": "big"}.get(tiff[:2])
     if order is None:
@@ -52,7 +53,8 @@ def orientation(exif: bytes) -> int:
     first = number(4, 4)
     for at in range(first + 2, min(first + 2 + 12 * number(first, 2), len(tiff) - 11), 12):
         if number(at, 2) == 0x0112:
-            return number(at + 8, 2) if 1 <= number(at + 8, 2) <= 8 else 1
+            turn = number(at + 8, BYTES.get(number(at + 2, 2), 2))
+            return turn if 1 <= turn <= 8 else 1
     return 1
 
 
