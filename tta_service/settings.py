@@ -33,6 +33,7 @@ Port = Annotated[int, Field(ge=0, le=65535)]  # 0: any free one
 Bytes = Annotated[int, Field(ge=1024, le=1 << 40)]
 Threads = Annotated[int, Field(ge=0, le=256)]  # 0: as many as fit the machine
 Seconds = Annotated[float, Field(ge=0, le=86400)]
+URL = Annotated[str, Field(repr=False)]  # it may hold a password
 
 
 def _listed(said: Any) -> Any:
@@ -86,7 +87,7 @@ class MetricsDoor(Section):
 
 
 class Tracing(Section):
-    endpoint: str = ""  # of an OTLP collector by gRPC, http://host:4317; none: no spans. Needs the extra `tracing`
+    endpoint: URL = ""  # of an OTLP collector by gRPC, http://host:4317; none: no spans. Needs the extra `tracing`
     share: Annotated[float, Field(ge=0, le=1)] = (
         1.0  # of all answers whose callers have not decided for their own trace
     )
@@ -138,7 +139,7 @@ class Sessions(Section):
     owner_bytes: Bytes = 1 << 30
     total_bytes: Bytes = 4 << 30
     most: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
-    store: str = ""  # a folder, or redis://… valkey://…; none: sessions end with the process
+    store: URL = ""  # a folder, or redis://… valkey://…; none: sessions end with the process
     store_keep: Annotated[float, Field(gt=0, le=366 * 86400)] = 86400.0  # seconds until what nobody writes is forgotten
     write_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0  # the store is never further behind than this
     write_frames: Annotated[int, Field(ge=1, le=1_000_000)] = 50  # nor by more frames of one session

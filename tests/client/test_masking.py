@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tta_client.camera.masking import without_secrets
 
 URLS = [
     "rtsp://admin:SECRET@door/1",
@@ -36,8 +36,14 @@ URLS = [
 ]
 
 
+@pytest.fixture(params=["tta_client.camera.masking", "tta_service.core.masking"])
+def without_secrets(request: pytest.FixtureRequest) -> Callable[..., str]:
+    """Client and service have one rule."""
+    return pytest.importorskip(request.param).without_secrets
+
+
 @pytest.mark.parametrize("url", URLS)
-def test_a_secret_is_masked_wherever_its_url_stands(url: str) -> None:
+def test_a_secret_is_masked_wherever_its_url_stands(without_secrets, url: str) -> None:
     for text in (url, f"{url}: refused", f"[Errno 111] Connection refused: '{url}' returned 22", f"a {url}, b"):
         masked = without_secrets(text)
         assert "SECRET" not in masked and "***" in masked
@@ -55,11 +61,11 @@ def test_a_secret_is_masked_wherever_its_url_stands(url: str) -> None:
         "no pictures (.jpg) in shots/2024-01-01T10:00:00",
     ],
 )
-def test_what_is_no_secret_stays(text: str) -> None:
+def test_what_is_no_secret_stays(without_secrets, text: str) -> None:
     assert without_secrets(text) == text
 
 
-def test_a_secret_that_somebody_quotes_without_its_url_is_masked_too() -> None:
+def test_a_secret_that_somebody_quotes_without_its_url_is_masked_too(without_secrets) -> None:
     """As urllib does: nonnumeric port."""
     url = "http://admin:SE%40CRET@door/x?pwd=OTHER"
     assert without_secrets("nonnumeric port: 'SE@CRET@door', OTHER", url) == "nonnumeric port: '***@door', ***"

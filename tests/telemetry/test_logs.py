@@ -10,7 +10,7 @@ import pytest
 
 from tta_service.core.events import Closed, Event
 from tta_service.telemetry import each
-from tta_service.telemetry.logs import logger, written
+from tta_service.telemetry.logs import LogFormat, logger, written
 
 
 def test_a_label_cannot_forge_a_line():
@@ -27,6 +27,22 @@ def test_libraries_write_the_same_way_and_everything_is_put_back():
         logging.getLogger("some.library").warning("slow %s", "disk")
     assert json.loads(stream.getvalue())["event"] == "slow disk"
     assert (list(logging.getLogger().handlers), logging.getLogger("tta_service").level) == (handlers, level)
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_no_secret_of_a_url_is_logged(form: LogFormat):
+    """Libraries name the store, or the collector, as it was given."""
+    stream = io.StringIO()
+    with written(stream, form):
+        logging.getLogger("some.library").warning("no answer of %s", "http://admin:SECRET@collector:4317/?token=SECRET")
+        logger("tta_service.test").warning("store", url="redis://:SECRET@cache:6379/0")
+        try:
+            raise OSError("redis://:SECRET@cache")
+        except OSError:
+            logging.getLogger("some.library").exception("failed")
+    told = stream.getvalue()
+    assert "SECRET" not in told and "://***@collector:4317" in told and "redis://***@cache:6379/0" in told
+    assert form == "console" or [json.loads(line) for line in told.splitlines()]
 
 
 def test_an_observer_that_fails_is_logged_and_costs_nothing(caplog: pytest.LogCaptureFixture):

@@ -9,6 +9,7 @@ from io import TextIOWrapper
 import typer
 
 from ..core.errors import TTAError
+from ..core.masking import without_secrets
 from ..settings import BadSettings
 from .advise import advise
 from .catalogue import reducers, strategies
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(arguments, prog_name="tta-service")
     except (TTAError, BadSettings, OSError) as error:
         for line in _said(error).splitlines():
-            print(f"tta-service: {' '.join(line.split())}", file=sys.stderr)
+            print(f"tta-service: {without_secrets(' '.join(line.split()))}", file=sys.stderr)
         raise SystemExit(2) from None
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..core.errors import Unsupported
+from ..core.masking import without_secrets
 from .store import Stored, name_of, same_epoch
 
 try:
@@ -35,11 +36,14 @@ class RedisStore:
         if redis is None:
             raise Unsupported("a state store in Redis needs its client: pip install tta-service[redis]")
         spelt = url.replace("valkey", "redis", 1)
-        client = redis.Redis.from_url(spelt, socket_timeout=5.0, socket_connect_timeout=5.0)
         try:
+            client = redis.Redis.from_url(spelt, socket_timeout=5.0, socket_connect_timeout=5.0)
             client.ping()
+        except ValueError as error:
+            said = without_secrets(f"{url} is no address of a state store: {error}", url)
+            raise OSError(said) from None
         except redis.RedisError as error:
-            raise OSError(f"the state store does not answer: {error}") from None
+            raise OSError(without_secrets(f"the state store does not answer: {error}", url)) from None
         return cls(client, keep)
 
     def claim(self, owner: str, session: str, holder: str) -> Stored | None:

@@ -10,6 +10,8 @@ from typing import IO, Literal
 import structlog
 from structlog.typing import Processor
 
+from ..core.masking import without_secrets
+
 LogFormat = Literal["console", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -51,4 +53,9 @@ def _formatter(form: LogFormat, colours: bool) -> logging.Formatter:
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()] if form == "json" else [people]
     )
     clean = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_BEFORE, processors=[clean, *last])
+    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_BEFORE, processors=[clean, *last, _masked])
+
+
+def _masked(_logger: object, _method: str, line: str) -> str:
+    """Libraries name the URLs of stores and collectors as they were given."""
+    return without_secrets(line)

@@ -1,0 +1,46 @@
+"""Secrets in URLs: what may be read in messages and logs has none. The client's `camera.masking` is the same rule."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import unquote
+
+MASK = "***"
+SECRETS = (
+    # user:password@host, token@host; a password may hold what it should not, an @ or a / among it
+    re.compile(r"(?<=://)(?P<secret>[^\s/?#]+|[^\s/?#:@\[]*:(?!\d+(?:[/?#\s'\"]|$))\S*)(?=@)"),
+    re.compile(r"(?<=%3A%2F%2F)(?P<secret>[^\s&]+)(?=%40)", re.IGNORECASE),  # a URL within a URL
+    re.compile(r"(?<![\w/:.%-])(?P<secret>[\w.+%-]+:[^\s/@'\"]+)(?=@[\w\[])"),  # without a scheme
+    re.compile(
+        r"(?<![\w.-])(?:[\w.-]*(?:pwd|passw|passphrase|token|secret|auth|credential|signature|jwt|cookie|key)[\w.-]*"
+        r"|(?:[\w.-]*[_.-])?(?:pass|pw|pin|sid|sig))(?:=|%3D)(?P<secret>[^\s&'\"]+)",
+        re.IGNORECASE,
+    ),
+    re.compile(r"\bauthorization['\"]?\s*[:=]\s*(?:(?:basic|bearer|digest)\s+)?(?P<secret>[^\s'\"]+)", re.IGNORECASE),
+)
+
+
+def without_secrets(text: str, *sources: str) -> str:
+    """The text with `***` for every user, password and token of a URL in it, whoever wrote it.
+
+    `sources` are URLs whose secrets are masked wherever they stand, as urllib quotes a password without its URL.
+    """
+    for secret in sorted({secret for source in sources for secret in _secrets(source)}, key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
+    for pattern in SECRETS:
+        text = pattern.sub(_without, text)
+    return text
+
+
+def _without(found: re.Match[str]) -> str:
+    start = found.start()
+    return found[0][: found.start("secret") - start] + MASK + found[0][found.end("secret") - start :]
+
+
+def _secrets(source: str) -> Iterator[str]:
+    for pattern in SECRETS:
+        for found in pattern.finditer(source):
+            user, colon, password = found["secret"].partition(":")
+            for secret in (found["secret"], password if colon else user):
+                yield from filter(None, (secret, unquote(secret)))
