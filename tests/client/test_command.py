@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
@@ -17,11 +18,13 @@ import pytest
 from tta_client import Reconnect
 from tta_client.camera.arguments import wishes
 from tta_client.camera.cli import main
+from tta_client.camera.show import json_line
 from tta_client.camera.video import Video
 from tta_client.choices import Choice
 
 from tests.client.clips import jpeg, photographed
 from tests.client.peer import Peer
+from tests.encodings import ENCODINGS
 from tests.patience import PATIENCE
 
 
@@ -233,9 +236,129 @@ def test_a_command_line_that_makes_no_sense(words: list[str], sentence: str, cap
     assert ended.value.code == 2 and sentence in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_labels_are_read_however_their_file_is_written(tmp_path: Path, encoding: str, end: str) -> None:
+    (tmp_path / "names").write_bytes(ENCODINGS[encoding](end.join([" Tür ", "", "cat, gray", "猫" * 20, ""])))
+    wish = wishes(["0", "--labels", f"@{tmp_path / 'names'}"])
+    assert wish.labels.names == ("Tür", "cat, gray", "猫" * 20)
+
+
+def test_labels_that_cannot_be_read_are_told_by_their_file(tmp_path: Path, capsys) -> None:
+    (tmp_path / "latin").write_bytes("Tür".encode("latin-1"))
+    said = {"latin": "it is neither UTF-8 nor UTF-16", "none": "No such file or directory", "": "Is a directory"}
+    for name, why in said.items():
+        with pytest.raises(SystemExit):
+            main(["0", "--labels", f"@{tmp_path / name}"])
+        assert f"--labels: cannot read {tmp_path / name}: {why}\n" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["0", "--labels", os.fsdecode(b"cat,T\xfcr")])
+    assert "--labels: T\\udcfcr is not UTF-8\n" in capsys.readouterr().err
+
+
 def test_labels_from_a_file_and_typed_parameters(tmp_path: Path) -> None:
     (tmp_path / "names").write_text("cat\n\n red panda \n", encoding="utf-8")
     words = ["0", "--labels", f"@{tmp_path / 'names'}", "--strategy", "x,y", "--param", "a=1", "--param", "y.b=true"]
     wish = wishes([*words, "--param", "c=soft"])
     assert wish.labels.names == ("cat", "red panda")
     assert wish.strategies == (Choice("x", {"a": 1, "c": "soft"}), Choice("y", {"a": 1, "b": True, "c": "soft"}))
+
+
+def test_a_password_in_a_url_is_told_nowhere(address: str, tmp_path: Path, capsys, caplog) -> None:
+    """Not where the line makes no sense, nor where the camera cannot be opened."""
+    url = "rtsp://admin:SECRET@127.0.0.1:1/door?token=SECRET"
+    for words in (
+        [url, "--labels", "a", url],
+        [url],
+        [f"x{url.partition('?')[0]}", "--labels", "a"],
+        [url, "--labels", "a", "--ffmpeg", url.partition("?")[0]],
+    ):
+        with pytest.raises(SystemExit):
+            main(words)
+        assert "SECRET" not in capsys.readouterr().err
+    assert run(address, f"x{url}") == 1 and "no pictures" in (said := capsys.readouterr().err) and "SECRET" not in said
+    pytest.importorskip("av", reason="a network camera needs PyAV (extra camera)")
+    assert run(address, url) == 1
+    said = capsys.readouterr()
+    assert "Connection refused" in said.err and "***@127.0.0.1:1/door" in said.err
+    (tmp_path / "door.url").write_bytes(f"\ufeff{url}\r\n".encode())
+    assert run(address, f"@{tmp_path / 'door.url'}") == 1
+    told = [*said, *capsys.readouterr(), caplog.text, repr(wishes([url, "--labels", "a"]))]
+    assert "SECRET" not in "".join(told) and "***@127.0.0.1:1/door" in told[3]
+
+
+def test_a_camera_that_is_waited_for_tells_no_password(address: str) -> None:
+    """Its log is written while the program lasts; FFmpeg's own words are among it."""
+    pytest.importorskip("av", reason="a network camera needs PyAV (extra camera)")
+    url = "http://admin:SECRET@127.0.0.1:1/snap?pwd=SECRET"
+    words = [sys.executable, "-m", "tta_client.camera.cli", url, "--wait", "--server", address, "--labels", "cat,dog"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as camera:
+        assert camera.stderr
+        line = camera.stderr.readline()
+        told = Path(f"/proc/{camera.pid}/cmdline").read_bytes() if sys.platform == "linux" else b""
+        camera.send_signal(signal.SIGTERM)
+        out, err = camera.communicate(timeout=PATIENCE)
+    assert "the camera is lost" in line and "***@127.0.0.1:1/snap?pwd=***" in line
+    assert "SECRET" not in line + out + err and b"SECRET" not in told
+
+
+def test_a_folder_with_pictures_that_cannot_be_read(address: str, folder: Path, capsys) -> None:
+    """Each fails alone, by its name; JSON stays JSON whatever the names are."""
+    (folder / "2.jpg").unlink()
+    (folder / "2.jpg").symlink_to("nowhere")
+    (folder / "5.jpg").mkdir()
+    Path(os.fsdecode(bytes(folder) + b"/6\xe9.jpg")).symlink_to("nowhere")
+    Path(os.fsdecode(bytes(folder) + b"/7\xe9.jpg")).write_bytes(b"xx")
+    assert run(address, str(folder), "--json") == 1
+    printed = capsys.readouterr().out
+    *results, last = map(json.loads, printed.splitlines())
+    assert [("label" in r, r.get("error", {}).get("field")) for r in results] == [
+        (True, None),
+        (False, "frame.image"),
+        (True, None),
+        (True, None),
+        (False, "frame.image"),
+        (False, "frame.image"),
+        (True, None),
+    ]
+    for result, name in ((results[1], "2.jpg"), (results[4], "5.jpg"), (results[5], "6\\udce9.jpg")):
+        assert name in result["error"]["sentence"] and result["scene"] == name
+    assert printed.isascii() and "\\ud" not in printed.replace("\\\\ud", "")  # no half of a surrogate pair
+    assert last["summary"]["answers"] == 4
+    assert run(address, str(folder)) == 1
+    assert "6\\udce9.jpg" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_a_terminal_of_ascii_gets_question_marks(address: str, tmp_path: Path, words: list[str]) -> None:
+    for name in ("tür.jpg", "kühe.jpg"):
+        (tmp_path / name).write_bytes(b"x")
+    command = [
+        sys.executable,
+        "-m",
+        "tta_client.camera.cli",
+        str(tmp_path),
+        "--server",
+        address,
+        "--labels",
+        "Kühe,Türen",
+        *words,
+    ]
+    for strict in ({"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}):
+        done = subprocess.run(command, capture_output=True, env=os.environ | strict)
+        assert (done.returncode, done.stderr) == (0, b"") and done.stdout.isascii()
+        if words:
+            assert json.loads(done.stdout.splitlines()[0])["label"] in ("Kühe", "Türen")
+        else:
+            assert b"?" in done.stdout
+
+
+def test_help_on_a_terminal_of_ascii() -> None:
+    command = [sys.executable, "-m", "tta_client.camera.cli", "--help"]
+    done = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, b"") and b"A,B,?|@FILE" in done.stdout
+
+
+def test_infinity_is_no_json() -> None:
+    said = json_line({"a": math.inf, "b": [-math.inf, math.nan, 1.5], "c": {"d": "caf\udce9"}})
+    assert json.loads(said, parse_constant=pytest.fail) == {"a": None, "b": [None, None, 1.5], "c": {"d": "caf\\udce9"}}

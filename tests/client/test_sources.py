@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -41,6 +42,52 @@ def test_a_folder_yields_its_pictures_by_name(tmp_path: Path) -> None:
     ]
     assert [f.scene for f in open_source(f"{tmp_path}/*.jpg")] == ["b.jpg"]
     assert [f.scene for f in open_source(f"{tmp_path}/b.jpg")] == ["b.jpg"]
+
+
+def test_a_name_that_exists_is_no_pattern(tmp_path: Path) -> None:
+    """Brackets, stars and question marks in names of files and of the folders around them."""
+    folder, other = tmp_path / "shots[1]*", tmp_path / "shots1"
+    for place in (folder, other):
+        place.mkdir()
+        for name in ("img[1].jpg", "img1.jpg", "what?.png"):
+            (place / name).write_bytes(f"{place.name}/{name}".encode())
+    assert [f.image for f in open_source(f"{folder}/img[1].jpg")] == [b"shots[1]*/img[1].jpg"]
+    assert [f.image for f in open_source(f"{folder}/what?.png")] == [b"shots[1]*/what?.png"]
+    assert [f.scene for f in open_source(f"{folder}/*.jpg")] == ["img1.jpg", "img[1].jpg"]
+    assert [f.image for f in open_source(f"{folder}/img?.jpg")] == [b"shots[1]*/img1.jpg"]
+    assert [f.image for f in open_source(f"{tmp_path}/shots[12]/*[!1].png")] == [b"shots1/what?.png"]
+    assert len(list(open_source(str(folder)))) == 3 and len(list(open_source(f"{tmp_path}/**/*.jpg"))) == 4
+
+
+def test_a_picture_that_cannot_be_read_goes_on_as_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client says of its frame what is wrong; those around it are whole."""
+    for name in ("a.jpg", "c.jpg", "e.jpg"):
+        (tmp_path / name).write_bytes(name.encode())
+    (tmp_path / "b.jpg").symlink_to("nowhere")
+    (tmp_path / "d.jpg").mkdir()
+    os.mkfifo(tmp_path / "f.jpg")  # which nobody ever writes into
+    read = Path.read_bytes
+
+    def denied(path: Path) -> bytes:
+        if path.name == "c.jpg":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    unread = [tmp_path / name for name in ("b.jpg", "c.jpg", "d.jpg", "f.jpg")]
+    assert [f.image for f in open_source(str(tmp_path))] == [b"a.jpg", *unread[:3], b"e.jpg", unread[3]]
+    assert [f.image for f in open_source(str(unread[0]))] == [unread[0]]
+
+
+def test_a_name_that_is_no_utf8_is_told_in_escapes(tmp_path: Path) -> None:
+    names = [b"caf\xe9.jpg", b"caf\xe8.jpg"]
+    for name in names:
+        Path(os.fsdecode(bytes(tmp_path) + b"/" + name)).write_bytes(name)
+    frames = list(open_source(str(tmp_path)))
+    assert sorted(f.image for f in frames) == sorted(names)
+    assert len({f.scene.encode() for f in frames}) == 2
+    one = os.fsdecode(bytes(tmp_path) + b"/" + names[0])
+    assert [f.image for f in open_source(one)] == [names[0]]
 
 
 def test_an_empty_folder_says_so(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ..backoff import Reconnect
@@ -17,6 +17,7 @@ from .on_device import Model
 from .parser import parser
 from .photographs import LABELS
 from .sources import Source, open_source
+from .text import lines_of, printable
 from .virtual import Virtual
 
 
@@ -55,7 +56,8 @@ def wishes(arguments: list[str] | None = None) -> Wishes:
 
 
 def _wishes(given: argparse.Namespace) -> Wishes:
-    source = open_source(given.source, {key: str(value) for key, value in map(_pair, given.ffmpeg)})
+    ffmpeg = {key: str(value) for key, value in map(_pair, given.ffmpeg)}
+    source = open_source(_location(given.source), ffmpeg, live=given.live, interval=given.interval)
     strategies = _strategies(given.strategy, given.param)
     on_device = _on_device(given)
     reducer = "none" if on_device else _reducer(given.reducer, given.reducer_param, given.reduce)
@@ -77,7 +79,7 @@ def _wishes(given: argparse.Namespace) -> Wishes:
         quality=given.quality,
         on_device=on_device,
         reconnect=_reconnect(given, given.stall),
-        reopen=_reconnect(given, given.source_stall),
+        reopen=_reconnect(given, given.source_stall and given.source_stall + given.interval),
         json=given.json,
         strict=given.strict,
     )
@@ -107,13 +109,26 @@ def _reconnect(given: argparse.Namespace, stall: float) -> Reconnect | None:
     return Reconnect(longest=given.max_pause, stall=stall, from_the_start=given.wait)
 
 
+def _location(text: str) -> str:
+    """Of `@FILE` its first line: a URL that stands in a file is in no list of processes."""
+    if not text.startswith("@") or os.path.lexists(text):
+        return text
+    if lines := lines_of(text[1:]):
+        return lines[0]
+    raise ValueError(f"{printable(text[1:])} is empty; its first line is to say where frames come from")
+
+
 def _names(text: str, source: Source) -> tuple[str, ...]:
-    if text.startswith("@"):
-        lines = Path(text[1:]).read_text(encoding="utf-8").splitlines()
-        return tuple(line.strip() for line in lines if line.strip())
+    try:
+        words = lines_of(text[1:]) if text.startswith("@") else text.split(",")
+    except ValueError as error:
+        raise ValueError(f"--labels: {error}") from error
+    names = tuple(word.strip() for word in words if word.strip())
+    for name in names:
+        if printable(name) != name:
+            raise ValueError(f"--labels: {printable(name)} is not UTF-8")
     if not text and isinstance(source, Virtual):
         return LABELS
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names:
         raise ValueError("--labels is needed: names with commas between them, or @FILE with one a line")
     return names

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..frames import Frame
+from .masking import without_secrets
 from .text import printable
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
@@ -29,7 +30,9 @@ class Folder:
     def __iter__(self) -> Iterator[Frame]:
         paths = sorted(self._paths())
         if not paths:
-            raise FileNotFoundError(f"no pictures ({', '.join(PICTURES)}) in {printable(self.pattern)}")
+            raise FileNotFoundError(
+                f"no pictures ({', '.join(PICTURES)}) in {printable(without_secrets(self.pattern))}"
+            )
         for number, path in enumerate(paths, 1):
             picture: bytes | Path = path
             with suppress(OSError):  # is_file: nobody may ever write into a pipe

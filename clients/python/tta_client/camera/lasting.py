@@ -10,6 +10,7 @@ from dataclasses import replace
 from ..backoff import ALWAYS, Backoff, Reconnect
 from ..frames import Frame, let_go
 from ..statistics import Statistics
+from .masking import without_secrets
 
 log = logging.getLogger("tta_client")
 
@@ -46,7 +47,7 @@ class Lasting:
                 if not self.hopeful:
                     raise
                 pause = backoff.pause()
-                log.warning("the camera is lost (%s); next attempt in %.1f s", error, pause)
+                log.warning("the camera is lost (%s); next attempt in %.1f s", without_secrets(str(error)), pause)
             finally:
                 let_go(frames)
             if self._closed.wait(pause):

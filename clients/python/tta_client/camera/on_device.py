@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -10,7 +11,11 @@ from typing import Any
 from ..choices import Choice, Options
 from ..frames import Features, Frame, let_go
 from ..listings import ServerInfo
+from ..pixels import pixels
 from ..statistics import Statistics
+from .decoders import file_bytes
+
+log = logging.getLogger("tta_client")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +95,9 @@ def featured(
             seed = ((wishes.seed or 0) + frame.frame_id) % 2**64  # a stream's frames add their number
             try:
                 made = encode(frame.image, _choice(wishes.strategy), seed)
-            except ValueError:
+            except (ValueError, OSError) as error:
                 statistics.dropped["unreadable"] += 1
+                log.warning("frame %s is left out: %s", frame.frame_id, error)
                 continue
             yield replace(frame, image=made)
     finally:
@@ -111,7 +117,9 @@ def _strategy(choice: Choice) -> Any:
 def _picture(image: Any) -> Any:
     from tta_service.core.request import Encoded, PixelFormat, Raw
 
-    if isinstance(image, bytes):
-        return Encoded(image)
+    data = file_bytes(image)
+    if data is not None:
+        return Encoded(data)
+    image = pixels(image)
     format = PixelFormat.RGB24 if image.ndim == 3 else PixelFormat.GRAY8
     return Raw(image.shape[1], image.shape[0], format, image.tobytes())

@@ -48,6 +48,6 @@ def _decoded(data: bytes) -> str:
     for mark, encoding in MARKS:
         if data.startswith(mark):
             return data.decode(encoding)
-    if b"\0" in data[:64]:  # letters of the West, two bytes each
-        return data.decode("utf-16-be" if data[:1] == b"\0" else "utf-16-le")
+    if b"\0" in data:  # two bytes a letter; those of a line's end, and of most letters, are zero above
+        return data.decode("utf-16-be" if data[::2].count(0) > data[1::2].count(0) else "utf-16-le")
     return data.decode("utf-8")
