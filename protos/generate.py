@@ -6,6 +6,7 @@ that its protobuf never fights the one that the service runs on. Standard librar
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -63,12 +64,12 @@ def tools_python() -> Path:
     python, stamp = home / "bin" / "python", home / "installed"
     if not (stamp.is_file() and stamp.read_text() == "\n".join(TOOLS)):
         shutil.rmtree(home, ignore_errors=True)
-        uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
-        if uv:
+        uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
+        try:
             run(uv, "venv", "--quiet", "--python", sys.executable, str(home))
             run(uv, "pip", "install", "--quiet", "--python", str(python), *TOOLS)
-        else:
-            run(sys.executable, "-m", "venv", str(home))
+        except (OSError, subprocess.CalledProcessError):  # no uv, or one that trusts nobody whom pip trusts
+            run(sys.executable, "-m", "venv", "--clear", str(home))
             run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *TOOLS)
         (home / ".gitignore").write_text("*\n")
         stamp.write_text("\n".join(TOOLS))
@@ -76,7 +77,8 @@ def tools_python() -> Path:
 
 
 def run(*command: str) -> None:
-    subprocess.run(command, check=True)
+    """With the system's certificates, where it is uv: they know a company's own authority."""
+    subprocess.run(command, check=True, env={**os.environ, "UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"})
 
 
 if __name__ == "__main__":
