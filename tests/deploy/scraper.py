@@ -63,7 +63,7 @@ async def prometheus(target: str, folder: Path) -> AsyncIterator[Prometheus]:
     configuration = {
         "global": {"scrape_interval": "500ms", "evaluation_interval": "1s"},
         "rule_files": [str(RULES)],
-        "scrape_configs": [{"job_name": "tta", "static_configs": [{"targets": [target]}]}],
+        "scrape_configs": [{"job_name": "any name", "static_configs": [{"targets": [target]}]}],
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
     port = free_port()

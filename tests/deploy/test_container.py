@@ -167,7 +167,7 @@ def test_compose_mounts_what_there_is():
         assert (DEPLOY / here).exists() and how == "ro"
     scrape = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     assert scrape["rule_files"] == ["rules.yml"]
-    assert scrape["scrape_configs"][0]["job_name"] == "tta"  # InstanceDown's job
+    assert scrape["scrape_configs"][0]["job_name"] == "tta"
     source = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text())
     assert source["datasources"][0]["url"] == "http://prometheus:9090"
     pages = yaml.safe_load((DEPLOY / "grafana/provisioning/dashboards/tta.yml").read_text())

@@ -15,6 +15,7 @@ from tta_service.telemetry.metrics import Metrics
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = DEPLOY / "prometheus" / "rules.yml"
+ADDED = {"up", "scrape_samples_scraped"}
 ENDINGS = {"counter": ("_total",), "gauge": ("",), "info": ("_info",), "histogram": ("_bucket", "_sum", "_count")}
 
 
@@ -35,9 +36,9 @@ def registry() -> Metrics:
 
 @cache
 def exported() -> set[str]:
-    """The names of all series that our registry can make, and of the one that Prometheus adds."""
+    """The names of all series that our registry can make, and of those that Prometheus adds."""
     families = registry().registry.collect()
-    return {f"{family.name}{ending}" for family in families for ending in ENDINGS[family.type]} | {"up"}
+    return {f"{family.name}{ending}" for family in families for ending in ENDINGS[family.type]} | ADDED
 
 
 def names(expression: str) -> set[str]:
