@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,13 @@ def test_the_four_dashboards_are_there_with_their_variables():
         known = exported()
         for variable in list(variables.values())[1:]:
             assert any(name in variable["query"]["query"] for name in known)
+
+
+def test_the_readme_says_who_drew_its_pictures():
+    before, *pictures = re.split(r"!\[[^]]+\]\(deploy/grafana/", (DEPLOY.parent / "README.md").read_text())
+    assert {picture.partition(".png)")[0] for picture in pictures} == PAGES.keys()
+    said = " ".join(before[-400:].split())
+    assert "drawn by our own program (`deploy/grafana/picture.py`), not by Grafana:" in said
 
 
 @pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)

@@ -120,8 +120,8 @@ def test_when_nothing_works_one_sentence_says_what_failed_and_where_to_read_on(h
         ("error: x\n  Caused by: invalid peer certificate: UnknownIssuer\n", CAUSE),
         ("  × Failed to fetch\n  ├─▶ client error\n  ╰─▶ invalid peer certificate: UnknownIssuer\n", CAUSE),
         (
-            "WARNING: Retrying after 'SSLError(1, '[SSL] certificate verify failed: unable to get local issuer'\nERROR: x\n",
-            "certificate verify failed: unable to get local issuer'",
+            "WARNING: Retrying after 'SSLError([SSL] certificate verify failed: self signed'\nERROR: no match\n",
+            "certificate verify failed: self signed'",
         ),
         ("error: no space left on device\n\n", "no space left on device"),
         ("", "no word of why"),
