@@ -27,7 +27,7 @@ def newest() -> str:
     command = ["npm", "view", "--fetch-retries=1", PACKAGE, "version"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=AT_MOST)
     if done.returncode:
-        pytest.skip(f"npm does not reach its registry: {" ".join(done.stderr.split())[:200]}")
+        pytest.skip(f"npm does not reach its registry: {' '.join(done.stderr.split())[:200]}")
     return done.stdout.strip()
 
 
