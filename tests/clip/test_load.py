@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import pickle
+import shutil
 import socket
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import pytest
@@ -139,3 +142,122 @@ def test_reachable_tells_a_door_from_a_wall():
         assert reachable("127.0.0.1", port)
     assert not reachable("127.0.0.1", port)
     assert not reachable("no.such.host.invalid", 443, seconds=0.5)
+
+
+def local(tmp_path: Path, name: str = "open_clip_model.safetensors") -> str:
+    written(tmp_path / "tiny", name)
+    return f"local-dir:{tmp_path / 'tiny'}"
+
+
+@pytest.mark.parametrize("name", ["open_clip_model.safetensors", "open_clip_pytorch_model.bin", "epoch_3.pt"])
+def test_a_local_folder_is_the_model_that_open_clip_finds_there(tmp_path, name):
+    wanted = local(tmp_path, name)
+    clip = load(wanted, device="cpu")
+    assert clip.name == "tiny"
+    assert torch.equal(clip.encode_image(pixels()), small().encode_image(pixels()))
+    labels = LabelSet(("cat", "dog"))
+    assert torch.equal(clip.text_space(labels).features, small().text_space(labels).features)
+    if not name.endswith(".pt"):  # which open_clip does not look for
+        theirs: Any = open_clip.create_model(wanted).eval()
+        with torch.no_grad():
+            features = theirs.encode_image(pixels(), normalize=True)
+        assert torch.allclose(clip.encode_image(pixels()), features, atol=1e-5)
+
+
+def test_what_a_local_folder_lacks_is_told(tmp_path):
+    with pytest.raises(CannotLoad, match=r"there is no .*nowhere/open_clip_config\.json"):
+        load(f"local-dir:{tmp_path}/nowhere", device="cpu")
+    wanted = local(tmp_path)
+    (tmp_path / "tiny" / "open_clip_model.safetensors").rename(tmp_path / "tiny" / "a.safetensors")
+    assert load(wanted, device="cpu").name == "tiny"
+    (tmp_path / "tiny" / "b.bin").write_bytes(b"")
+    with pytest.raises(CannotLoad, match=r"2 files of weights \(a\.safetensors, b\.bin\); give one with --checkpoint"):
+        load(wanted, device="cpu")
+    assert load(wanted, checkpoint=str(tmp_path / "tiny" / "a.safetensors"), device="cpu").name == "a"
+    (tmp_path / "tiny" / "open_clip_config.json").write_text('{"model_cfg": {"embed_dim": 3}}')
+    with pytest.raises(CannotLoad, match="describes no model: its model_cfg needs embed_dim, vision_cfg and text_cfg"):
+        load(wanted, checkpoint=str(tmp_path / "tiny" / "a.safetensors"), device="cpu")
+
+
+def test_a_name_beside_a_checkpoint_must_agree_with_its_configuration(tmp_path, known, monkeypatch):
+    weights = written(tmp_path / "one", "mine.safetensors")
+    assert load(known, checkpoint=str(weights), device="cpu").name == "mine"
+    assert load(local(tmp_path), checkpoint=str(weights), device="cpu").name == "mine"
+    for other in ("ViT-B-32", "ViT-B-32-quickgelu", "ViT-B-16-SigLIP"):
+        with pytest.raises(CannotLoad, match=f"{other} is not what .*json beside mine.safetensors describes: .* is "):
+            load(other, checkpoint=str(weights), device="cpu")
+    with pytest.raises(CannotLoad, match="knows no model 'vit-b32'"):
+        load("vit-b32", checkpoint=str(weights), device="cpu")
+
+
+def tensors(path: Path) -> bytes:
+    save_file({"weight": torch.ones(100)}, path)
+    return path.read_bytes()
+
+
+def pickled(path: Path, what: object) -> bytes:
+    torch.save(what, path)
+    return path.read_bytes()
+
+
+def archived(path: Path, kind: str) -> bytes:
+    (path.parent / "in").mkdir()
+    (path.parent / "in" / "weights.bin").write_bytes(bytes(5000))
+    return Path(shutil.make_archive(str(path), kind, path.parent / "in")).read_bytes()
+
+
+def scripted(path: Path) -> bytes:
+    torch.jit.script(torch.nn.Linear(2, 2)).save(str(path))
+    return path.read_bytes()
+
+
+class Odd:
+    """What no file of weights needs."""
+
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0000\nsize 12345\n"
+FOREIGN = [
+    ("lfs.pt", lambda path: LFS, "Git LFS pointer"),
+    ("lfs.safetensors", lambda path: LFS, "Git LFS pointer"),
+    ("page.pt", lambda path: b"\n <!DOCTYPE html>\n<html><body>Sign in</body></html>", "web page"),
+    ("page.safetensors", lambda path: b"\xef\xbb\xbf<HTML>" + b" " * 5000, "web page"),
+    ("page.bin", lambda path: b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "web page"),
+    ("empty.safetensors", lambda path: b"", "empty"),
+    ("text.pt", lambda path: b'{"error": "Repository not found"}', "it is text"),
+    ("text.safetensors", lambda path: "ein Türschild".encode(), "it is text"),
+    ("cut.safetensors", lambda path: tensors(path)[:-9], "incomplete: .* bytes"),
+    ("head.safetensors", lambda path: tensors(path)[:40], "incomplete"),
+    ("odd.safetensors", lambda path: b"\x07" + bytes(7) + b"{rubbish", "damaged"),
+    ("safe.pt", lambda path: tensors(path), "call it safe.safetensors"),
+    ("torch.safetensors", lambda path: pickled(path, {"a": torch.ones(3)}), "not in the format that its name tells"),
+    ("cut.pt", lambda path: pickled(path, {"a": torch.ones(3000)})[:-4000], "damaged or incomplete"),
+    ("zip.pt", lambda path: archived(path, "zip"), "ZIP archive of other things"),
+    ("tar.pt", lambda path: archived(path, "tar"), "tar archive"),
+    ("targz.pt", lambda path: archived(path, "gztar"), "packed .gzip."),
+    ("picture.pt", lambda path: b"\x89PNG\r\n\x1a\n" + bytes(90), "a picture"),
+    ("script.pt", scripted, "TorchScript"),
+    ("objects.pt", lambda path: pickled(path, {"model": Odd()}), "more than tensors"),
+    ("old.pt", lambda path: pickle.dumps({"model": Odd()}), "more than tensors"),
+    ("noise.pt", lambda path: bytes(range(255, -1, -1)) * 9, "more than tensors or is damaged"),
+    ("nothing.pt", lambda path: pickled(path, {}), "holds no tensors"),
+]
+
+
+@pytest.mark.parametrize("beside", [True, False])
+@pytest.mark.parametrize(("name", "made", "said"), FOREIGN, ids=[name for name, _, _ in FOREIGN])
+def test_a_file_that_is_something_else_is_recognised(tmp_path, known, name, made, said, beside):
+    path = tmp_path / name
+    path.write_bytes(made(path))
+    if beside:
+        (tmp_path / "open_clip_config.json").write_text(json.dumps(config()))
+    with pytest.raises(CannotLoad, match=rf"{name} does not fit .*{said}") as refused:
+        load(known, checkpoint=str(path), device="cpu")
+    assert "weights_only" not in str(refused.value) and len(str(refused.value)) < 400
+
+
+def test_a_folder_or_a_pointer_is_told_without_a_name_too(tmp_path):
+    with pytest.raises(CannotLoad, match="is a folder: name the file in it, or its model with --model local-dir:"):
+        load(checkpoint=str(tmp_path), device="cpu")
+    (tmp_path / "lfs.pt").write_bytes(LFS)
+    with pytest.raises(CannotLoad, match="Git LFS pointer"):
+        load(checkpoint=str(tmp_path / "lfs.pt"), device="cpu")

@@ -16,9 +16,11 @@ from torch import Tensor
 
 from .hub import CannotLoad, cached, require_hub
 from .taught import Taught, taught
+from .weights_file import foreign
 
 CONFIG = "open_clip_config.json"
 ROWS, VALUES, WEIGHT = (f"text.token_embedding.{part}" for part in ("rows", "values", "weight"))
+UNSAFE = ("weights_only", "trust_remote_code")  # advice of libraries that we do not pass on
 WORDS = "text.taught_words"  # keys of the words of several tokens (`taught.word_key`)
 
 
@@ -32,15 +34,35 @@ class Parts(NamedTuple):
 
 def from_folder(config: Path, weights: Path, tokenizer: str = "") -> Parts:
     """Weights and their configuration. A token embedding may come as its trained rows alone (`with_all_rows`)."""
+    require_weights(weights)
     with said(f"{weights.name} does not fit {config}", "checkpoint"):
         state: dict[str, Any] = load_state_dict(str(weights))  # type: ignore[assignment]
-        model = build(json.loads(config.read_text(encoding="utf-8")), any(key.startswith("text.") for key in state))
+        model = build(described(config), any(key.startswith("text.") for key in state))
         if ROWS not in state:
             load_checkpoint(model, str(weights))  # which also converts other authors' layouts
         else:
             model.load_state_dict(with_all_rows(state, model.vocab_size))
     said_of = taught(state[ROWS], state.get(WORDS)) if ROWS in state else None
     return Parts(model, tokenizer_of(tokenizer or f"local-dir:{config.parent}"), said_of)
+
+
+def require_weights(file: Path) -> None:
+    """Raises `CannotLoad` for a file that is something else."""
+    try:
+        why = foreign(file)
+    except OSError as error:
+        why = f"it cannot be read: {error.strerror}"
+    if why:
+        raise CannotLoad(f"{file.name} does not fit any model: {why}", "checkpoint")
+
+
+def described(config: Path) -> dict[str, Any]:
+    """What an open_clip_config.json says. Raises `CannotLoad`."""
+    with said(f"{config} describes no model", "checkpoint"):
+        found: dict[str, Any] = json.loads(config.read_text(encoding="utf-8-sig"))
+        if not {"embed_dim", "vision_cfg", "text_cfg"} <= found["model_cfg"].keys():
+            raise ValueError("its model_cfg needs embed_dim, vision_cfg and text_cfg")
+        return found
 
 
 def build(config: dict[str, Any], custom: bool) -> Any:
@@ -84,5 +106,11 @@ def said(what: str, field: str) -> Iterator[None]:
     except CannotLoad:
         raise
     except Exception as error:
-        why = " ".join(str(error).split()) or type(error).__name__
+        why = " ".join(str(error).split())
+        if any(word in why for word in UNSAFE):
+            why = "it holds more than tensors or is damaged; what may run code of its own is never loaded"
+        elif isinstance(error, StopIteration):
+            why = "it holds no tensors"
+        elif not isinstance(error, OSError | RuntimeError | ValueError):
+            why = f"{type(error).__name__} {why}".rstrip()
         raise CannotLoad(f"{what}: {why if len(why) <= 500 else f'{why[:500]}…'}", field) from error

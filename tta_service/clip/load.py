@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -13,12 +14,14 @@ from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
 from ..core.reducer import Reducer
 from . import pocket
-from .checkpoint import CONFIG, Parts, from_folder, said, tokenizer_of
+from .agreement import disagreement
+from .checkpoint import CONFIG, Parts, described, from_folder, require_weights, said, tokenizer_of
 from .form import form_of
 from .frozen import FrozenCLIP
 from .hub import CannotLoad, cached, cached_weights, require_hub
 
-POCKET = "pocket"
+POCKET, LOCAL, HUB = "pocket", "local-dir:", "hf-hub:"
+WEIGHTS = {".safetensors", ".bin", ".pt", ".pth"}
 
 
 def load(
@@ -33,8 +36,9 @@ def load(
 ) -> FrozenCLIP:
     """The frozen model. `CannotLoad` says within seconds what to do instead.
 
-    `name` is "pocket" (bundled) or any name that open_clip knows, with `pretrained` one of its tags, or "hf-hub:…".
-    `checkpoint` is a file of weights; its architecture is the open_clip_config.json beside it, else that of `name`.
+    `name` is "pocket" (bundled) or any name that open_clip knows, with `pretrained` one of its tags, or "hf-hub:…", or
+    "local-dir:FOLDER" with weights and their open_clip_config.json. `checkpoint` is a file of weights; its architecture
+    is the open_clip_config.json beside it, with which another `name` than "pocket" must agree, else that of `name`.
     `device` "auto" takes CUDA when there is some. `precision`, `runtime`, `compress` ("svd:RANK", "prune:RATIO") and
     `reducers` (those that a runtime other than eager serves) are the image tower's form, see `form`.
     """
@@ -42,6 +46,9 @@ def load(
     form = form_of(precision, runtime, compress, reducers, place)
     if checkpoint:
         parts, label = _from_file(Path(checkpoint), name), Path(checkpoint).stem
+    elif name.startswith(LOCAL):
+        folder = _folder(name)
+        parts, label = from_folder(folder / CONFIG, _weights_in(folder)), folder.resolve().name
     elif name == POCKET:
         with as_file(files(pocket)) as folder:
             parts, label = from_folder(folder / CONFIG, folder / "pocket.safetensors"), name
@@ -52,11 +59,20 @@ def load(
 
 
 def _from_file(weights: Path, name: str) -> Parts:
+    if weights.is_dir():
+        advice = f"{weights} is a folder: name the file in it, or its model with --model {LOCAL}{weights}"
+        raise CannotLoad(advice, "checkpoint")
     if not weights.is_file():
         raise CannotLoad(f"there is no file {weights}", "checkpoint")
+    require_weights(weights)
     config = weights.with_name(CONFIG)
     if config.is_file():
+        if name != POCKET and (why := disagreement(described(config)["model_cfg"], _architecture(name))):
+            advice = f"{name} is not what {config} beside {weights.name} describes: {why}; leave the name out"
+            raise CannotLoad(advice, "model")
         return from_folder(config, weights)
+    if name.startswith(LOCAL):
+        return from_folder(_folder(name) / CONFIG, weights)
     if name == POCKET:
         advice = f"put the {CONFIG} that describes {weights.name} beside it, or name its architecture with --model"
         raise CannotLoad(advice, "checkpoint")
@@ -68,8 +84,41 @@ def _from_file(weights: Path, name: str) -> Parts:
     return Parts(model, tokenizer_of(name))
 
 
+def _folder(name: str) -> Path:
+    folder = Path(name.removeprefix(LOCAL)).expanduser()
+    if not (folder / CONFIG).is_file():
+        raise CannotLoad(f"{name}: there is no {folder / CONFIG}", "model")
+    return folder
+
+
+def _weights_in(folder: Path) -> Path:
+    """The file of the usual name, or the only one."""
+    usual = [folder / name for name in (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME) if (folder / name).is_file()]
+    found = usual or sorted(file for file in folder.iterdir() if file.suffix in WEIGHTS)
+    if not usual and len(found) != 1:
+        names = f"{len(found)} files of weights ({', '.join(file.name for file in found)})" if found else "no weights"
+        raise CannotLoad(f"{folder} holds {names}; give one with --checkpoint", "model")
+    return found[0]
+
+
+def _architecture(name: str) -> Mapping[str, Any]:
+    """The model_cfg of a name."""
+    if name.startswith(LOCAL):
+        return described(_folder(name) / CONFIG)["model_cfg"]
+    if name.startswith(HUB):
+        config = cached(name.removeprefix(HUB), (CONFIG,))
+        if config is not None:
+            return described(config)["model_cfg"]
+        require_hub(name)
+    else:
+        _check_name(name)
+    with said(f"cannot load {name}", "model"):
+        found: Mapping[str, Any] = open_clip.get_model_config(name) or {}
+        return found
+
+
 def _from_hub(name: str, pretrained: str) -> Parts:
-    if name.startswith("hf-hub:"):
+    if name.startswith(HUB):
         return _from_repository(name)
     _check_name(name)
     tags = open_clip.list_pretrained_tags_by_model(name)
@@ -92,7 +141,7 @@ def _from_hub(name: str, pretrained: str) -> Parts:
 
 
 def _from_repository(name: str) -> Parts:
-    repository = name.removeprefix("hf-hub:")
+    repository = name.removeprefix(HUB)
     config, weights = cached(repository, (CONFIG,)), cached(repository, (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME))
     if config is not None and weights is not None:
         return from_folder(config, weights, name)
