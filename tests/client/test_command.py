@@ -253,7 +253,7 @@ def test_labels_that_cannot_be_read_are_told_by_their_file(tmp_path: Path, capsy
         assert f"--labels: cannot read {tmp_path / name}: {why}\n" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["0", "--labels", os.fsdecode(b"cat,T\xfcr")])
-    assert "--labels: T\\udcfcr is not UTF-8\n" in capsys.readouterr().err
+    assert "--labels: cat,T\\udcfcr is not UTF-8\n" in capsys.readouterr().err
 
 
 def test_labels_from_a_file_and_typed_parameters(tmp_path: Path) -> None:

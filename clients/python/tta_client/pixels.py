@@ -15,7 +15,8 @@ def pixels(image: Any) -> Any:
     """
     if callable(getattr(image, "convert", None)) and hasattr(image, "getexif"):
         image = _of_pillow(image)
-    shape, dtype = tuple(getattr(image, "shape", ())), getattr(image, "dtype", None)
+    shape: Any = tuple(getattr(image, "shape", ()))
+    dtype: Any = getattr(image, "dtype", None)
     fits = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))
     if not fits or getattr(dtype, "kind", "") != "u" or dtype.itemsize > 2:
         kind = type(image).__name__ if dtype is None else f"{dtype} {list(shape)}"

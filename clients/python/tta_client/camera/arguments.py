@@ -17,7 +17,7 @@ from .on_device import Model
 from .parser import parser
 from .photographs import LABELS
 from .sources import Source, open_source
-from .text import lines_of, printable
+from .text import lines_of, printable, utf8
 from .virtual import Virtual
 
 
@@ -64,7 +64,7 @@ def _wishes(given: argparse.Namespace) -> Wishes:
     return Wishes(
         source=source,
         server=given.server,
-        labels=LabelSet(_names(given.labels, source), tuple(given.template)),
+        labels=LabelSet(_names(given.labels, source), tuple(map(utf8, given.template))),
         strategies=strategies,
         options=Options(strategies[0] if strategies else "", reducer, top_k=given.top_k, seed=given.seed),
         policy=given.policy or ("latest" if source.live else "block"),
@@ -120,13 +120,10 @@ def _location(text: str) -> str:
 
 def _names(text: str, source: Source) -> tuple[str, ...]:
     try:
-        words = lines_of(text[1:]) if text.startswith("@") else text.split(",")
+        words = lines_of(text[1:]) if text.startswith("@") else utf8(text).split(",")
     except ValueError as error:
         raise ValueError(f"--labels: {error}") from error
     names = tuple(word.strip() for word in words if word.strip())
-    for name in names:
-        if printable(name) != name:
-            raise ValueError(f"--labels: {printable(name)} is not UTF-8")
     if not text and isinstance(source, Virtual):
         return LABELS
     if not names:

@@ -58,7 +58,7 @@ def _sixteen_bits(data: bytes) -> Any:
             image.tile = [(*image.tile[0][:3], layout)]  # type: ignore[attr-defined]
         return np.asarray(image).astype(np.uint16)
 
-    layout = Image.open(io.BytesIO(data)).tile[0][3]  # type: ignore[attr-defined]
+    layout = str(Image.open(io.BytesIO(data)).tile[0][3])  # type: ignore[attr-defined]
     if layout == "LA;16B":
         pairs = samples("RGBA")  # the four bytes of a pixel
         return pairs[..., 0] << 8 | pairs[..., 1]

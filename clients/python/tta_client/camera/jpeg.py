@@ -86,6 +86,7 @@ def with_pillow(picture: Any, short_side: int, quality: int) -> bytes:
     """As `with_opencv`."""
     from PIL import Image
 
+    image: Any
     if isinstance(picture, bytes):
         if target(*Image.open(io.BytesIO(picture)).size, short_side) is None:
             return picture

@@ -31,11 +31,12 @@ class Snapshots:
         while True:
             time.sleep(max(0.0, due - time.monotonic()))
             due = max(due, time.monotonic() - self.interval) + self.interval
-            picture = iter(Video(self.url, options=self.options))
+            camera = Video(self.url, options=self.options)
+            picture = iter(camera)
             try:
                 frame = replace(next(picture), frame_id=number + 1)
             except NoPicture:
-                left_out(self.url, self.statistics)
+                left_out(camera.name, self.statistics)
                 if (damaged := damaged + 1) >= MANY:
                     raise
                 continue

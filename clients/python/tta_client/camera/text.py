@@ -32,8 +32,23 @@ def lines_of(file: str | os.PathLike[str]) -> list[str]:
     return [line.strip() for line in re.split(r"\r\n|\r|\n", text) if line.strip()]
 
 
+def utf8(text: str) -> str:
+    """An argument, or a file's name, where the locale is not that of its bytes. ValueError: they are no UTF-8."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode()
+    except UnicodeError:
+        raise ValueError(f"{_escaped(text)} is not UTF-8") from None
+
+
 def printable(text: str) -> str:
-    """The same; bytes of a file's name that are no UTF-8 become escapes, so that two such names still differ."""
+    """The same; bytes that are no UTF-8 become escapes, so that two such names still differ."""
+    try:
+        return utf8(text)
+    except ValueError:
+        return _escaped(text)
+
+
+def _escaped(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 

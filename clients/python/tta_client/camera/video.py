@@ -14,6 +14,7 @@ from ..statistics import Statistics
 from .gif import whole
 from .masking import without_secrets
 from .reel import Reel
+from .text import printable
 
 SLACK = 0.5  # seconds by which a playback may fall short of its announced length
 log = logging.getLogger("tta_client")
@@ -39,6 +40,11 @@ class Video:
     options: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     statistics: Statistics = field(default_factory=Statistics, compare=False)
 
+    @property
+    def name(self) -> str:
+        """As it may be shown."""
+        return without_secrets(printable(self.url))
+
     def __iter__(self) -> Iterator[Frame]:
         """Raises OSError for what cannot be opened, goes silent or hangs up, and, after all frames that there are, for
         what ends before its own duration or holds no picture."""
@@ -49,21 +55,17 @@ class Video:
             at = self.url if remote else f"file:{self.url}"
             with av.open(at, options=self._options(), timeout=timeout) as container:
                 if not container.streams.video:
-                    raise OSError(f"{self._name} holds no video")
+                    raise OSError(f"{self.name} holds no video")
                 if container.streams.video[0].codec_context is None:
-                    raise NoPicture(f"{self._name} holds no video that can be decoded")
-                lost = partial(left_out, self.url, self.statistics)
+                    raise NoPicture(f"{self.name} holds no video that can be decoded")
+                lost = partial(left_out, self.name, self.statistics)
                 reel = Reel(container, lost, self.read_seconds if self.live else 0.0)
                 for number, pixels in enumerate(reel, 1):
                     yield Frame(number, pixels)
                 self._ended(reel, container.format.name)
         except av.FFmpegError as error:
             kind = NoPicture if isinstance(error, av.InvalidDataError) else OSError
-            raise kind(without_secrets(f"{self.url}: {error.strerror or error}", self.url)) from None
-
-    @property
-    def _name(self) -> str:
-        return without_secrets(self.url)
+            raise kind(without_secrets(f"{self.name}: {error.strerror or error}", self.url)) from None
 
     def _options(self) -> dict[str, str]:
         # What breaks off amid a film is asked for again from there; a camera is opened anew.
@@ -78,19 +80,19 @@ class Video:
         """Whether that was all. A camera never ends, but a playback does."""
         if self.live and not reel.duration:
             single = reel.shown == 1 and format.endswith("_pipe")
-            raise OSError(f"{self._name} {'answers single pictures; --interval polls it' if single else 'hung up'}")
+            raise OSError(f"{self.name} {'answers single pictures; --interval polls it' if single else 'hung up'}")
         if not reel.shown:
-            raise NoPicture(f"{self._name} holds no picture that can be decoded" + (reel.error and f" ({reel.error})"))
+            raise NoPicture(f"{self.name} holds no picture that can be decoded" + (reel.error and f" ({reel.error})"))
         if reel.missing > (SLACK if self.live else 0):
-            raise OSError(f"{self._name} breaks off {reel.missing:.1f} s before its end")
+            raise OSError(f"{self.name} breaks off {reel.missing:.1f} s before its end")
         if format == "gif" and "://" not in self.url and not whole(self.url):
-            raise OSError(f"{self._name} is cut off or damaged: what follows cannot be found")
+            raise OSError(f"{self.name} is cut off or damaged: what follows cannot be found")
 
 
-def left_out(url: str, statistics: Statistics) -> None:
+def left_out(name: str, statistics: Statistics) -> None:
     """Counts a damaged frame; says so at the first."""
     if not statistics.damaged:
-        log.warning("%s: a damaged frame is left out; if there are more, they are counted", without_secrets(url))
+        log.warning("%s: a damaged frame is left out; if there are more, they are counted", name)
     statistics.damaged += 1
     statistics.dropped["unreadable"] += 1
 
