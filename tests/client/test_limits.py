@@ -19,7 +19,7 @@ from tta_client.v1 import tta_pb2 as pb
 from tests.client.house import running
 from tests.client.test_odd_frames import GOOD, NAMES, Watch, both
 
-MESSAGE, SIDE, PIXELS = 1 << 20, 4000, 500_000
+MESSAGE, SIDE, PIXELS, ROWS = 1 << 20, 4000, 500_000, 500
 ROOM = MESSAGE - (64 << 10)
 
 
@@ -31,21 +31,21 @@ def small() -> Iterator[str]:
 
 
 def array(pixels: int, *more: int) -> Any:
-    return np.zeros((100, pixels // 100, *more), np.uint8)
+    return np.zeros((ROWS, pixels // ROWS, *more), np.uint8)
 
 
 @both
 def test_what_is_too_large_fails_alone_with_field_and_limit(small: str, watch: Watch) -> None:
-    fits = ROOM // 300 * 100  # pixels of RGB, in rows of a hundred
-    large = [array(fits + 100, 3), array(PIXELS + 100), np.zeros((1, SIDE + 1, 3), np.uint8), GOOD + bytes(50_000)]
+    fits = ROOM // 3 // ROWS * ROWS  # pixels of RGB
+    large = [array(fits + ROWS, 3), array(PIXELS + ROWS), np.zeros((1, SIDE + 1, 3), np.uint8), GOOD + bytes(50_000)]
     frames = [GOOD, *large, array(fits, 3), array(PIXELS), np.zeros((1, SIDE, 3), np.uint8), GOOD]
     results = watch(small, frames)
     assert [type(r) for r in results] == [FrameAnswer] + [FrameFailure] * 4 + [FrameAnswer] * 4
     failures = [(r.error.field, r.error.sentence) for r in results[1:5]]
     raw, encoded, of = "frame.image.raw", "frame.image.encoded", "in all are allowed"
     assert failures == [
-        (raw, f"{raw}: the image is {fits // 100 + 1} × 100 pixels, at most {ROOM // 3} {of}"),
-        (raw, f"{raw}: the image is {PIXELS // 100 + 1} × 100 pixels, at most {PIXELS} {of}"),
+        (raw, f"{raw}: the image is {fits // ROWS + 1} × {ROWS} pixels, at most {ROOM // 3} {of}"),
+        (raw, f"{raw}: the image is {PIXELS // ROWS + 1} × {ROWS} pixels, at most {PIXELS} {of}"),
         (raw, f"{raw}: the image is {SIDE + 1} × 1 pixels, a side may have {SIDE}"),
         (encoded, f"{encoded}: the image has {len(GOOD) + 50_000} bytes, at most 50000 are allowed"),
     ]
@@ -62,7 +62,7 @@ def test_a_4k_array_and_a_file_of_ten_megabytes_are_told_the_usual_limits(servic
 def test_the_service_says_the_same_of_what_it_gets(small: str) -> None:
     """So nobody can tell who has looked."""
     labels = pb.Labels(label_set=pb.LabelSet(names=NAMES))
-    pictures = [array(PIXELS + 100), np.zeros((1, SIDE + 1, 3), np.uint8), GOOD + bytes(50_000)]
+    pictures = [array(PIXELS + ROWS), np.zeros((1, SIDE + 1, 3), np.uint8), GOOD + bytes(50_000)]
     with Client(small) as client:
         for picture in pictures:
             with pytest.raises(TTAClientError) as here:
@@ -92,9 +92,9 @@ def test_a_message_that_is_too_large_for_another_reason_fails_alone_as_well(smal
 def test_a_call_of_its_own_is_refused_alike_and_never_sent(small: str) -> None:
     with Client(small) as client:
         with pytest.raises(TTAClientError, match=f"at most {ROOM // 3} in all") as caught:
-            client.classify(np.zeros((1000, 1000, 3), np.uint8), NAMES)
+            client.classify(np.zeros((1000, 1000, 3), np.uint8), ("unheard", "of"))
         assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT and caught.value.field == "image.raw"
-        assert not client.list_labels()  # nothing was registered for it either
+        assert 2 not in [info.classes for info in client.list_labels()]  # nothing was registered for it either
         with pytest.raises(TTAClientError, match=str(MESSAGE)):
             client.classify(GOOD, NAMES, request_id="x" * MESSAGE)
 

@@ -12,11 +12,11 @@ NEWS: Any = object()
 
 
 class Replies:
-    """Of a `running` call, under the lock of its feed. A reply is read when somebody asks for it."""
+    """Of a `running` call, under the lock of its feed. At most one waits here."""
 
     def __init__(self, running: Any, course: Course, moved: threading.Condition) -> None:
         self._running, self._course, self._moved = running, course, moved
-        self._wanted = self._over = False
+        self._over = False
         self._read: tuple[Any, BaseException | None] | None = None
         threading.Thread(target=self._work, name="tta-stream-replies", daemon=True).start()
 
@@ -26,12 +26,10 @@ class Replies:
         Raises what ended the call.
         """
         with self._moved:
-            self._wanted = True
-            self._moved.notify_all()
             self._moved.wait_for(lambda: self._read or (news and self._course.failing))
             if self._read is None:
                 return NEWS
-            (reply, error), self._read = self._read, None
+            (reply, error), self._read = self._read, None  # the thread hears of it with all others, when it is used
             if error is not None:
                 raise error
             return reply
@@ -43,20 +41,21 @@ class Replies:
             self._moved.notify_all()
 
     def _work(self) -> None:
-        while self._asked():
-            reply, error = None, None
+        reply, error = self, None
+        while reply is not None and self._free():
             try:
                 reply = next(self._running, None)
             except BaseException as raised:
-                error = raised
+                reply, error = None, raised
             with self._moved:
                 self._course.listens(None)
-                self._read, self._wanted = (reply, error), False
+                self._read = reply, error
                 self._moved.notify_all()
 
-    def _asked(self) -> bool:
+    def _free(self) -> bool:
+        """Whether another reply is wanted; meanwhile the service had better say something."""
         with self._moved:
-            self._moved.wait_for(lambda: self._wanted or self._over)
+            self._moved.wait_for(lambda: self._read is None or self._over)
             if not self._over:
                 self._course.listens(time.monotonic())
                 self._moved.notify_all()
