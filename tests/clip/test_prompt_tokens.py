@@ -40,3 +40,9 @@ def test_endless_names_are_refused_in_few_words():
 def test_other_texts_are_refused_too():
     with pytest.raises(BadLabels, match="text 1 is 27 tokens"):
         text_tokens(tokenizer(), ["cat", " ".join(["dog"] * 25)], 20)
+
+
+def test_a_text_whose_end_may_be_cut_is_read_as_far_as_it_goes():
+    texts = ["cat", " ".join(["dog"] * 25)]
+    tokens = text_tokens(tokenizer(), texts, 20, cut=True)
+    assert torch.equal(tokens, tokenizer()(["cat", " ".join(["dog"] * 18)]))

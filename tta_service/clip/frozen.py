@@ -117,13 +117,13 @@ class FrozenCLIP:
             F.normalize(torch.stack(features).sum(0), dim=-1).cpu(),
             self.scale,
             self._prompts(labels, tokens[0]),
-            embedder=lambda texts: self._encode_texts(texts).cpu(),
+            embedder=lambda texts: self._encode_texts(texts, cut=True).cpu(),
             unseen=self._taught.unseen(labels, self._tokenize, self._context) if self._taught else (),
         )
 
     @torch.no_grad()
-    def _encode_texts(self, texts: Sequence[str]) -> Tensor:
-        return self._encode_tokens(text_tokens(self._tokenize, texts, self._context))
+    def _encode_texts(self, texts: Sequence[str], cut: bool = False) -> Tensor:
+        return self._encode_tokens(text_tokens(self._tokenize, texts, self._context, cut))
 
     def _prompts_at_once(self, tokens: Tensor) -> int:
         return 64 if self._text is None else max(1, TOKENS_AT_ONCE // int(self._text.lengths(tokens).max()))

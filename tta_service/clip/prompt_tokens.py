@@ -26,20 +26,25 @@ def label_tokens(tokenize: Tokenize, labels: LabelSet, template: str, context: i
     """Tokens [c, context] of one template filled with every name. `BadLabels` for the first that does not fit."""
     tokens, lengths = tokens_of(tokenize, labels.prompts(template), context)
     for place in (lengths > context).nonzero().flatten().tolist():
-        name = labels.names[place]
-        shown = repr(name if len(name) <= 80 else f"{name[:77]}...")
-        said = f"makes a prompt of {_size(int(lengths[place]), context)} tokens with {template!r}"
-        raise BadLabels(f"label {place} ({shown}) {said}; this text tower reads {context}", f"names[{place}]")
+        said = f"({shown(labels.names[place])}) makes a prompt of {_size(int(lengths[place]), context)} tokens"
+        raise BadLabels(f"label {place} {said} with {template!r}; this text tower reads {context}", f"names[{place}]")
     return tokens[:, :context]
 
 
-def text_tokens(tokenize: Tokenize, texts: Sequence[str], context: int) -> Tensor:
-    """Tokens [m, context] of any texts. `BadLabels` for the first that does not fit."""
+def text_tokens(tokenize: Tokenize, texts: Sequence[str], context: int, cut: bool = False) -> Tensor:
+    """Tokens [m, context] of any texts. `BadLabels` for the first that does not fit, unless its end is to be `cut`."""
+    if cut:
+        return tokenize(list(texts), context_length=context)
     tokens, lengths = tokens_of(tokenize, texts, context)
     for place in (lengths > context).nonzero().flatten().tolist():
         said = f"text {place} is {_size(int(lengths[place]), context)} tokens long"
         raise BadLabels(f"{said}; this text tower reads {context}")
     return tokens[:, :context]
+
+
+def shown(name: str) -> str:
+    """As much of it as an error message tells."""
+    return repr(name if len(name) <= 80 else f"{name[:77]}...")
 
 
 def _size(length: int, context: int) -> str:

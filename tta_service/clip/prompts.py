@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..core.errors import BadParameters
 from ..core.labels import LabelSet
 from .packing import Packing, own_places, pack
-from .prompt_tokens import Tokenize, tokens_of
+from .prompt_tokens import Tokenize, shown, tokens_of
 from .text_tower import TextTower, encode_packed
 
 TOKENS_AT_ONCE = 1024  # without gradients; more is not faster
@@ -33,7 +33,7 @@ class TemplatePrompts:
     ) -> None:
         self._tower, self._tokens, self._keep_bytes = tower, tokens, keep_bytes
         self._lengths = tower.lengths(tokens)  # [c]
-        self._word, self._shared, words = _layout(tower, tokenize, labels.templates[0], tokens, self._lengths)
+        self._word, self._shared, words = _layout(tower, tokenize, labels, tokens, self._lengths)
         with torch.inference_mode(False), torch.no_grad():
             self.context = self._embed(words).cpu()  # [k, w]
         self._lock = threading.Lock()
@@ -131,9 +131,10 @@ def weighed() -> Iterator[dict[int, int]]:
 
 
 def _layout(
-    tower: TextTower, tokenize: Tokenize, template: str, tokens: Tensor, lengths: Tensor
+    tower: TextTower, tokenize: Tokenize, labels: LabelSet, tokens: Tensor, lengths: Tensor
 ) -> tuple[Tensor, int, Tensor]:
     """For tokens [c, n]: which context word each is (−1: none) [c, n], how many all rows begin with, the words [k]."""
+    template, names = labels.templates[0], labels.names
     before, behind = template.split("{}")
     left, right = _words(tower, tokenize, before), _words(tower, tokenize, behind.rstrip().removesuffix("."))
     if len(left) + len(right) == 0:
@@ -145,8 +146,12 @@ def _layout(
     in_right = (from_right >= 0) & (from_right < len(right))
     word = torch.where(in_left, from_left, torch.where(in_right, len(left) + from_right, -1))
     words = torch.cat([left, right])
-    if not torch.equal(tokens[word >= 0], words[word[word >= 0]]):
+    apart = ((word < 0) | (tokens == words[word])).all(1)
+    if not apart.any():
         raise BadParameters(f"in template {template!r} the name runs into other words", "templates[0]")
+    for place in apart.logical_not().nonzero().flatten().tolist():
+        said = f"in template {template!r} label {place} ({shown(names[place])}) runs into other words"
+        raise BadParameters(f"{said}, which tuned prompts keep apart", f"names[{place}]")
     return word, 1 + len(left), words
 
 

@@ -116,7 +116,10 @@ class TextSpace:
         return self.make_prompts()
 
     def embed(self, texts: Sequence[str]) -> Tensor:
-        """More text through the same tower, [m, d], unit norm; `Unsupported` for a space of raw tensors."""
+        """More text through the same tower, [m, d], unit norm. What it cannot read of a long one is cut off.
+
+        `Unsupported` for a space of raw tensors.
+        """
         if self.embedder is None:
             raise Unsupported("a text space made of raw tensors cannot embed text", "labels")
         return self.embedder(texts)

@@ -24,6 +24,7 @@ from ..maths import unit
 from .tpt import first_template, tuned
 
 _SENTENCES = ("itap of a {}.", "a picture showing a {}.", "a close-up photo of a {}.")
+_TWINS = 1e-5  # features of the same tokens differ by less, by rounding
 
 
 class Prototypes(NamedTuple):
@@ -52,9 +53,9 @@ class SelfTPT(Strategy[Prototypes]):
             return contrast(features.float(), fixed, self.temperature)  # [3, c, c] of float64 would be slow
 
         initial = first_template(text)
-        steps = self.steps if len(initial) > 1 else 0  # one class has nothing to be told from
-        if steps:
-            initial = text.prompts.encode(tuned(text, initial, loss, steps, self.learning_rate))
+        alike = (initial - initial[0]).abs().amax() < _TWINS  # nothing is told from one class or from its twins
+        if self.steps and not alike:
+            initial = text.prompts.encode(tuned(text, initial, loss, self.steps, self.learning_rate))
         return Prototypes(unit(initial + fixed.sum(0)))
 
     def adapt(self, seen: Evidence, memory: Prototypes) -> tuple[Tensor, Prototypes]:
