@@ -64,7 +64,7 @@ def _wishes(given: argparse.Namespace) -> Wishes:
     return Wishes(
         source=source,
         server=given.server,
-        labels=LabelSet(_names(given.labels, source), tuple(map(utf8, given.template))),
+        labels=LabelSet(_names(given.labels, source), tuple(map(utf8, given.template)), given.allow_duplicates),
         strategies=strategies,
         options=Options(strategies[0] if strategies else "", reducer, top_k=given.top_k, seed=given.seed),
         policy=given.policy or ("latest" if source.live else "block"),

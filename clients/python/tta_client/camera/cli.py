@@ -26,7 +26,7 @@ from .lasting import Lasting
 from .masking import Masked, hide_secrets, without_secrets
 from .on_device import Encoder, featured
 from .pace import first, paced
-from .show import screen
+from .show import screen, untaught
 from .sources import counted
 from .tally import Tally
 from .text import lenient
@@ -90,7 +90,8 @@ def _watch(wish: Wishes, shown: Any, tally: Tally) -> None:
         ) as stream,
     ):
         for result in stream:
-            tally.count(result)
+            if new := tally.count(result):
+                print(f"tta-camera: {untaught(new)}", file=sys.stderr)
             shown.show(result, tally)
             if isinstance(result, FrameFailure) and wish.strict:
                 raise result.error

@@ -48,6 +48,8 @@ def parser() -> argparse.ArgumentParser:
 
 def _question(add: Add) -> None:
     add("--labels", default="", metavar="A,B,…|@FILE", help="what to tell apart; @FILE holds one name a line")
+    about = "a name may stand for several classes, as in ImageNet's list; they are told apart by their index"
+    add("--allow-duplicates", action="store_true", help=about)
     add("--template", action="append", default=[], metavar="TEXT", help="a sentence with {} for the name; repeatable")
     add("--strategy", default="", metavar="NAME[,NAME…]", help="several take the frames in turn")
     add("--param", action="append", default=[], metavar="[NAME.]K=V", help="a parameter, of one strategy or of all")

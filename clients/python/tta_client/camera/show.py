@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TextIO
 
 from ..answers import FrameAnswer, FrameFailure, Score
@@ -84,6 +84,12 @@ def _jsonable(value: Any) -> Any:
     return printable(value) if isinstance(value, str) else value
 
 
+def untaught(names: Sequence[str], most: int = 8) -> str:
+    """What is said of labels that the text tower was never taught, by name as far as a person reads."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"the text tower was never taught: {', '.join(names[:most])}{rest}"
+
+
 def row(result: Result) -> tuple[str, ...]:
     """The cells of COLUMNS."""
     age = f"{result.age * 1000:.0f}"
@@ -92,7 +98,10 @@ def row(result: Result) -> tuple[str, ...]:
     answer = result.answer
     plain_label = answer.zero_shot[0].label if answer.zero_shot else ""
     strategy = answer.strategy.name + (" (degraded)" if answer.degraded else "")
-    return (str(result.frame_id), answer.label, f"{answer.score:.2f}", plain_label, strategy, age,
+    label = answer.label
+    if answer.flipped and label == plain_label:  # classes of one name
+        label, plain_label = f"{label} #{answer.index}", f"{label} #{answer.zero_shot[0].index}"
+    return (str(result.frame_id), label, f"{answer.score:.2f}", plain_label, strategy, age,
             str(result.dropped_since_last), result.scene)  # fmt: skip
 
 
@@ -109,6 +118,7 @@ def plain(result: Result) -> dict[str, Any]:
     timings = {stage: round(getattr(answer.timings, stage), 6) for stage in answer.timings.__slots__}
     return told | {
         "label": answer.label,
+        "index": answer.index,
         "score": answer.score,
         "top": _scores(answer.top),
         "zero_shot": _scores(answer.zero_shot),
@@ -128,7 +138,7 @@ def plain(result: Result) -> dict[str, Any]:
 
 
 def _scores(scores: tuple[Score, ...]) -> list[dict[str, Any]]:
-    return [{"label": s.label, "score": s.score, "logit": s.logit} for s in scores]
+    return [{"label": s.label, "index": s.index, "score": s.score, "logit": s.logit} for s in scores]
 
 
 def _table(out: TextIO) -> Screen:

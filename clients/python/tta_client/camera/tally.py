@@ -16,12 +16,18 @@ class Tally:
         self.statistics = statistics or Statistics()
         self.flips = self.degraded = 0
         self.strategies = Counter[str]()
+        self.unseen: dict[str, None] = {}  # labels that the text tower was never taught
 
-    def count(self, result: FrameAnswer | FrameFailure) -> None:
+    def count(self, result: FrameAnswer | FrameFailure) -> list[str]:
+        """Returns the `unseen` labels that nobody has told of before."""
+        new = list[str]()
         if isinstance(result, FrameAnswer):
+            new = [name for name in result.answer.unseen if name not in self.unseen]
+            self.unseen.update(dict.fromkeys(new))
             self.flips += result.answer.flipped
             self.degraded += result.answer.degraded is not None
             self.strategies[result.answer.strategy.name] += 1
+        return new
 
     @property
     def complete(self) -> bool:
@@ -31,7 +37,7 @@ class Tally:
 
     def summary(self) -> dict[str, Any]:
         mine = {"flips": self.flips, "degraded": self.degraded, "strategies": dict(self.strategies)}
-        return self.statistics.summary() | mine
+        return self.statistics.summary() | mine | ({"unseen": list(self.unseen)} if self.unseen else {})
 
     def sentence(self) -> str:
         told = f"{self.statistics.sentence()}; {self.flips} flips"
