@@ -16,6 +16,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tta_client import AsyncClient, Client, Reconnect, TTAClientError
 from tta_client.channel import loopback, options
+from tta_client.recovery import Recovery
 from tta_client.v1 import tta_pb2, tta_pb2_grpc
 
 from tests.client.peer import Peer, served
@@ -115,6 +116,11 @@ def test_what_this_machine_is(target: str, here: bool) -> None:
 
 
 def test_no_limit_is_no_limit(address: str) -> None:
+    patient = Recovery(Reconnect(stall=1e300))
+    patient.listens(0.0)
+    patient.met = True
+    assert patient.patience(1.0) == math.inf
+    assert patient.pause(TTAClientError(grpc.StatusCode.UNAVAILABLE, "full", retry_after=1e300)) < threading.TIMEOUT_MAX
     for forever in (math.inf, 1e300, None):
         with Client(address, timeout=forever) as client:  # type: ignore[arg-type]
             assert client.classify(b"four", NAMES, timeout=forever).label == "dog"

@@ -7,6 +7,7 @@ import math
 import grpc
 
 from .backoff import Backoff, Reconnect
+from .channel import FOREVER
 from .errors import TTAClientError, passing
 
 SILENT = TTAClientError(grpc.StatusCode.UNAVAILABLE, "the service has been silent for too long")
@@ -36,7 +37,7 @@ class Recovery:
         """Seconds until the next attempt; raises the error when there shall be none."""
         if self._how is None or not passing(error) or not (self.met or self._how.from_the_start):
             raise error
-        return max(self._backoff.pause(), error.retry_after or 0.0)
+        return min(max(self._backoff.pause(), error.retry_after or 0.0), FOREVER)
 
     def succeeded(self) -> None:
         """A frame was answered: the next loss is a new one."""
@@ -65,4 +66,5 @@ class Recovery:
         """Seconds until a silent service that has something to say is given up."""
         if self._how is None or not self.watched:
             return math.inf
-        return max(0.0, max(self._listening, self._owed) + self._how.stall - now)
+        left = max(0.0, max(self._listening, self._owed) + self._how.stall - now)
+        return left if left < FOREVER else math.inf
