@@ -20,8 +20,8 @@ from tta_service.testing.scenes import begun, frames, streamed
 FEW = {"self_tpt": {"steps": 2}, "cutmixout": {"copies": 6, "span": 1.0}}
 CONTEXT = 24  # tokens
 LONG = " ".join(["dog"] * (CONTEXT - 2))  # just fits where the template adds nothing
-ODD = ["cat", "Cat", "CAT", "red_car", "red car", "dog", "!", "...", "?!", "'s", "&nbsp;", "\x01", "\u200b", "猫",
-       "🐈🐈", "{}", "<end_of_text>", "e\u0301", " dog ", "x" * 40, LONG, LONG[4:] + "!", LONG[24:], "Käse, alt."]  # fmt: skip
+ODD = ["cat", "Cat", "CAT", "red_car", "red car", "dog", "!", "...", "?!", "'s", "&nbsp;", "\x01", "\u200b", "猫"]
+ODD += ["🐈🐈", "{}", "<end_of_text>", "e\u0301", " dog ", "x" * 40, LONG, LONG[4:] + "!", LONG[24:], "Käse, alt."]
 TEMPLATES = ("a photo of a {}.", "{}", "{} here", "a drawing of {}, in ink.", "it is {}!")
 
 
