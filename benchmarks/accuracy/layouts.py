@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from open_clip import IMAGENET_CLASSNAMES, OPENAI_IMAGENET_TEMPLATES, SIMPLE_IMAGENET_TEMPLATES
-from timm.data import ImageNetInfo
+from open_clip import OPENAI_IMAGENET_TEMPLATES, SIMPLE_IMAGENET_TEMPLATES
 
-from .sets import PictureSet, distinct, of_files, pictures
+from .labelled import pictures
+from .sets import PictureSet, distinct, of_files
+from .wordnet import by_id
 
 Read = Callable[[Path], PictureSet]
 SEVEN = tuple(template("{}") for template in SIMPLE_IMAGENET_TEMPLATES)
@@ -51,15 +52,6 @@ def numbered(folder: str, images: str) -> Read:
         return _of_folders(folder, classes, [named[int(path.name)] for path in classes])
 
     return read
-
-
-def by_id(folder: Path) -> dict[str, str]:
-    """WordNet id to name, in the order of the classes."""
-    listed = folder / "classnames.txt"
-    if not listed.exists():
-        return dict(zip(ImageNetInfo().label_names(), IMAGENET_CLASSNAMES))
-    pairs = (line.strip().partition(" ") for line in listed.read_text().splitlines() if line.strip())
-    return {id: name for id, _, name in pairs}
 
 
 def split(folder: str, images: str, file: str) -> Read:

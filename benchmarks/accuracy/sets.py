@@ -14,8 +14,9 @@ from torch import Tensor
 from tta_service.core.request import Encoded
 from tta_service.images.decode import ImageLimits, decode
 
+from .labelled import SUFFIXES, labelled
+
 PLAIN = ("a photo of a {}.",)
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 LIMITS = ImageLimits(max_bytes=64 << 20, max_pixels=200_000_000, max_side=65_535)
 
 
@@ -73,15 +74,9 @@ def distinct(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def folders(root: Path, name: str = "") -> PictureSet:
-    """One folder for each class, named after it; folders in the order of their names. Raises ValueError, OSError."""
-    classes = sorted(path for path in root.iterdir() if path.is_dir())
-    found = [(path, place) for place, folder in enumerate(classes) for path in pictures(folder)]
-    files, labels = [path for path, _ in found], [place for _, place in found]
-    return of_files(name or root.name, files, labels, [folder.name for folder in classes])
-
-
-def pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    """One folder for each class, or what else `labelled` reads. Raises ValueError, OSError."""
+    files, labels, names = labelled(root)
+    return of_files(name or root.name, files, labels, names)
 
 
 def packed(files: Sequence[Path], name: str = "", last: int = 0) -> PictureSet:

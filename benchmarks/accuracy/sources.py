@@ -10,8 +10,8 @@ from .sets import PLAIN, PictureSet, folders, packed
 
 HELP = (
     "npz:FILE (or a pattern; packed JPEGs: blob, off, label, names), tail30:FILE (only the last 30 of each class, as "
-    "the tune split is kept), folder:FOLDER (of class folders), or NAME:ROOT with one of "
-    f"{', '.join(LAYOUTS)} and the folder of all sets in CoOp's layout"
+    "the tune split is kept), folder:FOLDER (of class folders, in parts or not, or with a metadata file), or NAME:ROOT "
+    f"with one of {', '.join(LAYOUTS)} and the folder of all sets in CoOp's layout"
 )
 
 

@@ -79,6 +79,92 @@ def test_folders_of_classes(tmp_path: Path):
         folders(tmp_path / "empty")
 
 
+def placed(root: Path, *files: str) -> Path:
+    for place, file in enumerate(files):
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_bytes(jpeg(20 * place))
+    return root
+
+
+def told(root: Path) -> list[tuple[str, str]]:
+    """Place of each picture's file in the order of the set, and its label."""
+    made = folders(root)
+    return [
+        (str(int(made.picture(i)[0].float().mean() / 20 + 0.5)), made.names[made.labels[i]]) for i in range(len(made))
+    ]
+
+
+METADATA = {
+    "metadata.csv": "file_name,label\n0.jpg,cat\nmore/1.jpg,dog\n2.jpg,cat\n",
+    "metadata.tsv": "label\tfile_name\ncat\t0.jpg\ndog\tmore/1.jpg\ncat\t2.jpg\n",
+    "labels.csv": "\ufeffFilename;Class\r\n0.jpg;cat\r\nmore/1.jpg;dog\r\n2.jpg;cat\r\n",
+    "metadata.jsonl": "".join(
+        f'{{"file_name": "{file}", "label": "{label}"}}\n'
+        for file, label in (("0.jpg", "cat"), ("more/1.jpg", "dog"), ("2.jpg", "cat"))
+    ),
+}
+
+
+@pytest.mark.parametrize("part", ["", "train", "test"])
+@pytest.mark.parametrize("name", METADATA)
+def test_a_metadata_file_names_the_classes(tmp_path: Path, name: str, part: str, caplog: pytest.LogCaptureFixture):
+    placed(tmp_path / part, "0.jpg", "more/1.jpg", "2.jpg")
+    (tmp_path / part / name).write_text(METADATA[name], "utf-8")
+    assert told(tmp_path) == [("0", "cat"), ("1", "dog"), ("2", "cat")]
+    assert not caplog.messages
+
+
+def test_a_metadata_file_above_the_parts(tmp_path: Path):
+    placed(tmp_path, "train/0.jpg", "test/1.jpg", "test/2.jpg")
+    (tmp_path / "metadata.csv").write_text("file_name,label\ntrain/0.jpg,cat\ntest/1.jpg,dog\ntest/2.jpg,cat\n")
+    assert told(tmp_path) == [("1", "dog"), ("2", "cat")]
+
+
+def test_what_a_metadata_file_lacks_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    table = placed(tmp_path / "train", "0.jpg", "1.jpg", "2.jpg") / "metadata.csv"
+    table.write_text("file_name,text\n0.jpg,a cat on a mat\n")
+    with pytest.raises(ValueError, match=r"metadata\.csv has no column of labels .*only file_name, text"):
+        folders(tmp_path)
+    table.write_text("file_name,label\n0.jpg,cat\n1.jpg,dog\n7.jpg,dog\n")
+    assert told(tmp_path) == [("0", "cat"), ("1", "dog")]
+    assert "1 of 3 pictures are not there" in caplog.text and "1 pictures are not listed" in caplog.text
+    table.unlink()
+    with pytest.raises(ValueError, match="neither class folders nor a file with labels in train"):
+        folders(tmp_path)
+    placed(tmp_path / "train", "cat/0.jpg", "dog/1.jpg")
+    table.write_text("file_name,text\n0.jpg,a cat on a mat\n")
+    assert folders(tmp_path).names == ("cat", "dog") and "the folders' names are taken" in caplog.text
+
+
+def test_of_parts_with_class_folders_the_test_pictures_are_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    placed(tmp_path, "train/cat/0.jpg", "train/dog/1.jpg", "val/cat/2.jpg", "val/dog/3.jpg", ".cache/x/4.jpg")
+    assert told(tmp_path) == [("2", "cat"), ("3", "dog")]
+    assert "only the pictures in val are taken, of 2 parts" in caplog.text
+    placed(tmp_path, "test/images/5.jpg")  # nobody says what is on it
+    assert told(tmp_path) == [("2", "cat"), ("3", "dog")]
+
+
+def test_a_train_may_be_a_class(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    placed(tmp_path, "train/0.jpg", "ship/1.jpg", "2.jpg", "ship/._1.jpg", "__MACOSX/ship/1.jpg")
+    assert told(tmp_path) == [("1", "ship"), ("0", "train")]
+    assert "train may be no class" in caplog.text and "1 pictures outside" in caplog.text
+
+
+@pytest.mark.parametrize("part", ["", "train"])
+def test_folders_called_by_wordnet_ids_get_words(tmp_path: Path, part: str, caplog: pytest.LogCaptureFixture):
+    placed(tmp_path / part, "n01440764/0.jpg", "n02084071/1.jpg", "n04208210/2.jpg")
+    assert [name for _, name in told(tmp_path)] == ["tench", "dog", "shovel"] and not caplog.messages
+    (tmp_path / "words.txt").write_text("n01440764\ta fish, tench\n")
+    assert folders(tmp_path).names == ("a fish", "dog", "shovel")
+    (tmp_path / part / "n99999999").mkdir()
+    assert "n99999999" in folders(tmp_path).names and "n99999999 say nothing" in caplog.text
+
+
+def test_numbers_are_no_names(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    placed(tmp_path, "0/0.jpg", "1/1.jpg")
+    assert folders(tmp_path).names == ("0", "1") and "0, 1 say nothing to a model" in caplog.text
+
+
 def test_packed_pictures_and_the_split_kept_at_their_end(tmp_path: Path):
     for part, labels in enumerate(([0, 1, 1, 0], [1, 0, 0, 1])):
         files = [jpeg(10 * (4 * part + place)) for place in range(4)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import sys
@@ -15,8 +14,10 @@ import typer
 
 from ..core.errors import BadImage, BadLabels, BadParameters, BadRequest
 from ..core.labels import LabelSet
+from ..core.request import Encoded
 from ..strategies import catalogue as strategies
-from .options import AsJson, Configure, Duplicates, configured, names_of
+from .options import AsJson, Configure, Duplicates, configured, names_of, templates_of
+from .text import json_line, printable
 
 if TYPE_CHECKING:
     from ..app.advice import Advice, Opinion
@@ -55,10 +56,10 @@ def advise(
     seconds = None if deadline is None else _seconds(deadline)
     from ..app.advising import advised  # the towers: seconds that a mistake should not cost
 
-    given = (names, tuple(template)) if template else (names,)
+    given = (names, templates_of(template)) if template else (names,)
     made = LabelSet(*given, allow_duplicates=allow_duplicates)
     advice = advised(settings, made, chosen, wished, seconds, views, _told)
-    print(json.dumps(_json(advice)) if as_json else "\n".join(_lines(advice, len(chosen))))
+    print(json_line(_json(advice)) if as_json else "\n".join(_lines(advice, len(chosen))))
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -69,14 +70,30 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _chosen(folder: Path, count: int) -> list[bytes]:
-    """A seeded choice of the images in a folder and in those inside it."""
+    """A seeded choice of the images in a folder and in those inside it; those that cannot be read are told."""
     if not folder.is_dir():
-        raise BadRequest(f"{folder} is not a folder", "images")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if len(files) < FEWEST:
-        raise BadImage(f"{folder} holds {len(files)} images; at least {FEWEST} are needed to judge anything", "images")
-    some = random.Random(0).sample(files, min(count, len(files)))
-    return [path.read_bytes() for path in some]
+        raise BadRequest(f"{printable(str(folder))} is not a folder", "images")
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    files = sorted(path for path in found if path.is_file())
+    read = map(_read, random.Random(0).sample(files, min(count, len(files))))
+    some = [image for image in read if image is not None]
+    if len(some) < FEWEST:
+        told = f"{printable(str(folder))} holds {len(some)} images that can be read"
+        raise BadImage(f"{told}; at least {FEWEST} are needed to judge anything", "images")
+    return some
+
+
+def _read(file: Path) -> bytes | None:
+    from ..images.decode import decode  # torch: seconds that a mistake should not cost
+
+    try:
+        image = file.read_bytes()
+        decode(Encoded(image))
+        return image
+    except (OSError, BadImage) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        print(f"tta-service: {printable(str(file))}: {said}", file=sys.stderr)
+        return None
 
 
 def _seconds(text: str) -> float:
