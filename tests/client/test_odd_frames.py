@@ -208,12 +208,12 @@ def test_a_camera_that_gives_nothing_but_rubbish_is_read_no_faster_than_it_is_to
 
     def camera() -> Iterator[Any]:
         nonlocal taken
-        while taken < 3000:
+        while taken < 300:
             taken += 1
             yield None
 
     results = watch(service, camera(), policy=policy)
-    assert [r.frame_id for r in results] == list(range(1, 3001))
+    assert [r.frame_id for r in results] == list(range(1, 301))
     taken, held = 0, []
 
     def slowly() -> None:
