@@ -88,7 +88,8 @@ def with_pillow(picture: Any, short_side: int, quality: int) -> bytes:
 
     image: Any
     if isinstance(picture, bytes):
-        if target(*Image.open(io.BytesIO(picture)).size, short_side) is None:
+        width, height = Image.open(io.BytesIO(picture)).size
+        if target(width, height, short_side) is None:
             return picture
         image = by_pillow(picture)
     else:
