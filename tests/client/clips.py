@@ -38,6 +38,37 @@ def _encoded(container: str, codec: str, grays: tuple[int, ...]) -> bytes:
     return file.getvalue()
 
 
+def moving(path: Path, codec: str, frames: int = 30, gop: int = 10) -> Path:
+    """A pattern that glides, 10 pictures a second of 128 x 96; the container goes by the file's ending."""
+    av = pytest.importorskip("av", reason="video needs PyAV (extra camera)")
+    chance = np.random.default_rng(0)
+    wide = np.kron(chance.integers(0, 256, (12, 40, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
+    with av.open(str(path), "w", options={"movflags": "faststart"} if path.suffix == ".mp4" else {}) as out:
+        stream = out.add_stream(codec, rate=10)
+        stream.width, stream.height = 128, 96
+        stream.pix_fmt = {"mjpeg": "yuvj420p", "gif": "rgb8"}.get(codec, "yuv420p")
+        stream.codec_context.gop_size = gop
+        for n in range(frames):
+            shown = np.ascontiguousarray(wide[:, 3 * n : 3 * n + 128])
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(shown, format="rgb24")))
+        out.mux(stream.encode())
+    return path
+
+
+def damage(path: Path, packet: int, kind: str = "zero", begin: float = 0.0, end: float = 1.0) -> None:
+    """Overwrites a part of one video packet's payload."""
+    av = pytest.importorskip("av", reason="video needs PyAV (extra camera)")
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        payload = [bytes(packet) for packet in container.demux(video=0) if packet.size][packet]
+    at = data.find(payload)
+    assert at >= 0
+    first, last = at + int(begin * len(payload)), at + int(end * len(payload))
+    noise = np.random.default_rng(1).integers(0, 256, last - first, np.uint8).tobytes()
+    data[first:last] = bytes(last - first) if kind == "zero" else noise
+    path.write_bytes(data)
+
+
 def gif(path: Path, width: int = 64, height: int = 48) -> Path:
     images = pytest.importorskip("PIL.Image", reason="writing a GIF needs Pillow (extra camera)")
     first, *rest = [images.new("L", (width, height), gray) for gray in GRAYS]

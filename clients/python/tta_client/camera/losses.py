@@ -43,6 +43,7 @@ class Losses:
         """The picture of a packet."""
         if time is not None:
             self._awaited.pop(time, None)
+            self._awaited = {other: suspect for other, suspect in self._awaited.items() if suspect or other > time}
             if self._whole is not None and time >= self._whole:
                 self._failed, self._whole = False, None
 
