@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import grpc
 import pytest
+from open_clip import zero_shot_metadata
 
 from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.testing import FakeCLIP
@@ -35,6 +36,14 @@ async def test_classes_of_one_name_are_told_apart_by_their_index(house):
         for scores in (told.top, told.zero_shot):
             assert sorted(score.index for score in scores) == list(range(5))
             assert all(score.label == NAMES[score.index] for score in scores)
+
+
+async def test_imagenets_own_names_are_a_label_set(house):
+    names = zero_shot_metadata.IMAGENET_CLASSNAMES  # two "missile", two "sunglasses"
+    labels = pb.Labels(label_set=pb.LabelSet(names=names, allow_duplicates=True))
+    told = await house.stub.Classify(question(labels=labels, options=pb.Options(top_k=1000)))
+    assert sorted(score.index for score in told.top) == list(range(1000))
+    assert all(score.label == names[score.index] for score in told.top)
 
 
 async def test_who_does_not_allow_duplicates_is_told_both_places(house):
