@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,6 +102,24 @@ def test_too_few_images_or_labels_are_told(run: Run, folder: Path, tmp_path: Pat
     assert code == 2 and "at least 16" in err
     code, _, err = run("--images", tmp_path / "nowhere", "--labels", NAMES)
     assert code == 2 and "not a folder" in err
+
+
+def test_images_that_cannot_be_read_are_told_and_left_out(run: Run, folder: Path, tmp_path: Path):
+    some = tmp_path / "some"
+    shutil.copytree(folder, some)
+    (some / "gone.jpg").symlink_to("nowhere")
+    (some / "inner.png").mkdir()
+    (some / "text.webp").write_text("no picture")
+    (some / os.fsdecode(b"caf\xe9.jpg")).symlink_to("nowhere")
+    code, out, err = run("--images", some, "--labels", NAMES, "--strategies", "mean", "--views", "4", "--json")
+    assert code == 0 and json.loads(out)["opinions"]
+    told = sorted(err.splitlines())
+    assert len(told) == 4 and told[0] == f"tta-service: {some}/caf\\udce9.jpg: No such file or directory"
+    assert told[1:3] == [
+        f"tta-service: {some}/gone.jpg: No such file or directory",
+        f"tta-service: {some}/inner.png: Is a directory",
+    ]
+    assert told[3].startswith(f"tta-service: {some}/text.webp: the image is neither a JPEG")
 
 
 def test_as_many_views_as_the_deadline_allows():

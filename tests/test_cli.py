@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import math
+import os
+import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import grpc
@@ -13,12 +17,14 @@ import pytest
 import torch
 from sklearn.datasets import load_sample_images
 
+from tests.encodings import ENCODINGS
 from tests.telemetry.events import report
 from tta_service import LabelSet
 from tta_service.app import Service
 from tta_service.cli import main
 from tta_service.cli.options import build, names_of
 from tta_service.cli.shown import shown
+from tta_service.cli.text import json_line
 from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.settings import load
@@ -103,6 +109,71 @@ def test_names_are_read_as_utf8_whoever_wrote_the_file(tmp_path: Path):
     file = tmp_path / "labels.txt"
     file.write_bytes("\ufeffTür\r\nKatze, grau\r\n".encode())
     assert names_of(f"@{file}") == ("Tür", "Katze, grau")
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_names_are_read_however_their_file_is_written(tmp_path: Path, encoding: str, end: str):
+    (tmp_path / "names").write_bytes(ENCODINGS[encoding](end.join([" Tür ", "", "cat, gray", "猫" * 20, ""])))
+    assert names_of(f"@{tmp_path / 'names'}") == ("Tür", "cat, gray", "猫" * 20)
+
+
+def test_names_that_cannot_be_read_are_told_by_their_file(run: Run, tmp_path: Path):
+    (tmp_path / "latin").write_bytes("Tür".encode("latin-1"))
+    said = {"latin": "it is neither UTF-8 nor UTF-16", "none": "No such file or directory", "": "Is a directory"}
+    for name, why in said.items():
+        code, _, error = run("classify", FLOWER, "--labels", f"@{tmp_path / name}")
+        assert code == 2 and f"--labels: cannot read {tmp_path / name}: {why}\n" in error
+    names = ("--labels", os.fsdecode(b"cat,T\xfcr"))
+    assert "--labels: cat,T\\udcfcr is not UTF-8\n" in run("classify", FLOWER, *names)[2]
+    template = ("--template", os.fsdecode(b"ein T\xfcr {}"))
+    assert "--template: ein T\\udcfcr {} is not UTF-8\n" in run("classify", FLOWER, "--labels", NAMES, *template)[2]
+
+
+def test_a_file_of_any_name_is_answered_or_told(run: Run, tmp_path: Path):
+    """A folder, a dangling link, and names that are no UTF-8; JSON stays JSON."""
+    strange = Path(os.fsdecode(bytes(tmp_path) + b"/[1]caf\xe9.jpg"))
+    strange.write_bytes(FLOWER.read_bytes())
+    gone = Path(os.fsdecode(bytes(tmp_path) + b"/gone\xe9.jpg"))
+    gone.symlink_to("nowhere")
+    code, lines, error = run("classify", gone, strange, tmp_path, "--labels", NAMES, "--json")
+    assert code == 2 and [json.loads(line)["file"] for line in lines] == [f"{tmp_path}/[1]caf\\udce9.jpg"]
+    assert "\n".join(lines).encode() and error.splitlines() == [
+        f"tta-service: {tmp_path}/gone\\udce9.jpg: No such file or directory",
+        f"tta-service: {tmp_path}: Is a directory",
+    ]
+
+
+@pytest.mark.parametrize("name", strategies.names())
+def test_a_strategy_is_json_whatever_its_parameters_are(name: str):
+    """Infinity, which some take for "no limit", is no number of JSON's."""
+    made = strategies.build(name)
+    floats = {field.name: math.inf for field in fields(made) if isinstance(getattr(made, field.name), float)}
+    for field, value in floats.items():
+        object.__setattr__(made, field, value)
+    said = json.loads(json_line({"parameters": asdict(made)}), parse_constant=pytest.fail)
+    assert all(said["parameters"][field] is None for field in floats)
+
+
+@pytest.mark.parametrize("words", [["strategies"], ["strategies", "--json"], ["reducers"]])
+def test_a_terminal_of_ascii_gets_question_marks(words: list[str], monkeypatch: pytest.MonkeyPatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")  # strict, as PYTHONIOENCODING=ascii has it
+    monkeypatch.setattr(sys, "stdout", terminal)
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    terminal.flush()
+    said = terminal.buffer.getvalue()  # type: ignore[attr-defined]
+    assert ended.value.code in (0, None) and said.isascii()
+    assert "--json" in words or b"?" in said
+
+
+def test_a_password_in_a_setting_is_not_told(run: Run):
+    pytest.importorskip("redis", reason="redis is not installed")
+    for url in ("redis://:SECRET@127.0.0.1:1/0", "redis://admin:SE/SECRET@127.0.0.1:1/0", "rediss://:SECRET@h:x/0"):
+        code, _, error = run("classify", FLOWER, "--labels", NAMES, "--set", f"sessions.store={url}")
+        assert code == 2 and error.count("\n") == 1 and "SECRET" not in error and "state store" in error
+    settings = load({"sessions.store": "redis://:SECRET@h", "tracing.endpoint": "http://u:SECRET@h"})
+    assert "SECRET" not in f"{settings!r} {settings}" and settings.sessions.store == "redis://:SECRET@h"
 
 
 def test_parameters_may_be_spelt_as_python_does():

@@ -52,8 +52,8 @@ def advise(
     wished = [word.strip() for word in only.split(",") if word.strip()] if only else list(strategies.names())
     for name in wished:
         strategies.get(name)  # a misspelt one fails now
-    chosen = _chosen(images, count)
     seconds = None if deadline is None else _seconds(deadline)
+    chosen = _chosen(images, count)
     from ..app.advising import advised  # the towers: seconds that a mistake should not cost
 
     given = (names, templates_of(template)) if template else (names,)
@@ -74,7 +74,7 @@ def _chosen(folder: Path, count: int) -> list[bytes]:
     if not folder.is_dir():
         raise BadRequest(f"{printable(str(folder))} is not a folder", "images")
     found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
-    files = sorted(path for path in found if path.is_file())
+    files = sorted(path for path in found if not path.is_fifo())  # nobody may ever write into one
     read = map(_read, random.Random(0).sample(files, min(count, len(files))))
     some = [image for image in read if image is not None]
     if len(some) < FEWEST:

@@ -13,6 +13,7 @@ from ..core.strategy import Needs, Scope
 from ..reducers import catalogue as all_reducers
 from ..strategies import catalogue as all_strategies
 from .options import AsJson
+from .text import json_line
 
 LIVES = {Scope.REQUEST: "no memory", Scope.LABELS: "one memory per label set", Scope.SESSION: "a memory per session"}
 
@@ -30,7 +31,7 @@ def reducers(as_json: AsJson = False) -> None:
 def _show(catalogue: Catalogue[Any], as_json: bool) -> None:
     for name in catalogue.names():
         entry = catalogue.describe(name)
-        print(json.dumps(asdict(entry)) if as_json else "\n".join(_lines(entry, catalogue is all_strategies)))
+        print(json_line(asdict(entry)) if as_json else "\n".join(_lines(entry, catalogue is all_strategies)))
 
 
 def _lines(entry: Description, adapts: bool) -> Iterator[str]:

@@ -16,8 +16,9 @@ from ..core.reducer import Reduction
 from ..core.request import Encoded, Report, Request
 from ..reducers import catalogue as reducers
 from ..strategies import catalogue as strategies
-from .options import AsJson, Configure, Duplicates, build, configured, names_of
+from .options import AsJson, Configure, Duplicates, build, configured, names_of, templates_of
 from .shown import shown
+from .text import printable
 
 
 @configured
@@ -43,7 +44,7 @@ def classify(
         "batch.max_rows": 64,  # nothing to share it with, so not worth measuring
     }
     settings = configure(flags)
-    given = (names_of(labels), tuple(template)) if template else (names_of(labels),)
+    given = (names_of(labels), templates_of(template)) if template else (names_of(labels),)
     question = Request(
         image=Encoded(b""),
         labels=LabelSet(*given, allow_duplicates=allow_duplicates),
@@ -74,10 +75,11 @@ def classify(
 def _requests(question: Request, files: list[Path], unread: list[str]) -> Iterator[Request]:
     """One for each file; one that cannot be read is told, and the rest goes on."""
     for place, file in enumerate(files):
+        name = printable(str(file))
         try:
-            yield replace(question, image=Encoded(file.read_bytes()), seed=question.seed + place, request_id=str(file))
+            yield replace(question, image=Encoded(file.read_bytes()), seed=question.seed + place, request_id=name)
         except OSError as error:
-            _tell(unread, str(file), error)
+            _tell(unread, name, error)
 
 
 def _tell(unread: list[str], file: str, error: Exception) -> None:

@@ -18,6 +18,7 @@ from ..core.errors import BadLabels, BadParameters
 from ..reducers import catalogue as reducers
 from ..settings import BadSettings, Settings, load, unknown_variables
 from ..strategies import catalogue as strategies
+from .text import lines_of, utf8
 
 T = TypeVar("T")
 
@@ -117,12 +118,18 @@ def settings_from(flags: Mapping[str, Any], sets: Iterable[str] | None, config: 
 def names_of(labels: str) -> tuple[str, ...]:
     """The names of `A,B,…`, or of the lines of `@FILE`, without the empty ones. `BadLabels`: it cannot be read."""
     try:
-        words = Path(labels[1:]).read_text("utf-8-sig").splitlines() if labels.startswith("@") else labels.split(",")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadLabels(
-            f"--labels: cannot read {labels[1:]}: {getattr(error, 'strerror', None) or 'no text'}", "labels"
-        ) from error
+        words = lines_of(labels[1:]) if labels.startswith("@") else utf8(labels).split(",")
+    except ValueError as error:
+        raise BadLabels(f"--labels: {error}", "labels") from error
     return tuple(word.strip() for word in words if word.strip())
+
+
+def templates_of(sentences: Iterable[str]) -> tuple[str, ...]:
+    """As they were written, whatever the locale. Raises `BadLabels`."""
+    try:
+        return tuple(map(utf8, sentences))
+    except ValueError as error:
+        raise BadLabels(f"--template: {error}", "labels") from error
 
 
 def build(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -15,6 +14,7 @@ from rich.text import Text
 from torch import Tensor
 
 from ..core.request import Report
+from .text import json_line
 
 Show = Callable[[Report], None]
 TOP = 5  # scores in a JSON line
@@ -24,7 +24,7 @@ def shown(as_json: bool) -> AbstractContextManager[Show]:
     """A context that gives `show(report)`: JSON, a table on a terminal, plain lines elsewhere."""
     if as_json:
         escaped = not (sys.stdout.encoding or "").lower().startswith("utf")  # lest a label become "?"
-        return nullcontext(lambda report: print(json.dumps(_json(report), ensure_ascii=escaped), flush=True))
+        return nullcontext(lambda report: print(json_line(_json(report), escaped), flush=True))
     if not sys.stdout.isatty():
         return nullcontext(lambda report: print("\t".join(_cells(report)), flush=True))
     return _LiveTable()

@@ -1,0 +1,82 @@
+"""Text that somebody else wrote: files of names in any of the usual encodings, names that are no text at all.
+
+The client's `camera.text` follows the same rules.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+MARKS = (  # UTF-32's begins as UTF-16's does
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+)
+
+
+def lines_of(file: str | os.PathLike[str]) -> list[str]:
+    """The lines of a text file without blanks around them, and without the empty ones.
+
+    A byte-order mark says how it is encoded; without one it is UTF-8, or UTF-16 where zeros give that away. Lines end
+    as any system ends them. Raises ValueError with a sentence that names the file.
+    """
+    try:
+        text = _decoded(Path(file).read_bytes())
+    except UnicodeError:
+        raise ValueError(f"cannot read {printable(str(file))}: it is neither UTF-8 nor UTF-16") from None
+    except OSError as error:
+        raise ValueError(f"cannot read {printable(str(file))}: {error.strerror or error}") from None
+    return [line.strip() for line in re.split(r"\r\n|\r|\n", text) if line.strip()]
+
+
+def utf8(text: str) -> str:
+    """An argument, or a file's name, where the locale is not that of its bytes. ValueError: they are no UTF-8."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode()
+    except UnicodeError:
+        raise ValueError(f"{_escaped(text)} is not UTF-8") from None
+
+
+def printable(text: str) -> str:
+    """The same; bytes that are no UTF-8 become escapes, so that two such names still differ."""
+    try:
+        return utf8(text)
+    except ValueError:
+        return _escaped(text)
+
+
+def _escaped(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def json_line(value: Any, ascii: bool = True) -> str:
+    """JSON that every parser takes: what no number is, infinity or NaN, is null."""
+    return json.dumps(_jsonable(value), ensure_ascii=ascii, allow_nan=False)
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {printable(str(name)): _jsonable(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return printable(value) if isinstance(value, str) else value
+
+
+def _decoded(data: bytes) -> str:
+    for mark, encoding in MARKS:
+        if data.startswith(mark):
+            return data.decode(encoding)
+    if b"\0" in data:  # two bytes a letter; those of a line's end, and of most letters, are zero above
+        return data.decode("utf-16-be" if data[::2].count(0) > data[1::2].count(0) else "utf-16-le")
+    return data.decode("utf-8")
