@@ -49,7 +49,7 @@ def moving(path: Path, codec: str, frames: int = 30, gop: int = 10) -> Path:
         stream.pix_fmt = {"mjpeg": "yuvj420p", "gif": "rgb8"}.get(codec, "yuv420p")
         stream.codec_context.gop_size = gop
         for n in range(frames):
-            shown = np.ascontiguousarray(wide[:, 3 * n : 3 * n + 128])
+            shown = np.ascontiguousarray(wide[:, 3 * n % 192 : 3 * n % 192 + 128])
             out.mux(stream.encode(av.VideoFrame.from_ndarray(shown, format="rgb24")))
         out.mux(stream.encode())
     return path

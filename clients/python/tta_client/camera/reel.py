@@ -13,6 +13,10 @@ from .upright import upright
 MANY = 100  # in a row: damaged packets of a camera, or failures to find the next packet of a file
 
 
+class Gone(OSError):
+    """A camera is there, and shows nothing."""
+
+
 class Reel:
     """Iterates the pictures of a container's first video stream, [h, w, 3] uint8 RGB, upright.
 
@@ -20,7 +24,7 @@ class Reel:
     the decoder vouches for is shown even if what it builds on was damaged, as players do.
 
     `patience` is for a camera (0: a file, which is read to its end): so many seconds without a picture, or `MANY`
-    damaged packets in a row, are an OSError; and what comes before its first key frame is nobody's loss.
+    damaged packets in a row, are `Gone`; and what comes before its first key frame is nobody's loss.
     """
 
     def __init__(self, container: Any, lost: Callable[[], None], patience: float = 0.0) -> None:
@@ -45,9 +49,9 @@ class Reel:
                         yield pixels
                         self._in_a_row, seen = 0, time.monotonic()
             if self._patience and self._in_a_row >= MANY:
-                raise OSError(f"{MANY} packets in a row are damaged ({self.error})")
+                raise Gone(f"{MANY} packets in a row are damaged ({self.error})")
             if self._patience and time.monotonic() - seen > self._patience:
-                raise OSError(f"no picture for {self._patience:g} s")
+                raise Gone(f"no picture for {self._patience:g} s")
         self._losses.end()
 
     @property
@@ -61,7 +65,9 @@ class Reel:
         if self._clock is None:
             return 0.0
         rate = float(self._stream.average_rate or 25)
-        missing = self.duration - (self._clock[1] - self._clock[0])
+        start = self._container.start_time  # packets that told what is in it may be gone
+        begin = self._clock[0] if start is None else min(self._clock[0], start / 1e6)
+        missing = self.duration - (self._clock[1] - begin)
         if self._container.format.name == "avi":  # its header counts pictures; the duration of what was cut is a guess
             missing = max(missing, (self._stream.frames - self._counted) / rate)
         return missing if missing > 3 / rate else 0.0

@@ -13,7 +13,7 @@ from ..frames import Frame
 from ..statistics import Statistics
 from .gif import whole
 from .masking import without_secrets
-from .reel import Reel
+from .reel import Gone, Reel
 from .text import printable
 
 SLACK = 0.5  # seconds by which a playback may fall short of its announced length
@@ -63,6 +63,8 @@ class Video:
                 for number, pixels in enumerate(reel, 1):
                     yield Frame(number, pixels)
                 self._ended(reel, container.format.name)
+        except Gone as error:
+            raise OSError(f"{self.name}: {error}") from error
         except av.FFmpegError as error:
             kind = NoPicture if isinstance(error, av.InvalidDataError) else OSError
             raise kind(without_secrets(f"{self.name}: {error.strerror or error}", self.url)) from None

@@ -1,0 +1,56 @@
+"""Videos that were filmed on the side, upside down or in a mirror arrive as a person saw it."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tta_client.camera import open_source
+
+from tests.client.clips import moving
+
+TURNS = {  # a, b, c, d of the display matrix, and what it does
+    "as it is": ((1, 0, 0, 1), lambda p: p),
+    "clockwise": ((0, 1, -1, 0), lambda p: np.rot90(p, -1)),
+    "half": ((-1, 0, 0, -1), lambda p: np.rot90(p, 2)),
+    "counterclockwise": ((0, -1, 1, 0), lambda p: np.rot90(p, 1)),
+    "mirrored": ((-1, 0, 0, 1), np.fliplr),
+    "upside down in a mirror": ((1, 0, 0, -1), np.flipud),
+    "transposed": ((0, 1, 1, 0), lambda p: p.swapaxes(0, 1)),
+    "transposed the other way": ((0, -1, -1, 0), lambda p: np.rot90(p, 2).swapaxes(0, 1)),
+    "nearly clockwise": ((0.1, 0.99, -0.99, 0.1), lambda p: np.rot90(p, -1)),
+    "nothing": ((0, 0, 0, 0), lambda p: p),
+}
+
+
+def turn(path: Path, a: float, b: float, c: float, d: float) -> None:
+    """Writes the display matrix of an MP4's track."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40
+    fixed = [round(n * 65536) for n in (a, b, 0, c, d, 0, 0, 0)]
+    data[at : at + 36] = struct.pack(">9i", *fixed, 1 << 30)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+@pytest.mark.parametrize("how", TURNS)
+def test_the_display_matrix_is_honoured(tmp_path: Path, codec: str, how: str) -> None:
+    path = moving(tmp_path / "clip.mp4", codec, frames=3)
+    stored = [frame.image for frame in open_source(str(path))]
+    matrix, expected = TURNS[how]
+    turn(path, *matrix)
+    shown = [frame.image for frame in open_source(str(path))]
+    assert len(shown) == 3 and all(image.flags.c_contiguous for image in shown)
+    assert all(map(np.array_equal, shown, map(expected, stored)))
+
+
+@pytest.mark.parametrize("how", ["as it is", "clockwise", "half", "counterclockwise"])
+def test_as_opencv_shows_it(tmp_path: Path, how: str) -> None:
+    cv2 = pytest.importorskip("cv2", reason="needs OpenCV (extra camera)")
+    turn(path := moving(tmp_path / "clip.mp4", "mpeg4", frames=1), *TURNS[how][0])
+    ours = next(iter(open_source(str(path)))).image
+    good, theirs = cv2.VideoCapture(str(path)).read()
+    assert good and ours.shape == theirs.shape
+    assert np.abs(ours.astype(int) - theirs[:, :, ::-1]).mean() < 4
