@@ -124,6 +124,27 @@ def test_a_missing_webcam_is_an_os_error() -> None:
         next(iter(Webcam(94)))
 
 
+def test_a_webcam_goes_on_after_a_picture_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    cv2 = pytest.importorskip("cv2", reason="a webcam needs OpenCV (extra camera)")
+    good = (True, np.zeros((4, 6, 3), np.uint8))
+    reads = [good, (False, None), good, (False, None), (False, None), good]
+
+    class Device:
+        isOpened, set, release = (lambda *_: True,) * 3
+
+        def __init__(self, *_: object) -> None: ...
+
+        def read(self) -> tuple[bool, np.ndarray | None]:
+            return reads.pop(0) if reads else (False, None)
+
+    monkeypatch.setattr(cv2, "VideoCapture", Device)
+    camera, seen = Webcam(0), []
+    with pytest.raises(OSError, match="camera 0 delivers no more"):
+        for frame in camera:
+            seen.append(frame.frame_id)  # noqa: PERF401 - what came before the error counts
+    assert seen == [1, 2, 3] and camera.statistics.dropped == {"unreadable": 3}
+
+
 def test_a_network_camera_delivers_until_it_ends(tmp_path: Path) -> None:
     mp4(tmp_path / "clip.mp4")
     with over_http(tmp_path) as at:

@@ -52,7 +52,7 @@ def open_source(
 
 def counted(source: Source, statistics: Statistics) -> Source:
     """The same source, telling there which frames it had to leave out."""
-    return replace(source, statistics=statistics) if isinstance(source, Video | Snapshots) else source
+    return replace(source, statistics=statistics) if isinstance(source, Video | Snapshots | Webcam) else source
 
 
 def _source(text: str, options: Mapping[str, str], live: bool | None, interval: float) -> Source:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..frames import Frame
+from ..statistics import Statistics
+from .reel import MANY
+from .video import left_out
+
+SILENCE = 5.0  # seconds without a picture
 
 
 @dataclass(frozen=True, slots=True)
 class Webcam:
-    """Camera `index`. Raises OSError when it cannot be opened or stops delivering."""
+    """Camera `index`. Raises OSError when it cannot be opened or stops delivering. A picture that cannot be read is
+    left out, and counted in `statistics` as `unreadable` when another one follows."""
 
     index: int
     live: bool = True
+    statistics: Statistics = field(default_factory=Statistics, compare=False)
 
     def __iter__(self) -> Iterator[Frame]:
         try:
@@ -27,12 +35,19 @@ class Webcam:
                 raise OSError(f"there is no camera {self.index}")
             device.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))  # full rate over USB
             device.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest picture, not the oldest
-            number = 0
+            number = failed = 0
+            seen = time.monotonic()
             while True:
                 good, picture = device.read()
                 if not good:
-                    raise OSError(f"camera {self.index} delivers no more pictures")
-                number += 1
+                    failed += 1
+                    if failed >= MANY or time.monotonic() - seen > SILENCE:
+                        raise OSError(f"camera {self.index} delivers no more pictures")
+                    continue
+                for _ in range(failed):
+                    left_out(f"camera {self.index}", self.statistics)
+                number, failed, seen = number + 1, 0, time.monotonic()
                 yield Frame(number, picture[:, :, ::-1])
+                seen = time.monotonic()
         finally:
             device.release()
