@@ -9,7 +9,7 @@ ACCEPTED = "a uint8 or uint16 array [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]"
 
 
 def pixels(image: Any) -> Any:
-    """uint8 [h, w, 3] RGB or [h, w] gray of a PIL image or of what is `ACCEPTED`. Alpha is dropped, as the service does.
+    """A PIL image, or what is `ACCEPTED`, as uint8 [h, w, 3] RGB or [h, w] gray. Alpha is dropped, as in the service.
 
     Raises ValueError for anything else.
     """

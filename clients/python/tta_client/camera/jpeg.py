@@ -94,7 +94,8 @@ def with_pillow(picture: Any, short_side: int, quality: int) -> bytes:
         image = by_pillow(picture)
     else:
         image = Image.fromarray(pixels(picture))
-    if size := target(*image.size, short_side):
+    width, height = image.size
+    if size := target(width, height, short_side):
         image = image.resize(size, Image.Resampling.BICUBIC)
     out = io.BytesIO()
     image.save(out, "JPEG", quality=quality)
