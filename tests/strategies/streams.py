@@ -1,8 +1,8 @@
 """Streams of view features for the tests against independent derivations in float64, and the margin rule for them.
 
 A thresholded decision (admit, evict, argmax) sends float32 and float64 apart for good after one near-tie, so a
-derivation records how close its closest decision was, in entropies and logits. An image that alone comes too close is
-drawn again; a seed whose stream does is replaced.
+derivation records how close its closest decision was, in entropies and logits. An image that comes too close, alone or
+at its place in the stream, is drawn again.
 """
 
 from __future__ import annotations
@@ -37,6 +37,13 @@ class Margin:
             second, first = np.sort(values)[-2:]
             self.less(second, first)
         return int(np.argmax(values))
+
+    def between(self, p: np.ndarray, low: float, high: float) -> np.ndarray:
+        """[c] bool; float32 puts the log of a probability off as it does a logit."""
+        for bound in (low, high):
+            if bound > 0:
+                self.smallest = min(self.smallest, np.abs(np.log(np.maximum(p, 1e-300)) - np.log(bound)).min())
+        return (p > low) & (p < high)
 
     def surest(self, entropies: np.ndarray, count: int) -> np.ndarray:
         order = np.argsort(entropies, kind="stable")
@@ -88,21 +95,39 @@ def answers(strategy: Strategy, frames: list[Evidence]) -> np.ndarray:
 Derivation = Callable[[list[np.ndarray], np.ndarray, float, Margin], Iterator[np.ndarray]]
 
 
-def derived(derivation: Derivation, text: TextSpace, rows: int, count: int, least: float = 1e-5):
-    """The first stream of a few seeds whose decisions are clear, and the derivation's answers [frames, c] to it."""
-    t = text.features.double().numpy()
+def rounding(text: TextSpace) -> float:
+    """What float32 may take from a logit, whatever the order of its sum: s·√d·2⁻²⁴ (Higham and Mary, 2019).
 
-    def followed(images: list[Tensor]) -> tuple[np.ndarray, float]:
-        margin = Margin()
-        plain = [image.double().numpy() for image in images]
-        return np.stack(list(derivation(plain, t, text.scale, margin))), margin.smallest
+    Measured over 28 streams of 200 images at s = 100, d = 48: logits 3.4e-5 (AVX-512, AVX2) and 3.6e-5 (default),
+    entropies 2.0e-5 and 2.3e-5; this is 4.1e-5.
+    """
+    return text.scale * text.features.shape[1] ** 0.5 * 2.0**-24
 
-    for seed in range(200):
-        frames = stream(text, rows, count, seed, lambda image: followed([image])[1] >= least)
-        expected, smallest = followed([seen.views for seen in frames])
-        if smallest >= least:
-            return frames, expected
-    raise AssertionError("no seed among 200 keeps its decisions apart")
+
+def derived(derivation: Derivation, text: TextSpace, rows: int, count: int, seed: int = 0):
+    """A stream that decides alike when both sides are rounded, and the derivation's answers [frames, c] to it."""
+    t, least = text.features.double().numpy(), 2 * rounding(text)
+
+    def followed(images: list[Tensor]) -> tuple[list[np.ndarray], int | None]:
+        """The answers before the first decision that is too close, and its place."""
+        margin, found = Margin(), []
+        for answer in derivation([image.double().numpy() for image in images], t, text.scale, margin):
+            if margin.smallest < least:
+                return found, len(found)
+            found.append(answer)
+        return found, None
+
+    def fits(image: Tensor) -> bool:
+        return followed([image])[1] is None
+
+    images = [seen.views for seen in stream(text, rows, count, seed, fits)]
+    for again in range(1, 500):
+        expected, close = followed(images)
+        if close is None:
+            return [Evidence(image, text) for image in images], np.stack(expected)
+        other = stream(text, rows, 1, 1000 * seed + again, fits)[0].views
+        images = [other if image is images[close] else image for image in images]  # where it comes back, too
+    raise AssertionError("too many images come too close to deciding otherwise")
 
 
 def softmax(z: np.ndarray) -> np.ndarray:

@@ -45,6 +45,7 @@ def derivation(o: BoostAdapter):
             ratio = doubt / math.log2(classes) if classes > 1 else 0.0
             margin.less(ratio, o.entropy_low), margin.less(ratio, o.entropy_high)
             if o.negative and o.entropy_low < ratio < o.entropy_high:
+                q = margin.between(q, o.mask_low, o.mask_high)
                 if o.compat:
                     negative[k] = [*negative[k], (doubt, f, q)][-o.negative_capacity :]
                 else:
@@ -52,8 +53,7 @@ def derivation(o: BoostAdapter):
             out = mean.copy()
             for c in range(classes):
                 out[c] += o.alpha * sum(math.exp(-o.beta * (1 - f @ g)) for _, g in boosted[c])
-            for _, g, r in (item for held in negative.values() for item in held):
-                mask = (r > o.mask_low) & (r < o.mask_high)
+            for _, g, mask in (item for held in negative.values() for item in held):
                 out -= o.negative_alpha * math.exp(-o.negative_beta * (1 - f @ g)) * mask
             yield out
 

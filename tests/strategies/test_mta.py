@@ -8,7 +8,7 @@ from tta_service import Evidence
 from tta_service.maths import unit
 from tta_service.strategies.mta import MTA
 
-from .streams import answers, derived, softmax, space
+from .streams import answers, derived, rounding, softmax, space
 
 
 def solved(f, t, s, affinity=4.0, entropy=0.2, rounds=5, tolerance=1e-6):
@@ -61,10 +61,12 @@ CASES = [
 
 @pytest.mark.parametrize("classes, rows, fields", CASES)
 def test_equals_the_formula(classes, rows, fields):
-    frames, expected = derived(derivation(**fields), space(classes), rows, 200)
+    frames, expected = derived(derivation(**fields), text := space(classes), rows, 200)
     names = {"affinity": "lambda_affinity", "entropy": "lambda_entropy"}
     got = answers(MTA(**{names.get(k, k): v for k, v in fields.items()}), frames)
-    np.testing.assert_allclose(got, expected, atol=3e-3)
+    # All rounds run in float64: what is left are float32's two products, of the views [v] and of the features [d], each
+    # at most about one `rounding`. Measured: 2.0e-5 with AVX-512 and AVX2, 2.4e-5 with the default kernels.
+    np.testing.assert_allclose(got, expected, atol=4 * rounding(text))
 
 
 def test_weights_are_the_inlierness():

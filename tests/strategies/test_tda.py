@@ -39,12 +39,11 @@ def derivation(o: TDA):
             ratio = h / math.log2(classes) if classes > 1 else 0.0
             margin.less(ratio, o.entropy_low), margin.less(ratio, o.entropy_high)
             if o.negative and o.entropy_low < ratio < o.entropy_high:
-                put(negative[k], (h, f, p), o.negative_capacity, margin)
+                put(negative[k], (h, f, margin.between(p, o.mask_low, o.mask_high)), o.negative_capacity, margin)
             out = mean.copy()
             for c in range(classes):
                 out[c] += o.alpha * sum(math.exp(-o.beta * (1 - f @ g)) for _, g in positive[c])
-            for _, g, q in (item for held in negative for item in held):
-                mask = (q > o.mask_low) & (q < o.mask_high)
+            for _, g, mask in (item for held in negative for item in held):
                 out -= o.negative_alpha * math.exp(-o.negative_beta * (1 - f @ g)) * mask
             yield out
 

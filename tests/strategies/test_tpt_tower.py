@@ -16,6 +16,7 @@ from tta_service.strategies.tpt import TPT
 
 from ..clip.small import small, small_model, tokenizer
 from .prompts64 import padded
+from .streams import rounding
 from .tuning import NAMES, frames, gradient, loss, off, ours, surest
 
 TEMPLATES = ("a photo of a {}.", "a {} photo of the.", "a picture: {} in the fog", "an encyclopaedic photo of a {}.")
@@ -141,4 +142,6 @@ def test_without_dispersion_c_tpt_is_tpt():
     text, *_ = opened(TEMPLATES[0], 100.0)
     for seen in frames(text, 12, 5):
         one, two = TPT(confident=0.5).adapt(seen, None)[0], CTPT(confident=0.5, dispersion=0.0).adapt(seen, None)[0]
-        torch.testing.assert_close(one, two)
+        # The contexts are the same; each answer is off by a `rounding` at most. Measured: 9.5e-6 with AVX-512, 1.7e-5
+        # with AVX2, 7.6e-6 with the default kernels; this is 6e-5.
+        torch.testing.assert_close(one, two, atol=2 * rounding(text), rtol=0)

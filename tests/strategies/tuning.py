@@ -13,26 +13,38 @@ from tta_service.maths import unit
 from tta_service.strategies.c_tpt import CTPT
 from tta_service.strategies.tpt import TPT
 
+from .streams import rounding
+
 NAMES = ("cat", "red_car", "photocopier", "great white shark", "xylophone_player", "a tin of paint", "tram")
 Tuning = TPT | CTPT
 
 
 def frames(text: TextSpace, rows: int, count: int, spreading: float = 0.4) -> list[Evidence]:
-    made = []
-    for seed in range(count):
+    """`count` images that choose the same views when text features and logits are rounded to float32."""
+    made, seed = [], -1
+    while len(made) < count:
+        seed += 1
         draw = torch.Generator().manual_seed(seed)
         d = text.features.shape[1]
         plain = text.features[seed % len(text.features)] + 0.5 * torch.randn(d, generator=draw)
         spread = spreading * torch.rand(rows, 1, generator=draw) * torch.randn(rows, d, generator=draw)
-        made.append(Evidence(unit(plain + spread), text))
+        seen = Evidence(unit(plain + spread), text)
+        chosen = entropies(seen, text.features).sort().values[: max(2, int(0.3 * rows) + 1)]
+        if rows == 1 or float(chosen.diff().min()) >= 4 * rounding(text):
+            made.append(seen)
+        assert seed < 100 * count, "too many images come too close to other views"
     return made
 
 
 def surest(strategy: Tuning, seen: Evidence, features: Tensor) -> Tensor:
     """The views of lowest entropy, [k]."""
+    return entropies(seen, features).argsort(stable=True)[: max(1, int(len(seen.views) * strategy.confident))]
+
+
+def entropies(seen: Evidence, features: Tensor) -> Tensor:
+    """[v] in float64."""
     p = (seen.text.scale * seen.views.double() @ features.detach().double().T).softmax(-1)
-    entropies = -(p * p.clamp_min(1e-300).log()).sum(-1)
-    return entropies.argsort(stable=True)[: max(1, int(len(p) * strategy.confident))]
+    return -(p * p.clamp_min(1e-300).log()).sum(-1)
 
 
 def loss(strategy: Tuning, seen: Evidence, rows: Tensor, features: Tensor) -> Tensor:

@@ -22,8 +22,9 @@ from ..core.strategy import Needs, Stateless
 class MTA(Stateless):
     """Classifies the densest point of the views on the sphere; the weights say how much each view belongs to it.
 
-    That point is a mixture of views, so all rounds run on the views' products [v, v], in float64: squared distances
-    of near twins are differences of nearly equal numbers.
+    That point is a mixture of views, so all rounds run on the views' products [v, v], in float64 like the
+    predictions that they compare: squared distances of near twins are differences of nearly equal numbers, and where
+    two groups of views balance, the rounds blow up a rounding a thousandfold.
     """
 
     views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 64
@@ -52,8 +53,8 @@ class MTA(Stateless):
         rows = seen.views.double()
         products = rows @ rows.T  # [v, v]
         width = 2 * _bandwidth(products)
-        alike = seen.logits().softmax(-1)
-        pull = self.lambda_affinity * (alike @ alike.T).double()
+        alike = (seen.text.scale * rows @ seen.text.features.double().T).softmax(-1)  # [v, c]
+        pull = self.lambda_affinity * (alike @ alike.T)
         weight = torch.full_like(width, 1 / len(width))
         mixture = torch.zeros_like(width)
         mixture[0] = 1.0
