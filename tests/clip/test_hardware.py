@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -41,6 +45,15 @@ def test_what_all_processors_can_do(tmp_path):
 def test_half_precision_and_bytes_only_where_the_cpu_has_them(precision, features, said):
     why = why_not(precision, CPU, frozenset(features.split()))
     assert why.startswith("this CPU") == bool(said) and said in why
+
+
+@pytest.mark.skipif(bool(why_not("int8", CPU)), reason="bytes are refused here already")
+def test_kernels_that_let_sums_of_bytes_saturate_are_refused():
+    """oneDNN may be asked for kernels without VNNI on a processor that has it. (On ARM it has one kind.)"""
+    code = "import torch; from tta_service.clip.hardware import why_not; print(why_not('int8', torch.device('cpu')))"
+    settings = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    said = subprocess.run([sys.executable, "-c", code], env=settings, capture_output=True, text=True, check=True).stdout
+    assert "saturate" in said
 
 
 def test_bytes_are_for_cpus():

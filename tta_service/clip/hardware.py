@@ -25,6 +25,13 @@ def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
     return frozenset.intersection(*(frozenset(line.split()) for line in listed)) if listed else frozenset()
 
 
+@cache
+def sums_bytes_exactly() -> bool:
+    """Kernels without VNNI add pairs of products in 16 bits."""
+    most = torch.full((32, 64), 127, dtype=torch.int8)
+    return bool((torch._int_mm(most, most.t()) == 64 * 127 * 127).all())
+
+
 CAPABILITY = {"bfloat16": (8, 0), "float16": (7, 0)}  # of CUDA devices, from which on they have units for it
 
 
@@ -41,6 +48,8 @@ def why_not(
         needed = NEEDED[precision]
         if (cpu_features() if features is None else features).isdisjoint(needed):
             return f"this CPU has none of {', '.join(needed)}, without which {precision} is slower than float32"
+        if precision == "int8" and features is None and not sums_bytes_exactly():
+            return "the kernels in use let sums of bytes saturate (ONEDNN_MAX_CPU_ISA asks for kernels without VNNI?)"
     elif precision == "int8":
         return f"int8 is for CPUs; on {device.type} float16 and bfloat16 are the fast ones"
     elif device.type == "cuda" and not torch.version.hip:
