@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 import structlog
 from structlog.typing import Processor
@@ -56,6 +56,6 @@ def _formatter(form: LogFormat, colours: bool) -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_BEFORE, processors=[clean, *last, _masked])
 
 
-def _masked(_logger: object, _method: str, line: str) -> str:
+def _masked(_logger: object, _method: str, line: Any) -> Any:
     """Libraries name the URLs of stores and collectors as they were given."""
     return without_secrets(line)
