@@ -42,7 +42,8 @@ class Margin:
         """[c] bool; float32 puts the log of a probability off as it does a logit."""
         for bound in (low, high):
             if bound > 0:
-                self.smallest = min(self.smallest, np.abs(np.log(np.maximum(p, 1e-300)) - np.log(bound)).min())
+                gaps = np.abs(np.log(np.maximum(p, 1e-300)) - np.log(bound))
+                self.smallest = gaps[gaps > 1e-12].min(initial=self.smallest)
         return (p > low) & (p < high)
 
     def surest(self, entropies: np.ndarray, count: int) -> np.ndarray:
