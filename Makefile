@@ -5,7 +5,7 @@ export PYTHON
 # Without bytecode every process would compile torch's Python anew, for seconds; the tests start many.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve test test-all check proto bench format clean
+.PHONY: demo serve test test-all test-cpus check proto bench format clean
 
 demo: .venv/.installed-demo     ## stream real photographs through the service, with a live table
 	$(BIN)/tta-service demo
@@ -18,6 +18,9 @@ test: .venv/.installed-dev      ## the product's own tests, without benchmarks, 
 
 test-all: .venv/.installed-dev  ## every test
 	$(BIN)/python -m pytest -q
+
+test-cpus: .venv/.installed-dev ## the numeric tests with the kernels of other processors
+	$(BIN)/python tests/cpus.py
 
 check: .venv/.installed-dev     ## format, lint, types, import contract, generated code
 	$(BIN)/ruff format --check .
