@@ -16,7 +16,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tta_client import AsyncClient, Client, Reconnect, TTAClientError
 from tta_client.channel import loopback, options
-from tta_client.recovery import Recovery
+from tta_client.protocol.reconnect import Recovery
 from tta_client.v1 import tta_pb2, tta_pb2_grpc
 
 from tests.client.peer import Peer, served

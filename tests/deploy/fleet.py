@@ -12,8 +12,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import redis.asyncio
-from tta_client.aio import AsyncClient
-from tta_client.listings import SessionInfo
+from tta_client.aio.client import AsyncClient
+from tta_client.types.catalogue import SessionInfo
 
 from tests.deploy.scraper import free_ports
 from tests.deploy.tools import DEPLOY, program

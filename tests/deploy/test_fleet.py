@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 from tta_client import Choice, Options
-from tta_client.aio import AsyncClient
+from tta_client.aio.client import AsyncClient
 
 from tests.deploy.camera import NAMES as LABELS
 from tests.deploy.camera import Camera, picture, scores

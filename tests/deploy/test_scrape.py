@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from tta_client.aio import AsyncClient
+from tta_client.aio.client import AsyncClient
 
 from deploy.grafana.queries import queries
 from tests.deploy.scraper import Prometheus, free_port, prometheus

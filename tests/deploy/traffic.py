@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Iterable
 import grpc
 from PIL import Image
 from tta_client import Answer, Choice, FrameAnswer, Options, TTAClientError
-from tta_client.aio import AsyncClient
+from tta_client.aio.client import AsyncClient
 from tta_client.camera.photographs import LABELS, photographs
-from tta_client.requests import Policy
+from tta_client.types.requests import Policy
 
 STRATEGIES = (
     Choice("tda", {"views": 4}),

@@ -13,7 +13,7 @@ from dataclasses import replace
 from tta_client import Choice, Client, FrameAnswer, Options, TTAClientError
 from tta_client.camera import Virtual, encoded
 from tta_client.camera.photographs import LABELS
-from tta_client.frames import Frame
+from tta_client.types.frames import Frame
 
 from .service import Addresses, DemoFailed, service
 from .table import Board, board, metric_lines, summary

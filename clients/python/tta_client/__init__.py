@@ -1,17 +1,17 @@
 """Thin client of tta_service: pictures and labels in, adapted answers out."""
 
-from .aio import AsyncClient
-from .aio_stream import AsyncStream
-from .answers import Answer, FrameAnswer, FrameFailure, Score, SessionStatus, Timings
-from .backoff import Reconnect
-from .choices import Cascade, Choice, Options, Reduction
-from .client import Client
+from .aio.client import AsyncClient
+from .aio.stream import AsyncStream
 from .errors import TTAClientError
-from .frames import Features, Frame
-from .labels import LabelSet
-from .listings import Description, LabelSetInfo, Parameter, ServerInfo, SessionInfo, Snapshot
+from .protocol.backoff import Reconnect
 from .statistics import Statistics
-from .stream import Stream
+from .sync.client import Client
+from .sync.stream import Stream
+from .types.answers import Answer, FrameAnswer, FrameFailure, Score, SessionStatus, Timings
+from .types.catalogue import Description, LabelSetInfo, Parameter, ServerInfo, SessionInfo, Snapshot
+from .types.frames import Features, Frame
+from .types.labels import LabelSet
+from .types.options import Cascade, Choice, Options, Reduction
 
 __all__ = [
     "Answer",

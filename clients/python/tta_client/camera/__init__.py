@@ -6,9 +6,9 @@ often as its camera comes back. `live` says whether its frames go stale: a webca
 
 from .folder import Folder
 from .gate import Gate, gated
-from .grabber import newest
 from .jpeg import encoded
-from .lasting import Lasting
+from .latest_frame import newest
+from .reopening import Lasting
 from .sources import Source, open_source
 from .virtual import Virtual
 

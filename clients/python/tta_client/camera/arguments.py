@@ -8,10 +8,10 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from ..backoff import Reconnect
-from ..choices import Choice, Options, Reduction
-from ..labels import LabelSet
-from ..requests import Policy
+from ..protocol.backoff import Reconnect
+from ..types.labels import LabelSet
+from ..types.options import Choice, Options, Reduction
+from ..types.requests import Policy
 from .gate import Gate
 from .on_device import Model
 from .parser import parser

@@ -12,20 +12,20 @@ from dataclasses import replace
 from itertools import cycle
 from typing import Any, NoReturn
 
-from ..answers import FrameFailure
-from ..choices import Choice
-from ..client import Client
 from ..errors import TTAClientError
-from ..frames import Frame
 from ..statistics import Statistics
+from ..sync.client import Client
+from ..types.answers import FrameFailure
+from ..types.frames import Frame
+from ..types.options import Choice
 from .arguments import Wishes, wishes
 from .gate import gated
-from .grabber import newest
 from .jpeg import encoded
-from .lasting import Lasting
+from .latest_frame import newest
 from .masking import Masked, hide_secrets, without_secrets
 from .on_device import Encoder, featured
 from .pace import first, paced
+from .reopening import Lasting
 from .show import screen, untaught
 from .sources import counted
 from .tally import Tally

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..pixels import eight_bits
+from ..types.pixels import eight_bits
 from .exif import orientation, upright
 
 FILES = (bytes, bytearray, memoryview, str, os.PathLike)

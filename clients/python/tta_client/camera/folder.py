@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..frames import Frame
+from ..types.frames import Frame
 from .masking import without_secrets
 from .text import printable
 

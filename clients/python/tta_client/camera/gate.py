@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
-from ..frames import Frame, let_go
 from ..statistics import Statistics
+from ..types.frames import Frame, let_go
 from .thumbnail import thumbnail
 
 STEP = 25.0  # of 255: what a pixel of a thumbnail must change to count; sensor noise averages to far less

@@ -9,8 +9,8 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
-from ..frames import Features, Frame, let_go
-from ..pixels import pixels
+from ..types.frames import Features, Frame, let_go
+from ..types.pixels import pixels
 from .decoders import FILES, by_opencv, by_pillow, file_bytes
 
 Encoder = Callable[[Any, int, int], bytes]

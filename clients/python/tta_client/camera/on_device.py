@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
-from ..choices import Choice, Options
-from ..frames import Features, Frame, let_go
-from ..listings import ServerInfo
-from ..pixels import pixels
 from ..statistics import Statistics
+from ..types.catalogue import ServerInfo
+from ..types.frames import Features, Frame, let_go
+from ..types.options import Choice, Options
+from ..types.pixels import pixels
 from .decoders import file_bytes
 
 log = logging.getLogger("tta_client")

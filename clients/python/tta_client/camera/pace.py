@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from ..frames import Frame, let_go
+from ..types.frames import Frame, let_go
 
 
 def paced(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:

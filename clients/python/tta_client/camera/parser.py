@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from ..choices import SCOPES
-from ..requests import POLICIES
+from ..types.options import SCOPES
+from ..types.requests import POLICIES
 from .masking import without_secrets
 
 DESCRIPTION = (

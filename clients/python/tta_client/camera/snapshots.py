@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from ..frames import Frame, let_go
 from ..statistics import Statistics
+from ..types.frames import Frame, let_go
 from .reel import MANY
 from .video import NoPicture, Video, left_out
 

@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from ..frames import Frame
 from ..statistics import Statistics
+from ..types.frames import Frame
 from .folder import PICTURES, Folder
 from .masking import without_secrets
 from .snapshots import Snapshots

@@ -10,7 +10,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from .show import COLUMNS, Result, Screen, row
+from .rows import COLUMNS, Result, Screen, row
 from .tally import Tally
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from ..answers import FrameAnswer, FrameFailure
 from ..statistics import Statistics
+from ..types.answers import FrameAnswer, FrameFailure
 
 
 class Tally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-from ..pixels import pixels
+from ..types.pixels import pixels
 from .decoders import by_opencv, by_pillow, file_bytes
 
 SIZE = (64, 48)  # width, height: noise averages out, a person across the street does not

@@ -9,8 +9,8 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from ..channel import loopback
-from ..frames import Frame
 from ..statistics import Statistics
+from ..types.frames import Frame
 from .gif import whole
 from .masking import without_secrets
 from .reel import Gone, Reel

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
-from ..frames import Frame
+from ..types.frames import Frame
 from .pace import first, paced
 from .photographs import photographs
 
@@ -64,7 +64,7 @@ class Virtual:
         """Frame 1, 2, …; drawn from (seed, number) and nothing else."""
         import numpy as np
 
-        from .weather import CONDITIONS
+        from .corruptions import CONDITIONS
 
         shown = photographs()
         shot, moment = divmod(number - 1, self.shot)

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ..frames import Frame
 from ..statistics import Statistics
+from ..types.frames import Frame
 from .reel import MANY
 from .video import left_out
 

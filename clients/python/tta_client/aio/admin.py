@@ -1,0 +1,94 @@
+"""What the asyncio client says about label sets, sessions and the service itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import grpc
+
+from .. import health
+from ..channel import until
+from ..errors import TTAClientError, from_rpc
+from ..protocol import calls as talks
+from ..types.catalogue import Description, LabelSetInfo, ServerInfo, SessionInfo, Snapshot
+from ..types.labels import LabelSet
+from .connection import AsyncConnection
+
+
+class AsyncDirectory:
+    """All but the pictures; a client is one of these, `_to` a service."""
+
+    def __init__(self, to: AsyncConnection) -> None:
+        self._to, self._talks = to, talks.Talks()
+
+    # ---- label sets
+
+    async def put_labels(self, names: Sequence[str] | LabelSet, templates: Sequence[str] = ()) -> LabelSetInfo:
+        """Register a label set; its id may be given as `labels` everywhere."""
+        return await self._to.hold(self._talks.put_labels(names, templates))
+
+    async def get_labels(self, label_set_id: str) -> LabelSet:
+        return await self._to.hold(self._talks.get_labels(label_set_id))
+
+    async def list_labels(self) -> list[LabelSetInfo]:
+        return await self._to.hold(self._talks.list_labels())
+
+    async def delete_labels(self, label_set_id: str) -> None:
+        return await self._to.hold(self._talks.delete_labels(label_set_id))
+
+    # ---- sessions
+
+    async def session(self, session_id: str) -> SessionInfo:
+        return await self._to.hold(talks.session(session_id))
+
+    async def sessions(self) -> list[SessionInfo]:
+        return await self._to.hold(talks.sessions())
+
+    async def reset_session(self, session_id: str) -> SessionInfo:
+        """Forget what the session's strategies have learnt; the session stays."""
+        return await self._to.hold(talks.reset_session(session_id))
+
+    async def close_session(self, session_id: str) -> None:
+        return await self._to.hold(talks.close_session(session_id))
+
+    async def snapshot(self, session_id: str) -> Snapshot:
+        """All that the session's strategies have learnt; `restore` brings it back, here or on another service."""
+        return await self._to.hold(talks.snapshot(session_id))
+
+    async def restore(self, snapshot: Snapshot | bytes) -> SessionInfo:
+        """The session goes on from a snapshot, or from its `state` alone; one of the same id that rests is replaced."""
+        return await self._to.hold(talks.restore(snapshot))
+
+    # ---- the service
+
+    async def strategies(self) -> list[Description]:
+        return await self._to.hold(talks.strategies())
+
+    async def reducers(self) -> list[Description]:
+        return await self._to.hold(talks.reducers())
+
+    async def info(self) -> ServerInfo:
+        return await self._to.hold(talks.info())
+
+    async def health(self, service: str = "") -> str:
+        """One of "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN", "UNKNOWN"."""
+        try:
+            check = health.stub(self._to.channel).Check
+            return health.state(await self._to.ask(check, health.request(service)))
+        except TTAClientError as error:
+            return health.unknown(error)
+
+    async def wait_until_serving(self, timeout: float | None = 60.0) -> None:  # noqa: ASYNC109 - the deadline of the call
+        """Returns once the service serves; it need not even run yet.
+
+        Raises DEADLINE_EXCEEDED after `timeout` seconds (None: never).
+        """
+        watch = health.stub(self._to.channel).Watch
+        replies = watch(health.request(), timeout=until(timeout), wait_for_ready=True)
+        try:
+            async for reply in replies:
+                if health.state(reply) == "SERVING":
+                    return
+        except grpc.RpcError as error:
+            raise from_rpc(error) from None
+        raise health.LEFT

@@ -1,0 +1,109 @@
+"""The client for asyncio; the synchronous one, word for word, with `await`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable, Sequence
+from typing import Any
+
+import grpc
+
+from ..protocol.backoff import ALWAYS, Reconnect
+from ..protocol.stream_state import Course
+from ..statistics import Statistics
+from ..types import requests
+from ..types.answers import Answer
+from ..types.frames import Image
+from ..types.labels import Labels
+from ..types.limits import Limits
+from ..types.options import DEFAULTS, Choice, Options
+from ..types.requests import Policy
+from ..v1 import tta_pb2
+from .admin import AsyncDirectory
+from .connection import AsyncConnection
+from .stream import AsyncLine, AsyncStream
+
+
+class AsyncClient(AsyncDirectory):
+    """One channel to one service in each event loop; it may be made before any. All calls raise `TTAClientError`.
+
+    `timeout` (seconds) is the budget of each unary call. Labels are registered on first use and again when the
+    service has forgotten them. Without `credentials` the channel is plain text.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        timeout: float = 30.0,
+        credentials: grpc.ChannelCredentials | None = None,
+        metadata: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        super().__init__(AsyncConnection(target, timeout, credentials, tuple(metadata)))
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._to.close()
+
+    # ---- pictures
+
+    async def classify(
+        self,
+        image: Image,
+        labels: Labels,
+        strategy: str | Choice = "",
+        *,
+        options: Options = DEFAULTS,
+        session: str = "",
+        request_id: str = "",
+        timeout: float | None = None,  # noqa: ASYNC109 - the deadline of the call
+    ) -> Answer:
+        """One picture, one answer. A `session` lets remembering strategies learn from call to call."""
+        options = options.choosing(strategy)
+        return await self._to.hold(self._talks.classify(image, labels, options, session, request_id, timeout))
+
+    def stream(
+        self,
+        frames: Iterable[Any] | AsyncIterable[Any],
+        labels: Labels,
+        strategy: str | Choice = "",
+        *,
+        options: Options = DEFAULTS,
+        policy: Policy = "block",
+        session: str = "",
+        buffer: int | None = None,
+        frame_budget: float | None = None,
+        resume_token: bytes = b"",
+        in_flight: int = 8,
+        paced: bool = True,
+        reconnect: Reconnect | None = ALWAYS,
+        statistics: Statistics | None = None,
+    ) -> AsyncStream:
+        """Answers to `frames` (pictures or `Frame`s), in order.
+
+        "block" answers every frame and has at most `in_flight` of them under way; "latest" lets the service keep only
+        the newest; "drop_oldest" and "drop_newest" let `buffer` of them wait. All but the first take a frame when the
+        service has room, unless they are not `paced`. `frame_budget`: seconds for each frame from its arrival.
+        `resume_token`: of a stream whose service was leaving. A service that goes away is dialled again as `reconnect`
+        says (None: its loss is an error), with the session, so that a named one goes on with its memory.
+        """
+        options, to = options.choosing(strategy), self._to
+        course = Course(policy, in_flight, paced, reconnect, statistics, resume_token, self._talks.registered.defines)
+
+        async def identify(some: Labels) -> str:
+            return await to.hold(self._talks.identify(some, session))
+
+        async def opening(token: bytes) -> tta_pb2.ClassifyStreamRequest:
+            return requests.opening(await identify(labels), options, session, policy, buffer, frame_budget, token)
+
+        async def limits() -> Limits:
+            return await to.hold(self._talks.limits(session))
+
+        def call(messages: Any) -> Any:
+            return to.stub.ClassifyStream(messages, metadata=to.headers(session))
+
+        return AsyncStream(AsyncLine(call, opening, identify, self._talks.forget, limits), frames, course)

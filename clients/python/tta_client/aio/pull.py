@@ -1,0 +1,53 @@
+"""The frames of an ordinary iterable for an event loop: a slow camera stops neither the loop nor its end."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from ..types.frames import let_go
+
+END: Any = object()
+
+
+async def pulled(frames: Iterator[Any]) -> AsyncIterator[Any]:
+    """The same frames, each taken in a daemon thread. A camera that is still waited for lets go with its next frame."""
+    waiting: asyncio.Future[Any] | None = None
+    try:
+        while True:
+            waiting = _next(frames)
+            if (picture := await waiting) is END:
+                return
+            yield picture
+    finally:
+        if waiting is None or not waiting.cancelled():
+            let_go(frames)
+
+
+def _next(frames: Iterator[Any]) -> asyncio.Future[Any]:
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+
+    def settle(picture: Any, error: BaseException | None) -> None:
+        if future.cancelled():
+            let_go(frames)
+        elif error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(picture)
+
+    def work() -> None:
+        picture, error = None, None
+        try:
+            picture = next(frames, END)
+        except BaseException as raised:  # whatever it is, in this thread nobody else would hear of it
+            error = raised
+        try:
+            loop.call_soon_threadsafe(settle, picture, error)
+        except RuntimeError:  # the loop has gone meanwhile
+            let_go(frames)
+
+    threading.Thread(target=work, name="tta-camera-pull", daemon=True).start()
+    return future

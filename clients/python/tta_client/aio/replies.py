@@ -1,0 +1,54 @@
+"""The replies of one call, read in a task of their own; what `Replies` is for threads."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import grpc
+
+from ..errors import TTAClientError
+from ..protocol.stream_state import NEWS, Course
+from .condition import Bell
+
+
+class AsyncReplies:
+    """Of a `running` call. A reply is read when somebody asks for it."""
+
+    def __init__(self, running: Any, course: Course, bell: Bell) -> None:
+        self._running, self._course, self._bell = running, course, bell
+        self._replies = aiter(running)
+        self._reading: asyncio.Task[Any] | None = None
+
+    async def next(self, news: bool = True) -> Any:
+        """The next reply, None after the last; `NEWS` when a failure is to be told before it comes.
+
+        Raises what ended the call.
+        """
+        if self._reading is None:
+            self._course.listens(time.monotonic())
+            self._reading = asyncio.create_task(self._read())
+            self._bell.ring()
+        while not self._reading.done():
+            if news and self._course.failing:
+                return NEWS
+            await self._bell.wait()
+        reading, self._reading = self._reading, None
+        if reading.cancelled():
+            # So grpcio tells of a CANCELLED that came from the other side, or of our own hanging up.
+            raise TTAClientError(grpc.StatusCode.CANCELLED, "the call was cancelled on its way")
+        return reading.result()
+
+    async def close(self) -> None:
+        self._running.cancel()
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+
+    async def _read(self) -> Any:
+        try:
+            return await anext(self._replies, None)
+        finally:
+            self._course.listens(None)
+            self._bell.ring()

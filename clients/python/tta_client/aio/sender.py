@@ -1,0 +1,194 @@
+"""Frames from the source into whichever call is open, from a task of its own; what `Feed` is for threads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any
+
+from ..errors import TTAClientError, blamed, passing
+from ..protocol.reconnect import SILENT
+from ..protocol.stream_state import Course
+from ..types.answers import FrameAnswer, FrameFailure
+from ..types.frames import Frame, frame_message
+from ..types.labels import Labels
+from ..types.limits import Limits
+from ..v1 import tta_pb2
+from .condition import Bell
+from .pull import END, pulled
+from .replies import AsyncReplies
+from .watchdog import AsyncWatchdog
+
+log = logging.getLogger("tta_client")
+
+
+class AsyncFeed:
+    """One task pulls and sends. At most one message waits here.
+
+    Frames of an ordinary iterable are taken in a thread, so that a slow camera never stops the loop.
+    """
+
+    def __init__(
+        self,
+        course: Course,
+        frames: Iterable[Any] | AsyncIterable[Any],
+        identify: Callable[[Labels], Awaitable[str]],
+        limits: Callable[[], Awaitable[Limits]],
+    ) -> None:
+        self.course = course
+        self.failure: BaseException | None = None  # what the frames raised
+        self._frames: Any = aiter(frames) if isinstance(frames, AsyncIterable) else pulled(iter(frames))
+        self._identify, self._limits, self._bell = identify, limits, Bell()
+        self._message: Any = None
+        self._sending = False
+        self.watchdog = AsyncWatchdog(course, self._bell)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        works = (self._work(), self.watchdog.watch()) if self.course.watched else (self._work(),)
+        self._tasks = [asyncio.create_task(work) for work in works]
+
+    async def stop(self) -> None:
+        self.course.over = True
+        self._bell.ring()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # ---- one call
+
+    async def requests(self, opening: Any, ended: asyncio.Event) -> AsyncIterator[Any]:
+        """The request side of a call: the opening message, and frames as soon as the service has replied to it."""
+        yield opening
+        while True:
+            while not (self._message or ended.is_set() or self._said_all):
+                await self._bell.wait()
+            if ended.is_set() or not self._message:
+                return
+            yield self._message
+            if not ended.is_set():  # it is written: the next one may be made
+                self._message = None
+                self._bell.ring()
+
+    def dialled(self, running: Any) -> AsyncReplies:
+        """A call has begun; its replies."""
+        self.watchdog.dialled(running.cancel)
+        return AsyncReplies(running, self.course, self._bell)
+
+    def end(self, ended: asyncio.Event) -> None:
+        """The request side of that call will never be asked for anything that counts."""
+        ended.set()
+        self._message = None
+        self._bell.ring()
+
+    def opened(self) -> None:
+        self.course.opened()
+        self._bell.ring()
+
+    def read(self, reply: tta_pb2.ClassifyStreamResponse) -> list[FrameAnswer | FrameFailure]:
+        """What a reply brings, after the failures that come before it."""
+        result = self.course.read(reply, time.monotonic())
+        self._bell.ring()
+        return [] if result is None else [*self.course.due(result.frame_id), result]
+
+    def due(self, all: bool = False) -> list[FrameFailure]:
+        """The failures to tell now; `all`: nothing that they could wait for will come any more."""
+        self._bell.ring()
+        return self.course.due(math.inf if all else None)
+
+    # ---- between calls
+
+    async def ended(self) -> bool:
+        """The call is over as it should be. Is there to be another one? Waits for the source to say so."""
+        again = self.course.ended()
+        while self.course.undecided:
+            await self._bell.wait()
+        return again and self.course.goes_on
+
+    async def lost(self, error: TTAClientError) -> bool:
+        """The call failed. Waits as long as it should; False: there is nothing to go on for. Raises what is final."""
+        if self.course.over:
+            return False
+        until = time.monotonic() + self.course.lost(self.watchdog.verdict or error)
+        while self.course.goes_on and (left := until - time.monotonic()) > 0:
+            await self._bell.wait(left)
+        return self.course.goes_on
+
+    # ---- the task
+
+    async def _work(self) -> None:
+        try:
+            while (step := self.course.step(time.monotonic())) != "end":
+                if isinstance(step, float):
+                    await self._bell.wait(step)
+                elif isinstance(step, Frame):
+                    await self._send(step, self.course.call)
+                else:
+                    await self._pull()
+        except BaseException as error:
+            if self._ours(error):
+                raise
+            self._broken(error)
+        finally:
+            if hasattr(self._frames, "aclose"):
+                try:
+                    await self._frames.aclose()
+                except Exception:
+                    log.warning("the source of the frames cannot be closed", exc_info=True)
+
+    async def _pull(self) -> None:
+        try:
+            picture = await anext(self._frames, END)
+        except BaseException as error:  # whatever it is, in this task nobody else would hear of it
+            if self._ours(error):
+                raise
+            return self._source_over(error)
+        if picture is END:
+            return self._source_over()
+        self.course.pulled(picture)
+        self._bell.ring()
+
+    async def _send(self, frame: Frame, call: int) -> None:
+        self._sending, message, wrong = True, None, None
+        try:
+            with blamed("frame.labels"):
+                label_set_id = "" if frame.labels is None else await self._identify(frame.labels)
+            message = frame_message(frame, label_set_id, await self._limits())
+        except TTAClientError as error:
+            wrong = error
+        finally:
+            self._sending = False
+        if wrong is not None and not passing(wrong):
+            self.course.failed(frame, wrong)
+        elif self.course.call == call:
+            if wrong is not None:  # the service's trouble: what was under way is seen to when the call has ended
+                self.watchdog.give_up(wrong)
+            self._message = message
+        self._bell.ring()
+        while self._message is not None and not self.course.over:
+            await self._bell.wait()
+
+    def _source_over(self, failure: BaseException | None = None) -> None:
+        self.failure, self.course.source_over = failure, True
+        self._bell.ring()
+
+    def _broken(self, failure: BaseException) -> None:
+        """Nobody sends any more: the stream ends at once."""
+        self.failure, self.course.over = failure, True
+        self.watchdog.give_up(SILENT)
+        self._bell.ring()
+
+    @property
+    def _said_all(self) -> bool:
+        return bool(self.course.call) and self.course.said_all and not self._sending
+
+    def _ours(self, error: BaseException) -> bool:
+        """Whether it is this task that is cancelled or thrown away, and nothing that the source raised."""
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:  # no loop runs any more
+            return True
+        return task not in self._tasks or (isinstance(error, asyncio.CancelledError) and bool(task.cancelling()))

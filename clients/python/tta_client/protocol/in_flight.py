@@ -1,0 +1,70 @@
+"""Frames that were sent and not answered yet."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from ..types.frames import Frame
+
+REMEMBERED = 4096  # for a service that never answers: of older frames not even the age is known any more
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What is remembered of a frame; `own`: it named labels of its own, which can be registered again."""
+
+    captured: float
+    scene: str
+    own: bool
+    frame: Frame | None  # only where it may be sent again
+
+
+NOBODY = Sent(float("nan"), "", False, None)
+
+
+class Flight:
+    """What is under way on one stream. Answers come in order, so each one settles all frames up to its own.
+
+    With `keep` the frames themselves are remembered, to be sent again; else only what their answers need.
+    """
+
+    def __init__(self, keep: bool) -> None:
+        self._keep = keep
+        self._sent = OrderedDict[int, Sent]()
+
+    def __len__(self) -> int:
+        return len(self._sent)
+
+    def enter(self, frame: Frame, own: bool = False) -> None:
+        self._sent[frame.frame_id] = Sent(frame.captured, frame.scene, own, frame if self._keep else None)
+        if len(self._sent) > REMEMBERED:
+            self._sent.popitem(last=False)
+
+    @property
+    def first(self) -> int | None:
+        """The frame that is answered next, if any."""
+        return next(iter(self._sent), None)
+
+    def leave(self, frame_id: int) -> bool:
+        """It was not sent after all. False: it is not here."""
+        return self._sent.pop(frame_id, None) is not None
+
+    def own(self, frame_id: int) -> bool:
+        """Whether that frame named labels of its own."""
+        return self._sent.get(frame_id, NOBODY).own
+
+    def settle(self, frame_id: int) -> tuple[float, str]:
+        """The age of the frame in seconds, NaN when nobody knows it, and its scene."""
+        sent = self._sent.get(frame_id, NOBODY)
+        while self.first is not None and self.first <= frame_id:
+            self._sent.popitem(last=False)
+        return time.monotonic() - sent.captured, sent.scene
+
+    def abandon(self) -> tuple[list[Frame], int]:
+        """The connection is gone: the frames to send again, in order, and how many others are lost."""
+        again = [sent.frame for sent in self._sent.values() if sent.frame is not None]
+        lost = len(self._sent) - len(again)
+        self._sent.clear()
+        return again, lost

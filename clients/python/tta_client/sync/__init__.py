@@ -1,0 +1,1 @@
+"""The synchronous client: calls, and streams over threads."""

@@ -1,0 +1,127 @@
+"""What to ask for: strategies and reducers with their parameters, and the options of a call or a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
+
+from google.protobuf import json_format
+
+from ..errors import blamed, refused
+from ..v1 import tta_pb2
+from .values import plain, whole
+
+T = TypeVar("T")
+SCOPES = {
+    "all": tta_pb2.Reduction.SCOPE_ALL_VIEWS,
+    "augmented": tta_pb2.Reduction.SCOPE_AUGMENTED,
+    "two_looks": tta_pb2.Reduction.SCOPE_TWO_LOOKS,
+}
+DEADLINES = {"degrade": tta_pb2.ON_DEADLINE_DEGRADE, "fail": tta_pb2.ON_DEADLINE_FAIL}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A strategy or a reducer by name; parameters that are left out keep the server's defaults."""
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def __str__(self) -> str:
+        shown = (f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in self.parameters.items())
+        return f"{self.name}({', '.join(shown)})" if self.parameters else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """A token reduction, of all views or of some."""
+
+    reducer: Choice
+    scope: Literal["all", "augmented", "two_looks"] = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """Go on to `to` when the first answer's entropy divided by ln(labels), 0 … 1, is above `above`.
+
+    Left out, it is the server's, which has one after `zero_shot` and `mean` only.
+    """
+
+    to: Choice
+    above: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """All that a call or a frame may wish for; what is left out is the server's default."""
+
+    strategy: str | Choice = ""
+    reducer: str | Choice | Reduction = ""
+    cascade: Cascade | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    explain: bool = False
+    on_deadline: Literal["", "degrade", "fail"] = ""
+
+    def choosing(self, strategy: str | Choice) -> Options:
+        """The same wishes with that strategy; an empty one changes nothing."""
+        return replace(self, strategy=strategy) if strategy else self
+
+
+DEFAULTS = Options()
+
+
+def options_message(options: Options, path: str = "options") -> tta_pb2.Options:
+    """Raises `Refused`, which names a field below `path`."""
+    message = tta_pb2.Options()
+    with blamed(path):
+        message.explain = bool(options.explain)
+        if options.top_k is not None:
+            message.top_k = whole(options.top_k, f"{path}.top_k", bits=32)
+        if options.seed is not None:
+            message.seed = whole(options.seed, f"{path}.seed")
+        if options.strategy:
+            message.strategy.CopyFrom(choice_message(options.strategy, f"{path}.strategy"))
+        if options.reducer:
+            message.reduction.CopyFrom(_reduction_message(options.reducer, f"{path}.reduction"))
+        if options.cascade is not None:
+            message.cascade.CopyFrom(_cascade_message(options.cascade, f"{path}.cascade"))
+        if options.on_deadline:
+            message.on_deadline = _one_of(DEADLINES, options.on_deadline, f"{path}.on_deadline")
+    return message
+
+
+def choice_message(choice: str | Choice, path: str) -> tta_pb2.Choice:
+    with blamed(path):
+        choice = Choice(choice) if isinstance(choice, str) else choice
+        message = tta_pb2.Choice(name=choice.name)
+        for name, value in choice.parameters.items():
+            with blamed(f"{path}.parameters.{name}"):
+                message.parameters.update({name: plain(value)})
+        return message
+
+
+def choice_from(message: tta_pb2.Choice) -> Choice:
+    return Choice(message.name, json_format.MessageToDict(message.parameters))
+
+
+def _reduction_message(reducer: str | Choice | Reduction, path: str) -> tta_pb2.Reduction:
+    if not isinstance(reducer, Reduction):
+        return tta_pb2.Reduction(reducer=choice_message(reducer, f"{path}.reducer"))
+    scope = _one_of(SCOPES, reducer.scope, f"{path}.scope")
+    return tta_pb2.Reduction(reducer=choice_message(reducer.reducer, f"{path}.reducer"), scope=scope)
+
+
+def _cascade_message(cascade: Cascade, path: str) -> tta_pb2.Cascade:
+    message = tta_pb2.Cascade(to=choice_message(cascade.to, f"{path}.to"))
+    if cascade.above is not None:
+        with blamed(f"{path}.above"):
+            message.above = float(cascade.above)
+    return message
+
+
+def _one_of(there: Mapping[str, T], name: str, field: str) -> T:
+    if name not in there:
+        raise refused(f"there is no {name!r}, only {', '.join(there)}", field)
+    return there[name]

@@ -1,0 +1,57 @@
+"""Messages that both clients send."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ..channel import until
+from ..v1 import tta_pb2
+from .frames import Image, image_message
+from .limits import Limits
+from .options import Options, options_message
+from .values import whole
+
+Policy = Literal["latest", "block", "drop_oldest", "drop_newest"]
+POLICIES = {
+    "latest": tta_pb2.OpenStream.POLICY_LATEST,
+    "drop_oldest": tta_pb2.OpenStream.POLICY_DROP_OLDEST,
+    "drop_newest": tta_pb2.OpenStream.POLICY_DROP_NEWEST,
+    "block": tta_pb2.OpenStream.POLICY_BLOCK,
+}
+
+
+def classify(image: Image, options: Options, session: str, request_id: str, limits: Limits) -> tta_pb2.ClassifyRequest:
+    """All but the labels. Raises `Refused` for what cannot be sent."""
+    message = tta_pb2.ClassifyRequest(
+        image=image_message(image, "image", limits),
+        options=options_message(options),
+        session_id=session,
+        request_id=request_id,
+    )
+    limits.check_message(message, "")
+    return message
+
+
+def opening(
+    label_set_id: str,
+    options: Options,
+    session: str,
+    policy: str,
+    buffer: int | None,
+    budget: float | None,
+    resume_token: bytes = b"",
+) -> tta_pb2.ClassifyStreamRequest:
+    """Raises ValueError for a policy that does not exist, `Refused` for what cannot be sent."""
+    if policy not in POLICIES:
+        raise ValueError(f"no policy is called {policy!r}; there are {', '.join(POLICIES)}")
+    message = tta_pb2.OpenStream(
+        session_id=session,
+        labels=tta_pb2.Labels(id=label_set_id),
+        options=options_message(options, "open.options"),
+        policy=POLICIES[policy],
+        buffer=None if buffer is None else whole(buffer, "open.buffer", bits=32),
+        resume_token=resume_token,
+    )
+    if (budget := until(budget)) is not None:
+        message.frame_budget.FromNanoseconds(round(budget * 1e9))
+    return tta_pb2.ClassifyStreamRequest(open=message)

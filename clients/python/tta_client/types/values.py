@@ -1,0 +1,31 @@
+"""Values of the caller's as the wire takes them: NumPy's scalars become Python's own, whole floats become ints."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import refused
+
+
+def whole(value: Any, field: str, bits: int = 64) -> int:
+    """An unsigned int of so many bits. Raises `Refused`."""
+    number = -1
+    try:
+        number = operator.index(plain(value))
+    except TypeError:
+        if isinstance(value := plain(value), float) and value.is_integer():
+            number = int(value)
+    if not 0 <= number < 2**bits:
+        raise refused(f"{repr(value)[:60]} is not a whole number from 0 to {2**bits - 1}", field)
+    return number
+
+
+def plain(value: Any) -> Any:
+    """Numbers, strings, lists and mappings without a trace of NumPy."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return value.tolist() if hasattr(value, "tolist") else value

@@ -1,0 +1,364 @@
+"""tta-camera against a peer: what it prints, how it ends, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from tta_client import Reconnect
+from tta_client.camera.arguments import wishes
+from tta_client.camera.cli import main
+from tta_client.camera.show import json_line
+from tta_client.camera.video import Video
+from tta_client.types.options import Choice
+
+from tests.client.clips import jpeg, photographed
+from tests.client.peer import Peer
+from tests.encodings import ENCODINGS
+from tests.patience import PATIENCE
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Files that the peer counts the bytes of; nothing here shrinks them, for they are no pictures."""
+    for number, content in enumerate((b"x", b"bad", b"xx", b"xxx"), 1):
+        (tmp_path / f"{number}.jpg").write_bytes(content)
+    return tmp_path
+
+
+def run(address: str, *words: str) -> int:
+    return main([*words, "--server", address, "--labels", "cat, dog,bird"])
+
+
+def test_json_lines_and_a_summary(address: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(address, str(folder), "--strategy", "mta", "--param", "views=16", "--json") == 1
+    *results, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [r["frame"] for r in results] == [1, 2, 3, 4]
+    assert [r.get("label") for r in results] == ["dog", None, "bird", "cat"]
+    assert results[1]["error"] == {"code": "INVALID_ARGUMENT", "field": "image", "sentence": "the image is no image"}
+    assert results[0]["strategy"] == "mta" and results[0]["parameters"] == {"views": 16}
+    assert results[0]["scene"] == "1.jpg" and results[0]["age"] > 0
+    assert (last["summary"]["answers"], last["summary"]["failures"], last["summary"]["flips"]) == (3, 1, 2)
+
+
+def test_plain_lines_without_a_terminal(address: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "2.jpg").unlink()
+    assert run(address, f"{folder}/*.jpg", "--strategy", "tda") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r" +1  dog 0.75  zero-shot cat  tda  \d+ ms  \[1.jpg\]", lines[0])
+    assert re.match(r"3 answers to 3 sent, 0 failures, 0 skipped, 0 dropped; age p50 \d+ ms.*; 2 flips", lines[-1])
+
+
+def test_a_table_on_a_terminal(address: str, folder: Path) -> None:
+    pytest.importorskip("rich", reason="the table needs rich (extra camera)")
+    pty = pytest.importorskip("pty", reason="needs a terminal")
+    ours, theirs = pty.openpty()
+    words = [str(folder), "--server", address, "--labels", "cat,dog,bird"]
+    command = [sys.executable, "-m", "tta_client.camera.cli", *words]
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.PIPE, env=environment) as camera:
+        os.close(theirs)
+        shown = said(ours)
+        assert camera.stderr and not camera.stderr.read()
+    assert camera.returncode == 1
+    assert all(
+        word in shown
+        for word in ("zero-shot", "strategy", "age", "the image is no image", "3 answers to 4 sent, 1 failures")
+    )
+
+
+def said(terminal: int) -> str:
+    """All of it: a terminal keeps little, and the longer a table lives the more often it is drawn."""
+    chunks = list[bytes]()
+    with suppress(OSError), os.fdopen(terminal, "rb", 0) as reading:  # Linux: nobody is at the other end any more
+        while chunk := reading.read(1 << 16):
+            chunks.append(chunk)
+    return b"".join(chunks).decode()
+
+
+@photographed
+def test_several_strategies_take_the_frames_in_turn(
+    address: str, peer: Peer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("virtual:frames=9,width=32,height=24", "--strategy", "zero_shot,zero,mta", "--param", "zero.views=8")
+    assert run(address, *words, "--frames", "5", "--json") == 0
+    results = [json.loads(line) for line in capsys.readouterr().out.splitlines()][:-1]
+    assert [r["strategy"] for r in results] == ["zero_shot", "zero", "mta", "zero_shot", "zero"]
+    assert [r["parameters"] for r in results] == [{}, {"views": 8}, {}, {}, {"views": 8}]
+    assert all(f.image.encoded[:2] == b"\xff\xd8" for f in peer.frames)
+
+
+@photographed
+def test_policies_follow_the_source(address: str, peer: Peer, folder: Path) -> None:
+    (folder / "2.jpg").unlink()
+    run(address, str(folder))
+    run(address, "virtual:frames=2,fps=100,width=32,height=24", "--session", "door")
+    run(address, str(folder), "--policy", "latest")
+    run(address, str(folder), "--policy", "drop_newest", "--buffer", "3")
+    assert [o.policy for o in peer.opened] == [4, 1, 1, 3] and peer.opened[1].session_id == "door"
+    assert [o.buffer for o in peer.opened] == [0, 0, 0, 3]
+
+
+def test_a_stream_that_ends_badly_is_said_on_stderr(address: str, folder: Path, capsys) -> None:
+    (folder / "2.jpg").write_bytes(b"end")
+    assert run(address, str(folder)) == 1
+    assert "session taken over" in capsys.readouterr().err
+
+
+def test_an_absent_service_or_source_is_said_on_stderr(address: str, tmp_path: Path, capsys) -> None:
+    (tmp_path / "1.jpg").write_bytes(b"x")
+    assert run("127.0.0.1:1", str(tmp_path)) == 1
+    assert "UNAVAILABLE" in capsys.readouterr().err
+    (tmp_path / "1.jpg").unlink()
+    assert run(address, str(tmp_path)) == 1
+    assert "no pictures" in capsys.readouterr().err
+
+
+@photographed
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_being_stopped_is_no_failure(address: str, sign: signal.Signals) -> None:
+    words = ["virtual:frames=0,fps=50,width=32,height=24", "--server", address, "--labels", "a,b", "--json"]
+    camera = subprocess.Popen([sys.executable, "-m", "tta_client.camera.cli", *words], stdout=-1, stderr=-1, text=True)
+    assert camera.stdout is not None and "frame" in json.loads(camera.stdout.readline())
+    camera.send_signal(sign)
+    out, err = camera.communicate(timeout=PATIENCE)
+    assert camera.returncode == 0 and not err
+    assert json.loads(out.splitlines()[-1])["summary"]["failures"] == 0
+
+
+WORKING = """
+import threading
+import numpy
+from tta_client.camera.cli import command
+from tta_client.camera.jpeg import with_opencv
+
+def working():
+    while True:
+        with_opencv(picture, 0, 90)
+
+picture = numpy.zeros((1000, 2000, 3), numpy.uint8)
+threading.Thread(target=working, daemon=True).start()
+command()
+"""
+
+
+def test_a_codec_that_still_works_does_not_abort_the_end(address: str, folder: Path) -> None:
+    """A camera's thread is where it is when the last answer has come."""
+    pytest.importorskip("cv2", reason="needs OpenCV (extra camera)")
+    (folder / "2.jpg").unlink()
+    words = [sys.executable, "-c", WORKING, str(folder), "--server", address, "--labels", "cat,dog,bird"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "") and "3 answers to 3 sent" in done.stdout
+
+
+def test_a_service_that_is_lost_is_found_again(address: str, peer: Peer, folder: Path, capsys, caplog) -> None:
+    (folder / "2.jpg").write_bytes(b"trouble")
+    peer.troubles = [grpc.StatusCode.CANCELLED]
+    assert run(address, str(folder), "--session", "door", "--max-pause", "0.01", "--json") == 0
+    *results, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [r["frame"] for r in results] == [1, 2, 3, 4]
+    assert last["summary"]["reconnects"] == {"service": 1} and last["summary"]["sent"] >= 5
+    assert "the service is lost" in caplog.text and "the service is back: session door" in caplog.text
+    peer.troubles = [grpc.StatusCode.CANCELLED]
+    assert run(address, str(folder), "--no-reconnect") == 1
+    assert "CANCELLED" in capsys.readouterr().err
+
+
+def test_the_gate_keeps_still_pictures_here(address: str, peer: Peer, tmp_path: Path, capsys) -> None:
+    dark, bright = (jpeg(np.full((48, 64, 3), gray, np.uint8)) for gray in (40, 200))
+    for number, content in enumerate((dark, dark, bright, bright, bright, dark), 1):
+        (tmp_path / f"{number}.jpg").write_bytes(content)
+    assert run(address, str(tmp_path), "--motion", "0.01", "--json") == 0
+    *results, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [r["frame"] for r in results] == [1, 3, 6] and len(peer.frames) == 3
+    assert last["summary"]["skipped"] == {"still": 3} and last["summary"]["sent"] == 3
+    assert run(address, str(tmp_path), "--min-interval", "3600") == 0
+    assert "1 answers to 1 sent, 0 failures, 5 skipped (5 interval), 0 dropped" in capsys.readouterr().out
+
+
+@photographed
+def test_a_frame_budget_is_kept_by_the_service(service: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An hour is ample; what no service can do is refused frame by frame, and the stream goes on."""
+    words = ["virtual:frames=3,width=64,height=48", "--server", service, "--labels", "cat,dog", "--strategy", "mean"]
+    words += ["--param", "views=4", "--policy", "block", "--json"]
+    assert main([*words, "--frame-budget", "3600"]) == 0
+    *results, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [(r["frame"], r["degraded"]) for r in results] == [(1, None), (2, None), (3, None)]
+    assert last["summary"]["answers"] == 3
+    assert main([*words, "--frame-budget", "1e-6"]) == 1
+    *results, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [(r["frame"], r["error"]["code"]) for r in results] == [(n, "DEADLINE_EXCEEDED") for n in (1, 2, 3)]
+    assert (last["summary"]["answers"], last["summary"]["failures"]) == (0, 3)
+
+
+def test_options_of_every_part() -> None:
+    live = wishes(["rtsp://door/1", "--labels", "a,b", "--fps", "4", "--ffmpeg", "rtsp_transport=udp", "--unpaced"])
+    assert isinstance(live.source, Video) and live.source.options == {"rtsp_transport": "udp"}
+    assert live.fps == 0 and live.gate.shortest == 0.25 and not live.paced
+    assert (live.reconnect, live.reopen) == (Reconnect(stall=60.0), Reconnect(stall=20.0))
+    words = ["--no-reconnect", "--min-interval", "2", "--motion", "0.1", "--frame-budget", "0.5"]
+    other = wishes(["0", "--labels", "a,b", *words])
+    assert other.reconnect is None and other.reopen is None and other.frame_budget == 0.5
+    assert (other.gate.shortest, other.gate.motion) == (2.0, 0.1) and live.gate.motion == 0
+    waiting = wishes(["0", "--labels", "a,b", "--wait", "--stall", "5", "--source-stall", "3", "--max-pause", "9"])
+    assert waiting.reconnect == Reconnect(longest=9.0, stall=5.0, from_the_start=True)
+    assert waiting.reopen == Reconnect(longest=9.0, stall=3.0, from_the_start=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["0", "--labels", "a", "--motion", "2"], "motion"),
+        (["0", "--labels", "a", "--stall", "-1"], "--stall"),
+        (["0", "--labels", "a", "--ffmpeg", "udp"], "K=V"),
+        (["nowhere"], "no folder"),
+        (["0"], "--labels is needed"),
+        (["0", "--labels", "@nowhere"], "nowhere"),
+        (["virtual:", "--param", "views=1"], "belongs to no --strategy"),
+        (["virtual:", "--strategy", "mta", "--param", "views"], "K=V"),
+        (["virtual:", "--reducer-param", "rate=8"], "needs a --reducer"),
+        (["virtual:", "--policy", "sometimes"], "invalid choice"),
+    ],
+)
+def test_a_command_line_that_makes_no_sense(words: list[str], sentence: str, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2 and sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_labels_are_read_however_their_file_is_written(tmp_path: Path, encoding: str, end: str) -> None:
+    (tmp_path / "names").write_bytes(ENCODINGS[encoding](end.join([" Tür ", "", "cat, gray", "猫" * 20, ""])))
+    wish = wishes(["0", "--labels", f"@{tmp_path / 'names'}"])
+    assert wish.labels.names == ("Tür", "cat, gray", "猫" * 20)
+
+
+def test_labels_that_cannot_be_read_are_told_by_their_file(tmp_path: Path, capsys) -> None:
+    (tmp_path / "latin").write_bytes("Tür".encode("latin-1"))
+    said = {"latin": "it is neither UTF-8 nor UTF-16", "none": "No such file or directory", "": "Is a directory"}
+    for name, why in said.items():
+        with pytest.raises(SystemExit):
+            main(["0", "--labels", f"@{tmp_path / name}"])
+        assert f"--labels: cannot read {tmp_path / name}: {why}\n" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["0", "--labels", os.fsdecode(b"cat,T\xfcr")])
+    assert "--labels: cat,T\\udcfcr is not UTF-8\n" in capsys.readouterr().err
+
+
+def test_labels_from_a_file_and_typed_parameters(tmp_path: Path) -> None:
+    (tmp_path / "names").write_text("cat\n\n red panda \n", encoding="utf-8")
+    words = ["0", "--labels", f"@{tmp_path / 'names'}", "--strategy", "x,y", "--param", "a=1", "--param", "y.b=true"]
+    wish = wishes([*words, "--param", "c=soft"])
+    assert wish.labels.names == ("cat", "red panda")
+    assert wish.strategies == (Choice("x", {"a": 1, "c": "soft"}), Choice("y", {"a": 1, "b": True, "c": "soft"}))
+
+
+def test_a_password_in_a_url_is_told_nowhere(address: str, tmp_path: Path, capsys, caplog) -> None:
+    """Not where the line makes no sense, nor where the camera cannot be opened."""
+    url = "rtsp://admin:SECRET@127.0.0.1:1/door?token=SECRET"
+    for words in (
+        [url, "--labels", "a", url],
+        [url],
+        [f"x{url.partition('?')[0]}", "--labels", "a"],
+        [url, "--labels", "a", "--ffmpeg", url.partition("?")[0]],
+    ):
+        with pytest.raises(SystemExit):
+            main(words)
+        assert "SECRET" not in capsys.readouterr().err
+    assert run(address, f"x{url}") == 1 and "no pictures" in (said := capsys.readouterr().err) and "SECRET" not in said
+    pytest.importorskip("av", reason="a network camera needs PyAV (extra camera)")
+    assert run(address, url) == 1
+    said = capsys.readouterr()
+    assert "Connection refused" in said.err and "***@127.0.0.1:1/door" in said.err
+    (tmp_path / "door.url").write_bytes(f"\ufeff{url}\r\n".encode())
+    assert run(address, f"@{tmp_path / 'door.url'}") == 1
+    told = [*said, *capsys.readouterr(), caplog.text, repr(wishes([url, "--labels", "a"]))]
+    assert "SECRET" not in "".join(told) and "***@127.0.0.1:1/door" in told[3]
+
+
+def test_a_camera_that_is_waited_for_tells_no_password(address: str) -> None:
+    """Its log is written while the program lasts; FFmpeg's own words are among it."""
+    pytest.importorskip("av", reason="a network camera needs PyAV (extra camera)")
+    url = "http://admin:SECRET@127.0.0.1:1/snap?pwd=SECRET"
+    words = [sys.executable, "-m", "tta_client.camera.cli", url, "--wait", "--server", address, "--labels", "cat,dog"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as camera:
+        assert camera.stderr
+        line = camera.stderr.readline()
+        told = Path(f"/proc/{camera.pid}/cmdline").read_bytes() if sys.platform == "linux" else b""
+        camera.send_signal(signal.SIGTERM)
+        out, err = camera.communicate(timeout=PATIENCE)
+    assert "the camera is lost" in line and "***@127.0.0.1:1/snap?pwd=***" in line
+    assert "SECRET" not in line + out + err and b"SECRET" not in told
+
+
+def test_a_folder_with_pictures_that_cannot_be_read(address: str, folder: Path, capsys) -> None:
+    """Each fails alone, by its name; JSON stays JSON whatever the names are."""
+    (folder / "2.jpg").unlink()
+    (folder / "2.jpg").symlink_to("nowhere")
+    (folder / "5.jpg").mkdir()
+    Path(os.fsdecode(bytes(folder) + b"/6\xe9.jpg")).symlink_to("nowhere")
+    Path(os.fsdecode(bytes(folder) + b"/7\xe9.jpg")).write_bytes(b"xx")
+    assert run(address, str(folder), "--json") == 1
+    printed = capsys.readouterr().out
+    *results, last = map(json.loads, printed.splitlines())
+    assert [("label" in r, r.get("error", {}).get("field")) for r in results] == [
+        (True, None),
+        (False, "frame.image"),
+        (True, None),
+        (True, None),
+        (False, "frame.image"),
+        (False, "frame.image"),
+        (True, None),
+    ]
+    for result, name in ((results[1], "2.jpg"), (results[4], "5.jpg"), (results[5], "6\\udce9.jpg")):
+        assert name in result["error"]["sentence"] and result["scene"] == name
+    assert printed.isascii() and "\\ud" not in printed.replace("\\\\ud", "")  # no half of a surrogate pair
+    assert last["summary"]["answers"] == 4
+    assert run(address, str(folder)) == 1
+    assert "6\\udce9.jpg" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_a_terminal_of_ascii_gets_question_marks(address: str, tmp_path: Path, words: list[str]) -> None:
+    for name in ("tür.jpg", "kühe.jpg"):
+        (tmp_path / name).write_bytes(b"x")
+    command = [
+        sys.executable,
+        "-m",
+        "tta_client.camera.cli",
+        str(tmp_path),
+        "--server",
+        address,
+        "--labels",
+        "Kühe,Türen",
+        *words,
+    ]
+    for strict in ({"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}):
+        done = subprocess.run(command, capture_output=True, env=os.environ | strict)
+        assert (done.returncode, done.stderr) == (0, b"") and done.stdout.isascii()
+        if words:
+            assert json.loads(done.stdout.splitlines()[0])["label"] in ("Kühe", "Türen")
+        else:
+            assert b"?" in done.stdout
+
+
+def test_help_on_a_terminal_of_ascii() -> None:
+    command = [sys.executable, "-m", "tta_client.camera.cli", "--help"]
+    done = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, b"") and b"A,B,?|@FILE" in done.stdout
+
+
+def test_infinity_is_no_json() -> None:
+    said = json_line({"a": math.inf, "b": [-math.inf, math.nan, 1.5], "c": {"d": "caf\udce9"}})
+    assert json.loads(said, parse_constant=pytest.fail) == {"a": None, "b": [None, None, 1.5], "c": {"d": "caf\\udce9"}}

@@ -1,0 +1,176 @@
+"""Cameras that are lost and come back: nobody helps, the numbers go on, the newest frame is what one gets."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from tta_client import Frame, Reconnect, Statistics
+from tta_client.camera import Lasting, newest
+from tta_client.camera.latest_frame import HUNG
+from tta_client.camera.video import Video
+
+from tests.client import clips
+from tests.patience import PATIENCE
+
+QUICKLY = Reconnect(shortest=0.01, longest=0.05)
+
+
+class Device:
+    """Opened again and again; each opening is what the next of `openings` gives."""
+
+    def __init__(self, *openings: Callable[[], Iterable[Frame]]) -> None:
+        self.openings, self.opened = list(openings), 0
+
+    def __iter__(self) -> Iterator[Frame]:
+        self.opened += 1
+        return iter(self.openings.pop(0)())
+
+
+def some(count: int, then: Exception | None = None) -> Callable[[], Iterator[Frame]]:
+    def frames() -> Iterator[Frame]:
+        for number in range(1, count + 1):
+            yield Frame(number, b"")
+        if then:
+            raise then
+
+    return frames
+
+
+def test_a_camera_that_is_lost_is_opened_again_and_numbered_on() -> None:
+    unplugged, statistics = OSError("unplugged"), Statistics()
+    device = Device(some(3, unplugged), some(0, unplugged), some(2, unplugged), some(4))
+    assert [f.frame_id for f in Lasting(device, QUICKLY, statistics)] == list(range(1, 10))
+    assert device.opened == 4 and statistics.reconnects == {"source": 2}
+
+
+def test_a_camera_that_never_was_there_is_an_error_unless_it_is_waited_for() -> None:
+    absent = OSError("no camera")
+    with pytest.raises(OSError, match="no camera"):
+        list(Lasting(Device(some(0, absent), some(2)), QUICKLY))
+    patient = Reconnect(0.01, 0.05, from_the_start=True)
+    assert len(list(Lasting(Device(some(0, absent), some(0, absent), some(2)), patient))) == 2
+
+
+def test_other_errors_are_nothing_to_come_back_from() -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(Lasting(Device(some(3, ZeroDivisionError()), some(1)), QUICKLY))
+
+
+def test_closing_ends_the_longest_pause() -> None:
+    lost = threading.Event()
+
+    def frames() -> Iterator[Frame]:
+        yield Frame(1, b"")
+        lost.set()
+        raise OSError("unplugged")
+
+    lasting = Lasting(Device(frames), Reconnect(3600, 3600))
+    seen = list[int]()
+    watching = threading.Thread(target=lambda: seen.extend(f.frame_id for f in lasting))
+    watching.start()
+    assert lost.wait(PATIENCE)
+    lasting.close()
+    watching.join(PATIENCE)
+    assert not watching.is_alive() and seen == [1]
+
+
+def test_a_device_that_hangs_is_opened_anew_and_what_it_says_later_is_not_heard() -> None:
+    wakes, late = threading.Event(), threading.Event()
+
+    def hangs() -> Iterator[Frame]:
+        yield Frame(1, b"first")
+        wakes.wait(PATIENCE)
+        late.set()
+        yield Frame(2, b"late")
+
+    def second() -> Iterator[Frame]:  # opened again where a busy machine takes it for another one that hangs
+        if not wakes.is_set():
+            yield Frame(1, b"second")
+        assert late.wait(PATIENCE)
+        yield Frame(2, b"third")
+
+    device, statistics = Device(hangs, second, second, second), Statistics()
+    frames = newest(Lasting(device, Reconnect(0.01, 0.05, stall=1.0), statistics), statistics)
+    seen = [next(frames).image, next(frames).image]
+    wakes.set()
+    assert [*seen, *(f.image for f in frames)] == [b"first", b"second", b"third"]
+
+
+def test_only_so_many_threads_wait_for_a_device_that_never_answers() -> None:
+    release, opened = threading.Event(), threading.Semaphore(0)
+
+    def hangs() -> Iterator[Frame]:
+        opened.release()
+        release.wait(PATIENCE)
+        yield from ()
+
+    lasting = Lasting(Device(some(1), *[hangs] * 20), Reconnect(0.001, 0.002, stall=0.02))
+    assert [frame.frame_id for frame in lasting] == [1]  # it has been there
+    frames = newest(lasting)
+    watching = threading.Thread(target=lambda: next(frames, None))
+    watching.start()
+    for _ in range(HUNG + 1):
+        assert opened.acquire(timeout=PATIENCE)
+    assert not opened.acquire(timeout=0.3)
+    release.set()
+    watching.join(PATIENCE)
+    assert not watching.is_alive()
+
+
+def test_an_rtsp_camera_stalls_and_comes_back() -> None:
+    """Over loopback, PyAV to PyAV. The first connection stays open and says nothing more; nobody closes it for us."""
+    pytest.importorskip("av", reason="video needs PyAV (extra camera)")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"rtsp://127.0.0.1:{free.getsockname()[1]}/door"
+    options = {"rtsp_flags": "listen", "listen_timeout": str(int(PATIENCE))}
+    source = Video(url, live=True, open_seconds=PATIENCE, read_seconds=2.0, options=options)
+    statistics = Statistics()
+    frames = newest(Lasting(source, Reconnect(0.05, 0.1, stall=PATIENCE), statistics), statistics)
+    with ExitStack() as cameras:
+        ids = list[int]()
+        for gray in (60, 180):
+            camera = cameras.enter_context(dialling(url, gray))
+            ids.append(next(f.frame_id for f in frames if abs(f.image.mean() - gray) < 8))
+            assert camera.stdout and camera.stdout.readline() == b"sent\n"
+            assert camera.poll() is None
+    frames.close()
+    assert ids[0] < ids[1] and statistics.reconnects == {"source": 1}
+
+
+@contextmanager
+def dialling(url: str, gray: int) -> Iterator[subprocess.Popen[bytes]]:
+    program = [sys.executable, str(Path(__file__).parents[1] / "rtsp.py"), url, str(gray), "100"]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as camera:
+        try:
+            yield camera
+        finally:
+            camera.kill()
+
+
+def test_a_camera_that_hangs_up_and_answers_again() -> None:
+    """MPEG-TS over a bare socket: two connections, one after the other."""
+    statistics = Statistics()
+    with socket.create_server(("127.0.0.1", 0)) as camera:
+
+        def serve() -> None:
+            for grays in ((40,) * 30, (200,) * 30):
+                with camera.accept()[0] as connection:
+                    connection.sendall(clips.mpegts(grays))
+
+        threading.Thread(target=serve, daemon=True).start()
+        lasting = Lasting(Video(f"tcp://127.0.0.1:{camera.getsockname()[1]}", live=True), QUICKLY, statistics)
+        seen = list[tuple[int, float]]()
+        for frame in lasting:
+            seen.append((frame.frame_id, frame.image.mean()))
+            if len(seen) == 60:
+                break
+        lasting.close()
+    assert [id for id, _ in seen] == list(range(1, 61)) and statistics.reconnects == {"source": 1}
+    assert all(abs(gray - (40 if id <= 30 else 200)) < 8 for id, gray in seen)

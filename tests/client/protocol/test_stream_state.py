@@ -1,0 +1,201 @@
+"""The course of a stream under every order of events: what it promises holds however calls break and sources end."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import status_pb2
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tta_client import Frame, FrameAnswer, FrameFailure, Reconnect, TTAClientError
+from tta_client.protocol.stream_state import Course
+from tta_client.v1 import tta_pb2 as pb
+
+LOST = TTAClientError(grpc.StatusCode.UNAVAILABLE, "gone")
+EVENTS = st.lists(st.sampled_from(["step", "step", "answer", "lose", "drain", "open", "end"]), max_size=60)
+
+
+class World:
+    """A service, a source of frames and a driver, moved by hand."""
+
+    def __init__(self, policy: Any, in_flight: int, frames: int) -> None:
+        self.course = Course(policy, in_flight, reconnect=Reconnect())
+        self.left, self.pulled, self.now = frames, 0, 0.0
+        self.waiting: list[int] = []  # sent on this call and not answered
+        self.order: list[int] = []  # of the answers
+        self.calls: list[list[int]] = []  # the frames of each call
+
+    def open(self) -> None:
+        if not self.course.call and self.course.goes_on and not self.course.undecided:
+            self.course.opened()
+            self.waiting, self.calls = [], [*self.calls, []]
+            self.reply(status=pb.StreamStatus(credits=3))
+
+    def step(self) -> None:
+        self.now += 0.01
+        step = self.course.step(self.now)
+        if isinstance(step, Frame):
+            self.waiting.append(step.frame_id)
+            self.calls[-1].append(step.frame_id)
+        elif step == "pull" and self.left == 0:
+            self.course.source_over = True
+        elif step == "pull":
+            self.left, self.pulled = self.left - 1, self.pulled + 1
+            self.course.pulled(Frame(self.pulled, b""))
+
+    def answer(self) -> None:
+        if self.course.call and self.waiting:
+            self.order.append(self.waiting.pop(0))
+            self.reply(answer=pb.FrameAnswer(frame_id=self.order[-1]))
+
+    def lose(self) -> None:
+        self.waiting = []
+        assert 0.5 <= self.course.lost(LOST) <= 30
+
+    def drain(self) -> None:
+        if self.course.call:
+            self.reply(draining=pb.Draining(resume_token=b"token"))
+
+    def end(self) -> None:
+        if self.course.call and self.course.said_all:
+            assert not self.waiting or self.course.source_over
+            while self.waiting:
+                self.answer()
+            self.course.ended()
+
+    def reply(self, **kind: Any) -> None:
+        self.course.read(pb.ClassifyStreamResponse(**kind), self.now)
+
+
+def played(policy: str, in_flight: int, frames: int, events: list[str], calm: bool) -> World:
+    """The events, then (when `calm`) a service that stays until all is said."""
+    world = World(policy, in_flight, frames)
+    world.open()
+    for event in events:
+        getattr(world, event)()
+    for _ in range(20 * frames + 50 if calm else 0):
+        world.now += 1.0
+        for event in ("open", "step", "answer", "end"):
+            getattr(world, event)()
+    return world
+
+
+@settings(max_examples=200, deadline=None)
+@given(EVENTS, st.integers(1, 5), st.integers(0, 8))
+def test_a_blocking_stream_answers_every_frame_in_order(events: list[str], in_flight: int, frames: int) -> None:
+    world = played("block", in_flight, frames, events, calm=True)
+    assert world.left == 0 and world.course.source_over and not world.course.goes_on
+    assert sorted(set(world.order)) == list(range(1, frames + 1))
+    for sent in world.calls:  # within a call numbers increase: a service would end it otherwise
+        assert sent == sorted(set(sent))
+    firsts = [id for place, id in enumerate(world.order) if id not in world.order[:place]]
+    assert firsts == sorted(firsts)
+
+
+@settings(max_examples=200, deadline=None)
+@given(EVENTS, st.integers(1, 5), st.integers(0, 8))
+def test_never_more_than_the_window_is_under_way_or_kept(events: list[str], in_flight: int, frames: int) -> None:
+    world = World("block", in_flight, frames)
+    world.open()
+    for event in events:
+        getattr(world, event)()
+        assert len(world.waiting) <= in_flight
+        assert world.pulled <= len(set(world.order)) + in_flight + 1  # what is neither answered nor in the source
+
+
+@settings(max_examples=200, deadline=None)
+@given(EVENTS, st.integers(0, 8))
+def test_a_live_stream_sends_no_frame_twice_and_counts_what_is_lost(events: list[str], frames: int) -> None:
+    world = played("latest", 8, frames, events, calm=True)
+    sent = [id for call in world.calls for id in call]
+    assert sent == sorted(set(sent))
+    told = world.course.statistics
+    assert len(sent) == told.sent
+    assert told.answers + told.dropped["disconnect"] == world.pulled == frames
+    assert world.order == sorted(set(world.order))
+
+
+@given(EVENTS)
+def test_a_call_that_is_left_for_good_leaves_nothing_under_way(events: list[str]) -> None:
+    """Draining, then the end: all is answered, and the next call opens with the token."""
+    world = played("block", 3, 8, events, calm=False)
+    world.drain()
+    while world.course.call and not world.course.said_all:
+        assert world.course.step(world.now) in ("pull", math.inf)
+        world.answer()
+    if world.course.call:
+        assert not world.waiting
+        world.end()
+        assert world.course.resume_token == b"token"
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (grpc.StatusCode.ABORTED, "session taken over"),
+        (grpc.StatusCode.FAILED_PRECONDITION, "moved to another server"),
+        (grpc.StatusCode.INVALID_ARGUMENT, "no such strategy"),
+        (grpc.StatusCode.INTERNAL, "the server failed"),
+    ],
+)
+def test_some_endings_are_final(code: grpc.StatusCode, sentence: str) -> None:
+    world = played("latest", 8, 3, ["step", "step"], calm=False)
+    with pytest.raises(TTAClientError, match=sentence):
+        world.course.lost(TTAClientError(code, sentence))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TTAClientError(grpc.StatusCode.CANCELLED, "Received RST_STREAM with error code 8"),
+        TTAClientError(grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2"),
+        TTAClientError(grpc.StatusCode.UNKNOWN, "Stream removed"),
+        TTAClientError(grpc.StatusCode.DEADLINE_EXCEEDED, "of registering labels"),
+    ],
+)
+def test_some_endings_pass(error: TTAClientError) -> None:
+    assert played("latest", 8, 3, ["step", "step"], calm=False).course.lost(error) > 0
+
+
+def test_a_service_that_says_when_to_come_back_is_obeyed() -> None:
+    full = TTAClientError(grpc.StatusCode.RESOURCE_EXHAUSTED, "come back later", retry_after=45.0)
+    assert played("latest", 8, 3, [], calm=False).course.lost(full) == 45.0
+
+
+def test_patience_runs_only_while_something_is_owed() -> None:
+    course = Course("block", reconnect=Reconnect(stall=5.0))
+    course.listens(100.0)
+    assert course.patience(102.0) == 3.0  # the opening
+    course.opened()
+    assert course.patience(1000.0) == math.inf  # a camera may be silent for as long as it likes
+    course.pulled(Frame(1, b""))
+    assert isinstance(course.step(1000.0), Frame)
+    assert course.patience(1002.0) == 3.0
+    course.listens(None)  # whoever reads is busy with an answer
+    assert course.patience(2000.0) == math.inf
+
+
+def asked(course: Course, number: int, gone: bool) -> Any:
+    """What becomes of a frame with labels of its own."""
+    course.pulled(Frame(number, b"", labels=("a",)))
+    assert isinstance(course.step(10.0 * number), Frame)
+    status = status_pb2.Status(code=grpc.StatusCode.NOT_FOUND.value[0], message="frame.labels.id: no such label set")
+    failed, answered = pb.FrameError(frame_id=number, status=status), pb.FrameAnswer(frame_id=number)
+    kind = {"error": failed} if gone else {"answer": answered}
+    return course.read(pb.ClassifyStreamResponse(**kind), 10.0 * number)
+
+
+def test_a_live_stream_gives_a_call_up_for_labels_once_until_they_are_known() -> None:
+    course = Course("latest", reconnect=Reconnect())
+    course.opened()
+    for first in (1, 4):
+        with pytest.raises(TTAClientError, match="NOT_FOUND") as caught:
+            asked(course, first, gone=True)
+        assert course.lost(caught.value) > 0
+        course.opened()
+        assert isinstance(asked(course, first + 1, gone=True), FrameFailure)
+        assert isinstance(asked(course, first + 2, gone=False), FrameAnswer)
+    assert course.statistics.dropped == {"disconnect": 2} and course.statistics.failures == 2

@@ -1,0 +1,69 @@
+"""What may be given as a picture, and that none of it loses its content."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tta_client.types.pixels import eight_bits, pixels
+
+RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+GRAY = RGB[..., 0]
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("order", ["<u2", ">u2"])
+def test_a_picture_that_leaves_its_upper_bits_empty_is_not_black(bits: int, order: str) -> None:
+    """What a sensor of so many bits sees, however it is aligned, is the picture that one of eight bits would see."""
+    samples = (np.linspace(0, 2**bits - 1, 4096).reshape(64, 64)).astype(order)
+    assert (eight_bits(samples) == samples >> (bits - 8)).all() and eight_bits(samples).dtype == np.uint8
+    assert (pixels(samples)[..., None] == pixels(samples[..., None].repeat(3, -1))).all()
+
+
+def test_a_black_and_an_empty_picture_stay_what_they_are() -> None:
+    assert not eight_bits(np.zeros((4, 4), np.uint16)).any()
+    assert pixels(np.zeros((0, 4), np.uint16)).shape == (0, 4)
+
+
+def test_arrays_of_every_layout() -> None:
+    assert pixels(RGB) is not None and (pixels(RGB) == RGB).all() and (pixels(GRAY) == GRAY).all()
+    assert (pixels(GRAY[..., None]) == GRAY).all()
+    assert (pixels(np.dstack([RGB, GRAY])) == RGB).all()
+    opaque = np.dstack([RGB.astype(np.uint16) << 4, np.full((6, 8), 65535, np.uint16)])
+    assert (pixels(opaque) == RGB).all()  # an alpha of 16 bits makes no picture of 16 bits
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "CMYK", "1", "I;16", "I"])
+def test_pil_images_of_every_mode(mode: str) -> None:
+    Image = pytest.importorskip("PIL.Image", reason="needs Pillow (extra camera)")
+    if mode.startswith("I"):
+        given = Image.fromarray(GRAY.astype(np.uint16) << 4).convert(mode)
+        assert (pixels(given) == GRAY).all()
+    else:
+        given = Image.fromarray(RGB).convert(mode)
+        assert (pixels(given) == np.asarray(given.convert("L" if mode in ("L", "LA", "1") else "RGB"))).all()
+
+
+def test_a_pil_image_is_turned_upright() -> None:
+    Image = pytest.importorskip("PIL.Image", reason="needs Pillow (extra camera)")
+    turned = Image.fromarray(RGB)
+    turned.getexif()[0x0112] = 6
+    assert (pixels(turned) == np.rot90(RGB, -1)).all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (None, "NoneType"),
+        (3.5, "float"),
+        ([[1, 2]], "list"),
+        (RGB.astype(np.float32), r"float32 \[6, 8, 3\]"),
+        (RGB.astype(np.int16), "int16"),
+        (RGB.astype(np.uint32), "uint32"),
+        (RGB[None], r"uint8 \[1, 6, 8, 3\]"),
+        (RGB[..., :2], r"uint8 \[6, 8, 2\]"),
+        (np.uint8(3), r"uint8 \[\]"),
+    ],
+)
+def test_anything_else_is_refused_by_name(wrong: object, said: str) -> None:
+    with pytest.raises(ValueError, match=f"an image is .*, not {said}"):
+        pixels(wrong)
