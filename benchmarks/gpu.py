@@ -32,11 +32,11 @@ from load_servers import SERVING, started
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tta_service.clip.checkpoint import CONFIG
-from tta_service.clip.form import PRECISIONS, RUNTIMES
-from tta_service.clip.frozen import FrozenCLIP
+from tta_service.clip.encoder_config import PRECISIONS, RUNTIMES
 from tta_service.clip.hardware import why_not
 from tta_service.clip.load import load
+from tta_service.clip.model import FrozenCLIP
+from tta_service.clip.weights.checkpoint import CONFIG
 from tta_service.images.look import look
 from tta_service.images.on_device import look_on
 

@@ -23,8 +23,8 @@ import open_clip
 import torch
 from pocket.data import load as pictures_of
 
-from tta_service.clip.frozen import FrozenCLIP
 from tta_service.clip.load import load
+from tta_service.clip.model import FrozenCLIP
 from tta_service.core.labels import LabelSet
 from tta_service.core.reducer import Reduction
 from tta_service.images.look import look

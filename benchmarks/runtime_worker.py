@@ -12,9 +12,9 @@ import open_clip
 import psutil
 import torch
 
-from tta_service.clip.form import form_of
-from tta_service.clip.frozen import FrozenCLIP
+from tta_service.clip.encoder_config import form_of
 from tta_service.clip.load import load
+from tta_service.clip.model import FrozenCLIP
 
 CPU = torch.device("cpu")
 

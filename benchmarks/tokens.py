@@ -28,10 +28,10 @@ from tokens_table import curve, table
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
-from tta_service.clip.frozen import FrozenCLIP
-from tta_service.clip.image_tower import ImageTower, encode
+from tta_service.clip.image.tower import ImageTower, encode
+from tta_service.clip.image.vit_adapters import take_apart
 from tta_service.clip.load import load
-from tta_service.clip.trunks import take_apart
+from tta_service.clip.model import FrozenCLIP
 from tta_service.core.labels import LabelSet
 from tta_service.core.reducer import Reducer, Reduction
 from tta_service.reducers import catalogue

@@ -21,10 +21,10 @@ import torch
 from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
 from torch.nn.functional import normalize
 
-from tta_service.clip.attention import attend, attend_without_mask
-from tta_service.clip.frozen import FrozenCLIP
+from tta_service.clip.image.attention import attend, attend_without_mask
 from tta_service.clip.load import load
-from tta_service.clip.prompts import TemplatePrompts
+from tta_service.clip.model import FrozenCLIP
+from tta_service.clip.text.prompts import TemplatePrompts
 from tta_service.core.labels import LabelSet
 
 RESULTS = Path(__file__).resolve().parent / "results" / "towers.json"

@@ -11,8 +11,8 @@ from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
 from torch import Tensor
 
 from tta_service import LabelSet, TextSpace
-from tta_service.clip.frozen import FrozenCLIP
-from tta_service.clip.prompts import TemplatePrompts
+from tta_service.clip.model import FrozenCLIP
+from tta_service.clip.text.prompts import TemplatePrompts
 from tta_service.core.labels import Prompts
 from tta_service.maths import unit
 

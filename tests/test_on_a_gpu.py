@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from tests.clip.small import small_model, tokenizer
-from tta_service.clip.form import Form
-from tta_service.clip.frozen import FrozenCLIP
+from tta_service.clip.encoder_config import Form
 from tta_service.clip.hardware import why_not
+from tta_service.clip.model import FrozenCLIP
 from tta_service.core.reducer import Reduction
 from tta_service.core.request import Encoded
 from tta_service.images.decode import decode

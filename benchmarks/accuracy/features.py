@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tta_service.clip.frozen import FrozenCLIP
+from tta_service.clip.model import FrozenCLIP
 from tta_service.core.catalogue import reducers
 from tta_service.core.reducer import Reduction
 from tta_service.images.look import look

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from understood import word_tables
 
 from benchmarks.shifts import SHIFTS, shifted
-from tta_service.clip.frozen import FrozenCLIP
 from tta_service.clip.load import load as load_clip
+from tta_service.clip.model import FrozenCLIP
 from tta_service.core.labels import LabelSet
 from tta_service.images.look import look
 

@@ -7,7 +7,7 @@ from data import Pictures
 from torch import Tensor
 from words import BROADER, KEPT_FROM_BOTH, KEPT_FROM_PICTURES, NEAR_CIFAR
 
-from tta_service.clip.frozen import FrozenCLIP
+from tta_service.clip.model import FrozenCLIP
 from tta_service.core.labels import LabelSet
 
 

@@ -14,8 +14,8 @@ from timm.models import register_model
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from tta_service.clip.checkpoint import build
-from tta_service.clip.frozen import FrozenCLIP
+from tta_service.clip.model import FrozenCLIP
+from tta_service.clip.weights.checkpoint import build
 
 VISION: dict[str, Any] = {"image_size": 32, "patch_size": 8, "width": 32, "head_width": 16, "layers": 4}
 TEXT: dict[str, Any] = {"context_length": 20, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 3}

@@ -7,10 +7,10 @@ import torch
 
 from tests.clip.small import shaken, small_model, timm_visual, tokenizer
 from tests.fake_gpu import GPU, fake_gpu, moved
-from tta_service.clip.form import Form, image_encoder
-from tta_service.clip.prompt_tokens import label_tokens
-from tta_service.clip.prompts import TemplatePrompts
-from tta_service.clip.text_tower import encode_tokens, take_text_apart
+from tta_service.clip.encoder_config import Form, image_encoder
+from tta_service.clip.text.prompts import TemplatePrompts
+from tta_service.clip.text.tokenize import label_tokens
+from tta_service.clip.text.tower import encode_tokens, take_text_apart
 from tta_service.core.labels import LabelSet
 from tta_service.reducers import catalogue
 

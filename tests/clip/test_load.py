@@ -14,9 +14,10 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 
 from tests.clip.small import config, pixels, small, small_model
-from tta_service.clip.checkpoint import with_all_rows
-from tta_service.clip.hub import CannotLoad, reachable
+from tta_service.clip.errors import CannotLoad
 from tta_service.clip.load import load
+from tta_service.clip.weights.checkpoint import with_all_rows
+from tta_service.clip.weights.hub import reachable
 from tta_service.core.labels import LabelSet
 
 

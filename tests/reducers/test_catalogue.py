@@ -10,8 +10,8 @@ import torch
 
 from tests.clip.small import pixels, small_model, timm_visual
 from tests.reducers.small import block, some_sizes
-from tta_service.clip.image_tower import ImageTower, encode
-from tta_service.clip.trunks import take_apart
+from tta_service.clip.image.tower import ImageTower, encode
+from tta_service.clip.image.vit_adapters import take_apart
 from tta_service.core.reducer import Reducer
 from tta_service.reducers import catalogue
 from tta_service.reducers.schedule import staged

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.clip.small import small, tokenizer
 from tta_service import LabelSet
-from tta_service.clip.frozen import FrozenCLIP
+from tta_service.clip.model import FrozenCLIP
 from tta_service.core.errors import BadLabels, BadParameters
 from tta_service.strategies import catalogue
 from tta_service.testing import FakeCLIP

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from importlib.metadata import version
 
-from ..clip.frozen import FrozenCLIP
+from ..clip.model import FrozenCLIP
 from ..core.catalogue import reducers, strategies
 from ..rpc.terms import Limits, Terms
 from ..serving.frames import Buffered

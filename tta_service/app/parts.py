@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from ..clip.frozen import FrozenCLIP
 from ..clip.load import load
+from ..clip.model import FrozenCLIP
 from ..core.catalogue import reducers
 from ..core.errors import ModelFault, TTAError
 from ..core.events import Event, Observe, ignore

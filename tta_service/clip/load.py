@@ -15,10 +15,11 @@ from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 from ..core.reducer import Reducer
 from . import pocket
 from .agreement import disagreement
-from .checkpoint import CONFIG, Parts, described, from_folder, require_weights, said, tokenizer_of
-from .form import form_of
-from .frozen import FrozenCLIP
-from .hub import CannotLoad, cached, cached_weights, require_hub
+from .encoder_config import form_of
+from .errors import CannotLoad
+from .model import FrozenCLIP
+from .weights.checkpoint import CONFIG, Parts, described, from_folder, require_weights, said, tokenizer_of
+from .weights.hub import cached, cached_weights, require_hub
 
 POCKET, LOCAL, HUB = "pocket", "local-dir:", "hf-hub:"
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth"}

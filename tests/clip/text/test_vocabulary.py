@@ -1,0 +1,50 @@
+"""Which words a text tower was taught: tokens, and whole words of several tokens."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.clip.small import tokenizer
+from tta_service import LabelSet
+from tta_service.clip.text.vocabulary import Taught, taught, word_key, words_of
+
+CONTEXT = 16
+
+
+def tokens(*words: str) -> torch.Tensor:
+    return torch.tensor(sorted({token for word in words for token in tokenizer().encode(word)}))
+
+
+def unseen(known: Taught, *names: str) -> tuple[str, ...]:
+    return known.unseen(LabelSet(names), tokenizer(), CONTEXT)
+
+
+def test_words_are_runs_of_letters_and_digits():
+    assert words_of("sea_dog") == ["sea", "dog"]
+    assert words_of("dog's T-shirt, 2nd") == ["dog", "shirt", "2nd"]
+    assert words_of("x") == ["x"]
+
+
+def test_a_word_of_several_taught_tokens_is_known_only_if_it_was_taught_itself():
+    pieces = tokens("knapsack", "blorptang", "cat")
+    listed = taught(pieces, torch.tensor([word_key(tokenizer().encode("knapsack"))], dtype=torch.int32))
+    assert unseen(listed, "knapsack", "blorptang", "cat", "blorptang cat") == ("blorptang",)
+    assert unseen(taught(pieces, None), "knapsack", "blorptang") == ()
+
+
+def test_a_listed_word_needs_its_tokens_too():
+    keys = torch.tensor([word_key(tokenizer().encode("knapsack"))], dtype=torch.int32)
+    assert unseen(taught(tokens("cat"), keys), "knapsack", "cat") == ("knapsack",)
+
+
+@pytest.mark.parametrize("name", ["Knapsack", "knapsack-", "a knapsack"])
+def test_case_and_punctuation_do_not_matter(name: str):
+    known = taught(tokens("knapsack"), torch.tensor([word_key(tokenizer().encode("knapsack"))], dtype=torch.int32))
+    assert unseen(known, name) == ()
+
+
+def test_keys_fit_the_type_they_are_kept_in():
+    keys = [word_key(tokenizer().encode(word)) for word in ("knapsack", "dromedary", "salamander", "zxqvy")]
+    assert len(set(keys)) == 4
+    assert torch.tensor(keys).equal(torch.tensor(keys, dtype=torch.int32).long())

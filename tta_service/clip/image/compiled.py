@@ -1,0 +1,89 @@
+"""The image tower as graphs that a compiler or another runtime computes: one for each reducer named at start."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields, is_dataclass
+
+from torch import Tensor
+
+from ...core.errors import Unsupported
+from ...core.reducer import Reducer
+from ..errors import CannotLoad
+from .encoder import FIELD, Eager
+from .row_buckets import SIZES, in_buckets
+
+Run = Callable[[Tensor], Tensor]  # pixels [b, 3, s, s] -> features [b, d]
+Start = Callable[[Run, Tensor, str], Run]  # of a forward, a blank picture [1, 3, s, s] and the precision
+
+
+def started(runtime: str, precision: str) -> Start:
+    """How `runtime` takes over a forward. `CannotLoad` when it is not installed or has no such precision."""
+    try:
+        module = importlib.import_module(f"..runtimes.{runtime}", __package__)
+    except ImportError as error:
+        raise CannotLoad(f"{runtime} needs `pip install tta-service[runtime]`: {error}", "runtime") from None
+    if precision not in module.PRECISIONS:
+        raise CannotLoad(f"{runtime} computes in {' or '.join(module.PRECISIONS)}, not in {precision}", "precision")
+    return module.start
+
+
+class Graphs:
+    """Any number of rows, in buckets. Raises `CannotLoad` for a reducer that has no graph of fixed shapes."""
+
+    def __init__(
+        self,
+        eager: Eager,
+        runtime: str,
+        start: Start,
+        precision: str,
+        reducers: Iterable[Reducer] = (),
+        sizes: Sequence[int] = SIZES,
+    ) -> None:
+        self._runtime, self.reducible, self._sizes = runtime, eager.reducible, sizes
+        self._runs: dict[Reducer | None, Run] = {}
+        self._left: dict[Reducer | None, tuple[int, ...]] = {}
+        for reducer in dict.fromkeys((None, *map(_known, reducers))):
+            if reducer is not None:
+                eager.check(reducer)
+                if reducer.guided:
+                    why = f"looks at the label set, which {runtime} would have to know at start"
+                    raise CannotLoad(f"{reducer.name} {why}", "reducers")
+            self._left[reducer] = eager.tokens_left(reducer)
+            try:
+                run = start(lambda pixels, reducer=reducer: eager(pixels, reducer), eager.blank, precision)
+            except CannotLoad:
+                raise
+            except Exception as error:  # an exporter's, of which there are many kinds
+                why = " ".join(str(error).split())[:300]
+                raise CannotLoad(
+                    f"{runtime} cannot take over the reducer {_told(reducer)}: {why}", "reducers"
+                ) from error
+            self._runs[reducer] = run
+
+    def check(self, reducer: Reducer) -> None:
+        if _known(reducer) not in self._runs:
+            listed = ", ".join(map(_told, self._runs))
+            why = f"the runtime {self._runtime} serves the reducers named at start ({listed}), not {_told(reducer)}"
+            raise Unsupported(why, FIELD)
+
+    def tokens_left(self, reducer: Reducer) -> tuple[int, ...]:
+        return self._left.get(_known(reducer), ())
+
+    def __call__(self, pixels: Tensor, reducer: Reducer | None = None, guide: Tensor | None = None) -> Tensor:
+        if reducer is not None:
+            self.check(reducer)
+        return in_buckets(self._runs[_known(reducer)], pixels, self._sizes)
+
+
+def _known(reducer: Reducer | None) -> Reducer | None:
+    return None if reducer is None or reducer.name == "none" else reducer
+
+
+def _told(reducer: Reducer | None) -> str:
+    """As one names it at start."""
+    if reducer is None:
+        return "none"
+    given = fields(reducer) if is_dataclass(reducer) else ()
+    return ":".join([reducer.name, *(f"{field.name}={getattr(reducer, field.name)}" for field in given)])

@@ -1,0 +1,86 @@
+"""The image tower as this server runs it: what it is asked, and the plain way, by torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ...core.errors import Unsupported
+from ...core.reducer import Reducer
+from .tower import ImageTower, encode, patches_left
+
+FIELD = "options.reduction.reducer.name"
+
+
+class ImageEncoder(Protocol):
+    """Normalised pixels [b, 3, s, s] to features [b, d], not normalised; a reducer of None is none."""
+
+    @property
+    def reducible(self) -> bool: ...
+    def check(self, reducer: Reducer) -> None:
+        """Raises `Unsupported` for a reducer that it does not run."""
+        ...
+
+    def tokens_left(self, reducer: Reducer) -> tuple[int, ...]:
+        """Patch tokens of every view behind each block. Empty for a tower run whole."""
+        ...
+
+    def __call__(self, pixels: Tensor, reducer: Reducer | None = None, guide: Tensor | None = None) -> Tensor: ...
+
+
+class Eager:
+    """Operation by operation, any reducer. `tower` may be the reason why there is none: then `whole(pixels)` runs it.
+
+    `blank` [1, 3, s, s] is a picture in the tower's precision and memory layout, `dimension` that of its features. Of
+    more than `most_rows` (0: any number) some are run after the others.
+    """
+
+    def __init__(
+        self,
+        tower: ImageTower | str,
+        whole: Callable[[Tensor], Tensor],
+        blank: Tensor,
+        dimension: int,
+        name: str = "",
+        most_rows: int = 0,
+    ) -> None:
+        self.tower, self.blank, self._most_rows = tower, blank, most_rows
+        channels_last = blank.is_contiguous(memory_format=torch.channels_last)
+        self._layout = torch.channels_last if channels_last else torch.contiguous_format
+        self._whole, self._dimension, self._name = whole, dimension, name or "this model"
+        self._left = lru_cache(256)(self._count_left)
+
+    @property
+    def reducible(self) -> bool:
+        return not isinstance(self.tower, str)
+
+    def check(self, reducer: Reducer) -> None:
+        if isinstance(self.tower, str):
+            if reducer.name != "none":
+                raise Unsupported(f"{self._name} cannot reduce tokens: {self.tower}", FIELD)
+        elif reducer.guide_in_tokens and self.tower.aim is None:
+            why = "its features are no projection of single tokens"
+            raise Unsupported(f"{self._name} cannot compare patches with text: {why}", FIELD)
+
+    def tokens_left(self, reducer: Reducer | None) -> tuple[int, ...]:
+        return () if isinstance(self.tower, str) else self._left(reducer)
+
+    def __call__(self, pixels: Tensor, reducer: Reducer | None = None, guide: Tensor | None = None) -> Tensor:
+        if reducer is not None:
+            self.check(reducer)
+        pixels = pixels.to(self.blank, memory_format=self._layout)
+        if isinstance(self.tower, str):
+            return self._whole(pixels)
+        guide = None if guide is None else guide.to(pixels)
+        if not self._most_rows:
+            return encode(self.tower, pixels, reducer, guide)
+        return torch.cat([encode(self.tower, some, reducer, guide) for some in pixels.split(self._most_rows)])
+
+    @torch.no_grad()
+    def _count_left(self, reducer: Reducer | None) -> tuple[int, ...]:
+        assert not isinstance(self.tower, str)
+        return patches_left(self.tower, self.blank, reducer, self.blank.new_zeros(1, self._dimension))

@@ -1,0 +1,150 @@
+"""The frozen model: pixels to view features, label sets to text spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..core.errors import Unsupported
+from ..core.labels import LabelSet, Prompts, TextSpace
+from ..core.reducer import Reducer, Reduction
+from .encoder_config import PLAIN, Form, image_encoder
+from .text.prompts import TOKENS_AT_ONCE, TemplatePrompts
+from .text.tokenize import Tokenize, label_tokens, text_tokens
+from .text.tower import encode_tokens, take_text_apart
+from .text.vocabulary import Taught
+from .weights.fingerprint import fingerprint_of
+from .weights.malloc_trim import release_memory
+
+
+class FrozenCLIP:
+    """An open_clip model that nobody trains any more. Thread-safe; everything that comes out lies on the CPU.
+
+    `form` is that of the image tower; text is encoded once per label set, always in float32.
+    `taught` is what the text tower was taught, None: everything.
+    Under `no_grad`, not `inference_mode`: strategies may save these features for a backward pass.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: Tokenize,
+        *,
+        name: str = "",
+        form: Form = PLAIN,
+        device: str | torch.device = "cpu",
+        taught: Taught | None = None,
+    ) -> None:
+        self.name, self.form, self.device = name, form, torch.device(device)
+        self._model: Any = model.eval().requires_grad_(False).float().to(self.device)
+        self._tokenize, self._context = tokenizer, int(_context_length(model))
+        self._taught = taught
+        look: dict[str, Any] = open_clip.get_model_preprocess_cfg(model)
+        self._mean, self._std = (
+            torch.tensor(look.get(key, default), device=self.device)[:, None, None]
+            for key, default in (("mean", OPENAI_DATASET_MEAN), ("std", OPENAI_DATASET_STD))
+        )
+        self.image_size = _square(self._model.visual.image_size)
+        self.scale = float(self._model.logit_scale.exp())
+        self._text = take_text_apart(self._model)
+        self.dimension = self._encode_texts(["a"]).shape[1]
+        # 32 hex over architecture, weights, form and normalisation: equal when features are.
+        self.fingerprint = fingerprint_of(self._model, self._mean, self._std, self.image_size, *form.told)
+        self._image = image_encoder(self._model, form, self.image_size, self.dimension, name)
+        if form != PLAIN:
+            release_memory()
+
+    @property
+    def precision(self) -> str:
+        """Of the image tower."""
+        return self.form.precision
+
+    @property
+    def reducible(self) -> bool:
+        """Whether token reductions can act inside the image tower."""
+        return self._image.reducible
+
+    def check_reducer(self, reducer: Reducer) -> None:
+        """Raises `Unsupported` when this tower cannot do it."""
+        self._image.check(reducer)
+
+    @torch.no_grad()
+    def encode_image(self, pixels: Tensor, reduction: Reduction | None = None, guide: Tensor | None = None) -> Tensor:
+        """Views [b, 3, s, s], uint8 or already normalised, to unit features [b, d] float32.
+
+        `guide` [c, d]: the label set's text features, for reducers that look at it.
+        """
+        pixels = pixels.to(self.device)
+        if pixels.dtype == torch.uint8:
+            pixels = (pixels.float() / 255 - self._mean) / self._std
+        features = self._image(pixels, None if reduction is None else reduction.reducer, guide)
+        return F.normalize(features.float(), dim=-1).cpu()
+
+    def tokens_left(self, reducer: Reducer) -> tuple[int, ...]:
+        """Patch tokens of every view behind each block; they follow from shapes alone. Empty for a tower run whole."""
+        return self._image.tokens_left(reducer)
+
+    def text_space(self, labels: LabelSet) -> TextSpace:
+        """The label set through the text tower. `BadLabels` names a label whose prompt is too long."""
+        steps = self.text_space_in_steps(labels)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value
+
+    def text_space_in_steps(self, labels: LabelSet) -> Generator[None, None, TextSpace]:
+        """The same, some prompts at a time: whoever shares the device gets in between."""
+        tokens: list[Tensor] = []
+        for template in labels.templates:
+            tokens.append(label_tokens(self._tokenize, labels, template, self._context))
+            yield
+        features: list[Tensor] = []  # of each template [c, d]
+        for some in tokens:
+            pieces: list[Tensor] = []
+            for piece in some.split(self._prompts_at_once(some)):
+                pieces.append(self._encode_tokens(piece))
+                yield
+            features.append(torch.cat(pieces))
+        return TextSpace(
+            labels,
+            F.normalize(torch.stack(features).sum(0), dim=-1).cpu(),
+            self.scale,
+            self._prompts(labels, tokens[0]),
+            embedder=lambda texts: self._encode_texts(texts, cut=True).cpu(),
+            unseen=self._taught.unseen(labels, self._tokenize, self._context) if self._taught else (),
+        )
+
+    @torch.no_grad()
+    def _encode_texts(self, texts: Sequence[str], cut: bool = False) -> Tensor:
+        return self._encode_tokens(text_tokens(self._tokenize, texts, self._context, cut))
+
+    def _prompts_at_once(self, tokens: Tensor) -> int:
+        return 64 if self._text is None else max(1, TOKENS_AT_ONCE // int(self._text.lengths(tokens).max()))
+
+    @torch.no_grad()
+    def _encode_tokens(self, tokens: Tensor) -> Tensor:
+        if self._text is not None:
+            return encode_tokens(self._text, tokens)
+        return torch.cat([self._model.encode_text(some.to(self.device), normalize=True) for some in tokens.split(64)])
+
+    def _prompts(self, labels: LabelSet, tokens: Tensor) -> Callable[[], Prompts] | None:
+        tower = self._text
+        return None if tower is None else lambda: TemplatePrompts(tower, self._tokenize, labels, tokens)
+
+
+def _context_length(model: Any) -> int:
+    return getattr(model, "context_length", None) or model.text.context_length
+
+
+def _square(size: int | tuple[int, int]) -> int:
+    height, width = (size, size) if isinstance(size, int) else size
+    if height != width:
+        raise Unsupported(f"the image tower reads {height}x{width} pixels; only square ones are served")
+    return height

@@ -1,0 +1,54 @@
+"""torch.compile: the forward as C++ or GPU kernels that it writes at start. Needs a compiler on this machine.
+
+A graph for one row and one for several, or more: a compiled graph of any number of rows leaves out the case of one. On
+a GPU the kernels are launched as CUDA graphs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import types
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..errors import CannotLoad
+from . import cudagraphs as runtime_cudagraphs
+
+PRECISIONS = ("float32", "bfloat16", "float16", "int8")
+COMPILERS = ("gcc", "g++", "clang", "clang++")  # Triton, which writes kernels of a GPU, has launchers in C
+SOME = (1, 2, 8, 64)  # rows: one graph may not do for few and many
+
+
+def start(forward: Callable[[Tensor], Tensor], blank: Tensor, precision: str) -> Callable[[Tensor], Tensor]:
+    """The compiled forward, already compiled for one row and for several."""
+    on_gpu = blank.device.type == "cuda"
+    named = [os.environ.get("CC" if on_gpu else "CXX", "g++")]
+    if not any(shutil.which(name) for name in (*named, *(COMPILERS if on_gpu else COMPILERS[1::2]))):
+        kind = "C" if on_gpu else "C++"
+        raise CannotLoad(f"compile needs a {kind} compiler (Debian: apt-get install g++)", "runtime")
+    run = torch.compile(apart(forward), dynamic=True)
+    if on_gpu:
+        return runtime_cudagraphs.start(run, blank, precision)
+
+    with torch.no_grad():
+        for rows in SOME:
+            run(blank.expand(rows, -1, -1, -1).contiguous(memory_format=_layout(blank)))
+    return run
+
+
+def apart(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The same with code of its own. What is compiled is kept with the code, eight graphs at most; all reducers come
+    here with the same one, and the third would silently not be compiled."""
+    if not isinstance(forward, types.FunctionType):
+        return forward
+    code = forward.__code__.replace()
+    own = types.FunctionType(code, forward.__globals__, forward.__name__, forward.__defaults__, forward.__closure__)
+    own.__kwdefaults__ = forward.__kwdefaults__
+    return own
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    return torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format

@@ -1,0 +1,161 @@
+"""The first template of a label set before the text tower: the words that prompt tuning changes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from ...core.errors import BadParameters
+from ...core.labels import LabelSet
+from .packing import Packing, own_places, pack
+from .tokenize import Tokenize, shown, tokens_of
+from .tower import TextTower, encode_packed
+
+TOKENS_AT_ONCE = 1024  # without gradients; more is not faster
+TOKENS_TO_RECOMPUTE = 192  # with gradients, when activations are not kept: 512 is 12 % faster and needs twice as much
+FLOATS_KEPT = 9  # activations that a backward pass needs, per token, width and block
+
+
+class TemplatePrompts:
+    """Every class's prompt, laid out as start, left context, name, right context, full stop, end.
+
+    The layout is that of Shu et al., 2022, arXiv:2209.07511, with all words of the template in the context, whichever
+    side of the name they stand on. At most `keep_bytes` of activations stay resident; beyond that `gradient` computes
+    them anew, some classes at a time. Raises `BadParameters` when there is no context, or when it runs into a name.
+    """
+
+    def __init__(
+        self, tower: TextTower, tokenize: Tokenize, labels: LabelSet, tokens: Tensor, keep_bytes: int = 1 << 30
+    ) -> None:
+        self._tower, self._tokens, self._keep_bytes = tower, tokens, keep_bytes
+        self._lengths = tower.lengths(tokens)  # [c]
+        self._word, self._shared, words = _layout(tower, tokenize, labels, tokens, self._lengths)
+        with torch.inference_mode(False), torch.no_grad():
+            self.context = self._embed(words).cpu()  # [k, w]
+        self._lock = threading.Lock()
+        self._kept: tuple[Tensor, Tensor] | None = None  # initial context and features, their graph behind them
+        self.kept_bytes = 0  # exactly what that graph holds, beside the weights
+
+    def encode(self, context: Tensor, classes: Tensor | None = None) -> Tensor:
+        """Context [k, w] to unit features [c, d], or of the `classes` [m] only; differentiable, pure."""
+        if context.shape != self.context.shape:
+            raise ValueError(f"a context of shape {tuple(context.shape)} where {tuple(self.context.shape)} is expected")
+        rows = torch.arange(len(self._tokens)) if classes is None else classes.cpu()
+        graph = torch.is_grad_enabled() and context.requires_grad
+        pieces = (rows,) if graph else self._pieces(rows, TOKENS_AT_ONCE)
+        return torch.cat([self._encode(context, some) for some in pieces]).to(context.device)
+
+    def gradient(self, d_features: Tensor) -> Tensor:
+        """Pull a gradient on the features, [c, d], back to the context, [k, w], at the initial context.
+
+        Classes whose row is zero cost nothing when they are many.
+        """
+        rows = d_features.ne(0).any(1).nonzero().flatten().cpu()
+        with torch.enable_grad():
+            if self.bytes <= self._keep_bytes and 2 * self._size(rows) > self._size(torch.arange(len(self._tokens))):
+                context, features = self._graph()
+                (gradient,) = torch.autograd.grad(features, context, d_features.to(features), retain_graph=True)
+                return gradient.to(d_features)
+            gradient = torch.zeros_like(self.context)
+            for some in self._pieces(rows, TOKENS_TO_RECOMPUTE):
+                context = self.context.clone().requires_grad_()
+                features = self._encode(context, some)
+                gradient += torch.autograd.grad(features, context, d_features[some].to(features))[0]
+        return gradient.to(d_features)
+
+    def forget(self) -> None:
+        """Gives the kept activations back; who computes with them goes on."""
+        with self._lock:
+            self._kept, self.kept_bytes = None, 0
+
+    @property
+    def bytes(self) -> int:
+        """About how many bytes the kept activations take, once there are any."""
+        tokens = self._size(torch.arange(len(self._tokens))) + self._shared
+        return 4 * FLOATS_KEPT * tokens * self.context.shape[1] * len(self._tower.blocks)
+
+    def _graph(self) -> tuple[Tensor, Tensor]:
+        with self._lock:
+            if self._kept is None:
+                context = self.context.clone().requires_grad_()
+                with weighed() as held:
+                    self._kept = context, self._encode(context, torch.arange(len(self._tokens)))
+                self.kept_bytes = sum(held.values())
+            return self._kept
+
+    def _encode(self, context: Tensor, rows: Tensor) -> Tensor:
+        packing = pack(self._lengths[rows], self._shared)
+        ids, word = self._packed(self._tokens[rows], packing, rows), self._packed(self._word[rows], packing, rows)
+        fixed = self._embed(ids)  # [t, w]
+        source = torch.cat([fixed, context.to(fixed)])
+        places = torch.where(word < 0, torch.arange(len(ids)), len(ids) + word)
+        return encode_packed(self._tower, source.index_select(0, places.to(fixed.device)), packing)
+
+    def _packed(self, values: Tensor, packing: Packing, rows: Tensor) -> Tensor:
+        """The values [m, n] of tokens in the order of the packing, [t]."""
+        own, columns = own_places(self._lengths[rows], packing)
+        return torch.cat([values[0, : packing.shared], values[own, columns]])
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        return self._tower.embedding(ids.to(self._tower.embedding.weight.device))
+
+    def _size(self, rows: Tensor) -> int:
+        """Tokens of these classes beside the shared ones."""
+        return int((self._lengths[rows] - self._shared).sum())
+
+    def _pieces(self, rows: Tensor, most: int) -> list[Tensor]:
+        """The rows [m] in even pieces of at most about `most` tokens."""
+        before = (self._lengths[rows] - self._shared).cumsum(0) - 1
+        total = max(1, self._size(rows))
+        piece = before * -(-total // most) // total
+        return list(rows.split(piece.unique_consecutive(return_counts=True)[1].tolist()))
+
+
+@contextmanager
+def weighed() -> Iterator[dict[int, int]]:
+    """Bytes, by place, that graphs built meanwhile hold for their backward passes; weights are there anyway."""
+    held: dict[int, int] = {}
+
+    def weigh(saved: Tensor) -> Tensor:
+        if not isinstance(saved if saved._base is None else saved._base, nn.Parameter):
+            storage = saved.untyped_storage()
+            held[storage.data_ptr()] = storage.nbytes()
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(weigh, lambda saved: saved):
+        yield held
+
+
+def _layout(
+    tower: TextTower, tokenize: Tokenize, labels: LabelSet, tokens: Tensor, lengths: Tensor
+) -> tuple[Tensor, int, Tensor]:
+    """For tokens [c, n]: which context word each is (−1: none) [c, n], how many all rows begin with, the words [k]."""
+    template, names = labels.templates[0], labels.names
+    before, behind = template.split("{}")
+    left, right = _words(tower, tokenize, before), _words(tower, tokenize, behind.rstrip().removesuffix("."))
+    if len(left) + len(right) == 0:
+        raise BadParameters(f"template {template!r} has no words to tune", "templates[0]")
+    tail = len(_words(tower, tokenize, behind)) - len(right) + 1  # the full stop, if any, and the end
+    columns = torch.arange(tokens.shape[1])
+    from_left, from_right = columns - 1, columns - (lengths[:, None] - tail - len(right))  # [n], [c, n]
+    in_left = ((from_left >= 0) & (from_left < len(left))).expand_as(tokens)
+    in_right = (from_right >= 0) & (from_right < len(right))
+    word = torch.where(in_left, from_left, torch.where(in_right, len(left) + from_right, -1))
+    words = torch.cat([left, right])
+    apart = ((word < 0) | (tokens == words[word])).all(1)
+    if not apart.any():
+        raise BadParameters(f"in template {template!r} the name runs into other words", "templates[0]")
+    for place in apart.logical_not().nonzero().flatten().tolist():
+        said = f"in template {template!r} label {place} ({shown(names[place])}) runs into other words"
+        raise BadParameters(f"{said}, which tuned prompts keep apart", f"names[{place}]")
+    return word, 1 + len(left), words
+
+
+def _words(tower: TextTower, tokenize: Tokenize, text: str) -> Tensor:
+    """The tokens of a text without start and end."""
+    tokens, _ = tokens_of(tokenize, [text], tower.positions.shape[0])
+    return tokens[0, 1 : int(tower.lengths(tokens)[0]) - 1]

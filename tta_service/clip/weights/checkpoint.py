@@ -1,0 +1,117 @@
+"""Weights and the open_clip_config.json that describes them, to a model with its tokenizer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import open_clip
+from open_clip.factory import load_checkpoint, load_state_dict
+from open_clip.transform import PreprocessCfg
+from torch import Tensor
+
+from ..errors import CannotLoad
+from ..text.vocabulary import Taught, taught
+from ..weights_file import foreign
+from .hub import cached, require_hub
+
+CONFIG = "open_clip_config.json"
+ROWS, VALUES, WEIGHT = (f"text.token_embedding.{part}" for part in ("rows", "values", "weight"))
+UNSAFE = ("weights_only", "trust_remote_code")  # advice of libraries that we do not pass on
+WORDS = "text.taught_words"  # keys of the words of several tokens (`taught.word_key`)
+
+
+class Parts(NamedTuple):
+    """What a frozen model is made of."""
+
+    model: Any
+    tokenizer: Any
+    taught: Taught | None = None  # None: everything
+
+
+def from_folder(config: Path, weights: Path, tokenizer: str = "") -> Parts:
+    """Weights and their configuration. A token embedding may come as its trained rows alone (`with_all_rows`)."""
+    require_weights(weights)
+    with said(f"{weights.name} does not fit {config}", "checkpoint"):
+        state: dict[str, Any] = load_state_dict(str(weights))  # type: ignore[assignment]
+        model = build(described(config), any(key.startswith("text.") for key in state))
+        if ROWS not in state:
+            load_checkpoint(model, str(weights))  # which also converts other authors' layouts
+        else:
+            model.load_state_dict(with_all_rows(state, model.vocab_size))
+    said_of = taught(state[ROWS], state.get(WORDS)) if ROWS in state else None
+    return Parts(model, tokenizer_of(tokenizer or f"local-dir:{config.parent}"), said_of)
+
+
+def require_weights(file: Path) -> None:
+    """Raises `CannotLoad` for a file that is something else."""
+    try:
+        why = foreign(file)
+    except OSError as error:
+        why = f"it cannot be read: {error.strerror}"
+    if why:
+        raise CannotLoad(f"{file.name} does not fit any model: {why}", "checkpoint")
+
+
+def described(config: Path) -> dict[str, Any]:
+    """What an open_clip_config.json says. Raises `CannotLoad`."""
+    with said(f"{config} describes no model", "checkpoint"):
+        found: dict[str, Any] = json.loads(config.read_text(encoding="utf-8-sig"))
+        if not {"embed_dim", "vision_cfg", "text_cfg"} <= found["model_cfg"].keys():
+            raise ValueError("its model_cfg needs embed_dim, vision_cfg and text_cfg")
+        return found
+
+
+def build(config: dict[str, Any], custom: bool) -> Any:
+    """An untrained model; `custom`: its text tower is a module of its own, as its state dict shows."""
+    parts = {key: value for key, value in config["model_cfg"].items() if key != "custom_text"}
+    kind = open_clip.CoCa if "multimodal_cfg" in parts else open_clip.CustomTextCLIP if custom else open_clip.CLIP
+    parts["vision_cfg"] = {**parts["vision_cfg"], "timm_model_pretrained": False}
+    if parts["text_cfg"].get("hf_model_name"):
+        parts["text_cfg"] = {**parts["text_cfg"], "hf_model_pretrained": False}
+    model = kind(**parts)
+    look = PreprocessCfg(**{**config.get("preprocess_cfg", {}), "size": model.visual.image_size})
+    open_clip.set_model_preprocess_cfg(model, asdict(look))
+    return model
+
+
+def with_all_rows(state: dict[str, Tensor], words: int) -> dict[str, Tensor]:
+    """A state dict whose token embedding holds all `words` rows: those left out become the mean of those given."""
+    rows, values = state[ROWS].long(), state[VALUES].float()
+    full = values.mean(0).repeat(words, 1).index_copy(0, rows, values)
+    return {**{key: value for key, value in state.items() if key not in (ROWS, VALUES, WORDS)}, WEIGHT: full}
+
+
+def tokenizer_of(name: str) -> Any:
+    """open_clip's tokenizer of a model name; `CannotLoad` when its words are on a hub that does not answer."""
+    wanted = f"the tokenizer of {name}"
+    with said(f"cannot load {wanted}", "model"):
+        source = str(((open_clip.get_model_config(name) or {}).get("text_cfg") or {}).get("hf_tokenizer_name") or "")
+        if not source or name.startswith("local-dir:"):
+            return open_clip.get_tokenizer(name)
+        if cached(source, ("tokenizer_config.json", "tokenizer.json")):
+            return open_clip.get_tokenizer(name, local_files_only=True)
+        require_hub(wanted)
+        return open_clip.get_tokenizer(name)
+
+
+@contextmanager
+def said(what: str, field: str) -> Iterator[None]:
+    """Whatever goes wrong inside becomes `CannotLoad`: what, and the first lines of why."""
+    try:
+        yield
+    except CannotLoad:
+        raise
+    except Exception as error:
+        why = " ".join(str(error).split())
+        if any(word in why for word in UNSAFE):
+            why = "it holds more than tensors or is damaged; what may run code of its own is never loaded"
+        elif isinstance(error, StopIteration):
+            why = "it holds no tensors"
+        elif not isinstance(error, OSError | RuntimeError | ValueError):
+            why = f"{type(error).__name__} {why}".rstrip()
+        raise CannotLoad(f"{what}: {why if len(why) <= 500 else f'{why[:500]}…'}", field) from error

@@ -1,0 +1,76 @@
+"""Weights from the model hub: from the local cache when they are there, else only when the hub answers at once.
+
+Left to itself the hub's client tries for most of a minute before it says that there is no network.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import urllib.parse
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+import huggingface_hub
+from huggingface_hub import constants
+from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
+
+from ..errors import CannotLoad
+
+ANSWERS_WITHIN = 4.0  # seconds
+
+
+def cached(repository: str, names: Sequence[str]) -> Path | None:
+    """The first of the files that lies in the local cache."""
+    for name in names:
+        found = huggingface_hub.try_to_load_from_cache(repository, name)
+        if isinstance(found, str):
+            return Path(found)
+    return None
+
+
+def cached_weights(tag: dict[str, str]) -> Path | None:
+    """Where the weights of open_clip's pretrained tag lie already, if they do."""
+    if not tag.get("hf_hub"):
+        path = Path("~/.cache/clip").expanduser() / os.path.basename(tag.get("url", ""))
+        return path if path.is_file() else None
+    repository, name = os.path.split(tag["hf_hub"])
+    if not name:
+        return cached(repository, (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME))
+    return cached(repository, (f"{os.path.splitext(name)[0]}.safetensors", name))
+
+
+def require_hub(wanted: str) -> None:
+    """Raises `CannotLoad` within seconds when the hub cannot be reached."""
+    if constants.is_offline_mode():
+        raise CannotLoad(f"{wanted} is not in the local cache and HF_HUB_OFFLINE is set. {_ADVICE}", "model")
+    address = urllib.parse.urlsplit(urllib.request.getproxies().get("https") or constants.ENDPOINT)
+    if not reachable(address.hostname or "", address.port or (80 if address.scheme == "http" else 443)):
+        raise CannotLoad(
+            f"{wanted} is not in the local cache and {address.hostname} does not answer. {_ADVICE}", "model"
+        )
+
+
+_ADVICE = (
+    "Load it once where there is a network and keep its cache (HF_HOME), give a file with --checkpoint, "
+    "or leave --model out: the bundled pocket model needs no network."
+)
+
+
+def reachable(host: str, port: int, seconds: float = ANSWERS_WITHIN) -> bool:
+    """Whether somebody accepts a connection there. Looking up a name has no time limit of its own, hence the thread."""
+    answered = threading.Event()
+
+    def knock() -> None:
+        try:
+            socket.create_connection((host, port), timeout=seconds).close()
+            answered.set()
+        except OSError:
+            pass
+
+    knocker = threading.Thread(target=knock, daemon=True)
+    knocker.start()
+    knocker.join(seconds)
+    return answered.is_set()
