@@ -37,8 +37,8 @@ from tta_service.clip.hardware import why_not
 from tta_service.clip.load import load
 from tta_service.clip.model import FrozenCLIP
 from tta_service.clip.weights.checkpoint import CONFIG
-from tta_service.images.look import look
-from tta_service.images.on_device import look_on
+from tta_service.images.gpu.views import look_on
+from tta_service.images.views import look
 
 RESULTS = Path(__file__).resolve().parent / "results"
 FORMS = "float16:cudagraphs,bfloat16:cudagraphs,float16:compile,float16:eager,float32:eager"

@@ -27,7 +27,7 @@ from tta_service.core.reducer import Reduction
 from tta_service.core.request import Encoded
 from tta_service.core.strategy import Strategy
 from tta_service.images.decode import decode
-from tta_service.images.look import look
+from tta_service.images.views import look
 from tta_service.reducers import catalogue as reducers
 from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceServicer, add_AdaptationServiceServicer_to_server

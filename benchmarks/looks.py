@@ -27,7 +27,7 @@ from tta_service.clip.load import load
 from tta_service.clip.model import FrozenCLIP
 from tta_service.core.labels import LabelSet
 from tta_service.core.reducer import Reduction
-from tta_service.images.look import look
+from tta_service.images.views import look
 from tta_service.maths import kept_count
 from tta_service.reducers import catalogue as reducers
 from tta_service.serving.answering import Seen, confident

@@ -27,7 +27,7 @@ from torchvision import transforms
 from tta_service.core.request import Encoded
 from tta_service.core.views import Views
 from tta_service.images.decode import decode
-from tta_service.images.look import look
+from tta_service.images.views import look
 
 SIZES = ((500, 375), (1920, 1080))
 JOBS = (

@@ -14,8 +14,8 @@ from tta_service.clip.model import FrozenCLIP
 from tta_service.core.reducer import Reduction
 from tta_service.core.request import Encoded
 from tta_service.images.decode import decode
-from tta_service.images.look import AUGMENTS, look
-from tta_service.images.on_device import look_on
+from tta_service.images.gpu.views import look_on
+from tta_service.images.views import AUGMENTS, look
 from tta_service.reducers.random import RandomDrop
 from tta_service.reducers.tome import ToMe
 

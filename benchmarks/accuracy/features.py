@@ -19,7 +19,7 @@ from torch import Tensor
 from tta_service.clip.model import FrozenCLIP
 from tta_service.core.catalogue import reducers
 from tta_service.core.reducer import Reduction
-from tta_service.images.look import look
+from tta_service.images.views import look
 
 from .cells import Cell
 from .contenders import Contender

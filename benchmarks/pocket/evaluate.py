@@ -21,7 +21,7 @@ from benchmarks.shifts import SHIFTS, shifted
 from tta_service.clip.load import load as load_clip
 from tta_service.clip.model import FrozenCLIP
 from tta_service.core.labels import LabelSet
-from tta_service.images.look import look
+from tta_service.images.views import look
 
 SETS = {"tiny_imagenet": "val", "cifar10": "test"}
 

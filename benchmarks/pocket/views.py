@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tta_service.images import crops
+from tta_service.images import random_crops as crops
 
 MEAN, STD = (0.4815, 0.4578, 0.4082), (0.2686, 0.2613, 0.2758)
 GREY = (0.299, 0.587, 0.114)

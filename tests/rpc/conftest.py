@@ -23,7 +23,7 @@ from tta_service.core import catalogue
 from tta_service.core.events import Event
 from tta_service.core.reducer import Reduction
 from tta_service.images.decode import ImageLimits, decode
-from tta_service.images.look import look
+from tta_service.images.views import look
 from tta_service.rpc.server import Server
 from tta_service.rpc.servicer import AdaptationService
 from tta_service.rpc.terms import Limits, Terms

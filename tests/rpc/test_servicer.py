@@ -75,7 +75,7 @@ async def test_raw_pixels_answer_like_the_same_picture_in_a_file(house):
 async def test_features_made_on_the_device_answer_like_the_image(house):
     from tta_service.core.request import Encoded
     from tta_service.images.decode import decode
-    from tta_service.images.look import look
+    from tta_service.images.views import look
 
     views = look(decode(Encoded(jpeg())), house.clip.image_size, 8, 3, "crop")
     rows = house.clip.encode_image(views.pixels) * 7.0  # of any length: the door normalises

@@ -20,7 +20,7 @@ from tta_service.core.events import Event
 from tta_service.core.reducer import Reduction
 from tta_service.core.request import PixelFormat, Raw, Request
 from tta_service.images.decode import decode
-from tta_service.images.look import look
+from tta_service.images.views import look
 from tta_service.serving.batcher import Batcher
 from tta_service.serving.cost import Costs
 from tta_service.serving.door import Door

@@ -21,7 +21,7 @@ from ..core.errors import ModelFault, TTAError
 from ..core.events import Event, Observe, ignore
 from ..core.reducer import Reduction
 from ..images.decode import ImageLimits, decode
-from ..images.on_device import looking
+from ..images.gpu.views import looking
 from ..serving.archive import Archive
 from ..serving.batcher import Batcher
 from ..serving.cost import Costs

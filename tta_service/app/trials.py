@@ -19,8 +19,8 @@ from ..core.reducer import Reduction
 from ..core.request import Encoded, Features, Request
 from ..core.strategy import Scope, Strategy
 from ..images.decode import decode
-from ..images.look import look
-from ..images.plain import NAMED
+from ..images.fixed_views import NAMED
+from ..images.views import look
 from .advice import Trial
 from .parts import Parts
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from ..core.errors import BadImage
 from ..core.request import Encoded, Raw
 from . import deep, raw
-from .formats import Header, header
+from .headers import Header, header
 
 # The classes themselves instead of `Image.open`, which judges sizes by a global of its own, and with warnings.
 OPENERS = {

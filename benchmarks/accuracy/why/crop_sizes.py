@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from tta_service.core.catalogue import strategies
-from tta_service.images import crops
-from tta_service.images.draws import uniforms
+from tta_service.images import random_crops as crops
+from tta_service.images.counter_rng import uniforms
 
 from .finding import Cells, Finding, Gain
 from .ground import Ground

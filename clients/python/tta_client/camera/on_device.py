@@ -70,7 +70,7 @@ class Encoder:
         or no such strategy."""
         from tta_service.core.errors import TTAError
         from tta_service.images.decode import decode
-        from tta_service.images.look import look
+        from tta_service.images.views import look
 
         try:
             needs = _strategy(strategy).needs()

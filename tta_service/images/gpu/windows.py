@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .squares import Square
-from .weights import Filter, Taps, taps
+from ..geometry import Square
+from .resize import Filter, Taps, taps
 
 
 @dataclass(frozen=True, slots=True, eq=False)

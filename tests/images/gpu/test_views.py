@@ -9,11 +9,11 @@ import torch
 from tests.fake_gpu import GPU, fake_gpu
 from tta_service.clip.load import load
 from tta_service.core.errors import BadParameters
-from tta_service.images import on_device
-from tta_service.images.look import AUGMENTS, drawn, look
-from tta_service.images.on_device import look_on, looking
+from tta_service.images.gpu import views as on_device
+from tta_service.images.gpu.views import look_on, looking
+from tta_service.images.views import AUGMENTS, drawn, look
 
-from .files import photo
+from ..files import photo
 
 CPU = torch.device("cpu")
 SIZES = [

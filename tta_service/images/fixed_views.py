@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from . import squares
-from .squares import NAMED, Place, Square
+from . import geometry as squares
+from .geometry import NAMED, Place, Square
 
 __all__ = ["NAMED", "Place", "centre", "named"]
 

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from ..core.errors import BadParameters
 from ..core.views import Views
-from . import augmix, crops, plain
-from .draws import uniforms
+from . import augmix
+from . import fixed_views as plain
+from . import random_crops as crops
+from .counter_rng import uniforms
 
 AUGMENTS = ("crop", "augmix", "named")
 

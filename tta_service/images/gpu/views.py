@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.views import Views
-from . import squares
-from .look import check, drawn, look, shares
-from .weights import BICUBIC, BILINEAR, Filter, resized, taps, weights
+from ...core.views import Views
+from .. import geometry as squares
+from ..views import check, drawn, look, shares
+from .resize import BICUBIC, BILINEAR, Filter, resized, taps, weights
 from .windows import Windows, crop_windows, square_windows
 
 AT_ONCE = 160 << 20  # bytes of weights and half-done views; the picture itself comes on top

@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from tta_service.core.errors import BadParameters
-from tta_service.images.look import AUGMENTS, look
-from tta_service.images.plain import centre
+from tta_service.images.fixed_views import centre
+from tta_service.images.views import AUGMENTS, look
 
 from .files import photo
 

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torchvision.transforms import RandomResizedCrop
 
-from tta_service.images import crops
-from tta_service.images.draws import uniforms
+from tta_service.images import random_crops as crops
+from tta_service.images.counter_rng import uniforms
 
 from .files import photo
 

@@ -1,0 +1,1 @@
+"""The same views, cut on the device that encodes them."""
