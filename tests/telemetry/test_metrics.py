@@ -26,8 +26,8 @@ from tta_service.core.events import (
     Streaming,
 )
 from tta_service.telemetry.collector import Counts
+from tta_service.telemetry.instruments import SHARE
 from tta_service.telemetry.metrics import Metrics
-from tta_service.telemetry.series import SHARE
 
 
 def test_buckets_of_durations_are_chosen_and_of_nothing_else():

@@ -15,7 +15,7 @@ from ..core.labels import LabelSet
 from ..core.reducer import Reduction
 from ..core.request import PixelFormat, Raw, Request
 from ..settings import BadSettings
-from ..telemetry.machine import RisingMemory
+from ..telemetry.process_memory import RisingMemory
 from .parts import Parts
 
 SIDE = 256  # pixels of the image that everybody looks at

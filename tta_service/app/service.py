@@ -20,8 +20,9 @@ from ..rpc.servicer import AdaptationService
 from ..rpc.status import code_of
 from ..serving.pulse import Pulse
 from ..settings import BadSettings, Settings
-from ..telemetry import each, exposition
-from ..telemetry.answer_log import AnswerLog
+from ..telemetry import each
+from ..telemetry import http as exposition
+from ..telemetry.access_log import AnswerLog
 from ..telemetry.metrics import Metrics
 from .addresses import address, bindable
 from .facts import check_limits, counts, terms

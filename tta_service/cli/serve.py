@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..telemetry.logs import written
+from ..telemetry.logging import written
 from .options import Configure, configured
 
 

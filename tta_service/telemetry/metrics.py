@@ -22,13 +22,13 @@ from ..core.events import (
     Streaming,
 )
 from ..core.request import Report
-from .answers import Answers
+from .answer_metrics import Answers
 from .collector import CountsCollector, DeviceCollector, ReadCounts
-from .gpu import GPUCollector, library
-from .machine import memory_limit
-from .names import Names
+from .instruments import SECONDS, Series
+from .label_values import Names
+from .nvml import GPUCollector, library
+from .process_memory import memory_limit
 from .registry import Registry
-from .series import SECONDS, Series
 
 AT_THE_DOOR: dict[type[TTAError], str] = {
     Overloaded: "overloaded",

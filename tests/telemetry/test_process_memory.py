@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from tta_service.telemetry.machine import CGROUPS, RisingMemory, memory_limit
+from tta_service.telemetry.process_memory import CGROUPS, RisingMemory, memory_limit
 
 
 def written(root: Path, place: str, text: str) -> Path:

@@ -9,8 +9,8 @@ import numpy
 from ..core.request import Explanation, Report
 from .drift import Drift
 from .entropy import relative_entropy
-from .names import Names
-from .series import Series
+from .instruments import Series
+from .label_values import Names
 
 
 class Answers:

@@ -10,7 +10,7 @@ import pytest
 
 from tta_service.core.events import Closed, Event
 from tta_service.telemetry import each
-from tta_service.telemetry.logs import LogFormat, logger, written
+from tta_service.telemetry.logging import LogFormat, logger, written
 
 
 def test_a_label_cannot_forge_a_line():

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.patience import PATIENCE, until
 from tests.telemetry.events import report
 from tta_service.core.request import STAGES
-from tta_service.telemetry.exposition import serve
+from tta_service.telemetry.http import serve
 from tta_service.telemetry.metrics import Metrics
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from prometheus_client import CollectorRegistry
 
-from tta_service.telemetry.gpu import READ, GPUCollector
+from tta_service.telemetry.nvml import READ, GPUCollector
 
 
 class Library:

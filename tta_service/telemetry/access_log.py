@@ -11,7 +11,7 @@ from typing import Any
 from ..core.errors import ModelFault, NotReady, Overloaded
 from ..core.events import Closed, Dropped, Event, Forward, Refused
 from ..core.request import Report
-from .logs import logger
+from .logging import logger
 
 LONGEST = 200  # characters of a caller's word
 NAMED = 8  # labels that one line names

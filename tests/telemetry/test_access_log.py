@@ -14,8 +14,8 @@ from tta_service.core.errors import BadImage, ModelFault, Overloaded
 from tta_service.core.events import Closed, Dropped, Event, Forward, Refused
 from tta_service.core.labels import LabelSet
 from tta_service.core.request import Degraded
-from tta_service.telemetry.answer_log import AnswerLog
-from tta_service.telemetry.logs import LogLevel, written
+from tta_service.telemetry.access_log import AnswerLog
+from tta_service.telemetry.logging import LogLevel, written
 
 
 def lines(*events: Event, level: LogLevel = "info") -> list[dict[str, Any]]:
