@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tta_service.strategies import catalogue
-from tta_service.testing.strategies import STRATEGY_CHECKS
+from tta_service.testing.check_strategy import STRATEGY_CHECKS
 
 
 @pytest.mark.parametrize("name", catalogue.names())

@@ -13,8 +13,8 @@ from ..core.evidence import Evidence
 from ..core.labels import TextSpace
 from ..core.memory import tensors
 from ..core.strategy import Needs, Scope, Strategy
-from .entries import bounded, in_the_catalogue, survives_the_wire
-from .memories import (
+from .check_entry import bounded, in_the_catalogue, survives_the_wire
+from .check_memory import (
     memory_has_its_scope,
     memory_keeps_its_shapes,
     same_in_same_out,

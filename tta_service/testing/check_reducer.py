@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..core.catalogue import reducers
 from ..core.reducer import Reducer
-from .entries import bounded, in_the_catalogue, survives_the_wire
+from .check_entry import bounded, in_the_catalogue, survives_the_wire
 
 Made = type[Reducer]
 LAYERS, PREFIX, WIDTH, HEADS = 12, 1, 48, 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Annotated, NamedTuple
 
 import pytest
@@ -15,10 +16,9 @@ from tta_service.core.errors import BadLabels, BadParameters
 from tta_service.core.reducer import Reduction
 from tta_service.reducers.none import NoReduction
 from tta_service.testing import FakeCLIP, check_reducer, check_strategy
-from tta_service.testing import memories as remembering
-from tta_service.testing import reducers as reducing
-from tta_service.testing import strategies as answering
+from tta_service.testing import check_memory as remembering
 
+reducing, answering = (import_module(f"tta_service.testing.{name}") for name in ("check_reducer", "check_strategy"))
 LABELS = LabelSet(("cat", "dog", "red_car", "house plant"))
 
 
