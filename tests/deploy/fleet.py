@@ -18,8 +18,8 @@ from tta_client.types.catalogue import SessionInfo
 from tests.deploy.scraper import free_ports
 from tests.deploy.tools import DEPLOY, program
 from tests.redis_server import redis_server
-from tta_service.serving.seal import Seal
-from tta_service.serving.store import name_of
+from tta_service.serving.persistence.signing import Seal
+from tta_service.serving.persistence.stores.base import name_of
 
 SECRET = "a secret for tests"
 STATUS = re.compile(r'haproxy_server_status\{proxy="servers",server="(\w+)",state="UP"\} ([01])')

@@ -29,16 +29,16 @@ from tta_service.rpc.servicer import AdaptationService
 from tta_service.rpc.terms import Limits, Terms
 from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
-from tta_service.serving.archive import Archive
-from tta_service.serving.batcher import Batcher
-from tta_service.serving.cost import Costs
-from tta_service.serving.door import Door
+from tta_service.serving.admission.controller import Door
+from tta_service.serving.batching.batcher import Batcher
+from tta_service.serving.batching.health import Pulse
+from tta_service.serving.concurrency.executors import lanes
+from tta_service.serving.costs.model import Costs
 from tta_service.serving.engine import Engine
-from tta_service.serving.lanes import lanes
-from tta_service.serving.pulse import Pulse
-from tta_service.serving.sessions import Sessions
-from tta_service.serving.snapshots import Snapshots
-from tta_service.serving.text_spaces import TextSpaces
+from tta_service.serving.persistence.service import Archive
+from tta_service.serving.persistence.snapshots import Snapshots
+from tta_service.serving.sessions.sessions import Sessions
+from tta_service.serving.text.cache import TextSpaces
 from tta_service.testing import FakeCLIP
 
 NONE = Reduction(catalogue.reducers.build("none"))

@@ -15,7 +15,7 @@ from tta_service.rpc.options import options_of, reduction_of
 from tta_service.rpc.questions import asked_of, image_of, strategy_named
 from tta_service.rpc.terms import Limits, Terms
 from tta_service.rpc.v1 import tta_pb2 as pb
-from tta_service.serving.text_spaces import TextSpaces
+from tta_service.serving.text.cache import TextSpaces
 
 from .conftest import LABELS, choice, options
 

@@ -21,17 +21,17 @@ from tta_service.core.reducer import Reduction
 from tta_service.core.request import PixelFormat, Raw, Request
 from tta_service.images.decode import decode
 from tta_service.images.views import look
-from tta_service.serving.batcher import Batcher
-from tta_service.serving.cost import Costs
-from tta_service.serving.door import Door
+from tta_service.serving.admission.controller import Door
+from tta_service.serving.admission.quotas import Shares
+from tta_service.serving.batching.batcher import Batcher
+from tta_service.serving.batching.forward import Encode
+from tta_service.serving.batching.health import Pulse
+from tta_service.serving.concurrency.executors import Lanes, lanes
+from tta_service.serving.costs.model import Costs
 from tta_service.serving.engine import Engine
-from tta_service.serving.forward import Encode
-from tta_service.serving.lanes import Lanes, lanes
-from tta_service.serving.ledger import MemoryLimits
-from tta_service.serving.pulse import Pulse
-from tta_service.serving.sessions import Sessions
-from tta_service.serving.shares import Shares
-from tta_service.serving.text_spaces import TextSpaces
+from tta_service.serving.sessions.accounting import MemoryLimits
+from tta_service.serving.sessions.sessions import Sessions
+from tta_service.serving.text.cache import TextSpaces
 from tta_service.strategies.zero_shot import ZeroShot
 from tta_service.testing import FakeCLIP
 

@@ -24,9 +24,9 @@ from tta_service.app import Service
 from tta_service.rpc.streams import Camera
 from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
-from tta_service.serving.memories import Kept
-from tta_service.serving.session import Session
-from tta_service.serving.turns import Turn
+from tta_service.serving.sessions.memory import Kept
+from tta_service.serving.sessions.session import Session
+from tta_service.serving.sessions.turns import Turn
 
 CYCLES = 200
 KINDS = (Session, Kept, Turn, Camera)  # what a stream is made of

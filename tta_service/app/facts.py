@@ -9,7 +9,7 @@ from importlib.metadata import version
 from ..clip.model import FrozenCLIP
 from ..core.catalogue import reducers, strategies
 from ..rpc.terms import Limits, Terms
-from ..serving.frames import Buffered
+from ..serving.streams.frame_buffer import Buffered
 from ..settings import BadSettings, Settings
 from ..telemetry.collector import Counts
 from .parts import Parts

@@ -22,20 +22,20 @@ from ..core.events import Event, Observe, ignore
 from ..core.reducer import Reduction
 from ..images.decode import ImageLimits, decode
 from ..images.gpu.views import looking
-from ..serving.archive import Archive
-from ..serving.batcher import Batcher
-from ..serving.cost import Costs
-from ..serving.door import Door
+from ..serving.admission.controller import Door
+from ..serving.admission.quotas import Shares
+from ..serving.batching.batcher import Batcher
+from ..serving.batching.health import Pulse
+from ..serving.concurrency.executors import Lanes, lanes, run
+from ..serving.costs.model import Costs
 from ..serving.engine import Engine
-from ..serving.lanes import Lanes, lanes, run
-from ..serving.ledger import MemoryLimits
-from ..serving.pulse import Pulse
-from ..serving.sessions import Sessions
-from ..serving.shares import Shares
-from ..serving.snapshots import Snapshots
-from ..serving.store import opened
-from ..serving.text_spaces import TextSpaces
-from ..serving.warmup import measure
+from ..serving.persistence.service import Archive
+from ..serving.persistence.snapshots import Snapshots
+from ..serving.persistence.stores import opened
+from ..serving.pipeline.warmup import measure
+from ..serving.sessions.accounting import MemoryLimits
+from ..serving.sessions.sessions import Sessions
+from ..serving.text.cache import TextSpaces
 from ..settings import Settings
 from .served import served
 

@@ -18,7 +18,7 @@ from ..core.events import Observe
 from ..rpc.server import Server
 from ..rpc.servicer import AdaptationService
 from ..rpc.status import code_of
-from ..serving.pulse import Pulse
+from ..serving.batching.health import Pulse
 from ..settings import BadSettings, Settings
 from ..telemetry import each
 from ..telemetry import http as exposition

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ..core.errors import BadLabels, BadRequest, TTAError
 from ..core.labels import LabelSet
 from ..core.request import Request
-from ..serving.frames import Policy
+from ..serving.streams.frame_buffer import Policy
 from . import status
 from .options import Options, options_of
 from .paths import Origin, at

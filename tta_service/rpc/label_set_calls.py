@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.errors import TTAError
-from ..serving.text_spaces import TextSpaces
+from ..serving.text.cache import TextSpaces
 from .callers import Context
 from .listings import label_set_info, page
 from .paths import Origin, at

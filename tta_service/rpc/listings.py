@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from ..core.catalogue import Catalogue, Description
 from ..core.parameters import Parameter
-from ..serving.session import SessionInfo
-from ..serving.text_spaces import Held
+from ..serving.sessions.session import SessionInfo
+from ..serving.text.cache import Held
 from .structs import duration, struct, value_of
 from .terms import Terms
 from .v1 import tta_pb2 as pb

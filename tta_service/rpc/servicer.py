@@ -13,11 +13,11 @@ from ..core import catalogue
 from ..core.errors import BadRequest, TTAError
 from ..core.events import Observe, ignore
 from ..core.request import Report, Request
-from ..serving.archive import Archive
 from ..serving.engine import Engine
-from ..serving.frames import Buffered
-from ..serving.sessions import Sessions
-from ..serving.text_spaces import TextSpaces
+from ..serving.persistence.service import Archive
+from ..serving.sessions.sessions import Sessions
+from ..serving.streams.frame_buffer import Buffered
+from ..serving.text.cache import TextSpaces
 from .answers import response
 from .callers import OWNER, Context, client_of
 from .calls import trace_of, whenever_done

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..core.errors import BadRequest, TooLarge
-from ..serving.archive import Archive
-from ..serving.sessions import Sessions
+from ..serving.persistence.service import Archive
+from ..serving.sessions.sessions import Sessions
 from .callers import OWNER, Context
 from .listings import page, session_info
 from .paths import at

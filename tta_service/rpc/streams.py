@@ -11,9 +11,9 @@ from typing import Any, Protocol, TypeVar
 from ..core.errors import NotReady, TTAError
 from ..core.events import Observe, Received, Refused, Streaming
 from ..core.request import Report, Request
-from ..serving.frames import Buffered, Frames, Offer, Policy
-from ..serving.streams import Stream
-from ..serving.throttle import Throttle
+from ..serving.sessions.lease import Stream
+from ..serving.streams.frame_buffer import Buffered, Frames, Offer, Policy
+from ..serving.streams.rate_limit import Throttle
 from .allowance import Allowance
 from .cameras import Frame, Opened
 from .replies import Reply, answer, draining, failure, standing, told_once

@@ -14,21 +14,21 @@ from ..core.events import Observe, ignore
 from ..core.reducer import Reducer
 from ..core.request import Features, Report, Request
 from ..core.strategy import Strategy, predicts_first
-from .admission import cost_of, in_time, refuse_unfit, rows_of, visitor_of
-from .asking import Rooms
-from .backlog import Backlog
-from .batcher import Batcher
-from .budgets import Budget
-from .cost import Costs
-from .door import Door
-from .estimates import Estimate
-from .lanes import Lanes, run
-from .sessions import Sessions
-from .sight import Decode, Eyes, Look
-from .stopwatch import Stopwatch
-from .text_spaces import TextSpaces
-from .walk import Walk
-from .warmup import rehearse
+from .admission.controller import Door
+from .batching.batcher import Batcher
+from .concurrency.executors import Lanes, run
+from .costs.estimators import Estimate
+from .costs.model import Costs
+from .pipeline.backlog import Backlog
+from .pipeline.deadline import Budget
+from .pipeline.encoding import Decode, Eyes, Look
+from .pipeline.request_run import Walk
+from .pipeline.requirements import cost_of, in_time, refuse_unfit, rows_of, visitor_of
+from .pipeline.stage_timer import Stopwatch
+from .pipeline.strategy_run import Rooms
+from .pipeline.warmup import rehearse
+from .sessions.sessions import Sessions
+from .text.cache import TextSpaces
 
 
 class Engine:

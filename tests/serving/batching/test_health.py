@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.patience import PATIENCE
+from tests.serving.house import EXACT, house, rows, settle
+from tta_service.core.errors import ModelFault, TTAError
+from tta_service.core.events import Canary, Event
+from tta_service.core.reducer import Reduction
+from tta_service.serving.batching.batcher import Batcher
+from tta_service.serving.batching.health import Pulse, is_sticky
+
+
+class Watched:
+    def __init__(self, **given: float) -> None:
+        self.now, self.said, self.fatal = 0.0, list[tuple[bool, str]](), list[BaseException]()
+        self.pulse = Pulse(
+            lambda serving, reason: self.said.append((serving, reason)),
+            self.fatal.append,
+            clock=lambda: self.now,
+            **given,
+        )
+
+    def after(self, seconds: float) -> bool:
+        self.now += seconds
+        self.pulse.check()
+        return self.pulse.serving
+
+
+def ready(**given: float) -> Watched:
+    watched = Watched(**given)
+    watched.pulse.ready(row_seconds=0.1)
+    return watched
+
+
+def test_it_serves_from_the_end_of_the_warm_up_until_it_drains():
+    watched = Watched()
+    assert not watched.pulse.serving and watched.pulse.reason == "warming up"
+    watched.pulse.began(1)
+    watched.pulse.ended(finite=True)
+    assert not watched.pulse.serving  # a forward of the warm-up
+    watched.pulse.ready(0.1)
+    watched.pulse.drain()
+    watched.pulse.began(1)
+    watched.pulse.ended(finite=True)
+    assert watched.said == [(True, ""), (False, "draining")]
+
+
+@pytest.mark.parametrize("rows, patience", [(1, 5.0), (64, 64.0)])
+def test_a_batch_that_does_not_come_back_is_noticed_and_forgiven(rows: int, patience: float):
+    watched = ready()
+    watched.pulse.began(rows)
+    assert watched.after(patience - 0.1)
+    assert not watched.after(0.2)
+    watched.pulse.ended(finite=True)
+    assert watched.pulse.serving
+
+
+def test_three_failures_in_a_row_and_one_good_forward():
+    watched = ready()
+    for failing in (True, True, False, True, True, True):
+        assert watched.pulse.serving
+        watched.pulse.began(1)
+        watched.pulse.failed(RuntimeError("x")) if failing else watched.pulse.ended(finite=True)
+    assert not watched.pulse.serving
+    watched.pulse.began(1)
+    watched.pulse.ended(finite=True)
+    assert watched.pulse.serving
+
+
+def test_text_in_the_device_lane_is_not_a_stuck_batch_but_not_for_ever():
+    watched = ready()
+    watched.now = 1.0
+    with watched.pulse.apart():
+        watched.now = 2.0
+        watched.pulse.began(1)  # waits behind the text
+        assert watched.after(60)
+    assert watched.after(4.9)
+    assert not watched.after(0.2)
+    watched.pulse.ended(finite=True)
+    assert watched.pulse.serving
+    watched.pulse.began(1)
+    with watched.pulse.apart():
+        assert watched.after(120)
+        assert not watched.after(5.1)
+
+
+def test_an_error_that_the_device_never_recovers_from_is_fatal():
+    watched = ready()
+    watched.pulse.began(1)
+    watched.pulse.failed(torch.OutOfMemoryError("CUDA error: out of memory"))
+    assert watched.pulse.serving and not watched.fatal
+    error = RuntimeError("CUDA error: an illegal memory access was encountered")
+    watched.pulse.began(1)
+    watched.pulse.failed(error)
+    assert not watched.pulse.serving and watched.fatal == [error]
+    assert not is_sticky(ValueError("a CUDA tensor where a CPU one is expected"))
+    assert not is_sticky(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
+
+
+class Device:
+    """A tower that can be wedged and poisoned."""
+
+    def __init__(self) -> None:
+        self.free, self.value, self.forwards = threading.Event(), 1.0, 0
+        self.free.set()
+
+    def __call__(self, pixels: Tensor, reduction: Reduction, guide: Tensor | None) -> Tensor:
+        assert self.free.wait(PATIENCE)
+        self.forwards += 1
+        return torch.full((len(pixels), 2), self.value)
+
+
+class Changes:
+    """Waits for what the pulse says."""
+
+    def __init__(self) -> None:
+        self.said: asyncio.Queue[tuple[bool, str]] = asyncio.Queue()
+
+    def __call__(self, serving: bool, reason: str) -> None:
+        self.said.put_nowait((serving, reason))
+
+    async def next(self) -> tuple[bool, str]:
+        async with asyncio.timeout(PATIENCE):
+            return await self.said.get()
+
+    async def until(self, serving: bool, reason: str) -> None:
+        """Where canaries fly, one that a busy machine holds up may say something in between."""
+        while await self.next() != (serving, reason):
+            pass
+
+
+async def living(device: Device, changes: Changes, test: Callable[[Pulse, Batcher], object], **given: float) -> None:
+    with ThreadPoolExecutor(1) as lane:
+        pulse = Pulse(changes, tick=0.005, **given)
+        batcher = Batcher(device, lane, 8, pulse=pulse)
+        pulse.ready(0.0001)
+        assert await changes.next() == (True, "")
+        running = [batcher.run(), pulse.run(lambda: batcher.encode(rows(1), EXACT))]
+        tasks = [asyncio.create_task(each) for each in running]
+        try:
+            await test(pulse, batcher)
+        finally:
+            device.free.set()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_wedged_lane_turns_health_and_freeing_it_turns_it_back():
+    device, changes = Device(), Changes()
+
+    async def test(pulse: Pulse, batcher: Batcher) -> None:
+        device.free.clear()
+        answer = batcher.submit(rows(1), EXACT)
+        assert await changes.next() == (False, "a batch does not come back")
+        device.free.set()
+        assert await changes.next() == (True, "")
+        await answer
+
+    await living(device, changes, test, patience=0.05, canary_every=1000.0)
+
+
+async def test_an_idle_house_finds_out_by_its_canary():
+    device, changes = Device(), Changes()
+
+    async def test(pulse: Pulse, batcher: Batcher) -> None:
+        device.value = float("nan")
+        await changes.until(False, "features are not finite")
+        device.value = 1.0
+        await changes.until(True, "")
+        device.free.clear()
+        await changes.until(False, "a batch does not come back")
+
+    await living(device, changes, test, patience=0.05, canary_every=0.01)
+
+
+async def test_a_canary_that_nobody_picks_up_is_noticed():
+    changes = Changes()
+    pulse = Pulse(changes, tick=0.005, patience=0.05, canary_every=0.01)
+    pulse.ready(0.0001)
+    await changes.next()
+    task = asyncio.create_task(pulse.run(asyncio.Event().wait))  # the batcher is dead
+    assert await changes.next() == (False, "a batch does not come back")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await settle()
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_weights_that_are_not_numbers_turn_health_while_each_caller_hears_why():
+    async with house(encode=lambda pixels, reduction, guide: torch.full((len(pixels), 64), torch.nan)) as home:
+        home.pulse.ready(0.001)
+        with pytest.raises(TTAError) as refused:
+            await home.batcher.encode(rows(3), EXACT)
+        assert isinstance(refused.value, ModelFault)
+        assert not home.pulse.serving
+
+
+async def test_canaries_are_told_of_with_their_end():
+    events: list[Event] = []
+    pulse = Pulse(clock=iter(range(100)).__next__, observe=events.append)
+
+    async def lost() -> None:
+        raise ModelFault("not finite")
+
+    async def fine() -> None:
+        pass
+
+    assert isinstance(await pulse.sing(lost), ModelFault)
+    assert await pulse.sing(fine) is None
+    assert events == [Canary(1, failed=True), Canary(1, failed=False)]
+
+
+async def test_silence_is_the_time_since_the_last_good_work():
+    watched = ready()
+    watched.after(3)
+    assert watched.pulse.silence == {"loop": 3, "device": 3}
+    watched.pulse.began(1)
+    watched.pulse.ended(finite=False)
+    assert watched.pulse.silence["device"] == 3
+    watched.pulse.began(1)
+    watched.pulse.ended(finite=True)
+    assert watched.pulse.silence == {"loop": 3, "device": 0}
+    ticking = Watched(tick=0.001)
+    ticking.now = 5
+    task = asyncio.create_task(ticking.pulse.run(asyncio.Event().wait))
+    async with asyncio.timeout(PATIENCE):
+        while ticking.pulse.silence["loop"]:  # noqa: ASYNC110 - a tick has no event
+            await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.serving.by_hand import ByHand
+from tests.serving.house import settle
+from tta_service.serving.concurrency.cooperative import Steps
+
+
+def counting(told: list[int], to: int) -> Generator[None, None, str]:
+    for number in range(to):
+        told.append(number)
+        yield
+    return "done"
+
+
+async def test_each_step_is_a_thing_of_its_own_so_others_get_in_between():
+    lane, told = ByHand(), list[int]()
+    making = asyncio.ensure_future(Steps(lambda: counting(told, 3)).done(lane))
+    await settle()
+    other = asyncio.wrap_future(lane.submit(told.append, 99))
+    while not making.done():
+        lane.step()
+        await settle()
+    assert making.result() == "done" and told == [0, 99, 1, 2]
+    assert await other is None
+
+
+async def test_work_without_steps_is_done_at_once():
+    with ThreadPoolExecutor(1) as lane:
+        steps = Steps(lambda: 7)
+        assert await steps.done(lane) == 7 and steps.seconds > 0
+
+
+async def test_a_step_that_raises_ends_it():
+    def failing() -> Generator[None, None, int]:
+        yield
+        raise ZeroDivisionError
+
+    with ThreadPoolExecutor(1) as lane, pytest.raises(ZeroDivisionError):
+        await Steps(failing).done(lane)

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+import torch
+
+from tests.patience import PATIENCE
+from tests.serving.house import acquired, settle
+from tta_service.serving.concurrency.executors import lanes, run
+
+
+def threads() -> int:
+    torch.ones(2) @ torch.ones(2)
+    return torch.get_num_threads()
+
+
+async def test_each_lane_keeps_its_own_number_of_threads():
+    four = lanes(prepare=1, adapt=1, cores=4)
+    try:
+        for _ in range(2):  # in any order, whatever the others have said meanwhile
+            for lane, expected in ((four.tune, 2), (four.device, 4), (four.adapt, 1), (four.prepare, 1)):
+                assert await run(lane, threads) == expected
+    finally:
+        four.close()
+
+
+async def test_work_that_has_not_begun_can_be_taken_back():
+    one, go, done = lanes(cores=1), threading.Event(), list[int]()
+    first = run(one.tune, go.wait, PATIENCE)
+    second = run(one.tune, done.append, 1)
+    second.cancel()
+    await settle()  # the lane hears of it in the next round of the loop
+    go.set()
+    await first
+    await run(one.tune, done.append, 2)
+    assert done == [2]
+    one.close()
+
+
+async def test_closing_drops_what_has_not_begun():
+    one, go, inside = lanes(cores=1), threading.Event(), threading.Semaphore(0)
+
+    def working() -> bool:
+        inside.release()
+        return go.wait(PATIENCE)
+
+    first, second = run(one.device, working), run(one.device, working)
+    assert await acquired(inside)  # the first has begun
+    closing = asyncio.create_task(asyncio.to_thread(one.close))
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    go.set()
+    await closing
+    assert await first

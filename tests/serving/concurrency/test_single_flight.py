@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.serving.house import settle
+from tta_service.serving.concurrency.single_flight import SingleFlight
+
+
+async def test_all_who_ask_meanwhile_share_one_making_and_its_failure():
+    flight, made = SingleFlight[str, int](), list[asyncio.Future[int]]()
+
+    def make() -> asyncio.Future[int]:
+        made.append(asyncio.get_running_loop().create_future())
+        return made[-1]
+
+    kept: list[int] = []
+    asking = [asyncio.create_task(flight.get("a", make, kept.append)) for _ in range(3)]
+    other = asyncio.create_task(flight.get("b", make, kept.append))
+    await settle()
+    asking[0].cancel()
+    made[0].set_exception(OSError("once"))
+    made[1].set_result(7)
+    said = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(each) for each in said] == [asyncio.CancelledError, OSError, OSError]
+    assert await other == 7 and kept == [7] and len(made) == 2 and len(flight) == 0
+    again = asyncio.create_task(flight.get("a", make, kept.append))
+    await settle()
+    made[2].set_result(8)
+    assert await again == 8 and kept == [7, 8]
+
+
+async def test_what_cannot_even_begin_leaves_nothing_behind():
+    flight = SingleFlight[str, int]()
+
+    def make() -> asyncio.Future[int]:
+        raise OSError
+
+    with pytest.raises(OSError):
+        await flight.get("a", make, lambda made: None)
+    assert len(flight) == 0

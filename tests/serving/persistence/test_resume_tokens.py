@@ -1,0 +1,35 @@
+"""Resume tokens open their own owner's session and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from tta_service.core.errors import BadRequest
+from tta_service.serving.persistence.resume_tokens import Tokens
+from tta_service.serving.persistence.signing import Seal
+from tta_service.serving.sessions.accounting import Ledger
+from tta_service.serving.sessions.session import Session
+
+SECRET = b"a secret for tests"
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_whoever_shares_the_secret_reads_it(named: bool):
+    token = Tokens(Seal(SECRET)).of(Session("ann", "cam", named, 0.0, 0.0, Ledger()))
+    assert Tokens(Seal(SECRET)).resumed("ann", token) == ("cam", named)
+
+
+def test_strangers_changed_ones_and_other_blobs_are_refused():
+    tokens, other = Tokens(Seal(SECRET)), Tokens(Seal(b"another"))
+    token = tokens.of(Session("ann", "cam", True, 0.0, 0.0, Ledger()))
+    blob = Seal(SECRET).close({"session": "cam", "owner": "ann"}, {})
+    for asked, owner, given in (
+        (other, "ann", token),
+        (tokens, "bob", token),
+        (tokens, "ann", token[:-1]),
+        (tokens, "ann", b""),
+        (tokens, "ann", blob),
+    ):
+        with pytest.raises(BadRequest) as refused:
+            asked.resumed(owner, given)
+        assert refused.value.field == "resume_token"

@@ -1,0 +1,453 @@
+"""Deadlines under overload, in virtual time: the machine that runs the tests plays no part."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.serving.house import House, house, request
+from tests.serving.toys import Diary, Halved, Trail
+from tests.serving.virtual import Clock, Lane, lanes, runner
+from tta_service import Evidence, Needs, Stateless
+from tta_service.core.errors import DeadlineTooShort, Overloaded
+from tta_service.core.events import Forward
+from tta_service.core.reducer import Reduction
+from tta_service.core.request import STAGES, Cascade, Features, Report, Request
+from tta_service.core.strategy import Strategy
+from tta_service.core.views import Views
+from tta_service.serving.admission.quotas import Shares
+from tta_service.serving.pipeline.deadline import FEWEST
+from tta_service.serving.pipeline.requirements import visitor_of
+from tta_service.strategies.tpt import TPT
+from tta_service.strategies.zero_shot import ZeroShot
+from tta_service.testing import FakeCLIP
+
+MAX_ROWS = 8
+DECODE, LOOK, FORWARD, ROW, ADAPT = 0.004, 0.0004, 0.006, 0.004, 0.003
+
+
+@dataclass(frozen=True)
+class Slow(Stateless):
+    """Reads all views, and takes its time."""
+
+    name: ClassVar[str] = "slow"
+    clock: Clock = field(compare=False)
+    views: int = 32
+    seconds: float = ADAPT
+
+    def needs(self) -> Needs:
+        return Needs(views=self.views)
+
+    def adapt(self, seen: Evidence, memory: None) -> tuple[Tensor, None]:
+        self.clock.spend(self.seconds)
+        return seen.logits().mean(0), None
+
+
+@dataclass(frozen=True)
+class SlowDiary(Diary):
+    """Remembers every frame, slowly."""
+
+    name: ClassVar[str] = "slow_diary"
+    clock: Clock = field(default_factory=Clock, compare=False)
+    seconds: float = ADAPT
+
+    def adapt(self, seen: Evidence, memory: Trail) -> tuple[Tensor, Trail]:
+        self.clock.spend(self.seconds)
+        return super().adapt(seen, memory)
+
+
+@dataclass(frozen=True)
+class Choosy(Slow):
+    """Reads the surer half of its views."""
+
+    name: ClassVar[str] = "choosy"
+
+    def needs(self) -> Needs:
+        return Needs(views=self.views, confident=0.5)
+
+
+class Machine:
+    """A house whose stages take known times, and its clock."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seed: int = 0, noise: float = 0.0, hiccups: float = 0.0):
+        self.clock = Clock(seed, noise, hiccups)
+        monkeypatch.setattr(time, "monotonic", self.clock.monotonic)
+
+    def run(self, live: Callable[[House], Coroutine[Any, Any, None]], **more: Any) -> None:
+        clip, clock = FakeCLIP(), self.clock
+
+        def encode(pixels: Tensor, reduction: Reduction, guide: Tensor | None) -> Tensor:
+            clock.spend(FORWARD + ROW * len(pixels))
+            return torch.nn.functional.normalize(pixels.float().mean((2, 3)) @ torch.ones(3, 64).triu(), dim=-1)
+
+        def decode(image: object) -> Tensor:
+            clock.spend(DECODE)
+            return torch.full((3, 8, 8), 7, dtype=torch.uint8)
+
+        def look(pixels: Tensor, count: int, seed: int, augment: str) -> Views:
+            clock.spend(LOOK * count)
+            rows = torch.arange(count)[:, None, None, None] + torch.ones(1, 3, 8, 8)
+            return Views(rows.byte(), torch.zeros(count, 4), torch.zeros(count, dtype=torch.bool))
+
+        async def living() -> None:
+            given = {"encode": encode, "decode": decode, "look": look, "max_rows": MAX_ROWS, "room": 2 * MAX_ROWS}
+            given["forwards"] = {
+                rows: FORWARD + ROW * rows for rows in (1, 2, 4, 8)
+            }  # what warm-up would have measured
+            async with house(clip, threads=lanes(clock), **{**given, **more}) as home:
+                await live(home)
+
+        with runner(clock) as running:
+            running.run(living())
+
+    async def seconds(self, home: House, asked: Request) -> float:
+        began = time.monotonic()
+        await home.engine.classify(asked)
+        return time.monotonic() - began
+
+    async def learn(self, home: House, strategy: Strategy[Any], times: int = 20) -> float:
+        """Seconds of a request that has the house to itself, the whole one."""
+        whole = 0.0
+        for _ in range(times):
+            await self.seconds(home, request(0, ZeroShot()))
+            whole = await self.seconds(home, request(0, strategy))
+        return whole
+
+
+def assert_honest(report: Report, asked: Request) -> None:
+    """Whatever is less than was asked says so, and how."""
+    views, less = asked.strategy.needs().views, report.degraded
+    if less is None:
+        assert report.strategy == asked.strategy and report.views == views
+        return
+    assert less.views_asked == views and less.views_done == report.views
+    assert less.zero_shot == (report.strategy == ZeroShot()) and less.reason in ("deadline", "overload")
+    assert less.zero_shot or (report.strategy == asked.strategy and FEWEST <= report.views < views)
+    if less.zero_shot:
+        assert report.views == 1 and torch.equal(report.logits, report.zero_shot)
+
+
+def test_at_twice_the_load_all_but_one_in_a_hundred_are_answered_in_time(monkeypatch: pytest.MonkeyPatch):
+    machine = Machine(monkeypatch, noise=0.15, hiccups=0.001)
+    draw, count = random.Random(0), 600
+    possible, in_time, kinds = 0, 0, list[str]()
+
+    async def live(home: House) -> None:
+        strategy = Slow(machine.clock)
+        whole, device = await machine.learn(home, strategy), home.lanes.device
+        assert isinstance(device, Lane)
+        plain = 1.3 * (DECODE + LOOK + FORWARD + ROW)  # the noise of one forward
+
+        async def one(number: int) -> None:
+            nonlocal possible, in_time
+            now = time.monotonic()
+            asked = request(number, strategy, deadline=now + whole * draw.uniform(0.0, 2.0))
+            rest = max(0.0, device.busy_until - now)
+            allowed = asked.deadline >= now + max(rest, DECODE + LOOK) + plain
+            possible += allowed
+            try:
+                report = await home.engine.classify(asked)
+            except DeadlineTooShort:
+                kinds.append("refused")
+                return
+            assert_honest(report, asked)
+            kinds.append("plain" if report.views == 1 else "fewer" if report.degraded else "whole")
+            in_time += allowed and time.monotonic() <= asked.deadline
+
+        tasks: list[asyncio.Task[None]] = []
+        for number in range(count):
+            tasks.append(asyncio.create_task(one(number)))
+            await asyncio.sleep(draw.expovariate(2.0 / whole))
+        await asyncio.gather(*tasks)
+
+    machine.run(live)
+    assert possible > 0.7 * count
+    assert in_time >= 0.99 * possible
+    assert {"plain", "fewer", "whole"} <= set(kinds)
+
+
+def test_with_time_enough_all_of_it_is_done(monkeypatch: pytest.MonkeyPatch):
+    machine = Machine(monkeypatch)
+
+    async def live(home: House) -> None:
+        strategy = Slow(machine.clock)
+        whole = await machine.learn(home, strategy)
+        report = await home.engine.classify(request(1, strategy, deadline=time.monotonic() + 1.5 * whole))
+        assert (report.degraded, report.views, report.strategy) == (None, 32, strategy)
+        assert sum(report.seconds[stage] for stage in STAGES) == pytest.approx(report.seconds["total"])
+
+    machine.run(live)
+
+
+def test_with_less_time_there_are_fewer_views_the_first_ones_and_the_answer_says_so(monkeypatch: pytest.MonkeyPatch):
+    machine = Machine(monkeypatch)
+
+    async def live(home: House) -> None:
+        strategy = Slow(machine.clock)
+        whole = await machine.learn(home, strategy)
+        asked = request(1, strategy, deadline=time.monotonic() + 0.6 * whole)
+        report = await home.engine.classify(asked)
+        assert report.degraded and (report.degraded.reason, report.degraded.zero_shot) == ("deadline", False)
+        assert FEWEST <= report.views == report.degraded.views_done < report.degraded.views_asked == 32
+        assert report.strategy == strategy and time.monotonic() <= asked.deadline
+        fewer = await home.engine.classify(request(1, replace(strategy, views=report.views)))
+        torch.testing.assert_close(report.logits, fewer.logits)
+
+    machine.run(live)
+
+
+def test_with_hardly_any_time_the_answer_is_plain(monkeypatch: pytest.MonkeyPatch):
+    machine = Machine(monkeypatch)
+
+    async def live(home: House) -> None:
+        strategy = Slow(machine.clock)
+        whole = await machine.learn(home, strategy)
+        asked = request(1, strategy, deadline=time.monotonic() + 0.15 * whole, explain=True)
+        report = await home.engine.classify(asked)
+        assert_honest(report, asked)
+        assert report.degraded and report.degraded.zero_shot and time.monotonic() <= asked.deadline
+        assert report.explanation and len(report.explanation.entropy) == 1
+        assert [batch.rows for batch in home.of(Forward)][-1] == 1
+
+    machine.run(live)
+
+
+def test_what_cannot_be_answered_at_all_is_refused_before_it_costs_anything(monkeypatch: pytest.MonkeyPatch):
+    machine = Machine(monkeypatch)
+
+    async def live(home: House) -> None:
+        await machine.learn(home, Slow(machine.clock))
+        batches, now = len(home.of(Forward)), time.monotonic()
+        with pytest.raises(DeadlineTooShort, match="even a plain answer takes about"):
+            await home.engine.classify(request(1, Slow(machine.clock), session="new", deadline=now + DECODE))
+        assert time.monotonic() == now and len(home.of(Forward)) == batches and not home.sessions.list("")
+
+    machine.run(live)
+
+
+def test_who_wants_all_or_nothing_gets_that(monkeypatch: pytest.MonkeyPatch):
+    machine = Machine(monkeypatch)
+
+    async def live(home: House) -> None:
+        strategy = Slow(machine.clock)
+        whole, reports = await machine.learn(home, strategy), list[Report]()
+        for share in (0.1, 0.5, 0.8, 1.2, 2.0):
+            deadline = time.monotonic() + share * whole
+            asked = request(1, strategy, deadline=deadline, on_deadline="fail")
+            if share > 1:
+                reports.append(await home.engine.classify(asked))
+            else:
+                with pytest.raises(DeadlineTooShort, match="all that was asked for"):
+                    await home.engine.classify(asked)
+        assert [(report.views, report.degraded) for report in reports] == [(32, None)] * 2
+
+    machine.run(live)
+
+
+def test_a_session_degraded_now_and_then_keeps_its_memory(monkeypatch: pytest.MonkeyPatch):
+    machine = Machine(monkeypatch)
+
+    async def live(home: House) -> None:
+        diary = SlowDiary(views=32, clock=machine.clock)
+        whole = await machine.learn(home, diary)
+        answers: list[Report] = []
+        for frame in range(12):
+            share = (2.0, 0.6, 0.15)[frame % 3]
+            asked = request(frame, diary, session="cam", frame_id=frame, deadline=time.monotonic() + share * whole)
+            answers.append(await home.engine.classify(asked))
+            assert_honest(answers[-1], asked)
+        how = [report.degraded and report.degraded.zero_shot for report in answers]
+        assert how == [None, False, True] * 4
+        assert len(home.sessions.get("", "cam").strategies) == 1
+        size = answers[0].session.memory_bytes
+        assert {report.session.memory_bytes for report in answers} == {size}  # one memory, however it was fed
+        assert [report.session.last_frame_id for report in answers] == [0, 1, 1, 3, 4, 4, 6, 7, 7, 9, 10, 10]
+        assert answers[-1].session.frames == 12 and not any(report.session.memory_reset for report in answers)
+        for report in answers:
+            if not report.degraded or not report.degraded.zero_shot:
+                same = await home.engine.classify(request(report.request.seed, diary, session="calm"))
+                torch.testing.assert_close(report.logits, same.logits)
+
+    machine.run(live)
+
+
+def test_who_waits_too_long_for_his_turn_gets_a_plain_answer_and_the_memory_goes_on(monkeypatch: pytest.MonkeyPatch):
+    machine = Machine(monkeypatch)
+
+    async def live(home: House) -> None:
+        quick = SlowDiary(clock=machine.clock)
+        whole = await machine.learn(home, quick)
+        slow = replace(quick, seconds=50 * whole)  # nobody has seen how slow, and its memory is the same
+        first = asyncio.create_task(home.engine.classify(request(0, slow, session="cam", frame_id=0)))
+        await asyncio.sleep(2 * whole)
+        asked = request(1, slow, session="cam", frame_id=1, deadline=time.monotonic() + 3 * whole)
+        late = await home.engine.classify(asked)
+        assert time.monotonic() <= asked.deadline and not first.done()
+        assert late.degraded and late.degraded.zero_shot and late.degraded.reason == "overload"
+        after = await home.engine.classify(request(2, slow, session="cam", frame_id=2))
+        assert (await first).session.last_frame_id == 0 and after.session.frames == 3
+
+    machine.run(live)
+
+
+def test_a_strategy_known_to_be_too_slow_is_not_begun(monkeypatch: pytest.MonkeyPatch):
+    machine = Machine(monkeypatch)
+
+    async def live(home: House) -> None:
+        slow = Slow(machine.clock, views=8, seconds=2.0)
+        await machine.learn(home, slow)
+        asked = request(1, slow, deadline=time.monotonic() + 1.0)
+        report = await home.engine.classify(asked)
+        assert report.degraded and report.degraded.zero_shot and time.monotonic() < asked.deadline - 0.5
+        own = await home.engine.classify(replace(asked, deadline=time.monotonic() + 4.0))
+        assert own.degraded is None
+
+    machine.run(live)
+
+
+def test_a_cascade_that_has_no_time_for_its_second_strategy_answers_with_the_first(monkeypatch: pytest.MonkeyPatch):
+    machine = Machine(monkeypatch)
+
+    async def live(home: House) -> None:
+        slow = Slow(machine.clock)
+        whole = await machine.learn(home, slow)
+        asked = request(1, ZeroShot(), cascade=Cascade(slow, above=0.0))
+        for share, expected in ((2.0, None), (0.6, "fewer"), (0.2, "first")):
+            report = await home.engine.classify(replace(asked, deadline=time.monotonic() + share * whole))
+            less = report.degraded
+            assert (less is None) == (expected is None)
+            assert report.escalated == (expected != "first")
+            if less:
+                assert less.views_asked == 32 and less.views_done == report.views and not less.zero_shot
+
+    machine.run(live)
+
+
+def test_rows_from_the_device_need_no_tower_but_adapt_may_still_take_too_long(monkeypatch: pytest.MonkeyPatch):
+    machine = Machine(monkeypatch)
+
+    async def live(home: House) -> None:
+        slow = Slow(machine.clock, seconds=1.0)
+        await machine.learn(home, slow)
+        rows = torch.nn.functional.normalize(torch.ones(16, 64).tril() + 0.1, dim=-1)
+        asked = request(1, slow, image=Features(rows))
+        for _ in range(3):
+            await home.engine.classify(asked)  # with fewer views it costs no less, as it turns out
+        enough = await home.engine.classify(replace(asked, deadline=time.monotonic() + 3.0))
+        assert enough.degraded is None and enough.views == 16
+        short = await home.engine.classify(replace(asked, deadline=time.monotonic() + 0.3))
+        assert short.degraded and short.degraded.zero_shot and short.degraded.views_asked == 16
+
+    machine.run(live)
+
+
+@pytest.mark.parametrize("scope", ["all", "augmented", "two_looks"])
+def test_every_scope_of_a_reduction_is_cut_to_the_time_there_is(monkeypatch: pytest.MonkeyPatch, scope: str):
+    machine = Machine(monkeypatch, noise=0.1)
+
+    async def live(home: House) -> None:
+        choosy = Choosy(machine.clock)
+        reduction = Reduction(Halved(), scope)  # type: ignore[arg-type]
+        whole = 0.0
+        for seed in range(20):
+            whole = await machine.seconds(home, request(seed, choosy, reduction=reduction))
+        kinds: set[str] = set()
+        for seed in range(40):
+            deadline = time.monotonic() + whole * (0.2 + 0.05 * seed)
+            asked = request(seed, choosy, reduction=reduction, deadline=deadline)
+            report = await home.engine.classify(asked)
+            assert_honest(report, asked)
+            assert time.monotonic() <= deadline
+            kinds.add("plain" if report.views == 1 else "fewer" if report.degraded else "whole")
+        assert kinds == {"plain", "fewer", "whole"}
+
+    machine.run(live)
+
+
+def test_a_single_view_overtakes_those_who_have_time(monkeypatch: pytest.MonkeyPatch):
+    machine = Machine(monkeypatch)
+
+    async def live(home: House) -> None:
+        strategy = Slow(machine.clock, views=64)
+        whole = await machine.learn(home, strategy)
+        patient = [asyncio.create_task(home.engine.classify(request(n, strategy))) for n in range(6)]
+        await asyncio.sleep(whole / 3)
+        asked = request(9, ZeroShot(), deadline=time.monotonic() + whole / 3)
+        report = await home.engine.classify(asked)
+        assert time.monotonic() <= asked.deadline and report.degraded is None
+        assert not any(task.done() for task in patient)
+        assert {(await task).views for task in patient} == {64}
+        assert home.door.inside == home.door.requests == 0
+
+    machine.run(live)
+
+
+def test_the_newest_frame_decides_how_long_its_stream_can_wait(monkeypatch: pytest.MonkeyPatch):
+    machine = Machine(monkeypatch)
+
+    async def live(home: House) -> None:
+        strategy = Slow(machine.clock, views=64)
+        whole = await machine.learn(home, strategy)
+        inside = asyncio.create_task(home.engine.classify(request(0, strategy)))
+        await asyncio.sleep(0.01 * whole)
+
+        def frame(number: int) -> Request:
+            return request(number, strategy, policy="latest", frame_id=number, deadline=time.monotonic() + whole / 2)
+
+        newest = [frame(1)]
+        classify = home.engine.classify
+        waiting = asyncio.create_task(classify(newest[0], at_the_door=lambda: newest[-1], meanwhile=lambda: newest[-1]))
+        await asyncio.sleep(0.2 * whole)
+        newest.append(frame(2))
+        report = await waiting
+        assert report.request.frame_id == 2 and time.monotonic() <= newest[-1].deadline
+        assert time.monotonic() > newest[0].deadline  # it did not enter for the sake of the older one
+        assert (await inside).degraded is None
+
+    machine.run(live)
+
+
+def test_who_leaves_takes_his_rows_with_him(monkeypatch: pytest.MonkeyPatch):
+    machine = Machine(monkeypatch)
+
+    async def live(home: House) -> None:
+        strategy = Slow(machine.clock)
+        whole = await machine.learn(home, strategy)
+        before = sum(batch.rows for batch in home.of(Forward))
+        leaving = asyncio.create_task(home.engine.classify(request(1, strategy, deadline=time.monotonic() + whole * 2)))
+        await asyncio.sleep(whole / 3)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        await home.engine.classify(request(2, ZeroShot()))
+        assert sum(batch.rows for batch in home.of(Forward)) - before <= 2 * MAX_ROWS + 1
+        assert home.door.inside == 0 and home.batcher.counters.rows == 0
+
+    machine.run(live)
+
+
+def test_one_client_cannot_fill_the_house(monkeypatch: pytest.MonkeyPatch):
+    machine = Machine(monkeypatch)
+
+    async def live(home: House) -> None:
+        classify, strategy = home.engine.classify, Slow(machine.clock)
+        greedy = [asyncio.create_task(classify(request(n, strategy, client="greedy"))) for n in range(5)]
+        modest = asyncio.create_task(classify(request(9, strategy, client="modest")))
+        said = await asyncio.gather(*greedy, modest, return_exceptions=True)
+        assert [type(one) for one in said] == [Report] * 3 + [Overloaded] * 2 + [Report]
+        assert said[3].retry_after > 0 and home.door.cost == 0
+
+    machine.run(live, shares=Shares(6 * 32, 0.5))
+
+
+def test_steps_of_a_gradient_count_as_passes():
+    steep = TPT(views=16, steps=3)
+    assert visitor_of(request(0, steep), lambda: 0.0).cost == 16 * 4
+    assert visitor_of(request(0, Slow(Clock())), lambda: 0.0).cost == 32

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.serving.house import request
+from tests.serving.virtual import Clock
+from tta_service.core.errors import DeadlineTooShort
+from tta_service.core.request import STAGES
+from tta_service.serving.pipeline.stage_timer import Stopwatch
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Stands still until it is told to go on."""
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", clock.monotonic)
+    return clock
+
+
+def test_laps_add_up_to_the_total(clock: Clock):
+    watch = Stopwatch(request(), clock.now - 2.0)
+    watch.lap("queue")
+    clock.now += 0.25
+    watch.lap("decode", ("look", 100.0))  # an inner stage cannot be longer than its lap
+    clock.now += 0.5
+    assert watch.lap("encode", ("queue", 0.125)) == 0.5
+    seconds = watch.seconds()
+    assert set(seconds) == {*STAGES, "total"}
+    told = {stage: spent for stage, spent in seconds.items() if spent}
+    assert told == {"queue": 2.125, "look": 0.25, "encode": 0.375, "total": 2.75}
+
+
+def test_inner_stages_are_taken_out_of_their_lap(clock: Clock):
+    watch = Stopwatch(request(), clock.now - 2.0)
+    watch.lap("queue", ("encode", 0.5))
+    assert (watch.seconds()["encode"], watch.seconds()["queue"]) == (0.5, 1.5)
+
+
+def test_a_deadline_is_looked_at_before_a_stage(clock: Clock):
+    Stopwatch(request(), clock.now).before("adapt")
+    Stopwatch(request(deadline=clock.now + 0.001), clock.now).before("adapt")
+    with pytest.raises(DeadlineTooShort, match="adapt"):
+        Stopwatch(request(deadline=clock.now), clock.now).before("adapt")

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tta_service.serving.pipeline.warmup import measure
+
+
+class Machine:
+    """Its clock moves by what a forward of so many rows takes."""
+
+    def __init__(self, fixed: float, each: float, memory: int = 10**6) -> None:
+        self.now, self.fixed, self.each, self.memory, self.asked = 0.0, fixed, each, memory, list[int]()
+
+    def __call__(self, rows: int) -> None:
+        if rows > self.memory:
+            raise torch.OutOfMemoryError("no")
+        self.asked.append(rows)
+        self.now += self.fixed + self.each * rows
+
+    def clock(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    "fixed, each, expected", [(0.0, 0.01, 1), (0.01, 0.01, 32), (0.05, 0.01, 128), (1.0, 0.001, 256)]
+)
+def test_the_smallest_power_of_two_within_five_percent_of_the_best(fixed: float, each: float, expected: int):
+    machine = Machine(fixed, each)
+    budget = measure(machine, most=256, patience=100, clock=machine.clock)
+    assert budget.rows == expected
+    assert budget.row_seconds == pytest.approx((fixed + each * expected) / expected)
+
+
+def test_it_stops_at_the_end_of_patience_and_of_memory():
+    slow = Machine(0.0, 1.0)
+    assert measure(slow, most=256, patience=3.0, clock=slow.clock).rows == 1
+    assert max(slow.asked) == 4
+    small = Machine(1.0, 0.001, memory=8)
+    assert measure(small, most=256, clock=small.clock).rows == 8
+
+
+def test_a_tower_that_cannot_do_one_row_says_so():
+    with pytest.raises(torch.OutOfMemoryError):
+        measure(Machine(0, 1, memory=0))

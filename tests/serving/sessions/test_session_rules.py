@@ -1,0 +1,150 @@
+"""Random lives of sessions: whatever happens in whatever order, nothing leaks, nothing overtakes, all ends once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from typing import Any
+
+import torch
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from tests.serving.by_hand import ByHand, Last
+from tests.serving.house import request, settle
+from tests.serving.toys import Diary
+from tta_service.core.errors import MemoryFull, UnknownSession
+from tta_service.core.events import Closed
+from tta_service.serving.sessions.accounting import MemoryLimits
+from tta_service.serving.sessions.lease import Stream
+from tta_service.serving.sessions.session import Session
+from tta_service.serving.sessions.sessions import Sessions
+
+SIZE = 8
+OWNERS, NAMES = st.sampled_from(["ann", "bob"]), st.sampled_from(["", "a", "b"])
+STRATEGIES = st.sampled_from([Diary(), Diary(views=2)])
+
+
+class Lives(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.now, self.number, self.ended = 0.0, 0, list[Closed]()
+        limits = MemoryLimits(session=2 * SIZE, owner=3 * SIZE, total=4 * SIZE, sessions=5)
+        self.sessions = Sessions(10.0, limits, self.ended.append, lambda: self.now)
+        self.lane = ByHand()
+        self.tasks: list[asyncio.Task[None]] = []
+        self.streams: list[Stream] = []
+        self.born: dict[int, Session] = {}
+
+    def run(self, what: Callable[[], Any] = lambda: None) -> None:
+        async def doing() -> None:
+            what()
+            await settle()
+
+        self.loop.run_until_complete(doing())
+
+    async def frame(self, owner: str, name: str, strategy: Diary, number: int, fails: bool) -> None:
+        def work(memory: Last) -> Generator[int, None, Last]:
+            assert number > memory.number, "a frame was overtaken"
+            if fails:
+                raise ZeroDivisionError
+            yield number
+            return Last(torch.tensor(number))
+
+        with (
+            suppress(MemoryFull, ZeroDivisionError),
+            self.sessions.visit(request(0, strategy, owner=owner, session=name)) as visit,
+        ):
+            self.born[id(visit._session)] = visit._session
+            turn = visit.turn(strategy)
+            assert turn is not None
+            await turn.comes()
+            await turn.begin(self.lane, lambda: Last(torch.tensor(-1)), visit.admit)
+            await turn.adapt(self.lane, work, visit.answered)
+
+    @rule(owner=OWNERS, name=NAMES, strategy=STRATEGIES, fails=st.sampled_from([False, False, True]))
+    def a_frame_comes(self, owner: str, name: str, strategy: Diary, fails: bool) -> None:
+        self.number += 1
+        coming = self.frame(owner, name, strategy, self.number, fails)
+        self.run(lambda: self.tasks.append(self.loop.create_task(coming)))
+
+    @rule(which=st.integers(0, 7))
+    def a_caller_leaves(self, which: int) -> None:
+        if self.tasks:
+            self.run(self.tasks.pop(which % len(self.tasks)).cancel)
+
+    @rule()
+    def a_lane_gets_something_done(self) -> None:
+        if self.lane.work:
+            self.run(self.lane.step)
+
+    @rule(owner=OWNERS, name=NAMES)
+    def a_stream_opens(self, owner: str, name: str) -> None:
+        def opening() -> None:
+            with suppress(MemoryFull):
+                stream = self.sessions.stream(owner, name)
+                self.born[id(stream._session)] = stream._session
+                self.streams.append(stream)
+
+        self.run(opening)
+
+    @rule(which=st.integers(0, 7))
+    def a_stream_ends(self, which: int) -> None:
+        if self.streams:
+            stream = self.streams.pop(which % len(self.streams))
+            self.run(lambda: stream.__exit__(None, None, None))
+
+    @rule(owner=OWNERS, name=NAMES)
+    def the_owner_resets(self, owner: str, name: str) -> None:
+        async def resetting() -> None:
+            with suppress(UnknownSession):
+                await self.sessions.reset(owner, name)
+
+        self.run(lambda: self.tasks.append(self.loop.create_task(resetting())))
+
+    @rule(owner=OWNERS, name=NAMES)
+    def the_owner_closes(self, owner: str, name: str) -> None:
+        def closing() -> None:
+            with suppress(UnknownSession):
+                self.sessions.close(owner, name)
+
+        self.run(closing)
+
+    @rule(seconds=st.sampled_from([1.0, 6.0, 11.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        self.run(self.sessions.expire)
+
+    @invariant()
+    def the_books_are_right(self) -> None:
+        open_now = self.sessions.register.open
+        counters = self.sessions.counters
+        assert counters.sessions == len(open_now) <= 5
+        assert counters.bytes == sum(session.bytes for session in open_now) <= 4 * SIZE
+        assert sum(counters.bytes_by_strategy.values()) == counters.bytes
+        assert counters.streams == sum(session.lost is not None for session in open_now)
+        assert all(session.busy >= 0 and session.bytes <= 2 * SIZE for session in open_now)
+        assert len(self.ended) == len(self.born) - len(open_now), "not every end was told once"
+
+    def teardown(self) -> None:
+        while self.lane.work:
+            self.run(self.lane.step)
+        self.run()
+        assert all(task.done() for task in self.tasks), "somebody waits for ever"
+        for task in self.tasks:
+            if not task.cancelled():
+                task.result()
+        assert all(session.busy == 0 for session in self.sessions.register.open)
+        for stream in self.streams:
+            stream.__exit__(None, None, None)
+        self.now += 11
+        self.sessions.expire()
+        assert self.sessions.counters.sessions == self.sessions.counters.bytes == self.sessions.counters.streams == 0
+        self.loop.close()
+
+
+TestLives = Lives.TestCase
+TestLives.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

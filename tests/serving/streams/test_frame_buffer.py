@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.serving.house import settle
+from tta_service.core.errors import NotReady
+from tta_service.core.events import Dropped
+from tta_service.serving.streams.frame_buffer import Frames, Policy
+
+
+def opened(policy: Policy, **given) -> tuple[Frames[str], list[Dropped]]:
+    events: list[Dropped] = []
+    return Frames(policy, observe=events.append, **given), events
+
+
+async def take(frames: Frames[str]):
+    offer = await frames.offer()
+    assert offer is not None
+    return offer.take()
+
+
+async def test_latest_keeps_the_newest_and_counts_the_rest():
+    frames, events = opened(Policy.LATEST)
+    for name in "abc":
+        await frames.put(name, 1)
+    taken = await take(frames)
+    assert (taken.frame, taken.dropped) == ("c", 2)
+    assert events == [Dropped("superseded", "latest")] * 2
+    await frames.put("d", 1)
+    assert (await take(frames)).dropped == 0
+
+
+async def test_a_frame_on_offer_may_still_be_replaced_until_it_is_taken():
+    frames, _ = opened(Policy.LATEST)
+    await frames.put("old", 1)
+    offer = await frames.offer()
+    assert offer.frame == "old"
+    await frames.put("new", 1)
+    assert offer.frame == "new"
+    assert offer.take().frame == "new"
+    await frames.put("newer", 1)
+    assert offer.take().frame == offer.frame == "new"  # the same again
+    assert len(frames) == 1
+
+
+async def test_each_offer_stands_for_a_frame_of_its_own():
+    frames, _ = opened(Policy.BLOCK, capacity=3)
+    await frames.put("a", 1)
+    first = await frames.offer()
+    waiting = asyncio.create_task(frames.offer())
+    await settle()
+    assert not waiting.done()
+    await frames.put("b", 1)
+    second = await waiting
+    assert first.take().frame == "a" and second.take().frame == "b"
+
+
+async def test_block_makes_the_sender_wait_and_loses_nothing():
+    frames, events = opened(Policy.BLOCK, capacity=2)
+    sent = asyncio.create_task(_send(frames, "abcde"))
+    got = []
+    for _ in range(5):
+        await settle()
+        assert len(frames) <= 2
+        got.append((await take(frames)).frame)
+    await sent
+    assert "".join(got) == "abcde" and not events
+
+
+async def test_bytes_are_bounded():
+    frames, _ = opened(Policy.BLOCK, capacity=8, max_bytes=10)
+    await frames.put("large", 99)  # alone it may be larger
+    sent = asyncio.create_task(_send(frames, "abc", 5))
+    await settle()
+    assert frames.bytes == 99
+    await take(frames)
+    await settle()
+    assert frames.bytes == 10 and len(frames) == 2
+    await take(frames)
+    await sent
+
+
+async def test_drop_oldest_and_drop_newest():
+    oldest, dropped = opened(Policy.DROP_OLDEST, capacity=2)
+    await _send(oldest, "abcd")
+    assert [(t.frame, t.dropped) for t in (await take(oldest), await take(oldest))] == [("c", 2), ("d", 0)]
+    assert dropped == [Dropped("superseded", "drop_oldest")] * 2
+    newest, dropped = opened(Policy.DROP_NEWEST, capacity=2)
+    await _send(newest, "abcd")
+    assert [(t.frame, t.dropped) for t in (await take(newest), await take(newest))] == [("a", 2), ("b", 0)]
+    assert dropped == [Dropped("superseded", "drop_newest")] * 2
+
+
+async def test_dropping_for_bytes_leaves_a_frame_for_every_offer():
+    frames, events = opened(Policy.DROP_OLDEST, capacity=4, max_bytes=10)
+    await _send(frames, "abc", 3)
+    offers = [await frames.offer(), await frames.offer()]
+    await frames.put("huge", 10)
+    assert [offer.take().frame for offer in offers] == ["c", "huge"]
+    assert events == [Dropped("budget", "drop_oldest")] * 2
+
+
+async def test_a_finished_stream_gives_out_what_it_has():
+    frames, _ = opened(Policy.BLOCK)
+    await frames.put("a", 1)
+    frames.finish()
+    assert (await take(frames)).frame == "a"
+    assert await frames.offer() is None
+
+
+async def test_finishing_wakes_the_worker():
+    frames, _ = opened(Policy.LATEST)
+    waiting = asyncio.create_task(frames.offer())
+    await settle()
+    frames.finish()
+    assert await waiting is None
+
+
+async def test_a_closed_stream_drops_what_waits_and_lets_the_sender_go():
+    frames, events = opened(Policy.BLOCK, capacity=1)
+    await frames.put("a", 1)
+    offer = await frames.offer()
+    sent = asyncio.create_task(frames.put("b", 1))
+    await settle()
+    frames.close("draining")
+    await sent
+    assert events == [Dropped("draining", "block"), Dropped("cancelled", "block")]
+    assert frames.bytes == 0 and await frames.offer() is None
+    with pytest.raises(NotReady):
+        offer.take()
+
+
+async def _send(frames: Frames[str], names: str, size: int = 1) -> None:
+    for name in names:
+        await frames.put(name, size)

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import weakref
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+from tests.patience import PATIENCE
+from tests.serving.house import LABELS, settle
+from tests.serving.toys import Anchored
+from tta_service import LabelSet, TextSpace
+from tta_service.clip.load import load
+from tta_service.core.errors import BadLabels, ModelFault, UnknownLabels
+from tta_service.serving.costs.model import Costs
+from tta_service.serving.text.cache import TextSpaces
+from tta_service.testing import FakeCLIP
+
+OTHER, THIRD = LabelSet(("a", "b")), LabelSet(("c", "d", "e"))
+
+
+class Maker:
+    """Counts, waits and fails on demand."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[str, ...]] = []
+        self.go = threading.Event()
+        self.go.set()
+        self.error: Exception | None = None
+        self.clip = FakeCLIP(dimension=16)
+
+    def __call__(self, labels: LabelSet) -> TextSpace:
+        self.made.append(labels.names)
+        assert self.go.wait(PATIENCE)
+        if self.error:
+            raise self.error
+        return self.clip.text_space(labels)
+
+
+@pytest.fixture
+def maker() -> Maker:
+    return Maker()
+
+
+@pytest.fixture
+def lane() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1, "tta-tune") as lane:
+        yield lane
+
+
+async def test_many_who_ask_at_once_share_one_making(maker: Maker, lane: ThreadPoolExecutor):
+    spaces = TextSpaces(maker, lane, lane)
+    maker.go.clear()
+    asking = [asyncio.create_task(spaces.get(LabelSet(LABELS.names))) for _ in range(5)]
+    await settle()
+    asking[0].cancel()  # even the one who began it
+    await settle()
+    maker.go.set()
+    got = await asyncio.gather(*asking[1:])
+    assert len(maker.made) == 1 and all(space is got[0] for space in got)
+    assert asking[0].cancelled()
+    assert await spaces.get(LABELS) is got[0] and len(maker.made) == 1
+    assert (spaces.counters.hits, spaces.counters.misses, spaces.counters.cached) == (1, 5, 1)
+
+
+async def test_a_making_that_everybody_has_left_is_kept(maker: Maker, lane: ThreadPoolExecutor):
+    spaces = TextSpaces(maker, lane, lane)
+    maker.go.clear()
+    asking = asyncio.create_task(spaces.get(LABELS))
+    await settle()
+    asking.cancel()
+    await settle()
+    maker.go.set()
+    await spaces.get(LABELS)
+    assert len(maker.made) == 1
+
+
+@pytest.mark.parametrize("raised, seen", [(BadLabels("too long", "names[3]"), BadLabels), (OSError("x"), ModelFault)])
+async def test_a_failure_is_not_remembered(maker: Maker, lane: ThreadPoolExecutor, raised: Exception, seen: type):
+    spaces = TextSpaces(maker, lane, lane)
+    maker.error = raised
+    with pytest.raises(seen):
+        await spaces.put(LABELS)
+    assert spaces.list() == ()
+    maker.error = None
+    assert (await spaces.put(LABELS)).cached
+
+
+async def test_the_least_recently_used_goes_first_and_its_definition_stays(maker: Maker, lane: ThreadPoolExecutor):
+    size = 64  # bytes of one class
+    spaces = TextSpaces(maker, lane, lane, max_bytes=8 * size)
+    for labels in (LABELS, OTHER):
+        await spaces.put(labels)
+    await spaces.get(LABELS)
+    await spaces.put(THIRD)  # 5 + 2 + 3 classes are too many
+    assert {held.labels: held.cached for held in spaces.list()} == {LABELS: True, OTHER: False, THIRD: True}
+    assert spaces.find(OTHER.id).bytes == 0 and spaces.labels(OTHER.id) == OTHER
+    assert spaces.counters.bytes == 8 * size and spaces.counters.evicted == 1
+    await spaces.get(OTHER)
+    assert maker.made == [LABELS.names, OTHER.names, THIRD.names, OTHER.names]
+
+
+async def test_a_set_that_is_alone_too_large_is_still_kept_until_the_next(maker: Maker, lane: ThreadPoolExecutor):
+    spaces = TextSpaces(maker, lane, lane, max_bytes=1)
+    await spaces.get(LABELS)
+    await spaces.get(LABELS)
+    assert len(maker.made) == 1
+    await spaces.get(OTHER)
+    assert spaces.counters.cached == 1 and spaces.counters.bytes == 2 * 64
+
+
+async def test_definitions_have_their_own_bound(maker: Maker, lane: ThreadPoolExecutor):
+    spaces = TextSpaces(maker, lane, lane, max_definitions=2)
+    await spaces.put(LABELS)
+    await spaces.put(OTHER)
+    spaces.labels(LABELS.id)
+    await spaces.put(THIRD)
+    assert {held.labels for held in spaces.list()} == {LABELS, THIRD}
+    with pytest.raises(UnknownLabels) as unknown:
+        spaces.labels(OTHER.id)
+    assert unknown.value.field == "labels.id"
+
+
+async def test_a_deleted_set_is_gone(maker: Maker, lane: ThreadPoolExecutor):
+    spaces = TextSpaces(maker, lane, lane)
+    await spaces.put(LABELS)
+    spaces.delete(LABELS.id)
+    with pytest.raises(UnknownLabels):
+        spaces.delete(LABELS.id)
+    assert spaces.counters.cached == spaces.counters.bytes == spaces.counters.definitions == 0
+
+
+async def test_label_memories_are_begun_once_and_die_with_their_space(maker: Maker, lane: ThreadPoolExecutor):
+    spaces, strategy = TextSpaces(maker, lane, lane, max_bytes=400), Anchored()
+    memories = await asyncio.gather(*(spaces.memory(strategy, LABELS) for _ in range(4)))
+    assert len(strategy.begun) == 1 and all(memory is memories[0] for memory in memories)
+    assert spaces.counters.bytes == 5 * 64 + 5 * 4
+    space, memory = weakref.ref(await spaces.get(LABELS)), weakref.ref(memories[0].offset)
+    del memories
+    await spaces.get(OTHER)  # evicts
+    assert spaces.counters.bytes == 2 * 64
+    gc.collect()
+    assert space() is None and memory() is None
+    await spaces.memory(strategy, LABELS)
+    assert len(strategy.begun) == 2
+
+
+async def test_every_making_happens_apart(maker: Maker, lane: ThreadPoolExecutor):
+    around: list[str] = []
+
+    class Apart:
+        def __enter__(self) -> None:
+            around.append(threading.current_thread().name)
+
+        def __exit__(self, *gone: object) -> None:
+            around.append("done")
+
+    await TextSpaces(maker, lane, lane, apart=Apart).get(LABELS)
+    assert around == ["tta-tune_0", "done"]
+
+
+async def test_activations_are_counted_apart_and_given_up_by_the_least_recently_used(lane: ThreadPoolExecutor):
+    clip = load()
+    spaces = TextSpaces(clip.text_space, lane, lane, max_activations=1)
+    backward = []
+    for labels in (LABELS, OTHER):
+        space = await spaces.get(labels)
+        before = spaces.counters
+        backward.append(space.prompts.gradient(torch.ones_like(space.features)))
+        spaces.differentiated(labels)
+        assert spaces.counters.activations == space.activations > 0
+        assert spaces.counters.bytes == before.bytes
+    first, second = await spaces.get(LABELS), await spaces.get(OTHER)
+    assert first.activations == 0 < second.activations
+    assert torch.equal(first.prompts.gradient(torch.ones_like(first.features)), backward[0])  # made anew
+    spaces.differentiated(LABELS)
+    held = await spaces.put(LABELS)
+    assert held.bytes == first.bytes + first.activations
+    spaces.delete(LABELS.id)
+    assert spaces.counters.activations == second.activations == 0
+
+
+async def test_a_large_set_is_encoded_in_steps_and_others_get_in_between(lane: ThreadPoolExecutor):
+    clip, costs, order = load(), Costs(), list[str]()
+    labels = LabelSet(tuple(f"label number {i}" for i in range(150)), ("a photo of a {}.", "a drawing of a {}."))
+
+    @contextmanager
+    def apart() -> Iterator[None]:
+        order.append("step")
+        yield
+
+    spaces = TextSpaces(clip.text_space_in_steps, lane, lane, apart=apart, costs=costs)
+    making = asyncio.ensure_future(spaces.get(labels))
+    assert labels not in spaces
+    while not making.done():
+        await asyncio.wrap_future(lane.submit(order.append, "other"))
+    assert order.count("step") > 4
+    alternating = [order[i] == "other" for i, what in enumerate(order[1:]) if what == "step"]
+    assert sum(alternating) > len(alternating) / 2
+    torch.testing.assert_close(making.result().features, clip.text_space(labels).features)
+    assert labels in spaces and costs.text(300).likely > 0
+
+
+async def test_a_step_that_fails_is_a_fault_of_the_set(lane: ThreadPoolExecutor):
+    def making(labels: LabelSet) -> Generator[None, None, TextSpace]:
+        yield
+        raise ZeroDivisionError
+
+    with pytest.raises(ModelFault):
+        await TextSpaces(making, lane, lane).get(LABELS)

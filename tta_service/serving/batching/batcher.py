@@ -1,0 +1,148 @@
+"""Share the image tower: rows of whoever waits, as many as the budget allows."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from concurrent.futures import Executor
+
+from torch import Tensor
+
+from ...core.errors import ModelFault, NotReady, TTAError
+from ...core.events import Forward, Observe, ignore
+from ...core.labels import TextSpace
+from ...core.reducer import Reduction
+from ..concurrency.executors import run
+from ..costs.model import Costs
+from .forward import Encode, encoded
+from .health import Pulse
+from .jobs import Job, Part, Rows
+from .queue import QueueCounters, TowerQueue
+
+log = logging.getLogger(__name__)
+
+
+class Batcher:
+    """While one batch is on the device the next one gathers. No timer: an idle device takes what comes at once.
+
+    `encode(pixels [b, 3, s, s] uint8, reduction, guide [c, d] or None) -> [b, d]` runs in `lane`, one batch at a time,
+    of at most `max_rows` rows. `costs` learns how long a forward takes, and knows who cannot wait for another one.
+    """
+
+    def __init__(
+        self,
+        encode: Encode,
+        lane: Executor,
+        max_rows: int,
+        observe: Observe = ignore,
+        pulse: Pulse | None = None,
+        costs: Costs | None = None,
+    ) -> None:
+        self._encode, self._lane, self._observe, self._pulse = encode, lane, observe, pulse or Pulse()
+        self.queue = TowerQueue(max_rows, costs or Costs(max_rows))
+        self._arrived = asyncio.Event()
+
+    @property
+    def max_rows(self) -> int:
+        return self.queue.max_rows
+
+    @property
+    def counters(self) -> QueueCounters:
+        """Who waits; may be read from any thread."""
+        return self.queue.counters
+
+    def submit(
+        self,
+        pixels: Tensor,
+        reduction: Reduction,
+        text: TextSpace | None = None,
+        *,
+        due: float = math.inf,
+        fewest: int = 0,
+        rest: int = 0,
+    ) -> asyncio.Future[Rows]:
+        """Queues views [v, 3, s, s] uint8. Cancelling the future withdraws them until their batch forms.
+
+        What cannot be done by `due` (monotonic seconds) is left out, the last rows first; where fewer than `fewest`
+        can be had, `rest` of them are enough. So the answer may have fewer rows, or none.
+        Fails with `ModelFault` when the tower raises on these rows alone, or their features are not finite.
+        """
+        done: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
+        job = Job(pixels, len(pixels), reduction, text, time.monotonic(), done, due, fewest, rest)
+        self.queue.add(job)
+        if math.isfinite(due):
+            alarm = asyncio.get_running_loop().call_later(due - job.arrived, job.enough)
+            done.add_done_callback(lambda _: alarm.cancel())
+        self._arrived.set()
+        return done
+
+    async def encode(self, pixels: Tensor, reduction: Reduction, text: TextSpace | None = None) -> Rows:
+        """`submit`, and wait."""
+        return await self.submit(pixels, reduction, text)
+
+    async def run(self) -> None:
+        """Serves for ever. When it is cancelled, whoever still waits hears that the server is stopping."""
+        batch: list[Part] = []
+        try:
+            while True:
+                await self._arrived.wait()
+                batch = self.queue.next(time.monotonic())
+                if batch:
+                    await self._serve(batch)
+                else:
+                    self._arrived.clear()
+        finally:
+            for job in (*(part.job for part in batch), *self.queue.waiting):
+                job.fail(NotReady("the server is stopping"))
+
+    async def _serve(self, batch: list[Part]) -> None:
+        try:
+            await self._forward_or_each(batch)
+        except Exception as error:  # of an observer, say: the next batch must not suffer for it
+            log.exception("serving a batch of %d jobs", len(batch))
+            for part in batch:
+                part.job.fail(ModelFault(f"serving this batch failed: {type(error).__name__}"))
+
+    async def _forward_or_each(self, batch: list[Part]) -> None:
+        if await self._forward(batch) is None:
+            return
+        for part in batch:  # one of them may have spoilt it for the others
+            error = None if part.job.done.done() else await self._forward([part])
+            if error is not None:
+                log.error("the image tower raised twice on %d rows", len(part), exc_info=error)
+                fault = ModelFault("the image tower failed on this image")
+                fault.__cause__ = error
+                part.job.fail(fault)
+
+    async def _forward(self, batch: list[Part]) -> Exception | None:
+        """One batch through the tower. Returns what it raised; a refusal is every caller's own and not the tower's."""
+        rows = sum(len(part) for part in batch)
+        kind = batch[0].job.reduction.reducer
+        reducer, began = kind.name, time.monotonic()
+        self._pulse.began(rows)
+        try:
+            with self.queue.forward(kind, rows, began):
+                broken, seconds = await run(self._lane, encoded, self._encode, batch)
+        except TTAError as error:
+            self._pulse.refused()
+            for part in batch:
+                part.job.fail(error)
+            return None
+        except Exception as error:
+            self._pulse.failed(error)
+            self._observe(Forward(rows, len(batch), time.monotonic() - began, reducer, failed=True))
+            return error
+        now = time.monotonic()
+        self.queue.costs.forwarded(kind, rows, seconds)
+        self._pulse.ended(finite=not broken)
+        self._observe(Forward(rows, len(batch), seconds, reducer, failed=bool(broken)))
+        for part in batch:
+            job = part.job
+            job.encode, job.batch_rows = job.encode + seconds, max(job.batch_rows, rows)
+            if part in broken:
+                job.fail(ModelFault("the features of this image are not finite"))
+            else:
+                job.settle(now)
+        return None

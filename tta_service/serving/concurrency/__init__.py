@@ -1,0 +1,1 @@
+"""Executors, and the few ways in which work in them is ordered."""

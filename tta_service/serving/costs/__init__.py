@@ -1,0 +1,1 @@
+"""What a request will cost, learnt from the requests before it."""

@@ -1,0 +1,1 @@
+"""Sessions outlive their server: snapshots, resume tokens, a state store."""

@@ -1,0 +1,106 @@
+"""Sessions in Redis or Valkey."""
+
+# pyright: reportUnknownMemberType=false
+# (its client is only partly typed)
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from ....core.errors import Unsupported
+from ....core.masking import without_secrets
+from .base import Stored, name_of, same_epoch
+
+try:
+    import redis
+except ImportError:
+    redis = None
+
+T = TypeVar("T")
+Change = Callable[[Stored | None], "tuple[Stored | None, T]"]  # what is held -> what to hold (None: nothing), result
+
+
+class RedisStore:
+    """One hash for each session, which expires `keep` seconds after its last write.
+
+    Compare and set is WATCH … MULTI … EXEC: done again when somebody else was faster.
+    """
+
+    def __init__(self, client: Any, keep: float) -> None:
+        self._client, self._keep = client, max(1, int(keep))
+
+    @classmethod
+    def at(cls, url: str, keep: float) -> RedisStore:
+        """Raises OSError when nobody answers there, `Unsupported` without the package `redis`."""
+        if redis is None:
+            raise Unsupported("a state store in Redis needs its client: pip install tta-service[redis]")
+        spelt = url.replace("valkey", "redis", 1)
+        try:
+            client = redis.Redis.from_url(spelt, socket_timeout=5.0, socket_connect_timeout=5.0)
+            client.ping()
+        except ValueError as error:
+            said = without_secrets(f"{url} is no address of a state store: {error}", url)
+            raise OSError(said) from None
+        except redis.RedisError as error:
+            raise OSError(without_secrets(f"the state store does not answer: {error}", url)) from None
+        return cls(client, keep)
+
+    def claim(self, owner: str, session: str, holder: str) -> Stored | None:
+        def taking(held: Stored | None) -> tuple[Stored | None, Stored | None]:
+            taken = held and replace(held, epoch=held.epoch + 1, holder=holder)
+            return taken, taken
+
+        return self._change(owner, session, taking)
+
+    def write(self, owner: str, session: str, stored: Stored, after: int) -> None:
+        def writing(held: Stored | None) -> tuple[Stored, None]:
+            same_epoch(held, after)
+            return stored, None
+
+        self._change(owner, session, writing)
+
+    def epoch(self, owner: str, session: str) -> int:
+        try:
+            return int(self._client.hget(_key(owner, session), "epoch") or 0)
+        except redis.RedisError as error:  # type: ignore[union-attr]
+            raise OSError(f"the state store does not answer: {error}") from error
+
+    def forget(self, owner: str, session: str, epoch: int) -> None:
+        self._change(owner, session, lambda held: (held if held and held.epoch > epoch else None, None))
+
+    def _change(self, owner: str, session: str, change: Change[T]) -> T:
+        key = _key(owner, session)
+        try:
+            with self._client.pipeline() as pipe:
+                while True:
+                    try:
+                        return self._once(pipe, key, change)
+                    except redis.WatchError:  # type: ignore[union-attr]
+                        continue
+        except redis.RedisError as error:  # type: ignore[union-attr]
+            raise OSError(f"the state store does not answer: {error}") from error
+
+    def _once(self, pipe: Any, key: str, change: Change[T]) -> T:
+        pipe.watch(key)
+        held = _stored(pipe.hgetall(key))
+        new, result = change(held)
+        if new == held:
+            pipe.unwatch()
+            return result
+        pipe.multi()
+        if new is None:
+            pipe.delete(key)
+        else:
+            pipe.hset(key, mapping={"epoch": new.epoch, "holder": new.holder, "state": new.state})
+            pipe.expire(key, self._keep)
+        pipe.execute()
+        return result
+
+
+def _key(owner: str, session: str) -> str:
+    return f"tta:session:{name_of(owner, session)}"
+
+
+def _stored(held: dict[bytes, bytes]) -> Stored | None:
+    return Stored(int(held[b"epoch"]), held[b"holder"].decode(), held[b"state"]) if held else None

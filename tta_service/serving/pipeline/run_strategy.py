@@ -1,0 +1,141 @@
+"""What happens in the adapt or tune lane: evidence in, answer and memory out."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from ...core.errors import BadRequest, ModelFault, TTAError
+from ...core.evidence import Evidence
+from ...core.labels import TextSpace
+from ...core.request import Explanation
+from ...core.strategy import Needs, Strategy, remembered
+from ...core.views import Views
+from ...maths import confident_rows, entropy
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What a strategy says of one image."""
+
+    logits: Tensor  # [c]
+    zero_shot: Tensor  # [c]
+    surety: float  # entropy of the logits divided by ln C: 0 certain, 1 clueless
+    explanation: Explanation | None
+    feature: Tensor  # [d] of the plain view
+    seconds: float  # until this was known
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """Feature rows as they came from the tower (in several pieces) or from the device, and the views they stand for."""
+
+    pieces: tuple[Tensor, ...]  # each [*, d], row 0 of the first is the plain view
+    count: int  # rows to use
+    views: Views | None = None
+    kept: Tensor | None = None  # [k] rows chosen as the confident ones in a first look
+    again: tuple[Tensor, tuple[Tensor, ...]] | None = None  # rows [m], their features [m, d] from a second, exact look
+
+    def evidence(self, text: TextSpace) -> Evidence:
+        """All that the strategy may look at. `BadRequest` when the rows are of another model's dimension."""
+        rows = _joined(self.pieces)
+        if self.again is not None:
+            at, features = self.again
+            rows = rows.index_copy(0, at, _joined(features))
+        if rows.shape[1] != text.features.shape[1]:
+            said = f"features have {rows.shape[1]} dimensions, this model's have {text.features.shape[1]}"
+            raise BadRequest(said, "image.features.dimension")
+        return Evidence(rows[: self.count], text, self.kept)
+
+
+def _joined(pieces: tuple[Tensor, ...]) -> Tensor:
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+
+def begun(strategy: Strategy[Any], text: TextSpace) -> Any:
+    """The memory of a session that has seen nothing yet."""
+    with torch.no_grad():
+        return _promised(strategy, lambda: strategy.begin(text))
+
+
+def answering(
+    strategy: Strategy[Any], needs: Needs, seen: Seen, text: TextSpace, explain: bool, memory: Any
+) -> Generator[Answer, None, Any]:
+    """Yields the answer as soon as it is known, then returns the memory: the strategy may still be learning.
+
+    A strategy that breaks its promises (shape, numbers) raises `ModelFault` like one that crashes. An explanation
+    looks at the memory, so it waits for it.
+    """
+    began = time.monotonic()
+    evidence = seen.evidence(text)
+    steps = strategy.unfold(evidence, memory)
+
+    def step(take: Callable[[Generator[Tensor, None, Any]], T]) -> T:
+        with torch.set_grad_enabled(needs.gradient):  # never across a yield: the mode belongs to the thread
+            return _promised(strategy, lambda: take(steps))
+
+    logits = step(next).detach().float().cpu()
+    if logits.shape != (len(text.features),) or not logits.max().isfinite():
+        raise ModelFault(f"{strategy.name} gave no finite answer for this image")
+    with torch.no_grad():
+        surety = float(entropy(logits)) / math.log(max(2, len(logits)))
+        plain = evidence.logits()[0].cpu()
+        said = Answer(logits, plain, surety, None, evidence.views[0].cpu(), time.monotonic() - began)
+    if not explain:
+        yield said
+        return step(remembered)
+    memory = step(remembered)
+    shown = seen.views and seen.views.first(seen.count)
+    with torch.no_grad():
+        said = replace(said, explanation=explained(strategy, needs, evidence, shown, memory))
+    yield said
+    return memory
+
+
+def confident(seen: Seen, text: TextSpace, fraction: float, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Who deserves a second look: the confident rows [k], these and row 0 [m], and the pixels of the latter."""
+    with torch.no_grad():
+        kept = confident_rows(seen.evidence(text), fraction)
+        wanted = torch.zeros(len(pixels), dtype=torch.bool)
+        wanted[0] = wanted[kept.cpu()] = True
+        rows = wanted.nonzero().flatten()
+        return kept, rows, pixels[rows]
+
+
+def explained(strategy: Strategy[Any], needs: Needs, seen: Evidence, views: Views | None, memory: Any) -> Explanation:
+    """Why this answer. A strategy that cannot explain itself keeps its answer and says nothing."""
+    try:
+        return _explanation(strategy.explain(seen, memory), needs, seen, views)
+    except Exception:
+        log.exception("%s could not explain itself", strategy.name)
+        return _explanation({}, needs, seen, views)
+
+
+def _explanation(said: Mapping[str, Tensor | float], needs: Needs, seen: Evidence, views: Views | None) -> Explanation:
+    """Where the strategy says nothing, its views count equally, and only the kept ones."""
+    logits = seen.logits()
+    kept = torch.zeros(len(seen.views), dtype=torch.bool)
+    kept[torch.as_tensor(said["kept"] if "kept" in said else confident_rows(seen, needs.confident)).long()] = True
+    weight = torch.as_tensor(said["weight"]).float().cpu() if "weight" in said else kept.float() / kept.sum()
+    notes = {name: float(value) for name, value in said.items() if not isinstance(value, Tensor) or value.ndim == 0}
+    return Explanation(views, entropy(logits).cpu(), logits.argmax(-1).cpu(), kept, weight, notes)
+
+
+def _promised(strategy: Strategy[Any], call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except TTAError:
+        raise
+    except Exception as error:
+        log.exception("%s raised", strategy.name)
+        raise ModelFault(f"{strategy.name} failed on this image") from error

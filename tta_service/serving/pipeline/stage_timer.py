@@ -1,0 +1,40 @@
+"""Where a request's time goes."""
+
+from __future__ import annotations
+
+import time
+
+from ...core.errors import DeadlineTooShort
+from ...core.request import STAGES, Request
+
+
+class Stopwatch:
+    """Seconds by stage, from the request's arrival on; and its deadline, looked at before each stage.
+
+    What no stage accounts for (the wait at the door, for a lane) belongs to the stage that ends it.
+    """
+
+    def __init__(self, request: Request, arrived: float) -> None:
+        self._deadline, self._arrived = request.deadline, arrived
+        self._seconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
+        self._last = arrived
+
+    def lap(self, stage: str, *inner: tuple[str, float]) -> float:
+        """The time since the last lap went to `stage`, but for the `inner` seconds of others. Returns all of it."""
+        now = time.monotonic()
+        whole = spent = now - self._last
+        for name, seconds in inner:
+            self._seconds[name] += min(seconds, spent)
+            spent -= min(seconds, spent)
+        self._seconds[stage] += spent
+        self._last = now
+        return whole
+
+    def before(self, stage: str) -> None:
+        """Raises `DeadlineTooShort` when the deadline has passed."""
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            raise DeadlineTooShort(f"the deadline passed before {stage}")
+
+    def seconds(self) -> dict[str, float]:
+        """By stage, and the total."""
+        return {**self._seconds, "total": time.monotonic() - self._arrived}

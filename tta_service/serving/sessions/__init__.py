@@ -1,0 +1,1 @@
+"""Sessions, their memories, and the turns of requests at each memory."""

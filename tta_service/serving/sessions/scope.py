@@ -1,0 +1,57 @@
+"""One request at its session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+from ...core.request import Request, SessionStatus
+from ...core.strategy import Strategy
+from .session import Session
+from .turns import Turn
+
+
+class Visit:
+    """The turns of a request, taken on arrival in one step; those still held at the end of the block are given up."""
+
+    def __init__(
+        self,
+        session: Session,
+        request: Request,
+        turns: Mapping[Strategy[Any], Turn],
+        admit: Callable[[int], None],
+        over: Callable[[], None],
+    ) -> None:
+        self._session, self._request, self._turns, self._over = session, request, turns, over
+        self.admit = admit  # admit(bytes): room for a new memory, or `MemoryFull`
+        self._status: SessionStatus | None = None
+
+    def turn(self, strategy: Strategy[Any]) -> Turn | None:
+        """The place in the queue of that strategy's memory; None when it keeps nothing in a session."""
+        return self._turns.get(strategy)
+
+    def give_up(self) -> None:
+        """No memory will hear of this request."""
+        for turn in self._turns.values():
+            turn.leave()
+
+    def answered(self, anew: bool = False, seen: bool = True) -> SessionStatus:
+        """Counts the frame, once however many strategies look at it; what the answer says of the session.
+
+        Not `seen`: it was answered, but no memory has heard of it.
+        """
+        if self._status is None:
+            self._status = self._session.answered(self._request.frame_id if seen else None, anew)
+        else:
+            reset = self._status.memory_reset or anew
+            self._status = replace(self._status, memory_bytes=self._session.bytes, memory_reset=reset)
+        return self._status
+
+    def __enter__(self) -> Visit:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.give_up()
+        self._over()

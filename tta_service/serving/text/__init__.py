@@ -1,0 +1,1 @@
+"""Label sets through the text tower, encoded once and cached."""

@@ -1,0 +1,51 @@
+"""One text space in the cache, with what strategies keep for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ...core.errors import ModelFault, TTAError
+from ...core.labels import TextSpace
+from ...core.memory import nbytes
+from ...core.strategy import Strategy
+from ..concurrency.executors import run
+from ..concurrency.single_flight import SingleFlight
+
+
+@dataclass(slots=True, eq=False)
+class Shelf:
+    """A text space and the LABELS memories that were begun on it: they live and die together."""
+
+    space: TextSpace
+    memories: dict[Strategy[Any], Any] = field(default_factory=dict[Strategy[Any], Any])
+    beginning: SingleFlight[Strategy[Any], Any] = field(default_factory=SingleFlight[Strategy[Any], Any])
+
+    @property
+    def bytes(self) -> int:
+        return self.space.bytes + sum(nbytes(memory) for memory in self.memories.values())
+
+    async def memory(self, strategy: Strategy[Any], tune: Executor, grown: Callable[[Shelf], None]) -> Any:
+        """Begun once, in the tune lane; `grown` hears when it has been."""
+        if strategy in self.memories:
+            return self.memories[strategy]
+
+        def keep(memory: Any) -> None:
+            self.memories[strategy] = memory
+            grown(self)
+
+        return await self.beginning.get(strategy, lambda: run(tune, _begin, strategy, self.space), keep)
+
+
+def _begin(strategy: Strategy[Any], space: TextSpace) -> Any:
+    try:
+        with torch.enable_grad():
+            return strategy.begin(space)
+    except TTAError:
+        raise
+    except Exception as error:
+        raise ModelFault(f"{strategy.name} failed to begin on this label set") from error
