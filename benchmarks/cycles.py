@@ -34,12 +34,12 @@ from tqdm import tqdm
 
 from tta_service.app import Service
 from tta_service.rpc.streams import Camera
-from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.serving.sessions.memory import Kept
 from tta_service.serving.sessions.session import Session
 from tta_service.serving.sessions.turns import Turn
 from tta_service.settings import load
+from tta_service.wire.v1 import tta_pb2 as pb
 
 HERE = Path(__file__).resolve().parent
 KINDS = (Session, Kept, Turn, Camera)  # what a stream is made of

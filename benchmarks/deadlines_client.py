@@ -17,8 +17,8 @@ from google.protobuf import struct_pb2
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
+from tta_service.wire.v1 import tta_pb2 as pb
 
 NAMES = ["flower", "temple", "cat", "dog", "car", "house", "tree", "person", "ship", "bird"]
 SHIFTS = 12  # pictures of each photograph

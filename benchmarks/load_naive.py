@@ -29,9 +29,9 @@ from tta_service.core.strategy import Strategy
 from tta_service.images.decode import decode
 from tta_service.images.views import look
 from tta_service.reducers import catalogue as reducers
-from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceServicer, add_AdaptationServiceServicer_to_server
 from tta_service.strategies import catalogue as strategies
+from tta_service.wire.v1 import tta_pb2 as pb
 
 CLIP, EXACT = load(), Reduction(reducers.build("none"))
 MODEL = ThreadPoolExecutor(1)  # one caller at a time, as one guards a model that is shared

@@ -15,20 +15,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = "tta/v1/tta.proto"  # the one name under which both packages register it, so that they share one process
-COPIES = (ROOT / "tta_service/rpc/v1", ROOT / "clients/python/tta_client/v1")
+SERVICE, CLIENT = ROOT / "tta_service", ROOT / "clients/python/tta_client"
+GRPC = "tta_pb2_grpc.py"  # which wire/ does without
 TOOLS = ("grpcio-tools==1.81.1", "googleapis-common-protos==1.76.0")  # gencode for protobuf 6.33.5 and later
 HEAD = f'"""Generated from protos/{SOURCE} by protos/generate.py; not edited."""\n'
 
 
 def main() -> int:
-    made = generated(tools_python())
+    made = copies(generated(tools_python()))
     if "--check" not in sys.argv[1:]:
-        for folder in COPIES:
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, text in made.items():
-                (folder / name).write_text(text, encoding="utf-8")
+        for path, text in made.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
         return 0
-    stale = [path for folder in COPIES for name, text in made.items() if not same(path := folder / name, text)]
+    stale = [path for path, text in made.items() if not same(path, text)]
     for path in stale:
         print(f"{path.relative_to(ROOT)} is not what {SOURCE} generates: run `make proto`", file=sys.stderr)
     return 1 if stale else 0
@@ -38,15 +38,23 @@ def same(path: Path, text: str) -> bool:
     return path.is_file() and path.read_text(encoding="utf-8") == text
 
 
+def copies(texts: dict[str, str]) -> dict[Path, str]:
+    """Path to text: all of it in the client; the service keeps its messages apart from its gRPC stubs."""
+    client = {CLIENT / "v1" / name: text for name, text in texts.items()}
+    messages = {SERVICE / "wire/v1" / name: text for name, text in texts.items() if name != GRPC}
+    stubs = texts[GRPC].replace("from . import", "from ...wire.v1 import")
+    return {**client, **messages, SERVICE / "rpc/v1/__init__.py": HEAD, SERVICE / "rpc/v1" / GRPC: stubs}
+
+
 def generated(python: Path) -> dict[str, str]:
-    """File name to text, as both packages hold it."""
+    """File name to text."""
     with tempfile.TemporaryDirectory() as folder:
         includes = [f"-I{path}" for path in (ROOT / "protos", *include_paths(python))]
         out = [f"--{kind}_out={folder}" for kind in ("python", "pyi", "grpc_python")]
         subprocess.run([python, "-m", "grpc_tools.protoc", *includes, *out, SOURCE], check=True)
         texts = {path.name: path.read_text(encoding="utf-8") for path in Path(folder, SOURCE).parent.glob("*.py*")}
     package = ".".join(Path(SOURCE).parent.parts)
-    texts["tta_pb2_grpc.py"] = texts["tta_pb2_grpc.py"].replace(f"from {package} import", "from . import")
+    texts[GRPC] = texts[GRPC].replace(f"from {package} import", "from . import")
     return {"__init__.py": HEAD, **texts}
 
 

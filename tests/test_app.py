@@ -28,9 +28,9 @@ from sklearn.datasets import load_sample_images
 from tests.patience import PATIENCE
 from tta_service.app import Service
 from tta_service.core.errors import ModelFault, UnknownReducer, UnknownStrategy
-from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.settings import Settings, load
+from tta_service.wire.v1 import tta_pb2 as pb
 
 FLOWER = (Path(load_sample_images.__code__.co_filename).parent / "images" / "flower.jpg").read_bytes()
 LABELS = pb.Labels(label_set=pb.LabelSet(names=["flower", "temple", "cat"]))

@@ -25,10 +25,10 @@ from tta_service.cli import main
 from tta_service.cli.options import build, names_of
 from tta_service.cli.shown import shown
 from tta_service.cli.text import json_line
-from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.settings import load
 from tta_service.strategies import catalogue as strategies
+from tta_service.wire.v1 import tta_pb2 as pb
 
 FLOWER = Path(load_sample_images.__code__.co_filename).parent / "images" / "flower.jpg"
 NAMES = "flower,temple,cat"

@@ -12,9 +12,9 @@ from PIL import Image
 
 from tta_service.app import Service
 from tta_service.clip.hardware import why_not
-from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.settings import load
+from tta_service.wire.v1 import tta_pb2 as pb
 
 QUICK = {"server.port": 0, "metrics.enabled": False, "batch.max_rows": 4, "lanes.cores": 1}
 

@@ -14,9 +14,9 @@ from PIL import Image
 
 from tta_service.app import Service
 from tta_service.core import catalogue
-from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.settings import Settings
+from tta_service.wire.v1 import tta_pb2 as pb
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,8 +9,8 @@ import grpc
 import numpy as np
 from PIL import Image
 
-from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
+from tta_service.wire.v1 import tta_pb2 as pb
 
 NAMES = ["flower", "temple", "cat"]
 

@@ -14,8 +14,8 @@ from tta_client.aio.client import AsyncClient
 from tests.deploy.camera import NAMES as LABELS
 from tests.deploy.camera import Camera, picture, scores
 from tests.deploy.fleet import Fleet, fleet
-from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
+from tta_service.wire.v1 import tta_pb2 as pb
 
 SESSIONS = [f"cam-{number}" for number in range(1, 9)]
 TDA = Choice("tda", {"views": 2})

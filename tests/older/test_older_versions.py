@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.survival.cameras import Camera, scores, serving
-from tta_service.rpc.v1 import tta_pb2 as pb
+from tta_service.wire.v1 import tta_pb2 as pb
 
 RESTORED = pb.SessionStatus.ORIGIN_RESTORED
 ARCHIVES = sorted(Path(__file__).parent.glob("*.tar.xz"))

@@ -26,8 +26,6 @@ from tta_service.images.decode import ImageLimits, decode
 from tta_service.images.views import look
 from tta_service.rpc.server import Server
 from tta_service.rpc.servicer import AdaptationService
-from tta_service.rpc.terms import Limits, Terms
-from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.serving.admission.controller import Door
 from tta_service.serving.batching.batcher import Batcher
@@ -40,6 +38,8 @@ from tta_service.serving.persistence.snapshots import Snapshots
 from tta_service.serving.sessions.sessions import Sessions
 from tta_service.serving.text.cache import TextSpaces
 from tta_service.testing import FakeCLIP
+from tta_service.wire.server_info import Limits, Terms
+from tta_service.wire.v1 import tta_pb2 as pb
 
 NONE = Reduction(catalogue.reducers.build("none"))
 LABELS = pb.Labels(label_set=pb.LabelSet(names=["cat", "dog", "car"]))

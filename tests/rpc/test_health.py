@@ -10,8 +10,8 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from tests.patience import PATIENCE
 from tta_service.rpc.server import SERVICE
-from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.testing import FakeCLIP
+from tta_service.wire.v1 import tta_pb2 as pb
 
 from .conftest import a_house, busy, question
 

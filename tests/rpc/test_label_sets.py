@@ -8,8 +8,8 @@ import grpc
 import pytest
 from open_clip import zero_shot_metadata
 
-from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.testing import FakeCLIP
+from tta_service.wire.v1 import tta_pb2 as pb
 
 from .conftest import a_house, frame, opening, options, question
 

@@ -15,8 +15,8 @@ from PIL import Image
 
 from tests.patience import PATIENCE
 from tta_service.core.events import Called, Refused
-from tta_service.rpc.terms import Limits
-from tta_service.rpc.v1 import tta_pb2 as pb
+from tta_service.wire.server_info import Limits
+from tta_service.wire.v1 import tta_pb2 as pb
 
 from .conftest import a_house, busy, choice, jpeg, options, question, until
 

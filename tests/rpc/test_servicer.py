@@ -10,8 +10,8 @@ import torch
 from tta_service.core import catalogue
 from tta_service.core.events import Called
 from tta_service.core.request import Report
-from tta_service.rpc.terms import Limits
-from tta_service.rpc.v1 import tta_pb2 as pb
+from tta_service.wire.server_info import Limits
+from tta_service.wire.v1 import tta_pb2 as pb
 
 from .conftest import LABELS, a_house, busy, choice, jpeg, options, question, until
 

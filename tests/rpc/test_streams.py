@@ -15,9 +15,9 @@ from google.rpc import code_pb2
 from tta_service.core import catalogue
 from tta_service.core.events import Dropped, Messaged, Received, Refused, Streaming
 from tta_service.core.request import Report
-from tta_service.rpc.terms import Limits
-from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
+from tta_service.wire.server_info import Limits
+from tta_service.wire.v1 import tta_pb2 as pb
 
 from .conftest import LABELS, a_house, busy, choice, frame, jpeg, opening, options, question, until
 

@@ -7,7 +7,7 @@ import pytest
 
 from tta_service.core.events import Refused
 from tta_service.core.request import Report
-from tta_service.rpc.v1 import tta_pb2 as pb
+from tta_service.wire.v1 import tta_pb2 as pb
 
 from .conftest import LABELS, jpeg, question
 

@@ -21,9 +21,9 @@ from PIL import Image
 
 from tests.patience import PATIENCE
 from tta_service.app import Service
-from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.settings import load
+from tta_service.wire.v1 import tta_pb2 as pb
 
 NAMES = ("flower", "temple", "cat")
 LABELS = pb.Labels(label_set=pb.LabelSet(names=NAMES))

@@ -22,11 +22,11 @@ from tests.survival.cameras import BLOCK, LABELS, LATEST, frame, opening, pictur
 from tests.survival.wires import Wire, wire
 from tta_service.app import Service
 from tta_service.rpc.streams import Camera
-from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.serving.sessions.memory import Kept
 from tta_service.serving.sessions.session import Session
 from tta_service.serving.sessions.turns import Turn
+from tta_service.wire.v1 import tta_pb2 as pb
 
 CYCLES = 200
 KINDS = (Session, Kept, Turn, Camera)  # what a stream is made of

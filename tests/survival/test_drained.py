@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from tests.survival.cameras import BLOCK, LATEST, Camera, process, scores, serving
-from tta_service.rpc.v1 import tta_pb2 as pb
+from tta_service.wire.v1 import tta_pb2 as pb
 
 RESTORED = pb.SessionStatus.ORIGIN_RESTORED
 

@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from tests.survival.cameras import Camera, process, scores, written
-from tta_service.rpc.v1 import tta_pb2 as pb
+from tta_service.wire.v1 import tta_pb2 as pb
 
 STREAMS, OFTEN = 8, 3
 

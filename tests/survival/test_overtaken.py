@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from tests.survival.cameras import Camera, serving, written
-from tta_service.rpc.v1 import tta_pb2 as pb
+from tta_service.wire.v1 import tta_pb2 as pb
 
 
 async def test_a_server_that_was_overtaken_lets_go_and_says_where_the_session_is(tmp_path: Path):

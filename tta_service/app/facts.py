@@ -8,10 +8,10 @@ from importlib.metadata import version
 
 from ..clip.model import FrozenCLIP
 from ..core.catalogue import reducers, strategies
-from ..rpc.terms import Limits, Terms
 from ..serving.streams.frame_buffer import Buffered
 from ..settings import BadSettings, Settings
 from ..telemetry.collector import Counts
+from ..wire.server_info import Limits, Terms
 from .parts import Parts
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -13,8 +12,11 @@ from google.protobuf.message import DecodeError
 
 from ..core.errors import BadRequest
 from ..core.events import Called, Messaged, Observe, Refused
-from .status import grpc_status_of, known
+from ..wire.identity import trace_of
+from ..wire.status import known
+from .status import grpc_status_of
 
+Context = grpc.aio.ServicerContext[Any, Any]
 Kind = Literal["unary", "bidi_stream", "server_stream", "client_stream"]
 KINDS: dict[tuple[bool, bool], Kind] = {  # by (request streams, response streams)
     (False, False): "unary",
@@ -22,7 +24,6 @@ KINDS: dict[tuple[bool, bool], Kind] = {  # by (request streams, response stream
     (False, True): "server_stream",
     (True, False): "client_stream",
 }
-TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.{,256})?")  # later versions say more
 NOT_THAT = "the bytes are not the message that this method takes"
 
 
@@ -52,7 +53,7 @@ class Calls(grpc.aio.ServerInterceptor):
         return handler
 
     def _unary(self, handler: Any, call: Call) -> Any:
-        async def answer(raw: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        async def answer(raw: bytes, context: Context) -> Any:
             call.begins(context)
             message = None
             call.message(sent=False)
@@ -66,14 +67,14 @@ class Calls(grpc.aio.ServerInterceptor):
             except Exception as error:
                 refused = known(error)
             who, session = getattr(message, "request_id", ""), getattr(message, "session_id", "")
-            strategy, trace = self._strategy(message), trace_of(context)
+            strategy, trace = self._strategy(message), trace_of(context.invocation_metadata())
             self._observe(Refused(refused, call.method, strategy, "", trace, who, session))
             await context.abort_with_status(grpc_status_of(refused))
 
         return answer
 
     def _stream(self, handler: Any, call: Call) -> Any:
-        async def answer(raws: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        async def answer(raws: AsyncIterator[bytes], context: Context) -> Any:
             call.begins(context)
 
             async def received() -> AsyncIterator[Any]:
@@ -90,7 +91,7 @@ class Calls(grpc.aio.ServerInterceptor):
                 raise
             except Exception as error:
                 refused = known(error)
-            self._observe(Refused(refused, call.method, "", trace=trace_of(context)))
+            self._observe(Refused(refused, call.method, "", trace=trace_of(context.invocation_metadata())))
             await context.abort_with_status(grpc_status_of(refused))
 
         return answer
@@ -105,7 +106,7 @@ class Call:
     kind: Kind
     observe: Observe
 
-    def begins(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    def begins(self, context: Context) -> None:
         began = time.monotonic()
         self.observe(Called(self.service, self.method, self.kind))
 
@@ -122,12 +123,6 @@ class Call:
 def whenever_done(context: Any, call: Callable[[Any], None]) -> None:
     """`call(context)` when the call is over, however it ends: answered, refused, or the caller is gone."""
     context.add_done_callback(call)
-
-
-def trace_of(context: Any) -> str:
-    """The caller's span, as he tells it by the W3C's header; "" when he tells none, or nonsense."""
-    told = (value for key, value in context.invocation_metadata() or () if key == "traceparent")
-    return next((value for value in told if isinstance(value, str) and TRACEPARENT.fullmatch(value)), "")
 
 
 def ended_with(context: Any) -> grpc.StatusCode:

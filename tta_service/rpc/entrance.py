@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from ..core.errors import NotReady
-from .v1 import tta_pb2 as pb
+from ..wire.v1 import tta_pb2 as pb
 
 METHODS: Mapping[str, Any] = pb.DESCRIPTOR.services_by_name["AdaptationService"].methods_by_name
 SERVICE: str = pb.DESCRIPTOR.services_by_name["AdaptationService"].full_name

@@ -10,10 +10,10 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
 from ..core.events import Observe, ignore
+from ..wire.requests import strategy_named
 from .calls import Calls
 from .entrance import SERVICE, Entrance
 from .health import Health
-from .questions import strategy_named
 from .servicer import AdaptationService
 from .v1.tta_pb2_grpc import add_AdaptationServiceServicer_to_server
 

@@ -18,18 +18,18 @@ from ..serving.persistence.service import Archive
 from ..serving.sessions.sessions import Sessions
 from ..serving.streams.frame_buffer import Buffered
 from ..serving.text.cache import TextSpaces
-from .answers import response
-from .callers import OWNER, Context, client_of
-from .calls import trace_of, whenever_done
-from .cameras import Frame, Opened, frame_of, opened_of
+from ..wire.catalogue import Pace, descriptions, server_info
+from ..wire.field_paths import Origin
+from ..wire.identity import OWNER, client_of, trace_of
+from ..wire.requests import asked_of
+from ..wire.responses import response
+from ..wire.server_info import Terms
+from ..wire.stream_requests import Frame, Opened, frame_of, opened_of
+from ..wire.v1 import tta_pb2 as pb
+from .calls import Context, whenever_done
 from .label_set_calls import LabelSetCalls
-from .listings import Pace, descriptions, server_info
-from .paths import Origin
-from .questions import asked_of
 from .session_calls import SessionCalls
 from .streams import Camera
-from .terms import Terms
-from .v1 import tta_pb2 as pb
 
 
 class AdaptationService(LabelSetCalls, SessionCalls):
@@ -58,8 +58,10 @@ class AdaptationService(LabelSetCalls, SessionCalls):
         arrived = time.monotonic()
         remaining = cast("float | None", context.time_remaining())  # the stubs forget None: no deadline
         deadline = None if remaining is None else arrived + remaining
-        known, client = self._text_spaces.labels, client_of(context)
-        asked = asked_of(request, known, self._terms, arrived, deadline, client, trace_of(context))
+        known, client = self._text_spaces.labels, client_of(context.peer())
+        asked = asked_of(
+            request, known, self._terms, arrived, deadline, client, trace_of(context.invocation_metadata())
+        )
         await self._archive.recall(OWNER, asked.request.session)
         try:
             report = await self._classify(asked.request)
@@ -75,7 +77,12 @@ class AdaptationService(LabelSetCalls, SessionCalls):
         opened = await self._opened(await self._first(messages))
         await self._archive.recall(OWNER, opened.session, opening=True, named=opened.named)
         hold = self._sessions.stream(OWNER, opened.session, opened.named)
-        opened = replace(opened, session=hold.session, client=client_of(context), trace=trace_of(context))
+        opened = replace(
+            opened,
+            session=hold.session,
+            client=client_of(context.peer()),
+            trace=trace_of(context.invocation_metadata()),
+        )
         camera = Camera(opened, hold, self._classify, self._load, self._terms, self._observe, self.buffered)
         whenever_done(context, lambda _: self._gone(camera))
         self._cameras.add(camera)

@@ -14,11 +14,11 @@ from ..core.request import Report, Request
 from ..serving.sessions.lease import Stream
 from ..serving.streams.frame_buffer import Buffered, Frames, Offer, Policy
 from ..serving.streams.rate_limit import Throttle
+from ..wire.server_info import Terms
+from ..wire.status import known
+from ..wire.stream_requests import Frame, Opened
+from ..wire.stream_responses import Reply, answer, draining, failure, standing, told_once
 from .allowance import Allowance
-from .cameras import Frame, Opened
-from .replies import Reply, answer, draining, failure, standing, told_once
-from .status import known
-from .terms import Terms
 
 T = TypeVar("T")
 Interpret = Callable[[Any, int], Frame]  # (message, id of the frame before): raises what ends the stream

@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from . import tta_pb2 as tta_dot_v1_dot_tta__pb2
+from ...wire.v1 import tta_pb2 as tta_dot_v1_dot_tta__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
 GRPC_VERSION = grpc.__version__

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from tta_service.core.errors import TTAError, Unsupported
 from tta_service.core.reducer import Reducer, Reduction
 from tta_service.core.request import USUAL_THRESHOLD, Encoded, PixelFormat, Raw
-from tta_service.rpc.options import options_of, reduction_of
-from tta_service.rpc.questions import asked_of, image_of, strategy_named
-from tta_service.rpc.terms import Limits, Terms
-from tta_service.rpc.v1 import tta_pb2 as pb
 from tta_service.serving.text.cache import TextSpaces
+from tta_service.wire.options import options_of, reduction_of
+from tta_service.wire.requests import asked_of, image_of, strategy_named
+from tta_service.wire.server_info import Limits, Terms
+from tta_service.wire.v1 import tta_pb2 as pb
 
-from .conftest import LABELS, choice, options
+from ..rpc.conftest import LABELS, choice, options
 
 TERMS = Terms("fake", "f" * 32, 32, 64, limits=Limits(parameters={"views": 100}))
 

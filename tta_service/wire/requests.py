@@ -11,9 +11,9 @@ from ..core.errors import BadImage, BadLabels, BadRequest, Unsupported
 from ..core.labels import LabelSet
 from ..core.request import Encoded, Features, PixelFormat, Raw, Request
 from .features import features_of
+from .field_paths import Origin, at
 from .options import Options, options_of
-from .paths import Origin, at
-from .terms import Terms
+from .server_info import Terms
 from .v1 import tta_pb2 as pb
 
 Known = Callable[[str], LabelSet]  # a label set by its id; raises UnknownLabels

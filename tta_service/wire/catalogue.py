@@ -10,9 +10,9 @@ from ..core.catalogue import Catalogue, Description
 from ..core.parameters import Parameter
 from ..serving.sessions.session import SessionInfo
 from ..serving.text.cache import Held
-from .structs import duration, struct, value_of
-from .terms import Terms
+from .server_info import Terms
 from .v1 import tta_pb2 as pb
+from .well_known import duration, struct, value_of
 
 T = TypeVar("T")
 PAGE, LONGEST = 50, 1000

@@ -10,10 +10,10 @@ from ..core.errors import BadRequest
 from ..core.reducer import Reduction
 from ..core.request import USUAL_THRESHOLD, Cascade
 from ..core.strategy import Strategy
-from .paths import at
-from .structs import plain
-from .terms import Terms
+from .field_paths import at
+from .server_info import Terms
 from .v1 import tta_pb2 as pb
+from .well_known import plain
 
 SCOPES: dict[int, Literal["all", "augmented", "two_looks"]] = {
     pb.Reduction.SCOPE_UNSPECIFIED: "all",

@@ -10,7 +10,8 @@ from google.rpc import error_details_pb2 as details
 from google.rpc import status_pb2
 
 from tta_service.core import errors
-from tta_service.rpc.status import CODES, LONGEST, code_of, known, status_of
+from tta_service.rpc.status import code_of
+from tta_service.wire.status import CODES, LONGEST, http_code_of, known, status_of
 
 
 def detail(status: status_pb2.Status, kind):
@@ -30,6 +31,7 @@ def every_error() -> list[type[errors.TTAError]]:
 def test_no_error_is_missing_from_the_table(kind):
     assert kind in CODES
     assert code_of(kind("no")) is not grpc.StatusCode.OK
+    assert 400 <= http_code_of(kind("no")) < 600
 
 
 def test_a_plug_in_may_refine_an_error():

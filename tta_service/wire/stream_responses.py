@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from ..core.errors import TTAError
 from ..core.request import Report, SessionStatus
-from .answers import response, session_status
-from .cameras import Frame
-from .questions import Asked
+from .requests import Asked
+from .responses import response, session_status
+from .server_info import Terms
 from .status import status_of
-from .structs import duration
-from .terms import Terms
+from .stream_requests import Frame
 from .v1 import tta_pb2 as pb
+from .well_known import duration
 
 Reply = pb.ClassifyStreamResponse
 

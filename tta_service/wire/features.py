@@ -7,7 +7,7 @@ import torch
 
 from ..core.errors import BadImage
 from ..core.request import Features
-from .terms import Terms
+from .server_info import Terms
 from .v1 import tta_pb2 as pb
 
 

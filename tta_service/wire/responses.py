@@ -13,9 +13,9 @@ from ..core.errors import ModelFault
 from ..core.reducer import Reducer, Reduction
 from ..core.request import Degraded, Explanation, Report, SessionStatus
 from ..core.strategy import Strategy
-from .structs import struct
-from .terms import Terms
+from .server_info import Terms
 from .v1 import tta_pb2 as pb
+from .well_known import struct
 
 Numbers = NDArray[np.float64]
 SCOPES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tta_service.core.errors import BadImage, BadLabels, BadParameters, BadRequest, ModelFault, Overloaded, Unsupported
-from tta_service.rpc.paths import Origin, at
+from tta_service.wire.field_paths import Origin, at
 
 UNARY = Origin("image.encoded", "labels.label_set", "options")
 FRAME = Origin("frame.image.features", "open.labels.id", "open.options")

@@ -8,8 +8,8 @@ from google.protobuf import struct_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tta_service.rpc.listings import PAGE, Pace, page
-from tta_service.rpc.structs import duration, plain, struct
+from tta_service.wire.catalogue import PAGE, Pace, page
+from tta_service.wire.well_known import duration, plain, struct
 
 
 @given(st.sets(st.text("abc", min_size=1, max_size=6)), st.integers(1, 7))

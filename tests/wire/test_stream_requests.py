@@ -6,9 +6,9 @@ import pytest
 
 from tta_service.core.errors import BadImage, ModelFault, UnknownLabels
 from tta_service.core.labels import LabelSet
-from tta_service.rpc.cameras import Frame, frame_of, opened_of
-from tta_service.rpc.terms import Terms
-from tta_service.rpc.v1 import tta_pb2 as pb
+from tta_service.wire.server_info import Terms
+from tta_service.wire.stream_requests import Frame, frame_of, opened_of
+from tta_service.wire.v1 import tta_pb2 as pb
 
 TERMS = Terms(model="m", fingerprint="f", image_size=32, dimension=8)
 OPENING = pb.ClassifyStreamRequest(open=pb.OpenStream(labels=pb.Labels(label_set=pb.LabelSet(names=["a", "b"]))))

@@ -12,10 +12,10 @@ from ..core.labels import LabelSet
 from ..core.request import Request
 from ..serving.streams.frame_buffer import Policy
 from . import status
+from .field_paths import Origin, at
 from .options import Options, options_of
-from .paths import Origin, at
-from .questions import Asked, Known, image_of, image_path, labels_of, labels_path, session_of
-from .terms import Terms
+from .requests import Asked, Known, image_of, image_path, labels_of, labels_path, session_of
+from .server_info import Terms
 from .v1 import tta_pb2 as pb
 
 POLICIES = {

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import tta_service.rpc.v1 as ours
-from tta_service.rpc.v1 import tta_pb2
+import tta_service.wire.v1 as ours
+from tta_service.wire.v1 import tta_pb2
 
 ROOT = Path(ours.__file__).parents[3]
-FILES = ("__init__.py", "tta_pb2.py", "tta_pb2.pyi", "tta_pb2_grpc.py")
+MESSAGES = ("__init__.py", "tta_pb2.py", "tta_pb2.pyi")
+STUBS = "tta_pb2_grpc.py"
 
 
 def test_both_copies_are_the_same():
-    for name in FILES:
-        one, two = ROOT / "tta_service/rpc/v1" / name, ROOT / "clients/python/tta_client/v1" / name
-        assert one.read_bytes() == two.read_bytes(), name
+    theirs = ROOT / "clients/python/tta_client/v1"
+    for name in MESSAGES:
+        assert (ROOT / "tta_service/wire/v1" / name).read_bytes() == (theirs / name).read_bytes(), name
+    stubs = (ROOT / "tta_service/rpc/v1" / STUBS).read_text(encoding="utf-8")
+    assert stubs.replace("from ...wire.v1 import", "from . import") == (theirs / STUBS).read_text(encoding="utf-8")
 
 
 def test_both_copies_live_in_one_process():

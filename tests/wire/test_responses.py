@@ -16,9 +16,9 @@ from tta_service.core.labels import LabelSet
 from tta_service.core.reducer import Reduction
 from tta_service.core.request import STAGES, Degraded, Encoded, Explanation, Report, Request, SessionStatus
 from tta_service.core.views import Views
-from tta_service.rpc.answers import response
-from tta_service.rpc.terms import Terms
-from tta_service.rpc.v1 import tta_pb2 as pb
+from tta_service.wire.responses import response
+from tta_service.wire.server_info import Terms
+from tta_service.wire.v1 import tta_pb2 as pb
 
 TERMS = Terms(model="fake", fingerprint="f" * 32, image_size=32, dimension=64)
 

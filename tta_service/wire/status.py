@@ -1,0 +1,92 @@
+"""Errors as every transport tells them: one table of codes, and the google.rpc details that tell a program what a
+sentence tells a person."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from google.protobuf import any_pb2, message
+from google.rpc import code_pb2, error_details_pb2, status_pb2  # pyright: ignore[reportMissingTypeStubs]
+
+from ..core import errors
+from .well_known import duration
+
+DOMAIN = "tta.v1"
+LONGEST = 300  # characters of a sentence: it travels twice in the trailers, and those are limited to a few kB
+log = logging.getLogger(__name__)
+
+CODES: dict[type[errors.TTAError], int] = {
+    errors.BadImage: code_pb2.INVALID_ARGUMENT,
+    errors.BadLabels: code_pb2.INVALID_ARGUMENT,
+    errors.BadParameters: code_pb2.INVALID_ARGUMENT,
+    errors.BadRequest: code_pb2.INVALID_ARGUMENT,
+    errors.UnknownStrategy: code_pb2.INVALID_ARGUMENT,
+    errors.UnknownReducer: code_pb2.INVALID_ARGUMENT,
+    errors.UnknownLabels: code_pb2.NOT_FOUND,
+    errors.UnknownSession: code_pb2.NOT_FOUND,
+    errors.Unsupported: code_pb2.UNIMPLEMENTED,
+    errors.SessionTaken: code_pb2.ABORTED,
+    errors.SessionMoved: code_pb2.FAILED_PRECONDITION,
+    errors.SessionInUse: code_pb2.FAILED_PRECONDITION,
+    errors.Overloaded: code_pb2.RESOURCE_EXHAUSTED,
+    errors.MemoryFull: code_pb2.RESOURCE_EXHAUSTED,
+    errors.TooLarge: code_pb2.RESOURCE_EXHAUSTED,
+    errors.DeadlineTooShort: code_pb2.DEADLINE_EXCEEDED,
+    errors.NotReady: code_pb2.UNAVAILABLE,
+    errors.ModelFault: code_pb2.INTERNAL,
+    errors.TTAError: code_pb2.INTERNAL,
+}
+HTTP_CODES: dict[int, int] = {  # of gRPC's codes, as google/rpc/code.proto maps them
+    code_pb2.INVALID_ARGUMENT: 400,
+    code_pb2.FAILED_PRECONDITION: 400,
+    code_pb2.NOT_FOUND: 404,
+    code_pb2.ABORTED: 409,
+    code_pb2.RESOURCE_EXHAUSTED: 429,
+    code_pb2.INTERNAL: 500,
+    code_pb2.UNIMPLEMENTED: 501,
+    code_pb2.UNAVAILABLE: 503,
+    code_pb2.DEADLINE_EXCEEDED: 504,
+}
+
+
+def known(error: Exception) -> errors.TTAError:
+    """The error in the caller's words. What is not ours is logged with its traceback and told without internals."""
+    if isinstance(error, errors.TTAError):
+        return error
+    log.error("an error that no room foresaw", exc_info=error)
+    return errors.ModelFault("the server failed on this request; its log says why")
+
+
+def code_number_of(error: errors.TTAError) -> int:
+    """The gRPC code (google.rpc.Code) of the nearest class in the table."""
+    return next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
+
+
+def http_code_of(error: errors.TTAError) -> int:
+    """The same for HTTP."""
+    return HTTP_CODES[code_number_of(error)]
+
+
+def status_of(error: errors.TTAError) -> status_pb2.Status:
+    """The whole story: a sentence that names the field, ErrorInfo, and BadRequest and RetryInfo where they apply."""
+    said, field = _cut(error.message), _cut(error.field)
+    told = status_pb2.Status(code=code_number_of(error), message=f"{field}: {said}" if field else said)
+    reason = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).upper()
+    _add(told, error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))
+    if field:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=said, reason=reason)
+        _add(told, error_details_pb2.BadRequest(field_violations=[violation]))
+    if error.retry_after is not None:
+        _add(told, error_details_pb2.RetryInfo(retry_delay=duration(error.retry_after)))
+    return told
+
+
+def _add(told: status_pb2.Status, detail: message.Message) -> None:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    told.details.append(packed)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -1,0 +1,1 @@
+"""Generated from protos/tta/v1/tta.proto by protos/generate.py; not edited."""
