@@ -33,7 +33,7 @@ from cycles_report import save
 from tqdm import tqdm
 
 from tta_service.app import Service
-from tta_service.rpc.streams import Camera
+from tta_service.rpc.stream.session import Camera
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.serving.sessions.memory import Kept
 from tta_service.serving.sessions.session import Session

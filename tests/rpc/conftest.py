@@ -24,8 +24,8 @@ from tta_service.core.events import Event
 from tta_service.core.reducer import Reduction
 from tta_service.images.decode import ImageLimits, decode
 from tta_service.images.views import look
+from tta_service.rpc.methods.classify import AdaptationService
 from tta_service.rpc.server import Server
-from tta_service.rpc.servicer import AdaptationService
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.serving.admission.controller import Door
 from tta_service.serving.batching.batcher import Batcher

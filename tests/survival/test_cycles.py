@@ -21,7 +21,7 @@ from tests.patience import PATIENCE
 from tests.survival.cameras import BLOCK, LABELS, LATEST, frame, opening, picture, serving, written
 from tests.survival.wires import Wire, wire
 from tta_service.app import Service
-from tta_service.rpc.streams import Camera
+from tta_service.rpc.stream.session import Camera
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.serving.sessions.memory import Kept
 from tta_service.serving.sessions.session import Session

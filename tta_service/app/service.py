@@ -15,8 +15,8 @@ import torch
 
 from ..core.catalogue import reducers, strategies
 from ..core.events import Observe
+from ..rpc.methods.classify import AdaptationService
 from ..rpc.server import Server
-from ..rpc.servicer import AdaptationService
 from ..rpc.status import code_of
 from ..serving.batching.health import Pulse
 from ..settings import BadSettings, Settings

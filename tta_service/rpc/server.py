@@ -11,11 +11,11 @@ from grpc_reflection.v1alpha import reflection
 
 from ..core.events import Observe, ignore
 from ..wire.requests import strategy_named
-from .calls import Calls
-from .entrance import SERVICE, Entrance
 from .health import Health
-from .servicer import AdaptationService
+from .interceptor import Calls
+from .methods.classify import AdaptationService
 from .v1.tta_pb2_grpc import add_AdaptationServiceServicer_to_server
+from .warming_up import SERVICE, Entrance
 
 
 class Server:

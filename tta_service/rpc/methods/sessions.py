@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from ..core.errors import BadRequest, TooLarge
-from ..serving.persistence.service import Archive
-from ..serving.sessions.sessions import Sessions
-from ..wire.catalogue import page, session_info
-from ..wire.field_paths import at
-from ..wire.identity import OWNER
-from ..wire.requests import session_of
-from ..wire.server_info import Terms
-from ..wire.v1 import tta_pb2 as pb
-from .calls import Context
-from .v1 import tta_pb2_grpc as wire
+from ...core.errors import BadRequest, TooLarge
+from ...serving.persistence.service import Archive
+from ...serving.sessions.sessions import Sessions
+from ...wire.catalogue import page, session_info
+from ...wire.field_paths import at
+from ...wire.identity import OWNER
+from ...wire.requests import session_of
+from ...wire.server_info import Terms
+from ...wire.v1 import tta_pb2 as pb
+from ..interceptor import Context
+from ..v1 import tta_pb2_grpc as wire
 
 
 class SessionCalls(wire.AdaptationServiceServicer):

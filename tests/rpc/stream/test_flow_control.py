@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tta_service.rpc.allowance import Allowance
+from tta_service.rpc.stream.flow_control import Allowance
 
 
 def test_the_first_word_tells_the_room_and_no_rate():

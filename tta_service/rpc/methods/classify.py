@@ -9,27 +9,27 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
-from ..core import catalogue
-from ..core.errors import BadRequest, TTAError
-from ..core.events import Observe, ignore
-from ..core.request import Report, Request
-from ..serving.engine import Engine
-from ..serving.persistence.service import Archive
-from ..serving.sessions.sessions import Sessions
-from ..serving.streams.frame_buffer import Buffered
-from ..serving.text.cache import TextSpaces
-from ..wire.catalogue import Pace, descriptions, server_info
-from ..wire.field_paths import Origin
-from ..wire.identity import OWNER, client_of, trace_of
-from ..wire.requests import asked_of
-from ..wire.responses import response
-from ..wire.server_info import Terms
-from ..wire.stream_requests import Frame, Opened, frame_of, opened_of
-from ..wire.v1 import tta_pb2 as pb
-from .calls import Context, whenever_done
-from .label_set_calls import LabelSetCalls
-from .session_calls import SessionCalls
-from .streams import Camera
+from ...core import catalogue
+from ...core.errors import BadRequest, TTAError
+from ...core.events import Observe, ignore
+from ...core.request import Report, Request
+from ...serving.engine import Engine
+from ...serving.persistence.service import Archive
+from ...serving.sessions.sessions import Sessions
+from ...serving.streams.frame_buffer import Buffered
+from ...serving.text.cache import TextSpaces
+from ...wire.catalogue import Pace, descriptions, server_info
+from ...wire.field_paths import Origin
+from ...wire.identity import OWNER, client_of, trace_of
+from ...wire.requests import asked_of
+from ...wire.responses import response
+from ...wire.server_info import Terms
+from ...wire.stream_requests import Frame, Opened, frame_of, opened_of
+from ...wire.v1 import tta_pb2 as pb
+from ..interceptor import Context, whenever_done
+from ..stream.session import Camera
+from .label_sets import LabelSetCalls
+from .sessions import SessionCalls
 
 
 class AdaptationService(LabelSetCalls, SessionCalls):

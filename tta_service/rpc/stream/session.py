@@ -8,17 +8,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import ExitStack
 from typing import Any, Protocol, TypeVar
 
-from ..core.errors import NotReady, TTAError
-from ..core.events import Observe, Received, Refused, Streaming
-from ..core.request import Report, Request
-from ..serving.sessions.lease import Stream
-from ..serving.streams.frame_buffer import Buffered, Frames, Offer, Policy
-from ..serving.streams.rate_limit import Throttle
-from ..wire.server_info import Terms
-from ..wire.status import known
-from ..wire.stream_requests import Frame, Opened
-from ..wire.stream_responses import Reply, answer, draining, failure, standing, told_once
-from .allowance import Allowance
+from ...core.errors import NotReady, TTAError
+from ...core.events import Observe, Received, Refused, Streaming
+from ...core.request import Report, Request
+from ...serving.sessions.lease import Stream
+from ...serving.streams.frame_buffer import Buffered, Frames, Offer, Policy
+from ...serving.streams.rate_limit import Throttle
+from ...wire.server_info import Terms
+from ...wire.status import known
+from ...wire.stream_requests import Frame, Opened
+from ...wire.stream_responses import Reply, answer, draining, failure, standing, told_once
+from .flow_control import Allowance
 
 T = TypeVar("T")
 Interpret = Callable[[Any, int], Frame]  # (message, id of the frame before): raises what ends the stream

@@ -13,7 +13,7 @@ from tta_service.core.request import Report
 from tta_service.wire.server_info import Limits
 from tta_service.wire.v1 import tta_pb2 as pb
 
-from .conftest import LABELS, a_house, busy, choice, jpeg, options, question, until
+from ..conftest import LABELS, a_house, busy, choice, jpeg, options, question, until
 
 
 async def code_of(call) -> grpc.StatusCode:

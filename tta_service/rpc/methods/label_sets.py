@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from ..core.errors import TTAError
-from ..serving.text.cache import TextSpaces
-from ..wire.catalogue import label_set_info, page
-from ..wire.field_paths import Origin, at
-from ..wire.requests import label_set_of
-from ..wire.server_info import Terms
-from ..wire.v1 import tta_pb2 as pb
-from .calls import Context
-from .v1 import tta_pb2_grpc as wire
+from ...core.errors import TTAError
+from ...serving.text.cache import TextSpaces
+from ...wire.catalogue import label_set_info, page
+from ...wire.field_paths import Origin, at
+from ...wire.requests import label_set_of
+from ...wire.server_info import Terms
+from ...wire.v1 import tta_pb2 as pb
+from ..interceptor import Context
+from ..v1 import tta_pb2_grpc as wire
 
 
 class LabelSetCalls(wire.AdaptationServiceServicer):

@@ -19,7 +19,7 @@ from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.wire.server_info import Limits
 from tta_service.wire.v1 import tta_pb2 as pb
 
-from .conftest import LABELS, a_house, busy, choice, frame, jpeg, opening, options, question, until
+from ..conftest import LABELS, a_house, busy, choice, frame, jpeg, opening, options, question, until
 
 BLOCK = pb.OpenStream.POLICY_BLOCK
 

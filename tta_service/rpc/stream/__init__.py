@@ -1,0 +1,1 @@
+"""One open stream: frames in, answers out, in order."""
