@@ -1,7 +1,7 @@
 """The one composition root: settings become parts, parts a running server, and that a drained one."""
 
-from .parts import Parts, assembled
-from .run import classify, measure, serve
-from .service import Service
+from .commands import classify, measure, serve
+from .runtime import Parts, assembled
+from .server import Service
 
 __all__ = ["Parts", "Service", "assembled", "classify", "measure", "serve"]

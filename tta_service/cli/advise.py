@@ -20,7 +20,7 @@ from .options import AsJson, Configure, Duplicates, configured, names_of, templa
 from .text import json_line, printable
 
 if TYPE_CHECKING:
-    from ..app.advice import Advice, Opinion
+    from ..app.advise.judge import Advice, Opinion
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 FEWEST = 16  # images; fewer say nothing
@@ -54,7 +54,7 @@ def advise(
         strategies.get(name)  # a misspelt one fails now
     seconds = None if deadline is None else _seconds(deadline)
     chosen = _chosen(images, count)
-    from ..app.advising import advised  # the towers: seconds that a mistake should not cost
+    from ..app.advise.run import advised  # the towers: seconds that a mistake should not cost
 
     given = (names, templates_of(template)) if template else (names,)
     made = LabelSet(*given, allow_duplicates=allow_duplicates)

@@ -12,7 +12,7 @@ from ..serving.streams.frame_buffer import Buffered
 from ..settings import BadSettings, Settings
 from ..telemetry.collector import Counts
 from ..wire.server_info import Limits, Terms
-from .parts import Parts
+from .runtime import Parts
 
 
 def terms(settings: Settings, clip: FrozenCLIP) -> Terms:

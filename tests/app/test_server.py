@@ -139,7 +139,7 @@ def running(*flags: str) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     """`serve` in a process of its own: it, its gRPC address, its metrics."""
     flags = ("--port=0", "--metrics-port=0", "--set=batch.max_rows=16", "--set=lanes.cores=1", *flags)
     command = [sys.executable, "-m", "tta_service", "serve", *flags]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout

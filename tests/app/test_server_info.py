@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tta_service.app.facts import check_limits
+from tta_service.app.server_info import check_limits
 from tta_service.settings import BadSettings
 
 

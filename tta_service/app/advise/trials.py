@@ -12,17 +12,17 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..core.catalogue import reducers, strategies
-from ..core.errors import Unsupported
-from ..core.labels import LabelSet
-from ..core.reducer import Reduction
-from ..core.request import Encoded, Features, Request
-from ..core.strategy import Scope, Strategy
-from ..images.decode import decode
-from ..images.fixed_views import NAMED
-from ..images.views import look
-from .advice import Trial
-from .parts import Parts
+from ...core.catalogue import reducers, strategies
+from ...core.errors import Unsupported
+from ...core.labels import LabelSet
+from ...core.reducer import Reduction
+from ...core.request import Encoded, Features, Request
+from ...core.strategy import Scope, Strategy
+from ...images.decode import decode
+from ...images.fixed_views import NAMED
+from ...images.views import look
+from ..runtime import Parts
+from .judge import Trial
 
 JUDGES = 8  # crops at least that nobody but the judge looks at
 Told = Callable[[str, int, int], None]  # what is being done, how much of how much

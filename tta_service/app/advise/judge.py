@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.strategy import Strategy
+from ...core.strategy import Strategy
 
 
 @dataclass(frozen=True, slots=True, eq=False)

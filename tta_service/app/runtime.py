@@ -37,7 +37,7 @@ from ..serving.sessions.accounting import MemoryLimits
 from ..serving.sessions.sessions import Sessions
 from ..serving.text.cache import TextSpaces
 from ..settings import Settings
-from .served import served
+from .reducer_list import served
 
 log = logging.getLogger(__name__)
 LARGEST = {"cpu": 64}  # rows that warm-up tries in one forward; other devices 256

@@ -13,9 +13,9 @@ from typing import Any
 from ..core.errors import TTAError
 from ..core.request import Report, Request
 from ..settings import Settings
-from .parts import assembled
-from .peaks import measured, written
-from .service import Service
+from .memory_peaks import measured, written
+from .runtime import assembled
+from .server import Service
 
 try:
     from uvloop import new_event_loop

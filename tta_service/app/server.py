@@ -25,9 +25,9 @@ from ..telemetry import http as exposition
 from ..telemetry.access_log import AnswerLog
 from ..telemetry.metrics import Metrics
 from .addresses import address, bindable
-from .facts import check_limits, counts, terms
-from .parts import assembled, kept
-from .peaks import measured, recorded
+from .memory_peaks import measured, recorded
+from .runtime import assembled, kept
+from .server_info import check_limits, counts, terms
 
 if TYPE_CHECKING:
     from ..telemetry.tracing import Tracing

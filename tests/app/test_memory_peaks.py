@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tta_service.app import assembled
-from tta_service.app.peaks import measured, recorded, written
+from tta_service.app.memory_peaks import measured, recorded, written
 from tta_service.core.events import Event
 from tta_service.core.request import Report
 from tta_service.settings import BadSettings, load

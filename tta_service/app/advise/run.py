@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import torch
 
-from ..core.catalogue import reducers
-from ..core.labels import LabelSet
-from ..core.reducer import Reduction
-from ..settings import Settings
-from .advice import Advice, advise
-from .parts import Parts, assembled
+from ...core.catalogue import reducers
+from ...core.labels import LabelSet
+from ...core.reducer import Reduction
+from ...settings import Settings
+from ..runtime import Parts, assembled
+from .judge import Advice, advise
 from .trials import Told, trials
 
 LADDER = (64, 32, 16, 8)  # views that are tried, the most that the deadline leaves room for

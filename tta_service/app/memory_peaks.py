@@ -16,7 +16,7 @@ from ..core.reducer import Reduction
 from ..core.request import PixelFormat, Raw, Request
 from ..settings import BadSettings
 from ..telemetry.process_memory import RisingMemory
-from .parts import Parts
+from .runtime import Parts
 
 SIDE = 256  # pixels of the image that everybody looks at
 

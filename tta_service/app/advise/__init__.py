@@ -1,0 +1,1 @@
+"""Which strategy suits a user's unlabelled images."""
