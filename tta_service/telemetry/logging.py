@@ -1,4 +1,4 @@
-"""Structured logs, JSON or for people; what is written of answers is in `answer_log.py`."""
+"""Structured logs, JSON or for people; what is written of answers is in `access_log.py`."""
 
 from __future__ import annotations
 

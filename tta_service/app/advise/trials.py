@@ -1,4 +1,4 @@
-"""Every strategy on the same images, through the engine, for `advice.py` to judge. Each image is encoded once."""
+"""Every strategy on the same images, through the engine, for `judge.py` to judge. Each image is encoded once."""
 
 from __future__ import annotations
 
