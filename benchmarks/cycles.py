@@ -35,14 +35,14 @@ from tqdm import tqdm
 from tta_service.app import Service
 from tta_service.rpc.stream.session import Camera
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
-from tta_service.serving.sessions.memory import Kept
+from tta_service.serving.sessions.memory import MemorySlot
 from tta_service.serving.sessions.session import Session
 from tta_service.serving.sessions.turns import Turn
 from tta_service.settings import load
 from tta_service.wire.v1 import tta_pb2 as pb
 
 HERE = Path(__file__).resolve().parent
-KINDS = (Session, Kept, Turn, Camera)  # what a stream is made of
+KINDS = (Session, MemorySlot, Turn, Camera)  # what a stream is made of
 KILLS = 2  # client processes of a round that are killed
 CALLS = 3
 LIVES = 16  # at once in a client process
@@ -125,11 +125,11 @@ async def a_client(address: str, cycles: int, seed: int) -> asyncio.subprocess.P
 async def left(service: Service, store: Path, cycles: int) -> Left:
     """Everything comes to rest, the owner closes what outlives its streams; what there is then."""
     parts = service.parts
-    register = parts.sessions.register
+    register = parts.sessions.registry
 
     def at_rest() -> bool:
-        return not (register.streams or parts.door.requests or parts.door.waiting) and all(
-            s.resting for s in register.open
+        return not (register.leases or parts.door.running_requests or parts.door.waiting) and all(
+            s.evictable for s in register.open_sessions
         )
 
     async with asyncio.timeout(60):
@@ -150,7 +150,7 @@ async def left(service: Service, store: Path, cycles: int) -> Left:
         sessions=counters.sessions,
         streams=counters.streams,
         memory_bytes=counters.bytes,
-        inside=parts.door.requests + parts.door.waiting,
+        inside=parts.door.running_requests + parts.door.waiting,
         buffered=int(service.metrics.registry.get_sample_value("tta_queue_bytes", {"queue": "streams"}) or 0),
         stored=stored(store),
         tasks=len(asyncio.all_tasks()),

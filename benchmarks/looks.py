@@ -30,7 +30,7 @@ from tta_service.core.reducer import Reduction
 from tta_service.images.views import look
 from tta_service.maths import kept_count
 from tta_service.reducers import catalogue as reducers
-from tta_service.serving.pipeline.run_strategy import Seen, confident
+from tta_service.serving.pipeline.run_strategy import EncodedViews, choose_confident
 from tta_service.strategies import catalogue as strategies
 
 VIEWS = 64
@@ -88,15 +88,15 @@ def accuracies(clip: FrozenCLIP, reduction: Reduction, data: Path, folder: str, 
     for place in some.tolist():
         views = look(pictures.pixels[place], clip.image_size, VIEWS, seed=place)
         exact, reduced = clip.encode_image(views.pixels), clip.encode_image(views.pixels, reduction)
-        first = Seen((reduced,), VIEWS, views)
+        first = EncodedViews((reduced,), VIEWS, views)
         for name in STRATEGIES:
             strategy = strategies.build(name, {})
-            kept, rows, _ = confident(first, text, strategy.needs().confident, views.pixels)
+            kept, rows, _ = choose_confident(first, text, strategy.needs().confident, views.pixels)
             seen = {
-                "exact": Seen((exact,), VIEWS, views),
+                "exact": EncodedViews((exact,), VIEWS, views),
                 "reduced": first,
-                "augmented": Seen((exact[:1], reduced[1:]), VIEWS, views),
-                "two looks": replace(first, kept=kept, again=(rows, (exact[rows],))),
+                "augmented": EncodedViews((exact[:1], reduced[1:]), VIEWS, views),
+                "two looks": replace(first, kept=kept, second_look=(rows, (exact[rows],))),
             }
             for way in WAYS:
                 logits, _ = strategy.adapt(seen[way].evidence(text), None)

@@ -71,9 +71,9 @@ def alone(strategy: str, views: int, requests: int) -> None:
     from tta_service.core.request import Encoded
     from tta_service.images.decode import decode
     from tta_service.images.views import look
-    from tta_service.serving.concurrency.executors import lanes
+    from tta_service.serving.concurrency.executors import make_executors
 
-    clip, lane, exact = load(), lanes(), Reduction(reducers.build("none"))
+    clip, lane, exact = load(), make_executors(), Reduction(reducers.build("none"))
     chosen = strategies.build(strategy, {"views": views})
     images, needs = pictures(24), chosen.needs()
     text = lane.device.submit(clip.text_space, LabelSet(LABELS)).result()

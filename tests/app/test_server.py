@@ -108,7 +108,7 @@ async def test_what_is_in_the_way_is_told_and_what_breaks_ends_the_service(monke
             await service.wait()
         codes: list[int] = []
         monkeypatch.setattr(os, "_exit", codes.append)
-        service.parts.pulse.failed(RuntimeError("CUDA error: device-side assert triggered"))
+        service.parts.pulse.batch_failed(RuntimeError("CUDA error: device-side assert triggered"))
         assert codes == [70]
         health = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         async for told in health:  # first what it was, when the change has not been passed on yet

@@ -23,7 +23,7 @@ from tta_service import LabelSet
 from tta_service.app import Service
 from tta_service.cli import main
 from tta_service.cli.options import build, names_of
-from tta_service.cli.shown import shown
+from tta_service.cli.output import shown
 from tta_service.cli.text import json_line
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.settings import load

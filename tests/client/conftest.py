@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from tta_client import Client
 
-from tests.client.house import running
 from tests.client.peer import Peer, served
+from tests.client.services import running
 from tests.patience import PATIENCE
 
 

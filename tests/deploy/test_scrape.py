@@ -90,7 +90,7 @@ async def sing(service: Service) -> None:
     """A canary, which only an idle house would send by itself."""
     parts = service.parts
     blank = torch.zeros(1, 3, parts.clip.image_size, parts.clip.image_size, dtype=torch.uint8)
-    assert not await parts.pulse.sing(lambda: parts.batcher.encode(blank, Reduction(reducers.build("none"))))
+    assert not await parts.pulse.probe(lambda: parts.batcher.encode(blank, Reduction(reducers.build("none"))))
 
 
 async def seen(scraped: Prometheus, service: Service) -> None:

@@ -27,16 +27,16 @@ from tta_service.images.views import look
 from tta_service.rpc.methods.classify import AdaptationService
 from tta_service.rpc.server import Server
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
-from tta_service.serving.admission.controller import Door
+from tta_service.serving.admission.controller import AdmissionController
 from tta_service.serving.batching.batcher import Batcher
-from tta_service.serving.batching.health import Pulse
-from tta_service.serving.concurrency.executors import lanes
-from tta_service.serving.costs.model import Costs
+from tta_service.serving.batching.health import DeviceHealth
+from tta_service.serving.concurrency.executors import make_executors
+from tta_service.serving.costs.model import CostModel
 from tta_service.serving.engine import Engine
-from tta_service.serving.persistence.service import Archive
+from tta_service.serving.persistence.service import SessionPersistence
 from tta_service.serving.persistence.snapshots import Snapshots
 from tta_service.serving.sessions.sessions import Sessions
-from tta_service.serving.text.cache import TextSpaces
+from tta_service.serving.text.cache import TextSpaceCache
 from tta_service.testing import FakeCLIP
 from tta_service.wire.server_info import Limits, Terms
 from tta_service.wire.v1 import tta_pb2 as pb
@@ -54,11 +54,11 @@ class House:
     channel: grpc.aio.Channel
     stub: AdaptationServiceStub
     sessions: Sessions
-    door: Door
+    door: AdmissionController
     clip: Any
     port: int
     device: Executor
-    costs: Costs
+    costs: CostModel
     events: list[Event] = field(default_factory=list)
 
     def of(self, kind: type) -> list[Any]:
@@ -75,17 +75,17 @@ async def a_house(
     canary: bool = False,
 ) -> AsyncIterator[House]:
     limits = limits or Limits()
-    clip, events, ways = clip or FakeCLIP(), [], lanes(prepare=1, adapt=1, cores=1)
+    clip, events, ways = clip or FakeCLIP(), [], make_executors(prepare=1, adapt=1, cores=1)
     observe = events.append
-    pulse = Pulse(
+    pulse = DeviceHealth(
         lambda serving, reason: server.health.tell(serving, reason), patience=0.3, canary_every=0.1, tick=0.02
     )
-    costs = Costs(64)
+    costs = CostModel(64)
     batcher = Batcher(clip.encode_image, ways.device, 64, observe, pulse, costs)
     texts, sessions, door = (
-        TextSpaces(clip.text_space, ways.device, ways.tune),
+        TextSpaceCache(clip.text_space, ways.device, ways.tune),
         Sessions(observe=observe),
-        Door(room, waiting),
+        AdmissionController(room, waiting),
     )
     image_limits = ImageLimits(limits.image_bytes, limits.image_pixels, limits.image_side)
     engine = Engine(
@@ -94,7 +94,7 @@ async def a_house(
         batcher=batcher,
         text_spaces=texts,
         sessions=sessions,
-        door=door,
+        admission=door,
         lanes=ways,
         observe=observe,
         costs=costs,
@@ -108,7 +108,7 @@ async def a_house(
         limits=limits,
         check_reducer=clip.check_reducer,
     )
-    archive = Archive(sessions, Snapshots(sessions, texts, ways, clip.fingerprint, b"a secret for tests"))
+    archive = SessionPersistence(sessions, Snapshots(sessions, texts, ways, clip.fingerprint, b"a secret for tests"))
     service = AdaptationService(engine, texts, sessions, archive, terms, lambda: door.load, observe)
     server = Server(service, message_bytes=limits.message_bytes, observe=observe)
     running = [asyncio.create_task(batcher.run())]

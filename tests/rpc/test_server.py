@@ -144,7 +144,7 @@ async def test_stopping_waits_for_calls_under_way(house):
     asked = []
     async with busy(house):
         asked.append(asyncio.ensure_future(house.stub.Classify(question())))
-        await until(lambda: house.door.inside == 1)
+        await until(lambda: house.door.running_rows == 1)
         stopping = asyncio.create_task(house.server.stop(PATIENCE))
         await until(lambda: refused_soon(house))
     assert (await asked[0]).top

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tests.patience import PATIENCE
-from tests.serving.house import EXACT, LABELS, acquired, house, request, rows, settle
+from tests.serving.harness import EXACT, LABELS, acquired, house, request, rows, settle
 from tests.serving.toys import Anchored, Clumsy, Diary, Gated, Halved, Silly, Steep, Trail
 from tta_service import Evidence, LabelSet, Needs, Reducer
 from tta_service.clip.load import load
@@ -266,7 +266,7 @@ async def test_rows_of_a_caller_who_left_are_not_encoded():
         await ahead
         await home.batcher.encode(rows(2), EXACT)
         assert [batch.rows for batch in home.of(Forward)] == [1, 2]
-        assert home.door.inside == 0
+        assert home.door.running_rows == 0
 
 
 async def test_the_newest_frame_enters_when_there_is_room():
@@ -275,14 +275,14 @@ async def test_the_newest_frame_enters_when_there_is_room():
         first = asyncio.create_task(home.engine.classify(request(0, gate)))
         assert await acquired(gate.inside)
         newest = [request(1, Zero(views=2), policy="latest")]
-        waiting = asyncio.create_task(home.engine.classify(newest[0], at_the_door=lambda: newest[-1]))
+        waiting = asyncio.create_task(home.engine.classify(newest[0], take=lambda: newest[-1]))
         await settle()
         newest.append(request(2, ZeroShot(), policy="latest", frame_id=9))
         gate.go.release()
         await first
         report = await waiting
     assert report.request is newest[-1]
-    assert home.door.inside == 0
+    assert home.door.running_rows == 0
 
 
 async def test_an_explanation_covers_the_rows_that_were_used():
@@ -313,7 +313,7 @@ async def test_a_cascade_goes_on_only_when_it_is_unsure():
         assert unsure.session.frames == 2
         direct = await home.engine.classify(request(0, Diary(views=4), session="other"))
     torch.testing.assert_close(unsure.logits, direct.logits)
-    assert home.door.inside == 0
+    assert home.door.running_rows == 0
 
 
 async def test_what_a_cascade_goes_on_to_counts_as_work_while_it_lasts():

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
 
-from tta_service.serving.concurrency.executors import Lanes
+from tta_service.serving.concurrency.executors import Executors
 
 
 class Clock:
@@ -96,8 +96,8 @@ class Lane(Executor):
         """There is nothing to stop."""
 
 
-def lanes(clock: Clock) -> Lanes:
-    return Lanes(prepare=Lane(clock, 2), device=Lane(clock, 1), adapt=Lane(clock, 2), tune=Lane(clock, 1))
+def lanes(clock: Clock) -> Executors:
+    return Executors(prepare=Lane(clock, 2), device=Lane(clock, 1), adapt=Lane(clock, 2), tune=Lane(clock, 1))
 
 
 def runner(clock: Clock) -> asyncio.Runner:

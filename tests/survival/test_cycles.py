@@ -23,13 +23,13 @@ from tests.survival.wires import Wire, wire
 from tta_service.app import Service
 from tta_service.rpc.stream.session import Camera
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
-from tta_service.serving.sessions.memory import Kept
+from tta_service.serving.sessions.memory import MemorySlot
 from tta_service.serving.sessions.session import Session
 from tta_service.serving.sessions.turns import Turn
 from tta_service.wire.v1 import tta_pb2 as pb
 
 CYCLES = 200
-KINDS = (Session, Kept, Turn, Camera)  # what a stream is made of
+KINDS = (Session, MemorySlot, Turn, Camera)  # what a stream is made of
 OURS = "_AioCall."  # grpcio's client waits for ever for the status of some calls whose wire was torn
 POLICIES = (BLOCK, LATEST, pb.OpenStream.POLICY_DROP_OLDEST, pb.OpenStream.POLICY_DROP_NEWEST)
 NAMES, NAMED = st.sampled_from(["", "", "a", "b"]), st.sampled_from(["a", "b"])
@@ -196,21 +196,23 @@ class Cycles(RuleBasedStateMachine):
     @invariant()
     def the_books_are_right(self) -> None:
         parts = self.world.service.parts
-        counters, sessions = parts.sessions.counters, parts.sessions.register.open
+        counters, sessions = parts.sessions.counters, parts.sessions.registry.open_sessions
         assert counters.sessions == len(sessions)
         assert counters.bytes == sum(session.bytes for session in sessions) == sum(counters.bytes_by_strategy.values())
-        assert counters.streams == sum(session.lost is not None for session in sessions)
-        assert all(session.busy >= 0 for session in sessions)
-        assert 0 <= parts.door.inside <= 2 * parts.batcher.max_rows
+        assert counters.streams == sum(session.lease_lost is not None for session in sessions)
+        assert all(session.holds >= 0 for session in sessions)
+        assert 0 <= parts.door.running_rows <= 2 * parts.batcher.max_rows
 
     def teardown(self) -> None:
         """Everybody goes, the owner closes what outlives its streams: as if nobody had ever come."""
         while self.lives:
             self.it_ends(0, ("torn", "cancelled", "hung up")[len(self.lives) % 3])
         parts = self.world.service.parts
-        self.settles(lambda: parts.sessions.counters.streams == parts.door.requests == parts.door.waiting == 0)
-        self.settles(lambda: all(session.resting and session.named for session in parts.sessions.register.open))
-        for session in parts.sessions.register.open:
+        self.settles(lambda: parts.sessions.counters.streams == parts.door.running_requests == parts.door.waiting == 0)
+        self.settles(
+            lambda: all(session.evictable and session.named for session in parts.sessions.registry.open_sessions)
+        )
+        for session in parts.sessions.registry.open_sessions:
             self.run(self.world.stub.CloseSession(pb.CloseSessionRequest(session_id=session.id)))
         assert parts.sessions.counters.sessions == parts.sessions.counters.bytes == 0
         assert self.world.number("tta_queue_bytes", queue="streams") == 0

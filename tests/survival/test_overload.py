@@ -70,7 +70,7 @@ async def watched(camera: Watched, service: Service, size: int) -> None:
             if reply.WhichOneof("kind") == "answer":
                 camera.behind.append(camera.sent - reply.answer.frame_id)
                 door = service.parts.door
-                assert door.requests == 1 or door.inside <= 2 * service.parts.batcher.max_rows
+                assert door.running_requests == 1 or door.running_rows <= 2 * service.parts.batcher.max_rows
                 assert door.depths["streams"] <= CAMERAS
                 if len(camera.answers) % 4:
                     continue  # a look at the metrics costs as much as an answer

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tta_service.core.errors import TTAError, Unsupported
 from tta_service.core.reducer import Reducer, Reduction
 from tta_service.core.request import USUAL_THRESHOLD, Encoded, PixelFormat, Raw
-from tta_service.serving.text.cache import TextSpaces
+from tta_service.serving.text.cache import TextSpaceCache
 from tta_service.wire.options import options_of, reduction_of
 from tta_service.wire.requests import asked_of, image_of, strategy_named
 from tta_service.wire.server_info import Limits, Terms
@@ -113,7 +113,7 @@ def test_any_message_is_understood_or_refused_with_a_field(raw):
         message = pb.ClassifyRequest.FromString(raw)
     except Exception:
         return
-    known = TextSpaces(nobody, None, None).labels  # type: ignore[arg-type]
+    known = TextSpaceCache(nobody, None, None).labels  # type: ignore[arg-type]
     try:
         asked_of(message, known, TERMS, 0.0, None)
     except TTAError as error:

@@ -40,7 +40,7 @@ async def measured(parts: Parts, classes: int = 10, names: Sequence[str] | None 
     draw = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (SIDE, SIDE, 3), generator=draw, dtype=torch.uint8).numpy().tobytes()
     labels = LabelSet(tuple(f"thing {i}" for i in range(classes)))
-    exact, device, engine = Reduction(reducers.build("none")), parts.clip.device, parts.engine.unobserved()
+    exact, device, engine = Reduction(reducers.build("none")), parts.clip.device, parts.engine.without_observer()
     for name in strategies.names() if names is None else names:
         session = f"measure-{name}"
         image = Raw(SIDE, SIDE, PixelFormat.RGB24, pixels)
@@ -60,7 +60,7 @@ async def measured(parts: Parts, classes: int = 10, names: Sequence[str] | None 
         except Unsupported:
             continue
         finally:
-            if parts.sessions.register.get("", session):
+            if parts.sessions.registry.get("", session):
                 parts.sessions.close("", session)
         yield Peak(name, str(device), rise)
 

@@ -22,20 +22,20 @@ from ..core.events import Event, Observe, ignore
 from ..core.reducer import Reduction
 from ..images.decode import ImageLimits, decode
 from ..images.gpu.views import looking
-from ..serving.admission.controller import Door
-from ..serving.admission.quotas import Shares
+from ..serving.admission.controller import AdmissionController
+from ..serving.admission.quotas import ClientQuota
 from ..serving.batching.batcher import Batcher
-from ..serving.batching.health import Pulse
-from ..serving.concurrency.executors import Lanes, lanes, run
-from ..serving.costs.model import Costs
+from ..serving.batching.health import DeviceHealth
+from ..serving.concurrency.executors import Executors, make_executors, run
+from ..serving.costs.model import CostModel
 from ..serving.engine import Engine
-from ..serving.persistence.service import Archive
+from ..serving.persistence.service import SessionPersistence
 from ..serving.persistence.snapshots import Snapshots
-from ..serving.persistence.stores import opened
+from ..serving.persistence.stores import open_store
 from ..serving.pipeline.warmup import measure
 from ..serving.sessions.accounting import MemoryLimits
 from ..serving.sessions.sessions import Sessions
-from ..serving.text.cache import TextSpaces
+from ..serving.text.cache import TextSpaceCache
 from ..settings import Settings
 from .reducer_list import served
 
@@ -50,32 +50,35 @@ LAST_MOMENT = 5.0  # seconds for what a lane has begun, when all else has stoppe
 class Parts:
     clip: FrozenCLIP
     engine: Engine
-    door: Door
+    door: AdmissionController
     batcher: Batcher
-    text_spaces: TextSpaces
+    text_spaces: TextSpaceCache
     sessions: Sessions
-    archive: Archive
-    pulse: Pulse
+    archive: SessionPersistence
+    pulse: DeviceHealth
     works: tuple[asyncio.Task[None], ...]  # in the background; none of them ends by itself
 
 
 @asynccontextmanager
 async def assembled(
-    settings: Settings, observe: Observe = ignore, pulse: Pulse | None = None, here: Callable[[], str] = lambda: ""
+    settings: Settings,
+    observe: Observe = ignore,
+    pulse: DeviceHealth | None = None,
+    here: Callable[[], str] = lambda: "",
 ) -> AsyncIterator[Parts]:
     """Load, measure, build, warm up. At the end of the block everything is stopped. `here()` is our address.
 
     Raises `CannotLoad` without a model, `ModelFault` when it gives no finite features: such a one never serves; OSError
     when the state store cannot be reached.
     """
-    store = opened(settings.sessions.store, settings.sessions.store_keep) if settings.sessions.store else None
-    pulse, exact = pulse or Pulse(), Reduction(reducers.build("none"))
+    store = open_store(settings.sessions.store, settings.sessions.store_keep) if settings.sessions.store else None
+    pulse, exact = pulse or DeviceHealth(), Reduction(reducers.build("none"))
     with _blamed(settings, "reducers"):
         named = served(settings.model.reducers, settings.defaults.reducer)
     batch, text, keep, most, threads = settings.batch, settings.text, settings.sessions, settings.limits, settings.lanes
 
     async with AsyncExitStack() as stack:
-        lane = lanes(threads.prepare, threads.adapt, threads.cores)
+        lane = make_executors(threads.prepare, threads.adapt, threads.cores)
         stack.callback(_close, lane)
         wanted = settings.model.model_dump(exclude={"reducers"})
         with _blamed(settings):
@@ -87,17 +90,17 @@ async def assembled(
         most_rows = min(batch.max_rows or 1 << 30, LARGEST.get(clip.device.type, 256))
         budget = await run(lane.device, measure, lambda rows: clip.encode_image(blank(rows), exact), most_rows)
         max_rows = batch.max_rows or budget.rows
-        costs = Costs(max_rows, budget.seconds)
+        costs = CostModel(max_rows, budget.seconds)
         batcher = Batcher(clip.encode_image, lane.device, max_rows, observe, pulse, costs)
-        shares = Shares(batch.waiting_cost or batch.waiting * HEAVY, batch.client_share)
-        door = Door(2 * max_rows, batch.waiting, shares=shares)
-        text_spaces = TextSpaces(
+        shares = ClientQuota(batch.waiting_cost or batch.waiting * HEAVY, batch.client_share)
+        door = AdmissionController(2 * max_rows, batch.waiting, quota=shares)
+        text_spaces = TextSpaceCache(
             clip.text_space_in_steps,
             lane.device,
             lane.tune,
             text.cache_bytes,
             text.definitions,
-            apart=pulse.apart,
+            pause_watchdog=pulse.pause_watchdog,
             max_activations=text.activation_bytes,
             costs=costs,
         )
@@ -109,10 +112,10 @@ async def assembled(
         shelf = ThreadPoolExecutor(1, "tta-store")
         stack.callback(shelf.shutdown)
         snapshots = Snapshots(sessions, text_spaces, lane, clip.fingerprint, secret)
-        archive = Archive(sessions, snapshots, store, shelf, keep.write_frames, here)
+        archive = SessionPersistence(sessions, snapshots, store, shelf, keep.write_frames, here)
 
         def seen(event: Event) -> None:
-            archive.saw(event)
+            archive.observe(event)
             observe(event)
 
         engine = Engine(
@@ -121,14 +124,14 @@ async def assembled(
             batcher=batcher,
             text_spaces=text_spaces,
             sessions=sessions,
-            door=door,
+            admission=door,
             lanes=lane,
             observe=seen,
             explain_every=EXPLAIN_EVERY,
             tokens_left=clip.tokens_left,
             costs=costs,
         )
-        await engine.rehearse(clip.dimension)
+        await engine.warm_up(clip.dimension)
 
         async def canary() -> object:
             return await batcher.encode(blank(1), exact)
@@ -139,18 +142,18 @@ async def assembled(
         stack.callback(sessions.close_all)
         stack.push_async_callback(kept, archive)
         stack.callback(door.close)
-        if error := await pulse.sing(canary):
+        if error := await pulse.probe(canary):
             raise ModelFault(f"the model {clip.name} does not work: {error.message}")
         pulse.ready(budget.row_seconds)
         log.info("%s on %s: %d rows at a time, %.0f a second", clip.name, clip.device, max_rows, 1 / budget.row_seconds)
         yield Parts(clip, engine, door, batcher, text_spaces, sessions, archive, pulse, works)
 
 
-async def kept(archive: Archive, streams: bool = False) -> None:
+async def kept(archive: SessionPersistence, streams: bool = False) -> None:
     """All that is to outlive us is in the store; a store that does not answer must not keep us for ever."""
     try:
         async with asyncio.timeout(LAST_MOMENT):
-            await archive.keep_all(streams)
+            await archive.save_all(streams)
     except TimeoutError:
         log.error("the state store is too slow: the latest frames of some sessions are lost")
 
@@ -176,7 +179,7 @@ async def _background(*works: Coroutine[Any, Any, None]) -> AsyncIterator[tuple[
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _close(lane: Lanes) -> None:
+def _close(lane: Executors) -> None:
     """A forward that never comes back must not keep us: whoever runs the process decides what to do with the thread."""
     closing = threading.Thread(target=lane.close, daemon=True)
     closing.start()

@@ -18,7 +18,7 @@ from ..core.events import Observe
 from ..rpc.methods.classify import AdaptationService
 from ..rpc.server import Server
 from ..rpc.status import code_of
-from ..serving.batching.health import Pulse
+from ..serving.batching.health import DeviceHealth
 from ..settings import BadSettings, Settings
 from ..telemetry import each
 from ..telemetry import http as exposition
@@ -105,7 +105,7 @@ class Service:
             stack.callback(shown.close)
             self.metrics_address = shown.address
         server = await self._opened(stack, observe)
-        pulse = Pulse(on_change=self._turned, on_fatal=_die, observe=observe)
+        pulse = DeviceHealth(on_change=self._turned, on_fatal=_die, observe=observe)
         self.parts = parts = await stack.enter_async_context(assembled(settings, observe, pulse, lambda: self.address))
         known = terms(settings, parts.clip)
         patches = max(parts.clip.tokens_left(reducers.build("none")), default=0)

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from ..clip.model import FrozenCLIP
 from ..core.catalogue import reducers, strategies
-from ..serving.streams.frame_buffer import Buffered
+from ..serving.streams.frame_buffer import BufferTotals
 from ..settings import BadSettings, Settings
 from ..telemetry.collector import Counts
 from ..wire.server_info import Limits, Terms
@@ -40,7 +40,7 @@ def check_limits(parameters: Mapping[str, float]) -> None:
         raise BadSettings(f"limits.parameters: nothing has a number called {', '.join(odd)}")
 
 
-def counts(settings: Settings, parts: Parts, buffered: Buffered) -> Counts:
+def counts(settings: Settings, parts: Parts, buffered: BufferTotals) -> Counts:
     """The serving room's published counters. Called from the scrape's thread."""
     tower, text, sessions = parts.batcher.counters, parts.text_spaces.counters, parts.sessions.counters
     now, view = time.time(), 3 * parts.clip.image_size**2
@@ -50,8 +50,8 @@ def counts(settings: Settings, parts: Parts, buffered: Buffered) -> Counts:
         queue_limit=parts.door.limits,
         queue_bytes={"streams": buffered.bytes, "tower": tower.rows * view},
         waiting_rows={"tower": tower.rows},
-        inflight_rows=parts.door.inside,
-        inflight_requests=parts.door.requests,
+        inflight_rows=parts.door.running_rows,
+        inflight_requests=parts.door.running_requests,
         heartbeat={worker: now - silence for worker, silence in parts.pulse.silence.items()},
         sessions={"active": sessions.streams, "idle": sessions.sessions - sessions.streams},
         memory_bytes=sessions.bytes_by_strategy,

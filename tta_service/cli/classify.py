@@ -17,7 +17,7 @@ from ..core.request import Encoded, Report, Request
 from ..reducers import catalogue as reducers
 from ..strategies import catalogue as strategies
 from .options import AsJson, Configure, Duplicates, build, configured, names_of, templates_of
-from .shown import shown
+from .output import shown
 from .text import printable
 
 

@@ -1,4 +1,5 @@
-"""EViT: keep the patches that the class token attends to, fuse the rest. Liang et al., ICLR 2022, https://arxiv.org/abs/2202.07800.
+"""EViT: keep the patches that the class token attends to, fuse the rest. Liang et al., ICLR 2022,
+https://arxiv.org/abs/2202.07800.
 
 The dropped patches become one token, their mean weighted by attention; it counts among those that are left.
 """

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ..core.catalogue import Catalogue, Description
 from ..core.parameters import Parameter
 from ..serving.sessions.session import SessionInfo
-from ..serving.text.cache import Held
+from ..serving.text.cache import CachedLabelSet
 from .server_info import Terms
 from .v1 import tta_pb2 as pb
 from .well_known import duration, struct, value_of
@@ -77,7 +77,7 @@ class Pace:
         return self._seconds.get(name, 0.0)
 
 
-def label_set_info(held: Held) -> pb.LabelSetInfo:
+def label_set_info(held: CachedLabelSet) -> pb.LabelSetInfo:
     id, classes = held.labels.id, len(held.labels.names)
     return pb.LabelSetInfo(id=id, classes=classes, bytes=held.bytes, cached=held.cached, unseen=held.unseen)
 

@@ -12,7 +12,7 @@ import pytest
 from tta_client import Choice, Client, Frame, FrameAnswer, Reconnect, Statistics
 
 from tests.client.clips import jpeg
-from tests.client.house import process, running
+from tests.client.services import process, running
 
 NAMES = ("flower", "temple", "cat")
 BEFORE, AFTER = 6, 5  # frames

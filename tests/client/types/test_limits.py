@@ -16,7 +16,7 @@ from tta_client.errors import Refused
 from tta_client.types.limits import UNLIMITED, Limits
 from tta_client.v1 import tta_pb2 as pb
 
-from tests.client.house import running
+from tests.client.services import running
 from tests.client.test_odd_frames import GOOD, NAMES, Watch, both
 
 MESSAGE, SIDE, PIXELS, ROWS = 1 << 20, 4000, 500_000, 500

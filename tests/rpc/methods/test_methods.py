@@ -212,7 +212,7 @@ async def test_snapshots_that_cannot_be_had_or_used_name_the_field(house):
             await call
         assert caught.value.code() is code and caught.value.details().startswith(f"{field}: ")
     with (
-        house.sessions.stream("", "cam"),
+        house.sessions.lease("", "cam"),
         pytest.raises(grpc.aio.AioRpcError, match=r"snapshot\.session_id: .*in use") as caught,
     ):
         await house.stub.RestoreSession(pb.RestoreSessionRequest(snapshot=snapshot))
@@ -238,7 +238,7 @@ async def test_the_same_question_has_the_same_answer(house):
 async def test_a_deadline_that_passes_ends_the_call_and_frees_the_door(house):
     async with busy(house):
         assert await code_of(house.stub.Classify(question(), timeout=0.3)) is grpc.StatusCode.DEADLINE_EXCEEDED
-        await until(lambda: house.door.inside == 0)
+        await until(lambda: house.door.running_rows == 0)
     assert (await house.stub.Classify(question())).top
 
 

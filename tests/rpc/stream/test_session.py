@@ -107,7 +107,7 @@ async def test_latest_answers_the_newest_and_counts_what_it_dropped(house):
         await call.write(opening())
         await call.read()
         await call.write(frame(0))
-        await until(lambda: house.door.inside == 1)  # frame 0 is in the hallway
+        await until(lambda: house.door.running_rows == 1)  # frame 0 is in the hallway
         for id in range(1, 10):
             await call.write(frame(id))
         await until(lambda: len(house.of(Dropped)) == 8)  # 1 to 8 gave way to 9
@@ -131,7 +131,7 @@ async def test_a_buffer_that_is_full_drops_the_oldest_or_the_newest(house, polic
         assert (await call.read()).status.credits == 3
         for id in range(2):
             await call.write(frame(id))
-            await until(lambda: house.door.inside == id + 1)  # noqa: B023 - these two are in the hallway
+            await until(lambda: house.door.running_rows == id + 1)  # noqa: B023 - these two are in the hallway
         for id in range(2, 10):
             await call.write(frame(id))
         await until(lambda: len(house.of(Dropped)) == 5)
@@ -149,7 +149,7 @@ async def test_credits_are_told_when_they_change(house):
         assert (await call.read()).status.credits == 4
         for id in range(5):
             await call.write(frame(id))
-        await until(lambda: house.door.inside == 2)  # two in the hallway, three wait
+        await until(lambda: house.door.running_rows == 2)  # two in the hallway, three wait
     await call.done_writing()
     told = await rest(call)
     kinds = "".join(reply.WhichOneof("kind")[0] for reply in told)
@@ -314,11 +314,11 @@ async def test_ten_killed_clients_leave_nothing_behind(house):
             await call.read()
             for id in range(4):
                 await call.write(frame(id))
-        await until(lambda: house.door.inside == 2 * (5 * 1 + 5 * 2))
+        await until(lambda: house.door.running_rows == 2 * (5 * 1 + 5 * 2))
         for channel in channels:
             await channel.close(grace=None)  # every call is cut off
         await until(lambda: house.sessions.counters.streams == 0)
-    await until(lambda: house.sessions.counters.sessions == 0 and house.door.inside == 0)
+    await until(lambda: house.sessions.counters.sessions == 0 and house.door.running_rows == 0)
     gc.collect()
     await until(lambda: len(asyncio.all_tasks()) <= before)
     assert house.sessions.counters.bytes == 0
@@ -376,7 +376,7 @@ async def test_an_answer_that_had_no_time_says_what_was_left_out(house):
     asked = catalogue.strategies.build("tda", {"views": 16})
     slow = {"options": options("tda", views=16), "policy": BLOCK, "session_id": "cam"}
     for _ in range(9):
-        house.costs.adapted(asked, 3, 16, 1000.0)  # so it is said
+        house.costs.learn_adapt(asked, 3, 16, 1000.0)  # so it is said
     await talk(house, opening(**slow), frame(0))
     replies = await talk(house, opening(**slow, frame_budget={"seconds": 100}), frame(1), frame(2))
     for reply in replies:

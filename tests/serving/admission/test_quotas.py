@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tta_service.core.errors import Overloaded
-from tta_service.serving.admission.quotas import Shares
+from tta_service.serving.admission.quotas import ClientQuota
 
 
 def later() -> float:
@@ -11,7 +11,7 @@ def later() -> float:
 
 
 def test_what_is_too_much_in_all_or_for_one_comes_back_later():
-    shares = Shares(100, 0.5)
+    shares = ClientQuota(100, 0.5)
     shares.take("a", 40, later)
     with pytest.raises(Overloaded, match="your share is 50") as refused:
         shares.take("a", 20, later)
@@ -26,7 +26,7 @@ def test_what_is_too_much_in_all_or_for_one_comes_back_later():
 
 
 def test_one_alone_may_be_larger_than_the_bound():
-    shares = Shares(100, 0.5)
+    shares = ClientQuota(100, 0.5)
     shares.take("a", 1000, later)
     with pytest.raises(Overloaded):
         shares.take("b", 1, later)
@@ -35,6 +35,6 @@ def test_one_alone_may_be_larger_than_the_bound():
 
 
 def test_without_a_bound_everything_is_taken():
-    shares = Shares()
+    shares = ClientQuota()
     for _ in range(10):
         shares.take("", 10**9, later)

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from tests.patience import PATIENCE
-from tests.serving.house import EXACT, LABELS, rows, settle
+from tests.serving.harness import EXACT, LABELS, rows, settle
 from tests.serving.toys import Guided, Halved
 from tta_service import LabelSet
 from tta_service.core.errors import ModelFault, NotReady, Unsupported
 from tta_service.core.events import Event
 from tta_service.core.reducer import Reduction
 from tta_service.serving.batching.batcher import Batcher
-from tta_service.serving.batching.health import Pulse
+from tta_service.serving.batching.health import DeviceHealth
 from tta_service.testing import FakeCLIP
 
 
@@ -43,7 +43,7 @@ class Tower:
 
 
 @asynccontextmanager
-async def batching(tower: Tower, max_rows: int = 8, pulse: Pulse | None = None) -> AsyncIterator[Batcher]:
+async def batching(tower: Tower, max_rows: int = 8, pulse: DeviceHealth | None = None) -> AsyncIterator[Batcher]:
     with ThreadPoolExecutor(1) as lane:
         tower.events = list[Event]()
         batcher = Batcher(tower, lane, max_rows, tower.events.append, pulse)
@@ -138,7 +138,7 @@ async def test_who_has_left_is_forgotten_when_the_next_batch_forms():
 
 
 async def test_poison_fails_alone():
-    tower, pulse = Tower(), Pulse()
+    tower, pulse = Tower(), DeviceHealth()
     pulse.ready(0.001)
     async with batching(tower, pulse=pulse) as batcher:
         answers = await gathered(tower, batcher, *((rows(1, fill), EXACT) for fill in (1, 13, 2)))
@@ -150,7 +150,7 @@ async def test_poison_fails_alone():
 
 
 async def test_rows_that_are_not_finite_fail_their_own_job_and_are_reported():
-    tower, pulse = Tower(), Pulse()
+    tower, pulse = Tower(), DeviceHealth()
     pulse.ready(0.001)
     async with batching(tower, pulse=pulse) as batcher:
         answers = await gathered(tower, batcher, *((rows(1, fill), EXACT) for fill in (1, 77, 2)))
@@ -162,7 +162,7 @@ async def test_rows_that_are_not_finite_fail_their_own_job_and_are_reported():
 
 
 async def test_a_refusal_reaches_the_caller_as_it_is_and_says_nothing_about_the_device():
-    tower, pulse = Tower(), Pulse()
+    tower, pulse = Tower(), DeviceHealth()
     pulse.ready(0.001)
     async with batching(tower, pulse=pulse) as batcher:
         for _ in range(4):

@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 
 from tests.patience import PATIENCE
-from tests.serving.house import EXACT, house, rows, settle
+from tests.serving.harness import EXACT, house, rows, settle
 from tta_service.core.errors import ModelFault, TTAError
 from tta_service.core.events import Canary, Event
 from tta_service.core.reducer import Reduction
 from tta_service.serving.batching.batcher import Batcher
-from tta_service.serving.batching.health import Pulse, is_sticky
+from tta_service.serving.batching.health import DeviceHealth, is_sticky
 
 
 class Watched:
     def __init__(self, **given: float) -> None:
         self.now, self.said, self.fatal = 0.0, list[tuple[bool, str]](), list[BaseException]()
-        self.pulse = Pulse(
+        self.pulse = DeviceHealth(
             lambda serving, reason: self.said.append((serving, reason)),
             self.fatal.append,
             clock=lambda: self.now,
@@ -43,23 +43,23 @@ def ready(**given: float) -> Watched:
 def test_it_serves_from_the_end_of_the_warm_up_until_it_drains():
     watched = Watched()
     assert not watched.pulse.serving and watched.pulse.reason == "warming up"
-    watched.pulse.began(1)
-    watched.pulse.ended(finite=True)
+    watched.pulse.batch_started(1)
+    watched.pulse.batch_ended(finite=True)
     assert not watched.pulse.serving  # a forward of the warm-up
     watched.pulse.ready(0.1)
     watched.pulse.drain()
-    watched.pulse.began(1)
-    watched.pulse.ended(finite=True)
+    watched.pulse.batch_started(1)
+    watched.pulse.batch_ended(finite=True)
     assert watched.said == [(True, ""), (False, "draining")]
 
 
 @pytest.mark.parametrize("rows, patience", [(1, 5.0), (64, 64.0)])
 def test_a_batch_that_does_not_come_back_is_noticed_and_forgiven(rows: int, patience: float):
     watched = ready()
-    watched.pulse.began(rows)
+    watched.pulse.batch_started(rows)
     assert watched.after(patience - 0.1)
     assert not watched.after(0.2)
-    watched.pulse.ended(finite=True)
+    watched.pulse.batch_ended(finite=True)
     assert watched.pulse.serving
 
 
@@ -67,39 +67,39 @@ def test_three_failures_in_a_row_and_one_good_forward():
     watched = ready()
     for failing in (True, True, False, True, True, True):
         assert watched.pulse.serving
-        watched.pulse.began(1)
-        watched.pulse.failed(RuntimeError("x")) if failing else watched.pulse.ended(finite=True)
+        watched.pulse.batch_started(1)
+        watched.pulse.batch_failed(RuntimeError("x")) if failing else watched.pulse.batch_ended(finite=True)
     assert not watched.pulse.serving
-    watched.pulse.began(1)
-    watched.pulse.ended(finite=True)
+    watched.pulse.batch_started(1)
+    watched.pulse.batch_ended(finite=True)
     assert watched.pulse.serving
 
 
 def test_text_in_the_device_lane_is_not_a_stuck_batch_but_not_for_ever():
     watched = ready()
     watched.now = 1.0
-    with watched.pulse.apart():
+    with watched.pulse.pause_watchdog():
         watched.now = 2.0
-        watched.pulse.began(1)  # waits behind the text
+        watched.pulse.batch_started(1)  # waits behind the text
         assert watched.after(60)
     assert watched.after(4.9)
     assert not watched.after(0.2)
-    watched.pulse.ended(finite=True)
+    watched.pulse.batch_ended(finite=True)
     assert watched.pulse.serving
-    watched.pulse.began(1)
-    with watched.pulse.apart():
+    watched.pulse.batch_started(1)
+    with watched.pulse.pause_watchdog():
         assert watched.after(120)
         assert not watched.after(5.1)
 
 
 def test_an_error_that_the_device_never_recovers_from_is_fatal():
     watched = ready()
-    watched.pulse.began(1)
-    watched.pulse.failed(torch.OutOfMemoryError("CUDA error: out of memory"))
+    watched.pulse.batch_started(1)
+    watched.pulse.batch_failed(torch.OutOfMemoryError("CUDA error: out of memory"))
     assert watched.pulse.serving and not watched.fatal
     error = RuntimeError("CUDA error: an illegal memory access was encountered")
-    watched.pulse.began(1)
-    watched.pulse.failed(error)
+    watched.pulse.batch_started(1)
+    watched.pulse.batch_failed(error)
     assert not watched.pulse.serving and watched.fatal == [error]
     assert not is_sticky(ValueError("a CUDA tensor where a CPU one is expected"))
     assert not is_sticky(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
@@ -137,10 +137,12 @@ class Changes:
             pass
 
 
-async def living(device: Device, changes: Changes, test: Callable[[Pulse, Batcher], object], **given: float) -> None:
+async def living(
+    device: Device, changes: Changes, test: Callable[[DeviceHealth, Batcher], object], **given: float
+) -> None:
     with ThreadPoolExecutor(1) as lane:
-        pulse = Pulse(changes, tick=0.005, **given)
-        batcher = Batcher(device, lane, 8, pulse=pulse)
+        pulse = DeviceHealth(changes, tick=0.005, **given)
+        batcher = Batcher(device, lane, 8, health=pulse)
         pulse.ready(0.0001)
         assert await changes.next() == (True, "")
         running = [batcher.run(), pulse.run(lambda: batcher.encode(rows(1), EXACT))]
@@ -157,7 +159,7 @@ async def living(device: Device, changes: Changes, test: Callable[[Pulse, Batche
 async def test_a_wedged_lane_turns_health_and_freeing_it_turns_it_back():
     device, changes = Device(), Changes()
 
-    async def test(pulse: Pulse, batcher: Batcher) -> None:
+    async def test(pulse: DeviceHealth, batcher: Batcher) -> None:
         device.free.clear()
         answer = batcher.submit(rows(1), EXACT)
         assert await changes.next() == (False, "a batch does not come back")
@@ -171,7 +173,7 @@ async def test_a_wedged_lane_turns_health_and_freeing_it_turns_it_back():
 async def test_an_idle_house_finds_out_by_its_canary():
     device, changes = Device(), Changes()
 
-    async def test(pulse: Pulse, batcher: Batcher) -> None:
+    async def test(pulse: DeviceHealth, batcher: Batcher) -> None:
         device.value = float("nan")
         await changes.until(False, "features are not finite")
         device.value = 1.0
@@ -184,7 +186,7 @@ async def test_an_idle_house_finds_out_by_its_canary():
 
 async def test_a_canary_that_nobody_picks_up_is_noticed():
     changes = Changes()
-    pulse = Pulse(changes, tick=0.005, patience=0.05, canary_every=0.01)
+    pulse = DeviceHealth(changes, tick=0.005, patience=0.05, canary_every=0.01)
     pulse.ready(0.0001)
     await changes.next()
     task = asyncio.create_task(pulse.run(asyncio.Event().wait))  # the batcher is dead
@@ -206,7 +208,7 @@ async def test_weights_that_are_not_numbers_turn_health_while_each_caller_hears_
 
 async def test_canaries_are_told_of_with_their_end():
     events: list[Event] = []
-    pulse = Pulse(clock=iter(range(100)).__next__, observe=events.append)
+    pulse = DeviceHealth(clock=iter(range(100)).__next__, observe=events.append)
 
     async def lost() -> None:
         raise ModelFault("not finite")
@@ -214,8 +216,8 @@ async def test_canaries_are_told_of_with_their_end():
     async def fine() -> None:
         pass
 
-    assert isinstance(await pulse.sing(lost), ModelFault)
-    assert await pulse.sing(fine) is None
+    assert isinstance(await pulse.probe(lost), ModelFault)
+    assert await pulse.probe(fine) is None
     assert events == [Canary(1, failed=True), Canary(1, failed=False)]
 
 
@@ -223,11 +225,11 @@ async def test_silence_is_the_time_since_the_last_good_work():
     watched = ready()
     watched.after(3)
     assert watched.pulse.silence == {"loop": 3, "device": 3}
-    watched.pulse.began(1)
-    watched.pulse.ended(finite=False)
+    watched.pulse.batch_started(1)
+    watched.pulse.batch_ended(finite=False)
     assert watched.pulse.silence["device"] == 3
-    watched.pulse.began(1)
-    watched.pulse.ended(finite=True)
+    watched.pulse.batch_started(1)
+    watched.pulse.batch_ended(finite=True)
     assert watched.pulse.silence == {"loop": 3, "device": 0}
     ticking = Watched(tick=0.001)
     ticking.now = 5

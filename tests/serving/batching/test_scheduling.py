@@ -9,11 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.serving.house import EXACT
+from tests.serving.harness import EXACT
 from tests.serving.toys import Halved
 from tta_service.core.reducer import Reducer, Reduction
-from tta_service.serving.batching.jobs import Job, Part
-from tta_service.serving.batching.scheduling import PATIENCE, most, pack
+from tta_service.serving.batching.jobs import Job, JobSlice
+from tta_service.serving.batching.scheduling import MAX_OVERTAKEN, form_batch, largest_fit
 
 HALVED = Reduction(Halved())
 
@@ -34,7 +34,7 @@ def job(loop: asyncio.AbstractEventLoop, rows: int, due: float = math.inf, how: 
     return Job(torch.empty(0), rows, how, None, 0.0, loop.create_future(), due, **more)
 
 
-def rows_of(batch: list[Part]) -> list[tuple[Job, int, int]]:
+def rows_of(batch: list[JobSlice]) -> list[tuple[Job, int, int]]:
     return [(part.job, part.start, part.stop) for part in batch]
 
 
@@ -47,13 +47,13 @@ def test_batches_are_full_of_equals_and_nobody_starves(asked: list[tuple[int, bo
         jobs.append(job(loop, rows, how=HALVED if reduced else EXACT))
         if left:
             jobs[-1].done.cancel()
-    waiting, served = jobs, list[Part]()
+    waiting, served = jobs, list[JobSlice]()
     while True:
         here = [each for each in waiting if not each.done.done()]
-        before = {each: each.left for each in here}
-        packed = pack(waiting, room, 0.0, seconds)
-        batch, waiting = packed.batch, packed.later
-        assert not packed.over
+        before = {each: each.rows_left for each in here}
+        packed = form_batch(waiting, room, 0.0, seconds)
+        batch, waiting = packed.batch, packed.waiting
+        assert not packed.expired
         if not batch:
             break
         assert batch[0].job is here[0]  # the oldest
@@ -83,14 +83,14 @@ def test_whatever_the_deadlines_rows_come_once_in_order_and_all_jobs_end(
     wished, now, waiting, over = [each.rows for each in jobs], 0.0, jobs, list[Job]()
     served = {each: list[int]() for each in jobs}
     while waiting:
-        packed = pack(waiting, room, now, seconds)
-        assert packed.batch or not packed.later
+        packed = form_batch(waiting, room, now, seconds)
+        assert packed.batch or not packed.waiting
         for part in packed.batch:
             served[part.job] += range(part.start, part.stop)
-        over, waiting = over + packed.over, packed.later
+        over, waiting = over + packed.expired, packed.waiting
         now += seconds(EXACT.reducer, sum(map(len, packed.batch)))
     for each, rows in zip(jobs, wished):
-        assert served[each] == list(range(each.rows)) and each.left == 0
+        assert served[each] == list(range(each.rows)) and each.rows_left == 0
         assert math.isfinite(each.due) or each.rows == rows
     assert len(set(over)) == len(over)
     loop.close()
@@ -98,73 +98,73 @@ def test_whatever_the_deadlines_rows_come_once_in_order_and_all_jobs_end(
 
 def test_who_cannot_wait_goes_first_and_the_batch_is_no_longer_than_its_time(loop):
     slow, plain = job(loop, 8), job(loop, 1, due=4.0)
-    first = pack([slow, plain], 8, 0.0, seconds)
+    first = form_batch([slow, plain], 8, 0.0, seconds)
     assert rows_of(first.batch) == [(plain, 0, 1)]  # 9 s with the other one
-    second = pack(first.later, 8, 2.0, seconds)
+    second = form_batch(first.waiting, 8, 2.0, seconds)
     assert rows_of(second.batch) == [(slow, 0, 8)]
 
 
 def test_who_has_time_waits_for_its_turn(loop):
     slow, plain = job(loop, 8), job(loop, 1, due=60.0)
-    assert rows_of(pack([slow, plain], 8, 0.0, seconds).batch) == [(slow, 0, 8)]
+    assert rows_of(form_batch([slow, plain], 8, 0.0, seconds).batch) == [(slow, 0, 8)]
 
 
 def test_plain_views_in_a_hurry_share_a_forward(loop):
     hurried = [job(loop, 1, due=8.0) for _ in range(4)]
-    assert rows_of(pack([job(loop, 8), *hurried], 8, 0.0, seconds).batch) == [(each, 0, 1) for each in hurried]
+    assert rows_of(form_batch([job(loop, 8), *hurried], 8, 0.0, seconds).batch) == [(each, 0, 1) for each in hurried]
 
 
 def test_a_large_one_in_a_hurry_leaves_time_for_a_plain_one(loop):
     large, plain = job(loop, 8, due=12.0), job(loop, 1, due=6.0)
-    packed = pack([large, plain], 8, 0.0, seconds)
+    packed = form_batch([large, plain], 8, 0.0, seconds)
     assert rows_of(packed.batch) == [(plain, 0, 1), (large, 0, 4)]  # 6 s
-    assert rows_of(pack(packed.later, 8, 6.0, seconds).batch) == [(large, 4, 8)]
+    assert rows_of(form_batch(packed.waiting, 8, 6.0, seconds).batch) == [(large, 4, 8)]
 
 
 def test_rows_that_cannot_be_done_in_time_are_left_out(loop):
     late = job(loop, 16, due=9.0, fewest=4, rest=1)
-    packed = pack([late], 8, 0.0, seconds)
-    assert rows_of(packed.batch) == [(late, 0, 8)] and late.rows == 8 and not packed.later
+    packed = form_batch([late], 8, 0.0, seconds)
+    assert rows_of(packed.batch) == [(late, 0, 8)] and late.rows == 8 and not packed.waiting
 
 
 def test_too_few_rows_are_of_no_use_so_the_plain_one_will_do(loop):
     late = job(loop, 16, due=4.0, fewest=4, rest=1)
-    assert rows_of(pack([late], 8, 0.0, seconds).batch) == [(late, 0, 1)]
+    assert rows_of(form_batch([late], 8, 0.0, seconds).batch) == [(late, 0, 1)]
 
 
 def test_all_or_nothing(loop):
     late = job(loop, 16, due=9.0, fewest=16)
-    packed = pack([late], 8, 0.0, seconds)
-    assert not packed.batch and packed.over == [late] and late.rows == 0
+    packed = form_batch([late], 8, 0.0, seconds)
+    assert not packed.batch and packed.expired == [late] and late.rows == 0
 
 
 def test_a_plain_view_that_seems_too_late_is_tried_until_its_time_has_passed(loop):
     late = job(loop, 1, due=1.5, fewest=1, rest=1)
-    assert rows_of(pack([late], 8, 1.0, seconds).batch) == [(late, 0, 1)]
+    assert rows_of(form_batch([late], 8, 1.0, seconds).batch) == [(late, 0, 1)]
     gone = job(loop, 1, due=1.5, fewest=1, rest=1)
-    assert pack([gone], 8, 1.5, seconds).over == [gone]
+    assert form_batch([gone], 8, 1.5, seconds).expired == [gone]
 
 
 def test_who_will_get_no_more_rows_in_time_gets_what_it_has_at_once(loop):
     begun = job(loop, 16, due=11.5, how=HALVED, fewest=4, rest=1)
-    begun.next(8)
+    begun.take(8)
     urgent = job(loop, 8, due=11.0)
-    packed = pack([begun, urgent], 8, 1.0, seconds)
+    packed = form_batch([begun, urgent], 8, 1.0, seconds)
     assert rows_of(packed.batch) == [(urgent, 0, 8)]
-    assert packed.over == [begun] and begun.rows == 8
+    assert packed.expired == [begun] and begun.rows == 8
 
 
 def test_the_oldest_is_overtaken_a_bounded_number_of_times(loop):
     oldest, now, leaders = job(loop, 8), 0.0, list[Job]()
     waiting = [oldest]
-    for _ in range(PATIENCE + 1):
+    for _ in range(MAX_OVERTAKEN + 1):
         waiting.append(job(loop, 1, due=now + 3.0, how=HALVED))
-        packed = pack(waiting, 8, now, seconds)
+        packed = form_batch(waiting, 8, now, seconds)
         leaders.append(packed.batch[0].job)
-        waiting, now = packed.later, now + 2.0
+        waiting, now = packed.waiting, now + 2.0
     assert leaders[-1] is oldest and oldest not in leaders[:-1]
 
 
 @given(st.integers(0, 100), st.integers(0, 100))
 def test_most(rows: int, limit: int):
-    assert most(rows, lambda n: n <= limit) == min(rows, limit)
+    assert largest_fit(rows, lambda n: n <= limit) == min(rows, limit)

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.serving.by_hand import ByHand
-from tests.serving.house import settle
-from tta_service.serving.concurrency.cooperative import Steps
+from tests.serving.harness import settle
+from tta_service.serving.concurrency.cooperative import CooperativeTask
 
 
 def counting(told: list[int], to: int) -> Generator[None, None, str]:
@@ -20,7 +20,7 @@ def counting(told: list[int], to: int) -> Generator[None, None, str]:
 
 async def test_each_step_is_a_thing_of_its_own_so_others_get_in_between():
     lane, told = ByHand(), list[int]()
-    making = asyncio.ensure_future(Steps(lambda: counting(told, 3)).done(lane))
+    making = asyncio.ensure_future(CooperativeTask(lambda: counting(told, 3)).run(lane))
     await settle()
     other = asyncio.wrap_future(lane.submit(told.append, 99))
     while not making.done():
@@ -32,8 +32,8 @@ async def test_each_step_is_a_thing_of_its_own_so_others_get_in_between():
 
 async def test_work_without_steps_is_done_at_once():
     with ThreadPoolExecutor(1) as lane:
-        steps = Steps(lambda: 7)
-        assert await steps.done(lane) == 7 and steps.seconds > 0
+        steps = CooperativeTask(lambda: 7)
+        assert await steps.run(lane) == 7 and steps.seconds > 0
 
 
 async def test_a_step_that_raises_ends_it():
@@ -42,4 +42,4 @@ async def test_a_step_that_raises_ends_it():
         raise ZeroDivisionError
 
     with ThreadPoolExecutor(1) as lane, pytest.raises(ZeroDivisionError):
-        await Steps(failing).done(lane)
+        await CooperativeTask(failing).run(lane)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests.patience import PATIENCE
-from tests.serving.house import acquired, settle
-from tta_service.serving.concurrency.executors import lanes, run
+from tests.serving.harness import acquired, settle
+from tta_service.serving.concurrency.executors import make_executors, run
 
 
 def threads() -> int:
@@ -17,7 +17,7 @@ def threads() -> int:
 
 
 async def test_each_lane_keeps_its_own_number_of_threads():
-    four = lanes(prepare=1, adapt=1, cores=4)
+    four = make_executors(prepare=1, adapt=1, cores=4)
     try:
         for _ in range(2):  # in any order, whatever the others have said meanwhile
             for lane, expected in ((four.tune, 2), (four.device, 4), (four.adapt, 1), (four.prepare, 1)):
@@ -27,7 +27,7 @@ async def test_each_lane_keeps_its_own_number_of_threads():
 
 
 async def test_work_that_has_not_begun_can_be_taken_back():
-    one, go, done = lanes(cores=1), threading.Event(), list[int]()
+    one, go, done = make_executors(cores=1), threading.Event(), list[int]()
     first = run(one.tune, go.wait, PATIENCE)
     second = run(one.tune, done.append, 1)
     second.cancel()
@@ -40,7 +40,7 @@ async def test_work_that_has_not_begun_can_be_taken_back():
 
 
 async def test_closing_drops_what_has_not_begun():
-    one, go, inside = lanes(cores=1), threading.Event(), threading.Semaphore(0)
+    one, go, inside = make_executors(cores=1), threading.Event(), threading.Semaphore(0)
 
     def working() -> bool:
         inside.release()

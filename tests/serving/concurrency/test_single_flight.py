@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.serving.house import settle
+from tests.serving.harness import settle
 from tta_service.serving.concurrency.single_flight import SingleFlight
 
 

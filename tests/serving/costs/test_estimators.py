@@ -4,13 +4,13 @@ import random
 
 import pytest
 
-from tta_service.serving.costs.estimators import Curve, Estimate, Running, Shape
+from tta_service.serving.costs.estimators import Estimate, InterpolatedCost, JacobsonEstimator, UnitCost
 
 
-def seen(*values: float) -> Running:
-    running = Running()
+def seen(*values: float) -> JacobsonEstimator:
+    running = JacobsonEstimator()
     for value in values:
-        running.saw(value)
+        running.add(value)
     return running
 
 
@@ -19,7 +19,7 @@ def test_what_is_always_the_same_is_known_exactly():
 
 
 def test_nothing_seen_costs_nothing():
-    assert Running().estimate.safe == 0.0 and Curve().of(3) is None
+    assert JacobsonEstimator().estimate.safe == 0.0 and UnitCost().of(3) is None
 
 
 def test_one_hiccup_changes_little_and_a_lasting_change_is_followed():
@@ -35,7 +35,7 @@ def test_the_safe_end_covers_nearly_all():
     running, covered = seen(*values[:50]), 0
     for value in values[50:]:
         covered += value <= running.estimate.safe
-        running.saw(value)
+        running.add(value)
     assert covered / 1950 > 0.97
 
 
@@ -47,10 +47,10 @@ def test_estimates_add_up_and_their_errors_do_not_all_come_at_once():
 
 
 def test_a_count_never_seen_lies_on_the_line_through_the_nearest_ones():
-    curve = Curve()
+    curve = UnitCost()
     for _ in range(20):
-        curve.saw(1, 0.01)
-        curve.saw(60, 0.6 * 0.5)
+        curve.add(1, 0.01)
+        curve.add(60, 0.6 * 0.5)
     assert curve.of(1).likely == pytest.approx(0.01)
     assert curve.of(64).likely == pytest.approx(64 * 0.005)  # its own size: each one as much as one of 60
     line = 0.01 + (0.32 - 0.01) / 63 * 31
@@ -59,17 +59,17 @@ def test_a_count_never_seen_lies_on_the_line_through_the_nearest_ones():
 
 
 def test_what_does_not_get_cheaper_with_the_count_is_found_out_by_trying_once():
-    curve = Curve()
+    curve = UnitCost()
     for _ in range(5):
-        curve.saw(64, 1.0)
+        curve.add(64, 1.0)
     assert curve.of(32).likely == pytest.approx(0.5)  # one guess is as good as another
     for _ in range(5):
-        curve.saw(32, 1.0)
+        curve.add(32, 1.0)
     assert curve.of(8).likely == curve.of(128).likely == pytest.approx(1.0)
 
 
 def test_between_the_measured_sizes_it_is_straight():
-    shape = Shape({1: 0.01, 8: 0.03, 16: 0.05})
+    shape = InterpolatedCost({1: 0.01, 8: 0.03, 16: 0.05})
     assert [shape.at(rows) for rows in (1, 8, 12, 16, 32)] == pytest.approx([0.01, 0.03, 0.04, 0.05, 0.1])
-    assert Shape({4: 0.04}).at(1) == pytest.approx(0.01)
-    assert not Shape({})
+    assert InterpolatedCost({4: 0.04}).at(1) == pytest.approx(0.01)
+    assert not InterpolatedCost({})

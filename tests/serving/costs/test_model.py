@@ -5,7 +5,7 @@ import torch
 
 from tests.serving.toys import Halved
 from tta_service.core.request import Encoded, Features, PixelFormat, Raw
-from tta_service.serving.costs.model import KNOWN, Costs
+from tta_service.serving.costs.model import MAX_CURVES, CostModel
 from tta_service.strategies.tda import TDA
 from tta_service.strategies.zero import Zero
 
@@ -13,56 +13,56 @@ MEASURED = {1: 0.01, 2: 0.015, 4: 0.02, 8: 0.04}
 
 
 def test_forwards_begin_with_what_warm_up_measured():
-    costs = Costs(8, MEASURED)
-    assert costs.forward(costs.exact, 4).likely == pytest.approx(0.02)
-    assert costs.encode(costs.exact, 20).likely == pytest.approx(2 * 0.04 + 0.02)
-    assert costs.encode(costs.exact, 0).likely == 0.0
+    costs = CostModel(8, MEASURED)
+    assert costs.forward(costs.no_reduction, 4).likely == pytest.approx(0.02)
+    assert costs.encode(costs.no_reduction, 20).likely == pytest.approx(2 * 0.04 + 0.02)
+    assert costs.encode(costs.no_reduction, 0).likely == 0.0
 
 
 def test_nothing_is_known_without_it_until_the_first_forward():
-    costs = Costs(8)
-    assert costs.encode(costs.exact, 64).safe == 0.0
-    costs.forwarded(costs.exact, 8, 0.8)
-    assert costs.forward(costs.exact, 4).likely == pytest.approx(0.4)
+    costs = CostModel(8)
+    assert costs.encode(costs.no_reduction, 64).safe == 0.0
+    costs.learn_forward(costs.no_reduction, 8, 0.8)
+    assert costs.forward(costs.no_reduction, 4).likely == pytest.approx(0.4)
 
 
 def test_a_machine_that_became_slower_is_slower_at_every_size_and_for_every_reducer():
-    costs = Costs(8, MEASURED)
+    costs = CostModel(8, MEASURED)
     for _ in range(20):
-        costs.forwarded(costs.exact, 8, 0.08)
-    assert costs.forward(costs.exact, 1).likely == pytest.approx(0.02, rel=0.05)
+        costs.learn_forward(costs.no_reduction, 8, 0.08)
+    assert costs.forward(costs.no_reduction, 1).likely == pytest.approx(0.02, rel=0.05)
     assert costs.forward(Halved(), 8).likely == pytest.approx(0.08, rel=0.05)
     for _ in range(20):
-        costs.forwarded(Halved(), 8, 0.03)
+        costs.learn_forward(Halved(), 8, 0.03)
     assert costs.forward(Halved(), 8).likely == pytest.approx(0.03, rel=0.05)
-    assert costs.forward(costs.exact, 8).likely == pytest.approx(0.08, rel=0.05)
+    assert costs.forward(costs.no_reduction, 8).likely == pytest.approx(0.08, rel=0.05)
 
 
 def test_a_size_that_was_seen_often_speaks_for_itself():
-    costs = Costs(8, MEASURED)
+    costs = CostModel(8, MEASURED)
     for _ in range(20):
-        costs.forwarded(costs.exact, 8, 0.04)
-        costs.forwarded(costs.exact, 1, 0.03)  # threads that meet cost as much for one row as for eight
-    assert costs.forward(costs.exact, 1).likely == pytest.approx(0.03, rel=0.05)
-    assert costs.forward(costs.exact, 8).likely == pytest.approx(0.04, rel=0.05)
+        costs.learn_forward(costs.no_reduction, 8, 0.04)
+        costs.learn_forward(costs.no_reduction, 1, 0.03)  # threads that meet cost as much for one row as for eight
+    assert costs.forward(costs.no_reduction, 1).likely == pytest.approx(0.03, rel=0.05)
+    assert costs.forward(costs.no_reduction, 8).likely == pytest.approx(0.04, rel=0.05)
 
 
 def test_adapt_depends_on_strategy_classes_and_views():
-    costs = Costs(8)
+    costs = CostModel(8)
     for _ in range(10):
-        costs.adapted(Zero(), 10, 64, 0.064)
-        costs.adapted(TDA(), 10, 64, 0.5)
+        costs.learn_adapt(Zero(), 10, 64, 0.064)
+        costs.learn_adapt(TDA(), 10, 64, 0.5)
     assert costs.adapt(Zero(), 10, 32).likely == pytest.approx(0.032)
     assert costs.adapt(TDA(), 10, 64).likely == pytest.approx(0.5)
     assert costs.adapt(Zero(keep=0.5), 10, 64).likely == pytest.approx(0.064)  # a guess: the same method
     assert costs.adapt(Zero(), 100, 64).likely == pytest.approx(0.64)  # too
-    assert costs.adapt(costs.plain, 10, 1).likely == 0.0
+    assert costs.adapt(costs.zero_shot, 10, 1).likely == 0.0
 
 
 def test_images_are_told_apart_by_kind_and_size():
-    costs = Costs(8)
-    costs.decoded(Encoded(bytes(1000)), 0.01)
-    costs.decoded(Encoded(bytes(100_000)), 0.1)
+    costs = CostModel(8)
+    costs.learn_decode(Encoded(bytes(1000)), 0.01)
+    costs.learn_decode(Encoded(bytes(100_000)), 0.1)
     assert costs.decode(Encoded(bytes(900))).likely == pytest.approx(0.01)
     assert costs.decode(Encoded(bytes(90_000))).likely == pytest.approx(0.1)
     assert 0.01 < costs.decode(Raw(10, 10, PixelFormat.GRAY8, bytes(100))).likely < 0.1  # never seen
@@ -70,15 +70,15 @@ def test_images_are_told_apart_by_kind_and_size():
 
 
 def test_the_plain_view_has_a_price_of_its_own():
-    costs = Costs(8)
-    costs.looked("crop", 1, 0.005)
-    costs.looked("crop", 64, 0.064)
+    costs = CostModel(8)
+    costs.learn_look("crop", 1, 0.005)
+    costs.learn_look("crop", 64, 0.064)
     assert costs.look("crop", 1).likely == pytest.approx(0.005) == costs.look("augmix", 1).likely
     assert costs.look("crop", 64).likely == pytest.approx(0.064)
 
 
 def test_what_clients_make_up_does_not_pile_up():
-    costs = Costs(8)
-    for views in range(1, KNOWN + 500):
-        costs.adapted(Zero(views=1 + views % 512, keep=views / 10_000), 10, 8, 0.1)
-    assert len(costs._curves) <= KNOWN
+    costs = CostModel(8)
+    for views in range(1, MAX_CURVES + 500):
+        costs.learn_adapt(Zero(views=1 + views % 512, keep=views / 10_000), 10, 8, 0.1)
+    assert len(costs._curves) <= MAX_CURVES

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tta_service.core.errors import BadRequest
-from tta_service.serving.persistence.resume_tokens import Tokens
-from tta_service.serving.persistence.signing import Seal
-from tta_service.serving.sessions.accounting import Ledger
+from tta_service.serving.persistence.resume_tokens import ResumeTokens
+from tta_service.serving.persistence.signing import SignedCodec
+from tta_service.serving.sessions.accounting import MemoryAccounting
 from tta_service.serving.sessions.session import Session
 
 SECRET = b"a secret for tests"
@@ -15,14 +15,14 @@ SECRET = b"a secret for tests"
 
 @pytest.mark.parametrize("named", [True, False])
 def test_whoever_shares_the_secret_reads_it(named: bool):
-    token = Tokens(Seal(SECRET)).of(Session("ann", "cam", named, 0.0, 0.0, Ledger()))
-    assert Tokens(Seal(SECRET)).resumed("ann", token) == ("cam", named)
+    token = ResumeTokens(SignedCodec(SECRET)).issue(Session("ann", "cam", named, 0.0, 0.0, MemoryAccounting()))
+    assert ResumeTokens(SignedCodec(SECRET)).read("ann", token) == ("cam", named)
 
 
 def test_strangers_changed_ones_and_other_blobs_are_refused():
-    tokens, other = Tokens(Seal(SECRET)), Tokens(Seal(b"another"))
-    token = tokens.of(Session("ann", "cam", True, 0.0, 0.0, Ledger()))
-    blob = Seal(SECRET).close({"session": "cam", "owner": "ann"}, {})
+    tokens, other = ResumeTokens(SignedCodec(SECRET)), ResumeTokens(SignedCodec(b"another"))
+    token = tokens.issue(Session("ann", "cam", True, 0.0, 0.0, MemoryAccounting()))
+    blob = SignedCodec(SECRET).dumps({"session": "cam", "owner": "ann"}, {})
     for asked, owner, given in (
         (other, "ann", token),
         (tokens, "bob", token),
@@ -31,5 +31,5 @@ def test_strangers_changed_ones_and_other_blobs_are_refused():
         (tokens, "ann", blob),
     ):
         with pytest.raises(BadRequest) as refused:
-            asked.resumed(owner, given)
+            asked.read(owner, given)
         assert refused.value.field == "resume_token"

@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tta_service.core.errors import BadRequest
-from tta_service.serving.persistence.signing import Seal
+from tta_service.serving.persistence.signing import SignedCodec
 
 TENSORS = {"0.marks": torch.arange(6.0).view(2, 3).T, "0.count": torch.tensor(3), "1.none": torch.zeros(0, 4)}
-SEALED = Seal(b"one").close({"who": "ann", "tree": [1, None, {"ä": 0.5}]}, TENSORS)
+SEALED = SignedCodec(b"one").dumps({"who": "ann", "tree": [1, None, {"ä": 0.5}]}, TENSORS)
 
 
 def test_what_is_sealed_comes_back():
-    said, tensors = Seal(b"one").open(SEALED)
+    said, tensors = SignedCodec(b"one").loads(SEALED)
     assert said == {"who": "ann", "tree": [1, None, {"ä": 0.5}]}
     assert tensors.keys() == TENSORS.keys()
     assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
@@ -25,19 +25,19 @@ def test_any_changed_byte_is_noticed(place: int, by: int):
     changed = bytearray(SEALED)
     changed[place] ^= by
     with pytest.raises(BadRequest):
-        Seal(b"one").open(bytes(changed))
+        SignedCodec(b"one").loads(bytes(changed))
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_anything_else_is_refused(blob: bytes):
     with pytest.raises(BadRequest):
-        Seal(b"one").open(blob)
+        SignedCodec(b"one").loads(blob)
 
 
 def test_without_a_secret_only_this_seal_opens_it():
-    mine = Seal()
-    blob = mine.close({}, TENSORS)
-    mine.open(blob)
+    mine = SignedCodec()
+    blob = mine.dumps({}, TENSORS)
+    mine.loads(blob)
     with pytest.raises(BadRequest):
-        Seal().open(blob)
+        SignedCodec().loads(blob)

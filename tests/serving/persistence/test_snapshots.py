@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.patience import PATIENCE
-from tests.serving.house import House, house, request, settle
+from tests.serving.harness import House, house, request, settle
 from tests.serving.toys import Halved
 from tta_service import LabelSet
 from tta_service.core.errors import (
@@ -21,7 +21,7 @@ from tta_service.core.errors import (
 from tta_service.core.events import Closed
 from tta_service.core.reducer import Reduction
 from tta_service.core.request import Report, Request
-from tta_service.serving.persistence.signing import Seal
+from tta_service.serving.persistence.signing import SignedCodec
 from tta_service.serving.persistence.snapshots import Snapshot, Snapshots
 from tta_service.serving.sessions.accounting import MemoryLimits
 from tta_service.strategies.tda import TDA
@@ -77,7 +77,7 @@ async def test_a_session_about_two_classes_of_one_name_is_restored():
 async def test_a_snapshot_takes_a_turn_like_a_frame():
     async with house() as home:
         await watch(home, 1)
-        expected = Seal(SECRET).open((await taken(home)).state)[1]
+        expected = SignedCodec(SECRET).loads((await taken(home)).state)[1]
     async with house(adapt=1) as home:
         go = threading.Event()
         gate = home.lanes.adapt.submit(go.wait, PATIENCE)
@@ -89,7 +89,7 @@ async def test_a_snapshot_takes_a_turn_like_a_frame():
         await settle()
         go.set()
         assert gate.result(PATIENCE)
-        said, tensors = Seal(SECRET).open((await taking).state)
+        said, tensors = SignedCodec(SECRET).loads((await taking).state)
         await asyncio.gather(before, after)
     assert said["last_frame_id"] == 1
     assert set(tensors) < set(expected) and all(torch.equal(tensors[name], expected[name]) for name in tensors)
@@ -103,8 +103,8 @@ async def test_the_copy_is_not_touched_by_later_frames():
         assert first != (await taken(home)).state
         await snapshots(home).restore("ann", first)
         assert (await taken(home)).state[32:] != first[32:]  # another epoch, the same tensors
-        _, mine = Seal(SECRET).open((await taken(home)).state)
-        _, theirs = Seal(SECRET).open(first)
+        _, mine = SignedCodec(SECRET).loads((await taken(home)).state)
+        _, theirs = SignedCodec(SECRET).loads(first)
     assert mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
@@ -133,14 +133,14 @@ async def test_a_changed_state_is_refused(change):
 async def test_a_state_that_does_not_fit_is_refused_naming_the_tensor():
     async with house() as home:
         await watch(home, 1)
-        said, tensors = Seal(SECRET).open((await taken(home)).state)
+        said, tensors = SignedCodec(SECRET).loads((await taken(home)).state)
         name = next(iter(tensors))
         for wrong in ({**tensors, name: tensors[name][..., None]}, {k: v for k, v in tensors.items() if k != name}):
             with pytest.raises(BadRequest, match=name.partition(".")[2]):
-                await snapshots(home).restore("ann", Seal(SECRET).close(said, wrong))
+                await snapshots(home).restore("ann", SignedCodec(SECRET).dumps(said, wrong))
         said["memories"][0]["strategy"][0] = "gone"
         with pytest.raises(UnknownStrategy):
-            await snapshots(home).restore("ann", Seal(SECRET).close(said, tensors))
+            await snapshots(home).restore("ann", SignedCodec(SECRET).dumps(said, tensors))
         assert home.sessions.counters.sessions == 1  # nothing was replaced
 
 
@@ -148,7 +148,7 @@ async def test_a_session_in_use_is_not_replaced_and_a_resting_one_is():
     async with house() as home:
         await watch(home, 1)
         state = (await taken(home)).state
-        with home.sessions.stream("ann", "cam"), pytest.raises(SessionInUse, match="in use") as caught:
+        with home.sessions.lease("ann", "cam"), pytest.raises(SessionInUse, match="in use") as caught:
             await snapshots(home).restore("ann", state)
         assert caught.value.field == "session_id" and home.of(Closed) == []
         await snapshots(home).restore("ann", state)
@@ -182,7 +182,7 @@ async def test_reductions_are_part_of_a_memory():
             request(1, FIRST, session="cam", owner="ann", reduction=Reduction(Halved(), "augmented"))
         )
         state = (await taken(home)).state
-        said, _ = Seal(SECRET).open(state)
+        said, _ = SignedCodec(SECRET).loads(state)
         assert said["memories"][0]["reduction"] == ["halved", {}, "augmented"]
         with pytest.raises(UnknownReducer):  # this toy is in no catalogue
             await snapshots(home).restore("ann", state)

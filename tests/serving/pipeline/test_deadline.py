@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.serving.house import House, house, request
+from tests.serving.harness import House, house, request
 from tests.serving.toys import Diary, Halved, Trail
 from tests.serving.virtual import Clock, Lane, lanes, runner
 from tta_service import Evidence, Needs, Stateless
@@ -23,9 +23,9 @@ from tta_service.core.reducer import Reduction
 from tta_service.core.request import STAGES, Cascade, Features, Report, Request
 from tta_service.core.strategy import Strategy
 from tta_service.core.views import Views
-from tta_service.serving.admission.quotas import Shares
+from tta_service.serving.admission.quotas import ClientQuota
 from tta_service.serving.pipeline.deadline import FEWEST
-from tta_service.serving.pipeline.requirements import visitor_of
+from tta_service.serving.pipeline.requirements import claim_for
 from tta_service.strategies.tpt import TPT
 from tta_service.strategies.zero_shot import ZeroShot
 from tta_service.testing import FakeCLIP
@@ -385,7 +385,7 @@ def test_a_single_view_overtakes_those_who_have_time(monkeypatch: pytest.MonkeyP
         assert time.monotonic() <= asked.deadline and report.degraded is None
         assert not any(task.done() for task in patient)
         assert {(await task).views for task in patient} == {64}
-        assert home.door.inside == home.door.requests == 0
+        assert home.door.running_rows == home.door.running_requests == 0
 
     machine.run(live)
 
@@ -404,7 +404,7 @@ def test_the_newest_frame_decides_how_long_its_stream_can_wait(monkeypatch: pyte
 
         newest = [frame(1)]
         classify = home.engine.classify
-        waiting = asyncio.create_task(classify(newest[0], at_the_door=lambda: newest[-1], meanwhile=lambda: newest[-1]))
+        waiting = asyncio.create_task(classify(newest[0], take=lambda: newest[-1], peek=lambda: newest[-1]))
         await asyncio.sleep(0.2 * whole)
         newest.append(frame(2))
         report = await waiting
@@ -428,7 +428,7 @@ def test_who_leaves_takes_his_rows_with_him(monkeypatch: pytest.MonkeyPatch):
         await asyncio.gather(leaving, return_exceptions=True)
         await home.engine.classify(request(2, ZeroShot()))
         assert sum(batch.rows for batch in home.of(Forward)) - before <= 2 * MAX_ROWS + 1
-        assert home.door.inside == 0 and home.batcher.counters.rows == 0
+        assert home.door.running_rows == 0 and home.batcher.counters.rows == 0
 
     machine.run(live)
 
@@ -444,10 +444,10 @@ def test_one_client_cannot_fill_the_house(monkeypatch: pytest.MonkeyPatch):
         assert [type(one) for one in said] == [Report] * 3 + [Overloaded] * 2 + [Report]
         assert said[3].retry_after > 0 and home.door.cost == 0
 
-    machine.run(live, shares=Shares(6 * 32, 0.5))
+    machine.run(live, shares=ClientQuota(6 * 32, 0.5))
 
 
 def test_steps_of_a_gradient_count_as_passes():
     steep = TPT(views=16, steps=3)
-    assert visitor_of(request(0, steep), lambda: 0.0).cost == 16 * 4
-    assert visitor_of(request(0, Slow(Clock())), lambda: 0.0).cost == 32
+    assert claim_for(request(0, steep), lambda: 0.0).cost == 16 * 4
+    assert claim_for(request(0, Slow(Clock())), lambda: 0.0).cost == 32

@@ -11,7 +11,7 @@ from torch import Tensor
 from tta_service import Evidence, Needs, TextSpace
 from tta_service.core.errors import BadRequest
 from tta_service.core.strategy import completed
-from tta_service.serving.pipeline.run_strategy import Seen, answering, confident
+from tta_service.serving.pipeline.run_strategy import EncodedViews, choose_confident, run_strategy
 from tta_service.strategies.zero import Zero
 from tta_service.strategies.zero_shot import ZeroShot
 
@@ -38,24 +38,24 @@ class Talker(ZeroShot):
         }
 
 
-def asked(strategy: ZeroShot | Zero, seen: Seen, explain: bool = True):
-    return completed(answering(strategy, strategy.needs(), seen, TEXT, explain, None))[0]
+def asked(strategy: ZeroShot | Zero, seen: EncodedViews, explain: bool = True):
+    return completed(run_strategy(strategy, strategy.needs(), seen, TEXT, explain, None))[0]
 
 
 def test_zero_shot_comes_beside_the_answer():
-    said = asked(ZeroShot(), Seen((ROWS[:1], ROWS[1:]), 3), explain=False)
+    said = asked(ZeroShot(), EncodedViews((ROWS[:1], ROWS[1:]), 3), explain=False)
     torch.testing.assert_close(said.zero_shot, 10 * ROWS[0])
     assert torch.equal(said.logits, said.zero_shot) and said.explanation is None
 
 
 def test_surety_is_the_share_of_the_largest_entropy():
     flat = torch.nn.functional.normalize(torch.ones(1, 3), dim=-1)
-    assert asked(ZeroShot(), Seen((flat,), 1)).surety == pytest.approx(1.0)
-    assert asked(ZeroShot(), Seen((ROWS[2:],), 1)).surety < 0.01
+    assert asked(ZeroShot(), EncodedViews((flat,), 1)).relative_entropy == pytest.approx(1.0)
+    assert asked(ZeroShot(), EncodedViews((ROWS[2:],), 1)).relative_entropy < 0.01
 
 
 def test_a_strategy_speaks_for_itself():
-    said = asked(Talker(), Seen((ROWS,), 3)).explanation
+    said = asked(Talker(), EncodedViews((ROWS,), 3)).explanation
     assert said.kept.tolist() == [True, False, True]
     assert said.weight.tolist() == [0.25, 0.0, 0.75]
     assert said.notes == {"fill": 0.5, "loss": pytest.approx(float(ROWS[0, 0]))}
@@ -65,27 +65,27 @@ def test_a_strategy_speaks_for_itself():
     "strategy, kept", [(Talker(raises=True), 3), (Talker(lies=True), 3), (Zero(views=3, keep=0.34), 1)]
 )
 def test_where_it_says_nothing_its_views_count_equally(strategy: ZeroShot | Zero, kept: int):
-    said = asked(strategy, Seen((ROWS,), 3)).explanation
+    said = asked(strategy, EncodedViews((ROWS,), 3)).explanation
     assert said.kept.sum() == kept
     assert said.weight[said.kept].tolist() == pytest.approx([1 / kept] * kept)
     assert said.label.tolist() == [0, 1, 2] and said.entropy.shape == (3,)
 
 
 def test_a_second_look_replaces_its_rows_only():
-    kept, rows, pixels = confident(Seen((ROWS,), 3), TEXT, 0.34, torch.arange(3))
+    kept, rows, pixels = choose_confident(EncodedViews((ROWS,), 3), TEXT, 0.34, torch.arange(3))
     assert kept.tolist() == [2] and rows.tolist() == [0, 2] and pixels.tolist() == [0, 2]
     exact = torch.nn.functional.normalize(torch.ones(2, 3), dim=-1)
-    evidence = Seen((ROWS,), 3, kept=kept, again=(rows, (exact,))).evidence(TEXT)
+    evidence = EncodedViews((ROWS,), 3, kept=kept, second_look=(rows, (exact,))).evidence(TEXT)
     assert torch.equal(evidence.views, torch.stack([exact[0], ROWS[1], exact[1]]))
     assert torch.equal(evidence.kept, kept)
     assert torch.equal(ROWS[1], evidence.views[1])
 
 
 def test_fewer_rows_are_the_first_ones():
-    assert torch.equal(Seen((ROWS,), 2).evidence(TEXT).views, ROWS[:2])
+    assert torch.equal(EncodedViews((ROWS,), 2).evidence(TEXT).views, ROWS[:2])
 
 
 def test_features_of_another_model_are_refused():
     with pytest.raises(BadRequest) as refused:
-        next(answering(ZeroShot(), Needs(), Seen((torch.ones(1, 4),), 1), TEXT, False, None))
+        next(run_strategy(ZeroShot(), Needs(), EncodedViews((torch.ones(1, 4),), 1), TEXT, False, None))
     assert refused.value.field == "image.features.dimension"

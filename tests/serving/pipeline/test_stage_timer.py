@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from tests.serving.house import request
+from tests.serving.harness import request
 from tests.serving.virtual import Clock
 from tta_service.core.errors import DeadlineTooShort
 from tta_service.core.request import STAGES
-from tta_service.serving.pipeline.stage_timer import Stopwatch
+from tta_service.serving.pipeline.stage_timer import StageTimer
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_laps_add_up_to_the_total(clock: Clock):
-    watch = Stopwatch(request(), clock.now - 2.0)
+    watch = StageTimer(request(), clock.now - 2.0)
     watch.lap("queue")
     clock.now += 0.25
     watch.lap("decode", ("look", 100.0))  # an inner stage cannot be longer than its lap
@@ -33,13 +33,13 @@ def test_laps_add_up_to_the_total(clock: Clock):
 
 
 def test_inner_stages_are_taken_out_of_their_lap(clock: Clock):
-    watch = Stopwatch(request(), clock.now - 2.0)
+    watch = StageTimer(request(), clock.now - 2.0)
     watch.lap("queue", ("encode", 0.5))
     assert (watch.seconds()["encode"], watch.seconds()["queue"]) == (0.5, 1.5)
 
 
 def test_a_deadline_is_looked_at_before_a_stage(clock: Clock):
-    Stopwatch(request(), clock.now).before("adapt")
-    Stopwatch(request(deadline=clock.now + 0.001), clock.now).before("adapt")
+    StageTimer(request(), clock.now).check_deadline("adapt")
+    StageTimer(request(deadline=clock.now + 0.001), clock.now).check_deadline("adapt")
     with pytest.raises(DeadlineTooShort, match="adapt"):
-        Stopwatch(request(deadline=clock.now), clock.now).before("adapt")
+        StageTimer(request(deadline=clock.now), clock.now).check_deadline("adapt")

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.serving.by_hand import ByHand, Last
-from tests.serving.house import request, settle
+from tests.serving.harness import request, settle
 from tests.serving.toys import Diary
 from tta_service.core.errors import MemoryFull, UnknownSession
 from tta_service.core.events import Closed
 from tta_service.serving.sessions.accounting import MemoryLimits
-from tta_service.serving.sessions.lease import Stream
+from tta_service.serving.sessions.lease import SessionLease
 from tta_service.serving.sessions.session import Session
 from tta_service.serving.sessions.sessions import Sessions
 
@@ -36,7 +36,7 @@ class Lives(RuleBasedStateMachine):
         self.sessions = Sessions(10.0, limits, self.ended.append, lambda: self.now)
         self.lane = ByHand()
         self.tasks: list[asyncio.Task[None]] = []
-        self.streams: list[Stream] = []
+        self.streams: list[SessionLease] = []
         self.born: dict[int, Session] = {}
 
     def run(self, what: Callable[[], Any] = lambda: None) -> None:
@@ -56,14 +56,14 @@ class Lives(RuleBasedStateMachine):
 
         with (
             suppress(MemoryFull, ZeroDivisionError),
-            self.sessions.visit(request(0, strategy, owner=owner, session=name)) as visit,
+            self.sessions.scope(request(0, strategy, owner=owner, session=name)) as visit,
         ):
             self.born[id(visit._session)] = visit._session
             turn = visit.turn(strategy)
             assert turn is not None
-            await turn.comes()
+            await turn.wait()
             await turn.begin(self.lane, lambda: Last(torch.tensor(-1)), visit.admit)
-            await turn.adapt(self.lane, work, visit.answered)
+            await turn.adapt(self.lane, work, visit.count_frame)
 
     @rule(owner=OWNERS, name=NAMES, strategy=STRATEGIES, fails=st.sampled_from([False, False, True]))
     def a_frame_comes(self, owner: str, name: str, strategy: Diary, fails: bool) -> None:
@@ -85,7 +85,7 @@ class Lives(RuleBasedStateMachine):
     def a_stream_opens(self, owner: str, name: str) -> None:
         def opening() -> None:
             with suppress(MemoryFull):
-                stream = self.sessions.stream(owner, name)
+                stream = self.sessions.lease(owner, name)
                 self.born[id(stream._session)] = stream._session
                 self.streams.append(stream)
 
@@ -120,13 +120,13 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def the_books_are_right(self) -> None:
-        open_now = self.sessions.register.open
+        open_now = self.sessions.registry.open_sessions
         counters = self.sessions.counters
         assert counters.sessions == len(open_now) <= 5
         assert counters.bytes == sum(session.bytes for session in open_now) <= 4 * SIZE
         assert sum(counters.bytes_by_strategy.values()) == counters.bytes
-        assert counters.streams == sum(session.lost is not None for session in open_now)
-        assert all(session.busy >= 0 and session.bytes <= 2 * SIZE for session in open_now)
+        assert counters.streams == sum(session.lease_lost is not None for session in open_now)
+        assert all(session.holds >= 0 and session.bytes <= 2 * SIZE for session in open_now)
         assert len(self.ended) == len(self.born) - len(open_now), "not every end was told once"
 
     def teardown(self) -> None:
@@ -137,7 +137,7 @@ class Lives(RuleBasedStateMachine):
         for task in self.tasks:
             if not task.cancelled():
                 task.result()
-        assert all(session.busy == 0 for session in self.sessions.register.open)
+        assert all(session.holds == 0 for session in self.sessions.registry.open_sessions)
         for stream in self.streams:
             stream.__exit__(None, None, None)
         self.now += 11

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.patience import PATIENCE
-from tests.serving.house import acquired, house, request, settle
+from tests.serving.harness import acquired, house, request, settle
 from tests.serving.toys import Diary, Gated
 from tta_service.core.errors import BadRequest, MemoryFull, SessionTaken, UnknownSession
 from tta_service.core.events import Closed
@@ -22,7 +22,7 @@ class Watched:
         self.sessions = Sessions(idle, limits, self.events.append, lambda: self.now)
 
     def touch(self, id: str, owner: str = "") -> None:
-        with self.sessions.visit(request(0, Diary(), session=id, owner=owner)):
+        with self.sessions.scope(request(0, Diary(), session=id, owner=owner)):
             pass
 
 
@@ -65,7 +65,7 @@ async def test_a_named_session_outlives_its_calls_and_ends_when_idle():
 
 async def test_idle_zero_ends_it_with_its_last_use():
     watched = Watched(idle=0)
-    with watched.sessions.stream("", "cam"):
+    with watched.sessions.lease("", "cam"):
         watched.touch("cam")
         assert watched.sessions.counters.sessions == 1
     assert watched.events == [Closed("idle", 0)]
@@ -73,7 +73,7 @@ async def test_idle_zero_ends_it_with_its_last_use():
 
 async def test_an_open_stream_keeps_its_session():
     watched = Watched(idle=10)
-    with watched.sessions.stream("", "cam"):
+    with watched.sessions.lease("", "cam"):
         watched.now += 1000
         watched.sessions.expire()
         assert watched.sessions.counters.streams == 1
@@ -87,7 +87,7 @@ async def test_an_open_stream_keeps_its_session():
 
 async def test_a_stream_without_a_name_gets_one_that_ends_with_it():
     watched = Watched()
-    with watched.sessions.stream("") as one, watched.sessions.stream("") as two:
+    with watched.sessions.lease("") as one, watched.sessions.lease("") as two:
         assert one.session != two.session and len(one.session) == 32
         assert one.status().origin == "fresh"
     assert watched.events == [Closed("client", 0)] * 2
@@ -95,13 +95,13 @@ async def test_a_stream_without_a_name_gets_one_that_ends_with_it():
 
 async def test_a_newer_stream_takes_the_session_over():
     watched = Watched()
-    with watched.sessions.stream("", "cam") as older:
-        lost = asyncio.create_task(older.lost())
-        with watched.sessions.stream("", "cam") as newer:
+    with watched.sessions.lease("", "cam") as older:
+        lost = asyncio.create_task(older.wait_lost())
+        with watched.sessions.lease("", "cam") as newer:
             assert isinstance(await lost, SessionTaken)
             assert watched.sessions.counters.streams == 1
             assert watched.sessions.get("", "cam").epoch == 2
-            still = asyncio.create_task(newer.lost())
+            still = asyncio.create_task(newer.wait_lost())
             await settle()
             assert not still.done()
             still.cancel()
@@ -112,9 +112,9 @@ async def test_a_newer_stream_takes_the_session_over():
 
 async def test_closing_tells_the_open_stream():
     watched = Watched()
-    with watched.sessions.stream("", "cam") as stream:
+    with watched.sessions.lease("", "cam") as stream:
         watched.sessions.close("", "cam")
-        assert isinstance(await stream.lost(), UnknownSession)
+        assert isinstance(await stream.wait_lost(), UnknownSession)
         assert watched.sessions.counters.streams == 0
     assert watched.events == [Closed("client", 0)]
     with pytest.raises(UnknownSession):
@@ -137,7 +137,7 @@ async def test_the_oldest_resting_session_makes_room_for_a_new_one():
     watched.touch("a")
     watched.touch("c")
     assert [info.id for info in watched.sessions.list("")] == ["a", "c"]
-    with watched.sessions.stream("", "a"), watched.sessions.stream("", "c"):
+    with watched.sessions.lease("", "a"), watched.sessions.lease("", "c"):
         with pytest.raises(MemoryFull):
             watched.touch("d")
         watched.touch("a")  # those that exist go on
@@ -146,7 +146,7 @@ async def test_the_oldest_resting_session_makes_room_for_a_new_one():
 
 async def test_the_end_of_a_stream_is_a_use_of_its_session():
     watched = Watched(limits=MemoryLimits(sessions=2))
-    with watched.sessions.stream("", "a"):
+    with watched.sessions.lease("", "a"):
         watched.touch("b")
     watched.touch("c")
     assert [info.id for info in watched.sessions.list("")] == ["a", "c"]
@@ -169,7 +169,7 @@ async def test_bytes_are_bounded_for_each_owner_and_for_all():
         await home.engine.classify(request(0, Diary(), session="x", owner="bob"))
         await home.engine.classify(request(0, Diary(), session="y", owner="bob"))
         assert [info.id for info in home.sessions.list("ann")] == ["c"]  # in all there is room for three
-        held = [home.sessions.stream(owner, name) for owner, name in (("ann", "c"), ("bob", "x"), ("bob", "y"))]
+        held = [home.sessions.lease(owner, name) for owner, name in (("ann", "c"), ("bob", "x"), ("bob", "y"))]
         with held[0], held[1], held[2], pytest.raises(MemoryFull):
             await home.engine.classify(request(0, Diary(), session="z", owner="eve"))
         assert home.of(Closed) == [Closed("bytes", 1), Closed("bytes", 1)]
@@ -184,7 +184,7 @@ async def test_eviction_leaves_all_alone_when_it_would_not_suffice():
         assert await acquired(gated.inside)
         await home.engine.classify(request(0, Diary(), session="newer"))  # the old one goes, the busy one cannot
         assert [info.id for info in home.sessions.list("")] == ["busy", "newer"]
-        with home.sessions.stream("", "newer"), pytest.raises(MemoryFull):
+        with home.sessions.lease("", "newer"), pytest.raises(MemoryFull):
             await home.engine.classify(request(0, Diary(), session="last"))
         gated.go.release()
         await busy

@@ -11,10 +11,10 @@ import torch
 
 from tests.patience import PATIENCE
 from tests.serving.by_hand import ByHand, Last
-from tests.serving.house import LABELS, settle
+from tests.serving.harness import LABELS, settle
 from tests.serving.toys import Diary
 from tta_service.core.errors import MemoryFull
-from tta_service.serving.sessions.memory import Kept, Key
+from tta_service.serving.sessions.memory import MemoryKey, MemorySlot
 from tta_service.serving.sessions.turn_queue import TurnQueue
 
 FORGETFUL = 99  # a frame that is answered and then fails to learn
@@ -25,7 +25,7 @@ class Held:
 
     def __init__(self, early: bool = False) -> None:
         self.bytes, self.over, self.lane, self.early = 0, 0, ByHand(), early
-        self.kept = Kept(Key(Diary(), LABELS.id, None), LABELS, self.grew)
+        self.kept = MemorySlot(MemoryKey(Diary(), LABELS.id, None), LABELS, self.grew)
         self.queue = TurnQueue(self.kept)
 
     def grew(self, by: int) -> None:
@@ -47,9 +47,9 @@ class Held:
             return Last(torch.tensor(number))
 
         try:
-            await turn.comes()
+            await turn.wait()
             await turn.begin(self.lane, lambda: Last(torch.tensor(0)), lambda size: None)
-            return await turn.adapt(self.lane, work, self.kept.tell_anew, early=self.early)
+            return await turn.adapt(self.lane, work, self.kept.pop_reset, early=self.early)
         finally:
             turn.leave()
 
@@ -123,11 +123,11 @@ async def test_an_answer_does_not_wait_for_what_is_learnt_from_it():
             return Last(torch.tensor(7))
 
         turn, behind = held.turn(), held.turn()
-        await turn.comes()
+        await turn.wait()
         await turn.begin(lane, lambda: Last(torch.tensor(3)), lambda size: None)
-        assert await turn.adapt(lane, work, held.kept.tell_anew, early=True) == (3, False)
+        assert await turn.adapt(lane, work, held.kept.pop_reset, early=True) == (3, False)
         turn.leave()
-        coming = asyncio.create_task(behind.comes())
+        coming = asyncio.create_task(behind.wait())
         await settle()
         assert held.over == 0 and not coming.done()  # the turn goes on while the memory learns
         learning.set()
@@ -153,7 +153,7 @@ async def test_a_memory_that_is_not_admitted_is_not_kept():
         raise MemoryFull(f"{size}")
 
     turn = held.turn()
-    await turn.comes()
+    await turn.wait()
     beginning = asyncio.create_task(turn.begin(held.lane, lambda: Last(torch.tensor(0)), refuse))
     await settle()
     await held.step()
@@ -167,7 +167,7 @@ async def test_a_wipe_takes_its_turn_by_itself():
     held = Held()
     before = asyncio.create_task(held.frame(held.turn(), 1))
     await settle()
-    held.queue.wipe(held.was_over)
+    held.queue.reset(held.was_over)
     after = asyncio.create_task(held.frame(held.turn(), 2))
     await settle()
     while held.lane.work:

@@ -4,19 +4,19 @@ import asyncio
 
 import pytest
 
-from tests.serving.house import settle
+from tests.serving.harness import settle
 from tta_service.core.errors import NotReady
 from tta_service.core.events import Dropped
-from tta_service.serving.streams.frame_buffer import Frames, Policy
+from tta_service.serving.streams.frame_buffer import FrameBuffer, Policy
 
 
-def opened(policy: Policy, **given) -> tuple[Frames[str], list[Dropped]]:
+def opened(policy: Policy, **given) -> tuple[FrameBuffer[str], list[Dropped]]:
     events: list[Dropped] = []
-    return Frames(policy, observe=events.append, **given), events
+    return FrameBuffer(policy, observe=events.append, **given), events
 
 
-async def take(frames: Frames[str]):
-    offer = await frames.offer()
+async def take(frames: FrameBuffer[str]):
+    offer = await frames.ticket()
     assert offer is not None
     return offer.take()
 
@@ -35,7 +35,7 @@ async def test_latest_keeps_the_newest_and_counts_the_rest():
 async def test_a_frame_on_offer_may_still_be_replaced_until_it_is_taken():
     frames, _ = opened(Policy.LATEST)
     await frames.put("old", 1)
-    offer = await frames.offer()
+    offer = await frames.ticket()
     assert offer.frame == "old"
     await frames.put("new", 1)
     assert offer.frame == "new"
@@ -48,8 +48,8 @@ async def test_a_frame_on_offer_may_still_be_replaced_until_it_is_taken():
 async def test_each_offer_stands_for_a_frame_of_its_own():
     frames, _ = opened(Policy.BLOCK, capacity=3)
     await frames.put("a", 1)
-    first = await frames.offer()
-    waiting = asyncio.create_task(frames.offer())
+    first = await frames.ticket()
+    waiting = asyncio.create_task(frames.ticket())
     await settle()
     assert not waiting.done()
     await frames.put("b", 1)
@@ -96,7 +96,7 @@ async def test_drop_oldest_and_drop_newest():
 async def test_dropping_for_bytes_leaves_a_frame_for_every_offer():
     frames, events = opened(Policy.DROP_OLDEST, capacity=4, max_bytes=10)
     await _send(frames, "abc", 3)
-    offers = [await frames.offer(), await frames.offer()]
+    offers = [await frames.ticket(), await frames.ticket()]
     await frames.put("huge", 10)
     assert [offer.take().frame for offer in offers] == ["c", "huge"]
     assert events == [Dropped("budget", "drop_oldest")] * 2
@@ -107,12 +107,12 @@ async def test_a_finished_stream_gives_out_what_it_has():
     await frames.put("a", 1)
     frames.finish()
     assert (await take(frames)).frame == "a"
-    assert await frames.offer() is None
+    assert await frames.ticket() is None
 
 
 async def test_finishing_wakes_the_worker():
     frames, _ = opened(Policy.LATEST)
-    waiting = asyncio.create_task(frames.offer())
+    waiting = asyncio.create_task(frames.ticket())
     await settle()
     frames.finish()
     assert await waiting is None
@@ -121,17 +121,17 @@ async def test_finishing_wakes_the_worker():
 async def test_a_closed_stream_drops_what_waits_and_lets_the_sender_go():
     frames, events = opened(Policy.BLOCK, capacity=1)
     await frames.put("a", 1)
-    offer = await frames.offer()
+    offer = await frames.ticket()
     sent = asyncio.create_task(frames.put("b", 1))
     await settle()
     frames.close("draining")
     await sent
     assert events == [Dropped("draining", "block"), Dropped("cancelled", "block")]
-    assert frames.bytes == 0 and await frames.offer() is None
+    assert frames.bytes == 0 and await frames.ticket() is None
     with pytest.raises(NotReady):
         offer.take()
 
 
-async def _send(frames: Frames[str], names: str, size: int = 1) -> None:
+async def _send(frames: FrameBuffer[str], names: str, size: int = 1) -> None:
     for name in names:
         await frames.put(name, size)

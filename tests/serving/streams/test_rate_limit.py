@@ -7,34 +7,34 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tta_service.serving.streams.rate_limit import Throttle
+from tta_service.serving.streams.rate_limit import RateLimiter
 
 
 def test_an_even_rate_never_rests():
-    throttle = Throttle(30.0)
-    assert all(throttle.rest(number / 30) == 0 for number in range(1000))
+    throttle = RateLimiter(30.0)
+    assert all(throttle.delay(number / 30) == 0 for number in range(1000))
 
 
 def test_a_burst_passes_and_what_follows_it_rests():
-    throttle = Throttle(20.0, burst=0.5)
-    assert all(throttle.rest(7.0) < 1e-9 for _ in range(10))
-    assert throttle.rest(7.0) > 0.04
-    assert throttle.rest(100.0) == 0  # it has rested enough
+    throttle = RateLimiter(20.0, burst=0.5)
+    assert all(throttle.delay(7.0) < 1e-9 for _ in range(10))
+    assert throttle.delay(7.0) > 0.04
+    assert throttle.delay(100.0) == 0  # it has rested enough
 
 
 def test_no_rate_is_no_bound():
-    throttle = Throttle(0.0)
-    assert not any(throttle.rest(0.0) for _ in range(1000))
+    throttle = RateLimiter(0.0)
+    assert not any(throttle.delay(0.0) for _ in range(1000))
 
 
 @given(st.floats(1, 1000), st.floats(0, 2), st.integers(0, 99))
 def test_whoever_rests_as_told_stays_below_the_rate(rate: float, burst: float, seed: int):
-    chance, throttle, now = random.Random(seed), Throttle(rate, burst), 5.0
+    chance, throttle, now = random.Random(seed), RateLimiter(rate, burst), 5.0
     came = []
     for _ in range(300):
         now += chance.choice([0.0, 0.0, chance.random() * 2 / rate])
         came.append(now)
-        now += throttle.rest(now)
+        now += throttle.delay(now)
     for first in range(0, 300, 7):
         for last in range(first, 300, 11):
             assert last - first + 1 <= rate * (came[last] - came[first] + burst) + 2

@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from tests.patience import PATIENCE
-from tests.serving.house import LABELS, settle
+from tests.serving.harness import LABELS, settle
 from tests.serving.toys import Anchored
 from tta_service import LabelSet, TextSpace
 from tta_service.clip.load import load
 from tta_service.core.errors import BadLabels, ModelFault, UnknownLabels
-from tta_service.serving.costs.model import Costs
-from tta_service.serving.text.cache import TextSpaces
+from tta_service.serving.costs.model import CostModel
+from tta_service.serving.text.cache import TextSpaceCache
 from tta_service.testing import FakeCLIP
 
 OTHER, THIRD = LabelSet(("a", "b")), LabelSet(("c", "d", "e"))
@@ -54,7 +54,7 @@ def lane() -> Iterator[ThreadPoolExecutor]:
 
 
 async def test_many_who_ask_at_once_share_one_making(maker: Maker, lane: ThreadPoolExecutor):
-    spaces = TextSpaces(maker, lane, lane)
+    spaces = TextSpaceCache(maker, lane, lane)
     maker.go.clear()
     asking = [asyncio.create_task(spaces.get(LabelSet(LABELS.names))) for _ in range(5)]
     await settle()
@@ -69,7 +69,7 @@ async def test_many_who_ask_at_once_share_one_making(maker: Maker, lane: ThreadP
 
 
 async def test_a_making_that_everybody_has_left_is_kept(maker: Maker, lane: ThreadPoolExecutor):
-    spaces = TextSpaces(maker, lane, lane)
+    spaces = TextSpaceCache(maker, lane, lane)
     maker.go.clear()
     asking = asyncio.create_task(spaces.get(LABELS))
     await settle()
@@ -82,7 +82,7 @@ async def test_a_making_that_everybody_has_left_is_kept(maker: Maker, lane: Thre
 
 @pytest.mark.parametrize("raised, seen", [(BadLabels("too long", "names[3]"), BadLabels), (OSError("x"), ModelFault)])
 async def test_a_failure_is_not_remembered(maker: Maker, lane: ThreadPoolExecutor, raised: Exception, seen: type):
-    spaces = TextSpaces(maker, lane, lane)
+    spaces = TextSpaceCache(maker, lane, lane)
     maker.error = raised
     with pytest.raises(seen):
         await spaces.put(LABELS)
@@ -93,7 +93,7 @@ async def test_a_failure_is_not_remembered(maker: Maker, lane: ThreadPoolExecuto
 
 async def test_the_least_recently_used_goes_first_and_its_definition_stays(maker: Maker, lane: ThreadPoolExecutor):
     size = 64  # bytes of one class
-    spaces = TextSpaces(maker, lane, lane, max_bytes=8 * size)
+    spaces = TextSpaceCache(maker, lane, lane, max_bytes=8 * size)
     for labels in (LABELS, OTHER):
         await spaces.put(labels)
     await spaces.get(LABELS)
@@ -106,7 +106,7 @@ async def test_the_least_recently_used_goes_first_and_its_definition_stays(maker
 
 
 async def test_a_set_that_is_alone_too_large_is_still_kept_until_the_next(maker: Maker, lane: ThreadPoolExecutor):
-    spaces = TextSpaces(maker, lane, lane, max_bytes=1)
+    spaces = TextSpaceCache(maker, lane, lane, max_bytes=1)
     await spaces.get(LABELS)
     await spaces.get(LABELS)
     assert len(maker.made) == 1
@@ -115,7 +115,7 @@ async def test_a_set_that_is_alone_too_large_is_still_kept_until_the_next(maker:
 
 
 async def test_definitions_have_their_own_bound(maker: Maker, lane: ThreadPoolExecutor):
-    spaces = TextSpaces(maker, lane, lane, max_definitions=2)
+    spaces = TextSpaceCache(maker, lane, lane, max_definitions=2)
     await spaces.put(LABELS)
     await spaces.put(OTHER)
     spaces.labels(LABELS.id)
@@ -127,7 +127,7 @@ async def test_definitions_have_their_own_bound(maker: Maker, lane: ThreadPoolEx
 
 
 async def test_a_deleted_set_is_gone(maker: Maker, lane: ThreadPoolExecutor):
-    spaces = TextSpaces(maker, lane, lane)
+    spaces = TextSpaceCache(maker, lane, lane)
     await spaces.put(LABELS)
     spaces.delete(LABELS.id)
     with pytest.raises(UnknownLabels):
@@ -136,7 +136,7 @@ async def test_a_deleted_set_is_gone(maker: Maker, lane: ThreadPoolExecutor):
 
 
 async def test_label_memories_are_begun_once_and_die_with_their_space(maker: Maker, lane: ThreadPoolExecutor):
-    spaces, strategy = TextSpaces(maker, lane, lane, max_bytes=400), Anchored()
+    spaces, strategy = TextSpaceCache(maker, lane, lane, max_bytes=400), Anchored()
     memories = await asyncio.gather(*(spaces.memory(strategy, LABELS) for _ in range(4)))
     assert len(strategy.begun) == 1 and all(memory is memories[0] for memory in memories)
     assert spaces.counters.bytes == 5 * 64 + 5 * 4
@@ -160,25 +160,25 @@ async def test_every_making_happens_apart(maker: Maker, lane: ThreadPoolExecutor
         def __exit__(self, *gone: object) -> None:
             around.append("done")
 
-    await TextSpaces(maker, lane, lane, apart=Apart).get(LABELS)
+    await TextSpaceCache(maker, lane, lane, pause_watchdog=Apart).get(LABELS)
     assert around == ["tta-tune_0", "done"]
 
 
 async def test_activations_are_counted_apart_and_given_up_by_the_least_recently_used(lane: ThreadPoolExecutor):
     clip = load()
-    spaces = TextSpaces(clip.text_space, lane, lane, max_activations=1)
+    spaces = TextSpaceCache(clip.text_space, lane, lane, max_activations=1)
     backward = []
     for labels in (LABELS, OTHER):
         space = await spaces.get(labels)
         before = spaces.counters
         backward.append(space.prompts.gradient(torch.ones_like(space.features)))
-        spaces.differentiated(labels)
+        spaces.backward_done(labels)
         assert spaces.counters.activations == space.activations > 0
         assert spaces.counters.bytes == before.bytes
     first, second = await spaces.get(LABELS), await spaces.get(OTHER)
     assert first.activations == 0 < second.activations
     assert torch.equal(first.prompts.gradient(torch.ones_like(first.features)), backward[0])  # made anew
-    spaces.differentiated(LABELS)
+    spaces.backward_done(LABELS)
     held = await spaces.put(LABELS)
     assert held.bytes == first.bytes + first.activations
     spaces.delete(LABELS.id)
@@ -186,7 +186,7 @@ async def test_activations_are_counted_apart_and_given_up_by_the_least_recently_
 
 
 async def test_a_large_set_is_encoded_in_steps_and_others_get_in_between(lane: ThreadPoolExecutor):
-    clip, costs, order = load(), Costs(), list[str]()
+    clip, costs, order = load(), CostModel(), list[str]()
     labels = LabelSet(tuple(f"label number {i}" for i in range(150)), ("a photo of a {}.", "a drawing of a {}."))
 
     @contextmanager
@@ -194,7 +194,7 @@ async def test_a_large_set_is_encoded_in_steps_and_others_get_in_between(lane: T
         order.append("step")
         yield
 
-    spaces = TextSpaces(clip.text_space_in_steps, lane, lane, apart=apart, costs=costs)
+    spaces = TextSpaceCache(clip.text_space_in_steps, lane, lane, pause_watchdog=apart, costs=costs)
     making = asyncio.ensure_future(spaces.get(labels))
     assert labels not in spaces
     while not making.done():
@@ -212,4 +212,4 @@ async def test_a_step_that_fails_is_a_fault_of_the_set(lane: ThreadPoolExecutor)
         raise ZeroDivisionError
 
     with pytest.raises(ModelFault):
-        await TextSpaces(making, lane, lane).get(LABELS)
+        await TextSpaceCache(making, lane, lane).get(LABELS)

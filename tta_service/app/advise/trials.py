@@ -129,7 +129,7 @@ async def _scores(
     parts: Parts, labels: LabelSet, chosen: Strategy[object], rows: Tensor, named: Tensor, forwards: bool
 ) -> tuple[Tensor, float]:
     """Softmax [n, c] of every image, asked in this order or in the opposite one; and the median seconds of adapting."""
-    needs, engine = chosen.needs(), parts.engine.unobserved()
+    needs, engine = chosen.needs(), parts.engine.without_observer()
     seen = named if needs.augment == "named" else rows[:, : needs.views]
     session = f"advise-{chosen.name}-{'forth' if forwards else 'back'}" if needs.memory is Scope.SESSION else ""
     question = Request(
@@ -146,6 +146,6 @@ async def _scores(
             scores[place] = report.logits.double().softmax(-1)
             seconds.append(report.seconds.get("adapt", 0.0))
     finally:
-        if session and parts.sessions.register.get("", session):
+        if session and parts.sessions.registry.get("", session):
             parts.sessions.close("", session)
     return torch.stack([scores[place] for place in places]), statistics.median(seconds)

@@ -14,10 +14,10 @@ from ...core.errors import BadRequest, TTAError
 from ...core.events import Observe, ignore
 from ...core.request import Report, Request
 from ...serving.engine import Engine
-from ...serving.persistence.service import Archive
+from ...serving.persistence.service import SessionPersistence
 from ...serving.sessions.sessions import Sessions
-from ...serving.streams.frame_buffer import Buffered
-from ...serving.text.cache import TextSpaces
+from ...serving.streams.frame_buffer import BufferTotals
+from ...serving.text.cache import TextSpaceCache
 from ...wire.catalogue import Pace, descriptions, server_info
 from ...wire.field_paths import Origin
 from ...wire.identity import OWNER, client_of, trace_of
@@ -41,9 +41,9 @@ class AdaptationService(LabelSetCalls, SessionCalls):
     def __init__(
         self,
         engine: Engine,
-        text_spaces: TextSpaces,
+        text_spaces: TextSpaceCache,
         sessions: Sessions,
-        archive: Archive,
+        archive: SessionPersistence,
         terms: Terms,
         load: Callable[[], float],
         observe: Observe = ignore,
@@ -52,7 +52,7 @@ class AdaptationService(LabelSetCalls, SessionCalls):
         SessionCalls.__init__(self, sessions, archive, terms)
         self._engine, self._load, self._observe, self._cameras = engine, load, observe, set[Camera]()
         self._strategies, self._reducers = Pace(), Pace()
-        self.buffered = Buffered(most=terms.limits.all_streams_bytes)  # frames of all streams that wait at the door
+        self.buffered = BufferTotals(most=terms.limits.all_streams_bytes)  # frames of all streams that wait at the door
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         arrived = time.monotonic()
@@ -62,10 +62,10 @@ class AdaptationService(LabelSetCalls, SessionCalls):
         asked = asked_of(
             request, known, self._terms, arrived, deadline, client, trace_of(context.invocation_metadata())
         )
-        await self._archive.recall(OWNER, asked.request.session)
+        await self._archive.load(OWNER, asked.request.session)
         try:
             report = await self._classify(asked.request)
-            await self._archive.answered(OWNER, asked.request.session)
+            await self._archive.before_reply(OWNER, asked.request.session)
             return response(report, asked.top_k, self._terms)
         except TTAError as error:
             raise asked.origin.of(error) from error
@@ -75,8 +75,8 @@ class AdaptationService(LabelSetCalls, SessionCalls):
     ) -> AsyncIterator[pb.ClassifyStreamResponse]:
         messages = aiter(request_iterator)
         opened = await self._opened(await self._first(messages))
-        await self._archive.recall(OWNER, opened.session, opening=True, named=opened.named)
-        hold = self._sessions.stream(OWNER, opened.session, opened.named)
+        await self._archive.load(OWNER, opened.session, opening=True, named=opened.named)
+        hold = self._sessions.lease(OWNER, opened.session, opened.named)
         opened = replace(
             opened,
             session=hold.session,
@@ -92,12 +92,12 @@ class AdaptationService(LabelSetCalls, SessionCalls):
 
         async for reply in camera.replies(messages, interpret):
             yield reply
-        await self._archive.keep(OWNER, hold.session)  # so that the next server has all of it
+        await self._archive.save(OWNER, hold.session)  # so that the next server has all of it
 
     def drain(self, seconds: float) -> None:
         """Tells every open stream that this server stops in `seconds`, and how to go on elsewhere."""
         for camera in self._cameras:
-            camera.drain(seconds, self._archive.token(OWNER, camera.session))
+            camera.drain(seconds, self._archive.resume_token(OWNER, camera.session))
 
     async def ListStrategies(self, request: pb.ListStrategiesRequest, context: Context) -> pb.ListStrategiesResponse:
         entries = descriptions(catalogue.strategies, self._strategies.of, self._terms.limits.parameters)
@@ -117,7 +117,7 @@ class AdaptationService(LabelSetCalls, SessionCalls):
         at_the_door: Callable[[], Request] | None = None,
         meanwhile: Callable[[], Request] | None = None,
     ) -> Report:
-        report = await self._engine.classify(request, at_the_door=at_the_door, meanwhile=meanwhile)
+        report = await self._engine.classify(request, take=at_the_door, peek=meanwhile)
         self._strategies.saw(report.strategy.name, report.seconds["total"])
         self._reducers.saw(report.request.reduction.reducer.name, report.seconds.get("encode", 0.0))
         return report
@@ -133,7 +133,7 @@ class AdaptationService(LabelSetCalls, SessionCalls):
 
     async def _opened(self, message: pb.ClassifyStreamRequest) -> Opened:
         """What is wrong with the opening ends the stream, a prompt that does not fit included."""
-        opened = opened_of(message, self._text_spaces.labels, self._terms, partial(self._archive.resumed, OWNER))
+        opened = opened_of(message, self._text_spaces.labels, self._terms, partial(self._archive.resume, OWNER))
         try:
             if opened.labels:
                 await self._text_spaces.get(opened.labels)

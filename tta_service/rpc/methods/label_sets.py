@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...core.errors import TTAError
-from ...serving.text.cache import TextSpaces
+from ...serving.text.cache import TextSpaceCache
 from ...wire.catalogue import label_set_info, page
 from ...wire.field_paths import Origin, at
 from ...wire.requests import label_set_of
@@ -16,7 +16,7 @@ from ..v1 import tta_pb2_grpc as wire
 class LabelSetCalls(wire.AdaptationServiceServicer):
     """Encoded once, named by id from then on."""
 
-    def __init__(self, text_spaces: TextSpaces, terms: Terms) -> None:
+    def __init__(self, text_spaces: TextSpaceCache, terms: Terms) -> None:
         self._text_spaces, self._terms = text_spaces, terms
 
     async def PutLabelSet(self, request: pb.PutLabelSetRequest, context: Context) -> pb.PutLabelSetResponse:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...core.errors import BadRequest, TooLarge
-from ...serving.persistence.service import Archive
+from ...serving.persistence.service import SessionPersistence
 from ...serving.sessions.sessions import Sessions
 from ...wire.catalogue import page, session_info
 from ...wire.field_paths import at
@@ -18,7 +18,7 @@ from ..v1 import tta_pb2_grpc as wire
 class SessionCalls(wire.AdaptationServiceServicer):
     """The owner's own. One that rests in the store comes back before anything is done to it."""
 
-    def __init__(self, sessions: Sessions, archive: Archive, terms: Terms) -> None:
+    def __init__(self, sessions: Sessions, archive: SessionPersistence, terms: Terms) -> None:
         self._sessions, self._archive, self._terms = sessions, archive, terms
 
     async def GetSession(self, request: pb.GetSessionRequest, context: Context) -> pb.GetSessionResponse:
@@ -29,17 +29,17 @@ class SessionCalls(wire.AdaptationServiceServicer):
         return pb.ListSessionsResponse(sessions=map(session_info, mine), next_page_token=token)
 
     async def ResetSession(self, request: pb.ResetSessionRequest, context: Context) -> pb.ResetSessionResponse:
-        await self._archive.recall(OWNER, named(request.session_id))
+        await self._archive.load(OWNER, named(request.session_id))
         fresh = await self._sessions.reset(OWNER, named(request.session_id))
         return pb.ResetSessionResponse(session=session_info(fresh))
 
     async def CloseSession(self, request: pb.CloseSessionRequest, context: Context) -> pb.CloseSessionResponse:
-        await self._archive.recall(OWNER, named(request.session_id))
+        await self._archive.load(OWNER, named(request.session_id))
         self._sessions.close(OWNER, named(request.session_id))
         return pb.CloseSessionResponse()
 
     async def SnapshotSession(self, request: pb.SnapshotSessionRequest, context: Context) -> pb.SnapshotSessionResponse:
-        kept, most = await self._archive.take(OWNER, named(request.session_id)), self._terms.limits.message_bytes
+        kept, most = await self._archive.snapshot(OWNER, named(request.session_id)), self._terms.limits.message_bytes
         told = pb.SessionSnapshot(session_id=kept.session, epoch=kept.epoch, state=kept.state)
         reply = pb.SnapshotSessionResponse(snapshot=told)
         if reply.ByteSize() > most:  # so would the request be that restores it

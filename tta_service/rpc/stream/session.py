@@ -11,9 +11,9 @@ from typing import Any, Protocol, TypeVar
 from ...core.errors import NotReady, TTAError
 from ...core.events import Observe, Received, Refused, Streaming
 from ...core.request import Report, Request
-from ...serving.sessions.lease import Stream
-from ...serving.streams.frame_buffer import Buffered, Frames, Offer, Policy
-from ...serving.streams.rate_limit import Throttle
+from ...serving.sessions.lease import SessionLease
+from ...serving.streams.frame_buffer import BufferTotals, FrameBuffer, FrameTicket, Policy
+from ...serving.streams.rate_limit import RateLimiter
 from ...wire.server_info import Terms
 from ...wire.status import known
 from ...wire.stream_requests import Frame, Opened
@@ -47,20 +47,20 @@ class Camera:
     def __init__(
         self,
         opened: Opened,
-        hold: Stream,
+        hold: SessionLease,
         classify: Classify,
         load: Callable[[], float],
         terms: Terms,
         observe: Observe,
-        buffered: Buffered | None = None,
+        buffered: BufferTotals | None = None,
     ) -> None:
         self._hold, self._classify, self._load, self._terms, self._observe = hold, classify, load, terms, observe
         buffer, width = (1, 1) if opened.policy is Policy.LATEST else (opened.buffer, 2)
         most = terms.limits.stream_bytes
-        self._frames: Frames[Frame] = Frames(opened.policy, buffer, most, observe, buffered)
+        self._frames: FrameBuffer[Frame] = FrameBuffer(opened.policy, buffer, most, observe, buffered)
         self._policy, self._trace = opened.policy.value, opened.trace
         self._room, self._allowance = asyncio.Semaphore(width), Allowance(buffer, width)
-        self._throttle = Throttle(0.0 if opened.policy is Policy.BLOCK else terms.limits.stream_fps)
+        self._throttle = RateLimiter(0.0 if opened.policy is Policy.BLOCK else terms.limits.stream_fps)
         self._outbox: asyncio.Queue[tuple[Awaitable[Reply | None], Callable[[], None]] | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ending: TTAError | None = None
@@ -119,7 +119,7 @@ class Camera:
                 last = frame.id
                 self._observe(Received(self._policy))
                 await self._frames.put(frame, message.ByteSize())
-                if rest := self._throttle.rest(time.monotonic()):
+                if rest := self._throttle.delay(time.monotonic()):
                     await asyncio.sleep(rest)
         except Exception as error:
             self._ending = self._ending or known(error)
@@ -129,18 +129,18 @@ class Camera:
         """Sends one frame after the other into the hallway, as long as answers are taken off our hands."""
         while True:
             await self._room.acquire()
-            offer = await self._frames.offer()
+            offer = await self._frames.ticket()
             if offer is None:
                 return self._outbox.put_nowait(None)
             self._outbox.put_nowait((self._spawn(self._answer(offer)), self._room.release))
 
     async def _watch(self, reader: asyncio.Task[None]) -> None:
         """A newer stream may take the session, or its owner close it: what is in the hallway is still answered."""
-        self._ending = await self._hold.lost()
+        self._ending = await self._hold.wait_lost()
         reader.cancel()
         self._frames.close()
 
-    async def _answer(self, offer: Offer[Frame]) -> Reply | None:
+    async def _answer(self, offer: FrameTicket[Frame]) -> Reply | None:
         """The reply to whichever frame is first when the hallway has room; None: the stream has ended meanwhile."""
         began = time.monotonic()
         try:
@@ -157,7 +157,7 @@ class Camera:
         self._allowance.answered(time.monotonic() - began)
         return reply
 
-    def _refuse(self, offer: Offer[Frame], error: TTAError) -> Reply | None:
+    def _refuse(self, offer: FrameTicket[Frame], error: TTAError) -> Reply | None:
         try:
             taken = offer.take()
         except NotReady:

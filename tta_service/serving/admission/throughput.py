@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 
-class Rate:
+class Throughput:
     """Rows per second over the last `memory` seconds of work; idle time is not counted."""
 
     def __init__(self, memory: float = 10.0) -> None:

@@ -11,35 +11,35 @@ from types import TracebackType
 
 
 @dataclass(frozen=True, slots=True)
-class Visitor:
+class Claim:
     """What somebody wants at the door."""
 
     rows: int
     streamed: bool = False
     cost: int = 0  # rows times passes
     client: str = ""
-    latest: Callable[[], float] = lambda: math.inf  # monotonic seconds: then it enters beyond the room, as one row
+    admit_by: Callable[[], float] = lambda: math.inf  # monotonic seconds: then it enters beyond the room, as one row
 
 
 @dataclass(slots=True, eq=False)
 class Waiter:
     """Somebody outside."""
 
-    visitor: Visitor
-    let_in: asyncio.Future[bool]  # True: beyond the room
-    alarm: asyncio.TimerHandle | None = None
+    claim: Claim
+    admitted: asyncio.Future[bool]  # True: beyond the room
+    timer: asyncio.TimerHandle | None = None
 
     @property
     def rows(self) -> int:
-        return self.visitor.rows
+        return self.claim.rows
 
     @property
-    def entered(self) -> bool:
-        let_in = self.let_in
-        return let_in.done() and not let_in.cancelled() and let_in.exception() is None
+    def is_admitted(self) -> bool:
+        admitted = self.admitted
+        return admitted.done() and not admitted.cancelled() and admitted.exception() is None
 
 
-class Outside:
+class WaitQueue:
     """All of them: first come first served, single calls before the frames of streams."""
 
     def __init__(self) -> None:
@@ -47,8 +47,8 @@ class Outside:
         self.frames: deque[Waiter] = deque()
         self.rows = 0
 
-    def queue(self, visitor: Visitor) -> deque[Waiter]:
-        return self.frames if visitor.streamed else self.calls
+    def queue(self, claim: Claim) -> deque[Waiter]:
+        return self.frames if claim.streamed else self.calls
 
     @property
     def first(self) -> Waiter | None:
@@ -57,12 +57,12 @@ class Outside:
         return queue[0] if queue else None
 
     def add(self, waiter: Waiter) -> None:
-        self.queue(waiter.visitor).append(waiter)
+        self.queue(waiter.claim).append(waiter)
         self.rows += waiter.rows
 
     def remove(self, waiter: Waiter) -> bool:
         """Whether it was there."""
-        queue = self.queue(waiter.visitor)
+        queue = self.queue(waiter.claim)
         if waiter not in queue:
             return False
         queue.remove(waiter)
@@ -70,7 +70,7 @@ class Outside:
         return True
 
 
-class Place:
+class Permit:
     """The rows of one request inside and their cost; given back at the end of the `with` block. `late`: it came in
     beyond the room."""
 
@@ -79,19 +79,19 @@ class Place:
         rows: int,
         cost: int,
         late: bool,
-        grew: Callable[[int, int], None],
-        left: Callable[[int, int, bool], None],
+        on_resize: Callable[[int, int], None],
+        on_release: Callable[[int, int, bool], None],
     ) -> None:
-        self.rows, self.cost, self.late, self._grew, self._left = rows, cost, late, grew, left
+        self.rows, self.cost, self.late, self._on_resize, self._on_release = rows, cost, late, on_resize, on_release
 
     def resize(self, rows: int, costs: int | None = None) -> None:
         """It turned out to be another number of rows, and another cost. Never waits: the next to enter does."""
         more = 0 if costs is None else costs - self.cost
-        self._grew(rows - self.rows, more)
+        self._on_resize(rows - self.rows, more)
         self.rows, self.cost = rows, self.cost + more
 
-    def __enter__(self) -> Place:
+    def __enter__(self) -> Permit:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._left(self.rows, self.cost, kind is None)
+        self._on_release(self.rows, self.cost, kind is None)

@@ -15,11 +15,11 @@ from ...core.events import Forward, Observe, ignore
 from ...core.labels import TextSpace
 from ...core.reducer import Reduction
 from ..concurrency.executors import run
-from ..costs.model import Costs
-from .forward import Encode, encoded
-from .health import Pulse
-from .jobs import Job, Part, Rows
-from .queue import QueueCounters, TowerQueue
+from ..costs.model import CostModel
+from .forward import Encode, run_batch
+from .health import DeviceHealth
+from .jobs import Job, JobSlice, Rows
+from .queue import BatchQueue, QueueCounters
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +37,11 @@ class Batcher:
         lane: Executor,
         max_rows: int,
         observe: Observe = ignore,
-        pulse: Pulse | None = None,
-        costs: Costs | None = None,
+        health: DeviceHealth | None = None,
+        costs: CostModel | None = None,
     ) -> None:
-        self._encode, self._lane, self._observe, self._pulse = encode, lane, observe, pulse or Pulse()
-        self.queue = TowerQueue(max_rows, costs or Costs(max_rows))
+        self._encode, self._lane, self._observe, self._health = encode, lane, observe, health or DeviceHealth()
+        self.queue = BatchQueue(max_rows, costs or CostModel(max_rows))
         self._arrived = asyncio.Event()
 
     @property
@@ -73,7 +73,7 @@ class Batcher:
         job = Job(pixels, len(pixels), reduction, text, time.monotonic(), done, due, fewest, rest)
         self.queue.add(job)
         if math.isfinite(due):
-            alarm = asyncio.get_running_loop().call_later(due - job.arrived, job.enough)
+            alarm = asyncio.get_running_loop().call_later(due - job.arrived, job.settle_partial)
             done.add_done_callback(lambda _: alarm.cancel())
         self._arrived.set()
         return done
@@ -84,11 +84,11 @@ class Batcher:
 
     async def run(self) -> None:
         """Serves for ever. When it is cancelled, whoever still waits hears that the server is stopping."""
-        batch: list[Part] = []
+        batch: list[JobSlice] = []
         try:
             while True:
                 await self._arrived.wait()
-                batch = self.queue.next(time.monotonic())
+                batch = self.queue.next_batch(time.monotonic())
                 if batch:
                     await self._serve(batch)
                 else:
@@ -97,15 +97,15 @@ class Batcher:
             for job in (*(part.job for part in batch), *self.queue.waiting):
                 job.fail(NotReady("the server is stopping"))
 
-    async def _serve(self, batch: list[Part]) -> None:
+    async def _serve(self, batch: list[JobSlice]) -> None:
         try:
-            await self._forward_or_each(batch)
+            await self._forward_with_retry(batch)
         except Exception as error:  # of an observer, say: the next batch must not suffer for it
             log.exception("serving a batch of %d jobs", len(batch))
             for part in batch:
                 part.job.fail(ModelFault(f"serving this batch failed: {type(error).__name__}"))
 
-    async def _forward_or_each(self, batch: list[Part]) -> None:
+    async def _forward_with_retry(self, batch: list[JobSlice]) -> None:
         if await self._forward(batch) is None:
             return
         for part in batch:  # one of them may have spoilt it for the others
@@ -116,27 +116,27 @@ class Batcher:
                 fault.__cause__ = error
                 part.job.fail(fault)
 
-    async def _forward(self, batch: list[Part]) -> Exception | None:
+    async def _forward(self, batch: list[JobSlice]) -> Exception | None:
         """One batch through the tower. Returns what it raised; a refusal is every caller's own and not the tower's."""
         rows = sum(len(part) for part in batch)
         kind = batch[0].job.reduction.reducer
         reducer, began = kind.name, time.monotonic()
-        self._pulse.began(rows)
+        self._health.batch_started(rows)
         try:
             with self.queue.forward(kind, rows, began):
-                broken, seconds = await run(self._lane, encoded, self._encode, batch)
+                broken, seconds = await run(self._lane, run_batch, self._encode, batch)
         except TTAError as error:
-            self._pulse.refused()
+            self._health.batch_refused()
             for part in batch:
                 part.job.fail(error)
             return None
         except Exception as error:
-            self._pulse.failed(error)
+            self._health.batch_failed(error)
             self._observe(Forward(rows, len(batch), time.monotonic() - began, reducer, failed=True))
             return error
         now = time.monotonic()
-        self.queue.costs.forwarded(kind, rows, seconds)
-        self._pulse.ended(finite=not broken)
+        self.queue.costs.learn_forward(kind, rows, seconds)
+        self._health.batch_ended(finite=not broken)
         self._observe(Forward(rows, len(batch), seconds, reducer, failed=bool(broken)))
         for part in batch:
             job = part.job

@@ -9,20 +9,20 @@ import torch
 from torch import Tensor
 
 from ...core.reducer import Reduction
-from .jobs import Part
+from .jobs import JobSlice
 
 Encode = Callable[[Tensor, Reduction, Tensor | None], Tensor]
 
 
-def encoded(encode: Encode, batch: Sequence[Part]) -> tuple[set[Part], float]:
+def run_batch(encode: Encode, batch: Sequence[JobSlice]) -> tuple[set[JobSlice], float]:
     """Each job of the batch gets its features; returns the parts whose features are not finite, and the seconds."""
     began = time.monotonic()
     first = batch[0].job
-    pixels = together([part.job.pixels[part.start : part.stop] for part in batch])
+    pixels = concatenate([part.job.pixels[part.start : part.stop] for part in batch])
     guide = first.text.features if first.reduction.reducer.guided and first.text else None
     features = encode(pixels, first.reduction, guide)
     finite = features.isfinite().all(-1)  # [b]
-    broken: set[Part] = set()
+    broken: set[JobSlice] = set()
     at = 0
     for part in batch:
         rows = slice(at, at := at + len(part))
@@ -32,7 +32,7 @@ def encoded(encode: Encode, batch: Sequence[Part]) -> tuple[set[Part], float]:
     return broken, time.monotonic() - began
 
 
-def together(pieces: Sequence[Tensor]) -> Tensor:
+def concatenate(pieces: Sequence[Tensor]) -> Tensor:
     """Rows of several jobs as one. Those that were cut on a device stay there, and the others come to them."""
     if len(pieces) == 1:
         return pieces[0]

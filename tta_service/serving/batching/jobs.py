@@ -57,7 +57,7 @@ class Job:
     batch_rows: int = 0
 
     @property
-    def left(self) -> int:
+    def rows_left(self) -> int:
         """Rows that still wait."""
         return self.rows - self.taken
 
@@ -71,11 +71,11 @@ class Job:
         """Only so many can be had in time."""
         self.rows = max(self.taken, rows if rows >= self.fewest else min(rows, self.rest))
 
-    def next(self, rows: int) -> Part:
+    def take(self, rows: int) -> JobSlice:
         """So many of those that wait go now."""
-        part = Part(self, self.taken, self.taken + rows)
-        self.taken = part.stop
-        return part
+        piece = JobSlice(self, self.taken, self.taken + rows)
+        self.taken = piece.stop
+        return piece
 
     def settle(self, now: float) -> None:
         """Answers when all its rows are there."""
@@ -84,7 +84,7 @@ class Job:
             pieces = tuple(self.pieces[start] for start in sorted(self.pieces))
             self.done.set_result(Rows(pieces, waited, self.encode, self.batch_rows))
 
-    def enough(self) -> None:
+    def settle_partial(self) -> None:
         """Its time is up, whatever is on the device: the rows that are there must do, if they are of any use."""
         pieces, rows = dict(self.pieces), 0  # a copy: the lane may be adding to them
         while rows in pieces:
@@ -100,7 +100,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class JobSlice:
     """Rows `start` to `stop` of a job: all of them, unless it is larger than a batch or runs out of time."""
 
     job: Job

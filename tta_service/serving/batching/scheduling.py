@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from functools import partial
 
 from ...core.reducer import Reducer
-from .jobs import Job, Part
+from .jobs import Job, JobSlice
 
-PATIENCE = 8  # batches that may overtake the oldest one: nobody starves
+MAX_OVERTAKEN = 8  # batches that may overtake the oldest one: nobody starves
 Seconds = Callable[[Reducer, int], float]  # of as many forwards as the rows need
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
+class NextBatch:
     """The next batch, who waits on, and whose time is up: those get what they have."""
 
-    batch: list[Part]
-    later: list[Job]
-    over: list[Job]
+    batch: list[JobSlice]
+    waiting: list[Job]
+    expired: list[Job]
 
 
-def pack(waiting: Sequence[Job], room: int, now: float, seconds: Seconds, by: float = math.inf) -> Packed:
+def form_batch(waiting: Sequence[Job], room: int, now: float, seconds: Seconds, by: float = math.inf) -> NextBatch:
     """At most `room` rows, all with the key of the leader: the oldest, or the first of those who would lose rows by
     waiting for one more batch.
 
@@ -31,44 +31,44 @@ def pack(waiting: Sequence[Job], room: int, now: float, seconds: Seconds, by: fl
     it can be helped, longer than until `by`, for the sake of one who is about to come. Those who are in a hurry come in
     pieces, others as a whole. Callers who have left are forgotten.
     """
-    here = [job for job in waiting if not job.done.done()]
-    for job in here:
+    candidates = [job for job in waiting if not job.done.done()]
+    for job in candidates:
         _trim(job, now, seconds)
-    over, here = [job for job in here if not job.left], [job for job in here if job.left]
-    if not here:
-        return Packed([], [], over)
-    oldest = here[0]
+    expired, candidates = [job for job in candidates if not job.rows_left], [job for job in candidates if job.rows_left]
+    if not candidates:
+        return NextBatch([], [], expired)
+    oldest = candidates[0]
     full = seconds(oldest.reduction.reducer, room)
-    hurried = {job for job in here if _hurried(job, now + full, seconds)}
-    leader = min(hurried, key=lambda job: job.due) if hurried and oldest.overtaken < PATIENCE else oldest
+    urgent = {job for job in candidates if _is_urgent(job, now + full, seconds)}
+    leader = min(urgent, key=lambda job: job.due) if urgent and oldest.overtaken < MAX_OVERTAKEN else oldest
     oldest.overtaken = 0 if leader is oldest else oldest.overtaken + 1
-    batch, end = _filled(here, leader, hurried, room, now, seconds, by)
-    going = {part.job for part in batch}
-    later = [job for job in here if job.left]
-    lost = [job for job in later if job not in going and job.taken and _too_late(job, end, seconds)]
+    batch, end = _fill(candidates, leader, urgent, room, now, seconds, by)
+    chosen = {part.job for part in batch}
+    remaining = [job for job in candidates if job.rows_left]
+    lost = [job for job in remaining if job not in chosen and job.taken and _cannot_finish(job, end, seconds)]
     for job in lost:
         job.cut(job.taken)
-    return Packed(batch, [job for job in later if job not in lost], over + lost)
+    return NextBatch(batch, [job for job in remaining if job not in lost], expired + lost)
 
 
-def _filled(
-    here: list[Job], leader: Job, hurried: set[Job], room: int, now: float, seconds: Seconds, limit: float
-) -> tuple[list[Part], float]:
+def _fill(
+    candidates: list[Job], leader: Job, urgent: set[Job], room: int, now: float, seconds: Seconds, limit: float
+) -> tuple[list[JobSlice], float]:
     """The parts, and when their forward is likely to end."""
-    reducer, batch, used = leader.reduction.reducer, list[Part](), 0
-    alike = [job for job in here if job.key == leader.key]
-    alike.sort(key=lambda job: (0, job.left, job.due) if job in hurried else (1, 0, 0.0))  # else by age
-    for job in alike if leader in hurried else dict.fromkeys([leader, *alike]):
-        rows, within = min(job.left, room - used), min(limit, job.due)
-        if job not in hurried and used and rows < min(job.left, room):
+    reducer, batch, used = leader.reduction.reducer, list[JobSlice](), 0
+    alike = [job for job in candidates if job.key == leader.key]
+    alike.sort(key=lambda job: (0, job.rows_left, job.due) if job in urgent else (1, 0, 0.0))  # else by age
+    for job in alike if leader in urgent else dict.fromkeys([leader, *alike]):
+        rows, within = min(job.rows_left, room - used), min(limit, job.due)
+        if job not in urgent and used and rows < min(job.rows_left, room):
             continue
         if math.isfinite(within) and now + seconds(reducer, used + rows) > within:
-            if job not in hurried and job is not leader:
+            if job not in urgent and job is not leader:
                 continue
-            rows = most(rows, partial(_ends, within - now, seconds, reducer, used))
+            rows = largest_fit(rows, partial(_fits, within - now, seconds, reducer, used))
             rows = rows or (job is leader and not used)  # late as it seems, it is tried
         if rows:
-            batch.append(job.next(rows))
+            batch.append(job.take(rows))
             used, limit = used + rows, within
     return batch, now + seconds(reducer, used)
 
@@ -80,25 +80,25 @@ def _trim(job: Job, now: float, seconds: Seconds) -> None:
     if now >= job.due:
         return job.cut(job.taken)
     reducer = job.reduction.reducer
-    if now + seconds(reducer, job.left) > job.due:
-        fit = most(job.left, partial(_ends, job.due - now, seconds, reducer, 0))
+    if now + seconds(reducer, job.rows_left) > job.due:
+        fit = largest_fit(job.rows_left, partial(_fits, job.due - now, seconds, reducer, 0))
         job.cut(job.taken + (fit or not job.taken))
 
 
-def _hurried(job: Job, end: float, seconds: Seconds) -> bool:
+def _is_urgent(job: Job, end: float, seconds: Seconds) -> bool:
     """Waiting until `end` would cost it rows."""
-    return math.isfinite(job.due) and end + seconds(job.reduction.reducer, job.left) > job.due
+    return math.isfinite(job.due) and end + seconds(job.reduction.reducer, job.rows_left) > job.due
 
 
-def _too_late(job: Job, end: float, seconds: Seconds) -> bool:
+def _cannot_finish(job: Job, end: float, seconds: Seconds) -> bool:
     return end + seconds(job.reduction.reducer, 1) > job.due
 
 
-def _ends(within: float, seconds: Seconds, reducer: Reducer, used: int, more: int) -> bool:
+def _fits(within: float, seconds: Seconds, reducer: Reducer, used: int, more: int) -> bool:
     return seconds(reducer, used + more) <= within
 
 
-def most(rows: int, fits: Callable[[int], bool]) -> int:
+def largest_fit(rows: int, fits: Callable[[int], bool]) -> int:
     """The largest number up to `rows` that fits; what fits for many fits for fewer. 0: none does."""
     few, many = 0, rows
     while few < many:

@@ -13,38 +13,38 @@ from .executors import run
 T = TypeVar("T")
 
 
-class Steps(Generic[T]):
+class CooperativeTask(Generic[T]):
     """What `work()` gives, or what the generator that it gives returns; the lane sees each step alone."""
 
     def __init__(
         self,
         work: Callable[[], T | Generator[None, None, T]],
-        around: Callable[[], AbstractContextManager[None]] = nullcontext,
+        context: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        self._work, self._around = work, around
-        self._going: Generator[None, None, T] | None = None
-        self._made: list[T] = []
+        self._work, self._context = work, context
+        self._generator: Generator[None, None, T] | None = None
+        self._result: list[T] = []
         self.seconds = 0.0  # in the lane
 
-    async def done(self, lane: Executor) -> T:
+    async def run(self, lane: Executor) -> T:
         """Raises what a step raises."""
-        while not self._made:
+        while not self._result:
             await run(lane, self._step)
-        return self._made[0]
+        return self._result[0]
 
     def _step(self) -> None:
         began = time.monotonic()
-        with self._around():
+        with self._context():
             try:
-                self._go_on()
+                self._advance()
             except StopIteration as end:
-                self._made.append(cast(T, end.value))
+                self._result.append(cast(T, end.value))
         self.seconds += time.monotonic() - began
 
-    def _go_on(self) -> None:
-        if self._going is None:
+    def _advance(self) -> None:
+        if self._generator is None:
             given = self._work()
             if not isinstance(given, Generator):
-                return self._made.append(given)
-            self._going = cast("Generator[None, None, T]", given)
-        next(self._going)
+                return self._result.append(given)
+            self._generator = cast("Generator[None, None, T]", given)
+        next(self._generator)

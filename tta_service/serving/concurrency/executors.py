@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Lanes:
+class Executors:
     """Where work with tensors happens."""
 
     prepare: Executor  # decode, cut views
@@ -37,19 +37,19 @@ class Lanes:
             lane.shutdown(wait=True, cancel_futures=True)
 
 
-def lanes(prepare: int = 0, adapt: int = 2, cores: int = 0) -> Lanes:
+def make_executors(prepare: int = 0, adapt: int = 2, cores: int = 0) -> Executors:
     """Lanes for `cores` (0: those that affinity and the container's quota leave us), `prepare` (0: one per core) and
     `adapt` threads."""
     cores = cores or int(cpu_count())
-    return Lanes(
-        prepare=_lane("prepare", prepare or cores, 1),
-        device=_lane("device", 1, cores),
-        adapt=_lane("adapt", adapt, 1),
-        tune=_lane("tune", 1, max(1, cores // 2)),
+    return Executors(
+        prepare=_make_executor("prepare", prepare or cores, 1),
+        device=_make_executor("device", 1, cores),
+        adapt=_make_executor("adapt", adapt, 1),
+        tune=_make_executor("tune", 1, max(1, cores // 2)),
     )
 
 
-def _lane(name: str, threads: int, cores: int) -> Executor:
+def _make_executor(name: str, threads: int, cores: int) -> Executor:
     return ThreadPoolExecutor(threads, f"tta-{name}", initializer=torch.set_num_threads, initargs=(cores,))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 
-class InOrder:
+class KeyedQueue:
     """What is asked for under one key is done in the order of asking, whoever still waits for it.
 
     What nobody waits for and fails is said in the log.
@@ -27,7 +27,7 @@ class InOrder:
         """What is done last under that key."""
         return self._last[key]
 
-    def then(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+    def submit(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
         """`work()` after all that was asked for before; await it in a shield."""
         before = self._last.get(key)
 
@@ -36,17 +36,17 @@ class InOrder:
                 await asyncio.wait({before})
             await work()
 
-        def over(done: asyncio.Task[None]) -> None:
+        def on_done(done: asyncio.Task[None]) -> None:
             if self._last.get(key) is done:
                 del self._last[key]
             if not done.cancelled() and (error := done.exception()):
                 log.warning("%s: %s", key, error)
 
         task = self._last[key] = asyncio.create_task(after())
-        task.add_done_callback(over)
+        task.add_done_callback(on_done)
         return task
 
-    async def done(self) -> None:
+    async def join(self) -> None:
         """Returns when all that was asked for until now is done."""
         if self._last:
             await asyncio.wait(self._last.values())

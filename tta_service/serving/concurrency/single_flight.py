@@ -23,15 +23,15 @@ class SingleFlight(Generic[K, T]):
     def __len__(self) -> int:
         return len(self._making)
 
-    async def get(self, key: K, make: Callable[[], asyncio.Future[T]], made: Callable[[T], None]) -> T:
-        """What `make` gives, called unless it is under way; `made` is called once, before anybody hears of it."""
+    async def get(self, key: K, make: Callable[[], asyncio.Future[T]], on_made: Callable[[T], None]) -> T:
+        """What `make` gives, called unless it is under way; `on_made` is called once, before anybody hears of it."""
         if key not in self._making:
             making = self._making[key] = make()
 
-            def landed(done: asyncio.Future[T]) -> None:
+            def on_done(done: asyncio.Future[T]) -> None:
                 del self._making[key]
                 if not done.cancelled() and done.exception() is None:
-                    made(done.result())
+                    on_made(done.result())
 
-            making.add_done_callback(landed)
+            making.add_done_callback(on_done)
         return await asyncio.shield(self._making[key])

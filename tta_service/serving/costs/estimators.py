@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-TRUSTED = 3  # times that a size was seen until it speaks for itself
-SURE = 3.0  # mean deviations above the mean: about one in a hundred takes longer
+MIN_SAMPLES = 3  # times that a size was seen until it speaks for itself
+SAFE_DEVIATIONS = 3.0  # mean deviations above the mean: about one in a hundred takes longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Estimate:
     @property
     def safe(self) -> float:
         """Rarely more than this."""
-        return self.likely + SURE * self.spread
+        return self.likely + SAFE_DEVIATIONS * self.spread
 
     @property
     def least(self) -> float:
@@ -34,7 +34,7 @@ class Estimate:
         return Estimate(self.likely * factor, self.spread * factor)
 
 
-class Running:
+class JacobsonEstimator:
     """Mean and mean deviation of what was seen lately: the round-trip estimator of TCP (Jacobson, 1988).
 
     What is far off counts only as far as four deviations, so that one hiccup changes little and a lasting change is
@@ -45,7 +45,7 @@ class Running:
         self._mean = self._deviation = 0.0
         self.count = 0
 
-    def saw(self, value: float) -> None:
+    def add(self, value: float) -> None:
         self.count += 1
         if self.count == 1:
             self._mean, self._deviation = value, value / 4
@@ -62,47 +62,47 @@ class Running:
         return Estimate(self._mean, self._deviation)
 
 
-class Sizes:
+class BySize:
     """Something that depends on a count, learnt apart for 1, 2, 3–4, 5–8, 9–16 … of it."""
 
     def __init__(self) -> None:
-        self._sizes: dict[int, Running] = {}
+        self._sizes: dict[int, JacobsonEstimator] = {}
 
-    def saw(self, count: int, value: float) -> None:
-        self._sizes.setdefault(_size(count), Running()).saw(value)
+    def add(self, count: int, value: float) -> None:
+        self._sizes.setdefault(_size(count), JacobsonEstimator()).add(value)
 
-    def near(self, count: int) -> list[tuple[int, Estimate]]:
+    def nearest(self, count: int) -> list[tuple[int, Estimate]]:
         """Its own size, and what is known of it; else the two nearest ones that were seen, the nearer first."""
         size = _size(count)
-        trusted = [at for at, running in self._sizes.items() if running.count >= TRUSTED] or self._sizes
+        trusted = [at for at, estimator in self._sizes.items() if estimator.count >= MIN_SAMPLES] or self._sizes
         nearest = sorted(trusted, key=lambda at: (abs(at - size), at))[:2]
         return [(1 << at, self._sizes[at].estimate) for at in (nearest[:1] if size in nearest[:1] else nearest)]
 
 
-class Curve:
+class UnitCost:
     """Seconds that a count of things takes: learnt for each one of them."""
 
     def __init__(self) -> None:
-        self._each = Sizes()
+        self._each = BySize()
 
-    def saw(self, count: int, seconds: float) -> None:
-        self._each.saw(count, seconds / max(1, count))
+    def add(self, count: int, seconds: float) -> None:
+        self._each.add(count, seconds / max(1, count))
 
     def of(self, count: int) -> Estimate | None:
         """None: nothing is known. Of a size never seen: on the straight line through the two nearest ones."""
         count = max(1, count)
-        near = self._each.near(count)
-        if not near:
+        nearest = self._each.nearest(count)
+        if not nearest:
             return None
-        guess = near[0][1].times(count)
-        if len(near) == 1:
+        guess = nearest[0][1].times(count)
+        if len(nearest) == 1:
             return guess
-        (x, here), (other, there) = near
+        (x, here), (other, there) = nearest
         slope = (there.likely * other - here.likely * x) / (other - x)
         return Estimate(max(0.0, here.likely * x + slope * (count - x)), guess.spread)
 
 
-class Shape:
+class InterpolatedCost:
     """Seconds of a forward by its rows as warm-up measured it, straight between the sizes that were tried."""
 
     def __init__(self, seconds: Mapping[int, float]) -> None:

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from ...core.errors import BadRequest
 from ..sessions.session import Session
-from .signing import Seal
+from .signing import SignedCodec
 
 
-class Tokens:
+class ResumeTokens:
     """Good wherever the same secret seals."""
 
-    def __init__(self, seal: Seal) -> None:
-        self._seal = seal
+    def __init__(self, codec: SignedCodec) -> None:
+        self._codec = codec
 
-    def of(self, session: Session) -> bytes:
+    def issue(self, session: Session) -> bytes:
         """For the session's stream."""
-        said = {"resume": session.id, "owner": session.owner, "named": session.named}
-        return self._seal.close(said, {})
+        content = {"resume": session.id, "owner": session.owner, "named": session.named}
+        return self._codec.dumps(content, {})
 
-    def resumed(self, owner: str, token: bytes) -> tuple[str, bool]:
+    def read(self, owner: str, token: bytes) -> tuple[str, bool]:
         """The id inside a `token`, and whether the session has a name of its own. `BadRequest`."""
         try:
-            said, _ = self._seal.open(token)
+            content, _ = self._codec.loads(token)
         except BadRequest:
             raise BadRequest("this token was not made here, or was changed on its way", "resume_token") from None
-        if "resume" not in said or said["owner"] != owner:
+        if "resume" not in content or content["owner"] != owner:
             raise BadRequest("this token resumes no stream of yours", "resume_token")
-        return said["resume"], said["named"]
+        return content["resume"], content["named"]

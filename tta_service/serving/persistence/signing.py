@@ -20,7 +20,7 @@ MAC = hashlib.sha256().digest_size
 log = logging.getLogger(__name__)
 
 
-class Seal:
+class SignedCodec:
     """HMAC-SHA256 over a safetensors file. Without a secret its blobs live as long as this process."""
 
     def __init__(self, secret: bytes = b"") -> None:
@@ -28,14 +28,14 @@ class Seal:
             log.info("no secret is set: snapshots can be restored by this process only")
         self._secret = secret or secrets.token_bytes(32)
 
-    def close(self, said: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bytes:
+    def dumps(self, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bytes:
         """A blob of what is said (anything JSON can say) and the tensors."""
-        whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        content = save(whole, {"said": json.dumps(said)})
+        contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        content = save(contiguous, {"said": json.dumps(header)})
         return self._mac(content) + content
 
-    def open(self, blob: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """What `close` was given. Raises `BadRequest` for anything that was not sealed with this secret."""
+    def loads(self, blob: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """What `dumps` was given. Raises `BadRequest` for anything that was not sealed with this secret."""
         mac, content = blob[:MAC], blob[MAC:]
         if not hmac.compare_digest(mac, self._mac(content)):
             raise BadRequest("this snapshot was not made here, or was changed on its way", "state")

@@ -9,13 +9,13 @@ from typing import Any
 
 from ...core.errors import BadRequest, SessionInUse
 from ...core.memory import nbytes, tensors
-from ..concurrency.executors import Lanes, run
+from ..concurrency.executors import Executors, run
 from ..sessions.session import Session, SessionInfo
 from ..sessions.sessions import Sessions
-from ..text.cache import TextSpaces
-from .memory_codec import Copy, copied, described, rebuilt
-from .resume_tokens import Tokens
-from .signing import Seal
+from ..text.cache import TextSpaceCache
+from .memory_codec import MemoryImage, copy_memory, decode, encode
+from .resume_tokens import ResumeTokens
+from .signing import SignedCodec
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,39 +31,39 @@ class Snapshots:
     """Takes and restores. `fingerprint` is the model's: features of another one mean nothing to a memory."""
 
     def __init__(
-        self, sessions: Sessions, text_spaces: TextSpaces, lanes: Lanes, fingerprint: str, secret: bytes = b""
+        self, sessions: Sessions, text_spaces: TextSpaceCache, lanes: Executors, fingerprint: str, secret: bytes = b""
     ) -> None:
         self._sessions, self._text_spaces, self._lanes = sessions, text_spaces, lanes
-        self._fingerprint, self._seal = fingerprint, Seal(secret)
-        self.tokens = Tokens(self._seal)
+        self._fingerprint, self._codec = fingerprint, SignedCodec(secret)
+        self.tokens = ResumeTokens(self._codec)
 
     async def take(self, owner: str, id: str) -> Snapshot:
         """All memories of the session, each behind the frames that came before. `UnknownSession`."""
-        return await self.of(self._sessions.register.find(owner, id))
+        return await self.make(self._sessions.registry.find(owner, id))
 
-    async def of(self, session: Session) -> Snapshot:
+    async def make(self, session: Session) -> Snapshot:
         """The same of a session that is at hand, even of one that has just been closed."""
-        register = self._sessions.register
+        registry = self._sessions.registry
         queues = list(session.memories.values())
-        turns = [(queue.kept, queue.turn(register.busy(session, used=False))) for queue in queues]
+        turns = [(queue.slot, queue.turn(registry.hold(session, used=False))) for queue in queues]
         try:
-            copies = await asyncio.gather(*(copied(session, kept, turn, self._lanes) for kept, turn in turns))
+            copies = await asyncio.gather(*(copy_memory(session, slot, turn, self._lanes) for slot, turn in turns))
         finally:
             for _, turn in turns:
                 turn.leave()
-        held = [copy for copy in copies if copy is not None]
-        frames, last = min((copy.seen for copy in held), default=(session.frames, session.last_frame_id))
-        said = {
+        images = [copy for copy in copies if copy is not None]
+        frames, last = min((copy.progress for copy in images), default=(session.frames, session.last_frame_id))
+        header = {
             "fingerprint": self._fingerprint,
             "owner": session.owner,
             "session": session.id,
             "epoch": (epoch := session.epoch),
             "frames": frames,
             "last_frame_id": last,
-            "memories": [described(copy) for copy in held],
+            "memories": [encode(copy) for copy in images],
         }
-        named = {f"{i}.{name}": value for i, copy in enumerate(held) for name, value in tensors(copy.memory).items()}
-        return Snapshot(session.id, epoch, await run(self._lanes.prepare, self._seal.close, said, named))
+        values = {f"{i}.{name}": value for i, copy in enumerate(images) for name, value in tensors(copy.memory).items()}
+        return Snapshot(session.id, epoch, await run(self._lanes.prepare, self._codec.dumps, header, values))
 
     async def restore(self, owner: str, state: bytes) -> SessionInfo:
         """The session goes on here, one epoch later; one of the same id that rests is replaced.
@@ -71,46 +71,48 @@ class Snapshots:
         Raises `BadRequest` when the state was changed, belongs to another owner or model, or does not fit this
         version's memories; `SessionInUse`; `MemoryFull` when there is no room.
         """
-        said, copies = await self._opened(owner, state)
-        self._install(owner, said, copies, said["epoch"] + 1, named=True)
-        return self._sessions.get(owner, said["session"])
+        header, copies = await self._decode(owner, state)
+        self._install(owner, header, copies, header["epoch"] + 1, named=True)
+        return self._sessions.get(owner, header["session"])
 
     async def reinstate(self, owner: str, id: str, state: bytes, epoch: int, named: bool) -> Session:
         """The same for what a store held under that id, at the epoch that it was taken over with."""
-        said, copies = await self._opened(owner, state)
-        if said["session"] != id:
+        header, copies = await self._decode(owner, state)
+        if header["session"] != id:
             raise BadRequest("this snapshot is of another session", "state")
-        return self._install(owner, said, copies, epoch, named)
+        return self._install(owner, header, copies, epoch, named)
 
-    async def _opened(self, owner: str, state: bytes) -> tuple[dict[str, Any], list[Copy]]:
-        said, values = await run(self._lanes.prepare, self._seal.open, state)
-        if said.get("owner") != owner or "session" not in said:
+    async def _decode(self, owner: str, state: bytes) -> tuple[dict[str, Any], list[MemoryImage]]:
+        header, values = await run(self._lanes.prepare, self._codec.loads, state)
+        if header.get("owner") != owner or "session" not in header:
             raise BadRequest("this snapshot is another owner's", "state")
-        if said["fingerprint"] != self._fingerprint:
+        if header["fingerprint"] != self._fingerprint:
             raise BadRequest("this snapshot was made with another model", "state")
-        seen, copies = (said["frames"], said["last_frame_id"]), list[Copy]()
-        for place, told in enumerate(said["memories"]):
+        progress, copies = (header["frames"], header["last_frame_id"]), list[MemoryImage]()
+        for place, described in enumerate(header["memories"]):
             mine = {name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{place}.")}
-            copies.append(await rebuilt(told, mine, seen, self._text_spaces, self._lanes))
-        return said, copies
+            copies.append(await decode(described, mine, progress, self._text_spaces, self._lanes))
+        return header, copies
 
-    def _install(self, owner: str, said: Mapping[str, Any], copies: list[Copy], epoch: int, named: bool) -> Session:
-        register, id = self._sessions.register, str(said["session"])
-        older = register.get(owner, id)
+    def _install(
+        self, owner: str, header: Mapping[str, Any], copies: list[MemoryImage], epoch: int, named: bool
+    ) -> Session:
+        registry, id = self._sessions.registry, str(header["session"])
+        older = registry.get(owner, id)
         if older is not None:
-            if not older.resting:
+            if not older.evictable:
                 raise SessionInUse(f"session {id!r} is in use; it is replaced only while it rests", "session_id")
-            register.close(older, "client")
-        session = register.obtain(owner, id, named)
-        session.busy += 1  # nobody makes room at its cost
+            registry.close(older, "client")
+        session = registry.obtain(owner, id, named)
+        session.holds += 1  # nobody makes room at its cost
         try:
-            session.restore(epoch, said["frames"], said["last_frame_id"])
+            session.restore(epoch, header["frames"], header["last_frame_id"])
             for copy in copies:
-                register.admit(session, nbytes(copy.memory))
-                session.queue(copy.key, copy.labels).kept.keep(copy.memory, nbytes(copy.memory))
+                registry.admit(session, nbytes(copy.memory))
+                session.queue(copy.key, copy.labels).slot.store(copy.memory, nbytes(copy.memory))
         except Exception:
-            register.close(session, "capacity")
+            registry.close(session, "capacity")
             raise
         finally:
-            session.busy -= 1  # and it does not end before anybody has come
+            session.holds -= 1  # and it does not end before anybody has come
         return session

@@ -8,7 +8,7 @@ from ..sessions.session import Session
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class StoredVersion:
     """How far the store is with one session."""
 
     epoch: int = 0  # 0: it holds nothing
@@ -16,50 +16,50 @@ class Mark:
     bytes: int = 0
 
 
-class Marks:
+class StoredVersions:
     """One for each session that the store knows of; sessions with a name of their own are to be held there."""
 
     def __init__(self) -> None:
-        self._marks: dict[Session, Mark] = {}
-        self._promised: set[Session] = set()
+        self._versions: dict[Session, StoredVersion] = {}
+        self._resumable: set[Session] = set()
 
     def __len__(self) -> int:
         """Sessions that anything is known of."""
-        return len(self._marks.keys() | self._promised)
+        return len(self._versions.keys() | self._resumable)
 
     def __contains__(self, session: Session) -> bool:
         """The store holds something of it."""
-        return session in self._marks
+        return session in self._versions
 
-    def of(self, session: Session) -> Mark:
-        return self._marks.get(session, Mark())
+    def of(self, session: Session) -> StoredVersion:
+        return self._versions.get(session, StoredVersion())
 
-    def note(self, session: Session, mark: Mark) -> None:
+    def record(self, session: Session, version: StoredVersion) -> None:
         """So far is the store now."""
-        self._marks[session] = mark
+        self._versions[session] = version
 
-    def promise(self, session: Session) -> None:
+    def make_resumable(self, session: Session) -> None:
         """A resume token is to bring it back, though it has no name."""
         if not session.named:
-            self._promised.add(session)
+            self._resumable.add(session)
 
-    def promised(self, session: Session) -> bool:
-        return session in self._promised
+    def is_resumable(self, session: Session) -> bool:
+        return session in self._resumable
 
-    def changed(self, session: Session) -> bool:
+    def has_changed(self, session: Session) -> bool:
         """It has learnt something that the store does not know."""
-        mark = self.of(session)
-        return (session.frames, session.bytes) != (mark.frames, mark.bytes)
+        version = self.of(session)
+        return (session.frames, session.bytes) != (version.frames, version.bytes)
 
-    def due(self, session: Session) -> bool:
+    def is_due(self, session: Session) -> bool:
         """And the store is to know it."""
-        return self.changed(session) and (session.named or session in self._promised)
+        return self.has_changed(session) and (session.named or session in self._resumable)
 
     def drop(self, session: Session) -> None:
         """It is another server's now, but still to be held there."""
-        self._marks.pop(session, None)
+        self._versions.pop(session, None)
 
-    def part_with(self, session: Session) -> None:
+    def release(self, session: Session) -> None:
         """It is no longer open here."""
         self.drop(session)
-        self._promised.discard(session)
+        self._resumable.discard(session)

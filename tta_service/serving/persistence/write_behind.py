@@ -8,65 +8,65 @@ from collections.abc import Callable
 from functools import partial
 
 from ...core.errors import NotReady, SessionMoved
-from ..concurrency.keyed_queue import InOrder
-from ..sessions.registry import Register
+from ..concurrency.keyed_queue import KeyedQueue
+from ..sessions.registry import SessionRegistry
 from ..sessions.session import Session
 from .snapshots import Snapshots
 from .stores.base import Stored
 from .stores.in_thread import AsyncStore
-from .versions import Mark, Marks
+from .versions import StoredVersion, StoredVersions
 
 log = logging.getLogger(__name__)
 
 
-class Writer:
+class WriteBehind:
     """Compares and sets: whoever has lost a session to another server learns it here. Without a `store` nothing is
     ever written.
 
-    `here()` is this server's address. All that is done to one session's state is done in order, by owner and id.
+    `address()` is this server's address. All that is done to one session's state is done in order, by owner and id.
     """
 
     def __init__(
         self,
         store: AsyncStore | None,
         snapshots: Snapshots,
-        register: Register,
-        marks: Marks,
-        work: InOrder,
-        here: Callable[[], str],
+        registry: SessionRegistry,
+        versions: StoredVersions,
+        queue: KeyedQueue,
+        address: Callable[[], str],
     ) -> None:
-        self._store, self._snapshots, self._register = store, snapshots, register
-        self._marks, self._work, self._here = marks, work, here
+        self._store, self._snapshots, self._registry = store, snapshots, registry
+        self._versions, self._queue, self._address = versions, queue, address
         self._queued: set[Session] = set()
 
-    def begin(self, session: Session) -> asyncio.Task[None] | None:
+    def schedule(self, session: Session) -> asyncio.Task[None] | None:
         """The session's write, which may have been asked for before; None when the store is to know no more of it."""
-        if self._store is None or not self._marks.due(session):
+        if self._store is None or not self._versions.is_due(session):
             return None
         key = (session.owner, session.id)
         if session in self._queued:
-            return self._work.last(key)
+            return self._queue.last(key)
         self._queued.add(session)
-        return self._work.then(key, partial(self.write, session))
+        return self._queue.submit(key, partial(self.write, session))
 
     async def write(self, session: Session) -> None:
         """The loser of a session learns it here: our copy is dropped, and its stream ends with where it moved."""
         self._queued.discard(session)
-        if self._store is None or not self._marks.changed(session):
+        if self._store is None or not self._versions.has_changed(session):
             return
-        mark, now = self._marks.of(session), (session.frames, session.bytes)
-        snapshot = await self._snapshots.of(session)
-        stored = Stored(snapshot.epoch, self._here(), snapshot.state)
+        version, now = self._versions.of(session), (session.frames, session.bytes)
+        snapshot = await self._snapshots.make(session)
+        stored = Stored(snapshot.epoch, self._address(), snapshot.state)
         try:
-            await self._store.write(session.owner, session.id, stored, mark.epoch)
+            await self._store.write(session.owner, session.id, stored, version.epoch)
         except SessionMoved as moved:
             log.warning("session %s: %s", session.id, moved.message)
-            self._marks.drop(session)
-            return self._register.close(session, "moved", moved)
+            self._versions.drop(session)
+            return self._registry.close(session, "moved", moved)
         except NotReady as error:
             return log.warning("session %s was not written: %s", session.id, error.message)
-        self._marks.note(session, Mark(snapshot.epoch, *now))
+        self._versions.record(session, StoredVersion(snapshot.epoch, *now))
 
-    def part_with(self, session: Session) -> None:
+    def release(self, session: Session) -> None:
         """It is no longer open here."""
         self._queued.discard(session)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 
-class Backlog:
+class QueuedWork:
     """Seconds that what was handed to the lane is expected to take; what has ended is no longer counted."""
 
     def __init__(self) -> None:
@@ -17,10 +17,10 @@ class Backlog:
 
     def add(self, seconds: float) -> Callable[[object], None]:
         """One more thing; call what is returned when it has ended."""
-        thing = object()
-        self._expected[thing] = seconds
+        work = object()
+        self._expected[work] = seconds
 
-        def over(done: object = None) -> None:
-            self._expected.pop(thing, None)
+        def on_done(done: object = None) -> None:
+            self._expected.pop(work, None)
 
-        return over
+        return on_done

@@ -14,14 +14,14 @@ from ...core.errors import DeadlineTooShort
 from ...core.request import Features, Request
 from ...core.strategy import Needs, Strategy
 from ...maths import kept_count
-from ..batching.queue import TowerQueue
-from ..batching.scheduling import most
+from ..batching.queue import BatchQueue
+from ..batching.scheduling import largest_fit
 from ..costs.estimators import Estimate
-from ..costs.model import Costs
+from ..costs.model import CostModel
 
 FEWEST = 8  # with fewer views no strategy is worth its while
-WAY_BACK = 0.02  # of the budget is left to the answer's way to the client, which nobody here sees
-NOTHING = Estimate()
+RESPONSE_SHARE = 0.02  # of the budget is left to the answer's way to the client, which nobody here sees
+NO_TIME = Estimate()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,109 +31,120 @@ class Plan:
     views: int
     fewest: int = 1  # with fewer the strategy is not run
     due: float = math.inf  # monotonic seconds: the rows must be through the tower
-    last: float = math.inf  # the same for the plain view, should nothing else come of it
-    plain: bool = False  # zero-shot on the plain view is all that there is time for
-    whole: bool = False  # all of it or nothing
+    plain_due: float = math.inf  # the same for the plain view, should nothing else come of it
+    zero_shot_only: bool = False  # zero-shot on the plain view is all that there is time for
+    all_or_nothing: bool = False  # all of it or nothing
 
 
 @dataclass(frozen=True, slots=True)
-class Paid:
+class WorkDone:
     """What an earlier strategy of the same request has done already."""
 
     decoded: bool = False
     rows: int = 0  # through the tower, of the same augmentation
 
 
-class Budget:
+class DeadlinePlanner:
     """One request's. `classes` of its label set; `text`: what encoding that will take."""
 
-    def __init__(self, costs: Costs, queue: TowerQueue, request: Request, arrived: float, text: Estimate) -> None:
+    def __init__(self, costs: CostModel, queue: BatchQueue, request: Request, arrived: float, text: Estimate) -> None:
         self._costs, self._queue, self._request, self._text = costs, queue, request, text
-        self._arrived, self._classes, self._plain = arrived, len(request.labels.names), costs.plain
+        self._arrived, self._classes, self._zero_shot = arrived, len(request.labels.names), costs.zero_shot
         deadline = math.inf if request.deadline is None else request.deadline
-        self._until = deadline - WAY_BACK * max(0.0, deadline - arrived) if math.isfinite(deadline) else deadline
-        self.bounded, self.whole = math.isfinite(deadline), request.on_deadline == "fail"
+        self._answer_by = (
+            deadline - RESPONSE_SHARE * max(0.0, deadline - arrived) if math.isfinite(deadline) else deadline
+        )
+        self.has_deadline, self.all_or_nothing = math.isfinite(deadline), request.on_deadline == "fail"
 
-    def refuse(self, now: float) -> None:
+    def check_feasible(self, now: float) -> None:
         """Raises `DeadlineTooShort` for what cannot be answered at all, before it has cost anything."""
-        if not self.bounded:
+        if not self.has_deadline:
             return
-        strategy = self._request.strategy if self.whole else self._plain
-        time = self._text + self._time(strategy, strategy.needs().views, self._queue.ahead(now), Paid())
-        if now + time.least > self._until:
-            said = "all that was asked for" if self.whole else "even a plain answer"
-            left = max(0.0, self._until - now)
-            raise DeadlineTooShort(f"{said} takes about {time.likely:.3f} s, and {left:.3f} s are left")
+        strategy = self._request.strategy if self.all_or_nothing else self._zero_shot
+        time = self._text + self._total_time(
+            strategy, strategy.needs().views, self._queue.time_until_free(now), WorkDone()
+        )
+        if now + time.least > self._answer_by:
+            what = "all that was asked for" if self.all_or_nothing else "even a plain answer"
+            left = max(0.0, self._answer_by - now)
+            raise DeadlineTooShort(f"{what} takes about {time.likely:.3f} s, and {left:.3f} s are left")
 
     @property
-    def outside(self) -> float:
+    def queue_until(self) -> float:
         """How long it may wait at the door: then there is no time left for all that was wanted, or for anything."""
-        if not self.whole or not self.bounded:
-            return self._until
+        if not self.all_or_nothing or not self.has_deadline:
+            return self._answer_by
         strategy = self._request.strategy
-        return self._until - self._time(strategy, strategy.needs().views, NOTHING, Paid()).least
+        return self._answer_by - self._total_time(strategy, strategy.needs().views, NO_TIME, WorkDone()).least
 
     @property
-    def latest(self) -> float:
+    def admit_by(self) -> float:
         """When the hallway must be entered for a plain answer, whatever batch is on the device by then."""
-        if not self.bounded or self.whole:
+        if not self.has_deadline or self.all_or_nothing:
             return math.inf
-        full = self._costs.forward(self._costs.exact, self._costs.max_rows)
-        return self._until - (self._text + self._time(self._plain, 1, full, Paid())).safe
+        full = self._costs.forward(self._costs.no_reduction, self._costs.max_rows)
+        return self._answer_by - (self._text + self._total_time(self._zero_shot, 1, full, WorkDone())).safe
 
-    def plan(self, strategy: Strategy[Any], now: float, paid: Paid, late: bool = False) -> Plan:
+    def plan(self, strategy: Strategy[Any], now: float, done: WorkDone, late: bool = False) -> Plan:
         """As many views as there is time for; `late`: only the plain one. `DeadlineTooShort` when all was wanted."""
         needs = strategy.needs()
-        views = self.views(needs)
-        if not self.bounded:
+        views = self.views_wanted(needs)
+        if not self.has_deadline:
             return Plan(views)
-        if self.whole:
-            if now + self._time(strategy, views, self._queue.ahead(now), paid).least > self._until:
+        if self.all_or_nothing:
+            if now + self._total_time(strategy, views, self._queue.time_until_free(now), done).least > self._answer_by:
                 raise DeadlineTooShort(f"{strategy.name} cannot be done in the time that is left")
-            return Plan(views, views, self._until - self._tail(strategy, views).least, whole=True)
-        last = self.until(self._plain, 1)
-        if strategy == self._plain:
-            return Plan(views, 1, last, last)
-        fewest, ahead = min(views, max(FEWEST, needs.fewest)), self._queue.ahead(now) + self._queue.queued()
-        fit = 0 if late else most(views, lambda n: now + self._time(strategy, n, ahead, paid).safe <= self._until)
-        if fit < fewest:
-            return Plan(1, 1, last, last, plain=True)
-        return Plan(fit, fewest, self.until(strategy, fit), last)
+            return Plan(views, views, self._answer_by - self._answer_time(strategy, views).least, all_or_nothing=True)
+        plain_due = self.adapt_by(self._zero_shot, 1)
+        if strategy == self._zero_shot:
+            return Plan(views, 1, plain_due, plain_due)
+        fewest, ahead = (
+            min(views, max(FEWEST, needs.fewest)),
+            self._queue.time_until_free(now) + self._queue.queued_time(),
+        )
+        affordable = (
+            0
+            if late
+            else largest_fit(views, lambda n: now + self._total_time(strategy, n, ahead, done).safe <= self._answer_by)
+        )
+        if affordable < fewest:
+            return Plan(1, 1, plain_due, plain_due, zero_shot_only=True)
+        return Plan(affordable, fewest, self.adapt_by(strategy, affordable), plain_due)
 
-    def views(self, needs: Needs) -> int:
+    def views_wanted(self, needs: Needs) -> int:
         """What was asked for: a device may send fewer."""
         image = self._request.image
         return min(needs.views, len(image.rows)) if isinstance(image, Features) else needs.views
 
-    def until(self, strategy: Strategy[Any], views: int) -> float:
+    def adapt_by(self, strategy: Strategy[Any], views: int) -> float:
         """When adapt must begin, with an answer in time."""
-        return self._until - self._tail(strategy, views).safe
+        return self._answer_by - self._answer_time(strategy, views).safe
 
     @property
     def reason(self) -> Literal["deadline", "overload"]:
         """Why less was done: the deadline was too short even for an idle server, or others were in the way."""
         strategy = self._request.strategy
-        alone = self._text + self._time(strategy, strategy.needs().views, NOTHING, Paid())
-        return "deadline" if self._arrived + alone.likely > self._until else "overload"
+        alone = self._text + self._total_time(strategy, strategy.needs().views, NO_TIME, WorkDone())
+        return "deadline" if self._arrived + alone.likely > self._answer_by else "overload"
 
-    def _time(self, strategy: Strategy[Any], views: int, ahead: Estimate, paid: Paid) -> Estimate:
+    def _total_time(self, strategy: Strategy[Any], views: int, ahead: Estimate, done: WorkDone) -> Estimate:
         """From decode to answer, when the device is busy with others for the time `ahead`."""
-        return self._until_encoded(strategy.needs(), views, ahead, paid) + self._tail(strategy, views)
+        return self._encoding_time(strategy.needs(), views, ahead, done) + self._answer_time(strategy, views)
 
-    def _until_encoded(self, needs: Needs, views: int, ahead: Estimate, paid: Paid) -> Estimate:
+    def _encoding_time(self, needs: Needs, views: int, ahead: Estimate, done: WorkDone) -> Estimate:
         image, costs, reduction = self._request.image, self._costs, self._request.reduction
         if isinstance(image, Features):
-            return NOTHING
-        ready = (NOTHING if paid.decoded else costs.decode(image)) + costs.look(needs.augment, views)
-        if views <= paid.rows:
+            return NO_TIME
+        ready = (NO_TIME if done.decoded else costs.decode(image)) + costs.look(needs.augment, views)
+        if views <= done.rows:
             return ready
-        rows, tower = views - paid.rows, NOTHING
-        if reduction.scope == "augmented" and not paid.rows:
-            rows, tower = rows - 1, costs.encode(costs.exact, 1)
+        rows, tower = views - done.rows, NO_TIME
+        if reduction.scope == "augmented" and not done.rows:
+            rows, tower = rows - 1, costs.encode(costs.no_reduction, 1)
         tower = tower + costs.encode(reduction.reducer, rows)
         if reduction.scope == "two_looks" and needs.confident < 1 and views > 1:
-            tower = tower + costs.encode(costs.exact, 1 + kept_count(views, needs.confident))
+            tower = tower + costs.encode(costs.no_reduction, 1 + kept_count(views, needs.confident))
         return max(ready, ahead, key=lambda one: one.likely) + tower
 
-    def _tail(self, strategy: Strategy[Any], views: int) -> Estimate:
-        return self._costs.adapt(strategy, self._classes, views) + self._costs.between
+    def _answer_time(self, strategy: Strategy[Any], views: int) -> Estimate:
+        return self._costs.adapt(strategy, self._classes, views) + self._costs.overhead

@@ -18,30 +18,30 @@ from ...core.strategy import Needs
 from ...core.views import Views
 from ..batching.batcher import Batcher
 from ..batching.jobs import Rows
-from ..concurrency.executors import Lanes, run
-from ..costs.model import Costs
-from .deadline import Paid, Plan
-from .run_strategy import Seen, confident
-from .stage_timer import Stopwatch
+from ..concurrency.executors import Executors, run
+from ..costs.model import CostModel
+from .deadline import Plan, WorkDone
+from .run_strategy import EncodedViews, choose_confident
+from .stage_timer import StageTimer
 
 Decode = Callable[[Encoded | Raw], Tensor]  # -> [3, h, w] uint8
 Look = Callable[[Tensor, int, int, str], Views]  # pixels, count, seed, augment
 
 
 @dataclass(frozen=True, slots=True)
-class Eyes:
+class ImageEncoder:
     """What turns images into features: shared by all requests."""
 
     decode: Decode
     look: Look
     batcher: Batcher
-    lanes: Lanes
-    costs: Costs
-    exact: Reduction = field(default_factory=lambda: Reduction(reducers.build("none")))
+    lanes: Executors
+    costs: CostModel
+    no_reduction: Reduction = field(default_factory=lambda: Reduction(reducers.build("none")))
 
 
 @dataclass(slots=True, eq=False)
-class Cut:
+class PreparedViews:
     """Fresh views, made in the prepare lane."""
 
     views: Views
@@ -51,28 +51,28 @@ class Cut:
 
 
 @dataclass(slots=True, eq=False)
-class Sight:
+class RequestEncoding:
     """Remembers what a request has already paid for, so that a second strategy pays only for the rest.
 
     View i is drawn from (seed, i), hence the first rows of one augmentation are the same however many are cut.
     """
 
-    eyes: Eyes
+    encoder: ImageEncoder
     request: Request
-    watch: Stopwatch
+    timer: StageTimer
     batch_rows: int = 0
-    worked: float = 0.0  # seconds that image and rows were worked on, or waited for the tower
+    busy_seconds: float = 0.0  # seconds that image and rows were worked on, or waited for the tower
     _pixels: Tensor | None = None  # [3, h, w] uint8
     _augment: str = ""
     _pieces: tuple[Tensor, ...] = ()  # features of the first `_rows` views
     _rows: int = 0
 
-    def paid(self, needs: Needs) -> Paid:
+    def work_done(self, needs: Needs) -> WorkDone:
         """What there is of an earlier look."""
         rows = self._rows if needs.augment == self._augment else min(1, self._rows)
-        return Paid(self._pixels is not None, rows)
+        return WorkDone(self._pixels is not None, rows)
 
-    async def seen(self, needs: Needs, text: TextSpace, plan: Plan) -> Seen:
+    async def encode(self, needs: Needs, text: TextSpace, plan: Plan) -> EncodedViews:
         """As many rows as planned, or fewer where time runs out: at least the plain one, else `DeadlineTooShort`.
 
         `BadImage`; `BadRequest` for too few rows from the device; `ModelFault`.
@@ -80,88 +80,94 @@ class Sight:
         image = self.request.image
         if isinstance(image, Features):
             if len(image.rows) < needs.fewest:
-                said = f"{len(image.rows)} rows were sent where the strategy needs {needs.fewest}"
-                raise BadRequest(said, "image.features.views")
-            return Seen((image.rows,), plan.views)
-        self.watch.before("decode")
-        plainly = self.eyes.costs.forward(self.request.reduction.reducer, 1).safe
-        with self.eyes.batcher.queue.expecting(plan.last - plainly):
-            cut = await run(self.eyes.lanes.prepare, self._cut, needs.augment, plan.views)
-        self.watch.lap("decode", ("look", cut.look))
-        self._learn(image, needs.augment, cut)
-        await self._gather(cut, needs.augment, plan, text)
-        seen = Seen(self._pieces, min(plan.views, self._rows), cut.views)
-        again = self.request.reduction.scope == "two_looks" and not plan.plain and seen.count >= plan.fewest
-        return await self._again(seen, needs, text, plan) if again else seen
+                message = f"{len(image.rows)} rows were sent where the strategy needs {needs.fewest}"
+                raise BadRequest(message, "image.features.views")
+            return EncodedViews((image.rows,), plan.views)
+        self.timer.check_deadline("decode")
+        plain_seconds = self.encoder.costs.forward(self.request.reduction.reducer, 1).safe
+        with self.encoder.batcher.queue.expect(plan.plain_due - plain_seconds):
+            prepared = await run(self.encoder.lanes.prepare, self._prepare, needs.augment, plan.views)
+        self.timer.lap("decode", ("look", prepared.look))
+        self._learn_costs(image, needs.augment, prepared)
+        await self._gather(prepared, needs.augment, plan, text)
+        encoded = EncodedViews(self._pieces, min(plan.views, self._rows), prepared.views)
+        second_look = (
+            self.request.reduction.scope == "two_looks" and not plan.zero_shot_only and encoded.count >= plan.fewest
+        )
+        return await self._second_look(encoded, needs, text, plan) if second_look else encoded
 
-    def _cut(self, augment: str, count: int) -> Cut:
+    def _prepare(self, augment: str, count: int) -> PreparedViews:
         image, reduction = self.request.image, self.request.reduction
         assert not isinstance(image, Features)
         began, decoded = time.monotonic(), self._pixels is None
         if self._pixels is None:
-            self._pixels = self.eyes.decode(image)
-        looked = time.monotonic()
-        views = self.eyes.look(self._pixels, count, self.request.seed, augment)
+            self._pixels = self.encoder.decode(image)
+        decoded_at = time.monotonic()
+        views = self.encoder.look(self._pixels, count, self.request.seed, augment)
         if self._rows and augment != self._augment:  # only the plain view is common to both
             self._pieces, self._rows = (self._pieces[0][:1],), 1
         have = self._rows
         reduced = Reduction(reduction.reducer)
         parts = [(0, count, reduced)]
         if reduction.scope == "augmented":
-            parts = [(0, 1, self.eyes.exact), (1, count, reduced)]
-        jobs = [(views.pixels[max(start, have) : stop], how) for start, stop, how in parts if stop > max(start, have)]
-        return Cut(views, jobs, looked - began if decoded else 0.0, time.monotonic() - looked)
+            parts = [(0, 1, self.encoder.no_reduction), (1, count, reduced)]
+        jobs = [
+            (views.pixels[max(start, have) : stop], reduction_of_part)
+            for start, stop, reduction_of_part in parts
+            if stop > max(start, have)
+        ]
+        return PreparedViews(views, jobs, decoded_at - began if decoded else 0.0, time.monotonic() - decoded_at)
 
-    async def _gather(self, cut: Cut, augment: str, plan: Plan, text: TextSpace) -> None:
+    async def _gather(self, prepared: PreparedViews, augment: str, plan: Plan, text: TextSpace) -> None:
         """The rows that are missing; when none of them could be had, at least the plain one."""
         self._augment = augment
-        if not cut.jobs:
+        if not prepared.jobs:
             return
-        fed = await self._feed(cut.jobs, text, plan)
-        if not (self._rows or len(fed[0]) or plan.whole):
-            pixels, how = cut.jobs[0]
-            fed = await self._feed([(pixels[:1], how)], text, replace(plan, due=plan.last, fewest=1))
-        for rows, (pixels, _) in zip(fed, cut.jobs, strict=False):
+        encoded = await self._submit(prepared.jobs, text, plan)
+        if not (self._rows or len(encoded[0]) or plan.all_or_nothing):
+            pixels, reduction = prepared.jobs[0]
+            encoded = await self._submit([(pixels[:1], reduction)], text, replace(plan, due=plan.plain_due, fewest=1))
+        for rows, (pixels, _) in zip(encoded, prepared.jobs, strict=False):
             self._pieces, self._rows = self._pieces + rows.pieces, self._rows + len(rows)
             if len(rows) < len(pixels):
                 break
-        if self._rows < (plan.views if plan.whole else 1):
+        if self._rows < (plan.views if plan.all_or_nothing else 1):
             raise DeadlineTooShort("the deadline is too near for the image tower")
 
-    async def _feed(self, jobs: list[tuple[Tensor, Reduction]], text: TextSpace, plan: Plan) -> list[Rows]:
+    async def _submit(self, jobs: list[tuple[Tensor, Reduction]], text: TextSpace, plan: Plan) -> list[Rows]:
         """Rows through the tower; withdrawn when the caller leaves."""
-        self.watch.before("encode")
+        self.timer.check_deadline("encode")
         waiting: list[asyncio.Future[Rows]] = []
         have = self._rows
-        for pixels, how in jobs:
-            fewest = len(pixels) if plan.whole else max(0, plan.fewest - have)
-            rest = 0 if plan.whole or have else 1
-            waiting.append(self.eyes.batcher.submit(pixels, how, text, due=plan.due, fewest=fewest, rest=rest))
+        for pixels, reduction in jobs:
+            fewest = len(pixels) if plan.all_or_nothing else max(0, plan.fewest - have)
+            rest = 0 if plan.all_or_nothing or have else 1
+            waiting.append(self.encoder.batcher.submit(pixels, reduction, text, due=plan.due, fewest=fewest, rest=rest))
             have += len(pixels)
         try:
-            fed = [await rows for rows in waiting]
+            encoded = [await rows for rows in waiting]
         finally:
             for rows in waiting:
                 rows.cancel()
-        encode = sum(rows.encode for rows in fed)
-        self.watch.lap("queue", ("encode", encode))
-        self.worked += encode + max(rows.queue for rows in fed)
-        self.batch_rows = max([self.batch_rows, *(rows.batch_rows for rows in fed)])
-        return fed
+        encode = sum(rows.encode for rows in encoded)
+        self.timer.lap("queue", ("encode", encode))
+        self.busy_seconds += encode + max(rows.queue for rows in encoded)
+        self.batch_rows = max([self.batch_rows, *(rows.batch_rows for rows in encoded)])
+        return encoded
 
-    async def _again(self, seen: Seen, needs: Needs, text: TextSpace, plan: Plan) -> Seen:
+    async def _second_look(self, encoded: EncodedViews, needs: Needs, text: TextSpace, plan: Plan) -> EncodedViews:
         """A second look, exact, at the plain view and the confident ones. Without time for it no row counts."""
-        assert seen.views is not None
-        choosing = run(self.eyes.lanes.adapt, confident, seen, text, needs.confident, seen.views.pixels)
+        assert encoded.views is not None
+        choosing = run(self.encoder.lanes.adapt, choose_confident, encoded, text, needs.confident, encoded.views.pixels)
         kept, rows, pixels = await choosing
-        whole = replace(plan, whole=True)
-        (fed,) = await self._feed([(pixels, self.eyes.exact)], text, whole)
-        if len(fed) < len(pixels):
-            return replace(seen, count=0)
-        return replace(seen, kept=kept, again=(rows, fed.pieces))
+        whole = replace(plan, all_or_nothing=True)
+        (exact_rows,) = await self._submit([(pixels, self.encoder.no_reduction)], text, whole)
+        if len(exact_rows) < len(pixels):
+            return replace(encoded, count=0)
+        return replace(encoded, kept=kept, second_look=(rows, exact_rows.pieces))
 
-    def _learn(self, image: Encoded | Raw, augment: str, cut: Cut) -> None:
-        if cut.decode:
-            self.eyes.costs.decoded(image, cut.decode)
-        self.eyes.costs.looked(augment, len(cut.views), cut.look)
-        self.worked += cut.decode + cut.look
+    def _learn_costs(self, image: Encoded | Raw, augment: str, prepared: PreparedViews) -> None:
+        if prepared.decode:
+            self.encoder.costs.learn_decode(image, prepared.decode)
+        self.encoder.costs.learn_look(augment, len(prepared.views), prepared.look)
+        self.busy_seconds += prepared.decode + prepared.look

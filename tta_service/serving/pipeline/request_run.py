@@ -9,66 +9,78 @@ from typing import Any
 from ...core.labels import TextSpace
 from ...core.request import Degraded, Report, Request
 from ...core.strategy import Strategy
-from ..admission.tickets import Place
-from ..sessions.scope import Visit
-from .deadline import Budget
+from ..admission.tickets import Permit
+from ..sessions.scope import SessionScope
+from .deadline import DeadlinePlanner
 from .requirements import cost_of
-from .stage_timer import Stopwatch
-from .strategy_run import Asking, Rooms, Told
+from .stage_timer import StageTimer
+from .strategy_run import Resources, StrategyResult, StrategyRun
 
 
-class Walk:
+class RequestRun:
     """A request inside the hallway: text, its strategy's answer, and that of a cascade's second one."""
 
     def __init__(
-        self, rooms: Rooms, request: Request, visit: Visit, watch: Stopwatch, place: Place, budget: Budget
+        self,
+        resources: Resources,
+        request: Request,
+        scope: SessionScope,
+        timer: StageTimer,
+        permit: Permit,
+        planner: DeadlinePlanner,
     ) -> None:
-        self._rooms, self._request, self._watch, self._place, self._budget = rooms, request, watch, place, budget
-        self._asking = Asking(rooms, request, visit, watch, place, budget)
-        self._waited = 0.0  # seconds, for text
+        self._resources, self._request, self._timer, self._permit, self._planner = (
+            resources,
+            request,
+            timer,
+            permit,
+            planner,
+        )
+        self._strategy_run = StrategyRun(resources, request, scope, timer, permit, planner)
+        self._text_seconds = 0.0  # seconds, for text
 
     async def report(self) -> Report:
         """Raises a `TTAError`. Of a cascade's second strategy nothing is heard when there is no time for it."""
         began, request = time.monotonic(), self._request
-        text = await self._text()
-        first = told = await self._asking.ask(request.strategy, text)
+        text = await self._text_space()
+        first = result = await self._strategy_run.run(request.strategy, text)
         cascade, escalated = request.cascade, False
-        plain = first.degraded is not None and first.degraded.zero_shot  # all turns are given up
-        if cascade is not None and not plain and first.said.surety > cascade.above:
-            told = await self._escalated(cascade.to, text, first)
-            escalated = told.strategy is cascade.to
-        known = self._waited + self._asking.worked + self._asking.sight.worked
-        self._rooms.eyes.costs.passed(time.monotonic() - began - known)
+        zero_shot_only = first.degraded is not None and first.degraded.zero_shot  # all turns are given up
+        if cascade is not None and not zero_shot_only and first.answer.relative_entropy > cascade.above:
+            result = await self._escalate(cascade.to, text, first)
+            escalated = result.strategy is cascade.to
+        accounted = self._text_seconds + self._strategy_run.busy_seconds + self._strategy_run.encoding.busy_seconds
+        self._resources.encoder.costs.learn_overhead(time.monotonic() - began - accounted)
         return Report(
             request=request,
-            strategy=told.strategy,
-            logits=told.said.logits,
-            zero_shot=told.said.zero_shot,
-            views=told.views,
-            seconds=self._watch.seconds(),
-            batch_rows=self._asking.sight.batch_rows,
-            session=told.status,
-            degraded=told.degraded,
+            strategy=result.strategy,
+            logits=result.answer.logits,
+            zero_shot=result.answer.zero_shot,
+            views=result.views,
+            seconds=self._timer.seconds(),
+            batch_rows=self._strategy_run.encoding.batch_rows,
+            session=result.status,
+            degraded=result.degraded,
             escalated=escalated,
-            explanation=told.said.explanation,
+            explanation=result.answer.explanation,
             unseen=text.unseen,
-            feature=told.said.feature,
+            feature=result.answer.feature,
         )
 
-    async def _text(self) -> TextSpace:
-        self._watch.before("text")
-        text = await self._rooms.text_spaces.get(self._request.labels)
-        self._waited += self._watch.lap("text")
+    async def _text_space(self) -> TextSpace:
+        self._timer.check_deadline("text")
+        text = await self._resources.text_spaces.get(self._request.labels)
+        self._text_seconds += self._timer.lap("text")
         return text
 
-    async def _escalated(self, to: Strategy[Any], text: TextSpace, first: Told) -> Told:
+    async def _escalate(self, to: Strategy[Any], text: TextSpace, first: StrategyResult) -> StrategyResult:
         """The first answer stands, and says so, when there is no time for another one."""
-        needs, place = to.needs(), self._place
-        rows, cost = self._rooms.rows_of(self._request, to, needs.views), cost_of(self._request, to)
-        place.resize(place.rows + rows, place.cost + cost)
-        if not self._budget.plan(to, time.monotonic(), self._asking.sight.paid(needs)).plain:
-            told = await self._asking.ask(to, text)
-            if told.strategy is to:
-                return told
-        less = Degraded(self._budget.reason, needs.views, first.views)
-        return first if first.degraded else replace(first, degraded=less)
+        needs, permit = to.needs(), self._permit
+        rows, cost = self._resources.rows_of(self._request, to, needs.views), cost_of(self._request, to)
+        permit.resize(permit.rows + rows, permit.cost + cost)
+        if not self._planner.plan(to, time.monotonic(), self._strategy_run.encoding.work_done(needs)).zero_shot_only:
+            result = await self._strategy_run.run(to, text)
+            if result.strategy is to:
+                return result
+        degraded = Degraded(self._planner.reason, needs.views, first.views)
+        return first if first.degraded else replace(first, degraded=degraded)

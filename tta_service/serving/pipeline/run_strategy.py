@@ -30,46 +30,48 @@ class Answer:
 
     logits: Tensor  # [c]
     zero_shot: Tensor  # [c]
-    surety: float  # entropy of the logits divided by ln C: 0 certain, 1 clueless
+    relative_entropy: float  # entropy of the logits divided by ln C: 0 certain, 1 clueless
     explanation: Explanation | None
     feature: Tensor  # [d] of the plain view
     seconds: float  # until this was known
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class EncodedViews:
     """Feature rows as they came from the tower (in several pieces) or from the device, and the views they stand for."""
 
     pieces: tuple[Tensor, ...]  # each [*, d], row 0 of the first is the plain view
     count: int  # rows to use
     views: Views | None = None
     kept: Tensor | None = None  # [k] rows chosen as the confident ones in a first look
-    again: tuple[Tensor, tuple[Tensor, ...]] | None = None  # rows [m], their features [m, d] from a second, exact look
+    second_look: tuple[Tensor, tuple[Tensor, ...]] | None = (
+        None  # rows [m], their features [m, d] from a second, exact look
+    )
 
     def evidence(self, text: TextSpace) -> Evidence:
         """All that the strategy may look at. `BadRequest` when the rows are of another model's dimension."""
-        rows = _joined(self.pieces)
-        if self.again is not None:
-            at, features = self.again
-            rows = rows.index_copy(0, at, _joined(features))
+        rows = _concatenate(self.pieces)
+        if self.second_look is not None:
+            at, features = self.second_look
+            rows = rows.index_copy(0, at, _concatenate(features))
         if rows.shape[1] != text.features.shape[1]:
-            said = f"features have {rows.shape[1]} dimensions, this model's have {text.features.shape[1]}"
-            raise BadRequest(said, "image.features.dimension")
+            message = f"features have {rows.shape[1]} dimensions, this model's have {text.features.shape[1]}"
+            raise BadRequest(message, "image.features.dimension")
         return Evidence(rows[: self.count], text, self.kept)
 
 
-def _joined(pieces: tuple[Tensor, ...]) -> Tensor:
+def _concatenate(pieces: tuple[Tensor, ...]) -> Tensor:
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
 
-def begun(strategy: Strategy[Any], text: TextSpace) -> Any:
+def begin_memory(strategy: Strategy[Any], text: TextSpace) -> Any:
     """The memory of a session that has seen nothing yet."""
     with torch.no_grad():
-        return _promised(strategy, lambda: strategy.begin(text))
+        return _checked_call(strategy, lambda: strategy.begin(text))
 
 
-def answering(
-    strategy: Strategy[Any], needs: Needs, seen: Seen, text: TextSpace, explain: bool, memory: Any
+def run_strategy(
+    strategy: Strategy[Any], needs: Needs, encoded: EncodedViews, text: TextSpace, explain: bool, memory: Any
 ) -> Generator[Answer, None, Any]:
     """Yields the answer as soon as it is known, then returns the memory: the strategy may still be learning.
 
@@ -77,61 +79,67 @@ def answering(
     looks at the memory, so it waits for it.
     """
     began = time.monotonic()
-    evidence = seen.evidence(text)
+    evidence = encoded.evidence(text)
     steps = strategy.unfold(evidence, memory)
 
     def step(take: Callable[[Generator[Tensor, None, Any]], T]) -> T:
         with torch.set_grad_enabled(needs.gradient):  # never across a yield: the mode belongs to the thread
-            return _promised(strategy, lambda: take(steps))
+            return _checked_call(strategy, lambda: take(steps))
 
     logits = step(next).detach().float().cpu()
     if logits.shape != (len(text.features),) or not logits.max().isfinite():
         raise ModelFault(f"{strategy.name} gave no finite answer for this image")
     with torch.no_grad():
-        surety = float(entropy(logits)) / math.log(max(2, len(logits)))
+        relative_entropy = float(entropy(logits)) / math.log(max(2, len(logits)))
         plain = evidence.logits()[0].cpu()
-        said = Answer(logits, plain, surety, None, evidence.views[0].cpu(), time.monotonic() - began)
+        answer = Answer(logits, plain, relative_entropy, None, evidence.views[0].cpu(), time.monotonic() - began)
     if not explain:
-        yield said
+        yield answer
         return step(remembered)
     memory = step(remembered)
-    shown = seen.views and seen.views.first(seen.count)
+    views = encoded.views and encoded.views.first(encoded.count)
     with torch.no_grad():
-        said = replace(said, explanation=explained(strategy, needs, evidence, shown, memory))
-    yield said
+        answer = replace(answer, explanation=explain_answer(strategy, needs, evidence, views, memory))
+    yield answer
     return memory
 
 
-def confident(seen: Seen, text: TextSpace, fraction: float, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def choose_confident(
+    encoded: EncodedViews, text: TextSpace, fraction: float, pixels: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Who deserves a second look: the confident rows [k], these and row 0 [m], and the pixels of the latter."""
     with torch.no_grad():
-        kept = confident_rows(seen.evidence(text), fraction)
+        kept = confident_rows(encoded.evidence(text), fraction)
         wanted = torch.zeros(len(pixels), dtype=torch.bool)
         wanted[0] = wanted[kept.cpu()] = True
         rows = wanted.nonzero().flatten()
         return kept, rows, pixels[rows]
 
 
-def explained(strategy: Strategy[Any], needs: Needs, seen: Evidence, views: Views | None, memory: Any) -> Explanation:
+def explain_answer(
+    strategy: Strategy[Any], needs: Needs, evidence: Evidence, views: Views | None, memory: Any
+) -> Explanation:
     """Why this answer. A strategy that cannot explain itself keeps its answer and says nothing."""
     try:
-        return _explanation(strategy.explain(seen, memory), needs, seen, views)
+        return _make_explanation(strategy.explain(evidence, memory), needs, evidence, views)
     except Exception:
         log.exception("%s could not explain itself", strategy.name)
-        return _explanation({}, needs, seen, views)
+        return _make_explanation({}, needs, evidence, views)
 
 
-def _explanation(said: Mapping[str, Tensor | float], needs: Needs, seen: Evidence, views: Views | None) -> Explanation:
+def _make_explanation(
+    given: Mapping[str, Tensor | float], needs: Needs, evidence: Evidence, views: Views | None
+) -> Explanation:
     """Where the strategy says nothing, its views count equally, and only the kept ones."""
-    logits = seen.logits()
-    kept = torch.zeros(len(seen.views), dtype=torch.bool)
-    kept[torch.as_tensor(said["kept"] if "kept" in said else confident_rows(seen, needs.confident)).long()] = True
-    weight = torch.as_tensor(said["weight"]).float().cpu() if "weight" in said else kept.float() / kept.sum()
-    notes = {name: float(value) for name, value in said.items() if not isinstance(value, Tensor) or value.ndim == 0}
+    logits = evidence.logits()
+    kept = torch.zeros(len(evidence.views), dtype=torch.bool)
+    kept[torch.as_tensor(given["kept"] if "kept" in given else confident_rows(evidence, needs.confident)).long()] = True
+    weight = torch.as_tensor(given["weight"]).float().cpu() if "weight" in given else kept.float() / kept.sum()
+    notes = {name: float(value) for name, value in given.items() if not isinstance(value, Tensor) or value.ndim == 0}
     return Explanation(views, entropy(logits).cpu(), logits.argmax(-1).cpu(), kept, weight, notes)
 
 
-def _promised(strategy: Strategy[Any], call: Callable[[], T]) -> T:
+def _checked_call(strategy: Strategy[Any], call: Callable[[], T]) -> T:
     try:
         return call()
     except TTAError:

@@ -8,7 +8,7 @@ from ...core.errors import DeadlineTooShort
 from ...core.request import STAGES, Request
 
 
-class Stopwatch:
+class StageTimer:
     """Seconds by stage, from the request's arrival on; and its deadline, looked at before each stage.
 
     What no stage accounts for (the wait at the door, for a lane) belongs to the stage that ends it.
@@ -30,7 +30,7 @@ class Stopwatch:
         self._last = now
         return whole
 
-    def before(self, stage: str) -> None:
+    def check_deadline(self, stage: str) -> None:
         """Raises `DeadlineTooShort` when the deadline has passed."""
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise DeadlineTooShort(f"the deadline passed before {stage}")

@@ -14,121 +14,136 @@ from ...core.errors import DeadlineTooShort
 from ...core.labels import TextSpace
 from ...core.request import Degraded, Request, SessionStatus
 from ...core.strategy import Needs, Scope, Strategy, completed, predicts_first
-from ..admission.tickets import Place
-from ..concurrency.executors import Lanes, run
-from ..sessions.scope import Visit
-from ..text.cache import TextSpaces
-from .backlog import Backlog
-from .deadline import Budget
-from .encoding import Eyes, Sight
-from .run_strategy import Answer, Seen, answering, begun
-from .stage_timer import Stopwatch
+from ..admission.tickets import Permit
+from ..concurrency.executors import Executors, run
+from ..sessions.scope import SessionScope
+from ..text.cache import TextSpaceCache
+from .backlog import QueuedWork
+from .deadline import DeadlinePlanner
+from .encoding import ImageEncoder, RequestEncoding
+from .run_strategy import Answer, EncodedViews, begin_memory, run_strategy
+from .stage_timer import StageTimer
 
 
 @dataclass(frozen=True, slots=True)
-class Rooms:
+class Resources:
     """What a request passes through: shared by all."""
 
-    eyes: Eyes
-    text_spaces: TextSpaces
-    lanes: Lanes
-    tuning: Backlog  # of the tune lane
-    explains: Callable[[Request, Strategy[Any]], bool]
+    encoder: ImageEncoder
+    text_spaces: TextSpaceCache
+    lanes: Executors
+    queued_tuning: QueuedWork  # of the tune lane
+    should_explain: Callable[[Request, Strategy[Any]], bool]
     rows_of: Callable[[Request, Strategy[Any], int], int]  # of so many views
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Told:
+class StrategyResult:
     """One strategy's answer, and how it came about."""
 
-    said: Answer
+    answer: Answer
     status: SessionStatus
     strategy: Strategy[Any]  # that really answered
     views: int
     degraded: Degraded | None = None
 
 
-class Asking:
+class StrategyRun:
     """The strategies of one request, asked one after the other: they share its image, its place and its visit.
 
-    `worked`: seconds of adapt and of waiting for turns.
+    `busy_seconds`: seconds of adapt and of waiting for turns.
     """
 
     def __init__(
-        self, rooms: Rooms, request: Request, visit: Visit, watch: Stopwatch, place: Place, budget: Budget
+        self,
+        resources: Resources,
+        request: Request,
+        scope: SessionScope,
+        timer: StageTimer,
+        permit: Permit,
+        planner: DeadlinePlanner,
     ) -> None:
-        self._rooms, self._request, self._visit, self._watch = rooms, request, visit, watch
-        self._place, self._budget = place, budget
-        self.sight, self.worked = Sight(rooms.eyes, request, watch), 0.0
+        self._resources, self._request, self._scope, self._timer = resources, request, scope, timer
+        self._permit, self._planner = permit, planner
+        self.encoding, self.busy_seconds = RequestEncoding(resources.encoder, request, timer), 0.0
 
-    async def ask(self, strategy: Strategy[Any], text: TextSpace) -> Told:
+    async def run(self, strategy: Strategy[Any], text: TextSpace) -> StrategyResult:
         """One strategy's answer: evidence, the turn at its memory, adapt. Plain when there is no time for that."""
-        needs, budget = strategy.needs(), self._budget
-        plan = budget.plan(strategy, time.monotonic(), self.sight.paid(needs), self._place.late)
-        if budget.bounded:
-            self._place.resize(self._rooms.rows_of(self._request, strategy, plan.views))
-        seen = await self.sight.seen(needs, text, plan)
-        asked = budget.views(needs)
+        needs, planner = strategy.needs(), self._planner
+        plan = planner.plan(strategy, time.monotonic(), self.encoding.work_done(needs), self._permit.late)
+        if planner.has_deadline:
+            self._permit.resize(self._resources.rows_of(self._request, strategy, plan.views))
+        encoded = await self.encoding.encode(needs, text, plan)
+        wanted = planner.views_wanted(needs)
         try:
-            if plan.plain or seen.count < plan.fewest:
+            if plan.zero_shot_only or encoded.count < plan.fewest:
                 raise TimeoutError
-            said, status = await self._adapted(strategy, needs, seen, text, budget.until(strategy, seen.count))
+            answer, status = await self._adapt(
+                strategy, needs, encoded, text, planner.adapt_by(strategy, encoded.count)
+            )
         except TimeoutError:
-            if plan.whole:
+            if plan.all_or_nothing:
                 raise DeadlineTooShort(f"{strategy.name} cannot be done in the time that is left") from None
-            return await self._plainly(needs, seen, text)
-        less = Degraded(budget.reason, asked, seen.count) if seen.count < asked else None
-        return Told(said, status, strategy, seen.count, less)
+            return await self._answer_zero_shot(needs, encoded, text)
+        degraded = Degraded(planner.reason, wanted, encoded.count) if encoded.count < wanted else None
+        return StrategyResult(answer, status, strategy, encoded.count, degraded)
 
-    async def _adapted(
-        self, strategy: Strategy[Any], needs: Needs, seen: Seen, text: TextSpace, until: float
+    async def _adapt(
+        self, strategy: Strategy[Any], needs: Needs, encoded: EncodedViews, text: TextSpace, until: float
     ) -> tuple[Answer, SessionStatus]:
         """TimeoutError when it cannot begin by `until`: then the memory is untouched."""
-        watch, visit, rooms, labels = self._watch, self._visit, self._rooms, self._request.labels
-        watch.before("turn")
-        lane = rooms.lanes.tune if needs.gradient else rooms.lanes.adapt
-        explain = rooms.explains(self._request, strategy)
-        work = partial(answering, strategy, needs, seen, text, explain)
-        turn, memory = visit.turn(strategy), None
+        timer, scope, resources, labels = self._timer, self._scope, self._resources, self._request.labels
+        timer.check_deadline("turn")
+        lane = resources.lanes.tune if needs.gradient else resources.lanes.adapt
+        explain = resources.should_explain(self._request, strategy)
+        work = partial(run_strategy, strategy, needs, encoded, text, explain)
+        turn, memory = scope.turn(strategy), None
         async with asyncio.timeout(None if math.isinf(until) else max(0.0, until - time.monotonic())):
             if turn is not None:
-                await turn.comes()
-                await turn.begin(lane, partial(begun, strategy, text), visit.admit)
+                await turn.wait()
+                await turn.begin(lane, partial(begin_memory, strategy, text), scope.admit)
             elif needs.memory is Scope.LABELS:
-                memory = await rooms.text_spaces.memory(strategy, labels)
-        self.worked += watch.lap("turn")
-        watch.before("adapt")
-        expected = rooms.eyes.costs.adapt(strategy, len(labels.names), seen.count).likely
-        if time.monotonic() + (rooms.tuning.seconds if needs.gradient else 0.0) > until:
+                memory = await resources.text_spaces.memory(strategy, labels)
+        self.busy_seconds += timer.lap("turn")
+        timer.check_deadline("adapt")
+        expected = resources.encoder.costs.adapt(strategy, len(labels.names), encoded.count).likely
+        if time.monotonic() + (resources.queued_tuning.seconds if needs.gradient else 0.0) > until:
             raise TimeoutError
-        over = rooms.tuning.add(expected if needs.gradient else 0.0)
+        on_done = resources.queued_tuning.add(expected if needs.gradient else 0.0)
         if turn is None:
-            doing = run(lane, lambda: completed(work(memory)))
-            doing.add_done_callback(over)
-            said, _ = await doing
-            status = visit.answered()
+            adapting = run(lane, lambda: completed(work(memory)))
+            adapting.add_done_callback(on_done)
+            answer, _ = await adapting
+            status = scope.count_frame()
         else:
-            early = predicts_first(strategy)
-            heard = turn.adapt(lane, work, lambda: visit.answered(turn.kept.tell_anew()), early, over)
-            said, status = await heard
-        self._heard(strategy, seen.count, said)
+            answer_first = predicts_first(strategy)
+            adapting_turn = turn.adapt(
+                lane, work, lambda: scope.count_frame(turn.slot.pop_reset()), answer_first, on_done
+            )
+            answer, status = await adapting_turn
+        self._record_cost(strategy, encoded.count, answer)
         if needs.gradient:
-            rooms.text_spaces.differentiated(labels)
-        return said, status
+            resources.text_spaces.backward_done(labels)
+        return answer, status
 
-    async def _plainly(self, needs: Needs, seen: Seen, text: TextSpace) -> Told:
+    async def _answer_zero_shot(self, needs: Needs, encoded: EncodedViews, text: TextSpace) -> StrategyResult:
         """Zero-shot on the plain view; turns are given up and no memory hears of it."""
-        self._visit.give_up()
-        self._watch.before("adapt")
-        strategy, one = self._rooms.eyes.costs.plain, replace(seen, count=1, kept=None, again=None)
+        self._scope.release_turns()
+        self._timer.check_deadline("adapt")
+        strategy, plain = (
+            self._resources.encoder.costs.zero_shot,
+            replace(encoded, count=1, kept=None, second_look=None),
+        )
         explain = self._request.explain
-        work = partial(answering, strategy, strategy.needs(), one, text, explain)
-        said, _ = await run(self._rooms.lanes.adapt, lambda: completed(work(None)))
-        self._heard(strategy, 1, said)
-        less = Degraded(self._budget.reason, self._budget.views(needs), 1, zero_shot=True)
-        return Told(said, self._visit.answered(seen=False), strategy, 1, less)
+        work = partial(run_strategy, strategy, strategy.needs(), plain, text, explain)
+        answer, _ = await run(self._resources.lanes.adapt, lambda: completed(work(None)))
+        self._record_cost(strategy, 1, answer)
+        degraded = Degraded(self._planner.reason, self._planner.views_wanted(needs), 1, zero_shot=True)
+        return StrategyResult(answer, self._scope.count_frame(seen=False), strategy, 1, degraded)
 
-    def _heard(self, strategy: Strategy[Any], views: int, said: Answer) -> None:
-        lap = self._watch.lap("adapt")
-        self.worked += lap if strategy.needs().gradient else said.seconds  # waiting for the tune lane is known before
-        self._rooms.eyes.costs.adapted(strategy, len(self._request.labels.names), views, said.seconds)
+    def _record_cost(self, strategy: Strategy[Any], views: int, answer: Answer) -> None:
+        seconds = self._timer.lap("adapt")
+        self.busy_seconds += (
+            seconds if strategy.needs().gradient else answer.seconds
+        )  # waiting for the tune lane is known before
+        self._resources.encoder.costs.learn_adapt(strategy, len(self._request.labels.names), views, answer.seconds)

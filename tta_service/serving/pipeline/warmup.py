@@ -14,14 +14,14 @@ from ...core.labels import TextSpace
 from ...core.request import PixelFormat, Raw
 from ...core.strategy import completed
 from ..concurrency.executors import run
-from .encoding import Eyes
-from .run_strategy import Seen, answering
+from .encoding import ImageEncoder
+from .run_strategy import EncodedViews, run_strategy
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class Calibration:
     """The smallest power of two whose rows per second are within 5 % of the best seen."""
 
     rows: int
@@ -39,7 +39,7 @@ def measure(
     most: int = 256,
     patience: float = 5.0,
     clock: Callable[[], float] = time.monotonic,
-) -> Budget:
+) -> Calibration:
     """Times `forward(rows)` for 1, 2, 4 … `most` rows; call it in the device lane.
 
     Each size runs once unmeasured (compilers, caches, allocators), then twice; the faster run counts. Goes no further
@@ -60,28 +60,28 @@ def measure(
         rows *= 2
     best = max(rates.values())
     chosen = min(rows for rows, rate in rates.items() if rate >= 0.95 * best)
-    return Budget(chosen, 1 / rates[chosen], rates)
+    return Calibration(chosen, 1 / rates[chosen], rates)
 
 
-async def rehearse(eyes: Eyes, dimension: int, side: int = 256) -> None:
+async def warm_up(encoder: ImageEncoder, dimension: int, side: int = 256) -> None:
     """Decode, look and a plain answer, for the costs to begin with; each once before it counts."""
     draw = torch.Generator().manual_seed(0)
     noise = torch.randint(256, (side, side, 3), generator=draw, dtype=torch.uint8)
     image = Raw(side, side, PixelFormat.RGB24, noise.numpy().tobytes())
-    features, plain, costs = torch.eye(2, dimension), eyes.costs.plain, eyes.costs
-    text, seen = TextSpace.of(features), Seen((features[:1],), 1)
+    features, plain, costs = torch.eye(2, dimension), encoder.costs.zero_shot, encoder.costs
+    text, encoded = TextSpace.of(features), EncodedViews((features[:1],), 1)
     for _ in range(2):
-        pixels, seconds = await run(eyes.lanes.prepare, _timed, partial(eyes.decode, image))
-        costs.decoded(image, seconds)
+        pixels, seconds = await run(encoder.lanes.prepare, _time, partial(encoder.decode, image))
+        costs.learn_decode(image, seconds)
         for views in (1, 8):
-            _, seconds = await run(eyes.lanes.prepare, _timed, partial(eyes.look, pixels, views, 0, "crop"))
-            costs.looked("crop", views, seconds)
-        work = answering(plain, plain.needs(), seen, text, False, None)
-        said, _ = await run(eyes.lanes.adapt, completed, work)
-        costs.adapted(plain, 2, 1, said.seconds)
+            _, seconds = await run(encoder.lanes.prepare, _time, partial(encoder.look, pixels, views, 0, "crop"))
+            costs.learn_look("crop", views, seconds)
+        work = run_strategy(plain, plain.needs(), encoded, text, False, None)
+        answer, _ = await run(encoder.lanes.adapt, completed, work)
+        costs.learn_adapt(plain, 2, 1, answer.seconds)
 
 
-def _timed(work: Callable[[], T]) -> tuple[T, float]:
+def _time(work: Callable[[], T]) -> tuple[T, float]:
     began = time.monotonic()
     return work(), time.monotonic() - began
 

@@ -19,14 +19,14 @@ class MemoryLimits:
 
 
 @dataclass(slots=True)
-class Ledger:
+class MemoryAccounting:
     """Plain sums. `by_strategy` is replaced, never changed, so that any thread may read it."""
 
     total: int = 0
     by_strategy: Mapping[str, int] = field(default_factory=dict[str, int])
     _by_owner: Counter[str] = field(default_factory=Counter[str])
 
-    def owner(self, owner: str) -> int:
+    def of_owner(self, owner: str) -> int:
         return self._by_owner[owner]
 
     def change(self, owner: str, strategy: str, by: int) -> None:

@@ -11,13 +11,13 @@ from ...core.request import SessionStatus
 from .session import Session
 
 
-class Stream:
+class SessionLease:
     """A stream's hold on its session, for the length of a `with` block."""
 
-    def __init__(self, session: Session, ended: Callable[[asyncio.Future[TTAError]], None]) -> None:
-        self._session, self._ended = session, ended
+    def __init__(self, session: Session, on_end: Callable[[asyncio.Future[TTAError]], None]) -> None:
+        self._session, self._on_end = session, on_end
         self._lost: asyncio.Future[TTAError] = asyncio.get_running_loop().create_future()
-        session.lost = self._lost
+        session.lease_lost = self._lost
 
     @property
     def session(self) -> str:
@@ -28,12 +28,12 @@ class Stream:
         """The session as it stands, for the stream's first reply."""
         return self._session.status()
 
-    async def lost(self) -> TTAError:
+    async def wait_lost(self) -> TTAError:
         """Returns when a newer stream has taken the session (`SessionTaken`) or it was closed (`UnknownSession`)."""
         return await asyncio.shield(self._lost)
 
-    def __enter__(self) -> Stream:
+    def __enter__(self) -> SessionLease:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._ended(self._lost)
+        self._on_end(self._lost)

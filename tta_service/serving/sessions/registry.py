@@ -10,32 +10,32 @@ from typing import Literal
 
 from ...core.errors import BadRequest, MemoryFull, TTAError, UnknownSession
 from ...core.events import Closed, Observe
-from .accounting import Ledger, MemoryLimits
+from .accounting import MemoryAccounting, MemoryLimits
 from .session import Session
 
 Reason = Literal["client", "idle", "capacity", "bytes", "shutdown", "moved"]
 
 
-class Register:
+class SessionRegistry:
     """Sessions by owner and id, least recently used first. Each is closed exactly once."""
 
     def __init__(self, idle: float, limits: MemoryLimits, observe: Observe, clock: Callable[[], float]) -> None:
         self._idle, self._limits, self._observe, self._clock = idle, limits, observe, clock
-        self._open: OrderedDict[tuple[str, str], Session] = OrderedDict()
-        self.ledger, self.streams = Ledger(), 0
-        self.closing: Callable[[Session, Reason], None] = lambda session, reason: None  # hears of every end
+        self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
+        self.accounting, self.leases = MemoryAccounting(), 0
+        self.on_close: Callable[[Session, Reason], None] = lambda session, reason: None  # hears of every end
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._sessions)
 
     @property
-    def open(self) -> tuple[Session, ...]:
+    def open_sessions(self) -> tuple[Session, ...]:
         """All of them, least recently used first."""
-        return tuple(self._open.values())
+        return tuple(self._sessions.values())
 
     def get(self, owner: str, id: str) -> Session | None:
         """The owner's session of that id, if it is open."""
-        return self._open.get((owner, id))
+        return self._sessions.get((owner, id))
 
     def find(self, owner: str, id: str) -> Session:
         """Raises `UnknownSession` when the owner has none of that id."""
@@ -53,67 +53,69 @@ class Register:
         """
         if id and not re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", id):
             raise BadRequest("a session id is up to 128 of the characters A-Z a-z 0-9 . _ : -", "session_id")
-        if session := self._open.get((owner, id)):
-            self._open.move_to_end((owner, id))
+        if session := self._sessions.get((owner, id)):
+            self._sessions.move_to_end((owner, id))
             return session
-        if len(self._open) >= self._limits.sessions:
-            self._evict(1, lambda session: 1, self.open, "capacity", "too many sessions are open")
+        if len(self._sessions) >= self._limits.sessions:
+            self._evict(1, lambda session: 1, self.open_sessions, "capacity", "too many sessions are open")
         now = self._clock()
-        session = Session(owner, id or secrets.token_hex(16), named and bool(id), now, now, self.ledger)
-        self._open[owner, session.id] = session
+        session = Session(owner, id or secrets.token_hex(16), named and bool(id), now, now, self.accounting)
+        self._sessions[owner, session.id] = session
         return session
 
-    def busy(self, session: Session, used: bool = True) -> Callable[[], None]:
+    def hold(self, session: Session, used: bool = True) -> Callable[[], None]:
         """Something is under way: the session must stay until what is returned has been called.
 
         Not `used`: its owner has nothing to do with it, and it is as idle as before.
         """
-        session.busy += 1
+        session.holds += 1
 
-        def over() -> None:
-            session.busy -= 1
-            self.rest(session, used)
+        def on_done() -> None:
+            session.holds -= 1
+            self.release(session, used)
 
-        return over
+        return on_done
 
-    def rest(self, session: Session, used: bool = True) -> None:
+    def release(self, session: Session, used: bool = True) -> None:
         """Something has ended; a session that nothing else holds may end with it."""
-        session.touched = self._clock() if used else session.touched
-        session.tidy()
+        session.last_used = self._clock() if used else session.last_used
+        session.drop_empty()
         if not session.closed:
             if used:
-                self._open.move_to_end((session.owner, session.id))
-            if session.resting and not (session.named and self._idle):
+                self._sessions.move_to_end((session.owner, session.id))
+            if session.evictable and not (session.named and self._idle):
                 self.close(session, "idle" if session.named else "client")
 
     def expire(self) -> None:
         """Ends what has been idle for too long."""
         now = self._clock()
-        for session in self.open:
-            if session.resting and now - session.touched >= self._idle:
+        for session in self.open_sessions:
+            if session.evictable and now - session.last_used >= self._idle:
                 self.close(session, "idle")
 
     def close(self, session: Session, reason: Reason, error: TTAError | None = None) -> None:
         """Ends it, unless it has ended; frames under way are still answered. An open stream is told the `error`."""
         if not session.closed:
-            del self._open[session.owner, session.id]
-            self.streams -= session.lost is not None
-            self.closing(session, reason)
+            del self._sessions[session.owner, session.id]
+            self.leases -= session.lease_lost is not None
+            self.on_close(session, reason)
             session.end(error or UnknownSession(f"the session was closed ({reason})", "session_id"))
             self._observe(Closed(reason, session.frames))
 
     def admit(self, session: Session, size: int) -> None:
         """Room for a new memory of `size` bytes, or `MemoryFull`."""
-        limits, books = self._limits, self.ledger
+        limits, accounting = self._limits, self.accounting
         if session.bytes + size > limits.session:
             raise MemoryFull(f"a memory of {size} bytes is over this session's limit of {limits.session}")
-        if (needed := books.owner(session.owner) + size - limits.owner) > 0:
-            mine = [other for other in self.open if other.owner == session.owner]
+        if (needed := accounting.of_owner(session.owner) + size - limits.owner) > 0:
+            mine = [other for other in self.open_sessions if other.owner == session.owner]
             self._evict(
                 needed, lambda other: other.bytes, mine, "bytes", f"a memory of {size} bytes is over your limit"
             )
-        if (needed := books.total + size - limits.total) > 0:
-            self._evict(needed, lambda other: other.bytes, self.open, "bytes", f"no room for a memory of {size} bytes")
+        if (needed := accounting.total + size - limits.total) > 0:
+            self._evict(
+                needed, lambda other: other.bytes, self.open_sessions, "bytes", f"no room for a memory of {size} bytes"
+            )
 
     def _evict(
         self, needed: int, weigh: Callable[[Session], int], among: Iterable[Session], why: Reason, else_say: str
@@ -123,7 +125,7 @@ class Register:
         for session in among:
             if needed <= 0:
                 break
-            if session.resting and weigh(session):
+            if session.evictable and weigh(session):
                 going.append(session)
                 needed -= weigh(session)
         if needed > 0:

@@ -13,7 +13,7 @@ from .session import Session
 from .turns import Turn
 
 
-class Visit:
+class SessionScope:
     """The turns of a request, taken on arrival in one step; those still held at the end of the block are given up."""
 
     def __init__(
@@ -22,9 +22,9 @@ class Visit:
         request: Request,
         turns: Mapping[Strategy[Any], Turn],
         admit: Callable[[int], None],
-        over: Callable[[], None],
+        on_exit: Callable[[], None],
     ) -> None:
-        self._session, self._request, self._turns, self._over = session, request, turns, over
+        self._session, self._request, self._turns, self._on_exit = session, request, turns, on_exit
         self.admit = admit  # admit(bytes): room for a new memory, or `MemoryFull`
         self._status: SessionStatus | None = None
 
@@ -32,26 +32,26 @@ class Visit:
         """The place in the queue of that strategy's memory; None when it keeps nothing in a session."""
         return self._turns.get(strategy)
 
-    def give_up(self) -> None:
+    def release_turns(self) -> None:
         """No memory will hear of this request."""
         for turn in self._turns.values():
             turn.leave()
 
-    def answered(self, anew: bool = False, seen: bool = True) -> SessionStatus:
+    def count_frame(self, anew: bool = False, seen: bool = True) -> SessionStatus:
         """Counts the frame, once however many strategies look at it; what the answer says of the session.
 
         Not `seen`: it was answered, but no memory has heard of it.
         """
         if self._status is None:
-            self._status = self._session.answered(self._request.frame_id if seen else None, anew)
+            self._status = self._session.count_frame(self._request.frame_id if seen else None, anew)
         else:
             reset = self._status.memory_reset or anew
             self._status = replace(self._status, memory_bytes=self._session.bytes, memory_reset=reset)
         return self._status
 
-    def __enter__(self) -> Visit:
+    def __enter__(self) -> SessionScope:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.give_up()
-        self._over()
+        self.release_turns()
+        self._on_exit()

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from ...core.errors import TTAError
 from ...core.labels import LabelSet
 from ...core.request import SessionStatus
-from .accounting import Ledger
-from .memory import Kept, Key
+from .accounting import MemoryAccounting
+from .memory import MemoryKey, MemorySlot
 from .turn_queue import TurnQueue
 
 
@@ -36,59 +36,59 @@ class Session:
     id: str
     named: bool  # False: it ends with the call or stream that it was made for
     created: float
-    touched: float
-    ledger: Ledger
+    last_used: float
+    accounting: MemoryAccounting
     frames: int = 0
     last_frame_id: int = 0
     epoch: int = 1
     restored: bool = False  # the next answer says so
-    busy: int = 0  # requests and turns under way
-    lost: asyncio.Future[TTAError] | None = None  # of the open stream: why it has lost the session
+    holds: int = 0  # requests and turns under way
+    lease_lost: asyncio.Future[TTAError] | None = None  # of the open stream: why it has lost the session
     closed: bool = False
-    memories: dict[Key, TurnQueue] = field(default_factory=dict[Key, TurnQueue])
+    memories: dict[MemoryKey, TurnQueue] = field(default_factory=dict[MemoryKey, TurnQueue])
 
     @property
-    def resting(self) -> bool:
+    def evictable(self) -> bool:
         """Nothing is under way and no stream is open: it may be evicted."""
-        return not self.busy and self.lost is None
+        return not self.holds and self.lease_lost is None
 
     @property
     def bytes(self) -> int:
-        return sum(queue.kept.bytes for queue in self.memories.values())
+        return sum(queue.slot.bytes for queue in self.memories.values())
 
-    def queue(self, key: Key, labels: LabelSet) -> TurnQueue:
+    def queue(self, key: MemoryKey, labels: LabelSet) -> TurnQueue:
         """The memory of that key with its turns, made on first use."""
         if key not in self.memories:
-            self.memories[key] = TurnQueue(Kept(key, labels, self._growth(key.strategy.name)))
+            self.memories[key] = TurnQueue(MemorySlot(key, labels, self._on_resize(key.strategy.name)))
         return self.memories[key]
 
     def restore(self, epoch: int, frames: int, last_frame_id: int) -> None:
         """It goes on where another server left it; the next answer says so."""
         self.epoch, self.frames, self.last_frame_id, self.restored = epoch, frames, last_frame_id, True
 
-    def tidy(self) -> None:
+    def drop_empty(self) -> None:
         """Leaves out what nobody waits for and nothing was kept in."""
         self.memories = {key: queue for key, queue in self.memories.items() if not queue.empty}
 
     def end(self, error: TTAError) -> None:
         """Gives all bytes back; an open stream learns why. Frames in a lane end as usual, unseen by the ledger."""
-        for kept in self._kept():
-            self.ledger.change(self.owner, kept.key.strategy.name, -kept.bytes)
+        for slot in self._slots():
+            self.accounting.change(self.owner, slot.key.strategy.name, -slot.bytes)
         self.closed = True
-        self.lose(error)
+        self.revoke_lease(error)
 
-    def lose(self, error: TTAError) -> None:
+    def revoke_lease(self, error: TTAError) -> None:
         """The open stream, if there is one, has lost the session."""
-        if self.lost is not None and not self.lost.done():
-            self.lost.set_result(error)
-        self.lost = None
+        if self.lease_lost is not None and not self.lease_lost.done():
+            self.lease_lost.set_result(error)
+        self.lease_lost = None
 
     def status(self) -> SessionStatus:
         """As it stands between two frames."""
         origin = "restored" if self.restored else "continued" if self.frames else "fresh"
         return SessionStatus(self.id, origin, self.frames, self.bytes, False, self.last_frame_id)
 
-    def answered(self, frame_id: int | None, anew: bool = False) -> SessionStatus:
+    def count_frame(self, frame_id: int | None, anew: bool = False) -> SessionStatus:
         """Counts one more frame; what its answer says. `anew`: the strategy's memory began anew with it."""
         before = self.status()
         self.restored = False
@@ -97,19 +97,19 @@ class Session:
         return SessionStatus(self.id, before.origin, self.frames, self.bytes, anew, self.last_frame_id)
 
     def describe(self, now: float) -> SessionInfo:
-        strategies = {kept.key.strategy.name for kept in self._kept() if kept.begun}
-        idle = 0.0 if self.busy else now - self.touched
+        strategies = {kept.key.strategy.name for kept in self._slots() if kept.begun}
+        idle = 0.0 if self.holds else now - self.last_used
         age = now - self.created
         return SessionInfo(
             self.id, self.frames, self.bytes, tuple(sorted(strategies)), age, idle, self.epoch, self.last_frame_id
         )
 
-    def _kept(self) -> list[Kept]:
-        return [queue.kept for queue in self.memories.values()]
+    def _slots(self) -> list[MemorySlot]:
+        return [queue.slot for queue in self.memories.values()]
 
-    def _growth(self, strategy: str) -> Callable[[int], None]:
-        def grew(by: int) -> None:
+    def _on_resize(self, strategy: str) -> Callable[[int], None]:
+        def resized(by: int) -> None:
             if not self.closed:
-                self.ledger.change(self.owner, strategy, by)
+                self.accounting.change(self.owner, strategy, by)
 
-        return grew
+        return resized

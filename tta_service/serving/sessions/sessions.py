@@ -13,10 +13,10 @@ from ...core.events import Observe, ignore
 from ...core.request import Request
 from ...core.strategy import Scope
 from .accounting import MemoryLimits
-from .lease import Stream
-from .memory import Key
-from .registry import Reason, Register
-from .scope import Visit
+from .lease import SessionLease
+from .memory import MemoryKey
+from .registry import Reason, SessionRegistry
+from .scope import SessionScope
 from .session import Session, SessionInfo
 
 
@@ -43,66 +43,66 @@ class Sessions:
         observe: Observe = ignore,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.register, self._clock = Register(idle, limits or MemoryLimits(), observe, clock), clock
+        self.registry, self._clock = SessionRegistry(idle, limits or MemoryLimits(), observe, clock), clock
 
     @property
     def counters(self) -> SessionCounters:
         """As they stand; may be called from any thread."""
-        books = self.register.ledger
-        return SessionCounters(len(self.register), self.register.streams, books.total, books.by_strategy)
+        accounting = self.registry.accounting
+        return SessionCounters(len(self.registry), self.registry.leases, accounting.total, accounting.by_strategy)
 
-    def visit(self, request: Request) -> Visit:
+    def scope(self, request: Request) -> SessionScope:
         """Takes the request's turns, in one step; use it in a `with` block. An empty session id: one for this call.
 
         Raises `BadRequest` for a malformed id, `MemoryFull` when there are too many sessions.
         """
-        asked = [request.strategy] + ([request.cascade.to] if request.cascade else [])
-        remembering = [strategy for strategy in asked if strategy.needs().memory is Scope.SESSION]
-        session = self.register.obtain(request.owner, request.session)
-        over = self.register.busy(session)
+        strategies = [request.strategy] + ([request.cascade.to] if request.cascade else [])
+        remembering = [strategy for strategy in strategies if strategy.needs().memory is Scope.SESSION]
+        session = self.registry.obtain(request.owner, request.session)
+        on_exit = self.registry.hold(session)
         turns = {
-            strategy: session.queue(Key.of(request, strategy), request.labels).turn(self.register.busy(session))
+            strategy: session.queue(MemoryKey.of(request, strategy), request.labels).turn(self.registry.hold(session))
             for strategy in remembering
         }
-        return Visit(session, request, turns, partial(self.register.admit, session), over)
+        return SessionScope(session, request, turns, partial(self.registry.admit, session), on_exit)
 
-    def stream(self, owner: str, id: str = "", named: bool = True) -> Stream:
+    def lease(self, owner: str, id: str = "", named: bool = True) -> SessionLease:
         """Opens a stream on the session; use it in a `with` block. An older stream on it learns that it has lost it.
 
-        An empty id makes a session that ends with the stream, as does one that is not `named`. Raises as `visit`.
+        An empty id makes a session that ends with the stream, as does one that is not `named`. Raises as `scope`.
         """
-        session = self.register.obtain(owner, id, named)
-        if session.lost is not None:
-            session.lose(SessionTaken("session taken over by a newer stream"))
+        session = self.registry.obtain(owner, id, named)
+        if session.lease_lost is not None:
+            session.revoke_lease(SessionTaken("session taken over by a newer stream"))
             session.epoch += 1
         else:
-            self.register.streams += 1
-        return Stream(session, partial(self._stream_ended, session))
+            self.registry.leases += 1
+        return SessionLease(session, partial(self._lease_ended, session))
 
     def get(self, owner: str, id: str) -> SessionInfo:
         """Raises `UnknownSession` when the owner has none of that id."""
-        return self.register.find(owner, id).describe(self._clock())
+        return self.registry.find(owner, id).describe(self._clock())
 
     def list(self, owner: str) -> tuple[SessionInfo, ...]:
         """The owner's sessions by id."""
-        mine = [session for session in self.register.open if session.owner == owner]
+        mine = [session for session in self.registry.open_sessions if session.owner == owner]
         return tuple(session.describe(self._clock()) for session in sorted(mine, key=lambda session: session.id))
 
     async def reset(self, owner: str, id: str) -> SessionInfo:
         """Forgets all memories, each behind the frames that came before; even when the caller does not wait."""
-        session = self.register.find(owner, id)
-        for wipe in [queue.wipe(self.register.busy(session)) for queue in list(session.memories.values())]:
-            await wipe.comes()
+        session = self.registry.find(owner, id)
+        for reset in [queue.reset(self.registry.hold(session)) for queue in list(session.memories.values())]:
+            await reset.wait()
         return session.describe(self._clock())
 
     def close(self, owner: str, id: str) -> None:
         """Ends the session; frames under way are still answered. `UnknownSession` when there is none."""
-        self.register.close(self.register.find(owner, id), "client")
+        self.registry.close(self.registry.find(owner, id), "client")
 
     def close_all(self, reason: Reason = "shutdown") -> None:
         """Ends all sessions of all owners."""
-        for session in self.register.open:
-            self.register.close(session, reason)
+        for session in self.registry.open_sessions:
+            self.registry.close(session, reason)
 
     async def run(self, every: float = 5.0) -> None:
         """Sweeps for ever: one task for all sessions, no timer for any of them."""
@@ -112,10 +112,10 @@ class Sessions:
 
     def expire(self) -> None:
         """Ends what has been idle for too long."""
-        self.register.expire()
+        self.registry.expire()
 
-    def _stream_ended(self, session: Session, lost: asyncio.Future[TTAError]) -> None:
-        if session.lost is lost:  # else a newer stream has it, or it was closed
-            session.lost = None
-            self.register.streams -= 1
-            self.register.rest(session)
+    def _lease_ended(self, session: Session, lost: asyncio.Future[TTAError]) -> None:
+        if session.lease_lost is lost:  # else a newer stream has it, or it was closed
+            session.lease_lost = None
+            self.registry.leases -= 1
+            self.registry.release(session)

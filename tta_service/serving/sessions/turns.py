@@ -11,7 +11,7 @@ from ...core.errors import NotReady
 from ...core.memory import nbytes
 from ...core.strategy import remembered
 from ..concurrency.executors import run
-from .memory import Kept
+from .memory import MemorySlot
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -24,73 +24,74 @@ class Turn:
     passes the turn on. A caller who leaves earlier leaves no trace; one who leaves later loses only the answer.
     """
 
-    def __init__(self, kept: Kept, over: Callable[[], None]) -> None:
-        self.kept, self._over = kept, over
-        self._mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def __init__(self, slot: MemorySlot, on_over: Callable[[], None]) -> None:
+        self.slot, self._on_over = slot, on_over
+        self._started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._in_lane = self._left = self._ended = False
 
-    def came(self) -> None:
+    def start(self) -> None:
         """It stands first now."""
-        if not self._mine.done():
-            self._mine.set_result(None)
+        if not self._started.done():
+            self._started.set_result(None)
 
-    async def comes(self) -> None:
+    async def wait(self) -> None:
         """Waits until all earlier frames are done with the memory."""
-        await self._mine
+        await self._started
 
     async def begin(self, lane: Executor, begin: Callable[[], Any], admit: Callable[[int], None]) -> None:
         """Makes the memory that has seen nothing, unless there is one. `admit(bytes)` may refuse to keep it."""
-        if self.kept.begun:
+        if self.slot.begun:
             return
 
-        def arrived(made: tuple[Any, int]) -> None:
+        def store(made: tuple[Any, int]) -> None:
             admit(made[1])
-            self.kept.keep(*made)
+            self.slot.store(*made)
 
-        await self._hand(lane, lambda: _sized(begin()), arrived)
+        await self._submit(lane, lambda: _with_size(begin()), store)
 
     async def adapt(
         self,
         lane: Executor,
         work: Callable[[Any], Generator[T, None, Any]],
-        saw: Callable[[], R],
-        early: bool = False,
-        over: Callable[[object], None] = lambda done: None,
+        on_answer: Callable[[], R],
+        answer_first: bool = False,
+        on_done: Callable[[object], None] = lambda done: None,
     ) -> tuple[T, R]:
         """`work(memory)` in the lane: it yields the answer, then returns the memory to keep; then the turn is over.
 
-        An `early` answer does not wait for the memory. `saw()` is called once with the answer, whether or not anybody
-        still waits for it. When the work raises, this one memory starts afresh. `over` is called when the lane is done.
+        An `answer_first` answer does not wait for the memory. `on_answer()` is called once with the answer, whether or
+        not anybody still waits for it. When the work raises, this one memory starts afresh. `over` is called when the
+        lane is done.
         """
-        loop, value = asyncio.get_running_loop(), self.kept.value
-        heard: asyncio.Future[tuple[T, R]] = loop.create_future()
+        loop, value = asyncio.get_running_loop(), self.slot.value
+        answered: asyncio.Future[tuple[T, R]] = loop.create_future()
 
-        def hear(answer: T) -> None:
-            said = answer, saw()
-            if not heard.done():
-                heard.set_result(said)
+        def deliver(answer: T) -> None:
+            result = answer, on_answer()
+            if not answered.done():
+                answered.set_result(result)
 
-        def working() -> tuple[T, tuple[Any, int]]:
+        def work_on_memory() -> tuple[T, tuple[Any, int]]:
             steps = work(value)
             answer = next(steps)
-            if early:
-                loop.call_soon_threadsafe(hear, answer)
-            return answer, _sized(remembered(steps))
+            if answer_first:
+                loop.call_soon_threadsafe(deliver, answer)
+            return answer, _with_size(remembered(steps))
 
-        def arrived(done: tuple[T, tuple[Any, int]]) -> None:
-            self.kept.keep(*done[1])
-            if not early:
-                hear(done[0])
+        def store(done: tuple[T, tuple[Any, int]]) -> None:
+            self.slot.store(*done[1])
+            if not answer_first:
+                deliver(done[0])
 
-        def ended(done: asyncio.Future[None]) -> None:
-            if (error := done.exception()) and not heard.done():
-                heard.set_exception(error)
+        def on_failure(done: asyncio.Future[None]) -> None:
+            if (error := done.exception()) and not answered.done():
+                answered.set_exception(error)
 
-        handed = self._hand(lane, working, arrived)
-        handed.add_done_callback(ended)
-        handed.add_done_callback(over)
-        self._left, self.kept.value = True, None  # nothing follows; and nobody looks at the old value again
-        return await heard
+        submitted = self._submit(lane, work_on_memory, store)
+        submitted.add_done_callback(on_failure)
+        submitted.add_done_callback(on_done)
+        self._left, self.slot.value = True, None  # nothing follows; and nobody looks at the old value again
+        return await answered
 
     def leave(self) -> None:
         """Gives the place up: at once, or when the lane is done with the memory."""
@@ -100,44 +101,44 @@ class Turn:
     def _end(self) -> None:
         if self._left and not self._in_lane and not self._ended:
             self._ended = True
-            self._over()
+            self._on_over()
 
-    def _hand(self, lane: Executor, work: Callable[[], T], arrived: Callable[[T], R]) -> asyncio.Future[R]:
-        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+    def _submit(self, lane: Executor, work: Callable[[], T], store: Callable[[T], R]) -> asyncio.Future[R]:
+        result: asyncio.Future[R] = asyncio.get_running_loop().create_future()
 
-        def back(done: asyncio.Future[T]) -> None:
+        def on_done(done: asyncio.Future[T]) -> None:
             self._in_lane = False
             try:
-                said = arrived(_result(done))
+                value = store(_result_of(done))
             except Exception as error:
-                self.kept.forget()
-                if not answer.done():
-                    answer.set_exception(error)
+                self.slot.reset()
+                if not result.done():
+                    result.set_exception(error)
             else:
-                if not answer.done():
-                    answer.set_result(said)
+                if not result.done():
+                    result.set_result(value)
             finally:
                 self._end()
 
-        run(lane, work).add_done_callback(back)
+        run(lane, work).add_done_callback(on_done)
         self._in_lane = True
-        return answer
+        return result
 
 
-class Wipe(Turn):
+class ResetTurn(Turn):
     """A place that makes the memory forget when it comes, and is over."""
 
-    def came(self) -> None:
-        self.kept.forget()
-        super().came()
+    def start(self) -> None:
+        self.slot.reset()
+        super().start()
         self.leave()
 
 
-def _sized(memory: Any) -> tuple[Any, int]:
+def _with_size(memory: Any) -> tuple[Any, int]:
     return memory, nbytes(memory)
 
 
-def _result(done: asyncio.Future[T]) -> T:
+def _result_of(done: asyncio.Future[T]) -> T:
     if done.cancelled():
         raise NotReady("the server is stopping")
     return done.result()

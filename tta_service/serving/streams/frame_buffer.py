@@ -26,7 +26,7 @@ class Policy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Taken(Generic[T]):
+class TakenFrame(Generic[T]):
     """A frame that has left the buffer."""
 
     frame: T
@@ -34,7 +34,7 @@ class Taken(Generic[T]):
 
 
 @dataclass(slots=True)
-class Buffered:
+class BufferTotals:
     """What waits in the buffers of all streams together: plain numbers that may be read from any thread."""
 
     frames: int = 0
@@ -42,12 +42,12 @@ class Buffered:
     most: int = 1 << 62  # bytes
 
 
-class Frames(Generic[T]):
-    """At most `capacity` frames and `max_bytes` wait, and `everywhere.most` bytes of all streams; one frame alone may
+class FrameBuffer(Generic[T]):
+    """At most `capacity` frames and `max_bytes` wait, and `totals.most` bytes of all streams; one frame alone may
     be larger, for its size was checked before.
 
-    The reader of the transport calls `put`, the stream's worker `offer`. A frame stays here, where a newer one may
-    still replace it, until the hallway has room and `Offer.take` is called.
+    The reader of the transport calls `put`, the stream's worker `ticket`. A frame stays here, where a newer one may
+    still replace it, until the hallway has room and `FrameTicket.take` is called.
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class Frames(Generic[T]):
         capacity: int = 8,
         max_bytes: int = 64 << 20,
         observe: Observe = ignore,
-        everywhere: Buffered | None = None,
+        totals: BufferTotals | None = None,
     ) -> None:
         self._policy, self._capacity = policy, 1 if policy is Policy.LATEST else capacity
-        self._max_bytes, self._observe, self._everywhere = max_bytes, observe, everywhere or Buffered()
+        self._max_bytes, self._observe, self._totals = max_bytes, observe, totals or BufferTotals()
         self._waiting: deque[tuple[T, int]] = deque()
-        self._bytes = self._dropped = self._offered = 0
+        self._bytes = self._dropped = self._tickets = 0
         self._finished = False
         self._changed = asyncio.Event()
 
@@ -76,27 +76,27 @@ class Frames(Generic[T]):
     async def put(self, frame: T, size: int) -> None:
         """Takes in a frame of `size` bytes. Only `BLOCK` ever waits here, for room; meanwhile read nothing more."""
         while self._policy is Policy.BLOCK and self._full(size) and not self._finished:
-            await self._change()
+            await self._wait_changed()
         if self._finished:
             return self._drop("cancelled")
         reason: Reason = "superseded" if len(self._waiting) >= self._capacity else "budget"
         if self._policy is Policy.DROP_NEWEST and self._full(size):
             return self._drop(reason)
-        while self._full(size) and len(self._waiting) >= self._offered:  # whoever holds an offer will find a frame
+        while self._full(size) and len(self._waiting) >= self._tickets:  # whoever holds an offer will find a frame
             self._pop()
             self._drop(reason)
         self._waiting.append((frame, size))
-        self._weigh(1, size)
+        self._account(1, size)
         self._changed.set()
 
-    async def offer(self) -> Offer[T] | None:
+    async def ticket(self) -> FrameTicket[T] | None:
         """Waits for a frame that no open offer stands for. None: finished, and nothing more will come."""
-        while len(self._waiting) <= self._offered:
+        while len(self._waiting) <= self._tickets:
             if self._finished:
                 return None
-            await self._change()
-        self._offered += 1
-        return Offer(self._next, self._take)
+            await self._wait_changed()
+        self._tickets += 1
+        return FrameTicket(self._next, self._take)
 
     def finish(self) -> None:
         """The sender has said all. What waits is still offered."""
@@ -111,7 +111,7 @@ class Frames(Generic[T]):
         self.finish()
 
     def _full(self, size: int) -> bool:
-        too_heavy = self._bytes + size > self._max_bytes or self._everywhere.bytes + size > self._everywhere.most
+        too_heavy = self._bytes + size > self._max_bytes or self._totals.bytes + size > self._totals.most
         return bool(self._waiting) and (len(self._waiting) >= self._capacity or too_heavy)
 
     def _drop(self, reason: Reason) -> None:
@@ -120,24 +120,24 @@ class Frames(Generic[T]):
 
     def _pop(self) -> T:
         frame, size = self._waiting.popleft()
-        self._weigh(-1, -size)
+        self._account(-1, -size)
         self._changed.set()
         return frame
 
-    def _weigh(self, frames: int, size: int) -> None:
+    def _account(self, frames: int, size: int) -> None:
         self._bytes += size
-        self._everywhere.frames += frames
-        self._everywhere.bytes += size
+        self._totals.frames += frames
+        self._totals.bytes += size
 
-    async def _change(self) -> None:
+    async def _wait_changed(self) -> None:
         self._changed.clear()  # whoever waits already has been woken: each one looks again for itself
         await self._changed.wait()
 
-    def _take(self) -> Taken[T]:
+    def _take(self) -> TakenFrame[T]:
         self._next()
         frame, dropped = self._pop(), self._dropped
-        self._dropped, self._offered = 0, self._offered - 1
-        return Taken(frame, dropped)
+        self._dropped, self._tickets = 0, self._tickets - 1
+        return TakenFrame(frame, dropped)
 
     def _next(self) -> T:
         if not self._waiting:
@@ -145,19 +145,19 @@ class Frames(Generic[T]):
         return self._waiting[0][0]
 
 
-class Offer(Generic[T]):
+class FrameTicket(Generic[T]):
     """The promise of one frame: the one that stands first when it is taken."""
 
-    def __init__(self, next: Callable[[], T], take: Callable[[], Taken[T]]) -> None:
+    def __init__(self, next: Callable[[], T], take: Callable[[], TakenFrame[T]]) -> None:
         self._next, self._take = next, take
-        self._taken: Taken[T] | None = None
+        self._taken: TakenFrame[T] | None = None
 
     @property
     def frame(self) -> T:
         """What `take` would give now. `NotReady` once the stream has been closed."""
         return self._taken.frame if self._taken else self._next()
 
-    def take(self) -> Taken[T]:
+    def take(self) -> TakenFrame[T]:
         """The frame leaves the buffer; called again, the same frame. `NotReady` once the stream has been closed."""
         if self._taken is None:
             self._taken = self._take()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 
-class Throttle:
+class RateLimiter:
     """`rate` times a second, of which `burst` seconds' worth may come at once; a `rate` of 0 is no bound.
 
     The caller gives the time, in seconds on one monotonic clock, and does the resting.
     """
 
     def __init__(self, rate: float, burst: float = 0.25) -> None:
-        self._apart, self._burst = 1 / rate if rate else 0.0, burst
+        self._interval, self._burst = 1 / rate if rate else 0.0, burst
         self._due = float("-inf")  # when the next one would come if all of them came evenly
 
-    def rest(self, now: float) -> float:
+    def delay(self, now: float) -> float:
         """It has happened once more. Seconds until it may happen again."""
-        self._due = max(self._due, now - self._burst) + self._apart
+        self._due = max(self._due, now - self._burst) + self._interval
         return max(0.0, self._due - now)

@@ -13,16 +13,16 @@ from typing import Any
 from ...core.errors import ModelFault, TTAError
 from ...core.labels import LabelSet, TextSpace
 from ...core.strategy import Strategy
-from ..concurrency.cooperative import Steps
+from ..concurrency.cooperative import CooperativeTask
 from ..concurrency.single_flight import SingleFlight
-from ..costs.model import Costs
-from .entry import Shelf
-from .label_sets import Definitions
-from .lru import Shelves
+from ..costs.model import CostModel
+from .entry import CacheEntry
+from .label_sets import LabelSetRegistry
+from .lru import TextSpaceLRU
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class CachedLabelSet:
     """A label set that clients may name by id."""
 
     labels: LabelSet
@@ -44,13 +44,13 @@ class TextCounters:
     activations: int = 0  # bytes kept for backward passes, beside `bytes`
 
 
-class TextSpaces:
+class TextSpaceCache:
     """Text spaces by label set: single flight, least recently used by bytes.
 
     `make` runs in `lane`, step by step where it gives a generator, so that batches get in between; the memories of
-    strategies with `Scope.LABELS` are begun in `tune`. `apart` surrounds every step in the lane's thread (the pulse
-    uses it, so that encoding text is not taken for a stuck batch).
-    What backward passes keep has a limit of its own, `max_activations` bytes: the least recently used sets give it up.
+    strategies with `Scope.LABELS` are begun in `tune`. `pause_watchdog` surrounds every step in the lane's thread (the
+    pulse uses it, so that encoding text is not taken for a stuck batch). What backward passes keep has a limit of its
+    own, `max_activations` bytes: the least recently used sets give it up.
     """
 
     def __init__(
@@ -60,103 +60,109 @@ class TextSpaces:
         tune: Executor,
         max_bytes: int = 256 << 20,
         max_definitions: int = 1000,
-        apart: Callable[[], AbstractContextManager[None]] = nullcontext,
+        pause_watchdog: Callable[[], AbstractContextManager[None]] = nullcontext,
         max_activations: int = 1 << 30,
-        costs: Costs | None = None,
+        costs: CostModel | None = None,
     ) -> None:
-        self._make, self._lane, self._tune, self._apart, self._costs = make, lane, tune, apart, costs or Costs()
-        self._shelves, self._definitions = Shelves(max_bytes, max_activations), Definitions(max_definitions)
-        self._encoding: SingleFlight[str, Shelf] = SingleFlight()
+        self._make, self._lane, self._tune, self._pause_watchdog, self._costs = (
+            make,
+            lane,
+            tune,
+            pause_watchdog,
+            costs or CostModel(),
+        )
+        self._entries, self._label_sets = TextSpaceLRU(max_bytes, max_activations), LabelSetRegistry(max_definitions)
+        self._encoding: SingleFlight[str, CacheEntry] = SingleFlight()
         self._hits = self._misses = 0
         self.counters = TextCounters()
 
     def __contains__(self, labels: LabelSet) -> bool:
         """It is in the cache."""
-        return labels.id in self._shelves
+        return labels.id in self._entries
 
     async def get(self, labels: LabelSet) -> TextSpace:
         """The label set through the text tower, from the cache or encoded now.
 
         Raises `BadLabels` for a prompt that does not fit, `ModelFault` when the tower fails; neither is remembered.
         """
-        return (await self._shelf(labels)).space
+        return (await self._entry(labels)).space
 
     async def memory(self, strategy: Strategy[Any], labels: LabelSet) -> Any:
         """The memory of a strategy with `Scope.LABELS`: begun once per text space, never changed."""
 
-        def grown(shelf: Shelf) -> None:
-            self._shelves.weigh(shelf)
+        def on_grown(shelf: CacheEntry) -> None:
+            self._entries.evict(shelf)
             self._publish()
 
-        return await (await self._shelf(labels)).memory(strategy, self._tune, grown)
+        return await (await self._entry(labels)).memory(strategy, self._tune, on_grown)
 
-    def differentiated(self, labels: LabelSet) -> None:
+    def backward_done(self, labels: LabelSet) -> None:
         """A backward pass went through this set and may keep activations; those of others may have to go for it."""
-        self._shelves.differentiated(labels.id)
+        self._entries.backward_done(labels.id)
         self._publish()
 
-    async def put(self, labels: LabelSet) -> Held:
+    async def put(self, labels: LabelSet) -> CachedLabelSet:
         """Encodes the set and keeps its definition, so that requests may name it by id. Idempotent."""
         await self.get(labels)
-        self._definitions.keep(labels)
+        self._label_sets.register(labels)
         self._publish()
-        return self._held(labels)
+        return self._describe(labels)
 
     def labels(self, id: str) -> LabelSet:
         """The definition of that id; `UnknownLabels` when this server does not hold it."""
-        return self._definitions.named(id)
+        return self._label_sets.get(id)
 
-    def find(self, id: str) -> Held:
+    def find(self, id: str) -> CachedLabelSet:
         """What is held under that id; `UnknownLabels` when nothing is."""
-        return self._held(self.labels(id))
+        return self._describe(self.labels(id))
 
-    def list(self) -> tuple[Held, ...]:
+    def list(self) -> tuple[CachedLabelSet, ...]:
         """All definitions, in the order of their ids."""
-        return tuple(self._held(labels) for labels in self._definitions.all())
+        return tuple(self._describe(labels) for labels in self._label_sets.all())
 
     def delete(self, id: str) -> None:
         """Forgets definition and features; requests in the hallway keep what they hold. `UnknownLabels`."""
-        self._definitions.forget(id)
-        self._shelves.drop(id)
+        self._label_sets.delete(id)
+        self._entries.drop(id)
         self._publish()
 
-    async def _shelf(self, labels: LabelSet) -> Shelf:
-        if shelf := self._shelves.use(labels.id):
+    async def _entry(self, labels: LabelSet) -> CacheEntry:
+        if shelf := self._entries.get(labels.id):
             self._hits += 1
             self._publish()
             return shelf
         self._misses += 1
 
-        def keep(shelf: Shelf) -> None:
-            self._shelves.keep(labels.id, shelf)
+        def keep(entry: CacheEntry) -> None:
+            self._entries.put(labels.id, entry)
             self._publish()
 
-        return await self._encoding.get(labels.id, lambda: asyncio.ensure_future(self._encoded(labels)), keep)
+        return await self._encoding.get(labels.id, lambda: asyncio.ensure_future(self._encode(labels)), keep)
 
-    async def _encoded(self, labels: LabelSet) -> Shelf:
-        steps = Steps(partial(self._make, labels), self._apart)
+    async def _encode(self, labels: LabelSet) -> CacheEntry:
+        task = CooperativeTask(partial(self._make, labels), self._pause_watchdog)
         try:
-            space = await steps.done(self._lane)
+            space = await task.run(self._lane)
         except TTAError:
             raise
         except Exception as error:
             raise ModelFault("the text tower failed on this label set") from error
-        self._costs.spoke(len(labels.names) * len(labels.templates), steps.seconds)
-        return Shelf(space)
+        self._costs.learn_text(len(labels.names) * len(labels.templates), task.seconds)
+        return CacheEntry(space)
 
-    def _held(self, labels: LabelSet) -> Held:
-        shelf = self._shelves.find(labels.id)
-        size = shelf.bytes + shelf.space.activations if shelf else 0
-        return Held(labels, size, shelf is not None, shelf.space.unseen if shelf else ())
+    def _describe(self, labels: LabelSet) -> CachedLabelSet:
+        entry = self._entries.peek(labels.id)
+        size = entry.bytes + entry.space.activations if entry else 0
+        return CachedLabelSet(labels, size, entry is not None, entry.space.unseen if entry else ())
 
     def _publish(self) -> None:
-        shelves = self._shelves
+        entries = self._entries
         self.counters = TextCounters(
-            definitions=len(self._definitions),
-            cached=len(shelves),
-            bytes=shelves.bytes,
+            definitions=len(self._label_sets),
+            cached=len(entries),
+            bytes=entries.bytes,
             hits=self._hits,
             misses=self._misses,
-            evicted=shelves.evicted,
-            activations=shelves.activations,
+            evicted=entries.evicted,
+            activations=entries.activations,
         )

@@ -18,27 +18,27 @@ from ..concurrency.single_flight import SingleFlight
 
 
 @dataclass(slots=True, eq=False)
-class Shelf:
+class CacheEntry:
     """A text space and the LABELS memories that were begun on it: they live and die together."""
 
     space: TextSpace
     memories: dict[Strategy[Any], Any] = field(default_factory=dict[Strategy[Any], Any])
-    beginning: SingleFlight[Strategy[Any], Any] = field(default_factory=SingleFlight[Strategy[Any], Any])
+    begin_once: SingleFlight[Strategy[Any], Any] = field(default_factory=SingleFlight[Strategy[Any], Any])
 
     @property
     def bytes(self) -> int:
         return self.space.bytes + sum(nbytes(memory) for memory in self.memories.values())
 
-    async def memory(self, strategy: Strategy[Any], tune: Executor, grown: Callable[[Shelf], None]) -> Any:
-        """Begun once, in the tune lane; `grown` hears when it has been."""
+    async def memory(self, strategy: Strategy[Any], tune: Executor, on_grown: Callable[[CacheEntry], None]) -> Any:
+        """Begun once, in the tune lane; `on_grown` hears when it has been."""
         if strategy in self.memories:
             return self.memories[strategy]
 
         def keep(memory: Any) -> None:
             self.memories[strategy] = memory
-            grown(self)
+            on_grown(self)
 
-        return await self.beginning.get(strategy, lambda: run(tune, _begin, strategy, self.space), keep)
+        return await self.begin_once.get(strategy, lambda: run(tune, _begin, strategy, self.space), keep)
 
 
 def _begin(strategy: Strategy[Any], space: TextSpace) -> Any:

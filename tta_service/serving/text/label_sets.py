@@ -8,34 +8,34 @@ from ...core.errors import UnknownLabels
 from ...core.labels import LabelSet
 
 
-class Definitions:
+class LabelSetRegistry:
     """At most so many; the least recently named one goes first."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._held: OrderedDict[str, LabelSet] = OrderedDict()
+        self._label_sets: OrderedDict[str, LabelSet] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._label_sets)
 
-    def keep(self, labels: LabelSet) -> None:
-        self._held[labels.id] = labels
-        self._held.move_to_end(labels.id)
-        while len(self._held) > self._most:
-            self._held.popitem(last=False)
+    def register(self, labels: LabelSet) -> None:
+        self._label_sets[labels.id] = labels
+        self._label_sets.move_to_end(labels.id)
+        while len(self._label_sets) > self._most:
+            self._label_sets.popitem(last=False)
 
-    def named(self, id: str) -> LabelSet:
+    def get(self, id: str) -> LabelSet:
         """`UnknownLabels` when this server does not hold it."""
-        if id not in self._held:
+        if id not in self._label_sets:
             raise UnknownLabels(f"no label set {id!r} is held here; register it again", "labels.id")
-        self._held.move_to_end(id)
-        return self._held[id]
+        self._label_sets.move_to_end(id)
+        return self._label_sets[id]
 
     def all(self) -> tuple[LabelSet, ...]:
         """In the order of their ids."""
-        return tuple(self._held[id] for id in sorted(self._held))
+        return tuple(self._label_sets[id] for id in sorted(self._label_sets))
 
-    def forget(self, id: str) -> None:
+    def delete(self, id: str) -> None:
         """`UnknownLabels`."""
-        self.named(id)
-        del self._held[id]
+        self.get(id)
+        del self._label_sets[id]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from .entry import Shelf
+from .entry import CacheEntry
 
 
-class Shelves:
+class TextSpaceLRU:
     """By label set id, `max_bytes` in all; what backward passes keep for them has a limit of its own.
 
     `bytes`, `activations` (those of backward passes, beside `bytes`) and `evicted` are plain numbers.
@@ -15,34 +15,34 @@ class Shelves:
 
     def __init__(self, max_bytes: int, max_activations: int) -> None:
         self._max_bytes, self._max_activations = max_bytes, max_activations
-        self._shelves: OrderedDict[str, Shelf] = OrderedDict()
+        self._entries: OrderedDict[str, CacheEntry] = OrderedDict()
         self.bytes = self.activations = self.evicted = 0
 
     def __len__(self) -> int:
-        return len(self._shelves)
+        return len(self._entries)
 
     def __contains__(self, id: str) -> bool:
-        return id in self._shelves
+        return id in self._entries
 
-    def find(self, id: str) -> Shelf | None:
+    def peek(self, id: str) -> CacheEntry | None:
         """Without anybody using it."""
-        return self._shelves.get(id)
+        return self._entries.get(id)
 
-    def use(self, id: str) -> Shelf | None:
+    def get(self, id: str) -> CacheEntry | None:
         """It is the most recently used one now."""
-        if shelf := self._shelves.get(id):
-            self._shelves.move_to_end(id)
-        return shelf
+        if entry := self._entries.get(id):
+            self._entries.move_to_end(id)
+        return entry
 
-    def keep(self, id: str, shelf: Shelf) -> None:
+    def put(self, id: str, entry: CacheEntry) -> None:
         """Others may have to go for it."""
-        self._shelves[id] = shelf
-        self.weigh(shelf)
+        self._entries[id] = entry
+        self.evict(entry)
 
-    def weigh(self, newest: Shelf) -> None:
+    def evict(self, newest: CacheEntry) -> None:
         """Evicts from the least recently used end; the set that was just asked for stays, however large."""
-        self.bytes = sum(shelf.bytes for shelf in self._shelves.values())
-        for id, shelf in list(self._shelves.items()):
+        self.bytes = sum(entry.bytes for entry in self._entries.values())
+        for id, shelf in list(self._entries.items()):
             if self.bytes <= self._max_bytes:
                 break
             if shelf is not newest:
@@ -51,15 +51,15 @@ class Shelves:
 
     def drop(self, id: str) -> None:
         """It goes, if it is there."""
-        if shelf := self._shelves.pop(id, None):
-            self.bytes -= shelf.bytes
-            self.activations -= shelf.space.activations
+        if entry := self._entries.pop(id, None):
+            self.bytes -= entry.bytes
+            self.activations -= entry.space.activations
 
-    def differentiated(self, newest: str) -> None:
+    def backward_done(self, newest: str) -> None:
         """A backward pass went through that set and may keep activations; those of others may have to go for it."""
-        kept = {id: shelf.space.activations for id, shelf in self._shelves.items()}
-        self.activations = sum(kept.values())
-        for id, shelf in self._shelves.items():  # least recently used first
+        activations = {id: entry.space.activations for id, entry in self._entries.items()}
+        self.activations = sum(activations.values())
+        for id, shelf in self._entries.items():  # least recently used first
             if self.activations > self._max_activations and id != newest:
-                self.activations -= kept[id]
+                self.activations -= activations[id]
                 shelf.space.forget_activations()

@@ -21,11 +21,11 @@ class Watched(FolderStore):
     asked: frozenset[str] = frozenset()
     gone = False
 
-    def _locked(self) -> Any:
+    def _lock(self) -> Any:
         self.asked |= {threading.current_thread().name}
         if self.gone:
             raise OSError("the disk is gone")
-        return super()._locked()
+        return super()._lock()
 
 
 async def test_it_is_asked_in_its_lane_and_answers_as_it_is(tmp_path: Path):

@@ -11,7 +11,7 @@ import pytest
 
 from tests.redis_server import redis_server
 from tta_service.core.errors import SessionMoved
-from tta_service.serving.persistence.stores import opened
+from tta_service.serving.persistence.stores import open_store
 from tta_service.serving.persistence.stores.base import Store, Stored
 from tta_service.serving.persistence.stores.folder import FolderStore
 
@@ -28,11 +28,11 @@ def redis_url() -> Iterator[str]:
 def door(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """Another server's door to the same store."""
     if request.param == "folder":
-        return lambda: opened(str(tmp_path / "states"), 3600.0)
+        return lambda: open_store(str(tmp_path / "states"), 3600.0)
     if request.param == "redis":
         url: str = request.getfixturevalue("redis_url")
         emptied(url)
-        return lambda: opened(url, 3600.0)
+        return lambda: open_store(url, 3600.0)
     fake = pytest.importorskip("fakeredis", reason="fakeredis is not installed")
     from tta_service.serving.persistence.stores.redis import RedisStore
 
@@ -110,7 +110,7 @@ def test_redis_forgets_by_itself(redis_url: str):
     import redis
 
     emptied(redis_url)
-    opened(redis_url, 60.0).write("", "cam", Stored(1, "", b"x"), after=0)
+    open_store(redis_url, 60.0).write("", "cam", Stored(1, "", b"x"), after=0)
     with redis.Redis.from_url(redis_url) as client:
         [key] = client.keys("*")
         assert 0 < client.ttl(key) <= 60
@@ -118,7 +118,7 @@ def test_redis_forgets_by_itself(redis_url: str):
 
 def test_a_redis_that_has_gone_away_is_an_error_of_the_store():
     with redis_server() as url:
-        store = opened(url, 60.0)
+        store = open_store(url, 60.0)
         store.write("", "cam", Stored(1, "", b"x"), after=0)
     for asked in (
         lambda: store.epoch("", "cam"),
@@ -132,7 +132,7 @@ def test_a_redis_that_has_gone_away_is_an_error_of_the_store():
 def test_a_store_that_is_not_there_says_so(tmp_path: Path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(OSError):
-        opened(str(tmp_path / "file"), 60.0)
+        open_store(str(tmp_path / "file"), 60.0)
     pytest.importorskip("redis", reason="redis is not installed")
     with pytest.raises(OSError, match="does not answer"):
-        opened("redis://127.0.0.1:1/0", 60.0)
+        open_store("redis://127.0.0.1:1/0", 60.0)

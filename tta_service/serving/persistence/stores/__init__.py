@@ -7,7 +7,7 @@ from pathlib import Path
 from .base import Store
 
 
-def opened(where: str, keep: float) -> Store:
+def open_store(where: str, keep: float) -> Store:
     """A folder, or Redis or Valkey by its URL; states that nobody writes for `keep` seconds are forgotten.
 
     Raises OSError when the folder cannot be made or the server not be reached, `Unsupported` without its client.
@@ -15,7 +15,7 @@ def opened(where: str, keep: float) -> Store:
     if where.partition("://")[0] in ("redis", "rediss", "valkey", "valkeys"):
         from .redis import RedisStore  # its client is an extra
 
-        return RedisStore.at(where, keep)
+        return RedisStore.connect(where, keep)
     from .folder import FolderStore  # not on every system
 
     return FolderStore(Path(where.removeprefix("file://")), keep)

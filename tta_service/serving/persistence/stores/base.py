@@ -47,7 +47,7 @@ def name_of(owner: str, session: str) -> str:
     return hashlib.sha256(json.dumps([owner, session]).encode()).hexdigest()
 
 
-def same_epoch(held: Stored | None, after: int) -> None:
+def check_epoch(held: Stored | None, after: int) -> None:
     """Raises `SessionMoved` unless what is held is what the writer wrote last."""
     if held is not None and held.epoch != after:
         raise SessionMoved(f"the session has moved to {held.holder or 'another server'}", "session_id")

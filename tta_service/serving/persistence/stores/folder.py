@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from .base import Stored, name_of, same_epoch
+from .base import Stored, check_epoch, name_of
 
 
 class FolderStore:
@@ -20,13 +20,13 @@ class FolderStore:
     def __init__(self, folder: Path, keep: float) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
-        with self._locked():
+        with self._lock():
             for file in folder.glob("*.session*"):
                 if time.time() - file.stat().st_mtime > keep:
                     file.unlink()
 
     def claim(self, owner: str, session: str, holder: str) -> Stored | None:
-        with self._locked():
+        with self._lock():
             held = self._read(owner, session)
             if held is None:
                 return None
@@ -35,40 +35,40 @@ class FolderStore:
             return taken
 
     def write(self, owner: str, session: str, stored: Stored, after: int) -> None:
-        with self._locked():
-            same_epoch(self._read(owner, session), after)
+        with self._lock():
+            check_epoch(self._read(owner, session), after)
             self._replace(owner, session, stored)
 
     def epoch(self, owner: str, session: str) -> int:
-        with self._locked():
+        with self._lock():
             held = self._read(owner, session)
         return held.epoch if held else 0
 
     def forget(self, owner: str, session: str, epoch: int) -> None:
-        with self._locked():
+        with self._lock():
             held = self._read(owner, session)
             if held and held.epoch <= epoch:
                 self._file(owner, session).unlink()
 
     @contextmanager
-    def _locked(self) -> Generator[None]:
+    def _lock(self) -> Generator[None]:
         with (self._folder / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # let go when the file is closed, and when the process is killed
             yield
 
     def _read(self, owner: str, session: str) -> Stored | None:
         with suppress(FileNotFoundError):
-            said, _, state = self._file(owner, session).read_bytes().partition(b"\n")
-            head = json.loads(said)
+            line, _, state = self._file(owner, session).read_bytes().partition(b"\n")
+            head = json.loads(line)
             return Stored(head["epoch"], head["holder"], state)
         return None
 
     def _replace(self, owner: str, session: str, stored: Stored) -> None:
-        said = json.dumps({"epoch": stored.epoch, "holder": stored.holder}).encode()
+        line = json.dumps({"epoch": stored.epoch, "holder": stored.holder}).encode()
         file = self._file(owner, session)
         half = file.with_suffix(".session-half")
         with half.open("wb") as to:
-            to.write(said + b"\n" + stored.state)
+            to.write(line + b"\n" + stored.state)
             to.flush()
             os.fsync(to.fileno())
         half.replace(file)

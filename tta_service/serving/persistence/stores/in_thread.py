@@ -21,19 +21,19 @@ class AsyncStore:
         self._store, self._lane = store, lane
 
     async def claim(self, owner: str, session: str, holder: str) -> Stored | None:
-        return await self._asked(self._store.claim, owner, session, holder)
+        return await self._call(self._store.claim, owner, session, holder)
 
     async def write(self, owner: str, session: str, stored: Stored, after: int) -> None:
-        await self._asked(self._store.write, owner, session, stored, after)
+        await self._call(self._store.write, owner, session, stored, after)
 
     async def epoch(self, owner: str, session: str) -> int:
-        return await self._asked(self._store.epoch, owner, session)
+        return await self._call(self._store.epoch, owner, session)
 
     async def forget(self, owner: str, session: str, epoch: int) -> None:
-        await self._asked(self._store.forget, owner, session, epoch)
+        await self._call(self._store.forget, owner, session, epoch)
 
-    async def _asked(self, question: Callable[..., T], *given: Any) -> T:
+    async def _call(self, method: Callable[..., T], *arguments: Any) -> T:
         try:
-            return await run(self._lane, partial(question, *given))
+            return await run(self._lane, partial(method, *arguments))
         except OSError as error:
             raise NotReady(str(error)) from error

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ....core.errors import Unsupported
 from ....core.masking import without_secrets
-from .base import Stored, name_of, same_epoch
+from .base import Stored, check_epoch, name_of
 
 try:
     import redis
@@ -31,7 +31,7 @@ class RedisStore:
         self._client, self._keep = client, max(1, int(keep))
 
     @classmethod
-    def at(cls, url: str, keep: float) -> RedisStore:
+    def connect(cls, url: str, keep: float) -> RedisStore:
         """Raises OSError when nobody answers there, `Unsupported` without the package `redis`."""
         if redis is None:
             raise Unsupported("a state store in Redis needs its client: pip install tta-service[redis]")
@@ -47,18 +47,18 @@ class RedisStore:
         return cls(client, keep)
 
     def claim(self, owner: str, session: str, holder: str) -> Stored | None:
-        def taking(held: Stored | None) -> tuple[Stored | None, Stored | None]:
+        def take(held: Stored | None) -> tuple[Stored | None, Stored | None]:
             taken = held and replace(held, epoch=held.epoch + 1, holder=holder)
             return taken, taken
 
-        return self._change(owner, session, taking)
+        return self._change(owner, session, take)
 
     def write(self, owner: str, session: str, stored: Stored, after: int) -> None:
-        def writing(held: Stored | None) -> tuple[Stored, None]:
-            same_epoch(held, after)
+        def replace_held(held: Stored | None) -> tuple[Stored, None]:
+            check_epoch(held, after)
             return stored, None
 
-        self._change(owner, session, writing)
+        self._change(owner, session, replace_held)
 
     def epoch(self, owner: str, session: str) -> int:
         try:
@@ -75,15 +75,15 @@ class RedisStore:
             with self._client.pipeline() as pipe:
                 while True:
                     try:
-                        return self._once(pipe, key, change)
+                        return self._try_change(pipe, key, change)
                     except redis.WatchError:  # type: ignore[union-attr]
                         continue
         except redis.RedisError as error:  # type: ignore[union-attr]
             raise OSError(f"the state store does not answer: {error}") from error
 
-    def _once(self, pipe: Any, key: str, change: Change[T]) -> T:
+    def _try_change(self, pipe: Any, key: str, change: Change[T]) -> T:
         pipe.watch(key)
-        held = _stored(pipe.hgetall(key))
+        held = _to_stored(pipe.hgetall(key))
         new, result = change(held)
         if new == held:
             pipe.unwatch()
@@ -102,5 +102,5 @@ def _key(owner: str, session: str) -> str:
     return f"tta:session:{name_of(owner, session)}"
 
 
-def _stored(held: dict[bytes, bytes]) -> Stored | None:
+def _to_stored(held: dict[bytes, bytes]) -> Stored | None:
     return Stored(int(held[b"epoch"]), held[b"holder"].decode(), held[b"state"]) if held else None

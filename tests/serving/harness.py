@@ -21,17 +21,17 @@ from tta_service.core.reducer import Reduction
 from tta_service.core.request import PixelFormat, Raw, Request
 from tta_service.images.decode import decode
 from tta_service.images.views import look
-from tta_service.serving.admission.controller import Door
-from tta_service.serving.admission.quotas import Shares
+from tta_service.serving.admission.controller import AdmissionController
+from tta_service.serving.admission.quotas import ClientQuota
 from tta_service.serving.batching.batcher import Batcher
 from tta_service.serving.batching.forward import Encode
-from tta_service.serving.batching.health import Pulse
-from tta_service.serving.concurrency.executors import Lanes, lanes
-from tta_service.serving.costs.model import Costs
+from tta_service.serving.batching.health import DeviceHealth
+from tta_service.serving.concurrency.executors import Executors, make_executors
+from tta_service.serving.costs.model import CostModel
 from tta_service.serving.engine import Engine
 from tta_service.serving.sessions.accounting import MemoryLimits
 from tta_service.serving.sessions.sessions import Sessions
-from tta_service.serving.text.cache import TextSpaces
+from tta_service.serving.text.cache import TextSpaceCache
 from tta_service.strategies.zero_shot import ZeroShot
 from tta_service.testing import FakeCLIP
 
@@ -43,12 +43,12 @@ EXACT = Reduction(reducers.build("none"))
 class House:
     engine: Engine
     batcher: Batcher
-    text_spaces: TextSpaces
+    text_spaces: TextSpaceCache
     sessions: Sessions
-    door: Door
-    lanes: Lanes
-    pulse: Pulse
-    costs: Costs
+    door: AdmissionController
+    lanes: Executors
+    pulse: DeviceHealth
+    costs: CostModel
     events: list[Event] = field(default_factory=list)
 
     def of(self, kind: type) -> list[Any]:
@@ -65,20 +65,20 @@ async def house(
     adapt: int = 2,
     room: int = 0,
     clock: Callable[[], float] | None = None,
-    threads: Lanes | None = None,
-    shares: Shares | None = None,
+    threads: Executors | None = None,
+    shares: ClientQuota | None = None,
     forwards: Mapping[int, float] | None = None,
     **engine: Any,
 ) -> AsyncIterator[House]:
     clip = clip or FakeCLIP()
     events: list[Event] = []
-    threads, pulse = threads or lanes(prepare=2, adapt=adapt, cores=1), Pulse()
-    costs = Costs(max_rows, forwards)
+    threads, pulse = threads or make_executors(prepare=2, adapt=adapt, cores=1), DeviceHealth()
+    costs = CostModel(max_rows, forwards)
     batcher = Batcher(encode or clip.encode_image, threads.device, max_rows, events.append, pulse, costs)
-    texts = TextSpaces(clip.text_space, threads.device, threads.tune, apart=pulse.apart)
+    texts = TextSpaceCache(clip.text_space, threads.device, threads.tune, pause_watchdog=pulse.pause_watchdog)
     clocked = {"clock": clock} if clock else {}
     sessions = Sessions(idle, limits, events.append, **clocked)
-    door = Door(room or 2 * max_rows, clock=time.monotonic, shares=shares)
+    door = AdmissionController(room or 2 * max_rows, clock=time.monotonic, quota=shares)
     eyes: dict[str, Any] = {
         "decode": decode,
         "look": lambda pixels, count, seed, augment: look(pixels, clip.image_size, count, seed, augment),
@@ -87,7 +87,7 @@ async def house(
         batcher=batcher,
         text_spaces=texts,
         sessions=sessions,
-        door=door,
+        admission=door,
         lanes=threads,
         observe=events.append,
         costs=costs,
