@@ -33,7 +33,7 @@ from cycles_report import save
 from tqdm import tqdm
 
 from tta_service.app import Service
-from tta_service.rpc.stream.session import Camera
+from tta_service.rpc.stream.session import StreamHandler
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.serving.sessions.memory import MemorySlot
 from tta_service.serving.sessions.session import Session
@@ -42,7 +42,7 @@ from tta_service.settings import load
 from tta_service.wire.v1 import tta_pb2 as pb
 
 HERE = Path(__file__).resolve().parent
-KINDS = (Session, MemorySlot, Turn, Camera)  # what a stream is made of
+KINDS = (Session, MemorySlot, Turn, StreamHandler)  # what a stream is made of
 KILLS = 2  # client processes of a round that are killed
 CALLS = 3
 LIVES = 16  # at once in a client process

@@ -111,7 +111,7 @@ async def test_the_health_check_tells_what_the_service_says():
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     assert await checked(address) == (1, "NOT_SERVING")
-    health.tell(True)
+    health.set_serving(True)
     assert await checked(address) == (0, "SERVING")
     await server.stop(None)
     code, said = await checked(address)

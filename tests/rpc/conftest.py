@@ -38,7 +38,7 @@ from tta_service.serving.persistence.snapshots import Snapshots
 from tta_service.serving.sessions.sessions import Sessions
 from tta_service.serving.text.cache import TextSpaceCache
 from tta_service.testing import FakeCLIP
-from tta_service.wire.server_info import Limits, Terms
+from tta_service.wire.server_info import Limits, ServerInfo
 from tta_service.wire.v1 import tta_pb2 as pb
 
 NONE = Reduction(catalogue.reducers.build("none"))
@@ -78,7 +78,7 @@ async def a_house(
     clip, events, ways = clip or FakeCLIP(), [], make_executors(prepare=1, adapt=1, cores=1)
     observe = events.append
     pulse = DeviceHealth(
-        lambda serving, reason: server.health.tell(serving, reason), patience=0.3, canary_every=0.1, tick=0.02
+        lambda serving, reason: server.health.set_serving(serving, reason), patience=0.3, canary_every=0.1, tick=0.02
     )
     costs = CostModel(64)
     batcher = Batcher(clip.encode_image, ways.device, 64, observe, pulse, costs)
@@ -99,7 +99,7 @@ async def a_house(
         observe=observe,
         costs=costs,
     )
-    terms = Terms(
+    terms = ServerInfo(
         model=clip.name,
         fingerprint=clip.fingerprint,
         image_size=clip.image_size,

@@ -29,9 +29,9 @@ async def health(house, service: str = "") -> int:
 
 async def test_health_follows_what_it_is_told(house):
     assert [await health(house, name) for name in ("", SERVICE)] == [SERVING, SERVING]
-    house.server.health.tell(False, "a batch does not come back")
+    house.server.health.set_serving(False, "a batch does not come back")
     assert [await health(house, name) for name in ("", SERVICE)] == [NOT_SERVING, NOT_SERVING]
-    house.server.health.tell(True)
+    house.server.health.set_serving(True)
     assert await health(house) == SERVING
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await health(house, "somebody.Else")
@@ -80,10 +80,10 @@ def test_what_the_transport_is_told():
 async def test_health_can_be_watched(house):
     watching = HealthStub(house.channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE))
     assert (await watching.read()).status == SERVING
-    house.server.health.tell(False)
+    house.server.health.set_serving(False)
     assert (await watching.read()).status == NOT_SERVING
-    house.server.health.tell(False, "still")
-    house.server.health.tell(True)
+    house.server.health.set_serving(False, "still")
+    house.server.health.set_serving(True)
     assert (await watching.read()).status == SERVING
     unknown = HealthStub(house.channel).Watch(health_pb2.HealthCheckRequest(service="somebody.Else"))
     assert (await unknown.read()).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
@@ -125,7 +125,7 @@ async def test_draining_tells_streams_and_still_answers(house):
     assert told.WhichOneof("kind") == "draining"
     assert told.draining.deadline.ToTimedelta().total_seconds() == 2.5
     assert await health(house) == NOT_SERVING
-    house.server.health.tell(True)  # one good forward does not bring a leaving server back
+    house.server.health.set_serving(True)  # one good forward does not bring a leaving server back
     assert await health(house) == NOT_SERVING
     await call.write(frame(0))
     answer = (await call.read()).answer

@@ -21,7 +21,7 @@ from tests.patience import PATIENCE
 from tests.survival.cameras import BLOCK, LABELS, LATEST, frame, opening, picture, serving, written
 from tests.survival.wires import Wire, wire
 from tta_service.app import Service
-from tta_service.rpc.stream.session import Camera
+from tta_service.rpc.stream.session import StreamHandler
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.serving.sessions.memory import MemorySlot
 from tta_service.serving.sessions.session import Session
@@ -29,7 +29,7 @@ from tta_service.serving.sessions.turns import Turn
 from tta_service.wire.v1 import tta_pb2 as pb
 
 CYCLES = 200
-KINDS = (Session, MemorySlot, Turn, Camera)  # what a stream is made of
+KINDS = (Session, MemorySlot, Turn, StreamHandler)  # what a stream is made of
 OURS = "_AioCall."  # grpcio's client waits for ever for the status of some calls whose wire was torn
 POLICIES = (BLOCK, LATEST, pb.OpenStream.POLICY_DROP_OLDEST, pb.OpenStream.POLICY_DROP_NEWEST)
 NAMES, NAMED = st.sampled_from(["", "", "a", "b"]), st.sampled_from(["a", "b"])

@@ -8,47 +8,47 @@ from google.protobuf import struct_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tta_service.wire.catalogue import PAGE, Pace, page
-from tta_service.wire.well_known import duration, plain, struct
+from tta_service.wire.catalogue import PAGE, MovingAverages, paginate
+from tta_service.wire.well_known import from_struct, to_duration, to_struct
 
 
 @given(st.sets(st.text("abc", min_size=1, max_size=6)), st.integers(1, 7))
 def test_pages_together_are_the_whole_list(keys, size):
     seen, token, rounds = [], "", 0
     while rounds == 0 or token:
-        part, token = page(keys, str, size, token)
+        part, token = paginate(keys, str, size, token)
         assert len(part) <= size
         seen, rounds = seen + part, rounds + 1
     assert seen == sorted(keys)
 
 
 def test_a_page_has_a_size_of_its_own():
-    part, token = page([f"{i:04}" for i in range(3000)], str, 0, "")
+    part, token = paginate([f"{i:04}" for i in range(3000)], str, 0, "")
     assert (len(part), token) == (PAGE, part[-1])
-    assert len(page([f"{i:04}" for i in range(3000)], str, 10**9, "")[0]) == 1000
+    assert len(paginate([f"{i:04}" for i in range(3000)], str, 10**9, "")[0]) == 1000
 
 
 def test_what_goes_between_two_pages_hides_nothing():
     keys = ["a", "b", "c", "d"]
-    first, token = page(keys, str, 2, "")
+    first, token = paginate(keys, str, 2, "")
     keys.remove("b")
-    assert first + page(keys, str, 2, token)[0] == ["a", "b", "c", "d"]
+    assert first + paginate(keys, str, 2, token)[0] == ["a", "b", "c", "d"]
 
 
 def test_pace_follows_what_it_sees():
-    pace = Pace()
+    pace = MovingAverages()
     assert pace.of("zero") == 0.0
-    pace.saw("zero", 2.0)
+    pace.add("zero", 2.0)
     assert pace.of("zero") == 2.0
     for _ in range(200):
-        pace.saw("zero", 1.0)
+        pace.add("zero", 1.0)
     assert abs(pace.of("zero") - 1.0) < 1e-3
 
 
 def test_structs_survive_both_ways():
     values = {"views": 3, "keep": 0.25, "greedy": True, "mode": "soft"}
-    assert plain(struct(values)) == values
-    assert plain(struct({"loss": math.nan, "fill": math.inf, "steps": 2})) == {"steps": 2}
+    assert from_struct(to_struct(values)) == values
+    assert from_struct(to_struct({"loss": math.nan, "fill": math.inf, "steps": 2})) == {"steps": 2}
 
 
 def test_odd_values_come_through_for_the_catalogue_to_refuse():
@@ -56,10 +56,10 @@ def test_odd_values_come_through_for_the_catalogue_to_refuse():
     odd.update({"list": [1, "a"], "inner": {"x": None}})
     odd.fields["nan"].number_value = math.nan
     odd.fields["unset"].Clear()
-    told = plain(odd)
+    told = from_struct(odd)
     assert told["list"] == [1.0, "a"] and told["inner"] == {"x": None} and told["unset"] is None
     assert math.isnan(told["nan"])
 
 
 def test_durations_keep_their_nanoseconds():
-    assert duration(1.25).ToNanoseconds() == 1_250_000_000
+    assert to_duration(1.25).ToNanoseconds() == 1_250_000_000

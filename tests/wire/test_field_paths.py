@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tta_service.core.errors import BadImage, BadLabels, BadParameters, BadRequest, ModelFault, Overloaded, Unsupported
-from tta_service.wire.field_paths import Origin, at
+from tta_service.wire.field_paths import FieldOrigins, field_prefix
 
-UNARY = Origin("image.encoded", "labels.label_set", "options")
-FRAME = Origin("frame.image.features", "open.labels.id", "open.options")
+UNARY = FieldOrigins("image.encoded", "labels.label_set", "options")
+FRAME = FieldOrigins("frame.image.features", "open.labels.id", "open.options")
 
 
 @pytest.mark.parametrize(
@@ -33,21 +33,21 @@ FRAME = Origin("frame.image.features", "open.labels.id", "open.options")
     ],
 )
 def test_inner_fields_are_seen_from_outside(error, unary, frame):
-    assert UNARY.of(error).field == unary
-    assert FRAME.of(error).field == frame
+    assert UNARY.locate(error).field == unary
+    assert FRAME.locate(error).field == frame
 
 
 def test_a_failure_that_many_share_is_not_written_on():
     shared = Overloaded("x", "names[1]", retry_after=7.0)
-    seen = UNARY.of(shared)
+    seen = UNARY.locate(shared)
     assert shared.field == "names[1]"
     assert (seen.message, seen.retry_after, str(seen)) == ("x", 7.0, "x")
 
 
 def test_the_path_is_put_before_the_field():
-    with pytest.raises(BadLabels) as caught, at("labels.label_set"):
+    with pytest.raises(BadLabels) as caught, field_prefix("labels.label_set"):
         raise BadLabels("x", "names[0]")
     assert caught.value.field == "labels.label_set.names[0]"
-    with pytest.raises(BadLabels) as caught, at("labels.id", whole=True):
+    with pytest.raises(BadLabels) as caught, field_prefix("labels.id", whole=True):
         raise BadLabels("x", "id.id")
     assert caught.value.field == "labels.id"

@@ -12,14 +12,14 @@ from tta_service.core.errors import TTAError, Unsupported
 from tta_service.core.reducer import Reducer, Reduction
 from tta_service.core.request import USUAL_THRESHOLD, Encoded, PixelFormat, Raw
 from tta_service.serving.text.cache import TextSpaceCache
-from tta_service.wire.options import options_of, reduction_of
-from tta_service.wire.requests import asked_of, image_of, strategy_named
-from tta_service.wire.server_info import Limits, Terms
+from tta_service.wire.options import parse_options, parse_reduction
+from tta_service.wire.requests import parse_image, parse_request, strategy_name
+from tta_service.wire.server_info import Limits, ServerInfo
 from tta_service.wire.v1 import tta_pb2 as pb
 
 from ..rpc.conftest import LABELS, choice, options
 
-TERMS = Terms("fake", "f" * 32, 32, 64, limits=Limits(parameters={"views": 100}))
+TERMS = ServerInfo("fake", "f" * 32, 32, 64, limits=Limits(parameters={"views": 100}))
 
 
 def nobody(id: str):
@@ -35,7 +35,7 @@ class Halve(Reducer):
 
 
 def test_what_is_not_said_has_a_default():
-    asked = asked_of(pb.ClassifyRequest(image=pb.Image(encoded=b"x"), labels=LABELS), nobody, TERMS, 5.0, None)
+    asked = parse_request(pb.ClassifyRequest(image=pb.Image(encoded=b"x"), labels=LABELS), nobody, TERMS, 5.0, None)
     request = asked.request
     assert (request.strategy.name, request.reduction.reducer.name, request.reduction.scope) == (
         "zero_shot",
@@ -59,7 +59,7 @@ def test_everything_that_is_said_arrives():
     asked.cascade.CopyFrom(pb.Cascade(to=choice("mta", views=9), above=0.25))
     asked.reduction.scope = pb.Reduction.SCOPE_AUGMENTED
     asked.seed, asked.top_k, asked.explain, asked.on_deadline = 2**64 - 1, 3, True, pb.ON_DEADLINE_FAIL
-    told = options_of(asked, TERMS, "options")
+    told = parse_options(asked, TERMS, "options")
     assert told.strategy.views == 7 and told.cascade.to.views == 9 and told.cascade.above == 0.25
     assert told.reduction.scope == "augmented"
     assert (told.seed, told.top_k, told.explain, told.on_deadline) == (2**64 - 1, 3, True, "fail")
@@ -69,25 +69,25 @@ def test_everything_that_is_said_arrives():
 def test_a_cascade_has_a_threshold_where_entropies_mean_something(first):
     asked = options(first)
     asked.cascade.to.CopyFrom(choice("mta"))
-    told = options_of(asked, TERMS, "options").cascade
+    told = parse_options(asked, TERMS, "options").cascade
     assert told.above == 0.25 == USUAL_THRESHOLD[first or "zero_shot"]
     asked.cascade.above = 0.0
-    assert options_of(asked, TERMS, "options").cascade.above == 0.0
+    assert parse_options(asked, TERMS, "options").cascade.above == 0.0
 
 
 def test_images_arrive_as_they_are():
-    plain = options_of(pb.Options(), TERMS, "options")
-    assert image_of(pb.Image(encoded=b"abc"), plain, TERMS, "image") == Encoded(b"abc")
+    plain = parse_options(pb.Options(), TERMS, "options")
+    assert parse_image(pb.Image(encoded=b"abc"), plain, TERMS, "image") == Encoded(b"abc")
     raw = pb.RawImage(width=2, height=3, format=pb.RawImage.FORMAT_GRAY8, pixels=b"123456")
-    assert image_of(pb.Image(raw=raw), plain, TERMS, "image") == Raw(2, 3, PixelFormat.GRAY8, b"123456")
+    assert parse_image(pb.Image(raw=raw), plain, TERMS, "image") == Raw(2, 3, PixelFormat.GRAY8, b"123456")
 
 
 def test_features_made_on_the_device_take_no_reduction():
     from dataclasses import replace
 
-    reduced = replace(options_of(pb.Options(), TERMS, "options"), reduction=Reduction(Halve()))
+    reduced = replace(parse_options(pb.Options(), TERMS, "options"), reduction=Reduction(Halve()))
     with pytest.raises(Unsupported) as caught:
-        image_of(pb.Image(features=pb.Features(views=1)), reduced, TERMS, "frame.image")
+        parse_image(pb.Image(features=pb.Features(views=1)), reduced, TERMS, "frame.image")
     assert caught.value.field == "frame.image.features"
 
 
@@ -98,13 +98,13 @@ def test_a_reducer_that_the_model_cannot_do():
         raise Unsupported("this tower reduces nothing", "options.reducer.name")
 
     with pytest.raises(Unsupported) as caught:
-        reduction_of(pb.Reduction(), replace(TERMS, check_reducer=refuse), "open.options.reduction")
+        parse_reduction(pb.Reduction(), replace(TERMS, check_reducer=refuse), "open.options.reduction")
     assert caught.value.field == "open.options.reduction.reducer.name"
 
 
 def test_the_strategy_that_a_message_names():
-    assert strategy_named(pb.ClassifyRequest(options=options("zero"))) == "zero"
-    assert strategy_named(pb.GetSessionRequest()) == strategy_named(None) == ""
+    assert strategy_name(pb.ClassifyRequest(options=options("zero"))) == "zero"
+    assert strategy_name(pb.GetSessionRequest()) == strategy_name(None) == ""
 
 
 @given(st.binary(max_size=200))
@@ -115,6 +115,6 @@ def test_any_message_is_understood_or_refused_with_a_field(raw):
         return
     known = TextSpaceCache(nobody, None, None).labels  # type: ignore[arg-type]
     try:
-        asked_of(message, known, TERMS, 0.0, None)
+        parse_request(message, known, TERMS, 0.0, None)
     except TTAError as error:
         assert error.field

@@ -16,11 +16,11 @@ from tta_service.core.labels import LabelSet
 from tta_service.core.reducer import Reduction
 from tta_service.core.request import STAGES, Degraded, Encoded, Explanation, Report, Request, SessionStatus
 from tta_service.core.views import Views
-from tta_service.wire.responses import response
-from tta_service.wire.server_info import Terms
+from tta_service.wire.responses import make_response
+from tta_service.wire.server_info import ServerInfo
 from tta_service.wire.v1 import tta_pb2 as pb
 
-TERMS = Terms(model="fake", fingerprint="f" * 32, image_size=32, dimension=64)
+TERMS = ServerInfo(model="fake", fingerprint="f" * 32, image_size=32, dimension=64)
 
 
 def report(logits: list[float], zero_shot: list[float] | None = None, **more) -> Report:
@@ -41,7 +41,7 @@ def report(logits: list[float], zero_shot: list[float] | None = None, **more) ->
 
 
 def test_best_first_with_the_zero_shot_answer_beside_it():
-    told = response(report([1.0, 3.0, 2.0], [5.0, 0.0, 0.0]), 2, TERMS)
+    told = make_response(report([1.0, 3.0, 2.0], [5.0, 0.0, 0.0]), 2, TERMS)
     assert [score.label for score in told.top] == ["label 1", "label 2"]
     assert told.zero_shot[0].label == "label 0"
     weights = [math.exp(x) for x in (1.0, 3.0, 2.0)]
@@ -54,34 +54,34 @@ def test_best_first_with_the_zero_shot_answer_beside_it():
 
 
 def test_equal_scores_keep_the_order_of_the_labels():
-    assert [score.index for score in response(report([2.0] * 9), 9, TERMS).top] == list(range(9))
+    assert [score.index for score in make_response(report([2.0] * 9), 9, TERMS).top] == list(range(9))
 
 
 def test_more_scores_than_labels_are_all_labels():
-    assert len(response(report([1.0, 2.0]), 4_000_000_000, TERMS).top) == 2
+    assert len(make_response(report([1.0, 2.0]), 4_000_000_000, TERMS).top) == 2
 
 
 def test_minus_infinity_is_a_score_of_nothing():
-    told = response(report([-math.inf, 2.0, -math.inf]), 3, TERMS)
+    told = make_response(report([-math.inf, 2.0, -math.inf]), 3, TERMS)
     assert [score.score for score in told.top] == [1.0, 0.0, 0.0]
     assert told.top[1].logit == -math.inf
     assert told.entropy == 0.0
 
 
 def test_one_class_is_certain():
-    told = response(report([-50.0]), 5, TERMS)
+    told = make_response(report([-50.0]), 5, TERMS)
     assert told.top[0].score == 1.0 and told.entropy == 0.0
 
 
 @pytest.mark.parametrize("logits", [[math.nan, 1.0], [math.inf, 1.0], [-math.inf, -math.inf]])
 def test_what_is_no_answer_is_refused(logits):
     with pytest.raises(ModelFault):
-        response(report(logits), 5, TERMS)
+        make_response(report(logits), 5, TERMS)
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=1, max_size=50))
 def test_any_finite_logits_make_a_distribution(logits):
-    told = response(report(logits), len(logits), TERMS)
+    told = make_response(report(logits), len(logits), TERMS)
     scores = [score.score for score in told.top]
     assert sum(scores) == pytest.approx(1.0, abs=1e-5)
     assert scores == sorted(scores, reverse=True)
@@ -89,20 +89,20 @@ def test_any_finite_logits_make_a_distribution(logits):
 
 
 def test_the_strategy_is_echoed_with_all_its_parameters():
-    told = response(report([1.0, 2.0]), 5, TERMS)
+    told = make_response(report([1.0, 2.0]), 5, TERMS)
     assert told.strategy.name == "zero_shot"
     assert told.reduction.reducer.name == "none"
     assert told.reduction.scope == pb.Reduction.SCOPE_ALL_VIEWS
 
 
 def test_less_than_asked_says_so():
-    told = response(report([1.0, 2.0], degraded=Degraded("overload", 64, 8)), 5, TERMS)
+    told = make_response(report([1.0, 2.0], degraded=Degraded("overload", 64, 8)), 5, TERMS)
     assert told.degraded.reason == pb.Degraded.REASON_OVERLOAD
     assert (told.degraded.views_asked, told.degraded.views_done, told.degraded.zero_shot) == (64, 8, False)
 
 
 def test_the_session_is_told():
-    told = response(report([1.0, 2.0]), 5, TERMS).session
+    told = make_response(report([1.0, 2.0]), 5, TERMS).session
     assert told == pb.SessionStatus(
         session_id="s1",
         origin=pb.SessionStatus.ORIGIN_CONTINUED,
@@ -128,8 +128,8 @@ def test_an_explanation_has_a_line_for_each_view(with_views):
         tokens_left=(49, 25),
     )
     done = report([1.0, 2.0], explanation=why)
-    assert not response(done, 5, TERMS).HasField("explanation")  # it was made for metrics: nobody asked
-    told = response(replace(done, request=replace(done.request, explain=True)), 5, TERMS).explanation
+    assert not make_response(done, 5, TERMS).HasField("explanation")  # it was made for metrics: nobody asked
+    told = make_response(replace(done, request=replace(done.request, explain=True)), 5, TERMS).explanation
     assert [view.kept for view in told.views] == [True, False]
     assert [view.label_index for view in told.views] == [1, 0]
     assert [view.weight for view in told.views] == [0.75, 0.25]

@@ -11,7 +11,7 @@ from google.rpc import status_pb2
 
 from tta_service.core import errors
 from tta_service.rpc.status import code_of
-from tta_service.wire.status import CODES, LONGEST, http_code_of, known, status_of
+from tta_service.wire.status import CODES, LONGEST, http_code_of, to_status, to_tta_error
 
 
 def detail(status: status_pb2.Status, kind):
@@ -39,11 +39,11 @@ def test_a_plug_in_may_refine_an_error():
         pass
 
     assert code_of(Blurred("too blurred")) is grpc.StatusCode.INVALID_ARGUMENT
-    assert detail(status_of(Blurred("x")), details.ErrorInfo).reason == "BLURRED"
+    assert detail(to_status(Blurred("x")), details.ErrorInfo).reason == "BLURRED"
 
 
 def test_the_sentence_and_the_violation_name_the_field():
-    status = status_of(errors.BadParameters("views is 9999", "options.strategy.parameters.views"))
+    status = to_status(errors.BadParameters("views is 9999", "options.strategy.parameters.views"))
     assert status.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
     assert status.message == "options.strategy.parameters.views: views is 9999"
     violation = detail(status, details.BadRequest).field_violations[0]
@@ -53,20 +53,20 @@ def test_the_sentence_and_the_violation_name_the_field():
 
 
 def test_overload_says_when_to_come_back():
-    retry = detail(status_of(errors.Overloaded("too many", retry_after=2.5)), details.RetryInfo)
+    retry = detail(to_status(errors.Overloaded("too many", retry_after=2.5)), details.RetryInfo)
     assert retry.retry_delay.ToTimedelta().total_seconds() == 2.5
-    assert detail(status_of(errors.BadImage("no", "image")), details.RetryInfo) is None
+    assert detail(to_status(errors.BadImage("no", "image")), details.RetryInfo) is None
 
 
 def test_what_the_caller_sent_cannot_blow_up_the_trailers():
-    status = status_of(errors.BadParameters("x" * 1_000_000, "parameters." + "ü" * 1_000_000))
+    status = to_status(errors.BadParameters("x" * 1_000_000, "parameters." + "ü" * 1_000_000))
     assert len(status.message) <= 2 * LONGEST + 2
     assert len(status.SerializeToString()) < 4000
 
 
 def test_an_unforeseen_error_is_logged_and_tells_no_internals(caplog):
     with caplog.at_level(logging.ERROR):
-        status = status_of(known(ValueError("secret path /srv/x")))
+        status = to_status(to_tta_error(ValueError("secret path /srv/x")))
     assert status.code == grpc.StatusCode.INTERNAL.value[0]
     assert "secret" not in str(status)
     assert "secret" in caplog.text
@@ -74,4 +74,4 @@ def test_an_unforeseen_error_is_logged_and_tells_no_internals(caplog):
 
 def test_our_own_errors_pass():
     error = errors.BadImage("no")
-    assert known(error) is error
+    assert to_tta_error(error) is error

@@ -6,17 +6,17 @@ import pytest
 
 from tta_service.core.errors import BadImage, ModelFault, UnknownLabels
 from tta_service.core.labels import LabelSet
-from tta_service.wire.server_info import Terms
-from tta_service.wire.stream_requests import Frame, frame_of, opened_of
+from tta_service.wire.server_info import ServerInfo
+from tta_service.wire.stream_requests import Frame, parse_frame, parse_open
 from tta_service.wire.v1 import tta_pb2 as pb
 
-TERMS = Terms(model="m", fingerprint="f", image_size=32, dimension=8)
+TERMS = ServerInfo(model="m", fingerprint="f", image_size=32, dimension=8)
 OPENING = pb.ClassifyStreamRequest(open=pb.OpenStream(labels=pb.Labels(label_set=pb.LabelSet(names=["a", "b"]))))
 
 
 def framed(frame: pb.Frame, known) -> Frame:
-    opened = opened_of(OPENING, known, TERMS, lambda token: ("", True))
-    return frame_of(pb.ClassifyStreamRequest(frame=frame), opened, 1, known, TERMS, 0.0)
+    opened = parse_open(OPENING, known, TERMS, lambda token: ("", True))
+    return parse_frame(pb.ClassifyStreamRequest(frame=frame), opened, 1, known, TERMS, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -27,9 +27,9 @@ def test_whatever_reading_it_raises_is_its_own(raised: Exception, kept: type, ca
         raise raised
 
     frame = framed(pb.Frame(frame_id=2, image=pb.Image(encoded=b"x"), labels=pb.Labels(id="x")), known)
-    assert frame.id == 2 and type(frame.asked) is kept
+    assert frame.id == 2 and type(frame.parsed) is kept
     assert bool(caplog.records) is (kept is ModelFault)  # the log says what it was
 
 
 def test_no_image_is_its_own_as_well() -> None:
-    assert isinstance(framed(pb.Frame(frame_id=2), None).asked, BadImage)
+    assert isinstance(framed(pb.Frame(frame_id=2), None).parsed, BadImage)

@@ -121,7 +121,7 @@ class Service:
         server.serve(service)
         self._server = server
         stack.push_async_callback(self._drain, server)
-        server.health.tell(pulse.serving)
+        server.health.set_serving(pulse.serving)
 
     async def _opened(self, stack: AsyncExitStack, observe: Observe) -> Server:
         """The port is open, and says NOT_SERVING while we warm up."""
@@ -156,7 +156,7 @@ class Service:
         level = logging.INFO if serving or reason == "draining" else logging.WARNING
         log.log(level, "serving" if serving else f"not serving: {reason}")
         if self._server:
-            self._server.health.tell(serving)
+            self._server.health.set_serving(serving)
 
 
 def _tracing(endpoint: str, share: float) -> Tracing | None:

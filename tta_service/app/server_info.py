@@ -11,13 +11,13 @@ from ..core.catalogue import reducers, strategies
 from ..serving.streams.frame_buffer import BufferTotals
 from ..settings import BadSettings, Settings
 from ..telemetry.collector import Counts
-from ..wire.server_info import Limits, Terms
+from ..wire.server_info import Limits, ServerInfo
 from .runtime import Parts
 
 
-def terms(settings: Settings, clip: FrozenCLIP) -> Terms:
+def terms(settings: Settings, clip: FrozenCLIP) -> ServerInfo:
     """What the doors check questions against."""
-    return Terms(
+    return ServerInfo(
         model=clip.name,
         fingerprint=clip.fingerprint,
         image_size=clip.image_size,

@@ -20,23 +20,23 @@ class Health(wire.HealthServicer):
 
     def __init__(self, services: tuple[str, ...]) -> None:
         self._services = services
-        self._serving = self._leaving = self._over = False
+        self._serving = self._draining = self._ended = False
         self._changed = asyncio.Event()
 
-    def tell(self, serving: bool, reason: str = "") -> None:
+    def set_serving(self, serving: bool, reason: str = "") -> None:
         """What the pulse says; from the loop's thread."""
         self._serving = serving
-        self._wake()
+        self._notify()
 
-    def leave(self) -> None:
+    def drain(self) -> None:
         """NOT_SERVING from now on, whatever the pulse says."""
-        self._leaving = True
-        self._wake()
+        self._draining = True
+        self._notify()
 
-    def end(self) -> None:
+    def end_watches(self) -> None:
         """Lets the watchers go, so that nobody waits for them."""
-        self._over = True
-        self._wake()
+        self._ended = True
+        self._notify()
 
     async def Check(self, request: pb.HealthCheckRequest, context: Any) -> pb.HealthCheckResponse:
         if request.service not in self._services:
@@ -44,18 +44,18 @@ class Health(wire.HealthServicer):
         return States(status=self._status(request.service))
 
     async def Watch(self, request: pb.HealthCheckRequest, context: Any) -> AsyncIterator[pb.HealthCheckResponse]:
-        told = None
-        while not self._over:
+        sent = None
+        while not self._ended:
             changed = self._changed
-            if (status := self._status(request.service)) != told:
-                yield States(status=(told := status))
+            if (status := self._status(request.service)) != sent:
+                yield States(status=(sent := status))
             await changed.wait()
 
     def _status(self, service: str) -> States.ServingStatus:
         if service not in self._services:
             return States.SERVICE_UNKNOWN
-        return States.SERVING if self._serving and not self._leaving else States.NOT_SERVING
+        return States.SERVING if self._serving and not self._draining else States.NOT_SERVING
 
-    def _wake(self) -> None:
+    def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()

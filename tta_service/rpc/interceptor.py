@@ -13,8 +13,8 @@ from google.protobuf.message import DecodeError
 from ..core.errors import BadRequest
 from ..core.events import Called, Messaged, Observe, Refused
 from ..wire.identity import trace_of
-from ..wire.status import known
-from .status import grpc_status_of
+from ..wire.status import to_tta_error
+from .status import to_grpc_status
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Kind = Literal["unary", "bidi_stream", "server_stream", "client_stream"]
@@ -24,10 +24,10 @@ KINDS: dict[tuple[bool, bool], Kind] = {  # by (request streams, response stream
     (False, True): "server_stream",
     (True, False): "client_stream",
 }
-NOT_THAT = "the bytes are not the message that this method takes"
+WRONG_MESSAGE = "the bytes are not the message that this method takes"
 
 
-class Calls(grpc.aio.ServerInterceptor):
+class ServerInterceptor(grpc.aio.ServerInterceptor):
     """Tells `observe` of each call, and of each refusal with the `strategy` that its first message asks for.
 
     It decodes the messages itself, so that bytes which are no message are the caller's mistake and not the server's.
@@ -54,45 +54,45 @@ class Calls(grpc.aio.ServerInterceptor):
 
     def _unary(self, handler: Any, call: Call) -> Any:
         async def answer(raw: bytes, context: Context) -> Any:
-            call.begins(context)
+            call.start(context)
             message = None
-            call.message(sent=False)
+            call.count_message(sent=False)
             try:
-                message = decoded(handler.request_deserializer, raw)
+                message = decode(handler.request_deserializer, raw)
                 reply = await handler.unary_unary(message, context)
-                call.message(sent=True)
+                call.count_message(sent=True)
                 return reply
             except grpc.aio.AbortError:
                 raise
             except Exception as error:
-                refused = known(error)
+                failure = to_tta_error(error)
             who, session = getattr(message, "request_id", ""), getattr(message, "session_id", "")
             strategy, trace = self._strategy(message), trace_of(context.invocation_metadata())
-            self._observe(Refused(refused, call.method, strategy, "", trace, who, session))
-            await context.abort_with_status(grpc_status_of(refused))
+            self._observe(Refused(failure, call.method, strategy, "", trace, who, session))
+            await context.abort_with_status(to_grpc_status(failure))
 
         return answer
 
     def _stream(self, handler: Any, call: Call) -> Any:
         async def answer(raws: AsyncIterator[bytes], context: Context) -> Any:
-            call.begins(context)
+            call.start(context)
 
-            async def received() -> AsyncIterator[Any]:
+            async def decoded_messages() -> AsyncIterator[Any]:
                 async for raw in raws:
-                    call.message(sent=False)
-                    yield decoded(handler.request_deserializer, raw)
+                    call.count_message(sent=False)
+                    yield decode(handler.request_deserializer, raw)
 
             try:
-                async for reply in handler.stream_stream(received(), context):
+                async for reply in handler.stream_stream(decoded_messages(), context):
                     yield reply
-                    call.message(sent=True)
+                    call.count_message(sent=True)
                 return
             except grpc.aio.AbortError:
                 raise
             except Exception as error:
-                refused = known(error)
-            self._observe(Refused(refused, call.method, "", trace=trace_of(context.invocation_metadata())))
-            await context.abort_with_status(grpc_status_of(refused))
+                failure = to_tta_error(error)
+            self._observe(Refused(failure, call.method, "", trace=trace_of(context.invocation_metadata())))
+            await context.abort_with_status(to_grpc_status(failure))
 
         return answer
 
@@ -106,26 +106,26 @@ class Call:
     kind: Kind
     observe: Observe
 
-    def begins(self, context: Context) -> None:
+    def start(self, context: Context) -> None:
         began = time.monotonic()
         self.observe(Called(self.service, self.method, self.kind))
 
-        def ends(context: Any) -> None:
+        def end(context: Any) -> None:
             seconds = time.monotonic() - began
-            self.observe(Called(self.service, self.method, self.kind, ended_with(context).name, seconds))
+            self.observe(Called(self.service, self.method, self.kind, final_code(context).name, seconds))
 
-        whenever_done(context, ends)
+        on_done(context, end)
 
-    def message(self, sent: bool) -> None:
+    def count_message(self, sent: bool) -> None:
         self.observe(Messaged(self.service, self.method, self.kind, sent))
 
 
-def whenever_done(context: Any, call: Callable[[Any], None]) -> None:
+def on_done(context: Any, call: Callable[[Any], None]) -> None:
     """`call(context)` when the call is over, however it ends: answered, refused, or the caller is gone."""
     context.add_done_callback(call)
 
 
-def ended_with(context: Any) -> grpc.StatusCode:
+def final_code(context: Any) -> grpc.StatusCode:
     """The code of a call that is over: its own, OK when a reply ended it, else the caller or the clock left first."""
     if context.code() is not None:
         return context.code()
@@ -134,8 +134,8 @@ def ended_with(context: Any) -> grpc.StatusCode:
     return grpc.StatusCode.DEADLINE_EXCEEDED if context.time_remaining() == 0 else grpc.StatusCode.CANCELLED
 
 
-def decoded(deserialize: Callable[[bytes], Any], raw: bytes) -> Any:
+def decode(deserialize: Callable[[bytes], Any], raw: bytes) -> Any:
     try:
         return deserialize(raw)
     except DecodeError:
-        raise BadRequest(NOT_THAT) from None
+        raise BadRequest(WRONG_MESSAGE) from None

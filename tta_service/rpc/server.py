@@ -10,12 +10,12 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
 from ..core.events import Observe, ignore
-from ..wire.requests import strategy_named
+from ..wire.requests import strategy_name
 from .health import Health
-from .interceptor import Calls
+from .interceptor import ServerInterceptor
 from .methods.classify import AdaptationService
 from .v1.tta_pb2_grpc import add_AdaptationServiceServicer_to_server
-from .warming_up import SERVICE, Entrance
+from .warming_up import SERVICE, DeferredHandlers
 
 
 class Server:
@@ -34,13 +34,13 @@ class Server:
         connection_age: float = 0.0,
         observe: Observe = ignore,
     ) -> None:
-        self._service, self._entrance = service, Entrance()
+        self._service, self._deferred = service, DeferredHandlers()
         self.health = Health(("", SERVICE))
         self._server = grpc.aio.server(
-            interceptors=[Calls(observe, strategy_named)],
+            interceptors=[ServerInterceptor(observe, strategy_name)],
             options=options(message_bytes, streams_per_connection, connection_age),
         )
-        self._server.add_generic_rpc_handlers((self._entrance,))
+        self._server.add_generic_rpc_handlers((self._deferred,))
         if service:
             self.serve(service)
         add_HealthServicer_to_server(self.health, self._server)
@@ -55,18 +55,18 @@ class Server:
     def serve(self, service: AdaptationService) -> None:
         """From now on its methods answer."""
         self._service = service
-        add_AdaptationServiceServicer_to_server(service, self._entrance)
+        add_AdaptationServiceServicer_to_server(service, self._deferred)
 
     def drain(self, seconds: float) -> None:
         """Health says NOT_SERVING, streams are told to go elsewhere within `seconds`; all is still answered."""
-        self.health.leave()
+        self.health.drain()
         if self._service:
             self._service.drain(seconds)
 
     async def stop(self, grace: float) -> None:
         """No new calls; those under way have `grace` seconds to end. Returns as soon as the last one has."""
-        self.health.leave()
-        self.health.end()
+        self.health.drain()
+        self.health.end_watches()
         await self._server.stop(grace)
 
 

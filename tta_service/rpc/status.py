@@ -6,7 +6,7 @@ import grpc
 import grpc_status.rpc_status
 
 from ..core.errors import TTAError
-from ..wire.status import code_number_of, status_of
+from ..wire.status import code_number_of, to_status
 
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -16,6 +16,6 @@ def code_of(error: TTAError) -> grpc.StatusCode:
     return CODES[code_number_of(error)]
 
 
-def grpc_status_of(error: TTAError) -> grpc.Status:
+def to_grpc_status(error: TTAError) -> grpc.Status:
     """The whole status, for `context.abort_with_status`."""
-    return grpc_status.rpc_status.to_status(status_of(error))  # pyright: ignore[reportUnknownMemberType]
+    return grpc_status.rpc_status.to_status(to_status(error))  # pyright: ignore[reportUnknownMemberType]

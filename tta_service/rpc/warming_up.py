@@ -14,23 +14,23 @@ METHODS: Mapping[str, Any] = pb.DESCRIPTOR.services_by_name["AdaptationService"]
 SERVICE: str = pb.DESCRIPTOR.services_by_name["AdaptationService"].full_name
 
 
-class Entrance(grpc.GenericRpcHandler):
+class DeferredHandlers(grpc.GenericRpcHandler):
     """Until `add_generic_rpc_handlers` (which generated code calls on a server), every method answers that it is not
     ready."""
 
     def __init__(self) -> None:
-        self._behind: tuple[grpc.GenericRpcHandler, ...] = ()
+        self._handlers: tuple[grpc.GenericRpcHandler, ...] = ()
 
     def add_generic_rpc_handlers(self, handlers: tuple[grpc.GenericRpcHandler, ...]) -> None:
         """From now on these answer."""
-        self._behind = handlers
+        self._handlers = handlers
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
         """The same once more, for servers that look methods up faster; grpc.aio's does not."""
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        if self._behind:
-            return next(filter(None, (one.service(handler_call_details) for one in self._behind)), None)
+        if self._handlers:
+            return next(filter(None, (one.service(handler_call_details) for one in self._handlers)), None)
         service, _, name = handler_call_details.method.lstrip("/").rpartition("/")
         if service != SERVICE or name not in METHODS:
             return None

@@ -10,27 +10,27 @@ from ..core.catalogue import Catalogue, Description
 from ..core.parameters import Parameter
 from ..serving.sessions.session import SessionInfo
 from ..serving.text.cache import CachedLabelSet
-from .server_info import Terms
+from .server_info import ServerInfo
 from .v1 import tta_pb2 as pb
-from .well_known import duration, struct, value_of
+from .well_known import to_duration, to_struct, to_value
 
 T = TypeVar("T")
 PAGE, LONGEST = 50, 1000
 
 
-def descriptions(
+def make_descriptions(
     catalogue: Catalogue[Any], seconds: Callable[[str], float], limits: Mapping[str, float] | None = None
 ) -> list[pb.Description]:
     """Every entry, by name, within this server's `limits`; `seconds` by name are measured on it."""
-    return [_description(catalogue.describe(name, limits), seconds(name)) for name in catalogue.names()]
+    return [_make_description(catalogue.describe(name, limits), seconds(name)) for name in catalogue.names()]
 
 
-def _description(entry: Description, seconds: float) -> pb.Description:
+def _make_description(entry: Description, seconds: float) -> pb.Description:
     return pb.Description(
         name=entry.name,
         summary=entry.summary,
         paper=entry.paper,
-        parameters=[_parameter(parameter) for parameter in entry.parameters],
+        parameters=[_make_parameter(parameter) for parameter in entry.parameters],
         views=entry.needs.views,
         memory=entry.needs.memory.value,
         gradient=entry.needs.gradient,
@@ -38,22 +38,22 @@ def _description(entry: Description, seconds: float) -> pb.Description:
     )
 
 
-def _parameter(one: Parameter) -> pb.Parameter:
-    told = pb.Parameter(
-        name=one.name,
-        type=one.type,
-        default_value=value_of(one.default),
-        description=one.description,
-        choices=one.choices,
+def _make_parameter(parameter: Parameter) -> pb.Parameter:
+    message = pb.Parameter(
+        name=parameter.name,
+        type=parameter.type,
+        default_value=to_value(parameter.default),
+        description=parameter.description,
+        choices=parameter.choices,
     )
-    if one.minimum is not None:
-        told.minimum.number_value = one.minimum
-    if one.maximum is not None:
-        told.maximum.number_value = one.maximum
-    return told
+    if parameter.minimum is not None:
+        message.minimum.number_value = parameter.minimum
+    if parameter.maximum is not None:
+        message.maximum.number_value = parameter.maximum
+    return message
 
 
-def page(items: Iterable[T], key: Callable[[T], str], page_size: int, page_token: str) -> tuple[list[T], str]:
+def paginate(items: Iterable[T], key: Callable[[T], str], page_size: int, page_token: str) -> tuple[list[T], str]:
     """Those after `page_token` in the order of `key`, and the next token, empty at the end.
 
     A token is the last key shown, so what comes and goes between two pages neither repeats nor hides the rest.
@@ -63,13 +63,13 @@ def page(items: Iterable[T], key: Callable[[T], str], page_size: int, page_token
     return rest[:size], key(rest[size - 1]) if len(rest) > size else ""
 
 
-class Pace:
+class MovingAverages:
     """Seconds by name, as moving averages over about the last twenty; 0 for what was never used."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
 
-    def saw(self, name: str, seconds: float) -> None:
+    def add(self, name: str, seconds: float) -> None:
         before = self._seconds.get(name, seconds)
         self._seconds[name] = before + (seconds - before) / 20
 
@@ -77,32 +77,34 @@ class Pace:
         return self._seconds.get(name, 0.0)
 
 
-def label_set_info(held: CachedLabelSet) -> pb.LabelSetInfo:
-    id, classes = held.labels.id, len(held.labels.names)
-    return pb.LabelSetInfo(id=id, classes=classes, bytes=held.bytes, cached=held.cached, unseen=held.unseen)
+def make_label_set_info(label_set: CachedLabelSet) -> pb.LabelSetInfo:
+    id, classes = label_set.labels.id, len(label_set.labels.names)
+    return pb.LabelSetInfo(
+        id=id, classes=classes, bytes=label_set.bytes, cached=label_set.cached, unseen=label_set.unseen
+    )
 
 
-def session_info(session: SessionInfo) -> pb.SessionInfo:
+def make_session_info(session: SessionInfo) -> pb.SessionInfo:
     return pb.SessionInfo(
         session_id=session.id,
         frames=session.frames,
         memory_bytes=session.memory_bytes,
         strategies=session.strategies,
-        age=duration(session.age),
-        idle=duration(session.idle),
+        age=to_duration(session.age),
+        idle=to_duration(session.idle),
         epoch=session.epoch,
         last_frame_id=session.last_frame_id,
     )
 
 
-def server_info(terms: Terms) -> pb.GetServerInfoResponse:
+def make_server_info(server_info: ServerInfo) -> pb.GetServerInfoResponse:
     return pb.GetServerInfoResponse(
-        version=terms.version,
-        model=terms.model,
-        device=terms.device,
-        precision=terms.precision,
-        image_size=terms.image_size,
-        dimension=terms.dimension,
-        limits=struct(asdict(terms.limits)),
-        model_fingerprint=terms.fingerprint,
+        version=server_info.version,
+        model=server_info.model,
+        device=server_info.device,
+        precision=server_info.precision,
+        image_size=server_info.image_size,
+        dimension=server_info.dimension,
+        limits=to_struct(asdict(server_info.limits)),
+        model_fingerprint=server_info.fingerprint,
     )

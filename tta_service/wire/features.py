@@ -7,18 +7,20 @@ import torch
 
 from ..core.errors import BadImage
 from ..core.request import Features
-from .server_info import Terms
+from .server_info import ServerInfo
 from .v1 import tta_pb2 as pb
 
 
-def features_of(message: pb.Features, terms: Terms) -> Features:
+def parse_features(message: pb.Features, server_info: ServerInfo) -> Features:
     """[v, d] unit norm float32. Raises `BadImage` whose field is relative to the message."""
-    if message.model != terms.fingerprint:
-        raise BadImage(f"these features are of model {message.model!r}; this server's is {terms.fingerprint}", "model")
-    if message.dimension != terms.dimension:
-        raise BadImage(f"dimension is {message.dimension}; the model's is {terms.dimension}", "dimension")
-    if not 1 <= message.views <= terms.limits.views:
-        raise BadImage(f"views is {message.views}; it must be 1 to {terms.limits.views}", "views")
+    if message.model != server_info.fingerprint:
+        raise BadImage(
+            f"these features are of model {message.model!r}; this server's is {server_info.fingerprint}", "model"
+        )
+    if message.dimension != server_info.dimension:
+        raise BadImage(f"dimension is {message.dimension}; the model's is {server_info.dimension}", "dimension")
+    if not 1 <= message.views <= server_info.limits.views:
+        raise BadImage(f"views is {message.views}; it must be 1 to {server_info.limits.views}", "views")
     expected = message.views * message.dimension * 4
     if len(message.values) != expected:
         raise BadImage(f"{len(message.values)} bytes; views × dimension × 4 is {expected}", "values")

@@ -12,7 +12,7 @@ from ..core.errors import BadLabels, BadParameters, TTAError
 
 
 @contextmanager
-def at(path: str, whole: bool = False) -> Generator[None]:
+def field_prefix(path: str, whole: bool = False) -> Generator[None]:
     """Errors from inside are seen from `path`; `whole`: the field at `path` itself is to blame, nothing within it."""
     try:
         yield
@@ -23,21 +23,21 @@ def at(path: str, whole: bool = False) -> Generator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class FieldOrigins:
     """The fields of the wire that the parts of one request came from."""
 
     image: str  # "frame.image.encoded"
     labels: str  # "open.labels.id" or "open.labels.label_set"
     options: str  # "frame.options"
 
-    def of(self, error: TTAError) -> TTAError:
+    def locate(self, error: TTAError) -> TTAError:
         """The error that the hallway raised, as the caller sees it. A copy: several callers may share one failure."""
-        seen = copy.copy(error)
-        seen.field = self._outer(error.field or ("labels" if isinstance(error, BadLabels) else ""))
-        if isinstance(error, BadParameters) and "." not in seen.field and seen.field:
-            seen.field = f"{self.options}.strategy.parameters.{seen.field}"
-        seen.__cause__ = error.__cause__
-        return seen.with_traceback(error.__traceback__)
+        located = copy.copy(error)
+        located.field = self._outer(error.field or ("labels" if isinstance(error, BadLabels) else ""))
+        if isinstance(error, BadParameters) and "." not in located.field and located.field:
+            located.field = f"{self.options}.strategy.parameters.{located.field}"
+        located.__cause__ = error.__cause__
+        return located.with_traceback(error.__traceback__)
 
     def _outer(self, field: str) -> str:
         head, rest = re.fullmatch(r"(\w*)(.*)", field, re.DOTALL).groups()  # type: ignore[union-attr]

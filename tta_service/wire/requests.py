@@ -10,13 +10,13 @@ from typing import Any
 from ..core.errors import BadImage, BadLabels, BadRequest, Unsupported
 from ..core.labels import LabelSet
 from ..core.request import Encoded, Features, PixelFormat, Raw, Request
-from .features import features_of
-from .field_paths import Origin, at
-from .options import Options, options_of
-from .server_info import Terms
+from .features import parse_features
+from .field_paths import FieldOrigins, field_prefix
+from .options import Options, parse_options
+from .server_info import ServerInfo
 from .v1 import tta_pb2 as pb
 
-Known = Callable[[str], LabelSet]  # a label set by its id; raises UnknownLabels
+LabelLookup = Callable[[str], LabelSet]  # a label set by its id; raises UnknownLabels
 
 FORMATS = {
     pb.RawImage.FORMAT_RGB24: PixelFormat.RGB24,
@@ -27,33 +27,33 @@ FORMATS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ParsedRequest:
     """A request, and what only its reply needs to know."""
 
     request: Request
     top_k: int
-    origin: Origin
+    origin: FieldOrigins
 
 
-def asked_of(
+def parse_request(
     message: pb.ClassifyRequest,
-    known: Known,
-    terms: Terms,
+    find_labels: LabelLookup,
+    server_info: ServerInfo,
     arrived: float,
     deadline: float | None,
     client: str = "",
     trace: str = "",
-) -> Asked:
+) -> ParsedRequest:
     """A single call's question; `arrived` and `deadline` in monotonic seconds, `client` who asks, `trace` his span."""
-    options = options_of(message.options, terms, "options")
+    options = parse_options(message.options, server_info, "options")
     request = Request(
-        image=image_of(message.image, options, terms, "image"),
-        labels=labels_of(message.labels, known, terms, "labels"),
+        image=parse_image(message.image, options, server_info, "image"),
+        labels=parse_labels(message.labels, find_labels, server_info, "labels"),
         strategy=options.strategy,
         reduction=options.reduction,
         cascade=options.cascade,
         client=client,
-        session=session_of(message.session_id, "session_id"),
+        session=parse_session_id(message.session_id, "session_id"),
         arrived=arrived,
         seed=options.seed,
         deadline=deadline,
@@ -62,17 +62,17 @@ def asked_of(
         request_id=message.request_id,
         trace=trace,
     )
-    return Asked(
-        request, options.top_k, Origin(image_path(message.image, "image"), labels_path(message.labels), "options")
+    return ParsedRequest(
+        request, options.top_k, FieldOrigins(image_path(message.image, "image"), labels_path(message.labels), "options")
     )
 
 
-def strategy_named(message: Any) -> str:
+def strategy_name(message: Any) -> str:
     """The strategy that a message names, "" when it names none or is of another kind. Not checked."""
     return message.options.strategy.name if isinstance(message, pb.ClassifyRequest) else ""
 
 
-def image_of(message: pb.Image, options: Options, terms: Terms, path: str) -> Encoded | Raw | Features:
+def parse_image(message: pb.Image, options: Options, server_info: ServerInfo, path: str) -> Encoded | Raw | Features:
     match message.WhichOneof("content"):
         case "encoded":
             if not message.encoded:
@@ -86,19 +86,19 @@ def image_of(message: pb.Image, options: Options, terms: Terms, path: str) -> En
         case "features":
             if options.reduction.reducer.name != "none":
                 raise Unsupported("features made on the device have no tokens left to reduce", f"{path}.features")
-            with at(f"{path}.features"):
-                return features_of(message.features, terms)
+            with field_prefix(f"{path}.features"):
+                return parse_features(message.features, server_info)
         case _:
             raise BadImage("there is no image: give encoded bytes, raw pixels or features", path)
 
 
-def labels_of(message: pb.Labels, known: Known, terms: Terms, path: str) -> LabelSet:
+def parse_labels(message: pb.Labels, find_labels: LabelLookup, server_info: ServerInfo, path: str) -> LabelSet:
     match message.WhichOneof("source"):
         case "id":
-            with at(f"{path}.id", whole=True):
-                return known(message.id)
+            with field_prefix(f"{path}.id", whole=True):
+                return find_labels(message.id)
         case "label_set":
-            return label_set_of(message.label_set, terms, f"{path}.label_set")
+            return parse_label_set(message.label_set, server_info, f"{path}.label_set")
         case _:
             raise BadLabels("there are no labels: give the id of a label set, or the set itself", path)
 
@@ -111,23 +111,26 @@ def labels_path(message: pb.Labels, path: str = "labels") -> str:
     return f"{path}.{message.WhichOneof('source')}"
 
 
-def label_set_of(message: pb.LabelSet, terms: Terms, path: str) -> LabelSet:
+def parse_label_set(message: pb.LabelSet, server_info: ServerInfo, path: str) -> LabelSet:
     """Without templates: the default one."""
-    most = terms.limits
-    for what, texts, limit in (("names", message.names, most.names), ("templates", message.templates, most.templates)):
+    limits = server_info.limits
+    for what, texts, limit in (
+        ("names", message.names, limits.names),
+        ("templates", message.templates, limits.templates),
+    ):
         if len(texts) > limit:
             raise BadLabels(f"{len(texts)} {what}; this server takes at most {limit}", f"{path}.{what}")
         for place, text in enumerate(texts):
-            if len(text) > most.characters:
-                said = f"{len(text)} characters; this server takes at most {most.characters}"
-                raise BadLabels(said, f"{path}.{what}[{place}]")
-    with at(path):
+            if len(text) > limits.characters:
+                message_text = f"{len(text)} characters; this server takes at most {limits.characters}"
+                raise BadLabels(message_text, f"{path}.{what}[{place}]")
+    with field_prefix(path):
         names, templates = tuple(message.names), tuple(message.templates)
         given = (names, templates) if templates else (names,)
         return LabelSet(*given, allow_duplicates=message.allow_duplicates)
 
 
-def session_of(text: str, path: str) -> str:
+def parse_session_id(text: str, path: str) -> str:
     """Empty stays empty: a fresh session."""
     if text and not re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", text):
         raise BadRequest("a session id is 1 to 128 of the characters A-Z a-z 0-9 . _ : -", path)

@@ -13,9 +13,9 @@ from ..core.errors import ModelFault
 from ..core.reducer import Reducer, Reduction
 from ..core.request import Degraded, Explanation, Report, SessionStatus
 from ..core.strategy import Strategy
-from .server_info import Terms
+from .server_info import ServerInfo
 from .v1 import tta_pb2 as pb
-from .well_known import struct
+from .well_known import to_struct
 
 Numbers = NDArray[np.float64]
 SCOPES = {
@@ -35,33 +35,33 @@ ORIGINS = {
 }
 
 
-def response(report: Report, top_k: int, terms: Terms) -> pb.ClassifyResponse:
-    names, logits = report.request.labels.names, array(report.logits)
+def make_response(report: Report, top_k: int, server_info: ServerInfo) -> pb.ClassifyResponse:
+    names, logits = report.request.labels.names, to_array(report.logits)
     scores = softmax(logits)
-    told = pb.ClassifyResponse(
-        top=top(logits, scores, names, top_k),
-        zero_shot=top(plain := array(report.zero_shot), softmax(plain), names, top_k),
+    message = pb.ClassifyResponse(
+        top=top_scores(logits, scores, names, top_k),
+        zero_shot=top_scores(plain := to_array(report.zero_shot), softmax(plain), names, top_k),
         entropy=entropy(scores),
-        strategy=choice(report.strategy),
+        strategy=make_choice(report.strategy),
         escalated=report.escalated,
         timings=pb.Timings(**report.seconds),
         batch_rows=report.batch_rows,
-        session=session_status(report.session),
+        session=make_session_status(report.session),
         label_set_id=report.request.labels.id,
         request_id=report.request.request_id,
-        reduction=reduction(report.request.reduction),
+        reduction=make_reduction(report.request.reduction),
         views=report.views,
-        model=terms.model,
+        model=server_info.model,
         unseen=report.unseen,
     )
     if report.degraded:
-        told.degraded.CopyFrom(degraded(report.degraded))
+        message.degraded.CopyFrom(make_degraded(report.degraded))
     if report.explanation and report.request.explain:  # some are made unasked, for metrics
-        told.explanation.CopyFrom(explanation(report.explanation))
-    return told
+        message.explanation.CopyFrom(make_explanation(report.explanation))
+    return message
 
 
-def array(logits: Tensor) -> Numbers:
+def to_array(logits: Tensor) -> Numbers:
     """Logits [c] in double. -inf is a score of nothing; NaN, +inf, or nothing at all is no answer."""
     values = logits.double().numpy()
     if np.isnan(values).any() or not np.isfinite(values.max()):
@@ -81,30 +81,30 @@ def entropy(scores: Numbers) -> float:
     return float(abs(some @ np.log(some)))
 
 
-def top(logits: Numbers, scores: Numbers, names: tuple[str, ...], top_k: int) -> list[pb.Score]:
+def top_scores(logits: Numbers, scores: Numbers, names: tuple[str, ...], top_k: int) -> list[pb.Score]:
     """Best first, equal ones in the order of the label set."""
     best: list[int] = np.argsort(-logits, kind="stable")[:top_k].tolist()
     return [pb.Score(index=i, label=names[i], score=float(scores[i]), logit=float(logits[i])) for i in best]
 
 
-def choice(made: Strategy[Any] | Reducer) -> pb.Choice:
-    return pb.Choice(name=made.name, parameters=struct(asdict(made)))  # type: ignore[call-overload]
+def make_choice(instance: Strategy[Any] | Reducer) -> pb.Choice:
+    return pb.Choice(name=instance.name, parameters=to_struct(asdict(instance)))  # type: ignore[call-overload]
 
 
-def reduction(done: Reduction) -> pb.Reduction:
-    return pb.Reduction(reducer=choice(done.reducer), scope=SCOPES[done.scope])
+def make_reduction(reduction_done: Reduction) -> pb.Reduction:
+    return pb.Reduction(reducer=make_choice(reduction_done.reducer), scope=SCOPES[reduction_done.scope])
 
 
-def degraded(less: Degraded) -> pb.Degraded:
+def make_degraded(degradation: Degraded) -> pb.Degraded:
     return pb.Degraded(
-        reason=REASONS[less.reason],
-        views_asked=less.views_asked,
-        views_done=less.views_done,
-        zero_shot=less.zero_shot,
+        reason=REASONS[degradation.reason],
+        views_asked=degradation.views_asked,
+        views_done=degradation.views_done,
+        zero_shot=degradation.zero_shot,
     )
 
 
-def session_status(status: SessionStatus) -> pb.SessionStatus:
+def make_session_status(status: SessionStatus) -> pb.SessionStatus:
     return pb.SessionStatus(
         session_id=status.id,
         origin=ORIGINS[status.origin],
@@ -115,18 +115,20 @@ def session_status(status: SessionStatus) -> pb.SessionStatus:
     )
 
 
-def explanation(why: Explanation) -> pb.Explanation:
+def make_explanation(explained: Explanation) -> pb.Explanation:
     """Features made on the device come without boxes."""
     views = [
         pb.ViewExplanation(entropy=nats, kept=kept, weight=weight, label_index=label)
-        for nats, kept, weight, label in zip(*map(listed, (why.entropy, why.kept, why.weight, why.label)))
+        for nats, kept, weight, label in zip(
+            *map(to_list, (explained.entropy, explained.kept, explained.weight, explained.label))
+        )
     ]
-    if why.views:
-        for view, box, flipped in zip(views, listed(why.views.boxes), listed(why.views.flipped)):
+    if explained.views:
+        for view, box, flipped in zip(views, to_list(explained.views.boxes), to_list(explained.views.flipped)):
             view.left, view.top, view.width, view.height = box
             view.flipped = flipped
-    return pb.Explanation(views=views, tokens_left=why.tokens_left, strategy=struct(why.notes))
+    return pb.Explanation(views=views, tokens_left=explained.tokens_left, strategy=to_struct(explained.notes))
 
 
-def listed(column: Tensor) -> list[Any]:
+def to_list(column: Tensor) -> list[Any]:
     return column.numpy().tolist()

@@ -29,7 +29,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ServerInfo:
     """The model's facts, the defaults, the limits."""
 
     model: str

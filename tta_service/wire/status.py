@@ -10,7 +10,7 @@ from google.protobuf import any_pb2, message
 from google.rpc import code_pb2, error_details_pb2, status_pb2  # pyright: ignore[reportMissingTypeStubs]
 
 from ..core import errors
-from .well_known import duration
+from .well_known import to_duration
 
 DOMAIN = "tta.v1"
 LONGEST = 300  # characters of a sentence: it travels twice in the trailers, and those are limited to a few kB
@@ -50,7 +50,7 @@ HTTP_CODES: dict[int, int] = {  # of gRPC's codes, as google/rpc/code.proto maps
 }
 
 
-def known(error: Exception) -> errors.TTAError:
+def to_tta_error(error: Exception) -> errors.TTAError:
     """The error in the caller's words. What is not ours is logged with its traceback and told without internals."""
     if isinstance(error, errors.TTAError):
         return error
@@ -68,25 +68,25 @@ def http_code_of(error: errors.TTAError) -> int:
     return HTTP_CODES[code_number_of(error)]
 
 
-def status_of(error: errors.TTAError) -> status_pb2.Status:
+def to_status(error: errors.TTAError) -> status_pb2.Status:
     """The whole story: a sentence that names the field, ErrorInfo, and BadRequest and RetryInfo where they apply."""
-    said, field = _cut(error.message), _cut(error.field)
-    told = status_pb2.Status(code=code_number_of(error), message=f"{field}: {said}" if field else said)
+    sentence, field = _shorten(error.message), _shorten(error.field)
+    status = status_pb2.Status(code=code_number_of(error), message=f"{field}: {sentence}" if field else sentence)
     reason = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).upper()
-    _add(told, error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))
+    _add_detail(status, error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))
     if field:
-        violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=said, reason=reason)
-        _add(told, error_details_pb2.BadRequest(field_violations=[violation]))
+        violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=sentence, reason=reason)
+        _add_detail(status, error_details_pb2.BadRequest(field_violations=[violation]))
     if error.retry_after is not None:
-        _add(told, error_details_pb2.RetryInfo(retry_delay=duration(error.retry_after)))
-    return told
+        _add_detail(status, error_details_pb2.RetryInfo(retry_delay=to_duration(error.retry_after)))
+    return status
 
 
-def _add(told: status_pb2.Status, detail: message.Message) -> None:
+def _add_detail(status: status_pb2.Status, detail: message.Message) -> None:
     packed = any_pb2.Any()
     packed.Pack(detail)
-    told.details.append(packed)
+    status.details.append(packed)
 
 
-def _cut(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

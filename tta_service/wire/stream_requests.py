@@ -12,10 +12,10 @@ from ..core.labels import LabelSet
 from ..core.request import Request
 from ..serving.streams.frame_buffer import Policy
 from . import status
-from .field_paths import Origin, at
-from .options import Options, options_of
-from .requests import Asked, Known, image_of, image_path, labels_of, labels_path, session_of
-from .server_info import Terms
+from .field_paths import FieldOrigins, field_prefix
+from .options import Options, parse_options
+from .requests import LabelLookup, ParsedRequest, image_path, labels_path, parse_image, parse_labels, parse_session_id
+from .server_info import ServerInfo
 from .v1 import tta_pb2 as pb
 
 POLICIES = {
@@ -25,11 +25,11 @@ POLICIES = {
     pb.OpenStream.POLICY_DROP_NEWEST: Policy.DROP_NEWEST,
     pb.OpenStream.POLICY_BLOCK: Policy.BLOCK,
 }
-Resumed = Callable[[bytes], tuple[str, bool]]  # session and named, of a resume token; raises BadRequest
+ResumeLookup = Callable[[bytes], tuple[str, bool]]  # session and named, of a resume token; raises BadRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class StreamConfig:
     """What a stream's frames have in common."""
 
     session: str  # empty: the server makes one
@@ -50,16 +50,18 @@ class Frame:
 
     id: int
     captured: Timestamp | None  # the camera's clock; echoed, never interpreted
-    asked: Asked | TTAError
+    parsed: ParsedRequest | TTAError
 
     def blame(self, error: TTAError) -> tuple[TTAError, str]:
         """The error as the caller sees it, and the strategy that was asked for, "" when it was not known yet."""
-        if isinstance(self.asked, TTAError):
+        if isinstance(self.parsed, TTAError):
             return error, ""
-        return self.asked.origin.of(error), self.asked.request.strategy.name
+        return self.parsed.origin.locate(error), self.parsed.request.strategy.name
 
 
-def opened_of(message: pb.ClassifyStreamRequest, known: Known, terms: Terms, resumed: Resumed) -> Opened:
+def parse_open(
+    message: pb.ClassifyStreamRequest, find_labels: LabelLookup, server_info: ServerInfo, resume: ResumeLookup
+) -> StreamConfig:
     """Raises what ends the stream."""
     if message.WhichOneof("kind") != "open":
         raise BadRequest("the first message of a stream opens it", "open")
@@ -70,20 +72,22 @@ def opened_of(message: pb.ClassifyStreamRequest, known: Known, terms: Terms, res
     if budget is not None and budget <= 0:
         raise BadRequest(f"{budget:g} s; a frame needs some time to be answered", "open.frame_budget")
     buffer = first.buffer if first.HasField("buffer") else 8
-    if not 1 <= buffer <= terms.limits.buffer:
-        raise BadRequest(f"{buffer} frames; a buffer holds 1 to {terms.limits.buffer}", "open.buffer")
-    session, named = session_of(first.session_id, "open.session_id"), True
+    if not 1 <= buffer <= server_info.limits.buffer:
+        raise BadRequest(f"{buffer} frames; a buffer holds 1 to {server_info.limits.buffer}", "open.buffer")
+    session, named = parse_session_id(first.session_id, "open.session_id"), True
     if first.resume_token:
-        with at("open"):
-            id, named = resumed(first.resume_token)
+        with field_prefix("open"):
+            id, named = resume(first.resume_token)
         if session not in ("", id):
             raise BadRequest(f"the resume token is of session {id!r}", "open.session_id")
         session = id
-    return Opened(
+    return StreamConfig(
         session=session,
         named=named,
-        labels=labels_of(first.labels, known, terms, "open.labels") if first.HasField("labels") else None,
-        options=options_of(first.options, terms, "open.options"),
+        labels=parse_labels(first.labels, find_labels, server_info, "open.labels")
+        if first.HasField("labels")
+        else None,
+        options=parse_options(first.options, server_info, "open.options"),
         policy=POLICIES[first.policy],
         buffer=buffer,
         labels_path=labels_path(first.labels, "open.labels"),
@@ -91,8 +95,13 @@ def opened_of(message: pb.ClassifyStreamRequest, known: Known, terms: Terms, res
     )
 
 
-def frame_of(
-    message: pb.ClassifyStreamRequest, opened: Opened, last: int, known: Known, terms: Terms, arrived: float
+def parse_frame(
+    message: pb.ClassifyStreamRequest,
+    config: StreamConfig,
+    last: int,
+    find_labels: LabelLookup,
+    server_info: ServerInfo,
+    arrived: float,
 ) -> Frame:
     """`last` is the id of the frame before, -1 for none. Raises what ends the stream; a frame holds its own faults."""
     if message.WhichOneof("kind") != "frame":
@@ -104,38 +113,40 @@ def frame_of(
         raise BadRequest(f"frame {frame.frame_id} comes after frame {last}; ids must increase", "frame.frame_id")
     captured = frame.capture_time if frame.HasField("capture_time") else None
     try:
-        return Frame(frame.frame_id, captured, _asked(frame, opened, known, terms, arrived))
+        return Frame(frame.frame_id, captured, _parse_request(frame, config, find_labels, server_info, arrived))
     except Exception as error:  # what nobody foresaw is no reason to end the stream either
-        return Frame(frame.frame_id, captured, status.known(error))
+        return Frame(frame.frame_id, captured, status.to_tta_error(error))
 
 
-def _asked(frame: pb.Frame, opened: Opened, known: Known, terms: Terms, arrived: float) -> Asked:
+def _parse_request(
+    frame: pb.Frame, config: StreamConfig, find_labels: LabelLookup, server_info: ServerInfo, arrived: float
+) -> ParsedRequest:
     own = frame.HasField("options")
-    options = options_of(frame.options, terms, "frame.options") if own else opened.options
+    options = parse_options(frame.options, server_info, "frame.options") if own else config.options
     own_labels = frame.HasField("labels")
-    labels = labels_of(frame.labels, known, terms, "frame.labels") if own_labels else opened.labels
+    labels = parse_labels(frame.labels, find_labels, server_info, "frame.labels") if own_labels else config.labels
     if labels is None:
         raise BadLabels("there are no labels: neither the stream nor the frame names any", "frame.labels")
     request = Request(
-        image=image_of(frame.image, options, terms, "frame.image"),
+        image=parse_image(frame.image, options, server_info, "frame.image"),
         labels=labels,
         strategy=options.strategy,
         reduction=options.reduction,
         cascade=options.cascade,
-        client=opened.client,
-        trace=opened.trace,
-        session=opened.session,
+        client=config.client,
+        trace=config.trace,
+        session=config.session,
         frame_id=frame.frame_id,
-        policy=opened.policy.value,
+        policy=config.policy.value,
         arrived=arrived,
         seed=(options.seed + frame.frame_id) % 2**64,
-        deadline=None if opened.budget is None else arrived + opened.budget,
+        deadline=None if config.budget is None else arrived + config.budget,
         on_deadline=options.on_deadline,
         explain=options.explain,
     )
-    origin = Origin(
+    origin = FieldOrigins(
         image=image_path(frame.image, "frame.image"),
-        labels=labels_path(frame.labels, "frame.labels") if own_labels else opened.labels_path,
+        labels=labels_path(frame.labels, "frame.labels") if own_labels else config.labels_path,
         options="frame.options" if own else "open.options",
     )
-    return Asked(request, options.top_k, origin)
+    return ParsedRequest(request, options.top_k, origin)

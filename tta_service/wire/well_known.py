@@ -9,20 +9,20 @@ from typing import Any
 from google.protobuf import duration_pb2, struct_pb2
 
 
-def plain(struct: struct_pb2.Struct) -> dict[str, Any]:
+def from_struct(message: struct_pb2.Struct) -> dict[str, Any]:
     """A Struct as Python values. Unlike json_format it lets NaN through, so that the catalogue can refuse it."""
-    return {name: _plain(value) for name, value in struct.fields.items()}
+    return {name: _from_value(value) for name, value in message.fields.items()}
 
 
-def struct(values: Mapping[str, Any]) -> struct_pb2.Struct:
+def to_struct(values: Mapping[str, Any]) -> struct_pb2.Struct:
     """Plain values and mappings of them as a Struct. What is not finite is left out: JSON has no word for it."""
     finite = {name: value for name, value in values.items() if not isinstance(value, float) or math.isfinite(value)}
-    return struct_pb2.Struct(fields={name: value_of(value) for name, value in finite.items()})
+    return struct_pb2.Struct(fields={name: to_value(value) for name, value in finite.items()})
 
 
-def value_of(value: bool | int | float | str | Mapping[str, Any]) -> struct_pb2.Value:
+def to_value(value: bool | int | float | str | Mapping[str, Any]) -> struct_pb2.Value:
     if isinstance(value, Mapping):
-        return struct_pb2.Value(struct_value=struct(value))
+        return struct_pb2.Value(struct_value=to_struct(value))
     if isinstance(value, bool):
         return struct_pb2.Value(bool_value=value)
     if isinstance(value, str):
@@ -30,18 +30,18 @@ def value_of(value: bool | int | float | str | Mapping[str, Any]) -> struct_pb2.
     return struct_pb2.Value(number_value=value)
 
 
-def duration(seconds: float) -> duration_pb2.Duration:
-    whole = duration_pb2.Duration()
-    whole.FromNanoseconds(int(seconds * 1e9))
-    return whole
+def to_duration(seconds: float) -> duration_pb2.Duration:
+    message = duration_pb2.Duration()
+    message.FromNanoseconds(int(seconds * 1e9))
+    return message
 
 
-def _plain(value: struct_pb2.Value) -> Any:
+def _from_value(value: struct_pb2.Value) -> Any:
     match value.WhichOneof("kind"):
         case "struct_value":
-            return plain(value.struct_value)
+            return from_struct(value.struct_value)
         case "list_value":
-            return [_plain(item) for item in value.list_value.values]
+            return [_from_value(item) for item in value.list_value.values]
         case "null_value" | None:
             return None
         case kind:

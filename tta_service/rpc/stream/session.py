@@ -14,30 +14,30 @@ from ...core.request import Report, Request
 from ...serving.sessions.lease import SessionLease
 from ...serving.streams.frame_buffer import BufferTotals, FrameBuffer, FrameTicket, Policy
 from ...serving.streams.rate_limit import RateLimiter
-from ...wire.server_info import Terms
-from ...wire.status import known
-from ...wire.stream_requests import Frame, Opened
-from ...wire.stream_responses import Reply, answer, draining, failure, standing, told_once
-from .flow_control import Allowance
+from ...wire.server_info import ServerInfo
+from ...wire.status import to_tta_error
+from ...wire.stream_requests import Frame, StreamConfig
+from ...wire.stream_responses import Reply, drop_repeated_unseen, make_answer, make_draining, make_failure, make_status
+from .flow_control import StreamCredits
 
 T = TypeVar("T")
 Interpret = Callable[[Any, int], Frame]  # (message, id of the frame before): raises what ends the stream
 
 
 class Classify(Protocol):
-    """The engine's door: `at_the_door` gives the newest request of the stream as soon as there is room, `meanwhile`
+    """The engine's door: `take` gives the newest request of the stream as soon as there is room, `peek`
     what that would be now."""
 
     async def __call__(
         self,
         request: Request,
         *,
-        at_the_door: Callable[[], Request] | None = None,
-        meanwhile: Callable[[], Request] | None = None,
+        take: Callable[[], Request] | None = None,
+        peek: Callable[[], Request] | None = None,
     ) -> Report: ...
 
 
-class Camera:
+class StreamHandler:
     """An open stream. `replies` is read by the transport; `close` may be called at any time, and ends all of it.
 
     `LATEST` keeps one frame in the hallway, the other policies two, and the next one leaves the buffer only after an
@@ -46,63 +46,69 @@ class Camera:
 
     def __init__(
         self,
-        opened: Opened,
-        hold: SessionLease,
+        config: StreamConfig,
+        lease: SessionLease,
         classify: Classify,
         load: Callable[[], float],
-        terms: Terms,
+        server_info: ServerInfo,
         observe: Observe,
-        buffered: BufferTotals | None = None,
+        totals: BufferTotals | None = None,
     ) -> None:
-        self._hold, self._classify, self._load, self._terms, self._observe = hold, classify, load, terms, observe
-        buffer, width = (1, 1) if opened.policy is Policy.LATEST else (opened.buffer, 2)
-        most = terms.limits.stream_bytes
-        self._frames: FrameBuffer[Frame] = FrameBuffer(opened.policy, buffer, most, observe, buffered)
-        self._policy, self._trace = opened.policy.value, opened.trace
-        self._room, self._allowance = asyncio.Semaphore(width), Allowance(buffer, width)
-        self._throttle = RateLimiter(0.0 if opened.policy is Policy.BLOCK else terms.limits.stream_fps)
+        self._lease, self._classify, self._load, self._server_info, self._observe = (
+            lease,
+            classify,
+            load,
+            server_info,
+            observe,
+        )
+        buffer, width = (1, 1) if config.policy is Policy.LATEST else (config.buffer, 2)
+        most = server_info.limits.stream_bytes
+        self._buffer: FrameBuffer[Frame] = FrameBuffer(config.policy, buffer, most, observe, totals)
+        self._policy, self._trace = config.policy.value, config.trace
+        self._slots, self._credits = asyncio.Semaphore(width), StreamCredits(buffer, width)
+        self._limiter = RateLimiter(0.0 if config.policy is Policy.BLOCK else server_info.limits.stream_fps)
         self._outbox: asyncio.Queue[tuple[Awaitable[Reply | None], Callable[[], None]] | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ending: TTAError | None = None
         self._dropped = 0
-        self._open = ExitStack()
-        self._open.enter_context(hold)
-        self._open.callback(self._frames.close)
-        self._open.callback(observe, Streaming(self._policy, open=False))
+        self._exit_stack = ExitStack()
+        self._exit_stack.enter_context(lease)
+        self._exit_stack.callback(self._buffer.close)
+        self._exit_stack.callback(observe, Streaming(self._policy, open=False))
         observe(Streaming(self._policy, open=True))
 
     async def replies(self, messages: AsyncIterator[Any], interpret: Interpret) -> AsyncIterator[Reply]:
         """The stream's standing, then answers in the order of the frames. Raises what ends the stream."""
         reader = self._spawn(self._read(messages, interpret))
-        self._spawn(self._walk())
-        self._spawn(self._watch(reader))
-        if news := self._allowance.news(len(self._frames)):
-            yield standing(self._hold.status(), *news, self._load())
-        told = ""
+        self._spawn(self._dispatch())
+        self._spawn(self._watch_lease(reader))
+        if credits := self._credits.update(len(self._buffer)):
+            yield make_status(self._lease.status(), *credits, self._load())
+        last_label_set_id = ""
         while (waiting := await self._outbox.get()) is not None:
             awaited, accepted = waiting
             if (reply := await awaited) is not None:
-                told = told_once(reply, told)
+                last_label_set_id = drop_repeated_unseen(reply, last_label_set_id)
                 yield reply
             accepted()
-            if news := self._allowance.news(len(self._frames)):
-                yield standing(self._hold.status(), *news, self._load())
+            if credits := self._credits.update(len(self._buffer)):
+                yield make_status(self._lease.status(), *credits, self._load())
         if self._ending:
             raise self._ending
 
     @property
     def session(self) -> str:
-        return self._hold.session
+        return self._lease.session
 
     def drain(self, seconds: float, token: bytes) -> None:
         """Tells the client to look for another server within `seconds`; until then all goes on."""
-        told: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
-        told.set_result(draining(seconds, token))
-        self._outbox.put_nowait((told, lambda: None))
+        reply: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
+        reply.set_result(make_draining(seconds, token))
+        self._outbox.put_nowait((reply, lambda: None))
 
     def close(self) -> None:
         """Leaves nothing behind. A frame that is being adapted runs to its end in its lane, unheard."""
-        self._open.close()
+        self._exit_stack.close()
         for task in self._tasks:
             task.cancel()
 
@@ -118,55 +124,55 @@ class Camera:
                 frame = interpret(message, last)
                 last = frame.id
                 self._observe(Received(self._policy))
-                await self._frames.put(frame, message.ByteSize())
-                if rest := self._throttle.delay(time.monotonic()):
-                    await asyncio.sleep(rest)
+                await self._buffer.put(frame, message.ByteSize())
+                if delay := self._limiter.delay(time.monotonic()):
+                    await asyncio.sleep(delay)
         except Exception as error:
-            self._ending = self._ending or known(error)
-        self._frames.finish()
+            self._ending = self._ending or to_tta_error(error)
+        self._buffer.finish()
 
-    async def _walk(self) -> None:
+    async def _dispatch(self) -> None:
         """Sends one frame after the other into the hallway, as long as answers are taken off our hands."""
         while True:
-            await self._room.acquire()
-            offer = await self._frames.ticket()
-            if offer is None:
+            await self._slots.acquire()
+            ticket = await self._buffer.ticket()
+            if ticket is None:
                 return self._outbox.put_nowait(None)
-            self._outbox.put_nowait((self._spawn(self._answer(offer)), self._room.release))
+            self._outbox.put_nowait((self._spawn(self._answer(ticket)), self._slots.release))
 
-    async def _watch(self, reader: asyncio.Task[None]) -> None:
+    async def _watch_lease(self, reader: asyncio.Task[None]) -> None:
         """A newer stream may take the session, or its owner close it: what is in the hallway is still answered."""
-        self._ending = await self._hold.wait_lost()
+        self._ending = await self._lease.wait_lost()
         reader.cancel()
-        self._frames.close()
+        self._buffer.close()
 
-    async def _answer(self, offer: FrameTicket[Frame]) -> Reply | None:
+    async def _answer(self, ticket: FrameTicket[Frame]) -> Reply | None:
         """The reply to whichever frame is first when the hallway has room; None: the stream has ended meanwhile."""
         began = time.monotonic()
         try:
             report = await self._classify(
-                _request(offer.frame),
-                at_the_door=lambda: _request(offer.take().frame),
-                meanwhile=lambda: _request(offer.frame),
+                _request(ticket.frame),
+                take=lambda: _request(ticket.take().frame),
+                peek=lambda: _request(ticket.frame),
             )
-            taken = offer.take()
-            reply = answer(taken.frame, report, self._dropped + taken.dropped, self._terms)
+            taken = ticket.take()
+            reply = make_answer(taken.frame, report, self._dropped + taken.dropped, self._server_info)
         except Exception as error:
-            return self._refuse(offer, known(error))
+            return self._refuse(ticket, to_tta_error(error))
         self._dropped = 0
-        self._allowance.answered(time.monotonic() - began)
+        self._credits.add_answer(time.monotonic() - began)
         return reply
 
-    def _refuse(self, offer: FrameTicket[Frame], error: TTAError) -> Reply | None:
+    def _refuse(self, ticket: FrameTicket[Frame], error: TTAError) -> Reply | None:
         try:
-            taken = offer.take()
+            taken = ticket.take()
         except NotReady:
             return None
         self._dropped += taken.dropped
-        seen, strategy = taken.frame.blame(error)
-        whose = (self._policy, self._trace, "", self.session, taken.frame.id)
-        self._observe(Refused(seen, "ClassifyStream", strategy, *whose))
-        return failure(taken.frame, seen)
+        located, strategy = taken.frame.blame(error)
+        context = (self._policy, self._trace, "", self.session, taken.frame.id)
+        self._observe(Refused(located, "ClassifyStream", strategy, *context))
+        return make_failure(taken.frame, located)
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
@@ -176,6 +182,6 @@ class Camera:
 
 
 def _request(frame: Frame) -> Request:
-    if isinstance(frame.asked, TTAError):
-        raise frame.asked
-    return frame.asked.request
+    if isinstance(frame.parsed, TTAError):
+        raise frame.parsed
+    return frame.parsed.request
