@@ -32,7 +32,7 @@ import uvloop
 from cycles_report import save
 from tqdm import tqdm
 
-from tta_service.app import Service
+from tta_service.app import Application
 from tta_service.rpc.stream.session import StreamHandler
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.serving.sessions.memory import MemorySlot
@@ -77,7 +77,7 @@ async def lives(wish: argparse.Namespace) -> dict[str, Any]:
     began, endings = time.monotonic(), Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
         knobs = {"server.port": 0, "metrics.enabled": False, "sessions.store": folder, "sessions.write_frames": 3}
-        async with Service(load(knobs | {"batch.max_rows": wish.max_rows, "server.drain": 1.0})) as service:
+        async with Application(load(knobs | {"batch.max_rows": wish.max_rows, "server.drain": 1.0})) as service:
             await a_round(service, wish.round, seed=0)  # what is made once is made now
             rounds, done = [await left(service, Path(folder), 0)], 0
             with tqdm(total=wish.cycles, unit="cycle") as bar:
@@ -98,7 +98,7 @@ async def lives(wish: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-async def a_round(service: Service, cycles: int, seed: int) -> tuple[int, Counter[str]]:
+async def a_round(service: Application, cycles: int, seed: int) -> tuple[int, Counter[str]]:
     """About so many cycles, a fifth of them in client processes that are killed in the middle; how they ended."""
     lived, told = 0, Counter[str]()
     for kill in range(KILLS):
@@ -122,13 +122,13 @@ async def a_client(address: str, cycles: int, seed: int) -> asyncio.subprocess.P
     return await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
 
 
-async def left(service: Service, store: Path, cycles: int) -> Left:
+async def left(service: Application, store: Path, cycles: int) -> Left:
     """Everything comes to rest, the owner closes what outlives its streams; what there is then."""
-    parts = service.parts
+    parts = service.runtime
     register = parts.sessions.registry
 
     def at_rest() -> bool:
-        return not (register.leases or parts.door.running_requests or parts.door.waiting) and all(
+        return not (register.leases or parts.admission.running_requests or parts.admission.waiting) and all(
             s.evictable for s in register.open_sessions
         )
 
@@ -150,7 +150,7 @@ async def left(service: Service, store: Path, cycles: int) -> Left:
         sessions=counters.sessions,
         streams=counters.streams,
         memory_bytes=counters.bytes,
-        inside=parts.door.running_requests + parts.door.waiting,
+        inside=parts.admission.running_requests + parts.admission.waiting,
         buffered=int(service.metrics.registry.get_sample_value("tta_queue_bytes", {"queue": "streams"}) or 0),
         stored=stored(store),
         tasks=len(asyncio.all_tasks()),

@@ -10,7 +10,7 @@ import skimage.data
 import torch
 from PIL import Image
 
-from tta_service.app import Service
+from tta_service.app import Application
 from tta_service.clip.hardware import why_not
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.settings import load
@@ -37,7 +37,7 @@ async def test_a_cup_of_coffee_stays_one(runtime: str, compress: str):
         pytest.importorskip(runtime)
     form = {"precision": "int8", "runtime": runtime, "compress": compress, "reducers": "tome:keep=0.9"}
     settings = load(QUICK | {f"model.{name}": value for name, value in form.items()})
-    async with Service(settings) as service, grpc.aio.insecure_channel(service.address) as channel:
+    async with Application(settings) as service, grpc.aio.insecure_channel(service.address) as channel:
         stub = AdaptationServiceStub(channel)
         assert (await stub.GetServerInfo(pb.GetServerInfoRequest())).precision == "int8"
         for question in (asked("none"), asked("tome", keep=0.9)):

@@ -12,7 +12,7 @@ import sklearn.datasets
 from google.protobuf import struct_pb2
 from PIL import Image
 
-from tta_service.app import Service
+from tta_service.app import Application
 from tta_service.core import catalogue
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.settings import Settings
@@ -30,7 +30,7 @@ PHOTOGRAPHS = {  # the right answer -> the photograph, and what else it might be
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stub():
     async with (
-        Service(Settings(server={"port": 0}, metrics={"enabled": False})) as service,
+        Application(Settings(server={"port": 0}, metrics={"enabled": False})) as service,
         grpc.aio.insecure_channel(service.address) as channel,
     ):
         yield AdaptationServiceStub(channel)

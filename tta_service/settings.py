@@ -36,14 +36,14 @@ Seconds = Annotated[float, Field(ge=0, le=86400)]
 URL = Annotated[str, Field(repr=False)]  # it may hold a password
 
 
-def _listed(said: Any) -> Any:
+def _parse_list(given: Any) -> Any:
     try:
-        return json.loads(said) if isinstance(said, str) else said
+        return json.loads(given) if isinstance(given, str) else given
     except ValueError:
         raise ValueError("a list of numbers is needed, such as [0.1, 1]") from None
 
 
-def _rising(bounds: tuple[float, ...]) -> tuple[float, ...]:
+def _check_rising(bounds: tuple[float, ...]) -> tuple[float, ...]:
     if list(bounds) != sorted(set(bounds)):
         raise ValueError("bounds of buckets rise, each above the one before")
     return bounds
@@ -51,7 +51,7 @@ def _rising(bounds: tuple[float, ...]) -> tuple[float, ...]:
 
 Bound = Annotated[float, Field(gt=0, le=86400)]
 Buckets = Annotated[
-    tuple[Bound, ...], Field(min_length=1, max_length=64), BeforeValidator(_listed), AfterValidator(_rising)
+    tuple[Bound, ...], Field(min_length=1, max_length=64), BeforeValidator(_parse_list), AfterValidator(_check_rising)
 ]
 
 
@@ -78,7 +78,7 @@ class Server(Section):
     pre_stop: Seconds = 0.0  # NOT_SERVING before the doors close, so that load balancers notice
 
 
-class MetricsDoor(Section):
+class MetricsServer(Section):
     enabled: bool = True
     host: str = "127.0.0.1"
     port: Port = 9464
@@ -157,7 +157,7 @@ class Settings(Section):
 
     model: Model = Model()
     server: Server = Server()
-    metrics: MetricsDoor = MetricsDoor()
+    metrics: MetricsServer = MetricsServer()
     tracing: Tracing = Tracing()
     log: Log = Log()
     defaults: Defaults = Defaults()
@@ -196,26 +196,26 @@ def load(
         filed, wrong = [], [str(error)]
     sections = Settings.model_fields
     order = (*filed, *in_variables(os.environ, sections), *in_flags(flags or {}, spelt))  # the last one counts
-    said = {one.knob: one for one in leaves(order, sections)}
-    for knob in [knob for knob in said if len(knob) == 1 and knob[0] in sections]:
-        _, value, where = said.pop(knob)
+    message = {one.knob: one for one in leaves(order, sections)}
+    for knob in [knob for knob in message if len(knob) == 1 and knob[0] in sections]:
+        _, value, where = message.pop(knob)
         one = f"{knob[0]}.{next(iter(type(sections[knob[0]].default).model_fields))}"
         wrong.append(_line(where, knob[0], f"this is a section; name a setting in it, such as {one}", value))
-    for knob in [knob for knob in said if any(knob[:length] in said for length in range(1, len(knob)))]:
-        _, value, where = said.pop(knob)
+    for knob in [knob for knob in message if any(knob[:length] in message for length in range(1, len(knob)))]:
+        _, value, where = message.pop(knob)
         wrong.append(_line(where, ".".join(knob), "there is no such setting", value))
-    wrong += _judged(judges, said)
+    wrong += _validate(judges, message)
     try:
-        settings = Settings.model_validate(tree(said.values()))
+        settings = Settings.model_validate(tree(message.values()))
     except ValidationError as error:
-        raise BadSettings("\n".join([*wrong, *_mistakes(error, said)])) from None
+        raise BadSettings("\n".join([*wrong, *_mistakes(error, message)])) from None
     if wrong:
         raise BadSettings("\n".join(wrong))
-    settings._said = said
+    settings._said = message
     return settings
 
 
-def _judged(judges: Mapping[str, Judge], said: Mapping[Knob, Said]) -> Iterator[str]:
+def _validate(judges: Mapping[str, Judge], said: Mapping[Knob, Said]) -> Iterator[str]:
     for name, judge in judges.items():
         one = said.get(tuple(name.split(".")))
         if one and isinstance(one.value, str):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tta_service.app import assembled
-from tta_service.app.memory_peaks import measured, recorded, written
+from tta_service.app import build_runtime
+from tta_service.app.memory_peaks import dump_peaks, load_peaks, measure_peaks
 from tta_service.core.events import Event
 from tta_service.core.request import Report
 from tta_service.settings import BadSettings, load
@@ -16,8 +16,8 @@ from tta_service.settings import BadSettings, load
 async def test_more_views_take_more_memory_and_nobody_is_told_of_the_answers(tmp_path: Path):
     events: list[Event] = []
     settings = load({"batch.max_rows": 64, "lanes.cores": 1})
-    async with assembled(settings, events.append) as parts:
-        peaks = [peak async for peak in measured(parts, names=("zero_shot", "zero", "tda"))]
+    async with build_runtime(settings, events.append) as parts:
+        peaks = [peak async for peak in measure_peaks(parts, names=("zero_shot", "zero", "tda"))]
         assert parts.sessions.counters.sessions == 0
     bytes_of = {peak.strategy: peak.bytes for peak in peaks}
     assert list(bytes_of) == ["zero_shot", "zero", "tda"]
@@ -25,17 +25,17 @@ async def test_more_views_take_more_memory_and_nobody_is_told_of_the_answers(tmp
     assert bytes_of["zero"] > bytes_of["zero_shot"] + pixels
     assert not [event for event in events if isinstance(event, Report)]
     file = tmp_path / "peaks.jsonl"
-    file.write_text(written(peaks))
-    assert recorded(file) == peaks
+    file.write_text(dump_peaks(peaks))
+    assert load_peaks(file) == peaks
 
 
 def test_a_file_that_is_not_there_is_told_by_its_setting(tmp_path: Path):
     with pytest.raises(BadSettings, match=r"metrics\.peaks: cannot read .*: No such file"):
-        recorded(tmp_path / "none")
+        load_peaks(tmp_path / "none")
 
 
 @pytest.mark.parametrize("text", ["[1]", '{"strategy": "tda"}', "no JSON"])
 def test_another_file_is_refused(tmp_path: Path, text: str):
     (tmp_path / "file").write_text(text)
     with pytest.raises(BadSettings, match="was not written by"):
-        recorded(tmp_path / "file")
+        load_peaks(tmp_path / "file")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tta_service.app.reducer_list import served
+from tta_service.app.reducer_list import parse_reducers
 from tta_service.core.errors import BadParameters, UnknownReducer
 from tta_service.reducers.evit import EViT
 from tta_service.reducers.none import NoReduction
@@ -25,7 +25,7 @@ from tta_service.settings import BadSettings
     ],
 )
 def test_reducers_by_name_and_parameters(text, default, expected):
-    assert served(text, default) == expected
+    assert parse_reducers(text, default) == expected
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,4 @@ def test_reducers_by_name_and_parameters(text, default, expected):
 )
 def test_mistakes_are_named(text, error, sentence):
     with pytest.raises(error, match=sentence):
-        served(text, "none")
+        parse_reducers(text, "none")

@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_sample_images
 
 from tests.patience import PATIENCE
-from tta_service.app import Service
+from tta_service.app import Application
 from tta_service.core.errors import ModelFault, UnknownReducer, UnknownStrategy
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.settings import Settings, load
@@ -69,7 +69,7 @@ async def test_start_answer_measure_stop_and_all_of_it_again(tmp_path: Path):
     (tmp_path / "peaks").write_text('{"strategy": "zero", "device": "cpu", "bytes": 57000000}')
     for _ in range(2):
         wished = settings(metrics__peaks=str(tmp_path / "peaks"))
-        async with Service(wished) as service, grpc.aio.insecure_channel(service.address) as channel:
+        async with Application(wished) as service, grpc.aio.insecure_channel(service.address) as channel:
             health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
             assert health.status == health_pb2.HealthCheckResponse.SERVING
             stub, metrics = AdaptationServiceStub(channel), f"http://{service.metrics_address}/metrics"
@@ -79,7 +79,7 @@ async def test_start_answer_measure_stop_and_all_of_it_again(tmp_path: Path):
             with pytest.raises(grpc.aio.AioRpcError, match="INVALID_ARGUMENT"):
                 await stub.Classify(question(views=0))
             about = await stub.GetServerInfo(pb.GetServerInfoRequest())
-            assert (about.model, about.image_size) == (service.parts.clip.name, service.parts.clip.image_size)
+            assert (about.model, about.image_size) == (service.runtime.clip.name, service.runtime.clip.image_size)
             seen = await asyncio.to_thread(numbers, metrics)
             assert (seen["tta_serving"], seen["tta_build_info"], seen["tta_text_cache_misses_total"]) == (1, 1, 1)
             assert seen["tta_strategy_rss_delta_bytes"] == 57000000
@@ -98,17 +98,17 @@ async def test_start_answer_measure_stop_and_all_of_it_again(tmp_path: Path):
 
 
 async def test_what_is_in_the_way_is_told_and_what_breaks_ends_the_service(monkeypatch: pytest.MonkeyPatch):
-    async with Service(settings(server__drain=0)) as service, grpc.aio.insecure_channel(service.address) as channel:
+    async with Application(settings(server__drain=0)) as service, grpc.aio.insecure_channel(service.address) as channel:
         for setting, address in (("server__port", service.address), ("metrics__port", service.metrics_address)):
             with pytest.raises(OSError, match=f"cannot listen on {address}: Address already in use"):
-                await Service(settings(**{setting: int(address.rpartition(":")[2])})).__aenter__()
+                await Application(settings(**{setting: int(address.rpartition(":")[2])})).__aenter__()
         assert not service.stopping
-        service.parts.works[0].cancel()
+        service.runtime.background_tasks[0].cancel()
         with pytest.raises(RuntimeError, match="ended by itself"):
             await service.wait()
         codes: list[int] = []
         monkeypatch.setattr(os, "_exit", codes.append)
-        service.parts.pulse.batch_failed(RuntimeError("CUDA error: device-side assert triggered"))
+        service.runtime.health.batch_failed(RuntimeError("CUDA error: device-side assert triggered"))
         assert codes == [70]
         health = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         async for told in health:  # first what it was, when the change has not been passed on yet
@@ -118,9 +118,9 @@ async def test_what_is_in_the_way_is_told_and_what_breaks_ends_the_service(monke
 
 async def test_a_default_that_does_not_exist_is_refused():
     with pytest.raises(UnknownStrategy, match="magic"):
-        await Service(settings(defaults__strategy="magic")).__aenter__()
+        await Application(settings(defaults__strategy="magic")).__aenter__()
     with pytest.raises(UnknownReducer, match="magic"):
-        await Service(settings(defaults__reducer="magic")).__aenter__()
+        await Application(settings(defaults__reducer="magic")).__aenter__()
 
 
 async def test_a_model_of_nan_never_serves(tmp_path: Path):
@@ -131,7 +131,7 @@ async def test_a_model_of_nan_never_serves(tmp_path: Path):
     save_file(broken, tmp_path / "broken.safetensors")
     (tmp_path / "open_clip_config.json").write_text((pocket / "open_clip_config.json").read_text())
     with pytest.raises(ModelFault, match=r"the model broken does not work: .* not finite"):
-        await Service(settings(model__checkpoint=str(tmp_path / "broken.safetensors"))).__aenter__()
+        await Application(settings(model__checkpoint=str(tmp_path / "broken.safetensors"))).__aenter__()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from tta_service.app.advise.run import LADDER, affordable
+from tta_service.app.advise.run import VIEW_COUNTS, affordable_views
 from tta_service.cli import main
 
 NAMES = "flower,temple,cat,tractor"
@@ -123,7 +123,7 @@ def test_images_that_cannot_be_read_are_told_and_left_out(run: Run, folder: Path
 
 
 def test_as_many_views_as_the_deadline_allows():
-    assert affordable(0.001, None) == 64
-    assert affordable(0.001, 0.05) == 32
-    assert affordable(0.001, 0.1) == 64
-    assert affordable(1.0, 0.05) == LADDER[-1]
+    assert affordable_views(0.001, None) == 64
+    assert affordable_views(0.001, 0.05) == 32
+    assert affordable_views(0.001, 0.1) == 64
+    assert affordable_views(1.0, 0.05) == VIEW_COUNTS[-1]

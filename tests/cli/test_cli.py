@@ -20,10 +20,10 @@ from sklearn.datasets import load_sample_images
 from tests.encodings import ENCODINGS
 from tests.telemetry.events import report
 from tta_service import LabelSet
-from tta_service.app import Service
+from tta_service.app import Application
 from tta_service.cli import main
 from tta_service.cli.options import build, names_of
-from tta_service.cli.output import shown
+from tta_service.cli.output import open_output
 from tta_service.cli.text import json_line
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.settings import load
@@ -198,7 +198,7 @@ def test_answers_are_those_of_the_service(run: Run):
 
     async def ask() -> pb.ClassifyResponse:
         settings = load({"server.port": 0, "metrics.enabled": False, "batch.max_rows": 16, "lanes.cores": 1})
-        async with Service(settings) as service, grpc.aio.insecure_channel(service.address) as channel:
+        async with Application(settings) as service, grpc.aio.insecure_channel(service.address) as channel:
             labels = pb.Labels(label_set=pb.LabelSet(names=NAMES.split(",")))
             asked = pb.ClassifyRequest(image=pb.Image(encoded=FLOWER.read_bytes()), labels=labels)
             asked.options.strategy.name = "mta"
@@ -249,7 +249,7 @@ def test_classes_of_one_name_are_told_apart_by_their_index(run: Run):
 def test_plain_lines_tell_the_index_where_the_name_is_not_enough(capsys: pytest.CaptureFixture[str]):
     moved = report(torch.tensor([1.0, 0.0, 2.0]))
     labels = LabelSet(("crane", "cat", "crane"), allow_duplicates=True)
-    with shown(False) as show:
+    with open_output(False) as show:
         show(replace(moved, request=replace(moved.request, labels=labels)))
         show(moved)
     assert [line.split("\t")[1:4:2] for line in capsys.readouterr().out.splitlines()] == [

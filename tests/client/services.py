@@ -20,14 +20,14 @@ QUICK = {"server.port": 0, "metrics.enabled": False, "batch.max_rows": 32}
 @contextmanager
 def running(**knobs: Any) -> Iterator[str]:
     """The address of a service on a loop of its own, in a thread. Knobs are settings with `__` for the dot."""
-    from tta_service.app import Service
+    from tta_service.app import Application
     from tta_service.settings import load
 
     settings = load(QUICK | {name.replace("__", "."): value for name, value in knobs.items()})
     ready, told = threading.Event(), {}
 
     async def run() -> None:
-        async with Service(settings) as service:
+        async with Application(settings) as service:
             told.update(loop=asyncio.get_running_loop(), service=service)
             ready.set()
             await service.wait()

@@ -19,7 +19,7 @@ from tests.deploy.scraper import Prometheus, free_port, prometheus
 from tests.deploy.tools import RULES, names, program, silent
 from tests.deploy.traffic import everyday, faults, moves, pictures
 from tests.patience import PATIENCE
-from tta_service.app import Service
+from tta_service.app import Application
 from tta_service.core.catalogue import reducers
 from tta_service.core.reducer import Reduction
 from tta_service.settings import load
@@ -67,7 +67,7 @@ async def test_every_panel_and_rule_has_data_from_a_service_at_work(tmp_path: Pa
         }
     )
     # Prometheus first, so that it sees the counters of the start at zero
-    async with prometheus(f"127.0.0.1:{metrics}", tmp_path) as scraped, Service(settings) as service:
+    async with prometheus(f"127.0.0.1:{metrics}", tmp_path) as scraped, Application(settings) as service:
         async with AsyncClient(service.address, timeout=PATIENCE) as client:
             for _ in range(ROUNDS):
                 for work in (everyday, faults, moves):
@@ -86,14 +86,14 @@ async def test_every_panel_and_rule_has_data_from_a_service_at_work(tmp_path: Pa
         assert done.returncode == 0, (done.stdout + done.stderr).decode()
 
 
-async def sing(service: Service) -> None:
+async def sing(service: Application) -> None:
     """A canary, which only an idle house would send by itself."""
-    parts = service.parts
+    parts = service.runtime
     blank = torch.zeros(1, 3, parts.clip.image_size, parts.clip.image_size, dtype=torch.uint8)
-    assert not await parts.pulse.probe(lambda: parts.batcher.encode(blank, Reduction(reducers.build("none"))))
+    assert not await parts.health.probe(lambda: parts.batcher.encode(blank, Reduction(reducers.build("none"))))
 
 
-async def seen(scraped: Prometheus, service: Service) -> None:
+async def seen(scraped: Prometheus, service: Application) -> None:
     """Until Prometheus has scraped what has been answered by now, and the rules have been evaluated after that."""
     (now,) = await scraped.ask("vector(time())")
     async with asyncio.timeout(PATIENCE):

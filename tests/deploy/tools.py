@@ -30,7 +30,7 @@ def program(name: str) -> str:
 def registry() -> Metrics:
     """The numbers of a server, as the service builds them, before anything has happened."""
     metrics = Metrics(strategies.names(), reducers.names())
-    metrics.pull(Counts)
+    metrics.register_counts(Counts)
     return metrics
 
 

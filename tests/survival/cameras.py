@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from tests.patience import PATIENCE
-from tta_service.app import Service
+from tta_service.app import Application
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.settings import load
 from tta_service.wire.v1 import tta_pb2 as pb
@@ -140,10 +140,10 @@ def knobs(store: Path, **more: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def serving(store: Path, **more: Any) -> AsyncIterator[tuple[Service, AdaptationServiceStub]]:
+async def serving(store: Path, **more: Any) -> AsyncIterator[tuple[Application, AdaptationServiceStub]]:
     """A service in this process."""
     settings = load(knobs(store, **more) | {"sessions.secret": SECRET})
-    async with Service(settings) as service, grpc.aio.insecure_channel(service.address) as channel:
+    async with Application(settings) as service, grpc.aio.insecure_channel(service.address) as channel:
         yield service, AdaptationServiceStub(channel)
 
 

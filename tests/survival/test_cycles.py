@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.patience import PATIENCE
 from tests.survival.cameras import BLOCK, LABELS, LATEST, frame, opening, picture, serving, written
 from tests.survival.wires import Wire, wire
-from tta_service.app import Service
+from tta_service.app import Application
 from tta_service.rpc.stream.session import StreamHandler
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.serving.sessions.memory import MemorySlot
@@ -49,7 +49,7 @@ PICTURE, BROKEN = picture(1), picture(2)[:-200]
 class World:
     """A service, and what it held before anybody came."""
 
-    def __init__(self, runner: asyncio.Runner, service: Service, stub: AdaptationServiceStub, store: Path) -> None:
+    def __init__(self, runner: asyncio.Runner, service: Application, stub: AdaptationServiceStub, store: Path) -> None:
         self.run, self.service, self.stub, self.store = runner.run, service, stub, store
         self.cycles, self.endings = 0, Counter[str]()
         self.before = self.run(self.held())
@@ -195,20 +195,22 @@ class Cycles(RuleBasedStateMachine):
 
     @invariant()
     def the_books_are_right(self) -> None:
-        parts = self.world.service.parts
+        parts = self.world.service.runtime
         counters, sessions = parts.sessions.counters, parts.sessions.registry.open_sessions
         assert counters.sessions == len(sessions)
         assert counters.bytes == sum(session.bytes for session in sessions) == sum(counters.bytes_by_strategy.values())
         assert counters.streams == sum(session.lease_lost is not None for session in sessions)
         assert all(session.holds >= 0 for session in sessions)
-        assert 0 <= parts.door.running_rows <= 2 * parts.batcher.max_rows
+        assert 0 <= parts.admission.running_rows <= 2 * parts.batcher.max_rows
 
     def teardown(self) -> None:
         """Everybody goes, the owner closes what outlives its streams: as if nobody had ever come."""
         while self.lives:
             self.it_ends(0, ("torn", "cancelled", "hung up")[len(self.lives) % 3])
-        parts = self.world.service.parts
-        self.settles(lambda: parts.sessions.counters.streams == parts.door.running_requests == parts.door.waiting == 0)
+        parts = self.world.service.runtime
+        self.settles(
+            lambda: parts.sessions.counters.streams == parts.admission.running_requests == parts.admission.waiting == 0
+        )
         self.settles(
             lambda: all(session.evictable and session.named for session in parts.sessions.registry.open_sessions)
         )
@@ -256,7 +258,7 @@ def test_two_hundred_random_cycles_leave_nothing_behind(tmp_path: Path):
             runner.run(leaving.aclose())
 
 
-async def warm(service: Service, stub: AdaptationServiceStub) -> None:
+async def warm(service: Application, stub: AdaptationServiceStub) -> None:
     """What is made once is made now: label sets, memories' code, grpc's own threads and files."""
     life = Life(await wire(service.address))
     await life.saying(opening("tda"), frame(1, PICTURE))

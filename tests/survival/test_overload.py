@@ -12,7 +12,7 @@ import psutil
 from PIL import Image
 
 from tests.survival.cameras import LATEST, Camera, serving
-from tta_service.app import Service
+from tta_service.app import Application
 
 CAMERAS, ANSWERS, AT_ONCE = 16, 12, 4
 MIXTURE: list[tuple[str, dict[str, float]]] = [
@@ -46,7 +46,7 @@ async def test_a_fourfold_load_is_answered_with_fresh_frames_and_leaves_nothing_
         assert told == {"received": sent, "answered": answered}
         assert number(service, "tta_frames_dropped_total", policy="latest", reason="superseded") == sent - answered
         assert grown < sent * len(image) / 2, "memory grows with the frames"
-        assert service.parts.sessions.counters.sessions == service.parts.sessions.counters.bytes == 0
+        assert service.runtime.sessions.counters.sessions == service.runtime.sessions.counters.bytes == 0
         while len(asyncio.all_tasks()) > tasks:  # noqa: ASYNC110 - grpc ends its own
             await asyncio.sleep(0.01)
 
@@ -62,15 +62,15 @@ class Watched(Camera):
         return self.image
 
 
-async def watched(camera: Watched, service: Service, size: int) -> None:
+async def watched(camera: Watched, service: Application, size: int) -> None:
     """Until it has its answers; looks at the server with each of them."""
 
     async def listening() -> None:
         while (reply := await camera.read()) is not None:
             if reply.WhichOneof("kind") == "answer":
                 camera.behind.append(camera.sent - reply.answer.frame_id)
-                door = service.parts.door
-                assert door.running_requests == 1 or door.running_rows <= 2 * service.parts.batcher.max_rows
+                door = service.runtime.admission
+                assert door.running_requests == 1 or door.running_rows <= 2 * service.runtime.batcher.max_rows
                 assert door.depths["streams"] <= CAMERAS
                 if len(camera.answers) % 4:
                     continue  # a look at the metrics costs as much as an answer
@@ -88,7 +88,7 @@ async def watched(camera: Watched, service: Service, size: int) -> None:
     assert max(camera.behind) <= 4 * AT_ONCE < 3 * ANSWERS
 
 
-def number(service: Service, name: str, **labels: str) -> float:
+def number(service: Application, name: str, **labels: str) -> float:
     """Of the service's metrics."""
     return service.metrics.registry.get_sample_value(name, labels) or 0.0
 

@@ -14,13 +14,13 @@ from tta_service.core.errors import BadImage, ModelFault, Overloaded
 from tta_service.core.events import Closed, Dropped, Event, Forward, Refused
 from tta_service.core.labels import LabelSet
 from tta_service.core.request import Degraded
-from tta_service.telemetry.access_log import AnswerLog
-from tta_service.telemetry.logging import LogLevel, written
+from tta_service.telemetry.access_log import AccessLog
+from tta_service.telemetry.logging import LogLevel, configure_logging
 
 
 def lines(*events: Event, level: LogLevel = "info") -> list[dict[str, Any]]:
-    stream, log = io.StringIO(), AnswerLog()
-    with written(stream, "json", level):
+    stream, log = io.StringIO(), AccessLog()
+    with configure_logging(stream, "json", level):
         for event in events:
             log.observe(event)
     return [json.loads(line) for line in stream.getvalue().splitlines()]

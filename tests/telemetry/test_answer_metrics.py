@@ -80,7 +80,7 @@ def test_explanations_tell_what_was_kept_and_let_in(metrics: Metrics):
 
 def test_tokens_pruned_are_a_share_of_all_where_all_views_are_reduced(metrics: Metrics):
     metrics = Metrics(("zero_shot",), ("none", "tome"))
-    metrics.built("1", "2", "pocket", "cpu", patches=40)
+    metrics.set_build_info("1", "2", "pocket", "cpu", patches=40)
     done = replace(report(), explanation=explanation((30, 10, 5)))
     for scope in ("all", "augmented"):
         reduced = replace(done.request, reduction=Reduction(reducers.build("tome"), scope))

@@ -17,7 +17,7 @@ def samples(metrics: Metrics) -> dict[str, float]:
 
 def test_each_scrape_reads_anew():
     metrics, moments = Metrics(()), iter([Counts(label_sets=1), Counts(label_sets=2)])
-    metrics.pull(lambda: next(moments))
+    metrics.register_counts(lambda: next(moments))
     assert [samples(metrics)["tta_label_sets"] for _ in range(2)] == [1, 2]
 
 
@@ -41,7 +41,7 @@ def test_all_counts_are_shown():
         text_evictions=1,
     )
     metrics = Metrics(())
-    metrics.pull(lambda: counts)
+    metrics.register_counts(lambda: counts)
     found = samples(metrics)
     assert found["tta_serving"] == 1
     assert (found["tta_queue_depth|calls"], found["tta_queue_limit|calls"]) == (3, 256)
@@ -58,6 +58,6 @@ def test_all_counts_are_shown():
 
 def test_two_rooms_cannot_publish_the_same_names():
     metrics = Metrics(())
-    metrics.pull(Counts)
+    metrics.register_counts(Counts)
     with pytest.raises(ValueError, match="tta_serving"):
-        metrics.pull(Counts)
+        metrics.register_counts(Counts)

@@ -18,25 +18,25 @@ def images(mean: float, count: int, seed: int = 0) -> numpy.ndarray:
 
 def test_nothing_is_said_before_the_reference_stands():
     drift = Drift()
-    said = [drift.moved("tda", 0.5, feature) for feature in images(0, START + 1)]
+    said = [drift.update("tda", 0.5, feature) for feature in images(0, START + 1)]
     assert said[:START] == [None] * START and said[START] is not None
 
 
 def test_one_step_away_moves_the_recent_mean_by_its_weight():
     drift, at = Drift(), numpy.zeros(4)
     for _ in range(START):
-        drift.moved("tda", 0.2, at)
-    assert drift.moved("tda", 0.2, at) == (0.0, 0.0)
+        drift.update("tda", 0.2, at)
+    assert drift.update("tda", 0.2, at) == (0.0, 0.0)
     away = numpy.array([0.0, 3.0, 0.0, 4.0])
-    assert drift.moved("tda", 1.2, away) == pytest.approx((1 / START, 5 / START))
+    assert drift.update("tda", 1.2, away) == pytest.approx((1 / START, 5 / START))
 
 
 def test_other_images_are_far_the_same_ones_near():
     drift = Drift()
     for feature in images(0, 20 * START):
-        near = drift.moved("tda", 0.3, feature)
+        near = drift.update("tda", 0.3, feature)
     for feature in images(1, 20 * START, seed=1):
-        far = drift.moved("tda", 0.7, feature)
+        far = drift.update("tda", 0.7, feature)
     assert near is not None and far is not None
     assert near[1] < 0.2 < 0.5 < far[1]
     assert far[0] == pytest.approx(0.4, abs=0.01)
@@ -45,6 +45,6 @@ def test_other_images_are_far_the_same_ones_near():
 def test_strategies_are_apart_and_a_new_model_begins_anew():
     drift = Drift()
     for _ in range(START):
-        drift.moved("tda", 0.2, numpy.ones(4))
-    assert drift.moved("zero", 0.2, numpy.ones(4)) is None
-    assert drift.moved("tda", 0.2, numpy.ones(8)) is None
+        drift.update("tda", 0.2, numpy.ones(4))
+    assert drift.update("zero", 0.2, numpy.ones(4)) is None
+    assert drift.update("tda", 0.2, numpy.ones(8)) is None

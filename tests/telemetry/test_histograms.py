@@ -54,10 +54,10 @@ def test_traces_stand_beside_their_buckets_in_openmetrics_alone():
     plain.observe(0.5)
     traced.observe(0.5, "4bf92f3577b34da6a3ce929d0e0e4736")
     traced.observe(9)
-    text, kind = registry.written("application/openmetrics-text; version=1.0.0")
+    text, kind = registry.render("application/openmetrics-text; version=1.0.0")
     assert kind.startswith("application/openmetrics-text")
     found = {(s.name, s.labels.get("le")): s for f in open_families(text.decode()) for s in f.samples}
     exemplar = found["traced_bucket", "1.0"].exemplar
     assert (exemplar.labels, exemplar.value) == ({"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}, 0.5)
     assert [key for key, sample in found.items() if sample.exemplar] == [("traced_bucket", "1.0")]
-    assert b"trace_id" not in registry.written("")[0]
+    assert b"trace_id" not in registry.render("")[0]

@@ -90,7 +90,7 @@ PROMISED: dict[str, set[str]] = {
 
 def families() -> Iterator[Metric]:
     metrics = Metrics(("zero_shot",))
-    metrics.pull(Counts)
+    metrics.register_counts(Counts)
     return iter(metrics.registry.collect())
 
 
@@ -101,7 +101,7 @@ def test_all_that_is_promised_is_there_and_nothing_of_ours_is_left_out_of_the_pr
 
 def test_labels_are_those_that_were_promised():
     metrics = Metrics(("zero_shot",))
-    pushed = {named(one): labels_of(one) for one in vars(metrics._series).values() if hasattr(one, "labels")}
+    pushed = {named(one): labels_of(one) for one in vars(metrics._instruments).values() if hasattr(one, "labels")}
     pulled = {family.name: labels_of(family) for family in families() if hasattr(family, "_labelnames")}
     said = {name: labels for name, labels in {**pulled, **pushed}.items() if name in PROMISED}
     assert said.keys() <= PROMISED.keys() and len(said) >= 55

@@ -9,21 +9,21 @@ import logging
 import pytest
 
 from tta_service.core.events import Closed, Event
-from tta_service.telemetry import each
-from tta_service.telemetry.logging import LogFormat, logger, written
+from tta_service.telemetry import combine_observers
+from tta_service.telemetry.logging import LogFormat, configure_logging, get_logger
 
 
 def test_a_label_cannot_forge_a_line():
     stream = io.StringIO()
-    with written(stream, "console"):
-        logger("tta_service.test").info("seen", label="cat\nlevel=error forged")
+    with configure_logging(stream, "console"):
+        get_logger("tta_service.test").info("seen", label="cat\nlevel=error forged")
     assert len(stream.getvalue().splitlines()) == 1
 
 
 def test_libraries_write_the_same_way_and_everything_is_put_back():
     handlers, level = list(logging.getLogger().handlers), logging.getLogger("tta_service").level
     stream = io.StringIO()
-    with written(stream, "json"):
+    with configure_logging(stream, "json"):
         logging.getLogger("some.library").warning("slow %s", "disk")
     assert json.loads(stream.getvalue())["event"] == "slow disk"
     assert (list(logging.getLogger().handlers), logging.getLogger("tta_service").level) == (handlers, level)
@@ -33,9 +33,9 @@ def test_libraries_write_the_same_way_and_everything_is_put_back():
 def test_no_secret_of_a_url_is_logged(form: LogFormat):
     """Libraries name the store, or the collector, as it was given."""
     stream = io.StringIO()
-    with written(stream, form):
+    with configure_logging(stream, form):
         logging.getLogger("some.library").warning("no answer of %s", "http://admin:SECRET@collector:4317/?token=SECRET")
-        logger("tta_service.test").warning("store", url="redis://:SECRET@cache:6379/0")
+        get_logger("tta_service.test").warning("store", url="redis://:SECRET@cache:6379/0")
         try:
             raise OSError("redis://:SECRET@cache")
         except OSError:
@@ -51,6 +51,6 @@ def test_an_observer_that_fails_is_logged_and_costs_nothing(caplog: pytest.LogCa
     def broken(event: Event) -> None:
         raise RuntimeError("meter broke")
 
-    each(broken, seen.append)(Closed("idle", 1))
+    combine_observers(broken, seen.append)(Closed("idle", 1))
     assert seen == [Closed("idle", 1)]
     assert "meter broke" in caplog.text

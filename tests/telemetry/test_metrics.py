@@ -33,7 +33,7 @@ from tta_service.telemetry.metrics import Metrics
 def test_buckets_of_durations_are_chosen_and_of_nothing_else():
     chosen = Metrics(("zero_shot",), latencies=(0.05, 0.5))
     chosen.observe(report(policy="latest"))
-    text, _ = chosen.registry.written("")
+    text, _ = chosen.registry.render("")
     bounds = re.findall(r'^tta_(\w+)_bucket\{.*le="([^"]+)"', text.decode(), re.MULTILINE)
     by_name = {name: [bound for other, bound in bounds if other == name] for name, _ in bounds}
     assert by_name["request_duration_seconds"] == by_name["frame_age_seconds"] == ["0.05", "0.5", "+Inf"]
@@ -93,16 +93,16 @@ def test_a_lack_of_device_memory_is_found_behind_the_refusal(metrics: Metrics):
 
 
 def test_on_a_gpu_the_first_lack_of_memory_is_a_rise(metrics: Metrics):
-    metrics.built("1", "2", "pocket", "cpu")
+    metrics.set_build_info("1", "2", "pocket", "cpu")
     assert number(metrics, "tta_cuda_oom_total", strategy="tda") is None
-    metrics.built("1", "2", "pocket", "cuda:0")
+    metrics.set_build_info("1", "2", "pocket", "cuda:0")
     assert number(metrics, "tta_cuda_oom_total", strategy="tda") == 0
 
 
 def test_peaks_that_were_measured_are_published(metrics: Metrics):
-    metrics.measured("tda", "cpu", 4096)
-    metrics.measured("tda", "cuda:1", 8192)
-    metrics.measured("evil", "cuda", 1)
+    metrics.set_memory_peak("tda", "cpu", 4096)
+    metrics.set_memory_peak("tda", "cuda:1", 8192)
+    metrics.set_memory_peak("evil", "cuda", 1)
     assert number(metrics, "tta_strategy_rss_delta_bytes", strategy="tda") == 4096
     assert number(metrics, "tta_strategy_cuda_peak_bytes", strategy="tda", device="1") == 8192
     assert number(metrics, "tta_strategy_cuda_peak_bytes", strategy="other", device="0") == 1
@@ -135,7 +135,7 @@ def test_calls_are_counted_as_existing_dashboards_expect(metrics: Metrics):
 
 
 def test_build_process_and_interpreter(metrics: Metrics):
-    metrics.built(version="1.2", torch="2.15", model="pocket", device="cpu")
+    metrics.set_build_info(version="1.2", torch="2.15", model="pocket", device="cpu")
     assert number(metrics, "tta_build_info", version="1.2", torch="2.15", model="pocket", device="cpu") == 1
     assert number(metrics, "tta_model_loaded", model="pocket") == 1
     assert (number(metrics, "tta_memory_limit_bytes") or 0) > 10_000_000
@@ -160,7 +160,7 @@ def test_scraping_while_observing_loses_nothing(metrics: Metrics):
 
 
 def test_the_readme_names_every_series_and_no_other(metrics: Metrics):
-    metrics.pull(Counts)
+    metrics.register_counts(Counts)
     ours = {family.name for family in metrics.registry.collect() if family.name.startswith(("tta_", "grpc_"))}
     table = Path(tta_service.__file__).with_name("README.md").read_text().partition("## Metrics")[2]
     told = {name.removesuffix("_total") for name in re.findall(r"`((?:tta|grpc)_[a-z_]+)`", table)}

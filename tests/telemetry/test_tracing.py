@@ -22,7 +22,7 @@ from tests.telemetry.events import report
 from tta_service.core.errors import BadImage
 from tta_service.core.events import Event, Refused
 from tta_service.core.request import STAGES, Report
-from tta_service.telemetry import each
+from tta_service.telemetry import combine_observers
 from tta_service.telemetry.metrics import Metrics
 from tta_service.telemetry.tracing import Tracing, otlp
 
@@ -67,9 +67,9 @@ def test_a_refusal_is_a_failed_span():
 def test_durations_carry_the_trace_of_their_span():
     made, read = tracing()
     metrics = Metrics(("zero_shot",), trace_of=made.trace_of)
-    observe = each(made.observe, metrics.observe)
+    observe = combine_observers(made.observe, metrics.observe)
     observe(report())
-    text, _ = metrics.registry.written("application/openmetrics-text; version=1.0.0")
+    text, _ = metrics.registry.render("application/openmetrics-text; version=1.0.0")
     trace = f"{read()[-1].context.trace_id:032x}"
     lines = [line for line in text.decode().splitlines() if f'# {{trace_id="{trace}"}}' in line]
     assert len(lines) == 1 + len(STAGES)

@@ -1,7 +1,7 @@
 """The one composition root: settings become parts, parts a running server, and that a drained one."""
 
 from .commands import classify, measure, serve
-from .runtime import Parts, assembled
-from .server import Service
+from .runtime import Runtime, build_runtime
+from .server import Application
 
-__all__ = ["Parts", "Service", "assembled", "classify", "measure", "serve"]
+__all__ = ["Application", "Runtime", "build_runtime", "classify", "measure", "serve"]

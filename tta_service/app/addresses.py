@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 
-def bindable(host: str, port: int) -> None:
+def check_bindable(host: str, port: int) -> None:
     """OSError now, rather than after the model has been loaded."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -14,6 +14,6 @@ def bindable(host: str, port: int) -> None:
         raise OSError(f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}") from None
 
 
-def address(host: str, port: int) -> str:
+def format_address(host: str, port: int) -> str:
     """host:port, as grpc and a URL want it."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -13,9 +13,9 @@ from typing import Any
 from ..core.errors import TTAError
 from ..core.request import Report, Request
 from ..settings import Settings
-from .memory_peaks import measured, written
-from .runtime import assembled
-from .server import Service
+from .memory_peaks import dump_peaks, measure_peaks
+from .runtime import build_runtime
+from .server import Application
 
 try:
     from uvloop import new_event_loop
@@ -25,50 +25,50 @@ except ImportError:  # not on Windows
 log = logging.getLogger(__name__)
 
 
-def serve(settings: Settings, ready: Callable[[Service], None]) -> None:
+def serve(settings: Settings, ready: Callable[[Application], None]) -> None:
     """Serves until SIGTERM or SIGINT, then drains; `ready` is called once requests are taken.
 
     A second signal ends the process at once.
     """
 
-    async def live() -> None:
-        async with Service(settings) as service:
+    async def run() -> None:
+        async with Application(settings) as service:
             for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, _signalled, service, number)
+                asyncio.get_running_loop().add_signal_handler(number, _on_signal, service, number)
             ready(service)
             await service.wait()
 
-    _run(live())
+    _run(run())
     log.info("stopped")
     if any(thread.name.startswith("tta-") for thread in threading.enumerate()):
         os._exit(1)  # a lane is stuck, and the interpreter would wait for it
 
 
 def classify(
-    settings: Settings, requests: Iterable[Request], answered: Callable[[Request, Report | TTAError], None]
+    settings: Settings, requests: Iterable[Request], on_answer: Callable[[Request, Report | TTAError], None]
 ) -> None:
     """Answers one request after the other, without a network."""
 
-    async def walk() -> None:
-        async with assembled(settings) as parts:
+    async def run() -> None:
+        async with build_runtime(settings) as parts:
             for request in requests:
                 try:
-                    answered(request, await parts.engine.classify(request))
+                    on_answer(request, await parts.engine.classify(request))
                 except TTAError as error:
-                    answered(request, error)
+                    on_answer(request, error)
 
-    _run(walk())
+    _run(run())
 
 
-def measure(settings: Settings, classes: int, told: Callable[[str], None]) -> None:
+def measure(settings: Settings, classes: int, write: Callable[[str], None]) -> None:
     """Tells the peak of each strategy, as it is found."""
 
-    async def walk() -> None:
-        async with assembled(settings) as parts:
-            async for peak in measured(parts, classes):
-                told(written([peak]))
+    async def run() -> None:
+        async with build_runtime(settings) as parts:
+            async for peak in measure_peaks(parts, classes):
+                write(dump_peaks([peak]))
 
-    _run(walk())
+    _run(run())
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
@@ -76,7 +76,7 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
         runner.run(work)
 
 
-def _signalled(service: Service, number: signal.Signals) -> None:
+def _on_signal(service: Application, number: signal.Signals) -> None:
     if service.stopping:
         os._exit(128 + number)
     log.info("%s: draining; a second one ends me at once", number.name)

@@ -16,7 +16,7 @@ from ..core.reducer import Reduction
 from ..core.request import PixelFormat, Raw, Request
 from ..settings import BadSettings
 from ..telemetry.process_memory import RisingMemory
-from .runtime import Parts
+from .runtime import Runtime
 
 SIDE = 256  # pixels of the image that everybody looks at
 
@@ -30,7 +30,7 @@ class Peak:
     bytes: int
 
 
-async def measured(parts: Parts, classes: int = 10, names: Sequence[str] | None = None) -> AsyncIterator[Peak]:
+async def measure_peaks(runtime: Runtime, classes: int = 10, names: Sequence[str] | None = None) -> AsyncIterator[Peak]:
     """One for each strategy (or those of these `names`), its parameters at their defaults, `classes` labels, in a
     session that has seen two frames.
 
@@ -40,7 +40,7 @@ async def measured(parts: Parts, classes: int = 10, names: Sequence[str] | None 
     draw = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (SIDE, SIDE, 3), generator=draw, dtype=torch.uint8).numpy().tobytes()
     labels = LabelSet(tuple(f"thing {i}" for i in range(classes)))
-    exact, device, engine = Reduction(reducers.build("none")), parts.clip.device, parts.engine.without_observer()
+    exact, device, engine = Reduction(reducers.build("none")), runtime.clip.device, runtime.engine.without_observer()
     for name in strategies.names() if names is None else names:
         session = f"measure-{name}"
         image = Raw(SIDE, SIDE, PixelFormat.RGB24, pixels)
@@ -60,17 +60,17 @@ async def measured(parts: Parts, classes: int = 10, names: Sequence[str] | None 
         except Unsupported:
             continue
         finally:
-            if parts.sessions.registry.get("", session):
-                parts.sessions.close("", session)
+            if runtime.sessions.registry.get("", session):
+                runtime.sessions.close("", session)
         yield Peak(name, str(device), rise)
 
 
-def written(peaks: list[Peak]) -> str:
-    """As `recorded` reads them: one JSON object per line."""
+def dump_peaks(peaks: list[Peak]) -> str:
+    """As `load_peaks` reads them: one JSON object per line."""
     return "".join(json.dumps(asdict(peak)) + "\n" for peak in peaks)
 
 
-def recorded(file: Path) -> list[Peak]:
+def load_peaks(file: Path) -> list[Peak]:
     """Raises `BadSettings` for a file that cannot be read, or that `tta-service measure` did not write."""
     try:
         return [Peak(**json.loads(line)) for line in file.read_text("utf-8").splitlines()]

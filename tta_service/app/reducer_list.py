@@ -11,17 +11,17 @@ from ..core.reducer import Reducer
 from ..settings import BadSettings
 
 
-def served(text: str, default: str) -> tuple[Reducer, ...]:
+def parse_reducers(text: str, default: str) -> tuple[Reducer, ...]:
     """Of "tome,evit:keep=0.5:fuse=sum": each by its name, and by parameters where they are not to be the usual ones.
 
     `default`, the reducer of questions that name none, is among them. Raises `UnknownReducer`, `BadParameters` and
     `BadSettings`.
     """
     named = [part.strip() for part in text.split(",") if part.strip()]
-    return tuple(dict.fromkeys(_built(part) for part in (default, *named)))
+    return tuple(dict.fromkeys(_build(part) for part in (default, *named)))
 
 
-def _built(part: str) -> Reducer:
+def _build(part: str) -> Reducer:
     name, *given = part.split(":")
     return reducers.build(name.strip(), dict(_parameters(part, given)))
 

@@ -37,70 +37,74 @@ from ..serving.sessions.accounting import MemoryLimits
 from ..serving.sessions.sessions import Sessions
 from ..serving.text.cache import TextSpaceCache
 from ..settings import Settings
-from .reducer_list import served
+from .reducer_list import parse_reducers
 
 log = logging.getLogger(__name__)
 LARGEST = {"cpu": 64}  # rows that warm-up tries in one forward; other devices 256
-HEAVY = 128  # rows times passes of a large request: 64 views and a step of gradients
+LARGE_REQUEST_COST = 128  # rows times passes of a large request: 64 views and a step of gradients
 EXPLAIN_EVERY = 16  # answers; one of them is explained for metrics
-LAST_MOMENT = 5.0  # seconds for what a lane has begun, when all else has stopped
+SHUTDOWN_SECONDS = 5.0  # seconds for what a lane has begun, when all else has stopped
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Runtime:
     clip: FrozenCLIP
     engine: Engine
-    door: AdmissionController
+    admission: AdmissionController
     batcher: Batcher
     text_spaces: TextSpaceCache
     sessions: Sessions
-    archive: SessionPersistence
-    pulse: DeviceHealth
-    works: tuple[asyncio.Task[None], ...]  # in the background; none of them ends by itself
+    persistence: SessionPersistence
+    health: DeviceHealth
+    background_tasks: tuple[asyncio.Task[None], ...]  # in the background; none of them ends by itself
 
 
 @asynccontextmanager
-async def assembled(
+async def build_runtime(
     settings: Settings,
     observe: Observe = ignore,
-    pulse: DeviceHealth | None = None,
-    here: Callable[[], str] = lambda: "",
-) -> AsyncIterator[Parts]:
-    """Load, measure, build, warm up. At the end of the block everything is stopped. `here()` is our address.
+    health: DeviceHealth | None = None,
+    address: Callable[[], str] = lambda: "",
+) -> AsyncIterator[Runtime]:
+    """Load, measure, build, warm up. At the end of the block everything is stopped. `address()` is our address.
 
     Raises `CannotLoad` without a model, `ModelFault` when it gives no finite features: such a one never serves; OSError
     when the state store cannot be reached.
     """
     store = open_store(settings.sessions.store, settings.sessions.store_keep) if settings.sessions.store else None
-    pulse, exact = pulse or DeviceHealth(), Reduction(reducers.build("none"))
-    with _blamed(settings, "reducers"):
-        named = served(settings.model.reducers, settings.defaults.reducer)
+    health, exact = health or DeviceHealth(), Reduction(reducers.build("none"))
+    with _blame_setting(settings, "reducers"):
+        reducers_at_start = parse_reducers(settings.model.reducers, settings.defaults.reducer)
     batch, text, keep, most, threads = settings.batch, settings.text, settings.sessions, settings.limits, settings.lanes
 
     async with AsyncExitStack() as stack:
-        lane = make_executors(threads.prepare, threads.adapt, threads.cores)
-        stack.callback(_close, lane)
+        executors = make_executors(threads.prepare, threads.adapt, threads.cores)
+        stack.callback(_close_lanes, executors)
         wanted = settings.model.model_dump(exclude={"reducers"})
-        with _blamed(settings):
-            clip = await run(lane.device, partial(load, **wanted, reducers=named))  # there, whose threads it is to use
+        with _blame_setting(settings):
+            clip = await run(
+                executors.device, partial(load, **wanted, reducers=reducers_at_start)
+            )  # there, whose threads it is to use
 
         def blank(rows: int) -> torch.Tensor:
             return torch.zeros(rows, 3, clip.image_size, clip.image_size, dtype=torch.uint8, device=clip.device)
 
         most_rows = min(batch.max_rows or 1 << 30, LARGEST.get(clip.device.type, 256))
-        budget = await run(lane.device, measure, lambda rows: clip.encode_image(blank(rows), exact), most_rows)
-        max_rows = batch.max_rows or budget.rows
-        costs = CostModel(max_rows, budget.seconds)
-        batcher = Batcher(clip.encode_image, lane.device, max_rows, observe, pulse, costs)
-        shares = ClientQuota(batch.waiting_cost or batch.waiting * HEAVY, batch.client_share)
-        door = AdmissionController(2 * max_rows, batch.waiting, quota=shares)
+        calibration = await run(
+            executors.device, measure, lambda rows: clip.encode_image(blank(rows), exact), most_rows
+        )
+        max_rows = batch.max_rows or calibration.rows
+        costs = CostModel(max_rows, calibration.seconds)
+        batcher = Batcher(clip.encode_image, executors.device, max_rows, observe, health, costs)
+        quota = ClientQuota(batch.waiting_cost or batch.waiting * LARGE_REQUEST_COST, batch.client_share)
+        admission = AdmissionController(2 * max_rows, batch.waiting, quota=quota)
         text_spaces = TextSpaceCache(
             clip.text_space_in_steps,
-            lane.device,
-            lane.tune,
+            executors.device,
+            executors.tune,
             text.cache_bytes,
             text.definitions,
-            pause_watchdog=pulse.pause_watchdog,
+            pause_watchdog=health.pause_watchdog,
             max_activations=text.activation_bytes,
             costs=costs,
         )
@@ -109,13 +113,13 @@ async def assembled(
         secret = keep.secret.get_secret_value().encode()
         if store and not secret:
             log.warning("sessions.store without sessions.secret: no other process can read what is stored")
-        shelf = ThreadPoolExecutor(1, "tta-store")
-        stack.callback(shelf.shutdown)
-        snapshots = Snapshots(sessions, text_spaces, lane, clip.fingerprint, secret)
-        archive = SessionPersistence(sessions, snapshots, store, shelf, keep.write_frames, here)
+        store_lane = ThreadPoolExecutor(1, "tta-store")
+        stack.callback(store_lane.shutdown)
+        snapshots = Snapshots(sessions, text_spaces, executors, clip.fingerprint, secret)
+        persistence = SessionPersistence(sessions, snapshots, store, store_lane, keep.write_frames, address)
 
-        def seen(event: Event) -> None:
-            archive.observe(event)
+        def observe_report(event: Event) -> None:
+            persistence.observe(event)
             observe(event)
 
         engine = Engine(
@@ -124,9 +128,9 @@ async def assembled(
             batcher=batcher,
             text_spaces=text_spaces,
             sessions=sessions,
-            admission=door,
-            lanes=lane,
-            observe=seen,
+            admission=admission,
+            lanes=executors,
+            observe=observe_report,
             explain_every=EXPLAIN_EVERY,
             tokens_left=clip.tokens_left,
             costs=costs,
@@ -136,30 +140,32 @@ async def assembled(
         async def canary() -> object:
             return await batcher.encode(blank(1), exact)
 
-        works = await stack.enter_async_context(
-            _background(batcher.run(), sessions.run(), pulse.run(canary), archive.run(keep.write_seconds))
+        background_tasks = await stack.enter_async_context(
+            _background(batcher.run(), sessions.run(), health.run(canary), persistence.run(keep.write_seconds))
         )
         stack.callback(sessions.close_all)
-        stack.push_async_callback(kept, archive)
-        stack.callback(door.close)
-        if error := await pulse.probe(canary):
+        stack.push_async_callback(save_sessions, persistence)
+        stack.callback(admission.close)
+        if error := await health.probe(canary):
             raise ModelFault(f"the model {clip.name} does not work: {error.message}")
-        pulse.ready(budget.row_seconds)
-        log.info("%s on %s: %d rows at a time, %.0f a second", clip.name, clip.device, max_rows, 1 / budget.row_seconds)
-        yield Parts(clip, engine, door, batcher, text_spaces, sessions, archive, pulse, works)
+        health.ready(calibration.row_seconds)
+        log.info(
+            "%s on %s: %d rows at a time, %.0f a second", clip.name, clip.device, max_rows, 1 / calibration.row_seconds
+        )
+        yield Runtime(clip, engine, admission, batcher, text_spaces, sessions, persistence, health, background_tasks)
 
 
-async def kept(archive: SessionPersistence, streams: bool = False) -> None:
+async def save_sessions(persistence: SessionPersistence, streams: bool = False) -> None:
     """All that is to outlive us is in the store; a store that does not answer must not keep us for ever."""
     try:
-        async with asyncio.timeout(LAST_MOMENT):
-            await archive.save_all(streams)
+        async with asyncio.timeout(SHUTDOWN_SECONDS):
+            await persistence.save_all(streams)
     except TimeoutError:
         log.error("the state store is too slow: the latest frames of some sessions are lost")
 
 
 @contextmanager
-def _blamed(settings: Settings, knob: str = "") -> Iterator[None]:
+def _blame_setting(settings: Settings, knob: str = "") -> Iterator[None]:
     """A refusal inside names the knob of the model that it is about, and where that was set."""
     try:
         yield
@@ -179,10 +185,10 @@ async def _background(*works: Coroutine[Any, Any, None]) -> AsyncIterator[tuple[
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _close(lane: Executors) -> None:
+def _close_lanes(executors: Executors) -> None:
     """A forward that never comes back must not keep us: whoever runs the process decides what to do with the thread."""
-    closing = threading.Thread(target=lane.close, daemon=True)
+    closing = threading.Thread(target=executors.close, daemon=True)
     closing.start()
-    closing.join(LAST_MOMENT)
+    closing.join(SHUTDOWN_SECONDS)
     if closing.is_alive():
         log.critical("a lane does not finish what it has begun")

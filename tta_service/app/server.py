@@ -20,14 +20,14 @@ from ..rpc.server import Server
 from ..rpc.status import code_of
 from ..serving.batching.health import DeviceHealth
 from ..settings import BadSettings, Settings
-from ..telemetry import each
+from ..telemetry import combine_observers
 from ..telemetry import http as exposition
-from ..telemetry.access_log import AnswerLog
+from ..telemetry.access_log import AccessLog
 from ..telemetry.metrics import Metrics
-from .addresses import address, bindable
-from .memory_peaks import measured, recorded
-from .runtime import assembled, kept
-from .server_info import check_limits, counts, terms
+from .addresses import check_bindable, format_address
+from .memory_peaks import load_peaks, measure_peaks
+from .runtime import build_runtime, save_sessions
+from .server_info import check_limits, make_counts, make_server_info
 
 if TYPE_CHECKING:
     from ..telemetry.tracing import Tracing
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Service:
-    """`async with Service(settings) as service`: it answers; leaving the block drains it first.
+class Application:
+    """`async with Application(settings) as service`: it answers; leaving the block drains it first.
 
     Raises `TTAError` when the model cannot be had, OSError when an address is taken.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings, self._stack, self._told = settings, AsyncExitStack(), asyncio.Event()
+        self._settings, self._stack, self._stop_requested = settings, AsyncExitStack(), asyncio.Event()
         self._server: Server | None = None
         self._tracing = _tracing(settings.tracing.endpoint, settings.tracing.share)
         trace_of = self._tracing.trace_of if self._tracing else lambda report: ""
@@ -56,13 +56,13 @@ class Service:
         self.address = self.metrics_address = ""  # host:port
 
     @property
-    def line(self) -> str:
+    def status_line(self) -> str:
         """One line for whoever started us."""
-        clip, metrics = self.parts.clip, f"http://{self.metrics_address}/metrics" if self.metrics_address else "off"
+        clip, metrics = self.runtime.clip, f"http://{self.metrics_address}/metrics" if self.metrics_address else "off"
         about = f"model={clip.name} device={clip.device} precision={clip.precision}"
         return f"SERVING grpc={self.address} metrics={metrics} {about}"
 
-    async def __aenter__(self) -> Service:
+    async def __aenter__(self) -> Application:
         async with AsyncExitStack() as stack:
             await self._start(stack)
             self._stack = stack.pop_all()
@@ -73,67 +73,75 @@ class Service:
 
     def stop(self) -> None:
         """Ends `wait`."""
-        self._told.set()
+        self._stop_requested.set()
 
     @property
     def stopping(self) -> bool:
-        return self._told.is_set()
+        return self._stop_requested.is_set()
 
     async def wait(self) -> None:
         """Returns after `stop`. Raises when something in the background broke."""
-        told = asyncio.create_task(self._told.wait())
-        ended, _ = await asyncio.wait({told, *self.parts.works}, return_when=asyncio.FIRST_COMPLETED)
-        told.cancel()
-        for work in ended - {told}:
+        stopping = asyncio.create_task(self._stop_requested.wait())
+        ended, _ = await asyncio.wait({stopping, *self.runtime.background_tasks}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        for work in ended - {stopping}:
             why = None if work.cancelled() else work.exception()
             raise RuntimeError("a part of the service has ended by itself") from why
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings, traced = self._settings, [self._tracing.observe] if self._tracing else []
-        observe = each(*traced, self.metrics.observe, AnswerLog().observe)
+        observe = combine_observers(*traced, self.metrics.observe, AccessLog().observe)
         if self._tracing:
             stack.push_async_callback(asyncio.to_thread, self._tracing.close)
         for catalogue, default in ((strategies, settings.defaults.strategy), (reducers, settings.defaults.reducer)):
             catalogue.get(default)  # what does not exist fails now
         check_limits(settings.limits.parameters)
-        where = settings.metrics.peaks
-        filed = recorded(Path(where)) if where else []
-        bindable(settings.server.host, settings.server.port)
+        peaks_file = settings.metrics.peaks
+        filed = load_peaks(Path(peaks_file)) if peaks_file else []
+        check_bindable(settings.server.host, settings.server.port)
         if settings.metrics.enabled:
-            bindable(settings.metrics.host, settings.metrics.port)
-            shown = exposition.serve(self.metrics.registry, settings.metrics.host, settings.metrics.port)
-            stack.callback(shown.close)
-            self.metrics_address = shown.address
-        server = await self._opened(stack, observe)
-        pulse = DeviceHealth(on_change=self._turned, on_fatal=_die, observe=observe)
-        self.parts = parts = await stack.enter_async_context(assembled(settings, observe, pulse, lambda: self.address))
-        known = terms(settings, parts.clip)
-        patches = max(parts.clip.tokens_left(reducers.build("none")), default=0)
-        self.metrics.built(known.version, torch.__version__, known.model, known.device, patches)
-        on_gpu = parts.clip.device.type == "cuda"
-        peaks = [peak async for peak in measured(parts)] if on_gpu and not where else filed
-        for peak in peaks:
-            self.metrics.measured(peak.strategy, peak.device, peak.bytes)
-        service = AdaptationService(
-            parts.engine, parts.text_spaces, parts.sessions, parts.archive, known, lambda: parts.door.load, observe
+            check_bindable(settings.metrics.host, settings.metrics.port)
+            metrics_server = exposition.serve(self.metrics.registry, settings.metrics.host, settings.metrics.port)
+            stack.callback(metrics_server.close)
+            self.metrics_address = metrics_server.address
+        server = await self._open_port(stack, observe)
+        health = DeviceHealth(on_change=self._on_health_change, on_fatal=_exit_on_device_loss, observe=observe)
+        self.runtime = runtime = await stack.enter_async_context(
+            build_runtime(settings, observe, health, lambda: self.address)
         )
-        self.metrics.pull(partial(counts, settings, parts, service.buffered))
+        info = make_server_info(settings, runtime.clip)
+        patches = max(runtime.clip.tokens_left(reducers.build("none")), default=0)
+        self.metrics.set_build_info(info.version, torch.__version__, info.model, info.device, patches)
+        on_gpu = runtime.clip.device.type == "cuda"
+        peaks = [peak async for peak in measure_peaks(runtime)] if on_gpu and not peaks_file else filed
+        for peak in peaks:
+            self.metrics.set_memory_peak(peak.strategy, peak.device, peak.bytes)
+        service = AdaptationService(
+            runtime.engine,
+            runtime.text_spaces,
+            runtime.sessions,
+            runtime.persistence,
+            info,
+            lambda: runtime.admission.load,
+            observe,
+        )
+        self.metrics.register_counts(partial(make_counts, settings, runtime, service.buffered))
         server.serve(service)
         self._server = server
         stack.push_async_callback(self._drain, server)
-        server.health.set_serving(pulse.serving)
+        server.health.set_serving(health.serving)
 
-    async def _opened(self, stack: AsyncExitStack, observe: Observe) -> Server:
+    async def _open_port(self, stack: AsyncExitStack, observe: Observe) -> Server:
         """The port is open, and says NOT_SERVING while we warm up."""
-        host, wished = self._settings.server.host, self._settings.server.port
+        host, wanted_port = self._settings.server.host, self._settings.server.port
         most, age = self._settings.limits.message_bytes, self._settings.server.connection_age
         server = Server(message_bytes=most, connection_age=age, observe=observe)
         try:
-            port = await server.start(address(host, wished))
+            port = await server.start(format_address(host, wanted_port))
         except RuntimeError as error:
-            raise OSError(f"cannot listen on {host}:{wished}: {error}") from None
+            raise OSError(f"cannot listen on {host}:{wanted_port}: {error}") from None
         stack.push_async_callback(server.stop, 0.0)
-        self.address = address(host, port)
+        self.address = format_address(host, port)
         return server
 
     async def _drain(self, server: Server) -> None:
@@ -143,16 +151,16 @@ class Service:
         What a session has learnt is in the store before another server may be asked for it.
         """
         pre_stop, grace = self._settings.server.pre_stop, self._settings.server.drain
-        self.parts.pulse.drain()
-        self.parts.archive.drain()
-        await kept(self.parts.archive)
+        self.runtime.health.drain()
+        self.runtime.persistence.drain()
+        await save_sessions(self.runtime.persistence)
         if pre_stop:
             await asyncio.sleep(pre_stop)
-        await kept(self.parts.archive, streams=True)
+        await save_sessions(self.runtime.persistence, streams=True)
         server.drain(grace)
         await server.stop(grace)
 
-    def _turned(self, serving: bool, reason: str) -> None:
+    def _on_health_change(self, serving: bool, reason: str) -> None:
         level = logging.INFO if serving or reason == "draining" else logging.WARNING
         log.log(level, "serving" if serving else f"not serving: {reason}")
         if self._server:
@@ -170,7 +178,7 @@ def _tracing(endpoint: str, share: float) -> Tracing | None:
     return otlp(endpoint, share, version("tta-service"))
 
 
-def _die(error: BaseException) -> None:
+def _exit_on_device_loss(error: BaseException) -> None:
     """A sticky CUDA error: nothing in this process can recover, its supervisor can."""
     log.critical("the device is lost, this process ends", exc_info=error)
     os._exit(70)

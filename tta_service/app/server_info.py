@@ -12,10 +12,10 @@ from ..serving.streams.frame_buffer import BufferTotals
 from ..settings import BadSettings, Settings
 from ..telemetry.collector import Counts
 from ..wire.server_info import Limits, ServerInfo
-from .runtime import Parts
+from .runtime import Runtime
 
 
-def terms(settings: Settings, clip: FrozenCLIP) -> ServerInfo:
+def make_server_info(settings: Settings, clip: FrozenCLIP) -> ServerInfo:
     """What the doors check questions against."""
     return ServerInfo(
         model=clip.name,
@@ -40,19 +40,19 @@ def check_limits(parameters: Mapping[str, float]) -> None:
         raise BadSettings(f"limits.parameters: nothing has a number called {', '.join(odd)}")
 
 
-def counts(settings: Settings, parts: Parts, buffered: BufferTotals) -> Counts:
+def make_counts(settings: Settings, runtime: Runtime, totals: BufferTotals) -> Counts:
     """The serving room's published counters. Called from the scrape's thread."""
-    tower, text, sessions = parts.batcher.counters, parts.text_spaces.counters, parts.sessions.counters
-    now, view = time.time(), 3 * parts.clip.image_size**2
+    tower, text, sessions = runtime.batcher.counters, runtime.text_spaces.counters, runtime.sessions.counters
+    now, view = time.time(), 3 * runtime.clip.image_size**2
     return Counts(
-        serving=parts.pulse.serving,
-        queue_depth={**parts.door.depths, "tower": tower.jobs},
-        queue_limit=parts.door.limits,
-        queue_bytes={"streams": buffered.bytes, "tower": tower.rows * view},
+        serving=runtime.health.serving,
+        queue_depth={**runtime.admission.depths, "tower": tower.jobs},
+        queue_limit=runtime.admission.limits,
+        queue_bytes={"streams": totals.bytes, "tower": tower.rows * view},
         waiting_rows={"tower": tower.rows},
-        inflight_rows=parts.door.running_rows,
-        inflight_requests=parts.door.running_requests,
-        heartbeat={worker: now - silence for worker, silence in parts.pulse.silence.items()},
+        inflight_rows=runtime.admission.running_rows,
+        inflight_requests=runtime.admission.running_requests,
+        heartbeat={worker: now - silence for worker, silence in runtime.health.silence.items()},
         sessions={"active": sessions.streams, "idle": sessions.sessions - sessions.streams},
         memory_bytes=sessions.bytes_by_strategy,
         memory_limit=settings.sessions.total_bytes,

@@ -36,12 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(arguments, prog_name="tta-service")
     except (TTAError, BadSettings, OSError) as error:
-        for line in _said(error).splitlines():
+        for line in _one_line(error).splitlines():
             print(f"tta-service: {without_secrets(' '.join(line.split()))}", file=sys.stderr)
         raise SystemExit(2) from None
 
 
-def _said(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     if isinstance(error, BadSettings):
         return str(error)
     if isinstance(error, OSError) and error.strerror and error.filename is not None:

@@ -16,7 +16,7 @@ from ..core.errors import BadImage, BadLabels, BadParameters, BadRequest
 from ..core.labels import LabelSet
 from ..core.request import Encoded
 from ..strategies import catalogue as strategies
-from .options import AsJson, Configure, Duplicates, configured, names_of, templates_of
+from .options import AsJson, Configure, Duplicates, configure_command, names_of, templates_of
 from .text import json_line, printable
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ FEWEST = 16  # images; fewer say nothing
 HEAD = ("strategy", "believed gain", "changed", "stable", "entropy", "views", "ms an image", "")
 
 
-@configured
+@configure_command
 def advise(
     configure: Configure,
     images: Annotated[
@@ -53,13 +53,13 @@ def advise(
     for name in wished:
         strategies.get(name)  # a misspelt one fails now
     seconds = None if deadline is None else _seconds(deadline)
-    chosen = _chosen(images, count)
-    from ..app.advise.run import advised  # the towers: seconds that a mistake should not cost
+    images_chosen = _choose_images(images, count)
+    from ..app.advise.run import advise_on_images  # the towers: seconds that a mistake should not cost
 
     given = (names, templates_of(template)) if template else (names,)
-    made = LabelSet(*given, allow_duplicates=allow_duplicates)
-    advice = advised(settings, made, chosen, wished, seconds, views, _told)
-    print(json_line(_json(advice)) if as_json else "\n".join(_lines(advice, len(chosen))))
+    label_set = LabelSet(*given, allow_duplicates=allow_duplicates)
+    advice = advise_on_images(settings, label_set, images_chosen, wished, seconds, views, _show_progress)
+    print(json_line(_json(advice)) if as_json else "\n".join(_lines(advice, len(images_chosen))))
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
-def _chosen(folder: Path, count: int) -> list[bytes]:
+def _choose_images(folder: Path, count: int) -> list[bytes]:
     """A seeded choice of the images in a folder and in those inside it; those that cannot be read are told."""
     if not folder.is_dir():
         raise BadRequest(f"{printable(str(folder))} is not a folder", "images")
@@ -108,7 +108,7 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _told(what: str, done: int, of: int) -> None:
+def _show_progress(what: str, done: int, of: int) -> None:
     if sys.stderr.isatty():
         end = "\n" if done + 1 == of else ""
         print(f"\r{what} {done + 1} of {of}\033[K", end=end, file=sys.stderr, flush=True)

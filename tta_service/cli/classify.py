@@ -16,12 +16,12 @@ from ..core.reducer import Reduction
 from ..core.request import Encoded, Report, Request
 from ..reducers import catalogue as reducers
 from ..strategies import catalogue as strategies
-from .options import AsJson, Configure, Duplicates, build, configured, names_of, templates_of
-from .output import shown
+from .options import AsJson, Configure, Duplicates, build, configure_command, names_of, templates_of
+from .output import open_output
 from .text import printable
 
 
-@configured
+@configure_command
 def classify(
     configure: Configure,
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", show_default=False, help="JPEG, PNG or WebP.")],
@@ -57,17 +57,17 @@ def classify(
 
     unread: list[str] = []
     unseen: set[str] = set()
-    with shown(as_json) as show:
+    with open_output(as_json) as show:
 
-        def answered(request: Request, answer: Report | TTAError) -> None:
+        def on_answer(request: Request, answer: Report | TTAError) -> None:
             if not isinstance(answer, Report):
-                return _tell(unread, request.request_id, answer)
+                return _report_unread(unread, request.request_id, answer)
             if new := sorted({*answer.unseen} - unseen):
                 unseen.update(new)
                 print(f"tta-service: the text tower was never taught: {', '.join(new)}", file=sys.stderr)
             show(answer)
 
-        app.classify(settings, _requests(question, files, unread), answered)
+        app.classify(settings, _requests(question, files, unread), on_answer)
     if unread:
         raise typer.Exit(2)
 
@@ -79,10 +79,10 @@ def _requests(question: Request, files: list[Path], unread: list[str]) -> Iterat
         try:
             yield replace(question, image=Encoded(file.read_bytes()), seed=question.seed + place, request_id=name)
         except OSError as error:
-            _tell(unread, name, error)
+            _report_unread(unread, name, error)
 
 
-def _tell(unread: list[str], file: str, error: Exception) -> None:
+def _report_unread(unread: list[str], file: str, error: Exception) -> None:
     unread.append(file)
-    said = error.strerror if isinstance(error, OSError) else str(error)
-    print(f"tta-service: {file}: {said}", file=sys.stderr)
+    message = error.strerror if isinstance(error, OSError) else str(error)
+    print(f"tta-service: {file}: {message}", file=sys.stderr)

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from ..core.errors import BadRequest
-from .options import Configure, configured
+from .options import Configure, configure_command
 
 
-@configured
+@configure_command
 def measure(
     configure: Configure,
     out: Annotated[
@@ -33,13 +33,13 @@ def measure(
         raise BadRequest(f"--out: {out} is no file that can be written", "out") from None
     from .. import app  # the towers: seconds that a mistake should not cost
 
-    said: list[str] = []
+    lines: list[str] = []
 
-    def told(line: str) -> None:
-        said.append(line)
+    def write(line: str) -> None:
+        lines.append(line)
         sys.stdout.write(line)
         sys.stdout.flush()
 
-    app.measure(settings, classes, told)
+    app.measure(settings, classes, write)
     if out:
-        out.write_text("".join(said))
+        out.write_text("".join(lines))

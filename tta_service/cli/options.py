@@ -60,7 +60,7 @@ Duplicates = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 
 
-def configured(command: Callable[..., None]) -> Callable[..., None]:
+def configure_command(command: Callable[..., None]) -> Callable[..., None]:
     """The command with the flags of `MODEL`, --config and --set behind its own.
 
     Its first parameter, a `Configure`, makes settings of them and of what the command adds.

@@ -20,7 +20,7 @@ Show = Callable[[Report], None]
 TOP = 5  # scores in a JSON line
 
 
-def shown(as_json: bool) -> AbstractContextManager[Show]:
+def open_output(as_json: bool) -> AbstractContextManager[Show]:
     """A context that gives `show(report)`: JSON, a table on a terminal, plain lines elsewhere."""
     if as_json:
         escaped = not (sys.stdout.encoding or "").lower().startswith("utf")  # lest a label become "?"

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from ..telemetry.logging import written
-from .options import Configure, configured
+from ..telemetry.logging import configure_logging
+from .options import Configure, configure_command
 
 
-@configured
+@configure_command
 def serve(
     configure: Configure,
     host: Annotated[str | None, typer.Option(help="Where to listen; 127.0.0.1 unless told otherwise.")] = None,
@@ -37,5 +37,5 @@ def serve(
     settings = configure(flags)
     from .. import app  # the towers: seconds that a mistake should not cost
 
-    with written(sys.stderr, settings.log.format, settings.log.level):
-        app.serve(settings, lambda service: print(service.line, flush=True))
+    with configure_logging(sys.stderr, settings.log.format, settings.log.level):
+        app.serve(settings, lambda service: print(service.status_line, flush=True))

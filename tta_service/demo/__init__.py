@@ -55,9 +55,9 @@ def _stream(client: Client, camera: Virtual, choices: Sequence[Choice], count: C
 
     for result in client.stream(frames(), LABELS, session="demo", policy="block", in_flight=UNDER_WAY):
         if isinstance(result, FrameAnswer):
-            count.answered(result.answer.strategy.name, result.answer, result.scene)
+            count.add_answer(result.answer.strategy.name, result.answer, result.scene)
         else:
-            count.failed(choices[result.frame_id % len(choices)].name, str(result.error))
+            count.add_failure(choices[result.frame_id % len(choices)].name, str(result.error))
         show()
 
 

@@ -33,7 +33,7 @@ class Count:
     def frames(self) -> int:
         return self.all.frames
 
-    def answered(self, strategy: str, answer: Answer, scene: str) -> None:
+    def add_answer(self, strategy: str, answer: Answer, scene: str) -> None:
         for tally in (self.all, self.by_strategy[strategy]):
             tally.answers += 1
             tally.flips += answer.flipped
@@ -42,10 +42,10 @@ class Count:
         was = f" (zero-shot: {answer.zero_shot[0].label})" if answer.flipped else ""
         self.latest = f"{scene}: {answer.label} {answer.score:.2f}{was} by {strategy}"
 
-    def failed(self, strategy: str, said: str) -> None:
+    def add_failure(self, strategy: str, message: str) -> None:
         for tally in (self.all, self.by_strategy[strategy]):
             tally.failed += 1
-        self.latest = said
+        self.latest = message
 
 
 def percentile(seconds: Sequence[float], percent: int) -> float:

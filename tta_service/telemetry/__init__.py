@@ -9,13 +9,13 @@ from ..core.events import Event, Observe
 log = logging.getLogger(__name__)
 
 
-def each(*observers: Observe) -> Observe:
+def combine_observers(*observers: Observe) -> Observe:
     """One observer out of several. One that fails is logged and never costs a caller his answer."""
 
     def observe(event: Event) -> None:
-        for look in observers:
+        for observer in observers:
             try:
-                look(event)
+                observer(event)
             except Exception:
                 log.exception("an observer failed on a %s", type(event).__name__)
 

@@ -11,14 +11,14 @@ from typing import Any
 from ..core.errors import ModelFault, NotReady, Overloaded
 from ..core.events import Closed, Dropped, Event, Forward, Refused
 from ..core.request import Report
-from .logging import logger
+from .logging import get_logger
 
 LONGEST = 200  # characters of a caller's word
 NAMED = 8  # labels that one line names
-TOLD = 1000  # label sets whose first line is remembered
+MAX_WARNED = 1000  # label sets whose first line is remembered
 
 
-class AnswerLog:
+class AccessLog:
     """An observer that writes: unary answers at info, frames at debug, what went wrong louder.
 
     The first answer for labels that the text tower was never taught is a warning, whoever asks: a camera's other lines
@@ -26,13 +26,13 @@ class AnswerLog:
     """
 
     def __init__(self, name: str = "tta_service.answers") -> None:
-        self._standard, self._log = logging.getLogger(name), logger(name)
-        self._told: dict[str, None] = {}  # label sets by id, the oldest first
+        self._standard, self._log = logging.getLogger(name), get_logger(name)
+        self._warned: dict[str, None] = {}  # label sets by id, the oldest first
 
     def observe(self, event: Event) -> None:
         match event:
             case Report():
-                level = logging.WARNING if self._strange(event) else answer_level(event)
+                level = logging.WARNING if self._is_first_unseen(event) else answer_level(event)
                 if self._standard.isEnabledFor(level):  # a stream's frames are many and mostly not written
                     self._log.log(level, "answered", **answer_fields(event))
             case Refused():
@@ -46,13 +46,13 @@ class AnswerLog:
             case _:
                 pass
 
-    def _strange(self, report: Report) -> bool:
+    def _is_first_unseen(self, report: Report) -> bool:
         """Whether this is the first answer for a label set with labels that nobody taught."""
-        if not report.unseen or report.request.labels.id in self._told:
+        if not report.unseen or report.request.labels.id in self._warned:
             return False
-        self._told[report.request.labels.id] = None
-        if len(self._told) > TOLD:
-            del self._told[next(iter(self._told))]
+        self._warned[report.request.labels.id] = None
+        if len(self._warned) > MAX_WARNED:
+            del self._warned[next(iter(self._warned))]
         return True
 
 
@@ -60,8 +60,8 @@ def answer_fields(report: Report) -> dict[str, Any]:
     """What one answer's line says, with a `warning` when the text tower was never taught some of the labels."""
     request = report.request
     names, best, plain = request.labels.names, int(report.logits.argmax()), int(report.zero_shot.argmax())
-    said: dict[str, Any] = {
-        "request_id": _cut(request.request_id),
+    fields: dict[str, Any] = {
+        "request_id": _shorten(request.request_id),
         "session": report.session.id,
         "frame_id": request.frame_id,
         "strategy": report.strategy.name,
@@ -71,25 +71,25 @@ def answer_fields(report: Report) -> dict[str, Any]:
         "batch_rows": report.batch_rows,
         "seconds": round(report.seconds.get("total", 0.0), 4),
         "degraded": report.degraded.reason if report.degraded else None,
-        "warning": f"labels unknown to the text tower: {_listed(report.unseen)}" if report.unseen else None,
+        "warning": f"labels unknown to the text tower: {_list_names(report.unseen)}" if report.unseen else None,
     }
-    return _without_nothing(said)
+    return _drop_empty(fields)
 
 
 def refusal_fields(event: Refused) -> dict[str, Any]:
     """What the line of a refusal says: whose it was, what it asked for, and what is wrong with it."""
     error = event.error
-    said: dict[str, Any] = {
-        "request_id": _cut(event.request_id),
-        "session": _cut(event.session),
+    fields: dict[str, Any] = {
+        "request_id": _shorten(event.request_id),
+        "session": _shorten(event.session),
         "frame_id": event.frame_id,
         "method": event.method,
-        "strategy": _cut(event.strategy),
-        "field": _cut(error.field),
+        "strategy": _shorten(event.strategy),
+        "field": _shorten(error.field),
         "error": type(error).__name__,
-        "reason": _cut(error.message),
+        "reason": _shorten(error.message),
     }
-    return _without_nothing(said)
+    return _drop_empty(fields)
 
 
 def answer_level(report: Report) -> int:
@@ -106,14 +106,14 @@ def refusal_level(error: Exception) -> int:
     return logging.WARNING if isinstance(error, (Overloaded, NotReady)) else logging.INFO
 
 
-def _listed(names: Sequence[str]) -> str:
+def _list_names(names: Sequence[str]) -> str:
     rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(map(_cut, names[:NAMED])) + rest
+    return ", ".join(map(_shorten, names[:NAMED])) + rest
 
 
-def _cut(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def _without_nothing(said: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in said.items() if value not in (None, "")}
+def _drop_empty(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value not in (None, "")}

@@ -92,16 +92,16 @@ def _device_memory(devices: Iterable[int]) -> list[Metric]:
     return [allocated, reserved]
 
 
-def _gauge(name: str, said: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, said, value=value)
+def _gauge(name: str, help: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, help, value=value)
 
 
-def _counter(name: str, said: str, value: float) -> Metric:
-    return CounterMetricFamily(name, said, value=value)
+def _counter(name: str, help: str, value: float) -> Metric:
+    return CounterMetricFamily(name, help, value=value)
 
 
-def _gauges(name: str, said: str, label: str, values: Mapping[str, float]) -> Metric:
-    family = GaugeMetricFamily(name, said, labels=[label])
+def _gauges(name: str, help: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, help, labels=[label])
     for key, value in values.items():
         family.add_metric([key], value)
     return family

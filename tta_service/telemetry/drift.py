@@ -19,7 +19,7 @@ START = 64
 
 
 @dataclass(slots=True)
-class _Course:
+class _Means:
     """One strategy's answers."""
 
     count: int
@@ -31,22 +31,22 @@ class Drift:
     """Of all strategies apart; may be told of answers from any thread."""
 
     def __init__(self) -> None:
-        self._courses: dict[str, _Course] = {}
+        self._means: dict[str, _Means] = {}
         self._lock = Lock()
 
-    def moved(self, strategy: str, entropy: float, feature: NDArray[Any]) -> tuple[float, float] | None:
+    def update(self, strategy: str, entropy: float, feature: NDArray[Any]) -> tuple[float, float] | None:
         """One more answer. Entropy difference and feature distance; None until the reference stands."""
         now = numpy.concatenate(([entropy], feature))
         with self._lock:
-            course = self._courses.get(strategy)
-            if course is None or len(course.start) != len(now):
-                self._courses[strategy] = _Course(1, now, now)
+            means = self._means.get(strategy)
+            if means is None or len(means.start) != len(now):
+                self._means[strategy] = _Means(1, now, now)
                 return None
-            course.count += 1
-            if course.count <= START:
-                course.start = course.start + (now - course.start) / course.count
-                course.recent = course.start
+            means.count += 1
+            if means.count <= START:
+                means.start = means.start + (now - means.start) / means.count
+                means.recent = means.start
                 return None
-            course.recent = course.recent + (now - course.recent) / START
-            apart = course.recent - course.start
+            means.recent = means.recent + (now - means.recent) / START
+            apart = means.recent - means.start
         return float(apart[0]), float(numpy.linalg.norm(apart[1:]))

@@ -17,7 +17,7 @@ from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 
-class Tally:
+class HistogramChild:
     """One child: how many values fell into each bucket, their sum, and the last trace of each bucket."""
 
     __slots__ = ("_bounds", "_counts", "_exemplars", "_lines", "_lock", "_sum")
@@ -44,31 +44,31 @@ class Tally:
 
     def text(self, exemplars: bool) -> str:
         counts, total, traced = self.read()
-        said = [f"{line}{count}.0" for line, count in zip(self._lines, counts, strict=False)]
+        lines = [f"{line}{count}.0" for line, count in zip(self._lines, counts, strict=False)]
         for bucket, one in traced.items() if exemplars else ():
-            said[bucket] += f' # {{trace_id="{one.labels["trace_id"]}"}} {one.value!r} {one.timestamp!r}'
-        return "\n".join([*said, f"{self._lines[-2]}{counts[-1]}.0", f"{self._lines[-1]}{floatToGoString(total)}", ""])
+            lines[bucket] += f' # {{trace_id="{one.labels["trace_id"]}"}} {one.value!r} {one.timestamp!r}'
+        return "\n".join([*lines, f"{self._lines[-2]}{counts[-1]}.0", f"{self._lines[-1]}{floatToGoString(total)}", ""])
 
 
 class Histogram:
     """A family. `labels(…)` gives the child of these values, made on first use."""
 
-    def __init__(self, name: str, said: str, labels: Sequence[str], buckets: Sequence[float]) -> None:
-        self.name, self._said, self._labels = name, said, tuple(labels)
+    def __init__(self, name: str, help: str, labels: Sequence[str], buckets: Sequence[float]) -> None:
+        self.name, self._help, self._labels = name, help, tuple(labels)
         self._bounds = tuple(map(float, buckets))
         self._les = [*map(floatToGoString, self._bounds), "+Inf"]
-        self._tallies: dict[tuple[str, ...], Tally] = {}
+        self._children_by_values: dict[tuple[str, ...], HistogramChild] = {}
         self._lock = Lock()
 
-    def labels(self, *values: str) -> Tally:
-        if tally := self._tallies.get(values):
+    def labels(self, *values: str) -> HistogramChild:
+        if tally := self._children_by_values.get(values):
             return tally
         with self._lock:
-            return self._tallies.setdefault(values, Tally(self._bounds, self._lines(values)))
+            return self._children_by_values.setdefault(values, HistogramChild(self._bounds, self._lines(values)))
 
     def collect(self) -> Metric:
         """For whoever reads families, not text."""
-        family = HistogramMetricFamily(self.name, self._said, labels=self._labels)
+        family = HistogramMetricFamily(self.name, self._help, labels=self._labels)
         for values, tally in self._children():
             counts, total, exemplars = tally.read()
             buckets: list[Any] = [(le, float(counts[i]), exemplars.get(i)) for i, le in enumerate(self._les)]
@@ -77,22 +77,22 @@ class Histogram:
 
     def text(self, exemplars: bool = False) -> Iterator[str]:
         """In the Prometheus format, which for a histogram is that of OpenMetrics but for the exemplars."""
-        yield f"# HELP {self.name} {self._said}\n# TYPE {self.name} histogram\n"
+        yield f"# HELP {self.name} {self._help}\n# TYPE {self.name} histogram\n"
         for _, tally in self._children():
             yield tally.text(exemplars)
 
-    def _children(self) -> list[tuple[tuple[str, ...], Tally]]:
+    def _children(self) -> list[tuple[tuple[str, ...], HistogramChild]]:
         with self._lock:
-            return list(self._tallies.items())
+            return list(self._children_by_values.items())
 
     def _lines(self, values: tuple[str, ...]) -> list[str]:
         if len(values) != len(self._labels):
             raise ValueError(f"{self.name} has the labels {self._labels}, not {len(values)}")
-        said = ",".join(f'{label}="{_escaped(value)}"' for label, value in zip(self._labels, values, strict=True))
-        buckets = [f'{self.name}_bucket{{{said}{"," if said else ""}le="{le}"}} ' for le in self._les]
-        braced = f"{{{said}}}" if said else ""
+        labels = ",".join(f'{label}="{_escape(value)}"' for label, value in zip(self._labels, values, strict=True))
+        buckets = [f'{self.name}_bucket{{{labels}{"," if labels else ""}le="{le}"}} ' for le in self._les]
+        braced = f"{{{labels}}}" if labels else ""
         return [*buckets, f"{self.name}_count{braced} ", f"{self.name}_sum{braced} "]
 
 
-def _escaped(value: str) -> str:
+def _escape(value: str) -> str:
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")

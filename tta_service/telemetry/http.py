@@ -12,7 +12,7 @@ from prometheus_client import start_http_server
 from .registry import Registry
 
 
-class Exposition:
+class MetricsServer:
     """A running /metrics server. `close` ends it and its thread."""
 
     def __init__(self, server: WSGIServer, thread: Thread, host: str) -> None:
@@ -25,11 +25,11 @@ class Exposition:
         self._thread.join()
 
 
-def serve(registry: Registry, host: str = "127.0.0.1", port: int = 0) -> Exposition:
+def serve(registry: Registry, host: str = "127.0.0.1", port: int = 0) -> MetricsServer:
     """Serve `registry`; port 0 takes a free one. Raises OSError when the port is taken."""
     server, thread = start_http_server(port, host, registry)
     server.set_app(application(registry))
-    return Exposition(server, thread, host)
+    return MetricsServer(server, thread, host)
 
 
 def application(registry: Registry) -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
@@ -42,8 +42,8 @@ def application(registry: Registry) -> Callable[[dict[str, Any], Callable[..., A
         if environ["PATH_INFO"] not in ("/", "/metrics"):
             start("404 Not Found", [("Content-Type", "text/plain")])
             return [b"/metrics is here\n"]
-        said, content_type = registry.written(environ.get("HTTP_ACCEPT", ""))
-        start("200 OK", [("Content-Type", content_type), ("Content-Length", str(len(said)))])
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [said]
+        body, content_type = registry.render(environ.get("HTTP_ACCEPT", ""))
+        start("200 OK", [("Content-Type", content_type), ("Content-Length", str(len(body)))])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
     return answer

@@ -13,19 +13,19 @@ ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 SHARE = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 
 
-class Series:
+class Instruments:
     """The instruments, one attribute each."""
 
     def __init__(self, to: Registry, latencies: Sequence[float] = SECONDS) -> None:
-        seen, by_strategy, by_policy, by_reducer = (
+        by_outcome, by_strategy, by_policy, by_reducer = (
             ("method", "strategy", "code"),
             ("strategy",),
             ("policy",),
             ("reducer",),
         )
         timed = to.histogram
-        self.requests = Counter("tta_requests", "Requests by outcome (gRPC code).", seen, registry=to)
-        self.duration = timed("tta_request_duration_seconds", "Arrival to answer.", seen, latencies)
+        self.requests = Counter("tta_requests", "Requests by outcome (gRPC code).", by_outcome, registry=to)
+        self.duration = timed("tta_request_duration_seconds", "Arrival to answer.", by_outcome, latencies)
         self.stage = timed("tta_stage_duration_seconds", "Time in one stage.", ("stage", "strategy"), latencies)
         self.rejected = Counter("tta_admission_rejected", "Requests refused at the door.", ("reason",), registry=to)
 

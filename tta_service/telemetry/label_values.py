@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 
-class Names:
+class LabelValues:
     """The names that may become values of one label; any other one is "other", and none "unknown"."""
 
     def __init__(self, names: Collection[str]) -> None:

@@ -22,7 +22,7 @@ _BEFORE: list[Processor] = [
 ]
 
 
-def logger(name: str) -> structlog.stdlib.BoundLogger:
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """A logger with key-value fields over the standard library's; no global configuration is touched."""
     processors: list[Processor] = [*_BEFORE, structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
     return structlog.wrap_logger(
@@ -31,7 +31,7 @@ def logger(name: str) -> structlog.stdlib.BoundLogger:
 
 
 @contextmanager
-def written(stream: IO[str], form: LogFormat = "console", level: LogLevel = "info") -> Iterator[None]:
+def configure_logging(stream: IO[str], form: LogFormat = "console", level: LogLevel = "info") -> Iterator[None]:
     """While it lasts, our logs and those of our libraries go to `stream`."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_formatter(form, stream.isatty()))
@@ -53,9 +53,9 @@ def _formatter(form: LogFormat, colours: bool) -> logging.Formatter:
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()] if form == "json" else [people]
     )
     clean = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_BEFORE, processors=[clean, *last, _masked])
+    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_BEFORE, processors=[clean, *last, _mask])
 
 
-def _masked(_logger: object, _method: str, line: Any) -> Any:
+def _mask(_logger: object, _method: str, line: Any) -> Any:
     """Libraries name the URLs of stores and collectors as they were given."""
     return without_secrets(line)

@@ -33,7 +33,7 @@ READ: Mapping[str, tuple[str, Callable[[Any, Any], float]]] = {
 }
 
 
-def library() -> Any | None:
+def load_nvml() -> Any | None:
     """NVML, ready to be asked; None where there is none."""
     try:
         nvml = import_module("pynvml")
@@ -48,16 +48,16 @@ class GPUCollector(Collector):
 
     def __init__(self, nvml: Any | None, every: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._nvml, self._every, self._clock, self._lock = nvml, every, clock, Lock()
-        self._asked, self._said = -float("inf"), _families()
+        self._read_at, self._last = -float("inf"), _families()
 
     def describe(self) -> Iterable[Metric]:
         return _families()
 
     def collect(self) -> Iterable[Metric]:
         with self._lock:
-            if self._nvml is not None and self._clock() - self._asked >= self._every:
-                self._asked, self._said = self._clock(), self._read(self._nvml)
-            return self._said
+            if self._nvml is not None and self._clock() - self._read_at >= self._every:
+                self._read_at, self._last = self._clock(), self._read(self._nvml)
+            return self._last
 
     def _read(self, nvml: Any) -> list[GaugeMetricFamily]:
         families = _families()
@@ -75,4 +75,4 @@ class GPUCollector(Collector):
 
 
 def _families() -> list[GaugeMetricFamily]:
-    return [GaugeMetricFamily(name, said, labels=["device"]) for name, (said, _) in READ.items()]
+    return [GaugeMetricFamily(name, help, labels=["device"]) for name, (help, _) in READ.items()]

@@ -24,9 +24,9 @@ class Registry(CollectorRegistry):
         super().__init__()
         self.histograms: list[Histogram] = []
 
-    def histogram(self, name: str, said: str, labels: Iterable[str], buckets: Iterable[float]) -> Histogram:
-        self.histograms.append(made := Histogram(name, said, tuple(labels), tuple(buckets)))
-        return made
+    def histogram(self, name: str, help: str, labels: Iterable[str], buckets: Iterable[float]) -> Histogram:
+        self.histograms.append(histogram := Histogram(name, help, tuple(labels), tuple(buckets)))
+        return histogram
 
     def collect(self) -> Iterable[Metric]:
         yield from self.others()
@@ -39,14 +39,14 @@ class Registry(CollectorRegistry):
             family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
             yield family
 
-    def written(self, accept: str) -> tuple[bytes, str]:
+    def render(self, accept: str) -> tuple[bytes, str]:
         """The text in the format that the HTTP header `accept` asks for, and its content type."""
         encode, content_type = choose_encoder(accept)
         others: Any = _Others(self)
-        said = encode(others)
-        opens = said.endswith(END)  # OpenMetrics, which alone knows exemplars
+        body = encode(others)
+        opens = body.endswith(END)  # OpenMetrics, which alone knows exemplars
         pieces = [piece.encode() for histogram in self.histograms for piece in histogram.text(exemplars=opens)]
-        return b"".join([said.removesuffix(END), *pieces, END if opens else b""]), content_type
+        return b"".join([body.removesuffix(END), *pieces, END if opens else b""]), content_type
 
 
 class _Others:

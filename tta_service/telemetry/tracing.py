@@ -22,7 +22,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from ..core.events import Event, Refused
 from ..core.request import Report
 
-HALLWAY = ("queue", "text", "decode", "look", "encode", "turn", "adapt")
+STAGE_ORDER = ("queue", "text", "decode", "look", "encode", "turn", "adapt")
 NANO = 1_000_000_000
 W3C = TraceContextTextMapPropagator()
 
@@ -45,22 +45,22 @@ class Tracing:
     def observe(self, event: Event) -> None:
         match event:
             case Report():
-                self._answered(event)
+                self._trace_answer(event)
             case Refused():
-                self._refused(event)
+                self._trace_refusal(event)
             case _:
                 pass
 
     def trace_of(self, report: Report) -> str:
         """The trace id of the report that was observed last, "" when it has none: for exemplars."""
-        seen, trace = self._last
-        return trace if seen is report else ""
+        last, trace = self._last
+        return trace if last is report else ""
 
     def close(self) -> None:
         """Blocks until all is sent, or given up."""
         self._provider.shutdown()
 
-    def _answered(self, report: Report) -> None:
+    def _trace_answer(self, report: Report) -> None:
         end, total = self._now(), report.seconds.get("total", 0.0)
         began = end - int(total * NANO)
         below = W3C.extract({"traceparent": report.request.trace})
@@ -69,18 +69,18 @@ class Tracing:
         if span.is_recording():
             span.set_attributes(attributes(report))
             inside, at = set_span_in_context(span), began
-            for stage in HALLWAY:
+            for stage in STAGE_ORDER:
                 if seconds := report.seconds.get(stage, 0.0):
                     until = min(end, at + int(seconds * NANO))
                     self._tracer.start_span(stage, inside, start_time=at).end(until)
                     at = until
         span.end(end)
 
-    def _refused(self, event: Refused) -> None:
+    def _trace_refusal(self, event: Refused) -> None:
         now, below = self._now(), W3C.extract({"traceparent": event.trace})
         span = self._tracer.start_span(event.method, below, kind=SpanKind.SERVER, start_time=now)
         kind = type(event.error).__name__
-        said: dict[str, Any] = {
+        attributes_of_error: dict[str, Any] = {
             "tta.strategy": event.strategy,
             "tta.session": event.session,
             "tta.request_id": event.request_id,
@@ -89,7 +89,7 @@ class Tracing:
             "error.type": kind,
             "tta.field": event.error.field,
         }
-        span.set_attributes({key: value for key, value in said.items() if value not in (None, "")})
+        span.set_attributes({key: value for key, value in attributes_of_error.items() if value not in (None, "")})
         span.set_status(Status(StatusCode.ERROR, kind))
         span.end(now)
 
@@ -109,7 +109,7 @@ def otlp(endpoint: str, share: float = 1.0, version: str = "") -> Tracing:
 def attributes(report: Report) -> dict[str, Any]:
     """What a span says of an answer."""
     request = report.request
-    said: dict[str, Any] = {
+    values: dict[str, Any] = {
         "tta.strategy": report.strategy.name,
         "tta.reducer": request.reduction.reducer.name,
         "tta.views": report.views,
@@ -122,7 +122,7 @@ def attributes(report: Report) -> dict[str, Any]:
         "tta.degraded": report.degraded.reason if report.degraded else "",
         "tta.escalated": report.escalated,
     }
-    return {key: value for key, value in said.items() if value not in (None, "")}
+    return {key: value for key, value in values.items() if value not in (None, "")}
 
 
 def _method(report: Report) -> str:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tta_service.app.advise.judge import Rule, Trial, advise, gain
+from tta_service.app.advise.judge import Rule, Trial, advise, estimate_gain
 from tta_service.strategies import catalogue
 
 N, C = 256, 8
@@ -59,7 +59,7 @@ def test_a_gain_that_chance_may_bring_is_not_believed():
     swapped[some] = truth[some]  # two answers of 256
     trials = [trial("zero_shot", plain, plain, unseen), trial("mta", swapped, plain, unseen)]
     assert advise(trials).opinion.name == "zero_shot"
-    assert gain(trials[1])[0] > 0
+    assert estimate_gain(trials[1])[0] > 0
     assert advise(trials, rule=Rule(sure=1.0)).opinion.name == "mta"
 
 

@@ -77,7 +77,7 @@ def advise(trials: Sequence[Trial], deadline: float | None = None, rule: Rule = 
     return Advice(trials[place], opinions[place], opinions, tuple(_reasons(opinions, place, deadline)))
 
 
-def gain(trial: Trial) -> tuple[float, float]:
+def estimate_gain(trial: Trial) -> tuple[float, float]:
     """The believed share of images won less those lost, and its standard error."""
     row = torch.arange(len(trial.labels))
     each = trial.unseen[row, trial.labels] - trial.unseen[row, trial.plain]  # [n]
@@ -86,15 +86,15 @@ def gain(trial: Trial) -> tuple[float, float]:
 
 
 def _opinion(trial: Trial, plain: Trial, deadline: float | None, rule: Rule) -> Opinion:
-    won, error = gain(trial)
+    gained, error = estimate_gain(trial)
     changed = trial.labels != trial.plain
-    kept = (trial.again == trial.labels)[changed]
+    stayed = (trial.again == trial.labels)[changed]
     fits = deadline is None or trial.seconds <= deadline
-    steady = float(kept.double().mean()) if len(kept) else 1.0
-    believed = fits and trial is not plain and won > rule.sure * error > 0 and steady >= rule.stable
+    steady = float(stayed.double().mean()) if len(stayed) else 1.0
+    believed = fits and trial is not plain and gained > rule.sure * error > 0 and steady >= rule.stable
     return Opinion(
         name=trial.strategy.name,
-        gain=won,
+        gain=gained,
         error=error,
         changed=float(changed.double().mean()),
         stable=float((trial.again == trial.labels).double().mean()),
