@@ -37,7 +37,7 @@ from tta_service.clip.hardware import why_not
 from tta_service.clip.load import load
 from tta_service.clip.model import FrozenCLIP
 from tta_service.clip.weights.checkpoint import CONFIG
-from tta_service.images.gpu.views import look_on
+from tta_service.images.gpu.views import look_on_device
 from tta_service.images.views import look
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -110,7 +110,7 @@ def cut(clip: FrozenCLIP, width: int, height: int, views: int) -> dict[str, floa
     noise = torch.randint(256, (height, width, 3), dtype=torch.uint8, generator=draw).permute(2, 0, 1)
 
     def there() -> Tensor:
-        return look_on(clip.device, noise, clip.image_size, views, 0).pixels
+        return look_on_device(clip.device, noise, clip.image_size, views, 0).pixels
 
     def here() -> Tensor:
         return look(noise, clip.image_size, views, 0).pixels

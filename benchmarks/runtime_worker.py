@@ -12,7 +12,7 @@ import open_clip
 import psutil
 import torch
 
-from tta_service.clip.encoder_config import form_of
+from tta_service.clip.encoder_config import make_encoder_config
 from tta_service.clip.load import load
 from tta_service.clip.model import FrozenCLIP
 
@@ -27,8 +27,8 @@ def model_of(name: str, form: dict[str, str]) -> FrozenCLIP:
     config = open_clip.get_model_config(name)
     config["text_cfg"]["layers"] = 1
     parts = {"precision": "float32", "runtime": "eager", "compress": "", **form}
-    served = form_of(parts["precision"], parts["runtime"], parts["compress"], (), CPU)
-    return FrozenCLIP(open_clip.CLIP(**config), open_clip.get_tokenizer(name), name=name, form=served)
+    served = make_encoder_config(parts["precision"], parts["runtime"], parts["compress"], (), CPU)
+    return FrozenCLIP(open_clip.CLIP(**config), open_clip.get_tokenizer(name), name=name, config=served)
 
 
 def main() -> None:

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from tests.clip.small import small_model, tokenizer
-from tta_service.clip.encoder_config import Form
+from tta_service.clip.encoder_config import EncoderConfig
 from tta_service.clip.hardware import why_not
 from tta_service.clip.model import FrozenCLIP
 from tta_service.core.reducer import Reduction
 from tta_service.core.request import Encoded
 from tta_service.images.decode import decode
-from tta_service.images.gpu.views import look_on
+from tta_service.images.gpu.views import look_on_device
 from tta_service.images.views import AUGMENTS, look
 from tta_service.reducers.random import RandomDrop
 from tta_service.reducers.tome import ToMe
@@ -32,7 +32,7 @@ def pixels(width: int = 700, height: int = 500) -> torch.Tensor:
 
 @pytest.mark.parametrize("augment", AUGMENTS)
 def test_views_are_those_of_the_cpu(augment):
-    mine, theirs = look_on(GPU, pixels(), 224, 10, 0, augment), look(pixels(), 224, 10, 0, augment)
+    mine, theirs = look_on_device(GPU, pixels(), 224, 10, 0, augment), look(pixels(), 224, 10, 0, augment)
     apart = (mine.pixels.cpu().int() - theirs.pixels.int()).abs()
     assert apart.max() <= 1 and apart.float().mean() < 2e-3
 
@@ -41,8 +41,11 @@ def test_views_are_those_of_the_cpu(augment):
 def test_recorded_forwards_are_those_of_the_cpu(precision):
     if why := why_not(precision, GPU):
         pytest.skip(why)
-    form = Form(precision, "cudagraphs", reducers=REDUCERS)
-    there, here = FrozenCLIP(small_model(), tokenizer(), form=form, device=GPU), FrozenCLIP(small_model(), tokenizer())
+    form = EncoderConfig(precision, "cudagraphs", reducers=REDUCERS)
+    there, here = (
+        FrozenCLIP(small_model(), tokenizer(), config=form, device=GPU),
+        FrozenCLIP(small_model(), tokenizer()),
+    )
     rows = look(pixels(), 32, 300, 0).pixels
     for reduction in (None, *map(Reduction, REDUCERS)):
         expected = here.encode_image(rows, reduction)

@@ -42,7 +42,7 @@ def service_crop(pixels: Tensor, side: int, plain: float, draw: torch.Generator)
     """The views that the service will ask about: its own crops, and the plain picture for a share `plain` of them."""
     count, height, width = len(pixels), *pixels.shape[2:]
     draws = torch.rand(count, crops.DRAWS, generator=draw, dtype=torch.double).numpy()
-    places, large = crops.snapped(crops.boxes(height, width, draws), side)
+    places, large = crops.snap_to_even(crops.crop_boxes(height, width, draws), side)
     flips = crops.flips(draws)
     views = torch.empty(count, 3, side, side, dtype=torch.uint8)
     for i in range(count):

@@ -14,10 +14,10 @@ import torch
 
 from tests.clip.reducers import Drop, MergePairs
 from tests.clip.small import pixels, small_model, tokenizer
-from tta_service.clip.encoder_config import Form, form_of
+from tta_service.clip.encoder_config import EncoderConfig, make_encoder_config
 from tta_service.clip.errors import CannotLoad
 from tta_service.clip.hardware import why_not
-from tta_service.clip.image.compiled import started
+from tta_service.clip.image.compiled import load_runtime
 from tta_service.clip.image.compression import Compression
 from tta_service.clip.load import load
 from tta_service.clip.model import FrozenCLIP
@@ -31,19 +31,19 @@ from tta_service.reducers.tome import ToMe
 CPU = torch.device("cpu")
 VISION = {"layers": 2, "width": 64}
 FORMS = {
-    "float32": Form(),
-    "bfloat16": Form("bfloat16"),
-    "int8": Form("int8"),
-    "svd": Form(compress=Compression(rank=24)),
-    "int8 svd": Form("int8", compress=Compression(rank=24)),
-    "pruned": Form(compress=Compression(ratio=0.1)),
-    "compile": Form(runtime="compile"),
-    "compile int8": Form("int8", "compile"),
-    "onnxruntime": Form(runtime="onnxruntime", reducers=(ToMe(keep=0.5),)),
-    "onnxruntime int8": Form("int8", "onnxruntime"),
-    "openvino": Form(runtime="openvino", reducers=(RandomDrop(keep=0.5),)),
-    "openvino bfloat16": Form("bfloat16", "openvino"),
-    "openvino int8": Form("int8", "openvino"),
+    "float32": EncoderConfig(),
+    "bfloat16": EncoderConfig("bfloat16"),
+    "int8": EncoderConfig("int8"),
+    "svd": EncoderConfig(compress=Compression(rank=24)),
+    "int8 svd": EncoderConfig("int8", compress=Compression(rank=24)),
+    "pruned": EncoderConfig(compress=Compression(ratio=0.1)),
+    "compile": EncoderConfig(runtime="compile"),
+    "compile int8": EncoderConfig("int8", "compile"),
+    "onnxruntime": EncoderConfig(runtime="onnxruntime", reducers=(ToMe(keep=0.5),)),
+    "onnxruntime int8": EncoderConfig("int8", "onnxruntime"),
+    "openvino": EncoderConfig(runtime="openvino", reducers=(RandomDrop(keep=0.5),)),
+    "openvino bfloat16": EncoderConfig("bfloat16", "openvino"),
+    "openvino int8": EncoderConfig("int8", "openvino"),
 }
 ROUNDING = {"float32": 1e-6, "bfloat16": 1e-3, "int8": 1e-3}  # 1 - cosine, between shapes of one forward
 LOSS = {"float32": 1e-5, "bfloat16": 1e-3, "int8": 2e-3}  # 1 - cosine, to float32
@@ -68,10 +68,10 @@ def clip_of(name: str) -> FrozenCLIP:
         pytest.skip(f"{form.runtime} is not installed")
     if why := why_not(form.precision, CPU):
         pytest.skip(why)
-    return FrozenCLIP(model(), tokenizer(), form=form)
+    return FrozenCLIP(model(), tokenizer(), config=form)
 
 
-def forms(which: Callable[[Form], bool] = lambda form: True) -> list[Any]:
+def forms(which: Callable[[EncoderConfig], bool] = lambda form: True) -> list[Any]:
     """Names for `parametrize`; compiling takes half a minute."""
     slow = {True: [pytest.mark.slow], False: []}
     return [pytest.param(name, marks=slow[form.runtime == "compile"]) for name, form in FORMS.items() if which(form)]
@@ -109,7 +109,7 @@ def test_it_is_near_float32(name):
         assert clip.tokens_left(reducer) == plain.tokens_left(reducer) != ()
 
 
-@pytest.mark.parametrize("name", forms(lambda form: form != Form()))
+@pytest.mark.parametrize("name", forms(lambda form: form != EncoderConfig()))
 def test_it_is_what_it_says(name):
     """Not float32 eager under another name: features differ in the last bits at least, and so does the fingerprint
     when they differ by more."""
@@ -136,7 +136,7 @@ def test_reducers_not_named_at_start_are_refused(name):
 
 def test_a_guided_reducer_has_no_graph():
     with pytest.raises(CannotLoad, match="text_guided looks at the label set") as refused:
-        FrozenCLIP(model(), tokenizer(), form=Form(runtime="compile", reducers=(TextGuided(),)))
+        FrozenCLIP(model(), tokenizer(), config=EncoderConfig(runtime="compile", reducers=(TextGuided(),)))
     assert refused.value.field == "reducers"
 
 
@@ -151,7 +151,7 @@ class ByContent(Drop):
 def test_a_reducer_that_looks_before_it_counts_has_no_graph():
     pytest.importorskip("onnxruntime")
     with pytest.raises(CannotLoad, match="onnxruntime cannot take over the reducer drop") as refused:
-        FrozenCLIP(model(), tokenizer(), form=Form(runtime="onnxruntime", reducers=(ByContent(),)))
+        FrozenCLIP(model(), tokenizer(), config=EncoderConfig(runtime="onnxruntime", reducers=(ByContent(),)))
     assert refused.value.field == "reducers"
 
 
@@ -164,9 +164,13 @@ def test_weights_in_another_form_are_not_kept_twice(name, share):
 
 def test_towers_that_cannot_be_taken_apart_have_neither_bytes_nor_low_rank():
     resnet = {"layers": [1, 1, 1, 1], "width": 8, "image_size": 64}
-    for form in (Form("int8"), Form(compress=Compression(rank=4)), Form(compress=Compression(ratio=0.5))):
+    for form in (
+        EncoderConfig("int8"),
+        EncoderConfig(compress=Compression(rank=4)),
+        EncoderConfig(compress=Compression(ratio=0.5)),
+    ):
         with pytest.raises(CannotLoad, match=r"can only be run as it is: ModifiedResNet is not"):
-            FrozenCLIP(small_model(resnet), tokenizer(), form=form)
+            FrozenCLIP(small_model(resnet), tokenizer(), config=form)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +198,7 @@ def test_what_this_machine_lacks_is_refused(monkeypatch):
 
 def test_other_runtimes_are_for_cpus():
     with pytest.raises(CannotLoad, match="onnxruntime serves on CPUs alone"):
-        form_of("float32", "onnxruntime", "", (), torch.device("cuda"))
+        make_encoder_config("float32", "onnxruntime", "", (), torch.device("cuda"))
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
@@ -202,17 +206,17 @@ def test_a_runtime_that_is_not_installed(monkeypatch, runtime):
     monkeypatch.setitem(sys.modules, runtime, None)
     monkeypatch.delitem(sys.modules, f"tta_service.clip.runtimes.{runtime}", raising=False)
     with pytest.raises(CannotLoad, match=rf"{runtime} needs `pip install tta-service\[runtime\]`"):
-        started(runtime, "float32")
+        load_runtime(runtime, "float32")
 
 
 def test_a_precision_that_a_runtime_lacks():
     pytest.importorskip("onnxruntime")
     with pytest.raises(CannotLoad, match="onnxruntime computes in float32 or int8, not in bfloat16"):
-        started("onnxruntime", "bfloat16")
+        load_runtime("onnxruntime", "bfloat16")
 
 
 def test_compile_needs_a_compiler(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(CannotLoad, match="needs a C"):
-        FrozenCLIP(model(), tokenizer(), form=Form(runtime="compile"))
+        FrozenCLIP(model(), tokenizer(), config=EncoderConfig(runtime="compile"))

@@ -7,7 +7,7 @@ import torch
 
 from tests.clip.small import shaken, small_model, timm_visual, tokenizer
 from tests.fake_gpu import GPU, fake_gpu, moved
-from tta_service.clip.encoder_config import Form, image_encoder
+from tta_service.clip.encoder_config import EncoderConfig, build_image_encoder
 from tta_service.clip.text.prompts import TemplatePrompts
 from tta_service.clip.text.tokenize import label_tokens
 from tta_service.clip.text.tower import encode_tokens, take_text_apart
@@ -36,7 +36,7 @@ def test_a_forward_stays_on_the_device(name, precision):
     model.visual.to(getattr(torch, precision))
     with fake_gpu() as seen, torch.no_grad():
         moved(model)
-        run = image_encoder(model, Form(precision), size, 24, name)
+        run = build_image_encoder(model, EncoderConfig(precision), size, 24, name)
         rows, guide = torch.zeros(4, 3, size, size, device=GPU), torch.zeros(5, 24, device=GPU)
         names = catalogue.names() if run.reducible else ["none"]
         for reducer in (None, *(catalogue.build(one) for one in names)):

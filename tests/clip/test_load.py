@@ -17,7 +17,7 @@ from tests.clip.small import config, pixels, small, small_model
 from tta_service.clip.errors import CannotLoad
 from tta_service.clip.load import load
 from tta_service.clip.weights.checkpoint import with_all_rows
-from tta_service.clip.weights.hub import reachable
+from tta_service.clip.weights.hub import is_reachable
 from tta_service.core.labels import LabelSet
 
 
@@ -140,9 +140,9 @@ def test_what_cannot_be_loaded_says_what_to_do(no_hub, wrong, sentence, field):
 def test_reachable_tells_a_door_from_a_wall():
     with socket.create_server(("127.0.0.1", 0)) as door:
         port = door.getsockname()[1]
-        assert reachable("127.0.0.1", port)
-    assert not reachable("127.0.0.1", port)
-    assert not reachable("no.such.host.invalid", 443, seconds=0.5)
+        assert is_reachable("127.0.0.1", port)
+    assert not is_reachable("127.0.0.1", port)
+    assert not is_reachable("no.such.host.invalid", 443, seconds=0.5)
 
 
 def local(tmp_path: Path, name: str = "open_clip_model.safetensors") -> str:

@@ -8,9 +8,9 @@ from torch.nn.functional import normalize
 
 from tests.clip.reducers import Drop, MergePairs
 from tests.clip.small import pixels, small, small_model, timm_visual, tokenizer
-from tta_service.clip.encoder_config import Form
+from tta_service.clip.encoder_config import EncoderConfig
 from tta_service.clip.model import FrozenCLIP
-from tta_service.clip.text.vocabulary import Taught
+from tta_service.clip.text.vocabulary import TrainedVocabulary
 from tta_service.core.errors import BadLabels, Unsupported
 from tta_service.core.labels import LabelSet
 from tta_service.core.reducer import Reduction
@@ -97,8 +97,8 @@ def test_a_prompt_that_does_not_fit_names_its_label():
 
 
 def test_names_without_a_taught_word_are_unseen():
-    taught = Taught(frozenset(tokenizer().encode("cat dog sea")))
-    clip = FrozenCLIP(small_model(), tokenizer(), taught=taught)
+    taught = TrainedVocabulary(frozenset(tokenizer().encode("cat dog sea")))
+    clip = FrozenCLIP(small_model(), tokenizer(), vocabulary=taught)
     assert clip.text_space(LabelSet(("cat", "sea_dog", "sea snake", "quokka"))).unseen == ("quokka",)
 
 
@@ -112,13 +112,16 @@ def test_the_fingerprint_is_of_weights_and_architecture():
         other.visual.proj[0, 0] += 1e-3
     quick, halves = small_model(quick_gelu=True), small_model({"head_width": 8})
     prints = {FrozenCLIP(some, tokenizer()).fingerprint for some in (other, quick, halves)}
-    prints.add(FrozenCLIP(copy.deepcopy(model), tokenizer(), form=Form("bfloat16")).fingerprint)
+    prints.add(FrozenCLIP(copy.deepcopy(model), tokenizer(), config=EncoderConfig("bfloat16")).fingerprint)
     assert len(prints | {mine.fingerprint}) == 5
 
 
 def test_half_precision_is_near():
     near = small_model()
-    half, whole = FrozenCLIP(copy.deepcopy(near), tokenizer(), form=Form("bfloat16")), FrozenCLIP(near, tokenizer())
+    half, whole = (
+        FrozenCLIP(copy.deepcopy(near), tokenizer(), config=EncoderConfig("bfloat16")),
+        FrozenCLIP(near, tokenizer()),
+    )
     features = half.encode_image(pixels())
     assert features.dtype == torch.float32
     assert (features * whole.encode_image(pixels())).sum(-1).min() > 0.999

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from tta_service.clip.recompute import forgetting
+from tta_service.clip.recompute import recompute
 
 
 def product(x, y):
@@ -13,7 +13,7 @@ def test_values_and_gradients_are_those_of_the_plain_run():
     x, y, weight = torch.randn(3, 4), torch.randn(4, 2), torch.randn(3, 2)
     asked = [some.clone().requires_grad_() for some in (x, y)]
     plain = [some.clone().requires_grad_() for some in (x, y)]
-    mine, theirs = forgetting(product, *asked), product(*plain)
+    mine, theirs = recompute(product, *asked), product(*plain)
     assert torch.equal(mine, theirs)
     expected = torch.autograd.grad(theirs, plain, weight)
     for _ in range(2):  # from the same graph
@@ -30,12 +30,12 @@ def test_only_the_inputs_are_kept():
 
     x, y = torch.randn(3, 4, requires_grad=True), torch.randn(4, 2, requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(write_down, lambda saved: saved):
-        forgetting(product, x, y)
+        recompute(product, x, y)
     assert [some.shape for some in kept] == [x.shape, y.shape]
 
 
 def test_without_gradients_it_is_the_plain_run():
     x, y = torch.randn(3, 4), torch.randn(4, 2)
-    assert forgetting(product, x, y).grad_fn is None
+    assert recompute(product, x, y).grad_fn is None
     with torch.no_grad():
-        assert forgetting(product, x.requires_grad_(), y).grad_fn is None
+        assert recompute(product, x.requires_grad_(), y).grad_fn is None

@@ -24,7 +24,7 @@ def test_the_boxes_have_torchvisions_distribution(width, height):
     image = torch.empty(3, height, width, dtype=torch.uint8)
     theirs = [RandomResizedCrop.get_params(image, [0.08, 1], [3 / 4, 4 / 3]) for _ in range(4000)]
     theirs = np.array([(left, top, w, h) for top, left, h, w in theirs])
-    ours = crops.boxes(height, width, uniforms(0, 4000, crops.DRAWS))
+    ours = crops.crop_boxes(height, width, uniforms(0, 4000, crops.DRAWS))
     for measure in (lambda b: b.T, lambda b: [b[:, 2] * b[:, 3], b[:, 2] / b[:, 3]]):
         for mine, other in zip(measure(ours), measure(theirs)):
             assert kolmogorov(mine, other) < 0.04
@@ -39,7 +39,7 @@ def kolmogorov(one: np.ndarray, other: np.ndarray) -> float:
 
 @pytest.mark.parametrize("width, height", [(1, 1), (1, 500), (500, 1), (2, 3), (8192, 3), (640, 480)])
 def test_boxes_lie_inside(width, height):
-    left, top, w, h = crops.boxes(height, width, uniforms(5, 500, crops.DRAWS)).T
+    left, top, w, h = crops.crop_boxes(height, width, uniforms(5, 500, crops.DRAWS)).T
     assert min(left.min(), top.min()) >= 0
     assert min(w.min(), h.min()) >= 1
     assert (left + w).max() <= width
@@ -49,8 +49,8 @@ def test_boxes_lie_inside(width, height):
 def test_the_fallback_is_torchvisions():
     """Ten attempts that fit nowhere: the largest central crop within the ratios."""
     draws = np.ones((1, crops.DRAWS))
-    assert crops.boxes(10, 1000, draws).tolist() == [[493, 0, 13, 10]]
-    assert crops.boxes(1000, 10, draws).tolist() == [[0, 493, 10, 13]]
+    assert crops.crop_boxes(10, 1000, draws).tolist() == [[493, 0, 13, 10]]
+    assert crops.crop_boxes(1000, 10, draws).tolist() == [[0, 493, 10, 13]]
 
 
 def test_half_of_the_crops_are_mirrored():
@@ -58,7 +58,7 @@ def test_half_of_the_crops_are_mirrored():
 
 
 def cut(image: torch.Tensor, boxes: np.ndarray, size: int, *, mirrored: bool = False) -> np.ndarray:
-    snapped, large = crops.snapped(boxes, size)
+    snapped, large = crops.snap_to_even(boxes, size)
     out = torch.empty(len(boxes), 3, size, size, dtype=torch.uint8)
     crops.cut(image, snapped, large, np.full(len(boxes), mirrored), out)
     return out.permute(0, 2, 3, 1).numpy()
@@ -79,7 +79,7 @@ def noisy(width: int, height: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("width, height, size", [(300, 200, 224), (150, 200, 64), (40, 30, 64), (127, 99, 64)])
 def test_small_crops_are_pillows(width, height, size):
-    image, boxes = noisy(width, height), crops.boxes(height, width, uniforms(2, 30, crops.DRAWS))
+    image, boxes = noisy(width, height), crops.crop_boxes(height, width, uniforms(2, 30, crops.DRAWS))
     boxes = boxes[boxes[:, 2:].min(1) < 2 * size]
     for got, box in zip(cut(image, boxes, size), boxes):
         assert np.abs(got - reference(image, box, size)).max() <= 1
@@ -87,8 +87,8 @@ def test_small_crops_are_pillows(width, height, size):
 
 @pytest.mark.parametrize("width, height, size", [(900, 700, 224), (401, 333, 64)])
 def test_large_crops_are_nearly_pillows(width, height, size):
-    boxes = crops.boxes(height, width, uniforms(2, 60, crops.DRAWS))
-    boxes, large = crops.snapped(boxes, size)
+    boxes = crops.crop_boxes(height, width, uniforms(2, 60, crops.DRAWS))
+    boxes, large = crops.snap_to_even(boxes, size)
     assert large.sum() > 10
     assert (boxes[large] % 2 == 0).all()
     for image, most in ((picture(width, height), 0.7), (noisy(width, height), 4)):  # white noise is the worst there is
@@ -97,6 +97,6 @@ def test_large_crops_are_nearly_pillows(width, height, size):
 
 
 def test_a_mirrored_crop_is_the_mirrored_crop():
-    boxes = crops.boxes(200, 300, uniforms(9, 8, crops.DRAWS))
+    boxes = crops.crop_boxes(200, 300, uniforms(9, 8, crops.DRAWS))
     image = picture(300, 200)
     assert (cut(image, boxes, 64, mirrored=True) == cut(image, boxes, 64)[:, :, ::-1]).all()

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from tta_service.core.errors import BadParameters
-from tta_service.images.fixed_views import centre
+from tta_service.images.fixed_views import centre_view
 from tta_service.images.views import AUGMENTS, look
 
 from .files import photo
@@ -40,7 +40,7 @@ def test_shapes_and_types(augment, width, height):
 
 @pytest.mark.parametrize("augment", AUGMENTS)
 def test_row_0_is_the_plain_view(augment):
-    plain, _ = centre(pixels()[None], 32)
+    plain, _ = centre_view(pixels()[None], 32)
     views = look(pixels(), 32, 3, 5, augment)
     assert torch.equal(views.pixels[0], plain)
     assert not views.flipped[0]

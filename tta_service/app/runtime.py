@@ -21,7 +21,7 @@ from ..core.errors import ModelFault, TTAError
 from ..core.events import Event, Observe, ignore
 from ..core.reducer import Reduction
 from ..images.decode import ImageLimits, decode
-from ..images.gpu.views import looking
+from ..images.gpu.views import make_look
 from ..serving.admission.controller import AdmissionController
 from ..serving.admission.quotas import ClientQuota
 from ..serving.batching.batcher import Batcher
@@ -124,7 +124,7 @@ async def build_runtime(
 
         engine = Engine(
             decode=partial(decode, limits=ImageLimits(most.image_bytes, most.image_pixels, most.image_side)),
-            look=looking(clip.device, clip.image_size),
+            look=make_look(clip.device, clip.image_size),
             batcher=batcher,
             text_spaces=text_spaces,
             sessions=sessions,

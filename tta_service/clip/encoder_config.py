@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from ..core.reducer import Reducer
 from .errors import CannotLoad
 from .hardware import why_not
-from .image.compiled import Graphs, started
+from .image.compiled import CompiledEncoder, load_runtime
 from .image.compression import AS_IT_IS, Compression, compression_of, low_rank, prune_smallest
-from .image.encoder import Eager, ImageEncoder
+from .image.encoder import EagerEncoder, ImageEncoder
 from .image.fold_batch_norm import fold_batch_norms
 from .image.int8 import int8, int8_weight
-from .image.linear import Layer, Make, plain, replacing
+from .image.linear import Layer, Make, freeing_weights, plain
 from .image.row_buckets import sizes_on
 from .image.vit_adapters import take_apart
 
@@ -28,7 +28,7 @@ EXPORTED = ("onnxruntime", "openvino")
 
 
 @dataclass(frozen=True)
-class Form:
+class EncoderConfig:
     """`reducers` are those that a runtime other than eager is to serve beside none."""
 
     precision: str = "float32"
@@ -37,16 +37,18 @@ class Form:
     reducers: tuple[Reducer, ...] = ()
 
     @property
-    def told(self) -> tuple[object, ...]:
+    def fingerprint_fields(self) -> tuple[object, ...]:
         """What of it changes features by more than rounding."""
         exact = self.precision == "float32"
         return self.precision, self.compress, *(() if exact else (self.runtime,))
 
 
-PLAIN = Form()
+DEFAULT_CONFIG = EncoderConfig()
 
 
-def form_of(precision: str, runtime: str, compress: str, reducers: Sequence[Reducer], device: torch.device) -> Form:
+def make_encoder_config(
+    precision: str, runtime: str, compress: str, reducers: Sequence[Reducer], device: torch.device
+) -> EncoderConfig:
     """The form with these names. `CannotLoad` for one that does not exist, or that this machine should not serve."""
     if precision not in PRECISIONS:
         raise CannotLoad(f"there is no precision {precision!r}, only {', '.join(PRECISIONS)}", "precision")
@@ -59,59 +61,59 @@ def form_of(precision: str, runtime: str, compress: str, reducers: Sequence[Redu
             f"{runtime} serves on CPUs alone; on {device.type} take eager, compile or cudagraphs", "runtime"
         )
     try:
-        return Form(precision, runtime, compression_of(compress), tuple(reducers))
+        return EncoderConfig(precision, runtime, compression_of(compress), tuple(reducers))
     except ValueError as error:
         raise CannotLoad(str(error), "compress") from None
 
 
-def image_encoder(model: Any, form: Form, size: int, dimension: int, name: str) -> ImageEncoder:
+def build_image_encoder(model: Any, config: EncoderConfig, size: int, dimension: int, name: str) -> ImageEncoder:
     """The encoder of the model's image tower, which it takes over: weights that it needs no more are gone from it.
 
     `size` in pixels, `dimension` of the features. Raises `CannotLoad` for a form that this tower cannot have.
     """
     visual: nn.Module = model.visual
-    start = None if form.runtime == "eager" else started(form.runtime, form.precision)
+    start = None if config.runtime == "eager" else load_runtime(config.runtime, config.precision)
     whole = take_apart(visual)
-    if isinstance(whole, str) and (form.precision == "int8" or form.compress != AS_IT_IS):
-        field = "precision" if form.precision == "int8" else "compress"
+    if isinstance(whole, str) and (config.precision == "int8" or config.compress != AS_IT_IS):
+        field = "precision" if config.precision == "int8" else "compress"
         raise CannotLoad(f"{name or 'this model'} can only be run as it is: {whole}", field)
     layout = torch.channels_last if fold_batch_norms(visual) else torch.contiguous_format
-    if form.compress.ratio:
-        prune_smallest(_linear_weights(visual), form.compress.ratio)
-    dtype = torch.float32 if form.runtime == "openvino" else PRECISIONS[form.precision]
+    if config.compress.ratio:
+        prune_smallest(_linear_weights(visual), config.compress.ratio)
+    dtype = torch.float32 if config.runtime == "openvino" else PRECISIONS[config.precision]
     visual.to(dtype).to(memory_format=layout)
     blank = torch.zeros(1, 3, size, size, dtype=dtype, device=next(visual.parameters()).device)
-    tower = take_apart(visual, _make(form))
+    tower = take_apart(visual, _layer_factory(config))
     blank = blank.contiguous(memory_format=layout)
     most_rows = 0
-    if form.precision == "int8" and not isinstance(tower, str):
+    if config.precision == "int8" and not isinstance(tower, str):
         with torch.no_grad():
             most_rows = max(1, TOKENS_AT_ONCE // tower.embed(blank).shape[1])
     if start is None:
-        return Eager(tower, model.encode_image, blank, dimension, name, most_rows)
-    eager = Eager(tower, model.encode_image, blank, dimension, name)
+        return EagerEncoder(tower, model.encode_image, blank, dimension, name, most_rows)
+    eager = EagerEncoder(tower, model.encode_image, blank, dimension, name)
     sizes = sizes_on(blank.device)
-    if most_rows and form.runtime == "compile":
+    if most_rows and config.runtime == "compile":
         sizes = tuple(size for size in sizes if size <= most_rows)
-    graphs = Graphs(eager, form.runtime, start, form.precision, form.reducers, sizes)
-    if form.runtime in EXPORTED:
+    graphs = CompiledEncoder(eager, config.runtime, start, config.precision, config.reducers, sizes)
+    if config.runtime in EXPORTED:
         model.visual = nn.Identity()  # its weights are in the graphs
     return graphs
 
 
-def _make(form: Form) -> Make:
-    bytes_of = int8_weight if form.runtime == "openvino" else int8
-    make = replacing(bytes_of) if form.precision == "int8" else plain
-    return low_rank(form.compress.rank, make) if form.compress.rank else make
+def _layer_factory(config: EncoderConfig) -> Make:
+    bytes_of = int8_weight if config.runtime == "openvino" else int8
+    make = freeing_weights(bytes_of) if config.precision == "int8" else plain
+    return low_rank(config.compress.rank, make) if config.compress.rank else make
 
 
 def _linear_weights(visual: nn.Module) -> list[Tensor]:
     """Those of all blocks' linear layers."""
     weights: list[Tensor] = []
 
-    def seen(weight: Tensor, bias: Tensor | None) -> Layer:
+    def collect(weight: Tensor, bias: Tensor | None) -> Layer:
         weights.append(weight)
         return plain(weight, bias)
 
-    take_apart(visual, seen)
+    take_apart(visual, collect)
     return weights

@@ -15,11 +15,11 @@ from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 from ..core.reducer import Reducer
 from . import pocket
 from .agreement import disagreement
-from .encoder_config import form_of
+from .encoder_config import make_encoder_config
 from .errors import CannotLoad
 from .model import FrozenCLIP
-from .weights.checkpoint import CONFIG, Parts, described, from_folder, require_weights, said, tokenizer_of
-from .weights.hub import cached, cached_weights, require_hub
+from .weights.checkpoint import CONFIG, LoadedModel, described, from_folder, require_weights, tokenizer_of, wrap_errors
+from .weights.hub import find_cached, find_cached_weights, require_hub
 
 POCKET, LOCAL, HUB = "pocket", "local-dir:", "hf-hub:"
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth"}
@@ -41,10 +41,10 @@ def load(
     "local-dir:FOLDER" with weights and their open_clip_config.json. `checkpoint` is a file of weights; its architecture
     is the open_clip_config.json beside it, with which another `name` than "pocket" must agree, else that of `name`.
     `device` "auto" takes CUDA when there is some. `precision`, `runtime`, `compress` ("svd:RANK", "prune:RATIO") and
-    `reducers` (those that a runtime other than eager serves) are the image tower's form, see `form`.
+    `reducers` (those that a runtime other than eager serves) are the image tower's form, see `config`.
     """
     place = _device(device)
-    form = form_of(precision, runtime, compress, reducers, place)
+    config = make_encoder_config(precision, runtime, compress, reducers, place)
     if checkpoint:
         parts, label = _from_file(Path(checkpoint), name), Path(checkpoint).stem
     elif name.startswith(LOCAL):
@@ -55,11 +55,11 @@ def load(
             parts, label = from_folder(folder / CONFIG, folder / "pocket.safetensors"), name
     else:
         parts, label = _from_hub(name, pretrained), f"{name}/{pretrained}" if pretrained else name
-    model, tokenizer, taught = parts
-    return FrozenCLIP(model, tokenizer, name=label, form=form, device=place, taught=taught)
+    model, tokenizer, vocabulary = parts
+    return FrozenCLIP(model, tokenizer, name=label, config=config, device=place, vocabulary=vocabulary)
 
 
-def _from_file(weights: Path, name: str) -> Parts:
+def _from_file(weights: Path, name: str) -> LoadedModel:
     if weights.is_dir():
         advice = f"{weights} is a folder: name the file in it, or its model with --model {LOCAL}{weights}"
         raise CannotLoad(advice, "checkpoint")
@@ -80,9 +80,9 @@ def _from_file(weights: Path, name: str) -> Parts:
     _check_name(name)
     tags = open_clip.list_pretrained_tags_by_model(name)
     look = open_clip.get_pretrained_cfg(name, tags[0]) if tags else None  # how pictures are normalised for it
-    with said(f"{weights.name} does not fit {name}", "checkpoint"):
+    with wrap_errors(f"{weights.name} does not fit {name}", "checkpoint"):
         model = open_clip.create_model(name, pretrained=str(weights), force_preprocess_cfg=look)
-    return Parts(model, tokenizer_of(name))
+    return LoadedModel(model, tokenizer_of(name))
 
 
 def _folder(name: str) -> Path:
@@ -107,18 +107,18 @@ def _architecture(name: str) -> Mapping[str, Any]:
     if name.startswith(LOCAL):
         return described(_folder(name) / CONFIG)["model_cfg"]
     if name.startswith(HUB):
-        config = cached(name.removeprefix(HUB), (CONFIG,))
+        config = find_cached(name.removeprefix(HUB), (CONFIG,))
         if config is not None:
             return described(config)["model_cfg"]
         require_hub(name)
     else:
         _check_name(name)
-    with said(f"cannot load {name}", "model"):
+    with wrap_errors(f"cannot load {name}", "model"):
         found: Mapping[str, Any] = open_clip.get_model_config(name) or {}
         return found
 
 
-def _from_hub(name: str, pretrained: str) -> Parts:
+def _from_hub(name: str, pretrained: str) -> LoadedModel:
     if name.startswith(HUB):
         return _from_repository(name)
     _check_name(name)
@@ -128,28 +128,31 @@ def _from_hub(name: str, pretrained: str) -> Parts:
         wrong = f"has no weights called {pretrained!r}" if pretrained else "is an architecture; its weights are missing"
         raise CannotLoad(f"{name} {wrong}: --pretrained may be {', '.join(near) or 'nothing known'}", "pretrained")
     tag = open_clip.get_pretrained_cfg(name, pretrained)
-    weights = cached_weights(tag)
+    weights = find_cached_weights(tag)
     if weights is None:
         require_hub(f"{name}/{pretrained}")
-    with said(f"cannot load {name}/{pretrained}", "model"):
+    with wrap_errors(f"cannot load {name}/{pretrained}", "model"):
         model = open_clip.create_model(
             name,
             pretrained=str(weights or pretrained),
             force_quick_gelu=tag.get("quick_gelu", False),  # what these weights were trained with
             force_preprocess_cfg=tag,
         )
-    return Parts(model, tokenizer_of(name))
+    return LoadedModel(model, tokenizer_of(name))
 
 
-def _from_repository(name: str) -> Parts:
+def _from_repository(name: str) -> LoadedModel:
     repository = name.removeprefix(HUB)
-    config, weights = cached(repository, (CONFIG,)), cached(repository, (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME))
+    config, weights = (
+        find_cached(repository, (CONFIG,)),
+        find_cached(repository, (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME)),
+    )
     if config is not None and weights is not None:
         return from_folder(config, weights, name)
     require_hub(name)
-    with said(f"cannot load {name}", "model"):
+    with wrap_errors(f"cannot load {name}", "model"):
         model = open_clip.create_model(name, require_pretrained=True)
-    return Parts(model, tokenizer_of(name))
+    return LoadedModel(model, tokenizer_of(name))
 
 
 def _check_name(name: str) -> None:

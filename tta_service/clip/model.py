@@ -14,11 +14,11 @@ from torch.nn import functional as F
 from ..core.errors import Unsupported
 from ..core.labels import LabelSet, Prompts, TextSpace
 from ..core.reducer import Reducer, Reduction
-from .encoder_config import PLAIN, Form, image_encoder
+from .encoder_config import DEFAULT_CONFIG, EncoderConfig, build_image_encoder
 from .text.prompts import TOKENS_AT_ONCE, TemplatePrompts
 from .text.tokenize import Tokenize, label_tokens, text_tokens
 from .text.tower import encode_tokens, take_text_apart
-from .text.vocabulary import Taught
+from .text.vocabulary import TrainedVocabulary
 from .weights.fingerprint import fingerprint_of
 from .weights.malloc_trim import release_memory
 
@@ -26,8 +26,8 @@ from .weights.malloc_trim import release_memory
 class FrozenCLIP:
     """An open_clip model that nobody trains any more. Thread-safe; everything that comes out lies on the CPU.
 
-    `form` is that of the image tower; text is encoded once per label set, always in float32.
-    `taught` is what the text tower was taught, None: everything.
+    `config` is that of the image tower; text is encoded once per label set, always in float32.
+    `vocabulary` is what the text tower was taught, None: everything.
     Under `no_grad`, not `inference_mode`: strategies may save these features for a backward pass.
     """
 
@@ -37,14 +37,14 @@ class FrozenCLIP:
         tokenizer: Tokenize,
         *,
         name: str = "",
-        form: Form = PLAIN,
+        config: EncoderConfig = DEFAULT_CONFIG,
         device: str | torch.device = "cpu",
-        taught: Taught | None = None,
+        vocabulary: TrainedVocabulary | None = None,
     ) -> None:
-        self.name, self.form, self.device = name, form, torch.device(device)
+        self.name, self.config, self.device = name, config, torch.device(device)
         self._model: Any = model.eval().requires_grad_(False).float().to(self.device)
         self._tokenize, self._context = tokenizer, int(_context_length(model))
-        self._taught = taught
+        self._vocabulary = vocabulary
         look: dict[str, Any] = open_clip.get_model_preprocess_cfg(model)
         self._mean, self._std = (
             torch.tensor(look.get(key, default), device=self.device)[:, None, None]
@@ -55,15 +55,17 @@ class FrozenCLIP:
         self._text = take_text_apart(self._model)
         self.dimension = self._encode_texts(["a"]).shape[1]
         # 32 hex over architecture, weights, form and normalisation: equal when features are.
-        self.fingerprint = fingerprint_of(self._model, self._mean, self._std, self.image_size, *form.told)
-        self._image = image_encoder(self._model, form, self.image_size, self.dimension, name)
-        if form != PLAIN:
+        self.fingerprint = fingerprint_of(
+            self._model, self._mean, self._std, self.image_size, *config.fingerprint_fields
+        )
+        self._image = build_image_encoder(self._model, config, self.image_size, self.dimension, name)
+        if config != DEFAULT_CONFIG:
             release_memory()
 
     @property
     def precision(self) -> str:
         """Of the image tower."""
-        return self.form.precision
+        return self.config.precision
 
     @property
     def reducible(self) -> bool:
@@ -118,7 +120,7 @@ class FrozenCLIP:
             self.scale,
             self._prompts(labels, tokens[0]),
             embedder=lambda texts: self._encode_texts(texts, cut=True).cpu(),
-            unseen=self._taught.unseen(labels, self._tokenize, self._context) if self._taught else (),
+            unseen=self._vocabulary.unseen(labels, self._tokenize, self._context) if self._vocabulary else (),
         )
 
     @torch.no_grad()

@@ -10,14 +10,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def forgetting(run: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+def recompute(run: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     """`run(*inputs)`, of which a backward pass keeps the inputs alone. `run` is a pure function of them."""
     if not torch.is_grad_enabled() or not any(x.requires_grad for x in inputs):
         return run(*inputs)
-    return _Forgetting.apply(run, *inputs)  # type: ignore[no-any-return]
+    return _Recompute.apply(run, *inputs)  # type: ignore[no-any-return]
 
 
-class _Forgetting(torch.autograd.Function):
+class _Recompute(torch.autograd.Function):
     @staticmethod
     def forward(node: Any, run: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         node.run = run

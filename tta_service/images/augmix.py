@@ -41,13 +41,13 @@ def _chain(picture: Picture, length: int, links: list[float]) -> Picture:
     return picture
 
 
-def _sheared(picture: Picture, across: float, down: float) -> Picture:
+def _shear(picture: Picture, across: float, down: float) -> Picture:
     """Pixel (x, y) shows what was at (x + across · y, y + down · x); black beyond the border."""
     turned = (1, across, 0, down, 1, 0)
     return picture.transform(picture.size, Image.Transform.AFFINE, turned, Image.Resampling.BILINEAR)
 
 
-def _shifted(picture: Picture, across: int, down: int) -> Picture:
+def _shift(picture: Picture, across: int, down: int) -> Picture:
     return picture.crop((across, down, picture.width + across, picture.height + down))  # black beyond the border, too
 
 
@@ -61,8 +61,8 @@ OPERATIONS: tuple[Callable[[Picture, float, int], Picture], ...] = (
     lambda picture, level, sign: ImageOps.posterize(picture, 4),
     lambda picture, level, sign: picture.rotate(sign * int(3 * level), Image.Resampling.BILINEAR),
     lambda picture, level, sign: ImageOps.solarize(picture, 256 - int(25.6 * level)),
-    lambda picture, level, sign: _sheared(picture, sign * 0.03 * level, 0),
-    lambda picture, level, sign: _sheared(picture, 0, sign * 0.03 * level),
-    lambda picture, level, sign: _shifted(picture, sign * _pixels(picture, level), 0),
-    lambda picture, level, sign: _shifted(picture, 0, sign * _pixels(picture, level)),
+    lambda picture, level, sign: _shear(picture, sign * 0.03 * level, 0),
+    lambda picture, level, sign: _shear(picture, 0, sign * 0.03 * level),
+    lambda picture, level, sign: _shift(picture, sign * _pixels(picture, level), 0),
+    lambda picture, level, sign: _shift(picture, 0, sign * _pixels(picture, level)),
 )

@@ -14,8 +14,8 @@ GOLDEN = 0x9E3779B97F4A7C15  # 2⁶⁴ divided by the golden ratio
 
 def uniforms(seed: int, views: int, draws: int) -> NDArray[np.float64]:
     """[v, draws] numbers in [0, 1): row i belongs to view i of `seed`, whose lowest 64 bits count."""
-    view = _mixed(_steps(views) + _mixed(np.array([seed % 2**64], np.uint64)))  # [v]
-    word = _mixed(view[:, None] + _steps(draws))  # [v, draws]
+    view = _mix(_steps(views) + _mix(np.array([seed % 2**64], np.uint64)))  # [v]
+    word = _mix(view[:, None] + _steps(draws))  # [v, draws]
     return (word >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
@@ -23,7 +23,7 @@ def _steps(count: int) -> NDArray[np.uint64]:
     return np.arange(1, count + 1, dtype=np.uint64) * np.uint64(GOLDEN)  # wraps around, as it should
 
 
-def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))

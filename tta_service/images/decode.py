@@ -20,7 +20,7 @@ from torch import Tensor
 from ..core.errors import BadImage
 from ..core.request import Encoded, Raw
 from . import deep, raw
-from .headers import Header, header
+from .headers import Header, read_header
 
 # The classes themselves instead of `Image.open`, which judges sizes by a global of its own, and with warnings.
 OPENERS = {
@@ -62,11 +62,11 @@ def decode(image: Encoded | Raw, limits: ImageLimits = ImageLimits()) -> Tensor:
         raise BadImage("the image is empty", "image")
     if len(image.data) > limits.max_bytes:
         raise BadImage(f"the image has {len(image.data)} bytes, at most {limits.max_bytes} are allowed", "image")
-    said = header(image.data)
-    _check_size(said.width, said.height, limits)
-    picture = _unpacked(said)
-    if said.orientation in UPRIGHT:
-        picture = picture.transpose(UPRIGHT[said.orientation])
+    header = read_header(image.data)
+    _check_size(header.width, header.height, limits)
+    picture = _load(header)
+    if header.orientation in UPRIGHT:
+        picture = picture.transpose(UPRIGHT[header.orientation])
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
 
 
@@ -81,15 +81,15 @@ def _check_size(width: int, height: int, limits: ImageLimits) -> None:
         )
 
 
-def _unpacked(said: Header) -> Image.Image:
+def _load(header: Header) -> Image.Image:
     try:
-        with OPENERS[said.format](BytesIO(said.pixels)) as picture:
-            if picture.size != (said.width, said.height):
+        with OPENERS[header.format](BytesIO(header.pixels)) as picture:
+            if picture.size != (header.width, header.height):
                 raise ValueError("its headers contradict each other")
-            layout = str(picture.tile[0].args) if said.format == "PNG" and deep.is_deep(said.pixels) else ""
+            layout = str(picture.tile[0].args) if header.format == "PNG" and deep.is_deep(header.pixels) else ""
             picture.load()
-            whole = deep.shallow(picture, layout, said.pixels) if layout else picture
+            whole = deep.shallow(picture, layout, header.pixels) if layout else picture
             return whole if whole.mode == "RGB" else whole.convert("RGB")
     except Exception as error:  # a decoder fed with anything raises anything
         why = str(error).rstrip(".") or type(error).__name__
-        raise BadImage(f"the {said.format} is damaged or cut short ({why})", "image") from error
+        raise BadImage(f"the {header.format} is damaged or cut short ({why})", "image") from error

@@ -30,15 +30,15 @@ class Square:
         return left + self.left * across, top + self.top * down, self.size * across, self.size * down
 
 
-def centre(height: int, width: int, size: int) -> Square:
+def centre_square(height: int, width: int, size: int) -> Square:
     """The plain view: shorter side to `size`, central square."""
     return _square(height, width, size, size, 0, 0)
 
 
-def named(height: int, width: int, size: int) -> list[Square]:
+def named_squares(height: int, width: int, size: int) -> list[Square]:
     """Those of `NAMED`, in that order ("flip" is the plain one). For the five crops the shorter side becomes 8/7 of
     `size`."""
-    plain, shorter = centre(height, width, size), round(8 * size / 7)
+    plain, shorter = centre_square(height, width, size), round(8 * size / 7)
     crops = [_square(height, width, shorter, size, across, down) for across, down in CORNERS]
     squares: list[Square] = []
     for share in SQUARES:
@@ -49,7 +49,7 @@ def named(height: int, width: int, size: int) -> list[Square]:
 
 def _square(height: int, width: int, shorter: int, size: int, across: int, down: int) -> Square:
     """From the picture with its shorter side resized to `shorter`; across and down are −1, 0, 1."""
-    part = _shortened(height, width, across, down)
+    part = _shorten_strip(height, width, across, down)
     w, h = part[2:]
     whole = shorter * w // min(w, h), shorter * h // min(w, h)  # truncated, as torchvision's
     return Square(part, whole, _offset(whole[0] - size, across), _offset(whole[1] - size, down), size)
@@ -59,7 +59,7 @@ def _offset(room: int, where: int) -> int:
     return (0, round(room / 2), room)[where + 1]
 
 
-def _shortened(height: int, width: int, across: int, down: int) -> tuple[int, int, int, int]:
+def _shorten_strip(height: int, width: int, across: int, down: int) -> tuple[int, int, int, int]:
     """The end or the middle of a long strip; any other picture as it is."""
     most = LONGEST * min(height, width)
     w = width if width <= most else most + (width - most) % 2  # of the same parity, so that the middle stays the middle

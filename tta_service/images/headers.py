@@ -26,7 +26,7 @@ class Header:
     pixels: bytes
 
 
-def header(data: bytes) -> Header:
+def read_header(data: bytes) -> Header:
     """Raises `BadImage` for anything that is not the beginning of a JPEG, PNG or WebP file."""
     try:
         if data.startswith(b"\xff\xd8\xff"):
@@ -40,7 +40,7 @@ def header(data: bytes) -> Header:
     raise BadImage("the image is neither a JPEG, a PNG nor a WebP file", "image")
 
 
-def orientation(exif: bytes) -> int:
+def read_orientation(exif: bytes) -> int:
     """The orientation tag of an EXIF block, as an integer of any size; 1 when there is none that makes sense."""
     tiff = exif.removeprefix(b"Exif\0\0")
     order = {b"II": "little", b"MM": "big"}.get(tiff[:2])
@@ -71,7 +71,7 @@ def _jpeg(data: bytes) -> Header:
         end = at + (data[at] << 8 | data[at + 1])
         if kind in (*range(0xE1, 0xEE), 0xEF, 0xFE):  # applications' own, but JFIF's and Adobe's, and comments
             if kind == 0xE1 and data.startswith(b"Exif\0\0", at + 2):
-                turned = orientation(data[at + 2 : end])
+                turned = read_orientation(data[at + 2 : end])
             kept.append(data[start : found.start()])
             start = end
         elif 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
@@ -92,7 +92,7 @@ def _png(data: bytes) -> Header:
         if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
             kept.append(data[at:end])
         elif kind == b"eXIf":
-            turned = orientation(data[at + 8 : end - 4])
+            turned = read_orientation(data[at + 8 : end - 4])
         at = end
         if kind == b"IEND" or at >= len(data):
             break
@@ -126,7 +126,7 @@ def _webp_orientation(data: bytes) -> int:
     for _ in range(CHUNKS):
         size = int.from_bytes(data[at + 4 : at + 8], "little")
         if data[at : at + 4] == b"EXIF":
-            return orientation(data[at + 8 : at + 8 + size])
+            return read_orientation(data[at + 8 : at + 8 + size])
         at += 8 + size + size % 2
         if at >= len(data):
             return 1

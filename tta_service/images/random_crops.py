@@ -20,7 +20,7 @@ ATTEMPTS = 10
 DRAWS = 2 * ATTEMPTS + 3  # columns of uniforms that one crop uses: area and ratio of each attempt, place, flip
 
 
-def boxes(height: int, width: int, draws: NDArray[np.float64]) -> NDArray[np.int64]:
+def crop_boxes(height: int, width: int, draws: NDArray[np.float64]) -> NDArray[np.int64]:
     """Draws [v, DRAWS or more] to crops [v, 4] in pixels: left, top, width, height."""
     area = height * width * (AREA[0] + (AREA[1] - AREA[0]) * draws[:, :ATTEMPTS])  # [v, 10]
     low, high = math.log(RATIO[0]), math.log(RATIO[1])
@@ -40,7 +40,7 @@ def flips(draws: NDArray[np.float64]) -> NDArray[np.bool_]:
     return draws[:, 2 * ATTEMPTS + 2] < 0.5
 
 
-def snapped(crops: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def snap_to_even(crops: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """The crops [v, 4] with even numbers where both sides reach 2·size, and which those are [v].
 
     They are cut from the picture at half its size, where an odd number would be half a pixel.
@@ -58,7 +58,7 @@ def cut(
     less than the choice between bilinear and bicubic makes, for a fraction of the time (benchmarks/views.py).
     """
     size = out.shape[-1]
-    half = halved(picture) if large.any() else picture
+    half = halve(picture) if large.any() else picture
     for view, crop, small, mirror in zip(out, crops.tolist(), (~large).tolist(), mirrored.tolist()):
         left, top, width, height = crop if small else (number // 2 for number in crop)
         part = (picture if small else half)[..., top : top + height, left : left + width]
@@ -66,7 +66,7 @@ def cut(
         view.copy_(part.flip(-1) if mirror else part)
 
 
-def halved(picture: Tensor) -> Tensor:
+def halve(picture: Tensor) -> Tensor:
     """[1, 3, h, w] to half of that, three bytes a pixel; an odd last row or column is left out."""
     height, width = (side // 2 for side in picture.shape[-2:])
     even = picture[..., : 2 * height, : 2 * width]

@@ -17,8 +17,8 @@ def check(image: Raw) -> None:
         raise BadImage(f"NV12 needs even sides, this frame is {image.width} × {image.height}", "image")
     wanted = int(image.width * image.height * BYTES[image.format])
     if len(image.pixels) != wanted:
-        said = f"{image.width} × {image.height} {image.format} is {wanted} bytes, there are {len(image.pixels)}"
-        raise BadImage(said, "image")
+        message = f"{image.width} × {image.height} {image.format} is {wanted} bytes, there are {len(image.pixels)}"
+        raise BadImage(message, "image")
 
 
 def decode(image: Raw) -> Tensor:

@@ -20,7 +20,7 @@ AUGMENTS = ("crop", "augmix", "named")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Drawn:
+class Draws:
     """What chance says of v views; row 0 draws too, and is not looked at."""
 
     places: NDArray[np.int64]  # [v, 4] left, top, width, height in pixels
@@ -38,8 +38,8 @@ def look(pixels: Tensor, size: int, count: int, seed: int, augment: str = "crop"
     check(augment, count)
     picture = pixels.permute(1, 2, 0).contiguous().permute(2, 0, 1)[None]  # three bytes a pixel: no copy if it is so
     if augment == "named":
-        return _named(picture, size, count)
-    return _random(picture, size, count, seed, mixed=augment == "augmix")
+        return _cut_named(picture, size, count)
+    return _cut_random(picture, size, count, seed, mixed=augment == "augmix")
 
 
 def check(augment: str, count: int) -> None:
@@ -50,35 +50,37 @@ def check(augment: str, count: int) -> None:
         raise BadParameters(f"there are {len(plain.NAMED)} named views, not {count}", "views")
 
 
-def drawn(height: int, width: int, size: int, count: int, seed: int) -> Drawn:
+def draw(height: int, width: int, size: int, count: int, seed: int) -> Draws:
     """Where the crops of a picture lie, from its size alone."""
     draws = uniforms(seed, count, crops.DRAWS + augmix.DRAWS)
-    places, large = crops.snapped(crops.boxes(height, width, draws), size)
+    places, large = crops.snap_to_even(crops.crop_boxes(height, width, draws), size)
     mirrored = crops.flips(draws)
     mirrored[0] = False
-    return Drawn(places, large, mirrored, draws[:, crops.DRAWS :])
+    return Draws(places, large, mirrored, draws[:, crops.DRAWS :])
 
 
-def shares(places: NDArray[np.generic], height: int, width: int) -> Tensor:
+def to_fractions(places: NDArray[np.generic], height: int, width: int) -> Tensor:
     """Places [v, 4] in pixels as parts of the picture's sides."""
     return torch.from_numpy(places / np.array([width, height, width, height])).float()
 
 
-def _random(picture: Tensor, size: int, count: int, seed: int, *, mixed: bool) -> Views:
+def _cut_random(picture: Tensor, size: int, count: int, seed: int, *, mixed: bool) -> Views:
     height, width = picture.shape[-2:]
-    said = drawn(height, width, size, count, seed)
+    draws = draw(height, width, size, count, seed)
     views = torch.empty(count, 3, size, size, dtype=torch.uint8)
-    views[0], place = plain.centre(picture, size)
-    crops.cut(picture, said.places[1:], said.large[1:], said.mirrored[1:], views[1:])
+    views[0], place = plain.centre_view(picture, size)
+    crops.cut(picture, draws.places[1:], draws.large[1:], draws.mirrored[1:], views[1:])
     if mixed:
-        for view, row in zip(views[1:], said.rest[1:]):
+        for view, row in zip(views[1:], draws.rest[1:]):
             view.copy_(augmix.mix(view, row))
-    boxes = np.concatenate([np.array([place]), said.places[1:]])
-    return Views(views, shares(boxes, height, width), torch.from_numpy(said.mirrored))
+    boxes = np.concatenate([np.array([place]), draws.places[1:]])
+    return Views(views, to_fractions(boxes, height, width), torch.from_numpy(draws.mirrored))
 
 
-def _named(picture: Tensor, size: int, count: int) -> Views:
-    views = plain.named(picture, size)[:count]
+def _cut_named(picture: Tensor, size: int, count: int) -> Views:
+    views = plain.named_views(picture, size)[:count]
     boxes = np.array([place for _, place in views])
     pixels = torch.stack([view for view, _ in views]).contiguous()
-    return Views(pixels, shares(boxes, *picture.shape[-2:]), torch.arange(len(views)) == plain.NAMED.index("flip"))
+    return Views(
+        pixels, to_fractions(boxes, *picture.shape[-2:]), torch.arange(len(views)) == plain.NAMED.index("flip")
+    )

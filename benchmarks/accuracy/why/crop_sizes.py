@@ -59,7 +59,7 @@ def areas(ground: Ground, name: str) -> NDArray[np.float64]:
     found = []
     for i in made.chosen(ground.pictures).tolist():
         height, width = made.picture(i).shape[-2:]
-        boxes = crops.boxes(height, width, uniforms(i, ground.views, crops.DRAWS))
+        boxes = crops.crop_boxes(height, width, uniforms(i, ground.views, crops.DRAWS))
         found.append(boxes[1:, 2] * boxes[1:, 3] / (height * width))
     return np.stack(found)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from tta_service.clip.image.attention import attend, attend_without_mask, heads, joined, weighted_mean
+from tta_service.clip.image.attention import attend, attend_without_mask, merge_heads, split_heads, weighted_mean
 
 
 def by_hand(q, k, v, sizes):
@@ -57,7 +57,7 @@ def test_sizes_leave_their_inputs_alone():
 
 def test_heads_are_undone():
     x = torch.randn(2, 5, 12)
-    assert torch.equal(joined(heads(x, 3)), x)
+    assert torch.equal(merge_heads(split_heads(x, 3)), x)
 
 
 def test_a_weighted_mean_counts_each_token_by_its_size():

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from tta_service.clip.hardware import why_not
-from tta_service.clip.image.int8 import Int8Linear, Int8Weight, quantized
+from tta_service.clip.image.int8 import Int8Linear, Int8Weight, quantize
 
 # Before VNNI, sums of pairs of products saturate at 16 bits: such CPUs are refused, and nothing is promised of them.
 pytestmark = pytest.mark.skipif(bool(why_not("int8", torch.device("cpu"))), reason="this CPU has no VNNI")
@@ -27,15 +27,15 @@ def test_it_is_nearly_the_layer_that_it_stands_for(kind, bias):
 
 def test_sums_are_exact():
     x, weight = drawn(7, 300), drawn(9, 300, seed=1)
-    (a, a_scale), (w, w_scale) = quantized(x), quantized(weight)
+    (a, a_scale), (w, w_scale) = quantize(x), quantize(weight)
     by_hand = (a.double() @ w.double().T) * a_scale * w_scale.T
     torch.testing.assert_close(Int8Linear(weight, None)(x), by_hand.float(), rtol=1e-6, atol=1e-6)
 
 
 def test_the_largest_entry_of_a_row_uses_the_whole_byte():
-    values, scale = quantized(torch.tensor([[1.0, -254.0, 0.4], [0.0, 0.0, 0.0]]))
+    values, scale = quantize(torch.tensor([[1.0, -254.0, 0.4], [0.0, 0.0, 0.0]]))
     assert values.tolist() == [[0, -127, 0], [0, 0, 0]] and scale[0].item() == 2.0
-    assert quantized(torch.tensor([[3.0, -1.5]]))[0].tolist() == [[127, -64]]
+    assert quantize(torch.tensor([[3.0, -1.5]]))[0].tolist() == [[127, -64]]
 
 
 def test_a_token_does_not_know_its_neighbours():

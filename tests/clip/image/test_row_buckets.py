@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tta_service.clip.image.row_buckets import SIZES, in_buckets, plan
+from tta_service.clip.image.row_buckets import SIZES, plan, run_in_buckets
 
 
 @pytest.mark.parametrize(
@@ -32,11 +32,11 @@ def test_every_row_comes_back_once_and_in_order(rows):
         return 2 * x[:, :1]
 
     x = torch.randn(rows, 5)
-    assert torch.equal(in_buckets(run, x), 2 * x[:, :1])
+    assert torch.equal(run_in_buckets(run, x), 2 * x[:, :1])
     assert set(seen) <= set(SIZES) and sum(seen) < 4 / 3 * rows + 1
 
 
 def test_what_fills_a_run_is_zero():
     filled: list[torch.Tensor] = []
-    in_buckets(lambda x: filled.append(x) or x, torch.ones(3, 2))
+    run_in_buckets(lambda x: filled.append(x) or x, torch.ones(3, 2))
     assert filled[0].tolist() == [[1, 1], [1, 1], [1, 1], [0, 0]]

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from tests.clip.small import small_model, tokenizer
-from tta_service.clip.encoder_config import Form
+from tta_service.clip.encoder_config import EncoderConfig
 from tta_service.clip.errors import CannotLoad
-from tta_service.clip.image.row_buckets import LARGE, SIZES, in_buckets, sizes_on
+from tta_service.clip.image.row_buckets import LARGE, SIZES, run_in_buckets, sizes_on
 from tta_service.clip.model import FrozenCLIP
-from tta_service.clip.runtimes.cudagraphs import replayed
+from tta_service.clip.runtimes.cudagraphs import replay
 
 
 def taped(made: list[int]):
@@ -28,18 +28,18 @@ def taped(made: list[int]):
 
 def test_a_recording_reads_and_writes_where_it_did():
     made: list[int] = []
-    run = replayed(lambda x: x.flatten(1)[:, :2] * 2, torch.zeros(1, 3, 4, 4), (4, 2, 1), taped(made))
+    run = replay(lambda x: x.flatten(1)[:, :2] * 2, torch.zeros(1, 3, 4, 4), (4, 2, 1), taped(made))
     assert made == [4, 2, 1]  # the largest first: the others find its memory free
     rows = torch.randn(7, 3, 4, 4)
     first = run(rows[:4])
     again = run(rows[3:])
     assert torch.equal(first, rows[:4].flatten(1)[:, :2] * 2)  # and not what came later
     assert torch.equal(again, rows[3:].flatten(1)[:, :2] * 2)
-    assert torch.equal(in_buckets(run, rows, (4, 2, 1)), rows.flatten(1)[:, :2] * 2)
+    assert torch.equal(run_in_buckets(run, rows, (4, 2, 1)), rows.flatten(1)[:, :2] * 2)
 
 
 def test_one_at_a_time_from_any_thread():
-    run = replayed(lambda x: x.flatten(1)[:, :2], torch.zeros(1, 3, 4, 4), (2, 1), taped([]))
+    run = replay(lambda x: x.flatten(1)[:, :2], torch.zeros(1, 3, 4, 4), (2, 1), taped([]))
     rows = [torch.full((2, 3, 4, 4), float(i)) for i in range(64)]
     with ThreadPoolExecutor(8) as pool:
         assert all((features == i).all() for i, features in enumerate(pool.map(run, rows)))
@@ -53,7 +53,7 @@ def test_pixels_keep_their_layout():
         seen.append(x.is_contiguous(memory_format=torch.channels_last))
         return x.flatten(1)[:, :2]
 
-    replayed(forward, blank, (2, 1), taped([]))(torch.ones(2, 3, 4, 4))
+    replay(forward, blank, (2, 1), taped([]))(torch.ones(2, 3, 4, 4))
     assert all(seen)
 
 
@@ -64,7 +64,7 @@ def test_more_rows_at_once_on_a_gpu():
 
 def test_it_is_for_gpus():
     with pytest.raises(CannotLoad, match="cudagraphs is for CUDA devices; on cpu take eager or compile") as refused:
-        FrozenCLIP(small_model(), tokenizer(), form=Form(runtime="cudagraphs"))
+        FrozenCLIP(small_model(), tokenizer(), config=EncoderConfig(runtime="cudagraphs"))
     assert refused.value.field == "runtime"
     with pytest.raises(CannotLoad, match="cudagraphs computes in float32 or bfloat16 or float16, not in int8"):
-        FrozenCLIP(small_model(), tokenizer(), form=Form("int8", "cudagraphs"))
+        FrozenCLIP(small_model(), tokenizer(), config=EncoderConfig("int8", "cudagraphs"))

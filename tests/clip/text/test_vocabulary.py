@@ -7,7 +7,7 @@ import torch
 
 from tests.clip.small import tokenizer
 from tta_service import LabelSet
-from tta_service.clip.text.vocabulary import Taught, taught, word_key, words_of
+from tta_service.clip.text.vocabulary import TrainedVocabulary, make_vocabulary, word_key, words_of
 
 CONTEXT = 16
 
@@ -16,7 +16,7 @@ def tokens(*words: str) -> torch.Tensor:
     return torch.tensor(sorted({token for word in words for token in tokenizer().encode(word)}))
 
 
-def unseen(known: Taught, *names: str) -> tuple[str, ...]:
+def unseen(known: TrainedVocabulary, *names: str) -> tuple[str, ...]:
     return known.unseen(LabelSet(names), tokenizer(), CONTEXT)
 
 
@@ -28,19 +28,21 @@ def test_words_are_runs_of_letters_and_digits():
 
 def test_a_word_of_several_taught_tokens_is_known_only_if_it_was_taught_itself():
     pieces = tokens("knapsack", "blorptang", "cat")
-    listed = taught(pieces, torch.tensor([word_key(tokenizer().encode("knapsack"))], dtype=torch.int32))
+    listed = make_vocabulary(pieces, torch.tensor([word_key(tokenizer().encode("knapsack"))], dtype=torch.int32))
     assert unseen(listed, "knapsack", "blorptang", "cat", "blorptang cat") == ("blorptang",)
-    assert unseen(taught(pieces, None), "knapsack", "blorptang") == ()
+    assert unseen(make_vocabulary(pieces, None), "knapsack", "blorptang") == ()
 
 
 def test_a_listed_word_needs_its_tokens_too():
     keys = torch.tensor([word_key(tokenizer().encode("knapsack"))], dtype=torch.int32)
-    assert unseen(taught(tokens("cat"), keys), "knapsack", "cat") == ("knapsack",)
+    assert unseen(make_vocabulary(tokens("cat"), keys), "knapsack", "cat") == ("knapsack",)
 
 
 @pytest.mark.parametrize("name", ["Knapsack", "knapsack-", "a knapsack"])
 def test_case_and_punctuation_do_not_matter(name: str):
-    known = taught(tokens("knapsack"), torch.tensor([word_key(tokenizer().encode("knapsack"))], dtype=torch.int32))
+    known = make_vocabulary(
+        tokens("knapsack"), torch.tensor([word_key(tokenizer().encode("knapsack"))], dtype=torch.int32)
+    )
     assert unseen(known, name) == ()
 
 

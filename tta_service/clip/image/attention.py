@@ -33,13 +33,13 @@ def attend_without_mask(q: Tensor, k: Tensor, v: Tensor, votes: Tensor) -> Tenso
     return F.scaled_dot_product_attention(q, k, v, scale=e**-0.5)[..., :e]
 
 
-def heads(x: Tensor, count: int) -> Tensor:
+def split_heads(x: Tensor, count: int) -> Tensor:
     """Split the width of x [b, n, w] into heads [b, h, n, e]."""
     return x.unflatten(-1, (count, -1)).transpose(1, 2)
 
 
-def joined(x: Tensor) -> Tensor:
-    """Undo `heads`: [b, h, n, e] to [b, n, w]."""
+def merge_heads(x: Tensor) -> Tensor:
+    """Undo `split_heads`: [b, h, n, e] to [b, n, w]."""
     return x.transpose(1, 2).flatten(2)
 
 

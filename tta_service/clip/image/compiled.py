@@ -11,14 +11,14 @@ from torch import Tensor
 from ...core.errors import Unsupported
 from ...core.reducer import Reducer
 from ..errors import CannotLoad
-from .encoder import FIELD, Eager
-from .row_buckets import SIZES, in_buckets
+from .encoder import FIELD, EagerEncoder
+from .row_buckets import SIZES, run_in_buckets
 
 Run = Callable[[Tensor], Tensor]  # pixels [b, 3, s, s] -> features [b, d]
 Start = Callable[[Run, Tensor, str], Run]  # of a forward, a blank picture [1, 3, s, s] and the precision
 
 
-def started(runtime: str, precision: str) -> Start:
+def load_runtime(runtime: str, precision: str) -> Start:
     """How `runtime` takes over a forward. `CannotLoad` when it is not installed or has no such precision."""
     try:
         module = importlib.import_module(f"..runtimes.{runtime}", __package__)
@@ -29,12 +29,12 @@ def started(runtime: str, precision: str) -> Start:
     return module.start
 
 
-class Graphs:
+class CompiledEncoder:
     """Any number of rows, in buckets. Raises `CannotLoad` for a reducer that has no graph of fixed shapes."""
 
     def __init__(
         self,
-        eager: Eager,
+        eager: EagerEncoder,
         runtime: str,
         start: Start,
         precision: str,
@@ -44,7 +44,7 @@ class Graphs:
         self._runtime, self.reducible, self._sizes = runtime, eager.reducible, sizes
         self._runs: dict[Reducer | None, Run] = {}
         self._left: dict[Reducer | None, tuple[int, ...]] = {}
-        for reducer in dict.fromkeys((None, *map(_known, reducers))):
+        for reducer in dict.fromkeys((None, *map(_or_none, reducers))):
             if reducer is not None:
                 eager.check(reducer)
                 if reducer.guided:
@@ -58,30 +58,30 @@ class Graphs:
             except Exception as error:  # an exporter's, of which there are many kinds
                 why = " ".join(str(error).split())[:300]
                 raise CannotLoad(
-                    f"{runtime} cannot take over the reducer {_told(reducer)}: {why}", "reducers"
+                    f"{runtime} cannot take over the reducer {_describe(reducer)}: {why}", "reducers"
                 ) from error
             self._runs[reducer] = run
 
     def check(self, reducer: Reducer) -> None:
-        if _known(reducer) not in self._runs:
-            listed = ", ".join(map(_told, self._runs))
-            why = f"the runtime {self._runtime} serves the reducers named at start ({listed}), not {_told(reducer)}"
+        if _or_none(reducer) not in self._runs:
+            listed = ", ".join(map(_describe, self._runs))
+            why = f"the runtime {self._runtime} serves the reducers named at start ({listed}), not {_describe(reducer)}"
             raise Unsupported(why, FIELD)
 
     def tokens_left(self, reducer: Reducer) -> tuple[int, ...]:
-        return self._left.get(_known(reducer), ())
+        return self._left.get(_or_none(reducer), ())
 
     def __call__(self, pixels: Tensor, reducer: Reducer | None = None, guide: Tensor | None = None) -> Tensor:
         if reducer is not None:
             self.check(reducer)
-        return in_buckets(self._runs[_known(reducer)], pixels, self._sizes)
+        return run_in_buckets(self._runs[_or_none(reducer)], pixels, self._sizes)
 
 
-def _known(reducer: Reducer | None) -> Reducer | None:
+def _or_none(reducer: Reducer | None) -> Reducer | None:
     return None if reducer is None or reducer.name == "none" else reducer
 
 
-def _told(reducer: Reducer | None) -> str:
+def _describe(reducer: Reducer | None) -> str:
     """As one names it at start."""
     if reducer is None:
         return "none"

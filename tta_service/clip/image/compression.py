@@ -44,7 +44,7 @@ def low_rank(rank: int, make: Make) -> Make:
     A layer for which two factors would be no smaller stays whole. `make` computes what comes out.
     """
 
-    def made(weight: Tensor, bias: Tensor | None) -> Layer:
+    def make_low_rank(weight: Tensor, bias: Tensor | None) -> Layer:
         outputs, inputs = weight.shape
         if rank * (outputs + inputs) >= outputs * inputs:
             return make(weight, bias)
@@ -60,7 +60,7 @@ def low_rank(rank: int, make: Make) -> Make:
         weight.data = weight.new_empty(0)  # the factors are its only form from here on
         return lambda x: second(first(x))
 
-    return made
+    return make_low_rank
 
 
 def prune_smallest(weights: Sequence[Tensor], ratio: float) -> None:

@@ -32,7 +32,7 @@ class ImageEncoder(Protocol):
     def __call__(self, pixels: Tensor, reducer: Reducer | None = None, guide: Tensor | None = None) -> Tensor: ...
 
 
-class Eager:
+class EagerEncoder:
     """Operation by operation, any reducer. `tower` may be the reason why there is none: then `whole(pixels)` runs it.
 
     `blank` [1, 3, s, s] is a picture in the tower's precision and memory layout, `dimension` that of its features. Of

@@ -16,7 +16,7 @@ from .linear import Layer
 MOST = 127.0  # of a signed byte, either way
 
 
-def quantized(x: Tensor) -> tuple[Tensor, Tensor]:
+def quantize(x: Tensor) -> tuple[Tensor, Tensor]:
     """Rows x [n, i] as bytes [n, i] and the float32 scales [n, 1] that give them back."""
     scale = x.abs().amax(1, keepdim=True).float().clamp_min(1e-12) / MOST
     return (x / scale).round().to(torch.int8), scale
@@ -36,13 +36,13 @@ class Int8Linear(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
-        values, scale = quantized(weight)
+        values, scale = quantize(weight)
         self.register_buffer("weight", values.t())
         self.register_buffer("scale", scale.flatten())
         self.register_buffer("bias", torch.zeros_like(self.scale) if bias is None else bias.detach().float())
 
     def forward(self, x: Tensor) -> Tensor:
-        values, scale = quantized(x.flatten(0, -2))
+        values, scale = quantize(x.flatten(0, -2))
         sums = torch._int_mm(values, self.weight)  # [n, o] int32
         y = torch.addcmul(self.bias, sums * scale, self.scale)
         return y.to(x.dtype).unflatten(0, x.shape[:-1])
@@ -62,7 +62,7 @@ class Int8Weight(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
-        values, scale = quantized(weight)
+        values, scale = quantize(weight)
         self.register_buffer("weight", values)
         self.register_buffer("scale", scale)
         self.register_buffer("bias", None if bias is None else bias.detach())

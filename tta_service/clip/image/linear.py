@@ -16,12 +16,12 @@ def plain(weight: Tensor, bias: Tensor | None) -> Layer:
     return lambda x: F.linear(x, weight, bias)
 
 
-def replacing(make: Make) -> Make:
+def freeing_weights(make: Make) -> Make:
     """`make`, behind which the weights exist in the form that it made of them alone."""
 
-    def made(weight: Tensor, bias: Tensor | None) -> Layer:
+    def make_and_free(weight: Tensor, bias: Tensor | None) -> Layer:
         layer = make(weight, bias)
         weight.data = weight.new_empty(0)
         return layer
 
-    return made
+    return make_and_free

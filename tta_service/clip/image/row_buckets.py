@@ -16,7 +16,7 @@ def sizes_on(device: torch.device) -> tuple[int, ...]:
     return SIZES if device.type == "cpu" else LARGE + SIZES
 
 
-def in_buckets(run: Callable[[Tensor], Tensor], x: Tensor, sizes: Sequence[int] = SIZES) -> Tensor:
+def run_in_buckets(run: Callable[[Tensor], Tensor], x: Tensor, sizes: Sequence[int] = SIZES) -> Tensor:
     """`run` over the rows of x [b, ...], `sizes` (down to 1) at a time; a run that is not full is filled with zeros."""
     parts: list[Tensor] = []
     for taken, size in plan(len(x), sizes):

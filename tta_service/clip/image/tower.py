@@ -19,7 +19,7 @@ class Block:
     """One pre-norm transformer block in three parts."""
 
     project: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]  # x [b, n, w] -> q, k, v [b, h, n, e]
-    attended: Callable[[Tensor], Tensor]  # [b, h, n, e] -> what attention adds, [b, n, w]
+    combine: Callable[[Tensor], Tensor]  # [b, h, n, e] -> what attention adds, [b, n, w]
     mlp: Callable[[Tensor], Tensor]  # x [b, n, w] -> what the MLP adds
 
 
@@ -37,15 +37,15 @@ class ImageTower:
 
 def encode(tower: ImageTower, pixels: Tensor, reducer: Reducer | None = None, guide: Tensor | None = None) -> Tensor:
     """Normalised pixels [b, 3, s, s] to features [b, d], not normalised."""
-    return _walk(tower, pixels, reducer, guide)[0]
+    return _forward(tower, pixels, reducer, guide)[0]
 
 
 def patches_left(tower: ImageTower, pixels: Tensor, reducer: Reducer | None, guide: Tensor | None) -> tuple[int, ...]:
     """Patch tokens behind each block."""
-    return _walk(tower, pixels, reducer, guide)[1]
+    return _forward(tower, pixels, reducer, guide)[1]
 
 
-def _walk(
+def _forward(
     tower: ImageTower, pixels: Tensor, reducer: Reducer | None, guide: Tensor | None
 ) -> tuple[Tensor, tuple[int, ...]]:
     """The reducer is asked after the attention of every block but the last: behind it only the pool is left."""
@@ -58,7 +58,7 @@ def _walk(
         q, k, v = block.project(x)
         if last and tower.class_only:
             q, x = q[:, :, :1], x[:, :1]
-        x = x + block.attended(attend(q, k, v, sizes))
+        x = x + block.combine(attend(q, k, v, sizes))
         if reducer is not None and not last:
             x, sizes = reducer.reduce(layer, layers, x, sizes, q, k, tower.prefix, guide)
         left.append(left[-1] if last else x.shape[1] - tower.prefix)

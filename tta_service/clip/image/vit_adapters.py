@@ -10,8 +10,8 @@ from timm.layers import Attention, AttentionPoolLatent, Mlp
 from timm.models import vision_transformer as timm_vit
 from torch import Tensor, nn
 
-from ..recompute import forgetting
-from .attention import heads, joined, weighted_mean
+from ..recompute import recompute
+from .attention import merge_heads, split_heads, weighted_mean
 from .linear import Layer, Make, plain
 from .tower import Block, ImageTower
 
@@ -42,23 +42,23 @@ def open_clip_block(block: Any, make: Make = plain) -> Block | None:
         return None
 
     feed: Any = block.mlp
-    qkv, out = make(attn.in_proj_weight, attn.in_proj_bias), _made(attn.out_proj, make)
-    widen, narrow = _made(feed.c_fc, make), _made(feed.c_proj, make)
+    qkv, out = make(attn.in_proj_weight, attn.in_proj_bias), _make_layer(attn.out_proj, make)
+    widen, narrow = _make_layer(feed.c_fc, make), _make_layer(feed.c_proj, make)
 
     def project(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v = (heads(part, attn.num_heads) for part in qkv(block.ln_1(x)).chunk(3, dim=-1))
+        q, k, v = (split_heads(part, attn.num_heads) for part in qkv(block.ln_1(x)).chunk(3, dim=-1))
         return q, k, v
 
-    def attended(a: Tensor) -> Tensor:
-        return block.ls_1(out(joined(a)))
+    def combine(a: Tensor) -> Tensor:
+        return block.ls_1(out(merge_heads(a)))
 
     def mlp(x: Tensor) -> Tensor:
-        return block.ls_2(narrow(forgetting(feed.gelu, widen(block.ln_2(x)))))
+        return block.ls_2(narrow(recompute(feed.gelu, widen(block.ln_2(x)))))
 
-    return Block(project, attended, mlp)
+    return Block(project, combine, mlp)
 
 
-def _made(layer: Any, make: Make) -> Layer:
+def _make_layer(layer: Any, make: Make) -> Layer:
     return make(layer.weight, layer.bias)
 
 
@@ -124,23 +124,23 @@ def _timm_block(block: Any, make: Make) -> Block | None:
     if type(block) is not timm_vit.Block or type(block.attn) is not Attention or block.attn.gate is not None:
         return None
     attn = block.attn
-    qkv, out, feed = _made(attn.qkv, make), _made(attn.proj, make), _timm_mlp(block.mlp, make)
+    qkv, out, feed = _make_layer(attn.qkv, make), _make_layer(attn.proj, make), _timm_mlp(block.mlp, make)
 
     def project(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v = (heads(part, attn.num_heads) for part in qkv(block.norm1(x)).chunk(3, dim=-1))
+        q, k, v = (split_heads(part, attn.num_heads) for part in qkv(block.norm1(x)).chunk(3, dim=-1))
         return attn.q_norm(q), attn.k_norm(k), v
 
-    def attended(a: Tensor) -> Tensor:
-        return block.ls1(out(attn.norm(joined(a))))
+    def combine(a: Tensor) -> Tensor:
+        return block.ls1(out(attn.norm(merge_heads(a))))
 
-    return Block(project, attended, lambda x: block.ls2(feed(block.norm2(x))))
+    return Block(project, combine, lambda x: block.ls2(feed(block.norm2(x))))
 
 
 def _timm_mlp(mlp: Any, make: Make) -> Layer:
     """Any other than the standard one runs as it is."""
     if type(mlp) is not Mlp or not isinstance(mlp.fc1, nn.Linear):
         return mlp
-    widen, narrow = _made(mlp.fc1, make), _made(mlp.fc2, make)
+    widen, narrow = _make_layer(mlp.fc1, make), _make_layer(mlp.fc2, make)
     return lambda x: narrow(mlp.norm(mlp.act(widen(x))))
 
 

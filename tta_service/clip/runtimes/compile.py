@@ -29,7 +29,7 @@ def start(forward: Callable[[Tensor], Tensor], blank: Tensor, precision: str) ->
     if not any(shutil.which(name) for name in (*named, *(COMPILERS if on_gpu else COMPILERS[1::2]))):
         kind = "C" if on_gpu else "C++"
         raise CannotLoad(f"compile needs a {kind} compiler (Debian: apt-get install g++)", "runtime")
-    run = torch.compile(apart(forward), dynamic=True)
+    run = torch.compile(with_own_code(forward), dynamic=True)
     if on_gpu:
         return runtime_cudagraphs.start(run, blank, precision)
 
@@ -39,7 +39,7 @@ def start(forward: Callable[[Tensor], Tensor], blank: Tensor, precision: str) ->
     return run
 
 
-def apart(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+def with_own_code(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """The same with code of its own. What is compiled is kept with the code, eight graphs at most; all reducers come
     here with the same one, and the third would silently not be compiled."""
     if not isinstance(forward, types.FunctionType):

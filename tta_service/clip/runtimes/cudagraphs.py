@@ -28,10 +28,10 @@ def start(forward: Run, blank: Tensor, precision: str) -> Run:
     if blank.device.type != "cuda":
         raise CannotLoad(f"cudagraphs is for CUDA devices; on {blank.device.type} take eager or compile", "runtime")
     pool = torch.cuda.graph_pool_handle()
-    return replayed(forward, blank, sizes_on(blank.device), lambda run, pixels: recorded(run, pixels, pool))
+    return replay(forward, blank, sizes_on(blank.device), lambda run, pixels: record_graph(run, pixels, pool))
 
 
-def replayed(forward: Run, blank: Tensor, sizes: tuple[int, ...], record: Record) -> Run:
+def replay(forward: Run, blank: Tensor, sizes: tuple[int, ...], record: Record) -> Run:
     """`forward` for pixels [b, 3, s, s] where b is one of `sizes`; the largest is recorded first, so that the others
     find memory in the pool. From any thread, one at a time."""
     layout = torch.channels_last if blank.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
@@ -51,7 +51,7 @@ def replayed(forward: Run, blank: Tensor, sizes: tuple[int, ...], record: Record
 
 
 @torch.no_grad()
-def recorded(forward: Run, pixels: Tensor, pool: Any) -> tuple[Tensor, Callable[[], object]]:
+def record_graph(forward: Run, pixels: Tensor, pool: Any) -> tuple[Tensor, Callable[[], object]]:
     """A graph that reads `pixels` where they lie, its memory in `pool`, a handle of torch's."""
     with torch.cuda.device(pixels.device):
         here, beside = torch.cuda.current_stream(), torch.cuda.Stream()

@@ -37,7 +37,7 @@ class TemplatePrompts:
         with torch.inference_mode(False), torch.no_grad():
             self.context = self._embed(words).cpu()  # [k, w]
         self._lock = threading.Lock()
-        self._kept: tuple[Tensor, Tensor] | None = None  # initial context and features, their graph behind them
+        self._graph_kept: tuple[Tensor, Tensor] | None = None  # initial context and features, their graph behind them
         self.kept_bytes = 0  # exactly what that graph holds, beside the weights
 
     def encode(self, context: Tensor, classes: Tensor | None = None) -> Tensor:
@@ -70,7 +70,7 @@ class TemplatePrompts:
     def forget(self) -> None:
         """Gives the kept activations back; who computes with them goes on."""
         with self._lock:
-            self._kept, self.kept_bytes = None, 0
+            self._graph_kept, self.kept_bytes = None, 0
 
     @property
     def bytes(self) -> int:
@@ -80,22 +80,22 @@ class TemplatePrompts:
 
     def _graph(self) -> tuple[Tensor, Tensor]:
         with self._lock:
-            if self._kept is None:
+            if self._graph_kept is None:
                 context = self.context.clone().requires_grad_()
-                with weighed() as held:
-                    self._kept = context, self._encode(context, torch.arange(len(self._tokens)))
+                with count_saved_bytes() as held:
+                    self._graph_kept = context, self._encode(context, torch.arange(len(self._tokens)))
                 self.kept_bytes = sum(held.values())
-            return self._kept
+            return self._graph_kept
 
     def _encode(self, context: Tensor, rows: Tensor) -> Tensor:
         packing = pack(self._lengths[rows], self._shared)
-        ids, word = self._packed(self._tokens[rows], packing, rows), self._packed(self._word[rows], packing, rows)
+        ids, word = self._pack(self._tokens[rows], packing, rows), self._pack(self._word[rows], packing, rows)
         fixed = self._embed(ids)  # [t, w]
         source = torch.cat([fixed, context.to(fixed)])
         places = torch.where(word < 0, torch.arange(len(ids)), len(ids) + word)
         return encode_packed(self._tower, source.index_select(0, places.to(fixed.device)), packing)
 
-    def _packed(self, values: Tensor, packing: Packing, rows: Tensor) -> Tensor:
+    def _pack(self, values: Tensor, packing: Packing, rows: Tensor) -> Tensor:
         """The values [m, n] of tokens in the order of the packing, [t]."""
         own, columns = own_places(self._lengths[rows], packing)
         return torch.cat([values[0, : packing.shared], values[own, columns]])
@@ -116,7 +116,7 @@ class TemplatePrompts:
 
 
 @contextmanager
-def weighed() -> Iterator[dict[int, int]]:
+def count_saved_bytes() -> Iterator[dict[int, int]]:
     """Bytes, by place, that graphs built meanwhile hold for their backward passes; weights are there anyway."""
     held: dict[int, int] = {}
 

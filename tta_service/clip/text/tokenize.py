@@ -26,8 +26,10 @@ def label_tokens(tokenize: Tokenize, labels: LabelSet, template: str, context: i
     """Tokens [c, context] of one template filled with every name. `BadLabels` for the first that does not fit."""
     tokens, lengths = tokens_of(tokenize, labels.prompts(template), context)
     for place in (lengths > context).nonzero().flatten().tolist():
-        said = f"({shown(labels.names[place])}) makes a prompt of {_size(int(lengths[place]), context)} tokens"
-        raise BadLabels(f"label {place} {said} with {template!r}; this text tower reads {context}", f"names[{place}]")
+        problem = f"({shown(labels.names[place])}) makes a prompt of {_size(int(lengths[place]), context)} tokens"
+        raise BadLabels(
+            f"label {place} {problem} with {template!r}; this text tower reads {context}", f"names[{place}]"
+        )
     return tokens[:, :context]
 
 
@@ -37,8 +39,8 @@ def text_tokens(tokenize: Tokenize, texts: Sequence[str], context: int, cut: boo
         return tokenize(list(texts), context_length=context)
     tokens, lengths = tokens_of(tokenize, texts, context)
     for place in (lengths > context).nonzero().flatten().tolist():
-        said = f"text {place} is {_size(int(lengths[place]), context)} tokens long"
-        raise BadLabels(f"{said}; this text tower reads {context}")
+        problem = f"text {place} is {_size(int(lengths[place]), context)} tokens long"
+        raise BadLabels(f"{problem}; this text tower reads {context}")
     return tokens[:, :context]
 
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from ..image.tower import Block
 from ..image.vit_adapters import open_clip_block
-from ..recompute import forgetting
+from ..recompute import recompute
 from .packing import Packing, common_start, own_places, pack
 
 
@@ -88,11 +88,11 @@ def encode_packed(tower: TextTower, embedded: Tensor, packing: Packing) -> Tenso
     x = embedded + tower.positions[packing.places.to(embedded.device)]
     for block in tower.blocks[:-1]:
         q, k, v = (part[0].transpose(0, 1) for part in block.project(x[None]))  # [t, h, e]
-        x = x + block.attended(forgetting(partial(_attend, packing), q, k, v)[None])[0]
+        x = x + block.combine(recompute(partial(_attend, packing), q, k, v)[None])[0]
         x = x + block.mlp(x)
     block, ends = tower.blocks[-1], packing.ends.to(x.device)
     q, k, v = (part[0].transpose(0, 1) for part in block.project(x[None]))
-    x = x.index_select(0, ends) + block.attended(_attend_ends(packing, q.index_select(0, ends), k, v)[None])[0]
+    x = x.index_select(0, ends) + block.combine(_attend_ends(packing, q.index_select(0, ends), k, v)[None])[0]
     return packing.restore(F.normalize(tower.finish(x + block.mlp(x)), dim=-1))
 
 

@@ -26,7 +26,7 @@ def word_key(tokens: Sequence[int]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
+class TrainedVocabulary:
     """Trained token ids, and of words that are several tokens the `word_key`s; None: any word made of such tokens."""
 
     tokens: frozenset[int]
@@ -47,6 +47,6 @@ class Taught:
         return tuple(name for name, some in by_name.items() if not known.intersection(some))
 
 
-def taught(tokens: torch.Tensor, words: torch.Tensor | None) -> Taught:
+def make_vocabulary(tokens: torch.Tensor, words: torch.Tensor | None) -> TrainedVocabulary:
     """From a checkpoint's tensors: token ids [r] and, where it has them, word keys [n]."""
-    return Taught(frozenset(tokens.tolist()), None if words is None else frozenset(words.tolist()))
+    return TrainedVocabulary(frozenset(tokens.tolist()), None if words is None else frozenset(words.tolist()))

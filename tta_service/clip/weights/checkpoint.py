@@ -15,36 +15,36 @@ from open_clip.transform import PreprocessCfg
 from torch import Tensor
 
 from ..errors import CannotLoad
-from ..text.vocabulary import Taught, taught
+from ..text.vocabulary import TrainedVocabulary, make_vocabulary
 from ..weights_file import foreign
-from .hub import cached, require_hub
+from .hub import find_cached, require_hub
 
 CONFIG = "open_clip_config.json"
 ROWS, VALUES, WEIGHT = (f"text.token_embedding.{part}" for part in ("rows", "values", "weight"))
 UNSAFE = ("weights_only", "trust_remote_code")  # advice of libraries that we do not pass on
-WORDS = "text.taught_words"  # keys of the words of several tokens (`taught.word_key`)
+WORDS = "text.taught_words"  # keys of the words of several tokens (`vocabulary.word_key`)
 
 
-class Parts(NamedTuple):
+class LoadedModel(NamedTuple):
     """What a frozen model is made of."""
 
     model: Any
     tokenizer: Any
-    taught: Taught | None = None  # None: everything
+    vocabulary: TrainedVocabulary | None = None  # None: everything
 
 
-def from_folder(config: Path, weights: Path, tokenizer: str = "") -> Parts:
+def from_folder(config: Path, weights: Path, tokenizer: str = "") -> LoadedModel:
     """Weights and their configuration. A token embedding may come as its trained rows alone (`with_all_rows`)."""
     require_weights(weights)
-    with said(f"{weights.name} does not fit {config}", "checkpoint"):
+    with wrap_errors(f"{weights.name} does not fit {config}", "checkpoint"):
         state: dict[str, Any] = load_state_dict(str(weights))  # type: ignore[assignment]
         model = build(described(config), any(key.startswith("text.") for key in state))
         if ROWS not in state:
             load_checkpoint(model, str(weights))  # which also converts other authors' layouts
         else:
             model.load_state_dict(with_all_rows(state, model.vocab_size))
-    said_of = taught(state[ROWS], state.get(WORDS)) if ROWS in state else None
-    return Parts(model, tokenizer_of(tokenizer or f"local-dir:{config.parent}"), said_of)
+    vocabulary = make_vocabulary(state[ROWS], state.get(WORDS)) if ROWS in state else None
+    return LoadedModel(model, tokenizer_of(tokenizer or f"local-dir:{config.parent}"), vocabulary)
 
 
 def require_weights(file: Path) -> None:
@@ -59,7 +59,7 @@ def require_weights(file: Path) -> None:
 
 def described(config: Path) -> dict[str, Any]:
     """What an open_clip_config.json says. Raises `CannotLoad`."""
-    with said(f"{config} describes no model", "checkpoint"):
+    with wrap_errors(f"{config} describes no model", "checkpoint"):
         found: dict[str, Any] = json.loads(config.read_text(encoding="utf-8-sig"))
         if not {"embed_dim", "vision_cfg", "text_cfg"} <= found["model_cfg"].keys():
             raise ValueError("its model_cfg needs embed_dim, vision_cfg and text_cfg")
@@ -89,18 +89,18 @@ def with_all_rows(state: dict[str, Tensor], words: int) -> dict[str, Tensor]:
 def tokenizer_of(name: str) -> Any:
     """open_clip's tokenizer of a model name; `CannotLoad` when its words are on a hub that does not answer."""
     wanted = f"the tokenizer of {name}"
-    with said(f"cannot load {wanted}", "model"):
+    with wrap_errors(f"cannot load {wanted}", "model"):
         source = str(((open_clip.get_model_config(name) or {}).get("text_cfg") or {}).get("hf_tokenizer_name") or "")
         if not source or name.startswith("local-dir:"):
             return open_clip.get_tokenizer(name)
-        if cached(source, ("tokenizer_config.json", "tokenizer.json")):
+        if find_cached(source, ("tokenizer_config.json", "tokenizer.json")):
             return open_clip.get_tokenizer(name, local_files_only=True)
         require_hub(wanted)
         return open_clip.get_tokenizer(name)
 
 
 @contextmanager
-def said(what: str, field: str) -> Iterator[None]:
+def wrap_errors(what: str, field: str) -> Iterator[None]:
     """Whatever goes wrong inside becomes `CannotLoad`: what, and the first lines of why."""
     try:
         yield

@@ -22,7 +22,7 @@ from ..errors import CannotLoad
 ANSWERS_WITHIN = 4.0  # seconds
 
 
-def cached(repository: str, names: Sequence[str]) -> Path | None:
+def find_cached(repository: str, names: Sequence[str]) -> Path | None:
     """The first of the files that lies in the local cache."""
     for name in names:
         found = huggingface_hub.try_to_load_from_cache(repository, name)
@@ -31,15 +31,15 @@ def cached(repository: str, names: Sequence[str]) -> Path | None:
     return None
 
 
-def cached_weights(tag: dict[str, str]) -> Path | None:
+def find_cached_weights(tag: dict[str, str]) -> Path | None:
     """Where the weights of open_clip's pretrained tag lie already, if they do."""
     if not tag.get("hf_hub"):
         path = Path("~/.cache/clip").expanduser() / os.path.basename(tag.get("url", ""))
         return path if path.is_file() else None
     repository, name = os.path.split(tag["hf_hub"])
     if not name:
-        return cached(repository, (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME))
-    return cached(repository, (f"{os.path.splitext(name)[0]}.safetensors", name))
+        return find_cached(repository, (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME))
+    return find_cached(repository, (f"{os.path.splitext(name)[0]}.safetensors", name))
 
 
 def require_hub(wanted: str) -> None:
@@ -47,7 +47,7 @@ def require_hub(wanted: str) -> None:
     if constants.is_offline_mode():
         raise CannotLoad(f"{wanted} is not in the local cache and HF_HUB_OFFLINE is set. {_ADVICE}", "model")
     address = urllib.parse.urlsplit(urllib.request.getproxies().get("https") or constants.ENDPOINT)
-    if not reachable(address.hostname or "", address.port or (80 if address.scheme == "http" else 443)):
+    if not is_reachable(address.hostname or "", address.port or (80 if address.scheme == "http" else 443)):
         raise CannotLoad(
             f"{wanted} is not in the local cache and {address.hostname} does not answer. {_ADVICE}", "model"
         )
@@ -59,18 +59,18 @@ _ADVICE = (
 )
 
 
-def reachable(host: str, port: int, seconds: float = ANSWERS_WITHIN) -> bool:
+def is_reachable(host: str, port: int, seconds: float = ANSWERS_WITHIN) -> bool:
     """Whether somebody accepts a connection there. Looking up a name has no time limit of its own, hence the thread."""
-    answered = threading.Event()
+    connected = threading.Event()
 
-    def knock() -> None:
+    def connect() -> None:
         try:
             socket.create_connection((host, port), timeout=seconds).close()
-            answered.set()
+            connected.set()
         except OSError:
             pass
 
-    knocker = threading.Thread(target=knock, daemon=True)
-    knocker.start()
-    knocker.join(seconds)
-    return answered.is_set()
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return connected.is_set()

@@ -36,7 +36,7 @@ class Taps:
     count: int  # pixels from the first to the last, at most
 
 
-def taps(start: Side, length: Side, whole: Side, corner: Side, mirrored: Side, size: int, radius: int) -> Taps:
+def make_taps(start: Side, length: Side, whole: Side, corner: Side, mirrored: Side, size: int, radius: int) -> Taps:
     """For parts that begin at `start`, are `length` pixels long and `whole` after the resize: `size` pixels from
     `corner` on, the last one first if `mirrored`."""
     stretched = (length / whole)[:, None]  # [v, 1]
@@ -70,25 +70,25 @@ class Weights:
         return tuple(part.new_zeros(shape).scatter_add_(-1, at, part[views]) for part in self.parts)
 
 
-def weights(numbers: Tensor, count: int, kernel: Filter, dtype: torch.dtype) -> Weights:
+def make_weights(numbers: Tensor, count: int, kernel: Filter, dtype: torch.dtype) -> Weights:
     """`Taps` [..., v, s + 2, 5] on the device, of at most `count` pixels each. The last two are looked at alone."""
     first, gap, stretch, start, end = numbers[..., None].unbind(-2)  # each [..., v, s + 2, 1]
     steps = torch.arange(count, device=numbers.device)
     at = first.long() + steps  # [..., v, s + 2, count]
     share = kernel.of((gap + steps) / stretch) * ((at >= start) & (at < end))
-    at, share = at[..., :-2, :], _whole(share / share.sum(-1, keepdim=True))[..., :-2, :]
+    at, share = at[..., :-2, :], _to_fixed_point(share / share.sum(-1, keepdim=True))[..., :-2, :]
     if dtype == share.dtype:
         return Weights(at, (share,))
     most = share.to(dtype)
     return Weights(at, (most, (share - most).to(dtype)))
 
 
-def resized(levels: Tensor, down: tuple[Tensor, ...], across: tuple[Tensor, ...]) -> Tensor:
+def resize(levels: Tensor, down: tuple[Tensor, ...], across: tuple[Tensor, ...]) -> Tensor:
     """Levels [h, 3, w] by weights [v, y, h] and [v, x, w] to whole levels [v, 3, y, x] in float32."""
-    rows = _rounded([_product(torch.mm, levels.flatten(0, 1), some.flatten(0, 1).T) for some in across])  # [3 h, v x]
+    rows = _round([_product(torch.mm, levels.flatten(0, 1), some.flatten(0, 1).T) for some in across])  # [3 h, v x]
     rows = rows.unflatten(1, across[0].shape[:2]).unflatten(0, levels.shape[:2]).permute(2, 0, 1, 3)  # [v, h, 3, x]
     rows = torch.empty(rows.shape, dtype=levels.dtype, device=levels.device).copy_(rows).flatten(2)
-    views = _rounded([_product(torch.bmm, some, rows) for some in down])  # [v, y, 3 x]
+    views = _round([_product(torch.bmm, some, rows) for some in down])  # [v, y, 3 x]
     return views.unflatten(2, (3, -1)).transpose(1, 2)
 
 
@@ -101,7 +101,7 @@ def _product(multiply: Callable[..., Tensor], a: Tensor, b: Tensor) -> Tensor:
     return multiply(a.float(), b.float())  # the same numbers, where no such product exists
 
 
-def _rounded(parts: list[Tensor]) -> Tensor:
+def _round(parts: list[Tensor]) -> Tensor:
     """The sum of the parts to whole grey levels, halves upwards, in place."""
     first, *others = parts
     for other in others:
@@ -109,7 +109,7 @@ def _rounded(parts: list[Tensor]) -> Tensor:
     return first.add_(0.5).floor_().clamp_(0, 255)
 
 
-def _whole(share: Tensor) -> Tensor:
+def _to_fixed_point(share: Tensor) -> Tensor:
     """[..., v, s, k] to multiples of a power of two, the finest of which the largest weight of a part has less than
     2¹⁵: as torch's kernel for bytes has them. Their products with grey levels, and the sums of these, are exact in
     float32 unless a part shrinks to less than a fourth, so no order of summation shows."""

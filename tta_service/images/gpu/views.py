@@ -19,22 +19,22 @@ from torch import Tensor
 
 from ...core.views import Views
 from .. import geometry as squares
-from ..views import check, drawn, look, shares
-from .resize import BICUBIC, BILINEAR, Filter, resized, taps, weights
+from ..views import check, draw, look, to_fractions
+from .resize import BICUBIC, BILINEAR, Filter, make_taps, make_weights, resize
 from .windows import Windows, crop_windows, square_windows
 
 AT_ONCE = 160 << 20  # bytes of weights and half-done views; the picture itself comes on top
 ALIGNED = 8  # fast products of half precision want sides divisible by this
 
 
-def looking(device: torch.device, size: int) -> Callable[[Tensor, int, int, str], Views]:
+def make_look(device: torch.device, size: int) -> Callable[[Tensor, int, int, str], Views]:
     """How to cut views of `size` for a tower on that device: picture, count, seed, augment."""
     if device.type == "cpu":
         return lambda pixels, count, seed, augment: look(pixels, size, count, seed, augment)
-    return lambda pixels, count, seed, augment: look_on(device, pixels, size, count, seed, augment)
+    return lambda pixels, count, seed, augment: look_on_device(device, pixels, size, count, seed, augment)
 
 
-def look_on(
+def look_on_device(
     device: torch.device,
     pixels: Tensor,
     size: int,
@@ -57,21 +57,21 @@ def look_on(
     levels = _levels(upload(pixels.permute(1, 2, 0).contiguous(), device), dtype)
     out = torch.empty(count, 3, size, size, dtype=torch.uint8, device=device)
     if augment == "named":
-        wanted = squares.named(height, width, size)[:count]
+        wanted = squares.named_squares(height, width, size)[:count]
         mirrored = np.arange(count) == squares.NAMED.index("flip")
         _fill(out, levels, square_windows(wanted, mirrored), BICUBIC)
         places = np.array([one.place for one in wanted])
     else:
-        said, centre = drawn(height, width, size, count, seed), squares.centre(height, width, size)
-        places, mirrored = np.concatenate([np.array([centre.place]), said.places[1:]]), said.mirrored
+        draws, centre = draw(height, width, size, count, seed), squares.centre_square(height, width, size)
+        places, mirrored = np.concatenate([np.array([centre.place]), draws.places[1:]]), draws.mirrored
         _fill(out, levels, square_windows([centre], mirrored[:1]), BICUBIC)
         rows = np.arange(1, count)
-        small, large = rows[~said.large[1:]], rows[said.large[1:]]
-        _fill(out, levels, crop_windows(small, said.places[small], mirrored[small], size), BILINEAR)
+        small, large = rows[~draws.large[1:]], rows[draws.large[1:]]
+        _fill(out, levels, crop_windows(small, draws.places[small], mirrored[small], size), BILINEAR)
         if len(large):
-            half = _halved(levels, height, width)
-            _fill(out, half, crop_windows(large, said.places[large] // 2, mirrored[large], size), BILINEAR)
-    return Views(out, shares(places, height, width), torch.from_numpy(mirrored))
+            half = _halve(levels, height, width)
+            _fill(out, half, crop_windows(large, draws.places[large] // 2, mirrored[large], size), BILINEAR)
+    return Views(out, to_fractions(places, height, width), torch.from_numpy(mirrored))
 
 
 def upload(x: Tensor, device: torch.device) -> Tensor:
@@ -94,34 +94,34 @@ def _fill(out: Tensor, levels: Tensor, windows: Windows, kernel: Filter) -> None
     rows, numbers = (
         upload(torch.from_numpy(some), out.device) for some in (windows.rows, np.stack([across.numbers, down.numbers]))
     )
-    both = weights(numbers, max(across.count, down.count), kernel, levels.dtype)
+    both = make_weights(numbers, max(across.count, down.count), kernel, levels.dtype)
     x, y = both.of(0), both.of(1)
     some = at_once(size, height, width)
     for these in (slice(start, start + some) for start in range(0, count, some)):
-        views = resized(levels, y.dense(height, these), x.dense(width, these))
+        views = resize(levels, y.dense(height, these), x.dense(width, these))
         out.index_copy_(0, rows[these], views.to(torch.uint8))
 
 
 def _levels(picture: Tensor, dtype: torch.dtype) -> Tensor:
     """Bytes [h, w, 3] to levels [h, 3, w] with sides that are `ALIGNED`; what is added counts nowhere."""
     height, width = picture.shape[:2]
-    levels = torch.zeros(_aligned(height), 3, _aligned(width), dtype=dtype, device=picture.device)
+    levels = torch.zeros(_align(height), 3, _align(width), dtype=dtype, device=picture.device)
     levels[:height, :, :width].copy_(picture.transpose(1, 2))
     return levels
 
 
-def _halved(levels: Tensor, height: int, width: int) -> Tensor:
+def _halve(levels: Tensor, height: int, width: int) -> Tensor:
     """`crops.halved` of levels that show height by width pixels."""
     h, w = height // 2, width // 2
     none, sides = np.zeros(1, np.int64), []
     for half, total in ((h, levels.shape[0]), (w, levels.shape[2])):
-        said = taps(none, np.array([2 * half]), np.array([half]), none, none, half, BICUBIC.radius)
-        numbers = upload(torch.from_numpy(said.numbers), levels.device)
-        sides.append(weights(numbers, said.count, BICUBIC, levels.dtype).dense(total))
-    half = levels.new_zeros(_aligned(h), 3, _aligned(w))
-    half[:h, :, :w].copy_(resized(levels, *sides)[0].transpose(0, 1))
+        taps_of_side = make_taps(none, np.array([2 * half]), np.array([half]), none, none, half, BICUBIC.radius)
+        numbers = upload(torch.from_numpy(taps_of_side.numbers), levels.device)
+        sides.append(make_weights(numbers, taps_of_side.count, BICUBIC, levels.dtype).dense(total))
+    half = levels.new_zeros(_align(h), 3, _align(w))
+    half[:h, :, :w].copy_(resize(levels, *sides)[0].transpose(0, 1))
     return half
 
 
-def _aligned(side: int) -> int:
+def _align(side: int) -> int:
     return -(-side // ALIGNED) * ALIGNED

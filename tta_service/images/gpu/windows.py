@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry import Square
-from .resize import Filter, Taps, taps
+from .resize import Filter, Taps, make_taps
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +25,7 @@ class Windows:
         """Of `size` pixels across (0) or down (1)."""
         mirrored = self.mirrored.astype(np.int64) if side == 0 else np.zeros(len(self.rows), np.int64)
         part = self.part[:, side], self.part[:, 2 + side]
-        return taps(*part, self.whole[:, side], self.corner[:, side], mirrored, size, kernel.radius)
+        return make_taps(*part, self.whole[:, side], self.corner[:, side], mirrored, size, kernel.radius)
 
 
 def square_windows(wanted: list[Square], mirrored: NDArray[np.bool_]) -> Windows:
