@@ -28,7 +28,7 @@ from tta_service.clip.model import FrozenCLIP
 from tta_service.core.labels import LabelSet
 from tta_service.core.reducer import Reduction
 from tta_service.images.views import look
-from tta_service.maths import kept_count
+from tta_service.maths import confident_count
 from tta_service.reducers import catalogue as reducers
 from tta_service.serving.pipeline.run_strategy import EncodedViews, choose_confident
 from tta_service.strategies import catalogue as strategies
@@ -108,7 +108,7 @@ def accuracies(clip: FrozenCLIP, reduction: Reduction, data: Path, folder: str, 
 def costs(clip: FrozenCLIP, reduction: Reduction, rounds: int) -> dict[str, Any]:
     """By strategy and way, as a share of all views exact; by medians of CPU time."""
     pixels = torch.randn(VIEWS, 3, clip.image_size, clip.image_size)
-    again = {name: 1 + kept_count(VIEWS, strategies.build(name, {}).needs().confident) for name in STRATEGIES}
+    again = {name: 1 + confident_count(VIEWS, strategies.build(name, {}).needs().confident) for name in STRATEGIES}
     jobs = {"exact": (VIEWS, None), "reduced": (VIEWS, reduction), "rest": (VIEWS - 1, reduction), "plain": (1, None)}
     jobs |= {name: (rows, None) for name, rows in again.items()}  # at most: the plain view may be among the kept
     seconds: dict[str, list[float]] = {job: [] for job in jobs}
@@ -151,7 +151,7 @@ def table(report: dict[str, Any]) -> str:
 
 
 def _keeps(name: str) -> str:
-    return f"{kept_count(VIEWS, strategies.build(name, {}).needs().confident)} of {VIEWS}"
+    return f"{confident_count(VIEWS, strategies.build(name, {}).needs().confident)} of {VIEWS}"
 
 
 def _arguments() -> argparse.Namespace:

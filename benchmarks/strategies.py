@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from tta_service import Evidence, LabelSet, Scope, Strategy, TextSpace
-from tta_service.core.memory import moved, nbytes, tensors
+from tta_service.core.memory import map_tensors, nbytes, tensors
 from tta_service.maths import unit
 from tta_service.strategies import catalogue
 from tta_service.testing import FakeCLIP
@@ -62,7 +62,7 @@ def measured(name: str, classes: int, seconds: float) -> Iterator[dict[str, Any]
             began = time.thread_time()
             memory = strategy.begin(text)
             begin = time.thread_time() - began
-        memory = moved(memory, Tensor.clone)
+        memory = map_tensors(memory, Tensor.clone)
         fill(memory, text)
         kinds = ("changing", "still") if hasattr(memory, "updates") else ("any",)
         for kind in kinds:

@@ -8,16 +8,16 @@ import torch
 from tta_service import Evidence, TextSpace
 from tta_service.maths import (
     adam,
+    confident_count,
     confident_rows,
     entropy,
     inverse,
-    kept_count,
     lower_factor,
     marginal_entropy,
     mean_log_probability,
     pseudo_inverse,
     shared_weight,
-    summarised,
+    summarise,
     unit,
 )
 
@@ -37,7 +37,7 @@ def test_entropy_survives_probabilities_that_underflow():
     "views, fraction, kept", [(64, 0.1, 6), (64, 0.3, 19), (1, 0.1, 1), (5, 0.1, 1), (100, 0.29, 28), (3, 1.0, 3)]
 )
 def test_a_fraction_is_truncated_and_keeps_one(views, fraction, kept):
-    assert kept_count(views, fraction) == kept
+    assert confident_count(views, fraction) == kept
 
 
 def test_the_surest_rows_come_first_and_ties_keep_their_order():
@@ -68,7 +68,7 @@ def test_unit_leaves_a_zero_row():
 def test_a_summary_is_the_mean_of_the_sure_rows():
     text = TextSpace.of(torch.eye(2, 3))
     seen = Evidence(unit(torch.tensor([[1.0, 0.99, 0.0], [1.0, 0.0, 0.2], [1.0, 0.1, 0.0]])), text)
-    image = summarised(seen, 0.7)
+    image = summarise(seen, 0.7)
     assert image.rows.tolist() == [2, 1] or image.rows.tolist() == [1, 2]
     torch.testing.assert_close(image.feature, seen.views[1:].mean(0))
     torch.testing.assert_close(image.logits, seen.logits()[1:].mean(0))

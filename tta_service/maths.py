@@ -18,7 +18,7 @@ def entropy(logits: Tensor) -> Tensor:
     return (-(log_p.exp() * finite).sum(-1)).clamp_min(0.0) + 0.0  # a certain row rounds to −1e-9, or to −0
 
 
-def kept_count(views: int, fraction: float) -> int:
+def confident_count(views: int, fraction: float) -> int:
     """How many of `views` rows a fraction keeps: truncated, at least one (the published code drops to none below)."""
     return max(1, int(views * fraction))
 
@@ -32,7 +32,7 @@ def confident_rows(seen: Evidence, fraction: float, logits: Tensor | None = None
     if seen.kept is not None:
         return seen.kept
     surest_first = entropy(seen.logits() if logits is None else logits).argsort(stable=True)
-    return surest_first[: kept_count(len(seen.views), fraction)]
+    return surest_first[: confident_count(len(seen.views), fraction)]
 
 
 class Summary(NamedTuple):
@@ -46,7 +46,7 @@ class Summary(NamedTuple):
     label: int  # pseudo-label: the largest mean logit
 
 
-def summarised(seen: Evidence, fraction: float) -> Summary:
+def summarise(seen: Evidence, fraction: float) -> Summary:
     """The mean of the `fraction` of surest views; with one view, that view."""
     logits = seen.logits()
     rows = confident_rows(seen, fraction, logits)

@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from .core.errors import TTAError
-from .sources import Knob, Said, Unreadable, in_file, in_flags, in_variables, leaves, place_of, tree
+from .sources import Knob, SourcedValue, Unreadable, in_file, in_flags, in_variables, leaves, place_of, tree
 
 Judge = Callable[[Any], object]  # raises `TTAError` for a value that is of the right type and yet no good
 NONE: Mapping[str, Any] = MappingProxyType({})
@@ -166,7 +166,7 @@ class Settings(Section):
     lanes: Lanes = Lanes()
     sessions: Sessions = Sessions()
     text: Text = Text()
-    _said: dict[Knob, Said] = PrivateAttr(default_factory=dict[Knob, Said])
+    _said: dict[Knob, SourcedValue] = PrivateAttr(default_factory=dict[Knob, SourcedValue])
 
     def located(self, knob: str, message: str) -> str:
         """A sentence about a knob with its name in front, and in front of that where it was set, if anybody did."""
@@ -215,7 +215,7 @@ def load(
     return settings
 
 
-def _validate(judges: Mapping[str, Judge], said: Mapping[Knob, Said]) -> Iterator[str]:
+def _validate(judges: Mapping[str, Judge], said: Mapping[Knob, SourcedValue]) -> Iterator[str]:
     for name, judge in judges.items():
         one = said.get(tuple(name.split(".")))
         if one and isinstance(one.value, str):
@@ -225,7 +225,7 @@ def _validate(judges: Mapping[str, Judge], said: Mapping[Knob, Said]) -> Iterato
                 yield _line(one.where, name, error.message)
 
 
-def _mistakes(error: ValidationError, said: Mapping[Knob, Said]) -> Iterator[str]:
+def _mistakes(error: ValidationError, said: Mapping[Knob, SourcedValue]) -> Iterator[str]:
     for one in error.errors(include_url=False):
         knob = tuple(map(str, one["loc"]))
         message = "there is no such setting" if one["type"] == "extra_forbidden" else one["msg"]

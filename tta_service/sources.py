@@ -13,7 +13,7 @@ Knob = tuple[str, ...]  # "server.port" as its parts
 TABLES = {("limits", "parameters")}  # besides the sections
 
 
-class Said(NamedTuple):
+class SourcedValue(NamedTuple):
     """One value, and what to call the place where it was said; "": a caller within the program."""
 
     knob: Knob
@@ -25,7 +25,7 @@ class Unreadable(Exception):
     """A file of settings that cannot be read, with the reason."""
 
 
-def in_file(file: Path, must_exist: bool) -> list[Said]:
+def in_file(file: Path, must_exist: bool) -> list[SourcedValue]:
     """What a TOML file says, in UTF-8 with or without a mark of its byte order. Raises `Unreadable`."""
     try:
         table = tomllib.loads(file.read_bytes().decode("utf-8-sig"))
@@ -41,39 +41,41 @@ def in_file(file: Path, must_exist: bool) -> list[Said]:
         raise Unreadable(f"{file}: it is no UTF-8 text; save it in that encoding") from None
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"{file}: this is no TOML: {error}") from None
-    return [Said((key,), value, str(file)) for key, value in table.items()]
+    return [SourcedValue((key,), value, str(file)) for key, value in table.items()]
 
 
-def in_variables(environment: Mapping[str, str], sections: Container[str]) -> list[Said]:
+def in_variables(environment: Mapping[str, str], sections: Container[str]) -> list[SourcedValue]:
     """What `TTA_SECTION__KNOB` say; of `TTA_SECTION={…}` and `TTA_SECTION__KNOB` the latter counts."""
     named = [(tuple(name.lower().removeprefix(PREFIX.lower()).split(BETWEEN)), name) for name in environment]
     ours = [(knob, name) for knob, name in named if name.upper().startswith(PREFIX) and knob[0] in sections]
-    said = [Said(knob, environment[name], name) for knob, name in sorted(ours, key=lambda one: len(one[0]))]
+    said = [SourcedValue(knob, environment[name], name) for knob, name in sorted(ours, key=lambda one: len(one[0]))]
     return [one for one in said if len(one.knob) > 1 or one.value]  # Compose leaves empty what nobody has set
 
 
-def in_flags(flags: Mapping[str, Any], spelt: Mapping[str, str]) -> list[Said]:
+def in_flags(flags: Mapping[str, Any], spelt: Mapping[str, str]) -> list[SourcedValue]:
     """What flags say, by dotted knob, and how each is `spelt`; None was not given."""
     return [
-        Said(tuple(knob.split(".")), value, spelt.get(knob, "")) for knob, value in flags.items() if value is not None
+        SourcedValue(tuple(knob.split(".")), value, spelt.get(knob, ""))
+        for knob, value in flags.items()
+        if value is not None
     ]
 
 
-def leaves(all_said: Iterable[Said], sections: Container[str]) -> Iterator[Said]:
+def leaves(all_said: Iterable[SourcedValue], sections: Container[str]) -> Iterator[SourcedValue]:
     """The same without tables: {"port": 1} said of "server" is 1 said of "server.port". A table may be JSON text."""
     for knob, value, where in all_said:
         is_section = len(knob) == 1 and knob[0] in sections
         if isinstance(value, str) and (is_section or knob in TABLES):
-            value = _parsed(value)
+            value = _parse(value)
         if knob == ("model",) and isinstance(value, str) and not value.lstrip().startswith("{"):
-            yield Said(("model", "name"), value, where)
+            yield SourcedValue(("model", "name"), value, where)
         elif isinstance(value, Mapping) and value:
-            yield from leaves((Said((*knob, str(key)), inner, where) for key, inner in value.items()), sections)
+            yield from leaves((SourcedValue((*knob, str(key)), inner, where) for key, inner in value.items()), sections)
         elif value != {} or not is_section:
-            yield Said(knob, value, where)
+            yield SourcedValue(knob, value, where)
 
 
-def tree(of: Iterable[Said]) -> dict[str, Any]:
+def tree(of: Iterable[SourcedValue]) -> dict[str, Any]:
     """{"a": {"b": 1}} of 1 said of "a.b"; no knob may be the beginning of another."""
     whole: dict[str, Any] = {}
     for (*path, last), value, _ in of:
@@ -84,7 +86,7 @@ def tree(of: Iterable[Said]) -> dict[str, Any]:
     return whole
 
 
-def place_of(knob: Knob, said: Mapping[Knob, Said]) -> str:
+def place_of(knob: Knob, said: Mapping[Knob, SourcedValue]) -> str:
     """Where it was said, or the table around it, or something in it."""
     around = (said[knob[:length]] for length in range(len(knob), 0, -1) if knob[:length] in said)
     inside = (one for one in said.values() if one.knob[: len(knob)] == knob)
@@ -92,7 +94,7 @@ def place_of(knob: Knob, said: Mapping[Knob, Said]) -> str:
     return found.where if found else ""
 
 
-def _parsed(text: str) -> Any:
+def _parse(text: str) -> Any:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tta_service.core.memory import filled, moved, nbytes, tensors
+from tta_service.core.memory import fill, map_tensors, nbytes, tensors
 
 
 class Shelf(NamedTuple):
@@ -35,17 +35,17 @@ def test_bytes_are_those_of_all_tensors():
 
 def test_a_moved_memory_is_of_the_same_kind():
     one = shelf()
-    copy = moved(one, Tensor.clone)
+    copy = map_tensors(one, Tensor.clone)
     one.books.zero_()
-    assert isinstance(copy, Shelf) and copy.books.sum() == 15 and moved(None, Tensor.clone) is None
-    assert isinstance(moved(Drawer(torch.ones(1)), Tensor.double), Drawer)
+    assert isinstance(copy, Shelf) and copy.books.sum() == 15 and map_tensors(None, Tensor.clone) is None
+    assert isinstance(map_tensors(Drawer(torch.ones(1)), Tensor.double), Drawer)
 
 
 def test_filled_copies_values_of_the_same_structure():
     values = {name: tensor + 1 for name, tensor in tensors(shelf()).items()}
-    memory = filled(shelf(), values)
+    memory = fill(shelf(), values)
     values["books"].zero_()
-    assert memory.books.sum() == 21 and int(memory.count) == 3 and filled(None, {}) is None
+    assert memory.books.sum() == 21 and int(memory.count) == 3 and fill(None, {}) is None
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_filled_copies_values_of_the_same_structure():
 )
 def test_what_does_not_fit_is_named(change, said):
     with pytest.raises(ValueError, match=said):
-        filled(shelf(), tensors(shelf()) | change)
+        fill(shelf(), tensors(shelf()) | change)
 
 
 def test_a_memory_is_made_of_tensors():

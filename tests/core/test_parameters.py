@@ -8,7 +8,7 @@ import pytest
 from annotated_types import Ge, Gt, Le, Lt
 
 from tta_service.core.errors import BadParameters
-from tta_service.core.parameters import Parameter, parameters_of, validated
+from tta_service.core.parameters import Parameter, parameters_of, validate
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def test_fields_with_their_bounds():
 
 
 def test_defaults_are_filled_in_and_whole_numbers_are_ints():
-    values = validated(Kettle, {"cups": 3.0})
+    values = validate(Kettle, {"cups": 3.0})
     assert values == {"cups": 3, "heat": 0.5, "lid": True, "tea": "green"} and type(values["cups"]) is int
 
 
@@ -59,17 +59,17 @@ def test_defaults_are_filled_in_and_whole_numbers_are_ints():
 )
 def test_what_does_not_fit_is_refused_by_field(field, value):
     with pytest.raises(BadParameters, match=field) as refusal:
-        validated(Kettle, {field: value})
+        validate(Kettle, {field: value})
     assert refusal.value.field == f"parameters.{field}"
 
 
 def test_an_unknown_field_tells_the_known_ones():
     with pytest.raises(BadParameters, match="cups, heat, lid, tea"):
-        validated(Kettle, {"milk": 1})
+        validate(Kettle, {"milk": 1})
 
 
 def test_what_is_long_is_told_in_short():
     for given in ({"m" * 5000: 1}, {"tea": "x" * 5000}, {"cups": 1e300}):
         with pytest.raises(BadParameters) as refusal:
-            validated(Kettle, given)
+            validate(Kettle, given)
         assert "…" in refusal.value.message and len(refusal.value.message) < 200

@@ -14,7 +14,7 @@ from tta_service.clip.image.tower import ImageTower, encode
 from tta_service.clip.image.vit_adapters import take_apart
 from tta_service.core.reducer import Reducer
 from tta_service.reducers import catalogue
-from tta_service.reducers.schedule import staged
+from tta_service.reducers.schedule import staged_count
 from tta_service.testing import check_reducer
 
 NAMES = catalogue.names()
@@ -73,7 +73,7 @@ def test_the_staged_ones_all_leave_as_many(name, keep, patches):
     x, q, k = block(2, patches)
     for layer in range(12):
         after, sizes = reduce(catalogue.build(name, {"keep": keep}), layer, 12, x, None, q, k, 1)
-        assert after.shape[1] == 1 + staged(patches, layer, 12, keep)
+        assert after.shape[1] == 1 + staged_count(patches, layer, 12, keep)
         assert sizes is None or sizes.shape == after.shape[:2]
 
 

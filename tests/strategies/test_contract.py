@@ -6,7 +6,7 @@ import pytest
 
 from tta_service.core.errors import BadParameters
 from tta_service.strategies import catalogue
-from tta_service.testing.scenes import begun, frames, streamed, text_space
+from tta_service.testing.scenes import begin, frames, stream, text_space
 
 SEVERAL = {"views": 64, "confident": 0.1, "augment": "crop"}
 ALONE = {**SEVERAL, "views": 1}
@@ -95,5 +95,5 @@ def test_what_the_list_calls_the_least_and_the_most_has_an_answer(name):
         )
         for end in ends:
             strategy = catalogue.build(name, {**few, one.name: end})
-            answers, _ = streamed(strategy, frames(strategy, text, 4), begun(strategy, text))
+            answers, _ = stream(strategy, frames(strategy, text, 4), begin(strategy, text))
             assert all(answer.max().isfinite() for answer in answers), (one.name, end)

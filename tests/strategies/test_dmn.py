@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tta_service import Evidence, TextSpace
-from tta_service.core.memory import filled, nbytes, tensors
+from tta_service.core.memory import fill, nbytes, tensors
 from tta_service.strategies.dmn import DMN
 
 from .streams import Margin, answers, derived, entropy, softmax, space, stream
@@ -122,7 +122,7 @@ def test_snapshot_restores_bit_for_bit():
     memory = strategy.begin(text)
     for seen in frames[:40]:
         _, memory = strategy.adapt(seen, memory)
-    restored = filled(strategy.begin(text), {name: tensor.clone() for name, tensor in tensors(memory).items()})
+    restored = fill(strategy.begin(text), {name: tensor.clone() for name, tensor in tensors(memory).items()})
     for seen in frames[40:]:
         one, memory = strategy.adapt(seen, memory)
         two, restored = strategy.adapt(seen, restored)

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from tta_service import Evidence, TextSpace
-from tta_service.core.memory import filled, nbytes, tensors
+from tta_service.core.memory import fill, nbytes, tensors
 from tta_service.strategies.dota import DOTA
 from tta_service.strategies.dota_covariance import (
     Compact,
     Exact,
-    begun_compactly,
+    begin_compact,
     error_bound,
     shared_covariance,
 )
@@ -92,7 +92,7 @@ def test_the_compact_form_keeps_its_bound(classes, rows, kept):
     strategy = DOTA(rows=kept, views=rows, confident=0.4)
     gaps, bounds = [], []
     for gap, bound, *_ in streamed(
-        strategy, text, stream(text, rows, 400, 1), begun_compactly(classes, 32, strategy.sigma, kept), 50
+        strategy, text, stream(text, rows, 400, 1), begin_compact(classes, 32, strategy.sigma, kept), 50
     ):
         assert gap <= bound + 1e-6, f"the covariance is {gap} off, more than the bound {bound}"
         gaps.append(gap), bounds.append(bound)
@@ -102,7 +102,7 @@ def test_the_compact_form_keeps_its_bound(classes, rows, kept):
 def test_the_precision_is_no_further_off_than_the_covariance_allows():
     """‖Λ̂ − Λ‖ ≤ (1−ε)·‖Λ‖·‖Λ̂‖·‖Â − A‖, and with it what a frame's answer can be off."""
     text, strategy = space(60, d=32), DOTA(rows=4, epsilon=1e-2)
-    memory, margin = begun_compactly(60, 32, strategy.sigma, 4), Margin()
+    memory, margin = begin_compact(60, 32, strategy.sigma, 4), Margin()
     exact, t = Everything(strategy, 60, 32), text.features.double().numpy()
     for seen in stream(text, 1, 300, 1):
         exact.answer(seen.views.double().numpy(), t, text.scale, margin)
@@ -116,7 +116,7 @@ def test_the_precision_is_no_further_off_than_the_covariance_allows():
 def test_the_compact_form_is_exact_while_nothing_has_left():
     text = space(40, d=24, scale=15.0)  # doubtful frames: every class is touched, none insignificantly
     strategy = DOTA(rows=64, eta=1.0, rho=0.05)
-    memory = begun_compactly(40, 24, strategy.sigma, 64)
+    memory = begin_compact(40, 24, strategy.sigma, 64)
     for gap, _, logits, expected in streamed(strategy, text, stream(text, 1, 60, 2), memory, 5):
         assert gap < 1e-5
         np.testing.assert_allclose(logits, expected, atol=2e-2)
@@ -128,7 +128,7 @@ def test_the_answers_of_both_forms_agree():
     strategy = DOTA(rho=0.05)
     differences, effects = [], []
     frames = stream(text, 1, 400, 3)
-    memory = begun_compactly(60, 32, strategy.sigma, 16)
+    memory = begin_compact(60, 32, strategy.sigma, 16)
     for i, (_, _, logits, expected) in enumerate(streamed(strategy, text, frames, memory, 1)):
         differences.append(logits - expected)
         effects.append(expected - frames[i].logits()[0].numpy())
@@ -156,11 +156,11 @@ def test_without_weight_it_is_zero_shot():
 
 def test_a_compact_snapshot_restores_bit_for_bit():
     text, strategy = space(30, d=16), DOTA(rows=3)
-    frames, memory = stream(text, 1, 160, 3), begun_compactly(30, 16, strategy.sigma, 3)
+    frames, memory = stream(text, 1, 160, 3), begin_compact(30, 16, strategy.sigma, 3)
     for seen in frames[:80]:
         _, memory = strategy.adapt(seen, memory)
-    empty = begun_compactly(30, 16, strategy.sigma, 3)
-    restored = filled(empty, {name: tensor.clone() for name, tensor in tensors(memory).items()})
+    empty = begin_compact(30, 16, strategy.sigma, 3)
+    restored = fill(empty, {name: tensor.clone() for name, tensor in tensors(memory).items()})
     for seen in frames[80:]:
         one, memory = strategy.adapt(seen, memory)
         two, restored = strategy.adapt(seen, restored)

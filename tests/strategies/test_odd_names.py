@@ -15,7 +15,7 @@ from tta_service.clip.model import FrozenCLIP
 from tta_service.core.errors import BadLabels, BadParameters
 from tta_service.strategies import catalogue
 from tta_service.testing import FakeCLIP
-from tta_service.testing.scenes import begun, frames, streamed
+from tta_service.testing.scenes import begin, frames, stream
 
 FEW = {"self_tpt": {"steps": 2}, "cutmixout": {"copies": 6, "span": 1.0}}
 CONTEXT = 24  # tokens
@@ -85,5 +85,5 @@ def test_copies_that_grow_too_long_lose_their_end():
 def test_every_strategy_answers_for_classes_of_one_name(name):
     labels = LabelSet(("crane", "cat", "crane", "missile", "missile"), allow_duplicates=True)
     text, strategy = FakeCLIP(dimension=32).text_space(labels), catalogue.build(name, {})
-    answers, _ = streamed(strategy, frames(strategy, text, 6), begun(strategy, text))
+    answers, _ = stream(strategy, frames(strategy, text, 6), begin(strategy, text))
     assert all(not answer.isnan().any() and answer.max().isfinite() for answer in answers)

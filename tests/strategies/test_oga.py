@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tta_service import Evidence, TextSpace
-from tta_service.core.memory import filled, nbytes, tensors
+from tta_service.core.memory import fill, nbytes, tensors
 from tta_service.maths import unit
 from tta_service.strategies.oga import OGA
 
@@ -134,7 +134,7 @@ def test_snapshot_restores_bit_for_bit_across_the_rebuilding():
     memory = strategy.begin(text)
     for seen in frames[:250]:
         _, memory = strategy.adapt(seen, memory)
-    restored = filled(strategy.begin(text), {name: tensor.clone() for name, tensor in tensors(memory).items()})
+    restored = fill(strategy.begin(text), {name: tensor.clone() for name, tensor in tensors(memory).items()})
     for seen in frames[250:]:
         one, memory = strategy.adapt(seen, memory)
         two, restored = strategy.adapt(seen, restored)

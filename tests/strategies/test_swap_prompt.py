@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tta_service import Evidence, LabelSet
-from tta_service.core.memory import filled, nbytes, tensors
+from tta_service.core.memory import fill, nbytes, tensors
 from tta_service.maths import unit
 from tta_service.strategies.swap_prompt import SwapPrompt, _next_batch
 from tta_service.testing import FakeCLIP
@@ -142,7 +142,7 @@ def test_snapshot_restores_bit_for_bit():
     images, memory = frames(text, 3, 60), strategy.begin(text)
     for seen in images[:30]:
         _, memory = strategy.adapt(seen, memory)
-    restored = filled(strategy.begin(text), {name: tensor.clone() for name, tensor in tensors(memory).items()})
+    restored = fill(strategy.begin(text), {name: tensor.clone() for name, tensor in tensors(memory).items()})
     for seen in images[30:]:
         one, memory = strategy.adapt(seen, memory)
         two, restored = strategy.adapt(seen, restored)

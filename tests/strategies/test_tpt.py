@@ -13,7 +13,7 @@ import torch
 from tta_service import Evidence, LabelSet, TextSpace
 from tta_service.maths import unit
 from tta_service.strategies.c_tpt import CTPT, spread
-from tta_service.strategies.tpt import TPT, _pull, tuned
+from tta_service.strategies.tpt import TPT, _pull, tune
 from tta_service.testing import FakeCLIP
 
 from .prompts64 import doubled
@@ -122,7 +122,7 @@ def test_classes_left_out_of_a_thousand_change_nothing():
 def test_a_gradient_that_is_not_finite_ends_the_tuning():
     text = FakeCLIP().text_space(LabelSet(NAMES))
     wrong = TextSpace(text.labels, text.features, text.scale, lambda: NaN(text))
-    context = tuned(wrong, text.features, lambda features: features.sum(), 2, 5e-3)
+    context = tune(wrong, text.features, lambda features: features.sum(), 2, 5e-3)
     assert torch.equal(context, text.prompts.context)
 
 

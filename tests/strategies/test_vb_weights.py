@@ -8,7 +8,7 @@ import torch
 from scipy.special import psi
 
 from tta_service import Evidence
-from tta_service.core.memory import filled, nbytes, tensors
+from tta_service.core.memory import fill, nbytes, tensors
 from tta_service.maths import unit
 from tta_service.strategies.vb_weights import VBWeights
 
@@ -123,7 +123,7 @@ def test_snapshot_restores_bit_for_bit():
     memory = strategy.begin(text)
     for seen in frames[:17]:
         _, memory = strategy.adapt(seen, memory)
-    restored = filled(strategy.begin(text), {name: tensor.clone() for name, tensor in tensors(memory).items()})
+    restored = fill(strategy.begin(text), {name: tensor.clone() for name, tensor in tensors(memory).items()})
     for seen in frames[17:]:
         one, memory = strategy.adapt(seen, memory)
         two, restored = strategy.adapt(seen, restored)

@@ -17,7 +17,7 @@ from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar, cast
 
 from .errors import BadParameters, TTAError, UnknownReducer, UnknownStrategy
-from .parameters import Parameter, brief, parameters_of, validated
+from .parameters import Parameter, brief, parameters_of, validate
 from .reducer import Reducer
 from .strategy import Needs, Strategy
 
@@ -83,13 +83,13 @@ class Catalogue(Generic[T]):
         `BadParameters` with a sentence that names the field.
         """
         cls, given = self.get(name), parameters or {}
-        values = validated(cls, given)
-        for field, most in _exceeded(values, limits):
+        values = validate(cls, given)
+        for field, most in _find_exceeding(values, limits):
             if field in given:
                 raise BadParameters(
                     f"{field} is {values[field]}; this server allows at most {most:g}", f"parameters.{field}"
                 )
-            values = validated(cls, {**values, field: type(values[field])(most)})
+            values = validate(cls, {**values, field: type(values[field])(most)})
         return cls(**values)
 
     def describe(self, name: str, limits: Mapping[str, float] | None = None) -> Description:
@@ -98,7 +98,7 @@ class Catalogue(Generic[T]):
         first, _, paper = _first_paragraph(cls).partition(". ")
         default: Any = self.build(name, {}, limits)
         needs: Needs = default.needs() if issubclass(self._base, Strategy) else Needs()
-        parameters = tuple(_lowered(one, default, limits or {}) for one in parameters_of(cls))
+        parameters = tuple(_lower(one, default, limits or {}) for one in parameters_of(cls))
         linked = re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"arXiv:\1, https://arxiv.org/abs/\1", paper)
         return Description(name, first.removesuffix(".") + ".", linked, parameters, needs)
 
@@ -134,12 +134,12 @@ class Catalogue(Generic[T]):
                     importlib.import_module(f"{self._package}.{module.name}")
 
 
-def _exceeded(values: Mapping[str, Any], limits: Mapping[str, float] | None) -> list[tuple[str, float]]:
+def _find_exceeding(values: Mapping[str, Any], limits: Mapping[str, float] | None) -> list[tuple[str, float]]:
     numbers = {field: value for field, value in values.items() if isinstance(value, (int, float))}
     return [(field, most) for field, most in (limits or {}).items() if numbers.get(field, most) > most]
 
 
-def _lowered(parameter: Parameter, default: object, limits: Mapping[str, float]) -> Parameter:
+def _lower(parameter: Parameter, default: object, limits: Mapping[str, float]) -> Parameter:
     most = limits.get(parameter.name)
     if most is None or parameter.maximum is None:
         return parameter

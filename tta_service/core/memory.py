@@ -27,26 +27,26 @@ def nbytes(memory: Any) -> int:
     return sum(tensor.nbytes for tensor in tensors(memory).values())
 
 
-def moved(memory: Memory, move: Callable[[Tensor], Tensor]) -> Memory:
-    """The same memory with `move` applied to each tensor: `moved(memory, Tensor.clone)` is a copy."""
+def map_tensors(memory: Memory, move: Callable[[Tensor], Tensor]) -> Memory:
+    """The same memory with `move` applied to each tensor: `map_tensors(memory, Tensor.clone)` is a copy."""
     return memory if memory is None else type(memory)(**{k: move(v) for k, v in tensors(memory).items()})
 
 
-def filled(memory: Memory, values: Mapping[str, Tensor]) -> Memory:
+def fill(memory: Memory, values: Mapping[str, Tensor]) -> Memory:
     """A memory of the structure of `memory` (from `begin`) with the contents `values`.
 
     Raises ValueError when names, shapes or types differ, naming the tensor.
     """
-    mine = tensors(memory)
-    if mine.keys() != values.keys():
-        raise ValueError(f"holds {sorted(values)} where {sorted(mine)} is expected")
-    for name, tensor in mine.items():
+    own = tensors(memory)
+    if own.keys() != values.keys():
+        raise ValueError(f"holds {sorted(values)} where {sorted(own)} is expected")
+    for name, tensor in own.items():
         other = values[name]
         if other.shape != tensor.shape or other.dtype != tensor.dtype:
             raise ValueError(
                 f"{name} is {other.dtype} {tuple(other.shape)} where {tensor.dtype} {tuple(tensor.shape)} is expected"
             )
-    return memory if memory is None else type(memory)(**{k: values[k].to(v.device).clone() for k, v in mine.items()})
+    return memory if memory is None else type(memory)(**{k: values[k].to(v.device).clone() for k, v in own.items()})
 
 
 def _of_dataclass(memory: Any) -> dict[str, Any]:

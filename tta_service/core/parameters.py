@@ -32,7 +32,7 @@ def parameters_of(cls: type) -> tuple[Parameter, ...]:
     return tuple(_parameter(f.name, hint, f.default) for f, hint in _hints(cls))
 
 
-def validated(cls: type, parameters: Mapping[str, Any]) -> dict[str, Any]:
+def validate(cls: type, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """All fields of `cls`, defaults filled in. Raises `BadParameters` naming the first field that is wrong."""
     ints = {p.name for p in parameters_of(cls) if p.type == "int"}
     given = {k: _whole(v) if k in ints else v for k, v in parameters.items()}
@@ -46,14 +46,14 @@ def validated(cls: type, parameters: Mapping[str, Any]) -> dict[str, Any]:
             raise BadParameters(
                 f"unknown parameter {brief(field)}; there are: {known}", f"parameters.{field}"
             ) from None
-        said = first["msg"][:1].lower() + first["msg"][1:]
-        raise BadParameters(f"{field}: {said}, got {brief(first['input'])}", f"parameters.{field}") from None
+        message = first["msg"][:1].lower() + first["msg"][1:]
+        raise BadParameters(f"{field}: {message}, got {brief(first['input'])}", f"parameters.{field}") from None
 
 
 def brief(value: Any, most: int = 64) -> str:
     """As Python writes it, but no longer than `most`: what somebody else sent, in a sentence."""
-    said = repr(value)
-    return said if len(said) <= most else f"{said[: most - 1]}…"
+    text = repr(value)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _hints(cls: type) -> list[tuple[Any, Any]]:
@@ -69,12 +69,14 @@ def _parameter(name: str, hint: Any, default: Any) -> Parameter:
     ends = [f"above {m.gt:g}" for m in marks if isinstance(m, Gt)] + [
         f"below {m.lt:g}" for m in marks if isinstance(m, Lt)
     ]
-    said = "; ".join([*(m for m in marks if isinstance(m, str)), *ends])  # a bound that is not itself allowed is told
+    description = "; ".join(
+        [*(m for m in marks if isinstance(m, str)), *ends]
+    )  # a bound that is not itself allowed is told
     if get_origin(kind) is Literal:
-        return Parameter(name, "string", default, description=said, choices=get_args(kind))
+        return Parameter(name, "string", default, description=description, choices=get_args(kind))
     names = {int: "int", float: "float", bool: "bool", str: "string"}
     bounds = [float(b[0]) if b else None for b in (low, high)]  # type: ignore[arg-type]
-    return Parameter(name, names[kind], default, bounds[0], bounds[1], said)
+    return Parameter(name, names[kind], default, bounds[0], bounds[1], description)
 
 
 @cache

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..core.catalogue import register_reducer
 from ..core.reducer import Reducer
 from .merging import class_attention, take
-from .schedule import Keep, staged
+from .schedule import Keep, staged_count
 
 
 @register_reducer("evit")
@@ -38,7 +38,7 @@ class EViT(Reducer):
         guide: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         patches = x.shape[1] - prefix
-        left = staged(patches, layer, layers, self.keep)
+        left = staged_count(patches, layer, layers, self.keep)
         if left == patches:
             return x, sizes
         attention = class_attention(q, k, prefix)  # [b, p]

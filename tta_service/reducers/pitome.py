@@ -17,7 +17,7 @@ from torch.nn.functional import elu
 from ..core.catalogue import register_reducer
 from ..core.reducer import Reducer
 from .merging import merge, similarity_metric, take
-from .schedule import Keep, gradual
+from .schedule import Keep, gradual_count
 
 
 @register_reducer("pitome")
@@ -41,7 +41,7 @@ class PiToMe(Reducer):
         guide: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         patches = x.shape[1] - prefix
-        count = patches - gradual(patches, layer, layers, self.keep)
+        count = patches - gradual_count(patches, layer, layers, self.keep)
         metric, margin = similarity_metric(k, prefix), self.margin * (1 - layer / layers)
         while count > 0:
             merged = min(count, metric.shape[1] // 2)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..core.catalogue import register_reducer
 from ..core.reducer import Reducer
-from .schedule import Keep, staged
+from .schedule import Keep, staged_count
 
 
 @register_reducer("random")
@@ -38,7 +38,7 @@ class RandomDrop(Reducer):
         guide: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         patches = x.shape[1] - prefix
-        left = staged(patches, layer, layers, self.keep)
+        left = staged_count(patches, layer, layers, self.keep)
         if left == patches:
             return x, sizes
         rows = _rows(1000 * self.seed + layer, patches, left, prefix, x.device)

@@ -21,14 +21,14 @@ def places(layers: int) -> tuple[int, int, int]:
     return first, second, third
 
 
-def staged(patches: int, layer: int, layers: int, keep: float) -> int:
+def staged_count(patches: int, layer: int, layers: int, keep: float) -> int:
     """Patch tokens left of `patches` behind block `layer` of `layers`: at each stage ceil(keep · patches)."""
     for _ in range(places(layers).count(layer)):
         patches = _share(patches, keep)
     return patches
 
 
-def gradual(patches: int, layer: int, layers: int, keep: float) -> int:
+def gradual_count(patches: int, layer: int, layers: int, keep: float) -> int:
     """The same for methods that reduce a little behind every block, at about the multiply-adds of the three stages."""
     return max(1, round(rate(keep, layers) * patches)) if layer < layers - 1 else patches
 

@@ -18,7 +18,7 @@ from torch.nn.functional import layer_norm
 from ..core.catalogue import register_reducer
 from ..core.reducer import Reducer
 from .merging import merge_by_similarity, similarity_metric, take
-from .schedule import Keep, places, staged
+from .schedule import Keep, places, staged_count
 
 
 @register_reducer("text_guided")
@@ -42,7 +42,7 @@ class TextGuided(Reducer):
         guide: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         patches = x.shape[1] - prefix
-        left = staged(patches, layer, layers, self.keep)
+        left = staged_count(patches, layer, layers, self.keep)
         if left == patches:
             return x, sizes
         if guide is None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..core.catalogue import register_reducer
 from ..core.reducer import Reducer
 from .merging import merge_by_similarity, similarity_metric
-from .schedule import Keep, staged
+from .schedule import Keep, staged_count
 
 
 @register_reducer("tome")
@@ -38,7 +38,7 @@ class ToMe(Reducer):
         guide: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         patches = x.shape[1] - prefix
-        merged = min(self.r, patches // 2) if self.r else patches - staged(patches, layer, layers, self.keep)
+        merged = min(self.r, patches // 2) if self.r else patches - staged_count(patches, layer, layers, self.keep)
         if merged == 0:
             return x, sizes
         return merge_by_similarity(x, sizes, similarity_metric(k, prefix), prefix, merged)

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..core.catalogue import register_reducer
 from ..core.reducer import Reducer
 from .merging import class_attention, merge_by_similarity, similarity_metric
-from .schedule import Keep, staged
+from .schedule import Keep, staged_count
 
 
 @register_reducer("turbo")
@@ -41,7 +41,7 @@ class Turbo(Reducer):
         guide: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         patches = x.shape[1] - prefix
-        merged = patches - staged(patches, layer, layers, self.keep)
+        merged = patches - staged_count(patches, layer, layers, self.keep)
         if merged == 0:
             return x, sizes
         protected = self.meaning * patches * class_attention(q, k, prefix, sizes) if prefix else None

@@ -17,7 +17,7 @@ from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
 from ..core.labels import TextSpace
 from ..core.strategy import Needs, Scope, Strategy
-from ..maths import Summary, inverse, shared_weight, summarised
+from ..maths import Summary, inverse, shared_weight, summarise
 
 _REBUILT = 256  # updates after which the scatter is summed anew, so that rounding does not pile up
 
@@ -74,7 +74,7 @@ class Adapt(Strategy[Bank]):
         )
 
     def adapt(self, seen: Evidence, memory: Bank) -> tuple[Tensor, Bank]:
-        image = summarised(seen, self.confident)
+        image = summarise(seen, self.confident)
         slot = int(memory.entropy[image.label].argmax())
         if image.entropy < memory.entropy[image.label, slot]:
             _learn(self, memory, seen.text, slot, image)
@@ -88,7 +88,7 @@ class Adapt(Strategy[Bank]):
         return image.logits + max(1.0, float(image.logits.max())) / self.kappa * score, memory
 
     def explain(self, seen: Evidence, memory: Bank) -> Mapping[str, Tensor | float]:
-        image = summarised(seen, self.confident)
+        image = summarise(seen, self.confident)
         return {
             "kept": image.rows,
             "weight": shared_weight(len(seen.views), image.rows),

@@ -16,8 +16,18 @@ from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
 from ..core.labels import TextSpace
 from ..core.strategy import Needs, Scope, Strategy
-from ..maths import Summary, confident_rows, entropy, summarised
-from .tda import Caches, empty_caches, in_doubt, keep_doubtful, keep_surest, objection, plausible, support, told
+from ..maths import Summary, confident_rows, entropy, summarise
+from .tda import (
+    Caches,
+    empty_caches,
+    explain_cache,
+    in_doubt,
+    keep_doubtful,
+    keep_surest,
+    objection,
+    plausible,
+    support,
+)
 
 
 @register_strategy("boost_adapter")
@@ -66,20 +76,22 @@ class BoostAdapter(Strategy[Caches]):
                 memory, image, plausible(image, self.mask_low, self.mask_high)
             )
         affinity = support(memory.keys, memory.entropy, image.feature, self.beta)
-        logits = image.logits + self.alpha * self._boosted(affinity, seen, memory, image.feature)
+        logits = image.logits + self.alpha * self._boost(affinity, seen, memory, image.feature)
         if self.negative:
             logits -= self.negative_alpha * objection(memory, image.feature, self.negative_beta)
         return logits, memory
 
     def explain(self, seen: Evidence, memory: Caches) -> Mapping[str, Tensor | float]:
-        return told(self._summary(seen), memory, len(seen.views)) | {"kept": confident_rows(seen, self.confident)}
+        return explain_cache(self._summary(seen), memory, len(seen.views)) | {
+            "kept": confident_rows(seen, self.confident)
+        }
 
     def _summary(self, seen: Evidence) -> Summary:
         if self.summary == "plain":
-            return summarised(Evidence(seen.views[:1], seen.text), 1.0)
-        return summarised(seen, self.confident)
+            return summarise(Evidence(seen.views[:1], seen.text), 1.0)
+        return summarise(seen, self.confident)
 
-    def _boosted(self, affinity: Tensor, seen: Evidence, memory: Caches, feature: Tensor) -> Tensor:
+    def _boost(self, affinity: Tensor, seen: Evidence, memory: Caches, feature: Tensor) -> Tensor:
         """[c] the support, anew for the classes that the boosting views look like: no copy of the cache is made."""
         logits = seen.logits()
         rows = confident_rows(seen, self.confident, logits)

@@ -16,7 +16,7 @@ from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
 from ..core.strategy import Needs, Stateless
 from ..maths import confident_rows, marginal_entropy, shared_weight
-from .tpt import first_template, only_the_first, tuned
+from .tpt import first_template, only_the_first, tune
 
 
 @register_strategy("c_tpt")
@@ -46,7 +46,7 @@ class CTPT(Stateless):
             return marginal_entropy(text.scale * views @ features.T) - self.dispersion * spread(features)
 
         # every class pulls on the centroid: none may be left out
-        context = tuned(text, initial, loss, self.steps, self.learning_rate, self.weight_decay)
+        context = tune(text, initial, loss, self.steps, self.learning_rate, self.weight_decay)
         return text.scale * text.prompts.encode(context) @ seen.views[0], None
 
     def explain(self, seen: Evidence, memory: None) -> Mapping[str, Tensor | float]:

@@ -61,7 +61,9 @@ class CutMixOut(Strategy[Prototypes]):
         sentences = [words(template, labels.names[place], self.protect_names) for template in labels.templates]
         seed = _seed(labels, labels.names[place])
         copies = [self._copy(sentences, r, random.Random(f"{seed}/{r}")) for r in range(self.copies)]
-        return [labels.prompts(template)[place] for template in labels.templates] + [joined(copy) for copy in copies]
+        return [labels.prompts(template)[place] for template in labels.templates] + [
+            join_words(copy) for copy in copies
+        ]
 
     def _copy(self, sentences: list[list[Word]], r: int, rng: random.Random) -> list[Word]:
         """Every number is drawn whether it is used or not, so that one probability never moves the other's places."""
@@ -84,12 +86,12 @@ class CutMixOut(Strategy[Prototypes]):
 
 def _seed(labels: LabelSet, name: str) -> str:
     """Of a name among the others, the same in any order of them."""
-    id, ranks = _ordered(labels)
+    id, ranks = _order(labels)
     return f"{id}/{ranks[name]}"
 
 
 @lru_cache(maxsize=8)
-def _ordered(labels: LabelSet) -> tuple[str, dict[str, int]]:
+def _order(labels: LabelSet) -> tuple[str, dict[str, int]]:
     """The id of the label set with its names in order, and the first place of each there."""
     names = sorted(labels.names)
     ranks = {name: rank for rank, name in reversed([*enumerate(names)])}
@@ -104,5 +106,5 @@ def words(template: str, name: str, protected: bool) -> list[Word]:
     return [(word[0], protected and word.start() < start + len(name) and word.end() > start) for word in found]
 
 
-def joined(sentence: list[Word]) -> str:
+def join_words(sentence: list[Word]) -> str:
     return " ".join(word for word, _ in sentence)

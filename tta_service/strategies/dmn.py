@@ -17,7 +17,7 @@ from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
 from ..core.labels import TextSpace
 from ..core.strategy import Needs, Scope, Strategy
-from ..maths import Summary, shared_weight, summarised, unit
+from ..maths import Summary, shared_weight, summarise, unit
 
 CHUNK = 1 << 19  # numbers read at a time: both passes over the memory find them in the cache
 
@@ -57,7 +57,7 @@ class DMN(Strategy[Slots]):
         )
 
     def adapt(self, seen: Evidence, memory: Slots) -> tuple[Tensor, Slots]:
-        image, plain = summarised(seen, self.confident), seen.views[0]
+        image, plain = summarise(seen, self.confident), seen.views[0]
         keep_surest(memory, int(image.log_p.argmax()), plain, image.entropy)
         log_text = (seen.text.scale * seen.views[:1] @ seen.text.features.T)[0].log_softmax(-1)
         if self.weight == 0:
@@ -68,7 +68,7 @@ class DMN(Strategy[Slots]):
         return mixed, memory
 
     def explain(self, seen: Evidence, memory: Slots) -> Mapping[str, Tensor | float]:
-        image: Summary = summarised(seen, self.confident)
+        image: Summary = summarise(seen, self.confident)
         mine = memory.entropy[int(image.log_p.argmax())]
         return {
             "kept": image.rows,

@@ -16,8 +16,8 @@ from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
 from ..core.labels import TextSpace
 from ..core.strategy import Needs, Scope, Strategy, completed
-from ..maths import lower_factor, shared_weight, summarised
-from .dota_covariance import Compact, Exact, advanced_compactly, advanced_exactly, begun_compactly, begun_exactly
+from ..maths import lower_factor, shared_weight, summarise
+from .dota_covariance import Compact, Exact, advance_compact, advance_exact, begin_compact, begin_exact
 
 _EXACT = 2**24  # C·d² up to which every class keeps its own covariance: 64 MB
 
@@ -45,18 +45,18 @@ class DOTA(Strategy[Exact | Compact]):
 
     def begin(self, text: TextSpace) -> Exact | Compact:
         c, d = text.features.shape
-        return begun_exactly(c, d, self.sigma) if c * d * d <= _EXACT else begun_compactly(c, d, self.sigma, self.rows)
+        return begin_exact(c, d, self.sigma) if c * d * d <= _EXACT else begin_compact(c, d, self.sigma, self.rows)
 
     def adapt(self, seen: Evidence, memory: Exact | Compact) -> tuple[Tensor, Exact | Compact]:
         return completed(self.unfold(seen, memory))
 
     def unfold(self, seen: Evidence, memory: Exact | Compact) -> Generator[Tensor, None, Exact | Compact]:
-        image = summarised(seen, self.confident)
+        image = summarise(seen, self.confident)
         whitened = torch.cholesky_solve(image.feature[:, None], memory.factor)[:, 0]
         score = memory.mean @ whitened - memory.quadratic
         yield image.logits + self._strength(memory, len(image.rows)) * score
         sure = Evidence(seen.views[image.rows], seen.text)
-        advance = advanced_exactly if isinstance(memory, Exact) else advanced_compactly
+        advance = advance_exact if isinstance(memory, Exact) else advance_compact
         covariance = advance(memory, sure.views, sure.logits().softmax(-1), self.sigma)  # type: ignore[arg-type]
         covariance.mul_(1 - self.epsilon).diagonal().add_(self.epsilon)
         factor = lower_factor(covariance)
@@ -67,7 +67,7 @@ class DOTA(Strategy[Exact | Compact]):
         return memory
 
     def explain(self, seen: Evidence, memory: Exact | Compact) -> Mapping[str, Tensor | float]:
-        rows = summarised(seen, self.confident).rows
+        rows = summarise(seen, self.confident).rows
         return {
             "kept": rows,
             "weight": shared_weight(len(seen.views), rows),

@@ -38,13 +38,13 @@ class Compact(NamedTuple):
     reach: Tensor  # () largest squared norm of a residual
 
 
-def begun_exactly(c: int, d: int, sigma: float) -> Exact:
-    mean, count, factor, quadratic = _begun(c, d, sigma)
+def begin_exact(c: int, d: int, sigma: float) -> Exact:
+    mean, count, factor, quadratic = _begin(c, d, sigma)
     return Exact(mean, count, sigma * torch.eye(d).repeat(c, 1, 1), factor, quadratic)
 
 
-def begun_compactly(c: int, d: int, sigma: float, rows: int) -> Compact:
-    mean, count, factor, quadratic = _begun(c, d, sigma)
+def begin_compact(c: int, d: int, sigma: float, rows: int) -> Compact:
+    mean, count, factor, quadratic = _begin(c, d, sigma)
     square, none = torch.zeros(d, d, dtype=torch.float64), torch.zeros(c)
     empty = torch.zeros(c, rows, d), torch.zeros(c, rows)
     mass, reach = torch.zeros((), dtype=torch.float64), torch.zeros(())
@@ -53,12 +53,12 @@ def begun_compactly(c: int, d: int, sigma: float, rows: int) -> Compact:
     )
 
 
-def _begun(c: int, d: int, sigma: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _begin(c: int, d: int, sigma: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     quadratic = torch.full((c,), 0.5 * d * 1e-6 / sigma)
     return torch.full((c, d), 1e-3), torch.ones(c), sigma**0.5 * torch.eye(d), quadratic
 
 
-def advanced_exactly(memory: Exact, rows: Tensor, shares: Tensor, sigma: float) -> Tensor:
+def advance_exact(memory: Exact, rows: Tensor, shares: Tensor, sigma: float) -> Tensor:
     """Count rows [k, d] with their class probabilities [k, c]; the mean covariance [d, d] afterwards. In place."""
     after = memory.count + shares.sum(0)
     shared = torch.zeros_like(memory.factor)
@@ -69,7 +69,7 @@ def advanced_exactly(memory: Exact, rows: Tensor, shares: Tensor, sigma: float) 
     return shared / len(after)
 
 
-def advanced_compactly(memory: Compact, rows: Tensor, shares: Tensor, sigma: float) -> Tensor:
+def advance_compact(memory: Compact, rows: Tensor, shares: Tensor, sigma: float) -> Tensor:
     """The same from the compact form, within its bound."""
     after = memory.count + shares.sum(0)
     distance = rows.square().sum(-1, keepdim=True) - 2 * rows @ memory.mean.T + memory.mean.square().sum(-1)

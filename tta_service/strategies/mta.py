@@ -40,15 +40,15 @@ class MTA(Stateless):
     def adapt(self, seen: Evidence, memory: None) -> tuple[Tensor, None]:
         if len(seen.views) == 1:
             return seen.logits()[0], None
-        mixture, _ = self._settled(seen)
+        mixture, _ = self._settle(seen)
         return seen.text.scale * seen.text.features @ (mixture.float() @ seen.views), None
 
     def explain(self, seen: Evidence, memory: None) -> Mapping[str, Tensor | float]:
         if len(seen.views) == 1:
             return {"weight": torch.ones(1)}
-        return {"weight": self._settled(seen)[1].float()}
+        return {"weight": self._settle(seen)[1].float()}
 
-    def _settled(self, seen: Evidence) -> tuple[Tensor, Tensor]:
+    def _settle(self, seen: Evidence) -> tuple[Tensor, Tensor]:
         """The mode as a mixture [v] of views, and the inlierness [v] of each view."""
         rows = seen.views.double()
         products = rows @ rows.T  # [v, v]
@@ -59,11 +59,11 @@ class MTA(Stateless):
         mixture = torch.zeros_like(width)
         mixture[0] = 1.0
         for _ in range(self.rounds):
-            weight = self._weighed((-_distance(products, mixture) / width).exp(), pull, weight)
-            mixture = self._shifted(products, width, weight.log(), mixture)
+            weight = self._weigh((-_distance(products, mixture) / width).exp(), pull, weight)
+            mixture = self._shift(products, width, weight.log(), mixture)
         return mixture, weight
 
-    def _weighed(self, density: Tensor, pull: Tensor, weight: Tensor) -> Tensor:
+    def _weigh(self, density: Tensor, pull: Tensor, weight: Tensor) -> Tensor:
         for _ in range(self.rounds):
             gain = density + pull @ weight
             before, weight = weight, ((gain - gain.max()) / self.lambda_entropy).softmax(0)
@@ -71,7 +71,7 @@ class MTA(Stateless):
                 break
         return weight
 
-    def _shifted(self, products: Tensor, width: Tensor, log_weight: Tensor, mixture: Tensor) -> Tensor:
+    def _shift(self, products: Tensor, width: Tensor, log_weight: Tensor, mixture: Tensor) -> Tensor:
         for _ in range(self.rounds):
             # in log space: of identical views that are not quite unit every kernel may underflow
             share = (log_weight - _distance(products, mixture) / width).softmax(0)

@@ -52,10 +52,10 @@ class OGA(Strategy[Gaussians]):
 
     def begin(self, text: TextSpace) -> Gaussians:
         (c, d), new = text.features.shape, text.features
-        mean, dimension = self._stored(text.features), float(d)
+        mean, dimension = self._to_stored(text.features), float(d)
         return Gaussians(
             torch.zeros(c, self.capacity, d, dtype=torch.float16 if self.compat else new.dtype, device=new.device),
-            self._stored(new.new_full((c, self.capacity), math.log(c))),
+            self._to_stored(new.new_full((c, self.capacity), math.log(c))),
             torch.zeros(c, self.capacity, dtype=torch.bool, device=new.device),
             mean,
             dimension * torch.eye(d, device=new.device),
@@ -67,7 +67,7 @@ class OGA(Strategy[Gaussians]):
         )
 
     def adapt(self, seen: Evidence, memory: Gaussians) -> tuple[Tensor, Gaussians]:
-        feature, logits, doubt = self._looked_at(seen)
+        feature, logits, doubt = self._look_at(seen)
         label = int(logits.argmax())
         slot = int(memory.entropy[label].argmax())
         if doubt < memory.entropy[label, slot]:
@@ -76,13 +76,13 @@ class OGA(Strategy[Gaussians]):
         return (logits.log_softmax(-1) + likelihood).log_softmax(-1).float(), memory
 
     def explain(self, seen: Evidence, memory: Gaussians) -> Mapping[str, Tensor | float]:
-        feature, logits, _ = self._looked_at(seen)
+        feature, logits, _ = self._look_at(seen)
         held = memory.features[int(logits.argmax())].float() == feature
         return {"fill": float(memory.filled.float().mean()), "admitted": float(held.all(-1).any())}
 
-    def _looked_at(self, seen: Evidence) -> tuple[Tensor, Tensor, Tensor]:
+    def _look_at(self, seen: Evidence) -> tuple[Tensor, Tensor, Tensor]:
         """The plain view's feature [d], its logits [c] and their entropy."""
-        feature, text, scale = self._stored(seen.views[0]), self._stored(seen.text.features), seen.text.scale
+        feature, text, scale = self._to_stored(seen.views[0]), self._to_stored(seen.text.features), seen.text.scale
         if not self.compat:
             logits = scale * (text @ feature)
             return feature, logits, entropy(logits)
@@ -90,7 +90,7 @@ class OGA(Strategy[Gaussians]):
         p = logits.softmax(-1)
         return feature, logits, -(p * (p + 1e-9).log()).sum().half().float()
 
-    def _stored(self, values: Tensor) -> Tensor:
+    def _to_stored(self, values: Tensor) -> Tensor:
         """A copy with the precision of the published storage, in float32."""
         return values.half().float() if self.compat else values.clone()
 
@@ -104,7 +104,9 @@ def _learn(
     held = memory.features[label, memory.filled[label]]
     if len(held) >= 2:
         total = held.double().sum(0)
-        memory.mean[label] = strategy._stored((total / (strategy.capacity if strategy.compat else len(held))).float())
+        memory.mean[label] = strategy._to_stored(
+            (total / (strategy.capacity if strategy.compat else len(held))).float()
+        )
     _count_residuals(memory, label, 1.0)
     memory.updates.add_(1)
     if int(memory.updates) % _REBUILT == 0:

@@ -21,7 +21,7 @@ from ..core.evidence import Evidence
 from ..core.labels import TextSpace
 from ..core.strategy import Needs, Scope, Strategy
 from ..maths import unit
-from .tpt import first_template, tuned
+from .tpt import first_template, tune
 
 _SENTENCES = ("itap of a {}.", "a picture showing a {}.", "a close-up photo of a {}.")
 _TWINS = 1e-5  # features of the same tokens differ by less, by rounding
@@ -55,7 +55,7 @@ class SelfTPT(Strategy[Prototypes]):
         initial = first_template(text)
         alike = (initial - initial[0]).abs().amax() < _TWINS  # nothing is told from one class or from its twins
         if self.steps and not alike:
-            initial = text.prompts.encode(tuned(text, initial, loss, self.steps, self.learning_rate))
+            initial = text.prompts.encode(tune(text, initial, loss, self.steps, self.learning_rate))
         return Prototypes(unit(initial + fixed.sum(0)))
 
     def adapt(self, seen: Evidence, memory: Prototypes) -> tuple[Tensor, Prototypes]:

@@ -63,12 +63,12 @@ class StatA(Strategy[Window]):
         if len(rows) <= self.neighbours:
             return seen.logits()[0].log_softmax(-1), memory
         rows = rows if memory.count < self.window else rows.roll(-int(memory.head), 0)  # oldest first
-        return self.solved(rows.double(), seen.text)[-1].float(), memory
+        return self.solve(rows.double(), seen.text)[-1].float(), memory
 
     def explain(self, seen: Evidence, memory: Window) -> Mapping[str, Tensor | float]:
         return {"fill": min(float(memory.count), self.window) / self.window}
 
-    def solved(self, x: Tensor, text: TextSpace) -> Tensor:
+    def solve(self, x: Tensor, text: TextSpace) -> Tensor:
         """Log assignments [n, c] of the frames x [n, d], all in float64: a static scene's covariances are near 0."""
         t = text.features.double()
         prior = (text.scale * x @ t.T).log_softmax(-1)  # [n, c]

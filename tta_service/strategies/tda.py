@@ -17,7 +17,7 @@ from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
 from ..core.labels import TextSpace
 from ..core.strategy import Needs, Scope, Strategy
-from ..maths import Summary, shared_weight, summarised
+from ..maths import Summary, shared_weight, summarise
 
 
 class Caches(NamedTuple):
@@ -61,7 +61,7 @@ class TDA(Strategy[Caches]):
         return empty_caches(text, self.capacity, self.negative_capacity if self.negative else 0)
 
     def adapt(self, seen: Evidence, memory: Caches) -> tuple[Tensor, Caches]:
-        image = summarised(seen, self.confident)
+        image = summarise(seen, self.confident)
         keep_surest(memory.keys[image.label], memory.entropy[image.label], image.feature, image.entropy)
         if self.negative and in_doubt(image, self.entropy_low, self.entropy_high):
             keep_doubtful(memory, image, plausible(image, self.mask_low, self.mask_high))
@@ -71,7 +71,7 @@ class TDA(Strategy[Caches]):
         return logits, memory
 
     def explain(self, seen: Evidence, memory: Caches) -> Mapping[str, Tensor | float]:
-        return told(summarised(seen, self.confident), memory, len(seen.views))
+        return explain_cache(summarise(seen, self.confident), memory, len(seen.views))
 
 
 def empty_caches(text: TextSpace, capacity: int, negative_capacity: int) -> Caches:
@@ -133,7 +133,7 @@ def objection(memory: Caches, feature: Tensor, beta: float) -> Tensor:
     return affinity @ memory.negative_mask[filled].to(affinity.dtype)
 
 
-def told(image: Summary, memory: Caches, views: int) -> dict[str, Tensor | float]:
+def explain_cache(image: Summary, memory: Caches, views: int) -> dict[str, Tensor | float]:
     """What a cache method has to say about its last answer."""
     return {
         "kept": image.rows,

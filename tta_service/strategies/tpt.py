@@ -48,7 +48,7 @@ class TPT(Stateless):
         def loss(features: Tensor) -> Tensor:
             return marginal_entropy(text.scale * views @ features.T)
 
-        context = tuned(text, initial, loss, self.steps, self.learning_rate, self.weight_decay, spare=True)
+        context = tune(text, initial, loss, self.steps, self.learning_rate, self.weight_decay, spare=True)
         return text.scale * text.prompts.encode(context) @ seen.views[0], None
 
     def explain(self, seen: Evidence, memory: None) -> Mapping[str, Tensor | float]:
@@ -76,7 +76,7 @@ def only_the_first(text: TextSpace) -> dict[str, float]:
     return {"first_template_only": 1.0} if len(text.labels.templates) > 1 else {}
 
 
-def tuned(
+def tune(
     text: TextSpace,
     initial: Tensor,
     loss: Callable[[Tensor], Tensor],

@@ -63,10 +63,10 @@ class VBWeights(Strategy[Ring]):
         memory.head.add_(1).remainder_(self.window)
         memory.count.add_(1)
         if memory.count >= self.warmup:
-            memory.weights.copy_(self.fitted(memory.evidence[: int(memory.count)]))
+            memory.weights.copy_(self.fit(memory.evidence[: int(memory.count)]))
         return logits, memory
 
-    def fitted(self, evidence: Tensor) -> Tensor:
+    def fit(self, evidence: Tensor) -> Tensor:
         """Evidence [n, k] to the mean [k] of the Dirichlet posterior over view weights, float64."""
         n, k = evidence.shape
         evidence = evidence.double()

@@ -43,7 +43,7 @@ class Zero(Stateless):
         votes = self._votes(cosines[kept])
         tied = (votes == votes.max()).nonzero().flatten()
         if len(tied) > 1:
-            votes[self._broken(tied, cosines, logits, kept)] += 1
+            votes[self._break_ties(tied, cosines, logits, kept)] += 1
         return votes.log(), None
 
     def explain(self, seen: Evidence, memory: None) -> Mapping[str, Tensor | float]:
@@ -56,7 +56,7 @@ class Zero(Stateless):
             return (cosines / _EPSILON).softmax(-1).sum(0)
         return cosines.argmax(-1).bincount(minlength=cosines.shape[1]).float()
 
-    def _broken(self, tied: Tensor, cosines: Tensor, logits: Tensor, kept: Tensor) -> int:
+    def _break_ties(self, tied: Tensor, cosines: Tensor, logits: Tensor, kept: Tensor) -> int:
         """The class that gets one more vote."""
         by_entropy = entropy(logits).argsort(stable=True)
         discarded = by_entropy[~torch.isin(by_entropy, kept)]

@@ -10,7 +10,7 @@ from ..core.errors import BadParameters
 from ..core.parameters import parameters_of
 
 
-def in_the_catalogue(cls: type, catalogue: Catalogue[Any]) -> None:
+def check_registered(cls: type, catalogue: Catalogue[Any]) -> None:
     """It is registered under its own name and its module says what it is."""
     name = getattr(cls, "name", None)
     assert isinstance(name, str), f"{cls.__qualname__} has no name: decorate the dataclass with @register_…(name)"
@@ -20,7 +20,7 @@ def in_the_catalogue(cls: type, catalogue: Catalogue[Any]) -> None:
     )
 
 
-def bounded(cls: type) -> None:
+def check_bounds(cls: type) -> None:
     """Every number has a finite minimum and maximum, and its default lies between."""
     for field in parameters_of(cls):
         if field.type not in ("int", "float"):
@@ -34,7 +34,7 @@ def bounded(cls: type) -> None:
         )
 
 
-def survives_the_wire(cls: type, catalogue: Catalogue[Any]) -> None:
+def check_round_trip(cls: type, catalogue: Catalogue[Any]) -> None:
     """Parameters go out as doubles and come back; what is unknown or not finite is refused."""
     fields = parameters_of(cls)
     plain = cls()

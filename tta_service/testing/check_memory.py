@@ -6,21 +6,21 @@ from typing import Any
 
 import torch
 
-from ..core.memory import filled, tensors
+from ..core.memory import fill, tensors
 from ..core.strategy import Scope, Strategy, completed
-from .scenes import answered, begun, copied, frames, mode, same, streamed, text_space
+from .scenes import answer, begin, copy_tensors, frames, mode, same, stream, text_space
 
 Made = type[Strategy[Any]]
 
 
 def memory_has_its_scope(cls: Made) -> None:
     strategy, text, scope = cls(), text_space(5), cls().needs().memory
-    memory = begun(strategy, text)
+    memory = begin(strategy, text)
     assert (memory is None) == (scope is Scope.REQUEST), (
         f"begin() returned {type(memory).__name__} but needs().memory is {scope}: REQUEST, and only it, has None"
     )
-    before = copied(memory)
-    _, after = answered(strategy, frames(strategy, text, 2)[0], memory)
+    before = copy_tensors(memory)
+    _, after = answer(strategy, frames(strategy, text, 2)[0], memory)
     if scope is Scope.LABELS:
         assert after is memory and same(before, tensors(memory)), (
             "a memory of scope LABELS is shared: adapt must return the very one it was given, unchanged"
@@ -33,9 +33,9 @@ def memory_keeps_its_shapes(cls: Made) -> None:
     strategy = cls()
     for classes in (1, 2, 5):
         text = text_space(classes)
-        _, memory = streamed(strategy, frames(strategy, text, 4), begun(strategy, text))
+        _, memory = stream(strategy, frames(strategy, text, 4), begin(strategy, text))
         try:
-            filled(begun(strategy, text), tensors(memory))
+            fill(begin(strategy, text), tensors(memory))
         except ValueError as error:
             raise AssertionError(
                 f"shapes must follow from text space and fields alone: after frames, {error}"
@@ -48,13 +48,13 @@ def same_in_same_out(cls: Made) -> None:
     """Two streams of one strategy, interleaved and with another global seed, answer as one alone."""
     strategy, text = cls(), text_space(5)
     mine, other = frames(strategy, text, 5), frames(strategy, text, 5, seed=50)
-    alone, _ = streamed(strategy, mine, begun(strategy, text))
-    left, right, again = begun(strategy, text), begun(strategy, text), []
+    alone, _ = stream(strategy, mine, begin(strategy, text))
+    left, right, again = begin(strategy, text), begin(strategy, text), []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1234567)
         for a, b in zip(mine, other, strict=True):
-            logits, left = answered(strategy, a, left)
-            _, right = answered(strategy, b, right)
+            logits, left = answer(strategy, a, left)
+            _, right = answer(strategy, b, right)
             again.append(logits)
     assert same(dict(enumerate(alone)), dict(enumerate(again))), (
         "two streams disturb each other, or adapt draws random numbers: all that it remembers belongs into its memory"
@@ -64,10 +64,10 @@ def same_in_same_out(cls: Made) -> None:
 def snapshot_restores_the_next_answers(cls: Made) -> None:
     strategy, text = cls(), text_space(5)
     seen = frames(strategy, text, 9)
-    _, memory = streamed(strategy, seen[:5], begun(strategy, text))
-    restored = filled(begun(strategy, text), copied(memory))
-    first, _ = streamed(strategy, seen[5:], memory)
-    second, _ = streamed(strategy, seen[5:], restored)
+    _, memory = stream(strategy, seen[:5], begin(strategy, text))
+    restored = fill(begin(strategy, text), copy_tensors(memory))
+    first, _ = stream(strategy, seen[5:], memory)
+    second, _ = stream(strategy, seen[5:], restored)
     assert same(dict(enumerate(first)), dict(enumerate(second))), (
         "a memory that was saved and restored answers differently: something that matters is not in its tensors"
     )
@@ -76,10 +76,10 @@ def snapshot_restores_the_next_answers(cls: Made) -> None:
 def unfolds_into_adapt(cls: Made) -> None:
     """The two steps of `unfold` give what `adapt` gives, bit for bit."""
     strategy, text = cls(), text_space(5)
-    one, two = begun(strategy, text), begun(strategy, text)
+    one, two = begin(strategy, text), begin(strategy, text)
     for seen in frames(strategy, text, 5):
-        logits, one = answered(strategy, seen, one)
+        logits, one = answer(strategy, seen, one)
         with mode(strategy):
             early, two = completed(strategy.unfold(seen, two))
         assert torch.equal(logits, early), "unfold yields another answer than adapt returns"
-        assert same(copied(one), copied(two)), "unfold returns another memory than adapt"
+        assert same(copy_tensors(one), copy_tensors(two)), "unfold returns another memory than adapt"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..core.catalogue import reducers
 from ..core.reducer import Reducer
-from .check_entry import bounded, in_the_catalogue, survives_the_wire
+from .check_entry import check_bounds, check_registered, check_round_trip
 
 Made = type[Reducer]
 LAYERS, PREFIX, WIDTH, HEADS = 12, 1, 48, 4
@@ -24,15 +24,15 @@ def check_reducer(reducer: Made | str) -> None:
 
 
 def is_in_the_catalogue(cls: Made) -> None:
-    in_the_catalogue(cls, reducers)
+    check_registered(cls, reducers)
 
 
 def numbers_are_bounded(cls: Made) -> None:
-    bounded(cls)
+    check_bounds(cls)
 
 
 def parameters_survive_the_wire(cls: Made) -> None:
-    survives_the_wire(cls, reducers)
+    check_round_trip(cls, reducers)
 
 
 def counts_follow_from_shapes(cls: Made) -> None:

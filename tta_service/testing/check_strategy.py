@@ -13,7 +13,7 @@ from ..core.evidence import Evidence
 from ..core.labels import TextSpace
 from ..core.memory import tensors
 from ..core.strategy import Needs, Scope, Strategy
-from .check_entry import bounded, in_the_catalogue, survives_the_wire
+from .check_entry import check_bounds, check_registered, check_round_trip
 from .check_memory import (
     memory_has_its_scope,
     memory_keeps_its_shapes,
@@ -21,7 +21,7 @@ from .check_memory import (
     snapshot_restores_the_next_answers,
     unfolds_into_adapt,
 )
-from .scenes import answered, begun, copied, frames, mode, same, scene, streamed, text_space
+from .scenes import answer, begin, copy_tensors, frames, mode, same, scene, stream, text_space
 
 Made = type[Strategy[Any]]
 
@@ -34,15 +34,15 @@ def check_strategy(strategy: Made | str) -> None:
 
 
 def is_in_the_catalogue(cls: Made) -> None:
-    in_the_catalogue(cls, strategies)
+    check_registered(cls, strategies)
 
 
 def numbers_are_bounded(cls: Made) -> None:
-    bounded(cls)
+    check_bounds(cls)
 
 
 def parameters_survive_the_wire(cls: Made) -> None:
-    survives_the_wire(cls, strategies)
+    check_round_trip(cls, strategies)
 
 
 def needs_make_sense(cls: Made) -> None:
@@ -60,7 +60,7 @@ def gradient_is_declared(cls: Made) -> None:
     if not needs.gradient and needs.memory is not Scope.LABELS:
         text = TextSpace.of(text.features, text.scale)
     try:
-        streamed(strategy, frames(strategy, text, 3), begun(strategy, text))
+        stream(strategy, frames(strategy, text, 3), begin(strategy, text))
     except Exception as error:
         raise AssertionError(
             f"it raised {type(error).__name__}: {error}. With autograd or prompts in adapt, declare"
@@ -70,10 +70,10 @@ def gradient_is_declared(cls: Made) -> None:
 
 def evidence_stays_as_it_was(cls: Made) -> None:
     strategy, text = cls(), text_space(5)
-    memory = begun(strategy, text)
+    memory = begin(strategy, text)
     for seen in frames(strategy, text, 4):
         before = (seen.views.clone(), text.features.clone())
-        _, memory = answered(strategy, seen, memory)
+        _, memory = answer(strategy, seen, memory)
         strategy.explain(seen, memory)
         assert torch.equal(before[0], seen.views), "adapt changed the views in place: work on a copy"
         assert torch.equal(before[1], text.features), (
@@ -85,37 +85,37 @@ def answers_are_logits(cls: Made) -> None:
     """[c], no NaN, with one class, two classes, one view, identical views, any number of rows."""
     strategy, needs = cls(), cls().needs()
     for classes in (1, 2, 5, 40):
-        text, memory = text_space(classes), begun(strategy, text_space(classes))
+        text, memory = text_space(classes), begin(strategy, text_space(classes))
         counts = sorted({needs.fewest, needs.fewest + 1, min(needs.views, 7), min(needs.views, 64)})
         for rows in (n for n in counts if needs.fewest <= n <= needs.views):
             twins = Evidence(scene(text, 1, rows).views.expand(rows, -1).contiguous(), text)
             for what, seen in (("different", scene(text, rows, rows)), ("identical", twins)):
-                logits, memory = answered(strategy, seen, memory)
+                logits, memory = answer(strategy, seen, memory)
                 _assert_logits(logits, seen, memory, f"{classes} classes, {rows} {what} views")
 
 
 def explanations_are_pure(cls: Made) -> None:
     strategy, text = cls(), text_space(5)
-    memory = begun(strategy, text)
+    memory = begin(strategy, text)
     for seen in frames(strategy, text, 3):
-        _, memory = answered(strategy, seen, memory)
-        before = copied(memory)
+        _, memory = answer(strategy, seen, memory)
+        before = copy_tensors(memory)
         with mode(strategy):
-            told = strategy.explain(seen, memory)
+            explanation = strategy.explain(seen, memory)
         assert same(before, tensors(memory)), "explain changed the memory"
         rows = len(seen.views)
-        for key, value in told.items():
+        for key, value in explanation.items():
             numbers = value.numel() if isinstance(value, Tensor) else 1
             assert isinstance(value, (int, float, Tensor)), f"explain()[{key!r}] is a {type(value).__name__}"
             assert numbers == 1 or key in ("kept", "weight"), f"explain()[{key!r}] holds {numbers} numbers, not one"
-        if "kept" in told:
-            kept = torch.as_tensor(told["kept"]).tolist()
+        if "kept" in explanation:
+            kept = torch.as_tensor(explanation["kept"]).tolist()
             assert len(set(kept)) == len(kept) <= rows and set(kept) <= set(range(rows)), f"kept {kept} of {rows} views"
-        if "weight" in told:
-            weight = torch.as_tensor(told["weight"])
+        if "weight" in explanation:
+            weight = torch.as_tensor(explanation["weight"])
             assert weight.shape == (rows,) and float(weight.min()) >= 0, "weight is [v], none negative"
             assert abs(float(weight.sum()) - 1) < 1e-3, f"the weights sum to {float(weight.sum())}, not 1"
-        assert 0 <= float(told.get("fill", 0.0)) <= 1, f"fill {told['fill']} is no fraction"
+        assert 0 <= float(explanation.get("fill", 0.0)) <= 1, f"fill {explanation['fill']} is no fraction"
 
 
 STRATEGY_CHECKS: tuple[Callable[[Made], None], ...] = (

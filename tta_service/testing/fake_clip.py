@@ -34,8 +34,8 @@ class FakeCLIP:
         self._mix = torch.randn(width, width, generator=draw) / width**0.5
         self._project = torch.randn(width, dimension, generator=draw)
         self._words = Words(dimension, seed)
-        told = repr((dimension, image_size, self.scale, seed)).encode()
-        self.fingerprint = hashlib.sha256(told + self._project.numpy().tobytes()).hexdigest()[:32]
+        description = repr((dimension, image_size, self.scale, seed)).encode()
+        self.fingerprint = hashlib.sha256(description + self._project.numpy().tobytes()).hexdigest()[:32]
 
     def encode_image(self, pixels: Tensor, reduction: Reduction | None = None, guide: Tensor | None = None) -> Tensor:
         """[b, 3, s, s] uint8, or float already normalised -> [b, d] unit norm."""

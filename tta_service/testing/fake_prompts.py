@@ -30,14 +30,14 @@ class Words:
         """[k, w] embeddings as small as trained ones, each drawn from its word's letters."""
         return torch.stack([self._word(word) for word in words]) if words else torch.zeros(0, self.width)
 
-    def pooled(self, sums: Tensor) -> Tensor:
+    def pool(self, sums: Tensor) -> Tensor:
         """Sums of placed words [c, w] to unit features [c, d]."""
         return unit((sums @ self._bend).tanh() @ self._speak)
 
     def sentences(self, texts: Sequence[str]) -> Tensor:
         """[m, d], unit norm. A text that is too long loses its end."""
         rows = [text.removesuffix(".").split()[:LONGEST] for text in texts]
-        return self.pooled(torch.stack([(self.embed(row) * self.places[: len(row)]).sum(0) for row in rows]))
+        return self.pool(torch.stack([(self.embed(row) * self.places[: len(row)]).sum(0) for row in rows]))
 
     def _word(self, word: str) -> Tensor:
         letters = hashlib.sha256(f"{self._seed}/{word.lower()}".encode()).digest()
@@ -75,7 +75,7 @@ class FakePrompts:
         split, right = self._split, len(context) - self._split
         left = (context[:split] * self.words.places[:split]).sum(0)
         shifted = self.words.places.unfold(0, right, 1)[split + length] if right else torch.zeros(len(fixed), 64, 0)
-        return self.words.pooled(fixed + left + (context[split:].T * shifted).sum(-1))
+        return self.words.pool(fixed + left + (context[split:].T * shifted).sum(-1))
 
     def gradient(self, d_features: Tensor) -> Tensor:
         """Pull [c, d] back to [k, w] at the initial context."""

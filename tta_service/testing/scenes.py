@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..core.evidence import Evidence
 from ..core.labels import LabelSet, TextSpace
-from ..core.memory import moved, tensors
+from ..core.memory import map_tensors, tensors
 from ..core.strategy import Scope, Strategy
 from ..maths import unit
 from .fake_clip import FakeCLIP
@@ -43,24 +43,24 @@ def mode(strategy: Strategy[Any]) -> AbstractContextManager[Any]:
     return torch.no_grad() if needs.memory is Scope.LABELS else torch.inference_mode()
 
 
-def begun(strategy: Strategy[Any], text: TextSpace) -> Any:
+def begin(strategy: Strategy[Any], text: TextSpace) -> Any:
     """A memory that has seen nothing, as an ordinary value of the caller's own."""
     with torch.no_grad():
         memory = strategy.begin(text)
-    return moved(memory, Tensor.clone)
+    return map_tensors(memory, Tensor.clone)
 
 
-def answered(strategy: Strategy[Any], seen: Evidence, memory: Any) -> tuple[Tensor, Any]:
+def answer(strategy: Strategy[Any], seen: Evidence, memory: Any) -> tuple[Tensor, Any]:
     """Logits [c] and the memory kept."""
     with mode(strategy):
         return strategy.adapt(seen, memory)
 
 
-def streamed(strategy: Strategy[Any], frames: list[Evidence], memory: Any) -> tuple[list[Tensor], Any]:
+def stream(strategy: Strategy[Any], frames: list[Evidence], memory: Any) -> tuple[list[Tensor], Any]:
     """The answers to `frames` in their order, and the memory after the last."""
     answers: list[Tensor] = []
     for seen in frames:
-        logits, memory = answered(strategy, seen, memory)
+        logits, memory = answer(strategy, seen, memory)
         answers.append(logits.clone())
     return answers, memory
 
@@ -72,7 +72,7 @@ def frames(strategy: Strategy[Any], text: TextSpace, count: int, seed: int = 0) 
     return [*scenes, scenes[-1]]
 
 
-def copied(memory: Any) -> dict[str, Tensor]:
+def copy_tensors(memory: Any) -> dict[str, Tensor]:
     """Copies of a memory's tensors, as a snapshot holds them."""
     return {name: tensor.clone() for name, tensor in tensors(memory).items()}
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tta_service.core.evidence import Evidence
 from tta_service.core.strategy import Strategy
-from tta_service.maths import entropy, summarised
+from tta_service.maths import entropy, summarise
 from tta_service.strategies import adapt, boost_adapter, dmn, oga, tda
 
 Reader = Callable[[Any, Evidence, Any], Tensor]
@@ -21,7 +21,7 @@ Writer = Callable[[Any, Evidence, Any, int], None]
 
 
 def _read_tda(self: tda.TDA, seen: Evidence, memory: tda.Caches) -> Tensor:
-    image = summarised(seen, self.confident)
+    image = summarise(seen, self.confident)
     logits = image.logits + self.alpha * tda.support(memory.keys, memory.entropy, image.feature, self.beta)
     return logits - _objected(self, memory, image.feature)
 
@@ -29,7 +29,7 @@ def _read_tda(self: tda.TDA, seen: Evidence, memory: tda.Caches) -> Tensor:
 def _read_boost_adapter(self: boost_adapter.BoostAdapter, seen: Evidence, memory: tda.Caches) -> Tensor:
     image = self._summary(seen)
     affinity = tda.support(memory.keys, memory.entropy, image.feature, self.beta)
-    boosted = self._boosted(affinity, seen, memory, image.feature)  # with one view that is the frame itself
+    boosted = self._boost(affinity, seen, memory, image.feature)  # with one view that is the frame itself
     return image.logits + self.alpha * boosted - _objected(self, memory, image.feature)
 
 
@@ -38,13 +38,13 @@ def _objected(self: tda.TDA | boost_adapter.BoostAdapter, memory: tda.Caches, fe
 
 
 def _read_oga(self: oga.OGA, seen: Evidence, memory: oga.Gaussians) -> Tensor:
-    feature, logits, _ = self._looked_at(seen)
+    feature, logits, _ = self._look_at(seen)
     likelihood = (self.tau * (memory.projected @ feature + memory.bias)).log_softmax(-1)
     return (logits.log_softmax(-1) + likelihood).log_softmax(-1)
 
 
 def _read_adapt(self: adapt.Adapt, seen: Evidence, memory: adapt.Bank) -> Tensor:
-    image = summarised(seen, self.confident)
+    image = summarise(seen, self.confident)
     score = (memory.projected @ image.feature + memory.bias).log_softmax(-1)
     filled = max(1, int(memory.entropy.isfinite().sum()))
     score = score + self.kappa / (2 * filled) * (memory.weight * (memory.features @ image.feature)).sum(-1)
@@ -59,26 +59,26 @@ def _read_dmn(self: dmn.DMN, seen: Evidence, memory: dmn.Slots) -> Tensor:
 
 
 def _write_tda(self: tda.TDA, seen: Evidence, memory: tda.Caches, label: int) -> None:
-    image = summarised(seen, self.confident)
+    image = summarise(seen, self.confident)
     tda.keep_surest(memory.keys[label], memory.entropy[label], image.feature, image.entropy)
 
 
 def _write_oga(self: oga.OGA, seen: Evidence, memory: oga.Gaussians, label: int) -> None:
-    feature, logits, _ = self._looked_at(seen)
+    feature, logits, _ = self._look_at(seen)
     doubt, slot = entropy(logits), int(memory.entropy[label].argmax())
     if doubt < memory.entropy[label, slot]:
         oga._learn(self, memory, seen.text, label, slot, feature, doubt)
 
 
 def _write_adapt(self: adapt.Adapt, seen: Evidence, memory: adapt.Bank, label: int) -> None:
-    image = summarised(seen, self.confident)._replace(label=label)
+    image = summarise(seen, self.confident)._replace(label=label)
     slot = int(memory.entropy[label].argmax())
     if image.entropy < memory.entropy[label, slot]:
         adapt._learn(self, memory, seen.text, slot, image)
 
 
 def _write_dmn(self: dmn.DMN, seen: Evidence, memory: dmn.Slots, label: int) -> None:
-    dmn.keep_surest(memory, label, seen.views[0], summarised(seen, self.confident).entropy)
+    dmn.keep_surest(memory, label, seen.views[0], summarise(seen, self.confident).entropy)
 
 
 READERS: dict[str, Reader] = {

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from tta_service.core.evidence import Evidence
 from tta_service.core.labels import Prompts
 from tta_service.maths import confident_rows, marginal_entropy
-from tta_service.strategies.tpt import first_template, tuned
+from tta_service.strategies.tpt import first_template, tune
 
 from .streams import Stream
 
@@ -101,5 +101,5 @@ def _by_truth(seen: Evidence, truth: int, rate: float) -> Tensor:
     def loss(features: Tensor) -> Tensor:
         return cross_entropy(text.scale * plain @ features.double().T, torch.tensor([truth]))
 
-    context = tuned(text, first_template(text), loss, 1, rate, 0.01)
+    context = tune(text, first_template(text), loss, 1, rate, 0.01)
     return text.scale * text.prompts.encode(context) @ seen.views[0]

@@ -13,7 +13,7 @@ from torch import Tensor
 from ...core.catalogue import reducers, strategies
 from ...core.errors import BadRequest
 from ...core.labels import LabelSet, TextSpace
-from ...core.memory import filled, moved
+from ...core.memory import fill, map_tensors
 from ...core.reducer import Reduction
 from ...core.strategy import Strategy
 from ..concurrency.executors import Executors, run
@@ -83,13 +83,13 @@ def _parameters(instance: Any) -> dict[str, Any]:
 
 
 def _clone(memory: Any) -> Generator[Any, None, Any]:
-    yield moved(memory, Tensor.clone)
+    yield map_tensors(memory, Tensor.clone)
     return memory
 
 
 def _fill(strategy: Strategy[Any], text: TextSpace, values: Mapping[str, Tensor]) -> Any:
     with torch.no_grad():
         try:
-            return filled(strategy.begin(text), values)
+            return fill(strategy.begin(text), values)
         except ValueError as error:
             raise BadRequest(f"the memory of {strategy.name} in this snapshot {error}", "state") from None

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from ...core.errors import DeadlineTooShort
 from ...core.request import Features, Request
 from ...core.strategy import Needs, Strategy
-from ...maths import kept_count
+from ...maths import confident_count
 from ..batching.queue import BatchQueue
 from ..batching.scheduling import largest_fit
 from ..costs.estimators import Estimate
@@ -143,7 +143,7 @@ class DeadlinePlanner:
             rows, tower = rows - 1, costs.encode(costs.no_reduction, 1)
         tower = tower + costs.encode(reduction.reducer, rows)
         if reduction.scope == "two_looks" and needs.confident < 1 and views > 1:
-            tower = tower + costs.encode(costs.no_reduction, 1 + kept_count(views, needs.confident))
+            tower = tower + costs.encode(costs.no_reduction, 1 + confident_count(views, needs.confident))
         return max(ready, ahead, key=lambda one: one.likely) + tower
 
     def _answer_time(self, strategy: Strategy[Any], views: int) -> Estimate:

@@ -12,7 +12,7 @@ from typing import Any
 from ...core.errors import BadParameters, DeadlineTooShort, Unsupported
 from ...core.request import Features, Request
 from ...core.strategy import Strategy
-from ...maths import kept_count
+from ...maths import confident_count
 from ..admission.tickets import Claim
 
 
@@ -33,7 +33,7 @@ def rows_needed(request: Request, strategy: Strategy[Any], views: int = 0) -> in
     if isinstance(request.image, Features):
         return 1
     views = views or needs.views
-    second_look = 1 + kept_count(views, needs.confident) if request.reduction.scope == "two_looks" else 0
+    second_look = 1 + confident_count(views, needs.confident) if request.reduction.scope == "two_looks" else 0
     return views + second_look
 
 
