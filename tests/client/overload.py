@@ -46,7 +46,7 @@ def overloaded(
     going, coming = deque[tuple[float, int, int, float]](), deque[tuple[float, int, int, float, bool]]()
     busy: tuple[float, int, Waiting] | None = None
     for camera in fleet:
-        camera.pacer.told(1, 0.0, 0.0)
+        camera.pacer.update_credits(1, 0.0, 0.0)
     for tick in range(int(20 / TICK)):
         now = tick * TICK
         while going and going[0][0] <= now:
@@ -75,8 +75,8 @@ def overloaded(
             _, who, frame, captured, room = coming.popleft()
             camera = fleet[who]
             camera.under_way = [other for other in camera.under_way if other > frame]
-            camera.pacer.answered(now)
-            camera.pacer.told(int(room), 1 / camera.seconds, now)
+            camera.pacer.add_answer(now)
+            camera.pacer.update_credits(int(room), 1 / camera.seconds, now)
             told.answers += 1
             told.ages.append(now - captured)
         for who, camera in enumerate(fleet):

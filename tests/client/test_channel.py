@@ -16,7 +16,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tta_client import AsyncClient, Client, Reconnect, TTAClientError
 from tta_client.channel import loopback, options
-from tta_client.protocol.reconnect import Recovery
+from tta_client.protocol.reconnect import ReconnectState
 from tta_client.v1 import tta_pb2, tta_pb2_grpc
 
 from tests.client.peer import Peer, served
@@ -116,9 +116,9 @@ def test_what_this_machine_is(target: str, here: bool) -> None:
 
 
 def test_no_limit_is_no_limit(address: str) -> None:
-    patient = Recovery(Reconnect(stall=1e300))
-    patient.listens(0.0)
-    patient.met = True
+    patient = ReconnectState(Reconnect(stall=1e300))
+    patient.listen(0.0)
+    patient.connected_once = True
     assert patient.patience(1.0) == math.inf
     assert patient.pause(TTAClientError(grpc.StatusCode.UNAVAILABLE, "full", retry_after=1e300)) < threading.TIMEOUT_MAX
     for forever in (math.inf, 1e300, None):
@@ -170,7 +170,7 @@ def test_an_async_client_may_be_made_anywhere_and_used_in_one_loop_after_another
     assert asyncio.run(ask()) == ("dog", [1, 2])
     assert asyncio.run(watch()) == [1]
     assert asyncio.run(ask()) == ("dog", [1, 2])
-    assert len(client._to._open) == 1  # of loops that are closed nothing is kept
+    assert len(client._connection._open) == 1  # of loops that are closed nothing is kept
 
 
 # ---- health

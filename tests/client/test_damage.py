@@ -10,7 +10,7 @@ import pytest
 from tta_client import Statistics
 from tta_client.camera import open_source
 from tta_client.camera.losses import Losses
-from tta_client.camera.sources import counted
+from tta_client.camera.sources import count_frames
 
 from tests.client.clips import damage, moving
 
@@ -19,7 +19,7 @@ def watched(path: Path) -> tuple[list[np.ndarray], Statistics, str]:
     """Its pictures, what was counted, and what it ended with."""
     pictures, counts, trouble = [], Statistics(), ""
     try:
-        for frame in counted(open_source(str(path)), counts):
+        for frame in count_frames(open_source(str(path)), counts):
             pictures.append(frame.image)  # noqa: PERF401 - what came before the error counts
     except OSError as error:
         trouble = str(error)

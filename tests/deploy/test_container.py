@@ -17,7 +17,7 @@ import pytest
 import yaml
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from jsonschema import Draft7Validator
-from tta_client.camera.arguments import wishes
+from tta_client.camera.arguments import parse_arguments
 
 from tests.deploy.tools import DEPLOY
 from tta_service.rpc.health import Health
@@ -154,7 +154,7 @@ def test_compose_waits_longer_than_the_service_drains():
 
 
 def test_the_camera_of_compose_is_one_that_the_client_knows():
-    wish = wishes(SERVICES["camera"]["command"])
+    wish = parse_arguments(SERVICES["camera"]["command"])
     assert wish.server == "tta:50051" and wish.session == "virtual" and wish.source.live and wish.fps == 0
     assert SERVICES["camera"]["depends_on"]["tta"]["condition"] == "service_healthy"
 

@@ -7,7 +7,7 @@ import json
 import re
 from urllib.parse import urlsplit
 
-from .errors import refused
+from .errors import make_refusal
 from .v1 import tta_pb2
 
 SERVICE = tta_pb2.DESCRIPTOR.services_by_name["AdaptationService"]
@@ -45,7 +45,7 @@ def options(target: str) -> list[tuple[str, int | str]]:
 def metadata(session: str, more: tuple[tuple[str, str], ...] = ()) -> tuple[tuple[str, str], ...]:
     """Call metadata; the session goes along as a header, for proxies that keep a session on one server."""
     if session and not re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", session):  # the service's rule; a header takes less
-        raise refused("a session id is 1 to 128 of the characters A-Z a-z 0-9 . _ : -", "session_id")
+        raise make_refusal("a session id is 1 to 128 of the characters A-Z a-z 0-9 . _ : -", "session_id")
     return (("x-session-id", session), *more) if session else more
 
 

@@ -42,13 +42,13 @@ class Refused(TTAClientError, ValueError):
     """What the client does not send, because no service could take it."""
 
 
-def refused(said: str, field: str) -> Refused:
+def make_refusal(sentence: str, field: str) -> Refused:
     """In the words that the service would have used."""
-    return Refused(grpc.StatusCode.INVALID_ARGUMENT, f"{field}: {said}" if field else said, field)
+    return Refused(grpc.StatusCode.INVALID_ARGUMENT, f"{field}: {sentence}" if field else sentence, field)
 
 
 @contextmanager
-def blamed(field: str) -> Iterator[None]:
+def blame_field(field: str) -> Iterator[None]:
     """Whatever is raised inside becomes a `TTAClientError` that names `field`, or a field below it.
 
     What passes by itself is no fault of any field, and stays as it is.
@@ -56,18 +56,18 @@ def blamed(field: str) -> Iterator[None]:
     try:
         yield
     except TTAClientError as error:
-        if passing(error) or error.field.startswith(field):
+        if is_passing(error) or error.field.startswith(field):
             raise
         where = f"{field}.{error.field}" if error.field else field
         said = error.sentence.removeprefix(f"{error.field}: ")
         raise type(error)(error.code, f"{where}: {said}", where, error.retry_after) from error
     except OSError as error:
-        raise refused(f"{error.filename}: {error.strerror}" if error.filename else str(error), field) from error
+        raise make_refusal(f"{error.filename}: {error.strerror}" if error.filename else str(error), field) from error
     except Exception as error:
-        raise refused(str(error) or type(error).__name__, field) from error
+        raise make_refusal(str(error) or type(error).__name__, field) from error
 
 
-def passing(error: TTAClientError) -> bool:
+def is_passing(error: TTAClientError) -> bool:
     """Whether it is worth another attempt: that of registering labels ends with its deadline where nobody answers."""
     return error.transient or error.code is grpc.StatusCode.DEADLINE_EXCEEDED
 

@@ -7,7 +7,7 @@ import time
 from collections import Counter, deque
 from typing import Any
 
-KEPT = 10_000  # ages that the percentiles are over
+MAX_AGES = 10_000  # ages that the percentiles are over
 
 
 class Statistics:
@@ -23,7 +23,7 @@ class Statistics:
     def __init__(self) -> None:
         self.sent = self.answers = self.failures = self.damaged = 0
         self.skipped, self.dropped, self.reconnects = Counter[str](), Counter[str](), Counter[str]()
-        self._ages = deque[float](maxlen=KEPT)
+        self._ages = deque[float](maxlen=MAX_AGES)
         self._began = time.monotonic()
 
     def answered(self, age: float, dropped: int) -> None:
@@ -59,13 +59,13 @@ class Statistics:
         }
 
     def sentence(self) -> str:
-        told = (
+        text = (
             f"{self.answers} answers to {self.sent} sent, {self.failures} failures, "
             f"{_all(self.skipped, 'skipped')}, {_all(self.dropped, 'dropped')}; "
             f"age p50 {self.age(0.5) * 1000:.0f} ms, p95 {self.age(0.95) * 1000:.0f} ms; "
             f"{self.answers / max(self.seconds, 1e-9):.1f} answers/s"
         )
-        return told + (f"; {_all(self.reconnects, 'reconnects')}" if self.reconnects else "")
+        return text + (f"; {_all(self.reconnects, 'reconnects')}" if self.reconnects else "")
 
 
 def _all(counted: Counter[str], what: str) -> str:

@@ -16,7 +16,7 @@ import grpc
 import numpy as np
 import pytest
 from tta_client import Reconnect
-from tta_client.camera.arguments import wishes
+from tta_client.camera.arguments import parse_arguments
 from tta_client.camera.cli import main
 from tta_client.camera.show import json_line
 from tta_client.camera.video import Video
@@ -202,15 +202,19 @@ def test_a_frame_budget_is_kept_by_the_service(service: str, capsys: pytest.Capt
 
 
 def test_options_of_every_part() -> None:
-    live = wishes(["rtsp://door/1", "--labels", "a,b", "--fps", "4", "--ffmpeg", "rtsp_transport=udp", "--unpaced"])
+    live = parse_arguments(
+        ["rtsp://door/1", "--labels", "a,b", "--fps", "4", "--ffmpeg", "rtsp_transport=udp", "--unpaced"]
+    )
     assert isinstance(live.source, Video) and live.source.options == {"rtsp_transport": "udp"}
     assert live.fps == 0 and live.gate.shortest == 0.25 and not live.paced
     assert (live.reconnect, live.reopen) == (Reconnect(stall=60.0), Reconnect(stall=20.0))
     words = ["--no-reconnect", "--min-interval", "2", "--motion", "0.1", "--frame-budget", "0.5"]
-    other = wishes(["0", "--labels", "a,b", *words])
+    other = parse_arguments(["0", "--labels", "a,b", *words])
     assert other.reconnect is None and other.reopen is None and other.frame_budget == 0.5
     assert (other.gate.shortest, other.gate.motion) == (2.0, 0.1) and live.gate.motion == 0
-    waiting = wishes(["0", "--labels", "a,b", "--wait", "--stall", "5", "--source-stall", "3", "--max-pause", "9"])
+    waiting = parse_arguments(
+        ["0", "--labels", "a,b", "--wait", "--stall", "5", "--source-stall", "3", "--max-pause", "9"]
+    )
     assert waiting.reconnect == Reconnect(longest=9.0, stall=5.0, from_the_start=True)
     assert waiting.reopen == Reconnect(longest=9.0, stall=3.0, from_the_start=True)
 
@@ -240,7 +244,7 @@ def test_a_command_line_that_makes_no_sense(words: list[str], sentence: str, cap
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_labels_are_read_however_their_file_is_written(tmp_path: Path, encoding: str, end: str) -> None:
     (tmp_path / "names").write_bytes(ENCODINGS[encoding](end.join([" Tür ", "", "cat, gray", "猫" * 20, ""])))
-    wish = wishes(["0", "--labels", f"@{tmp_path / 'names'}"])
+    wish = parse_arguments(["0", "--labels", f"@{tmp_path / 'names'}"])
     assert wish.labels.names == ("Tür", "cat, gray", "猫" * 20)
 
 
@@ -259,7 +263,7 @@ def test_labels_that_cannot_be_read_are_told_by_their_file(tmp_path: Path, capsy
 def test_labels_from_a_file_and_typed_parameters(tmp_path: Path) -> None:
     (tmp_path / "names").write_text("cat\n\n red panda \n", encoding="utf-8")
     words = ["0", "--labels", f"@{tmp_path / 'names'}", "--strategy", "x,y", "--param", "a=1", "--param", "y.b=true"]
-    wish = wishes([*words, "--param", "c=soft"])
+    wish = parse_arguments([*words, "--param", "c=soft"])
     assert wish.labels.names == ("cat", "red panda")
     assert wish.strategies == (Choice("x", {"a": 1, "c": "soft"}), Choice("y", {"a": 1, "b": True, "c": "soft"}))
 
@@ -283,7 +287,7 @@ def test_a_password_in_a_url_is_told_nowhere(address: str, tmp_path: Path, capsy
     assert "Connection refused" in said.err and "***@127.0.0.1:1/door" in said.err
     (tmp_path / "door.url").write_bytes(f"\ufeff{url}\r\n".encode())
     assert run(address, f"@{tmp_path / 'door.url'}") == 1
-    told = [*said, *capsys.readouterr(), caplog.text, repr(wishes([url, "--labels", "a"]))]
+    told = [*said, *capsys.readouterr(), caplog.text, repr(parse_arguments([url, "--labels", "a"]))]
     assert "SECRET" not in "".join(told) and "***@127.0.0.1:1/door" in told[3]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tta_client import Choice, Client, Frame, FrameAnswer, Options, Statistics
 from tta_client.camera.cli import main
-from tta_client.camera.on_device import Encoder, Model, featured
+from tta_client.camera.on_device import Encoder, Model, encode_frames
 from tta_client.v1 import tta_pb2 as pb
 
 from tests.client.clips import jpeg
@@ -38,7 +38,7 @@ def test_the_answers_are_those_of_the_pixels(service: str, encoder: Encoder, str
     frames = [Frame(number, picture(number)) for number in (1, 2, 5)]
     with Client(service) as client:
         sent = list(client.stream(frames, NAMES, options=options))
-        made = featured(frames, encoder.features, options, Statistics())
+        made = encode_frames(frames, encoder.features, options, Statistics())
         ours = list(client.stream(made, NAMES, options=options))
     for pixels, features in zip(sent, ours, strict=True):
         assert isinstance(pixels, FrameAnswer) and isinstance(features, FrameAnswer)

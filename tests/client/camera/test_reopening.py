@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tta_client import Frame, Reconnect, Statistics
 from tta_client.camera import Lasting, newest
-from tta_client.camera.latest_frame import HUNG
+from tta_client.camera.latest_frame import MAX_HUNG
 from tta_client.camera.video import Video
 
 from tests.client import clips
@@ -116,7 +116,7 @@ def test_only_so_many_threads_wait_for_a_device_that_never_answers() -> None:
     frames = newest(lasting)
     watching = threading.Thread(target=lambda: next(frames, None))
     watching.start()
-    for _ in range(HUNG + 1):
+    for _ in range(MAX_HUNG + 1):
         assert opened.acquire(timeout=PATIENCE)
     assert not opened.acquire(timeout=0.3)
     release.set()

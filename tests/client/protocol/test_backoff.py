@@ -16,7 +16,7 @@ def test_every_pause_is_within_its_bounds(shortest: float, longest: float, seed:
         pause = backoff.pause()
         assert shortest <= pause <= min(longest, 3 * before) + 1e-9
         before = pause
-    backoff.succeeded()
+    backoff.reset()
     assert backoff.pause() <= 3 * shortest
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tta_client import Frame, FrameAnswer, FrameFailure, Reconnect, TTAClientError
 from tta_client.protocol.in_flight import REMEMBERED
-from tta_client.protocol.stream_state import Course
+from tta_client.protocol.stream_state import StreamState
 from tta_client.v1 import tta_pb2 as pb
 
 from tests.client.protocol.test_stream_state import World
@@ -34,18 +34,16 @@ class Mixed(World):
         self.now += 0.01
         step = self.course.step(self.now)
         if isinstance(step, Frame) and self.kinds[int(step.scene)] == "bad":
-            self.course.failed(step, WRONG)
+            self.course.frame_failed(step, WRONG)
         elif isinstance(step, Frame):
             self.waiting.append(step.frame_id)
             self.calls[-1].append(step.frame_id)
         elif step == "pull" and self.left == 0:
-            self.course.source_over = True
+            self.course.source_ended = True
         elif step == "pull":
             number = len(self.kinds) - self.left
             self.left, self.pulled = self.left - 1, self.pulled + 1
-            self.course.pulled(
-                Frame(-1 if self.kinds[number] == "lost its place" else number + 1, b"", scene=str(number))
-            )
+            self.course.add(Frame(-1 if self.kinds[number] == "lost its place" else number + 1, b"", scene=str(number)))
 
     def reply(self, **kind: Any) -> None:
         result = self.course.read(pb.ClassifyStreamResponse(**kind), self.now)
@@ -82,7 +80,7 @@ def played(policy: str, in_flight: int, kinds: list[str], events: list[str]) -> 
 @given(EVENTS, st.integers(1, 5), KINDS)
 def test_a_blocking_stream_tells_of_every_frame_in_order(events: list[str], in_flight: int, kinds: list[str]) -> None:
     world = played("block", in_flight, kinds, events)
-    assert world.left == 0 and not world.course.goes_on and not world.course.statistics.dropped
+    assert world.left == 0 and not world.course.should_continue and not world.course.statistics.dropped
     firsts = list(dict.fromkeys(world.told))
     assert firsts == list(range(len(kinds)))
     wrong = [number for number, kind in enumerate(kinds) if kind != "good"]
@@ -102,49 +100,49 @@ def test_a_live_stream_tells_of_every_frame_or_counts_it(events: list[str], poli
 
 def test_what_is_not_sent_is_not_under_way() -> None:
     """Neither does a service owe a word for it, nor does it make a silent one seem to live."""
-    course = Course("latest", reconnect=Reconnect(stall=5.0))
-    course.opened()
-    course.listens(100.0)
-    course.pulled(Frame(1, b""))
+    course = StreamState("latest", reconnect=Reconnect(stall=5.0))
+    course.call_opened()
+    course.listen(100.0)
+    course.add(Frame(1, b""))
     frame = course.step(100.0)
     assert isinstance(frame, Frame)
-    course.failed(frame, WRONG)
+    course.frame_failed(frame, WRONG)
     assert course.patience(1000.0) == math.inf and course.step(101.0) == math.inf  # until it is told
     assert [failure.frame_id for failure in course.due()] == [1]
-    course.pulled(Frame(2, b""))
+    course.add(Frame(2, b""))
     assert isinstance(course.step(102.0), Frame) and course.patience(103.0) == 4.0
     for number in range(3, 6):
-        course.pulled(Frame(number, b""))
+        course.add(Frame(number, b""))
         frame = course.step(102.0 + number)
         assert isinstance(frame, Frame)
-        course.failed(frame, WRONG)
+        course.frame_failed(frame, WRONG)
     assert course.patience(106.0) == 1.0 and not course.due()
 
 
 def test_what_waits_for_an_answer_that_never_comes_is_bounded_and_counted() -> None:
-    course = Course("drop_newest", paced=False)
-    course.opened()
+    course = StreamState("drop_newest", paced=False)
+    course.call_opened()
     for number in range(1, REMEMBERED + 12):
-        course.pulled(Frame(number, b""))
+        course.add(Frame(number, b""))
         frame = course.step(float(number))
         assert isinstance(frame, Frame)
         if number > 1:
-            course.failed(frame, WRONG)
+            course.frame_failed(frame, WRONG)
     assert not course.due() and course.statistics.dropped == {"unreadable": 10}
     assert [failure.frame_id for failure in course.due(math.inf)] == list(range(12, REMEMBERED + 12))
 
 
 @pytest.mark.parametrize(("policy", "told"), [("block", [2]), ("latest", [])])
 def test_a_frame_that_fails_after_its_call_has_is_told_of_where_it_was_not_lost(policy: Any, told: list[int]) -> None:
-    course = Course(policy, paced=False, reconnect=Reconnect())
-    course.opened()
+    course = StreamState(policy, paced=False, reconnect=Reconnect())
+    course.call_opened()
     for number in (1, 2):
-        course.pulled(Frame(number, b""))
+        course.add(Frame(number, b""))
         frame = course.step(1.0)
     assert isinstance(frame, Frame)
-    course.lost(TTAClientError(grpc.StatusCode.UNAVAILABLE, "gone"))
-    course.failed(frame, WRONG)
-    course.opened()
+    course.call_lost(TTAClientError(grpc.StatusCode.UNAVAILABLE, "gone"))
+    course.frame_failed(frame, WRONG)
+    course.call_opened()
     if policy == "block":
         again = course.step(2.0)
         assert not course.due() and isinstance(again, Frame) and again.frame_id == 1

@@ -7,7 +7,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tta_client.protocol.pacing import PROBE, QUICKEST, SLOWEST, Open, Pacer, Window, pacer_for
+from tta_client.protocol.pacing import PROBE, QUICKEST, SLOWEST, Pacer, Unpaced, Window, make_pacer
 
 from tests.client.overload import overloaded
 
@@ -16,7 +16,7 @@ CREDITS, FPS = st.integers(0, 16), st.one_of(st.just(0.0), st.floats(0.1, 200.0)
 
 @given(st.integers(1, 32), st.integers(0, 64))
 def test_a_blocking_stream_has_a_window(most: int, unanswered: int) -> None:
-    window = pacer_for("block", most, True)
+    window = make_pacer("block", most, True)
     assert isinstance(window, Window)
     assert window.wait(unanswered, 0.0) == (0.0 if unanswered < most else math.inf)
 
@@ -25,7 +25,7 @@ def test_a_blocking_stream_has_a_window(most: int, unanswered: int) -> None:
 def test_it_is_never_stuck(credits: int, fps: float, unanswered: int, refreshing: bool, now: float) -> None:
     """However little a service says, after a bounded time one frame leaves: it may have dropped the others."""
     pacer = Pacer(refreshing)
-    pacer.told(credits, fps, now)
+    pacer.update_credits(credits, fps, now)
     pacer.sent(0, now)
     wait = pacer.wait(unanswered, now)
     assert 0 <= wait <= max(PROBE, 1 / fps if fps else 0) + 1e-6
@@ -36,12 +36,12 @@ def test_it_is_never_stuck(credits: int, fps: float, unanswered: int, refreshing
 def test_no_more_is_under_way_than_there_is_room_for(credits: int, events: list[tuple[float, int]]) -> None:
     """What is sent beyond the room goes once a second, as a probe."""
     pacer, now, unanswered, probes = Pacer(refreshing=False), 0.0, 0, 0
-    pacer.told(credits, 0.0, now)
+    pacer.update_credits(credits, 0.0, now)
     for passed, answered in events:
         now += passed
         if answered and unanswered:
             unanswered = max(0, unanswered - answered)
-            pacer.answered(now)
+            pacer.add_answer(now)
         if pacer.wait(unanswered, now) == 0:
             probes += unanswered >= max(1, credits)
             pacer.sent(unanswered, now)
@@ -54,7 +54,7 @@ def test_no_more_is_under_way_than_there_is_room_for(credits: int, events: list[
 def test_the_suggested_rate_is_kept_while_it_is_fresh(fps: float, credits: int) -> None:
     pacer, now, sent = Pacer(refreshing=True), 0.0, 0
     for _ in range(2000):
-        pacer.told(credits, fps, now)  # the service keeps saying it
+        pacer.update_credits(credits, fps, now)  # the service keeps saying it
         if pacer.wait(0, now) == 0:  # and answers at once
             pacer.sent(0, now)
             sent += 1
@@ -64,7 +64,7 @@ def test_the_suggested_rate_is_kept_while_it_is_fresh(fps: float, credits: int) 
 
 def test_an_old_suggestion_holds_nobody_down() -> None:
     pacer = Pacer(refreshing=True)
-    pacer.told(1, 0.5, now=0.0)
+    pacer.update_credits(1, 0.5, now=0.0)
     pacer.sent(0, 0.0)
     assert pacer.wait(0, 1.0) == 1.0  # two seconds apart
     pacer.sent(0, 7.9)
@@ -76,7 +76,7 @@ def test_a_frame_that_waits_in_the_service_is_replaced_while_answers_are_slow(in
     pacer, now = Pacer(refreshing=True), 0.0
     for _ in range(60):
         now += interval
-        pacer.answered(now)
+        pacer.add_answer(now)
     pacer.sent(1, now)
     assert pacer.wait(1, now) == pytest.approx(again, rel=0.01)
 
@@ -93,7 +93,7 @@ def test_answers_stay_fresh_at_every_overload(cameras: int, service: float) -> N
     """As many answers as when everything is sent, hardly older, for a part of the frames; waiting for each answer would
     let the frames grow old at the door."""
     flood, paced, strict = (
-        overloaded(cameras, service, make) for make in (Open, lambda: Pacer(True), lambda: Strict(True))
+        overloaded(cameras, service, make) for make in (Unpaced, lambda: Pacer(True), lambda: Strict(True))
     )
     assert paced.answers >= 0.98 * flood.answers
     assert paced.age(0.95) <= flood.age(0.95) + min(SLOWEST, cameras * service / 4) + 0.02
@@ -109,7 +109,7 @@ def test_a_long_way_does_not_slow_a_camera_down() -> None:
 
 def test_another_call_begins_with_nothing_told() -> None:
     pacer = Pacer(refreshing=False)
-    pacer.told(8, 1000.0, 0.0)
-    pacer.renew()
+    pacer.update_credits(8, 1000.0, 0.0)
+    pacer.reset()
     pacer.sent(0, 0.0)
     assert pacer.wait(0, 0.0) == 0 and pacer.wait(1, 0.0) > 0

@@ -11,7 +11,7 @@ from google.rpc import status_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tta_client import Frame, FrameAnswer, FrameFailure, Reconnect, TTAClientError
-from tta_client.protocol.stream_state import Course
+from tta_client.protocol.stream_state import StreamState
 from tta_client.v1 import tta_pb2 as pb
 
 LOST = TTAClientError(grpc.StatusCode.UNAVAILABLE, "gone")
@@ -22,15 +22,15 @@ class World:
     """A service, a source of frames and a driver, moved by hand."""
 
     def __init__(self, policy: Any, in_flight: int, frames: int) -> None:
-        self.course = Course(policy, in_flight, reconnect=Reconnect())
+        self.course = StreamState(policy, in_flight, reconnect=Reconnect())
         self.left, self.pulled, self.now = frames, 0, 0.0
         self.waiting: list[int] = []  # sent on this call and not answered
         self.order: list[int] = []  # of the answers
         self.calls: list[list[int]] = []  # the frames of each call
 
     def open(self) -> None:
-        if not self.course.call and self.course.goes_on and not self.course.undecided:
-            self.course.opened()
+        if not self.course.call and self.course.should_continue and not self.course.undecided:
+            self.course.call_opened()
             self.waiting, self.calls = [], [*self.calls, []]
             self.reply(status=pb.StreamStatus(credits=3))
 
@@ -41,10 +41,10 @@ class World:
             self.waiting.append(step.frame_id)
             self.calls[-1].append(step.frame_id)
         elif step == "pull" and self.left == 0:
-            self.course.source_over = True
+            self.course.source_ended = True
         elif step == "pull":
             self.left, self.pulled = self.left - 1, self.pulled + 1
-            self.course.pulled(Frame(self.pulled, b""))
+            self.course.add(Frame(self.pulled, b""))
 
     def answer(self) -> None:
         if self.course.call and self.waiting:
@@ -53,18 +53,18 @@ class World:
 
     def lose(self) -> None:
         self.waiting = []
-        assert 0.5 <= self.course.lost(LOST) <= 30
+        assert 0.5 <= self.course.call_lost(LOST) <= 30
 
     def drain(self) -> None:
         if self.course.call:
             self.reply(draining=pb.Draining(resume_token=b"token"))
 
     def end(self) -> None:
-        if self.course.call and self.course.said_all:
-            assert not self.waiting or self.course.source_over
+        if self.course.call and self.course.all_sent:
+            assert not self.waiting or self.course.source_ended
             while self.waiting:
                 self.answer()
-            self.course.ended()
+            self.course.call_ended()
 
     def reply(self, **kind: Any) -> None:
         self.course.read(pb.ClassifyStreamResponse(**kind), self.now)
@@ -87,7 +87,7 @@ def played(policy: str, in_flight: int, frames: int, events: list[str], calm: bo
 @given(EVENTS, st.integers(1, 5), st.integers(0, 8))
 def test_a_blocking_stream_answers_every_frame_in_order(events: list[str], in_flight: int, frames: int) -> None:
     world = played("block", in_flight, frames, events, calm=True)
-    assert world.left == 0 and world.course.source_over and not world.course.goes_on
+    assert world.left == 0 and world.course.source_ended and not world.course.should_continue
     assert sorted(set(world.order)) == list(range(1, frames + 1))
     for sent in world.calls:  # within a call numbers increase: a service would end it otherwise
         assert sent == sorted(set(sent))
@@ -123,7 +123,7 @@ def test_a_call_that_is_left_for_good_leaves_nothing_under_way(events: list[str]
     """Draining, then the end: all is answered, and the next call opens with the token."""
     world = played("block", 3, 8, events, calm=False)
     world.drain()
-    while world.course.call and not world.course.said_all:
+    while world.course.call and not world.course.all_sent:
         assert world.course.step(world.now) in ("pull", math.inf)
         world.answer()
     if world.course.call:
@@ -144,7 +144,7 @@ def test_a_call_that_is_left_for_good_leaves_nothing_under_way(events: list[str]
 def test_some_endings_are_final(code: grpc.StatusCode, sentence: str) -> None:
     world = played("latest", 8, 3, ["step", "step"], calm=False)
     with pytest.raises(TTAClientError, match=sentence):
-        world.course.lost(TTAClientError(code, sentence))
+        world.course.call_lost(TTAClientError(code, sentence))
 
 
 @pytest.mark.parametrize(
@@ -157,30 +157,30 @@ def test_some_endings_are_final(code: grpc.StatusCode, sentence: str) -> None:
     ],
 )
 def test_some_endings_pass(error: TTAClientError) -> None:
-    assert played("latest", 8, 3, ["step", "step"], calm=False).course.lost(error) > 0
+    assert played("latest", 8, 3, ["step", "step"], calm=False).course.call_lost(error) > 0
 
 
 def test_a_service_that_says_when_to_come_back_is_obeyed() -> None:
     full = TTAClientError(grpc.StatusCode.RESOURCE_EXHAUSTED, "come back later", retry_after=45.0)
-    assert played("latest", 8, 3, [], calm=False).course.lost(full) == 45.0
+    assert played("latest", 8, 3, [], calm=False).course.call_lost(full) == 45.0
 
 
 def test_patience_runs_only_while_something_is_owed() -> None:
-    course = Course("block", reconnect=Reconnect(stall=5.0))
-    course.listens(100.0)
+    course = StreamState("block", reconnect=Reconnect(stall=5.0))
+    course.listen(100.0)
     assert course.patience(102.0) == 3.0  # the opening
-    course.opened()
+    course.call_opened()
     assert course.patience(1000.0) == math.inf  # a camera may be silent for as long as it likes
-    course.pulled(Frame(1, b""))
+    course.add(Frame(1, b""))
     assert isinstance(course.step(1000.0), Frame)
     assert course.patience(1002.0) == 3.0
-    course.listens(None)  # whoever reads is busy with an answer
+    course.listen(None)  # whoever reads is busy with an answer
     assert course.patience(2000.0) == math.inf
 
 
-def asked(course: Course, number: int, gone: bool) -> Any:
+def asked(course: StreamState, number: int, gone: bool) -> Any:
     """What becomes of a frame with labels of its own."""
-    course.pulled(Frame(number, b"", labels=("a",)))
+    course.add(Frame(number, b"", labels=("a",)))
     assert isinstance(course.step(10.0 * number), Frame)
     status = status_pb2.Status(code=grpc.StatusCode.NOT_FOUND.value[0], message="frame.labels.id: no such label set")
     failed, answered = pb.FrameError(frame_id=number, status=status), pb.FrameAnswer(frame_id=number)
@@ -189,13 +189,13 @@ def asked(course: Course, number: int, gone: bool) -> Any:
 
 
 def test_a_live_stream_gives_a_call_up_for_labels_once_until_they_are_known() -> None:
-    course = Course("latest", reconnect=Reconnect())
-    course.opened()
+    course = StreamState("latest", reconnect=Reconnect())
+    course.call_opened()
     for first in (1, 4):
         with pytest.raises(TTAClientError, match="NOT_FOUND") as caught:
             asked(course, first, gone=True)
-        assert course.lost(caught.value) > 0
-        course.opened()
+        assert course.call_lost(caught.value) > 0
+        course.call_opened()
         assert isinstance(asked(course, first + 1, gone=True), FrameFailure)
         assert isinstance(asked(course, first + 2, gone=False), FrameAnswer)
     assert course.statistics.dropped == {"disconnect": 2} and course.statistics.failures == 2

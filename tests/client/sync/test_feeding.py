@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from tta_client import Frame, FrameFailure, Options, Reconnect, Statistics, TTAClientError
-from tta_client.protocol.stream_state import Course
+from tta_client.protocol.stream_state import StreamState
 from tta_client.v1 import tta_pb2 as pb
 
 from tests.client.peer import Peer, _refuse, _status, served
@@ -77,9 +77,9 @@ def test_a_source_that_has_failed_does_not_keep_the_others_from_being_sent_again
 def test_a_fault_of_our_own_ends_the_stream_with_it(
     address: str, watch: Watch, monkeypatch: pytest.MonkeyPatch, at: int, error: BaseException
 ) -> None:
-    step, steps = Course.step, 0
+    step, steps = StreamState.step, 0
 
-    def faulty(self: Course, now: float) -> Any:
+    def faulty(self: StreamState, now: float) -> Any:
         nonlocal steps
         if self.call:
             steps += 1
@@ -87,7 +87,7 @@ def test_a_fault_of_our_own_ends_the_stream_with_it(
                 raise error
         return step(self, now)
 
-    monkeypatch.setattr(Course, "step", faulty)
+    monkeypatch.setattr(StreamState, "step", faulty)
     with pytest.raises(type(error)) as caught:
         watch(address, [b"x"] * 9, Statistics())
     assert caught.value is error

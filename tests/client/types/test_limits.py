@@ -74,7 +74,9 @@ def test_the_service_says_the_same_of_what_it_gets(small: str) -> None:
                 )
             )  # fmt: skip
             with pytest.raises(TTAClientError) as there:
-                client._to.ask(client._to.stub.Classify, pb.ClassifyRequest(image=message, labels=labels))
+                client._connection.ask(
+                    client._connection.stub.Classify, pb.ClassifyRequest(image=message, labels=labels)
+                )
             assert isinstance(here.value, Refused) and not isinstance(there.value, Refused)
             assert (here.value.code, here.value.field, str(here.value)) == (
                 there.value.code, there.value.field, str(there.value)

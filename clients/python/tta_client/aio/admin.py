@@ -15,66 +15,66 @@ from ..types.labels import LabelSet
 from .connection import AsyncConnection
 
 
-class AsyncDirectory:
-    """All but the pictures; a client is one of these, `_to` a service."""
+class AsyncAdmin:
+    """All but the pictures; a client is one of these, `_connection` a service."""
 
-    def __init__(self, to: AsyncConnection) -> None:
-        self._to, self._talks = to, talks.Talks()
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection, self._calls = connection, talks.Calls()
 
     # ---- label sets
 
     async def put_labels(self, names: Sequence[str] | LabelSet, templates: Sequence[str] = ()) -> LabelSetInfo:
         """Register a label set; its id may be given as `labels` everywhere."""
-        return await self._to.hold(self._talks.put_labels(names, templates))
+        return await self._connection.run(self._calls.put_labels(names, templates))
 
     async def get_labels(self, label_set_id: str) -> LabelSet:
-        return await self._to.hold(self._talks.get_labels(label_set_id))
+        return await self._connection.run(self._calls.get_labels(label_set_id))
 
     async def list_labels(self) -> list[LabelSetInfo]:
-        return await self._to.hold(self._talks.list_labels())
+        return await self._connection.run(self._calls.list_labels())
 
     async def delete_labels(self, label_set_id: str) -> None:
-        return await self._to.hold(self._talks.delete_labels(label_set_id))
+        return await self._connection.run(self._calls.delete_labels(label_set_id))
 
     # ---- sessions
 
     async def session(self, session_id: str) -> SessionInfo:
-        return await self._to.hold(talks.session(session_id))
+        return await self._connection.run(talks.session(session_id))
 
     async def sessions(self) -> list[SessionInfo]:
-        return await self._to.hold(talks.sessions())
+        return await self._connection.run(talks.sessions())
 
     async def reset_session(self, session_id: str) -> SessionInfo:
         """Forget what the session's strategies have learnt; the session stays."""
-        return await self._to.hold(talks.reset_session(session_id))
+        return await self._connection.run(talks.reset_session(session_id))
 
     async def close_session(self, session_id: str) -> None:
-        return await self._to.hold(talks.close_session(session_id))
+        return await self._connection.run(talks.close_session(session_id))
 
     async def snapshot(self, session_id: str) -> Snapshot:
         """All that the session's strategies have learnt; `restore` brings it back, here or on another service."""
-        return await self._to.hold(talks.snapshot(session_id))
+        return await self._connection.run(talks.snapshot(session_id))
 
     async def restore(self, snapshot: Snapshot | bytes) -> SessionInfo:
         """The session goes on from a snapshot, or from its `state` alone; one of the same id that rests is replaced."""
-        return await self._to.hold(talks.restore(snapshot))
+        return await self._connection.run(talks.restore(snapshot))
 
     # ---- the service
 
     async def strategies(self) -> list[Description]:
-        return await self._to.hold(talks.strategies())
+        return await self._connection.run(talks.strategies())
 
     async def reducers(self) -> list[Description]:
-        return await self._to.hold(talks.reducers())
+        return await self._connection.run(talks.reducers())
 
     async def info(self) -> ServerInfo:
-        return await self._to.hold(talks.info())
+        return await self._connection.run(talks.info())
 
     async def health(self, service: str = "") -> str:
         """One of "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN", "UNKNOWN"."""
         try:
-            check = health.stub(self._to.channel).Check
-            return health.state(await self._to.ask(check, health.request(service)))
+            check = health.stub(self._connection.channel).Check
+            return health.state(await self._connection.ask(check, health.request(service)))
         except TTAClientError as error:
             return health.unknown(error)
 
@@ -83,7 +83,7 @@ class AsyncDirectory:
 
         Raises DEADLINE_EXCEEDED after `timeout` seconds (None: never).
         """
-        watch = health.stub(self._to.channel).Watch
+        watch = health.stub(self._connection.channel).Watch
         replies = watch(health.request(), timeout=until(timeout), wait_for_ready=True)
         try:
             async for reply in replies:

@@ -6,13 +6,13 @@ import asyncio
 import math
 
 
-class Bell:
+class Condition:
     """Wakes all who wait."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
 
-    def ring(self) -> None:
+    def notify_all(self) -> None:
         self._event.set()
         self._event = asyncio.Event()
 

@@ -7,12 +7,12 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from ..types.frames import let_go
+from ..types.frames import close_source
 
 END: Any = object()
 
 
-async def pulled(frames: Iterator[Any]) -> AsyncIterator[Any]:
+async def pull(frames: Iterator[Any]) -> AsyncIterator[Any]:
     """The same frames, each taken in a daemon thread. A camera that is still waited for lets go with its next frame."""
     waiting: asyncio.Future[Any] | None = None
     try:
@@ -23,7 +23,7 @@ async def pulled(frames: Iterator[Any]) -> AsyncIterator[Any]:
             yield picture
     finally:
         if waiting is None or not waiting.cancelled():
-            let_go(frames)
+            close_source(frames)
 
 
 def _next(frames: Iterator[Any]) -> asyncio.Future[Any]:
@@ -32,7 +32,7 @@ def _next(frames: Iterator[Any]) -> asyncio.Future[Any]:
 
     def settle(picture: Any, error: BaseException | None) -> None:
         if future.cancelled():
-            let_go(frames)
+            close_source(frames)
         elif error is not None:
             future.set_exception(error)
         else:
@@ -47,7 +47,7 @@ def _next(frames: Iterator[Any]) -> asyncio.Future[Any]:
         try:
             loop.call_soon_threadsafe(settle, picture, error)
         except RuntimeError:  # the loop has gone meanwhile
-            let_go(frames)
+            close_source(frames)
 
     threading.Thread(target=work, name="tta-camera-pull", daemon=True).start()
     return future

@@ -9,15 +9,15 @@ from typing import Any
 import grpc
 
 from ..errors import TTAClientError
-from ..protocol.stream_state import NEWS, Course
-from .condition import Bell
+from ..protocol.stream_state import NEWS, StreamState
+from .condition import Condition
 
 
 class AsyncReplies:
     """Of a `running` call. A reply is read when somebody asks for it."""
 
-    def __init__(self, running: Any, course: Course, bell: Bell) -> None:
-        self._running, self._course, self._bell = running, course, bell
+    def __init__(self, running: Any, state: StreamState, changed: Condition) -> None:
+        self._running, self._state, self._changed = running, state, changed
         self._replies = aiter(running)
         self._reading: asyncio.Task[Any] | None = None
 
@@ -27,13 +27,13 @@ class AsyncReplies:
         Raises what ended the call.
         """
         if self._reading is None:
-            self._course.listens(time.monotonic())
+            self._state.listen(time.monotonic())
             self._reading = asyncio.create_task(self._read())
-            self._bell.ring()
+            self._changed.notify_all()
         while not self._reading.done():
-            if news and self._course.failing:
+            if news and self._state.failing:
                 return NEWS
-            await self._bell.wait()
+            await self._changed.wait()
         reading, self._reading = self._reading, None
         if reading.cancelled():
             # So grpcio tells of a CANCELLED that came from the other side, or of our own hanging up.
@@ -50,5 +50,5 @@ class AsyncReplies:
         try:
             return await anext(self._replies, None)
         finally:
-            self._course.listens(None)
-            self._bell.ring()
+            self._state.listen(None)
+            self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""Frames from the source into whichever call is open, from a task of its own; what `Feed` is for threads."""
+"""Frames from the source into whichever call is open, from a task of its own; what `Sender` is for threads."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
-from ..errors import TTAClientError, blamed, passing
+from ..errors import TTAClientError, blame_field, is_passing
 from ..protocol.reconnect import SILENT
-from ..protocol.stream_state import Course
+from ..protocol.stream_state import StreamState
 from ..types.answers import FrameAnswer, FrameFailure
 from ..types.frames import Frame, frame_message
 from ..types.labels import Labels
 from ..types.limits import Limits
 from ..v1 import tta_pb2
-from .condition import Bell
-from .pull import END, pulled
+from .condition import Condition
+from .pull import END, pull
 from .replies import AsyncReplies
 from .watchdog import AsyncWatchdog
 
 log = logging.getLogger("tta_client")
 
 
-class AsyncFeed:
+class AsyncSender:
     """One task pulls and sends. At most one message waits here.
 
     Frames of an ordinary iterable are taken in a thread, so that a slow camera never stops the loop.
@@ -33,27 +33,27 @@ class AsyncFeed:
 
     def __init__(
         self,
-        course: Course,
+        state: StreamState,
         frames: Iterable[Any] | AsyncIterable[Any],
         identify: Callable[[Labels], Awaitable[str]],
         limits: Callable[[], Awaitable[Limits]],
     ) -> None:
-        self.course = course
+        self.state = state
         self.failure: BaseException | None = None  # what the frames raised
-        self._frames: Any = aiter(frames) if isinstance(frames, AsyncIterable) else pulled(iter(frames))
-        self._identify, self._limits, self._bell = identify, limits, Bell()
+        self._frames: Any = aiter(frames) if isinstance(frames, AsyncIterable) else pull(iter(frames))
+        self._identify, self._limits, self._changed = identify, limits, Condition()
         self._message: Any = None
         self._sending = False
-        self.watchdog = AsyncWatchdog(course, self._bell)
+        self.watchdog = AsyncWatchdog(state, self._changed)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        works = (self._work(), self.watchdog.watch()) if self.course.watched else (self._work(),)
+        works = (self._work(), self.watchdog.watch()) if self.state.has_watchdog else (self._work(),)
         self._tasks = [asyncio.create_task(work) for work in works]
 
     async def stop(self) -> None:
-        self.course.over = True
-        self._bell.ring()
+        self.state.closed = True
+        self._changed.notify_all()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -64,74 +64,74 @@ class AsyncFeed:
         """The request side of a call: the opening message, and frames as soon as the service has replied to it."""
         yield opening
         while True:
-            while not (self._message or ended.is_set() or self._said_all):
-                await self._bell.wait()
+            while not (self._message or ended.is_set() or self._all_sent):
+                await self._changed.wait()
             if ended.is_set() or not self._message:
                 return
             yield self._message
             if not ended.is_set():  # it is written: the next one may be made
                 self._message = None
-                self._bell.ring()
+                self._changed.notify_all()
 
-    def dialled(self, running: Any) -> AsyncReplies:
+    def call_started(self, running: Any) -> AsyncReplies:
         """A call has begun; its replies."""
-        self.watchdog.dialled(running.cancel)
-        return AsyncReplies(running, self.course, self._bell)
+        self.watchdog.call_started(running.cancel)
+        return AsyncReplies(running, self.state, self._changed)
 
     def end(self, ended: asyncio.Event) -> None:
         """The request side of that call will never be asked for anything that counts."""
         ended.set()
         self._message = None
-        self._bell.ring()
+        self._changed.notify_all()
 
-    def opened(self) -> None:
-        self.course.opened()
-        self._bell.ring()
+    def call_opened(self) -> None:
+        self.state.call_opened()
+        self._changed.notify_all()
 
     def read(self, reply: tta_pb2.ClassifyStreamResponse) -> list[FrameAnswer | FrameFailure]:
         """What a reply brings, after the failures that come before it."""
-        result = self.course.read(reply, time.monotonic())
-        self._bell.ring()
-        return [] if result is None else [*self.course.due(result.frame_id), result]
+        result = self.state.read(reply, time.monotonic())
+        self._changed.notify_all()
+        return [] if result is None else [*self.state.due(result.frame_id), result]
 
     def due(self, all: bool = False) -> list[FrameFailure]:
         """The failures to tell now; `all`: nothing that they could wait for will come any more."""
-        self._bell.ring()
-        return self.course.due(math.inf if all else None)
+        self._changed.notify_all()
+        return self.state.due(math.inf if all else None)
 
     # ---- between calls
 
-    async def ended(self) -> bool:
+    async def call_ended(self) -> bool:
         """The call is over as it should be. Is there to be another one? Waits for the source to say so."""
-        again = self.course.ended()
-        while self.course.undecided:
-            await self._bell.wait()
-        return again and self.course.goes_on
+        again = self.state.call_ended()
+        while self.state.undecided:
+            await self._changed.wait()
+        return again and self.state.should_continue
 
-    async def lost(self, error: TTAClientError) -> bool:
+    async def call_lost(self, error: TTAClientError) -> bool:
         """The call failed. Waits as long as it should; False: there is nothing to go on for. Raises what is final."""
-        if self.course.over:
+        if self.state.closed:
             return False
-        until = time.monotonic() + self.course.lost(self.watchdog.verdict or error)
-        while self.course.goes_on and (left := until - time.monotonic()) > 0:
-            await self._bell.wait(left)
-        return self.course.goes_on
+        until = time.monotonic() + self.state.call_lost(self.watchdog.verdict or error)
+        while self.state.should_continue and (left := until - time.monotonic()) > 0:
+            await self._changed.wait(left)
+        return self.state.should_continue
 
     # ---- the task
 
     async def _work(self) -> None:
         try:
-            while (step := self.course.step(time.monotonic())) != "end":
+            while (step := self.state.step(time.monotonic())) != "end":
                 if isinstance(step, float):
-                    await self._bell.wait(step)
+                    await self._changed.wait(step)
                 elif isinstance(step, Frame):
-                    await self._send(step, self.course.call)
+                    await self._send(step, self.state.call)
                 else:
                     await self._pull()
         except BaseException as error:
-            if self._ours(error):
+            if self._is_own_cancellation(error):
                 raise
-            self._broken(error)
+            self._end_stream(error)
         finally:
             if hasattr(self._frames, "aclose"):
                 try:
@@ -143,49 +143,49 @@ class AsyncFeed:
         try:
             picture = await anext(self._frames, END)
         except BaseException as error:  # whatever it is, in this task nobody else would hear of it
-            if self._ours(error):
+            if self._is_own_cancellation(error):
                 raise
-            return self._source_over(error)
+            return self._source_ended(error)
         if picture is END:
-            return self._source_over()
-        self.course.pulled(picture)
-        self._bell.ring()
+            return self._source_ended()
+        self.state.add(picture)
+        self._changed.notify_all()
 
     async def _send(self, frame: Frame, call: int) -> None:
         self._sending, message, wrong = True, None, None
         try:
-            with blamed("frame.labels"):
+            with blame_field("frame.labels"):
                 label_set_id = "" if frame.labels is None else await self._identify(frame.labels)
             message = frame_message(frame, label_set_id, await self._limits())
         except TTAClientError as error:
             wrong = error
         finally:
             self._sending = False
-        if wrong is not None and not passing(wrong):
-            self.course.failed(frame, wrong)
-        elif self.course.call == call:
+        if wrong is not None and not is_passing(wrong):
+            self.state.frame_failed(frame, wrong)
+        elif self.state.call == call:
             if wrong is not None:  # the service's trouble: what was under way is seen to when the call has ended
                 self.watchdog.give_up(wrong)
             self._message = message
-        self._bell.ring()
-        while self._message is not None and not self.course.over:
-            await self._bell.wait()
+        self._changed.notify_all()
+        while self._message is not None and not self.state.closed:
+            await self._changed.wait()
 
-    def _source_over(self, failure: BaseException | None = None) -> None:
-        self.failure, self.course.source_over = failure, True
-        self._bell.ring()
+    def _source_ended(self, failure: BaseException | None = None) -> None:
+        self.failure, self.state.source_ended = failure, True
+        self._changed.notify_all()
 
-    def _broken(self, failure: BaseException) -> None:
+    def _end_stream(self, failure: BaseException) -> None:
         """Nobody sends any more: the stream ends at once."""
-        self.failure, self.course.over = failure, True
+        self.failure, self.state.closed = failure, True
         self.watchdog.give_up(SILENT)
-        self._bell.ring()
+        self._changed.notify_all()
 
     @property
-    def _said_all(self) -> bool:
-        return bool(self.course.call) and self.course.said_all and not self._sending
+    def _all_sent(self) -> bool:
+        return bool(self.state.call) and self.state.all_sent and not self._sending
 
-    def _ours(self, error: BaseException) -> bool:
+    def _is_own_cancellation(self, error: BaseException) -> bool:
         """Whether it is this task that is cancelled or thrown away, and nothing that the source raised."""
         try:
             task = asyncio.current_task()

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import TTAClientError, from_ending
 
 
-class Endings:
+class CallStatus:
     """What a call was told to have ended with, each time that grpcio changed its mind.
 
     A write that loses the race against the end of the call puts a status of grpcio's own ("Internal error from Core")
@@ -16,19 +16,19 @@ class Endings:
     """
 
     def __init__(self, running: Any) -> None:
-        self._running, self._told = running, list[tuple[Any, Any, Any]]()
+        self._running, self._statuses = running, list[tuple[Any, Any, Any]]()
         running.add_done_callback(self._note)
 
     async def error(self) -> TTAClientError:
         """The service's own word, for which it waits one second at most after grpcio's."""
         for _ in range(100):
             code, details, metadata = await self._now()
-            self._told.append((code, details, metadata))
-            for told in self._told:
-                if told[1] != "Internal error from Core":
-                    return from_ending(*told)
+            self._statuses.append((code, details, metadata))
+            for status in self._statuses:
+                if status[1] != "Internal error from Core":
+                    return from_ending(*status)
             await asyncio.sleep(0.01)
-        return from_ending(*self._told[-1])
+        return from_ending(*self._statuses[-1])
 
     async def _now(self) -> tuple[Any, Any, Any]:
         running = self._running
@@ -39,6 +39,6 @@ class Endings:
         try:
             noting.send(None)  # the status is there: nothing has to be waited for
         except StopIteration as done:
-            self._told.append(done.value)
+            self._statuses.append(done.value)
         else:
             noting.close()

@@ -10,15 +10,15 @@ from typing import Any
 import grpc
 
 from ..errors import TTAClientError, labels_are_gone
-from ..protocol.stream_state import NEWS, Course
+from ..protocol.stream_state import NEWS, StreamState
 from ..statistics import Statistics
 from ..types.answers import FrameAnswer, FrameFailure, SessionStatus
 from ..types.labels import Labels
 from ..types.limits import UNLIMITED, Limits
 from ..v1 import tta_pb2
 from .replies import AsyncReplies
-from .sender import AsyncFeed
-from .status import Endings
+from .sender import AsyncSender
+from .status import CallStatus
 
 Result = FrameAnswer | FrameFailure
 
@@ -28,7 +28,7 @@ async def unlimited() -> Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class AsyncLine:
+class AsyncStreamTransport:
     """How a stream reaches the service."""
 
     call: Callable[[AsyncIterator[Any]], Any]
@@ -44,9 +44,11 @@ class AsyncStream:
     Raises as `Stream` does.
     """
 
-    def __init__(self, line: AsyncLine, frames: Iterable[Any] | AsyncIterable[Any], course: Course) -> None:
-        self._course = course
-        self._answers = _run(line, AsyncFeed(course, frames, line.identify, line.limits))
+    def __init__(
+        self, transport: AsyncStreamTransport, frames: Iterable[Any] | AsyncIterable[Any], state: StreamState
+    ) -> None:
+        self._state = state
+        self._answers = _run(transport, AsyncSender(state, frames, transport.identify, transport.limits))
 
     def __aiter__(self) -> AsyncIterator[Result]:
         return self._answers
@@ -63,66 +65,68 @@ class AsyncStream:
     @property
     def session(self) -> SessionStatus | None:
         """What the service said last about the session; None before its first reply."""
-        return self._course.session
+        return self._state.session
 
     @property
     def resume_token(self) -> bytes:
         """Opens the stream again, there or on another service with the same store, once it has said that it leaves."""
-        return self._course.resume_token
+        return self._state.resume_token
 
     @property
     def statistics(self) -> Statistics:
-        return self._course.statistics
+        return self._state.statistics
 
 
-async def _run(line: AsyncLine, feed: AsyncFeed) -> AsyncGenerator[Result]:
+async def _run(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncGenerator[Result]:
     """Call after call, until all is answered."""
-    feed.start()
+    sender.start()
     try:
         while True:
             try:
-                async for result in (call := _call(line, feed)):
+                async for result in (call := _call(transport, sender)):
                     yield result
-                goes_on = await feed.ended()
+                goes_on = await sender.call_ended()
             except TTAClientError as error:
-                for failure in feed.due(all=not feed.course.blocking):  # no answer will come before it
+                for failure in sender.due(all=not sender.state.blocking):  # no answer will come before it
                     yield failure
                 try:
-                    goes_on = await feed.lost(error)
+                    goes_on = await sender.call_lost(error)
                 except TTAClientError:
-                    for failure in feed.due(all=True):
+                    for failure in sender.due(all=True):
                         yield failure
                     raise
             finally:
                 await call.aclose()
             if not goes_on:
                 break
-            line.forget()
-        for failure in feed.due(all=True):
+            transport.forget()
+        for failure in sender.due(all=True):
             yield failure
-        if feed.failure is not None:
-            raise feed.failure
+        if sender.failure is not None:
+            raise sender.failure
     finally:
-        await feed.stop()
+        await sender.stop()
 
 
-async def _call(line: AsyncLine, feed: AsyncFeed) -> AsyncGenerator[Result]:
+async def _call(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncGenerator[Result]:
     """One call, from its opening to its end. Raises what ended it."""
-    ended, endings, replies, reply = await _opened(line, feed)
+    ended, status, replies, reply = await _open(transport, sender)
     try:
-        feed.opened()
+        sender.call_opened()
         while reply is not None:
-            for result in feed.due() if reply is NEWS else feed.read(reply):
+            for result in sender.due() if reply is NEWS else sender.read(reply):
                 yield result
             reply = await replies.next()
     except grpc.RpcError:
-        raise await endings.error() from None
+        raise await status.error() from None
     finally:
-        feed.end(ended)
+        sender.end(ended)
         await replies.close()
 
 
-async def _opened(line: AsyncLine, feed: AsyncFeed) -> tuple[asyncio.Event, Endings, AsyncReplies, Any]:
+async def _open(
+    transport: AsyncStreamTransport, sender: AsyncSender
+) -> tuple[asyncio.Event, CallStatus, AsyncReplies, Any]:
     """The end of its request side, how the call ends, its replies, the first of them.
 
     Registers the labels anew when the service has forgotten them.
@@ -130,19 +134,19 @@ async def _opened(line: AsyncLine, feed: AsyncFeed) -> tuple[asyncio.Event, Endi
     for last in (False, True):
         ended = asyncio.Event()
         # Iterators on both sides: a write() that fails beside a read() makes grpcio lose the replies that still wait.
-        running = line.call(feed.requests(await line.opening(feed.course.resume_token), ended))
-        endings, replies = Endings(running), feed.dialled(running)
+        running = transport.call(sender.requests(await transport.opening(sender.state.resume_token), ended))
+        status, replies = CallStatus(running), sender.call_started(running)
         try:
             if (reply := await replies.next(news=False)) is None:
                 raise TTAClientError(grpc.StatusCode.UNKNOWN, "the service closed the stream without a word")
-            return ended, endings, replies, reply
+            return ended, status, replies, reply
         except BaseException as error:
-            feed.end(ended)
+            sender.end(ended)
             await replies.close()
             if not isinstance(error, grpc.RpcError):
                 raise
-            told = await endings.error()
-            if last or not labels_are_gone(told):
-                raise told from None
-            line.forget()
+            failure = await status.error()
+            if last or not labels_are_gone(failure):
+                raise failure from None
+            transport.forget()
     raise AssertionError("unreachable")

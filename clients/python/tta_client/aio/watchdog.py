@@ -8,34 +8,34 @@ from typing import Any
 
 from ..errors import TTAClientError
 from ..protocol.reconnect import SILENT
-from ..protocol.stream_state import Course
-from .condition import Bell
+from ..protocol.stream_state import StreamState
+from .condition import Condition
 
 
 class AsyncWatchdog:
     """For one stream; `watch` is a task, if anybody wants it."""
 
-    def __init__(self, course: Course, bell: Bell) -> None:
+    def __init__(self, state: StreamState, changed: Condition) -> None:
         self.verdict: TTAClientError | None = None  # why it ended the call
-        self._course, self._bell = course, bell
-        self._hang_up: Callable[[], Any] = lambda: None
+        self._state, self._changed = state, changed
+        self._cancel: Callable[[], Any] = lambda: None
 
-    def dialled(self, hang_up: Callable[[], Any]) -> None:
-        """A call has begun; `hang_up` ends it."""
-        self._hang_up, self.verdict = hang_up, None
-        if self._course.over:  # nobody would send anything
-            hang_up()
+    def call_started(self, cancel: Callable[[], Any]) -> None:
+        """A call has begun; `cancel` ends it."""
+        self._cancel, self.verdict = cancel, None
+        if self._state.closed:  # nobody would send anything
+            cancel()
 
     def give_up(self, why: TTAClientError) -> None:
         """Ends the call."""
-        self._course.listens(None)
+        self._state.listen(None)
         self.verdict = why
-        self._hang_up()
+        self._cancel()
 
     async def watch(self) -> None:
         while True:
-            left = self._course.patience(time.monotonic())
+            left = self._state.patience(time.monotonic())
             if left <= 0:
                 self.give_up(SILENT)
             else:
-                await self._bell.wait(left)
+                await self._changed.wait(left)

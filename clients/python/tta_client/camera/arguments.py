@@ -22,7 +22,7 @@ from .virtual import Virtual
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class Arguments:
     source: Source
     server: str
     labels: LabelSet
@@ -45,23 +45,23 @@ class Wishes:
     strict: bool
 
 
-def wishes(arguments: list[str] | None = None) -> Wishes:
+def parse_arguments(arguments: list[str] | None = None) -> Arguments:
     """What the command line asks for; exits with 2 and a sentence when it makes no sense."""
-    words = parser()
-    given = words.parse_args(arguments)
+    arguments_parser = parser()
+    given = arguments_parser.parse_args(arguments)
     try:
-        return _wishes(given)
+        return _make_arguments(given)
     except (ValueError, OSError) as error:
-        words.error(str(error))
+        arguments_parser.error(str(error))
 
 
-def _wishes(given: argparse.Namespace) -> Wishes:
+def _make_arguments(given: argparse.Namespace) -> Arguments:
     ffmpeg = {key: str(value) for key, value in map(_pair, given.ffmpeg)}
     source = open_source(_location(given.source), ffmpeg, live=given.live, interval=given.interval)
     strategies = _strategies(given.strategy, given.param)
     on_device = _on_device(given)
     reducer = "none" if on_device else _reducer(given.reducer, given.reducer_param, given.reduce)
-    return Wishes(
+    return Arguments(
         source=source,
         server=given.server,
         labels=LabelSet(_names(given.labels, source), tuple(map(utf8, given.template)), given.allow_duplicates),

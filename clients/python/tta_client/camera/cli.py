@@ -18,16 +18,16 @@ from ..sync.client import Client
 from ..types.answers import FrameFailure
 from ..types.frames import Frame
 from ..types.options import Choice
-from .arguments import Wishes, wishes
+from .arguments import Arguments, parse_arguments
 from .gate import gated
 from .jpeg import encoded
 from .latest_frame import newest
-from .masking import Masked, hide_secrets, without_secrets
-from .on_device import Encoder, featured
+from .masking import MaskingFormatter, hide_secrets, without_secrets
+from .on_device import Encoder, encode_frames
 from .pace import first, paced
 from .reopening import Lasting
-from .show import screen, untaught
-from .sources import counted
+from .show import open_screen, untaught
+from .sources import count_frames
 from .tally import Tally
 from .text import lenient
 
@@ -36,9 +36,9 @@ def command() -> NoReturn:
     """The program. It ends without taking Python apart: a codec that still works in a thread would abort it then."""
     hide_secrets()
     code = main()
-    for said in (sys.stdout, sys.stderr):
+    for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
-            said.flush()
+            stream.flush()
     os._exit(code)
 
 
@@ -48,21 +48,21 @@ def main(arguments: list[str] | None = None) -> int:
     Ctrl-C and SIGTERM end the stream and print the summary; that alone is no failure.
     """
     lenient(sys.stdout, sys.stderr)
-    wish = wishes(arguments)
+    wanted = parse_arguments(arguments)
     told = logging.StreamHandler()
-    told.setFormatter(Masked("tta-camera: %(message)s"))
+    told.setFormatter(MaskingFormatter("tta-camera: %(message)s"))
     logging.basicConfig(handlers=[told], level=logging.WARNING)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     tally, trouble = Tally(), ""
     try:
-        with screen(wish.json, sys.stdout) as shown:
+        with open_screen(wanted.json, sys.stdout) as output:
             try:
-                _watch(wish, shown, tally)
+                _watch(wanted, output, tally)
             except KeyboardInterrupt:
                 pass
             except (TTAClientError, OSError, ValueError) as error:
                 trouble = str(error)
-            shown.end(tally)
+            output.end(tally)
     except BrokenPipeError:  # whoever read us has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor shall Python try at its end
         return 1
@@ -73,60 +73,62 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if trouble or not tally.complete else 0
 
 
-def _watch(wish: Wishes, shown: Any, tally: Tally) -> None:
+def _watch(wanted: Arguments, output: Any, tally: Tally) -> None:
     with (
-        Client(wish.server) as client,
+        Client(wanted.server) as client,
         client.stream(
-            _sent(pictures(wish, tally.statistics), wish, client, tally.statistics),
-            wish.labels,
-            options=wish.options,
-            policy=wish.policy,
-            session=wish.session,
-            buffer=wish.buffer,
-            frame_budget=wish.frame_budget,
-            paced=wish.paced,
-            reconnect=wish.reconnect,
+            _frames_to_send(pictures(wanted, tally.statistics), wanted, client, tally.statistics),
+            wanted.labels,
+            options=wanted.options,
+            policy=wanted.policy,
+            session=wanted.session,
+            buffer=wanted.buffer,
+            frame_budget=wanted.frame_budget,
+            paced=wanted.paced,
+            reconnect=wanted.reconnect,
             statistics=tally.statistics,
         ) as stream,
     ):
         for result in stream:
             if new := tally.count(result):
                 print(f"tta-camera: {untaught(new)}", file=sys.stderr)
-            shown.show(result, tally)
-            if isinstance(result, FrameFailure) and wish.strict:
+            output.show(result, tally)
+            if isinstance(result, FrameFailure) and wanted.strict:
                 raise result.error
 
 
-def pictures(wish: Wishes, statistics: Statistics) -> Iterator[Frame]:
+def pictures(wanted: Arguments, statistics: Statistics) -> Iterator[Frame]:
     """Source → newest → gate → JPEG. Only a stream that may skip frames gets the newest; a blocking one gets all."""
-    source = counted(wish.source, statistics)
-    frames = source if source.live else paced(source, wish.fps)
-    if wish.source.live:
-        frames = Lasting(frames, wish.reopen, statistics) if wish.reopen else frames
-        frames = frames if wish.policy == "block" else newest(frames, statistics)
-    if not wish.gate.idle:
-        frames = gated(frames, wish.gate, statistics)
-    return encoded(first(frames, wish.frames), wish.short_side, wish.quality)
+    source = count_frames(wanted.source, statistics)
+    frames = source if source.live else paced(source, wanted.fps)
+    if wanted.source.live:
+        frames = Lasting(frames, wanted.reopen, statistics) if wanted.reopen else frames
+        frames = frames if wanted.policy == "block" else newest(frames, statistics)
+    if not wanted.gate.idle:
+        frames = gated(frames, wanted.gate, statistics)
+    return encoded(first(frames, wanted.frames), wanted.short_side, wanted.quality)
 
 
-def _sent(frames: Iterator[Frame], wish: Wishes, client: Client, statistics: Statistics) -> Iterator[Frame]:
+def _frames_to_send(
+    frames: Iterator[Frame], wanted: Arguments, client: Client, statistics: Statistics
+) -> Iterator[Frame]:
     """As features when no pixel may leave: of the very JPEGs that would have been sent, so the answers are the same."""
-    frames = _in_turn(frames, wish)
-    if wish.on_device is None:
+    frames = _in_turn(frames, wanted)
+    if wanted.on_device is None:
         return frames
-    if wish.reconnect and wish.reconnect.from_the_start:
+    if wanted.reconnect and wanted.reconnect.from_the_start:
         client.wait_until_serving(None)
-    encoder = Encoder(wish.on_device, client.info())
-    encoder.check(wish.strategies)
-    return featured(frames, encoder.features, wish.options, statistics)
+    encoder = Encoder(wanted.on_device, client.info())
+    encoder.check(wanted.strategies)
+    return encode_frames(frames, encoder.features, wanted.options, statistics)
 
 
-def _in_turn(frames: Iterator[Frame], wish: Wishes) -> Iterator[Frame]:
+def _in_turn(frames: Iterator[Frame], wanted: Arguments) -> Iterator[Frame]:
     """Several strategies take the frames in turn; a single one is the stream's."""
-    if len(wish.strategies) < 2:
+    if len(wanted.strategies) < 2:
         return frames
-    turns: Iterator[Choice] = cycle(wish.strategies)
-    return (replace(frame, options=replace(wish.options, strategy=next(turns))) for frame in frames)
+    turns: Iterator[Choice] = cycle(wanted.strategies)
+    return (replace(frame, options=replace(wanted.options, strategy=next(turns))) for frame in frames)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from ..statistics import Statistics
-from ..types.frames import Frame, let_go
+from ..types.frames import Frame, close_source
 from .thumbnail import thumbnail
 
 STEP = 25.0  # of 255: what a pixel of a thumbnail must change to count; sensor noise averages to far less
@@ -28,7 +28,7 @@ class Gate:
         if shortest < 0 or longest < 0 or (longest and longest < shortest):
             raise ValueError("the intervals are at least 0 seconds, and the longest not below the shortest")
         self.motion, self.shortest, self._longest = motion, shortest, longest or math.inf
-        self._last, self._seen = -math.inf, None
+        self._last, self._thumbnail = -math.inf, None
 
     @property
     def idle(self) -> bool:
@@ -41,22 +41,22 @@ class Gate:
         if since < self.shortest - min(SLACK, self.shortest / 4):
             return "interval"
         if self.motion:
-            seen = thumbnail(frame.image)
-            if since < self._longest and not self._moved(seen):
+            current = thumbnail(frame.image)
+            if since < self._longest and not self._has_moved(current):
                 return "still"
-            self._seen = seen
+            self._thumbnail = current
         self._last = frame.captured
         return ""
 
     def forget(self) -> None:
         """What was let through last has not been answered: the next frame is as good as the first."""
-        self._last, self._seen = -math.inf, None
+        self._last, self._thumbnail = -math.inf, None
 
-    def _moved(self, seen: Any) -> bool:
+    def _has_moved(self, current: Any) -> bool:
         """A picture that nobody can read is not for the gate to judge."""
-        if seen is None or self._seen is None:
+        if current is None or self._thumbnail is None:
             return True
-        return float((abs(seen - self._seen) > STEP).mean()) > self.motion
+        return float((abs(current - self._thumbnail) > STEP).mean()) > self.motion
 
 
 def gated(frames: Iterable[Frame], gate: Gate, statistics: Statistics) -> Iterator[Frame]:
@@ -71,4 +71,4 @@ def gated(frames: Iterable[Frame], gate: Gate, statistics: Statistics) -> Iterat
             else:
                 yield frame
     finally:
-        let_go(source)
+        close_source(source)

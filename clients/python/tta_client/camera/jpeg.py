@@ -9,7 +9,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
-from ..types.frames import Features, Frame, let_go
+from ..types.frames import Features, Frame, close_source
 from ..types.pixels import pixels
 from .decoders import FILES, by_opencv, by_pillow, file_bytes
 
@@ -28,7 +28,7 @@ def encoded(frames: Iterable[Frame], short_side: int = 336, quality: int = 90) -
         for frame in source:
             yield replace(frame, image=_small(encode, frame.image, short_side, quality))
     finally:
-        let_go(source)
+        close_source(source)
 
 
 def _small(encode: Encoder | None, picture: Any, short_side: int, quality: int) -> Any:

@@ -8,10 +8,10 @@ import threading
 from collections.abc import Iterable, Iterator
 
 from ..statistics import Statistics
-from ..types.frames import Frame, let_go
+from ..types.frames import Frame, close_source
 from .reopening import Lasting
 
-HUNG = 3  # threads that may wait for a device that does not answer; then there will be no more of them
+MAX_HUNG = 3  # threads that may wait for a device that does not answer; then there will be no more of them
 log = logging.getLogger("tta_client")
 
 
@@ -19,7 +19,7 @@ class _Slot:
     """Room for one frame, filled by one thread. What a newer frame replaces is counted and forgotten."""
 
     def __init__(self, statistics: Statistics) -> None:
-        self._moved = threading.Condition()
+        self._changed = threading.Condition()
         self._statistics = statistics
         self._frame: Frame | None = None
         self._failure: BaseException | None = None
@@ -28,31 +28,31 @@ class _Slot:
 
     def put(self, frame: Frame) -> bool:
         """False: nobody wants frames of this thread any more."""
-        with self._moved:
+        with self._changed:
             if self._over or self.filler is not threading.current_thread():
                 return False
             if self._frame is not None:
                 self._statistics.dropped["overtaken"] += 1
             self._frame = frame
-            self._moved.notify_all()
+            self._changed.notify_all()
             return True
 
     def end(self, failure: BaseException | None = None) -> None:
-        with self._moved:
+        with self._changed:
             if self.filler is threading.current_thread():
                 self._over, self._failure = True, failure
-                self._moved.notify_all()
+                self._changed.notify_all()
 
     def leave(self) -> None:
         """Nobody takes frames any more."""
-        with self._moved:
+        with self._changed:
             self._over = True
 
     def take(self, seconds: float) -> Frame | None:
         """The newest frame not yet taken; None after the last. Raises what ended the source, TimeoutError when none
         comes within so many seconds."""
-        with self._moved:
-            there = self._moved.wait_for(
+        with self._changed:
+            there = self._changed.wait_for(
                 lambda: self._frame is not None or self._over, None if seconds == math.inf else seconds
             )
             if not there:
@@ -77,7 +77,7 @@ def newest(frames: Iterable[Frame], statistics: Statistics | None = None) -> Ite
             try:
                 frame = slot.take(stall or math.inf)
             except TimeoutError:
-                _stalled(frames, slot, hung)
+                _reopen(frames, slot, hung)
                 continue
             if frame is None:
                 return
@@ -93,12 +93,12 @@ def _drain(frames: Iterable[Frame], slot: _Slot) -> None:
     slot.filler.start()
 
 
-def _stalled(frames: Iterable[Frame], slot: _Slot, hung: list[threading.Thread]) -> None:
+def _reopen(frames: Iterable[Frame], slot: _Slot, hung: list[threading.Thread]) -> None:
     assert isinstance(frames, Lasting) and slot.filler is not None
-    if not frames.hopeful:
+    if not frames.may_come_back:
         raise OSError(f"the camera has said nothing for {frames.reconnect.stall:g} s")
     hung[:] = [thread for thread in hung if thread.is_alive()]
-    if len(hung) < HUNG:
+    if len(hung) < MAX_HUNG:
         log.warning("the camera has said nothing for %g s; opening it anew", frames.reconnect.stall)
         hung.append(slot.filler)
         _drain(frames, slot)
@@ -114,4 +114,4 @@ def _grab(frames: Iterable[Frame], slot: _Slot) -> None:
     except Exception as error:
         slot.end(error)
     finally:
-        let_go(source)
+        close_source(source)

@@ -51,7 +51,7 @@ def _secrets(source: str) -> Iterator[str]:
                 yield from filter(None, (secret, unquote(secret)))
 
 
-class Masked(logging.Formatter):
+class MaskingFormatter(logging.Formatter):
     """Of whatever is logged, by us or by others, without secrets."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -64,11 +64,11 @@ def hide_secrets() -> None:
     with suppress(OSError, ValueError):
         place, end = map(int, Path("/proc/self/stat").read_text().rpartition(")")[2].split()[45:47])
         told = Path("/proc/self/cmdline").read_bytes()
-        masked = b"\0".join(map(_masked, told.split(b"\0")))
+        masked = b"\0".join(map(_mask, told.split(b"\0")))
         if masked != told and place and end - place == len(told) and ctypes.string_at(place, len(told)) == told:
             ctypes.memmove(place, masked, len(told))
 
 
-def _masked(argument: bytes) -> bytes:
+def _mask(argument: bytes) -> bytes:
     """As long as it was: nothing else may move."""
     return os.fsencode(without_secrets(os.fsdecode(argument)))[: len(argument)].ljust(len(argument))

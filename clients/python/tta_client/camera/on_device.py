@@ -10,7 +10,7 @@ from typing import Any
 
 from ..statistics import Statistics
 from ..types.catalogue import ServerInfo
-from ..types.frames import Features, Frame, let_go
+from ..types.frames import Features, Frame, close_source
 from ..types.options import Choice, Options
 from ..types.pixels import pixels
 from .decoders import file_bytes
@@ -47,8 +47,8 @@ class Encoder:
         try:
             self._clip = load(name, tag, model.checkpoint, model.device, server.precision)
         except TTAError as error:
-            told = f"the service's model ({server.model}) cannot be loaded here: {error.message}"
-            raise OSError(f"{told}; --model and --checkpoint may name it otherwise") from error
+            message = f"the service's model ({server.model}) cannot be loaded here: {error.message}"
+            raise OSError(f"{message}; --model and --checkpoint may name it otherwise") from error
         if self._clip.fingerprint != server.model_fingerprint:
             raise OSError(
                 f"the model here ({self._clip.name}, fingerprint {self._clip.fingerprint}) is not the service's "
@@ -81,7 +81,7 @@ class Encoder:
         return Features(rows.numpy(), self._clip.fingerprint)
 
 
-def featured(
+def encode_frames(
     frames: Iterable[Frame], encode: Callable[[Any, Choice, int], Features], options: Options, statistics: Statistics
 ) -> Iterator[Frame]:
     """The same frames as features for the strategy that each of them, or `options`, asks for.
@@ -91,17 +91,17 @@ def featured(
     source = iter(frames)
     try:
         for frame in source:
-            wishes = frame.options or options
-            seed = ((wishes.seed or 0) + frame.frame_id) % 2**64  # a stream's frames add their number
+            asked = frame.options or options
+            seed = ((asked.seed or 0) + frame.frame_id) % 2**64  # a stream's frames add their number
             try:
-                made = encode(frame.image, _choice(wishes.strategy), seed)
+                made = encode(frame.image, _choice(asked.strategy), seed)
             except (ValueError, OSError) as error:
                 statistics.dropped["unreadable"] += 1
                 log.warning("frame %s is left out: %s", frame.frame_id, error)
                 continue
             yield replace(frame, image=made)
     finally:
-        let_go(source)
+        close_source(source)
 
 
 def _choice(strategy: str | Choice) -> Choice:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from ..types.frames import Frame, let_go
+from ..types.frames import Frame, close_source
 
 
 def paced(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
@@ -21,7 +21,7 @@ def paced(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
                 frame = replace(frame, captured=time.monotonic(), wall_ns=time.time_ns())
             yield frame
     finally:
-        let_go(source)
+        close_source(source)
 
 
 def first(frames: Iterable[Frame], most: int) -> Iterator[Frame]:
@@ -30,4 +30,4 @@ def first(frames: Iterable[Frame], most: int) -> Iterator[Frame]:
     try:
         yield from itertools.islice(source, most or None)
     finally:
-        let_go(source)
+        close_source(source)

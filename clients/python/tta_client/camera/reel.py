@@ -43,7 +43,7 @@ class Reel:
         for packet in self._packets():
             self._measure(packet)
             if packet.stream.index == self._stream.index:
-                pictures = self._decoded(packet)
+                pictures = self._decode(packet)
                 while pictures:
                     if (pixels := self._pixels(pictures.pop(0))) is not None:
                         yield pixels
@@ -89,7 +89,7 @@ class Reel:
                 if (failed := failed + 1) >= MANY:
                     raise
 
-    def _decoded(self, packet: Any) -> list[Any]:
+    def _decode(self, packet: Any) -> list[Any]:
         from av.error import FFmpegError
 
         self._joined = self._joined or packet.is_keyframe

@@ -37,18 +37,21 @@ def row(result: Result) -> tuple[str, ...]:
             str(result.dropped_since_last), result.scene)  # fmt: skip
 
 
-def plain(result: Result) -> dict[str, Any]:
+def to_json(result: Result) -> dict[str, Any]:
     """A result as JSON can carry it. Ages and timings are seconds."""
-    told: dict[str, Any] = {"frame": result.frame_id, "age": round(result.age, 6) if result.age == result.age else None}
+    shown: dict[str, Any] = {
+        "frame": result.frame_id,
+        "age": round(result.age, 6) if result.age == result.age else None,
+    }
     if result.scene:
-        told["scene"] = result.scene
+        shown["scene"] = result.scene
     if isinstance(result, FrameFailure):
         error = result.error
         sentence = without_secrets(error.sentence)
-        return told | {"error": {"code": error.code.name, "field": error.field, "sentence": sentence}}
+        return shown | {"error": {"code": error.code.name, "field": error.field, "sentence": sentence}}
     answer = result.answer
     timings = {stage: round(getattr(answer.timings, stage), 6) for stage in answer.timings.__slots__}
-    return told | {
+    return shown | {
         "label": answer.label,
         "index": answer.index,
         "score": answer.score,

@@ -8,12 +8,12 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
-from .rows import Result, Screen, plain, row
+from .rows import Result, Screen, row, to_json
 from .tally import Tally
 from .text import printable
 
 
-def screen(as_json: bool, out: TextIO) -> Screen:
+def open_screen(as_json: bool, out: TextIO) -> Screen:
     """JSON when asked for; a table on a terminal where rich is installed; else lines."""
     if as_json:
         return JSONLines(out)
@@ -41,8 +41,8 @@ class Lines:
         frame, label, score, zero_shot, strategy, age, dropped, scene = row(result)
         drops = f"  dropped {dropped}" if dropped not in ("", "0") else ""
         where = f"  [{scene}]" if scene else ""
-        told = f"{label} {score}  zero-shot {zero_shot}  {strategy}" if strategy else label
-        print(f"{frame:>6}  {told}  {age} ms{drops}{where}", file=self._out, flush=True)
+        text = f"{label} {score}  zero-shot {zero_shot}  {strategy}" if strategy else label
+        print(f"{frame:>6}  {text}  {age} ms{drops}{where}", file=self._out, flush=True)
 
     def end(self, tally: Tally) -> None:
         print(tally.sentence(), file=self._out, flush=True)
@@ -52,7 +52,7 @@ class JSONLines(Lines):
     """One object for each answer, and a last one with the summary."""
 
     def show(self, result: Result, tally: Tally) -> None:
-        print(json_line(plain(result)), file=self._out, flush=True)
+        print(json_line(to_json(result)), file=self._out, flush=True)
 
     def end(self, tally: Tally) -> None:
         print(json_line({"summary": tally.summary()}), file=self._out, flush=True)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from ..statistics import Statistics
-from ..types.frames import Frame, let_go
+from ..types.frames import Frame, close_source
 from .reel import MANY
-from .video import NoPicture, Video, left_out
+from .video import NoPicture, Video, warn_left_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,11 @@ class Snapshots:
             try:
                 frame = replace(next(picture), frame_id=number + 1)
             except NoPicture:
-                left_out(camera.name, self.statistics)
+                warn_left_out(camera.name, self.statistics)
                 if (damaged := damaged + 1) >= MANY:
                     raise
                 continue
             finally:
-                let_go(picture)
+                close_source(picture)
             number, damaged = number + 1, 0
             yield frame

@@ -50,7 +50,7 @@ def open_source(
     return source
 
 
-def counted(source: Source, statistics: Statistics) -> Source:
+def count_frames(source: Source, statistics: Statistics) -> Source:
     """The same source, telling there which frames it had to leave out."""
     return replace(source, statistics=statistics) if isinstance(source, Video | Snapshots | Webcam) else source
 

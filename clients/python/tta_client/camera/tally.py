@@ -40,5 +40,5 @@ class Tally:
         return self.statistics.summary() | mine | ({"unseen": list(self.unseen)} if self.unseen else {})
 
     def sentence(self) -> str:
-        told = f"{self.statistics.sentence()}; {self.flips} flips"
-        return told + (f", {self.degraded} degraded" if self.degraded else "")
+        text = f"{self.statistics.sentence()}; {self.flips} flips"
+        return text + (f", {self.degraded} degraded" if self.degraded else "")

@@ -24,7 +24,7 @@ def lines_of(file: str | os.PathLike[str]) -> list[str]:
     as any system ends them. Raises ValueError with a sentence that names the file.
     """
     try:
-        text = _decoded(Path(file).read_bytes())
+        text = _decode(Path(file).read_bytes())
     except UnicodeError:
         raise ValueError(f"cannot read {printable(str(file))}: it is neither UTF-8 nor UTF-16") from None
     except OSError as error:
@@ -37,7 +37,7 @@ def utf8(text: str) -> str:
     try:
         return text.encode("utf-8", "surrogateescape").decode()
     except UnicodeError:
-        raise ValueError(f"{_escaped(text)} is not UTF-8") from None
+        raise ValueError(f"{_escape(text)} is not UTF-8") from None
 
 
 def printable(text: str) -> str:
@@ -45,10 +45,10 @@ def printable(text: str) -> str:
     try:
         return utf8(text)
     except ValueError:
-        return _escaped(text)
+        return _escape(text)
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -59,7 +59,7 @@ def lenient(*streams: object) -> None:
             stream.reconfigure(errors="replace")
 
 
-def _decoded(data: bytes) -> str:
+def _decode(data: bytes) -> str:
     for mark, encoding in MARKS:
         if data.startswith(mark):
             return data.decode(encoding)

@@ -58,11 +58,11 @@ class Video:
                     raise OSError(f"{self.name} holds no video")
                 if container.streams.video[0].codec_context is None:
                     raise NoPicture(f"{self.name} holds no video that can be decoded")
-                lost = partial(left_out, self.name, self.statistics)
+                lost = partial(warn_left_out, self.name, self.statistics)
                 reel = Reel(container, lost, self.read_seconds if self.live else 0.0)
                 for number, pixels in enumerate(reel, 1):
                     yield Frame(number, pixels)
-                self._ended(reel, container.format.name)
+                self._check_end(reel, container.format.name)
         except Gone as error:
             raise OSError(f"{self.name}: {error}") from error
         except av.FFmpegError as error:
@@ -78,7 +78,7 @@ class Video:
             options["http_proxy"] = ""  # else FFmpeg obeys the environment
         return options | dict(self.options)
 
-    def _ended(self, reel: Reel, format: str) -> None:
+    def _check_end(self, reel: Reel, format: str) -> None:
         """Whether that was all. A camera never ends, but a playback does."""
         if self.live and not reel.duration:
             single = reel.shown == 1 and format.endswith("_pipe")
@@ -91,7 +91,7 @@ class Video:
             raise OSError(f"{self.name} is cut off or damaged: what follows cannot be found")
 
 
-def left_out(name: str, statistics: Statistics) -> None:
+def warn_left_out(name: str, statistics: Statistics) -> None:
     """Counts a damaged frame; says so at the first."""
     if not statistics.damaged:
         log.warning("%s: a damaged frame is left out; if there are more, they are counted", name)

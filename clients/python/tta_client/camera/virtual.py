@@ -57,7 +57,7 @@ class Virtual:
         return self.fps > 0
 
     def __iter__(self) -> Iterator[Frame]:
-        _needed()
+        _check_installed()
         return paced(first(map(self.frame, itertools.count(1)), self.frames), self.fps)
 
     def frame(self, number: int) -> Frame:
@@ -81,7 +81,7 @@ class Virtual:
         import numpy as np
         from PIL import Image
 
-        photograph = _opened(path)
+        photograph = _open_photograph(path)
         start, end = (_box(chance, photograph.size, self.width / self.height) for chance in
                       (np.random.default_rng((self.seed, shot, side)) for side in (1, 2)))  # fmt: skip
         ease = (1 - math.cos(math.pi * progress)) / 2
@@ -98,14 +98,14 @@ def _box(chance: Any, size: tuple[int, int], aspect: float) -> tuple[float, floa
 
 
 @lru_cache(maxsize=16)
-def _opened(path: str) -> Any:
+def _open_photograph(path: str) -> Any:
     from PIL import Image
 
     with Image.open(path) as image:
         return image.convert("RGB")
 
 
-def _needed() -> None:
+def _check_installed() -> None:
     try:
         import numpy  # noqa: F401
         import PIL  # noqa: F401

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ..statistics import Statistics
 from ..types.frames import Frame
 from .reel import MANY
-from .video import left_out
+from .video import warn_left_out
 
 SILENCE = 5.0  # seconds without a picture
 
@@ -45,7 +45,7 @@ class Webcam:
                         raise OSError(f"camera {self.index} delivers no more pictures")
                     continue
                 for _ in range(failed):
-                    left_out(f"camera {self.index}", self.statistics)
+                    warn_left_out(f"camera {self.index}", self.statistics)
                 number, failed, seen = number + 1, 0, time.monotonic()
                 yield Frame(number, picture[:, :, ::-1])
                 seen = time.monotonic()

@@ -42,6 +42,6 @@ class Backoff:
         self._last = min(self.longest, self.chance.uniform(self.shortest, 3 * max(self.shortest, self._last)))
         return self._last
 
-    def succeeded(self) -> None:
+    def reset(self) -> None:
         """The next pause is a short one again."""
         self._last = 0.0

@@ -9,13 +9,13 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ..errors import TTAClientError, labels_are_gone, passing
+from ..errors import TTAClientError, is_passing, labels_are_gone
 from ..types import catalogue as listings
 from ..types import requests
 from ..types.answers import Answer, answer_from
 from ..types.catalogue import Description, LabelSetInfo, ServerInfo, SessionInfo, Snapshot
 from ..types.frames import Image
-from ..types.labels import Labels, LabelSet, Registered, label_set_message
+from ..types.labels import Labels, LabelSet, RegisteredLabels, label_set_message
 from ..types.limits import UNLIMITED, Limits
 from ..types.options import Options
 from ..v1 import tta_pb2 as pb
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class RpcCall:
     """One call: the name of its rpc, the request, its own time limit in seconds (None: the client's).
 
     `session`: whose server shall be asked, where the request itself does not say it.
@@ -36,14 +36,14 @@ class Ask:
     session: str = ""
 
 
-Talk = Generator[Ask, Any, T]
+CallSteps = Generator[RpcCall, Any, T]
 
 
-class Talks:
+class Calls:
     """The talks of one client, which remembers what labels it has registered, and what the service takes."""
 
     def __init__(self) -> None:
-        self.registered = Registered()
+        self.registered = RegisteredLabels()
         self._limits: Limits | None = None
 
     def forget(self) -> None:
@@ -51,14 +51,14 @@ class Talks:
         self.registered.forget_all()
         self._limits = None
 
-    def limits(self, session: str = "", seconds: float | None = None) -> Talk[Limits]:
+    def limits(self, session: str = "", seconds: float | None = None) -> CallSteps[Limits]:
         """What the service takes, asked once. Nothing is limited by one that does not say."""
         if (limits := self._limits) is None:
             try:
-                reply = yield Ask("GetServerInfo", pb.GetServerInfoRequest(), seconds, session)
+                reply = yield RpcCall("GetServerInfo", pb.GetServerInfoRequest(), seconds, session)
                 limits = Limits.of(listings.server_info_from(reply).limits)
             except TTAClientError as error:
-                if passing(error):
+                if is_passing(error):
                     raise
                 limits = UNLIMITED
             self._limits = limits
@@ -66,49 +66,49 @@ class Talks:
 
     def classify(
         self, image: Image, labels: Labels, options: Options, session: str, request_id: str, seconds: float | None
-    ) -> Talk[Answer]:
+    ) -> CallSteps[Answer]:
         limits = yield from self.limits(session, seconds)
         message = requests.classify(image, options, session, request_id, limits)
 
-        def ask(label_set_id: str) -> Talk[Any]:
+        def ask(label_set_id: str) -> CallSteps[Any]:
             message.labels.id = label_set_id
-            return (yield Ask("Classify", message, seconds))
+            return (yield RpcCall("Classify", message, seconds))
 
         return answer_from((yield from self._with_labels(labels, ask, session)))
 
     # ---- label sets
 
-    def register(self, labels: LabelSet, session: str = "") -> Talk[LabelSetInfo]:
+    def register(self, labels: LabelSet, session: str = "") -> CallSteps[LabelSetInfo]:
         """For a `session`: at the server that has it, for the servers of a fleet do not tell each other."""
         message = pb.PutLabelSetRequest(label_set=label_set_message(labels))
-        reply = yield Ask("PutLabelSet", message, session=session)
+        reply = yield RpcCall("PutLabelSet", message, session=session)
         self.registered.remember(labels, reply.info.id)
         return listings.label_set_info_from(reply.info)
 
-    def identify(self, labels: Labels, session: str = "") -> Talk[str]:
+    def identify(self, labels: Labels, session: str = "") -> CallSteps[str]:
         """The id of a label set, which is registered now if it was not yet. Somebody else's id stays what it is."""
         definition = self.registered.definition(labels)
         if definition is None:
             return str(labels)
         return self.registered.id(definition) or (yield from self.register(definition, session)).id
 
-    def put_labels(self, names: Sequence[str] | LabelSet, templates: Sequence[str]) -> Talk[LabelSetInfo]:
+    def put_labels(self, names: Sequence[str] | LabelSet, templates: Sequence[str]) -> CallSteps[LabelSetInfo]:
         return self.register(names if isinstance(names, LabelSet) else LabelSet(tuple(names), tuple(templates)))
 
-    def get_labels(self, id: str) -> Talk[LabelSet]:
-        reply = yield Ask("GetLabelSet", pb.GetLabelSetRequest(id=id))
+    def get_labels(self, id: str) -> CallSteps[LabelSet]:
+        reply = yield RpcCall("GetLabelSet", pb.GetLabelSetRequest(id=id))
         told = reply.label_set
         return LabelSet(tuple(told.names), tuple(told.templates), told.allow_duplicates)
 
-    def list_labels(self) -> Talk[list[LabelSetInfo]]:
+    def list_labels(self) -> CallSteps[list[LabelSetInfo]]:
         infos = yield from _pages("ListLabelSets", pb.ListLabelSetsRequest, "infos")
         return [listings.label_set_info_from(info) for info in infos]
 
-    def delete_labels(self, id: str) -> Talk[None]:
-        yield Ask("DeleteLabelSet", pb.DeleteLabelSetRequest(id=id))
+    def delete_labels(self, id: str) -> CallSteps[None]:
+        yield RpcCall("DeleteLabelSet", pb.DeleteLabelSetRequest(id=id))
         self.registered.forget(id)
 
-    def _with_labels(self, labels: Labels, ask: Callable[[str], Talk[T]], session: str) -> Talk[T]:
+    def _with_labels(self, labels: Labels, ask: Callable[[str], CallSteps[T]], session: str) -> CallSteps[T]:
         """`ask` with the id of the labels; once more when the service has forgotten them."""
         try:
             return (yield from ask((yield from self.identify(labels, session))))
@@ -122,55 +122,55 @@ class Talks:
 # ---- sessions
 
 
-def session(id: str) -> Talk[SessionInfo]:
-    return listings.session_info_from((yield Ask("GetSession", pb.GetSessionRequest(session_id=id))).session)
+def session(id: str) -> CallSteps[SessionInfo]:
+    return listings.session_info_from((yield RpcCall("GetSession", pb.GetSessionRequest(session_id=id))).session)
 
 
-def sessions() -> Talk[list[SessionInfo]]:
+def sessions() -> CallSteps[list[SessionInfo]]:
     found = yield from _pages("ListSessions", pb.ListSessionsRequest, "sessions")
     return [listings.session_info_from(one) for one in found]
 
 
-def reset_session(id: str) -> Talk[SessionInfo]:
-    return listings.session_info_from((yield Ask("ResetSession", pb.ResetSessionRequest(session_id=id))).session)
+def reset_session(id: str) -> CallSteps[SessionInfo]:
+    return listings.session_info_from((yield RpcCall("ResetSession", pb.ResetSessionRequest(session_id=id))).session)
 
 
-def close_session(id: str) -> Talk[None]:
-    yield Ask("CloseSession", pb.CloseSessionRequest(session_id=id))
+def close_session(id: str) -> CallSteps[None]:
+    yield RpcCall("CloseSession", pb.CloseSessionRequest(session_id=id))
 
 
-def snapshot(id: str) -> Talk[Snapshot]:
-    return listings.snapshot_from((yield Ask("SnapshotSession", pb.SnapshotSessionRequest(session_id=id))).snapshot)
+def snapshot(id: str) -> CallSteps[Snapshot]:
+    return listings.snapshot_from((yield RpcCall("SnapshotSession", pb.SnapshotSessionRequest(session_id=id))).snapshot)
 
 
-def restore(kept: Snapshot | bytes) -> Talk[SessionInfo]:
-    message = pb.RestoreSessionRequest(snapshot=listings.snapshot_message(kept))
-    reply = yield Ask("RestoreSession", message, session=message.snapshot.session_id)
+def restore(snapshot_given: Snapshot | bytes) -> CallSteps[SessionInfo]:
+    message = pb.RestoreSessionRequest(snapshot=listings.snapshot_message(snapshot_given))
+    reply = yield RpcCall("RestoreSession", message, session=message.snapshot.session_id)
     return listings.session_info_from(reply.session)
 
 
 # ---- the service
 
 
-def strategies() -> Talk[list[Description]]:
-    reply = yield Ask("ListStrategies", pb.ListStrategiesRequest())
+def strategies() -> CallSteps[list[Description]]:
+    reply = yield RpcCall("ListStrategies", pb.ListStrategiesRequest())
     return [listings.description_from(one) for one in reply.strategies]
 
 
-def reducers() -> Talk[list[Description]]:
-    reply = yield Ask("ListReducers", pb.ListReducersRequest())
+def reducers() -> CallSteps[list[Description]]:
+    reply = yield RpcCall("ListReducers", pb.ListReducersRequest())
     return [listings.description_from(one) for one in reply.reducers]
 
 
-def info() -> Talk[ServerInfo]:
-    return listings.server_info_from((yield Ask("GetServerInfo", pb.GetServerInfoRequest())))
+def info() -> CallSteps[ServerInfo]:
+    return listings.server_info_from((yield RpcCall("GetServerInfo", pb.GetServerInfoRequest())))
 
 
-def _pages(rpc: str, request: Callable[..., Any], field: str) -> Talk[list[Any]]:
+def _pages(rpc: str, request: Callable[..., Any], field: str) -> CallSteps[list[Any]]:
     """All that a paged listing has."""
     found, token = list[Any](), ""
     while True:
-        reply = yield Ask(rpc, request(page_token=token))
+        reply = yield RpcCall(rpc, request(page_token=token))
         found += getattr(reply, field)
         token = reply.next_page_token
         if not token:

@@ -17,14 +17,14 @@ class Sent:
 
     captured: float
     scene: str
-    own: bool
+    own_labels: bool
     frame: Frame | None  # only where it may be sent again
 
 
-NOBODY = Sent(float("nan"), "", False, None)
+UNKNOWN = Sent(float("nan"), "", False, None)
 
 
-class Flight:
+class InFlight:
     """What is under way on one stream. Answers come in order, so each one settles all frames up to its own.
 
     With `keep` the frames themselves are remembered, to be sent again; else only what their answers need.
@@ -37,8 +37,8 @@ class Flight:
     def __len__(self) -> int:
         return len(self._sent)
 
-    def enter(self, frame: Frame, own: bool = False) -> None:
-        self._sent[frame.frame_id] = Sent(frame.captured, frame.scene, own, frame if self._keep else None)
+    def add(self, frame: Frame, own_labels: bool = False) -> None:
+        self._sent[frame.frame_id] = Sent(frame.captured, frame.scene, own_labels, frame if self._keep else None)
         if len(self._sent) > REMEMBERED:
             self._sent.popitem(last=False)
 
@@ -51,13 +51,13 @@ class Flight:
         """It was not sent after all. False: it is not here."""
         return self._sent.pop(frame_id, None) is not None
 
-    def own(self, frame_id: int) -> bool:
+    def has_own_labels(self, frame_id: int) -> bool:
         """Whether that frame named labels of its own."""
-        return self._sent.get(frame_id, NOBODY).own
+        return self._sent.get(frame_id, UNKNOWN).own_labels
 
     def settle(self, frame_id: int) -> tuple[float, str]:
         """The age of the frame in seconds, NaN when nobody knows it, and its scene."""
-        sent = self._sent.get(frame_id, NOBODY)
+        sent = self._sent.get(frame_id, UNKNOWN)
         while self.first is not None and self.first <= frame_id:
             self._sent.popitem(last=False)
         return time.monotonic() - sent.captured, sent.scene

@@ -17,22 +17,22 @@ class Window:
     def __init__(self, most: int) -> None:
         self._most = max(1, most)
 
-    def told(self, credits: int, fps: float, now: float) -> None: ...
+    def update_credits(self, credits: int, fps: float, now: float) -> None: ...
     def sent(self, unanswered: int, now: float) -> None: ...
-    def answered(self, now: float) -> None: ...
-    def renew(self) -> None: ...
+    def add_answer(self, now: float) -> None: ...
+    def reset(self) -> None: ...
 
     def wait(self, unanswered: int, now: float) -> float:
         return 0.0 if unanswered < self._most else math.inf
 
 
-class Open:
+class Unpaced:
     """No limit at all: an open loop, for measuring what a service does with it."""
 
-    def told(self, credits: int, fps: float, now: float) -> None: ...
+    def update_credits(self, credits: int, fps: float, now: float) -> None: ...
     def sent(self, unanswered: int, now: float) -> None: ...
-    def answered(self, now: float) -> None: ...
-    def renew(self) -> None: ...
+    def add_answer(self, now: float) -> None: ...
+    def reset(self) -> None: ...
 
     def wait(self, unanswered: int, now: float) -> float:
         return 0.0
@@ -51,14 +51,14 @@ class Pacer:
         self._refreshing = refreshing
         self._interval = 4 * SLOWEST  # between answers, a moving average
         self._sent = self._added = -math.inf  # the last frame of all, and the last that replaced none
-        self.renew()
+        self.reset()
 
-    def renew(self) -> None:
+    def reset(self) -> None:
         """Another call, perhaps another service: nothing has been told yet."""
         self._credits, self._fps, self._fresh = 0, 0.0, -math.inf
         self._answered = -math.inf
 
-    def told(self, credits: int, fps: float, now: float) -> None:
+    def update_credits(self, credits: int, fps: float, now: float) -> None:
         """A status of the service."""
         self._credits = credits
         self._fps = fps if math.isfinite(fps) and fps > 0 else 0.0
@@ -70,7 +70,7 @@ class Pacer:
             self._added = now
         self._sent = now
 
-    def answered(self, now: float) -> None:
+    def add_answer(self, now: float) -> None:
         if math.isfinite(self._answered):
             self._interval += (now - self._answered - self._interval) / 4
         self._answered = now
@@ -91,8 +91,8 @@ class Pacer:
         return self._added + 1 / self._fps if spaced else -math.inf
 
 
-def pacer_for(policy: str, in_flight: int, paced: bool) -> Window | Pacer | Open:
+def make_pacer(policy: str, in_flight: int, paced: bool) -> Window | Pacer | Unpaced:
     """What paces a stream of that policy."""
     if policy == "block":
         return Window(in_flight)
-    return Pacer(policy == "latest") if paced else Open()
+    return Pacer(policy == "latest") if paced else Unpaced()

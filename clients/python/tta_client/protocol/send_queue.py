@@ -9,11 +9,11 @@ from collections import deque
 from ..types.answers import FrameFailure
 from ..types.frames import Frame
 from ..types.requests import Policy
-from .in_flight import REMEMBERED, Flight
-from .pacing import pacer_for
+from .in_flight import REMEMBERED, InFlight
+from .pacing import make_pacer
 
 
-class Outgoing:
+class SendQueue:
     """Of one stream, over as many calls as it takes. Sans-IO: the callers give the time, in monotonic seconds.
 
     Under "block" what was under way when a call broke is sent again; under the other policies it is lost.
@@ -21,22 +21,22 @@ class Outgoing:
 
     def __init__(self, policy: Policy, in_flight: int, paced: bool) -> None:
         self.blocking = policy == "block"
-        self._flight, self._pacer = Flight(keep=self.blocking), pacer_for(policy, in_flight, paced)
-        self._again = deque[Frame]()
+        self._in_flight, self._pacer = InFlight(keep=self.blocking), make_pacer(policy, in_flight, paced)
+        self._resend = deque[Frame]()
         self._pulled: Frame | None = None
         self._failures: list[tuple[float, FrameFailure]] = []  # each after the answers up to that frame
 
     @property
     def empty(self) -> bool:
         """Nothing is there that could be sent."""
-        return not self._again and self._pulled is None
+        return not self._resend and self._pulled is None
 
     @property
     def under_way(self) -> int:
         """Frames that were sent on this call and have no answer yet."""
-        return len(self._flight)
+        return len(self._in_flight)
 
-    def pulled(self, frame: Frame) -> None:
+    def add(self, frame: Frame) -> None:
         """The source gave it. At most one waits here."""
         self._pulled = frame
 
@@ -47,43 +47,43 @@ class Outgoing:
         """
         if self.failing:
             return math.inf
-        return self._pacer.wait(len(self._flight) + (len(self._failures) if self.blocking else 0), now)
+        return self._pacer.wait(len(self._in_flight) + (len(self._failures) if self.blocking else 0), now)
 
     @property
     def next(self) -> Frame | None:
         """What leaves next; None: nothing is there."""
-        return self._again[0] if self._again else self._pulled
+        return self._resend[0] if self._resend else self._pulled
 
-    def sent(self, now: float, own: bool) -> None:
+    def sent(self, now: float, own_labels: bool) -> None:
         """The next one leaves; `own`: with labels of its own."""
-        frame = self._again.popleft() if self._again else self._pulled
+        frame = self._resend.popleft() if self._resend else self._pulled
         assert frame is not None
         if frame is self._pulled:
             self._pulled = None
-        self._pacer.sent(len(self._flight), now)
-        self._flight.enter(frame, own)
+        self._pacer.sent(len(self._in_flight), now)
+        self._in_flight.add(frame, own_labels)
 
-    def own(self, frame_id: int) -> bool:
+    def has_own_labels(self, frame_id: int) -> bool:
         """Whether that frame left with labels of its own."""
-        return self._flight.own(frame_id)
+        return self._in_flight.has_own_labels(frame_id)
 
-    def told(self, credits: int, fps: float, now: float) -> None:
+    def update_credits(self, credits: int, fps: float, now: float) -> None:
         """What the service says of its room and of its pace."""
-        self._pacer.told(credits, fps, now)
+        self._pacer.update_credits(credits, fps, now)
 
     def settle(self, frame_id: int, now: float) -> tuple[float, str]:
         """A frame has its answer: its age in seconds, NaN when nobody knows it, and its scene."""
-        self._pacer.answered(now)
-        return self._flight.settle(frame_id)
+        self._pacer.add_answer(now)
+        return self._in_flight.settle(frame_id)
 
-    def renew(self) -> None:
+    def reset(self) -> None:
         """Another call: nothing has been told yet."""
-        self._pacer.renew()
+        self._pacer.reset()
 
     def lose(self, pulled_too: bool) -> int:
-        """The call is gone, and what was `pulled` with it where nothing is sent twice. How many frames are lost."""
-        again, lost = self._flight.abandon()
-        self._again.extendleft(reversed(again))
+        """The call is gone, and what was `add` with it where nothing is sent twice. How many frames are lost."""
+        again, lost = self._in_flight.abandon()
+        self._resend.extendleft(reversed(again))
         if pulled_too and not self.blocking and self._pulled is not None:
             self._pulled, lost = None, lost + 1
         return lost
@@ -92,10 +92,10 @@ class Outgoing:
 
     def withdraw(self, frame: Frame) -> bool:
         """It cannot be sent after all. False: it was lost with its call meanwhile."""
-        if self._flight.leave(frame.frame_id):
+        if self._in_flight.leave(frame.frame_id):
             return True
-        if frame in self._again:
-            self._again.remove(frame)
+        if frame in self._resend:
+            self._resend.remove(frame)
             return True
         return False
 
@@ -124,6 +124,10 @@ class Outgoing:
     def _first(self) -> float:
         """The first frame that has no answer yet."""
         first = (
-            self._flight.first if self._flight.first is not None else self._again[0].frame_id if self._again else None
+            self._in_flight.first
+            if self._in_flight.first is not None
+            else self._resend[0].frame_id
+            if self._resend
+            else None
         )
         return math.inf if first is None else first

@@ -17,21 +17,21 @@ import grpc
 from ..errors import TTAClientError, from_status, labels_are_gone
 from ..statistics import Statistics
 from ..types.answers import FrameAnswer, FrameFailure, SessionStatus, answer_from, session_status_from
-from ..types.frames import Frame, Numbers, age_of
+from ..types.frames import Frame, FrameNumbers, age_of
 from ..types.labels import Labels
 from ..types.requests import Policy
 from ..types.values import plain
 from ..v1 import tta_pb2
 from .backoff import Reconnect
-from .reconnect import Recovery
-from .send_queue import Outgoing
+from .reconnect import ReconnectState
+from .send_queue import SendQueue
 
 Step = Literal["end", "pull"] | float | Frame
 NEWS: Any = object()  # in place of a reply: a failure is to be told before it
 log = logging.getLogger("tta_client")
 
 
-class Course:
+class StreamState:
     """One camera's stream, over as many calls as it takes.
 
     Under "block" what was under way when a call broke is sent again, so every frame is answered, and a memory may see
@@ -52,91 +52,91 @@ class Course:
         self.statistics = statistics or Statistics()
         self.session: SessionStatus | None = None
         self.resume_token = resume_token
-        self.over = False  # whoever watched has gone
-        self.source_over = False
+        self.closed = False  # whoever watched has gone
+        self.source_ended = False
         self.call = 0  # which one is open; 0: none
-        self._calls = itertools.count(1)
-        self._numbers = Numbers()
-        self._outgoing, self._defines = Outgoing(policy, in_flight, paced), defines
+        self._call_numbers = itertools.count(1)
+        self._frame_numbers = FrameNumbers()
+        self._queue, self._defines = SendQueue(policy, in_flight, paced), defines
         self._leaving = self._returning = False
-        self._recovery = Recovery(reconnect)
+        self._reconnect = ReconnectState(reconnect)
 
     # ---- sending
 
     def step(self, now: float) -> Step:
         """What to do next: send this frame, pull one, wait so many seconds (or until something happens), or end."""
-        outgoing = self._outgoing
-        if self.over:
+        queue = self._queue
+        if self.closed:
             return "end"
-        if outgoing.empty and self.source_over:
+        if queue.empty and self.source_ended:
             return math.inf
         if self._leaving:
-            return "pull" if outgoing.empty and not outgoing.failing else math.inf  # is there anything to go on for?
+            return "pull" if queue.empty and not queue.failing else math.inf  # is there anything to go on for?
         if not self.call:
             return math.inf
-        if wait := outgoing.wait(now):
+        if wait := queue.wait(now):
             return wait
-        if (frame := outgoing.next) is None:
+        if (frame := queue.next) is None:
             return "pull"
-        if not outgoing.under_way:
-            self._recovery.owes(now)
-        outgoing.sent(now, own=frame.labels is not None and self._defines(frame.labels))
+        if not queue.under_way:
+            self._reconnect.expect_reply(now)
+        queue.sent(now, own_labels=frame.labels is not None and self._defines(frame.labels))
         self.statistics.sent += 1
         return frame
 
-    def pulled(self, picture: Any) -> None:
+    def add(self, picture: Any) -> None:
         """A frame of the source; any other picture becomes one, captured now."""
         try:
-            frame = self._numbers.frame(picture)
+            frame = self._frame_numbers.frame(picture)
         except TTAClientError as error:
-            return self._fail(self._numbers.last, picture, error)
-        if self.call or self._leaving or self._outgoing.blocking:
-            self._outgoing.pulled(frame)
+            return self._fail(self._frame_numbers.last, picture, error)
+        if self.call or self._leaving or self._queue.blocking:
+            self._queue.add(frame)
         else:
             self.statistics.dropped["disconnect"] += 1
 
-    def failed(self, frame: Frame, error: TTAClientError) -> None:
+    def frame_failed(self, frame: Frame, error: TTAClientError) -> None:
         """The frame that was to be sent cannot be: the stream goes on without it."""
-        if self._outgoing.withdraw(frame):
+        if self._queue.withdraw(frame):
             self.statistics.sent -= 1
             self._fail(frame.frame_id, frame, error)
 
     def _fail(self, place: int, frame: Frame, error: TTAClientError) -> None:
         failure = FrameFailure(plain(frame.frame_id), error, age_of(frame), frame.scene)
-        if gone := self._outgoing.fail(place, failure):
+        if gone := self._queue.fail(place, failure):
             self.statistics.dropped["unreadable"] += gone
 
     @property
-    def said_all(self) -> bool:
+    def all_sent(self) -> bool:
         """The request side may close: nothing more will be sent on this call."""
         if self._leaving:
-            return not self._outgoing.under_way
-        return self.source_over and self._outgoing.empty
+            return not self._queue.under_way
+        return self.source_ended and self._queue.empty
 
     # ---- hearing
 
     @property
     def failing(self) -> bool:
         """Whether a frame that could not be sent is the next thing to tell."""
-        return self._outgoing.failing
+        return self._queue.failing
 
     def due(self, before: float | None = None) -> list[FrameFailure]:
         """The failures to tell now, or all that come before a frame; those of frames without a place among them."""
-        due = self._outgoing.due(before)
+        due = self._queue.due(before)
         self.statistics.failures += len(due)
         return due
 
     @property
     def blocking(self) -> bool:
-        return self._outgoing.blocking
+        return self._queue.blocking
 
-    def opened(self) -> None:
+    def call_opened(self) -> None:
         """The first reply of a call has come."""
-        self._returning, self._recovery.met = self._recovery.met, True
-        self.call, self._leaving = next(self._calls), False
+        self._returning, self._reconnect.connected_once = self._reconnect.connected_once, True
+        self.call, self._leaving = next(self._call_numbers), False
         if self._returning:
             self.statistics.reconnects["service"] += 1
-        self._outgoing.renew()
+        self._queue.reset()
 
     def read(self, reply: tta_pb2.ClassifyStreamResponse, now: float) -> FrameAnswer | FrameFailure | None:
         """The answer or failure inside a reply; None for a reply that only brings news about the stream.
@@ -145,34 +145,34 @@ class Course:
         """
         match reply.WhichOneof("kind"):
             case "answer":
-                came, answer = reply.answer, answer_from(reply.answer.response)
-                if self._outgoing.own(came.frame_id):
-                    self._recovery.labels_known()
-                age, scene = self._settle(came.frame_id, now)
+                message, answer = reply.answer, answer_from(reply.answer.response)
+                if self._queue.has_own_labels(message.frame_id):
+                    self._reconnect.labels_known()
+                age, scene = self._settle(message.frame_id, now)
                 self.session = answer.session
-                self.statistics.answered(age, came.dropped_since_last)
-                stamp = came.capture_time.ToNanoseconds()
-                return FrameAnswer(came.frame_id, answer, age, stamp, came.dropped_since_last, scene)
+                self.statistics.answered(age, message.dropped_since_last)
+                stamp = message.capture_time.ToNanoseconds()
+                return FrameAnswer(message.frame_id, answer, age, stamp, message.dropped_since_last, scene)
             case "error":
-                error, own = from_status(reply.error.status), self._outgoing.own(reply.error.frame_id)
-                if own and labels_are_gone(error) and self._recovery.labels_gone():
+                error, own = from_status(reply.error.status), self._queue.has_own_labels(reply.error.frame_id)
+                if own and labels_are_gone(error) and self._reconnect.labels_gone():
                     raise TTAClientError(error.code, error.sentence, error.field, retry_after=0.0)
                 age, scene = self._settle(reply.error.frame_id, now)
                 self.statistics.failures += 1
                 return FrameFailure(reply.error.frame_id, error, age, scene)
             case "status":
-                self._outgoing.told(reply.status.credits, reply.status.suggested_fps, now)
+                self._queue.update_credits(reply.status.credits, reply.status.suggested_fps, now)
                 if reply.status.HasField("session"):
                     self.session = session_status_from(reply.status.session)
-                    self._tell(self.session)
+                    self._log_return(self.session)
             case "draining":
-                self.resume_token, self._leaving = reply.draining.resume_token, self._recovery.hopeful
-                self._recovery.owes(now)
+                self.resume_token, self._leaving = reply.draining.resume_token, self._reconnect.enabled
+                self._reconnect.expect_reply(now)
             case _:
                 pass  # a kind that a newer service has
         return None
 
-    def _tell(self, session: SessionStatus) -> None:
+    def _log_return(self, session: SessionStatus) -> None:
         if self._returning:
             self._returning = False
             log.warning(
@@ -180,47 +180,47 @@ class Course:
             )
 
     def _settle(self, frame_id: int, now: float) -> tuple[float, str]:
-        self._recovery.succeeded()
-        return self._outgoing.settle(frame_id, now)
+        self._reconnect.frame_answered()
+        return self._queue.settle(frame_id, now)
 
     # ---- losing it
 
     @property
-    def watched(self) -> bool:
+    def has_watchdog(self) -> bool:
         """Whether a silent service is ever given up."""
-        return self._recovery.watched
+        return self._reconnect.has_watchdog
 
-    def listens(self, now: float | None) -> None:
+    def listen(self, now: float | None) -> None:
         """From now on a word of the service is waited for; None: it has come."""
-        self._recovery.listens(now)
+        self._reconnect.listen(now)
 
     def patience(self, now: float) -> float:
         """Seconds until a silent service is given up; without end while it has nothing to say."""
-        owes = not self.call or self._outgoing.under_way or self.said_all
-        return self._recovery.patience(now) if owes else math.inf
+        owes = not self.call or self._queue.under_way or self.all_sent
+        return self._reconnect.patience(now) if owes else math.inf
 
-    def ended(self) -> bool:
+    def call_ended(self) -> bool:
         """The service closed the call without a complaint. Shall the stream go on? Raises when that is unexpected."""
-        if not self.said_all or (self._outgoing.blocking and self._outgoing.under_way):
+        if not self.all_sent or (self._queue.blocking and self._queue.under_way):
             raise TTAClientError(grpc.StatusCode.UNAVAILABLE, "the service ended the stream")
         self.call = 0
         return self._leaving
 
-    def lost(self, error: TTAClientError) -> float:
+    def call_lost(self, error: TTAClientError) -> float:
         """A call failed. Seconds until the next attempt; raises the error when there shall be none."""
         drained, self.call, self._leaving = self._leaving, 0, False
-        if lost := self._outgoing.lose(pulled_too=not drained):
+        if lost := self._queue.lose(pulled_too=not drained):
             self.statistics.dropped["disconnect"] += lost
-        pause = self._recovery.pause(error)
+        pause = self._reconnect.pause(error)
         log.warning("the service is lost (%s); next attempt in %.1f s", error, pause)
         return pause
 
     @property
     def undecided(self) -> bool:
         """Whether anything is left to go on for: the source has not said it yet."""
-        settled = self.over or self.source_over or not self._outgoing.empty or self.failing
+        settled = self.closed or self.source_ended or not self._queue.empty or self.failing
         return self._leaving and not settled
 
     @property
-    def goes_on(self) -> bool:
-        return not (self.over or (self._outgoing.empty and self.source_over))
+    def should_continue(self) -> bool:
+        return not (self.closed or (self._queue.empty and self.source_ended))

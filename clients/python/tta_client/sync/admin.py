@@ -15,66 +15,66 @@ from ..types.labels import LabelSet
 from .connection import Connection
 
 
-class Directory:
-    """All but the pictures; a client is one of these, `_to` a service."""
+class Admin:
+    """All but the pictures; a client is one of these, `_connection` a service."""
 
-    def __init__(self, to: Connection) -> None:
-        self._to, self._talks = to, talks.Talks()
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._calls = connection, talks.Calls()
 
     # ---- label sets
 
     def put_labels(self, names: Sequence[str] | LabelSet, templates: Sequence[str] = ()) -> LabelSetInfo:
         """Register a label set; its id may be given as `labels` everywhere."""
-        return self._to.hold(self._talks.put_labels(names, templates))
+        return self._connection.run(self._calls.put_labels(names, templates))
 
     def get_labels(self, label_set_id: str) -> LabelSet:
-        return self._to.hold(self._talks.get_labels(label_set_id))
+        return self._connection.run(self._calls.get_labels(label_set_id))
 
     def list_labels(self) -> list[LabelSetInfo]:
-        return self._to.hold(self._talks.list_labels())
+        return self._connection.run(self._calls.list_labels())
 
     def delete_labels(self, label_set_id: str) -> None:
-        return self._to.hold(self._talks.delete_labels(label_set_id))
+        return self._connection.run(self._calls.delete_labels(label_set_id))
 
     # ---- sessions
 
     def session(self, session_id: str) -> SessionInfo:
-        return self._to.hold(talks.session(session_id))
+        return self._connection.run(talks.session(session_id))
 
     def sessions(self) -> list[SessionInfo]:
-        return self._to.hold(talks.sessions())
+        return self._connection.run(talks.sessions())
 
     def reset_session(self, session_id: str) -> SessionInfo:
         """Forget what the session's strategies have learnt; the session stays."""
-        return self._to.hold(talks.reset_session(session_id))
+        return self._connection.run(talks.reset_session(session_id))
 
     def close_session(self, session_id: str) -> None:
-        return self._to.hold(talks.close_session(session_id))
+        return self._connection.run(talks.close_session(session_id))
 
     def snapshot(self, session_id: str) -> Snapshot:
         """All that the session's strategies have learnt; `restore` brings it back, here or on another service."""
-        return self._to.hold(talks.snapshot(session_id))
+        return self._connection.run(talks.snapshot(session_id))
 
     def restore(self, snapshot: Snapshot | bytes) -> SessionInfo:
         """The session goes on from a snapshot, or from its `state` alone; one of the same id that rests is replaced."""
-        return self._to.hold(talks.restore(snapshot))
+        return self._connection.run(talks.restore(snapshot))
 
     # ---- the service
 
     def strategies(self) -> list[Description]:
-        return self._to.hold(talks.strategies())
+        return self._connection.run(talks.strategies())
 
     def reducers(self) -> list[Description]:
-        return self._to.hold(talks.reducers())
+        return self._connection.run(talks.reducers())
 
     def info(self) -> ServerInfo:
-        return self._to.hold(talks.info())
+        return self._connection.run(talks.info())
 
     def health(self, service: str = "") -> str:
         """One of "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN", "UNKNOWN"."""
         try:
-            check = health.stub(self._to.channel).Check
-            return health.state(self._to.ask(check, health.request(service)))
+            check = health.stub(self._connection.channel).Check
+            return health.state(self._connection.ask(check, health.request(service)))
         except TTAClientError as error:
             return health.unknown(error)
 
@@ -83,7 +83,7 @@ class Directory:
 
         Raises DEADLINE_EXCEEDED after `timeout` seconds (None: never).
         """
-        watch = health.stub(self._to.channel).Watch
+        watch = health.stub(self._connection.channel).Watch
         replies = watch(health.request(), timeout=until(timeout), wait_for_ready=True)
         try:
             for reply in replies:

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from ..protocol.backoff import ALWAYS, Reconnect
-from ..protocol.stream_state import Course
+from ..protocol.stream_state import StreamState
 from ..statistics import Statistics
 from ..types import requests
 from ..types.answers import Answer
@@ -18,12 +18,12 @@ from ..types.limits import Limits
 from ..types.options import DEFAULTS, Choice, Options
 from ..types.requests import Policy
 from ..v1 import tta_pb2
-from .admin import Directory
+from .admin import Admin
 from .connection import Connection
-from .stream import Line, Stream
+from .stream import Stream, StreamTransport
 
 
-class Client(Directory):
+class Client(Admin):
     """One channel to one service. Thread-safe. All calls raise `TTAClientError`.
 
     `timeout` (seconds) is the budget of each unary call. Labels are registered on first use and again when the
@@ -47,7 +47,7 @@ class Client(Directory):
         self.close()
 
     def close(self) -> None:
-        self._to.channel.close()
+        self._connection.channel.close()
 
     # ---- pictures
 
@@ -64,7 +64,7 @@ class Client(Directory):
     ) -> Answer:
         """One picture, one answer. A `session` lets remembering strategies learn from call to call."""
         options = options.choosing(strategy)
-        return self._to.hold(self._talks.classify(image, labels, options, session, request_id, timeout))
+        return self._connection.run(self._calls.classify(image, labels, options, session, request_id, timeout))
 
     def stream(
         self,
@@ -91,19 +91,21 @@ class Client(Directory):
         `resume_token`: of a stream whose service was leaving. A service that goes away is dialled again as `reconnect`
         says (None: its loss is an error), with the session, so that a named one goes on with its memory.
         """
-        options, to = options.choosing(strategy), self._to
-        course = Course(policy, in_flight, paced, reconnect, statistics, resume_token, self._talks.registered.defines)
+        options, connection = options.choosing(strategy), self._connection
+        state = StreamState(
+            policy, in_flight, paced, reconnect, statistics, resume_token, self._calls.registered.defines
+        )
 
         def identify(some: Labels) -> str:
-            return to.hold(self._talks.identify(some, session))
+            return connection.run(self._calls.identify(some, session))
 
         def opening(token: bytes) -> tta_pb2.ClassifyStreamRequest:
             return requests.opening(identify(labels), options, session, policy, buffer, frame_budget, token)
 
         def limits() -> Limits:
-            return to.hold(self._talks.limits(session))
+            return connection.run(self._calls.limits(session))
 
         def call(messages: Any) -> Any:
-            return to.stub.ClassifyStream(messages, metadata=to.headers(session))
+            return connection.stub.ClassifyStream(messages, metadata=connection.headers(session))
 
-        return Stream(Line(call, opening, identify, self._talks.forget, limits), frames, course)
+        return Stream(StreamTransport(call, opening, identify, self._calls.forget, limits), frames, state)

@@ -8,7 +8,7 @@ import grpc
 
 from .. import channel as settings
 from ..errors import TTAClientError, from_rpc
-from ..protocol.calls import Talk
+from ..protocol.calls import CallSteps
 from ..v1 import tta_pb2_grpc
 
 T = TypeVar("T")
@@ -42,16 +42,16 @@ class Connection:
         except grpc.RpcError as error:
             raise from_rpc(error) from None
 
-    def hold(self, talk: Talk[T]) -> T:
+    def run(self, steps: CallSteps[T]) -> T:
         """The talk, from its first question to what comes of it."""
         try:
-            ask = next(talk)
+            ask = next(steps)
             while True:
                 try:
                     reply = self.ask(getattr(self.stub, ask.rpc), ask.message, ask.seconds, ask.session)
                 except TTAClientError as error:
-                    ask = talk.throw(error)
+                    ask = steps.throw(error)
                 else:
-                    ask = talk.send(reply)
+                    ask = steps.send(reply)
         except StopIteration as done:
             return done.value

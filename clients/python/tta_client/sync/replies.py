@@ -6,15 +6,15 @@ import threading
 import time
 from typing import Any
 
-from ..protocol.stream_state import NEWS, Course
+from ..protocol.stream_state import NEWS, StreamState
 
 
 class Replies:
     """Of a `running` call, under the lock of its feed. At most one waits here."""
 
-    def __init__(self, running: Any, course: Course, moved: threading.Condition) -> None:
-        self._running, self._course, self._moved = running, course, moved
-        self._over = False
+    def __init__(self, running: Any, state: StreamState, changed: threading.Condition) -> None:
+        self._running, self._state, self._changed = running, state, changed
+        self._closed = False
         self._read: tuple[Any, BaseException | None] | None = None
         threading.Thread(target=self._work, name="tta-stream-replies", daemon=True).start()
 
@@ -23,8 +23,8 @@ class Replies:
 
         Raises what ended the call.
         """
-        with self._moved:
-            self._moved.wait_for(lambda: self._read or (news and self._course.failing))
+        with self._changed:
+            self._changed.wait_for(lambda: self._read or (news and self._state.failing))
             if self._read is None:
                 return NEWS
             (reply, error), self._read = self._read, None  # the thread hears of it with all others, when it is used
@@ -34,9 +34,9 @@ class Replies:
 
     def close(self) -> None:
         self._running.cancel()
-        with self._moved:
-            self._over = True
-            self._moved.notify_all()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
 
     def _work(self) -> None:
         reply, error = self, None
@@ -45,16 +45,16 @@ class Replies:
                 reply = next(self._running, None)
             except BaseException as raised:
                 reply, error = None, raised
-            with self._moved:
-                self._course.listens(None)
+            with self._changed:
+                self._state.listen(None)
                 self._read = reply, error
-                self._moved.notify_all()
+                self._changed.notify_all()
 
     def _free(self) -> bool:
         """Whether another reply is wanted; meanwhile the service had better say something."""
-        with self._moved:
-            self._moved.wait_for(lambda: self._read is None or self._over)
-            if not self._over:
-                self._course.listens(time.monotonic())
-                self._moved.notify_all()
-            return not self._over
+        with self._changed:
+            self._changed.wait_for(lambda: self._read is None or self._closed)
+            if not self._closed:
+                self._state.listen(time.monotonic())
+                self._changed.notify_all()
+            return not self._closed

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ..errors import TTAClientError, blamed, passing
+from ..errors import TTAClientError, blame_field, is_passing
 from ..protocol.reconnect import SILENT
-from ..protocol.stream_state import Course
+from ..protocol.stream_state import StreamState
 from ..types.answers import FrameAnswer, FrameFailure
-from ..types.frames import Frame, frame_message, let_go
+from ..types.frames import Frame, close_source, frame_message
 from ..types.labels import Labels
 from ..types.limits import UNLIMITED, Limits
 from ..v1 import tta_pb2
@@ -25,32 +25,32 @@ END: Any = object()
 log = logging.getLogger("tta_client")
 
 
-class Feed:
+class Sender:
     """One thread pulls and sends. At most one message waits here."""
 
     def __init__(
         self,
-        course: Course,
+        state: StreamState,
         frames: Iterable[Any],
         identify: Callable[[Labels], str],
         limits: Callable[[], Limits] = lambda: UNLIMITED,
     ) -> None:
         self.failure: BaseException | None = None  # what the frames raised
-        self.course = course
+        self.state = state
         self._frames, self._identify, self._limits = iter(frames), identify, limits
-        self._moved = threading.Condition()
+        self._changed = threading.Condition()
         self._message: Request | None = None
         self._sending = False
-        self.watchdog = Watchdog(course, self._moved)
+        self.watchdog = Watchdog(state, self._changed)
 
     def start(self) -> None:
         threading.Thread(target=self._work, name="tta-stream-feed", daemon=True).start()
         self.watchdog.start()
 
     def stop(self) -> None:
-        with self._moved:
-            self.course.over = True
-            self._moved.notify_all()
+        with self._changed:
+            self.state.closed = True
+            self._changed.notify_all()
 
     # ---- one call
 
@@ -60,60 +60,60 @@ class Feed:
         while (message := self._take(ended)) is not None:
             yield message
 
-    def dialled(self, running: Any) -> Replies:
+    def call_started(self, running: Any) -> Replies:
         """A call has begun; its replies."""
-        self.watchdog.dialled(running.cancel)
-        return Replies(running, self.course, self._moved)
+        self.watchdog.call_started(running.cancel)
+        return Replies(running, self.state, self._changed)
 
     def end(self, ended: threading.Event) -> None:
         """The request side of that call will never be asked for anything that counts."""
-        with self._moved:
+        with self._changed:
             ended.set()
             self._message = None
-            self._moved.notify_all()
+            self._changed.notify_all()
 
-    def opened(self) -> None:
-        with self._moved:
-            self.course.opened()
-            self._moved.notify_all()
+    def call_opened(self) -> None:
+        with self._changed:
+            self.state.call_opened()
+            self._changed.notify_all()
 
     def read(self, reply: tta_pb2.ClassifyStreamResponse) -> list[FrameAnswer | FrameFailure]:
         """What a reply brings, after the failures that come before it."""
-        with self._moved:
-            result = self.course.read(reply, time.monotonic())
-            self._moved.notify_all()
-            return [] if result is None else [*self.course.due(result.frame_id), result]
+        with self._changed:
+            result = self.state.read(reply, time.monotonic())
+            self._changed.notify_all()
+            return [] if result is None else [*self.state.due(result.frame_id), result]
 
     def due(self, all: bool = False) -> list[FrameFailure]:
         """The failures to tell now; `all`: nothing that they could wait for will come any more."""
-        with self._moved:
-            self._moved.notify_all()
-            return self.course.due(math.inf if all else None)
+        with self._changed:
+            self._changed.notify_all()
+            return self.state.due(math.inf if all else None)
 
     # ---- between calls
 
-    def ended(self) -> bool:
+    def call_ended(self) -> bool:
         """The call is over as it should be. Is there to be another one? Waits for the source to say so."""
-        with self._moved:
-            again = self.course.ended()
+        with self._changed:
+            again = self.state.call_ended()
             self._drop()
-            self._moved.wait_for(lambda: not self.course.undecided)
-            return again and self.course.goes_on
+            self._changed.wait_for(lambda: not self.state.undecided)
+            return again and self.state.should_continue
 
-    def lost(self, error: TTAClientError) -> bool:
+    def call_lost(self, error: TTAClientError) -> bool:
         """The call failed. Waits as long as it should; False: there is nothing to go on for. Raises what is final."""
-        with self._moved:
-            if self.course.over:
+        with self._changed:
+            if self.state.closed:
                 return False
-            pause = self.course.lost(self.watchdog.verdict or error)
+            pause = self.state.call_lost(self.watchdog.verdict or error)
             self._drop()
-            self._moved.wait_for(lambda: not self.course.goes_on, timeout=pause)
-            return self.course.goes_on
+            self._changed.wait_for(lambda: not self.state.should_continue, timeout=pause)
+            return self.state.should_continue
 
     def _drop(self) -> None:
         """What was still meant for the call before: it may have come after the end of its request side."""
         self._message = None
-        self._moved.notify_all()
+        self._changed.notify_all()
 
     # ---- the thread
 
@@ -128,10 +128,10 @@ class Feed:
                 else:
                     self._pull()
         except BaseException as error:
-            self._broken(error)
+            self._end_stream(error)
         finally:
             try:
-                let_go(self._frames)
+                close_source(self._frames)
             except Exception:
                 log.warning("the source of the frames cannot be closed", exc_info=True)
 
@@ -139,64 +139,64 @@ class Feed:
         try:
             picture = next(self._frames, END)
         except BaseException as error:  # whatever it is, in this thread nobody else would hear of it
-            return self._source_over(error)
+            return self._source_ended(error)
         if picture is END:
-            self._source_over()
+            self._source_ended()
         else:
-            self._pulled(picture)
+            self._add(picture)
 
     def _step(self) -> tuple[Any, int]:
-        with self._moved:
-            while isinstance(step := self.course.step(time.monotonic()), float):
-                self._moved.wait(None if step == math.inf else step)
+        with self._changed:
+            while isinstance(step := self.state.step(time.monotonic()), float):
+                self._changed.wait(None if step == math.inf else step)
             self._sending = isinstance(step, Frame)
-            return step, self.course.call
+            return step, self.state.call
 
-    def _pulled(self, picture: Any) -> None:
-        with self._moved:
-            self.course.pulled(picture)
-            self._moved.notify_all()
+    def _add(self, picture: Any) -> None:
+        with self._changed:
+            self.state.add(picture)
+            self._changed.notify_all()
 
     def _send(self, frame: Frame, call: int) -> None:
         message = wrong = None
         try:
-            with blamed("frame.labels"):
+            with blame_field("frame.labels"):
                 label_set_id = "" if frame.labels is None else self._identify(frame.labels)
             message = frame_message(frame, label_set_id, self._limits())
         except TTAClientError as error:
             wrong = error
-        with self._moved:
+        with self._changed:
             self._sending = False
-            if wrong is not None and not passing(wrong):
-                self.course.failed(frame, wrong)
-            elif self.course.call == call:
+            if wrong is not None and not is_passing(wrong):
+                self.state.frame_failed(frame, wrong)
+            elif self.state.call == call:
                 if wrong is not None:  # the service's trouble: what was under way is seen to when the call has ended
                     self.watchdog.give_up(wrong)
                 self._message = message
-            self._moved.notify_all()
-            self._moved.wait_for(lambda: self._message is None or self.course.over)
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._message is None or self.state.closed)
 
-    def _source_over(self, failure: BaseException | None = None) -> None:
-        with self._moved:
-            self.failure, self.course.source_over = failure, True
-            self._moved.notify_all()
+    def _source_ended(self, failure: BaseException | None = None) -> None:
+        with self._changed:
+            self.failure, self.state.source_ended = failure, True
+            self._changed.notify_all()
 
-    def _broken(self, failure: BaseException) -> None:
+    def _end_stream(self, failure: BaseException) -> None:
         """Nobody sends any more: the stream ends at once."""
-        with self._moved:
-            self.failure, self.course.over = failure, True
+        with self._changed:
+            self.failure, self.state.closed = failure, True
             self.watchdog.give_up(SILENT)
-            self._moved.notify_all()
+            self._changed.notify_all()
 
     def _take(self, ended: threading.Event) -> Request | None:
-        with self._moved:
-            self._moved.wait_for(lambda: self._message or ended.is_set() or self._said_all)
+        with self._changed:
+            self._changed.wait_for(lambda: self._message or ended.is_set() or self._all_sent)
             if ended.is_set():
                 return None
             message, self._message = self._message, None
-            self._moved.notify_all()
+            self._changed.notify_all()
             return message
 
     @property
-    def _said_all(self) -> bool:
-        return bool(self.course.call) and self.course.said_all and not self._sending
+    def _all_sent(self) -> bool:
+        return bool(self.state.call) and self.state.all_sent and not self._sending

@@ -10,20 +10,20 @@ from typing import Any
 import grpc
 
 from ..errors import TTAClientError, from_rpc, labels_are_gone
-from ..protocol.stream_state import NEWS, Course
+from ..protocol.stream_state import NEWS, StreamState
 from ..statistics import Statistics
 from ..types.answers import FrameAnswer, FrameFailure, SessionStatus
 from ..types.labels import Labels
 from ..types.limits import UNLIMITED, Limits
 from ..v1 import tta_pb2
 from .replies import Replies
-from .sender import Feed
+from .sender import Sender
 
 Result = FrameAnswer | FrameFailure
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class StreamTransport:
     """How a stream reaches the service."""
 
     call: Callable[[Iterator[Any]], Any]
@@ -40,9 +40,9 @@ class Stream:
     the stream as a whole ends badly, and whatever `frames` raised, after the answers that were still to come.
     """
 
-    def __init__(self, line: Line, frames: Iterable[Any], course: Course) -> None:
-        self._course = course
-        self._answers = _run(line, Feed(course, frames, line.identify, line.limits))
+    def __init__(self, transport: StreamTransport, frames: Iterable[Any], state: StreamState) -> None:
+        self._state = state
+        self._answers = _run(transport, Sender(state, frames, transport.identify, transport.limits))
 
     def __iter__(self) -> Iterator[Result]:
         return self._answers
@@ -59,64 +59,64 @@ class Stream:
     @property
     def session(self) -> SessionStatus | None:
         """What the service said last about the session; None before its first reply."""
-        return self._course.session
+        return self._state.session
 
     @property
     def resume_token(self) -> bytes:
         """Opens the stream again, there or on another service with the same store, once it has said that it leaves."""
-        return self._course.resume_token
+        return self._state.resume_token
 
     @property
     def statistics(self) -> Statistics:
-        return self._course.statistics
+        return self._state.statistics
 
 
-def _run(line: Line, feed: Feed) -> Generator[Result]:
+def _run(transport: StreamTransport, sender: Sender) -> Generator[Result]:
     """Call after call, until all is answered."""
-    feed.start()
+    sender.start()
     try:
         while True:
             try:
-                yield from _call(line, feed)
-                goes_on = feed.ended()
+                yield from _call(transport, sender)
+                goes_on = sender.call_ended()
             except TTAClientError as error:
-                goes_on = yield from _lost(feed, error)
+                goes_on = yield from _call_lost(sender, error)
             if not goes_on:
                 break
-            line.forget()
-        yield from feed.due(all=True)
-        if feed.failure is not None:
-            raise feed.failure
+            transport.forget()
+        yield from sender.due(all=True)
+        if sender.failure is not None:
+            raise sender.failure
     finally:
-        feed.stop()
+        sender.stop()
 
 
-def _lost(feed: Feed, error: TTAClientError) -> Generator[Result, None, bool]:
+def _call_lost(sender: Sender, error: TTAClientError) -> Generator[Result, None, bool]:
     """Whether the stream goes on without the call; what waited for answers that will not come is told first."""
-    yield from feed.due(all=not feed.course.blocking)
+    yield from sender.due(all=not sender.state.blocking)
     try:
-        return feed.lost(error)
+        return sender.call_lost(error)
     except TTAClientError:
-        yield from feed.due(all=True)
+        yield from sender.due(all=True)
         raise
 
 
-def _call(line: Line, feed: Feed) -> Generator[Result]:
+def _call(transport: StreamTransport, sender: Sender) -> Generator[Result]:
     """One call, from its opening to its end. Raises what ended it."""
-    ended, replies, reply = _opened(line, feed)
+    ended, replies, reply = _open(transport, sender)
     try:
-        feed.opened()
+        sender.call_opened()
         while reply is not None:
-            yield from feed.due() if reply is NEWS else feed.read(reply)
+            yield from sender.due() if reply is NEWS else sender.read(reply)
             reply = replies.next()
     except grpc.RpcError as error:
         raise from_rpc(error) from None
     finally:
-        feed.end(ended)
+        sender.end(ended)
         replies.close()
 
 
-def _opened(line: Line, feed: Feed) -> tuple[threading.Event, Replies, Any]:
+def _open(transport: StreamTransport, sender: Sender) -> tuple[threading.Event, Replies, Any]:
     """The end of its request side, its replies and the first of them.
 
     Registers the labels anew when the service has forgotten them; each attempt has a request side of its own, for
@@ -124,18 +124,20 @@ def _opened(line: Line, feed: Feed) -> tuple[threading.Event, Replies, Any]:
     """
     for last in (False, True):
         ended = threading.Event()
-        replies = feed.dialled(line.call(feed.requests(line.opening(feed.course.resume_token), ended)))
+        replies = sender.call_started(
+            transport.call(sender.requests(transport.opening(sender.state.resume_token), ended))
+        )
         try:
             if (reply := replies.next(news=False)) is None:
                 raise TTAClientError(grpc.StatusCode.UNKNOWN, "the service closed the stream without a word")
             return ended, replies, reply
         except BaseException as error:
-            feed.end(ended)
+            sender.end(ended)
             replies.close()
             if not isinstance(error, grpc.RpcError):
                 raise
-            told = from_rpc(error)
-            if last or not labels_are_gone(told):
-                raise told from None
-            line.forget()
+            failure = from_rpc(error)
+            if last or not labels_are_gone(failure):
+                raise failure from None
+            transport.forget()
     raise AssertionError("unreachable")

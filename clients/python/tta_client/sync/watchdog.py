@@ -10,39 +10,39 @@ from typing import Any
 
 from ..errors import TTAClientError
 from ..protocol.reconnect import SILENT
-from ..protocol.stream_state import Course
+from ..protocol.stream_state import StreamState
 
 
 class Watchdog:
     """For one stream, under the lock of its feed. A thread watches, if anybody wants it to."""
 
-    def __init__(self, course: Course, moved: threading.Condition) -> None:
+    def __init__(self, state: StreamState, changed: threading.Condition) -> None:
         self.verdict: TTAClientError | None = None  # why it ended the call
-        self._course, self._moved = course, moved
-        self._hang_up: Callable[[], Any] = lambda: None
+        self._state, self._changed = state, changed
+        self._cancel: Callable[[], Any] = lambda: None
 
     def start(self) -> None:
-        if self._course.watched:
+        if self._state.has_watchdog:
             threading.Thread(target=self._watch, name="tta-stream-watchdog", daemon=True).start()
 
-    def dialled(self, hang_up: Callable[[], Any]) -> None:
-        """A call has begun; `hang_up` ends it."""
-        with self._moved:
-            self._hang_up, self.verdict = hang_up, None
-            if self._course.over:  # nobody would send anything
-                hang_up()
+    def call_started(self, cancel: Callable[[], Any]) -> None:
+        """A call has begun; `cancel` ends it."""
+        with self._changed:
+            self._cancel, self.verdict = cancel, None
+            if self._state.closed:  # nobody would send anything
+                cancel()
 
     def give_up(self, why: TTAClientError) -> None:
         """Ends the call. Under the lock."""
-        self._course.listens(None)
+        self._state.listen(None)
         self.verdict = why
-        self._hang_up()
+        self._cancel()
 
     def _watch(self) -> None:
-        with self._moved:
-            while not self._course.over:
-                left = self._course.patience(time.monotonic())
+        with self._changed:
+            while not self._state.closed:
+                left = self._state.patience(time.monotonic())
                 if left <= 0:
                     self.give_up(SILENT)
                 else:
-                    self._moved.wait(None if left == math.inf else left)
+                    self._changed.wait(None if left == math.inf else left)

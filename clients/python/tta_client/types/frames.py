@@ -12,7 +12,7 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from ..errors import blamed, refused
+from ..errors import blame_field, make_refusal
 from ..v1 import tta_pb2
 from .labels import Labels, label_set
 from .limits import UNLIMITED, Limits
@@ -55,13 +55,13 @@ class Frame:
     scene: str = ""
 
 
-def let_go(frames: Any) -> None:
+def close_source(frames: Any) -> None:
     """Close what was iterated: a generator lets its device go at once, not when it is collected."""
     if callable(close := getattr(frames, "close", None)):
         close()
 
 
-class Numbers:
+class FrameNumbers:
     """Makes frames of what the source gives: ids increase, and what has none gets the next one, captured now."""
 
     def __init__(self) -> None:
@@ -72,10 +72,10 @@ class Numbers:
         frame = picture if isinstance(picture, Frame) else Frame(max(self.last, 0) + 1, picture)
         number = whole(frame.frame_id, "frame.frame_id")
         if number <= self.last:
-            raise refused(f"frame {number} comes after frame {self.last}; ids must increase", "frame.frame_id")
-        with blamed("frame.captured"):
+            raise make_refusal(f"frame {number} comes after frame {self.last}; ids must increase", "frame.frame_id")
+        with blame_field("frame.captured"):
             frame = replace(frame, frame_id=number, captured=float(frame.captured))
-        with blamed("frame.labels"):
+        with blame_field("frame.labels"):
             if frame.labels is not None and not isinstance(frame.labels, str):
                 frame = replace(frame, labels=label_set(frame.labels))
         self.last = number
@@ -92,7 +92,7 @@ def age_of(frame: Any) -> float:
 
 def image_message(image: Image, path: str = "image", limits: Limits = UNLIMITED) -> tta_pb2.Image:
     """Raises `Refused`, which names a field at `path`, for what is no picture, cannot be read or is too large."""
-    with blamed(path):
+    with blame_field(path):
         if isinstance(image, Features):
             return tta_pb2.Image(features=_features_message(image))
         if isinstance(image, str | os.PathLike):
@@ -112,7 +112,7 @@ def _read(file: Path, limits: Limits, path: str) -> bytes:
     """Neither a pipe, which nobody may ever fill, nor more than may be sent."""
     found = file.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise refused(f"{file}: is not a file", path)
+        raise make_refusal(f"{file}: is not a file", path)
     limits.check_encoded(found.st_size, path)
     return file.read_bytes()
 
@@ -129,7 +129,7 @@ def frame_message(frame: Frame, label_set_id: str = "", limits: Limits = UNLIMIT
     """Raises `Refused`, which names the field, for a frame that cannot be sent."""
     message = tta_pb2.Frame(frame_id=frame.frame_id)
     message.image.CopyFrom(image_message(frame.image, "frame.image", limits))
-    with blamed("frame.capture_time"):
+    with blame_field("frame.capture_time"):
         seconds, nanos = divmod(int(frame.wall_ns), 1_000_000_000)
         message.capture_time.CopyFrom(Timestamp(seconds=seconds, nanos=nanos))
     if label_set_id:

@@ -34,7 +34,7 @@ def label_set_message(labels: LabelSet) -> tta_pb2.LabelSet:
     return tta_pb2.LabelSet(names=labels.names, templates=labels.templates, allow_duplicates=twins)
 
 
-class Registered:
+class RegisteredLabels:
     """What this client has registered, both ways; the least recently used sets are forgotten. Thread-safe."""
 
     def __init__(self, most: int = 256) -> None:

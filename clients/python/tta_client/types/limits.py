@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..errors import refused
+from ..errors import make_refusal
 
 REST = 64 << 10  # bytes of a message that are kept free for all but the image
 
@@ -25,27 +25,27 @@ class Limits:
     message_bytes: float = math.inf  # a longer message would end the whole call
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Limits:
+    def of(cls, limits: Mapping[str, Any]) -> Limits:
         """Those of `ServerInfo.limits`."""
-        return cls(**{one.name: told[one.name] for one in fields(cls) if one.name in told})
+        return cls(**{one.name: limits[one.name] for one in fields(cls) if one.name in limits})
 
     def check_encoded(self, size: int, path: str) -> None:
         """A file of `size` bytes, in the image at `path`. Raises `Refused`."""
         if size > (most := min(self.image_bytes, self._room)):
-            raise refused(f"the image has {size} bytes, at most {most:.0f} are allowed", f"{path}.encoded")
+            raise make_refusal(f"the image has {size} bytes, at most {most:.0f} are allowed", f"{path}.encoded")
 
     def check_raw(self, width: int, height: int, bytes_per_pixel: int, path: str) -> None:
         """Pixels as they are, in the image at `path`. Raises `Refused`."""
         size = f"the image is {width} × {height} pixels"
         if max(width, height) > self.image_side:
-            raise refused(f"{size}, a side may have {self.image_side:.0f}", f"{path}.raw")
+            raise make_refusal(f"{size}, a side may have {self.image_side:.0f}", f"{path}.raw")
         if width * height > (most := min(self.image_pixels, self._room // bytes_per_pixel)):
-            raise refused(f"{size}, at most {most:.0f} in all are allowed", f"{path}.raw")
+            raise make_refusal(f"{size}, at most {most:.0f} in all are allowed", f"{path}.raw")
 
     def check_message(self, message: Any, path: str) -> None:
         """A whole message, whose image is small enough. Raises `Refused`."""
         if (size := message.ByteSize()) > self.message_bytes:
-            raise refused(f"the message has {size} bytes, at most {self.message_bytes:.0f} are allowed", path)
+            raise make_refusal(f"the message has {size} bytes, at most {self.message_bytes:.0f} are allowed", path)
 
     @property
     def _room(self) -> float:

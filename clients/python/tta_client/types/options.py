@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from google.protobuf import json_format
 
-from ..errors import blamed, refused
+from ..errors import blame_field, make_refusal
 from ..v1 import tta_pb2
 from .values import plain, whole
 
@@ -75,7 +75,7 @@ DEFAULTS = Options()
 def options_message(options: Options, path: str = "options") -> tta_pb2.Options:
     """Raises `Refused`, which names a field below `path`."""
     message = tta_pb2.Options()
-    with blamed(path):
+    with blame_field(path):
         message.explain = bool(options.explain)
         if options.top_k is not None:
             message.top_k = whole(options.top_k, f"{path}.top_k", bits=32)
@@ -93,11 +93,11 @@ def options_message(options: Options, path: str = "options") -> tta_pb2.Options:
 
 
 def choice_message(choice: str | Choice, path: str) -> tta_pb2.Choice:
-    with blamed(path):
+    with blame_field(path):
         choice = Choice(choice) if isinstance(choice, str) else choice
         message = tta_pb2.Choice(name=choice.name)
         for name, value in choice.parameters.items():
-            with blamed(f"{path}.parameters.{name}"):
+            with blame_field(f"{path}.parameters.{name}"):
                 message.parameters.update({name: plain(value)})
         return message
 
@@ -116,12 +116,12 @@ def _reduction_message(reducer: str | Choice | Reduction, path: str) -> tta_pb2.
 def _cascade_message(cascade: Cascade, path: str) -> tta_pb2.Cascade:
     message = tta_pb2.Cascade(to=choice_message(cascade.to, f"{path}.to"))
     if cascade.above is not None:
-        with blamed(f"{path}.above"):
+        with blame_field(f"{path}.above"):
             message.above = float(cascade.above)
     return message
 
 
 def _one_of(there: Mapping[str, T], name: str, field: str) -> T:
     if name not in there:
-        raise refused(f"there is no {name!r}, only {', '.join(there)}", field)
+        raise make_refusal(f"there is no {name!r}, only {', '.join(there)}", field)
     return there[name]

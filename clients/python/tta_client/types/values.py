@@ -6,7 +6,7 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import refused
+from ..errors import make_refusal
 
 
 def whole(value: Any, field: str, bits: int = 64) -> int:
@@ -18,7 +18,7 @@ def whole(value: Any, field: str, bits: int = 64) -> int:
         if isinstance(value := plain(value), float) and value.is_integer():
             number = int(value)
     if not 0 <= number < 2**bits:
-        raise refused(f"{repr(value)[:60]} is not a whole number from 0 to {2**bits - 1}", field)
+        raise make_refusal(f"{repr(value)[:60]} is not a whole number from 0 to {2**bits - 1}", field)
     return number
 
 
