@@ -46,7 +46,7 @@ LABELS = pb.Labels(label_set=pb.LabelSet(names=["cat", "dog", "car"]))
 
 
 @dataclass
-class House:
+class Harness:
     """A server and what is behind it."""
 
     server: Server
@@ -54,7 +54,7 @@ class House:
     channel: grpc.aio.Channel
     stub: AdaptationServiceStub
     sessions: Sessions
-    door: AdmissionController
+    admission: AdmissionController
     clip: Any
     port: int
     device: Executor
@@ -66,14 +66,14 @@ class House:
 
 
 @asynccontextmanager
-async def a_house(
+async def a_harness(
     clip: Any = None,
     limits: Limits | None = None,
     room: int = 128,
     waiting: int = 256,
     warm: bool = True,
     canary: bool = False,
-) -> AsyncIterator[House]:
+) -> AsyncIterator[Harness]:
     limits = limits or Limits()
     clip, events, ways = clip or FakeCLIP(), [], make_executors(prepare=1, adapt=1, cores=1)
     observe = events.append
@@ -119,7 +119,7 @@ async def a_house(
         running.append(asyncio.create_task(pulse.run(lambda: batcher.encode(blank(clip), NONE))))
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
     try:
-        yield House(
+        yield Harness(
             server,
             service,
             channel,
@@ -146,9 +146,9 @@ def blank(clip: Any) -> torch.Tensor:
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
-    async with a_house() as house:
-        yield house
+async def harness() -> AsyncIterator[Harness]:
+    async with a_harness() as harness:
+        yield harness
 
 
 def jpeg(seed: int = 0, size: int = 48) -> bytes:
@@ -192,11 +192,11 @@ async def until(true: Callable[[], bool], patience: float = PATIENCE) -> None:
 
 
 @asynccontextmanager
-async def busy(house: House) -> AsyncIterator[None]:
+async def busy(harness: Harness) -> AsyncIterator[None]:
     """The device does something else meanwhile; the labels were encoded before."""
-    await house.stub.Classify(question())
+    await harness.stub.Classify(question())
     done = threading.Event()
-    house.device.submit(done.wait)
+    harness.device.submit(done.wait)
     try:
         async with asyncio.timeout(PATIENCE):
             yield

@@ -13,27 +13,27 @@ from tta_service.rpc.server import SERVICE
 from tta_service.testing import FakeCLIP
 from tta_service.wire.v1 import tta_pb2 as pb
 
-from .conftest import a_house, busy, question
+from .conftest import a_harness, busy, question
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-async def becomes(house, status: int) -> None:
+async def becomes(harness, status: int) -> None:
     """Returns when the server as a whole and the service say so."""
     for name in ("", SERVICE):
-        watching = HealthStub(house.channel).Watch(health_pb2.HealthCheckRequest(service=name), timeout=PATIENCE)
+        watching = HealthStub(harness.channel).Watch(health_pb2.HealthCheckRequest(service=name), timeout=PATIENCE)
         while (await watching.read()).status != status:
             pass
         watching.cancel()
 
 
 async def test_a_wedged_device_is_not_serving_until_it_moves_again():
-    async with a_house(canary=True) as house:
-        await becomes(house, SERVING)
-        async with busy(house):  # nobody asks anything: the canary finds out
-            await becomes(house, NOT_SERVING)
-        await becomes(house, SERVING)
-        assert (await house.stub.Classify(question())).top
+    async with a_harness(canary=True) as harness:
+        await becomes(harness, SERVING)
+        async with busy(harness):  # nobody asks anything: the canary finds out
+            await becomes(harness, NOT_SERVING)
+        await becomes(harness, SERVING)
+        assert (await harness.stub.Classify(question())).top
 
 
 class Mad(FakeCLIP):
@@ -48,14 +48,14 @@ class Mad(FakeCLIP):
 
 async def test_features_of_nan_are_no_answer_and_no_health():
     clip = Mad()
-    async with a_house(clip) as house:
-        await becomes(house, SERVING)
+    async with a_harness(clip) as harness:
+        await becomes(harness, SERVING)
         clip.mad = True
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await house.stub.Classify(question())
+            await harness.stub.Classify(question())
         assert caught.value.code() is grpc.StatusCode.INTERNAL
-        await becomes(house, NOT_SERVING)
-        assert (await house.stub.GetServerInfo(pb.GetServerInfoRequest())).model  # what needs no device still answers
+        await becomes(harness, NOT_SERVING)
+        assert (await harness.stub.GetServerInfo(pb.GetServerInfoRequest())).model  # what needs no device still answers
         clip.mad = False
-        assert (await house.stub.Classify(question())).top
-        await becomes(house, SERVING)
+        assert (await harness.stub.Classify(question())).top
+        await becomes(harness, SERVING)

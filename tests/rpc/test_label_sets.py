@@ -11,7 +11,7 @@ from open_clip import zero_shot_metadata
 from tta_service.testing import FakeCLIP
 from tta_service.wire.v1 import tta_pb2 as pb
 
-from .conftest import a_house, frame, opening, options, question
+from .conftest import a_harness, frame, opening, options, question
 
 NAMES = ["missile", "cat", "crane", "missile", "crane"]
 TWINS = pb.LabelSet(names=NAMES, allow_duplicates=True)
@@ -24,34 +24,34 @@ class HalfTaught(FakeCLIP):
         return replace(super().text_space(labels), unseen=unseen)
 
 
-async def test_classes_of_one_name_are_told_apart_by_their_index(house):
-    info = (await house.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=TWINS))).info
+async def test_classes_of_one_name_are_told_apart_by_their_index(harness):
+    info = (await harness.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=TWINS))).info
     assert info.classes == 5
-    got = await house.stub.GetLabelSet(pb.GetLabelSetRequest(id=info.id))
+    got = await harness.stub.GetLabelSet(pb.GetLabelSetRequest(id=info.id))
     assert list(got.label_set.names) == NAMES and got.label_set.allow_duplicates
-    assert (await house.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=got.label_set))).info.id == info.id
+    assert (await harness.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=got.label_set))).info.id == info.id
     for labels in (pb.Labels(id=info.id), pb.Labels(label_set=TWINS)):
-        told = await house.stub.Classify(question(labels=labels, options=options("mean", views=3)))
+        told = await harness.stub.Classify(question(labels=labels, options=options("mean", views=3)))
         assert told.label_set_id == info.id
         for scores in (told.top, told.zero_shot):
             assert sorted(score.index for score in scores) == list(range(5))
             assert all(score.label == NAMES[score.index] for score in scores)
 
 
-async def test_imagenets_own_names_are_a_label_set(house):
+async def test_imagenets_own_names_are_a_label_set(harness):
     names = zero_shot_metadata.IMAGENET_CLASSNAMES  # two "missile", two "sunglasses"
     labels = pb.Labels(label_set=pb.LabelSet(names=names, allow_duplicates=True))
-    told = await house.stub.Classify(question(labels=labels, options=pb.Options(top_k=1000)))
+    told = await harness.stub.Classify(question(labels=labels, options=pb.Options(top_k=1000)))
     assert sorted(score.index for score in told.top) == list(range(1000))
     assert all(score.label == names[score.index] for score in told.top)
 
 
-async def test_who_does_not_allow_duplicates_is_told_both_places(house):
+async def test_who_does_not_allow_duplicates_is_told_both_places(harness):
     given = pb.LabelSet(names=NAMES)
-    await house.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=TWINS))  # which changes nothing for others
+    await harness.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=TWINS))  # which changes nothing for others
     for call, field in (
-        (house.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=given)), "label_set.names[3]"),
-        (house.stub.Classify(question(labels=pb.Labels(label_set=given))), "labels.label_set.names[3]"),
+        (harness.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=given)), "label_set.names[3]"),
+        (harness.stub.Classify(question(labels=pb.Labels(label_set=given))), "labels.label_set.names[3]"),
     ):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await call
@@ -61,13 +61,13 @@ async def test_who_does_not_allow_duplicates_is_told_both_places(house):
 
 async def test_names_that_nobody_taught_are_told_with_the_answer_and_the_registration():
     strange = pb.LabelSet(names=["cat", STRANGE, STRANGE], allow_duplicates=True)
-    async with a_house(HalfTaught()) as house:
-        info = (await house.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=strange))).info
+    async with a_harness(HalfTaught()) as harness:
+        info = (await harness.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=strange))).info
         assert list(info.unseen) == [STRANGE]
         for labels in (pb.Labels(id=info.id), pb.Labels(label_set=strange)):
             for _ in range(2):
-                assert list((await house.stub.Classify(question(labels=labels))).unseen) == [STRANGE]
-        assert not (await house.stub.Classify(question())).unseen
+                assert list((await harness.stub.Classify(question(labels=labels))).unseen) == [STRANGE]
+        assert not (await harness.stub.Classify(question())).unseen
 
 
 async def test_a_stream_tells_them_again_only_after_a_change_of_labels():
@@ -75,8 +75,8 @@ async def test_a_stream_tells_them_again_only_after_a_change_of_labels():
     known = pb.Labels(label_set=pb.LabelSet(names=["cat", "dog"]))
     bad = b"no picture"
     sent = [frame(1), frame(2), frame(3, bad), frame(4), frame(5, labels=known), frame(6), frame(7)]
-    async with a_house(HalfTaught()) as house:
-        call = house.stub.ClassifyStream(iter([opening(labels=strange, policy=pb.OpenStream.POLICY_BLOCK), *sent]))
+    async with a_harness(HalfTaught()) as harness:
+        call = harness.stub.ClassifyStream(iter([opening(labels=strange, policy=pb.OpenStream.POLICY_BLOCK), *sent]))
         replies = [reply async for reply in call if reply.WhichOneof("kind") != "status"]
     told = [list(reply.answer.response.unseen) for reply in replies]
     assert told == [[STRANGE], [], [], [], [], [STRANGE], []]

@@ -18,7 +18,7 @@ from tta_service.core.events import Called, Refused
 from tta_service.wire.server_info import Limits
 from tta_service.wire.v1 import tta_pb2 as pb
 
-from .conftest import a_house, busy, choice, jpeg, options, question, until
+from .conftest import a_harness, busy, choice, jpeg, options, question, until
 
 INVALID, MISSING, LATER = (
     grpc.StatusCode.INVALID_ARGUMENT,
@@ -27,10 +27,10 @@ INVALID, MISSING, LATER = (
 )
 
 
-async def refused(house, message: pb.ClassifyRequest, code: grpc.StatusCode, field: str) -> str:
+async def refused(harness, message: pb.ClassifyRequest, code: grpc.StatusCode, field: str) -> str:
     """The sentence; the details say the same in a program's words."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await house.stub.Classify(message, timeout=PATIENCE)
+        await harness.stub.Classify(message, timeout=PATIENCE)
     assert (caught.value.code(), caught.value.details().partition(": ")[0]) == (code, field), caught.value.details()
     trailers = dict(caught.value.trailing_metadata())
     status = status_pb2.Status.FromString(trailers["grpc-status-details-bin"])
@@ -69,29 +69,29 @@ def bomb() -> bytes:
     ],
     ids=["empty", "truncated", "header only", "wrong format", "text", "too many bytes"],
 )
-async def test_images_that_cannot_be_read(house, encoded):
-    await refused(house, question(image=pb.Image(encoded=encoded)), INVALID, "image.encoded")
-    assert (await house.stub.Classify(question())).top
+async def test_images_that_cannot_be_read(harness, encoded):
+    await refused(harness, question(image=pb.Image(encoded=encoded)), INVALID, "image.encoded")
+    assert (await harness.stub.Classify(question())).top
 
 
-async def test_a_decompression_bomb_is_seen_in_its_header(house, bomb):
+async def test_a_decompression_bomb_is_seen_in_its_header(harness, bomb):
     assert len(bomb) < 1 << 20
-    assert "12000" in await refused(house, question(image=pb.Image(encoded=bomb)), INVALID, "image.encoded")
-    assert (await house.stub.Classify(question())).top
+    assert "12000" in await refused(harness, question(image=pb.Image(encoded=bomb)), INVALID, "image.encoded")
+    assert (await harness.stub.Classify(question())).top
 
 
-async def test_a_message_over_the_limit_is_refused_by_the_transport(house):
+async def test_a_message_over_the_limit_is_refused_by_the_transport(harness):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await house.stub.Classify(question(image=pb.Image(encoded=bytes(10 << 20))))
+        await harness.stub.Classify(question(image=pb.Image(encoded=bytes(10 << 20))))
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert (await house.stub.Classify(question())).top
+    assert (await harness.stub.Classify(question())).top
 
 
-async def test_one_pixel_is_answered(house):
+async def test_one_pixel_is_answered(harness):
     file = io.BytesIO()
     Image.new("RGB", (1, 1), (200, 10, 10)).save(file, "PNG")
     for name in ("zero_shot", "mta"):
-        told = await house.stub.Classify(question(image=pb.Image(encoded=file.getvalue()), options=options(name)))
+        told = await harness.stub.Classify(question(image=pb.Image(encoded=file.getvalue()), options=options(name)))
         assert len(told.top) == 3
 
 
@@ -109,18 +109,18 @@ RAW = {"width": 4, "height": 4, "format": pb.RawImage.FORMAT_RGB24, "pixels": by
         ({"format": pb.RawImage.FORMAT_NV12, "width": 3, "pixels": bytes(18)}, "image.raw"),
     ],
 )
-async def test_raw_pixels_that_do_not_add_up(house, change, field):
-    await refused(house, question(image=pb.Image(raw=pb.RawImage(**{**RAW, **change}))), INVALID, field)
+async def test_raw_pixels_that_do_not_add_up(harness, change, field):
+    await refused(harness, question(image=pb.Image(raw=pb.RawImage(**{**RAW, **change}))), INVALID, field)
 
 
-def features(house, **more) -> pb.Image:
-    rows = np.ones((2, house.clip.dimension), dtype="<f4")
+def features(harness, **more) -> pb.Image:
+    rows = np.ones((2, harness.clip.dimension), dtype="<f4")
     rows[more.pop("row", 0)] *= more.pop("times", 1.0)
     good = {
         "views": 2,
-        "dimension": house.clip.dimension,
+        "dimension": harness.clip.dimension,
         "values": rows.tobytes(),
-        "model": house.clip.fingerprint,
+        "model": harness.clip.fingerprint,
     }
     return pb.Image(features=pb.Features(**{**good, **more}))
 
@@ -139,18 +139,18 @@ def features(house, **more) -> pb.Image:
         ({"row": 1, "times": 0.0}, "values"),
     ],
 )
-async def test_features_that_nobody_can_vouch_for(house, change, field):
-    await refused(house, question(image=features(house, **change)), INVALID, f"image.features.{field}")
+async def test_features_that_nobody_can_vouch_for(harness, change, field):
+    await refused(harness, question(image=features(harness, **change)), INVALID, f"image.features.{field}")
 
 
-async def test_huge_finite_features_are_only_normalised(house):
-    one = await house.stub.Classify(question(image=features(house)))
-    two = await house.stub.Classify(question(image=features(house, row=0, times=1e37)))
+async def test_huge_finite_features_are_only_normalised(harness):
+    one = await harness.stub.Classify(question(image=features(harness)))
+    two = await harness.stub.Classify(question(image=features(harness, row=0, times=1e37)))
     assert [s.logit for s in one.top] == pytest.approx([s.logit for s in two.top], abs=1e-4)
 
 
-async def test_no_image(house):
-    await refused(house, question(image=pb.Image()), INVALID, "image")
+async def test_no_image(harness):
+    await refused(harness, question(image=pb.Image()), INVALID, "image")
 
 
 NAN = float("nan")
@@ -185,9 +185,9 @@ NAN = float("nan")
     ],
 )
 async def test_options_that_mean_nothing(asked, field):
-    async with a_house(limits=Limits(parameters={"views": 300})) as house:
-        await refused(house, question(options=asked), INVALID, f"options.{field}")
-        assert (await house.stub.Classify(question())).top
+    async with a_harness(limits=Limits(parameters={"views": 300})) as harness:
+        await refused(harness, question(options=asked), INVALID, f"options.{field}")
+        assert (await harness.stub.Classify(question())).top
 
 
 def named(*names: str, templates: tuple[str, ...] = ()) -> pb.Labels:
@@ -210,49 +210,49 @@ BAD_LABELS = [
 
 
 @pytest.mark.parametrize("labels, field", BAD_LABELS)
-async def test_labels_that_make_no_set(house, labels, field):
-    await refused(house, question(labels=labels), INVALID, f"labels.label_set.{field}")
+async def test_labels_that_make_no_set(harness, labels, field):
+    await refused(harness, question(labels=labels), INVALID, f"labels.label_set.{field}")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await house.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=labels.label_set))
+        await harness.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=labels.label_set))
     assert caught.value.code() is INVALID and caught.value.details().startswith(f"label_set.{field}: ")
 
 
-async def test_no_labels_and_unknown_ones(house):
-    await refused(house, question(labels=pb.Labels()), INVALID, "labels")
-    await refused(house, question(labels=pb.Labels(id="0" * 32)), MISSING, "labels.id")
+async def test_no_labels_and_unknown_ones(harness):
+    await refused(harness, question(labels=pb.Labels()), INVALID, "labels")
+    await refused(harness, question(labels=pb.Labels(id="0" * 32)), MISSING, "labels.id")
     for method, message in (
         ("GetLabelSet", pb.GetLabelSetRequest(id="nobody")),
         ("DeleteLabelSet", pb.DeleteLabelSetRequest(id="")),
     ):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await getattr(house.stub, method)(message)
+            await getattr(harness.stub, method)(message)
         assert caught.value.code() is MISSING and caught.value.details().startswith("id: ")
 
 
 @pytest.mark.parametrize("id", ["a b", "ü", "a/b", "x" * 129, "a\n"])
-async def test_session_ids_of_other_characters(house, id):
-    await refused(house, question(session_id=id), INVALID, "session_id")
+async def test_session_ids_of_other_characters(harness, id):
+    await refused(harness, question(session_id=id), INVALID, "session_id")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await house.stub.GetSession(pb.GetSessionRequest(session_id=id))
+        await harness.stub.GetSession(pb.GetSessionRequest(session_id=id))
     assert caught.value.code() is INVALID
 
 
 @pytest.mark.parametrize("method", ["GetSession", "ResetSession", "CloseSession"])
 @pytest.mark.parametrize("id, code", [("", INVALID), ("nobody", MISSING)])
-async def test_sessions_that_are_not_there(house, method, id, code):
+async def test_sessions_that_are_not_there(harness, method, id, code):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await getattr(house.stub, method)(getattr(pb, f"{method}Request")(session_id=id))
+        await getattr(harness.stub, method)(getattr(pb, f"{method}Request")(session_id=id))
     assert caught.value.code() is code and caught.value.details().startswith("session_id: ")
 
 
-async def test_a_second_look_needs_a_choice(house):
+async def test_a_second_look_needs_a_choice(harness):
     asked = pb.Options(reduction=pb.Reduction(scope=pb.Reduction.SCOPE_TWO_LOOKS))  # zero_shot reads its only view
-    await refused(house, question(options=asked), LATER, "options.reduction.scope")
+    await refused(harness, question(options=asked), LATER, "options.reduction.scope")
 
 
 async def test_overload_says_when_to_come_back():
-    async with a_house(room=1, waiting=1) as house, busy(house):
-        calls = [asyncio.ensure_future(house.stub.Classify(question())) for _ in range(3)]
+    async with a_harness(room=1, waiting=1) as harness, busy(harness):
+        calls = [asyncio.ensure_future(harness.stub.Classify(question())) for _ in range(3)]
         done, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
         [first] = done
         error = first.exception()
@@ -263,32 +263,32 @@ async def test_overload_says_when_to_come_back():
             call.cancel()
 
 
-async def test_bytes_that_are_no_message_are_the_callers_mistake(house):
-    call = house.channel.unary_unary("/tta.v1.AdaptationService/Classify")
+async def test_bytes_that_are_no_message_are_the_callers_mistake(harness):
+    call = harness.channel.unary_unary("/tta.v1.AdaptationService/Classify")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call(b"\xff\xff\xff\xff")
     assert caught.value.code() is INVALID and "message" in caught.value.details()
 
 
-async def test_a_method_that_does_not_exist(house):
+async def test_a_method_that_does_not_exist(harness):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await house.channel.unary_unary("/tta.v1.AdaptationService/Guess")(b"")
+        await harness.channel.unary_unary("/tta.v1.AdaptationService/Guess")(b"")
     assert caught.value.code() is LATER
 
 
-async def test_refusals_are_observed_with_the_strategy(house):
-    await refused(house, question(options=options("zero"), image=pb.Image()), INVALID, "image")
-    [event] = house.of(Refused)
+async def test_refusals_are_observed_with_the_strategy(harness):
+    await refused(harness, question(options=options("zero"), image=pb.Image()), INVALID, "image")
+    [event] = harness.of(Refused)
     assert (event.method, event.strategy, event.error.field) == ("Classify", "zero", "image")
-    await until(lambda: [call.code for call in house.of(Called)] == [None, "INVALID_ARGUMENT"])
+    await until(lambda: [call.code for call in harness.of(Called)] == [None, "INVALID_ARGUMENT"])
 
 
-async def test_a_broken_room_tells_no_secrets(house, caplog, monkeypatch):
+async def test_a_broken_room_tells_no_secrets(harness, caplog, monkeypatch):
     def broken(*_: object) -> None:
         raise RuntimeError("secret path")
 
-    monkeypatch.setattr(house.sessions, "get", broken)
+    monkeypatch.setattr(harness.sessions, "get", broken)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await house.stub.GetSession(pb.GetSessionRequest(session_id="a"))
+        await harness.stub.GetSession(pb.GetSessionRequest(session_id="a"))
     assert caught.value.code() is grpc.StatusCode.INTERNAL and "secret" not in caught.value.details()
     assert "secret path" in caplog.text

@@ -18,33 +18,33 @@ from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.rpc.warming_up import SERVICE
 from tta_service.wire.v1 import tta_pb2 as pb
 
-from .conftest import a_house, busy, frame, opening, question, until
+from .conftest import a_harness, busy, frame, opening, question, until
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-async def health(house, service: str = "") -> int:
-    return (await HealthStub(house.channel).Check(health_pb2.HealthCheckRequest(service=service))).status
+async def health(harness, service: str = "") -> int:
+    return (await HealthStub(harness.channel).Check(health_pb2.HealthCheckRequest(service=service))).status
 
 
-async def test_health_follows_what_it_is_told(house):
-    assert [await health(house, name) for name in ("", SERVICE)] == [SERVING, SERVING]
-    house.server.health.set_serving(False, "a batch does not come back")
-    assert [await health(house, name) for name in ("", SERVICE)] == [NOT_SERVING, NOT_SERVING]
-    house.server.health.set_serving(True)
-    assert await health(house) == SERVING
+async def test_health_follows_what_it_is_told(harness):
+    assert [await health(harness, name) for name in ("", SERVICE)] == [SERVING, SERVING]
+    harness.server.health.set_serving(False, "a batch does not come back")
+    assert [await health(harness, name) for name in ("", SERVICE)] == [NOT_SERVING, NOT_SERVING]
+    harness.server.health.set_serving(True)
+    assert await health(harness) == SERVING
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await health(house, "somebody.Else")
+        await health(harness, "somebody.Else")
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 async def test_nobody_serves_before_it_is_told_so():
-    async with a_house(warm=False) as house:
-        assert await health(house) == NOT_SERVING
+    async with a_harness(warm=False) as harness:
+        assert await health(harness) == NOT_SERVING
 
 
-async def test_the_port_is_open_before_the_service_is_there(house):
-    server = Server(observe=house.events.append)
+async def test_the_port_is_open_before_the_service_is_there(harness):
+    server = Server(observe=harness.events.append)
     port = await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -60,12 +60,12 @@ async def test_the_port_is_open_before_the_service_is_there(house):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await nothing(b"")
             assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-            server.serve(house.service)
+            server.serve(harness.service)
             assert (await stub.Classify(question())).top
             assert (await stub.ClassifyStream(iter([opening()])).read()).WhichOneof("kind") == "status"
     finally:
         await server.stop(0.0)
-    assert {call.kind for call in house.of(Called) if call.method == "ClassifyStream"} == {"bidi_stream"}
+    assert {call.kind for call in harness.of(Called) if call.method == "ClassifyStream"} == {"bidi_stream"}
 
 
 def test_what_the_transport_is_told():
@@ -77,31 +77,31 @@ def test_what_the_transport_is_told():
     assert "grpc.max_connection_age_ms" not in dict(options(1, 1, 0.0))
 
 
-async def test_health_can_be_watched(house):
-    watching = HealthStub(house.channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE))
+async def test_health_can_be_watched(harness):
+    watching = HealthStub(harness.channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE))
     assert (await watching.read()).status == SERVING
-    house.server.health.set_serving(False)
+    harness.server.health.set_serving(False)
     assert (await watching.read()).status == NOT_SERVING
-    house.server.health.set_serving(False, "still")
-    house.server.health.set_serving(True)
+    harness.server.health.set_serving(False, "still")
+    harness.server.health.set_serving(True)
     assert (await watching.read()).status == SERVING
-    unknown = HealthStub(house.channel).Watch(health_pb2.HealthCheckRequest(service="somebody.Else"))
+    unknown = HealthStub(harness.channel).Watch(health_pb2.HealthCheckRequest(service="somebody.Else"))
     assert (await unknown.read()).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
     watching.cancel()
     unknown.cancel()
 
 
-async def test_a_leaving_server_tells_its_watchers_and_does_not_wait_for_them(house):
-    watching = HealthStub(house.channel).Watch(health_pb2.HealthCheckRequest())
+async def test_a_leaving_server_tells_its_watchers_and_does_not_wait_for_them(harness):
+    watching = HealthStub(harness.channel).Watch(health_pb2.HealthCheckRequest())
     assert (await watching.read()).status == SERVING
-    house.server.drain(1.0)
+    harness.server.drain(1.0)
     assert (await watching.read()).status == NOT_SERVING
     async with asyncio.timeout(PATIENCE):
-        await house.server.stop(3600.0)
+        await harness.server.stop(3600.0)
     assert await watching.read() is grpc.aio.EOF
 
 
-async def test_reflection_knows_the_service_and_its_messages(house):
+async def test_reflection_knows_the_service_and_its_messages(harness):
     ask = reflection_pb2.ServerReflectionRequest
     asked = [
         ask(list_services=""),
@@ -109,92 +109,92 @@ async def test_reflection_knows_the_service_and_its_messages(house):
         ask(file_by_filename="google/rpc/status.proto"),
     ]
     listed, ours, status = [
-        reply async for reply in ServerReflectionStub(house.channel).ServerReflectionInfo(iter(asked))
+        reply async for reply in ServerReflectionStub(harness.channel).ServerReflectionInfo(iter(asked))
     ]
     assert SERVICE in {service.name for service in listed.list_services_response.service}
     assert b"ClassifyStreamRequest" in b"".join(ours.file_descriptor_response.file_descriptor_proto)
     assert status.file_descriptor_response.file_descriptor_proto
 
 
-async def test_draining_tells_streams_and_still_answers(house):
-    call = house.stub.ClassifyStream()
+async def test_draining_tells_streams_and_still_answers(harness):
+    call = harness.stub.ClassifyStream()
     await call.write(opening(policy=pb.OpenStream.POLICY_BLOCK))
     await call.read()
-    house.server.drain(2.5)
+    harness.server.drain(2.5)
     told = await call.read()
     assert told.WhichOneof("kind") == "draining"
     assert told.draining.deadline.ToTimedelta().total_seconds() == 2.5
-    assert await health(house) == NOT_SERVING
-    house.server.health.set_serving(True)  # one good forward does not bring a leaving server back
-    assert await health(house) == NOT_SERVING
+    assert await health(harness) == NOT_SERVING
+    harness.server.health.set_serving(True)  # one good forward does not bring a leaving server back
+    assert await health(harness) == NOT_SERVING
     await call.write(frame(0))
     answer = (await call.read()).answer
     assert answer.frame_id == 0
     await call.done_writing()
     while (reply := await call.read()) is not grpc.aio.EOF:
         assert reply.WhichOneof("kind") == "status"
-    again = house.stub.ClassifyStream(iter([opening(resume_token=told.draining.resume_token)]))
+    again = harness.stub.ClassifyStream(iter([opening(resume_token=told.draining.resume_token)]))
     status = (await again.read()).status.session
     assert status.session_id == answer.response.session.session_id
     assert status.origin == pb.SessionStatus.ORIGIN_FRESH  # there is no store here
     again.cancel()
 
 
-async def test_stopping_waits_for_calls_under_way(house):
+async def test_stopping_waits_for_calls_under_way(harness):
     asked = []
-    async with busy(house):
-        asked.append(asyncio.ensure_future(house.stub.Classify(question())))
-        await until(lambda: house.door.running_rows == 1)
-        stopping = asyncio.create_task(house.server.stop(PATIENCE))
-        await until(lambda: refused_soon(house))
+    async with busy(harness):
+        asked.append(asyncio.ensure_future(harness.stub.Classify(question())))
+        await until(lambda: harness.admission.running_rows == 1)
+        stopping = asyncio.create_task(harness.server.stop(PATIENCE))
+        await until(lambda: refused_soon(harness))
     assert (await asked[0]).top
     await stopping
 
 
-def refused_soon(house) -> bool:
+def refused_soon(harness) -> bool:
     """The listening socket is closed."""
     import socket
 
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", house.port)) != 0
+        return probe.connect_ex(("127.0.0.1", harness.port)) != 0
 
 
-async def test_stopping_cuts_off_what_does_not_end(house):
-    call = house.stub.ClassifyStream()
+async def test_stopping_cuts_off_what_does_not_end(harness):
+    call = harness.stub.ClassifyStream()
     await call.write(opening())
     await call.read()
-    await house.server.stop(0.1)
+    await harness.server.stop(0.1)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call.read()
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-    await until(lambda: house.sessions.counters.streams == 0)
+    await until(lambda: harness.sessions.counters.streams == 0)
 
 
-async def test_an_address_in_use_is_an_error(house):
-    async with a_house() as other:
+async def test_an_address_in_use_is_an_error(harness):
+    async with a_harness() as other:
         with pytest.raises(RuntimeError):
-            await other.server.start(f"127.0.0.1:{house.port}")
+            await other.server.start(f"127.0.0.1:{harness.port}")
 
 
-async def test_a_server_that_could_not_start_can_be_stopped(house):
-    async with a_house() as other:
+async def test_a_server_that_could_not_start_can_be_stopped(harness):
+    async with a_harness() as other:
         stillborn = Server(other.service)
         with pytest.raises(RuntimeError):
-            await stillborn.start(f"127.0.0.1:{house.port}")
+            await stillborn.start(f"127.0.0.1:{harness.port}")
         await stillborn.stop(1.0)
 
 
-async def test_every_call_that_begins_also_ends(house):
-    await health(house)
-    call = house.stub.ClassifyStream()
+async def test_every_call_that_begins_also_ends(harness):
+    await health(harness)
+    call = harness.stub.ClassifyStream()
     await call.write(opening())
     await call.read()
     call.cancel()
     with pytest.raises(grpc.aio.AioRpcError):
-        await house.stub.GetSession(pb.GetSessionRequest(session_id="nobody"))
-    await until(lambda: len(house.of(Called)) == 6)
-    ends = {(call.method, call.kind): call.code for call in house.of(Called) if call.code}
+        await harness.stub.GetSession(pb.GetSessionRequest(session_id="nobody"))
+    await until(lambda: len(harness.of(Called)) == 6)
+    ends = {(call.method, call.kind): call.code for call in harness.of(Called) if call.code}
     stream = ends.pop(("ClassifyStream", "bidi_stream"))
     assert stream in ("CANCELLED", "OK")  # the end of his messages may be told first
     assert ends == {("Check", "unary"): "OK", ("GetSession", "unary"): "NOT_FOUND"}
-    assert all(call.seconds > 0 for call in house.of(Called) if call.code)
+    assert all(call.seconds > 0 for call in harness.of(Called) if call.code)

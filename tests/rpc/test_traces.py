@@ -14,25 +14,25 @@ from .conftest import LABELS, jpeg, question
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-async def test_a_call_tells_whose_it_is(house):
-    await house.stub.Classify(question(), metadata=(("traceparent", CALLER),))
+async def test_a_call_tells_whose_it_is(harness):
+    await harness.stub.Classify(question(), metadata=(("traceparent", CALLER),))
     with pytest.raises(grpc.aio.AioRpcError):
-        await house.stub.Classify(pb.ClassifyRequest(), metadata=(("traceparent", CALLER),))
-    assert [report.request.trace for report in house.of(Report)] == [CALLER]
-    assert [refused.trace for refused in house.of(Refused)] == [CALLER]
+        await harness.stub.Classify(pb.ClassifyRequest(), metadata=(("traceparent", CALLER),))
+    assert [report.request.trace for report in harness.of(Report)] == [CALLER]
+    assert [refused.trace for refused in harness.of(Refused)] == [CALLER]
 
 
-async def test_each_frame_of_a_stream_is_the_callers(house):
+async def test_each_frame_of_a_stream_is_the_callers(harness):
     frames = [pb.Image(encoded=jpeg()), pb.Image(encoded=b"no picture")]
     messages = [pb.ClassifyStreamRequest(open=pb.OpenStream(labels=LABELS, policy=pb.OpenStream.POLICY_BLOCK))]
     messages += [pb.ClassifyStreamRequest(frame=pb.Frame(frame_id=i, image=image)) for i, image in enumerate(frames)]
-    call = house.stub.ClassifyStream(iter(messages), metadata=(("traceparent", CALLER),))
+    call = harness.stub.ClassifyStream(iter(messages), metadata=(("traceparent", CALLER),))
     assert {reply.WhichOneof("kind") async for reply in call} >= {"answer", "error"}
-    assert [report.request.trace for report in house.of(Report)] == [CALLER]
-    assert [refused.trace for refused in house.of(Refused)] == [CALLER]
+    assert [report.request.trace for report in harness.of(Report)] == [CALLER]
+    assert [refused.trace for refused in harness.of(Refused)] == [CALLER]
 
 
 @pytest.mark.parametrize("said", ["", "someone", CALLER.upper(), CALLER + "\u0022"])
-async def test_what_is_no_traceparent_is_not_taken(house, said: str):
-    await house.stub.Classify(question(), metadata=(("traceparent", said),))
-    assert [report.request.trace for report in house.of(Report)] == [""]
+async def test_what_is_no_traceparent_is_not_taken(harness, said: str):
+    await harness.stub.Classify(question(), metadata=(("traceparent", said),))
+    assert [report.request.trace for report in harness.of(Report)] == [""]

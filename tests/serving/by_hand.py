@@ -14,7 +14,7 @@ class Last(NamedTuple):
     number: Tensor  # [] of the last frame seen
 
 
-class ByHand(Executor):
+class ManualExecutor(Executor):
     """A lane whose work is done when the test says so."""
 
     def __init__(self) -> None:

@@ -40,14 +40,14 @@ EXACT = Reduction(reducers.build("none"))
 
 
 @dataclass
-class House:
+class Harness:
     engine: Engine
     batcher: Batcher
     text_spaces: TextSpaceCache
     sessions: Sessions
-    door: AdmissionController
+    admission: AdmissionController
     lanes: Executors
-    pulse: DeviceHealth
+    health: DeviceHealth
     costs: CostModel
     events: list[Event] = field(default_factory=list)
 
@@ -56,7 +56,7 @@ class House:
 
 
 @asynccontextmanager
-async def house(
+async def harness(
     clip: FakeCLIP | None = None,
     max_rows: int = 64,
     encode: Encode | None = None,
@@ -69,7 +69,7 @@ async def house(
     shares: ClientQuota | None = None,
     forwards: Mapping[int, float] | None = None,
     **engine: Any,
-) -> AsyncIterator[House]:
+) -> AsyncIterator[Harness]:
     clip = clip or FakeCLIP()
     events: list[Event] = []
     threads, pulse = threads or make_executors(prepare=2, adapt=adapt, cores=1), DeviceHealth()
@@ -96,7 +96,7 @@ async def house(
     serving = asyncio.create_task(batcher.run())
     before = asyncio.all_tasks()
     try:
-        yield House(built, batcher, texts, sessions, door, threads, pulse, costs, events)
+        yield Harness(built, batcher, texts, sessions, door, threads, pulse, costs, events)
         assert not (asyncio.all_tasks() - before), "tasks were left behind"
     finally:
         serving.cancel()

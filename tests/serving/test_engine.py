@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tests.patience import PATIENCE
-from tests.serving.harness import EXACT, LABELS, acquired, house, request, rows, settle
+from tests.serving.harness import EXACT, LABELS, acquired, harness, request, rows, settle
 from tests.serving.toys import Anchored, Clumsy, Diary, Gated, Halved, Silly, Steep, Trail
 from tta_service import Evidence, LabelSet, Needs, Reducer
 from tta_service.clip.load import load
@@ -29,7 +29,7 @@ from tta_service.testing import FakeCLIP
 
 
 async def one_by_one(frames: list[Request]) -> list[Report]:
-    async with house() as home:
+    async with harness() as home:
         return [await home.engine.classify(replace(frame, strategy=Diary())) for frame in frames]
 
 
@@ -47,9 +47,9 @@ def mixed(seed: int) -> Request:
 @pytest.mark.parametrize("made", [FakeCLIP, load], ids=["fake", "pocket"])
 async def test_together_equals_alone(made: Callable[[], FakeCLIP]):
     requests, clip = [mixed(seed) for seed in range(35)], made()
-    async with house(clip) as one:
+    async with harness(clip) as one:
         alone = [await one.engine.classify(asked) for asked in requests]
-    async with house(clip) as many:
+    async with harness(clip) as many:
         for labels in {asked.labels for asked in requests}:
             await many.text_spaces.get(labels)
         go = threading.Event()
@@ -67,7 +67,7 @@ async def test_together_equals_alone(made: Callable[[], FakeCLIP]):
 
 
 async def test_a_report_says_what_was_done():
-    async with house() as home:
+    async with harness() as home:
         report = await home.engine.classify(request(3, MTA(views=8), frame_id=7, session="cam"))
     assert report in home.events
     assert set(report.seconds) == {*STAGES, "total"}
@@ -80,7 +80,7 @@ async def test_a_report_says_what_was_done():
 async def test_frames_cancelled_before_adapt_leave_no_trace_and_later_ones_keep_their_order():
     strategy = Gated()
     frames = [request(seed, strategy, session="cam", frame_id=seed) for seed in range(6)]
-    async with house() as home:
+    async with harness() as home:
         tasks = [asyncio.create_task(home.engine.classify(frame)) for frame in frames]
         assert await acquired(strategy.inside)
         tasks[2].cancel()  # waits for its turn, or for the tower
@@ -96,7 +96,7 @@ async def test_frames_cancelled_before_adapt_leave_no_trace_and_later_ones_keep_
 async def test_a_frame_cancelled_during_adapt_counts_as_seen():
     strategy = Gated()
     frames = [request(seed, strategy, session="cam", frame_id=seed) for seed in range(4)]
-    async with house() as home:
+    async with harness() as home:
         tasks = [asyncio.create_task(home.engine.classify(frame)) for frame in frames]
         strategy.go.release()
         await asyncio.wait(tasks[:1])
@@ -114,7 +114,7 @@ async def test_a_frame_cancelled_during_adapt_counts_as_seen():
 
 async def test_a_tda_session_with_cancelled_frames_answers_like_one_without_them():
     frames = [request(seed, TDA(), session="cam") for seed in range(8)]
-    async with house() as home:
+    async with harness() as home:
         entered = threading.Event()
         gate = home.lanes.device.submit(entered.wait, PATIENCE)  # nobody gets past the tower
         tasks = [asyncio.create_task(home.engine.classify(frame)) for frame in frames]
@@ -126,14 +126,14 @@ async def test_a_tda_session_with_cancelled_frames_answers_like_one_without_them
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         assert gate.result()
     kept = [0, 2, 3, 6, 7]
-    async with house() as home:
+    async with harness() as home:
         expected = [await home.engine.classify(frames[i]) for i in kept]
     assert_same([answers[i] for i in kept], expected)
 
 
 async def test_a_strategy_that_raises_loses_its_own_memory_only_and_says_so():
     clumsy, diary = Clumsy(fails=(2,)), Diary()
-    async with house() as home:
+    async with harness() as home:
         for seed in range(2):
             await home.engine.classify(request(seed, clumsy, session="cam"))
             await home.engine.classify(request(seed, diary, session="cam"))
@@ -150,7 +150,7 @@ async def test_a_strategy_that_raises_loses_its_own_memory_only_and_says_so():
 
 @pytest.mark.parametrize("said", [math.nan, math.inf, -math.inf])
 async def test_an_answer_that_is_none_is_a_fault(said: float):
-    async with house() as home:
+    async with harness() as home:
         with pytest.raises(ModelFault):
             await home.engine.classify(request(0, Silly(said)))
         await home.engine.classify(request(0, Silly(0.5)))
@@ -158,7 +158,7 @@ async def test_an_answer_that_is_none_is_a_fault(said: float):
 
 async def test_three_scopes_and_the_tune_lane():
     anchored = Anchored()
-    async with house() as home:
+    async with harness() as home:
         reports = await asyncio.gather(*(home.engine.classify(request(seed, anchored)) for seed in range(5)))
         steep = await home.engine.classify(request(0, Steep()))
         other = await home.engine.classify(request(0, anchored, labels=LabelSet(("a", "b"))))
@@ -171,7 +171,7 @@ async def test_three_scopes_and_the_tune_lane():
 
 
 async def test_memories_differ_by_strategy_labels_reduction_and_origin_of_the_features():
-    async with house() as home:
+    async with harness() as home:
         clip = FakeCLIP()
         first = await home.engine.classify(request(1, Diary(), session="cam"))
         for asked in (
@@ -191,7 +191,7 @@ async def test_memories_differ_by_strategy_labels_reduction_and_origin_of_the_fe
 
 async def test_features_from_the_device_skip_the_tower():
     rows = torch.nn.functional.normalize(torch.randn(4, 64, generator=torch.Generator().manual_seed(1)), dim=-1)
-    async with house() as home:
+    async with harness() as home:
         report = await home.engine.classify(request(0, Zero(views=8), image=Features(rows)))
         few = await home.engine.classify(request(0, ZeroShot(), image=Features(rows)))
         with pytest.raises(BadRequest) as refused:
@@ -203,7 +203,7 @@ async def test_features_from_the_device_skip_the_tower():
 
 
 async def test_a_bad_image_fails_alone():
-    async with house() as home:
+    async with harness() as home:
         asked = [request(seed, Zero(views=4)) for seed in range(3)]
         asked[1] = request(1, Zero(views=4), image=Encoded(b"\xff\xd8\xff not a picture"))
         answers = await asyncio.gather(*map(home.engine.classify, asked), return_exceptions=True)
@@ -211,7 +211,7 @@ async def test_a_bad_image_fails_alone():
 
 
 async def test_an_unnamed_session_ends_with_its_call():
-    async with house() as home:
+    async with harness() as home:
         one = await home.engine.classify(request(0, Diary()))
         two = await home.engine.classify(request(0, Diary()))
         assert one.session.id != two.session.id and len(one.session.id) == 32
@@ -221,7 +221,7 @@ async def test_an_unnamed_session_ends_with_its_call():
 
 
 async def test_a_deadline_that_has_passed_leaves_the_memory_alone():
-    async with house() as home:
+    async with harness() as home:
         await home.engine.classify(request(0, Diary(), session="cam"))
         before = home.sessions.get("", "cam")
         with pytest.raises(DeadlineTooShort):
@@ -234,7 +234,7 @@ async def test_a_deadline_that_has_passed_leaves_the_memory_alone():
 
 async def test_a_deadline_that_passes_while_it_waits_for_its_turn_leaves_the_memory_alone():
     gated = Gated()
-    async with house() as home:
+    async with harness() as home:
         first = asyncio.create_task(home.engine.classify(request(0, gated, session="cam")))
         assert await acquired(gated.inside)
         deadline = time.monotonic() + 0.2
@@ -251,7 +251,7 @@ async def test_a_deadline_that_passes_while_it_waits_for_its_turn_leaves_the_mem
 
 async def test_rows_of_a_caller_who_left_are_not_encoded():
     go = threading.Event()
-    async with house() as home:
+    async with harness() as home:
         await home.text_spaces.get(LABELS)
         home.lanes.device.submit(go.wait, PATIENCE)
         ahead = asyncio.create_task(home.batcher.encode(rows(1), EXACT))
@@ -266,12 +266,12 @@ async def test_rows_of_a_caller_who_left_are_not_encoded():
         await ahead
         await home.batcher.encode(rows(2), EXACT)
         assert [batch.rows for batch in home.of(Forward)] == [1, 2]
-        assert home.door.running_rows == 0
+        assert home.admission.running_rows == 0
 
 
 async def test_the_newest_frame_enters_when_there_is_room():
     gate = Gated()
-    async with house(max_rows=1, room=1) as home:
+    async with harness(max_rows=1, room=1) as home:
         first = asyncio.create_task(home.engine.classify(request(0, gate)))
         assert await acquired(gate.inside)
         newest = [request(1, Zero(views=2), policy="latest")]
@@ -282,11 +282,11 @@ async def test_the_newest_frame_enters_when_there_is_room():
         await first
         report = await waiting
     assert report.request is newest[-1]
-    assert home.door.running_rows == 0
+    assert home.admission.running_rows == 0
 
 
 async def test_an_explanation_covers_the_rows_that_were_used():
-    async with house() as home:
+    async with harness() as home:
         zero = await home.engine.classify(request(0, Zero(views=8, keep=0.5), explain=True))
         tda = await home.engine.classify(request(0, TDA(), session="s", explain=True))
         plain = await home.engine.classify(request(0, ZeroShot()))
@@ -301,7 +301,7 @@ async def test_an_explanation_covers_the_rows_that_were_used():
 
 
 async def test_a_cascade_goes_on_only_when_it_is_unsure():
-    async with house() as home:
+    async with harness() as home:
         asked = {"session": "cam", "cascade": Cascade(Diary(views=4), above=1.0)}
         sure = await home.engine.classify(request(0, ZeroShot(), **asked))
         assert not sure.escalated and sure.strategy == ZeroShot() and sure.views == 1
@@ -313,24 +313,24 @@ async def test_a_cascade_goes_on_only_when_it_is_unsure():
         assert unsure.session.frames == 2
         direct = await home.engine.classify(request(0, Diary(views=4), session="other"))
     torch.testing.assert_close(unsure.logits, direct.logits)
-    assert home.door.running_rows == 0
+    assert home.admission.running_rows == 0
 
 
 async def test_what_a_cascade_goes_on_to_counts_as_work_while_it_lasts():
     gated = Gated(views=4)
-    async with house() as home:
+    async with harness() as home:
         asked = request(0, ZeroShot(), session="cam", cascade=Cascade(gated, above=0.0))
         asking = asyncio.create_task(home.engine.classify(asked))
         assert await asyncio.to_thread(gated.inside.acquire, timeout=PATIENCE)
-        assert home.door.cost == 1 + 4
+        assert home.admission.cost == 1 + 4
         gated.go.release()
         assert (await asking).escalated
-        assert home.door.cost == 0
+        assert home.admission.cost == 0
 
 
 async def test_a_second_look_sees_the_confident_rows_exactly():
     halved = Reduction(Halved(), "two_looks")
-    async with house() as home:
+    async with harness() as home:
         report = await home.engine.classify(request(0, Zero(views=8, keep=0.25), reduction=halved))
         exact = await home.engine.classify(request(0, Zero(views=8, keep=0.25)))
         rough = await home.engine.classify(request(0, Zero(views=8, keep=0.25), reduction=Reduction(Halved())))
@@ -344,7 +344,7 @@ async def test_a_second_look_sees_the_confident_rows_exactly():
 
 
 async def test_the_plain_view_stays_exact_when_only_the_others_are_reduced():
-    async with house() as home:
+    async with harness() as home:
         mixed_ = await home.engine.classify(request(0, MTA(views=6), reduction=Reduction(Halved(), "augmented")))
         exact = await home.engine.classify(request(0, MTA(views=6)))
         assert sorted(batch.rows for batch in home.of(Forward)) == [1, 5, 6]
@@ -353,7 +353,7 @@ async def test_the_plain_view_stays_exact_when_only_the_others_are_reduced():
 
 
 async def test_a_cascade_to_itself_is_refused():
-    async with house() as home:
+    async with harness() as home:
         with pytest.raises(BadParameters) as refused:
             await home.engine.classify(request(0, TDA(), cascade=Cascade(TDA(), 0.5)))
     assert refused.value.field == "options.cascade.to"
@@ -366,7 +366,7 @@ async def test_some_answers_are_explained_unasked_and_tell_the_tokens_left():
         left.append(reducer.name)
         return (9, 4)
 
-    async with house(explain_every=3, tokens_left=tokens_left) as home:
+    async with harness(explain_every=3, tokens_left=tokens_left) as home:
         said = [await home.engine.classify(request(i, ZeroShot())) for i in range(6)]
         assert [one.explanation is not None for one in said] == [False, False, True] * 2
         assert said[2].explanation is not None and said[2].explanation.tokens_left == (9, 4)

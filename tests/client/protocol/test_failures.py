@@ -32,29 +32,29 @@ class Mixed(World):
 
     def step(self) -> None:
         self.now += 0.01
-        step = self.course.step(self.now)
+        step = self.state.step(self.now)
         if isinstance(step, Frame) and self.kinds[int(step.scene)] == "bad":
-            self.course.frame_failed(step, WRONG)
+            self.state.frame_failed(step, WRONG)
         elif isinstance(step, Frame):
             self.waiting.append(step.frame_id)
             self.calls[-1].append(step.frame_id)
         elif step == "pull" and self.left == 0:
-            self.course.source_ended = True
+            self.state.source_ended = True
         elif step == "pull":
             number = len(self.kinds) - self.left
             self.left, self.pulled = self.left - 1, self.pulled + 1
-            self.course.add(Frame(-1 if self.kinds[number] == "lost its place" else number + 1, b"", scene=str(number)))
+            self.state.add(Frame(-1 if self.kinds[number] == "lost its place" else number + 1, b"", scene=str(number)))
 
     def reply(self, **kind: Any) -> None:
-        result = self.course.read(pb.ClassifyStreamResponse(**kind), self.now)
+        result = self.state.read(pb.ClassifyStreamResponse(**kind), self.now)
         if result is not None:
-            self.tell([*self.course.due(result.frame_id), result])
+            self.tell([*self.state.due(result.frame_id), result])
 
     def hear(self) -> None:
-        self.tell(self.course.due())
+        self.tell(self.state.due())
 
     def lose(self) -> None:
-        self.tell(self.course.due(None if self.course.blocking else math.inf))
+        self.tell(self.state.due(None if self.state.blocking else math.inf))
         super().lose()
 
     def tell(self, results: list[FrameAnswer | FrameFailure]) -> None:
@@ -66,13 +66,13 @@ def played(policy: str, in_flight: int, kinds: list[str], events: list[str]) -> 
     world.open()
     for event in events:
         getattr(world, event)()
-        held = world.pulled - len(set(world.told)) - world.course.statistics.dropped["disconnect"]
+        held = world.pulled - len(set(world.told)) - world.state.statistics.dropped["disconnect"]
         assert policy != "block" or held <= in_flight + 1
     for _ in range(20 * len(kinds) + 50):
         world.now += 1.0
         for event in ("open", "step", "hear", "answer", "end"):
             getattr(world, event)()
-    world.tell(world.course.due(math.inf))
+    world.tell(world.state.due(math.inf))
     return world
 
 
@@ -80,13 +80,13 @@ def played(policy: str, in_flight: int, kinds: list[str], events: list[str]) -> 
 @given(EVENTS, st.integers(1, 5), KINDS)
 def test_a_blocking_stream_tells_of_every_frame_in_order(events: list[str], in_flight: int, kinds: list[str]) -> None:
     world = played("block", in_flight, kinds, events)
-    assert world.left == 0 and not world.course.should_continue and not world.course.statistics.dropped
+    assert world.left == 0 and not world.state.should_continue and not world.state.statistics.dropped
     firsts = list(dict.fromkeys(world.told))
     assert firsts == list(range(len(kinds)))
     wrong = [number for number, kind in enumerate(kinds) if kind != "good"]
     assert [number for number in world.told if number in wrong] == wrong  # once each
-    assert world.course.statistics.failures == len(wrong)
-    assert world.course.statistics.sent == sum(map(len, world.calls))
+    assert world.state.statistics.failures == len(wrong)
+    assert world.state.statistics.sent == sum(map(len, world.calls))
 
 
 @settings(max_examples=300, deadline=None)
@@ -94,8 +94,8 @@ def test_a_blocking_stream_tells_of_every_frame_in_order(events: list[str], in_f
 def test_a_live_stream_tells_of_every_frame_or_counts_it(events: list[str], policy: str, kinds: list[str]) -> None:
     world = played(policy, 8, kinds, events)
     assert world.told == sorted(set(world.told))
-    assert len(world.told) + world.course.statistics.dropped["disconnect"] == world.pulled == len(kinds)
-    assert world.course.statistics.sent == sum(map(len, world.calls))
+    assert len(world.told) + world.state.statistics.dropped["disconnect"] == world.pulled == len(kinds)
+    assert world.state.statistics.sent == sum(map(len, world.calls))
 
 
 def test_what_is_not_sent_is_not_under_way() -> None:

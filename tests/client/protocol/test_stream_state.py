@@ -22,52 +22,52 @@ class World:
     """A service, a source of frames and a driver, moved by hand."""
 
     def __init__(self, policy: Any, in_flight: int, frames: int) -> None:
-        self.course = StreamState(policy, in_flight, reconnect=Reconnect())
+        self.state = StreamState(policy, in_flight, reconnect=Reconnect())
         self.left, self.pulled, self.now = frames, 0, 0.0
         self.waiting: list[int] = []  # sent on this call and not answered
         self.order: list[int] = []  # of the answers
         self.calls: list[list[int]] = []  # the frames of each call
 
     def open(self) -> None:
-        if not self.course.call and self.course.should_continue and not self.course.undecided:
-            self.course.call_opened()
+        if not self.state.call and self.state.should_continue and not self.state.undecided:
+            self.state.call_opened()
             self.waiting, self.calls = [], [*self.calls, []]
             self.reply(status=pb.StreamStatus(credits=3))
 
     def step(self) -> None:
         self.now += 0.01
-        step = self.course.step(self.now)
+        step = self.state.step(self.now)
         if isinstance(step, Frame):
             self.waiting.append(step.frame_id)
             self.calls[-1].append(step.frame_id)
         elif step == "pull" and self.left == 0:
-            self.course.source_ended = True
+            self.state.source_ended = True
         elif step == "pull":
             self.left, self.pulled = self.left - 1, self.pulled + 1
-            self.course.add(Frame(self.pulled, b""))
+            self.state.add(Frame(self.pulled, b""))
 
     def answer(self) -> None:
-        if self.course.call and self.waiting:
+        if self.state.call and self.waiting:
             self.order.append(self.waiting.pop(0))
             self.reply(answer=pb.FrameAnswer(frame_id=self.order[-1]))
 
     def lose(self) -> None:
         self.waiting = []
-        assert 0.5 <= self.course.call_lost(LOST) <= 30
+        assert 0.5 <= self.state.call_lost(LOST) <= 30
 
     def drain(self) -> None:
-        if self.course.call:
+        if self.state.call:
             self.reply(draining=pb.Draining(resume_token=b"token"))
 
     def end(self) -> None:
-        if self.course.call and self.course.all_sent:
-            assert not self.waiting or self.course.source_ended
+        if self.state.call and self.state.all_sent:
+            assert not self.waiting or self.state.source_ended
             while self.waiting:
                 self.answer()
-            self.course.call_ended()
+            self.state.call_ended()
 
     def reply(self, **kind: Any) -> None:
-        self.course.read(pb.ClassifyStreamResponse(**kind), self.now)
+        self.state.read(pb.ClassifyStreamResponse(**kind), self.now)
 
 
 def played(policy: str, in_flight: int, frames: int, events: list[str], calm: bool) -> World:
@@ -87,7 +87,7 @@ def played(policy: str, in_flight: int, frames: int, events: list[str], calm: bo
 @given(EVENTS, st.integers(1, 5), st.integers(0, 8))
 def test_a_blocking_stream_answers_every_frame_in_order(events: list[str], in_flight: int, frames: int) -> None:
     world = played("block", in_flight, frames, events, calm=True)
-    assert world.left == 0 and world.course.source_ended and not world.course.should_continue
+    assert world.left == 0 and world.state.source_ended and not world.state.should_continue
     assert sorted(set(world.order)) == list(range(1, frames + 1))
     for sent in world.calls:  # within a call numbers increase: a service would end it otherwise
         assert sent == sorted(set(sent))
@@ -112,7 +112,7 @@ def test_a_live_stream_sends_no_frame_twice_and_counts_what_is_lost(events: list
     world = played("latest", 8, frames, events, calm=True)
     sent = [id for call in world.calls for id in call]
     assert sent == sorted(set(sent))
-    told = world.course.statistics
+    told = world.state.statistics
     assert len(sent) == told.sent
     assert told.answers + told.dropped["disconnect"] == world.pulled == frames
     assert world.order == sorted(set(world.order))
@@ -123,13 +123,13 @@ def test_a_call_that_is_left_for_good_leaves_nothing_under_way(events: list[str]
     """Draining, then the end: all is answered, and the next call opens with the token."""
     world = played("block", 3, 8, events, calm=False)
     world.drain()
-    while world.course.call and not world.course.all_sent:
-        assert world.course.step(world.now) in ("pull", math.inf)
+    while world.state.call and not world.state.all_sent:
+        assert world.state.step(world.now) in ("pull", math.inf)
         world.answer()
-    if world.course.call:
+    if world.state.call:
         assert not world.waiting
         world.end()
-        assert world.course.resume_token == b"token"
+        assert world.state.resume_token == b"token"
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_call_that_is_left_for_good_leaves_nothing_under_way(events: list[str]
 def test_some_endings_are_final(code: grpc.StatusCode, sentence: str) -> None:
     world = played("latest", 8, 3, ["step", "step"], calm=False)
     with pytest.raises(TTAClientError, match=sentence):
-        world.course.call_lost(TTAClientError(code, sentence))
+        world.state.call_lost(TTAClientError(code, sentence))
 
 
 @pytest.mark.parametrize(
@@ -157,12 +157,12 @@ def test_some_endings_are_final(code: grpc.StatusCode, sentence: str) -> None:
     ],
 )
 def test_some_endings_pass(error: TTAClientError) -> None:
-    assert played("latest", 8, 3, ["step", "step"], calm=False).course.call_lost(error) > 0
+    assert played("latest", 8, 3, ["step", "step"], calm=False).state.call_lost(error) > 0
 
 
 def test_a_service_that_says_when_to_come_back_is_obeyed() -> None:
     full = TTAClientError(grpc.StatusCode.RESOURCE_EXHAUSTED, "come back later", retry_after=45.0)
-    assert played("latest", 8, 3, [], calm=False).course.call_lost(full) == 45.0
+    assert played("latest", 8, 3, [], calm=False).state.call_lost(full) == 45.0
 
 
 def test_patience_runs_only_while_something_is_owed() -> None:

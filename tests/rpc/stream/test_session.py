@@ -19,22 +19,22 @@ from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.wire.server_info import Limits
 from tta_service.wire.v1 import tta_pb2 as pb
 
-from ..conftest import LABELS, a_house, busy, choice, frame, jpeg, opening, options, question, until
+from ..conftest import LABELS, a_harness, busy, choice, frame, jpeg, opening, options, question, until
 
 BLOCK = pb.OpenStream.POLICY_BLOCK
 
 
-async def talk(house, *messages) -> list[pb.ClassifyStreamResponse]:
+async def talk(harness, *messages) -> list[pb.ClassifyStreamResponse]:
     """All replies to a stream that says this and is done; the stream's standing left out."""
-    replies = [reply async for reply in house.stub.ClassifyStream(iter(messages))]
+    replies = [reply async for reply in harness.stub.ClassifyStream(iter(messages))]
     assert replies[0].WhichOneof("kind") == "status"
     return [reply for reply in replies if reply.WhichOneof("kind") != "status"]
 
 
-async def ended(house, *messages) -> grpc.aio.AioRpcError:
+async def ended(harness, *messages) -> grpc.aio.AioRpcError:
     """The status that such a stream ends with."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await talk(house, *messages)
+        await talk(harness, *messages)
     return caught.value
 
 
@@ -51,8 +51,8 @@ async def rest(call) -> list[pb.ClassifyStreamResponse]:
     return replies
 
 
-async def test_the_first_reply_tells_session_and_credits(house):
-    call = house.stub.ClassifyStream()
+async def test_the_first_reply_tells_session_and_credits(harness):
+    call = harness.stub.ClassifyStream()
     await call.write(opening(session_id="cam", policy=BLOCK, buffer=3))
     status = (await call.read()).status
     assert (status.session.session_id, status.credits, status.load) == ("cam", 3, 0.0)
@@ -61,27 +61,27 @@ async def test_the_first_reply_tells_session_and_credits(house):
     assert await call.read() is grpc.aio.EOF
 
 
-async def test_block_answers_every_frame_in_order(house):
+async def test_block_answers_every_frame_in_order(harness):
     ids = [3, 4, 9, 10, 11, 20, 21, 22, 30, 31]
-    replies = await talk(house, opening(policy=BLOCK, buffer=2), *(frame(id) for id in ids))
+    replies = await talk(harness, opening(policy=BLOCK, buffer=2), *(frame(id) for id in ids))
     assert [reply.answer.frame_id for reply in replies] == ids
     assert {reply.answer.dropped_since_last for reply in replies} == {0}
     assert replies[-1].answer.response.session.frames == len(ids)
 
 
-async def test_the_answers_of_a_stream_are_those_of_single_calls(house):
+async def test_the_answers_of_a_stream_are_those_of_single_calls(harness):
     asked = options("zero", views=4)
     asked.seed = 100
-    [reply] = await talk(house, opening(options=asked, policy=BLOCK), frame(7))
+    [reply] = await talk(harness, opening(options=asked, policy=BLOCK), frame(7))
     asked.seed = 107  # a frame adds its id
-    alone = await house.stub.Classify(question(image=pb.Image(encoded=jpeg(7)), options=asked))
+    alone = await harness.stub.Classify(question(image=pb.Image(encoded=jpeg(7)), options=asked))
     assert reply.answer.response.top == alone.top
 
 
-async def test_every_frame_may_name_its_own_everything(house):
+async def test_every_frame_may_name_its_own_everything(harness):
     mine = pb.Labels(label_set=pb.LabelSet(names=["tree", "house"]))
     replies = await talk(
-        house,
+        harness,
         opening(options=options("mean", views=3), policy=BLOCK),
         frame(0),
         frame(1, options=options("zero", views=5, keep=0.5)),
@@ -96,25 +96,25 @@ async def test_every_frame_may_name_its_own_everything(house):
     assert {score.label for score in told[2].top} == {"tree", "house"} and len(told[3].top) == 1
 
 
-async def test_the_cameras_clock_is_echoed(house):
-    [reply] = await talk(house, opening(), frame(1, capture_time=Timestamp(seconds=12345, nanos=678)))
+async def test_the_cameras_clock_is_echoed(harness):
+    [reply] = await talk(harness, opening(), frame(1, capture_time=Timestamp(seconds=12345, nanos=678)))
     assert (reply.answer.capture_time.seconds, reply.answer.capture_time.nanos) == (12345, 678)
 
 
-async def test_latest_answers_the_newest_and_counts_what_it_dropped(house):
-    call = house.stub.ClassifyStream()
-    async with busy(house):
+async def test_latest_answers_the_newest_and_counts_what_it_dropped(harness):
+    call = harness.stub.ClassifyStream()
+    async with busy(harness):
         await call.write(opening())
         await call.read()
         await call.write(frame(0))
-        await until(lambda: house.door.running_rows == 1)  # frame 0 is in the hallway
+        await until(lambda: harness.admission.running_rows == 1)  # frame 0 is in the hallway
         for id in range(1, 10):
             await call.write(frame(id))
-        await until(lambda: len(house.of(Dropped)) == 8)  # 1 to 8 gave way to 9
+        await until(lambda: len(harness.of(Dropped)) == 8)  # 1 to 8 gave way to 9
     await call.done_writing()
     replies = [reply.answer for reply in await rest(call) if reply.WhichOneof("kind") == "answer"]
     assert [(answer.frame_id, answer.dropped_since_last) for answer in replies] == [(0, 0), (9, 8)]
-    assert {(event.reason, event.policy) for event in house.of(Dropped)} == {("superseded", "latest")}
+    assert {(event.reason, event.policy) for event in harness.of(Dropped)} == {("superseded", "latest")}
 
 
 @pytest.mark.parametrize(
@@ -124,32 +124,32 @@ async def test_latest_answers_the_newest_and_counts_what_it_dropped(house):
         ("drop_newest", [(0, 0), (1, 0), (2, 5), (3, 0), (4, 0)]),
     ],
 )
-async def test_a_buffer_that_is_full_drops_the_oldest_or_the_newest(house, policy, answered):
-    call = house.stub.ClassifyStream()
-    async with busy(house):
+async def test_a_buffer_that_is_full_drops_the_oldest_or_the_newest(harness, policy, answered):
+    call = harness.stub.ClassifyStream()
+    async with busy(harness):
         await call.write(opening(policy=f"POLICY_{policy.upper()}", buffer=3))
         assert (await call.read()).status.credits == 3
         for id in range(2):
             await call.write(frame(id))
-            await until(lambda: house.door.running_rows == id + 1)  # noqa: B023 - these two are in the hallway
+            await until(lambda: harness.admission.running_rows == id + 1)  # noqa: B023 - these two are in the hallway
         for id in range(2, 10):
             await call.write(frame(id))
-        await until(lambda: len(house.of(Dropped)) == 5)
+        await until(lambda: len(harness.of(Dropped)) == 5)
     await call.done_writing()
     replies = [reply.answer for reply in await rest(call) if reply.WhichOneof("kind") == "answer"]
     assert [(answer.frame_id, answer.dropped_since_last) for answer in replies] == answered
-    assert {(event.reason, event.policy) for event in house.of(Dropped)} == {("superseded", policy)}
-    assert {report.request.policy for report in house.of(Report) if report.request.streamed} == {policy}
+    assert {(event.reason, event.policy) for event in harness.of(Dropped)} == {("superseded", policy)}
+    assert {report.request.policy for report in harness.of(Report) if report.request.streamed} == {policy}
 
 
-async def test_credits_are_told_when_they_change(house):
-    call = house.stub.ClassifyStream()
-    async with busy(house):
+async def test_credits_are_told_when_they_change(harness):
+    call = harness.stub.ClassifyStream()
+    async with busy(harness):
         await call.write(opening(policy=BLOCK, buffer=4))
         assert (await call.read()).status.credits == 4
         for id in range(5):
             await call.write(frame(id))
-        await until(lambda: house.door.running_rows == 2)  # two in the hallway, three wait
+        await until(lambda: harness.admission.running_rows == 2)  # two in the hallway, three wait
     await call.done_writing()
     told = await rest(call)
     kinds = "".join(reply.WhichOneof("kind")[0] for reply in told)
@@ -158,8 +158,8 @@ async def test_credits_are_told_when_they_change(house):
     assert told[-1].WhichOneof("kind") == "answer" or told[-1].status.suggested_fps > 0
 
 
-async def test_a_rate_is_told_once_it_is_known_though_the_credits_stay(house):
-    call = house.stub.ClassifyStream()
+async def test_a_rate_is_told_once_it_is_known_though_the_credits_stay(harness):
+    call = harness.stub.ClassifyStream()
     await call.write(opening(policy=BLOCK, buffer=4))
     told = [(await call.read()).status]
     await call.write(frame(0))
@@ -172,8 +172,8 @@ async def test_a_rate_is_told_once_it_is_known_though_the_credits_stay(house):
 
 async def test_a_sender_that_floods_us_waits_and_nobody_else_does():
     """What is read of it stays below what it may send since it began; its answers are fresh, another camera's come."""
-    async with a_house(limits=Limits(stream_fps=50)) as house:
-        flood, began = house.stub.ClassifyStream(), time.monotonic()
+    async with a_harness(limits=Limits(stream_fps=50)) as harness:
+        flood, began = harness.stub.ClassifyStream(), time.monotonic()
         await flood.write(opening())
         await flood.read()
 
@@ -184,31 +184,31 @@ async def test_a_sender_that_floods_us_waits_and_nobody_else_does():
         large = jpeg(size=400)
         async with asyncio.TaskGroup() as group:
             poured = group.create_task(pouring())
-            others = await talk(house, opening(policy=BLOCK), *(frame(id) for id in range(100)))
+            others = await talk(harness, opening(policy=BLOCK), *(frame(id) for id in range(100)))
             last = None
             while last is None or last.frame_id < 50:
                 last = (await next_but_status(flood)).answer
-            read = house.of(Received).count(Received("latest"))
+            read = harness.of(Received).count(Received("latest"))
             assert read <= 50 * (time.monotonic() - began + 0.25) + 2
             assert [reply.answer.frame_id for reply in others] == list(range(100))
             poured.cancel()
         flood.cancel()
 
 
-async def test_one_corrupt_jpeg_fails_alone(house):
+async def test_one_corrupt_jpeg_fails_alone(harness):
     good = [0, 1, 3, 4]
     replies = await talk(
-        house, opening(policy=BLOCK), *(frame(i, None if i in good else jpeg(i)[:-300] + b"?") for i in range(5))
+        harness, opening(policy=BLOCK), *(frame(i, None if i in good else jpeg(i)[:-300] + b"?") for i in range(5))
     )
     kinds = [reply.WhichOneof("kind") for reply in replies]
     assert kinds == ["answer", "answer", "error", "answer", "answer"]
     error = replies[2].error
     assert (error.frame_id, error.status.code) == (2, code_pb2.INVALID_ARGUMENT)
     assert error.status.message.startswith("frame.image.encoded: ")
-    assert [event.method for event in house.of(Refused)] == ["ClassifyStream"]
+    assert [event.method for event in harness.of(Refused)] == ["ClassifyStream"]
 
 
-async def test_faults_of_a_frame_name_their_field_and_the_stream_goes_on(house):
+async def test_faults_of_a_frame_name_their_field_and_the_stream_goes_on(harness):
     bad = {
         1: (frame(1, b""), "frame.image.encoded"),
         2: (frame(2, options=options("mean", views=0)), "frame.options.strategy.parameters.views"),
@@ -218,15 +218,15 @@ async def test_faults_of_a_frame_name_their_field_and_the_stream_goes_on(house):
         6: (frame(6, labels=pb.Labels(label_set=pb.LabelSet(names=["a", "a"]))), "frame.labels.label_set.names[1]"),
         7: (pb.ClassifyStreamRequest(frame=pb.Frame(frame_id=7)), "frame.image"),
     }
-    replies = await talk(house, opening(policy=BLOCK), *(message for message, _ in bad.values()), frame(8))
+    replies = await talk(harness, opening(policy=BLOCK), *(message for message, _ in bad.values()), frame(8))
     for (id, (_, field)), reply in zip(bad.items(), replies):
         assert (reply.error.frame_id, reply.error.status.message.split(": ")[0]) == (id, field)
     assert replies[-1].answer.frame_id == 8
 
 
-async def test_a_stream_without_labels_needs_them_in_every_frame(house):
+async def test_a_stream_without_labels_needs_them_in_every_frame(harness):
     first = pb.ClassifyStreamRequest(open=pb.OpenStream(policy=BLOCK))
-    one, two = await talk(house, first, frame(0), frame(1, labels=LABELS))
+    one, two = await talk(harness, first, frame(0), frame(1, labels=LABELS))
     assert one.error.status.message.startswith("frame.labels: ") and two.answer.frame_id == 1
 
 
@@ -251,16 +251,16 @@ async def test_a_stream_without_labels_needs_them_in_every_frame(house):
         ("open.resume_token", [opening(resume_token=b"x")], grpc.StatusCode.INVALID_ARGUMENT),
     ],
 )
-async def test_what_ends_a_stream(house, field, messages, code):
+async def test_what_ends_a_stream(harness, field, messages, code):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        [reply async for reply in house.stub.ClassifyStream(iter(messages))]
+        [reply async for reply in harness.stub.ClassifyStream(iter(messages))]
     assert caught.value.code() is code
     assert caught.value.details().startswith(f"{field}: ")
-    assert (await talk(house, opening(), frame(0)))[0].answer.frame_id == 0  # the server goes on
+    assert (await talk(harness, opening(), frame(0)))[0].answer.frame_id == 0  # the server goes on
 
 
-async def test_frames_before_the_one_that_ends_a_stream_are_answered(house):
-    call = house.stub.ClassifyStream(iter([opening(policy=BLOCK), frame(1), frame(2), frame(2)]))
+async def test_frames_before_the_one_that_ends_a_stream_are_answered(harness):
+    call = harness.stub.ClassifyStream(iter([opening(policy=BLOCK), frame(1), frame(2), frame(2)]))
     answered = []
     with pytest.raises(grpc.aio.AioRpcError):
         async for reply in call:
@@ -268,13 +268,13 @@ async def test_frames_before_the_one_that_ends_a_stream_are_answered(house):
     assert answered == [1, 2]
 
 
-async def test_a_newer_stream_takes_the_session_over(house):
-    old = house.stub.ClassifyStream()
+async def test_a_newer_stream_takes_the_session_over(harness):
+    old = harness.stub.ClassifyStream()
     await old.write(opening(session_id="cam", options=options("tda", views=2)))
     await old.read()
     await old.write(frame(0))
     assert (await next_but_status(old)).answer.response.session.frames == 1
-    new = house.stub.ClassifyStream()
+    new = harness.stub.ClassifyStream()
     await new.write(opening(session_id="cam", options=options("tda", views=2)))
     assert (await new.read()).status.session.frames == 1
     with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -285,64 +285,64 @@ async def test_a_newer_stream_takes_the_session_over(house):
     new.cancel()
 
 
-async def test_closing_the_session_ends_its_stream(house):
-    call = house.stub.ClassifyStream()
+async def test_closing_the_session_ends_its_stream(harness):
+    call = harness.stub.ClassifyStream()
     await call.write(opening(session_id="cam"))
     await call.read()
-    await house.stub.CloseSession(pb.CloseSessionRequest(session_id="cam"))
+    await harness.stub.CloseSession(pb.CloseSessionRequest(session_id="cam"))
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await next_but_status(call)
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-async def test_a_named_session_outlives_its_stream(house):
+async def test_a_named_session_outlives_its_stream(harness):
     asked = {"options": options("tda", views=2), "policy": BLOCK}
-    await talk(house, opening(session_id="cam", **asked), frame(0), frame(1))
-    [reply] = await talk(house, opening(session_id="cam", **asked), frame(0))
+    await talk(harness, opening(session_id="cam", **asked), frame(0), frame(1))
+    [reply] = await talk(harness, opening(session_id="cam", **asked), frame(0))
     session = reply.answer.response.session
     assert (session.frames, session.origin) == (3, pb.SessionStatus.ORIGIN_CONTINUED)
 
 
-async def test_ten_killed_clients_leave_nothing_behind(house):
-    await talk(house, opening(), frame(0))  # whatever is made once exists now
+async def test_ten_killed_clients_leave_nothing_behind(harness):
+    await talk(harness, opening(), frame(0))  # whatever is made once exists now
     before = len(asyncio.all_tasks())
-    channels = [grpc.aio.insecure_channel(f"127.0.0.1:{house.port}") for _ in range(10)]
-    async with busy(house):
+    channels = [grpc.aio.insecure_channel(f"127.0.0.1:{harness.port}") for _ in range(10)]
+    async with busy(harness):
         for number, channel in enumerate(channels):
             call = AdaptationServiceStub(channel).ClassifyStream()
             await call.write(opening(options=options("tda", views=2), policy=BLOCK if number % 2 else 0))
             await call.read()
             for id in range(4):
                 await call.write(frame(id))
-        await until(lambda: house.door.running_rows == 2 * (5 * 1 + 5 * 2))
+        await until(lambda: harness.admission.running_rows == 2 * (5 * 1 + 5 * 2))
         for channel in channels:
             await channel.close(grace=None)  # every call is cut off
-        await until(lambda: house.sessions.counters.streams == 0)
-    await until(lambda: house.sessions.counters.sessions == 0 and house.door.running_rows == 0)
+        await until(lambda: harness.sessions.counters.streams == 0)
+    await until(lambda: harness.sessions.counters.sessions == 0 and harness.admission.running_rows == 0)
     gc.collect()
     await until(lambda: len(asyncio.all_tasks()) <= before)
-    assert house.sessions.counters.bytes == 0
-    assert (await talk(house, opening(), frame(0)))[0].answer.frame_id == 0
+    assert harness.sessions.counters.bytes == 0
+    assert (await talk(harness, opening(), frame(0)))[0].answer.frame_id == 0
 
 
-async def test_a_receiver_that_does_not_read_holds_up_only_itself(house):
+async def test_a_receiver_that_does_not_read_holds_up_only_itself(harness):
     count, still = 60, [("grpc.http2.bdp_probe", 0)]  # a window that does not grow while nobody reads
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{house.port}", still) as channel:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{harness.port}", still) as channel:
         lazy = AdaptationServiceStub(channel).ClassifyStream()
         many = pb.Labels(label_set=pb.LabelSet(names=[f"{i} {'long name ' * 20}" for i in range(900)]))
         await lazy.write(opening(labels=many, options=pb.Options(top_k=900), policy=BLOCK, buffer=64))
         for id in range(count):
             await lazy.write(frame(id))  # half a megabyte of answer to each
-        replies = await talk(house, opening(policy=BLOCK), *(frame(id) for id in range(count)))
+        replies = await talk(harness, opening(policy=BLOCK), *(frame(id) for id in range(count)))
         assert len(replies) == count
-        answered = [report for report in house.of(Report) if len(report.request.labels.names) == 900]
+        answered = [report for report in harness.of(Report) if len(report.request.labels.names) == 900]
         assert len(answered) < count  # the rest waits until somebody reads
         lazy.cancel()
-        await until(lambda: house.sessions.counters.streams == 0)
+        await until(lambda: harness.sessions.counters.streams == 0)
 
 
-async def test_bytes_that_are_no_message_end_the_stream(house):
-    call = house.channel.stream_stream("/tta.v1.AdaptationService/ClassifyStream")(
+async def test_bytes_that_are_no_message_end_the_stream(harness):
+    call = harness.channel.stream_stream("/tta.v1.AdaptationService/ClassifyStream")(
         iter([opening().SerializeToString(), b"\xff\xff\xff\xff"])
     )
     with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -350,69 +350,69 @@ async def test_bytes_that_are_no_message_end_the_stream(house):
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_streams_frames_and_messages_are_observed(house):
+async def test_streams_frames_and_messages_are_observed(harness):
     broken = frame(2)
     broken.frame.image.encoded = b"no picture"
-    await talk(house, opening(policy=BLOCK), frame(1), broken, frame(3))
-    await until(lambda: len(house.of(Streaming)) == 2)
-    assert house.of(Streaming) == [Streaming("block", open=True), Streaming("block", open=False)]
-    assert house.of(Received) == [Received("block")] * 3
-    assert [(event.strategy, event.policy) for event in house.of(Refused)] == [("zero_shot", "block")]
-    messages = [event.sent for event in house.of(Messaged) if event.method == "ClassifyStream"]
+    await talk(harness, opening(policy=BLOCK), frame(1), broken, frame(3))
+    await until(lambda: len(harness.of(Streaming)) == 2)
+    assert harness.of(Streaming) == [Streaming("block", open=True), Streaming("block", open=False)]
+    assert harness.of(Received) == [Received("block")] * 3
+    assert [(event.strategy, event.policy) for event in harness.of(Refused)] == [("zero_shot", "block")]
+    messages = [event.sent for event in harness.of(Messaged) if event.method == "ClassifyStream"]
     assert messages.count(False) == 4
     assert messages.count(True) >= 4  # three answers and at least one standing
-    assert (house.service.buffered.frames, house.service.buffered.bytes) == (0, 0)
+    assert (harness.service.buffered.frames, harness.service.buffered.bytes) == (0, 0)
 
 
-async def test_a_budget_of_frames_is_kept_or_refused_frame_by_frame(house):
-    ample = await talk(house, opening(policy=BLOCK, frame_budget={"seconds": 60}), frame(1), frame(2))
+async def test_a_budget_of_frames_is_kept_or_refused_frame_by_frame(harness):
+    ample = await talk(harness, opening(policy=BLOCK, frame_budget={"seconds": 60}), frame(1), frame(2))
     assert [reply.answer.frame_id for reply in ample] == [1, 2]
     assert not any(reply.answer.response.HasField("degraded") for reply in ample)
-    short = await talk(house, opening(policy=BLOCK, frame_budget={"nanos": 1}), frame(1), frame(2))
+    short = await talk(harness, opening(policy=BLOCK, frame_budget={"nanos": 1}), frame(1), frame(2))
     assert [reply.error.status.code for reply in short] == [code_pb2.DEADLINE_EXCEEDED] * 2
 
 
-async def test_an_answer_that_had_no_time_says_what_was_left_out(house):
+async def test_an_answer_that_had_no_time_says_what_was_left_out(harness):
     asked = catalogue.strategies.build("tda", {"views": 16})
     slow = {"options": options("tda", views=16), "policy": BLOCK, "session_id": "cam"}
     for _ in range(9):
-        house.costs.learn_adapt(asked, 3, 16, 1000.0)  # so it is said
-    await talk(house, opening(**slow), frame(0))
-    replies = await talk(house, opening(**slow, frame_budget={"seconds": 100}), frame(1), frame(2))
+        harness.costs.learn_adapt(asked, 3, 16, 1000.0)  # so it is said
+    await talk(harness, opening(**slow), frame(0))
+    replies = await talk(harness, opening(**slow, frame_budget={"seconds": 100}), frame(1), frame(2))
     for reply in replies:
         told = reply.answer.response
         assert told.degraded.zero_shot and told.degraded.reason == pb.Degraded.REASON_DEADLINE
         assert (told.degraded.views_asked, told.degraded.views_done, told.views) == (16, 1, 1)
         assert told.strategy.name == "zero_shot" and told.top == told.zero_shot
         assert told.session.last_frame_id == 0
-    [after] = await talk(house, opening(**slow), frame(3))
+    [after] = await talk(harness, opening(**slow), frame(3))
     assert after.answer.response.strategy.name == "tda" and not after.answer.response.HasField("degraded")
     assert after.answer.response.session.frames == 4 and not after.answer.response.session.memory_reset
     wants_all = options("tda", views=16)
     wants_all.on_deadline = pb.ON_DEADLINE_FAIL
-    [reply] = await talk(house, opening(**{**slow, "options": wants_all}, frame_budget={"seconds": 100}), frame(4))
+    [reply] = await talk(harness, opening(**{**slow, "options": wants_all}, frame_budget={"seconds": 100}), frame(4))
     assert reply.error.status.code == code_pb2.DEADLINE_EXCEEDED
 
 
 async def test_who_opens_a_stream_and_says_nothing_is_sent_away():
-    async with a_house(limits=Limits(first_message=0.05)) as house:
+    async with a_harness(limits=Limits(first_message=0.05)) as harness:
         with pytest.raises(grpc.aio.AioRpcError, match="the first message opens the stream") as caught:
-            await house.stub.ClassifyStream().read()
+            await harness.stub.ClassifyStream().read()
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert not house.of(Streaming) and house.sessions.counters.sessions == 0
+        assert not harness.of(Streaming) and harness.sessions.counters.sessions == 0
 
 
 async def test_all_streams_share_a_bound_of_bytes():
-    async with a_house(limits=Limits(all_streams_bytes=1)) as house:
-        async with busy(house):
-            calls = [house.stub.ClassifyStream() for _ in range(3)]
+    async with a_harness(limits=Limits(all_streams_bytes=1)) as harness:
+        async with busy(harness):
+            calls = [harness.stub.ClassifyStream() for _ in range(3)]
             for call in calls:
                 await call.write(opening(policy=pb.OpenStream.POLICY_DROP_OLDEST, buffer=8))
                 await call.read()
                 for id in range(6):
                     await call.write(frame(id))
-            await until(lambda: len(house.of(Received)) == 18)
-            assert house.service.buffered.frames <= 3  # one of each, besides what is in the hallway
-        await until(lambda: {event.reason for event in house.of(Dropped)} == {"budget"})
+            await until(lambda: len(harness.of(Received)) == 18)
+            assert harness.service.buffered.frames <= 3  # one of each, besides what is in the hallway
+        await until(lambda: {event.reason for event in harness.of(Dropped)} == {"budget"})
         for call in calls:
             call.cancel()

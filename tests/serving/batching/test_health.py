@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.patience import PATIENCE
-from tests.serving.harness import EXACT, house, rows, settle
+from tests.serving.harness import EXACT, harness, rows, settle
 from tta_service.core.errors import ModelFault, TTAError
 from tta_service.core.events import Canary, Event
 from tta_service.core.reducer import Reduction
@@ -198,12 +198,12 @@ async def test_a_canary_that_nobody_picks_up_is_noticed():
 
 
 async def test_weights_that_are_not_numbers_turn_health_while_each_caller_hears_why():
-    async with house(encode=lambda pixels, reduction, guide: torch.full((len(pixels), 64), torch.nan)) as home:
-        home.pulse.ready(0.001)
+    async with harness(encode=lambda pixels, reduction, guide: torch.full((len(pixels), 64), torch.nan)) as home:
+        home.health.ready(0.001)
         with pytest.raises(TTAError) as refused:
             await home.batcher.encode(rows(3), EXACT)
         assert isinstance(refused.value, ModelFault)
-        assert not home.pulse.serving
+        assert not home.health.serving
 
 
 async def test_canaries_are_told_of_with_their_end():

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.serving.by_hand import ByHand
+from tests.serving.by_hand import ManualExecutor
 from tests.serving.harness import settle
 from tta_service.serving.concurrency.cooperative import CooperativeTask
 
@@ -19,7 +19,7 @@ def counting(told: list[int], to: int) -> Generator[None, None, str]:
 
 
 async def test_each_step_is_a_thing_of_its_own_so_others_get_in_between():
-    lane, told = ByHand(), list[int]()
+    lane, told = ManualExecutor(), list[int]()
     making = asyncio.ensure_future(CooperativeTask(lambda: counting(told, 3)).run(lane))
     await settle()
     other = asyncio.wrap_future(lane.submit(told.append, 99))

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from tests.patience import PATIENCE
-from tests.serving.harness import House, house, request
+from tests.serving.harness import Harness, harness, request
 from tta_service.core.errors import BadRequest, NotReady, SessionMoved, UnknownSession
 from tta_service.core.events import Closed
 from tta_service.core.request import Report
@@ -32,14 +32,14 @@ SECRET = b"a secret for tests"
 
 @dataclass
 class Server:
-    home: House
-    archive: SessionPersistence
+    home: Harness
+    persistence: SessionPersistence
 
     async def frame(self, number: int, name: str = "cam") -> Report:
-        await self.archive.load("ann", name)
+        await self.persistence.load("ann", name)
         asked = request(number, TDA(), session=name, frame_id=number, owner="ann")
         report = await self.home.engine.classify(asked)
-        self.archive.observe(report)
+        self.persistence.observe(report)
         return report
 
     async def frames(self, *numbers: int) -> list[Report]:
@@ -49,7 +49,7 @@ class Server:
 @asynccontextmanager
 async def server(store: Path | Store, here: str = "", secret: bytes = SECRET, **more: Any) -> AsyncIterator[Server]:
     often = more.pop("often", 50)
-    async with house(**more) as home:
+    async with harness(**more) as home:
         with ThreadPoolExecutor(1) as lane:
             kept = FolderStore(store, 3600.0) if isinstance(store, Path) else store
             snapshots = Snapshots(home.sessions, home.text_spaces, home.lanes, "model", secret)
@@ -63,7 +63,7 @@ def same(mine: list[Report], theirs: list[Report]) -> bool:
 async def test_a_session_goes_on_from_its_last_write(tmp_path: Path):
     async with server(tmp_path) as one:
         await one.frames(1, 2, 3)
-        await one.archive.save_all()
+        await one.persistence.save_all()
         expected = await one.frames(4, 5)  # never written: this server is about to be killed
     async with server(tmp_path) as two:
         answers = await two.frames(4, 5)
@@ -76,9 +76,9 @@ async def test_a_session_goes_on_from_its_last_write(tmp_path: Path):
 async def test_the_status_before_the_first_frame_names_the_last_one_remembered(tmp_path: Path):
     async with server(tmp_path) as one:
         await one.frames(1, 2, 7)
-        await one.archive.save("ann", "cam")
+        await one.persistence.save("ann", "cam")
     async with server(tmp_path) as two:
-        await two.archive.load("ann", "cam", opening=True)
+        await two.persistence.load("ann", "cam", opening=True)
         with two.home.sessions.lease("ann", "cam") as stream:
             assert (stream.status().origin, stream.status().last_frame_id) == ("restored", 7)
         assert two.home.sessions.get("ann", "cam").epoch == 2
@@ -89,24 +89,24 @@ async def test_written_after_so_many_frames_without_being_asked(tmp_path: Path):
         await one.frames(1, 2)
         assert FolderStore(tmp_path, 3600.0).epoch("ann", "cam") == 0
         await one.frame(3)
-        await one.archive.save("ann", "cam")
+        await one.persistence.save("ann", "cam")
         assert FolderStore(tmp_path, 3600.0).epoch("ann", "cam") == 1
 
 
 async def test_the_loser_learns_at_its_next_write_where_the_session_is(tmp_path: Path):
     async with server(tmp_path, "a:1") as one, server(tmp_path, "b:1") as two:
         await one.frames(1, 2)
-        await one.archive.save_all()
+        await one.persistence.save_all()
         with one.home.sessions.lease("ann", "cam") as stream:
             expected = (await one.frames(3))[0]
             assert same(await two.frames(3), [expected])  # two had what was written
-            await one.archive.save_all()
+            await one.persistence.save_all()
             lost = await stream.wait_lost()
         assert isinstance(lost, SessionMoved) and lost.message == "the session has moved to b:1"
         with pytest.raises(UnknownSession):
             one.home.sessions.get("ann", "cam")
         assert one.home.of(Closed) == [Closed("moved", 3)]
-        await two.archive.save_all()
+        await two.persistence.save_all()
         back = await one.frame(4)  # it comes back: with all that two has seen
         assert (back.session.origin, back.session.frames) == ("restored", 4)
 
@@ -114,19 +114,19 @@ async def test_the_loser_learns_at_its_next_write_where_the_session_is(tmp_path:
 async def test_a_stream_that_comes_back_does_not_find_an_old_copy(tmp_path: Path):
     async with server(tmp_path) as one, server(tmp_path) as two:
         await one.frame(1)
-        await one.archive.save_all()
+        await one.persistence.save_all()
         await two.frames(2, 3)
-        await two.archive.save_all()
-        await one.archive.load("ann", "cam", opening=True)
+        await two.persistence.save_all()
+        await one.persistence.load("ann", "cam", opening=True)
         assert one.home.sessions.get("ann", "cam").frames == 3
 
 
 async def test_a_copy_that_rests_is_not_used_when_the_session_has_gone_on_elsewhere(tmp_path: Path):
     async with server(tmp_path) as one, server(tmp_path) as two:
         await one.frame(1)
-        await one.archive.save_all()
+        await one.persistence.save_all()
         expected = await two.frames(2, 3)
-        await two.archive.save_all()
+        await two.persistence.save_all()
         back = await one.frame(4)
         assert (back.session.origin, back.session.frames) == ("restored", 4)
         assert one.home.of(Closed) == [Closed("moved", 1)] and expected[-1].session.frames == 3
@@ -135,11 +135,11 @@ async def test_a_copy_that_rests_is_not_used_when_the_session_has_gone_on_elsewh
 async def test_while_a_server_drains_its_answers_are_stored_before_they_leave(tmp_path: Path):
     async with server(tmp_path) as one, server(tmp_path) as two:
         await one.frame(1)
-        await one.archive.before_reply("ann", "cam")
+        await one.persistence.before_reply("ann", "cam")
         assert FolderStore(tmp_path, 3600.0).epoch("ann", "cam") == 0
-        one.archive.drain()
+        one.persistence.drain()
         await one.frame(2)
-        await one.archive.before_reply("ann", "cam")
+        await one.persistence.before_reply("ann", "cam")
         assert (await two.frame(3)).session.frames == 3
 
 
@@ -150,28 +150,28 @@ async def test_who_gives_way_is_written_first(tmp_path: Path):
         assert one.home.of(Closed) == [Closed("capacity", 1)]
         again = await one.frame(2)
         assert (again.session.origin, again.session.frames) == ("restored", 2)
-        await one.archive.save_all()
+        await one.persistence.save_all()
 
 
 async def test_what_has_ended_is_forgotten(tmp_path: Path):
     async with server(tmp_path) as one:
         await one.frame(1)
-        await one.archive.save_all()
+        await one.persistence.save_all()
         one.home.sessions.close("ann", "cam")
         fresh = await one.frame(2)
         assert (fresh.session.origin, fresh.session.frames) == ("fresh", 1)
-        await one.archive.save_all()
+        await one.persistence.save_all()
 
 
 async def test_a_state_that_cannot_be_read_is_as_good_as_none(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     async with server(tmp_path) as one:
         await one.frames(1, 2)
-        await one.archive.save_all()
+        await one.persistence.save_all()
     async with server(tmp_path, secret=b"another") as two:
         fresh = await two.frame(3)
         assert (fresh.session.origin, fresh.session.frames) == ("fresh", 1)
         assert "begins anew" in caplog.text
-        await two.archive.save_all()  # and from now on the store has this one
+        await two.persistence.save_all()  # and from now on the store has this one
         assert two.home.of(Closed) == [] and FolderStore(tmp_path, 3600.0).epoch("ann", "cam") == 2
 
 
@@ -179,44 +179,47 @@ async def test_nameless_sessions_are_written_only_for_a_resume_token(tmp_path: P
     async with server(tmp_path) as one:
         with one.home.sessions.lease("ann") as stream:
             await one.frame(1, name=stream.session)
-            await one.archive.save_all()
+            await one.persistence.save_all()
             assert FolderStore(tmp_path, 3600.0).epoch("ann", stream.session) == 0
-            token = one.archive.resume_token("ann", stream.session)
+            token = one.persistence.resume_token("ann", stream.session)
             await one.frame(2, name=stream.session)
-        await one.archive.save_all()
+        await one.persistence.save_all()
     async with server(tmp_path) as two:
-        id, named = two.archive.resume("ann", token)
+        id, named = two.persistence.resume("ann", token)
         assert (id, named) == (stream.session, False)
-        await two.archive.load("ann", id, opening=True, named=named)
+        await two.persistence.load("ann", id, opening=True, named=named)
         with two.home.sessions.lease("ann", id, named) as again:
             assert (again.status().origin, again.status().frames) == ("restored", 2)
-        await two.archive.save_all()
+        await two.persistence.save_all()
         assert two.home.sessions.counters.sessions == 0 and FolderStore(tmp_path, 3600.0).epoch("ann", id) == 0
 
 
 async def test_tokens_of_strangers_are_refused(tmp_path: Path):
     async with server(tmp_path) as one, server(tmp_path, secret=b"another") as two:
         await one.frame(1)
-        token, snapshot = one.archive.resume_token("ann", "cam"), (await one.archive.snapshot("ann", "cam")).state
+        token, snapshot = (
+            one.persistence.resume_token("ann", "cam"),
+            (await one.persistence.snapshot("ann", "cam")).state,
+        )
         for archive, owner, given in (
-            (two.archive, "ann", token),
-            (one.archive, "bob", token),
-            (one.archive, "ann", token[:-1]),
-            (one.archive, "ann", snapshot),
+            (two.persistence, "ann", token),
+            (one.persistence, "bob", token),
+            (one.persistence, "ann", token[:-1]),
+            (one.persistence, "ann", snapshot),
         ):
             with pytest.raises(BadRequest) as refused:
                 archive.resume(owner, given)
             assert refused.value.field == "resume_token"
         with pytest.raises(BadRequest):
-            await one.archive.restore("ann", token)
+            await one.persistence.restore("ann", token)
 
 
 async def test_a_restored_snapshot_takes_the_session_over(tmp_path: Path):
     async with server(tmp_path, "a:1") as one, server(tmp_path, "b:1") as two:
         await one.frames(1, 2)
-        await one.archive.save_all()
-        state = (await one.archive.snapshot("ann", "cam")).state
-        info = await two.archive.restore("ann", state)
+        await one.persistence.save_all()
+        state = (await one.persistence.snapshot("ann", "cam")).state
+        info = await two.persistence.restore("ann", state)
         assert (info.frames, info.epoch) == (2, 2)
         back = await one.frame(3)
         assert one.home.of(Closed) == [Closed("moved", 2)]
@@ -241,16 +244,16 @@ async def test_a_restored_snapshot_is_not_taken_for_an_old_copy_while_its_claim_
     async with server(store, "here:1") as one:
         store.go.set()
         await one.frames(1, 2)
-        await one.archive.save("ann", "cam")
-        early = (await one.archive.snapshot("ann", "cam")).state
+        await one.persistence.save("ann", "cam")
+        early = (await one.persistence.snapshot("ann", "cam")).state
         await one.frame(3)
         store.go.clear()
         store.inside.clear()
-        writing = asyncio.create_task(one.archive.save("ann", "cam"))
+        writing = asyncio.create_task(one.persistence.save("ann", "cam"))
         assert await asyncio.to_thread(store.inside.wait, PATIENCE)
-        opening = asyncio.create_task(one.archive.load("ann", "cam", opening=True))  # waits behind the write
+        opening = asyncio.create_task(one.persistence.load("ann", "cam", opening=True))  # waits behind the write
         await asyncio.sleep(0)
-        restoring = asyncio.create_task(one.archive.restore("ann", early))  # and its claim behind both
+        restoring = asyncio.create_task(one.persistence.restore("ann", early))  # and its claim behind both
         while one.home.sessions.get("ann", "cam").frames != 2:  # noqa: ASYNC110
             await asyncio.sleep(0)
         store.go.set()
@@ -278,14 +281,14 @@ async def test_a_store_that_is_gone_costs_no_session(tmp_path: Path, caplog: pyt
     async with server(store) as one:
         await one.frame(1)
         store.gone = True
-        await one.archive.save_all()
+        await one.persistence.save_all()
         assert "the disk is gone" in caplog.text
-        await one.archive.load("ann", "cam", opening=True)  # known here: it goes on
+        await one.persistence.load("ann", "cam", opening=True)  # known here: it goes on
         with pytest.raises(NotReady):
             await one.frame(1, name="unknown")
         store.gone = False
         assert (await one.frame(2)).session.frames == 2
-        await one.archive.save_all()
+        await one.persistence.save_all()
         assert store.epoch("ann", "cam") == 1
 
 
@@ -294,9 +297,9 @@ async def test_frames_under_way_are_in_the_last_write(tmp_path: Path):
         under_way = [asyncio.create_task(one.frame(number)) for number in range(6)]
         while one.home.sessions.counters.bytes == 0:  # noqa: ASYNC110
             await asyncio.sleep(0)  # the first has been adapted, the others have their turns
-        await one.archive.save_all()
+        await one.persistence.save_all()
         await asyncio.gather(*under_way)
-        await one.archive.save_all()
+        await one.persistence.save_all()
     async with server(tmp_path) as two:
         assert (await two.frame(6)).session.frames == 7
 
@@ -307,7 +310,7 @@ async def test_nothing_is_kept_of_sessions_that_are_gone(tmp_path: Path):
             name = f"cam{number % 6}"
             await one.frame(number, name=name)
             if number % 4 == 0:
-                await one.archive.save("ann", name)
+                await one.persistence.save("ann", name)
             if number % 4 == 1:
                 one.home.sessions.close("ann", name)
             if number % 4 == 2:
@@ -315,7 +318,7 @@ async def test_nothing_is_kept_of_sessions_that_are_gone(tmp_path: Path):
         one.home.sessions.close_all("client")
         two.home.sessions.close_all("client")
         for each in (one, two):
-            await each.archive.save_all()
-            held = vars(each.archive)
-            assert not len(held["_marks"]) and not vars(held["_writer"])["_queued"]
+            await each.persistence.save_all()
+            held = vars(each.persistence)
+            assert not len(held["_versions"]) and not vars(held["_writer"])["_queued"]
             assert each.home.sessions.counters.bytes == 0

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.patience import PATIENCE
-from tests.serving.harness import House, house, request, settle
+from tests.serving.harness import Harness, harness, request, settle
 from tests.serving.toys import Halved
 from tta_service import LabelSet
 from tta_service.core.errors import (
@@ -30,25 +30,25 @@ SECRET = b"a secret for tests"
 FIRST, SECOND = TDA(), TDA(alpha=1.0)
 
 
-def snapshots(home: House, fingerprint: str = "model", secret: bytes = SECRET) -> Snapshots:
+def snapshots(home: Harness, fingerprint: str = "model", secret: bytes = SECRET) -> Snapshots:
     return Snapshots(home.sessions, home.text_spaces, home.lanes, fingerprint, secret)
 
 
-async def watch(home: House, *numbers: int) -> list[Report]:
+async def watch(home: Harness, *numbers: int) -> list[Report]:
     asked = [request(n, s, session="cam", frame_id=n, owner="ann") for n in numbers for s in (FIRST, SECOND)]
     return [await home.engine.classify(frame) for frame in asked]
 
 
-async def taken(home: House) -> Snapshot:
+async def taken(home: Harness) -> Snapshot:
     return await snapshots(home).take("ann", "cam")
 
 
 async def test_a_restored_session_goes_on_bit_for_bit():
-    async with house() as home:
+    async with harness() as home:
         await watch(home, 1, 2, 3, 4)
         kept = await taken(home)
         expected = await watch(home, 5, 6, 7)
-    async with house() as home:
+    async with harness() as home:
         info = await snapshots(home).restore("ann", kept.state)
         assert (info.id, info.frames, info.last_frame_id, info.epoch) == ("cam", 8, 4, kept.epoch + 1)
         answers = await watch(home, 5, 6, 7)
@@ -64,21 +64,21 @@ async def test_a_session_about_two_classes_of_one_name_is_restored():
     def asked(n: int) -> Request:
         return request(n, FIRST, session="cam", frame_id=n, owner="ann", labels=twins)
 
-    async with house() as home:
+    async with harness() as home:
         await home.engine.classify(asked(1))
         state = (await taken(home)).state
         expected = await home.engine.classify(asked(2))
-    async with house() as home:
+    async with harness() as home:
         await snapshots(home).restore("ann", state)
         again = await home.engine.classify(asked(2))
     assert torch.equal(again.logits, expected.logits) and again.session.origin == "restored"
 
 
 async def test_a_snapshot_takes_a_turn_like_a_frame():
-    async with house() as home:
+    async with harness() as home:
         await watch(home, 1)
         expected = SignedCodec(SECRET).loads((await taken(home)).state)[1]
-    async with house(adapt=1) as home:
+    async with harness(adapt=1) as home:
         go = threading.Event()
         gate = home.lanes.adapt.submit(go.wait, PATIENCE)
         before = asyncio.create_task(watch(home, 1))
@@ -96,7 +96,7 @@ async def test_a_snapshot_takes_a_turn_like_a_frame():
 
 
 async def test_the_copy_is_not_touched_by_later_frames():
-    async with house() as home:
+    async with harness() as home:
         await watch(home, 1)
         first = (await taken(home)).state
         await watch(home, 2)
@@ -114,7 +114,7 @@ async def test_the_copy_is_not_touched_by_later_frames():
     ("ann", "model", b"else", "changed"),
 ])  # fmt: skip
 async def test_a_stranger_is_refused(owner: str, fingerprint: str, secret: bytes, said: str):
-    async with house() as home:
+    async with harness() as home:
         await watch(home, 1)
         state = (await taken(home)).state
         with pytest.raises(BadRequest, match=said) as refused:
@@ -124,14 +124,14 @@ async def test_a_stranger_is_refused(owner: str, fingerprint: str, secret: bytes
 
 @pytest.mark.parametrize("change", [lambda s: s[:-1], lambda s: b"", lambda s: s[:40] + b"x" + s[41:], lambda s: s * 2])
 async def test_a_changed_state_is_refused(change):
-    async with house() as home:
+    async with harness() as home:
         await watch(home, 1)
         with pytest.raises(BadRequest, match="changed"):
             await snapshots(home).restore("ann", change((await taken(home)).state))
 
 
 async def test_a_state_that_does_not_fit_is_refused_naming_the_tensor():
-    async with house() as home:
+    async with harness() as home:
         await watch(home, 1)
         said, tensors = SignedCodec(SECRET).loads((await taken(home)).state)
         name = next(iter(tensors))
@@ -145,7 +145,7 @@ async def test_a_state_that_does_not_fit_is_refused_naming_the_tensor():
 
 
 async def test_a_session_in_use_is_not_replaced_and_a_resting_one_is():
-    async with house() as home:
+    async with harness() as home:
         await watch(home, 1)
         state = (await taken(home)).state
         with home.sessions.lease("ann", "cam"), pytest.raises(SessionInUse, match="in use") as caught:
@@ -156,18 +156,18 @@ async def test_a_session_in_use_is_not_replaced_and_a_resting_one_is():
 
 
 async def test_a_restore_without_room_leaves_nothing_behind():
-    async with house() as home:
+    async with harness() as home:
         await watch(home, 1)
         state = (await taken(home)).state
         size = home.sessions.get("ann", "cam").memory_bytes
-    async with house(limits=MemoryLimits(total=size - 1)) as home:
+    async with harness(limits=MemoryLimits(total=size - 1)) as home:
         with pytest.raises(MemoryFull):
             await snapshots(home).restore("ann", state)
         assert home.sessions.counters.sessions == home.sessions.counters.bytes == 0
 
 
 async def test_a_session_without_memories_has_a_snapshot_too():
-    async with house() as home:
+    async with harness() as home:
         await home.engine.classify(request(0, session="cam", owner="ann", frame_id=3))
         state = (await taken(home)).state
         home.sessions.close("ann", "cam")
@@ -177,7 +177,7 @@ async def test_a_session_without_memories_has_a_snapshot_too():
 
 
 async def test_reductions_are_part_of_a_memory():
-    async with house() as home:
+    async with harness() as home:
         await home.engine.classify(
             request(1, FIRST, session="cam", owner="ann", reduction=Reduction(Halved(), "augmented"))
         )

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.serving.harness import House, house, request
+from tests.serving.harness import Harness, harness, request
 from tests.serving.toys import Diary, Halved, Trail
 from tests.serving.virtual import Clock, Lane, lanes, runner
 from tta_service import Evidence, Needs, Stateless
@@ -81,7 +81,7 @@ class Machine:
         self.clock = Clock(seed, noise, hiccups)
         monkeypatch.setattr(time, "monotonic", self.clock.monotonic)
 
-    def run(self, live: Callable[[House], Coroutine[Any, Any, None]], **more: Any) -> None:
+    def run(self, live: Callable[[Harness], Coroutine[Any, Any, None]], **more: Any) -> None:
         clip, clock = FakeCLIP(), self.clock
 
         def encode(pixels: Tensor, reduction: Reduction, guide: Tensor | None) -> Tensor:
@@ -102,18 +102,18 @@ class Machine:
             given["forwards"] = {
                 rows: FORWARD + ROW * rows for rows in (1, 2, 4, 8)
             }  # what warm-up would have measured
-            async with house(clip, threads=lanes(clock), **{**given, **more}) as home:
+            async with harness(clip, threads=lanes(clock), **{**given, **more}) as home:
                 await live(home)
 
         with runner(clock) as running:
             running.run(living())
 
-    async def seconds(self, home: House, asked: Request) -> float:
+    async def seconds(self, home: Harness, asked: Request) -> float:
         began = time.monotonic()
         await home.engine.classify(asked)
         return time.monotonic() - began
 
-    async def learn(self, home: House, strategy: Strategy[Any], times: int = 20) -> float:
+    async def learn(self, home: Harness, strategy: Strategy[Any], times: int = 20) -> float:
         """Seconds of a request that has the house to itself, the whole one."""
         whole = 0.0
         for _ in range(times):
@@ -140,7 +140,7 @@ def test_at_twice_the_load_all_but_one_in_a_hundred_are_answered_in_time(monkeyp
     draw, count = random.Random(0), 600
     possible, in_time, kinds = 0, 0, list[str]()
 
-    async def live(home: House) -> None:
+    async def live(home: Harness) -> None:
         strategy = Slow(machine.clock)
         whole, device = await machine.learn(home, strategy), home.lanes.device
         assert isinstance(device, Lane)
@@ -177,7 +177,7 @@ def test_at_twice_the_load_all_but_one_in_a_hundred_are_answered_in_time(monkeyp
 def test_with_time_enough_all_of_it_is_done(monkeypatch: pytest.MonkeyPatch):
     machine = Machine(monkeypatch)
 
-    async def live(home: House) -> None:
+    async def live(home: Harness) -> None:
         strategy = Slow(machine.clock)
         whole = await machine.learn(home, strategy)
         report = await home.engine.classify(request(1, strategy, deadline=time.monotonic() + 1.5 * whole))
@@ -190,7 +190,7 @@ def test_with_time_enough_all_of_it_is_done(monkeypatch: pytest.MonkeyPatch):
 def test_with_less_time_there_are_fewer_views_the_first_ones_and_the_answer_says_so(monkeypatch: pytest.MonkeyPatch):
     machine = Machine(monkeypatch)
 
-    async def live(home: House) -> None:
+    async def live(home: Harness) -> None:
         strategy = Slow(machine.clock)
         whole = await machine.learn(home, strategy)
         asked = request(1, strategy, deadline=time.monotonic() + 0.6 * whole)
@@ -207,7 +207,7 @@ def test_with_less_time_there_are_fewer_views_the_first_ones_and_the_answer_says
 def test_with_hardly_any_time_the_answer_is_plain(monkeypatch: pytest.MonkeyPatch):
     machine = Machine(monkeypatch)
 
-    async def live(home: House) -> None:
+    async def live(home: Harness) -> None:
         strategy = Slow(machine.clock)
         whole = await machine.learn(home, strategy)
         asked = request(1, strategy, deadline=time.monotonic() + 0.15 * whole, explain=True)
@@ -223,7 +223,7 @@ def test_with_hardly_any_time_the_answer_is_plain(monkeypatch: pytest.MonkeyPatc
 def test_what_cannot_be_answered_at_all_is_refused_before_it_costs_anything(monkeypatch: pytest.MonkeyPatch):
     machine = Machine(monkeypatch)
 
-    async def live(home: House) -> None:
+    async def live(home: Harness) -> None:
         await machine.learn(home, Slow(machine.clock))
         batches, now = len(home.of(Forward)), time.monotonic()
         with pytest.raises(DeadlineTooShort, match="even a plain answer takes about"):
@@ -236,7 +236,7 @@ def test_what_cannot_be_answered_at_all_is_refused_before_it_costs_anything(monk
 def test_who_wants_all_or_nothing_gets_that(monkeypatch: pytest.MonkeyPatch):
     machine = Machine(monkeypatch)
 
-    async def live(home: House) -> None:
+    async def live(home: Harness) -> None:
         strategy = Slow(machine.clock)
         whole, reports = await machine.learn(home, strategy), list[Report]()
         for share in (0.1, 0.5, 0.8, 1.2, 2.0):
@@ -255,7 +255,7 @@ def test_who_wants_all_or_nothing_gets_that(monkeypatch: pytest.MonkeyPatch):
 def test_a_session_degraded_now_and_then_keeps_its_memory(monkeypatch: pytest.MonkeyPatch):
     machine = Machine(monkeypatch)
 
-    async def live(home: House) -> None:
+    async def live(home: Harness) -> None:
         diary = SlowDiary(views=32, clock=machine.clock)
         whole = await machine.learn(home, diary)
         answers: list[Report] = []
@@ -282,7 +282,7 @@ def test_a_session_degraded_now_and_then_keeps_its_memory(monkeypatch: pytest.Mo
 def test_who_waits_too_long_for_his_turn_gets_a_plain_answer_and_the_memory_goes_on(monkeypatch: pytest.MonkeyPatch):
     machine = Machine(monkeypatch)
 
-    async def live(home: House) -> None:
+    async def live(home: Harness) -> None:
         quick = SlowDiary(clock=machine.clock)
         whole = await machine.learn(home, quick)
         slow = replace(quick, seconds=50 * whole)  # nobody has seen how slow, and its memory is the same
@@ -301,7 +301,7 @@ def test_who_waits_too_long_for_his_turn_gets_a_plain_answer_and_the_memory_goes
 def test_a_strategy_known_to_be_too_slow_is_not_begun(monkeypatch: pytest.MonkeyPatch):
     machine = Machine(monkeypatch)
 
-    async def live(home: House) -> None:
+    async def live(home: Harness) -> None:
         slow = Slow(machine.clock, views=8, seconds=2.0)
         await machine.learn(home, slow)
         asked = request(1, slow, deadline=time.monotonic() + 1.0)
@@ -316,7 +316,7 @@ def test_a_strategy_known_to_be_too_slow_is_not_begun(monkeypatch: pytest.Monkey
 def test_a_cascade_that_has_no_time_for_its_second_strategy_answers_with_the_first(monkeypatch: pytest.MonkeyPatch):
     machine = Machine(monkeypatch)
 
-    async def live(home: House) -> None:
+    async def live(home: Harness) -> None:
         slow = Slow(machine.clock)
         whole = await machine.learn(home, slow)
         asked = request(1, ZeroShot(), cascade=Cascade(slow, above=0.0))
@@ -334,7 +334,7 @@ def test_a_cascade_that_has_no_time_for_its_second_strategy_answers_with_the_fir
 def test_rows_from_the_device_need_no_tower_but_adapt_may_still_take_too_long(monkeypatch: pytest.MonkeyPatch):
     machine = Machine(monkeypatch)
 
-    async def live(home: House) -> None:
+    async def live(home: Harness) -> None:
         slow = Slow(machine.clock, seconds=1.0)
         await machine.learn(home, slow)
         rows = torch.nn.functional.normalize(torch.ones(16, 64).tril() + 0.1, dim=-1)
@@ -353,7 +353,7 @@ def test_rows_from_the_device_need_no_tower_but_adapt_may_still_take_too_long(mo
 def test_every_scope_of_a_reduction_is_cut_to_the_time_there_is(monkeypatch: pytest.MonkeyPatch, scope: str):
     machine = Machine(monkeypatch, noise=0.1)
 
-    async def live(home: House) -> None:
+    async def live(home: Harness) -> None:
         choosy = Choosy(machine.clock)
         reduction = Reduction(Halved(), scope)  # type: ignore[arg-type]
         whole = 0.0
@@ -375,7 +375,7 @@ def test_every_scope_of_a_reduction_is_cut_to_the_time_there_is(monkeypatch: pyt
 def test_a_single_view_overtakes_those_who_have_time(monkeypatch: pytest.MonkeyPatch):
     machine = Machine(monkeypatch)
 
-    async def live(home: House) -> None:
+    async def live(home: Harness) -> None:
         strategy = Slow(machine.clock, views=64)
         whole = await machine.learn(home, strategy)
         patient = [asyncio.create_task(home.engine.classify(request(n, strategy))) for n in range(6)]
@@ -385,7 +385,7 @@ def test_a_single_view_overtakes_those_who_have_time(monkeypatch: pytest.MonkeyP
         assert time.monotonic() <= asked.deadline and report.degraded is None
         assert not any(task.done() for task in patient)
         assert {(await task).views for task in patient} == {64}
-        assert home.door.running_rows == home.door.running_requests == 0
+        assert home.admission.running_rows == home.admission.running_requests == 0
 
     machine.run(live)
 
@@ -393,7 +393,7 @@ def test_a_single_view_overtakes_those_who_have_time(monkeypatch: pytest.MonkeyP
 def test_the_newest_frame_decides_how_long_its_stream_can_wait(monkeypatch: pytest.MonkeyPatch):
     machine = Machine(monkeypatch)
 
-    async def live(home: House) -> None:
+    async def live(home: Harness) -> None:
         strategy = Slow(machine.clock, views=64)
         whole = await machine.learn(home, strategy)
         inside = asyncio.create_task(home.engine.classify(request(0, strategy)))
@@ -418,7 +418,7 @@ def test_the_newest_frame_decides_how_long_its_stream_can_wait(monkeypatch: pyte
 def test_who_leaves_takes_his_rows_with_him(monkeypatch: pytest.MonkeyPatch):
     machine = Machine(monkeypatch)
 
-    async def live(home: House) -> None:
+    async def live(home: Harness) -> None:
         strategy = Slow(machine.clock)
         whole = await machine.learn(home, strategy)
         before = sum(batch.rows for batch in home.of(Forward))
@@ -428,7 +428,7 @@ def test_who_leaves_takes_his_rows_with_him(monkeypatch: pytest.MonkeyPatch):
         await asyncio.gather(leaving, return_exceptions=True)
         await home.engine.classify(request(2, ZeroShot()))
         assert sum(batch.rows for batch in home.of(Forward)) - before <= 2 * MAX_ROWS + 1
-        assert home.door.running_rows == 0 and home.batcher.counters.rows == 0
+        assert home.admission.running_rows == 0 and home.batcher.counters.rows == 0
 
     machine.run(live)
 
@@ -436,13 +436,13 @@ def test_who_leaves_takes_his_rows_with_him(monkeypatch: pytest.MonkeyPatch):
 def test_one_client_cannot_fill_the_house(monkeypatch: pytest.MonkeyPatch):
     machine = Machine(monkeypatch)
 
-    async def live(home: House) -> None:
+    async def live(home: Harness) -> None:
         classify, strategy = home.engine.classify, Slow(machine.clock)
         greedy = [asyncio.create_task(classify(request(n, strategy, client="greedy"))) for n in range(5)]
         modest = asyncio.create_task(classify(request(9, strategy, client="modest")))
         said = await asyncio.gather(*greedy, modest, return_exceptions=True)
         assert [type(one) for one in said] == [Report] * 3 + [Overloaded] * 2 + [Report]
-        assert said[3].retry_after > 0 and home.door.cost == 0
+        assert said[3].retry_after > 0 and home.admission.cost == 0
 
     machine.run(live, shares=ClientQuota(6 * 32, 0.5))
 

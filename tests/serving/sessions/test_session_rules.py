@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from tests.serving.by_hand import ByHand, Last
+from tests.serving.by_hand import Last, ManualExecutor
 from tests.serving.harness import request, settle
 from tests.serving.toys import Diary
 from tta_service.core.errors import MemoryFull, UnknownSession
@@ -34,7 +34,7 @@ class Lives(RuleBasedStateMachine):
         self.now, self.number, self.ended = 0.0, 0, list[Closed]()
         limits = MemoryLimits(session=2 * SIZE, owner=3 * SIZE, total=4 * SIZE, sessions=5)
         self.sessions = Sessions(10.0, limits, self.ended.append, lambda: self.now)
-        self.lane = ByHand()
+        self.lane = ManualExecutor()
         self.tasks: list[asyncio.Task[None]] = []
         self.streams: list[SessionLease] = []
         self.born: dict[int, Session] = {}

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.patience import PATIENCE
-from tests.serving.harness import acquired, house, request, settle
+from tests.serving.harness import acquired, harness, request, settle
 from tests.serving.toys import Diary, Gated
 from tta_service.core.errors import BadRequest, MemoryFull, SessionTaken, UnknownSession
 from tta_service.core.events import Closed
@@ -153,7 +153,7 @@ async def test_the_end_of_a_stream_is_a_use_of_its_session():
 
 
 async def test_a_memory_over_the_session_limit_is_refused_before_it_sees_a_frame():
-    async with house(limits=MemoryLimits(session=2 * SIZE - 1)) as home:
+    async with harness(limits=MemoryLimits(session=2 * SIZE - 1)) as home:
         await home.engine.classify(request(0, Diary(), session="cam"))
         with pytest.raises(MemoryFull):
             await home.engine.classify(request(0, Diary(views=2), session="cam"))
@@ -162,7 +162,7 @@ async def test_a_memory_over_the_session_limit_is_refused_before_it_sees_a_frame
 
 
 async def test_bytes_are_bounded_for_each_owner_and_for_all():
-    async with house(limits=MemoryLimits(owner=2 * SIZE, total=3 * SIZE)) as home:
+    async with harness(limits=MemoryLimits(owner=2 * SIZE, total=3 * SIZE)) as home:
         for name in "abc":
             await home.engine.classify(request(0, Diary(), session=name, owner="ann"))
         assert [info.id for info in home.sessions.list("ann")] == ["b", "c"]
@@ -177,7 +177,7 @@ async def test_bytes_are_bounded_for_each_owner_and_for_all():
 
 
 async def test_eviction_leaves_all_alone_when_it_would_not_suffice():
-    async with house(limits=MemoryLimits(total=2 * SIZE)) as home:
+    async with harness(limits=MemoryLimits(total=2 * SIZE)) as home:
         await home.engine.classify(request(0, Diary(), session="old"))
         gated = Gated()
         busy = asyncio.create_task(home.engine.classify(request(0, gated, session="busy")))
@@ -192,7 +192,7 @@ async def test_eviction_leaves_all_alone_when_it_would_not_suffice():
 
 async def test_a_reset_is_ordered_like_a_frame():
     gated = Gated()
-    async with house() as home:
+    async with harness() as home:
         frames = [asyncio.create_task(home.engine.classify(request(i, gated, session="cam"))) for i in range(2)]
         assert await acquired(gated.inside)
         reset = asyncio.create_task(home.sessions.reset("", "cam"))
@@ -211,7 +211,7 @@ async def test_a_reset_is_ordered_like_a_frame():
 
 async def test_a_reset_happens_even_when_nobody_waits_for_it():
     gated = Gated()
-    async with house() as home:
+    async with harness() as home:
         frame = asyncio.create_task(home.engine.classify(request(0, gated, session="cam")))
         assert await acquired(gated.inside)
         reset = asyncio.create_task(home.sessions.reset("", "cam"))
@@ -225,7 +225,7 @@ async def test_a_reset_happens_even_when_nobody_waits_for_it():
 
 async def test_a_session_closed_with_a_frame_in_the_lane_still_answers_and_counts_no_bytes():
     gated = Gated()
-    async with house() as home:
+    async with harness() as home:
         frame = asyncio.create_task(home.engine.classify(request(0, gated, session="cam")))
         assert await acquired(gated.inside)
         home.sessions.close("", "cam")
@@ -237,7 +237,7 @@ async def test_a_session_closed_with_a_frame_in_the_lane_still_answers_and_count
 
 async def test_an_unnamed_session_waits_for_the_lane_before_it_ends():
     gated = Gated()
-    async with house() as home:
+    async with harness() as home:
         frame = asyncio.create_task(home.engine.classify(request(0, gated)))
         assert await acquired(gated.inside)
         frame.cancel()
@@ -251,7 +251,7 @@ async def test_an_unnamed_session_waits_for_the_lane_before_it_ends():
 
 
 async def test_memories_are_counted_by_strategy_and_given_back():
-    async with house() as home:
+    async with harness() as home:
         await home.engine.classify(request(0, Diary(), session="a"))
         await home.engine.classify(request(0, Diary(), session="b"))
         assert home.sessions.counters.bytes_by_strategy == {"diary": 2 * SIZE}
@@ -263,7 +263,7 @@ async def test_memories_are_counted_by_strategy_and_given_back():
 
 
 async def test_counters_may_be_read_from_another_thread():
-    async with house() as home:
+    async with harness() as home:
         with ThreadPoolExecutor(1) as elsewhere:
             reading = elsewhere.submit(lambda: [home.sessions.counters for _ in range(2000)])
             for i in range(30):

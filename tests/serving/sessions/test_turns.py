@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.patience import PATIENCE
-from tests.serving.by_hand import ByHand, Last
+from tests.serving.by_hand import Last, ManualExecutor
 from tests.serving.harness import LABELS, settle
 from tests.serving.toys import Diary
 from tta_service.core.errors import MemoryFull
@@ -24,7 +24,7 @@ class Held:
     """A memory whose lane is worked by hand."""
 
     def __init__(self, early: bool = False) -> None:
-        self.bytes, self.over, self.lane, self.early = 0, 0, ByHand(), early
+        self.bytes, self.over, self.lane, self.early = 0, 0, ManualExecutor(), early
         self.kept = MemorySlot(MemoryKey(Diary(), LABELS.id, None), LABELS, self.grew)
         self.queue = TurnQueue(self.kept)
 
@@ -49,7 +49,7 @@ class Held:
         try:
             await turn.wait()
             await turn.begin(self.lane, lambda: Last(torch.tensor(0)), lambda size: None)
-            return await turn.adapt(self.lane, work, self.kept.pop_reset, early=self.early)
+            return await turn.adapt(self.lane, work, self.kept.pop_reset, answer_first=self.early)
         finally:
             turn.leave()
 
@@ -125,7 +125,7 @@ async def test_an_answer_does_not_wait_for_what_is_learnt_from_it():
         turn, behind = held.turn(), held.turn()
         await turn.wait()
         await turn.begin(lane, lambda: Last(torch.tensor(3)), lambda size: None)
-        assert await turn.adapt(lane, work, held.kept.pop_reset, early=True) == (3, False)
+        assert await turn.adapt(lane, work, held.kept.pop_reset, answer_first=True) == (3, False)
         turn.leave()
         coming = asyncio.create_task(behind.wait())
         await settle()
