@@ -63,6 +63,7 @@ class Catalogue(Generic[T]):
         return keep
 
     def names(self) -> tuple[str, ...]:
+        """All names in alphabetical order, plug-ins included."""
         return tuple(sorted(self._load()))
 
     def get(self, name: str) -> type[T]:

@@ -25,6 +25,8 @@ class Encoded:
 
 
 class PixelFormat(StrEnum):
+    """How the bytes of a raw frame become pixels."""
+
     RGB24 = "RGB24"
     BGR24 = "BGR24"
     GRAY8 = "GRAY8"
@@ -86,6 +88,7 @@ class Request:
 
     @property
     def streamed(self) -> bool:
+        """Whether a stream carries it."""
         return bool(self.policy)
 
 

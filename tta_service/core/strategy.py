@@ -102,4 +102,5 @@ class Stateless(Strategy[None]):
     """A strategy that treats every image as the first."""
 
     def begin(self, text: TextSpace) -> None:
+        """There is no memory."""
         return None

@@ -37,6 +37,7 @@ class EViT(Reducer):
         prefix: int,
         guide: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
+        """Keeps the patches with the most attention of the class token; see `Reducer.reduce` for shapes."""
         patches = x.shape[1] - prefix
         left = staged_count(patches, layer, layers, self.keep)
         if left == patches:

@@ -26,4 +26,5 @@ class NoReduction(Reducer):
         prefix: int,
         guide: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
+        """The tokens and sizes as they are."""
         return x, sizes

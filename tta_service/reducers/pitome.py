@@ -40,6 +40,7 @@ class PiToMe(Reducer):
         prefix: int,
         guide: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
+        """Merges among the patches of highest energy; see `Reducer.reduce` for shapes."""
         patches = x.shape[1] - prefix
         count = patches - gradual_count(patches, layer, layers, self.keep)
         metric, margin = similarity_metric(k, prefix), self.margin * (1 - layer / layers)

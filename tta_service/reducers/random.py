@@ -37,6 +37,7 @@ class RandomDrop(Reducer):
         prefix: int,
         guide: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
+        """Drops the same patches of every row; see `Reducer.reduce` for shapes."""
         patches = x.shape[1] - prefix
         left = staged_count(patches, layer, layers, self.keep)
         if left == patches:

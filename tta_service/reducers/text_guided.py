@@ -41,6 +41,7 @@ class TextGuided(Reducer):
         prefix: int,
         guide: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
+        """Merges at the first and last stage, prunes by `relevance` at half depth. ValueError without a guide."""
         patches = x.shape[1] - prefix
         left = staged_count(patches, layer, layers, self.keep)
         if left == patches:

@@ -37,6 +37,7 @@ class ToMe(Reducer):
         prefix: int,
         guide: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
+        """Merges the most similar pairs; see `Reducer.reduce` for shapes."""
         patches = x.shape[1] - prefix
         merged = min(self.r, patches // 2) if self.r else patches - staged_count(patches, layer, layers, self.keep)
         if merged == 0:

@@ -40,6 +40,7 @@ class Turbo(Reducer):
         prefix: int,
         guide: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
+        """Merges the pairs with the largest similarity − `meaning` · attention; see `Reducer.reduce` for shapes."""
         patches = x.shape[1] - prefix
         merged = patches - staged_count(patches, layer, layers, self.keep)
         if merged == 0:

@@ -23,6 +23,8 @@ _REBUILT = 256  # updates after which the scatter is summed anew, so that roundi
 
 
 class Bank(NamedTuple):
+    """The surest images of each class, and the Gaussians fitted to them."""
+
     features: Tensor  # [c, capacity, d] in the order of arrival
     entropy: Tensor  # [c, capacity], +inf where a slot is empty
     weight: Tensor  # [c, capacity] probability that the image gave to the class, 0 where empty
@@ -54,9 +56,11 @@ class Adapt(Strategy[Bank]):
     compat: Annotated[bool, "the published product, double count and stale similarity"] = False
 
     def needs(self) -> Needs:
+        """Its views, of which it reads the surest; a memory for each session."""
         return Needs(self.views, augment=self.augment, confident=self.confident, memory=Scope.SESSION)
 
     def begin(self, text: TextSpace) -> Bank:
+        """An empty bank; means are the text features, the precision is the identity."""
         (c, d), new = text.features.shape, text.features
         slots = new.new_zeros(c, self.capacity)
         return Bank(
@@ -74,6 +78,7 @@ class Adapt(Strategy[Bank]):
         )
 
     def adapt(self, seen: Evidence, memory: Bank) -> tuple[Tensor, Bank]:
+        """The mean logits plus the scaled log posterior; before that the bank takes the image if it is sure enough."""
         image = summarise(seen, self.confident)
         slot = int(memory.entropy[image.label].argmax())
         if image.entropy < memory.entropy[image.label, slot]:
@@ -88,6 +93,7 @@ class Adapt(Strategy[Bank]):
         return image.logits + max(1.0, float(image.logits.max())) / self.kappa * score, memory
 
     def explain(self, seen: Evidence, memory: Bank) -> Mapping[str, Tensor | float]:
+        """`fill` is the filled fraction of the bank; `admitted` says whether it holds this frame."""
         image = summarise(seen, self.confident)
         return {
             "kept": image.rows,

@@ -63,12 +63,15 @@ class BoostAdapter(Strategy[Caches]):
     compat: Annotated[bool, "negatives first in, first out"] = False
 
     def needs(self) -> Needs:
+        """Its views, of which it reads the surest; a memory for each session."""
         return Needs(self.views, augment=self.augment, confident=self.confident, memory=Scope.SESSION)
 
     def begin(self, text: TextSpace) -> Caches:
+        """TDA's empty caches; without `negative` the second one has no slots."""
         return empty_caches(text, self.capacity, self.negative_capacity if self.negative else 0)
 
     def adapt(self, seen: Evidence, memory: Caches) -> tuple[Tensor, Caches]:
+        """TDA's sum, in which the positive cache is joined by the boosting views for this answer."""
         image = self._summary(seen)
         keep_surest(memory.keys[image.label], memory.entropy[image.label], image.feature, image.entropy)
         if self.negative and in_doubt(image, self.entropy_low, self.entropy_high):
@@ -82,6 +85,7 @@ class BoostAdapter(Strategy[Caches]):
         return logits, memory
 
     def explain(self, seen: Evidence, memory: Caches) -> Mapping[str, Tensor | float]:
+        """As TDA; `kept` are the rows that boost, whichever summary is used."""
         return explain_cache(self._summary(seen), memory, len(seen.views)) | {
             "kept": confident_rows(seen, self.confident)
         }

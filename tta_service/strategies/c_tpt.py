@@ -36,9 +36,11 @@ class CTPT(Stateless):
     augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
 
     def needs(self) -> Needs:
+        """Its views, and gradients through the text tower."""
         return Needs(self.views, augment=self.augment, confident=self.confident, gradient=True)
 
     def adapt(self, seen: Evidence, memory: None) -> tuple[Tensor, None]:
+        """The plain view against prompts tuned on H(mean p) − λ·spread of the text features."""
         text, initial = seen.text, first_template(seen.text)
         views = seen.views[confident_rows(seen, self.confident, seen.logits(initial))].double()
 
@@ -50,6 +52,7 @@ class CTPT(Stateless):
         return text.scale * text.prompts.encode(context) @ seen.views[0], None
 
     def explain(self, seen: Evidence, memory: None) -> Mapping[str, Tensor | float]:
+        """As TPT; `loss` includes the spread, which `dispersion` gives by itself. Both are before the first step."""
         initial = first_template(seen.text)
         logits = seen.logits(initial)
         rows = confident_rows(seen, self.confident, logits)

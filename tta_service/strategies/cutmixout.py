@@ -29,6 +29,8 @@ Word = tuple[str, bool]  # and whether it is protected
 
 
 class Prototypes(NamedTuple):
+    """One averaged text feature for each class."""
+
     features: Tensor  # [c, d] unit norm
 
 
@@ -44,9 +46,11 @@ class CutMixOut(Strategy[Prototypes]):
     protect_names: Annotated[bool, "class names stay whole"] = True
 
     def needs(self) -> Needs:
+        """One view; a memory that all sessions of a label set share."""
         return Needs(memory=Scope.LABELS)
 
     def begin(self, text: TextSpace) -> Prototypes:
+        """Embeds each distinct sentence once, and averages those of a class."""
         each = [self.texts(text.labels, place) for place in range(len(text.labels.names))]
         distinct = sorted({sentence for texts in each for sentence in texts})  # rounding keeps to no order of names
         embedded = text.embed(distinct)  # [m, d]
@@ -54,6 +58,7 @@ class CutMixOut(Strategy[Prototypes]):
         return Prototypes(unit(torch.stack([embedded[[place[one] for one in texts]].mean(0) for texts in each])))
 
     def adapt(self, seen: Evidence, memory: Prototypes) -> tuple[Tensor, Prototypes]:
+        """The plain view against the prototypes."""
         return seen.text.scale * (memory.features @ seen.views[0]), memory
 
     def texts(self, labels: LabelSet, place: int) -> list[str]:
@@ -107,4 +112,5 @@ def words(template: str, name: str, protected: bool) -> list[Word]:
 
 
 def join_words(sentence: list[Word]) -> str:
+    """The sentence of its words."""
     return " ".join(word for word, _ in sentence)

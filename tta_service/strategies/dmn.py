@@ -46,9 +46,11 @@ class DMN(Strategy[Slots]):
     augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
 
     def needs(self) -> Needs:
+        """Its views, of which it reads the surest; a memory for each session."""
         return Needs(self.views, augment=self.augment, confident=self.confident, memory=Scope.SESSION)
 
     def begin(self, text: TextSpace) -> Slots:
+        """Empty slots for every class."""
         (c, d), new = text.features.shape, text.features
         return Slots(
             new.new_zeros(c, self.slots, d),
@@ -57,6 +59,7 @@ class DMN(Strategy[Slots]):
         )
 
     def adapt(self, seen: Evidence, memory: Slots) -> tuple[Tensor, Slots]:
+        """log(p_text + weight · p_memory) up to a constant: the probabilities are mixed, not the logits."""
         image, plain = summarise(seen, self.confident), seen.views[0]
         keep_surest(memory, int(image.log_p.argmax()), plain, image.entropy)
         log_text = (seen.text.scale * seen.views[:1] @ seen.text.features.T)[0].log_softmax(-1)
@@ -68,6 +71,7 @@ class DMN(Strategy[Slots]):
         return mixed, memory
 
     def explain(self, seen: Evidence, memory: Slots) -> Mapping[str, Tensor | float]:
+        """`fill` is the filled fraction of all slots; `admitted` says whether one holds this frame."""
         image: Summary = summarise(seen, self.confident)
         mine = memory.entropy[int(image.log_p.argmax())]
         return {

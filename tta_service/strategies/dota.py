@@ -41,16 +41,20 @@ class DOTA(Strategy[Exact | Compact]):
     augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
 
     def needs(self) -> Needs:
+        """Its views, of which it reads the surest; a memory for each session."""
         return Needs(self.views, augment=self.augment, confident=self.confident, memory=Scope.SESSION)
 
     def begin(self, text: TextSpace) -> Exact | Compact:
+        """Small equal means and the covariance σI for every class, exact or compact by the size of C·d²."""
         c, d = text.features.shape
         return begin_exact(c, d, self.sigma) if c * d * d <= _EXACT else begin_compact(c, d, self.sigma, self.rows)
 
     def adapt(self, seen: Evidence, memory: Exact | Compact) -> tuple[Tensor, Exact | Compact]:
+        """Both steps of `unfold`."""
         return completed(self.unfold(seen, memory))
 
     def unfold(self, seen: Evidence, memory: Exact | Compact) -> Generator[Tensor, None, Exact | Compact]:
+        """Logits plus strength · (mᵀ Σ⁻¹ f − ½ mᵀ Σ⁻¹ m) of each class mean m; then every class learns its share."""
         image = summarise(seen, self.confident)
         whitened = torch.cholesky_solve(image.feature[:, None], memory.factor)[:, 0]
         score = memory.mean @ whitened - memory.quadratic
@@ -67,6 +71,7 @@ class DOTA(Strategy[Exact | Compact]):
         return memory
 
     def explain(self, seen: Evidence, memory: Exact | Compact) -> Mapping[str, Tensor | float]:
+        """`strength` is the weight of the Gaussians in the next answer."""
         rows = summarise(seen, self.confident).rows
         return {
             "kept": rows,

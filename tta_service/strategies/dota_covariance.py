@@ -15,6 +15,8 @@ _SIGNIFICANT, _LARGEST = 1e-4, 64  # a frame touches the classes of more than th
 
 
 class Exact(NamedTuple):
+    """Every class with a covariance of its own, as published."""
+
     mean: Tensor  # [c, d]
     count: Tensor  # [c]
     covariance: Tensor  # [c, d, d]
@@ -23,6 +25,8 @@ class Exact(NamedTuple):
 
 
 class Compact(NamedTuple):
+    """The same statistics with a few residuals per class and one shared remainder."""
+
     mean: Tensor  # [c, d]
     count: Tensor  # [c]
     rows: Tensor  # [c, rows, d] residuals
@@ -39,11 +43,13 @@ class Compact(NamedTuple):
 
 
 def begin_exact(c: int, d: int, sigma: float) -> Exact:
+    """The exact memory of `c` classes and `d` features before the first frame; `sigma` is a variance."""
     mean, count, factor, quadratic = _begin(c, d, sigma)
     return Exact(mean, count, sigma * torch.eye(d).repeat(c, 1, 1), factor, quadratic)
 
 
 def begin_compact(c: int, d: int, sigma: float, rows: int) -> Compact:
+    """The compact memory before the first frame, with room for `rows` residuals per class."""
     mean, count, factor, quadratic = _begin(c, d, sigma)
     square, none = torch.zeros(d, d, dtype=torch.float64), torch.zeros(c)
     empty = torch.zeros(c, rows, d), torch.zeros(c, rows)

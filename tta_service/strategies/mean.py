@@ -27,12 +27,15 @@ class Mean(Stateless):
     augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
 
     def needs(self) -> Needs:
+        """Its views, of which it reads the surest."""
         return Needs(views=self.views, augment=self.augment, confident=self.confident)
 
     def adapt(self, seen: Evidence, memory: None) -> tuple[Tensor, None]:
+        """ln of the mean over confident views of softmax(logits)."""
         logits = seen.logits()
         return mean_log_probability(logits[confident_rows(seen, self.confident, logits)]), None
 
     def explain(self, seen: Evidence, memory: None) -> Mapping[str, Tensor | float]:
+        """Notes are `kept`, the confident rows, and `weight`, their equal shares."""
         kept = confident_rows(seen, self.confident)
         return {"kept": kept, "weight": shared_weight(len(seen.views), kept)}

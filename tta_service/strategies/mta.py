@@ -35,15 +35,18 @@ class MTA(Stateless):
     augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
 
     def needs(self) -> Needs:
+        """Its views, all of which it reads."""
         return Needs(views=self.views, augment=self.augment)
 
     def adapt(self, seen: Evidence, memory: None) -> tuple[Tensor, None]:
+        """The mode of the views, f = Σ mixture · view, against the text features: scale · t·f."""
         if len(seen.views) == 1:
             return seen.logits()[0], None
         mixture, _ = self._settle(seen)
         return seen.text.scale * seen.text.features @ (mixture.float() @ seen.views), None
 
     def explain(self, seen: Evidence, memory: None) -> Mapping[str, Tensor | float]:
+        """`weight` is the inlierness of each view."""
         if len(seen.views) == 1:
             return {"weight": torch.ones(1)}
         return {"weight": self._settle(seen)[1].float()}

@@ -23,6 +23,8 @@ _REBUILT = 256  # updates after which the scatter is summed anew, so that roundi
 
 
 class Gaussians(NamedTuple):
+    """The surest images of each class, and the Gaussians fitted to them."""
+
     features: Tensor  # [c, capacity, d]; float16 if compat
     entropy: Tensor  # [c, capacity], ln C where a slot is empty
     filled: Tensor  # [c, capacity] bool
@@ -48,9 +50,11 @@ class OGA(Strategy[Gaussians]):
     compat: Annotated[bool, "published divisor and float16 storage"] = False
 
     def needs(self) -> Needs:
+        """One view; a memory for each session."""
         return Needs(memory=Scope.SESSION)
 
     def begin(self, text: TextSpace) -> Gaussians:
+        """Empty slots; means are the text features, the precision is d times the identity."""
         (c, d), new = text.features.shape, text.features
         mean, dimension = self._to_stored(text.features), float(d)
         return Gaussians(
@@ -67,6 +71,7 @@ class OGA(Strategy[Gaussians]):
         )
 
     def adapt(self, seen: Evidence, memory: Gaussians) -> tuple[Tensor, Gaussians]:
+        """Log posterior: log_softmax(logits) + log_softmax(τ · log density), normalised."""
         feature, logits, doubt = self._look_at(seen)
         label = int(logits.argmax())
         slot = int(memory.entropy[label].argmax())
@@ -76,6 +81,7 @@ class OGA(Strategy[Gaussians]):
         return (logits.log_softmax(-1) + likelihood).log_softmax(-1).float(), memory
 
     def explain(self, seen: Evidence, memory: Gaussians) -> Mapping[str, Tensor | float]:
+        """`fill` is the filled fraction of all slots; `admitted` says whether one holds this frame."""
         feature, logits, _ = self._look_at(seen)
         held = memory.features[int(logits.argmax())].float() == feature
         return {"fill": float(memory.filled.float().mean()), "admitted": float(held.all(-1).any())}

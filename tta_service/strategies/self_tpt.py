@@ -28,6 +28,8 @@ _TWINS = 1e-5  # features of the same tokens differ by less, by rounding
 
 
 class Prototypes(NamedTuple):
+    """One tuned text feature for each class."""
+
     features: Tensor  # [c, d] unit norm
 
 
@@ -44,9 +46,11 @@ class SelfTPT(Strategy[Prototypes]):
     temperature: Annotated[float, Gt(0), Le(100), "of the contrast"] = 0.07
 
     def needs(self) -> Needs:
+        """One view; a memory that all sessions of a label set share."""
         return Needs(memory=Scope.LABELS)
 
     def begin(self, text: TextSpace) -> Prototypes:
+        """Tunes the first template by `contrast`, then averages it with the fixed sentences."""
         fixed = torch.stack([text.embed(text.labels.prompts(sentence)) for sentence in _SENTENCES])  # [3, c, d]
 
         def loss(features: Tensor) -> Tensor:
@@ -59,6 +63,7 @@ class SelfTPT(Strategy[Prototypes]):
         return Prototypes(unit(initial + fixed.sum(0)))
 
     def adapt(self, seen: Evidence, memory: Prototypes) -> tuple[Tensor, Prototypes]:
+        """The plain view against the prototypes."""
         return seen.text.scale * memory.features @ seen.views[0], memory
 
 

@@ -49,13 +49,16 @@ class StatA(Strategy[Window]):
     iterations: Annotated[int, Ge(1), Le(100), "rounds of assignments, statistics between them"] = 11
 
     def needs(self) -> Needs:
+        """One view; a memory for each session."""
         return Needs(memory=Scope.SESSION)
 
     def begin(self, text: TextSpace) -> Window:
+        """An empty window."""
         new, zero = text.features, torch.zeros((), dtype=torch.int64)
         return Window(new.new_zeros(self.window, new.shape[1]), zero, zero.clone())
 
     def adapt(self, seen: Evidence, memory: Window) -> tuple[Tensor, Window]:
+        """Log assignments [c] of the newest frame among those in the window, by `solve`."""
         memory.features[int(memory.head)] = seen.views[0]
         memory.head.add_(1).remainder_(self.window)
         memory.count.add_(1)
@@ -66,6 +69,7 @@ class StatA(Strategy[Window]):
         return self.solve(rows.double(), seen.text)[-1].float(), memory
 
     def explain(self, seen: Evidence, memory: Window) -> Mapping[str, Tensor | float]:
+        """`fill` is the filled fraction of the window."""
         return {"fill": min(float(memory.count), self.window) / self.window}
 
     def solve(self, x: Tensor, text: TextSpace) -> Tensor:

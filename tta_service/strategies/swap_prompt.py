@@ -29,6 +29,8 @@ _REACH = 0.05  # how far an entry of the prompt may go: a runaway prompt cannot 
 
 
 class Swap(NamedTuple):
+    """Both prompts, the optimiser's state, and the images that they learn from."""
+
     online: Tensor  # [k, w] the tuned context
     target: Tensor  # [k, w] its slow average
     first: Tensor  # [k, w] Adam's moments of the online context
@@ -55,9 +57,11 @@ class SwapPrompt(Strategy[Swap]):
     augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
 
     def needs(self) -> Needs:
+        """Its views, gradients through the text tower, and a memory for each session."""
         return Needs(self.views, augment=self.augment, memory=Scope.SESSION, gradient=True)
 
     def begin(self, text: TextSpace) -> Swap:
+        """Both prompts at the first template's words; an empty bank."""
         context, (c, d) = text.prompts.context.detach(), text.features.shape
         zero = torch.zeros((), dtype=torch.int64)
         return Swap(
@@ -73,9 +77,11 @@ class SwapPrompt(Strategy[Swap]):
         )
 
     def adapt(self, seen: Evidence, memory: Swap) -> tuple[Tensor, Swap]:
+        """Both steps of `unfold`."""
         return completed(self.unfold(seen, memory))
 
     def unfold(self, seen: Evidence, memory: Swap) -> Generator[Tensor, None, Swap]:
+        """The plain view against the target prompt; then the frame is remembered and one step is taken."""
         text, plain, before = seen.text, seen.views[0], int(memory.seen)
         zero_shot = text.scale * text.features @ plain
         target = None
@@ -90,6 +96,7 @@ class SwapPrompt(Strategy[Swap]):
         return memory
 
     def explain(self, seen: Evidence, memory: Swap) -> Mapping[str, Tensor | float]:
+        """`drift` is the largest change of an entry of the target prompt since the first frame."""
         return {
             "fill": float((memory.confidence >= 0).float().mean()),
             "steps": float(memory.steps),

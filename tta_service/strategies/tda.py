@@ -55,12 +55,15 @@ class TDA(Strategy[Caches]):
     augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
 
     def needs(self) -> Needs:
+        """Its views, of which it reads the surest; a memory for each session."""
         return Needs(self.views, augment=self.augment, confident=self.confident, memory=Scope.SESSION)
 
     def begin(self, text: TextSpace) -> Caches:
+        """Empty caches; without `negative` the second one has no slots."""
         return empty_caches(text, self.capacity, self.negative_capacity if self.negative else 0)
 
     def adapt(self, seen: Evidence, memory: Caches) -> tuple[Tensor, Caches]:
+        """Logits + α · `support` − α₋ · `objection`, after the caches have taken the image."""
         image = summarise(seen, self.confident)
         keep_surest(memory.keys[image.label], memory.entropy[image.label], image.feature, image.entropy)
         if self.negative and in_doubt(image, self.entropy_low, self.entropy_high):
@@ -71,10 +74,12 @@ class TDA(Strategy[Caches]):
         return logits, memory
 
     def explain(self, seen: Evidence, memory: Caches) -> Mapping[str, Tensor | float]:
+        """`fill` is the filled fraction of the positive cache; `admitted` says whether it holds this frame."""
         return explain_cache(summarise(seen, self.confident), memory, len(seen.views))
 
 
 def empty_caches(text: TextSpace, capacity: int, negative_capacity: int) -> Caches:
+    """Caches of a text space, with that many slots per class; 0 negative ones for a method without them."""
     (c, d), new = text.features.shape, text.features
     return Caches(
         new.new_zeros(c, capacity, d),

@@ -39,9 +39,11 @@ class TPT(Stateless):
     augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
 
     def needs(self) -> Needs:
+        """Its views, and gradients through the text tower."""
         return Needs(self.views, augment=self.augment, confident=self.confident, gradient=True)
 
     def adapt(self, seen: Evidence, memory: None) -> tuple[Tensor, None]:
+        """The plain view against prompts tuned on the entropy of the confident views' mean probability, eq. 2."""
         text, initial = seen.text, first_template(seen.text)
         views = seen.views[confident_rows(seen, self.confident, seen.logits(initial))].double()
 
@@ -52,6 +54,7 @@ class TPT(Stateless):
         return text.scale * text.prompts.encode(context) @ seen.views[0], None
 
     def explain(self, seen: Evidence, memory: None) -> Mapping[str, Tensor | float]:
+        """`kept` and `weight` are of the views that are tuned for; `loss` is before the first step."""
         logits = seen.logits(first_template(seen.text))
         rows = confident_rows(seen, self.confident, logits)
         return {

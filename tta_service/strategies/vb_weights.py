@@ -48,13 +48,16 @@ class VBWeights(Strategy[Ring]):
     warmup: Annotated[int, Ge(0), Le(100_000), "frames before the weights leave uniformity"] = 16
 
     def needs(self) -> Needs:
+        """The ten named views; a memory for each session."""
         return Needs(views=VIEWS, augment="named", memory=Scope.SESSION)
 
     def begin(self, text: TextSpace) -> Ring:
+        """An empty window and equal weights."""
         new, zero = text.features, torch.zeros((), dtype=torch.int64)
         return Ring(new.new_zeros(self.window, VIEWS), zero, zero.clone(), new.new_full((VIEWS,), 1 / VIEWS))
 
     def adapt(self, seen: Evidence, memory: Ring) -> tuple[Tensor, Ring]:
+        """ln Σ_v weight_v · p_v; then the frame's evidence enters the window and the weights are fitted anew."""
         log_p = seen.logits().log_softmax(-1)  # [v, c]
         if len(log_p) != VIEWS:
             return log_p.logsumexp(0) - math.log(len(log_p)), memory

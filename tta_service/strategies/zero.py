@@ -34,9 +34,11 @@ class Zero(Stateless):
     compat: Annotated[bool, "the published temperature and last resort"] = False
 
     def needs(self) -> Needs:
+        """Its views, of which `keep` vote."""
         return Needs(views=self.views, augment=self.augment, confident=self.keep)
 
     def adapt(self, seen: Evidence, memory: None) -> tuple[Tensor, None]:
+        """ln of the votes for each class; a broken tie counts as one vote more."""
         cosines = seen.views @ seen.text.features.T  # [v, c]
         logits = seen.text.scale * cosines
         kept = confident_rows(seen, self.keep, logits)
@@ -47,6 +49,7 @@ class Zero(Stateless):
         return votes.log(), None
 
     def explain(self, seen: Evidence, memory: None) -> Mapping[str, Tensor | float]:
+        """`kept` are the views that vote, `weight` their equal shares."""
         kept = confident_rows(seen, self.keep)
         return {"kept": kept, "weight": shared_weight(len(seen.views), kept)}
 

@@ -17,4 +17,5 @@ class ZeroShot(Stateless):
     """The plain view against the text features."""
 
     def adapt(self, seen: Evidence, memory: None) -> tuple[Tensor, None]:
+        """scale · t·f of the plain view f and each text feature t."""
         return seen.logits()[0], None

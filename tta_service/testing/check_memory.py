@@ -14,6 +14,7 @@ Made = type[Strategy[Any]]
 
 
 def memory_has_its_scope(cls: Made) -> None:
+    """`begin` gives None for `Scope.REQUEST` alone; a memory of `Scope.LABELS` comes back unchanged."""
     strategy, text, scope = cls(), text_space(5), cls().needs().memory
     memory = begin(strategy, text)
     assert (memory is None) == (scope is Scope.REQUEST), (
@@ -30,6 +31,7 @@ def memory_has_its_scope(cls: Made) -> None:
 
 
 def memory_keeps_its_shapes(cls: Made) -> None:
+    """After some frames it still fits the shapes of `begin`, and holds no autograd graph."""
     strategy = cls()
     for classes in (1, 2, 5):
         text = text_space(classes)
@@ -62,6 +64,7 @@ def same_in_same_out(cls: Made) -> None:
 
 
 def snapshot_restores_the_next_answers(cls: Made) -> None:
+    """A memory rebuilt from copies of its tensors gives the same answers, bit for bit."""
     strategy, text = cls(), text_space(5)
     seen = frames(strategy, text, 9)
     _, memory = stream(strategy, seen[:5], begin(strategy, text))

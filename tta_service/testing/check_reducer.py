@@ -24,18 +24,22 @@ def check_reducer(reducer: Made | str) -> None:
 
 
 def is_in_the_catalogue(cls: Made) -> None:
+    """It is registered and its module describes it."""
     check_registered(cls, reducers)
 
 
 def numbers_are_bounded(cls: Made) -> None:
+    """Every number has finite bounds that hold its default."""
     check_bounds(cls)
 
 
 def parameters_survive_the_wire(cls: Made) -> None:
+    """Parameters sent as doubles come back equal; bad ones raise `BadParameters`."""
     check_round_trip(cls, reducers)
 
 
 def counts_follow_from_shapes(cls: Made) -> None:
+    """Equal shapes give equal token counts, at least one patch stays, and all tokens are finite."""
     for patches in (1, 2, 7, 49):
         one, other = (_through(cls(), _tokens(2, patches, seed)) for seed in (0, 1))
         assert one[0].shape == other[0].shape, (
@@ -47,6 +51,7 @@ def counts_follow_from_shapes(cls: Made) -> None:
 
 
 def prefix_tokens_stay(cls: Made) -> None:
+    """0, 1 or 3 prefix tokens come back unchanged, at the front."""
     for prefix in (0, 1, 3):
         x = _tokens(2, 20, 0, prefix)
         after, _ = _layer(cls(), 0, x, None, prefix)
@@ -56,6 +61,7 @@ def prefix_tokens_stay(cls: Made) -> None:
 
 
 def sizes_count_patches(cls: Made) -> None:
+    """Sizes [b, n], if any, are positive and sum to no more than the tokens that came in."""
     x, sizes = _through(cls(), _tokens(2, 49, 0))
     if sizes is not None:
         assert sizes.shape == x.shape[:2], f"sizes are {tuple(sizes.shape)} for tokens {tuple(x.shape)}"
@@ -64,6 +70,7 @@ def sizes_count_patches(cls: Made) -> None:
 
 
 def rows_ignore_each_other(cls: Made) -> None:
+    """A row gives the same tokens alone and in a batch."""
     together = _tokens(3, 49, 0)
     all_rows, _ = _through(cls(), together)
     for row in range(3):
@@ -72,6 +79,7 @@ def rows_ignore_each_other(cls: Made) -> None:
 
 
 def inputs_stay_as_they_were(cls: Made) -> None:
+    """The tokens are not changed in place, and a second call gives the same result."""
     x = _tokens(2, 20, 0)
     before = x.clone()
     first, second = _through(cls(), x)[0], _through(cls(), x)[0]
@@ -80,6 +88,7 @@ def inputs_stay_as_they_were(cls: Made) -> None:
 
 
 def precision_stays(cls: Made) -> None:
+    """bfloat16 tokens come back as bfloat16."""
     x, _ = _through(cls(), _tokens(2, 20, 0).bfloat16())
     assert x.dtype is torch.bfloat16, f"bfloat16 tokens came back as {x.dtype}"
 

@@ -34,18 +34,22 @@ def check_strategy(strategy: Made | str) -> None:
 
 
 def is_in_the_catalogue(cls: Made) -> None:
+    """It is registered and its module describes it."""
     check_registered(cls, strategies)
 
 
 def numbers_are_bounded(cls: Made) -> None:
+    """Every number has finite bounds that hold its default."""
     check_bounds(cls)
 
 
 def parameters_survive_the_wire(cls: Made) -> None:
+    """Parameters sent as doubles come back equal; bad ones raise `BadParameters`."""
     check_round_trip(cls, strategies)
 
 
 def needs_make_sense(cls: Made) -> None:
+    """`needs` gives a `Needs` that the engine can meet."""
     needs = cls().needs()
     assert isinstance(needs, Needs), f"needs() returned {needs!r}, not Needs(…)"
     assert 1 <= needs.fewest <= needs.views, f"fewest {needs.fewest} must lie in 1…views ({needs.views})"
@@ -69,6 +73,7 @@ def gradient_is_declared(cls: Made) -> None:
 
 
 def evidence_stays_as_it_was(cls: Made) -> None:
+    """`adapt` and `explain` leave views and text features bit-identical."""
     strategy, text = cls(), text_space(5)
     memory = begin(strategy, text)
     for seen in frames(strategy, text, 4):
@@ -95,6 +100,7 @@ def answers_are_logits(cls: Made) -> None:
 
 
 def explanations_are_pure(cls: Made) -> None:
+    """`explain` leaves the memory bit-identical; its reserved keys have their shapes and ranges."""
     strategy, text = cls(), text_space(5)
     memory = begin(strategy, text)
     for seen in frames(strategy, text, 3):

@@ -85,6 +85,7 @@ class FakePrompts:
 
     @cached_property
     def initial(self) -> Tensor:
+        """[k, w] as `context`, but [0, w] for a template without words."""
         left, right = self.template.split("{}")
         return self.words.embed(left.split() + right.removesuffix(".").split())
 

@@ -63,12 +63,14 @@ class CompiledEncoder:
             self._runs[reducer] = run
 
     def check(self, reducer: Reducer) -> None:
+        """Raises `Unsupported` for a reducer that was not named at start."""
         if _or_none(reducer) not in self._runs:
             listed = ", ".join(map(_describe, self._runs))
             why = f"the runtime {self._runtime} serves the reducers named at start ({listed}), not {_describe(reducer)}"
             raise Unsupported(why, FIELD)
 
     def tokens_left(self, reducer: Reducer) -> tuple[int, ...]:
+        """Patch tokens of every view behind each block; empty for a tower run whole."""
         return self._left.get(_or_none(reducer), ())
 
     def __call__(self, pixels: Tensor, reducer: Reducer | None = None, guide: Tensor | None = None) -> Tensor:

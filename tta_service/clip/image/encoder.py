@@ -56,9 +56,11 @@ class EagerEncoder:
 
     @property
     def reducible(self) -> bool:
+        """Whether the tower could be taken apart."""
         return not isinstance(self.tower, str)
 
     def check(self, reducer: Reducer) -> None:
+        """Raises `Unsupported` when this tower cannot run the reducer."""
         if isinstance(self.tower, str):
             if reducer.name != "none":
                 raise Unsupported(f"{self._name} cannot reduce tokens: {self.tower}", FIELD)
@@ -67,6 +69,7 @@ class EagerEncoder:
             raise Unsupported(f"{self._name} cannot compare patches with text: {why}", FIELD)
 
     def tokens_left(self, reducer: Reducer | None) -> tuple[int, ...]:
+        """Patch tokens of every view behind each block, counted once a reducer; empty for a tower run whole."""
         return () if isinstance(self.tower, str) else self._left(reducer)
 
     def __call__(self, pixels: Tensor, reducer: Reducer | None = None, guide: Tensor | None = None) -> Tensor:

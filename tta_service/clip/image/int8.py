@@ -42,6 +42,7 @@ class Int8Linear(nn.Module):
         self.register_buffer("bias", torch.zeros_like(self.scale) if bias is None else bias.detach().float())
 
     def forward(self, x: Tensor) -> Tensor:
+        """x [..., i] to [..., o] in the type of x."""
         values, scale = quantize(x.flatten(0, -2))
         sums = torch._int_mm(values, self.weight)  # [n, o] int32
         y = torch.addcmul(self.bias, sums * scale, self.scale)
@@ -68,4 +69,5 @@ class Int8Weight(nn.Module):
         self.register_buffer("bias", None if bias is None else bias.detach())
 
     def forward(self, x: Tensor) -> Tensor:
+        """x [..., i] to [..., o] in the type of x."""
         return F.linear(x, self.weight.to(x.dtype) * self.scale, self.bias)

@@ -25,6 +25,7 @@ class Residual(nn.Module):
         self.act = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[b, channels, h, w] to the same shape."""
         return self.act(x + self.second(self.act(self.first(x))))
 
 
@@ -49,10 +50,12 @@ class ConvStem(nn.Module):
         self.net = nn.Sequential(*layers, nn.Conv2d(channels, embed_dim, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Pixels [b, 3, s, s] to tokens, shaped as `output_fmt` says."""
         grid = self.net(x)  # [b, w, s/8, s/8]
         return grid.flatten(2).transpose(1, 2) if self.flatten else grid.permute(0, 2, 3, 1)
 
     def feat_ratio(self, as_scalar: bool = True) -> int | tuple[int, int]:
+        """Pixels per token along a side, as timm asks for it."""
         return STRIDE if as_scalar else (STRIDE, STRIDE)
 
 

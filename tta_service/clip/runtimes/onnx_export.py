@@ -23,6 +23,7 @@ class Forward(nn.Module):
         self._run = run
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """Pixels [b, 3, s, s] to features [b, d]."""
         return self._run(pixels)
 
 

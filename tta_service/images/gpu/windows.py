@@ -29,6 +29,7 @@ class Windows:
 
 
 def square_windows(wanted: list[Square], mirrored: NDArray[np.bool_]) -> Windows:
+    """Windows of squares without chance; `mirrored` [v] says which are flipped."""
     part, whole = np.array([one.part for one in wanted]), np.array([one.whole for one in wanted])
     corner = np.array([(one.left, one.top) for one in wanted])
     return Windows(np.arange(len(wanted)), part, whole, corner, mirrored)
