@@ -1,1 +1,1 @@
-"""Which requests run, which wait, and which are refused."""
+"""Which requests run, which wait and which are refused."""

@@ -1,7 +1,7 @@
-"""Who may enter the hallway: a semaphore of rows, first come first served, single calls before streams.
+"""Which requests run: a semaphore of rows, first come first served, single calls before streams.
 
-Whoever waits here has cost nothing yet: no decode, no turn. So a frame that waits may still be replaced by a newer one,
-and the age of an answer is bounded by the rows inside, however many cameras there are.
+A waiting request has cost nothing yet: no decode, no turn. So a newer frame may still replace a waiting one, and the
+running rows bound the age of an answer, however many cameras there are.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from .tickets import Claim, Permit, Waiter, WaitQueue
 
 
 class AdmissionController:
-    """`capacity` rows may be inside (two batches' worth), `max_waiting` single calls and as many frames outside.
+    """Lets `capacity` rows run (two batches' worth); `max_waiting` single calls and as many frames of streams wait.
 
-    `quota` bounds the work of all who are inside or outside. Whoever cannot wait any longer for room enters without,
-    as a single row.
+    `quota` bounds the work of the running and the waiting requests together. A request that can wait no longer is
+    admitted beyond the capacity, as a single row. `clock` gives monotonic seconds. Used on the event loop only.
     """
 
     def __init__(
@@ -32,15 +32,10 @@ class AdmissionController:
         clock: Callable[[], float] = time.monotonic,
         quota: ClientQuota | None = None,
     ) -> None:
-        self._capacity, self._max_waiting, self._clock, self._quota = (
-            capacity,
-            max_waiting,
-            clock,
-            quota or ClientQuota(),
-        )
-        self._queue = WaitQueue()
+        self._capacity, self._max_waiting, self._clock = capacity, max_waiting, clock
+        self._quota, self._queue = quota or ClientQuota(), WaitQueue()
         self._running_rows = self._running_requests = 0
-        self._waking = 0  # let in, but not yet running
+        self._waking = 0  # admitted, but their tasks have not run yet
         self._throughput, self._since = Throughput(), clock()
         self._closed = False
         self._idle = asyncio.Event()
@@ -48,12 +43,12 @@ class AdmissionController:
 
     @property
     def waiting(self) -> int:
-        """Requests outside."""
+        """Requests that wait."""
         return sum(self.depths.values())
 
     @property
     def depths(self) -> dict[str, int]:
-        """Requests outside, single calls and streams' frames apart."""
+        """Requests that wait: single calls, and frames of streams."""
         return {"calls": len(self._queue.calls), "streams": len(self._queue.frames)}
 
     @property
@@ -63,37 +58,38 @@ class AdmissionController:
 
     @property
     def running_requests(self) -> int:
-        """Requests inside."""
+        """Requests that run."""
         return self._running_requests
 
     @property
     def running_rows(self) -> int:
-        """Rows of the requests inside."""
+        """Rows of the running requests."""
         return self._running_rows
 
     @property
     def queued_rows(self) -> int:
-        """Rows of the requests outside."""
+        """Rows of the waiting requests."""
         return self._queue.rows
 
     @property
     def load(self) -> float:
-        """Seconds that the rows inside and outside are expected to take; 0 when nothing was measured yet."""
+        """Seconds that the running and waiting rows are expected to take; 0 before the first measurement."""
         return self._throughput.seconds_for(self._running_rows + self._queue.rows, unknown=0.0)
 
     @property
     def cost(self) -> int:
-        """Rows times passes of the requests inside and outside."""
+        """Rows times passes of the running and waiting requests."""
         return self._quota.total
 
     async def acquire(self, claim: Claim) -> Permit:
-        """Waits for room; use the place at once in a `with` block. A request larger than the room enters alone.
+        """Waits for capacity. Use the permit at once, in a `with` block. A request above the capacity runs alone.
 
-        Raises `Overloaded` when too many wait already, `NotReady` once the door is closed.
+        Raises `Overloaded` when too many requests wait already or the client's quota is used up, `NotReady` after
+        `close`.
         """
         if self._closed:
             raise NotReady("the server is draining")
-        before = len(self._queue.queue(claim))
+        before = len(self._queue.queue_for(claim))
         if before >= self._max_waiting:
             raise Overloaded(f"{before} requests wait already", retry_after=self._retry_after())
         self._quota.take(claim.client, claim.cost, self._retry_after)
@@ -105,13 +101,13 @@ class AdmissionController:
             self._admit_late(waiter)
         try:
             if behind and waiter.admitted.done():
-                await asyncio.sleep(0)  # those who were let in before go first
+                await asyncio.sleep(0)  # requests that were admitted before go first
             late = await waiter.admitted
         except BaseException as error:
             if self._queue.remove(waiter):
                 self._admit_queued()
             elif isinstance(error, asyncio.CancelledError) and waiter.is_admitted:
-                self._free(self._rows(waiter), answered=False)  # it was let in and left in the same moment
+                self._free(self._rows(waiter), answered=False)  # it was admitted and cancelled in the same moment
             self._quota.add(claim.client, -claim.cost)
             raise
         finally:
@@ -122,7 +118,7 @@ class AdmissionController:
         return Permit(self._rows(waiter), claim.cost, late, on_resize, on_release)
 
     def close(self) -> None:
-        """Nobody enters any more; those outside are told so."""
+        """Refuses new requests and fails the waiting ones, both with `NotReady`; running ones go on."""
         self._closed = True
         while (waiter := self._queue.first) is not None:
             self._queue.remove(waiter)
@@ -130,7 +126,7 @@ class AdmissionController:
                 waiter.admitted.set_exception(NotReady("the server is draining"))
 
     async def wait_idle(self) -> None:
-        """Returns when the last request inside has left."""
+        """Returns when no request runs."""
         await self._idle.wait()
 
     def _admit_queued(self) -> None:
@@ -138,7 +134,7 @@ class AdmissionController:
             if self._running_requests and self._running_rows + waiter.rows > self._capacity:
                 return
             self._queue.remove(waiter)
-            if not waiter.admitted.done():  # else cancelled, and about to wake
+            if not waiter.admitted.done():  # else it was cancelled, and removes itself soon
                 self._admit(waiter, late=False)
 
     def _admit(self, waiter: Waiter, late: bool) -> None:
@@ -151,7 +147,7 @@ class AdmissionController:
         waiter.admitted.set_result(late)
 
     def _admit_late(self, waiter: Waiter) -> None:
-        """Lets it in when it cannot wait any longer; a newer frame in its place may have more time."""
+        """Admits a request that can wait no longer, else checks again at its `admit_by`, which a newer frame moves."""
         if waiter.admitted.done():
             return
         admit_by, now = waiter.claim.admit_by(), self._clock()

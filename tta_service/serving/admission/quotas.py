@@ -1,4 +1,4 @@
-"""How much work has been taken on, in all and for each client: rows of the tower times passes."""
+"""How much work the service accepts, in all and from each client: rows of the image tower times passes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from ...core.errors import Overloaded
 
 
 class ClientQuota:
-    """At most `most` in all, and at most `share` of that for one client. 0: no bound.
+    """Bounds accepted work to `most` in all (0: no bound), and to the fraction `share` of that for one client.
 
-    One request alone may be larger: nothing would ever take it on otherwise.
+    A request above a bound is accepted when it is the only one there; otherwise it could never run.
     """
 
     def __init__(self, most: int = 0, share: float = 1.0) -> None:
@@ -20,20 +20,20 @@ class ClientQuota:
         self._clients: Counter[str] = Counter()
 
     def take(self, client: str, cost: int, retry_after: Callable[[], float]) -> None:
-        """`Overloaded` when it is too much."""
-        mine = self._clients[client]
+        """Counts `cost` for the client. Raises `Overloaded` when that exceeds a bound; `retry_after` gives seconds."""
+        own = self._clients[client]
         if self._most and self.total and self.total + cost > self._most:
             message = f"{self.total} rows of work wait already, and this is {cost} more; there is room for {self._most}"
             raise Overloaded(message, retry_after=retry_after())
-        if self._most and mine and mine + cost > self._per_client:
+        if self._most and own and own + cost > self._per_client:
             message = (
-                f"{mine} rows of your work wait already, and this is {cost} more; your share is {self._per_client:.0f}"
+                f"{own} rows of your work wait already, and this is {cost} more; your share is {self._per_client:.0f}"
             )
             raise Overloaded(message, retry_after=retry_after())
         self.add(client, cost)
 
     def add(self, client: str, cost: int) -> None:
-        """It turned out to be more, or less."""
+        """Changes the client's work by `cost`, which may be negative. Never refuses."""
         self.total += cost
         self._clients[client] += cost
         if not self._clients[client]:

@@ -1,4 +1,4 @@
-"""How fast the house works, forgetting slowly."""
+"""How fast the service works, as a moving average."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ class Throughput:
         self._memory, self._rows, self._seconds = memory, 0.0, 0.0
 
     def add(self, rows: int, seconds: float) -> None:
-        """`rows` left after `seconds` of work since the last ones did."""
+        """Counts `rows` that were finished `seconds` of work after the ones before them."""
         fade = math.exp(-seconds / self._memory)
         self._rows, self._seconds = self._rows * fade + rows, self._seconds * fade + seconds
 
     @property
     def per_second(self) -> float | None:
-        """None: nothing is known yet."""
+        """Rows per second; None before the first measurement."""
         return self._rows / self._seconds if self._seconds > 0 and self._rows > 0 else None
 
     def seconds_for(self, rows: int, unknown: float) -> float:
-        """How long `rows` take; `unknown` when nothing was measured yet."""
+        """Seconds that `rows` take; `unknown` before the first measurement."""
         return rows / self.per_second if self.per_second else unknown

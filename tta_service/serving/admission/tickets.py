@@ -1,4 +1,4 @@
-"""Who waits at the door, and who is inside."""
+"""The requests that wait for admission, and the permits of those that run."""
 
 from __future__ import annotations
 
@@ -12,57 +12,61 @@ from types import TracebackType
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What somebody wants at the door."""
+    """What a request asks of admission."""
 
     rows: int
     streamed: bool = False
     cost: int = 0  # rows times passes
     client: str = ""
-    admit_by: Callable[[], float] = lambda: math.inf  # monotonic seconds: then it enters beyond the room, as one row
+    admit_by: Callable[[], float] = lambda: math.inf  # monotonic seconds; then it runs beyond the capacity, as one row
 
 
 @dataclass(slots=True, eq=False)
 class Waiter:
-    """Somebody outside."""
+    """A request that waits."""
 
     claim: Claim
-    admitted: asyncio.Future[bool]  # True: beyond the room
+    admitted: asyncio.Future[bool]  # True: beyond the capacity
     timer: asyncio.TimerHandle | None = None
 
     @property
     def rows(self) -> int:
+        """Rows that it asks for."""
         return self.claim.rows
 
     @property
     def is_admitted(self) -> bool:
+        """Whether it holds capacity: `admitted` has a result, no error and no cancellation."""
         admitted = self.admitted
         return admitted.done() and not admitted.cancelled() and admitted.exception() is None
 
 
 class WaitQueue:
-    """All of them: first come first served, single calls before the frames of streams."""
+    """All waiting requests: first come first served, single calls before the frames of streams."""
 
     def __init__(self) -> None:
         self.calls: deque[Waiter] = deque()
         self.frames: deque[Waiter] = deque()
         self.rows = 0
 
-    def queue(self, claim: Claim) -> deque[Waiter]:
+    def queue_for(self, claim: Claim) -> deque[Waiter]:
+        """The queue that a request with this claim joins."""
         return self.frames if claim.streamed else self.calls
 
     @property
     def first(self) -> Waiter | None:
-        """Whose turn it is; None: nobody waits."""
+        """The next request to admit; None: no request waits."""
         queue = self.calls or self.frames
         return queue[0] if queue else None
 
     def add(self, waiter: Waiter) -> None:
-        self.queue(waiter.claim).append(waiter)
+        """Appends it to its queue."""
+        self.queue_for(waiter.claim).append(waiter)
         self.rows += waiter.rows
 
     def remove(self, waiter: Waiter) -> bool:
-        """Whether it was there."""
-        queue = self.queue(waiter.claim)
+        """Takes it out of its queue. Returns whether it was there."""
+        queue = self.queue_for(waiter.claim)
         if waiter not in queue:
             return False
         queue.remove(waiter)
@@ -71,8 +75,10 @@ class WaitQueue:
 
 
 class Permit:
-    """The rows of one request inside and their cost; given back at the end of the `with` block. `late`: it came in
-    beyond the room."""
+    """The right of one request to run. Its rows and its cost are given back at the end of the `with` block.
+
+    `late`: it was admitted beyond the capacity.
+    """
 
     def __init__(
         self,
@@ -84,9 +90,9 @@ class Permit:
     ) -> None:
         self.rows, self.cost, self.late, self._on_resize, self._on_release = rows, cost, late, on_resize, on_release
 
-    def resize(self, rows: int, costs: int | None = None) -> None:
-        """It turned out to be another number of rows, and another cost. Never waits: the next to enter does."""
-        more = 0 if costs is None else costs - self.cost
+    def resize(self, rows: int, cost: int | None = None) -> None:
+        """Changes its rows, and its cost (None: as before). Never waits: later requests do."""
+        more = 0 if cost is None else cost - self.cost
         self._on_resize(rows - self.rows, more)
         self.rows, self.cost = rows, self.cost + more
 

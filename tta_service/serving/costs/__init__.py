@@ -1,1 +1,1 @@
-"""What a request will cost, learnt from the requests before it."""
+"""The seconds that a request will take, learnt from earlier requests."""

@@ -1,4 +1,4 @@
-"""How long something takes, learnt while it happens: no constant of any machine."""
+"""Estimators of a duration that learn from measurements; no constant depends on a machine."""
 
 from __future__ import annotations
 
@@ -6,39 +6,40 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-MIN_SAMPLES = 3  # times that a size was seen until it speaks for itself
+MIN_SAMPLES = 3  # measurements of one size before its own estimate is trusted
 SAFE_DEVIATIONS = 3.0  # mean deviations above the mean: about one in a hundred takes longer
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Seconds that are `likely`, and how far they usually are off."""
+    """A duration in seconds: the `likely` value and the `spread`, its mean deviation."""
 
     likely: float = 0.0
     spread: float = 0.0
 
     @property
     def safe(self) -> float:
-        """Rarely more than this."""
+        """Seconds that are rarely exceeded."""
         return self.likely + SAFE_DEVIATIONS * self.spread
 
     @property
     def least(self) -> float:
-        """Hardly less than this."""
+        """Seconds that it hardly ever stays below."""
         return max(0.0, self.likely - self.spread)
 
     def __add__(self, other: Estimate) -> Estimate:
         return Estimate(self.likely + other.likely, math.hypot(self.spread, other.spread))
 
     def times(self, factor: float) -> Estimate:
+        """Value and spread multiplied by `factor`."""
         return Estimate(self.likely * factor, self.spread * factor)
 
 
 class JacobsonEstimator:
-    """Mean and mean deviation of what was seen lately: the round-trip estimator of TCP (Jacobson, 1988).
+    """Moving mean and mean deviation of recent values: the round-trip estimator of TCP (Jacobson, 1988).
 
-    What is far off counts only as far as four deviations, so that one hiccup changes little and a lasting change is
-    followed within a few. Trust is lost sooner than it is regained.
+    A value is clipped to four deviations from the mean, so that one outlier changes little and a lasting change is
+    followed within a few values. The deviation grows faster than it shrinks.
     """
 
     def __init__(self) -> None:
@@ -46,33 +47,35 @@ class JacobsonEstimator:
         self.count = 0
 
     def add(self, value: float) -> None:
+        """Learns one measured value."""
         self.count += 1
         if self.count == 1:
             self._mean, self._deviation = value, value / 4
             return
         off = value - self._mean
-        most = max(4 * self._deviation, abs(self._mean) / 4)
-        off = max(-most, min(most, off))
+        limit = max(4 * self._deviation, abs(self._mean) / 4)
+        off = max(-limit, min(limit, off))
         self._mean += off / min(8, self.count)
         self._deviation += (abs(off) - self._deviation) / min(self.count, 4 if abs(off) > self._deviation else 16)
 
     @property
     def estimate(self) -> Estimate:
-        """Nothing, as long as nothing was seen."""
+        """Mean and deviation; zero before the first value."""
         return Estimate(self._mean, self._deviation)
 
 
 class BySize:
-    """Something that depends on a count, learnt apart for 1, 2, 3–4, 5–8, 9–16 … of it."""
+    """A value that depends on a count, learnt separately for the sizes 1, 2, 3–4, 5–8, 9–16 …"""
 
     def __init__(self) -> None:
         self._sizes: dict[int, JacobsonEstimator] = {}
 
     def add(self, count: int, value: float) -> None:
+        """Learns one value measured at `count`."""
         self._sizes.setdefault(_size(count), JacobsonEstimator()).add(value)
 
     def nearest(self, count: int) -> list[tuple[int, Estimate]]:
-        """Its own size, and what is known of it; else the two nearest ones that were seen, the nearer first."""
+        """(count, estimate) of its own size; if that is unknown, of the two nearest known sizes, nearest first."""
         size = _size(count)
         trusted = [at for at, estimator in self._sizes.items() if estimator.count >= MIN_SAMPLES] or self._sizes
         nearest = sorted(trusted, key=lambda at: (abs(at - size), at))[:2]
@@ -80,16 +83,17 @@ class BySize:
 
 
 class UnitCost:
-    """Seconds that a count of things takes: learnt for each one of them."""
+    """Seconds for a count of items, learnt per item."""
 
     def __init__(self) -> None:
         self._each = BySize()
 
     def add(self, count: int, seconds: float) -> None:
+        """Learns that `count` items took `seconds`."""
         self._each.add(count, seconds / max(1, count))
 
     def of(self, count: int) -> Estimate | None:
-        """None: nothing is known. Of a size never seen: on the straight line through the two nearest ones."""
+        """Seconds for `count` items; an unknown size lies on the line through the two nearest. None: no measurement."""
         count = max(1, count)
         nearest = self._each.nearest(count)
         if not nearest:
@@ -103,7 +107,7 @@ class UnitCost:
 
 
 class InterpolatedCost:
-    """Seconds of a forward by its rows as warm-up measured it, straight between the sizes that were tried."""
+    """Seconds of a forward by its rows, interpolated linearly between the sizes that warm-up measured."""
 
     def __init__(self, seconds: Mapping[int, float]) -> None:
         self._points = sorted(seconds.items())
@@ -112,6 +116,7 @@ class InterpolatedCost:
         return bool(self._points)
 
     def at(self, rows: int) -> float:
+        """Seconds for `rows`; outside the measured sizes proportional to the nearest one. Needs one measurement."""
         below = [point for point in self._points if point[0] <= rows]
         above = [point for point in self._points if point[0] >= rows]
         if not above:
