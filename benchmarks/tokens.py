@@ -151,7 +151,7 @@ def _joined(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tower(clip: FrozenCLIP) -> ImageTower:
-    tower = take_apart(clip._model.visual)
+    tower = take_apart(clip.model.visual)
     assert isinstance(tower, ImageTower)
     return tower
 

@@ -78,7 +78,7 @@ def image(clip: FrozenCLIP, rows: int, rounds: int) -> list[dict[str, Any]]:
     pixels = torch.randn(rows, 3, clip.image_size, clip.image_size)
     with torch.no_grad():
         ways = {
-            "open_clip": lambda: clip._model.encode_image(pixels, normalize=True),
+            "open_clip": lambda: clip.model.encode_image(pixels, normalize=True),
             "ours": lambda: clip.encode_image(pixels),
         }
         return show(f"{clip.name}, {rows} rows", ways, rounds)
@@ -91,24 +91,24 @@ def text(clip: FrozenCLIP, classes: int, rounds: int) -> tuple[list[dict[str, An
     """
     names = tuple(dict.fromkeys(IMAGENET_CLASSNAMES))[:classes]
     labels = LabelSet(names)
-    tokens = clip._tokenize(labels.prompts(labels.templates[0]))
+    tokens = clip.tokenize(labels.prompts(labels.templates[0]))
     prompts = clip.text_space(labels).prompts
-    assert isinstance(prompts, TemplatePrompts) and clip._text is not None
-    forgetful = TemplatePrompts(clip._text, clip._tokenize, labels, tokens, keep_bytes=0)
+    assert isinstance(prompts, TemplatePrompts) and clip.text_tower is not None
+    forgetful = TemplatePrompts(clip.text_tower, clip.tokenize, labels, tokens, keep_bytes=0)
     d_features = torch.randn(len(names), clip.dimension)
     gradients = {"kept": prompts.gradient(d_features), "recomputed": forgetful.gradient(d_features)}
-    plain = padded(clip._model, tokens, d_features)
+    plain = padded(clip.model, tokens, d_features)
     off = {way: ((some - plain).abs().max() / plain.abs().max()).item() for way, some in gradients.items()}
     said = f"{len(names)} classes: {prompts.bytes / 1e6:.0f} MB of activations kept; gradients off by "
     said += ", ".join(f"{share:.1e} ({way})" for way, share in off.items()) + " of the largest entry."
     with torch.no_grad():
         forwards = {
-            "open_clip, padded": lambda: clip._model.encode_text(tokens, normalize=True),
+            "open_clip, padded": lambda: clip.model.encode_text(tokens, normalize=True),
             "ours": lambda: prompts.encode(prompts.context),
         }
         rows = show("text, forward", forwards, rounds)
     both = {
-        "open_clip, padded": lambda: padded(clip._model, tokens, d_features),
+        "open_clip, padded": lambda: padded(clip.model, tokens, d_features),
         "ours, kept (backward alone)": lambda: prompts.gradient(d_features),
         "ours, recomputed": lambda: forgetful.gradient(d_features),
     }

@@ -45,7 +45,7 @@ def label_set(kind: str, classes: int) -> LabelSet:
 
 def tokens_of(clip: FrozenCLIP, labels: LabelSet) -> Tensor:
     """[c, 77]"""
-    return clip._tokenize(labels.prompts(TEMPLATE))
+    return clip.tokenize(labels.prompts(TEMPLATE))
 
 
 class Overheard:
@@ -63,8 +63,8 @@ class Overheard:
 
 def space(clip: FrozenCLIP, text: TextSpace, keep_bytes: int) -> TextSpace:
     """The same text space; its prompts keep activations up to a limit, and are overheard."""
-    assert clip._text is not None
-    prompts = TemplatePrompts(clip._text, clip._tokenize, text.labels, tokens_of(clip, text.labels), keep_bytes)
+    assert clip.text_tower is not None
+    prompts = TemplatePrompts(clip.text_tower, clip.tokenize, text.labels, tokens_of(clip, text.labels), keep_bytes)
     heard: Prompts = Overheard(prompts)
     return TextSpace(text.labels, text.features, text.scale, lambda: heard)
 

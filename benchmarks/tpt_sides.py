@@ -46,7 +46,7 @@ def compare(names: str, classes: int, frames: int, plain_frames: int, threads: i
     changed = {i for i, answer in enumerate(ours["kept"]) if int(answer.logits.argmax()) != zero_shot[i]}
     first = sorted(changed)[: -(-2 * plain_frames // 3)]
     chosen = [*first, *(i for i in range(half) if i not in changed)][:plain_frames]
-    plain_tpt = PlainTPT(clip._model, tokens_of(clip, text.labels), 4)
+    plain_tpt = PlainTPT(clip.model, tokens_of(clip, text.labels), 4)
     plain: dict[int, Answer] = {}
     for i in chosen or [0]:
         if chosen:
@@ -102,8 +102,8 @@ def peak(way: str, names: str, classes: int, threads: int) -> dict[str, Any]:
     text = clip.text_space(label_set(names, classes))
     views = next(images(text))
     tokens = tokens_of(clip, text.labels)
-    PlainTPT(clip._model, tokens[:2], 4).answer(views)  # so that libraries have loaded what they need
-    plain, ours = PlainTPT(clip._model, tokens, 4, at_once=classes), space(clip, text, KEEP[way])
+    PlainTPT(clip.model, tokens[:2], 4).answer(views)  # so that libraries have loaded what they need
+    plain, ours = PlainTPT(clip.model, tokens, 4, at_once=classes), space(clip, text, KEEP[way])
     before = _resident()
     if way != "plain":
         answered(ours, views)  # the first call keeps the activations

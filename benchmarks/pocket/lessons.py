@@ -11,7 +11,7 @@ from text_tower import TOKENIZER, tokens_of
 from torch import Tensor
 from words import KEPT_FROM_BOTH, TEMPLATES
 
-from tta_service.clip.text.vocabulary import word_key, words_of
+from tta_service.clip.text.vocabulary import split_words, word_key
 
 SHARES = {"word": 0.3, "noun": 0.27, "phrase": 0.1, "caption": 0.08, "name": 0.25}  # of each batch; captions are long
 SETS = ("tiny_imagenet", "cifar10")
@@ -55,7 +55,7 @@ def lessons(taught: dict, most: int) -> tuple[Tensor, dict[str, list[str]], dict
 
 def word_keys(texts: Iterable[str], rows: Tensor) -> Tensor:
     """What the service must know of the words [n] of several tokens, all among rows [r], that stand in the texts."""
-    words = {word for text in texts for word in words_of(text.lower())}
+    words = {word for text in texts for word in split_words(text.lower())}
     several = [tokens for tokens in map(TOKENIZER.encode, sorted(words)) if len(tokens) > 1]
     trained = set(rows.tolist())
     return torch.tensor(sorted({word_key(tokens) for tokens in several if trained.issuperset(tokens)}))

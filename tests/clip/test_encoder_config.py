@@ -158,7 +158,7 @@ def test_a_reducer_that_looks_before_it_counts_has_no_graph():
 @pytest.mark.parametrize(("name", "share"), [("int8", 0.5), ("svd", 0.8), ("onnxruntime", 0.0)])
 def test_weights_in_another_form_are_not_kept_twice(name, share):
     clip, plain = clip_of(name), clip_of("float32")
-    left, whole = (sum(x.numel() for x in some._model.visual.parameters()) for some in (clip, plain))
+    left, whole = (sum(x.numel() for x in some.model.visual.parameters()) for some in (clip, plain))
     assert left <= share * whole
 
 

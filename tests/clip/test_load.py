@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from tests.clip.small import config, pixels, small, small_model
 from tta_service.clip.errors import CannotLoad
 from tta_service.clip.load import load
-from tta_service.clip.weights.checkpoint import with_all_rows
+from tta_service.clip.weights.checkpoint import expand_token_embedding
 from tta_service.clip.weights.hub import is_reachable
 from tta_service.core.labels import LabelSet
 
@@ -74,7 +74,7 @@ def test_a_file_with_its_configuration_beside_it(tmp_path, name, custom):
 def test_rows_that_were_left_out_become_the_mean():
     rows, values = torch.tensor([1, 4], dtype=torch.int32), torch.tensor([[1.0, 2.0], [3.0, 4.0]]).half()
     state = {"text.token_embedding.rows": rows, "text.token_embedding.values": values, "other": torch.ones(1)}
-    full = with_all_rows(state, 5)
+    full = expand_token_embedding(state, 5)
     assert set(full) == {"text.token_embedding.weight", "other"} and len(state) == 3
     assert full["text.token_embedding.weight"].tolist() == [[2, 3], [1, 2], [2, 3], [2, 3], [3, 4]]
 

@@ -25,7 +25,7 @@ SIGLIP_TEXT = {"no_causal_mask": True, "pool_type": "last", "proj_bias": True}
 def test_features_are_those_of_open_clip():
     clip = small()
     features = clip.encode_image(pixels())
-    expected = clip._model.encode_image(pixels(), normalize=True)
+    expected = clip.model.encode_image(pixels(), normalize=True)
     torch.testing.assert_close(features, expected.detach(), rtol=0, atol=1e-5)
     assert features.shape == (3, clip.dimension) == (3, 24) and clip.image_size == 32
     torch.testing.assert_close(features.norm(dim=-1), torch.ones(3))
@@ -41,7 +41,7 @@ def test_bytes_are_normalised_as_the_model_wants_them():
 
 def test_nothing_learns_and_nothing_is_an_inference_tensor():
     clip = small()
-    assert not any(p.requires_grad for p in clip._model.parameters()) and not clip._model.training
+    assert not any(p.requires_grad for p in clip.model.parameters()) and not clip.model.training
     space = clip.text_space(LabelSet(NAMES))
     for features in (clip.encode_image(pixels()), space.features, space.embed(["dog"])):
         assert not features.requires_grad and not features.is_inference()
@@ -63,7 +63,7 @@ def test_towers_without_a_seam_run_whole_and_refuse_reducers(vision):
     clip = small(vision)
     assert not clip.reducible
     image = pixels(2, clip.image_size)
-    expected = clip._model.encode_image(image, normalize=True)
+    expected = clip.model.encode_image(image, normalize=True)
     clip.check_reducer(NoReduction())
     torch.testing.assert_close(clip.encode_image(image, Reduction(NoReduction())), clip.encode_image(image))
     torch.testing.assert_close(clip.encode_image(image), expected, rtol=0, atol=1e-6)
@@ -78,10 +78,10 @@ def test_a_text_space_is_the_mean_over_templates(parts):
     clip, templates = small(**parts), ("a photo of a {}.", "{}", "the {} in the sea")
     space = clip.text_space(LabelSet(NAMES, templates))
     filled = [[t.replace("{}", n.replace("_", " ")) for n in NAMES] for t in templates]
-    each = torch.stack([clip._model.encode_text(tokenizer()(texts), normalize=True) for texts in filled])
+    each = torch.stack([clip.model.encode_text(tokenizer()(texts), normalize=True) for texts in filled])
     torch.testing.assert_close(space.features, normalize(each.mean(0), dim=-1).detach(), rtol=0, atol=1e-6)
     torch.testing.assert_close(space.embed(filled[2]), each[2].detach(), rtol=0, atol=1e-6)
-    assert space.scale == pytest.approx(clip._model.logit_scale.exp().item()) and space.unseen == ()
+    assert space.scale == pytest.approx(clip.model.logit_scale.exp().item()) and space.unseen == ()
 
 
 def test_a_tower_that_is_not_causal_offers_no_prompts():

@@ -58,8 +58,8 @@ def test_the_same_weights_read_pictures_of_other_sizes():
 def test_our_forward_is_open_clips_own(clip):
     pixels = torch.randn(5, 3, 64, 64)
     with torch.no_grad():
-        plain = clip._model.encode_image(pixels, normalize=True)
-        said = clip._model.encode_text(open_clip.get_tokenizer("ViT-B-32")(["a photo of a dog."], context_length=16))
+        plain = clip.model.encode_image(pixels, normalize=True)
+        said = clip.model.encode_text(open_clip.get_tokenizer("ViT-B-32")(["a photo of a dog."], context_length=16))
     torch.testing.assert_close(clip.encode_image(pixels), plain, rtol=0, atol=1e-5)
     ours = clip.text_space(LabelSet(("dog",))).features
     torch.testing.assert_close(ours, torch.nn.functional.normalize(said, dim=-1), rtol=0, atol=1e-5)

@@ -57,7 +57,7 @@ def test_has_the_common_field_and_says_what_it_is(name):
 @torch.no_grad()
 def test_keeping_all_is_the_plain_forward_bit_by_bit(name, kind):
     taken = tower(kind)
-    if catalogue.get(name).guide_in_tokens and taken.aim is None:
+    if catalogue.get(name).guide_in_tokens and taken.guide_to_tokens is None:
         pytest.skip("this tower's features are no projection of single tokens")
     image = pixels(2, 48 if kind == "class token" else 32)
     features = encode(taken, image, catalogue.build(name, {"keep": 1.0}), GUIDE)

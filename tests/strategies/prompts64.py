@@ -19,7 +19,7 @@ def doubled(text: TextSpace) -> tuple[Tensor, Encode]:
     """The context of a `FakeCLIP` text space and its map, in float64."""
     prompts: Any = copy.copy(text.prompts)
     words = copy.copy(prompts.words)
-    words.places, words._bend, words._speak = words.places.double(), words._bend.double(), words._speak.double()
+    words.places, words.mix, words.projection = words.places.double(), words.mix.double(), words.projection.double()
     words.embed = lambda names, embed=words.embed: embed(names).double()
     again = type(prompts)(words, prompts.names, prompts.template)
     return again.context, again.encode

@@ -28,7 +28,7 @@ TEMPLATES = ("a photo of a {}.", "{}", "{} here", "a drawing of {}, in ink.", "i
 @cache
 def tower() -> FrozenCLIP:
     clip = small(text={"context_length": CONTEXT})
-    clip._tokenize = tokenizer(CONTEXT)
+    clip.tokenize = tokenizer(CONTEXT)
     return clip
 
 

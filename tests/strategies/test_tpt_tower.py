@@ -86,7 +86,7 @@ def test_at_a_large_scale_no_more_is_lost_than_the_features_had_lost(template, s
 @lru_cache(maxsize=1)
 def opened_in_float64(template: str) -> TextSpace:
     labels, clip = LabelSet(NAMES, (template,)), small()
-    clip._model.double()
+    clip.model.double()
     text = clip.text_space(labels)
     return TextSpace(labels, text.features, 100.0, lambda: text.prompts)
 

@@ -9,7 +9,7 @@ from typing import Any
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 
 TOWERS: dict[str, type[Any]] = {"vision_cfg": CLIPVisionCfg, "text_cfg": CLIPTextCfg}
-ASIDE = {  # what says where parts come from, or matters in training alone
+IGNORED = {  # what says where parts come from, or matters in training alone
     "custom_text",
     "hf_model_pretrained",
     "hf_tokenizer_name",
@@ -20,7 +20,7 @@ ASIDE = {  # what says where parts come from, or matters in training alone
 }
 
 
-def disagreement(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+def find_disagreement(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     """The first difference of two `model_cfg`s, in words; "" when there is none. What is left out is at its default."""
     left, right = dict(_plain(ours)), dict(_plain(theirs))
     for key in (*left, *right):
@@ -36,8 +36,8 @@ def _plain(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if key in TOWERS:
             known = {field.name for field in fields(TOWERS[key])}
             whole = {**asdict(TOWERS[key]()), **value} if value.keys() <= known else value
-            yield from ((f"{key}.{name}", _listed(one)) for name, one in sorted(whole.items()) if name not in ASIDE)
-        elif key not in ASIDE | {"quick_gelu"}:
+            yield from ((f"{key}.{name}", _listed(one)) for name, one in sorted(whole.items()) if name not in IGNORED)
+        elif key not in IGNORED | {"quick_gelu"}:
             yield key, value
 
 

@@ -13,11 +13,11 @@ from ..core.reducer import Reducer
 from .errors import CannotLoad
 from .hardware import why_not
 from .image.compiled import CompiledEncoder, load_runtime
-from .image.compression import AS_IT_IS, Compression, compression_of, low_rank, prune_smallest
+from .image.compression import AS_IT_IS, Compression, low_rank, parse_compression, prune_smallest
 from .image.encoder import EagerEncoder, ImageEncoder
 from .image.fold_batch_norm import fold_batch_norms
 from .image.int8 import int8, int8_weight
-from .image.linear import Layer, Make, freeing_weights, plain
+from .image.linear import Layer, Make, free_weights_after, plain
 from .image.row_buckets import sizes_on
 from .image.vit_adapters import take_apart
 
@@ -61,7 +61,7 @@ def make_encoder_config(
             f"{runtime} serves on CPUs alone; on {device.type} take eager, compile or cudagraphs", "runtime"
         )
     try:
-        return EncoderConfig(precision, runtime, compression_of(compress), tuple(reducers))
+        return EncoderConfig(precision, runtime, parse_compression(compress), tuple(reducers))
     except ValueError as error:
         raise CannotLoad(str(error), "compress") from None
 
@@ -103,7 +103,7 @@ def build_image_encoder(model: Any, config: EncoderConfig, size: int, dimension:
 
 def _layer_factory(config: EncoderConfig) -> Make:
     bytes_of = int8_weight if config.runtime == "openvino" else int8
-    make = freeing_weights(bytes_of) if config.precision == "int8" else plain
+    make = free_weights_after(bytes_of) if config.precision == "int8" else plain
     return low_rank(config.compress.rank, make) if config.compress.rank else make
 
 

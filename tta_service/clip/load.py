@@ -14,11 +14,19 @@ from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
 from ..core.reducer import Reducer
 from . import pocket
-from .agreement import disagreement
+from .agreement import find_disagreement
 from .encoder_config import make_encoder_config
 from .errors import CannotLoad
 from .model import FrozenCLIP
-from .weights.checkpoint import CONFIG, LoadedModel, described, from_folder, require_weights, tokenizer_of, wrap_errors
+from .weights.checkpoint import (
+    CONFIG,
+    LoadedModel,
+    from_folder,
+    load_tokenizer,
+    read_model_config,
+    require_weights,
+    wrap_errors,
+)
 from .weights.hub import find_cached, find_cached_weights, require_hub
 
 POCKET, LOCAL, HUB = "pocket", "local-dir:", "hf-hub:"
@@ -68,7 +76,7 @@ def _from_file(weights: Path, name: str) -> LoadedModel:
     require_weights(weights)
     config = weights.with_name(CONFIG)
     if config.is_file():
-        if name != POCKET and (why := disagreement(described(config)["model_cfg"], _architecture(name))):
+        if name != POCKET and (why := find_disagreement(read_model_config(config)["model_cfg"], _architecture(name))):
             advice = f"{name} is not what {config} beside {weights.name} describes: {why}; leave the name out"
             raise CannotLoad(advice, "model")
         return from_folder(config, weights)
@@ -82,7 +90,7 @@ def _from_file(weights: Path, name: str) -> LoadedModel:
     look = open_clip.get_pretrained_cfg(name, tags[0]) if tags else None  # how pictures are normalised for it
     with wrap_errors(f"{weights.name} does not fit {name}", "checkpoint"):
         model = open_clip.create_model(name, pretrained=str(weights), force_preprocess_cfg=look)
-    return LoadedModel(model, tokenizer_of(name))
+    return LoadedModel(model, load_tokenizer(name))
 
 
 def _folder(name: str) -> Path:
@@ -105,11 +113,11 @@ def _weights_in(folder: Path) -> Path:
 def _architecture(name: str) -> Mapping[str, Any]:
     """The model_cfg of a name."""
     if name.startswith(LOCAL):
-        return described(_folder(name) / CONFIG)["model_cfg"]
+        return read_model_config(_folder(name) / CONFIG)["model_cfg"]
     if name.startswith(HUB):
         config = find_cached(name.removeprefix(HUB), (CONFIG,))
         if config is not None:
-            return described(config)["model_cfg"]
+            return read_model_config(config)["model_cfg"]
         require_hub(name)
     else:
         _check_name(name)
@@ -138,7 +146,7 @@ def _from_hub(name: str, pretrained: str) -> LoadedModel:
             force_quick_gelu=tag.get("quick_gelu", False),  # what these weights were trained with
             force_preprocess_cfg=tag,
         )
-    return LoadedModel(model, tokenizer_of(name))
+    return LoadedModel(model, load_tokenizer(name))
 
 
 def _from_repository(name: str) -> LoadedModel:
@@ -152,7 +160,7 @@ def _from_repository(name: str) -> LoadedModel:
     require_hub(name)
     with wrap_errors(f"cannot load {name}", "model"):
         model = open_clip.create_model(name, require_pretrained=True)
-    return LoadedModel(model, tokenizer_of(name))
+    return LoadedModel(model, load_tokenizer(name))
 
 
 def _check_name(name: str) -> None:

@@ -42,23 +42,23 @@ class FrozenCLIP:
         vocabulary: TrainedVocabulary | None = None,
     ) -> None:
         self.name, self.config, self.device = name, config, torch.device(device)
-        self._model: Any = model.eval().requires_grad_(False).float().to(self.device)
-        self._tokenize, self._context = tokenizer, int(_context_length(model))
+        self.model: Any = model.eval().requires_grad_(False).float().to(self.device)
+        self.tokenize, self._context = tokenizer, int(_context_length(model))
         self._vocabulary = vocabulary
         look: dict[str, Any] = open_clip.get_model_preprocess_cfg(model)
         self._mean, self._std = (
             torch.tensor(look.get(key, default), device=self.device)[:, None, None]
             for key, default in (("mean", OPENAI_DATASET_MEAN), ("std", OPENAI_DATASET_STD))
         )
-        self.image_size = _square(self._model.visual.image_size)
-        self.scale = float(self._model.logit_scale.exp())
-        self._text = take_text_apart(self._model)
+        self.image_size = _square(self.model.visual.image_size)
+        self.scale = float(self.model.logit_scale.exp())
+        self.text_tower = take_text_apart(self.model)
         self.dimension = self._encode_texts(["a"]).shape[1]
         # 32 hex over architecture, weights, form and normalisation: equal when features are.
         self.fingerprint = fingerprint_of(
-            self._model, self._mean, self._std, self.image_size, *config.fingerprint_fields
+            self.model, self._mean, self._std, self.image_size, *config.fingerprint_fields
         )
-        self._image = build_image_encoder(self._model, config, self.image_size, self.dimension, name)
+        self._image = build_image_encoder(self.model, config, self.image_size, self.dimension, name)
         if config != DEFAULT_CONFIG:
             release_memory()
 
@@ -105,7 +105,7 @@ class FrozenCLIP:
         """The same, some prompts at a time: whoever shares the device gets in between."""
         tokens: list[Tensor] = []
         for template in labels.templates:
-            tokens.append(label_tokens(self._tokenize, labels, template, self._context))
+            tokens.append(label_tokens(self.tokenize, labels, template, self._context))
             yield
         features: list[Tensor] = []  # of each template [c, d]
         for some in tokens:
@@ -120,25 +120,25 @@ class FrozenCLIP:
             self.scale,
             self._prompts(labels, tokens[0]),
             embedder=lambda texts: self._encode_texts(texts, cut=True).cpu(),
-            unseen=self._vocabulary.unseen(labels, self._tokenize, self._context) if self._vocabulary else (),
+            unseen=self._vocabulary.unseen(labels, self.tokenize, self._context) if self._vocabulary else (),
         )
 
     @torch.no_grad()
     def _encode_texts(self, texts: Sequence[str], cut: bool = False) -> Tensor:
-        return self._encode_tokens(text_tokens(self._tokenize, texts, self._context, cut))
+        return self._encode_tokens(text_tokens(self.tokenize, texts, self._context, cut))
 
     def _prompts_at_once(self, tokens: Tensor) -> int:
-        return 64 if self._text is None else max(1, TOKENS_AT_ONCE // int(self._text.lengths(tokens).max()))
+        return 64 if self.text_tower is None else max(1, TOKENS_AT_ONCE // int(self.text_tower.lengths(tokens).max()))
 
     @torch.no_grad()
     def _encode_tokens(self, tokens: Tensor) -> Tensor:
-        if self._text is not None:
-            return encode_tokens(self._text, tokens)
-        return torch.cat([self._model.encode_text(some.to(self.device), normalize=True) for some in tokens.split(64)])
+        if self.text_tower is not None:
+            return encode_tokens(self.text_tower, tokens)
+        return torch.cat([self.model.encode_text(some.to(self.device), normalize=True) for some in tokens.split(64)])
 
     def _prompts(self, labels: LabelSet, tokens: Tensor) -> Callable[[], Prompts] | None:
-        tower = self._text
-        return None if tower is None else lambda: TemplatePrompts(tower, self._tokenize, labels, tokens)
+        tower = self.text_tower
+        return None if tower is None else lambda: TemplatePrompts(tower, self.tokenize, labels, tokens)
 
 
 def _context_length(model: Any) -> int:

@@ -17,7 +17,7 @@ from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar, cast
 
 from .errors import BadParameters, TTAError, UnknownReducer, UnknownStrategy
-from .parameters import Parameter, brief, parameters_of, validate
+from .parameters import Parameter, parameters_of, shorten, validate
 from .reducer import Reducer
 from .strategy import Needs, Strategy
 
@@ -71,7 +71,7 @@ class Catalogue(Generic[T]):
         classes = self._load()
         if name not in classes:
             known = ", ".join(sorted(classes))
-            raise self._unknown(f"no {self._kind} is called {brief(name)}; there are {known}", "name")
+            raise self._unknown(f"no {self._kind} is called {shorten(name)}; there are {known}", "name")
         return classes[name]
 
     def build(

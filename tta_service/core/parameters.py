@@ -44,13 +44,13 @@ def validate(cls: type, parameters: Mapping[str, Any]) -> dict[str, Any]:
         if first["type"] == "extra_forbidden":
             known = ", ".join(p.name for p in parameters_of(cls)) or "none"
             raise BadParameters(
-                f"unknown parameter {brief(field)}; there are: {known}", f"parameters.{field}"
+                f"unknown parameter {shorten(field)}; there are: {known}", f"parameters.{field}"
             ) from None
         message = first["msg"][:1].lower() + first["msg"][1:]
-        raise BadParameters(f"{field}: {message}, got {brief(first['input'])}", f"parameters.{field}") from None
+        raise BadParameters(f"{field}: {message}, got {shorten(first['input'])}", f"parameters.{field}") from None
 
 
-def brief(value: Any, most: int = 64) -> str:
+def shorten(value: Any, most: int = 64) -> str:
     """As Python writes it, but no longer than `most`: what somebody else sent, in a sentence."""
     text = repr(value)
     return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -14,7 +14,7 @@ from .evidence import Evidence
 from .labels import TextSpace
 
 Memory = TypeVar("Memory")
-Said = TypeVar("Said")
+Answer = TypeVar("Answer")
 
 
 class Scope(StrEnum):
@@ -78,12 +78,12 @@ class Strategy(ABC, Generic[Memory]):
         return {}
 
 
-def completed(steps: Generator[Said, None, Memory]) -> tuple[Said, Memory]:
+def completed(steps: Generator[Answer, None, Memory]) -> tuple[Answer, Memory]:
     """Both steps of `unfold`: what was said, and what is remembered."""
     return next(steps), remembered(steps)
 
 
-def remembered(steps: Generator[Said, None, Memory]) -> Memory:
+def remembered(steps: Generator[Answer, None, Memory]) -> Memory:
     """The second step of `unfold`, once the first has been taken."""
     try:
         next(steps)

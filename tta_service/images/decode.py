@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..core.errors import BadImage
 from ..core.request import Encoded, Raw
-from . import deep, raw
+from . import raw, sixteen_bits
 from .headers import Header, read_header
 
 # The classes themselves instead of `Image.open`, which judges sizes by a global of its own, and with warnings.
@@ -52,7 +52,7 @@ def decode(image: Encoded | Raw, limits: ImageLimits = ImageLimits()) -> Tensor:
     """[3, h, w] uint8 RGB, upright, three bytes a pixel in memory (so the resize reads it without a copy).
 
     Alpha is dropped, not composited, as CLIP's transform does; of 16 bits the upper eight of those in use count
-    (`deep.eight_bits`); CMYK and palettes are converted; an animation gives its first frame. Raises `BadImage`.
+    (`sixteen_bits.eight_bits`); CMYK and palettes are converted; an animation gives its first frame. Raises `BadImage`.
     """
     if isinstance(image, Raw):
         _check_size(image.width, image.height, limits)
@@ -86,9 +86,13 @@ def _load(header: Header) -> Image.Image:
         with OPENERS[header.format](BytesIO(header.pixels)) as picture:
             if picture.size != (header.width, header.height):
                 raise ValueError("its headers contradict each other")
-            layout = str(picture.tile[0].args) if header.format == "PNG" and deep.is_deep(header.pixels) else ""
+            layout = (
+                str(picture.tile[0].args)
+                if header.format == "PNG" and sixteen_bits.has_sixteen_bits(header.pixels)
+                else ""
+            )
             picture.load()
-            whole = deep.shallow(picture, layout, header.pixels) if layout else picture
+            whole = sixteen_bits.to_eight_bits(picture, layout, header.pixels) if layout else picture
             return whole if whole.mode == "RGB" else whole.convert("RGB")
     except Exception as error:  # a decoder fed with anything raises anything
         why = str(error).rstrip(".") or type(error).__name__

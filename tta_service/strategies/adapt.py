@@ -19,7 +19,7 @@ from ..core.labels import TextSpace
 from ..core.strategy import Needs, Scope, Strategy
 from ..maths import Summary, inverse, shared_weight, summarise
 
-_REBUILT = 256  # updates after which the scatter is summed anew, so that rounding does not pile up
+_REBUILD_EVERY = 256  # updates after which the scatter is summed anew, so that rounding does not pile up
 
 
 class Bank(NamedTuple):
@@ -116,7 +116,7 @@ def _learn(strategy: Adapt, memory: Bank, text: TextSpace, slot: int, image: Sum
     memory.mean[label] = (strategy.alpha * weighted / mass + (1 - strategy.alpha) * text.features[label]).float()
     _count_residuals(memory, label, 1.0)
     memory.updates.add_(1)
-    if int(memory.updates) % _REBUILT == 0:
+    if int(memory.updates) % _REBUILD_EVERY == 0:
         memory.scatter.zero_()
         memory.total.zero_()
         for c in memory.entropy.isfinite().any(1).nonzero().flatten().tolist():

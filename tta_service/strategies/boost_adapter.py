@@ -21,7 +21,7 @@ from .tda import (
     Caches,
     empty_caches,
     explain_cache,
-    in_doubt,
+    is_doubtful,
     keep_doubtful,
     keep_surest,
     objection,
@@ -74,7 +74,7 @@ class BoostAdapter(Strategy[Caches]):
         """TDA's sum, in which the positive cache is joined by the boosting views for this answer."""
         image = self._summary(seen)
         keep_surest(memory.keys[image.label], memory.entropy[image.label], image.feature, image.entropy)
-        if self.negative and in_doubt(image, self.entropy_low, self.entropy_high):
+        if self.negative and is_doubtful(image, self.entropy_low, self.entropy_high):
             (_keep_newest if self.compat else keep_doubtful)(
                 memory, image, plausible(image, self.mask_low, self.mask_high)
             )

@@ -16,7 +16,7 @@ from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
 from ..core.strategy import Needs, Stateless
 from ..maths import confident_rows, marginal_entropy, shared_weight
-from .tpt import first_template, only_the_first, tune
+from .tpt import first_template, note_first_template_only, tune
 
 
 @register_strategy("c_tpt")
@@ -62,7 +62,7 @@ class CTPT(Stateless):
             "loss": float(marginal_entropy(logits[rows]) - self.dispersion * spread(initial)),  # before the first step
             "dispersion": float(spread(initial)),
             "steps": float(self.steps),
-            **only_the_first(seen.text),
+            **note_first_template_only(seen.text),
         }
 
 

@@ -19,7 +19,7 @@ from ..core.labels import TextSpace
 from ..core.strategy import Needs, Scope, Strategy
 from ..maths import entropy, inverse, pseudo_inverse
 
-_REBUILT = 256  # updates after which the scatter is summed anew, so that rounding does not pile up
+_REBUILD_EVERY = 256  # updates after which the scatter is summed anew, so that rounding does not pile up
 
 
 class Gaussians(NamedTuple):
@@ -115,7 +115,7 @@ def _learn(
         )
     _count_residuals(memory, label, 1.0)
     memory.updates.add_(1)
-    if int(memory.updates) % _REBUILT == 0:
+    if int(memory.updates) % _REBUILD_EVERY == 0:
         memory.scatter.zero_()
         memory.total.zero_()
         for c in memory.filled.any(1).nonzero().flatten().tolist():

@@ -23,7 +23,7 @@ from ..core.evidence import Evidence
 from ..core.labels import TextSpace
 from ..core.strategy import Needs, Scope, Strategy, completed
 from ..maths import adam
-from .tpt import only_the_first
+from .tpt import note_first_template_only
 
 _REACH = 0.05  # how far an entry of the prompt may go: a runaway prompt cannot recover on its own labels
 
@@ -101,7 +101,7 @@ class SwapPrompt(Strategy[Swap]):
             "fill": float((memory.confidence >= 0).float().mean()),
             "steps": float(memory.steps),
             "drift": float((memory.target - seen.text.prompts.context).abs().max()),
-            **only_the_first(seen.text),
+            **note_first_template_only(seen.text),
         }
 
     def _learn(self, seen: Evidence, memory: Swap, target: Tensor) -> None:

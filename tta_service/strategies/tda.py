@@ -66,7 +66,7 @@ class TDA(Strategy[Caches]):
         """Logits + α · `support` − α₋ · `objection`, after the caches have taken the image."""
         image = summarise(seen, self.confident)
         keep_surest(memory.keys[image.label], memory.entropy[image.label], image.feature, image.entropy)
-        if self.negative and in_doubt(image, self.entropy_low, self.entropy_high):
+        if self.negative and is_doubtful(image, self.entropy_low, self.entropy_high):
             keep_doubtful(memory, image, plausible(image, self.mask_low, self.mask_high))
         logits = image.logits + self.alpha * support(memory.keys, memory.entropy, image.feature, self.beta)
         if self.negative:
@@ -104,7 +104,7 @@ def keep_surest(keys: Tensor, entropies: Tensor, key: Tensor, entropy: Tensor) -
     return place
 
 
-def in_doubt(image: Summary, low: float, high: float) -> bool:
+def is_doubtful(image: Summary, low: float, high: float) -> bool:
     """Nats over bits between two thresholds, as published. One class is never in doubt."""
     classes = len(image.logits)
     ratio = float(image.entropy) / math.log2(classes) if classes > 1 else 0.0

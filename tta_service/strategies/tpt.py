@@ -62,7 +62,7 @@ class TPT(Stateless):
             "weight": shared_weight(len(seen.views), rows),  # in what is tuned for; the plain view is classified
             "loss": float(marginal_entropy(logits[rows])),  # before the first step
             "steps": float(self.steps),
-            **only_the_first(seen.text),
+            **note_first_template_only(seen.text),
         }
 
 
@@ -74,7 +74,7 @@ def first_template(text: TextSpace) -> Tensor:
         return text.prompts.encode(text.prompts.context)
 
 
-def only_the_first(text: TextSpace) -> dict[str, float]:
+def note_first_template_only(text: TextSpace) -> dict[str, float]:
     """What an explanation says where there are several templates: only the first is tuned, and answers."""
     return {"first_template_only": 1.0} if len(text.labels.templates) > 1 else {}
 

@@ -8,12 +8,12 @@ import torch
 
 from ..core.memory import fill, tensors
 from ..core.strategy import Scope, Strategy, completed
-from .scenes import answer, begin, copy_tensors, frames, mode, same, stream, text_space
+from .scenes import answer, are_equal, begin, copy_tensors, frames, mode, stream, text_space
 
-Made = type[Strategy[Any]]
+StrategyClass = type[Strategy[Any]]
 
 
-def memory_has_its_scope(cls: Made) -> None:
+def memory_has_its_scope(cls: StrategyClass) -> None:
     """`begin` gives None for `Scope.REQUEST` alone; a memory of `Scope.LABELS` comes back unchanged."""
     strategy, text, scope = cls(), text_space(5), cls().needs().memory
     memory = begin(strategy, text)
@@ -23,14 +23,14 @@ def memory_has_its_scope(cls: Made) -> None:
     before = copy_tensors(memory)
     _, after = answer(strategy, frames(strategy, text, 2)[0], memory)
     if scope is Scope.LABELS:
-        assert after is memory and same(before, tensors(memory)), (
+        assert after is memory and are_equal(before, tensors(memory)), (
             "a memory of scope LABELS is shared: adapt must return the very one it was given, unchanged"
         )
     if scope is Scope.REQUEST:
         assert after is None, "adapt returned a memory though needs().memory is REQUEST"
 
 
-def memory_keeps_its_shapes(cls: Made) -> None:
+def memory_keeps_its_shapes(cls: StrategyClass) -> None:
     """After some frames it still fits the shapes of `begin`, and holds no autograd graph."""
     strategy = cls()
     for classes in (1, 2, 5):
@@ -46,7 +46,7 @@ def memory_keeps_its_shapes(cls: Made) -> None:
         assert not held, f"{', '.join(held)} of the memory still hang on autograd's graph: detach them"
 
 
-def same_in_same_out(cls: Made) -> None:
+def same_in_same_out(cls: StrategyClass) -> None:
     """Two streams of one strategy, interleaved and with another global seed, answer as one alone."""
     strategy, text = cls(), text_space(5)
     mine, other = frames(strategy, text, 5), frames(strategy, text, 5, seed=50)
@@ -58,12 +58,12 @@ def same_in_same_out(cls: Made) -> None:
             logits, left = answer(strategy, a, left)
             _, right = answer(strategy, b, right)
             again.append(logits)
-    assert same(dict(enumerate(alone)), dict(enumerate(again))), (
+    assert are_equal(dict(enumerate(alone)), dict(enumerate(again))), (
         "two streams disturb each other, or adapt draws random numbers: all that it remembers belongs into its memory"
     )
 
 
-def snapshot_restores_the_next_answers(cls: Made) -> None:
+def snapshot_restores_the_next_answers(cls: StrategyClass) -> None:
     """A memory rebuilt from copies of its tensors gives the same answers, bit for bit."""
     strategy, text = cls(), text_space(5)
     seen = frames(strategy, text, 9)
@@ -71,12 +71,12 @@ def snapshot_restores_the_next_answers(cls: Made) -> None:
     restored = fill(begin(strategy, text), copy_tensors(memory))
     first, _ = stream(strategy, seen[5:], memory)
     second, _ = stream(strategy, seen[5:], restored)
-    assert same(dict(enumerate(first)), dict(enumerate(second))), (
+    assert are_equal(dict(enumerate(first)), dict(enumerate(second))), (
         "a memory that was saved and restored answers differently: something that matters is not in its tensors"
     )
 
 
-def unfolds_into_adapt(cls: Made) -> None:
+def unfolds_into_adapt(cls: StrategyClass) -> None:
     """The two steps of `unfold` give what `adapt` gives, bit for bit."""
     strategy, text = cls(), text_space(5)
     one, two = begin(strategy, text), begin(strategy, text)
@@ -85,4 +85,4 @@ def unfolds_into_adapt(cls: Made) -> None:
         with mode(strategy):
             early, two = completed(strategy.unfold(seen, two))
         assert torch.equal(logits, early), "unfold yields another answer than adapt returns"
-        assert same(copy_tensors(one), copy_tensors(two)), "unfold returns another memory than adapt"
+        assert are_equal(copy_tensors(one), copy_tensors(two)), "unfold returns another memory than adapt"

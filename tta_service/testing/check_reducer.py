@@ -12,33 +12,33 @@ from ..core.catalogue import reducers
 from ..core.reducer import Reducer
 from .check_entry import check_bounds, check_registered, check_round_trip
 
-Made = type[Reducer]
+ReducerClass = type[Reducer]
 LAYERS, PREFIX, WIDTH, HEADS = 12, 1, 48, 4
 
 
-def check_reducer(reducer: Made | str) -> None:
+def check_reducer(reducer: ReducerClass | str) -> None:
     """Run every check over a registered reducer, by class or name. Raises AssertionError with a sentence."""
     cls = reducers.get(reducer) if isinstance(reducer, str) else reducer
     for check in REDUCER_CHECKS:
         check(cls)
 
 
-def is_in_the_catalogue(cls: Made) -> None:
+def is_in_the_catalogue(cls: ReducerClass) -> None:
     """It is registered and its module describes it."""
     check_registered(cls, reducers)
 
 
-def numbers_are_bounded(cls: Made) -> None:
+def numbers_are_bounded(cls: ReducerClass) -> None:
     """Every number has finite bounds that hold its default."""
     check_bounds(cls)
 
 
-def parameters_survive_the_wire(cls: Made) -> None:
+def parameters_survive_the_wire(cls: ReducerClass) -> None:
     """Parameters sent as doubles come back equal; bad ones raise `BadParameters`."""
     check_round_trip(cls, reducers)
 
 
-def counts_follow_from_shapes(cls: Made) -> None:
+def counts_follow_from_shapes(cls: ReducerClass) -> None:
     """Equal shapes give equal token counts, at least one patch stays, and all tokens are finite."""
     for patches in (1, 2, 7, 49):
         one, other = (_through(cls(), _tokens(2, patches, seed)) for seed in (0, 1))
@@ -50,7 +50,7 @@ def counts_follow_from_shapes(cls: Made) -> None:
         assert one[0].isfinite().all(), f"{patches} patches gave tokens that are not finite"
 
 
-def prefix_tokens_stay(cls: Made) -> None:
+def prefix_tokens_stay(cls: ReducerClass) -> None:
     """0, 1 or 3 prefix tokens come back unchanged, at the front."""
     for prefix in (0, 1, 3):
         x = _tokens(2, 20, 0, prefix)
@@ -60,7 +60,7 @@ def prefix_tokens_stay(cls: Made) -> None:
         )
 
 
-def sizes_count_patches(cls: Made) -> None:
+def sizes_count_patches(cls: ReducerClass) -> None:
     """Sizes [b, n], if any, are positive and sum to no more than the tokens that came in."""
     x, sizes = _through(cls(), _tokens(2, 49, 0))
     if sizes is not None:
@@ -69,7 +69,7 @@ def sizes_count_patches(cls: Made) -> None:
         assert float(sizes.sum(1).max()) <= 49 + PREFIX + 1e-3, "sizes sum to more patches than came in"
 
 
-def rows_ignore_each_other(cls: Made) -> None:
+def rows_ignore_each_other(cls: ReducerClass) -> None:
     """A row gives the same tokens alone and in a batch."""
     together = _tokens(3, 49, 0)
     all_rows, _ = _through(cls(), together)
@@ -78,7 +78,7 @@ def rows_ignore_each_other(cls: Made) -> None:
         assert torch.allclose(alone[0], all_rows[row], atol=1e-5), "a row's tokens depend on who shares its batch"
 
 
-def inputs_stay_as_they_were(cls: Made) -> None:
+def inputs_stay_as_they_were(cls: ReducerClass) -> None:
     """The tokens are not changed in place, and a second call gives the same result."""
     x = _tokens(2, 20, 0)
     before = x.clone()
@@ -87,13 +87,13 @@ def inputs_stay_as_they_were(cls: Made) -> None:
     assert torch.equal(first, second), "the same tokens were reduced differently the second time"
 
 
-def precision_stays(cls: Made) -> None:
+def precision_stays(cls: ReducerClass) -> None:
     """bfloat16 tokens come back as bfloat16."""
     x, _ = _through(cls(), _tokens(2, 20, 0).bfloat16())
     assert x.dtype is torch.bfloat16, f"bfloat16 tokens came back as {x.dtype}"
 
 
-REDUCER_CHECKS: tuple[Callable[[Made], None], ...] = (
+REDUCER_CHECKS: tuple[Callable[[ReducerClass], None], ...] = (
     is_in_the_catalogue,
     numbers_are_bounded,
     parameters_survive_the_wire,

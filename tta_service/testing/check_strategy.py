@@ -21,34 +21,34 @@ from .check_memory import (
     snapshot_restores_the_next_answers,
     unfolds_into_adapt,
 )
-from .scenes import answer, begin, copy_tensors, frames, mode, same, scene, stream, text_space
+from .scenes import answer, are_equal, begin, copy_tensors, frames, mode, scene, stream, text_space
 
-Made = type[Strategy[Any]]
+StrategyClass = type[Strategy[Any]]
 
 
-def check_strategy(strategy: Made | str) -> None:
+def check_strategy(strategy: StrategyClass | str) -> None:
     """Run every check over a registered strategy, by class or name. Raises AssertionError with a sentence."""
     cls = strategies.get(strategy) if isinstance(strategy, str) else strategy
     for check in STRATEGY_CHECKS:
         check(cls)
 
 
-def is_in_the_catalogue(cls: Made) -> None:
+def is_in_the_catalogue(cls: StrategyClass) -> None:
     """It is registered and its module describes it."""
     check_registered(cls, strategies)
 
 
-def numbers_are_bounded(cls: Made) -> None:
+def numbers_are_bounded(cls: StrategyClass) -> None:
     """Every number has finite bounds that hold its default."""
     check_bounds(cls)
 
 
-def parameters_survive_the_wire(cls: Made) -> None:
+def parameters_survive_the_wire(cls: StrategyClass) -> None:
     """Parameters sent as doubles come back equal; bad ones raise `BadParameters`."""
     check_round_trip(cls, strategies)
 
 
-def needs_make_sense(cls: Made) -> None:
+def needs_make_sense(cls: StrategyClass) -> None:
     """`needs` gives a `Needs` that the engine can meet."""
     needs = cls().needs()
     assert isinstance(needs, Needs), f"needs() returned {needs!r}, not Needs(…)"
@@ -57,7 +57,7 @@ def needs_make_sense(cls: Made) -> None:
     assert needs.augment in ("crop", "augmix", "named"), f"nobody can augment by {needs.augment!r}"
 
 
-def gradient_is_declared(cls: Made) -> None:
+def gradient_is_declared(cls: StrategyClass) -> None:
     """Without `gradient` it runs in inference mode, on raw tensors unless it works through the text tower in begin."""
     strategy, needs = cls(), cls().needs()
     text = text_space(5)
@@ -72,7 +72,7 @@ def gradient_is_declared(cls: Made) -> None:
         ) from error
 
 
-def evidence_stays_as_it_was(cls: Made) -> None:
+def evidence_stays_as_it_was(cls: StrategyClass) -> None:
     """`adapt` and `explain` leave views and text features bit-identical."""
     strategy, text = cls(), text_space(5)
     memory = begin(strategy, text)
@@ -86,7 +86,7 @@ def evidence_stays_as_it_was(cls: Made) -> None:
         )
 
 
-def answers_are_logits(cls: Made) -> None:
+def answers_are_logits(cls: StrategyClass) -> None:
     """[c], no NaN, with one class, two classes, one view, identical views, any number of rows."""
     strategy, needs = cls(), cls().needs()
     for classes in (1, 2, 5, 40):
@@ -99,7 +99,7 @@ def answers_are_logits(cls: Made) -> None:
                 _assert_logits(logits, seen, memory, f"{classes} classes, {rows} {what} views")
 
 
-def explanations_are_pure(cls: Made) -> None:
+def explanations_are_pure(cls: StrategyClass) -> None:
     """`explain` leaves the memory bit-identical; its reserved keys have their shapes and ranges."""
     strategy, text = cls(), text_space(5)
     memory = begin(strategy, text)
@@ -108,7 +108,7 @@ def explanations_are_pure(cls: Made) -> None:
         before = copy_tensors(memory)
         with mode(strategy):
             explanation = strategy.explain(seen, memory)
-        assert same(before, tensors(memory)), "explain changed the memory"
+        assert are_equal(before, tensors(memory)), "explain changed the memory"
         rows = len(seen.views)
         for key, value in explanation.items():
             numbers = value.numel() if isinstance(value, Tensor) else 1
@@ -124,7 +124,7 @@ def explanations_are_pure(cls: Made) -> None:
         assert 0 <= float(explanation.get("fill", 0.0)) <= 1, f"fill {explanation['fill']} is no fraction"
 
 
-STRATEGY_CHECKS: tuple[Callable[[Made], None], ...] = (
+STRATEGY_CHECKS: tuple[Callable[[StrategyClass], None], ...] = (
     is_in_the_catalogue,
     numbers_are_bounded,
     parameters_survive_the_wire,

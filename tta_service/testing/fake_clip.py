@@ -10,7 +10,7 @@ from torch import Tensor
 from ..core.labels import LabelSet, TextSpace
 from ..core.reducer import Reducer, Reduction
 from ..maths import unit
-from .fake_prompts import FakePrompts, Words, words_of
+from .fake_prompts import FakePrompts, Words, split_words
 
 
 class FakeCLIP:
@@ -51,7 +51,7 @@ class FakeCLIP:
         """All templates encoded; prompts are differentiable. Raises `BadLabels` for a prompt of over 75 words."""
         for template in labels.templates:
             for prompt in labels.prompts(template):
-                words_of(prompt)
+                split_words(prompt)
         prompts = [FakePrompts(self._words, labels.names, template) for template in labels.templates]
         with torch.no_grad():
             each = torch.stack([one.encode(one.initial) for one in prompts])

@@ -22,8 +22,8 @@ class Words:
     def __init__(self, dimension: int, seed: int, width: int = 64) -> None:
         draw = torch.Generator().manual_seed(seed + 1)
         self._seed, self.width = seed, width
-        self._bend = torch.randn(width, width, generator=draw) * 8 / width**0.5
-        self._speak = torch.randn(width, dimension, generator=draw)
+        self.mix = torch.randn(width, width, generator=draw) * 8 / width**0.5
+        self.projection = torch.randn(width, dimension, generator=draw)
         self.places = torch.rand(LONGEST, width, generator=draw) + 0.5
 
     def embed(self, words: Sequence[str]) -> Tensor:
@@ -32,7 +32,7 @@ class Words:
 
     def pool(self, sums: Tensor) -> Tensor:
         """Sums of placed words [c, w] to unit features [c, d]."""
-        return unit((sums @ self._bend).tanh() @ self._speak)
+        return unit((sums @ self.mix).tanh() @ self.projection)
 
     def sentences(self, texts: Sequence[str]) -> Tensor:
         """[m, d], unit norm. A text that is too long loses its end."""
@@ -46,7 +46,7 @@ class Words:
         )
 
 
-def words_of(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """The words of a sentence without its full stop. Raises `BadLabels` when the text tower cannot hold them."""
     words = text.removesuffix(".").split()
     if len(words) > LONGEST:
@@ -96,7 +96,7 @@ class FakePrompts:
     @cached_property
     def _names(self) -> tuple[Tensor, Tensor]:
         """[c, w] the placed sum of each name's words, [c] how many they are."""
-        rows = [self.words.embed(words_of(name.replace("_", " "))) for name in self.names]
+        rows = [self.words.embed(split_words(name.replace("_", " "))) for name in self.names]
         places = self.words.places[self._split :]
         return torch.stack([(row * places[: len(row)]).sum(0) for row in rows]), torch.tensor(
             [len(row) for row in rows]

@@ -77,6 +77,6 @@ def copy_tensors(memory: Any) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in tensors(memory).items()}
 
 
-def same(one: dict[Any, Tensor], other: dict[Any, Tensor]) -> bool:
+def are_equal(one: dict[Any, Tensor], other: dict[Any, Tensor]) -> bool:
     """Bit for bit."""
     return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tta_service.clip.image.compression import Compression, compression_of, low_rank, prune_smallest
+from tta_service.clip.image.compression import Compression, low_rank, parse_compression, prune_smallest
 from tta_service.clip.image.linear import plain
 
 
@@ -45,10 +45,10 @@ def test_pruning_has_one_threshold_for_all():
     [("", Compression()), ("svd:64", Compression(rank=64)), ("prune:0.3", Compression(ratio=0.3))],
 )
 def test_how_it_is_written(text, compression):
-    assert compression_of(text) == compression
+    assert parse_compression(text) == compression
 
 
 @pytest.mark.parametrize("text", ["svd", "svd:0", "svd:-3", "svd:1.5", "prune:1.0", "prune:0.0", "prune:30", "zip:9"])
 def test_other_writings_are_refused(text):
     with pytest.raises(ValueError, match=r"svd:RANK or prune:RATIO"):
-        compression_of(text)
+        parse_compression(text)

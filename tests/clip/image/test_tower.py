@@ -189,13 +189,13 @@ def test_other_towers_give_a_reason(visual, reason):
 def test_aimed_texts_meet_normalised_tokens_as_texts_meet_features(name):
     visual, texts = visual_of(name), torch.randn(5, 24)
     tower = take_apart(visual)
-    assert isinstance(tower, ImageTower) and tower.aim is not None
+    assert isinstance(tower, ImageTower) and tower.guide_to_tokens is not None
     token = torch.randn(1, 1, 32)
     tokens = token if tower.class_only else token.expand(1, tower.prefix + 3, 32)
-    scores = torch.nn.functional.layer_norm(token[0], (32,)) @ tower.aim(texts).T
+    scores = torch.nn.functional.layer_norm(token[0], (32,)) @ tower.guide_to_tokens(texts).T
     offset = tower.pool(tokens * 0, None) @ texts.T  # what the norm's and the head's biases add to every token
     torch.testing.assert_close(scores + offset, tower.pool(tokens, None) @ texts.T, rtol=1e-4, atol=1e-4)
 
 
 def test_a_latent_query_has_no_aim():
-    assert tower_of("attention pool without class token").aim is None
+    assert tower_of("attention pool without class token").guide_to_tokens is None

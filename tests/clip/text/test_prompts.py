@@ -56,7 +56,7 @@ def test_the_context_is_the_words_of_the_template(template):
     clip, tokenize = frozen()
     _, prompts = prompts_of(clip, template)
     words = [word for text in TEMPLATES[template] for word in tokenize.encode(text)]
-    assert torch.equal(prompts.context, clip._model.token_embedding.weight[torch.tensor(words)])
+    assert torch.equal(prompts.context, clip.model.token_embedding.weight[torch.tensor(words)])
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
@@ -75,14 +75,14 @@ def test_the_gradient_is_that_of_the_plain_tower(template, keep):
     prompts = prompts if keep else forgetful(clip, template)
     tokens = tokenize(LabelSet(NAMES).prompts(template))
     d_features = torch.randn(len(NAMES), 24)
-    expected = gradient_by_hand(clip._model, tokens, columns_of(tokens, template), d_features)
+    expected = gradient_by_hand(clip.model, tokens, columns_of(tokens, template), d_features)
     for _ in range(2):  # the second time from the same activations
         assert (prompts.gradient(d_features) - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 def forgetful(clip, template) -> TemplatePrompts:
     labels = LabelSet(NAMES, (template,))
-    tower, tokenize = clip._text, clip._tokenize
+    tower, tokenize = clip.text_tower, clip.tokenize
     return TemplatePrompts(tower, tokenize, labels, tokenize(labels.prompts(template)), keep_bytes=0)
 
 
@@ -94,12 +94,12 @@ def test_encode_is_differentiable_where_the_context_has_moved(template):
     context = (prompts.context + 0.1 * torch.randn_like(prompts.context)).requires_grad_()
     (gradient,) = torch.autograd.grad(prompts.encode(context), context, d_features)
 
-    weight, columns = clip._model.token_embedding.weight, columns_of(tokens, template)
+    weight, columns = clip.model.token_embedding.weight, columns_of(tokens, template)
     embedded = weight[tokens].clone()
     for row, places in enumerate(columns):
         embedded[row, torch.tensor(places)] = context.detach()
     embedded.requires_grad_()
-    model = clip._model
+    model = clip.model
     x = model.transformer(embedded + model.positional_embedding, attn_mask=model.attn_mask)
     x = normalize(model.ln_final(x)[torch.arange(len(tokens)), tokens.argmax(-1)] @ model.text_projection, dim=-1)
     torch.testing.assert_close(prompts.encode(context.detach()), x.detach(), rtol=0, atol=1e-6)

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from tests.clip.small import tokenizer
-from tta_service.clip.text.tokenize import label_tokens, text_tokens, tokens_of
+from tta_service.clip.text.tokenize import label_tokens, text_tokens, tokenize_texts
 from tta_service.core.errors import BadLabels
 from tta_service.core.labels import LabelSet
 
 
 def test_lengths_count_start_and_end():
-    tokens, lengths = tokens_of(tokenizer(), ["", "dog", "a brush-tailed bettong!", "!"], 20)
+    tokens, lengths = tokenize_texts(tokenizer(), ["", "dog", "a brush-tailed bettong!", "!"], 20)
     assert lengths.tolist() == [
         len(tokenizer().encode(text)) + 2 for text in ("", "dog", "a brush-tailed bettong!", "!")
     ]

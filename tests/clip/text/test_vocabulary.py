@@ -7,7 +7,7 @@ import torch
 
 from tests.clip.small import tokenizer
 from tta_service import LabelSet
-from tta_service.clip.text.vocabulary import TrainedVocabulary, make_vocabulary, word_key, words_of
+from tta_service.clip.text.vocabulary import TrainedVocabulary, make_vocabulary, split_words, word_key
 
 CONTEXT = 16
 
@@ -21,9 +21,9 @@ def unseen(known: TrainedVocabulary, *names: str) -> tuple[str, ...]:
 
 
 def test_words_are_runs_of_letters_and_digits():
-    assert words_of("sea_dog") == ["sea", "dog"]
-    assert words_of("dog's T-shirt, 2nd") == ["dog", "shirt", "2nd"]
-    assert words_of("x") == ["x"]
+    assert split_words("sea_dog") == ["sea", "dog"]
+    assert split_words("dog's T-shirt, 2nd") == ["dog", "shirt", "2nd"]
+    assert split_words("x") == ["x"]
 
 
 def test_a_word_of_several_taught_tokens_is_known_only_if_it_was_taught_itself():

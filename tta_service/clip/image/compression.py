@@ -26,7 +26,7 @@ class Compression:
 AS_IT_IS = Compression()
 
 
-def compression_of(text: str) -> Compression:
+def parse_compression(text: str) -> Compression:
     """ "svd:RANK" or "prune:RATIO"; empty: none. ValueError says how to write it."""
     if not text:
         return AS_IT_IS

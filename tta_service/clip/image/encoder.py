@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...core.errors import Unsupported
 from ...core.reducer import Reducer
-from .tower import ImageTower, encode, patches_left
+from .tower import ImageTower, count_patches_left, encode
 
 FIELD = "options.reduction.reducer.name"
 
@@ -64,7 +64,7 @@ class EagerEncoder:
         if isinstance(self.tower, str):
             if reducer.name != "none":
                 raise Unsupported(f"{self._name} cannot reduce tokens: {self.tower}", FIELD)
-        elif reducer.guide_in_tokens and self.tower.aim is None:
+        elif reducer.guide_in_tokens and self.tower.guide_to_tokens is None:
             why = "its features are no projection of single tokens"
             raise Unsupported(f"{self._name} cannot compare patches with text: {why}", FIELD)
 
@@ -86,4 +86,4 @@ class EagerEncoder:
     @torch.no_grad()
     def _count_left(self, reducer: Reducer | None) -> tuple[int, ...]:
         assert not isinstance(self.tower, str)
-        return patches_left(self.tower, self.blank, reducer, self.blank.new_zeros(1, self._dimension))
+        return count_patches_left(self.tower, self.blank, reducer, self.blank.new_zeros(1, self._dimension))

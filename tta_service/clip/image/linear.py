@@ -16,7 +16,7 @@ def plain(weight: Tensor, bias: Tensor | None) -> Layer:
     return lambda x: F.linear(x, weight, bias)
 
 
-def freeing_weights(make: Make) -> Make:
+def free_weights_after(make: Make) -> Make:
     """`make`, behind which the weights exist in the form that it made of them alone."""
 
     def make_and_free(weight: Tensor, bias: Tensor | None) -> Layer:

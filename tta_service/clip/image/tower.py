@@ -32,7 +32,9 @@ class ImageTower:
     pool: Callable[[Tensor, Tensor | None], Tensor]  # tokens [b, n, w], sizes [b, n - prefix]? -> features [b, d]
     prefix: int
     class_only: bool  # the pool reads token 0 alone, so the last block need compute no other
-    aim: Callable[[Tensor], Tensor] | None = None  # text features [c, d] -> [c, w] as seen from normalised tokens
+    guide_to_tokens: Callable[[Tensor], Tensor] | None = (
+        None  # text features [c, d] -> [c, w] as seen from normalised tokens
+    )
 
 
 def encode(tower: ImageTower, pixels: Tensor, reducer: Reducer | None = None, guide: Tensor | None = None) -> Tensor:
@@ -40,7 +42,9 @@ def encode(tower: ImageTower, pixels: Tensor, reducer: Reducer | None = None, gu
     return _forward(tower, pixels, reducer, guide)[0]
 
 
-def patches_left(tower: ImageTower, pixels: Tensor, reducer: Reducer | None, guide: Tensor | None) -> tuple[int, ...]:
+def count_patches_left(
+    tower: ImageTower, pixels: Tensor, reducer: Reducer | None, guide: Tensor | None
+) -> tuple[int, ...]:
     """Patch tokens behind each block."""
     return _forward(tower, pixels, reducer, guide)[1]
 
@@ -50,8 +54,8 @@ def _forward(
 ) -> tuple[Tensor, tuple[int, ...]]:
     """The reducer is asked after the attention of every block but the last: behind it only the pool is left."""
     x, sizes = tower.embed(pixels), None
-    if reducer is not None and guide is not None and reducer.guide_in_tokens and tower.aim is not None:
-        guide = tower.aim(guide)
+    if reducer is not None and guide is not None and reducer.guide_in_tokens and tower.guide_to_tokens is not None:
+        guide = tower.guide_to_tokens(guide)
     layers, left = len(tower.blocks), [x.shape[1] - tower.prefix]
     for layer, block in enumerate(tower.blocks):
         last = layer == layers - 1

@@ -79,10 +79,10 @@ def _open_clip(visual: Any, make: Make) -> ImageTower | str:
             x = weighted_mean(visual.ln_post(x[:, 1:]), None if sizes is None else sizes[:, 1:])
         return x if visual.proj is None else x @ visual.proj
 
-    def aim(texts: Tensor) -> Tensor:
+    def guide_to_tokens(texts: Tensor) -> Tensor:
         return (texts if visual.proj is None else texts @ visual.proj.T) * visual.ln_post.weight
 
-    return ImageTower(visual._embeds, tuple(b for b in blocks if b), pool, 1, only, aim)
+    return ImageTower(visual._embeds, tuple(b for b in blocks if b), pool, 1, only, guide_to_tokens)
 
 
 def _timm(visual: Any, make: Make) -> ImageTower | str:
@@ -111,13 +111,15 @@ def _timm(visual: Any, make: Make) -> ImageTower | str:
     linear = [m for m in linear if not isinstance(m, (nn.Identity, nn.Dropout))]
     plain = trunk.attn_pool is None and len(norm) == 1 and all(isinstance(m, nn.Linear) for m in linear)
 
-    def aim(texts: Tensor) -> Tensor:
+    def guide_to_tokens(texts: Tensor) -> Tensor:
         for layer in linear:  # the last first
             texts = texts @ layer.weight
         return texts * norm[0].weight
 
     parts = tuple(b for b in blocks if b)
-    return ImageTower(embed, parts, pool, trunk.num_prefix_tokens, trunk.global_pool == "token", aim if plain else None)
+    return ImageTower(
+        embed, parts, pool, trunk.num_prefix_tokens, trunk.global_pool == "token", guide_to_tokens if plain else None
+    )
 
 
 def _timm_block(block: Any, make: Make) -> Block | None:

@@ -19,7 +19,7 @@ from . import cudagraphs as runtime_cudagraphs
 
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 COMPILERS = ("gcc", "g++", "clang", "clang++")  # Triton, which writes kernels of a GPU, has launchers in C
-SOME = (1, 2, 8, 64)  # rows: one graph may not do for few and many
+ROW_COUNTS = (1, 2, 8, 64)  # rows: one graph may not do for few and many
 
 
 def start(forward: Callable[[Tensor], Tensor], blank: Tensor, precision: str) -> Callable[[Tensor], Tensor]:
@@ -29,17 +29,17 @@ def start(forward: Callable[[Tensor], Tensor], blank: Tensor, precision: str) ->
     if not any(shutil.which(name) for name in (*named, *(COMPILERS if on_gpu else COMPILERS[1::2]))):
         kind = "C" if on_gpu else "C++"
         raise CannotLoad(f"compile needs a {kind} compiler (Debian: apt-get install g++)", "runtime")
-    run = torch.compile(with_own_code(forward), dynamic=True)
+    run = torch.compile(copy_code(forward), dynamic=True)
     if on_gpu:
         return runtime_cudagraphs.start(run, blank, precision)
 
     with torch.no_grad():
-        for rows in SOME:
+        for rows in ROW_COUNTS:
             run(blank.expand(rows, -1, -1, -1).contiguous(memory_format=_layout(blank)))
     return run
 
 
-def with_own_code(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+def copy_code(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """The same with code of its own. What is compiled is kept with the code, eight graphs at most; all reducers come
     here with the same one, and the third would silently not be compiled."""
     if not isinstance(forward, types.FunctionType):

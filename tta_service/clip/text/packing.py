@@ -44,14 +44,14 @@ def pack(lengths: Tensor, shared: int) -> Packing:
     return Packing(shared, tuple(groups), torch.cat(places), shared + own[order].cumsum(0) - 1, order)
 
 
-def common_start(tokens: Tensor, lengths: Tensor) -> int:
+def count_common_start(tokens: Tensor, lengths: Tensor) -> int:
     """How many first tokens all rows of tokens [m, n] share; each row keeps at least one of its own."""
     alike = (tokens == tokens[:1]).all(0)
     first_other = int(alike.logical_not().nonzero()[0]) if not alike.all() else tokens.shape[1]
     return min(first_other, int(lengths.min()) - 1)
 
 
-def own_places(lengths: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
+def find_own_places(lengths: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
     """For every token behind the shared ones: its prompt [t] and its column in that prompt [t]."""
     rows = packing.order.repeat_interleave(lengths[packing.order] - packing.shared)
     return rows, packing.places[packing.shared :]

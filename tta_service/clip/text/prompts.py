@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from ...core.errors import BadParameters
 from ...core.labels import LabelSet
-from .packing import Packing, own_places, pack
-from .tokenize import Tokenize, shown, tokens_of
+from .packing import Packing, find_own_places, pack
+from .tokenize import Tokenize, shorten_name, tokenize_texts
 from .tower import TextTower, encode_packed
 
 TOKENS_AT_ONCE = 1024  # without gradients; more is not faster
@@ -37,7 +37,7 @@ class TemplatePrompts:
         with torch.inference_mode(False), torch.no_grad():
             self.context = self._embed(words).cpu()  # [k, w]
         self._lock = threading.Lock()
-        self._graph_kept: tuple[Tensor, Tensor] | None = None  # initial context and features, their graph behind them
+        self._saved_graph: tuple[Tensor, Tensor] | None = None  # initial context and features, their graph behind them
         self.kept_bytes = 0  # exactly what that graph holds, beside the weights
 
     def encode(self, context: Tensor, classes: Tensor | None = None) -> Tensor:
@@ -70,7 +70,7 @@ class TemplatePrompts:
     def forget(self) -> None:
         """Gives the kept activations back; who computes with them goes on."""
         with self._lock:
-            self._graph_kept, self.kept_bytes = None, 0
+            self._saved_graph, self.kept_bytes = None, 0
 
     @property
     def bytes(self) -> int:
@@ -80,12 +80,12 @@ class TemplatePrompts:
 
     def _graph(self) -> tuple[Tensor, Tensor]:
         with self._lock:
-            if self._graph_kept is None:
+            if self._saved_graph is None:
                 context = self.context.clone().requires_grad_()
                 with count_saved_bytes() as held:
-                    self._graph_kept = context, self._encode(context, torch.arange(len(self._tokens)))
+                    self._saved_graph = context, self._encode(context, torch.arange(len(self._tokens)))
                 self.kept_bytes = sum(held.values())
-            return self._graph_kept
+            return self._saved_graph
 
     def _encode(self, context: Tensor, rows: Tensor) -> Tensor:
         packing = pack(self._lengths[rows], self._shared)
@@ -97,7 +97,7 @@ class TemplatePrompts:
 
     def _pack(self, values: Tensor, packing: Packing, rows: Tensor) -> Tensor:
         """The values [m, n] of tokens in the order of the packing, [t]."""
-        own, columns = own_places(self._lengths[rows], packing)
+        own, columns = find_own_places(self._lengths[rows], packing)
         return torch.cat([values[0, : packing.shared], values[own, columns]])
 
     def _embed(self, ids: Tensor) -> Tensor:
@@ -150,12 +150,12 @@ def _layout(
     if not apart.any():
         raise BadParameters(f"in template {template!r} the name runs into other words", "templates[0]")
     for place in apart.logical_not().nonzero().flatten().tolist():
-        said = f"in template {template!r} label {place} ({shown(names[place])}) runs into other words"
+        said = f"in template {template!r} label {place} ({shorten_name(names[place])}) runs into other words"
         raise BadParameters(f"{said}, which tuned prompts keep apart", f"names[{place}]")
     return word, 1 + len(left), words
 
 
 def _words(tower: TextTower, tokenize: Tokenize, text: str) -> Tensor:
     """The tokens of a text without start and end."""
-    tokens, _ = tokens_of(tokenize, [text], tower.positions.shape[0])
+    tokens, _ = tokenize_texts(tokenize, [text], tower.positions.shape[0])
     return tokens[0, 1 : int(tower.lengths(tokens)[0]) - 1]

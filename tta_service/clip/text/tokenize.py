@@ -14,7 +14,7 @@ Tokenize = Callable[..., Tensor]
 LOOK_AHEAD = 4  # contexts that are read, to see what a tower's own would cut off
 
 
-def tokens_of(tokenize: Tokenize, texts: Sequence[str], context: int) -> tuple[Tensor, Tensor]:
+def tokenize_texts(tokenize: Tokenize, texts: Sequence[str], context: int) -> tuple[Tensor, Tensor]:
     """Tokens [m, 4 context] of the texts, padded, and their lengths [m], start and end included."""
     tokens = tokenize(list(texts), context_length=LOOK_AHEAD * context)
     padding = tokenize([""], context_length=LOOK_AHEAD * context)[0, -1]
@@ -24,9 +24,11 @@ def tokens_of(tokenize: Tokenize, texts: Sequence[str], context: int) -> tuple[T
 
 def label_tokens(tokenize: Tokenize, labels: LabelSet, template: str, context: int) -> Tensor:
     """Tokens [c, context] of one template filled with every name. `BadLabels` for the first that does not fit."""
-    tokens, lengths = tokens_of(tokenize, labels.prompts(template), context)
+    tokens, lengths = tokenize_texts(tokenize, labels.prompts(template), context)
     for place in (lengths > context).nonzero().flatten().tolist():
-        problem = f"({shown(labels.names[place])}) makes a prompt of {_size(int(lengths[place]), context)} tokens"
+        problem = (
+            f"({shorten_name(labels.names[place])}) makes a prompt of {_size(int(lengths[place]), context)} tokens"
+        )
         raise BadLabels(
             f"label {place} {problem} with {template!r}; this text tower reads {context}", f"names[{place}]"
         )
@@ -37,14 +39,14 @@ def text_tokens(tokenize: Tokenize, texts: Sequence[str], context: int, cut: boo
     """Tokens [m, context] of any texts. `BadLabels` for the first that does not fit, unless its end is to be `cut`."""
     if cut:
         return tokenize(list(texts), context_length=context)
-    tokens, lengths = tokens_of(tokenize, texts, context)
+    tokens, lengths = tokenize_texts(tokenize, texts, context)
     for place in (lengths > context).nonzero().flatten().tolist():
         problem = f"text {place} is {_size(int(lengths[place]), context)} tokens long"
         raise BadLabels(f"{problem}; this text tower reads {context}")
     return tokens[:, :context]
 
 
-def shown(name: str) -> str:
+def shorten_name(name: str) -> str:
     """As much of it as an error message tells."""
     return repr(name if len(name) <= 80 else f"{name[:77]}...")
 

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from ..image.tower import Block
 from ..image.vit_adapters import open_clip_block
 from ..recompute import recompute
-from .packing import Packing, common_start, own_places, pack
+from .packing import Packing, count_common_start, find_own_places, pack
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +77,8 @@ def encode_tokens(tower: TextTower, tokens: Tensor, most: int = 4096) -> Tensor:
 
 
 def _encode_some(tower: TextTower, tokens: Tensor, lengths: Tensor) -> Tensor:
-    packing = pack(lengths, common_start(tokens, lengths))
-    rows, columns = own_places(lengths, packing)
+    packing = pack(lengths, count_common_start(tokens, lengths))
+    rows, columns = find_own_places(lengths, packing)
     ids = torch.cat([tokens[0, : packing.shared], tokens[rows, columns]])
     return encode_packed(tower, tower.embedding(ids.to(tower.embedding.weight.device)), packing)
 

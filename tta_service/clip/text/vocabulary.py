@@ -10,12 +10,12 @@ from zlib import crc32
 import torch
 
 from ...core.labels import LabelSet
-from .tokenize import Tokenize, tokens_of
+from .tokenize import Tokenize, tokenize_texts
 
 _WORD = re.compile(r"[^\W_]{2,}")
 
 
-def words_of(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """Its runs of two letters or digits and more; the whole text when there is none."""
     return _WORD.findall(text) or [text]
 
@@ -39,9 +39,9 @@ class TrainedVocabulary:
 
     def unseen(self, labels: LabelSet, tokenize: Tokenize, context: int) -> tuple[str, ...]:
         """Names none of whose words the text tower was taught."""
-        by_name = {name: words_of(name) for name in labels.names}
+        by_name = {name: split_words(name) for name in labels.names}
         words = sorted({word for some in by_name.values() for word in some})
-        tokens, lengths = tokens_of(tokenize, words, context)
+        tokens, lengths = tokenize_texts(tokenize, words, context)
         rows = zip(words, tokens.tolist(), lengths.tolist(), strict=True)
         known = {word for word, row, length in rows if self.knows(row[1 : length - 1])}
         return tuple(name for name, some in by_name.items() if not known.intersection(some))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import CannotLoad
 from ..text.vocabulary import TrainedVocabulary, make_vocabulary
-from ..weights_file import foreign
+from .file_format import why_not_weights
 from .hub import find_cached, require_hub
 
 CONFIG = "open_clip_config.json"
@@ -34,30 +34,30 @@ class LoadedModel(NamedTuple):
 
 
 def from_folder(config: Path, weights: Path, tokenizer: str = "") -> LoadedModel:
-    """Weights and their configuration. A token embedding may come as its trained rows alone (`with_all_rows`)."""
+    """Weights and their configuration. A token embedding may come as its trained rows alone (`expand_token_embedding`)."""
     require_weights(weights)
     with wrap_errors(f"{weights.name} does not fit {config}", "checkpoint"):
         state: dict[str, Any] = load_state_dict(str(weights))  # type: ignore[assignment]
-        model = build(described(config), any(key.startswith("text.") for key in state))
+        model = build(read_model_config(config), any(key.startswith("text.") for key in state))
         if ROWS not in state:
             load_checkpoint(model, str(weights))  # which also converts other authors' layouts
         else:
-            model.load_state_dict(with_all_rows(state, model.vocab_size))
+            model.load_state_dict(expand_token_embedding(state, model.vocab_size))
     vocabulary = make_vocabulary(state[ROWS], state.get(WORDS)) if ROWS in state else None
-    return LoadedModel(model, tokenizer_of(tokenizer or f"local-dir:{config.parent}"), vocabulary)
+    return LoadedModel(model, load_tokenizer(tokenizer or f"local-dir:{config.parent}"), vocabulary)
 
 
 def require_weights(file: Path) -> None:
     """Raises `CannotLoad` for a file that is something else."""
     try:
-        why = foreign(file)
+        why = why_not_weights(file)
     except OSError as error:
         why = f"it cannot be read: {error.strerror}"
     if why:
         raise CannotLoad(f"{file.name} does not fit any model: {why}", "checkpoint")
 
 
-def described(config: Path) -> dict[str, Any]:
+def read_model_config(config: Path) -> dict[str, Any]:
     """What an open_clip_config.json says. Raises `CannotLoad`."""
     with wrap_errors(f"{config} describes no model", "checkpoint"):
         found: dict[str, Any] = json.loads(config.read_text(encoding="utf-8-sig"))
@@ -79,14 +79,14 @@ def build(config: dict[str, Any], custom: bool) -> Any:
     return model
 
 
-def with_all_rows(state: dict[str, Tensor], words: int) -> dict[str, Tensor]:
+def expand_token_embedding(state: dict[str, Tensor], words: int) -> dict[str, Tensor]:
     """A state dict whose token embedding holds all `words` rows: those left out become the mean of those given."""
     rows, values = state[ROWS].long(), state[VALUES].float()
     full = values.mean(0).repeat(words, 1).index_copy(0, rows, values)
     return {**{key: value for key, value in state.items() if key not in (ROWS, VALUES, WORDS)}, WEIGHT: full}
 
 
-def tokenizer_of(name: str) -> Any:
+def load_tokenizer(name: str) -> Any:
     """open_clip's tokenizer of a model name; `CannotLoad` when its words are on a hub that does not answer."""
     wanted = f"the tokenizer of {name}"
     with wrap_errors(f"cannot load {wanted}", "model"):
