@@ -146,8 +146,9 @@ def test_an_rtsp_camera_stalls_and_comes_back() -> None:
 
 @contextmanager
 def dialling(url: str, gray: int) -> Iterator[subprocess.Popen[bytes]]:
-    program = [sys.executable, str(Path(__file__).parents[1] / "rtsp.py"), url, str(gray), "100"]
-    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as camera:
+    script = Path(__file__).parents[1] / "rtsp.py"  # -P: the package `types` beside it would hide the standard one
+    program = [sys.executable, "-P", str(script), url, str(gray), "100"]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as camera:
         try:
             yield camera
         finally:
