@@ -1,1 +1,1 @@
-"""Views of all requests share the image tower: the queue, the next batch, the device's health."""
+"""Batches for the image tower, shared by all requests: the queue, the next batch, the device's health."""

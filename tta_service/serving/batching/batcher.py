@@ -1,4 +1,4 @@
-"""Share the image tower: rows of whoever waits, as many as the budget allows."""
+"""The batcher: fills each forward of the image tower with rows of all waiting requests."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ log = logging.getLogger(__name__)
 
 
 class Batcher:
-    """While one batch is on the device the next one gathers. No timer: an idle device takes what comes at once.
+    """While one batch is on the device, the next one gathers. No timer: an idle device starts a job at once.
 
     `encode(pixels [b, 3, s, s] uint8, reduction, guide [c, d] or None) -> [b, d]` runs in `lane`, one batch at a time,
-    of at most `max_rows` rows. `costs` learns how long a forward takes, and knows who cannot wait for another one.
+    of at most `max_rows` rows. `costs` learns how long a forward takes; the queue orders urgent jobs by it. `observe`
+    receives a `Forward` for each batch, `health` its start and end.
     """
 
     def __init__(
@@ -46,11 +47,12 @@ class Batcher:
 
     @property
     def max_rows(self) -> int:
+        """Rows of a full batch."""
         return self.queue.max_rows
 
     @property
     def counters(self) -> QueueCounters:
-        """Who waits; may be read from any thread."""
+        """Jobs and rows that wait. May be read from any thread."""
         return self.queue.counters
 
     def submit(
@@ -63,27 +65,29 @@ class Batcher:
         fewest: int = 0,
         rest: int = 0,
     ) -> asyncio.Future[Rows]:
-        """Queues views [v, 3, s, s] uint8. Cancelling the future withdraws them until their batch forms.
+        """Queues views [v, 3, s, s] uint8. Cancelling the future withdraws them, until their batch forms.
 
-        What cannot be done by `due` (monotonic seconds) is left out, the last rows first; where fewer than `fewest`
-        can be had, `rest` of them are enough. So the answer may have fewer rows, or none.
-        Fails with `ModelFault` when the tower raises on these rows alone, or their features are not finite.
+        Rows that cannot be done by `due` (monotonic seconds) are left out, the last ones first. If fewer than `fewest`
+        are left, at most `rest` of them are encoded. So the result may have fewer rows, or none. `text` guides the
+        reducers that need it.
+        The future fails with `ModelFault` when the tower raises on these rows alone or their features are not finite,
+        with `NotReady` when the service stops, and with the tower's own `TTAError` when it refuses the reduction.
         """
         done: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
         job = Job(pixels, len(pixels), reduction, text, time.monotonic(), done, due, fewest, rest)
         self.queue.add(job)
         if math.isfinite(due):
-            alarm = asyncio.get_running_loop().call_later(due - job.arrived, job.settle_partial)
-            done.add_done_callback(lambda _: alarm.cancel())
+            timer = asyncio.get_running_loop().call_later(due - job.arrived, job.settle_partial)
+            done.add_done_callback(lambda _: timer.cancel())
         self._arrived.set()
         return done
 
     async def encode(self, pixels: Tensor, reduction: Reduction, text: TextSpace | None = None) -> Rows:
-        """`submit`, and wait."""
+        """Submits the views and waits for their rows."""
         return await self.submit(pixels, reduction, text)
 
     async def run(self) -> None:
-        """Serves for ever. When it is cancelled, whoever still waits hears that the server is stopping."""
+        """Serves batches until it is cancelled; then the jobs that still wait fail with `NotReady`."""
         batch: list[JobSlice] = []
         try:
             while True:
@@ -100,7 +104,7 @@ class Batcher:
     async def _serve(self, batch: list[JobSlice]) -> None:
         try:
             await self._forward_with_retry(batch)
-        except Exception as error:  # of an observer, say: the next batch must not suffer for it
+        except Exception as error:  # of an observer, for example: the loop must go on
             log.exception("serving a batch of %d jobs", len(batch))
             for part in batch:
                 part.job.fail(ModelFault(f"serving this batch failed: {type(error).__name__}"))
@@ -108,7 +112,7 @@ class Batcher:
     async def _forward_with_retry(self, batch: list[JobSlice]) -> None:
         if await self._forward(batch) is None:
             return
-        for part in batch:  # one of them may have spoilt it for the others
+        for part in batch:  # perhaps only one of them made the batch fail
             error = None if part.job.done.done() else await self._forward([part])
             if error is not None:
                 log.error("the image tower raised twice on %d rows", len(part), exc_info=error)
@@ -117,13 +121,12 @@ class Batcher:
                 part.job.fail(fault)
 
     async def _forward(self, batch: list[JobSlice]) -> Exception | None:
-        """One batch through the tower. Returns what it raised; a refusal is every caller's own and not the tower's."""
-        rows = sum(len(part) for part in batch)
-        kind = batch[0].job.reduction.reducer
-        reducer, began = kind.name, time.monotonic()
+        """Sends one batch through the tower. Returns the error it raised; a refusal fails the jobs instead."""
+        rows, began = sum(len(part) for part in batch), time.monotonic()
+        reducer = batch[0].job.reduction.reducer
         self._health.batch_started(rows)
         try:
-            with self.queue.forward(kind, rows, began):
+            with self.queue.forward(reducer, rows, began):
                 broken, seconds = await run(self._lane, run_batch, self._encode, batch)
         except TTAError as error:
             self._health.batch_refused()
@@ -132,12 +135,12 @@ class Batcher:
             return None
         except Exception as error:
             self._health.batch_failed(error)
-            self._observe(Forward(rows, len(batch), time.monotonic() - began, reducer, failed=True))
+            self._observe(Forward(rows, len(batch), time.monotonic() - began, reducer.name, failed=True))
             return error
         now = time.monotonic()
-        self.queue.costs.learn_forward(kind, rows, seconds)
+        self.queue.costs.learn_forward(reducer, rows, seconds)
         self._health.batch_ended(finite=not broken)
-        self._observe(Forward(rows, len(batch), seconds, reducer, failed=bool(broken)))
+        self._observe(Forward(rows, len(batch), seconds, reducer.name, failed=bool(broken)))
         for part in batch:
             job = part.job
             job.encode, job.batch_rows = job.encode + seconds, max(job.batch_rows, rows)

@@ -1,4 +1,4 @@
-"""One batch in the device lane: gather, encode, hand out."""
+"""One forward in the device lane: gather the rows of a batch, encode them, scatter the features to the jobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ Encode = Callable[[Tensor, Reduction, Tensor | None], Tensor]
 
 
 def run_batch(encode: Encode, batch: Sequence[JobSlice]) -> tuple[set[JobSlice], float]:
-    """Each job of the batch gets its features; returns the parts whose features are not finite, and the seconds."""
+    """Encodes the batch and stores each job's features. Returns the slices with features that are not finite, and the
+    seconds."""
     began = time.monotonic()
     first = batch[0].job
     pixels = concatenate([part.job.pixels[part.start : part.stop] for part in batch])
@@ -33,7 +34,7 @@ def run_batch(encode: Encode, batch: Sequence[JobSlice]) -> tuple[set[JobSlice],
 
 
 def concatenate(pieces: Sequence[Tensor]) -> Tensor:
-    """Rows of several jobs as one. Those that were cut on a device stay there, and the others come to them."""
+    """Rows of several jobs as one tensor [b, …]. If some lie on an accelerator, the others are copied to it."""
     if len(pieces) == 1:
         return pieces[0]
     where = next((piece.device for piece in pieces if piece.device.type != "cpu"), pieces[0].device)

@@ -1,4 +1,4 @@
-"""Is the device alive? Health that tells the truth."""
+"""Device health: a watchdog over the running batch, and a canary while the device is idle."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from ...core.errors import TTAError
 from ...core.events import Canary, Observe, ignore
 
 OnChange = Callable[[bool, str], None]
-OUT_OF_MEMORY_SIGNS = ("out of memory", "ALLOC_FAILED", "NOT_INITIALIZED")  # cuBLAS says the last when it finds no room
+OUT_OF_MEMORY_SIGNS = ("out of memory", "ALLOC_FAILED", "NOT_INITIALIZED")  # the last is cuBLAS without memory
 
 
 class DeviceHealth:
-    """Serving from a forward that ended well until one runs ten times too long, three in a row raise, or features are
-    not finite; again after the next that ends well. Never while warming up or draining.
+    """Whether the device serves. It stops serving when a batch runs too long, three in a row raise, or features are
+    not finite; it serves again after the next good forward. It never serves while warming up or draining.
 
-    The batcher reports every forward. `run` looks at the clock every `tick` seconds and sends a canary through an idle
-    house every `canary_every` seconds, and tells `observe` how it fared. `on_change(serving, reason)` hears every
-    change, `on_fatal(error)` of an error that this process cannot recover from.
+    Too long is more than `factor` times the expected seconds, at least `patience` seconds. The batcher reports every
+    forward. `run` checks every `tick` seconds, and sends a canary every `canary_every` seconds while idle;
+    `observe` receives its outcome. `on_change(serving, reason)` is called at every change, `on_fatal(error)` after an
+    error that this process cannot recover from. `clock` gives monotonic seconds.
     """
 
     def __init__(
@@ -46,29 +47,29 @@ class DeviceHealth:
         self._running: tuple[float, int] | None = None  # since, rows
         self._last_forward = self._ticked = self._last_good = clock()
         self._paused_since: float | None = None
-        self._paused = 0.0  # seconds of the running batch that went to text
+        self._paused = 0.0  # seconds of the running batch in which the watchdog was paused
         self._canary: tuple[float, asyncio.Task[TTAError | None]] | None = None
 
     def ready(self, row_seconds: float) -> None:
-        """The warm-up ended well and measured this many seconds per row."""
+        """Starts serving: the warm-up has succeeded and measured so many seconds per row."""
         self._row_seconds, self._last_forward = row_seconds, self._clock()
         self._set_reason("")
 
     def drain(self) -> None:
-        """Not serving from now on."""
+        """Stops serving for good."""
         self._draining = True
         self._set_reason("draining")
 
-    # -- what the batcher reports
+    # -- reports of the batcher
 
     def batch_started(self, rows: int) -> None:
-        """A batch was handed to the device."""
+        """A batch of so many rows was given to the device."""
         self._running, self._paused = (self._clock(), rows), 0.0
 
     def batch_ended(self, finite: bool) -> None:
-        """It came back; `finite`: every feature of it is."""
+        """The batch returned; `finite`: all its features are finite."""
         now = self._clock()
-        if self._running and finite and self.serving:  # what was stuck says nothing about the next one
+        if self._running and finite and self.serving:  # the duration of a stuck batch predicts nothing
             since, rows = self._running
             seconds = max(0.0, now - since - self._paused) / rows
             self._row_seconds = 0.8 * self._row_seconds + 0.2 * seconds if self._row_seconds else seconds
@@ -78,7 +79,7 @@ class DeviceHealth:
             self._set_reason("" if finite else "features are not finite")
 
     def batch_failed(self, error: BaseException) -> None:
-        """It raised."""
+        """The batch raised."""
         self._running, self._last_forward = None, self._clock()
         self._failures += 1
         if is_sticky(error):
@@ -88,12 +89,15 @@ class DeviceHealth:
             self._set_reason(f"{self._failures} forwards in a row failed")
 
     def batch_refused(self) -> None:
-        """The tower does not do what was asked: that says nothing about the device."""
+        """The tower refused the batch's reduction: that is no sign of a fault of the device."""
         self._running = None
 
     @contextmanager
     def pause_watchdog(self, at_most: float = 120.0) -> Generator[None]:
-        """Around other work in the device lane (text): a batch behind it is not stuck, for `at_most` seconds."""
+        """Wraps other work in the device lane (text), so that a batch queued behind it does not count as stuck.
+
+        At most `at_most` seconds of it are forgiven. Runs in the lane's thread.
+        """
         self._paused_since = since = self._clock()
         try:
             yield
@@ -102,17 +106,17 @@ class DeviceHealth:
             began = max(since, self._running[0]) if self._running else since
             self._paused += min(at_most, self._clock() - began)
 
-    # -- what the clock says
+    # -- the watchdog
 
     def check(self) -> None:
-        """Stuck? Called every tick."""
+        """Stops serving when the running batch or a canary takes too long. Called every tick."""
         for since, rows in filter(None, (self._running, self._pending_canary())):
             waited = self._clock() - since - self._paused - self._paused_now(since)
             if waited > max(self._patience, self._factor * rows * self._row_seconds):
                 self._set_reason("a batch does not come back")
 
     async def run(self, canary: Callable[[], Awaitable[object]]) -> None:
-        """Watches for ever. `canary` sends one row through the batcher; an idle house gets one every now and then."""
+        """Watches until it is cancelled. `canary` sends one row through the batcher; it is called while idle."""
         try:
             while True:
                 await asyncio.sleep(self._tick)
@@ -126,7 +130,7 @@ class DeviceHealth:
                 self._canary[1].cancel()
 
     async def probe(self, canary: Callable[[], Awaitable[object]]) -> TTAError | None:
-        """One canary. Returns what it raised."""
+        """Sends one canary. Returns the `TTAError` that it raised."""
         began, error = self._clock(), None
         try:
             await canary()
@@ -137,7 +141,7 @@ class DeviceHealth:
 
     @property
     def silence(self) -> Mapping[str, float]:
-        """Seconds since the event loop and the device last did their work. May be read from any thread."""
+        """Seconds since the last tick of the event loop and the last good forward. May be read from any thread."""
         now = self._clock()
         return {"loop": now - self._ticked, "device": now - self._last_good}
 
@@ -155,7 +159,7 @@ class DeviceHealth:
 
 
 def is_sticky(error: BaseException) -> bool:
-    """No later call on this device can succeed: a CUDA error that is not a lack of memory."""
+    """Whether every later call on this device will fail, too: a CUDA error that is not a lack of memory."""
     message = str(error)
     scarce = isinstance(error, torch.OutOfMemoryError) or any(word in message for word in OUT_OF_MEMORY_SIGNS)
     return not scarce and (isinstance(error, torch.AcceleratorError) or "CUDA error" in message)

@@ -1,4 +1,4 @@
-"""Rows that wait for the image tower."""
+"""Jobs of the image tower: the views of one caller, slices of them, and the rows that come out."""
 
 from __future__ import annotations
 
@@ -17,44 +17,44 @@ from ...core.reducer import Reduction
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Rows that have been through the tower."""
+    """The features of one job."""
 
-    pieces: tuple[Tensor, ...]  # [*, d] each, in their order; unit norm, finite, float32 on the CPU
+    pieces: tuple[Tensor, ...]  # [*, d] each, in order; unit norm, finite, float32 on the CPU
     queue: float  # seconds that they waited
     encode: float  # seconds of their forwards
-    batch_rows: int  # rows of the largest forward that carried some of them
+    batch_rows: int  # rows of the largest forward that some of them shared
 
     def __len__(self) -> int:
         return sum(map(len, self.pieces))
 
     @property
     def features(self) -> Tensor:
-        """[v, d] of them all; for those who may do tensor work."""
+        """All rows [v, d]. May copy: call it in a lane, not on the event loop."""
         return self.pieces[0] if len(self.pieces) == 1 else torch.cat(self.pieces)
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """The views of one caller, [v, 3, s, s] uint8.
+    """The views of one caller.
 
-    What cannot be through the tower by `due` is left out, the last rows first. Fewer than `fewest` are of no use: then
-    `rest` of them will do.
+    Rows that cannot be encoded by `due` are left out, the last ones first. If fewer than `fewest` are left, at most
+    `rest` of them are encoded.
     """
 
-    pixels: Tensor
-    rows: int
+    pixels: Tensor  # [v, 3, s, s] uint8
+    rows: int  # that are wanted: v, or fewer once some were left out
     reduction: Reduction
-    text: TextSpace | None  # only looked at by guided reducers
-    arrived: float
+    text: TextSpace | None  # read by guided reducers only
+    arrived: float  # monotonic seconds
     done: asyncio.Future[Rows]
     due: float = math.inf  # monotonic seconds
     fewest: int = 0
     rest: int = 0
-    taken: int = 0  # rows that have been handed to the device
-    overtaken: int = 0  # batches that went before although it was the oldest
+    taken: int = 0  # rows that were given to the device
+    overtaken: int = 0  # batches that went first although this job was the oldest
     pieces: dict[int, Tensor] = field(default_factory=dict[int, Tensor])  # start row -> features, filled in the lane
-    encode: float = 0.0
-    batch_rows: int = 0
+    encode: float = 0.0  # seconds of its forwards
+    batch_rows: int = 0  # rows of its largest forward
 
     @property
     def rows_left(self) -> int:
@@ -68,24 +68,25 @@ class Job:
         return reducer, self.text.labels.id if reducer.guided and self.text else None
 
     def cut(self, rows: int) -> None:
-        """Only so many can be had in time."""
+        """Limits it to the first `rows` rows: there is no time for the others."""
         self.rows = max(self.taken, rows if rows >= self.fewest else min(rows, self.rest))
 
     def take(self, rows: int) -> JobSlice:
-        """So many of those that wait go now."""
-        piece = JobSlice(self, self.taken, self.taken + rows)
-        self.taken = piece.stop
-        return piece
+        """Takes the next `rows` waiting rows for a batch."""
+        part = JobSlice(self, self.taken, self.taken + rows)
+        self.taken = part.stop
+        return part
 
     def settle(self, now: float) -> None:
-        """Answers when all its rows are there."""
+        """Resolves the future when all rows are there. `now`: monotonic seconds."""
         if sum(map(len, self.pieces.values())) >= self.rows and not self.done.done():
             waited = max(0.0, now - self.arrived - self.encode)
             pieces = tuple(self.pieces[start] for start in sorted(self.pieces))
             self.done.set_result(Rows(pieces, waited, self.encode, self.batch_rows))
 
     def settle_partial(self) -> None:
-        """Its time is up, whatever is on the device: the rows that are there must do, if they are of any use."""
+        """Resolves the future at `due` with the rows that are there, without waiting for the device; if none is usable,
+        it stays open."""
         pieces, rows = dict(self.pieces), 0  # a copy: the lane may be adding to them
         while rows in pieces:
             rows += len(pieces[rows])
@@ -95,13 +96,14 @@ class Job:
             self.settle(time.monotonic())
 
     def fail(self, error: Exception) -> None:
+        """Fails the future, unless it is resolved or cancelled."""
         if not self.done.done():
             self.done.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JobSlice:
-    """Rows `start` to `stop` of a job: all of them, unless it is larger than a batch or runs out of time."""
+    """Rows `start` to `stop` of a job: all of them, unless the job is larger than a batch or urgent."""
 
     job: Job
     start: int

@@ -1,4 +1,4 @@
-"""Who waits for the tower, who is about to, and when it will be free."""
+"""The batch queue: jobs that wait for the image tower, and when the tower will be free."""
 
 from __future__ import annotations
 
@@ -16,32 +16,36 @@ from .scheduling import form_batch
 
 @dataclass(frozen=True, slots=True)
 class QueueCounters:
-    """For metrics: plain numbers that may be read from any thread."""
+    """Waiting jobs and rows for the metrics. Immutable, so any thread may read it."""
 
     jobs: int = 0
     rows: int = 0
 
 
 class BatchQueue:
-    """Jobs before the tower, batches of at most `max_rows` rows out of them."""
+    """Forms batches of at most `max_rows` rows from the waiting jobs. Used on the event loop only."""
 
     def __init__(self, max_rows: int, costs: CostModel) -> None:
         self.max_rows, self.costs = max_rows, costs
         self.waiting: list[Job] = []
-        self._running: tuple[float, Estimate] | None = None  # since when, for how long
-        self._expected: dict[object, float] = {}  # by when the tower must be free for those who are about to come
-        self.counters = QueueCounters()  # who waits; callers who have left are counted until the next batch forms
+        self._running: tuple[float, Estimate] | None = (
+            None  # the forward on the device: start (monotonic seconds), duration
+        )
+        self._expected: dict[
+            object, float
+        ] = {}  # expected arrival -> monotonic seconds by which the tower must be free
+        self.counters = QueueCounters()  # cancelled jobs are counted until the next batch forms
 
     def add(self, job: Job) -> None:
-        """Behind those who came before."""
+        """Appends a job."""
         self.waiting.append(job)
         self.counters = QueueCounters(self.counters.jobs + 1, self.counters.rows + job.rows)
 
     def next_batch(self, now: float) -> list[JobSlice]:
-        """The next batch; those whose time is up get what they have."""
+        """Takes the next batch. Jobs whose time is up are settled with the rows they have."""
         soonest = now + self.costs.forward(self.costs.no_reduction, 1).safe
-        by = min((by for by in self._expected.values() if by >= soonest), default=math.inf)
-        formed = form_batch(self.waiting, self.max_rows, now, self._safe, by)
+        free_by = min((by for by in self._expected.values() if by >= soonest), default=math.inf)
+        formed = form_batch(self.waiting, self.max_rows, now, self._safe, free_by)
         self.waiting = formed.waiting
         for job in formed.expired:
             job.settle(now)
@@ -50,7 +54,7 @@ class BatchQueue:
 
     @contextmanager
     def forward(self, reducer: Reducer, rows: int, began: float) -> Generator[None]:
-        """Around a forward: so long the tower is taken."""
+        """Wraps a forward that began at `began` (monotonic seconds): the tower is busy meanwhile."""
         self._running = began, self.costs.forward(reducer, rows)
         try:
             yield
@@ -59,7 +63,7 @@ class BatchQueue:
 
     @contextmanager
     def expect(self, by: float) -> Generator[None]:
-        """Somebody is about to come, and has time if the batch before ends by then (monotonic seconds)."""
+        """Announces a job: if possible, the batch before it ends by `by` (monotonic seconds)."""
         arrival = object()
         self._expected[arrival] = by
         try:
@@ -68,14 +72,14 @@ class BatchQueue:
             del self._expected[arrival]
 
     def time_until_free(self, now: float) -> Estimate:
-        """How long the batch on the device will still take."""
+        """Seconds that the batch on the device will still take."""
         if self._running is None:
             return Estimate()
-        since, whole = self._running
-        return Estimate(max(0.0, since + whole.likely - now), whole.spread)
+        began, duration = self._running
+        return Estimate(max(0.0, began + duration.likely - now), duration.spread)
 
     def queued_time(self) -> Estimate:
-        """How long what waits behind it will take."""
+        """Seconds that the waiting jobs will take."""
         each = [self.costs.encode(job.reduction.reducer, job.rows_left) for job in self.waiting if not job.done.done()]
         return sum(each, Estimate())
 
