@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
+import grpc
 import numpy as np
 import pytest
-from tta_client import AsyncClient, Client, LabelSet, TTAClientError
+from tta_client import AsyncClient, Client, Frame, FrameAnswer, LabelSet, TTAClientError
 from tta_client.camera.cli import main
 
 from tests.client.clips import jpeg
+from tests.client.peer import Peer
 
 NAMES = ("missile", "cat", "crane", "missile", "crane")
 TWINS = LabelSet(NAMES, allow_duplicates=True)
@@ -83,3 +86,57 @@ def test_the_camera_takes_duplicates_when_it_is_told_to(service: str, folder: st
     for result in map(json.loads, capsys.readouterr().out.splitlines()[:-1]):
         assert result["index"] == result["top"][0]["index"] and result["label"] == NAMES[result["index"]]
         assert all(score["label"] == NAMES[score["index"]] for score in (*result["top"], *result["zero_shot"]))
+
+
+WRONG: list[Any] = [
+    None,
+    5,
+    b"cat",
+    [1, 2],
+    ["cat", None],
+    np.arange(3),
+    "caf\udce9",
+    ["cat", "caf\udce9"],
+    LabelSet(5),  # type: ignore[arg-type]
+    LabelSet(("cat", 7)),  # type: ignore[arg-type]
+    LabelSet(("cat", "dog"), 5),  # type: ignore[arg-type]
+    LabelSet(("cat", "dog"), (None,)),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize("labels", WRONG, ids=repr)
+def test_what_are_no_labels_is_refused_with_one_sentence(address: str, peer: Peer, labels: Any) -> None:
+    """By every call of both clients, before anything is sent; the field is where the labels stand."""
+
+    async def ask() -> list[TTAClientError]:
+        async with AsyncClient(address) as client:
+            with pytest.raises(TTAClientError) as call:
+                await client.classify(b"x", labels)
+            with pytest.raises(TTAClientError) as stream:
+                _ = [result async for result in client.stream([b"x"], labels)]
+        return [call.value, stream.value]
+
+    with Client(address) as client:
+        with pytest.raises(TTAClientError) as call:
+            client.classify(b"x", labels)
+        with pytest.raises(TTAClientError) as stream:
+            list(client.stream([b"x"], labels))
+        errors = [call.value, stream.value, *asyncio.run(ask())]
+        assert {(error.code, error.field) for error in errors} == {(grpc.StatusCode.INVALID_ARGUMENT, "labels")}
+        (sentence,) = {error.sentence for error in errors}
+        assert sentence.startswith("labels: ") and not peer.puts and not peer.opened
+        if not isinstance(labels, str):
+            with pytest.raises(TTAClientError, match=r"^INVALID_ARGUMENT: label_set: ") as put:
+                client.put_labels(labels)
+            assert put.value.sentence.removeprefix("label_set: ") == sentence.removeprefix("labels: ")
+        if labels is not None:  # a frame without labels has the stream's
+            frames = [Frame(1, b"x"), Frame(2, b"x", labels=labels), Frame(3, b"x")]
+            first, failure, last = client.stream(frames, ("cat", "dog"))
+            assert isinstance(first, FrameAnswer) and isinstance(last, FrameAnswer)
+            assert failure.error.sentence == f"frame.{sentence}"
+
+
+def test_lists_in_a_label_set_are_as_good_as_tuples(client: Client, peer: Peer) -> None:
+    assert client.classify(b"four", LabelSet(["cat", "dog", "bird"])).label == "dog"  # type: ignore[arg-type]
+    assert client.classify(b"four", LabelSet(("cat", "dog", "bird"))).label == "dog"
+    assert peer.puts == 1

@@ -9,13 +9,13 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ..errors import TTAClientError, is_passing, labels_are_gone
+from ..errors import TTAClientError, blame_field, is_passing, labels_are_gone
 from ..types import catalogue as listings
 from ..types import requests
 from ..types.answers import Answer, answer_from
 from ..types.catalogue import Description, LabelSetInfo, ServerInfo, SessionInfo, Snapshot
 from ..types.frames import Image
-from ..types.labels import Labels, LabelSet, RegisteredLabels, label_set_message
+from ..types.labels import Labels, LabelSet, RegisteredLabels, label_set_message, parse_label_set
 from ..types.limits import UNLIMITED, Limits
 from ..types.options import Options
 from ..v1 import tta_pb2 as pb
@@ -87,13 +87,16 @@ class Calls:
 
     def identify(self, labels: Labels, session: str = "") -> CallSteps[str]:
         """The id of a label set, which is registered now if it was not yet. Somebody else's id stays what it is."""
-        definition = self.registered.definition(labels)
+        with blame_field("labels"):
+            definition = self.registered.definition(labels)
         if definition is None:
             return str(labels)
         return self.registered.id(definition) or (yield from self.register(definition, session)).id
 
     def put_labels(self, names: Sequence[str] | LabelSet, templates: Sequence[str]) -> CallSteps[LabelSetInfo]:
-        return self.register(names if isinstance(names, LabelSet) else LabelSet(tuple(names), tuple(templates)))
+        with blame_field("label_set"):
+            definition = parse_label_set(names if isinstance(names, LabelSet) else LabelSet(names, templates))  # type: ignore[arg-type]
+        return self.register(definition)
 
     def get_labels(self, id: str) -> CallSteps[LabelSet]:
         reply = yield RpcCall("GetLabelSet", pb.GetLabelSetRequest(id=id))

@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from ..errors import blame_field, make_refusal
 from ..v1 import tta_pb2
-from .labels import Labels, label_set
+from .labels import Labels, parse_labels
 from .limits import UNLIMITED, Limits
 from .options import Options, options_message
 from .pixels import pixels
@@ -76,8 +76,8 @@ class FrameNumbers:
         with blame_field("frame.captured"):
             frame = replace(frame, frame_id=number, captured=float(frame.captured))
         with blame_field("frame.labels"):
-            if frame.labels is not None and not isinstance(frame.labels, str):
-                frame = replace(frame, labels=label_set(frame.labels))
+            if frame.labels is not None:
+                frame = replace(frame, labels=parse_labels(frame.labels))
         self.last = number
         return frame
 

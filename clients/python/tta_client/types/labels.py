@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..v1 import tta_pb2
 
@@ -25,13 +26,31 @@ Labels = str | Sequence[str] | LabelSet
 """An id, some names, or names with templates."""
 
 
-def label_set(labels: Sequence[str] | LabelSet) -> LabelSet:
-    return labels if isinstance(labels, LabelSet) else LabelSet(tuple(labels))
+def parse_labels(labels: Labels) -> str | LabelSet:
+    """An id as it is, anything else as a label set. Raises ValueError for what holds anything but text."""
+    return _parse_texts([labels], "ids")[0] if isinstance(labels, str) else parse_label_set(labels)
+
+
+def parse_label_set(labels: Sequence[str] | LabelSet) -> LabelSet:
+    """Names and templates as tuples. Raises ValueError for what holds anything but text."""
+    given = labels if isinstance(labels, LabelSet) else LabelSet(labels)  # type: ignore[arg-type]
+    names, templates = _parse_texts(given.names, "names"), _parse_texts(given.templates, "templates")
+    return LabelSet(names, templates, bool(given.allow_duplicates))
+
+
+def _parse_texts(texts: Any, what: str) -> tuple[str, ...]:
+    try:
+        parsed = tuple[str, ...](texts)
+        _ = [str.encode(text) for text in parsed]
+    except TypeError:
+        raise ValueError(f"the {what} are {repr(texts)[:60]}, not a sequence of strings") from None
+    return parsed
 
 
 def label_set_message(labels: LabelSet) -> tta_pb2.LabelSet:
-    twins = labels.allow_duplicates
-    return tta_pb2.LabelSet(names=labels.names, templates=labels.templates, allow_duplicates=twins)
+    """The same set as a message."""
+    duplicates = labels.allow_duplicates
+    return tta_pb2.LabelSet(names=labels.names, templates=labels.templates, allow_duplicates=duplicates)
 
 
 class RegisteredLabels:
@@ -49,11 +68,14 @@ class RegisteredLabels:
             return self._ids.get(labels)
 
     def definition(self, labels: Labels) -> LabelSet | None:
-        """The definition behind an id (None: this client never saw it), or the labels themselves."""
-        if not isinstance(labels, str):
-            return label_set(labels)
+        """The definition that an id stands for (None: this client has not registered it), or the labels themselves.
+
+        Raises ValueError for what are no labels.
+        """
+        if isinstance(parsed := parse_labels(labels), LabelSet):
+            return parsed
         with self._lock:
-            return self._sets.get(labels)
+            return self._sets.get(parsed)
 
     def defines(self, labels: Labels) -> bool:
         """Whether they can be registered: anything but an id that this client never saw."""
