@@ -1,13 +1,14 @@
-"""What can go wrong, in the caller's words. Only `rpc/status.py` knows which gRPC status each one becomes."""
+"""Errors with a sentence for the caller. `wire/status.py` maps each one to a status of the transport."""
 
 from __future__ import annotations
 
 
 class TTAError(Exception):
-    """A refusal with a sentence for the caller.
+    """The base of all errors that are meant for the caller.
 
     `field` is the path of the offending request field ("image", "options.strategy.parameters.views", …), empty when
-    no single field is to blame. `retry_after` in seconds says when the same call may succeed, None: never unchanged.
+    no single field is at fault. `retry_after` is the time in seconds until the same call may succeed; None: the call
+    has to change first.
     """
 
     retry_after: float | None = None
@@ -17,7 +18,7 @@ class TTAError(Exception):
         self.message, self.field = message, field
 
     def at(self, prefix: str) -> TTAError:
-        """The same error, its field seen from the outer message: `at("options.strategy")`."""
+        """Prefix the field with the path of an outer message, as in `at("options.strategy")`; gives the error back."""
         self.field = f"{prefix}.{self.field}" if self.field else prefix
         return self
 
@@ -27,11 +28,11 @@ class BadImage(TTAError):
 
 
 class BadLabels(TTAError):
-    """Names or templates that no label set can be made of."""
+    """Names or templates that do not form a label set."""
 
 
 class UnknownLabels(TTAError):
-    """A label set id that this server does not hold; register the set again."""
+    """This server does not hold a label set of that id. Register the set again."""
 
 
 class UnknownStrategy(TTAError):
@@ -43,19 +44,19 @@ class UnknownReducer(TTAError):
 
 
 class BadParameters(TTAError):
-    """A parameter that is unknown, of the wrong type, out of bounds, or that does not go with the rest."""
+    """A parameter is unknown, of the wrong type, out of bounds, or incompatible with another."""
 
 
 class BadRequest(TTAError):
-    """Any other field of a request that cannot be served as it is (session id, frame id, top_k, …)."""
+    """Another field of the request is invalid (session id, frame id, top_k, …)."""
 
 
 class Unsupported(TTAError):
-    """Well formed, but this server, model or version does not do it."""
+    """The request is valid, but this server, model or version does not support it."""
 
 
 class UnknownSession(TTAError):
-    """No session of that id belongs to the caller."""
+    """The caller has no session of that id."""
 
 
 class SessionTaken(TTAError):
@@ -66,12 +67,16 @@ class SessionMoved(TTAError):
     """Another server has taken the session over."""
 
 
+class NewerFormat(TTAError):
+    """A newer version of the service wrote it. It stays as it is, and can be used once this server is upgraded."""
+
+
 class SessionInUse(TTAError):
-    """A stream or a call has the session now; it can be replaced only while it rests."""
+    """A stream or a call uses the session now. It can be replaced only while it is idle."""
 
 
 class Overloaded(TTAError):
-    """Too many requests wait already. Come back after `retry_after` seconds."""
+    """Too many requests are queued. The call may be repeated after `retry_after` seconds."""
 
     def __init__(self, message: str, field: str = "", retry_after: float = 1.0) -> None:
         super().__init__(message, field)
@@ -79,22 +84,22 @@ class Overloaded(TTAError):
 
 
 class MemoryFull(TTAError):
-    """A session memory would be over a byte limit."""
+    """A session memory would exceed a byte limit."""
 
 
 class TooLarge(TTAError):
-    """The reply would not fit into a message."""
+    """The reply would exceed the size limit of a message."""
 
 
 class DeadlineTooShort(TTAError):
-    """What was asked for cannot be answered before the deadline."""
+    """The request cannot be answered before its deadline."""
 
 
 class ModelFault(TTAError):
-    """The tower or a strategy failed on this request: features that are not finite, an exception in a lane."""
+    """The image tower or the strategy failed on this request: non-finite features, or an exception."""
 
 
 class NotReady(TTAError):
-    """Warming up, draining, or the device does not answer."""
+    """The server is warming up or draining, or its device does not answer."""
 
     retry_after = 1.0

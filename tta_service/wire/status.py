@@ -28,6 +28,7 @@ CODES: dict[type[errors.TTAError], int] = {
     errors.Unsupported: code_pb2.UNIMPLEMENTED,
     errors.SessionTaken: code_pb2.ABORTED,
     errors.SessionMoved: code_pb2.FAILED_PRECONDITION,
+    errors.NewerFormat: code_pb2.FAILED_PRECONDITION,
     errors.SessionInUse: code_pb2.FAILED_PRECONDITION,
     errors.Overloaded: code_pb2.RESOURCE_EXHAUSTED,
     errors.MemoryFull: code_pb2.RESOURCE_EXHAUSTED,

@@ -17,12 +17,13 @@ import torch
 
 from tests.patience import PATIENCE
 from tests.serving.harness import Harness, harness, request
-from tta_service.core.errors import BadRequest, NotReady, SessionMoved, UnknownSession
+from tta_service.core.errors import BadRequest, NewerFormat, NotReady, SessionMoved, UnknownSession
 from tta_service.core.events import Closed
 from tta_service.core.request import Report
 from tta_service.serving.persistence.service import SessionPersistence
+from tta_service.serving.persistence.signing import SignedCodec
 from tta_service.serving.persistence.snapshots import Snapshots
-from tta_service.serving.persistence.stores.base import Store
+from tta_service.serving.persistence.stores.base import Store, Stored
 from tta_service.serving.persistence.stores.folder import FolderStore
 from tta_service.serving.sessions.accounting import MemoryLimits
 from tta_service.strategies.tda import TDA
@@ -175,6 +176,78 @@ async def test_a_state_that_cannot_be_read_is_as_good_as_none(tmp_path: Path, ca
         assert two.home.of(Closed) == [] and FolderStore(tmp_path, 3600.0).epoch("ann", "cam") == 2
 
 
+def put_newer(folder: Path) -> bytes:
+    """The one stored session becomes one that a newer version wrote."""
+    [file] = folder.glob("*.session")
+    file.write_bytes(b'{"format": 2}\nall is new')
+    return file.read_bytes()
+
+
+def stored(folder: Path) -> bytes:
+    [file] = folder.glob("*.session")
+    return file.read_bytes()
+
+
+async def test_a_session_that_a_newer_version_wrote_is_not_opened_here(tmp_path: Path):
+    async with server(tmp_path) as one:
+        await one.frame(1)
+        await one.persistence.save_all()
+        snapshot = (await one.persistence.snapshot("ann", "cam")).state
+    newer = put_newer(tmp_path)
+    async with server(tmp_path) as two:
+        for opened in (
+            lambda: two.persistence.load("ann", "cam", opening=True),
+            lambda: two.persistence.load("ann", "cam"),
+            lambda: two.persistence.snapshot("ann", "cam"),
+            lambda: two.persistence.restore("ann", snapshot),
+        ):
+            with pytest.raises(NewerFormat, match="newer version") as refused:
+                await opened()
+            assert refused.value.field == "session_id"
+            assert two.home.sessions.counters.sessions == 0
+        await two.frame(1, name="other")
+        assert stored(tmp_path) == newer
+        await two.persistence.save_all()
+
+
+async def test_a_snapshot_of_a_newer_version_replaces_nothing(tmp_path: Path):
+    async with server(tmp_path) as one:
+        await one.frame(1)
+        with pytest.raises(NewerFormat) as refused:
+            await one.persistence.restore("ann", SignedCodec(SECRET).dumps({"all": "new"}, {}, format=2))
+        assert refused.value.field == "state" and one.home.of(Closed) == []
+        await one.persistence.save_all()
+
+
+@pytest.mark.parametrize("learning", [True, False])
+async def test_a_newer_version_takes_an_open_session_over(tmp_path: Path, learning: bool):
+    async with server(tmp_path) as one:
+        await one.frame(1)
+        await one.persistence.save_all()
+        with one.home.sessions.lease("ann", "cam") as stream:
+            if learning:
+                await one.frame(2)
+            newer = put_newer(tmp_path)
+            if learning:  # it is noticed at the next write
+                await one.persistence.save_all()
+            else:  # or when the session is asked for
+                with pytest.raises(NewerFormat):
+                    await one.frame(2)
+            assert isinstance(await stream.wait_lost(), NewerFormat)
+        assert [closed.reason for closed in one.home.of(Closed)] == ["moved"]
+        assert stored(tmp_path) == newer
+
+
+async def test_closing_a_session_does_not_forget_what_a_newer_version_wrote(tmp_path: Path):
+    async with server(tmp_path) as one:
+        await one.frame(1)
+        await one.persistence.save_all()
+        newer = put_newer(tmp_path)
+        one.home.sessions.close("ann", "cam")
+        await one.persistence.save_all()
+        assert stored(tmp_path) == newer
+
+
 async def test_nameless_sessions_are_written_only_for_a_resume_token(tmp_path: Path):
     async with server(tmp_path) as one:
         with one.home.sessions.lease("ann") as stream:
@@ -233,10 +306,10 @@ class Gated(FolderStore):
         super().__init__(folder, 3600.0)
         self.inside, self.go = threading.Event(), threading.Event()
 
-    def write(self, *given: Any) -> None:
+    def write(self, owner: str, session: str, stored: Stored, after: int) -> None:
         self.inside.set()
         assert self.go.wait(PATIENCE)
-        super().write(*given)
+        super().write(owner, session, stored, after)
 
 
 async def test_a_restored_snapshot_is_not_taken_for_an_old_copy_while_its_claim_waits(tmp_path: Path):

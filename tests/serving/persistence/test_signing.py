@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import hmac
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save
 
-from tta_service.core.errors import BadRequest
+from tta_service.core.errors import BadRequest, NewerFormat
 from tta_service.serving.persistence.signing import SignedCodec
 
 TENSORS = {"0.marks": torch.arange(6.0).view(2, 3).T, "0.count": torch.tensor(3), "1.none": torch.zeros(0, 4)}
@@ -33,6 +36,15 @@ def test_any_changed_byte_is_noticed(place: int, by: int):
 def test_anything_else_is_refused(blob: bytes):
     with pytest.raises(BadRequest):
         SignedCodec(b"one").loads(blob)
+
+
+def test_a_newer_format_is_refused_and_one_without_a_number_is_the_first():
+    with pytest.raises(NewerFormat, match="format 2"):
+        SignedCodec(b"one").loads(SignedCodec(b"one").dumps({}, TENSORS, format=2))
+    with pytest.raises(BadRequest):  # nothing that a stranger signed is believed
+        SignedCodec(b"two").loads(SignedCodec(b"one").dumps({}, TENSORS, format=2))
+    content = save({}, {"said": "[]"})
+    assert SignedCodec(b"one").loads(hmac.digest(b"one", content, "sha256") + content) == ([], {})
 
 
 def test_without_a_secret_only_this_seal_opens_it():

@@ -19,9 +19,9 @@ class ResumeTokens:
         return self._codec.dumps(content, {})
 
     def read(self, owner: str, token: bytes) -> tuple[str, bool]:
-        """The id inside a `token`, and whether the session has a name of its own. `BadRequest`."""
+        """The id inside a `token`, and whether the session has a name of its own. `BadRequest`, `NewerFormat`."""
         try:
-            content, _ = self._codec.loads(token)
+            content, _ = self._codec.loads(token, "resume_token")
         except BadRequest:
             raise BadRequest("this token was not made here, or was changed on its way", "resume_token") from None
         if "resume" not in content or content["owner"] != owner:

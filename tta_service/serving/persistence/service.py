@@ -12,9 +12,11 @@ from ...core.errors import (
     BadLabels,
     BadParameters,
     BadRequest,
+    NewerFormat,
     NotReady,
     SessionInUse,
     SessionMoved,
+    TTAError,
     UnknownReducer,
     UnknownStrategy,
 )
@@ -64,7 +66,7 @@ class SessionPersistence:
 
         One that has learnt nothing here since its last write may have gone on elsewhere, and the store is asked. A
         state that cannot be read is as good as none, and said in the log. Raises `NotReady` when the store does not
-        answer, `MemoryFull` when there is no room.
+        answer, `MemoryFull` when there is no room, `NewerFormat` for what a newer version wrote.
         """
         session = self._sessions.registry.get(owner, id)
         store = self._store
@@ -89,6 +91,9 @@ class SessionPersistence:
                     session.epoch = max(session.epoch, held.epoch)
                     self._versions.record(session, StoredVersion(held.epoch, -1, -1))
                 await self._writer.write(session)
+            except NewerFormat as error:
+                self._sessions.registry.close(session, "moved", error)
+                raise
             finally:
                 self._restoring.discard(session)
 
@@ -151,12 +156,15 @@ class SessionPersistence:
         if session in self._restoring:  # the store's is older, and nobody else's
             return
         if session is not None:
+            lost: TTAError = SessionMoved("another server has had the session since", "session_id")
             try:
                 if await store.epoch(owner, id) <= self._versions.of(session).epoch:
                     return
+            except NewerFormat as error:
+                lost = error
             except NotReady as error:
                 return log.warning("session %s goes on unasked: %s", id, error.message)
-            registry.close(session, "moved", SessionMoved("another server has had the session since", "session_id"))
+            registry.close(session, "moved", lost)
         held = await store.claim(owner, id, self._address())
         if held is None:
             return

@@ -1,4 +1,4 @@
-"""Tensors and what is said about them as one opaque, signed, pickle-free blob."""
+"""Tensors with a JSON header as one opaque, signed, pickle-free blob, and the number of its format."""
 
 from __future__ import annotations
 
@@ -14,34 +14,63 @@ from typing import Any
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ...core.errors import BadRequest
+from ...core.errors import BadRequest, NewerFormat
 
+FORMAT = (
+    1  # of all that outlives this version; what carries no number has this one. A version that writes what this one
+)
+# cannot read writes a higher number in the same places: in the safetensors metadata and in the record of the store.
 MAC = hashlib.sha256().digest_size
 log = logging.getLogger(__name__)
 
 
 class SignedCodec:
-    """HMAC-SHA256 over a safetensors file. Without a secret its blobs live as long as this process."""
+    """HMAC-SHA256 over a safetensors file. Without a secret, only this process can read its blobs."""
 
     def __init__(self, secret: bytes = b"") -> None:
         if not secret:
             log.info("no secret is set: snapshots can be restored by this process only")
         self._secret = secret or secrets.token_bytes(32)
 
-    def dumps(self, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bytes:
-        """A blob of what is said (anything JSON can say) and the tensors."""
+    def dumps(self, header: Mapping[str, Any], tensors: Mapping[str, Tensor], format: int = FORMAT) -> bytes:
+        """A blob of the header (anything JSON can express) and the tensors."""
         contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        content = save(contiguous, {"said": json.dumps(header)})
+        content = save(contiguous, {"format": str(format), "said": json.dumps(header)})
         return self._mac(content) + content
 
-    def loads(self, blob: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """What `dumps` was given. Raises `BadRequest` for anything that was not sealed with this secret."""
-        mac, content = blob[:MAC], blob[MAC:]
-        if not hmac.compare_digest(mac, self._mac(content)):
-            raise BadRequest("this snapshot was not made here, or was changed on its way", "state")
-        (length,) = struct.unpack_from("<Q", content)  # safetensors: the header's length, then its JSON
-        header = json.loads(content[8 : 8 + length])
-        return json.loads(header["__metadata__"]["said"]), load(content)
+    def loads(self, blob: bytes, field: str = "state") -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """The header and the tensors. `field` is the one that the blob came in.
+
+        Raises `BadRequest` for anything that was not signed with this secret, `NewerFormat`.
+        """
+        content = blob[MAC:]
+        if not hmac.compare_digest(blob[:MAC], self._mac(content)):
+            raise BadRequest("this snapshot was not made here, or was changed on its way", field)
+        check_format(format_of(blob), field)
+        return json.loads(_metadata(blob)["said"]), load(content)
 
     def _mac(self, content: bytes) -> bytes:
         return hmac.new(self._secret, content, hashlib.sha256).digest()
+
+
+def check_format(number: object, field: str = "session_id") -> None:
+    """Raises `NewerFormat` unless this version knows the format of that number."""
+    if str(number) != str(FORMAT):
+        raise NewerFormat(
+            f"a newer version of the service wrote this session, in format {number}; this server reads format "
+            f"{FORMAT}: upgrade it first",
+            field,
+        )
+
+
+def format_of(blob: bytes) -> object:
+    """The number of a blob's format, whoever signed it; that of this version for what is no blob."""
+    try:
+        return _metadata(blob).get("format", FORMAT)
+    except (struct.error, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return FORMAT
+
+
+def _metadata(blob: bytes) -> dict[str, str]:
+    (length,) = struct.unpack_from("<Q", blob, MAC)  # safetensors: the header's length, then its JSON
+    return json.loads(blob[MAC + 8 : MAC + 8 + length])["__metadata__"]

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from ...core.errors import NotReady, SessionMoved
+from ...core.errors import NewerFormat, NotReady, SessionMoved
 from ..concurrency.keyed_queue import KeyedQueue
 from ..sessions.registry import SessionRegistry
 from ..sessions.session import Session
@@ -59,7 +59,7 @@ class WriteBehind:
         stored = Stored(snapshot.epoch, self._address(), snapshot.state)
         try:
             await self._store.write(session.owner, session.id, stored, version.epoch)
-        except SessionMoved as moved:
+        except (SessionMoved, NewerFormat) as moved:
             log.warning("session %s: %s", session.id, moved.message)
             self._versions.drop(session)
             return self._registry.close(session, "moved", moved)

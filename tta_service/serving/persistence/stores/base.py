@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ....core.errors import SessionMoved
+from ..signing import check_format, format_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,10 @@ class Stored:
 
 
 class Store(Protocol):
-    """Blocking; called in a lane of its own. OSError when it cannot be reached."""
+    """Blocking; called in a lane of its own. OSError when it cannot be reached.
+
+    What a newer version wrote is left as it is: every method raises `NewerFormat` for it.
+    """
 
     def claim(self, owner: str, session: str, holder: str) -> Stored | None:
         """Takes the session over in one step: what is held, now one epoch later. None when nothing is."""
@@ -45,6 +49,12 @@ class Store(Protocol):
 def name_of(owner: str, session: str) -> str:
     """A name of fixed length for files and keys, whatever owners are called."""
     return hashlib.sha256(json.dumps([owner, session]).encode()).hexdigest()
+
+
+def check_formats(record: object, state: bytes) -> None:
+    """Raises `NewerFormat` when the record, by its number, or the state in it is a newer version's."""
+    check_format(record)
+    check_format(format_of(state))
 
 
 def check_epoch(held: Stored | None, after: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import time
 from collections.abc import Generator
@@ -11,7 +12,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from .base import Stored, check_epoch, name_of
+from ....core.errors import NewerFormat
+from ..signing import FORMAT
+from .base import Stored, check_epoch, check_formats, name_of
+
+log = logging.getLogger(__name__)
 
 
 class FolderStore:
@@ -23,11 +28,13 @@ class FolderStore:
         with self._lock():
             for file in folder.glob("*.session*"):
                 if time.time() - file.stat().st_mtime > keep:
-                    file.unlink()
+                    with suppress(NewerFormat):
+                        _read(file)
+                        file.unlink()
 
     def claim(self, owner: str, session: str, holder: str) -> Stored | None:
         with self._lock():
-            held = self._read(owner, session)
+            held = _read(self._file(owner, session))
             if held is None:
                 return None
             taken = replace(held, epoch=held.epoch + 1, holder=holder)
@@ -36,17 +43,17 @@ class FolderStore:
 
     def write(self, owner: str, session: str, stored: Stored, after: int) -> None:
         with self._lock():
-            check_epoch(self._read(owner, session), after)
+            check_epoch(_read(self._file(owner, session)), after)
             self._replace(owner, session, stored)
 
     def epoch(self, owner: str, session: str) -> int:
         with self._lock():
-            held = self._read(owner, session)
+            held = _read(self._file(owner, session))
         return held.epoch if held else 0
 
     def forget(self, owner: str, session: str, epoch: int) -> None:
         with self._lock():
-            held = self._read(owner, session)
+            held = _read(self._file(owner, session))
             if held and held.epoch <= epoch:
                 self._file(owner, session).unlink()
 
@@ -56,15 +63,8 @@ class FolderStore:
             fcntl.flock(file, fcntl.LOCK_EX)  # let go when the file is closed, and when the process is killed
             yield
 
-    def _read(self, owner: str, session: str) -> Stored | None:
-        with suppress(FileNotFoundError):
-            line, _, state = self._file(owner, session).read_bytes().partition(b"\n")
-            head = json.loads(line)
-            return Stored(head["epoch"], head["holder"], state)
-        return None
-
     def _replace(self, owner: str, session: str, stored: Stored) -> None:
-        line = json.dumps({"epoch": stored.epoch, "holder": stored.holder}).encode()
+        line = json.dumps({"format": FORMAT, "epoch": stored.epoch, "holder": stored.holder}).encode()
         file = self._file(owner, session)
         half = file.with_suffix(".session-half")
         with half.open("wb") as to:
@@ -75,3 +75,16 @@ class FolderStore:
 
     def _file(self, owner: str, session: str) -> Path:
         return self._folder / f"{name_of(owner, session)}.session"
+
+
+def _read(file: Path) -> Stored | None:
+    """None when there is no file, or only half of one. Raises `NewerFormat`."""
+    with suppress(FileNotFoundError):
+        line, _, state = file.read_bytes().partition(b"\n")
+        try:
+            head = json.loads(line)
+            check_formats(head.get("format", FORMAT), state)
+            return Stored(head["epoch"], head["holder"], state)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            log.warning("%s is damaged and counts as none: %r", file, error)
+    return None

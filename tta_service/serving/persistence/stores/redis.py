@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from ....core.errors import Unsupported
 from ....core.masking import without_secrets
-from .base import Stored, check_epoch, name_of
+from ..signing import FORMAT, check_format
+from .base import Stored, check_epoch, check_formats, name_of
 
 try:
     import redis
@@ -62,9 +63,11 @@ class RedisStore:
 
     def epoch(self, owner: str, session: str) -> int:
         try:
-            return int(self._client.hget(_key(owner, session), "epoch") or 0)
+            epoch, format = self._client.hmget(_key(owner, session), "epoch", "format")
         except redis.RedisError as error:  # type: ignore[union-attr]
             raise OSError(f"the state store does not answer: {error}") from error
+        check_format(_number(format))
+        return int(epoch or 0)
 
     def forget(self, owner: str, session: str, epoch: int) -> None:
         self._change(owner, session, lambda held: (held if held and held.epoch > epoch else None, None))
@@ -92,7 +95,7 @@ class RedisStore:
         if new is None:
             pipe.delete(key)
         else:
-            pipe.hset(key, mapping={"epoch": new.epoch, "holder": new.holder, "state": new.state})
+            pipe.hset(key, mapping={"format": FORMAT, "epoch": new.epoch, "holder": new.holder, "state": new.state})
             pipe.expire(key, self._keep)
         pipe.execute()
         return result
@@ -103,4 +106,11 @@ def _key(owner: str, session: str) -> str:
 
 
 def _to_stored(held: dict[bytes, bytes]) -> Stored | None:
-    return Stored(int(held[b"epoch"]), held[b"holder"].decode(), held[b"state"]) if held else None
+    if not held:
+        return None
+    check_formats(_number(held.get(b"format")), held.get(b"state", b""))
+    return Stored(int(held[b"epoch"]), held[b"holder"].decode(), held[b"state"])
+
+
+def _number(format: bytes | None) -> str:
+    return str(FORMAT) if format is None else format.decode(errors="replace")

@@ -1,0 +1,57 @@
+"""What a newer version wrote is left as it is, and every way to it gives the same sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from tests.survival.cameras import LABELS, SECRET, Camera, picture, serving
+from tta_service.serving.persistence.signing import SignedCodec
+from tta_service.serving.persistence.stores.base import Stored
+from tta_service.serving.persistence.stores.folder import FolderStore
+from tta_service.wire.identity import OWNER
+from tta_service.wire.v1 import tta_pb2 as pb
+
+NEWER = SignedCodec(SECRET.encode()).dumps({"all": "new"}, {}, format=2)
+RESUME = SignedCodec(SECRET.encode()).dumps({"resume": "cam", "owner": OWNER, "named": True}, {})
+
+WAYS: dict[str, Callable[[Any], Awaitable[Any]]] = {
+    "session_id": lambda stub: Camera(stub).open(session_id="cam"),
+    "session_id by a token": lambda stub: Camera(stub).open(resume_token=RESUME),
+    "open.resume_token": lambda stub: Camera(stub).open(resume_token=NEWER),
+    "session_id by a call": lambda stub: stub.Classify(
+        pb.ClassifyRequest(session_id="cam", labels=LABELS, image=pb.Image(encoded=picture(1)))
+    ),
+    "snapshot.state": lambda stub: stub.RestoreSession(
+        pb.RestoreSessionRequest(snapshot=pb.SessionSnapshot(session_id="cam", epoch=1, state=NEWER))
+    ),
+    "session_id of a snapshot": lambda stub: stub.SnapshotSession(pb.SnapshotSessionRequest(session_id="cam")),
+    "session_id to reset": lambda stub: stub.ResetSession(pb.ResetSessionRequest(session_id="cam")),
+    "session_id to close": lambda stub: stub.CloseSession(pb.CloseSessionRequest(session_id="cam")),
+}
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+async def test_every_way_gives_the_same_sentence_and_leaves_it_as_it_is(tmp_path: Path):
+    FolderStore(tmp_path, 3600.0).write(OWNER, "cam", Stored(3, "a:1", NEWER), after=0)
+    before = content(tmp_path)
+    async with serving(tmp_path) as (_, stub):
+        for way, ask in WAYS.items():
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await ask(stub)
+            field, _, sentence = (refused.value.details() or "").partition(": ")
+            assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION, way
+            assert field == way.partition(" ")[0]
+            assert sentence == (
+                "a newer version of the service wrote this session, in format 2; this server reads format 1: "
+                "upgrade it first"
+            )
+        await Camera(stub).open(session_id="other")
+    assert content(tmp_path) == before
