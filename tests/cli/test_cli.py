@@ -18,7 +18,7 @@ import torch
 from sklearn.datasets import load_sample_images
 
 from tests.encodings import ENCODINGS
-from tests.telemetry.events import report
+from tests.telemetry.reports import make_report
 from tta_service import LabelSet
 from tta_service.app import Application
 from tta_service.cli import main
@@ -247,7 +247,7 @@ def test_classes_of_one_name_are_told_apart_by_their_index(run: Run):
 
 
 def test_plain_lines_tell_the_index_where_the_name_is_not_enough(capsys: pytest.CaptureFixture[str]):
-    moved = report(torch.tensor([1.0, 0.0, 2.0]))
+    moved = make_report(torch.tensor([1.0, 0.0, 2.0]))
     labels = LabelSet(("crane", "cat", "crane"), allow_duplicates=True)
     with open_output(False) as show:
         show(replace(moved, request=replace(moved.request, labels=labels)))

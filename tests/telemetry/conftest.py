@@ -1,6 +1,10 @@
+"""The metrics of a server, and their values as Prometheus reads them."""
+
 from __future__ import annotations
 
 import pytest
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tta_service.core.errors import BadImage
 from tta_service.telemetry.metrics import Metrics
@@ -9,3 +13,11 @@ from tta_service.telemetry.metrics import Metrics
 @pytest.fixture
 def metrics() -> Metrics:
     return Metrics(("zero_shot", "tda"), code_of=lambda error: {BadImage: "INVALID_ARGUMENT"}.get(type(error), "OTHER"))
+
+
+def read_metric(metrics: Metrics, name: str, **labels: str) -> float | None:
+    for family in text_string_to_metric_families(generate_latest(metrics.registry).decode()):
+        for sample in family.samples:
+            if sample.name == name and sample.labels == labels:
+                return sample.value
+    return None

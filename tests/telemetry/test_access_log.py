@@ -1,4 +1,4 @@
-"""What is written of answers and refusals, and how loud."""
+"""The log lines of answers and refusals, and their levels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from tests.telemetry.events import report
+from tests.telemetry.reports import make_report
 from tta_service.core.errors import BadImage, ModelFault, Overloaded
 from tta_service.core.events import Closed, Dropped, Event, Forward, Refused
 from tta_service.core.labels import LabelSet
@@ -27,43 +27,43 @@ def lines(*events: Event, level: LogLevel = "info") -> list[dict[str, Any]]:
 
 
 def test_one_line_for_each_answer():
-    (line,) = lines(report(logits=torch.tensor([0.0, 9.0, 0.0])))
+    (line,) = lines(make_report(logits=torch.tensor([0.0, 9.0, 0.0])))
     assert (line["event"], line["level"]) == ("answered", "info")
-    assert (line["request_id"], line["session"], line["strategy"]) == ("r7", "door", "zero_shot")
+    assert (line["request_id"], line["session"], line["strategy"]) == ("r7", "gate", "zero_shot")
     assert (line["label"], line["zero_shot"], line["seconds"]) == ("thing 1", "thing 0", 0.08)
     assert "warning" not in line
 
 
 def test_frames_are_written_at_debug_only():
-    assert lines(report(policy="latest")) == []
-    assert lines(report(policy="latest"), level="debug")[0]["level"] == "debug"
+    assert lines(make_report(policy="latest")) == []
+    assert lines(make_report(policy="latest"), level="debug")[0]["level"] == "debug"
 
 
-def test_labels_that_the_text_tower_never_saw_are_a_warning_field():
-    assert lines(report(unseen=("gizmo", "widget")))[0]["warning"].endswith("gizmo, widget")
-    many = lines(report(unseen=tuple(f"gizmo{i}" for i in range(2000))))[0]["warning"]
+def test_labels_that_the_text_tower_was_never_taught_are_a_warning_field():
+    assert lines(make_report(unseen=("gizmo", "widget")))[0]["warning"].endswith("gizmo, widget")
+    many = lines(make_report(unseen=tuple(f"gizmo{i}" for i in range(2000))))[0]["warning"]
     assert many.endswith("gizmo7 and 1992 more")
 
 
 def test_the_first_frame_with_such_labels_is_a_warning():
-    frame = report(policy="latest", unseen=("gizmo",))
+    frame = make_report(policy="latest", unseen=("gizmo",))
     other = replace(frame, request=replace(frame.request, labels=LabelSet(("gizmo", "cat", "dog"))))
-    first, second = lines(frame, frame, other, report(policy="latest"))
+    first, second = lines(frame, frame, other, make_report(policy="latest"))
     assert (first["level"], second["level"]) == ("warning", "warning")
     assert "gizmo" in first["warning"] and first["label"] == "thing 0" and second["label"] == "gizmo"
 
 
-def test_a_refusal_says_whose_it_was():
-    (line,) = lines(Refused(BadImage("broken", "image"), "Classify", "tda", request_id="r" * 5000, session="door"))
-    assert (line["session"], line["strategy"], line["method"]) == ("door", "tda", "Classify")
+def test_a_refusal_names_its_request_session_and_frame():
+    (line,) = lines(Refused(BadImage("broken", "image"), "Classify", "tda", request_id="r" * 5000, session="gate"))
+    assert (line["session"], line["strategy"], line["method"]) == ("gate", "tda", "Classify")
     assert line["request_id"].startswith("rrr") and len(line["request_id"]) == 200
-    (line,) = lines(Refused(BadImage("broken"), "ClassifyStream", "tda", "latest", session="door", frame_id=0))
+    (line,) = lines(Refused(BadImage("broken"), "ClassifyStream", "tda", "latest", session="gate", frame_id=0))
     assert line["frame_id"] == 0 and "request_id" not in line and "field" not in line
 
 
-def test_how_loud():
+def test_levels():
     events = [
-        report(degraded=Degraded("deadline", 64, 8)),
+        make_report(degraded=Degraded("deadline", 64, 8)),
         Refused(BadImage("cannot be decoded", "image"), "Classify", "tda"),
         Refused(Overloaded("too many wait"), "Classify", ""),
         Refused(ModelFault("not finite"), "Classify", "tda"),

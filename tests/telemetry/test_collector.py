@@ -1,4 +1,4 @@
-"""Counters of the serving room are read at scrape time."""
+"""The counts of the service are read at scrape time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_all_counts_are_shown():
         heartbeat={"device": 1.6e9},
         memory_limit=1 << 32,
         activation_bytes=777,
-        waiting_rows={"door": 48, "tower": 16},
+        waiting_rows={"calls": 48, "tower": 16},
         sessions={"active": 2, "idle": 5},
         memory_bytes={"tda": 4096},
         label_sets=4,
@@ -48,7 +48,7 @@ def test_all_counts_are_shown():
     assert (found["tta_queue_bytes|streams"], found["tta_inflight_requests"]) == (9000, 6)
     assert found["tta_worker_heartbeat_timestamp_seconds|device"] == 1.6e9
     assert (found["tta_session_memory_limit_bytes"], found["tta_retained_activation_bytes"]) == (1 << 32, 777)
-    assert (found["tta_waiting_rows|door"], found["tta_waiting_rows|tower"]) == (48, 16)
+    assert (found["tta_waiting_rows|calls"], found["tta_waiting_rows|tower"]) == (48, 16)
     assert (found["tta_sessions|active"], found["tta_sessions|idle"]) == (2, 5)
     assert found["tta_session_memory_bytes|tda"] == 4096
     assert (found["tta_label_sets"], found["tta_label_set_bytes"]) == (4, 8192)
@@ -56,7 +56,7 @@ def test_all_counts_are_shown():
     assert cache == [10, 4, 1]
 
 
-def test_two_rooms_cannot_publish_the_same_names():
+def test_counts_cannot_be_registered_twice():
     metrics = Metrics(())
     metrics.register_counts(Counts)
     with pytest.raises(ValueError, match="tta_serving"):

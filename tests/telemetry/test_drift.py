@@ -1,4 +1,4 @@
-"""Drift is none until there is a reference, stays small on the same images and grows on others."""
+"""There is no drift before the reference; it stays small on the same images and grows on others."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from tta_service.telemetry.drift import START, Drift
 
 
 def images(mean: float, count: int, seed: int = 0) -> numpy.ndarray:
-    """Unit features [n, 64] around a direction that `mean` radians turn."""
+    """Unit features [n, 64] around a direction that is turned by `mean` radians."""
     noise = 0.1 * numpy.random.default_rng(seed).standard_normal((count, 64))
     noise[:, 0] += numpy.cos(mean)
     noise[:, 1] += numpy.sin(mean)
     return noise / numpy.linalg.norm(noise, axis=1, keepdims=True)
 
 
-def test_nothing_is_said_before_the_reference_stands():
+def test_there_is_no_drift_before_the_reference_is_complete():
     drift = Drift()
-    said = [drift.update("tda", 0.5, feature) for feature in images(0, START + 1)]
-    assert said[:START] == [None] * START and said[START] is not None
+    values = [drift.update("tda", 0.5, feature) for feature in images(0, START + 1)]
+    assert values[:START] == [None] * START and values[START] is not None
 
 
 def test_one_step_away_moves_the_recent_mean_by_its_weight():
@@ -42,7 +42,7 @@ def test_other_images_are_far_the_same_ones_near():
     assert far[0] == pytest.approx(0.4, abs=0.01)
 
 
-def test_strategies_are_apart_and_a_new_model_begins_anew():
+def test_each_strategy_has_its_own_drift_and_a_new_model_begins_anew():
     drift = Drift()
     for _ in range(START):
         drift.update("tda", 0.2, numpy.ones(4))

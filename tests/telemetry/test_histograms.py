@@ -1,10 +1,10 @@
-"""Ours say what prometheus_client's would: the same values, read back by its own parsers."""
+"""Our histograms give the same values as prometheus_client's, read back by its own parsers."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as some
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client import Histogram as Theirs
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
@@ -18,12 +18,12 @@ BOUNDS = (0.1, 1, 2.5)
 
 def samples(text: str) -> dict[tuple[str, ...], float]:
     families = text_string_to_metric_families(text)
-    said = {(s.name, *sorted(map("=".join, s.labels.items()))): s.value for f in families for s in f.samples}
-    return {key: value for key, value in said.items() if not key[0].endswith("_created")}
+    values = {(s.name, *sorted(map("=".join, s.labels.items()))): s.value for f in families for s in f.samples}
+    return {key: value for key, value in values.items() if not key[0].endswith("_created")}
 
 
-@given(some.lists(some.floats(0, 4) | some.sampled_from(BOUNDS), max_size=20))
-def test_the_same_numbers_as_the_ordinary_one(values: list[float]):
+@given(st.lists(st.floats(0, 4) | st.sampled_from(BOUNDS), max_size=20))
+def test_the_same_values_as_prometheus_clients(values: list[float]):
     registry, ours = CollectorRegistry(), Histogram("h", "Something.", ("a",), BOUNDS)
     theirs = Theirs("h", "Something.", ("a",), buckets=BOUNDS, registry=registry)
     for child in (ours.labels("x"), theirs.labels("x")):
@@ -43,12 +43,12 @@ def test_label_values_cannot_break_out_of_their_quotes():
     assert {sample.labels["a"] for sample in family.samples} == {evil}
 
 
-def test_labels_are_as_many_as_were_declared():
+def test_a_wrong_number_of_labels_is_refused():
     with pytest.raises(ValueError, match="not 2"):
         Histogram("h", "Something.", ("a",), BOUNDS).labels("x", "y")
 
 
-def test_traces_stand_beside_their_buckets_in_openmetrics_alone():
+def test_only_openmetrics_has_exemplars():
     registry = Registry()
     plain, traced = (registry.histogram(name, "Something.", (), BOUNDS).labels() for name in ("plain", "traced"))
     plain.observe(0.5)

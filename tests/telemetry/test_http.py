@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.patience import PATIENCE, until
-from tests.telemetry.events import report
+from tests.telemetry.reports import make_report
 from tta_service.core.request import STAGES
 from tta_service.telemetry.http import serve
 from tta_service.telemetry.metrics import Metrics
@@ -25,7 +25,7 @@ def scrape(address: str) -> str:
 
 def test_metrics_are_served_until_closed():
     metrics = Metrics(("zero_shot",))
-    metrics.observe(report())
+    metrics.observe(make_report())
     exposition = serve(metrics.registry)
     families = {family.name: family for family in text_string_to_metric_families(scrape(exposition.address))}
     assert families["tta_requests"].samples[0].value == 1
@@ -41,7 +41,7 @@ def test_several_servers_in_one_process_and_no_thread_left():
     for exposition in expositions:
         scrape(exposition.address)
         exposition.close()
-    until(lambda: set(threading.enumerate()) <= before)  # those of the last connections end by themselves
+    until(lambda: set(threading.enumerate()) <= before)  # the threads of the last connections end by themselves
 
 
 def test_a_taken_port_is_an_os_error():
@@ -55,7 +55,7 @@ def test_a_taken_port_is_an_os_error():
 
 def test_prometheus_gets_the_format_that_it_asks_for():
     metrics = Metrics(("zero_shot",))
-    metrics.observe(report())
+    metrics.observe(make_report())
     exposition = serve(metrics.registry)
     try:
         wish = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"}

@@ -1,4 +1,4 @@
-"""How lines are written."""
+"""The format of log lines, what they hide, and observers that fail."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_label_cannot_forge_a_line():
     assert len(stream.getvalue().splitlines()) == 1
 
 
-def test_libraries_write_the_same_way_and_everything_is_put_back():
+def test_lines_of_libraries_have_the_same_format_and_the_configuration_is_restored():
     handlers, level = list(logging.getLogger().handlers), logging.getLogger("tta_service").level
     stream = io.StringIO()
     with configure_logging(stream, "json"):
@@ -31,7 +31,7 @@ def test_libraries_write_the_same_way_and_everything_is_put_back():
 
 @pytest.mark.parametrize("form", ["console", "json"])
 def test_no_secret_of_a_url_is_logged(form: LogFormat):
-    """Libraries name the store, or the collector, as it was given."""
+    """Libraries log the URL of the store, or of the collector, as it was configured."""
     stream = io.StringIO()
     with configure_logging(stream, form):
         logging.getLogger("some.library").warning("no answer of %s", "http://admin:SECRET@collector:4317/?token=SECRET")
@@ -40,17 +40,17 @@ def test_no_secret_of_a_url_is_logged(form: LogFormat):
             raise OSError("redis://:SECRET@cache")
         except OSError:
             logging.getLogger("some.library").exception("failed")
-    told = stream.getvalue()
-    assert "SECRET" not in told and "://***@collector:4317" in told and "redis://***@cache:6379/0" in told
-    assert form == "console" or [json.loads(line) for line in told.splitlines()]
+    text = stream.getvalue()
+    assert "SECRET" not in text and "://***@collector:4317" in text and "redis://***@cache:6379/0" in text
+    assert form == "console" or [json.loads(line) for line in text.splitlines()]
 
 
 def test_an_observer_that_fails_is_logged_and_costs_nothing(caplog: pytest.LogCaptureFixture):
-    seen: list[Event] = []
+    observed: list[Event] = []
 
     def broken(event: Event) -> None:
         raise RuntimeError("meter broke")
 
-    combine_observers(broken, seen.append)(Closed("idle", 1))
-    assert seen == [Closed("idle", 1)]
+    combine_observers(broken, observed.append)(Closed("idle", 1))
+    assert observed == [Closed("idle", 1)]
     assert "meter broke" in caplog.text

@@ -1,4 +1,4 @@
-"""Every event becomes the right numbers, read back from the text that Prometheus would read."""
+"""The metrics of every event, read back from the text that Prometheus would read."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from prometheus_client import generate_latest
 
 import tta_service
-from tests.telemetry.events import report
-from tests.telemetry.scraped import number
+from tests.telemetry.conftest import read_metric
+from tests.telemetry.reports import make_report
 from tta_service.core.errors import BadImage, BadRequest, DeadlineTooShort, ModelFault, Overloaded
 from tta_service.core.events import (
     Called,
@@ -30,29 +30,29 @@ from tta_service.telemetry.instruments import SHARE
 from tta_service.telemetry.metrics import Metrics
 
 
-def test_buckets_of_durations_are_chosen_and_of_nothing_else():
-    chosen = Metrics(("zero_shot",), latencies=(0.05, 0.5))
-    chosen.observe(report(policy="latest"))
-    text, _ = chosen.registry.render("")
+def test_latencies_set_the_buckets_of_durations_only():
+    metrics = Metrics(("zero_shot",), latencies=(0.05, 0.5))
+    metrics.observe(make_report(policy="latest"))
+    text, _ = metrics.registry.render("")
     bounds = re.findall(r'^tta_(\w+)_bucket\{.*le="([^"]+)"', text.decode(), re.MULTILINE)
     by_name = {name: [bound for other, bound in bounds if other == name] for name, _ in bounds}
     assert by_name["request_duration_seconds"] == by_name["frame_age_seconds"] == ["0.05", "0.5", "+Inf"]
     assert len(by_name["entropy_after"]) == len(SHARE) + 1
 
 
-def test_refusals_carry_the_code_of_the_door(metrics: Metrics):
+def test_refusals_carry_the_code_that_the_transport_gives(metrics: Metrics):
     metrics.observe(Refused(BadImage("broken", "image"), "Classify", "tda"))
     metrics.observe(Refused(Overloaded("full"), "ClassifyStream", ""))
-    assert number(metrics, "tta_requests_total", method="Classify", strategy="tda", code="INVALID_ARGUMENT") == 1
-    assert number(metrics, "tta_requests_total", method="ClassifyStream", strategy="unknown", code="OTHER") == 1
-    assert number(metrics, "tta_admission_rejected_total", reason="overloaded") == 1
+    assert read_metric(metrics, "tta_requests_total", method="Classify", strategy="tda", code="INVALID_ARGUMENT") == 1
+    assert read_metric(metrics, "tta_requests_total", method="ClassifyStream", strategy="unknown", code="OTHER") == 1
+    assert read_metric(metrics, "tta_admission_rejected_total", reason="overloaded") == 1
 
 
 def test_a_name_out_of_the_catalogue_is_other(metrics: Metrics):
     metrics.observe(Refused(BadImage("broken"), "Classify", "evil\nname"))
     metrics.observe(Forward(8, 2, 0.1, "homemade"))
-    assert number(metrics, "tta_requests_total", method="Classify", strategy="other", code="INVALID_ARGUMENT") == 1
-    assert number(metrics, "tta_batch_size_sum", stage="encode", reducer="other") == 8
+    assert read_metric(metrics, "tta_requests_total", method="Classify", strategy="other", code="INVALID_ARGUMENT") == 1
+    assert read_metric(metrics, "tta_batch_size_sum", stage="encode", reducer="other") == 8
 
 
 def test_drops_sessions_and_forwards(metrics: Metrics):
@@ -60,109 +60,109 @@ def test_drops_sessions_and_forwards(metrics: Metrics):
     metrics.observe(Closed("idle", 40))
     metrics.observe(Forward(64, 4, 0.2, "none"))
     metrics.observe(Forward(16, 1, 0.1, "none", failed=True))
-    assert number(metrics, "tta_frames_dropped_total", reason="superseded", policy="latest") == 1
-    assert number(metrics, "tta_session_evictions_total", reason="idle") == 1
-    assert number(metrics, "tta_batch_size_bucket", stage="encode", reducer="none", le="32.0") == 1
-    assert number(metrics, "tta_batch_requests_sum", reducer="none") == 5
-    assert number(metrics, "tta_forward_failures_total", reducer="none") == 1
+    assert read_metric(metrics, "tta_frames_dropped_total", reason="superseded", policy="latest") == 1
+    assert read_metric(metrics, "tta_session_evictions_total", reason="idle") == 1
+    assert read_metric(metrics, "tta_batch_size_bucket", stage="encode", reducer="none", le="32.0") == 1
+    assert read_metric(metrics, "tta_batch_requests_sum", reducer="none") == 5
+    assert read_metric(metrics, "tta_forward_failures_total", reducer="none") == 1
 
 
 def test_each_frame_that_came_in_is_answered_or_dropped(metrics: Metrics):
     metrics.observe(Streaming("latest", open=True))
     metrics.observe(Streaming("latest", open=True))
     metrics.observe(Streaming("latest", open=False))
-    assert number(metrics, "tta_streams_open", policy="latest") == 1
+    assert read_metric(metrics, "tta_streams_open", policy="latest") == 1
     for _ in range(5):
         metrics.observe(Received("latest"))
-    metrics.observe(report(policy="latest"))
+    metrics.observe(make_report(policy="latest"))
     metrics.observe(Dropped("superseded", "latest"))
     for error in (BadImage("broken"), DeadlineTooShort("late"), BadRequest("odd")):
         metrics.observe(Refused(error, "ClassifyStream", "tda", "latest"))
-    assert number(metrics, "tta_frames_received_total", policy="latest") == 5
-    assert number(metrics, "tta_frames_answered_total", policy="latest") == 1
+    assert read_metric(metrics, "tta_frames_received_total", policy="latest") == 5
+    assert read_metric(metrics, "tta_frames_answered_total", policy="latest") == 1
     for reason in ("superseded", "decode_error", "deadline", "error"):
-        assert number(metrics, "tta_frames_dropped_total", reason=reason, policy="latest") == 1
+        assert read_metric(metrics, "tta_frames_dropped_total", reason=reason, policy="latest") == 1
 
 
 def test_a_lack_of_device_memory_is_found_behind_the_refusal(metrics: Metrics):
-    fault, seen = ModelFault("failed on this image"), ModelFault("failed on this image")
-    fault.__cause__, seen.__cause__ = torch.OutOfMemoryError("CUDA out of memory"), fault
-    metrics.observe(Refused(seen, "Classify", "tda"))
+    fault, located = ModelFault("failed on this image"), ModelFault("failed on this image")
+    fault.__cause__, located.__cause__ = torch.OutOfMemoryError("CUDA out of memory"), fault
+    metrics.observe(Refused(located, "Classify", "tda"))
     metrics.observe(Refused(ModelFault("failed"), "Classify", "tda"))
-    assert number(metrics, "tta_cuda_oom_total", strategy="tda") == 1
+    assert read_metric(metrics, "tta_cuda_oom_total", strategy="tda") == 1
 
 
-def test_on_a_gpu_the_first_lack_of_memory_is_a_rise(metrics: Metrics):
+def test_on_a_gpu_the_first_lack_of_memory_is_an_increase(metrics: Metrics):
     metrics.set_build_info("1", "2", "pocket", "cpu")
-    assert number(metrics, "tta_cuda_oom_total", strategy="tda") is None
+    assert read_metric(metrics, "tta_cuda_oom_total", strategy="tda") is None
     metrics.set_build_info("1", "2", "pocket", "cuda:0")
-    assert number(metrics, "tta_cuda_oom_total", strategy="tda") == 0
+    assert read_metric(metrics, "tta_cuda_oom_total", strategy="tda") == 0
 
 
-def test_peaks_that_were_measured_are_published(metrics: Metrics):
+def test_measured_peaks_are_published(metrics: Metrics):
     metrics.set_memory_peak("tda", "cpu", 4096)
     metrics.set_memory_peak("tda", "cuda:1", 8192)
     metrics.set_memory_peak("evil", "cuda", 1)
-    assert number(metrics, "tta_strategy_rss_delta_bytes", strategy="tda") == 4096
-    assert number(metrics, "tta_strategy_cuda_peak_bytes", strategy="tda", device="1") == 8192
-    assert number(metrics, "tta_strategy_cuda_peak_bytes", strategy="other", device="0") == 1
+    assert read_metric(metrics, "tta_strategy_rss_delta_bytes", strategy="tda") == 4096
+    assert read_metric(metrics, "tta_strategy_cuda_peak_bytes", strategy="tda", device="1") == 8192
+    assert read_metric(metrics, "tta_strategy_cuda_peak_bytes", strategy="other", device="0") == 1
 
 
 def test_canaries_are_timed_and_their_failures_counted(metrics: Metrics):
     metrics.observe(Canary(0.25, failed=False))
     metrics.observe(Canary(0.5, failed=True))
-    assert number(metrics, "tta_canary_duration_seconds_sum") == 0.75
-    assert number(metrics, "tta_canary_failures_total") == 1
+    assert read_metric(metrics, "tta_canary_duration_seconds_sum") == 0.75
+    assert read_metric(metrics, "tta_canary_failures_total") == 1
 
 
 def test_messages_are_counted_each_way(metrics: Metrics):
     call = {"grpc_service": "tta.v1.AdaptationService", "grpc_method": "ClassifyStream", "grpc_type": "bidi_stream"}
     for sent in (True, False, True):
         metrics.observe(Messaged("tta.v1.AdaptationService", "ClassifyStream", "bidi_stream", sent))
-    assert number(metrics, "grpc_server_msg_sent_total", **call) == 2
-    assert number(metrics, "grpc_server_msg_received_total", **call) == 1
+    assert read_metric(metrics, "grpc_server_msg_sent_total", **call) == 2
+    assert read_metric(metrics, "grpc_server_msg_received_total", **call) == 1
 
 
 def test_calls_are_counted_as_existing_dashboards_expect(metrics: Metrics):
     call = {"grpc_service": "tta.v1.AdaptationService", "grpc_method": "Classify", "grpc_type": "unary"}
     metrics.observe(Called("tta.v1.AdaptationService", "Classify", "unary"))
-    assert number(metrics, "grpc_server_started_total", **call) == 1
-    assert number(metrics, "grpc_server_handled_total", **call, grpc_code="OK") is None
+    assert read_metric(metrics, "grpc_server_started_total", **call) == 1
+    assert read_metric(metrics, "grpc_server_handled_total", **call, grpc_code="OK") is None
     metrics.observe(Called("tta.v1.AdaptationService", "Classify", "unary", "OK", 0.3))
-    assert number(metrics, "grpc_server_started_total", **call) == 1
-    assert number(metrics, "grpc_server_handled_total", **call, grpc_code="OK") == 1
-    assert number(metrics, "grpc_server_handling_seconds_sum", **call) == pytest.approx(0.3)
+    assert read_metric(metrics, "grpc_server_started_total", **call) == 1
+    assert read_metric(metrics, "grpc_server_handled_total", **call, grpc_code="OK") == 1
+    assert read_metric(metrics, "grpc_server_handling_seconds_sum", **call) == pytest.approx(0.3)
 
 
 def test_build_process_and_interpreter(metrics: Metrics):
     metrics.set_build_info(version="1.2", torch="2.15", model="pocket", device="cpu")
-    assert number(metrics, "tta_build_info", version="1.2", torch="2.15", model="pocket", device="cpu") == 1
-    assert number(metrics, "tta_model_loaded", model="pocket") == 1
-    assert (number(metrics, "tta_memory_limit_bytes") or 0) > 10_000_000
-    assert (number(metrics, "process_resident_memory_bytes") or 0) > 10_000_000
-    assert number(metrics, "python_gc_collections_total", generation="0") is not None
+    assert read_metric(metrics, "tta_build_info", version="1.2", torch="2.15", model="pocket", device="cpu") == 1
+    assert read_metric(metrics, "tta_model_loaded", model="pocket") == 1
+    assert (read_metric(metrics, "tta_memory_limit_bytes") or 0) > 10_000_000
+    assert (read_metric(metrics, "process_resident_memory_bytes") or 0) > 10_000_000
+    assert read_metric(metrics, "python_gc_collections_total", generation="0") is not None
 
 
 def test_no_created_series_and_no_common_registry():
     first, second = Metrics(("zero_shot",)), Metrics(("zero_shot",))
-    first.observe(report())
+    first.observe(make_report())
     assert "_created" not in generate_latest(first.registry).decode()
-    assert number(second, "tta_requests_total", method="Classify", strategy="zero_shot", code="OK") is None
+    assert read_metric(second, "tta_requests_total", method="Classify", strategy="zero_shot", code="OK") is None
 
 
 def test_scraping_while_observing_loses_nothing(metrics: Metrics):
-    writers = [threading.Thread(target=lambda: [metrics.observe(report()) for _ in range(200)]) for _ in range(4)]
+    writers = [threading.Thread(target=lambda: [metrics.observe(make_report()) for _ in range(200)]) for _ in range(4)]
     for writer in writers:
         writer.start()
     while any(writer.is_alive() for writer in writers):
         generate_latest(metrics.registry)
-    assert number(metrics, "tta_requests_total", method="Classify", strategy="zero_shot", code="OK") == 800
+    assert read_metric(metrics, "tta_requests_total", method="Classify", strategy="zero_shot", code="OK") == 800
 
 
 def test_the_readme_names_every_series_and_no_other(metrics: Metrics):
     metrics.register_counts(Counts)
     ours = {family.name for family in metrics.registry.collect() if family.name.startswith(("tta_", "grpc_"))}
     table = Path(tta_service.__file__).with_name("README.md").read_text().partition("## Metrics")[2]
-    told = {name.removesuffix("_total") for name in re.findall(r"`((?:tta|grpc)_[a-z_]+)`", table)}
-    told |= {f"tta_text_cache_{kind}" for kind in ("hits", "misses", "evictions")}
-    assert told == ours
+    listed = {name.removesuffix("_total") for name in re.findall(r"`((?:tta|grpc)_[a-z_]+)`", table)}
+    listed |= {f"tta_text_cache_{kind}" for kind in ("hits", "misses", "evictions")}
+    assert listed == ours

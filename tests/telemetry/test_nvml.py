@@ -1,4 +1,4 @@
-"""NVIDIA's library is foreign and mostly absent here: one with two GPUs, of which the second lacks a power sensor."""
+"""A stand-in for NVIDIA's library, which most machines lack: two GPUs, the second without a power sensor."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Library:
         pass
 
     def __init__(self) -> None:
-        self.asked, self.lost = 0, False
+        self.reads, self.lost = 0, False
 
     def nvmlDeviceGetCount(self) -> int:
-        self.asked += 1
+        self.reads += 1
         if self.lost:
             raise self.NVMLError("GPU is lost")
         return 2
@@ -42,29 +42,29 @@ class Library:
         return 40 + gpu
 
 
-def test_every_gpu_tells_what_it_can_in_base_units():
+def test_every_gpu_reports_what_it_offers_in_base_units():
     registry, library = CollectorRegistry(), Library()
     registry.register(GPUCollector(library, clock=lambda: 0.0))
-    said = {name: [registry.get_sample_value(name, {"device": str(i)}) for i in range(2)] for name in READ}
-    assert said == {
+    values = {name: [registry.get_sample_value(name, {"device": str(i)}) for i in range(2)] for name in READ}
+    assert values == {
         "tta_gpu_utilization_ratio": [0.25, 0.25],
         "tta_gpu_memory_used_bytes": [3 << 30, 3 << 30],
         "tta_gpu_memory_total_bytes": [8 << 30, 8 << 30],
         "tta_gpu_power_watts": [71.5, None],
         "tta_gpu_temperature_celsius": [40, 41],
     }
-    assert library.asked == 1  # ten readings at one time
+    assert library.reads == 1  # all values come from one read
 
 
-def test_a_gpu_that_is_lost_falls_silent_and_comes_back():
+def test_a_lost_gpu_has_no_samples_until_it_comes_back():
     library, now = Library(), [0.0]
     collector = GPUCollector(library, clock=lambda: now[0])
-    told = lambda: sum(len(family.samples) for family in collector.collect())  # noqa: E731
-    assert told() == 9
+    count_samples = lambda: sum(len(family.samples) for family in collector.collect())  # noqa: E731
+    assert count_samples() == 9
     library.lost, now[0] = True, 6.0
-    assert told() == 0
+    assert count_samples() == 0
     library.lost, now[0] = False, 12.0
-    assert told() == 9
+    assert count_samples() == 9
 
 
 def test_without_the_library_there_is_nothing():

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from tests.telemetry.events import report
+from tests.telemetry.reports import make_report
 from tta_service.core.errors import BadImage
 from tta_service.core.events import Event, Refused
 from tta_service.core.request import STAGES, Report
@@ -29,46 +29,46 @@ from tta_service.telemetry.tracing import Tracing, otlp
 Read = Callable[[], tuple[ReadableSpan, ...]]
 
 
-def tracing(share: float = 1.0) -> tuple[Tracing, Read]:
-    kept = InMemorySpanExporter()
-    return Tracing(SimpleSpanProcessor(kept), share, now=lambda: 10**18), kept.get_finished_spans
+def make_tracing(share: float = 1.0) -> tuple[Tracing, Read]:
+    exporter = InMemorySpanExporter()
+    return Tracing(SimpleSpanProcessor(exporter), share, now=lambda: 10**18), exporter.get_finished_spans
 
 
 def test_an_answer_is_a_span_with_its_stages_below_it():
-    made, read = tracing()
-    made.observe(report(policy="latest"))
+    tracing, read = make_tracing()
+    tracing.observe(make_report(policy="latest"))
     *stages, answer = read()
     assert (answer.name, answer.parent) == ("ClassifyStream", None)
     assert answer.end_time == 10**18 and answer.end_time - answer.start_time == 80_000_000
     assert {span.name for span in stages} == set(STAGES) and len(stages) == len(STAGES)
     assert all(span.parent == answer.context and span.end_time - span.start_time == 10_000_000 for span in stages)
     assert [later.start_time for later in stages[1:]] == [span.end_time for span in stages[:-1]]
-    assert answer.attributes["tta.strategy"] == "zero_shot" and answer.attributes["tta.session"] == "door"
+    assert answer.attributes["tta.strategy"] == "zero_shot" and answer.attributes["tta.session"] == "gate"
     assert not [value for value in answer.attributes.values() if "thing" in str(value)]  # no label of a user
 
 
 def test_a_stage_that_took_no_time_has_no_span_and_none_outlives_the_answer():
-    made, read = tracing()
-    made.observe(replace(report(), seconds={"decode": 0.0, "encode": 0.5, "adapt": 0.5, "total": 0.6}))
+    tracing, read = make_tracing()
+    tracing.observe(replace(make_report(), seconds={"decode": 0.0, "encode": 0.5, "adapt": 0.5, "total": 0.6}))
     *stages, answer = read()
     assert [span.name for span in stages] == ["encode", "adapt"]
     assert max(span.end_time for span in stages) <= answer.end_time
 
 
 def test_a_refusal_is_a_failed_span():
-    made, read = tracing()
-    made.observe(Refused(BadImage("broken", "image"), "ClassifyStream", "tda", "latest", session="door", frame_id=0))
+    tracing, read = make_tracing()
+    tracing.observe(Refused(BadImage("broken", "image"), "ClassifyStream", "tda", "latest", session="gate", frame_id=0))
     (span,) = read()
     assert not span.status.is_ok and span.attributes is not None
-    said = {"error.type": "BadImage", "tta.field": "image", "tta.strategy": "tda", "tta.policy": "latest"}
-    assert dict(span.attributes) == {**said, "tta.session": "door", "tta.frame_id": 0}
+    expected = {"error.type": "BadImage", "tta.field": "image", "tta.strategy": "tda", "tta.policy": "latest"}
+    assert dict(span.attributes) == {**expected, "tta.session": "gate", "tta.frame_id": 0}
 
 
 def test_durations_carry_the_trace_of_their_span():
-    made, read = tracing()
-    metrics = Metrics(("zero_shot",), trace_of=made.trace_of)
-    observe = combine_observers(made.observe, metrics.observe)
-    observe(report())
+    tracing, read = make_tracing()
+    metrics = Metrics(("zero_shot",), trace_of=tracing.trace_of)
+    observe = combine_observers(tracing.observe, metrics.observe)
+    observe(make_report())
     text, _ = metrics.registry.render("application/openmetrics-text; version=1.0.0")
     trace = f"{read()[-1].context.trace_id:032x}"
     lines = [line for line in text.decode().splitlines() if f'# {{trace_id="{trace}"}}' in line]
@@ -78,28 +78,28 @@ def test_durations_carry_the_trace_of_their_span():
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"  # W3C Trace Context, 3.2.4
 
 
-@pytest.mark.parametrize("event", [report(), Refused(BadImage("broken", "image"), "Classify", "tda")], ids=type)
-def test_the_span_is_below_the_callers(event: Event):
-    made, read = tracing(share=0)  # he has decided
-    made.observe(told(event, f"{CALLER}-01"))
+@pytest.mark.parametrize("event", [make_report(), Refused(BadImage("broken", "image"), "Classify", "tda")], ids=type)
+def test_the_span_is_a_child_of_the_callers(event: Event):
+    tracing, read = make_tracing(share=0)  # the caller has decided
+    tracing.observe(with_trace(event, f"{CALLER}-01"))
     span = read()[-1]
     assert span.parent and f"00-{span.parent.trace_id:032x}-{span.parent.span_id:016x}" == CALLER
     assert span.context.trace_id == span.parent.trace_id
 
 
 def test_a_caller_who_does_not_trace_is_not_traced():
-    made, read = tracing(share=1)
-    made.observe(told(report(), f"{CALLER}-00"))
+    tracing, read = make_tracing(share=1)
+    tracing.observe(with_trace(make_report(), f"{CALLER}-00"))
     assert read() == ()
 
 
-def test_nonsense_about_the_caller_begins_a_trace_of_its_own():
-    made, read = tracing()
-    made.observe(told(report(), "00-0-0-01"))
+def test_a_malformed_traceparent_begins_a_trace_of_its_own():
+    tracing, read = make_tracing()
+    tracing.observe(with_trace(make_report(), "00-0-0-01"))
     assert read()[-1].parent is None
 
 
-def told(event: Event, trace: str) -> Event:
+def with_trace(event: Event, trace: str) -> Event:
     if isinstance(event, Refused):
         return replace(event, trace=trace)
     assert isinstance(event, Report)
@@ -107,10 +107,10 @@ def told(event: Event, trace: str) -> Event:
 
 
 def test_none_of_the_answers_is_traced_when_the_share_is_0():
-    made, read = tracing(share=0)
-    done = report()
-    made.observe(done)
-    assert read() == () and made.trace_of(done) == ""
+    tracing, read = make_tracing(share=0)
+    done = make_report()
+    tracing.observe(done)
+    assert read() == () and tracing.trace_of(done) == ""
 
 
 class Collector(otlp_grpc.TraceServiceServicer):
@@ -130,8 +130,8 @@ def test_closing_sends_all_to_the_collector():
         otlp_grpc.add_TraceServiceServicer_to_server(collector, server)
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
-        sent = otlp(f"http://127.0.0.1:{port}")
-        sent.observe(report())
-        sent.close()
+        tracing = otlp(f"http://127.0.0.1:{port}")
+        tracing.observe(make_report())
+        tracing.close()
         server.stop(None).wait()
     assert sorted(collector.spans) == sorted(["Classify", *STAGES])

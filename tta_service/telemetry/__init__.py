@@ -1,4 +1,4 @@
-"""They read events and published counters; nothing inside the house calls a meter or writes a log line."""
+"""Metrics, logs and traces, made from events and published counters. The service itself never calls a meter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 
 def combine_observers(*observers: Observe) -> Observe:
-    """One observer out of several. One that fails is logged and never costs a caller his answer."""
+    """One observer that calls each of `observers`. One that fails is logged; the others and the answer go on."""
 
     def observe(event: Event) -> None:
         for observer in observers:

@@ -1,5 +1,6 @@
-"""What is written of each answer and refusal, and how loud. User text may stand here, never in a metric's label, and no
-more of it than a person reads.
+"""The access log: one line for each answer and each refusal, and its level.
+
+A line may hold text from users, cut to what a person reads. A metric's label never does.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from ..core.events import Closed, Dropped, Event, Forward, Refused
 from ..core.request import Report
 from .logging import get_logger
 
-LONGEST = 200  # characters of a caller's word
+LONGEST = 200  # characters of one text from a caller
 NAMED = 8  # labels that one line names
-MAX_WARNED = 1000  # label sets whose first line is remembered
+MAX_WARNED = 1000  # label sets for which the log remembers that it has warned
 
 
 class AccessLog:
-    """An observer that writes: unary answers at info, frames at debug, what went wrong louder.
+    """An observer that writes log lines: unary answers at info, frames at debug, failures above.
 
-    The first answer for labels that the text tower was never taught is a warning, whoever asks: a camera's other lines
-    are mostly not written.
+    The first answer for a label set with labels that the text tower was never taught is a warning, for frames too:
+    otherwise a stream would never show it, since the lines of its frames are mostly off.
     """
 
     def __init__(self, name: str = "tta_service.answers") -> None:
@@ -30,10 +31,11 @@ class AccessLog:
         self._warned: dict[str, None] = {}  # label sets by id, the oldest first
 
     def observe(self, event: Event) -> None:
+        """Write the line of this event, if it has one."""
         match event:
             case Report():
                 level = logging.WARNING if self._is_first_unseen(event) else answer_level(event)
-                if self._standard.isEnabledFor(level):  # a stream's frames are many and mostly not written
+                if self._standard.isEnabledFor(level):  # saves the work for frames, which are many
                     self._log.log(level, "answered", **answer_fields(event))
             case Refused():
                 self._log.log(refusal_level(event.error), "refused", **refusal_fields(event))
@@ -47,7 +49,7 @@ class AccessLog:
                 pass
 
     def _is_first_unseen(self, report: Report) -> bool:
-        """Whether this is the first answer for a label set with labels that nobody taught."""
+        """Whether this is the first answer for a label set with labels that the text tower was never taught."""
         if not report.unseen or report.request.labels.id in self._warned:
             return False
         self._warned[report.request.labels.id] = None
@@ -57,7 +59,7 @@ class AccessLog:
 
 
 def answer_fields(report: Report) -> dict[str, Any]:
-    """What one answer's line says, with a `warning` when the text tower was never taught some of the labels."""
+    """The fields of an answer's line, with a `warning` when the text tower was never taught some of the labels."""
     request = report.request
     names, best, plain = request.labels.names, int(report.logits.argmax()), int(report.zero_shot.argmax())
     fields: dict[str, Any] = {
@@ -77,7 +79,7 @@ def answer_fields(report: Report) -> dict[str, Any]:
 
 
 def refusal_fields(event: Refused) -> dict[str, Any]:
-    """What the line of a refusal says: whose it was, what it asked for, and what is wrong with it."""
+    """The fields of a refusal's line: which request it was, what it asked for, and what is wrong with it."""
     error = event.error
     fields: dict[str, Any] = {
         "request_id": _shorten(event.request_id),
@@ -93,14 +95,14 @@ def refusal_fields(event: Refused) -> dict[str, Any]:
 
 
 def answer_level(report: Report) -> int:
-    """Frames are many: they go to debug. An answer with less done than asked is worth reading."""
+    """Frames are many, so they go to debug. An answer with fewer views or less adaptation than asked is a warning."""
     if report.degraded:
         return logging.WARNING
     return logging.DEBUG if report.request.streamed else logging.INFO
 
 
 def refusal_level(error: Exception) -> int:
-    """Our fault is an error, our load a warning, a caller's mistake news."""
+    """A fault of the server is an error, its load a warning, a caller's mistake information."""
     if isinstance(error, ModelFault):
         return logging.ERROR
     return logging.WARNING if isinstance(error, (Overloaded, NotReady)) else logging.INFO

@@ -1,21 +1,24 @@
-"""An answer becomes numbers: how long it took, what adapting did to it, and what its explanation says."""
+"""Metrics of answers: how long each took, what adaptation changed, and what its explanation says."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy
+from numpy.typing import NDArray
 
 from ..core.request import Explanation, Report
 from .drift import Drift
-from .entropy import relative_entropy
-from .instruments import Instruments
-from .label_values import LabelValues
+from .instruments import Instruments, LabelValues
 
 
 class AnswerMetrics:
-    """Into the `instruments` of one server. `trace_of` gives the trace id that stands beside a duration as exemplar,
-    `patches` is the number of tokens of a whole view, 0 where it is not known."""
+    """Records answers in the `instruments` of one server.
+
+    `trace_of` gives the trace id that becomes the exemplar of a duration, "" for none. `patches` is the number of
+    tokens of a whole view, 0 where it is not known.
+    """
 
     def __init__(
         self,
@@ -33,6 +36,7 @@ class AnswerMetrics:
         self._drift, self.patches = Drift(), 0
 
     def observe(self, report: Report) -> None:
+        """Record one answer."""
         instruments, policy = self._instruments, report.request.policy
         strategy = self._strategies.of(report.strategy.name)
         method, total = "ClassifyStream" if policy else "Classify", report.seconds.get("total", 0.0)
@@ -60,15 +64,15 @@ class AnswerMetrics:
     def _observe_adaptation(self, strategy: str, report: Report) -> None:
         instruments, before, after = self._instruments, report.zero_shot.numpy(), report.logits.numpy()
         instruments.flips.labels(strategy).inc(float(before.argmax() != after.argmax()))
-        doubt_before, doubt_after = relative_entropy(before), relative_entropy(after)
-        for histogram, doubt in ((instruments.entropy_before, doubt_before), (instruments.entropy_after, doubt_after)):
-            if numpy.isfinite(doubt):  # one NaN would spoil the sum for ever
-                histogram.labels(strategy).observe(doubt)
-        if report.feature is None or not numpy.isfinite(doubt_before):
+        entropies = relative_entropy(before), relative_entropy(after)
+        for histogram, entropy in zip((instruments.entropy_before, instruments.entropy_after), entropies):
+            if numpy.isfinite(entropy):  # one NaN would make the sum NaN from then on
+                histogram.labels(strategy).observe(entropy)
+        if report.feature is None or not numpy.isfinite(entropies[0]):
             return
-        if drifted := self._drift.update(strategy, doubt_before, report.feature.numpy()):
-            instruments.drift_entropy.labels(strategy).set(drifted[0])
-            instruments.drift_feature.labels(strategy).set(drifted[1])
+        if drift := self._drift.update(strategy, entropies[0], report.feature.numpy()):
+            instruments.drift_entropy.labels(strategy).set(drift[0])
+            instruments.drift_feature.labels(strategy).set(drift[1])
 
     def _observe_explanation(self, strategy: str, report: Report, explanation: Explanation) -> None:
         instruments, reduction = self._instruments, report.request.reduction
@@ -80,3 +84,19 @@ class AnswerMetrics:
         if explanation.tokens_left and self.patches and reduction.scope == "all":
             left = sum(explanation.tokens_left) / len(explanation.tokens_left) / self.patches
             instruments.tokens_pruned.labels(self._reducers.of(reduction.reducer.name)).observe(1 - left)
+
+
+def relative_entropy(logits: NDArray[Any]) -> float:
+    """The entropy of softmax(logits) [c] divided by ln c: 0 certain, 1 undecided, 0 for one class.
+
+    Logits may be −inf; the result is NaN when all are. In numpy because it runs on the event loop for each answer,
+    where ten small torch calls would cost five times more.
+    """
+    if len(logits) == 1:
+        return 0.0
+    with numpy.errstate(invalid="ignore", divide="ignore"):
+        shifted = logits.astype(numpy.float64) - logits.max()
+        p = numpy.exp(shifted)
+        p /= p.sum()
+        p = p[p != 0]  # 0·ln 0 = 0
+        return float(-(p * numpy.log(p)).sum() / numpy.log(len(logits)))

@@ -1,4 +1,4 @@
-"""Gauges pulled at scrape time. A scrape runs in a foreign thread: it reads one published value, never live dicts."""
+"""Gauges that are read at scrape time. A scrape has its own thread, so it reads one published value, no live dicts."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from prometheus_client.registry import Collector
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What the serving room publishes about itself, at one moment."""
+    """The state of the service at one moment."""
 
     serving: bool = False
     queue_depth: Mapping[str, int] = field(default_factory=dict[str, int])  # requests waiting, by queue
     waiting_rows: Mapping[str, int] = field(default_factory=dict[str, int])  # their rows, by queue
     queue_limit: Mapping[str, int] = field(default_factory=dict[str, int])  # requests that may wait, by queue
     queue_bytes: Mapping[str, int] = field(default_factory=dict[str, int])  # of images that wait
-    inflight_rows: int = 0  # of the requests that are inside
-    inflight_requests: int = 0
+    inflight_rows: int = 0  # of the admitted requests
+    inflight_requests: int = 0  # admitted and not answered yet
     heartbeat: Mapping[str, float] = field(default_factory=dict[str, float])  # unix seconds by worker
     sessions: Mapping[str, int] = field(default_factory=dict[str, int])  # by state
     memory_bytes: Mapping[str, int] = field(default_factory=dict[str, int])  # session memories by strategy
@@ -38,54 +38,58 @@ ReadCounts = Callable[[], Counts]
 
 
 class CountsCollector(Collector):
-    """The serving room's counters as Prometheus families."""
+    """`Counts` as Prometheus families."""
 
     def __init__(self, read: ReadCounts) -> None:
         self._read = read
 
     def describe(self) -> Iterable[Metric]:
+        """The families without values, for the registry."""
         return families(Counts())
 
     def collect(self) -> Iterable[Metric]:
+        """The families of the current counts."""
         return families(self._read())
 
 
 class DeviceCollector(Collector):
-    """What PyTorch's allocator holds on each GPU; nothing where none is in use."""
+    """The memory of PyTorch's allocator on each GPU; no samples while none is in use."""
 
     def describe(self) -> Iterable[Metric]:
+        """The families without values, for the registry."""
         return _device_memory([])
 
     def collect(self) -> Iterable[Metric]:
+        """The families with one sample for each GPU."""
         return _device_memory(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else [])
 
 
 def families(counts: Counts) -> list[Metric]:
-    """One family for each field."""
+    """One metric family for each field."""
     return [
-        _gauge("tta_serving", "1 while the device answers and requests are taken.", counts.serving),
-        _gauges("tta_queue_depth", "Requests that wait.", "queue", counts.queue_depth),
-        _gauges("tta_waiting_rows", "Views that wait.", "queue", counts.waiting_rows),
-        _gauges("tta_queue_limit", "Requests that may wait.", "queue", counts.queue_limit),
-        _gauges("tta_queue_bytes", "Bytes of images that wait.", "queue", counts.queue_bytes),
-        _gauges("tta_worker_heartbeat_timestamp_seconds", "When it last did its work.", "worker", counts.heartbeat),
-        _gauge("tta_inflight_requests", "Requests inside the hallway.", counts.inflight_requests),
-        _gauge("tta_inflight_rows", "Views of the requests inside the hallway.", counts.inflight_rows),
-        _gauges("tta_sessions", "Sessions held.", "state", counts.sessions),
-        _gauges("tta_session_memory_bytes", "Tensors of all session memories.", "strategy", counts.memory_bytes),
-        _gauge("tta_session_memory_limit_bytes", "What they may take.", counts.memory_limit),
-        _gauge("tta_label_sets", "Label sets whose features are cached.", counts.label_sets),
-        _gauge("tta_label_set_bytes", "Their bytes.", counts.label_set_bytes),
-        _gauge("tta_retained_activation_bytes", "What they keep for backward passes.", counts.activation_bytes),
-        _counter("tta_text_cache_hits", "Label sets found encoded.", counts.text_hits),
+        _gauge("tta_serving", "1 while the device is healthy and requests are accepted.", counts.serving),
+        _gauges("tta_queue_depth", "Requests queued.", "queue", counts.queue_depth),
+        _gauges("tta_waiting_rows", "Views queued.", "queue", counts.waiting_rows),
+        _gauges("tta_queue_limit", "Requests that the queue may hold.", "queue", counts.queue_limit),
+        _gauges("tta_queue_bytes", "Bytes of images queued.", "queue", counts.queue_bytes),
+        _gauges("tta_worker_heartbeat_timestamp_seconds", "Unix time of the last work.", "worker", counts.heartbeat),
+        _gauge("tta_inflight_requests", "Requests admitted and not answered yet.", counts.inflight_requests),
+        _gauge("tta_inflight_rows", "Views of the requests in flight.", counts.inflight_rows),
+        _gauges("tta_sessions", "Sessions in memory.", "state", counts.sessions),
+        _gauges("tta_session_memory_bytes", "Bytes of all session memories.", "strategy", counts.memory_bytes),
+        _gauge("tta_session_memory_limit_bytes", "Bytes that session memories may take.", counts.memory_limit),
+        _gauge("tta_label_sets", "Label sets with cached text features.", counts.label_sets),
+        _gauge("tta_label_set_bytes", "Bytes of cached text features.", counts.label_set_bytes),
+        _gauge("tta_retained_activation_bytes", "Bytes kept for backward passes.", counts.activation_bytes),
+        _counter("tta_text_cache_hits", "Label sets found in the text cache.", counts.text_hits),
         _counter("tta_text_cache_misses", "Label sets that had to be encoded.", counts.text_misses),
-        _counter("tta_text_cache_evictions", "Encoded label sets given up.", counts.text_evictions),
+        _counter("tta_text_cache_evictions", "Label sets evicted from the text cache.", counts.text_evictions),
     ]
 
 
 def _device_memory(devices: Iterable[int]) -> list[Metric]:
     allocated = GaugeMetricFamily("tta_cuda_allocated_bytes", "Bytes of live tensors.", labels=["device"])
-    reserved = GaugeMetricFamily("tta_cuda_reserved_bytes", "Bytes held from the driver.", labels=["device"])
+    reserved = GaugeMetricFamily("tta_cuda_reserved_bytes", "Bytes reserved from the driver.", labels=["device"])
     for device in devices:
         allocated.add_metric([str(device)], torch.cuda.memory_allocated(device))
         reserved.add_metric([str(device)], torch.cuda.memory_reserved(device))

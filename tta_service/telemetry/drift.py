@@ -1,8 +1,8 @@
-"""How far today's images are from those at the start: the cheapest measure that shows a moved camera or a lost focus.
+"""Drift: how far recent images are from the first ones. It shows a moved camera or a lost focus at little cost.
 
 The first `START` answers of a strategy set the reference: their mean entropy and mean feature. From then on the recent
 mean follows with weight 1/`START` for each answer (half of it is from the last 44). Published are the difference of the
-entropies (−1..1) and the Euclidean distance of the mean features (0..2). On unchanging images neither is 0 but noise:
+entropies (−1..1) and the Euclidean distance of the mean features (0..2). Noise keeps both above 0 on unchanging images:
 about 0.15 of the spread of single images.
 """
 
@@ -20,7 +20,7 @@ START = 64
 
 @dataclass(slots=True)
 class _Means:
-    """One strategy's answers."""
+    """The means over one strategy's answers."""
 
     count: int
     start: NDArray[Any]  # [1 + d] entropy and feature, mean of the first ones
@@ -28,14 +28,17 @@ class _Means:
 
 
 class Drift:
-    """Of all strategies apart; may be told of answers from any thread."""
+    """The drift of each strategy by itself. `update` may be called from any thread."""
 
     def __init__(self) -> None:
         self._means: dict[str, _Means] = {}
         self._lock = Lock()
 
     def update(self, strategy: str, entropy: float, feature: NDArray[Any]) -> tuple[float, float] | None:
-        """One more answer. Entropy difference and feature distance; None until the reference stands."""
+        """Add an answer with its relative entropy and feature [d].
+
+        Returns the entropy difference and the feature distance; None until the reference is complete.
+        """
         now = numpy.concatenate(([entropy], feature))
         with self._lock:
             means = self._means.get(strategy)
@@ -48,5 +51,5 @@ class Drift:
                 means.recent = means.start
                 return None
             means.recent = means.recent + (now - means.recent) / START
-            apart = means.recent - means.start
-        return float(apart[0]), float(numpy.linalg.norm(apart[1:]))
+            difference = means.recent - means.start
+        return float(difference[0]), float(numpy.linalg.norm(difference[1:]))

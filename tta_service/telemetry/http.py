@@ -1,4 +1,4 @@
-"""/metrics over HTTP, in a thread of its own, so that a busy event loop is still seen."""
+"""/metrics over HTTP, in a thread of its own, so that it answers while the event loop is busy."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ class MetricsServer:
         self.address = f"{f'[{host}]' if ':' in host else host}:{server.server_port}"
 
     def close(self) -> None:
+        """Stop the server and wait for its thread."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
 
 def serve(registry: Registry, host: str = "127.0.0.1", port: int = 0) -> MetricsServer:
-    """Serve `registry`; port 0 takes a free one. Raises OSError when the port is taken."""
+    """Start a server of `registry`; port 0 takes a free one. Raises OSError when the port is taken."""
     server, thread = start_http_server(port, host, registry)
     server.set_app(application(registry))
     return MetricsServer(server, thread, host)
 
 
 def application(registry: Registry) -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
-    """Not compressed: that takes longer than the rest, and scrapers are near."""
+    """The WSGI application that renders `registry`. It does not compress, which would take longer than all the rest."""
 
     def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):

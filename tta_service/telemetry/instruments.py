@@ -1,8 +1,11 @@
-"""Every pushed series with its name, labels and buckets. Label values come from closed sets: never a user's text."""
+"""Every metric that events update: its name, HELP text, labels and buckets.
+
+Label values come from closed sets: text that callers write never becomes a series.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from prometheus_client import Counter, Gauge
 
@@ -14,7 +17,7 @@ SHARE = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 
 
 class Instruments:
-    """The instruments, one attribute each."""
+    """The metrics, one attribute each, in the registry `to`. `latencies` are the buckets of durations in seconds."""
 
     def __init__(self, to: Registry, latencies: Sequence[float] = SECONDS) -> None:
         by_outcome, by_strategy, by_policy, by_reducer = (
@@ -25,72 +28,113 @@ class Instruments:
         )
         timed = to.histogram
         self.requests = Counter("tta_requests", "Requests by outcome (gRPC code).", by_outcome, registry=to)
-        self.duration = timed("tta_request_duration_seconds", "Arrival to answer.", by_outcome, latencies)
-        self.stage = timed("tta_stage_duration_seconds", "Time in one stage.", ("stage", "strategy"), latencies)
-        self.rejected = Counter("tta_admission_rejected", "Requests refused at the door.", ("reason",), registry=to)
+        self.duration = timed(
+            "tta_request_duration_seconds", "Time from a request's arrival to its answer.", by_outcome, latencies
+        )
+        self.stage = timed(
+            "tta_stage_duration_seconds", "Time of a request in one stage.", ("stage", "strategy"), latencies
+        )
+        self.rejected = Counter("tta_admission_rejected", "Requests refused by admission.", ("reason",), registry=to)
 
-        self.streams_open = Gauge("tta_streams_open", "Streams that are open.", by_policy, registry=to)
-        self.frames_received = Counter("tta_frames_received", "Stream frames that came in.", by_policy, registry=to)
+        self.streams_open = Gauge("tta_streams_open", "Open streams.", by_policy, registry=to)
+        self.frames_received = Counter("tta_frames_received", "Stream frames received.", by_policy, registry=to)
         self.frames_answered = Counter("tta_frames_answered", "Stream frames answered.", by_policy, registry=to)
         self.frames_dropped = Counter(
-            "tta_frames_dropped", "Stream frames that got no answer.", ("reason", "policy"), registry=to
+            "tta_frames_dropped", "Stream frames dropped without an answer.", ("reason", "policy"), registry=to
         )
-        self.frame_age = timed("tta_frame_age_seconds", "Arrival of a frame to its answer.", by_policy, latencies)
+        self.frame_age = timed(
+            "tta_frame_age_seconds", "Time from a frame's arrival to its answer.", by_policy, latencies
+        )
 
         self.flips = Counter(
-            "tta_prediction_flips", "Answers whose adapted label is not the zero-shot one.", by_strategy, registry=to
+            "tta_prediction_flips", "Answers whose label adaptation changed.", by_strategy, registry=to
         )
-        self.entropy_before = timed("tta_entropy_before", "Zero-shot entropy over ln(classes).", by_strategy, SHARE)
-        self.entropy_after = timed("tta_entropy_after", "Adapted entropy over ln(classes).", by_strategy, SHARE)
+        self.entropy_before = timed(
+            "tta_entropy_before", "Zero-shot entropy / ln(classes), 0 to 1.", by_strategy, SHARE
+        )
+        self.entropy_after = timed("tta_entropy_after", "Adapted entropy / ln(classes), 0 to 1.", by_strategy, SHARE)
         self.drift_entropy = Gauge(
-            "tta_drift_entropy", "Recent minus initial mean zero-shot entropy.", by_strategy, registry=to
+            "tta_drift_entropy", "Recent minus initial mean of tta_entropy_before.", by_strategy, registry=to
         )
         self.drift_feature = Gauge(
-            "tta_drift_feature", "Distance of the recent from the initial mean feature.", by_strategy, registry=to
+            "tta_drift_feature",
+            "Distance between the recent and the initial mean image feature.",
+            by_strategy,
+            registry=to,
         )
-        self.steps = Counter("tta_adaptation_steps", "Gradient steps done for answers.", by_strategy, registry=to)
+        self.steps = Counter("tta_adaptation_steps", "Gradient steps taken for answers.", by_strategy, registry=to)
         self.fallback = Counter(
-            "tta_adaptation_fallback", "Answers with less done than asked.", ("strategy", "reason"), registry=to
+            "tta_adaptation_fallback",
+            "Answers with fewer views or less adaptation than asked.",
+            ("strategy", "reason"),
+            registry=to,
         )
         self.memory_resets = Counter(
-            "tta_memory_resets", "Answers with which a lost memory began anew.", by_strategy, registry=to
+            "tta_memory_resets", "Answers whose session memory was lost and began anew.", by_strategy, registry=to
         )
-        self.out_of_memory = Counter("tta_cuda_oom", "Requests that found no device memory.", by_strategy, registry=to)
+        self.out_of_memory = Counter(
+            "tta_cuda_oom", "Requests that failed for want of GPU memory.", by_strategy, registry=to
+        )
         self.evictions = Counter("tta_session_evictions", "Sessions ended.", ("reason",), registry=to)
-        self.restores = Counter("tta_session_restores", "Sessions brought back.", ("outcome",), registry=to)
+        self.restores = Counter("tta_session_restores", "Attempts to restore a session.", ("outcome",), registry=to)
 
         self.rss_peak = Gauge(
-            "tta_strategy_rss_delta_bytes", "Most that one answer took, measured alone.", by_strategy, registry=to
+            "tta_strategy_rss_delta_bytes",
+            "Peak process memory of one answer, measured alone.",
+            by_strategy,
+            registry=to,
         )
         self.cuda_peak = Gauge(
-            "tta_strategy_cuda_peak_bytes", "The same on a GPU.", ("strategy", "device"), registry=to
+            "tta_strategy_cuda_peak_bytes",
+            "Peak GPU memory of one answer, measured alone.",
+            ("strategy", "device"),
+            registry=to,
         )
 
-        # one answer in sixteen is explained for these
-        self.views_kept = timed("tta_views_kept_ratio", "Share of views that count.", by_strategy, SHARE)
+        # these come from explanations, and the engine explains only some answers (app's EXPLAIN_EVERY)
+        self.views_kept = timed("tta_views_kept_ratio", "Share of views used by the strategy.", by_strategy, SHARE)
         self.tokens_pruned = timed(
-            "tta_tokens_pruned_ratio", "Share of patch tokens taken out, mean over blocks.", by_reducer, SHARE
+            "tta_tokens_pruned_ratio", "Share of patch tokens removed, mean over blocks.", by_reducer, SHARE
         )
-        self.fill = Gauge("tta_cache_fill_ratio", "Share of a memory's slots in use, lately.", by_strategy, registry=to)
+        self.fill = Gauge("tta_cache_fill_ratio", "Share of a session memory's slots in use.", by_strategy, registry=to)
         self.admissions = Counter(
-            "tta_memory_admissions", "Frames let into a memory or not.", ("strategy", "outcome"), registry=to
+            "tta_memory_admissions",
+            "Frames that a session memory admitted or refused.",
+            ("strategy", "outcome"),
+            registry=to,
         )
 
-        self.batch_size = timed("tta_batch_size", "Rows that shared one pass.", ("stage", "reducer"), ROWS)
-        self.batch_requests = timed("tta_batch_requests", "Requests that shared a forward.", by_reducer, ROWS)
-        self.forward = timed("tta_forward_duration_seconds", "One forward of the image tower.", by_reducer, latencies)
-        self.forward_failures = Counter("tta_forward_failures", "Forwards that raised.", by_reducer, registry=to)
-        self.canary = timed("tta_canary_duration_seconds", "One row through an idle house.", (), latencies)
-        self.canary_failures = Counter("tta_canary_failures", "Canaries that did not come back.", registry=to)
+        self.batch_size = timed("tta_batch_size", "Rows in one batch.", ("stage", "reducer"), ROWS)
+        self.batch_requests = timed("tta_batch_requests", "Requests in one batch.", by_reducer, ROWS)
+        self.forward = timed("tta_forward_duration_seconds", "Time of one image tower pass.", by_reducer, latencies)
+        self.forward_failures = Counter(
+            "tta_forward_failures", "Image tower passes that failed.", by_reducer, registry=to
+        )
+        self.canary = timed("tta_canary_duration_seconds", "Time of one canary on the idle device.", (), latencies)
+        self.canary_failures = Counter("tta_canary_failures", "Canaries that failed or timed out.", registry=to)
 
         call = ("grpc_service", "grpc_method", "grpc_type")
-        self.started = Counter("grpc_server_started", "Calls that began.", call, registry=to)
-        self.handled = Counter("grpc_server_handled", "Calls that ended.", (*call, "grpc_code"), registry=to)
+        self.started = Counter("grpc_server_started", "Calls started.", call, registry=to)
+        self.handled = Counter("grpc_server_handled", "Calls completed.", (*call, "grpc_code"), registry=to)
         self.handling = timed("grpc_server_handling_seconds", "Duration of unary calls.", call, latencies)
-        self.msg_received = Counter("grpc_server_msg_received", "Messages that came in.", call, registry=to)
-        self.msg_sent = Counter("grpc_server_msg_sent", "Messages that went out.", call, registry=to)
+        self.msg_received = Counter("grpc_server_msg_received", "Messages received.", call, registry=to)
+        self.msg_sent = Counter("grpc_server_msg_sent", "Messages sent.", call, registry=to)
 
-        self.memory_limit = Gauge("tta_memory_limit_bytes", "What this process may take at most.", registry=to)
+        self.memory_limit = Gauge("tta_memory_limit_bytes", "Memory available to this process.", registry=to)
         build = ("version", "torch", "model", "device")
-        self.build = Gauge("tta_build_info", "Always 1; what runs stands in the labels.", build, registry=to)
-        self.model_loaded = Gauge("tta_model_loaded", "1 while the model can be used.", ("model",), registry=to)
+        self.build = Gauge("tta_build_info", "Always 1; the labels say what runs.", build, registry=to)
+        self.model_loaded = Gauge("tta_model_loaded", "1 once the model is loaded.", ("model",), registry=to)
+
+
+class LabelValues:
+    """The names that may become values of one label. Any other name becomes "other", an empty one "unknown"."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = frozenset(names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def of(self, name: str) -> str:
+        """The label value for `name`."""
+        return name if name in self._names else ("other" if name else "unknown")

@@ -1,4 +1,4 @@
-"""Events become numbers: one function for each kind of event."""
+"""The metrics of one server: each kind of event updates its instruments."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ from ..core.events import (
 from ..core.request import Report
 from .answer_metrics import AnswerMetrics
 from .collector import CountsCollector, DeviceCollector, ReadCounts
-from .instruments import SECONDS, Instruments
-from .label_values import LabelValues
+from .instruments import SECONDS, Instruments, LabelValues
 from .nvml import GPUCollector, load_nvml
 from .process_memory import memory_limit
 from .registry import Registry
@@ -46,15 +45,17 @@ DROPPED: dict[type[TTAError], str] = {  # why a frame of a stream was refused; a
 
 
 def class_name(error: TTAError) -> str:
+    """The class of an error, as its code where no transport gives one."""
     return type(error).__name__
 
 
 class Metrics:
-    """The numbers of one server, in a registry of their own.
+    """The metrics of one server, in a registry of their own.
 
     `strategies` and `reducers` are the names that may become label values; any other one is counted as "other".
-    `code_of` tells which gRPC code an error becomes (rpc knows, we do not), `trace_of` the trace id that stands beside
-    a duration as exemplar, `latencies` are the buckets of all durations. `observe` may be called from any thread.
+    `code_of` gives the gRPC code of an error, which only `rpc` knows. `trace_of` gives the trace id that becomes the
+    exemplar of a duration. `latencies` are the buckets of all durations in seconds. `observe` may be called from any
+    thread.
     """
 
     def __init__(
@@ -89,28 +90,27 @@ class Metrics:
             self._instruments.memory_limit.set(limit)
 
     def observe(self, event: Event) -> None:
+        """Count one event."""
         self._by_kind[type(event)](event)
 
     def set_build_info(self, version: str, torch: str, model: str, device: str, patches: int = 0) -> None:
-        """Publish what runs. `patches`: tokens of a whole view, 0 where they are not known."""
+        """Publish which build and model run. `patches`: tokens of a whole view, 0 where they are not known."""
         self._answers.patches = patches
         self._instruments.build.labels(version, torch, model, device).set(1)
         self._instruments.model_loaded.labels(model).set(1)
-        if device.startswith(
-            "cuda"
-        ):  # a series that is born at 1 has never risen, and the alert would not see the first
+        if device.startswith("cuda"):  # a series that starts at 1 shows no increase, so the alert would miss the first
             for strategy in (*self._strategies, "unknown"):
                 self._instruments.out_of_memory.labels(strategy)
 
     def set_memory_peak(self, strategy: str, device: str, peak: int) -> None:
-        """Publish the most bytes that one answer of a strategy took beside what is held anyway."""
+        """Publish the most bytes that one answer of a strategy took above what the service holds at rest."""
         if device.startswith("cuda"):
             self._instruments.cuda_peak.labels(self._strategies.of(strategy), device.partition(":")[2] or "0").set(peak)
         else:
             self._instruments.rss_peak.labels(self._strategies.of(strategy)).set(peak)
 
     def register_counts(self, read: ReadCounts) -> None:
-        """Publish counters that the serving room keeps; `read` is called at scrape time, in a foreign thread."""
+        """Publish the counters of `serving`. `read` is called at scrape time, in the scraper's thread."""
         self.registry.register(CountsCollector(read))
 
     def _count_refusal(self, event: Refused) -> None:

@@ -1,4 +1,4 @@
-"""What NVIDIA's management library tells of each GPU; nothing where there is none, or no `nvidia-ml-py`."""
+"""Gauges of each GPU from NVIDIA's management library (NVML); none without a GPU or without `nvidia-ml-py`."""
 
 from __future__ import annotations
 
@@ -14,46 +14,51 @@ from prometheus_client.registry import Collector
 
 READ: Mapping[str, tuple[str, Callable[[Any, Any], float]]] = {
     "tta_gpu_utilization_ratio": (
-        "Share of the last moment in which a kernel ran.",
+        "Share of the last sampling period in which a kernel ran.",
         lambda nvml, gpu: nvml.nvmlDeviceGetUtilizationRates(gpu).gpu / 100,
     ),
     "tta_gpu_memory_used_bytes": (
-        "Of all processes on the device.",
+        "Memory that all processes use on the device.",
         lambda nvml, gpu: nvml.nvmlDeviceGetMemoryInfo(gpu).used,
     ),
     "tta_gpu_memory_total_bytes": (
         "Memory of the device.",
         lambda nvml, gpu: nvml.nvmlDeviceGetMemoryInfo(gpu).total,
     ),
-    "tta_gpu_power_watts": ("Drawn now.", lambda nvml, gpu: nvml.nvmlDeviceGetPowerUsage(gpu) / 1000),
+    "tta_gpu_power_watts": ("Power draw.", lambda nvml, gpu: nvml.nvmlDeviceGetPowerUsage(gpu) / 1000),
     "tta_gpu_temperature_celsius": (
-        "Of the chip.",
+        "Temperature of the chip.",
         lambda nvml, gpu: nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU),
     ),
 }
 
 
 def load_nvml() -> Any | None:
-    """NVML, ready to be asked; None where there is none."""
+    """The initialised NVML module; None where it is not installed or finds no driver."""
     try:
         nvml = import_module("pynvml")
         nvml.nvmlInit()
-    except Exception:  # not installed, no driver, no device: all the same to us
+    except Exception:  # not installed, no driver or no device
         return None
     return nvml
 
 
 class GPUCollector(Collector):
-    """Asks every `every` seconds at most, for that may take milliseconds. A number that a GPU lacks is left out."""
+    """Reads NVML at most once in `every` seconds, since a read may take milliseconds.
+
+    A value that a GPU does not offer is left out.
+    """
 
     def __init__(self, nvml: Any | None, every: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._nvml, self._every, self._clock, self._lock = nvml, every, clock, Lock()
         self._read_at, self._last = -float("inf"), _families()
 
     def describe(self) -> Iterable[Metric]:
+        """The families without values, for the registry."""
         return _families()
 
     def collect(self) -> Iterable[Metric]:
+        """The families with the values of the last read, one sample for each GPU."""
         with self._lock:
             if self._nvml is not None and self._clock() - self._read_at >= self._every:
                 self._read_at, self._last = self._clock(), self._read(self._nvml)

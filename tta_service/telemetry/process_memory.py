@@ -1,4 +1,4 @@
-"""What the machine, or the container that we are in, lets us have."""
+"""The memory of this process: how much it may take, and how much it took at its peak."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ CGROUPS = ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_byt
 
 
 def memory_limit(root: Path = Path("/")) -> int:
-    """Bytes: the container's limit where there is one below the machine's memory; 0 where neither is known."""
+    """The bytes that this process may take, 0 where unknown: the container's limit, at most the machine's memory."""
     try:
         machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # not on Windows
         machine = 0
-    for place in CGROUPS:
+    for path in CGROUPS:
         try:
-            limit = int((root / place).read_text())
+            limit = int((root / path).read_text())
         except (OSError, ValueError):  # no such file, or "max"
             continue
         return min(limit, machine) if machine else limit
@@ -25,20 +25,20 @@ def memory_limit(root: Path = Path("/")) -> int:
 
 
 class RisingMemory:
-    """How far the process's resident memory rises above where it stands now; what was freed is given back before.
+    """How far the resident memory rises above its value now. Freed memory goes back to the system first.
 
-    Raises OSError where the kernel does not tell (not Linux).
+    Raises OSError where the kernel does not report it (only Linux does).
     """
 
     def __init__(self) -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone keeps freed pages for later
         if trim:
             trim(0)
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         self._before = _status("VmRSS")
 
     def rise(self) -> int:
-        """Bytes from the start to the peak since."""
+        """Bytes from the start to the highest value since."""
         return max(0, _status("VmHWM") - self._before)
 
 
@@ -46,4 +46,4 @@ def _status(field: str) -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field + ":"):
             return 1024 * int(line.split()[1])
-    raise OSError(f"the kernel does not tell {field}")
+    raise OSError(f"the kernel does not report {field}")

@@ -1,4 +1,4 @@
-"""What is registered, and how it is written for whoever scrapes."""
+"""The registry of one server, and its text for scrapers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ END = b"# EOF\n"
 
 
 class Registry(CollectorRegistry):
-    """A registry of its own for each server, without the `_created` series (a third of all).
+    """A registry without the `_created` series, which would be a third of all.
 
-    prometheus_client can only leave them out for the whole process.
+    prometheus_client can leave them out only for the whole process.
     """
 
     def __init__(self) -> None:
@@ -25,10 +25,12 @@ class Registry(CollectorRegistry):
         self.histograms: list[Histogram] = []
 
     def histogram(self, name: str, help: str, labels: Iterable[str], buckets: Iterable[float]) -> Histogram:
+        """A new histogram in this registry; `buckets` are the rising upper bounds."""
         self.histograms.append(histogram := Histogram(name, help, tuple(labels), tuple(buckets)))
         return histogram
 
     def collect(self) -> Iterable[Metric]:
+        """All families, the histograms last."""
         yield from self.others()
         for histogram in self.histograms:
             yield histogram.collect()
@@ -44,11 +46,13 @@ class Registry(CollectorRegistry):
         encode, content_type = choose_encoder(accept)
         others: Any = _Others(self)
         body = encode(others)
-        opens = body.endswith(END)  # OpenMetrics, which alone knows exemplars
-        pieces = [piece.encode() for histogram in self.histograms for piece in histogram.text(exemplars=opens)]
-        return b"".join([body.removesuffix(END), *pieces, END if opens else b""]), content_type
+        is_open_metrics = body.endswith(END)  # the only format with exemplars
+        pieces = [piece.encode() for one in self.histograms for piece in one.text(exemplars=is_open_metrics)]
+        return b"".join([body.removesuffix(END), *pieces, END if is_open_metrics else b""]), content_type
 
 
 class _Others:
+    """The registry without its histograms, as an encoder reads it."""
+
     def __init__(self, registry: Registry) -> None:
         self.collect = registry.others

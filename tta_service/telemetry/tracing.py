@@ -1,7 +1,7 @@
-"""OpenTelemetry spans of answers, made afterwards from their reports: one for the answer, one below it for each stage.
+"""OpenTelemetry spans of answers, made from their reports: one for the answer and below it one for each stage.
 
-A caller who tells his own span (the header `traceparent`) finds ours below it. A report knows how long each stage
-took, not when it began: the stages are laid one behind the other in the order of the hallway. Spans may carry ids of
+When a caller sends its own span in the header `traceparent`, ours lies below it. A report holds how long each stage
+took but not when it began, so the stages follow one another in the order of the pipeline. Spans may carry ids of
 requests and sessions; labels of metrics never do.
 """
 
@@ -28,9 +28,9 @@ W3C = TraceContextTextMapPropagator()
 
 
 class Tracing:
-    """An observer that makes spans of answers; `close` sends what has not been sent.
+    """An observer that makes spans of answers. `close` sends those that are still buffered.
 
-    Of a `share` of all, unless the caller has decided for his own trace.
+    It samples a `share` of all answers, unless the caller's `traceparent` has decided. `now` is in nanoseconds.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Tracing:
         self._last: tuple[Report | None, str] = (None, "")
 
     def observe(self, event: Event) -> None:
+        """Make the spans of an answer or a refusal."""
         match event:
             case Report():
                 self._trace_answer(event)
@@ -52,33 +53,33 @@ class Tracing:
                 pass
 
     def trace_of(self, report: Report) -> str:
-        """The trace id of the report that was observed last, "" when it has none: for exemplars."""
+        """The trace id of the last observed report, for exemplars; "" when it has none or `report` is another."""
         last, trace = self._last
         return trace if last is report else ""
 
     def close(self) -> None:
-        """Blocks until all is sent, or given up."""
+        """Send the buffered spans. Blocks until all are sent or given up."""
         self._provider.shutdown()
 
     def _trace_answer(self, report: Report) -> None:
         end, total = self._now(), report.seconds.get("total", 0.0)
         began = end - int(total * NANO)
-        below = W3C.extract({"traceparent": report.request.trace})
-        span = self._tracer.start_span(_method(report), below, kind=SpanKind.SERVER, start_time=began)
+        parent = W3C.extract({"traceparent": report.request.trace})
+        span = self._tracer.start_span(_method(report), parent, kind=SpanKind.SERVER, start_time=began)
         self._last = report, format_trace_id(span.get_span_context().trace_id) if span.is_recording() else ""
         if span.is_recording():
             span.set_attributes(attributes(report))
-            inside, at = set_span_in_context(span), began
+            context, stage_began = set_span_in_context(span), began
             for stage in STAGE_ORDER:
                 if seconds := report.seconds.get(stage, 0.0):
-                    until = min(end, at + int(seconds * NANO))
-                    self._tracer.start_span(stage, inside, start_time=at).end(until)
-                    at = until
+                    stage_end = min(end, stage_began + int(seconds * NANO))
+                    self._tracer.start_span(stage, context, start_time=stage_began).end(stage_end)
+                    stage_began = stage_end
         span.end(end)
 
     def _trace_refusal(self, event: Refused) -> None:
-        now, below = self._now(), W3C.extract({"traceparent": event.trace})
-        span = self._tracer.start_span(event.method, below, kind=SpanKind.SERVER, start_time=now)
+        now, parent = self._now(), W3C.extract({"traceparent": event.trace})
+        span = self._tracer.start_span(event.method, parent, kind=SpanKind.SERVER, start_time=now)
         kind = type(event.error).__name__
         attributes_of_error: dict[str, Any] = {
             "tta.strategy": event.strategy,
@@ -95,19 +96,19 @@ class Tracing:
 
 
 def otlp(endpoint: str, share: float = 1.0, version: str = "") -> Tracing:
-    """Spans to an OTLP collector by gRPC: "http://host:4317", "https://…" for TLS. Sent in a thread of its own.
+    """A `Tracing` that sends spans to an OTLP collector by gRPC, in a thread of its own.
 
-    A collector on this machine is reached without a proxy.
+    `endpoint` is "http://host:4317", or "https://…" for TLS. A collector on this machine is reached without a proxy.
     """
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
-    here = urlsplit(endpoint).hostname in ("127.0.0.1", "::1", "localhost")
-    options: Any = (("grpc.enable_http_proxy", 0),) if here else None
+    is_local = urlsplit(endpoint).hostname in ("127.0.0.1", "::1", "localhost")
+    options: Any = (("grpc.enable_http_proxy", 0),) if is_local else None
     return Tracing(BatchSpanProcessor(OTLPSpanExporter(endpoint, channel_options=options)), share, version)
 
 
 def attributes(report: Report) -> dict[str, Any]:
-    """What a span says of an answer."""
+    """The attributes of an answer's span, without the empty ones."""
     request = report.request
     values: dict[str, Any] = {
         "tta.strategy": report.strategy.name,

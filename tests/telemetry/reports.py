@@ -1,4 +1,4 @@
-"""One of each event, made of real parts."""
+"""A report made of real strategies, labels and requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tta_service.core.request import STAGES, Degraded, Encoded, Report, Request,
 ZERO_SHOT = torch.tensor([2.0, 1.0, 0.0])
 
 
-def report(
+def make_report(
     logits: Tensor = ZERO_SHOT,
     zero_shot: Tensor = ZERO_SHOT,
     policy: str = "",
@@ -28,10 +28,10 @@ def report(
         LabelSet(names),
         strategy,
         Reduction(reducers.build("none")),
-        session="door",
+        session="gate",
         policy=policy,
         request_id="r7",
     )
     seconds = dict.fromkeys(STAGES, 0.01) | {"total": 0.08}
-    session = SessionStatus("door", frames=1)
+    session = SessionStatus("gate", frames=1)
     return Report(request, strategy, logits, zero_shot, 16, seconds, 16, session, degraded, unseen=unseen)
