@@ -1,4 +1,4 @@
-"""The hallway: one request walks from image to report and never turns back."""
+"""The engine: admits a request, runs it through the pipeline and returns its report."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from .batching.batcher import Batcher
 from .concurrency.executors import Executors, run
 from .costs.estimators import Estimate
 from .costs.model import CostModel
-from .pipeline.backlog import QueuedWork
-from .pipeline.deadline import DeadlinePlanner
+from .pipeline.deadline import DeadlinePlanner, within_deadline
 from .pipeline.encoding import Decode, ImageEncoder, Look
 from .pipeline.request_run import RequestRun
-from .pipeline.requirements import check_combination, claim_for, cost_of, rows_needed, within_deadline
+from .pipeline.requirements import check_combination, claim_for, cost_of, rows_needed
 from .pipeline.stage_timer import StageTimer
-from .pipeline.strategy_run import Resources
+from .pipeline.strategy_run import QueuedWork, Resources
 from .pipeline.warmup import warm_up
 from .sessions.sessions import Sessions
 from .text.cache import TextSpaceCache
 
 
 class Engine:
-    """Decode, look, encode, adapt, answer.
+    """Classifies images: decode, look, encode, adapt, report.
 
-    `decode(image) -> [3, h, w] uint8` and `look(pixels, count, seed, augment) -> Views` run in the prepare lane. Every
-    report goes to `observe`; one in `explain_every` (0: none) is explained unasked, for metrics. `tokens_left(reducer)`
-    gives the patch tokens of a view behind each block. `costs` is what the batcher learns into.
+    `decode(image) -> [3, h, w] uint8` and `look(pixels, count, seed, augment) -> Views` run in the prepare lane.
+    `observe` receives every report; one report in `explain_every` (0: none) gets an explanation for the metrics.
+    `tokens_left(reducer)` gives the patch tokens of a view after each block. `costs` is the cost model that the batcher
+    updates.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Engine:
         self._observe, self._explain_every, self._explainable = observe, explain_every, 0
         self._tokens_left = tokens_left
         encoder = ImageEncoder(decode, look, batcher, lanes, self._costs)
-        self._resources = Resources(encoder, text_spaces, lanes, QueuedWork(), self._should_explain, rows_needed)
+        self._resources = Resources(encoder, text_spaces, lanes, QueuedWork(), self._should_explain)
 
     async def classify(
         self,
@@ -68,25 +68,25 @@ class Engine:
         take: Callable[[], Request] | None = None,
         peek: Callable[[], Request] | None = None,
     ) -> Report:
-        """The answer, or a `TTAError`.
+        """Returns the report, or raises a `TTAError`.
 
-        Waits at the door with the rows of `request`; when it is let in, `take()` names the request that really
-        enters: the newest of its stream, which `peek()` tells already now. Cancelling is safe at any time: before
-        adapt it leaves no trace; during adapt the frame counts as seen.
+        Waits for admission with the rows of `request`. Once admitted, `take()` returns the request that runs instead:
+        the newest frame of its stream. `peek()` returns that frame while it waits. Cancelling is safe at any time:
+        before adapt it leaves no trace; during adapt the frame counts as seen.
         """
         arrived = time.monotonic()
         check_combination(request)
         planner = self._planner(request, arrived)
         planner.check_feasible(arrived)
 
-        def latest() -> float:
+        def admit_by() -> float:
             try:
                 return self._planner(peek(), arrived).admit_by if peek else planner.admit_by
-            except TTAError:  # what is wrong with the newest frame is told at once
+            except TTAError:  # admitted at once, so that the error of the newest frame is reported at once
                 return 0.0
 
         async with within_deadline(math.inf if peek else planner.queue_until):
-            permit = await self._admission.acquire(claim_for(request, latest))
+            permit = await self._admission.acquire(claim_for(request, admit_by))
         with permit:
             if take is not None:
                 request = take()
@@ -103,17 +103,17 @@ class Engine:
         return report
 
     async def warm_up(self, dimension: int) -> None:
-        """Before anybody asks: what a plain answer takes."""
+        """Measures a plain answer for the cost model. `dimension`: of the features."""
         await warm_up(self._resources.encoder, dimension)
 
     def without_observer(self) -> Engine:
-        """The same hallway, but nobody is told of its answers."""
-        quiet = copy.copy(self)
-        quiet._observe = ignore
-        return quiet
+        """An engine that shares everything with this one, but reports to no observer."""
+        unobserved = copy.copy(self)
+        unobserved._observe = ignore
+        return unobserved
 
     def _planner(self, request: Request, arrived: float) -> DeadlinePlanner:
-        """What it has from its arrival on."""
+        """Plans the time from the request's arrival on, including its label set's text if that is not cached."""
         labels = request.labels
         prompts = 0 if labels in self._text_spaces else len(labels.names) * len(labels.templates)
         text = self._costs.text(prompts) if prompts else Estimate()
@@ -121,14 +121,14 @@ class Engine:
         return DeadlinePlanner(self._costs, self._resources.encoder.batcher.queue, request, arrived_at, text)
 
     def _should_explain(self, request: Request, strategy: Strategy[Any]) -> bool:
-        """Nobody waits for an explanation that he did not ask for when the update before it takes a backward pass."""
+        """Whether to explain: on demand, or as a sample. No sample if the caller would wait for a backward pass."""
         slow = strategy.needs().gradient and predicts_first(strategy)
         self._explainable += not slow
         sampled = self._explain_every > 0 and not slow and self._explainable % self._explain_every == 0
         return request.explain or sampled
 
     async def _add_token_counts(self, report: Report) -> Report:
-        """The plain view is reduced only when all views are."""
+        """Adds the tokens left to the explanation; the plain view is reduced only if the scope is `all`."""
         explanation, request = report.explanation, report.request
         if explanation is None or isinstance(request.image, Features):
             return report

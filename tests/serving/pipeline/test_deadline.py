@@ -24,7 +24,7 @@ from tta_service.core.request import STAGES, Cascade, Features, Report, Request
 from tta_service.core.strategy import Strategy
 from tta_service.core.views import Views
 from tta_service.serving.admission.quotas import ClientQuota
-from tta_service.serving.pipeline.deadline import FEWEST
+from tta_service.serving.pipeline.deadline import MIN_VIEWS
 from tta_service.serving.pipeline.requirements import claim_for
 from tta_service.strategies.tpt import TPT
 from tta_service.strategies.zero_shot import ZeroShot
@@ -130,7 +130,7 @@ def assert_honest(report: Report, asked: Request) -> None:
         return
     assert less.views_asked == views and less.views_done == report.views
     assert less.zero_shot == (report.strategy == ZeroShot()) and less.reason in ("deadline", "overload")
-    assert less.zero_shot or (report.strategy == asked.strategy and FEWEST <= report.views < views)
+    assert less.zero_shot or (report.strategy == asked.strategy and MIN_VIEWS <= report.views < views)
     if less.zero_shot:
         assert report.views == 1 and torch.equal(report.logits, report.zero_shot)
 
@@ -196,7 +196,7 @@ def test_with_less_time_there_are_fewer_views_the_first_ones_and_the_answer_says
         asked = request(1, strategy, deadline=time.monotonic() + 0.6 * whole)
         report = await home.engine.classify(asked)
         assert report.degraded and (report.degraded.reason, report.degraded.zero_shot) == ("deadline", False)
-        assert FEWEST <= report.views == report.degraded.views_done < report.degraded.views_asked == 32
+        assert MIN_VIEWS <= report.views == report.degraded.views_done < report.degraded.views_asked == 32
         assert report.strategy == strategy and time.monotonic() <= asked.deadline
         fewer = await home.engine.classify(request(1, replace(strategy, views=report.views)))
         torch.testing.assert_close(report.logits, fewer.logits)

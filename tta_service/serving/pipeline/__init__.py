@@ -1,1 +1,1 @@
-"""One request from image to report."""
+"""The pipeline: one request from its image to its report."""

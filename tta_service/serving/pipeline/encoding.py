@@ -1,4 +1,4 @@
-"""One image on its way from bytes to feature rows."""
+"""From image bytes to feature rows: decode, look and encode of one request."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from .run_strategy import EncodedViews, choose_confident
 from .stage_timer import StageTimer
 
 Decode = Callable[[Encoded | Raw], Tensor]  # -> [3, h, w] uint8
-Look = Callable[[Tensor, int, int, str], Views]  # pixels, count, seed, augment
+Look = Callable[[Tensor, int, int, str], Views]  # pixels [3, h, w] uint8, count, seed, augment
 
 
 @dataclass(frozen=True, slots=True)
 class ImageEncoder:
-    """What turns images into features: shared by all requests."""
+    """What turns images into features; shared by all requests."""
 
     decode: Decode
     look: Look
@@ -42,40 +42,41 @@ class ImageEncoder:
 
 @dataclass(slots=True, eq=False)
 class PreparedViews:
-    """Fresh views, made in the prepare lane."""
+    """The views of one look, made in the prepare lane."""
 
     views: Views
-    jobs: list[tuple[Tensor, Reduction]]  # rows that the tower has not seen yet
-    decode: float  # seconds; 0: it was there
+    jobs: list[tuple[Tensor, Reduction]]  # rows that are not encoded yet
+    decode: float  # seconds; 0: the image was decoded before
     look: float  # seconds
 
 
 @dataclass(slots=True, eq=False)
 class RequestEncoding:
-    """Remembers what a request has already paid for, so that a second strategy pays only for the rest.
+    """Encodes the image of one request, and keeps pixels and rows, so that a second strategy encodes only new ones.
 
-    View i is drawn from (seed, i), hence the first rows of one augmentation are the same however many are cut.
+    View i is drawn from (seed, i), so the first rows of an augmentation do not depend on how many views are cut.
     """
 
     encoder: ImageEncoder
     request: Request
     timer: StageTimer
     batch_rows: int = 0
-    busy_seconds: float = 0.0  # seconds that image and rows were worked on, or waited for the tower
+    busy_seconds: float = 0.0  # in which image and rows were worked on or waited for the tower
     _pixels: Tensor | None = None  # [3, h, w] uint8
     _augment: str = ""
-    _pieces: tuple[Tensor, ...] = ()  # features of the first `_rows` views
+    _pieces: tuple[Tensor, ...] = ()  # [*, d] each: features of the first `_rows` views
     _rows: int = 0
 
     def work_done(self, needs: Needs) -> WorkDone:
-        """What there is of an earlier look."""
+        """What an earlier strategy has done that this one can use."""
         rows = self._rows if needs.augment == self._augment else min(1, self._rows)
         return WorkDone(self._pixels is not None, rows)
 
     async def encode(self, needs: Needs, text: TextSpace, plan: Plan) -> EncodedViews:
-        """As many rows as planned, or fewer where time runs out: at least the plain one, else `DeadlineTooShort`.
+        """Encodes as many views as planned, or fewer if time runs out.
 
-        `BadImage`; `BadRequest` for too few rows from the device; `ModelFault`.
+        Raises `DeadlineTooShort` if there is no time for the plain view, `BadImage`, `BadRequest` if the client sent
+        too few feature rows, `ModelFault` if the tower fails.
         """
         image = self.request.image
         if isinstance(image, Features):
@@ -104,7 +105,7 @@ class RequestEncoding:
             self._pixels = self.encoder.decode(image)
         decoded_at = time.monotonic()
         views = self.encoder.look(self._pixels, count, self.request.seed, augment)
-        if self._rows and augment != self._augment:  # only the plain view is common to both
+        if self._rows and augment != self._augment:  # augmentations share only the plain view
             self._pieces, self._rows = (self._pieces[0][:1],), 1
         have = self._rows
         reduced = Reduction(reduction.reducer)
@@ -119,7 +120,7 @@ class RequestEncoding:
         return PreparedViews(views, jobs, decoded_at - began if decoded else 0.0, time.monotonic() - decoded_at)
 
     async def _gather(self, prepared: PreparedViews, augment: str, plan: Plan, text: TextSpace) -> None:
-        """The rows that are missing; when none of them could be had, at least the plain one."""
+        """Encodes the missing rows; if there is no time for any, the plain one alone."""
         self._augment = augment
         if not prepared.jobs:
             return
@@ -135,7 +136,7 @@ class RequestEncoding:
             raise DeadlineTooShort("the deadline is too near for the image tower")
 
     async def _submit(self, jobs: list[tuple[Tensor, Reduction]], text: TextSpace, plan: Plan) -> list[Rows]:
-        """Rows through the tower; withdrawn when the caller leaves."""
+        """Sends jobs through the tower; cancelling withdraws them."""
         self.timer.check_deadline("encode")
         waiting: list[asyncio.Future[Rows]] = []
         have = self._rows
@@ -156,12 +157,12 @@ class RequestEncoding:
         return encoded
 
     async def _second_look(self, encoded: EncodedViews, needs: Needs, text: TextSpace, plan: Plan) -> EncodedViews:
-        """A second look, exact, at the plain view and the confident ones. Without time for it no row counts."""
+        """Encodes the plain view and the confident ones again without reduction. If there is no time, no row counts."""
         assert encoded.views is not None
         choosing = run(self.encoder.lanes.adapt, choose_confident, encoded, text, needs.confident, encoded.views.pixels)
         kept, rows, pixels = await choosing
-        whole = replace(plan, all_or_nothing=True)
-        (exact_rows,) = await self._submit([(pixels, self.encoder.no_reduction)], text, whole)
+        plan = replace(plan, all_or_nothing=True)
+        (exact_rows,) = await self._submit([(pixels, self.encoder.no_reduction)], text, plan)
         if len(exact_rows) < len(pixels):
             return replace(encoded, count=0)
         return replace(encoded, kept=kept, second_look=(rows, exact_rows.pieces))

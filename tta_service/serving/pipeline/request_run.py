@@ -1,4 +1,4 @@
-"""One request's way from image to report."""
+"""Runs one admitted request: its text space, its strategy, a cascade's second strategy, the report."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ...core.strategy import Strategy
 from ..admission.tickets import Permit
 from ..sessions.scope import SessionScope
 from .deadline import DeadlinePlanner
-from .requirements import cost_of
+from .requirements import cost_of, rows_needed
 from .stage_timer import StageTimer
 from .strategy_run import Resources, StrategyResult, StrategyRun
 
 
 class RequestRun:
-    """A request inside the hallway: text, its strategy's answer, and that of a cascade's second one."""
+    """One run of one request; `permit` holds its rows, `scope` its turns."""
 
     def __init__(
         self,
@@ -29,23 +29,20 @@ class RequestRun:
         permit: Permit,
         planner: DeadlinePlanner,
     ) -> None:
-        self._resources, self._request, self._timer, self._permit, self._planner = (
-            resources,
-            request,
-            timer,
-            permit,
-            planner,
-        )
+        self._resources, self._request, self._timer = resources, request, timer
+        self._permit, self._planner = permit, planner
         self._strategy_run = StrategyRun(resources, request, scope, timer, permit, planner)
-        self._text_seconds = 0.0  # seconds, for text
+        self._text_seconds = 0.0
 
     async def report(self) -> Report:
-        """Raises a `TTAError`. Of a cascade's second strategy nothing is heard when there is no time for it."""
+        """Runs the request. Raises a `TTAError`. A cascade without time for its second strategy reports the first."""
         began, request = time.monotonic(), self._request
         text = await self._text_space()
         first = result = await self._strategy_run.run(request.strategy, text)
         cascade, escalated = request.cascade, False
-        zero_shot_only = first.degraded is not None and first.degraded.zero_shot  # all turns are given up
+        zero_shot_only = (
+            first.degraded is not None and first.degraded.zero_shot
+        )  # its turns are released, so no second strategy
         if cascade is not None and not zero_shot_only and first.answer.relative_entropy > cascade.above:
             result = await self._escalate(cascade.to, text, first)
             escalated = result.strategy is cascade.to
@@ -74,9 +71,9 @@ class RequestRun:
         return text
 
     async def _escalate(self, to: Strategy[Any], text: TextSpace, first: StrategyResult) -> StrategyResult:
-        """The first answer stands, and says so, when there is no time for another one."""
+        """Runs the second strategy; without time for it, the first result stands, marked as degraded."""
         needs, permit = to.needs(), self._permit
-        rows, cost = self._resources.rows_of(self._request, to, needs.views), cost_of(self._request, to)
+        rows, cost = rows_needed(self._request, to), cost_of(self._request, to)
         permit.resize(permit.rows + rows, permit.cost + cost)
         if not self._planner.plan(to, time.monotonic(), self._strategy_run.encoding.work_done(needs)).zero_shot_only:
             result = await self._strategy_run.run(to, text)

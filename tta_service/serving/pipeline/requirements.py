@@ -1,34 +1,19 @@
-"""What a request must be to enter, what it asks of the house, and how long it may take."""
+"""The rows and the cost of a request, and the combinations that are refused."""
 
 from __future__ import annotations
 
-import asyncio
-import math
-import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
-from ...core.errors import BadParameters, DeadlineTooShort, Unsupported
+from ...core.errors import BadParameters, Unsupported
 from ...core.request import Features, Request
 from ...core.strategy import Strategy
 from ...maths import confident_count
 from ..admission.tickets import Claim
 
 
-@asynccontextmanager
-async def within_deadline(until: float | None) -> AsyncGenerator[None]:
-    """`DeadlineTooShort` when that moment (monotonic seconds) passes meanwhile."""
-    left = None if until is None or math.isinf(until) else until - time.monotonic()
-    try:
-        async with asyncio.timeout(left):
-            yield
-    except TimeoutError:
-        raise DeadlineTooShort("the deadline has passed") from None
-
-
 def rows_needed(request: Request, strategy: Strategy[Any], views: int = 0) -> int:
-    """The rows that a strategy will ask of the tower for this request, at least one; of so many `views`, 0: all."""
+    """Rows that the strategy will send to the image tower, at least one. `views`: how many it gets; 0: all it needs."""
     needs = strategy.needs()
     if isinstance(request.image, Features):
         return 1
@@ -38,19 +23,19 @@ def rows_needed(request: Request, strategy: Strategy[Any], views: int = 0) -> in
 
 
 def cost_of(request: Request, strategy: Strategy[Any]) -> int:
-    """Rows times passes: a strategy with gradients goes over its rows once more for each of its steps."""
+    """Rows times passes: a strategy with gradients passes over its rows once more in each of its steps."""
     passes = 1 + getattr(strategy, "steps", 1) if strategy.needs().gradient else 1
     return rows_needed(request, strategy) * passes
 
 
 def claim_for(request: Request, admit_by: Callable[[], float]) -> Claim:
-    """A cascade's second strategy is counted when the image goes on to it."""
+    """The request's claim on admission. A cascade's second strategy is added when it runs."""
     rows, cost = rows_needed(request, request.strategy), cost_of(request, request.strategy)
     return Claim(rows, request.streamed, cost, request.client, admit_by)
 
 
 def check_combination(request: Request) -> None:
-    """Raises `Unsupported` or `BadParameters` for a combination that could never be answered."""
+    """Raises `Unsupported` or `BadParameters` for a combination that can never be answered."""
     strategies = [request.strategy] + ([request.cascade.to] if request.cascade else [])
     if request.cascade and request.cascade.to == request.strategy:
         raise BadParameters("a cascade goes on to another strategy than the first", "options.cascade.to")

@@ -1,4 +1,4 @@
-"""What happens in the adapt or tune lane: evidence in, answer and memory out."""
+"""Runs a strategy in the adapt or tune lane: feature rows and memory in, answer and new memory out."""
 
 from __future__ import annotations
 
@@ -26,30 +26,28 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What a strategy says of one image."""
+    """A strategy's result for one image."""
 
     logits: Tensor  # [c]
     zero_shot: Tensor  # [c]
-    relative_entropy: float  # entropy of the logits divided by ln C: 0 certain, 1 clueless
+    relative_entropy: float  # entropy of the logits divided by ln c: 0 certain, 1 uniform
     explanation: Explanation | None
     feature: Tensor  # [d] of the plain view
-    seconds: float  # until this was known
+    seconds: float  # from the start of the strategy to this answer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedViews:
-    """Feature rows as they came from the tower (in several pieces) or from the device, and the views they stand for."""
+    """Feature rows from the tower (in several pieces) or from the client, and the views they belong to."""
 
     pieces: tuple[Tensor, ...]  # each [*, d], row 0 of the first is the plain view
     count: int  # rows to use
     views: Views | None = None
-    kept: Tensor | None = None  # [k] rows chosen as the confident ones in a first look
-    second_look: tuple[Tensor, tuple[Tensor, ...]] | None = (
-        None  # rows [m], their features [m, d] from a second, exact look
-    )
+    kept: Tensor | None = None  # [k] confident rows, chosen by a first look with reduction
+    second_look: tuple[Tensor, tuple[Tensor, ...]] | None = None  # rows [m], their exact features [m, d] in pieces
 
     def evidence(self, text: TextSpace) -> Evidence:
-        """All that the strategy may look at. `BadRequest` when the rows are of another model's dimension."""
+        """The strategy's input. Raises `BadRequest` if the rows do not have this model's dimension."""
         rows = _concatenate(self.pieces)
         if self.second_look is not None:
             at, features = self.second_look
@@ -65,7 +63,7 @@ def _concatenate(pieces: tuple[Tensor, ...]) -> Tensor:
 
 
 def begin_memory(strategy: Strategy[Any], text: TextSpace) -> Any:
-    """The memory of a session that has seen nothing yet."""
+    """The memory of a new session. Raises `ModelFault` if the strategy fails."""
     with torch.no_grad():
         return _checked_call(strategy, lambda: strategy.begin(text))
 
@@ -73,17 +71,17 @@ def begin_memory(strategy: Strategy[Any], text: TextSpace) -> Any:
 def run_strategy(
     strategy: Strategy[Any], needs: Needs, encoded: EncodedViews, text: TextSpace, explain: bool, memory: Any
 ) -> Generator[Answer, None, Any]:
-    """Yields the answer as soon as it is known, then returns the memory: the strategy may still be learning.
+    """Yields the answer as soon as it is known, then returns the new memory, whose update may take longer.
 
-    A strategy that breaks its promises (shape, numbers) raises `ModelFault` like one that crashes. An explanation
-    looks at the memory, so it waits for it.
+    Raises `ModelFault` if the strategy fails, or its logits have a wrong shape or are not finite. An explanation reads
+    the new memory, so with `explain` the answer comes after the update.
     """
     began = time.monotonic()
     evidence = encoded.evidence(text)
     steps = strategy.unfold(evidence, memory)
 
     def step(take: Callable[[Generator[Tensor, None, Any]], T]) -> T:
-        with torch.set_grad_enabled(needs.gradient):  # never across a yield: the mode belongs to the thread
+        with torch.set_grad_enabled(needs.gradient):  # left before each yield: the mode belongs to the thread
             return _checked_call(strategy, lambda: take(steps))
 
     logits = step(next).detach().float().cpu()
@@ -107,7 +105,7 @@ def run_strategy(
 def choose_confident(
     encoded: EncodedViews, text: TextSpace, fraction: float, pixels: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Who deserves a second look: the confident rows [k], these and row 0 [m], and the pixels of the latter."""
+    """Chooses the views of a second look: confident rows [k], these and row 0 [m], the pixels [m, 3, s, s] of those."""
     with torch.no_grad():
         kept = confident_rows(encoded.evidence(text), fraction)
         wanted = torch.zeros(len(pixels), dtype=torch.bool)
@@ -119,7 +117,7 @@ def choose_confident(
 def explain_answer(
     strategy: Strategy[Any], needs: Needs, evidence: Evidence, views: Views | None, memory: Any
 ) -> Explanation:
-    """Why this answer. A strategy that cannot explain itself keeps its answer and says nothing."""
+    """Explains an answer. If the strategy's `explain` fails, logs the error and returns the default explanation."""
     try:
         return _make_explanation(strategy.explain(evidence, memory), needs, evidence, views)
     except Exception:
@@ -130,7 +128,7 @@ def explain_answer(
 def _make_explanation(
     given: Mapping[str, Tensor | float], needs: Needs, evidence: Evidence, views: Views | None
 ) -> Explanation:
-    """Where the strategy says nothing, its views count equally, and only the kept ones."""
+    """By default the kept views are the confident ones, with equal weights."""
     logits = evidence.logits()
     kept = torch.zeros(len(evidence.views), dtype=torch.bool)
     kept[torch.as_tensor(given["kept"] if "kept" in given else confident_rows(evidence, needs.confident)).long()] = True

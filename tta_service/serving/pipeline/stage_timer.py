@@ -1,4 +1,4 @@
-"""Where a request's time goes."""
+"""Times the stages of a request."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from ...core.request import STAGES, Request
 
 
 class StageTimer:
-    """Seconds by stage, from the request's arrival on; and its deadline, looked at before each stage.
+    """Seconds by stage, from the request's arrival on, and its deadline, which is checked before each stage.
 
-    What no stage accounts for (the wait at the door, for a lane) belongs to the stage that ends it.
+    A wait between stages (for admission, for a lane) counts in the stage whose lap ends it. `arrived`: monotonic
+    seconds.
     """
 
     def __init__(self, request: Request, arrived: float) -> None:
@@ -20,7 +21,7 @@ class StageTimer:
         self._last = arrived
 
     def lap(self, stage: str, *inner: tuple[str, float]) -> float:
-        """The time since the last lap went to `stage`, but for the `inner` seconds of others. Returns all of it."""
+        """Adds the time since the last lap to `stage`, less the seconds of `inner` stages, and returns all of it."""
         now = time.monotonic()
         whole = spent = now - self._last
         for name, seconds in inner:
@@ -36,5 +37,5 @@ class StageTimer:
             raise DeadlineTooShort(f"the deadline passed before {stage}")
 
     def seconds(self) -> dict[str, float]:
-        """By stage, and the total."""
+        """Seconds by stage, and their `total` since arrival."""
         return {**self._seconds, "total": time.monotonic() - self._arrived}

@@ -1,4 +1,4 @@
-"""One strategy's answer to a request: its evidence, the turn at its memory, adapt; or plain, when there is no time."""
+"""Runs one strategy on one request: encode, wait for the memory's turn, adapt; without time for it, zero-shot."""
 
 from __future__ import annotations
 
@@ -18,38 +18,59 @@ from ..admission.tickets import Permit
 from ..concurrency.executors import Executors, run
 from ..sessions.scope import SessionScope
 from ..text.cache import TextSpaceCache
-from .backlog import QueuedWork
 from .deadline import DeadlinePlanner
 from .encoding import ImageEncoder, RequestEncoding
+from .requirements import rows_needed
 from .run_strategy import Answer, EncodedViews, begin_memory, run_strategy
 from .stage_timer import StageTimer
 
 
+class QueuedWork:
+    """Work in a lane of one thread: the seconds that it is expected to take."""
+
+    def __init__(self) -> None:
+        self._expected: dict[object, float] = {}
+
+    @property
+    def seconds(self) -> float:
+        """Expected seconds of all work that has not ended."""
+        return sum(self._expected.values())
+
+    def add(self, seconds: float) -> Callable[[object], None]:
+        """Adds work. Call the returned function when it has ended; its argument is ignored."""
+        work = object()
+        self._expected[work] = seconds
+
+        def on_done(done: object) -> None:
+            self._expected.pop(work, None)
+
+        return on_done
+
+
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a request passes through: shared by all."""
+    """What all requests share."""
 
     encoder: ImageEncoder
     text_spaces: TextSpaceCache
     lanes: Executors
-    queued_tuning: QueuedWork  # of the tune lane
+    queued_tuning: QueuedWork  # in the tune lane
     should_explain: Callable[[Request, Strategy[Any]], bool]
-    rows_of: Callable[[Request, Strategy[Any], int], int]  # of so many views
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StrategyResult:
-    """One strategy's answer, and how it came about."""
+    """One strategy's answer, and what was done for it."""
 
     answer: Answer
     status: SessionStatus
-    strategy: Strategy[Any]  # that really answered
+    strategy: Strategy[Any]  # that answered: zero-shot if there was no time for the one asked for
     views: int
     degraded: Degraded | None = None
 
 
 class StrategyRun:
-    """The strategies of one request, asked one after the other: they share its image, its place and its visit.
+    """Runs the strategies of one request, one after the other; they share its encoding, permit and session scope.
 
     `busy_seconds`: seconds of adapt and of waiting for turns.
     """
@@ -68,11 +89,15 @@ class StrategyRun:
         self.encoding, self.busy_seconds = RequestEncoding(resources.encoder, request, timer), 0.0
 
     async def run(self, strategy: Strategy[Any], text: TextSpace) -> StrategyResult:
-        """One strategy's answer: evidence, the turn at its memory, adapt. Plain when there is no time for that."""
+        """Runs one strategy; without time for it, zero-shot on the plain view.
+
+        Raises `DeadlineTooShort` if there is no time for that either or the request wants all or nothing, and the
+        errors of `RequestEncoding.encode` and `run_strategy`.
+        """
         needs, planner = strategy.needs(), self._planner
         plan = planner.plan(strategy, time.monotonic(), self.encoding.work_done(needs), self._permit.late)
         if planner.has_deadline:
-            self._permit.resize(self._resources.rows_of(self._request, strategy, plan.views))
+            self._permit.resize(rows_needed(self._request, strategy, plan.views))
         encoded = await self.encoding.encode(needs, text, plan)
         wanted = planner.views_wanted(needs)
         try:
@@ -91,7 +116,7 @@ class StrategyRun:
     async def _adapt(
         self, strategy: Strategy[Any], needs: Needs, encoded: EncodedViews, text: TextSpace, until: float
     ) -> tuple[Answer, SessionStatus]:
-        """TimeoutError when it cannot begin by `until`: then the memory is untouched."""
+        """Raises TimeoutError if adapt cannot begin by `until` (monotonic seconds); then the memory is untouched."""
         timer, scope, resources, labels = self._timer, self._scope, self._resources, self._request.labels
         timer.check_deadline("turn")
         lane = resources.lanes.tune if needs.gradient else resources.lanes.adapt
@@ -127,15 +152,12 @@ class StrategyRun:
         return answer, status
 
     async def _answer_zero_shot(self, needs: Needs, encoded: EncodedViews, text: TextSpace) -> StrategyResult:
-        """Zero-shot on the plain view; turns are given up and no memory hears of it."""
+        """Answers with zero-shot on the plain view, releases the turns and leaves the memories as they are."""
         self._scope.release_turns()
         self._timer.check_deadline("adapt")
-        strategy, plain = (
-            self._resources.encoder.costs.zero_shot,
-            replace(encoded, count=1, kept=None, second_look=None),
-        )
-        explain = self._request.explain
-        work = partial(run_strategy, strategy, strategy.needs(), plain, text, explain)
+        strategy = self._resources.encoder.costs.zero_shot
+        plain = replace(encoded, count=1, kept=None, second_look=None)
+        work = partial(run_strategy, strategy, strategy.needs(), plain, text, self._request.explain)
         answer, _ = await run(self._resources.lanes.adapt, lambda: completed(work(None)))
         self._record_cost(strategy, 1, answer)
         degraded = Degraded(self._planner.reason, self._planner.views_wanted(needs), 1, zero_shot=True)
@@ -143,7 +165,6 @@ class StrategyRun:
 
     def _record_cost(self, strategy: Strategy[Any], views: int, answer: Answer) -> None:
         seconds = self._timer.lap("adapt")
-        self.busy_seconds += (
-            seconds if strategy.needs().gradient else answer.seconds
-        )  # waiting for the tune lane is known before
+        # The wait for the tune lane is planned for in `_adapt`; that for the adapt lane counts as overhead.
+        self.busy_seconds += seconds if strategy.needs().gradient else answer.seconds
         self._resources.encoder.costs.learn_adapt(strategy, len(self._request.labels.names), views, answer.seconds)

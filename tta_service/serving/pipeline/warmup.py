@@ -1,4 +1,4 @@
-"""What this machine can do, measured before anybody asks: rows of a forward, and what an answer takes beside it."""
+"""Warm-up: measures the rows of a forward and the cost of a plain answer before the first request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The smallest power of two whose rows per second are within 5 % of the best seen."""
+    """The measured speed of the tower. `rows`: the smallest power of two within 5 % of the best rows per second."""
 
     rows: int
     row_seconds: float  # at that size
@@ -30,7 +30,7 @@ class Calibration:
 
     @property
     def seconds(self) -> dict[int, float]:
-        """Of one forward, by its rows."""
+        """Seconds of one forward, by its rows."""
         return {rows: rows / rate for rows, rate in self.rates.items()}
 
 
@@ -40,10 +40,10 @@ def measure(
     patience: float = 5.0,
     clock: Callable[[], float] = time.monotonic,
 ) -> Calibration:
-    """Times `forward(rows)` for 1, 2, 4 … `most` rows; call it in the device lane.
+    """Times `forward(rows)` for 1, 2, 4 … `most` rows. Call it in the device lane.
 
-    Each size runs once unmeasured (compilers, caches, allocators), then twice; the faster run counts. Goes no further
-    when a size takes longer than `patience` seconds or memory runs out. Raises what the first forward raises.
+    Each size runs once unmeasured (for compilers, caches, allocators), then twice; the faster run counts. Stops after a
+    size that takes longer than `patience` seconds, or when memory runs out. Raises what the first forward raises.
     """
     rates: dict[int, float] = {}
     rows = 1
@@ -64,7 +64,10 @@ def measure(
 
 
 async def warm_up(encoder: ImageEncoder, dimension: int, side: int = 256) -> None:
-    """Decode, look and a plain answer, for the costs to begin with; each once before it counts."""
+    """Measures decode, look and a plain answer on noise, as first values of the cost model. The first round warms up.
+
+    `dimension`: of the features; `side`: of the image in pixels.
+    """
     draw = torch.Generator().manual_seed(0)
     noise = torch.randint(256, (side, side, 3), generator=draw, dtype=torch.uint8)
     image = Raw(side, side, PixelFormat.RGB24, noise.numpy().tobytes())
