@@ -1,1 +1,1 @@
-"""The doors on gRPC: questions in, answers out, statuses for errors. Decides nothing."""
+"""The service on gRPC: messages become requests, reports become messages, errors become statuses."""

@@ -1,4 +1,4 @@
-"""`grpc.health.v1`: what the pulse says, told to whoever asks or watches."""
+"""`grpc.health.v1`: the health of the device, for clients that check or watch it."""
 
 # pyright: reportUnknownMemberType=false, reportUntypedBaseClass=false
 # (grpc_health carries no types)
@@ -16,7 +16,7 @@ States = pb.HealthCheckResponse
 
 
 class Health(wire.HealthServicer):
-    """The same status for each of `services` ("" is the server as a whole). NOT_SERVING until told otherwise."""
+    """The same status for each of `services` ("" is the server as a whole). NOT_SERVING until `set_serving`."""
 
     def __init__(self, services: tuple[str, ...]) -> None:
         self._services = services
@@ -24,26 +24,28 @@ class Health(wire.HealthServicer):
         self._changed = asyncio.Event()
 
     def set_serving(self, serving: bool, reason: str = "") -> None:
-        """What the pulse says; from the loop's thread."""
+        """Set the status that the device's health gives. Call it in the event loop's thread."""
         self._serving = serving
         self._notify()
 
     def drain(self) -> None:
-        """NOT_SERVING from now on, whatever the pulse says."""
+        """NOT_SERVING from now on, whatever the device's health is."""
         self._draining = True
         self._notify()
 
     def end_watches(self) -> None:
-        """Lets the watchers go, so that nobody waits for them."""
+        """End all watches, so that the server can stop without waiting for them."""
         self._ended = True
         self._notify()
 
     async def Check(self, request: pb.HealthCheckRequest, context: Any) -> pb.HealthCheckResponse:
+        """The status of one service; NOT_FOUND for another name."""
         if request.service not in self._services:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no service {request.service!r} here")
         return States(status=self._status(request.service))
 
     async def Watch(self, request: pb.HealthCheckRequest, context: Any) -> AsyncIterator[pb.HealthCheckResponse]:
+        """The status of one service now and after each change."""
         sent = None
         while not self._ended:
             changed = self._changed

@@ -1,4 +1,4 @@
-"""Around every call: it is counted when it begins and ends, and whatever it raises becomes a status."""
+"""Wraps every call: counts its start, end and messages, and turns what it raises into a status."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ WRONG_MESSAGE = "the bytes are not the message that this method takes"
 
 
 class ServerInterceptor(grpc.aio.ServerInterceptor):
-    """Tells `observe` of each call, and of each refusal with the `strategy` that its first message asks for.
+    """Reports each call to `observe`, and each refusal with the strategy that `strategy(message)` finds in its message.
 
-    It decodes the messages itself, so that bytes which are no message are the caller's mistake and not the server's.
+    It decodes the messages itself, so that bytes which are no message become an error of the caller, not of the server.
     """
 
     def __init__(self, observe: Observe, strategy: Callable[[Any], str]) -> None:
@@ -41,8 +41,9 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
+        """The method's handler, wrapped; None for an unknown method, which grpc answers with UNIMPLEMENTED."""
         handler = await continuation(handler_call_details)
-        if handler is None:  # no such method: grpc answers UNIMPLEMENTED
+        if handler is None:
             return None
         service, _, method = handler_call_details.method.lstrip("/").rpartition("/")
         call = Call(service, method, KINDS[handler.request_streaming, handler.response_streaming], self._observe)
@@ -66,9 +67,9 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
                 raise
             except Exception as error:
                 failure = to_tta_error(error)
-            who, session = getattr(message, "request_id", ""), getattr(message, "session_id", "")
+            request_id, session = getattr(message, "request_id", ""), getattr(message, "session_id", "")
             strategy, trace = self._strategy(message), trace_of(context.invocation_metadata())
-            self._observe(Refused(failure, call.method, strategy, "", trace, who, session))
+            self._observe(Refused(failure, call.method, strategy, "", trace, request_id, session))
             await context.abort_with_status(to_grpc_status(failure))
 
         return answer
@@ -99,7 +100,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call on its way."""
+    """One call of a method, and the observer of its events."""
 
     service: str
     method: str
@@ -107,6 +108,7 @@ class Call:
     observe: Observe
 
     def start(self, context: Context) -> None:
+        """Report that the call has started, and later its end with its code and seconds."""
         began = time.monotonic()
         self.observe(Called(self.service, self.method, self.kind))
 
@@ -117,16 +119,17 @@ class Call:
         on_done(context, end)
 
     def count_message(self, sent: bool) -> None:
+        """Report one message, `sent` or received."""
         self.observe(Messaged(self.service, self.method, self.kind, sent))
 
 
 def on_done(context: Any, call: Callable[[Any], None]) -> None:
-    """`call(context)` when the call is over, however it ends: answered, refused, or the caller is gone."""
+    """Run `call(context)` when the RPC is over: answered, refused or cancelled."""
     context.add_done_callback(call)
 
 
 def final_code(context: Any) -> grpc.StatusCode:
-    """The code of a call that is over: its own, OK when a reply ended it, else the caller or the clock left first."""
+    """The code of a finished call: its own if it set one, OK after a reply, else DEADLINE_EXCEEDED or CANCELLED."""
     if context.code() is not None:
         return context.code()
     if context.done() and not context.cancelled():
@@ -135,6 +138,7 @@ def final_code(context: Any) -> grpc.StatusCode:
 
 
 def decode(deserialize: Callable[[bytes], Any], raw: bytes) -> Any:
+    """The message in `raw`. Raises `BadRequest` for bytes that are not one."""
     try:
         return deserialize(raw)
     except DecodeError:

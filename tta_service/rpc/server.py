@@ -1,4 +1,4 @@
-"""The gRPC server: its settings, who answers on it, and how it leaves."""
+"""The gRPC server: its options, its services, its start and its end."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # (generated code and grpc_health carry no types)
@@ -19,10 +19,11 @@ from .warming_up import SERVICE, DeferredHandlers
 
 
 class Server:
-    """`start`, then `serve`, then `drain`, then `stop`. Tell `health` when the model can answer: until then it is
-    NOT_SERVING, and before there is a `service` its methods answer UNAVAILABLE.
+    """A gRPC server with health and reflection: `start`, then `serve`, then `drain`, then `stop`.
 
-    A connection is asked to end after `connection_age` seconds (0: never), so that clients look for new servers.
+    Call `health.set_serving` when the model can answer: until then the status is NOT_SERVING. Methods answer
+    UNAVAILABLE until there is a `service`. A connection is asked to end after `connection_age` seconds (0: never), so
+    that clients find new servers.
     """
 
     def __init__(
@@ -47,34 +48,34 @@ class Server:
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
 
     async def start(self, address: str = "127.0.0.1:0") -> int:
-        """The port that it listens on. Raises RuntimeError when the address is taken."""
+        """Listen and return the port. Raises RuntimeError when the address is taken."""
         port = self._server.add_insecure_port(address)
         await self._server.start()
         return port
 
     def serve(self, service: AdaptationService) -> None:
-        """From now on its methods answer."""
+        """Let the methods of `service` answer from now on."""
         self._service = service
         add_AdaptationServiceServicer_to_server(service, self._deferred)
 
     def drain(self, seconds: float) -> None:
-        """Health says NOT_SERVING, streams are told to go elsewhere within `seconds`; all is still answered."""
+        """Set health to NOT_SERVING and ask streams to resume elsewhere within `seconds`. Calls are still answered."""
         self.health.drain()
         if self._service:
             self._service.drain(seconds)
 
     async def stop(self, grace: float) -> None:
-        """No new calls; those under way have `grace` seconds to end. Returns as soon as the last one has."""
+        """Refuse new calls and give running ones `grace` seconds to end. Returns as soon as the last one has ended."""
         self.health.drain()
         self.health.end_watches()
         await self._server.stop(grace)
 
 
 def options(message_bytes: int, streams_per_connection: int, connection_age: float) -> list[tuple[str, int]]:
-    """Small windows, so that a client that ignores us cannot park its frames in our memory; dead ones are noticed."""
-    aged = [("grpc.max_connection_age_ms", int(connection_age * 1000))] if connection_age else []
+    """Channel options. Small windows keep unread frames in the client's memory; pings find dead clients."""
+    age = [("grpc.max_connection_age_ms", int(connection_age * 1000))] if connection_age else []
     return [
-        *aged,
+        *age,
         ("grpc.max_receive_message_length", message_bytes),
         ("grpc.max_concurrent_streams", streams_per_connection),
         ("grpc.http2.bdp_probe", 0),

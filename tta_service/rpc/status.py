@@ -12,10 +12,10 @@ CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 def code_of(error: TTAError) -> grpc.StatusCode:
-    """That of the nearest class in the table of `wire.status`."""
+    """The gRPC code of an error, from the table in `wire.status`."""
     return CODES[code_number_of(error)]
 
 
 def to_grpc_status(error: TTAError) -> grpc.Status:
-    """The whole status, for `context.abort_with_status`."""
+    """The code, sentence and details of an error, for `context.abort_with_status`."""
     return grpc_status.rpc_status.to_status(to_status(error))  # pyright: ignore[reportUnknownMemberType]

@@ -1,4 +1,4 @@
-"""`tta.v1.AdaptationService`: each method says what to ask whom, and decides nothing."""
+"""`tta.v1.AdaptationService`: each method parses its message, calls `serving` and makes the response."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from .sessions import SessionMethods
 
 
 class AdaptationService(LabelSetMethods, SessionMethods):
-    """The doors of the house. Errors are raised: `ServerInterceptor` around it makes statuses of them.
+    """The methods of the service. They raise `TTAError`; `ServerInterceptor` makes statuses of it.
 
-    `load()` is how many seconds of work wait, which streams are told.
+    `load()` is the queued work in seconds, which streams report to their clients.
     """
 
     def __init__(
@@ -52,11 +52,10 @@ class AdaptationService(LabelSetMethods, SessionMethods):
         SessionMethods.__init__(self, sessions, persistence, server_info)
         self._engine, self._load, self._observe, self._streams = engine, load, observe, set[StreamHandler]()
         self._strategies, self._reducers = MovingAverages(), MovingAverages()
-        self.buffered = BufferTotals(
-            most=server_info.limits.all_streams_bytes
-        )  # frames of all streams that wait at the door
+        self.buffered = BufferTotals(most=server_info.limits.all_streams_bytes)  # frames that wait, of all streams
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
+        """Answer one image."""
         arrived = time.monotonic()
         remaining = cast("float | None", context.time_remaining())  # the stubs forget None: no deadline
         deadline = None if remaining is None else arrived + remaining
@@ -75,6 +74,7 @@ class AdaptationService(LabelSetMethods, SessionMethods):
     async def ClassifyStream(
         self, request_iterator: AsyncIterator[pb.ClassifyStreamRequest], context: Context
     ) -> AsyncIterator[pb.ClassifyStreamResponse]:
+        """Answer the frames of one camera, in order, within one session."""
         messages = aiter(request_iterator)
         config = await self._open_stream(await self._first_message(messages))
         await self._persistence.load(OWNER, config.session, opening=True, named=config.named)
@@ -88,7 +88,7 @@ class AdaptationService(LabelSetMethods, SessionMethods):
         handler = StreamHandler(
             config, lease, self._classify, self._load, self._server_info, self._observe, self.buffered
         )
-        on_done(context, lambda _: self._stream_gone(handler))
+        on_done(context, lambda _: self._close_stream(handler))
         self._streams.add(handler)
 
         def interpret(message: Any, last: int) -> Frame:
@@ -96,22 +96,25 @@ class AdaptationService(LabelSetMethods, SessionMethods):
 
         async for reply in handler.replies(messages, interpret):
             yield reply
-        await self._persistence.save(OWNER, lease.session)  # so that the next server has all of it
+        await self._persistence.save(OWNER, lease.session)  # the next server then has all frames of the session
 
     def drain(self, seconds: float) -> None:
-        """Tells every open stream that this server stops in `seconds`, and how to go on elsewhere."""
+        """Announce to every open stream that this server stops in `seconds`, with a token to resume elsewhere."""
         for handler in self._streams:
             handler.drain(seconds, self._persistence.resume_token(OWNER, handler.session))
 
     async def ListStrategies(self, request: pb.ListStrategiesRequest, context: Context) -> pb.ListStrategiesResponse:
+        """Describe the strategies, with the recent mean seconds of a request."""
         entries = make_descriptions(catalogue.strategies, self._strategies.of, self._server_info.limits.parameters)
         return pb.ListStrategiesResponse(strategies=entries, default_name=self._server_info.strategy)
 
     async def ListReducers(self, request: pb.ListReducersRequest, context: Context) -> pb.ListReducersResponse:
+        """Describe the reducers, with the recent mean seconds of encoding."""
         entries = make_descriptions(catalogue.reducers, self._reducers.of, self._server_info.limits.parameters)
         return pb.ListReducersResponse(reducers=entries, default_name=self._server_info.reducer)
 
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:
+        """Describe the model, the device and the limits."""
         return make_server_info(self._server_info)
 
     async def _classify(
@@ -127,16 +130,16 @@ class AdaptationService(LabelSetMethods, SessionMethods):
         return report
 
     async def _first_message(self, messages: AsyncIterator[pb.ClassifyStreamRequest]) -> pb.ClassifyStreamRequest:
-        """Whoever opens a stream and says nothing costs a task and a socket, so not for long."""
-        patience = self._server_info.limits.first_message
+        """The message that opens the stream. It has a time limit, since a silent stream costs a task and a socket."""
+        limit = self._server_info.limits.first_message
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(limit):
                 return await anext(messages, pb.ClassifyStreamRequest())
         except TimeoutError:
-            raise BadRequest(f"nothing came for {patience:g} s; the first message opens the stream", "open") from None
+            raise BadRequest(f"nothing came for {limit:g} s; the first message opens the stream", "open") from None
 
     async def _open_stream(self, message: pb.ClassifyStreamRequest) -> StreamConfig:
-        """What is wrong with the opening ends the stream, a prompt that does not fit included."""
+        """The stream's configuration, its labels encoded. Raises what ends the stream, such as a prompt too long."""
         config = parse_open(
             message, self._text_spaces.labels, self._server_info, partial(self._persistence.resume, OWNER)
         )
@@ -147,6 +150,6 @@ class AdaptationService(LabelSetMethods, SessionMethods):
             raise FieldOrigins(image="", labels=config.labels_path, options="open.options").locate(error) from error
         return config
 
-    def _stream_gone(self, handler: StreamHandler) -> None:
+    def _close_stream(self, handler: StreamHandler) -> None:
         self._streams.discard(handler)
         handler.close()

@@ -1,4 +1,4 @@
-"""The methods about sessions."""
+"""The methods that get, list, reset, close, snapshot and restore sessions."""
 
 from __future__ import annotations
 
@@ -16,49 +16,55 @@ from ..v1 import tta_pb2_grpc as wire
 
 
 class SessionMethods(wire.AdaptationServiceServicer):
-    """The owner's own. One that rests in the store comes back before anything is done to it."""
+    """The sessions of the caller. One that is only in the store is loaded before it is reset or closed."""
 
     def __init__(self, sessions: Sessions, persistence: SessionPersistence, server_info: ServerInfo) -> None:
         self._sessions, self._persistence, self._server_info = sessions, persistence, server_info
 
     async def GetSession(self, request: pb.GetSessionRequest, context: Context) -> pb.GetSessionResponse:
+        """Describe one session. Raises `UnknownSession`."""
         return pb.GetSessionResponse(
             session=make_session_info(self._sessions.get(OWNER, required_session_id(request.session_id)))
         )
 
     async def ListSessions(self, request: pb.ListSessionsRequest, context: Context) -> pb.ListSessionsResponse:
-        mine, token = paginate(self._sessions.list(OWNER), lambda one: one.id, request.page_size, request.page_token)
-        return pb.ListSessionsResponse(sessions=map(make_session_info, mine), next_page_token=token)
+        """One page of the sessions in memory, by id."""
+        page, token = paginate(self._sessions.list(OWNER), lambda one: one.id, request.page_size, request.page_token)
+        return pb.ListSessionsResponse(sessions=map(make_session_info, page), next_page_token=token)
 
     async def ResetSession(self, request: pb.ResetSessionRequest, context: Context) -> pb.ResetSessionResponse:
-        await self._persistence.load(OWNER, required_session_id(request.session_id))
-        fresh = await self._sessions.reset(OWNER, required_session_id(request.session_id))
+        """Empty the memories of a session."""
+        session_id = required_session_id(request.session_id)
+        await self._persistence.load(OWNER, session_id)
+        fresh = await self._sessions.reset(OWNER, session_id)
         return pb.ResetSessionResponse(session=make_session_info(fresh))
 
     async def CloseSession(self, request: pb.CloseSessionRequest, context: Context) -> pb.CloseSessionResponse:
-        await self._persistence.load(OWNER, required_session_id(request.session_id))
-        self._sessions.close(OWNER, required_session_id(request.session_id))
+        """End a session and forget its memories."""
+        session_id = required_session_id(request.session_id)
+        await self._persistence.load(OWNER, session_id)
+        self._sessions.close(OWNER, session_id)
         return pb.CloseSessionResponse()
 
     async def SnapshotSession(self, request: pb.SnapshotSessionRequest, context: Context) -> pb.SnapshotSessionResponse:
-        snapshot, most = (
-            await self._persistence.snapshot(OWNER, required_session_id(request.session_id)),
-            self._server_info.limits.message_bytes,
-        )
+        """A signed copy of a session. Raises `TooLarge` when a message cannot hold it."""
+        snapshot = await self._persistence.snapshot(OWNER, required_session_id(request.session_id))
+        most = self._server_info.limits.message_bytes
         message = pb.SessionSnapshot(session_id=snapshot.session, epoch=snapshot.epoch, state=snapshot.state)
         reply = pb.SnapshotSessionResponse(snapshot=message)
-        if reply.ByteSize() > most:  # so would the request be that restores it
+        if reply.ByteSize() > most:  # the request that restores it would be too large as well
             raise TooLarge(f"this snapshot takes {reply.ByteSize()} bytes, a message at most {most}", "session_id")
         return reply
 
     async def RestoreSession(self, request: pb.RestoreSessionRequest, context: Context) -> pb.RestoreSessionResponse:
+        """Bring a session back from a snapshot of this server or of one with the same secret."""
         with field_prefix("snapshot"):
             restored = await self._persistence.restore(OWNER, request.snapshot.state)
         return pb.RestoreSessionResponse(session=make_session_info(restored))
 
 
 def required_session_id(id: str) -> str:
-    """A session that must have a name."""
+    """The valid id of a session that the request must name. Raises `BadRequest`."""
     if not id:
         raise BadRequest("which session?", "session_id")
     return parse_session_id(id, "session_id")

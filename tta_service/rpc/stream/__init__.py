@@ -1,1 +1,1 @@
-"""One open stream: frames in, answers out, in order."""
+"""One open stream of a camera: its frames, its answers and its flow control."""

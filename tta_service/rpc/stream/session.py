@@ -1,4 +1,4 @@
-"""One camera: frames come in through a policy buffer, answers go out in their order."""
+"""The handler of one stream: frames wait in a buffer with a policy, answers leave in the order of the frames."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ from ...wire.stream_responses import Reply, drop_repeated_unseen, make_answer, m
 from .flow_control import StreamCredits
 
 T = TypeVar("T")
-Interpret = Callable[[Any, int], Frame]  # (message, id of the frame before): raises what ends the stream
+Interpret = Callable[[Any, int], Frame]  # (message, id of the previous frame); raises what ends the stream
 
 
 class Classify(Protocol):
-    """The engine's door: `take` gives the newest request of the stream as soon as there is room, `peek`
-    what that would be now."""
+    """`Engine.classify`: it calls `take` for the stream's next request once that is admitted, `peek` to look at it."""
 
     async def __call__(
         self,
@@ -38,10 +37,10 @@ class Classify(Protocol):
 
 
 class StreamHandler:
-    """An open stream. `replies` is read by the transport; `close` may be called at any time, and ends all of it.
+    """An open stream. The transport reads `replies`; `close` may be called at any time and ends all of it.
 
-    `LATEST` keeps one frame in the hallway, the other policies two, and the next one leaves the buffer only after an
-    answer was accepted by the transport: so a slow receiver slows itself down and nobody else.
+    `LATEST` has one frame in the engine, the other policies two. The next frame leaves the buffer only after the
+    transport has accepted an answer, so a slow receiver slows down only its own stream.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class StreamHandler:
         observe(Streaming(self._policy, open=True))
 
     async def replies(self, messages: AsyncIterator[Any], interpret: Interpret) -> AsyncIterator[Reply]:
-        """The stream's standing, then answers in the order of the frames. Raises what ends the stream."""
+        """The stream's status, then answers in the order of the frames. Raises what ends the stream."""
         reader = self._spawn(self._read(messages, interpret))
         self._spawn(self._dispatch())
         self._spawn(self._watch_lease(reader))
@@ -98,25 +97,26 @@ class StreamHandler:
 
     @property
     def session(self) -> str:
+        """The id of the stream's session."""
         return self._lease.session
 
     def drain(self, seconds: float, token: bytes) -> None:
-        """Tells the client to look for another server within `seconds`; until then all goes on."""
+        """Ask the client to resume with `token` on another server within `seconds`; until then frames are answered."""
         reply: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
         reply.set_result(make_draining(seconds, token))
         self._outbox.put_nowait((reply, lambda: None))
 
     def close(self) -> None:
-        """Leaves nothing behind. A frame that is being adapted runs to its end in its lane, unheard."""
+        """Free all that the stream holds. A frame in adaptation runs to its end in its lane; its answer is dropped."""
         self._exit_stack.close()
         for task in self._tasks:
             task.cancel()
 
     async def _read(self, messages: AsyncIterator[Any], interpret: Interpret) -> None:
-        """Drains the transport at once, whatever the hallway does.
+        """Move every message from the transport to the buffer at once, however busy the engine is.
 
-        `BLOCK` lets it wait for room, every other policy only for a sender that floods us: then the windows of HTTP/2
-        fill, and it is he who waits.
+        With `BLOCK` the reader waits for space in the buffer, with other policies only when frames exceed the rate
+        limit. HTTP/2's windows then fill, and the sender waits.
         """
         last = -1
         try:
@@ -132,7 +132,7 @@ class StreamHandler:
         self._buffer.finish()
 
     async def _dispatch(self) -> None:
-        """Sends one frame after the other into the hallway, as long as answers are taken off our hands."""
+        """Send one frame after the other to the engine, as far as the transport accepts answers."""
         while True:
             await self._slots.acquire()
             ticket = await self._buffer.ticket()
@@ -141,13 +141,13 @@ class StreamHandler:
             self._outbox.put_nowait((self._spawn(self._answer(ticket)), self._slots.release))
 
     async def _watch_lease(self, reader: asyncio.Task[None]) -> None:
-        """A newer stream may take the session, or its owner close it: what is in the hallway is still answered."""
+        """End the stream when a newer one takes the session or a caller closes it. Frames in the engine finish."""
         self._ending = await self._lease.wait_lost()
         reader.cancel()
         self._buffer.close()
 
     async def _answer(self, ticket: FrameTicket[Frame]) -> Reply | None:
-        """The reply to whichever frame is first when the hallway has room; None: the stream has ended meanwhile."""
+        """The reply to the frame that is first once admission has space; None when the stream has ended by then."""
         began = time.monotonic()
         try:
             report = await self._classify(
