@@ -48,9 +48,11 @@ class Counter:
         self.frames: set[FrameType] = set()  # of calls; held, so that no later call is taken for one of them
 
     def profile(self, frame: FrameType, event: str, _: Any) -> None:
-        if self.on and event == "call" and (code := frame.f_code).co_filename.startswith(PACKAGE):
-            if not code.co_name.endswith(("comp>", "<genexpr>")):
-                self.frames.add(frame)
+        code = frame.f_code
+        if not self.on or event != "call" or code.co_name.endswith(("comp>", "<genexpr>")):
+            return
+        if code.co_filename.startswith(PACKAGE):
+            self.frames.add(frame)
 
     async def count(self, ask: Callable[[], Awaitable[Any]]) -> dict[str, int]:
         """Of one request, and of what the server still does for it once it is answered."""
