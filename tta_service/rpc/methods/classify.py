@@ -52,7 +52,7 @@ class AdaptationService(LabelSetMethods, SessionMethods):
         SessionMethods.__init__(self, sessions, persistence, server_info)
         self._engine, self._load, self._observe, self._streams = engine, load, observe, set[StreamHandler]()
         self._strategies, self._reducers = MovingAverages(), MovingAverages()
-        self.buffered = BufferTotals(most=server_info.limits.all_streams_bytes)  # frames that wait, of all streams
+        self.buffered = BufferTotals(max_bytes=server_info.limits.all_streams_bytes)  # frames that wait, of all streams
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """Answer one image."""

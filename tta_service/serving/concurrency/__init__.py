@@ -1,1 +1,1 @@
-"""Executors, and the few ways in which work in them is ordered."""
+"""Executors, and the ways in which their work is ordered and shared."""

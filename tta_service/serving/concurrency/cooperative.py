@@ -1,4 +1,4 @@
-"""Long work in a lane, a step at a time: others get in between."""
+"""Long work in a lane, in steps, so that other work runs in between."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ T = TypeVar("T")
 
 
 class CooperativeTask(Generic[T]):
-    """What `work()` gives, or what the generator that it gives returns; the lane sees each step alone."""
+    """Runs `work()`, which returns the result, or a generator that returns it: each step is submitted on its own.
+
+    `context` surrounds every step, in the lane's thread.
+    """
 
     def __init__(
         self,
@@ -27,7 +30,7 @@ class CooperativeTask(Generic[T]):
         self.seconds = 0.0  # in the lane
 
     async def run(self, lane: Executor) -> T:
-        """Raises what a step raises."""
+        """The result. Raises what a step raises."""
         while not self._result:
             await run(lane, self._step)
         return self._result[0]
@@ -43,8 +46,8 @@ class CooperativeTask(Generic[T]):
 
     def _advance(self) -> None:
         if self._generator is None:
-            given = self._work()
-            if not isinstance(given, Generator):
-                return self._result.append(given)
-            self._generator = cast("Generator[None, None, T]", given)
+            result = self._work()
+            if not isinstance(result, Generator):
+                return self._result.append(result)
+            self._generator = cast("Generator[None, None, T]", result)
         next(self._generator)

@@ -1,8 +1,8 @@
-"""Four executors, so that no torch call ever runs on the event loop and none takes another's cores.
+"""Four executors (lanes), so that no torch call runs on the event loop and none takes the cores of another.
 
-`torch.set_num_threads` speaks for the calling thread (OpenMP and MKL alike, torch 2.15), and for every thread that has
-not done any torch work yet, the main one included. So each thread of a lane says its own number once, in its
-initializer: it keeps it, whatever others say later.
+`torch.set_num_threads` sets the number for the calling thread (OpenMP and MKL alike, torch 2.15), and for every thread
+that has not done any torch work yet, the main thread included. So each thread of a lane sets its own number once, in
+its initializer, and keeps it whatever other threads set later.
 """
 
 from __future__ import annotations
@@ -24,22 +24,24 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Executors:
-    """Where work with tensors happens."""
+    """The executors for work with tensors."""
 
-    prepare: Executor  # decode, cut views
-    device: Executor  # one thread: batches through the towers
-    adapt: Executor  # small maths
-    tune: Executor  # one thread: gradients
+    prepare: Executor  # decodes images, makes views
+    device: Executor  # one thread: runs batches through the towers
+    adapt: Executor  # strategies without gradients
+    tune: Executor  # one thread: strategies with gradients
 
     def close(self) -> None:
-        """Drops what has not begun, waits for what has."""
+        """Drops the work that has not begun and waits for the rest."""
         for lane in (self.prepare, self.device, self.adapt, self.tune):
             lane.shutdown(wait=True, cancel_futures=True)
 
 
 def make_executors(prepare: int = 0, adapt: int = 2, cores: int = 0) -> Executors:
-    """Lanes for `cores` (0: those that affinity and the container's quota leave us), `prepare` (0: one per core) and
-    `adapt` threads."""
+    """Lanes for `cores` (0: as many as affinity and the container's quota allow).
+
+    `prepare` (0: one for each core) and `adapt` are numbers of threads.
+    """
     cores = cores or int(cpu_count())
     return Executors(
         prepare=_make_executor("prepare", prepare or cores, 1),
@@ -54,7 +56,7 @@ def _make_executor(name: str, threads: int, cores: int) -> Executor:
 
 
 def run(lane: Executor, work: Callable[[*Given], T], *args: *Given) -> asyncio.Future[T]:
-    """`work` in that lane. Cancelling the future takes it back unless it has begun. `NotReady` once it is closed."""
+    """Runs `work` in that lane. Cancelling the future drops work that has not begun. `NotReady` once it is closed."""
     try:
         return asyncio.get_running_loop().run_in_executor(lane, work, *args)
     except RuntimeError:

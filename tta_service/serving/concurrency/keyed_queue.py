@@ -1,4 +1,4 @@
-"""Work that must not overtake itself: one thing after the other for each key."""
+"""Work that is done in order for each key."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ log = logging.getLogger(__name__)
 
 
 class KeyedQueue:
-    """What is asked for under one key is done in the order of asking, whoever still waits for it.
+    """Runs the work of one key in the order of submission, whether or not its callers still wait.
 
-    What nobody waits for and fails is said in the log.
+    Every failure is logged, because the caller may be gone.
     """
 
     def __init__(self) -> None:
         self._last: dict[Hashable, asyncio.Task[None]] = {}
 
     def __contains__(self, key: Hashable) -> bool:
-        """Something is under way there."""
+        """Work for that key is in progress."""
         return key in self._last
 
     def last(self, key: Hashable) -> asyncio.Task[None]:
-        """What is done last under that key."""
+        """The task that was submitted last for that key."""
         return self._last[key]
 
     def submit(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
-        """`work()` after all that was asked for before; await it in a shield."""
+        """Runs `work()` after all that was submitted for the key before. Await the task in a shield."""
         before = self._last.get(key)
 
-        async def after() -> None:
+        async def run_after() -> None:
             if before is not None:
                 await asyncio.wait({before})
             await work()
@@ -42,11 +42,11 @@ class KeyedQueue:
             if not done.cancelled() and (error := done.exception()):
                 log.warning("%s: %s", key, error)
 
-        task = self._last[key] = asyncio.create_task(after())
+        task = self._last[key] = asyncio.create_task(run_after())
         task.add_done_callback(on_done)
         return task
 
     async def join(self) -> None:
-        """Returns when all that was asked for until now is done."""
+        """Returns when all that was submitted before is done."""
         if self._last:
             await asyncio.wait(self._last.values())

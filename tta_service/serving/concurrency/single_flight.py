@@ -1,4 +1,4 @@
-"""One making for all who ask for the same thing at the same time."""
+"""One computation for all callers that need the same result at the same time."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[K, T]):
-    """Whoever asks while a thing is being made waits for the same making.
+    """Callers that ask for a key while its value is being made wait for the same value.
 
-    Who leaves does not cancel the others; when all have left it is made to the end. A failure reaches those who wait,
-    and the next one to ask makes it afresh.
+    A caller that leaves does not cancel the making, even when it was the last. A failure reaches all that wait, and the
+    next caller makes the value again.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class SingleFlight(Generic[K, T]):
         return len(self._making)
 
     async def get(self, key: K, make: Callable[[], asyncio.Future[T]], on_made: Callable[[T], None]) -> T:
-        """What `make` gives, called unless it is under way; `on_made` is called once, before anybody hears of it."""
+        """The value of `make()`, shared with those that wait for it; `on_made` is called once, before they go on."""
         if key not in self._making:
             making = self._making[key] = make()
 

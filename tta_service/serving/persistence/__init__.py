@@ -1,1 +1,1 @@
-"""Sessions outlive their server: snapshots, resume tokens, a state store."""
+"""Sessions that outlive their server: a state store, snapshots and resume tokens."""

@@ -1,4 +1,4 @@
-"""One memory of a session as a snapshot holds it: copied in its turn, described, and filled again elsewhere."""
+"""One memory in a snapshot: copied in its turn, encoded as JSON and tensors, and decoded on another server."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class MemoryImage:
     key: MemoryKey
     labels: LabelSet
     memory: Any
-    progress: tuple[int, int]  # what the session had seen by then: frames, id of the last one
+    progress: tuple[int, int]  # of the session by then: its frames, and the id of the last one
 
 
 async def copy_memory(session: Session, slot: MemorySlot, turn: Turn, lanes: Executors) -> MemoryImage | None:
-    """The memory when its turn comes; None when it has not begun."""
+    """A copy of the memory, made when the turn comes; None when it has not begun."""
     await turn.wait()
     if not slot.begun:
         turn.leave()
@@ -44,7 +44,7 @@ async def copy_memory(session: Session, slot: MemorySlot, turn: Turn, lanes: Exe
 
 
 def encode(image: MemoryImage) -> dict[str, Any]:
-    """All but the tensors, as JSON can say it."""
+    """All but the tensors, for JSON."""
     strategy, reduction = image.key.strategy, image.key.reduction
     return {
         "strategy": [strategy.name, _parameters(strategy)],
@@ -60,14 +60,12 @@ async def decode(
     texts: TextSpaceCache,
     lanes: Executors,
 ) -> MemoryImage:
-    """The memory that was described as `described`, its structure begun anew and filled with `values` by name.
+    """The memory that `encode` described: a new one of its strategy, filled with the tensors in `values` by name.
 
-    Raises `BadRequest` when they do not fit, and what the catalogues raise of strategies that they do not know.
+    Raises `BadRequest` when they do not fit, `UnknownStrategy`, `UnknownReducer`, `BadParameters`, `BadLabels`.
     """
     strategy = strategies.build(*described["strategy"])
-    labels = LabelSet(
-        *map(tuple, described["labels"]), allow_duplicates=True
-    )  # whoever made the memory was allowed them
+    labels = LabelSet(*map(tuple, described["labels"]), allow_duplicates=True)  # the server that made it allowed them
     reduction = None
     if described["reduction"] is not None:
         name, parameters, scope = described["reduction"]

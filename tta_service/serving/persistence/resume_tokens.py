@@ -1,4 +1,4 @@
-"""Resume tokens: which session a stream held, for whoever is to open the stream again."""
+"""Resume tokens: the name of a stream's session, for the client that opens the stream again."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from .signing import SignedCodec
 
 
 class ResumeTokens:
-    """Good wherever the same secret seals."""
+    """Valid on every server with the same secret."""
 
     def __init__(self, codec: SignedCodec) -> None:
         self._codec = codec
 
     def issue(self, session: Session) -> bytes:
-        """For the session's stream."""
+        """A token for the session's stream."""
         content = {"resume": session.id, "owner": session.owner, "named": session.named}
         return self._codec.dumps(content, {})
 
     def read(self, owner: str, token: bytes) -> tuple[str, bool]:
-        """The id inside a `token`, and whether the session has a name of its own. `BadRequest`, `NewerFormat`."""
+        """The id in a `token`, and whether the client named the session. Raises `BadRequest`, `NewerFormat`."""
         try:
             content, _ = self._codec.loads(token, "resume_token")
         except BadRequest:

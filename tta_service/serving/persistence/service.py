@@ -1,4 +1,4 @@
-"""The state store's side of the sessions: who is written when, who is taken over, who has been lost."""
+"""Sessions and the state store: which are written when, which are taken over, and which were lost to another server."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ log = logging.getLogger(__name__)
 
 
 class SessionPersistence:
-    """Named sessions as they survive this server; without a `store` they do not, and nothing here costs anything.
+    """Stores sessions, and takes over those that the store holds. Without a `store` it only takes snapshots.
 
-    `lane` is where the store blocks, `write_frames` after how many frames a session is written, `address()` this
-    server's address. All that is done to one session's state is done in order.
+    Calls of the store block in `lane`; `write_frames` is the number of frames after which a session is written;
+    `address()` is this server's address. All work on one session's state is done in order.
     """
 
     def __init__(
@@ -56,17 +56,18 @@ class SessionPersistence:
         self._sessions, self._snapshots, self._write_frames, self._address = sessions, snapshots, write_frames, address
         self._versions, self._queue = StoredVersions(), KeyedQueue()  # by owner and id
         self._writer = WriteBehind(self._store, snapshots, sessions.registry, self._versions, self._queue, address)
-        self._restoring: set[Session] = set()  # whose claim waits for what is under way with their id
+        self._restoring: set[Session] = set()  # their claims wait in the queue
         self._draining = False
         if self._store is not None:
             sessions.registry.on_close = self._on_close
 
     async def load(self, owner: str, id: str, *, opening: bool = False, named: bool = True) -> None:
-        """The session goes on here if the store knows more of it than we do; `opening` a stream asks in any case.
+        """Takes the session over from the store when the store has a later state than this server.
 
-        One that has learnt nothing here since its last write may have gone on elsewhere, and the store is asked. A
-        state that cannot be read is as good as none, and said in the log. Raises `NotReady` when the store does not
-        answer, `MemoryFull` when there is no room, `NewerFormat` for what a newer version wrote.
+        The store is asked when a stream is `opening`, when the session is not open here, and when it has learnt nothing
+        here since its last write, because it may have gone on elsewhere. A state that cannot be read counts as none,
+        with a warning in the log. Raises `NotReady` when the store does not answer, `MemoryFull` when there is no
+        room, `NewerFormat` for what a newer version wrote.
         """
         session = self._sessions.registry.get(owner, id)
         store = self._store
@@ -74,12 +75,12 @@ class SessionPersistence:
             await asyncio.shield(self._queue.submit((owner, id), partial(self._load, store, owner, id, named)))
 
     async def snapshot(self, owner: str, id: str) -> Snapshot:
-        """A snapshot of a session that is open here or in the store. `UnknownSession`."""
+        """A snapshot of a session that is open here or in the store. Raises `UnknownSession`, and as `load`."""
         await self.load(owner, id)
         return await self._snapshots.take(owner, id)
 
     async def restore(self, owner: str, state: bytes) -> SessionInfo:
-        """Restores a snapshot; other servers lose the session to us. Raises as `Snapshots.restore`."""
+        """Restores a snapshot; the server that has the session loses it. Raises as `load` and `Snapshots.restore`."""
         info = await self._snapshots.restore(owner, state)
         store, session = self._store, self._sessions.registry.get(owner, info.id)
         if store is None or session is None:
@@ -87,9 +88,9 @@ class SessionPersistence:
 
         async def claim() -> None:
             try:
-                if (held := await store.claim(owner, info.id, self._address())) is not None:
-                    session.epoch = max(session.epoch, held.epoch)
-                    self._versions.record(session, StoredVersion(held.epoch, -1, -1))
+                if (stored := await store.claim(owner, info.id, self._address())) is not None:
+                    session.epoch = max(session.epoch, stored.epoch)
+                    self._versions.record(session, StoredVersion(stored.epoch, -1, -1))
                 await self._writer.write(session)
             except NewerFormat as error:
                 self._sessions.registry.close(session, "moved", error)
@@ -102,7 +103,7 @@ class SessionPersistence:
         return self._sessions.get(owner, info.id)
 
     def resume_token(self, owner: str, id: str) -> bytes:
-        """Opens the stream again, here or on a server with the same store and secret. Empty when it is gone."""
+        """A token that opens the session's stream again on any server with the store and secret; empty when closed."""
         session = self._sessions.registry.get(owner, id)
         if session is None:
             return b""
@@ -111,26 +112,26 @@ class SessionPersistence:
         return self._snapshots.tokens.issue(session)
 
     def resume(self, owner: str, token: bytes) -> tuple[str, bool]:
-        """The session's id, and whether the client gave it that name. `BadRequest`."""
+        """The session's id in a token, and whether the client gave it. Raises `BadRequest`, `NewerFormat`."""
         return self._snapshots.tokens.read(owner, token)
 
     async def save(self, owner: str, id: str) -> None:
-        """Returns when the store has all of a session that it is to keep."""
+        """Writes what the session has learnt since its last write, and returns when that is done."""
         session = self._sessions.registry.get(owner, id)
         if session is not None and (writing := self._writer.schedule(session)):
             await asyncio.shield(writing)
 
     def drain(self) -> None:
-        """From now on each answer's session is written before the answer leaves: the next question goes elsewhere."""
+        """From now on an answer waits until its session is written, for the next request goes to another server."""
         self._draining = True
 
     async def before_reply(self, owner: str, id: str) -> None:
-        """Called before a unary answer leaves."""
+        """Writes the session of a unary answer before the answer is sent, while the server drains."""
         if self._draining and id:
             await self.save(owner, id)
 
     async def save_all(self, streams: bool = False) -> None:
-        """The same for all sessions; `streams`: also for the nameless ones that a stream has open."""
+        """Writes all sessions that have changed; `streams`: also those without a name that a stream has open."""
         for session in self._sessions.registry.open_sessions:
             if self._store is not None and streams and session.lease_lost is not None:
                 self._versions.make_resumable(session)
@@ -138,13 +139,13 @@ class SessionPersistence:
         await self._queue.join()
 
     async def run(self, every: float = 5.0) -> None:
-        """Writes what has changed, for ever."""
+        """Writes all sessions that have changed, every so many seconds until cancelled."""
         while True:
             await asyncio.sleep(every)
             await self.save_all()
 
     def observe(self, event: Event) -> None:
-        """Hears of every frame, and writes its session after every so many."""
+        """Called for every event; after `write_frames` frames it schedules a write of the session."""
         if self._store is None or not isinstance(event, Report):
             return
         session = self._sessions.registry.get(event.request.owner, event.session.id)
@@ -153,7 +154,7 @@ class SessionPersistence:
 
     async def _load(self, store: AsyncStore, owner: str, id: str, named: bool) -> None:
         registry, session = self._sessions.registry, self._sessions.registry.get(owner, id)
-        if session in self._restoring:  # the store's is older, and nobody else's
+        if session in self._restoring:  # a snapshot was restored here: the stored state is older
             return
         if session is not None:
             lost: TTAError = SessionMoved("another server has had the session since", "session_id")
@@ -163,21 +164,21 @@ class SessionPersistence:
             except NewerFormat as error:
                 lost = error
             except NotReady as error:
-                return log.warning("session %s goes on unasked: %s", id, error.message)
+                return log.warning("session %s goes on without an answer from the store: %s", id, error.message)
             registry.close(session, "moved", lost)
-        held = await store.claim(owner, id, self._address())
-        if held is None:
+        stored = await store.claim(owner, id, self._address())
+        if stored is None:
             return
         try:
-            session = await self._snapshots.reinstate(owner, id, held.state, held.epoch, named)
+            session = await self._snapshots.reinstate(owner, id, stored.state, stored.epoch, named)
         except UNUSABLE as error:
             log.warning("session %s begins anew, its stored state cannot be used: %s", id, error.message)
             session = registry.obtain(owner, id, named)
-            session.epoch = held.epoch
-        self._versions.record(session, StoredVersion(held.epoch, session.frames, session.bytes))
+            session.epoch = stored.epoch
+        self._versions.record(session, StoredVersion(stored.epoch, session.frames, session.bytes))
 
     def _on_close(self, session: Session, reason: Reason) -> None:
-        """Who gives way or stops goes on elsewhere; who has ended is forgotten."""
+        """An evicted session, and all of them at the shutdown, go on elsewhere; a closed one leaves the store."""
         outlives = (session.named and reason in ("capacity", "bytes", "shutdown")) or self._versions.is_resumable(
             session
         )

@@ -1,4 +1,4 @@
-"""A session that survives its server: all its memories, copied in their turn and put back elsewhere."""
+"""Snapshots: all memories of a session, copied in their turns and restored on this or another server."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from .signing import SignedCodec
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a client keeps."""
+    """A session as one blob, for its client or the state store."""
 
     session: str
     epoch: int
-    state: bytes  # sealed
+    state: bytes  # signed
 
 
 class Snapshots:
-    """Takes and restores. `fingerprint` is the model's: features of another one mean nothing to a memory."""
+    """Takes and restores snapshots. `fingerprint` is the model's: a memory does not fit the features of another one."""
 
     def __init__(
         self, sessions: Sessions, text_spaces: TextSpaceCache, lanes: Executors, fingerprint: str, secret: bytes = b""
@@ -38,11 +38,11 @@ class Snapshots:
         self.tokens = ResumeTokens(self._codec)
 
     async def take(self, owner: str, id: str) -> Snapshot:
-        """All memories of the session, each behind the frames that came before. `UnknownSession`."""
+        """Copies all memories, each after the frames that came before. Raises `UnknownSession`."""
         return await self.make(self._sessions.registry.find(owner, id))
 
     async def make(self, session: Session) -> Snapshot:
-        """The same of a session that is at hand, even of one that has just been closed."""
+        """The same for a given session, even for one that has just been closed."""
         registry = self._sessions.registry
         queues = list(session.memories.values())
         turns = [(queue.slot, queue.turn(registry.hold(session, used=False))) for queue in queues]
@@ -66,21 +66,21 @@ class Snapshots:
         return Snapshot(session.id, epoch, await run(self._lanes.prepare, self._codec.dumps, header, values))
 
     async def restore(self, owner: str, state: bytes) -> SessionInfo:
-        """The session goes on here, one epoch later; one of the same id that rests is replaced.
+        """The session goes on here, one epoch later, and replaces an idle one of the same id.
 
         Raises `BadRequest` when the state was changed, belongs to another owner or model, or does not fit this
-        version's memories; `SessionInUse`; `MemoryFull` when there is no room.
+        version's memories; `NewerFormat`; `SessionInUse`; `MemoryFull` when there is no room.
         """
-        header, copies = await self._decode(owner, state)
-        self._install(owner, header, copies, header["epoch"] + 1, named=True)
+        header, images = await self._decode(owner, state)
+        self._install(owner, header, images, header["epoch"] + 1, named=True)
         return self._sessions.get(owner, header["session"])
 
     async def reinstate(self, owner: str, id: str, state: bytes, epoch: int, named: bool) -> Session:
-        """The same for what a store held under that id, at the epoch that it was taken over with."""
-        header, copies = await self._decode(owner, state)
+        """The same for a state from the store, at the epoch of its takeover."""
+        header, images = await self._decode(owner, state)
         if header["session"] != id:
             raise BadRequest("this snapshot is of another session", "state")
-        return self._install(owner, header, copies, epoch, named)
+        return self._install(owner, header, images, epoch, named)
 
     async def _decode(self, owner: str, state: bytes) -> tuple[dict[str, Any], list[MemoryImage]]:
         header, values = await run(self._lanes.prepare, self._codec.loads, state)
@@ -88,14 +88,14 @@ class Snapshots:
             raise BadRequest("this snapshot is another owner's", "state")
         if header["fingerprint"] != self._fingerprint:
             raise BadRequest("this snapshot was made with another model", "state")
-        progress, copies = (header["frames"], header["last_frame_id"]), list[MemoryImage]()
+        progress, images = (header["frames"], header["last_frame_id"]), list[MemoryImage]()
         for place, described in enumerate(header["memories"]):
-            mine = {name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{place}.")}
-            copies.append(await decode(described, mine, progress, self._text_spaces, self._lanes))
-        return header, copies
+            named = {name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{place}.")}
+            images.append(await decode(described, named, progress, self._text_spaces, self._lanes))
+        return header, images
 
     def _install(
-        self, owner: str, header: Mapping[str, Any], copies: list[MemoryImage], epoch: int, named: bool
+        self, owner: str, header: Mapping[str, Any], images: list[MemoryImage], epoch: int, named: bool
     ) -> Session:
         registry, id = self._sessions.registry, str(header["session"])
         older = registry.get(owner, id)
@@ -104,15 +104,15 @@ class Snapshots:
                 raise SessionInUse(f"session {id!r} is in use; it is replaced only while it rests", "session_id")
             registry.close(older, "client")
         session = registry.obtain(owner, id, named)
-        session.holds += 1  # nobody makes room at its cost
+        session.holds += 1  # it cannot be evicted to make room for itself
         try:
             session.restore(epoch, header["frames"], header["last_frame_id"])
-            for copy in copies:
-                registry.admit(session, nbytes(copy.memory))
-                session.queue(copy.key, copy.labels).slot.store(copy.memory, nbytes(copy.memory))
+            for image in images:
+                registry.admit(session, nbytes(image.memory))
+                session.queue(image.key, image.labels).slot.store(image.memory, nbytes(image.memory))
         except Exception:
             registry.close(session, "capacity")
             raise
         finally:
-            session.holds -= 1  # and it does not end before anybody has come
+            session.holds -= 1  # unlike `release`, this does not close a session without a name
         return session

@@ -1,4 +1,4 @@
-"""Sessions on their way into the state store."""
+"""Writes sessions into the state store, behind the answers."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 
 
 class WriteBehind:
-    """Compares and sets: whoever has lost a session to another server learns it here. Without a `store` nothing is
-    ever written.
+    """Each write is a compare-and-set, which fails when another server has the session. Without a `store` it does
+    nothing.
 
-    `address()` is this server's address. All that is done to one session's state is done in order, by owner and id.
+    `address()` is this server's address. All work on one session's state is done in order, by owner and id.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class WriteBehind:
         self._queued: set[Session] = set()
 
     def schedule(self, session: Session) -> asyncio.Task[None] | None:
-        """The session's write, which may have been asked for before; None when the store is to know no more of it."""
+        """The session's write, a new one or one that waits already; None when nothing has to be written."""
         if self._store is None or not self._versions.is_due(session):
             return None
         key = (session.owner, session.id)
@@ -50,7 +50,7 @@ class WriteBehind:
         return self._queue.submit(key, partial(self.write, session))
 
     async def write(self, session: Session) -> None:
-        """The loser of a session learns it here: our copy is dropped, and its stream ends with where it moved."""
+        """Writes the session if it has changed. When another server has it, it is closed here, and its stream ends."""
         self._queued.discard(session)
         if self._store is None or not self._versions.has_changed(session):
             return
@@ -59,14 +59,14 @@ class WriteBehind:
         stored = Stored(snapshot.epoch, self._address(), snapshot.state)
         try:
             await self._store.write(session.owner, session.id, stored, version.epoch)
-        except (SessionMoved, NewerFormat) as moved:
-            log.warning("session %s: %s", session.id, moved.message)
+        except (SessionMoved, NewerFormat) as error:
+            log.warning("session %s: %s", session.id, error.message)
             self._versions.drop(session)
-            return self._registry.close(session, "moved", moved)
+            return self._registry.close(session, "moved", error)
         except NotReady as error:
             return log.warning("session %s was not written: %s", session.id, error.message)
         self._versions.record(session, StoredVersion(snapshot.epoch, *now))
 
     def release(self, session: Session) -> None:
-        """It is no longer open here."""
+        """The session is no longer open here."""
         self._queued.discard(session)

@@ -1,1 +1,1 @@
-"""Sessions, their memories, and the turns of requests at each memory."""
+"""Sessions, their memories, and the order in which requests use each memory."""

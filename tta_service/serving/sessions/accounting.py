@@ -1,4 +1,4 @@
-"""How many bytes all memories take, by owner and by strategy, and what they may take."""
+"""The bytes that all memories take, by owner and by strategy, and their limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class MemoryLimits:
-    """Bytes of memories, and how many sessions there may be."""
+    """Limits in bytes of memories, and the limit of open sessions."""
 
     session: int = 256 << 20
     owner: int = 1 << 30
@@ -20,16 +20,18 @@ class MemoryLimits:
 
 @dataclass(slots=True)
 class MemoryAccounting:
-    """Plain sums. `by_strategy` is replaced, never changed, so that any thread may read it."""
+    """Plain sums in bytes. `by_strategy` is replaced, never changed in place, so that any thread may read it."""
 
     total: int = 0
     by_strategy: Mapping[str, int] = field(default_factory=dict[str, int])
     _by_owner: Counter[str] = field(default_factory=Counter[str])
 
     def of_owner(self, owner: str) -> int:
+        """The bytes of all memories of that owner."""
         return self._by_owner[owner]
 
     def change(self, owner: str, strategy: str, by: int) -> None:
+        """A memory of that owner and strategy has grown by so many bytes; a negative number: it has shrunk."""
         if not by:
             return
         self.total += by

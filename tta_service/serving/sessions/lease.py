@@ -12,7 +12,7 @@ from .session import Session
 
 
 class SessionLease:
-    """A stream's hold on its session, for the length of a `with` block."""
+    """A stream's exclusive hold on its session, for the length of a `with` block."""
 
     def __init__(self, session: Session, on_end: Callable[[asyncio.Future[TTAError]], None]) -> None:
         self._session, self._on_end = session, on_end
@@ -21,15 +21,19 @@ class SessionLease:
 
     @property
     def session(self) -> str:
-        """The session's id, for `Request.session`; made up when the client gave none."""
+        """The session's id, for `Request.session`; a random one when the client gave none."""
         return self._session.id
 
     def status(self) -> SessionStatus:
-        """The session as it stands, for the stream's first reply."""
+        """The session's present status, for the stream's first reply."""
         return self._session.status()
 
     async def wait_lost(self) -> TTAError:
-        """Returns when a newer stream has taken the session (`SessionTaken`) or it was closed (`UnknownSession`)."""
+        """Waits for the loss of the session and returns the reason.
+
+        `SessionTaken`: a newer stream has it. `SessionMoved`, `NewerFormat`: another server has it. `UnknownSession`:
+        it was closed.
+        """
         return await asyncio.shield(self._lost)
 
     def __enter__(self) -> SessionLease:

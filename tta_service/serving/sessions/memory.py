@@ -1,4 +1,4 @@
-"""One memory of one session, between two frames."""
+"""What a session stores between two frames for one strategy."""
 
 from __future__ import annotations
 
@@ -12,46 +12,49 @@ from ...core.strategy import Strategy
 
 
 class MemoryKey(NamedTuple):
-    """What tells the memories of one session apart: all of it as asked, whatever is degraded later."""
+    """Distinguishes the memories of one session, by what the client asked for: degradation does not change it."""
 
     strategy: Strategy[Any]
     labels: str  # label set id
-    reduction: Reduction | None  # None: features made on the device
+    reduction: Reduction | None  # None: the client sent features
 
     @classmethod
     def of(cls, request: Request, strategy: Strategy[Any]) -> MemoryKey:
+        """The key of that strategy's memory for this request."""
         reduction = None if isinstance(request.image, Features) else request.reduction
         return cls(strategy, request.labels.id, reduction)
 
 
 class MemorySlot:
-    """A memory between two frames; only the turn that stands first touches it. `on_resize(bytes)` hears every
-    change."""
+    """A memory between two frames. Only the first turn in the queue may touch it.
+
+    `on_resize(bytes)` is called with every change of its size.
+    """
 
     def __init__(self, key: MemoryKey, labels: LabelSet, on_resize: Callable[[int], None]) -> None:
         self.key, self.labels = key, labels
         self.value: Any = None
         self.bytes, self.begun = 0, False
-        self._reset_untold = False  # it was lost or reset, and no answer has said so yet
+        self._reset_unreported = False  # it was lost or reset, and no answer has said so yet
         self._on_resize = on_resize
 
     @property
     def empty(self) -> bool:
-        """Nothing is kept, and nothing is left to tell."""
-        return not (self.begun or self._reset_untold)
+        """There is no memory, and no reset left to report."""
+        return not (self.begun or self._reset_unreported)
 
     def store(self, value: Any, size: int) -> None:
-        """What the frame whose turn it is leaves behind."""
+        """Stores the memory after a frame; `size` in bytes."""
         self._on_resize(size - self.bytes)
         self.value, self.bytes, self.begun = value, size, True
 
     def reset(self) -> None:
-        """Starts afresh with the next frame."""
+        """Discards the memory; the next frame begins a new one."""
         self._on_resize(-self.bytes)
-        self._reset_untold = self._reset_untold or self.begun
+        self._reset_unreported = self._reset_unreported or self.begun
         self.value, self.bytes, self.begun = None, 0, False
 
     def pop_reset(self) -> bool:
-        """Whether it began anew with this frame; said once."""
-        untold, self._reset_untold = self._reset_untold, False
-        return untold
+        """Whether the memory was discarded since the last answer; each reset is reported once."""
+        unreported, self._reset_unreported = self._reset_unreported, False
+        return unreported

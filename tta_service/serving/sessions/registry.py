@@ -1,4 +1,4 @@
-"""The open sessions: who may have one, and which one has to go."""
+"""The open sessions, and which of them are evicted when there is no room."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ class SessionRegistry:
         self._idle, self._limits, self._observe, self._clock = idle, limits, observe, clock
         self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
         self.accounting, self.leases = MemoryAccounting(), 0
-        self.on_close: Callable[[Session, Reason], None] = lambda session, reason: None  # hears of every end
+        self.on_close: Callable[[Session, Reason], None] = lambda session, reason: (
+            None
+        )  # called for every session that ends
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -45,11 +47,11 @@ class SessionRegistry:
         return session
 
     def obtain(self, owner: str, id: str, named: bool = True) -> Session:
-        """The session of that id, opened when there is none; an empty id: a new one that ends with its first use.
+        """The session of that id, opened when there is none. An empty id opens one that ends with its first use.
 
-        So does one that is not `named`, though a resume token knows its id.
+        So does one that is not `named`: a resume token knows its id, but the client gave it no name.
 
-        Raises `BadRequest` for a malformed id, `MemoryFull` when too many are open and none rests.
+        Raises `BadRequest` for a malformed id, `MemoryFull` when too many are open and none can be evicted.
         """
         if id and not re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", id):
             raise BadRequest("a session id is up to 128 of the characters A-Z a-z 0-9 . _ : -", "session_id")
@@ -64,9 +66,9 @@ class SessionRegistry:
         return session
 
     def hold(self, session: Session, used: bool = True) -> Callable[[], None]:
-        """Something is under way: the session must stay until what is returned has been called.
+        """Keeps the session open until the function that it returns has been called.
 
-        Not `used`: its owner has nothing to do with it, and it is as idle as before.
+        Not `used`: the owner did not ask for it, and the session's idle time goes on.
         """
         session.holds += 1
 
@@ -77,7 +79,7 @@ class SessionRegistry:
         return on_done
 
     def release(self, session: Session, used: bool = True) -> None:
-        """Something has ended; a session that nothing else holds may end with it."""
+        """Some work on the session has ended. A session without a name ends when nothing else holds it."""
         session.last_used = self._clock() if used else session.last_used
         session.drop_empty()
         if not session.closed:
@@ -87,14 +89,14 @@ class SessionRegistry:
                 self.close(session, "idle" if session.named else "client")
 
     def expire(self) -> None:
-        """Ends what has been idle for too long."""
+        """Closes the sessions that have been idle for too long."""
         now = self._clock()
         for session in self.open_sessions:
             if session.evictable and now - session.last_used >= self._idle:
                 self.close(session, "idle")
 
     def close(self, session: Session, reason: Reason, error: TTAError | None = None) -> None:
-        """Ends it, unless it has ended; frames under way are still answered. An open stream is told the `error`."""
+        """Closes the session unless it is closed; an open stream gets `error`. Frames in progress are answered."""
         if not session.closed:
             del self._sessions[session.owner, session.id]
             self.leases -= session.lease_lost is not None
@@ -103,14 +105,14 @@ class SessionRegistry:
             self._observe(Closed(reason, session.frames))
 
     def admit(self, session: Session, size: int) -> None:
-        """Room for a new memory of `size` bytes, or `MemoryFull`."""
+        """Makes room for a new memory of `size` bytes. Raises `MemoryFull`."""
         limits, accounting = self._limits, self.accounting
         if session.bytes + size > limits.session:
             raise MemoryFull(f"a memory of {size} bytes is over this session's limit of {limits.session}")
         if (needed := accounting.of_owner(session.owner) + size - limits.owner) > 0:
-            mine = [other for other in self.open_sessions if other.owner == session.owner]
+            owned = [other for other in self.open_sessions if other.owner == session.owner]
             self._evict(
-                needed, lambda other: other.bytes, mine, "bytes", f"a memory of {size} bytes is over your limit"
+                needed, lambda other: other.bytes, owned, "bytes", f"a memory of {size} bytes is over your limit"
             )
         if (needed := accounting.total + size - limits.total) > 0:
             self._evict(
@@ -118,17 +120,17 @@ class SessionRegistry:
             )
 
     def _evict(
-        self, needed: int, weigh: Callable[[Session], int], among: Iterable[Session], why: Reason, else_say: str
+        self, needed: int, size: Callable[[Session], int], candidates: Iterable[Session], reason: Reason, refusal: str
     ) -> None:
-        """Ends resting sessions, least recently used first, until `needed` is free; none if that is not enough."""
-        going: list[Session] = []
-        for session in among:
+        """Closes idle candidates in their order until `needed` is free; none of them when all would not be enough."""
+        evicted: list[Session] = []
+        for session in candidates:
             if needed <= 0:
                 break
-            if session.evictable and weigh(session):
-                going.append(session)
-                needed -= weigh(session)
+            if session.evictable and size(session):
+                evicted.append(session)
+                needed -= size(session)
         if needed > 0:
-            raise MemoryFull(else_say)
-        for session in going:
-            self.close(session, why)
+            raise MemoryFull(refusal)
+        for session in evicted:
+            self.close(session, reason)

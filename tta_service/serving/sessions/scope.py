@@ -1,4 +1,4 @@
-"""One request at its session."""
+"""The turns of one request at the memories of its session."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .turns import Turn
 
 
 class SessionScope:
-    """The turns of a request, taken on arrival in one step; those still held at the end of the block are given up."""
+    """The turns of a request, all taken on arrival. The end of the `with` block gives up those that are left."""
 
     def __init__(
         self,
@@ -25,22 +25,22 @@ class SessionScope:
         on_exit: Callable[[], None],
     ) -> None:
         self._session, self._request, self._turns, self._on_exit = session, request, turns, on_exit
-        self.admit = admit  # admit(bytes): room for a new memory, or `MemoryFull`
+        self.admit = admit  # admit(bytes) makes room for a new memory; raises `MemoryFull`
         self._status: SessionStatus | None = None
 
     def turn(self, strategy: Strategy[Any]) -> Turn | None:
-        """The place in the queue of that strategy's memory; None when it keeps nothing in a session."""
+        """The place in the queue of that strategy's memory; None for a strategy without a memory in the session."""
         return self._turns.get(strategy)
 
     def release_turns(self) -> None:
-        """No memory will hear of this request."""
+        """Gives up all turns: no memory changes through this request."""
         for turn in self._turns.values():
             turn.leave()
 
     def count_frame(self, anew: bool = False, seen: bool = True) -> SessionStatus:
-        """Counts the frame, once however many strategies look at it; what the answer says of the session.
+        """The session's status for the answer. The first call counts the frame, whatever the number of strategies.
 
-        Not `seen`: it was answered, but no memory has heard of it.
+        `anew`: a memory began with it. Not `seen`: it was answered, but no memory has learnt from it.
         """
         if self._status is None:
             self._status = self._session.count_frame(self._request.frame_id if seen else None, anew)

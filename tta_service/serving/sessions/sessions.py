@@ -1,4 +1,4 @@
-"""Who remembers what, and for how long."""
+"""Sessions by owner and id: requests, streams and methods reach them here."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class SessionCounters:
 
 
 class Sessions:
-    """An owner's sessions keep memories apart, and alive between calls.
+    """Memories live in sessions, from one call to the next.
 
-    `idle` seconds after its last frame and its stream's end a named session ends; 0: at once.
+    A named session ends `idle` seconds after its last frame and its stream's end; 0: at once.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class Sessions:
 
     @property
     def counters(self) -> SessionCounters:
-        """As they stand; may be called from any thread."""
+        """The present numbers; any thread may read them."""
         accounting = self.registry.accounting
         return SessionCounters(len(self.registry), self.registry.leases, accounting.total, accounting.by_strategy)
 
     def scope(self, request: Request) -> SessionScope:
-        """Takes the request's turns, in one step; use it in a `with` block. An empty session id: one for this call.
+        """Takes all turns of the request at once; use it in a `with` block. An empty id opens a session for this call.
 
         Raises `BadRequest` for a malformed id, `MemoryFull` when there are too many sessions.
         """
@@ -67,9 +67,9 @@ class Sessions:
         return SessionScope(session, request, turns, partial(self.registry.admit, session), on_exit)
 
     def lease(self, owner: str, id: str = "", named: bool = True) -> SessionLease:
-        """Opens a stream on the session; use it in a `with` block. An older stream on it learns that it has lost it.
+        """Gives the session to a stream, for a `with` block. An older stream on it ends with `SessionTaken`.
 
-        An empty id makes a session that ends with the stream, as does one that is not `named`. Raises as `scope`.
+        A session with an empty id, or one that is not `named`, ends with the stream. Raises as `scope`.
         """
         session = self.registry.obtain(owner, id, named)
         if session.lease_lost is not None:
@@ -85,37 +85,37 @@ class Sessions:
 
     def list(self, owner: str) -> tuple[SessionInfo, ...]:
         """The owner's sessions by id."""
-        mine = [session for session in self.registry.open_sessions if session.owner == owner]
-        return tuple(session.describe(self._clock()) for session in sorted(mine, key=lambda session: session.id))
+        owned = [session for session in self.registry.open_sessions if session.owner == owner]
+        return tuple(session.describe(self._clock()) for session in sorted(owned, key=lambda session: session.id))
 
     async def reset(self, owner: str, id: str) -> SessionInfo:
-        """Forgets all memories, each behind the frames that came before; even when the caller does not wait."""
+        """Discards all memories, each after the frames that came before, even when the caller no longer waits."""
         session = self.registry.find(owner, id)
         for reset in [queue.reset(self.registry.hold(session)) for queue in list(session.memories.values())]:
             await reset.wait()
         return session.describe(self._clock())
 
     def close(self, owner: str, id: str) -> None:
-        """Ends the session; frames under way are still answered. `UnknownSession` when there is none."""
+        """Closes the session; frames in progress are still answered. Raises `UnknownSession`."""
         self.registry.close(self.registry.find(owner, id), "client")
 
     def close_all(self, reason: Reason = "shutdown") -> None:
-        """Ends all sessions of all owners."""
+        """Closes all sessions of all owners."""
         for session in self.registry.open_sessions:
             self.registry.close(session, reason)
 
     async def run(self, every: float = 5.0) -> None:
-        """Sweeps for ever: one task for all sessions, no timer for any of them."""
+        """Closes idle sessions until cancelled: one task for all sessions instead of a timer for each."""
         while True:
             await asyncio.sleep(every)
             self.expire()
 
     def expire(self) -> None:
-        """Ends what has been idle for too long."""
+        """Closes the sessions that have been idle for too long."""
         self.registry.expire()
 
     def _lease_ended(self, session: Session, lost: asyncio.Future[TTAError]) -> None:
-        if session.lease_lost is lost:  # else a newer stream has it, or it was closed
+        if session.lease_lost is lost:  # otherwise a newer stream has the session, or it was closed
             session.lease_lost = None
             self.registry.leases -= 1
             self.registry.release(session)

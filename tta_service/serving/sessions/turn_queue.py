@@ -1,4 +1,4 @@
-"""The turns at one memory, in order of arrival."""
+"""The turns at one memory, in the order of arrival."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T", bound=Turn)
 
 
 class TurnQueue:
-    """One memory and the frames that want it; only the turn that stands first touches it."""
+    """One memory and the frames that wait for it. Only the first turn may touch the memory."""
 
     def __init__(self, slot: MemorySlot) -> None:
         self.slot = slot
@@ -21,15 +21,15 @@ class TurnQueue:
 
     @property
     def empty(self) -> bool:
-        """Nothing is kept, nothing is left to tell, and nobody waits."""
+        """The slot is empty and no turn waits."""
         return self.slot.empty and not self._turns
 
     def turn(self, on_over: Callable[[], None]) -> Turn:
-        """A place at the end of the queue; `on_over` is called once, when it has been given up."""
+        """A place at the end of the queue; `on_over` is called once, when the turn is over."""
         return self._append(Turn, on_over)
 
     def reset(self, on_over: Callable[[], None]) -> ResetTurn:
-        """Like a frame that makes the memory forget; nobody has to wait for it."""
+        """A turn that discards the memory; it takes its place even when the caller does not wait."""
         return self._append(ResetTurn, on_over)
 
     def _append(self, make: type[T], on_over: Callable[[], None]) -> T:
@@ -44,6 +44,5 @@ class TurnQueue:
         return turn
 
     def _start_first(self) -> None:
-        """Whoever stands first is called."""
         if self._turns:
             self._turns[0].start()

@@ -1,4 +1,4 @@
-"""A frame's place in the queue of one memory."""
+"""A frame's place in the queue for one memory."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ R = TypeVar("R")
 class Turn:
     """Taken on arrival, so that memories follow the order of arrival however long the encoding takes.
 
-    Once work is handed to a lane it runs to its end, and its completion there, never the caller, keeps the memory and
-    passes the turn on. A caller who leaves earlier leaves no trace; one who leaves later loses only the answer.
+    Work that was handed to a lane runs to its end. Its completion stores the memory and ends the turn, whether or not
+    the caller still waits: a caller that leaves before changes nothing, one that leaves later loses only the answer.
     """
 
     def __init__(self, slot: MemorySlot, on_over: Callable[[], None]) -> None:
@@ -30,16 +30,16 @@ class Turn:
         self._in_lane = self._left = self._ended = False
 
     def start(self) -> None:
-        """It stands first now."""
+        """The turn is first in the queue now."""
         if not self._started.done():
             self._started.set_result(None)
 
     async def wait(self) -> None:
-        """Waits until all earlier frames are done with the memory."""
+        """Waits until all earlier turns are over."""
         await self._started
 
     async def begin(self, lane: Executor, begin: Callable[[], Any], admit: Callable[[int], None]) -> None:
-        """Makes the memory that has seen nothing, unless there is one. `admit(bytes)` may refuse to keep it."""
+        """Begins the memory unless there is one. `admit(bytes)` makes room for it, or raises."""
         if self.slot.begun:
             return
 
@@ -57,11 +57,11 @@ class Turn:
         answer_first: bool = False,
         on_done: Callable[[object], None] = lambda done: None,
     ) -> tuple[T, R]:
-        """`work(memory)` in the lane: it yields the answer, then returns the memory to keep; then the turn is over.
+        """Runs `work(memory)` in the lane: it yields the answer and returns the new memory, which ends the turn.
 
-        An `answer_first` answer does not wait for the memory. `on_answer()` is called once with the answer, whether or
-        not anybody still waits for it. When the work raises, this one memory starts afresh. `over` is called when the
-        lane is done.
+        Returns the answer and what `on_answer()` returned, which is called once with every answer. `answer_first`
+        returns as soon as there is an answer, before the memory is stored. When the work raises, the memory is
+        discarded. `on_done` is called when the lane is done.
         """
         loop, value = asyncio.get_running_loop(), self.slot.value
         answered: asyncio.Future[tuple[T, R]] = loop.create_future()
@@ -90,11 +90,11 @@ class Turn:
         submitted = self._submit(lane, work_on_memory, store)
         submitted.add_done_callback(on_failure)
         submitted.add_done_callback(on_done)
-        self._left, self.slot.value = True, None  # nothing follows; and nobody looks at the old value again
+        self._left, self.slot.value = True, None  # the turn ends with this work, and the old value is not needed again
         return await answered
 
     def leave(self) -> None:
-        """Gives the place up: at once, or when the lane is done with the memory."""
+        """Ends the turn: at once, or when the lane is done with the memory."""
         self._left = True
         self._end()
 
@@ -126,7 +126,7 @@ class Turn:
 
 
 class ResetTurn(Turn):
-    """A place that makes the memory forget when it comes, and is over."""
+    """A turn that discards the memory as soon as it is first, and is over."""
 
     def start(self) -> None:
         self.slot.reset()

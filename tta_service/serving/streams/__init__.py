@@ -1,1 +1,1 @@
-"""The frames of a stream: which wait, which are dropped, how many are read in a second."""
+"""The frames of a stream: which wait, which are dropped, and how fast they are read."""

@@ -1,4 +1,4 @@
-"""The policy buffer of one stream: which frames wait, and which give way."""
+"""The buffer of one stream's frames: which wait, and which are dropped."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Reason = Literal["superseded", "budget", "draining", "cancelled"]
 
 
 class Policy(StrEnum):
-    """Who gives way when more frames come than are answered. The values are what `Request.policy` carries."""
+    """Which frame is dropped when more arrive than are answered. The values are those of `Request.policy`."""
 
-    LATEST = "latest"  # only the newest waiting frame is kept
-    DROP_OLDEST = "drop_oldest"  # the oldest makes room
-    DROP_NEWEST = "drop_newest"  # the newcomer is dropped
-    BLOCK = "block"  # the sender waits; every frame is answered
+    LATEST = "latest"  # all but the newest
+    DROP_OLDEST = "drop_oldest"  # the oldest in a full buffer
+    DROP_NEWEST = "drop_newest"  # the one that finds the buffer full
+    BLOCK = "block"  # none: the sender waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +35,19 @@ class TakenFrame(Generic[T]):
 
 @dataclass(slots=True)
 class BufferTotals:
-    """What waits in the buffers of all streams together: plain numbers that may be read from any thread."""
+    """The frames that wait in the buffers of all streams: plain numbers that any thread may read."""
 
     frames: int = 0
     bytes: int = 0
-    most: int = 1 << 62  # bytes
+    max_bytes: int = 1 << 62
 
 
 class FrameBuffer(Generic[T]):
-    """At most `capacity` frames and `max_bytes` wait, and `totals.most` bytes of all streams; one frame alone may
-    be larger, for its size was checked before.
+    """Holds at most `capacity` frames and `max_bytes`, and those of all streams together at most `totals.max_bytes`.
 
-    The reader of the transport calls `put`, the stream's worker `ticket`. A frame stays here, where a newer one may
-    still replace it, until the hallway has room and `FrameTicket.take` is called.
+    A single frame may be larger: its size was checked before. The reader of the transport calls `put`, the stream's
+    worker `ticket`. A frame stays in the buffer, where a newer one may replace it, until admission has a permit for it
+    and `FrameTicket.take` is called.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class FrameBuffer(Generic[T]):
         return self._bytes
 
     async def put(self, frame: T, size: int) -> None:
-        """Takes in a frame of `size` bytes. Only `BLOCK` ever waits here, for room; meanwhile read nothing more."""
+        """Adds a frame of `size` bytes. With `BLOCK` it waits for room; the caller should read no further frame."""
         while self._policy is Policy.BLOCK and self._full(size) and not self._finished:
             await self._wait_changed()
         if self._finished:
@@ -82,7 +82,7 @@ class FrameBuffer(Generic[T]):
         reason: Reason = "superseded" if len(self._waiting) >= self._capacity else "budget"
         if self._policy is Policy.DROP_NEWEST and self._full(size):
             return self._drop(reason)
-        while self._full(size) and len(self._waiting) >= self._tickets:  # whoever holds an offer will find a frame
+        while self._full(size) and len(self._waiting) >= self._tickets:  # each open ticket needs a frame
             self._pop()
             self._drop(reason)
         self._waiting.append((frame, size))
@@ -90,28 +90,28 @@ class FrameBuffer(Generic[T]):
         self._changed.set()
 
     async def ticket(self) -> FrameTicket[T] | None:
-        """Waits for a frame that no open offer stands for. None: finished, and nothing more will come."""
+        """Waits for a frame without a ticket. None when the buffer is finished and no frame is left."""
         while len(self._waiting) <= self._tickets:
             if self._finished:
                 return None
             await self._wait_changed()
         self._tickets += 1
-        return FrameTicket(self._next, self._take)
+        return FrameTicket(self._peek, self._take)
 
     def finish(self) -> None:
-        """The sender has said all. What waits is still offered."""
+        """No more frames will come. Those that wait can still be taken."""
         self._finished = True
         self._changed.set()
 
     def close(self, reason: Reason = "cancelled") -> None:
-        """The stream has ended: what waits is dropped."""
+        """The stream has ended: the frames that wait are dropped."""
         while self._waiting:
             self._pop()
             self._drop(reason)
         self.finish()
 
     def _full(self, size: int) -> bool:
-        too_heavy = self._bytes + size > self._max_bytes or self._totals.bytes + size > self._totals.most
+        too_heavy = self._bytes + size > self._max_bytes or self._totals.bytes + size > self._totals.max_bytes
         return bool(self._waiting) and (len(self._waiting) >= self._capacity or too_heavy)
 
     def _drop(self, reason: Reason) -> None:
@@ -130,35 +130,35 @@ class FrameBuffer(Generic[T]):
         self._totals.bytes += size
 
     async def _wait_changed(self) -> None:
-        self._changed.clear()  # whoever waits already has been woken: each one looks again for itself
+        self._changed.clear()  # those that wait already were woken, and check again
         await self._changed.wait()
 
     def _take(self) -> TakenFrame[T]:
-        self._next()
+        self._peek()
         frame, dropped = self._pop(), self._dropped
         self._dropped, self._tickets = 0, self._tickets - 1
         return TakenFrame(frame, dropped)
 
-    def _next(self) -> T:
+    def _peek(self) -> T:
         if not self._waiting:
             raise NotReady("the stream has ended")
         return self._waiting[0][0]
 
 
 class FrameTicket(Generic[T]):
-    """The promise of one frame: the one that stands first when it is taken."""
+    """A claim to one frame: the first in the buffer when it is taken."""
 
-    def __init__(self, next: Callable[[], T], take: Callable[[], TakenFrame[T]]) -> None:
-        self._next, self._take = next, take
+    def __init__(self, peek: Callable[[], T], take: Callable[[], TakenFrame[T]]) -> None:
+        self._peek, self._take = peek, take
         self._taken: TakenFrame[T] | None = None
 
     @property
     def frame(self) -> T:
-        """What `take` would give now. `NotReady` once the stream has been closed."""
-        return self._taken.frame if self._taken else self._next()
+        """The frame that `take` would return now. Raises `NotReady` once the stream is closed."""
+        return self._taken.frame if self._taken else self._peek()
 
     def take(self) -> TakenFrame[T]:
-        """The frame leaves the buffer; called again, the same frame. `NotReady` once the stream has been closed."""
+        """Takes the frame out; a second call returns the same one. Raises `NotReady` once the stream is closed."""
         if self._taken is None:
             self._taken = self._take()
         return self._taken

@@ -1,19 +1,19 @@
-"""How often something may happen in the long run, whatever the short one is like."""
+"""A limit on the average rate of events, with short bursts above it."""
 
 from __future__ import annotations
 
 
 class RateLimiter:
-    """`rate` times a second, of which `burst` seconds' worth may come at once; a `rate` of 0 is no bound.
+    """`rate` events a second; up to `burst` seconds' worth may come at once. A `rate` of 0 is no limit.
 
-    The caller gives the time, in seconds on one monotonic clock, and does the resting.
+    The caller passes the time, in seconds on a monotonic clock, and waits for itself.
     """
 
     def __init__(self, rate: float, burst: float = 0.25) -> None:
         self._interval, self._burst = 1 / rate if rate else 0.0, burst
-        self._due = float("-inf")  # when the next one would come if all of them came evenly
+        self._due = float("-inf")  # when the next event would come if all came evenly
 
     def delay(self, now: float) -> float:
-        """It has happened once more. Seconds until it may happen again."""
+        """Counts one event. Returns the seconds until the next one may follow."""
         self._due = max(self._due, now - self._burst) + self._interval
         return max(0.0, self._due - now)

@@ -1,1 +1,1 @@
-"""Label sets through the text tower, encoded once and cached."""
+"""Label sets, their text features, and the cache of both."""

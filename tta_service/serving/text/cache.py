@@ -1,4 +1,4 @@
-"""Label sets through the text tower, encoded once for everybody."""
+"""The cache of text features: each label set is encoded once for all requests."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class CachedLabelSet:
     """A label set that clients may name by id."""
 
     labels: LabelSet
-    bytes: int  # of its text features and of what strategies and backward passes keep for it; 0 when evicted
-    cached: bool  # definitions are kept while features may be evicted and encoded again
-    unseen: tuple[str, ...] = ()  # names that the text tower was never taught; known while it is cached
+    bytes: int  # of its text features, with what strategies and backward passes store for it; 0 when evicted
+    cached: bool  # a definition stays when its features are evicted; they are encoded again when needed
+    unseen: tuple[str, ...] = ()  # names outside the text tower's vocabulary; known while it is cached
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +41,16 @@ class TextCounters:
     hits: int = 0
     misses: int = 0
     evicted: int = 0
-    activations: int = 0  # bytes kept for backward passes, beside `bytes`
+    activations: int = 0  # bytes stored for backward passes, not counted in `bytes`
 
 
 class TextSpaceCache:
-    """Text spaces by label set: single flight, least recently used by bytes.
+    """Text spaces by label set, at most `max_bytes` of them; the least recently used are evicted.
 
-    `make` runs in `lane`, step by step where it gives a generator, so that batches get in between; the memories of
-    strategies with `Scope.LABELS` are begun in `tune`. `pause_watchdog` surrounds every step in the lane's thread (the
-    pulse uses it, so that encoding text is not taken for a stuck batch). What backward passes keep has a limit of its
-    own, `max_activations` bytes: the least recently used sets give it up.
+    `make` runs in `lane`, step by step when it returns a generator, so that batches run in between. Memories of
+    strategies with `Scope.LABELS` begin in `tune`. `pause_watchdog` surrounds every step in the lane's thread, so that
+    the device watchdog does not take it for a stuck batch. The activations for backward passes have a limit of their
+    own, `max_activations` bytes: the least recently used sets lose theirs.
     """
 
     def __init__(
@@ -64,56 +64,51 @@ class TextSpaceCache:
         max_activations: int = 1 << 30,
         costs: CostModel | None = None,
     ) -> None:
-        self._make, self._lane, self._tune, self._pause_watchdog, self._costs = (
-            make,
-            lane,
-            tune,
-            pause_watchdog,
-            costs or CostModel(),
-        )
+        self._make, self._lane, self._tune = make, lane, tune
+        self._pause_watchdog, self._costs = pause_watchdog, costs or CostModel()
         self._entries, self._label_sets = TextSpaceLRU(max_bytes, max_activations), LabelSetRegistry(max_definitions)
         self._encoding: SingleFlight[str, CacheEntry] = SingleFlight()
         self._hits = self._misses = 0
         self.counters = TextCounters()
 
     def __contains__(self, labels: LabelSet) -> bool:
-        """It is in the cache."""
+        """Its features are cached."""
         return labels.id in self._entries
 
     async def get(self, labels: LabelSet) -> TextSpace:
-        """The label set through the text tower, from the cache or encoded now.
+        """The text features of the label set, from the cache or encoded now.
 
-        Raises `BadLabels` for a prompt that does not fit, `ModelFault` when the tower fails; neither is remembered.
+        Raises `BadLabels` for a prompt that does not fit, `ModelFault` when the tower fails. Errors are not cached.
         """
         return (await self._entry(labels)).space
 
     async def memory(self, strategy: Strategy[Any], labels: LabelSet) -> Any:
-        """The memory of a strategy with `Scope.LABELS`: begun once per text space, never changed."""
+        """The memory of a strategy with `Scope.LABELS`: begun once for each text space, and never changed."""
 
-        def on_grown(shelf: CacheEntry) -> None:
-            self._entries.evict(shelf)
+        def on_grown(entry: CacheEntry) -> None:
+            self._entries.evict(entry)
             self._publish()
 
         return await (await self._entry(labels)).memory(strategy, self._tune, on_grown)
 
     def backward_done(self, labels: LabelSet) -> None:
-        """A backward pass went through this set and may keep activations; those of others may have to go for it."""
+        """A backward pass has run and may have stored activations for this set; other sets may lose theirs."""
         self._entries.backward_done(labels.id)
         self._publish()
 
     async def put(self, labels: LabelSet) -> CachedLabelSet:
-        """Encodes the set and keeps its definition, so that requests may name it by id. Idempotent."""
+        """Encodes the set and registers its definition, so that requests can name it by id. Idempotent."""
         await self.get(labels)
         self._label_sets.register(labels)
         self._publish()
         return self._describe(labels)
 
     def labels(self, id: str) -> LabelSet:
-        """The definition of that id; `UnknownLabels` when this server does not hold it."""
+        """The definition of that id. Raises `UnknownLabels` when this server does not have it."""
         return self._label_sets.get(id)
 
     def find(self, id: str) -> CachedLabelSet:
-        """What is held under that id; `UnknownLabels` when nothing is."""
+        """The label set of that id, with what is cached for it. Raises `UnknownLabels`."""
         return self._describe(self.labels(id))
 
     def list(self) -> tuple[CachedLabelSet, ...]:
@@ -121,23 +116,23 @@ class TextSpaceCache:
         return tuple(self._describe(labels) for labels in self._label_sets.all())
 
     def delete(self, id: str) -> None:
-        """Forgets definition and features; requests in the hallway keep what they hold. `UnknownLabels`."""
+        """Drops definition and features; requests in progress go on with theirs. Raises `UnknownLabels`."""
         self._label_sets.delete(id)
         self._entries.drop(id)
         self._publish()
 
     async def _entry(self, labels: LabelSet) -> CacheEntry:
-        if shelf := self._entries.get(labels.id):
+        if entry := self._entries.get(labels.id):
             self._hits += 1
             self._publish()
-            return shelf
+            return entry
         self._misses += 1
 
-        def keep(entry: CacheEntry) -> None:
+        def on_made(entry: CacheEntry) -> None:
             self._entries.put(labels.id, entry)
             self._publish()
 
-        return await self._encoding.get(labels.id, lambda: asyncio.ensure_future(self._encode(labels)), keep)
+        return await self._encoding.get(labels.id, lambda: asyncio.ensure_future(self._encode(labels)), on_made)
 
     async def _encode(self, labels: LabelSet) -> CacheEntry:
         task = CooperativeTask(partial(self._make, labels), self._pause_watchdog)

@@ -1,4 +1,4 @@
-"""One text space in the cache, with what strategies keep for it."""
+"""One text space in the cache, with the memories of strategies that belong to it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..concurrency.single_flight import SingleFlight
 
 @dataclass(slots=True, eq=False)
 class CacheEntry:
-    """A text space and the LABELS memories that were begun on it: they live and die together."""
+    """A text space and the memories of `Scope.LABELS` that began with it. They are evicted together."""
 
     space: TextSpace
     memories: dict[Strategy[Any], Any] = field(default_factory=dict[Strategy[Any], Any])
@@ -27,18 +27,19 @@ class CacheEntry:
 
     @property
     def bytes(self) -> int:
+        """The size of features and memories, without activations."""
         return self.space.bytes + sum(nbytes(memory) for memory in self.memories.values())
 
     async def memory(self, strategy: Strategy[Any], tune: Executor, on_grown: Callable[[CacheEntry], None]) -> Any:
-        """Begun once, in the tune lane; `on_grown` hears when it has been."""
+        """The strategy's memory, begun once, in the lane `tune`; `on_grown` is called when it has been stored."""
         if strategy in self.memories:
             return self.memories[strategy]
 
-        def keep(memory: Any) -> None:
+        def on_made(memory: Any) -> None:
             self.memories[strategy] = memory
             on_grown(self)
 
-        return await self.begin_once.get(strategy, lambda: run(tune, _begin, strategy, self.space), keep)
+        return await self.begin_once.get(strategy, lambda: run(tune, _begin, strategy, self.space), on_made)
 
 
 def _begin(strategy: Strategy[Any], space: TextSpace) -> Any:

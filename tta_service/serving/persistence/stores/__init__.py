@@ -1,4 +1,4 @@
-"""Where sessions outlive their server: a folder, or Redis."""
+"""State stores: a folder, or Redis."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from .base import Store
 
 
 def open_store(where: str, keep: float) -> Store:
-    """A folder, or Redis or Valkey by its URL; states that nobody writes for `keep` seconds are forgotten.
+    """A folder, or Redis or Valkey by its URL. A state is deleted `keep` seconds after its last write.
 
-    Raises OSError when the folder cannot be made or the server not be reached, `Unsupported` without its client.
+    Raises OSError when the folder cannot be made or the server cannot be reached, `Unsupported` when Redis's client is
+    not installed.
     """
     if where.partition("://")[0] in ("redis", "rediss", "valkey", "valkeys"):
-        from .redis import RedisStore  # its client is an extra
+        from .redis import RedisStore  # its client is an optional dependency
 
         return RedisStore.connect(where, keep)
-    from .folder import FolderStore  # not on every system
+    from .folder import FolderStore  # needs `fcntl`, which some systems lack
 
     return FolderStore(Path(where.removeprefix("file://")), keep)

@@ -1,4 +1,4 @@
-"""Where sessions outlive their server: sealed states under owner and id, guarded by an epoch."""
+"""The interface of state stores: signed states by owner and session id, each with an epoch."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from ..signing import check_format, format_of
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a store holds of one session."""
+    """The record of one session in a store."""
 
-    epoch: int  # of the server that wrote it or took it over last
-    holder: str  # that server's address
-    state: bytes  # sealed
+    epoch: int  # grows by one whenever a server takes the session over
+    holder: str  # the address of the server that took it over last
+    state: bytes  # signed
 
 
 class Store(Protocol):
-    """Blocking; called in a lane of its own. OSError when it cannot be reached.
+    """Methods block and are called in a lane of their own. They raise OSError when the store cannot be reached.
 
     What a newer version wrote is left as it is: every method raises `NewerFormat` for it.
     """
 
     def claim(self, owner: str, session: str, holder: str) -> Stored | None:
-        """Takes the session over in one step: what is held, now one epoch later. None when nothing is."""
+        """Takes the session over, atomically: the stored record, now one epoch later. None when there is none."""
         ...
 
     def write(self, owner: str, session: str, stored: Stored, after: int) -> None:
-        """Compare and set: `SessionMoved` when what is held is of another epoch than `after` (0: nothing is held).
+        """Compare-and-set: raises `SessionMoved` when the stored epoch is not `after` (0: there should be no record).
 
-        What somebody has deleted is written anew.
+        A record that was deleted is written again.
         """
         ...
 
     def epoch(self, owner: str, session: str) -> int:
-        """Of what is held; 0 when nothing is."""
+        """The stored epoch; 0 when there is no record."""
         ...
 
     def forget(self, owner: str, session: str, epoch: int) -> None:
-        """Deletes the session unless a later epoch holds it."""
+        """Deletes the record unless its epoch is later."""
         ...
 
 
 def name_of(owner: str, session: str) -> str:
-    """A name of fixed length for files and keys, whatever owners are called."""
+    """A name for files and keys, of fixed length and safe characters."""
     return hashlib.sha256(json.dumps([owner, session]).encode()).hexdigest()
 
 
@@ -57,7 +57,7 @@ def check_formats(record: object, state: bytes) -> None:
     check_format(format_of(state))
 
 
-def check_epoch(held: Stored | None, after: int) -> None:
-    """Raises `SessionMoved` unless what is held is what the writer wrote last."""
-    if held is not None and held.epoch != after:
-        raise SessionMoved(f"the session has moved to {held.holder or 'another server'}", "session_id")
+def check_epoch(stored: Stored | None, after: int) -> None:
+    """Raises `SessionMoved` unless the stored record, if there is one, is what the writer wrote last."""
+    if stored is not None and stored.epoch != after:
+        raise SessionMoved(f"the session has moved to {stored.holder or 'another server'}", "session_id")

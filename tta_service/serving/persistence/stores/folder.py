@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class FolderStore:
-    """One file for each session, replaced as a whole; a lock on the folder makes compare and set one step."""
+    """One file for each session, replaced as a whole. A lock on the folder makes compare-and-set atomic."""
 
     def __init__(self, folder: Path, keep: float) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -34,10 +34,10 @@ class FolderStore:
 
     def claim(self, owner: str, session: str, holder: str) -> Stored | None:
         with self._lock():
-            held = _read(self._file(owner, session))
-            if held is None:
+            stored = _read(self._file(owner, session))
+            if stored is None:
                 return None
-            taken = replace(held, epoch=held.epoch + 1, holder=holder)
+            taken = replace(stored, epoch=stored.epoch + 1, holder=holder)
             self._replace(owner, session, taken)
             return taken
 
@@ -48,29 +48,29 @@ class FolderStore:
 
     def epoch(self, owner: str, session: str) -> int:
         with self._lock():
-            held = _read(self._file(owner, session))
-        return held.epoch if held else 0
+            stored = _read(self._file(owner, session))
+        return stored.epoch if stored else 0
 
     def forget(self, owner: str, session: str, epoch: int) -> None:
         with self._lock():
-            held = _read(self._file(owner, session))
-            if held and held.epoch <= epoch:
+            stored = _read(self._file(owner, session))
+            if stored and stored.epoch <= epoch:
                 self._file(owner, session).unlink()
 
     @contextmanager
     def _lock(self) -> Generator[None]:
         with (self._folder / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # let go when the file is closed, and when the process is killed
+            fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed, and when the process is killed
             yield
 
     def _replace(self, owner: str, session: str, stored: Stored) -> None:
         line = json.dumps({"format": FORMAT, "epoch": stored.epoch, "holder": stored.holder}).encode()
         file = self._file(owner, session)
         half = file.with_suffix(".session-half")
-        with half.open("wb") as to:
-            to.write(line + b"\n" + stored.state)
-            to.flush()
-            os.fsync(to.fileno())
+        with half.open("wb") as output:
+            output.write(line + b"\n" + stored.state)
+            output.flush()
+            os.fsync(output.fileno())
         half.replace(file)
 
     def _file(self, owner: str, session: str) -> Path:

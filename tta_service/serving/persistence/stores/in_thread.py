@@ -1,4 +1,4 @@
-"""A state store that is asked without holding up the event loop."""
+"""A state store whose calls do not block the event loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class AsyncStore:
-    """The questions of `Store`, each in the store's own lane. `NotReady` when it cannot be reached."""
+    """The methods of `Store`, each run in the store's own lane. They raise `NotReady` when it cannot be reached."""
 
     def __init__(self, store: Store, lane: Executor) -> None:
         self._store, self._lane = store, lane

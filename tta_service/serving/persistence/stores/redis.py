@@ -1,7 +1,7 @@
 """Sessions in Redis or Valkey."""
 
 # pyright: reportUnknownMemberType=false
-# (its client is only partly typed)
+# (Redis's client is only partly typed)
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -19,13 +19,13 @@ except ImportError:
     redis = None
 
 T = TypeVar("T")
-Change = Callable[[Stored | None], "tuple[Stored | None, T]"]  # what is held -> what to hold (None: nothing), result
+Change = Callable[[Stored | None], "tuple[Stored | None, T]"]  # stored record -> new record (None: delete it), result
 
 
 class RedisStore:
     """One hash for each session, which expires `keep` seconds after its last write.
 
-    Compare and set is WATCH … MULTI … EXEC: done again when somebody else was faster.
+    Compare-and-set is WATCH … MULTI … EXEC, repeated when another server was faster.
     """
 
     def __init__(self, client: Any, keep: float) -> None:
@@ -33,33 +33,32 @@ class RedisStore:
 
     @classmethod
     def connect(cls, url: str, keep: float) -> RedisStore:
-        """Raises OSError when nobody answers there, `Unsupported` without the package `redis`."""
+        """Raises OSError when no server answers at that URL, `Unsupported` when Redis's client is not installed."""
         if redis is None:
             raise Unsupported("a state store in Redis needs its client: pip install tta-service[redis]")
-        spelt = url.replace("valkey", "redis", 1)
+        address = url.replace("valkey", "redis", 1)
         try:
-            client = redis.Redis.from_url(spelt, socket_timeout=5.0, socket_connect_timeout=5.0)
+            client = redis.Redis.from_url(address, socket_timeout=5.0, socket_connect_timeout=5.0)
             client.ping()
         except ValueError as error:
-            said = without_secrets(f"{url} is no address of a state store: {error}", url)
-            raise OSError(said) from None
+            raise OSError(without_secrets(f"{url} is no address of a state store: {error}", url)) from None
         except redis.RedisError as error:
             raise OSError(without_secrets(f"the state store does not answer: {error}", url)) from None
         return cls(client, keep)
 
     def claim(self, owner: str, session: str, holder: str) -> Stored | None:
-        def take(held: Stored | None) -> tuple[Stored | None, Stored | None]:
-            taken = held and replace(held, epoch=held.epoch + 1, holder=holder)
+        def take(stored: Stored | None) -> tuple[Stored | None, Stored | None]:
+            taken = stored and replace(stored, epoch=stored.epoch + 1, holder=holder)
             return taken, taken
 
         return self._change(owner, session, take)
 
     def write(self, owner: str, session: str, stored: Stored, after: int) -> None:
-        def replace_held(held: Stored | None) -> tuple[Stored, None]:
-            check_epoch(held, after)
+        def replace_older(older: Stored | None) -> tuple[Stored, None]:
+            check_epoch(older, after)
             return stored, None
 
-        self._change(owner, session, replace_held)
+        self._change(owner, session, replace_older)
 
     def epoch(self, owner: str, session: str) -> int:
         try:
@@ -70,7 +69,7 @@ class RedisStore:
         return int(epoch or 0)
 
     def forget(self, owner: str, session: str, epoch: int) -> None:
-        self._change(owner, session, lambda held: (held if held and held.epoch > epoch else None, None))
+        self._change(owner, session, lambda stored: (stored if stored and stored.epoch > epoch else None, None))
 
     def _change(self, owner: str, session: str, change: Change[T]) -> T:
         key = _key(owner, session)
@@ -86,9 +85,9 @@ class RedisStore:
 
     def _try_change(self, pipe: Any, key: str, change: Change[T]) -> T:
         pipe.watch(key)
-        held = _to_stored(pipe.hgetall(key))
-        new, result = change(held)
-        if new == held:
+        stored = _to_stored(pipe.hgetall(key))
+        new, result = change(stored)
+        if new == stored:
             pipe.unwatch()
             return result
         pipe.multi()
@@ -105,11 +104,11 @@ def _key(owner: str, session: str) -> str:
     return f"tta:session:{name_of(owner, session)}"
 
 
-def _to_stored(held: dict[bytes, bytes]) -> Stored | None:
-    if not held:
+def _to_stored(fields: dict[bytes, bytes]) -> Stored | None:
+    if not fields:
         return None
-    check_formats(_number(held.get(b"format")), held.get(b"state", b""))
-    return Stored(int(held[b"epoch"]), held[b"holder"].decode(), held[b"state"])
+    check_formats(_number(fields.get(b"format")), fields.get(b"state", b""))
+    return Stored(int(fields[b"epoch"]), fields[b"holder"].decode(), fields[b"state"])
 
 
 def _number(format: bytes | None) -> str:
