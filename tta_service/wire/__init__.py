@@ -1,1 +1,1 @@
-"""Between messages and core values, for every transport: requests, responses, errors. Imports no grpc."""
+"""Messages to core values and back, for every transport: requests, responses, errors. Imports no grpc."""

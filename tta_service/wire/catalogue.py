@@ -1,4 +1,4 @@
-"""What there is to choose from, as the wire tells it, and lists in pages."""
+"""Messages that describe the server: strategies, reducers, label sets, sessions, itself; and lists in pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAGE, LONGEST = 50, 1000
 def make_descriptions(
     catalogue: Catalogue[Any], seconds: Callable[[str], float], limits: Mapping[str, float] | None = None
 ) -> list[pb.Description]:
-    """Every entry, by name, within this server's `limits`; `seconds` by name are measured on it."""
+    """Every entry, by name, with bounds within this server's `limits`. `seconds(name)` is its measured mean."""
     return [_make_description(catalogue.describe(name, limits), seconds(name)) for name in catalogue.names()]
 
 
@@ -54,9 +54,9 @@ def _make_parameter(parameter: Parameter) -> pb.Parameter:
 
 
 def paginate(items: Iterable[T], key: Callable[[T], str], page_size: int, page_token: str) -> tuple[list[T], str]:
-    """Those after `page_token` in the order of `key`, and the next token, empty at the end.
+    """The items after `page_token` in the order of `key`, and the next token, empty at the end.
 
-    A token is the last key shown, so what comes and goes between two pages neither repeats nor hides the rest.
+    A token is the last key of a page, so items added or removed between two pages neither repeat nor hide others.
     """
     size = min(page_size or PAGE, LONGEST)
     rest = sorted((item for item in items if key(item) > page_token), key=key)
@@ -64,20 +64,23 @@ def paginate(items: Iterable[T], key: Callable[[T], str], page_size: int, page_t
 
 
 class MovingAverages:
-    """Seconds by name, as moving averages over about the last twenty; 0 for what was never used."""
+    """Seconds by name, as moving averages over about the last twenty values."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
 
     def add(self, name: str, seconds: float) -> None:
+        """Add a measured value."""
         before = self._seconds.get(name, seconds)
         self._seconds[name] = before + (seconds - before) / 20
 
     def of(self, name: str) -> float:
+        """The average of `name`, 0 without values."""
         return self._seconds.get(name, 0.0)
 
 
 def make_label_set_info(label_set: CachedLabelSet) -> pb.LabelSetInfo:
+    """Describes a label set without its names."""
     id, classes = label_set.labels.id, len(label_set.labels.names)
     return pb.LabelSetInfo(
         id=id, classes=classes, bytes=label_set.bytes, cached=label_set.cached, unseen=label_set.unseen
@@ -85,6 +88,7 @@ def make_label_set_info(label_set: CachedLabelSet) -> pb.LabelSetInfo:
 
 
 def make_session_info(session: SessionInfo) -> pb.SessionInfo:
+    """Describes a session."""
     return pb.SessionInfo(
         session_id=session.id,
         frames=session.frames,
@@ -98,6 +102,7 @@ def make_session_info(session: SessionInfo) -> pb.SessionInfo:
 
 
 def make_server_info(server_info: ServerInfo) -> pb.GetServerInfoResponse:
+    """Describes the server: its build, model, device and limits."""
     return pb.GetServerInfoResponse(
         version=server_info.version,
         model=server_info.model,

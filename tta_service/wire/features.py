@@ -1,4 +1,4 @@
-"""Image embeddings made on the device: checked and normalised at the door, since no tower vouches for them."""
+"""Image features that the client computed. They are checked and normalised, since our image tower did not make them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .v1 import tta_pb2 as pb
 
 
 def parse_features(message: pb.Features, server_info: ServerInfo) -> Features:
-    """[v, d] unit norm float32. Raises `BadImage` whose field is relative to the message."""
+    """The features [v, d] of a message, unit norm, float32. Raises `BadImage` with a field relative to the message."""
     if message.model != server_info.fingerprint:
         raise BadImage(
             f"these features are of model {message.model!r}; this server's is {server_info.fingerprint}", "model"

@@ -1,4 +1,8 @@
-"""Where in the wire's message an error lies: rooms inside name their own field, the door puts the path before it."""
+"""The field of a message to which an error belongs.
+
+An error names its field as the raising package knows it ("labels", "names[2]"). These functions prefix the path within
+the caller's message.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from ..core.errors import BadLabels, BadParameters, TTAError
 
 @contextmanager
 def field_prefix(path: str, whole: bool = False) -> Generator[None]:
-    """Errors from inside are seen from `path`; `whole`: the field at `path` itself is to blame, nothing within it."""
+    """A block whose errors get `path` before their field; with `whole` their field becomes `path` itself."""
     try:
         yield
     except TTAError as error:
@@ -24,22 +28,22 @@ def field_prefix(path: str, whole: bool = False) -> Generator[None]:
 
 @dataclass(frozen=True, slots=True)
 class FieldOrigins:
-    """The fields of the wire that the parts of one request came from."""
+    """The message fields from which the parts of one request came."""
 
     image: str  # "frame.image.encoded"
     labels: str  # "open.labels.id" or "open.labels.label_set"
     options: str  # "frame.options"
 
     def locate(self, error: TTAError) -> TTAError:
-        """The error that the hallway raised, as the caller sees it. A copy: several callers may share one failure."""
+        """A copy of the engine's error with its field as the caller knows it. Several requests may share one error."""
         located = copy.copy(error)
-        located.field = self._outer(error.field or ("labels" if isinstance(error, BadLabels) else ""))
+        located.field = self._message_field(error.field or ("labels" if isinstance(error, BadLabels) else ""))
         if isinstance(error, BadParameters) and "." not in located.field and located.field:
             located.field = f"{self.options}.strategy.parameters.{located.field}"
         located.__cause__ = error.__cause__
         return located.with_traceback(error.__traceback__)
 
-    def _outer(self, field: str) -> str:
+    def _message_field(self, field: str) -> str:
         head, rest = re.fullmatch(r"(\w*)(.*)", field, re.DOTALL).groups()  # type: ignore[union-attr]
         if head == "image":
             return self.image if not rest else self.image.rpartition(".")[0] + rest

@@ -1,4 +1,4 @@
-"""How a question wants to be answered: strategy, reduction, cascade and the rest of `Options`."""
+"""How a request is to be answered: strategy, reduction, cascade and the rest of `Options`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ON_DEADLINE: dict[int, Literal["degrade", "fail"]] = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """As asked. `top_k` shapes the reply alone: the engine never sees it."""
+    """The options of a request, with defaults filled in. `top_k` shapes only the response; the engine never sees it."""
 
     strategy: Strategy[Any]
     reduction: Reduction
@@ -42,6 +42,7 @@ class Options:
 
 
 def parse_options(message: pb.Options, server_info: ServerInfo, path: str) -> Options:
+    """The options in a message at `path`. Raises `TTAError` that names the field."""
     top_k = message.top_k if message.HasField("top_k") else 5
     if top_k < 1:
         raise BadRequest("at least 1 score must be asked for", f"{path}.top_k")
@@ -62,14 +63,14 @@ def parse_options(message: pb.Options, server_info: ServerInfo, path: str) -> Op
 
 
 def parse_strategy(choice: pb.Choice, server_info: ServerInfo, path: str) -> Strategy[Any]:
-    """An empty name stands for the server's default."""
+    """The strategy that a message chooses; an empty name chooses the server's default."""
     with field_prefix(path):
         name, parameters = choice.name or server_info.strategy, from_struct(choice.parameters)
         return catalogue.strategies.build(name, parameters, server_info.limits.parameters)
 
 
 def parse_reduction(message: pb.Reduction, server_info: ServerInfo, path: str) -> Reduction:
-    """An empty name stands for the server's default."""
+    """The reduction that a message chooses; an empty name chooses the server's default reducer."""
     if message.scope not in SCOPES:
         raise BadRequest(f"there is no scope {message.scope}", f"{path}.scope")
     with field_prefix(f"{path}.reducer"):
@@ -81,6 +82,7 @@ def parse_reduction(message: pb.Reduction, server_info: ServerInfo, path: str) -
 
 
 def parse_cascade(message: pb.Cascade, first: Strategy[Any], server_info: ServerInfo, path: str) -> Cascade:
+    """The cascade after the strategy `first`, by default above its usual threshold of relative entropy."""
     above = message.above if message.HasField("above") else USUAL_THRESHOLD.get(first.name)
     if above is None:
         reason = f"the entropy of {first.name} has no usual threshold: say above which one the image goes on"

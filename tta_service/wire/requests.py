@@ -1,4 +1,4 @@
-"""Questions: from the wire to core values, checked against the server's terms. Every error names the wire's field."""
+"""Requests: from messages to core values, checked against the server's limits. Every error names the field."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FORMATS = {
 
 @dataclass(frozen=True, slots=True)
 class ParsedRequest:
-    """A request, and what only its reply needs to know."""
+    """A request, and what only its response needs: the number of scores, and where its parts came from."""
 
     request: Request
     top_k: int
@@ -44,7 +44,9 @@ def parse_request(
     client: str = "",
     trace: str = "",
 ) -> ParsedRequest:
-    """A single call's question; `arrived` and `deadline` in monotonic seconds, `client` who asks, `trace` his span."""
+    """The request of a single call. `arrived` and `deadline` are monotonic seconds, `client` is the caller, `trace` its
+    span. Raises `TTAError` that names the field.
+    """
     options = parse_options(message.options, server_info, "options")
     request = Request(
         image=parse_image(message.image, options, server_info, "image"),
@@ -68,11 +70,12 @@ def parse_request(
 
 
 def strategy_name(message: Any) -> str:
-    """The strategy that a message names, "" when it names none or is of another kind. Not checked."""
+    """The unchecked strategy name in a message, "" when there is none or the message is of another kind."""
     return message.options.strategy.name if isinstance(message, pb.ClassifyRequest) else ""
 
 
 def parse_image(message: pb.Image, options: Options, server_info: ServerInfo, path: str) -> Encoded | Raw | Features:
+    """The image in a message at `path`, not decoded yet. Raises `BadImage` or `Unsupported`."""
     match message.WhichOneof("content"):
         case "encoded":
             if not message.encoded:
@@ -93,6 +96,7 @@ def parse_image(message: pb.Image, options: Options, server_info: ServerInfo, pa
 
 
 def parse_labels(message: pb.Labels, find_labels: LabelLookup, server_info: ServerInfo, path: str) -> LabelSet:
+    """The label set that a message holds or names by id. Raises `BadLabels` or `UnknownLabels`."""
     match message.WhichOneof("source"):
         case "id":
             with field_prefix(f"{path}.id", whole=True):
@@ -104,26 +108,28 @@ def parse_labels(message: pb.Labels, find_labels: LabelLookup, server_info: Serv
 
 
 def image_path(message: pb.Image, path: str) -> str:
+    """The field that holds an image's content, such as "image.encoded"."""
     return f"{path}.{message.WhichOneof('content')}"
 
 
 def labels_path(message: pb.Labels, path: str = "labels") -> str:
+    """The field that holds the labels, such as "labels.id"."""
     return f"{path}.{message.WhichOneof('source')}"
 
 
 def parse_label_set(message: pb.LabelSet, server_info: ServerInfo, path: str) -> LabelSet:
-    """Without templates: the default one."""
+    """The label set in a message at `path`, with the default template when it names none. Raises `BadLabels`."""
     limits = server_info.limits
-    for what, texts, limit in (
+    for field, texts, limit in (
         ("names", message.names, limits.names),
         ("templates", message.templates, limits.templates),
     ):
         if len(texts) > limit:
-            raise BadLabels(f"{len(texts)} {what}; this server takes at most {limit}", f"{path}.{what}")
-        for place, text in enumerate(texts):
+            raise BadLabels(f"{len(texts)} {field}; this server takes at most {limit}", f"{path}.{field}")
+        for index, text in enumerate(texts):
             if len(text) > limits.characters:
-                message_text = f"{len(text)} characters; this server takes at most {limits.characters}"
-                raise BadLabels(message_text, f"{path}.{what}[{place}]")
+                reason = f"{len(text)} characters; this server takes at most {limits.characters}"
+                raise BadLabels(reason, f"{path}.{field}[{index}]")
     with field_prefix(path):
         names, templates = tuple(message.names), tuple(message.templates)
         given = (names, templates) if templates else (names,)
@@ -131,7 +137,7 @@ def parse_label_set(message: pb.LabelSet, server_info: ServerInfo, path: str) ->
 
 
 def parse_session_id(text: str, path: str) -> str:
-    """Empty stays empty: a fresh session."""
+    """The valid session id in `text`; empty stays empty and stands for a new session. Raises `BadRequest`."""
     if text and not re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", text):
         raise BadRequest("a session id is 1 to 128 of the characters A-Z a-z 0-9 . _ : -", path)
     return text

@@ -1,4 +1,4 @@
-"""Answers: from core values to the wire. The one softmax of the house is taken here."""
+"""Responses: from reports to messages. The scores of a response are the softmax of its logits, taken here."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ ORIGINS = {
 
 
 def make_response(report: Report, top_k: int, server_info: ServerInfo) -> pb.ClassifyResponse:
+    """The response to a request, with its best `top_k` scores. Raises `ModelFault` for logits without a finite one."""
     names, logits = report.request.labels.names, to_array(report.logits)
     scores = softmax(logits)
     message = pb.ClassifyResponse(
@@ -56,13 +57,13 @@ def make_response(report: Report, top_k: int, server_info: ServerInfo) -> pb.Cla
     )
     if report.degraded:
         message.degraded.CopyFrom(make_degraded(report.degraded))
-    if report.explanation and report.request.explain:  # some are made unasked, for metrics
+    if report.explanation and report.request.explain:  # the engine explains some other answers too, for metrics
         message.explanation.CopyFrom(make_explanation(report.explanation))
     return message
 
 
 def to_array(logits: Tensor) -> Numbers:
-    """Logits [c] in double. -inf is a score of nothing; NaN, +inf, or nothing at all is no answer."""
+    """Logits [c] as float64. Single ones may be -inf. Raises `ModelFault` for NaN, +inf, or when all are -inf."""
     values = logits.double().numpy()
     if np.isnan(values).any() or not np.isfinite(values.max()):
         raise ModelFault("the strategy's answer is not a number")
@@ -70,32 +71,35 @@ def to_array(logits: Tensor) -> Numbers:
 
 
 def softmax(logits: Numbers) -> Numbers:
-    """[c] to [c], summing to 1."""
+    """Logits [c] to scores [c] that sum to 1."""
     weights = np.exp(logits - logits.max())
     return weights / weights.sum()
 
 
 def entropy(scores: Numbers) -> float:
-    """Nats; nothing has no surprise."""
-    some = scores[scores > 0]
-    return float(abs(some @ np.log(some)))
+    """The entropy of scores [c] in nats, with 0 ln 0 = 0."""
+    positive = scores[scores > 0]
+    return float(abs(positive @ np.log(positive)))
 
 
 def top_scores(logits: Numbers, scores: Numbers, names: tuple[str, ...], top_k: int) -> list[pb.Score]:
-    """Best first, equal ones in the order of the label set."""
+    """The best `top_k` scores, equal ones in the order of the label set."""
     best: list[int] = np.argsort(-logits, kind="stable")[:top_k].tolist()
     return [pb.Score(index=i, label=names[i], score=float(scores[i]), logit=float(logits[i])) for i in best]
 
 
 def make_choice(instance: Strategy[Any] | Reducer) -> pb.Choice:
+    """The name of a strategy or reducer, with all its parameters."""
     return pb.Choice(name=instance.name, parameters=to_struct(asdict(instance)))  # type: ignore[call-overload]
 
 
-def make_reduction(reduction_done: Reduction) -> pb.Reduction:
-    return pb.Reduction(reducer=make_choice(reduction_done.reducer), scope=SCOPES[reduction_done.scope])
+def make_reduction(reduction: Reduction) -> pb.Reduction:
+    """The reducer and the views to which it applies."""
+    return pb.Reduction(reducer=make_choice(reduction.reducer), scope=SCOPES[reduction.scope])
 
 
 def make_degraded(degradation: Degraded) -> pb.Degraded:
+    """Why the answer used fewer views, or no adaptation, and how many views."""
     return pb.Degraded(
         reason=REASONS[degradation.reason],
         views_asked=degradation.views_asked,
@@ -105,6 +109,7 @@ def make_degraded(degradation: Degraded) -> pb.Degraded:
 
 
 def make_session_status(status: SessionStatus) -> pb.SessionStatus:
+    """The state of the session after the answer."""
     return pb.SessionStatus(
         session_id=status.id,
         origin=ORIGINS[status.origin],
@@ -115,20 +120,21 @@ def make_session_status(status: SessionStatus) -> pb.SessionStatus:
     )
 
 
-def make_explanation(explained: Explanation) -> pb.Explanation:
-    """Features made on the device come without boxes."""
+def make_explanation(explanation: Explanation) -> pb.Explanation:
+    """One entry for each view, its box where the server cut it, and what the strategy adds."""
     views = [
         pb.ViewExplanation(entropy=nats, kept=kept, weight=weight, label_index=label)
         for nats, kept, weight, label in zip(
-            *map(to_list, (explained.entropy, explained.kept, explained.weight, explained.label))
+            *map(to_list, (explanation.entropy, explanation.kept, explanation.weight, explanation.label))
         )
     ]
-    if explained.views:
-        for view, box, flipped in zip(views, to_list(explained.views.boxes), to_list(explained.views.flipped)):
+    if cut := explanation.views:
+        for view, box, flipped in zip(views, to_list(cut.boxes), to_list(cut.flipped)):
             view.left, view.top, view.width, view.height = box
             view.flipped = flipped
-    return pb.Explanation(views=views, tokens_left=explained.tokens_left, strategy=to_struct(explained.notes))
+    return pb.Explanation(views=views, tokens_left=explanation.tokens_left, strategy=to_struct(explanation.notes))
 
 
 def to_list(column: Tensor) -> list[Any]:
+    """A tensor [v, …] on the CPU as Python lists."""
     return column.numpy().tolist()

@@ -1,5 +1,4 @@
-"""Errors as every transport tells them: one table of codes, and the google.rpc details that tell a program what a
-sentence tells a person."""
+"""Errors for every transport: one table of codes, and google.rpc details for programs beside the sentences."""
 
 from __future__ import annotations
 
@@ -52,10 +51,10 @@ HTTP_CODES: dict[int, int] = {  # of gRPC's codes, as google/rpc/code.proto maps
 
 
 def to_tta_error(error: Exception) -> errors.TTAError:
-    """The error in the caller's words. What is not ours is logged with its traceback and told without internals."""
+    """The error for the caller. Any other exception is logged with its traceback and becomes a plain `ModelFault`."""
     if isinstance(error, errors.TTAError):
         return error
-    log.error("an error that no room foresaw", exc_info=error)
+    log.error("unexpected error", exc_info=error)
     return errors.ModelFault("the server failed on this request; its log says why")
 
 
@@ -65,12 +64,12 @@ def code_number_of(error: errors.TTAError) -> int:
 
 
 def http_code_of(error: errors.TTAError) -> int:
-    """The same for HTTP."""
+    """The HTTP code of the nearest class in the table."""
     return HTTP_CODES[code_number_of(error)]
 
 
 def to_status(error: errors.TTAError) -> status_pb2.Status:
-    """The whole story: a sentence that names the field, ErrorInfo, and BadRequest and RetryInfo where they apply."""
+    """The whole status: a sentence that names the field, ErrorInfo, and BadRequest and RetryInfo where they apply."""
     sentence, field = _shorten(error.message), _shorten(error.field)
     status = status_pb2.Status(code=code_number_of(error), message=f"{field}: {sentence}" if field else sentence)
     reason = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).upper()

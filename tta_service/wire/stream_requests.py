@@ -1,4 +1,4 @@
-"""A camera's messages: how a stream opens, and its frames."""
+"""The messages of a stream: the one that opens it, and its frames."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ POLICIES = {
     pb.OpenStream.POLICY_DROP_NEWEST: Policy.DROP_NEWEST,
     pb.OpenStream.POLICY_BLOCK: Policy.BLOCK,
 }
-ResumeLookup = Callable[[bytes], tuple[str, bool]]  # session and named, of a resume token; raises BadRequest
+ResumeLookup = Callable[[bytes], tuple[str, bool]]  # a resume token to (session, named); raises BadRequest
 
 
 @dataclass(frozen=True, slots=True)
 class StreamConfig:
-    """What a stream's frames have in common."""
+    """What all frames of a stream share."""
 
     session: str  # empty: the server makes one
-    named: bool  # False: whatever its id, it ends with the stream
+    named: bool  # False: the session ends with the stream
     labels: LabelSet | None  # None: every frame names its own
     options: Options
     policy: Policy
     buffer: int
     labels_path: str
     budget: float | None = None  # seconds from a frame's arrival to its deadline; None: it has none
-    client: str = ""  # who shares in the server's room
-    trace: str = ""  # his span
+    client: str = ""  # whom quotas count
+    trace: str = ""  # the caller's span
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame, with its question or with what is wrong with it."""
+    """One frame, with its request or the error of parsing it."""
 
     id: int
     captured: Timestamp | None  # the camera's clock; echoed, never interpreted
     parsed: ParsedRequest | TTAError
 
     def blame(self, error: TTAError) -> tuple[TTAError, str]:
-        """The error as the caller sees it, and the strategy that was asked for, "" when it was not known yet."""
+        """The error as the caller sees it, and the requested strategy, "" when it is unknown."""
         if isinstance(self.parsed, TTAError):
             return error, ""
         return self.parsed.origin.locate(error), self.parsed.request.strategy.name
@@ -62,35 +62,35 @@ class Frame:
 def parse_open(
     message: pb.ClassifyStreamRequest, find_labels: LabelLookup, server_info: ServerInfo, resume: ResumeLookup
 ) -> StreamConfig:
-    """Raises what ends the stream."""
+    """The configuration in the message that opens a stream. Raises what ends the stream."""
     if message.WhichOneof("kind") != "open":
         raise BadRequest("the first message of a stream opens it", "open")
-    first = message.open
-    if first.policy not in POLICIES:
-        raise BadRequest(f"there is no policy {first.policy}", "open.policy")
-    budget = first.frame_budget.ToNanoseconds() / 1e9 if first.HasField("frame_budget") else None
+    opening = message.open
+    if opening.policy not in POLICIES:
+        raise BadRequest(f"there is no policy {opening.policy}", "open.policy")
+    budget = opening.frame_budget.ToNanoseconds() / 1e9 if opening.HasField("frame_budget") else None
     if budget is not None and budget <= 0:
         raise BadRequest(f"{budget:g} s; a frame needs some time to be answered", "open.frame_budget")
-    buffer = first.buffer if first.HasField("buffer") else 8
+    buffer = opening.buffer if opening.HasField("buffer") else 8
     if not 1 <= buffer <= server_info.limits.buffer:
         raise BadRequest(f"{buffer} frames; a buffer holds 1 to {server_info.limits.buffer}", "open.buffer")
-    session, named = parse_session_id(first.session_id, "open.session_id"), True
-    if first.resume_token:
+    session, named = parse_session_id(opening.session_id, "open.session_id"), True
+    if opening.resume_token:
         with field_prefix("open"):
-            id, named = resume(first.resume_token)
+            id, named = resume(opening.resume_token)
         if session not in ("", id):
             raise BadRequest(f"the resume token is of session {id!r}", "open.session_id")
         session = id
     return StreamConfig(
         session=session,
         named=named,
-        labels=parse_labels(first.labels, find_labels, server_info, "open.labels")
-        if first.HasField("labels")
+        labels=parse_labels(opening.labels, find_labels, server_info, "open.labels")
+        if opening.HasField("labels")
         else None,
-        options=parse_options(first.options, server_info, "open.options"),
-        policy=POLICIES[first.policy],
+        options=parse_options(opening.options, server_info, "open.options"),
+        policy=POLICIES[opening.policy],
         buffer=buffer,
-        labels_path=labels_path(first.labels, "open.labels"),
+        labels_path=labels_path(opening.labels, "open.labels"),
         budget=budget,
     )
 
@@ -103,7 +103,10 @@ def parse_frame(
     server_info: ServerInfo,
     arrived: float,
 ) -> Frame:
-    """`last` is the id of the frame before, -1 for none. Raises what ends the stream; a frame holds its own faults."""
+    """The frame in a message; `last` is the id of the previous one, -1 for none.
+
+    A frame that cannot be parsed holds its error. Raises only what ends the stream.
+    """
     if message.WhichOneof("kind") != "frame":
         raise BadRequest(
             "a stream is opened once; every later message is a frame", message.WhichOneof("kind") or "frame"
@@ -114,7 +117,7 @@ def parse_frame(
     captured = frame.capture_time if frame.HasField("capture_time") else None
     try:
         return Frame(frame.frame_id, captured, _parse_request(frame, config, find_labels, server_info, arrived))
-    except Exception as error:  # what nobody foresaw is no reason to end the stream either
+    except Exception as error:  # an unexpected error fails this frame, not the stream
         return Frame(frame.frame_id, captured, status.to_tta_error(error))
 
 

@@ -1,4 +1,4 @@
-"""Protobuf's common types to and from plain Python values: Struct, Value, Duration."""
+"""Protobuf's well-known types to and from plain Python values: Struct, Value, Duration."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ def from_struct(message: struct_pb2.Struct) -> dict[str, Any]:
 
 
 def to_struct(values: Mapping[str, Any]) -> struct_pb2.Struct:
-    """Plain values and mappings of them as a Struct. What is not finite is left out: JSON has no word for it."""
+    """Plain values and mappings of them as a Struct. Values that are not finite are left out: JSON has none."""
     finite = {name: value for name, value in values.items() if not isinstance(value, float) or math.isfinite(value)}
     return struct_pb2.Struct(fields={name: to_value(value) for name, value in finite.items()})
 
 
 def to_value(value: bool | int | float | str | Mapping[str, Any]) -> struct_pb2.Value:
+    """A plain value or mapping as a Value."""
     if isinstance(value, Mapping):
         return struct_pb2.Value(struct_value=to_struct(value))
     if isinstance(value, bool):
@@ -31,6 +32,7 @@ def to_value(value: bool | int | float | str | Mapping[str, Any]) -> struct_pb2.
 
 
 def to_duration(seconds: float) -> duration_pb2.Duration:
+    """Seconds as a Duration."""
     message = duration_pb2.Duration()
     message.FromNanoseconds(int(seconds * 1e9))
     return message
