@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from tta_client import Statistics
 from tta_client.camera import open_source
-from tta_client.camera.losses import Losses
-from tta_client.camera.sources import count_frames
+from tta_client.camera.packet_loss import PacketLoss
+from tta_client.camera.sources import attach_statistics
 
 from tests.client.clips import damage, moving
 
@@ -19,7 +19,7 @@ def watched(path: Path) -> tuple[list[np.ndarray], Statistics, str]:
     """Its pictures, what was counted, and what it ended with."""
     pictures, counts, trouble = [], Statistics(), ""
     try:
-        for frame in count_frames(open_source(str(path)), counts):
+        for frame in attach_statistics(open_source(str(path)), counts):
             pictures.append(frame.image)  # noqa: PERF401 - what came before the error counts
     except OSError as error:
         trouble = str(error)
@@ -103,25 +103,25 @@ def test_names_that_mean_something_to_ffmpeg_are_names(tmp_path: Path, monkeypat
 
 
 def test_packets_without_pictures_are_lost_only_around_a_failure() -> None:
-    told = list[int]()
-    losses = Losses(lambda: told.append(1))
+    lost = list[int]()
+    losses = PacketLoss(lambda: lost.append(1))
 
     def run(first: int, last: int, shown: bool, key: int = -1) -> None:
         for time in range(first, last):
-            losses.sent(time, time == key)
+            losses.packet_sent(time, time == key)
             if shown:
-                losses.came(time)
+                losses.picture_decoded(time)
 
     run(0, 50, shown=False)  # a decoder that has its reasons
     run(50, 60, shown=True)
-    assert not told
-    losses.sent(60, key=True)
-    losses.failed(60)
-    assert len(told) == 1
+    assert not lost
+    losses.packet_sent(60, key=True)
+    losses.packet_failed(60)
+    assert len(lost) == 1
     run(61, 65, shown=False)
     run(70, 140, shown=True, key=70)
-    losses.end()
-    assert len(told) == 1 + 4
+    losses.finish()
+    assert len(lost) == 1 + 4
     run(200, 250, shown=False)
-    losses.end()
-    assert len(told) == 1 + 4
+    losses.finish()
+    assert len(lost) == 1 + 4

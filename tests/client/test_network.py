@@ -16,10 +16,10 @@ from tta_client import Reconnect, Statistics
 from tta_client.camera import Lasting, open_source
 from tta_client.camera.arguments import parse_arguments
 from tta_client.camera.cli import main
-from tta_client.camera.reel import MANY
 from tta_client.camera.snapshots import Snapshots
-from tta_client.camera.sources import count_frames
+from tta_client.camera.sources import attach_statistics
 from tta_client.camera.video import Video
+from tta_client.camera.video_reader import MAX_DAMAGED
 
 from tests.client import clips
 from tests.client.clips import jpeg, moving
@@ -40,7 +40,7 @@ def shades(every: int, begin: int = 1) -> Iterator[bytes]:
 def test_a_camera_with_damaged_frames_stays_open(every: int, caplog: pytest.LogCaptureFixture) -> None:
     counts, wanted = Statistics(), 100
     with web(pictures(lambda: shades(every))) as camera:
-        frames = iter(Lasting(count_frames(open_source(f"{camera.url}/door"), counts), QUICKLY, counts))
+        frames = iter(Lasting(attach_statistics(open_source(f"{camera.url}/door"), counts), QUICKLY, counts))
         seen = list(islice(frames, wanted))
         frames.close()  # type: ignore[attr-defined]
         assert len(camera.asked) == 1 and not counts.reconnects
@@ -55,7 +55,7 @@ def test_a_camera_whose_every_frame_is_damaged_is_an_os_error() -> None:
     counts = Statistics()
     with web(pictures(lambda: shades(1), pause=0.001)) as camera:
         with pytest.raises(OSError, match="127"):
-            list(Lasting(count_frames(open_source(f"{camera.url}/door"), counts), QUICKLY, counts))
+            list(Lasting(attach_statistics(open_source(f"{camera.url}/door"), counts), QUICKLY, counts))
         assert len(camera.asked) == 1
 
 
@@ -64,14 +64,14 @@ def test_many_damaged_frames_in_a_row_are_a_reason_to_open_it_anew() -> None:
     openings = iter([itertools.chain(islice(shades(0), 20), shades(1)), shades(0)])
     counts = Statistics()
     with web(pictures(lambda: next(openings), pause=0.001)) as camera:
-        frames = iter(Lasting(count_frames(open_source(f"{camera.url}/door"), counts), QUICKLY, counts))
+        frames = iter(Lasting(attach_statistics(open_source(f"{camera.url}/door"), counts), QUICKLY, counts))
         assert [frame.frame_id for frame in islice(frames, 40)] == list(range(1, 41))
         frames.close()  # type: ignore[attr-defined]
-        assert len(camera.asked) == 2 and counts.reconnects == {"source": 1} and counts.damaged == MANY
+        assert len(camera.asked) == 2 and counts.reconnects == {"source": 1} and counts.damaged == MAX_DAMAGED
 
 
 def test_a_camera_that_sends_only_damage_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tta_client.camera.reel.MANY", 10**9)
+    monkeypatch.setattr("tta_client.camera.video_reader.MAX_DAMAGED", 10**9)
     openings = iter([itertools.chain(islice(shades(0), 20), shades(1))])
     with web(pictures(lambda: next(openings))) as camera, pytest.raises(OSError, match=r"no picture for 0\.3 s"):
         list(Video(f"{camera.url}/door", live=True, read_seconds=0.3))
@@ -148,7 +148,7 @@ def test_a_damaged_snapshot_is_left_out_and_an_absent_one_is_a_loss() -> None:
 
     counts = Statistics()
     with web(snapshots(answers())) as camera:
-        source = count_frames(open_source(f"{camera.url}/snapshot", interval=0.01), counts)
+        source = attach_statistics(open_source(f"{camera.url}/snapshot", interval=0.01), counts)
         frames = Lasting(source, QUICKLY, counts)
         assert [frame.frame_id for frame in islice(frames, 4)] == [1, 2, 3, 4]
     assert counts.damaged == 2 and counts.reconnects == {"source": 1}

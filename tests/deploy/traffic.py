@@ -10,7 +10,7 @@ import grpc
 from PIL import Image
 from tta_client import Answer, Choice, FrameAnswer, Options, TTAClientError
 from tta_client.aio.client import AsyncClient
-from tta_client.camera.photographs import LABELS, photographs
+from tta_client.camera.photographs import LABELS, find_photographs
 from tta_client.types.requests import Policy
 
 STRATEGIES = (
@@ -25,7 +25,7 @@ MOST = Choice("zero", {"views": 512})
 def pictures() -> list[bytes]:
     """Real photographs, made small: what is tested here is not the decoder."""
     found: list[bytes] = []
-    for photograph in photographs():
+    for photograph in find_photographs():
         small, kept = Image.open(photograph.path).convert("RGB"), io.BytesIO()
         small.thumbnail((160, 160))
         small.save(kept, "JPEG")

@@ -1,4 +1,4 @@
-"""The whole way: cameras, the command, a running service with the pocket model."""
+"""End to end: cameras, the command, and a running service with the pocket model."""
 
 from __future__ import annotations
 
@@ -24,12 +24,7 @@ NAMES = "cat,dog,coffee cup,flower,gray wall"
 pytestmark = photographed
 
 
-@pytest.fixture
-def served(service: str) -> str:
-    return service
-
-
-def watched(address: str, capsys: pytest.CaptureFixture[str], source: str, strategy: str, *more: str) -> list[dict]:
+def run(address: str, capsys: pytest.CaptureFixture[str], source: str, strategy: str, *more: str) -> list[dict]:
     words = (source, "--server", address, "--labels", NAMES, "--strategy", strategy, *VIEWS[strategy], "--json", *more)
     assert main([*words]) == 0, capsys.readouterr().err
     *results, last = map(json.loads, capsys.readouterr().out.splitlines())
@@ -38,7 +33,7 @@ def watched(address: str, capsys: pytest.CaptureFixture[str], source: str, strat
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_every_source_through_every_strategy(served: str, tmp_path: Path, capsys, strategy: str) -> None:
+def test_every_source_through_every_strategy(service: str, tmp_path: Path, capsys, strategy: str) -> None:
     (tmp_path / "one.jpg").write_bytes(jpeg(Virtual(seed=2).frame(1).image))
     for source, frames in (
         (str(mp4(tmp_path / "clip.mp4")), 4),
@@ -46,7 +41,7 @@ def test_every_source_through_every_strategy(served: str, tmp_path: Path, capsys
         (str(tmp_path), 1),
         ("virtual:frames=3,width=96,height=72", 3),
     ):
-        results = watched(served, capsys, source, strategy, "--frames", str(frames))
+        results = run(service, capsys, source, strategy, "--frames", str(frames))
         assert [r["frame"] for r in results] == list(range(1, frames + 1))
         assert {r["strategy"] for r in results} == {strategy}
         assert {r["views"] for r in results} == {1 if strategy == "zero_shot" else 4}
@@ -54,8 +49,8 @@ def test_every_source_through_every_strategy(served: str, tmp_path: Path, capsys
         assert all(r["label"] in NAMES.split(",") for r in results)
 
 
-def test_zero_shot_beside_every_answer_is_the_zero_shot_answer(served: str) -> None:
-    with Client(served) as client:
+def test_zero_shot_scores_of_every_answer_equal_the_zero_shot_strategy(service: str) -> None:
+    with Client(service) as client:
         picture = jpeg(Virtual(seed=3).frame(1).image)
         plain = client.classify(picture, NAMES.split(","), "zero_shot")
         for strategy in STRATEGIES[1:]:
@@ -64,10 +59,10 @@ def test_zero_shot_beside_every_answer_is_the_zero_shot_answer(served: str) -> N
             assert [s.logit for s in answer.zero_shot] == pytest.approx([s.logit for s in plain.top], abs=2e-3)
 
 
-def test_several_cameras_at_once_each_with_its_own_strategy(served: str) -> None:
+def test_several_cameras_at_once_each_with_its_own_strategy(service: str) -> None:
     def command(strategy: str) -> list[str]:
         source = f"virtual:frames=6,seed={len(strategy)},width=96,height=72"
-        words = [source, "--server", served, "--labels", NAMES, "--strategy", strategy, *VIEWS[strategy], "--json"]
+        words = [source, "--server", service, "--labels", NAMES, "--strategy", strategy, *VIEWS[strategy], "--json"]
         return [sys.executable, "-m", "tta_client.camera.cli", *words]
 
     cameras = [
@@ -80,14 +75,14 @@ def test_several_cameras_at_once_each_with_its_own_strategy(served: str) -> None
         assert [(r["frame"], r["strategy"]) for r in results] == [(n, strategy) for n in range(1, 7)]
 
 
-def test_a_killed_camera_leaves_no_session_behind(served: str) -> None:
-    words = ["virtual:frames=0,fps=20,width=96,height=72", "--server", served, "--strategy", "tda", "--json"]
+def test_a_killed_camera_leaves_no_session_behind(service: str) -> None:
+    words = ["virtual:frames=0,fps=20,width=96,height=72", "--server", service, "--strategy", "tda", "--json"]
     camera = subprocess.Popen(
         [sys.executable, "-m", "tta_client.camera.cli", *words], stdout=subprocess.PIPE, text=True
     )
     assert camera.stdout is not None
     session = json.loads(camera.stdout.readline())["session"]
-    with Client(served) as client:
+    with Client(service) as client:
         assert session in [s.session_id for s in client.sessions()]
         camera.send_signal(signal.SIGKILL)
         camera.wait(PATIENCE)
@@ -95,25 +90,25 @@ def test_a_killed_camera_leaves_no_session_behind(served: str) -> None:
         until(lambda: not client.sessions())
 
 
-def test_a_corrupt_picture_among_good_ones_fails_alone(served: str, tmp_path: Path, capsys) -> None:
+def test_a_corrupt_picture_among_good_ones_fails_alone(service: str, tmp_path: Path, capsys) -> None:
     good = jpeg(Virtual().frame(1).image)
     for number in range(1, 6):
         (tmp_path / f"{number}.jpg").write_bytes(good[:300] if number == 3 else good)
-    assert main([str(tmp_path), "--server", served, "--labels", NAMES, "--json"]) == 1
+    assert main([str(tmp_path), "--server", service, "--labels", NAMES, "--json"]) == 1
     *results, last = map(json.loads, capsys.readouterr().out.splitlines())
     assert [r["frame"] for r in results if "error" in r] == [3]
     assert results[2]["error"]["code"] == "INVALID_ARGUMENT" and "image" in results[2]["error"]["field"]
     assert last["summary"]["answers"] == 4
 
 
-def test_deleted_labels_are_registered_again(served: str) -> None:
+def test_deleted_labels_are_registered_again(service: str) -> None:
     names = LabelSet(("a cat", "a dog"), ("a sketch of {}.",))
-    with Client(served) as client:
+    with Client(service) as client:
         info = client.put_labels(names)
         assert client.get_labels(info.id) == names
         client.delete_labels(info.id)
         picture = jpeg(np.full((48, 64, 3), 90, np.uint8))
-        other = Client(served)  # knows the id alone, and another client deletes it
+        other = Client(service)  # it remembers the id, and `client` deletes the labels
         other.put_labels(names)
         client.delete_labels(info.id)
         assert other.classify(picture, info.id).label_set_id == info.id
@@ -122,12 +117,12 @@ def test_deleted_labels_are_registered_again(served: str) -> None:
         other.close()
 
 
-def test_a_named_session_remembers_from_call_to_call(served: str) -> None:
-    with Client(served) as client:
+def test_a_named_session_remembers_from_call_to_call(service: str) -> None:
+    with Client(service) as client:
         client.sessions()
         frames = [f.image for f in encoded(Virtual(frames=3, width=96, height=72))]
-        seen = [client.classify(f, NAMES.split(","), "tda", session="door").session.frames for f in frames]
-        assert seen == [1, 2, 3]
+        counts = [client.classify(f, NAMES.split(","), "tda", session="door").session.frames for f in frames]
+        assert counts == [1, 2, 3]
         assert client.session("door").memory_bytes > 0 and client.session("door").strategies == ("tda",)
         client.reset_session("door")
         assert client.session("door").memory_bytes == 0
@@ -135,9 +130,9 @@ def test_a_named_session_remembers_from_call_to_call(served: str) -> None:
         assert "door" not in [s.session_id for s in client.sessions()]
 
 
-async def test_the_async_client_says_the_same(served: str) -> None:
+async def test_the_async_client_gives_equal_answers(service: str) -> None:
     frames = list(encoded(Virtual(frames=5, width=96, height=72)))
-    async with AsyncClient(served) as client:
+    async with AsyncClient(service) as client:
         await client.wait_until_serving(PATIENCE)
         assert await client.health() == "SERVING"
         assert (await client.info()).model == "pocket"
@@ -145,11 +140,11 @@ async def test_the_async_client_says_the_same(served: str) -> None:
         assert set(STRATEGIES) <= set(described) and described["mta"].views == 64
         assert "none" in [r.name for r in await client.reducers()]
 
-        async def watched(strategy: str) -> list:
+        async def classify(strategy: str) -> list:
             return [r async for r in client.stream(frames, NAMES.split(","), Choice(strategy, {"views": 4}))]
 
-        results = await asyncio.gather(watched("mta"), watched("tda"))
-    with Client(served) as client:
+        results = await asyncio.gather(classify("mta"), classify("tda"))
+    with Client(service) as client:
         for strategy, asynchronous in zip(("mta", "tda"), results):
             stream = client.stream(frames, NAMES.split(","), Choice(strategy, {"views": 4}))
             for one, two in zip(asynchronous, stream):

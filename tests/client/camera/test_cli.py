@@ -1,4 +1,4 @@
-"""tta-camera against a peer: what it prints, how it ends, what it refuses."""
+"""tta-camera against a peer: its output, its exit codes, the command lines that it refuses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from tta_client import Reconnect
 from tta_client.camera.arguments import parse_arguments
 from tta_client.camera.cli import main
-from tta_client.camera.show import json_line
+from tta_client.camera.screens import json_line
 from tta_client.camera.video import Video
 from tta_client.types.options import Choice
 
@@ -30,7 +30,7 @@ from tests.patience import PATIENCE
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Files that the peer counts the bytes of; nothing here shrinks them, for they are no pictures."""
+    """Files whose bytes the peer counts. They are no pictures, so the client sends them unchanged."""
     for number, content in enumerate((b"x", b"bad", b"xx", b"xxx"), 1):
         (tmp_path / f"{number}.jpg").write_bytes(content)
     return tmp_path
@@ -68,7 +68,7 @@ def test_a_table_on_a_terminal(address: str, folder: Path) -> None:
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
     with subprocess.Popen(command, stdout=theirs, stderr=subprocess.PIPE, env=environment) as camera:
         os.close(theirs)
-        shown = said(ours)
+        shown = read_all(ours)
         assert camera.stderr and not camera.stderr.read()
     assert camera.returncode == 1
     assert all(
@@ -77,10 +77,10 @@ def test_a_table_on_a_terminal(address: str, folder: Path) -> None:
     )
 
 
-def said(terminal: int) -> str:
-    """All of it: a terminal keeps little, and the longer a table lives the more often it is drawn."""
+def read_all(terminal: int) -> str:
+    """Reads up to the end; a terminal buffers little, so the writer would block."""
     chunks = list[bytes]()
-    with suppress(OSError), os.fdopen(terminal, "rb", 0) as reading:  # Linux: nobody is at the other end any more
+    with suppress(OSError), os.fdopen(terminal, "rb", 0) as reading:  # raised by Linux when the other end is closed
         while chunk := reading.read(1 << 16):
             chunks.append(chunk)
     return b"".join(chunks).decode()
@@ -109,13 +109,13 @@ def test_policies_follow_the_source(address: str, peer: Peer, folder: Path) -> N
     assert [o.buffer for o in peer.opened] == [0, 0, 0, 3]
 
 
-def test_a_stream_that_ends_badly_is_said_on_stderr(address: str, folder: Path, capsys) -> None:
+def test_an_error_of_the_stream_is_printed_on_stderr(address: str, folder: Path, capsys) -> None:
     (folder / "2.jpg").write_bytes(b"end")
     assert run(address, str(folder)) == 1
     assert "session taken over" in capsys.readouterr().err
 
 
-def test_an_absent_service_or_source_is_said_on_stderr(address: str, tmp_path: Path, capsys) -> None:
+def test_an_absent_service_or_source_is_reported_on_stderr(address: str, tmp_path: Path, capsys) -> None:
     (tmp_path / "1.jpg").write_bytes(b"x")
     assert run("127.0.0.1:1", str(tmp_path)) == 1
     assert "UNAVAILABLE" in capsys.readouterr().err
@@ -126,7 +126,7 @@ def test_an_absent_service_or_source_is_said_on_stderr(address: str, tmp_path: P
 
 @photographed
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_being_stopped_is_no_failure(address: str, sign: signal.Signals) -> None:
+def test_a_signal_to_stop_is_no_failure(address: str, sign: signal.Signals) -> None:
     words = ["virtual:frames=0,fps=50,width=32,height=24", "--server", address, "--labels", "a,b", "--json"]
     camera = subprocess.Popen([sys.executable, "-m", "tta_client.camera.cli", *words], stdout=-1, stderr=-1, text=True)
     assert camera.stdout is not None and "frame" in json.loads(camera.stdout.readline())
@@ -136,32 +136,32 @@ def test_being_stopped_is_no_failure(address: str, sign: signal.Signals) -> None
     assert json.loads(out.splitlines()[-1])["summary"]["failures"] == 0
 
 
-WORKING = """
+WITH_BUSY_CODEC = """
 import threading
 import numpy
 from tta_client.camera.cli import command
-from tta_client.camera.jpeg import with_opencv
+from tta_client.camera.jpeg import encode_with_opencv
 
-def working():
+def encode():
     while True:
-        with_opencv(picture, 0, 90)
+        encode_with_opencv(picture, 0, 90)
 
 picture = numpy.zeros((1000, 2000, 3), numpy.uint8)
-threading.Thread(target=working, daemon=True).start()
+threading.Thread(target=encode, daemon=True).start()
 command()
 """
 
 
-def test_a_codec_that_still_works_does_not_abort_the_end(address: str, folder: Path) -> None:
-    """A camera's thread is where it is when the last answer has come."""
+def test_a_busy_codec_does_not_abort_the_exit(address: str, folder: Path) -> None:
+    """The thread of a camera may be in a codec when the last answer arrives."""
     pytest.importorskip("cv2", reason="needs OpenCV (extra camera)")
     (folder / "2.jpg").unlink()
-    words = [sys.executable, "-c", WORKING, str(folder), "--server", address, "--labels", "cat,dog,bird"]
+    words = [sys.executable, "-c", WITH_BUSY_CODEC, str(folder), "--server", address, "--labels", "cat,dog,bird"]
     done = subprocess.run(words, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "") and "3 answers to 3 sent" in done.stdout
 
 
-def test_a_service_that_is_lost_is_found_again(address: str, peer: Peer, folder: Path, capsys, caplog) -> None:
+def test_a_lost_service_is_connected_to_again(address: str, peer: Peer, folder: Path, capsys, caplog) -> None:
     (folder / "2.jpg").write_bytes(b"trouble")
     peer.troubles = [grpc.StatusCode.CANCELLED]
     assert run(address, str(folder), "--session", "door", "--max-pause", "0.01", "--json") == 0
@@ -174,7 +174,7 @@ def test_a_service_that_is_lost_is_found_again(address: str, peer: Peer, folder:
     assert "CANCELLED" in capsys.readouterr().err
 
 
-def test_the_gate_keeps_still_pictures_here(address: str, peer: Peer, tmp_path: Path, capsys) -> None:
+def test_the_gate_holds_back_still_pictures(address: str, peer: Peer, tmp_path: Path, capsys) -> None:
     dark, bright = (jpeg(np.full((48, 64, 3), gray, np.uint8)) for gray in (40, 200))
     for number, content in enumerate((dark, dark, bright, bright, bright, dark), 1):
         (tmp_path / f"{number}.jpg").write_bytes(content)
@@ -187,8 +187,8 @@ def test_the_gate_keeps_still_pictures_here(address: str, peer: Peer, tmp_path: 
 
 
 @photographed
-def test_a_frame_budget_is_kept_by_the_service(service: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """An hour is ample; what no service can do is refused frame by frame, and the stream goes on."""
+def test_the_service_keeps_the_frame_budget(service: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An hour suffices. A budget too short for any service fails each frame, and the stream goes on."""
     words = ["virtual:frames=3,width=64,height=48", "--server", service, "--labels", "cat,dog", "--strategy", "mean"]
     words += ["--param", "views=4", "--policy", "block", "--json"]
     assert main([*words, "--frame-budget", "3600"]) == 0
@@ -234,7 +234,7 @@ def test_options_of_every_part() -> None:
         (["virtual:", "--policy", "sometimes"], "invalid choice"),
     ],
 )
-def test_a_command_line_that_makes_no_sense(words: list[str], sentence: str, capsys) -> None:
+def test_an_invalid_command_line_is_refused(words: list[str], sentence: str, capsys) -> None:
     with pytest.raises(SystemExit) as ended:
         main(words)
     assert ended.value.code == 2 and sentence in capsys.readouterr().err
@@ -242,16 +242,16 @@ def test_a_command_line_that_makes_no_sense(words: list[str], sentence: str, cap
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_labels_are_read_however_their_file_is_written(tmp_path: Path, encoding: str, end: str) -> None:
+def test_labels_are_read_in_every_encoding(tmp_path: Path, encoding: str, end: str) -> None:
     (tmp_path / "names").write_bytes(ENCODINGS[encoding](end.join([" Tür ", "", "cat, gray", "猫" * 20, ""])))
-    wish = parse_arguments(["0", "--labels", f"@{tmp_path / 'names'}"])
-    assert wish.labels.names == ("Tür", "cat, gray", "猫" * 20)
+    arguments = parse_arguments(["0", "--labels", f"@{tmp_path / 'names'}"])
+    assert arguments.labels.names == ("Tür", "cat, gray", "猫" * 20)
 
 
-def test_labels_that_cannot_be_read_are_told_by_their_file(tmp_path: Path, capsys) -> None:
+def test_labels_that_cannot_be_read_are_an_error_that_names_the_file(tmp_path: Path, capsys) -> None:
     (tmp_path / "latin").write_bytes("Tür".encode("latin-1"))
-    said = {"latin": "it is neither UTF-8 nor UTF-16", "none": "No such file or directory", "": "Is a directory"}
-    for name, why in said.items():
+    reasons = {"latin": "it is neither UTF-8 nor UTF-16", "none": "No such file or directory", "": "Is a directory"}
+    for name, why in reasons.items():
         with pytest.raises(SystemExit):
             main(["0", "--labels", f"@{tmp_path / name}"])
         assert f"--labels: cannot read {tmp_path / name}: {why}\n" in capsys.readouterr().err
@@ -263,13 +263,13 @@ def test_labels_that_cannot_be_read_are_told_by_their_file(tmp_path: Path, capsy
 def test_labels_from_a_file_and_typed_parameters(tmp_path: Path) -> None:
     (tmp_path / "names").write_text("cat\n\n red panda \n", encoding="utf-8")
     words = ["0", "--labels", f"@{tmp_path / 'names'}", "--strategy", "x,y", "--param", "a=1", "--param", "y.b=true"]
-    wish = parse_arguments([*words, "--param", "c=soft"])
-    assert wish.labels.names == ("cat", "red panda")
-    assert wish.strategies == (Choice("x", {"a": 1, "c": "soft"}), Choice("y", {"a": 1, "b": True, "c": "soft"}))
+    arguments = parse_arguments([*words, "--param", "c=soft"])
+    assert arguments.labels.names == ("cat", "red panda")
+    assert arguments.strategies == (Choice("x", {"a": 1, "c": "soft"}), Choice("y", {"a": 1, "b": True, "c": "soft"}))
 
 
-def test_a_password_in_a_url_is_told_nowhere(address: str, tmp_path: Path, capsys, caplog) -> None:
-    """Not where the line makes no sense, nor where the camera cannot be opened."""
+def test_a_password_in_a_url_is_printed_nowhere(address: str, tmp_path: Path, capsys, caplog) -> None:
+    """Neither for an invalid command line, nor for a camera that cannot be opened."""
     url = "rtsp://admin:SECRET@127.0.0.1:1/door?token=SECRET"
     for words in (
         [url, "--labels", "a", url],
@@ -280,34 +280,35 @@ def test_a_password_in_a_url_is_told_nowhere(address: str, tmp_path: Path, capsy
         with pytest.raises(SystemExit):
             main(words)
         assert "SECRET" not in capsys.readouterr().err
-    assert run(address, f"x{url}") == 1 and "no pictures" in (said := capsys.readouterr().err) and "SECRET" not in said
+    assert run(address, f"x{url}") == 1
+    assert "no pictures" in (error := capsys.readouterr().err) and "SECRET" not in error
     pytest.importorskip("av", reason="a network camera needs PyAV (extra camera)")
     assert run(address, url) == 1
-    said = capsys.readouterr()
-    assert "Connection refused" in said.err and "***@127.0.0.1:1/door" in said.err
+    printed = capsys.readouterr()
+    assert "Connection refused" in printed.err and "***@127.0.0.1:1/door" in printed.err
     (tmp_path / "door.url").write_bytes(f"\ufeff{url}\r\n".encode())
     assert run(address, f"@{tmp_path / 'door.url'}") == 1
-    told = [*said, *capsys.readouterr(), caplog.text, repr(parse_arguments([url, "--labels", "a"]))]
-    assert "SECRET" not in "".join(told) and "***@127.0.0.1:1/door" in told[3]
+    texts = [*printed, *capsys.readouterr(), caplog.text, repr(parse_arguments([url, "--labels", "a"]))]
+    assert "SECRET" not in "".join(texts) and "***@127.0.0.1:1/door" in texts[3]
 
 
-def test_a_camera_that_is_waited_for_tells_no_password(address: str) -> None:
-    """Its log is written while the program lasts; FFmpeg's own words are among it."""
+def test_the_log_of_a_camera_that_is_waited_for_has_no_password(address: str) -> None:
+    """The log contains messages of FFmpeg's too."""
     pytest.importorskip("av", reason="a network camera needs PyAV (extra camera)")
     url = "http://admin:SECRET@127.0.0.1:1/snap?pwd=SECRET"
     words = [sys.executable, "-m", "tta_client.camera.cli", url, "--wait", "--server", address, "--labels", "cat,dog"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as camera:
         assert camera.stderr
         line = camera.stderr.readline()
-        told = Path(f"/proc/{camera.pid}/cmdline").read_bytes() if sys.platform == "linux" else b""
+        command_line = Path(f"/proc/{camera.pid}/cmdline").read_bytes() if sys.platform == "linux" else b""
         camera.send_signal(signal.SIGTERM)
         out, err = camera.communicate(timeout=PATIENCE)
     assert "the camera is lost" in line and "***@127.0.0.1:1/snap?pwd=***" in line
-    assert "SECRET" not in line + out + err and b"SECRET" not in told
+    assert "SECRET" not in line + out + err and b"SECRET" not in command_line
 
 
 def test_a_folder_with_pictures_that_cannot_be_read(address: str, folder: Path, capsys) -> None:
-    """Each fails alone, by its name; JSON stays JSON whatever the names are."""
+    """Each fails alone and is named. The JSON is valid whatever the names are."""
     (folder / "2.jpg").unlink()
     (folder / "2.jpg").symlink_to("nowhere")
     (folder / "5.jpg").mkdir()
@@ -334,7 +335,7 @@ def test_a_folder_with_pictures_that_cannot_be_read(address: str, folder: Path, 
 
 
 @pytest.mark.parametrize("words", [[], ["--json"]])
-def test_a_terminal_of_ascii_gets_question_marks(address: str, tmp_path: Path, words: list[str]) -> None:
+def test_an_ascii_terminal_gets_question_marks(address: str, tmp_path: Path, words: list[str]) -> None:
     for name in ("tür.jpg", "kühe.jpg"):
         (tmp_path / name).write_bytes(b"x")
     command = [
@@ -357,12 +358,12 @@ def test_a_terminal_of_ascii_gets_question_marks(address: str, tmp_path: Path, w
             assert b"?" in done.stdout
 
 
-def test_help_on_a_terminal_of_ascii() -> None:
+def test_help_on_an_ascii_terminal() -> None:
     command = [sys.executable, "-m", "tta_client.camera.cli", "--help"]
     done = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"})
     assert (done.returncode, done.stderr) == (0, b"") and b"A,B,?|@FILE" in done.stdout
 
 
-def test_infinity_is_no_json() -> None:
-    said = json_line({"a": math.inf, "b": [-math.inf, math.nan, 1.5], "c": {"d": "caf\udce9"}})
-    assert json.loads(said, parse_constant=pytest.fail) == {"a": None, "b": [None, None, 1.5], "c": {"d": "caf\\udce9"}}
+def test_infinity_and_nan_become_null() -> None:
+    line = json_line({"a": math.inf, "b": [-math.inf, math.nan, 1.5], "c": {"d": "caf\udce9"}})
+    assert json.loads(line, parse_constant=pytest.fail) == {"a": None, "b": [None, None, 1.5], "c": {"d": "caf\\udce9"}}

@@ -1,4 +1,4 @@
-"""The gate: what moves passes, what stands still does not, and never two frames too soon after one another."""
+"""The gate passes frames that show motion, holds back still ones, and keeps an interval between frames."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tta_client import Frame, Statistics
 from tta_client.camera import Gate, gated
-from tta_client.camera.thumbnail import _with_opencv, _with_pillow
+from tta_client.camera.gate import shrink_with_opencv, shrink_with_pillow
 
 from tests.client.clips import jpeg
 
@@ -20,58 +20,60 @@ PERSON = STREET.copy()
 PERSON[80:200, 100:160] = 255
 
 
-def noisy(seed: int) -> np.ndarray:
+def add_noise(seed: int) -> np.ndarray:
     grain = np.random.default_rng(seed).normal(0, 8, STREET.shape)
     return np.clip(STREET + grain, 0, 255).astype(np.uint8)
 
 
-def frames(times: list[float], pictures: list | None = None) -> list[Frame]:
+def make_frames(times: list[float], pictures: list | None = None) -> list[Frame]:
     return [Frame(n, pictures[n - 1] if pictures else b"", captured=at) for n, at in enumerate(times, 1)]
 
 
 @given(st.lists(st.floats(0, 3), min_size=1, max_size=60), st.floats(0.0, 5.0))
 def test_frames_are_never_closer_than_the_interval(gaps: list[float], shortest: float) -> None:
     times, statistics = list(np.cumsum(gaps)), Statistics()
-    passed = list(gated(frames(times), Gate(shortest=shortest), statistics))
+    passed = list(gated(make_frames(times), Gate(shortest=shortest), statistics))
     assert passed[0].frame_id == 1
     assert all(b.captured - a.captured >= shortest * 0.75 and b.frame_id > a.frame_id for a, b in pairwise(passed))
     assert len(passed) + statistics.skipped["interval"] == len(times)
-    for before, after in pairwise(passed):  # and the first that may pass does
+    for before, after in pairwise(passed):  # and the first frame after the interval passes
         assert all(t - before.captured < shortest for t in times[before.frame_id : after.frame_id - 1])
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=12))
-def test_only_what_differs_from_the_last_one_sent_passes(there: list[bool]) -> None:
-    shown = [PERSON if one else STREET for one in there]
-    passed = gated(frames([n / 10 for n in range(len(there))], shown), Gate(motion=0.01), statistics := Statistics())
-    changes = [n for n in range(1, len(there)) if there[n] != there[n - 1]]
+def test_only_frames_that_differ_from_the_last_one_sent_pass(present: list[bool]) -> None:
+    pictures = [PERSON if person else STREET for person in present]
+    passed = gated(
+        make_frames([n / 10 for n in range(len(present))], pictures), Gate(motion=0.01), statistics := Statistics()
+    )
+    changes = [n for n in range(1, len(present)) if present[n] != present[n - 1]]
     assert [f.frame_id - 1 for f in passed] == [0, *changes]
-    assert statistics.skipped["still"] == len(there) - 1 - len(changes)
+    assert statistics.skipped["still"] == len(present) - 1 - len(changes)
 
 
-def test_noise_is_no_motion_and_a_slow_change_is_seen_in_the_end() -> None:
-    quiet = frames([float(n) for n in range(20)], [noisy(n) for n in range(20)])
+def test_noise_is_no_motion_and_slow_changes_add_up() -> None:
+    quiet = make_frames([float(n) for n in range(20)], [add_noise(n) for n in range(20)])
     assert [f.frame_id for f in gated(quiet, Gate(motion=0.01), Statistics())] == [1]
-    dusk = frames([float(n) for n in range(20)], [(STREET * (1 - n / 40)).astype(np.uint8) for n in range(20)])
+    dusk = make_frames([float(n) for n in range(20)], [(STREET * (1 - n / 40)).astype(np.uint8) for n in range(20)])
     assert 2 <= len(list(gated(dusk, Gate(motion=0.01), Statistics()))) <= 6
 
 
-def test_after_the_longest_interval_one_passes_though_nothing_moved() -> None:
-    still = frames([n / 2 for n in range(21)], [STREET] * 21)
+def test_after_the_longest_interval_a_still_frame_passes() -> None:
+    still = make_frames([n / 2 for n in range(21)], [STREET] * 21)
     assert [f.captured for f in gated(still, Gate(0.01, longest=3.0), Statistics())] == [0.0, 3.0, 6.0, 9.0]
 
 
-def test_what_was_lost_on_its_way_is_shown_again() -> None:
+def test_after_a_lost_frame_the_next_one_passes() -> None:
     statistics = Statistics()
-    passing = gated(frames([1.0, 2.0, 3.0, 4.0], [STREET, PERSON, PERSON, PERSON]), Gate(motion=0.01), statistics)
+    passing = gated(make_frames([1.0, 2.0, 3.0, 4.0], [STREET, PERSON, PERSON, PERSON]), Gate(motion=0.01), statistics)
     assert [next(passing).frame_id, next(passing).frame_id] == [1, 2]
     statistics.dropped["disconnect"] += 1  # the frame with the person in it
     assert [f.frame_id for f in passing] == [3]
 
 
-@pytest.mark.parametrize("shrink", [_with_opencv, _with_pillow])
+@pytest.mark.parametrize("shrink", [shrink_with_opencv, shrink_with_pillow])
 def test_arrays_files_and_gray_pictures_give_the_same_thumbnail(shrink) -> None:
-    pytest.importorskip("cv2" if shrink is _with_opencv else "PIL", reason="extra camera")
+    pytest.importorskip("cv2" if shrink is shrink_with_opencv else "PIL", reason="extra camera")
     small = shrink(STREET)
     assert small.shape == (48, 64) and small.dtype == np.float32
     assert np.abs(small - shrink(jpeg(STREET))).mean() < 3
@@ -79,11 +81,11 @@ def test_arrays_files_and_gray_pictures_give_the_same_thumbnail(shrink) -> None:
     assert shrink(b"no picture") is None and shrink(b"") is None
 
 
-def test_what_cannot_be_read_passes_for_the_service_to_judge() -> None:
-    assert len(list(gated(frames([1.0, 2.0], [b"no picture", b"nor this"]), Gate(motion=0.5), Statistics()))) == 2
+def test_a_picture_that_cannot_be_read_passes() -> None:
+    assert len(list(gated(make_frames([1.0, 2.0], [b"no picture", b"nor this"]), Gate(motion=0.5), Statistics()))) == 2
 
 
 @pytest.mark.parametrize("wrong", [{"motion": 1.0}, {"motion": -0.1}, {"shortest": -1}, {"shortest": 2, "longest": 1}])
-def test_a_gate_that_makes_no_sense(wrong: dict) -> None:
+def test_invalid_parameters_are_refused(wrong: dict) -> None:
     with pytest.raises(ValueError):
         Gate(**wrong)

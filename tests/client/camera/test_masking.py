@@ -1,4 +1,4 @@
-"""No secret is told: not in a message, not in a log, not in the list of processes."""
+"""Secrets are masked in messages, in logs and in the list of processes."""
 
 from __future__ import annotations
 
@@ -36,19 +36,20 @@ URLS = [
 ]
 
 
-@pytest.fixture(params=["tta_client.camera.masking", "tta_service.core.masking"])
-def without_secrets(request: pytest.FixtureRequest) -> Callable[..., str]:
+@pytest.fixture(params=["tta_client.camera.masking.mask_secrets", "tta_service.core.masking.without_secrets"])
+def mask_secrets(request: pytest.FixtureRequest) -> Callable[..., str]:
     """Client and service have one rule."""
-    return pytest.importorskip(request.param).without_secrets
+    module, _, name = request.param.rpartition(".")
+    return getattr(pytest.importorskip(module), name)
 
 
 @pytest.mark.parametrize("url", URLS)
-def test_a_secret_is_masked_wherever_its_url_stands(without_secrets, url: str) -> None:
+def test_a_secret_is_masked_wherever_its_url_stands(mask_secrets, url: str) -> None:
     for text in (url, f"{url}: refused", f"[Errno 111] Connection refused: '{url}' returned 22", f"a {url}, b"):
-        masked = without_secrets(text)
+        masked = mask_secrets(text)
         assert "SECRET" not in masked and "***" in masked
-        assert without_secrets(masked) == masked
-    assert all(host in without_secrets(url) for host in ("door", "cache", "fe80") if host in url)
+        assert mask_secrets(masked) == masked
+    assert all(host in mask_secrets(url) for host in ("door", "cache", "fe80") if host in url)
 
 
 @pytest.mark.parametrize(
@@ -61,30 +62,31 @@ def test_a_secret_is_masked_wherever_its_url_stands(without_secrets, url: str) -
         "no pictures (.jpg) in shots/2024-01-01T10:00:00",
     ],
 )
-def test_what_is_no_secret_stays(without_secrets, text: str) -> None:
-    assert without_secrets(text) == text
+def test_text_without_a_secret_is_unchanged(mask_secrets, text: str) -> None:
+    assert mask_secrets(text) == text
 
 
-def test_a_secret_that_somebody_quotes_without_its_url_is_masked_too(without_secrets) -> None:
-    """As urllib does: nonnumeric port."""
+def test_a_secret_of_a_given_url_is_masked_outside_the_url_too(mask_secrets) -> None:
+    """urllib quotes it so: nonnumeric port."""
     url = "http://admin:SE%40CRET@door/x?pwd=OTHER"
-    assert without_secrets("nonnumeric port: 'SE@CRET@door', OTHER", url) == "nonnumeric port: '***@door', ***"
+    assert mask_secrets("nonnumeric port: 'SE@CRET@door', OTHER", url) == "nonnumeric port: '***@door', ***"
 
 
-def test_the_list_of_processes_does_not_tell_it(tmp_path: Path) -> None:
-    """As soon as the program runs; what stands in a file was never there."""
+def test_the_list_of_processes_shows_no_secret(tmp_path: Path) -> None:
+    """As soon as the program runs."""
     if not sys.platform.startswith("linux"):
         pytest.skip("only Linux lets a program mask its own command line")
-    ours = "import sys; from tta_client.camera.masking import hide_secrets; hide_secrets(); print(sys.argv, flush=True)"
-    words = [sys.executable, "-c", f"{ours}; input()", "rtsp://admin:SECRET@door/1?token=SECRET", "--labels", "cat,dog"]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
-        assert program.stdout and "SECRET" in program.stdout.readline()  # it knows them itself
-        told = Path(f"/proc/{program.pid}/cmdline").read_bytes()
-        program.communicate("\n")
-    assert b"SECRET" not in told
-    assert [part.strip() for part in told.split(b"\0")[3:6]] == [
+    code = "import sys; from tta_client.camera.masking import hide_secrets; hide_secrets(); print(sys.argv, flush=True)"
+    words = ["rtsp://admin:SECRET@door/1?token=SECRET", "--labels", "cat,dog"]
+    command = [sys.executable, "-c", f"{code}; input()", *words]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout and "SECRET" in process.stdout.readline()  # sys.argv still has them
+        command_line = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        process.communicate("\n")
+    assert b"SECRET" not in command_line
+    assert [part.strip() for part in command_line.split(b"\0")[3:6]] == [
         b"rtsp://***@door/1?token=***",
         b"--labels",
         b"cat,dog",
     ]
-    assert len(told) == len("\0".join(words)) + 1
+    assert len(command_line) == len("\0".join(command)) + 1

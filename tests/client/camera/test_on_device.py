@@ -1,4 +1,4 @@
-"""Embeddings made on the camera's machine: no pixel leaves it, and the answers are those of the pixels."""
+"""Features computed on the camera's machine: no pixel leaves it, and the answers equal those of the pictures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tta_client import Choice, Client, Frame, FrameAnswer, Options, Statistics
+from tta_client import Choice, Client, Frame, FrameAnswer, Options, Score, Statistics
 from tta_client.camera.cli import main
 from tta_client.camera.on_device import Encoder, Model, encode_frames
 from tta_client.v1 import tta_pb2 as pb
@@ -33,51 +33,54 @@ def encoder(service: str) -> Encoder:
 
 
 @pytest.mark.parametrize("strategy", ["zero_shot", "mta", "tda"])
-def test_the_answers_are_those_of_the_pixels(service: str, encoder: Encoder, strategy: str) -> None:
+def test_the_answers_equal_those_of_the_pictures(service: str, encoder: Encoder, strategy: str) -> None:
     options = Options(Choice(strategy, {} if strategy == "zero_shot" else {"views": 6}), "none", seed=7, top_k=4)
     frames = [Frame(number, picture(number)) for number in (1, 2, 5)]
     with Client(service) as client:
-        sent = list(client.stream(frames, NAMES, options=options))
-        made = encode_frames(frames, encoder.features, options, Statistics())
-        ours = list(client.stream(made, NAMES, options=options))
-    for pixels, features in zip(sent, ours, strict=True):
-        assert isinstance(pixels, FrameAnswer) and isinstance(features, FrameAnswer)
-        assert pixels.answer.views == features.answer.views and pixels.frame_id == features.frame_id
-        for one, two in (
-            (pixels.answer.top, features.answer.top),
-            (pixels.answer.zero_shot, features.answer.zero_shot),
-        ):
-            assert {s.label: s.logit for s in one} == pytest.approx({s.label: s.logit for s in two}, abs=1e-3)
+        from_pictures = list(client.stream(frames, NAMES, options=options))
+        features = encode_frames(frames, encoder.features, options, Statistics())
+        from_features = list(client.stream(features, NAMES, options=options))
+    for one, two in zip(from_pictures, from_features, strict=True):
+        assert isinstance(one, FrameAnswer) and isinstance(two, FrameAnswer)
+        assert one.answer.views == two.answer.views and one.frame_id == two.frame_id
+        for scores, expected in ((two.answer.top, one.answer.top), (two.answer.zero_shot, one.answer.zero_shot)):
+            assert logits(scores) == pytest.approx(logits(expected), abs=1e-3)
 
 
-def test_another_seed_is_another_look(encoder: Encoder) -> None:
+def logits(scores: tuple[Score, ...]) -> dict[str, float]:
+    return {score.label: score.logit for score in scores}
+
+
+def test_another_seed_cuts_other_views(encoder: Encoder) -> None:
     one, two, again = (encoder.features(picture(1), Choice("mta", {"views": 4}), seed).rows for seed in (1, 2, 1))
     assert np.array_equal(one, again)
     assert np.allclose(one[0], two[0], atol=1e-6) and not np.allclose(one[1:], two[1:], atol=1e-3)
 
 
-def command(address: str, folder: Path, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, list[Any], str]:
+def run(address: str, folder: Path, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, list[Any], str]:
     words = [str(folder), "--server", address, "--labels", ",".join(NAMES), "--json", "--seed", "3", *more]
     code = main(words)
     out, err = capsys.readouterr()
     return code, [json.loads(line) for line in out.splitlines()], err
 
 
-def test_the_command_says_the_same_both_ways(service: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Pictures that are shrunk on their way as well: it is their JPEGs that are looked at here."""
+def test_the_command_prints_equal_answers_both_ways(
+    service: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also for pictures that are shrunk: the features are made of the JPEGs that would have been sent."""
     for number in range(3):
         (tmp_path / f"{number}.jpg").write_bytes(picture(number))
-    asking = ("--strategy", "mta,mean", "--param", "views=5", "--short-side", "96")
-    _, [*sent, _], _ = command(service, tmp_path, capsys, *asking)
-    code, [*made, _], _ = command(service, tmp_path, capsys, *asking, "--encode-on-device")
-    assert code == 0 and [r["strategy"] for r in made] == ["mta", "mean", "mta"]
-    for one, two in zip(sent, made, strict=True):
+    options = ("--strategy", "mta,mean", "--param", "views=5", "--short-side", "96")
+    _, [*pictures, _], _ = run(service, tmp_path, capsys, *options)
+    code, [*features, _], _ = run(service, tmp_path, capsys, *options, "--encode-on-device")
+    assert code == 0 and [r["strategy"] for r in features] == ["mta", "mean", "mta"]
+    for one, two in zip(pictures, features, strict=True):
         assert [s["label"] for s in one["top"]] == [s["label"] for s in two["top"]]
         assert [s["logit"] for s in one["top"]] == pytest.approx([s["logit"] for s in two["top"]], abs=1e-3)
 
 
-class Told(Peer):
-    """Says which model it has."""
+class PeerWithModel(Peer):
+    """Reports the fingerprint of a model."""
 
     def __init__(self, fingerprint: str) -> None:
         super().__init__()
@@ -87,16 +90,16 @@ class Told(Peer):
         return pb.GetServerInfoResponse(model="pocket", precision="float32", model_fingerprint=self.fingerprint)
 
 
-def test_no_pixel_leaves(service: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nor does what is no picture at all: it is counted, and said in the end."""
+def test_no_pixel_is_sent(service: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that is no picture is not sent either: it is counted, and reported at the end."""
     for number in range(3):
         (tmp_path / f"{number}.jpg").write_bytes(b"no picture" if number == 1 else picture(number))
     with Client(service) as client:
         info = client.info()
-    peer = Told(info.model_fingerprint)
+    peer = PeerWithModel(info.model_fingerprint)
     with served(peer) as address:
-        asking = ("--strategy", "mta,zero_shot", "--param", "mta.views=5", "--encode-on-device")
-        code, [*_, last], _ = command(address, tmp_path, capsys, *asking)
+        options = ("--strategy", "mta,zero_shot", "--param", "mta.views=5", "--encode-on-device")
+        code, [*_, last], _ = run(address, tmp_path, capsys, *options)
     assert code == 1 and last["summary"]["dropped"] == {"unreadable": 1}
     images = [frame.image for frame in peer.frames]
     assert [image.WhichOneof("content") for image in images] == ["features"] * 2
@@ -107,20 +110,20 @@ def test_no_pixel_leaves(service: str, tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_another_model_is_refused_before_anything_is_sent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "1.jpg").write_bytes(picture(1))
-    peer = Told("f" * 32)
+    peer = PeerWithModel("f" * 32)
     with served(peer) as address:
-        code, _, err = command(address, tmp_path, capsys, "--strategy", "mta", "--encode-on-device")
+        code, _, err = run(address, tmp_path, capsys, "--strategy", "mta", "--encode-on-device")
         assert code == 1 and "f" * 32 in err and "pocket" in err
-        code, _, err = command(
+        code, _, err = run(
             address, tmp_path, capsys, "--strategy", "mta", "--encode-on-device", "--model", "no-such-model"
         )
         assert code == 1 and "no-such-model" in err
     assert not peer.opened
 
 
-def test_a_strategy_that_this_machine_does_not_know(service: str, tmp_path: Path, capsys) -> None:
+def test_an_unknown_strategy_is_refused(service: str, tmp_path: Path, capsys) -> None:
     (tmp_path / "1.jpg").write_bytes(picture(1))
-    code, _, err = command(service, tmp_path, capsys, "--strategy", "sorcery", "--encode-on-device")
+    code, _, err = run(service, tmp_path, capsys, "--strategy", "sorcery", "--encode-on-device")
     assert code == 1 and "sorcery" in err
 
 
@@ -132,7 +135,7 @@ def test_a_strategy_that_this_machine_does_not_know(service: str, tmp_path: Path
         (["--checkpoint", "x.safetensors"], "--encode-on-device"),
     ],
 )
-def test_a_command_line_that_makes_no_sense(words: list[str], sentence: str, capsys) -> None:
+def test_an_invalid_command_line_is_refused(words: list[str], sentence: str, capsys) -> None:
     with pytest.raises(SystemExit):
         main(["virtual:", "--labels", "a,b", *words])
     assert sentence in capsys.readouterr().err
@@ -142,5 +145,5 @@ def test_the_client_needs_no_torch() -> None:
     program = (
         "import sys, tta_client.camera.cli; print([n for n in ('torch', 'tta_service', 'numpy') if n in sys.modules])"
     )
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=True)
-    assert told.stdout.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=True)
+    assert process.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""Cameras that are lost and come back: nobody helps, the numbers go on, the newest frame is what one gets."""
+"""Cameras that are lost and come back: they are opened again, frames are numbered on, the latest frame is kept."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUICKLY = Reconnect(shortest=0.01, longest=0.05)
 
 
 class Device:
-    """Opened again and again; each opening is what the next of `openings` gives."""
+    """Each iteration opens it again, and yields what the next of `openings` gives."""
 
     def __init__(self, *openings: Callable[[], Iterable[Frame]]) -> None:
         self.openings, self.opened = list(openings), 0
@@ -33,7 +33,7 @@ class Device:
         return iter(self.openings.pop(0)())
 
 
-def some(count: int, then: Exception | None = None) -> Callable[[], Iterator[Frame]]:
+def make_frames(count: int, then: Exception | None = None) -> Callable[[], Iterator[Frame]]:
     def frames() -> Iterator[Frame]:
         for number in range(1, count + 1):
             yield Frame(number, b"")
@@ -43,27 +43,27 @@ def some(count: int, then: Exception | None = None) -> Callable[[], Iterator[Fra
     return frames
 
 
-def test_a_camera_that_is_lost_is_opened_again_and_numbered_on() -> None:
+def test_a_lost_camera_is_opened_again_and_its_frames_are_numbered_on() -> None:
     unplugged, statistics = OSError("unplugged"), Statistics()
-    device = Device(some(3, unplugged), some(0, unplugged), some(2, unplugged), some(4))
+    device = Device(make_frames(3, unplugged), make_frames(0, unplugged), make_frames(2, unplugged), make_frames(4))
     assert [f.frame_id for f in Lasting(device, QUICKLY, statistics)] == list(range(1, 10))
     assert device.opened == 4 and statistics.reconnects == {"source": 2}
 
 
-def test_a_camera_that_never_was_there_is_an_error_unless_it_is_waited_for() -> None:
+def test_a_camera_that_cannot_be_opened_at_first_is_an_error_unless_from_the_start() -> None:
     absent = OSError("no camera")
     with pytest.raises(OSError, match="no camera"):
-        list(Lasting(Device(some(0, absent), some(2)), QUICKLY))
+        list(Lasting(Device(make_frames(0, absent), make_frames(2)), QUICKLY))
     patient = Reconnect(0.01, 0.05, from_the_start=True)
-    assert len(list(Lasting(Device(some(0, absent), some(0, absent), some(2)), patient))) == 2
+    assert len(list(Lasting(Device(make_frames(0, absent), make_frames(0, absent), make_frames(2)), patient))) == 2
 
 
-def test_other_errors_are_nothing_to_come_back_from() -> None:
+def test_an_error_other_than_os_error_is_raised() -> None:
     with pytest.raises(ZeroDivisionError):
-        list(Lasting(Device(some(3, ZeroDivisionError()), some(1)), QUICKLY))
+        list(Lasting(Device(make_frames(3, ZeroDivisionError()), make_frames(1)), QUICKLY))
 
 
-def test_closing_ends_the_longest_pause() -> None:
+def test_closing_ends_a_pause_at_once() -> None:
     lost = threading.Event()
 
     def frames() -> Iterator[Frame]:
@@ -71,17 +71,17 @@ def test_closing_ends_the_longest_pause() -> None:
         lost.set()
         raise OSError("unplugged")
 
-    lasting = Lasting(Device(frames), Reconnect(3600, 3600))
-    seen = list[int]()
-    watching = threading.Thread(target=lambda: seen.extend(f.frame_id for f in lasting))
+    source = Lasting(Device(frames), Reconnect(3600, 3600))
+    ids = list[int]()
+    watching = threading.Thread(target=lambda: ids.extend(f.frame_id for f in source))
     watching.start()
     assert lost.wait(PATIENCE)
-    lasting.close()
+    source.close()
     watching.join(PATIENCE)
-    assert not watching.is_alive() and seen == [1]
+    assert not watching.is_alive() and ids == [1]
 
 
-def test_a_device_that_hangs_is_opened_anew_and_what_it_says_later_is_not_heard() -> None:
+def test_a_device_that_hangs_is_opened_again_and_its_late_frames_are_ignored() -> None:
     wakes, late = threading.Event(), threading.Event()
 
     def hangs() -> Iterator[Frame]:
@@ -90,7 +90,7 @@ def test_a_device_that_hangs_is_opened_anew_and_what_it_says_later_is_not_heard(
         late.set()
         yield Frame(2, b"late")
 
-    def second() -> Iterator[Frame]:  # opened again where a busy machine takes it for another one that hangs
+    def second() -> Iterator[Frame]:  # on a busy machine it may count as hung, and is opened again
         if not wakes.is_set():
             yield Frame(1, b"second")
         assert late.wait(PATIENCE)
@@ -98,12 +98,12 @@ def test_a_device_that_hangs_is_opened_anew_and_what_it_says_later_is_not_heard(
 
     device, statistics = Device(hangs, second, second, second), Statistics()
     frames = newest(Lasting(device, Reconnect(0.01, 0.05, stall=1.0), statistics), statistics)
-    seen = [next(frames).image, next(frames).image]
+    images = [next(frames).image, next(frames).image]
     wakes.set()
-    assert [*seen, *(f.image for f in frames)] == [b"first", b"second", b"third"]
+    assert [*images, *(f.image for f in frames)] == [b"first", b"second", b"third"]
 
 
-def test_only_so_many_threads_wait_for_a_device_that_never_answers() -> None:
+def test_the_number_of_threads_that_wait_for_a_hung_device_is_bounded() -> None:
     release, opened = threading.Event(), threading.Semaphore(0)
 
     def hangs() -> Iterator[Frame]:
@@ -111,9 +111,9 @@ def test_only_so_many_threads_wait_for_a_device_that_never_answers() -> None:
         release.wait(PATIENCE)
         yield from ()
 
-    lasting = Lasting(Device(some(1), *[hangs] * 20), Reconnect(0.001, 0.002, stall=0.02))
-    assert [frame.frame_id for frame in lasting] == [1]  # it has been there
-    frames = newest(lasting)
+    source = Lasting(Device(make_frames(1), *[hangs] * 20), Reconnect(0.001, 0.002, stall=0.02))
+    assert [frame.frame_id for frame in source] == [1]  # so it may come back
+    frames = newest(source)
     watching = threading.Thread(target=lambda: next(frames, None))
     watching.start()
     for _ in range(MAX_HUNG + 1):
@@ -125,7 +125,7 @@ def test_only_so_many_threads_wait_for_a_device_that_never_answers() -> None:
 
 
 def test_an_rtsp_camera_stalls_and_comes_back() -> None:
-    """Over loopback, PyAV to PyAV. The first connection stays open and says nothing more; nobody closes it for us."""
+    """Over loopback, PyAV to PyAV. The first connection falls silent and stays open."""
     pytest.importorskip("av", reason="video needs PyAV (extra camera)")
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"rtsp://127.0.0.1:{free.getsockname()[1]}/door"
@@ -136,7 +136,7 @@ def test_an_rtsp_camera_stalls_and_comes_back() -> None:
     with ExitStack() as cameras:
         ids = list[int]()
         for gray in (60, 180):
-            camera = cameras.enter_context(dialling(url, gray))
+            camera = cameras.enter_context(start_camera(url, gray))
             ids.append(next(f.frame_id for f in frames if abs(f.image.mean() - gray) < 8))
             assert camera.stdout and camera.stdout.readline() == b"sent\n"
             assert camera.poll() is None
@@ -145,7 +145,7 @@ def test_an_rtsp_camera_stalls_and_comes_back() -> None:
 
 
 @contextmanager
-def dialling(url: str, gray: int) -> Iterator[subprocess.Popen[bytes]]:
+def start_camera(url: str, gray: int) -> Iterator[subprocess.Popen[bytes]]:
     script = Path(__file__).parents[1] / "rtsp.py"  # -P: the package `types` beside it would hide the standard one
     program = [sys.executable, "-P", str(script), url, str(gray), "100"]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as camera:
@@ -166,12 +166,12 @@ def test_a_camera_that_hangs_up_and_answers_again() -> None:
                     connection.sendall(clips.mpegts(grays))
 
         threading.Thread(target=serve, daemon=True).start()
-        lasting = Lasting(Video(f"tcp://127.0.0.1:{camera.getsockname()[1]}", live=True), QUICKLY, statistics)
-        seen = list[tuple[int, float]]()
-        for frame in lasting:
-            seen.append((frame.frame_id, frame.image.mean()))
-            if len(seen) == 60:
+        source = Lasting(Video(f"tcp://127.0.0.1:{camera.getsockname()[1]}", live=True), QUICKLY, statistics)
+        frames = list[tuple[int, float]]()
+        for frame in source:
+            frames.append((frame.frame_id, frame.image.mean()))
+            if len(frames) == 60:
                 break
-        lasting.close()
-    assert [id for id, _ in seen] == list(range(1, 61)) and statistics.reconnects == {"source": 1}
-    assert all(abs(gray - (40 if id <= 30 else 200)) < 8 for id, gray in seen)
+        source.close()
+    assert [id for id, _ in frames] == list(range(1, 61)) and statistics.reconnects == {"source": 1}
+    assert all(abs(gray - (40 if id <= 30 else 200)) < 8 for id, gray in frames)

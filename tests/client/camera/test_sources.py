@@ -1,4 +1,4 @@
-"""Every kind of source: what it yields, in which order, and how it ends."""
+"""Every kind of source: its frames, their order, and how it ends."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_folder_yields_its_pictures_by_name(tmp_path: Path) -> None:
     assert [f.scene for f in open_source(f"{tmp_path}/b.jpg")] == ["b.jpg"]
 
 
-def test_a_name_that_exists_is_no_pattern(tmp_path: Path) -> None:
+def test_a_name_that_exists_is_not_a_pattern(tmp_path: Path) -> None:
     """Brackets, stars and question marks in names of files and of the folders around them."""
     folder, other = tmp_path / "shots[1]*", tmp_path / "shots1"
     for place in (folder, other):
@@ -60,12 +60,12 @@ def test_a_name_that_exists_is_no_pattern(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_cannot_be_read_goes_on_as_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client says of its frame what is wrong; those around it are whole."""
+    """Its own frame fails later; the others are complete."""
     for name in ("a.jpg", "c.jpg", "e.jpg"):
         (tmp_path / name).write_bytes(name.encode())
     (tmp_path / "b.jpg").symlink_to("nowhere")
     (tmp_path / "d.jpg").mkdir()
-    os.mkfifo(tmp_path / "f.jpg")  # which nobody ever writes into
+    os.mkfifo(tmp_path / "f.jpg")  # a pipe without a writer
     read = Path.read_bytes
 
     def denied(path: Path) -> bytes:
@@ -79,7 +79,7 @@ def test_a_picture_that_cannot_be_read_goes_on_as_its_path(tmp_path: Path, monke
     assert [f.image for f in open_source(str(unread[0]))] == [unread[0]]
 
 
-def test_a_name_that_is_no_utf8_is_told_in_escapes(tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf8_is_escaped(tmp_path: Path) -> None:
     names = [b"caf\xe9.jpg", b"caf\xe8.jpg"]
     for name in names:
         Path(os.fsdecode(bytes(tmp_path) + b"/" + name)).write_bytes(name)
@@ -90,12 +90,12 @@ def test_a_name_that_is_no_utf8_is_told_in_escapes(tmp_path: Path) -> None:
     assert [f.image for f in open_source(one)] == [names[0]]
 
 
-def test_an_empty_folder_says_so(tmp_path: Path) -> None:
+def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no pictures"):
         list(Folder(str(tmp_path)))
 
 
-def test_words_on_the_command_line() -> None:
+def test_the_text_decides_the_kind_of_source() -> None:
     assert open_source("0") == Webcam(0)
     assert open_source("rtsp://camera/1") == Video("rtsp://camera/1", live=True)
     assert open_source("virtual:") == Virtual() and open_source("virtual") == Virtual()
@@ -105,7 +105,7 @@ def test_words_on_the_command_line() -> None:
 
 
 @pytest.mark.parametrize("text", ["frames=x", "colour=1", "strength=2", "frames=-1", "shot=0"])
-def test_a_virtual_camera_refuses_what_it_has_not(text: str) -> None:
+def test_a_virtual_camera_refuses_invalid_parameters(text: str) -> None:
     with pytest.raises(ValueError, match=text.split("=")[0]):
         open_source(f"virtual:{text}")
 
@@ -138,19 +138,19 @@ def test_a_webcam_goes_on_after_a_picture_that_cannot_be_read(monkeypatch: pytes
             return reads.pop(0) if reads else (False, None)
 
     monkeypatch.setattr(cv2, "VideoCapture", Device)
-    camera, seen = Webcam(0), []
+    camera, ids = Webcam(0), []
     with pytest.raises(OSError, match="camera 0 delivers no more"):
         for frame in camera:
-            seen.append(frame.frame_id)  # noqa: PERF401 - what came before the error counts
-    assert seen == [1, 2, 3] and camera.statistics.dropped == {"unreadable": 3}
+            ids.append(frame.frame_id)  # noqa: PERF401 - an error follows
+    assert ids == [1, 2, 3] and camera.statistics.dropped == {"unreadable": 3}
 
 
 def test_a_network_camera_delivers_until_it_ends(tmp_path: Path) -> None:
     mp4(tmp_path / "clip.mp4")
-    with over_http(tmp_path) as at:
-        assert len(list(Video(f"{at}/clip.mp4", live=True))) == len(GRAYS)
+    with serve_http(tmp_path) as address:
+        assert len(list(Video(f"{address}/clip.mp4", live=True))) == len(GRAYS)
         with pytest.raises(OSError, match="404"):
-            list(Video(f"{at}/other.mp4", live=True))
+            list(Video(f"{address}/other.mp4", live=True))
 
 
 def test_a_silent_network_camera_ends_the_source() -> None:
@@ -162,7 +162,7 @@ def test_a_silent_network_camera_ends_the_source() -> None:
 
 
 def test_a_stream_over_the_network_keeps_its_order() -> None:
-    """MPEG-TS over a bare socket: a camera without a file behind it, which hangs up in the end."""
+    """MPEG-TS over a bare socket: a camera, which hangs up at the end."""
     sent = clips.mpegts(GRAYS * 4)
     with socket.create_server(("127.0.0.1", 0)) as camera:
 
@@ -174,13 +174,13 @@ def test_a_stream_over_the_network_keeps_its_order() -> None:
         frames = []
         with pytest.raises(OSError, match="hung up"):
             for frame in Video(f"tcp://127.0.0.1:{camera.getsockname()[1]}", live=True):
-                frames.append(frame)  # noqa: PERF402 - what came before the error counts
+                frames.append(frame)  # noqa: PERF402 - an error follows
     assert len(frames) == 4 * len(GRAYS)
     assert [f.frame_id for f in frames] == list(range(1, len(frames) + 1))
 
 
 @contextmanager
-def over_http(folder: Path) -> Iterator[str]:
+def serve_http(folder: Path) -> Iterator[str]:
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None: ...
 
@@ -193,7 +193,7 @@ def over_http(folder: Path) -> Iterator[str]:
         server.server_close()
 
 
-def test_a_picture_file_is_read_as_it_is(tmp_path: Path) -> None:
+def test_a_picture_file_is_not_decoded(tmp_path: Path) -> None:
     data = jpeg(np.zeros((8, 8, 3), np.uint8))
     (tmp_path / "one.jpg").write_bytes(data)
     assert [f.image for f in open_source(str(tmp_path))] == [data]

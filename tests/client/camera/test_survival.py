@@ -1,4 +1,4 @@
-"""A camera whose service dies under it goes on, with what the service had learnt until then."""
+"""A camera goes on when its service dies and comes back, with the memory that the service had written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.client.services import process, running
 
 NAMES = ("flower", "temple", "cat")
 BEFORE, AFTER = 6, 5  # frames
-KNOBS = {"sessions__secret": "a secret for tests", "sessions__write_frames": 1, "lanes__cores": 1}
+SETTINGS = {"sessions__secret": "a secret for tests", "sessions__write_frames": 1, "lanes__cores": 1}
 
 
 def picture(number: int) -> bytes:
@@ -24,7 +24,7 @@ def picture(number: int) -> bytes:
     return jpeg(coarse.repeat(12, 0).repeat(12, 1))
 
 
-def watched(address: str, frames: Iterator[Frame], statistics: Statistics) -> Iterator[FrameAnswer]:
+def answers_of(address: str, frames: Iterator[Frame], statistics: Statistics) -> Iterator[FrameAnswer]:
     quickly = Reconnect(shortest=0.05, longest=0.2)
     tda = Choice("tda", {"views": 2})
     with Client(address) as client:
@@ -37,7 +37,7 @@ def watched(address: str, frames: Iterator[Frame], statistics: Statistics) -> It
 
 
 @pytest.mark.slow
-def test_a_killed_service_is_found_again_with_its_memory(tmp_path: Path) -> None:
+def test_a_killed_service_is_connected_to_again_and_has_its_memory(tmp_path: Path) -> None:
     statistics, gone = Statistics(), threading.Event()
     port = 0
 
@@ -48,14 +48,14 @@ def test_a_killed_service_is_found_again_with_its_memory(tmp_path: Path) -> None
             yield Frame(number, picture(number))
 
     def serve_again() -> None:
-        with running(server__port=port, sessions__store=str(tmp_path), **KNOBS):
+        with running(server__port=port, sessions__store=str(tmp_path), **SETTINGS):
             finished.wait(300)
 
     finished = threading.Event()
-    with process(sessions__store=str(tmp_path), **KNOBS) as (server, address):
+    with process(sessions__store=str(tmp_path), **SETTINGS) as (server, address):
         port = int(address.rpartition(":")[2])
-        answers = watched(address, camera(), statistics)
-        seen = [next(answers) for _ in range(BEFORE)]
+        answers = answers_of(address, camera(), statistics)
+        received = [next(answers) for _ in range(BEFORE)]
         while not list(tmp_path.glob("*.session")):
             assert server.poll() is None
             threading.Event().wait(0.02)
@@ -65,21 +65,21 @@ def test_a_killed_service_is_found_again_with_its_memory(tmp_path: Path) -> None
     again = threading.Thread(target=serve_again)
     again.start()
     try:
-        seen += answers
+        received += answers
     finally:
         finished.set()
         again.join(300)
-    assert [a.frame_id for a in seen] == list(range(1, BEFORE + AFTER + 1))
-    assert [a.answer.session.frames for a in seen[:BEFORE]] == list(range(1, BEFORE + 1))
-    frames = [a.answer.session.frames for a in seen[BEFORE:]]
-    assert 2 <= frames[0] <= BEFORE + 1  # what was written when it died, and this one
+    assert [a.frame_id for a in received] == list(range(1, BEFORE + AFTER + 1))
+    assert [a.answer.session.frames for a in received[:BEFORE]] == list(range(1, BEFORE + 1))
+    frames = [a.answer.session.frames for a in received[BEFORE:]]
+    assert 2 <= frames[0] <= BEFORE + 1  # those written before it died, and this one
     assert frames == list(range(frames[0], frames[0] + AFTER))
-    assert not any(a.answer.session.memory_reset for a in seen[BEFORE:])
+    assert not any(a.answer.session.memory_reset for a in received[BEFORE:])
     assert statistics.reconnects == {"service": 1} and statistics.answers == BEFORE + AFTER
 
 
-def test_a_service_that_is_told_to_stop_loses_nothing(tmp_path: Path) -> None:
-    """SIGTERM: the stream hears of it, ends when all is answered, and opens again elsewhere with its token."""
+def test_a_service_that_is_stopped_loses_nothing(tmp_path: Path) -> None:
+    """The stream is told of the stop, ends when every frame is answered, and opens again with its resume token."""
     statistics, stopped = Statistics(), threading.Event()
     leaving, port = threading.Event(), 0
 
@@ -90,17 +90,17 @@ def test_a_service_that_is_told_to_stop_loses_nothing(tmp_path: Path) -> None:
                 assert stopped.wait(300)
             yield Frame(number, picture(number))
 
-    seen: list[FrameAnswer] = []
+    received: list[FrameAnswer] = []
     finished = threading.Event()
-    with running(sessions__store=str(tmp_path), server__drain=30.0, **KNOBS) as address:
+    with running(sessions__store=str(tmp_path), server__drain=30.0, **SETTINGS) as address:
         port = int(address.rpartition(":")[2])
-        watching = threading.Thread(target=lambda: seen.extend(watched(address, camera(), statistics)))
+        watching = threading.Thread(target=lambda: received.extend(answers_of(address, camera(), statistics)))
         watching.start()
         assert leaving.wait(300)
     stopped.set()
-    with running(server__port=port, sessions__store=str(tmp_path), **KNOBS):
+    with running(server__port=port, sessions__store=str(tmp_path), **SETTINGS):
         watching.join(300)
         finished.set()
-    assert [a.frame_id for a in seen] == list(range(1, BEFORE + AFTER + 1))
-    assert [a.answer.session.frames for a in seen] == list(range(1, BEFORE + AFTER + 1))
+    assert [a.frame_id for a in received] == list(range(1, BEFORE + AFTER + 1))
+    assert [a.answer.session.frames for a in received] == list(range(1, BEFORE + AFTER + 1))
     assert statistics.reconnects == {"service": 1} and statistics.sent == BEFORE + AFTER

@@ -1,4 +1,4 @@
-"""The virtual camera: real photographs, moving, under conditions that come and go; always the same for a seed."""
+"""The virtual camera moves over real photographs under changing conditions, and is determined by its seed."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import pytest
 pytest.importorskip("PIL", reason="the virtual camera needs Pillow (extra camera)")
 
 from tta_client.camera import Virtual
-from tta_client.camera.photographs import LABELS, photographs
+from tta_client.camera.photographs import LABELS, find_photographs
 
 from tests.client.clips import photographed
 
 pytestmark = photographed
 
 
-def test_the_same_seed_is_the_same_camera() -> None:
+def test_equal_seeds_give_equal_pictures() -> None:
     one, two = (list(Virtual(frames=8, seed=3, width=64, height=48)) for _ in range(2))
     assert all(np.array_equal(a.image, b.image) for a, b in zip(one, two))
     other = Virtual(seed=4, width=64, height=48).frame(1)
@@ -28,7 +28,7 @@ def test_a_frame_depends_on_its_number_alone() -> None:
 
 
 def test_it_moves_and_shows_every_photograph() -> None:
-    count = len(photographs())
+    count = len(find_photographs())
     frames = list(Virtual(frames=5 * count, shot=5, width=64, height=48, strength=0.0))
     assert len({f.scene.split(",")[0] for f in frames}) == count
     assert all(f.scene.split(",")[0] in LABELS for f in frames)
@@ -36,11 +36,11 @@ def test_it_moves_and_shows_every_photograph() -> None:
     assert 0 < step.mean() < 60
 
 
-def test_conditions_do_what_they_say() -> None:
-    height_of = {"dusk": 45, "noise": 75, "fog": 105, "blur": 135}  # the middle of each drift of 30
-    shown = Virtual(seed=1, width=128, height=96, shot=1000)
+def test_each_condition_changes_the_picture_as_documented() -> None:
+    strongest_at = {"dusk": 45, "noise": 75, "fog": 105, "blur": 135}  # the middle of each drift of 30
+    changing = Virtual(seed=1, width=128, height=96, shot=1000)
     clear = Virtual(seed=1, width=128, height=96, shot=1000, strength=0.0)
-    changed = {name: (clear.frame(n).image.astype(float), shown.frame(n)) for name, n in height_of.items()}
+    changed = {name: (clear.frame(n).image.astype(float), changing.frame(n)) for name, n in strongest_at.items()}
     assert all(name in frame.scene for name, (_, frame) in changed.items())
     before, dusk = changed["dusk"]
     assert dusk.image.mean() < 0.3 * before.mean()

@@ -1,14 +1,16 @@
-"""The camera side: sources of frames, what happens to these on their way, and the command `tta-camera`.
+"""The camera side: sources of frames, the steps before a frame is sent, and the command `tta-camera`.
 
-Source → Gate → Encoder → Pacer → Stream: every part but the stream may be left out. A source is iterated once, or as
-often as its camera comes back. `live` says whether its frames go stale: a webcam's do, a file's do not.
+The steps are source → gate → encoder → pacer → stream; every step except the stream is optional. A source can be
+iterated again, which opens its device again. `live` says whether its frames go stale: those of a webcam do, those of a
+file do not.
 """
 
 from .folder import Folder
-from .gate import Gate, gated
-from .jpeg import encoded
-from .latest_frame import newest
-from .reopening import Lasting
+from .gate import Gate
+from .gate import apply_gate as gated
+from .jpeg import encode_jpegs as encoded
+from .latest_frame import keep_latest as newest
+from .reopening import ReopeningSource as Lasting
 from .sources import Source, open_source
 from .virtual import Virtual
 

@@ -1,4 +1,4 @@
-"""What the command line of tta-camera asks for."""
+"""The command line of tta-camera, parsed and checked."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from ..protocol.backoff import Reconnect
+from ..protocol.reconnect import Reconnect
 from ..types.labels import LabelSet
 from ..types.options import Choice, Options, Reduction
 from ..types.requests import Policy
 from .gate import Gate
 from .on_device import Model
-from .parser import parser
+from .parser import build_parser
 from .photographs import LABELS
 from .sources import Source, open_source
-from .text import lines_of, printable, utf8
+from .text import make_printable, read_lines, require_utf8
 from .virtual import Virtual
 
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
+    """The checked arguments: the source and gate as objects, the rest as the stream's parameters."""
+
     source: Source
     server: str
     labels: LabelSet
@@ -45,95 +47,96 @@ class Arguments:
     strict: bool
 
 
-def parse_arguments(arguments: list[str] | None = None) -> Arguments:
-    """What the command line asks for; exits with 2 and a sentence when it makes no sense."""
-    arguments_parser = parser()
-    given = arguments_parser.parse_args(arguments)
+def parse_arguments(words: list[str] | None = None) -> Arguments:
+    """Parses `sys.argv`, or the given words. Invalid ones exit with code 2 and a sentence on stderr."""
+    parser = build_parser()
     try:
-        return _make_arguments(given)
+        return _make_arguments(parser.parse_args(words))
     except (ValueError, OSError) as error:
-        arguments_parser.error(str(error))
+        parser.error(str(error))
 
 
-def _make_arguments(given: argparse.Namespace) -> Arguments:
-    ffmpeg = {key: str(value) for key, value in map(_pair, given.ffmpeg)}
-    source = open_source(_location(given.source), ffmpeg, live=given.live, interval=given.interval)
-    strategies = _strategies(given.strategy, given.param)
-    on_device = _on_device(given)
-    reducer = "none" if on_device else _reducer(given.reducer, given.reducer_param, given.reduce)
+def _make_arguments(options: argparse.Namespace) -> Arguments:
+    ffmpeg = {key: str(value) for key, value in map(_parse_pair, options.ffmpeg)}
+    source = open_source(_read_location(options.source), ffmpeg, live=options.live, interval=options.interval)
+    strategies = _parse_strategies(options.strategy, options.param)
+    on_device = _make_model(options)
+    reducer = "none" if on_device else _parse_reducer(options.reducer, options.reducer_param, options.reduce)
     return Arguments(
         source=source,
-        server=given.server,
-        labels=LabelSet(_names(given.labels, source), tuple(map(utf8, given.template)), given.allow_duplicates),
+        server=options.server,
+        labels=LabelSet(
+            _parse_labels(options.labels, source), tuple(map(require_utf8, options.template)), options.allow_duplicates
+        ),
         strategies=strategies,
-        options=Options(strategies[0] if strategies else "", reducer, top_k=given.top_k, seed=given.seed),
-        policy=given.policy or ("latest" if source.live else "block"),
-        buffer=given.buffer,
-        session=given.session,
-        frame_budget=given.frame_budget,
-        paced=not given.unpaced,
-        frames=given.frames,
-        fps=0.0 if source.live else given.fps,
-        gate=_gate(given, source),
-        short_side=given.short_side,
-        quality=given.quality,
+        options=Options(strategies[0] if strategies else "", reducer, top_k=options.top_k, seed=options.seed),
+        policy=options.policy or ("latest" if source.live else "block"),
+        buffer=options.buffer,
+        session=options.session,
+        frame_budget=options.frame_budget,
+        paced=not options.unpaced,
+        frames=options.frames,
+        fps=0.0 if source.live else options.fps,
+        gate=_make_gate(options, source),
+        short_side=options.short_side,
+        quality=options.quality,
         on_device=on_device,
-        reconnect=_reconnect(given, given.stall),
-        reopen=_reconnect(given, given.source_stall and given.source_stall + given.interval),
-        json=given.json,
-        strict=given.strict,
+        reconnect=_make_reconnect(options, options.stall),
+        reopen=_make_reconnect(options, options.source_stall and options.source_stall + options.interval),
+        json=options.json,
+        strict=options.strict,
     )
 
 
-def _gate(given: argparse.Namespace, source: Source) -> Gate:
-    """A live source's own rate is not for us to slow down: frames in between are left out."""
-    shortest = max(given.min_interval, 1 / given.fps if given.fps and source.live else 0.0)
-    return Gate(given.motion, shortest, given.max_interval)
+def _make_gate(options: argparse.Namespace, source: Source) -> Gate:
+    """For a live source, --fps sets an interval of the gate: the camera keeps its rate, and frames are left out."""
+    shortest = max(options.min_interval, 1 / options.fps if options.fps and source.live else 0.0)
+    return Gate(options.motion, shortest, options.max_interval)
 
 
-def _on_device(given: argparse.Namespace) -> Model | None:
-    if not given.encode_on_device:
-        if given.model or given.checkpoint:
-            raise ValueError("--model and --checkpoint are for --encode-on-device")
+def _make_model(options: argparse.Namespace) -> Model | None:
+    if not options.encode_on_device:
+        if options.model or options.checkpoint:
+            raise ValueError("--model and --checkpoint need --encode-on-device")
         return None
-    if not given.strategy:
-        raise ValueError("--encode-on-device needs a --strategy: it is here that its views are cut")
-    if given.reducer:
-        raise ValueError("--encode-on-device takes no --reducer: features have no tokens left to reduce")
-    return Model(given.model, given.checkpoint, given.device)
+    if not options.strategy:
+        raise ValueError("--encode-on-device needs a --strategy, whose views are cut on this machine")
+    if options.reducer:
+        raise ValueError("--encode-on-device takes no --reducer: the service reduces tokens of pictures, not features")
+    return Model(options.model, options.checkpoint, options.device)
 
 
-def _reconnect(given: argparse.Namespace, stall: float) -> Reconnect | None:
-    if given.no_reconnect:
+def _make_reconnect(options: argparse.Namespace, stall: float) -> Reconnect | None:
+    if options.no_reconnect:
         return None
-    return Reconnect(longest=given.max_pause, stall=stall, from_the_start=given.wait)
+    return Reconnect(longest=options.max_pause, stall=stall, from_the_start=options.wait)
 
 
-def _location(text: str) -> str:
-    """Of `@FILE` its first line: a URL that stands in a file is in no list of processes."""
+def _read_location(text: str) -> str:
+    """The text, or the first line of `@FILE`, which keeps the secrets of a URL out of the list of processes."""
     if not text.startswith("@") or os.path.lexists(text):
         return text
-    if lines := lines_of(text[1:]):
+    if lines := read_lines(text[1:]):
         return lines[0]
-    raise ValueError(f"{printable(text[1:])} is empty; its first line is to say where frames come from")
+    raise ValueError(f"{make_printable(text[1:])} is empty; its first line must name the source of the frames")
 
 
-def _names(text: str, source: Source) -> tuple[str, ...]:
+def _parse_labels(text: str, source: Source) -> tuple[str, ...]:
     try:
-        words = lines_of(text[1:]) if text.startswith("@") else utf8(text).split(",")
+        words = read_lines(text[1:]) if text.startswith("@") else require_utf8(text).split(",")
     except ValueError as error:
         raise ValueError(f"--labels: {error}") from error
     names = tuple(word.strip() for word in words if word.strip())
     if not text and isinstance(source, Virtual):
         return LABELS
     if not names:
-        raise ValueError("--labels is needed: names with commas between them, or @FILE with one a line")
+        raise ValueError("--labels is needed: names separated by commas, or @FILE with one name a line")
     return names
 
 
-def _strategies(text: str, parameters: list[str]) -> tuple[Choice, ...]:
+def _parse_strategies(text: str, parameters: list[str]) -> tuple[Choice, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
-    pairs = [_pair(parameter) for parameter in parameters]
+    pairs = [_parse_pair(parameter) for parameter in parameters]
     for key, _ in pairs:
         if not names or ("." in key and key.split(".")[0] not in names):
             raise ValueError(f"--param {key} belongs to no --strategy")
@@ -145,13 +148,13 @@ def _strategies(text: str, parameters: list[str]) -> tuple[Choice, ...]:
     )
 
 
-def _reducer(name: str, parameters: list[str], scope: Any) -> Reduction | str:
+def _parse_reducer(name: str, parameters: list[str], scope: Any) -> Reduction | str:
     if not name and parameters:
         raise ValueError("--reducer-param needs a --reducer")
-    return Reduction(Choice(name, dict(map(_pair, parameters))), scope) if name else ""
+    return Reduction(Choice(name, dict(map(_parse_pair, parameters))), scope) if name else ""
 
 
-def _pair(text: str) -> tuple[str, Any]:
+def _parse_pair(text: str) -> tuple[str, Any]:
     key, sign, value = text.partition("=")
     if not sign or not key:
         raise ValueError(f"{text!r} is not K=V")

@@ -1,4 +1,4 @@
-"""tta-camera: pictures of a camera through the service, answers on the screen."""
+"""tta-camera: sends the frames of a camera to the service and prints the answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import cycle
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from ..errors import TTAClientError
 from ..statistics import Statistics
@@ -19,21 +19,21 @@ from ..types.answers import FrameFailure
 from ..types.frames import Frame
 from ..types.options import Choice
 from .arguments import Arguments, parse_arguments
-from .gate import gated
-from .jpeg import encoded
-from .latest_frame import newest
-from .masking import MaskingFormatter, hide_secrets, without_secrets
+from .gate import apply_gate
+from .jpeg import encode_jpegs
+from .latest_frame import keep_latest
+from .masking import MaskingFormatter, hide_secrets, mask_secrets
 from .on_device import Encoder, encode_frames
-from .pace import first, paced
-from .reopening import Lasting
-from .show import open_screen, untaught
-from .sources import count_frames
-from .tally import Tally
-from .text import lenient
+from .pace import limit_count, limit_rate
+from .reopening import ReopeningSource
+from .results import ResultCounter
+from .screens import Screen, describe_unseen, open_screen
+from .sources import attach_statistics
+from .text import replace_unencodable
 
 
 def command() -> NoReturn:
-    """The program. It ends without taking Python apart: a codec that still works in a thread would abort it then."""
+    """The entry point. It skips the interpreter's shutdown, which aborts while a codec still works in a thread."""
     hide_secrets()
     code = main()
     for stream in (sys.stdout, sys.stderr):
@@ -42,93 +42,96 @@ def command() -> NoReturn:
     os._exit(code)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(words: list[str] | None = None) -> int:
     """0 when every frame was answered; 1 when a frame, the stream or the source failed, or nothing was answered.
 
-    Ctrl-C and SIGTERM end the stream and print the summary; that alone is no failure.
+    Ctrl-C and SIGTERM end the stream and print the summary; they are no failure. `words` replace those of `sys.argv`.
     """
-    lenient(sys.stdout, sys.stderr)
-    wanted = parse_arguments(arguments)
-    told = logging.StreamHandler()
-    told.setFormatter(MaskingFormatter("tta-camera: %(message)s"))
-    logging.basicConfig(handlers=[told], level=logging.WARNING)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    tally, trouble = Tally(), ""
+    replace_unencodable(sys.stdout, sys.stderr)
+    arguments = parse_arguments(words)
+    handler = logging.StreamHandler()
+    handler.setFormatter(MaskingFormatter("tta-camera: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    counter, failure = ResultCounter(), ""
     try:
-        with open_screen(wanted.json, sys.stdout) as output:
+        with open_screen(arguments.json, sys.stdout) as screen:
             try:
-                _watch(wanted, output, tally)
+                _run_stream(arguments, screen, counter)
             except KeyboardInterrupt:
                 pass
             except (TTAClientError, OSError, ValueError) as error:
-                trouble = str(error)
-            output.end(tally)
-    except BrokenPipeError:  # whoever read us has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor shall Python try at its end
+                failure = str(error)
+            screen.end(counter)
+    except BrokenPipeError:  # the reader of our output has closed it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's last flush must not fail again
         return 1
     finally:
-        signal.signal(signal.SIGTERM, before)
-    if trouble:
-        print(f"tta-camera: {without_secrets(trouble)}", file=sys.stderr)
-    return 1 if trouble or not tally.complete else 0
+        signal.signal(signal.SIGTERM, previous)
+    if failure:
+        print(f"tta-camera: {mask_secrets(failure)}", file=sys.stderr)
+    return 1 if failure or not counter.complete else 0
 
 
-def _watch(wanted: Arguments, output: Any, tally: Tally) -> None:
+def _run_stream(arguments: Arguments, screen: Screen, counter: ResultCounter) -> None:
     with (
-        Client(wanted.server) as client,
+        Client(arguments.server) as client,
         client.stream(
-            _frames_to_send(pictures(wanted, tally.statistics), wanted, client, tally.statistics),
-            wanted.labels,
-            options=wanted.options,
-            policy=wanted.policy,
-            session=wanted.session,
-            buffer=wanted.buffer,
-            frame_budget=wanted.frame_budget,
-            paced=wanted.paced,
-            reconnect=wanted.reconnect,
-            statistics=tally.statistics,
+            _make_features(prepare_frames(arguments, counter.statistics), arguments, client, counter.statistics),
+            arguments.labels,
+            options=arguments.options,
+            policy=arguments.policy,
+            session=arguments.session,
+            buffer=arguments.buffer,
+            frame_budget=arguments.frame_budget,
+            paced=arguments.paced,
+            reconnect=arguments.reconnect,
+            statistics=counter.statistics,
         ) as stream,
     ):
         for result in stream:
-            if new := tally.count(result):
-                print(f"tta-camera: {untaught(new)}", file=sys.stderr)
-            output.show(result, tally)
-            if isinstance(result, FrameFailure) and wanted.strict:
+            if new := counter.count(result):
+                print(f"tta-camera: {describe_unseen(new)}", file=sys.stderr)
+            screen.show(result, counter)
+            if isinstance(result, FrameFailure) and arguments.strict:
                 raise result.error
 
 
-def pictures(wanted: Arguments, statistics: Statistics) -> Iterator[Frame]:
-    """Source → newest → gate → JPEG. Only a stream that may skip frames gets the newest; a blocking one gets all."""
-    source = count_frames(wanted.source, statistics)
-    frames = source if source.live else paced(source, wanted.fps)
-    if wanted.source.live:
-        frames = Lasting(frames, wanted.reopen, statistics) if wanted.reopen else frames
-        frames = frames if wanted.policy == "block" else newest(frames, statistics)
-    if not wanted.gate.idle:
-        frames = gated(frames, wanted.gate, statistics)
-    return encoded(first(frames, wanted.frames), wanted.short_side, wanted.quality)
+def prepare_frames(arguments: Arguments, statistics: Statistics) -> Iterator[Frame]:
+    """Source → latest frame → gate → JPEG. A live source keeps only its latest frame, unless the policy is "block"."""
+    source = attach_statistics(arguments.source, statistics)
+    frames = source if source.live else limit_rate(source, arguments.fps)
+    if source.live:
+        frames = ReopeningSource(frames, arguments.reopen, statistics) if arguments.reopen else frames
+        frames = frames if arguments.policy == "block" else keep_latest(frames, statistics)
+    if not arguments.gate.idle:
+        frames = apply_gate(frames, arguments.gate, statistics)
+    return encode_jpegs(limit_count(frames, arguments.frames), arguments.short_side, arguments.quality)
 
 
-def _frames_to_send(
-    frames: Iterator[Frame], wanted: Arguments, client: Client, statistics: Statistics
+def _make_features(
+    frames: Iterator[Frame], arguments: Arguments, client: Client, statistics: Statistics
 ) -> Iterator[Frame]:
-    """As features when no pixel may leave: of the very JPEGs that would have been sent, so the answers are the same."""
-    frames = _in_turn(frames, wanted)
-    if wanted.on_device is None:
+    """The frames as features with --encode-on-device, as they are without.
+
+    The features are made of the same JPEGs that would have been sent, so the answers are the same.
+    """
+    frames = _assign_strategies(frames, arguments)
+    if arguments.on_device is None:
         return frames
-    if wanted.reconnect and wanted.reconnect.from_the_start:
+    if arguments.reconnect and arguments.reconnect.from_the_start:
         client.wait_until_serving(None)
-    encoder = Encoder(wanted.on_device, client.info())
-    encoder.check(wanted.strategies)
-    return encode_frames(frames, encoder.features, wanted.options, statistics)
+    encoder = Encoder(arguments.on_device, client.info())
+    encoder.check(arguments.strategies)
+    return encode_frames(frames, encoder.features, arguments.options, statistics)
 
 
-def _in_turn(frames: Iterator[Frame], wanted: Arguments) -> Iterator[Frame]:
-    """Several strategies take the frames in turn; a single one is the stream's."""
-    if len(wanted.strategies) < 2:
+def _assign_strategies(frames: Iterator[Frame], arguments: Arguments) -> Iterator[Frame]:
+    """Several strategies take the frames in turn; a single one is an option of the stream."""
+    if len(arguments.strategies) < 2:
         return frames
-    turns: Iterator[Choice] = cycle(wanted.strategies)
-    return (replace(frame, options=replace(wanted.options, strategy=next(turns))) for frame in frames)
+    strategies: Iterator[Choice] = cycle(arguments.strategies)
+    return (replace(frame, options=replace(arguments.options, strategy=next(strategies))) for frame in frames)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Picture files as pixels: upright, eight bits a channel, the same whichever decoder is installed."""
+"""Decodes picture files: upright, eight bits a channel, with the same result from OpenCV and Pillow."""
 
 from __future__ import annotations
 
@@ -7,48 +7,51 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..types.pixels import eight_bits
-from .exif import orientation, upright
+from ..types.pixels import to_uint8
+from .exif import apply_orientation, read_orientation
 
 FILES = (bytes, bytearray, memoryview, str, os.PathLike)
-FULL = 64  # an upper byte as bright as this: all 16 bits are in use, and the lower byte does not matter
+FULL_RANGE = 64  # an upper byte of at least this says that all 16 bits are in use; the lower byte is then ignored
 
 
-def file_bytes(picture: Any) -> bytes | None:
-    """Of a picture file that is given by its bytes or its path; None for anything else. Raises OSError."""
+def read_picture_file(picture: Any) -> bytes | None:
+    """The bytes of a picture file, given as bytes or a path; None for anything else. Raises OSError."""
     if not isinstance(picture, FILES):
         return None
     return Path(picture).read_bytes() if isinstance(picture, str | os.PathLike) else bytes(picture)
 
 
-def by_opencv(data: bytes, flags: int) -> Any:
-    """uint8 [h, w, 3] BGR or [h, w], as the `flags` of imdecode say. Raises ValueError for no picture."""
+def decode_with_opencv(data: bytes, flags: int) -> Any:
+    """uint8 [h, w, 3] BGR or [h, w] gray, as the `flags` of imdecode say. Raises ValueError if it is no picture."""
     import cv2
     import numpy as np
 
-    found = None
+    image = None
     if data:
         flags |= cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-        found = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    if found is None:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if image is None:
         raise ValueError("no picture that OpenCV can read")
-    return upright(eight_bits(found) if found.dtype == np.uint16 else found, orientation(data))
+    return apply_orientation(to_uint8(image) if image.dtype == np.uint16 else image, read_orientation(data))
 
 
-def by_pillow(data: bytes) -> Any:
-    """A PIL image of the mode RGB. Raises OSError, or what else Pillow does, for no picture."""
+def decode_with_pillow(data: bytes) -> Any:
+    """A PIL image of the mode RGB. Raises OSError, or another error of Pillow's, if it is no picture."""
     import numpy as np
     from PIL import Image
 
     image = Image.open(io.BytesIO(data))
     if image.format == "PNG" and data[24] == 16:
-        image = Image.fromarray(eight_bits(_sixteen_bits(data)))
-    return Image.fromarray(np.ascontiguousarray(upright(np.asarray(image.convert("RGB")), orientation(data))))
+        image = Image.fromarray(to_uint8(_sixteen_bits(data)))
+    pixels = apply_orientation(np.asarray(image.convert("RGB")), read_orientation(data))
+    return Image.fromarray(np.ascontiguousarray(pixels))
 
 
 def _sixteen_bits(data: bytes) -> Any:
-    """uint16 [h, w, 3] or [h, w] of a PNG of 16 bits. Pillow keeps these of gray alone; of colours it gives the upper
-    bytes, or the lower ones when they are said to be the other way round."""
+    """uint16 [h, w, 3] or [h, w] of a PNG of 16 bits.
+
+    Pillow keeps 16 bits of gray pictures only. Of colours it gives the upper bytes; declared little-endian, the lower.
+    """
     import numpy as np
     from PIL import Image
 
@@ -66,4 +69,4 @@ def _sixteen_bits(data: bytes) -> Any:
     if upper.ndim == 2:
         return upper
     upper = upper[..., :3]
-    return upper << 8 | (0 if upper.max() >= FULL else samples(layout.replace("16B", "16L"))[..., :3])
+    return upper << 8 | (0 if upper.max() >= FULL_RANGE else samples(layout.replace("16B", "16L"))[..., :3])

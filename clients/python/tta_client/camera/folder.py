@@ -1,4 +1,4 @@
-"""Pictures on disk, in the order of their names."""
+"""A source of picture files, in the order of their names."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..types.frames import Frame
-from .masking import without_secrets
-from .text import printable
+from .masking import mask_secrets
+from .text import make_printable
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder, a glob such as `shots/**/*.jpg`, or one picture. Raises FileNotFoundError when nothing is there.
+    """The pictures of a folder, of a glob such as `shots/**/*.jpg`, or one picture.
 
-    What is there by that very name is meant, though it reads as a pattern: `img[1].jpg`, or `shots[1]/*.jpg` in the
-    folder `shots[1]`. A file that cannot be read goes on as its path: its frame fails with a sentence that names it.
+    A name that exists is no pattern: `img[1].jpg`, or the folder `shots[1]` of `shots[1]/*.jpg`. A file that cannot be
+    read is passed on as its path, so that its frame fails with an error that names it. Iterating raises
+    FileNotFoundError when there is no picture.
     """
 
     pattern: str
@@ -31,26 +32,26 @@ class Folder:
         paths = sorted(self._paths())
         if not paths:
             raise FileNotFoundError(
-                f"no pictures ({', '.join(PICTURES)}) in {printable(without_secrets(self.pattern))}"
+                f"no pictures ({', '.join(PICTURES)}) in {make_printable(mask_secrets(self.pattern))}"
             )
         for number, path in enumerate(paths, 1):
             picture: bytes | Path = path
-            with suppress(OSError):  # is_file: nobody may ever write into a pipe
+            with suppress(OSError):  # only regular files: reading a pipe may block without end
                 picture = path.read_bytes() if path.is_file() else path
-            yield Frame(number, picture, scene=printable(path.name))
+            yield Frame(number, picture, scene=make_printable(path.name))
 
     def _paths(self) -> list[Path]:
         path = Path(self.pattern)
         if path.is_dir():
-            found = path.iterdir()
+            files = path.iterdir()
         elif os.path.lexists(path):
-            found = [path]
+            files = [path]
         else:
-            found = map(Path, glob.glob(_literal(path), recursive=True))
-        return [p for p in found if p.suffix.lower() in PICTURES]
+            files = map(Path, glob.glob(_escape_existing(path), recursive=True))
+        return [p for p in files if p.suffix.lower() in PICTURES]
 
 
-def _literal(path: Path) -> str:
-    """A pattern in which what exists stands for itself."""
-    there = next((parent for parent in path.parents if parent.exists()), path)
-    return os.path.join(glob.escape(str(there)), path.relative_to(there))
+def _escape_existing(path: Path) -> str:
+    """The pattern, in which the folder that exists stands for itself."""
+    folder = next((parent for parent in path.parents if parent.exists()), path)
+    return os.path.join(glob.escape(str(folder)), path.relative_to(folder))

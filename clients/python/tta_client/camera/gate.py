@@ -1,25 +1,29 @@
-"""Which frames are worth sending: not those that come too soon, nor those that show nothing new."""
+"""The gate: it holds back frames that come too soon or that show nothing new."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from typing import Any, Literal
 
 from ..statistics import Statistics
 from ..types.frames import Frame, close_source
-from .thumbnail import thumbnail
+from ..types.pixels import to_pixels
+from .decoders import decode_with_opencv, decode_with_pillow, read_picture_file
 
-STEP = 25.0  # of 255: what a pixel of a thumbnail must change to count; sensor noise averages to far less
-SLACK = 0.002  # seconds: cameras do not keep time to the millisecond
+SIZE = (64, 48)  # of a thumbnail, width and height: noise averages out, a person across the street stays visible
+STEP = 25.0  # of 255: a thumbnail's pixel that changes by more has changed; sensor noise averages to far less
+TOLERANCE = 0.002  # seconds: the intervals of cameras vary by as much
 
 
 class Gate:
-    """`motion`: the share of the picture, 0 … 1, that must have changed since the last frame let through (0: any will
-    do). `shortest`: seconds from one frame let through to the next. `longest`: after so many seconds one goes through
-    although nothing moved (0: never).
+    """Decides frame by frame, by the frames' own capture times.
 
-    It compares with what was sent last, so what changes slowly is noticed too. Its clock is the frames' own.
+    `motion` is the share of the picture, 0 to 1, that must differ from the last frame that passed; 0 passes all.
+    `shortest` is the least number of seconds between two frames that pass. After `longest` seconds one passes although
+    nothing moved; 0 means never. Slow changes add up, because the comparison is with the last frame that passed.
+    Raises ValueError for values outside these ranges.
     """
 
     def __init__(self, motion: float = 0.0, shortest: float = 0.0, longest: float = 0.0) -> None:
@@ -32,16 +36,16 @@ class Gate:
 
     @property
     def idle(self) -> bool:
-        """It lets everything through."""
+        """Whether it passes every frame."""
         return not self.motion and not self.shortest
 
     def verdict(self, frame: Frame) -> Literal["", "interval", "still"]:
-        """Why a frame is held back; "" lets it through."""
+        """Why the frame is held back; "" if it passes."""
         since = frame.captured - self._last
-        if since < self.shortest - min(SLACK, self.shortest / 4):
+        if since < self.shortest - min(TOLERANCE, self.shortest / 4):
             return "interval"
         if self.motion:
-            current = thumbnail(frame.image)
+            current = make_thumbnail(frame.image)
             if since < self._longest and not self._has_moved(current):
                 return "still"
             self._thumbnail = current
@@ -49,22 +53,25 @@ class Gate:
         return ""
 
     def forget(self) -> None:
-        """What was let through last has not been answered: the next frame is as good as the first."""
+        """Lets the next frame pass as if it were the first, after a frame that passed has been lost."""
         self._last, self._thumbnail = -math.inf, None
 
     def _has_moved(self, current: Any) -> bool:
-        """A picture that nobody can read is not for the gate to judge."""
+        """True also for a picture that cannot be read: the client and the service report it."""
         if current is None or self._thumbnail is None:
             return True
         return float((abs(current - self._thumbnail) > STEP).mean()) > self.motion
 
 
-def gated(frames: Iterable[Frame], gate: Gate, statistics: Statistics) -> Iterator[Frame]:
-    """The frames that the gate lets through; after a loss the next one, for nobody has seen what had moved."""
-    source, lost = iter(frames), 0
+def apply_gate(frames: Iterable[Frame], gate: Gate, statistics: Statistics) -> Iterator[Frame]:
+    """The frames that pass the gate. After a lost or failed frame the next one passes: the motion is still to be sent.
+
+    Frames that are held back are counted in `statistics.skipped`.
+    """
+    source, losses = iter(frames), 0
     try:
         for frame in source:
-            if lost != (lost := statistics.dropped["disconnect"] + statistics.failures):
+            if losses != (losses := statistics.dropped["disconnect"] + statistics.failures):
                 gate.forget()
             if reason := gate.verdict(frame):
                 statistics.skipped[reason] += 1
@@ -72,3 +79,42 @@ def gated(frames: Iterable[Frame], gate: Gate, statistics: Statistics) -> Iterat
                 yield frame
     finally:
         close_source(source)
+
+
+def make_thumbnail(picture: Any) -> Any:
+    """A gray picture [48, 64] float32, 0 to 255; None for what cannot be read as a picture.
+
+    `picture` is a file's bytes or path, or what `to_pixels` accepts. Raises OSError if neither OpenCV nor Pillow is
+    installed.
+    """
+    for package, shrink in (("cv2", shrink_with_opencv), ("PIL", shrink_with_pillow)):
+        if find_spec(package):
+            return shrink(picture)
+    raise OSError("the motion gate needs OpenCV or Pillow: pip install 'tta-client[camera]'")
+
+
+def shrink_with_opencv(picture: Any) -> Any:
+    """As `make_thumbnail`, with OpenCV."""
+    import cv2
+    import numpy as np
+
+    try:
+        data = read_picture_file(picture)
+        array = to_pixels(picture) if data is None else decode_with_opencv(data, cv2.IMREAD_REDUCED_GRAYSCALE_2)
+        small = cv2.resize(np.ascontiguousarray(array), SIZE, interpolation=cv2.INTER_AREA)
+    except Exception:  # decoders raise errors of many types
+        return None
+    return np.float32(small if small.ndim == 2 else cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
+
+
+def shrink_with_pillow(picture: Any) -> Any:
+    """As `make_thumbnail`, with Pillow."""
+    import numpy as np
+    from PIL import Image
+
+    try:
+        data = read_picture_file(picture)
+        image = Image.fromarray(to_pixels(picture)) if data is None else decode_with_pillow(data)
+        return np.asarray(image.resize(SIZE, Image.Resampling.BOX).convert("L"), np.float32)
+    except Exception:
+        return None

@@ -1,4 +1,4 @@
-"""Always the newest frame: a thread drains the device, whoever is slow skips what is old."""
+"""Keeps the latest frame of a live source: a thread reads the device, and a slow consumer skips old frames."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator
 
 from ..statistics import Statistics
 from ..types.frames import Frame, close_source
-from .reopening import Lasting
+from .reopening import ReopeningSource
 
-MAX_HUNG = 3  # threads that may wait for a device that does not answer; then there will be no more of them
+MAX_HUNG = 3  # threads that wait for a device that does not answer; with so many, no more are started
 log = logging.getLogger("tta_client")
 
 
-class _Slot:
-    """Room for one frame, filled by one thread. What a newer frame replaces is counted and forgotten."""
+class _FrameSlot:
+    """Holds one frame for the consumer. A frame that a newer one replaces is counted as overtaken."""
 
     def __init__(self, statistics: Statistics) -> None:
         self._changed = threading.Condition()
@@ -24,12 +24,12 @@ class _Slot:
         self._frame: Frame | None = None
         self._failure: BaseException | None = None
         self._over = False
-        self.filler: threading.Thread | None = None
+        self.reader: threading.Thread | None = None
 
     def put(self, frame: Frame) -> bool:
-        """False: nobody wants frames of this thread any more."""
+        """Called by the reader. False: the slot is closed, or another reader has taken over."""
         with self._changed:
-            if self._over or self.filler is not threading.current_thread():
+            if self._over or self.reader is not threading.current_thread():
                 return False
             if self._frame is not None:
                 self._statistics.dropped["overtaken"] += 1
@@ -38,24 +38,27 @@ class _Slot:
             return True
 
     def end(self, failure: BaseException | None = None) -> None:
+        """Called by the reader after its last frame; `failure` is what ended the source."""
         with self._changed:
-            if self.filler is threading.current_thread():
+            if self.reader is threading.current_thread():
                 self._over, self._failure = True, failure
                 self._changed.notify_all()
 
-    def leave(self) -> None:
-        """Nobody takes frames any more."""
+    def close(self) -> None:
+        """Called by the consumer: it takes no more frames."""
         with self._changed:
             self._over = True
 
     def take(self, seconds: float) -> Frame | None:
-        """The newest frame not yet taken; None after the last. Raises what ended the source, TimeoutError when none
-        comes within so many seconds."""
+        """The latest frame, which is taken once; None after the last.
+
+        Raises what ended the source, and TimeoutError when no frame comes within so many seconds.
+        """
         with self._changed:
-            there = self._changed.wait_for(
+            changed = self._changed.wait_for(
                 lambda: self._frame is not None or self._over, None if seconds == math.inf else seconds
             )
-            if not there:
+            if not changed:
                 raise TimeoutError
             frame, self._frame = self._frame, None
             if frame is None and self._failure is not None:
@@ -63,15 +66,16 @@ class _Slot:
             return frame
 
 
-def newest(frames: Iterable[Frame], statistics: Statistics | None = None) -> Iterator[Frame]:
-    """The frames of a live source, leaving out those that a newer one has overtaken; at most one waits.
+def keep_latest(frames: Iterable[Frame], statistics: Statistics | None = None) -> Iterator[Frame]:
+    """The frames of a live source without those that a newer one has overtaken; at most one frame waits.
 
-    A `Lasting` source from which nothing comes for `reconnect.stall` seconds is opened anew, in another thread.
+    A `ReopeningSource` that delivers nothing for `reconnect.stall` seconds is opened again, in another thread. Raises
+    what ended the source, and OSError for such a silence when the source may not come back.
     """
-    slot = _Slot(statistics or Statistics())
-    stall = frames.reconnect.stall if isinstance(frames, Lasting) else 0.0
+    slot = _FrameSlot(statistics or Statistics())
+    stall = frames.reconnect.stall if isinstance(frames, ReopeningSource) else 0.0
     hung: list[threading.Thread] = []
-    _drain(frames, slot)
+    _start_reader(frames, slot)
     try:
         while True:
             try:
@@ -83,28 +87,28 @@ def newest(frames: Iterable[Frame], statistics: Statistics | None = None) -> Ite
                 return
             yield frame
     finally:
-        slot.leave()  # the thread sees it at its next frame, and lets the device go
-        if isinstance(frames, Lasting):
+        slot.close()  # the thread notices at its next frame, and closes the device
+        if isinstance(frames, ReopeningSource):
             frames.close()
 
 
-def _drain(frames: Iterable[Frame], slot: _Slot) -> None:
-    slot.filler = threading.Thread(target=_grab, args=(frames, slot), name="grabber", daemon=True)
-    slot.filler.start()
+def _start_reader(frames: Iterable[Frame], slot: _FrameSlot) -> None:
+    slot.reader = threading.Thread(target=_read_frames, args=(frames, slot), name="camera-reader", daemon=True)
+    slot.reader.start()
 
 
-def _reopen(frames: Iterable[Frame], slot: _Slot, hung: list[threading.Thread]) -> None:
-    assert isinstance(frames, Lasting) and slot.filler is not None
+def _reopen(frames: Iterable[Frame], slot: _FrameSlot, hung: list[threading.Thread]) -> None:
+    assert isinstance(frames, ReopeningSource) and slot.reader is not None
     if not frames.may_come_back:
-        raise OSError(f"the camera has said nothing for {frames.reconnect.stall:g} s")
+        raise OSError(f"the camera has sent nothing for {frames.reconnect.stall:g} s")
     hung[:] = [thread for thread in hung if thread.is_alive()]
     if len(hung) < MAX_HUNG:
-        log.warning("the camera has said nothing for %g s; opening it anew", frames.reconnect.stall)
-        hung.append(slot.filler)
-        _drain(frames, slot)
+        log.warning("the camera has sent nothing for %g s; opening it again", frames.reconnect.stall)
+        hung.append(slot.reader)
+        _start_reader(frames, slot)
 
 
-def _grab(frames: Iterable[Frame], slot: _Slot) -> None:
+def _read_frames(frames: Iterable[Frame], slot: _FrameSlot) -> None:
     source = iter(frames)
     try:
         for frame in source:

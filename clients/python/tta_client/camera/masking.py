@@ -1,4 +1,4 @@
-"""Secrets in URLs: what may be read in messages, logs and lists of processes has none."""
+"""Masks the secrets of URLs in messages, in logs and in the list of processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 MASK = "***"
 SECRETS = (
-    # user:password@host, token@host; a password may hold what it should not, an @ or a / among it
+    # user:password@host, token@host; a password may contain characters that it should escape, such as @ and /
     re.compile(r"(?<=://)(?P<secret>[^\s/?#]+|[^\s/?#:@\[]*:(?!\d+(?:[/?#\s'\"]|$))\S*)(?=@)"),
     re.compile(r"(?<=%3A%2F%2F)(?P<secret>[^\s&]+)(?=%40)", re.IGNORECASE),  # a URL within a URL
     re.compile(r"(?<![\w/:.%-])(?P<secret>[\w.+%-]+:[^\s/@'\"]+)(?=@[\w\[])"),  # without a scheme
@@ -26,49 +26,52 @@ SECRETS = (
 )
 
 
-def without_secrets(text: str, *sources: str) -> str:
-    """The text with `***` for every user, password and token of a URL in it, whoever wrote it.
+def mask_secrets(text: str, *sources: str) -> str:
+    """The text with `***` in place of every user, password and token of a URL in it.
 
-    `sources` are URLs whose secrets are masked wherever they stand, as urllib quotes a password without its URL.
+    `sources` are URLs whose secrets are masked also outside a URL: urllib's errors quote a password alone.
     """
-    for secret in sorted({secret for source in sources for secret in _secrets(source)}, key=len, reverse=True):
+    for secret in sorted({secret for source in sources for secret in _find_secrets(source)}, key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
     for pattern in SECRETS:
-        text = pattern.sub(_without, text)
+        text = pattern.sub(_mask_match, text)
     return text
 
 
-def _without(found: re.Match[str]) -> str:
-    start = found.start()
-    return found[0][: found.start("secret") - start] + MASK + found[0][found.end("secret") - start :]
+def _mask_match(match: re.Match[str]) -> str:
+    start = match.start()
+    return match[0][: match.start("secret") - start] + MASK + match[0][match.end("secret") - start :]
 
 
-def _secrets(source: str) -> Iterator[str]:
+def _find_secrets(source: str) -> Iterator[str]:
     for pattern in SECRETS:
-        for found in pattern.finditer(source):
-            user, colon, password = found["secret"].partition(":")
-            for secret in (found["secret"], password if colon else user):
+        for match in pattern.finditer(source):
+            user, colon, password = match["secret"].partition(":")
+            for secret in (match["secret"], password if colon else user):
                 yield from filter(None, (secret, unquote(secret)))
 
 
 class MaskingFormatter(logging.Formatter):
-    """Of whatever is logged, by us or by others, without secrets."""
+    """Formats log records, of the client and of other packages, without secrets."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return without_secrets(super().format(record))
+        return mask_secrets(super().format(record))
 
 
 def hide_secrets() -> None:
-    """Mask them in this process's own command line too, which every user of the machine may read. On Linux only; until
-    Python has come this far they are there, so a source of `@FILE` hides more."""
+    """Masks the secrets in this process's command line, which every user of the machine may read. Linux only.
+
+    They are visible until this call; a source given as `@FILE` is never in the command line.
+    """
     with suppress(OSError, ValueError):
-        place, end = map(int, Path("/proc/self/stat").read_text().rpartition(")")[2].split()[45:47])
-        told = Path("/proc/self/cmdline").read_bytes()
-        masked = b"\0".join(map(_mask, told.split(b"\0")))
-        if masked != told and place and end - place == len(told) and ctypes.string_at(place, len(told)) == told:
-            ctypes.memmove(place, masked, len(told))
+        start, end = map(int, Path("/proc/self/stat").read_text().rpartition(")")[2].split()[45:47])
+        command_line = Path("/proc/self/cmdline").read_bytes()
+        masked = b"\0".join(map(_mask_argument, command_line.split(b"\0")))
+        size = len(command_line)
+        if masked != command_line and start and end - start == size and ctypes.string_at(start, size) == command_line:
+            ctypes.memmove(start, masked, size)
 
 
-def _mask(argument: bytes) -> bytes:
-    """As long as it was: nothing else may move."""
-    return os.fsencode(without_secrets(os.fsdecode(argument)))[: len(argument)].ljust(len(argument))
+def _mask_argument(argument: bytes) -> bytes:
+    """The masked argument, padded to its former length: the arguments behind it must not move."""
+    return os.fsencode(mask_secrets(os.fsdecode(argument)))[: len(argument)].ljust(len(argument))

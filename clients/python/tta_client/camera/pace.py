@@ -1,4 +1,4 @@
-"""Frames at a steady rate, and only so many of them."""
+"""Limits the rate and the number of frames."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import replace
 from ..types.frames import Frame, close_source
 
 
-def paced(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
-    """At most `fps` frames a second (0: no limit), captured when they leave here. A late one makes none earlier."""
+def limit_rate(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
+    """At most `fps` frames a second (0: no limit), captured when they are delivered. Lost time is not caught up."""
     source, due = iter(frames), time.monotonic()
     try:
         for frame in source:
@@ -24,10 +24,10 @@ def paced(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
         close_source(source)
 
 
-def first(frames: Iterable[Frame], most: int) -> Iterator[Frame]:
-    """The first `most` frames (0: all)."""
+def limit_count(frames: Iterable[Frame], count: int) -> Iterator[Frame]:
+    """The first `count` frames (0: all)."""
     source = iter(frames)
     try:
-        yield from itertools.islice(source, most or None)
+        yield from itertools.islice(source, count or None)
     finally:
         close_source(source)

@@ -1,4 +1,4 @@
-"""The real photographs that scikit-image and scikit-learn carry inside their wheels, and what they show."""
+"""The photographs that scikit-image and scikit-learn ship in their wheels, with a label for each."""
 
 from __future__ import annotations
 
@@ -18,27 +18,29 @@ SKIMAGE = {
 }
 SKLEARN = {"flower.jpg": "flower", "china.jpg": "temple"}
 LABELS = (*SKIMAGE.values(), *SKLEARN.values(), "dog", "car", "street", "forest")
-"""What the photographs show, and some things that they do not."""
+"""The photographs' labels, and some that fit none of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Photograph:
+    """A photograph on disk, and what it shows."""
+
     path: Path
     label: str
 
 
-def photographs() -> list[Photograph]:
-    """All that are installed here, always in the same order. Raises FileNotFoundError when there are none."""
-    found = [*_in("skimage", "data", SKIMAGE), *_in("sklearn", "datasets/images", SKLEARN)]
-    if not found:
+def find_photographs() -> list[Photograph]:
+    """All photographs that are installed, in a fixed order. Raises FileNotFoundError if there are none."""
+    photographs = [*_find_in("skimage", "data", SKIMAGE), *_find_in("sklearn", "datasets/images", SKLEARN)]
+    if not photographs:
         raise FileNotFoundError(
             "the virtual camera needs scikit-image or scikit-learn: pip install 'tta-client[virtual]'"
         )
-    return found
+    return photographs
 
 
-def _in(package: str, folder: str, names: dict[str, str]) -> Iterator[Photograph]:
-    spec = find_spec(package)  # the folder is enough: importing these takes seconds
+def _find_in(package: str, folder: str, names: dict[str, str]) -> Iterator[Photograph]:
+    spec = find_spec(package)  # the path is enough: importing the package takes seconds
     for place in (spec.submodule_search_locations or ()) if spec else ():
         for name, label in names.items():
             if (path := Path(place) / folder / name).is_file():

@@ -1,4 +1,4 @@
-"""A camera that comes back: opened again when it is lost, its frames numbered on."""
+"""Opens a camera again when it is lost; its frames are numbered on."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from ..protocol.backoff import ALWAYS, Backoff, Reconnect
+from ..protocol.reconnect import ALWAYS, Backoff, Reconnect
 from ..statistics import Statistics
 from ..types.frames import Frame, close_source
-from .masking import without_secrets
+from .masking import mask_secrets
 
 log = logging.getLogger("tta_client")
 
 
-class Lasting:
-    """The frames of a source that may be iterated again and again. An OSError is a loss; an end is an end.
+class ReopeningSource:
+    """The frames of `source`, which is iterated again after each OSError, until it ends without one.
 
-    One that never gave a frame raises what is wrong with it, unless `reconnect.from_the_start`. `close` ends it from
-    any thread: a pause at once, a device at its next frame.
+    An OSError before the first frame ever is raised, unless `reconnect.from_the_start`. `close` may be called from any
+    thread: it ends a pause at once, and a device at its next frame. `statistics` counts each return of the camera.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Lasting:
 
     @property
     def may_come_back(self) -> bool:
-        """Whether a source that is lost may come back."""
+        """Whether a lost source is opened again: it has delivered a frame, or waits from the start."""
         return self._delivered or self.reconnect.from_the_start
 
     def __iter__(self) -> Iterator[Frame]:
@@ -47,17 +47,18 @@ class Lasting:
                 if not self.may_come_back:
                     raise
                 pause = backoff.pause()
-                log.warning("the camera is lost (%s); next attempt in %.1f s", without_secrets(str(error)), pause)
+                log.warning("the camera is lost (%s); next attempt in %.1f s", mask_secrets(str(error)), pause)
             finally:
                 close_source(frames)
             if self._closed.wait(pause):
                 return
 
     def close(self) -> None:
+        """Ends the iteration: a pause at once, a device at its next frame."""
         self._closed.set()
 
     def _renumber(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        before, returned = self._last, self._delivered
+        offset, returned = self._last, self._delivered
         for frame in frames:
             if self._closed.is_set():
                 return
@@ -65,5 +66,5 @@ class Lasting:
                 log.warning("the camera is back")
                 self.statistics.reconnects["source"] += 1
             self._delivered, returned = True, False
-            self._last = before + frame.frame_id
-            yield replace(frame, frame_id=self._last) if before else frame
+            self._last = offset + frame.frame_id
+            yield replace(frame, frame_id=self._last) if offset else frame

@@ -1,4 +1,4 @@
-"""A camera that answers each request with one picture."""
+"""A source that polls a camera, which answers each request with one picture."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 
 from ..statistics import Statistics
 from ..types.frames import Frame, close_source
-from .reel import MANY
-from .video import NoPicture, Video, warn_left_out
+from .video import NoPicture, Video, count_damaged
+from .video_reader import MAX_DAMAGED
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshots:
-    """Asks `url` for a picture every `interval` seconds. `options` and `statistics` as for `Video`.
+    """Requests a picture from `url` every `interval` seconds. `options` and `statistics` are those of `Video`.
 
-    Raises OSError for a camera that does not answer, and for many damaged pictures in a row.
+    Iterating raises OSError when the camera does not answer, and for `MAX_DAMAGED` damaged pictures in a row.
     """
 
     url: str = field(repr=False)
@@ -36,8 +36,8 @@ class Snapshots:
             try:
                 frame = replace(next(picture), frame_id=number + 1)
             except NoPicture:
-                warn_left_out(camera.name, self.statistics)
-                if (damaged := damaged + 1) >= MANY:
+                count_damaged(camera.name, self.statistics)
+                if (damaged := damaged + 1) >= MAX_DAMAGED:
                     raise
                 continue
             finally:

@@ -1,4 +1,4 @@
-"""Which source a word on the command line means."""
+"""Chooses the source that a text, such as a path or a URL, stands for."""
 
 from __future__ import annotations
 
@@ -12,35 +12,37 @@ from urllib.parse import urlsplit
 from ..statistics import Statistics
 from ..types.frames import Frame
 from .folder import PICTURES, Folder
-from .masking import without_secrets
+from .masking import mask_secrets
 from .snapshots import Snapshots
 from .video import Video
 from .virtual import Virtual
 from .webcam import Webcam
 
 SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "tcp://", "udp://", "srt://")
-FILMS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".wmv", ".3gp", *PICTURES)
-"""What an http URL ends with that is a file and no camera."""
-NONE: Mapping[str, str] = MappingProxyType({})
+FILE_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".wmv", ".3gp", *PICTURES)
+"""An http URL with such an ending is a file; any other is a camera."""
+NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 
 
 class Source(Protocol):
-    """Frames of one camera. Closing the iterator lets the device go."""
+    """The frames of one camera. Closing the iterator closes the device."""
 
     @property
-    def live(self) -> bool: ...
+    def live(self) -> bool:
+        """Whether frames go stale, as those of a camera do."""
+        ...
 
     def __iter__(self) -> Iterator[Frame]: ...
 
 
 def open_source(
-    text: str, options: Mapping[str, str] = NONE, *, live: bool | None = None, interval: float = 0.0
+    text: str, options: Mapping[str, str] = NO_OPTIONS, *, live: bool | None = None, interval: float = 0.0
 ) -> Source:
     """A folder or a glob of pictures, a picture, a video file, a webcam's number, a URL, or `virtual:key=value,…`.
 
-    Raises ValueError when it is none of them. `options` are FFmpeg's, for videos and URLs; `live` says of these whether
-    they are cameras, where their names do not tell; an `interval` in seconds is for a URL that answers single pictures.
-    Devices and connections open when iterating begins.
+    `options` are FFmpeg's, for videos and URLs. `live` says whether a video or URL is a camera; None decides by its
+    name. `interval`, in seconds, polls a URL that answers single pictures. Devices and connections open when iterating
+    begins. Raises ValueError if the text is none of these.
     """
     source = _source(text, options, live, interval)
     if interval and not isinstance(source, Snapshots):
@@ -50,8 +52,8 @@ def open_source(
     return source
 
 
-def count_frames(source: Source, statistics: Statistics) -> Source:
-    """The same source, telling there which frames it had to leave out."""
+def attach_statistics(source: Source, statistics: Statistics) -> Source:
+    """The same source, which counts the frames that it leaves out in `statistics`."""
     return replace(source, statistics=statistics) if isinstance(source, Video | Snapshots | Webcam) else source
 
 
@@ -64,11 +66,11 @@ def _source(text: str, options: Mapping[str, str], live: bool | None, interval: 
         web = text.startswith("http")
         if web and interval:
             return Snapshots(text, interval, options)
-        film = web and urlsplit(text).path.lower().endswith(FILMS)
-        return Video(text, live=not film if live is None else live, options=options)
+        is_file = web and urlsplit(text).path.lower().endswith(FILE_ENDINGS)
+        return Video(text, live=not is_file if live is None else live, options=options)
     path = Path(text)
     if path.is_dir() or path.suffix.lower() in PICTURES or (any(sign in text for sign in "*?[") and not path.exists()):
         return Folder(text)
     if path.is_file():
         return Video(text, live=bool(live), options=options)
-    raise ValueError(f"{without_secrets(text)!r} is no folder, file, glob, webcam number, URL or virtual: camera")
+    raise ValueError(f"{mask_secrets(text)!r} is no folder, file, glob, webcam number, URL or virtual: camera")

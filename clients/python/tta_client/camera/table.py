@@ -1,44 +1,43 @@
-"""The live table, for a terminal."""
+"""The live table of a terminal. Importing this needs rich."""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TextIO
+from typing import Self, TextIO
 
 import rich.table
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from .rows import COLUMNS, Result, Screen, row
-from .tally import Tally
+from .results import COLUMNS, Result, ResultCounter, format_row
 
 
 class Table:
-    """The last answers, a line of numbers below them."""
+    """The last results, with a line of counts below them."""
 
-    def __init__(self, out: TextIO, rows: deque[tuple[str, ...]]) -> None:
-        self._console, self._rows = Console(file=out), rows
+    def __init__(self, out: TextIO, format_rows: deque[tuple[str, ...]]) -> None:
+        self._console, self._rows = Console(file=out), format_rows
         self._live = Live(console=self._console, refresh_per_second=8, transient=True)
 
-    def __enter__(self) -> Screen:
+    def __enter__(self) -> Self:
         self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def show(self, result: Result, tally: Tally) -> None:
-        self._rows.append(row(result))
-        self._live.update(self._group(tally))
+    def show(self, result: Result, counter: ResultCounter) -> None:
+        self._rows.append(format_row(result))
+        self._live.update(self._group(counter))
 
-    def end(self, tally: Tally) -> None:
+    def end(self, counter: ResultCounter) -> None:
         self._live.stop()
-        self._console.print(self._group(tally))
+        self._console.print(self._group(counter))
 
-    def _group(self, tally: Tally) -> Group:
+    def _group(self, counter: ResultCounter) -> Group:
         table = rich.table.Table(*COLUMNS, box=None, pad_edge=False)
         for cells in self._rows:
             flipped = cells[3] and cells[1] != cells[3]
             table.add_row(*map(Text, cells), style="bold yellow" if flipped else None)
-        return Group(table, Text(tally.sentence(), style="dim"))
+        return Group(table, Text(counter.sentence(), style="dim"))

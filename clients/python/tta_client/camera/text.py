@@ -1,4 +1,4 @@
-"""Text that somebody else wrote: files of names in any of the usual encodings, names that are no text at all."""
+"""Text from outside: files in any of the usual encodings, and names that are not valid text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from io import TextIOWrapper
 from pathlib import Path
 
-MARKS = (  # UTF-32's begins as UTF-16's does
+BYTE_ORDER_MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -17,33 +17,33 @@ MARKS = (  # UTF-32's begins as UTF-16's does
 )
 
 
-def lines_of(file: str | os.PathLike[str]) -> list[str]:
-    """The lines of a text file without blanks around them, and without the empty ones.
+def read_lines(file: str | os.PathLike[str]) -> list[str]:
+    """The lines of a text file that are not empty, without surrounding blanks.
 
-    A byte-order mark says how it is encoded; without one it is UTF-8, or UTF-16 where zeros give that away. Lines end
-    as any system ends them. Raises ValueError with a sentence that names the file.
+    A byte-order mark decides the encoding. A file without one is UTF-16 if it contains zero bytes, and UTF-8 otherwise.
+    Lines may end as on any system. Raises ValueError, naming the file, if it cannot be read.
     """
     try:
         text = _decode(Path(file).read_bytes())
     except UnicodeError:
-        raise ValueError(f"cannot read {printable(str(file))}: it is neither UTF-8 nor UTF-16") from None
+        raise ValueError(f"cannot read {make_printable(str(file))}: it is neither UTF-8 nor UTF-16") from None
     except OSError as error:
-        raise ValueError(f"cannot read {printable(str(file))}: {error.strerror or error}") from None
+        raise ValueError(f"cannot read {make_printable(str(file))}: {error.strerror or error}") from None
     return [line.strip() for line in re.split(r"\r\n|\r|\n", text) if line.strip()]
 
 
-def utf8(text: str) -> str:
-    """An argument, or a file's name, where the locale is not that of its bytes. ValueError: they are no UTF-8."""
+def require_utf8(text: str) -> str:
+    """An argument or a file's name as UTF-8, whatever the locale. Raises ValueError if its bytes are not UTF-8."""
     try:
         return text.encode("utf-8", "surrogateescape").decode()
     except UnicodeError:
         raise ValueError(f"{_escape(text)} is not UTF-8") from None
 
 
-def printable(text: str) -> str:
-    """The same; bytes that are no UTF-8 become escapes, so that two such names still differ."""
+def make_printable(text: str) -> str:
+    """As `require_utf8`, but bytes that are not UTF-8 become escapes, so that different names stay different."""
     try:
-        return utf8(text)
+        return require_utf8(text)
     except ValueError:
         return _escape(text)
 
@@ -52,17 +52,17 @@ def _escape(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def lenient(*streams: object) -> None:
-    """From now on a letter that such a stream cannot write is a "?" there."""
+def replace_unencodable(*streams: object) -> None:
+    """Makes text streams write "?" for a character that their encoding lacks."""
     for stream in streams:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def _decode(data: bytes) -> str:
-    for mark, encoding in MARKS:
-        if data.startswith(mark):
+    for bom, encoding in BYTE_ORDER_MARKS:
+        if data.startswith(bom):
             return data.decode(encoding)
-    if b"\0" in data:  # two bytes a letter; those of a line's end, and of most letters, are zero above
+    if b"\0" in data:  # in UTF-16 the upper byte of a line end, and of most letters, is zero
         return data.decode("utf-16-be" if data[::2].count(0) > data[1::2].count(0) else "utf-16-le")
     return data.decode("utf-8")

@@ -6,31 +6,32 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from ..channel import loopback
+from ..channel import is_loopback
 from ..statistics import Statistics
 from ..types.frames import Frame
-from .gif import whole
-from .masking import without_secrets
-from .reel import Gone, Reel
-from .text import printable
+from .masking import mask_secrets
+from .text import make_printable
+from .video_reader import CameraSilent, VideoReader
 
-SLACK = 0.5  # seconds by which a playback may fall short of its announced length
+MAX_SHORTFALL = 0.5  # seconds by which a recording played by a camera may be shorter than it announces
+EXTENSION, IMAGE, TRAILER = b"!", b",", b";"  # what the blocks of a GIF begin with
 log = logging.getLogger("tta_client")
 
 
 class NoPicture(OSError):
-    """What was opened holds no picture that can be decoded."""
+    """The container was opened, and holds no picture that can be decoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """A file or a URL; `live`: a camera, whose frames go stale.
+    """A video file, or a URL that FFmpeg plays. `live` says that it is a camera, whose frames go stale.
 
-    One that opens or delivers nothing for that many seconds is an OSError, and so are many damaged packets in a row of
-    a camera. Damaged frames are left out, and counted in `statistics` as `unreadable`. `options` are FFmpeg's own for
-    this protocol and container, such as `rtsp_transport`.
+    Opening a URL may take `open_seconds`, each read of one `read_seconds`; so long may a camera send no picture. A
+    damaged frame is left out and counted in `statistics` as `unreadable`. `options` are FFmpeg's own for the protocol
+    and the container, such as `rtsp_transport`.
     """
 
     url: str = field(repr=False)
@@ -42,13 +43,17 @@ class Video:
 
     @property
     def name(self) -> str:
-        """As it may be shown."""
-        return without_secrets(printable(self.url))
+        """The URL without secrets, as text that can be printed."""
+        return mask_secrets(make_printable(self.url))
 
     def __iter__(self) -> Iterator[Frame]:
-        """Raises OSError for what cannot be opened, goes silent or hangs up, and, after all frames that there are, for
-        what ends before its own duration or holds no picture."""
-        av = _av()
+        """Frames numbered from 1, [h, w, 3] uint8 RGB.
+
+        Raises OSError when the video cannot be opened, and when a camera is silent, hangs up, or sends `MAX_DAMAGED`
+        damaged packets in a row. Also raises it after the last frame of a video that ends before its own duration or
+        holds no picture.
+        """
+        av = _import_av()
         remote = "://" in self.url
         timeout = (self.open_seconds, self.read_seconds) if remote else None
         try:
@@ -58,50 +63,73 @@ class Video:
                     raise OSError(f"{self.name} holds no video")
                 if container.streams.video[0].codec_context is None:
                     raise NoPicture(f"{self.name} holds no video that can be decoded")
-                lost = partial(warn_left_out, self.name, self.statistics)
-                reel = Reel(container, lost, self.read_seconds if self.live else 0.0)
-                for number, pixels in enumerate(reel, 1):
+                on_loss = partial(count_damaged, self.name, self.statistics)
+                reader = VideoReader(container, on_loss, self.read_seconds if self.live else 0.0)
+                for number, pixels in enumerate(reader, 1):
                     yield Frame(number, pixels)
-                self._check_end(reel, container.format.name)
-        except Gone as error:
+                self._check_end(reader, container.format.name)
+        except CameraSilent as error:
             raise OSError(f"{self.name}: {error}") from error
         except av.FFmpegError as error:
             kind = NoPicture if isinstance(error, av.InvalidDataError) else OSError
-            raise kind(without_secrets(f"{self.name}: {error.strerror or error}", self.url)) from None
+            raise kind(mask_secrets(f"{self.name}: {error.strerror or error}", self.url)) from None
 
     def _options(self) -> dict[str, str]:
-        # What breaks off amid a film is asked for again from there; a camera is opened anew.
+        # A file whose transfer breaks off is requested again from there; a camera is opened again.
         options = {"flags": "low_delay"} if self.live else {"reconnect": "1", "reconnect_delay_max": "10"}
         if self.url.startswith("rtsp"):
             options |= {"rtsp_transport": "tcp", "fflags": "nobuffer"}
-        if loopback(urlsplit(self.url).hostname or ""):
-            options["http_proxy"] = ""  # else FFmpeg obeys the environment
+        if is_loopback(urlsplit(self.url).hostname or ""):
+            options["http_proxy"] = ""  # or FFmpeg takes the proxy of the environment
         return options | dict(self.options)
 
-    def _check_end(self, reel: Reel, format: str) -> None:
-        """Whether that was all. A camera never ends, but a playback does."""
-        if self.live and not reel.duration:
-            single = reel.shown == 1 and format.endswith("_pipe")
+    def _check_end(self, reader: VideoReader, format: str) -> None:
+        """Raises OSError for an end that came too early. A camera has no end; a recording that it plays has one."""
+        if self.live and not reader.duration:
+            single = reader.decoded == 1 and format.endswith("_pipe")
             raise OSError(f"{self.name} {'answers single pictures; --interval polls it' if single else 'hung up'}")
-        if not reel.shown:
-            raise NoPicture(f"{self.name} holds no picture that can be decoded" + (reel.error and f" ({reel.error})"))
-        if reel.missing > (SLACK if self.live else 0):
-            raise OSError(f"{self.name} breaks off {reel.missing:.1f} s before its end")
-        if format == "gif" and "://" not in self.url and not whole(self.url):
+        if not reader.decoded:
+            raise NoPicture(
+                f"{self.name} holds no picture that can be decoded" + (reader.error and f" ({reader.error})")
+            )
+        if reader.missing > (MAX_SHORTFALL if self.live else 0):
+            raise OSError(f"{self.name} breaks off {reader.missing:.1f} s before its end")
+        if format == "gif" and "://" not in self.url and not is_complete_gif(self.url):
             raise OSError(f"{self.name} is cut off or damaged: what follows cannot be found")
 
 
-def warn_left_out(name: str, statistics: Statistics) -> None:
-    """Counts a damaged frame; says so at the first."""
+def count_damaged(name: str, statistics: Statistics) -> None:
+    """Counts a damaged frame, and logs the first."""
     if not statistics.damaged:
         log.warning("%s: a damaged frame is left out; if there are more, they are counted", name)
     statistics.damaged += 1
     statistics.dropped["unreadable"] += 1
 
 
-def _av():
+def _import_av():
     try:
         import av
     except ImportError:
         raise OSError("video needs PyAV: pip install 'tta-client[camera]'") from None
     return av
+
+
+def is_complete_gif(path: str) -> bool:
+    """Whether the GIF's blocks follow one another up to its trailer: FFmpeg takes damage for the end of the file."""
+    with open(path, "rb") as file:
+        _skip_colours(file, file.read(13)[10:11])
+        while (block := file.read(1)) in (EXTENSION, IMAGE):
+            if block == EXTENSION:
+                file.seek(1, 1)  # the extension's label
+            else:
+                _skip_colours(file, file.read(9)[8:])
+                file.seek(1, 1)  # the code size
+            while (size := file.read(1)) not in (b"", b"\0"):
+                file.seek(size[0], 1)
+        return block == TRAILER
+
+
+def _skip_colours(file: BinaryIO, flags: bytes) -> None:
+    """Skips the colour table that the flags announce."""
+    if flags and flags[0] & 0x80:
+        file.seek(3 * 2 ** (flags[0] % 8 + 1), 1)

@@ -1,4 +1,4 @@
-"""A camera without a camera: it pans and zooms over real photographs while the conditions drift."""
+"""A simulated camera: it pans and zooms over real photographs while lighting and weather change."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from functools import lru_cache
 from typing import Any
 
 from ..types.frames import Frame
-from .pace import first, paced
-from .photographs import photographs
+from .pace import limit_count, limit_rate
+from .photographs import find_photographs
 
 
 @dataclass(frozen=True, slots=True)
 class Virtual:
-    """`frames` pictures (0: without end) of `width` × `height` pixels, the same for the same seed.
+    """`frames` pictures (0: without end) of `width` × `height` pixels; equal seeds give equal pictures.
 
-    Each photograph is looked at for `shot` frames. Each condition (day, dusk, noise, fog, blur, day, …) comes and goes
-    within `drift` frames, `strength` (0 … 1) at its height. With `fps` it is live; without, frames come when asked for.
+    Each photograph is shown for `shot` frames. Each condition (day, dusk, noise, fog, blur, day, …) rises and falls
+    within `drift` frames, and reaches `strength` (0 to 1). With `fps` the camera is live; without it, frames come
+    on demand.
     """
 
     frames: int = 200
@@ -33,7 +34,7 @@ class Virtual:
 
     @classmethod
     def parse(cls, text: str) -> Virtual:
-        """From `frames=200,fps=0,seed=1`. Raises ValueError naming the word that is wrong."""
+        """From `frames=200,fps=0,seed=1`. Raises ValueError, naming the word that is wrong."""
         defaults: dict[str, Any] = {field.name: field.default for field in fields(cls)}
         given: dict[str, Any] = {}
         for word in filter(None, text.split(",")):
@@ -43,7 +44,7 @@ class Virtual:
             try:
                 given[name] = type(defaults[name])(value)
             except ValueError:
-                raise ValueError(f"virtual camera: {name} is no number: {value!r}") from None
+                raise ValueError(f"virtual camera: {name} is not a number: {value!r}") from None
         return cls(**given)
 
     def __post_init__(self) -> None:
@@ -54,51 +55,52 @@ class Virtual:
 
     @property
     def live(self) -> bool:
+        """Whether it has a rate of its own."""
         return self.fps > 0
 
     def __iter__(self) -> Iterator[Frame]:
         _check_installed()
-        return paced(first(map(self.frame, itertools.count(1)), self.frames), self.fps)
+        return limit_rate(limit_count(map(self.frame, itertools.count(1)), self.frames), self.fps)
 
     def frame(self, number: int) -> Frame:
-        """Frame 1, 2, …; drawn from (seed, number) and nothing else."""
+        """Frame 1, 2, …, which depends on the fields and on `number` alone."""
         import numpy as np
 
         from .corruptions import CONDITIONS
 
-        shown = photographs()
+        photographs = find_photographs()
         shot, moment = divmod(number - 1, self.shot)
-        photograph = shown[(shot + self.seed) % len(shown)]
+        photograph = photographs[(shot + self.seed) % len(photographs)]
         phase, progress = divmod(number - 1, self.drift)
         condition = CONDITIONS[phase % len(CONDITIONS)]
         amount = self.strength * math.sin(math.pi * (progress + 0.5) / self.drift) ** 2
-        pixels = self._framing(str(photograph.path), shot, moment / self.shot)
+        pixels = self._render(str(photograph.path), shot, moment / self.shot)
         pixels = condition(pixels, amount, np.random.default_rng((self.seed, number)))
         return Frame(number, pixels, scene=f"{photograph.label}, {condition.__name__} {amount:.0%}")
 
-    def _framing(self, path: str, shot: int, progress: float) -> Any:
-        """What the lens sees `progress` (0 … 1) into a shot: it glides from one seeded framing to another."""
+    def _render(self, path: str, shot: int, progress: float) -> Any:
+        """The picture at `progress` (0 to 1) of a shot, which moves smoothly from one random framing to another."""
         import numpy as np
         from PIL import Image
 
-        photograph = _open_photograph(path)
-        start, end = (_box(chance, photograph.size, self.width / self.height) for chance in
+        photograph = _load_photograph(path)
+        start, end = (_draw_box(rng, photograph.size, self.width / self.height) for rng in
                       (np.random.default_rng((self.seed, shot, side)) for side in (1, 2)))  # fmt: skip
         ease = (1 - math.cos(math.pi * progress)) / 2
         box = tuple(a + (b - a) * ease for a, b in zip(start, end))
         return np.array(photograph.resize((self.width, self.height), Image.Resampling.BILINEAR, box=box))
 
 
-def _box(chance: Any, size: tuple[int, int], aspect: float) -> tuple[float, float, float, float]:
-    """A framing of the given aspect that shows 60 to 100 % of what fits: left, top, right, bottom in pixels."""
-    width = min(size[0], size[1] * aspect) * chance.uniform(0.6, 1.0)
+def _draw_box(rng: Any, size: tuple[int, int], aspect: float) -> tuple[float, float, float, float]:
+    """A random framing of the given aspect, 60 to 100 % of the largest: left, top, right, bottom in pixels."""
+    width = min(size[0], size[1] * aspect) * rng.uniform(0.6, 1.0)
     height = width / aspect
-    left, top = chance.uniform(0, size[0] - width), chance.uniform(0, max(0.0, size[1] - height))
+    left, top = rng.uniform(0, size[0] - width), rng.uniform(0, max(0.0, size[1] - height))
     return left, top, left + width, min(top + height, float(size[1]))
 
 
 @lru_cache(maxsize=16)
-def _open_photograph(path: str) -> Any:
+def _load_photograph(path: str) -> Any:
     from PIL import Image
 
     with Image.open(path) as image:
@@ -111,4 +113,4 @@ def _check_installed() -> None:
         import PIL  # noqa: F401
     except ImportError:
         raise OSError("the virtual camera needs numpy and Pillow: pip install 'tta-client[camera]'") from None
-    photographs()
+    find_photographs()

@@ -1,4 +1,4 @@
-"""A camera of this machine, through OpenCV."""
+"""A source of pictures from a camera of this machine, through OpenCV."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from dataclasses import dataclass, field
 
 from ..statistics import Statistics
 from ..types.frames import Frame
-from .reel import MANY
-from .video import warn_left_out
+from .video import count_damaged
+from .video_reader import MAX_DAMAGED
 
-SILENCE = 5.0  # seconds without a picture
+MAX_SILENCE = 5.0  # seconds without a picture, after which the camera is lost
 
 
 @dataclass(frozen=True, slots=True)
 class Webcam:
-    """Camera `index`. Raises OSError when it cannot be opened or stops delivering. A picture that cannot be read is
-    left out, and counted in `statistics` as `unreadable` when another one follows."""
+    """Camera `index`. Iterating raises OSError when it cannot be opened or stops delivering.
+
+    A picture that cannot be read is left out. It is counted in `statistics` as `unreadable` once another one follows.
+    """
 
     index: int
     live: bool = True
@@ -33,21 +35,23 @@ class Webcam:
         try:
             if not device.isOpened():
                 raise OSError(f"there is no camera {self.index}")
-            device.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))  # full rate over USB
+            device.set(
+                cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG")
+            )  # USB carries the full rate only compressed
             device.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest picture, not the oldest
             number = failed = 0
-            seen = time.monotonic()
+            last_read = time.monotonic()
             while True:
                 good, picture = device.read()
                 if not good:
                     failed += 1
-                    if failed >= MANY or time.monotonic() - seen > SILENCE:
+                    if failed >= MAX_DAMAGED or time.monotonic() - last_read > MAX_SILENCE:
                         raise OSError(f"camera {self.index} delivers no more pictures")
                     continue
                 for _ in range(failed):
-                    warn_left_out(f"camera {self.index}", self.statistics)
-                number, failed, seen = number + 1, 0, time.monotonic()
+                    count_damaged(f"camera {self.index}", self.statistics)
+                number, failed, last_read = number + 1, 0, time.monotonic()
                 yield Frame(number, picture[:, :, ::-1])
-                seen = time.monotonic()
+                last_read = time.monotonic()
         finally:
             device.release()

@@ -1,0 +1,98 @@
+"""The output of tta-camera: a live table, plain lines, or JSON lines."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, Self, TextIO
+
+from .results import Result, ResultCounter, format_row, to_json
+from .text import make_printable
+
+
+class Screen(Protocol):
+    """Where results are written; a context manager, so that a terminal is restored."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+    def show(self, result: Result, counter: ResultCounter) -> None:
+        """Writes one result, which `counter` has counted."""
+        ...
+
+    def end(self, counter: ResultCounter) -> None:
+        """Writes the summary."""
+        ...
+
+
+def open_screen(as_json: bool, out: TextIO) -> Screen:
+    """JSON lines if `as_json`; a table on a terminal where rich is installed; plain lines otherwise."""
+    if as_json:
+        return JSONLines(out)
+    if out.isatty():
+        try:
+            return _table(out)
+        except ImportError:
+            pass
+    return Lines(out)
+
+
+class Lines:
+    """One line of text for each result, and a last one with the summary."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._out.flush()
+
+    def show(self, result: Result, counter: ResultCounter) -> None:
+        frame, label, score, zero_shot, strategy, age, dropped, scene = format_row(result)
+        drops = f"  dropped {dropped}" if dropped not in ("", "0") else ""
+        where = f"  [{scene}]" if scene else ""
+        text = f"{label} {score}  zero-shot {zero_shot}  {strategy}" if strategy else label
+        print(f"{frame:>6}  {text}  {age} ms{drops}{where}", file=self._out, flush=True)
+
+    def end(self, counter: ResultCounter) -> None:
+        print(counter.sentence(), file=self._out, flush=True)
+
+
+class JSONLines(Lines):
+    """One JSON object for each result, and a last one with the summary."""
+
+    def show(self, result: Result, counter: ResultCounter) -> None:
+        print(json_line(to_json(result)), file=self._out, flush=True)
+
+    def end(self, counter: ResultCounter) -> None:
+        print(json_line({"summary": counter.summary()}), file=self._out, flush=True)
+
+
+def json_line(value: Any) -> str:
+    """JSON in ASCII, which every terminal and parser accepts. Infinity and NaN, which JSON lacks, become null."""
+    return json.dumps(_make_jsonable(value), allow_nan=False)
+
+
+def _make_jsonable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {make_printable(str(name)): _make_jsonable(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_make_jsonable(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return make_printable(value) if isinstance(value, str) else value
+
+
+def describe_unseen(names: Sequence[str], most: int = 8) -> str:
+    """A sentence about labels that the text tower was not trained on. It names the first `most` of them."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"the text tower was never taught: {', '.join(names[:most])}{rest}"
+
+
+def _table(out: TextIO) -> Screen:
+    from .table import Table
+
+    return Table(out, deque(maxlen=12))
