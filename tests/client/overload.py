@@ -20,7 +20,7 @@ class Camera:
     pacer: Any
     phase: float
     seen: int = -1  # the last picture taken
-    under_way: list[int] = field(default_factory=list)
+    unanswered: list[int] = field(default_factory=list)
     at_the_door: Waiting | None = None
     behind: Waiting | None = None  # waits for the answer before it
     seconds: float = 0.0  # from the door to the answer, moving average
@@ -74,17 +74,17 @@ def overloaded(
         while coming and coming[0][0] <= now:
             _, who, frame, captured, room = coming.popleft()
             camera = fleet[who]
-            camera.under_way = [other for other in camera.under_way if other > frame]
-            camera.pacer.add_answer(now)
+            camera.unanswered = [other for other in camera.unanswered if other > frame]
+            camera.pacer.record_answer(now)
             camera.pacer.update_credits(int(room), 1 / camera.seconds, now)
             told.answers += 1
             told.ages.append(now - captured)
         for who, camera in enumerate(fleet):
             picture = int((now + camera.phase) * fps)
-            if picture != camera.seen and camera.pacer.wait(len(camera.under_way), now) == 0:
+            if picture != camera.seen and camera.pacer.wait(len(camera.unanswered), now) == 0:
                 camera.seen = picture
-                camera.pacer.sent(len(camera.under_way), now)
-                camera.under_way.append(picture)
+                camera.pacer.record_sent(len(camera.unanswered), now)
+                camera.unanswered.append(picture)
                 going.append((now + way, who, picture, now))
                 told.sent += 1
     return told

@@ -15,7 +15,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tta_client import AsyncClient, Client, Reconnect, TTAClientError
-from tta_client.channel import loopback, options
+from tta_client.channel import is_loopback, make_options
 from tta_client.protocol.reconnect import ReconnectState
 from tta_client.v1 import tta_pb2, tta_pb2_grpc
 
@@ -111,15 +111,15 @@ def test_other_hosts_follow_grpcs_rules(proxy: list[bytes]) -> None:
     ],
 )
 def test_what_this_machine_is(target: str, here: bool) -> None:
-    assert loopback(target) is here
-    assert (("grpc.enable_http_proxy", 0) in options(target)) is here
+    assert is_loopback(target) is here
+    assert (("grpc.enable_http_proxy", 0) in make_options(target)) is here
 
 
 def test_no_limit_is_no_limit(address: str) -> None:
     patient = ReconnectState(Reconnect(stall=1e300))
     patient.listen(0.0)
     patient.connected_once = True
-    assert patient.patience(1.0) == math.inf
+    assert patient.seconds_left(1.0) == math.inf
     assert patient.pause(TTAClientError(grpc.StatusCode.UNAVAILABLE, "full", retry_after=1e300)) < threading.TIMEOUT_MAX
     for forever in (math.inf, 1e300, None):
         with Client(address, timeout=forever) as client:  # type: ignore[arg-type]

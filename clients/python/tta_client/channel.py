@@ -21,17 +21,17 @@ _RETRY = {
 }
 
 
-FOREVER = 1e9  # seconds; what is longer is no limit, and nothing that gRPC's clock could count to
+NO_LIMIT = 1e9  # seconds; what is longer is no limit, and nothing that gRPC's clock could count to
 
 
-def options(target: str) -> list[tuple[str, int | str]]:
+def make_options(target: str) -> list[tuple[str, int | str]]:
     """Channel arguments. What is on this machine is reached without a proxy.
 
     Only unary calls are retried: nobody but the caller knows what a stream has already said.
     """
     unary = [{"service": SERVICE.full_name, "method": m.name} for m in SERVICE.methods if not m.client_streaming]
     return [
-        *([("grpc.enable_http_proxy", 0)] if loopback(target) else []),
+        *([("grpc.enable_http_proxy", 0)] if is_loopback(target) else []),
         ("grpc.keepalive_time_ms", 20_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.enable_retries", 1),
@@ -42,25 +42,25 @@ def options(target: str) -> list[tuple[str, int | str]]:
     ]
 
 
-def metadata(session: str, more: tuple[tuple[str, str], ...] = ()) -> tuple[tuple[str, str], ...]:
+def make_metadata(session: str, more: tuple[tuple[str, str], ...] = ()) -> tuple[tuple[str, str], ...]:
     """Call metadata; the session goes along as a header, for proxies that keep a session on one server."""
     if session and not re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", session):  # the service's rule; a header takes less
         raise make_refusal("a session id is 1 to 128 of the characters A-Z a-z 0-9 . _ : -", "session_id")
     return (("x-session-id", session), *more) if session else more
 
 
-def until(seconds: float | None) -> float | None:
+def to_timeout(seconds: float | None) -> float | None:
     """A time limit as gRPC takes it: infinity is none."""
-    return None if seconds is None or seconds > FOREVER else float(seconds)
+    return None if seconds is None or seconds > NO_LIMIT else float(seconds)
 
 
-def loopback(target: str) -> bool:
+def is_loopback(target: str) -> bool:
     """Whether a gRPC target is this machine: localhost, 127.0.0.0/8, ::1, or the address that means any of its own."""
     scheme, rest = re.fullmatch(r"(?:(dns|ipv4|ipv6):(?://[^/]*/)?)?(.*)", target, re.DOTALL).groups()  # type: ignore[union-attr]
-    return all(_here(address) for address in (rest.split(",") if scheme else [rest]))
+    return all(_is_own_address(address) for address in (rest.split(",") if scheme else [rest]))
 
 
-def _here(address: str) -> bool:
+def _is_own_address(address: str) -> bool:
     bare = address.count(":") > 1 and not address.startswith("[")  # an IPv6 address without a port
     try:
         host = address if bare else urlsplit(f"//{address}").hostname or ""

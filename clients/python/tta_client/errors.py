@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
-_PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+_TRANSIENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -32,7 +32,7 @@ class TTAClientError(Exception):
         A proxy that loses its server says CANCELLED, or resets the stream, which gRPC calls INTERNAL or UNKNOWN.
         """
         reset = "RST_STREAM" in self.sentence or "Stream removed" in self.sentence
-        return reset or self.retry_after is not None or self.code in _PASSING
+        return reset or self.retry_after is not None or self.code in _TRANSIENT
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.code, self.sentence, self.field, self.retry_after)
@@ -56,7 +56,7 @@ def blame_field(field: str) -> Iterator[None]:
     try:
         yield
     except TTAClientError as error:
-        if is_passing(error) or error.field.startswith(field):
+        if is_retryable(error) or error.field.startswith(field):
             raise
         where = f"{field}.{error.field}" if error.field else field
         said = error.sentence.removeprefix(f"{error.field}: ")
@@ -67,7 +67,7 @@ def blame_field(field: str) -> Iterator[None]:
         raise make_refusal(str(error) or type(error).__name__, field) from error
 
 
-def is_passing(error: TTAClientError) -> bool:
+def is_retryable(error: TTAClientError) -> bool:
     """Whether it is worth another attempt: that of registering labels ends with its deadline where nobody answers."""
     return error.transient or error.code is grpc.StatusCode.DEADLINE_EXCEEDED
 

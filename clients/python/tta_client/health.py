@@ -10,25 +10,25 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from .errors import TTAClientError
 
-LEFT = TTAClientError(grpc.StatusCode.UNAVAILABLE, "the service left before it served")
+SERVICE_LEFT = TTAClientError(grpc.StatusCode.UNAVAILABLE, "the service left before it served")
 
 
-def stub(channel: Any) -> Any:
+def make_stub(channel: Any) -> Any:
     """Of a channel of the sync or the async stack; the library says nothing of its types."""
     return HealthStub(channel)
 
 
-def request(service: str = "") -> HealthCheckRequest:
+def make_request(service: str = "") -> HealthCheckRequest:
     return HealthCheckRequest(service=service)
 
 
-def state(reply: Any) -> str:
+def read_state(reply: Any) -> str:
     """A state that a newer protocol has is UNKNOWN."""
     names = HealthCheckResponse.ServingStatus
     return names.Name(reply.status) if reply.status in names.values() else "UNKNOWN"
 
 
-def unknown(error: TTAClientError) -> str:
+def state_of_error(error: TTAClientError) -> str:
     """The state of a service that `Check` does not know, for which it has only a status. Raises any other error."""
     if error.code is not grpc.StatusCode.NOT_FOUND:
         raise error

@@ -1,4 +1,4 @@
-"""What a camera's way to the service is counted by. Bounded, however long it runs."""
+"""What a camera's way to the service is counts by. Bounded, however long it runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Statistics:
         self._ages = deque[float](maxlen=MAX_AGES)
         self._began = time.monotonic()
 
-    def answered(self, age: float, dropped: int) -> None:
+    def add_answer(self, age: float, dropped: int) -> None:
         """An answer, `age` seconds after its frame was captured; the service had dropped so many before it."""
         self.answers += 1
         if dropped:
@@ -61,16 +61,16 @@ class Statistics:
     def sentence(self) -> str:
         text = (
             f"{self.answers} answers to {self.sent} sent, {self.failures} failures, "
-            f"{_all(self.skipped, 'skipped')}, {_all(self.dropped, 'dropped')}; "
+            f"{_format_counts(self.skipped, 'skipped')}, {_format_counts(self.dropped, 'dropped')}; "
             f"age p50 {self.age(0.5) * 1000:.0f} ms, p95 {self.age(0.95) * 1000:.0f} ms; "
             f"{self.answers / max(self.seconds, 1e-9):.1f} answers/s"
         )
-        return text + (f"; {_all(self.reconnects, 'reconnects')}" if self.reconnects else "")
+        return text + (f"; {_format_counts(self.reconnects, 'reconnects')}" if self.reconnects else "")
 
 
-def _all(counted: Counter[str], what: str) -> str:
+def _format_counts(counts: Counter[str], what: str) -> str:
     """`7 dropped (5 overtaken, 2 service)`."""
-    parts = sorted(counted.copy().items())
+    parts = sorted(counts.copy().items())
     return f"{sum(number for _, number in parts)} {what}" + (
         f" ({', '.join(f'{number} {name}' for name, number in parts)})" if parts else ""
     )

@@ -6,7 +6,7 @@ import random
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tta_client.protocol.backoff import Backoff
+from tta_client.protocol.reconnect import Backoff
 
 
 @given(st.floats(0.01, 1.0), st.floats(1.0, 60.0), st.integers(0, 2**32))
@@ -21,6 +21,6 @@ def test_every_pause_is_within_its_bounds(shortest: float, longest: float, seed:
 
 
 def test_pauses_grow_and_two_cameras_differ() -> None:
-    one, two = ([b.pause() for _ in range(40)] for b in (Backoff(chance=random.Random(seed)) for seed in (1, 2)))
+    one, two = ([b.pause() for _ in range(40)] for b in (Backoff(rng=random.Random(seed)) for seed in (1, 2)))
     assert one[0] != two[0] and max(one + two) == 30.0
     assert sum(one[:3]) < sum(one[-3:])

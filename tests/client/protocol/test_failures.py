@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tta_client import Frame, FrameAnswer, FrameFailure, Reconnect, TTAClientError
-from tta_client.protocol.in_flight import REMEMBERED
+from tta_client.protocol.in_flight import MAX_REMEMBERED
 from tta_client.protocol.stream_state import StreamState
 from tta_client.v1 import tta_pb2 as pb
 
@@ -34,7 +34,7 @@ class Mixed(World):
         self.now += 0.01
         step = self.state.step(self.now)
         if isinstance(step, Frame) and self.kinds[int(step.scene)] == "bad":
-            self.state.frame_failed(step, WRONG)
+            self.state.fail_frame(step, WRONG)
         elif isinstance(step, Frame):
             self.waiting.append(step.frame_id)
             self.calls[-1].append(step.frame_id)
@@ -48,13 +48,13 @@ class Mixed(World):
     def reply(self, **kind: Any) -> None:
         result = self.state.read(pb.ClassifyStreamResponse(**kind), self.now)
         if result is not None:
-            self.tell([*self.state.due(result.frame_id), result])
+            self.tell([*self.state.take_failures(result.frame_id), result])
 
     def hear(self) -> None:
-        self.tell(self.state.due())
+        self.tell(self.state.take_failures())
 
     def lose(self) -> None:
-        self.tell(self.state.due(None if self.state.blocking else math.inf))
+        self.tell(self.state.take_failures(None if self.state.blocking else math.inf))
         super().lose()
 
     def tell(self, results: list[FrameAnswer | FrameFailure]) -> None:
@@ -72,7 +72,7 @@ def played(policy: str, in_flight: int, kinds: list[str], events: list[str]) -> 
         world.now += 1.0
         for event in ("open", "step", "hear", "answer", "end"):
             getattr(world, event)()
-    world.tell(world.state.due(math.inf))
+    world.tell(world.state.take_failures(math.inf))
     return world
 
 
@@ -101,51 +101,51 @@ def test_a_live_stream_tells_of_every_frame_or_counts_it(events: list[str], poli
 def test_what_is_not_sent_is_not_under_way() -> None:
     """Neither does a service owe a word for it, nor does it make a silent one seem to live."""
     course = StreamState("latest", reconnect=Reconnect(stall=5.0))
-    course.call_opened()
+    course.on_call_opened()
     course.listen(100.0)
     course.add(Frame(1, b""))
     frame = course.step(100.0)
     assert isinstance(frame, Frame)
-    course.frame_failed(frame, WRONG)
-    assert course.patience(1000.0) == math.inf and course.step(101.0) == math.inf  # until it is told
-    assert [failure.frame_id for failure in course.due()] == [1]
+    course.fail_frame(frame, WRONG)
+    assert course.seconds_left(1000.0) == math.inf and course.step(101.0) == math.inf  # until it is told
+    assert [failure.frame_id for failure in course.take_failures()] == [1]
     course.add(Frame(2, b""))
-    assert isinstance(course.step(102.0), Frame) and course.patience(103.0) == 4.0
+    assert isinstance(course.step(102.0), Frame) and course.seconds_left(103.0) == 4.0
     for number in range(3, 6):
         course.add(Frame(number, b""))
         frame = course.step(102.0 + number)
         assert isinstance(frame, Frame)
-        course.frame_failed(frame, WRONG)
-    assert course.patience(106.0) == 1.0 and not course.due()
+        course.fail_frame(frame, WRONG)
+    assert course.seconds_left(106.0) == 1.0 and not course.take_failures()
 
 
 def test_what_waits_for_an_answer_that_never_comes_is_bounded_and_counted() -> None:
     course = StreamState("drop_newest", paced=False)
-    course.call_opened()
-    for number in range(1, REMEMBERED + 12):
+    course.on_call_opened()
+    for number in range(1, MAX_REMEMBERED + 12):
         course.add(Frame(number, b""))
         frame = course.step(float(number))
         assert isinstance(frame, Frame)
         if number > 1:
-            course.frame_failed(frame, WRONG)
-    assert not course.due() and course.statistics.dropped == {"unreadable": 10}
-    assert [failure.frame_id for failure in course.due(math.inf)] == list(range(12, REMEMBERED + 12))
+            course.fail_frame(frame, WRONG)
+    assert not course.take_failures() and course.statistics.dropped == {"unreadable": 10}
+    assert [failure.frame_id for failure in course.take_failures(math.inf)] == list(range(12, MAX_REMEMBERED + 12))
 
 
 @pytest.mark.parametrize(("policy", "told"), [("block", [2]), ("latest", [])])
 def test_a_frame_that_fails_after_its_call_has_is_told_of_where_it_was_not_lost(policy: Any, told: list[int]) -> None:
     course = StreamState(policy, paced=False, reconnect=Reconnect())
-    course.call_opened()
+    course.on_call_opened()
     for number in (1, 2):
         course.add(Frame(number, b""))
         frame = course.step(1.0)
     assert isinstance(frame, Frame)
-    course.call_lost(TTAClientError(grpc.StatusCode.UNAVAILABLE, "gone"))
-    course.frame_failed(frame, WRONG)
-    course.call_opened()
+    course.on_call_lost(TTAClientError(grpc.StatusCode.UNAVAILABLE, "gone"))
+    course.fail_frame(frame, WRONG)
+    course.on_call_opened()
     if policy == "block":
         again = course.step(2.0)
-        assert not course.due() and isinstance(again, Frame) and again.frame_id == 1
+        assert not course.take_failures() and isinstance(again, Frame) and again.frame_id == 1
         course.read(pb.ClassifyStreamResponse(answer=pb.FrameAnswer(frame_id=1)), 3.0)
-    assert [failure.frame_id for failure in course.due()] == told
+    assert [failure.frame_id for failure in course.take_failures()] == told
     assert course.statistics.dropped["disconnect"] == (0 if told else 2)

@@ -26,7 +26,7 @@ def test_it_is_never_stuck(credits: int, fps: float, unanswered: int, refreshing
     """However little a service says, after a bounded time one frame leaves: it may have dropped the others."""
     pacer = Pacer(refreshing)
     pacer.update_credits(credits, fps, now)
-    pacer.sent(0, now)
+    pacer.record_sent(0, now)
     wait = pacer.wait(unanswered, now)
     assert 0 <= wait <= max(PROBE, 1 / fps if fps else 0) + 1e-6
     assert pacer.wait(unanswered, now + wait + 1e-6) == 0
@@ -41,10 +41,10 @@ def test_no_more_is_under_way_than_there_is_room_for(credits: int, events: list[
         now += passed
         if answered and unanswered:
             unanswered = max(0, unanswered - answered)
-            pacer.add_answer(now)
+            pacer.record_answer(now)
         if pacer.wait(unanswered, now) == 0:
             probes += unanswered >= max(1, credits)
-            pacer.sent(unanswered, now)
+            pacer.record_sent(unanswered, now)
             unanswered += 1
     assert probes <= now / PROBE
     assert unanswered <= max(1, credits) + probes
@@ -56,7 +56,7 @@ def test_the_suggested_rate_is_kept_while_it_is_fresh(fps: float, credits: int) 
     for _ in range(2000):
         pacer.update_credits(credits, fps, now)  # the service keeps saying it
         if pacer.wait(0, now) == 0:  # and answers at once
-            pacer.sent(0, now)
+            pacer.record_sent(0, now)
             sent += 1
         now += 0.001
     assert 2.0 * fps * 0.9 - 1 <= sent <= 2.0 * fps + 1
@@ -65,9 +65,9 @@ def test_the_suggested_rate_is_kept_while_it_is_fresh(fps: float, credits: int) 
 def test_an_old_suggestion_holds_nobody_down() -> None:
     pacer = Pacer(refreshing=True)
     pacer.update_credits(1, 0.5, now=0.0)
-    pacer.sent(0, 0.0)
+    pacer.record_sent(0, 0.0)
     assert pacer.wait(0, 1.0) == 1.0  # two seconds apart
-    pacer.sent(0, 7.9)
+    pacer.record_sent(0, 7.9)
     assert pacer.wait(0, 8.1) == 0  # nobody has said so for eight seconds
 
 
@@ -76,8 +76,8 @@ def test_a_frame_that_waits_in_the_service_is_replaced_while_answers_are_slow(in
     pacer, now = Pacer(refreshing=True), 0.0
     for _ in range(60):
         now += interval
-        pacer.add_answer(now)
-    pacer.sent(1, now)
+        pacer.record_answer(now)
+    pacer.record_sent(1, now)
     assert pacer.wait(1, now) == pytest.approx(again, rel=0.01)
 
 
@@ -111,5 +111,5 @@ def test_another_call_begins_with_nothing_told() -> None:
     pacer = Pacer(refreshing=False)
     pacer.update_credits(8, 1000.0, 0.0)
     pacer.reset()
-    pacer.sent(0, 0.0)
+    pacer.record_sent(0, 0.0)
     assert pacer.wait(0, 0.0) == 0 and pacer.wait(1, 0.0) > 0

@@ -30,7 +30,7 @@ class World:
 
     def open(self) -> None:
         if not self.state.call and self.state.should_continue and not self.state.undecided:
-            self.state.call_opened()
+            self.state.on_call_opened()
             self.waiting, self.calls = [], [*self.calls, []]
             self.reply(status=pb.StreamStatus(credits=3))
 
@@ -53,7 +53,7 @@ class World:
 
     def lose(self) -> None:
         self.waiting = []
-        assert 0.5 <= self.state.call_lost(LOST) <= 30
+        assert 0.5 <= self.state.on_call_lost(LOST) <= 30
 
     def drain(self) -> None:
         if self.state.call:
@@ -64,7 +64,7 @@ class World:
             assert not self.waiting or self.state.source_ended
             while self.waiting:
                 self.answer()
-            self.state.call_ended()
+            self.state.on_call_ended()
 
     def reply(self, **kind: Any) -> None:
         self.state.read(pb.ClassifyStreamResponse(**kind), self.now)
@@ -144,7 +144,7 @@ def test_a_call_that_is_left_for_good_leaves_nothing_under_way(events: list[str]
 def test_some_endings_are_final(code: grpc.StatusCode, sentence: str) -> None:
     world = played("latest", 8, 3, ["step", "step"], calm=False)
     with pytest.raises(TTAClientError, match=sentence):
-        world.state.call_lost(TTAClientError(code, sentence))
+        world.state.on_call_lost(TTAClientError(code, sentence))
 
 
 @pytest.mark.parametrize(
@@ -157,25 +157,25 @@ def test_some_endings_are_final(code: grpc.StatusCode, sentence: str) -> None:
     ],
 )
 def test_some_endings_pass(error: TTAClientError) -> None:
-    assert played("latest", 8, 3, ["step", "step"], calm=False).state.call_lost(error) > 0
+    assert played("latest", 8, 3, ["step", "step"], calm=False).state.on_call_lost(error) > 0
 
 
 def test_a_service_that_says_when_to_come_back_is_obeyed() -> None:
     full = TTAClientError(grpc.StatusCode.RESOURCE_EXHAUSTED, "come back later", retry_after=45.0)
-    assert played("latest", 8, 3, [], calm=False).state.call_lost(full) == 45.0
+    assert played("latest", 8, 3, [], calm=False).state.on_call_lost(full) == 45.0
 
 
 def test_patience_runs_only_while_something_is_owed() -> None:
     course = StreamState("block", reconnect=Reconnect(stall=5.0))
     course.listen(100.0)
-    assert course.patience(102.0) == 3.0  # the opening
-    course.call_opened()
-    assert course.patience(1000.0) == math.inf  # a camera may be silent for as long as it likes
+    assert course.seconds_left(102.0) == 3.0  # the opening
+    course.on_call_opened()
+    assert course.seconds_left(1000.0) == math.inf  # a camera may be silent for as long as it likes
     course.add(Frame(1, b""))
     assert isinstance(course.step(1000.0), Frame)
-    assert course.patience(1002.0) == 3.0
+    assert course.seconds_left(1002.0) == 3.0
     course.listen(None)  # whoever reads is busy with an answer
-    assert course.patience(2000.0) == math.inf
+    assert course.seconds_left(2000.0) == math.inf
 
 
 def asked(course: StreamState, number: int, gone: bool) -> Any:
@@ -190,12 +190,12 @@ def asked(course: StreamState, number: int, gone: bool) -> Any:
 
 def test_a_live_stream_gives_a_call_up_for_labels_once_until_they_are_known() -> None:
     course = StreamState("latest", reconnect=Reconnect())
-    course.call_opened()
+    course.on_call_opened()
     for first in (1, 4):
         with pytest.raises(TTAClientError, match="NOT_FOUND") as caught:
             asked(course, first, gone=True)
-        assert course.call_lost(caught.value) > 0
-        course.call_opened()
+        assert course.on_call_lost(caught.value) > 0
+        course.on_call_opened()
         assert isinstance(asked(course, first + 1, gone=True), FrameFailure)
         assert isinstance(asked(course, first + 2, gone=False), FrameAnswer)
     assert course.statistics.dropped == {"disconnect": 2} and course.statistics.failures == 2

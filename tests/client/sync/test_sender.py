@@ -6,7 +6,7 @@ import threading
 
 import grpc
 from tta_client.errors import TTAClientError
-from tta_client.protocol.backoff import Reconnect
+from tta_client.protocol.reconnect import Reconnect
 from tta_client.protocol.stream_state import StreamState
 from tta_client.sync.sender import Sender
 from tta_client.types.frames import Frame
@@ -31,7 +31,7 @@ def test_a_frame_made_ready_after_its_call_had_ended_is_sent_once_and_in_its_tur
     feed.start()
     try:
         ended = threading.Event()
-        feed.call_opened()
+        feed.on_call_opened()
         first = feed.requests(OPENING, ended)
         assert [next(first).frame.frame_id, next(first).frame.frame_id] == [0, 1]
         assert inside.wait(PATIENCE)
@@ -39,8 +39,8 @@ def test_a_frame_made_ready_after_its_call_had_ended_is_sent_once_and_in_its_tur
         go.set()
         with feed._changed:  # it is ready now, and the loss is not known yet
             assert feed._changed.wait_for(lambda: feed._message is not None, PATIENCE)
-        assert feed.call_lost(TTAClientError(grpc.StatusCode.UNAVAILABLE, "gone"))
-        feed.call_opened()
+        assert feed.on_call_lost(TTAClientError(grpc.StatusCode.UNAVAILABLE, "gone"))
+        feed.on_call_opened()
         again = feed.requests(OPENING, threading.Event())
         assert [next(again).frame.frame_id for _ in range(3)] == [0, 1, 2]
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tta_client.types.pixels import eight_bits, pixels
+from tta_client.types.pixels import to_pixels, to_uint8
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
 GRAY = RGB[..., 0]
@@ -15,21 +15,21 @@ GRAY = RGB[..., 0]
 def test_a_picture_that_leaves_its_upper_bits_empty_is_not_black(bits: int, order: str) -> None:
     """What a sensor of so many bits sees, however it is aligned, is the picture that one of eight bits would see."""
     samples = (np.linspace(0, 2**bits - 1, 4096).reshape(64, 64)).astype(order)
-    assert (eight_bits(samples) == samples >> (bits - 8)).all() and eight_bits(samples).dtype == np.uint8
-    assert (pixels(samples)[..., None] == pixels(samples[..., None].repeat(3, -1))).all()
+    assert (to_uint8(samples) == samples >> (bits - 8)).all() and to_uint8(samples).dtype == np.uint8
+    assert (to_pixels(samples)[..., None] == to_pixels(samples[..., None].repeat(3, -1))).all()
 
 
 def test_a_black_and_an_empty_picture_stay_what_they_are() -> None:
-    assert not eight_bits(np.zeros((4, 4), np.uint16)).any()
-    assert pixels(np.zeros((0, 4), np.uint16)).shape == (0, 4)
+    assert not to_uint8(np.zeros((4, 4), np.uint16)).any()
+    assert to_pixels(np.zeros((0, 4), np.uint16)).shape == (0, 4)
 
 
 def test_arrays_of_every_layout() -> None:
-    assert pixels(RGB) is not None and (pixels(RGB) == RGB).all() and (pixels(GRAY) == GRAY).all()
-    assert (pixels(GRAY[..., None]) == GRAY).all()
-    assert (pixels(np.dstack([RGB, GRAY])) == RGB).all()
+    assert to_pixels(RGB) is not None and (to_pixels(RGB) == RGB).all() and (to_pixels(GRAY) == GRAY).all()
+    assert (to_pixels(GRAY[..., None]) == GRAY).all()
+    assert (to_pixels(np.dstack([RGB, GRAY])) == RGB).all()
     opaque = np.dstack([RGB.astype(np.uint16) << 4, np.full((6, 8), 65535, np.uint16)])
-    assert (pixels(opaque) == RGB).all()  # an alpha of 16 bits makes no picture of 16 bits
+    assert (to_pixels(opaque) == RGB).all()  # an alpha of 16 bits makes no picture of 16 bits
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "CMYK", "1", "I;16", "I"])
@@ -37,17 +37,17 @@ def test_pil_images_of_every_mode(mode: str) -> None:
     Image = pytest.importorskip("PIL.Image", reason="needs Pillow (extra camera)")
     if mode.startswith("I"):
         given = Image.fromarray(GRAY.astype(np.uint16) << 4).convert(mode)
-        assert (pixels(given) == GRAY).all()
+        assert (to_pixels(given) == GRAY).all()
     else:
         given = Image.fromarray(RGB).convert(mode)
-        assert (pixels(given) == np.asarray(given.convert("L" if mode in ("L", "LA", "1") else "RGB"))).all()
+        assert (to_pixels(given) == np.asarray(given.convert("L" if mode in ("L", "LA", "1") else "RGB"))).all()
 
 
 def test_a_pil_image_is_turned_upright() -> None:
     Image = pytest.importorskip("PIL.Image", reason="needs Pillow (extra camera)")
     turned = Image.fromarray(RGB)
     turned.getexif()[0x0112] = 6
-    assert (pixels(turned) == np.rot90(RGB, -1)).all()
+    assert (to_pixels(turned) == np.rot90(RGB, -1)).all()
 
 
 @pytest.mark.parametrize(
@@ -66,4 +66,4 @@ def test_a_pil_image_is_turned_upright() -> None:
 )
 def test_anything_else_is_refused_by_name(wrong: object, said: str) -> None:
     with pytest.raises(ValueError, match=f"an image is .*, not {said}"):
-        pixels(wrong)
+        to_pixels(wrong)

@@ -27,40 +27,40 @@ class AsyncConnection:
     ) -> None:
         self._target, self._credentials = target, credentials
         self._timeout, self._metadata = timeout, metadata
-        self._open: dict[asyncio.AbstractEventLoop, tuple[Any, Any]] = {}
+        self._channels: dict[asyncio.AbstractEventLoop, tuple[Any, Any]] = {}
 
     @property
     def channel(self) -> Any:
-        return self._here()[0]
+        return self._get_open()[0]
 
     @property
     def stub(self) -> Any:
-        return self._here()[1]
+        return self._get_open()[1]
 
     async def close(self) -> None:
         """That of this loop."""
         await self.channel.close()
 
-    def _here(self) -> tuple[Any, Any]:
+    def _get_open(self) -> tuple[Any, Any]:
         loop = asyncio.get_running_loop()
-        if loop not in self._open:
-            self._open = {other: pair for other, pair in self._open.items() if not other.is_closed()}
-            options = settings.options(self._target)
+        if loop not in self._channels:
+            self._channels = {other: pair for other, pair in self._channels.items() if not other.is_closed()}
+            options = settings.make_options(self._target)
             channel = (
                 grpc.aio.secure_channel(self._target, self._credentials, options)
                 if self._credentials
                 else grpc.aio.insecure_channel(self._target, options)
             )
-            self._open[loop] = channel, tta_pb2_grpc.AdaptationServiceStub(channel)
-        return self._open[loop]
+            self._channels[loop] = channel, tta_pb2_grpc.AdaptationServiceStub(channel)
+        return self._channels[loop]
 
     def headers(self, session: str) -> tuple[tuple[str, str], ...]:
-        return settings.metadata(session, self._metadata)
+        return settings.make_metadata(session, self._metadata)
 
     async def ask(self, rpc: Any, message: Any, seconds: float | None = None, session: str = "") -> Any:
         """One unary call; a question about a session goes to the server that has it. Raises `TTAClientError`."""
         headers = self.headers(session or getattr(message, "session_id", ""))
-        seconds = settings.until(self._timeout if seconds is None else seconds)
+        seconds = settings.to_timeout(self._timeout if seconds is None else seconds)
         try:
             return await rpc(message, timeout=seconds, metadata=headers)
         except grpc.RpcError as error:

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 from ..errors import TTAClientError
-from ..protocol.stream_state import NEWS, StreamState
+from ..protocol.stream_state import FAILURE_DUE, StreamState
 from .condition import Condition
 
 
@@ -22,7 +22,7 @@ class AsyncReplies:
         self._reading: asyncio.Task[Any] | None = None
 
     async def next(self, news: bool = True) -> Any:
-        """The next reply, None after the last; `NEWS` when a failure is to be told before it comes.
+        """The next reply, None after the last; `FAILURE_DUE` when a failure is to be told before it comes.
 
         Raises what ended the call.
         """
@@ -31,8 +31,8 @@ class AsyncReplies:
             self._reading = asyncio.create_task(self._read())
             self._changed.notify_all()
         while not self._reading.done():
-            if news and self._state.failing:
-                return NEWS
+            if news and self._state.failure_due:
+                return FAILURE_DUE
             await self._changed.wait()
         reading, self._reading = self._reading, None
         if reading.cancelled():

@@ -9,11 +9,11 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
-from ..errors import TTAClientError, blame_field, is_passing
+from ..errors import TTAClientError, blame_field, is_retryable
 from ..protocol.reconnect import SILENT
 from ..protocol.stream_state import StreamState
 from ..types.answers import FrameAnswer, FrameFailure
-from ..types.frames import Frame, frame_message
+from ..types.frames import Frame, make_frame_message
 from ..types.labels import Labels
 from ..types.limits import Limits
 from ..v1 import tta_pb2
@@ -73,9 +73,9 @@ class AsyncSender:
                 self._message = None
                 self._changed.notify_all()
 
-    def call_started(self, running: Any) -> AsyncReplies:
+    def on_call_started(self, running: Any) -> AsyncReplies:
         """A call has begun; its replies."""
-        self.watchdog.call_started(running.cancel)
+        self.watchdog.on_call_started(running.cancel)
         return AsyncReplies(running, self.state, self._changed)
 
     def end(self, ended: asyncio.Event) -> None:
@@ -84,35 +84,35 @@ class AsyncSender:
         self._message = None
         self._changed.notify_all()
 
-    def call_opened(self) -> None:
-        self.state.call_opened()
+    def on_call_opened(self) -> None:
+        self.state.on_call_opened()
         self._changed.notify_all()
 
     def read(self, reply: tta_pb2.ClassifyStreamResponse) -> list[FrameAnswer | FrameFailure]:
         """What a reply brings, after the failures that come before it."""
         result = self.state.read(reply, time.monotonic())
         self._changed.notify_all()
-        return [] if result is None else [*self.state.due(result.frame_id), result]
+        return [] if result is None else [*self.state.take_failures(result.frame_id), result]
 
-    def due(self, all: bool = False) -> list[FrameFailure]:
+    def take_failures(self, all: bool = False) -> list[FrameFailure]:
         """The failures to tell now; `all`: nothing that they could wait for will come any more."""
         self._changed.notify_all()
-        return self.state.due(math.inf if all else None)
+        return self.state.take_failures(math.inf if all else None)
 
     # ---- between calls
 
-    async def call_ended(self) -> bool:
+    async def on_call_ended(self) -> bool:
         """The call is over as it should be. Is there to be another one? Waits for the source to say so."""
-        again = self.state.call_ended()
+        again = self.state.on_call_ended()
         while self.state.undecided:
             await self._changed.wait()
         return again and self.state.should_continue
 
-    async def call_lost(self, error: TTAClientError) -> bool:
+    async def on_call_lost(self, error: TTAClientError) -> bool:
         """The call failed. Waits as long as it should; False: there is nothing to go on for. Raises what is final."""
         if self.state.closed:
             return False
-        until = time.monotonic() + self.state.call_lost(self.watchdog.verdict or error)
+        until = time.monotonic() + self.state.on_call_lost(self.watchdog.verdict or error)
         while self.state.should_continue and (left := until - time.monotonic()) > 0:
             await self._changed.wait(left)
         return self.state.should_continue
@@ -156,13 +156,13 @@ class AsyncSender:
         try:
             with blame_field("frame.labels"):
                 label_set_id = "" if frame.labels is None else await self._identify(frame.labels)
-            message = frame_message(frame, label_set_id, await self._limits())
+            message = make_frame_message(frame, label_set_id, await self._limits())
         except TTAClientError as error:
             wrong = error
         finally:
             self._sending = False
-        if wrong is not None and not is_passing(wrong):
-            self.state.frame_failed(frame, wrong)
+        if wrong is not None and not is_retryable(wrong):
+            self.state.fail_frame(frame, wrong)
         elif self.state.call == call:
             if wrong is not None:  # the service's trouble: what was under way is seen to when the call has ended
                 self.watchdog.give_up(wrong)

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from ..errors import TTAClientError, labels_are_gone
-from ..protocol.stream_state import NEWS, StreamState
+from ..protocol.stream_state import FAILURE_DUE, StreamState
 from ..statistics import Statistics
 from ..types.answers import FrameAnswer, FrameFailure, SessionStatus
 from ..types.labels import Labels
@@ -85,22 +85,22 @@ async def _run(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncGen
             try:
                 async for result in (call := _call(transport, sender)):
                     yield result
-                goes_on = await sender.call_ended()
+                another_call = await sender.on_call_ended()
             except TTAClientError as error:
-                for failure in sender.due(all=not sender.state.blocking):  # no answer will come before it
+                for failure in sender.take_failures(all=not sender.state.blocking):  # no answer will come before it
                     yield failure
                 try:
-                    goes_on = await sender.call_lost(error)
+                    another_call = await sender.on_call_lost(error)
                 except TTAClientError:
-                    for failure in sender.due(all=True):
+                    for failure in sender.take_failures(all=True):
                         yield failure
                     raise
             finally:
                 await call.aclose()
-            if not goes_on:
+            if not another_call:
                 break
             transport.forget()
-        for failure in sender.due(all=True):
+        for failure in sender.take_failures(all=True):
             yield failure
         if sender.failure is not None:
             raise sender.failure
@@ -112,9 +112,9 @@ async def _call(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncGe
     """One call, from its opening to its end. Raises what ended it."""
     ended, status, replies, reply = await _open(transport, sender)
     try:
-        sender.call_opened()
+        sender.on_call_opened()
         while reply is not None:
-            for result in sender.due() if reply is NEWS else sender.read(reply):
+            for result in sender.take_failures() if reply is FAILURE_DUE else sender.read(reply):
                 yield result
             reply = await replies.next()
     except grpc.RpcError:
@@ -135,7 +135,7 @@ async def _open(
         ended = asyncio.Event()
         # Iterators on both sides: a write() that fails beside a read() makes grpcio lose the replies that still wait.
         running = transport.call(sender.requests(await transport.opening(sender.state.resume_token), ended))
-        status, replies = CallStatus(running), sender.call_started(running)
+        status, replies = CallStatus(running), sender.on_call_started(running)
         try:
             if (reply := await replies.next(news=False)) is None:
                 raise TTAClientError(grpc.StatusCode.UNKNOWN, "the service closed the stream without a word")

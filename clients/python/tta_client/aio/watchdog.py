@@ -20,7 +20,7 @@ class AsyncWatchdog:
         self._state, self._changed = state, changed
         self._cancel: Callable[[], Any] = lambda: None
 
-    def call_started(self, cancel: Callable[[], Any]) -> None:
+    def on_call_started(self, cancel: Callable[[], Any]) -> None:
         """A call has begun; `cancel` ends it."""
         self._cancel, self.verdict = cancel, None
         if self._state.closed:  # nobody would send anything
@@ -34,7 +34,7 @@ class AsyncWatchdog:
 
     async def watch(self) -> None:
         while True:
-            left = self._state.patience(time.monotonic())
+            left = self._state.seconds_left(time.monotonic())
             if left <= 0:
                 self.give_up(SILENT)
             else:

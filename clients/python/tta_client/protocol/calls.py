@@ -9,13 +9,13 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ..errors import TTAClientError, blame_field, is_passing, labels_are_gone
+from ..errors import TTAClientError, blame_field, is_retryable, labels_are_gone
 from ..types import catalogue as listings
 from ..types import requests
-from ..types.answers import Answer, answer_from
+from ..types.answers import Answer, parse_answer
 from ..types.catalogue import Description, LabelSetInfo, ServerInfo, SessionInfo, Snapshot
 from ..types.frames import Image
-from ..types.labels import Labels, LabelSet, RegisteredLabels, label_set_message, parse_label_set
+from ..types.labels import Labels, LabelSet, RegisteredLabels, make_label_set_message, parse_label_set
 from ..types.limits import UNLIMITED, Limits
 from ..types.options import Options
 from ..v1 import tta_pb2 as pb
@@ -56,9 +56,9 @@ class Calls:
         if (limits := self._limits) is None:
             try:
                 reply = yield RpcCall("GetServerInfo", pb.GetServerInfoRequest(), seconds, session)
-                limits = Limits.of(listings.server_info_from(reply).limits)
+                limits = Limits.of(listings.parse_server_info(reply).limits)
             except TTAClientError as error:
-                if is_passing(error):
+                if is_retryable(error):
                     raise
                 limits = UNLIMITED
             self._limits = limits
@@ -68,22 +68,22 @@ class Calls:
         self, image: Image, labels: Labels, options: Options, session: str, request_id: str, seconds: float | None
     ) -> CallSteps[Answer]:
         limits = yield from self.limits(session, seconds)
-        message = requests.classify(image, options, session, request_id, limits)
+        message = requests.make_classify_request(image, options, session, request_id, limits)
 
         def ask(label_set_id: str) -> CallSteps[Any]:
             message.labels.id = label_set_id
             return (yield RpcCall("Classify", message, seconds))
 
-        return answer_from((yield from self._with_labels(labels, ask, session)))
+        return parse_answer((yield from self._with_labels(labels, ask, session)))
 
     # ---- label sets
 
     def register(self, labels: LabelSet, session: str = "") -> CallSteps[LabelSetInfo]:
         """For a `session`: at the server that has it, for the servers of a fleet do not tell each other."""
-        message = pb.PutLabelSetRequest(label_set=label_set_message(labels))
+        message = pb.PutLabelSetRequest(label_set=make_label_set_message(labels))
         reply = yield RpcCall("PutLabelSet", message, session=session)
         self.registered.remember(labels, reply.info.id)
-        return listings.label_set_info_from(reply.info)
+        return listings.parse_label_set_info(reply.info)
 
     def identify(self, labels: Labels, session: str = "") -> CallSteps[str]:
         """The id of a label set, which is registered now if it was not yet. Somebody else's id stays what it is."""
@@ -105,7 +105,7 @@ class Calls:
 
     def list_labels(self) -> CallSteps[list[LabelSetInfo]]:
         infos = yield from _pages("ListLabelSets", pb.ListLabelSetsRequest, "infos")
-        return [listings.label_set_info_from(info) for info in infos]
+        return [listings.parse_label_set_info(info) for info in infos]
 
     def delete_labels(self, id: str) -> CallSteps[None]:
         yield RpcCall("DeleteLabelSet", pb.DeleteLabelSetRequest(id=id))
@@ -125,48 +125,50 @@ class Calls:
 # ---- sessions
 
 
-def session(id: str) -> CallSteps[SessionInfo]:
-    return listings.session_info_from((yield RpcCall("GetSession", pb.GetSessionRequest(session_id=id))).session)
+def get_session(id: str) -> CallSteps[SessionInfo]:
+    return listings.parse_session_info((yield RpcCall("GetSession", pb.GetSessionRequest(session_id=id))).session)
 
 
-def sessions() -> CallSteps[list[SessionInfo]]:
+def list_sessions() -> CallSteps[list[SessionInfo]]:
     found = yield from _pages("ListSessions", pb.ListSessionsRequest, "sessions")
-    return [listings.session_info_from(one) for one in found]
+    return [listings.parse_session_info(one) for one in found]
 
 
 def reset_session(id: str) -> CallSteps[SessionInfo]:
-    return listings.session_info_from((yield RpcCall("ResetSession", pb.ResetSessionRequest(session_id=id))).session)
+    return listings.parse_session_info((yield RpcCall("ResetSession", pb.ResetSessionRequest(session_id=id))).session)
 
 
 def close_session(id: str) -> CallSteps[None]:
     yield RpcCall("CloseSession", pb.CloseSessionRequest(session_id=id))
 
 
-def snapshot(id: str) -> CallSteps[Snapshot]:
-    return listings.snapshot_from((yield RpcCall("SnapshotSession", pb.SnapshotSessionRequest(session_id=id))).snapshot)
+def snapshot_session(id: str) -> CallSteps[Snapshot]:
+    return listings.parse_snapshot(
+        (yield RpcCall("SnapshotSession", pb.SnapshotSessionRequest(session_id=id))).snapshot
+    )
 
 
-def restore(snapshot_given: Snapshot | bytes) -> CallSteps[SessionInfo]:
-    message = pb.RestoreSessionRequest(snapshot=listings.snapshot_message(snapshot_given))
+def restore_session(given: Snapshot | bytes) -> CallSteps[SessionInfo]:
+    message = pb.RestoreSessionRequest(snapshot=listings.make_snapshot_message(given))
     reply = yield RpcCall("RestoreSession", message, session=message.snapshot.session_id)
-    return listings.session_info_from(reply.session)
+    return listings.parse_session_info(reply.session)
 
 
 # ---- the service
 
 
-def strategies() -> CallSteps[list[Description]]:
+def list_strategies() -> CallSteps[list[Description]]:
     reply = yield RpcCall("ListStrategies", pb.ListStrategiesRequest())
-    return [listings.description_from(one) for one in reply.strategies]
+    return [listings.parse_description(one) for one in reply.strategies]
 
 
-def reducers() -> CallSteps[list[Description]]:
+def list_reducers() -> CallSteps[list[Description]]:
     reply = yield RpcCall("ListReducers", pb.ListReducersRequest())
-    return [listings.description_from(one) for one in reply.reducers]
+    return [listings.parse_description(one) for one in reply.reducers]
 
 
-def info() -> CallSteps[ServerInfo]:
-    return listings.server_info_from((yield RpcCall("GetServerInfo", pb.GetServerInfoRequest())))
+def get_server_info() -> CallSteps[ServerInfo]:
+    return listings.parse_server_info((yield RpcCall("GetServerInfo", pb.GetServerInfoRequest())))
 
 
 def _pages(rpc: str, request: Callable[..., Any], field: str) -> CallSteps[list[Any]]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from ..types.frames import Frame
 
-REMEMBERED = 4096  # for a service that never answers: of older frames not even the age is known any more
+MAX_REMEMBERED = 4096  # for a service that never answers: of older frames not even the age is known any more
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentFrame:
     """What is remembered of a frame; `own`: it named labels of its own, which can be registered again."""
 
     captured: float
@@ -21,7 +21,7 @@ class Sent:
     frame: Frame | None  # only where it may be sent again
 
 
-UNKNOWN = Sent(float("nan"), "", False, None)
+UNKNOWN = SentFrame(float("nan"), "", False, None)
 
 
 class InFlight:
@@ -32,14 +32,14 @@ class InFlight:
 
     def __init__(self, keep: bool) -> None:
         self._keep = keep
-        self._sent = OrderedDict[int, Sent]()
+        self._sent = OrderedDict[int, SentFrame]()
 
     def __len__(self) -> int:
         return len(self._sent)
 
     def add(self, frame: Frame, own_labels: bool = False) -> None:
-        self._sent[frame.frame_id] = Sent(frame.captured, frame.scene, own_labels, frame if self._keep else None)
-        if len(self._sent) > REMEMBERED:
+        self._sent[frame.frame_id] = SentFrame(frame.captured, frame.scene, own_labels, frame if self._keep else None)
+        if len(self._sent) > MAX_REMEMBERED:
             self._sent.popitem(last=False)
 
     @property
@@ -47,7 +47,7 @@ class InFlight:
         """The frame that is answered next, if any."""
         return next(iter(self._sent), None)
 
-    def leave(self, frame_id: int) -> bool:
+    def remove(self, frame_id: int) -> bool:
         """It was not sent after all. False: it is not here."""
         return self._sent.pop(frame_id, None) is not None
 
@@ -62,7 +62,7 @@ class InFlight:
             self._sent.popitem(last=False)
         return time.monotonic() - sent.captured, sent.scene
 
-    def abandon(self) -> tuple[list[Frame], int]:
+    def clear(self) -> tuple[list[Frame], int]:
         """The connection is gone: the frames to send again, in order, and how many others are lost."""
         again = [sent.frame for sent in self._sent.values() if sent.frame is not None]
         lost = len(self._sent) - len(again)

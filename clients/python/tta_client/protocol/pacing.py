@@ -18,8 +18,8 @@ class Window:
         self._most = max(1, most)
 
     def update_credits(self, credits: int, fps: float, now: float) -> None: ...
-    def sent(self, unanswered: int, now: float) -> None: ...
-    def add_answer(self, now: float) -> None: ...
+    def record_sent(self, unanswered: int, now: float) -> None: ...
+    def record_answer(self, now: float) -> None: ...
     def reset(self) -> None: ...
 
     def wait(self, unanswered: int, now: float) -> float:
@@ -30,8 +30,8 @@ class Unpaced:
     """No limit at all: an open loop, for measuring what a service does with it."""
 
     def update_credits(self, credits: int, fps: float, now: float) -> None: ...
-    def sent(self, unanswered: int, now: float) -> None: ...
-    def add_answer(self, now: float) -> None: ...
+    def record_sent(self, unanswered: int, now: float) -> None: ...
+    def record_answer(self, now: float) -> None: ...
     def reset(self) -> None: ...
 
     def wait(self, unanswered: int, now: float) -> float:
@@ -50,45 +50,45 @@ class Pacer:
     def __init__(self, refreshing: bool) -> None:
         self._refreshing = refreshing
         self._interval = 4 * SLOWEST  # between answers, a moving average
-        self._sent = self._added = -math.inf  # the last frame of all, and the last that replaced none
+        self._last_sent = self._last_added = -math.inf  # the last frame of all, and the last that replaced none
         self.reset()
 
     def reset(self) -> None:
         """Another call, perhaps another service: nothing has been told yet."""
-        self._credits, self._fps, self._fresh = 0, 0.0, -math.inf
-        self._answered = -math.inf
+        self._credits, self._fps, self._fresh_until = 0, 0.0, -math.inf
+        self._last_answer = -math.inf
 
     def update_credits(self, credits: int, fps: float, now: float) -> None:
         """A status of the service."""
         self._credits = credits
         self._fps = fps if math.isfinite(fps) and fps > 0 else 0.0
-        self._fresh = now + max(PROBE, 4 / self._fps) if self._fps else -math.inf
+        self._fresh_until = now + max(PROBE, 4 / self._fps) if self._fps else -math.inf
 
-    def sent(self, unanswered: int, now: float) -> None:
+    def record_sent(self, unanswered: int, now: float) -> None:
         """A frame leaves, while so many others are under way."""
-        if self._added_at(unanswered, now) <= now:
-            self._added = now
-        self._sent = now
+        if self._room_at(unanswered, now) <= now:
+            self._last_added = now
+        self._last_sent = now
 
-    def add_answer(self, now: float) -> None:
-        if math.isfinite(self._answered):
-            self._interval += (now - self._answered - self._interval) / 4
-        self._answered = now
+    def record_answer(self, now: float) -> None:
+        if math.isfinite(self._last_answer):
+            self._interval += (now - self._last_answer - self._interval) / 4
+        self._last_answer = now
 
     def wait(self, unanswered: int, now: float) -> float:
         """0: a frame may leave now; else seconds after which to ask again, if nothing is heard before."""
         again = min(SLOWEST, max(QUICKEST, self._interval / 4)) if self._refreshing else PROBE
-        due = self._added_at(unanswered, now)
+        due = self._room_at(unanswered, now)
         if unanswered and (self._refreshing or due == math.inf):
-            due = min(due, self._sent + again)
+            due = min(due, self._last_sent + again)
         return max(0.0, due - now)
 
-    def _added_at(self, unanswered: int, now: float) -> float:
+    def _room_at(self, unanswered: int, now: float) -> float:
         """When there is room for one more, as far as is known."""
-        spaced = self._fps > 0 and now < self._fresh
+        spaced = self._fps > 0 and now < self._fresh_until
         if unanswered >= max(1, self._credits + spaced):
             return math.inf
-        return self._added + 1 / self._fps if spaced else -math.inf
+        return self._last_added + 1 / self._fps if spaced else -math.inf
 
 
 def make_pacer(policy: str, in_flight: int, paced: bool) -> Window | Pacer | Unpaced:

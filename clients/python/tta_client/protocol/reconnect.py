@@ -1,31 +1,74 @@
-"""Whether a service that is lost is dialled again, when, and how long a silent one is waited for."""
+"""When a lost service is dialled again, and how long a silent one is waited for."""
 
 from __future__ import annotations
 
 import math
+import random
+from dataclasses import dataclass, field
 
 import grpc
 
-from ..channel import FOREVER
-from ..errors import TTAClientError, is_passing
-from .backoff import Backoff, Reconnect
+from ..channel import NO_LIMIT
+from ..errors import TTAClientError, is_retryable
 
 SILENT = TTAClientError(grpc.StatusCode.UNAVAILABLE, "the service has been silent for too long")
 
 
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    """What a stream does when it loses its service, or a source its camera. All times are in seconds.
+
+    The stream dials again after pauses that grow from `shortest` to `longest`, without a limit on the attempts. A
+    service (or camera) that sends nothing for `stall` seconds is given up and dialled again; 0 waits without end.
+    `from_the_start` also retries the first attempt, whose failure is otherwise an error.
+    """
+
+    shortest: float = 0.5
+    longest: float = 30.0
+    stall: float = 60.0
+    from_the_start: bool = False
+
+
+ALWAYS = Reconnect()
+
+
+@dataclass(slots=True)
+class Backoff:
+    """Pauses between attempts, with decorrelated jitter, so that many cameras do not all come back at once.
+
+    Each pause is drawn between `shortest` and three times the one before, and is at most `longest`, in seconds
+    (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+    """
+
+    shortest: float = 0.5
+    longest: float = 30.0
+    rng: random.Random = field(default_factory=random.Random)
+    _last: float = 0.0
+
+    def pause(self) -> float:
+        """Seconds to wait now."""
+        self._last = min(self.longest, self.rng.uniform(self.shortest, 3 * max(self.shortest, self._last)))
+        return self._last
+
+    def reset(self) -> None:
+        """Makes the next pause a short one again."""
+        self._last = 0.0
+
+
 class ReconnectState:
-    """Without a `policy` every loss is final, and silence is borne for ever."""
+    """The reconnection of one stream. Without a `policy` every loss is final and a silent service is never given up."""
 
     def __init__(self, policy: Reconnect | None) -> None:
-        self.connected_once = False  # there has been a service
+        self.connected_once = False  # a service has replied
         self._policy = policy
         self._backoff = Backoff(policy.shortest, policy.longest) if policy else Backoff()
-        self._listening = math.inf  # since when somebody reads
-        self._reply_expected = -math.inf  # since when there is something to say
+        self._listening = math.inf  # when the current read began
+        self._reply_expected = -math.inf  # when the service last began to owe a reply
         self._labels_gone = False
 
     @property
     def enabled(self) -> bool:
+        """Whether a lost service is dialled again at all."""
         return self._policy is not None
 
     @property
@@ -34,37 +77,38 @@ class ReconnectState:
         return self._policy is not None and self._policy.stall > 0
 
     def pause(self, error: TTAClientError) -> float:
-        """Seconds until the next attempt; raises the error when there shall be none."""
-        if self._policy is None or not is_passing(error) or not (self.connected_once or self._policy.from_the_start):
+        """Seconds until the next attempt. Raises `error` when it is final."""
+        if self._policy is None or not is_retryable(error) or not (self.connected_once or self._policy.from_the_start):
             raise error
-        return min(max(self._backoff.pause(), error.retry_after or 0.0), FOREVER)
+        return min(max(self._backoff.pause(), error.retry_after or 0.0), NO_LIMIT)
 
-    def frame_answered(self) -> None:
-        """A frame was answered: the next loss is a new one."""
+    def on_answer(self) -> None:
+        """A frame was answered: the pause after the next loss is a short one."""
         self._backoff.reset()
 
-    def labels_gone(self) -> bool:
-        """The server of the stream does not have what was registered for a frame: somebody deleted it, or the fleet has
-        changed and it was registered elsewhere. Whether another call is to bring both to one server: once.
+    def on_labels_gone(self) -> bool:
+        """The stream's server does not have the labels that were registered for a frame: they were deleted, or the
+        fleet has changed and they were registered at another server. Returns whether to dial again, so that both reach
+        one server; that is tried once.
         """
         before, self._labels_gone = self._labels_gone, True
         return self.enabled and not before
 
-    def labels_known(self) -> None:
-        """A frame with labels of its own was answered: the next time is a new one."""
+    def on_labels_known(self) -> None:
+        """A frame with labels of its own was answered: labels that go missing from now on are worth another attempt."""
         self._labels_gone = False
 
     def listen(self, now: float | None) -> None:
-        """From now on a word of the service is waited for; None: it has come."""
+        """A read of the next reply began at `now`; None: it has ended."""
         self._listening = math.inf if now is None else now
 
     def expect_reply(self, now: float) -> None:
-        """From now on the service has something to say."""
+        """The service owes a reply from `now` on."""
         self._reply_expected = now
 
-    def patience(self, now: float) -> float:
-        """Seconds until a silent service that has something to say is given up."""
+    def seconds_left(self, now: float) -> float:
+        """Seconds until a silent service that owes a reply is given up; infinity: never."""
         if self._policy is None or not self.has_watchdog:
             return math.inf
         left = max(0.0, max(self._listening, self._reply_expected) + self._policy.stall - now)
-        return left if left < FOREVER else math.inf
+        return left if left < NO_LIMIT else math.inf

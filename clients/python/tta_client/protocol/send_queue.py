@@ -9,7 +9,7 @@ from collections import deque
 from ..types.answers import FrameFailure
 from ..types.frames import Frame
 from ..types.requests import Policy
-from .in_flight import REMEMBERED, InFlight
+from .in_flight import MAX_REMEMBERED, InFlight
 from .pacing import make_pacer
 
 
@@ -32,7 +32,7 @@ class SendQueue:
         return not self._resend and self._pulled is None
 
     @property
-    def under_way(self) -> int:
+    def unanswered(self) -> int:
         """Frames that were sent on this call and have no answer yet."""
         return len(self._in_flight)
 
@@ -45,7 +45,7 @@ class SendQueue:
 
         A failure that nobody takes holds the source back, as an answer does.
         """
-        if self.failing:
+        if self.failure_due:
             return math.inf
         return self._pacer.wait(len(self._in_flight) + (len(self._failures) if self.blocking else 0), now)
 
@@ -54,13 +54,13 @@ class SendQueue:
         """What leaves next; None: nothing is there."""
         return self._resend[0] if self._resend else self._pulled
 
-    def sent(self, now: float, own_labels: bool) -> None:
+    def record_sent(self, now: float, own_labels: bool) -> None:
         """The next one leaves; `own`: with labels of its own."""
         frame = self._resend.popleft() if self._resend else self._pulled
         assert frame is not None
         if frame is self._pulled:
             self._pulled = None
-        self._pacer.sent(len(self._in_flight), now)
+        self._pacer.record_sent(len(self._in_flight), now)
         self._in_flight.add(frame, own_labels)
 
     def has_own_labels(self, frame_id: int) -> bool:
@@ -73,18 +73,18 @@ class SendQueue:
 
     def settle(self, frame_id: int, now: float) -> tuple[float, str]:
         """A frame has its answer: its age in seconds, NaN when nobody knows it, and its scene."""
-        self._pacer.add_answer(now)
+        self._pacer.record_answer(now)
         return self._in_flight.settle(frame_id)
 
     def reset(self) -> None:
         """Another call: nothing has been told yet."""
         self._pacer.reset()
 
-    def lose(self, pulled_too: bool) -> int:
+    def lose(self, with_pulled: bool) -> int:
         """The call is gone, and what was `add` with it where nothing is sent twice. How many frames are lost."""
-        again, lost = self._in_flight.abandon()
+        again, lost = self._in_flight.clear()
         self._resend.extendleft(reversed(again))
-        if pulled_too and not self.blocking and self._pulled is not None:
+        if with_pulled and not self.blocking and self._pulled is not None:
             self._pulled, lost = None, lost + 1
         return lost
 
@@ -92,28 +92,28 @@ class SendQueue:
 
     def withdraw(self, frame: Frame) -> bool:
         """It cannot be sent after all. False: it was lost with its call meanwhile."""
-        if self._in_flight.leave(frame.frame_id):
+        if self._in_flight.remove(frame.frame_id):
             return True
         if frame in self._resend:
             self._resend.remove(frame)
             return True
         return False
 
-    def fail(self, place: float, failure: FrameFailure) -> int:
+    def add_failure(self, place: float, failure: FrameFailure) -> int:
         """Keeps it until all up to frame `place` are answered. How many others had to go: where nothing is owed an
         answer, they may wait for one that does not come."""
         insort(self._failures, (place, failure), key=lambda one: one[0])
-        if self.blocking or len(self._failures) <= REMEMBERED:
+        if self.blocking or len(self._failures) <= MAX_REMEMBERED:
             return 0
         del self._failures[0]
         return 1
 
     @property
-    def failing(self) -> bool:
+    def failure_due(self) -> bool:
         """Whether a failure is the next thing to tell."""
         return bool(self._failures) and self._failures[0][0] < self._first
 
-    def due(self, before: float | None = None) -> list[FrameFailure]:
+    def take_failures(self, before: float | None = None) -> list[FrameFailure]:
         """The failures that come next, or all before a frame."""
         limit = self._first if before is None else before
         due = [failure for place, failure in self._failures if place < limit]

@@ -16,18 +16,17 @@ import grpc
 
 from ..errors import TTAClientError, from_status, labels_are_gone
 from ..statistics import Statistics
-from ..types.answers import FrameAnswer, FrameFailure, SessionStatus, answer_from, session_status_from
-from ..types.frames import Frame, FrameNumbers, age_of
+from ..types.answers import FrameAnswer, FrameFailure, SessionStatus, parse_answer, parse_session_status
+from ..types.frames import Frame, FrameNumbers, measure_age
 from ..types.labels import Labels
 from ..types.requests import Policy
-from ..types.values import plain
+from ..types.values import to_plain
 from ..v1 import tta_pb2
-from .backoff import Reconnect
-from .reconnect import ReconnectState
+from .reconnect import Reconnect, ReconnectState
 from .send_queue import SendQueue
 
 Step = Literal["end", "pull"] | float | Frame
-NEWS: Any = object()  # in place of a reply: a failure is to be told before it
+FAILURE_DUE: Any = object()  # in place of a reply: a failure is to be told before it
 log = logging.getLogger("tta_client")
 
 
@@ -58,7 +57,7 @@ class StreamState:
         self._call_numbers = itertools.count(1)
         self._frame_numbers = FrameNumbers()
         self._queue, self._defines = SendQueue(policy, in_flight, paced), defines
-        self._leaving = self._returning = False
+        self._draining = self._reconnected = False
         self._reconnect = ReconnectState(reconnect)
 
     # ---- sending
@@ -70,59 +69,59 @@ class StreamState:
             return "end"
         if queue.empty and self.source_ended:
             return math.inf
-        if self._leaving:
-            return "pull" if queue.empty and not queue.failing else math.inf  # is there anything to go on for?
+        if self._draining:
+            return "pull" if queue.empty and not queue.failure_due else math.inf  # is there anything to go on for?
         if not self.call:
             return math.inf
         if wait := queue.wait(now):
             return wait
         if (frame := queue.next) is None:
             return "pull"
-        if not queue.under_way:
+        if not queue.unanswered:
             self._reconnect.expect_reply(now)
-        queue.sent(now, own_labels=frame.labels is not None and self._defines(frame.labels))
+        queue.record_sent(now, own_labels=frame.labels is not None and self._defines(frame.labels))
         self.statistics.sent += 1
         return frame
 
     def add(self, picture: Any) -> None:
         """A frame of the source; any other picture becomes one, captured now."""
         try:
-            frame = self._frame_numbers.frame(picture)
+            frame = self._frame_numbers.make_frame(picture)
         except TTAClientError as error:
             return self._fail(self._frame_numbers.last, picture, error)
-        if self.call or self._leaving or self._queue.blocking:
+        if self.call or self._draining or self._queue.blocking:
             self._queue.add(frame)
         else:
             self.statistics.dropped["disconnect"] += 1
 
-    def frame_failed(self, frame: Frame, error: TTAClientError) -> None:
+    def fail_frame(self, frame: Frame, error: TTAClientError) -> None:
         """The frame that was to be sent cannot be: the stream goes on without it."""
         if self._queue.withdraw(frame):
             self.statistics.sent -= 1
             self._fail(frame.frame_id, frame, error)
 
     def _fail(self, place: int, frame: Frame, error: TTAClientError) -> None:
-        failure = FrameFailure(plain(frame.frame_id), error, age_of(frame), frame.scene)
-        if gone := self._queue.fail(place, failure):
+        failure = FrameFailure(to_plain(frame.frame_id), error, measure_age(frame), frame.scene)
+        if gone := self._queue.add_failure(place, failure):
             self.statistics.dropped["unreadable"] += gone
 
     @property
     def all_sent(self) -> bool:
         """The request side may close: nothing more will be sent on this call."""
-        if self._leaving:
-            return not self._queue.under_way
+        if self._draining:
+            return not self._queue.unanswered
         return self.source_ended and self._queue.empty
 
     # ---- hearing
 
     @property
-    def failing(self) -> bool:
+    def failure_due(self) -> bool:
         """Whether a frame that could not be sent is the next thing to tell."""
-        return self._queue.failing
+        return self._queue.failure_due
 
-    def due(self, before: float | None = None) -> list[FrameFailure]:
+    def take_failures(self, before: float | None = None) -> list[FrameFailure]:
         """The failures to tell now, or all that come before a frame; those of frames without a place among them."""
-        due = self._queue.due(before)
+        due = self._queue.take_failures(before)
         self.statistics.failures += len(due)
         return due
 
@@ -130,11 +129,11 @@ class StreamState:
     def blocking(self) -> bool:
         return self._queue.blocking
 
-    def call_opened(self) -> None:
+    def on_call_opened(self) -> None:
         """The first reply of a call has come."""
-        self._returning, self._reconnect.connected_once = self._reconnect.connected_once, True
-        self.call, self._leaving = next(self._call_numbers), False
-        if self._returning:
+        self._reconnected, self._reconnect.connected_once = self._reconnect.connected_once, True
+        self.call, self._draining = next(self._call_numbers), False
+        if self._reconnected:
             self.statistics.reconnects["service"] += 1
         self._queue.reset()
 
@@ -145,17 +144,17 @@ class StreamState:
         """
         match reply.WhichOneof("kind"):
             case "answer":
-                message, answer = reply.answer, answer_from(reply.answer.response)
+                message, answer = reply.answer, parse_answer(reply.answer.response)
                 if self._queue.has_own_labels(message.frame_id):
-                    self._reconnect.labels_known()
+                    self._reconnect.on_labels_known()
                 age, scene = self._settle(message.frame_id, now)
                 self.session = answer.session
-                self.statistics.answered(age, message.dropped_since_last)
+                self.statistics.add_answer(age, message.dropped_since_last)
                 stamp = message.capture_time.ToNanoseconds()
                 return FrameAnswer(message.frame_id, answer, age, stamp, message.dropped_since_last, scene)
             case "error":
                 error, own = from_status(reply.error.status), self._queue.has_own_labels(reply.error.frame_id)
-                if own and labels_are_gone(error) and self._reconnect.labels_gone():
+                if own and labels_are_gone(error) and self._reconnect.on_labels_gone():
                     raise TTAClientError(error.code, error.sentence, error.field, retry_after=0.0)
                 age, scene = self._settle(reply.error.frame_id, now)
                 self.statistics.failures += 1
@@ -163,24 +162,24 @@ class StreamState:
             case "status":
                 self._queue.update_credits(reply.status.credits, reply.status.suggested_fps, now)
                 if reply.status.HasField("session"):
-                    self.session = session_status_from(reply.status.session)
+                    self.session = parse_session_status(reply.status.session)
                     self._log_return(self.session)
             case "draining":
-                self.resume_token, self._leaving = reply.draining.resume_token, self._reconnect.enabled
+                self.resume_token, self._draining = reply.draining.resume_token, self._reconnect.enabled
                 self._reconnect.expect_reply(now)
             case _:
                 pass  # a kind that a newer service has
         return None
 
     def _log_return(self, session: SessionStatus) -> None:
-        if self._returning:
-            self._returning = False
+        if self._reconnected:
+            self._reconnected = False
             log.warning(
                 "the service is back: session %s is %s, last frame %d", *astuple(session)[:2], session.last_frame_id
             )
 
     def _settle(self, frame_id: int, now: float) -> tuple[float, str]:
-        self._reconnect.frame_answered()
+        self._reconnect.on_answer()
         return self._queue.settle(frame_id, now)
 
     # ---- losing it
@@ -194,22 +193,22 @@ class StreamState:
         """From now on a word of the service is waited for; None: it has come."""
         self._reconnect.listen(now)
 
-    def patience(self, now: float) -> float:
+    def seconds_left(self, now: float) -> float:
         """Seconds until a silent service is given up; without end while it has nothing to say."""
-        owes = not self.call or self._queue.under_way or self.all_sent
-        return self._reconnect.patience(now) if owes else math.inf
+        owes = not self.call or self._queue.unanswered or self.all_sent
+        return self._reconnect.seconds_left(now) if owes else math.inf
 
-    def call_ended(self) -> bool:
+    def on_call_ended(self) -> bool:
         """The service closed the call without a complaint. Shall the stream go on? Raises when that is unexpected."""
-        if not self.all_sent or (self._queue.blocking and self._queue.under_way):
+        if not self.all_sent or (self._queue.blocking and self._queue.unanswered):
             raise TTAClientError(grpc.StatusCode.UNAVAILABLE, "the service ended the stream")
         self.call = 0
-        return self._leaving
+        return self._draining
 
-    def call_lost(self, error: TTAClientError) -> float:
+    def on_call_lost(self, error: TTAClientError) -> float:
         """A call failed. Seconds until the next attempt; raises the error when there shall be none."""
-        drained, self.call, self._leaving = self._leaving, 0, False
-        if lost := self._queue.lose(pulled_too=not drained):
+        drained, self.call, self._draining = self._draining, 0, False
+        if lost := self._queue.lose(with_pulled=not drained):
             self.statistics.dropped["disconnect"] += lost
         pause = self._reconnect.pause(error)
         log.warning("the service is lost (%s); next attempt in %.1f s", error, pause)
@@ -218,8 +217,8 @@ class StreamState:
     @property
     def undecided(self) -> bool:
         """Whether anything is left to go on for: the source has not said it yet."""
-        settled = self.closed or self.source_ended or not self._queue.empty or self.failing
-        return self._leaving and not settled
+        settled = self.closed or self.source_ended or not self._queue.empty or self.failure_due
+        return self._draining and not settled
 
     @property
     def should_continue(self) -> bool:

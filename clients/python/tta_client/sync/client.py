@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 
-from ..protocol.backoff import ALWAYS, Reconnect
+from ..protocol.reconnect import ALWAYS, Reconnect
 from ..protocol.stream_state import StreamState
 from ..statistics import Statistics
 from ..types import requests
@@ -63,7 +63,7 @@ class Client(Admin):
         timeout: float | None = None,
     ) -> Answer:
         """One picture, one answer. A `session` lets remembering strategies learn from call to call."""
-        options = options.choosing(strategy)
+        options = options.with_strategy(strategy)
         return self._connection.run(self._calls.classify(image, labels, options, session, request_id, timeout))
 
     def stream(
@@ -91,7 +91,7 @@ class Client(Admin):
         `resume_token`: of a stream whose service was leaving. A service that goes away is dialled again as `reconnect`
         says (None: its loss is an error), with the session, so that a named one goes on with its memory.
         """
-        options, connection = options.choosing(strategy), self._connection
+        options, connection = options.with_strategy(strategy), self._connection
         state = StreamState(
             policy, in_flight, paced, reconnect, statistics, resume_token, self._calls.registered.defines
         )
@@ -100,7 +100,7 @@ class Client(Admin):
             return connection.run(self._calls.identify(some, session))
 
         def opening(token: bytes) -> tta_pb2.ClassifyStreamRequest:
-            return requests.opening(identify(labels), options, session, policy, buffer, frame_budget, token)
+            return requests.make_opening(identify(labels), options, session, policy, buffer, frame_budget, token)
 
         def limits() -> Limits:
             return connection.run(self._calls.limits(session))

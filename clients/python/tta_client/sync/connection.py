@@ -24,7 +24,7 @@ class Connection:
         credentials: grpc.ChannelCredentials | None,
         metadata: tuple[tuple[str, str], ...],
     ) -> None:
-        options = settings.options(target)
+        options = settings.make_options(target)
         self.channel = (
             grpc.secure_channel(target, credentials, options) if credentials else grpc.insecure_channel(target, options)
         )
@@ -32,13 +32,15 @@ class Connection:
         self._timeout, self._metadata = timeout, metadata
 
     def headers(self, session: str) -> tuple[tuple[str, str], ...]:
-        return settings.metadata(session, self._metadata)
+        return settings.make_metadata(session, self._metadata)
 
     def ask(self, rpc: Any, message: Any, seconds: float | None = None, session: str = "") -> Any:
         """One unary call; a question about a session goes to the server that has it. Raises `TTAClientError`."""
         headers = self.headers(session or getattr(message, "session_id", ""))
         try:
-            return rpc(message, timeout=settings.until(self._timeout if seconds is None else seconds), metadata=headers)
+            return rpc(
+                message, timeout=settings.to_timeout(self._timeout if seconds is None else seconds), metadata=headers
+            )
         except grpc.RpcError as error:
             raise from_rpc(error) from None
 

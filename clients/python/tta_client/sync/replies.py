@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Any
 
-from ..protocol.stream_state import NEWS, StreamState
+from ..protocol.stream_state import FAILURE_DUE, StreamState
 
 
 class Replies:
@@ -19,14 +19,14 @@ class Replies:
         threading.Thread(target=self._work, name="tta-stream-replies", daemon=True).start()
 
     def next(self, news: bool = True) -> Any:
-        """The next reply, None after the last; `NEWS` when a failure is to be told before it comes.
+        """The next reply, None after the last; `FAILURE_DUE` when a failure is to be told before it comes.
 
         Raises what ended the call.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._read or (news and self._state.failing))
+            self._changed.wait_for(lambda: self._read or (news and self._state.failure_due))
             if self._read is None:
-                return NEWS
+                return FAILURE_DUE
             (reply, error), self._read = self._read, None  # the thread hears of it with all others, when it is used
             if error is not None:
                 raise error

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ..errors import TTAClientError, blame_field, is_passing
+from ..errors import TTAClientError, blame_field, is_retryable
 from ..protocol.reconnect import SILENT
 from ..protocol.stream_state import StreamState
 from ..types.answers import FrameAnswer, FrameFailure
-from ..types.frames import Frame, close_source, frame_message
+from ..types.frames import Frame, close_source, make_frame_message
 from ..types.labels import Labels
 from ..types.limits import UNLIMITED, Limits
 from ..v1 import tta_pb2
@@ -44,7 +44,7 @@ class Sender:
         self.watchdog = Watchdog(state, self._changed)
 
     def start(self) -> None:
-        threading.Thread(target=self._work, name="tta-stream-feed", daemon=True).start()
+        threading.Thread(target=self._work, name="tta-stream-sender", daemon=True).start()
         self.watchdog.start()
 
     def stop(self) -> None:
@@ -60,9 +60,9 @@ class Sender:
         while (message := self._take(ended)) is not None:
             yield message
 
-    def call_started(self, running: Any) -> Replies:
+    def on_call_started(self, running: Any) -> Replies:
         """A call has begun; its replies."""
-        self.watchdog.call_started(running.cancel)
+        self.watchdog.on_call_started(running.cancel)
         return Replies(running, self.state, self._changed)
 
     def end(self, ended: threading.Event) -> None:
@@ -72,9 +72,9 @@ class Sender:
             self._message = None
             self._changed.notify_all()
 
-    def call_opened(self) -> None:
+    def on_call_opened(self) -> None:
         with self._changed:
-            self.state.call_opened()
+            self.state.on_call_opened()
             self._changed.notify_all()
 
     def read(self, reply: tta_pb2.ClassifyStreamResponse) -> list[FrameAnswer | FrameFailure]:
@@ -82,35 +82,35 @@ class Sender:
         with self._changed:
             result = self.state.read(reply, time.monotonic())
             self._changed.notify_all()
-            return [] if result is None else [*self.state.due(result.frame_id), result]
+            return [] if result is None else [*self.state.take_failures(result.frame_id), result]
 
-    def due(self, all: bool = False) -> list[FrameFailure]:
+    def take_failures(self, all: bool = False) -> list[FrameFailure]:
         """The failures to tell now; `all`: nothing that they could wait for will come any more."""
         with self._changed:
             self._changed.notify_all()
-            return self.state.due(math.inf if all else None)
+            return self.state.take_failures(math.inf if all else None)
 
     # ---- between calls
 
-    def call_ended(self) -> bool:
+    def on_call_ended(self) -> bool:
         """The call is over as it should be. Is there to be another one? Waits for the source to say so."""
         with self._changed:
-            again = self.state.call_ended()
-            self._drop()
+            again = self.state.on_call_ended()
+            self._discard_message()
             self._changed.wait_for(lambda: not self.state.undecided)
             return again and self.state.should_continue
 
-    def call_lost(self, error: TTAClientError) -> bool:
+    def on_call_lost(self, error: TTAClientError) -> bool:
         """The call failed. Waits as long as it should; False: there is nothing to go on for. Raises what is final."""
         with self._changed:
             if self.state.closed:
                 return False
-            pause = self.state.call_lost(self.watchdog.verdict or error)
-            self._drop()
+            pause = self.state.on_call_lost(self.watchdog.verdict or error)
+            self._discard_message()
             self._changed.wait_for(lambda: not self.state.should_continue, timeout=pause)
             return self.state.should_continue
 
-    def _drop(self) -> None:
+    def _discard_message(self) -> None:
         """What was still meant for the call before: it may have come after the end of its request side."""
         self._message = None
         self._changed.notify_all()
@@ -162,13 +162,13 @@ class Sender:
         try:
             with blame_field("frame.labels"):
                 label_set_id = "" if frame.labels is None else self._identify(frame.labels)
-            message = frame_message(frame, label_set_id, self._limits())
+            message = make_frame_message(frame, label_set_id, self._limits())
         except TTAClientError as error:
             wrong = error
         with self._changed:
             self._sending = False
-            if wrong is not None and not is_passing(wrong):
-                self.state.frame_failed(frame, wrong)
+            if wrong is not None and not is_retryable(wrong):
+                self.state.fail_frame(frame, wrong)
             elif self.state.call == call:
                 if wrong is not None:  # the service's trouble: what was under way is seen to when the call has ended
                     self.watchdog.give_up(wrong)

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from ..errors import TTAClientError, from_rpc, labels_are_gone
-from ..protocol.stream_state import NEWS, StreamState
+from ..protocol.stream_state import FAILURE_DUE, StreamState
 from ..statistics import Statistics
 from ..types.answers import FrameAnswer, FrameFailure, SessionStatus
 from ..types.labels import Labels
@@ -78,13 +78,13 @@ def _run(transport: StreamTransport, sender: Sender) -> Generator[Result]:
         while True:
             try:
                 yield from _call(transport, sender)
-                goes_on = sender.call_ended()
+                another_call = sender.on_call_ended()
             except TTAClientError as error:
-                goes_on = yield from _call_lost(sender, error)
-            if not goes_on:
+                another_call = yield from _call_lost(sender, error)
+            if not another_call:
                 break
             transport.forget()
-        yield from sender.due(all=True)
+        yield from sender.take_failures(all=True)
         if sender.failure is not None:
             raise sender.failure
     finally:
@@ -93,11 +93,11 @@ def _run(transport: StreamTransport, sender: Sender) -> Generator[Result]:
 
 def _call_lost(sender: Sender, error: TTAClientError) -> Generator[Result, None, bool]:
     """Whether the stream goes on without the call; what waited for answers that will not come is told first."""
-    yield from sender.due(all=not sender.state.blocking)
+    yield from sender.take_failures(all=not sender.state.blocking)
     try:
-        return sender.call_lost(error)
+        return sender.on_call_lost(error)
     except TTAClientError:
-        yield from sender.due(all=True)
+        yield from sender.take_failures(all=True)
         raise
 
 
@@ -105,9 +105,9 @@ def _call(transport: StreamTransport, sender: Sender) -> Generator[Result]:
     """One call, from its opening to its end. Raises what ended it."""
     ended, replies, reply = _open(transport, sender)
     try:
-        sender.call_opened()
+        sender.on_call_opened()
         while reply is not None:
-            yield from sender.due() if reply is NEWS else sender.read(reply)
+            yield from sender.take_failures() if reply is FAILURE_DUE else sender.read(reply)
             reply = replies.next()
     except grpc.RpcError as error:
         raise from_rpc(error) from None
@@ -124,7 +124,7 @@ def _open(transport: StreamTransport, sender: Sender) -> tuple[threading.Event, 
     """
     for last in (False, True):
         ended = threading.Event()
-        replies = sender.call_started(
+        replies = sender.on_call_started(
             transport.call(sender.requests(transport.opening(sender.state.resume_token), ended))
         )
         try:

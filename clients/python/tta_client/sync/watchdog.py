@@ -25,7 +25,7 @@ class Watchdog:
         if self._state.has_watchdog:
             threading.Thread(target=self._watch, name="tta-stream-watchdog", daemon=True).start()
 
-    def call_started(self, cancel: Callable[[], Any]) -> None:
+    def on_call_started(self, cancel: Callable[[], Any]) -> None:
         """A call has begun; `cancel` ends it."""
         with self._changed:
             self._cancel, self.verdict = cancel, None
@@ -41,7 +41,7 @@ class Watchdog:
     def _watch(self) -> None:
         with self._changed:
             while not self._state.closed:
-                left = self._state.patience(time.monotonic())
+                left = self._state.seconds_left(time.monotonic())
                 if left <= 0:
                     self.give_up(SILENT)
                 else:

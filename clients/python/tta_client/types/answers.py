@@ -10,7 +10,7 @@ from google.protobuf import json_format
 
 from ..errors import TTAClientError
 from ..v1 import tta_pb2
-from .options import Choice, choice_from
+from .options import Choice, parse_choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,21 +117,21 @@ class FrameFailure:
     scene: str = ""
 
 
-def answer_from(message: tta_pb2.ClassifyResponse) -> Answer:
+def parse_answer(message: tta_pb2.ClassifyResponse) -> Answer:
     explained = message.HasField("explanation")
     return Answer(
         top=_scores(message.top),
         zero_shot=_scores(message.zero_shot),
         entropy=message.entropy,
-        strategy=choice_from(message.strategy),
-        reducer=choice_from(message.reduction.reducer),
+        strategy=parse_choice(message.strategy),
+        reducer=parse_choice(message.reduction.reducer),
         views=message.views,
         timings=Timings(**{stage.name: getattr(message.timings, stage.name) for stage in fields(Timings)}),
         batch_rows=message.batch_rows,
-        session=session_status_from(message.session),
+        session=parse_session_status(message.session),
         degraded=_degraded(message.degraded) if message.HasField("degraded") else None,
         escalated=message.escalated,
-        explanation=_plain(message.explanation) if explained else None,
+        explanation=_to_dict(message.explanation) if explained else None,
         label_set_id=message.label_set_id,
         request_id=message.request_id,
         model=message.model,
@@ -139,7 +139,7 @@ def answer_from(message: tta_pb2.ClassifyResponse) -> Answer:
     )
 
 
-def session_status_from(message: tta_pb2.SessionStatus) -> SessionStatus:
+def parse_session_status(message: tta_pb2.SessionStatus) -> SessionStatus:
     return SessionStatus(
         message.session_id,
         tta_pb2.SessionStatus.Origin.Name(message.origin).removeprefix("ORIGIN_").lower(),
@@ -159,7 +159,7 @@ def _degraded(message: tta_pb2.Degraded) -> Degraded:
     return Degraded(reason, message.views_asked, message.views_done, message.zero_shot)
 
 
-def _plain(message: tta_pb2.Explanation) -> dict[str, Any]:
+def _to_dict(message: tta_pb2.Explanation) -> dict[str, Any]:
     """Plain lists and dicts under the names of the proto."""
     return json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True

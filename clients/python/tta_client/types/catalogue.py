@@ -78,7 +78,7 @@ class ServerInfo:
     model_fingerprint: str
 
 
-def description_from(message: tta_pb2.Description) -> Description:
+def parse_description(message: tta_pb2.Description) -> Description:
     return Description(
         message.name,
         message.summary,
@@ -91,11 +91,11 @@ def description_from(message: tta_pb2.Description) -> Description:
     )
 
 
-def label_set_info_from(message: tta_pb2.LabelSetInfo) -> LabelSetInfo:
+def parse_label_set_info(message: tta_pb2.LabelSetInfo) -> LabelSetInfo:
     return LabelSetInfo(message.id, message.classes, message.bytes, message.cached, tuple(message.unseen))
 
 
-def session_info_from(message: tta_pb2.SessionInfo) -> SessionInfo:
+def parse_session_info(message: tta_pb2.SessionInfo) -> SessionInfo:
     return SessionInfo(
         message.session_id,
         message.frames,
@@ -108,17 +108,17 @@ def session_info_from(message: tta_pb2.SessionInfo) -> SessionInfo:
     )
 
 
-def snapshot_from(message: tta_pb2.SessionSnapshot) -> Snapshot:
+def parse_snapshot(message: tta_pb2.SessionSnapshot) -> Snapshot:
     return Snapshot(message.session_id, message.epoch, message.state)
 
 
-def snapshot_message(snapshot: Snapshot | bytes) -> tta_pb2.SessionSnapshot:
+def make_snapshot_message(snapshot: Snapshot | bytes) -> tta_pb2.SessionSnapshot:
     if isinstance(snapshot, bytes):
         return tta_pb2.SessionSnapshot(state=snapshot)
     return tta_pb2.SessionSnapshot(session_id=snapshot.session_id, epoch=snapshot.epoch, state=snapshot.state)
 
 
-def server_info_from(message: tta_pb2.GetServerInfoResponse) -> ServerInfo:
+def parse_server_info(message: tta_pb2.GetServerInfoResponse) -> ServerInfo:
     return ServerInfo(
         message.version,
         message.model,

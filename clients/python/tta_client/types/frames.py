@@ -16,9 +16,9 @@ from ..errors import blame_field, make_refusal
 from ..v1 import tta_pb2
 from .labels import Labels, parse_labels
 from .limits import UNLIMITED, Limits
-from .options import Options, options_message
-from .pixels import pixels
-from .values import whole
+from .options import Options, make_options_message
+from .pixels import to_pixels
+from .values import parse_unsigned
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,10 +67,10 @@ class FrameNumbers:
     def __init__(self) -> None:
         self.last = -1
 
-    def frame(self, picture: Any) -> Frame:
+    def make_frame(self, picture: Any) -> Frame:
         """Raises `Refused` for what has no place in the order of the frames, or in time."""
         frame = picture if isinstance(picture, Frame) else Frame(max(self.last, 0) + 1, picture)
-        number = whole(frame.frame_id, "frame.frame_id")
+        number = parse_unsigned(frame.frame_id, "frame.frame_id")
         if number <= self.last:
             raise make_refusal(f"frame {number} comes after frame {self.last}; ids must increase", "frame.frame_id")
         with blame_field("frame.captured"):
@@ -82,7 +82,7 @@ class FrameNumbers:
         return frame
 
 
-def age_of(frame: Any) -> float:
+def measure_age(frame: Any) -> float:
     """Seconds since its capture, NaN when nobody knows."""
     try:
         return time.monotonic() - float(frame.captured)
@@ -90,18 +90,18 @@ def age_of(frame: Any) -> float:
         return math.nan
 
 
-def image_message(image: Image, path: str = "image", limits: Limits = UNLIMITED) -> tta_pb2.Image:
+def make_image_message(image: Image, path: str = "image", limits: Limits = UNLIMITED) -> tta_pb2.Image:
     """Raises `Refused`, which names a field at `path`, for what is no picture, cannot be read or is too large."""
     with blame_field(path):
         if isinstance(image, Features):
-            return tta_pb2.Image(features=_features_message(image))
+            return tta_pb2.Image(features=_make_features_message(image))
         if isinstance(image, str | os.PathLike):
             image = _read(Path(image), limits, path)
         if isinstance(image, bytes | bytearray | memoryview):
             encoded = bytes(image)
             limits.check_encoded(len(encoded), path)
             return tta_pb2.Image(encoded=encoded)
-        array = pixels(image)
+        array = to_pixels(image)
         (height, width), colours = array.shape[:2], len(array.shape) == 3
         limits.check_raw(width, height, 3 if colours else 1, path)
         kind = tta_pb2.RawImage.FORMAT_RGB24 if colours else tta_pb2.RawImage.FORMAT_GRAY8
@@ -117,7 +117,7 @@ def _read(file: Path, limits: Limits, path: str) -> bytes:
     return file.read_bytes()
 
 
-def _features_message(features: Features) -> tta_pb2.Features:
+def _make_features_message(features: Features) -> tta_pb2.Features:
     rows = features.rows
     if getattr(rows, "ndim", 0) != 2 or str(rows.dtype) != "float32":
         raise ValueError("features are a float32 array [views, dimension]")
@@ -125,17 +125,19 @@ def _features_message(features: Features) -> tta_pb2.Features:
     return tta_pb2.Features(views=rows.shape[0], dimension=rows.shape[1], values=little.tobytes(), model=features.model)
 
 
-def frame_message(frame: Frame, label_set_id: str = "", limits: Limits = UNLIMITED) -> tta_pb2.ClassifyStreamRequest:
+def make_frame_message(
+    frame: Frame, label_set_id: str = "", limits: Limits = UNLIMITED
+) -> tta_pb2.ClassifyStreamRequest:
     """Raises `Refused`, which names the field, for a frame that cannot be sent."""
     message = tta_pb2.Frame(frame_id=frame.frame_id)
-    message.image.CopyFrom(image_message(frame.image, "frame.image", limits))
+    message.image.CopyFrom(make_image_message(frame.image, "frame.image", limits))
     with blame_field("frame.capture_time"):
         seconds, nanos = divmod(int(frame.wall_ns), 1_000_000_000)
         message.capture_time.CopyFrom(Timestamp(seconds=seconds, nanos=nanos))
     if label_set_id:
         message.labels.id = label_set_id
     if frame.options is not None:
-        message.options.CopyFrom(options_message(frame.options, "frame.options"))
+        message.options.CopyFrom(make_options_message(frame.options, "frame.options"))
     request = tta_pb2.ClassifyStreamRequest(frame=message)
     limits.check_message(request, "frame")
     return request

@@ -47,7 +47,7 @@ def _parse_texts(texts: Any, what: str) -> tuple[str, ...]:
     return parsed
 
 
-def label_set_message(labels: LabelSet) -> tta_pb2.LabelSet:
+def make_label_set_message(labels: LabelSet) -> tta_pb2.LabelSet:
     """The same set as a message."""
     duplicates = labels.allow_duplicates
     return tta_pb2.LabelSet(names=labels.names, templates=labels.templates, allow_duplicates=duplicates)

@@ -10,7 +10,7 @@ from google.protobuf import json_format
 
 from ..errors import blame_field, make_refusal
 from ..v1 import tta_pb2
-from .values import plain, whole
+from .values import parse_unsigned, to_plain
 
 T = TypeVar("T")
 SCOPES = {
@@ -64,7 +64,7 @@ class Options:
     explain: bool = False
     on_deadline: Literal["", "degrade", "fail"] = ""
 
-    def choosing(self, strategy: str | Choice) -> Options:
+    def with_strategy(self, strategy: str | Choice) -> Options:
         """The same wishes with that strategy; an empty one changes nothing."""
         return replace(self, strategy=strategy) if strategy else self
 
@@ -72,56 +72,56 @@ class Options:
 DEFAULTS = Options()
 
 
-def options_message(options: Options, path: str = "options") -> tta_pb2.Options:
+def make_options_message(options: Options, path: str = "options") -> tta_pb2.Options:
     """Raises `Refused`, which names a field below `path`."""
     message = tta_pb2.Options()
     with blame_field(path):
         message.explain = bool(options.explain)
         if options.top_k is not None:
-            message.top_k = whole(options.top_k, f"{path}.top_k", bits=32)
+            message.top_k = parse_unsigned(options.top_k, f"{path}.top_k", bits=32)
         if options.seed is not None:
-            message.seed = whole(options.seed, f"{path}.seed")
+            message.seed = parse_unsigned(options.seed, f"{path}.seed")
         if options.strategy:
-            message.strategy.CopyFrom(choice_message(options.strategy, f"{path}.strategy"))
+            message.strategy.CopyFrom(make_choice_message(options.strategy, f"{path}.strategy"))
         if options.reducer:
-            message.reduction.CopyFrom(_reduction_message(options.reducer, f"{path}.reduction"))
+            message.reduction.CopyFrom(_make_reduction_message(options.reducer, f"{path}.reduction"))
         if options.cascade is not None:
-            message.cascade.CopyFrom(_cascade_message(options.cascade, f"{path}.cascade"))
+            message.cascade.CopyFrom(_make_cascade_message(options.cascade, f"{path}.cascade"))
         if options.on_deadline:
-            message.on_deadline = _one_of(DEADLINES, options.on_deadline, f"{path}.on_deadline")
+            message.on_deadline = _look_up(DEADLINES, options.on_deadline, f"{path}.on_deadline")
     return message
 
 
-def choice_message(choice: str | Choice, path: str) -> tta_pb2.Choice:
+def make_choice_message(choice: str | Choice, path: str) -> tta_pb2.Choice:
     with blame_field(path):
         choice = Choice(choice) if isinstance(choice, str) else choice
         message = tta_pb2.Choice(name=choice.name)
         for name, value in choice.parameters.items():
             with blame_field(f"{path}.parameters.{name}"):
-                message.parameters.update({name: plain(value)})
+                message.parameters.update({name: to_plain(value)})
         return message
 
 
-def choice_from(message: tta_pb2.Choice) -> Choice:
+def parse_choice(message: tta_pb2.Choice) -> Choice:
     return Choice(message.name, json_format.MessageToDict(message.parameters))
 
 
-def _reduction_message(reducer: str | Choice | Reduction, path: str) -> tta_pb2.Reduction:
+def _make_reduction_message(reducer: str | Choice | Reduction, path: str) -> tta_pb2.Reduction:
     if not isinstance(reducer, Reduction):
-        return tta_pb2.Reduction(reducer=choice_message(reducer, f"{path}.reducer"))
-    scope = _one_of(SCOPES, reducer.scope, f"{path}.scope")
-    return tta_pb2.Reduction(reducer=choice_message(reducer.reducer, f"{path}.reducer"), scope=scope)
+        return tta_pb2.Reduction(reducer=make_choice_message(reducer, f"{path}.reducer"))
+    scope = _look_up(SCOPES, reducer.scope, f"{path}.scope")
+    return tta_pb2.Reduction(reducer=make_choice_message(reducer.reducer, f"{path}.reducer"), scope=scope)
 
 
-def _cascade_message(cascade: Cascade, path: str) -> tta_pb2.Cascade:
-    message = tta_pb2.Cascade(to=choice_message(cascade.to, f"{path}.to"))
+def _make_cascade_message(cascade: Cascade, path: str) -> tta_pb2.Cascade:
+    message = tta_pb2.Cascade(to=make_choice_message(cascade.to, f"{path}.to"))
     if cascade.above is not None:
         with blame_field(f"{path}.above"):
             message.above = float(cascade.above)
     return message
 
 
-def _one_of(there: Mapping[str, T], name: str, field: str) -> T:
-    if name not in there:
-        raise make_refusal(f"there is no {name!r}, only {', '.join(there)}", field)
-    return there[name]
+def _look_up(known: Mapping[str, T], name: str, field: str) -> T:
+    if name not in known:
+        raise make_refusal(f"there is no {name!r}, only {', '.join(known)}", field)
+    return known[name]

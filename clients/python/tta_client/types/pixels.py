@@ -8,7 +8,7 @@ BITS = (8, 10, 12, 14, 16)  # of a sample, as sensors have them
 ACCEPTED = "a uint8 or uint16 array [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]"
 
 
-def pixels(image: Any) -> Any:
+def to_pixels(image: Any) -> Any:
     """A PIL image, or what is `ACCEPTED`, as uint8 [h, w, 3] RGB or [h, w] gray. Alpha is dropped, as in the service.
 
     Raises ValueError for anything else.
@@ -23,10 +23,10 @@ def pixels(image: Any) -> Any:
         raise ValueError(f"an image is the bytes or the path of a file, a PIL image or {ACCEPTED}, not {kind}")
     if len(shape) == 3:
         image = image[..., 0] if shape[2] == 1 else image[..., :3]
-    return image if dtype.itemsize == 1 else eight_bits(image)
+    return image if dtype.itemsize == 1 else to_uint8(image)
 
 
-def eight_bits(samples: Any) -> Any:
+def to_uint8(samples: Any) -> Any:
     """uint8 of a uint16 array: of the bits in use the upper eight.
 
     In use are the fewest of `BITS` that hold the brightest sample of this picture: many a sensor of 10, 12 or 14 bits

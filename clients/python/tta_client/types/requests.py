@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ..channel import until
+from ..channel import to_timeout
 from ..v1 import tta_pb2
-from .frames import Image, image_message
+from .frames import Image, make_image_message
 from .limits import Limits
-from .options import Options, options_message
-from .values import whole
+from .options import Options, make_options_message
+from .values import parse_unsigned
 
 Policy = Literal["latest", "block", "drop_oldest", "drop_newest"]
 POLICIES = {
@@ -20,11 +20,13 @@ POLICIES = {
 }
 
 
-def classify(image: Image, options: Options, session: str, request_id: str, limits: Limits) -> tta_pb2.ClassifyRequest:
+def make_classify_request(
+    image: Image, options: Options, session: str, request_id: str, limits: Limits
+) -> tta_pb2.ClassifyRequest:
     """All but the labels. Raises `Refused` for what cannot be sent."""
     message = tta_pb2.ClassifyRequest(
-        image=image_message(image, "image", limits),
-        options=options_message(options),
+        image=make_image_message(image, "image", limits),
+        options=make_options_message(options),
         session_id=session,
         request_id=request_id,
     )
@@ -32,7 +34,7 @@ def classify(image: Image, options: Options, session: str, request_id: str, limi
     return message
 
 
-def opening(
+def make_opening(
     label_set_id: str,
     options: Options,
     session: str,
@@ -47,11 +49,11 @@ def opening(
     message = tta_pb2.OpenStream(
         session_id=session,
         labels=tta_pb2.Labels(id=label_set_id),
-        options=options_message(options, "open.options"),
+        options=make_options_message(options, "open.options"),
         policy=POLICIES[policy],
-        buffer=None if buffer is None else whole(buffer, "open.buffer", bits=32),
+        buffer=None if buffer is None else parse_unsigned(buffer, "open.buffer", bits=32),
         resume_token=resume_token,
     )
-    if (budget := until(budget)) is not None:
+    if (budget := to_timeout(budget)) is not None:
         message.frame_budget.FromNanoseconds(round(budget * 1e9))
     return tta_pb2.ClassifyStreamRequest(open=message)

@@ -9,23 +9,23 @@ from typing import Any
 from ..errors import make_refusal
 
 
-def whole(value: Any, field: str, bits: int = 64) -> int:
+def parse_unsigned(value: Any, field: str, bits: int = 64) -> int:
     """An unsigned int of so many bits. Raises `Refused`."""
     number = -1
     try:
-        number = operator.index(plain(value))
+        number = operator.index(to_plain(value))
     except TypeError:
-        if isinstance(value := plain(value), float) and value.is_integer():
+        if isinstance(value := to_plain(value), float) and value.is_integer():
             number = int(value)
     if not 0 <= number < 2**bits:
         raise make_refusal(f"{repr(value)[:60]} is not a whole number from 0 to {2**bits - 1}", field)
     return number
 
 
-def plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """Numbers, strings, lists and mappings without a trace of NumPy."""
     if isinstance(value, Mapping):
-        return {str(name): plain(one) for name, one in value.items()}
+        return {str(name): to_plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
+        return [to_plain(one) for one in value]
     return value.tolist() if hasattr(value, "tolist") else value
