@@ -81,6 +81,17 @@ def test_closing_ends_a_pause_at_once() -> None:
     assert not watching.is_alive() and ids == [1]
 
 
+def test_a_source_that_is_closed_announces_no_next_attempt(caplog: pytest.LogCaptureFixture) -> None:
+    def frames() -> Iterator[Frame]:
+        yield Frame(1, b"")
+        source.close()
+        raise OSError("unplugged")
+
+    source = Lasting(Device(frames, frames), QUICKLY)
+    assert [frame.frame_id for frame in source] == [1]
+    assert not caplog.records
+
+
 def test_a_device_that_hangs_is_opened_again_and_its_late_frames_are_ignored() -> None:
     wakes, late = threading.Event(), threading.Event()
 

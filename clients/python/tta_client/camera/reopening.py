@@ -44,6 +44,8 @@ class ReopeningSource:
                     yield frame
                 return
             except OSError as error:
+                if self._closed.is_set():
+                    return
                 if not self.may_come_back:
                     raise
                 pause = backoff.pause()
