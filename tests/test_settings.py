@@ -197,8 +197,8 @@ def test_a_judge_sees_what_was_said():
 
 def test_a_sentence_about_a_knob_tells_where_it_was_set(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TTA_MODEL", "odd")
-    assert load().located("model.name", "no such model") == "TTA_MODEL: model.name: no such model"
-    assert load().located("model.device", "no such device") == "model.device: no such device"
+    assert load().locate_mistake("model.name", "no such model") == "TTA_MODEL: model.name: no such model"
+    assert load().locate_mistake("model.device", "no such device") == "model.device: no such device"
 
 
 def test_misspelt_variables_are_found():

@@ -1,6 +1,6 @@
-"""Every knob, through one class: flags > environment (TTA_…, `__` between levels) > tta.toml > these defaults.
+"""All settings: flags > environment (TTA_…, `__` between levels) > tta.toml > these defaults.
 
-Only `app` and `cli` read it. The rooms receive plain arguments.
+Only `app` and `cli` read them. The packages below receive plain arguments.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from pydantic import (
 )
 
 from .core.errors import TTAError
-from .sources import Knob, SourcedValue, Unreadable, in_file, in_flags, in_variables, leaves, place_of, tree
+from .sources import Knob, SourcedValue, Unreadable, find_source, flatten, nest, read_file, read_flags, read_variables
 
-Judge = Callable[[Any], object]  # raises `TTAError` for a value that is of the right type and yet no good
+Judge = Callable[[Any], object]  # raises `TTAError` for a value of the right type that is not valid
 NONE: Mapping[str, Any] = MappingProxyType({})
 
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0: any free one
@@ -56,10 +56,14 @@ Buckets = Annotated[
 
 
 class Section(BaseModel):
+    """A group of settings. Unknown names and numbers that are not finite are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Model(Section):
+    """The model: its weights, precision and runtime."""
+
     name: str = "pocket"  # the bundled one, or any name that open_clip knows
     pretrained: str = ""  # tag of its weights
     checkpoint: str = ""  # or a file with them
@@ -71,84 +75,104 @@ class Model(Section):
 
 
 class Server(Section):
+    """The gRPC server: its address, and how it ends."""
+
     host: str = "127.0.0.1"
     port: Port = 50051
-    drain: Seconds = 10.0  # for requests that are under way at SIGTERM
-    connection_age: Seconds = 0.0  # then a connection is asked to end, its streams too: clients look for new servers
-    pre_stop: Seconds = 0.0  # NOT_SERVING before the doors close, so that load balancers notice
+    drain: Seconds = 10.0  # for requests that are running at SIGTERM
+    connection_age: Seconds = (
+        0.0  # after which a connection is asked to end, so that clients find new servers; 0: never
+    )
+    pre_stop: Seconds = 0.0  # of NOT_SERVING before the drain, so that load balancers notice
 
 
 class MetricsServer(Section):
+    """The server of /metrics: its address, and what it publishes."""
+
     enabled: bool = True
     host: str = "127.0.0.1"
     port: Port = 9464
     latency_buckets: Buckets = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds
-    peaks: str = ""  # a file written by `tta-service measure --out`: each strategy's memory, published as it stands
+    peaks: str = ""  # a file of `tta-service measure --out`, whose memory peaks are published
 
 
 class Tracing(Section):
+    """The export of OpenTelemetry spans."""
+
     endpoint: URL = ""  # of an OTLP collector by gRPC, http://host:4317; none: no spans. Needs the extra `tracing`
-    share: Annotated[float, Field(ge=0, le=1)] = (
-        1.0  # of all answers whose callers have not decided for their own trace
-    )
+    share: Annotated[float, Field(ge=0, le=1)] = 1.0  # of the answers whose callers send no trace of their own
 
 
 class Log(Section):
+    """The log lines."""
+
     format: Literal["console", "json"] = "console"
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class Defaults(Section):
-    strategy: str = "zero_shot"  # for questions that name none
+    """What a request gets that names no strategy or no reducer."""
+
+    strategy: str = "zero_shot"
     reducer: str = "none"
 
 
 class Limits(Section):
+    """The maxima of requests and streams."""
+
     names: Annotated[int, Field(ge=1, le=100_000)] = 2000
     characters: Annotated[int, Field(ge=1, le=4096)] = 256  # of one name or template
     templates: Annotated[int, Field(ge=1, le=1000)] = 8
     views: Annotated[int, Field(ge=1, le=4096)] = 512
-    buffer: Annotated[int, Field(ge=1, le=4096)] = 64  # frames that one stream may let wait
-    stream_bytes: Bytes = 64 << 20  # of them
-    all_streams_bytes: Bytes = 512 << 20  # of those of all streams; one frame of each is let in beyond it
+    buffer: Annotated[int, Field(ge=1, le=4096)] = 64  # frames of one stream that may wait
+    stream_bytes: Bytes = 64 << 20  # of the waiting frames of one stream
+    all_streams_bytes: Bytes = 512 << 20  # of the waiting frames of all streams; each may have one frame beyond it
     stream_fps: Annotated[float, Field(ge=0, le=1_000_000)] = 240.0  # read of one stream, unless it blocks; 0: any
-    first_message: Annotated[float, Field(gt=0, le=3600)] = 5.0  # seconds until a stream has said how it opens
+    first_message: Annotated[float, Field(gt=0, le=3600)] = 5.0  # seconds for the message that opens a stream
     image_bytes: Bytes = 8 << 20
     image_pixels: Annotated[int, Field(ge=1, le=1 << 30)] = 16_000_000
     image_side: Annotated[int, Field(ge=1, le=65535)] = 8192
-    message_bytes: Bytes = 9 << 20  # an image at its limit, and the rest of the question
+    message_bytes: Bytes = 9 << 20  # an image at its limit, and the rest of the request
     parameters: dict[str, float] = {}  # maxima of strategy parameters by field name, below the strategies' own
 
 
 class Batch(Section):
+    """The size of batches and of the admission queue."""
+
     max_rows: Annotated[int, Field(ge=0, le=65536)] = 0  # 0: measured at warm-up
-    waiting: Annotated[int, Field(ge=1, le=1_000_000)] = 256  # requests at the door; more are told to come back
+    waiting: Annotated[int, Field(ge=1, le=1_000_000)] = 256  # requests queued for admission; further ones are refused
     waiting_cost: Annotated[int, Field(ge=0, le=1 << 40)] = 0  # rows times passes of all; 0: `waiting` large requests
     client_share: Annotated[float, Field(gt=0, le=1)] = 0.5  # of that for one client (an address); 1: all of it
 
 
 class Lanes(Section):
-    cores: Threads = 0  # of the machine that are ours
+    """The threads of the executors."""
+
+    cores: Threads = 0  # that the service may use
     prepare: Threads = 0  # decode and cut views
     adapt: Annotated[int, Field(ge=1, le=256)] = 2
 
 
 class Sessions(Section):
+    """Sessions: how long they live, how much memory they take, and where they are stored."""
+
     idle: Seconds = 300.0
     session_bytes: Bytes = 256 << 20  # of memories, in one session
     owner_bytes: Bytes = 1 << 30
     total_bytes: Bytes = 4 << 30
     most: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     store: URL = ""  # a folder, or redis://… valkey://…; none: sessions end with the process
-    store_keep: Annotated[float, Field(gt=0, le=366 * 86400)] = 86400.0  # seconds until what nobody writes is forgotten
-    write_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0  # the store is never further behind than this
-    write_frames: Annotated[int, Field(ge=1, le=1_000_000)] = 50  # nor by more frames of one session
+    store_keep: Annotated[float, Field(gt=0, le=366 * 86400)] = 86400.0  # seconds from the last write
+    write_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0  # the most that the store lags behind
+    write_frames: Annotated[int, Field(ge=1, le=1_000_000)] = 50  # the most frames of one session by which it lags
     secret: SecretStr = SecretStr("")  # signs snapshots; none: a random one, and snapshots live as long as the process
 
 
 class Text(Section):
-    cache_bytes: Bytes = 256 << 20  # features; definitions stay when these are given up
-    activation_bytes: Bytes = 1 << 30  # kept for backward passes; made anew when given up
+    """The cache of encoded label sets."""
+
+    cache_bytes: Bytes = 256 << 20  # of features; an evicted set is encoded again from its definition
+    activation_bytes: Bytes = 1 << 30  # kept for backward passes; computed again when evicted
     definitions: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
 
 
@@ -166,15 +190,15 @@ class Settings(Section):
     lanes: Lanes = Lanes()
     sessions: Sessions = Sessions()
     text: Text = Text()
-    _said: dict[Knob, SourcedValue] = PrivateAttr(default_factory=dict[Knob, SourcedValue])
+    _given: dict[Knob, SourcedValue] = PrivateAttr(default_factory=dict[Knob, SourcedValue])
 
-    def located(self, knob: str, message: str) -> str:
-        """A sentence about a knob with its name in front, and in front of that where it was set, if anybody did."""
-        return _line(place_of(tuple(knob.split(".")), self._said), knob, message)
+    def locate_mistake(self, knob: str, message: str) -> str:
+        """The message with the name of the setting in front, and before that where it was set, if it was."""
+        return _line(find_source(tuple(knob.split(".")), self._given), knob, message)
 
 
 class BadSettings(Exception):
-    """A configuration that cannot be used, with a sentence that names the knob: a line for each mistake."""
+    """A configuration that cannot be used: a line for each mistake, with the name of the setting."""
 
 
 def load(
@@ -183,41 +207,41 @@ def load(
     spelt: Mapping[str, str] = NONE,
     judges: Mapping[str, Judge] = NONE,
 ) -> Settings:
-    """Settings from all sources; `flags` by dotted name ("server.port"), a flag of None was not given.
+    """Settings from all sources. `flags` have dotted names ("server.port"); a flag of None was not given.
 
-    `file` stands for ./tta.toml and must then exist. `spelt` is what a flag is called where it was given ("--port"),
-    `judges` by dotted name see what was said of a knob. Raises `BadSettings` with a line for each mistake, which names
-    the file, variable or flag, and the knob.
+    `file` replaces ./tta.toml and must then exist. `spelt` gives the spelling of a flag on the command line ("--port").
+    `judges`, by dotted name, check given values. Raises `BadSettings` with a line for each mistake, which names the
+    file, variable or flag, and the setting.
     """
     wrong: list[str] = []
     try:
-        filed = in_file(file or Path("tta.toml"), must_exist=file is not None)
+        from_file = read_file(file or Path("tta.toml"), must_exist=file is not None)
     except Unreadable as error:
-        filed, wrong = [], [str(error)]
+        from_file, wrong = [], [str(error)]
     sections = Settings.model_fields
-    order = (*filed, *in_variables(os.environ, sections), *in_flags(flags or {}, spelt))  # the last one counts
-    message = {one.knob: one for one in leaves(order, sections)}
-    for knob in [knob for knob in message if len(knob) == 1 and knob[0] in sections]:
-        _, value, where = message.pop(knob)
-        one = f"{knob[0]}.{next(iter(type(sections[knob[0]].default).model_fields))}"
-        wrong.append(_line(where, knob[0], f"this is a section; name a setting in it, such as {one}", value))
-    for knob in [knob for knob in message if any(knob[:length] in message for length in range(1, len(knob)))]:
-        _, value, where = message.pop(knob)
+    order = (*from_file, *read_variables(os.environ, sections), *read_flags(flags or {}, spelt))  # the last one counts
+    given = {one.knob: one for one in flatten(order, sections)}
+    for knob in [knob for knob in given if len(knob) == 1 and knob[0] in sections]:
+        _, value, where = given.pop(knob)
+        example = f"{knob[0]}.{next(iter(type(sections[knob[0]].default).model_fields))}"
+        wrong.append(_line(where, knob[0], f"this is a section; name a setting in it, such as {example}", value))
+    for knob in [knob for knob in given if any(knob[:length] in given for length in range(1, len(knob)))]:
+        _, value, where = given.pop(knob)
         wrong.append(_line(where, ".".join(knob), "there is no such setting", value))
-    wrong += _validate(judges, message)
+    wrong += _validate(judges, given)
     try:
-        settings = Settings.model_validate(tree(message.values()))
+        settings = Settings.model_validate(nest(given.values()))
     except ValidationError as error:
-        raise BadSettings("\n".join([*wrong, *_mistakes(error, message)])) from None
+        raise BadSettings("\n".join([*wrong, *_mistakes(error, given)])) from None
     if wrong:
         raise BadSettings("\n".join(wrong))
-    settings._said = message
+    settings._given = given
     return settings
 
 
-def _validate(judges: Mapping[str, Judge], said: Mapping[Knob, SourcedValue]) -> Iterator[str]:
+def _validate(judges: Mapping[str, Judge], given: Mapping[Knob, SourcedValue]) -> Iterator[str]:
     for name, judge in judges.items():
-        one = said.get(tuple(name.split(".")))
+        one = given.get(tuple(name.split(".")))
         if one and isinstance(one.value, str):
             try:
                 judge(one.value)
@@ -225,16 +249,16 @@ def _validate(judges: Mapping[str, Judge], said: Mapping[Knob, SourcedValue]) ->
                 yield _line(one.where, name, error.message)
 
 
-def _mistakes(error: ValidationError, said: Mapping[Knob, SourcedValue]) -> Iterator[str]:
+def _mistakes(error: ValidationError, given: Mapping[Knob, SourcedValue]) -> Iterator[str]:
     for one in error.errors(include_url=False):
         knob = tuple(map(str, one["loc"]))
         message = "there is no such setting" if one["type"] == "extra_forbidden" else one["msg"]
         message = message.removeprefix("Value error, ")
-        yield _line(place_of(knob, said), ".".join(knob), message[:1].lower() + message[1:], one["input"])
+        yield _line(find_source(knob, given), ".".join(knob), message[:1].lower() + message[1:], one["input"])
 
 
 def _line(where: str, knob: str, message: str, *got: Any) -> str:
-    """`got`: what was said, unless it may be a secret."""
+    """The line of one mistake. It shows the values `got`, unless they may be secrets."""
     numbers = {name for name, field in Sessions.model_fields.items() if isinstance(field.default, int | float)}
     section, _, name = knob.partition(".")
     shown = [repr(value) for value in got if section != "sessions" or name in numbers]
@@ -245,7 +269,7 @@ def _line(where: str, knob: str, message: str, *got: Any) -> str:
 
 
 def unknown_variables(environment: Iterable[str]) -> list[str]:
-    """TTA_ variables that no section answers to: a misspelt one would be ignored in silence."""
+    """The TTA_ variables that belong to no section: a misspelt one would otherwise be ignored silently."""
     sections = {f"TTA_{name}".upper() for name in Settings.model_fields}
     ours = (name for name in environment if name.upper().startswith("TTA_"))
     return sorted(name for name in ours if name.upper().partition("__")[0] not in sections)

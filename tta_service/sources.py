@@ -1,4 +1,4 @@
-"""Where the value of a knob was said: in a file, by a variable, by a flag. Nothing is judged here but its form."""
+"""The sources of settings: a TOML file, environment variables, flags. `settings` checks the values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TABLES = {("limits", "parameters")}  # besides the sections
 
 
 class SourcedValue(NamedTuple):
-    """One value, and what to call the place where it was said; "": a caller within the program."""
+    """One value and its source: the name of the file, variable or flag, "" within the program."""
 
     knob: Knob
     value: Any
@@ -22,11 +22,11 @@ class SourcedValue(NamedTuple):
 
 
 class Unreadable(Exception):
-    """A file of settings that cannot be read, with the reason."""
+    """A settings file that cannot be read, with the reason."""
 
 
-def in_file(file: Path, must_exist: bool) -> list[SourcedValue]:
-    """What a TOML file says, in UTF-8 with or without a mark of its byte order. Raises `Unreadable`."""
+def read_file(file: Path, must_exist: bool) -> list[SourcedValue]:
+    """The values in a TOML file, in UTF-8 with or without a byte-order mark. Raises `Unreadable`."""
     try:
         table = tomllib.loads(file.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
@@ -44,16 +44,16 @@ def in_file(file: Path, must_exist: bool) -> list[SourcedValue]:
     return [SourcedValue((key,), value, str(file)) for key, value in table.items()]
 
 
-def in_variables(environment: Mapping[str, str], sections: Container[str]) -> list[SourcedValue]:
-    """What `TTA_SECTION__KNOB` say; of `TTA_SECTION={…}` and `TTA_SECTION__KNOB` the latter counts."""
+def read_variables(environment: Mapping[str, str], sections: Container[str]) -> list[SourcedValue]:
+    """The values of `TTA_SECTION__KNOB`; it overrides `TTA_SECTION={…}`."""
     named = [(tuple(name.lower().removeprefix(PREFIX.lower()).split(BETWEEN)), name) for name in environment]
     ours = [(knob, name) for knob, name in named if name.upper().startswith(PREFIX) and knob[0] in sections]
-    said = [SourcedValue(knob, environment[name], name) for knob, name in sorted(ours, key=lambda one: len(one[0]))]
-    return [one for one in said if len(one.knob) > 1 or one.value]  # Compose leaves empty what nobody has set
+    given = [SourcedValue(knob, environment[name], name) for knob, name in sorted(ours, key=lambda one: len(one[0]))]
+    return [one for one in given if len(one.knob) > 1 or one.value]  # Compose sets undefined variables to ""
 
 
-def in_flags(flags: Mapping[str, Any], spelt: Mapping[str, str]) -> list[SourcedValue]:
-    """What flags say, by dotted knob, and how each is `spelt`; None was not given."""
+def read_flags(flags: Mapping[str, Any], spelt: Mapping[str, str]) -> list[SourcedValue]:
+    """The values of flags by dotted name, with the spelling of each in `spelt`. None was not given."""
     return [
         SourcedValue(tuple(knob.split(".")), value, spelt.get(knob, ""))
         for knob, value in flags.items()
@@ -61,35 +61,37 @@ def in_flags(flags: Mapping[str, Any], spelt: Mapping[str, str]) -> list[Sourced
     ]
 
 
-def leaves(all_said: Iterable[SourcedValue], sections: Container[str]) -> Iterator[SourcedValue]:
-    """The same without tables: {"port": 1} said of "server" is 1 said of "server.port". A table may be JSON text."""
-    for knob, value, where in all_said:
+def flatten(values: Iterable[SourcedValue], sections: Container[str]) -> Iterator[SourcedValue]:
+    """The values without tables: {"port": 1} of "server" becomes 1 of "server.port". A table may be JSON text."""
+    for knob, value, where in values:
         is_section = len(knob) == 1 and knob[0] in sections
         if isinstance(value, str) and (is_section or knob in TABLES):
             value = _parse(value)
         if knob == ("model",) and isinstance(value, str) and not value.lstrip().startswith("{"):
             yield SourcedValue(("model", "name"), value, where)
         elif isinstance(value, Mapping) and value:
-            yield from leaves((SourcedValue((*knob, str(key)), inner, where) for key, inner in value.items()), sections)
+            yield from flatten(
+                (SourcedValue((*knob, str(key)), inner, where) for key, inner in value.items()), sections
+            )
         elif value != {} or not is_section:
             yield SourcedValue(knob, value, where)
 
 
-def tree(of: Iterable[SourcedValue]) -> dict[str, Any]:
-    """{"a": {"b": 1}} of 1 said of "a.b"; no knob may be the beginning of another."""
-    whole: dict[str, Any] = {}
-    for (*path, last), value, _ in of:
-        place = whole
+def nest(values: Iterable[SourcedValue]) -> dict[str, Any]:
+    """The values as nested tables: 1 of "a.b" becomes {"a": {"b": 1}}. No knob may be the beginning of another."""
+    root: dict[str, Any] = {}
+    for (*path, last), value, _ in values:
+        table = root
         for name in path:
-            place = place.setdefault(name, {})
-        place[last] = value
-    return whole
+            table = table.setdefault(name, {})
+        table[last] = value
+    return root
 
 
-def place_of(knob: Knob, said: Mapping[Knob, SourcedValue]) -> str:
-    """Where it was said, or the table around it, or something in it."""
-    around = (said[knob[:length]] for length in range(len(knob), 0, -1) if knob[:length] in said)
-    inside = (one for one in said.values() if one.knob[: len(knob)] == knob)
+def find_source(knob: Knob, given: Mapping[Knob, SourcedValue]) -> str:
+    """The source of a setting, or of the table around it, or of a setting in it; "" for none."""
+    around = (given[knob[:length]] for length in range(len(knob), 0, -1) if knob[:length] in given)
+    inside = (one for one in given.values() if one.knob[: len(knob)] == knob)
     found = next(around, None) or next(inside, None)
     return found.where if found else ""
 

@@ -1,4 +1,4 @@
-"""The one composition root: settings become parts, parts a running server, and that a drained one."""
+"""The composition root: settings become a `Runtime`, and a runtime becomes a running `Application`."""
 
 from .commands import classify, measure, serve
 from .runtime import Runtime, build_runtime

@@ -1,4 +1,4 @@
-"""From the command line into the event loop and back."""
+"""The work of the commands `serve`, `classify` and `measure`, each run in an event loop."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ log = logging.getLogger(__name__)
 
 
 def serve(settings: Settings, ready: Callable[[Application], None]) -> None:
-    """Serves until SIGTERM or SIGINT, then drains; `ready` is called once requests are taken.
+    """Serve until SIGTERM or SIGINT, then drain. Calls `ready` once requests are accepted.
 
     A second signal ends the process at once.
     """
 
     async def run() -> None:
-        async with Application(settings) as service:
+        async with Application(settings) as application:
             for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, _on_signal, service, number)
-            ready(service)
-            await service.wait()
+                asyncio.get_running_loop().add_signal_handler(number, _on_signal, application, number)
+            ready(application)
+            await application.wait()
 
     _run(run())
     log.info("stopped")
@@ -47,13 +47,13 @@ def serve(settings: Settings, ready: Callable[[Application], None]) -> None:
 def classify(
     settings: Settings, requests: Iterable[Request], on_answer: Callable[[Request, Report | TTAError], None]
 ) -> None:
-    """Answers one request after the other, without a network."""
+    """Answer one request after the other, without a network."""
 
     async def run() -> None:
-        async with build_runtime(settings) as parts:
+        async with build_runtime(settings) as runtime:
             for request in requests:
                 try:
-                    on_answer(request, await parts.engine.classify(request))
+                    on_answer(request, await runtime.engine.classify(request))
                 except TTAError as error:
                     on_answer(request, error)
 
@@ -61,11 +61,11 @@ def classify(
 
 
 def measure(settings: Settings, classes: int, write: Callable[[str], None]) -> None:
-    """Tells the peak of each strategy, as it is found."""
+    """Write the memory peak of each strategy as soon as it is measured."""
 
     async def run() -> None:
-        async with build_runtime(settings) as parts:
-            async for peak in measure_peaks(parts, classes):
+        async with build_runtime(settings) as runtime:
+            async for peak in measure_peaks(runtime, classes):
                 write(dump_peaks([peak]))
 
     _run(run())
@@ -76,8 +76,8 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
         runner.run(work)
 
 
-def _on_signal(service: Application, number: signal.Signals) -> None:
-    if service.stopping:
+def _on_signal(application: Application, number: signal.Signals) -> None:
+    if application.stopping:
         os._exit(128 + number)
-    log.info("%s: draining; a second one ends me at once", number.name)
-    service.stop()
+    log.info("%s: draining; a second signal ends the process at once", number.name)
+    application.stop()

@@ -1,4 +1,4 @@
-"""The most memory that one answer of each strategy takes beside what the house holds anyway, each measured alone."""
+"""The peak memory of one answer of each strategy above what the service holds at rest, each measured alone."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ..settings import BadSettings
 from ..telemetry.process_memory import RisingMemory
 from .runtime import Runtime
 
-SIDE = 256  # pixels of the image that everybody looks at
+SIDE = 256  # pixels of the image that every strategy answers
 
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """Bytes above the baseline: of the process on the CPU, of the allocator on a GPU."""
+    """The peak of one strategy in bytes above rest: of the process on the CPU, of the allocator on a GPU."""
 
     strategy: str
     device: str
@@ -31,11 +31,10 @@ class Peak:
 
 
 async def measure_peaks(runtime: Runtime, classes: int = 10, names: Sequence[str] | None = None) -> AsyncIterator[Peak]:
-    """One for each strategy (or those of these `names`), its parameters at their defaults, `classes` labels, in a
-    session that has seen two frames.
+    """The peak of each strategy (or of those in `names`) with default parameters, in a session after two frames.
 
-    Nothing else may run meanwhile. Raises OSError on the CPU where the kernel does not tell peaks (not Linux). What the
-    model cannot do is left out.
+    Nothing else may run meanwhile. Strategies that the model cannot run are left out. Raises OSError on a CPU whose
+    kernel does not report peaks (only Linux does).
     """
     draw = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (SIDE, SIDE, 3), generator=draw, dtype=torch.uint8).numpy().tobytes()
@@ -44,19 +43,19 @@ async def measure_peaks(runtime: Runtime, classes: int = 10, names: Sequence[str
     for name in strategies.names() if names is None else names:
         session = f"measure-{name}"
         image = Raw(SIDE, SIDE, PixelFormat.RGB24, pixels)
-        question = Request(image, labels, strategies.build(name), exact, session=session)
+        request = Request(image, labels, strategies.build(name), exact, session=session)
         try:
-            for _ in range(2):  # what is made once (text, activations, memories, kernels) is no peak
-                await engine.classify(question)
+            for _ in range(2):  # text, activations, memories and kernels are made once and belong to the rest
+                await engine.classify(request)
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
                 before = torch.cuda.memory_allocated(device)
-                await engine.classify(question)
+                await engine.classify(request)
                 rise = torch.cuda.max_memory_allocated(device) - before
             else:
-                rising = RisingMemory()
-                await engine.classify(question)
-                rise = rising.rise()
+                memory = RisingMemory()
+                await engine.classify(request)
+                rise = memory.rise()
         except Unsupported:
             continue
         finally:
@@ -66,12 +65,12 @@ async def measure_peaks(runtime: Runtime, classes: int = 10, names: Sequence[str
 
 
 def dump_peaks(peaks: list[Peak]) -> str:
-    """As `load_peaks` reads them: one JSON object per line."""
+    """The peaks as `load_peaks` reads them: one JSON object per line."""
     return "".join(json.dumps(asdict(peak)) + "\n" for peak in peaks)
 
 
 def load_peaks(file: Path) -> list[Peak]:
-    """Raises `BadSettings` for a file that cannot be read, or that `tta-service measure` did not write."""
+    """The peaks in a file of `tta-service measure`. Raises `BadSettings` for any other file or an unreadable one."""
     try:
         return [Peak(**json.loads(line)) for line in file.read_text("utf-8").splitlines()]
     except OSError as error:

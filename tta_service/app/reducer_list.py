@@ -1,4 +1,4 @@
-"""The reducers that a server names at start, for runtimes that take no others."""
+"""The setting `model.reducers`: the reducers that a compiled runtime serves, fixed at start."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ..settings import BadSettings
 
 
 def parse_reducers(text: str, default: str) -> tuple[Reducer, ...]:
-    """Of "tome,evit:keep=0.5:fuse=sum": each by its name, and by parameters where they are not to be the usual ones.
+    """The reducers in a text such as "tome,evit:keep=0.5:fuse=sum": names, with parameters where not the defaults.
 
-    `default`, the reducer of questions that name none, is among them. Raises `UnknownReducer`, `BadParameters` and
+    `default`, the reducer of requests that name none, comes first. Raises `UnknownReducer`, `BadParameters` and
     `BadSettings`.
     """
     named = [part.strip() for part in text.split(",") if part.strip()]

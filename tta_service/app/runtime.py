@@ -1,4 +1,4 @@
-"""What answers a request: the rooms, wired, with no door to the outside."""
+"""The runtime: the model and the parts of `serving` wired together, without any server."""
 
 from __future__ import annotations
 
@@ -43,11 +43,13 @@ log = logging.getLogger(__name__)
 LARGEST = {"cpu": 64}  # rows that warm-up tries in one forward; other devices 256
 LARGE_REQUEST_COST = 128  # rows times passes of a large request: 64 views and a step of gradients
 EXPLAIN_EVERY = 16  # answers; one of them is explained for metrics
-SHUTDOWN_SECONDS = 5.0  # seconds for what a lane has begun, when all else has stopped
+SHUTDOWN_SECONDS = 5.0  # for the running work of lanes, when all else has stopped
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
+    """The running parts, for `Application`, the commands and tests."""
+
     clip: FrozenCLIP
     engine: Engine
     admission: AdmissionController
@@ -56,7 +58,7 @@ class Runtime:
     sessions: Sessions
     persistence: SessionPersistence
     health: DeviceHealth
-    background_tasks: tuple[asyncio.Task[None], ...]  # in the background; none of them ends by itself
+    background_tasks: tuple[asyncio.Task[None], ...]  # they run until the runtime closes
 
 
 @asynccontextmanager
@@ -66,10 +68,10 @@ async def build_runtime(
     health: DeviceHealth | None = None,
     address: Callable[[], str] = lambda: "",
 ) -> AsyncIterator[Runtime]:
-    """Load, measure, build, warm up. At the end of the block everything is stopped. `address()` is our address.
+    """Load the model, measure it, wire the parts and warm up. The end of the block stops everything.
 
-    Raises `CannotLoad` without a model, `ModelFault` when it gives no finite features: such a one never serves; OSError
-    when the state store cannot be reached.
+    `address()` is this server's address, under which it keeps sessions in the store. Raises `CannotLoad` without a
+    model, `ModelFault` when its features are not finite, OSError when the store cannot be reached.
     """
     store = open_store(settings.sessions.store, settings.sessions.store_keep) if settings.sessions.store else None
     health, exact = health or DeviceHealth(), Reduction(reducers.build("none"))
@@ -82,9 +84,8 @@ async def build_runtime(
         stack.callback(_close_lanes, executors)
         wanted = settings.model.model_dump(exclude={"reducers"})
         with _blame_setting(settings):
-            clip = await run(
-                executors.device, partial(load, **wanted, reducers=reducers_at_start)
-            )  # there, whose threads it is to use
+            # in the device lane, whose threads the model will use
+            clip = await run(executors.device, partial(load, **wanted, reducers=reducers_at_start))
 
         def blank(rows: int) -> torch.Tensor:
             return torch.zeros(rows, 3, clip.image_size, clip.image_size, dtype=torch.uint8, device=clip.device)
@@ -156,7 +157,7 @@ async def build_runtime(
 
 
 async def save_sessions(persistence: SessionPersistence, streams: bool = False) -> None:
-    """All that is to outlive us is in the store; a store that does not answer must not keep us for ever."""
+    """Write all sessions to the store, those of open `streams` too. Gives up after `SHUTDOWN_SECONDS`."""
     try:
         async with asyncio.timeout(SHUTDOWN_SECONDS):
             await persistence.save_all(streams)
@@ -166,12 +167,12 @@ async def save_sessions(persistence: SessionPersistence, streams: bool = False) 
 
 @contextmanager
 def _blame_setting(settings: Settings, knob: str = "") -> Iterator[None]:
-    """A refusal inside names the knob of the model that it is about, and where that was set."""
+    """A block whose errors name the setting of `model` that caused them, and where it was set."""
     try:
         yield
     except TTAError as error:
         name = knob or (error.field if error.field in type(settings.model).model_fields else "name")
-        raise type(error)(settings.located(f"model.{name}", error.message), error.field) from error
+        raise type(error)(settings.locate_mistake(f"model.{name}", error.message), error.field) from error
 
 
 @asynccontextmanager
@@ -186,9 +187,9 @@ async def _background(*works: Coroutine[Any, Any, None]) -> AsyncIterator[tuple[
 
 
 def _close_lanes(executors: Executors) -> None:
-    """A forward that never comes back must not keep us: whoever runs the process decides what to do with the thread."""
+    """Close the lanes in a thread and wait `SHUTDOWN_SECONDS`: a forward that never returns must not block the exit."""
     closing = threading.Thread(target=executors.close, daemon=True)
     closing.start()
     closing.join(SHUTDOWN_SECONDS)
     if closing.is_alive():
-        log.critical("a lane does not finish what it has begun")
+        log.critical("a lane is stuck: its work did not end within %g s", SHUTDOWN_SECONDS)

@@ -1,4 +1,4 @@
-"""The running server, with its doors."""
+"""The application: the runtime behind gRPC and /metrics, from start to drain."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ log = logging.getLogger(__name__)
 
 
 class Application:
-    """`async with Application(settings) as service`: it answers; leaving the block drains it first.
+    """`async with Application(settings) as application`: it answers within the block, and drains at its end.
 
-    Raises `TTAError` when the model cannot be had, OSError when an address is taken.
+    Raises `TTAError` when the model cannot be loaded, OSError when an address is taken.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -57,7 +57,7 @@ class Application:
 
     @property
     def status_line(self) -> str:
-        """One line for whoever started us."""
+        """The line that `serve` prints: addresses, model, device and precision."""
         clip, metrics = self.runtime.clip, f"http://{self.metrics_address}/metrics" if self.metrics_address else "off"
         about = f"model={clip.name} device={clip.device} precision={clip.precision}"
         return f"SERVING grpc={self.address} metrics={metrics} {about}"
@@ -72,32 +72,33 @@ class Application:
         await self._stack.aclose()
 
     def stop(self) -> None:
-        """Ends `wait`."""
+        """End `wait`."""
         self._stop_requested.set()
 
     @property
     def stopping(self) -> bool:
+        """Whether `stop` was called."""
         return self._stop_requested.is_set()
 
     async def wait(self) -> None:
-        """Returns after `stop`. Raises when something in the background broke."""
+        """Return after `stop`. Raises RuntimeError when a background task ended."""
         stopping = asyncio.create_task(self._stop_requested.wait())
         ended, _ = await asyncio.wait({stopping, *self.runtime.background_tasks}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        for work in ended - {stopping}:
-            why = None if work.cancelled() else work.exception()
-            raise RuntimeError("a part of the service has ended by itself") from why
+        for task in ended - {stopping}:
+            cause = None if task.cancelled() else task.exception()
+            raise RuntimeError("a background task of the service ended by itself") from cause
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        settings, traced = self._settings, [self._tracing.observe] if self._tracing else []
-        observe = combine_observers(*traced, self.metrics.observe, AccessLog().observe)
+        settings, tracers = self._settings, [self._tracing.observe] if self._tracing else []
+        observe = combine_observers(*tracers, self.metrics.observe, AccessLog().observe)
         if self._tracing:
             stack.push_async_callback(asyncio.to_thread, self._tracing.close)
         for catalogue, default in ((strategies, settings.defaults.strategy), (reducers, settings.defaults.reducer)):
-            catalogue.get(default)  # what does not exist fails now
+            catalogue.get(default)  # a name that does not exist fails now
         check_limits(settings.limits.parameters)
         peaks_file = settings.metrics.peaks
-        filed = load_peaks(Path(peaks_file)) if peaks_file else []
+        stored = load_peaks(Path(peaks_file)) if peaks_file else []
         check_bindable(settings.server.host, settings.server.port)
         if settings.metrics.enabled:
             check_bindable(settings.metrics.host, settings.metrics.port)
@@ -113,7 +114,7 @@ class Application:
         patches = max(runtime.clip.tokens_left(reducers.build("none")), default=0)
         self.metrics.set_build_info(info.version, torch.__version__, info.model, info.device, patches)
         on_gpu = runtime.clip.device.type == "cuda"
-        peaks = [peak async for peak in measure_peaks(runtime)] if on_gpu and not peaks_file else filed
+        peaks = [peak async for peak in measure_peaks(runtime)] if on_gpu and not peaks_file else stored
         for peak in peaks:
             self.metrics.set_memory_peak(peak.strategy, peak.device, peak.bytes)
         service = AdaptationService(
@@ -132,7 +133,7 @@ class Application:
         server.health.set_serving(health.serving)
 
     async def _open_port(self, stack: AsyncExitStack, observe: Observe) -> Server:
-        """The port is open, and says NOT_SERVING while we warm up."""
+        """Start a server that answers NOT_SERVING until the runtime is warm."""
         host, wanted_port = self._settings.server.host, self._settings.server.port
         most, age = self._settings.limits.message_bytes, self._settings.server.connection_age
         server = Server(message_bytes=most, connection_age=age, observe=observe)
@@ -145,10 +146,10 @@ class Application:
         return server
 
     async def _drain(self, server: Server) -> None:
-        """NOT_SERVING first; then load balancers get their moment, lest streams that are told to go on elsewhere come
-        back here; then requests under way get theirs.
+        """First NOT_SERVING, then `pre_stop` seconds for load balancers, then `drain` seconds for running requests.
 
-        What a session has learnt is in the store before another server may be asked for it.
+        Streams that are asked to resume elsewhere then do not come back here. Sessions are in the store before another
+        server can be asked for them.
         """
         pre_stop, grace = self._settings.server.pre_stop, self._settings.server.drain
         self.runtime.health.drain()
@@ -179,6 +180,6 @@ def _tracing(endpoint: str, share: float) -> Tracing | None:
 
 
 def _exit_on_device_loss(error: BaseException) -> None:
-    """A sticky CUDA error: nothing in this process can recover, its supervisor can."""
-    log.critical("the device is lost, this process ends", exc_info=error)
+    """A sticky CUDA error: only a new process recovers from it, so the supervisor must start one."""
+    log.critical("the device is lost; the process ends", exc_info=error)
     os._exit(70)

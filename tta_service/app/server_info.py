@@ -1,4 +1,4 @@
-"""What is told about the parts: to clients, and to whoever scrapes."""
+"""Facts about the runtime: for `rpc` to check requests against, and for /metrics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .runtime import Runtime
 
 
 def make_server_info(settings: Settings, clip: FrozenCLIP) -> ServerInfo:
-    """What the doors check questions against."""
+    """The facts and limits against which requests are checked."""
     return ServerInfo(
         model=clip.name,
         fingerprint=clip.fingerprint,
@@ -33,15 +33,15 @@ def make_server_info(settings: Settings, clip: FrozenCLIP) -> ServerInfo:
 
 
 def check_limits(parameters: Mapping[str, float]) -> None:
-    """Raises `BadSettings` for a limit that binds nothing: a misspelt one would protect nobody in silence."""
+    """Raise `BadSettings` for a limit that applies to no parameter: a misspelt one would silently limit nothing."""
     entries = [catalogue.describe(name) for catalogue in (strategies, reducers) for name in catalogue.names()]
     known = {parameter.name for entry in entries for parameter in entry.parameters if parameter.maximum is not None}
-    if odd := sorted(parameters.keys() - known):
-        raise BadSettings(f"limits.parameters: nothing has a number called {', '.join(odd)}")
+    if unknown := sorted(parameters.keys() - known):
+        raise BadSettings(f"limits.parameters: nothing has a number called {', '.join(unknown)}")
 
 
 def make_counts(settings: Settings, runtime: Runtime, totals: BufferTotals) -> Counts:
-    """The serving room's published counters. Called from the scrape's thread."""
+    """The published counters of `serving`. Called in the scrape's thread."""
     tower, text, sessions = runtime.batcher.counters, runtime.text_spaces.counters, runtime.sessions.counters
     now, view = time.time(), 3 * runtime.clip.image_size**2
     return Counts(

@@ -87,7 +87,7 @@ def configure_command(command: Callable[..., None]) -> Callable[..., None]:
             if not made:
                 raise
             knob, _, message = str(error).partition(": ")
-            raise BadSettings(made[-1].located(knob, message)) from error
+            raise BadSettings(made[-1].locate_mistake(knob, message)) from error
 
     parameters = [*own, *shared]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # which is what typer reads

@@ -1,1 +1,1 @@
-"""Which strategy suits a user's unlabelled images."""
+"""Advice: which strategy suits a user's unlabelled images."""

@@ -1,10 +1,9 @@
-"""Which strategy to take, judged on images whose labels nobody knows.
+"""Which strategy to take, judged on images without labels.
 
-Where a strategy and plain CLIP disagree, somebody has to say who is right. The judge is a part of the evidence that
-neither has looked at: other crops of the same image. The mean of their probabilities gives each of the two answers a
-chance; the difference, summed over all images, is what the strategy is believed to gain. Crops are no labels: they
-share the model's blind spots, so a small gain is not believed (`Rule.sure`), nor is a strategy whose answers hang on
-its seed. How well this works is measured by `benchmarks/accuracy.py judge`.
+Where a strategy and plain CLIP disagree, evidence that neither has used decides: other crops of the same image. The
+mean of their probabilities gives each of the two answers a chance. The difference, averaged over all images, is the
+believed gain of the strategy. Crops share the model's blind spots, so a small gain is not believed (`Rule.sure`), nor
+is a strategy whose answers depend on its seed. `benchmarks/accuracy.py judge` measures how well this works.
 """
 
 from __future__ import annotations
@@ -20,23 +19,25 @@ from ...core.strategy import Strategy
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
-    """What one strategy said to n images, and what it cost."""
+    """The answers of one strategy to n images, and their cost."""
 
     strategy: Strategy[object]
     labels: Tensor  # [n] its answers
     plain: Tensor  # [n] those without adaptation
     again: Tensor  # [n] its answers under another seed: other crops, another order
-    unseen: Tensor  # [n, c] mean probabilities of crops that it has not looked at
-    entropy: float  # of its scores, mean, divided by ln c: 0 certain, 1 clueless
+    unseen: Tensor  # [n, c] mean probabilities of crops that it has not used
+    entropy: float  # of its scores, mean, divided by ln c: 0 certain, 1 undecided
     views: int
     seconds: float  # one image: decode, cut, encode, adapt
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`sure`: standard errors by which a gain must stand above nothing. `stable`: of the answers that a strategy
-    changes, the share that it must change again under another seed. `near`: points of believed gain that are not worth
-    a dearer strategy."""
+    """When a gain is believed.
+
+    `sure`: the standard errors by which it must exceed 0. `stable`: of the answers that a strategy changes, the share
+    that it must change again under another seed. `near`: a difference in gain that is not worth a slower strategy.
+    """
 
     sure: float = 2.0
     stable: float = 0.5
@@ -62,6 +63,8 @@ class Opinion:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
+    """The recommended strategy, with the opinions on all and the reasons."""
+
     chosen: Trial
     opinion: Opinion
     opinions: tuple[Opinion, ...]  # of all trials, in their order
@@ -69,7 +72,10 @@ class Advice:
 
 
 def advise(trials: Sequence[Trial], deadline: float | None = None, rule: Rule = Rule()) -> Advice:
-    """The first trial is plain CLIP, which needs no reason to be chosen. `deadline` in seconds."""
+    """Recommend the fastest of the best believed strategies, or plain CLIP, the first trial, when none is believed.
+
+    `deadline` in seconds for one image; None for none.
+    """
     opinions = tuple(_opinion(trial, trials[0], deadline, rule) for trial in trials)
     most = max((one.gain for one in opinions if one.believed), default=0.0)
     near = [place for place, one in enumerate(opinions) if one.believed and one.gain >= most - rule.near]
@@ -78,7 +84,7 @@ def advise(trials: Sequence[Trial], deadline: float | None = None, rule: Rule = 
 
 
 def estimate_gain(trial: Trial) -> tuple[float, float]:
-    """The believed share of images won less those lost, and its standard error."""
+    """The believed share of images won minus those lost, and its standard error."""
     row = torch.arange(len(trial.labels))
     each = trial.unseen[row, trial.labels] - trial.unseen[row, trial.plain]  # [n]
     error = float(each.std()) / len(each) ** 0.5 if len(each) > 1 else 0.0

@@ -1,4 +1,4 @@
-"""Advice on a user's images, without a network: the way from settings to a recommendation."""
+"""Advice on a user's images: from settings and images to a recommendation, without a network."""
 
 from __future__ import annotations
 
@@ -27,28 +27,33 @@ def advise_on_images(
     views: int = 0,
     progress: Progress = lambda what, done, of: None,
 ) -> Advice:
-    """Runs the strategies on the images and recommends one. `deadline` in seconds for one image; `views` 0: as many as
-    fit it, or 64. Raises `BadImage`, `CannotLoad`."""
+    """Run the strategies on the images and recommend one.
+
+    `deadline` is in seconds for one image. `views` 0 takes as many as fit the deadline, 64 without one. Raises
+    `BadImage`, `CannotLoad`.
+    """
 
     async def run() -> Advice:
-        async with build_runtime(settings) as parts:
-            most = views or affordable_views(await measure_row_seconds(parts), deadline)
-            return advise(await run_trials(parts, labels, images, names, most, progress), deadline)
+        async with build_runtime(settings) as runtime:
+            most = views or affordable_views(await measure_row_seconds(runtime), deadline)
+            return advise(await run_trials(runtime, labels, images, names, most, progress), deadline)
 
     with asyncio.Runner() as runner:
         return runner.run(run())
 
 
 def affordable_views(row: float, deadline: float | None) -> int:
-    """The most views whose encoding takes no more than nine tenths of the deadline; never fewer than the fewest."""
+    """The most of `VIEW_COUNTS` whose encoding takes at most nine tenths of the deadline, else the fewest.
+
+    `row` and `deadline` are in seconds.
+    """
     if deadline is None:
         return VIEW_COUNTS[0]
     return next((views for views in VIEW_COUNTS if views * row <= 0.9 * deadline), VIEW_COUNTS[-1])
 
 
 async def measure_row_seconds(runtime: Runtime) -> float:
-    """Of one view in a forward of 16, the best of three."""
+    """The seconds of one view in a forward of 16, the best of three."""
     size, exact = runtime.clip.image_size, Reduction(reducers.build("none"))
     blank = torch.zeros(16, 3, size, size, dtype=torch.uint8)
-    taken = [(await runtime.batcher.encode(blank, exact)).encode / len(blank) for _ in range(3)]
-    return min(taken)
+    return min([(await runtime.batcher.encode(blank, exact)).encode / len(blank) for _ in range(3)])

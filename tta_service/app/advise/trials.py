@@ -24,13 +24,13 @@ from ...images.views import look
 from ..runtime import Runtime
 from .judge import Trial
 
-JUDGES = 8  # crops at least that nobody but the judge looks at
-Progress = Callable[[str, int, int], None]  # what is being done, how much of how much
+JUDGES = 8  # the fewest crops that only the judge uses
+Progress = Callable[[str, int, int], None]  # (task, done, of how many)
 
 
 @dataclass(slots=True, eq=False)
 class EncodedImages:
-    """The images' features, and what it took to get them."""
+    """The features of n images, and the seconds to make them."""
 
     first: Tensor  # [n, v, d] the plain view and one half of the crops
     second: Tensor  # [n, w, d] the plain view and the other half
@@ -48,13 +48,13 @@ async def run_trials(
     views: int,
     progress: Progress = lambda what, done, of: None,
 ) -> list[Trial]:
-    """One for each strategy (plain CLIP first), those that look at several views with `views` at most.
+    """One trial for each strategy, plain CLIP first, with at most `views` views.
 
-    Raises `BadImage` for one that cannot be decoded. What the model cannot do is left out.
+    Strategies that the model cannot run are left out. Raises `BadImage` for an image that cannot be decoded.
     """
     encoded = await _encode(runtime, images, views, progress)
     text = await runtime.text_spaces.get(labels)
-    plain, found = "zero_shot", list[Trial]()
+    plain, trials = "zero_shot", list[Trial]()
     for place, name in enumerate(dict.fromkeys((plain, *names))):
         progress(name, place, len(names))
         chosen = with_most_views(name, views)
@@ -73,11 +73,11 @@ async def run_trials(
             max(2, forward_scores.shape[1])
         )
         answers = forward_scores.argmax(-1)
-        found.append(
+        trials.append(
             Trial(
                 strategy=chosen,
                 labels=answers,
-                plain=found[0].labels if found else answers,
+                plain=trials[0].labels if trials else answers,
                 again=backward_scores.argmax(-1),
                 unseen=unseen,
                 entropy=float(entropy),
@@ -85,11 +85,11 @@ async def run_trials(
                 seconds=encoded.before + (needs.views - 1) * encoded.cut + needs.views * encoded.row + seconds,
             )
         )
-    return found
+    return trials
 
 
 def with_most_views(name: str, views: int) -> Strategy[object]:
-    """With its defaults, but no more views than that."""
+    """A strategy with default parameters, but at most `views` views."""
     default = strategies.build(name)
     takes = any(field.name == "views" for field in strategies.describe(name).parameters)
     return strategies.build(name, {"views": views}) if takes and default.needs().views > views else default
@@ -103,13 +103,13 @@ async def _encode(runtime: Runtime, images: Sequence[bytes], views: int, progres
     def prepare(image: bytes, seed: int) -> Tensor:
         began = time.perf_counter()
         pixels = decode(Encoded(image))
-        one = look(pixels, size, 1, seed)
+        plain = look(pixels, size, 1, seed)
         middle = time.perf_counter()
-        some = look(pixels, size, 1 + 2 * half, seed).pixels
+        crops = look(pixels, size, 1 + 2 * half, seed).pixels
         before.append(middle - began)
         cut.append((time.perf_counter() - middle) / (2 * half + 1))
         named = look(pixels, size, len(NAMED), seed, "named").pixels
-        return torch.cat([one.pixels, some[1:], named[1:]])  # the plain view is common to both
+        return torch.cat([plain.pixels, crops[1:], named[1:]])  # the plain view is common to both
 
     for place, image in enumerate(images):
         progress("encoding", place, len(images))
@@ -132,11 +132,11 @@ async def _encode(runtime: Runtime, images: Sequence[bytes], views: int, progres
 async def _scores(
     runtime: Runtime, labels: LabelSet, chosen: Strategy[object], rows: Tensor, named: Tensor, forwards: bool
 ) -> tuple[Tensor, float]:
-    """Softmax [n, c] of every image, asked in this order or in the opposite one; and the median seconds of adapting."""
+    """The scores [n, c] of all images, in their order or backwards, and the median seconds of adaptation."""
     needs, engine = chosen.needs(), runtime.engine.without_observer()
     features = named if needs.augment == "named" else rows[:, : needs.views]
     session = f"advise-{chosen.name}-{'forth' if forwards else 'back'}" if needs.memory is Scope.SESSION else ""
-    question = Request(
+    request = Request(
         image=Features(features[0]),
         labels=labels,
         strategy=chosen,
@@ -146,7 +146,7 @@ async def _scores(
     places, scores, seconds = range(len(features)), {}, []
     try:
         for place in places if forwards else reversed(places):
-            report = await engine.classify(replace(question, image=Features(features[place])))
+            report = await engine.classify(replace(request, image=Features(features[place])))
             scores[place] = report.logits.double().softmax(-1)
             seconds.append(report.seconds.get("adapt", 0.0))
     finally:
