@@ -1,30 +1,30 @@
-"""Streams: how fresh the answers are, what is dropped, who remembers what."""
+"""The dashboard of streams and sessions: age of answers, frames dropped, session memories, label sets."""
 
 from __future__ import annotations
 
 from .panels import HERE, Panel, quantile, rate, total
 
 TITLE = "Cameras and sessions"
-SAID = "Streams and the sessions behind them: age of answers, frames dropped by reason, memories and their ends."
+DESCRIPTION = "Streams and their sessions: age of answers, frames dropped by reason, session memories and why they end."
 
 DROPPED = f"sum by (policy) (rate(tta_frames_dropped_total{{{HERE}}}[$__rate_interval]))"
 RECEIVED = f"sum by (policy) (rate(tta_frames_received_total{{{HERE}}}[$__rate_interval]))"
 STREAMS = f'{HERE}, grpc_method="ClassifyStream"'
-HELD = f"sum(tta_session_memory_bytes{{{HERE}}})"
+USED = f"sum(tta_session_memory_bytes{{{HERE}}})"
 ALLOWED = f"sum(tta_session_memory_limit_bytes{{{HERE}}})"
 
 ROWS = {
     "Frames": [
         Panel(
             "Age of answers, median",
-            "Arrival of a frame to its answer, by policy.",
+            "Time from a frame's arrival to its answer, median by policy.",
             "s",
             quantile(0.5, "tta_frame_age_seconds", "policy"),
             empty="no streams",
         ),
         Panel(
             "Age of answers, p95",
-            "The same for the slowest 5 of 100 frames.",
+            "Time from a frame's arrival to its answer, 95th percentile by policy.",
             "s",
             quantile(0.95, "tta_frame_age_seconds", "policy"),
             limits=(0.5, 1),
@@ -32,7 +32,7 @@ ROWS = {
         ),
         Panel(
             "Frames answered",
-            "Answers to streamed frames, a second.",
+            "Stream frames answered per second, by policy.",
             "ops",
             rate("tta_frames_answered_total", "policy"),
             stacked=True,
@@ -40,7 +40,7 @@ ROWS = {
         ),
         Panel(
             "Frames received",
-            "What cameras send, a second.",
+            "Stream frames received per second, by policy.",
             "ops",
             rate("tta_frames_received_total", "policy"),
             stacked=True,
@@ -48,7 +48,7 @@ ROWS = {
         ),
         Panel(
             "Frames dropped",
-            "Frames never answered, by reason; superseded is how policy latest stays fresh.",
+            "Frames without an answer per second, by reason; superseded: policy latest took a newer frame instead.",
             "ops",
             rate("tta_frames_dropped_total", "reason"),
             stacked=True,
@@ -56,7 +56,7 @@ ROWS = {
         ),
         Panel(
             "Share dropped",
-            "Dropped over received, by policy.",
+            "Frames dropped / frames received, by policy.",
             "percentunit",
             {"{{policy}}": f"({DROPPED} or 0 * {RECEIVED}) / {RECEIVED}"},
             empty="no streams",
@@ -65,7 +65,7 @@ ROWS = {
     "Streams": [
         Panel(
             "Open streams",
-            "Cameras that are connected, by policy.",
+            "Open streams, by policy.",
             "none",
             total("tta_streams_open", "policy"),
             stacked=True,
@@ -73,7 +73,7 @@ ROWS = {
         ),
         Panel(
             "Stream messages",
-            "Messages that cameras sent and got, openings and status included, a second.",
+            "Messages received and sent on streams per second, openings and status included.",
             "ops",
             {
                 way: f"sum(rate(grpc_server_msg_{way}_total{{{STREAMS}}}[$__rate_interval]))"
@@ -81,8 +81,8 @@ ROWS = {
             },
         ),
         Panel(
-            "Bytes that wait",
-            "Pictures held in stream buffers and before the tower.",
+            "Image bytes queued",
+            "Bytes of images in stream buffers and in the batch queue.",
             "bytes",
             total("tta_queue_bytes", "queue"),
         ),
@@ -90,39 +90,39 @@ ROWS = {
     "Sessions": [
         Panel(
             "Sessions",
-            "Active: a stream is open on it; idle: its memory waits for the next frame or call.",
+            "Sessions in memory. Active: a stream is open on it; idle: none is.",
             "none",
             total("tta_sessions", "state"),
             stacked=True,
         ),
         Panel(
             "Sessions ended",
-            "By reason; capacity and bytes mean that somebody's memory had to go.",
+            "Sessions ended per second, by reason; capacity and bytes are evictions for want of space.",
             "ops",
             rate("tta_session_evictions_total", "reason"),
             empty="none ended",
         ),
         Panel(
             "Sessions restored",
-            "From snapshots, by outcome, a second.",
+            "Attempts to restore a session per second, by outcome.",
             "ops",
             rate("tta_session_restores_total", "outcome"),
             empty="none restored",
         ),
         Panel(
-            "Memories",
+            "Session memories",
             "Bytes of all session memories, by strategy.",
             "bytes",
             total("tta_session_memory_bytes", "strategy"),
             stacked=True,
             width=12,
-            empty="nothing remembered",
+            empty="no session memory",
         ),
         Panel(
-            "Memory in use",
-            "Session memories over their limit; at 100 % the longest idle ones go.",
+            "Session memory used",
+            "Bytes of session memories / their limit; at 100 % the longest idle sessions are evicted.",
             "percentunit",
-            {"in use": f"({HELD} or 0 * {ALLOWED}) / {ALLOWED}"},
+            {"used": f"({USED} or 0 * {ALLOWED}) / {ALLOWED}"},
             limits=(0.75, 0.9),
             width=12,
         ),
@@ -130,14 +130,19 @@ ROWS = {
     "Label sets": [
         Panel(
             "Label sets",
-            "Label sets whose text features are cached.",
+            "Label sets with cached text features.",
             "none",
             {"cached": f"sum(tta_label_sets{{{HERE}}})"},
         ),
-        Panel("Their bytes", "Text features in the cache.", "bytes", {"cached": f"sum(tta_label_set_bytes{{{HERE}}})"}),
+        Panel(
+            "Text cache size",
+            "Bytes of cached text features.",
+            "bytes",
+            {"cached": f"sum(tta_label_set_bytes{{{HERE}}})"},
+        ),
         Panel(
             "Text cache",
-            "Label sets found encoded, encoded now, and given up, a second.",
+            "Label sets found in the cache, encoded, and evicted, per second.",
             "ops",
             {
                 name: f"sum(rate(tta_text_cache_{name}_total{{{HERE}}}[$__rate_interval]))"

@@ -1,4 +1,4 @@
-"""python -m deploy.grafana.generate: writes dashboards/*.json; with --check only says whether they are as written."""
+"""python -m deploy.grafana.generate: writes dashboards/*.json; with --check only compares them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ PAGES = {
 }
 
 
-def texts() -> dict[Path, str]:
-    """Every file with what belongs in it."""
+def render() -> dict[Path, str]:
+    """Each dashboard's file with its JSON."""
     return {
         FOLDER / f"{name}.json": json.dumps(
-            dashboard(f"tta-{name}", page.TITLE, page.SAID, page.ROWS), cls=JSONEncoder, indent=1, sort_keys=True
+            dashboard(f"tta-{name}", page.TITLE, page.DESCRIPTION, page.ROWS), cls=JSONEncoder, indent=1, sort_keys=True
         )
         + "\n"
         for name, page in PAGES.items()
@@ -32,13 +32,15 @@ def texts() -> dict[Path, str]:
 
 
 def main(arguments: list[str]) -> int:
-    stale = [path for path, text in texts().items() if not path.is_file() or path.read_text() != text]
+    """Returns the exit code: 1 when a check finds a stale file."""
+    texts = render()
+    stale = [path for path, text in texts.items() if not path.is_file() or path.read_text() != text]
     if "--check" in arguments:
         for path in stale:
             print(f"{path.name} is not what generate.py makes: run python -m deploy.grafana.generate")
         return int(bool(stale))
     FOLDER.mkdir(exist_ok=True)
-    for path, text in texts().items():
+    for path, text in texts.items():
         path.write_text(text)
     return 0
 

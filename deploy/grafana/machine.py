@@ -1,79 +1,90 @@
-"""What the service takes from its machine."""
+"""The dashboard of resources: processor, memory, GPU, and the health of workers."""
 
 from __future__ import annotations
 
 from .panels import HERE, Panel, rate
 
 TITLE = "Machine"
-SAID = "Processor, memory and GPU of every instance, and whether its workers are alive."
+DESCRIPTION = "CPU, memory and GPU of every instance, and the health of its workers."
 
 
-def each(expression: str) -> dict[str, str]:
+def by_instance(expression: str) -> dict[str, str]:
+    """A query with one line for each instance."""
     return {"{{instance}}": expression}
 
 
-def device(metric: str) -> dict[str, str]:
+def by_device(metric: str) -> dict[str, str]:
+    """A gauge with one line for each GPU."""
     return {"{{instance}} GPU {{device}}": f"{metric}{{{HERE}}}"}
 
 
 ROWS = {
     "Process": [
-        Panel("CPU", "Cores in use.", "none", each(f"rate(process_cpu_seconds_total{{{HERE}}}[$__rate_interval])")),
         Panel(
-            "Resident memory",
-            "Bytes of RAM that the process holds, model included.",
-            "bytes",
-            each(f"process_resident_memory_bytes{{{HERE}}}"),
+            "CPU", "Cores in use.", "none", by_instance(f"rate(process_cpu_seconds_total{{{HERE}}}[$__rate_interval])")
         ),
         Panel(
-            "Memory against its limit",
-            "Resident memory over the container's or the machine's.",
+            "Resident memory",
+            "RAM of the process, model included.",
+            "bytes",
+            by_instance(f"process_resident_memory_bytes{{{HERE}}}"),
+        ),
+        Panel(
+            "Memory used",
+            "Resident memory / the limit of the container or machine.",
             "percentunit",
-            each(f"process_resident_memory_bytes{{{HERE}}} / on (job, instance) tta_memory_limit_bytes{{{HERE}}}"),
+            by_instance(
+                f"process_resident_memory_bytes{{{HERE}}} / on (job, instance) tta_memory_limit_bytes{{{HERE}}}"
+            ),
             limits=(0.8, 0.9),
         ),
         Panel(
             "Open files",
-            "File descriptors, over the process's limit.",
+            "File descriptors / the limit of the process.",
             "percentunit",
-            each(f"process_open_fds{{{HERE}}} / process_max_fds{{{HERE}}}"),
+            by_instance(f"process_open_fds{{{HERE}}} / process_max_fds{{{HERE}}}"),
             limits=(0.7, 0.9),
         ),
         Panel(
             "Garbage collections",
-            "Python's collector, runs a second.",
+            "Runs of Python's garbage collector per second.",
             "ops",
             {"generation {{generation}}": rate("python_gc_collections_total", "generation")["{{generation}}"]},
         ),
         Panel(
             "Retained activations",
-            "Bytes that prompts keep of their text towers for backward passes.",
+            "Text tower activations kept for backward passes.",
             "bytes",
-            each(f"tta_retained_activation_bytes{{{HERE}}}"),
+            by_instance(f"tta_retained_activation_bytes{{{HERE}}}"),
             empty="none",
         ),
     ],
     "Health": [
         Panel(
             "Heartbeat",
-            "Seconds since each worker was last seen alive.",
+            "Time since the last work of each worker (event loop, device).",
             "s",
             {"{{instance}} {{worker}}": f"time() - tta_worker_heartbeat_timestamp_seconds{{{HERE}}}"},
             limits=(30, 60),
         ),
         Panel(
             "Canary and forward failures",
-            "Forwards that raised and canaries that did not come back, a second.",
+            "Image tower passes that failed, and canaries that failed or timed out, per second.",
             "ops",
             {
                 "forwards": f"sum(rate(tta_forward_failures_total{{{HERE}}}[$__rate_interval]))",
                 "canaries": f"sum(rate(tta_canary_failures_total{{{HERE}}}[$__rate_interval]))",
             },
         ),
-        Panel("Uptime", "Since the process began.", "s", each(f"time() - process_start_time_seconds{{{HERE}}}")),
         Panel(
-            "What runs",
-            "Version, model and device of each instance; torch in the label.",
+            "Uptime",
+            "Time since the process started.",
+            "s",
+            by_instance(f"time() - process_start_time_seconds{{{HERE}}}"),
+        ),
+        Panel(
+            "Build",
+            "Version, model and device of each instance.",
             "none",
             {"{{instance}} {{version}} {{model}} {{device}}": f"tta_build_info{{{HERE}}}"},
             "stat",
@@ -82,7 +93,7 @@ ROWS = {
         ),
         Panel(
             "Models loaded",
-            "1 for each model in memory.",
+            "1 for each loaded model.",
             "none",
             {"{{instance}} {{model}}": f"tta_model_loaded{{{HERE}}}"},
             "stat",
@@ -93,48 +104,50 @@ ROWS = {
     "GPU": [
         Panel(
             "Allocated",
-            "Bytes of live tensors, by device.",
+            "GPU memory of live tensors, by device.",
             "bytes",
-            device("tta_cuda_allocated_bytes"),
+            by_device("tta_cuda_allocated_bytes"),
             empty="no CUDA device",
         ),
         Panel(
             "Reserved",
-            "Bytes that PyTorch holds from the driver, by device.",
+            "GPU memory that PyTorch has reserved from the driver, by device.",
             "bytes",
-            device("tta_cuda_reserved_bytes"),
+            by_device("tta_cuda_reserved_bytes"),
             empty="no CUDA device",
         ),
         Panel(
             "Out of memory",
-            "CUDA allocations that failed, a second, by strategy.",
+            "Requests that failed for want of GPU memory per second, by strategy.",
             "ops",
             {"{{strategy}}": f"sum by (strategy) (rate(tta_cuda_oom_total{{{HERE}}}[$__rate_interval]))"},
             empty="no CUDA device",
         ),
         Panel(
             "Utilisation",
-            "Share of time with a kernel running (NVML).",
+            "Share of time in which a kernel ran (NVML).",
             "percentunit",
-            device("tta_gpu_utilization_ratio"),
+            by_device("tta_gpu_utilization_ratio"),
             width=6,
             empty="no NVML",
         ),
         Panel(
-            "Memory of the board",
-            "Used over total, every process counted (NVML).",
+            "Device memory used",
+            "GPU memory used by all processes / total (NVML).",
             "percentunit",
-            device(f"tta_gpu_memory_used_bytes{{{HERE}}} / tta_gpu_memory_total_bytes"),
+            by_device(f"tta_gpu_memory_used_bytes{{{HERE}}} / tta_gpu_memory_total_bytes"),
             width=6,
             limits=(0.8, 0.95),
             empty="no NVML",
         ),
-        Panel("Power", "What the board draws (NVML).", "watt", device("tta_gpu_power_watts"), width=6, empty="no NVML"),
+        Panel(
+            "Power", "Power draw of the GPU (NVML).", "watt", by_device("tta_gpu_power_watts"), width=6, empty="no NVML"
+        ),
         Panel(
             "Temperature",
-            "Of the board (NVML).",
+            "Temperature of the GPU (NVML).",
             "celsius",
-            device("tta_gpu_temperature_celsius"),
+            by_device("tta_gpu_temperature_celsius"),
             width=6,
             limits=(80, 90),
             empty="no NVML",

@@ -1,31 +1,34 @@
-"""Is it up, is it fast, is it wrong, is it full?"""
+"""The first dashboard to look at: health, traffic, errors, latency, saturation."""
 
 from __future__ import annotations
 
 from .panels import CHOSEN, HERE, Panel, quantile, quantiles, rate, total
 
 TITLE = "Overview"
-SAID = "The first page to look at: traffic, errors, latency, freshness and saturation of every instance."
-OURS = 'code=~"INTERNAL|UNKNOWN|DATA_LOSS|UNAVAILABLE|RESOURCE_EXHAUSTED|DEADLINE_EXCEEDED"'  # not the caller's fault
+DESCRIPTION = "Start here: health, traffic, errors, latency, frame age and saturation of all instances."
+SERVER_ERRORS = (
+    'code=~"INTERNAL|UNKNOWN|DATA_LOSS|UNAVAILABLE|RESOURCE_EXHAUSTED|DEADLINE_EXCEEDED"'  # not the caller's fault
+)
 
 REQUESTS = f"sum(rate(tta_requests_total{{{CHOSEN}}}[$__rate_interval]))"
-ERRORS = f"sum(rate(tta_requests_total{{{CHOSEN}, {OURS}}}[$__rate_interval]))"
+ERRORS = f"sum(rate(tta_requests_total{{{CHOSEN}, {SERVER_ERRORS}}}[$__rate_interval]))"
 AGES = f"sum by (le) (rate(tta_frame_age_seconds_bucket{{{HERE}}}[$__rate_interval]))"
 LATENCIES = f"sum by (le) (rate(tta_request_duration_seconds_bucket{{{CHOSEN}}}[$__rate_interval]))"
 FULL = f"max(tta_queue_depth{{{HERE}}} / on (job, instance, queue) tta_queue_limit{{{HERE}}})"
 
 
 def number(
-    title: str, said: str, unit: str, query: str, limits: tuple[float, float] | None = None, **more: str
+    title: str, description: str, unit: str, query: str, limits: tuple[float, float] | None = None, **more: str
 ) -> Panel:
-    return Panel(title, said, unit, {title: query}, "stat", width=3, height=4, limits=limits, **more)
+    """A small panel that shows one number."""
+    return Panel(title, description, unit, {title: query}, "stat", width=3, height=4, limits=limits, **more)
 
 
 ROWS = {
     "Now": [
         Panel(
             "Up",
-            "Instances that answer a scrape, of those that should.",
+            "Instances that answer scrapes, of all instances.",
             "none",
             {"up": f"sum(up{{{HERE}}})", "of": f"count(up{{{HERE}}})"},
             "stat",
@@ -34,7 +37,7 @@ ROWS = {
         ),
         Panel(
             "Serving",
-            "1 while the device answers and requests are taken; the worst instance.",
+            "1 while the device is healthy and requests are accepted; the worst instance.",
             "none",
             {"serving": f"min(tta_serving{{{HERE}}})"},
             "stat",
@@ -43,10 +46,10 @@ ROWS = {
             limits=(1, 0.5),
             states=("not serving", "serving"),
         ),
-        number("Answers and refusals", "Questions that got an answer or an error, in a second.", "reqps", REQUESTS),
+        number("Requests", "Requests answered or refused per second.", "reqps", REQUESTS),
         number(
-            "Our errors",
-            "Share of them that failed for a reason that is not the caller's.",
+            "Server errors",
+            "Share of requests that failed through the server's fault, not the caller's.",
             "percentunit",
             f"({ERRORS} or 0 * {REQUESTS}) / {REQUESTS}",
             (0.001, 0.01),
@@ -54,42 +57,40 @@ ROWS = {
         ),
         number(
             "p95 latency",
-            "From arrival to answer, of answered requests.",
+            "Time from arrival to answer, 95th percentile of answered requests.",
             "s",
             f"histogram_quantile(0.95, {LATENCIES})",
             (0.5, 2),
         ),
         number(
             "p95 frame age",
-            "How old a camera's picture is when its answer leaves.",
+            "Time from a frame's arrival to its answer, 95th percentile.",
             "s",
             f"histogram_quantile(0.95, {AGES})",
             (0.5, 1),
             empty="no streams",
         ),
-        number(
-            "Queue", "How full the fullest queue is; at 100 % callers are sent away.", "percentunit", FULL, (0.5, 0.8)
-        ),
-        number("Streams", "Cameras that are connected.", "none", f"sum(tta_streams_open{{{HERE}}})", empty="none"),
+        number("Queue", "Fill of the fullest queue; at 100 % requests are rejected.", "percentunit", FULL, (0.5, 0.8)),
+        number("Streams", "Open streams.", "none", f"sum(tta_streams_open{{{HERE}}})", empty="none"),
     ],
     "Traffic and errors": [
         Panel(
             "Requests by outcome",
-            "Answers and refusals by gRPC code; OK is an answer.",
+            "Requests per second, by gRPC code; OK: answered.",
             "reqps",
             rate("tta_requests_total", "code", CHOSEN),
             stacked=True,
         ),
         Panel(
             "Requests by strategy",
-            "Answers by who gave them, refusals by who was asked for; unknown: not even that.",
+            "Answers by the strategy that gave them, refusals by the one asked for; unknown: not parsed yet.",
             "reqps",
             rate("tta_requests_total", "strategy", CHOSEN),
             stacked=True,
         ),
         Panel(
-            "Refused at the door",
-            "Requests sent away before any work, by reason.",
+            "Rejected by admission",
+            "Requests rejected before any work per second, by reason.",
             "reqps",
             rate("tta_admission_rejected_total", "reason"),
             empty="none refused",
@@ -98,43 +99,43 @@ ROWS = {
     "Latency and freshness": [
         Panel(
             "Request latency",
-            "Arrival to answer, unary and streamed, over all strategies chosen above.",
+            "Time from arrival to answer, unary and streamed, all selected strategies together.",
             "s",
             quantiles("tta_request_duration_seconds", CHOSEN),
         ),
         Panel(
             "Frame age",
-            "Arrival of a frame to its answer, by policy, 95 of 100 frames.",
+            "Time from a frame's arrival to its answer, 95th percentile by policy.",
             "s",
             quantile(0.95, "tta_frame_age_seconds", "policy"),
             empty="no streams",
         ),
         Panel(
             "Calls by method",
-            "Duration of unary gRPC calls, 95 of 100, health checks and listings included.",
+            "Duration of unary gRPC calls, 95th percentile by method; health checks and listings included.",
             "s",
             quantile(0.95, "grpc_server_handling_seconds", "grpc_method"),
         ),
     ],
     "Saturation": [
         Panel(
-            "Waiting",
-            "Requests that wait, at the door and before the image tower.",
+            "Requests queued",
+            "Requests queued for admission (calls, streams) and in the batch queue (tower).",
             "none",
             total("tta_queue_depth", "queue"),
         ),
         Panel(
-            "Inside",
-            "Requests and views of them that are being worked on.",
+            "In flight",
+            "Requests admitted and not answered yet, and their views.",
             "none",
             {"requests": f"sum(tta_inflight_requests{{{HERE}}})", "views": f"sum(tta_inflight_rows{{{HERE}}})"},
         ),
         Panel(
             "Canary",
-            "What one row through the whole tower takes; sent when the house is idle.",
+            "Duration of a canary: one row through the image tower, sent while the device is idle.",
             "s",
             quantiles("tta_canary_duration_seconds"),
-            empty="busy: no canary",
+            empty="no canary: the device is busy",
         ),
     ],
 }

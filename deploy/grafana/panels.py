@@ -1,4 +1,4 @@
-"""What the four dashboards share: a panel as a value, the variables, and both as Grafana's JSON."""
+"""What the dashboards share: a panel as a value, their variables, and both as Grafana's JSON."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ COLOURS = ("green", "orange", "red")
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture: `queries` by legend. `width` of 24, `height` in rows of Grafana's grid."""
+    """One chart: `queries` by legend. `width` of 24, `height` in rows of Grafana's grid."""
 
     title: str
-    said: str  # one line for the (i) of the panel
+    description: str  # one line for the (i) of the panel
     unit: str
     queries: Mapping[str, str]
     kind: Literal["timeseries", "stat"] = "timeseries"
@@ -51,14 +51,14 @@ def quantile(q: float, histogram: str, by: str, matchers: str = HERE) -> dict[st
 
 
 def mean(histogram: str, by: str, matchers: str = HERE) -> dict[str, str]:
-    """What one observation was on average, for each value of a label."""
-    said = f"{{{matchers}}}[$__rate_interval]"
-    total, count = (f"sum by ({by}) (rate({histogram}_{part}{said}))" for part in ("sum", "count"))
+    """The mean of a histogram's observations, for each value of a label."""
+    window = f"{{{matchers}}}[$__rate_interval]"
+    total, count = (f"sum by ({by}) (rate({histogram}_{part}{window}))" for part in ("sum", "count"))
     return {f"{{{{{by}}}}}": f"{total} / {count}"}
 
 
 def rate(counter: str, by: str, matchers: str = HERE) -> dict[str, str]:
-    """How many a second, for each value of a label."""
+    """A counter's rate per second, for each value of a label."""
     return {f"{{{{{by}}}}}": f"sum by ({by}) (rate({counter}{{{matchers}}}[$__rate_interval]))"}
 
 
@@ -67,9 +67,9 @@ def total(gauge: str, by: str, matchers: str = HERE) -> dict[str, str]:
     return {f"{{{{{by}}}}}": f"sum by ({by}) ({gauge}{{{matchers}}})"}
 
 
-def dashboard(uid: str, title: str, said: str, rows: Rows) -> model.Dashboard:
+def dashboard(uid: str, title: str, description: str, rows: Rows) -> model.Dashboard:
     """Rows of panels as Grafana's own model; the order of `rows` is the order on the screen."""
-    page = build.Dashboard(f"TTA / {title}").uid(uid).description(said).tags(["tta"]).editable()
+    page = build.Dashboard(f"TTA / {title}").uid(uid).description(description).tags(["tta"]).editable()
     page = page.time("now-1h", "now").refresh("30s").timezone("browser").tooltip(model.DashboardCursorSync.CROSSHAIR)
     others = build.DashboardLink("TTA").type(model.DashboardLinkType.DASHBOARDS).tags(["tta"])
     page = page.link(others.include_vars(True).keep_time(True).as_dropdown(True))
@@ -81,29 +81,29 @@ def dashboard(uid: str, title: str, said: str, rows: Rows) -> model.Dashboard:
         page = page.with_row(build.Row(heading).id(number))
         for panel in panels:
             number += 1
-            page = page.with_panel(_drawn(panel, number))
-    return _bare(page.build())
+            page = page.with_panel(_build_panel(panel, number))
+    return _strip_defaults(page.build())
 
 
-def _bare(made: model.Dashboard) -> model.Dashboard:
-    """Without what the SDK adds and nobody asked for: an interval's settings of each variable, links in a menu."""
-    for variable in (made.templating and made.templating.list_val) or []:
+def _strip_defaults(page: model.Dashboard) -> model.Dashboard:
+    """Removes what the SDK adds unasked: an interval's settings of each variable, links in a menu."""
+    for variable in (page.templating and page.templating.list_val) or []:
         variable.auto = variable.auto_min = variable.auto_count = None
-    for link in made.links or []:
+    for link in page.links or []:
         link.placement = None  # pyright: ignore[reportAttributeAccessIssue]
-    return made
+    return page
 
 
 def _variables() -> list[build.DatasourceVariable | build.QueryVariable]:
-    """Where from, which deployment, which process, which strategy."""
+    """The choices at the top of a page: data source, job, instance, strategy."""
     source = build.DatasourceVariable("datasource").label("Data source").type("prometheus")
-    asked = {
+    label_queries = {
         "job": "label_values(tta_build_info, job)",
         "instance": 'label_values(tta_build_info{job=~"$job"}, instance)',
         "strategy": f"label_values(tta_requests_total{{{HERE}}}, strategy)",
     }
     everything = model.VariableOption(text="All", value="$__all")
-    chosen = [
+    choices = [
         build.QueryVariable(name)
         .label(name.capitalize())
         .datasource(SOURCE)
@@ -114,43 +114,43 @@ def _variables() -> list[build.DatasourceVariable | build.QueryVariable]:
         .include_all(True)
         .all_value(".*")
         .current(everything)
-        for name, query in asked.items()
+        for name, query in label_queries.items()
     ]
-    return [source, *chosen]
+    return [source, *choices]
 
 
-def _drawn(panel: Panel, number: int) -> timeseries.Panel | stat.Panel:
-    drawn = _stat() if panel.kind == "stat" else _lines(panel)
-    drawn = drawn.id(number).title(panel.title).description(panel.said).datasource(SOURCE)
-    drawn = drawn.span(panel.width).height(panel.height).unit(panel.unit).no_value(panel.empty)
-    drawn = drawn.mappings(_words(panel.states)).thresholds(_thresholds(panel.limits))
+def _build_panel(panel: Panel, number: int) -> timeseries.Panel | stat.Panel:
+    built = _stat() if panel.kind == "stat" else _lines(panel)
+    built = built.id(number).title(panel.title).description(panel.description).datasource(SOURCE)
+    built = built.span(panel.width).height(panel.height).unit(panel.unit).no_value(panel.empty)
+    built = built.mappings(_value_mappings(panel.states)).thresholds(_thresholds(panel.limits))
     for legend, expression in panel.queries.items():
-        letter = chr(ord("A") + len(drawn.build().targets or []))
+        letter = chr(ord("A") + len(built.build().targets or []))
         query = prometheus.Dataquery().expr(expression).legend_format(legend).ref_id(letter)
-        drawn = drawn.with_target(query.instant() if panel.kind == "stat" else query.range())
-    return drawn
+        built = built.with_target(query.instant() if panel.kind == "stat" else query.range())
+    return built
 
 
 def _lines(panel: Panel) -> timeseries.Panel:
     legend = common.VizLegendOptions().display_mode(shapes.LegendDisplayMode.LIST).show_legend(True)
     legend = legend.placement(shapes.LegendPlacement.BOTTOM)
     tooltip = common.VizTooltipOptions().mode(shapes.TooltipDisplayMode.MULTI).sort(shapes.SortOrder.DESCENDING)
-    drawn = timeseries.Panel().legend(legend).tooltip(tooltip).line_width(1).fill_opacity(30 if panel.stacked else 8)
+    built = timeseries.Panel().legend(legend).tooltip(tooltip).line_width(1).fill_opacity(30 if panel.stacked else 8)
     if panel.stacked:
-        drawn = drawn.stacking(common.StackingConfig().mode(shapes.StackingMode.NORMAL))
+        built = built.stacking(common.StackingConfig().mode(shapes.StackingMode.NORMAL))
     if panel.limits:
-        drawn = drawn.thresholds_style(common.GraphThresholdsStyleConfig().mode(shapes.GraphThresholdsStyleMode.DASHED))
-    return drawn.show_points(shapes.VisibilityMode.NEVER).axis_soft_min(0)
+        built = built.thresholds_style(common.GraphThresholdsStyleConfig().mode(shapes.GraphThresholdsStyleMode.DASHED))
+    return built.show_points(shapes.VisibilityMode.NEVER).axis_soft_min(0)
 
 
 def _stat() -> stat.Panel:
     last = common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields("")
-    drawn = stat.Panel().reduce_options(last).graph_mode(shapes.BigValueGraphMode.NONE)
-    return drawn.color_mode(shapes.BigValueColorMode.VALUE)
+    built = stat.Panel().reduce_options(last).graph_mode(shapes.BigValueGraphMode.NONE)
+    return built.color_mode(shapes.BigValueColorMode.VALUE)
 
 
-def _words(states: tuple[str, str] | None) -> list[model.ValueMapping]:
-    """A division by no traffic is told as that, and 0 and 1 by their names."""
+def _value_mappings(states: tuple[str, str] | None) -> list[model.ValueMapping]:
+    """Words for a division by no traffic, and for 0 and 1."""
     nothing = model.SpecialValueMap(
         model.DashboardSpecialValueMapOptions(
             match=model.SpecialValueMatch.NULL_AND_NAN, result=model.ValueMappingResult(text="no traffic")

@@ -1,6 +1,6 @@
 """python -m deploy.grafana.picture [http://127.0.0.1:9090] [minutes]: each dashboard as a PNG, without Grafana.
 
-Asks a running Prometheus what the panels ask and draws the answers in the dashboards own layout.
+Sends the panels' queries to a running Prometheus and draws the results in the dashboards' layout.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from PIL import Image
 
-from .queries import filled, pages, panels
+from .queries import fill_variables, pages, panels
 
 INK, PAPER, SHEET = "#d8d9da", "#111217", "#181b1f"
 COLOURS = ("#73bf69", "#f2cc0c", "#8ab8ff", "#ff780a", "#f2495c", "#5794f2", "#b877d9", "#96d98d", "#fade2a", "#ca95e5")
@@ -41,44 +41,45 @@ SCALES = {
 Series = tuple[str, list[float], list[float]]  # legend, times, values
 
 
-def written(value: float, unit: str) -> str:
-    """A number as Grafana would write it."""
+def format_value(value: float, unit: str) -> str:
+    """A number as Grafana writes it."""
     if math.isnan(value):
         return "no traffic"
     scales = SCALES.get(unit, ((1, ""),))
-    nought = next((scale for scale in scales if scale[0] == 1), scales[-1])
-    size, name = next((scale for scale in scales if abs(value) >= scale[0]), scales[-1] if value else nought)
+    plain = next((scale for scale in scales if scale[0] == 1), scales[-1])
+    size, name = next((scale for scale in scales if abs(value) >= scale[0]), scales[-1] if value else plain)
     return f"{value / size:.3g}{name}"
 
 
-def ask(address: str, query: str, start: float, end: float) -> list[dict[str, Any]]:
-    """The series of a query between two moments (unix seconds)."""
+def fetch(address: str, query: str, start: float, end: float) -> list[dict[str, Any]]:
+    """The series of a query between `start` and `end` (Unix seconds)."""
     step = max(1.0, (end - start) / POINTS)
-    said = urllib.parse.urlencode({"query": query, "start": start, "end": end, "step": step})
-    with urllib.request.urlopen(f"{address}/api/v1/query_range?{said}", timeout=30) as reply:
+    arguments = urllib.parse.urlencode({"query": query, "start": start, "end": end, "step": step})
+    with urllib.request.urlopen(f"{address}/api/v1/query_range?{arguments}", timeout=30) as reply:
         return json.load(reply)["data"]["result"]
 
 
-def legend(form: str, labels: dict[str, str]) -> str:
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: labels.get(found[1], ""), form)
+def fill_legend(form: str, labels: dict[str, str]) -> str:
+    """A line's name: `{{label}}` becomes the value of that label."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: labels.get(match[1], ""), form)
 
 
 def series(address: str, panel: dict[str, Any], start: float, end: float, window: str) -> list[Series]:
     """All lines of a panel, times in minutes from the end."""
     lines: list[Series] = []
     for target in panel["targets"]:
-        answers = ask(address, filled(target["expr"], window), start, end)
+        answers = fetch(address, fill_variables(target["expr"], window), start, end)
         for found in sorted(answers, key=lambda found: sorted(found["metric"].items())):
             times, values = zip(*((float(at), float(value)) for at, value in found["values"]), strict=True)
-            name = legend(target["legendFormat"], found["metric"])
+            name = fill_legend(target["legendFormat"], found["metric"])
             lines.append((name, [(at - end) / 60 for at in times], list(values)))
     return lines
 
 
-def plotted(axes: Axes, panel: dict[str, Any], lines: list[Series], minutes: float) -> None:
+def draw_lines(axes: Axes, panel: dict[str, Any], lines: list[Series], minutes: float) -> None:
     """A time series panel."""
-    shown = panel["fieldConfig"]["defaults"]
-    unit, stacked = shown["unit"], shown.get("custom", {}).get("stacking", {}).get("mode") == "normal"
+    defaults = panel["fieldConfig"]["defaults"]
+    unit, stacked = defaults["unit"], defaults.get("custom", {}).get("stacking", {}).get("mode") == "normal"
     floor: dict[float, float] = {}
     for number, (name, times, values) in enumerate(lines):
         colour, below = COLOURS[number % len(COLOURS)], [floor.get(at, 0.0) for at in times]
@@ -88,13 +89,13 @@ def plotted(axes: Axes, panel: dict[str, Any], lines: list[Series], minutes: flo
         if stacked:
             axes.fill_between(times, below, top, color=colour, alpha=0.3, linewidth=0)
             floor.update(zip(times, top, strict=True))
-    for step in shown["thresholds"]["steps"]:
+    for step in defaults["thresholds"]["steps"]:
         if step["value"] is not None and step["value"] < axes.get_ylim()[1]:
             axes.axhline(step["value"], color=THRESHOLDS[step["color"]], linewidth=0.7, linestyle="--")
     axes.set_xlim(-minutes, 0)
     if all(value >= 0 for _, _, values in lines for value in values if not math.isnan(value)):
         axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: written(value, unit)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_value(value, unit)))
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda value, _: f"{value:.3g} min" if minutes > 5 else f"{60 * value:.0f} s")
     )
@@ -104,29 +105,29 @@ def plotted(axes: Axes, panel: dict[str, Any], lines: list[Series], minutes: flo
                 handlelength=1, columnspacing=1)  # fmt: skip
 
 
-def told(axes: Axes, panel: dict[str, Any], lines: list[Series]) -> None:
+def draw_numbers(axes: Axes, panel: dict[str, Any], lines: list[Series]) -> None:
     """A panel of numbers: the last value of each line."""
-    shown = panel["fieldConfig"]["defaults"]
-    words = {key: value["text"] for mapping in shown["mappings"] if mapping["type"] == "value"
+    defaults = panel["fieldConfig"]["defaults"]
+    words = {key: value["text"] for mapping in defaults["mappings"] if mapping["type"] == "value"
              for key, value in mapping["options"].items()}  # fmt: skip
     many = len(lines) > 2
     for number, (name, _, values) in enumerate(lines):
         last = next((value for value in reversed(values) if not math.isnan(value)), math.nan)
         colour = "green"
-        for step in shown["thresholds"]["steps"]:
+        for step in defaults["thresholds"]["steps"]:
             if step["value"] is None or last >= step["value"]:
                 colour = step["color"]
-        said = words.get(f"{last:g}", written(last, shown["unit"]))
+        text = words.get(f"{last:g}", format_value(last, defaults["unit"]))
         at = (number + 0.5) / len(lines)
         place = (0.5, 1 - at) if many else (at, 0.42)
-        axes.text(*place, said, color=THRESHOLDS[colour], fontsize=13, ha="center", va="center", weight="bold")
+        axes.text(*place, text, color=THRESHOLDS[colour], fontsize=13, ha="center", va="center", weight="bold")
         if len(lines) > 1 or "{{" in panel["targets"][0]["legendFormat"]:
             axes.text(place[0], place[1] - 0.3, name, color="#8e9297", fontsize=5.5, ha="center", va="center")
     axes.set_axis_off()
 
 
-def drawn(page: dict[str, Any], address: str, end: float, minutes: float, window: str) -> Figure:
-    """One dashboard as it stands on the screen."""
+def draw_page(page: dict[str, Any], address: str, end: float, minutes: float, window: str) -> Figure:
+    """One dashboard in the layout of the screen, over the last `minutes` before `end` (Unix seconds)."""
     rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in page["panels"])
     figure = Figure(figsize=(24 * CELL[0], rows * CELL[1] + 0.4), facecolor=PAPER)
     height = rows + 0.4 / CELL[1]
@@ -156,23 +157,23 @@ def drawn(page: dict[str, Any], address: str, end: float, minutes: float, window
             axes.set_axis_off()
             axes.text(0.5, 0.5, panel["fieldConfig"]["defaults"]["noValue"], color="#8e9297", fontsize=8, ha="center")
         elif stat:
-            told(axes, panel, lines)
+            draw_numbers(axes, panel, lines)
         else:
-            plotted(axes, panel, lines, minutes)
+            draw_lines(axes, panel, lines, minutes)
     return figure
 
 
-def draw(address: str, minutes: float, folder: Path, window: str = "30s") -> None:
-    """All dashboards, of the last minutes, as `folder`/*.png."""
+def draw_all(address: str, minutes: float, folder: Path, window: str = "30s") -> None:
+    """Draws all dashboards over the last `minutes` as `folder`/*.png."""
     end = time.time()
     for name, page in pages().items():
-        whole = io.BytesIO()
-        drawn(page, address, end, minutes, window).savefig(whole, dpi=90)
-        Image.open(whole).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(
+        file = io.BytesIO()
+        draw_page(page, address, end, minutes, window).savefig(file, dpi=90)
+        Image.open(file).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(
             folder / f"{name}.png", optimize=True
         )
 
 
 if __name__ == "__main__":
     given = [*sys.argv[1:], *("http://127.0.0.1:9090", "5")[len(sys.argv) - 1 :]]
-    draw(given[0], float(given[1]), Path(__file__).parent)
+    draw_all(given[0], float(given[1]), Path(__file__).parent)

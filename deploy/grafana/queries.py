@@ -1,4 +1,4 @@
-"""The committed dashboards as queries: what each panel asks, with the variables filled in."""
+"""The queries of the committed dashboards, with the variables filled in."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def panels(page: dict[str, Any]) -> list[dict[str, Any]]:
     return [panel for panel in page["panels"] if panel["type"] != "row"]
 
 
-def filled(expression: str, window: str) -> str:
-    """What Grafana would send with "All" chosen everywhere; `window` stands for its rate interval."""
+def fill_variables(expression: str, window: str) -> str:
+    """The query that Grafana sends with "All" selected everywhere; `window` is its rate interval."""
     for variable, value in EVERYTHING.items():
         expression = expression.replace(variable, value)
     return expression.replace("$__rate_interval", window)
@@ -44,4 +44,4 @@ def queries(window: str) -> Iterator[Query]:
     for name, page in pages().items():
         for panel in panels(page):
             for target in panel["targets"]:
-                yield Query(name, panel["title"], target["legendFormat"], filled(target["expr"], window))
+                yield Query(name, panel["title"], target["legendFormat"], fill_variables(target["expr"], window))

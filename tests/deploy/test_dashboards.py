@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.grafana.queries import filled, pages, panels, queries
+from deploy.grafana.queries import fill_variables, pages, panels, queries
 from tests.deploy.tools import DEPLOY, exported, names, program
 
 PAGES = pages()
@@ -86,7 +86,7 @@ def test_a_panel_explains_itself(panel: dict[str, Any]):
 @pytest.mark.parametrize("panel", all_panels())
 def test_a_panel_asks_for_metrics_that_exist_of_the_instances_chosen(panel: dict[str, Any]):
     for target in panel["targets"]:
-        asked = names(filled(target["expr"], "1m"))
+        asked = names(fill_variables(target["expr"], "1m"))
         assert asked and asked <= exported()
         assert target["expr"].count('job=~"$job", instance=~"$instance"') == target["expr"].count("{")
         assert "[" not in target["expr"].replace("[$__rate_interval]", "")
