@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import socket
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tta_client import AsyncClient, Client, Reconnect, TTAClientError
+from tta_client.aio.connection import AsyncConnection
 from tta_client.channel import is_loopback, make_options
 from tta_client.protocol.reconnect import ReconnectState
 from tta_client.v1 import tta_pb2, tta_pb2_grpc
@@ -170,7 +173,17 @@ def test_an_async_client_may_be_made_anywhere_and_used_in_one_loop_after_another
     assert asyncio.run(ask()) == ("dog", [1, 2])
     assert asyncio.run(watch()) == [1]
     assert asyncio.run(ask()) == ("dog", [1, 2])
-    assert len(client._connection._open) == 1  # of loops that are closed nothing is kept
+
+
+def test_an_async_connection_keeps_no_channel_of_a_closed_loop() -> None:
+    connection = AsyncConnection("127.0.0.1:1", 1.0, None, ())
+
+    async def open_channel() -> weakref.ref[Any]:
+        return weakref.ref(connection.channel)
+
+    first, second = asyncio.run(open_channel()), asyncio.run(open_channel())
+    gc.collect()
+    assert first() is None and second() is not None
 
 
 # ---- health

@@ -1,4 +1,4 @@
-"""Thin client of tta_service: pictures and labels in, adapted answers out."""
+"""The client of tta_service: images and labels in, adapted answers out."""
 
 from .aio.client import AsyncClient
 from .aio.stream import AsyncStream

@@ -1,4 +1,4 @@
-"""How to talk to the service: channel settings, retries of unary calls, call metadata."""
+"""Settings of the channel: proxies, keepalive, retries of unary calls, time limits, call metadata."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _RETRY = {
     "initialBackoff": "0.1s",
     "maxBackoff": "2s",
     "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],  # the latter from a proxy that lost its server
+    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],  # a proxy that lost its server answers CANCELLED
 }
 
 
-NO_LIMIT = 1e9  # seconds; what is longer is no limit, and nothing that gRPC's clock could count to
+NO_LIMIT = 1e9  # seconds; a longer time counts as no limit, because gRPC's clock cannot represent it
 
 
 def make_options(target: str) -> list[tuple[str, int | str]]:
-    """Channel arguments. What is on this machine is reached without a proxy.
+    """Channel arguments. This machine's own addresses are reached without a proxy.
 
-    Only unary calls are retried: nobody but the caller knows what a stream has already said.
+    gRPC retries unary calls only. `StreamState` decides about streams, because it knows which frames were answered.
     """
     unary = [{"service": SERVICE.full_name, "method": m.name} for m in SERVICE.methods if not m.client_streaming]
     return [
@@ -43,19 +43,21 @@ def make_options(target: str) -> list[tuple[str, int | str]]:
 
 
 def make_metadata(session: str, more: tuple[tuple[str, str], ...] = ()) -> tuple[tuple[str, str], ...]:
-    """Call metadata; the session goes along as a header, for proxies that keep a session on one server."""
-    if session and not re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", session):  # the service's rule; a header takes less
+    """Call metadata. The session is a header too, for proxies that route a session to one server. Raises `Refused`."""
+    if session and not re.fullmatch(
+        r"[A-Za-z0-9._:-]{1,128}", session
+    ):  # the service's rule; headers accept less than that
         raise make_refusal("a session id is 1 to 128 of the characters A-Z a-z 0-9 . _ : -", "session_id")
     return (("x-session-id", session), *more) if session else more
 
 
 def to_timeout(seconds: float | None) -> float | None:
-    """A time limit as gRPC takes it: infinity is none."""
+    """A time limit as gRPC takes it; None: no limit."""
     return None if seconds is None or seconds > NO_LIMIT else float(seconds)
 
 
 def is_loopback(target: str) -> bool:
-    """Whether a gRPC target is this machine: localhost, 127.0.0.0/8, ::1, or the address that means any of its own."""
+    """Whether a gRPC target is this machine: localhost, 127.0.0.0/8, ::1, or the unspecified address."""
     scheme, rest = re.fullmatch(r"(?:(dns|ipv4|ipv6):(?://[^/]*/)?)?(.*)", target, re.DOTALL).groups()  # type: ignore[union-attr]
     return all(_is_own_address(address) for address in (rest.split(",") if scheme else [rest]))
 

@@ -1,4 +1,4 @@
-"""The one error of this package, read off a gRPC status and its google.rpc details."""
+"""The error of this package, parsed from a gRPC status and its google.rpc details."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class TTAClientError(Exception):
-    """A call, or one frame of a stream, that got no answer.
+    """A call, or one frame of a stream, failed.
 
-    `code` is the gRPC status code, `sentence` what to tell a person, `field` the path of the request field to blame
-    (empty: none), `retry_after` seconds until the same call may succeed (None: the server did not say).
+    `code` is the gRPC status code, `sentence` the explanation for a person, `field` the path of the request's wrong
+    field (empty: none), `retry_after` the seconds until the same call may succeed (None: unknown).
     """
 
     def __init__(self, code: grpc.StatusCode, sentence: str, field: str = "", retry_after: float | None = None) -> None:
-        unsaid = field and not sentence.startswith(f"{field}:")
-        super().__init__(f"{code.name}: {sentence}" + (f" [{field}]" if unsaid else ""))
+        add_field = field and not sentence.startswith(f"{field}:")
+        super().__init__(f"{code.name}: {sentence}" + (f" [{field}]" if add_field else ""))
         self.code, self.sentence, self.field, self.retry_after = code, sentence, field, retry_after
 
     @property
     def transient(self) -> bool:
-        """True when the very same call may succeed later.
+        """Whether the same call may succeed later.
 
-        A proxy that loses its server says CANCELLED, or resets the stream, which gRPC calls INTERNAL or UNKNOWN.
+        A proxy that loses its server answers CANCELLED, or resets the stream, which gRPC calls INTERNAL or UNKNOWN.
         """
         reset = "RST_STREAM" in self.sentence or "Stream removed" in self.sentence
         return reset or self.retry_after is not None or self.code in _TRANSIENT
@@ -39,19 +39,19 @@ class TTAClientError(Exception):
 
 
 class Refused(TTAClientError, ValueError):
-    """What the client does not send, because no service could take it."""
+    """A request that the client does not send, because every service would refuse it."""
 
 
 def make_refusal(sentence: str, field: str) -> Refused:
-    """In the words that the service would have used."""
+    """The error for a wrong field, in the service's form: its path, a colon, the sentence."""
     return Refused(grpc.StatusCode.INVALID_ARGUMENT, f"{field}: {sentence}" if field else sentence, field)
 
 
 @contextmanager
 def blame_field(field: str) -> Iterator[None]:
-    """Whatever is raised inside becomes a `TTAClientError` that names `field`, or a field below it.
+    """Turns every exception of the block into a `TTAClientError` that names `field`, or a field below it.
 
-    What passes by itself is no fault of any field, and stays as it is.
+    A retryable error is no fault of a field and stays as it is.
     """
     try:
         yield
@@ -59,8 +59,8 @@ def blame_field(field: str) -> Iterator[None]:
         if is_retryable(error) or error.field.startswith(field):
             raise
         where = f"{field}.{error.field}" if error.field else field
-        said = error.sentence.removeprefix(f"{error.field}: ")
-        raise type(error)(error.code, f"{where}: {said}", where, error.retry_after) from error
+        sentence = error.sentence.removeprefix(f"{error.field}: ")
+        raise type(error)(error.code, f"{where}: {sentence}", where, error.retry_after) from error
     except OSError as error:
         raise make_refusal(f"{error.filename}: {error.strerror}" if error.filename else str(error), field) from error
     except Exception as error:
@@ -68,17 +68,17 @@ def blame_field(field: str) -> Iterator[None]:
 
 
 def is_retryable(error: TTAClientError) -> bool:
-    """Whether it is worth another attempt: that of registering labels ends with its deadline where nobody answers."""
+    """Whether to dial again. That includes DEADLINE_EXCEEDED, with which a call to a lost server ends."""
     return error.transient or error.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def from_rpc(error: Any) -> TTAClientError:
-    """The error of a failed call, of the sync or the async stack."""
+    """The error of a failed call, of gRPC's sync or async stack."""
     return from_ending(error.code() or grpc.StatusCode.UNKNOWN, error.details(), error.trailing_metadata())
 
 
 def from_ending(code: grpc.StatusCode, details: str | None, metadata: Any) -> TTAClientError:
-    """The error that a call ended with."""
+    """The error of a call's final status, with its trailing metadata."""
     for key, value in metadata or ():
         if key == "grpc-status-details-bin":
             return from_status(status_pb2.Status.FromString(value))
@@ -86,7 +86,7 @@ def from_ending(code: grpc.StatusCode, details: str | None, metadata: Any) -> TT
 
 
 def from_status(status: status_pb2.Status) -> TTAClientError:
-    """The error inside a google.rpc.Status, a stream's in-band form."""
+    """The error inside a google.rpc.Status, the form in which a stream carries the error of one frame."""
     bad, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
     field, retry_after = "", None
     for detail in status.details:
@@ -98,5 +98,5 @@ def from_status(status: status_pb2.Status) -> TTAClientError:
 
 
 def labels_are_gone(error: TTAClientError) -> bool:
-    """True when the server does not know the label set id: it was restarted, or somebody deleted the set."""
+    """Whether the server does not know the label set: it was restarted, or the set was deleted."""
     return error.code is grpc.StatusCode.NOT_FOUND and ("label" in error.field or not error.field)

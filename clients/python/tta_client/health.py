@@ -1,4 +1,4 @@
-"""grpc.health.v1, as the client asks it."""
+"""The client's side of grpc.health.v1."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ SERVICE_LEFT = TTAClientError(grpc.StatusCode.UNAVAILABLE, "the service left bef
 
 
 def make_stub(channel: Any) -> Any:
-    """Of a channel of the sync or the async stack; the library says nothing of its types."""
+    """The stub for a channel of gRPC's sync or async stack; the library has no types."""
     return HealthStub(channel)
 
 
 def make_request(service: str = "") -> HealthCheckRequest:
+    """A question about one service of the server; empty: the server as a whole."""
     return HealthCheckRequest(service=service)
 
 
 def read_state(reply: Any) -> str:
-    """A state that a newer protocol has is UNKNOWN."""
+    """The name of the state; UNKNOWN for one that only a newer protocol has."""
     names = HealthCheckResponse.ServingStatus
     return names.Name(reply.status) if reply.status in names.values() else "UNKNOWN"
 
 
 def state_of_error(error: TTAClientError) -> str:
-    """The state of a service that `Check` does not know, for which it has only a status. Raises any other error."""
+    """SERVICE_UNKNOWN for NOT_FOUND, by which `Check` answers for an unknown service. Raises any other error."""
     if error.code is not grpc.StatusCode.NOT_FOUND:
         raise error
     return "SERVICE_UNKNOWN"

@@ -1,4 +1,4 @@
-"""What a camera's way to the service is counts by. Bounded, however long it runs."""
+"""Counters of a stream and its source. Their memory is bounded, however long the stream runs."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import time
 from collections import Counter, deque
 from typing import Any
 
-MAX_AGES = 10_000  # ages that the percentiles are over
+MAX_AGES = 10_000  # the percentiles cover the last so many
 
 
 class Statistics:
     """Counters of one stream and the source in front of it; `summary` may be read at any time, from any thread.
 
-    `sent` counts a frame that is sent again once more. `skipped`: frames that the gate held back, by reason ("still",
-    "interval"). `dropped`: frames that should have been answered and were not, by reason: "overtaken" by a newer one
-    before they left, "service" (it had no room), "disconnect" (they were under way), "unreadable" (no picture;
-    `damaged` of these were so in a video or at a camera already, which goes on).
-    `reconnects`, by what was lost: "service", "source".
+    `sent` counts a frame each time it is sent. `skipped` counts the frames that the gate withheld, by reason ("still",
+    "interval"). `dropped` counts the frames that should have been answered and were not, by reason: "overtaken" (a
+    newer one replaced them before they were sent), "service" (it had no room), "disconnect" (their call failed),
+    "unreadable" (no image; `damaged` of these were damaged in the video or at the camera, which continues).
+    `reconnects` counts by what was lost: "service", "source".
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Statistics:
         self._began = time.monotonic()
 
     def add_answer(self, age: float, dropped: int) -> None:
-        """An answer, `age` seconds after its frame was captured; the service had dropped so many before it."""
+        """Counts an answer, `age` seconds after its frame's capture, and the frames `dropped` by the service before it."""
         self.answers += 1
         if dropped:
             self.dropped["service"] += dropped
@@ -35,16 +35,17 @@ class Statistics:
             self._ages.append(age)
 
     def age(self, fraction: float) -> float:
-        """The age in seconds that this fraction of the last answers did not pass; 0 before the first."""
+        """The quantile `fraction` of the last answers' ages, in seconds; 0 before the first answer."""
         ages = sorted(self._ages.copy())
         return ages[min(len(ages) - 1, int(fraction * len(ages)))] if ages else 0.0
 
     @property
     def seconds(self) -> float:
+        """Seconds since the counting began."""
         return time.monotonic() - self._began
 
     def summary(self) -> dict[str, Any]:
-        """All of it as JSON can carry it."""
+        """All counters as JSON values; ages in seconds."""
         return {
             "sent": self.sent,
             "answers": self.answers,
@@ -59,6 +60,7 @@ class Statistics:
         }
 
     def sentence(self) -> str:
+        """All counters in one line for a person."""
         text = (
             f"{self.answers} answers to {self.sent} sent, {self.failures} failures, "
             f"{_format_counts(self.skipped, 'skipped')}, {_format_counts(self.dropped, 'dropped')}; "

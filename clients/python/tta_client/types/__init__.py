@@ -1,1 +1,1 @@
-"""The values that go in and come out, and their messages on the wire."""
+"""Requests, answers and listings as Python values, and their conversion to and from the wire's messages."""

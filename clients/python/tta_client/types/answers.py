@@ -1,4 +1,4 @@
-"""What comes back for a picture."""
+"""Answers to an image, read from the wire."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from .options import Choice, parse_choice
 
 @dataclass(frozen=True, slots=True)
 class Score:
+    """The score of one class."""
+
     label: str
-    score: float  # softmax over all labels
+    score: float  # a probability: softmax over all labels
     logit: float
     index: int  # into the label set's names
 
@@ -37,32 +39,34 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Degraded:
-    """Less was done than asked."""
+    """How the answer falls short of the request, and why."""
 
     reason: str  # "deadline", "overload", "memory"
     views_asked: int
     views_done: int
-    zero_shot: bool  # the strategy was not run and its memory not touched
+    zero_shot: bool  # the strategy did not run, and its memory is unchanged
 
 
 @dataclass(frozen=True, slots=True)
 class SessionStatus:
+    """The session that the answer came from."""
+
     session_id: str
     origin: str  # "fresh", "continued", "restored"
     frames: int
     memory_bytes: int
-    memory_reset: bool  # the strategy's memory began anew with this picture
+    memory_reset: bool  # the strategy's memory was emptied before this image
     last_frame_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Adapted scores and, beside them, the un-adapted ones of the same picture; both best first."""
+    """The adapted scores of an image and its zero-shot scores, both in descending order."""
 
     top: tuple[Score, ...]
     zero_shot: tuple[Score, ...]
-    entropy: float  # of the adapted scores over all labels, nats
-    strategy: Choice  # what really answered, with all its parameters
+    entropy: float  # of the adapted scores over all labels, in nats
+    strategy: Choice  # the one that answered, with all its parameters
     reducer: Choice
     views: int
     timings: Timings
@@ -74,42 +78,46 @@ class Answer:
     label_set_id: str
     request_id: str
     model: str
-    unseen: tuple[str, ...] = ()  # names that the text tower was never taught; on a stream told once for its labels
+    unseen: tuple[
+        str, ...
+    ] = ()  # names absent from the text tower's training; a stream's first answer alone lists them
 
     @property
     def label(self) -> str:
+        """The best class's name."""
         return self.top[0].label
 
     @property
     def index(self) -> int:
-        """Of the label in its set, which tells classes of one name apart."""
+        """The best class's place in its label set, which tells classes of one name apart."""
         return self.top[0].index
 
     @property
     def score(self) -> float:
+        """The best class's probability."""
         return self.top[0].score
 
     @property
     def flipped(self) -> bool:
-        """Did adapting change the answer?"""
+        """Whether adaptation changed the best class."""
         return bool(self.zero_shot) and self.top[0].index != self.zero_shot[0].index
 
 
 @dataclass(frozen=True, slots=True)
 class FrameAnswer:
-    """The answer to one frame. `age` is measured here, from its capture to the arrival of the answer."""
+    """The answer to one frame. `age` runs from the frame's capture to the arrival of the answer here."""
 
     frame_id: int
     answer: Answer
     age: float  # seconds, on this machine's monotonic clock
-    captured_ns: int  # the echoed capture time
+    captured_ns: int  # the frame's `wall_ns`, echoed
     dropped_since_last: int  # frames that the server dropped since the previous answer
     scene: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameFailure:
-    """One frame went wrong; the stream goes on."""
+    """The error of one frame. The stream continues."""
 
     frame_id: int
     error: TTAClientError
@@ -118,7 +126,7 @@ class FrameFailure:
 
 
 def parse_answer(message: tta_pb2.ClassifyResponse) -> Answer:
-    explained = message.HasField("explanation")
+    """An answer of the wire."""
     return Answer(
         top=_scores(message.top),
         zero_shot=_scores(message.zero_shot),
@@ -131,7 +139,7 @@ def parse_answer(message: tta_pb2.ClassifyResponse) -> Answer:
         session=parse_session_status(message.session),
         degraded=_degraded(message.degraded) if message.HasField("degraded") else None,
         escalated=message.escalated,
-        explanation=_to_dict(message.explanation) if explained else None,
+        explanation=_to_dict(message.explanation) if message.HasField("explanation") else None,
         label_set_id=message.label_set_id,
         request_id=message.request_id,
         model=message.model,
@@ -140,6 +148,7 @@ def parse_answer(message: tta_pb2.ClassifyResponse) -> Answer:
 
 
 def parse_session_status(message: tta_pb2.SessionStatus) -> SessionStatus:
+    """A session status of the wire. Its origin is the enum's name in lower case, without the prefix."""
     return SessionStatus(
         message.session_id,
         tta_pb2.SessionStatus.Origin.Name(message.origin).removeprefix("ORIGIN_").lower(),

@@ -1,4 +1,4 @@
-"""What the service can say about itself: strategies, reducers, label sets, sessions, the server."""
+"""Listings of the service: strategies, reducers, label sets, sessions, the server."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from ..v1 import tta_pb2
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
+    """One parameter of a strategy or reducer; None: it has no such bound."""
+
     name: str
     type: str  # "int", "float", "bool", "string"
     default: Any
@@ -24,29 +26,33 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A strategy or a reducer. `seconds` is what it takes on this server, 0 when it was never used."""
+    """A strategy or a reducer. `seconds` is its measured time per request on this server; 0: never used."""
 
     name: str
     summary: str
     paper: str
     parameters: tuple[Parameter, ...]
     views: int
-    memory: str  # how long it remembers: "request", "labels", "session"
+    memory: str  # the scope of its memory: "request", "labels", "session"
     gradient: bool
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSetInfo:
+    """One registered label set. `bytes` is the size of its cached embeddings."""
+
     id: str
     classes: int
     bytes: int
     cached: bool
-    unseen: tuple[str, ...] = ()  # names that the text tower was never taught; known while it is cached
+    unseen: tuple[str, ...] = ()  # names absent from the text tower's training; known while it is cached
 
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
+    """One session and the size of what it has learnt."""
+
     session_id: str
     frames: int
     memory_bytes: int
@@ -59,7 +65,7 @@ class SessionInfo:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A session to be restored, here or elsewhere. `state` is opaque, and signed by the service."""
+    """A copy of a session, for any service with the same key to restore. `state` is opaque and signed."""
 
     session_id: str
     epoch: int
@@ -68,6 +74,8 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
+    """The server's model, device and limits. `model_fingerprint` identifies the weights; `Features` must match it."""
+
     version: str
     model: str
     device: str
@@ -79,6 +87,7 @@ class ServerInfo:
 
 
 def parse_description(message: tta_pb2.Description) -> Description:
+    """A strategy or reducer of the wire."""
     return Description(
         message.name,
         message.summary,
@@ -92,10 +101,12 @@ def parse_description(message: tta_pb2.Description) -> Description:
 
 
 def parse_label_set_info(message: tta_pb2.LabelSetInfo) -> LabelSetInfo:
+    """A label set of the wire, without its names."""
     return LabelSetInfo(message.id, message.classes, message.bytes, message.cached, tuple(message.unseen))
 
 
 def parse_session_info(message: tta_pb2.SessionInfo) -> SessionInfo:
+    """A session of the wire; durations become seconds."""
     return SessionInfo(
         message.session_id,
         message.frames,
@@ -109,16 +120,19 @@ def parse_session_info(message: tta_pb2.SessionInfo) -> SessionInfo:
 
 
 def parse_snapshot(message: tta_pb2.SessionSnapshot) -> Snapshot:
+    """A snapshot of the wire."""
     return Snapshot(message.session_id, message.epoch, message.state)
 
 
 def make_snapshot_message(snapshot: Snapshot | bytes) -> tta_pb2.SessionSnapshot:
+    """A snapshot for the wire; its `state` alone is enough."""
     if isinstance(snapshot, bytes):
         return tta_pb2.SessionSnapshot(state=snapshot)
     return tta_pb2.SessionSnapshot(session_id=snapshot.session_id, epoch=snapshot.epoch, state=snapshot.state)
 
 
 def parse_server_info(message: tta_pb2.GetServerInfoResponse) -> ServerInfo:
+    """The server of the wire; `limits` under the JSON names of the proto."""
     return ServerInfo(
         message.version,
         message.model,
@@ -137,6 +151,6 @@ def _parameter(message: tta_pb2.Parameter) -> Parameter:
 
 
 def _value(message: tta_pb2.Parameter, field: str) -> Any:
-    """The wire knows only doubles: whole ones of an "int" are ints."""
+    """The wire has only doubles: those of an "int" parameter become ints."""
     value: Any = json_format.MessageToDict(getattr(message, field)) if message.HasField(field) else None
     return int(value) if message.type == "int" and value is not None else value

@@ -1,4 +1,4 @@
-"""A picture on its way to the service."""
+"""Images and frames, and their messages."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from .values import parse_unsigned
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
-    """Embeddings of the views of a picture, made on this machine: `rows` [v, d] float32, row 0 the plain view.
+    """Embeddings of an image's views, made on this machine: `rows` [v, d] float32, row 0 the plain view.
 
-    `model` is the fingerprint that `ServerInfo` tells: features of another model mean something else.
+    `model` is the `model_fingerprint` of `ServerInfo`; the service refuses the features of any other model.
     """
 
     rows: Any
@@ -33,17 +33,17 @@ class Features:
 
 
 Image = bytes | os.PathLike[str] | Features | Any
-"""Bytes of a JPEG, PNG or WebP file; a path of one; a PIL image; an array, [h, w, 3] RGB, [h, w, 4] RGBA, [h, w, 1] or
+"""The bytes or the path of a JPEG, PNG or WebP file; a PIL image; an array, [h, w, 3] RGB, [h, w, 4] RGBA, [h, w, 1] or
 [h, w] gray; or features."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture of a camera. `frame_id` must increase within a stream.
+    """One image of a camera. `frame_id` must increase within a stream.
 
-    `captured` (monotonic seconds) is what the age of the answer is measured from; `wall_ns` is the camera's clock,
-    sent along and echoed. `options` and `labels` replace the stream's for this frame alone. `scene` stays here: what
-    the camera looks at, if it knows.
+    The answer's age is measured from `captured` (monotonic seconds). `wall_ns` is the camera's clock (nanoseconds);
+    the service echoes it. `options` and `labels` replace the stream's for this frame alone. `scene` names what the
+    camera looks at; it is not sent, and comes back with the answer.
     """
 
     frame_id: int
@@ -56,19 +56,19 @@ class Frame:
 
 
 def close_source(frames: Any) -> None:
-    """Close what was iterated: a generator lets its device go at once, not when it is collected."""
+    """Closes an iterator that can be closed, so that a generator releases its device at once."""
     if callable(close := getattr(frames, "close", None)):
         close()
 
 
 class FrameNumbers:
-    """Makes frames of what the source gives: ids increase, and what has none gets the next one, captured now."""
+    """Makes frames of a source's items. An item that is no `Frame` gets the next id and is captured now."""
 
     def __init__(self) -> None:
         self.last = -1
 
     def make_frame(self, picture: Any) -> Frame:
-        """Raises `Refused` for what has no place in the order of the frames, or in time."""
+        """Raises `Refused` for an id that does not increase, and for a wrong capture time or wrong labels."""
         frame = picture if isinstance(picture, Frame) else Frame(max(self.last, 0) + 1, picture)
         number = parse_unsigned(frame.frame_id, "frame.frame_id")
         if number <= self.last:
@@ -83,15 +83,15 @@ class FrameNumbers:
 
 
 def measure_age(frame: Any) -> float:
-    """Seconds since its capture, NaN when nobody knows."""
+    """Seconds since its capture; NaN when the frame does not say."""
     try:
         return time.monotonic() - float(frame.captured)
-    except Exception:  # whatever the caller wrote there
+    except Exception:  # `captured` may be anything that the caller put there
         return math.nan
 
 
 def make_image_message(image: Image, path: str = "image", limits: Limits = UNLIMITED) -> tta_pb2.Image:
-    """Raises `Refused`, which names a field at `path`, for what is no picture, cannot be read or is too large."""
+    """An image for the field at `path`. Raises `Refused`, naming a field, for what cannot be read or is too large."""
     with blame_field(path):
         if isinstance(image, Features):
             return tta_pb2.Image(features=_make_features_message(image))
@@ -109,7 +109,7 @@ def make_image_message(image: Image, path: str = "image", limits: Limits = UNLIM
 
 
 def _read(file: Path, limits: Limits, path: str) -> bytes:
-    """Neither a pipe, which nobody may ever fill, nor more than may be sent."""
+    """Reads regular files alone, because a pipe may block without end, and none that is too large to send."""
     found = file.stat()
     if not stat.S_ISREG(found.st_mode):
         raise make_refusal(f"{file}: is not a file", path)
@@ -128,7 +128,7 @@ def _make_features_message(features: Features) -> tta_pb2.Features:
 def make_frame_message(
     frame: Frame, label_set_id: str = "", limits: Limits = UNLIMITED
 ) -> tta_pb2.ClassifyStreamRequest:
-    """Raises `Refused`, which names the field, for a frame that cannot be sent."""
+    """A frame of a stream; without `label_set_id` it has the stream's labels. Raises `Refused`, naming the field."""
     message = tta_pb2.Frame(frame_id=frame.frame_id)
     message.image.CopyFrom(make_image_message(frame.image, "frame.image", limits))
     with blame_field("frame.capture_time"):

@@ -1,4 +1,4 @@
-"""Label sets: what to tell apart, registered once and then named by id."""
+"""Label sets: the classes to choose from, registered once and then named by id."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from ..v1 import tta_pb2
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
-    """Names, distinct unless duplicates are allowed, and sentences in which `{}` stands for the name (none: the
-    server's own).
+    """Class names, distinct unless duplicates are allowed, and templates, in which `{}` stands for the name.
+
+    Without templates the server uses its own.
     """
 
     names: tuple[str, ...]
@@ -23,7 +24,7 @@ class LabelSet:
 
 
 Labels = str | Sequence[str] | LabelSet
-"""An id, some names, or names with templates."""
+"""The id of a registered set, class names, or a whole set."""
 
 
 def parse_labels(labels: Labels) -> str | LabelSet:
@@ -54,7 +55,10 @@ def make_label_set_message(labels: LabelSet) -> tta_pb2.LabelSet:
 
 
 class RegisteredLabels:
-    """What this client has registered, both ways; the least recently used sets are forgotten. Thread-safe."""
+    """The label sets that this client has registered, by definition and by id. Thread-safe.
+
+    It holds `most` sets and drops the least recently used.
+    """
 
     def __init__(self, most: int = 256) -> None:
         self._most, self._lock = most, threading.Lock()
@@ -62,6 +66,7 @@ class RegisteredLabels:
         self._sets: dict[str, LabelSet] = {}
 
     def id(self, labels: LabelSet) -> str | None:
+        """The set's id; None: it is not registered now."""
         with self._lock:
             if labels in self._ids:
                 self._ids.move_to_end(labels)
@@ -78,23 +83,24 @@ class RegisteredLabels:
             return self._sets.get(parsed)
 
     def defines(self, labels: Labels) -> bool:
-        """Whether they can be registered: anything but an id that this client never saw."""
+        """Whether the labels can be registered again: all but an id that this client has not registered."""
         return self.definition(labels) is not None
 
     def remember(self, labels: LabelSet, label_set_id: str) -> None:
+        """The server has registered the set under this id."""
         with self._lock:
             self._ids[labels], self._sets[label_set_id] = label_set_id, labels
             while len(self._ids) > self._most:
                 self._sets.pop(self._ids.popitem(last=False)[1], None)
 
     def forget(self, labels: Labels) -> None:
-        """The server does not have it any more; the definition stays, so that it can be registered again."""
+        """The server no longer has the set. Its definition stays, so that the id can be registered again."""
         definition = self.definition(labels)
         with self._lock:
             if definition is not None:
                 self._ids.pop(definition, None)
 
     def forget_all(self) -> None:
-        """Another service may answer from now on."""
+        """The next server may have none of the sets."""
         with self._lock:
             self._ids.clear()

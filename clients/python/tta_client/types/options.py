@@ -1,4 +1,4 @@
-"""What to ask for: strategies and reducers with their parameters, and the options of a call or a frame."""
+"""Options of a call or a frame: strategies and reducers with their parameters, and the rest."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ DEADLINES = {"degrade": tta_pb2.ON_DEADLINE_DEGRADE, "fail": tta_pb2.ON_DEADLINE
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A strategy or a reducer by name; parameters that are left out keep the server's defaults."""
+    """A strategy or a reducer by name. Parameters that are left out have the server's defaults."""
 
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __str__(self) -> str:
-        shown = (f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in self.parameters.items())
-        return f"{self.name}({', '.join(shown)})" if self.parameters else self.name
+        texts = (f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in self.parameters.items())
+        return f"{self.name}({', '.join(texts)})" if self.parameters else self.name
 
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """A token reduction, of all views or of some."""
+    """A token reduction and the views that it applies to."""
 
     reducer: Choice
     scope: Literal["all", "augmented", "two_looks"] = "all"
@@ -43,9 +43,9 @@ class Reduction:
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
-    """Go on to `to` when the first answer's entropy divided by ln(labels), 0 … 1, is above `above`.
+    """Runs `to` when the entropy of the first answer, divided by ln(number of labels), is above `above` (0 … 1).
 
-    Left out, it is the server's, which has one after `zero_shot` and `mean` only.
+    Without `above` the server's threshold holds; it has one after `zero_shot` and `mean` only.
     """
 
     to: Choice
@@ -54,7 +54,7 @@ class Cascade:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """All that a call or a frame may wish for; what is left out is the server's default."""
+    """The options of a call or a frame. An option that is left out has the server's default."""
 
     strategy: str | Choice = ""
     reducer: str | Choice | Reduction = ""
@@ -65,7 +65,7 @@ class Options:
     on_deadline: Literal["", "degrade", "fail"] = ""
 
     def with_strategy(self, strategy: str | Choice) -> Options:
-        """The same wishes with that strategy; an empty one changes nothing."""
+        """The same options with that strategy; an empty one changes nothing."""
         return replace(self, strategy=strategy) if strategy else self
 
 
@@ -73,7 +73,7 @@ DEFAULTS = Options()
 
 
 def make_options_message(options: Options, path: str = "options") -> tta_pb2.Options:
-    """Raises `Refused`, which names a field below `path`."""
+    """Options for the field at `path`. Raises `Refused`, naming a field there."""
     message = tta_pb2.Options()
     with blame_field(path):
         message.explain = bool(options.explain)
@@ -93,6 +93,7 @@ def make_options_message(options: Options, path: str = "options") -> tta_pb2.Opt
 
 
 def make_choice_message(choice: str | Choice, path: str) -> tta_pb2.Choice:
+    """A choice for the field at `path`. Raises `Refused`, naming it or the parameter below it."""
     with blame_field(path):
         choice = Choice(choice) if isinstance(choice, str) else choice
         message = tta_pb2.Choice(name=choice.name)
@@ -103,6 +104,7 @@ def make_choice_message(choice: str | Choice, path: str) -> tta_pb2.Choice:
 
 
 def parse_choice(message: tta_pb2.Choice) -> Choice:
+    """A choice of the wire."""
     return Choice(message.name, json_format.MessageToDict(message.parameters))
 
 

@@ -1,4 +1,4 @@
-"""Arrays and PIL images as the picture that goes out: eight bits a channel, RGB or gray."""
+"""Arrays and PIL images as raw pixels: eight bits a channel, RGB or gray."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ACCEPTED = "a uint8 or uint16 array [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]"
 
 
 def to_pixels(image: Any) -> Any:
-    """A PIL image, or what is `ACCEPTED`, as uint8 [h, w, 3] RGB or [h, w] gray. Alpha is dropped, as in the service.
+    """A PIL image or an `ACCEPTED` array as uint8 [h, w, 3] RGB or [h, w] gray. Alpha is dropped, as in the service.
 
     Raises ValueError for anything else.
     """
@@ -27,11 +27,11 @@ def to_pixels(image: Any) -> Any:
 
 
 def to_uint8(samples: Any) -> Any:
-    """uint8 of a uint16 array: of the bits in use the upper eight.
+    """A uint16 array as uint8: the upper eight of the bits in use.
 
-    In use are the fewest of `BITS` that hold the brightest sample of this picture: many a sensor of 10, 12 or 14 bits
-    leaves the upper ones empty, and by the upper eight of all 16 its pictures would be black. (PNG's sBIT does not say
-    that: it speaks of samples which fill their 16 bits.)
+    The bits in use are the fewest of `BITS` that hold the image's brightest sample. Sensors of 10, 12 or 14 bits often
+    leave the upper bits empty; the upper eight of all 16 would make their images black. (PNG's sBIT does not help: it
+    describes samples that were scaled to 16 bits.)
     """
     brightest = int(samples.max()) if samples.size else 0
     unused = next(bits - 8 for bits in BITS if brightest < 1 << bits)
@@ -47,10 +47,10 @@ def _of_pillow(image: Any) -> Any:
 
     try:
         image = ImageOps.exif_transpose(image)
-    except Exception as error:  # opened, but never read: decoders have many ways to say no
+    except Exception as error:  # decoding starts here, and decoders raise errors of many types
         raise ValueError(f"the PIL image cannot be read: {error}") from error
     if image.mode.startswith("I"):  # 16-bit gray; in the mode "I" as 32
         return np.asarray(image).clip(0, 65535).astype(np.uint16)
     if image.mode == "F":
-        return np.asarray(image)  # what its numbers mean is for the caller to say
+        return np.asarray(image)  # the caller has to say what its numbers mean; `to_pixels` refuses it
     return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB"))

@@ -1,4 +1,4 @@
-"""Messages that both clients send."""
+"""The requests of both clients."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POLICIES = {
 def make_classify_request(
     image: Image, options: Options, session: str, request_id: str, limits: Limits
 ) -> tta_pb2.ClassifyRequest:
-    """All but the labels. Raises `Refused` for what cannot be sent."""
+    """A request without its labels. Raises `Refused`, naming the field, for what cannot be sent."""
     message = tta_pb2.ClassifyRequest(
         image=make_image_message(image, "image", limits),
         options=make_options_message(options),
@@ -43,7 +43,10 @@ def make_opening(
     budget: float | None,
     resume_token: bytes = b"",
 ) -> tta_pb2.ClassifyStreamRequest:
-    """Raises ValueError for a policy that does not exist, `Refused` for what cannot be sent."""
+    """The first message of a stream; `budget` is seconds for each frame.
+
+    Raises ValueError for a policy that does not exist, and `Refused`, naming the field, for what cannot be sent.
+    """
     if policy not in POLICIES:
         raise ValueError(f"no policy is called {policy!r}; there are {', '.join(POLICIES)}")
     message = tta_pb2.OpenStream(

@@ -1,4 +1,4 @@
-"""Values of the caller's as the wire takes them: NumPy's scalars become Python's own, whole floats become ints."""
+"""The caller's values as protobuf takes them: NumPy's scalars become Python's own, whole floats become ints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..errors import make_refusal
 
 
 def parse_unsigned(value: Any, field: str, bits: int = 64) -> int:
-    """An unsigned int of so many bits. Raises `Refused`."""
+    """A whole number that fits `bits` bits without a sign. Raises `Refused`, naming `field`."""
     number = -1
     try:
         number = operator.index(to_plain(value))
@@ -23,7 +23,7 @@ def parse_unsigned(value: Any, field: str, bits: int = 64) -> int:
 
 
 def to_plain(value: Any) -> Any:
-    """Numbers, strings, lists and mappings without a trace of NumPy."""
+    """The same value with Python's own numbers, lists and dicts in place of NumPy's."""
     if isinstance(value, Mapping):
         return {str(name): to_plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
