@@ -1,4 +1,4 @@
-"""A camera on the wire that waits for each of its answers and goes through a proxy."""
+"""A camera that speaks gRPC without the client and waits for each answer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def scores(response: pb.ClassifyResponse) -> dict[str, float]:
 
 
 class Camera:
-    """A stream of the session `name` with TDA. `token` opens it elsewhere, once its server has said that it leaves."""
+    """A stream of the session `name` with TDA. `token` opens it elsewhere, once its server drains."""
 
     def __init__(self, stub: AdaptationServiceStub, name: str) -> None:
         self._call: Any = stub.ClassifyStream(metadata=(("x-session-id", name),))

@@ -23,10 +23,10 @@ class Files:
 
 def values(chosen: Mapping[str, Any]) -> dict[str, Any]:
     """The chart's values with `chosen` ones over them."""
-    return _merged(yaml.safe_load((CHART / "values.yaml").read_text()), chosen)
+    return _merge(yaml.safe_load((CHART / "values.yaml").read_text()), chosen)
 
 
-def rendered(chosen: Mapping[str, Any], release: str = "blue", namespace: str = "eyes") -> dict[str, str]:
+def render_templates(chosen: Mapping[str, Any], release: str = "blue", namespace: str = "cameras") -> dict[str, str]:
     """The text of each template by its file's name."""
     gotpl = pytest.importorskip("gotpl.exts.helm", reason="gotpl is not installed")
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
@@ -43,15 +43,15 @@ def rendered(chosen: Mapping[str, Any], release: str = "blue", namespace: str = 
 
 def manifests(chosen: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     """What would be applied, by kind and name."""
-    texts = (text for name, text in rendered(chosen).items() if name.endswith(".yaml"))
+    texts = (text for name, text in render_templates(chosen).items() if name.endswith(".yaml"))
     found = [one for text in texts for one in yaml.safe_load_all(text) if one]
     named = {(one["kind"], one["metadata"]["name"]): one for one in found}
     assert len(named) == len(found)
     return named
 
 
-def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     both = {
-        name: _merged(below[name], above[name]) for name in below.keys() & above.keys() if isinstance(below[name], dict)
+        name: _merge(below[name], above[name]) for name in below.keys() & above.keys() if isinstance(below[name], dict)
     }
     return {**below, **above, **both}

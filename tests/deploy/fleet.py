@@ -23,8 +23,8 @@ from tta_service.serving.persistence.stores.base import name_of
 
 SECRET = "a secret for tests"
 STATUS = re.compile(r'haproxy_server_status\{proxy="servers",server="(\w+)",state="UP"\} ([01])')
-BETWEEN = 0.1  # seconds between two looks
-AT_MOST = 600.0  # seconds for whatever is waited for
+BETWEEN = 0.1  # seconds between two checks
+AT_MOST = 600.0  # seconds for any wait
 Process = asyncio.subprocess.Process
 
 
@@ -53,22 +53,22 @@ class Fleet:
         more = {"PYTHONPATH": str(DEPLOY.parent), "TTA_SESSIONS__SECRET": SECRET}
         self.servers[name] = await self._run(name, [sys.executable, "-m", "tta_service", "serve", *sets], more)
 
-    async def front(self) -> None:
+    async def start_proxy(self) -> None:
         """Starts HAProxy; returns before it serves."""
-        said = {"TTA_PROXY_BIND": self.proxy, "TTA_PROXY_METRICS": self._numbers}
-        said |= {f"TTA_{name.upper()}": address for name, address in self.addresses.items()}
-        await self._run("haproxy", [program("haproxy"), "-f", str(DEPLOY / "haproxy" / "haproxy.cfg")], said)
+        environment = {"TTA_PROXY_BIND": self.proxy, "TTA_PROXY_METRICS": self._numbers}
+        environment |= {f"TTA_{name.upper()}": address for name, address in self.addresses.items()}
+        await self._run("haproxy", [program("haproxy"), "-f", str(DEPLOY / "haproxy" / "haproxy.cfg")], environment)
 
-    async def sees(self, **up: bool) -> None:
-        """Until HAProxy thinks so of its servers."""
+    async def until(self, **up: bool) -> None:
+        """Waits until HAProxy sees these servers up or down."""
         async with asyncio.timeout(AT_MOST):
-            while not up.items() <= (await asyncio.to_thread(self._seen)).items():
+            while not up.items() <= (await asyncio.to_thread(self._server_states)).items():
                 ended = {name: self.servers[name].returncode for name in up if up[name]}
                 assert not any(code is not None for code in ended.values()), (ended, self._folder)
                 await asyncio.sleep(BETWEEN)
 
-    async def holds(self, name: str) -> dict[str, SessionInfo]:
-        """The sessions of one server, by id; asked behind the proxy's back."""
+    async def sessions_of(self, name: str) -> dict[str, SessionInfo]:
+        """The sessions of one server, by id; asked directly, not through the proxy."""
         async with AsyncClient(self.addresses[name], timeout=60) as client:
             return {session.session_id: session for session in await client.sessions()}
 
@@ -78,13 +78,13 @@ class Fleet:
             state = await client.hget(f"tta:session:{name_of('', session)}", "state")
         return int(SignedCodec(SECRET.encode()).loads(state)[0]["frames"]) if state else 0
 
-    async def stores(self, frames: dict[str, int]) -> None:
-        """Until the store knows all of them."""
+    async def until_stored(self, frames: dict[str, int]) -> None:
+        """Waits until the store has all of these frames."""
         async with asyncio.timeout(AT_MOST):
             while any([await self.stored(session) < count for session, count in frames.items()]):  # noqa: ASYNC110
                 await asyncio.sleep(BETWEEN)
 
-    def _seen(self) -> dict[str, bool]:
+    def _server_states(self) -> dict[str, bool]:
         try:
             with urllib.request.urlopen(f"http://{self._numbers}/metrics", timeout=10) as reply:
                 return {name: state == "1" for name, state in STATUS.findall(reply.read().decode())}
@@ -96,23 +96,23 @@ class Fleet:
             process = await asyncio.create_subprocess_exec(
                 *command, env=os.environ | environment, stdout=log, stderr=log
             )
-        self._stack.push_async_callback(_ended, process)
+        self._stack.push_async_callback(_kill, process)
         return process
 
 
 @asynccontextmanager
 async def fleet(folder: Path) -> AsyncIterator[Fleet]:
-    """Both servers are up in HAProxy's eyes. Each process writes its log into `folder`."""
+    """Both servers are up for HAProxy. Each process writes its log into `folder`."""
     program("haproxy")
     with redis_server() as store:
         async with AsyncExitStack() as stack:
-            made = Fleet(store, folder, stack)
-            await asyncio.gather(made.start("a"), made.start("b"), made.front())
-            await made.sees(a=True, b=True)
-            yield made
+            servers = Fleet(store, folder, stack)
+            await asyncio.gather(servers.start("a"), servers.start("b"), servers.start_proxy())
+            await servers.until(a=True, b=True)
+            yield servers
 
 
-async def _ended(process: Process) -> None:
+async def _kill(process: Process) -> None:
     if process.returncode is None:
         process.kill()
     await process.wait()

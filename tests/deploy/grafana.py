@@ -31,8 +31,8 @@ def newest() -> str:
     return done.stdout.strip()
 
 
-def schema(version: str, kept: Path) -> dict[str, Any]:
-    """The types of dashboard.ts, of one version of Grafana, as a JSON Schema. Made once, then read from `kept`."""
+def schema(version: str, cache: Path) -> dict[str, Any]:
+    """The types of dashboard.ts, of one version of Grafana, as a JSON Schema. Made once, then read from `cache`."""
     generate = [
         "npx",
         "ts-json-schema-generator",
@@ -44,19 +44,19 @@ def schema(version: str, kept: Path) -> dict[str, Any]:
         "tsconfig.json",
     ]
     # all in one definition: Grafana has several types of one name
-    return json.loads(_said([*generate, "--expose", "none"], [f"{PACKAGE}@{version}", GENERATOR], kept))
+    return json.loads(_run_cached([*generate, "--expose", "none"], [f"{PACKAGE}@{version}", GENERATOR], cache))
 
 
-def schema_version(version: str, kept: Path) -> int:
-    """The schema version of the dashboards that this Grafana writes. Asked once, then read from `kept`."""
+def schema_version(version: str, cache: Path) -> int:
+    """The schema version of the dashboards that this Grafana writes. Asked once, then read from `cache`."""
     ask = ["node", "-p", f"require('{PACKAGE}').defaultDashboard.schemaVersion"]
-    return int(_said(ask, [f"{PACKAGE}@{version}"], kept))
+    return int(_run_cached(ask, [f"{PACKAGE}@{version}"], cache))
 
 
-def _said(command: Sequence[str], packages: Sequence[str], kept: Path) -> str:
-    """What a command prints in a folder with these packages of npm and our types."""
+def _run_cached(command: Sequence[str], packages: Sequence[str], cache: Path) -> str:
+    """The output of a command in a folder with these npm packages and our types; read from `cache` when it is there."""
     key = hashlib.sha256(json.dumps([*command, *packages, TYPES.read_text(), COMPILER]).encode()).hexdigest()[:16]
-    answer = kept / key
+    answer = cache / key
     if not answer.is_file():
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)

@@ -22,9 +22,9 @@ BETWEEN = 0.25  # seconds between two questions
 
 
 def free_ports(count: int) -> list[int]:
-    """All of them different: each is held until the last one is found."""
-    with ExitStack() as held:
-        taken = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+    """Different ports: each stays open until the last one is found."""
+    with ExitStack() as stack:
+        taken = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [one.getsockname()[1] for one in taken]
 
 
@@ -40,13 +40,13 @@ class Prometheus:
 
     async def ask(self, expression: str) -> list[float]:
         """The numbers that an expression has now; those that are not numbers are left out."""
-        said = await self._get(f"/api/v1/query?{urllib.parse.urlencode({'query': expression})}")
-        values = (float(series["value"][1]) for series in said["data"]["result"])
+        response = await self._get(f"/api/v1/query?{urllib.parse.urlencode({'query': expression})}")
+        values = (float(series["value"][1]) for series in response["data"]["result"])
         return [value for value in values if not math.isnan(value)]
 
-    async def sees(self, expression: str) -> None:
-        """Returns once it has data; the caller bounds how long he waits."""
-        while not await self.ask(expression):  # noqa: ASYNC110 - nobody but it can tell
+    async def until(self, expression: str) -> None:
+        """Returns once it has data; the caller sets the time limit."""
+        while not await self.ask(expression):  # noqa: ASYNC110 - only Prometheus knows
             await asyncio.sleep(BETWEEN)
 
     async def _get(self, path: str) -> Any:

@@ -1,4 +1,4 @@
-"""The Helm chart, rendered and held against Kubernetes' own schemas and HAProxy's own parser."""
+"""The Helm chart, render_templates and held against Kubernetes' own schemas and HAProxy's own parser."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.deploy.tools import DEPLOY, exported, program
 from tta_service.settings import load, unknown_variables
 
 NAME = "blue-tta-service"
-STORED = {"store": "redis://cache:6379/0", "secret": "told to nobody"}
+STORED = {"store": "redis://cache:6379/0", "secret": "not for eyes"}
 ALL: dict[str, Any] = {
     "sessions": STORED,
     "autoscaling": {"enabled": True},
@@ -28,7 +28,7 @@ ALL: dict[str, Any] = {
     "imagePullSecrets": [{"name": "registry"}],
     "nodeSelector": {"gpu": "yes"},
     "tolerations": [{"key": "gpu", "operator": "Exists"}],
-    "podAnnotations": {"team": "eyes"},
+    "podAnnotations": {"team": "vision"},
 }
 LEAST: dict[str, Any] = {"proxy": {"enabled": False}}
 
@@ -139,16 +139,19 @@ def test_values_are_checked_before_anything_is_rendered():
 
 
 def test_the_proxy_of_the_chart_is_the_one_that_is_tested_with_the_servers_of_the_chart(tmp_path: Path):
-    said = manifests({"autoscaling": {"maxReplicas": 3}})["ConfigMap", f"{NAME}-proxy"]["data"]["haproxy.cfg"]
+    configuration = manifests({"autoscaling": {"maxReplicas": 3}})["ConfigMap", f"{NAME}-proxy"]["data"]["haproxy.cfg"]
     ours = (DEPLOY / "haproxy" / "haproxy.cfg").read_text().splitlines()
-    kept, added = [line for line in ours if line in said.splitlines()], set(said.splitlines()) - set(ours)
-    assert [line.split()[:2] for line in ours if line not in kept] == [["server", "a"], ["server", "b"]]
-    servers = [line.split() for line in said.splitlines() if line.startswith("    server ")]
+    unchanged, added = (
+        [line for line in ours if line in configuration.splitlines()],
+        set(configuration.splitlines()) - set(ours),
+    )
+    assert [line.split()[:2] for line in ours if line not in unchanged] == [["server", "a"], ["server", "b"]]
+    servers = [line.split() for line in configuration.splitlines() if line.startswith("    server ")]
     assert [(one[1], one[2], one[4]) for one in servers] == [
-        (f"s{i}", f"{NAME}-{i}.{NAME}-servers.eyes.svc.cluster.local:50051", str(i + 1)) for i in range(3)
+        (f"s{i}", f"{NAME}-{i}.{NAME}-servers.cameras.svc.cluster.local:50051", str(i + 1)) for i in range(3)
     ]
     assert len(added) == len(servers) + 4  # and the resolvers
-    (tmp_path / "haproxy.cfg").write_text(said + "\n")
+    (tmp_path / "haproxy.cfg").write_text(configuration + "\n")
     assert_sound(tmp_path / "haproxy.cfg")
 
 

@@ -75,8 +75,8 @@ def test_other_runtimes_come_with_a_build_argument(given: str, wanted: bool):
     """What a shell makes of the line that installs: the runtimes are for CPUs, so the other image has none."""
     assert instructions("build-cpu", "ARG") == ["RUNTIME="]
     line = instructions("build-cpu", "RUN")[1].partition(" uv pip ")[2]
-    said = subprocess.run(["sh", "-c", f"echo {line}"], env={"RUNTIME": given}, capture_output=True, text=True).stdout
-    assert ("--extra runtime" in said) == wanted and "--extra redis --extra tracing" in said
+    output = subprocess.run(["sh", "-c", f"echo {line}"], env={"RUNTIME": given}, capture_output=True, text=True).stdout
+    assert ("--extra runtime" in output) == wanted and "--extra redis --extra tracing" in output
     assert "runtime" not in "".join(instructions("build-cuda", "RUN"))
 
 
@@ -93,10 +93,10 @@ def test_what_is_copied_and_installed_exists():
 
 
 def test_variables_of_the_image_and_of_compose_are_settings():
-    said = [name for line in instructions("cpu", "ENV") for name in re.findall(r"(\w+)=", line)]
-    said += [name for service in SERVICES.values() for name in service.get("environment", {})]
-    assert {name for name in said if name.startswith("TTA_")} >= {"TTA_SERVER__HOST", "TTA_METRICS__HOST"}
-    assert not unknown_variables(said)
+    variables = [name for line in instructions("cpu", "ENV") for name in re.findall(r"(\w+)=", line)]
+    variables += [name for service in SERVICES.values() for name in service.get("environment", {})]
+    assert {name for name in variables if name.startswith("TTA_")} >= {"TTA_SERVER__HOST", "TTA_METRICS__HOST"}
+    assert not unknown_variables(variables)
 
 
 def test_the_health_check_is_the_script_that_is_copied():
@@ -110,20 +110,20 @@ async def test_the_health_check_tells_what_the_service_says():
     add_HealthServicer_to_server(health, server)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
-    assert await checked(address) == (1, "NOT_SERVING")
+    assert await check_health(address) == (1, "NOT_SERVING")
     health.set_serving(True)
-    assert await checked(address) == (0, "SERVING")
+    assert await check_health(address) == (0, "SERVING")
     await server.stop(None)
-    code, said = await checked(address)
-    assert code == 1 and said.startswith("UNAVAILABLE")
+    code, output = await check_health(address)
+    assert code == 1 and output.startswith("UNAVAILABLE")
 
 
-async def checked(address: str) -> tuple[int | None, str]:
+async def check_health(address: str) -> tuple[int | None, str]:
     """The exit code of health.py and what it prints."""
     command = [sys.executable, str(DEPLOY / "health.py"), address]
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
-    said, _ = await process.communicate()
-    return process.returncode, said.decode().strip()
+    output, _ = await process.communicate()
+    return process.returncode, output.decode().strip()
 
 
 def test_a_health_check_does_not_load_the_service():

@@ -24,8 +24,8 @@ def all_panels() -> list[Any]:
 
 
 def test_names_are_read_from_expressions():
-    said = 'sum by (le, job) (rate(tta_a_bucket{x=~"b|c"}[5m])) / on (job) group_left () job:tta_b:rate5m'
-    assert names(f"{said} or 0 * up - time()") == {"tta_a_bucket", "job:tta_b:rate5m", "up"}
+    expression = 'sum by (le, job) (rate(tta_a_bucket{x=~"b|c"}[5m])) / on (job) group_left () job:tta_b:rate5m'
+    assert names(f"{expression} or 0 * up - time()") == {"tta_a_bucket", "job:tta_b:rate5m", "up"}
     assert names("histogram_quantile(0.95, a_bucket) > bool 1e3") == {"a_bucket"}
 
 
@@ -54,8 +54,8 @@ def test_the_four_dashboards_are_there_with_their_variables():
 def test_the_readme_says_who_drew_its_pictures():
     before, *pictures = re.split(r"!\[[^]]+\]\(deploy/grafana/", (DEPLOY.parent / "README.md").read_text())
     assert {picture.partition(".png)")[0] for picture in pictures} == PAGES.keys()
-    said = " ".join(before[-400:].split())
-    assert "drawn by our own program (`deploy/grafana/picture.py`), not by Grafana:" in said
+    text = " ".join(before[-400:].split())
+    assert "drawn by our own program (`deploy/grafana/picture.py`), not by Grafana:" in text
 
 
 @pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)

@@ -1,4 +1,4 @@
-"""What a fleet promises: sessions stay where they are, and when a server leaves, its own move and nobody else's."""
+"""A fleet keeps each session on one server; when a server leaves, only its own sessions move."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TDA = Choice("tda", {"views": 2})
 LOST = {grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL}  # by a proxy
 
 
-class Walk:
+class Traffic:
     """All sessions see the same pictures one after the other: at the same picture their answers must agree."""
 
     def __init__(self, at: Fleet, client: AsyncClient, stub: AdaptationServiceStub) -> None:
@@ -31,7 +31,7 @@ class Walk:
         self.latest: dict[str, dict[str, float]] = {}
 
     async def step(self, name: str) -> str:
-        """One question of a session, which must know of all that it was asked before. Where it says it comes from."""
+        """One call of a session, which must have counted all calls before. Returns its origin."""
         number = self.frames[name] + 1
         options = Options(TDA, seed=number)  # as a stream's frame of that number has it
         answer = await self.client.classify(picture(number), LABELS, options=options, session=name)
@@ -45,14 +45,14 @@ class Walk:
         return camera
 
     async def frame(self, name: str, camera: Camera) -> None:
-        """The same question on a stream."""
+        """The same as a frame of a stream."""
         number = self.frames[name] + 1
         answer = await camera.frame(number)
         assert answer.session.frames == number, name
         self.frames[name], self.latest[name] = number, scores(answer)
 
     async def together(self) -> None:
-        """Everybody is brought to the same picture and has the same answer: no memory lacks anything."""
+        """Every session is brought to the same picture and gives the same answer, so no memory lacks a frame."""
         last = max(self.frames.values()) + 1
         for name in SESSIONS:
             while self.frames[name] < last:
@@ -72,72 +72,74 @@ async def test_a_server_that_leaves_moves_its_own_sessions_and_no_others(tmp_pat
         AsyncClient(two.proxy, timeout=120) as client,
         grpc.aio.insecure_channel(two.proxy) as channel,
     ):
-        walk = Walk(two, client, AdaptationServiceStub(channel))
-        assert {name: await walk.step(name) for name in SESSIONS} == dict.fromkeys(SESSIONS, "fresh")
-        await walk.together()
-        of_a, of_b = set(await two.holds("a")), set(await two.holds("b"))
+        traffic = Traffic(two, client, AdaptationServiceStub(channel))
+        assert {name: await traffic.step(name) for name in SESSIONS} == dict.fromkeys(SESSIONS, "fresh")
+        await traffic.together()
+        of_a, of_b = set(await two.sessions_of("a")), set(await two.sessions_of("b"))
         assert of_a and of_b and sorted(of_a | of_b) == SESSIONS and not of_a & of_b
-        assert await walk.takeovers() == dict.fromkeys(SESSIONS, 0)
+        assert await traffic.takeovers() == dict.fromkeys(SESSIONS, 0)
 
-        await drained(walk, min(of_a), min(of_b), of_a)
-        assert await walk.takeovers() == {name: 1 if name in of_a else 0 for name in SESSIONS}
+        await drain(traffic, min(of_a), min(of_b), of_a)
+        assert await traffic.takeovers() == {name: 1 if name in of_a else 0 for name in SESSIONS}
 
         await two.start("a")
-        await two.stores(walk.frames)
-        await two.sees(a=True)
+        await two.until_stored(traffic.frames)
+        await two.until(a=True)
         for name in SESSIONS:
-            assert await walk.step(name) == ("restored" if name in of_a else "continued")
-        assert await walk.takeovers() == {name: 2 if name in of_a else 0 for name in SESSIONS}
+            assert await traffic.step(name) == ("restored" if name in of_a else "continued")
+        assert await traffic.takeovers() == {name: 2 if name in of_a else 0 for name in SESSIONS}
 
-        await killed(walk, min(of_a), min(of_b), of_a)
-        assert await walk.takeovers() == {name: 3 if name in of_a else 0 for name in SESSIONS}
-        assert set(await two.holds("b")) == set(SESSIONS)
+        await kill(traffic, min(of_a), min(of_b), of_a)
+        assert await traffic.takeovers() == {name: 3 if name in of_a else 0 for name in SESSIONS}
+        assert set(await two.sessions_of("b")) == set(SESSIONS)
 
 
-async def drained(walk: Walk, leaving: str, staying: str, of_a: set[str]) -> None:
+async def drain(traffic: Traffic, leaving: str, staying: str, of_a: set[str]) -> None:
     """SIGTERM to a, under a stream and under calls: every answer that it gave is remembered on b."""
-    here, there = await walk.open(leaving), await walk.open(staying)
-    walk.fleet.servers["a"].send_signal(signal.SIGTERM)
-    await asyncio.gather(until_told(walk, leaving, here), *(until_moved(walk, name) for name in of_a - {leaving}))
+    here, there = await traffic.open(leaving), await traffic.open(staying)
+    traffic.fleet.servers["a"].send_signal(signal.SIGTERM)
+    await asyncio.gather(
+        until_draining(traffic, leaving, here), *(until_moved(traffic, name) for name in of_a - {leaving})
+    )
     await here.end()
-    await walk.fleet.sees(a=False, b=True)
-    elsewhere = Camera(walk.stub, leaving)
-    status, seen = await elsewhere.open(here.token), walk.frames[leaving]
+    await traffic.fleet.until(a=False, b=True)
+    elsewhere = Camera(traffic.stub, leaving)
+    status, seen = await elsewhere.open(here.token), traffic.frames[leaving]
     assert (status.origin, status.frames, status.last_frame_id) == (pb.SessionStatus.ORIGIN_RESTORED, seen, seen)
     for name, camera in ((leaving, elsewhere), (staying, there)):
-        await walk.frame(name, camera)
+        await traffic.frame(name, camera)
         await camera.end()
     assert not there.token
-    assert await walk.fleet.servers["a"].wait() == 0
-    await walk.together()
+    assert await traffic.fleet.servers["a"].wait() == 0
+    await traffic.together()
 
 
-async def until_told(walk: Walk, name: str, camera: Camera) -> None:
+async def until_draining(traffic: Traffic, name: str, camera: Camera) -> None:
     while not camera.token:
-        await walk.frame(name, camera)
+        await traffic.frame(name, camera)
 
 
-async def until_moved(walk: Walk, name: str) -> None:
-    while await walk.step(name) != "restored":
+async def until_moved(traffic: Traffic, name: str) -> None:
+    while await traffic.step(name) != "restored":
         pass
 
 
-async def killed(walk: Walk, dying: str, staying: str, of_a: set[str]) -> None:
+async def kill(traffic: Traffic, dying: str, staying: str, of_a: set[str]) -> None:
     """SIGKILL to a: its sessions go on from what the store has, b's never notice."""
-    here, there = await walk.open(dying), await walk.open(staying)
-    await walk.fleet.stores(walk.frames)
+    here, there = await traffic.open(dying), await traffic.open(staying)
+    await traffic.fleet.until_stored(traffic.frames)
     for name, camera in ((dying, here), (staying, there)):
-        await walk.frame(name, camera)
-    walk.fleet.servers["a"].kill()
-    await walk.fleet.servers["a"].wait()
+        await traffic.frame(name, camera)
+    traffic.fleet.servers["a"].kill()
+    await traffic.fleet.servers["a"].wait()
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await here.answer()
     assert caught.value.code() in LOST
-    await walk.frame(staying, there)
+    await traffic.frame(staying, there)
     await there.end()
     for name in sorted(of_a):
-        known = await walk.fleet.stored(name)
-        assert walk.frames[name] - 1 <= known <= walk.frames[name]
-        walk.frames[name] = known
-        assert await walk.step(name) == "restored"
-    await walk.together()
+        known = await traffic.fleet.stored(name)
+        assert traffic.frames[name] - 1 <= known <= traffic.frames[name]
+        traffic.frames[name] = known
+        assert await traffic.step(name) == "restored"
+    await traffic.together()

@@ -1,4 +1,4 @@
-"""The dashboards against Grafana's own types; planted mistakes, so that it is known what these catch."""
+"""The dashboards against Grafana's own validator; planted mistakes, so that it is known what these catch."""
 
 from __future__ import annotations
 
@@ -64,29 +64,29 @@ OF_PANELS: dict[str, tuple[str, Plant]] = {
 
 
 @pytest.fixture(scope="module")
-def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cache_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """From one run to the next, where pytest keeps anything."""
     cache: pytest.Cache | None = getattr(request.config, "cache", None)
     return cache.mkdir("grafana") if cache else tmp_path_factory.mktemp("grafana")
 
 
 @pytest.fixture(scope="module")
-def types(kept: Path) -> Draft7Validator:
-    of = schema(newest(), kept)
+def validator(cache_folder: Path) -> Draft7Validator:
+    of = schema(newest(), cache_folder)
     Draft7Validator.check_schema(of)
     return Draft7Validator(of)
 
 
 @pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
-def test_a_dashboard_is_one_by_grafanas_own_types(types: Draft7Validator, page: dict[str, Any]):
-    worst = best_match(types.iter_errors(page))
+def test_a_dashboard_is_one_by_grafanas_own_types(validator: Draft7Validator, page: dict[str, Any]):
+    worst = best_match(validator.iter_errors(page))
     assert worst is None, f"{worst.json_path}: {worst.message[:500]}"
 
 
-def test_dashboards_are_of_the_schema_version_of_the_grafana_that_compose_starts(kept: Path):
+def test_dashboards_are_of_the_schema_version_of_the_grafana_that_compose_starts(cache_folder: Path):
     newest()  # or skip
     image = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["grafana"]["image"]
-    ours = schema_version(image.rpartition(":")[2], kept)
+    ours = schema_version(image.rpartition(":")[2], cache_folder)
     assert {page["schemaVersion"] for page in PAGES.values()} == {ours}
 
 
@@ -99,15 +99,15 @@ def defaults(panel: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("place", "plant"), OF_PAGES.values(), ids=OF_PAGES)
-def test_a_mistake_in_the_page_is_caught_at_its_place(types: Draft7Validator, place: str, plant: Plant):
+def test_a_mistake_in_the_page_is_caught_at_its_place(validator: Draft7Validator, place: str, plant: Plant):
     page = deepcopy(PAGES["overview"])
     plant(page)
-    assert [error.json_path for error in types.iter_errors(page)] == [place]
+    assert [error.json_path for error in validator.iter_errors(page)] == [place]
 
 
 @pytest.mark.parametrize(("kind", "plant"), OF_PANELS.values(), ids=OF_PANELS)
-def test_a_mistake_in_a_panel_is_caught_at_its_place(types: Draft7Validator, kind: str, plant: Plant):
+def test_a_mistake_in_a_panel_is_caught_at_its_place(validator: Draft7Validator, kind: str, plant: Plant):
     page = deepcopy(PAGES["overview"])
     number, panel = first(page, kind)
     plant(panel)
-    assert [error.json_path for error in types.iter_errors(page)] == [f"$.panels[{number}]"]
+    assert [error.json_path for error in validator.iter_errors(page)] == [f"$.panels[{number}]"]

@@ -1,4 +1,4 @@
-"""What the service says to this machine goes to it, whatever proxies the environment names."""
+"""Local addresses are reached directly, whatever proxies the environment names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There are some, and nobody listens there."""
+    """Proxies that do not answer."""
     for name in ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
@@ -33,9 +33,9 @@ def test_the_health_check_of_a_container() -> None:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     for host in ("127.0.0.1", "localhost"):
-        asked = [sys.executable, ROOT / "deploy" / "health.py", f"{host}:{port}"]
-        said = subprocess.run(asked, capture_output=True, text=True, timeout=PATIENCE)
-        assert (said.returncode, said.stdout) == (0, "SERVING\n")
+        command = [sys.executable, ROOT / "deploy" / "health.py", f"{host}:{port}"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+        assert (done.returncode, done.stdout) == (0, "SERVING\n")
     server.stop(None).wait()
 
 

@@ -32,11 +32,11 @@ def promtool(*arguments: str, given: bytes = b"") -> None:
     assert done.returncode == 0, (done.stdout + done.stderr).decode()
 
 
-def test_the_rules_are_sound():
+def test_the_rules_pass_promtool():
     promtool("check", "rules", "--lint-fatal", str(RULES))
 
 
-@pytest.mark.parametrize("job", ["tta", "monitoring/eyes", "node 2"])
+@pytest.mark.parametrize("job", ["tta", "monitoring/cameras", "node 2"])
 def test_each_alert_fires_when_it_should_and_only_then_whatever_the_job_is_called(job: str, tmp_path: Path):
     text = RULES.with_name("rules_test.yml").read_text()
     text, renamed = re.subn(r'(job(?:="|: ))tta\b', rf"\g<1>{job}", text)
@@ -46,13 +46,13 @@ def test_each_alert_fires_when_it_should_and_only_then_whatever_the_job_is_calle
     promtool("test", "rules", str(tmp_path / "rules_test.yml"))
 
 
-def test_each_alert_has_been_seen_both_quiet_and_firing():
+def test_each_alert_is_tested_both_quiet_and_firing():
     cases = yaml.safe_load(RULES.with_name("rules_test.yml").read_text())["tests"]
     seen = {(test["alertname"], bool(test["exp_alerts"])) for case in cases for test in case["alert_rule_test"]}
     assert seen == {(name, fires) for name in FOURTEEN for fires in (True, False)}
 
 
-def test_what_a_scrape_of_us_says_is_well_formed():
+def test_our_metrics_are_well_formed():
     promtool("check", "metrics", given=generate_latest(registry().registry))
 
 
@@ -61,16 +61,16 @@ def test_there_are_the_fourteen_each_with_a_severity_and_a_line_in_the_runbook()
     assert list(dict.fromkeys(rule["alert"] for rule in alerts)) == FOURTEEN
     assert all(rule["labels"]["severity"] in {"page", "ticket"} and rule["annotations"]["summary"] for rule in alerts)
     lines = re.findall(r"^\| (\w+) \| ([^|]+) \| ([^|]+) \|$", (DEPLOY / "RUNBOOK.md").read_text(), re.MULTILINE)
-    told = {name: severities for name, severities, said in lines if len(said) > 40}
-    assert list(told)[1:] == FOURTEEN or list(told) == FOURTEEN
+    listed = {name: severities for name, severities, meaning in lines if len(meaning) > 40}
+    assert list(listed)[1:] == FOURTEEN or list(listed) == FOURTEEN
     for rule in alerts:
-        assert rule["labels"]["severity"] in told[rule["alert"]]
+        assert rule["labels"]["severity"] in listed[rule["alert"]]
 
 
 def test_each_alert_has_the_address_of_its_section_in_the_runbook():
     text = (DEPLOY / "RUNBOOK.md").read_text()
     sections = dict(re.findall(r"^## (\w+)\n\n(.+?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
-    assert list(sections) == FOURTEEN and all(len(said.split()) > 15 for said in sections.values())
+    assert list(sections) == FOURTEEN and all(len(text.split()) > 15 for text in sections.values())
     for rule in (rule for rule in rules() if "alert" in rule):
         assert rule["annotations"]["runbook_url"] == f"deploy/RUNBOOK.md#{rule['alert'].lower()}"
         assert (DEPLOY.parent / rule["annotations"]["runbook_url"].partition("#")[0]).is_file()
@@ -94,7 +94,7 @@ def test_rules_read_metrics_that_exist():
         assert names(rule["expr"]) <= exported() | recorded, rule
 
 
-def test_slow_strategies_are_those_that_learn_by_gradient():
+def test_slow_strategies_are_those_that_need_gradients():
     (rule,) = (rule for rule in rules() if rule.get("alert") == "P99OverSLO")
     (slow,) = set(re.findall(r'strategy[!=]~"([^"]+)"', rule["expr"]))
     assert set(slow.split("|")) == {name for name in strategies.names() if strategies.build(name).needs().gradient}

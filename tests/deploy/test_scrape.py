@@ -38,7 +38,7 @@ def expressions() -> dict[str, str]:
     return asked
 
 
-async def empty(asked: dict[str, str], scraped: Prometheus) -> dict[str, str]:
+async def find_empty(asked: dict[str, str], scraped: Prometheus) -> dict[str, str]:
     """Those that have no data, but for the silent ones."""
     quiet = silent()
     return {
@@ -72,35 +72,35 @@ async def test_every_panel_and_rule_has_data_from_a_service_at_work(tmp_path: Pa
             for _ in range(ROUNDS):
                 for work in (everyday, faults, moves):
                     await work(client, images)
-                await sing(service)
-                await seen(scraped, service)
-                if not (left := await empty(asked, scraped)):
+                await send_canary(service)
+                await until_scraped(scraped, service)
+                if not (left := await find_empty(asked, scraped)):
                     break
             assert not left, "\n".join(f"{place}: {expression}" for place, expression in left.items())
         if not torch.cuda.is_available():
-            heard = [name for name in silent() if await scraped.ask(f"count({name})")]
-            assert not heard, "these have data here: no line in silent.txt"
-        text = await asyncio.to_thread(read, f"http://{service.metrics_address}/metrics")
+            present = [name for name in silent() if await scraped.ask(f"count({name})")]
+            assert not present, "these have data here: no line in silent.txt"
+        text = await asyncio.to_thread(fetch, f"http://{service.metrics_address}/metrics")
         check = partial(subprocess.run, [program("promtool"), "check", "metrics"], input=text, capture_output=True)
         done = await asyncio.to_thread(check)
         assert done.returncode == 0, (done.stdout + done.stderr).decode()
 
 
-async def sing(service: Application) -> None:
-    """A canary, which only an idle house would send by itself."""
-    parts = service.runtime
-    blank = torch.zeros(1, 3, parts.clip.image_size, parts.clip.image_size, dtype=torch.uint8)
-    assert not await parts.health.probe(lambda: parts.batcher.encode(blank, Reduction(reducers.build("none"))))
+async def send_canary(service: Application) -> None:
+    """The service itself sends a canary only while it is idle."""
+    runtime = service.runtime
+    blank = torch.zeros(1, 3, runtime.clip.image_size, runtime.clip.image_size, dtype=torch.uint8)
+    assert not await runtime.health.probe(lambda: runtime.batcher.encode(blank, Reduction(reducers.build("none"))))
 
 
-async def seen(scraped: Prometheus, service: Application) -> None:
-    """Until Prometheus has scraped what has been answered by now, and the rules have been evaluated after that."""
+async def until_scraped(scraped: Prometheus, service: Application) -> None:
+    """Waits until Prometheus has scraped all answers given by now and evaluated the rules after that."""
     (now,) = await scraped.ask("vector(time())")
     async with asyncio.timeout(PATIENCE):
-        await scraped.sees(f"timestamp(tta_serving) > {now}")
-        await scraped.sees(f"timestamp(job:tta_requests:rate5m) > {now + 1}")
+        await scraped.until(f"timestamp(tta_serving) > {now}")
+        await scraped.until(f"timestamp(job:tta_requests:rate5m) > {now + 1}")
 
 
-def read(url: str) -> bytes:
+def fetch(url: str) -> bytes:
     with urllib.request.urlopen(url, timeout=PATIENCE) as reply:
         return reply.read()

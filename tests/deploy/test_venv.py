@@ -1,4 +1,4 @@
-"""deploy/venv.sh as a process, between a uv and a pip that do as they are told: what it tries, and what it says."""
+"""deploy/venv.sh as a process, with stubs of uv and pip: what it tries, and what it prints."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def script(path: Path, text: str) -> None:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Path:
     """A folder to install into, with a PATH of the tools that the script needs, and no uv."""
     for folder in ("bin", "home", "work"):
         (tmp_path / folder).mkdir()
@@ -57,65 +57,65 @@ def house(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def installed(house: Path, *, uv: bool = True, **told: str) -> tuple[int, list[str], list[str]]:
-    """The exit code, what was called, and what was said beside the usual line."""
+def install(folder: Path, *, uv: bool = True, **settings: str) -> tuple[int, list[str], list[str]]:
+    """The exit code, the calls, and the messages beside the usual line."""
     if uv:
-        (house / "bin" / "uv").symlink_to(house / "uv")
-    env = {"UV_WORKS": "never", "GIVES_UV": "no", "PIP_WORKS": "no", "VENV_WORKS": "yes", "HOME": str(house / "home")}
-    env |= {"PATH": str(house / "bin"), "CALLS": str(house / "calls"), "STUB": str(house / "uv")} | told
+        (folder / "bin" / "uv").symlink_to(folder / "uv")
+    env = {"UV_WORKS": "never", "GIVES_UV": "no", "PIP_WORKS": "no", "VENV_WORKS": "yes", "HOME": str(folder / "home")}
+    env |= {"PATH": str(folder / "bin"), "CALLS": str(folder / "calls"), "STUB": str(folder / "uv")} | settings
     command = ["sh", str(DEPLOY / "venv.sh"), "demo"]
-    done = subprocess.run(command, cwd=house / "work", env=env, capture_output=True, text=True, timeout=60)
-    said = [line for line in done.stderr.splitlines() if not line.startswith("installing into .venv")]
-    assert (house / "work" / ".venv" / ".installed-demo").exists() == (done.returncode == 0)
-    return done.returncode, (house / "calls").read_text().splitlines(), said
+    done = subprocess.run(command, cwd=folder / "work", env=env, capture_output=True, text=True, timeout=60)
+    messages = [line for line in done.stderr.splitlines() if not line.startswith("installing into .venv")]
+    assert (folder / "work" / ".venv" / ".installed-demo").exists() == (done.returncode == 0)
+    return done.returncode, (folder / "calls").read_text().splitlines(), messages
 
 
 @pytest.mark.parametrize("home", ["/nowhere", ""])
 @pytest.mark.parametrize("uv", [True, False], ids=["uv", "uv from PyPI"])
-def test_uv_that_works_is_all_that_is_called(house: Path, uv: bool, home: str):
+def test_uv_that_works_is_all_that_is_called(folder: Path, uv: bool, home: str):
     first = [] if uv else ["pip uv"]
-    assert installed(house, uv=uv, UV_WORKS="always", GIVES_UV="yes", HOME=home) == (0, [*first, "uv"], [])
+    assert install(folder, uv=uv, UV_WORKS="always", GIVES_UV="yes", HOME=home) == (0, [*first, "uv"], [])
 
 
 @pytest.mark.parametrize("uv", [True, False], ids=["uv", "uv from PyPI"])
-def test_the_systems_certificates_are_tried_when_uvs_own_do_not_do(house: Path, uv: bool):
-    code, calls, said = installed(house, uv=uv, UV_WORKS="system", GIVES_UV="yes")
+def test_the_systems_certificates_are_tried_when_uvs_own_do_not_do(folder: Path, uv: bool):
+    code, calls, messages = install(folder, uv=uv, UV_WORKS="system", GIVES_UV="yes")
     assert (code, calls[-2:]) == (0, ["uv", SYSTEM])
-    assert said == [f"uv failed ({CAUSE}); uv with the system's certificates did it"]
+    assert messages == [f"uv failed ({CAUSE}); uv with the system's certificates did it"]
 
 
 @pytest.mark.parametrize("uv", [True, False], ids=["uv", "uv from PyPI"])
-def test_pip_comes_last_and_one_sentence_says_what_failed_before(house: Path, uv: bool):
-    code, calls, said = installed(house, uv=uv, GIVES_UV="yes", PIP_WORKS="yes")
+def test_pip_comes_last_and_one_sentence_says_what_failed_before(folder: Path, uv: bool):
+    code, calls, messages = install(folder, uv=uv, GIVES_UV="yes", PIP_WORKS="yes")
     assert (code, calls[-3:]) == (0, ["uv", SYSTEM, PIP])
-    assert said == [f"uv failed ({CAUSE}), uv with the system's certificates failed ({CAUSE}); pip did it"]
+    assert messages == [f"uv failed ({CAUSE}), uv with the system's certificates failed ({CAUSE}); pip did it"]
 
 
-def test_pip_does_it_alone_where_there_is_no_uv(house: Path):
-    assert installed(house, uv=False, PIP_WORKS="yes") == (
+def test_pip_does_it_alone_where_there_is_no_uv(folder: Path):
+    assert install(folder, uv=False, PIP_WORKS="yes") == (
         0, ["pip uv", PIP], [f"installing uv failed ({NO_PIP}); pip did it"],
     )  # fmt: skip
 
 
-def test_pip_is_the_interpreters_where_uv_made_the_environment(house: Path):
-    (house / "work" / ".venv" / "bin").mkdir(parents=True)
-    shutil.copy(house / "bin" / "python3", house / "work" / ".venv" / "bin" / "python")
-    code, calls, _ = installed(house, VENV_WORKS="no", PIP_WORKS="yes")
-    assert (code, calls) == (0, ["uv", SYSTEM, f"pip of {house / 'bin' / 'python3'}"])
+def test_pip_is_the_interpreters_where_uv_made_the_environment(folder: Path):
+    (folder / "work" / ".venv" / "bin").mkdir(parents=True)
+    shutil.copy(folder / "bin" / "python3", folder / "work" / ".venv" / "bin" / "python")
+    code, calls, _ = install(folder, VENV_WORKS="no", PIP_WORKS="yes")
+    assert (code, calls) == (0, ["uv", SYSTEM, f"pip of {folder / 'bin' / 'python3'}"])
 
 
 @pytest.mark.parametrize("uv", [True, False], ids=["uv", "no uv"])
-def test_when_nothing_works_one_sentence_says_what_failed_and_where_to_read_on(house: Path, uv: bool):
-    code, calls, said = installed(house, uv=uv)
+def test_when_nothing_works_one_sentence_says_what_failed_and_where_to_read_on(folder: Path, uv: bool):
+    code, calls, messages = install(folder, uv=uv)
     tried = ["uv", SYSTEM, PIP] if uv else ["pip uv", PIP]
-    assert (code, calls, len(said)) == (1, tried, 1)
-    assert f"pip failed ({NO_PIP}): nothing is installed" in said[0] and ".venv/install.log" in said[0]
-    assert said[0].count(CAUSE) == (2 if uv else 0)
-    assert "requirement" in (house / "work" / ".venv" / "install.log").read_text()
+    assert (code, calls, len(messages)) == (1, tried, 1)
+    assert f"pip failed ({NO_PIP}): nothing is installed" in messages[0] and ".venv/install.log" in messages[0]
+    assert messages[0].count(CAUSE) == (2 if uv else 0)
+    assert "requirement" in (folder / "work" / ".venv" / "install.log").read_text()
 
 
 @pytest.mark.parametrize(
-    ("told", "cause"),
+    ("output", "cause"),
     [
         ("error: x\n  Caused by: invalid peer certificate: UnknownIssuer\n", CAUSE),
         ("  × Failed to fetch\n  ├─▶ client error\n  ╰─▶ invalid peer certificate: UnknownIssuer\n", CAUSE),
@@ -127,8 +127,8 @@ def test_when_nothing_works_one_sentence_says_what_failed_and_where_to_read_on(h
         ("", "no word of why"),
     ],
 )
-def test_the_cause_is_found_in_what_each_program_says(house: Path, told: str, cause: str):
-    (house / "told").write_text(told)
-    script(house / "uv", UV.replace("printf '", f"cat {house / 'told'} >&2; exit 2; printf '"))
-    _, _, said = installed(house, PIP_WORKS="yes")
-    assert said[0].startswith(f"uv failed ({cause}), ")
+def test_the_cause_is_found_in_what_each_program_says(folder: Path, output: str, cause: str):
+    (folder / "output").write_text(output)
+    script(folder / "uv", UV.replace("printf '", f"cat {folder / 'output'} >&2; exit 2; printf '"))
+    _, _, messages = install(folder, PIP_WORKS="yes")
+    assert messages[0].startswith(f"uv failed ({cause}), ")

@@ -26,16 +26,16 @@ def pictures() -> list[bytes]:
     """Real photographs, made small: what is tested here is not the decoder."""
     found: list[bytes] = []
     for photograph in find_photographs():
-        small, kept = Image.open(photograph.path).convert("RGB"), io.BytesIO()
+        small, file = Image.open(photograph.path).convert("RGB"), io.BytesIO()
         small.thumbnail((160, 160))
-        small.save(kept, "JPEG")
-        found.append(kept.getvalue())
+        small.save(file, "JPEG")
+        found.append(file.getvalue())
     return found
 
 
 async def everyday(client: AsyncClient, images: list[bytes]) -> None:
     """Cameras with several strategies; every answer explained, so that what is sampled elsewhere is there."""
-    await _watched(client, images * 8, Options("zero_shot"), session="door")  # enough of one strategy for its drift
+    await _watched(client, images * 8, Options("zero_shot"), session="drift")  # enough of one strategy for its drift
     for choice in STRATEGIES:
         await _watched(client, images[:4], Options(choice, explain=True), session=f"camera-{choice.name}")
     await _watched(client, images[:3], Options("zero_shot", reducer="tome", explain=True), session="thrifty")
@@ -43,19 +43,19 @@ async def everyday(client: AsyncClient, images: list[bytes]) -> None:
 
 
 async def faults(client: AsyncClient, images: list[bytes]) -> None:
-    """A camera that is too fast, a crowd at the door, callers in a hurry, a picture that is none, more sessions than
-    there may be."""
+    """A camera that is too fast, more calls than may be queued, short deadlines, an image that is none, too many
+    sessions."""
     await _watched(client, images * 6, Options(MANY), policy="latest")
     crowd = await asyncio.gather(*(_code(client.classify(image, LABELS, MANY)) for image in images * 2))
     assert grpc.StatusCode.RESOURCE_EXHAUSTED in crowd
-    assert await hurried(client, images[0])
+    assert await until_degraded(client, images[0])
     assert await _code(client.classify(b"no picture", LABELS)) is grpc.StatusCode.INVALID_ARGUMENT
     for number in range(8):
         await client.classify(images[0], LABELS, Choice("tda", {"views": 1}), session=f"passer-by-{number}")
 
 
 async def moves(client: AsyncClient, images: list[bytes]) -> None:
-    """A session that is saved, ended and brought back, and then told to forget."""
+    """A session that is saved, ended and brought back, and reset."""
     learns = Choice("tda", {"views": 4})
     await client.classify(images[0], LABELS, learns, session="moving")
     saved = await client.snapshot("moving")
@@ -66,7 +66,7 @@ async def moves(client: AsyncClient, images: list[bytes]) -> None:
     await client.classify(images[2], LABELS, learns, session="moving")
 
 
-async def hurried(client: AsyncClient, image: bytes) -> bool:
+async def until_degraded(client: AsyncClient, image: bytes) -> bool:
     """Less and less time for very many views, or more of it where nothing came of that, until an answer says that less
     was done: how much that is depends on the machine."""
     seconds = 4.0
