@@ -27,7 +27,7 @@ class Statistics:
         self._began = time.monotonic()
 
     def add_answer(self, age: float, dropped: int) -> None:
-        """Counts an answer, `age` seconds after its frame's capture, and the frames `dropped` by the service before it."""
+        """Counts an answer of that age in seconds, and the frames that the service dropped before it."""
         self.answers += 1
         if dropped:
             self.dropped["service"] += dropped

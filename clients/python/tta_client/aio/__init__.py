@@ -1,4 +1,4 @@
-"""The client for asyncio; the synchronous one, word for word, with `await`."""
+"""The client for asyncio: the synchronous one with `await`."""
 
 from .client import AsyncClient
 

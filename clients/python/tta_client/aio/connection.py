@@ -1,4 +1,4 @@
-"""A channel for asyncio: it carries the talks, with deadlines and errors."""
+"""A channel for asyncio, which makes the calls, with time limits and errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class AsyncConnection:
-    """`timeout`: seconds for a call that brings no limit of its own. Each loop has a channel, made on first use."""
+    """The channels of one client, one for each event loop. `timeout`: seconds for a call without a limit of its own."""
 
     def __init__(
         self,
@@ -31,14 +31,16 @@ class AsyncConnection:
 
     @property
     def channel(self) -> Any:
+        """The channel of the running loop, made on first use."""
         return self._get_open()[0]
 
     @property
     def stub(self) -> Any:
+        """The stub on that channel."""
         return self._get_open()[1]
 
     async def close(self) -> None:
-        """That of this loop."""
+        """Closes the channel of the running loop."""
         await self.channel.close()
 
     def _get_open(self) -> tuple[Any, Any]:
@@ -55,10 +57,11 @@ class AsyncConnection:
         return self._channels[loop]
 
     def headers(self, session: str) -> tuple[tuple[str, str], ...]:
+        """The metadata of a call about that session."""
         return settings.make_metadata(session, self._metadata)
 
     async def ask(self, rpc: Any, message: Any, seconds: float | None = None, session: str = "") -> Any:
-        """One unary call; a question about a session goes to the server that has it. Raises `TTAClientError`."""
+        """One unary call, limited to `seconds`, with the session in its metadata. Raises `TTAClientError`."""
         headers = self.headers(session or getattr(message, "session_id", ""))
         seconds = settings.to_timeout(self._timeout if seconds is None else seconds)
         try:
@@ -67,15 +70,15 @@ class AsyncConnection:
             raise from_rpc(error) from None
 
     async def run(self, steps: CallSteps[T]) -> T:
-        """The talk, from its first question to what comes of it."""
+        """Makes the calls that `steps` yields, and returns its result. Raises `TTAClientError`."""
         try:
-            ask = next(steps)
+            call = next(steps)
             while True:
                 try:
-                    reply = await self.ask(getattr(self.stub, ask.rpc), ask.message, ask.seconds, ask.session)
+                    reply = await self.ask(getattr(self.stub, call.rpc), call.message, call.seconds, call.session)
                 except TTAClientError as error:
-                    ask = steps.throw(error)
+                    call = steps.throw(error)
                 else:
-                    ask = steps.send(reply)
+                    call = steps.send(reply)
         except StopIteration as done:
             return done.value

@@ -1,4 +1,4 @@
-"""The frames of an ordinary iterable for an event loop: a slow camera stops neither the loop nor its end."""
+"""Reads an ordinary iterable from an event loop. A slow camera blocks neither the loop nor its end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ END: Any = object()
 
 
 async def pull(frames: Iterator[Any]) -> AsyncIterator[Any]:
-    """The same frames, each taken in a daemon thread. A camera that is still waited for lets go with its next frame."""
+    """Yields the same frames, each read in a daemon thread. A cancelled read closes the source when it ends."""
     waiting: asyncio.Future[Any] | None = None
     try:
         while True:
@@ -42,11 +42,11 @@ def _next(frames: Iterator[Any]) -> asyncio.Future[Any]:
         picture, error = None, None
         try:
             picture = next(frames, END)
-        except BaseException as raised:  # whatever it is, in this thread nobody else would hear of it
+        except BaseException as raised:  # the future raises it in the loop
             error = raised
         try:
             loop.call_soon_threadsafe(settle, picture, error)
-        except RuntimeError:  # the loop has gone meanwhile
+        except RuntimeError:  # the loop was closed meanwhile
             close_source(frames)
 
     threading.Thread(target=work, name="tta-camera-pull", daemon=True).start()

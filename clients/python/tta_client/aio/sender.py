@@ -1,4 +1,4 @@
-"""Frames from the source into whichever call is open, from a task of its own; what `Sender` is for threads."""
+"""Sends the frames of the source on the open call, from a task of its own; `Sender` for tasks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ log = logging.getLogger("tta_client")
 class AsyncSender:
     """One task pulls and sends. At most one message waits here.
 
-    Frames of an ordinary iterable are taken in a thread, so that a slow camera never stops the loop.
+    An ordinary iterable is read in a thread, so that a slow camera does not block the loop.
     """
 
     def __init__(
@@ -48,10 +48,12 @@ class AsyncSender:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        works = (self._work(), self.watchdog.watch()) if self.state.has_watchdog else (self._work(),)
-        self._tasks = [asyncio.create_task(work) for work in works]
+        """Starts the tasks."""
+        coroutines = (self._work(), self.watchdog.watch()) if self.state.has_watchdog else (self._work(),)
+        self._tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
 
     async def stop(self) -> None:
+        """Cancels the tasks and waits for them; the source is closed."""
         self.state.closed = True
         self._changed.notify_all()
         for task in self._tasks:
@@ -61,7 +63,7 @@ class AsyncSender:
     # ---- one call
 
     async def requests(self, opening: Any, ended: asyncio.Event) -> AsyncIterator[Any]:
-        """The request side of a call: the opening message, and frames as soon as the service has replied to it."""
+        """The request side of a call: the opening message, then frames after the service's first reply."""
         yield opening
         while True:
             while not (self._message or ended.is_set() or self._all_sent):
@@ -69,47 +71,48 @@ class AsyncSender:
             if ended.is_set() or not self._message:
                 return
             yield self._message
-            if not ended.is_set():  # it is written: the next one may be made
+            if not ended.is_set():  # the message is written: the next one may be made
                 self._message = None
                 self._changed.notify_all()
 
     def on_call_started(self, running: Any) -> AsyncReplies:
-        """A call has begun; its replies."""
+        """A call began. Returns its replies."""
         self.watchdog.on_call_started(running.cancel)
         return AsyncReplies(running, self.state, self._changed)
 
     def end(self, ended: asyncio.Event) -> None:
-        """The request side of that call will never be asked for anything that counts."""
+        """Ends the request side of that call."""
         ended.set()
         self._message = None
         self._changed.notify_all()
 
     def on_call_opened(self) -> None:
+        """The first reply of the call came: frames may be sent."""
         self.state.on_call_opened()
         self._changed.notify_all()
 
     def read(self, reply: tta_pb2.ClassifyStreamResponse) -> list[FrameAnswer | FrameFailure]:
-        """What a reply brings, after the failures that come before it."""
+        """The result in a reply, after the failures that are due before it."""
         result = self.state.read(reply, time.monotonic())
         self._changed.notify_all()
         return [] if result is None else [*self.state.take_failures(result.frame_id), result]
 
     def take_failures(self, all: bool = False) -> list[FrameFailure]:
-        """The failures to tell now; `all`: nothing that they could wait for will come any more."""
+        """Takes the failures that are due; `all`: all of them, as no answer will come before them."""
         self._changed.notify_all()
         return self.state.take_failures(math.inf if all else None)
 
     # ---- between calls
 
     async def on_call_ended(self) -> bool:
-        """The call is over as it should be. Is there to be another one? Waits for the source to say so."""
+        """The call ended without an error. Returns whether another follows; may wait for the source."""
         again = self.state.on_call_ended()
         while self.state.undecided:
             await self._changed.wait()
         return again and self.state.should_continue
 
     async def on_call_lost(self, error: TTAClientError) -> bool:
-        """The call failed. Waits as long as it should; False: there is nothing to go on for. Raises what is final."""
+        """The call failed. Waits before the next attempt; False: nothing is left to send. Raises a final error."""
         if self.state.closed:
             return False
         until = time.monotonic() + self.state.on_call_lost(self.watchdog.verdict or error)
@@ -142,7 +145,7 @@ class AsyncSender:
     async def _pull(self) -> None:
         try:
             picture = await anext(self._frames, END)
-        except BaseException as error:  # whatever it is, in this task nobody else would hear of it
+        except BaseException as error:  # the stream raises it to its reader
             if self._is_own_cancellation(error):
                 raise
             return self._source_ended(error)
@@ -152,20 +155,20 @@ class AsyncSender:
         self._changed.notify_all()
 
     async def _send(self, frame: Frame, call: int) -> None:
-        self._sending, message, wrong = True, None, None
+        self._sending, message, failure = True, None, None
         try:
             with blame_field("frame.labels"):
                 label_set_id = "" if frame.labels is None else await self._identify(frame.labels)
             message = make_frame_message(frame, label_set_id, await self._limits())
         except TTAClientError as error:
-            wrong = error
+            failure = error
         finally:
             self._sending = False
-        if wrong is not None and not is_retryable(wrong):
-            self.state.fail_frame(frame, wrong)
+        if failure is not None and not is_retryable(failure):
+            self.state.fail_frame(frame, failure)
         elif self.state.call == call:
-            if wrong is not None:  # the service's trouble: what was under way is seen to when the call has ended
-                self.watchdog.give_up(wrong)
+            if failure is not None:  # the service's fault: the end of the call settles its unanswered frames
+                self.watchdog.give_up(failure)
             self._message = message
         self._changed.notify_all()
         while self._message is not None and not self.state.closed:
@@ -176,7 +179,7 @@ class AsyncSender:
         self._changed.notify_all()
 
     def _end_stream(self, failure: BaseException) -> None:
-        """Nobody sends any more: the stream ends at once."""
+        """Ends the stream at once: no more frames can be sent."""
         self.failure, self.state.closed = failure, True
         self.watchdog.give_up(SILENT)
         self._changed.notify_all()
@@ -186,7 +189,7 @@ class AsyncSender:
         return bool(self.state.call) and self.state.all_sent and not self._sending
 
     def _is_own_cancellation(self, error: BaseException) -> bool:
-        """Whether it is this task that is cancelled or thrown away, and nothing that the source raised."""
+        """Whether this task was cancelled or discarded; False: the source raised the error."""
         try:
             task = asyncio.current_task()
         except RuntimeError:  # no loop runs any more

@@ -1,4 +1,4 @@
-"""A camera's stream for asyncio: one task sends, the caller's own loop reads."""
+"""The stream for asyncio: tasks send and read, and the caller iterates over the results."""
 
 from __future__ import annotations
 
@@ -14,34 +14,29 @@ from ..protocol.stream_state import FAILURE_DUE, StreamState
 from ..statistics import Statistics
 from ..types.answers import FrameAnswer, FrameFailure, SessionStatus
 from ..types.labels import Labels
-from ..types.limits import UNLIMITED, Limits
+from ..types.limits import Limits
 from ..v1 import tta_pb2
-from .replies import AsyncReplies
+from .replies import AsyncReplies, CallStatus
 from .sender import AsyncSender
-from .status import CallStatus
 
 Result = FrameAnswer | FrameFailure
 
 
-async def unlimited() -> Limits:
-    return UNLIMITED
-
-
 @dataclass(frozen=True, slots=True)
 class AsyncStreamTransport:
-    """How a stream reaches the service."""
+    """The calls to the service that a stream makes."""
 
     call: Callable[[AsyncIterator[Any]], Any]
-    opening: Callable[[bytes], Awaitable[tta_pb2.ClassifyStreamRequest]]  # of a resume token
+    opening: Callable[[bytes], Awaitable[tta_pb2.ClassifyStreamRequest]]  # takes a resume token
     identify: Callable[[Labels], Awaitable[str]]
-    forget: Callable[[], None]  # what is known of the service
-    limits: Callable[[], Awaitable[Limits]] = unlimited
+    forget: Callable[[], None]  # the label sets and limits of the last server
+    limits: Callable[[], Awaitable[Limits]]
 
 
 class AsyncStream:
-    """`async for` over it for answers and failures, in the order of the frames; `async with` ends it for certain.
+    """An async iterator over answers and failures, in the order of the frames; `async with` closes it.
 
-    Raises as `Stream` does.
+    It raises the same errors as `Stream`.
     """
 
     def __init__(
@@ -60,25 +55,27 @@ class AsyncStream:
         await self.close()
 
     async def close(self) -> None:
+        """Ends the call and closes the source."""
         await self._answers.aclose()
 
     @property
     def session(self) -> SessionStatus | None:
-        """What the service said last about the session; None before its first reply."""
+        """The session's last status; None before the first reply."""
         return self._state.session
 
     @property
     def resume_token(self) -> bytes:
-        """Opens the stream again, there or on another service with the same store, once it has said that it leaves."""
+        """Resumes the stream, here or on another service with the same store; empty until the service drains."""
         return self._state.resume_token
 
     @property
     def statistics(self) -> Statistics:
+        """The counters of the stream and its source."""
         return self._state.statistics
 
 
 async def _run(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncGenerator[Result]:
-    """Call after call, until all is answered."""
+    """Makes calls until all frames are answered."""
     sender.start()
     try:
         while True:
@@ -87,7 +84,7 @@ async def _run(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncGen
                     yield result
                 another_call = await sender.on_call_ended()
             except TTAClientError as error:
-                for failure in sender.take_failures(all=not sender.state.blocking):  # no answer will come before it
+                for failure in sender.take_failures(all=not sender.state.blocking):  # no answer will come before them
                     yield failure
                 try:
                     another_call = await sender.on_call_lost(error)
@@ -109,7 +106,7 @@ async def _run(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncGen
 
 
 async def _call(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncGenerator[Result]:
-    """One call, from its opening to its end. Raises what ended it."""
+    """One call, from its opening to its end. Raises the error that ended it."""
     ended, status, replies, reply = await _open(transport, sender)
     try:
         sender.on_call_opened()
@@ -127,9 +124,9 @@ async def _call(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncGe
 async def _open(
     transport: AsyncStreamTransport, sender: AsyncSender
 ) -> tuple[asyncio.Event, CallStatus, AsyncReplies, Any]:
-    """The end of its request side, how the call ends, its replies, the first of them.
+    """Opens a call. Returns the event that ends its request side, its status, its replies, and the first reply.
 
-    Registers the labels anew when the service has forgotten them.
+    Registers the labels again when the service does not have them.
     """
     for last in (False, True):
         ended = asyncio.Event()
@@ -137,7 +134,7 @@ async def _open(
         running = transport.call(sender.requests(await transport.opening(sender.state.resume_token), ended))
         status, replies = CallStatus(running), sender.on_call_started(running)
         try:
-            if (reply := await replies.next(news=False)) is None:
+            if (reply := await replies.next(failures=False)) is None:
                 raise TTAClientError(grpc.StatusCode.UNKNOWN, "the service closed the stream without a word")
             return ended, status, replies, reply
         except BaseException as error:

@@ -1,4 +1,4 @@
-"""Gives up a call; what `Watchdog` is for threads."""
+"""Ends the call of a silent service; `Watchdog` for tasks."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from .condition import Condition
 
 
 class AsyncWatchdog:
-    """For one stream; `watch` is a task, if anybody wants it."""
+    """The watchdog of one stream; `watch` runs as a task, if the stream gives up silent services at all."""
 
     def __init__(self, state: StreamState, changed: Condition) -> None:
-        self.verdict: TTAClientError | None = None  # why it ended the call
+        self.verdict: TTAClientError | None = None  # the error that it ended the call with
         self._state, self._changed = state, changed
         self._cancel: Callable[[], Any] = lambda: None
 
     def on_call_started(self, cancel: Callable[[], Any]) -> None:
-        """A call has begun; `cancel` ends it."""
+        """A call began; `cancel` ends it."""
         self._cancel, self.verdict = cancel, None
-        if self._state.closed:  # nobody would send anything
+        if self._state.closed:  # the stream ended while the call was being opened
             cancel()
 
-    def give_up(self, why: TTAClientError) -> None:
-        """Ends the call."""
+    def give_up(self, error: TTAClientError) -> None:
+        """Ends the call with that error."""
         self._state.listen(None)
-        self.verdict = why
+        self.verdict = error
         self._cancel()
 
     async def watch(self) -> None:
+        """Watches until it is cancelled."""
         while True:
             left = self._state.seconds_left(time.monotonic())
             if left <= 0:

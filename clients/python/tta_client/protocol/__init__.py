@@ -1,1 +1,1 @@
-"""What a stream and a call decide, without any I/O: both clients do what it says."""
+"""The decisions of calls and streams, without any I/O. Both clients carry them out."""

@@ -1,6 +1,6 @@
-"""What is said in unary calls, for both clients: each talk yields its questions and is given the replies.
+"""The unary calls of both clients, as generators that yield each `RpcCall` and receive its reply.
 
-A talk neither waits nor knows how its questions travel; a failed call is thrown into it as a `TTAClientError`.
+The generators do no I/O; a client makes the calls and throws a failed one into the generator as `TTAClientError`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RpcCall:
-    """One call: the name of its rpc, the request, its own time limit in seconds (None: the client's).
+    """One call: the RPC's name, the request, its time limit in seconds (None: the client's).
 
-    `session`: whose server shall be asked, where the request itself does not say it.
+    `session` routes the call to the session's server where the request has no session id.
     """
 
     rpc: str
@@ -40,19 +40,19 @@ CallSteps = Generator[RpcCall, Any, T]
 
 
 class Calls:
-    """The talks of one client, which remembers what labels it has registered, and what the service takes."""
+    """The calls of one client that share state: its registered labels, and the service's limits once it has asked."""
 
     def __init__(self) -> None:
         self.registered = RegisteredLabels()
         self._limits: Limits | None = None
 
     def forget(self) -> None:
-        """Another service may answer from now on."""
+        """The next server may have other label sets and limits."""
         self.registered.forget_all()
         self._limits = None
 
     def limits(self, session: str = "", seconds: float | None = None) -> CallSteps[Limits]:
-        """What the service takes, asked once. Nothing is limited by one that does not say."""
+        """The service's limits, fetched once. A service that does not tell them is taken to have none."""
         if (limits := self._limits) is None:
             try:
                 reply = yield RpcCall("GetServerInfo", pb.GetServerInfoRequest(), seconds, session)
@@ -67,6 +67,7 @@ class Calls:
     def classify(
         self, image: Image, labels: Labels, options: Options, session: str, request_id: str, seconds: float | None
     ) -> CallSteps[Answer]:
+        """One image, one answer. Registers the labels when the service does not have them."""
         limits = yield from self.limits(session, seconds)
         message = requests.make_classify_request(image, options, session, request_id, limits)
 
@@ -79,14 +80,14 @@ class Calls:
     # ---- label sets
 
     def register(self, labels: LabelSet, session: str = "") -> CallSteps[LabelSetInfo]:
-        """For a `session`: at the server that has it, for the servers of a fleet do not tell each other."""
+        """Registers a label set at the server of the `session`: the servers of a fleet do not share label sets."""
         message = pb.PutLabelSetRequest(label_set=make_label_set_message(labels))
         reply = yield RpcCall("PutLabelSet", message, session=session)
         self.registered.remember(labels, reply.info.id)
         return listings.parse_label_set_info(reply.info)
 
     def identify(self, labels: Labels, session: str = "") -> CallSteps[str]:
-        """The id of a label set, which is registered now if it was not yet. Somebody else's id stays what it is."""
+        """The id of a label set, which is registered if it is not yet. An unknown id is returned as it is."""
         with blame_field("labels"):
             definition = self.registered.definition(labels)
         if definition is None:
@@ -94,25 +95,29 @@ class Calls:
         return self.registered.id(definition) or (yield from self.register(definition, session)).id
 
     def put_labels(self, names: Sequence[str] | LabelSet, templates: Sequence[str]) -> CallSteps[LabelSetInfo]:
+        """Registers names, or a whole set. Raises `Refused` for what are no labels."""
         with blame_field("label_set"):
             definition = parse_label_set(names if isinstance(names, LabelSet) else LabelSet(names, templates))  # type: ignore[arg-type]
         return self.register(definition)
 
     def get_labels(self, id: str) -> CallSteps[LabelSet]:
+        """The names and templates of a registered set."""
         reply = yield RpcCall("GetLabelSet", pb.GetLabelSetRequest(id=id))
-        told = reply.label_set
-        return LabelSet(tuple(told.names), tuple(told.templates), told.allow_duplicates)
+        found = reply.label_set
+        return LabelSet(tuple(found.names), tuple(found.templates), found.allow_duplicates)
 
     def list_labels(self) -> CallSteps[list[LabelSetInfo]]:
+        """All registered sets."""
         infos = yield from _pages("ListLabelSets", pb.ListLabelSetsRequest, "infos")
         return [listings.parse_label_set_info(info) for info in infos]
 
     def delete_labels(self, id: str) -> CallSteps[None]:
+        """Removes a set from the service. A known one is registered again on its next use."""
         yield RpcCall("DeleteLabelSet", pb.DeleteLabelSetRequest(id=id))
         self.registered.forget(id)
 
     def _with_labels(self, labels: Labels, ask: Callable[[str], CallSteps[T]], session: str) -> CallSteps[T]:
-        """`ask` with the id of the labels; once more when the service has forgotten them."""
+        """Calls `ask` with the id of the labels, and once more when the service does not have them any more."""
         try:
             return (yield from ask((yield from self.identify(labels, session))))
         except TTAClientError as error:
@@ -126,29 +131,35 @@ class Calls:
 
 
 def get_session(id: str) -> CallSteps[SessionInfo]:
+    """One session."""
     return listings.parse_session_info((yield RpcCall("GetSession", pb.GetSessionRequest(session_id=id))).session)
 
 
 def list_sessions() -> CallSteps[list[SessionInfo]]:
+    """All sessions of a server."""
     found = yield from _pages("ListSessions", pb.ListSessionsRequest, "sessions")
     return [listings.parse_session_info(one) for one in found]
 
 
 def reset_session(id: str) -> CallSteps[SessionInfo]:
+    """Empties the session's memory; the session stays."""
     return listings.parse_session_info((yield RpcCall("ResetSession", pb.ResetSessionRequest(session_id=id))).session)
 
 
 def close_session(id: str) -> CallSteps[None]:
+    """Ends a session and deletes its memory."""
     yield RpcCall("CloseSession", pb.CloseSessionRequest(session_id=id))
 
 
 def snapshot_session(id: str) -> CallSteps[Snapshot]:
+    """A copy of a session."""
     return listings.parse_snapshot(
         (yield RpcCall("SnapshotSession", pb.SnapshotSessionRequest(session_id=id))).snapshot
     )
 
 
 def restore_session(given: Snapshot | bytes) -> CallSteps[SessionInfo]:
+    """Restores a session from its copy, at the server of that session."""
     message = pb.RestoreSessionRequest(snapshot=listings.make_snapshot_message(given))
     reply = yield RpcCall("RestoreSession", message, session=message.snapshot.session_id)
     return listings.parse_session_info(reply.session)
@@ -158,21 +169,24 @@ def restore_session(given: Snapshot | bytes) -> CallSteps[SessionInfo]:
 
 
 def list_strategies() -> CallSteps[list[Description]]:
+    """The service's strategies."""
     reply = yield RpcCall("ListStrategies", pb.ListStrategiesRequest())
     return [listings.parse_description(one) for one in reply.strategies]
 
 
 def list_reducers() -> CallSteps[list[Description]]:
+    """The service's reducers."""
     reply = yield RpcCall("ListReducers", pb.ListReducersRequest())
     return [listings.parse_description(one) for one in reply.reducers]
 
 
 def get_server_info() -> CallSteps[ServerInfo]:
+    """The server, its model and its limits."""
     return listings.parse_server_info((yield RpcCall("GetServerInfo", pb.GetServerInfoRequest())))
 
 
 def _pages(rpc: str, request: Callable[..., Any], field: str) -> CallSteps[list[Any]]:
-    """All that a paged listing has."""
+    """All entries of a paged listing."""
     found, token = list[Any](), ""
     while True:
         reply = yield RpcCall(rpc, request(page_token=token))

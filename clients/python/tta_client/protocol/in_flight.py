@@ -8,26 +8,28 @@ from dataclasses import dataclass
 
 from ..types.frames import Frame
 
-MAX_REMEMBERED = 4096  # for a service that never answers: of older frames not even the age is known any more
+MAX_REMEMBERED = (
+    4096  # frames; the ages of older ones are unknown, so that a service that never answers costs no memory
+)
 
 
 @dataclass(frozen=True, slots=True)
 class SentFrame:
-    """What is remembered of a frame; `own`: it named labels of its own, which can be registered again."""
+    """What is kept of a sent frame. `own_labels`: it named labels of its own that can be registered again."""
 
     captured: float
     scene: str
     own_labels: bool
-    frame: Frame | None  # only where it may be sent again
+    frame: Frame | None  # kept where it may be sent again
 
 
 UNKNOWN = SentFrame(float("nan"), "", False, None)
 
 
 class InFlight:
-    """What is under way on one stream. Answers come in order, so each one settles all frames up to its own.
+    """The unanswered frames of one stream. Answers come in order, so each one settles all frames up to its own.
 
-    With `keep` the frames themselves are remembered, to be sent again; else only what their answers need.
+    With `keep` the frames themselves are kept, to be sent again; otherwise only what their answers need.
     """
 
     def __init__(self, keep: bool) -> None:
@@ -38,17 +40,18 @@ class InFlight:
         return len(self._sent)
 
     def add(self, frame: Frame, own_labels: bool = False) -> None:
+        """A frame was sent. Drops the oldest entry when there are too many."""
         self._sent[frame.frame_id] = SentFrame(frame.captured, frame.scene, own_labels, frame if self._keep else None)
         if len(self._sent) > MAX_REMEMBERED:
             self._sent.popitem(last=False)
 
     @property
     def first(self) -> int | None:
-        """The frame that is answered next, if any."""
+        """The id of the frame that is answered next, if any."""
         return next(iter(self._sent), None)
 
     def remove(self, frame_id: int) -> bool:
-        """It was not sent after all. False: it is not here."""
+        """The frame was not sent after all. False: it is not here."""
         return self._sent.pop(frame_id, None) is not None
 
     def has_own_labels(self, frame_id: int) -> bool:
@@ -56,14 +59,14 @@ class InFlight:
         return self._sent.get(frame_id, UNKNOWN).own_labels
 
     def settle(self, frame_id: int) -> tuple[float, str]:
-        """The age of the frame in seconds, NaN when nobody knows it, and its scene."""
+        """Removes all frames up to this one. Returns its age in seconds (NaN: unknown) and its scene."""
         sent = self._sent.get(frame_id, UNKNOWN)
         while self.first is not None and self.first <= frame_id:
             self._sent.popitem(last=False)
         return time.monotonic() - sent.captured, sent.scene
 
     def clear(self) -> tuple[list[Frame], int]:
-        """The connection is gone: the frames to send again, in order, and how many others are lost."""
+        """Empties it after a lost call. Returns the frames to send again, in order, and the number of the others."""
         again = [sent.frame for sent in self._sent.values() if sent.frame is not None]
         lost = len(self._sent) - len(again)
         self._sent.clear()

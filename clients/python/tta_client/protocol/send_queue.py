@@ -1,4 +1,4 @@
-"""Frames on their way out: what was pulled, what is sent next and when, what is under way, what is sent again."""
+"""The outgoing frames of a stream: which is sent next and when, which are unanswered, which are sent again."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .pacing import make_pacer
 
 
 class SendQueue:
-    """Of one stream, over as many calls as it takes. Sans-IO: the callers give the time, in monotonic seconds.
+    """The outgoing frames of one stream, across its calls. The callers give the time, in monotonic seconds.
 
-    Under "block" what was under way when a call broke is sent again; under the other policies it is lost.
+    Under "block" the unanswered frames of a lost call are sent again; under the other policies they are lost.
     """
 
     def __init__(self, policy: Policy, in_flight: int, paced: bool) -> None:
@@ -24,26 +24,26 @@ class SendQueue:
         self._in_flight, self._pacer = InFlight(keep=self.blocking), make_pacer(policy, in_flight, paced)
         self._resend = deque[Frame]()
         self._pulled: Frame | None = None
-        self._failures: list[tuple[float, FrameFailure]] = []  # each after the answers up to that frame
+        self._failures: list[tuple[float, FrameFailure]] = []  # each due after the answers up to that frame
 
     @property
     def empty(self) -> bool:
-        """Nothing is there that could be sent."""
+        """Whether there is no frame to send."""
         return not self._resend and self._pulled is None
 
     @property
     def unanswered(self) -> int:
-        """Frames that were sent on this call and have no answer yet."""
+        """The number of frames of this call without an answer."""
         return len(self._in_flight)
 
     def add(self, frame: Frame) -> None:
-        """The source gave it. At most one waits here."""
+        """A frame of the source. At most one waits here."""
         self._pulled = frame
 
     def wait(self, now: float) -> float:
-        """0: a frame may leave now; else seconds after which to ask again, if nothing is heard before.
+        """0: a frame may be sent now; otherwise seconds after which to ask again, if no reply comes before.
 
-        A failure that nobody takes holds the source back, as an answer does.
+        A due failure that the caller has not taken yet pauses the source, as an answer does.
         """
         if self.failure_due:
             return math.inf
@@ -51,11 +51,11 @@ class SendQueue:
 
     @property
     def next(self) -> Frame | None:
-        """What leaves next; None: nothing is there."""
+        """The frame to send next, if any."""
         return self._resend[0] if self._resend else self._pulled
 
     def record_sent(self, now: float, own_labels: bool) -> None:
-        """The next one leaves; `own`: with labels of its own."""
+        """The next frame is sent; `own_labels`: with labels of its own."""
         frame = self._resend.popleft() if self._resend else self._pulled
         assert frame is not None
         if frame is self._pulled:
@@ -64,34 +64,37 @@ class SendQueue:
         self._in_flight.add(frame, own_labels)
 
     def has_own_labels(self, frame_id: int) -> bool:
-        """Whether that frame left with labels of its own."""
+        """Whether that unanswered frame has labels of its own."""
         return self._in_flight.has_own_labels(frame_id)
 
     def update_credits(self, credits: int, fps: float, now: float) -> None:
-        """What the service says of its room and of its pace."""
+        """The service reported its room and its suggested rate."""
         self._pacer.update_credits(credits, fps, now)
 
     def settle(self, frame_id: int, now: float) -> tuple[float, str]:
-        """A frame has its answer: its age in seconds, NaN when nobody knows it, and its scene."""
+        """A frame was answered. Returns its age in seconds (NaN: unknown) and its scene."""
         self._pacer.record_answer(now)
         return self._in_flight.settle(frame_id)
 
     def reset(self) -> None:
-        """Another call: nothing has been told yet."""
+        """A new call begins, without credits."""
         self._pacer.reset()
 
     def lose(self, with_pulled: bool) -> int:
-        """The call is gone, and what was `add` with it where nothing is sent twice. How many frames are lost."""
+        """The call is lost. Returns how many frames are lost with it.
+
+        `with_pulled`: the waiting frame is lost too, unless the policy is "block".
+        """
         again, lost = self._in_flight.clear()
         self._resend.extendleft(reversed(again))
         if with_pulled and not self.blocking and self._pulled is not None:
             self._pulled, lost = None, lost + 1
         return lost
 
-    # ---- frames that were not sent
+    # ---- frames that cannot be sent
 
     def withdraw(self, frame: Frame) -> bool:
-        """It cannot be sent after all. False: it was lost with its call meanwhile."""
+        """The frame cannot be sent after all. False: it was lost with its call meanwhile."""
         if self._in_flight.remove(frame.frame_id):
             return True
         if frame in self._resend:
@@ -100,8 +103,10 @@ class SendQueue:
         return False
 
     def add_failure(self, place: float, failure: FrameFailure) -> int:
-        """Keeps it until all up to frame `place` are answered. How many others had to go: where nothing is owed an
-        answer, they may wait for one that does not come."""
+        """Keeps a failure until all frames up to `place` are answered. Returns how many older failures were dropped.
+
+        Only "block" promises an answer to every frame; elsewhere the number of waiting failures is bounded.
+        """
         insort(self._failures, (place, failure), key=lambda one: one[0])
         if self.blocking or len(self._failures) <= MAX_REMEMBERED:
             return 0
@@ -110,11 +115,11 @@ class SendQueue:
 
     @property
     def failure_due(self) -> bool:
-        """Whether a failure is the next thing to tell."""
+        """Whether the next result is a failure."""
         return bool(self._failures) and self._failures[0][0] < self._first
 
     def take_failures(self, before: float | None = None) -> list[FrameFailure]:
-        """The failures that come next, or all before a frame."""
+        """Takes the failures that are due, or all before a frame."""
         limit = self._first if before is None else before
         due = [failure for place, failure in self._failures if place < limit]
         del self._failures[: len(due)]
@@ -122,7 +127,7 @@ class SendQueue:
 
     @property
     def _first(self) -> float:
-        """The first frame that has no answer yet."""
+        """The id of the first unanswered frame; infinity: none."""
         first = (
             self._in_flight.first
             if self._in_flight.first is not None

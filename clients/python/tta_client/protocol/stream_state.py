@@ -1,6 +1,6 @@
-"""The course of a stream: what is sent next, what a reply means, and whether a lost connection is dialled again.
+"""The state of a stream: what is sent next, what a reply means, whether a lost connection is dialled again.
 
-Sans-IO: threads and tasks ask it and do what it says, one at a time.
+It does no I/O and no locking: `Sender` and `AsyncSender` call it from one thread or task at a time.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from .reconnect import Reconnect, ReconnectState
 from .send_queue import SendQueue
 
 Step = Literal["end", "pull"] | float | Frame
-FAILURE_DUE: Any = object()  # in place of a reply: a failure is to be told before it
+FAILURE_DUE: Any = object()  # in place of a reply: a failure comes before it
 log = logging.getLogger("tta_client")
 
 
 class StreamState:
-    """One camera's stream, over as many calls as it takes.
+    """One camera's stream, across all its calls.
 
-    Under "block" what was under way when a call broke is sent again, so every frame is answered, and a memory may see
-    one twice; under the other policies it is lost, and newer frames go on. `defines` tells whether labels that a frame
-    names for itself can be registered again.
+    Under "block" the unanswered frames of a lost call are sent again: every frame is answered, and a memory may see
+    one twice. Under the other policies they are lost, and the stream continues with newer frames. `defines` says
+    whether a frame's own labels can be registered again.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class StreamState:
         self.statistics = statistics or Statistics()
         self.session: SessionStatus | None = None
         self.resume_token = resume_token
-        self.closed = False  # whoever watched has gone
+        self.closed = False  # the caller wants no more results
         self.source_ended = False
-        self.call = 0  # which one is open; 0: none
+        self.call = 0  # the number of the open call; 0: none
         self._call_numbers = itertools.count(1)
         self._frame_numbers = FrameNumbers()
         self._queue, self._defines = SendQueue(policy, in_flight, paced), defines
@@ -63,14 +63,16 @@ class StreamState:
     # ---- sending
 
     def step(self, now: float) -> Step:
-        """What to do next: send this frame, pull one, wait so many seconds (or until something happens), or end."""
+        """What to do next: send a frame, pull one, wait so many seconds or until the state changes, or end."""
         queue = self._queue
         if self.closed:
             return "end"
         if queue.empty and self.source_ended:
             return math.inf
         if self._draining:
-            return "pull" if queue.empty and not queue.failure_due else math.inf  # is there anything to go on for?
+            return (
+                "pull" if queue.empty and not queue.failure_due else math.inf
+            )  # pulls to learn whether another call is needed
         if not self.call:
             return math.inf
         if wait := queue.wait(now):
@@ -84,7 +86,7 @@ class StreamState:
         return frame
 
     def add(self, picture: Any) -> None:
-        """A frame of the source; any other picture becomes one, captured now."""
+        """Takes an item of the source; any image that is no `Frame` becomes one, captured now."""
         try:
             frame = self._frame_numbers.make_frame(picture)
         except TTAClientError as error:
@@ -95,7 +97,7 @@ class StreamState:
             self.statistics.dropped["disconnect"] += 1
 
     def fail_frame(self, frame: Frame, error: TTAClientError) -> None:
-        """The frame that was to be sent cannot be: the stream goes on without it."""
+        """The frame cannot be sent; the stream continues without it."""
         if self._queue.withdraw(frame):
             self.statistics.sent -= 1
             self._fail(frame.frame_id, frame, error)
@@ -107,30 +109,31 @@ class StreamState:
 
     @property
     def all_sent(self) -> bool:
-        """The request side may close: nothing more will be sent on this call."""
+        """Whether nothing more will be sent on this call, so that its request side may close."""
         if self._draining:
             return not self._queue.unanswered
         return self.source_ended and self._queue.empty
 
-    # ---- hearing
+    # ---- receiving
 
     @property
     def failure_due(self) -> bool:
-        """Whether a frame that could not be sent is the next thing to tell."""
+        """Whether the next result is the failure of a frame that could not be sent."""
         return self._queue.failure_due
 
     def take_failures(self, before: float | None = None) -> list[FrameFailure]:
-        """The failures to tell now, or all that come before a frame; those of frames without a place among them."""
+        """Takes the failures that are due, or all that come before a frame."""
         due = self._queue.take_failures(before)
         self.statistics.failures += len(due)
         return due
 
     @property
     def blocking(self) -> bool:
+        """Whether every frame gets an answer."""
         return self._queue.blocking
 
     def on_call_opened(self) -> None:
-        """The first reply of a call has come."""
+        """The first reply of a call came."""
         self._reconnected, self._reconnect.connected_once = self._reconnect.connected_once, True
         self.call, self._draining = next(self._call_numbers), False
         if self._reconnected:
@@ -138,9 +141,9 @@ class StreamState:
         self._queue.reset()
 
     def read(self, reply: tta_pb2.ClassifyStreamResponse, now: float) -> FrameAnswer | FrameFailure | None:
-        """The answer or failure inside a reply; None for a reply that only brings news about the stream.
+        """The answer or failure in a reply; None for a reply about the stream as a whole.
 
-        Raises what ends the call: that its server does not have the labels which were registered for a frame.
+        Raises `TTAClientError`, which ends the call, when its server lacks the labels registered for a frame.
         """
         match reply.WhichOneof("kind"):
             case "answer":
@@ -153,8 +156,8 @@ class StreamState:
                 stamp = message.capture_time.ToNanoseconds()
                 return FrameAnswer(message.frame_id, answer, age, stamp, message.dropped_since_last, scene)
             case "error":
-                error, own = from_status(reply.error.status), self._queue.has_own_labels(reply.error.frame_id)
-                if own and labels_are_gone(error) and self._reconnect.on_labels_gone():
+                error, own_labels = from_status(reply.error.status), self._queue.has_own_labels(reply.error.frame_id)
+                if own_labels and labels_are_gone(error) and self._reconnect.on_labels_gone():
                     raise TTAClientError(error.code, error.sentence, error.field, retry_after=0.0)
                 age, scene = self._settle(reply.error.frame_id, now)
                 self.statistics.failures += 1
@@ -168,7 +171,7 @@ class StreamState:
                 self.resume_token, self._draining = reply.draining.resume_token, self._reconnect.enabled
                 self._reconnect.expect_reply(now)
             case _:
-                pass  # a kind that a newer service has
+                pass  # a kind that only a newer service sends
         return None
 
     def _log_return(self, session: SessionStatus) -> None:
@@ -182,7 +185,7 @@ class StreamState:
         self._reconnect.on_answer()
         return self._queue.settle(frame_id, now)
 
-    # ---- losing it
+    # ---- the end of a call
 
     @property
     def has_watchdog(self) -> bool:
@@ -190,25 +193,28 @@ class StreamState:
         return self._reconnect.has_watchdog
 
     def listen(self, now: float | None) -> None:
-        """From now on a word of the service is waited for; None: it has come."""
+        """A read of the next reply began at `now`; None: it has ended."""
         self._reconnect.listen(now)
 
     def seconds_left(self, now: float) -> float:
-        """Seconds until a silent service is given up; without end while it has nothing to say."""
+        """Seconds until a silent service is given up; infinity while it owes no reply."""
         owes = not self.call or self._queue.unanswered or self.all_sent
         return self._reconnect.seconds_left(now) if owes else math.inf
 
     def on_call_ended(self) -> bool:
-        """The service closed the call without a complaint. Shall the stream go on? Raises when that is unexpected."""
+        """The service closed the call without an error. Returns whether another call follows.
+
+        Raises `TTAClientError` when frames are still unsent or, under "block", unanswered.
+        """
         if not self.all_sent or (self._queue.blocking and self._queue.unanswered):
             raise TTAClientError(grpc.StatusCode.UNAVAILABLE, "the service ended the stream")
         self.call = 0
         return self._draining
 
     def on_call_lost(self, error: TTAClientError) -> float:
-        """A call failed. Seconds until the next attempt; raises the error when there shall be none."""
-        drained, self.call, self._draining = self._draining, 0, False
-        if lost := self._queue.lose(with_pulled=not drained):
+        """A call failed. Returns the seconds until the next attempt; raises the error when it is final."""
+        was_draining, self.call, self._draining = self._draining, 0, False
+        if lost := self._queue.lose(with_pulled=not was_draining):
             self.statistics.dropped["disconnect"] += lost
         pause = self._reconnect.pause(error)
         log.warning("the service is lost (%s); next attempt in %.1f s", error, pause)
@@ -216,10 +222,11 @@ class StreamState:
 
     @property
     def undecided(self) -> bool:
-        """Whether anything is left to go on for: the source has not said it yet."""
+        """Whether the next item of the source, or its end, decides if another call follows."""
         settled = self.closed or self.source_ended or not self._queue.empty or self.failure_due
         return self._draining and not settled
 
     @property
     def should_continue(self) -> bool:
+        """Whether frames are left, or may still come."""
         return not (self.closed or (self._queue.empty and self.source_ended))

@@ -26,8 +26,8 @@ from .stream import Stream, StreamTransport
 class Client(Admin):
     """One channel to one service. Thread-safe. All calls raise `TTAClientError`.
 
-    `timeout` (seconds) is the budget of each unary call. Labels are registered on first use and again when the
-    service has forgotten them. Without `credentials` the channel is plain text.
+    `timeout` (seconds) is the limit of each unary call. Labels are registered on first use, and again when the
+    service does not have them any more. Without `credentials` the channel is not encrypted.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Client(Admin):
         self.close()
 
     def close(self) -> None:
+        """Closes the channel."""
         self._connection.channel.close()
 
     # ---- pictures
@@ -62,7 +63,7 @@ class Client(Admin):
         request_id: str = "",
         timeout: float | None = None,
     ) -> Answer:
-        """One picture, one answer. A `session` lets remembering strategies learn from call to call."""
+        """One image, one answer. With a `session`, strategies that have a memory learn from call to call."""
         options = options.with_strategy(strategy)
         return self._connection.run(self._calls.classify(image, labels, options, session, request_id, timeout))
 
@@ -83,21 +84,21 @@ class Client(Admin):
         reconnect: Reconnect | None = ALWAYS,
         statistics: Statistics | None = None,
     ) -> Stream:
-        """Answers to `frames` (pictures or `Frame`s), in order.
+        """Answers to `frames` (images or `Frame`s), in order.
 
-        "block" answers every frame and has at most `in_flight` of them under way; "latest" lets the service keep only
-        the newest; "drop_oldest" and "drop_newest" let `buffer` of them wait. All but the first take a frame when the
-        service has room, unless they are not `paced`. `frame_budget`: seconds for each frame from its arrival.
-        `resume_token`: of a stream whose service was leaving. A service that goes away is dialled again as `reconnect`
-        says (None: its loss is an error), with the session, so that a named one goes on with its memory.
+        "block" answers every frame, with at most `in_flight` unanswered ones; "latest" makes the service keep only the
+        newest waiting frame; "drop_oldest" and "drop_newest" let `buffer` frames wait. All but "block" send a frame
+        when the service has room, unless `paced` is False. `frame_budget` is seconds for each frame from its arrival.
+        `resume_token` comes from a stream whose service was shutting down. A lost service is dialled again according
+        to `reconnect` (None: the loss is an error), with the same session, so that a named session keeps its memory.
         """
         options, connection = options.with_strategy(strategy), self._connection
         state = StreamState(
             policy, in_flight, paced, reconnect, statistics, resume_token, self._calls.registered.defines
         )
 
-        def identify(some: Labels) -> str:
-            return connection.run(self._calls.identify(some, session))
+        def identify(frame_labels: Labels) -> str:
+            return connection.run(self._calls.identify(frame_labels, session))
 
         def opening(token: bytes) -> tta_pb2.ClassifyStreamRequest:
             return requests.make_opening(identify(labels), options, session, policy, buffer, frame_budget, token)

@@ -1,4 +1,4 @@
-"""A channel, synchronous: it carries the talks, with deadlines and errors."""
+"""A channel, synchronous, which makes the calls, with time limits and errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Connection:
-    """`timeout`: seconds for a call that brings no limit of its own."""
+    """The channel of one client. `timeout`: seconds for a call without a limit of its own."""
 
     def __init__(
         self,
@@ -32,10 +32,11 @@ class Connection:
         self._timeout, self._metadata = timeout, metadata
 
     def headers(self, session: str) -> tuple[tuple[str, str], ...]:
+        """The metadata of a call about that session."""
         return settings.make_metadata(session, self._metadata)
 
     def ask(self, rpc: Any, message: Any, seconds: float | None = None, session: str = "") -> Any:
-        """One unary call; a question about a session goes to the server that has it. Raises `TTAClientError`."""
+        """One unary call, limited to `seconds`, with the session in its metadata. Raises `TTAClientError`."""
         headers = self.headers(session or getattr(message, "session_id", ""))
         try:
             return rpc(
@@ -45,15 +46,15 @@ class Connection:
             raise from_rpc(error) from None
 
     def run(self, steps: CallSteps[T]) -> T:
-        """The talk, from its first question to what comes of it."""
+        """Makes the calls that `steps` yields, and returns its result. Raises `TTAClientError`."""
         try:
-            ask = next(steps)
+            call = next(steps)
             while True:
                 try:
-                    reply = self.ask(getattr(self.stub, ask.rpc), ask.message, ask.seconds, ask.session)
+                    reply = self.ask(getattr(self.stub, call.rpc), call.message, call.seconds, call.session)
                 except TTAClientError as error:
-                    ask = steps.throw(error)
+                    call = steps.throw(error)
                 else:
-                    ask = steps.send(reply)
+                    call = steps.send(reply)
         except StopIteration as done:
             return done.value

@@ -1,4 +1,4 @@
-"""The replies of one call, read in a thread of their own: a failure on this side is told without waiting for one."""
+"""The replies of one call, read in a thread of their own, so that a failure on this side need not wait for a reply."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..protocol.stream_state import FAILURE_DUE, StreamState
 
 
 class Replies:
-    """Of a `running` call, under the lock of its feed. At most one waits here."""
+    """The replies of the call `running`, under the lock of its `Sender`. At most one waits here."""
 
     def __init__(self, running: Any, state: StreamState, changed: threading.Condition) -> None:
         self._running, self._state, self._changed = running, state, changed
@@ -18,21 +18,22 @@ class Replies:
         self._read: tuple[Any, BaseException | None] | None = None
         threading.Thread(target=self._work, name="tta-stream-replies", daemon=True).start()
 
-    def next(self, news: bool = True) -> Any:
-        """The next reply, None after the last; `FAILURE_DUE` when a failure is to be told before it comes.
+    def next(self, failures: bool = True) -> Any:
+        """The next reply, None after the last; `FAILURE_DUE` when a failure is due before it comes.
 
-        Raises what ended the call.
+        Without `failures` it waits for the reply alone. Raises the error that ended the call.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._read or (news and self._state.failure_due))
+            self._changed.wait_for(lambda: self._read or (failures and self._state.failure_due))
             if self._read is None:
                 return FAILURE_DUE
-            (reply, error), self._read = self._read, None  # the thread hears of it with all others, when it is used
+            (reply, error), self._read = self._read, None  # the next notification, after its use, wakes the thread
             if error is not None:
                 raise error
             return reply
 
     def close(self) -> None:
+        """Cancels the call."""
         self._running.cancel()
         with self._changed:
             self._closed = True
@@ -40,7 +41,7 @@ class Replies:
 
     def _work(self) -> None:
         reply, error = self, None
-        while reply is not None and self._free():
+        while reply is not None and self._wait_until_taken():
             try:
                 reply = next(self._running, None)
             except BaseException as raised:
@@ -50,8 +51,8 @@ class Replies:
                 self._read = reply, error
                 self._changed.notify_all()
 
-    def _free(self) -> bool:
-        """Whether another reply is wanted; meanwhile the service had better say something."""
+    def _wait_until_taken(self) -> bool:
+        """Waits until the last reply was taken, and starts the watchdog for the next one. False: closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._read is None or self._closed)
             if not self._closed:

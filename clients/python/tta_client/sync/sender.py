@@ -1,4 +1,4 @@
-"""Frames from the source into whichever call is open, from a thread of its own."""
+"""Sends the frames of the source on the open call, from a thread of its own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger("tta_client")
 
 
 class Sender:
-    """One thread pulls and sends. At most one message waits here."""
+    """One thread pulls and sends. At most one message waits here. `_changed` guards the state of the stream."""
 
     def __init__(
         self,
@@ -44,10 +44,12 @@ class Sender:
         self.watchdog = Watchdog(state, self._changed)
 
     def start(self) -> None:
+        """Starts the threads."""
         threading.Thread(target=self._work, name="tta-stream-sender", daemon=True).start()
         self.watchdog.start()
 
     def stop(self) -> None:
+        """Ends the threads; the source is closed."""
         with self._changed:
             self.state.closed = True
             self._changed.notify_all()
@@ -55,37 +57,38 @@ class Sender:
     # ---- one call
 
     def requests(self, opening: Request, ended: threading.Event) -> Iterator[Request]:
-        """The request side of a call: the opening message, and frames as soon as the service has replied to it."""
+        """The request side of a call: the opening message, then frames after the service's first reply."""
         yield opening
         while (message := self._take(ended)) is not None:
             yield message
 
     def on_call_started(self, running: Any) -> Replies:
-        """A call has begun; its replies."""
+        """A call began. Returns its replies."""
         self.watchdog.on_call_started(running.cancel)
         return Replies(running, self.state, self._changed)
 
     def end(self, ended: threading.Event) -> None:
-        """The request side of that call will never be asked for anything that counts."""
+        """Ends the request side of that call."""
         with self._changed:
             ended.set()
             self._message = None
             self._changed.notify_all()
 
     def on_call_opened(self) -> None:
+        """The first reply of the call came: frames may be sent."""
         with self._changed:
             self.state.on_call_opened()
             self._changed.notify_all()
 
     def read(self, reply: tta_pb2.ClassifyStreamResponse) -> list[FrameAnswer | FrameFailure]:
-        """What a reply brings, after the failures that come before it."""
+        """The result in a reply, after the failures that are due before it."""
         with self._changed:
             result = self.state.read(reply, time.monotonic())
             self._changed.notify_all()
             return [] if result is None else [*self.state.take_failures(result.frame_id), result]
 
     def take_failures(self, all: bool = False) -> list[FrameFailure]:
-        """The failures to tell now; `all`: nothing that they could wait for will come any more."""
+        """Takes the failures that are due; `all`: all of them, as no answer will come before them."""
         with self._changed:
             self._changed.notify_all()
             return self.state.take_failures(math.inf if all else None)
@@ -93,7 +96,7 @@ class Sender:
     # ---- between calls
 
     def on_call_ended(self) -> bool:
-        """The call is over as it should be. Is there to be another one? Waits for the source to say so."""
+        """The call ended without an error. Returns whether another follows; may wait for the source."""
         with self._changed:
             again = self.state.on_call_ended()
             self._discard_message()
@@ -101,7 +104,7 @@ class Sender:
             return again and self.state.should_continue
 
     def on_call_lost(self, error: TTAClientError) -> bool:
-        """The call failed. Waits as long as it should; False: there is nothing to go on for. Raises what is final."""
+        """The call failed. Waits before the next attempt; False: nothing is left to send. Raises a final error."""
         with self._changed:
             if self.state.closed:
                 return False
@@ -111,7 +114,7 @@ class Sender:
             return self.state.should_continue
 
     def _discard_message(self) -> None:
-        """What was still meant for the call before: it may have come after the end of its request side."""
+        """Discards a message for the previous call, which may have come after the end of that call's request side."""
         self._message = None
         self._changed.notify_all()
 
@@ -138,7 +141,7 @@ class Sender:
     def _pull(self) -> None:
         try:
             picture = next(self._frames, END)
-        except BaseException as error:  # whatever it is, in this thread nobody else would hear of it
+        except BaseException as error:  # the stream raises it to its reader
             return self._source_ended(error)
         if picture is END:
             self._source_ended()
@@ -158,20 +161,20 @@ class Sender:
             self._changed.notify_all()
 
     def _send(self, frame: Frame, call: int) -> None:
-        message = wrong = None
+        message = failure = None
         try:
             with blame_field("frame.labels"):
                 label_set_id = "" if frame.labels is None else self._identify(frame.labels)
             message = make_frame_message(frame, label_set_id, self._limits())
         except TTAClientError as error:
-            wrong = error
+            failure = error
         with self._changed:
             self._sending = False
-            if wrong is not None and not is_retryable(wrong):
-                self.state.fail_frame(frame, wrong)
+            if failure is not None and not is_retryable(failure):
+                self.state.fail_frame(frame, failure)
             elif self.state.call == call:
-                if wrong is not None:  # the service's trouble: what was under way is seen to when the call has ended
-                    self.watchdog.give_up(wrong)
+                if failure is not None:  # the service's fault: the end of the call settles its unanswered frames
+                    self.watchdog.give_up(failure)
                 self._message = message
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._message is None or self.state.closed)
@@ -182,7 +185,7 @@ class Sender:
             self._changed.notify_all()
 
     def _end_stream(self, failure: BaseException) -> None:
-        """Nobody sends any more: the stream ends at once."""
+        """Ends the stream at once: no more frames can be sent."""
         with self._changed:
             self.failure, self.state.closed = failure, True
             self.watchdog.give_up(SILENT)

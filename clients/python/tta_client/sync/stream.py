@@ -1,4 +1,4 @@
-"""A camera's stream, synchronous: frames go out from one thread, answers come in order in another."""
+"""The synchronous stream: one thread sends, another reads, and the caller iterates over the results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..protocol.stream_state import FAILURE_DUE, StreamState
 from ..statistics import Statistics
 from ..types.answers import FrameAnswer, FrameFailure, SessionStatus
 from ..types.labels import Labels
-from ..types.limits import UNLIMITED, Limits
+from ..types.limits import Limits
 from ..v1 import tta_pb2
 from .replies import Replies
 from .sender import Sender
@@ -24,20 +24,20 @@ Result = FrameAnswer | FrameFailure
 
 @dataclass(frozen=True, slots=True)
 class StreamTransport:
-    """How a stream reaches the service."""
+    """The calls to the service that a stream makes."""
 
     call: Callable[[Iterator[Any]], Any]
-    opening: Callable[[bytes], tta_pb2.ClassifyStreamRequest]  # of a resume token
+    opening: Callable[[bytes], tta_pb2.ClassifyStreamRequest]  # takes a resume token
     identify: Callable[[Labels], str]
-    forget: Callable[[], None]  # what is known of the service
-    limits: Callable[[], Limits] = lambda: UNLIMITED
+    forget: Callable[[], None]  # the label sets and limits of the last server
+    limits: Callable[[], Limits]
 
 
 class Stream:
-    """Iterate over it for answers and failures, in the order of the frames. Closing it ends the call.
+    """An iterator over answers and failures, in the order of the frames.
 
-    `frames` are pulled from a background thread, and only while the service takes them. Raises `TTAClientError` when
-    the stream as a whole ends badly, and whatever `frames` raised, after the answers that were still to come.
+    A background thread pulls `frames`, only while the service accepts them. Iteration raises `TTAClientError` when the
+    stream as a whole fails, and the error that `frames` raised, after the outstanding answers.
     """
 
     def __init__(self, transport: StreamTransport, frames: Iterable[Any], state: StreamState) -> None:
@@ -54,25 +54,27 @@ class Stream:
         self.close()
 
     def close(self) -> None:
+        """Ends the call and closes the source."""
         self._answers.close()
 
     @property
     def session(self) -> SessionStatus | None:
-        """What the service said last about the session; None before its first reply."""
+        """The session's last status; None before the first reply."""
         return self._state.session
 
     @property
     def resume_token(self) -> bytes:
-        """Opens the stream again, there or on another service with the same store, once it has said that it leaves."""
+        """Resumes the stream, here or on another service with the same store; empty until the service drains."""
         return self._state.resume_token
 
     @property
     def statistics(self) -> Statistics:
+        """The counters of the stream and its source."""
         return self._state.statistics
 
 
 def _run(transport: StreamTransport, sender: Sender) -> Generator[Result]:
-    """Call after call, until all is answered."""
+    """Makes calls until all frames are answered."""
     sender.start()
     try:
         while True:
@@ -92,7 +94,7 @@ def _run(transport: StreamTransport, sender: Sender) -> Generator[Result]:
 
 
 def _call_lost(sender: Sender, error: TTAClientError) -> Generator[Result, None, bool]:
-    """Whether the stream goes on without the call; what waited for answers that will not come is told first."""
+    """Whether another call follows; first yields the failures whose preceding answers will not come."""
     yield from sender.take_failures(all=not sender.state.blocking)
     try:
         return sender.on_call_lost(error)
@@ -102,7 +104,7 @@ def _call_lost(sender: Sender, error: TTAClientError) -> Generator[Result, None,
 
 
 def _call(transport: StreamTransport, sender: Sender) -> Generator[Result]:
-    """One call, from its opening to its end. Raises what ended it."""
+    """One call, from its opening to its end. Raises the error that ended it."""
     ended, replies, reply = _open(transport, sender)
     try:
         sender.on_call_opened()
@@ -117,10 +119,10 @@ def _call(transport: StreamTransport, sender: Sender) -> Generator[Result]:
 
 
 def _open(transport: StreamTransport, sender: Sender) -> tuple[threading.Event, Replies, Any]:
-    """The end of its request side, its replies and the first of them.
+    """Opens a call. Returns the event that ends its request side, its replies, and the first reply.
 
-    Registers the labels anew when the service has forgotten them; each attempt has a request side of its own, for
-    gRPC's thread may still wait in that of a call which has failed.
+    Registers the labels again when the service does not have them. Each attempt has its own request side, because
+    gRPC's thread may still wait in that of a failed call.
     """
     for last in (False, True):
         ended = threading.Event()
@@ -128,7 +130,7 @@ def _open(transport: StreamTransport, sender: Sender) -> tuple[threading.Event, 
             transport.call(sender.requests(transport.opening(sender.state.resume_token), ended))
         )
         try:
-            if (reply := replies.next(news=False)) is None:
+            if (reply := replies.next(failures=False)) is None:
                 raise TTAClientError(grpc.StatusCode.UNKNOWN, "the service closed the stream without a word")
             return ended, replies, reply
         except BaseException as error:

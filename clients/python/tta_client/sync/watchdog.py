@@ -1,4 +1,4 @@
-"""Gives up a call: of a service that has something to say and is silent for too long, or as it is told."""
+"""Ends the call of a service that owes a reply and has been silent for too long."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ from ..protocol.stream_state import StreamState
 
 
 class Watchdog:
-    """For one stream, under the lock of its feed. A thread watches, if anybody wants it to."""
+    """The watchdog of one stream, under the lock of its `Sender`."""
 
     def __init__(self, state: StreamState, changed: threading.Condition) -> None:
-        self.verdict: TTAClientError | None = None  # why it ended the call
+        self.verdict: TTAClientError | None = None  # the error that it ended the call with
         self._state, self._changed = state, changed
         self._cancel: Callable[[], Any] = lambda: None
 
     def start(self) -> None:
+        """Starts the thread, if the stream gives up silent services at all."""
         if self._state.has_watchdog:
             threading.Thread(target=self._watch, name="tta-stream-watchdog", daemon=True).start()
 
     def on_call_started(self, cancel: Callable[[], Any]) -> None:
-        """A call has begun; `cancel` ends it."""
+        """A call began; `cancel` ends it."""
         with self._changed:
             self._cancel, self.verdict = cancel, None
-            if self._state.closed:  # nobody would send anything
+            if self._state.closed:  # the stream ended while the call was being opened
                 cancel()
 
-    def give_up(self, why: TTAClientError) -> None:
-        """Ends the call. Under the lock."""
+    def give_up(self, error: TTAClientError) -> None:
+        """Ends the call with that error. The caller holds the lock."""
         self._state.listen(None)
-        self.verdict = why
+        self.verdict = error
         self._cancel()
 
     def _watch(self) -> None:
