@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 import threading
-from pathlib import Path
 
 import pytest
 import torch
 from prometheus_client import generate_latest
 
-import tta_service
 from tests.telemetry.conftest import read_metric
 from tests.telemetry.reports import make_report
 from tta_service.core.errors import BadImage, BadRequest, DeadlineTooShort, ModelFault, Overloaded
@@ -25,7 +23,6 @@ from tta_service.core.events import (
     Refused,
     Streaming,
 )
-from tta_service.telemetry.collector import Counts
 from tta_service.telemetry.instruments import SHARE
 from tta_service.telemetry.metrics import Metrics
 
@@ -157,12 +154,3 @@ def test_scraping_while_observing_loses_nothing(metrics: Metrics):
     while any(writer.is_alive() for writer in writers):
         generate_latest(metrics.registry)
     assert read_metric(metrics, "tta_requests_total", method="Classify", strategy="zero_shot", code="OK") == 800
-
-
-def test_the_readme_names_every_series_and_no_other(metrics: Metrics):
-    metrics.register_counts(Counts)
-    ours = {family.name for family in metrics.registry.collect() if family.name.startswith(("tta_", "grpc_"))}
-    table = Path(tta_service.__file__).with_name("README.md").read_text().partition("## Metrics")[2]
-    listed = {name.removesuffix("_total") for name in re.findall(r"`((?:tta|grpc)_[a-z_]+)`", table)}
-    listed |= {f"tta_text_cache_{kind}" for kind in ("hits", "misses", "evictions")}
-    assert listed == ours
