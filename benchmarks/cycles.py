@@ -50,14 +50,14 @@ LIVES = 16  # at once in a client process
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What the server holds when nobody is there."""
+    """What the server holds while it is idle."""
 
     cycles: int
     objects: int  # of the KINDS that garbage collection finds alive
     sessions: int
     streams: int
     memory_bytes: int  # of sessions
-    inside: int  # requests in the hallway or at its door
+    inside: int  # requests admitted or queued
     buffered: int  # bytes of frames that wait
     stored: int  # sessions in the state store
     tasks: int
@@ -133,7 +133,7 @@ async def left(service: Application, store: Path, cycles: int) -> Left:
         )
 
     async with asyncio.timeout(60):
-        while not at_rest():  # noqa: ASYNC110 - of what a server does nobody tells us
+        while not at_rest():  # noqa: ASYNC110 - a server does not announce that it is idle
             await asyncio.sleep(0.02)
     parts.sessions.close_all("client")
     async with grpc.aio.insecure_channel(service.address) as channel:  # grpc's own loop holds the last call in its hand

@@ -12,7 +12,7 @@ HEAD = """# {cycles} lives of cameras, {verdict}
 `python benchmarks/cycles.py` in {seconds:.0f} s on {cores} cores (load average {load:.1f}), pocket model, a folder as
 state store. After each round everything comes to rest and named sessions are closed; then the server holds:
 
-| cycles | live objects | sessions | streams | memories, B | in the hallway | frames, B | stored | tasks | files | MB |
+| cycles | live objects | sessions | streams | memories, B | in flight | frames, B | stored | tasks | files | MB |
 |---|---|---|---|---|---|---|---|---|---|---|"""
 FOOT = """
 Live objects: sessions, memories, turns and cameras that the garbage collector finds. How the lives ended:

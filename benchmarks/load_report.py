@@ -96,7 +96,7 @@ def _losses(told: dict[str, Any]) -> list[str]:
 
 
 def _stages(told: dict[str, Any]) -> list[str]:
-    lines = ["Milliseconds, p50 (p95). `queue` is the wait in the buffer, at the door and for the tower.", ""]
+    lines = ["Milliseconds, p50 (p95). `queue` is the wait in the stream buffer, for admission and for the tower.", ""]
     lines += [f"| request | {' | '.join(STAGES)} |", "|---" * (1 + len(STAGES)) + "|"]
     for name, one in told["kinds"].items():
         cells = (one["stages"][stage] for stage in STAGES)

@@ -58,7 +58,7 @@ def full_batch(server: Server, source: str) -> dict[str, float]:
 
 
 def alone(server: Server, one: Camera, source: str) -> dict[str, float]:
-    """Median seconds in each stage of such a camera's request when nobody else is there."""
+    """Median seconds in each stage of such a camera's request on an idle server."""
     waiting = camera(one["strategy"], one["parameters"], one["size"])
     return medians(together(run(server, [waiting], SHORT, f"alone: {kind(one)}", source)[0]))
 

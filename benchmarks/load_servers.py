@@ -56,7 +56,7 @@ class Look:
     rss: float = math.nan  # bytes
     fds: float = math.nan
     waiting: float = math.nan  # frames' bytes in the buffers of streams
-    inside: float = math.nan  # rows in the hallway
+    inside: float = math.nan  # rows in flight
     drops: dict[str, float] = field(default_factory=dict[str, float])  # frames by reason, so far
 
 

@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def measured(kind: str, asked: dict[str, Any]) -> tuple[str, Any]:
-    """One measurement in a process of its own, so that nobody's memory is in another's."""
+    """One measurement in a process of its own, so that its memory counts alone."""
     command = [sys.executable, str(HERE / "tpt_sides.py"), kind, json.dumps(asked)]
     run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return kind, {**json.loads(run.stdout), "threads": asked["threads"], "load": os.getloadavg()[0], "run": BEGUN}

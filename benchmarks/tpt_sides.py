@@ -117,7 +117,7 @@ def peak(way: str, names: str, classes: int, threads: int) -> dict[str, Any]:
 
 
 def _resident() -> int:
-    """Of this process, once the allocator has given back what nobody holds."""
+    """Of this process, once the allocator has given back what is free."""
     ctypes.CDLL(None).malloc_trim(0)
     return _status("VmRSS")
 

@@ -21,9 +21,9 @@ class Differs(RuntimeError):
 
 def check(study: Study, cell: Cell, pictures: int = 4) -> float:
     """The largest difference of a probability. Raises `Differs`."""
-    made, clip = study.set(cell), study.kitchen.clip
+    made, clip = study.set(cell), study.extractor.clip
     chosen = study.chosen(cell)[:pictures]
-    rows = study.kitchen.rows(cell, "crop", VIEWS, chosen, lambda n: None)
+    rows = study.extractor.rows(cell, "crop", VIEWS, chosen, lambda n: None)
     labels = pb.Labels(label_set=pb.LabelSet(names=made.names, templates=made.templates))
     worst = 0.0
     with grpc.insecure_channel(study.address) as channel:

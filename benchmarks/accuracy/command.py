@@ -21,7 +21,7 @@ from .arguments import parser, with_views
 from .cells import cells
 from .check import check
 from .contenders import Contender, listed
-from .studying import about_of, kitchen_of, make_dry, save, studying
+from .studying import about_of, make_dry, make_extractor, save, studying
 from .why import mode as why
 from .why.ground import Ground
 
@@ -45,7 +45,7 @@ def main(words: list[str] | None = None, about: str = "") -> int:
 def measure_table(wish: argparse.Namespace) -> int:
     contenders = listed([with_views(text, wish.views) for text in wish.strategies])
     with studying(wish) as study:
-        wished = cells(list(study.kitchen.sets), wish.shifts, wish.severities, wish.reducers)
+        wished = cells(list(study.extractor.sets), wish.shifts, wish.severities, wish.reducers)
         worst = max(check(study, cell) for cell in wished[:1])
         about = about_of(wish) | {"largest difference of a probability between pixels and replayed features": worst}
         made = None
@@ -63,7 +63,7 @@ def measure_drift(wish: argparse.Namespace) -> int:
     shift, _, severity = wish.other.partition("/")
     with studying(wish) as study:
         tracks = []
-        for name in study.kitchen.sets:
+        for name in study.extractor.sets:
             tracks += drift.measured(study, name, contenders, (shift, int(severity or 3)))
             told = {"about": about_of(wish), "rows": drift.as_dicts(tracks)}
             save(wish, f"{wish.name}.json", json.dumps(told, indent=1))
@@ -99,7 +99,7 @@ def control_worlds(wish: argparse.Namespace) -> int:
     contenders = listed([with_views(text, wish.views) for text in wish.strategies])
     rows = []
     with studying(wish) as study:
-        for name in study.kitchen.sets:
+        for name in study.extractor.sets:
             rows += control.measured(study, name, contenders)
             told = {"about": about_of(wish), "rows": [one.as_dict() for one in rows]}
             save(wish, f"{wish.name}.json", json.dumps(told, indent=1))
@@ -110,10 +110,10 @@ def control_worlds(wish: argparse.Namespace) -> int:
 
 
 def explain(wish: argparse.Namespace) -> int:
-    kitchen = kitchen_of(wish)
+    extractor = make_extractor(wish)
     counts = wish.count, wish.long, wish.count_views, wish.count_tuned, wish.views
-    ground, about = Ground(kitchen, wish.work / "why", *counts, tuple(wish.shifts)), about_of(wish)
-    about["scale"] = round(float(kitchen.clip.scale), 3)
+    ground, about = Ground(extractor, wish.work / "why", *counts, tuple(wish.shifts)), about_of(wish)
+    about["scale"] = round(float(extractor.clip.scale), 3)
     hand = wish.out / f"{wish.name}.hand.md"
     for found in why.measured(ground, wish.only):
         told = {"about": about, "findings": [one.as_dict() for one in found]}
@@ -128,7 +128,7 @@ def judge_advice(wish: argparse.Namespace) -> int:
     contenders = tuple({one.strategy: one for one in contenders}.values())
     found = []
     with studying(wish) as study:
-        wished = cells(list(study.kitchen.sets), wish.shifts, wish.severities, ["none"])
+        wished = cells(list(study.extractor.sets), wish.shifts, wish.severities, ["none"])
         for some in judge.measured(study, wished, contenders, views, Rule()):
             found += some
             told = {"about": about_of(wish), **judge_shown.as_dicts(found)}

@@ -1,9 +1,10 @@
 """Worlds made of numbers in which adapting must help, through the same service: is it the code?
 
-Features stand around the model's own text features; nothing else of the model and no picture is in them. In `clusters`
-the images of a class lie close together and beside their text, so whoever learns from the stream must win, and views
-are copies with a little noise. In `views` every row is the text and much noise of its own, so whoever looks at more of
-them must win, and nothing is to be learnt. In `lies` the surest views are of another class: whoever trusts them loses.
+Features stand around the model's own text features; nothing else of the model and no picture is in them. In
+`clusters` the images of a class lie close together and beside their text, so a method that learns from the stream
+must win, and views are copies with a little noise. In `views` every row is the text and much noise of its own, so a
+method that uses more of them must win, and there is nothing to learn. In `lies` the surest views are of another
+class: a method that trusts them loses.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ WORLDS: dict[str, World] = {"clusters": clusters, "views": views, "lies": lies}
 
 def measured(study: Study, name: str, contenders: tuple[Contender, ...]) -> list[Row]:
     """One row for each contender in each world, under the class names of that set."""
-    made, clip = study.kitchen.sets[name], study.kitchen.clip
+    made, clip = study.extractor.sets[name], study.extractor.clip
     text = clip.text_space(LabelSet(made.names, made.templates)).features.numpy()
     rows: list[Row] = []
     with tqdm(total=len(WORLDS) * sum(study.count * study.orders_for(one) for one in contenders), unit="frame") as bar:

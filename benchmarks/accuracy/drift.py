@@ -16,7 +16,7 @@ from tqdm import tqdm
 from . import metrics
 from .cells import Cell
 from .contenders import Contender
-from .features import Shelf, wanted
+from .features import FeatureFiles, wanted
 from .protocols import PROTOCOLS, Drift, Scene
 from .replay import Take
 from .runs import Run
@@ -54,7 +54,7 @@ class Track:
 
 def measured(study: Study, name: str, contenders: tuple[Contender, ...], other: tuple[str, int]) -> list[Track]:
     """All protocols on one set. Those without changes have no reset to try, nor has who remembers nothing."""
-    made = study.kitchen.sets[name]
+    made = study.extractor.sets[name]
     chosen = made.chosen(study.count)
     scene = Scene(name, made.labels[chosen], other, len(chosen))
     drifts = {
@@ -77,7 +77,7 @@ def measured(study: Study, name: str, contenders: tuple[Contender, ...], other: 
     return tracks
 
 
-Encoded = dict[tuple[Cell, str], Shelf]  # by cell and augmentation
+Encoded = dict[tuple[Cell, str], FeatureFiles]  # by cell and augmentation
 
 
 def _encoded(
@@ -93,9 +93,9 @@ def _encoded(
     with tqdm(total=total, unit="row", desc=f"{name}: encoding") as bar:
         for cell, some in needed.items():
             pictures = chosen[np.array(sorted(some))]
-            found[cell, PLAIN] = study.kitchen.rows(cell, "crop", 1, pictures, bar.update)
+            found[cell, PLAIN] = study.extractor.rows(cell, "crop", 1, pictures, bar.update)
             for how, views in most.items():
-                found[cell, how] = study.kitchen.rows(cell, how, views, pictures, bar.update)
+                found[cell, how] = study.extractor.rows(cell, how, views, pictures, bar.update)
     return found
 
 

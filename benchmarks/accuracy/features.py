@@ -32,22 +32,22 @@ Tell = Callable[[int], object]  # so many more rows are encoded
 
 
 @dataclass(frozen=True)
-class Kitchen:
+class FeatureExtractor:
     """Where features are made and kept."""
 
     clip: FrozenCLIP
     sets: dict[str, PictureSet]
     folder: Path
 
-    def rows(self, cell: Cell, augment: str, views: int, chosen: NDArray[np.int64], tell: Tell) -> Shelf:
-        """Features of the chosen pictures, `views` rows each; what is not on the shelf is made and put there."""
+    def rows(self, cell: Cell, augment: str, views: int, chosen: NDArray[np.int64], tell: Tell) -> FeatureFiles:
+        """Features of the chosen pictures, `views` rows each; what is not stored yet is encoded and stored."""
         made = self.sets[cell.set]
-        shelf = Shelf(self.folder / self.clip.fingerprint[:12] / made.tag / f"{cell}-{augment}{views}")
-        new = [int(i) for i in chosen if int(i) not in shelf]
+        features = FeatureFiles(self.folder / self.clip.fingerprint[:12] / made.tag / f"{cell}-{augment}{views}")
+        new = [int(i) for i in chosen if int(i) not in features]
         for start in range(0, len(new), SHARD):
             some = new[start : start + SHARD]
-            shelf.add(some, np.stack(list(self._encoded(cell, augment, views, some, tell))))
-        return shelf
+            features.add(some, np.stack(list(self._encoded(cell, augment, views, some, tell))))
+        return features
 
     def _encoded(
         self, cell: Cell, augment: str, views: int, wanted: list[int], tell: Tell
@@ -81,10 +81,10 @@ class Kitchen:
         return min(taken) / len(pixels)
 
 
-class Shelf:
+class FeatureFiles:
     """A folder of shards: rows of some pictures each, read from the disk when they are wanted.
 
-    The index of a shard is written last, so whoever is stopped loses the shard that he was at and nothing else.
+    The index of a shard is written last, so an interrupted run loses only the shard that it was writing.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -119,7 +119,7 @@ def changed(made: PictureSet, cell: Cell, i: int) -> Tensor:
 
 
 def wanted(contenders: tuple[Contender, ...]) -> dict[str, int]:
-    """The most views of each augmentation that somebody asks for, of those who want several."""
+    """The most views of each augmentation that a contender asks for, among those that ask for several."""
     most: dict[str, int] = {}
     for one in contenders:
         needs = one.needs

@@ -52,7 +52,7 @@ def measured(
 ) -> Iterator[list[tuple[Judgement, NDArray[np.float64]]]]:
     """Cell by cell, for each deadline: the judgement, and [3, m] hits of plain CLIP, the advised and the dearest."""
     frames = sum(2 * len(study.chosen(cell)) * len(contenders) for cell in cells)
-    seconds = study.kitchen.seconds_a_row(cells[0])
+    seconds = study.extractor.seconds_a_row(cells[0])
     with tqdm(total=frames, unit="frame") as bar:
         for cell in cells:
             bar.set_description(f"{cell.set} {cell.shown}")

@@ -17,7 +17,7 @@ from tta_service.core.labels import LabelSet
 from . import metrics
 from .cells import Cell
 from .contenders import Contender
-from .features import Shelf
+from .features import FeatureFiles
 from .replay import Take
 from .runs import Run
 from .study import Study
@@ -34,13 +34,13 @@ def looked_at(count: int) -> int:
 class Half:
     """One half of a cell's crops, with the plain view: what a strategy sees, or what judges it."""
 
-    shelf: Shelf
+    features: FeatureFiles
     first: int  # of the crops
     count: int  # crops
 
     def rows(self, picture: int) -> NDArray[np.float32]:
         """[1 + count, d]."""
-        whole = self.shelf.rows(picture, self.first + self.count)
+        whole = self.features.rows(picture, self.first + self.count)
         return np.concatenate([whole[:1], whole[self.first :]])
 
 
@@ -52,13 +52,13 @@ def trials_of(
     `views` rows of each picture are there: a strategy sees half of them. `row`: seconds of encoding one view.
     """
     made, chosen = study.set(cell), study.chosen(cell)
-    crops = study.kitchen.rows(cell, "crop", views, chosen, lambda n: None)
-    named = study.kitchen.rows(cell, "named", 10, chosen, lambda n: None)
+    crops = study.extractor.rows(cell, "crop", views, chosen, lambda n: None)
+    named = study.extractor.rows(cell, "named", 10, chosen, lambda n: None)
     half = views // 2
     first, second = Half(crops, 1, half - 1), Half(crops, half, views - half)
     looked = looked_at(len(chosen))
     runs = {one.strategy: _runs(study, cell, one, first, second, named, looked, bar) for one in contenders}
-    text = study.kitchen.clip.text_space(LabelSet(made.names, made.templates))
+    text = study.extractor.clip.text_space(LabelSet(made.names, made.templates))
     trials = []
     for one in contenders:
         forth, back = (run.by_picture() for run in runs[one.strategy][:2])
@@ -83,7 +83,7 @@ def trials_of(
 
 
 def _runs(
-    study: Study, cell: Cell, one: Contender, first: Half, second: Half, named: Shelf, looked: int, bar: tqdm
+    study: Study, cell: Cell, one: Contender, first: Half, second: Half, named: FeatureFiles, looked: int, bar: tqdm
 ) -> list[Run]:
     """The pictures looked at, forth and back (other crops, the opposite order); and all of them, as a stream of which
     those looked at are the beginning: what the advised strategy would go on with."""

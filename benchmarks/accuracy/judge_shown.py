@@ -23,7 +23,7 @@ class Verdict:
     zero_shot: float
     advised: float
     dearest: float
-    oracle: float  # always the best strategy of the cell, which nobody knows beforehand
+    oracle: float  # always the best strategy of the cell, which is not known beforehand
     from_zero_shot: float
     from_zero_shot_error: float
     from_dearest: float

@@ -23,7 +23,7 @@ MARKS = "os^vDPX*<>ph"
 def cost(table: Table) -> Figure:
     """One panel for each group of cells, one point for each strategy × reducer; the line is zero-shot, unreduced.
 
-    Differences, because not everybody sees equally many pictures; a reducer's own cost to zero-shot is in them.
+    Differences, because not every contender sees equally many pictures; a reducer's own cost to zero-shot is in them.
     """
     pooled = table.pooled()
     groups = list(dict.fromkeys((one.set, one.over.partition(",")[0]) for one in pooled))

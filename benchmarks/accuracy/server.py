@@ -1,4 +1,4 @@
-"""A service to ask: one of our own on loopback, which ends with the block, or somebody else's."""
+"""The service under test: one that starts on loopback and ends with the block, or one at a given address."""
 
 from __future__ import annotations
 

@@ -16,18 +16,18 @@ from tta_client.v1 import tta_pb2 as pb
 
 from .cells import Cell
 from .contenders import Contender
-from .features import Kitchen, Shelf, wanted
+from .features import FeatureExtractor, FeatureFiles, wanted
 from .replay import Take, play
 from .runs import Run
 from .sets import PictureSet
 
 PLAIN = "plain"  # the one view that is no augmentation
-Rows = Mapping[str, Shelf]  # by augmentation, or PLAIN
+Rows = Mapping[str, FeatureFiles]  # by augmentation, or PLAIN
 
 
 @dataclass(frozen=True)
 class Study:
-    kitchen: Kitchen
+    extractor: FeatureExtractor
     address: str
     folder: Path  # of the runs
     count: int  # pictures a cell
@@ -37,7 +37,7 @@ class Study:
     streams: int
 
     def set(self, cell: Cell) -> PictureSet:
-        return self.kitchen.sets[cell.set]
+        return self.extractor.sets[cell.set]
 
     def chosen(self, cell: Cell) -> NDArray[np.int64]:
         return self.set(cell).chosen(self.count)
@@ -53,32 +53,32 @@ class Study:
 
     def features(self, cell: Cell, contenders: tuple[Contender, ...]) -> Rows:
         chosen, most = self.chosen(cell), wanted(contenders)
-        rows = {PLAIN: self.kitchen.rows(cell, "crop", 1, chosen, lambda n: None)}
+        rows = {PLAIN: self.extractor.rows(cell, "crop", 1, chosen, lambda n: None)}
         some = chosen[: self.count_views]
-        return rows | {how: self.kitchen.rows(cell, how, views, some, lambda n: None) for how, views in most.items()}
+        return rows | {how: self.extractor.rows(cell, how, views, some, lambda n: None) for how, views in most.items()}
 
     def path(self, cell: Cell, one: Contender, stream: str) -> Path:
         """Holds all that the answers depend on."""
         made = self.set(cell)
         templates = hashlib.sha256("\n".join(made.templates).encode()).hexdigest()[:8]
-        where = self.folder / self.kitchen.clip.fingerprint[:12] / made.tag / f"{cell}-{templates}"
+        where = self.folder / self.extractor.clip.fingerprint[:12] / made.tag / f"{cell}-{templates}"
         return where / f"{one.strategy}-{one.digest}-{stream}.npz"
 
     def takes(self, cell: Cell, one: Contender, rows: Rows, contenders: Sequence[Contender]) -> list[Take]:
         """One stream for each order. The order of a number is the same for every contender, cell and shift."""
         chosen, labels = self.pictures(cell, one, contenders), self.set(cell).labels
-        shelf, views, takes = shelf_of(one, rows), one.needs.views, []
+        features, views, takes = features_of(one, rows), one.needs.views, []
         for number in range(self.orders_for(one)):
             order = np.random.default_rng(1000 + number).permutation(len(chosen))
             path = self.path(cell, one, f"{len(chosen)}-order{number}")
             picture = chosen[order]
-            takes.append(Take(one, feeding(shelf, picture, views), picture, labels[picture], path))
+            takes.append(Take(one, feeding(features, picture, views), picture, labels[picture], path))
         return takes
 
     def play(self, cell: Cell, takes: Sequence[Take], bar: tqdm) -> None:
         made = self.set(cell)
         labels = pb.LabelSet(names=made.names, templates=made.templates)
-        asyncio.run(play(self.address, labels, self.kitchen.clip.fingerprint, takes, self.streams, bar.update))
+        asyncio.run(play(self.address, labels, self.extractor.clip.fingerprint, takes, self.streams, bar.update))
 
     def frames(self, cells: Sequence[Cell], contenders: Sequence[Contender]) -> int:
         return sum(
@@ -88,7 +88,7 @@ class Study:
     def played(
         self, cells: Sequence[Cell], contenders: tuple[Contender, ...]
     ) -> Iterator[tuple[Cell, dict[str, list[Run]]]]:
-        """Cell by cell what everybody said, by contender. The next cell is encoded while this one is replayed."""
+        """Cell by cell the answers of all contenders. The next cell is encoded while this one is replayed."""
         total = self.frames(cells, contenders)
         with ThreadPoolExecutor(1) as ahead, tqdm(total=total, unit="frame", smoothing=0.02) as bar:
             waiting = [ahead.submit(self.features, cells[0], contenders)] if cells else []
@@ -102,14 +102,14 @@ class Study:
                 yield cell, {name: [Run.load(take.path) for take in some] for name, some in takes.items()}
 
 
-def shelf_of(one: Contender, rows: Rows) -> Shelf:
+def features_of(one: Contender, rows: Rows) -> FeatureFiles:
     """Views of the kind it wants."""
     needs = one.needs
     return rows[needs.augment] if needs.views > 1 else rows[PLAIN]
 
 
-def feeding(shelf: Shelf, picture: NDArray[np.int64], views: int) -> Callable[[int], NDArray[np.float32]]:
-    return lambda frame: shelf.rows(int(picture[frame]), views)
+def feeding(features: FeatureFiles, picture: NDArray[np.int64], views: int) -> Callable[[int], NDArray[np.float32]]:
+    return lambda frame: features.rows(int(picture[frame]), views)
 
 
 def _first(waiting: list[Future[Rows]]) -> Future[Rows]:

@@ -15,7 +15,7 @@ from tta_service.clip.load import load
 
 from . import fake
 from .arguments import RESULTS
-from .features import Kitchen
+from .features import FeatureExtractor
 from .layouts import LAYOUTS
 from .server import Model, fingerprint_of, serving
 from .sets import PLAIN, PictureSet
@@ -26,8 +26,8 @@ from .study import Study
 @contextmanager
 def studying(wish: argparse.Namespace) -> Iterator[Study]:
     """The sets, the model and a service that has the same one."""
-    kitchen = kitchen_of(wish)
-    clip, most = kitchen.clip, max(map(len, kitchen.sets.values()))
+    extractor = make_extractor(wish)
+    clip, most = extractor.clip, max(map(len, extractor.sets.values()))
     fewer = {name: int(number) for name, _, number in (text.partition("=") for text in wish.orders_of)}
     model = _model(wish)
     with serving(model, wish.address, wish.threads) as address:
@@ -36,10 +36,10 @@ def studying(wish: argparse.Namespace) -> Iterator[Study]:
             raise ValueError(f"{address} serves another model ({theirs}) than {model} ({clip.fingerprint})")
         count = min(wish.count or most, most)
         some = min(wish.count_views or count, count)
-        yield Study(kitchen, address, wish.work / "answers", count, some, wish.orders, fewer, wish.streams)
+        yield Study(extractor, address, wish.work / "answers", count, some, wish.orders, fewer, wish.streams)
 
 
-def kitchen_of(wish: argparse.Namespace) -> Kitchen:
+def make_extractor(wish: argparse.Namespace) -> FeatureExtractor:
     """The sets, and the model that sees them."""
     found = [source(text, wish.templates) for text in wish.data]
     sets: dict[str, PictureSet] = {one.name: one for one in found}
@@ -49,7 +49,7 @@ def kitchen_of(wish: argparse.Namespace) -> Kitchen:
         sets = {name: one.templated(one.templates[:2]) for name, one in sets.items()}
     model = _model(wish)
     clip = load(model.name, model.pretrained, model.checkpoint, model.device, model.precision)
-    return Kitchen(clip, sets, wish.work / "features")
+    return FeatureExtractor(clip, sets, wish.work / "features")
 
 
 def _model(wish: argparse.Namespace) -> Model:

@@ -65,6 +65,6 @@ def measured(study: Study, cells: Sequence[Cell], contenders: tuple[Contender, .
         table.add(cell, runs)
         yield table
     first = {cell.reducer: cell for cell in reversed(cells)}
-    rows = {reducer: study.kitchen.seconds_a_row(cell) for reducer, cell in first.items()}
+    rows = {reducer: study.extractor.seconds_a_row(cell) for reducer, cell in first.items()}
     table.costs(rows, costs.alone(study, {cell.set: cell for cell in reversed(cells)}, contenders))
     yield table

@@ -65,9 +65,9 @@ def measured(
 ) -> tuple[list[Choice], dict[str, dict[Cell, list[Run]]]]:
     """Every candidate of the strategies (none named: of all), and what each of them said."""
     wished = {name: some for name, some in candidates(file, views).items() if not strategies or name in strategies}
-    everybody = tuple(one for some in wished.values() for one in some)
-    runs: dict[str, dict[Cell, list[Run]]] = {str(one): {} for one in everybody}
-    for cell, said in study.played(cells(study.kitchen.sets), everybody):
+    contenders = tuple(one for some in wished.values() for one in some)
+    runs: dict[str, dict[Cell, list[Run]]] = {str(one): {} for one in contenders}
+    for cell, said in study.played(cells(study.extractor.sets), contenders):
         for name, some in said.items():
             runs[name][cell] = some
     return [choice for some in wished.values() for choice in judged(some, runs)], runs

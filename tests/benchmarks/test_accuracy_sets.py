@@ -140,7 +140,7 @@ def test_of_parts_with_class_folders_the_test_pictures_are_taken(tmp_path: Path,
     placed(tmp_path, "train/cat/0.jpg", "train/dog/1.jpg", "val/cat/2.jpg", "val/dog/3.jpg", ".cache/x/4.jpg")
     assert told(tmp_path) == [("2", "cat"), ("3", "dog")]
     assert "only the pictures in val are taken, of 2 parts" in caplog.text
-    placed(tmp_path, "test/images/5.jpg")  # nobody says what is on it
+    placed(tmp_path, "test/images/5.jpg")  # without a label
     assert told(tmp_path) == [("2", "cat"), ("3", "dog")]
 
 

@@ -139,7 +139,7 @@ def test_advice_is_judged_on_pictures_that_it_has_not_seen(service: str, picture
 def test_where_adapting_must_help_it_does(service: str, tmp_path: Path):
     for word in ("cat", "dog", "car", "tree", "boat", "apple", "chair", "train", "horse", "bread", "river", "guitar"):
         (tmp_path / "many" / word).mkdir(parents=True)
-        for n in range(5):  # nobody looks at them: the names make the world, their number its length
+        for n in range(5):  # never decoded: the names make the fake world, their number its length
             Image.new("RGB", (8, 8)).save(tmp_path / "many" / word / f"{n}.png")
     asked = words("control", tmp_path / "many", service, tmp_path, "--strategies", "mean,stata", "--count", "60")
     assert main(asked) == 0

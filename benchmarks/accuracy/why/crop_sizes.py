@@ -55,7 +55,7 @@ def sizes(ground: Ground) -> Finding:
 
 def areas(ground: Ground, name: str) -> NDArray[np.float64]:
     """[n, v − 1] the share of the picture that each crop shows; drawn as the views were, from (picture, view)."""
-    made = ground.kitchen.sets[name]
+    made = ground.extractor.sets[name]
     found = []
     for i in made.chosen(ground.pictures).tolist():
         height, width = made.picture(i).shape[-2:]

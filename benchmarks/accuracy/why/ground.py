@@ -1,4 +1,4 @@
-"""Where the experiments get their streams: pictures encoded once, on the shelf of the table."""
+"""Where the experiments get their streams: pictures encoded once, in the feature files of the table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from tta_service.core.labels import LabelSet, TextSpace
 
 from ..cells import Cell
-from ..features import Kitchen
+from ..features import FeatureExtractor
 from .streams import Stream
 
 SEVERITY = 3
@@ -22,7 +22,7 @@ DEAR = ("dota", "stata")  # where classes are many: a covariance for each, or a 
 
 @dataclass(frozen=True)
 class Ground:
-    kitchen: Kitchen
+    extractor: FeatureExtractor
     folder: Path  # of what was played
     count: int  # frames of a stream
     long: int  # frames of the long ones; 0: all pictures
@@ -34,14 +34,14 @@ class Ground:
 
     @property
     def sets(self) -> tuple[str, ...]:
-        return tuple(self.kitchen.sets)
+        return tuple(self.extractor.sets)
 
     def cells(self, name: str) -> list[Cell]:
         """The clean pictures first."""
         return [Cell(name), *(Cell(name, shift, SEVERITY) for shift in self.shifts)]
 
     def few(self, name: str) -> bool:
-        return len(self.kitchen.sets[name].names) <= FEW
+        return len(self.extractor.sets[name].names) <= FEW
 
     def affordable(self, name: str, asked: Sequence[str]) -> list[str]:
         """The strategies that may be asked on that set."""
@@ -53,15 +53,15 @@ class Ground:
 
     def stream(self, cell: Cell, count: int, views: int = 1, augment: str = "crop") -> Stream:
         """The first `count` (0: all) of the set's seeded order, the one that every measurement begins with."""
-        made = self.kitchen.sets[cell.set]
+        made = self.extractor.sets[cell.set]
         chosen = made.chosen(count or len(made))
-        shelf = self.kitchen.rows(cell, augment, views, chosen, lambda n: None)
-        rows = torch.from_numpy(np.stack([shelf.rows(int(i), views) for i in chosen]))
-        key = f"{self.kitchen.clip.fingerprint} {made.tag} {made.templates} {cell} {augment}{views} {len(chosen)}"
+        features = self.extractor.rows(cell, augment, views, chosen, lambda n: None)
+        rows = torch.from_numpy(np.stack([features.rows(int(i), views) for i in chosen]))
+        key = f"{self.extractor.clip.fingerprint} {made.tag} {made.templates} {cell} {augment}{views} {len(chosen)}"
         return Stream(key, rows, made.labels[chosen], self._text(cell.set))
 
     def _text(self, name: str) -> TextSpace:
         if name not in self.texts:
-            made = self.kitchen.sets[name]
-            self.texts[name] = self.kitchen.clip.text_space(LabelSet(made.names, made.templates))
+            made = self.extractor.sets[name]
+            self.texts[name] = self.extractor.clip.text_space(LabelSet(made.names, made.templates))
         return self.texts[name]

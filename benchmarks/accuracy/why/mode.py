@@ -44,7 +44,7 @@ seeded order. Oracles that know the labels are there to find a reason, not to be
 
 
 def markdown(found: Sequence[Finding], about: Mapping[str, object], by_hand: str = "") -> str:
-    """`by_hand`: what somebody concluded, kept in a file of its own; it says of which run it speaks."""
+    """`by_hand`: conclusions written by hand in a file of their own, which names the run it is about."""
     lines = ["# Why the table says what it says", "", str(about["command"]), "", ABOUT, ""]
     lines += [f"{key}: {value}  " for key, value in about.items() if key != "command"]
     lines += ["", by_hand.strip(), ""] if by_hand.strip() else []
