@@ -1,4 +1,4 @@
-"""What several strategies share."""
+"""Maths that several strategies share: entropies, the choice of views, means, inverses, AdamW."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ def entropy(logits: Tensor) -> Tensor:
     """Entropy in nats of softmax(logits) over the last axis; ≥ 0, and 0·ln 0 = 0, so logits may be −inf."""
     log_p = logits.log_softmax(-1)
     finite = log_p.clamp_min(torch.finfo(log_p.dtype).min)
-    return (-(log_p.exp() * finite).sum(-1)).clamp_min(0.0) + 0.0  # a certain row rounds to −1e-9, or to −0
+    return (-(log_p.exp() * finite).sum(-1)).clamp_min(0.0) + 0.0  # rounding gives −1e-9 or −0 for a one-hot row
 
 
 def confident_count(views: int, fraction: float) -> int:
-    """How many of `views` rows a fraction keeps: truncated, at least one (the published code drops to none below)."""
+    """How many of `views` rows a fraction keeps: truncated, but at least one (the published code may keep none)."""
     return max(1, int(views * fraction))
 
 
 def confident_rows(seen: Evidence, fraction: float, logits: Tensor | None = None) -> Tensor:
     """Indices [k] of the `fraction` of views with the lowest zero-shot entropy, surest first; ties keep their order.
 
-    Returns `seen.kept` when somebody has already chosen (a second look), so that no strategy knows about it.
-    `logits` [v, c] are the zero-shot logits of a caller who has them already.
+    Returns `seen.kept` when the rows were chosen before a second encoding, so that strategies need no case for it.
+    `logits` [v, c] are the zero-shot logits if the caller has computed them.
     """
     if seen.kept is not None:
         return seen.kept
@@ -36,7 +36,7 @@ def confident_rows(seen: Evidence, fraction: float, logits: Tensor | None = None
 
 
 class Summary(NamedTuple):
-    """One image as the cache methods see it: the mean of its confident views (TDA, arXiv:2403.18293)."""
+    """The mean of an image's confident views, which the cache methods work on (TDA, arXiv:2403.18293)."""
 
     rows: Tensor  # [k] the confident views
     feature: Tensor  # [d] their mean, not normalised again
@@ -47,7 +47,7 @@ class Summary(NamedTuple):
 
 
 def summarise(seen: Evidence, fraction: float) -> Summary:
-    """The mean of the `fraction` of surest views; with one view, that view."""
+    """The mean over the `fraction` of views with the lowest entropy; with one view, that view."""
     logits = seen.logits()
     rows = confident_rows(seen, fraction, logits)
     mean, log_p = logits[rows].mean(0), mean_log_probability(logits[rows])
@@ -60,19 +60,19 @@ def shared_weight(views: int, rows: Tensor) -> Tensor:
 
 
 def mean_log_probability(logits: Tensor) -> Tensor:
-    """Log of the probability averaged over rows, [k, c] -> [c]: never the mean of the logits."""
+    """Log of the mean probability over rows, [k, c] -> [c]."""
     return logits.log_softmax(-1).logsumexp(0) - math.log(len(logits))
 
 
 def marginal_entropy(logits: Tensor) -> Tensor:
-    """Entropy in nats of the probability averaged over rows [k, c]. Shu et al., 2022, arXiv:2209.07511, eq. 2."""
+    """Entropy in nats of the mean probability over rows [k, c]. Shu et al., 2022, arXiv:2209.07511, eq. 2."""
     log_p = mean_log_probability(logits)
     log_p = log_p.clamp_min(torch.finfo(log_p.dtype).min)
     return -(log_p.exp() * log_p).sum()
 
 
 def unit(x: Tensor) -> Tensor:
-    """Rows of norm one; a zero row stays zero."""
+    """Rows [..., d] divided by their norm; a zero row stays zero."""
     return torch.nn.functional.normalize(x, dim=-1, eps=1e-12)
 
 
@@ -88,7 +88,10 @@ def adam(
 
 
 def lower_factor(matrix: Tensor) -> Tensor | None:
-    """Cholesky factor [d, d] in float32 of a symmetric matrix; None when a millionth of its trace does not help."""
+    """Cholesky factor [d, d] in float32 of a symmetric matrix.
+
+    If that fails, a millionth of the mean eigenvalue is added to the diagonal; None when it fails again.
+    """
     a = matrix.float()
     a = 0.5 * (a + a.T)
     for _ in range(2):
@@ -108,19 +111,19 @@ def inverse(matrix: Tensor) -> Tensor | None:
 def pseudo_inverse(matrix: Tensor) -> Tensor:
     """Moore-Penrose inverse [d, d] in float32 of a positive semidefinite matrix.
 
-    Directions of less than d·eps of the largest eigenvalue are dropped, as `torch.linalg.pinv` does in float32.
+    Directions with less than d·eps times the largest eigenvalue are dropped, as `torch.linalg.pinv` does in float32.
     """
     cutoff = len(matrix) * torch.finfo(torch.float32).eps
     full = inverse(matrix)
     if full is not None and _condition_below(0.5 / cutoff, matrix.float(), full):
-        return full  # no eigenvalue is near the cut
+        return full  # no eigenvalue is near the cutoff
     values, vectors = torch.linalg.eigh(0.5 * (matrix + matrix.T).double())
     kept = values > cutoff * values[-1]
     return ((vectors[:, kept] / values[kept]) @ vectors[:, kept].T).float()
 
 
 def _condition_below(most: float, matrix: Tensor, inverted: Tensor) -> bool:
-    """Surely, by Frobenius norms of powers: ‖A‖ ≤ ‖A^p‖_F^(1/p), ever tighter and ever dearer."""
+    """True only if the condition number is below `most`. Bounded by ‖A‖ ≤ ‖A^p‖_F^(1/p), tighter for larger p."""
     size, inverted_size = matrix.norm(), inverted.norm()
     a, b = matrix / size, inverted / inverted_size  # so that powers stay in range
     for root in (1.0, 0.5, 0.25):

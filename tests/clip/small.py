@@ -15,7 +15,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from tta_service.clip.model import FrozenCLIP
-from tta_service.clip.weights.checkpoint import build
+from tta_service.clip.weights.checkpoint import build_model
 
 VISION: dict[str, Any] = {"image_size": 32, "patch_size": 8, "width": 32, "head_width": 16, "layers": 4}
 TEXT: dict[str, Any] = {"context_length": 20, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 3}
@@ -41,7 +41,7 @@ def small_model(
     vision: dict[str, Any] | None = None, text: dict[str, Any] | None = None, custom=False, **parts: Any
 ) -> Any:
     torch.manual_seed(0)
-    return shaken(build(config(vision, text, **parts), custom))
+    return shaken(build_model(config(vision, text, **parts), custom))
 
 
 def small(

@@ -110,7 +110,7 @@ def test_it_is_near_float32(name):
 
 
 @pytest.mark.parametrize("name", forms(lambda form: form != EncoderConfig()))
-def test_it_is_what_it_says(name):
+def test_each_configuration_differs_from_float32_as_it_should(name):
     """Not float32 eager under another name: features differ in the last bits at least, and so does the fingerprint
     when they differ by more."""
     clip, plain = clip_of(name), clip_of("float32")
@@ -148,7 +148,7 @@ class ByContent(Drop):
         return x[:, : x.shape[1] - int((x.mean() > 0).item())], sizes
 
 
-def test_a_reducer_that_looks_before_it_counts_has_no_graph():
+def test_a_reducer_whose_counts_depend_on_content_has_no_graph():
     pytest.importorskip("onnxruntime")
     with pytest.raises(CannotLoad, match="onnxruntime cannot take over the reducer drop") as refused:
         FrozenCLIP(model(), tokenizer(), config=EncoderConfig(runtime="onnxruntime", reducers=(ByContent(),)))
@@ -158,7 +158,7 @@ def test_a_reducer_that_looks_before_it_counts_has_no_graph():
 @pytest.mark.parametrize(("name", "share"), [("int8", 0.5), ("svd", 0.8), ("onnxruntime", 0.0)])
 def test_weights_in_another_form_are_not_kept_twice(name, share):
     clip, plain = clip_of(name), clip_of("float32")
-    left, whole = (sum(x.numel() for x in some.model.visual.parameters()) for some in (clip, plain))
+    left, whole = (sum(x.numel() for x in one.model.visual.parameters()) for one in (clip, plain))
     assert left <= share * whole
 
 

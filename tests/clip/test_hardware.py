@@ -29,7 +29,7 @@ def test_what_all_processors_can_do(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("precision", "features", "said"),
+    ("precision", "features", "message"),
     [
         ("float32", "", ""),
         ("int8", "avx512_vnni", ""),
@@ -42,9 +42,9 @@ def test_what_all_processors_can_do(tmp_path):
         ("float16", "asimdhp", ""),
     ],
 )
-def test_half_precision_and_bytes_only_where_the_cpu_has_them(precision, features, said):
+def test_half_precision_and_bytes_only_where_the_cpu_has_them(precision, features, message):
     why = why_not(precision, CPU, frozenset(features.split()))
-    assert why.startswith("this CPU") == bool(said) and said in why
+    assert why.startswith("this CPU") == bool(message) and message in why
 
 
 @pytest.mark.skipif(bool(why_not("int8", CPU)), reason="bytes are refused here already")
@@ -52,8 +52,8 @@ def test_kernels_that_let_sums_of_bytes_saturate_are_refused():
     """oneDNN may be asked for kernels without VNNI on a processor that has it. (On ARM it has one kind.)"""
     code = "import torch; from tta_service.clip.hardware import why_not; print(why_not('int8', torch.device('cpu')))"
     settings = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
-    said = subprocess.run([sys.executable, "-c", code], env=settings, capture_output=True, text=True, check=True).stdout
-    assert "saturate" in said
+    done = subprocess.run([sys.executable, "-c", code], env=settings, capture_output=True, text=True, check=True)
+    assert "saturate" in done.stdout
 
 
 def test_bytes_are_for_cpus():
@@ -62,7 +62,7 @@ def test_bytes_are_for_cpus():
 
 
 @pytest.mark.parametrize(
-    ("precision", "capability", "said"),
+    ("precision", "capability", "message"),
     [
         ("bfloat16", (9, 0), ""),
         ("bfloat16", (7, 5), "cuda has compute capability 7.5; bfloat16 is fast from 8.0 on"),
@@ -70,5 +70,5 @@ def test_bytes_are_for_cpus():
         ("float16", (6, 1), "cuda has compute capability 6.1; float16 is fast from 7.0 on"),
     ],
 )
-def test_half_precision_only_where_the_gpu_has_units_for_it(precision, capability, said):
-    assert why_not(precision, CUDA, capability=capability) == said
+def test_half_precision_only_where_the_gpu_has_units_for_it(precision, capability, message):
+    assert why_not(precision, CUDA, capability=capability) == message

@@ -32,7 +32,7 @@ def no_hub(monkeypatch, tmp_path):
     return tmp_path / "cache"
 
 
-def written(folder: Path, name: str, custom: bool = False) -> Path:
+def write_model(folder: Path, name: str, custom: bool = False) -> Path:
     """A small model on disk with its configuration beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     model, path = small_model(custom=custom), folder / name
@@ -62,7 +62,7 @@ def test_the_pocket_model_needs_neither_home_nor_network(monkeypatch, tmp_path):
 @pytest.mark.parametrize("custom", [False, True])
 @pytest.mark.parametrize("name", ["mine.safetensors", "mine.pt"])
 def test_a_file_with_its_configuration_beside_it(tmp_path, name, custom):
-    clip = load(checkpoint=str(written(tmp_path, name, custom)), device="cpu")
+    clip = load(checkpoint=str(write_model(tmp_path, name, custom)), device="cpu")
     assert clip.name == "mine"
     assert torch.equal(clip.encode_image(pixels()), small(custom=custom).encode_image(pixels()))
     image = torch.full((1, 3, 32, 32), 128, dtype=torch.uint8)
@@ -71,7 +71,7 @@ def test_a_file_with_its_configuration_beside_it(tmp_path, name, custom):
     assert torch.equal(clip.text_space(labels).features, small(custom=custom).text_space(labels).features)
 
 
-def test_rows_that_were_left_out_become_the_mean():
+def test_missing_embedding_rows_become_the_mean():
     rows, values = torch.tensor([1, 4], dtype=torch.int32), torch.tensor([[1.0, 2.0], [3.0, 4.0]]).half()
     state = {"text.token_embedding.rows": rows, "text.token_embedding.values": values, "other": torch.ones(1)}
     full = expand_token_embedding(state, 5)
@@ -89,7 +89,7 @@ def known(tmp_path_factory):
 
 
 def test_a_file_of_a_known_architecture(tmp_path, known):
-    weights = written(tmp_path / "elsewhere", "mine.safetensors").rename(tmp_path / "mine.safetensors")
+    weights = write_model(tmp_path / "elsewhere", "mine.safetensors").rename(tmp_path / "mine.safetensors")
     clip = load(known, checkpoint=str(weights), device="cpu")
     assert torch.equal(clip.encode_image(pixels()), small().encode_image(pixels()))
     with pytest.raises(CannotLoad, match=r"mine\.safetensors does not fit ViT-S-32-alt"):
@@ -101,7 +101,7 @@ def test_a_file_of_a_known_architecture(tmp_path, known):
 
 @pytest.mark.parametrize("content", [b"", b"not weights at all"])
 def test_a_file_that_holds_no_weights(tmp_path, content):
-    path = written(tmp_path, "mine.pt")
+    path = write_model(tmp_path, "mine.pt")
     path.write_bytes(content)
     with pytest.raises(CannotLoad, match=r"mine\.pt does not fit"):
         load(checkpoint=str(path), device="cpu")
@@ -109,7 +109,7 @@ def test_a_file_that_holds_no_weights(tmp_path, content):
 
 def test_a_repository_in_the_cache_needs_no_hub(no_hub):
     snapshot = no_hub / "models--me--tiny" / "snapshots" / "abc"
-    written(snapshot, "open_clip_model.safetensors")
+    write_model(snapshot, "open_clip_model.safetensors")
     (no_hub / "models--me--tiny" / "refs").mkdir()
     (no_hub / "models--me--tiny" / "refs" / "main").write_text("abc")
     clip = load("hf-hub:me/tiny", device="cpu")
@@ -131,22 +131,22 @@ def test_a_repository_in_the_cache_needs_no_hub(no_hub):
         ({"precision": "float3"}, "no precision 'float3', only float32", "precision"),
     ],
 )
-def test_what_cannot_be_loaded_says_what_to_do(no_hub, wrong, sentence, field):
+def test_the_error_of_loading_says_what_to_do(no_hub, wrong, sentence, field):
     with pytest.raises(CannotLoad, match=sentence) as refused:
         load(**{"device": "cpu", **wrong})
     assert refused.value.field == field
 
 
-def test_reachable_tells_a_door_from_a_wall():
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        port = door.getsockname()[1]
+def test_reachable_is_true_for_an_open_port_only():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
         assert is_reachable("127.0.0.1", port)
     assert not is_reachable("127.0.0.1", port)
     assert not is_reachable("no.such.host.invalid", 443, seconds=0.5)
 
 
 def local(tmp_path: Path, name: str = "open_clip_model.safetensors") -> str:
-    written(tmp_path / "tiny", name)
+    write_model(tmp_path / "tiny", name)
     return f"local-dir:{tmp_path / 'tiny'}"
 
 
@@ -165,7 +165,7 @@ def test_a_local_folder_is_the_model_that_open_clip_finds_there(tmp_path, name):
         assert torch.allclose(clip.encode_image(pixels()), features, atol=1e-5)
 
 
-def test_what_a_local_folder_lacks_is_told(tmp_path):
+def test_the_error_names_what_a_local_folder_lacks(tmp_path):
     with pytest.raises(CannotLoad, match=r"there is no .*nowhere/open_clip_config\.json"):
         load(f"local-dir:{tmp_path}/nowhere", device="cpu")
     wanted = local(tmp_path)
@@ -181,7 +181,7 @@ def test_what_a_local_folder_lacks_is_told(tmp_path):
 
 
 def test_a_name_beside_a_checkpoint_must_agree_with_its_configuration(tmp_path, known, monkeypatch):
-    weights = written(tmp_path / "one", "mine.safetensors")
+    weights = write_model(tmp_path / "one", "mine.safetensors")
     assert load(known, checkpoint=str(weights), device="cpu").name == "mine"
     assert load(local(tmp_path), checkpoint=str(weights), device="cpu").name == "mine"
     for other in ("ViT-B-32", "ViT-B-32-quickgelu", "ViT-B-16-SigLIP"):
@@ -196,24 +196,24 @@ def tensors(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def pickled(path: Path, what: object) -> bytes:
+def save_object(path: Path, what: object) -> bytes:
     torch.save(what, path)
     return path.read_bytes()
 
 
-def archived(path: Path, kind: str) -> bytes:
+def make_archive(path: Path, kind: str) -> bytes:
     (path.parent / "in").mkdir()
     (path.parent / "in" / "weights.bin").write_bytes(bytes(5000))
     return Path(shutil.make_archive(str(path), kind, path.parent / "in")).read_bytes()
 
 
-def scripted(path: Path) -> bytes:
+def make_script(path: Path) -> bytes:
     torch.jit.script(torch.nn.Linear(2, 2)).save(str(path))
     return path.read_bytes()
 
 
 class Odd:
-    """What no file of weights needs."""
+    """An object that no file of weights contains."""
 
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0000\nsize 12345\n"
@@ -230,33 +230,37 @@ FOREIGN = [
     ("head.safetensors", lambda path: tensors(path)[:40], "incomplete"),
     ("odd.safetensors", lambda path: b"\x07" + bytes(7) + b"{rubbish", "damaged"),
     ("safe.pt", lambda path: tensors(path), "call it safe.safetensors"),
-    ("torch.safetensors", lambda path: pickled(path, {"a": torch.ones(3)}), "not in the format that its name tells"),
-    ("cut.pt", lambda path: pickled(path, {"a": torch.ones(3000)})[:-4000], "damaged or incomplete"),
-    ("zip.pt", lambda path: archived(path, "zip"), "ZIP archive of other things"),
-    ("tar.pt", lambda path: archived(path, "tar"), "tar archive"),
-    ("targz.pt", lambda path: archived(path, "gztar"), "packed .gzip."),
+    (
+        "torch.safetensors",
+        lambda path: save_object(path, {"a": torch.ones(3)}),
+        "not in the format that its name tells",
+    ),
+    ("cut.pt", lambda path: save_object(path, {"a": torch.ones(3000)})[:-4000], "damaged or incomplete"),
+    ("zip.pt", lambda path: make_archive(path, "zip"), "ZIP archive of other things"),
+    ("tar.pt", lambda path: make_archive(path, "tar"), "tar archive"),
+    ("targz.pt", lambda path: make_archive(path, "gztar"), "packed .gzip."),
     ("picture.pt", lambda path: b"\x89PNG\r\n\x1a\n" + bytes(90), "a picture"),
-    ("script.pt", scripted, "TorchScript"),
-    ("objects.pt", lambda path: pickled(path, {"model": Odd()}), "more than tensors"),
+    ("script.pt", make_script, "TorchScript"),
+    ("objects.pt", lambda path: save_object(path, {"model": Odd()}), "more than tensors"),
     ("old.pt", lambda path: pickle.dumps({"model": Odd()}), "more than tensors"),
     ("noise.pt", lambda path: bytes(range(255, -1, -1)) * 9, "more than tensors or is damaged"),
-    ("nothing.pt", lambda path: pickled(path, {}), "holds no tensors"),
+    ("nothing.pt", lambda path: save_object(path, {}), "holds no tensors"),
 ]
 
 
 @pytest.mark.parametrize("beside", [True, False])
-@pytest.mark.parametrize(("name", "made", "said"), FOREIGN, ids=[name for name, _, _ in FOREIGN])
-def test_a_file_that_is_something_else_is_recognised(tmp_path, known, name, made, said, beside):
+@pytest.mark.parametrize(("name", "make", "message"), FOREIGN, ids=[name for name, _, _ in FOREIGN])
+def test_a_file_that_is_something_else_is_recognised(tmp_path, known, name, make, message, beside):
     path = tmp_path / name
-    path.write_bytes(made(path))
+    path.write_bytes(make(path))
     if beside:
         (tmp_path / "open_clip_config.json").write_text(json.dumps(config()))
-    with pytest.raises(CannotLoad, match=rf"{name} does not fit .*{said}") as refused:
+    with pytest.raises(CannotLoad, match=rf"{name} does not fit .*{message}") as refused:
         load(known, checkpoint=str(path), device="cpu")
     assert "weights_only" not in str(refused.value) and len(str(refused.value)) < 400
 
 
-def test_a_folder_or_a_pointer_is_told_without_a_name_too(tmp_path):
+def test_a_folder_or_a_pointer_is_refused_without_a_name_too(tmp_path):
     with pytest.raises(CannotLoad, match="is a folder: name the file in it, or its model with --model local-dir:"):
         load(checkpoint=str(tmp_path), device="cpu")
     (tmp_path / "lfs.pt").write_bytes(LFS)

@@ -31,7 +31,7 @@ def test_features_are_those_of_open_clip():
     torch.testing.assert_close(features.norm(dim=-1), torch.ones(3))
 
 
-def test_bytes_are_normalised_as_the_model_wants_them():
+def test_bytes_are_normalised_by_the_models_mean_and_deviation():
     clip = small()
     image = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     mean, std = (torch.tensor(x)[:, None, None] for x in ([0.5, 0.4, 0.3], [0.2, 0.3, 0.4]))
@@ -59,7 +59,7 @@ def test_a_reduction_reaches_the_tower(reducer):
 
 
 @pytest.mark.parametrize("vision", [RESNET, {"attentional_pool": True, "attn_pooler_heads": 2}])
-def test_towers_without_a_seam_run_whole_and_refuse_reducers(vision):
+def test_towers_that_cannot_be_taken_apart_run_whole_and_refuse_reducers(vision):
     clip = small(vision)
     assert not clip.reducible
     image = pixels(2, clip.image_size)
@@ -96,9 +96,9 @@ def test_a_prompt_that_does_not_fit_names_its_label():
     assert refused.value.field == "names[1]"
 
 
-def test_names_without_a_taught_word_are_unseen():
-    taught = TrainedVocabulary(frozenset(tokenizer().encode("cat dog sea")))
-    clip = FrozenCLIP(small_model(), tokenizer(), vocabulary=taught)
+def test_names_without_a_trained_word_are_unseen():
+    trained = TrainedVocabulary(frozenset(tokenizer().encode("cat dog sea")))
+    clip = FrozenCLIP(small_model(), tokenizer(), vocabulary=trained)
     assert clip.text_space(LabelSet(("cat", "sea_dog", "sea snake", "quokka"))).unseen == ("quokka",)
 
 
@@ -111,7 +111,7 @@ def test_the_fingerprint_is_of_weights_and_architecture():
     with torch.no_grad():
         other.visual.proj[0, 0] += 1e-3
     quick, halves = small_model(quick_gelu=True), small_model({"head_width": 8})
-    prints = {FrozenCLIP(some, tokenizer()).fingerprint for some in (other, quick, halves)}
+    prints = {FrozenCLIP(changed, tokenizer()).fingerprint for changed in (other, quick, halves)}
     prints.add(FrozenCLIP(copy.deepcopy(model), tokenizer(), config=EncoderConfig("bfloat16")).fingerprint)
     assert len(prints | {mine.fingerprint}) == 5
 

@@ -1,4 +1,4 @@
-"""What the bundled model promises: its size, its shape, and that words it saw in no picture lie where they should."""
+"""The bundled model: its size, its shape, and that words of no training picture are near their classes."""
 
 from importlib.resources import files
 
@@ -59,10 +59,10 @@ def test_our_forward_is_open_clips_own(clip):
     pixels = torch.randn(5, 3, 64, 64)
     with torch.no_grad():
         plain = clip.model.encode_image(pixels, normalize=True)
-        said = clip.model.encode_text(open_clip.get_tokenizer("ViT-B-32")(["a photo of a dog."], context_length=16))
+        text = clip.model.encode_text(open_clip.get_tokenizer("ViT-B-32")(["a photo of a dog."], context_length=16))
     torch.testing.assert_close(clip.encode_image(pixels), plain, rtol=0, atol=1e-5)
     ours = clip.text_space(LabelSet(("dog",))).features
-    torch.testing.assert_close(ours, torch.nn.functional.normalize(said, dim=-1), rtol=0, atol=1e-5)
+    torch.testing.assert_close(ours, torch.nn.functional.normalize(text, dim=-1), rtol=0, atol=1e-5)
 
 
 def test_features_are_finite_and_of_unit_norm(clip):
@@ -71,12 +71,12 @@ def test_features_are_finite_and_of_unit_norm(clip):
 
 
 @pytest.mark.parametrize(("word", "name"), [("puppy", "dog"), ("kitten", "cat"), ("boat", "ship"), ("sparrow", "bird")])
-def test_a_word_from_no_picture_lies_nearest_its_own_class(clip, word, name):
-    asked = clip.text_space(LabelSet((word,)))
-    assert asked.unseen == ()
-    nearest = (clip.text_space(LabelSet(CIFAR)).features @ asked.features[0]).argmax()
+def test_a_word_of_no_picture_is_nearest_its_own_class(clip, word, name):
+    space = clip.text_space(LabelSet((word,)))
+    assert space.unseen == ()
+    nearest = (clip.text_space(LabelSet(CIFAR)).features @ space.features[0]).argmax()
     assert CIFAR[nearest] == name
 
 
-def test_a_word_that_no_tower_learnt_is_called_unseen(clip):
+def test_an_untrained_word_is_unseen(clip):
     assert clip.text_space(LabelSet(("dog", "zyzzyvaxq"))).unseen == ("zyzzyvaxq",)

@@ -11,27 +11,27 @@ def product(x, y):
 
 def test_values_and_gradients_are_those_of_the_plain_run():
     x, y, weight = torch.randn(3, 4), torch.randn(4, 2), torch.randn(3, 2)
-    asked = [some.clone().requires_grad_() for some in (x, y)]
-    plain = [some.clone().requires_grad_() for some in (x, y)]
-    mine, theirs = recompute(product, *asked), product(*plain)
-    assert torch.equal(mine, theirs)
-    expected = torch.autograd.grad(theirs, plain, weight)
+    inputs = [value.clone().requires_grad_() for value in (x, y)]
+    plain = [value.clone().requires_grad_() for value in (x, y)]
+    ours, reference = recompute(product, *inputs), product(*plain)
+    assert torch.equal(ours, reference)
+    expected = torch.autograd.grad(reference, plain, weight)
     for _ in range(2):  # from the same graph
-        for a, b in zip(torch.autograd.grad(mine, asked, weight, retain_graph=True), expected, strict=True):
+        for a, b in zip(torch.autograd.grad(ours, inputs, weight, retain_graph=True), expected, strict=True):
             assert torch.equal(a, b)
 
 
-def test_only_the_inputs_are_kept():
-    kept: list[torch.Tensor] = []
+def test_only_the_inputs_are_stored():
+    stored: list[torch.Tensor] = []
 
-    def write_down(saved):
-        kept.append(saved)
+    def record(saved):
+        stored.append(saved)
         return saved
 
     x, y = torch.randn(3, 4, requires_grad=True), torch.randn(4, 2, requires_grad=True)
-    with torch.autograd.graph.saved_tensors_hooks(write_down, lambda saved: saved):
+    with torch.autograd.graph.saved_tensors_hooks(record, lambda saved: saved):
         recompute(product, x, y)
-    assert [some.shape for some in kept] == [x.shape, y.shape]
+    assert [value.shape for value in stored] == [x.shape, y.shape]
 
 
 def test_without_gradients_it_is_the_plain_run():

@@ -16,19 +16,19 @@ from tta_service.reducers import catalogue as reducers
 from tta_service.strategies import catalogue as strategies
 
 
-def test_ours_are_found_by_name():
+def test_built_in_entries_are_found_by_name():
     assert {"zero_shot", "mean", "zero", "mta", "tda"} <= set(strategies.names())
     assert strategies.names() == tuple(sorted(strategies.names())) and "none" in reducers.names()
 
 
-def test_unknown_names_tell_the_known_ones():
+def test_the_error_of_an_unknown_name_lists_the_known_ones():
     with pytest.raises(UnknownStrategy, match=r"no strategy is called 'nope'; there are .*zero_shot"):
         strategies.build("nope")
     with pytest.raises(UnknownReducer, match="no reducer is called 'tda'"):
         reducers.get("tda")
 
 
-def test_build_takes_the_wires_doubles():
+def test_build_accepts_doubles_for_ints():
     strategy = strategies.build("tda", {"alpha": 3.0, "capacity": 5.0, "negative": False})
     assert (strategy.alpha, strategy.capacity, strategy.negative) == (3.0, 5, False)
     assert strategy == strategies.build("tda", {"alpha": 3, "capacity": 5, "negative": False})
@@ -36,12 +36,12 @@ def test_build_takes_the_wires_doubles():
         strategies.build("tda", {"capacity": 1.5})
 
 
-def test_the_servers_own_limits_come_on_top():
+def test_the_servers_limits_apply_besides_the_bounds():
     assert strategies.build("zero", {"views": 32}, {"views": 32}).views == 32
     with pytest.raises(BadParameters, match="views is 33; this server allows at most 32") as refusal:
         strategies.build("zero", {"views": 33}, {"views": 32})
     assert refusal.value.field == "parameters.views"
-    assert strategies.build("zero", {}, {"views": 32}) == strategies.build("zero", {"views": 32})  # nobody asked for 64
+    assert strategies.build("zero", {}, {"views": 32}) == strategies.build("zero", {"views": 32})  # not the default
     with pytest.raises(BadParameters, match="views is 64"):
         strategies.build("zero", {"views": 64}, {"views": 32})
     with pytest.raises(BadParameters, match=r"views: .*greater than or equal to 1"):
@@ -50,32 +50,32 @@ def test_the_servers_own_limits_come_on_top():
     assert strategies.build("zero_shot", {}, {"views": 32}) == strategies.build("zero_shot")
 
 
-def test_a_description_is_read_off_the_file():
-    told = strategies.describe("zero")
-    assert told.summary == "ZERO: the confident views vote at zero temperature."
-    assert "arXiv:2405.18330, https://arxiv.org/abs/2405.18330" in told.paper and told.needs.views == 64
-    assert [field.name for field in told.parameters] == ["views", "keep", "augment", "compat"]
+def test_a_description_comes_from_the_modules_docstring():
+    description = strategies.describe("zero")
+    assert description.summary == "ZERO: the confident views vote at zero temperature."
+    assert "arXiv:2405.18330, https://arxiv.org/abs/2405.18330" in description.paper and description.needs.views == 64
+    assert [field.name for field in description.parameters] == ["views", "keep", "augment", "compat"]
     limited = strategies.describe("zero", {"views": 16})
     assert (limited.needs.views, limited.parameters[0].default, limited.parameters[0].maximum) == (16, 16, 16)
-    assert limited.parameters[1:] == told.parameters[1:]
+    assert limited.parameters[1:] == description.parameters[1:]
 
 
-def _made(frozen: bool = True, default: bool = True) -> type:
+def _make_strategy(frozen: bool = True, default: bool = True) -> type:
     body = {"__annotations__": {"n": "int"}, "adapt": lambda self, seen, memory: (seen.logits()[0], None)}
     return dataclass(frozen=frozen)(type("Made", (Stateless,), body | ({"n": 1} if default else {})))
 
 
 @pytest.mark.parametrize(
-    "name, cls, said",
+    "name, cls, message",
     [
-        ("Bad Name", _made(), "lower-case"),
-        ("made", _made(frozen=False), "frozen dataclass"),
+        ("Bad Name", _make_strategy(), "lower-case"),
+        ("made", _make_strategy(frozen=False), "frozen dataclass"),
         ("made", int, "not a Strategy"),
-        ("tda", _made(), "two strategy classes are called 'tda'"),
+        ("tda", _make_strategy(), "two strategy classes are called 'tda'"),
     ],
 )
-def test_what_cannot_be_served_is_refused_at_registration(name, cls, said):
-    with pytest.raises((TypeError, ValueError), match=said):
+def test_registration_refuses_invalid_classes(name, cls, message):
+    with pytest.raises((TypeError, ValueError), match=message):
         register_strategy(name)(cls)
     assert "made" not in strategies.names()
 
@@ -110,7 +110,7 @@ print(json.dumps([names, catalogue.get("tda").__module__]))
 """
 
 
-def distribution(folder: Path, name: str, source: str) -> None:
+def write_distribution(folder: Path, name: str, source: str) -> None:
     """A throw-away distribution with one module behind one entry point."""
     (folder / f"{name}.py").write_text(source)
     facts = folder / f"{name}-1.0.dist-info"
@@ -119,7 +119,7 @@ def distribution(folder: Path, name: str, source: str) -> None:
     (facts / "entry_points.txt").write_text(f"[tta_service.strategies]\n{name} = {name}\n")
 
 
-def asked(folder: Path, before: str = "") -> tuple[list[str], str, str]:
+def read_names(folder: Path, before: str = "") -> tuple[list[str], str, str]:
     """Names, the module that holds `tda`, and the log of another Python with `folder` on its path."""
     code = f"import sys; sys.path.insert(0, {str(folder)!r})\n" + ASK.format(before=before)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -128,11 +128,13 @@ def asked(folder: Path, before: str = "") -> tuple[list[str], str, str]:
     return names, module, done.stderr
 
 
-def test_a_plug_in_stands_beside_ours_and_a_broken_or_clashing_one_is_left_out(tmp_path):
-    """Even when somebody has imported one before anything of ours, in the hope of taking our name."""
+def test_a_plug_in_is_added_and_a_broken_or_clashing_one_is_left_out(tmp_path):
+    """Also when a plug-in that takes a built-in name is imported first."""
     for name, source in (("a_broken_one", BROKEN), ("a_clashing_one", CLASHING), ("a_good_one", GOOD)):
-        distribution(tmp_path, name, source)
-    names, module, log = asked(tmp_path, "try:\n    import a_clashing_one\nexcept ValueError:\n    print('refused')")
+        write_distribution(tmp_path, name, source)
+    names, module, log = read_names(
+        tmp_path, "try:\n    import a_clashing_one\nexcept ValueError:\n    print('refused')"
+    )
     assert {"backwards", "zero_shot", "tda"} <= set(names) and "half_made" not in names
     assert module == "tta_service.strategies.tda"
     assert "left out the strategy plug-in a_broken_one" in log and "this plug-in is broken" in log

@@ -46,18 +46,18 @@ def test_any_unicode_has_an_id():
         (("cat",), ("{}}",), "templates[0]"),
     ],
 )
-def test_what_makes_no_label_set_is_refused_by_field(names, templates, field):
+def test_invalid_names_and_templates_are_refused_by_field(names, templates, field):
     with pytest.raises(BadLabels) as refusal:
         LabelSet(names, templates)
     assert refusal.value.field == field
 
 
-def test_a_list_is_a_label_set_too_and_a_single_text_is_none():
+def test_lists_are_accepted_and_a_single_text_is_refused():
     listed: Any = ["cat", "dog"]
     assert LabelSet(listed) == LabelSet(("cat", "dog")) and hash(LabelSet(listed)) == hash(LabelSet(("cat", "dog")))
     wrong: Any
-    for wrong, said in (("cat", "names is a single text"), ((3, "cat"), "is a int, not a text")):
-        with pytest.raises(BadLabels, match=said):
+    for wrong, message in (("cat", "names is a single text"), ((3, "cat"), "is a int, not a text")):
+        with pytest.raises(BadLabels, match=message):
             LabelSet(wrong)
     wrong = "a photo of a {}."
     with pytest.raises(BadLabels, match="templates is a single text"):
@@ -69,7 +69,7 @@ def test_a_duplicate_names_both_places():
         LabelSet(("cat", "dog", "cat"))
 
 
-IDS = {  # as they have always been: clients keep them
+IDS = {  # must never change, because clients store them
     "fb00f19ccfc78dd6fadea2df0ca4081d": LabelSet(("cat", "dog")),
     "65cd8a66b2f0f5494ac5aab90349c620": LabelSet(("dog", "cat")),
     "b0d36aa301b05dc9dbe9a0b12b185261": LabelSet(("Käse", "猫", "red_car"), ("{}", "a {} here")),
@@ -79,14 +79,14 @@ IDS = {  # as they have always been: clients keep them
 
 
 @pytest.mark.parametrize("id", IDS)
-def test_ids_stay_what_they_were(id):
+def test_ids_do_not_change(id):
     labels = IDS[id]
     again = LabelSet(labels.names, labels.templates, allow_duplicates=True)
     assert labels.id == again.id == id
     assert labels == again and hash(labels) == hash(again)
 
 
-def test_duplicates_are_taken_from_whoever_allows_them():
+def test_duplicates_are_accepted_with_allow_duplicates():
     twins = LabelSet(("crane", "missile", "crane"), allow_duplicates=True)
     assert twins.prompts("a {}.") == ["a crane.", "a missile.", "a crane."]
     assert len({twins.id, LabelSet(("crane", "missile")).id, LabelSet(("missile", "crane")).id}) == 3

@@ -57,18 +57,18 @@ def test_defaults_are_filled_in_and_whole_numbers_are_ints():
         ("cups", 1e300),
     ],
 )
-def test_what_does_not_fit_is_refused_by_field(field, value):
+def test_invalid_values_are_refused_by_field(field, value):
     with pytest.raises(BadParameters, match=field) as refusal:
         validate(Kettle, {field: value})
     assert refusal.value.field == f"parameters.{field}"
 
 
-def test_an_unknown_field_tells_the_known_ones():
+def test_the_error_of_an_unknown_field_lists_the_known_ones():
     with pytest.raises(BadParameters, match="cups, heat, lid, tea"):
         validate(Kettle, {"milk": 1})
 
 
-def test_what_is_long_is_told_in_short():
+def test_long_values_are_shortened_in_errors():
     for given in ({"m" * 5000: 1}, {"tea": "x" * 5000}, {"cups": 1e300}):
         with pytest.raises(BadParameters) as refusal:
             validate(Kettle, given)

@@ -1,4 +1,4 @@
-"""Files that cameras, editors and attackers send."""
+"""Image files as cameras, editors and attackers make them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 
 def photo(width: int = 60, height: int = 40, mode: str = "RGB") -> Image.Image:
-    """Smooth colours that tell every corner from every other."""
+    """Smooth colours, different in every corner."""
     y, x = np.mgrid[0:height, 0:width]
     red, green = 255 * x / max(1, width - 1), 255 * y / max(1, height - 1)
     blue = 127 + 120 * np.sin(x / 7) * np.cos(y / 5)
@@ -29,7 +29,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def png(width: int, height: int, content: bytes, depth: int = 8, colour: int = 0, extra: bytes = b"") -> bytes:
-    """A PNG from its parts: `content` is what is deflated, whatever the header promises."""
+    """A PNG from its parts: `content` is deflated as it is, even if the header does not match."""
     head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     body = chunk(b"IHDR", head) + extra + chunk(b"IDAT", zlib.compress(content, 9)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body

@@ -1,4 +1,4 @@
-"""augmix: the mixture, re-derived in normalised floats."""
+"""AugMix against the mixture of normalised floats."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def normalised(picture: Image.Image) -> np.ndarray:
 
 
 def operation(picture: Image.Image, which: float, level: float, sign: float) -> Image.Image:
-    """Severity 1 of methods.md §0.3, each operation written out."""
+    """Severity 1, each operation written out."""
     level, sign, side = 0.1 + 0.9 * level, -1 if sign > 0.5 else 1, picture.width
     shear, shift = sign * 0.03 * level, sign * int(side / 3 * level / 10)
 
@@ -60,7 +60,7 @@ def test_equal_to_mixing_normalised_floats():
 @pytest.mark.parametrize("kind", range(9))
 def test_every_operation_is_drawn_and_does_something(kind):
     links = [(kind + 0.5) / 9, 0.99, 0.9] * 3
-    row = np.array([0.0, *([0.5, 0.0, *links] * 3)])  # nothing of the picture itself, three equal chains of one link
+    row = np.array([0.0, *([0.5, 0.0, *links] * 3)])  # no share of the original, three equal chains of one link
     bright = VIEW.clone()
     bright[:, :3, :3] = 250  # something to solarise
     assert not torch.equal(augmix.mix(bright, row), bright)

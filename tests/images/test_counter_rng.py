@@ -1,4 +1,4 @@
-"""draws: numbers by place, the same everywhere."""
+"""The counter-based generator against plain integers."""
 
 from __future__ import annotations
 

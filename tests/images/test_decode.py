@@ -1,4 +1,4 @@
-"""decode: what Pillow sees, upright, within limits, or one sentence."""
+"""`decode` gives Pillow's pixels, upright and within limits, or an error of one sentence."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_every_spelling_of_the_orientation_is_understood(kind, order, type):
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
 @pytest.mark.parametrize(("colour", "channels"), [(0, 1), (4, 2), (2, 3), (6, 4)], ids=["L", "LA", "RGB", "RGBA"])
 def test_sixteen_bits_that_are_not_all_in_use_are_not_black(bits, colour, channels):
-    """What a sensor of 12 bits sees looks as an 8-bit one would have seen it. Alpha is no part of that."""
+    """A picture of a 12-bit sensor looks like that of an 8-bit one. Alpha does not count."""
     deep = np.random.default_rng(bits).integers(0, 2**bits, (30, 40, channels), np.uint16)
     deep[0, 0, 0] = 2**bits - 1
     if channels in (2, 4):
@@ -145,7 +145,7 @@ def test_an_animation_gives_its_first_frame(kind):
     assert (pixels(data) == np.asarray(still)).all()
 
 
-def test_metadata_costs_nothing_and_says_nothing():
+def test_metadata_costs_no_time_and_prints_no_warning():
     broken_animation = chunk(b"acTL", bytes(8))  # makes Pillow warn
     zeros = png(1, 1, bytes(2), extra=chunk(b"zTXt", b"k\0\0" + bytes(99)) + broken_animation)
     assert pixels(zeros).tolist() == [[[0, 0, 0]]]
@@ -189,8 +189,8 @@ def chunk_riff(kind: bytes, content: bytes) -> bytes:
     return b"RIFF" + len(body).to_bytes(4, "little") + body
 
 
-def test_a_header_may_not_lie():
-    """Ours and the decoder's reading must agree: what was checked is what is unpacked."""
+def test_a_header_that_contradicts_the_decoder_is_refused():
+    """The size that was checked is the size that is decoded."""
     extended = encoded(photo(mode="RGBA"), "WEBP", exif=exif(1))
     assert extended[12:16] == b"VP8X"
     refused(extended[:24] + (5).to_bytes(3, "little") * 2 + extended[30:], "the WebP is damaged or cut short")
@@ -218,7 +218,7 @@ def test_truncated_files_are_refused_wherever_they_end(data):
             assert "cut short" in error.message
 
 
-def test_what_is_no_picture():
+def test_other_files_are_refused():
     refused(b"", "empty")
     refused(bytes(1000), "neither a JPEG, a PNG nor a WebP")
     for kind in ("GIF", "BMP", "TIFF", "PPM", "ICO"):
@@ -290,5 +290,5 @@ def test_threads_do_not_disturb_each_other():
     files = [encoded(photo(50 + i, 40), kind) for i in range(8) for kind in ("JPEG", "PNG", "WEBP")]
     alone = [pixels(data) for data in files]
     with ThreadPoolExecutor(4) as pool:
-        for mine, other in zip(alone * 4, pool.map(pixels, files * 4)):
-            assert (mine == other).all()
+        for one, other in zip(alone * 4, pool.map(pixels, files * 4)):
+            assert (one == other).all()

@@ -1,4 +1,4 @@
-"""plain: CLIP's own transform, and the named views."""
+"""The plain view against CLIP's own transform, and the named views against Pillow."""
 
 from __future__ import annotations
 

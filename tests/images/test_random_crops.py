@@ -1,4 +1,4 @@
-"""crops: torchvision's distribution, and pixels from where the boxes say."""
+"""Random crops: torchvision's distribution, and the pixels of their boxes."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def test_the_boxes_have_torchvisions_distribution(width, height):
     theirs = np.array([(left, top, w, h) for top, left, h, w in theirs])
     ours = crops.crop_boxes(height, width, uniforms(0, 4000, crops.DRAWS))
     for measure in (lambda b: b.T, lambda b: [b[:, 2] * b[:, 3], b[:, 2] / b[:, 3]]):
-        for mine, other in zip(measure(ours), measure(theirs)):
-            assert kolmogorov(mine, other) < 0.04
+        for one, other in zip(measure(ours), measure(theirs)):
+            assert kolmogorov(one, other) < 0.04
 
 
 def kolmogorov(one: np.ndarray, other: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""look: the rows of a request, reproducible one by one."""
+"""`look`: the views of a request, each reproducible by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every reducer promises, ours and those to come."""
+"""Properties of every reducer in the catalogue."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def test_conforms(name):
 @pytest.mark.parametrize("name", REDUCING)
 def test_has_the_common_field_and_says_what_it_is(name):
     assert fields(catalogue.get(name))[0].name == "keep"
-    said = catalogue.describe(name)
-    assert len(said.summary) > 30 and (name in ("random",) or "20" in said.paper)
+    description = catalogue.describe(name)
+    assert len(description.summary) > 30 and (name in ("random",) or "20" in description.paper)
 
 
 @pytest.mark.parametrize("name", REDUCING)

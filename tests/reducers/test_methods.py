@@ -1,4 +1,4 @@
-"""Each method once more, token by token in float64, from the formulas."""
+"""Each method against its formulas, token by token in float64."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_random_is_one_pattern_for_all_rows():
     assert torch.equal(RandomDrop().reduce(3, 12, x, sizes, q, k, PREFIX, None)[1], sizes[:, kept])
 
 
-def test_text_guided_prunes_what_speaks_for_no_label():
+def test_text_guided_prunes_patches_that_match_no_label():
     x, q, k = block()
     guide = torch.randn(3, WIDTH, generator=torch.Generator().manual_seed(3))
     sizes = some_sizes(*x.shape[:2])

@@ -16,7 +16,7 @@ def log_softmax(z):
 
 
 def derivation(o: Adapt, lost: list[float] | None = None):
-    """methods.md §11.4 with lists; covariance and similarities from scratch.
+    """The formula with lists; covariance and similarities from scratch.
 
     `lost` becomes what each answer may lose by a float32 inverse Λ of A, which is off by u·κ(A)·‖Λ‖: the scores by that
     times |μ||f| + ½|μ|², at most 3/2.

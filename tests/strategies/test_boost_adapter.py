@@ -25,7 +25,7 @@ def put(cache, item, capacity, margin):
 
 
 def derivation(o: BoostAdapter):
-    """methods.md §11.2 as published, with a copy of the whole cache for every image."""
+    """The formula as published, with a copy of the whole cache for every image."""
 
     def run(frames, t, s, margin):
         classes = len(t)

@@ -1,4 +1,4 @@
-"""Names, fields, defaults, bounds, memory and gradient of every strategy: requests and configurations rely on them."""
+"""Names, fields, defaults, bounds, memory and gradient of every strategy, which requests and settings rely on."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ def test_bounds(name, field):
 
 
 @pytest.mark.parametrize("name", CONTRACT)
-def test_what_the_list_calls_the_least_and_the_most_has_an_answer(name):
-    """A caller's odd number is no fault of ours: floats at both ends, but for those that are told to be above one."""
+def test_the_smallest_and_largest_values_have_an_answer(name):
+    """Finite answers at both ends of every float, except where an end is exclusive."""
     few, text = {"views": 4} if "views" in CONTRACT[name][0] else {}, text_space(3)
     for one in catalogue.describe(name).parameters:
         ends = (

@@ -14,7 +14,7 @@ from .streams import Margin, answers, derived, entropy, softmax, space, stream
 
 
 def derivation(o: DMN):
-    """methods.md §11.6 with lists: class by class, image by image."""
+    """The formula with lists: class by class, image by image."""
 
     def run(frames, t, s, margin):
         held = [[] for _ in t]

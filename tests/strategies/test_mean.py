@@ -37,7 +37,7 @@ def test_one_view_and_twins_are_zero_shot():
         torch.testing.assert_close(logits, (text.scale * text.features @ plain[0]).log_softmax(0), atol=1e-4, rtol=0)
 
 
-def test_rows_that_somebody_chose_are_taken_as_they_are():
+def test_rows_chosen_before_are_used_as_they_are():
     text = space(5)
     views = torch.nn.functional.normalize(torch.randn(8, 48), dim=-1)
     chosen = torch.tensor([6, 1])

@@ -12,7 +12,7 @@ from .streams import answers, derived, rounding, softmax, space
 
 
 def solved(f, t, s, affinity=4.0, entropy=0.2, rounds=5, tolerance=1e-6):
-    """methods.md §6 as written, with explicit differences; one image."""
+    """The formula as published, with explicit differences; one image."""
     n = len(f)
     if n == 1:
         return s * f[0] @ t.T, np.ones(1)

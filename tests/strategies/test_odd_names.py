@@ -1,4 +1,4 @@
-"""Whatever a label set may be called, and in whatever order: strategies that work on the text itself."""
+"""Strategies that work on text, with unusual names in any order."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def tower() -> FrozenCLIP:
     st.lists(st.sampled_from(ODD) | st.text(max_size=12), min_size=1, max_size=6),
     st.lists(st.sampled_from(TEMPLATES), min_size=1, max_size=2),
 )
-def test_what_zero_shot_takes_is_taken_or_the_name_is_told(name, names, templates):
+def test_names_that_zero_shot_accepts_are_accepted_or_named_in_the_error(name, names, templates):
     try:
         space = tower().text_space(LabelSet(tuple(names), tuple(templates), allow_duplicates=True))
     except BadLabels:
-        return  # zero_shot does not take it either
+        return  # zero_shot refuses it too
     try:
         features = catalogue.build(name, FEW[name]).begin(space).features
     except BadParameters as refused:

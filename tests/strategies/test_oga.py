@@ -21,7 +21,7 @@ def half(x):
 
 
 def derivation(o: OGA):
-    """methods.md §8: the precision from all residuals every time, nothing incremental."""
+    """The formula: the precision from all residuals every time, nothing incremental."""
 
     def run(frames, t, s, margin):
         classes, d = t.shape

@@ -18,7 +18,7 @@ SENTENCES = ("itap of a {}.", "a picture showing a {}.", "a close-up photo of a 
 
 
 def derived(text: TextSpace, steps: int, rate: float, temperature: float) -> torch.Tensor:
-    """methods.md §3 in float64, the cross-entropies written out."""
+    """The formula in float64, the cross-entropies written out."""
     context, encode = doubled(text)
     fixed = [text.embed([s.replace("{}", n.replace("_", " ")) for n in text.labels.names]).double() for s in SENTENCES]
     moving = torch.nn.Parameter(context.clone())

@@ -12,7 +12,7 @@ from .streams import Margin, answers, entropy, softmax, space, stream
 
 
 def solved(o: StatA, x, t, s, margin):
-    """methods.md §11.5, literally: no centring, no products in place of differences, no log space but for the rows."""
+    """The formula literally: no centring, no products in place of differences, no log space but for the rows."""
 
     def normalised(a):
         return a / np.maximum(np.linalg.norm(a, axis=-1, keepdims=True), 1e-12)

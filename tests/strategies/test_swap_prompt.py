@@ -26,7 +26,7 @@ def frames(text, rows: int, count: int, seed: int = 0) -> list[Evidence]:
 
 
 def derivation(o: SwapPrompt, text, images: list[Evidence], margin: Margin):
-    """methods.md §4 in float64, the bank as lists, Adam by torch."""
+    """The formula in float64, the bank as lists, Adam by torch."""
     context, encode = doubled(text)
     online, target, t = torch.nn.Parameter(context.clone()), context.clone(), text.features.double()
     optimiser = torch.optim.Adam([online], lr=o.learning_rate)
@@ -103,7 +103,7 @@ def test_of_one_class_nothing_is_learned():
     assert torch.equal(memory.online, text.prompts.context)
 
 
-def test_a_wild_prompt_is_held():
+def test_a_prompts_change_is_bounded():
     text, strategy = FakeCLIP().text_space(LabelSet(NAMES)), SwapPrompt(learning_rate=1.0, warmup=1, momentum=0.0)
     memory = strategy.begin(text)
     for seen in frames(text, 7, 20):

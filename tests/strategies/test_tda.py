@@ -24,7 +24,7 @@ def put(cache, item, capacity, margin):
 
 
 def derivation(o: TDA):
-    """methods.md §5 with lists, as the paper's pseudocode keeps them."""
+    """The formula with lists, as in the paper's pseudocode."""
 
     def run(frames, t, s, margin):
         classes = len(t)

@@ -16,7 +16,7 @@ from .streams import answers, derived, softmax, space, stream
 
 
 def derivation(o: VBWeights):
-    """methods.md §9 with a list of evidence."""
+    """The formula with a list of evidence."""
 
     def run(frames, t, s, margin):
         w, held = np.full(10, 0.1), []

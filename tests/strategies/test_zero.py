@@ -36,7 +36,7 @@ def derivation(fraction, compat=False):
 
 
 def broken(z, h, kept, discarded, tied, margin, compat):
-    """Who gets one more vote: methods.md §7, step 4."""
+    """The class with one more vote, by the rules of the published algorithm, step 4."""
     tops = [margin.argmax(z[i]) for i in discarded]
     willing = [(h[i], top) for i, top in zip(discarded, tops, strict=True) if top in tied]
     if willing:
@@ -87,12 +87,12 @@ def axes(*rows: dict[int, float], classes: int = 6) -> Evidence:
 TIED = axes({2: 0.9}, {5: 0.8}, {2: 0.7}, {5: 0.6, 2: 0.55}, {0: 0.30, 2: 0.28, 5: 0.285}, {0: 0.2, 1: 0.199, 3: 0.198})
 
 
-def test_a_tie_that_nobody_breaks_goes_to_the_larger_sum():
+def test_a_tie_that_no_discarded_view_breaks_goes_to_the_larger_sum():
     # Σp over the kept views: class 2 gets nearly all of two views and a little of the fourth
     assert Zero(keep=0.7).adapt(TIED, None)[0].exp().round().tolist() == [0, 0, 3, 0, 0, 2]
 
 
-def test_compat_masks_the_classes_counted_from_the_far_end():
+def test_compat_masks_the_classes_counted_from_the_end():
     # positions 5-2=3 and 5-5=0 of the first discarded view are struck out: what is left peaks at 5
     assert Zero(keep=0.7, compat=True).adapt(TIED, None)[0].exp().round().tolist() == [0, 0, 2, 0, 0, 3]
 

@@ -1,4 +1,4 @@
-"""Images, loss and gradient of TPT and C-TPT, from the formulas of methods.md §1 and §2 in float64."""
+"""Images, loss and gradient of TPT and C-TPT, from their formulas in float64."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks catch those who lie, and `FakeCLIP` has the face of the real one."""
+"""The checks catch faulty plug-ins, and `FakeCLIP` has the interface of `FrozenCLIP`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Count(NamedTuple):
 
 
 class Counting(Strategy[Count]):
-    """An honest strategy with a memory, for others to break."""
+    """A correct strategy with a memory, which the faulty ones inherit from."""
 
     def needs(self):
         return Needs(memory=Scope.SESSION)
@@ -40,7 +40,7 @@ class Counting(Strategy[Count]):
         return seen.logits()[0] + memory.frames, memory
 
 
-def test_an_honest_strategy_passes():
+def test_a_correct_strategy_passes():
     for check in answering.STRATEGY_CHECKS[3:]:
         check(Counting)
     check_strategy("zero_shot")
@@ -149,7 +149,7 @@ class Outside(Unbounded):
 
 
 @pytest.mark.parametrize(
-    "check, liar, said",
+    "check, faulty, message",
     [
         (remembering.memory_has_its_scope, Forgetful, "None"),
         (remembering.memory_has_its_scope, Rewriting, "LABELS is shared"),
@@ -171,14 +171,14 @@ class Outside(Unbounded):
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_a_liar_is_caught(check, liar, said):
-    with pytest.raises(AssertionError, match=said):
-        check(liar)
+def test_a_faulty_strategy_is_caught(check, faulty, message):
+    with pytest.raises(AssertionError, match=message):
+        check(faulty)
 
 
 @dataclass(frozen=True)
 class Halving(NoReduction):
-    """Keeps the first half of the patches: honest."""
+    """Keeps the first half of the patches; correct."""
 
     def reduce(self, layer, layers, x, sizes, q, k, prefix, guide):
         return x[:, : prefix + (x.shape[1] - prefix + 1) // 2], None
@@ -211,7 +211,7 @@ class Widening(Halving):
 
 
 @pytest.mark.parametrize(
-    "check, liar, said",
+    "check, faulty, message",
     [
         (reducing.counts_follow_from_shapes, Choosy, "must not depend on content"),
         (reducing.rows_ignore_each_other, Mingling, "who shares its batch"),
@@ -221,10 +221,10 @@ class Widening(Halving):
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_a_lying_reducer_is_caught(check, liar, said):
+def test_a_faulty_reducer_is_caught(check, faulty, message):
     check(Halving)
-    with pytest.raises(AssertionError, match=said):
-        check(liar)
+    with pytest.raises(AssertionError, match=message):
+        check(faulty)
 
 
 def pixels(rows: int, seed: int = 0) -> Tensor:

@@ -1,1 +1,1 @@
-"""The frozen CLIP: the only room that knows open_clip and timm."""
+"""The frozen CLIP. Only this package imports open_clip and timm."""

@@ -1,4 +1,4 @@
-"""In which form the image tower is served: precision, compression, runtime."""
+"""How the image tower is run: its precision, compression and runtime."""
 
 from __future__ import annotations
 
@@ -22,14 +22,17 @@ from .image.row_buckets import sizes_on
 from .image.vit_adapters import take_apart
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "int8": torch.float32}
-TOKENS_AT_ONCE = 400  # in bytes by torch: buffers for more of them are fetched from the system anew, page by page
+TOKENS_AT_ONCE = 400  # int8 by torch: larger buffers are allocated from the system each time, page by page
 RUNTIMES = ("eager", "compile", "cudagraphs", "onnxruntime", "openvino")
 EXPORTED = ("onnxruntime", "openvino")
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """`reducers` are those that a runtime other than eager is to serve beside none."""
+    """Precision, runtime and compression of an image encoder.
+
+    `reducers` are those that a runtime other than eager serves besides no reduction.
+    """
 
     precision: str = "float32"
     runtime: str = "eager"
@@ -38,7 +41,7 @@ class EncoderConfig:
 
     @property
     def fingerprint_fields(self) -> tuple[object, ...]:
-        """What of it changes features by more than rounding."""
+        """The fields that change features by more than rounding."""
         exact = self.precision == "float32"
         return self.precision, self.compress, *(() if exact else (self.runtime,))
 
@@ -49,7 +52,7 @@ DEFAULT_CONFIG = EncoderConfig()
 def make_encoder_config(
     precision: str, runtime: str, compress: str, reducers: Sequence[Reducer], device: torch.device
 ) -> EncoderConfig:
-    """The form with these names. `CannotLoad` for one that does not exist, or that this machine should not serve."""
+    """The configuration with these names. `CannotLoad` for an unknown name, or one that is slow on this machine."""
     if precision not in PRECISIONS:
         raise CannotLoad(f"there is no precision {precision!r}, only {', '.join(PRECISIONS)}", "precision")
     if runtime not in RUNTIMES:
@@ -67,16 +70,16 @@ def make_encoder_config(
 
 
 def build_image_encoder(model: Any, config: EncoderConfig, size: int, dimension: int, name: str) -> ImageEncoder:
-    """The encoder of the model's image tower, which it takes over: weights that it needs no more are gone from it.
+    """Build the encoder from `model.visual`, in place: weights that are no longer needed are freed.
 
-    `size` in pixels, `dimension` of the features. Raises `CannotLoad` for a form that this tower cannot have.
+    `size` in pixels, `dimension` of the features. Raises `CannotLoad` for a configuration that the tower cannot have.
     """
     visual: nn.Module = model.visual
     start = None if config.runtime == "eager" else load_runtime(config.runtime, config.precision)
-    whole = take_apart(visual)
-    if isinstance(whole, str) and (config.precision == "int8" or config.compress != AS_IT_IS):
+    parts = take_apart(visual)
+    if isinstance(parts, str) and (config.precision == "int8" or config.compress != AS_IT_IS):
         field = "precision" if config.precision == "int8" else "compress"
-        raise CannotLoad(f"{name or 'this model'} can only be run as it is: {whole}", field)
+        raise CannotLoad(f"{name or 'this model'} can only be run as it is: {parts}", field)
     layout = torch.channels_last if fold_batch_norms(visual) else torch.contiguous_format
     if config.compress.ratio:
         prune_smallest(_linear_weights(visual), config.compress.ratio)
@@ -97,18 +100,18 @@ def build_image_encoder(model: Any, config: EncoderConfig, size: int, dimension:
         sizes = tuple(size for size in sizes if size <= most_rows)
     graphs = CompiledEncoder(eager, config.runtime, start, config.precision, config.reducers, sizes)
     if config.runtime in EXPORTED:
-        model.visual = nn.Identity()  # its weights are in the graphs
+        model.visual = nn.Identity()  # the graphs hold its weights
     return graphs
 
 
 def _layer_factory(config: EncoderConfig) -> Make:
-    bytes_of = int8_weight if config.runtime == "openvino" else int8
-    make = free_weights_after(bytes_of) if config.precision == "int8" else plain
+    make_int8 = int8_weight if config.runtime == "openvino" else int8
+    make = free_weights_after(make_int8) if config.precision == "int8" else plain
     return low_rank(config.compress.rank, make) if config.compress.rank else make
 
 
 def _linear_weights(visual: nn.Module) -> list[Tensor]:
-    """Those of all blocks' linear layers."""
+    """The weights of all blocks' linear layers."""
     weights: list[Tensor] = []
 
     def collect(weight: Tensor, bias: Tensor | None) -> Layer:

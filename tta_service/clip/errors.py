@@ -1,4 +1,4 @@
-"""What goes wrong when a model is loaded."""
+"""Errors of loading a model."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from ..core.errors import TTAError
 
 
 class CannotLoad(TTAError):
-    """The model that was asked for cannot be had; the message says what to do."""
+    """The model cannot be loaded as configured. The message says what to do."""

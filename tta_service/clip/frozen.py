@@ -1,4 +1,4 @@
-"""The public name of `model`: `from tta_service.clip.frozen import FrozenCLIP` stays as it was."""
+"""The public import path of the model: `from tta_service.clip.frozen import FrozenCLIP`."""
 
 from .model import FrozenCLIP
 

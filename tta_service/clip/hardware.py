@@ -1,4 +1,4 @@
-"""Which precisions this machine computes in hardware. Emulated, they are many times slower than float32."""
+"""Which precisions this machine computes in hardware. Emulated ones are many times slower than float32."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-NEEDED = {  # any of these, as Linux names them in /proc/cpuinfo on x86 and on ARM
+NEEDED = {  # one of these features is enough; names as in Linux's /proc/cpuinfo on x86 and ARM
     "bfloat16": ("avx512_bf16", "amx_bf16", "bf16"),
     "float16": ("avx512_fp16", "amx_fp16", "asimdhp"),
     "int8": ("avx512_vnni", "avx_vnni", "amx_int8"),
@@ -17,7 +17,7 @@ NEEDED = {  # any of these, as Linux names them in /proc/cpuinfo on x86 and on A
 
 @cache
 def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
-    """What all processors of this machine can do; nothing where the kernel does not tell."""
+    """The features that all processors of this machine have; empty where the kernel does not list them."""
     try:
         listed = re.findall(r"^(?:flags|Features)\s*: (.*)$", cpuinfo.read_text(), re.MULTILINE)
     except OSError:
@@ -27,12 +27,12 @@ def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
 
 @cache
 def sums_bytes_exactly() -> bool:
-    """Kernels without VNNI add pairs of products in 16 bits."""
+    """Whether products of int8 matrices are exact. Kernels without VNNI add pairs of products in 16 bits."""
     most = torch.full((32, 64), 127, dtype=torch.int8)
     return bool((torch._int_mm(most, most.t()) == 64 * 127 * 127).all())
 
 
-CAPABILITY = {"bfloat16": (8, 0), "float16": (7, 0)}  # of CUDA devices, from which on they have units for it
+CAPABILITY = {"bfloat16": (8, 0), "float16": (7, 0)}  # the first compute capability of CUDA with hardware for it
 
 
 def why_not(
@@ -41,7 +41,7 @@ def why_not(
     features: frozenset[str] | None = None,
     capability: tuple[int, int] | None = None,
 ) -> str:
-    """Why this device should not compute in that precision; empty when it should."""
+    """Why this device should not compute in that precision; "" when it should. The last two arguments are for tests."""
     if precision == "float32":
         return ""
     if device.type == "cpu":
@@ -55,6 +55,6 @@ def why_not(
     elif device.type == "cuda" and not torch.version.hip:
         has, needed = capability or torch.cuda.get_device_capability(device), CAPABILITY[precision]
         if has < needed:
-            has, needed = (".".join(map(str, some)) for some in (has, needed))
+            has, needed = (".".join(map(str, version)) for version in (has, needed))
             return f"{device} has compute capability {has}; {precision} is fast from {needed} on"
     return ""

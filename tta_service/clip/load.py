@@ -1,4 +1,4 @@
-"""A name, a tag or a file to a frozen model: the bundled pocket model, anything that open_clip knows, or your own."""
+"""Loads a frozen model: the bundled pocket model, any model that open_clip knows, or a file of weights."""
 
 from __future__ import annotations
 
@@ -43,28 +43,28 @@ def load(
     compress: str = "",
     reducers: Sequence[Reducer] = (),
 ) -> FrozenCLIP:
-    """The frozen model. `CannotLoad` says within seconds what to do instead.
+    """The frozen model. Raises `CannotLoad` within seconds; its message says what to do instead.
 
     `name` is "pocket" (bundled) or any name that open_clip knows, with `pretrained` one of its tags, or "hf-hub:…", or
     "local-dir:FOLDER" with weights and their open_clip_config.json. `checkpoint` is a file of weights; its architecture
     is the open_clip_config.json beside it, with which another `name` than "pocket" must agree, else that of `name`.
-    `device` "auto" takes CUDA when there is some. `precision`, `runtime`, `compress` ("svd:RANK", "prune:RATIO") and
-    `reducers` (those that a runtime other than eager serves) are the image tower's form, see `config`.
+    `device` "auto" is CUDA if available. `precision`, `runtime`, `compress` ("svd:RANK", "prune:RATIO") and `reducers`
+    (those that a runtime other than eager serves) configure the image tower, see `EncoderConfig`.
     """
-    place = _device(device)
-    config = make_encoder_config(precision, runtime, compress, reducers, place)
+    target = _find_device(device)
+    config = make_encoder_config(precision, runtime, compress, reducers, target)
     if checkpoint:
         parts, label = _from_file(Path(checkpoint), name), Path(checkpoint).stem
     elif name.startswith(LOCAL):
         folder = _folder(name)
-        parts, label = from_folder(folder / CONFIG, _weights_in(folder)), folder.resolve().name
+        parts, label = from_folder(folder / CONFIG, _find_weights(folder)), folder.resolve().name
     elif name == POCKET:
         with as_file(files(pocket)) as folder:
             parts, label = from_folder(folder / CONFIG, folder / "pocket.safetensors"), name
     else:
         parts, label = _from_hub(name, pretrained), f"{name}/{pretrained}" if pretrained else name
     model, tokenizer, vocabulary = parts
-    return FrozenCLIP(model, tokenizer, name=label, config=config, device=place, vocabulary=vocabulary)
+    return FrozenCLIP(model, tokenizer, name=label, config=config, device=target, vocabulary=vocabulary)
 
 
 def _from_file(weights: Path, name: str) -> LoadedModel:
@@ -76,7 +76,9 @@ def _from_file(weights: Path, name: str) -> LoadedModel:
     require_weights(weights)
     config = weights.with_name(CONFIG)
     if config.is_file():
-        if name != POCKET and (why := find_disagreement(read_model_config(config)["model_cfg"], _architecture(name))):
+        if name != POCKET and (
+            why := find_disagreement(read_model_config(config)["model_cfg"], _find_architecture(name))
+        ):
             advice = f"{name} is not what {config} beside {weights.name} describes: {why}; leave the name out"
             raise CannotLoad(advice, "model")
         return from_folder(config, weights)
@@ -87,9 +89,9 @@ def _from_file(weights: Path, name: str) -> LoadedModel:
         raise CannotLoad(advice, "checkpoint")
     _check_name(name)
     tags = open_clip.list_pretrained_tags_by_model(name)
-    look = open_clip.get_pretrained_cfg(name, tags[0]) if tags else None  # how pictures are normalised for it
+    preprocess = open_clip.get_pretrained_cfg(name, tags[0]) if tags else None  # mean and deviation of its pixels
     with wrap_errors(f"{weights.name} does not fit {name}", "checkpoint"):
-        model = open_clip.create_model(name, pretrained=str(weights), force_preprocess_cfg=look)
+        model = open_clip.create_model(name, pretrained=str(weights), force_preprocess_cfg=preprocess)
     return LoadedModel(model, load_tokenizer(name))
 
 
@@ -100,8 +102,8 @@ def _folder(name: str) -> Path:
     return folder
 
 
-def _weights_in(folder: Path) -> Path:
-    """The file of the usual name, or the only one."""
+def _find_weights(folder: Path) -> Path:
+    """The weights file with the usual name, or the only one."""
     usual = [folder / name for name in (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME) if (folder / name).is_file()]
     found = usual or sorted(file for file in folder.iterdir() if file.suffix in WEIGHTS)
     if not usual and len(found) != 1:
@@ -110,8 +112,8 @@ def _weights_in(folder: Path) -> Path:
     return found[0]
 
 
-def _architecture(name: str) -> Mapping[str, Any]:
-    """The model_cfg of a name."""
+def _find_architecture(name: str) -> Mapping[str, Any]:
+    """The `model_cfg` of a model name."""
     if name.startswith(LOCAL):
         return read_model_config(_folder(name) / CONFIG)["model_cfg"]
     if name.startswith(HUB):
@@ -122,8 +124,8 @@ def _architecture(name: str) -> Mapping[str, Any]:
     else:
         _check_name(name)
     with wrap_errors(f"cannot load {name}", "model"):
-        found: Mapping[str, Any] = open_clip.get_model_config(name) or {}
-        return found
+        config_of_name: Mapping[str, Any] = open_clip.get_model_config(name) or {}
+        return config_of_name
 
 
 def _from_hub(name: str, pretrained: str) -> LoadedModel:
@@ -166,13 +168,13 @@ def _from_repository(name: str) -> LoadedModel:
 def _check_name(name: str) -> None:
     known = open_clip.list_models()
     if name not in known:
-        lower = {one.lower(): one for one in known}
-        near = [lower[one] for one in difflib.get_close_matches(name.lower(), lower, 5, 0.4)]
+        lower = {model.lower(): model for model in known}
+        near = [lower[model] for model in difflib.get_close_matches(name.lower(), lower, 5, 0.4)]
         also = f"; near to it: {', '.join(near)}" if near else "; open_clip.list_models() lists them"
         raise CannotLoad(f"open_clip knows no model {name!r}{also}", "model")
 
 
-def _device(name: str) -> torch.device:
+def _find_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -24,11 +24,12 @@ from .weights.malloc_trim import release_memory
 
 
 class FrozenCLIP:
-    """An open_clip model that nobody trains any more. Thread-safe; everything that comes out lies on the CPU.
+    """An open_clip model with fixed weights. Thread-safe; all results are on the CPU.
 
-    `config` is that of the image tower; text is encoded once per label set, always in float32.
-    `vocabulary` is what the text tower was taught, None: everything.
-    Under `no_grad`, not `inference_mode`: strategies may save these features for a backward pass.
+    `config` is that of the image tower. Text is encoded once per label set, always in float32. `vocabulary` is the
+    trained part of the text tower's vocabulary; None: all of it. Features are computed under `no_grad` rather than
+    `inference_mode`, so that strategies may use them in a backward pass. `model` is the open_clip model itself,
+    `text_tower` its text tower taken apart, None where that is impossible.
     """
 
     def __init__(
@@ -45,16 +46,16 @@ class FrozenCLIP:
         self.model: Any = model.eval().requires_grad_(False).float().to(self.device)
         self.tokenize, self._context = tokenizer, int(_context_length(model))
         self._vocabulary = vocabulary
-        look: dict[str, Any] = open_clip.get_model_preprocess_cfg(model)
+        preprocess: dict[str, Any] = open_clip.get_model_preprocess_cfg(model)
         self._mean, self._std = (
-            torch.tensor(look.get(key, default), device=self.device)[:, None, None]
+            torch.tensor(preprocess.get(key, default), device=self.device)[:, None, None]
             for key, default in (("mean", OPENAI_DATASET_MEAN), ("std", OPENAI_DATASET_STD))
         )
         self.image_size = _square(self.model.visual.image_size)
         self.scale = float(self.model.logit_scale.exp())
         self.text_tower = take_text_apart(self.model)
         self.dimension = self._encode_texts(["a"]).shape[1]
-        # 32 hex over architecture, weights, form and normalisation: equal when features are.
+        # 32 hex digits over architecture, weights, configuration and normalisation. Equal fingerprints: equal features.
         self.fingerprint = fingerprint_of(
             self.model, self._mean, self._std, self.image_size, *config.fingerprint_fields
         )
@@ -64,7 +65,7 @@ class FrozenCLIP:
 
     @property
     def precision(self) -> str:
-        """Of the image tower."""
+        """The image tower's precision: "float32", "bfloat16", "float16" or "int8"."""
         return self.config.precision
 
     @property
@@ -73,14 +74,14 @@ class FrozenCLIP:
         return self._image.reducible
 
     def check_reducer(self, reducer: Reducer) -> None:
-        """Raises `Unsupported` when this tower cannot do it."""
+        """Raises `Unsupported` when the image tower cannot run the reducer."""
         self._image.check(reducer)
 
     @torch.no_grad()
     def encode_image(self, pixels: Tensor, reduction: Reduction | None = None, guide: Tensor | None = None) -> Tensor:
         """Views [b, 3, s, s], uint8 or already normalised, to unit features [b, d] float32.
 
-        `guide` [c, d]: the label set's text features, for reducers that look at it.
+        `guide` [c, d] are the label set's text features, for guided reducers.
         """
         pixels = pixels.to(self.device)
         if pixels.dtype == torch.uint8:
@@ -89,11 +90,11 @@ class FrozenCLIP:
         return F.normalize(features.float(), dim=-1).cpu()
 
     def tokens_left(self, reducer: Reducer) -> tuple[int, ...]:
-        """Patch tokens of every view behind each block; they follow from shapes alone. Empty for a tower run whole."""
+        """Patch tokens of a view after each block, which follow from shapes alone. Empty for a tower run whole."""
         return self._image.tokens_left(reducer)
 
     def text_space(self, labels: LabelSet) -> TextSpace:
-        """The label set through the text tower. `BadLabels` names a label whose prompt is too long."""
+        """Encode a label set. Raises `BadLabels`, which names a label whose prompt is too long."""
         steps = self.text_space_in_steps(labels)
         while True:
             try:
@@ -102,15 +103,15 @@ class FrozenCLIP:
                 return end.value
 
     def text_space_in_steps(self, labels: LabelSet) -> Generator[None, None, TextSpace]:
-        """The same, some prompts at a time: whoever shares the device gets in between."""
+        """`text_space`, some prompts a step, so that other work can use the device between steps."""
         tokens: list[Tensor] = []
         for template in labels.templates:
             tokens.append(label_tokens(self.tokenize, labels, template, self._context))
             yield
         features: list[Tensor] = []  # of each template [c, d]
-        for some in tokens:
+        for batch in tokens:
             pieces: list[Tensor] = []
-            for piece in some.split(self._prompts_at_once(some)):
+            for piece in batch.split(self._prompts_at_once(batch)):
                 pieces.append(self._encode_tokens(piece))
                 yield
             features.append(torch.cat(pieces))
@@ -134,7 +135,7 @@ class FrozenCLIP:
     def _encode_tokens(self, tokens: Tensor) -> Tensor:
         if self.text_tower is not None:
             return encode_tokens(self.text_tower, tokens)
-        return torch.cat([self.model.encode_text(some.to(self.device), normalize=True) for some in tokens.split(64)])
+        return torch.cat([self.model.encode_text(part.to(self.device), normalize=True) for part in tokens.split(64)])
 
     def _prompts(self, labels: LabelSet, tokens: Tensor) -> Callable[[], Prompts] | None:
         tower = self.text_tower

@@ -1,4 +1,4 @@
-"""Cheap steps whose inner values are computed again in the backward pass instead of being kept for it."""
+"""Recomputes the inner values of cheap steps in the backward pass, instead of storing them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 
 
 def recompute(run: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-    """`run(*inputs)`, of which a backward pass keeps the inputs alone. `run` is a pure function of them."""
+    """`run(*inputs)`, which must be pure. Only the inputs are stored for the backward pass."""
     if not torch.is_grad_enabled() or not any(x.requires_grad for x in inputs):
         return run(*inputs)
     return _Recompute.apply(run, *inputs)  # type: ignore[no-any-return]

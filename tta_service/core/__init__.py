@@ -1,1 +1,1 @@
-"""Frozen values and two protocols. Imports torch, nothing of ours."""
+"""Frozen values and the protocols `Strategy` and `Reducer`. Imports torch and no other package of this project."""

@@ -1,7 +1,7 @@
-"""The catalogues: every strategy and every reducer by name, ours and those of third parties.
+"""The catalogues: every strategy and every reducer by name, built-in and third-party.
 
-Ours are the modules of the package that the catalogue is named after; third parties are entry points in the group of
-the same name. A plug-in that is broken, or takes a name that exists, is logged and left out.
+The built-in entries are the modules of the package that the catalogue is named after. Third parties register entry
+points in the group of the same name. A plug-in that raises, or whose name is taken, is logged and left out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """One entry, as a client sees it."""
+    """What a client reads about one entry."""
 
     name: str
     summary: str  # the module's first sentence
@@ -38,20 +38,20 @@ class Description:
 
 
 class Catalogue(Generic[T]):
-    """Frozen dataclasses of kind `base` by name. Thread-safe; the modules are imported on first use."""
+    """Frozen dataclasses that inherit from `base`, by name. Thread-safe; the modules are imported on first use."""
 
     def __init__(self, kind: str, base: type[T], package: str, unknown: type[TTAError]) -> None:
         self._kind, self._base, self._package, self._unknown = kind, base, package, unknown
         self._classes: dict[str, type[T]] = {}
-        self._ours = self._plugins = False
+        self._imported = self._plugins = False
         self._lock = threading.RLock()
 
     def register(self, name: str) -> Callable[[Class], Class]:
         """Class decorator. Raises ValueError when the name is taken, TypeError for a class that cannot be served."""
 
-        def keep(cls: Class) -> Class:
+        def add(cls: Class) -> Class:
             if not cls.__module__.startswith(f"{self._package}."):
-                self._import_ours()  # so that a plug-in never takes one of our names by being imported first
+                self._import_built_in()  # first, so that a plug-in imported early cannot take a built-in name
             with self._lock:
                 if name in self._classes:
                     raise ValueError(f"two {self._kind} classes are called {name!r}")
@@ -60,14 +60,14 @@ class Catalogue(Generic[T]):
                 self._classes[name] = cast(type[T], cls)
             return cls
 
-        return keep
+        return add
 
     def names(self) -> tuple[str, ...]:
         """All names in alphabetical order, plug-ins included."""
         return tuple(sorted(self._load()))
 
     def get(self, name: str) -> type[T]:
-        """The class of that name; `UnknownStrategy` or `UnknownReducer` says which names exist."""
+        """The class of that name. Raises `UnknownStrategy` or `UnknownReducer`, whose message lists the names."""
         classes = self._load()
         if name not in classes:
             known = ", ".join(sorted(classes))
@@ -77,10 +77,10 @@ class Catalogue(Generic[T]):
     def build(
         self, name: str, parameters: Mapping[str, Any] | None = None, limits: Mapping[str, float] | None = None
     ) -> T:
-        """An instance from untrusted parameters: strict types, bounds, nothing unknown, nothing that is not finite.
+        """An instance from untrusted parameters. Checks are strict; unknown and non-finite values are refused.
 
-        An integral number stands for an int, for the wire's Struct knows only doubles. `limits` are the server's own
-        maxima by field name: what nobody asked for is lowered to them, what somebody did is refused. Raises
+        An integral double stands for an int, because the wire's Struct holds only doubles. `limits` are the server's
+        own maxima by field name: a default above one is lowered to it, a given value above one is refused. Raises
         `BadParameters` with a sentence that names the field.
         """
         cls, given = self.get(name), parameters or {}
@@ -94,12 +94,12 @@ class Catalogue(Generic[T]):
         return cls(**values)
 
     def describe(self, name: str, limits: Mapping[str, float] | None = None) -> Description:
-        """As it is with the server's own `limits`."""
+        """The entry of that name. Its defaults, bounds and needs are those under the server's own `limits`."""
         cls = self.get(name)
         first, _, paper = _first_paragraph(cls).partition(". ")
         default: Any = self.build(name, {}, limits)
         needs: Needs = default.needs() if issubclass(self._base, Strategy) else Needs()
-        parameters = tuple(_lower(one, default, limits or {}) for one in parameters_of(cls))
+        parameters = tuple(_lower(parameter, default, limits or {}) for parameter in parameters_of(cls))
         linked = re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"arXiv:\1, https://arxiv.org/abs/\1", paper)
         return Description(name, first.removesuffix(".") + ".", linked, parameters, needs)
 
@@ -110,10 +110,10 @@ class Catalogue(Generic[T]):
             raise TypeError(f"{cls.__qualname__} is not a {self._base.__name__}")
         if not is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
             raise TypeError(f"{cls.__qualname__} must be a frozen dataclass")
-        hash(cls(**{field.name: field.default for field in fields(cls)}))  # defaults for all, and hashable
+        hash(cls(**{field.name: field.default for field in fields(cls)}))  # raises when not hashable
 
     def _load(self) -> dict[str, type[T]]:
-        self._import_ours()
+        self._import_built_in()
         with self._lock:
             if not self._plugins:
                 self._plugins = True
@@ -122,14 +122,14 @@ class Catalogue(Generic[T]):
                     try:
                         plugin.load()
                     except Exception:
-                        self._classes = before  # half a plug-in is none
+                        self._classes = before  # without what it registered before it failed
                         log.exception("left out the %s plug-in %s (%s)", self._kind, plugin.name, plugin.value)
             return self._classes
 
-    def _import_ours(self) -> None:
+    def _import_built_in(self) -> None:
         with self._lock:
-            if not self._ours:
-                self._ours = True
+            if not self._imported:
+                self._imported = True
                 package = importlib.import_module(self._package)
                 for module in pkgutil.iter_modules(package.__path__):
                     importlib.import_module(f"{self._package}.{module.name}")

@@ -1,4 +1,4 @@
-"""What happened, as frozen values for one `observe(event)`: nothing inside the house calls a meter."""
+"""Events as frozen values, given to one function `observe(event)`. Telemetry turns them into metrics and spans."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from .request import Report
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A request that got an error instead of an answer."""
+    """A request ended with an error."""
 
     error: TTAError
     method: str  # the rpc's name
-    strategy: str  # "" when it was not known yet
-    policy: str = ""  # of the stream whose frame it was; "" when it was no frame
+    strategy: str  # "" when the request failed before it was known
+    policy: str = ""  # of the stream that carried the frame; "" for a unary call
     trace: str = ""  # the caller's span as a W3C traceparent
     request_id: str = ""  # as the caller gave it
-    session: str = ""  # that he named, or that his stream has
+    session: str = ""  # named by the caller, or of the stream
     frame_id: int | None = None  # None: not a frame of a stream
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A frame that came in on a stream."""
+    """A frame arrived on a stream."""
 
     policy: str
 
 
 @dataclass(frozen=True, slots=True)
 class Streaming:
-    """A stream that has opened or ended."""
+    """A stream opened or ended."""
 
     policy: str
     open: bool
@@ -41,15 +41,15 @@ class Streaming:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A frame that was never looked at."""
+    """A frame was discarded before it was encoded."""
 
-    reason: str  # "superseded", "budget", "rate", "draining", "cancelled"; a refused one: "decode_error", "deadline", …
+    reason: str  # "superseded", "budget", "rate", "draining", "cancelled"; refused: "decode_error", "deadline", …
     policy: str
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A session that ended."""
+    """A session ended."""
 
     reason: Literal["client", "idle", "capacity", "bytes", "shutdown", "moved"]
     frames: int
@@ -68,7 +68,7 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """One row sent through an idle house, and whether its features came back finite."""
+    """The probe of an idle device: one row was encoded. `failed`: its features are not finite."""
 
     seconds: float
     failed: bool
@@ -76,7 +76,7 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """A gRPC call that began (`code` None) or ended (`code` the status name, `seconds` its duration)."""
+    """A gRPC call began (`code` None) or ended (`code` is the status name, `seconds` the duration)."""
 
     service: str
     method: str
@@ -87,7 +87,7 @@ class Called:
 
 @dataclass(frozen=True, slots=True)
 class Messaged:
-    """One message of a gRPC call, as it came in or went out."""
+    """One message of a gRPC call was received or sent."""
 
     service: str
     method: str
@@ -100,4 +100,4 @@ Observe = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """The observer of those who do not look."""
+    """An observer that does nothing."""

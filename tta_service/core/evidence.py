@@ -1,4 +1,4 @@
-"""All that a strategy may look at."""
+"""The input of a strategy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Evidence:
 
     views: Tensor  # [v, d] unit norm, row 0 the plain image
     text: TextSpace
-    kept: Tensor | None = None  # [k] rows already chosen as the confident ones (after a second look)
+    kept: Tensor | None = None  # [k] confident rows, chosen before a second encoding; None: the strategy chooses
 
     def logits(self, text_features: Tensor | None = None) -> Tensor:
         """[v, c], scaled cosines against `text_features` [c, d] (the text space's own by default)."""

@@ -1,4 +1,4 @@
-"""What the caller wants to tell apart: a label set before and after the text tower."""
+"""The classes of a request: a label set, and its features from the text tower."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .errors import BadLabels, Unsupported
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
-    """Class names, distinct unless duplicates are allowed, and the sentences that they are put into.
+    """Class names, distinct unless duplicates are allowed, and the sentence templates that they fill.
 
-    Equal sets share one `TextSpace`. Raises `BadLabels` naming the field.
+    Equal sets share one `TextSpace`. Raises `BadLabels`, which names the field.
     """
 
     names: tuple[str, ...]
     templates: tuple[str, ...] = ("a photo of a {}.",)
-    allow_duplicates: bool = field(default=False, compare=False, repr=False)  # classes of one name differ by place
+    allow_duplicates: bool = field(default=False, compare=False, repr=False)  # the position tells such classes apart
     id: str = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for given in ("names", "templates"):
-            object.__setattr__(self, given, _texts(getattr(self, given), given))  # a list will do: authors write lists
+            object.__setattr__(self, given, _check_texts(getattr(self, given), given))  # lists are accepted too
         if not self.names:
             raise BadLabels("a label set needs at least one name", "names")
         if not self.templates:
@@ -51,8 +51,8 @@ class LabelSet:
         return [template.replace("{}", name.replace("_", " ")) for name in self.names]
 
 
-def _texts(given: Any, field: str) -> tuple[str, ...]:
-    """Several texts. A single one would be taken letter by letter."""
+def _check_texts(given: Any, field: str) -> tuple[str, ...]:
+    """The texts as a tuple. A single text is refused, because it would be split into letters."""
     if isinstance(given, str):
         raise BadLabels(f"{field} is a single text; give several, ({given[:40]!r}, …)", field)
     texts: tuple[Any, ...] = tuple(given)
@@ -75,7 +75,7 @@ class Prompts(Protocol):
 
     @property
     def context(self) -> Tensor:
-        """[k, w] token embeddings that all classes share. `BadParameters` when the template has none."""
+        """[k, w] token embeddings that all classes share. Raises `BadParameters` when the template has none."""
         ...
 
     def encode(self, context: Tensor, classes: Tensor | None = None) -> Tensor:
@@ -92,7 +92,8 @@ class TextSpace:
     """A label set *through* the text tower.
 
     `features` [c, d] have unit norm: the mean over the templates' unit features, normalised again.
-    `scale` is exp(logit_scale), 100 for OpenAI's CLIP. `unseen` are the names that the text tower was never taught.
+    `scale` is exp(logit_scale), 100 for OpenAI's CLIP. `unseen` are the names that are not in the text
+    tower's training data.
     """
 
     labels: LabelSet
@@ -104,21 +105,21 @@ class TextSpace:
 
     @classmethod
     def of(cls, features: Tensor, scale: float = 100.0) -> TextSpace:
-        """A space made of raw tensors [c, d]: maths without a model."""
+        """A space made of raw tensors [c, d], for maths without a model."""
         unit = torch.nn.functional.normalize(features.float(), dim=-1, eps=1e-12)
         return cls(LabelSet(tuple(f"class {i}" for i in range(len(features)))), unit, float(scale))
 
     @cached_property
     def prompts(self) -> Prompts:
-        """The first template before the text tower; `Unsupported` when this tower has no gradients to offer."""
+        """The first template before the text tower. Raises `Unsupported` when this tower has no prompt gradients."""
         if self.make_prompts is None:
             raise Unsupported("this text tower offers no prompt gradients", "options.strategy.name")
         return self.make_prompts()
 
     def embed(self, texts: Sequence[str]) -> Tensor:
-        """More text through the same tower, [m, d], unit norm. What it cannot read of a long one is cut off.
+        """Features [m, d] of more texts from the same tower, unit norm. A text that is too long is truncated.
 
-        `Unsupported` for a space of raw tensors.
+        Raises `Unsupported` for a space of raw tensors.
         """
         if self.embedder is None:
             raise Unsupported("a text space made of raw tensors cannot embed text", "labels")
@@ -135,6 +136,6 @@ class TextSpace:
         return getattr(self.__dict__.get("prompts"), "kept_bytes", 0)
 
     def forget_activations(self) -> None:
-        """The next backward pass makes them anew."""
+        """Free the activations; the next backward pass computes them again."""
         if forget := getattr(self.__dict__.get("prompts"), "forget", None):
             forget()

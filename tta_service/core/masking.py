@@ -1,4 +1,4 @@
-"""Secrets in URLs: what may be read in messages and logs has none. The client's `camera.masking` is the same rule."""
+"""Masks secrets of URLs in messages and logs. The client's `camera.masking` follows the same rule."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 MASK = "***"
 SECRETS = (
-    # user:password@host, token@host; a password may hold what it should not, an @ or a / among it
+    # user:password@host, token@host; a password may contain an @ or a / that should have been quoted
     re.compile(r"(?<=://)(?P<secret>[^\s/?#]+|[^\s/?#:@\[]*:(?!\d+(?:[/?#\s'\"]|$))\S*)(?=@)"),
     re.compile(r"(?<=%3A%2F%2F)(?P<secret>[^\s&]+)(?=%40)", re.IGNORECASE),  # a URL within a URL
     re.compile(r"(?<![\w/:.%-])(?P<secret>[\w.+%-]+:[^\s/@'\"]+)(?=@[\w\[])"),  # without a scheme
@@ -22,18 +22,18 @@ SECRETS = (
 
 
 def without_secrets(text: str, *sources: str) -> str:
-    """The text with `***` for every user, password and token of a URL in it, whoever wrote it.
+    """The text with `***` for every user, password and token of a URL in it.
 
-    `sources` are URLs whose secrets are masked wherever they stand, as urllib quotes a password without its URL.
+    The secrets of the URLs `sources` are masked outside a URL too, because urllib's errors quote a password alone.
     """
     for secret in sorted({secret for source in sources for secret in _secrets(source)}, key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
     for pattern in SECRETS:
-        text = pattern.sub(_without, text)
+        text = pattern.sub(_mask, text)
     return text
 
 
-def _without(found: re.Match[str]) -> str:
+def _mask(found: re.Match[str]) -> str:
     start = found.start()
     return found[0][: found.start("secret") - start] + MASK + found[0][found.end("secret") - start :]
 

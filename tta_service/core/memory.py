@@ -1,4 +1,4 @@
-"""Memories as named tensors: copied, counted, moved and rebuilt without knowing the strategy."""
+"""Memories as named tensors. They are copied, counted, moved and rebuilt in the same way for every strategy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def tensors(memory: Any) -> dict[str, Tensor]:
 
 
 def nbytes(memory: Any) -> int:
-    """Bytes of all tensors."""
+    """Bytes of all tensors of a memory; 0 for None."""
     return sum(tensor.nbytes for tensor in tensors(memory).values())
 
 

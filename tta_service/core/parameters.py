@@ -1,4 +1,4 @@
-"""Hyper-parameters of a strategy or reducer: read off the dataclass, validated at the door."""
+"""Hyper-parameters of a strategy or reducer: described by the dataclass, validated when a request comes in."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def parameters_of(cls: type) -> tuple[Parameter, ...]:
 
 
 def validate(cls: type, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """All fields of `cls`, defaults filled in. Raises `BadParameters` naming the first field that is wrong."""
+    """Values for all fields of `cls`, with defaults. Raises `BadParameters`, which names the first invalid field."""
     ints = {p.name for p in parameters_of(cls) if p.type == "int"}
     given = {k: _whole(v) if k in ints else v for k, v in parameters.items()}
     try:
@@ -51,7 +51,7 @@ def validate(cls: type, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shorten(value: Any, most: int = 64) -> str:
-    """As Python writes it, but no longer than `most`: what somebody else sent, in a sentence."""
+    """`repr` of at most `most` characters, for untrusted values in error messages."""
     text = repr(value)
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
@@ -62,16 +62,16 @@ def _hints(cls: type) -> list[tuple[Any, Any]]:
 
 
 def _parameter(name: str, hint: Any, default: Any) -> Parameter:
-    marks = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
-    kind = get_args(hint)[0] if marks else hint
-    low = [m.ge if isinstance(m, Ge) else m.gt for m in marks if isinstance(m, (Ge, Gt))]
-    high = [m.le if isinstance(m, Le) else m.lt for m in marks if isinstance(m, (Le, Lt))]
-    ends = [f"above {m.gt:g}" for m in marks if isinstance(m, Gt)] + [
-        f"below {m.lt:g}" for m in marks if isinstance(m, Lt)
+    constraints = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+    kind = get_args(hint)[0] if constraints else hint
+    low = [m.ge if isinstance(m, Ge) else m.gt for m in constraints if isinstance(m, (Ge, Gt))]
+    high = [m.le if isinstance(m, Le) else m.lt for m in constraints if isinstance(m, (Le, Lt))]
+    ends = [f"above {m.gt:g}" for m in constraints if isinstance(m, Gt)] + [
+        f"below {m.lt:g}" for m in constraints if isinstance(m, Lt)
     ]
     description = "; ".join(
-        [*(m for m in marks if isinstance(m, str)), *ends]
-    )  # a bound that is not itself allowed is told
+        [*(m for m in constraints if isinstance(m, str)), *ends]
+    )  # an exclusive bound is part of the description
     if get_origin(kind) is Literal:
         return Parameter(name, "string", default, description=description, choices=get_args(kind))
     names = {int: "int", float: "float", bool: "bool", str: "string"}

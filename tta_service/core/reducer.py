@@ -1,4 +1,4 @@
-"""The protocol of a token reduction: what happens to the image tower's tokens between attention and MLP."""
+"""The protocol of a token reduction, which acts on the image tower's tokens between attention and MLP."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from torch import Tensor
 
 
 class Reducer(ABC):
-    """A token reduction. An instance is its parameters: a frozen dataclass. Token counts follow from shapes alone, so a
-    row's result never depends on its neighbours: no `.item()`, no loop over rows."""
+    """A token reduction. An instance is a frozen dataclass of its parameters.
+
+    Token counts follow from shapes alone, so a row's result is independent of its batch. Implementations therefore use
+    neither `.item()` nor a loop over rows.
+    """
 
     name: ClassVar[str]
-    guided: ClassVar[bool] = False  # True: it also looks at the label set, and batches only within one
-    guide_in_tokens: ClassVar[bool] = False  # True: its guide is seen from a patch token, [c, w], see `reduce`
+    guided: ClassVar[bool] = False  # True: it reads the label set, and batches hold one label set only
+    guide_in_tokens: ClassVar[bool] = False  # True: its guide is in the space of tokens, [c, w], see `reduce`
 
     @abstractmethod
     def reduce(

@@ -1,4 +1,4 @@
-"""What enters the hallway and what leaves it."""
+"""A request to the engine, and the report that answers it."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ class Features:
     rows: Tensor
 
 
-# Of the pocket model's plain answers that are surer than this, 88 % (200 classes) and 97 % (ten) are right on the tune
-# split, of the rest 30 % and 64 %. Other strategies' logits are votes, or sharpened: their entropies say nothing by
-# themselves.
+# Accuracy of the pocket model's zero-shot answers on the tune split: below this threshold 88 % (200 classes) and 97 %
+# (ten classes), above it 30 % and 64 %. Other strategies return votes or sharpened logits, whose entropies are on other
+# scales, so they have no default.
 USUAL_THRESHOLD: Mapping[str, float] = {"zero_shot": 0.25, "mean": 0.25}
 
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
-    """Go on to `to` when the first answer's entropy divided by ln C is above `above`."""
+    """Run the strategy `to` as well when the first answer's entropy divided by ln C is above `above`."""
 
     to: Strategy[Any]
     above: float
@@ -66,7 +66,7 @@ class Cascade:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """One image, one question."""
+    """One image to classify, and all options of the call."""
 
     image: Encoded | Raw | Features
     labels: LabelSet
@@ -74,17 +74,17 @@ class Request:
     reduction: Reduction
     cascade: Cascade | None = None
     owner: str = ""
-    client: str = ""  # who shares in the server's room: the owner, or the address where nobody is asked who they are
-    session: str = ""  # empty: a fresh one for this call alone
+    client: str = ""  # whose quota it counts against: the owner, or without authentication the address
+    session: str = ""  # empty: a new one for this call only
     frame_id: int | None = None  # None: not a frame of a stream
     policy: str = ""  # of the stream that carries it ("latest", "block", …); empty: a unary call
-    arrived: float | None = None  # time.monotonic() when the frame came in, None: when the engine sees it
+    arrived: float | None = None  # time.monotonic() of the frame's arrival; None: when the engine receives it
     seed: int = 0
     deadline: float | None = None  # time.monotonic() seconds
     on_deadline: Literal["degrade", "fail"] = "degrade"
     explain: bool = False
     request_id: str = ""
-    trace: str = ""  # the caller's span as a W3C traceparent; spans of this request go below it
+    trace: str = ""  # the caller's span as a W3C traceparent, the parent of this request's spans
 
     @property
     def streamed(self) -> bool:
@@ -94,53 +94,53 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Degraded:
-    """Less was done than asked."""
+    """The answer used less work than requested, and why."""
 
     reason: Literal["deadline", "overload", "memory"]
     views_asked: int
     views_done: int
-    zero_shot: bool = False  # the strategy was not run and its memory not touched
+    zero_shot: bool = False  # the strategy did not run and its memory is unchanged
 
 
 @dataclass(frozen=True, slots=True)
 class SessionStatus:
-    """What the session has seen, after this answer."""
+    """The state of the session after this answer."""
 
     id: str
     origin: Literal["fresh", "continued", "restored"] = "fresh"
     frames: int = 0
     memory_bytes: int = 0
-    memory_reset: bool = False  # the strategy's memory began anew with this frame
+    memory_reset: bool = False  # the strategy's memory was started anew with this frame
     last_frame_id: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
-    """Why this answer. Vectors [v] run over the rows that were used."""
+    """How the answer came about. Vectors [v] are over the rows that were used."""
 
     views: Views | None  # None when the features came from the device
     entropy: Tensor  # [v] nats
     label: Tensor  # [v] each view's own top label
-    kept: Tensor  # [v] bool
+    kept: Tensor  # [v] bool, the confident rows
     weight: Tensor  # [v] in the answer; sums to 1
-    notes: Mapping[str, float] = field(default_factory=dict[str, float])  # what the strategy itself has to say
+    notes: Mapping[str, float] = field(default_factory=dict[str, float])  # the strategy's own numbers
     tokens_left: tuple[int, ...] = ()  # patch tokens of the plain view after each layer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """The answer and how it came about. Replies, metrics and spans are read off this one value."""
+    """The answer and how it came about. Replies, metrics and spans are all made from this value."""
 
     request: Request
-    strategy: Strategy[Any]  # that really answered
+    strategy: Strategy[Any]  # that answered: the cascade's second one if `escalated`
     logits: Tensor  # [c] adapted, on the CPU
     zero_shot: Tensor  # [c] row 0 against the text features, on the CPU
-    views: int  # rows really used
+    views: int  # rows used
     seconds: Mapping[str, float]  # by stage of STAGES, and "total": arrival to answer
     batch_rows: int  # rows of the largest forward that carried this image
     session: SessionStatus
     degraded: Degraded | None = None
     escalated: bool = False
     explanation: Explanation | None = None
-    unseen: tuple[str, ...] = ()  # label names that the text tower was never taught
-    feature: Tensor | None = None  # [d] of the plain view, on the CPU; for those who watch how the images change
+    unseen: tuple[str, ...] = ()  # label names that are not in the text tower's training data
+    feature: Tensor | None = None  # [d] of the plain view, on the CPU; drift detection reads it

@@ -1,1 +1,1 @@
-"""From bytes to views: `decode` makes pixels, `look` makes the rows that the tower sees."""
+"""Bytes to views: `decode` makes pixels, `look` makes the views that the tower encodes."""

@@ -1,7 +1,7 @@
-"""AugMix at severity 1: a picture mixed with three chains of itself. Hendrycks et al., ICLR 2020, arXiv:1912.02781.
+"""AugMix at severity 1: an image mixed with three chains of operations. Hendrycks et al., ICLR 2020, arXiv:1912.02781.
 
-The prompt-tuning family mixes normalised floats. All weights sum to one, so mixing before the normalisation is the
-same, and what is lost here is the rounding to uint8: half a grey level at most.
+TPT and its successors mix normalised floats. The weights sum to one, so mixing before the normalisation is equivalent
+up to the rounding to uint8, at most half a grey level.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def mix(view: Tensor, draws: NDArray[np.float64]) -> Tensor:
     """One view [3, s, s] uint8 and its draws [DRAWS] to a view of the same shape."""
     picture = Image.fromarray(view.permute(1, 2, 0).contiguous().numpy())
     own, chains = draws[0], draws[1:].reshape(CHAINS, -1)  # Beta(1, 1) is uniform
-    share = -np.log1p(-chains[:, 0])  # exponential numbers over their sum are Dirichlet(1, 1, 1)
+    share = -np.log1p(-chains[:, 0])  # exponential draws divided by their sum are Dirichlet(1, 1, 1)
     share = share / max(share.sum(), 1e-12)
     total = np.float32(own) * np.asarray(picture)
     for weight, (length, *links) in zip(share, chains[:, 1:]):
@@ -43,12 +43,12 @@ def _chain(picture: Picture, length: int, links: list[float]) -> Picture:
 
 def _shear(picture: Picture, across: float, down: float) -> Picture:
     """Pixel (x, y) shows what was at (x + across · y, y + down · x); black beyond the border."""
-    turned = (1, across, 0, down, 1, 0)
-    return picture.transform(picture.size, Image.Transform.AFFINE, turned, Image.Resampling.BILINEAR)
+    matrix = (1, across, 0, down, 1, 0)
+    return picture.transform(picture.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
 
 
 def _shift(picture: Picture, across: int, down: int) -> Picture:
-    return picture.crop((across, down, picture.width + across, picture.height + down))  # black beyond the border, too
+    return picture.crop((across, down, picture.width + across, picture.height + down))  # black beyond the border
 
 
 def _pixels(picture: Picture, level: float) -> int:

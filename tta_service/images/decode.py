@@ -1,10 +1,11 @@
-"""Bytes to pixels, for bytes that nobody vouches for.
+"""Untrusted bytes to pixels.
 
-Pillow decodes: every picture is what CLIP's own transform, which begins with Pillow too, would see, to the bit (16-bit
-pictures excepted), and it runs outside the interpreter lock. torchvision's decoder saves a millisecond at 1920 × 1080
-but prints to stderr what it thinks of a damaged file. One decode holds ten bytes a pixel for a moment (WebP eighteen,
-a dim PNG of 16 bits a colour thirty), and as many run at a time as the prepare lane has threads: with
-`ImageLimits.max_pixels` that bounds the memory.
+Pillow decodes, as in CLIP's own transform, so pixels are bit-identical to those of that transform (16-bit pictures
+excepted). It runs outside the interpreter lock. torchvision's decoder saves a millisecond at 1920 × 1080 but prints
+warnings about damaged files to stderr.
+
+One decode takes ten bytes a pixel at its peak (WebP eighteen, a dim PNG of 16 bits a colour thirty). As many decodes
+run at a time as the prepare lane has threads, so `ImageLimits.max_pixels` bounds the memory.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from torch import Tensor
 
 from ..core.errors import BadImage
 from ..core.request import Encoded, Raw
-from . import raw, sixteen_bits
+from . import raw
 from .headers import Header, read_header
+from .sixteen_bits import has_sixteen_bits, to_eight_bits
 
-# The classes themselves instead of `Image.open`, which judges sizes by a global of its own, and with warnings.
+# The classes themselves: `Image.open` would warn about sizes by a global limit of its own.
 OPENERS = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
@@ -41,7 +43,7 @@ UPRIGHT = {
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What a client may send. `max_bytes` is for encoded files; raw frames are bound by their pixels."""
+    """The largest images that are accepted. `max_bytes` bounds encoded files; pixels bound raw frames."""
 
     max_bytes: int = 8 << 20
     max_pixels: int = 16_000_000
@@ -51,8 +53,9 @@ class ImageLimits:
 def decode(image: Encoded | Raw, limits: ImageLimits = ImageLimits()) -> Tensor:
     """[3, h, w] uint8 RGB, upright, three bytes a pixel in memory (so the resize reads it without a copy).
 
-    Alpha is dropped, not composited, as CLIP's transform does; of 16 bits the upper eight of those in use count
-    (`sixteen_bits.eight_bits`); CMYK and palettes are converted; an animation gives its first frame. Raises `BadImage`.
+    Alpha is dropped, not composited, as in CLIP's transform. Of 16 bits a sample the upper eight of those in use are
+    taken (`sixteen_bits.eight_bits`). CMYK and palettes are converted. An animation gives its first frame. Raises
+    `BadImage`.
     """
     if isinstance(image, Raw):
         _check_size(image.width, image.height, limits)
@@ -86,14 +89,10 @@ def _load(header: Header) -> Image.Image:
         with OPENERS[header.format](BytesIO(header.pixels)) as picture:
             if picture.size != (header.width, header.height):
                 raise ValueError("its headers contradict each other")
-            layout = (
-                str(picture.tile[0].args)
-                if header.format == "PNG" and sixteen_bits.has_sixteen_bits(header.pixels)
-                else ""
-            )
+            layout = str(picture.tile[0].args) if header.format == "PNG" and has_sixteen_bits(header.pixels) else ""
             picture.load()
-            whole = sixteen_bits.to_eight_bits(picture, layout, header.pixels) if layout else picture
-            return whole if whole.mode == "RGB" else whole.convert("RGB")
-    except Exception as error:  # a decoder fed with anything raises anything
+            bytewise = to_eight_bits(picture, layout, header.pixels) if layout else picture
+            return bytewise if bytewise.mode == "RGB" else bytewise.convert("RGB")
+    except Exception as error:  # damaged files make decoders raise exceptions of any type
         why = str(error).rstrip(".") or type(error).__name__
         raise BadImage(f"the {header.format} is damaged or cut short ({why})", "image") from error

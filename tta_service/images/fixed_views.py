@@ -1,4 +1,4 @@
-"""Views without chance: the plain one, and the ten that have names. Bicubic with antialias, as CLIP's own transform."""
+"""Deterministic views: the plain one, and ten named ones. Bicubic with antialias, as in CLIP's own transform."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["NAMED", "Place", "centre_view", "named_views"]
 
 
 def centre_view(picture: Tensor, size: int) -> tuple[Tensor, Place]:
-    """The plain view of a picture [1, 3, h, w] uint8: shorter side to `size`, central square. [3, s, s] and place."""
+    """The plain view [3, s, s] of a picture [1, 3, h, w] uint8 and its place: shorter side to `size`, central part."""
     height, width = picture.shape[-2:]
     return _cut(picture, [squares.centre_square(height, width, size)])[0]
 
 
 def named_views(picture: Tensor, size: int) -> list[tuple[Tensor, Place]]:
-    """The ten views of `NAMED`, in that order."""
+    """The ten views of `NAMED`, [3, s, s] each, and their places, in that order."""
     height, width = picture.shape[-2:]
     views = _cut(picture, squares.named_squares(height, width, size))
     flip, (plain, place) = NAMED.index("flip"), views[0]
@@ -27,14 +27,14 @@ def named_views(picture: Tensor, size: int) -> list[tuple[Tensor, Place]]:
 
 
 def _cut(picture: Tensor, wanted: list[Square]) -> list[tuple[Tensor, Place]]:
-    """What several squares are cut from is resized once."""
-    made: dict[tuple[object, object], Tensor] = {}
+    """Cut the squares; a resized part that several squares share is computed once."""
+    resized: dict[tuple[object, object], Tensor] = {}
     views: list[tuple[Tensor, Place]] = []
     for one in wanted:
-        if (one.part, one.whole) not in made:
+        if (one.part, one.whole) not in resized:
             left, top, width, height = one.part
-            made[one.part, one.whole] = _resize(picture[..., top : top + height, left : left + width], *one.whole)
-        whole = made[one.part, one.whole]
+            resized[one.part, one.whole] = _resize(picture[..., top : top + height, left : left + width], *one.whole)
+        whole = resized[one.part, one.whole]
         views.append((whole[:, one.top : one.top + one.size, one.left : one.left + one.size], one.place))
     return views
 

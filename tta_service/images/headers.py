@@ -1,6 +1,6 @@
-"""What a JPEG, PNG or WebP file says about itself, read before any decoder sees it and before anything is allocated.
+"""Reads the headers of JPEG, PNG and WebP files before a decoder runs and before pixels are allocated.
 
-The walk keeps only what carries pixels, so that metadata can neither cost time nor make a decoder complain.
+Metadata is removed, so that it neither costs time nor makes a decoder fail.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from ..core.errors import BadImage
 
-BYTES = {1: 1, 3: 2, 4: 4, 6: 1, 8: 2, 9: 4}  # of the types of EXIF that are integers
-SCANS, CHUNKS = 100, 20_000  # far beyond any camera or editor; each one costs time, however few bytes it has
-MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # stuffed zeros and restarts belong to the scan
+BYTES = {1: 1, 3: 2, 4: 4, 6: 1, 8: 2, 9: 4}  # sizes of EXIF's integer types
+SCANS, CHUNKS = 100, 20_000  # far more than cameras or editors write; each one costs time, even if it is small
+MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # stuffed zeros and restart markers are part of a scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Header:
 
 
 def read_header(data: bytes) -> Header:
-    """Raises `BadImage` for anything that is not the beginning of a JPEG, PNG or WebP file."""
+    """The header of a JPEG, PNG or WebP file. Raises `BadImage` for any other bytes."""
     try:
         if data.startswith(b"\xff\xd8\xff"):
             return _jpeg(data)
@@ -41,7 +41,7 @@ def read_header(data: bytes) -> Header:
 
 
 def read_orientation(exif: bytes) -> int:
-    """The orientation tag of an EXIF block, as an integer of any size; 1 when there is none that makes sense."""
+    """The orientation tag of an EXIF block, of any integer type; 1 when it is missing or invalid."""
     tiff = exif.removeprefix(b"Exif\0\0")
     order = {b"II": "little", b"MM": "big"}.get(tiff[:2])
     if order is None:
@@ -53,14 +53,14 @@ def read_orientation(exif: bytes) -> int:
     first = number(4, 4)
     for at in range(first + 2, min(first + 2 + 12 * number(first, 2), len(tiff) - 11), 12):
         if number(at, 2) == 0x0112:
-            turn = number(at + 8, BYTES.get(number(at + 2, 2), 2))
-            return turn if 1 <= turn <= 8 else 1
+            orientation = number(at + 8, BYTES.get(number(at + 2, 2), 2))
+            return orientation if 1 <= orientation <= 8 else 1
     return 1
 
 
 def _jpeg(data: bytes) -> Header:
-    size, turned, scans = None, 1, 0
-    kept: list[bytes] = []
+    size, orientation, scans = None, 1, 0
+    parts: list[bytes] = []
     start = at = 0
     while found := MARKER.search(data, at):
         kind, at = found[1][0], found.end()
@@ -69,10 +69,10 @@ def _jpeg(data: bytes) -> Header:
         if kind in (0x01, 0xD8):
             continue
         end = at + (data[at] << 8 | data[at + 1])
-        if kind in (*range(0xE1, 0xEE), 0xEF, 0xFE):  # applications' own, but JFIF's and Adobe's, and comments
+        if kind in (*range(0xE1, 0xEE), 0xEF, 0xFE):  # application segments except JFIF's and Adobe's, and comments
             if kind == 0xE1 and data.startswith(b"Exif\0\0", at + 2):
-                turned = read_orientation(data[at + 2 : end])
-            kept.append(data[start : found.start()])
+                orientation = read_orientation(data[at + 2 : end])
+            parts.append(data[start : found.start()])
             start = end
         elif 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
             size = data[at + 5] << 8 | data[at + 6], data[at + 3] << 8 | data[at + 4]
@@ -81,18 +81,18 @@ def _jpeg(data: bytes) -> Header:
         at = max(at, end)
     if size is None:
         raise BadImage("the image ends within its header", "image")
-    return Header("JPEG", *size, turned, b"".join([*kept, data[start:]]))
+    return Header("JPEG", *size, orientation, b"".join([*parts, data[start:]]))
 
 
 def _png(data: bytes) -> Header:
-    kept, turned, at = [data[:8]], 1, 8
+    parts, orientation, at = [data[:8]], 1, 8
     for _ in range(CHUNKS):
         end = at + 12 + int.from_bytes(data[at : at + 4])
         kind = data[at + 4 : at + 8]
         if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
-            kept.append(data[at:end])
+            parts.append(data[at:end])
         elif kind == b"eXIf":
-            turned = read_orientation(data[at + 8 : end - 4])
+            orientation = read_orientation(data[at + 8 : end - 4])
         at = end
         if kind == b"IEND" or at >= len(data):
             break
@@ -101,16 +101,16 @@ def _png(data: bytes) -> Header:
     width, height = (int.from_bytes(data[i : i + 4]) for i in (16, 20))
     if data[12:16] != b"IHDR" or len(data) < 33:
         raise BadImage("the image ends within its header", "image")
-    return Header("PNG", width, height, turned, b"".join(kept))
+    return Header("PNG", width, height, orientation, b"".join(parts))
 
 
 def _webp(data: bytes) -> Header:
-    kind, turned = data[12:16], 1
+    kind, orientation = data[12:16], 1
     if len(data) < 30:
         raise BadImage("the image ends within its header", "image")
     if kind == b"VP8X":
         width, height = (int.from_bytes(data[i : i + 3], "little") + 1 for i in (24, 27))
-        turned = _webp_orientation(data)
+        orientation = _webp_orientation(data)
     elif kind == b"VP8 ":
         width, height = (int.from_bytes(data[i : i + 2], "little") & 0x3FFF for i in (26, 28))
     elif kind == b"VP8L":
@@ -118,7 +118,7 @@ def _webp(data: bytes) -> Header:
         width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     else:
         raise BadImage("the WebP file has no picture", "image")
-    return Header("WebP", width, height, turned, data)
+    return Header("WebP", width, height, orientation, data)
 
 
 def _webp_orientation(data: bytes) -> int:

@@ -1,7 +1,8 @@
-"""Random resized crops: where they lie, and how they are cut.
+"""Random resized crops: their positions, and cutting them.
 
 The distribution is torchvision's `RandomResizedCrop` (Szegedy et al., 2015, arXiv:1409.4842): area and logarithm of the
-aspect ratio uniform, ten attempts, then the largest central crop; the numbers come from `draws.uniforms`.
+aspect ratio are uniform; after ten failed attempts the crop is the largest central one. The numbers come from
+`counter_rng.uniforms`.
 """
 
 from __future__ import annotations
@@ -31,19 +32,19 @@ def crop_boxes(height: int, width: int, draws: NDArray[np.float64]) -> NDArray[n
     w, h = w[row, first], h[row, first]
     left = np.floor(draws[:, 2 * ATTEMPTS] * (width - w + 1))
     top = np.floor(draws[:, 2 * ATTEMPTS + 1] * (height - h + 1))
-    found = np.stack([left, top, w, h], 1).astype(np.int64)
-    return np.where(fits.any(1, keepdims=True), found, np.array(_central(height, width)))
+    fitting = np.stack([left, top, w, h], 1).astype(np.int64)
+    return np.where(fits.any(1, keepdims=True), fitting, np.array(_central(height, width)))
 
 
 def flips(draws: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """[v]: is the crop mirrored?"""
+    """[v] whether each crop is mirrored."""
     return draws[:, 2 * ATTEMPTS + 2] < 0.5
 
 
 def snap_to_even(crops: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The crops [v, 4] with even numbers where both sides reach 2·size, and which those are [v].
+    """The crops [v, 4], with even numbers where both sides are at least 2·size, and which those are [v] bool.
 
-    They are cut from the picture at half its size, where an odd number would be half a pixel.
+    Those are cut from the picture at half its size, in which an odd number is half a pixel.
     """
     large = crops[:, 2:].min(1) >= 2 * size
     return np.where(large[:, None], crops // 2 * 2, crops), large
@@ -54,8 +55,8 @@ def cut(
 ) -> None:
     """Fill out [v, 3, s, s] from a picture [1, 3, h, w], both uint8: bilinear with antialias.
 
-    A large crop comes from the half-size picture (bicubic): 0.2 to 0.6 grey levels from the direct way on average,
-    less than the choice between bilinear and bicubic makes, for a fraction of the time (benchmarks/views.py).
+    A large crop comes from the half-size picture (bicubic), in a fraction of the time. Pixels differ from the direct
+    way by 0.2 to 0.6 grey levels on average, less than bilinear differs from bicubic (benchmarks/views.py).
     """
     size = out.shape[-1]
     half = halve(picture) if large.any() else picture
@@ -67,11 +68,11 @@ def cut(
 
 
 def halve(picture: Tensor) -> Tensor:
-    """[1, 3, h, w] to half of that, three bytes a pixel; an odd last row or column is left out."""
+    """[1, 3, h, w] to half the size, in channels-last layout; an odd last row or column is dropped."""
     height, width = (side // 2 for side in picture.shape[-2:])
     even = picture[..., : 2 * height, : 2 * width]
     half = F.interpolate(even, size=(height, width), mode="bicubic", antialias=True)
-    return half.contiguous(memory_format=torch.channels_last)  # from planes, the crops would take three times as long
+    return half.contiguous(memory_format=torch.channels_last)  # crops from planes take three times as long
 
 
 def _central(height: int, width: int) -> tuple[int, int, int, int]:

@@ -1,4 +1,4 @@
-"""Raw frames: bytes that are pixels already."""
+"""Raw frames: uncompressed pixels to RGB."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BYTES = {PixelFormat.RGB24: 3.0, PixelFormat.BGR24: 3.0, PixelFormat.GRAY8: 1.0,
 
 
 def check(image: Raw) -> None:
-    """Raises `BadImage` unless there are exactly the bytes that size and format ask for."""
+    """Raises `BadImage` unless the number of bytes is that of the size and format."""
     if image.format is PixelFormat.NV12 and (image.width % 2 or image.height % 2):
         raise BadImage(f"NV12 needs even sides, this frame is {image.width} × {image.height}", "image")
     wanted = int(image.width * image.height * BYTES[image.format])
@@ -35,7 +35,7 @@ def decode(image: Raw) -> Tensor:
 def _nv12(planes: Tensor, height: int) -> Tensor:
     """[1.5 h, w] to [3, h, w]: BT.601 with the narrow range (16..235), colour at half the resolution, not interpolated.
 
-    What cameras and video decoders hand out, and what OpenCV and FFmpeg assume when nothing else is said.
+    Cameras and video decoders produce it, and OpenCV and FFmpeg assume it by default.
     """
     luma = (planes[:height].float() - 16).clamp_min_(0) * (255 / 219)  # [h, w]
     blue, red = (planes[height:].float() - 128).view(height // 2, -1, 2).unbind(-1)  # [h/2, w/2] each

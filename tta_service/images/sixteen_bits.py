@@ -1,4 +1,4 @@
-"""PNGs of 16 bits a sample as eight bits, without their content becoming black."""
+"""PNGs of 16 bits a sample to eight bits, so that dim pictures do not become black."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 BITS = (8, 10, 12, 14, 16)  # of a sample, as sensors have them
-FULL = 64  # an upper byte as bright as this: all 16 bits are in use, and the lower byte does not matter
+FULL = 64  # an upper byte from here on means that all 16 bits are in use, so the lower byte is not needed
 
 
 def has_sixteen_bits(png: bytes) -> bool:
-    """Whether it has 16 bits a sample; of a header that has been read."""
+    """Whether a PNG whose header is complete has 16 bits a sample."""
     return png[24] == 16
 
 
 def eight_bits(samples: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Of the bits in use the upper eight; the client's `eight_bits` is the same rule.
+    """The upper eight of the bits in use. The client's `eight_bits` follows the same rule.
 
-    In use are the fewest of `BITS` that hold the brightest sample of this picture: many a sensor of 10, 12 or 14 bits
-    leaves the upper ones empty, and by the upper eight of all 16 its pictures would be black. (PNG's sBIT does not say
-    that: it speaks of samples which fill their 16 bits.)
+    The bits in use are the fewest of `BITS` that hold the brightest sample of this picture. Many sensors of 10, 12 or
+    14 bits leave the upper bits empty, so that the upper eight of 16 would be black. (PNG's sBIT does not help: it
+    describes samples that fill their 16 bits.)
     """
     unused = next(bits - 8 for bits in BITS if samples.max() < 1 << bits)
     return (samples >> unused).astype(np.uint8)
 
 
 def to_eight_bits(picture: Image.Image, layout: str, png: bytes) -> Image.Image:
-    """The same in eight bits, without alpha, of a picture that Pillow has unpacked by that `layout`.
+    """A 16-bit picture in eight bits, without alpha. `layout` is the raw mode by which Pillow unpacked it.
 
-    Pillow keeps the 16 bits of gray alone; of colours it has the upper bytes, and gives the lower ones when the samples
-    are said to be the other way round.
+    Pillow keeps 16 bits for gray only. Of colours it keeps the upper byte; it gives the lower byte when the file is
+    read again with the byte order swapped.
     """
     if layout.startswith("LA"):
         pairs = _reread(png, "RGBA")  # the four bytes of a pixel

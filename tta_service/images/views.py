@@ -1,4 +1,4 @@
-"""One picture to the views that a strategy asks for. View i is drawn from (seed, i), however many are cut."""
+"""Cuts one picture into the views that a strategy needs. View i depends on (seed, i), not on the number of views."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ AUGMENTS = ("crop", "augmix", "named")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draws:
-    """What chance says of v views; row 0 draws too, and is not looked at."""
+    """The random numbers of v views. Row 0 has some too, which are unused."""
 
     places: NDArray[np.int64]  # [v, 4] left, top, width, height in pixels
-    large: NDArray[np.bool_]  # [v] to be cut from the half-size picture
+    large: NDArray[np.bool_]  # [v] cut from the half-size picture
     mirrored: NDArray[np.bool_]  # [v]
     rest: NDArray[np.float64]  # [v, augmix.DRAWS]
 
@@ -32,18 +32,18 @@ class Draws:
 def look(pixels: Tensor, size: int, count: int, seed: int, augment: str = "crop") -> Views:
     """[3, h, w] uint8 to `count` views of `size`, row 0 the plain one.
 
-    "crop": random resized crops and flips. "augmix": AugMix on top of these (arXiv:1912.02781). "named": the fixed ten
-    of `plain.NAMED`, or the first of them. Raises `BadParameters` for any other word, or an eleventh named view.
+    "crop": random resized crops and flips. "augmix": AugMix on top of these (arXiv:1912.02781). "named": the first
+    `count` of the ten views of `geometry.NAMED`. Raises `BadParameters` for another word, or an eleventh named view.
     """
     check(augment, count)
-    picture = pixels.permute(1, 2, 0).contiguous().permute(2, 0, 1)[None]  # three bytes a pixel: no copy if it is so
+    picture = pixels.permute(1, 2, 0).contiguous().permute(2, 0, 1)[None]  # channels-last; no copy if it is so already
     if augment == "named":
         return _cut_named(picture, size, count)
     return _cut_random(picture, size, count, seed, mixed=augment == "augmix")
 
 
 def check(augment: str, count: int) -> None:
-    """Raises `BadParameters` for views that there are not."""
+    """Raises `BadParameters` for an unknown way to make views, or too many named ones."""
     if augment not in AUGMENTS:
         raise BadParameters(f"no views are called {augment!r}; there are {', '.join(AUGMENTS)}", "augment")
     if augment == "named" and count > len(plain.NAMED):
@@ -51,7 +51,7 @@ def check(augment: str, count: int) -> None:
 
 
 def draw(height: int, width: int, size: int, count: int, seed: int) -> Draws:
-    """Where the crops of a picture lie, from its size alone."""
+    """Draw the crops of a picture of `height` by `width` pixels."""
     draws = uniforms(seed, count, crops.DRAWS + augmix.DRAWS)
     places, large = crops.snap_to_even(crops.crop_boxes(height, width, draws), size)
     mirrored = crops.flips(draws)
@@ -60,7 +60,7 @@ def draw(height: int, width: int, size: int, count: int, seed: int) -> Draws:
 
 
 def to_fractions(places: NDArray[np.generic], height: int, width: int) -> Tensor:
-    """Places [v, 4] in pixels as parts of the picture's sides."""
+    """Places [v, 4] in pixels to fractions of the picture's sides, float32."""
     return torch.from_numpy(places / np.array([width, height, width, height])).float()
 
 

@@ -1,4 +1,4 @@
-"""One token reduction in one file. `catalogue` finds every module beside this one."""
+"""Token reductions, one per file. `catalogue` finds every module of this package."""
 
 from ..core.catalogue import reducers as catalogue
 

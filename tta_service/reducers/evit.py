@@ -1,7 +1,7 @@
 """EViT: keep the patches that the class token attends to, fuse the rest. Liang et al., ICLR 2022,
 https://arxiv.org/abs/2202.07800.
 
-The dropped patches become one token, their mean weighted by attention; it counts among those that are left.
+The dropped patches become one token, their mean weighted by attention. It counts as one of the remaining tokens.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .schedule import Keep, staged_count
 @register_reducer("evit")
 @dataclass(frozen=True)
 class EViT(Reducer):
-    """The published code fuses by the weighted sum, which is as short as the attention that was dropped."""
+    """The default fuses by the weighted mean. The published code takes the weighted sum, which is shorter."""
 
     keep: Keep = 0.7
     fuse: Annotated[Literal["mean", "sum", "drop"], "what becomes of the patches that are not kept"] = "mean"

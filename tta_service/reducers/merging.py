@@ -1,4 +1,4 @@
-"""What the merging reducers share: similarity of keys, attention of the class token, the size-weighted mean."""
+"""Parts of the merging reducers: similarity of keys, attention of the class token, the size-weighted mean."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def similarity_metric(k: Tensor, prefix: int) -> Tensor:
 def class_attention(q: Tensor, k: Tensor, prefix: int, sizes: Tensor | None = None) -> Tensor:
     """How much the class token attends to each patch [b, p], averaged over heads; sums to at most 1.
 
-    A tower without one (prefix 0) has its average query stand in: ours, nobody publishes that.
+    In a tower without a class token (prefix 0) the mean query takes its place; that is ours and unpublished.
     """
     query = q[:, :, :1] if prefix else q.mean(2, keepdim=True)  # [b, h, 1, e]
     logits = (query.float() @ k.float().transpose(-1, -2))[:, :, 0] * q.shape[-1] ** -0.5  # [b, h, n]
@@ -32,7 +32,7 @@ def take(x: Tensor, rows: Tensor) -> Tensor:
 def merge(
     x: Tensor, sizes: Tensor | None, prefix: int, stay: Tensor, sources: Tensor, targets: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Merge each source into one of those that stay: the mean of all that meet there, each by its size.
+    """Merge each source into one of the patches that stay, as the mean weighted by size.
 
     x [b, n, w], sizes [b, n]; stay [b, m] and sources [b, r] are places among the patches, targets [b, r] places in
     `stay`. Gives x [b, prefix + m, w] in the order of `stay`, and sizes [b, prefix + m] in float32.

@@ -13,7 +13,7 @@ from ..core.reducer import Reducer
 @register_reducer("none")
 @dataclass(frozen=True)
 class NoReduction(Reducer):
-    """Returns its tokens as they came."""
+    """Returns the tokens unchanged."""
 
     def reduce(
         self,

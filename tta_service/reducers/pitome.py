@@ -1,7 +1,7 @@
-"""PiToMe: merge within crowds, protect what stands alone. Tran et al., NeurIPS 2024, https://arxiv.org/abs/2405.16148.
+"""PiToMe: merge patches that have many similar ones, protect the others. Tran et al., NeurIPS 2024, https://arxiv.org/abs/2405.16148.
 
-A patch's energy says how many others are like it; only the patches of highest energy may merge, half of them into the
-other half. The margin of likeness falls with depth.
+A patch's energy says how many others are similar to it. Only the patches of highest energy merge, half of them into the
+other half. The margin of similarity falls with depth.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from .schedule import Keep, gradual_count
 @register_reducer("pitome")
 @dataclass(frozen=True)
 class PiToMe(Reducer):
-    """A little behind every block, at the cost of the three stages. Attention is proportional, which the authors'
-    patch for CLIP leaves out."""
+    """Reduces a little after every block, at the cost of the three stages.
+
+    Attention is proportional to sizes, unlike in the authors' patch for CLIP.
+    """
 
     keep: Keep = 0.7
     margin: Annotated[float, Ge(0), Le(1), "cosine above which patches are alike, at the first block"] = 0.95

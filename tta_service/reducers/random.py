@@ -1,4 +1,4 @@
-"""Random patches are dropped: the honest baseline, which every other reducer must beat at equal cost.
+"""Random patches are dropped: the baseline that every other reducer must beat at equal cost.
 
 One pattern per seed and block, the same for every row.
 """
@@ -21,7 +21,7 @@ from .schedule import Keep, staged_count
 @register_reducer("random")
 @dataclass(frozen=True)
 class RandomDrop(Reducer):
-    """Three stages."""
+    """Drops patches at three stages."""
 
     keep: Keep = 0.7
     seed: Annotated[int, Ge(0), Le(2**31 - 1), "which patches"] = 0
@@ -48,8 +48,11 @@ class RandomDrop(Reducer):
 
 @lru_cache(maxsize=256)
 def _rows(seed: int, patches: int, left: int, prefix: int, device: torch.device) -> Tensor:
-    """Which tokens stay, in order: the prefix and some patches. Drawn once: an exported tower holds it as a constant,
-    and no CUDA graph can be recorded while the host sends anything."""
+    """Which tokens stay, in order: the prefix and some patches.
+
+    They are drawn once, so that an exported tower holds them as a constant and a CUDA graph can be recorded, which
+    allows no copies from the host.
+    """
     draw = torch.Generator().manual_seed(seed)
     stay = torch.randperm(patches, generator=draw)[:left].sort().values
     return torch.cat([torch.arange(prefix), prefix + stay]).to(device)

@@ -1,4 +1,4 @@
-"""How many patch tokens are left behind each block: the same cost for every reducer at the same `keep`."""
+"""The number of patch tokens after each block. Reducers with the same `keep` have the same cost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Keep = Annotated[float, Ge(0.1), Le(1), "fraction of the patch tokens that passe
 def places(layers: int) -> tuple[int, int, int]:
     """The blocks of the three stages: a quarter, half and three quarters of the depth, where EViT has them.
 
-    In a tower so shallow that the last one would be its last block, which leaves nothing to save, all are one earlier.
+    In a tower so shallow that the third would be its last block, where a reduction saves nothing, all are one earlier.
     """
     early = 1 if 3 * layers // 4 >= layers - 1 else 0
     first, second, third = (max(0, stage * layers // 4 - early) for stage in (1, 2, 3))
@@ -22,14 +22,14 @@ def places(layers: int) -> tuple[int, int, int]:
 
 
 def staged_count(patches: int, layer: int, layers: int, keep: float) -> int:
-    """Patch tokens left of `patches` behind block `layer` of `layers`: at each stage ceil(keep · patches)."""
+    """Patch tokens after block `layer` of `layers`, of `patches` before it: at each stage ceil(keep · patches)."""
     for _ in range(places(layers).count(layer)):
         patches = _share(patches, keep)
     return patches
 
 
 def gradual_count(patches: int, layer: int, layers: int, keep: float) -> int:
-    """The same for methods that reduce a little behind every block, at about the multiply-adds of the three stages."""
+    """As `staged_count`, for methods that reduce a little after every block, at about the same multiply-adds."""
     return max(1, round(rate(keep, layers) * patches)) if layer < layers - 1 else patches
 
 
@@ -45,9 +45,9 @@ def rate(keep: float, layers: int) -> float:
 
 
 def _cost(passing: list[float]) -> float:
-    """Multiply-adds in units of w² and one patch: 4 before the reduction of each block, 8 behind it.
+    """Multiply-adds in units of w² and one patch: 4 before the reduction of each block, 8 after it.
 
-    Linear in the tokens: at 197 tokens of width 768 the part that is not makes four per cent.
+    The cost is taken as linear in tokens. At 197 tokens of width 768 the quadratic part is four per cent.
     """
     left, cost = 1.0, 0.0
     for fraction in passing:

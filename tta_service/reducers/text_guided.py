@@ -1,9 +1,9 @@
-"""Text-guided reduction: patches that speak for none of the labels go. After PuMer (ACL 2023) and SmartTrim (2024).
+"""Text-guided reduction: patches that match no label are pruned. After PuMer (ACL 2023) and SmartTrim (2024).
 
-Those papers train or fuse towers; for a two-tower model, and without training, what follows is ours and claims no
-published number. At half depth every patch is seen through the tower's last projection and scored by its best label
-beside the labels' mean; the lowest are pruned. The first and last stage merge by similarity.
-On the pocket model it did not beat `turbo` at equal cost (benchmarks/tokens.py); it is here to be compared with.
+Those papers train or fuse towers. This form for a two-tower model without training is ours and claims no published
+number. At half depth every patch goes through the tower's last projection and is scored by its best label relative to
+the labels' mean; the lowest are pruned. The first and last stage merge by similarity.
+On the pocket model it did not beat `turbo` at equal cost (benchmarks/tokens.py); it serves as a comparison.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .schedule import Keep, places, staged_count
 @register_reducer("text_guided")
 @dataclass(frozen=True)
 class TextGuided(Reducer):
-    """Batches only within one label set."""
+    """A batch holds one label set only."""
 
     keep: Keep = 0.7
     guided: ClassVar[bool] = True
@@ -56,6 +56,6 @@ class TextGuided(Reducer):
 
 
 def relevance(x: Tensor, guide: Tensor) -> Tensor:
-    """How much each patch of x [b, p, w] speaks for its best label rather than for all; guide [c, w]. [b, p]."""
+    """[b, p] score of each patch of x [b, p, w] for its best label, relative to the mean label; guide [c, w]."""
     guide = guide.float() - guide.float().mean(0) * (len(guide) > 1)
     return (layer_norm(x.float(), x.shape[-1:]) @ guide.T).amax(-1)

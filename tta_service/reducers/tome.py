@@ -1,7 +1,7 @@
 """Token merging: patches with similar keys become one. Bolya et al., ICLR 2023, https://arxiv.org/abs/2210.09461.
 
-Half of the patches, by position, may each merge into the most similar of the other half; the surest pairs do. A merged
-token is the mean of its patches and has as many votes in attention as it has patches.
+Half of the patches, by position, are candidates to merge into the most similar of the other half; the most similar
+pairs are merged. A merged token is the mean of its patches, and attention weighs it by their number.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .schedule import Keep, staged_count
 @register_reducer("tome")
 @dataclass(frozen=True)
 class ToMe(Reducer):
-    """Three stages, or as published `r` patches behind every block."""
+    """Merges at three stages, or as published `r` patches after every block."""
 
     keep: Keep = 0.7
     r: Annotated[int, Ge(0), Le(256), "patches merged behind every block instead; 0: three stages"] = 0

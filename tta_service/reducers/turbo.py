@@ -1,7 +1,7 @@
-"""Turbo: merge what is redundant and means little. Ju et al., ECCV 2024, https://arxiv.org/abs/2407.11717.
+"""Turbo: merge patches that are redundant and get little attention. Ju et al., ECCV 2024, https://arxiv.org/abs/2407.11717.
 
-As token merging, but a patch to which the class token attends is merged late: its attention, times the number of
-patches so that it is 1 on average, is taken off its similarity.
+As token merging, but patches to which the class token attends are merged last: the attention, times the number of
+patches so that its mean is 1, is subtracted from the similarity.
 """
 
 from __future__ import annotations

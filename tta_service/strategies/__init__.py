@@ -1,4 +1,4 @@
-"""One test-time adaptation method in one file. `catalogue` finds every module beside this one."""
+"""Test-time adaptation methods, one per file. `catalogue` finds every module of this package."""
 
 from ..core.catalogue import strategies as catalogue
 

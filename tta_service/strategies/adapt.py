@@ -19,7 +19,7 @@ from ..core.labels import TextSpace
 from ..core.strategy import Needs, Scope, Strategy
 from ..maths import Summary, inverse, shared_weight, summarise
 
-_REBUILD_EVERY = 256  # updates after which the scatter is summed anew, so that rounding does not pile up
+_REBUILD_EVERY = 256  # updates after which the scatter is summed again, which bounds the accumulated rounding
 
 
 class Bank(NamedTuple):
@@ -43,8 +43,9 @@ class Bank(NamedTuple):
 class Adapt(Strategy[Bank]):
     """Updates, then answers with the mean logits plus (max logit / κ) times the log posterior of Gaussians and bank.
 
-    The published product of logits and probabilities has that strength, but turns around where logits are negative;
-    `compat` is that product, with the frame twice in its mean and the similarities of the last admitted frame.
+    The published product of logits and probabilities has the same strength, but reverses the ranking of negative
+    logits. `compat` is that product; it also counts the frame twice in its class mean and uses the similarities to the
+    last admitted frame.
     """
 
     views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 1
@@ -104,15 +105,15 @@ class Adapt(Strategy[Bank]):
 
 
 def _learn(strategy: Adapt, memory: Bank, text: TextSpace, slot: int, image: Summary) -> None:
-    """Put the image into its slot; then mean, scatter and precision anew. In place."""
-    label, mine = image.label, float(image.log_p[image.label].exp())
+    """Put the image into its slot; then update mean, scatter and precision. In place."""
+    label, share = image.label, float(image.log_p[image.label].exp())
     _count_residuals(memory, label, -1.0)
     memory.features[label, slot], memory.entropy[label, slot] = image.feature, image.entropy
-    memory.weight[label, slot] = mine
-    weight = memory.weight[label].double()  # empty slots weigh nothing
+    memory.weight[label, slot] = share
+    weight = memory.weight[label].double()  # 0 for empty slots
     weighted, mass = weight @ memory.features[label].double(), weight.sum()
-    if strategy.compat:  # the frame is in the bank already
-        weighted, mass = weighted + mine * image.feature, mass + mine
+    if strategy.compat:  # the frame is counted a second time
+        weighted, mass = weighted + share * image.feature, mass + share
     memory.mean[label] = (strategy.alpha * weighted / mass + (1 - strategy.alpha) * text.features[label]).float()
     _count_residuals(memory, label, 1.0)
     memory.updates.add_(1)
@@ -129,14 +130,14 @@ def _learn(strategy: Adapt, memory: Bank, text: TextSpace, slot: int, image: Sum
 
 
 def _count_residuals(memory: Bank, label: int, sign: float) -> None:
-    """Add or take away what a class contributes to the scatter."""
+    """Add (`sign` 1) or subtract (−1) what a class contributes to the scatter."""
     residuals = memory.features[label, memory.entropy[label].isfinite()].double() - memory.mean[label]  # [n, d]
     memory.scatter.addmm_(residuals.T, residuals, alpha=sign)
     memory.total.add_(residuals.sum(0), alpha=sign)
 
 
 def _refit(memory: Bank) -> bool:
-    """A precision from the scatter; False when the old one stays."""
+    """Compute the precision from the scatter; False when the old one is kept."""
     n, d = int(memory.entropy.isfinite().sum()), len(memory.total)
     if n < 2:
         return False

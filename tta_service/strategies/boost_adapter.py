@@ -33,13 +33,13 @@ from .tda import (
 @register_strategy("boost_adapter")
 @dataclass(frozen=True)
 class BoostAdapter(Strategy[Caches]):
-    """As TDA; before it answers, the surest views join the positive cache under their own labels, and leave it again.
+    """As TDA, but for each answer the surest views join the positive cache under their own labels, temporarily.
 
-    The plain view may be among them and then counts twice, as published. `compat` forgets negatives first in, first
+    The plain view may be among them and then counts twice, as published. `compat` removes negatives first in, first
     out, as the published code does.
 
-    Published are both summaries: "confident" for other renditions and shifts, "plain" for fine-grained sets. The
-    default is the one that won on the tune split (benchmarks/results/accuracy_tune.md).
+    Both summaries are published: "confident" for renditions and shifts, "plain" for fine-grained sets. The default is
+    the better one on the tune split (benchmarks/results/accuracy_tune.md).
     """
 
     views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 64
@@ -96,21 +96,21 @@ class BoostAdapter(Strategy[Caches]):
         return summarise(seen, self.confident)
 
     def _boost(self, affinity: Tensor, seen: Evidence, memory: Caches, feature: Tensor) -> Tensor:
-        """[c] the support, anew for the classes that the boosting views look like: no copy of the cache is made."""
+        """[c] the support. Only the labels of the boosting views are computed again, so the cache is not copied."""
         logits = seen.logits()
         rows = confident_rows(seen, self.confident, logits)
         keys, doubts, labels = seen.views[rows], entropy(logits[rows]), logits[rows].argmax(-1)
         for label in labels.unique().tolist():
-            mine = labels == label
-            joined = torch.cat([memory.entropy[label], doubts[mine]])
+            own = labels == label
+            joined = torch.cat([memory.entropy[label], doubts[own]])
             best = joined.argsort(stable=True)[: self.capacity + self.extra]
-            held = torch.cat([memory.keys[label], keys[mine]])[best]
-            affinity[label] = support(held, joined[best], feature, self.beta)
+            nearest = torch.cat([memory.keys[label], keys[own]])[best]
+            affinity[label] = support(nearest, joined[best], feature, self.beta)
         return affinity
 
 
 def _keep_newest(memory: Caches, image: Summary, mask: Tensor) -> None:
-    """The negatives of a class in the order of their arrival; the oldest makes room. In place."""
+    """Append to the negatives of the class, which are in order of arrival; the oldest is dropped. In place."""
     keys, entropies, masks = (part[image.label] for part in memory[2:])
     place = int(entropies.isfinite().sum())
     if place == len(entropies):

@@ -47,7 +47,7 @@ class CTPT(Stateless):
         def loss(features: Tensor) -> Tensor:
             return marginal_entropy(text.scale * views @ features.T) - self.dispersion * spread(features)
 
-        # every class pulls on the centroid: none may be left out
+        # every class changes the centroid, so none may be left out
         context = tune(text, initial, loss, self.steps, self.learning_rate, self.weight_decay)
         return text.scale * text.prompts.encode(context) @ seen.views[0], None
 
@@ -58,7 +58,7 @@ class CTPT(Stateless):
         rows = confident_rows(seen, self.confident, logits)
         return {
             "kept": rows,
-            "weight": shared_weight(len(seen.views), rows),  # in what is tuned for; the plain view is classified
+            "weight": shared_weight(len(seen.views), rows),  # in the loss; the plain view alone is classified
             "loss": float(marginal_entropy(logits[rows]) - self.dispersion * spread(initial)),  # before the first step
             "dispersion": float(spread(initial)),
             "steps": float(self.steps),

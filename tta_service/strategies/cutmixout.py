@@ -3,8 +3,8 @@ After Fawakherji et al., WACV Workshops 2024, arXiv:2312.01605.
 
 Published, as far as it could be read: for retrieval, words are cut out of a description and parts of two descriptions
 are spliced, each with a probability, at test time and without training. Everything else here is ours: lengths, number
-of copies, the protected class name, averaging into a prototype. No published number is claimed. With one template only
-the cutting acts.
+of copies, the protected class name, averaging into a prototype. No published number is claimed. With one template
+words are only cut.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Prototypes(NamedTuple):
 @register_strategy("cutmixout")
 @dataclass(frozen=True)
 class CutMixOut(Strategy[Prototypes]):
-    """Works once per label set; what is drawn follows from the names, not from their order."""
+    """Works once per label set. The random draws depend on the set of names, not on their order."""
 
     copies: Annotated[int, Ge(0), Le(64), "changed copies per class, beside the originals"] = 8
     p_cutout: Annotated[float, Ge(0), Le(1), "probability that a copy loses words"] = 0.5
@@ -52,7 +52,9 @@ class CutMixOut(Strategy[Prototypes]):
     def begin(self, text: TextSpace) -> Prototypes:
         """Embeds each distinct sentence once, and averages those of a class."""
         each = [self.texts(text.labels, place) for place in range(len(text.labels.names))]
-        distinct = sorted({sentence for texts in each for sentence in texts})  # rounding keeps to no order of names
+        distinct = sorted(
+            {sentence for texts in each for sentence in texts}
+        )  # sorted, so that rounding does not depend on the order of names
         embedded = text.embed(distinct)  # [m, d]
         place = {sentence: row for row, sentence in enumerate(distinct)}
         return Prototypes(unit(torch.stack([embedded[[place[one] for one in texts]].mean(0) for texts in each])))
@@ -71,7 +73,7 @@ class CutMixOut(Strategy[Prototypes]):
         ]
 
     def _copy(self, sentences: list[list[Word]], r: int, rng: random.Random) -> list[Word]:
-        """Every number is drawn whether it is used or not, so that one probability never moves the other's places."""
+        """All numbers are drawn, used or not, so that the draws for cutting do not depend on `p_cutmix`."""
         base = r % len(sentences)
         copy, others = list(sentences[base]), sentences[:base] + sentences[base + 1 :]
         u_mix, u_out = rng.random(), rng.random()
@@ -82,7 +84,7 @@ class CutMixOut(Strategy[Prototypes]):
             i, j = rng.randrange(len(copy) - length + 1), rng.randrange(len(other) - length + 1)
             if u_mix < self.p_cutmix:
                 pairs = zip(copy[i : i + length], other[j : j + length])
-                copy[i : i + length] = [mine if mine[1] or theirs[1] else theirs for mine, theirs in pairs]
+                copy[i : i + length] = [old if old[1] or new[1] else new for old, new in pairs]
         length = min(len_out, len(copy) - 1)
         i = rng.randrange(len(copy) - length + 1)
         left = copy[:i] + [word for word in copy[i : i + length] if word[1]] + copy[i + length :]
@@ -90,7 +92,7 @@ class CutMixOut(Strategy[Prototypes]):
 
 
 def _seed(labels: LabelSet, name: str) -> str:
-    """Of a name among the others, the same in any order of them."""
+    """The seed of a name in its label set, whatever the order of names."""
     id, ranks = _order(labels)
     return f"{id}/{ranks[name]}"
 
@@ -104,7 +106,7 @@ def _order(labels: LabelSet) -> tuple[str, dict[str, int]]:
 
 
 def words(template: str, name: str, protected: bool) -> list[Word]:
-    """The words of a filled template; those that the name is part of, punctuation included, are protected."""
+    """The words of a filled template. If `protected`, words that contain a part of the name are marked as such."""
     name = name.replace("_", " ")
     start = template.index("{}")
     found = re.finditer(r"\S+", template.replace("{}", name))
@@ -112,5 +114,5 @@ def words(template: str, name: str, protected: bool) -> list[Word]:
 
 
 def join_words(sentence: list[Word]) -> str:
-    """The sentence of its words."""
+    """The words with single spaces between them."""
     return " ".join(word for word, _ in sentence)

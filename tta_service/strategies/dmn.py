@@ -19,21 +19,21 @@ from ..core.labels import TextSpace
 from ..core.strategy import Needs, Scope, Strategy
 from ..maths import Summary, shared_weight, summarise, unit
 
-CHUNK = 1 << 19  # numbers read at a time: both passes over the memory find them in the cache
+CHUNK = 1 << 19  # numbers per block, so that the second pass over a block finds it in the CPU's cache
 
 
 class Slots(NamedTuple):
-    """Slots of a class fill from the left, +inf where one is empty."""
+    """The slots of a class are filled from the left."""
 
     features: Tensor  # [c, slots, d]
-    entropy: Tensor  # [c, slots]
+    entropy: Tensor  # [c, slots], +inf where a slot is empty
     count: Tensor  # [c] int64 slots filled
 
 
 @register_strategy("dmn")
 @dataclass(frozen=True)
 class DMN(Strategy[Slots]):
-    """Updates, then answers. The authors choose `weight` per data set by test accuracy; here it is one number.
+    """Updates, then answers. The authors choose `weight` per data set by test accuracy; here it has one default.
 
     The memory is the largest of all: classes × slots × features × 4 bytes a session.
     """
@@ -73,30 +73,30 @@ class DMN(Strategy[Slots]):
     def explain(self, seen: Evidence, memory: Slots) -> Mapping[str, Tensor | float]:
         """`fill` is the filled fraction of all slots; `admitted` says whether one holds this frame."""
         image: Summary = summarise(seen, self.confident)
-        mine = memory.entropy[int(image.log_p.argmax())]
+        entropies = memory.entropy[int(image.log_p.argmax())]
         return {
             "kept": image.rows,
             "weight": shared_weight(len(seen.views), image.rows),
             "fill": float(memory.entropy.isfinite().float().mean()),
-            "admitted": float((mine == image.entropy).any()),
+            "admitted": float((entropies == image.entropy).any()),
         }
 
 
 def keep_surest(memory: Slots, label: int, feature: Tensor, entropy: Tensor) -> None:
     """Append to the class `label`, or replace its least sure image (the last of equals) when this one is surer."""
-    held, filled = memory.entropy[label], int(memory.count[label])
-    if filled < len(held):
+    entropies, filled = memory.entropy[label], int(memory.count[label])
+    if filled < len(entropies):
         slot = filled
         memory.count[label] += 1
     else:
-        slot = len(held) - 1 - int(held.flip(0).argmax())
-        if not entropy < held[slot]:
+        slot = len(entropies) - 1 - int(entropies.flip(0).argmax())
+        if not entropy < entropies[slot]:
             return
-    memory.features[label, slot], held[slot] = feature, entropy
+    memory.features[label, slot], entropies[slot] = feature, entropy
 
 
 def read(memory: Slots, text: Tensor, image: Tensor, beta: float) -> Tensor:
-    """[c, d] unit prototypes: what an image [d] finds near itself among a class's slots and its text feature [c, d]."""
+    """[c, d] unit prototypes: the attention of an image [d] over each class's slots and its text feature [c, d]."""
     prototypes = text * (beta * (text @ image - 1)).exp()[:, None]
     _, slots, d = memory.features.shape
     for part in torch.arange(len(text)).split(max(1, CHUNK // (slots * d))):

@@ -19,7 +19,7 @@ from ..core.strategy import Needs, Scope, Strategy, completed
 from ..maths import lower_factor, shared_weight, summarise
 from .dota_covariance import Compact, Exact, advance_compact, advance_exact, begin_compact, begin_exact
 
-_EXACT = 2**24  # C·d² up to which every class keeps its own covariance: 64 MB
+_EXACT = 2**24  # largest C·d² for which every class has its own covariance: 64 MB
 
 
 @register_strategy("dota")
@@ -27,8 +27,8 @@ _EXACT = 2**24  # C·d² up to which every class keeps its own covariance: 64 MB
 class DOTA(Strategy[Exact | Compact]):
     """Answers, then learns. The weight of the Gaussians grows with the frames seen: min(ρ·mean(count)/k, η).
 
-    Up to C·d² = 2²⁴ every class keeps its covariance, as published. Above, each keeps its `rows` heaviest residuals
-    and older ones leave to one shared remainder: 40 MB instead of 1 GB at 1000 classes, with a bound on the error.
+    Up to C·d² = 2²⁴ every class has its own covariance, as published. Above, each class stores its `rows` heaviest
+    residuals, and the others go into one shared remainder: 40 MB instead of 1 GB at 1000 classes, with a bounded error.
     """
 
     views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 1

@@ -1,7 +1,8 @@
-"""The mean over classes of DOTA's covariances: exactly, or in the memory of a few residuals per class.
+"""The mean over classes of DOTA's covariances: exact, or compact with a few residuals per class.
 
 A class's covariance is (σI + Σ_t y_t δ_t δ_tᵀ) / count, δ the residual about its mean before the frame. The compact
-form keeps the heavy residuals of each class; what leaves joins a remainder that all classes share, in exact mass.
+form stores the heavy residuals of each class. The others go into a remainder that all classes share; its total weight
+is exact.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-_SIGNIFICANT, _LARGEST = 1e-4, 64  # a frame touches the classes of more than this probability, at most so many
+_SIGNIFICANT, _LARGEST = 1e-4, 64  # a frame updates classes above this probability, at most this many
 
 
 class Exact(NamedTuple):
@@ -32,7 +33,7 @@ class Compact(NamedTuple):
     rows: Tensor  # [c, rows, d] residuals
     weight: Tensor  # [c, rows] their probabilities, 0 where free
     touched: Tensor  # [c] the count at the class's last significant frame
-    moved: Tensor  # [c] weight that has left to the remainder
+    moved: Tensor  # [c] weight that is in the remainder
     dropped: Tensor  # [c] weight of insignificant frames
     remainder: Tensor  # [d, d] float64
     remainder_mass: Tensor  # () float64
@@ -76,7 +77,7 @@ def advance_exact(memory: Exact, rows: Tensor, shares: Tensor, sigma: float) -> 
 
 
 def advance_compact(memory: Compact, rows: Tensor, shares: Tensor, sigma: float) -> Tensor:
-    """The same from the compact form, within its bound."""
+    """As `advance_exact`, from the compact form; `error_bound` bounds the difference."""
     after = memory.count + shares.sum(0)
     distance = rows.square().sum(-1, keepdim=True) - 2 * rows @ memory.mean.T + memory.mean.square().sum(-1)
     memory.reach.copy_(torch.maximum(memory.reach, distance.max()))
@@ -87,16 +88,16 @@ def advance_compact(memory: Compact, rows: Tensor, shares: Tensor, sigma: float)
     stacked = [memory.rows[classes].flatten(0, 1)]
     factors = [(memory.weight[classes] * change[:, None]).flatten()]
     for row, share, touched in zip(rows, shares, significant):
-        mine = touched.nonzero().flatten()
-        slot = memory.weight[mine].argmin(-1)  # a free one, else the lightest
-        left, light = memory.rows[mine, slot], memory.weight[mine, slot]
-        residual = row - memory.mean[mine]
-        memory.rows[mine, slot], memory.weight[mine, slot] = residual, share[mine]
-        memory.moved.index_add_(0, mine, light)
+        own = touched.nonzero().flatten()
+        slot = memory.weight[own].argmin(-1)  # a free one, else the lightest
+        left, light = memory.rows[own, slot], memory.weight[own, slot]
+        residual = row - memory.mean[own]
+        memory.rows[own, slot], memory.weight[own, slot] = residual, share[own]
+        memory.moved.index_add_(0, own, light)
         memory.remainder_mass.add_(light.sum())
         _add_products(memory.remainder, left, light)
         stacked += [residual, left]
-        factors += [share[mine] / after[mine], -light / after[mine]]
+        factors += [share[own] / after[own], -light / after[own]]
     _add_products(memory.body, torch.cat(stacked), torch.cat(factors))
     memory.touched[classes] = after[classes]
     _advance_means(memory, rows, shares, after)
@@ -104,7 +105,7 @@ def advance_compact(memory: Compact, rows: Tensor, shares: Tensor, sigma: float)
 
 
 def shared_covariance(memory: Compact, sigma: float) -> Tensor:
-    """[d, d] float64"""
+    """The mean covariance [d, d] in float64."""
     shared = memory.body / len(memory.count)
     if float(memory.remainder_mass) > 0:
         shared += memory.remainder * ((memory.moved / memory.count).mean() / memory.remainder_mass)
@@ -113,8 +114,11 @@ def shared_covariance(memory: Compact, sigma: float) -> Tensor:
 
 
 def error_bound(memory: Compact) -> float:
-    """‖shared_covariance − the exact mean covariance‖₂ is at most this: no residual is longer than `reach`, and a mean
-    of outer products moves by no more than that when mass is moved or left out."""
+    """An upper bound of ‖shared_covariance − the exact mean covariance‖₂.
+
+    No squared residual is larger than `reach`, and moving or dropping weight changes a mean of outer products by at
+    most `reach` times that weight.
+    """
     return float(memory.reach * ((memory.moved + memory.dropped) / memory.count).mean())
 
 
@@ -124,7 +128,7 @@ def _advance_means(memory: Exact | Compact, rows: Tensor, shares: Tensor, after:
 
 
 def _significant(shares: Tensor) -> Tensor:
-    """[k, c] bool: the classes that a row touches."""
+    """[k, c] bool: the classes that a row updates."""
     among = torch.zeros_like(shares, dtype=torch.bool)
     among.scatter_(1, shares.topk(min(_LARGEST, shares.shape[1]), dim=-1).indices, True)
     return among & (shares > _SIGNIFICANT)

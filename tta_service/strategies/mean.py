@@ -1,4 +1,4 @@
-"""The mean probability of the confident views: the honest baseline of every method that looks at several.
+"""The mean probability of the confident views: the baseline of every method that uses several views.
 Lakshminarayanan et al., NeurIPS 2017, arXiv:1612.01474, average so; the choice of views is TPT's, arXiv:2209.07511.
 """
 

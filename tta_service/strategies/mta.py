@@ -22,9 +22,9 @@ from ..core.strategy import Needs, Stateless
 class MTA(Stateless):
     """Classifies the densest point of the views on the sphere; the weights say how much each view belongs to it.
 
-    That point is a mixture of views, so all rounds run on the views' products [v, v], in float64 like the
-    predictions that they compare: squared distances of near twins are differences of nearly equal numbers, and where
-    two groups of views balance, the rounds blow up a rounding a thousandfold.
+    That point is a mixture of views, so all rounds run on the inner products of views [v, v]. They are in float64,
+    because squared distances of similar views are differences of nearly equal numbers, and the rounds amplify rounding
+    errors a thousandfold where two groups of views balance.
     """
 
     views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 64
@@ -76,7 +76,7 @@ class MTA(Stateless):
 
     def _shift(self, products: Tensor, width: Tensor, log_weight: Tensor, mixture: Tensor) -> Tensor:
         for _ in range(self.rounds):
-            # in log space: of identical views that are not quite unit every kernel may underflow
+            # in log space, because every kernel may underflow for identical views whose norm is not quite one
             share = (log_weight - _distance(products, mixture) / width).softmax(0)
             before, mixture = mixture, share / (share @ (products @ share)).sqrt().clamp_min(1e-12)
             moved = mixture - before

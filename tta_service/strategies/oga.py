@@ -19,7 +19,7 @@ from ..core.labels import TextSpace
 from ..core.strategy import Needs, Scope, Strategy
 from ..maths import entropy, inverse, pseudo_inverse
 
-_REBUILD_EVERY = 256  # updates after which the scatter is summed anew, so that rounding does not pile up
+_REBUILD_EVERY = 256  # updates after which the scatter is summed again, which bounds the accumulated rounding
 
 
 class Gaussians(NamedTuple):
@@ -40,7 +40,8 @@ class Gaussians(NamedTuple):
 @register_strategy("oga")
 @dataclass(frozen=True)
 class OGA(Strategy[Gaussians]):
-    """Updates, then answers. Until the first covariance the answer is zero-shot at scale s + τ·d: over-confident.
+    """Updates, then answers. Before the first covariance the answer is zero-shot at scale s + τ·d, which is
+    over-confident.
 
     `compat` is the published code: class means divided by the capacity, features, logits and entropies in float16.
     """
@@ -72,7 +73,7 @@ class OGA(Strategy[Gaussians]):
 
     def adapt(self, seen: Evidence, memory: Gaussians) -> tuple[Tensor, Gaussians]:
         """Log posterior: log_softmax(logits) + log_softmax(τ · log density), normalised."""
-        feature, logits, doubt = self._look_at(seen)
+        feature, logits, doubt = self._read_plain_view(seen)
         label = int(logits.argmax())
         slot = int(memory.entropy[label].argmax())
         if doubt < memory.entropy[label, slot]:
@@ -82,11 +83,11 @@ class OGA(Strategy[Gaussians]):
 
     def explain(self, seen: Evidence, memory: Gaussians) -> Mapping[str, Tensor | float]:
         """`fill` is the filled fraction of all slots; `admitted` says whether one holds this frame."""
-        feature, logits, _ = self._look_at(seen)
-        held = memory.features[int(logits.argmax())].float() == feature
-        return {"fill": float(memory.filled.float().mean()), "admitted": float(held.all(-1).any())}
+        feature, logits, _ = self._read_plain_view(seen)
+        equal = memory.features[int(logits.argmax())].float() == feature
+        return {"fill": float(memory.filled.float().mean()), "admitted": float(equal.all(-1).any())}
 
-    def _look_at(self, seen: Evidence) -> tuple[Tensor, Tensor, Tensor]:
+    def _read_plain_view(self, seen: Evidence) -> tuple[Tensor, Tensor, Tensor]:
         """The plain view's feature [d], its logits [c] and their entropy."""
         feature, text, scale = self._to_stored(seen.views[0]), self._to_stored(seen.text.features), seen.text.scale
         if not self.compat:
@@ -104,14 +105,14 @@ class OGA(Strategy[Gaussians]):
 def _learn(
     strategy: OGA, memory: Gaussians, text: TextSpace, label: int, slot: int, feature: Tensor, doubt: Tensor
 ) -> None:
-    """Put the feature [d] into its slot; then mean, scatter and precision anew. In place."""
+    """Put the feature [d] into its slot; then update mean, scatter and precision. In place."""
     _count_residuals(memory, label, -1.0)
     memory.features[label, slot], memory.entropy[label, slot], memory.filled[label, slot] = feature, doubt, True
-    held = memory.features[label, memory.filled[label]]
-    if len(held) >= 2:
-        total = held.double().sum(0)
+    features = memory.features[label, memory.filled[label]]
+    if len(features) >= 2:
+        total = features.double().sum(0)
         memory.mean[label] = strategy._to_stored(
-            (total / (strategy.capacity if strategy.compat else len(held))).float()
+            (total / (strategy.capacity if strategy.compat else len(features))).float()
         )
     _count_residuals(memory, label, 1.0)
     memory.updates.add_(1)
@@ -126,14 +127,14 @@ def _learn(
 
 
 def _count_residuals(memory: Gaussians, label: int, sign: float) -> None:
-    """Add or take away what a class contributes to the scatter."""
+    """Add (`sign` 1) or subtract (−1) what a class contributes to the scatter."""
     residuals = memory.features[label, memory.filled[label]].double() - memory.mean[label]  # [n, d]
     memory.scatter.addmm_(residuals.T, residuals, alpha=sign)
     memory.total.add_(residuals.sum(0), alpha=sign)
 
 
 def _refit(memory: Gaussians) -> bool:
-    """A precision from the scatter, once some class holds three; False when the old one stays."""
+    """Compute the precision from the scatter, once a class holds three; False when the old one is kept."""
     counts = memory.filled.sum(1)
     n, d = int(counts.sum()), len(memory.total)
     if int(counts.max()) < 3:

@@ -24,7 +24,7 @@ from ..maths import unit
 from .tpt import first_template, tune
 
 _SENTENCES = ("itap of a {}.", "a picture showing a {}.", "a close-up photo of a {}.")
-_TWINS = 1e-5  # features of the same tokens differ by less, by rounding
+_TWINS = 1e-5  # rounding changes features of the same tokens by less
 
 
 class Prototypes(NamedTuple):
@@ -36,9 +36,9 @@ class Prototypes(NamedTuple):
 @register_strategy("self_tpt")
 @dataclass(frozen=True)
 class SelfTPT(Strategy[Prototypes]):
-    """All the tuning happens when a label set is first used; then an answer costs what zero-shot costs.
+    """Tunes when a label set is first used. After that, an answer costs as much as zero-shot.
 
-    With no steps it is the ensemble of four sentences: report that beside it, the difference is what tuning adds.
+    With 0 steps it is the ensemble of four sentences. Compare with that to see what tuning adds.
     """
 
     steps: Annotated[int, Ge(0), Le(10), "gradient steps, once per label set"] = 10
@@ -54,10 +54,10 @@ class SelfTPT(Strategy[Prototypes]):
         fixed = torch.stack([text.embed(text.labels.prompts(sentence)) for sentence in _SENTENCES])  # [3, c, d]
 
         def loss(features: Tensor) -> Tensor:
-            return contrast(features.float(), fixed, self.temperature)  # [3, c, c] of float64 would be slow
+            return contrast(features.float(), fixed, self.temperature)  # float64 would be slow for [3, c, c]
 
         initial = first_template(text)
-        alike = (initial - initial[0]).abs().amax() < _TWINS  # nothing is told from one class or from its twins
+        alike = (initial - initial[0]).abs().amax() < _TWINS  # equal classes have no contrast
         if self.steps and not alike:
             initial = text.prompts.encode(tune(text, initial, loss, self.steps, self.learning_rate))
         return Prototypes(unit(initial + fixed.sum(0)))
@@ -68,7 +68,7 @@ class SelfTPT(Strategy[Prototypes]):
 
 
 def contrast(features: Tensor, fixed: Tensor, temperature: float) -> Tensor:
-    """Mean over the fixed sentences [m, c, d] of the symmetric cross-entropy that each class finds its own name."""
+    """Mean over fixed sentences [m, c, d] of the symmetric cross-entropy of features [c, d] for their own class."""
     similar = features @ fixed.transpose(1, 2) / temperature  # [m, c, c]
     own = similar.diagonal(dim1=1, dim2=2)
     return (0.5 * (similar.logsumexp(1) + similar.logsumexp(2)) - own).mean()

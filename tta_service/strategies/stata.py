@@ -1,9 +1,9 @@
 """StatA: the last frames of a stream, clustered together, with statistics anchored to the text.
-Zanella et al., CVPR 2025, arXiv:2501.03729. Read confidences with care: on a static scene one class with a tiny
-covariance remains, and they come near 1. A frame costs about 11 · window · classes · features multiply-adds, half a
-second at 64 × 1000 × 512 on one core.
+Zanella et al., CVPR 2025, arXiv:2501.03729. Its confidences are close to 1 on a static scene, where one class with a
+tiny covariance remains. A frame costs about 11 · window · classes · features multiply-adds, half a second at
+64 × 1000 × 512 on one core.
 
-The published method takes a batch; here the batch is a window of the stream and the newest row is the answer; earlier
+The published method takes a batch. Here the batch is a window of the stream, and the newest row is the answer. Earlier
 answers are not revised.
 """
 
@@ -23,7 +23,7 @@ from ..core.labels import TextSpace
 from ..core.strategy import Needs, Scope, Strategy
 from ..maths import unit
 
-INNER = 5  # updates of the assignments between two of the statistics
+INNER = 5  # updates of the assignments between two updates of the statistics
 FLOOR, LEAST = 1e-6, 1e-12  # of a variance; of a class's summed assignments
 
 
@@ -38,7 +38,7 @@ class Window(NamedTuple):
 @register_strategy("stata")
 @dataclass(frozen=True)
 class StatA(Strategy[Window]):
-    """Updates, then answers with log assignments. Until there are more frames than neighbours it is zero-shot."""
+    """Updates, then answers with log assignments. It is zero-shot until there are more frames than neighbours."""
 
     window: Annotated[int, Ge(4), Le(2500), "frames solved together"] = 64
     alpha: Annotated[float, Ge(0), Le(1e6), "strength of the text anchor"] = 1.0
@@ -73,7 +73,7 @@ class StatA(Strategy[Window]):
         return {"fill": min(float(memory.count), self.window) / self.window}
 
     def solve(self, x: Tensor, text: TextSpace) -> Tensor:
-        """Log assignments [n, c] of the frames x [n, d], all in float64: a static scene's covariances are near 0."""
+        """Log assignments [n, c] of the frames x [n, d], in float64: covariances of a static scene are near 0."""
         t = text.features.double()
         prior = (text.scale * x @ t.T).log_softmax(-1)  # [n, c]
         links = neighbourhood(x, self.neighbours)
@@ -93,7 +93,7 @@ class StatA(Strategy[Window]):
         return log_z
 
     def _statistics(self, x: Tensor, middle: Tensor, t: Tensor, z: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and variances [c, d], each drawn towards the text by how few frames the class has."""
+        """Means and variances [c, d]. The fewer frames a class has, the closer they are to the text."""
         frames = z.argmax(-1).bincount(minlength=len(t))[:, None]  # [c, 1]
         trust = torch.where(frames > 0, frames / (self.alpha + frames), 0.0).to(z)
         mass = z.sum(0)[:, None]

@@ -1,4 +1,4 @@
-"""SwapPrompt, in its spirit: a tuned prompt and its slow average teach each other along the stream. After Ma et al.,
+"""SwapPrompt, approximated: a tuned prompt and its slow average learn from each other over a stream. After Ma et al.,
 NeurIPS 2023, https://openreview.net/forum?id=EhdNQiOWgQ.
 
 Published: an online and a target prompt; each predicts the other's assignment of a second augmentation, and confident
@@ -25,7 +25,7 @@ from ..core.strategy import Needs, Scope, Strategy, completed
 from ..maths import adam
 from .tpt import note_first_template_only
 
-_REACH = 0.05  # how far an entry of the prompt may go: a runaway prompt cannot recover on its own labels
+_REACH = 0.05  # largest change of an entry of the prompt; beyond it the prompt's own labels no longer correct it
 
 
 class Swap(NamedTuple):
@@ -39,14 +39,16 @@ class Swap(NamedTuple):
     seen: Tensor  # () frames
     bank: Tensor  # [c, capacity, d] float16, the surest plain views of each zero-shot label
     confidence: Tensor  # [c, capacity], −1 where a slot is empty
-    cursor: Tensor  # () the slot, counted through all classes, where the next batch begins
+    cursor: Tensor  # () index into the flattened [c · capacity] slots where the next batch begins
 
 
 @register_strategy("swap_prompt")
 @dataclass(frozen=True)
 class SwapPrompt(Strategy[Swap]):
-    """Answers with the target prompt, then takes one step. Zero-shot until it has warmed up. Only the first template
-    is tuned; missing views are the plain one."""
+    """Answers with the target prompt, then takes one step. It is zero-shot during the warm-up.
+
+    Only the first template is tuned. The plain view stands in for missing views.
+    """
 
     views: Annotated[int, Ge(1), Le(512), "views of the image; the plain one and two others are used"] = 3
     momentum: Annotated[float, Ge(0), Le(1), "share of the target that stays at each step"] = 0.99
@@ -108,12 +110,12 @@ class SwapPrompt(Strategy[Swap]):
         """One step of the online context, then a smaller one of its average. In place."""
         text, last = seen.text, len(seen.views) - 1
         crops = seen.views[[1, 2]] if last > 1 else seen.views[[last, 0]]  # [2, d]
-        taught = (text.scale * crops @ target.T).softmax(-1).flip(0)  # each learns the other's assignment
+        targets = (text.scale * crops @ target.T).softmax(-1).flip(0)  # each crop learns the assignment of the other
         rows, labels = _next_batch(memory, self.batch)
         with torch.enable_grad():
             moving = memory.online.clone().requires_grad_()
             online = text.prompts.encode(moving)
-            swapped = -(taught * (text.scale * crops @ online.T).log_softmax(-1)).sum(-1).mean()
+            swapped = -(targets * (text.scale * crops @ online.T).log_softmax(-1)).sum(-1).mean()
             labelled = cross_entropy(text.scale * rows @ online.T, labels)
             (gradient,) = torch.autograd.grad(swapped + labelled, moving)
         if not gradient.isfinite().all():
@@ -126,7 +128,7 @@ class SwapPrompt(Strategy[Swap]):
 
 
 def _remember(memory: Swap, plain: Tensor, p: Tensor) -> None:
-    """Keep the surest views [d] of each zero-shot label. In place."""
+    """Store the plain view [d] under its zero-shot label if it is among the surest. In place."""
     label = int(p.argmax())
     slot = int(memory.confidence[label].argmin())  # an empty one, else the least sure
     if p[label] > memory.confidence[label, slot]:

@@ -1,4 +1,4 @@
-"""TDA: a stream remembers its surest images of each class, and of the doubtful ones what they are not.
+"""TDA: a cache of the surest images of each class, and a negative cache of what doubtful images are not.
 Karmanov et al., CVPR 2024, arXiv:2403.18293.
 """
 
@@ -21,7 +21,7 @@ from ..maths import Summary, shared_weight, summarise
 
 
 class Caches(NamedTuple):
-    """The rows of a class stand in ascending order of entropy, +inf where a slot is empty."""
+    """Slots of a class are in ascending order of entropy, which is +inf for an empty slot."""
 
     keys: Tensor  # [c, capacity, d]
     entropy: Tensor  # [c, capacity]
@@ -35,8 +35,8 @@ class Caches(NamedTuple):
 class TDA(Strategy[Caches]):
     """Updates, then answers: an admitted frame supports its own pseudo-label.
 
-    Two quirks are kept, because the thresholds were tuned with them: the entropy window divides nats by log2(C), and
-    the negative cache lowers every plausible class, the pseudo-label included.
+    Two quirks of the published code stay, because its thresholds were tuned with them: the entropy window divides nats
+    by log2(C), and the negative cache lowers every plausible class, the pseudo-label included.
     """
 
     views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 1
@@ -91,13 +91,13 @@ def empty_caches(text: TextSpace, capacity: int, negative_capacity: int) -> Cach
 
 
 def keep_surest(keys: Tensor, entropies: Tensor, key: Tensor, entropy: Tensor) -> int | None:
-    """Put `key` [d] into its place among `keys` [n, d], in order of entropy, the last one out. In place.
+    """Insert `key` [d] into `keys` [n, d] in order of entropy; the last key is dropped. In place.
 
-    Returns the place, or None when the key is no surer than the last one.
+    Returns the slot, or None when the entropy is not below the last one's.
     """
     if not entropy < entropies[-1]:
         return None
-    place = int((entropies <= entropy).sum())  # behind its equals
+    place = int((entropies <= entropy).sum())  # after equal entropies
     keys[place + 1 :] = keys[place:-1].clone()
     entropies[place + 1 :] = entropies[place:-1].clone()
     keys[place], entropies[place] = key, entropy
@@ -105,20 +105,20 @@ def keep_surest(keys: Tensor, entropies: Tensor, key: Tensor, entropy: Tensor) -
 
 
 def is_doubtful(image: Summary, low: float, high: float) -> bool:
-    """Nats over bits between two thresholds, as published. One class is never in doubt."""
+    """Whether entropy / log2(C), nats over bits as published, is between the thresholds. False for one class."""
     classes = len(image.logits)
     ratio = float(image.entropy) / math.log2(classes) if classes > 1 else 0.0
     return low < ratio < high
 
 
 def plausible(image: Summary, low: float, high: float) -> Tensor:
-    """[c] bool: the classes whose probability lies between."""
+    """[c] bool: the classes whose probability is between the thresholds."""
     p = image.log_p.exp()
     return (p > low) & (p < high)
 
 
 def keep_doubtful(memory: Caches, image: Summary, mask: Tensor) -> None:
-    """The negative cache keeps the surest of the doubtful, with what they made plausible [c]. In place."""
+    """Insert the image into the negative cache of its class, with its plausible classes [c]. In place."""
     keys, entropies, masks = (part[image.label] for part in memory[2:])
     place = keep_surest(keys, entropies, image.feature, image.entropy)
     if place is not None:
@@ -139,7 +139,7 @@ def objection(memory: Caches, feature: Tensor, beta: float) -> Tensor:
 
 
 def explain_cache(image: Summary, memory: Caches, views: int) -> dict[str, Tensor | float]:
-    """What a cache method has to say about its last answer."""
+    """The explanation of a cache method's last answer."""
     return {
         "kept": image.rows,
         "weight": shared_weight(views, image.rows),

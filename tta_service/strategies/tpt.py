@@ -18,7 +18,7 @@ from ..core.labels import TextSpace
 from ..core.strategy import Needs, Stateless
 from ..maths import adam, confident_rows, marginal_entropy, shared_weight
 
-_NEGLIGIBLE = 2.0**-24  # of the frame's largest gradient on a class: below the last bit of a float32 sum
+_NEGLIGIBLE = 2.0**-24  # relative to the largest gradient on a class: below the last bit of a float32 sum
 
 
 @register_strategy("tpt")
@@ -27,8 +27,8 @@ class TPT(Stateless):
     """Classifies the plain view against prompts tuned to lower the entropy of the confident views' mean probability.
 
     Only the first template is tuned; with several, the answer before tuning is the first template's. At the initial
-    context the text features are known, so the first step needs no pass through the text tower, only the way back.
-    All classes go through the forward pass that follows: nothing is offered that is only nearly exact.
+    context the text features are known, so the first step needs only the backward pass of the text tower. The forward
+    pass after it includes all classes.
     """
 
     views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 64
@@ -59,7 +59,7 @@ class TPT(Stateless):
         rows = confident_rows(seen, self.confident, logits)
         return {
             "kept": rows,
-            "weight": shared_weight(len(seen.views), rows),  # in what is tuned for; the plain view is classified
+            "weight": shared_weight(len(seen.views), rows),  # in the loss; the plain view alone is classified
             "loss": float(marginal_entropy(logits[rows])),  # before the first step
             "steps": float(self.steps),
             **note_first_template_only(seen.text),
@@ -67,7 +67,7 @@ class TPT(Stateless):
 
 
 def first_template(text: TextSpace) -> Tensor:
-    """[c, d] the features at the initial context, which with one template are the label set's own."""
+    """[c, d] the features at the initial context. With one template they are the label set's features."""
     if len(text.labels.templates) == 1:
         return text.features
     with torch.no_grad():
@@ -75,7 +75,7 @@ def first_template(text: TextSpace) -> Tensor:
 
 
 def note_first_template_only(text: TextSpace) -> dict[str, float]:
-    """What an explanation says where there are several templates: only the first is tuned, and answers."""
+    """A note for explanations of label sets with several templates: only the first is tuned and answers."""
     return {"first_template_only": 1.0} if len(text.labels.templates) > 1 else {}
 
 
@@ -91,8 +91,8 @@ def tune(
     """The context [k, w] after `steps` of AdamW on `loss` of the text features [c, d], which are `initial` at first.
 
     The loss is taken in float64: at scale 100 its slope is a small difference of probabilities near 1. `spare` leaves
-    out of the first way back the classes that cannot change its sum. A gradient that is not finite ends the tuning at
-    the last context.
+    classes whose gradient is negligible out of the first backward pass. A non-finite gradient ends the tuning at the
+    last context.
     """
     context = text.prompts.context.detach().clone()
     first, second = torch.zeros_like(context), torch.zeros_like(context)
@@ -116,6 +116,6 @@ def _pull(loss: Callable[[Tensor], Tensor], features: Tensor, spare: bool) -> Te
         (pull,) = torch.autograd.grad(loss(moving), moving)
     if spare:
         weight, lightest_first = pull.norm(dim=-1).sort()
-        lost = weight.cumsum(0) < _NEGLIGIBLE * weight[-1]  # all that is left out together, not each: they may agree
+        lost = weight.cumsum(0) < _NEGLIGIBLE * weight[-1]  # their sum, because they may point the same way
         pull[lightest_first[lost]] = 0.0
     return pull.to(features.dtype)

@@ -1,4 +1,4 @@
-"""Named augmentations, weighted by what a variational Bayes fit to the stream believes them worth.
+"""Named augmentations, weighted by a variational Bayes fit to the stream.
 After Kimura and Bondell, 2024, arXiv:2409.12587.
 
 Published, as far as it could be read: test-time augmentation is a weighted sum of predictions, and weights that
@@ -26,7 +26,7 @@ VIEWS = 10  # the named ones: plain, flip, five crops, three scales
 
 
 class Ring(NamedTuple):
-    """What each view had to say for the consensus, over the last frames."""
+    """The evidence of each view for the consensus, over the last frames."""
 
     evidence: Tensor  # [window, 10] expected log-likelihood of the consensus, ≤ 0
     head: Tensor  # () int64 where the next frame goes
@@ -37,9 +37,9 @@ class Ring(NamedTuple):
 @register_strategy("vb_weights")
 @dataclass(frozen=True)
 class VBWeights(Strategy[Ring]):
-    """Answers, then updates. The consensus is the model's own, so views that agree with confidence win, right or wrong.
+    """Answers, then updates. The consensus comes from the model itself, so views that agree gain weight even if wrong.
 
-    A frame with fewer (or more) rows than the ten named views gets their plain average and teaches nothing.
+    A frame whose rows are not the ten named views is answered with their mean and leaves the memory as it is.
     """
 
     prior: Annotated[float, Gt(0), Le(1e3), "Dirichlet concentration; far below 1, chance lets one view take all"] = 1.0
@@ -62,7 +62,9 @@ class VBWeights(Strategy[Ring]):
         if len(log_p) != VIEWS:
             return log_p.logsumexp(0) - math.log(len(log_p)), memory
         logits = (memory.weights.log()[:, None] + log_p).logsumexp(0)
-        memory.evidence[int(memory.head)] = log_p @ log_p.exp().mean(0)  # equal weights, lest it follow its favourite
+        memory.evidence[int(memory.head)] = log_p @ log_p.exp().mean(
+            0
+        )  # a consensus of equal weights, so that no view reinforces itself
         memory.head.add_(1).remainder_(self.window)
         memory.count.add_(1)
         if memory.count >= self.warmup:

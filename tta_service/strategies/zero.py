@@ -21,11 +21,11 @@ _EPSILON = torch.finfo(torch.float32).eps  # "zero" as the published code has it
 @register_strategy("zero")
 @dataclass(frozen=True)
 class Zero(Stateless):
-    """One view, one vote; the answer is the log of the counts, −inf where nobody voted.
+    """One view, one vote; the answer is the log of the counts, −inf for no votes.
 
     A tie goes to the surest discarded view that votes for one of the tied classes, else to the tied class with the
     largest summed probability over the kept views. `compat` is the published code run in float32: votes by a softmax
-    at machine epsilon, and its other last resort, whose mask hits the classes counted from the far end.
+    at machine epsilon, and its other fallback, whose mask indexes classes from the end.
     """
 
     views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 64
@@ -54,13 +54,13 @@ class Zero(Stateless):
         return {"kept": kept, "weight": shared_weight(len(seen.views), kept)}
 
     def _votes(self, cosines: Tensor) -> Tensor:
-        """[k, c] -> [c]"""
+        """The votes [c] for each class of views [k, c]."""
         if self.compat:
             return (cosines / _EPSILON).softmax(-1).sum(0)
         return cosines.argmax(-1).bincount(minlength=cosines.shape[1]).float()
 
     def _break_ties(self, tied: Tensor, cosines: Tensor, logits: Tensor, kept: Tensor) -> int:
-        """The class that gets one more vote."""
+        """The class among the `tied` ones that gets one more vote."""
         by_entropy = entropy(logits).argsort(stable=True)
         discarded = by_entropy[~torch.isin(by_entropy, kept)]
         tops = cosines[discarded].argmax(-1)

@@ -1,4 +1,4 @@
-"""For our own tests and for authors of plug-ins: the conformance checks, and a CLIP made of a few small matrices."""
+"""Conformance checks for strategies and reducers, and a small fake CLIP, for this project's tests and for plug-ins."""
 
 from .check_reducer import check_reducer
 from .check_strategy import check_strategy

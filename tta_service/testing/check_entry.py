@@ -1,4 +1,4 @@
-"""What the catalogue asks of every entry, strategy or reducer."""
+"""Checks of what the catalogue requires of every entry, strategy or reducer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..core.parameters import parameters_of
 
 
 def check_registered(cls: type, catalogue: Catalogue[Any]) -> None:
-    """It is registered under its own name and its module says what it is."""
+    """The class is registered under its own name, and its module has a docstring for the catalogue."""
     name = getattr(cls, "name", None)
     assert isinstance(name, str), f"{cls.__qualname__} has no name: decorate the dataclass with @register_…(name)"
     assert catalogue.get(name) is cls, f"the catalogue's {name!r} is another class than {cls.__qualname__}"
@@ -21,7 +21,7 @@ def check_registered(cls: type, catalogue: Catalogue[Any]) -> None:
 
 
 def check_bounds(cls: type) -> None:
-    """Every number has a finite minimum and maximum, and its default lies between."""
+    """Every number has a finite minimum and maximum, and its default is between them."""
     for field in parameters_of(cls):
         if field.type not in ("int", "float"):
             continue
@@ -35,7 +35,7 @@ def check_bounds(cls: type) -> None:
 
 
 def check_round_trip(cls: type, catalogue: Catalogue[Any]) -> None:
-    """Parameters go out as doubles and come back; what is unknown or not finite is refused."""
+    """Parameters sent as doubles build an equal instance; unknown and non-finite ones are refused."""
     fields = parameters_of(cls)
     plain = cls()
     sent = {f.name: float(v) if type(v := getattr(plain, f.name)) is int else v for f in fields}

@@ -1,4 +1,4 @@
-"""Checks on what a strategy remembers: the right thing, all of it, and nothing else."""
+"""Checks of a strategy's memory: its scope, its shapes, and that it holds everything that later answers depend on."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def memory_keeps_its_shapes(cls: StrategyClass) -> None:
 
 
 def same_in_same_out(cls: StrategyClass) -> None:
-    """Two streams of one strategy, interleaved and with another global seed, answer as one alone."""
+    """A stream gives the same answers when another stream is interleaved and the global seed differs."""
     strategy, text = cls(), text_space(5)
-    mine, other = frames(strategy, text, 5), frames(strategy, text, 5, seed=50)
-    alone, _ = stream(strategy, mine, begin(strategy, text))
+    one, other = frames(strategy, text, 5), frames(strategy, text, 5, seed=50)
+    alone, _ = stream(strategy, one, begin(strategy, text))
     left, right, again = begin(strategy, text), begin(strategy, text), []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1234567)
-        for a, b in zip(mine, other, strict=True):
+        for a, b in zip(one, other, strict=True):
             logits, left = answer(strategy, a, left)
             _, right = answer(strategy, b, right)
             again.append(logits)

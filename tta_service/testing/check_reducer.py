@@ -1,4 +1,4 @@
-"""Does a reducer keep its word? Counts from shapes alone, rows that ignore each other, a prefix that stays."""
+"""Conformance checks of a reducer: counts follow from shapes, rows are independent, the prefix stays."""
 
 from __future__ import annotations
 

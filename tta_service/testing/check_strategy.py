@@ -1,4 +1,4 @@
-"""Do the flags of a strategy lie? Small checks for ours and for plug-ins alike; each failure says what to do."""
+"""Conformance checks of a strategy, built-in or plug-in. The message of each failure says what to change."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def needs_make_sense(cls: StrategyClass) -> None:
     assert isinstance(needs, Needs), f"needs() returned {needs!r}, not Needs(…)"
     assert 1 <= needs.fewest <= needs.views, f"fewest {needs.fewest} must lie in 1…views ({needs.views})"
     assert 0 < needs.confident <= 1, f"confident {needs.confident} is no fraction of views"
-    assert needs.augment in ("crop", "augmix", "named"), f"nobody can augment by {needs.augment!r}"
+    assert needs.augment in ("crop", "augmix", "named"), f"augment {needs.augment!r} is none of crop, augmix, named"
 
 
 def gradient_is_declared(cls: StrategyClass) -> None:
-    """Without `gradient` it runs in inference mode, on raw tensors unless it works through the text tower in begin."""
+    """Without `gradient` it runs in inference mode and, unless its memory is of `Scope.LABELS`, on raw tensors."""
     strategy, needs = cls(), cls().needs()
     text = text_space(5)
     if not needs.gradient and needs.memory is not Scope.LABELS:
@@ -87,7 +87,7 @@ def evidence_stays_as_it_was(cls: StrategyClass) -> None:
 
 
 def answers_are_logits(cls: StrategyClass) -> None:
-    """[c], no NaN, with one class, two classes, one view, identical views, any number of rows."""
+    """Logits are [c] without NaN, for one, two or more classes, identical views, and any number of rows."""
     strategy, needs = cls(), cls().needs()
     for classes in (1, 2, 5, 40):
         text, memory = text_space(classes), begin(strategy, text_space(classes))

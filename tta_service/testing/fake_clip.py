@@ -1,4 +1,4 @@
-"""A CLIP of a few small matrices, with the face of the real one: no weights to load, milliseconds per image."""
+"""A CLIP of a few small random matrices with the interface of `FrozenCLIP`. It encodes an image in milliseconds."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .fake_prompts import FakePrompts, Words, split_words
 
 
 class FakeCLIP:
-    """Deterministic in `seed`. Rows are encoded one by one, so an answer never depends on its batch, bit for bit.
+    """Deterministic in `seed`. Rows are encoded one by one, so features are bit-identical in every batch.
 
-    The image tower cuts 16 patches, bends them twice and projects their mean; with a reduction its two layers hand
-    their tokens to the reducer, so that reducers and batching can be tested without a model.
+    The image tower cuts 16 patches, applies two nonlinear layers and projects their mean. With a reduction both layers
+    call the reducer, so that reducers and batching can be tested without a model.
     """
 
     name = "fake"
@@ -48,7 +48,7 @@ class FakeCLIP:
         return torch.cat(rows) if rows else torch.empty(0, self.dimension)
 
     def text_space(self, labels: LabelSet) -> TextSpace:
-        """All templates encoded; prompts are differentiable. Raises `BadLabels` for a prompt of over 75 words."""
+        """The label set through all templates; prompts are differentiable. Raises `BadLabels` above 75 words."""
         for template in labels.templates:
             for prompt in labels.prompts(template):
                 split_words(prompt)
@@ -59,7 +59,7 @@ class FakeCLIP:
         return TextSpace(labels, features, self.scale, lambda: prompts[0], self._words.sentences)
 
     def check_reducer(self, reducer: Reducer) -> None:
-        """Every reducer goes with this tower."""
+        """Accepts every reducer."""
 
     def _row(self, pixels: Tensor, reducer: Reducer | None, guide: Tensor | None) -> Tensor:
         side = self.image_size // 4
@@ -71,5 +71,5 @@ class FakeCLIP:
                 heads = x.view(1, x.shape[1], 4, -1).transpose(1, 2)
                 x, sizes = reducer.reduce(layer, 2, x, sizes, heads, heads, 1, guide)
             x = x + (x @ self._mix).tanh()
-        votes = torch.ones(x.shape[:2]) if sizes is None else sizes
-        return unit((x * (votes / votes.sum(1, keepdim=True))[..., None]).sum(1) @ self._project)
+        weights = torch.ones(x.shape[:2]) if sizes is None else sizes
+        return unit((x * (weights / weights.sum(1, keepdim=True))[..., None]).sum(1) @ self._project)

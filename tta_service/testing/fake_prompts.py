@@ -1,4 +1,4 @@
-"""The text tower of `FakeCLIP`: words at their places, summed, bent once, projected. Small, real, differentiable."""
+"""The text tower of `FakeCLIP`: words weighted by position, summed, passed through tanh, projected; differentiable."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST = 75  # words of a prompt, as CLIP's 77 tokens less start and end
 
 
 class Words:
-    """What the text map is made of, drawn from a seed."""
+    """The random weights of the text tower, drawn from a seed."""
 
     def __init__(self, dimension: int, seed: int, width: int = 64) -> None:
         draw = torch.Generator().manual_seed(seed + 1)
@@ -27,15 +27,15 @@ class Words:
         self.places = torch.rand(LONGEST, width, generator=draw) + 0.5
 
     def embed(self, words: Sequence[str]) -> Tensor:
-        """[k, w] embeddings as small as trained ones, each drawn from its word's letters."""
+        """[k, w] embeddings with the scale of trained ones, each drawn from a hash of its word."""
         return torch.stack([self._word(word) for word in words]) if words else torch.zeros(0, self.width)
 
     def pool(self, sums: Tensor) -> Tensor:
-        """Sums of placed words [c, w] to unit features [c, d]."""
+        """Weighted sums of words [c, w] to unit features [c, d]."""
         return unit((sums @ self.mix).tanh() @ self.projection)
 
     def sentences(self, texts: Sequence[str]) -> Tensor:
-        """[m, d], unit norm. A text that is too long loses its end."""
+        """[m, d], unit norm. A text that is too long is truncated."""
         rows = [text.removesuffix(".").split()[:LONGEST] for text in texts]
         return self.pool(torch.stack([(self.embed(row) * self.places[: len(row)]).sum(0) for row in rows]))
 
@@ -56,7 +56,7 @@ def split_words(text: str) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class FakePrompts:
-    """One template and its names before the text map."""
+    """One template of a label set before the text tower; implements `Prompts`."""
 
     words: Words
     names: Sequence[str]
@@ -64,7 +64,7 @@ class FakePrompts:
 
     @property
     def context(self) -> Tensor:
-        """[k, w] embeddings of the template's words outside `{}`. `BadParameters` when there are none."""
+        """[k, w] embeddings of the template's words outside `{}`. Raises `BadParameters` when there are none."""
         if not len(self.initial):
             raise BadParameters("the first template has no words to tune", "options.strategy.name")
         return self.initial
@@ -95,7 +95,7 @@ class FakePrompts:
 
     @cached_property
     def _names(self) -> tuple[Tensor, Tensor]:
-        """[c, w] the placed sum of each name's words, [c] how many they are."""
+        """[c, w] the weighted sum of each name's words, [c] their number."""
         rows = [self.words.embed(split_words(name.replace("_", " "))) for name in self.names]
         places = self.words.places[self._split :]
         return torch.stack([(row * places[: len(row)]).sum(0) for row in rows]), torch.tensor(

@@ -1,4 +1,4 @@
-"""Label sets and views for the conformance checks, through `FakeCLIP`'s text tower."""
+"""Label sets and views for the conformance checks, from `FakeCLIP`'s text tower."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def text_space(classes: int, templates: tuple[str, ...] = ("a photo of a {}.",))
 
 
 def scene(text: TextSpace, rows: int, seed: int = 0) -> Evidence:
-    """One image: a plain view between its class and chance, and siblings that agree with it more or less."""
+    """One image: a plain view near the text feature of its class, and other views at growing distances from it."""
     draw = torch.Generator().manual_seed(seed)
     count, width = text.features.shape
     plain = text.features[seed % count] + 0.15 * torch.randn(width, generator=draw)
@@ -36,7 +36,7 @@ def scene(text: TextSpace, rows: int, seed: int = 0) -> Evidence:
 
 
 def mode(strategy: Strategy[Any]) -> AbstractContextManager[Any]:
-    """How the engine runs `adapt`: with autograd for those who asked, else without any of its records."""
+    """The context in which the engine runs `adapt`: with autograd if `needs` asks for gradients, else without."""
     needs = strategy.needs()
     if needs.gradient:
         return torch.enable_grad()
@@ -44,14 +44,14 @@ def mode(strategy: Strategy[Any]) -> AbstractContextManager[Any]:
 
 
 def begin(strategy: Strategy[Any], text: TextSpace) -> Any:
-    """A memory that has seen nothing, as an ordinary value of the caller's own."""
+    """The memory before the first frame, cloned so that the caller owns its tensors."""
     with torch.no_grad():
         memory = strategy.begin(text)
     return map_tensors(memory, Tensor.clone)
 
 
 def answer(strategy: Strategy[Any], seen: Evidence, memory: Any) -> tuple[Tensor, Any]:
-    """Logits [c] and the memory kept."""
+    """Logits [c] of `adapt`, and the memory after it."""
     with mode(strategy):
         return strategy.adapt(seen, memory)
 
@@ -78,5 +78,5 @@ def copy_tensors(memory: Any) -> dict[str, Tensor]:
 
 
 def are_equal(one: dict[Any, Tensor], other: dict[Any, Tensor]) -> bool:
-    """Bit for bit."""
+    """Whether both hold the same names and bit-identical tensors."""
     return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)

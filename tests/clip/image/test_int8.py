@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from tta_service.clip.hardware import why_not
 from tta_service.clip.image.int8 import Int8Linear, Int8Weight, quantize
 
-# Before VNNI, sums of pairs of products saturate at 16 bits: such CPUs are refused, and nothing is promised of them.
+# Before VNNI, sums of pairs of products saturate at 16 bits: such CPUs are refused, and their results are not tested.
 pytestmark = pytest.mark.skipif(bool(why_not("int8", torch.device("cpu"))), reason="this CPU has no VNNI")
 
 
@@ -17,7 +17,7 @@ def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
 
 @pytest.mark.parametrize("bias", [drawn(24, seed=2), None])
 @pytest.mark.parametrize("kind", [Int8Linear, Int8Weight])
-def test_it_is_nearly_the_layer_that_it_stands_for(kind, bias):
+def test_it_is_close_to_the_float32_layer(kind, bias):
     x, weight = drawn(3, 5, 64), drawn(24, 64, seed=1)
     exact, near = F.linear(x, weight, bias), kind(weight, bias)(x)
     assert near.shape == exact.shape and near.dtype == x.dtype
@@ -38,17 +38,17 @@ def test_the_largest_entry_of_a_row_uses_the_whole_byte():
     assert quantize(torch.tensor([[3.0, -1.5]]))[0].tolist() == [[127, -64]]
 
 
-def test_a_token_does_not_know_its_neighbours():
+def test_a_tokens_result_is_independent_of_its_neighbours():
     quiet, loud, layer = drawn(6, 64), 1e4 * drawn(2, 64, seed=1), Int8Linear(drawn(24, 64, seed=2), None)
     together = layer(torch.cat([quiet, loud]))[:6]
     assert torch.equal(together, layer(quiet))
     assert torch.equal(together, torch.cat([layer(row[None]) for row in quiet]))
 
 
-def test_one_scale_for_all_would_let_the_loud_one_silence_the_others():
+def test_one_scale_for_all_rows_would_round_the_small_ones_to_zero():
     x = torch.cat([drawn(6, 64), 1e4 * drawn(2, 64, seed=1)])
     shared = (x / (x.abs().max() / 127)).round()[:6]
-    assert shared.abs().max() == 0  # what the test above would see of it
+    assert shared.abs().max() == 0  # so the test above would fail
 
 
 def test_half_precision_goes_through():

@@ -77,7 +77,7 @@ def test_is_the_named_towers_own_forward(name):
 
 @dataclass(frozen=True)
 class Watch(Reducer):
-    """Changes nothing, writes down what it sees."""
+    """Changes nothing and records its arguments."""
 
     name = "watch"
     seen: list = field(default_factory=list, compare=False)
@@ -186,7 +186,7 @@ def test_other_towers_give_a_reason(visual, reason):
     "name", ["plain", "mean pool", "norm behind the pool", "token", "mean", "registers", "normalised queries and keys"]
 )
 @torch.no_grad()
-def test_aimed_texts_meet_normalised_tokens_as_texts_meet_features(name):
+def test_guides_in_token_space_score_tokens_as_texts_score_features(name):
     visual, texts = visual_of(name), torch.randn(5, 24)
     tower = take_apart(visual)
     assert isinstance(tower, ImageTower) and tower.guide_to_tokens is not None
@@ -197,5 +197,5 @@ def test_aimed_texts_meet_normalised_tokens_as_texts_meet_features(name):
     torch.testing.assert_close(scores + offset, tower.pool(tokens, None) @ texts.T, rtol=1e-4, atol=1e-4)
 
 
-def test_a_latent_query_has_no_aim():
+def test_a_latent_query_has_no_guide_in_token_space():
     assert tower_of("attention pool without class token").guide_to_tokens is None

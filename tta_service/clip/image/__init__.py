@@ -1,1 +1,1 @@
-"""The image tower: our forward over the library's modules, in any precision and compression."""
+"""The image tower: our forward pass over open_clip's modules, in any precision and compression."""

@@ -10,21 +10,21 @@ from torch.nn import functional as F
 def attend(q: Tensor, k: Tensor, v: Tensor, sizes: Tensor | None = None) -> Tensor:
     """Attention [b, h, m, e] of queries q [b, h, m, e] over keys and values [b, h, n, e].
 
-    With `sizes` [b, n] a token that stands for s patches gets s votes: log s is added to its logits (proportional
-    attention, Bolya et al., 2023, arXiv:2210.09461).
+    With `sizes` [b, n] a token that stands for s patches has s times the weight: log s is added to its logits
+    (proportional attention, Bolya et al., 2023, arXiv:2210.09461).
     """
     if sizes is None:
         return F.scaled_dot_product_attention(q, k, v)
     votes = sizes.log().to(q.dtype)[:, None]  # [b, 1, n]
-    if q.device.type == "cpu":  # whose fast kernel takes a mask
+    if q.device.type == "cpu":  # its fast kernel takes a mask
         return F.scaled_dot_product_attention(q, k, v, votes[:, :, None])
     return attend_without_mask(q, k, v, votes)
 
 
 def attend_without_mask(q: Tensor, k: Tensor, v: Tensor, votes: Tensor) -> Tensor:
-    """The same where a mask would keep the fast kernels away: `votes` [b, 1, n] ride inside the product.
+    """`attend` for devices whose fast kernels take no mask. `votes` [b, 1, n] are the log sizes.
 
-    They are one more feature of k; q has a constant √e there, and all is divided by √e again.
+    They become one more feature of k. The same feature of q is √e, which the scale 1/√e cancels.
     """
     e = q.shape[-1]
     pad = 8 - e % 8  # kernels want a head width divisible by eight

@@ -1,4 +1,4 @@
-"""The image tower as graphs that a compiler or another runtime computes: one for each reducer named at start."""
+"""The image tower as graphs of a compiler or another runtime, one for each reducer named at start."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .encoder import FIELD, EagerEncoder
 from .row_buckets import SIZES, run_in_buckets
 
 Run = Callable[[Tensor], Tensor]  # pixels [b, 3, s, s] -> features [b, d]
-Start = Callable[[Run, Tensor, str], Run]  # of a forward, a blank picture [1, 3, s, s] and the precision
+Start = Callable[[Run, Tensor, str], Run]  # takes a forward, a blank image [1, 3, s, s] and the precision
 
 
 def load_runtime(runtime: str, precision: str) -> Start:
-    """How `runtime` takes over a forward. `CannotLoad` when it is not installed or has no such precision."""
+    """The `start` function of a runtime. `CannotLoad` when it is not installed or lacks the precision."""
     try:
         module = importlib.import_module(f"..runtimes.{runtime}", __package__)
     except ImportError as error:
@@ -30,7 +30,10 @@ def load_runtime(runtime: str, precision: str) -> Start:
 
 
 class CompiledEncoder:
-    """Any number of rows, in buckets. Raises `CannotLoad` for a reducer that has no graph of fixed shapes."""
+    """An `ImageEncoder` that runs compiled graphs on buckets of rows.
+
+    Raises `CannotLoad` for a reducer whose graph has no fixed shapes.
+    """
 
     def __init__(
         self,
@@ -55,7 +58,7 @@ class CompiledEncoder:
                 run = start(lambda pixels, reducer=reducer: eager(pixels, reducer), eager.blank, precision)
             except CannotLoad:
                 raise
-            except Exception as error:  # an exporter's, of which there are many kinds
+            except Exception as error:  # exporters raise many types
                 why = " ".join(str(error).split())[:300]
                 raise CannotLoad(
                     f"{runtime} cannot take over the reducer {_describe(reducer)}: {why}", "reducers"
@@ -70,7 +73,7 @@ class CompiledEncoder:
             raise Unsupported(why, FIELD)
 
     def tokens_left(self, reducer: Reducer) -> tuple[int, ...]:
-        """Patch tokens of every view behind each block; empty for a tower run whole."""
+        """Patch tokens of a view after each block; empty for a tower run whole."""
         return self._left.get(_or_none(reducer), ())
 
     def __call__(self, pixels: Tensor, reducer: Reducer | None = None, guide: Tensor | None = None) -> Tensor:
@@ -84,7 +87,7 @@ def _or_none(reducer: Reducer | None) -> Reducer | None:
 
 
 def _describe(reducer: Reducer | None) -> str:
-    """As one names it at start."""
+    """The reducer as it is written in the settings."""
     if reducer is None:
         return "none"
     given = fields(reducer) if is_dataclass(reducer) else ()

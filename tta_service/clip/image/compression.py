@@ -1,5 +1,4 @@
-"""Smaller linear layers: of low rank, or with their smallest weights left out. Both are approximations of the weights
-alone, made at start without any picture."""
+"""Approximates linear layers by low rank or by pruning. Both use the weights only, at start and without images."""
 
 from __future__ import annotations
 
@@ -17,17 +16,17 @@ from .linear import Layer, Make
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """At most one of the two."""
+    """How linear layers are approximated; at most one field is set."""
 
-    rank: int = 0  # of the layers; 0: as they are
-    ratio: float = 0.0  # of all weights, which are left out
+    rank: int = 0  # of the layers; 0: full rank
+    ratio: float = 0.0  # fraction of all weights that is set to zero
 
 
 AS_IT_IS = Compression()
 
 
 def parse_compression(text: str) -> Compression:
-    """ "svd:RANK" or "prune:RATIO"; empty: none. ValueError says how to write it."""
+    """The compression of "svd:RANK" or "prune:RATIO"; "" is none. Raises ValueError for any other text."""
     if not text:
         return AS_IT_IS
     if svd := re.fullmatch(r"svd:([1-9]\d{0,4})", text):
@@ -38,10 +37,10 @@ def parse_compression(text: str) -> Compression:
 
 
 def low_rank(rank: int, make: Make) -> Make:
-    """Layers of two thin factors, the best of that rank (Eckart and Young, 1936): W ≈ U Uᵀ W, U its first left singular
-    vectors, or W ≈ W V Vᵀ where that is the smaller problem.
+    """Layers of two thin factors, the best approximation of that rank (Eckart and Young, 1936): W ≈ U Uᵀ W with the
+    first left singular vectors U, or W ≈ W V Vᵀ where that is the smaller problem.
 
-    A layer for which two factors would be no smaller stays whole. `make` computes what comes out.
+    A layer for which two factors would be no smaller stays whole. `make` builds the resulting layers.
     """
 
     def make_low_rank(weight: Tensor, bias: Tensor | None) -> Layer:
@@ -57,17 +56,17 @@ def low_rank(rank: int, make: Make) -> Make:
             wide = w @ thin.T
         first = make(thin.to(weight.dtype).contiguous(), None)
         second = make(wide.to(weight.dtype).contiguous(), bias)
-        weight.data = weight.new_empty(0)  # the factors are its only form from here on
+        weight.data = weight.new_empty(0)  # the factors replace it
         return lambda x: second(first(x))
 
     return make_low_rank
 
 
 def prune_smallest(weights: Sequence[Tensor], ratio: float) -> None:
-    """Set the fraction `ratio` of all these weights that is smallest in magnitude to zero, in place.
+    """Set the fraction `ratio` of all these weights with the smallest magnitude to zero, in place.
 
-    Global and unstructured: one threshold for all layers. The zeros stay in dense tensors, so that neither memory nor
-    time is saved: what it tells is how many weights the answers need.
+    Global and unstructured: one threshold for all layers. The zeros stay in dense tensors, so neither memory nor time
+    is saved; the result shows how many weights the answers depend on.
     """
     holders: list[Any] = [nn.ParameterDict({"weight": nn.Parameter(weight.detach(), False)}) for weight in weights]
     prune.global_unstructured([(holder, "weight") for holder in holders], prune.L1Unstructured, amount=ratio)

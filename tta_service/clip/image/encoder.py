@@ -1,4 +1,4 @@
-"""The image tower as this server runs it: what it is asked, and the plain way, by torch."""
+"""The interface of an image encoder, and the eager encoder by torch."""
 
 from __future__ import annotations
 
@@ -17,26 +17,30 @@ FIELD = "options.reduction.reducer.name"
 
 
 class ImageEncoder(Protocol):
-    """Normalised pixels [b, 3, s, s] to features [b, d], not normalised; a reducer of None is none."""
+    """Normalised pixels [b, 3, s, s] to features [b, d], not normalised. Reducer None: no reduction."""
 
     @property
-    def reducible(self) -> bool: ...
+    def reducible(self) -> bool:
+        """Whether the tower is taken apart, so that reducers can act in it."""
+        ...
+
     def check(self, reducer: Reducer) -> None:
         """Raises `Unsupported` for a reducer that it does not run."""
         ...
 
     def tokens_left(self, reducer: Reducer) -> tuple[int, ...]:
-        """Patch tokens of every view behind each block. Empty for a tower run whole."""
+        """Patch tokens of a view after each block. Empty for a tower run whole."""
         ...
 
     def __call__(self, pixels: Tensor, reducer: Reducer | None = None, guide: Tensor | None = None) -> Tensor: ...
 
 
 class EagerEncoder:
-    """Operation by operation, any reducer. `tower` may be the reason why there is none: then `whole(pixels)` runs it.
+    """Runs the tower operation by operation, with any reducer.
 
-    `blank` [1, 3, s, s] is a picture in the tower's precision and memory layout, `dimension` that of its features. Of
-    more than `most_rows` (0: any number) some are run after the others.
+    `tower` may be the reason why it cannot be taken apart; then `whole(pixels)` runs it. `blank` [1, 3, s, s] is an
+    image in the tower's precision and memory layout, `dimension` that of its features. More than `most_rows` rows
+    (0: no limit) are run in several passes.
     """
 
     def __init__(
@@ -69,7 +73,7 @@ class EagerEncoder:
             raise Unsupported(f"{self._name} cannot compare patches with text: {why}", FIELD)
 
     def tokens_left(self, reducer: Reducer | None) -> tuple[int, ...]:
-        """Patch tokens of every view behind each block, counted once a reducer; empty for a tower run whole."""
+        """Patch tokens of a view after each block, counted once a reducer; empty for a tower run whole."""
         return () if isinstance(self.tower, str) else self._left(reducer)
 
     def __call__(self, pixels: Tensor, reducer: Reducer | None = None, guide: Tensor | None = None) -> Tensor:
@@ -81,7 +85,7 @@ class EagerEncoder:
         guide = None if guide is None else guide.to(pixels)
         if not self._most_rows:
             return encode(self.tower, pixels, reducer, guide)
-        return torch.cat([encode(self.tower, some, reducer, guide) for some in pixels.split(self._most_rows)])
+        return torch.cat([encode(self.tower, part, reducer, guide) for part in pixels.split(self._most_rows)])
 
     @torch.no_grad()
     def _count_left(self, reducer: Reducer | None) -> tuple[int, ...]:

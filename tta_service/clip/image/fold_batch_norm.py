@@ -1,4 +1,4 @@
-"""Batch norms into the convolutions before them. Exact but for rounding, and a sixth of a convolutional stem's time."""
+"""Folds batch norms into the convolutions before them: exact up to rounding, and a stem takes a sixth less time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def fold_batch_norms(model: nn.Module) -> int:
-    """In every `Sequential`, a convolution and the batch norm right behind it become one. In place; says how many."""
+    """Fold each batch norm that follows a convolution in a `Sequential`. In place; gives the number folded."""
     folded = 0
     for parent in [module for module in model.modules() if type(module) is nn.Sequential]:
         for (first, conv), (second, norm) in pairwise(list(parent.named_children())):

@@ -1,7 +1,7 @@
 """Linear layers in 8-bit integers: one scale per output of the weight, one per token of the input.
 
-A token's scale is its own largest entry, so that neither calibration pictures are needed nor does an answer depend on
-who shares the batch; and sums of integers are exact, in whatever order a kernel takes them (Dettmers et al., 2022,
+The scale of a token is its largest entry. So no calibration images are needed, and an answer is independent of its
+batch. Sums of integers are exact in any order of a kernel (Dettmers et al., 2022,
 arXiv:2208.07339, §2, "vector-wise").
 """
 
@@ -13,22 +13,22 @@ from torch.nn import functional as F
 
 from .linear import Layer
 
-MOST = 127.0  # of a signed byte, either way
+MOST = 127.0  # the largest magnitude of a signed byte that is used
 
 
 def quantize(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows x [n, i] as bytes [n, i] and the float32 scales [n, 1] that give them back."""
+    """Rows x [n, i] to int8 values [n, i] and float32 scales [n, 1], with x ≈ values · scales."""
     scale = x.abs().amax(1, keepdim=True).float().clamp_min(1e-12) / MOST
     return (x / scale).round().to(torch.int8), scale
 
 
 def int8(weight: Tensor, bias: Tensor | None) -> Layer:
-    """x Wᵀ + b in bytes, float32 outside; weight [o, i], bias [o]."""
+    """A layer x Wᵀ + b whose product is in int8, with float32 outside it; weight [o, i], bias [o]."""
     return Int8Linear(weight.detach(), bias)
 
 
 class Int8Linear(nn.Module):
-    """What is kept: the weight's bytes as [i, o], its scales [o] and the bias [o]."""
+    """A linear layer with an int8 product. Stores the weight's bytes [i, o], its scales [o] and the bias [o]."""
 
     weight: Tensor
     scale: Tensor
@@ -50,12 +50,12 @@ class Int8Linear(nn.Module):
 
 
 def int8_weight(weight: Tensor, bias: Tensor | None) -> Layer:
-    """The weight in bytes and the product in float32, for runtimes that bring their own kernels for it."""
+    """A layer with int8 weights and a float32 product, for runtimes that replace both by kernels of their own."""
     return Int8Weight(weight.detach(), bias)
 
 
 class Int8Weight(nn.Module):
-    """What is kept: the weight's bytes [o, i], its scales [o, 1] and the bias [o]."""
+    """A linear layer with int8 weights. Stores the weight's bytes [o, i], its scales [o, 1] and the bias [o]."""
 
     weight: Tensor
     scale: Tensor

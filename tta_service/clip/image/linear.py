@@ -1,4 +1,4 @@
-"""How a tower computes its linear layers: as they are, or from what somebody has made of their weights."""
+"""Builds the linear layers of a tower from their weights; compression and int8 are other builders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def plain(weight: Tensor, bias: Tensor | None) -> Layer:
 
 
 def free_weights_after(make: Make) -> Make:
-    """`make`, behind which the weights exist in the form that it made of them alone."""
+    """`make`, after which the original weight is freed: only the layer that it built holds it."""
 
     def make_and_free(weight: Tensor, bias: Tensor | None) -> Layer:
         layer = make(weight, bias)

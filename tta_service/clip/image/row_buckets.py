@@ -1,4 +1,4 @@
-"""Any number of rows through a function that takes only some numbers of rows."""
+"""Runs a function that accepts only certain numbers of rows on any number of rows."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import torch
 from torch import Tensor
 
 SIZES = (64, 32, 16, 8, 4, 2, 1)  # rows of one run, the largest first
-LARGE = (256, 128)  # of a GPU, which 64 rows of a small tower do not fill
+LARGE = (256, 128)  # on a GPU, because 64 rows of a small tower do not occupy it
 
 
 def sizes_on(device: torch.device) -> tuple[int, ...]:
-    """Rows of one run on that device."""
+    """The numbers of rows of a run on that device, the largest first."""
     return SIZES if device.type == "cpu" else LARGE + SIZES
 
 
 def run_in_buckets(run: Callable[[Tensor], Tensor], x: Tensor, sizes: Sequence[int] = SIZES) -> Tensor:
-    """`run` over the rows of x [b, ...], `sizes` (down to 1) at a time; a run that is not full is filled with zeros."""
+    """`run` over the rows of x [b, ...], in runs of `sizes` (which include 1); a partial run is padded with zeros."""
     parts: list[Tensor] = []
     for taken, size in plan(len(x), sizes):
-        some, x = x[:taken], x[taken:]
+        rows, x = x[:taken], x[taken:]
         if taken < size:
-            some = torch.cat([some, some.new_zeros(size - taken, *some.shape[1:])])
-        parts.append(run(some)[:taken])
+            rows = torch.cat([rows, rows.new_zeros(size - taken, *rows.shape[1:])])
+        parts.append(run(rows)[:taken])
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 

@@ -1,6 +1,6 @@
-"""Our forward pass over open_clip's own modules, with a seam between attention and MLP where a reducer may act.
+"""Our forward pass over open_clip's own modules. A reducer may act between attention and MLP.
 
-Nothing is patched or mutated: several reducers share one set of weights, in several threads.
+The modules are neither patched nor changed, so several reducers share one set of weights in several threads.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .attention import attend
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """One pre-norm transformer block in three parts."""
+    """The three parts of a pre-norm transformer block."""
 
     project: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]  # x [b, n, w] -> q, k, v [b, h, n, e]
     combine: Callable[[Tensor], Tensor]  # [b, h, n, e] -> what attention adds, [b, n, w]
@@ -25,16 +25,15 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class ImageTower:
-    """A vision transformer taken apart. `prefix` tokens (class, registers) stand before the patches."""
+    """A vision transformer taken apart. `prefix` tokens (class, registers) precede the patches."""
 
     embed: Callable[[Tensor], Tensor]  # normalised pixels [b, 3, s, s] -> tokens [b, n, w]
     blocks: tuple[Block, ...]
     pool: Callable[[Tensor, Tensor | None], Tensor]  # tokens [b, n, w], sizes [b, n - prefix]? -> features [b, d]
     prefix: int
-    class_only: bool  # the pool reads token 0 alone, so the last block need compute no other
-    guide_to_tokens: Callable[[Tensor], Tensor] | None = (
-        None  # text features [c, d] -> [c, w] as seen from normalised tokens
-    )
+    class_only: bool  # the pool reads token 0 only, so the last block computes no other
+    # Text features [c, d] pulled back through the last projection, [c, w], to be multiplied with normalised tokens.
+    guide_to_tokens: Callable[[Tensor], Tensor] | None = None
 
 
 def encode(tower: ImageTower, pixels: Tensor, reducer: Reducer | None = None, guide: Tensor | None = None) -> Tensor:
@@ -45,14 +44,14 @@ def encode(tower: ImageTower, pixels: Tensor, reducer: Reducer | None = None, gu
 def count_patches_left(
     tower: ImageTower, pixels: Tensor, reducer: Reducer | None, guide: Tensor | None
 ) -> tuple[int, ...]:
-    """Patch tokens behind each block."""
+    """Patch tokens after each block."""
     return _forward(tower, pixels, reducer, guide)[1]
 
 
 def _forward(
     tower: ImageTower, pixels: Tensor, reducer: Reducer | None, guide: Tensor | None
 ) -> tuple[Tensor, tuple[int, ...]]:
-    """The reducer is asked after the attention of every block but the last: behind it only the pool is left."""
+    """The reducer runs after the attention of every block but the last, which only the pool follows."""
     x, sizes = tower.embed(pixels), None
     if reducer is not None and guide is not None and reducer.guide_in_tokens and tower.guide_to_tokens is not None:
         guide = tower.guide_to_tokens(guide)

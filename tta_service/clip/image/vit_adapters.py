@@ -1,4 +1,4 @@
-"""Which image towers can be taken apart: open_clip's own and timm's vision transformers."""
+"""Takes image towers apart: open_clip's own and timm's vision transformers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .tower import Block, ImageTower
 def take_apart(visual: nn.Module, make: Make = plain) -> ImageTower | str:
     """The parts of `model.visual`, or the reason why it can only be run whole.
 
-    `make` says how the blocks' linear layers are computed. Types are compared exactly: a subclass may do anything.
+    `make` builds the blocks' linear layers. Types are compared exactly, because a subclass may behave differently.
     """
     if type(visual) is VisionTransformer:
         return _open_clip(visual, make)
@@ -112,14 +112,12 @@ def _timm(visual: Any, make: Make) -> ImageTower | str:
     plain = trunk.attn_pool is None and len(norm) == 1 and all(isinstance(m, nn.Linear) for m in linear)
 
     def guide_to_tokens(texts: Tensor) -> Tensor:
-        for layer in linear:  # the last first
+        for layer in linear:  # from last to first
             texts = texts @ layer.weight
         return texts * norm[0].weight
 
-    parts = tuple(b for b in blocks if b)
-    return ImageTower(
-        embed, parts, pool, trunk.num_prefix_tokens, trunk.global_pool == "token", guide_to_tokens if plain else None
-    )
+    parts, only = tuple(b for b in blocks if b), trunk.global_pool == "token"
+    return ImageTower(embed, parts, pool, trunk.num_prefix_tokens, only, guide_to_tokens if plain else None)
 
 
 def _timm_block(block: Any, make: Make) -> Block | None:
@@ -139,7 +137,7 @@ def _timm_block(block: Any, make: Make) -> Block | None:
 
 
 def _timm_mlp(mlp: Any, make: Make) -> Layer:
-    """Any other than the standard one runs as it is."""
+    """The MLP with layers by `make`; an MLP that is not the standard one is used as it is."""
     if type(mlp) is not Mlp or not isinstance(mlp.fc1, nn.Linear):
         return mlp
     widen, narrow = _make_layer(mlp.fc1, make), _make_layer(mlp.fc2, make)

@@ -17,7 +17,7 @@ def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 class Residual(nn.Module):
-    """x + two convolutions of x, so that the stem learns fast however deep."""
+    """x plus two convolutions of x, so that a deep stem still trains fast."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Residual(nn.Module):
 class ConvStem(nn.Module):
     """Pixels [b, 3, s, s] to patch tokens [b, (s/8)^2, w]: what timm calls a patch embedding.
 
-    Few channels where the picture is large, many where it is small: most of the time of a small ViT goes here.
+    Channels are few where the image is large and many where it is small, because a small ViT spends most time here.
     With `output_fmt="NHWC"`, as timm asks at several sizes, the tokens keep their grid, [b, s/8, s/8, w].
     """
 
@@ -63,10 +63,10 @@ class ConvStem(nn.Module):
 def vit_pocket_64(pretrained: bool = False, sizes: bool = False, **options: object) -> VisionTransformer:
     """The tower at 64 px: 64 patch tokens and a class token.
 
-    `sizes=True` accepts other picture sizes too (training starts small); the weights are the same. `pretrained` is
-    what timm asks of every model; our weights come with the whole CLIP, not from a hub.
+    `sizes=True` accepts other image sizes with the same weights (training starts with small ones). `pretrained` is
+    required by timm and unused: the weights are loaded with the whole CLIP.
     """
-    for word in ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"):
-        options.pop(word, None)
+    for option in ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"):
+        options.pop(option, None)
     shape = {"img_size": 64, "embed_dim": 192, "depth": 4, "num_heads": 3, "global_pool": "token", **options}
     return VisionTransformer(patch_size=STRIDE, embed_layer=ConvStem, dynamic_img_size=sizes, **shape)

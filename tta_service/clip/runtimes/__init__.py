@@ -1,1 +1,1 @@
-"""Compilers and other runtimes that take over the image tower's forward, one in one file."""
+"""Compilers and runtimes that run the image tower's forward, one per file."""

@@ -1,7 +1,7 @@
-"""torch.compile: the forward as C++ or GPU kernels that it writes at start. Needs a compiler on this machine.
+"""torch.compile: the forward as C++ or GPU kernels that are generated at start. Needs a compiler on this machine.
 
-A graph for one row and one for several, or more: a compiled graph of any number of rows leaves out the case of one. On
-a GPU the kernels are launched as CUDA graphs.
+There is a graph for one row and at least one for several rows, because a graph with a dynamic number of rows excludes
+one. On a GPU the kernels are launched as CUDA graphs.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from ..errors import CannotLoad
 from . import cudagraphs as runtime_cudagraphs
 
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
-COMPILERS = ("gcc", "g++", "clang", "clang++")  # Triton, which writes kernels of a GPU, has launchers in C
-ROW_COUNTS = (1, 2, 8, 64)  # rows: one graph may not do for few and many
+COMPILERS = ("gcc", "g++", "clang", "clang++")  # Triton, which generates GPU kernels, compiles launchers in C
+ROW_COUNTS = (1, 2, 8, 64)  # compiled at start: few and many rows may need different graphs
 
 
 def start(forward: Callable[[Tensor], Tensor], blank: Tensor, precision: str) -> Callable[[Tensor], Tensor]:
@@ -40,8 +40,11 @@ def start(forward: Callable[[Tensor], Tensor], blank: Tensor, precision: str) ->
 
 
 def copy_code(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The same with code of its own. What is compiled is kept with the code, eight graphs at most; all reducers come
-    here with the same one, and the third would silently not be compiled."""
+    """A copy of the function with its own code object.
+
+    torch caches at most eight graphs per code object. The forwards of all reducers share one, so without the copy later
+    ones would silently run uncompiled.
+    """
     if not isinstance(forward, types.FunctionType):
         return forward
     code = forward.__code__.replace()

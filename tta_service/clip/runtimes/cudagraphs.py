@@ -1,8 +1,8 @@
-"""CUDA graphs: the forward of a fixed number of rows, recorded once, is launched whole.
+"""CUDA graphs: the forward of a fixed number of rows is recorded once and then launched as a whole.
 
-A vision transformer is hundreds of kernels, and Python needs longer to launch them than a GPU to run them on few rows.
-Needs no compiler. One graph for each size of `buckets`, all in one pool of memory: they run one after the other, and
-what a graph computes is copied out before the next one may begin.
+A vision transformer has hundreds of kernels. For few rows, launching them from Python takes longer than running them.
+No compiler is needed. There is one graph for each size of `row_buckets`, all in one memory pool: they run one at a
+time, and each result is copied before the next graph starts.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from ..errors import CannotLoad
 from ..image.row_buckets import sizes_on
 
 PRECISIONS = ("float32", "bfloat16", "float16")
-WARM = 3  # runs before the recording: libraries choose kernels and take memory, which no recording may do
+WARM = 3  # runs before the recording, in which libraries may not choose kernels or allocate memory
 Run = Callable[[Tensor], Tensor]
-Record = Callable[[Run, Tensor], tuple[Tensor, Callable[[], object]]]  # -> where results will lie, and how to run again
+Record = Callable[
+    [Run, Tensor], tuple[Tensor, Callable[[], object]]
+]  # -> the output buffer, and a function that fills it again
 
 
 def start(forward: Run, blank: Tensor, precision: str) -> Run:
-    """The forward, already recorded for every number of rows that it will be asked for."""
+    """The forward, recorded for every size of `row_buckets`. Raises `CannotLoad` on other devices than CUDA."""
     if blank.device.type != "cuda":
         raise CannotLoad(f"cudagraphs is for CUDA devices; on {blank.device.type} take eager or compile", "runtime")
     pool = torch.cuda.graph_pool_handle()
@@ -32,35 +34,37 @@ def start(forward: Run, blank: Tensor, precision: str) -> Run:
 
 
 def replay(forward: Run, blank: Tensor, sizes: tuple[int, ...], record: Record) -> Run:
-    """`forward` for pixels [b, 3, s, s] where b is one of `sizes`; the largest is recorded first, so that the others
-    find memory in the pool. From any thread, one at a time."""
+    """`forward` for pixels [b, 3, s, s] where b is one of `sizes`. Thread-safe; calls run one at a time.
+
+    The largest size is recorded first, so that the others reuse its memory in the pool.
+    """
     layout = torch.channels_last if blank.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
-    given = {rows: torch.zeros_like(blank.expand(rows, -1, -1, -1), memory_format=layout) for rows in sizes}
-    made = {rows: record(forward, given[rows]) for rows in sorted(sizes, reverse=True)}
-    busy = threading.Lock()
+    inputs = {rows: torch.zeros_like(blank.expand(rows, -1, -1, -1), memory_format=layout) for rows in sizes}
+    graphs = {rows: record(forward, inputs[rows]) for rows in sorted(sizes, reverse=True)}
+    lock = threading.Lock()
 
     def run(pixels: Tensor) -> Tensor:
         rows = len(pixels)
-        with busy:
-            given[rows].copy_(pixels)
-            features, again = made[rows]
-            again()
-            return features.clone()  # the next run overwrites it
+        with lock:
+            inputs[rows].copy_(pixels)
+            features, launch = graphs[rows]
+            launch()
+            return features.clone()  # the next launch overwrites it
 
     return run
 
 
 @torch.no_grad()
 def record_graph(forward: Run, pixels: Tensor, pool: Any) -> tuple[Tensor, Callable[[], object]]:
-    """A graph that reads `pixels` where they lie, its memory in `pool`, a handle of torch's."""
+    """Record a graph that reads the buffer `pixels` and allocates in `pool`, a handle of torch: output, launcher."""
     with torch.cuda.device(pixels.device):
-        here, beside = torch.cuda.current_stream(), torch.cuda.Stream()
-        beside.wait_stream(here)
-        with torch.cuda.stream(beside):
+        current, side = torch.cuda.current_stream(), torch.cuda.Stream()
+        side.wait_stream(current)
+        with torch.cuda.stream(side):
             for _ in range(WARM):
                 forward(pixels)
-        here.wait_stream(beside)
+        current.wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):  # what others do is no concern
+        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):  # other threads may use CUDA
             features = forward(pixels)
     return features, graph.replay

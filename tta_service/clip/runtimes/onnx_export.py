@@ -1,4 +1,4 @@
-"""A forward as an ONNX file, for any number of rows."""
+"""Exports a forward to an ONNX file, for any number of rows."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import torch
 from onnxscript import ir, opset18
 from torch import Tensor, nn
 
-op: Any = opset18  # whose own types know more than a translation can tell
+op: Any = opset18  # its own types are stricter than a translation function's
 
 
 class Forward(nn.Module):
-    """A function of pixels alone, as exporters want it."""
+    """A function of pixels as a module, which exporters require."""
 
     def __init__(self, run: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -28,24 +28,27 @@ class Forward(nn.Module):
 
 
 def _product_of_bytes(a, b):
-    """Signed bytes a [n, i] times b [i, o] to int32: with a moved to unsigned ones, for which x86 has instructions."""
+    """int8 a [n, i] times b [i, o] to int32; a is shifted to uint8, for which x86 has instructions."""
     middle = op.Constant(value=ir.tensor(np.array(128, np.uint8)))
     moved = op.QuantizeLinear(op.Cast(a, to=ir.DataType.FLOAT), op.Constant(value_float=1.0), middle)
     return op.MatMulInteger(moved, b, middle)
 
 
 def _sort(x, stable=True, dim: int = -1, descending: bool = False):
-    """Values and places; of equal ones the first comes first, as ONNX promises of TopK."""
+    """Values and indices by TopK, which ONNX defines as stable."""
     count = op.Gather(op.Shape(x), op.Constant(value_ints=[dim]))
     return op.TopK(x, count, axis=dim, largest=int(descending), sorted=1)
 
 
-MISSING = {torch.ops.aten._int_mm.default: _product_of_bytes, torch.ops.aten.sort.stable: _sort}  # in torch's exporter
+MISSING = {
+    torch.ops.aten._int_mm.default: _product_of_bytes,
+    torch.ops.aten.sort.stable: _sort,
+}  # absent from torch's exporter
 
 
 @torch.no_grad()
 def write_onnx(forward: Callable[[Tensor], Tensor], blank: Tensor, path: Path) -> None:
-    """`forward` traced on two rows like `blank` [1, 3, s, s], its weights in files beside `path`."""
+    """Trace `forward` on two rows like `blank` [1, 3, s, s] and write it to `path`, with weights in files beside it."""
     rows = torch.export.Dim("rows", min=1, max=1024)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -58,7 +61,7 @@ def write_onnx(forward: Callable[[Tensor], Tensor], blank: Tensor, path: Path) -
             dynamo=True,
             opset_version=18,
             external_data=True,
-            optimize=False,  # which would turn bytes that are constant into floats; runtimes do it better themselves
+            optimize=False,  # it would convert constant bytes to floats; runtimes optimise the graph themselves
             verbose=False,
             custom_translation_table=MISSING,
         )

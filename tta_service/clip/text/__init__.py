@@ -1,1 +1,1 @@
-"""The text tower, from names and templates to features, and back to the prompt by gradients."""
+"""The text tower: names and templates to features, and gradients back to the prompt."""

@@ -1,4 +1,4 @@
-"""Prompts without their padding: what all rows share once, the rest end to end, rows of one length side by side."""
+"""Packs prompts into one sequence without padding: their common start once, then the rest, sorted by length."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Packing:
-    """Where the tokens of m prompts lie in one sequence: the shared start, then every row's own tokens.
+    """The positions of m prompts' tokens in one sequence: the shared start, then each row's own tokens.
 
     Rows are sorted by length; a group is (first token, rows, tokens per row).
     """
@@ -31,7 +31,7 @@ class Packing:
 
 
 def pack(lengths: Tensor, shared: int) -> Packing:
-    """The packing of prompts of `lengths` [m] tokens, the first `shared` of them alike; each has one of its own."""
+    """The packing of prompts of `lengths` [m] tokens with `shared` equal first tokens; each has at least one more."""
     own = lengths - shared
     order = own.argsort(stable=True)
     sizes, counts = own.unique(return_counts=True)  # ascending, as the order is
@@ -45,13 +45,13 @@ def pack(lengths: Tensor, shared: int) -> Packing:
 
 
 def count_common_start(tokens: Tensor, lengths: Tensor) -> int:
-    """How many first tokens all rows of tokens [m, n] share; each row keeps at least one of its own."""
+    """The number of equal first tokens of all rows [m, n], such that each row has at least one other token."""
     alike = (tokens == tokens[:1]).all(0)
     first_other = int(alike.logical_not().nonzero()[0]) if not alike.all() else tokens.shape[1]
     return min(first_other, int(lengths.min()) - 1)
 
 
 def find_own_places(lengths: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
-    """For every token behind the shared ones: its prompt [t] and its column in that prompt [t]."""
+    """For each token after the shared ones: its prompt [t] and its column in that prompt [t]."""
     rows = packing.order.repeat_interleave(lengths[packing.order] - packing.shared)
     return rows, packing.places[packing.shared :]

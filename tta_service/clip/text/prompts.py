@@ -1,4 +1,4 @@
-"""The first template of a label set before the text tower: the words that prompt tuning changes."""
+"""The first template of a label set before the text tower, with the words that prompt tuning changes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ from .tokenize import Tokenize, shorten_name, tokenize_texts
 from .tower import TextTower, encode_packed
 
 TOKENS_AT_ONCE = 1024  # without gradients; more is not faster
-TOKENS_TO_RECOMPUTE = 192  # with gradients, when activations are not kept: 512 is 12 % faster and needs twice as much
+TOKENS_TO_RECOMPUTE = (
+    192  # with gradients, when activations are not stored: 512 is 12 % faster and takes twice the memory
+)
 FLOATS_KEPT = 9  # activations that a backward pass needs, per token, width and block
 
 
 class TemplatePrompts:
-    """Every class's prompt, laid out as start, left context, name, right context, full stop, end.
+    """The prompts of all classes; implements `Prompts`.
 
-    The layout is that of Shu et al., 2022, arXiv:2209.07511, with all words of the template in the context, whichever
-    side of the name they stand on. At most `keep_bytes` of activations stay resident; beyond that `gradient` computes
-    them anew, some classes at a time. Raises `BadParameters` when there is no context, or when it runs into a name.
+    A prompt is start, left context, name, right context, full stop, end, as in Shu et al., 2022, arXiv:2209.07511. The
+    context is all words of the template, on both sides of the name. At most `keep_bytes` of activations are stored;
+    beyond that `gradient` computes them again, some classes at a time. Raises `BadParameters` when there is no context,
+    or when the tokenizer merges it with a name.
     """
 
     def __init__(
@@ -37,8 +40,8 @@ class TemplatePrompts:
         with torch.inference_mode(False), torch.no_grad():
             self.context = self._embed(words).cpu()  # [k, w]
         self._lock = threading.Lock()
-        self._saved_graph: tuple[Tensor, Tensor] | None = None  # initial context and features, their graph behind them
-        self.kept_bytes = 0  # exactly what that graph holds, beside the weights
+        self._saved_graph: tuple[Tensor, Tensor] | None = None  # initial context, and features with their graph
+        self.kept_bytes = 0  # the size of that graph without weights
 
     def encode(self, context: Tensor, classes: Tensor | None = None) -> Tensor:
         """Context [k, w] to unit features [c, d], or of the `classes` [m] only; differentiable, pure."""
@@ -47,12 +50,12 @@ class TemplatePrompts:
         rows = torch.arange(len(self._tokens)) if classes is None else classes.cpu()
         graph = torch.is_grad_enabled() and context.requires_grad
         pieces = (rows,) if graph else self._pieces(rows, TOKENS_AT_ONCE)
-        return torch.cat([self._encode(context, some) for some in pieces]).to(context.device)
+        return torch.cat([self._encode(context, piece) for piece in pieces]).to(context.device)
 
     def gradient(self, d_features: Tensor) -> Tensor:
         """Pull a gradient on the features, [c, d], back to the context, [k, w], at the initial context.
 
-        Classes whose row is zero cost nothing when they are many.
+        Classes whose row is zero are skipped when they are the majority.
         """
         rows = d_features.ne(0).any(1).nonzero().flatten().cpu()
         with torch.enable_grad():
@@ -61,20 +64,20 @@ class TemplatePrompts:
                 (gradient,) = torch.autograd.grad(features, context, d_features.to(features), retain_graph=True)
                 return gradient.to(d_features)
             gradient = torch.zeros_like(self.context)
-            for some in self._pieces(rows, TOKENS_TO_RECOMPUTE):
+            for piece in self._pieces(rows, TOKENS_TO_RECOMPUTE):
                 context = self.context.clone().requires_grad_()
-                features = self._encode(context, some)
-                gradient += torch.autograd.grad(features, context, d_features[some].to(features))[0]
+                features = self._encode(context, piece)
+                gradient += torch.autograd.grad(features, context, d_features[piece].to(features))[0]
         return gradient.to(d_features)
 
     def forget(self) -> None:
-        """Gives the kept activations back; who computes with them goes on."""
+        """Free the stored activations. A backward pass in progress is not affected."""
         with self._lock:
             self._saved_graph, self.kept_bytes = None, 0
 
     @property
     def bytes(self) -> int:
-        """About how many bytes the kept activations take, once there are any."""
+        """An estimate of the bytes that stored activations take."""
         tokens = self._size(torch.arange(len(self._tokens))) + self._shared
         return 4 * FLOATS_KEPT * tokens * self.context.shape[1] * len(self._tower.blocks)
 
@@ -82,9 +85,9 @@ class TemplatePrompts:
         with self._lock:
             if self._saved_graph is None:
                 context = self.context.clone().requires_grad_()
-                with count_saved_bytes() as held:
+                with count_saved_bytes() as saved:
                     self._saved_graph = context, self._encode(context, torch.arange(len(self._tokens)))
-                self.kept_bytes = sum(held.values())
+                self.kept_bytes = sum(saved.values())
             return self._saved_graph
 
     def _encode(self, context: Tensor, rows: Tensor) -> Tensor:
@@ -104,7 +107,7 @@ class TemplatePrompts:
         return self._tower.embedding(ids.to(self._tower.embedding.weight.device))
 
     def _size(self, rows: Tensor) -> int:
-        """Tokens of these classes beside the shared ones."""
+        """Tokens of these classes without the shared ones."""
         return int((self._lengths[rows] - self._shared).sum())
 
     def _pieces(self, rows: Tensor, most: int) -> list[Tensor]:
@@ -117,23 +120,23 @@ class TemplatePrompts:
 
 @contextmanager
 def count_saved_bytes() -> Iterator[dict[int, int]]:
-    """Bytes, by place, that graphs built meanwhile hold for their backward passes; weights are there anyway."""
-    held: dict[int, int] = {}
+    """Bytes by address that graphs built inside save for backward passes, without weights."""
+    sizes: dict[int, int] = {}
 
-    def weigh(saved: Tensor) -> Tensor:
+    def count(saved: Tensor) -> Tensor:
         if not isinstance(saved if saved._base is None else saved._base, nn.Parameter):
             storage = saved.untyped_storage()
-            held[storage.data_ptr()] = storage.nbytes()
+            sizes[storage.data_ptr()] = storage.nbytes()
         return saved
 
-    with torch.autograd.graph.saved_tensors_hooks(weigh, lambda saved: saved):
-        yield held
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda saved: saved):
+        yield sizes
 
 
 def _layout(
     tower: TextTower, tokenize: Tokenize, labels: LabelSet, tokens: Tensor, lengths: Tensor
 ) -> tuple[Tensor, int, Tensor]:
-    """For tokens [c, n]: which context word each is (−1: none) [c, n], how many all rows begin with, the words [k]."""
+    """Of tokens [c, n]: each one's context word (−1: none) [c, n], the number of shared first tokens, the words [k]."""
     template, names = labels.templates[0], labels.names
     before, behind = template.split("{}")
     left, right = _words(tower, tokenize, before), _words(tower, tokenize, behind.rstrip().removesuffix("."))
@@ -150,8 +153,8 @@ def _layout(
     if not apart.any():
         raise BadParameters(f"in template {template!r} the name runs into other words", "templates[0]")
     for place in apart.logical_not().nonzero().flatten().tolist():
-        said = f"in template {template!r} label {place} ({shorten_name(names[place])}) runs into other words"
-        raise BadParameters(f"{said}, which tuned prompts keep apart", f"names[{place}]")
+        problem = f"in template {template!r} label {place} ({shorten_name(names[place])}) runs into other words"
+        raise BadParameters(f"{problem}, which tuned prompts keep apart", f"names[{place}]")
     return word, 1 + len(left), words
 
 

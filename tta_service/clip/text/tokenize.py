@@ -1,4 +1,4 @@
-"""Sentences as tokens, and the refusal of those that do not fit."""
+"""Sentences to tokens. Sentences that do not fit into the text tower's context are refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...core.errors import BadLabels
 from ...core.labels import LabelSet
 
 Tokenize = Callable[..., Tensor]
-LOOK_AHEAD = 4  # contexts that are read, to see what a tower's own would cut off
+LOOK_AHEAD = 4  # contexts tokenized, so that the length of a text that does not fit is known
 
 
 def tokenize_texts(tokenize: Tokenize, texts: Sequence[str], context: int) -> tuple[Tensor, Tensor]:
@@ -26,12 +26,9 @@ def label_tokens(tokenize: Tokenize, labels: LabelSet, template: str, context: i
     """Tokens [c, context] of one template filled with every name. `BadLabels` for the first that does not fit."""
     tokens, lengths = tokenize_texts(tokenize, labels.prompts(template), context)
     for place in (lengths > context).nonzero().flatten().tolist():
-        problem = (
-            f"({shorten_name(labels.names[place])}) makes a prompt of {_size(int(lengths[place]), context)} tokens"
-        )
-        raise BadLabels(
-            f"label {place} {problem} with {template!r}; this text tower reads {context}", f"names[{place}]"
-        )
+        label, size = f"label {place} ({shorten_name(labels.names[place])})", _size(int(lengths[place]), context)
+        problem = f"{label} makes a prompt of {size} tokens with {template!r}"
+        raise BadLabels(f"{problem}; this text tower reads {context}", f"names[{place}]")
     return tokens[:, :context]
 
 
@@ -47,7 +44,7 @@ def text_tokens(tokenize: Tokenize, texts: Sequence[str], context: int, cut: boo
 
 
 def shorten_name(name: str) -> str:
-    """As much of it as an error message tells."""
+    """The name in quotes for an error message, with at most 80 characters."""
     return repr(name if len(name) <= 80 else f"{name[:77]}...")
 
 

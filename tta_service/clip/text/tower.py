@@ -1,7 +1,7 @@
-"""Our forward pass over open_clip's causal text tower, from token embeddings, hence differentiable in the prompt.
+"""Our forward pass over open_clip's causal text tower. It takes token embeddings, so prompts are differentiable.
 
-Exact shortcuts: under a causal mask nothing behind the end token reaches it, so rows stop there; what all prompts share
-at their start is computed once; the last block computes the end tokens only. No row is padded.
+Its shortcuts are exact. Under a causal mask tokens after the end token do not reach it, so rows stop there. The common
+start of all prompts is computed once. The last block computes the end tokens only. Rows are not padded.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class TextTower:
 
 
 def take_text_apart(model: nn.Module) -> TextTower | None:
-    """The parts of the model's text tower; None where our shortcuts would not be exact."""
+    """The parts of the model's text tower; None where the shortcuts would not be exact."""
     text: Any
     eos_id: Any
     if type(model) is CLIP:
@@ -72,11 +72,11 @@ def encode_tokens(tower: TextTower, tokens: Tensor, most: int = 4096) -> Tensor:
     lengths = tower.lengths(tokens)
     step = max(1, most // int(lengths.max()))
     return torch.cat(
-        [_encode_some(tower, tokens[i : i + step], lengths[i : i + step]) for i in range(0, len(tokens), step)]
+        [_encode_part(tower, tokens[i : i + step], lengths[i : i + step]) for i in range(0, len(tokens), step)]
     )
 
 
-def _encode_some(tower: TextTower, tokens: Tensor, lengths: Tensor) -> Tensor:
+def _encode_part(tower: TextTower, tokens: Tensor, lengths: Tensor) -> Tensor:
     packing = pack(lengths, count_common_start(tokens, lengths))
     rows, columns = find_own_places(lengths, packing)
     ids = torch.cat([tokens[0, : packing.shared], tokens[rows, columns]])
@@ -104,22 +104,22 @@ def _attend(packing: Packing, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     for (_, rows, n), qs, ks, vs in zip(packing.groups, q_own, k_own, v_own, strict=True):
         mask = torch.ones(n, packing.shared + n, dtype=torch.bool, device=q.device).tril(packing.shared)
         own = qs.unflatten(0, (rows, n)).transpose(1, 2)  # [rows, h, n, e]
-        keys, values = _behind(k_start, ks, rows), _behind(v_start, vs, rows)
+        keys, values = _append(k_start, ks, rows), _append(v_start, vs, rows)
         out.append(F.scaled_dot_product_attention(own, keys, values, mask).transpose(0, 1).flatten(1, 2))
     return torch.cat(out, dim=1)
 
 
 def _attend_ends(packing: Packing, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """The same for the end tokens alone, which see all of their prompt: q [m, h, e] -> [h, m, e]."""
+    """Attention of the end tokens only, over all of their prompt: q [m, h, e] -> [h, m, e]."""
     (k_start, *k_own), (v_start, *v_own) = packing.split(k), packing.split(v)
     q_own = q.split([rows for _, rows, _ in packing.groups])
     out: list[Tensor] = []
     for qs, ks, vs in zip(q_own, k_own, v_own, strict=True):
-        keys, values = _behind(k_start, ks, len(qs)), _behind(v_start, vs, len(qs))
+        keys, values = _append(k_start, ks, len(qs)), _append(v_start, vs, len(qs))
         out.append(F.scaled_dot_product_attention(qs[:, :, None], keys, values)[:, :, 0].transpose(0, 1))
     return torch.cat(out, dim=1)
 
 
-def _behind(start: Tensor, own: Tensor, rows: int) -> Tensor:
-    """Keys or values [rows n, h, e] of one group behind the shared ones [s, h, e]: [rows, h, s + n, e]."""
+def _append(start: Tensor, own: Tensor, rows: int) -> Tensor:
+    """Keys or values [rows n, h, e] of one group appended to the shared ones [s, h, e]: [rows, h, s + n, e]."""
     return torch.cat([start.expand(rows, -1, -1, -1), own.unflatten(0, (rows, -1))], dim=1).transpose(1, 2)

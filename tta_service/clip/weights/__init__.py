@@ -1,1 +1,1 @@
-"""Where weights come from, which ones they are, and what becomes of the memory that they took."""
+"""Files of weights: checking, finding in the hub's cache, loading, fingerprint, and freeing their memory."""

@@ -1,4 +1,4 @@
-"""Weights and the open_clip_config.json that describes them, to a model with its tokenizer."""
+"""Builds a model and its tokenizer from weights and the open_clip_config.json that describes them."""
 
 from __future__ import annotations
 
@@ -21,24 +21,28 @@ from .hub import find_cached, require_hub
 
 CONFIG = "open_clip_config.json"
 ROWS, VALUES, WEIGHT = (f"text.token_embedding.{part}" for part in ("rows", "values", "weight"))
-UNSAFE = ("weights_only", "trust_remote_code")  # advice of libraries that we do not pass on
-WORDS = "text.taught_words"  # keys of the words of several tokens (`vocabulary.word_key`)
+UNSAFE = ("weights_only", "trust_remote_code")  # options that libraries advise in their errors and that run code
+WORDS = "text.taught_words"  # keys of trained words of several tokens (`vocabulary.word_key`)
 
 
 class LoadedModel(NamedTuple):
-    """What a frozen model is made of."""
+    """A model, its tokenizer, and the trained part of its vocabulary."""
 
     model: Any
     tokenizer: Any
-    vocabulary: TrainedVocabulary | None = None  # None: everything
+    vocabulary: TrainedVocabulary | None = None  # None: all of it is trained
 
 
 def from_folder(config: Path, weights: Path, tokenizer: str = "") -> LoadedModel:
-    """Weights and their configuration. A token embedding may come as its trained rows alone (`expand_token_embedding`)."""
+    """The model of a weights file and its configuration. Raises `CannotLoad`.
+
+    A token embedding may hold its trained rows only (`expand_token_embedding`). `tokenizer` is a model name of
+    open_clip; by default the tokenizer is the one that the folder of `config` describes.
+    """
     require_weights(weights)
     with wrap_errors(f"{weights.name} does not fit {config}", "checkpoint"):
         state: dict[str, Any] = load_state_dict(str(weights))  # type: ignore[assignment]
-        model = build(read_model_config(config), any(key.startswith("text.") for key in state))
+        model = build_model(read_model_config(config), any(key.startswith("text.") for key in state))
         if ROWS not in state:
             load_checkpoint(model, str(weights))  # which also converts other authors' layouts
         else:
@@ -48,7 +52,7 @@ def from_folder(config: Path, weights: Path, tokenizer: str = "") -> LoadedModel
 
 
 def require_weights(file: Path) -> None:
-    """Raises `CannotLoad` for a file that is something else."""
+    """Raises `CannotLoad` for a file that does not hold weights."""
     try:
         why = why_not_weights(file)
     except OSError as error:
@@ -58,36 +62,36 @@ def require_weights(file: Path) -> None:
 
 
 def read_model_config(config: Path) -> dict[str, Any]:
-    """What an open_clip_config.json says. Raises `CannotLoad`."""
+    """Read an open_clip_config.json. Raises `CannotLoad`."""
     with wrap_errors(f"{config} describes no model", "checkpoint"):
-        found: dict[str, Any] = json.loads(config.read_text(encoding="utf-8-sig"))
-        if not {"embed_dim", "vision_cfg", "text_cfg"} <= found["model_cfg"].keys():
+        content: dict[str, Any] = json.loads(config.read_text(encoding="utf-8-sig"))
+        if not {"embed_dim", "vision_cfg", "text_cfg"} <= content["model_cfg"].keys():
             raise ValueError("its model_cfg needs embed_dim, vision_cfg and text_cfg")
-        return found
+        return content
 
 
-def build(config: dict[str, Any], custom: bool) -> Any:
-    """An untrained model; `custom`: its text tower is a module of its own, as its state dict shows."""
+def build_model(config: dict[str, Any], custom: bool) -> Any:
+    """An untrained model. `custom`: its text tower is a separate module, with keys that begin with "text."."""
     parts = {key: value for key, value in config["model_cfg"].items() if key != "custom_text"}
     kind = open_clip.CoCa if "multimodal_cfg" in parts else open_clip.CustomTextCLIP if custom else open_clip.CLIP
     parts["vision_cfg"] = {**parts["vision_cfg"], "timm_model_pretrained": False}
     if parts["text_cfg"].get("hf_model_name"):
         parts["text_cfg"] = {**parts["text_cfg"], "hf_model_pretrained": False}
     model = kind(**parts)
-    look = PreprocessCfg(**{**config.get("preprocess_cfg", {}), "size": model.visual.image_size})
-    open_clip.set_model_preprocess_cfg(model, asdict(look))
+    preprocess = PreprocessCfg(**{**config.get("preprocess_cfg", {}), "size": model.visual.image_size})
+    open_clip.set_model_preprocess_cfg(model, asdict(preprocess))
     return model
 
 
 def expand_token_embedding(state: dict[str, Tensor], words: int) -> dict[str, Tensor]:
-    """A state dict whose token embedding holds all `words` rows: those left out become the mean of those given."""
+    """A state dict whose token embedding [words, w] has all rows: a missing row is the mean of the stored ones."""
     rows, values = state[ROWS].long(), state[VALUES].float()
     full = values.mean(0).repeat(words, 1).index_copy(0, rows, values)
     return {**{key: value for key, value in state.items() if key not in (ROWS, VALUES, WORDS)}, WEIGHT: full}
 
 
 def load_tokenizer(name: str) -> Any:
-    """open_clip's tokenizer of a model name; `CannotLoad` when its words are on a hub that does not answer."""
+    """open_clip's tokenizer of a model name. `CannotLoad` when its files are on a hub that does not answer."""
     wanted = f"the tokenizer of {name}"
     with wrap_errors(f"cannot load {wanted}", "model"):
         source = str(((open_clip.get_model_config(name) or {}).get("text_cfg") or {}).get("hf_tokenizer_name") or "")
@@ -101,7 +105,7 @@ def load_tokenizer(name: str) -> Any:
 
 @contextmanager
 def wrap_errors(what: str, field: str) -> Iterator[None]:
-    """Whatever goes wrong inside becomes `CannotLoad`: what, and the first lines of why."""
+    """Turns any exception inside into a `CannotLoad` of one sentence: `what`, then the start of the cause."""
     try:
         yield
     except CannotLoad:

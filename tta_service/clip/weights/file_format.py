@@ -1,4 +1,4 @@
-"""What a file given as weights really is: a failed download is told as such, before PyTorch says something else."""
+"""Recognises files that do not hold weights, such as failed downloads, before PyTorch fails on them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ OTHERS = {b"%PDF": "a PDF document", b"\xff\xd8\xff": "a picture", b"\x89PNG": "
 
 
 def why_not_weights(file: Path) -> str:
-    """Why the file cannot be weights, as far as its outside shows; "" when it may be. Raises OSError."""
+    """Why the file cannot be weights, by its first bytes; "" when it may be. Raises OSError."""
     size = file.stat().st_size
     with file.open("rb") as opened:
         head = opened.read(1024)
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if not head:
         return "it is empty"
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 100_000_000:  # may begin as any other format does
+    if (
+        head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 100_000_000
+    ):  # checked first: the length may look like the start of another format
         return _why_not_safetensors(file, size)
     if text.startswith(b"version https://git-lfs"):
         return "it is a Git LFS pointer, which stands for the weights; `git lfs pull` fetches them"
@@ -64,7 +66,7 @@ def _why_not_safetensors(file: Path, size: int) -> str:
     if len(header) < length:
         return f"it is incomplete: {size} bytes of more than {8 + length}; fetch it again"
     try:
-        ends = [one["data_offsets"][1] for name, one in json.loads(header).items() if name != "__metadata__"]
+        ends = [tensor["data_offsets"][1] for name, tensor in json.loads(header).items() if name != "__metadata__"]
         whole = 8 + length + max(ends, default=0)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         return "it is damaged: its list of tensors cannot be read; fetch it again"
@@ -74,4 +76,4 @@ def _why_not_safetensors(file: Path, size: int) -> str:
 
 
 def _is_text(head: bytes) -> bool:
-    return not any(byte < 9 or 13 < byte < 32 for byte in head)  # nothing that no text holds
+    return not any(byte < 9 or 13 < byte < 32 for byte in head)  # no control characters

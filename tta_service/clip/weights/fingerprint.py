@@ -1,4 +1,4 @@
-"""Which model is it? Equal fingerprints mean equal features."""
+"""The fingerprint of a model. Equal fingerprints mean equal features."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def fingerprint_of(model: nn.Module, mean: Tensor, std: Tensor, *more: object) -> str:
-    """32 hex over architecture, weights, normalisation of pixels and whatever else changes the features."""
+    """32 hex digits over architecture, weights, the mean and deviation of pixels, and `more` that changes features."""
     heads = [m.num_heads for m in model.modules() if isinstance(getattr(m, "num_heads", None), int)]  # not in the repr
     digest = hashlib.sha256(f"{model!r} {heads} {more}".encode())
     for key, value in (("mean", mean), ("std", std), *sorted(model.state_dict().items())):

@@ -1,6 +1,6 @@
-"""Weights from the model hub: from the local cache when they are there, else only when the hub answers at once.
+"""Weights of the model hub: found in the local cache, or downloaded only if the hub can be reached.
 
-Left to itself the hub's client tries for most of a minute before it says that there is no network.
+The hub's own client retries for most of a minute before it reports that there is no network.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ ANSWERS_WITHIN = 4.0  # seconds
 
 
 def find_cached(repository: str, names: Sequence[str]) -> Path | None:
-    """The first of the files that lies in the local cache."""
+    """The first of these files of a repository that is in the local cache, None when there is none."""
     for name in names:
-        found = huggingface_hub.try_to_load_from_cache(repository, name)
-        if isinstance(found, str):
-            return Path(found)
+        path = huggingface_hub.try_to_load_from_cache(repository, name)
+        if isinstance(path, str):
+            return Path(path)
     return None
 
 
 def find_cached_weights(tag: dict[str, str]) -> Path | None:
-    """Where the weights of open_clip's pretrained tag lie already, if they do."""
+    """The cached weights of open_clip's pretrained tag, None when they are not cached."""
     if not tag.get("hf_hub"):
         path = Path("~/.cache/clip").expanduser() / os.path.basename(tag.get("url", ""))
         return path if path.is_file() else None
@@ -60,7 +60,7 @@ _ADVICE = (
 
 
 def is_reachable(host: str, port: int, seconds: float = ANSWERS_WITHIN) -> bool:
-    """Whether somebody accepts a connection there. Looking up a name has no time limit of its own, hence the thread."""
+    """Whether a TCP connection is accepted within `seconds`. Runs in a thread, because DNS lookups have no timeout."""
     connected = threading.Event()
 
     def connect() -> None:

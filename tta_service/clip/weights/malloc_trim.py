@@ -1,4 +1,4 @@
-"""Memory that is free, back to the operating system."""
+"""Returns free memory to the operating system."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 
 def release_memory() -> None:
-    """What the allocator holds for later: after a model has changed its form, that is about one model. glibc alone."""
+    """Return the allocator's free memory, about one model after a conversion of weights. Effective with glibc only."""
     gc.collect()
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)

@@ -1,1 +1,1 @@
-"""The same views, cut on the device that encodes them."""
+"""Cuts the same views on the device that encodes them."""

@@ -1,12 +1,11 @@
-"""Views cut where the tower is, from one picture that is uploaded once, as bytes.
+"""Cuts views on the tower's device, from one picture that is uploaded once as bytes.
 
-A resize is linear along either side, so a view is two matrix products; those of many views are one large product each,
-which is what such a device does best and a CPU worst. Seeds, boxes and flips are made on the host as ever, the filters
-and the rounding of weights and of each product are those of torch's kernel for bytes: nearly every pixel is the one
-that `look` cuts, and none is more than a grey level from it.
+A resize is linear along each side, so a view is two matrix products, and those of many views are one large product
+each, which a GPU does fast. The host draws crops and flips, as for `look`. The filters and the rounding of weights and
+of each product are those of torch's kernel for bytes, so that nearly all pixels equal those of `look` and none differs
+by more than a grey level.
 
-AugMix stays on the CPU, and its views are uploaded: its operations are Pillow's, histograms among them, and a view
-costs ten times more there than its crop.
+AugMix runs on the CPU, and its views are uploaded, because its operations are Pillow's, histograms among them.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from ..views import check, draw, look, to_fractions
 from .resize import BICUBIC, BILINEAR, Filter, make_taps, make_weights, resize
 from .windows import Windows, crop_windows, square_windows
 
-AT_ONCE = 160 << 20  # bytes of weights and half-done views; the picture itself comes on top
-ALIGNED = 8  # fast products of half precision want sides divisible by this
+AT_ONCE = 160 << 20  # bytes of weights and intermediate views, without the picture itself
+ALIGNED = 8  # fast half-precision products need sides divisible by this
 
 
 def make_look(device: torch.device, size: int) -> Callable[[Tensor, int, int, str], Views]:
-    """How to cut views of `size` for a tower on that device: picture, count, seed, augment."""
+    """A function of picture, count, seed and augment that cuts views of `size` for a tower on that device."""
     if device.type == "cpu":
         return lambda pixels, count, seed, augment: look(pixels, size, count, seed, augment)
     return lambda pixels, count, seed, augment: look_on_device(device, pixels, size, count, seed, augment)
@@ -43,10 +42,10 @@ def look_on_device(
     augment: str = "crop",
     dtype: torch.dtype | None = None,
 ) -> Views:
-    """`look`, with the views' pixels on the device; boxes and flips stay on the host. Nothing here waits for it.
+    """`look`, with the views' pixels on the device; boxes and flips are on the host. It does not wait for the device.
 
-    `dtype` of the factors, None: float16 where products of it are the fast ones. It holds grey levels exactly, and
-    weights in two parts, for which a product more costs less than one in float32.
+    `dtype` is that of the factors; None: float16 on CUDA, else float32. float16 holds grey levels exactly, and weights
+    in two parts; two products in float16 cost less than one in float32.
     """
     check(augment, count)
     if augment == "augmix":
@@ -75,35 +74,36 @@ def look_on_device(
 
 
 def upload(x: Tensor, device: torch.device) -> Tensor:
-    """Through pinned memory where there is such a thing: then nobody waits for the device to be free."""
+    """Copy to the device; on CUDA through pinned memory, so that the host does not wait."""
     return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
 
 
 def at_once(size: int, height: int, width: int) -> int:
-    """How many views of a picture may be cut together."""
+    """How many views of a picture are cut together, so that they take about `AT_ONCE` bytes."""
     return max(1, AT_ONCE // (4 * size * (height + width + 8 * height + 8 * size)))
 
 
 def _fill(out: Tensor, levels: Tensor, windows: Windows, kernel: Filter) -> None:
-    """The windows' rows of out [v, 3, s, s] from levels [h, 3, w]."""
+    """Cut the windows from levels [h, 3, w] into their rows of out [v, 3, s, s]."""
     height, _, width = levels.shape
     size, count = out.shape[-1], len(windows.rows)
     if not count:
         return
     across, down = (windows.taps(side, size, kernel) for side in (0, 1))
     rows, numbers = (
-        upload(torch.from_numpy(some), out.device) for some in (windows.rows, np.stack([across.numbers, down.numbers]))
+        upload(torch.from_numpy(array), out.device)
+        for array in (windows.rows, np.stack([across.numbers, down.numbers]))
     )
     both = make_weights(numbers, max(across.count, down.count), kernel, levels.dtype)
     x, y = both.of(0), both.of(1)
-    some = at_once(size, height, width)
-    for these in (slice(start, start + some) for start in range(0, count, some)):
-        views = resize(levels, y.dense(height, these), x.dense(width, these))
-        out.index_copy_(0, rows[these], views.to(torch.uint8))
+    step = at_once(size, height, width)
+    for chunk in (slice(start, start + step) for start in range(0, count, step)):
+        views = resize(levels, y.dense(height, chunk), x.dense(width, chunk))
+        out.index_copy_(0, rows[chunk], views.to(torch.uint8))
 
 
 def _levels(picture: Tensor, dtype: torch.dtype) -> Tensor:
-    """Bytes [h, w, 3] to levels [h, 3, w] with sides that are `ALIGNED`; what is added counts nowhere."""
+    """Bytes [h, w, 3] to levels [h, 3, w] with sides divisible by `ALIGNED`; the padding has weight 0."""
     height, width = picture.shape[:2]
     levels = torch.zeros(_align(height), 3, _align(width), dtype=dtype, device=picture.device)
     levels[:height, :, :width].copy_(picture.transpose(1, 2))
@@ -111,7 +111,7 @@ def _levels(picture: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _halve(levels: Tensor, height: int, width: int) -> Tensor:
-    """`crops.halved` of levels that show height by width pixels."""
+    """`random_crops.halve` of levels that hold a picture of `height` by `width` pixels."""
     h, w = height // 2, width // 2
     none, sides = np.zeros(1, np.int64), []
     for half, total in ((h, levels.shape[0]), (w, levels.shape[2])):

@@ -1,4 +1,4 @@
-"""Where views come from, as arrays: many of one picture at once."""
+"""The positions of many views of one picture as arrays."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from .resize import Filter, Taps, make_taps
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Windows:
-    """Views of one picture: of `part`, resized to `whole`, what begins at `corner`."""
+    """Views of one picture. Each is cut at `corner` from `part` after its resize to `whole`."""
 
-    rows: NDArray[np.int64]  # [v] which views these are
+    rows: NDArray[np.int64]  # [v] their indices among all views
     part: NDArray[np.int64]  # [v, 4] left, top, width, height in pixels
     whole: NDArray[np.int64]  # [v, 2] width, height
     corner: NDArray[np.int64]  # [v, 2] left, top
     mirrored: NDArray[np.bool_]  # [v]
 
     def taps(self, side: int, size: int, kernel: Filter) -> Taps:
-        """Of `size` pixels across (0) or down (1)."""
+        """The taps of `size` pixels across (`side` 0) or down (1)."""
         mirrored = self.mirrored.astype(np.int64) if side == 0 else np.zeros(len(self.rows), np.int64)
         part = self.part[:, side], self.part[:, 2 + side]
         return make_taps(*part, self.whole[:, side], self.corner[:, side], mirrored, size, kernel.radius)
 
 
 def square_windows(wanted: list[Square], mirrored: NDArray[np.bool_]) -> Windows:
-    """Windows of squares without chance; `mirrored` [v] says which are flipped."""
+    """Windows of the deterministic squares; `mirrored` [v] says which are flipped."""
     part, whole = np.array([one.part for one in wanted]), np.array([one.whole for one in wanted])
     corner = np.array([(one.left, one.top) for one in wanted])
     return Windows(np.arange(len(wanted)), part, whole, corner, mirrored)
 
 
 def crop_windows(rows: NDArray[np.int64], places: NDArray[np.int64], mirrored: NDArray[np.bool_], size: int) -> Windows:
-    """Crops are resized as they are."""
+    """Windows of crops [v, 4], each resized as a whole to `size`."""
     square = np.full((len(rows), 2), size)
     return Windows(rows, places, square, np.zeros_like(square), mirrored)
