@@ -16,7 +16,7 @@ HERE = ("127.", "localhost:", "[::1]:")  # reached without a proxy, whatever the
 
 
 def state(address: str, seconds: float = SECONDS) -> str:
-    """SERVING, NOT_SERVING, or why nobody said either."""
+    """SERVING, NOT_SERVING, or why there was no answer."""
     direct = [("grpc.enable_http_proxy", 0)] if address.startswith(HERE) else []
     with grpc.insecure_channel(address, direct) as channel:
         try:
@@ -28,6 +28,6 @@ def state(address: str, seconds: float = SECONDS) -> str:
 
 if __name__ == "__main__":
     here = f"127.0.0.1:{os.environ.get('TTA_SERVER__PORT', '50051')}"
-    said = state(sys.argv[1] if len(sys.argv) > 1 else here)
-    print(said)
-    sys.exit(said != "SERVING")
+    status = state(sys.argv[1] if len(sys.argv) > 1 else here)
+    print(status)
+    sys.exit(status != "SERVING")

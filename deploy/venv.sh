@@ -21,7 +21,7 @@ try() {
     return 1
 }
 
-room() { # KB: what torch needs, the large part. Its CPU build, which only uv finds, is a fifth of that with CUDA
+disk_space() { # KB: what torch needs, the large part. Its CPU build, which only uv finds, is a fifth of that with CUDA
     .venv/bin/python -c 'import torch' 2>/dev/null && return
     free=$(df -Pk . | awk 'NR==2 {print $4}')
     [ "$free" -ge "$1" ] || { say "$((free / 1000)) MB free here, $(($1 / 1000)) MB needed (UV_TORCH_BACKEND=cpu with uv needs 2500 MB)"; exit 1; }
@@ -50,7 +50,7 @@ if [ ! -x .venv/bin/python ]; then
 fi
 
 need=8000000; [ "${UV_TORCH_BACKEND:-}" = cpu ] && need=2500000
-room $need
+disk_space $need
 say "installing into .venv (about 5 GB with CUDA, 1 GB with UV_TORCH_BACKEND=cpu) …"
 : >"$log"
 uv=$(command -v uv || true)
@@ -58,6 +58,6 @@ uv=$(command -v uv || true)
 set -- -e ".[$extra]" -e "clients/python[camera]"
 [ -n "$uv" ] && { try uv "$uv" pip install -q --python .venv/bin/python "$@" ||
     try "uv with the system's certificates" env UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 "$uv" pip install -q --python .venv/bin/python "$@"; } ||
-    { room 8000000 && try pip pip "$@"; } || { say "$failed: nothing is installed; all that they said is in $log"; exit 1; }
+    { disk_space 8000000 && try pip pip "$@"; } || { say "$failed: nothing is installed; their output is in $log"; exit 1; }
 rm -f "$log.last"
 touch "$stamp"

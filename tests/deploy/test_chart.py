@@ -17,7 +17,7 @@ from tests.deploy.tools import DEPLOY, exported, program
 from tta_service.settings import load, unknown_variables
 
 NAME = "blue-tta-service"
-STORED = {"store": "redis://cache:6379/0", "secret": "not for eyes"}
+STORED = {"store": "redis://cache:6379/0", "secret": "confidential"}
 ALL: dict[str, Any] = {
     "sessions": STORED,
     "autoscaling": {"enabled": True},
