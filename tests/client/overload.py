@@ -21,7 +21,7 @@ class Camera:
     phase: float
     seen: int = -1  # the last picture taken
     unanswered: list[int] = field(default_factory=list)
-    at_the_door: Waiting | None = None
+    waiting: Waiting | None = None
     behind: Waiting | None = None  # waits for the answer before it
     seconds: float = 0.0  # from the door to the answer, moving average
 
@@ -38,11 +38,15 @@ class Outcome:
         return settled[int(fraction * len(settled))]
 
 
-def overloaded(
+def simulate_overload(
     cameras: int, service: float, pacer: Callable[[], Any], fps: float = 30.0, way: float = 0.005
 ) -> Outcome:
     """Twenty seconds of it. `service` and `way` (to the service, and back) are seconds."""
-    fleet, turn, told = [Camera(pacer(), number / fps / cameras) for number in range(cameras)], deque[int](), Outcome()
+    fleet, turn, counts = (
+        [Camera(pacer(), number / fps / cameras) for number in range(cameras)],
+        deque[int](),
+        Outcome(),
+    )
     going, coming = deque[tuple[float, int, int, float]](), deque[tuple[float, int, int, float, bool]]()
     busy: tuple[float, int, Waiting] | None = None
     for camera in fleet:
@@ -50,41 +54,41 @@ def overloaded(
     for tick in range(int(20 / TICK)):
         now = tick * TICK
         while going and going[0][0] <= now:
-            _, who, frame, captured = going.popleft()
-            camera = fleet[who]
-            if camera.at_the_door:
-                camera.at_the_door = (frame, captured, camera.at_the_door[2])
-            elif busy and busy[1] == who:
+            _, index, frame, captured = going.popleft()
+            camera = fleet[index]
+            if camera.waiting:
+                camera.waiting = (frame, captured, camera.waiting[2])
+            elif busy and busy[1] == index:
                 camera.behind = (frame, captured, now)
             else:
-                camera.at_the_door = (frame, captured, now)
-                turn.append(who)
+                camera.waiting = (frame, captured, now)
+                turn.append(index)
         if busy and busy[0] <= now:
-            _, who, (frame, captured, since) = busy
-            camera, busy = fleet[who], None
+            _, index, (frame, captured, since) = busy
+            camera, busy = fleet[index], None
             camera.seconds += (now - since - camera.seconds) / (8 if camera.seconds else 1)
-            coming.append((now + way, who, frame, captured, camera.behind is None))
+            coming.append((now + way, index, frame, captured, camera.behind is None))
             if camera.behind:
-                camera.at_the_door, camera.behind = camera.behind, None
-                turn.append(who)
+                camera.waiting, camera.behind = camera.behind, None
+                turn.append(index)
         if busy is None and turn:
             camera = fleet[turn[0]]
-            assert camera.at_the_door
-            busy, camera.at_the_door = (now + service, turn.popleft(), camera.at_the_door), None
+            assert camera.waiting
+            busy, camera.waiting = (now + service, turn.popleft(), camera.waiting), None
         while coming and coming[0][0] <= now:
-            _, who, frame, captured, room = coming.popleft()
-            camera = fleet[who]
+            _, index, frame, captured, room = coming.popleft()
+            camera = fleet[index]
             camera.unanswered = [other for other in camera.unanswered if other > frame]
             camera.pacer.record_answer(now)
             camera.pacer.update_credits(int(room), 1 / camera.seconds, now)
-            told.answers += 1
-            told.ages.append(now - captured)
-        for who, camera in enumerate(fleet):
+            counts.answers += 1
+            counts.ages.append(now - captured)
+        for index, camera in enumerate(fleet):
             picture = int((now + camera.phase) * fps)
             if picture != camera.seen and camera.pacer.wait(len(camera.unanswered), now) == 0:
                 camera.seen = picture
                 camera.pacer.record_sent(len(camera.unanswered), now)
                 camera.unanswered.append(picture)
-                going.append((now + way, who, picture, now))
-                told.sent += 1
-    return told
+                going.append((now + way, index, picture, now))
+                counts.sent += 1
+    return counts

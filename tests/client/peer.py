@@ -1,8 +1,8 @@
-"""A peer on the wire for what a well-behaved service rarely shows: forgotten labels, refusals, drops.
+"""A server without a model, for what a real service rarely does: forgotten labels, refusals, drops.
 
-It knows no model: an answer tells the length of the image that came. Bodies choose its behaviour: b"bad" fails in-band,
-b"trouble" ends the stream with the next of `troubles`, while there are any, b"hush" is never answered, while `hushes`.
-Names in `elsewhere` are registered at another server of the fleet, each entry once.
+The length of an image chooses its label. Image bytes choose the behaviour: b"bad" fails in the stream, b"trouble" ends
+it with the next of `troubles` while there are any, b"hush" is never answered while `hushes` lasts. Label sets in
+`elsewhere` are registered at another server of the fleet, each entry once.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Peer(tta_pb2_grpc.AdaptationServiceServicer):
         self.credits, self.fps = 2, 0.0
 
     def forget(self) -> None:
-        """What a restart does."""
+        """Loses the label sets, as a restart does."""
         self.labels.clear()
 
     def PutLabelSet(self, request: pb.PutLabelSetRequest, context: Any) -> pb.PutLabelSetResponse:
@@ -74,9 +74,9 @@ class Peer(tta_pb2_grpc.AdaptationServiceServicer):
         if self.refusals:
             context.abort(self.refusals.pop(0), "not now")
         if request.labels.id not in self.labels:
-            _refuse(context, _status(grpc.StatusCode.NOT_FOUND, "no such label set", "labels.id"))
+            refuse(context, make_status(grpc.StatusCode.NOT_FOUND, "no such label set", "labels.id"))
         if request.image.encoded == b"bad":
-            _refuse(context, _status(grpc.StatusCode.INVALID_ARGUMENT, "the image is no image", "image", 2.5))
+            refuse(context, make_status(grpc.StatusCode.INVALID_ARGUMENT, "the image is no image", "image", 2.5))
         return self._answer(request.labels.id, request.image, request.options)
 
     def ClassifyStream(
@@ -86,15 +86,15 @@ class Peer(tta_pb2_grpc.AdaptationServiceServicer):
         opened = next(iter(requests)).open
         self.opened.append(opened)
         if opened.labels.id not in self.labels:
-            _refuse(context, _status(grpc.StatusCode.NOT_FOUND, "no such label set", "labels.id"))
+            refuse(context, make_status(grpc.StatusCode.NOT_FOUND, "no such label set", "labels.id"))
         session = pb.SessionStatus(session_id=opened.session_id or "made-here")
         status = pb.StreamStatus(session=session, credits=self.credits, suggested_fps=self.fps)
         yield pb.ClassifyStreamResponse(status=status)
         for frame in (request.frame for request in requests):
             self.frames.append(frame)
             if frame.image.encoded == b"bad":
-                told = _status(grpc.StatusCode.INVALID_ARGUMENT, "the image is no image", "image")
-                yield pb.ClassifyStreamResponse(error=pb.FrameError(frame_id=frame.frame_id, status=told))
+                status = make_status(grpc.StatusCode.INVALID_ARGUMENT, "the image is no image", "image")
+                yield pb.ClassifyStreamResponse(error=pb.FrameError(frame_id=frame.frame_id, status=status))
                 continue
             if frame.image.encoded == b"end":
                 context.abort(grpc.StatusCode.ABORTED, "session taken over")
@@ -112,8 +112,8 @@ class Peer(tta_pb2_grpc.AdaptationServiceServicer):
                 continue
             options = frame.options if frame.HasField("options") else opened.options
             if (labels := frame.labels.id or opened.labels.id) not in self.labels:
-                told = _status(grpc.StatusCode.NOT_FOUND, "no such label set", "frame.labels.id")
-                yield pb.ClassifyStreamResponse(error=pb.FrameError(frame_id=frame.frame_id, status=told))
+                status = make_status(grpc.StatusCode.NOT_FOUND, "no such label set", "frame.labels.id")
+                yield pb.ClassifyStreamResponse(error=pb.FrameError(frame_id=frame.frame_id, status=status))
                 continue
             response = self._answer(labels, frame.image, options)
             answer = pb.FrameAnswer(frame_id=frame.frame_id, capture_time=frame.capture_time, response=response)
@@ -140,12 +140,13 @@ def served(peer: Peer, address: str = "127.0.0.1:0") -> Iterator[str]:
         server.stop(None).wait()
 
 
-def _refuse(context: Any, status: status_pb2.Status) -> None:
+def refuse(context: Any, status: status_pb2.Status) -> None:
+    """Aborts the call with that status and its details."""
     context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
     context.abort(next(c for c in grpc.StatusCode if c.value[0] == status.code), status.message)
 
 
-def _status(code: grpc.StatusCode, message: str, field: str, after: float | None = None) -> status_pb2.Status:
+def make_status(code: grpc.StatusCode, message: str, field: str, after: float | None = None) -> status_pb2.Status:
     violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=message)
     details: list[Any] = [error_details_pb2.BadRequest(field_violations=[violation])]
     if after is not None:
@@ -153,6 +154,6 @@ def _status(code: grpc.StatusCode, message: str, field: str, after: float | None
         pause.FromNanoseconds(int(after * 1e9))
         details.append(error_details_pb2.RetryInfo(retry_delay=pause))
     packed = [any_pb2.Any() for _ in details]
-    for box, detail in zip(packed, details):
-        box.Pack(detail)
+    for any_message, detail in zip(packed, details):
+        any_message.Pack(detail)
     return status_pb2.Status(code=code.value[0], message=message, details=packed)

@@ -1,4 +1,4 @@
-"""Failures of frames that could not be sent: told once each, in their places, whatever happens to calls meanwhile."""
+"""Failures of frames that cannot be sent: each is reported once, in its place, whatever happens to the calls."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from tests.client.protocol.test_stream_state import World
 
 WRONG = TTAClientError(grpc.StatusCode.INVALID_ARGUMENT, "frame.image: no picture", "frame.image")
 EVENTS = st.lists(
-    st.sampled_from(["step", "step", "step", "answer", "hear", "lose", "drain", "open", "end"]), max_size=60
+    st.sampled_from(["step", "step", "step", "answer", "take", "lose", "drain", "open", "end"]), max_size=60
 )
 KINDS = st.lists(st.sampled_from(["good", "bad", "lost its place"]), max_size=8)
 
 
 class Mixed(World):
-    """Its frames are of these kinds. What is told is noted as the places in the source, by the scenes."""
+    """Its frames are of these kinds. `reported` holds the positions in the source of all results, from the scenes."""
 
     def __init__(self, policy: Any, in_flight: int, kinds: list[str]) -> None:
         super().__init__(policy, in_flight, len(kinds))
-        self.kinds, self.told = kinds, list[int]()
+        self.kinds, self.reported = kinds, list[int]()
 
     def step(self) -> None:
         self.now += 0.01
@@ -48,104 +48,104 @@ class Mixed(World):
     def reply(self, **kind: Any) -> None:
         result = self.state.read(pb.ClassifyStreamResponse(**kind), self.now)
         if result is not None:
-            self.tell([*self.state.take_failures(result.frame_id), result])
+            self.report([*self.state.take_failures(result.frame_id), result])
 
-    def hear(self) -> None:
-        self.tell(self.state.take_failures())
+    def take(self) -> None:
+        self.report(self.state.take_failures())
 
     def lose(self) -> None:
-        self.tell(self.state.take_failures(None if self.state.blocking else math.inf))
+        self.report(self.state.take_failures(None if self.state.blocking else math.inf))
         super().lose()
 
-    def tell(self, results: list[FrameAnswer | FrameFailure]) -> None:
-        self.told += [int(result.scene) for result in results if result.scene]
+    def report(self, results: list[FrameAnswer | FrameFailure]) -> None:
+        self.reported += [int(result.scene) for result in results if result.scene]
 
 
-def played(policy: str, in_flight: int, kinds: list[str], events: list[str]) -> Mixed:
+def play(policy: str, in_flight: int, kinds: list[str], events: list[str]) -> Mixed:
     world = Mixed(policy, in_flight, kinds)
     world.open()
     for event in events:
         getattr(world, event)()
-        held = world.pulled - len(set(world.told)) - world.state.statistics.dropped["disconnect"]
-        assert policy != "block" or held <= in_flight + 1
+        pending = world.pulled - len(set(world.reported)) - world.state.statistics.dropped["disconnect"]
+        assert policy != "block" or pending <= in_flight + 1
     for _ in range(20 * len(kinds) + 50):
         world.now += 1.0
-        for event in ("open", "step", "hear", "answer", "end"):
+        for event in ("open", "step", "take", "answer", "end"):
             getattr(world, event)()
-    world.tell(world.state.take_failures(math.inf))
+    world.report(world.state.take_failures(math.inf))
     return world
 
 
 @settings(max_examples=300, deadline=None)
 @given(EVENTS, st.integers(1, 5), KINDS)
-def test_a_blocking_stream_tells_of_every_frame_in_order(events: list[str], in_flight: int, kinds: list[str]) -> None:
-    world = played("block", in_flight, kinds, events)
+def test_a_blocking_stream_reports_every_frame_in_order(events: list[str], in_flight: int, kinds: list[str]) -> None:
+    world = play("block", in_flight, kinds, events)
     assert world.left == 0 and not world.state.should_continue and not world.state.statistics.dropped
-    firsts = list(dict.fromkeys(world.told))
+    firsts = list(dict.fromkeys(world.reported))
     assert firsts == list(range(len(kinds)))
     wrong = [number for number, kind in enumerate(kinds) if kind != "good"]
-    assert [number for number in world.told if number in wrong] == wrong  # once each
+    assert [number for number in world.reported if number in wrong] == wrong  # once each
     assert world.state.statistics.failures == len(wrong)
     assert world.state.statistics.sent == sum(map(len, world.calls))
 
 
 @settings(max_examples=300, deadline=None)
 @given(EVENTS, st.sampled_from(["latest", "drop_oldest"]), KINDS)
-def test_a_live_stream_tells_of_every_frame_or_counts_it(events: list[str], policy: str, kinds: list[str]) -> None:
-    world = played(policy, 8, kinds, events)
-    assert world.told == sorted(set(world.told))
-    assert len(world.told) + world.state.statistics.dropped["disconnect"] == world.pulled == len(kinds)
+def test_a_live_stream_reports_every_frame_or_counts_it(events: list[str], policy: str, kinds: list[str]) -> None:
+    world = play(policy, 8, kinds, events)
+    assert world.reported == sorted(set(world.reported))
+    assert len(world.reported) + world.state.statistics.dropped["disconnect"] == world.pulled == len(kinds)
     assert world.state.statistics.sent == sum(map(len, world.calls))
 
 
-def test_what_is_not_sent_is_not_under_way() -> None:
-    """Neither does a service owe a word for it, nor does it make a silent one seem to live."""
-    course = StreamState("latest", reconnect=Reconnect(stall=5.0))
-    course.on_call_opened()
-    course.listen(100.0)
-    course.add(Frame(1, b""))
-    frame = course.step(100.0)
+def test_an_unsent_frame_is_not_unanswered() -> None:
+    """The service owes no reply for it, and it does not postpone the watchdog."""
+    state = StreamState("latest", reconnect=Reconnect(stall=5.0))
+    state.on_call_opened()
+    state.listen(100.0)
+    state.add(Frame(1, b""))
+    frame = state.step(100.0)
     assert isinstance(frame, Frame)
-    course.fail_frame(frame, WRONG)
-    assert course.seconds_left(1000.0) == math.inf and course.step(101.0) == math.inf  # until it is told
-    assert [failure.frame_id for failure in course.take_failures()] == [1]
-    course.add(Frame(2, b""))
-    assert isinstance(course.step(102.0), Frame) and course.seconds_left(103.0) == 4.0
+    state.fail_frame(frame, WRONG)
+    assert state.seconds_left(1000.0) == math.inf and state.step(101.0) == math.inf  # until it is reported
+    assert [failure.frame_id for failure in state.take_failures()] == [1]
+    state.add(Frame(2, b""))
+    assert isinstance(state.step(102.0), Frame) and state.seconds_left(103.0) == 4.0
     for number in range(3, 6):
-        course.add(Frame(number, b""))
-        frame = course.step(102.0 + number)
+        state.add(Frame(number, b""))
+        frame = state.step(102.0 + number)
         assert isinstance(frame, Frame)
-        course.fail_frame(frame, WRONG)
-    assert course.seconds_left(106.0) == 1.0 and not course.take_failures()
+        state.fail_frame(frame, WRONG)
+    assert state.seconds_left(106.0) == 1.0 and not state.take_failures()
 
 
-def test_what_waits_for_an_answer_that_never_comes_is_bounded_and_counted() -> None:
-    course = StreamState("drop_newest", paced=False)
-    course.on_call_opened()
+def test_failures_behind_an_answer_that_never_comes_are_bounded_and_counted() -> None:
+    state = StreamState("drop_newest", paced=False)
+    state.on_call_opened()
     for number in range(1, MAX_REMEMBERED + 12):
-        course.add(Frame(number, b""))
-        frame = course.step(float(number))
+        state.add(Frame(number, b""))
+        frame = state.step(float(number))
         assert isinstance(frame, Frame)
         if number > 1:
-            course.fail_frame(frame, WRONG)
-    assert not course.take_failures() and course.statistics.dropped == {"unreadable": 10}
-    assert [failure.frame_id for failure in course.take_failures(math.inf)] == list(range(12, MAX_REMEMBERED + 12))
+            state.fail_frame(frame, WRONG)
+    assert not state.take_failures() and state.statistics.dropped == {"unreadable": 10}
+    assert [failure.frame_id for failure in state.take_failures(math.inf)] == list(range(12, MAX_REMEMBERED + 12))
 
 
-@pytest.mark.parametrize(("policy", "told"), [("block", [2]), ("latest", [])])
-def test_a_frame_that_fails_after_its_call_has_is_told_of_where_it_was_not_lost(policy: Any, told: list[int]) -> None:
-    course = StreamState(policy, paced=False, reconnect=Reconnect())
-    course.on_call_opened()
+@pytest.mark.parametrize(("policy", "reported"), [("block", [2]), ("latest", [])])
+def test_a_frame_that_fails_after_its_call_is_reported_unless_it_was_lost(policy: Any, reported: list[int]) -> None:
+    state = StreamState(policy, paced=False, reconnect=Reconnect())
+    state.on_call_opened()
     for number in (1, 2):
-        course.add(Frame(number, b""))
-        frame = course.step(1.0)
+        state.add(Frame(number, b""))
+        frame = state.step(1.0)
     assert isinstance(frame, Frame)
-    course.on_call_lost(TTAClientError(grpc.StatusCode.UNAVAILABLE, "gone"))
-    course.fail_frame(frame, WRONG)
-    course.on_call_opened()
+    state.on_call_lost(TTAClientError(grpc.StatusCode.UNAVAILABLE, "gone"))
+    state.fail_frame(frame, WRONG)
+    state.on_call_opened()
     if policy == "block":
-        again = course.step(2.0)
-        assert not course.take_failures() and isinstance(again, Frame) and again.frame_id == 1
-        course.read(pb.ClassifyStreamResponse(answer=pb.FrameAnswer(frame_id=1)), 3.0)
-    assert [failure.frame_id for failure in course.take_failures()] == told
-    assert course.statistics.dropped["disconnect"] == (0 if told else 2)
+        again = state.step(2.0)
+        assert not state.take_failures() and isinstance(again, Frame) and again.frame_id == 1
+        state.read(pb.ClassifyStreamResponse(answer=pb.FrameAnswer(frame_id=1)), 3.0)
+    assert [failure.frame_id for failure in state.take_failures()] == reported
+    assert state.statistics.dropped["disconnect"] == (0 if reported else 2)

@@ -1,4 +1,4 @@
-"""Pacing: never more under way than there is room for, never stuck, never faster than was asked for."""
+"""Pacing: no more unanswered frames than there is room for, never stuck, never faster than suggested."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tta_client.protocol.pacing import PROBE, QUICKEST, SLOWEST, Pacer, Unpaced, Window, make_pacer
 
-from tests.client.overload import overloaded
+from tests.client.overload import simulate_overload
 
 CREDITS, FPS = st.integers(0, 16), st.one_of(st.just(0.0), st.floats(0.1, 200.0))
 
@@ -23,7 +23,7 @@ def test_a_blocking_stream_has_a_window(most: int, unanswered: int) -> None:
 
 @given(CREDITS, FPS, st.integers(0, 100), st.booleans(), st.floats(0, 1e6))
 def test_it_is_never_stuck(credits: int, fps: float, unanswered: int, refreshing: bool, now: float) -> None:
-    """However little a service says, after a bounded time one frame leaves: it may have dropped the others."""
+    """Whatever the service reports, one frame is sent after a bounded time: the others may have been dropped."""
     pacer = Pacer(refreshing)
     pacer.update_credits(credits, fps, now)
     pacer.record_sent(0, now)
@@ -33,7 +33,7 @@ def test_it_is_never_stuck(credits: int, fps: float, unanswered: int, refreshing
 
 
 @given(CREDITS, st.lists(st.tuples(st.floats(0.0, 0.5), st.integers(0, 3)), max_size=200))
-def test_no_more_is_under_way_than_there_is_room_for(credits: int, events: list[tuple[float, int]]) -> None:
+def test_no_more_is_unanswered_than_there_is_room_for(credits: int, events: list[tuple[float, int]]) -> None:
     """What is sent beyond the room goes once a second, as a probe."""
     pacer, now, unanswered, probes = Pacer(refreshing=False), 0.0, 0, 0
     pacer.update_credits(credits, 0.0, now)
@@ -62,13 +62,13 @@ def test_the_suggested_rate_is_kept_while_it_is_fresh(fps: float, credits: int) 
     assert 2.0 * fps * 0.9 - 1 <= sent <= 2.0 * fps + 1
 
 
-def test_an_old_suggestion_holds_nobody_down() -> None:
+def test_an_old_suggestion_expires() -> None:
     pacer = Pacer(refreshing=True)
     pacer.update_credits(1, 0.5, now=0.0)
     pacer.record_sent(0, 0.0)
     assert pacer.wait(0, 1.0) == 1.0  # two seconds apart
     pacer.record_sent(0, 7.9)
-    assert pacer.wait(0, 8.1) == 0  # nobody has said so for eight seconds
+    assert pacer.wait(0, 8.1) == 0  # the suggestion is eight seconds old
 
 
 @pytest.mark.parametrize(("interval", "again"), [(0.001, QUICKEST), (0.4, 0.1), (5.0, SLOWEST)])
@@ -91,9 +91,9 @@ class Strict(Pacer):
 @pytest.mark.parametrize(("cameras", "service"), [(1, 0.2), (4, 0.05), (16, 0.02), (16, 0.1)])
 def test_answers_stay_fresh_at_every_overload(cameras: int, service: float) -> None:
     """As many answers as when everything is sent, hardly older, for a part of the frames; waiting for each answer would
-    let the frames grow old at the door."""
+    let the frames grow old in the queue."""
     flood, paced, strict = (
-        overloaded(cameras, service, make) for make in (Unpaced, lambda: Pacer(True), lambda: Strict(True))
+        simulate_overload(cameras, service, make) for make in (Unpaced, lambda: Pacer(True), lambda: Strict(True))
     )
     assert paced.answers >= 0.98 * flood.answers
     assert paced.age(0.95) <= flood.age(0.95) + min(SLOWEST, cameras * service / 4) + 0.02
@@ -103,11 +103,11 @@ def test_answers_stay_fresh_at_every_overload(cameras: int, service: float) -> N
 
 def test_a_long_way_does_not_slow_a_camera_down() -> None:
     """50 ms each way and 20 ms of work: the next frame is on its way before the last answer has come."""
-    paced, strict = (overloaded(1, 0.02, make, way=0.05) for make in (lambda: Pacer(True), lambda: Strict(True)))
+    paced, strict = (simulate_overload(1, 0.02, make, way=0.05) for make in (lambda: Pacer(True), lambda: Strict(True)))
     assert paced.answers > 2 * strict.answers
 
 
-def test_another_call_begins_with_nothing_told() -> None:
+def test_a_new_call_begins_without_credits() -> None:
     pacer = Pacer(refreshing=False)
     pacer.update_credits(8, 1000.0, 0.0)
     pacer.reset()

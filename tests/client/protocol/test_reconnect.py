@@ -1,8 +1,9 @@
-"""A stream whose service goes away: it comes back by itself, with its session, and says what was lost meanwhile."""
+"""A stream whose service is lost: it dials again, keeps its session, and counts what was lost."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 import time
 import tracemalloc
@@ -11,8 +12,11 @@ from typing import Any
 
 import grpc
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tta_client import AsyncClient, Client, Frame, FrameAnswer, Reconnect, Statistics, TTAClientError
 from tta_client.camera import newest
+from tta_client.protocol.reconnect import Backoff
 
 from tests.client.peer import Peer, served
 from tests.patience import PATIENCE, until
@@ -41,10 +45,10 @@ both = pytest.mark.parametrize("watch", [watch, watch_async])
 
 @both
 @pytest.mark.parametrize("code", [grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE])
-def test_every_frame_of_a_blocking_stream_is_answered_all_the_same(
+def test_a_blocking_stream_answers_every_frame_across_lost_calls(
     address: str, peer: Peer, watch: Watch, code: grpc.StatusCode
 ) -> None:
-    """CANCELLED is what a proxy says that loses its server."""
+    """A proxy that loses its server answers CANCELLED."""
     peer.troubles, statistics = [code] * 3, Statistics()
     frames = [b"x", b"xx", b"trouble", b"xxx", b"trouble", b"x"]
     results = watch(address, frames, statistics, session="door")
@@ -54,7 +58,7 @@ def test_every_frame_of_a_blocking_stream_is_answered_all_the_same(
 
 
 @both
-def test_other_policies_let_go_of_what_was_under_way(address: str, peer: Peer, watch: Watch) -> None:
+def test_other_policies_lose_the_unanswered_frames(address: str, peer: Peer, watch: Watch) -> None:
     peer.troubles, peer.credits, statistics = [grpc.StatusCode.CANCELLED] * 2, 1, Statistics()
 
     def camera() -> Iterator[bytes]:
@@ -156,7 +160,7 @@ def test_the_service_is_killed_and_another_one_starts(watch: Watch) -> None:
 
 
 @both
-def test_what_is_final_is_raised_at_once(address: str, peer: Peer, watch: Watch) -> None:
+def test_a_final_error_is_raised_at_once(address: str, peer: Peer, watch: Watch) -> None:
     with pytest.raises(TTAClientError, match="session taken over"):
         watch(address, [b"x", b"end", b"x"], Statistics())
     peer.troubles = [grpc.StatusCode.UNAVAILABLE]
@@ -166,7 +170,7 @@ def test_what_is_final_is_raised_at_once(address: str, peer: Peer, watch: Watch)
 
 
 @both
-def test_a_service_that_never_was_there_is_an_error_unless_it_is_waited_for(watch: Watch) -> None:
+def test_an_absent_service_is_an_error_unless_from_the_start_is_set(watch: Watch) -> None:
     with served(Peer()) as address:
         pass
     with pytest.raises(TTAClientError, match="UNAVAILABLE"):
@@ -181,7 +185,7 @@ def test_a_service_that_never_was_there_is_an_error_unless_it_is_waited_for(watc
 
 
 def test_closing_ends_a_pause(address: str, peer: Peer) -> None:
-    """A camera that waits for its service ends when it is told to, and lets its source go."""
+    """A camera that waits for its service stops when it is closed, and closes its source."""
     closed, pausing = threading.Event(), threading.Event()
 
     def camera() -> Iterator[bytes]:
@@ -217,8 +221,8 @@ async def _all(results: AsyncIterator[Any]) -> None:
 
 @both
 @pytest.mark.parametrize("paced", [True, False])
-def test_a_service_that_takes_nothing_makes_nothing_pile_up(watch: Watch, paced: bool) -> None:
-    """Half a gigabyte of frames from a camera that cannot wait: they are overtaken, not kept."""
+def test_a_silent_service_makes_no_frames_pile_up(watch: Watch, paced: bool) -> None:
+    """Half a gigabyte of frames from a camera that cannot wait: newer ones replace them."""
     peer, statistics, drained, errors = Peer(), Statistics(), threading.Event(), list[Exception]()
     peer.hushes = 1
 
@@ -257,3 +261,23 @@ def test_streams_leave_no_thread_behind(address: str, peer: Peer, watch: Watch) 
     for _ in range(10):
         watch(address, newest(Frame(n, b"trouble") for n in range(1, 4)), Statistics(), policy="latest")
     until(lambda: not [t for t in set(threading.enumerate()) - before if t.name.startswith(("tta-", "grabber"))])
+
+
+# ---- pauses between attempts
+
+
+@given(st.floats(0.01, 1.0), st.floats(1.0, 60.0), st.integers(0, 2**32))
+def test_every_pause_is_within_its_bounds(shortest: float, longest: float, seed: int) -> None:
+    backoff, before = Backoff(shortest, longest, random.Random(seed)), shortest
+    for _ in range(30):
+        pause = backoff.pause()
+        assert shortest <= pause <= min(longest, 3 * before) + 1e-9
+        before = pause
+    backoff.reset()
+    assert backoff.pause() <= 3 * shortest
+
+
+def test_pauses_grow_and_differ_between_cameras() -> None:
+    one, two = ([b.pause() for _ in range(40)] for b in (Backoff(rng=random.Random(seed)) for seed in (1, 2)))
+    assert one[0] != two[0] and max(one + two) == 30.0
+    assert sum(one[:3]) < sum(one[-3:])

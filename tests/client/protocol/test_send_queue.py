@@ -1,4 +1,4 @@
-"""What leaves next, what is under way, and what becomes of it when a call breaks."""
+"""Which frame is sent next, which are unanswered, and which survive a lost call."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from tta_client import Frame
 from tta_client.protocol.send_queue import SendQueue
 
 
-def leaves(out: SendQueue, *numbers: int, own: bool = False) -> None:
+def send(queue: SendQueue, *numbers: int, own: bool = False) -> None:
     for number in numbers:
-        out.add(Frame(number, b""))
-        out.record_sent(0.0, own)
+        queue.add(Frame(number, b""))
+        queue.record_sent(0.0, own)
 
 
-def test_what_is_under_way_is_sent_again_in_order_before_anything_else_where_all_is_answered():
-    out = SendQueue("block", in_flight=3, paced=True)
-    leaves(out, 1, 2, 3)
-    assert out.empty and out.unanswered == 3 and out.wait(0.0) == math.inf
-    assert math.isfinite(out.settle(1, 0.0)[0]) and out.unanswered == 2
-    out.add(Frame(4, b""))
-    assert out.lose(with_pulled=True) == 0 and out.unanswered == 0
+def test_block_sends_the_unanswered_frames_of_a_lost_call_again_and_first():
+    queue = SendQueue("block", in_flight=3, paced=True)
+    send(queue, 1, 2, 3)
+    assert queue.empty and queue.unanswered == 3 and queue.wait(0.0) == math.inf
+    assert math.isfinite(queue.settle(1, 0.0)[0]) and queue.unanswered == 2
+    queue.add(Frame(4, b""))
+    assert queue.lose(with_pulled=True) == 0 and queue.unanswered == 0
     again = []
-    while (frame := out.next) is not None:
+    while (frame := queue.next) is not None:
         again.append(frame.frame_id)
-        out.record_sent(0.0, own_labels=False)
+        queue.record_sent(0.0, own_labels=False)
     assert again == [2, 3, 4]
 
 
-def test_elsewhere_it_is_lost_and_what_was_pulled_with_it():
+def test_other_policies_lose_them_and_the_waiting_frame():
     for with_pulled, lost in ((True, 3), (False, 2)):
-        out = SendQueue("latest", in_flight=3, paced=False)
-        leaves(out, 1, 2)
-        out.add(Frame(3, b""))
-        assert out.lose(with_pulled) == lost and out.empty == with_pulled and out.unanswered == 0
+        queue = SendQueue("latest", in_flight=3, paced=False)
+        send(queue, 1, 2)
+        queue.add(Frame(3, b""))
+        assert queue.lose(with_pulled) == lost and queue.empty == with_pulled and queue.unanswered == 0
 
 
-def test_it_knows_whose_labels_a_frame_had_until_its_answer():
-    out = SendQueue("latest", in_flight=3, paced=False)
-    leaves(out, 1)
-    leaves(out, 2, own=True)
-    assert [out.has_own_labels(number) for number in (1, 2, 3)] == [False, True, False]
-    out.settle(2, 0.0)
-    assert not out.has_own_labels(2) and math.isnan(out.settle(2, 0.0)[0])
+def test_it_knows_which_unanswered_frames_have_labels_of_their_own():
+    queue = SendQueue("latest", in_flight=3, paced=False)
+    send(queue, 1)
+    send(queue, 2, own=True)
+    assert [queue.has_own_labels(number) for number in (1, 2, 3)] == [False, True, False]
+    queue.settle(2, 0.0)
+    assert not queue.has_own_labels(2) and math.isnan(queue.settle(2, 0.0)[0])

@@ -1,4 +1,4 @@
-"""The course of a stream under every order of events: what it promises holds however calls break and sources end."""
+"""The state of a stream under every order of events: its promises hold however calls fail and sources end."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ class World:
         self.state.read(pb.ClassifyStreamResponse(**kind), self.now)
 
 
-def played(policy: str, in_flight: int, frames: int, events: list[str], calm: bool) -> World:
-    """The events, then (when `calm`) a service that stays until all is said."""
+def play(policy: str, in_flight: int, frames: int, events: list[str], calm: bool) -> World:
+    """The events, then (when `calm`) a service that stays until all is answered."""
     world = World(policy, in_flight, frames)
     world.open()
     for event in events:
@@ -86,10 +86,10 @@ def played(policy: str, in_flight: int, frames: int, events: list[str], calm: bo
 @settings(max_examples=200, deadline=None)
 @given(EVENTS, st.integers(1, 5), st.integers(0, 8))
 def test_a_blocking_stream_answers_every_frame_in_order(events: list[str], in_flight: int, frames: int) -> None:
-    world = played("block", in_flight, frames, events, calm=True)
+    world = play("block", in_flight, frames, events, calm=True)
     assert world.left == 0 and world.state.source_ended and not world.state.should_continue
     assert sorted(set(world.order)) == list(range(1, frames + 1))
-    for sent in world.calls:  # within a call numbers increase: a service would end it otherwise
+    for sent in world.calls:  # ids must increase within a call
         assert sent == sorted(set(sent))
     firsts = [id for place, id in enumerate(world.order) if id not in world.order[:place]]
     assert firsts == sorted(firsts)
@@ -97,7 +97,7 @@ def test_a_blocking_stream_answers_every_frame_in_order(events: list[str], in_fl
 
 @settings(max_examples=200, deadline=None)
 @given(EVENTS, st.integers(1, 5), st.integers(0, 8))
-def test_never_more_than_the_window_is_under_way_or_kept(events: list[str], in_flight: int, frames: int) -> None:
+def test_at_most_the_window_is_unanswered_or_kept(events: list[str], in_flight: int, frames: int) -> None:
     world = World("block", in_flight, frames)
     world.open()
     for event in events:
@@ -109,19 +109,19 @@ def test_never_more_than_the_window_is_under_way_or_kept(events: list[str], in_f
 @settings(max_examples=200, deadline=None)
 @given(EVENTS, st.integers(0, 8))
 def test_a_live_stream_sends_no_frame_twice_and_counts_what_is_lost(events: list[str], frames: int) -> None:
-    world = played("latest", 8, frames, events, calm=True)
+    world = play("latest", 8, frames, events, calm=True)
     sent = [id for call in world.calls for id in call]
     assert sent == sorted(set(sent))
-    told = world.state.statistics
-    assert len(sent) == told.sent
-    assert told.answers + told.dropped["disconnect"] == world.pulled == frames
+    counts = world.state.statistics
+    assert len(sent) == counts.sent
+    assert counts.answers + counts.dropped["disconnect"] == world.pulled == frames
     assert world.order == sorted(set(world.order))
 
 
 @given(EVENTS)
-def test_a_call_that_is_left_for_good_leaves_nothing_under_way(events: list[str]) -> None:
+def test_a_drained_call_leaves_nothing_unanswered(events: list[str]) -> None:
     """Draining, then the end: all is answered, and the next call opens with the token."""
-    world = played("block", 3, 8, events, calm=False)
+    world = play("block", 3, 8, events, calm=False)
     world.drain()
     while world.state.call and not world.state.all_sent:
         assert world.state.step(world.now) in ("pull", math.inf)
@@ -141,8 +141,8 @@ def test_a_call_that_is_left_for_good_leaves_nothing_under_way(events: list[str]
         (grpc.StatusCode.INTERNAL, "the server failed"),
     ],
 )
-def test_some_endings_are_final(code: grpc.StatusCode, sentence: str) -> None:
-    world = played("latest", 8, 3, ["step", "step"], calm=False)
+def test_these_errors_are_final(code: grpc.StatusCode, sentence: str) -> None:
+    world = play("latest", 8, 3, ["step", "step"], calm=False)
     with pytest.raises(TTAClientError, match=sentence):
         world.state.on_call_lost(TTAClientError(code, sentence))
 
@@ -156,46 +156,46 @@ def test_some_endings_are_final(code: grpc.StatusCode, sentence: str) -> None:
         TTAClientError(grpc.StatusCode.DEADLINE_EXCEEDED, "of registering labels"),
     ],
 )
-def test_some_endings_pass(error: TTAClientError) -> None:
-    assert played("latest", 8, 3, ["step", "step"], calm=False).state.on_call_lost(error) > 0
+def test_these_errors_are_retried(error: TTAClientError) -> None:
+    assert play("latest", 8, 3, ["step", "step"], calm=False).state.on_call_lost(error) > 0
 
 
-def test_a_service_that_says_when_to_come_back_is_obeyed() -> None:
+def test_a_retry_after_of_the_service_is_obeyed() -> None:
     full = TTAClientError(grpc.StatusCode.RESOURCE_EXHAUSTED, "come back later", retry_after=45.0)
-    assert played("latest", 8, 3, [], calm=False).state.on_call_lost(full) == 45.0
+    assert play("latest", 8, 3, [], calm=False).state.on_call_lost(full) == 45.0
 
 
-def test_patience_runs_only_while_something_is_owed() -> None:
-    course = StreamState("block", reconnect=Reconnect(stall=5.0))
-    course.listen(100.0)
-    assert course.seconds_left(102.0) == 3.0  # the opening
-    course.on_call_opened()
-    assert course.seconds_left(1000.0) == math.inf  # a camera may be silent for as long as it likes
-    course.add(Frame(1, b""))
-    assert isinstance(course.step(1000.0), Frame)
-    assert course.seconds_left(1002.0) == 3.0
-    course.listen(None)  # whoever reads is busy with an answer
-    assert course.seconds_left(2000.0) == math.inf
+def test_the_watchdog_runs_only_while_the_service_owes_a_reply() -> None:
+    state = StreamState("block", reconnect=Reconnect(stall=5.0))
+    state.listen(100.0)
+    assert state.seconds_left(102.0) == 3.0  # the opening
+    state.on_call_opened()
+    assert state.seconds_left(1000.0) == math.inf  # an idle camera owes nothing, so neither does the service
+    state.add(Frame(1, b""))
+    assert isinstance(state.step(1000.0), Frame)
+    assert state.seconds_left(1002.0) == 3.0
+    state.listen(None)  # the reader is busy with an answer
+    assert state.seconds_left(2000.0) == math.inf
 
 
-def asked(course: StreamState, number: int, gone: bool) -> Any:
-    """What becomes of a frame with labels of its own."""
-    course.add(Frame(number, b"", labels=("a",)))
-    assert isinstance(course.step(10.0 * number), Frame)
+def answer_own_labels(state: StreamState, number: int, gone: bool) -> Any:
+    """The result of a frame with labels of its own, which the server has or not."""
+    state.add(Frame(number, b"", labels=("a",)))
+    assert isinstance(state.step(10.0 * number), Frame)
     status = status_pb2.Status(code=grpc.StatusCode.NOT_FOUND.value[0], message="frame.labels.id: no such label set")
     failed, answered = pb.FrameError(frame_id=number, status=status), pb.FrameAnswer(frame_id=number)
     kind = {"error": failed} if gone else {"answer": answered}
-    return course.read(pb.ClassifyStreamResponse(**kind), 10.0 * number)
+    return state.read(pb.ClassifyStreamResponse(**kind), 10.0 * number)
 
 
-def test_a_live_stream_gives_a_call_up_for_labels_once_until_they_are_known() -> None:
-    course = StreamState("latest", reconnect=Reconnect())
-    course.on_call_opened()
+def test_a_live_stream_dials_again_for_missing_labels_once_until_they_are_known() -> None:
+    state = StreamState("latest", reconnect=Reconnect())
+    state.on_call_opened()
     for first in (1, 4):
         with pytest.raises(TTAClientError, match="NOT_FOUND") as caught:
-            asked(course, first, gone=True)
-        assert course.on_call_lost(caught.value) > 0
-        course.on_call_opened()
-        assert isinstance(asked(course, first + 1, gone=True), FrameFailure)
-        assert isinstance(asked(course, first + 2, gone=False), FrameAnswer)
-    assert course.statistics.dropped == {"disconnect": 2} and course.statistics.failures == 2
+            answer_own_labels(state, first, gone=True)
+        assert state.on_call_lost(caught.value) > 0
+        state.on_call_opened()
+        assert isinstance(answer_own_labels(state, first + 1, gone=True), FrameFailure)
+        assert isinstance(answer_own_labels(state, first + 2, gone=False), FrameAnswer)
+    assert state.statistics.dropped == {"disconnect": 2} and state.statistics.failures == 2

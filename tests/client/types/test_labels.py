@@ -1,4 +1,4 @@
-"""Label sets as the clients use them: two classes of one name, and names that nobody taught."""
+"""Label sets in calls and streams: two classes of one name, names that the model has not learnt, wrong types."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_classes_of_one_name_are_told_apart_by_their_index(service: str) -> None
         assert all(score.label == NAMES[score.index] for score in (*answer.top, *answer.zero_shot))
 
 
-def test_who_does_not_allow_duplicates_is_told_both_places(service: str) -> None:
+def test_duplicates_are_refused_with_both_places_unless_they_are_allowed(service: str) -> None:
     with Client(service) as client:
         client.put_labels(TWINS)
         for labels in (NAMES, LabelSet(NAMES)):
@@ -45,10 +45,10 @@ def test_who_does_not_allow_duplicates_is_told_both_places(service: str) -> None
             assert refused.value.field.endswith("names[3]")
 
 
-def test_names_that_nobody_taught_are_told_with_every_kind_of_answer(service: str) -> None:
+def test_unseen_names_come_with_every_kind_of_answer(service: str) -> None:
     names = ("cat", *STRANGE)
 
-    async def asked() -> list[tuple[str, ...]]:
+    async def ask_async() -> list[tuple[str, ...]]:
         async with AsyncClient(service) as client:
             first = (await client.classify(PICTURES[0], names)).unseen
             return [first] + [r.answer.unseen async for r in client.stream(PICTURES, names, policy="block")]
@@ -57,7 +57,7 @@ def test_names_that_nobody_taught_are_told_with_every_kind_of_answer(service: st
         assert client.put_labels(names).unseen == STRANGE
         assert client.classify(PICTURES[0], names).unseen == client.classify(PICTURES[0], names).unseen == STRANGE
         assert client.classify(PICTURES[0], ("cat", "dog")).unseen == ()
-    assert asyncio.run(asked()) == [STRANGE, STRANGE, (), ()]
+    assert asyncio.run(ask_async()) == [STRANGE, STRANGE, (), ()]
 
 
 @pytest.fixture
@@ -67,18 +67,18 @@ def folder(tmp_path: Path) -> str:
     return str(tmp_path)
 
 
-def test_the_camera_tells_of_them_once(service: str, folder: str, capsys) -> None:
+def test_the_camera_reports_unseen_names_once(service: str, folder: str, capsys) -> None:
     for flags in ([], ["--json"]):
         assert main([folder, "--server", service, "--labels", f"cat,{','.join(STRANGE)}", *flags]) == 0
-        told = capsys.readouterr()
-        assert told.err == "tta-camera: the text tower was never taught: qzxwv, vxqzw\n"
-    assert json.loads(told.out.splitlines()[-1])["summary"]["unseen"] == [*STRANGE]
+        printed = capsys.readouterr()
+        assert printed.err == "tta-camera: the text tower was never taught: qzxwv, vxqzw\n"
+    assert json.loads(printed.out.splitlines()[-1])["summary"]["unseen"] == [*STRANGE]
     many = [f"qz{letter}xwv" for letter in "abcdefghijk"]
     assert main([folder, "--server", service, "--labels", ",".join(["cat", *many])]) == 0
     assert capsys.readouterr().err.endswith("qzhxwv and 3 more\n")
 
 
-def test_the_camera_takes_duplicates_when_it_is_told_to(service: str, folder: str, capsys) -> None:
+def test_the_camera_allows_duplicates_with_its_flag(service: str, folder: str, capsys) -> None:
     words = [folder, "--server", service, "--labels", ",".join(NAMES)]
     assert main(words) == 1
     assert "names 0 and 3 are both 'missile'" in capsys.readouterr().err
