@@ -1,7 +1,7 @@
 """Runs the numeric tests with the kernels of other processors: `make test-cpus`.
 
-ATen, oneDNN and MKL choose their kernels by the processor, and each kernel sums in another order. Runtimes with kernels of
-their own and Inductor's cache ignore these settings, so their tests are excluded.
+ATen, oneDNN and MKL choose their kernels by the processor, and each kernel sums in another order. Runtimes with kernels
+of their own and Inductor's cache ignore these settings, so their tests are excluded.
 """
 
 from __future__ import annotations
