@@ -338,17 +338,8 @@ def test_a_folder_with_pictures_that_cannot_be_read(address: str, folder: Path, 
 def test_an_ascii_terminal_gets_question_marks(address: str, tmp_path: Path, words: list[str]) -> None:
     for name in ("tür.jpg", "kühe.jpg"):
         (tmp_path / name).write_bytes(b"x")
-    command = [
-        sys.executable,
-        "-m",
-        "tta_client.camera.cli",
-        str(tmp_path),
-        "--server",
-        address,
-        "--labels",
-        "Kühe,Türen",
-        *words,
-    ]
+    arguments = [str(tmp_path), "--server", address, "--labels", "Kühe,Türen", *words]
+    command = [sys.executable, "-m", "tta_client.camera.cli", *arguments]
     for strict in ({"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}):
         done = subprocess.run(command, capture_output=True, env=os.environ | strict)
         assert (done.returncode, done.stderr) == (0, b"") and done.stdout.isascii()

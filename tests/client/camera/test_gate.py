@@ -43,9 +43,8 @@ def test_frames_are_never_closer_than_the_interval(gaps: list[float], shortest: 
 @given(st.lists(st.booleans(), min_size=1, max_size=12))
 def test_only_frames_that_differ_from_the_last_one_sent_pass(present: list[bool]) -> None:
     pictures = [PERSON if person else STREET for person in present]
-    passed = gated(
-        make_frames([n / 10 for n in range(len(present))], pictures), Gate(motion=0.01), statistics := Statistics()
-    )
+    frames = make_frames([n / 10 for n in range(len(present))], pictures)
+    passed = gated(frames, Gate(motion=0.01), statistics := Statistics())
     changes = [n for n in range(1, len(present)) if present[n] != present[n - 1]]
     assert [f.frame_id - 1 for f in passed] == [0, *changes]
     assert statistics.skipped["still"] == len(present) - 1 - len(changes)

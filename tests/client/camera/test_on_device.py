@@ -16,7 +16,7 @@ from tta_client.camera.on_device import Encoder, Model, encode_frames
 from tta_client.v1 import tta_pb2 as pb
 
 from tests.client.clips import jpeg
-from tests.client.peer import Peer, served
+from tests.client.peer import Peer, serve_peer
 
 NAMES = ("cat", "flower", "temple", "coffee cup")
 
@@ -97,7 +97,7 @@ def test_no_pixel_is_sent(service: str, tmp_path: Path, capsys: pytest.CaptureFi
     with Client(service) as client:
         info = client.info()
     peer = PeerWithModel(info.model_fingerprint)
-    with served(peer) as address:
+    with serve_peer(peer) as address:
         options = ("--strategy", "mta,zero_shot", "--param", "mta.views=5", "--encode-on-device")
         code, [*_, last], _ = run(address, tmp_path, capsys, *options)
     assert code == 1 and last["summary"]["dropped"] == {"unreadable": 1}
@@ -111,7 +111,7 @@ def test_no_pixel_is_sent(service: str, tmp_path: Path, capsys: pytest.CaptureFi
 def test_another_model_is_refused_before_anything_is_sent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "1.jpg").write_bytes(picture(1))
     peer = PeerWithModel("f" * 32)
-    with served(peer) as address:
+    with serve_peer(peer) as address:
         code, _, err = run(address, tmp_path, capsys, "--strategy", "mta", "--encode-on-device")
         assert code == 1 and "f" * 32 in err and "pocket" in err
         code, _, err = run(

@@ -30,9 +30,7 @@ def decode(data: bytes):
 
 @pytest.fixture(params=[encode_with_opencv, encode_with_pillow])
 def encode(request):
-    pytest.importorskip(
-        {"encode_with_opencv": "cv2", "encode_with_pillow": "PIL"}[request.param.__name__], reason="extra camera"
-    )
+    pytest.importorskip("cv2" if request.param is encode_with_opencv else "PIL", reason="extra camera")
     return request.param
 
 

@@ -12,7 +12,7 @@ import pytest
 from tta_client import Choice, Client, Frame, FrameAnswer, Reconnect, Statistics
 
 from tests.client.clips import jpeg
-from tests.client.services import process, running
+from tests.client.services import run_service, start_process
 
 NAMES = ("flower", "temple", "cat")
 BEFORE, AFTER = 6, 5  # frames
@@ -48,11 +48,11 @@ def test_a_killed_service_is_connected_to_again_and_has_its_memory(tmp_path: Pat
             yield Frame(number, picture(number))
 
     def serve_again() -> None:
-        with running(server__port=port, sessions__store=str(tmp_path), **SETTINGS):
+        with run_service(server__port=port, sessions__store=str(tmp_path), **SETTINGS):
             finished.wait(300)
 
     finished = threading.Event()
-    with process(sessions__store=str(tmp_path), **SETTINGS) as (server, address):
+    with start_process(sessions__store=str(tmp_path), **SETTINGS) as (server, address):
         port = int(address.rpartition(":")[2])
         answers = answers_of(address, camera(), statistics)
         received = [next(answers) for _ in range(BEFORE)]
@@ -92,13 +92,13 @@ def test_a_service_that_is_stopped_loses_nothing(tmp_path: Path) -> None:
 
     received: list[FrameAnswer] = []
     finished = threading.Event()
-    with running(sessions__store=str(tmp_path), server__drain=30.0, **SETTINGS) as address:
+    with run_service(sessions__store=str(tmp_path), server__drain=30.0, **SETTINGS) as address:
         port = int(address.rpartition(":")[2])
         watching = threading.Thread(target=lambda: received.extend(answers_of(address, camera(), statistics)))
         watching.start()
         assert leaving.wait(300)
     stopped.set()
-    with running(server__port=port, sessions__store=str(tmp_path), **SETTINGS):
+    with run_service(server__port=port, sessions__store=str(tmp_path), **SETTINGS):
         watching.join(300)
         finished.set()
     assert [a.frame_id for a in received] == list(range(1, BEFORE + AFTER + 1))

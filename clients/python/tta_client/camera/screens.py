@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, Self, TextIO
 
@@ -19,11 +18,9 @@ class Screen(Protocol):
     def __exit__(self, *_: object) -> None: ...
     def show(self, result: Result, counter: ResultCounter) -> None:
         """Writes one result, which `counter` has counted."""
-        ...
 
     def end(self, counter: ResultCounter) -> None:
         """Writes the summary."""
-        ...
 
 
 def open_screen(as_json: bool, out: TextIO) -> Screen:
@@ -32,7 +29,9 @@ def open_screen(as_json: bool, out: TextIO) -> Screen:
         return JSONLines(out)
     if out.isatty():
         try:
-            return _table(out)
+            from .table import Table
+
+            return Table(out)
         except ImportError:
             pass
     return Lines(out)
@@ -90,9 +89,3 @@ def describe_unseen(names: Sequence[str], most: int = 8) -> str:
     """A sentence about labels that the text tower was not trained on. It names the first `most` of them."""
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return f"the text tower was never taught: {', '.join(names[:most])}{rest}"
-
-
-def _table(out: TextIO) -> Screen:
-    from .table import Table
-
-    return Table(out, deque(maxlen=12))

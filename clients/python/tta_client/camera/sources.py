@@ -44,7 +44,7 @@ def open_source(
     name. `interval`, in seconds, polls a URL that answers single pictures. Devices and connections open when iterating
     begins. Raises ValueError if the text is none of these.
     """
-    source = _source(text, options, live, interval)
+    source = _make_source(text, options, live, interval)
     if interval and not isinstance(source, Snapshots):
         raise ValueError("--interval is for http:// and https:// URLs")
     if live is not None and not isinstance(source, Video):
@@ -57,7 +57,7 @@ def attach_statistics(source: Source, statistics: Statistics) -> Source:
     return replace(source, statistics=statistics) if isinstance(source, Video | Snapshots | Webcam) else source
 
 
-def _source(text: str, options: Mapping[str, str], live: bool | None, interval: float) -> Source:
+def _make_source(text: str, options: Mapping[str, str], live: bool | None, interval: float) -> Source:
     if text == "virtual" or text.startswith("virtual:"):
         return Virtual.parse(text.removeprefix("virtual").removeprefix(":"))
     if text.isdecimal():

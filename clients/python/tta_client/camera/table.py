@@ -16,8 +16,8 @@ from .results import COLUMNS, Result, ResultCounter, format_row
 class Table:
     """The last results, with a line of counts below them."""
 
-    def __init__(self, out: TextIO, format_rows: deque[tuple[str, ...]]) -> None:
-        self._console, self._rows = Console(file=out), format_rows
+    def __init__(self, out: TextIO) -> None:
+        self._console, self._rows = Console(file=out), deque[tuple[str, ...]](maxlen=12)
         self._live = Live(console=self._console, refresh_per_second=8, transient=True)
 
     def __enter__(self) -> Self:
