@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("tta_client")
 
 from tta_service.demo import STRATEGIES, DemoFailed, run
-from tta_service.demo.service import service
+from tta_service.demo.service import start_service
 from tta_service.demo.table import metric_lines
 from tta_service.demo.tally import percentile
 
@@ -36,6 +36,6 @@ def test_a_few_lines_of_the_metrics():
 
 
 def test_a_service_that_cannot_start_fails_the_demo(capfd: pytest.CaptureFixture[str]):
-    with pytest.raises(DemoFailed, match="did not start"), service(["--precision=abacus"]):
+    with pytest.raises(DemoFailed, match="did not start"), start_service(["--precision=abacus"]):
         pass
     assert "abacus" in capfd.readouterr().err

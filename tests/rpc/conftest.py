@@ -47,7 +47,7 @@ LABELS = pb.Labels(label_set=pb.LabelSet(names=["cat", "dog", "car"]))
 
 @dataclass
 class Harness:
-    """A server and what is behind it."""
+    """A server and the parts behind it."""
 
     server: Server
     service: AdaptationService
@@ -66,40 +66,40 @@ class Harness:
 
 
 @asynccontextmanager
-async def a_harness(
+async def open_harness(
     clip: Any = None,
     limits: Limits | None = None,
-    room: int = 128,
+    capacity: int = 128,
     waiting: int = 256,
     warm: bool = True,
     canary: bool = False,
 ) -> AsyncIterator[Harness]:
     limits = limits or Limits()
-    clip, events, ways = clip or FakeCLIP(), [], make_executors(prepare=1, adapt=1, cores=1)
+    clip, events, executors = clip or FakeCLIP(), [], make_executors(prepare=1, adapt=1, cores=1)
     observe = events.append
-    pulse = DeviceHealth(
+    health = DeviceHealth(
         lambda serving, reason: server.health.set_serving(serving, reason), patience=0.3, canary_every=0.1, tick=0.02
     )
     costs = CostModel(64)
-    batcher = Batcher(clip.encode_image, ways.device, 64, observe, pulse, costs)
-    texts, sessions, door = (
-        TextSpaceCache(clip.text_space, ways.device, ways.tune),
+    batcher = Batcher(clip.encode_image, executors.device, 64, observe, health, costs)
+    text_spaces, sessions, admission = (
+        TextSpaceCache(clip.text_space, executors.device, executors.tune),
         Sessions(observe=observe),
-        AdmissionController(room, waiting),
+        AdmissionController(capacity, waiting),
     )
     image_limits = ImageLimits(limits.image_bytes, limits.image_pixels, limits.image_side)
     engine = Engine(
         decode=lambda image: decode(image, image_limits),
         look=lambda pixels, count, seed, augment: look(pixels, clip.image_size, count, seed, augment),
         batcher=batcher,
-        text_spaces=texts,
+        text_spaces=text_spaces,
         sessions=sessions,
-        admission=door,
-        lanes=ways,
+        admission=admission,
+        lanes=executors,
         observe=observe,
         costs=costs,
     )
-    terms = ServerInfo(
+    server_info = ServerInfo(
         model=clip.name,
         fingerprint=clip.fingerprint,
         image_size=clip.image_size,
@@ -108,15 +108,19 @@ async def a_harness(
         limits=limits,
         check_reducer=clip.check_reducer,
     )
-    archive = SessionPersistence(sessions, Snapshots(sessions, texts, ways, clip.fingerprint, b"a secret for tests"))
-    service = AdaptationService(engine, texts, sessions, archive, terms, lambda: door.load, observe)
+    persistence = SessionPersistence(
+        sessions, Snapshots(sessions, text_spaces, executors, clip.fingerprint, b"a secret for tests")
+    )
+    service = AdaptationService(
+        engine, text_spaces, sessions, persistence, server_info, lambda: admission.load, observe
+    )
     server = Server(service, message_bytes=limits.message_bytes, observe=observe)
-    running = [asyncio.create_task(batcher.run())]
+    tasks = [asyncio.create_task(batcher.run())]
     port = await server.start()
     if warm:
-        pulse.ready(row_seconds=0.001)
+        health.ready(row_seconds=0.001)
     if canary:
-        running.append(asyncio.create_task(pulse.run(lambda: batcher.encode(blank(clip), NONE))))
+        tasks.append(asyncio.create_task(health.run(lambda: batcher.encode(blank(clip), NONE))))
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
     try:
         yield Harness(
@@ -125,20 +129,20 @@ async def a_harness(
             channel,
             AdaptationServiceStub(channel),
             sessions,
-            door,
+            admission,
             clip,
             port,
-            ways.device,
+            executors.device,
             costs,
             events,
         )
     finally:
         await channel.close()
         await server.stop(0.0)
-        for task in running:
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-        ways.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        executors.close()
 
 
 def blank(clip: Any) -> torch.Tensor:
@@ -147,12 +151,12 @@ def blank(clip: Any) -> torch.Tensor:
 
 @pytest.fixture
 async def harness() -> AsyncIterator[Harness]:
-    async with a_harness() as harness:
+    async with open_harness() as harness:
         yield harness
 
 
 def jpeg(seed: int = 0, size: int = 48) -> bytes:
-    """A smooth photograph of nothing."""
+    """A JPEG of smooth random colours."""
     draw = np.random.default_rng(seed)
     small = Image.fromarray(draw.integers(0, 256, (4, 4, 3), dtype=np.uint8))
     file = io.BytesIO()
@@ -161,7 +165,7 @@ def jpeg(seed: int = 0, size: int = 48) -> bytes:
 
 
 def question(**more: Any) -> pb.ClassifyRequest:
-    """A good one, with `more` fields set otherwise."""
+    """A valid request, with `more` fields replaced."""
     return pb.ClassifyRequest(**{"image": pb.Image(encoded=jpeg()), "labels": LABELS, **more})
 
 
@@ -185,15 +189,15 @@ def frame(id: int, encoded: bytes | None = None, **more: Any) -> pb.ClassifyStre
 
 
 async def until(true: Callable[[], bool], patience: float = PATIENCE) -> None:
-    """Waits for what must come about; fails when it does not."""
+    """Wait until `true()` holds; fail after `patience` seconds."""
     async with asyncio.timeout(patience):
-        while not true():  # noqa: ASYNC110 - what others do has no event of ours
+        while not true():  # noqa: ASYNC110 - the awaited state has no event
             await asyncio.sleep(0.005)
 
 
 @asynccontextmanager
 async def busy(harness: Harness) -> AsyncIterator[None]:
-    """The device does something else meanwhile; the labels were encoded before."""
+    """Within the block the device is occupied. The labels of `question` are encoded before."""
     await harness.stub.Classify(question())
     done = threading.Event()
     harness.device.submit(done.wait)

@@ -1,4 +1,4 @@
-"""Label sets on the wire: two classes of one name, and names that nobody taught."""
+"""Label sets on the wire: two classes of one name, and names that the text tower was never taught."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from open_clip import zero_shot_metadata
 from tta_service.testing import FakeCLIP
 from tta_service.wire.v1 import tta_pb2 as pb
 
-from .conftest import a_harness, frame, opening, options, question
+from .conftest import frame, open_harness, opening, options, question
 
 NAMES = ["missile", "cat", "crane", "missile", "crane"]
-TWINS = pb.LabelSet(names=NAMES, allow_duplicates=True)
+DUPLICATES = pb.LabelSet(names=NAMES, allow_duplicates=True)
 STRANGE = "qzxwv"
 
 
@@ -25,15 +25,15 @@ class HalfTaught(FakeCLIP):
 
 
 async def test_classes_of_one_name_are_told_apart_by_their_index(harness):
-    info = (await harness.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=TWINS))).info
+    info = (await harness.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=DUPLICATES))).info
     assert info.classes == 5
     got = await harness.stub.GetLabelSet(pb.GetLabelSetRequest(id=info.id))
     assert list(got.label_set.names) == NAMES and got.label_set.allow_duplicates
     assert (await harness.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=got.label_set))).info.id == info.id
-    for labels in (pb.Labels(id=info.id), pb.Labels(label_set=TWINS)):
-        told = await harness.stub.Classify(question(labels=labels, options=options("mean", views=3)))
-        assert told.label_set_id == info.id
-        for scores in (told.top, told.zero_shot):
+    for labels in (pb.Labels(id=info.id), pb.Labels(label_set=DUPLICATES)):
+        response = await harness.stub.Classify(question(labels=labels, options=options("mean", views=3)))
+        assert response.label_set_id == info.id
+        for scores in (response.top, response.zero_shot):
             assert sorted(score.index for score in scores) == list(range(5))
             assert all(score.label == NAMES[score.index] for score in scores)
 
@@ -41,14 +41,14 @@ async def test_classes_of_one_name_are_told_apart_by_their_index(harness):
 async def test_imagenets_own_names_are_a_label_set(harness):
     names = zero_shot_metadata.IMAGENET_CLASSNAMES  # two "missile", two "sunglasses"
     labels = pb.Labels(label_set=pb.LabelSet(names=names, allow_duplicates=True))
-    told = await harness.stub.Classify(question(labels=labels, options=pb.Options(top_k=1000)))
-    assert sorted(score.index for score in told.top) == list(range(1000))
-    assert all(score.label == names[score.index] for score in told.top)
+    response = await harness.stub.Classify(question(labels=labels, options=pb.Options(top_k=1000)))
+    assert sorted(score.index for score in response.top) == list(range(1000))
+    assert all(score.label == names[score.index] for score in response.top)
 
 
-async def test_who_does_not_allow_duplicates_is_told_both_places(harness):
+async def test_a_refused_duplicate_names_both_places(harness):
     given = pb.LabelSet(names=NAMES)
-    await harness.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=TWINS))  # which changes nothing for others
+    await harness.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=DUPLICATES))  # which changes nothing for others
     for call, field in (
         (harness.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=given)), "label_set.names[3]"),
         (harness.stub.Classify(question(labels=pb.Labels(label_set=given))), "labels.label_set.names[3]"),
@@ -59,9 +59,9 @@ async def test_who_does_not_allow_duplicates_is_told_both_places(harness):
         assert refused.value.details().startswith(f"{field}: names 0 and 3 are both 'missile'")
 
 
-async def test_names_that_nobody_taught_are_told_with_the_answer_and_the_registration():
+async def test_names_that_were_never_taught_come_with_the_answer_and_the_registration():
     strange = pb.LabelSet(names=["cat", STRANGE, STRANGE], allow_duplicates=True)
-    async with a_harness(HalfTaught()) as harness:
+    async with open_harness(HalfTaught()) as harness:
         info = (await harness.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=strange))).info
         assert list(info.unseen) == [STRANGE]
         for labels in (pb.Labels(id=info.id), pb.Labels(label_set=strange)):
@@ -70,13 +70,13 @@ async def test_names_that_nobody_taught_are_told_with_the_answer_and_the_registr
         assert not (await harness.stub.Classify(question())).unseen
 
 
-async def test_a_stream_tells_them_again_only_after_a_change_of_labels():
+async def test_a_stream_repeats_them_only_after_a_change_of_labels():
     strange = pb.Labels(label_set=pb.LabelSet(names=["cat", STRANGE]))
     known = pb.Labels(label_set=pb.LabelSet(names=["cat", "dog"]))
     bad = b"no picture"
     sent = [frame(1), frame(2), frame(3, bad), frame(4), frame(5, labels=known), frame(6), frame(7)]
-    async with a_harness(HalfTaught()) as harness:
+    async with open_harness(HalfTaught()) as harness:
         call = harness.stub.ClassifyStream(iter([opening(labels=strange, policy=pb.OpenStream.POLICY_BLOCK), *sent]))
         replies = [reply async for reply in call if reply.WhichOneof("kind") != "status"]
-    told = [list(reply.answer.response.unseen) for reply in replies]
-    assert told == [[STRANGE], [], [], [], [], [STRANGE], []]
+    unseen = [list(reply.answer.response.unseen) for reply in replies]
+    assert unseen == [[STRANGE], [], [], [], [], [STRANGE], []]

@@ -18,17 +18,17 @@ from tta_service.core.events import Called, Refused
 from tta_service.wire.server_info import Limits
 from tta_service.wire.v1 import tta_pb2 as pb
 
-from .conftest import a_harness, busy, choice, jpeg, options, question, until
+from .conftest import busy, choice, jpeg, open_harness, options, question, until
 
-INVALID, MISSING, LATER = (
+INVALID, MISSING, UNSUPPORTED = (
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.UNIMPLEMENTED,
 )
 
 
-async def refused(harness, message: pb.ClassifyRequest, code: grpc.StatusCode, field: str) -> str:
-    """The sentence; the details say the same in a program's words."""
+async def check_refused(harness, message: pb.ClassifyRequest, code: grpc.StatusCode, field: str) -> str:
+    """The sentence of a refusal, whose code, field and details must agree."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await harness.stub.Classify(message, timeout=PATIENCE)
     assert (caught.value.code(), caught.value.details().partition(": ")[0]) == (code, field), caught.value.details()
@@ -70,13 +70,13 @@ def bomb() -> bytes:
     ids=["empty", "truncated", "header only", "wrong format", "text", "too many bytes"],
 )
 async def test_images_that_cannot_be_read(harness, encoded):
-    await refused(harness, question(image=pb.Image(encoded=encoded)), INVALID, "image.encoded")
+    await check_refused(harness, question(image=pb.Image(encoded=encoded)), INVALID, "image.encoded")
     assert (await harness.stub.Classify(question())).top
 
 
 async def test_a_decompression_bomb_is_seen_in_its_header(harness, bomb):
     assert len(bomb) < 1 << 20
-    assert "12000" in await refused(harness, question(image=pb.Image(encoded=bomb)), INVALID, "image.encoded")
+    assert "12000" in await check_refused(harness, question(image=pb.Image(encoded=bomb)), INVALID, "image.encoded")
     assert (await harness.stub.Classify(question())).top
 
 
@@ -91,8 +91,8 @@ async def test_one_pixel_is_answered(harness):
     file = io.BytesIO()
     Image.new("RGB", (1, 1), (200, 10, 10)).save(file, "PNG")
     for name in ("zero_shot", "mta"):
-        told = await harness.stub.Classify(question(image=pb.Image(encoded=file.getvalue()), options=options(name)))
-        assert len(told.top) == 3
+        response = await harness.stub.Classify(question(image=pb.Image(encoded=file.getvalue()), options=options(name)))
+        assert len(response.top) == 3
 
 
 RAW = {"width": 4, "height": 4, "format": pb.RawImage.FORMAT_RGB24, "pixels": bytes(48)}
@@ -110,7 +110,7 @@ RAW = {"width": 4, "height": 4, "format": pb.RawImage.FORMAT_RGB24, "pixels": by
     ],
 )
 async def test_raw_pixels_that_do_not_add_up(harness, change, field):
-    await refused(harness, question(image=pb.Image(raw=pb.RawImage(**{**RAW, **change}))), INVALID, field)
+    await check_refused(harness, question(image=pb.Image(raw=pb.RawImage(**{**RAW, **change}))), INVALID, field)
 
 
 def features(harness, **more) -> pb.Image:
@@ -139,8 +139,8 @@ def features(harness, **more) -> pb.Image:
         ({"row": 1, "times": 0.0}, "values"),
     ],
 )
-async def test_features_that_nobody_can_vouch_for(harness, change, field):
-    await refused(harness, question(image=features(harness, **change)), INVALID, f"image.features.{field}")
+async def test_features_that_are_not_valid(harness, change, field):
+    await check_refused(harness, question(image=features(harness, **change)), INVALID, f"image.features.{field}")
 
 
 async def test_huge_finite_features_are_only_normalised(harness):
@@ -150,7 +150,7 @@ async def test_huge_finite_features_are_only_normalised(harness):
 
 
 async def test_no_image(harness):
-    await refused(harness, question(image=pb.Image()), INVALID, "image")
+    await check_refused(harness, question(image=pb.Image()), INVALID, "image")
 
 
 NAN = float("nan")
@@ -184,42 +184,42 @@ NAN = float("nan")
         (pb.Options(strategy=choice("tda"), cascade=pb.Cascade(to=choice("mta"))), "cascade.above"),
     ],
 )
-async def test_options_that_mean_nothing(asked, field):
-    async with a_harness(limits=Limits(parameters={"views": 300})) as harness:
-        await refused(harness, question(options=asked), INVALID, f"options.{field}")
+async def test_invalid_options(asked, field):
+    async with open_harness(limits=Limits(parameters={"views": 300})) as harness:
+        await check_refused(harness, question(options=asked), INVALID, f"options.{field}")
         assert (await harness.stub.Classify(question())).top
 
 
-def named(*names: str, templates: tuple[str, ...] = ()) -> pb.Labels:
+def labels_of(*names: str, templates: tuple[str, ...] = ()) -> pb.Labels:
     return pb.Labels(label_set=pb.LabelSet(names=names, templates=templates))
 
 
 BAD_LABELS = [
-    (named(), "names"),
-    (named(*(f"label {i}" for i in range(2001))), "names"),
-    (named("cat", "dog", "cat"), "names[2]"),
-    (named("cat", " "), "names[1]"),
-    (named("cat", "x" * 257), "names[1]"),
-    (named("cat", templates=("a photo",)), "templates[0]"),
-    (named("cat", templates=("a {}", "a {} {}")), "templates[1]"),
-    (named("cat", templates=("a {name}",)), "templates[0]"),
-    (named("cat", templates=("a {} }",)), "templates[0]"),
-    (named("cat", templates=("{}",) * 9), "templates"),
-    (named("cat", templates=("{}" + "x" * 256,)), "templates[0]"),
+    (labels_of(), "names"),
+    (labels_of(*(f"label {i}" for i in range(2001))), "names"),
+    (labels_of("cat", "dog", "cat"), "names[2]"),
+    (labels_of("cat", " "), "names[1]"),
+    (labels_of("cat", "x" * 257), "names[1]"),
+    (labels_of("cat", templates=("a photo",)), "templates[0]"),
+    (labels_of("cat", templates=("a {}", "a {} {}")), "templates[1]"),
+    (labels_of("cat", templates=("a {name}",)), "templates[0]"),
+    (labels_of("cat", templates=("a {} }",)), "templates[0]"),
+    (labels_of("cat", templates=("{}",) * 9), "templates"),
+    (labels_of("cat", templates=("{}" + "x" * 256,)), "templates[0]"),
 ]
 
 
 @pytest.mark.parametrize("labels, field", BAD_LABELS)
 async def test_labels_that_make_no_set(harness, labels, field):
-    await refused(harness, question(labels=labels), INVALID, f"labels.label_set.{field}")
+    await check_refused(harness, question(labels=labels), INVALID, f"labels.label_set.{field}")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await harness.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=labels.label_set))
     assert caught.value.code() is INVALID and caught.value.details().startswith(f"label_set.{field}: ")
 
 
 async def test_no_labels_and_unknown_ones(harness):
-    await refused(harness, question(labels=pb.Labels()), INVALID, "labels")
-    await refused(harness, question(labels=pb.Labels(id="0" * 32)), MISSING, "labels.id")
+    await check_refused(harness, question(labels=pb.Labels()), INVALID, "labels")
+    await check_refused(harness, question(labels=pb.Labels(id="0" * 32)), MISSING, "labels.id")
     for method, message in (
         ("GetLabelSet", pb.GetLabelSetRequest(id="nobody")),
         ("DeleteLabelSet", pb.DeleteLabelSetRequest(id="")),
@@ -231,7 +231,7 @@ async def test_no_labels_and_unknown_ones(harness):
 
 @pytest.mark.parametrize("id", ["a b", "ü", "a/b", "x" * 129, "a\n"])
 async def test_session_ids_of_other_characters(harness, id):
-    await refused(harness, question(session_id=id), INVALID, "session_id")
+    await check_refused(harness, question(session_id=id), INVALID, "session_id")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await harness.stub.GetSession(pb.GetSessionRequest(session_id=id))
     assert caught.value.code() is INVALID
@@ -247,11 +247,11 @@ async def test_sessions_that_are_not_there(harness, method, id, code):
 
 async def test_a_second_look_needs_a_choice(harness):
     asked = pb.Options(reduction=pb.Reduction(scope=pb.Reduction.SCOPE_TWO_LOOKS))  # zero_shot reads its only view
-    await refused(harness, question(options=asked), LATER, "options.reduction.scope")
+    await check_refused(harness, question(options=asked), UNSUPPORTED, "options.reduction.scope")
 
 
-async def test_overload_says_when_to_come_back():
-    async with a_harness(room=1, waiting=1) as harness, busy(harness):
+async def test_overload_has_a_retry_delay():
+    async with open_harness(capacity=1, waiting=1) as harness, busy(harness):
         calls = [asyncio.ensure_future(harness.stub.Classify(question())) for _ in range(3)]
         done, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
         [first] = done
@@ -273,17 +273,17 @@ async def test_bytes_that_are_no_message_are_the_callers_mistake(harness):
 async def test_a_method_that_does_not_exist(harness):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await harness.channel.unary_unary("/tta.v1.AdaptationService/Guess")(b"")
-    assert caught.value.code() is LATER
+    assert caught.value.code() is UNSUPPORTED
 
 
 async def test_refusals_are_observed_with_the_strategy(harness):
-    await refused(harness, question(options=options("zero"), image=pb.Image()), INVALID, "image")
+    await check_refused(harness, question(options=options("zero"), image=pb.Image()), INVALID, "image")
     [event] = harness.of(Refused)
     assert (event.method, event.strategy, event.error.field) == ("Classify", "zero", "image")
     await until(lambda: [call.code for call in harness.of(Called)] == [None, "INVALID_ARGUMENT"])
 
 
-async def test_a_broken_room_tells_no_secrets(harness, caplog, monkeypatch):
+async def test_an_unexpected_error_reveals_nothing_to_the_caller(harness, caplog, monkeypatch):
     def broken(*_: object) -> None:
         raise RuntimeError("secret path")
 

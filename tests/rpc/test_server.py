@@ -1,4 +1,4 @@
-"""Starting, telling how it is, and leaving."""
+"""The server from its start to its end: health, options, drain and stop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.rpc.warming_up import SERVICE
 from tta_service.wire.v1 import tta_pb2 as pb
 
-from .conftest import a_harness, busy, frame, opening, question, until
+from .conftest import busy, frame, open_harness, opening, question, until
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -27,7 +27,7 @@ async def health(harness, service: str = "") -> int:
     return (await HealthStub(harness.channel).Check(health_pb2.HealthCheckRequest(service=service))).status
 
 
-async def test_health_follows_what_it_is_told(harness):
+async def test_health_follows_set_serving(harness):
     assert [await health(harness, name) for name in ("", SERVICE)] == [SERVING, SERVING]
     harness.server.health.set_serving(False, "a batch does not come back")
     assert [await health(harness, name) for name in ("", SERVICE)] == [NOT_SERVING, NOT_SERVING]
@@ -38,8 +38,8 @@ async def test_health_follows_what_it_is_told(harness):
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-async def test_nobody_serves_before_it_is_told_so():
-    async with a_harness(warm=False) as harness:
+async def test_a_server_is_not_serving_before_it_is_warm():
+    async with open_harness(warm=False) as harness:
         assert await health(harness) == NOT_SERVING
 
 
@@ -49,8 +49,8 @@ async def test_the_port_is_open_before_the_service_is_there(harness):
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             stub = AdaptationServiceStub(channel)
-            told = await HealthStub(channel).Check(health_pb2.HealthCheckRequest())
-            assert told.status == NOT_SERVING
+            response = await HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+            assert response.status == NOT_SERVING
             for ask in (lambda: stub.Classify(question()), lambda: stub.ClassifyStream(iter([opening()])).read()):
                 with pytest.raises(grpc.aio.AioRpcError, match="warming up") as caught:
                     await ask()
@@ -68,12 +68,12 @@ async def test_the_port_is_open_before_the_service_is_there(harness):
     assert {call.kind for call in harness.of(Called) if call.method == "ClassifyStream"} == {"bidi_stream"}
 
 
-def test_what_the_transport_is_told():
-    told = dict(options(1 << 20, 7, 90.0))
-    assert told["grpc.max_receive_message_length"] == 1 << 20 and told["grpc.max_concurrent_streams"] == 7
-    assert told["grpc.http2.bdp_probe"] == 0 and told["grpc.http2.lookahead_bytes"] == 65536
-    assert told["grpc.max_connection_age_ms"] == 90_000 and told["grpc.so_reuseport"] == 0
-    assert told["grpc.keepalive_permit_without_calls"] == 1
+def test_channel_options():
+    channel = dict(options(1 << 20, 7, 90.0))
+    assert channel["grpc.max_receive_message_length"] == 1 << 20 and channel["grpc.max_concurrent_streams"] == 7
+    assert channel["grpc.http2.bdp_probe"] == 0 and channel["grpc.http2.lookahead_bytes"] == 65536
+    assert channel["grpc.max_connection_age_ms"] == 90_000 and channel["grpc.so_reuseport"] == 0
+    assert channel["grpc.keepalive_permit_without_calls"] == 1
     assert "grpc.max_connection_age_ms" not in dict(options(1, 1, 0.0))
 
 
@@ -91,7 +91,7 @@ async def test_health_can_be_watched(harness):
     unknown.cancel()
 
 
-async def test_a_leaving_server_tells_its_watchers_and_does_not_wait_for_them(harness):
+async def test_a_draining_server_notifies_its_watchers_and_does_not_wait_for_them(harness):
     watching = HealthStub(harness.channel).Watch(health_pb2.HealthCheckRequest())
     assert (await watching.read()).status == SERVING
     harness.server.drain(1.0)
@@ -116,16 +116,16 @@ async def test_reflection_knows_the_service_and_its_messages(harness):
     assert status.file_descriptor_response.file_descriptor_proto
 
 
-async def test_draining_tells_streams_and_still_answers(harness):
+async def test_draining_notifies_streams_and_still_answers(harness):
     call = harness.stub.ClassifyStream()
     await call.write(opening(policy=pb.OpenStream.POLICY_BLOCK))
     await call.read()
     harness.server.drain(2.5)
-    told = await call.read()
-    assert told.WhichOneof("kind") == "draining"
-    assert told.draining.deadline.ToTimedelta().total_seconds() == 2.5
+    reply = await call.read()
+    assert reply.WhichOneof("kind") == "draining"
+    assert reply.draining.deadline.ToTimedelta().total_seconds() == 2.5
     assert await health(harness) == NOT_SERVING
-    harness.server.health.set_serving(True)  # one good forward does not bring a leaving server back
+    harness.server.health.set_serving(True)  # one good forward does not bring a draining server back
     assert await health(harness) == NOT_SERVING
     await call.write(frame(0))
     answer = (await call.read()).answer
@@ -133,7 +133,7 @@ async def test_draining_tells_streams_and_still_answers(harness):
     await call.done_writing()
     while (reply := await call.read()) is not grpc.aio.EOF:
         assert reply.WhichOneof("kind") == "status"
-    again = harness.stub.ClassifyStream(iter([opening(resume_token=told.draining.resume_token)]))
+    again = harness.stub.ClassifyStream(iter([opening(resume_token=reply.draining.resume_token)]))
     status = (await again.read()).status.session
     assert status.session_id == answer.response.session.session_id
     assert status.origin == pb.SessionStatus.ORIGIN_FRESH  # there is no store here
@@ -146,13 +146,13 @@ async def test_stopping_waits_for_calls_under_way(harness):
         asked.append(asyncio.ensure_future(harness.stub.Classify(question())))
         await until(lambda: harness.admission.running_rows == 1)
         stopping = asyncio.create_task(harness.server.stop(PATIENCE))
-        await until(lambda: refused_soon(harness))
+        await until(lambda: refuses_connections(harness))
     assert (await asked[0]).top
     await stopping
 
 
-def refused_soon(harness) -> bool:
-    """The listening socket is closed."""
+def refuses_connections(harness) -> bool:
+    """Whether the listening socket is closed."""
     import socket
 
     with socket.socket() as probe:
@@ -171,13 +171,13 @@ async def test_stopping_cuts_off_what_does_not_end(harness):
 
 
 async def test_an_address_in_use_is_an_error(harness):
-    async with a_harness() as other:
+    async with open_harness() as other:
         with pytest.raises(RuntimeError):
             await other.server.start(f"127.0.0.1:{harness.port}")
 
 
 async def test_a_server_that_could_not_start_can_be_stopped(harness):
-    async with a_harness() as other:
+    async with open_harness() as other:
         stillborn = Server(other.service)
         with pytest.raises(RuntimeError):
             await stillborn.start(f"127.0.0.1:{harness.port}")
@@ -195,6 +195,6 @@ async def test_every_call_that_begins_also_ends(harness):
     await until(lambda: len(harness.of(Called)) == 6)
     ends = {(call.method, call.kind): call.code for call in harness.of(Called) if call.code}
     stream = ends.pop(("ClassifyStream", "bidi_stream"))
-    assert stream in ("CANCELLED", "OK")  # the end of his messages may be told first
+    assert stream in ("CANCELLED", "OK")  # the end of its messages may come first
     assert ends == {("Check", "unary"): "OK", ("GetSession", "unary"): "NOT_FOUND"}
     assert all(call.seconds > 0 for call in harness.of(Called) if call.code)

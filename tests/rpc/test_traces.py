@@ -1,4 +1,4 @@
-"""A caller's own span goes with his questions, that ours may stand below it."""
+"""The span of a caller reaches the reports and refusals of its calls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .conftest import LABELS, jpeg, question
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-async def test_a_call_tells_whose_it_is(harness):
+async def test_a_call_carries_the_span_of_its_caller(harness):
     await harness.stub.Classify(question(), metadata=(("traceparent", CALLER),))
     with pytest.raises(grpc.aio.AioRpcError):
         await harness.stub.Classify(pb.ClassifyRequest(), metadata=(("traceparent", CALLER),))
@@ -22,7 +22,7 @@ async def test_a_call_tells_whose_it_is(harness):
     assert [refused.trace for refused in harness.of(Refused)] == [CALLER]
 
 
-async def test_each_frame_of_a_stream_is_the_callers(harness):
+async def test_each_frame_of_a_stream_carries_the_span_of_its_caller(harness):
     frames = [pb.Image(encoded=jpeg()), pb.Image(encoded=b"no picture")]
     messages = [pb.ClassifyStreamRequest(open=pb.OpenStream(labels=LABELS, policy=pb.OpenStream.POLICY_BLOCK))]
     messages += [pb.ClassifyStreamRequest(frame=pb.Frame(frame_id=i, image=image)) for i, image in enumerate(frames)]
@@ -32,7 +32,7 @@ async def test_each_frame_of_a_stream_is_the_callers(harness):
     assert [refused.trace for refused in harness.of(Refused)] == [CALLER]
 
 
-@pytest.mark.parametrize("said", ["", "someone", CALLER.upper(), CALLER + "\u0022"])
-async def test_what_is_no_traceparent_is_not_taken(harness, said: str):
-    await harness.stub.Classify(question(), metadata=(("traceparent", said),))
+@pytest.mark.parametrize("header", ["", "someone", CALLER.upper(), CALLER + "\u0022"])
+async def test_a_malformed_traceparent_is_ignored(harness, header: str):
+    await harness.stub.Classify(question(), metadata=(("traceparent", header),))
     assert [report.request.trace for report in harness.of(Report)] == [""]

@@ -30,9 +30,9 @@ for command in (serve, demo, classify, advise, measure, strategies, reducers):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs one command. What the user can mend is told in a line for each mistake; the exit code is then 2."""
+    """Run one command. Mistakes that the user can correct get a line each on stderr, and the exit code 2."""
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without a letter gets "?"
+        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter shows "?"
     try:
         app(arguments, prog_name="tta-service")
     except (TTAError, BadSettings, OSError) as error:

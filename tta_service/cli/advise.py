@@ -1,4 +1,4 @@
-"""Which strategy for these images?"""
+"""The command `advise`: which strategy suits a folder of images."""
 
 from __future__ import annotations
 
@@ -23,19 +23,17 @@ if TYPE_CHECKING:
     from ..app.advise.judge import Advice, Opinion
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
-FEWEST = 16  # images; fewer say nothing
+FEWEST = 16  # images; fewer allow no judgement
 HEAD = ("strategy", "believed gain", "changed", "stable", "entropy", "views", "ms an image", "")
 
 
 @configure_command
 def advise(
     configure: Configure,
-    images: Annotated[
-        Path, typer.Option(help="A folder with some of your images; nobody needs to have labelled them.")
-    ],
-    labels: Annotated[str, typer.Option(metavar="A,B,…|@FILE", help="What to tell apart; @FILE: one name a line.")],
+    images: Annotated[Path, typer.Option(help="A folder with some of your images; they need no labels.")],
+    labels: Annotated[str, typer.Option(metavar="A,B,…|@FILE", help="Names of the classes; @FILE: one name a line.")],
     deadline: Annotated[
-        str | None, typer.Option(metavar="50ms", help="For one image; none: whatever it takes.")
+        str | None, typer.Option(metavar="50ms", help="Time limit for one image; by default none.")
     ] = None,
     only: Annotated[str | None, typer.Option("--strategies", metavar="A,B,…", help="Try only these.")] = None,
     count: Annotated[int, typer.Option(min=FEWEST, help="Images to look at, at most.")] = 256,
@@ -49,16 +47,16 @@ def advise(
     """Run the strategies on your own unlabelled images, and recommend one with the reasons."""
     settings = configure({"batch.max_rows": 64})
     names = _names(labels)
-    wished = [word.strip() for word in only.split(",") if word.strip()] if only else list(strategies.names())
-    for name in wished:
+    tried = [word.strip() for word in only.split(",") if word.strip()] if only else list(strategies.names())
+    for name in tried:
         strategies.get(name)  # a misspelt one fails now
     seconds = None if deadline is None else _seconds(deadline)
     images_chosen = _choose_images(images, count)
-    from ..app.advise.run import advise_on_images  # the towers: seconds that a mistake should not cost
+    from ..app.advise.run import advise_on_images  # imports torch for seconds, so mistakes come first
 
     given = (names, templates_of(template)) if template else (names,)
     label_set = LabelSet(*given, allow_duplicates=allow_duplicates)
-    advice = advise_on_images(settings, label_set, images_chosen, wished, seconds, views, _show_progress)
+    advice = advise_on_images(settings, label_set, images_chosen, tried, seconds, views, _show_progress)
     print(json_line(_json(advice)) if as_json else "\n".join(_lines(advice, len(images_chosen))))
 
 
@@ -70,29 +68,29 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _choose_images(folder: Path, count: int) -> list[bytes]:
-    """A seeded choice of the images in a folder and in those inside it; those that cannot be read are told."""
+    """A seeded choice of the images in a folder and its subfolders. Names those that cannot be read on stderr."""
     if not folder.is_dir():
         raise BadRequest(f"{printable(str(folder))} is not a folder", "images")
     found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
-    files = sorted(path for path in found if not path.is_fifo())  # nobody may ever write into one
+    files = sorted(path for path in found if not path.is_fifo())  # reading a pipe may block
     read = map(_read, random.Random(0).sample(files, min(count, len(files))))
-    some = [image for image in read if image is not None]
-    if len(some) < FEWEST:
-        told = f"{printable(str(folder))} holds {len(some)} images that can be read"
-        raise BadImage(f"{told}; at least {FEWEST} are needed to judge anything", "images")
-    return some
+    images = [image for image in read if image is not None]
+    if len(images) < FEWEST:
+        count_found = f"{printable(str(folder))} holds {len(images)} images that can be read"
+        raise BadImage(f"{count_found}; at least {FEWEST} are needed to judge anything", "images")
+    return images
 
 
 def _read(file: Path) -> bytes | None:
-    from ..images.decode import decode  # torch: seconds that a mistake should not cost
+    from ..images.decode import decode  # imports torch for seconds, so mistakes come first
 
     try:
         image = file.read_bytes()
         decode(Encoded(image))
         return image
     except (OSError, BadImage) as error:
-        said = error.strerror if isinstance(error, OSError) else error
-        print(f"tta-service: {printable(str(file))}: {said}", file=sys.stderr)
+        reason = error.strerror if isinstance(error, OSError) else error
+        print(f"tta-service: {printable(str(file))}: {reason}", file=sys.stderr)
         return None
 
 

@@ -1,4 +1,4 @@
-"""What there is to choose from, with every parameter and its bounds."""
+"""The commands `strategies` and `reducers`: what there is to choose from, with every parameter and its bounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files through the same engine, in this process and without a network."""
+"""The command `classify`: files through the same engine, in this process and without a network."""
 
 from __future__ import annotations
 
@@ -25,27 +25,29 @@ from .text import printable
 def classify(
     configure: Configure,
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", show_default=False, help="JPEG, PNG or WebP.")],
-    labels: Annotated[str, typer.Option(metavar="A,B,…|@FILE", help="What to tell apart; @FILE: one name a line.")],
+    labels: Annotated[str, typer.Option(metavar="A,B,…|@FILE", help="Names of the classes; @FILE: one name a line.")],
     strategy: Annotated[str | None, typer.Option(help="One of `tta-service strategies`.")] = None,
-    param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the strategy.")] = None,
+    param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Parameter of the strategy.")] = None,
     reducer: Annotated[str | None, typer.Option(help="One of `tta-service reducers`.")] = None,
-    reducer_param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the reducer.")] = None,
+    reducer_param: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Parameter of the reducer.")
+    ] = None,
     template: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="A sentence in which {} stands for the label.")
     ] = None,
     allow_duplicates: Duplicates = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the views; each further file adds one.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the views; each further file adds one.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Label images. Several files are one session, so a strategy that remembers learns from file to file."""
     flags = {
         "defaults.strategy": strategy,
         "defaults.reducer": reducer,
-        "batch.max_rows": 64,  # nothing to share it with, so not worth measuring
+        "batch.max_rows": 64,  # one request at a time needs no measured maximum
     }
     settings = configure(flags)
     given = (names_of(labels), templates_of(template)) if template else (names_of(labels),)
-    question = Request(
+    template_request = Request(
         image=Encoded(b""),
         labels=LabelSet(*given, allow_duplicates=allow_duplicates),
         strategy=build(strategies, settings.defaults.strategy, param, settings.limits.parameters),
@@ -53,7 +55,7 @@ def classify(
         session="files",
         seed=seed,
     )
-    from .. import app  # the towers: seconds that a mistake should not cost
+    from .. import app  # imports torch for seconds, so mistakes come first
 
     unread: list[str] = []
     unseen: set[str] = set()
@@ -67,17 +69,17 @@ def classify(
                 print(f"tta-service: the text tower was never taught: {', '.join(new)}", file=sys.stderr)
             show(answer)
 
-        app.classify(settings, _requests(question, files, unread), on_answer)
+        app.classify(settings, _requests(template_request, files, unread), on_answer)
     if unread:
         raise typer.Exit(2)
 
 
-def _requests(question: Request, files: list[Path], unread: list[str]) -> Iterator[Request]:
-    """One for each file; one that cannot be read is told, and the rest goes on."""
+def _requests(like: Request, files: list[Path], unread: list[str]) -> Iterator[Request]:
+    """A request for each file that can be read. Names the others on stderr and in `unread`."""
     for place, file in enumerate(files):
         name = printable(str(file))
         try:
-            yield replace(question, image=Encoded(file.read_bytes()), seed=question.seed + place, request_id=name)
+            yield replace(like, image=Encoded(file.read_bytes()), seed=like.seed + place, request_id=name)
         except OSError as error:
             _report_unread(unread, name, error)
 

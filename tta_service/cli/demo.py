@@ -1,4 +1,4 @@
-"""The demo as a command."""
+"""The command `demo`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from ..settings import load
 
-OWN = {"server.port": 0, "metrics.port": 0, "log.level": "warning"}  # said by the demo, whatever else says
+OWN = {"server.port": 0, "metrics.port": 0, "log.level": "warning"}  # the demo's own flags, over any other source
 
 
 def demo(
@@ -17,7 +17,7 @@ def demo(
     views: Annotated[int, typer.Option(min=1, max=512, help="Views per image, for strategies that take several.")] = 16,
 ) -> None:
     """Start a service on free ports, stream a virtual camera through it with four strategies, stop it."""
-    load(OWN)  # a mistake in variables or tta.toml is told here, and not by the service that ends at once
+    load(OWN)  # names mistakes in variables or tta.toml here, instead of in the child process
     try:
         from .. import demo as show  # the client and its camera are an extra
     except ImportError as error:

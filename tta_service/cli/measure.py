@@ -1,4 +1,4 @@
-"""What each strategy takes on this machine."""
+"""The command `measure`: the memory that each strategy takes on this machine."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .options import Configure, configure_command
 def measure(
     configure: Configure,
     out: Annotated[
-        Path | None, typer.Option(help="Where to write it; `serve --set metrics.peaks=FILE` publishes it.")
+        Path | None, typer.Option(help="File for the result; `serve --set metrics.peaks=FILE` publishes it.")
     ] = None,
-    classes: Annotated[int, typer.Option(min=1, max=100_000, help="Labels to tell apart.")] = 10,
+    classes: Annotated[int, typer.Option(min=1, max=100_000, help="Number of labels.")] = 10,
 ) -> None:
-    """The most memory that one answer of each strategy takes, measured alone. One JSON object per line."""
+    """Measure the peak memory of one answer of each strategy, each alone. Prints one JSON object per line."""
     flags = {
         "batch.max_rows": 64,
         "limits.names": max(2000, classes),
@@ -28,10 +28,10 @@ def measure(
     settings = configure(flags)
     try:
         if out:
-            out.open("a").close()  # found out now, not when all is measured
+            out.open("a").close()  # fails now instead of after the measurement
     except OSError:
         raise BadRequest(f"--out: {out} is no file that can be written", "out") from None
-    from .. import app  # the towers: seconds that a mistake should not cost
+    from .. import app  # imports torch for seconds, so mistakes come first
 
     lines: list[str] = []
 

@@ -22,9 +22,9 @@ from .text import lines_of, utf8
 
 T = TypeVar("T")
 
-Configure = Callable[[Mapping[str, Any]], Settings]  # what a command knows itself, by knob; None: nobody said
+Configure = Callable[[Mapping[str, Any]], Settings]  # a command's own values by setting; None: not given
 
-MODEL: dict[str, tuple[str, Any]] = {  # the flags of every command that loads a model, with their knobs
+MODEL: dict[str, tuple[str, Any]] = {  # the flags of every command that loads a model, with their settings
     "model": ("model.name", typer.Option(help="pocket, or a name that open_clip knows.")),
     "pretrained": ("model.pretrained", typer.Option(help="Tag of the weights, as open_clip lists them.")),
     "checkpoint": ("model.checkpoint", typer.Option(help="File with the weights.")),
@@ -33,14 +33,14 @@ MODEL: dict[str, tuple[str, Any]] = {  # the flags of every command that loads a
     "runtime": ("model.runtime", typer.Option(help="eager, compile, cudagraphs, onnxruntime or openvino.")),
     "compress": (
         "model.compress",
-        typer.Option(metavar="svd:RANK|prune:RATIO", help="The image tower's linear layers."),
+        typer.Option(metavar="svd:RANK|prune:RATIO", help="Compress the image tower's linear layers."),
     ),
     "reducers": (
         "model.reducers",
-        typer.Option(metavar="A,B:keep=0.5,…", help="Reducers that a runtime other than eager is to serve."),
+        typer.Option(metavar="A,B:keep=0.5,…", help="Reducers that a runtime other than eager serves."),
     ),
 }
-SPELT = {knob: f"--{flag}" for flag, (knob, _) in MODEL.items()} | {  # what a knob's flag is called, where it has one
+SPELT = {knob: f"--{flag}" for flag, (knob, _) in MODEL.items()} | {  # the flag of a setting, where it has one
     "server.host": "--host",
     "server.port": "--port",
     "metrics.host": "--metrics-host",
@@ -52,7 +52,7 @@ SPELT = {knob: f"--{flag}" for flag, (knob, _) in MODEL.items()} | {  # what a k
 }
 Config = Annotated[Path | None, typer.Option(help="A TOML file in place of ./tta.toml.")]
 Sets = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="Any knob: --set batch.waiting=64.")
+    list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="Any setting: --set batch.waiting=64.")
 ]
 Duplicates = Annotated[
     bool, typer.Option("--allow-duplicates", help="A name may stand for several classes, told apart by their index.")
@@ -61,9 +61,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line."
 
 
 def configure_command(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the flags of `MODEL`, --config and --set behind its own.
+    """The command with the flags of `MODEL`, --config and --set after its own.
 
-    Its first parameter, a `Configure`, makes settings of them and of what the command adds.
+    Its first parameter, a `Configure`, makes settings of these flags and of the values that the command adds.
     """
     _, *own = inspect.signature(command, eval_str=True).parameters.values()
     kinds = {name: Annotated[str | None, option] for name, (_, option) in MODEL.items()}
@@ -90,13 +90,13 @@ def configure_command(command: Callable[..., None]) -> Callable[..., None]:
             raise BadSettings(made[-1].locate_mistake(knob, message)) from error
 
     parameters = [*own, *shared]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # which is what typer reads
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # typer reads it
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     return run
 
 
 def settings_from(flags: Mapping[str, Any], sets: Iterable[str] | None, config: Path | None) -> Settings:
-    """The configuration of this run; a misspelt TTA_ variable is told, not obeyed."""
+    """The settings of this run. Names unknown TTA_ variables on stderr. Raises `BadSettings`."""
     for name in unknown_variables(os.environ):
         print(f"tta-service: no setting answers to the variable {name}", file=sys.stderr)
     given, spelt, wrong = dict(flags), dict(SPELT), list[str]()
@@ -116,7 +116,7 @@ def settings_from(flags: Mapping[str, Any], sets: Iterable[str] | None, config: 
 
 
 def names_of(labels: str) -> tuple[str, ...]:
-    """The names of `A,B,…`, or of the lines of `@FILE`, without the empty ones. `BadLabels`: it cannot be read."""
+    """The names in `A,B,…`, or the lines of `@FILE`, without the empty ones. Raises `BadLabels` for other encodings."""
     try:
         words = lines_of(labels[1:]) if labels.startswith("@") else utf8(labels).split(",")
     except ValueError as error:
@@ -125,7 +125,7 @@ def names_of(labels: str) -> tuple[str, ...]:
 
 
 def templates_of(sentences: Iterable[str]) -> tuple[str, ...]:
-    """As they were written, whatever the locale. Raises `BadLabels`."""
+    """The sentences as UTF-8, whatever the locale. Raises `BadLabels`."""
     try:
         return tuple(map(utf8, sentences))
     except ValueError as error:
@@ -135,7 +135,7 @@ def templates_of(sentences: Iterable[str]) -> tuple[str, ...]:
 def build(
     catalogue: Catalogue[T], name: str, parameters: Iterable[str] | None, limits: Mapping[str, float] | None = None
 ) -> T:
-    """An instance from `NAME=VALUE` texts, by the same rules as over the wire."""
+    """An instance with parameters from `NAME=VALUE` texts, checked as in a request. Raises `BadParameters`."""
     return catalogue.build(name, dict(_parameter(text) for text in parameters or ()), limits)
 
 

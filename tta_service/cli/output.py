@@ -21,9 +21,9 @@ TOP = 5  # scores in a JSON line
 
 
 def open_output(as_json: bool) -> AbstractContextManager[Show]:
-    """A context that gives `show(report)`: JSON, a table on a terminal, plain lines elsewhere."""
+    """A context with a function that shows a report: as JSON, in a table on a terminal, as a plain line elsewhere."""
     if as_json:
-        escaped = not (sys.stdout.encoding or "").lower().startswith("utf")  # lest a label become "?"
+        escaped = not (sys.stdout.encoding or "").lower().startswith("utf")  # so that no letter of a label becomes "?"
         return nullcontext(lambda report: print(json_line(_json(report), escaped), flush=True))
     if not sys.stdout.isatty():
         return nullcontext(lambda report: print("\t".join(_cells(report)), flush=True))

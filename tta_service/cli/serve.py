@@ -1,4 +1,4 @@
-"""The service itself, until SIGTERM or Ctrl-C."""
+"""The command `serve`: the service until SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .options import Configure, configure_command
 @configure_command
 def serve(
     configure: Configure,
-    host: Annotated[str | None, typer.Option(help="Where to listen; 127.0.0.1 unless told otherwise.")] = None,
-    port: Annotated[str | None, typer.Option(metavar="NUMBER", help="gRPC; 0 takes a free one.")] = None,
-    metrics_host: Annotated[str | None, typer.Option(help="Where /metrics listens.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on, by default 127.0.0.1.")] = None,
+    port: Annotated[str | None, typer.Option(metavar="NUMBER", help="Port of gRPC; 0 takes a free one.")] = None,
+    metrics_host: Annotated[str | None, typer.Option(help="Address of /metrics, by default 127.0.0.1.")] = None,
     metrics_port: Annotated[
-        str | None, typer.Option(metavar="NUMBER", help="/metrics over HTTP; 0 takes a free one.")
+        str | None, typer.Option(metavar="NUMBER", help="Port of /metrics over HTTP; 0 takes a free one.")
     ] = None,
-    strategy: Annotated[str | None, typer.Option(help="For questions that name none.")] = None,
+    strategy: Annotated[str | None, typer.Option(help="For requests that name none.")] = None,
     log_format: Annotated[str | None, typer.Option(help="console or json.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:
-    """Serve gRPC and /metrics; prints one line with the addresses as soon as it answers."""
+    """Serve gRPC and /metrics. Prints one line with the addresses as soon as it answers."""
     flags = {
         "server.host": host,
         "server.port": port,
@@ -35,7 +35,7 @@ def serve(
         "log.level": log_level,
     }
     settings = configure(flags)
-    from .. import app  # the towers: seconds that a mistake should not cost
+    from .. import app  # imports torch for seconds, so mistakes come first
 
     with configure_logging(sys.stderr, settings.log.format, settings.log.level):
-        app.serve(settings, lambda service: print(service.status_line, flush=True))
+        app.serve(settings, lambda application: print(application.status_line, flush=True))

@@ -1,4 +1,4 @@
-"""Text that somebody else wrote: files of names in any of the usual encodings, names that are no text at all.
+"""Text from users: files of names in the usual encodings, and file names that are no valid text.
 
 The client's `camera.text` follows the same rules.
 """
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-MARKS = (  # UTF-32's begins as UTF-16's does
+BYTE_ORDER_MARKS = (  # UTF-32's first, since it begins with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -24,13 +24,13 @@ MARKS = (  # UTF-32's begins as UTF-16's does
 
 
 def lines_of(file: str | os.PathLike[str]) -> list[str]:
-    """The lines of a text file without blanks around them, and without the empty ones.
+    """The stripped lines of a text file, without the empty ones.
 
-    A byte-order mark says how it is encoded; without one it is UTF-8, or UTF-16 where zeros give that away. Lines end
-    as any system ends them. Raises ValueError with a sentence that names the file.
+    A byte-order mark gives the encoding; without one it is UTF-8, or UTF-16 when the text holds zeros. Lines may end as
+    on any system. Raises ValueError with a sentence that names the file.
     """
     try:
-        text = _decoded(Path(file).read_bytes())
+        text = _decode(Path(file).read_bytes())
     except UnicodeError:
         raise ValueError(f"cannot read {printable(str(file))}: it is neither UTF-8 nor UTF-16") from None
     except OSError as error:
@@ -39,27 +39,27 @@ def lines_of(file: str | os.PathLike[str]) -> list[str]:
 
 
 def utf8(text: str) -> str:
-    """An argument, or a file's name, where the locale is not that of its bytes. ValueError: they are no UTF-8."""
+    """An argument or file name decoded as UTF-8, whatever the locale. Raises ValueError for other bytes."""
     try:
         return text.encode("utf-8", "surrogateescape").decode()
     except UnicodeError:
-        raise ValueError(f"{_escaped(text)} is not UTF-8") from None
+        raise ValueError(f"{_escape(text)} is not UTF-8") from None
 
 
 def printable(text: str) -> str:
-    """The same; bytes that are no UTF-8 become escapes, so that two such names still differ."""
+    """The text as UTF-8. Other bytes become escapes, so that two such names still differ."""
     try:
         return utf8(text)
     except ValueError:
-        return _escaped(text)
+        return _escape(text)
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def json_line(value: Any, ascii: bool = True) -> str:
-    """JSON that every parser takes: what no number is, infinity or NaN, is null."""
+    """One line of JSON for any parser: infinity and NaN become null."""
     return json.dumps(_jsonable(value), ensure_ascii=ascii, allow_nan=False)
 
 
@@ -73,10 +73,10 @@ def _jsonable(value: Any) -> Any:
     return printable(value) if isinstance(value, str) else value
 
 
-def _decoded(data: bytes) -> str:
-    for mark, encoding in MARKS:
+def _decode(data: bytes) -> str:
+    for mark, encoding in BYTE_ORDER_MARKS:
         if data.startswith(mark):
             return data.decode(encoding)
-    if b"\0" in data:  # two bytes a letter; those of a line's end, and of most letters, are zero above
+    if b"\0" in data:  # UTF-16, in which the upper byte of most letters is zero
         return data.decode("utf-16-be" if data[::2].count(0) > data[1::2].count(0) else "utf-16-le")
     return data.decode("utf-8")

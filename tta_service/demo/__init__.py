@@ -1,6 +1,6 @@
-"""The whole thing in a minute: a service of its own, a camera over real photographs, four strategies in turn.
+"""The demo: starts a service, streams a virtual camera over real photographs, and takes four strategies in turn.
 
-It is a client like any other: it knows the service only by its address and the package `tta_client`.
+Like any client, it knows the service only by its address and uses the package `tta_client`.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from tta_client.camera import Virtual, encoded
 from tta_client.camera.photographs import LABELS
 from tta_client.types.frames import Frame
 
-from .service import Addresses, DemoFailed, service
-from .table import Board, board, metric_lines, summary
+from .service import Addresses, DemoFailed, start_service
+from .table import Board, metric_lines, open_board, summary
 from .tally import Count
 
 __all__ = ["DemoFailed", "TTAClientError", "run"]
 
 STRATEGIES = ("zero_shot", "zero", "mta", "tda")
-UNDER_WAY = 2  # frames at a time: one is encoded while the next is decoded
+IN_FLIGHT = 2  # frames: one is encoded while the next is decoded
 
 
 def run(frames: int = 240, views: int = 16, flags: Sequence[str] = ()) -> None:
-    """Streams `frames`, shows what comes back, stops the service. Raises `DemoFailed` when any frame failed."""
+    """Stream `frames` frames, show the answers, stop the service. Raises `DemoFailed` when a frame failed."""
     print("starting the service ...", flush=True)
-    with service(flags) as addresses, Client(addresses.grpc) as client:
+    with start_service(flags) as addresses, Client(addresses.grpc) as client:
         client.wait_until_serving()
-        about = client.info()
-        print(f"{about.model} on {about.device}, gRPC {addresses.grpc}, {addresses.metrics}", flush=True)
+        info = client.info()
+        print(f"{info.model} on {info.device}, gRPC {addresses.grpc}, {addresses.metrics}", flush=True)
         count = Count(STRATEGIES, started=time.monotonic())
-        with board(count) as show:
+        with open_board(count) as show:
             _stream(client, Virtual(frames=frames, seed=1), _choices(client, views), count, show)
         print("\n".join(summary(count, time.monotonic() - count.started)))
         print("\n".join(["", f"{addresses.metrics} says", *metric_lines(_scrape(addresses))]), flush=True)
@@ -53,7 +53,7 @@ def _stream(client: Client, camera: Virtual, choices: Sequence[Choice], count: C
         for frame in encoded(camera):
             yield replace(frame, options=Options(strategy=choices[frame.frame_id % len(choices)]))
 
-    for result in client.stream(frames(), LABELS, session="demo", policy="block", in_flight=UNDER_WAY):
+    for result in client.stream(frames(), LABELS, session="demo", policy="block", in_flight=IN_FLIGHT):
         if isinstance(result, FrameAnswer):
             count.add_answer(result.answer.strategy.name, result.answer, result.scene)
         else:
@@ -62,6 +62,6 @@ def _stream(client: Client, camera: Virtual, choices: Sequence[Choice], count: C
 
 
 def _scrape(addresses: Addresses) -> str:
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is on this machine
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # this machine needs no proxy
     with direct.open(addresses.metrics, timeout=10) as reply:
         return reply.read().decode()

@@ -1,4 +1,4 @@
-"""A service of one's own: a child process on free ports."""
+"""The demo's service: a child process on free ports."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-STOPPING = 30.0  # seconds from SIGTERM to the end
+STOP_SECONDS = 30.0  # from SIGTERM to the end
 
 
 class DemoFailed(Exception):
-    """Something that the demo promises did not happen."""
+    """The service did not start or stop, or frames failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
+    """Where the service answers."""
+
     grpc: str  # host:port
     metrics: str  # URL
 
 
 @contextmanager
-def service(flags: Sequence[str] = ()) -> Iterator[Addresses]:
-    """Starts `tta-service serve`, waits for its line, and stops it with SIGTERM. Raises `DemoFailed`."""
+def start_service(flags: Sequence[str] = ()) -> Iterator[Addresses]:
+    """A context with a running `tta-service serve`; its end stops the service with SIGTERM. Raises `DemoFailed`."""
     command = [
         sys.executable,
         "-m",
@@ -43,17 +45,17 @@ def service(flags: Sequence[str] = ()) -> Iterator[Addresses]:
             raise
         process.terminate()
         try:
-            code = process.wait(STOPPING)
+            code = process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
-            raise DemoFailed(f"the service did not stop within {STOPPING:g} s of SIGTERM") from None
+            raise DemoFailed(f"the service did not stop within {STOP_SECONDS:g} s of SIGTERM") from None
         if code:
             raise DemoFailed(f"the service ended with exit code {code}")
 
 
 def _addresses(process: subprocess.Popen[str]) -> Addresses:
     assert process.stdout
-    line = process.stdout.readline()  # empty when it ended instead
+    line = process.stdout.readline()  # empty when the process ended
     found = re.match(r"SERVING grpc=(\S+) metrics=(\S+)", line)
     if not found:
         raise DemoFailed(f"the service did not start{f': {line.strip()}' if line else ''}")

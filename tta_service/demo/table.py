@@ -28,17 +28,17 @@ SHOWN = (
 
 
 @contextmanager
-def board(count: Count) -> Iterator[Board]:
-    """Gives the function to call after each reply."""
+def open_board(count: Count) -> Iterator[Board]:
+    """A context with the function to call after each reply."""
     if sys.stdout.isatty():
         with Live(get_renderable=lambda: _table(count), refresh_per_second=8):
-            yield lambda: None  # it looks by itself
+            yield lambda: None  # `Live` reads the counts by itself
     else:
         yield lambda: None if count.frames % EVERY else print(_line(count), flush=True)
 
 
 def summary(count: Count, seconds: float) -> Iterator[str]:
-    """The end of the story in plain lines."""
+    """The final counts as plain lines; `seconds` is the whole duration."""
     yield ""
     yield "".join(head.rjust(11) for head in HEADS)
     for row in _rows(count):
@@ -47,7 +47,7 @@ def summary(count: Count, seconds: float) -> Iterator[str]:
 
 
 def metric_lines(text: str) -> list[str]:
-    """A few of the service's own numbers."""
+    """The lines of a few metrics in a scrape."""
     return [line for line in text.splitlines() if line.startswith(SHOWN)]
 
 
@@ -55,7 +55,7 @@ def _table(count: Count) -> Group:
     table = Table(*HEADS)
     for row in _rows(count):
         table.add_row(*row)
-    return Group(table, Text(count.latest))  # a label is no markup
+    return Group(table, Text(count.latest))  # `Text`, since a label may hold rich's markup
 
 
 def _line(count: Count) -> str:

@@ -1,4 +1,4 @@
-"""What the demo counts while answers come in."""
+"""The demo's counts of answers and failures."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ class Tally:
 
     answers: int = 0
     failed: int = 0
-    flips: int = 0  # adapted label not the zero-shot one
+    flips: int = 0  # answers whose label adaptation changed
     seconds: list[float] = field(default_factory=list[float])  # in the service, arrival to answer
 
     @property
     def frames(self) -> int:
+        """Frames with a reply."""
         return self.answers + self.failed
 
 
 class Count:
-    """By strategy and in all; `memory` is what the session holds in bytes, `latest` the last reply in words."""
+    """A tally of each strategy and of all; `memory` of the session in bytes, `latest` the last reply in words."""
 
     def __init__(self, strategies: Sequence[str], started: float) -> None:
         self.started, self.memory, self.latest = started, 0, ""
@@ -31,18 +32,21 @@ class Count:
 
     @property
     def frames(self) -> int:
+        """Frames with a reply, of all strategies."""
         return self.all.frames
 
     def add_answer(self, strategy: str, answer: Answer, scene: str) -> None:
+        """Count an answer to a picture of `scene`."""
         for tally in (self.all, self.by_strategy[strategy]):
             tally.answers += 1
             tally.flips += answer.flipped
             tally.seconds.append(answer.timings.total)
         self.memory = answer.session.memory_bytes
-        was = f" (zero-shot: {answer.zero_shot[0].label})" if answer.flipped else ""
-        self.latest = f"{scene}: {answer.label} {answer.score:.2f}{was} by {strategy}"
+        zero_shot = f" (zero-shot: {answer.zero_shot[0].label})" if answer.flipped else ""
+        self.latest = f"{scene}: {answer.label} {answer.score:.2f}{zero_shot} by {strategy}"
 
     def add_failure(self, strategy: str, message: str) -> None:
+        """Count a frame that failed with `message`."""
         for tally in (self.all, self.by_strategy[strategy]):
             tally.failed += 1
         self.latest = message

@@ -13,7 +13,7 @@ from tta_service.core.request import Report
 from tta_service.wire.server_info import Limits
 from tta_service.wire.v1 import tta_pb2 as pb
 
-from ..conftest import LABELS, a_harness, busy, choice, jpeg, options, question, until
+from ..conftest import LABELS, busy, choice, jpeg, open_harness, options, question, until
 
 
 async def code_of(call) -> grpc.StatusCode:
@@ -24,44 +24,44 @@ async def code_of(call) -> grpc.StatusCode:
 
 @pytest.mark.parametrize("name", catalogue.strategies.names())
 async def test_every_strategy_answers(harness, name):
-    told = await harness.stub.Classify(question(options=options(name), request_id="r-1"))
-    assert told.strategy.name == name
-    assert {score.label for score in told.top} == {"cat", "dog", "car"}
-    assert sum(score.score for score in told.top) == pytest.approx(1.0, abs=1e-5)
-    assert told.request_id == "r-1" and told.model == "fake" and told.batch_rows >= told.views >= 1
-    assert told.timings.total > 0
-    assert told.session.session_id
+    response = await harness.stub.Classify(question(options=options(name), request_id="r-1"))
+    assert response.strategy.name == name
+    assert {score.label for score in response.top} == {"cat", "dog", "car"}
+    assert sum(score.score for score in response.top) == pytest.approx(1.0, abs=1e-5)
+    assert response.request_id == "r-1" and response.model == "fake" and response.batch_rows >= response.views >= 1
+    assert response.timings.total > 0
+    assert response.session.session_id
 
 
 async def test_the_default_strategy_is_zero_shot(harness):
-    told = await harness.stub.Classify(question())
-    assert told.strategy.name == "zero_shot"
-    assert told.top == told.zero_shot
+    response = await harness.stub.Classify(question())
+    assert response.strategy.name == "zero_shot"
+    assert response.top == response.zero_shot
 
 
 async def test_parameters_are_taken_and_echoed(harness):
-    told = await harness.stub.Classify(question(options=options("zero", views=5)))
-    assert told.views == 5
-    assert told.strategy.parameters["views"] == 5
-    assert "keep" in told.strategy.parameters  # those not given too
+    response = await harness.stub.Classify(question(options=options("zero", views=5)))
+    assert response.views == 5
+    assert response.strategy.parameters["views"] == 5
+    assert "keep" in response.strategy.parameters  # defaults are echoed too
 
 
 async def test_an_explanation_when_asked(harness):
     asked = options("mean", views=4)
     asked.explain = True
-    told = await harness.stub.Classify(question(options=asked))
-    assert len(told.explanation.views) == 4
-    assert sum(view.weight for view in told.explanation.views) == pytest.approx(1.0, abs=1e-5)
-    assert (told.explanation.views[0].width, told.explanation.views[1].width) > (0.0, 0.0)
+    response = await harness.stub.Classify(question(options=asked))
+    assert len(response.explanation.views) == 4
+    assert sum(view.weight for view in response.explanation.views) == pytest.approx(1.0, abs=1e-5)
+    assert (response.explanation.views[0].width, response.explanation.views[1].width) > (0.0, 0.0)
 
 
 async def test_a_cascade_goes_on_when_the_first_answer_is_unsure(harness):
     asked = pb.Options(strategy=choice("zero_shot"), cascade=pb.Cascade(to=choice("mta", views=4), above=0.0))
-    told = await harness.stub.Classify(question(options=asked))
-    assert (told.escalated, told.strategy.name, told.views) == (True, "mta", 4)
+    response = await harness.stub.Classify(question(options=asked))
+    assert (response.escalated, response.strategy.name, response.views) == (True, "mta", 4)
     asked.cascade.above = 1.0
-    told = await harness.stub.Classify(question(options=asked))
-    assert (told.escalated, told.strategy.name, told.views) == (False, "zero_shot", 1)
+    response = await harness.stub.Classify(question(options=asked))
+    assert (response.escalated, response.strategy.name, response.views) == (False, "zero_shot", 1)
 
 
 async def test_raw_pixels_answer_like_the_same_picture_in_a_file(harness):
@@ -78,7 +78,7 @@ async def test_features_made_on_the_device_answer_like_the_image(harness):
     from tta_service.images.views import look
 
     views = look(decode(Encoded(jpeg())), harness.clip.image_size, 8, 3, "crop")
-    rows = harness.clip.encode_image(views.pixels) * 7.0  # of any length: the door normalises
+    rows = harness.clip.encode_image(views.pixels) * 7.0  # of any length: the server normalises
     features = pb.Features(
         views=8,
         dimension=harness.clip.dimension,
@@ -96,8 +96,8 @@ async def test_features_made_on_the_device_answer_like_the_image(harness):
 async def test_a_session_remembers_until_it_is_reset_or_closed(harness):
     asked = question(options=options("tda", views=2), session_id="cam-1")
     for _ in range(3):
-        told = await harness.stub.Classify(asked)
-    assert told.session.frames == 3 and told.session.memory_bytes > 0
+        response = await harness.stub.Classify(asked)
+    assert response.session.frames == 3 and response.session.memory_bytes > 0
     info = (await harness.stub.GetSession(pb.GetSessionRequest(session_id="cam-1"))).session
     assert (info.session_id, info.frames, list(info.strategies)) == ("cam-1", 3, ["tda"])
     assert info.age.ToTimedelta().total_seconds() >= info.idle.ToTimedelta().total_seconds() >= 0
@@ -117,14 +117,14 @@ async def test_a_call_without_a_session_leaves_none(harness):
 async def test_sessions_are_listed_in_pages(harness):
     for name in "edcba":
         await harness.stub.Classify(question(session_id=name))
-    seen, token = [], ""
+    pages, token = [], ""
     while True:
         page = await harness.stub.ListSessions(pb.ListSessionsRequest(page_size=2, page_token=token))
-        seen.append([session.session_id for session in page.sessions])
+        pages.append([session.session_id for session in page.sessions])
         token = page.next_page_token
         if not token:
             break
-    assert seen == [["a", "b"], ["c", "d"], ["e"]]
+    assert pages == [["a", "b"], ["c", "d"], ["e"]]
 
 
 async def test_label_sets_are_put_named_listed_and_deleted(harness):
@@ -134,8 +134,8 @@ async def test_label_sets_are_put_named_listed_and_deleted(harness):
     assert (await harness.stub.PutLabelSet(put)).info == info  # idempotent
     got = await harness.stub.GetLabelSet(pb.GetLabelSetRequest(id=info.id))
     assert got.label_set == put.label_set and got.info == info
-    told = await harness.stub.Classify(question(labels=pb.Labels(id=info.id)))
-    assert told.label_set_id == info.id and {score.label for score in told.top} == {"a", "b"}
+    response = await harness.stub.Classify(question(labels=pb.Labels(id=info.id)))
+    assert response.label_set_id == info.id and {score.label for score in response.top} == {"a", "b"}
     assert list((await harness.stub.ListLabelSets(pb.ListLabelSetsRequest())).infos) == [info]
     await harness.stub.DeleteLabelSet(pb.DeleteLabelSetRequest(id=info.id))
     assert not (await harness.stub.ListLabelSets(pb.ListLabelSetsRequest())).infos
@@ -166,7 +166,7 @@ async def test_the_server_says_what_it_is(harness):
     assert (info.image_size, info.dimension) == (harness.clip.image_size, harness.clip.dimension)
     assert info.model_fingerprint == harness.clip.fingerprint
     assert info.limits["names"] == 2000 and info.limits["image_bytes"] == 8 << 20
-    async with a_harness(limits=Limits(parameters={"views": 32})) as small:
+    async with open_harness(limits=Limits(parameters={"views": 32})) as small:
         limits = (await small.stub.GetServerInfo(pb.GetServerInfoRequest())).limits
         assert limits["views"] == 512 and limits["parameters"]["views"] == 32
 
@@ -181,12 +181,12 @@ async def test_a_session_goes_on_from_its_snapshot(harness):
     assert (snapshot.session_id, snapshot.epoch) == ("cam", 1)
     after = question(image=pb.Image(encoded=jpeg(9)), options=TDA, session_id="cam")
     expected = await harness.stub.Classify(after)
-    async with a_harness() as other:
+    async with open_harness() as other:
         restored = (await other.stub.RestoreSession(pb.RestoreSessionRequest(snapshot=snapshot))).session
         assert (restored.session_id, restored.frames, restored.epoch) == ("cam", 3, 2)
-        told = await other.stub.Classify(after)
-        assert told.top == expected.top and told.session.frames == 4
-        assert told.session.origin == pb.SessionStatus.ORIGIN_RESTORED
+        response = await other.stub.Classify(after)
+        assert response.top == expected.top and response.session.frames == 4
+        assert response.session.origin == pb.SessionStatus.ORIGIN_RESTORED
     assert expected.top != (await harness.stub.Classify(question(image=after.image, options=TDA, session_id="new"))).top
 
 
@@ -220,7 +220,7 @@ async def test_snapshots_that_cannot_be_had_or_used_name_the_field(harness):
 
 
 async def test_a_snapshot_over_the_message_limit_names_its_size():
-    async with a_harness(limits=Limits(message_bytes=4096)) as harness:
+    async with open_harness(limits=Limits(message_bytes=4096)) as harness:
         await harness.stub.Classify(question(options=TDA, session_id="cam"))
         with pytest.raises(grpc.aio.AioRpcError, match=r"session_id: this snapshot takes \d{4,} bytes") as caught:
             await harness.stub.SnapshotSession(pb.SnapshotSessionRequest(session_id="cam"))
@@ -258,8 +258,8 @@ async def test_calls_and_reports_are_observed(harness):
 
 
 async def test_answers_carry_plain_floats(harness):
-    told = await harness.stub.Classify(
+    response = await harness.stub.Classify(
         question(labels=LABELS, options=pb.Options(strategy=choice("zero_shot"), top_k=1))
     )
-    assert len(told.top) == len(told.zero_shot) == 1
-    assert torch.tensor(told.top[0].logit).isfinite()
+    assert len(response.top) == len(response.zero_shot) == 1
+    assert torch.tensor(response.top[0].logit).isfinite()

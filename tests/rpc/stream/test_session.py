@@ -1,4 +1,4 @@
-"""Cameras: order, freshness, faults of one frame, take-over, and nothing left behind."""
+"""Streams: order, dropped frames, faults of one frame, take-over, and the end."""
 
 from __future__ import annotations
 
@@ -19,23 +19,16 @@ from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.wire.server_info import Limits
 from tta_service.wire.v1 import tta_pb2 as pb
 
-from ..conftest import LABELS, a_harness, busy, choice, frame, jpeg, opening, options, question, until
+from ..conftest import LABELS, busy, choice, frame, jpeg, open_harness, opening, options, question, until
 
 BLOCK = pb.OpenStream.POLICY_BLOCK
 
 
 async def talk(harness, *messages) -> list[pb.ClassifyStreamResponse]:
-    """All replies to a stream that says this and is done; the stream's standing left out."""
+    """All replies to a stream that sends these messages and ends, without status messages."""
     replies = [reply async for reply in harness.stub.ClassifyStream(iter(messages))]
     assert replies[0].WhichOneof("kind") == "status"
     return [reply for reply in replies if reply.WhichOneof("kind") != "status"]
-
-
-async def ended(harness, *messages) -> grpc.aio.AioRpcError:
-    """The status that such a stream ends with."""
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await talk(harness, *messages)
-    return caught.value
 
 
 async def next_but_status(call) -> pb.ClassifyStreamResponse:
@@ -51,7 +44,7 @@ async def rest(call) -> list[pb.ClassifyStreamResponse]:
     return replies
 
 
-async def test_the_first_reply_tells_session_and_credits(harness):
+async def test_the_first_reply_has_session_and_credits(harness):
     call = harness.stub.ClassifyStream()
     await call.write(opening(session_id="cam", policy=BLOCK, buffer=3))
     status = (await call.read()).status
@@ -79,21 +72,21 @@ async def test_the_answers_of_a_stream_are_those_of_single_calls(harness):
 
 
 async def test_every_frame_may_name_its_own_everything(harness):
-    mine = pb.Labels(label_set=pb.LabelSet(names=["tree", "house"]))
+    own = pb.Labels(label_set=pb.LabelSet(names=["tree", "flower"]))
     replies = await talk(
         harness,
         opening(options=options("mean", views=3), policy=BLOCK),
         frame(0),
         frame(1, options=options("zero", views=5, keep=0.5)),
-        frame(2, labels=mine),
+        frame(2, labels=own),
         frame(3, options=pb.Options(strategy=choice("mta", views=4), top_k=1)),
         frame(4),
     )
-    told = [reply.answer.response for reply in replies]
-    assert [response.strategy.name for response in told] == ["mean", "zero", "mean", "mta", "mean"]
-    assert [response.views for response in told] == [3, 5, 3, 4, 3]
-    assert told[1].strategy.parameters["keep"] == 0.5
-    assert {score.label for score in told[2].top} == {"tree", "house"} and len(told[3].top) == 1
+    responses = [reply.answer.response for reply in replies]
+    assert [response.strategy.name for response in responses] == ["mean", "zero", "mean", "mta", "mean"]
+    assert [response.views for response in responses] == [3, 5, 3, 4, 3]
+    assert responses[1].strategy.parameters["keep"] == 0.5
+    assert {score.label for score in responses[2].top} == {"tree", "flower"} and len(responses[3].top) == 1
 
 
 async def test_the_cameras_clock_is_echoed(harness):
@@ -107,7 +100,7 @@ async def test_latest_answers_the_newest_and_counts_what_it_dropped(harness):
         await call.write(opening())
         await call.read()
         await call.write(frame(0))
-        await until(lambda: harness.admission.running_rows == 1)  # frame 0 is in the hallway
+        await until(lambda: harness.admission.running_rows == 1)  # frame 0 is in the engine
         for id in range(1, 10):
             await call.write(frame(id))
         await until(lambda: len(harness.of(Dropped)) == 8)  # 1 to 8 gave way to 9
@@ -131,7 +124,7 @@ async def test_a_buffer_that_is_full_drops_the_oldest_or_the_newest(harness, pol
         assert (await call.read()).status.credits == 3
         for id in range(2):
             await call.write(frame(id))
-            await until(lambda: harness.admission.running_rows == id + 1)  # noqa: B023 - these two are in the hallway
+            await until(lambda: harness.admission.running_rows == id + 1)  # noqa: B023 - these two are in the engine
         for id in range(2, 10):
             await call.write(frame(id))
         await until(lambda: len(harness.of(Dropped)) == 5)
@@ -142,48 +135,48 @@ async def test_a_buffer_that_is_full_drops_the_oldest_or_the_newest(harness, pol
     assert {report.request.policy for report in harness.of(Report) if report.request.streamed} == {policy}
 
 
-async def test_credits_are_told_when_they_change(harness):
+async def test_credits_are_sent_when_they_change(harness):
     call = harness.stub.ClassifyStream()
     async with busy(harness):
         await call.write(opening(policy=BLOCK, buffer=4))
         assert (await call.read()).status.credits == 4
         for id in range(5):
             await call.write(frame(id))
-        await until(lambda: harness.admission.running_rows == 2)  # two in the hallway, three wait
+        await until(lambda: harness.admission.running_rows == 2)  # two in the engine, three wait
     await call.done_writing()
-    told = await rest(call)
-    kinds = "".join(reply.WhichOneof("kind")[0] for reply in told)
+    replies = await rest(call)
+    kinds = "".join(reply.WhichOneof("kind")[0] for reply in replies)
     assert kinds.count("a") == 5 and "s" in kinds and "ss" not in kinds  # at most one for each answer
-    assert [reply.status.credits for reply in told if reply.WhichOneof("kind") == "status"][-1] == 4
-    assert told[-1].WhichOneof("kind") == "answer" or told[-1].status.suggested_fps > 0
+    assert [reply.status.credits for reply in replies if reply.WhichOneof("kind") == "status"][-1] == 4
+    assert replies[-1].WhichOneof("kind") == "answer" or replies[-1].status.suggested_fps > 0
 
 
-async def test_a_rate_is_told_once_it_is_known_though_the_credits_stay(harness):
+async def test_a_rate_is_sent_once_it_is_known_even_with_equal_credits(harness):
     call = harness.stub.ClassifyStream()
     await call.write(opening(policy=BLOCK, buffer=4))
-    told = [(await call.read()).status]
+    statuses = [(await call.read()).status]
     await call.write(frame(0))
     assert (await call.read()).WhichOneof("kind") == "answer"
-    told.append((await call.read()).status)
-    assert [status.credits for status in told] == [4, 4]
-    assert told[0].suggested_fps == 0 < told[1].suggested_fps
+    statuses.append((await call.read()).status)
+    assert [status.credits for status in statuses] == [4, 4]
+    assert statuses[0].suggested_fps == 0 < statuses[1].suggested_fps
     call.cancel()
 
 
-async def test_a_sender_that_floods_us_waits_and_nobody_else_does():
-    """What is read of it stays below what it may send since it began; its answers are fresh, another camera's come."""
-    async with a_harness(limits=Limits(stream_fps=50)) as harness:
+async def test_only_a_sender_above_the_rate_limit_waits():
+    """The frames read of it stay within the limit, its answers stay fresh, and another stream is served."""
+    async with open_harness(limits=Limits(stream_fps=50)) as harness:
         flood, began = harness.stub.ClassifyStream(), time.monotonic()
         await flood.write(opening())
         await flood.read()
 
-        async def pouring() -> None:
+        async def flood_frames() -> None:
             for id in itertools.count():
                 await flood.write(frame(id, large))
 
         large = jpeg(size=400)
         async with asyncio.TaskGroup() as group:
-            poured = group.create_task(pouring())
+            flooding = group.create_task(flood_frames())
             others = await talk(harness, opening(policy=BLOCK), *(frame(id) for id in range(100)))
             last = None
             while last is None or last.frame_id < 50:
@@ -191,7 +184,7 @@ async def test_a_sender_that_floods_us_waits_and_nobody_else_does():
             read = harness.of(Received).count(Received("latest"))
             assert read <= 50 * (time.monotonic() - began + 0.25) + 2
             assert [reply.answer.frame_id for reply in others] == list(range(100))
-            poured.cancel()
+            flooding.cancel()
         flood.cancel()
 
 
@@ -304,7 +297,7 @@ async def test_a_named_session_outlives_its_stream(harness):
 
 
 async def test_ten_killed_clients_leave_nothing_behind(harness):
-    await talk(harness, opening(), frame(0))  # whatever is made once exists now
+    await talk(harness, opening(), frame(0))  # makes what is made once
     before = len(asyncio.all_tasks())
     channels = [grpc.aio.insecure_channel(f"127.0.0.1:{harness.port}") for _ in range(10)]
     async with busy(harness):
@@ -325,8 +318,8 @@ async def test_ten_killed_clients_leave_nothing_behind(harness):
     assert (await talk(harness, opening(), frame(0)))[0].answer.frame_id == 0
 
 
-async def test_a_receiver_that_does_not_read_holds_up_only_itself(harness):
-    count, still = 60, [("grpc.http2.bdp_probe", 0)]  # a window that does not grow while nobody reads
+async def test_a_receiver_that_does_not_read_delays_only_itself(harness):
+    count, still = 60, [("grpc.http2.bdp_probe", 0)]  # a window that does not grow while the client does not read
     async with grpc.aio.insecure_channel(f"127.0.0.1:{harness.port}", still) as channel:
         lazy = AdaptationServiceStub(channel).ClassifyStream()
         many = pb.Labels(label_set=pb.LabelSet(names=[f"{i} {'long name ' * 20}" for i in range(900)]))
@@ -336,7 +329,7 @@ async def test_a_receiver_that_does_not_read_holds_up_only_itself(harness):
         replies = await talk(harness, opening(policy=BLOCK), *(frame(id) for id in range(count)))
         assert len(replies) == count
         answered = [report for report in harness.of(Report) if len(report.request.labels.names) == 900]
-        assert len(answered) < count  # the rest waits until somebody reads
+        assert len(answered) < count  # the rest waits until the client reads
         lazy.cancel()
         await until(lambda: harness.sessions.counters.streams == 0)
 
@@ -360,11 +353,11 @@ async def test_streams_frames_and_messages_are_observed(harness):
     assert [(event.strategy, event.policy) for event in harness.of(Refused)] == [("zero_shot", "block")]
     messages = [event.sent for event in harness.of(Messaged) if event.method == "ClassifyStream"]
     assert messages.count(False) == 4
-    assert messages.count(True) >= 4  # three answers and at least one standing
+    assert messages.count(True) >= 4  # three answers and at least one status
     assert (harness.service.buffered.frames, harness.service.buffered.bytes) == (0, 0)
 
 
-async def test_a_budget_of_frames_is_kept_or_refused_frame_by_frame(harness):
+async def test_a_frame_budget_is_met_or_refused_frame_by_frame(harness):
     ample = await talk(harness, opening(policy=BLOCK, frame_budget={"seconds": 60}), frame(1), frame(2))
     assert [reply.answer.frame_id for reply in ample] == [1, 2]
     assert not any(reply.answer.response.HasField("degraded") for reply in ample)
@@ -376,15 +369,15 @@ async def test_an_answer_that_had_no_time_says_what_was_left_out(harness):
     asked = catalogue.strategies.build("tda", {"views": 16})
     slow = {"options": options("tda", views=16), "policy": BLOCK, "session_id": "cam"}
     for _ in range(9):
-        harness.costs.learn_adapt(asked, 3, 16, 1000.0)  # so it is said
+        harness.costs.learn_adapt(asked, 3, 16, 1000.0)  # as if measured
     await talk(harness, opening(**slow), frame(0))
     replies = await talk(harness, opening(**slow, frame_budget={"seconds": 100}), frame(1), frame(2))
     for reply in replies:
-        told = reply.answer.response
-        assert told.degraded.zero_shot and told.degraded.reason == pb.Degraded.REASON_DEADLINE
-        assert (told.degraded.views_asked, told.degraded.views_done, told.views) == (16, 1, 1)
-        assert told.strategy.name == "zero_shot" and told.top == told.zero_shot
-        assert told.session.last_frame_id == 0
+        response = reply.answer.response
+        assert response.degraded.zero_shot and response.degraded.reason == pb.Degraded.REASON_DEADLINE
+        assert (response.degraded.views_asked, response.degraded.views_done, response.views) == (16, 1, 1)
+        assert response.strategy.name == "zero_shot" and response.top == response.zero_shot
+        assert response.session.last_frame_id == 0
     [after] = await talk(harness, opening(**slow), frame(3))
     assert after.answer.response.strategy.name == "tda" and not after.answer.response.HasField("degraded")
     assert after.answer.response.session.frames == 4 and not after.answer.response.session.memory_reset
@@ -394,8 +387,8 @@ async def test_an_answer_that_had_no_time_says_what_was_left_out(harness):
     assert reply.error.status.code == code_pb2.DEADLINE_EXCEEDED
 
 
-async def test_who_opens_a_stream_and_says_nothing_is_sent_away():
-    async with a_harness(limits=Limits(first_message=0.05)) as harness:
+async def test_a_stream_without_a_first_message_is_ended():
+    async with open_harness(limits=Limits(first_message=0.05)) as harness:
         with pytest.raises(grpc.aio.AioRpcError, match="the first message opens the stream") as caught:
             await harness.stub.ClassifyStream().read()
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -403,7 +396,7 @@ async def test_who_opens_a_stream_and_says_nothing_is_sent_away():
 
 
 async def test_all_streams_share_a_bound_of_bytes():
-    async with a_harness(limits=Limits(all_streams_bytes=1)) as harness:
+    async with open_harness(limits=Limits(all_streams_bytes=1)) as harness:
         async with busy(harness):
             calls = [harness.stub.ClassifyStream() for _ in range(3)]
             for call in calls:
@@ -412,7 +405,7 @@ async def test_all_streams_share_a_bound_of_bytes():
                 for id in range(6):
                     await call.write(frame(id))
             await until(lambda: len(harness.of(Received)) == 18)
-            assert harness.service.buffered.frames <= 3  # one of each, besides what is in the hallway
+            assert harness.service.buffered.frames <= 3  # one of each, besides what is in the engine
         await until(lambda: {event.reason for event in harness.of(Dropped)} == {"budget"})
         for call in calls:
             call.cancel()
