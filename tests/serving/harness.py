@@ -104,7 +104,7 @@ async def harness(
         await asyncio.to_thread(threads.close)
 
 
-def picture(seed: int, side: int = 48) -> Raw:
+def make_image(seed: int, side: int = 48) -> Raw:
     draw = torch.Generator().manual_seed(seed)
     coarse = torch.rand(3, 4, 4, generator=draw)
     pixels = torch.nn.functional.interpolate(coarse[None], size=(side, side), mode="bilinear")[0]
@@ -112,8 +112,8 @@ def picture(seed: int, side: int = 48) -> Raw:
     return Raw(side, side, PixelFormat.RGB24, flat.numpy().tobytes())
 
 
-def request(seed: int = 0, strategy: Strategy[Any] | None = None, **given: Any) -> Request:
-    asked = {"image": picture(seed), "labels": LABELS, "strategy": strategy or ZeroShot(), "reduction": EXACT}
+def make_request(seed: int = 0, strategy: Strategy[Any] | None = None, **given: Any) -> Request:
+    asked = {"image": make_image(seed), "labels": LABELS, "strategy": strategy or ZeroShot(), "reduction": EXACT}
     return Request(**{**asked, "seed": seed, **given})
 
 
@@ -123,10 +123,10 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def acquired(semaphore: threading.Semaphore, times: int = 1) -> bool:
+async def acquire(semaphore: threading.Semaphore, times: int = 1) -> bool:
     """Waits for a thread without blocking the loop."""
     return await asyncio.to_thread(lambda: all(semaphore.acquire(timeout=PATIENCE) for _ in range(times)))
 
 
-def rows(count: int, fill: int = 1, size: int = 32) -> Tensor:
+def make_rows(count: int, fill: int = 1, size: int = 32) -> Tensor:
     return torch.full((count, 3, size, size), fill, dtype=torch.uint8)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tests.patience import PATIENCE
-from tests.serving.harness import EXACT, LABELS, acquired, harness, request, rows, settle
+from tests.serving.harness import EXACT, LABELS, acquire, harness, make_request, make_rows, settle
 from tests.serving.toys import Anchored, Clumsy, Diary, Gated, Halved, Silly, Steep, Trail
 from tta_service import Evidence, LabelSet, Needs, Reducer
 from tta_service.clip.load import load
@@ -41,7 +41,9 @@ def assert_same(answers: list[Report], expected: list[Report]) -> None:
 def mixed(seed: int) -> Request:
     strategies = [ZeroShot(), Zero(views=8), MTA(views=8), TDA(), Steep(), Diary(views=3), Anchored()]
     names = LABELS.names if seed % 4 else LABELS.names[:3]
-    return request(seed, strategies[seed % 7], session=f"s{seed % 3}", labels=LabelSet(names), explain=seed % 5 == 0)
+    return make_request(
+        seed, strategies[seed % 7], session=f"s{seed % 3}", labels=LabelSet(names), explain=seed % 5 == 0
+    )
 
 
 @pytest.mark.parametrize("made", [FakeCLIP, load], ids=["fake", "pocket"])
@@ -68,7 +70,7 @@ async def test_together_equals_alone(made: Callable[[], FakeCLIP]):
 
 async def test_a_report_says_what_was_done():
     async with harness() as home:
-        report = await home.engine.classify(request(3, MTA(views=8), frame_id=7, session="cam"))
+        report = await home.engine.classify(make_request(3, MTA(views=8), frame_id=7, session="cam"))
     assert report in home.events
     assert set(report.seconds) == {*STAGES, "total"}
     assert all(seconds >= 0 for seconds in report.seconds.values())
@@ -79,10 +81,10 @@ async def test_a_report_says_what_was_done():
 
 async def test_frames_cancelled_before_adapt_leave_no_trace_and_later_ones_keep_their_order():
     strategy = Gated()
-    frames = [request(seed, strategy, session="cam", frame_id=seed) for seed in range(6)]
+    frames = [make_request(seed, strategy, session="cam", frame_id=seed) for seed in range(6)]
     async with harness() as home:
         tasks = [asyncio.create_task(home.engine.classify(frame)) for frame in frames]
-        assert await acquired(strategy.inside)
+        assert await acquire(strategy.entered)
         tasks[2].cancel()  # waits for its turn, or for the tower
         tasks[3].cancel()
         await settle()
@@ -95,12 +97,12 @@ async def test_frames_cancelled_before_adapt_leave_no_trace_and_later_ones_keep_
 
 async def test_a_frame_cancelled_during_adapt_counts_as_seen():
     strategy = Gated()
-    frames = [request(seed, strategy, session="cam", frame_id=seed) for seed in range(4)]
+    frames = [make_request(seed, strategy, session="cam", frame_id=seed) for seed in range(4)]
     async with harness() as home:
         tasks = [asyncio.create_task(home.engine.classify(frame)) for frame in frames]
         strategy.go.release()
         await asyncio.wait(tasks[:1])
-        assert await acquired(strategy.inside, times=2)  # frame 1 is in the lane
+        assert await acquire(strategy.entered, times=2)  # frame 1 is in the lane
         tasks[1].cancel()
         await asyncio.wait(tasks[1:2])
         assert home.sessions.get("", "cam").frames == 1  # not passed on before the lane is done with it
@@ -113,7 +115,7 @@ async def test_a_frame_cancelled_during_adapt_counts_as_seen():
 
 
 async def test_a_tda_session_with_cancelled_frames_answers_like_one_without_them():
-    frames = [request(seed, TDA(), session="cam") for seed in range(8)]
+    frames = [make_request(seed, TDA(), session="cam") for seed in range(8)]
     async with harness() as home:
         entered = threading.Event()
         gate = home.lanes.device.submit(entered.wait, PATIENCE)  # nobody gets past the tower
@@ -135,15 +137,15 @@ async def test_a_strategy_that_raises_loses_its_own_memory_only_and_says_so():
     clumsy, diary = Clumsy(fails=(2,)), Diary()
     async with harness() as home:
         for seed in range(2):
-            await home.engine.classify(request(seed, clumsy, session="cam"))
-            await home.engine.classify(request(seed, diary, session="cam"))
+            await home.engine.classify(make_request(seed, clumsy, session="cam"))
+            await home.engine.classify(make_request(seed, diary, session="cam"))
         with pytest.raises(ModelFault) as fault:
-            await home.engine.classify(request(2, clumsy, session="cam"))
+            await home.engine.classify(make_request(2, clumsy, session="cam"))
         assert "secret" not in fault.value.message
-        after = await home.engine.classify(request(3, clumsy, session="cam"))
-        again = await home.engine.classify(request(4, clumsy, session="cam"))
-        other = await home.engine.classify(request(5, diary, session="cam"))
-        fresh = await home.engine.classify(request(3, Clumsy(), session="other"))
+        after = await home.engine.classify(make_request(3, clumsy, session="cam"))
+        again = await home.engine.classify(make_request(4, clumsy, session="cam"))
+        other = await home.engine.classify(make_request(5, diary, session="cam"))
+        fresh = await home.engine.classify(make_request(3, Clumsy(), session="other"))
     assert after.session.memory_reset and not again.session.memory_reset and not other.session.memory_reset
     assert torch.equal(after.logits, fresh.logits)
 
@@ -152,16 +154,16 @@ async def test_a_strategy_that_raises_loses_its_own_memory_only_and_says_so():
 async def test_an_answer_that_is_none_is_a_fault(said: float):
     async with harness() as home:
         with pytest.raises(ModelFault):
-            await home.engine.classify(request(0, Silly(said)))
-        await home.engine.classify(request(0, Silly(0.5)))
+            await home.engine.classify(make_request(0, Silly(said)))
+        await home.engine.classify(make_request(0, Silly(0.5)))
 
 
 async def test_three_scopes_and_the_tune_lane():
     anchored = Anchored()
     async with harness() as home:
-        reports = await asyncio.gather(*(home.engine.classify(request(seed, anchored)) for seed in range(5)))
-        steep = await home.engine.classify(request(0, Steep()))
-        other = await home.engine.classify(request(0, anchored, labels=LabelSet(("a", "b"))))
+        reports = await asyncio.gather(*(home.engine.classify(make_request(seed, anchored)) for seed in range(5)))
+        steep = await home.engine.classify(make_request(0, Steep()))
+        other = await home.engine.classify(make_request(0, anchored, labels=LabelSet(("a", "b"))))
     assert len(anchored.begun) == 2 and all(name.startswith("tta-tune") for name in anchored.begun)
     torch.testing.assert_close(
         reports[0].logits - reports[0].zero_shot, other.logits.new_tensor([0.0] * 5), atol=99, rtol=0
@@ -173,13 +175,13 @@ async def test_three_scopes_and_the_tune_lane():
 async def test_memories_differ_by_strategy_labels_reduction_and_origin_of_the_features():
     async with harness() as home:
         clip = FakeCLIP()
-        first = await home.engine.classify(request(1, Diary(), session="cam"))
+        first = await home.engine.classify(make_request(1, Diary(), session="cam"))
         for asked in (
-            request(1, Diary(views=2), session="cam"),
-            request(1, Diary(), session="cam", labels=LabelSet(LABELS.names, ("a {}",))),
-            request(1, Diary(), session="cam", reduction=Reduction(first.request.reduction.reducer, "augmented")),
-            request(1, Diary(), session="cam", image=Features(clip.encode_image(torch.ones(1, 3, 32, 32)))),
-            request(1, Diary(), session="cam", owner="someone else"),
+            make_request(1, Diary(views=2), session="cam"),
+            make_request(1, Diary(), session="cam", labels=LabelSet(LABELS.names, ("a {}",))),
+            make_request(1, Diary(), session="cam", reduction=Reduction(first.request.reduction.reducer, "augmented")),
+            make_request(1, Diary(), session="cam", image=Features(clip.encode_image(torch.ones(1, 3, 32, 32)))),
+            make_request(1, Diary(), session="cam", owner="someone else"),
         ):
             report = await home.engine.classify(asked)
             fresh = await home.engine.classify(replace(asked, session=""))
@@ -192,10 +194,10 @@ async def test_memories_differ_by_strategy_labels_reduction_and_origin_of_the_fe
 async def test_features_from_the_device_skip_the_tower():
     rows = torch.nn.functional.normalize(torch.randn(4, 64, generator=torch.Generator().manual_seed(1)), dim=-1)
     async with harness() as home:
-        report = await home.engine.classify(request(0, Zero(views=8), image=Features(rows)))
-        few = await home.engine.classify(request(0, ZeroShot(), image=Features(rows)))
+        report = await home.engine.classify(make_request(0, Zero(views=8), image=Features(rows)))
+        few = await home.engine.classify(make_request(0, ZeroShot(), image=Features(rows)))
         with pytest.raises(BadRequest) as refused:
-            await home.engine.classify(request(0, ZeroShot(), image=Features(rows[:, :32])))
+            await home.engine.classify(make_request(0, ZeroShot(), image=Features(rows[:, :32])))
         assert refused.value.field == "image.features.dimension"
         assert not home.of(Forward)
     assert report.views == 4 and few.views == 1 and report.batch_rows == 0
@@ -204,16 +206,16 @@ async def test_features_from_the_device_skip_the_tower():
 
 async def test_a_bad_image_fails_alone():
     async with harness() as home:
-        asked = [request(seed, Zero(views=4)) for seed in range(3)]
-        asked[1] = request(1, Zero(views=4), image=Encoded(b"\xff\xd8\xff not a picture"))
+        asked = [make_request(seed, Zero(views=4)) for seed in range(3)]
+        asked[1] = make_request(1, Zero(views=4), image=Encoded(b"\xff\xd8\xff not a picture"))
         answers = await asyncio.gather(*map(home.engine.classify, asked), return_exceptions=True)
     assert [type(answer) for answer in answers] == [Report, BadImage, Report]
 
 
 async def test_an_unnamed_session_ends_with_its_call():
     async with harness() as home:
-        one = await home.engine.classify(request(0, Diary()))
-        two = await home.engine.classify(request(0, Diary()))
+        one = await home.engine.classify(make_request(0, Diary()))
+        two = await home.engine.classify(make_request(0, Diary()))
         assert one.session.id != two.session.id and len(one.session.id) == 32
         assert torch.equal(one.logits, two.logits)
         assert home.of(Closed) == [Closed("client", 1)] * 2
@@ -222,23 +224,23 @@ async def test_an_unnamed_session_ends_with_its_call():
 
 async def test_a_deadline_that_has_passed_leaves_the_memory_alone():
     async with harness() as home:
-        await home.engine.classify(request(0, Diary(), session="cam"))
+        await home.engine.classify(make_request(0, Diary(), session="cam"))
         before = home.sessions.get("", "cam")
         with pytest.raises(DeadlineTooShort):
-            await home.engine.classify(request(0, Diary(), session="cam", deadline=0.0))
+            await home.engine.classify(make_request(0, Diary(), session="cam", deadline=0.0))
         assert home.sessions.get("", "cam").frames == before.frames == 1
         with pytest.raises(DeadlineTooShort):
-            await home.engine.classify(request(0, Diary(), session="nobody", deadline=0.0))
+            await home.engine.classify(make_request(0, Diary(), session="nobody", deadline=0.0))
         assert [session.id for session in home.sessions.list("")] == ["cam"]  # at the door, before it costs anything
 
 
 async def test_a_deadline_that_passes_while_it_waits_for_its_turn_leaves_the_memory_alone():
     gated = Gated()
     async with harness() as home:
-        first = asyncio.create_task(home.engine.classify(request(0, gated, session="cam")))
-        assert await acquired(gated.inside)
+        first = asyncio.create_task(home.engine.classify(make_request(0, gated, session="cam")))
+        assert await acquire(gated.entered)
         deadline = time.monotonic() + 0.2
-        asked = request(1, gated, session="cam", deadline=deadline, on_deadline="fail")
+        asked = make_request(1, gated, session="cam", deadline=deadline, on_deadline="fail")
         late = asyncio.create_task(home.engine.classify(asked))
         while time.monotonic() < deadline:
             await settle()
@@ -254,9 +256,9 @@ async def test_rows_of_a_caller_who_left_are_not_encoded():
     async with harness() as home:
         await home.text_spaces.get(LABELS)
         home.lanes.device.submit(go.wait, PATIENCE)
-        ahead = asyncio.create_task(home.batcher.encode(rows(1), EXACT))
+        ahead = asyncio.create_task(home.batcher.encode(make_rows(1), EXACT))
         await settle()
-        asked = request(0, MTA(views=6), reduction=Reduction(Halved(), "augmented"))
+        asked = make_request(0, MTA(views=6), reduction=Reduction(Halved(), "augmented"))
         leaving = asyncio.create_task(home.engine.classify(asked))
         while home.batcher.counters.rows < 6:  # both of its jobs
             await settle()
@@ -264,7 +266,7 @@ async def test_rows_of_a_caller_who_left_are_not_encoded():
         await asyncio.wait({leaving})
         go.set()
         await ahead
-        await home.batcher.encode(rows(2), EXACT)
+        await home.batcher.encode(make_rows(2), EXACT)
         assert [batch.rows for batch in home.of(Forward)] == [1, 2]
         assert home.admission.running_rows == 0
 
@@ -272,12 +274,12 @@ async def test_rows_of_a_caller_who_left_are_not_encoded():
 async def test_the_newest_frame_enters_when_there_is_room():
     gate = Gated()
     async with harness(max_rows=1, room=1) as home:
-        first = asyncio.create_task(home.engine.classify(request(0, gate)))
-        assert await acquired(gate.inside)
-        newest = [request(1, Zero(views=2), policy="latest")]
+        first = asyncio.create_task(home.engine.classify(make_request(0, gate)))
+        assert await acquire(gate.entered)
+        newest = [make_request(1, Zero(views=2), policy="latest")]
         waiting = asyncio.create_task(home.engine.classify(newest[0], take=lambda: newest[-1]))
         await settle()
-        newest.append(request(2, ZeroShot(), policy="latest", frame_id=9))
+        newest.append(make_request(2, ZeroShot(), policy="latest", frame_id=9))
         gate.go.release()
         await first
         report = await waiting
@@ -287,9 +289,9 @@ async def test_the_newest_frame_enters_when_there_is_room():
 
 async def test_an_explanation_covers_the_rows_that_were_used():
     async with harness() as home:
-        zero = await home.engine.classify(request(0, Zero(views=8, keep=0.5), explain=True))
-        tda = await home.engine.classify(request(0, TDA(), session="s", explain=True))
-        plain = await home.engine.classify(request(0, ZeroShot()))
+        zero = await home.engine.classify(make_request(0, Zero(views=8, keep=0.5), explain=True))
+        tda = await home.engine.classify(make_request(0, TDA(), session="s", explain=True))
+        plain = await home.engine.classify(make_request(0, ZeroShot()))
     assert plain.explanation is None
     for report in (zero, tda):
         said = report.explanation
@@ -303,15 +305,15 @@ async def test_an_explanation_covers_the_rows_that_were_used():
 async def test_a_cascade_goes_on_only_when_it_is_unsure():
     async with harness() as home:
         asked = {"session": "cam", "cascade": Cascade(Diary(views=4), above=1.0)}
-        sure = await home.engine.classify(request(0, ZeroShot(), **asked))
+        sure = await home.engine.classify(make_request(0, ZeroShot(), **asked))
         assert not sure.escalated and sure.strategy == ZeroShot() and sure.views == 1
         assert sum(batch.rows for batch in home.of(Forward)) == 1
         asked["cascade"] = Cascade(Diary(views=4), above=0.0)
-        unsure = await home.engine.classify(request(0, ZeroShot(), **asked))
+        unsure = await home.engine.classify(make_request(0, ZeroShot(), **asked))
         assert unsure.escalated and unsure.strategy == Diary(views=4) and unsure.views == 4
         assert sum(batch.rows for batch in home.of(Forward)) == 1 + 4  # row 0 was encoded once
         assert unsure.session.frames == 2
-        direct = await home.engine.classify(request(0, Diary(views=4), session="other"))
+        direct = await home.engine.classify(make_request(0, Diary(views=4), session="other"))
     torch.testing.assert_close(unsure.logits, direct.logits)
     assert home.admission.running_rows == 0
 
@@ -319,9 +321,9 @@ async def test_a_cascade_goes_on_only_when_it_is_unsure():
 async def test_what_a_cascade_goes_on_to_counts_as_work_while_it_lasts():
     gated = Gated(views=4)
     async with harness() as home:
-        asked = request(0, ZeroShot(), session="cam", cascade=Cascade(gated, above=0.0))
+        asked = make_request(0, ZeroShot(), session="cam", cascade=Cascade(gated, above=0.0))
         asking = asyncio.create_task(home.engine.classify(asked))
-        assert await asyncio.to_thread(gated.inside.acquire, timeout=PATIENCE)
+        assert await asyncio.to_thread(gated.entered.acquire, timeout=PATIENCE)
         assert home.admission.cost == 1 + 4
         gated.go.release()
         assert (await asking).escalated
@@ -331,11 +333,11 @@ async def test_what_a_cascade_goes_on_to_counts_as_work_while_it_lasts():
 async def test_a_second_look_sees_the_confident_rows_exactly():
     halved = Reduction(Halved(), "two_looks")
     async with harness() as home:
-        report = await home.engine.classify(request(0, Zero(views=8, keep=0.25), reduction=halved))
-        exact = await home.engine.classify(request(0, Zero(views=8, keep=0.25)))
-        rough = await home.engine.classify(request(0, Zero(views=8, keep=0.25), reduction=Reduction(Halved())))
+        report = await home.engine.classify(make_request(0, Zero(views=8, keep=0.25), reduction=halved))
+        exact = await home.engine.classify(make_request(0, Zero(views=8, keep=0.25)))
+        rough = await home.engine.classify(make_request(0, Zero(views=8, keep=0.25), reduction=Reduction(Halved())))
         with pytest.raises(Unsupported) as refused:
-            await home.engine.classify(request(0, ZeroShot(), reduction=halved))
+            await home.engine.classify(make_request(0, ZeroShot(), reduction=halved))
     assert refused.value.field == "options.reduction.scope"
     torch.testing.assert_close(report.zero_shot, exact.zero_shot)
     assert not torch.allclose(rough.zero_shot, exact.zero_shot)
@@ -345,8 +347,8 @@ async def test_a_second_look_sees_the_confident_rows_exactly():
 
 async def test_the_plain_view_stays_exact_when_only_the_others_are_reduced():
     async with harness() as home:
-        mixed_ = await home.engine.classify(request(0, MTA(views=6), reduction=Reduction(Halved(), "augmented")))
-        exact = await home.engine.classify(request(0, MTA(views=6)))
+        mixed_ = await home.engine.classify(make_request(0, MTA(views=6), reduction=Reduction(Halved(), "augmented")))
+        exact = await home.engine.classify(make_request(0, MTA(views=6)))
         assert sorted(batch.rows for batch in home.of(Forward)) == [1, 5, 6]
     torch.testing.assert_close(mixed_.zero_shot, exact.zero_shot)
     assert not torch.allclose(mixed_.logits, exact.logits)
@@ -355,7 +357,7 @@ async def test_the_plain_view_stays_exact_when_only_the_others_are_reduced():
 async def test_a_cascade_to_itself_is_refused():
     async with harness() as home:
         with pytest.raises(BadParameters) as refused:
-            await home.engine.classify(request(0, TDA(), cascade=Cascade(TDA(), 0.5)))
+            await home.engine.classify(make_request(0, TDA(), cascade=Cascade(TDA(), 0.5)))
     assert refused.value.field == "options.cascade.to"
 
 
@@ -367,14 +369,14 @@ async def test_some_answers_are_explained_unasked_and_tell_the_tokens_left():
         return (9, 4)
 
     async with harness(explain_every=3, tokens_left=tokens_left) as home:
-        said = [await home.engine.classify(request(i, ZeroShot())) for i in range(6)]
+        said = [await home.engine.classify(make_request(i, ZeroShot())) for i in range(6)]
         assert [one.explanation is not None for one in said] == [False, False, True] * 2
         assert said[2].explanation is not None and said[2].explanation.tokens_left == (9, 4)
         assert left == ["none", "none"]
-        asked = await home.engine.classify(request(0, ZeroShot(), explain=True))
+        asked = await home.engine.classify(make_request(0, ZeroShot(), explain=True))
         assert asked.explanation is not None
         learner = Later()
-        said = [await home.engine.classify(request(i, learner, session="s")) for i in range(6)]
+        said = [await home.engine.classify(make_request(i, learner, session="s")) for i in range(6)]
         assert not any(one.explanation for one in said)  # its answer does not wait for the update
         assert asked.feature is not None and asked.feature.norm() == pytest.approx(1)
 

@@ -43,11 +43,11 @@ class Gated(Diary):
     """Says when it is inside `adapt` of a frame, and stays there until it may go on."""
 
     name: ClassVar[str] = "gated"
-    inside: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    entered: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     go: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
     def adapt(self, seen: Evidence, memory: Trail) -> tuple[Tensor, Trail]:
-        self.inside.release()
+        self.entered.release()
         assert self.go.acquire(timeout=PATIENCE)
         return super().adapt(seen, memory)
 

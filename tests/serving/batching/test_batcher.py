@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.patience import PATIENCE
-from tests.serving.harness import EXACT, LABELS, rows, settle
+from tests.serving.harness import EXACT, LABELS, make_rows, settle
 from tests.serving.toys import Guided, Halved
 from tta_service import LabelSet
 from tta_service.core.errors import ModelFault, NotReady, Unsupported
@@ -43,10 +43,10 @@ class Tower:
 
 
 @asynccontextmanager
-async def batching(tower: Tower, max_rows: int = 8, pulse: DeviceHealth | None = None) -> AsyncIterator[Batcher]:
+async def batching(tower: Tower, max_rows: int = 8, health: DeviceHealth | None = None) -> AsyncIterator[Batcher]:
     with ThreadPoolExecutor(1) as lane:
         tower.events = list[Event]()
-        batcher = Batcher(tower, lane, max_rows, tower.events.append, pulse)
+        batcher = Batcher(tower, lane, max_rows, tower.events.append, health)
         task = asyncio.create_task(batcher.run())
         try:
             yield batcher
@@ -56,10 +56,10 @@ async def batching(tower: Tower, max_rows: int = 8, pulse: DeviceHealth | None =
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def gathered(tower: Tower, batcher: Batcher, *jobs: tuple[Tensor, Reduction]):
+async def gather_behind(tower: Tower, batcher: Batcher, *jobs: tuple[Tensor, Reduction]):
     """All jobs arrive while an earlier forward is on the device."""
     tower.gated = True
-    first = batcher.submit(rows(1, 200), EXACT)
+    first = batcher.submit(make_rows(1, 200), EXACT)
     await settle()
     futures = [batcher.submit(pixels, how) for pixels, how in jobs]
     await settle()
@@ -68,28 +68,35 @@ async def gathered(tower: Tower, batcher: Batcher, *jobs: tuple[Tensor, Reductio
     return await asyncio.gather(first, *futures, return_exceptions=True)
 
 
-async def test_who_waits_together_is_served_together_and_gets_its_own_rows():
+async def test_waiting_jobs_share_a_forward_and_get_their_own_rows():
     tower = Tower()
     async with batching(tower) as batcher:
-        answers = await gathered(tower, batcher, *((rows(n, n), EXACT) for n in (1, 2, 3)))
+        answers = await gather_behind(tower, batcher, *((make_rows(n, n), EXACT) for n in (1, 2, 3)))
     assert tower.forwards == [[200], [1, 2, 2, 3, 3, 3]]
-    assert [fed.features[:, 0].tolist() for fed in answers[1:]] == [[1], [2, 2], [3, 3, 3]]
-    assert {fed.batch_rows for fed in answers[1:]} == {6}
-    assert all(fed.queue >= 0 and fed.encode > 0 for fed in answers)
+    assert [encoded.features[:, 0].tolist() for encoded in answers[1:]] == [[1], [2, 2], [3, 3, 3]]
+    assert {encoded.batch_rows for encoded in answers[1:]} == {6}
+    assert all(encoded.queue >= 0 and encoded.encode > 0 for encoded in answers)
 
 
-async def test_the_oldest_sets_the_key_and_small_ones_fill_up():
+async def test_the_oldest_job_sets_the_key_and_small_ones_fill_the_batch():
     tower, halved = Tower(), Reduction(Halved())
     async with batching(tower) as batcher:
-        jobs = [(rows(5, 1), halved), (rows(4, 2), EXACT), (rows(4, 3), halved), (rows(3, 4), halved)]
-        await gathered(tower, batcher, *jobs)
+        jobs = [
+            (make_rows(5, 1), halved),
+            (make_rows(4, 2), EXACT),
+            (make_rows(4, 3), halved),
+            (make_rows(3, 4), halved),
+        ]
+        await gather_behind(tower, batcher, *jobs)
     assert [sorted(set(forward)) for forward in tower.forwards] == [[200], [1, 4], [2], [3]]
 
 
 async def test_equal_instances_are_one_key():
     tower = Tower()
     async with batching(tower) as batcher:
-        await gathered(tower, batcher, (rows(1, 1), Reduction(Halved())), (rows(1, 2), Reduction(Halved())))
+        await gather_behind(
+            tower, batcher, (make_rows(1, 1), Reduction(Halved())), (make_rows(1, 2), Reduction(Halved()))
+        )
     assert tower.forwards == [[200], [1, 2]]
 
 
@@ -103,10 +110,10 @@ async def test_guided_reducers_batch_only_within_one_label_set():
 
     with ThreadPoolExecutor(1) as lane:
         batcher = Batcher(encode, lane, 8)
-        futures = [batcher.submit(rows(1), Reduction(Guided()), text) for text in (cats, cars, cats)]
+        futures = [batcher.submit(make_rows(1), Reduction(Guided()), text) for text in (cats, cars, cats)]
         task = asyncio.create_task(batcher.run())
         await asyncio.gather(*futures)
-        await batcher.encode(rows(1), EXACT, cats)
+        await batcher.encode(make_rows(1), EXACT, cats)
         task.cancel()
     assert [len(forward) for forward in tower.forwards] == [2, 1, 1]
     assert seen[0] is cats.features and seen[1] is cars.features and seen[2] is None
@@ -114,21 +121,21 @@ async def test_guided_reducers_batch_only_within_one_label_set():
 
 async def test_a_job_larger_than_the_budget_is_split_and_joined_in_order():
     tower = Tower()
-    pixels = torch.cat([rows(1, fill) for fill in range(1, 12)])
+    pixels = torch.cat([make_rows(1, fill) for fill in range(1, 12)])
     async with batching(tower, max_rows=4) as batcher:
-        _, large, small = await gathered(tower, batcher, (pixels, EXACT), (rows(1, 50), EXACT))
+        _, large, small = await gather_behind(tower, batcher, (pixels, EXACT), (make_rows(1, 50), EXACT))
     assert [len(forward) for forward in tower.forwards] == [1, 4, 4, 4]
     assert large.features[:, 0].tolist() == list(range(1, 12))
     assert large.batch_rows == 4 and small.features[0, 0] == 50
 
 
-async def test_who_has_left_is_forgotten_when_the_next_batch_forms():
+async def test_cancelled_jobs_are_dropped_when_the_next_batch_forms():
     tower = Tower()
     async with batching(tower) as batcher:
         tower.gated = True
-        first = batcher.submit(rows(1, 1), EXACT)
+        first = batcher.submit(make_rows(1, 1), EXACT)
         await settle()
-        gone, stays = batcher.submit(rows(2, 2), EXACT), batcher.submit(rows(1, 3), EXACT)
+        gone, stays = batcher.submit(make_rows(2, 2), EXACT), batcher.submit(make_rows(1, 3), EXACT)
         assert batcher.counters.jobs == 2 and batcher.counters.rows == 3
         gone.cancel()
         tower.go.release(2)
@@ -137,60 +144,60 @@ async def test_who_has_left_is_forgotten_when_the_next_batch_forms():
     assert tower.forwards == [[1], [3]]
 
 
-async def test_poison_fails_alone():
-    tower, pulse = Tower(), DeviceHealth()
-    pulse.ready(0.001)
-    async with batching(tower, pulse=pulse) as batcher:
-        answers = await gathered(tower, batcher, *((rows(1, fill), EXACT) for fill in (1, 13, 2)))
+async def test_a_job_that_makes_the_batch_fail_fails_alone():
+    tower, health = Tower(), DeviceHealth()
+    health.ready(0.001)
+    async with batching(tower, health=health) as batcher:
+        answers = await gather_behind(tower, batcher, *((make_rows(1, fill), EXACT) for fill in (1, 13, 2)))
         assert isinstance(answers[2], ModelFault) and "poison" not in answers[2].message
         assert [answers[i].features[0, 0] for i in (1, 3)] == [1, 2]
         assert tower.forwards == [[200], [1, 13, 2], [1], [13], [2]]
         assert [event.failed for event in tower.events] == [False, True, False, True, False]
-        assert pulse.serving
+        assert health.serving
 
 
 async def test_rows_that_are_not_finite_fail_their_own_job_and_are_reported():
-    tower, pulse = Tower(), DeviceHealth()
-    pulse.ready(0.001)
-    async with batching(tower, pulse=pulse) as batcher:
-        answers = await gathered(tower, batcher, *((rows(1, fill), EXACT) for fill in (1, 77, 2)))
+    tower, health = Tower(), DeviceHealth()
+    health.ready(0.001)
+    async with batching(tower, health=health) as batcher:
+        answers = await gather_behind(tower, batcher, *((make_rows(1, fill), EXACT) for fill in (1, 77, 2)))
         assert isinstance(answers[2], ModelFault)
         assert [answers[i].features[0, 0] for i in (1, 3)] == [1, 2]
-        assert not pulse.serving and "finite" in pulse.reason
-        await batcher.encode(rows(1, 5), EXACT)
-        assert pulse.serving
+        assert not health.serving and "finite" in health.reason
+        await batcher.encode(make_rows(1, 5), EXACT)
+        assert health.serving
 
 
-async def test_a_refusal_reaches_the_caller_as_it_is_and_says_nothing_about_the_device():
-    tower, pulse = Tower(), DeviceHealth()
-    pulse.ready(0.001)
-    async with batching(tower, pulse=pulse) as batcher:
+async def test_a_refusal_reaches_the_caller_unchanged_and_leaves_the_health_alone():
+    tower, health = Tower(), DeviceHealth()
+    health.ready(0.001)
+    async with batching(tower, health=health) as batcher:
         for _ in range(4):
             with pytest.raises(Unsupported, match="not with this tower"):
-                await batcher.encode(rows(1, 99), EXACT)
-        assert pulse.serving
+                await batcher.encode(make_rows(1, 99), EXACT)
+        assert health.serving
 
 
-async def test_who_waits_when_the_server_stops_is_told():
+async def test_jobs_that_wait_when_the_server_stops_fail():
     tower = Tower()
     async with batching(tower) as batcher:
         tower.gated = True
-        running, waiting = batcher.submit(rows(1), EXACT), batcher.submit(rows(1), EXACT)
+        running, waiting = batcher.submit(make_rows(1), EXACT), batcher.submit(make_rows(1), EXACT)
         await settle()
-        waiting = batcher.submit(rows(1), EXACT)
+        waiting = batcher.submit(make_rows(1), EXACT)
     for future in (running, waiting):
         with pytest.raises(NotReady):
             await future
 
 
-async def test_results_do_not_depend_on_who_shared_the_batch():
+async def test_results_do_not_depend_on_the_rest_of_the_batch():
     clip = FakeCLIP()
     pixels = torch.randint(0, 256, (6, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     with ThreadPoolExecutor(1) as lane:
         batcher = Batcher(clip.encode_image, lane, 8)
         futures = [batcher.submit(pixels[i : i + 2], EXACT) for i in (0, 2, 4)]
         task = asyncio.create_task(batcher.run())
-        together = torch.cat([fed.features for fed in await asyncio.gather(*futures)])
+        together = torch.cat([encoded.features for encoded in await asyncio.gather(*futures)])
         task.cancel()
     torch.testing.assert_close(together, clip.encode_image(pixels), atol=1e-6, rtol=0)
 
@@ -206,6 +213,6 @@ async def test_an_observer_that_fails_does_not_stop_the_tower():
         batcher = Batcher(tower, lane, 8, observe)
         task = asyncio.create_task(batcher.run())
         with pytest.raises(ModelFault):
-            await batcher.encode(rows(2), EXACT)
-        assert (await batcher.encode(rows(1), EXACT)).batch_rows == 1
+            await batcher.encode(make_rows(2), EXACT)
+        assert (await batcher.encode(make_rows(1), EXACT)).batch_rows == 1
         task.cancel()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.patience import PATIENCE
-from tests.serving.harness import EXACT, harness, rows, settle
+from tests.serving.harness import EXACT, harness, make_rows, settle
 from tta_service.core.errors import ModelFault, TTAError
 from tta_service.core.events import Canary, Event
 from tta_service.core.reducer import Reduction
@@ -20,9 +20,9 @@ from tta_service.serving.batching.health import DeviceHealth, is_sticky
 
 class Watched:
     def __init__(self, **given: float) -> None:
-        self.now, self.said, self.fatal = 0.0, list[tuple[bool, str]](), list[BaseException]()
-        self.pulse = DeviceHealth(
-            lambda serving, reason: self.said.append((serving, reason)),
+        self.now, self.changes, self.fatal = 0.0, list[tuple[bool, str]](), list[BaseException]()
+        self.health = DeviceHealth(
+            lambda serving, reason: self.changes.append((serving, reason)),
             self.fatal.append,
             clock=lambda: self.now,
             **given,
@@ -30,77 +30,77 @@ class Watched:
 
     def after(self, seconds: float) -> bool:
         self.now += seconds
-        self.pulse.check()
-        return self.pulse.serving
+        self.health.check()
+        return self.health.serving
 
 
 def ready(**given: float) -> Watched:
     watched = Watched(**given)
-    watched.pulse.ready(row_seconds=0.1)
+    watched.health.ready(row_seconds=0.1)
     return watched
 
 
 def test_it_serves_from_the_end_of_the_warm_up_until_it_drains():
     watched = Watched()
-    assert not watched.pulse.serving and watched.pulse.reason == "warming up"
-    watched.pulse.batch_started(1)
-    watched.pulse.batch_ended(finite=True)
-    assert not watched.pulse.serving  # a forward of the warm-up
-    watched.pulse.ready(0.1)
-    watched.pulse.drain()
-    watched.pulse.batch_started(1)
-    watched.pulse.batch_ended(finite=True)
-    assert watched.said == [(True, ""), (False, "draining")]
+    assert not watched.health.serving and watched.health.reason == "warming up"
+    watched.health.batch_started(1)
+    watched.health.batch_ended(finite=True)
+    assert not watched.health.serving  # a forward of the warm-up
+    watched.health.ready(0.1)
+    watched.health.drain()
+    watched.health.batch_started(1)
+    watched.health.batch_ended(finite=True)
+    assert watched.changes == [(True, ""), (False, "draining")]
 
 
 @pytest.mark.parametrize("rows, patience", [(1, 5.0), (64, 64.0)])
 def test_a_batch_that_does_not_come_back_is_noticed_and_forgiven(rows: int, patience: float):
     watched = ready()
-    watched.pulse.batch_started(rows)
+    watched.health.batch_started(rows)
     assert watched.after(patience - 0.1)
     assert not watched.after(0.2)
-    watched.pulse.batch_ended(finite=True)
-    assert watched.pulse.serving
+    watched.health.batch_ended(finite=True)
+    assert watched.health.serving
 
 
 def test_three_failures_in_a_row_and_one_good_forward():
     watched = ready()
     for failing in (True, True, False, True, True, True):
-        assert watched.pulse.serving
-        watched.pulse.batch_started(1)
-        watched.pulse.batch_failed(RuntimeError("x")) if failing else watched.pulse.batch_ended(finite=True)
-    assert not watched.pulse.serving
-    watched.pulse.batch_started(1)
-    watched.pulse.batch_ended(finite=True)
-    assert watched.pulse.serving
+        assert watched.health.serving
+        watched.health.batch_started(1)
+        watched.health.batch_failed(RuntimeError("x")) if failing else watched.health.batch_ended(finite=True)
+    assert not watched.health.serving
+    watched.health.batch_started(1)
+    watched.health.batch_ended(finite=True)
+    assert watched.health.serving
 
 
-def test_text_in_the_device_lane_is_not_a_stuck_batch_but_not_for_ever():
+def test_text_in_the_device_lane_does_not_count_as_a_stuck_batch_for_a_while():
     watched = ready()
     watched.now = 1.0
-    with watched.pulse.pause_watchdog():
+    with watched.health.pause_watchdog():
         watched.now = 2.0
-        watched.pulse.batch_started(1)  # waits behind the text
+        watched.health.batch_started(1)  # waits behind the text
         assert watched.after(60)
     assert watched.after(4.9)
     assert not watched.after(0.2)
-    watched.pulse.batch_ended(finite=True)
-    assert watched.pulse.serving
-    watched.pulse.batch_started(1)
-    with watched.pulse.pause_watchdog():
+    watched.health.batch_ended(finite=True)
+    assert watched.health.serving
+    watched.health.batch_started(1)
+    with watched.health.pause_watchdog():
         assert watched.after(120)
         assert not watched.after(5.1)
 
 
-def test_an_error_that_the_device_never_recovers_from_is_fatal():
+def test_an_error_that_the_device_cannot_recover_from_is_fatal():
     watched = ready()
-    watched.pulse.batch_started(1)
-    watched.pulse.batch_failed(torch.OutOfMemoryError("CUDA error: out of memory"))
-    assert watched.pulse.serving and not watched.fatal
+    watched.health.batch_started(1)
+    watched.health.batch_failed(torch.OutOfMemoryError("CUDA error: out of memory"))
+    assert watched.health.serving and not watched.fatal
     error = RuntimeError("CUDA error: an illegal memory access was encountered")
-    watched.pulse.batch_started(1)
-    watched.pulse.batch_failed(error)
-    assert not watched.pulse.serving and watched.fatal == [error]
+    watched.health.batch_started(1)
+    watched.health.batch_failed(error)
+    assert not watched.health.serving and watched.fatal == [error]
     assert not is_sticky(ValueError("a CUDA tensor where a CPU one is expected"))
     assert not is_sticky(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
 
@@ -119,20 +119,20 @@ class Device:
 
 
 class Changes:
-    """Waits for what the pulse says."""
+    """Waits for changes of the health."""
 
     def __init__(self) -> None:
-        self.said: asyncio.Queue[tuple[bool, str]] = asyncio.Queue()
+        self.changes: asyncio.Queue[tuple[bool, str]] = asyncio.Queue()
 
     def __call__(self, serving: bool, reason: str) -> None:
-        self.said.put_nowait((serving, reason))
+        self.changes.put_nowait((serving, reason))
 
     async def next(self) -> tuple[bool, str]:
         async with asyncio.timeout(PATIENCE):
-            return await self.said.get()
+            return await self.changes.get()
 
     async def until(self, serving: bool, reason: str) -> None:
-        """Where canaries fly, one that a busy machine holds up may say something in between."""
+        """Skips other changes: on a busy machine a delayed canary may cause one."""
         while await self.next() != (serving, reason):
             pass
 
@@ -141,14 +141,14 @@ async def living(
     device: Device, changes: Changes, test: Callable[[DeviceHealth, Batcher], object], **given: float
 ) -> None:
     with ThreadPoolExecutor(1) as lane:
-        pulse = DeviceHealth(changes, tick=0.005, **given)
-        batcher = Batcher(device, lane, 8, health=pulse)
-        pulse.ready(0.0001)
+        health = DeviceHealth(changes, tick=0.005, **given)
+        batcher = Batcher(device, lane, 8, health=health)
+        health.ready(0.0001)
         assert await changes.next() == (True, "")
-        running = [batcher.run(), pulse.run(lambda: batcher.encode(rows(1), EXACT))]
+        running = [batcher.run(), health.run(lambda: batcher.encode(make_rows(1), EXACT))]
         tasks = [asyncio.create_task(each) for each in running]
         try:
-            await test(pulse, batcher)
+            await test(health, batcher)
         finally:
             device.free.set()
             for task in tasks:
@@ -159,9 +159,9 @@ async def living(
 async def test_a_wedged_lane_turns_health_and_freeing_it_turns_it_back():
     device, changes = Device(), Changes()
 
-    async def test(pulse: DeviceHealth, batcher: Batcher) -> None:
+    async def test(health: DeviceHealth, batcher: Batcher) -> None:
         device.free.clear()
-        answer = batcher.submit(rows(1), EXACT)
+        answer = batcher.submit(make_rows(1), EXACT)
         assert await changes.next() == (False, "a batch does not come back")
         device.free.set()
         assert await changes.next() == (True, "")
@@ -170,10 +170,10 @@ async def test_a_wedged_lane_turns_health_and_freeing_it_turns_it_back():
     await living(device, changes, test, patience=0.05, canary_every=1000.0)
 
 
-async def test_an_idle_house_finds_out_by_its_canary():
+async def test_an_idle_service_notices_a_fault_by_its_canary():
     device, changes = Device(), Changes()
 
-    async def test(pulse: DeviceHealth, batcher: Batcher) -> None:
+    async def test(health: DeviceHealth, batcher: Batcher) -> None:
         device.value = float("nan")
         await changes.until(False, "features are not finite")
         device.value = 1.0
@@ -184,12 +184,12 @@ async def test_an_idle_house_finds_out_by_its_canary():
     await living(device, changes, test, patience=0.05, canary_every=0.01)
 
 
-async def test_a_canary_that_nobody_picks_up_is_noticed():
+async def test_a_canary_that_is_never_served_is_noticed():
     changes = Changes()
-    pulse = DeviceHealth(changes, tick=0.005, patience=0.05, canary_every=0.01)
-    pulse.ready(0.0001)
+    health = DeviceHealth(changes, tick=0.005, patience=0.05, canary_every=0.01)
+    health.ready(0.0001)
     await changes.next()
-    task = asyncio.create_task(pulse.run(asyncio.Event().wait))  # the batcher is dead
+    task = asyncio.create_task(health.run(asyncio.Event().wait))  # the batcher is dead
     assert await changes.next() == (False, "a batch does not come back")
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -197,18 +197,18 @@ async def test_a_canary_that_nobody_picks_up_is_noticed():
     assert len(asyncio.all_tasks()) == 1
 
 
-async def test_weights_that_are_not_numbers_turn_health_while_each_caller_hears_why():
-    async with harness(encode=lambda pixels, reduction, guide: torch.full((len(pixels), 64), torch.nan)) as home:
-        home.health.ready(0.001)
+async def test_weights_that_are_not_numbers_stop_serving_and_each_caller_gets_the_error():
+    async with harness(encode=lambda pixels, reduction, guide: torch.full((len(pixels), 64), torch.nan)) as service:
+        service.health.ready(0.001)
         with pytest.raises(TTAError) as refused:
-            await home.batcher.encode(rows(3), EXACT)
+            await service.batcher.encode(make_rows(3), EXACT)
         assert isinstance(refused.value, ModelFault)
-        assert not home.health.serving
+        assert not service.health.serving
 
 
-async def test_canaries_are_told_of_with_their_end():
+async def test_canaries_are_observed_with_their_outcome():
     events: list[Event] = []
-    pulse = DeviceHealth(clock=iter(range(100)).__next__, observe=events.append)
+    health = DeviceHealth(clock=iter(range(100)).__next__, observe=events.append)
 
     async def lost() -> None:
         raise ModelFault("not finite")
@@ -216,26 +216,26 @@ async def test_canaries_are_told_of_with_their_end():
     async def fine() -> None:
         pass
 
-    assert isinstance(await pulse.probe(lost), ModelFault)
-    assert await pulse.probe(fine) is None
+    assert isinstance(await health.probe(lost), ModelFault)
+    assert await health.probe(fine) is None
     assert events == [Canary(1, failed=True), Canary(1, failed=False)]
 
 
 async def test_silence_is_the_time_since_the_last_good_work():
     watched = ready()
     watched.after(3)
-    assert watched.pulse.silence == {"loop": 3, "device": 3}
-    watched.pulse.batch_started(1)
-    watched.pulse.batch_ended(finite=False)
-    assert watched.pulse.silence["device"] == 3
-    watched.pulse.batch_started(1)
-    watched.pulse.batch_ended(finite=True)
-    assert watched.pulse.silence == {"loop": 3, "device": 0}
+    assert watched.health.silence == {"loop": 3, "device": 3}
+    watched.health.batch_started(1)
+    watched.health.batch_ended(finite=False)
+    assert watched.health.silence["device"] == 3
+    watched.health.batch_started(1)
+    watched.health.batch_ended(finite=True)
+    assert watched.health.silence == {"loop": 3, "device": 0}
     ticking = Watched(tick=0.001)
     ticking.now = 5
-    task = asyncio.create_task(ticking.pulse.run(asyncio.Event().wait))
+    task = asyncio.create_task(ticking.health.run(asyncio.Event().wait))
     async with asyncio.timeout(PATIENCE):
-        while ticking.pulse.silence["loop"]:  # noqa: ASYNC110 - a tick has no event
+        while ticking.health.silence["loop"]:  # noqa: ASYNC110 - a tick has no event
             await asyncio.sleep(0)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

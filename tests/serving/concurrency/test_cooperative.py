@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.serving.by_hand import ManualExecutor
 from tests.serving.harness import settle
+from tests.serving.manual_executor import ManualExecutor
 from tta_service.serving.concurrency.cooperative import CooperativeTask
 
 

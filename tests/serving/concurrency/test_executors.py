@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.patience import PATIENCE
-from tests.serving.harness import acquired, settle
+from tests.serving.harness import acquire, settle
 from tta_service.serving.concurrency.executors import make_executors, run
 
 
@@ -47,7 +47,7 @@ async def test_closing_drops_what_has_not_begun():
         return go.wait(PATIENCE)
 
     first, second = run(one.device, working), run(one.device, working)
-    assert await acquired(inside)  # the first has begun
+    assert await acquire(inside)  # the first has begun
     closing = asyncio.create_task(asyncio.to_thread(one.close))
     with pytest.raises(asyncio.CancelledError):
         await second

@@ -1,4 +1,4 @@
-"""Sessions and their state store: what survives, what is lost, and who must let go."""
+"""Sessions and the state store: what survives a server, what is lost, and which server loses a session."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from tests.patience import PATIENCE
-from tests.serving.harness import Harness, harness, request
+from tests.serving.harness import Harness, harness, make_request
 from tta_service.core.errors import BadRequest, NewerFormat, NotReady, SessionMoved, UnknownSession
 from tta_service.core.events import Closed
 from tta_service.core.request import Report
@@ -33,13 +33,13 @@ SECRET = b"a secret for tests"
 
 @dataclass
 class Server:
-    home: Harness
+    running: Harness
     persistence: SessionPersistence
 
     async def frame(self, number: int, name: str = "cam") -> Report:
         await self.persistence.load("ann", name)
-        asked = request(number, TDA(), session=name, frame_id=number, owner="ann")
-        report = await self.home.engine.classify(asked)
+        frame = make_request(number, TDA(), session=name, frame_id=number, owner="ann")
+        report = await self.running.engine.classify(frame)
         self.persistence.observe(report)
         return report
 
@@ -48,17 +48,19 @@ class Server:
 
 
 @asynccontextmanager
-async def server(store: Path | Store, here: str = "", secret: bytes = SECRET, **more: Any) -> AsyncIterator[Server]:
-    often = more.pop("often", 50)
-    async with harness(**more) as home:
+async def server(store: Path | Store, address: str = "", secret: bytes = SECRET, **more: Any) -> AsyncIterator[Server]:
+    write_frames = more.pop("write_frames", 50)
+    async with harness(**more) as running:
         with ThreadPoolExecutor(1) as lane:
-            kept = FolderStore(store, 3600.0) if isinstance(store, Path) else store
-            snapshots = Snapshots(home.sessions, home.text_spaces, home.lanes, "model", secret)
-            yield Server(home, SessionPersistence(home.sessions, snapshots, kept, lane, often, lambda: here))
+            opened = FolderStore(store, 3600.0) if isinstance(store, Path) else store
+            snapshots = Snapshots(running.sessions, running.text_spaces, running.lanes, "model", secret)
+            yield Server(
+                running, SessionPersistence(running.sessions, snapshots, opened, lane, write_frames, lambda: address)
+            )
 
 
-def same(mine: list[Report], theirs: list[Report]) -> bool:
-    return all(torch.equal(one.logits, other.logits) for one, other in zip(mine, theirs, strict=True))
+def same_logits(reports: list[Report], others: list[Report]) -> bool:
+    return all(torch.equal(one.logits, other.logits) for one, other in zip(reports, others, strict=True))
 
 
 async def test_a_session_goes_on_from_its_last_write(tmp_path: Path):
@@ -71,7 +73,7 @@ async def test_a_session_goes_on_from_its_last_write(tmp_path: Path):
         first = answers[0].session
         assert (first.origin, first.frames, first.last_frame_id) == ("restored", 4, 4)
         assert answers[1].session.origin == "continued"
-        assert same(answers, expected)
+        assert same_logits(answers, expected)
 
 
 async def test_the_status_before_the_first_frame_names_the_last_one_remembered(tmp_path: Path):
@@ -80,13 +82,13 @@ async def test_the_status_before_the_first_frame_names_the_last_one_remembered(t
         await one.persistence.save("ann", "cam")
     async with server(tmp_path) as two:
         await two.persistence.load("ann", "cam", opening=True)
-        with two.home.sessions.lease("ann", "cam") as stream:
+        with two.running.sessions.lease("ann", "cam") as stream:
             assert (stream.status().origin, stream.status().last_frame_id) == ("restored", 7)
-        assert two.home.sessions.get("ann", "cam").epoch == 2
+        assert two.running.sessions.get("ann", "cam").epoch == 2
 
 
-async def test_written_after_so_many_frames_without_being_asked(tmp_path: Path):
-    async with server(tmp_path, often=3) as one:
+async def test_a_session_is_written_after_so_many_frames(tmp_path: Path):
+    async with server(tmp_path, write_frames=3) as one:
         await one.frames(1, 2)
         assert FolderStore(tmp_path, 3600.0).epoch("ann", "cam") == 0
         await one.frame(3)
@@ -94,19 +96,19 @@ async def test_written_after_so_many_frames_without_being_asked(tmp_path: Path):
         assert FolderStore(tmp_path, 3600.0).epoch("ann", "cam") == 1
 
 
-async def test_the_loser_learns_at_its_next_write_where_the_session_is(tmp_path: Path):
+async def test_a_server_that_has_lost_a_session_learns_at_its_next_write_where_it_is(tmp_path: Path):
     async with server(tmp_path, "a:1") as one, server(tmp_path, "b:1") as two:
         await one.frames(1, 2)
         await one.persistence.save_all()
-        with one.home.sessions.lease("ann", "cam") as stream:
+        with one.running.sessions.lease("ann", "cam") as stream:
             expected = (await one.frames(3))[0]
-            assert same(await two.frames(3), [expected])  # two had what was written
+            assert same_logits(await two.frames(3), [expected])  # two had what was written
             await one.persistence.save_all()
             lost = await stream.wait_lost()
         assert isinstance(lost, SessionMoved) and lost.message == "the session has moved to b:1"
         with pytest.raises(UnknownSession):
-            one.home.sessions.get("ann", "cam")
-        assert one.home.of(Closed) == [Closed("moved", 3)]
+            one.running.sessions.get("ann", "cam")
+        assert one.running.of(Closed) == [Closed("moved", 3)]
         await two.persistence.save_all()
         back = await one.frame(4)  # it comes back: with all that two has seen
         assert (back.session.origin, back.session.frames) == ("restored", 4)
@@ -119,10 +121,10 @@ async def test_a_stream_that_comes_back_does_not_find_an_old_copy(tmp_path: Path
         await two.frames(2, 3)
         await two.persistence.save_all()
         await one.persistence.load("ann", "cam", opening=True)
-        assert one.home.sessions.get("ann", "cam").frames == 3
+        assert one.running.sessions.get("ann", "cam").frames == 3
 
 
-async def test_a_copy_that_rests_is_not_used_when_the_session_has_gone_on_elsewhere(tmp_path: Path):
+async def test_an_idle_copy_is_not_used_when_the_session_has_gone_on_elsewhere(tmp_path: Path):
     async with server(tmp_path) as one, server(tmp_path) as two:
         await one.frame(1)
         await one.persistence.save_all()
@@ -130,10 +132,10 @@ async def test_a_copy_that_rests_is_not_used_when_the_session_has_gone_on_elsewh
         await two.persistence.save_all()
         back = await one.frame(4)
         assert (back.session.origin, back.session.frames) == ("restored", 4)
-        assert one.home.of(Closed) == [Closed("moved", 1)] and expected[-1].session.frames == 3
+        assert one.running.of(Closed) == [Closed("moved", 1)] and expected[-1].session.frames == 3
 
 
-async def test_while_a_server_drains_its_answers_are_stored_before_they_leave(tmp_path: Path):
+async def test_while_a_server_drains_each_session_is_written_before_its_answer(tmp_path: Path):
     async with server(tmp_path) as one, server(tmp_path) as two:
         await one.frame(1)
         await one.persistence.before_reply("ann", "cam")
@@ -144,27 +146,27 @@ async def test_while_a_server_drains_its_answers_are_stored_before_they_leave(tm
         assert (await two.frame(3)).session.frames == 3
 
 
-async def test_who_gives_way_is_written_first(tmp_path: Path):
+async def test_an_evicted_session_is_written(tmp_path: Path):
     async with server(tmp_path, limits=MemoryLimits(sessions=1)) as one:
         await one.frame(1)
         await one.frame(1, name="other")  # "cam" is evicted
-        assert one.home.of(Closed) == [Closed("capacity", 1)]
+        assert one.running.of(Closed) == [Closed("capacity", 1)]
         again = await one.frame(2)
         assert (again.session.origin, again.session.frames) == ("restored", 2)
         await one.persistence.save_all()
 
 
-async def test_what_has_ended_is_forgotten(tmp_path: Path):
+async def test_a_closed_session_is_deleted_from_the_store(tmp_path: Path):
     async with server(tmp_path) as one:
         await one.frame(1)
         await one.persistence.save_all()
-        one.home.sessions.close("ann", "cam")
+        one.running.sessions.close("ann", "cam")
         fresh = await one.frame(2)
         assert (fresh.session.origin, fresh.session.frames) == ("fresh", 1)
         await one.persistence.save_all()
 
 
-async def test_a_state_that_cannot_be_read_is_as_good_as_none(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+async def test_a_state_that_cannot_be_read_counts_as_none(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     async with server(tmp_path) as one:
         await one.frames(1, 2)
         await one.persistence.save_all()
@@ -173,7 +175,7 @@ async def test_a_state_that_cannot_be_read_is_as_good_as_none(tmp_path: Path, ca
         assert (fresh.session.origin, fresh.session.frames) == ("fresh", 1)
         assert "begins anew" in caplog.text
         await two.persistence.save_all()  # and from now on the store has this one
-        assert two.home.of(Closed) == [] and FolderStore(tmp_path, 3600.0).epoch("ann", "cam") == 2
+        assert two.running.of(Closed) == [] and FolderStore(tmp_path, 3600.0).epoch("ann", "cam") == 2
 
 
 def put_newer(folder: Path) -> bytes:
@@ -204,7 +206,7 @@ async def test_a_session_that_a_newer_version_wrote_is_not_opened_here(tmp_path:
             with pytest.raises(NewerFormat, match="newer version") as refused:
                 await opened()
             assert refused.value.field == "session_id"
-            assert two.home.sessions.counters.sessions == 0
+            assert two.running.sessions.counters.sessions == 0
         await two.frame(1, name="other")
         assert stored(tmp_path) == newer
         await two.persistence.save_all()
@@ -215,7 +217,7 @@ async def test_a_snapshot_of_a_newer_version_replaces_nothing(tmp_path: Path):
         await one.frame(1)
         with pytest.raises(NewerFormat) as refused:
             await one.persistence.restore("ann", SignedCodec(SECRET).dumps({"all": "new"}, {}, format=2))
-        assert refused.value.field == "state" and one.home.of(Closed) == []
+        assert refused.value.field == "state" and one.running.of(Closed) == []
         await one.persistence.save_all()
 
 
@@ -224,7 +226,7 @@ async def test_a_newer_version_takes_an_open_session_over(tmp_path: Path, learni
     async with server(tmp_path) as one:
         await one.frame(1)
         await one.persistence.save_all()
-        with one.home.sessions.lease("ann", "cam") as stream:
+        with one.running.sessions.lease("ann", "cam") as stream:
             if learning:
                 await one.frame(2)
             newer = put_newer(tmp_path)
@@ -234,7 +236,7 @@ async def test_a_newer_version_takes_an_open_session_over(tmp_path: Path, learni
                 with pytest.raises(NewerFormat):
                     await one.frame(2)
             assert isinstance(await stream.wait_lost(), NewerFormat)
-        assert [closed.reason for closed in one.home.of(Closed)] == ["moved"]
+        assert [closed.reason for closed in one.running.of(Closed)] == ["moved"]
         assert stored(tmp_path) == newer
 
 
@@ -243,14 +245,14 @@ async def test_closing_a_session_does_not_forget_what_a_newer_version_wrote(tmp_
         await one.frame(1)
         await one.persistence.save_all()
         newer = put_newer(tmp_path)
-        one.home.sessions.close("ann", "cam")
+        one.running.sessions.close("ann", "cam")
         await one.persistence.save_all()
         assert stored(tmp_path) == newer
 
 
-async def test_nameless_sessions_are_written_only_for_a_resume_token(tmp_path: Path):
+async def test_unnamed_sessions_are_written_only_for_a_resume_token(tmp_path: Path):
     async with server(tmp_path) as one:
-        with one.home.sessions.lease("ann") as stream:
+        with one.running.sessions.lease("ann") as stream:
             await one.frame(1, name=stream.session)
             await one.persistence.save_all()
             assert FolderStore(tmp_path, 3600.0).epoch("ann", stream.session) == 0
@@ -261,33 +263,33 @@ async def test_nameless_sessions_are_written_only_for_a_resume_token(tmp_path: P
         id, named = two.persistence.resume("ann", token)
         assert (id, named) == (stream.session, False)
         await two.persistence.load("ann", id, opening=True, named=named)
-        with two.home.sessions.lease("ann", id, named) as again:
+        with two.running.sessions.lease("ann", id, named) as again:
             assert (again.status().origin, again.status().frames) == ("restored", 2)
         await two.persistence.save_all()
-        assert two.home.sessions.counters.sessions == 0 and FolderStore(tmp_path, 3600.0).epoch("ann", id) == 0
+        assert two.running.sessions.counters.sessions == 0 and FolderStore(tmp_path, 3600.0).epoch("ann", id) == 0
 
 
-async def test_tokens_of_strangers_are_refused(tmp_path: Path):
+async def test_tokens_of_others_are_refused(tmp_path: Path):
     async with server(tmp_path) as one, server(tmp_path, secret=b"another") as two:
         await one.frame(1)
         token, snapshot = (
             one.persistence.resume_token("ann", "cam"),
             (await one.persistence.snapshot("ann", "cam")).state,
         )
-        for archive, owner, given in (
+        for persistence, owner, blob in (
             (two.persistence, "ann", token),
             (one.persistence, "bob", token),
             (one.persistence, "ann", token[:-1]),
             (one.persistence, "ann", snapshot),
         ):
             with pytest.raises(BadRequest) as refused:
-                archive.resume(owner, given)
+                persistence.resume(owner, blob)
             assert refused.value.field == "resume_token"
         with pytest.raises(BadRequest):
             await one.persistence.restore("ann", token)
 
 
-async def test_a_restored_snapshot_takes_the_session_over(tmp_path: Path):
+async def test_restoring_a_snapshot_takes_the_session_over(tmp_path: Path):
     async with server(tmp_path, "a:1") as one, server(tmp_path, "b:1") as two:
         await one.frames(1, 2)
         await one.persistence.save_all()
@@ -295,19 +297,19 @@ async def test_a_restored_snapshot_takes_the_session_over(tmp_path: Path):
         info = await two.persistence.restore("ann", state)
         assert (info.frames, info.epoch) == (2, 2)
         back = await one.frame(3)
-        assert one.home.of(Closed) == [Closed("moved", 2)]
-        assert (back.session.origin, one.home.sessions.get("ann", "cam").epoch) == ("restored", 3)
+        assert one.running.of(Closed) == [Closed("moved", 2)]
+        assert (back.session.origin, one.running.sessions.get("ann", "cam").epoch) == ("restored", 3)
 
 
 class Gated(FolderStore):
-    """Writes wait until they may."""
+    """Writes wait for the event `go`."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, 3600.0)
-        self.inside, self.go = threading.Event(), threading.Event()
+        self.entered, self.go = threading.Event(), threading.Event()
 
     def write(self, owner: str, session: str, stored: Stored, after: int) -> None:
-        self.inside.set()
+        self.entered.set()
         assert self.go.wait(PATIENCE)
         super().write(owner, session, stored, after)
 
@@ -321,24 +323,24 @@ async def test_a_restored_snapshot_is_not_taken_for_an_old_copy_while_its_claim_
         early = (await one.persistence.snapshot("ann", "cam")).state
         await one.frame(3)
         store.go.clear()
-        store.inside.clear()
+        store.entered.clear()
         writing = asyncio.create_task(one.persistence.save("ann", "cam"))
-        assert await asyncio.to_thread(store.inside.wait, PATIENCE)
+        assert await asyncio.to_thread(store.entered.wait, PATIENCE)
         opening = asyncio.create_task(one.persistence.load("ann", "cam", opening=True))  # waits behind the write
         await asyncio.sleep(0)
         restoring = asyncio.create_task(one.persistence.restore("ann", early))  # and its claim behind both
-        while one.home.sessions.get("ann", "cam").frames != 2:  # noqa: ASYNC110
+        while one.running.sessions.get("ann", "cam").frames != 2:  # noqa: ASYNC110
             await asyncio.sleep(0)
         store.go.set()
         await asyncio.gather(writing, opening, restoring)
-        assert (one.home.sessions.get("ann", "cam").frames, restoring.result().frames) == (2, 2)
-        assert [closed.reason for closed in one.home.of(Closed)] == ["client"]
+        assert (one.running.sessions.get("ann", "cam").frames, restoring.result().frames) == (2, 2)
+        assert [closed.reason for closed in one.running.of(Closed)] == ["client"]
     async with server(tmp_path) as two:
         assert (await two.frame(3)).session.frames == 3
 
 
 class Broken(FolderStore):
-    """A store that has gone away."""
+    """A store that can become unreachable."""
 
     gone = False
 
@@ -348,7 +350,7 @@ class Broken(FolderStore):
         return super()._lock()
 
 
-async def test_a_store_that_is_gone_costs_no_session(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+async def test_no_session_is_lost_while_the_store_is_unreachable(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.WARNING)
     store = Broken(tmp_path, 3600.0)
     async with server(store) as one:
@@ -356,7 +358,7 @@ async def test_a_store_that_is_gone_costs_no_session(tmp_path: Path, caplog: pyt
         store.gone = True
         await one.persistence.save_all()
         assert "the disk is gone" in caplog.text
-        await one.persistence.load("ann", "cam", opening=True)  # known here: it goes on
+        await one.persistence.load("ann", "cam", opening=True)  # open on this server: it goes on
         with pytest.raises(NotReady):
             await one.frame(1, name="unknown")
         store.gone = False
@@ -365,10 +367,10 @@ async def test_a_store_that_is_gone_costs_no_session(tmp_path: Path, caplog: pyt
         assert store.epoch("ann", "cam") == 1
 
 
-async def test_frames_under_way_are_in_the_last_write(tmp_path: Path):
+async def test_frames_in_progress_are_in_the_last_write(tmp_path: Path):
     async with server(tmp_path) as one:
         under_way = [asyncio.create_task(one.frame(number)) for number in range(6)]
-        while one.home.sessions.counters.bytes == 0:  # noqa: ASYNC110
+        while one.running.sessions.counters.bytes == 0:  # noqa: ASYNC110
             await asyncio.sleep(0)  # the first has been adapted, the others have their turns
         await one.persistence.save_all()
         await asyncio.gather(*under_way)
@@ -377,7 +379,7 @@ async def test_frames_under_way_are_in_the_last_write(tmp_path: Path):
         assert (await two.frame(6)).session.frames == 7
 
 
-async def test_nothing_is_kept_of_sessions_that_are_gone(tmp_path: Path):
+async def test_nothing_is_left_of_closed_sessions(tmp_path: Path):
     async with server(tmp_path, limits=MemoryLimits(sessions=3)) as one, server(tmp_path) as two:
         for number in range(12):
             name = f"cam{number % 6}"
@@ -385,13 +387,12 @@ async def test_nothing_is_kept_of_sessions_that_are_gone(tmp_path: Path):
             if number % 4 == 0:
                 await one.persistence.save("ann", name)
             if number % 4 == 1:
-                one.home.sessions.close("ann", name)
+                one.running.sessions.close("ann", name)
             if number % 4 == 2:
                 await two.frame(number, name=name)
-        one.home.sessions.close_all("client")
-        two.home.sessions.close_all("client")
+        one.running.sessions.close_all("client")
+        two.running.sessions.close_all("client")
         for each in (one, two):
             await each.persistence.save_all()
-            held = vars(each.persistence)
-            assert not len(held["_versions"]) and not vars(held["_writer"])["_queued"]
-            assert each.home.sessions.counters.bytes == 0
+            assert each.persistence.tracked == 0
+            assert each.running.sessions.counters.bytes == 0

@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.serving.harness import Harness, harness, request
+from tests.serving.harness import Harness, harness, make_request
 from tests.serving.toys import Diary, Halved, Trail
-from tests.serving.virtual import Clock, Lane, lanes, runner
+from tests.serving.virtual_time import Clock, Lane, lanes, runner
 from tta_service import Evidence, Needs, Stateless
 from tta_service.core.errors import DeadlineTooShort, Overloaded
 from tta_service.core.events import Forward
@@ -117,8 +117,8 @@ class Machine:
         """Seconds of a request that has the house to itself, the whole one."""
         whole = 0.0
         for _ in range(times):
-            await self.seconds(home, request(0, ZeroShot()))
-            whole = await self.seconds(home, request(0, strategy))
+            await self.seconds(home, make_request(0, ZeroShot()))
+            whole = await self.seconds(home, make_request(0, strategy))
         return whole
 
 
@@ -149,7 +149,7 @@ def test_at_twice_the_load_all_but_one_in_a_hundred_are_answered_in_time(monkeyp
         async def one(number: int) -> None:
             nonlocal possible, in_time
             now = time.monotonic()
-            asked = request(number, strategy, deadline=now + whole * draw.uniform(0.0, 2.0))
+            asked = make_request(number, strategy, deadline=now + whole * draw.uniform(0.0, 2.0))
             rest = max(0.0, device.busy_until - now)
             allowed = asked.deadline >= now + max(rest, DECODE + LOOK) + plain
             possible += allowed
@@ -180,7 +180,7 @@ def test_with_time_enough_all_of_it_is_done(monkeypatch: pytest.MonkeyPatch):
     async def live(home: Harness) -> None:
         strategy = Slow(machine.clock)
         whole = await machine.learn(home, strategy)
-        report = await home.engine.classify(request(1, strategy, deadline=time.monotonic() + 1.5 * whole))
+        report = await home.engine.classify(make_request(1, strategy, deadline=time.monotonic() + 1.5 * whole))
         assert (report.degraded, report.views, report.strategy) == (None, 32, strategy)
         assert sum(report.seconds[stage] for stage in STAGES) == pytest.approx(report.seconds["total"])
 
@@ -193,12 +193,12 @@ def test_with_less_time_there_are_fewer_views_the_first_ones_and_the_answer_says
     async def live(home: Harness) -> None:
         strategy = Slow(machine.clock)
         whole = await machine.learn(home, strategy)
-        asked = request(1, strategy, deadline=time.monotonic() + 0.6 * whole)
+        asked = make_request(1, strategy, deadline=time.monotonic() + 0.6 * whole)
         report = await home.engine.classify(asked)
         assert report.degraded and (report.degraded.reason, report.degraded.zero_shot) == ("deadline", False)
         assert MIN_VIEWS <= report.views == report.degraded.views_done < report.degraded.views_asked == 32
         assert report.strategy == strategy and time.monotonic() <= asked.deadline
-        fewer = await home.engine.classify(request(1, replace(strategy, views=report.views)))
+        fewer = await home.engine.classify(make_request(1, replace(strategy, views=report.views)))
         torch.testing.assert_close(report.logits, fewer.logits)
 
     machine.run(live)
@@ -210,7 +210,7 @@ def test_with_hardly_any_time_the_answer_is_plain(monkeypatch: pytest.MonkeyPatc
     async def live(home: Harness) -> None:
         strategy = Slow(machine.clock)
         whole = await machine.learn(home, strategy)
-        asked = request(1, strategy, deadline=time.monotonic() + 0.15 * whole, explain=True)
+        asked = make_request(1, strategy, deadline=time.monotonic() + 0.15 * whole, explain=True)
         report = await home.engine.classify(asked)
         assert_honest(report, asked)
         assert report.degraded and report.degraded.zero_shot and time.monotonic() <= asked.deadline
@@ -227,7 +227,7 @@ def test_what_cannot_be_answered_at_all_is_refused_before_it_costs_anything(monk
         await machine.learn(home, Slow(machine.clock))
         batches, now = len(home.of(Forward)), time.monotonic()
         with pytest.raises(DeadlineTooShort, match="even a plain answer takes about"):
-            await home.engine.classify(request(1, Slow(machine.clock), session="new", deadline=now + DECODE))
+            await home.engine.classify(make_request(1, Slow(machine.clock), session="new", deadline=now + DECODE))
         assert time.monotonic() == now and len(home.of(Forward)) == batches and not home.sessions.list("")
 
     machine.run(live)
@@ -241,7 +241,7 @@ def test_who_wants_all_or_nothing_gets_that(monkeypatch: pytest.MonkeyPatch):
         whole, reports = await machine.learn(home, strategy), list[Report]()
         for share in (0.1, 0.5, 0.8, 1.2, 2.0):
             deadline = time.monotonic() + share * whole
-            asked = request(1, strategy, deadline=deadline, on_deadline="fail")
+            asked = make_request(1, strategy, deadline=deadline, on_deadline="fail")
             if share > 1:
                 reports.append(await home.engine.classify(asked))
             else:
@@ -261,7 +261,7 @@ def test_a_session_degraded_now_and_then_keeps_its_memory(monkeypatch: pytest.Mo
         answers: list[Report] = []
         for frame in range(12):
             share = (2.0, 0.6, 0.15)[frame % 3]
-            asked = request(frame, diary, session="cam", frame_id=frame, deadline=time.monotonic() + share * whole)
+            asked = make_request(frame, diary, session="cam", frame_id=frame, deadline=time.monotonic() + share * whole)
             answers.append(await home.engine.classify(asked))
             assert_honest(answers[-1], asked)
         how = [report.degraded and report.degraded.zero_shot for report in answers]
@@ -273,7 +273,7 @@ def test_a_session_degraded_now_and_then_keeps_its_memory(monkeypatch: pytest.Mo
         assert answers[-1].session.frames == 12 and not any(report.session.memory_reset for report in answers)
         for report in answers:
             if not report.degraded or not report.degraded.zero_shot:
-                same = await home.engine.classify(request(report.request.seed, diary, session="calm"))
+                same = await home.engine.classify(make_request(report.request.seed, diary, session="calm"))
                 torch.testing.assert_close(report.logits, same.logits)
 
     machine.run(live)
@@ -286,13 +286,13 @@ def test_who_waits_too_long_for_his_turn_gets_a_plain_answer_and_the_memory_goes
         quick = SlowDiary(clock=machine.clock)
         whole = await machine.learn(home, quick)
         slow = replace(quick, seconds=50 * whole)  # nobody has seen how slow, and its memory is the same
-        first = asyncio.create_task(home.engine.classify(request(0, slow, session="cam", frame_id=0)))
+        first = asyncio.create_task(home.engine.classify(make_request(0, slow, session="cam", frame_id=0)))
         await asyncio.sleep(2 * whole)
-        asked = request(1, slow, session="cam", frame_id=1, deadline=time.monotonic() + 3 * whole)
+        asked = make_request(1, slow, session="cam", frame_id=1, deadline=time.monotonic() + 3 * whole)
         late = await home.engine.classify(asked)
         assert time.monotonic() <= asked.deadline and not first.done()
         assert late.degraded and late.degraded.zero_shot and late.degraded.reason == "overload"
-        after = await home.engine.classify(request(2, slow, session="cam", frame_id=2))
+        after = await home.engine.classify(make_request(2, slow, session="cam", frame_id=2))
         assert (await first).session.last_frame_id == 0 and after.session.frames == 3
 
     machine.run(live)
@@ -304,7 +304,7 @@ def test_a_strategy_known_to_be_too_slow_is_not_begun(monkeypatch: pytest.Monkey
     async def live(home: Harness) -> None:
         slow = Slow(machine.clock, views=8, seconds=2.0)
         await machine.learn(home, slow)
-        asked = request(1, slow, deadline=time.monotonic() + 1.0)
+        asked = make_request(1, slow, deadline=time.monotonic() + 1.0)
         report = await home.engine.classify(asked)
         assert report.degraded and report.degraded.zero_shot and time.monotonic() < asked.deadline - 0.5
         own = await home.engine.classify(replace(asked, deadline=time.monotonic() + 4.0))
@@ -319,7 +319,7 @@ def test_a_cascade_that_has_no_time_for_its_second_strategy_answers_with_the_fir
     async def live(home: Harness) -> None:
         slow = Slow(machine.clock)
         whole = await machine.learn(home, slow)
-        asked = request(1, ZeroShot(), cascade=Cascade(slow, above=0.0))
+        asked = make_request(1, ZeroShot(), cascade=Cascade(slow, above=0.0))
         for share, expected in ((2.0, None), (0.6, "fewer"), (0.2, "first")):
             report = await home.engine.classify(replace(asked, deadline=time.monotonic() + share * whole))
             less = report.degraded
@@ -338,7 +338,7 @@ def test_rows_from_the_device_need_no_tower_but_adapt_may_still_take_too_long(mo
         slow = Slow(machine.clock, seconds=1.0)
         await machine.learn(home, slow)
         rows = torch.nn.functional.normalize(torch.ones(16, 64).tril() + 0.1, dim=-1)
-        asked = request(1, slow, image=Features(rows))
+        asked = make_request(1, slow, image=Features(rows))
         for _ in range(3):
             await home.engine.classify(asked)  # with fewer views it costs no less, as it turns out
         enough = await home.engine.classify(replace(asked, deadline=time.monotonic() + 3.0))
@@ -358,11 +358,11 @@ def test_every_scope_of_a_reduction_is_cut_to_the_time_there_is(monkeypatch: pyt
         reduction = Reduction(Halved(), scope)  # type: ignore[arg-type]
         whole = 0.0
         for seed in range(20):
-            whole = await machine.seconds(home, request(seed, choosy, reduction=reduction))
+            whole = await machine.seconds(home, make_request(seed, choosy, reduction=reduction))
         kinds: set[str] = set()
         for seed in range(40):
             deadline = time.monotonic() + whole * (0.2 + 0.05 * seed)
-            asked = request(seed, choosy, reduction=reduction, deadline=deadline)
+            asked = make_request(seed, choosy, reduction=reduction, deadline=deadline)
             report = await home.engine.classify(asked)
             assert_honest(report, asked)
             assert time.monotonic() <= deadline
@@ -378,9 +378,9 @@ def test_a_single_view_overtakes_those_who_have_time(monkeypatch: pytest.MonkeyP
     async def live(home: Harness) -> None:
         strategy = Slow(machine.clock, views=64)
         whole = await machine.learn(home, strategy)
-        patient = [asyncio.create_task(home.engine.classify(request(n, strategy))) for n in range(6)]
+        patient = [asyncio.create_task(home.engine.classify(make_request(n, strategy))) for n in range(6)]
         await asyncio.sleep(whole / 3)
-        asked = request(9, ZeroShot(), deadline=time.monotonic() + whole / 3)
+        asked = make_request(9, ZeroShot(), deadline=time.monotonic() + whole / 3)
         report = await home.engine.classify(asked)
         assert time.monotonic() <= asked.deadline and report.degraded is None
         assert not any(task.done() for task in patient)
@@ -396,11 +396,13 @@ def test_the_newest_frame_decides_how_long_its_stream_can_wait(monkeypatch: pyte
     async def live(home: Harness) -> None:
         strategy = Slow(machine.clock, views=64)
         whole = await machine.learn(home, strategy)
-        inside = asyncio.create_task(home.engine.classify(request(0, strategy)))
+        inside = asyncio.create_task(home.engine.classify(make_request(0, strategy)))
         await asyncio.sleep(0.01 * whole)
 
         def frame(number: int) -> Request:
-            return request(number, strategy, policy="latest", frame_id=number, deadline=time.monotonic() + whole / 2)
+            return make_request(
+                number, strategy, policy="latest", frame_id=number, deadline=time.monotonic() + whole / 2
+            )
 
         newest = [frame(1)]
         classify = home.engine.classify
@@ -422,11 +424,13 @@ def test_who_leaves_takes_his_rows_with_him(monkeypatch: pytest.MonkeyPatch):
         strategy = Slow(machine.clock)
         whole = await machine.learn(home, strategy)
         before = sum(batch.rows for batch in home.of(Forward))
-        leaving = asyncio.create_task(home.engine.classify(request(1, strategy, deadline=time.monotonic() + whole * 2)))
+        leaving = asyncio.create_task(
+            home.engine.classify(make_request(1, strategy, deadline=time.monotonic() + whole * 2))
+        )
         await asyncio.sleep(whole / 3)
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
-        await home.engine.classify(request(2, ZeroShot()))
+        await home.engine.classify(make_request(2, ZeroShot()))
         assert sum(batch.rows for batch in home.of(Forward)) - before <= 2 * MAX_ROWS + 1
         assert home.admission.running_rows == 0 and home.batcher.counters.rows == 0
 
@@ -438,8 +442,8 @@ def test_one_client_cannot_fill_the_house(monkeypatch: pytest.MonkeyPatch):
 
     async def live(home: Harness) -> None:
         classify, strategy = home.engine.classify, Slow(machine.clock)
-        greedy = [asyncio.create_task(classify(request(n, strategy, client="greedy"))) for n in range(5)]
-        modest = asyncio.create_task(classify(request(9, strategy, client="modest")))
+        greedy = [asyncio.create_task(classify(make_request(n, strategy, client="greedy"))) for n in range(5)]
+        modest = asyncio.create_task(classify(make_request(9, strategy, client="modest")))
         said = await asyncio.gather(*greedy, modest, return_exceptions=True)
         assert [type(one) for one in said] == [Report] * 3 + [Overloaded] * 2 + [Report]
         assert said[3].retry_after > 0 and home.admission.cost == 0
@@ -449,5 +453,5 @@ def test_one_client_cannot_fill_the_house(monkeypatch: pytest.MonkeyPatch):
 
 def test_steps_of_a_gradient_count_as_passes():
     steep = TPT(views=16, steps=3)
-    assert claim_for(request(0, steep), lambda: 0.0).cost == 16 * 4
-    assert claim_for(request(0, Slow(Clock())), lambda: 0.0).cost == 32
+    assert claim_for(make_request(0, steep), lambda: 0.0).cost == 16 * 4
+    assert claim_for(make_request(0, Slow(Clock())), lambda: 0.0).cost == 32

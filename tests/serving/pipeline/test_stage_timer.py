@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from tests.serving.harness import request
-from tests.serving.virtual import Clock
+from tests.serving.harness import make_request
+from tests.serving.virtual_time import Clock
 from tta_service.core.errors import DeadlineTooShort
 from tta_service.core.request import STAGES
 from tta_service.serving.pipeline.stage_timer import StageTimer
@@ -20,7 +20,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_laps_add_up_to_the_total(clock: Clock):
-    watch = StageTimer(request(), clock.now - 2.0)
+    watch = StageTimer(make_request(), clock.now - 2.0)
     watch.lap("queue")
     clock.now += 0.25
     watch.lap("decode", ("look", 100.0))  # an inner stage cannot be longer than its lap
@@ -33,13 +33,13 @@ def test_laps_add_up_to_the_total(clock: Clock):
 
 
 def test_inner_stages_are_taken_out_of_their_lap(clock: Clock):
-    watch = StageTimer(request(), clock.now - 2.0)
+    watch = StageTimer(make_request(), clock.now - 2.0)
     watch.lap("queue", ("encode", 0.5))
     assert (watch.seconds()["encode"], watch.seconds()["queue"]) == (0.5, 1.5)
 
 
 def test_a_deadline_is_looked_at_before_a_stage(clock: Clock):
-    StageTimer(request(), clock.now).check_deadline("adapt")
-    StageTimer(request(deadline=clock.now + 0.001), clock.now).check_deadline("adapt")
+    StageTimer(make_request(), clock.now).check_deadline("adapt")
+    StageTimer(make_request(deadline=clock.now + 0.001), clock.now).check_deadline("adapt")
     with pytest.raises(DeadlineTooShort, match="adapt"):
-        StageTimer(request(deadline=clock.now), clock.now).check_deadline("adapt")
+        StageTimer(make_request(deadline=clock.now), clock.now).check_deadline("adapt")

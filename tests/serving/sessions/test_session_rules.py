@@ -1,4 +1,4 @@
-"""Random lives of sessions: whatever happens in whatever order, nothing leaks, nothing overtakes, all ends once."""
+"""Random sequences of calls on sessions: no bytes leak, no frame overtakes another, each session ends once."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from tests.serving.by_hand import Last, ManualExecutor
-from tests.serving.harness import request, settle
+from tests.serving.harness import make_request, settle
+from tests.serving.manual_executor import Last, ManualExecutor
 from tests.serving.toys import Diary
 from tta_service.core.errors import MemoryFull, UnknownSession
 from tta_service.core.events import Closed
@@ -27,7 +27,7 @@ OWNERS, NAMES = st.sampled_from(["ann", "bob"]), st.sampled_from(["", "a", "b"])
 STRATEGIES = st.sampled_from([Diary(), Diary(views=2)])
 
 
-class Lives(RuleBasedStateMachine):
+class SessionCalls(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
@@ -46,6 +46,10 @@ class Lives(RuleBasedStateMachine):
 
         self.loop.run_until_complete(doing())
 
+    def note_open(self) -> None:
+        """Called after each opening, to count the sessions that were ever open."""
+        self.born.update((id(session), session) for session in self.sessions.registry.open_sessions)
+
     async def frame(self, owner: str, name: str, strategy: Diary, number: int, fails: bool) -> None:
         def work(memory: Last) -> Generator[int, None, Last]:
             assert number > memory.number, "a frame was overtaken"
@@ -56,9 +60,9 @@ class Lives(RuleBasedStateMachine):
 
         with (
             suppress(MemoryFull, ZeroDivisionError),
-            self.sessions.scope(request(0, strategy, owner=owner, session=name)) as visit,
+            self.sessions.scope(make_request(0, strategy, owner=owner, session=name)) as visit,
         ):
-            self.born[id(visit._session)] = visit._session
+            self.note_open()
             turn = visit.turn(strategy)
             assert turn is not None
             await turn.wait()
@@ -77,7 +81,7 @@ class Lives(RuleBasedStateMachine):
             self.run(self.tasks.pop(which % len(self.tasks)).cancel)
 
     @rule()
-    def a_lane_gets_something_done(self) -> None:
+    def the_lane_does_one_step(self) -> None:
         if self.lane.work:
             self.run(self.lane.step)
 
@@ -86,7 +90,7 @@ class Lives(RuleBasedStateMachine):
         def opening() -> None:
             with suppress(MemoryFull):
                 stream = self.sessions.lease(owner, name)
-                self.born[id(stream._session)] = stream._session
+                self.note_open()
                 self.streams.append(stream)
 
         self.run(opening)
@@ -119,7 +123,7 @@ class Lives(RuleBasedStateMachine):
         self.run(self.sessions.expire)
 
     @invariant()
-    def the_books_are_right(self) -> None:
+    def the_counters_agree(self) -> None:
         open_now = self.sessions.registry.open_sessions
         counters = self.sessions.counters
         assert counters.sessions == len(open_now) <= 5
@@ -127,13 +131,13 @@ class Lives(RuleBasedStateMachine):
         assert sum(counters.bytes_by_strategy.values()) == counters.bytes
         assert counters.streams == sum(session.lease_lost is not None for session in open_now)
         assert all(session.holds >= 0 and session.bytes <= 2 * SIZE for session in open_now)
-        assert len(self.ended) == len(self.born) - len(open_now), "not every end was told once"
+        assert len(self.ended) == len(self.born) - len(open_now), "an end was reported twice or not at all"
 
     def teardown(self) -> None:
         while self.lane.work:
             self.run(self.lane.step)
         self.run()
-        assert all(task.done() for task in self.tasks), "somebody waits for ever"
+        assert all(task.done() for task in self.tasks), "a task still waits"
         for task in self.tasks:
             if not task.cancelled():
                 task.result()
@@ -146,5 +150,5 @@ class Lives(RuleBasedStateMachine):
         self.loop.close()
 
 
-TestLives = Lives.TestCase
-TestLives.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestSessionCalls = SessionCalls.TestCase
+TestSessionCalls.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

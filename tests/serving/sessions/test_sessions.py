@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.patience import PATIENCE
-from tests.serving.harness import acquired, harness, request, settle
+from tests.serving.harness import acquire, harness, make_request, settle
 from tests.serving.toys import Diary, Gated
 from tta_service.core.errors import BadRequest, MemoryFull, SessionTaken, UnknownSession
 from tta_service.core.events import Closed
@@ -22,7 +22,7 @@ class Watched:
         self.sessions = Sessions(idle, limits, self.events.append, lambda: self.now)
 
     def touch(self, id: str, owner: str = "") -> None:
-        with self.sessions.scope(request(0, Diary(), session=id, owner=owner)):
+        with self.sessions.scope(make_request(0, Diary(), session=id, owner=owner)):
             pass
 
 
@@ -154,38 +154,38 @@ async def test_the_end_of_a_stream_is_a_use_of_its_session():
 
 async def test_a_memory_over_the_session_limit_is_refused_before_it_sees_a_frame():
     async with harness(limits=MemoryLimits(session=2 * SIZE - 1)) as home:
-        await home.engine.classify(request(0, Diary(), session="cam"))
+        await home.engine.classify(make_request(0, Diary(), session="cam"))
         with pytest.raises(MemoryFull):
-            await home.engine.classify(request(0, Diary(views=2), session="cam"))
-        after = await home.engine.classify(request(1, Diary(), session="cam"))
+            await home.engine.classify(make_request(0, Diary(views=2), session="cam"))
+        after = await home.engine.classify(make_request(1, Diary(), session="cam"))
         assert after.session.frames == 2 and after.session.memory_bytes == SIZE
 
 
 async def test_bytes_are_bounded_for_each_owner_and_for_all():
     async with harness(limits=MemoryLimits(owner=2 * SIZE, total=3 * SIZE)) as home:
         for name in "abc":
-            await home.engine.classify(request(0, Diary(), session=name, owner="ann"))
+            await home.engine.classify(make_request(0, Diary(), session=name, owner="ann"))
         assert [info.id for info in home.sessions.list("ann")] == ["b", "c"]
-        await home.engine.classify(request(0, Diary(), session="x", owner="bob"))
-        await home.engine.classify(request(0, Diary(), session="y", owner="bob"))
+        await home.engine.classify(make_request(0, Diary(), session="x", owner="bob"))
+        await home.engine.classify(make_request(0, Diary(), session="y", owner="bob"))
         assert [info.id for info in home.sessions.list("ann")] == ["c"]  # in all there is room for three
         held = [home.sessions.lease(owner, name) for owner, name in (("ann", "c"), ("bob", "x"), ("bob", "y"))]
         with held[0], held[1], held[2], pytest.raises(MemoryFull):
-            await home.engine.classify(request(0, Diary(), session="z", owner="eve"))
+            await home.engine.classify(make_request(0, Diary(), session="z", owner="eve"))
         assert home.of(Closed) == [Closed("bytes", 1), Closed("bytes", 1)]
         assert home.sessions.counters.bytes == 3 * SIZE
 
 
 async def test_eviction_leaves_all_alone_when_it_would_not_suffice():
     async with harness(limits=MemoryLimits(total=2 * SIZE)) as home:
-        await home.engine.classify(request(0, Diary(), session="old"))
+        await home.engine.classify(make_request(0, Diary(), session="old"))
         gated = Gated()
-        busy = asyncio.create_task(home.engine.classify(request(0, gated, session="busy")))
-        assert await acquired(gated.inside)
-        await home.engine.classify(request(0, Diary(), session="newer"))  # the old one goes, the busy one cannot
+        busy = asyncio.create_task(home.engine.classify(make_request(0, gated, session="busy")))
+        assert await acquire(gated.entered)
+        await home.engine.classify(make_request(0, Diary(), session="newer"))  # the old one goes, the busy one cannot
         assert [info.id for info in home.sessions.list("")] == ["busy", "newer"]
         with home.sessions.lease("", "newer"), pytest.raises(MemoryFull):
-            await home.engine.classify(request(0, Diary(), session="last"))
+            await home.engine.classify(make_request(0, Diary(), session="last"))
         gated.go.release()
         await busy
 
@@ -193,17 +193,17 @@ async def test_eviction_leaves_all_alone_when_it_would_not_suffice():
 async def test_a_reset_is_ordered_like_a_frame():
     gated = Gated()
     async with harness() as home:
-        frames = [asyncio.create_task(home.engine.classify(request(i, gated, session="cam"))) for i in range(2)]
-        assert await acquired(gated.inside)
+        frames = [asyncio.create_task(home.engine.classify(make_request(i, gated, session="cam"))) for i in range(2)]
+        assert await acquire(gated.entered)
         reset = asyncio.create_task(home.sessions.reset("", "cam"))
         await settle()
-        later = asyncio.create_task(home.engine.classify(request(2, gated, session="cam")))
+        later = asyncio.create_task(home.engine.classify(make_request(2, gated, session="cam")))
         await settle()
         assert not reset.done()
         gated.go.release(3)
         before, after = await asyncio.gather(*frames), await later
         assert (await reset).frames == 2
-        fresh = await home.engine.classify(request(2, Diary()))
+        fresh = await home.engine.classify(make_request(2, Diary()))
     assert not before[1].session.memory_reset and after.session.memory_reset
     assert after.session.frames == 3
     assert after.logits.tolist() == fresh.logits.tolist()
@@ -212,22 +212,22 @@ async def test_a_reset_is_ordered_like_a_frame():
 async def test_a_reset_happens_even_when_nobody_waits_for_it():
     gated = Gated()
     async with harness() as home:
-        frame = asyncio.create_task(home.engine.classify(request(0, gated, session="cam")))
-        assert await acquired(gated.inside)
+        frame = asyncio.create_task(home.engine.classify(make_request(0, gated, session="cam")))
+        assert await acquire(gated.entered)
         reset = asyncio.create_task(home.sessions.reset("", "cam"))
         await settle()
         reset.cancel()
         gated.go.release(2)
         await frame
-        after = await home.engine.classify(request(2, gated, session="cam"))
+        after = await home.engine.classify(make_request(2, gated, session="cam"))
         assert after.session.memory_reset and home.sessions.counters.bytes == SIZE
 
 
 async def test_a_session_closed_with_a_frame_in_the_lane_still_answers_and_counts_no_bytes():
     gated = Gated()
     async with harness() as home:
-        frame = asyncio.create_task(home.engine.classify(request(0, gated, session="cam")))
-        assert await acquired(gated.inside)
+        frame = asyncio.create_task(home.engine.classify(make_request(0, gated, session="cam")))
+        assert await acquire(gated.entered)
         home.sessions.close("", "cam")
         gated.go.release()
         assert (await frame).session.id == "cam"
@@ -238,8 +238,8 @@ async def test_a_session_closed_with_a_frame_in_the_lane_still_answers_and_count
 async def test_an_unnamed_session_waits_for_the_lane_before_it_ends():
     gated = Gated()
     async with harness() as home:
-        frame = asyncio.create_task(home.engine.classify(request(0, gated)))
-        assert await acquired(gated.inside)
+        frame = asyncio.create_task(home.engine.classify(make_request(0, gated)))
+        assert await acquire(gated.entered)
         frame.cancel()
         await settle()
         assert home.sessions.counters.sessions == 1 and home.of(Closed) == []
@@ -252,8 +252,8 @@ async def test_an_unnamed_session_waits_for_the_lane_before_it_ends():
 
 async def test_memories_are_counted_by_strategy_and_given_back():
     async with harness() as home:
-        await home.engine.classify(request(0, Diary(), session="a"))
-        await home.engine.classify(request(0, Diary(), session="b"))
+        await home.engine.classify(make_request(0, Diary(), session="a"))
+        await home.engine.classify(make_request(0, Diary(), session="b"))
         assert home.sessions.counters.bytes_by_strategy == {"diary": 2 * SIZE}
         assert home.sessions.get("", "a").strategies == ("diary",)
         await home.sessions.reset("", "a")
@@ -267,5 +267,5 @@ async def test_counters_may_be_read_from_another_thread():
         with ThreadPoolExecutor(1) as elsewhere:
             reading = elsewhere.submit(lambda: [home.sessions.counters for _ in range(2000)])
             for i in range(30):
-                await home.engine.classify(request(0, Diary(), session=f"s{i % 7}"))
+                await home.engine.classify(make_request(0, Diary(), session=f"s{i % 7}"))
             assert all(seen.bytes % SIZE == 0 for seen in reading.result())

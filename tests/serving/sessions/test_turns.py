@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tests.patience import PATIENCE
-from tests.serving.by_hand import Last, ManualExecutor
 from tests.serving.harness import LABELS, settle
+from tests.serving.manual_executor import Last, ManualExecutor
 from tests.serving.toys import Diary
 from tta_service.core.errors import MemoryFull
 from tta_service.serving.sessions.memory import MemoryKey, MemorySlot
