@@ -24,7 +24,7 @@ SLOW = {Path(__file__).parent / name for name in ("benchmarks", "deploy", "survi
 # A shell's background jobs begin with Ctrl-C ignored, and so would the processes that tests start and then stop.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Whoever runs the tests may have settings of his own for the service.
+# The environment of a test run may hold settings of the service.
 for variable in [name for name in os.environ if name.upper().startswith("TTA_")]:
     del os.environ[variable]
 

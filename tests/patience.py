@@ -9,7 +9,7 @@ PATIENCE = 120.0  # seconds
 
 
 def until(true: Callable[[], object]) -> None:
-    """Returns when it is; fails when that never comes. For threads and processes that tell nobody."""
+    """Returns when it is; fails when that never comes. For threads and processes that announce nothing."""
     limit = time.monotonic() + PATIENCE
     while not true():
         assert time.monotonic() < limit, "it did not come about"

@@ -1,4 +1,4 @@
-"""Every command tells every mistake in a sentence, whoever made it: exit code 2 and no traceback."""
+"""Every command reports every mistake in a sentence: exit code 2 and no traceback."""
 
 from __future__ import annotations
 

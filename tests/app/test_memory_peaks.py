@@ -1,4 +1,4 @@
-"""What strategies take, measured alone on the real house."""
+"""The peak memory of strategies, each measured alone on the real service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An error of the hallway names the field that the caller wrote."""
+"""An error of the engine names the field that the caller wrote."""
 
 from __future__ import annotations
 

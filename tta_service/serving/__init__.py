@@ -1,1 +1,1 @@
-"""Everything with `await`: the hallway, who may enter it, and what is remembered."""
+"""Everything with `await`: admission, batching, one request's pipeline, sessions and their persistence."""
