@@ -1,4 +1,4 @@
-"""Resume tokens open their own owner's session and nothing else."""
+"""A resume token opens its owner's session and nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SECRET = b"a secret for tests"
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_whoever_shares_the_secret_reads_it(named: bool):
+def test_a_codec_with_the_same_secret_reads_it(named: bool):
     token = ResumeTokens(SignedCodec(SECRET)).issue(Session("ann", "cam", named, 0.0, 0.0, MemoryAccounting()))
     assert ResumeTokens(SignedCodec(SECRET)).read("ann", token) == ("cam", named)
 
@@ -26,17 +26,17 @@ def test_a_token_of_a_newer_version_says_so():
     assert refused.value.field == "resume_token"
 
 
-def test_strangers_changed_ones_and_other_blobs_are_refused():
+def test_tokens_of_others_changed_tokens_and_other_blobs_are_refused():
     tokens, other = ResumeTokens(SignedCodec(SECRET)), ResumeTokens(SignedCodec(b"another"))
     token = tokens.issue(Session("ann", "cam", True, 0.0, 0.0, MemoryAccounting()))
-    blob = SignedCodec(SECRET).dumps({"session": "cam", "owner": "ann"}, {})
-    for asked, owner, given in (
+    snapshot = SignedCodec(SECRET).dumps({"session": "cam", "owner": "ann"}, {})
+    for reader, owner, blob in (
         (other, "ann", token),
         (tokens, "bob", token),
         (tokens, "ann", token[:-1]),
         (tokens, "ann", b""),
-        (tokens, "ann", blob),
+        (tokens, "ann", snapshot),
     ):
         with pytest.raises(BadRequest) as refused:
-            asked.read(owner, given)
+            reader.read(owner, blob)
         assert refused.value.field == "resume_token"

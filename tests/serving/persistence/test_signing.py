@@ -12,20 +12,20 @@ from tta_service.core.errors import BadRequest, NewerFormat
 from tta_service.serving.persistence.signing import SignedCodec
 
 TENSORS = {"0.marks": torch.arange(6.0).view(2, 3).T, "0.count": torch.tensor(3), "1.none": torch.zeros(0, 4)}
-SEALED = SignedCodec(b"one").dumps({"who": "ann", "tree": [1, None, {"ä": 0.5}]}, TENSORS)
+BLOB = SignedCodec(b"one").dumps({"who": "ann", "tree": [1, None, {"ä": 0.5}]}, TENSORS)
 
 
-def test_what_is_sealed_comes_back():
-    said, tensors = SignedCodec(b"one").loads(SEALED)
-    assert said == {"who": "ann", "tree": [1, None, {"ä": 0.5}]}
+def test_header_and_tensors_come_back():
+    header, tensors = SignedCodec(b"one").loads(BLOB)
+    assert header == {"who": "ann", "tree": [1, None, {"ä": 0.5}]}
     assert tensors.keys() == TENSORS.keys()
     assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
 
 
 @settings(deadline=None)
-@given(st.integers(0, len(SEALED) - 1), st.integers(1, 255))
+@given(st.integers(0, len(BLOB) - 1), st.integers(1, 255))
 def test_any_changed_byte_is_noticed(place: int, by: int):
-    changed = bytearray(SEALED)
+    changed = bytearray(BLOB)
     changed[place] ^= by
     with pytest.raises(BadRequest):
         SignedCodec(b"one").loads(bytes(changed))
@@ -47,9 +47,9 @@ def test_a_newer_format_is_refused_and_one_without_a_number_is_the_first():
     assert SignedCodec(b"one").loads(hmac.digest(b"one", content, "sha256") + content) == ([], {})
 
 
-def test_without_a_secret_only_this_seal_opens_it():
-    mine = SignedCodec()
-    blob = mine.dumps({}, TENSORS)
-    mine.loads(blob)
+def test_without_a_secret_only_the_same_codec_reads_a_blob():
+    codec = SignedCodec()
+    blob = codec.dumps({}, TENSORS)
+    codec.loads(blob)
     with pytest.raises(BadRequest):
         SignedCodec().loads(blob)

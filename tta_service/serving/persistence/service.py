@@ -61,6 +61,11 @@ class SessionPersistence:
         if self._store is not None:
             sessions.registry.on_close = self._on_close
 
+    @property
+    def tracked(self) -> int:
+        """Open or ending sessions that are stored, resumable or about to be written."""
+        return len(self._versions) + len(self._writer)
+
     async def load(self, owner: str, id: str, *, opening: bool = False, named: bool = True) -> None:
         """Takes the session over from the store when the store has a later state than this server.
 

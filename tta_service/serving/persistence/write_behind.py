@@ -39,6 +39,10 @@ class WriteBehind:
         self._versions, self._queue, self._address = versions, queue, address
         self._queued: set[Session] = set()
 
+    def __len__(self) -> int:
+        """The number of sessions that wait for their write."""
+        return len(self._queued)
+
     def schedule(self, session: Session) -> asyncio.Task[None] | None:
         """The session's write, a new one or one that waits already; None when nothing has to be written."""
         if self._store is None or not self._versions.is_due(session):

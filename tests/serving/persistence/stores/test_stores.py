@@ -1,4 +1,4 @@
-"""A folder and Redis keep the same promises."""
+"""A folder and Redis behave alike."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shared]:
         yield SharedFolder(tmp_path / "states")
     elif request.param == "redis":
         url: str = request.getfixturevalue("redis_url")
-        with emptied(url) as client:
+        with make_empty(url) as client:
             yield SharedRedis(lambda: open_store(url, 3600.0), client)
     else:
         fake = pytest.importorskip("fakeredis", reason="fakeredis is not installed")
@@ -88,7 +88,7 @@ def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shared]:
         yield SharedRedis(lambda: RedisStore(fake.FakeRedis(server=server), 3600.0), client)
 
 
-def emptied(url: str) -> Any:
+def make_empty(url: str) -> Any:
     import redis
 
     client = redis.Redis.from_url(url)
@@ -108,18 +108,18 @@ def test_what_one_server_writes_another_takes_over(shared: Shared):
     assert one.claim("ann", "cam", "a:1") == Stored(3, "a:1", b"third")
 
 
-def test_a_first_write_over_what_is_held_is_refused(shared: Shared):
+def test_a_first_write_over_a_record_is_refused(shared: Shared):
     shared().write("ann", "cam", Stored(4, "", b"x"), after=0)
     with pytest.raises(SessionMoved, match="another server"):
         shared().write("ann", "cam", Stored(1, "a:1", b"y"), after=0)
 
 
 def test_owners_are_kept_apart(shared: Shared):
-    shared().write("ann", "cam", Stored(1, "", b"hers"), after=0)
+    shared().write("ann", "cam", Stored(1, "", b"of ann"), after=0)
     assert shared().claim("bob", "cam", "") is None and shared().claim("", "anncam", "") is None
 
 
-def test_only_the_holder_may_forget(shared: Shared):
+def test_a_record_is_deleted_unless_its_epoch_is_later(shared: Shared):
     store = shared()
     store.write("ann", "cam", Stored(2, "", b"x"), after=0)
     store.forget("ann", "cam", 1)
@@ -127,11 +127,11 @@ def test_only_the_holder_may_forget(shared: Shared):
     store.forget("ann", "cam", 2)
     store.forget("ann", "cam", 2)
     assert store.epoch("ann", "cam") == 0
-    store.write("ann", "cam", Stored(2, "", b"again"), after=2)  # what somebody deleted is written anew
+    store.write("ann", "cam", Stored(2, "", b"again"), after=2)  # a deleted record is written again
     assert store.epoch("ann", "cam") == 2
 
 
-def test_of_many_that_write_at_once_one_wins_each_round(shared: Shared):
+def test_of_several_writes_at_once_one_succeeds(shared: Shared):
     shared().write("", "cam", Stored(1, "", b"0"), after=0)
 
     def attempt(number: int) -> int:
@@ -143,12 +143,12 @@ def test_of_many_that_write_at_once_one_wins_each_round(shared: Shared):
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(attempt, range(8))) == 1
-        claims = [held.epoch for held in pool.map(lambda _: shared().claim("", "cam", ""), range(8)) if held]
+        claims = [stored.epoch for stored in pool.map(lambda _: shared().claim("", "cam", ""), range(8)) if stored]
     assert sorted(claims) == list(range(3, 11))
 
 
-def refused(store: Store) -> set[str]:
-    """What every method says of a session that a newer version wrote."""
+def refuse_all(store: Store) -> set[str]:
+    """Asserts that every method refuses what a newer version wrote; returns their sentences."""
     sentences: set[str] = set()
     for call in (
         lambda: store.claim("ann", "cam", "a:1"),
@@ -166,7 +166,7 @@ def test_a_record_of_a_newer_version_is_left_as_it_is(shared: Shared, format: st
     shared().write("ann", "cam", Stored(1, "a:1", b"x"), after=0)
     shared.renumber(format)
     before = shared.content()
-    [sentence] = refused(shared())
+    [sentence] = refuse_all(shared())
     assert "newer version" in sentence and f"format {format};" in sentence
     with pytest.raises(NewerFormat):
         shared().epoch("ann", "cam")
@@ -179,7 +179,7 @@ def test_a_state_of_a_newer_version_is_left_as_it_is(shared: Shared):
     state = SignedCodec(b"any").dumps({"all": "new"}, {}, format=2)
     shared().write("ann", "cam", Stored(1, "a:1", state), after=0)
     before = shared.content()
-    assert len(refused(shared())) == 1 and shared.content() == before
+    assert len(refuse_all(shared())) == 1 and shared.content() == before
 
 
 def test_a_record_without_a_number_is_of_the_first_format(shared: Shared):
@@ -199,7 +199,7 @@ def test_a_folder_does_not_forget_what_a_newer_version_wrote(tmp_path: Path):
     [file] = tmp_path.glob("*.session")
     os.utime(file, (0, 0))
     before = shared.content()
-    assert refused(shared()) and shared.content() == before
+    assert refuse_all(shared()) and shared.content() == before
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"epoch": 1}\nx', b"\xff\nx"])
@@ -213,7 +213,7 @@ def test_half_a_file_counts_as_none(tmp_path: Path, content: bytes, caplog: pyte
     assert store.claim("ann", "cam", "b:1") == Stored(2, "b:1", b"y")
 
 
-def test_a_folder_forgets_what_is_too_old(tmp_path: Path):
+def test_a_folder_deletes_what_is_too_old(tmp_path: Path):
     FolderStore(tmp_path, 60.0).write("", "cam", Stored(1, "", b"x"), after=0)
     [file] = tmp_path.glob("*.session")
     os.utime(file, (0, 0))
@@ -221,24 +221,24 @@ def test_a_folder_forgets_what_is_too_old(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 
-def test_redis_forgets_by_itself(redis_url: str):
-    with emptied(redis_url) as client:
+def test_redis_deletes_it_by_itself(redis_url: str):
+    with make_empty(redis_url) as client:
         open_store(redis_url, 60.0).write("", "cam", Stored(1, "", b"x"), after=0)
         [key] = client.keys("*")
         assert 0 < client.ttl(key) <= 60
 
 
-def test_a_redis_that_has_gone_away_is_an_error_of_the_store():
+def test_an_unreachable_redis_is_an_error_of_the_store():
     with redis_server() as url:
         store = open_store(url, 60.0)
         store.write("", "cam", Stored(1, "", b"x"), after=0)
-    for asked in (
+    for call in (
         lambda: store.epoch("", "cam"),
         lambda: store.claim("", "cam", ""),
         lambda: store.forget("", "cam", 1),
     ):
         with pytest.raises(OSError, match="does not answer"):
-            asked()
+            call()
 
 
 def test_a_store_that_is_not_there_says_so(tmp_path: Path):
