@@ -121,9 +121,9 @@ async def test_draining_notifies_streams_and_still_answers(harness):
     await call.write(opening(policy=pb.OpenStream.POLICY_BLOCK))
     await call.read()
     harness.server.drain(2.5)
-    reply = await call.read()
-    assert reply.WhichOneof("kind") == "draining"
-    assert reply.draining.deadline.ToTimedelta().total_seconds() == 2.5
+    notice = await call.read()
+    assert notice.WhichOneof("kind") == "draining"
+    assert notice.draining.deadline.ToTimedelta().total_seconds() == 2.5
     assert await health(harness) == NOT_SERVING
     harness.server.health.set_serving(True)  # one good forward does not bring a draining server back
     assert await health(harness) == NOT_SERVING
@@ -133,7 +133,7 @@ async def test_draining_notifies_streams_and_still_answers(harness):
     await call.done_writing()
     while (reply := await call.read()) is not grpc.aio.EOF:
         assert reply.WhichOneof("kind") == "status"
-    again = harness.stub.ClassifyStream(iter([opening(resume_token=reply.draining.resume_token)]))
+    again = harness.stub.ClassifyStream(iter([opening(resume_token=notice.draining.resume_token)]))
     status = (await again.read()).status.session
     assert status.session_id == answer.response.session.session_id
     assert status.origin == pb.SessionStatus.ORIGIN_FRESH  # there is no store here
