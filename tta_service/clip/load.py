@@ -76,9 +76,8 @@ def _from_file(weights: Path, name: str) -> LoadedModel:
     require_weights(weights)
     config = weights.with_name(CONFIG)
     if config.is_file():
-        if name != POCKET and (
-            why := find_disagreement(read_model_config(config)["model_cfg"], _find_architecture(name))
-        ):
+        ours = read_model_config(config)["model_cfg"]
+        if name != POCKET and (why := find_disagreement(ours, _find_architecture(name))):
             advice = f"{name} is not what {config} beside {weights.name} describes: {why}; leave the name out"
             raise CannotLoad(advice, "model")
         return from_folder(config, weights)

@@ -52,9 +52,8 @@ class CutMixOut(Strategy[Prototypes]):
     def begin(self, text: TextSpace) -> Prototypes:
         """Embeds each distinct sentence once, and averages those of a class."""
         each = [self.texts(text.labels, place) for place in range(len(text.labels.names))]
-        distinct = sorted(
-            {sentence for texts in each for sentence in texts}
-        )  # sorted, so that rounding does not depend on the order of names
+        # Sorted, so that rounding does not depend on the order of names.
+        distinct = sorted({sentence for texts in each for sentence in texts})
         embedded = text.embed(distinct)  # [m, d]
         place = {sentence: row for row, sentence in enumerate(distinct)}
         return Prototypes(unit(torch.stack([embedded[[place[one] for one in texts]].mean(0) for texts in each])))

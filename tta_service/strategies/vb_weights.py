@@ -62,9 +62,8 @@ class VBWeights(Strategy[Ring]):
         if len(log_p) != VIEWS:
             return log_p.logsumexp(0) - math.log(len(log_p)), memory
         logits = (memory.weights.log()[:, None] + log_p).logsumexp(0)
-        memory.evidence[int(memory.head)] = log_p @ log_p.exp().mean(
-            0
-        )  # a consensus of equal weights, so that no view reinforces itself
+        # A consensus of equal weights, so that no view reinforces itself.
+        memory.evidence[int(memory.head)] = log_p @ log_p.exp().mean(0)
         memory.head.add_(1).remainder_(self.window)
         memory.count.add_(1)
         if memory.count >= self.warmup:

@@ -40,10 +40,8 @@ def _sort(x, stable=True, dim: int = -1, descending: bool = False):
     return op.TopK(x, count, axis=dim, largest=int(descending), sorted=1)
 
 
-MISSING = {
-    torch.ops.aten._int_mm.default: _product_of_bytes,
-    torch.ops.aten.sort.stable: _sort,
-}  # absent from torch's exporter
+# What torch's exporter lacks.
+MISSING = {torch.ops.aten._int_mm.default: _product_of_bytes, torch.ops.aten.sort.stable: _sort}
 
 
 @torch.no_grad()
