@@ -58,7 +58,7 @@ class Held:
         await settle()
 
 
-async def test_turns_come_in_order_and_skip_those_who_left():
+async def test_turns_come_in_order_and_skip_cancelled_callers():
     held = Held()
     turns = [held.turn() for _ in range(4)]
     tasks = [asyncio.create_task(held.frame(turn, i + 1)) for i, turn in enumerate(turns)]
@@ -71,7 +71,7 @@ async def test_turns_come_in_order_and_skip_those_who_left():
     assert held.over == 4 and held.bytes == 8 and held.kept.begun
 
 
-async def test_who_leaves_while_the_memory_begins_passes_on_when_it_has():
+async def test_a_turn_cancelled_while_the_memory_begins_ends_when_it_has_begun():
     held = Held()
     first, second = held.turn(), held.turn()
     leaving = asyncio.create_task(held.frame(first, 1))
@@ -86,7 +86,7 @@ async def test_who_leaves_while_the_memory_begins_passes_on_when_it_has():
     assert await staying == (0, False)  # it had seen nothing
 
 
-async def test_who_leaves_during_adapt_is_remembered():
+async def test_a_frame_cancelled_during_adapt_is_in_the_memory():
     held = Held()
     leaving = asyncio.create_task(held.frame(held.turn(), 1))
     staying = asyncio.create_task(held.frame(held.turn(), 2))
@@ -100,7 +100,7 @@ async def test_who_leaves_during_adapt_is_remembered():
     assert await staying == (1, False)
 
 
-async def test_a_failure_starts_the_memory_afresh_and_is_told_once():
+async def test_a_failure_discards_the_memory_and_is_reported_once():
     held = Held()
     tasks = [asyncio.create_task(held.frame(held.turn(), number)) for number in (5, -1, 6, 7)]
     await settle()
@@ -112,7 +112,7 @@ async def test_a_failure_starts_the_memory_afresh_and_is_told_once():
     assert held.bytes == 8 and held.over == 4
 
 
-async def test_an_answer_does_not_wait_for_what_is_learnt_from_it():
+async def test_an_answer_first_does_not_wait_for_the_memory():
     held = Held()
     with ThreadPoolExecutor(1) as lane:
         learning = threading.Event()
@@ -136,7 +136,7 @@ async def test_an_answer_does_not_wait_for_what_is_learnt_from_it():
         behind.leave()
 
 
-async def test_a_frame_that_fails_to_learn_is_answered_and_the_next_begins_anew():
+async def test_a_frame_that_fails_to_learn_is_answered_and_the_next_begins_a_new_memory():
     held = Held(early=True)
     tasks = [asyncio.create_task(held.frame(held.turn(), number)) for number in (5, FORGETFUL, 6)]
     await settle()
@@ -163,7 +163,7 @@ async def test_a_memory_that_is_not_admitted_is_not_kept():
     assert held.queue.empty and held.bytes == 0 and held.over == 1
 
 
-async def test_a_wipe_takes_its_turn_by_itself():
+async def test_a_reset_takes_its_turn_by_itself():
     held = Held()
     before = asyncio.create_task(held.frame(held.turn(), 1))
     await settle()

@@ -16,9 +16,9 @@ def opened(policy: Policy, **given) -> tuple[FrameBuffer[str], list[Dropped]]:
 
 
 async def take(frames: FrameBuffer[str]):
-    offer = await frames.ticket()
-    assert offer is not None
-    return offer.take()
+    ticket = await frames.ticket()
+    assert ticket is not None
+    return ticket.take()
 
 
 async def test_latest_keeps_the_newest_and_counts_the_rest():
@@ -32,20 +32,20 @@ async def test_latest_keeps_the_newest_and_counts_the_rest():
     assert (await take(frames)).dropped == 0
 
 
-async def test_a_frame_on_offer_may_still_be_replaced_until_it_is_taken():
+async def test_a_frame_with_a_ticket_may_still_be_replaced_until_it_is_taken():
     frames, _ = opened(Policy.LATEST)
     await frames.put("old", 1)
-    offer = await frames.ticket()
-    assert offer.frame == "old"
+    ticket = await frames.ticket()
+    assert ticket.frame == "old"
     await frames.put("new", 1)
-    assert offer.frame == "new"
-    assert offer.take().frame == "new"
+    assert ticket.frame == "new"
+    assert ticket.take().frame == "new"
     await frames.put("newer", 1)
-    assert offer.take().frame == offer.frame == "new"  # the same again
+    assert ticket.take().frame == ticket.frame == "new"  # the same again
     assert len(frames) == 1
 
 
-async def test_each_offer_stands_for_a_frame_of_its_own():
+async def test_each_ticket_stands_for_a_frame_of_its_own():
     frames, _ = opened(Policy.BLOCK, capacity=3)
     await frames.put("a", 1)
     first = await frames.ticket()
@@ -93,12 +93,12 @@ async def test_drop_oldest_and_drop_newest():
     assert dropped == [Dropped("superseded", "drop_newest")] * 2
 
 
-async def test_dropping_for_bytes_leaves_a_frame_for_every_offer():
+async def test_dropping_for_bytes_leaves_a_frame_for_every_ticket():
     frames, events = opened(Policy.DROP_OLDEST, capacity=4, max_bytes=10)
     await _send(frames, "abc", 3)
-    offers = [await frames.ticket(), await frames.ticket()]
+    tickets = [await frames.ticket(), await frames.ticket()]
     await frames.put("huge", 10)
-    assert [offer.take().frame for offer in offers] == ["c", "huge"]
+    assert [ticket.take().frame for ticket in tickets] == ["c", "huge"]
     assert events == [Dropped("budget", "drop_oldest")] * 2
 
 
@@ -121,7 +121,7 @@ async def test_finishing_wakes_the_worker():
 async def test_a_closed_stream_drops_what_waits_and_lets_the_sender_go():
     frames, events = opened(Policy.BLOCK, capacity=1)
     await frames.put("a", 1)
-    offer = await frames.ticket()
+    ticket = await frames.ticket()
     sent = asyncio.create_task(frames.put("b", 1))
     await settle()
     frames.close("draining")
@@ -129,7 +129,7 @@ async def test_a_closed_stream_drops_what_waits_and_lets_the_sender_go():
     assert events == [Dropped("draining", "block"), Dropped("cancelled", "block")]
     assert frames.bytes == 0 and await frames.ticket() is None
     with pytest.raises(NotReady):
-        offer.take()
+        ticket.take()
 
 
 async def _send(frames: FrameBuffer[str], names: str, size: int = 1) -> None:

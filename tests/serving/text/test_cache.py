@@ -53,7 +53,7 @@ def lane() -> Iterator[ThreadPoolExecutor]:
         yield lane
 
 
-async def test_many_who_ask_at_once_share_one_making(maker: Maker, lane: ThreadPoolExecutor):
+async def test_concurrent_callers_share_one_encoding(maker: Maker, lane: ThreadPoolExecutor):
     spaces = TextSpaceCache(maker, lane, lane)
     maker.go.clear()
     asking = [asyncio.create_task(spaces.get(LabelSet(LABELS.names))) for _ in range(5)]
@@ -68,7 +68,7 @@ async def test_many_who_ask_at_once_share_one_making(maker: Maker, lane: ThreadP
     assert (spaces.counters.hits, spaces.counters.misses, spaces.counters.cached) == (1, 5, 1)
 
 
-async def test_a_making_that_everybody_has_left_is_kept(maker: Maker, lane: ThreadPoolExecutor):
+async def test_an_encoding_whose_callers_have_left_is_cached(maker: Maker, lane: ThreadPoolExecutor):
     spaces = TextSpaceCache(maker, lane, lane)
     maker.go.clear()
     asking = asyncio.create_task(spaces.get(LABELS))
@@ -81,7 +81,7 @@ async def test_a_making_that_everybody_has_left_is_kept(maker: Maker, lane: Thre
 
 
 @pytest.mark.parametrize("raised, seen", [(BadLabels("too long", "names[3]"), BadLabels), (OSError("x"), ModelFault)])
-async def test_a_failure_is_not_remembered(maker: Maker, lane: ThreadPoolExecutor, raised: Exception, seen: type):
+async def test_a_failure_is_not_cached(maker: Maker, lane: ThreadPoolExecutor, raised: Exception, seen: type):
     spaces = TextSpaceCache(maker, lane, lane)
     maker.error = raised
     with pytest.raises(seen):
@@ -135,7 +135,7 @@ async def test_a_deleted_set_is_gone(maker: Maker, lane: ThreadPoolExecutor):
     assert spaces.counters.cached == spaces.counters.bytes == spaces.counters.definitions == 0
 
 
-async def test_label_memories_are_begun_once_and_die_with_their_space(maker: Maker, lane: ThreadPoolExecutor):
+async def test_label_memories_begin_once_and_are_evicted_with_their_space(maker: Maker, lane: ThreadPoolExecutor):
     spaces, strategy = TextSpaceCache(maker, lane, lane, max_bytes=400), Anchored()
     memories = await asyncio.gather(*(spaces.memory(strategy, LABELS) for _ in range(4)))
     assert len(strategy.begun) == 1 and all(memory is memories[0] for memory in memories)
@@ -150,7 +150,7 @@ async def test_label_memories_are_begun_once_and_die_with_their_space(maker: Mak
     assert len(strategy.begun) == 2
 
 
-async def test_every_making_happens_apart(maker: Maker, lane: ThreadPoolExecutor):
+async def test_every_step_runs_within_the_watchdog_pause(maker: Maker, lane: ThreadPoolExecutor):
     around: list[str] = []
 
     class Apart:
