@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from tta_client import Client
 
-from tests.client.peer import Peer, served
-from tests.client.services import running
+from tests.client.peer import Peer, serve_peer
+from tests.client.services import run_service
 from tests.patience import PATIENCE
 
 
@@ -17,7 +17,7 @@ def peer() -> Peer:
 
 @pytest.fixture
 def address(peer: Peer) -> Iterator[str]:
-    with served(peer) as at:
+    with serve_peer(peer) as at:
         yield at
 
 
@@ -30,5 +30,5 @@ def client(address: str) -> Iterator[Client]:
 @pytest.fixture(scope="package")
 def service() -> Iterator[str]:
     """The address of a service with the pocket model, in this process."""
-    with running() as at:
+    with run_service() as at:
         yield at

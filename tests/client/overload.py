@@ -1,7 +1,7 @@
-"""Cameras with a pacer each, and one service that keeps a frame of each: in virtual time, so it depends on no machine.
+"""A simulation in virtual time: cameras with a pacer each, and one service that keeps a waiting frame of each.
 
 The service takes the cameras in turn, one frame at a time; a newer frame replaces the one that waits. After an answer
-it tells its credits and the rate at which it answers, as the real one does.
+it reports its credits and the rate at which it answers, as the real one does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Camera:
     unanswered: list[int] = field(default_factory=list)
     waiting: Waiting | None = None
     behind: Waiting | None = None  # waits for the answer before it
-    seconds: float = 0.0  # from the door to the answer, moving average
+    seconds: float = 0.0  # from arrival to answer, moving average
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Outcome:
     ages: list[float] = field(default_factory=list)  # at the camera, capture to answer
 
     def age(self, fraction: float) -> float:
-        """Once the pacers have found their pace."""
+        """A quantile of the ages after the first fifth, in which the pacers adapt."""
         settled = sorted(self.ages[len(self.ages) // 5 :])
         return settled[int(fraction * len(settled))]
 
@@ -41,7 +41,7 @@ class Outcome:
 def simulate_overload(
     cameras: int, service: float, pacer: Callable[[], Any], fps: float = 30.0, way: float = 0.005
 ) -> Outcome:
-    """Twenty seconds of it. `service` and `way` (to the service, and back) are seconds."""
+    """Simulates twenty seconds. `service` and `way` (to the service, and back) are seconds."""
     fleet, turn, counts = (
         [Camera(pacer(), number / fps / cameras) for number in range(cameras)],
         deque[int](),

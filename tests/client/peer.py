@@ -128,7 +128,7 @@ class Peer(tta_pb2_grpc.AdaptationServiceServicer):
 
 
 @contextmanager
-def served(peer: Peer, address: str = "127.0.0.1:0") -> Iterator[str]:
+def serve_peer(peer: Peer, address: str = "127.0.0.1:0") -> Iterator[str]:
     """The address at which the peer answers."""
     server = grpc.server(ThreadPoolExecutor(8))
     tta_pb2_grpc.add_AdaptationServiceServicer_to_server(peer, server)

@@ -18,17 +18,17 @@ QUICK = {"server.port": 0, "metrics.enabled": False, "batch.max_rows": 32}
 
 
 @contextmanager
-def running(**knobs: Any) -> Iterator[str]:
-    """The address of a service on a loop of its own, in a thread. Knobs are settings with `__` for the dot."""
+def run_service(**knobs: Any) -> Iterator[str]:
+    """Runs a service in a thread with its own loop; yields its address. `knobs` are settings with `__` for the dot."""
     from tta_service.app import Application
     from tta_service.settings import load
 
     settings = load(QUICK | {name.replace("__", "."): value for name, value in knobs.items()})
-    ready, told = threading.Event(), {}
+    ready, started = threading.Event(), {}
 
     async def run() -> None:
         async with Application(settings) as service:
-            told.update(loop=asyncio.get_running_loop(), service=service)
+            started.update(loop=asyncio.get_running_loop(), service=service)
             ready.set()
             await service.wait()
 
@@ -36,16 +36,16 @@ def running(**knobs: Any) -> Iterator[str]:
     thread.start()
     assert ready.wait(300), "the service did not start"
     try:
-        yield told["service"].address
+        yield started["service"].address
     finally:
-        told["loop"].call_soon_threadsafe(told["service"].stop)
+        started["loop"].call_soon_threadsafe(started["service"].stop)
         thread.join(300)
         assert not thread.is_alive()
 
 
 @contextmanager
-def process(**knobs: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A process that serves, and its address; it is killed at the end of the block."""
+def start_process(**knobs: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Runs a service in a process, which is killed at the end of the block; yields the process and its address."""
     settings = QUICK | {name.replace("__", "."): value for name, value in knobs.items()}
     flags = [f"--set={name}={value}" for name, value in settings.items()]
     command = [sys.executable, "-m", "tta_service", "serve", *flags]

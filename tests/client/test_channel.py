@@ -22,7 +22,7 @@ from tta_client.channel import is_loopback, make_options
 from tta_client.protocol.reconnect import ReconnectState
 from tta_client.v1 import tta_pb2, tta_pb2_grpc
 
-from tests.client.peer import Peer, served
+from tests.client.peer import Peer, serve_peer
 from tests.patience import PATIENCE
 
 NAMES = ("cat", "dog", "bird")
@@ -31,8 +31,8 @@ PROXIES = ("grpc_proxy", "https_proxy", "http_proxy", "all_proxy", "no_grpc_prox
 
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
-    """What was said to the proxy of this environment; it answers nobody."""
-    said: list[bytes] = []
+    """The first bytes of each connection to the proxy of this environment, which answers nothing."""
+    received: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def listen() -> None:
@@ -42,7 +42,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
                 except OSError:
                     return
                 with connection:
-                    said.append(connection.recv(4096))
+                    received.append(connection.recv(4096))
 
         threading.Thread(target=listen, daemon=True).start()
         for name in PROXIES:
@@ -50,14 +50,14 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
                 monkeypatch.delenv(variable, raising=False)
         for variable in ("http_proxy", "grpc_proxy", "https_proxy"):
             monkeypatch.setenv(variable, f"http://127.0.0.1:{listening.getsockname()[1]}")
-        yield said
+        yield received
         listening.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
 def serving(address: str) -> Iterator[int]:
     peer = Peer()
-    with served(peer, address) as at:
+    with serve_peer(peer, address) as at:
         yield int(at.rpartition(":")[2])
 
 
@@ -113,12 +113,12 @@ def test_other_hosts_follow_grpcs_rules(proxy: list[bytes]) -> None:
         ("unix:/run/tta", False),
     ],
 )
-def test_what_this_machine_is(target: str, here: bool) -> None:
+def test_is_loopback(target: str, here: bool) -> None:
     assert is_loopback(target) is here
     assert (("grpc.enable_http_proxy", 0) in make_options(target)) is here
 
 
-def test_no_limit_is_no_limit(address: str) -> None:
+def test_infinite_times_are_no_limit(address: str) -> None:
     patient = ReconnectState(Reconnect(stall=1e300))
     patient.listen(0.0)
     patient.connected_once = True
@@ -141,7 +141,7 @@ def test_no_limit_is_no_limit(address: str) -> None:
 
 @pytest.mark.parametrize("session", ["Tür", "döör", "a b", "a\nb", "x" * 129])
 def test_a_session_id_that_no_service_takes_is_refused_with_the_rule(service: str, session: str) -> None:
-    """In the words of the service."""
+    """The sentence is the service's."""
     with grpc.insecure_channel(service) as channel, pytest.raises(grpc.RpcError) as there:
         tta_pb2_grpc.AdaptationServiceStub(channel).GetSession(tta_pb2.GetSessionRequest(session_id=session))
     asks: list[Callable[[Client], Any]] = [
@@ -189,8 +189,8 @@ def test_an_async_connection_keeps_no_channel_of_a_closed_loop() -> None:
 # ---- health
 
 
-class Doctor(health_pb2_grpc.HealthServicer):
-    """`Check` says what it is told; a name that is not known is NOT_FOUND, as the protocol has it."""
+class FixedHealth(health_pb2_grpc.HealthServicer):
+    """Reports the given states; an unknown name is NOT_FOUND, as in the protocol."""
 
     def __init__(self, states: dict[str, int]) -> None:
         self.states = states
@@ -205,10 +205,10 @@ class Doctor(health_pb2_grpc.HealthServicer):
 
 
 @contextmanager
-def doctor(**states: int) -> Iterator[str]:
+def serve_health(**states: int) -> Iterator[str]:
     server = grpc.server(ThreadPoolExecutor(2))
     named = {name.replace("all", "").replace("long", "x" * 300): state for name, state in states.items()}
-    health_pb2_grpc.add_HealthServicer_to_server(Doctor(named), server)
+    health_pb2_grpc.add_HealthServicer_to_server(FixedHealth(named), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -218,7 +218,7 @@ def doctor(**states: int) -> Iterator[str]:
 
 
 def test_health_is_what_the_protocol_says() -> None:
-    with doctor(all=1, long=2, odd=0, new=77) as at, Client(at) as client:
+    with serve_health(all=1, long=2, odd=0, new=77) as at, Client(at) as client:
         asked = {"": "SERVING", "x" * 300: "NOT_SERVING", "odd": "UNKNOWN", "new": "UNKNOWN", "no": "SERVICE_UNKNOWN"}
         assert {name: client.health(name) for name in asked} == asked
         client.wait_until_serving(math.inf)
@@ -233,6 +233,6 @@ def test_health_is_what_the_protocol_says() -> None:
         client.health()
 
 
-def test_a_service_that_leaves_while_it_is_waited_for_does_not_serve() -> None:
-    with doctor(all=2) as at, Client(at) as client, pytest.raises(TTAClientError, match="left before it served"):
+def test_waiting_fails_when_the_service_leaves() -> None:
+    with serve_health(all=2) as at, Client(at) as client, pytest.raises(TTAClientError, match="left before it served"):
         client.wait_until_serving(PATIENCE)

@@ -18,7 +18,7 @@ from tta_client import AsyncClient, Client, Frame, FrameAnswer, Reconnect, Stati
 from tta_client.camera import newest
 from tta_client.protocol.reconnect import Backoff
 
-from tests.client.peer import Peer, served
+from tests.client.peer import Peer, serve_peer
 from tests.patience import PATIENCE, until
 
 NAMES = ("cat", "dog", "bird")
@@ -147,12 +147,12 @@ def test_the_service_is_killed_and_another_one_starts(watch: Watch) -> None:
                 busy.set()
                 assert gone.wait(PATIENCE)
 
-    with served(before) as address:
+    with serve_peer(before) as address:
         watching = threading.Thread(target=lambda: results.extend(watch(address, camera(), statistics, in_flight=1)))
         watching.start()
         assert busy.wait(PATIENCE)
     gone.set()
-    with served(after, address):
+    with serve_peer(after, address):
         watching.join(PATIENCE)
     assert [r.frame_id for r in results] == [1, 2, 3, 4, 5, 6]
     assert all(isinstance(r, FrameAnswer) for r in results)
@@ -171,7 +171,7 @@ def test_a_final_error_is_raised_at_once(address: str, peer: Peer, watch: Watch)
 
 @both
 def test_an_absent_service_is_an_error_unless_from_the_start_is_set(watch: Watch) -> None:
-    with served(Peer()) as address:
+    with serve_peer(Peer()) as address:
         pass
     with pytest.raises(TTAClientError, match="UNAVAILABLE"):
         watch(address, [b"x"], Statistics())
@@ -179,7 +179,7 @@ def test_an_absent_service_is_an_error_unless_from_the_start_is_set(watch: Watch
     patient = Reconnect(0.01, 0.05, from_the_start=True)
     waiting = threading.Thread(target=lambda: results.extend(watch(address, [b"x"], Statistics(), reconnect=patient)))
     waiting.start()
-    with served(Peer(), address):
+    with serve_peer(Peer(), address):
         waiting.join(PATIENCE)
     assert [r.frame_id for r in results] == [1]
 
@@ -240,7 +240,7 @@ def test_a_silent_service_makes_no_frames_pile_up(watch: Watch, paced: bool) -> 
         except TTAClientError as error:
             errors.append(error)
 
-    with served(peer) as address:
+    with serve_peer(peer) as address:
         watching = threading.Thread(target=run)
         tracemalloc.start()
         try:

@@ -15,7 +15,7 @@ from tta_client.sync.sender import Sender
 from tta_client.types.limits import Limits
 from tta_client.v1 import tta_pb2 as pb
 
-from tests.client.peer import Peer, make_status, refuse, served
+from tests.client.peer import Peer, make_status, refuse, serve_peer
 from tests.client.protocol.test_reconnect import Watch, both
 from tests.patience import PATIENCE
 
@@ -81,19 +81,19 @@ FRAMES = [Frame(1, b"x"), Frame(2, b"x", labels=OWN), Frame(3, b"x")]
 
 @both
 def test_a_service_that_cannot_register_labels_now_is_dialled_again(watch: Watch) -> None:
-    with served(Busy(2, grpc.StatusCode.RESOURCE_EXHAUSTED, 0.01)) as at:
+    with serve_peer(Busy(2, grpc.StatusCode.RESOURCE_EXHAUSTED, 0.01)) as at:
         statistics = Statistics()
         results = watch(at, FRAMES, statistics)
         assert [r.frame_id for r in results] == [1, 2, 3] and not statistics.failures
         assert statistics.reconnects == {"service": 2}
     busy = Busy(1, grpc.StatusCode.RESOURCE_EXHAUSTED, 0.01)
-    with served(busy) as at, pytest.raises(TTAClientError, match="come back later"):
+    with serve_peer(busy) as at, pytest.raises(TTAClientError, match="come back later"):
         watch(at, FRAMES, Statistics(), reconnect=None)
 
 
 @both
 def test_a_service_that_will_not_register_labels_fails_their_frame(watch: Watch) -> None:
-    with served(Busy(9, grpc.StatusCode.PERMISSION_DENIED, None)) as at:
+    with serve_peer(Busy(9, grpc.StatusCode.PERMISSION_DENIED, None)) as at:
         results = watch(at, FRAMES, Statistics())
     assert [(r.frame_id, isinstance(r, FrameFailure)) for r in results] == [(1, False), (2, True), (3, False)]
     error = results[1].error

@@ -17,8 +17,8 @@ from tta_client.types.limits import UNLIMITED, Limits
 from tta_client.v1 import tta_pb2 as pb
 from tta_client.v1.tta_pb2_grpc import AdaptationServiceStub
 
-from tests.client.services import running
-from tests.client.test_odd_frames import GOOD, NAMES, Watch, both
+from tests.client.services import run_service
+from tests.client.test_invalid_frames import GOOD, NAMES, Watch, both
 
 MESSAGE, SIDE, PIXELS, ROWS = 1 << 20, 4000, 500_000, 500
 ROOM = MESSAGE - (64 << 10)
@@ -27,7 +27,7 @@ ROOM = MESSAGE - (64 << 10)
 @pytest.fixture(scope="module")
 def small() -> Iterator[str]:
     limits = {"message_bytes": MESSAGE, "image_bytes": 50_000, "image_side": SIDE, "image_pixels": PIXELS}
-    with running(**{f"limits__{name}": value for name, value in limits.items()}) as at:
+    with run_service(**{f"limits__{name}": value for name, value in limits.items()}) as at:
         yield at
 
 

@@ -78,7 +78,7 @@ def pipe(folder: Path) -> Any:
     return folder / "pipe.jpg"
 
 
-ODD: dict[str, tuple[Any, str]] = {  # the image, or what replaces fields of a frame; the field to blame
+INVALID: dict[str, tuple[Any, str]] = {  # the image, or what replaces fields of a frame; the field to blame
     "none": (None, "frame.image"),
     "missing": (missing, "frame.image"),
     "folder": (lambda folder: folder, "frame.image"),
@@ -117,14 +117,14 @@ ODD: dict[str, tuple[Any, str]] = {  # the image, or what replaces fields of a f
 
 
 @both
-@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("kind", INVALID)
 def test_one_frame_fails_and_the_others_are_answered(service: str, tmp_path: Path, watch: Watch, kind: str) -> None:
-    odd, field = ODD[kind]
+    change, field = INVALID[kind]
     frame = Frame(2, GOOD)
     frame = (
-        replace(frame, **odd)
-        if isinstance(odd, dict)
-        else replace(frame, image=odd(tmp_path) if callable(odd) else odd)
+        replace(frame, **change)
+        if isinstance(change, dict)
+        else replace(frame, image=change(tmp_path) if callable(change) else change)
     )
     began, statistics = time.monotonic(), Statistics()
     results = watch(service, [Frame(1, GOOD), frame, Frame(3, GOOD)], statistics=statistics)
