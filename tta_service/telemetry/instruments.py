@@ -28,12 +28,8 @@ class Instruments:
         )
         timed = to.histogram
         self.requests = Counter("tta_requests", "Requests by outcome (gRPC code).", by_outcome, registry=to)
-        self.duration = timed(
-            "tta_request_duration_seconds", "Time from a request's arrival to its answer.", by_outcome, latencies
-        )
-        self.stage = timed(
-            "tta_stage_duration_seconds", "Time of a request in one stage.", ("stage", "strategy"), latencies
-        )
+        self.duration = timed("tta_request_duration_seconds", "Time from arrival to answer.", by_outcome, latencies)
+        self.stage = timed("tta_stage_duration_seconds", "Time in one stage.", ("stage", "strategy"), latencies)
         self.rejected = Counter("tta_admission_rejected", "Requests refused by admission.", ("reason",), registry=to)
 
         self.streams_open = Gauge("tta_streams_open", "Open streams.", by_policy, registry=to)
@@ -42,53 +38,35 @@ class Instruments:
         self.frames_dropped = Counter(
             "tta_frames_dropped", "Stream frames dropped without an answer.", ("reason", "policy"), registry=to
         )
-        self.frame_age = timed(
-            "tta_frame_age_seconds", "Time from a frame's arrival to its answer.", by_policy, latencies
-        )
+        self.frame_age = timed("tta_frame_age_seconds", "Time from arrival to answer.", by_policy, latencies)
 
         self.flips = Counter(
             "tta_prediction_flips", "Answers whose label adaptation changed.", by_strategy, registry=to
         )
-        self.entropy_before = timed(
-            "tta_entropy_before", "Zero-shot entropy / ln(classes), 0 to 1.", by_strategy, SHARE
-        )
-        self.entropy_after = timed("tta_entropy_after", "Adapted entropy / ln(classes), 0 to 1.", by_strategy, SHARE)
+        self.entropy_before = timed("tta_entropy_before", "Zero-shot entropy / ln(classes), 0..1.", by_strategy, SHARE)
+        self.entropy_after = timed("tta_entropy_after", "Adapted entropy / ln(classes), 0..1.", by_strategy, SHARE)
         self.drift_entropy = Gauge(
             "tta_drift_entropy", "Recent minus initial mean of tta_entropy_before.", by_strategy, registry=to
         )
         self.drift_feature = Gauge(
-            "tta_drift_feature",
-            "Distance between the recent and the initial mean image feature.",
-            by_strategy,
-            registry=to,
+            "tta_drift_feature", "Distance of recent from initial mean image feature.", by_strategy, registry=to
         )
         self.steps = Counter("tta_adaptation_steps", "Gradient steps taken for answers.", by_strategy, registry=to)
         self.fallback = Counter(
-            "tta_adaptation_fallback",
-            "Answers with fewer views or less adaptation than asked.",
-            ("strategy", "reason"),
-            registry=to,
+            "tta_adaptation_fallback", "Answers with less done than asked.", ("strategy", "reason"), registry=to
         )
         self.memory_resets = Counter(
             "tta_memory_resets", "Answers whose session memory was lost and began anew.", by_strategy, registry=to
         )
-        self.out_of_memory = Counter(
-            "tta_cuda_oom", "Requests that failed for want of GPU memory.", by_strategy, registry=to
-        )
+        self.out_of_memory = Counter("tta_cuda_oom", "Requests out of GPU memory.", by_strategy, registry=to)
         self.evictions = Counter("tta_session_evictions", "Sessions ended.", ("reason",), registry=to)
         self.restores = Counter("tta_session_restores", "Attempts to restore a session.", ("outcome",), registry=to)
 
         self.rss_peak = Gauge(
-            "tta_strategy_rss_delta_bytes",
-            "Peak process memory of one answer, measured alone.",
-            by_strategy,
-            registry=to,
+            "tta_strategy_rss_delta_bytes", "Peak process memory of one answer.", by_strategy, registry=to
         )
         self.cuda_peak = Gauge(
-            "tta_strategy_cuda_peak_bytes",
-            "Peak GPU memory of one answer, measured alone.",
-            ("strategy", "device"),
-            registry=to,
+            "tta_strategy_cuda_peak_bytes", "Peak GPU memory of one answer.", ("strategy", "device"), registry=to
         )
 
         # these come from explanations, and the engine explains only some answers (app's EXPLAIN_EVERY)
@@ -98,18 +76,13 @@ class Instruments:
         )
         self.fill = Gauge("tta_cache_fill_ratio", "Share of a session memory's slots in use.", by_strategy, registry=to)
         self.admissions = Counter(
-            "tta_memory_admissions",
-            "Frames that a session memory admitted or refused.",
-            ("strategy", "outcome"),
-            registry=to,
+            "tta_memory_admissions", "Frames that a memory admitted or refused.", ("strategy", "outcome"), registry=to
         )
 
         self.batch_size = timed("tta_batch_size", "Rows in one batch.", ("stage", "reducer"), ROWS)
         self.batch_requests = timed("tta_batch_requests", "Requests in one batch.", by_reducer, ROWS)
         self.forward = timed("tta_forward_duration_seconds", "Time of one image tower pass.", by_reducer, latencies)
-        self.forward_failures = Counter(
-            "tta_forward_failures", "Image tower passes that failed.", by_reducer, registry=to
-        )
+        self.forward_failures = Counter("tta_forward_failures", "Failed image tower passes.", by_reducer, registry=to)
         self.canary = timed("tta_canary_duration_seconds", "Time of one canary on the idle device.", (), latencies)
         self.canary_failures = Counter("tta_canary_failures", "Canaries that failed or timed out.", registry=to)
 
