@@ -1,4 +1,4 @@
-"""A whole house around a `FakeCLIP`, for tests."""
+"""A whole service around a `FakeCLIP`, for tests."""
 
 from __future__ import annotations
 
@@ -63,23 +63,23 @@ async def harness(
     limits: MemoryLimits | None = None,
     idle: float = 300.0,
     adapt: int = 2,
-    room: int = 0,
+    capacity: int = 0,
     clock: Callable[[], float] | None = None,
     threads: Executors | None = None,
-    shares: ClientQuota | None = None,
+    quota: ClientQuota | None = None,
     forwards: Mapping[int, float] | None = None,
     **engine: Any,
 ) -> AsyncIterator[Harness]:
     clip = clip or FakeCLIP()
     events: list[Event] = []
-    threads, pulse = threads or make_executors(prepare=2, adapt=adapt, cores=1), DeviceHealth()
+    threads, health = threads or make_executors(prepare=2, adapt=adapt, cores=1), DeviceHealth()
     costs = CostModel(max_rows, forwards)
-    batcher = Batcher(encode or clip.encode_image, threads.device, max_rows, events.append, pulse, costs)
-    texts = TextSpaceCache(clip.text_space, threads.device, threads.tune, pause_watchdog=pulse.pause_watchdog)
+    batcher = Batcher(encode or clip.encode_image, threads.device, max_rows, events.append, health, costs)
+    texts = TextSpaceCache(clip.text_space, threads.device, threads.tune, pause_watchdog=health.pause_watchdog)
     clocked = {"clock": clock} if clock else {}
     sessions = Sessions(idle, limits, events.append, **clocked)
-    door = AdmissionController(room or 2 * max_rows, clock=time.monotonic, quota=shares)
-    eyes: dict[str, Any] = {
+    admission = AdmissionController(capacity or 2 * max_rows, clock=time.monotonic, quota=quota)
+    images: dict[str, Any] = {
         "decode": decode,
         "look": lambda pixels, count, seed, augment: look(pixels, clip.image_size, count, seed, augment),
     }
@@ -87,16 +87,16 @@ async def harness(
         batcher=batcher,
         text_spaces=texts,
         sessions=sessions,
-        admission=door,
+        admission=admission,
         lanes=threads,
         observe=events.append,
         costs=costs,
-        **{**eyes, **engine},
+        **{**images, **engine},
     )
     serving = asyncio.create_task(batcher.run())
     before = asyncio.all_tasks()
     try:
-        yield Harness(built, batcher, texts, sessions, door, threads, pulse, costs, events)
+        yield Harness(built, batcher, texts, sessions, admission, threads, health, costs, events)
         assert not (asyncio.all_tasks() - before), "tasks were left behind"
     finally:
         serving.cancel()
@@ -113,18 +113,18 @@ def make_image(seed: int, side: int = 48) -> Raw:
 
 
 def make_request(seed: int = 0, strategy: Strategy[Any] | None = None, **given: Any) -> Request:
-    asked = {"image": make_image(seed), "labels": LABELS, "strategy": strategy or ZeroShot(), "reduction": EXACT}
-    return Request(**{**asked, "seed": seed, **given})
+    fields = {"image": make_image(seed), "labels": LABELS, "strategy": strategy or ZeroShot(), "reduction": EXACT}
+    return Request(**{**fields, "seed": seed, **given})
 
 
 async def settle() -> None:
-    """Lets everything run that can run without anybody outside moving."""
+    """Runs all tasks that can run without a thread or a timer."""
     for _ in range(20):
         await asyncio.sleep(0)
 
 
 async def acquire(semaphore: threading.Semaphore, times: int = 1) -> bool:
-    """Waits for a thread without blocking the loop."""
+    """Acquires a thread's semaphore without blocking the loop."""
     return await asyncio.to_thread(lambda: all(semaphore.acquire(timeout=PATIENCE) for _ in range(times)))
 
 

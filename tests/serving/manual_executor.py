@@ -1,4 +1,4 @@
-"""A lane that works only when it is told to, and a small memory to work on."""
+"""An executor that runs its work step by step, and a small memory to work on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Last(NamedTuple):
 
 
 class ManualExecutor(Executor):
-    """A lane whose work is done when the test says so."""
+    """Runs the oldest submitted work at each `step`."""
 
     def __init__(self) -> None:
         self.work: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
@@ -27,7 +27,7 @@ class ManualExecutor(Executor):
 
     def step(self) -> None:
         future, work = self.work.popleft()
-        assert future.set_running_or_notify_cancel(), "work was taken back from a lane"
+        assert future.set_running_or_notify_cancel(), "submitted work was cancelled"
         try:
             future.set_result(work())
         except Exception as error:

@@ -29,8 +29,8 @@ from tta_service.testing import FakeCLIP
 
 
 async def one_by_one(frames: list[Request]) -> list[Report]:
-    async with harness() as home:
-        return [await home.engine.classify(replace(frame, strategy=Diary())) for frame in frames]
+    async with harness() as service:
+        return [await service.engine.classify(replace(frame, strategy=Diary())) for frame in frames]
 
 
 def assert_same(answers: list[Report], expected: list[Report]) -> None:
@@ -69,9 +69,9 @@ async def test_together_equals_alone(made: Callable[[], FakeCLIP]):
 
 
 async def test_a_report_says_what_was_done():
-    async with harness() as home:
-        report = await home.engine.classify(make_request(3, MTA(views=8), frame_id=7, session="cam"))
-    assert report in home.events
+    async with harness() as service:
+        report = await service.engine.classify(make_request(3, MTA(views=8), frame_id=7, session="cam"))
+    assert report in service.events
     assert set(report.seconds) == {*STAGES, "total"}
     assert all(seconds >= 0 for seconds in report.seconds.values())
     assert 0 < sum(report.seconds[stage] for stage in STAGES) <= report.seconds["total"] * (1 + 1e-9)
@@ -82,8 +82,8 @@ async def test_a_report_says_what_was_done():
 async def test_frames_cancelled_before_adapt_leave_no_trace_and_later_ones_keep_their_order():
     strategy = Gated()
     frames = [make_request(seed, strategy, session="cam", frame_id=seed) for seed in range(6)]
-    async with harness() as home:
-        tasks = [asyncio.create_task(home.engine.classify(frame)) for frame in frames]
+    async with harness() as service:
+        tasks = [asyncio.create_task(service.engine.classify(frame)) for frame in frames]
         assert await acquire(strategy.entered)
         tasks[2].cancel()  # waits for its turn, or for the tower
         tasks[3].cancel()
@@ -98,17 +98,17 @@ async def test_frames_cancelled_before_adapt_leave_no_trace_and_later_ones_keep_
 async def test_a_frame_cancelled_during_adapt_counts_as_seen():
     strategy = Gated()
     frames = [make_request(seed, strategy, session="cam", frame_id=seed) for seed in range(4)]
-    async with harness() as home:
-        tasks = [asyncio.create_task(home.engine.classify(frame)) for frame in frames]
+    async with harness() as service:
+        tasks = [asyncio.create_task(service.engine.classify(frame)) for frame in frames]
         strategy.go.release()
         await asyncio.wait(tasks[:1])
         assert await acquire(strategy.entered, times=2)  # frame 1 is in the lane
         tasks[1].cancel()
         await asyncio.wait(tasks[1:2])
-        assert home.sessions.get("", "cam").frames == 1  # not passed on before the lane is done with it
+        assert service.sessions.get("", "cam").frames == 1  # not passed on before the lane is done with it
         strategy.go.release(3)
         answers = await asyncio.gather(*tasks, return_exceptions=True)
-        assert home.sessions.get("", "cam").frames == 4
+        assert service.sessions.get("", "cam").frames == 4
     assert isinstance(answers[1], asyncio.CancelledError)
     expected = await one_by_one(frames)
     assert_same([answers[i] for i in (0, 2, 3)], [expected[i] for i in (0, 2, 3)])
@@ -116,10 +116,10 @@ async def test_a_frame_cancelled_during_adapt_counts_as_seen():
 
 async def test_a_tda_session_with_cancelled_frames_answers_like_one_without_them():
     frames = [make_request(seed, TDA(), session="cam") for seed in range(8)]
-    async with harness() as home:
+    async with harness() as service:
         entered = threading.Event()
-        gate = home.lanes.device.submit(entered.wait, PATIENCE)  # nobody gets past the tower
-        tasks = [asyncio.create_task(home.engine.classify(frame)) for frame in frames]
+        gate = service.lanes.device.submit(entered.wait, PATIENCE)  # no request passes the tower
+        tasks = [asyncio.create_task(service.engine.classify(frame)) for frame in frames]
         await settle()
         for gone in (1, 4, 5):
             tasks[gone].cancel()
@@ -128,42 +128,42 @@ async def test_a_tda_session_with_cancelled_frames_answers_like_one_without_them
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         assert gate.result()
     kept = [0, 2, 3, 6, 7]
-    async with harness() as home:
-        expected = [await home.engine.classify(frames[i]) for i in kept]
+    async with harness() as service:
+        expected = [await service.engine.classify(frames[i]) for i in kept]
     assert_same([answers[i] for i in kept], expected)
 
 
-async def test_a_strategy_that_raises_loses_its_own_memory_only_and_says_so():
+async def test_a_strategy_that_raises_loses_only_its_own_memory_and_the_report_says_so():
     clumsy, diary = Clumsy(fails=(2,)), Diary()
-    async with harness() as home:
+    async with harness() as service:
         for seed in range(2):
-            await home.engine.classify(make_request(seed, clumsy, session="cam"))
-            await home.engine.classify(make_request(seed, diary, session="cam"))
+            await service.engine.classify(make_request(seed, clumsy, session="cam"))
+            await service.engine.classify(make_request(seed, diary, session="cam"))
         with pytest.raises(ModelFault) as fault:
-            await home.engine.classify(make_request(2, clumsy, session="cam"))
+            await service.engine.classify(make_request(2, clumsy, session="cam"))
         assert "secret" not in fault.value.message
-        after = await home.engine.classify(make_request(3, clumsy, session="cam"))
-        again = await home.engine.classify(make_request(4, clumsy, session="cam"))
-        other = await home.engine.classify(make_request(5, diary, session="cam"))
-        fresh = await home.engine.classify(make_request(3, Clumsy(), session="other"))
+        after = await service.engine.classify(make_request(3, clumsy, session="cam"))
+        again = await service.engine.classify(make_request(4, clumsy, session="cam"))
+        other = await service.engine.classify(make_request(5, diary, session="cam"))
+        fresh = await service.engine.classify(make_request(3, Clumsy(), session="other"))
     assert after.session.memory_reset and not again.session.memory_reset and not other.session.memory_reset
     assert torch.equal(after.logits, fresh.logits)
 
 
-@pytest.mark.parametrize("said", [math.nan, math.inf, -math.inf])
-async def test_an_answer_that_is_none_is_a_fault(said: float):
-    async with harness() as home:
+@pytest.mark.parametrize("logit", [math.nan, math.inf, -math.inf])
+async def test_logits_that_are_not_finite_are_a_fault(logit: float):
+    async with harness() as service:
         with pytest.raises(ModelFault):
-            await home.engine.classify(make_request(0, Silly(said)))
-        await home.engine.classify(make_request(0, Silly(0.5)))
+            await service.engine.classify(make_request(0, Silly(logit)))
+        await service.engine.classify(make_request(0, Silly(0.5)))
 
 
 async def test_three_scopes_and_the_tune_lane():
     anchored = Anchored()
-    async with harness() as home:
-        reports = await asyncio.gather(*(home.engine.classify(make_request(seed, anchored)) for seed in range(5)))
-        steep = await home.engine.classify(make_request(0, Steep()))
-        other = await home.engine.classify(make_request(0, anchored, labels=LabelSet(("a", "b"))))
+    async with harness() as service:
+        reports = await asyncio.gather(*(service.engine.classify(make_request(seed, anchored)) for seed in range(5)))
+        steep = await service.engine.classify(make_request(0, Steep()))
+        other = await service.engine.classify(make_request(0, anchored, labels=LabelSet(("a", "b"))))
     assert len(anchored.begun) == 2 and all(name.startswith("tta-tune") for name in anchored.begun)
     torch.testing.assert_close(
         reports[0].logits - reports[0].zero_shot, other.logits.new_tensor([0.0] * 5), atol=99, rtol=0
@@ -173,9 +173,9 @@ async def test_three_scopes_and_the_tune_lane():
 
 
 async def test_memories_differ_by_strategy_labels_reduction_and_origin_of_the_features():
-    async with harness() as home:
+    async with harness() as service:
         clip = FakeCLIP()
-        first = await home.engine.classify(make_request(1, Diary(), session="cam"))
+        first = await service.engine.classify(make_request(1, Diary(), session="cam"))
         for asked in (
             make_request(1, Diary(views=2), session="cam"),
             make_request(1, Diary(), session="cam", labels=LabelSet(LABELS.names, ("a {}",))),
@@ -183,201 +183,209 @@ async def test_memories_differ_by_strategy_labels_reduction_and_origin_of_the_fe
             make_request(1, Diary(), session="cam", image=Features(clip.encode_image(torch.ones(1, 3, 32, 32)))),
             make_request(1, Diary(), session="cam", owner="someone else"),
         ):
-            report = await home.engine.classify(asked)
-            fresh = await home.engine.classify(replace(asked, session=""))
+            report = await service.engine.classify(asked)
+            fresh = await service.engine.classify(replace(asked, session=""))
             assert torch.equal(report.logits, fresh.logits)  # it had seen nothing yet
         size = 16 * 4 + 8  # bytes of one trail
-        assert home.sessions.get("", "cam").memory_bytes == 5 * size
-        assert home.sessions.counters.bytes_by_strategy == {"diary": 6 * size}
+        assert service.sessions.get("", "cam").memory_bytes == 5 * size
+        assert service.sessions.counters.bytes_by_strategy == {"diary": 6 * size}
 
 
 async def test_features_from_the_device_skip_the_tower():
     rows = torch.nn.functional.normalize(torch.randn(4, 64, generator=torch.Generator().manual_seed(1)), dim=-1)
-    async with harness() as home:
-        report = await home.engine.classify(make_request(0, Zero(views=8), image=Features(rows)))
-        few = await home.engine.classify(make_request(0, ZeroShot(), image=Features(rows)))
+    async with harness() as service:
+        report = await service.engine.classify(make_request(0, Zero(views=8), image=Features(rows)))
+        few = await service.engine.classify(make_request(0, ZeroShot(), image=Features(rows)))
         with pytest.raises(BadRequest) as refused:
-            await home.engine.classify(make_request(0, ZeroShot(), image=Features(rows[:, :32])))
+            await service.engine.classify(make_request(0, ZeroShot(), image=Features(rows[:, :32])))
         assert refused.value.field == "image.features.dimension"
-        assert not home.of(Forward)
+        assert not service.of(Forward)
     assert report.views == 4 and few.views == 1 and report.batch_rows == 0
     assert report.seconds["decode"] == report.seconds["encode"] == 0
 
 
 async def test_a_bad_image_fails_alone():
-    async with harness() as home:
+    async with harness() as service:
         asked = [make_request(seed, Zero(views=4)) for seed in range(3)]
         asked[1] = make_request(1, Zero(views=4), image=Encoded(b"\xff\xd8\xff not a picture"))
-        answers = await asyncio.gather(*map(home.engine.classify, asked), return_exceptions=True)
+        answers = await asyncio.gather(*map(service.engine.classify, asked), return_exceptions=True)
     assert [type(answer) for answer in answers] == [Report, BadImage, Report]
 
 
 async def test_an_unnamed_session_ends_with_its_call():
-    async with harness() as home:
-        one = await home.engine.classify(make_request(0, Diary()))
-        two = await home.engine.classify(make_request(0, Diary()))
+    async with harness() as service:
+        one = await service.engine.classify(make_request(0, Diary()))
+        two = await service.engine.classify(make_request(0, Diary()))
         assert one.session.id != two.session.id and len(one.session.id) == 32
         assert torch.equal(one.logits, two.logits)
-        assert home.of(Closed) == [Closed("client", 1)] * 2
-        assert home.sessions.counters.sessions == home.sessions.counters.bytes == 0
+        assert service.of(Closed) == [Closed("client", 1)] * 2
+        assert service.sessions.counters.sessions == service.sessions.counters.bytes == 0
 
 
 async def test_a_deadline_that_has_passed_leaves_the_memory_alone():
-    async with harness() as home:
-        await home.engine.classify(make_request(0, Diary(), session="cam"))
-        before = home.sessions.get("", "cam")
+    async with harness() as service:
+        await service.engine.classify(make_request(0, Diary(), session="cam"))
+        before = service.sessions.get("", "cam")
         with pytest.raises(DeadlineTooShort):
-            await home.engine.classify(make_request(0, Diary(), session="cam", deadline=0.0))
-        assert home.sessions.get("", "cam").frames == before.frames == 1
+            await service.engine.classify(make_request(0, Diary(), session="cam", deadline=0.0))
+        assert service.sessions.get("", "cam").frames == before.frames == 1
         with pytest.raises(DeadlineTooShort):
-            await home.engine.classify(make_request(0, Diary(), session="nobody", deadline=0.0))
-        assert [session.id for session in home.sessions.list("")] == ["cam"]  # at the door, before it costs anything
+            await service.engine.classify(make_request(0, Diary(), session="nobody", deadline=0.0))
+        assert [session.id for session in service.sessions.list("")] == ["cam"]  # refused before it costs anything
 
 
 async def test_a_deadline_that_passes_while_it_waits_for_its_turn_leaves_the_memory_alone():
     gated = Gated()
-    async with harness() as home:
-        first = asyncio.create_task(home.engine.classify(make_request(0, gated, session="cam")))
+    async with harness() as service:
+        first = asyncio.create_task(service.engine.classify(make_request(0, gated, session="cam")))
         assert await acquire(gated.entered)
         deadline = time.monotonic() + 0.2
         asked = make_request(1, gated, session="cam", deadline=deadline, on_deadline="fail")
-        late = asyncio.create_task(home.engine.classify(asked))
+        late = asyncio.create_task(service.engine.classify(asked))
         while time.monotonic() < deadline:
             await settle()
         gated.go.release(2)
         await first
         with pytest.raises(DeadlineTooShort):
             await late
-        assert home.sessions.get("", "cam").frames == 1
+        assert service.sessions.get("", "cam").frames == 1
 
 
-async def test_rows_of_a_caller_who_left_are_not_encoded():
+async def test_rows_of_a_cancelled_request_are_not_encoded():
     go = threading.Event()
-    async with harness() as home:
-        await home.text_spaces.get(LABELS)
-        home.lanes.device.submit(go.wait, PATIENCE)
-        ahead = asyncio.create_task(home.batcher.encode(make_rows(1), EXACT))
+    async with harness() as service:
+        await service.text_spaces.get(LABELS)
+        service.lanes.device.submit(go.wait, PATIENCE)
+        ahead = asyncio.create_task(service.batcher.encode(make_rows(1), EXACT))
         await settle()
         asked = make_request(0, MTA(views=6), reduction=Reduction(Halved(), "augmented"))
-        leaving = asyncio.create_task(home.engine.classify(asked))
-        while home.batcher.counters.rows < 6:  # both of its jobs
+        leaving = asyncio.create_task(service.engine.classify(asked))
+        while service.batcher.counters.rows < 6:  # both of its jobs
             await settle()
         leaving.cancel()
         await asyncio.wait({leaving})
         go.set()
         await ahead
-        await home.batcher.encode(make_rows(2), EXACT)
-        assert [batch.rows for batch in home.of(Forward)] == [1, 2]
-        assert home.admission.running_rows == 0
+        await service.batcher.encode(make_rows(2), EXACT)
+        assert [batch.rows for batch in service.of(Forward)] == [1, 2]
+        assert service.admission.running_rows == 0
 
 
-async def test_the_newest_frame_enters_when_there_is_room():
+async def test_the_newest_frame_runs_when_there_is_capacity():
     gate = Gated()
-    async with harness(max_rows=1, room=1) as home:
-        first = asyncio.create_task(home.engine.classify(make_request(0, gate)))
+    async with harness(max_rows=1, capacity=1) as service:
+        first = asyncio.create_task(service.engine.classify(make_request(0, gate)))
         assert await acquire(gate.entered)
         newest = [make_request(1, Zero(views=2), policy="latest")]
-        waiting = asyncio.create_task(home.engine.classify(newest[0], take=lambda: newest[-1]))
+        waiting = asyncio.create_task(service.engine.classify(newest[0], take=lambda: newest[-1]))
         await settle()
         newest.append(make_request(2, ZeroShot(), policy="latest", frame_id=9))
         gate.go.release()
         await first
         report = await waiting
     assert report.request is newest[-1]
-    assert home.admission.running_rows == 0
+    assert service.admission.running_rows == 0
 
 
 async def test_an_explanation_covers_the_rows_that_were_used():
-    async with harness() as home:
-        zero = await home.engine.classify(make_request(0, Zero(views=8, keep=0.5), explain=True))
-        tda = await home.engine.classify(make_request(0, TDA(), session="s", explain=True))
-        plain = await home.engine.classify(make_request(0, ZeroShot()))
+    async with harness() as service:
+        zero = await service.engine.classify(make_request(0, Zero(views=8, keep=0.5), explain=True))
+        tda = await service.engine.classify(make_request(0, TDA(), session="s", explain=True))
+        plain = await service.engine.classify(make_request(0, ZeroShot()))
     assert plain.explanation is None
     for report in (zero, tda):
-        said = report.explanation
-        assert said is not None and said.views is not None
-        assert len(said.views) == len(said.entropy) == len(said.kept) == len(said.weight) == report.views
-        assert said.weight.sum().item() == pytest.approx(1)
+        explanation = report.explanation
+        assert explanation is not None and explanation.views is not None
+        assert (
+            len(explanation.views)
+            == len(explanation.entropy)
+            == len(explanation.kept)
+            == len(explanation.weight)
+            == report.views
+        )
+        assert explanation.weight.sum().item() == pytest.approx(1)
     assert zero.explanation.kept.sum() == 4
     assert zero.explanation.label[0] == zero.zero_shot.argmax()
 
 
 async def test_a_cascade_goes_on_only_when_it_is_unsure():
-    async with harness() as home:
+    async with harness() as service:
         asked = {"session": "cam", "cascade": Cascade(Diary(views=4), above=1.0)}
-        sure = await home.engine.classify(make_request(0, ZeroShot(), **asked))
+        sure = await service.engine.classify(make_request(0, ZeroShot(), **asked))
         assert not sure.escalated and sure.strategy == ZeroShot() and sure.views == 1
-        assert sum(batch.rows for batch in home.of(Forward)) == 1
+        assert sum(batch.rows for batch in service.of(Forward)) == 1
         asked["cascade"] = Cascade(Diary(views=4), above=0.0)
-        unsure = await home.engine.classify(make_request(0, ZeroShot(), **asked))
+        unsure = await service.engine.classify(make_request(0, ZeroShot(), **asked))
         assert unsure.escalated and unsure.strategy == Diary(views=4) and unsure.views == 4
-        assert sum(batch.rows for batch in home.of(Forward)) == 1 + 4  # row 0 was encoded once
+        assert sum(batch.rows for batch in service.of(Forward)) == 1 + 4  # row 0 was encoded once
         assert unsure.session.frames == 2
-        direct = await home.engine.classify(make_request(0, Diary(views=4), session="other"))
+        direct = await service.engine.classify(make_request(0, Diary(views=4), session="other"))
     torch.testing.assert_close(unsure.logits, direct.logits)
-    assert home.admission.running_rows == 0
+    assert service.admission.running_rows == 0
 
 
 async def test_what_a_cascade_goes_on_to_counts_as_work_while_it_lasts():
     gated = Gated(views=4)
-    async with harness() as home:
+    async with harness() as service:
         asked = make_request(0, ZeroShot(), session="cam", cascade=Cascade(gated, above=0.0))
-        asking = asyncio.create_task(home.engine.classify(asked))
+        asking = asyncio.create_task(service.engine.classify(asked))
         assert await asyncio.to_thread(gated.entered.acquire, timeout=PATIENCE)
-        assert home.admission.cost == 1 + 4
+        assert service.admission.cost == 1 + 4
         gated.go.release()
         assert (await asking).escalated
-        assert home.admission.cost == 0
+        assert service.admission.cost == 0
 
 
 async def test_a_second_look_sees_the_confident_rows_exactly():
     halved = Reduction(Halved(), "two_looks")
-    async with harness() as home:
-        report = await home.engine.classify(make_request(0, Zero(views=8, keep=0.25), reduction=halved))
-        exact = await home.engine.classify(make_request(0, Zero(views=8, keep=0.25)))
-        rough = await home.engine.classify(make_request(0, Zero(views=8, keep=0.25), reduction=Reduction(Halved())))
+    async with harness() as service:
+        report = await service.engine.classify(make_request(0, Zero(views=8, keep=0.25), reduction=halved))
+        exact = await service.engine.classify(make_request(0, Zero(views=8, keep=0.25)))
+        rough = await service.engine.classify(make_request(0, Zero(views=8, keep=0.25), reduction=Reduction(Halved())))
         with pytest.raises(Unsupported) as refused:
-            await home.engine.classify(make_request(0, ZeroShot(), reduction=halved))
+            await service.engine.classify(make_request(0, ZeroShot(), reduction=halved))
     assert refused.value.field == "options.reduction.scope"
     torch.testing.assert_close(report.zero_shot, exact.zero_shot)
     assert not torch.allclose(rough.zero_shot, exact.zero_shot)
-    rows = [batch.rows for batch in home.of(Forward)]
+    rows = [batch.rows for batch in service.of(Forward)]
     assert rows[0] == 8 and rows[1] in (2, 3)  # all, then row 0 and two confident ones
 
 
 async def test_the_plain_view_stays_exact_when_only_the_others_are_reduced():
-    async with harness() as home:
-        mixed_ = await home.engine.classify(make_request(0, MTA(views=6), reduction=Reduction(Halved(), "augmented")))
-        exact = await home.engine.classify(make_request(0, MTA(views=6)))
-        assert sorted(batch.rows for batch in home.of(Forward)) == [1, 5, 6]
+    async with harness() as service:
+        mixed_ = await service.engine.classify(
+            make_request(0, MTA(views=6), reduction=Reduction(Halved(), "augmented"))
+        )
+        exact = await service.engine.classify(make_request(0, MTA(views=6)))
+        assert sorted(batch.rows for batch in service.of(Forward)) == [1, 5, 6]
     torch.testing.assert_close(mixed_.zero_shot, exact.zero_shot)
     assert not torch.allclose(mixed_.logits, exact.logits)
 
 
 async def test_a_cascade_to_itself_is_refused():
-    async with harness() as home:
+    async with harness() as service:
         with pytest.raises(BadParameters) as refused:
-            await home.engine.classify(make_request(0, TDA(), cascade=Cascade(TDA(), 0.5)))
+            await service.engine.classify(make_request(0, TDA(), cascade=Cascade(TDA(), 0.5)))
     assert refused.value.field == "options.cascade.to"
 
 
-async def test_some_answers_are_explained_unasked_and_tell_the_tokens_left():
+async def test_some_answers_are_explained_for_the_metrics_with_the_tokens_left():
     left: list[str] = []
 
     def tokens_left(reducer: Reducer) -> tuple[int, ...]:
         left.append(reducer.name)
         return (9, 4)
 
-    async with harness(explain_every=3, tokens_left=tokens_left) as home:
-        said = [await home.engine.classify(make_request(i, ZeroShot())) for i in range(6)]
-        assert [one.explanation is not None for one in said] == [False, False, True] * 2
-        assert said[2].explanation is not None and said[2].explanation.tokens_left == (9, 4)
+    async with harness(explain_every=3, tokens_left=tokens_left) as service:
+        reports = [await service.engine.classify(make_request(i, ZeroShot())) for i in range(6)]
+        assert [one.explanation is not None for one in reports] == [False, False, True] * 2
+        assert reports[2].explanation is not None and reports[2].explanation.tokens_left == (9, 4)
         assert left == ["none", "none"]
-        asked = await home.engine.classify(make_request(0, ZeroShot(), explain=True))
+        asked = await service.engine.classify(make_request(0, ZeroShot(), explain=True))
         assert asked.explanation is not None
         learner = Later()
-        said = [await home.engine.classify(make_request(i, learner, session="s")) for i in range(6)]
-        assert not any(one.explanation for one in said)  # its answer does not wait for the update
+        reports = [await service.engine.classify(make_request(i, learner, session="s")) for i in range(6)]
+        assert not any(one.explanation for one in reports)  # its answer does not wait for the update
         assert asked.feature is not None and asked.feature.norm() == pytest.approx(1)
 
 

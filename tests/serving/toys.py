@@ -1,4 +1,4 @@
-"""Strategies that remember what they saw, and wait when they are told to."""
+"""Toy strategies and reducers: some remember their frames, wait for the test, or fail on purpose."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Diary(Strategy[Trail]):
 
 @dataclass(frozen=True)
 class Gated(Diary):
-    """Says when it is inside `adapt` of a frame, and stays there until it may go on."""
+    """Releases `entered` when `adapt` begins, and waits for `go`."""
 
     name: ClassVar[str] = "gated"
     entered: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
@@ -54,7 +54,7 @@ class Gated(Diary):
 
 @dataclass(frozen=True)
 class Clumsy(Diary):
-    """Raises on the frames with these numbers, after having spoilt its memory."""
+    """Spoils its memory and raises on the frames with these numbers."""
 
     name: ClassVar[str] = "clumsy"
     fails: tuple[int, ...] = ()
@@ -70,7 +70,7 @@ class Clumsy(Diary):
 
 @dataclass(frozen=True)
 class Silly(Stateless):
-    """Answers what it is told to."""
+    """Answers a constant for every class."""
 
     name: ClassVar[str] = "silly"
     says: float = float("nan")
@@ -124,7 +124,7 @@ class Steep(Stateless):
 
 @dataclass(frozen=True)
 class Halved(Reducer):
-    """Every other patch goes, in the first layer."""
+    """Drops every other patch in the first layer."""
 
     name: ClassVar[str] = "halved"
 
@@ -144,7 +144,7 @@ class Halved(Reducer):
 
 @dataclass(frozen=True)
 class Guided(Halved):
-    """Looks at the label set, and keeps a note of which."""
+    """Its reduction depends on the label set."""
 
     name: ClassVar[str] = "guided"
     guided: ClassVar[bool] = True

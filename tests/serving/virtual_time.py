@@ -1,4 +1,4 @@
-"""A clock that nobody waits for: work takes the time that it says it takes, whatever machine runs it."""
+"""Virtual time: work takes the seconds that it declares, on every machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tta_service.serving.concurrency.executors import Executors
 
 
 class Clock:
-    """Stands for `time.monotonic`. What runs in a lane says with `spend` how long it takes."""
+    """Replaces `time.monotonic`. Work in a lane declares its seconds with `spend`."""
 
     def __init__(self, seed: int = 0, noise: float = 0.0, hiccups: float = 0.0) -> None:
         self.now, self._ahead = 1000.0, 0.0
@@ -25,19 +25,19 @@ class Clock:
         return self.now + self._ahead
 
     def spend(self, seconds: float) -> None:
-        """About so many, and now and then three times as many."""
+        """Adds about so many seconds; a hiccup takes three times as many."""
         often = 3.0 if self._draw.random() < self._hiccups else 1.0
         self._ahead += seconds * often * math.exp(self._draw.gauss(0.0, self._noise))
 
     def spent(self, work: Callable[[], None]) -> float:
-        """How long the work takes; for everybody else no time passes yet."""
+        """Runs the work and returns its seconds; the clock does not move yet."""
         work()
         seconds, self._ahead = self._ahead, 0.0
         return seconds
 
 
 class Selector(selectors.DefaultSelector):
-    """Where the loop would sleep, time passes at once; only for threads it really waits."""
+    """Moves the clock where the loop would sleep; waits only for threads."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Selector(selectors.DefaultSelector):
 
 
 class Lane(Executor):
-    """So many threads that are none: work begins when one is free, and ends when its time has passed."""
+    """An executor of virtual threads: work begins when one is free and ends when its seconds have passed."""
 
     def __init__(self, clock: Clock, threads: int) -> None:
         self._clock, self._free = clock, threads
@@ -74,31 +74,31 @@ class Lane(Executor):
                 self._work(future, work)
 
     def _work(self, future: Future[Any], work: Callable[[], Any]) -> None:
-        said: list[tuple[Callable[[Any], None], Any]] = []
+        outcome: list[tuple[Callable[[Any], None], Any]] = []
 
         def working() -> None:
             try:
-                said.append((future.set_result, work()))
+                outcome.append((future.set_result, work()))
             except BaseException as error:
-                said.append((future.set_exception, error))
+                outcome.append((future.set_exception, error))
 
-        def over() -> None:
+        def end() -> None:
             self._free += 1
-            tell, what = said[0]
-            tell(what)
+            resolve, value = outcome[0]
+            resolve(value)
             self._begin()
 
         seconds = self._clock.spent(working)
         self.busy_until = self._clock.now + seconds
-        asyncio.get_running_loop().call_later(seconds, over)
+        asyncio.get_running_loop().call_later(seconds, end)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """There is nothing to stop."""
 
 
-def lanes(clock: Clock) -> Executors:
+def make_lanes(clock: Clock) -> Executors:
     return Executors(prepare=Lane(clock, 2), device=Lane(clock, 1), adapt=Lane(clock, 2), tune=Lane(clock, 1))
 
 
-def runner(clock: Clock) -> asyncio.Runner:
+def make_runner(clock: Clock) -> asyncio.Runner:
     return asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(Selector(clock)))

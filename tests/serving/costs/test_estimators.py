@@ -7,15 +7,15 @@ import pytest
 from tta_service.serving.costs.estimators import Estimate, InterpolatedCost, JacobsonEstimator, UnitCost
 
 
-def seen(*values: float) -> JacobsonEstimator:
-    running = JacobsonEstimator()
+def learn(*values: float) -> JacobsonEstimator:
+    estimator = JacobsonEstimator()
     for value in values:
-        running.add(value)
-    return running
+        estimator.add(value)
+    return estimator
 
 
 def test_what_is_always_the_same_is_known_exactly():
-    assert seen(*[0.2] * 200).estimate.safe == pytest.approx(0.2, rel=1e-3)
+    assert learn(*[0.2] * 200).estimate.safe == pytest.approx(0.2, rel=1e-3)
 
 
 def test_nothing_seen_costs_nothing():
@@ -24,18 +24,18 @@ def test_nothing_seen_costs_nothing():
 
 def test_one_hiccup_changes_little_and_a_lasting_change_is_followed():
     steady = [0.1, 0.11, 0.09, 0.1] * 10
-    assert seen(*steady, 100.0).estimate.likely < 0.12
-    assert seen(*steady, *[0.5] * 30).estimate.likely == pytest.approx(0.5, rel=0.05)
-    assert seen(*[0.5] * 30, *steady).estimate.likely == pytest.approx(0.1, rel=0.1)
+    assert learn(*steady, 100.0).estimate.likely < 0.12
+    assert learn(*steady, *[0.5] * 30).estimate.likely == pytest.approx(0.5, rel=0.05)
+    assert learn(*[0.5] * 30, *steady).estimate.likely == pytest.approx(0.1, rel=0.1)
 
 
 def test_the_safe_end_covers_nearly_all():
     draw = random.Random(1)
     values = [draw.lognormvariate(-2.0, 0.3) for _ in range(2000)]
-    running, covered = seen(*values[:50]), 0
+    estimator, covered = learn(*values[:50]), 0
     for value in values[50:]:
-        covered += value <= running.estimate.safe
-        running.add(value)
+        covered += value <= estimator.estimate.safe
+        estimator.add(value)
     assert covered / 1950 > 0.97
 
 

@@ -77,8 +77,12 @@ def test_the_plain_view_has_a_price_of_its_own():
     assert costs.look("crop", 64).likely == pytest.approx(0.064)
 
 
-def test_what_clients_make_up_does_not_pile_up():
-    costs = CostModel(8)
+def test_the_least_recently_learnt_parameters_are_forgotten():
+    costs, first, last = CostModel(8), Zero(keep=0.9), Zero(keep=0.8)
+    costs.learn_adapt(first, 10, 8, 5.0)
+    assert costs.adapt(first, 10, 8).likely == pytest.approx(5.0)
     for views in range(1, MAX_CURVES + 500):
         costs.learn_adapt(Zero(views=1 + views % 512, keep=views / 10_000), 10, 8, 0.1)
-    assert len(costs._curves) <= MAX_CURVES
+    costs.learn_adapt(last, 10, 8, 5.0)
+    assert costs.adapt(first, 10, 8).likely == pytest.approx(0.1, rel=0.5)  # a guess: the same method
+    assert costs.adapt(last, 10, 8).likely == pytest.approx(5.0)

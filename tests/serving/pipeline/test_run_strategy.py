@@ -38,37 +38,37 @@ class Talker(ZeroShot):
         }
 
 
-def asked(strategy: ZeroShot | Zero, seen: EncodedViews, explain: bool = True):
-    return completed(run_strategy(strategy, strategy.needs(), seen, TEXT, explain, None))[0]
+def answer(strategy: ZeroShot | Zero, encoded: EncodedViews, explain: bool = True):
+    return completed(run_strategy(strategy, strategy.needs(), encoded, TEXT, explain, None))[0]
 
 
 def test_zero_shot_comes_beside_the_answer():
-    said = asked(ZeroShot(), EncodedViews((ROWS[:1], ROWS[1:]), 3), explain=False)
-    torch.testing.assert_close(said.zero_shot, 10 * ROWS[0])
-    assert torch.equal(said.logits, said.zero_shot) and said.explanation is None
+    given = answer(ZeroShot(), EncodedViews((ROWS[:1], ROWS[1:]), 3), explain=False)
+    torch.testing.assert_close(given.zero_shot, 10 * ROWS[0])
+    assert torch.equal(given.logits, given.zero_shot) and given.explanation is None
 
 
-def test_surety_is_the_share_of_the_largest_entropy():
+def test_relative_entropy_is_the_share_of_the_largest_entropy():
     flat = torch.nn.functional.normalize(torch.ones(1, 3), dim=-1)
-    assert asked(ZeroShot(), EncodedViews((flat,), 1)).relative_entropy == pytest.approx(1.0)
-    assert asked(ZeroShot(), EncodedViews((ROWS[2:],), 1)).relative_entropy < 0.01
+    assert answer(ZeroShot(), EncodedViews((flat,), 1)).relative_entropy == pytest.approx(1.0)
+    assert answer(ZeroShot(), EncodedViews((ROWS[2:],), 1)).relative_entropy < 0.01
 
 
-def test_a_strategy_speaks_for_itself():
-    said = asked(Talker(), EncodedViews((ROWS,), 3)).explanation
-    assert said.kept.tolist() == [True, False, True]
-    assert said.weight.tolist() == [0.25, 0.0, 0.75]
-    assert said.notes == {"fill": 0.5, "loss": pytest.approx(float(ROWS[0, 0]))}
+def test_a_strategy_explains_itself():
+    given = answer(Talker(), EncodedViews((ROWS,), 3)).explanation
+    assert given.kept.tolist() == [True, False, True]
+    assert given.weight.tolist() == [0.25, 0.0, 0.75]
+    assert given.notes == {"fill": 0.5, "loss": pytest.approx(float(ROWS[0, 0]))}
 
 
 @pytest.mark.parametrize(
     "strategy, kept", [(Talker(raises=True), 3), (Talker(lies=True), 3), (Zero(views=3, keep=0.34), 1)]
 )
-def test_where_it_says_nothing_its_views_count_equally(strategy: ZeroShot | Zero, kept: int):
-    said = asked(strategy, EncodedViews((ROWS,), 3)).explanation
-    assert said.kept.sum() == kept
-    assert said.weight[said.kept].tolist() == pytest.approx([1 / kept] * kept)
-    assert said.label.tolist() == [0, 1, 2] and said.entropy.shape == (3,)
+def test_without_an_explanation_the_kept_views_count_equally(strategy: ZeroShot | Zero, kept: int):
+    given = answer(strategy, EncodedViews((ROWS,), 3)).explanation
+    assert given.kept.sum() == kept
+    assert given.weight[given.kept].tolist() == pytest.approx([1 / kept] * kept)
+    assert given.label.tolist() == [0, 1, 2] and given.entropy.shape == (3,)
 
 
 def test_a_second_look_replaces_its_rows_only():

@@ -13,29 +13,29 @@ from tta_service.serving.pipeline.stage_timer import StageTimer
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Stands still until it is told to go on."""
+    """Stands still until it is spent_in to go on."""
     clock = Clock()
     monkeypatch.setattr(time, "monotonic", clock.monotonic)
     return clock
 
 
 def test_laps_add_up_to_the_total(clock: Clock):
-    watch = StageTimer(make_request(), clock.now - 2.0)
-    watch.lap("queue")
+    timer = StageTimer(make_request(), clock.now - 2.0)
+    timer.lap("queue")
     clock.now += 0.25
-    watch.lap("decode", ("look", 100.0))  # an inner stage cannot be longer than its lap
+    timer.lap("decode", ("look", 100.0))  # an inner stage cannot be longer than its lap
     clock.now += 0.5
-    assert watch.lap("encode", ("queue", 0.125)) == 0.5
-    seconds = watch.seconds()
+    assert timer.lap("encode", ("queue", 0.125)) == 0.5
+    seconds = timer.seconds()
     assert set(seconds) == {*STAGES, "total"}
-    told = {stage: spent for stage, spent in seconds.items() if spent}
-    assert told == {"queue": 2.125, "look": 0.25, "encode": 0.375, "total": 2.75}
+    spent_in = {stage: spent for stage, spent in seconds.items() if spent}
+    assert spent_in == {"queue": 2.125, "look": 0.25, "encode": 0.375, "total": 2.75}
 
 
 def test_inner_stages_are_taken_out_of_their_lap(clock: Clock):
-    watch = StageTimer(make_request(), clock.now - 2.0)
-    watch.lap("queue", ("encode", 0.5))
-    assert (watch.seconds()["encode"], watch.seconds()["queue"]) == (0.5, 1.5)
+    timer = StageTimer(make_request(), clock.now - 2.0)
+    timer.lap("queue", ("encode", 0.5))
+    assert (timer.seconds()["encode"], timer.seconds()["queue"]) == (0.5, 1.5)
 
 
 def test_a_deadline_is_looked_at_before_a_stage(clock: Clock):

@@ -27,9 +27,9 @@ class Machine:
 )
 def test_the_smallest_power_of_two_within_five_percent_of_the_best(fixed: float, each: float, expected: int):
     machine = Machine(fixed, each)
-    budget = measure(machine, most=256, patience=100, clock=machine.clock)
-    assert budget.rows == expected
-    assert budget.row_seconds == pytest.approx((fixed + each * expected) / expected)
+    calibration = measure(machine, most=256, patience=100, clock=machine.clock)
+    assert calibration.rows == expected
+    assert calibration.row_seconds == pytest.approx((fixed + each * expected) / expected)
 
 
 def test_it_stops_at_the_end_of_patience_and_of_memory():
