@@ -279,9 +279,7 @@ def test_a_session_degraded_now_and_then_keeps_its_memory(monkeypatch: pytest.Mo
     machine.run(live)
 
 
-def test_a_wait_for_a_turn_that_is_too_long_gives_a_plain_answer_and_the_memory_goes_on(
-    monkeypatch: pytest.MonkeyPatch,
-):
+def test_too_long_a_wait_for_a_turn_gives_a_plain_answer_and_the_memory_goes_on(monkeypatch: pytest.MonkeyPatch):
     machine = Machine(monkeypatch)
 
     async def live(service: Harness) -> None:

@@ -13,7 +13,7 @@ from tta_service.serving.pipeline.stage_timer import StageTimer
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Stands still until it is spent_in to go on."""
+    """Stands still until the test moves it."""
     clock = Clock()
     monkeypatch.setattr(time, "monotonic", clock.monotonic)
     return clock
