@@ -84,7 +84,7 @@ def together(ground: Ground) -> Finding:
 def at_once(stream: Stream) -> Played:
     made: Any = strategies.build("stata")
     with torch.no_grad():
-        log_z = made.solved(stream.rows[:, 0].double(), stream.text)
+        log_z = made.solve(stream.rows[:, 0].double(), stream.text)
         plain = Evidence(stream.rows[:, 0], stream.text).logits().softmax(-1)
     best, plain_best = log_z.exp().max(-1), plain.max(-1)
     numbers = best.indices.numpy(), best.values.float().numpy(), plain_best.indices.numpy(), plain_best.values.numpy()

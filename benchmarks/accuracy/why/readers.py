@@ -38,7 +38,7 @@ def _objected(self: tda.TDA | boost_adapter.BoostAdapter, memory: tda.Caches, fe
 
 
 def _read_oga(self: oga.OGA, seen: Evidence, memory: oga.Gaussians) -> Tensor:
-    feature, logits, _ = self._look_at(seen)
+    feature, logits, _ = self._read_plain_view(seen)
     likelihood = (self.tau * (memory.projected @ feature + memory.bias)).log_softmax(-1)
     return (logits.log_softmax(-1) + likelihood).log_softmax(-1)
 
@@ -64,7 +64,7 @@ def _write_tda(self: tda.TDA, seen: Evidence, memory: tda.Caches, label: int) ->
 
 
 def _write_oga(self: oga.OGA, seen: Evidence, memory: oga.Gaussians, label: int) -> None:
-    feature, logits, _ = self._look_at(seen)
+    feature, logits, _ = self._read_plain_view(seen)
     doubt, slot = entropy(logits), int(memory.entropy[label].argmax())
     if doubt < memory.entropy[label, slot]:
         oga._learn(self, memory, seen.text, label, slot, feature, doubt)
