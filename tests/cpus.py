@@ -21,6 +21,7 @@ LACKING = {"AVX512": (), "AVX2": ("avx2",), "DEFAULT": ("avx2", "default")}  # u
 FOLDERS = ("tests/strategies", "tests/reducers", "tests/test_maths.py", "tests/clip", "tests/images")
 OTHERS = (
     "compile",
+    "has_no_graph",  # compiles, too
     "onnxruntime",
     "openvino",
     "test_load",
