@@ -64,9 +64,9 @@ def test_at_a_large_scale_it_is_nearer_to_the_truth_than_plain_float32(strategy)
             mine.append(off(ours(strategy, seen)[0], truth))
             theirs.append(off(gradient(strategy, seen, rows, *plain)[1], truth))
     if isinstance(strategy, TPT):
-        # Of five images each, chance decides (0.76 to 1.01). Of twenty, measured: 0.70 with AVX-512, 0.70 with AVX2, 0.67
-        # and, with two threads, 0.72 with the default kernels. How far off one image may be follows from its features,
-        # as the next test says.
+        # Of five images each, chance decides (0.76 to 1.01). Of twenty, measured: 0.70 with AVX-512 and AVX2, 0.67 with
+        # the default kernels, 0.72 with two threads. How far off one image may be follows from its features: the next
+        # test.
         assert sum(mine) <= sum(theirs)
     else:  # the spread outweighs the entropy, and has no scale
         assert max(mine) <= 1e-5
