@@ -30,7 +30,7 @@ from tta_service.core.reducer import Reduction
 from tta_service.images.views import look
 from tta_service.maths import confident_count
 from tta_service.reducers import catalogue as reducers
-from tta_service.serving.pipeline.run_strategy import EncodedViews, choose_confident
+from tta_service.serving.pipeline.adaptation import EncodedViews, choose_confident
 from tta_service.strategies import catalogue as strategies
 
 VIEWS = 64

@@ -20,7 +20,7 @@ from jsonschema import Draft7Validator
 from tta_client.camera.arguments import parse_arguments
 
 from tests.deploy.tools import DEPLOY
-from tta_service.rpc.health import Health
+from tta_service.rpc.health_service import Health
 from tta_service.settings import Settings, unknown_variables
 
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()

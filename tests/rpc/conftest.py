@@ -22,14 +22,15 @@ from tests.patience import PATIENCE
 from tta_service.core import catalogue
 from tta_service.core.events import Event
 from tta_service.core.reducer import Reduction
-from tta_service.images.decode import ImageLimits, decode
+from tta_service.images.decode import decode
+from tta_service.images.limits import ImageLimits
 from tta_service.images.views import look
 from tta_service.rpc.methods.classify import AdaptationService
 from tta_service.rpc.server import Server
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.serving.admission.controller import AdmissionController
 from tta_service.serving.batching.batcher import Batcher
-from tta_service.serving.batching.health import DeviceHealth
+from tta_service.serving.batching.device_health import DeviceHealth
 from tta_service.serving.concurrency.executors import make_executors
 from tta_service.serving.costs.model import CostModel
 from tta_service.serving.engine import Engine
@@ -78,7 +79,7 @@ async def open_harness(
     clip, events, executors = clip or FakeCLIP(), [], make_executors(prepare=1, adapt=1, cores=1)
     observe = events.append
     health = DeviceHealth(
-        lambda serving, reason: server.health.set_serving(serving, reason), patience=0.3, canary_every=0.1, tick=0.02
+        lambda serving, _reason: server.health.set_serving(serving), patience=0.3, canary_every=0.1, tick=0.02
     )
     costs = CostModel(64)
     batcher = Batcher(clip.encode_image, executors.device, 64, observe, health, costs)

@@ -29,7 +29,7 @@ async def health(harness, service: str = "") -> int:
 
 async def test_health_follows_set_serving(harness):
     assert [await health(harness, name) for name in ("", SERVICE)] == [SERVING, SERVING]
-    harness.server.health.set_serving(False, "a batch does not come back")
+    harness.server.health.set_serving(False)
     assert [await health(harness, name) for name in ("", SERVICE)] == [NOT_SERVING, NOT_SERVING]
     harness.server.health.set_serving(True)
     assert await health(harness) == SERVING

@@ -20,12 +20,13 @@ from ..core.catalogue import reducers
 from ..core.errors import ModelFault, TTAError
 from ..core.events import Event, Observe, ignore
 from ..core.reducer import Reduction
-from ..images.decode import ImageLimits, decode
+from ..images.decode import decode
 from ..images.gpu.views import make_look
+from ..images.limits import ImageLimits
 from ..serving.admission.controller import AdmissionController
 from ..serving.admission.quotas import ClientQuota
 from ..serving.batching.batcher import Batcher
-from ..serving.batching.health import DeviceHealth
+from ..serving.batching.device_health import DeviceHealth
 from ..serving.concurrency.executors import Executors, make_executors, run
 from ..serving.costs.model import CostModel
 from ..serving.engine import Engine

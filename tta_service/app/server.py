@@ -18,7 +18,7 @@ from ..core.events import Observe
 from ..rpc.methods.classify import AdaptationService
 from ..rpc.server import Server
 from ..rpc.status import code_of
-from ..serving.batching.health import DeviceHealth
+from ..serving.batching.device_health import DeviceHealth
 from ..settings import BadSettings, Settings
 from ..telemetry import combine_observers
 from ..telemetry import http as exposition

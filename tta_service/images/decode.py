@@ -10,7 +10,6 @@ run at a time as the prepare lane has threads, so `ImageLimits.max_pixels` bound
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
@@ -22,6 +21,7 @@ from ..core.errors import BadImage
 from ..core.request import Encoded, Raw
 from . import raw
 from .headers import Header, read_header
+from .limits import DEFAULT_LIMITS, ImageLimits
 from .sixteen_bits import has_sixteen_bits, to_eight_bits
 
 # The classes themselves: `Image.open` would warn about sizes by a global limit of its own.
@@ -41,47 +41,24 @@ UPRIGHT = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ImageLimits:
-    """The largest images that are accepted. `max_bytes` bounds encoded files; pixels bound raw frames."""
-
-    max_bytes: int = 8 << 20
-    max_pixels: int = 16_000_000
-    max_side: int = 8192
-
-
-def decode(image: Encoded | Raw, limits: ImageLimits = ImageLimits()) -> Tensor:
+def decode(image: Encoded | Raw, limits: ImageLimits = DEFAULT_LIMITS) -> Tensor:
     """[3, h, w] uint8 RGB, upright, three bytes a pixel in memory (so the resize reads it without a copy).
 
     Alpha is dropped, not composited, as in CLIP's transform. Of 16 bits a sample the upper eight of those in use are
-    taken (`sixteen_bits.eight_bits`). CMYK and palettes are converted. An animation gives its first frame. Raises
+    taken (`sixteen_bits.to_eight_bits`). CMYK and palettes are converted. An animation gives its first frame. Raises
     `BadImage`.
     """
     if isinstance(image, Raw):
-        _check_size(image.width, image.height, limits)
+        limits.check_size(image.width, image.height)
         raw.check(image)
         return raw.decode(image)
-    if not image.data:
-        raise BadImage("the image is empty", "image")
-    if len(image.data) > limits.max_bytes:
-        raise BadImage(f"the image has {len(image.data)} bytes, at most {limits.max_bytes} are allowed", "image")
+    limits.check_bytes(len(image.data))
     header = read_header(image.data)
-    _check_size(header.width, header.height, limits)
+    limits.check_size(header.width, header.height)
     picture = _load(header)
     if header.orientation in UPRIGHT:
         picture = picture.transpose(UPRIGHT[header.orientation])
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
-
-
-def _check_size(width: int, height: int, limits: ImageLimits) -> None:
-    if width < 1 or height < 1:
-        raise BadImage(f"the image is {width} × {height} pixels", "image")
-    if max(width, height) > limits.max_side:
-        raise BadImage(f"the image is {width} × {height} pixels, a side may have {limits.max_side}", "image")
-    if width * height > limits.max_pixels:
-        raise BadImage(
-            f"the image is {width} × {height} pixels, at most {limits.max_pixels} in all are allowed", "image"
-        )
 
 
 def _load(header: Header) -> Image.Image:

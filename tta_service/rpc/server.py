@@ -11,7 +11,7 @@ from grpc_reflection.v1alpha import reflection
 
 from ..core.events import Observe, ignore
 from ..wire.requests import strategy_name
-from .health import Health
+from .health_service import Health
 from .interceptor import ServerInterceptor
 from .methods.classify import AdaptationService
 from .v1.tta_pb2_grpc import add_AdaptationServiceServicer_to_server

@@ -8,7 +8,7 @@ from tests.serving.harness import settle
 from tta_service.core.errors import NotReady, Overloaded
 from tta_service.serving.admission.controller import AdmissionController
 from tta_service.serving.admission.quotas import ClientQuota
-from tta_service.serving.admission.tickets import Claim
+from tta_service.serving.admission.wait_queue import Claim
 
 
 class Requests:

@@ -18,7 +18,7 @@ from tta_service.core.errors import ModelFault, NotReady, Unsupported
 from tta_service.core.events import Event
 from tta_service.core.reducer import Reduction
 from tta_service.serving.batching.batcher import Batcher
-from tta_service.serving.batching.health import DeviceHealth
+from tta_service.serving.batching.device_health import DeviceHealth
 from tta_service.testing import FakeCLIP
 
 

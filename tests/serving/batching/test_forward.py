@@ -7,7 +7,7 @@ import torch
 from tests.fake_gpu import GPU, fake_gpu
 from tta_service.core.labels import TextSpace
 from tta_service.serving.batching.forward import concatenate
-from tta_service.serving.pipeline.run_strategy import EncodedViews, choose_confident
+from tta_service.serving.pipeline.adaptation import EncodedViews, choose_confident
 
 
 def rows(count: int, device: str = "cpu") -> torch.Tensor:

@@ -15,7 +15,7 @@ from functools import partial
 from ...core.errors import NotReady, Overloaded
 from .quotas import ClientQuota
 from .throughput import Throughput
-from .tickets import Claim, Permit, Waiter, WaitQueue
+from .wait_queue import Claim, Permit, Waiter, WaitQueue
 
 
 class AdmissionController:

@@ -16,8 +16,8 @@ from ...core.labels import TextSpace
 from ...core.reducer import Reduction
 from ..concurrency.executors import run
 from ..costs.model import CostModel
+from .device_health import DeviceHealth
 from .forward import Encode, run_batch
-from .health import DeviceHealth
 from .jobs import Job, JobSlice, Rows
 from .queue import BatchQueue, QueueCounters
 

@@ -20,8 +20,8 @@ from ..batching.batcher import Batcher
 from ..batching.jobs import Rows
 from ..concurrency.executors import Executors, run
 from ..costs.model import CostModel
+from .adaptation import EncodedViews, choose_confident
 from .deadline import Plan, WorkDone
-from .run_strategy import EncodedViews, choose_confident
 from .stage_timer import StageTimer
 
 Decode = Callable[[Encoded | Raw], Tensor]  # -> [3, h, w] uint8

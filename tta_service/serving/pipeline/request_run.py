@@ -9,7 +9,7 @@ from typing import Any
 from ...core.labels import TextSpace
 from ...core.request import Degraded, Report, Request
 from ...core.strategy import Strategy
-from ..admission.tickets import Permit
+from ..admission.wait_queue import Permit
 from ..sessions.scope import SessionScope
 from .deadline import DeadlinePlanner
 from .requirements import cost_of, rows_needed

@@ -9,7 +9,7 @@ from ...core.errors import BadParameters, Unsupported
 from ...core.request import Features, Request
 from ...core.strategy import Strategy
 from ...maths import confident_count
-from ..admission.tickets import Claim
+from ..admission.wait_queue import Claim
 
 
 def rows_needed(request: Request, strategy: Strategy[Any], views: int = 0) -> int:

@@ -14,14 +14,14 @@ from ...core.errors import DeadlineTooShort
 from ...core.labels import TextSpace
 from ...core.request import Degraded, Request, SessionStatus
 from ...core.strategy import Needs, Scope, Strategy, completed, predicts_first
-from ..admission.tickets import Permit
+from ..admission.wait_queue import Permit
 from ..concurrency.executors import Executors, run
 from ..sessions.scope import SessionScope
 from ..text.cache import TextSpaceCache
+from .adaptation import Answer, EncodedViews, begin_memory, run_strategy
 from .deadline import DeadlinePlanner
 from .encoding import ImageEncoder, RequestEncoding
 from .requirements import rows_needed
-from .run_strategy import Answer, EncodedViews, begin_memory, run_strategy
 from .stage_timer import StageTimer
 
 

@@ -14,8 +14,8 @@ from ...core.labels import TextSpace
 from ...core.request import PixelFormat, Raw
 from ...core.strategy import completed
 from ..concurrency.executors import run
+from .adaptation import EncodedViews, run_strategy
 from .encoding import ImageEncoder
-from .run_strategy import EncodedViews, run_strategy
 
 T = TypeVar("T")
 

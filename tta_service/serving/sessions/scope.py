@@ -14,7 +14,7 @@ from .turns import Turn
 
 
 class SessionScope:
-    """The turns of a request, all taken on arrival. The end of the `with` block gives up those that are left."""
+    """The turns of a request, all taken on admission. The end of the `with` block gives up those that are left."""
 
     def __init__(
         self,

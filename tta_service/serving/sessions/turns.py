@@ -18,7 +18,7 @@ R = TypeVar("R")
 
 
 class Turn:
-    """Taken on arrival, so that memories follow the order of arrival however long the encoding takes.
+    """Taken on admission, so that memories follow the order of admission however long the encoding takes.
 
     Work that was handed to a lane runs to its end. Its completion stores the memory and ends the turn, whether or not
     the caller still waits: a caller that leaves before changes nothing, one that leaves later loses only the answer.

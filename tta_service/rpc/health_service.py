@@ -23,7 +23,7 @@ class Health(wire.HealthServicer):
         self._serving = self._draining = self._ended = False
         self._changed = asyncio.Event()
 
-    def set_serving(self, serving: bool, reason: str = "") -> None:
+    def set_serving(self, serving: bool) -> None:
         """Set the status that the device's health gives. Call it in the event loop's thread."""
         self._serving = serving
         self._notify()

@@ -15,7 +15,7 @@ from tta_service.core.errors import ModelFault, TTAError
 from tta_service.core.events import Canary, Event
 from tta_service.core.reducer import Reduction
 from tta_service.serving.batching.batcher import Batcher
-from tta_service.serving.batching.health import DeviceHealth, is_sticky
+from tta_service.serving.batching.device_health import DeviceHealth, is_sticky
 
 
 class Watched:

@@ -11,7 +11,7 @@ from torch import Tensor
 from tta_service import Evidence, Needs, TextSpace
 from tta_service.core.errors import BadRequest
 from tta_service.core.strategy import completed
-from tta_service.serving.pipeline.run_strategy import EncodedViews, choose_confident, run_strategy
+from tta_service.serving.pipeline.adaptation import EncodedViews, choose_confident, run_strategy
 from tta_service.strategies.zero import Zero
 from tta_service.strategies.zero_shot import ZeroShot
 
