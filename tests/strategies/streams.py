@@ -43,7 +43,7 @@ class Margin:
         for bound in (low, high):
             if bound > 0:
                 gaps = np.abs(np.log(np.maximum(p, 1e-300)) - np.log(bound))
-                self.smallest = gaps[gaps > 1e-12].min(initial=self.smallest)
+                self.smallest = float(gaps[gaps > 1e-12].min(initial=self.smallest))
         return (p > low) & (p < high)
 
     def surest(self, entropies: np.ndarray, count: int) -> np.ndarray:
