@@ -14,10 +14,10 @@ serve: .venv/.installed-demo    ## start the service on 127.0.0.1
 	$(BIN)/tta-service serve
 
 test: .venv/.installed-dev      ## the product's own tests, without benchmarks, fleets and deployments
-	$(BIN)/python -m pytest -q -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" # a thread for each of two processes
 
-test-all: .venv/.installed-dev  ## every test
-	$(BIN)/python -m pytest -q
+test-all: test                  ## every test
+	$(BIN)/python -m pytest -q -m slow
 
 test-cpus: .venv/.installed-dev ## the numeric tests with the kernels of other processors
 	$(BIN)/python tests/cpus.py

@@ -29,7 +29,9 @@ def asked(reducer: str, **parameters: float) -> pb.ClassifyRequest:
     return question
 
 
-@pytest.mark.parametrize(("runtime", "compress"), [("eager", "svd:72"), ("onnxruntime", "")])
+@pytest.mark.parametrize(
+    ("runtime", "compress"), [("eager", "svd:72"), pytest.param("onnxruntime", "", marks=pytest.mark.slow)]
+)
 async def test_a_cup_of_coffee_stays_one(runtime: str, compress: str):
     if why := why_not("int8", torch.device("cpu")):
         pytest.skip(why)

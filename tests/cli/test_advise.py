@@ -56,6 +56,7 @@ def test_it_recommends_with_reasons_and_a_table(run: Run, folder: Path):
     assert "they are no labels" in lines[-3] and lines[-1].endswith("Check it with labels.")
 
 
+@pytest.mark.slow
 def test_the_same_as_json_and_the_same_again(run: Run, folder: Path):
     asked = [
         "--images",

@@ -72,9 +72,9 @@ def clip_of(name: str) -> FrozenCLIP:
 
 
 def forms(which: Callable[[EncoderConfig], bool] = lambda form: True) -> list[Any]:
-    """Names for `parametrize`; compiling takes half a minute."""
+    """Names for `parametrize`; other runtimes build and compile for seconds to half a minute."""
     slow = {True: [pytest.mark.slow], False: []}
-    return [pytest.param(name, marks=slow[form.runtime == "compile"]) for name, form in FORMS.items() if which(form)]
+    return [pytest.param(name, marks=slow[form.runtime != "eager"]) for name, form in FORMS.items() if which(form)]
 
 
 def reductions(name: str) -> list[Reduction | None]:
@@ -134,6 +134,7 @@ def test_reducers_not_named_at_start_are_refused(name):
     assert clip.tokens_left(Drop()) == ()
 
 
+@pytest.mark.slow
 def test_a_guided_reducer_has_no_graph():
     with pytest.raises(CannotLoad, match="text_guided looks at the label set") as refused:
         FrozenCLIP(model(), tokenizer(), config=EncoderConfig(runtime="compile", reducers=(TextGuided(),)))
@@ -148,6 +149,7 @@ class ByContent(Drop):
         return x[:, : x.shape[1] - int((x.mean() > 0).item())], sizes
 
 
+@pytest.mark.slow
 def test_a_reducer_whose_counts_depend_on_content_has_no_graph():
     pytest.importorskip("onnxruntime")
     with pytest.raises(CannotLoad, match="onnxruntime cannot take over the reducer drop") as refused:

@@ -82,7 +82,7 @@ async def test_health_can_be_watched(harness):
     assert (await watching.read()).status == SERVING
     harness.server.health.set_serving(False)
     assert (await watching.read()).status == NOT_SERVING
-    harness.server.health.set_serving(False, "still")
+    harness.server.health.set_serving(False)
     harness.server.health.set_serving(True)
     assert (await watching.read()).status == SERVING
     unknown = HealthStub(harness.channel).Watch(health_pb2.HealthCheckRequest(service="somebody.Else"))

@@ -14,6 +14,7 @@ from tta_client import Choice, Client, Frame, FrameAnswer, Reconnect, Statistics
 from tests.client.clips import jpeg
 from tests.client.services import run_service, start_process
 
+pytestmark = pytest.mark.slow
 NAMES = ("flower", "temple", "cat")
 BEFORE, AFTER = 6, 5  # frames
 SETTINGS = {"sessions__secret": "a secret for tests", "sessions__write_frames": 1, "lanes__cores": 1}
@@ -36,7 +37,6 @@ def answers_of(address: str, frames: Iterator[Frame], statistics: Statistics) ->
             yield result
 
 
-@pytest.mark.slow
 def test_a_killed_service_is_connected_to_again_and_has_its_memory(tmp_path: Path) -> None:
     statistics, gone = Statistics(), threading.Event()
     port = 0
