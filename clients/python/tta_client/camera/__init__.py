@@ -6,12 +6,27 @@ file do not.
 """
 
 from .folder import Folder
-from .gate import Gate
-from .gate import apply_gate as gated
-from .jpeg import encode_jpegs as encoded
-from .latest_frame import keep_latest as newest
-from .reopening import ReopeningSource as Lasting
+from .gate import Gate, apply_gate
+from .jpeg import encode_jpegs
+from .latest_frame import keep_latest
+from .reopening import ReopeningSource
 from .sources import Source, open_source
 from .virtual import Virtual
 
-__all__ = ["Folder", "Gate", "Lasting", "Source", "Virtual", "encoded", "gated", "newest", "open_source"]
+Lasting, gated, encoded, newest = ReopeningSource, apply_gate, encode_jpegs, keep_latest  # their earlier names
+
+__all__ = [
+    "Folder",
+    "Gate",
+    "Lasting",
+    "ReopeningSource",
+    "Source",
+    "Virtual",
+    "apply_gate",
+    "encode_jpegs",
+    "encoded",
+    "gated",
+    "keep_latest",
+    "newest",
+    "open_source",
+]
