@@ -16,12 +16,13 @@ import grpc
 import pytest
 import torch
 from sklearn.datasets import load_sample_images
+from typer.testing import CliRunner
 
 from tests.encodings import ENCODINGS
 from tests.telemetry.reports import make_report
 from tta_service import LabelSet
 from tta_service.app import Application
-from tta_service.cli import main
+from tta_service.cli import app, main
 from tta_service.cli.options import build, names_of
 from tta_service.cli.output import open_output
 from tta_service.cli.text import json_line
@@ -255,3 +256,10 @@ def test_plain_lines_tell_the_index_where_the_name_is_not_enough(capsys: pytest.
     assert [line.split("\t")[1:4:2] for line in capsys.readouterr().out.splitlines()] == [
         ["crane #2", "crane #0 0.665"], ["thing 2", "thing 0 0.665"]
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["", *(command.callback.__name__ for command in app.registered_commands)])
+def test_help_can_be_read_on_every_terminal(name: str):
+    """click writes UTF-8 to a terminal that says ASCII."""
+    result = CliRunner().invoke(app, [*filter(None, [name]), "--help"])
+    assert result.exit_code == 0 and result.output.isascii()

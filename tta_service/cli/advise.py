@@ -31,11 +31,11 @@ HEAD = ("strategy", "believed gain", "changed", "stable", "entropy", "views", "m
 def advise(
     configure: Configure,
     images: Annotated[Path, typer.Option(help="A folder with some of your images; they need no labels.")],
-    labels: Annotated[str, typer.Option(metavar="A,B,…|@FILE", help="Names of the classes; @FILE: one name a line.")],
+    labels: Annotated[str, typer.Option(metavar="A,B,...|@FILE", help="Names of the classes; @FILE: one name a line.")],
     deadline: Annotated[
         str | None, typer.Option(metavar="50ms", help="Time limit for one image; by default none.")
     ] = None,
-    only: Annotated[str | None, typer.Option("--strategies", metavar="A,B,…", help="Try only these.")] = None,
+    only: Annotated[str | None, typer.Option("--strategies", metavar="A,B,...", help="Try only these.")] = None,
     count: Annotated[int, typer.Option(min=FEWEST, help="Images to look at, at most.")] = 256,
     views: Annotated[int, typer.Option(min=0, max=512, help="0: 64, or as many as the deadline allows.")] = 0,
     template: Annotated[

@@ -24,8 +24,8 @@ from .text import printable
 @configure_command
 def classify(
     configure: Configure,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", show_default=False, help="JPEG, PNG or WebP.")],
-    labels: Annotated[str, typer.Option(metavar="A,B,…|@FILE", help="Names of the classes; @FILE: one name a line.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", show_default=False, help="JPEG, PNG or WebP.")],
+    labels: Annotated[str, typer.Option(metavar="A,B,...|@FILE", help="Names of the classes; @FILE: one name a line.")],
     strategy: Annotated[str | None, typer.Option(help="One of `tta-service strategies`.")] = None,
     param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Parameter of the strategy.")] = None,
     reducer: Annotated[str | None, typer.Option(help="One of `tta-service reducers`.")] = None,

@@ -28,7 +28,7 @@ MODEL: dict[str, tuple[str, Any]] = {  # the flags of every command that loads a
     "model": ("model.name", typer.Option(help="pocket, or a name that open_clip knows.")),
     "pretrained": ("model.pretrained", typer.Option(help="Tag of the weights, as open_clip lists them.")),
     "checkpoint": ("model.checkpoint", typer.Option(help="File with the weights.")),
-    "device": ("model.device", typer.Option(help="auto, cpu, cuda, cuda:1 …")),
+    "device": ("model.device", typer.Option(help="auto, cpu, cuda, cuda:1, ...")),
     "precision": ("model.precision", typer.Option(help="float32, bfloat16, float16 or int8.")),
     "runtime": ("model.runtime", typer.Option(help="eager, compile, cudagraphs, onnxruntime or openvino.")),
     "compress": (
@@ -37,7 +37,7 @@ MODEL: dict[str, tuple[str, Any]] = {  # the flags of every command that loads a
     ),
     "reducers": (
         "model.reducers",
-        typer.Option(metavar="A,B:keep=0.5,…", help="Reducers that a runtime other than eager serves."),
+        typer.Option(metavar="A,B:keep=0.5,...", help="Reducers that a runtime other than eager serves."),
     ),
 }
 SPELT = {knob: f"--{flag}" for flag, (knob, _) in MODEL.items()} | {  # the flag of a setting, where it has one
