@@ -64,6 +64,11 @@ class Raising:
         raise RuntimeError("the buffer is gone")
 
 
+class RaisingId:
+    def __index__(self) -> int:
+        raise ZeroDivisionError
+
+
 def missing(folder: Path) -> Any:
     return folder / "nowhere.jpg"
 
@@ -100,6 +105,8 @@ INVALID: dict[str, tuple[Any, str]] = {  # the image, or what replaces fields of
     "id not whole": ({"frame_id": np.float64("nan")}, "frame.frame_id"),
     "captured never": ({"captured": None}, "frame.captured"),
     "no clock": ({"wall_ns": None}, "frame.capture_time"),
+    "a clock beyond all years": ({"wall_ns": 2**80}, "frame.capture_time"),
+    "an id that raises": ({"frame_id": RaisingId()}, "frame.frame_id"),
     "labels twice": ({"labels": ["a", "a"]}, "frame.labels.label_set.names[1]"),
     "labels no names": ({"labels": 5}, "frame.labels"),
     "labels of numbers": ({"labels": [1, 2]}, "frame.labels"),
@@ -276,3 +283,10 @@ async def test_whatever_an_async_source_raises_ends_the_stream(service: str, err
         except BaseException as raised:
             caught = raised
     assert caught is error and [r.frame_id for r in results] == [1, 2]
+
+
+@both
+def test_no_id_is_left_after_the_last_one(service: str, watch: Watch):
+    results = watch(service, [GOOD, Frame(2**64 - 1, GOOD), GOOD])
+    assert [type(result) for result in results] == [FrameAnswer, FrameAnswer, FrameFailure]
+    assert results[2].error.field == "frame.frame_id"

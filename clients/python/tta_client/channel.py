@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+import socket
 from urllib.parse import urlsplit
 
 from .errors import make_refusal
@@ -66,8 +67,18 @@ def _is_own_address(address: str) -> bool:
     bare = address.count(":") > 1 and not address.startswith("[")  # an IPv6 address without a port
     try:
         host = address if bare else urlsplit(f"//{address}").hostname or ""
-        ip = ipaddress.ip_address("127.0.0.1" if host.rstrip(".") == "localhost" else host)
-    except ValueError:
+        ip = ipaddress.ip_address("127.0.0.1" if _is_own_name(host.rstrip(".")) else _expand(host))
+    except (ValueError, OSError):
         return False
     mapped = getattr(ip, "ipv4_mapped", None) or ip
     return mapped.is_loopback or mapped.is_unspecified
+
+
+def _is_own_name(host: str) -> bool:
+    """RFC 6761's localhost and the names below it, and Debian's names of ::1."""
+    return host in ("localhost", "ip6-localhost", "ip6-loopback") or host.endswith(".localhost")
+
+
+def _expand(host: str) -> str:
+    """An IPv4 address with all its parts: "127.1" is 127.0.0.1."""
+    return socket.inet_ntoa(socket.inet_aton(host)) if re.fullmatch(r"\d+(\.\d+){0,2}", host) else host

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -191,3 +193,11 @@ def test_rate_limited_frames_are_captured_when_delivered() -> None:
     early = Frame(1, b"", captured=0.0, wall_ns=0)
     out = list(limit_rate([early, early, early], fps=200))
     assert all(f.captured > 0 and f.wall_ns > 0 for f in out)
+
+
+def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
+    """Neither a pipe that nothing is written to, nor a device that never ends: both stay paths, and fail when sent."""
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "endless.jpg").symlink_to("/dev/zero")
+    frames = [Frame(1, tmp_path / "pipe.jpg"), Frame(2, tmp_path / "endless.jpg")]
+    assert [frame.image for frame in encoded(frames)] == [frame.image for frame in frames]

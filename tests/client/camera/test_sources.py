@@ -97,7 +97,7 @@ def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
 
 def test_the_text_decides_the_kind_of_source() -> None:
     assert open_source("0") == Webcam(0)
-    assert open_source("rtsp://camera/1") == Video("rtsp://camera/1", live=True)
+    assert open_source("rtsp://camera/1") == open_source("RTSP://camera/1") == Video("rtsp://camera/1", live=True)
     assert open_source("virtual:") == Virtual() and open_source("virtual") == Virtual()
     assert open_source("virtual:frames=3,fps=2.5,seed=7") == Virtual(frames=3, fps=2.5, seed=7)
     with pytest.raises(ValueError, match="no folder"):

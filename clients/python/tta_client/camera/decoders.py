@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,18 @@ FULL_RANGE = 64  # an upper byte of at least this says that all 16 bits are in u
 
 
 def read_picture_file(picture: Any) -> bytes | None:
-    """The bytes of a picture file, given as bytes or a path; None for anything else. Raises OSError."""
+    """The bytes of a picture file, given as bytes or a path; None for anything else.
+
+    Raises OSError, also for what is no regular file: a pipe may block without end, and a device may have none.
+    """
     if not isinstance(picture, FILES):
         return None
-    return Path(picture).read_bytes() if isinstance(picture, str | os.PathLike) else bytes(picture)
+    if not isinstance(picture, str | os.PathLike):
+        return bytes(picture)
+    path = Path(picture)
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(f"{path} is not a file")
+    return path.read_bytes()
 
 
 def decode_with_opencv(data: bytes, flags: int) -> Any:

@@ -14,11 +14,11 @@ from urllib.parse import unquote
 MASK = "***"
 SECRETS = (
     # user:password@host, token@host; a password may contain characters that it should escape, such as @ and /
-    re.compile(r"(?<=://)(?P<secret>[^\s/?#]+|[^\s/?#:@\[]*:(?!\d+(?:[/?#\s'\"]|$))\S*)(?=@)"),
+    re.compile(r"(?:(?<=://)|(?<=[a-zA-Z]:/)(?!/))(?P<secret>[^\s/?#]+|[^\s/?#:@\[]*:(?!\d+(?:[/?#\s'\"]|$))\S*)(?=@)"),
     re.compile(r"(?<=%3A%2F%2F)(?P<secret>[^\s&]+)(?=%40)", re.IGNORECASE),  # a URL within a URL
     re.compile(r"(?<![\w/:.%-])(?P<secret>[\w.+%-]+:[^\s/@'\"]+)(?=@[\w\[])"),  # without a scheme
     re.compile(
-        r"(?<![\w.-])(?:[\w.-]*(?:pwd|passw|passphrase|token|secret|auth|credential|signature|jwt|cookie|key)[\w.-]*"
+        r"(?<![\w.-])(?:[\w.-]*(?:pwd|psw|loginpas|passw|passphrase|token|secret|auth|credential|signature|jwt|cookie|key)[\w.-]*"
         r"|(?:[\w.-]*[_.-])?(?:pass|pw|pin|sid|sig))(?:=|%3D)(?P<secret>[^\s&'\"]+)",
         re.IGNORECASE,
     ),

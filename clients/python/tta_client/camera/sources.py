@@ -62,7 +62,9 @@ def _make_source(text: str, options: Mapping[str, str], live: bool | None, inter
         return Virtual.parse(text.removeprefix("virtual").removeprefix(":"))
     if text.isdecimal():
         return Webcam(int(text))
-    if text.startswith(SCHEMES):
+    scheme, separator, rest = text.partition("://")
+    if (url := scheme.lower() + separator + rest).startswith(SCHEMES):
+        text = url
         web = text.startswith("http")
         if web and interval:
             return Snapshots(text, interval, options)

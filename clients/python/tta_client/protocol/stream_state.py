@@ -102,8 +102,9 @@ class StreamState:
             self.statistics.sent -= 1
             self._fail(frame.frame_id, frame, error)
 
-    def _fail(self, place: int, frame: Frame, error: TTAClientError) -> None:
-        failure = FrameFailure(to_plain(frame.frame_id), error, measure_age(frame), frame.scene)
+    def _fail(self, place: int, item: Any, error: TTAClientError) -> None:
+        number, scene = (item.frame_id, item.scene) if isinstance(item, Frame) else (place + 1, "")
+        failure = FrameFailure(to_plain(number), error, measure_age(item), scene)
         if gone := self._queue.add_failure(place, failure):
             self.statistics.dropped["unreadable"] += gone
 

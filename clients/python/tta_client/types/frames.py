@@ -134,6 +134,7 @@ def make_frame_message(
     with blame_field("frame.capture_time"):
         seconds, nanos = divmod(int(frame.wall_ns), 1_000_000_000)
         message.capture_time.CopyFrom(Timestamp(seconds=seconds, nanos=nanos))
+        message.capture_time.ToNanoseconds()  # raises ValueError for years that a timestamp cannot express
     if label_set_id:
         message.labels.id = label_set_id
     if frame.options is not None:

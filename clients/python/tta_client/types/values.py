@@ -14,7 +14,7 @@ def parse_unsigned(value: Any, field: str, bits: int = 64) -> int:
     number = -1
     try:
         number = operator.index(to_plain(value))
-    except TypeError:
+    except Exception:  # of an object whose own conversion fails, too
         if isinstance(value := to_plain(value), float) and value.is_integer():
             number = int(value)
     if not 0 <= number < 2**bits:
