@@ -87,6 +87,6 @@ async def _ready(asked: Prometheus, process: asyncio.subprocess.Process) -> None
     while True:
         assert process.returncode is None, "prometheus did not start"
         try:
-            return await asked.sees("up")
+            return await asked.ask("up")
         except OSError:  # it does not listen yet, or does not answer
             await asyncio.sleep(BETWEEN)
