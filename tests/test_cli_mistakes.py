@@ -149,6 +149,7 @@ def test_labels_survive_a_terminal_without_their_letters(monkeypatch: pytest.Mon
     assert {score["label"] for score in answer["top"]} == {"Blüte", "Tür"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["classify", "serve"])
 def test_ctrl_c_ends_a_command_without_a_traceback(command: str):
     ends = {"classify": ["--set", "log.level=info"], "serve": ["--port=0", "--metrics-port=0"]}

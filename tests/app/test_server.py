@@ -163,6 +163,7 @@ def test_sigterm_drains_what_is_under_way_and_exits_0():
         assert process.wait(PATIENCE) == 0
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_it_at_once():
     with running("--set=server.drain=600") as (process, address, _), grpc.insecure_channel(address) as channel:
         held = threading.Event()

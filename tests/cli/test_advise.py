@@ -45,6 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_it_recommends_with_reasons_and_a_table(run: Run, folder: Path):
     asked = ["--images", folder, "--labels", NAMES, "--strategies", "mean,tda,vb_weights", "--views", "4"]
     code, out, _ = run(*asked)
