@@ -116,7 +116,7 @@ class Engine:
         """Plans the time from the request's arrival on, including its label set's text if that is not cached."""
         labels = request.labels
         prompts = 0 if labels in self._text_spaces else len(labels.names) * len(labels.templates)
-        text = self._costs.text(prompts) if prompts else Estimate()
+        text = self._costs.estimate_text(prompts) if prompts else Estimate()
         arrived_at = arrived if request.arrived is None else request.arrived
         return DeadlinePlanner(self._costs, self._resources.encoder.batcher.queue, request, arrived_at, text)
 

@@ -14,28 +14,28 @@ MEASURED = {1: 0.01, 2: 0.015, 4: 0.02, 8: 0.04}
 
 def test_forwards_begin_with_what_warm_up_measured():
     costs = CostModel(8, MEASURED)
-    assert costs.forward(costs.no_reduction, 4).likely == pytest.approx(0.02)
-    assert costs.encode(costs.no_reduction, 20).likely == pytest.approx(2 * 0.04 + 0.02)
-    assert costs.encode(costs.no_reduction, 0).likely == 0.0
+    assert costs.estimate_forward(costs.no_reduction, 4).likely == pytest.approx(0.02)
+    assert costs.estimate_encode(costs.no_reduction, 20).likely == pytest.approx(2 * 0.04 + 0.02)
+    assert costs.estimate_encode(costs.no_reduction, 0).likely == 0.0
 
 
 def test_nothing_is_known_without_it_until_the_first_forward():
     costs = CostModel(8)
-    assert costs.encode(costs.no_reduction, 64).safe == 0.0
+    assert costs.estimate_encode(costs.no_reduction, 64).safe == 0.0
     costs.learn_forward(costs.no_reduction, 8, 0.8)
-    assert costs.forward(costs.no_reduction, 4).likely == pytest.approx(0.4)
+    assert costs.estimate_forward(costs.no_reduction, 4).likely == pytest.approx(0.4)
 
 
 def test_a_machine_that_became_slower_is_slower_at_every_size_and_for_every_reducer():
     costs = CostModel(8, MEASURED)
     for _ in range(20):
         costs.learn_forward(costs.no_reduction, 8, 0.08)
-    assert costs.forward(costs.no_reduction, 1).likely == pytest.approx(0.02, rel=0.05)
-    assert costs.forward(Halved(), 8).likely == pytest.approx(0.08, rel=0.05)
+    assert costs.estimate_forward(costs.no_reduction, 1).likely == pytest.approx(0.02, rel=0.05)
+    assert costs.estimate_forward(Halved(), 8).likely == pytest.approx(0.08, rel=0.05)
     for _ in range(20):
         costs.learn_forward(Halved(), 8, 0.03)
-    assert costs.forward(Halved(), 8).likely == pytest.approx(0.03, rel=0.05)
-    assert costs.forward(costs.no_reduction, 8).likely == pytest.approx(0.08, rel=0.05)
+    assert costs.estimate_forward(Halved(), 8).likely == pytest.approx(0.03, rel=0.05)
+    assert costs.estimate_forward(costs.no_reduction, 8).likely == pytest.approx(0.08, rel=0.05)
 
 
 def test_a_size_that_was_seen_often_speaks_for_itself():
@@ -43,8 +43,8 @@ def test_a_size_that_was_seen_often_speaks_for_itself():
     for _ in range(20):
         costs.learn_forward(costs.no_reduction, 8, 0.04)
         costs.learn_forward(costs.no_reduction, 1, 0.03)  # threads that meet cost as much for one row as for eight
-    assert costs.forward(costs.no_reduction, 1).likely == pytest.approx(0.03, rel=0.05)
-    assert costs.forward(costs.no_reduction, 8).likely == pytest.approx(0.04, rel=0.05)
+    assert costs.estimate_forward(costs.no_reduction, 1).likely == pytest.approx(0.03, rel=0.05)
+    assert costs.estimate_forward(costs.no_reduction, 8).likely == pytest.approx(0.04, rel=0.05)
 
 
 def test_adapt_depends_on_strategy_classes_and_views():
@@ -52,37 +52,37 @@ def test_adapt_depends_on_strategy_classes_and_views():
     for _ in range(10):
         costs.learn_adapt(Zero(), 10, 64, 0.064)
         costs.learn_adapt(TDA(), 10, 64, 0.5)
-    assert costs.adapt(Zero(), 10, 32).likely == pytest.approx(0.032)
-    assert costs.adapt(TDA(), 10, 64).likely == pytest.approx(0.5)
-    assert costs.adapt(Zero(keep=0.5), 10, 64).likely == pytest.approx(0.064)  # a guess: the same method
-    assert costs.adapt(Zero(), 100, 64).likely == pytest.approx(0.64)  # too
-    assert costs.adapt(costs.zero_shot, 10, 1).likely == 0.0
+    assert costs.estimate_adapt(Zero(), 10, 32).likely == pytest.approx(0.032)
+    assert costs.estimate_adapt(TDA(), 10, 64).likely == pytest.approx(0.5)
+    assert costs.estimate_adapt(Zero(keep=0.5), 10, 64).likely == pytest.approx(0.064)  # a guess: the same method
+    assert costs.estimate_adapt(Zero(), 100, 64).likely == pytest.approx(0.64)  # too
+    assert costs.estimate_adapt(costs.zero_shot, 10, 1).likely == 0.0
 
 
 def test_images_are_told_apart_by_kind_and_size():
     costs = CostModel(8)
     costs.learn_decode(Encoded(bytes(1000)), 0.01)
     costs.learn_decode(Encoded(bytes(100_000)), 0.1)
-    assert costs.decode(Encoded(bytes(900))).likely == pytest.approx(0.01)
-    assert costs.decode(Encoded(bytes(90_000))).likely == pytest.approx(0.1)
-    assert 0.01 < costs.decode(Raw(10, 10, PixelFormat.GRAY8, bytes(100))).likely < 0.1  # never seen
-    assert costs.decode(Features(torch.zeros(1, 4))).likely == 0.0
+    assert costs.estimate_decode(Encoded(bytes(900))).likely == pytest.approx(0.01)
+    assert costs.estimate_decode(Encoded(bytes(90_000))).likely == pytest.approx(0.1)
+    assert 0.01 < costs.estimate_decode(Raw(10, 10, PixelFormat.GRAY8, bytes(100))).likely < 0.1  # never seen
+    assert costs.estimate_decode(Features(torch.zeros(1, 4))).likely == 0.0
 
 
 def test_the_plain_view_has_a_price_of_its_own():
     costs = CostModel(8)
     costs.learn_look("crop", 1, 0.005)
     costs.learn_look("crop", 64, 0.064)
-    assert costs.look("crop", 1).likely == pytest.approx(0.005) == costs.look("augmix", 1).likely
-    assert costs.look("crop", 64).likely == pytest.approx(0.064)
+    assert costs.estimate_look("crop", 1).likely == pytest.approx(0.005) == costs.estimate_look("augmix", 1).likely
+    assert costs.estimate_look("crop", 64).likely == pytest.approx(0.064)
 
 
 def test_the_least_recently_learnt_parameters_are_forgotten():
     costs, first, last = CostModel(8), Zero(keep=0.9), Zero(keep=0.8)
     costs.learn_adapt(first, 10, 8, 5.0)
-    assert costs.adapt(first, 10, 8).likely == pytest.approx(5.0)
+    assert costs.estimate_adapt(first, 10, 8).likely == pytest.approx(5.0)
     for views in range(1, MAX_CURVES + 500):
         costs.learn_adapt(Zero(views=1 + views % 512, keep=views / 10_000), 10, 8, 0.1)
     costs.learn_adapt(last, 10, 8, 5.0)
-    assert costs.adapt(first, 10, 8).likely == pytest.approx(0.1, rel=0.5)  # a guess: the same method
-    assert costs.adapt(last, 10, 8).likely == pytest.approx(5.0)
+    assert costs.estimate_adapt(first, 10, 8).likely == pytest.approx(0.1, rel=0.5)  # a guess: the same method
+    assert costs.estimate_adapt(last, 10, 8).likely == pytest.approx(5.0)

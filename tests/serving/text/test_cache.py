@@ -203,7 +203,7 @@ async def test_a_large_set_is_encoded_in_steps_and_others_get_in_between(lane: T
     alternating = [order[i] == "other" for i, what in enumerate(order[1:]) if what == "step"]
     assert sum(alternating) > len(alternating) / 2
     torch.testing.assert_close(making.result().features, clip.text_space(labels).features)
-    assert labels in spaces and costs.text(300).likely > 0
+    assert labels in spaces and costs.estimate_text(300).likely > 0
 
 
 async def test_a_step_that_fails_is_a_fault_of_the_set(lane: ThreadPoolExecutor):

@@ -43,7 +43,7 @@ class BatchQueue:
 
     def next_batch(self, now: float) -> list[JobSlice]:
         """Takes the next batch. Jobs whose time is up are settled with the rows they have."""
-        soonest = now + self.costs.forward(self.costs.no_reduction, 1).safe
+        soonest = now + self.costs.estimate_forward(self.costs.no_reduction, 1).safe
         free_by = min((by for by in self._expected.values() if by >= soonest), default=math.inf)
         formed = form_batch(self.waiting, self.max_rows, now, self._safe, free_by)
         self.waiting = formed.waiting
@@ -55,7 +55,7 @@ class BatchQueue:
     @contextmanager
     def forward(self, reducer: Reducer, rows: int, began: float) -> Generator[None]:
         """Wraps a forward that began at `began` (monotonic seconds): the tower is busy meanwhile."""
-        self._running = began, self.costs.forward(reducer, rows)
+        self._running = began, self.costs.estimate_forward(reducer, rows)
         try:
             yield
         finally:
@@ -80,11 +80,15 @@ class BatchQueue:
 
     def queued_time(self) -> Estimate:
         """Seconds that the waiting jobs will take."""
-        each = [self.costs.encode(job.reduction.reducer, job.rows_left) for job in self.waiting if not job.done.done()]
+        each = [
+            self.costs.estimate_encode(job.reduction.reducer, job.rows_left)
+            for job in self.waiting
+            if not job.done.done()
+        ]
         return sum(each, Estimate())
 
     def _safe(self, reducer: Reducer, rows: int) -> float:
-        return self.costs.encode(reducer, rows).safe
+        return self.costs.estimate_encode(reducer, rows).safe
 
 
 def _count(waiting: Sequence[Job]) -> QueueCounters:

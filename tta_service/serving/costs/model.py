@@ -40,7 +40,7 @@ class CostModel:
         for key in (reducer, None):
             _get_or_make(self._forwards, key, BySize).add(rows, ratio)
 
-    def forward(self, reducer: Reducer, rows: int) -> Estimate:
+    def estimate_forward(self, reducer: Reducer, rows: int) -> Estimate:
         """Seconds of one forward of at most `max_rows` rows. An unknown reducer costs as much as the others."""
         if rows <= 0 or not self._measured:
             return Estimate()
@@ -49,10 +49,10 @@ class CostModel:
         ratio = nearest[0][1] if nearest else Estimate(1.0)
         return ratio.times(self._measured.at(rows))
 
-    def encode(self, reducer: Reducer, rows: int) -> Estimate:
+    def estimate_encode(self, reducer: Reducer, rows: int) -> Estimate:
         """Seconds of as many forwards as the rows need."""
         full, rest = divmod(rows, self.max_rows)
-        return self.forward(reducer, self.max_rows).times(full) + self.forward(reducer, rest)
+        return self.estimate_forward(reducer, self.max_rows).times(full) + self.estimate_forward(reducer, rest)
 
     # -- the other stages
 
@@ -61,7 +61,7 @@ class CostModel:
         for key in (("decode", _size_class(image)), ("decode",)):
             self._curve(*key).add(1, seconds)
 
-    def decode(self, image: Encoded | Raw | Features) -> Estimate:
+    def estimate_decode(self, image: Encoded | Raw | Features) -> Estimate:
         """Seconds to decode an image. An unknown size costs as much as the others; features cost nothing."""
         if isinstance(image, Features):
             return Estimate()
@@ -72,7 +72,7 @@ class CostModel:
         """Learns the cutting of the views of one image."""
         self._curve("look", augment if views > 1 else "plain").add(views, seconds)
 
-    def look(self, augment: str, views: int) -> Estimate:
+    def estimate_look(self, augment: str, views: int) -> Estimate:
         """Seconds to cut so many views. One view is the plain one: the augmentation does not matter."""
         return self._estimate("look", augment if views > 1 else "plain", count=views)
 
@@ -80,7 +80,7 @@ class CostModel:
         """Learns the encoding of so many prompts."""
         self._curve("text").add(prompts, seconds)
 
-    def text(self, prompts: int) -> Estimate:
+    def estimate_text(self, prompts: int) -> Estimate:
         """Seconds to encode so many prompts."""
         return self._estimate("text", count=prompts)
 
@@ -89,7 +89,7 @@ class CostModel:
         self._curve("adapt", strategy, classes.bit_length()).add(views, seconds)
         self._curve("adapt", strategy.name).add(classes * views, seconds)
 
-    def adapt(self, strategy: Strategy[Any], classes: int, views: int) -> Estimate:
+    def estimate_adapt(self, strategy: Strategy[Any], classes: int, views: int) -> Estimate:
         """Seconds of one answer; with unknown parameters or number of classes, the method's, per class and view."""
         own = self._curves.get(("adapt", strategy, classes.bit_length()))
         return (own and own.of(views)) or self._estimate("adapt", strategy.name, count=classes * views)
@@ -98,8 +98,7 @@ class CostModel:
         """Learns how long one request was in no stage; waits for lanes and for the event loop are included."""
         self._overhead.add(max(0.0, seconds))
 
-    @property
-    def overhead(self) -> Estimate:
+    def estimate_overhead(self) -> Estimate:
         """Seconds that a request spends in no stage."""
         return self._overhead.estimate
 

@@ -95,7 +95,7 @@ class DeadlinePlanner:
         """When it must be admitted for a plain answer (monotonic seconds), even if a full batch is on the device."""
         if not self.has_deadline or self.all_or_nothing:
             return math.inf
-        full = self._costs.forward(self._costs.no_reduction, self._costs.max_rows)
+        full = self._costs.estimate_forward(self._costs.no_reduction, self._costs.max_rows)
         return self._answer_by - (self._text + self._total_time(self._zero_shot, 1, full, WorkDone())).safe
 
     def plan(self, strategy: Strategy[Any], now: float, done: WorkDone, late: bool = False) -> Plan:
@@ -148,16 +148,16 @@ class DeadlinePlanner:
         image, costs, reduction = self._request.image, self._costs, self._request.reduction
         if isinstance(image, Features):
             return NO_TIME
-        ready = (NO_TIME if done.decoded else costs.decode(image)) + costs.look(needs.augment, views)
+        ready = (NO_TIME if done.decoded else costs.estimate_decode(image)) + costs.estimate_look(needs.augment, views)
         if views <= done.rows:
             return ready
         rows, tower = views - done.rows, NO_TIME
         if reduction.scope == "augmented" and not done.rows:
-            rows, tower = rows - 1, costs.encode(costs.no_reduction, 1)
-        tower = tower + costs.encode(reduction.reducer, rows)
+            rows, tower = rows - 1, costs.estimate_encode(costs.no_reduction, 1)
+        tower = tower + costs.estimate_encode(reduction.reducer, rows)
         if reduction.scope == "two_looks" and needs.confident < 1 and views > 1:
-            tower = tower + costs.encode(costs.no_reduction, 1 + confident_count(views, needs.confident))
+            tower = tower + costs.estimate_encode(costs.no_reduction, 1 + confident_count(views, needs.confident))
         return max(ready, ahead, key=lambda estimate: estimate.likely) + tower
 
     def _answer_time(self, strategy: Strategy[Any], views: int) -> Estimate:
-        return self._costs.adapt(strategy, self._classes, views) + self._costs.overhead
+        return self._costs.estimate_adapt(strategy, self._classes, views) + self._costs.estimate_overhead()

@@ -131,7 +131,7 @@ class StrategyRun:
                 memory = await resources.text_spaces.memory(strategy, labels)
         self.busy_seconds += timer.lap("turn")
         timer.check_deadline("adapt")
-        expected = resources.encoder.costs.adapt(strategy, len(labels.names), encoded.count).likely
+        expected = resources.encoder.costs.estimate_adapt(strategy, len(labels.names), encoded.count).likely
         if time.monotonic() + (resources.queued_tuning.seconds if needs.gradient else 0.0) > until:
             raise TimeoutError
         on_done = resources.queued_tuning.add(expected if needs.gradient else 0.0)
