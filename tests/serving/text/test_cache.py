@@ -126,6 +126,20 @@ async def test_definitions_have_their_own_bound(maker: Maker, lane: ThreadPoolEx
     assert unknown.value.field == "labels.id"
 
 
+async def test_a_set_registered_again_is_one_and_the_most_recent(maker: Maker, lane: ThreadPoolExecutor):
+    spaces = TextSpaceCache(maker, lane, lane, max_definitions=2)
+    for labels in (LABELS, OTHER, LABELS, THIRD):
+        await spaces.put(labels)
+    assert {held.labels for held in spaces.list()} == {LABELS, THIRD} and spaces.counters.definitions == 2
+
+
+async def test_definitions_are_listed_in_the_order_of_their_ids(maker: Maker, lane: ThreadPoolExecutor):
+    spaces = TextSpaceCache(maker, lane, lane)
+    for labels in (LABELS, OTHER, THIRD):
+        await spaces.put(labels)
+    assert [held.labels.id for held in spaces.list()] == sorted(labels.id for labels in (LABELS, OTHER, THIRD))
+
+
 async def test_a_deleted_set_is_gone(maker: Maker, lane: ThreadPoolExecutor):
     spaces = TextSpaceCache(maker, lane, lane)
     await spaces.put(LABELS)
@@ -148,6 +162,16 @@ async def test_label_memories_begin_once_and_are_evicted_with_their_space(maker:
     assert space() is None and memory() is None
     await spaces.memory(strategy, LABELS)
     assert len(strategy.begun) == 2
+
+
+async def test_a_space_that_grows_by_a_memory_makes_others_go(maker: Maker, lane: ThreadPoolExecutor):
+    spaces = TextSpaceCache(maker, lane, lane, max_bytes=7 * 64)
+    for labels in (OTHER, LABELS):
+        await spaces.get(labels)
+    assert spaces.counters.bytes == 7 * 64
+    await spaces.memory(Anchored(), LABELS)
+    assert OTHER not in spaces and LABELS in spaces
+    assert spaces.counters.bytes == 5 * 64 + 5 * 4 and spaces.counters.evicted == 1
 
 
 async def test_every_step_runs_within_the_watchdog_pause(maker: Maker, lane: ThreadPoolExecutor):

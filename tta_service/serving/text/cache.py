@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ...core.errors import ModelFault, TTAError
+from ...core.errors import ModelFault, TTAError, UnknownLabels
 from ...core.labels import LabelSet, TextSpace
 from ...core.strategy import Strategy
 from ..concurrency.cooperative import CooperativeTask
 from ..concurrency.single_flight import SingleFlight
 from ..costs.model import CostModel
-from .entry import CacheEntry
-from .label_sets import LabelSetRegistry
-from .lru import TextSpaceLRU
+from .entries import LRU, CacheEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +64,28 @@ class TextSpaceCache:
     ) -> None:
         self._make, self._lane, self._tune = make, lane, tune
         self._pause_watchdog, self._costs = pause_watchdog, costs or CostModel()
-        self._entries, self._label_sets = TextSpaceLRU(max_bytes, max_activations), LabelSetRegistry(max_definitions)
+        self._entries: LRU[CacheEntry] = LRU(max_bytes, lambda entry: entry.bytes, self._on_evicted)
+        self._differentiated: LRU[CacheEntry] = LRU(  # by a backward pass
+            max_activations,
+            lambda entry: entry.space.activations,
+            lambda id, entry: entry.space.forget_activations(),
+        )
+        self._definitions: LRU[LabelSet] = LRU(max_definitions)
         self._encoding: SingleFlight[str, CacheEntry] = SingleFlight()
-        self._hits = self._misses = 0
-        self.counters = TextCounters()
+        self._hits = self._misses = self._evicted = self._bytes = self._activations = 0
+
+    @property
+    def counters(self) -> TextCounters:
+        """The present numbers; any thread may read them."""
+        return TextCounters(
+            definitions=len(self._definitions),
+            cached=len(self._entries),
+            bytes=self._bytes,
+            hits=self._hits,
+            misses=self._misses,
+            evicted=self._evicted,
+            activations=self._activations,
+        )
 
     def __contains__(self, labels: LabelSet) -> bool:
         """Its features are cached."""
@@ -84,28 +100,31 @@ class TextSpaceCache:
 
     async def memory(self, strategy: Strategy[Any], labels: LabelSet) -> Any:
         """The memory of a strategy with `Scope.LABELS`: begun once for each text space, and never changed."""
+        entry = await self._entry(labels)
 
-        def on_grown(entry: CacheEntry) -> None:
-            self._entries.evict(entry)
-            self._publish()
+        def on_grown() -> None:
+            if self._entries.peek(labels.id) is entry:  # not evicted meanwhile
+                self._store(labels.id, entry)
 
-        return await (await self._entry(labels)).memory(strategy, self._tune, on_grown)
+        return await entry.memory(strategy, self._tune, on_grown)
 
     def backward_done(self, labels: LabelSet) -> None:
         """A backward pass has run and may have stored activations for this set; other sets may lose theirs."""
-        self._entries.backward_done(labels.id)
-        self._publish()
+        if entry := self._entries.peek(labels.id):
+            self._differentiated.put(labels.id, entry)
+            self._measure()
 
     async def put(self, labels: LabelSet) -> CachedLabelSet:
         """Encodes the set and registers its definition, so that requests can name it by id. Idempotent."""
         await self.get(labels)
-        self._label_sets.register(labels)
-        self._publish()
+        self._definitions.put(labels.id, labels)
         return self._describe(labels)
 
     def labels(self, id: str) -> LabelSet:
-        """The definition of that id. Raises `UnknownLabels` when this server does not have it."""
-        return self._label_sets.get(id)
+        """The definition of that id, now the most recently used one. Raises `UnknownLabels` when there is none."""
+        if id not in self._definitions:
+            raise UnknownLabels(f"no label set {id!r} is held here; register it again", "labels.id")
+        return self._definitions[id]
 
     def find(self, id: str) -> CachedLabelSet:
         """The label set of that id, with what is cached for it. Raises `UnknownLabels`."""
@@ -113,24 +132,23 @@ class TextSpaceCache:
 
     def list(self) -> tuple[CachedLabelSet, ...]:
         """All definitions, in the order of their ids."""
-        return tuple(self._describe(labels) for labels in self._label_sets.all())
+        return tuple(self._describe(labels) for _, labels in sorted(self._definitions.peek_all().items()))
 
     def delete(self, id: str) -> None:
         """Drops definition and features; requests in progress go on with theirs. Raises `UnknownLabels`."""
-        self._label_sets.delete(id)
-        self._entries.drop(id)
-        self._publish()
+        self.labels(id)
+        for held in (self._definitions, self._entries, self._differentiated):
+            held.pop(id, None)
+        self._measure()
 
     async def _entry(self, labels: LabelSet) -> CacheEntry:
         if entry := self._entries.get(labels.id):
             self._hits += 1
-            self._publish()
             return entry
         self._misses += 1
 
         def on_made(entry: CacheEntry) -> None:
-            self._entries.put(labels.id, entry)
-            self._publish()
+            self._store(labels.id, entry)
 
         return await self._encoding.get(labels.id, lambda: asyncio.ensure_future(self._encode(labels)), on_made)
 
@@ -150,14 +168,15 @@ class TextSpaceCache:
         size = entry.bytes + entry.space.activations if entry else 0
         return CachedLabelSet(labels, size, entry is not None, entry.space.unseen if entry else ())
 
-    def _publish(self) -> None:
-        entries = self._entries
-        self.counters = TextCounters(
-            definitions=len(self._label_sets),
-            cached=len(entries),
-            bytes=entries.bytes,
-            hits=self._hits,
-            misses=self._misses,
-            evicted=entries.evicted,
-            activations=entries.activations,
-        )
+    def _store(self, id: str, entry: CacheEntry) -> None:
+        self._entries.put(id, entry)
+        self._measure()
+
+    def _on_evicted(self, id: str, entry: CacheEntry) -> None:
+        self._evicted += 1
+        self._differentiated.pop(id, None)
+
+    def _measure(self) -> None:
+        entries = self._entries.peek_all().values()
+        self._bytes = sum(entry.bytes for entry in entries)
+        self._activations = sum(entry.space.activations for entry in entries)
