@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.tools import ENDINGS, registry
+from tta_service.settings import Settings
+from tta_service.strategies import catalogue as strategies
 
 ROOT = Path(__file__).parents[1]
 SERVICE, CLIENT = ROOT / "tta_service", ROOT / "clients" / "python" / "tta_client"
@@ -88,6 +90,20 @@ def test_the_picture_of_the_packages_names_all_of_them():
     arrows = "\n".join(line for line in picture.splitlines() if "-->" in line)
     tree = packages(SERVICE) | packages(SERVICE / "serving")
     assert set(re.findall(r"\w+", arrows)) == {re.sub(r"/$|\.py$", "", name) for name in tree}
+
+
+def test_configuration_lists_every_setting_and_no_other():
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    settings = [
+        f"{name}.{knob}" for name, field in Settings.model_fields.items() for knob in type(field.default).model_fields
+    ]
+    assert sorted(re.findall(r"^\| `([\w.]+)` \|", text, re.MULTILINE)) == sorted(settings)
+
+
+def test_strategies_lists_every_strategy_with_its_accuracy():
+    what, accuracy = (ROOT / "docs" / "strategies.md").read_text().split("## Accuracy")
+    for table in (what, accuracy):
+        assert sorted(re.findall(r"^\| \[?`(\w+)`", table, re.MULTILINE)) == sorted(strategies.names())
 
 
 def test_metrics_lists_every_series_and_no_other():

@@ -51,8 +51,9 @@ def test_the_four_dashboards_are_there_with_their_variables():
             assert any(name in variable["query"]["query"] for name in known)
 
 
-def test_the_readme_says_who_drew_its_pictures():
-    before, *pictures = re.split(r"!\[[^]]+\]\(deploy/grafana/", (DEPLOY.parent / "README.md").read_text())
+def test_the_documentation_says_who_drew_its_pictures():
+    page = DEPLOY.parent / "docs" / "metrics.md"
+    before, *pictures = re.split(r"!\[[^]]+\]\(\.\./deploy/grafana/", page.read_text())
     assert {picture.partition(".png)")[0] for picture in pictures} == PAGES.keys()
     text = " ".join(before[-400:].split())
     assert "drawn by our own program (`deploy/grafana/picture.py`), not by Grafana:" in text
