@@ -17,9 +17,8 @@ from ..core.strategy import Strategy, predicts_first
 from .admission.controller import AdmissionController
 from .batching.batcher import Batcher
 from .concurrency.executors import Executors, run
-from .costs.estimators import Estimate
 from .costs.model import CostModel
-from .pipeline.deadline import DeadlinePlanner, within_deadline
+from .pipeline.deadline import DeadlinePlanner, Planner, within_deadline
 from .pipeline.encoding import Decode, ImageEncoder, Look
 from .pipeline.request_run import RequestRun
 from .pipeline.requirements import check_combination, claim_for, cost_of, rows_needed
@@ -112,13 +111,14 @@ class Engine:
         unobserved._observe = ignore
         return unobserved
 
-    def _planner(self, request: Request, arrived: float) -> DeadlinePlanner:
+    def _planner(self, request: Request, arrived: float) -> Planner:
         """Plans the time from the request's arrival on, including its label set's text if that is not cached."""
-        labels = request.labels
+        if request.deadline is None or math.isinf(request.deadline):
+            return Planner(request)
+        labels, queue = request.labels, self._resources.encoder.batcher.queue
         prompts = 0 if labels in self._text_spaces else len(labels.names) * len(labels.templates)
-        text = self._costs.estimate_text(prompts) if prompts else Estimate()
         arrived_at = arrived if request.arrived is None else request.arrived
-        return DeadlinePlanner(self._costs, self._resources.encoder.batcher.queue, request, arrived_at, text)
+        return DeadlinePlanner(self._costs, queue, request, request.deadline, arrived_at, prompts)
 
     def _should_explain(self, request: Request, strategy: Strategy[Any]) -> bool:
         """Whether to explain: on demand, or as a sample. No sample if the caller would wait for a backward pass."""

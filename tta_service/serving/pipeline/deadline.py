@@ -10,7 +10,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ from ..costs.model import CostModel
 MIN_VIEWS = 8  # with fewer views no strategy beats zero-shot enough to be worth its time
 RESPONSE_SHARE = 0.02  # of the deadline is reserved for the response's way to the client, which is not measured here
 NO_TIME = Estimate()
+UNLIMITED = nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,55 +49,40 @@ class WorkDone:
     rows: int = 0  # encoded, of the same augmentation
 
 
-@asynccontextmanager
-async def within_deadline(until: float | None) -> AsyncGenerator[None]:
+def within_deadline(until: float | None) -> AbstractAsyncContextManager[None]:
     """Raises `DeadlineTooShort` when `until` (monotonic seconds; None or infinite: no deadline) passes in the block."""
-    left = None if until is None or math.isinf(until) else until - time.monotonic()
+    return UNLIMITED if until is None or math.isinf(until) else _within(until)
+
+
+@asynccontextmanager
+async def _within(until: float) -> AsyncGenerator[None]:
     try:
-        async with asyncio.timeout(left):
+        async with asyncio.timeout(until - time.monotonic()):
             yield
     except TimeoutError:
         raise DeadlineTooShort("the deadline has passed") from None
 
 
-class DeadlinePlanner:
-    """Plans one request. `arrived`: monotonic seconds; `text`: what encoding its label set will take."""
+class Planner:
+    """Plans a request that has no deadline: everything that its strategies want, and nothing is estimated."""
 
-    def __init__(self, costs: CostModel, queue: BatchQueue, request: Request, arrived: float, text: Estimate) -> None:
-        self._costs, self._queue, self._request, self._text = costs, queue, request, text
-        self._arrived, self._classes, self._zero_shot = arrived, len(request.labels.names), costs.zero_shot
-        deadline = math.inf if request.deadline is None else request.deadline
-        self.has_deadline, self.all_or_nothing = math.isfinite(deadline), request.on_deadline == "fail"
-        reserve = RESPONSE_SHARE * max(0.0, deadline - arrived) if self.has_deadline else 0.0
-        self._answer_by = deadline - reserve
+    has_deadline = False
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
 
     def check_feasible(self, now: float) -> None:
         """Raises `DeadlineTooShort` at once if there is no time for any answer. `now`: monotonic seconds."""
-        if not self.has_deadline:
-            return
-        strategy = self._request.strategy if self.all_or_nothing else self._zero_shot
-        ahead = self._queue.time_until_free(now)
-        needed = self._text + self._total_time(strategy, strategy.needs().views, ahead, WorkDone())
-        if now + needed.least > self._answer_by:
-            what = "all that was asked for" if self.all_or_nothing else "even a plain answer"
-            left = max(0.0, self._answer_by - now)
-            raise DeadlineTooShort(f"{what} takes about {needed.likely:.3f} s, and {left:.3f} s are left")
 
     @property
     def queue_until(self) -> float:
         """When waiting for admission is pointless (monotonic seconds): no time is left for an answer."""
-        if not self.all_or_nothing or not self.has_deadline:
-            return self._answer_by
-        strategy = self._request.strategy
-        return self._answer_by - self._total_time(strategy, strategy.needs().views, NO_TIME, WorkDone()).least
+        return math.inf
 
     @property
     def admit_by(self) -> float:
         """When it must be admitted for a plain answer (monotonic seconds), even if a full batch is on the device."""
-        if not self.has_deadline or self.all_or_nothing:
-            return math.inf
-        full = self._costs.estimate_forward(self._costs.no_reduction, self._costs.max_rows)
-        return self._answer_by - (self._text + self._total_time(self._zero_shot, 1, full, WorkDone())).safe
+        return math.inf
 
     def plan(self, strategy: Strategy[Any], now: float, done: WorkDone, late: bool = False) -> Plan:
         """Plans as many views as there is time for; `late`: only the plain one.
@@ -104,11 +90,68 @@ class DeadlinePlanner:
         Raises `DeadlineTooShort` if the request wants all views or nothing and there is no time for all. `now`:
         monotonic seconds.
         """
+        return Plan(self.views_wanted(strategy.needs()))
+
+    def views_wanted(self, needs: Needs) -> int:
+        """Views that the strategy wants; a client that sends features may send fewer."""
+        image = self._request.image
+        return min(needs.views, len(image.rows)) if isinstance(image, Features) else needs.views
+
+    def adapt_by(self, strategy: Strategy[Any], views: int) -> float:
+        """When adapt must begin (monotonic seconds) for an answer in time."""
+        return math.inf
+
+    @property
+    def reason(self) -> Literal["deadline", "overload"]:
+        """Why less was done: the deadline was too short even for an idle service, or other requests took the time."""
+        return "overload"
+
+
+class DeadlinePlanner(Planner):
+    """Plans a request that has a deadline.
+
+    `arrived`: monotonic seconds; `prompts`: of its label set that are not encoded yet.
+    """
+
+    has_deadline = True
+
+    def __init__(
+        self, costs: CostModel, queue: BatchQueue, request: Request, deadline: float, arrived: float, prompts: int
+    ) -> None:
+        super().__init__(request)
+        self._costs, self._queue, self._arrived = costs, queue, arrived
+        self._text = costs.estimate_text(prompts) if prompts else NO_TIME
+        self._classes, self._zero_shot = len(request.labels.names), costs.zero_shot
+        self._all_or_nothing = request.on_deadline == "fail"
+        self._answer_by = deadline - RESPONSE_SHARE * max(0.0, deadline - arrived)
+
+    def check_feasible(self, now: float) -> None:
+        strategy = self._request.strategy if self._all_or_nothing else self._zero_shot
+        ahead = self._queue.time_until_free(now)
+        needed = self._text + self._total_time(strategy, strategy.needs().views, ahead, WorkDone())
+        if now + needed.least > self._answer_by:
+            what = "all that was asked for" if self._all_or_nothing else "even a plain answer"
+            left = max(0.0, self._answer_by - now)
+            raise DeadlineTooShort(f"{what} takes about {needed.likely:.3f} s, and {left:.3f} s are left")
+
+    @property
+    def queue_until(self) -> float:
+        if not self._all_or_nothing:
+            return self._answer_by
+        strategy = self._request.strategy
+        return self._answer_by - self._total_time(strategy, strategy.needs().views, NO_TIME, WorkDone()).least
+
+    @property
+    def admit_by(self) -> float:
+        if self._all_or_nothing:
+            return math.inf
+        full = self._costs.estimate_forward(self._costs.no_reduction, self._costs.max_rows)
+        return self._answer_by - (self._text + self._total_time(self._zero_shot, 1, full, WorkDone())).safe
+
+    def plan(self, strategy: Strategy[Any], now: float, done: WorkDone, late: bool = False) -> Plan:
         needs = strategy.needs()
         views = self.views_wanted(needs)
-        if not self.has_deadline:
-            return Plan(views)
-        if self.all_or_nothing:
+        if self._all_or_nothing:
             if now + self._total_time(strategy, views, self._queue.time_until_free(now), done).least > self._answer_by:
                 raise DeadlineTooShort(f"{strategy.name} cannot be done in the time that is left")
             return Plan(views, views, self._answer_by - self._answer_time(strategy, views).least, all_or_nothing=True)
@@ -124,18 +167,11 @@ class DeadlinePlanner:
             return Plan(1, 1, plain_due, plain_due, zero_shot_only=True)
         return Plan(affordable, fewest, self.adapt_by(strategy, affordable), plain_due)
 
-    def views_wanted(self, needs: Needs) -> int:
-        """Views that the strategy wants; a client that sends features may send fewer."""
-        image = self._request.image
-        return min(needs.views, len(image.rows)) if isinstance(image, Features) else needs.views
-
     def adapt_by(self, strategy: Strategy[Any], views: int) -> float:
-        """When adapt must begin (monotonic seconds) for an answer in time."""
         return self._answer_by - self._answer_time(strategy, views).safe
 
     @property
     def reason(self) -> Literal["deadline", "overload"]:
-        """Why less was done: the deadline was too short even for an idle service, or other requests took the time."""
         strategy = self._request.strategy
         alone = self._text + self._total_time(strategy, strategy.needs().views, NO_TIME, WorkDone())
         return "deadline" if self._arrived + alone.likely > self._answer_by else "overload"

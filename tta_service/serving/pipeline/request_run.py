@@ -11,7 +11,7 @@ from ...core.request import Degraded, Report, Request
 from ...core.strategy import Strategy
 from ..admission.wait_queue import Permit
 from ..sessions.scope import SessionScope
-from .deadline import DeadlinePlanner
+from .deadline import Planner
 from .requirements import cost_of, rows_needed
 from .stage_timer import StageTimer
 from .strategy_run import Resources, StrategyResult, StrategyRun
@@ -27,7 +27,7 @@ class RequestRun:
         scope: SessionScope,
         timer: StageTimer,
         permit: Permit,
-        planner: DeadlinePlanner,
+        planner: Planner,
     ) -> None:
         self._resources, self._request, self._timer = resources, request, timer
         self._permit, self._planner = permit, planner
