@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tta_service.core.request import Encoded
-from tta_service.images.decode import decode
-from tta_service.images.limits import ImageLimits
+from tta_service.images.decode import ImageLimits, decode
 
 from .labelled import SUFFIXES, labelled
 

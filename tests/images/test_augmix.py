@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageOps
 
 from tta_service.images import augmix
-from tta_service.images.counter_rng import uniforms
+from tta_service.images.random_crops import uniforms
 
 from .files import photo
 

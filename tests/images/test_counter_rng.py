@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tta_service.images.counter_rng import uniforms
+from tta_service.images.random_crops import uniforms
 
 WORD = 2**64
 

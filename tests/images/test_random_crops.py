@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision.transforms import RandomResizedCrop
 
 from tta_service.images import random_crops as crops
-from tta_service.images.counter_rng import uniforms
+from tta_service.images.random_crops import uniforms
 
 from .files import photo
 

@@ -10,6 +10,7 @@ run at a time as the prepare lane has threads, so `ImageLimits.max_pixels` bound
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
@@ -18,10 +19,8 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from torch import Tensor
 
 from ..core.errors import BadImage
-from ..core.request import Encoded, Raw
-from . import raw
+from ..core.request import Encoded, PixelFormat, Raw
 from .headers import Header, read_header
-from .limits import DEFAULT_LIMITS, ImageLimits
 from .sixteen_bits import has_sixteen_bits, to_eight_bits
 
 # The classes themselves: `Image.open` would warn about sizes by a global limit of its own.
@@ -39,6 +38,29 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+BYTES = {PixelFormat.RGB24: 3.0, PixelFormat.BGR24: 3.0, PixelFormat.GRAY8: 1.0, PixelFormat.NV12: 1.5}  # per pixel
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """The largest images that are accepted. `max_bytes` bounds encoded files; pixels bound raw frames too."""
+
+    max_bytes: int = 8 << 20
+    max_pixels: int = 16_000_000
+    max_side: int = 8192
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raises `BadImage` for a picture without pixels, or with too many."""
+        size = f"the image is {width} × {height} pixels"
+        if width < 1 or height < 1:
+            raise BadImage(size, "image")
+        if max(width, height) > self.max_side:
+            raise BadImage(f"{size}, a side may have {self.max_side}", "image")
+        if width * height > self.max_pixels:
+            raise BadImage(f"{size}, at most {self.max_pixels} in all are allowed", "image")
+
+
+DEFAULT_LIMITS = ImageLimits()
 
 
 def decode(image: Encoded | Raw, limits: ImageLimits = DEFAULT_LIMITS) -> Tensor:
@@ -50,9 +72,11 @@ def decode(image: Encoded | Raw, limits: ImageLimits = DEFAULT_LIMITS) -> Tensor
     """
     if isinstance(image, Raw):
         limits.check_size(image.width, image.height)
-        raw.check(image)
-        return raw.decode(image)
-    limits.check_bytes(len(image.data))
+        return _decode_raw(image)
+    if not image.data:
+        raise BadImage("the image is empty", "image")
+    if len(image.data) > limits.max_bytes:
+        raise BadImage(f"the image has {len(image.data)} bytes, at most {limits.max_bytes} are allowed", "image")
     header = read_header(image.data)
     limits.check_size(header.width, header.height)
     picture = _load(header)
@@ -73,3 +97,40 @@ def _load(header: Header) -> Image.Image:
     except Exception as error:  # damaged files make decoders raise exceptions of any type
         why = str(error).rstrip(".") or type(error).__name__
         raise BadImage(f"the {header.format} is damaged or cut short ({why})", "image") from error
+
+
+def _decode_raw(image: Raw) -> Tensor:
+    """A frame as [3, h, w] uint8 RGB. Raises `BadImage` unless its bytes are those of the size and format."""
+    if image.format is PixelFormat.NV12 and (image.width % 2 or image.height % 2):
+        raise BadImage(f"NV12 needs even sides, this frame is {image.width} × {image.height}", "image")
+    wanted = int(image.width * image.height * BYTES[image.format])
+    if len(image.pixels) != wanted:
+        message = f"{image.width} × {image.height} {image.format} is {wanted} bytes, there are {len(image.pixels)}"
+        raise BadImage(message, "image")
+    plane = torch.frombuffer(bytearray(image.pixels), dtype=torch.uint8)  # a copy: the caller's bytes are read-only
+    if image.format is PixelFormat.NV12:
+        return _nv12(plane.view(-1, image.width), image.height)
+    if image.format is PixelFormat.GRAY8:
+        return plane.view(image.height, image.width, 1).repeat(1, 1, 3).permute(2, 0, 1)
+    pixels = plane.view(image.height, image.width, 3)
+    return (pixels.flip(-1) if image.format is PixelFormat.BGR24 else pixels).permute(2, 0, 1)
+
+
+def _nv12(planes: Tensor, height: int) -> Tensor:
+    """[1.5 h, w] to [3, h, w]: BT.601 with the narrow range (16..235), colour at half the resolution, not interpolated.
+
+    Cameras and video decoders produce it, and OpenCV and FFmpeg assume it by default.
+    """
+    luma = (planes[:height].float() - 16).clamp_min_(0) * (255 / 219)  # [h, w]
+    blue, red = (planes[height:].float() - 128).view(height // 2, -1, 2).unbind(-1)  # [h/2, w/2] each
+    span = 255 / 224 * 2
+    shifts = (
+        span * (1 - 0.299) * red,
+        -span * (0.114 * (1 - 0.114) * blue + 0.299 * (1 - 0.299) * red) / 0.587,
+        span * (1 - 0.114) * blue,
+    )
+    pixels = torch.empty(height, planes.shape[1], 3, dtype=torch.uint8)
+    for channel, shift in enumerate(shifts):
+        full = shift.repeat_interleave(2, 0).repeat_interleave(2, 1)
+        pixels[..., channel] = full.add_(luma).round_().clamp_(0, 255)
+    return pixels.permute(2, 0, 1)

@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 
 from ..core.errors import BadImage
-from .limits import CHUNKS, SCANS
 
+SCANS, CHUNKS = 100, 20_000  # far more than cameras or editors write; each one costs time, even if it is small
 BYTES = {1: 1, 3: 2, 4: 4, 6: 1, 8: 2, 9: 4}  # sizes of EXIF's integer types
 MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # stuffed zeros and restart markers are part of a scan
 

@@ -1,8 +1,10 @@
-"""Random resized crops: their positions, and cutting them.
+"""Random resized crops: their random numbers, their positions, and cutting them.
 
 The distribution is torchvision's `RandomResizedCrop` (Szegedy et al., 2015, arXiv:1409.4842): area and logarithm of the
-aspect ratio are uniform; after ten failed attempts the crop is the largest central one. The numbers come from
-`counter_rng.uniforms`.
+aspect ratio are uniform; after ten failed attempts the crop is the largest central one.
+
+The generator is SplitMix64's finaliser (Steele, Lea, Flood, OOPSLA 2014, doi:10.1145/2660193.2660195) over a counter,
+in integers. So the numbers are the same on every platform and in every version, and views share no state.
 """
 
 from __future__ import annotations
@@ -15,10 +17,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+GOLDEN = 0x9E3779B97F4A7C15  # 2⁶⁴ divided by the golden ratio
 AREA = (0.08, 1.0)
 RATIO = (3 / 4, 4 / 3)
 ATTEMPTS = 10
 DRAWS = 2 * ATTEMPTS + 3  # columns of uniforms that one crop uses: area and ratio of each attempt, place, flip
+
+
+def uniforms(seed: int, views: int, draws: int) -> NDArray[np.float64]:
+    """[v, draws] numbers in [0, 1): row i is for view i of `seed`, of which the lowest 64 bits are used."""
+    view = _mix(_steps(views) + _mix(np.array([seed % 2**64], np.uint64)))  # [v]
+    word = _mix(view[:, None] + _steps(draws))  # [v, draws]
+    return (word >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def crop_boxes(height: int, width: int, draws: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -79,3 +89,13 @@ def _central(height: int, width: int) -> tuple[int, int, int, int]:
     w = min(width, round(height * RATIO[1]))
     h = min(height, round(width / RATIO[0]))
     return (width - w) // 2, (height - h) // 2, w, h
+
+
+def _steps(count: int) -> NDArray[np.uint64]:
+    return np.arange(1, count + 1, dtype=np.uint64) * np.uint64(GOLDEN)  # overflow is intended
+
+
+def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

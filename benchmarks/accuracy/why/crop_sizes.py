@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tta_service.core.catalogue import strategies
 from tta_service.images import random_crops as crops
-from tta_service.images.counter_rng import uniforms
+from tta_service.images.random_crops import uniforms
 
 from .finding import Cells, Finding, Gain
 from .ground import Ground

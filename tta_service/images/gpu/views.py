@@ -11,19 +11,37 @@ AugMix runs on the CPU, and its views are uploaded, because its operations are P
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ...core.views import Views
-from .. import geometry as squares
+from .. import fixed_views as squares
 from ..views import check, draw, look, to_fractions
-from .resize import BICUBIC, BILINEAR, Filter, make_taps, make_weights, resize
-from .windows import Windows, crop_windows, square_windows
+from .resize import BICUBIC, BILINEAR, Filter, Taps, make_taps, make_weights, resize
 
 AT_ONCE = 160 << 20  # bytes of weights and intermediate views, without the picture itself
 ALIGNED = 8  # fast half-precision products need sides divisible by this
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Windows:
+    """Views of one picture. Each is cut at `corner` from `part` after its resize to `whole`."""
+
+    rows: NDArray[np.int64]  # [v] their indices among all views
+    part: NDArray[np.int64]  # [v, 4] left, top, width, height in pixels
+    whole: NDArray[np.int64]  # [v, 2] width, height
+    corner: NDArray[np.int64]  # [v, 2] left, top
+    mirrored: NDArray[np.bool_]  # [v]
+
+    def taps(self, side: int, size: int, kernel: Filter) -> Taps:
+        """The taps of `size` pixels across (`side` 0) or down (1)."""
+        mirrored = self.mirrored.astype(np.int64) if side == 0 else np.zeros(len(self.rows), np.int64)
+        part = self.part[:, side], self.part[:, 2 + side]
+        return make_taps(*part, self.whole[:, side], self.corner[:, side], mirrored, size, kernel.radius)
 
 
 def make_look(device: torch.device, size: int) -> Callable[[Tensor, int, int, str], Views]:
@@ -58,18 +76,18 @@ def look_on_device(
     if augment == "named":
         wanted = squares.named_squares(height, width, size)[:count]
         mirrored = np.arange(count) == squares.NAMED.index("flip")
-        _fill(out, levels, square_windows(wanted, mirrored), BICUBIC)
+        _fill(out, levels, _square_windows(wanted, mirrored), BICUBIC)
         places = np.array([one.place for one in wanted])
     else:
-        draws, centre = draw(height, width, size, count, seed), squares.centre_square(height, width, size)
+        draws, centre = draw(height, width, size, count, seed), squares.square(height, width, size)
         places, mirrored = np.concatenate([np.array([centre.place]), draws.places[1:]]), draws.mirrored
-        _fill(out, levels, square_windows([centre], mirrored[:1]), BICUBIC)
+        _fill(out, levels, _square_windows([centre], mirrored[:1]), BICUBIC)
         rows = np.arange(1, count)
         small, large = rows[~draws.large[1:]], rows[draws.large[1:]]
-        _fill(out, levels, crop_windows(small, draws.places[small], mirrored[small], size), BILINEAR)
+        _fill(out, levels, _crop_windows(small, draws.places[small], mirrored[small], size), BILINEAR)
         if len(large):
             half = _halve(levels, height, width)
-            _fill(out, half, crop_windows(large, draws.places[large] // 2, mirrored[large], size), BILINEAR)
+            _fill(out, half, _crop_windows(large, draws.places[large] // 2, mirrored[large], size), BILINEAR)
     return Views(out, to_fractions(places, height, width), torch.from_numpy(mirrored))
 
 
@@ -100,6 +118,21 @@ def _fill(out: Tensor, levels: Tensor, windows: Windows, kernel: Filter) -> None
     for chunk in (slice(start, start + step) for start in range(0, count, step)):
         views = resize(levels, y.dense(height, chunk), x.dense(width, chunk))
         out.index_copy_(0, rows[chunk], views.to(torch.uint8))
+
+
+def _square_windows(wanted: list[squares.Square], mirrored: NDArray[np.bool_]) -> Windows:
+    """Windows of the deterministic squares; `mirrored` [v] says which are flipped."""
+    part, whole = np.array([one.part for one in wanted]), np.array([one.whole for one in wanted])
+    corner = np.array([(one.left, one.top) for one in wanted])
+    return Windows(np.arange(len(wanted)), part, whole, corner, mirrored)
+
+
+def _crop_windows(
+    rows: NDArray[np.int64], places: NDArray[np.int64], mirrored: NDArray[np.bool_], size: int
+) -> Windows:
+    """Windows of crops [v, 4], each resized as a whole to `size`."""
+    square = np.full((len(rows), 2), size)
+    return Windows(rows, places, square, np.zeros_like(square), mirrored)
 
 
 def _levels(picture: Tensor, dtype: torch.dtype) -> Tensor:
