@@ -4,13 +4,12 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pytest
 import torch
-from torch import Tensor
 
 from tests.patience import PATIENCE
 from tests.serving.harness import EXACT, LABELS, acquire, harness, make_request, make_rows, settle
@@ -398,7 +397,5 @@ class Later(Diary):
     def needs(self) -> Needs:
         return replace(super().needs(), gradient=True)
 
-    def unfold(self, seen: Evidence, memory: Trail) -> Generator[Tensor, None, Trail]:
-        logits, memory = self.adapt(seen, memory)
-        yield logits
-        return memory
+    def update(self, seen: Evidence, memory: Trail, carry: Trail) -> Trail:
+        return carry

@@ -87,9 +87,8 @@ class Lending(Counting):
 
 
 class Hasty(Counting):
-    def unfold(self, seen, memory):
-        yield seen.logits()[0]
-        return memory
+    def predict(self, seen, memory):
+        return seen.logits()[0], memory
 
 
 class Undefined(Stateless):
@@ -158,7 +157,7 @@ class Outside(Unbounded):
         (remembering.same_in_same_out, Secretive, "disturb each other"),
         (remembering.same_in_same_out, Gambling, "random numbers"),
         (remembering.snapshot_restores_the_next_answers, Secretive, "not in its tensors"),
-        (remembering.unfolds_into_adapt, Hasty, "another answer"),
+        (remembering.adapt_is_predict_then_update, Hasty, "another answer"),
         (answering.evidence_stays_as_it_was, Scribbling, "changed the views"),
         (answering.answers_are_logits, Lending, "share storage"),
         (answering.answers_are_logits, Undefined, "NaN"),

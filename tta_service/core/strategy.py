@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Generic, TypeVar
@@ -14,7 +14,6 @@ from .evidence import Evidence
 from .labels import TextSpace
 
 Memory = TypeVar("Memory")
-Answer = TypeVar("Answer")
 
 
 class Scope(StrEnum):
@@ -54,23 +53,29 @@ class Strategy(ABC, Generic[Memory]):
     def begin(self, text: TextSpace) -> Memory:
         """The memory of a session (or label set) before the first frame; None for `Scope.REQUEST`."""
 
-    @abstractmethod
     def adapt(self, seen: Evidence, memory: Memory) -> tuple[Tensor, Memory]:
-        """Logits [c] of the image, and the memory after it.
+        """Logits [c] of the image, and the memory after it: `predict`, then `update`.
 
-        The logits are any vector whose softmax is the method's answer. The evidence must stay unchanged. The memory
-        may be updated in place, because the old value is not used again.
+        A method of one step overrides this, one that answers before it learns overrides the two. The logits are any
+        vector whose softmax is the method's answer. The evidence must stay unchanged. The memory may be updated in
+        place, because the old value is not used again.
         """
+        logits, carry = self.predict(seen, memory)
+        return logits, self.update(seen, memory, carry)
 
-    def unfold(self, seen: Evidence, memory: Memory) -> Generator[Tensor, None, Memory]:
-        """`adapt` in two steps: yields the logits [c], then returns the memory after the image.
+    def predict(self, seen: Evidence, memory: Memory) -> tuple[Tensor, Any]:
+        """Logits [c] of the image, and what `update` needs of the work: by default all of `adapt`."""
+        if type(self).adapt is Strategy.adapt:
+            raise NotImplementedError(f"{type(self).__qualname__} defines neither adapt nor predict")
+        return self.adapt(seen, memory)
 
-        A strategy that predicts before it updates overrides this, so that its answer can be sent while it learns. The
-        session's turn ends with the second step. The caller runs both steps, in the lane and mode of `adapt`.
+    def update(self, seen: Evidence, memory: Memory, carry: Any) -> Memory:
+        """The memory after the image; `carry` comes from `predict`, and by default is that memory.
+
+        A strategy that overrides this is answered while it learns. It runs in the lane and mode of `predict`, once
+        after each; the session's turn ends with it.
         """
-        logits, memory = self.adapt(seen, memory)
-        yield logits
-        return memory
+        return carry
 
     def explain(self, seen: Evidence, memory: Memory) -> Mapping[str, Tensor | float]:
         """Why this answer; called after `adapt`, pure.
@@ -81,24 +86,9 @@ class Strategy(ABC, Generic[Memory]):
         return {}
 
 
-def completed(steps: Generator[Answer, None, Memory]) -> tuple[Answer, Memory]:
-    """Take both steps of `unfold`: the logits, and the memory after the image."""
-    return next(steps), remembered(steps)
-
-
-def remembered(steps: Generator[Answer, None, Memory]) -> Memory:
-    """Take the second step of `unfold` after the first: the memory after the image."""
-    try:
-        next(steps)
-    except StopIteration as end:
-        return end.value
-    raise RuntimeError("unfold yields once, then returns the memory")
-
-
 def predicts_first(strategy: Strategy[Any]) -> bool:
-    """Whether the strategy answers before it updates, which is so when it overrides `unfold`."""
-    default: Any = Strategy
-    return type(strategy).unfold is not default.unfold
+    """Whether the strategy answers before it learns: it overrides `update`."""
+    return type(strategy).update is not Strategy.update
 
 
 class Stateless(Strategy[None]):

@@ -4,7 +4,7 @@ labels it hardly acts in a short session. Han et al., NeurIPS 2025, arXiv:2409.1
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
 from ..core.labels import TextSpace
-from ..core.strategy import Needs, Scope, Strategy, completed
+from ..core.strategy import Needs, Scope, Strategy
 from ..maths import lower_factor, shared_weight, summarise
 from .dota_covariance import Compact, Exact, advance_compact, advance_exact, begin_compact, begin_exact
 
@@ -49,17 +49,16 @@ class DOTA(Strategy[Exact | Compact]):
         c, d = text.features.shape
         return begin_exact(c, d, self.sigma) if c * d * d <= _EXACT else begin_compact(c, d, self.sigma, self.rows)
 
-    def adapt(self, seen: Evidence, memory: Exact | Compact) -> tuple[Tensor, Exact | Compact]:
-        """Both steps of `unfold`."""
-        return completed(self.unfold(seen, memory))
-
-    def unfold(self, seen: Evidence, memory: Exact | Compact) -> Generator[Tensor, None, Exact | Compact]:
-        """Logits plus strength · (mᵀ Σ⁻¹ f − ½ mᵀ Σ⁻¹ m) of each class mean m; then every class learns its share."""
+    def predict(self, seen: Evidence, memory: Exact | Compact) -> tuple[Tensor, Tensor]:
+        """Logits plus strength · (mᵀ Σ⁻¹ f − ½ mᵀ Σ⁻¹ m) of each class mean m; the confident rows are learned from."""
         image = summarise(seen, self.confident)
         whitened = torch.cholesky_solve(image.feature[:, None], memory.factor)[:, 0]
         score = memory.mean @ whitened - memory.quadratic
-        yield image.logits + self._strength(memory, len(image.rows)) * score
-        sure = Evidence(seen.views[image.rows], seen.text)
+        return image.logits + self._strength(memory, len(image.rows)) * score, image.rows
+
+    def update(self, seen: Evidence, memory: Exact | Compact, carry: Tensor) -> Exact | Compact:
+        """Every class learns its share of the rows `carry`."""
+        sure = Evidence(seen.views[carry], seen.text)
         advance = advance_exact if isinstance(memory, Exact) else advance_compact
         covariance = advance(memory, sure.views, sure.logits().softmax(-1), self.sigma)  # type: ignore[arg-type]
         covariance.mul_(1 - self.epsilon).diagonal().add_(self.epsilon)

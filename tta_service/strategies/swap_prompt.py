@@ -9,7 +9,7 @@ claimed.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
@@ -21,7 +21,7 @@ from torch.nn.functional import cross_entropy
 from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
 from ..core.labels import TextSpace
-from ..core.strategy import Needs, Scope, Strategy, completed
+from ..core.strategy import Needs, Scope, Strategy
 from ..maths import adam
 from .tpt import note_first_template_only
 
@@ -78,20 +78,21 @@ class SwapPrompt(Strategy[Swap]):
             zero,
         )
 
-    def adapt(self, seen: Evidence, memory: Swap) -> tuple[Tensor, Swap]:
-        """Both steps of `unfold`."""
-        return completed(self.unfold(seen, memory))
-
-    def unfold(self, seen: Evidence, memory: Swap) -> Generator[Tensor, None, Swap]:
-        """The plain view against the target prompt; then the frame is remembered and one step is taken."""
+    def predict(self, seen: Evidence, memory: Swap) -> tuple[Tensor, tuple[Tensor, Tensor | None]]:
+        """The plain view against the target prompt; its zero-shot logits and the target's features are carried on."""
         text, plain, before = seen.text, seen.views[0], int(memory.seen)
         zero_shot = text.scale * text.features @ plain
         target = None
         if before + 1 >= self.warmup:
             with torch.no_grad():
                 target = text.prompts.encode(memory.target)  # [c, d]
-        yield zero_shot if target is None or before < self.warmup else text.scale * target @ plain
-        _remember(memory, plain, zero_shot.softmax(-1))
+        warm = target is not None and before >= self.warmup
+        return text.scale * target @ plain if warm else zero_shot, (zero_shot, target)
+
+    def update(self, seen: Evidence, memory: Swap, carry: tuple[Tensor, Tensor | None]) -> Swap:
+        """The frame is remembered and one step is taken."""
+        zero_shot, target = carry
+        _remember(memory, seen.views[0], zero_shot.softmax(-1))
         memory.seen.add_(1)
         if target is not None:
             self._learn(seen, memory, target)

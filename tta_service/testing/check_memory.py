@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ..core.memory import fill, tensors
-from ..core.strategy import Scope, Strategy, completed
+from ..core.strategy import Scope, Strategy
 from .scenes import answer, are_equal, begin, copy_tensors, frames, mode, stream, text_space
 
 StrategyClass = type[Strategy[Any]]
@@ -76,13 +76,14 @@ def snapshot_restores_the_next_answers(cls: StrategyClass) -> None:
     )
 
 
-def unfolds_into_adapt(cls: StrategyClass) -> None:
-    """The two steps of `unfold` give what `adapt` gives, bit for bit."""
+def adapt_is_predict_then_update(cls: StrategyClass) -> None:
+    """`predict`, then `update` give what `adapt` gives, bit for bit."""
     strategy, text = cls(), text_space(5)
     one, two = begin(strategy, text), begin(strategy, text)
     for seen in frames(strategy, text, 5):
         logits, one = answer(strategy, seen, one)
         with mode(strategy):
-            early, two = completed(strategy.unfold(seen, two))
-        assert torch.equal(logits, early), "unfold yields another answer than adapt returns"
-        assert are_equal(copy_tensors(one), copy_tensors(two)), "unfold returns another memory than adapt"
+            early, carry = strategy.predict(seen, two)
+            two = strategy.update(seen, two, carry)
+        assert torch.equal(logits, early), "predict gives another answer than adapt"
+        assert are_equal(copy_tensors(one), copy_tensors(two)), "update returns another memory than adapt"

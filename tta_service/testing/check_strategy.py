@@ -15,11 +15,11 @@ from ..core.memory import tensors
 from ..core.strategy import Needs, Scope, Strategy
 from .check_entry import check_bounds, check_registered, check_round_trip
 from .check_memory import (
+    adapt_is_predict_then_update,
     memory_has_its_scope,
     memory_keeps_its_shapes,
     same_in_same_out,
     snapshot_restores_the_next_answers,
-    unfolds_into_adapt,
 )
 from .scenes import answer, are_equal, begin, copy_tensors, frames, mode, scene, stream, text_space
 
@@ -136,7 +136,7 @@ STRATEGY_CHECKS: tuple[Callable[[StrategyClass], None], ...] = (
     answers_are_logits,
     same_in_same_out,
     snapshot_restores_the_next_answers,
-    unfolds_into_adapt,
+    adapt_is_predict_then_update,
     explanations_are_pure,
 )
 

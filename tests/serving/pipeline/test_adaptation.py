@@ -10,7 +10,6 @@ from torch import Tensor
 
 from tta_service import Evidence, Needs, TextSpace
 from tta_service.core.errors import BadRequest
-from tta_service.core.strategy import completed
 from tta_service.serving.pipeline.adaptation import EncodedViews, choose_confident, run_strategy
 from tta_service.strategies.zero import Zero
 from tta_service.strategies.zero_shot import ZeroShot
@@ -39,7 +38,7 @@ class Talker(ZeroShot):
 
 
 def answer(strategy: ZeroShot | Zero, encoded: EncodedViews, explain: bool = True):
-    return completed(run_strategy(strategy, strategy.needs(), encoded, TEXT, explain, None))[0]
+    return run_strategy(strategy, strategy.needs(), encoded, TEXT, explain, None)[0]
 
 
 def test_zero_shot_comes_beside_the_answer():
@@ -87,5 +86,5 @@ def test_fewer_rows_are_the_first_ones():
 
 def test_features_of_another_model_are_refused():
     with pytest.raises(BadRequest) as refused:
-        next(run_strategy(ZeroShot(), Needs(), EncodedViews((torch.ones(1, 4),), 1), TEXT, False, None))
+        run_strategy(ZeroShot(), Needs(), EncodedViews((torch.ones(1, 4),), 1), TEXT, False, None)
     assert refused.value.field == "image.features.dimension"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -51,12 +51,11 @@ class SessionCalls(RuleBasedStateMachine):
         self.born.update((id(session), session) for session in self.sessions.registry.open_sessions)
 
     async def frame(self, owner: str, name: str, strategy: Diary, number: int, fails: bool) -> None:
-        def work(memory: Last) -> Generator[int, None, Last]:
+        def work(memory: Last, deliver: Callable[[int], None]) -> tuple[int, Last]:
             assert number > memory.number, "a frame was overtaken"
             if fails:
                 raise ZeroDivisionError
-            yield number
-            return Last(torch.tensor(number))
+            return number, Last(torch.tensor(number))
 
         with (
             suppress(MemoryFull, ZeroDivisionError),

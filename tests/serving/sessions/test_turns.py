@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Generator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -38,18 +38,20 @@ class Held:
         self.over += 1
 
     async def frame(self, turn: Any, number: int) -> Any:
-        def work(memory: Last) -> Generator[int, None, Last]:
+        def work(memory: Last, deliver: Callable[[int], None]) -> tuple[int, Last]:
             if number < 0:
                 raise ZeroDivisionError
-            yield int(memory.number)
+            answer = int(memory.number)
+            if self.early:
+                deliver(answer)
             if number == FORGETFUL:
                 raise ZeroDivisionError
-            return Last(torch.tensor(number))
+            return answer, Last(torch.tensor(number))
 
         try:
             await turn.wait()
             await turn.begin(self.lane, lambda: Last(torch.tensor(0)), lambda size: None)
-            return await turn.adapt(self.lane, work, self.kept.pop_reset, answer_first=self.early)
+            return await turn.adapt(self.lane, work, self.kept.pop_reset)
         finally:
             turn.leave()
 
@@ -117,15 +119,15 @@ async def test_an_answer_first_does_not_wait_for_the_memory():
     with ThreadPoolExecutor(1) as lane:
         learning = threading.Event()
 
-        def work(memory: Last) -> Generator[int, None, Last]:
-            yield int(memory.number)
+        def work(memory: Last, deliver: Callable[[int], None]) -> tuple[int, Last]:
+            deliver(answer := int(memory.number))
             assert learning.wait(PATIENCE)
-            return Last(torch.tensor(7))
+            return answer, Last(torch.tensor(7))
 
         turn, behind = held.turn(), held.turn()
         await turn.wait()
         await turn.begin(lane, lambda: Last(torch.tensor(3)), lambda size: None)
-        assert await turn.adapt(lane, work, held.kept.pop_reset, answer_first=True) == (3, False)
+        assert await turn.adapt(lane, work, held.kept.pop_reset) == (3, False)
         turn.leave()
         coming = asyncio.create_task(behind.wait())
         await settle()

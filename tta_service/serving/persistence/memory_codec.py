@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
@@ -80,9 +80,8 @@ def _parameters(instance: Any) -> dict[str, Any]:
     return {field.name: getattr(instance, field.name) for field in fields(instance)}
 
 
-def _clone(memory: Any) -> Generator[Any, None, Any]:
-    yield map_tensors(memory, Tensor.clone)
-    return memory
+def _clone(memory: Any, deliver: Callable[[Any], None]) -> tuple[Any, Any]:
+    return map_tensors(memory, Tensor.clone), memory
 
 
 def _fill(strategy: Strategy[Any], text: TextSpace, values: Mapping[str, Tensor]) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 import torch
 from torch import Tensor
@@ -16,10 +16,11 @@ from ...core.errors import BadRequest, ModelFault, TTAError
 from ...core.evidence import Evidence
 from ...core.labels import TextSpace
 from ...core.request import Explanation
-from ...core.strategy import Needs, Strategy, remembered
+from ...core.strategy import Needs, Strategy, predicts_first
 from ...core.views import Views
 from ...maths import confident_rows, entropy
 
+Given = TypeVarTuple("Given")
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -64,42 +65,42 @@ def _concatenate(pieces: tuple[Tensor, ...]) -> Tensor:
 
 def begin_memory(strategy: Strategy[Any], text: TextSpace) -> Any:
     """The memory of a new session. Raises `ModelFault` if the strategy fails."""
-    with torch.no_grad():
-        return _checked_call(strategy, lambda: strategy.begin(text))
+    return _call(strategy, False, strategy.begin, text)
 
 
 def run_strategy(
-    strategy: Strategy[Any], needs: Needs, encoded: EncodedViews, text: TextSpace, explain: bool, memory: Any
-) -> Generator[Answer, None, Any]:
-    """Yields the answer as soon as it is known, then returns the new memory, whose update may take longer.
+    strategy: Strategy[Any],
+    needs: Needs,
+    encoded: EncodedViews,
+    text: TextSpace,
+    explain: bool,
+    memory: Any,
+    deliver: Callable[[Answer], None] | None = None,
+) -> tuple[Answer, Any]:
+    """The answer, and the memory after the image.
 
-    Raises `ModelFault` if the strategy fails, or its logits have a wrong shape or are not finite. An explanation reads
-    the new memory, so with `explain` the answer comes after the update.
+    `deliver` receives the answer of a strategy that predicts first before it learns, unless it is to be explained: an
+    explanation reads the new memory. Raises `ModelFault` if the strategy fails, or its logits have a wrong shape or are
+    not finite.
     """
     began = time.monotonic()
     evidence = encoded.evidence(text)
-    steps = strategy.unfold(evidence, memory)
-
-    def step(take: Callable[[Generator[Tensor, None, Any]], T]) -> T:
-        with torch.set_grad_enabled(needs.gradient):  # left before each yield: the mode belongs to the thread
-            return _checked_call(strategy, lambda: take(steps))
-
-    logits = step(next).detach().float().cpu()
+    logits, carry = _call(strategy, needs.gradient, strategy.predict, evidence, memory)
+    logits = logits.detach().float().cpu()
     if logits.shape != (len(text.features),) or not logits.max().isfinite():
         raise ModelFault(f"{strategy.name} gave no finite answer for this image")
     with torch.no_grad():
         relative_entropy = float(entropy(logits)) / math.log(max(2, len(logits)))
         plain = evidence.logits()[0].cpu()
-        answer = Answer(logits, plain, relative_entropy, None, evidence.views[0].cpu(), time.monotonic() - began)
-    if not explain:
-        yield answer
-        return step(remembered)
-    memory = step(remembered)
-    views = encoded.views and encoded.views.first(encoded.count)
-    with torch.no_grad():
-        answer = replace(answer, explanation=explain_answer(strategy, needs, evidence, views, memory))
-    yield answer
-    return memory
+    answer = Answer(logits, plain, relative_entropy, None, evidence.views[0].cpu(), time.monotonic() - began)
+    if deliver and not explain and predicts_first(strategy):
+        deliver(answer)
+    memory = _call(strategy, needs.gradient, strategy.update, evidence, memory, carry)
+    if explain:
+        views = encoded.views and encoded.views.first(encoded.count)
+        with torch.no_grad():
+            answer = replace(answer, explanation=explain_answer(strategy, needs, evidence, views, memory))
+    return answer, memory
 
 
 def choose_confident(
@@ -137,9 +138,11 @@ def _make_explanation(
     return Explanation(views, entropy(logits).cpu(), logits.argmax(-1).cpu(), kept, weight, notes)
 
 
-def _checked_call(strategy: Strategy[Any], call: Callable[[], T]) -> T:
+def _call(strategy: Strategy[Any], gradient: bool, method: Callable[[*Given], T], *args: *Given) -> T:
+    """Calls a method of the strategy. Raises `ModelFault` for whatever it raises that is not a `TTAError`."""
     try:
-        return call()
+        with torch.set_grad_enabled(gradient):
+            return method(*args)
     except TTAError:
         raise
     except Exception as error:

@@ -13,13 +13,13 @@ from typing import Any
 from ...core.errors import DeadlineTooShort
 from ...core.labels import TextSpace
 from ...core.request import Degraded, Request, SessionStatus
-from ...core.strategy import Needs, Scope, Strategy, completed, predicts_first
+from ...core.strategy import Needs, Scope, Strategy
 from ..admission.wait_queue import Permit
 from ..concurrency.executors import Executors, run
 from ..sessions.scope import SessionScope
 from ..text.cache import TextSpaceCache
 from .adaptation import Answer, EncodedViews, begin_memory, run_strategy
-from .deadline import DeadlinePlanner
+from .deadline import Planner
 from .encoding import ImageEncoder, RequestEncoding
 from .requirements import rows_needed
 from .stage_timer import StageTimer
@@ -82,7 +82,7 @@ class StrategyRun:
         scope: SessionScope,
         timer: StageTimer,
         permit: Permit,
-        planner: DeadlinePlanner,
+        planner: Planner,
     ) -> None:
         self._resources, self._request, self._scope, self._timer = resources, request, scope, timer
         self._permit, self._planner = permit, planner
@@ -136,16 +136,12 @@ class StrategyRun:
             raise TimeoutError
         on_done = resources.queued_tuning.add(expected if needs.gradient else 0.0)
         if turn is None:
-            adapting = run(lane, lambda: completed(work(memory)))
+            adapting = run(lane, work, memory)
             adapting.add_done_callback(on_done)
             answer, _ = await adapting
             status = scope.count_frame()
         else:
-            answer_first = predicts_first(strategy)
-            adapting_turn = turn.adapt(
-                lane, work, lambda: scope.count_frame(turn.slot.pop_reset()), answer_first, on_done
-            )
-            answer, status = await adapting_turn
+            answer, status = await turn.adapt(lane, work, lambda: scope.count_frame(turn.slot.pop_reset()), on_done)
         self._record_cost(strategy, encoded.count, answer)
         if needs.gradient:
             resources.text_spaces.backward_done(labels)
@@ -158,7 +154,7 @@ class StrategyRun:
         strategy = self._resources.encoder.costs.zero_shot
         plain = replace(encoded, count=1, kept=None, second_look=None)
         work = partial(run_strategy, strategy, strategy.needs(), plain, text, self._request.explain)
-        answer, _ = await run(self._resources.lanes.adapt, lambda: completed(work(None)))
+        answer, _ = await run(self._resources.lanes.adapt, work, None)
         self._record_cost(strategy, 1, answer)
         degraded = Degraded(self._planner.reason, self._planner.views_wanted(needs), 1, zero_shot=True)
         return StrategyResult(answer, self._scope.count_frame(seen=False), strategy, 1, degraded)

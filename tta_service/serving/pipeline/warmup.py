@@ -12,7 +12,6 @@ import torch
 
 from ...core.labels import TextSpace
 from ...core.request import PixelFormat, Raw
-from ...core.strategy import completed
 from ..concurrency.executors import run
 from .adaptation import EncodedViews, run_strategy
 from .encoding import ImageEncoder
@@ -79,8 +78,7 @@ async def warm_up(encoder: ImageEncoder, dimension: int, side: int = 256) -> Non
         for views in (1, 8):
             _, seconds = await run(encoder.lanes.prepare, _time, partial(encoder.look, pixels, views, 0, "crop"))
             costs.learn_look("crop", views, seconds)
-        work = run_strategy(plain, plain.needs(), encoded, text, False, None)
-        answer, _ = await run(encoder.lanes.adapt, completed, work)
+        answer, _ = await run(encoder.lanes.adapt, run_strategy, plain, plain.needs(), encoded, text, False, None)
         costs.learn_adapt(plain, 2, 1, answer.seconds)
 
 

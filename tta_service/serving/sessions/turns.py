@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
 from ...core.errors import NotReady
 from ...core.memory import nbytes
-from ...core.strategy import remembered
 from ..concurrency.executors import run
 from .memory import MemorySlot
 
@@ -52,36 +51,36 @@ class Turn:
     async def adapt(
         self,
         lane: Executor,
-        work: Callable[[Any], Generator[T, None, Any]],
+        work: Callable[[Any, Callable[[T], None]], tuple[T, Any]],
         on_answer: Callable[[], R],
-        answer_first: bool = False,
         on_done: Callable[[object], None] = lambda done: None,
     ) -> tuple[T, R]:
-        """Runs `work(memory)` in the lane: it yields the answer and returns the new memory, which ends the turn.
+        """Runs `work(memory, deliver)` in the lane: the answer and the new memory, which ends the turn.
 
-        Returns the answer and what `on_answer()` returned, which is called once with every answer. `answer_first`
-        returns as soon as there is an answer, before the memory is stored. When the work raises, the memory is
+        Returns the answer and what `on_answer()` returned, which is called once with every answer. Work that calls
+        `deliver(answer)` is answered at once, before the memory is stored. When the work raises, the memory is
         discarded. `on_done` is called when the lane is done.
         """
         loop, value = asyncio.get_running_loop(), self.slot.value
         answered: asyncio.Future[tuple[T, R]] = loop.create_future()
+        delivered = False
 
         def deliver(answer: T) -> None:
-            result = answer, on_answer()
+            nonlocal delivered
+            if delivered:
+                return
+            delivered, result = True, (answer, on_answer())
             if not answered.done():
                 answered.set_result(result)
 
-        def work_on_memory() -> tuple[T, tuple[Any, int]]:
-            steps = work(value)
-            answer = next(steps)
-            if answer_first:
-                loop.call_soon_threadsafe(deliver, answer)
-            return answer, _with_size(remembered(steps))
+        def work_on_memory() -> tuple[T, Any, int]:
+            answer, memory = work(value, lambda early: loop.call_soon_threadsafe(deliver, early))
+            return answer, *_with_size(memory)
 
-        def store(done: tuple[T, tuple[Any, int]]) -> None:
-            self.slot.store(*done[1])
-            if not answer_first:
-                deliver(done[0])
+        def store(done: tuple[T, Any, int]) -> None:
+            answer, memory, size = done
+            self.slot.store(memory, size)
+            deliver(answer)
 
         def on_failure(done: asyncio.Future[None]) -> None:
             if (error := done.exception()) and not answered.done():
