@@ -28,13 +28,15 @@ check: .venv/.installed-dev     ## format, lint, types, import contract, generat
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pyright
 	$(BIN)/python protos/generate.py --check
+	$(BIN)/python protos/generate_sync.py --check
 
 format: .venv/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-proto: .venv/.installed-dev     ## write both copies of the generated code
+proto: .venv/.installed-dev     ## write the generated code: both copies of the wire, and the synchronous client
 	$(BIN)/python protos/generate.py
+	$(BIN)/python protos/generate_sync.py
 
 bench: .venv/.installed-dev     ## the benchmarks that need no data set
 	$(BIN)/python benchmarks/views.py

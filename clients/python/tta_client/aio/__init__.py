@@ -1,4 +1,4 @@
-"""The client for asyncio: the synchronous one with `await`."""
+"""The client of tta_service for asyncio, from which the one for threads is generated."""
 
 from .client import AsyncClient
 

@@ -1,103 +1,137 @@
-"""The asyncio client's calls about label sets, sessions and the service."""
+"""Calls about label sets, sessions and the service."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from .. import health
 from ..channel import to_timeout
-from ..errors import TTAClientError, from_rpc
-from ..protocol import calls
+from ..errors import TTAClientError, blame_field, from_rpc
+from ..types import catalogue
 from ..types.catalogue import Description, LabelSetInfo, ServerInfo, SessionInfo, Snapshot
-from ..types.labels import LabelSet
-from .connection import AsyncConnection
+from ..types.labels import LabelSet, parse_label_set
+from ..v1 import tta_pb2 as pb
+from .connection import AsyncConnection, AsyncRegistry
+
+make_health_stub: Any = HealthStub  # which has no types
 
 
 class AsyncAdmin:
     """The calls without images; the client inherits them. All raise `TTAClientError`."""
 
     def __init__(self, connection: AsyncConnection) -> None:
-        self._connection, self._calls = connection, calls.Calls()
+        self._connection, self._registry = connection, AsyncRegistry(connection)
+        self._call = connection.call_unary
 
     # ---- label sets
 
     async def put_labels(self, names: Sequence[str] | LabelSet, templates: Sequence[str] = ()) -> LabelSetInfo:
         """Registers a label set. Its id may be given as `labels` to every call."""
-        return await self._connection.run(self._calls.put_labels(names, templates))
+        with blame_field("label_set"):
+            labels = parse_label_set(names if isinstance(names, LabelSet) else LabelSet(names, templates))  # type: ignore[arg-type]
+        return await self._registry.register(labels)
 
     async def get_labels(self, label_set_id: str) -> LabelSet:
         """The names and templates of a registered label set."""
-        return await self._connection.run(self._calls.get_labels(label_set_id))
+        found = (await self._call("GetLabelSet", pb.GetLabelSetRequest(id=label_set_id))).label_set
+        return LabelSet(tuple(found.names), tuple(found.templates), found.allow_duplicates)
 
     async def list_labels(self) -> list[LabelSetInfo]:
         """All registered label sets."""
-        return await self._connection.run(self._calls.list_labels())
+        return await self._list("ListLabelSets", pb.ListLabelSetsRequest, "infos", catalogue.parse_label_set_info)
 
     async def delete_labels(self, label_set_id: str) -> None:
         """Deletes a label set; a client that uses it again registers it again."""
-        return await self._connection.run(self._calls.delete_labels(label_set_id))
+        await self._call("DeleteLabelSet", pb.DeleteLabelSetRequest(id=label_set_id))
+        self._registry.labels.forget(label_set_id)
 
     # ---- sessions
 
     async def session(self, session_id: str) -> SessionInfo:
         """One session."""
-        return await self._connection.run(calls.get_session(session_id))
+        reply = await self._call("GetSession", pb.GetSessionRequest(session_id=session_id))
+        return catalogue.parse_session_info(reply.session)
 
     async def sessions(self) -> list[SessionInfo]:
         """All sessions."""
-        return await self._connection.run(calls.list_sessions())
+        return await self._list("ListSessions", pb.ListSessionsRequest, "sessions", catalogue.parse_session_info)
 
     async def reset_session(self, session_id: str) -> SessionInfo:
         """Empties the memory of the session's strategies; the session stays."""
-        return await self._connection.run(calls.reset_session(session_id))
+        reply = await self._call("ResetSession", pb.ResetSessionRequest(session_id=session_id))
+        return catalogue.parse_session_info(reply.session)
 
     async def close_session(self, session_id: str) -> None:
         """Ends a session and deletes its memory."""
-        return await self._connection.run(calls.close_session(session_id))
+        await self._call("CloseSession", pb.CloseSessionRequest(session_id=session_id))
 
     async def snapshot(self, session_id: str) -> Snapshot:
         """A copy of what the session's strategies have learnt, for `restore`, here or on another service."""
-        return await self._connection.run(calls.snapshot_session(session_id))
+        reply = await self._call("SnapshotSession", pb.SnapshotSessionRequest(session_id=session_id))
+        return catalogue.parse_snapshot(reply.snapshot)
 
     async def restore(self, snapshot: Snapshot | bytes) -> SessionInfo:
         """Restores a session from a snapshot, or from its `state` alone. It replaces an idle session of the same id."""
-        return await self._connection.run(calls.restore_session(snapshot))
+        message = pb.RestoreSessionRequest(snapshot=catalogue.make_snapshot_message(snapshot))
+        reply = await self._call("RestoreSession", message, session=message.snapshot.session_id)
+        return catalogue.parse_session_info(reply.session)
 
     # ---- the service
 
     async def strategies(self) -> list[Description]:
         """The strategies of the service and their parameters."""
-        return await self._connection.run(calls.list_strategies())
+        reply = await self._call("ListStrategies", pb.ListStrategiesRequest())
+        return [catalogue.parse_description(one) for one in reply.strategies]
 
     async def reducers(self) -> list[Description]:
         """The reducers of the service and their parameters."""
-        return await self._connection.run(calls.list_reducers())
+        reply = await self._call("ListReducers", pb.ListReducersRequest())
+        return [catalogue.parse_description(one) for one in reply.reducers]
 
     async def info(self) -> ServerInfo:
         """The server: its version, model, device and limits."""
-        return await self._connection.run(calls.get_server_info())
+        return catalogue.parse_server_info(await self._call("GetServerInfo", pb.GetServerInfoRequest()))
 
     async def health(self, service: str = "") -> str:
         """One of "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN", "UNKNOWN"."""
         try:
-            check = health.make_stub(self._connection.channel).Check
-            return health.read_state(await self._connection.ask(check, health.make_request(service)))
+            check = make_health_stub(self._connection.channel).Check
+            return _read_state(await self._call(check, HealthCheckRequest(service=service)))
         except TTAClientError as error:
-            return health.state_of_error(error)
+            if error.code is not grpc.StatusCode.NOT_FOUND:  # by which `Check` answers for an unknown service
+                raise
+            return "SERVICE_UNKNOWN"
 
     async def wait_until_serving(self, timeout: float | None = 60.0) -> None:  # noqa: ASYNC109 - the deadline of the call
         """Returns when the service is serving; it may be called before the service starts.
 
         Raises DEADLINE_EXCEEDED after `timeout` seconds (None: never).
         """
-        watch = health.make_stub(self._connection.channel).Watch
-        replies = watch(health.make_request(), timeout=to_timeout(timeout), wait_for_ready=True)
+        watch = make_health_stub(self._connection.channel).Watch
+        replies = watch(HealthCheckRequest(), timeout=to_timeout(timeout), wait_for_ready=True)
         try:
             async for reply in replies:
-                if health.read_state(reply) == "SERVING":
+                if _read_state(reply) == "SERVING":
                     return
         except grpc.RpcError as error:
             raise from_rpc(error) from None
-        raise health.SERVICE_LEFT
+        raise TTAClientError(grpc.StatusCode.UNAVAILABLE, "the service left before it served")
+
+    async def _list(self, rpc: str, request: Callable[..., Any], field: str, parse: Callable[[Any], Any]) -> list[Any]:
+        """All entries of a listing, page by page."""
+        found, token = list[Any](), ""
+        while True:
+            reply = await self._call(rpc, request(page_token=token))
+            found += map(parse, getattr(reply, field))
+            if not (token := reply.next_page_token):
+                return found
+
+
+def _read_state(reply: Any) -> str:
+    """The name of a health status; UNKNOWN for one that only a newer protocol has."""
+    names = HealthCheckResponse.ServingStatus
+    return names.Name(reply.status) if reply.status in names.values() else "UNKNOWN"

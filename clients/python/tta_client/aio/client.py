@@ -1,17 +1,18 @@
-"""The client for asyncio: the synchronous one with `await`."""
+"""The client: images and labels in, answers out."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
 
+from ..errors import TTAClientError, labels_are_gone
 from ..protocol.reconnect import ALWAYS, Reconnect
 from ..protocol.stream_state import StreamState
 from ..statistics import Statistics
 from ..types import requests
-from ..types.answers import Answer
+from ..types.answers import Answer, parse_answer
 from ..types.frames import Image
 from ..types.labels import Labels
 from ..types.limits import Limits
@@ -20,13 +21,15 @@ from ..types.requests import Policy
 from ..v1 import tta_pb2
 from .admin import AsyncAdmin
 from .connection import AsyncConnection
+from .runtime import Frames
 from .stream import AsyncStream, AsyncStreamTransport
 
 
 class AsyncClient(AsyncAdmin):
-    """One channel to one service in each event loop; it may be made before any. All calls raise `TTAClientError`.
+    """One channel to one service. All calls raise `TTAClientError`.
 
-    `timeout` (seconds) is the limit of each unary call. Labels are registered on first use, and again when the
+    The synchronous client may be shared by threads; the one for asyncio by event loops, each of which gets a channel of
+    its own. `timeout` (seconds) is the limit of each unary call. Labels are registered on first use, and again when the
     service does not have them any more. Without `credentials` the channel is not encrypted.
     """
 
@@ -47,8 +50,8 @@ class AsyncClient(AsyncAdmin):
         await self.close()
 
     async def close(self) -> None:
-        """Closes the channel of this event loop."""
-        await self._connection.close()
+        """Closes the channel; that of this event loop."""
+        await self._connection.channel.close()
 
     # ---- pictures
 
@@ -64,12 +67,25 @@ class AsyncClient(AsyncAdmin):
         timeout: float | None = None,  # noqa: ASYNC109 - the deadline of the call
     ) -> Answer:
         """One image, one answer. With a `session`, strategies that have a memory learn from call to call."""
+        limits = await self._registry.get_limits(session, timeout)
         options = options.with_strategy(strategy)
-        return await self._connection.run(self._calls.classify(image, labels, options, session, request_id, timeout))
+        message = requests.make_classify_request(image, options, session, request_id, limits)
+
+        async def ask() -> Answer:
+            message.labels.id = await self._registry.identify(labels, session)
+            return parse_answer(await self._call("Classify", message, timeout))
+
+        try:
+            return await ask()
+        except TTAClientError as error:
+            if not labels_are_gone(error) or not self._registry.labels.defines(labels):
+                raise
+        self._registry.labels.forget(labels)
+        return await ask()
 
     def stream(
         self,
-        frames: Iterable[Any] | AsyncIterable[Any],
+        frames: Frames,
         labels: Labels,
         strategy: str | Choice = "",
         *,
@@ -92,21 +108,19 @@ class AsyncClient(AsyncAdmin):
         `resume_token` comes from a stream whose service was shutting down. A lost service is dialled again according
         to `reconnect` (None: the loss is an error), with the same session, so that a named session keeps its memory.
         """
-        options, connection = options.with_strategy(strategy), self._connection
-        state = StreamState(
-            policy, in_flight, paced, reconnect, statistics, resume_token, self._calls.registered.defines
-        )
+        options, connection, registry = options.with_strategy(strategy), self._connection, self._registry
+        state = StreamState(policy, in_flight, paced, reconnect, statistics, resume_token, registry.labels.defines)
 
         async def identify(frame_labels: Labels) -> str:
-            return await connection.run(self._calls.identify(frame_labels, session))
+            return await registry.identify(frame_labels, session)
 
         async def opening(token: bytes) -> tta_pb2.ClassifyStreamRequest:
             return requests.make_opening(await identify(labels), options, session, policy, buffer, frame_budget, token)
 
         async def limits() -> Limits:
-            return await connection.run(self._calls.limits(session))
+            return await registry.get_limits(session)
 
         def call(messages: Any) -> Any:
             return connection.stub.ClassifyStream(messages, metadata=connection.headers(session))
 
-        return AsyncStream(AsyncStreamTransport(call, opening, identify, self._calls.forget, limits), frames, state)
+        return AsyncStream(AsyncStreamTransport(call, opening, identify, registry.forget, limits), frames, state)

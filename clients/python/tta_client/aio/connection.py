@@ -1,22 +1,22 @@
-"""A channel for asyncio, which makes the calls, with time limits and errors."""
+"""The channel of a client, and what the client remembers of the service behind it."""
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 
-from .. import channel as settings
-from ..errors import TTAClientError, from_rpc
-from ..protocol.calls import CallSteps
-from ..v1 import tta_pb2_grpc
-
-T = TypeVar("T")
+from ..channel import make_metadata, to_timeout
+from ..errors import TTAClientError, blame_field, from_rpc, is_retryable
+from ..types.catalogue import LabelSetInfo, parse_label_set_info, parse_server_info
+from ..types.labels import Labels, LabelSet, RegisteredLabels, make_label_set_message
+from ..types.limits import UNLIMITED, Limits
+from ..v1 import tta_pb2 as pb
+from .runtime import Channels
 
 
 class AsyncConnection:
-    """The channels of one client, one for each event loop. `timeout`: seconds for a call without a limit of its own."""
+    """Makes the calls of one client. `timeout`: seconds for a call without a limit of its own."""
 
     def __init__(
         self,
@@ -25,60 +25,77 @@ class AsyncConnection:
         credentials: grpc.ChannelCredentials | None,
         metadata: tuple[tuple[str, str], ...],
     ) -> None:
-        self._target, self._credentials = target, credentials
-        self._timeout, self._metadata = timeout, metadata
-        self._channels: dict[asyncio.AbstractEventLoop, tuple[Any, Any]] = {}
+        self._channels, self._timeout, self._metadata = Channels(target, credentials), timeout, metadata
 
     @property
     def channel(self) -> Any:
-        """The channel of the running loop, made on first use."""
-        return self._get_open()[0]
+        """The channel; the asyncio client has one for each event loop."""
+        return self._channels.get()[0]
 
     @property
     def stub(self) -> Any:
         """The stub on that channel."""
-        return self._get_open()[1]
-
-    async def close(self) -> None:
-        """Closes the channel of the running loop."""
-        await self.channel.close()
-
-    def _get_open(self) -> tuple[Any, Any]:
-        loop = asyncio.get_running_loop()
-        if loop not in self._channels:
-            self._channels = {other: pair for other, pair in self._channels.items() if not other.is_closed()}
-            options = settings.make_options(self._target)
-            channel = (
-                grpc.aio.secure_channel(self._target, self._credentials, options)
-                if self._credentials
-                else grpc.aio.insecure_channel(self._target, options)
-            )
-            self._channels[loop] = channel, tta_pb2_grpc.AdaptationServiceStub(channel)
-        return self._channels[loop]
+        return self._channels.get()[1]
 
     def headers(self, session: str) -> tuple[tuple[str, str], ...]:
         """The metadata of a call about that session."""
-        return settings.make_metadata(session, self._metadata)
+        return make_metadata(session, self._metadata)
 
-    async def ask(self, rpc: Any, message: Any, seconds: float | None = None, session: str = "") -> Any:
-        """One unary call, limited to `seconds`, with the session in its metadata. Raises `TTAClientError`."""
+    async def call_unary(self, rpc: Any, message: Any, seconds: float | None = None, session: str = "") -> Any:
+        """Calls a method of the service, by its name, or of another stub, limited to `seconds`.
+
+        The session is in the metadata, also that of `message`. Raises `TTAClientError`.
+        """
         headers = self.headers(session or getattr(message, "session_id", ""))
-        seconds = settings.to_timeout(self._timeout if seconds is None else seconds)
+        seconds = to_timeout(self._timeout if seconds is None else seconds)
+        call = getattr(self.stub, rpc) if isinstance(rpc, str) else rpc
         try:
-            return await rpc(message, timeout=seconds, metadata=headers)
+            return await call(message, timeout=seconds, metadata=headers)
         except grpc.RpcError as error:
             raise from_rpc(error) from None
 
-    async def run(self, steps: CallSteps[T]) -> T:
-        """Makes the calls that `steps` yields, and returns its result. Raises `TTAClientError`."""
-        try:
-            call = next(steps)
-            while True:
-                try:
-                    reply = await self.ask(getattr(self.stub, call.rpc), call.message, call.seconds, call.session)
-                except TTAClientError as error:
-                    call = steps.throw(error)
-                else:
-                    call = steps.send(reply)
-        except StopIteration as done:
-            return done.value
+
+class AsyncRegistry:
+    """The label sets that a client has registered at its service, and the service's limits.
+
+    Each method asks the server of its session, because the servers of a fleet do not share label sets.
+    """
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.labels = RegisteredLabels()
+        self._connection = connection
+        self._limits: Limits | None = None
+
+    def forget(self) -> None:
+        """The next server may have other label sets and limits."""
+        self.labels.forget_all()
+        self._limits = None
+
+    async def get_limits(self, session: str = "", seconds: float | None = None) -> Limits:
+        """The service's limits, fetched once. A service that does not tell them is taken to have none."""
+        if (limits := self._limits) is None:
+            try:
+                message = pb.GetServerInfoRequest()
+                reply = await self._connection.call_unary("GetServerInfo", message, seconds, session)
+                limits = Limits.of(parse_server_info(reply).limits)
+            except TTAClientError as error:
+                if is_retryable(error):
+                    raise
+                limits = UNLIMITED
+            self._limits = limits
+        return limits
+
+    async def register(self, labels: LabelSet, session: str = "") -> LabelSetInfo:
+        """Registers a label set."""
+        message = pb.PutLabelSetRequest(label_set=make_label_set_message(labels))
+        reply = await self._connection.call_unary("PutLabelSet", message, session=session)
+        self.labels.remember(labels, reply.info.id)
+        return parse_label_set_info(reply.info)
+
+    async def identify(self, labels: Labels, session: str = "") -> str:
+        """The id of a label set, which is registered if it is not yet. An unknown id is returned as it is."""
+        with blame_field("labels"):
+            definition = self.labels.definition(labels)
+        if definition is None:
+            return str(labels)
+        return self.labels.id(definition) or (await self.register(definition, session)).id

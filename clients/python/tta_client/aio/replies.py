@@ -1,91 +1,71 @@
-"""The replies of one call and its final status; `AsyncReplies` is `Replies` for tasks."""
+"""The replies of one call of a stream, and its final status."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Any
 
-import grpc
-
-from ..errors import TTAClientError, from_ending
+from ..errors import TTAClientError
 from ..protocol.stream_state import FAILURE_DUE, StreamState
-from .condition import Condition
+from .runtime import CallStatus, Condition, Workers, read_reply
 
 
 class AsyncReplies:
-    """The replies of the call `running`. Each is read in a task, which starts with `next`."""
+    """The replies of the call `running`. A worker reads them one ahead, so that a failure on this side is not held up.
+
+    The callers share the condition `changed` with the worker.
+    """
 
     def __init__(self, running: Any, state: StreamState, changed: Condition) -> None:
         self._running, self._state, self._changed = running, state, changed
-        self._replies = aiter(running)
-        self._reading: asyncio.Task[Any] | None = None
+        self._status, self._replies, self._workers = CallStatus(running), aiter(running), Workers()
+        self._closed = False
+        self._read: tuple[Any, BaseException | None] | None = None
+        self._workers.start(self._read_replies)
 
     async def next(self, failures: bool = True) -> Any:
         """The next reply, None after the last; `FAILURE_DUE` when a failure is due before it comes.
 
         Without `failures` it waits for the reply alone. Raises the error that ended the call.
         """
-        if self._reading is None:
-            self._state.listen(time.monotonic())
-            self._reading = asyncio.create_task(self._read())
-            self._changed.notify_all()
-        while not self._reading.done():
-            if failures and self._state.failure_due:
+        with self._changed:
+            await self._changed.wait_for(lambda: self._read or (failures and self._state.failure_due))
+            if self._read is None:
                 return FAILURE_DUE
-            await self._changed.wait()
-        reading, self._reading = self._reading, None
-        if reading.cancelled():
-            # grpcio reports both a CANCELLED of the server and our own cancellation in this way.
-            raise TTAClientError(grpc.StatusCode.CANCELLED, "the call was cancelled on its way")
-        return reading.result()
+            (reply, error), self._read = self._read, None  # the next notification, after its use, wakes the worker
+            if error is not None:
+                raise error
+            return reply
+
+    async def error(self) -> TTAClientError:
+        """The error of the call's final status, after `next` has raised it."""
+        return await self._status.error()
 
     async def close(self) -> None:
         """Cancels the call."""
         self._running.cancel()
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
-
-    async def _read(self) -> Any:
-        try:
-            return await anext(self._replies, None)
-        finally:
-            self._state.listen(None)
+        with self._changed:
+            self._closed = True
             self._changed.notify_all()
+        await self._workers.stop()
 
+    async def _read_replies(self) -> None:
+        reply, error = self, None
+        while reply is not None and await self._wait_until_taken():
+            try:
+                reply = await read_reply(self._replies)
+            except BaseException as raised:
+                reply, error = None, raised
+            with self._changed:
+                self._state.listen(None)
+                self._read = reply, error
+                self._changed.notify_all()
 
-class CallStatus:
-    """The final status of a call, although grpcio may change it.
-
-    A write that loses the race against the end of the call makes grpcio report a status of its own ("Internal error
-    from Core") before or after the service's. So every status is noted at once, and the service's is used.
-    """
-
-    def __init__(self, running: Any) -> None:
-        self._running, self._statuses = running, list[tuple[Any, Any, Any]]()
-        running.add_done_callback(self._note)
-
-    async def error(self) -> TTAClientError:
-        """The error of the service's status, which may come up to one second after grpcio's own."""
-        for _ in range(100):
-            code, details, metadata = await self._read()
-            self._statuses.append((code, details, metadata))
-            for status in self._statuses:
-                if status[1] != "Internal error from Core":
-                    return from_ending(*status)
-            await asyncio.sleep(0.01)
-        return from_ending(*self._statuses[-1])
-
-    async def _read(self) -> tuple[Any, Any, Any]:
-        running = self._running
-        return await running.code(), await running.details(), await running.trailing_metadata()
-
-    def _note(self, _: Any) -> None:
-        reading = self._read()
-        try:
-            reading.send(None)  # the call is done, so reading never waits
-        except StopIteration as done:
-            self._statuses.append(done.value)
-        else:
-            reading.close()
+    async def _wait_until_taken(self) -> bool:
+        """Waits until the last reply was taken, and starts the watchdog for the next one. False: closed."""
+        with self._changed:
+            await self._changed.wait_for(lambda: self._read is None or self._closed)
+            if not self._closed:
+                self._state.listen(time.monotonic())
+                self._changed.notify_all()
+            return not self._closed

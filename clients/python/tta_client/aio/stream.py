@@ -1,9 +1,9 @@
-"""The stream for asyncio: tasks send and read, and the caller iterates over the results."""
+"""A stream: workers send and read, and the caller iterates over the results."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ from ..types.answers import FrameAnswer, FrameFailure, SessionStatus
 from ..types.labels import Labels
 from ..types.limits import Limits
 from ..v1 import tta_pb2
-from .replies import AsyncReplies, CallStatus
+from .replies import AsyncReplies
+from .runtime import Frames
 from .sender import AsyncSender
 
 Result = FrameAnswer | FrameFailure
@@ -34,14 +35,13 @@ class AsyncStreamTransport:
 
 
 class AsyncStream:
-    """An async iterator over answers and failures, in the order of the frames; `async with` closes it.
+    """An iterator over answers and failures, in the order of the frames; leaving its block closes it.
 
-    It raises the same errors as `Stream`.
+    A worker pulls the frames, only while the service accepts them. Iteration raises `TTAClientError` when the stream as
+    a whole fails, and the error that the source of the frames raised, after the outstanding answers.
     """
 
-    def __init__(
-        self, transport: AsyncStreamTransport, frames: Iterable[Any] | AsyncIterable[Any], state: StreamState
-    ) -> None:
+    def __init__(self, transport: AsyncStreamTransport, frames: Frames, state: StreamState) -> None:
         self._state = state
         self._answers = _run(transport, AsyncSender(state, frames, transport.identify, transport.limits))
 
@@ -79,8 +79,9 @@ async def _run(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncGen
     sender.start()
     try:
         while True:
+            results = _call(transport, sender)
             try:
-                async for result in (call := _call(transport, sender)):
+                async for result in results:
                     yield result
                 another_call = await sender.on_call_ended()
             except TTAClientError as error:
@@ -93,7 +94,7 @@ async def _run(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncGen
                         yield failure
                     raise
             finally:
-                await call.aclose()
+                await results.aclose()
             if not another_call:
                 break
             transport.forget()
@@ -107,7 +108,7 @@ async def _run(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncGen
 
 async def _call(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncGenerator[Result]:
     """One call, from its opening to its end. Raises the error that ended it."""
-    ended, status, replies, reply = await _open(transport, sender)
+    ended, replies, reply = await _open(transport, sender)
     try:
         sender.on_call_opened()
         while reply is not None:
@@ -115,34 +116,33 @@ async def _call(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncGe
                 yield result
             reply = await replies.next()
     except grpc.RpcError:
-        raise await status.error() from None
+        raise await replies.error() from None
     finally:
         sender.end(ended)
         await replies.close()
 
 
-async def _open(
-    transport: AsyncStreamTransport, sender: AsyncSender
-) -> tuple[asyncio.Event, CallStatus, AsyncReplies, Any]:
-    """Opens a call. Returns the event that ends its request side, its status, its replies, and the first reply.
+async def _open(transport: AsyncStreamTransport, sender: AsyncSender) -> tuple[asyncio.Event, AsyncReplies, Any]:
+    """Opens a call. Returns the event that ends its request side, its replies, and the first reply.
 
-    Registers the labels again when the service does not have them.
+    Registers the labels again when the service does not have them. Each attempt has its own request side, because gRPC
+    may still wait in that of a failed call. That is an iterator, because a write() that fails beside a read() makes
+    grpcio lose the replies that still wait.
     """
     for last in (False, True):
         ended = asyncio.Event()
-        # Iterators on both sides: a write() that fails beside a read() makes grpcio lose the replies that still wait.
-        running = transport.call(sender.requests(await transport.opening(sender.state.resume_token), ended))
-        status, replies = CallStatus(running), sender.on_call_started(running)
+        opening = await transport.opening(sender.state.resume_token)
+        replies = sender.on_call_started(transport.call(sender.requests(opening, ended)))
         try:
             if (reply := await replies.next(failures=False)) is None:
                 raise TTAClientError(grpc.StatusCode.UNKNOWN, "the service closed the stream without a word")
-            return ended, status, replies, reply
+            return ended, replies, reply
         except BaseException as error:
             sender.end(ended)
             await replies.close()
             if not isinstance(error, grpc.RpcError):
                 raise
-            failure = await status.error()
+            failure = await replies.error()
             if last or not labels_are_gone(failure):
                 raise failure from None
             transport.forget()

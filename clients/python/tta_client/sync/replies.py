@@ -1,22 +1,27 @@
-"""The replies of one call, read in a thread of their own, so that a failure on this side need not wait for a reply."""
+"""Generated from aio/replies.py by protos/generate_sync.py (`make proto`); not edited."""
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import Any
 
+from ..errors import TTAClientError
 from ..protocol.stream_state import FAILURE_DUE, StreamState
+from .runtime import CallStatus, Condition, Workers, read_reply
 
 
 class Replies:
-    """The replies of the call `running`, under the lock of its `Sender`. At most one waits here."""
+    """The replies of the call `running`. A worker reads them one ahead, so that a failure on this side is not held up.
 
-    def __init__(self, running: Any, state: StreamState, changed: threading.Condition) -> None:
+    The callers share the condition `changed` with the worker.
+    """
+
+    def __init__(self, running: Any, state: StreamState, changed: Condition) -> None:
         self._running, self._state, self._changed = running, state, changed
+        self._status, self._replies, self._workers = CallStatus(running), iter(running), Workers()
         self._closed = False
         self._read: tuple[Any, BaseException | None] | None = None
-        threading.Thread(target=self._work, name="tta-stream-replies", daemon=True).start()
+        self._workers.start(self._read_replies)
 
     def next(self, failures: bool = True) -> Any:
         """The next reply, None after the last; `FAILURE_DUE` when a failure is due before it comes.
@@ -27,10 +32,14 @@ class Replies:
             self._changed.wait_for(lambda: self._read or (failures and self._state.failure_due))
             if self._read is None:
                 return FAILURE_DUE
-            (reply, error), self._read = self._read, None  # the next notification, after its use, wakes the thread
+            (reply, error), self._read = self._read, None  # the next notification, after its use, wakes the worker
             if error is not None:
                 raise error
             return reply
+
+    def error(self) -> TTAClientError:
+        """The error of the call's final status, after `next` has raised it."""
+        return self._status.error()
 
     def close(self) -> None:
         """Cancels the call."""
@@ -38,12 +47,13 @@ class Replies:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        self._workers.stop()
 
-    def _work(self) -> None:
+    def _read_replies(self) -> None:
         reply, error = self, None
         while reply is not None and self._wait_until_taken():
             try:
-                reply = next(self._running, None)
+                reply = read_reply(self._replies)
             except BaseException as raised:
                 reply, error = None, raised
             with self._changed:

@@ -1,15 +1,15 @@
-"""The synchronous stream: one thread sends, another reads, and the caller iterates over the results."""
+"""Generated from aio/stream.py by protos/generate_sync.py (`make proto`); not edited."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
-from ..errors import TTAClientError, from_rpc, labels_are_gone
+from ..errors import TTAClientError, labels_are_gone
 from ..protocol.stream_state import FAILURE_DUE, StreamState
 from ..statistics import Statistics
 from ..types.answers import FrameAnswer, FrameFailure, SessionStatus
@@ -17,6 +17,7 @@ from ..types.labels import Labels
 from ..types.limits import Limits
 from ..v1 import tta_pb2
 from .replies import Replies
+from .runtime import Frames
 from .sender import Sender
 
 Result = FrameAnswer | FrameFailure
@@ -34,13 +35,13 @@ class StreamTransport:
 
 
 class Stream:
-    """An iterator over answers and failures, in the order of the frames.
+    """An iterator over answers and failures, in the order of the frames; leaving its block closes it.
 
-    A background thread pulls `frames`, only while the service accepts them. Iteration raises `TTAClientError` when the
-    stream as a whole fails, and the error that `frames` raised, after the outstanding answers.
+    A worker pulls the frames, only while the service accepts them. Iteration raises `TTAClientError` when the stream as
+    a whole fails, and the error that the source of the frames raised, after the outstanding answers.
     """
 
-    def __init__(self, transport: StreamTransport, frames: Iterable[Any], state: StreamState) -> None:
+    def __init__(self, transport: StreamTransport, frames: Frames, state: StreamState) -> None:
         self._state = state
         self._answers = _run(transport, Sender(state, frames, transport.identify, transport.limits))
 
@@ -78,29 +79,30 @@ def _run(transport: StreamTransport, sender: Sender) -> Generator[Result]:
     sender.start()
     try:
         while True:
+            results = _call(transport, sender)
             try:
-                yield from _call(transport, sender)
+                yield from results
                 another_call = sender.on_call_ended()
             except TTAClientError as error:
-                another_call = yield from _call_lost(sender, error)
+                for failure in sender.take_failures(all=not sender.state.blocking):  # no answer will come before them
+                    yield failure
+                try:
+                    another_call = sender.on_call_lost(error)
+                except TTAClientError:
+                    for failure in sender.take_failures(all=True):
+                        yield failure
+                    raise
+            finally:
+                results.close()
             if not another_call:
                 break
             transport.forget()
-        yield from sender.take_failures(all=True)
+        for failure in sender.take_failures(all=True):
+            yield failure
         if sender.failure is not None:
             raise sender.failure
     finally:
         sender.stop()
-
-
-def _call_lost(sender: Sender, error: TTAClientError) -> Generator[Result, None, bool]:
-    """Whether another call follows; first yields the failures whose preceding answers will not come."""
-    yield from sender.take_failures(all=not sender.state.blocking)
-    try:
-        return sender.on_call_lost(error)
-    except TTAClientError:
-        yield from sender.take_failures(all=True)
-        raise
 
 
 def _call(transport: StreamTransport, sender: Sender) -> Generator[Result]:
@@ -111,8 +113,8 @@ def _call(transport: StreamTransport, sender: Sender) -> Generator[Result]:
         while reply is not None:
             yield from sender.take_failures() if reply is FAILURE_DUE else sender.read(reply)
             reply = replies.next()
-    except grpc.RpcError as error:
-        raise from_rpc(error) from None
+    except grpc.RpcError:
+        raise replies.error() from None
     finally:
         sender.end(ended)
         replies.close()
@@ -121,14 +123,14 @@ def _call(transport: StreamTransport, sender: Sender) -> Generator[Result]:
 def _open(transport: StreamTransport, sender: Sender) -> tuple[threading.Event, Replies, Any]:
     """Opens a call. Returns the event that ends its request side, its replies, and the first reply.
 
-    Registers the labels again when the service does not have them. Each attempt has its own request side, because
-    gRPC's thread may still wait in that of a failed call.
+    Registers the labels again when the service does not have them. Each attempt has its own request side, because gRPC
+    may still wait in that of a failed call. That is an iterator, because a write() that fails beside a read() makes
+    grpcio lose the replies that still wait.
     """
     for last in (False, True):
         ended = threading.Event()
-        replies = sender.on_call_started(
-            transport.call(sender.requests(transport.opening(sender.state.resume_token), ended))
-        )
+        opening = transport.opening(sender.state.resume_token)
+        replies = sender.on_call_started(transport.call(sender.requests(opening, ended)))
         try:
             if (reply := replies.next(failures=False)) is None:
                 raise TTAClientError(grpc.StatusCode.UNKNOWN, "the service closed the stream without a word")
@@ -138,7 +140,7 @@ def _open(transport: StreamTransport, sender: Sender) -> tuple[threading.Event, 
             replies.close()
             if not isinstance(error, grpc.RpcError):
                 raise
-            failure = from_rpc(error)
+            failure = replies.error()
             if last or not labels_are_gone(failure):
                 raise failure from None
             transport.forget()
