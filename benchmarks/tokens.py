@@ -74,7 +74,7 @@ def accuracies(
     pictures = pictures_of(data, folder, part)
     some = torch.randperm(len(pictures.labels), generator=torch.Generator().manual_seed(0))[:count]
     text = clip.text_space(LabelSet(tuple(pictures.names))).features
-    tokens = torch.cat([tower.embed(_normalised(clip, rows)) for rows in pictures.pixels[some].split(64)])
+    tokens = torch.cat([tower.embed(_normalise(clip, rows)) for rows in pictures.pixels[some].split(64)])
     cached = replace(tower, embed=lambda x: x)
 
     def answers(reducer: Reducer | None) -> Tensor:
@@ -156,10 +156,12 @@ def _tower(clip: FrozenCLIP) -> ImageTower:
     return tower
 
 
-def _normalised(clip: FrozenCLIP, pixels: Tensor) -> Tensor:
+def _normalise(clip: FrozenCLIP, pixels: Tensor) -> Tensor:
     """Pictures of any size as the tower reads them, uint8 [b, 3, h, w] to float [b, 3, s, s]."""
     sized = interpolate(pixels.float(), clip.image_size, mode="bicubic", antialias=True).round().clamp(0, 255)
-    return (sized / 255 - clip._mean) / clip._std
+    config = open_clip.get_model_preprocess_cfg(clip.model)
+    mean, std = (torch.tensor(config[key])[:, None, None] for key in ("mean", "std"))
+    return (sized / 255 - mean) / std
 
 
 def _points(each: Tensor) -> list[float]:

@@ -43,7 +43,7 @@ class Contender:
         """From `tda` or `tda:views=64,alpha=1`. Raises `TTAError` for what the catalogue does not have."""
         name, _, rest = text.partition(":")
         pairs = (part.partition("=") for part in rest.split(",") if part)
-        made = cls(name.strip(), {key.strip(): _value(value) for key, _, value in pairs})
+        made = cls(name.strip(), {key.strip(): parse_value(value) for key, _, value in pairs})
         strategies.build(made.strategy, made.parameters)
         return _tidy(made.strategy, made.parameters)
 
@@ -99,7 +99,8 @@ def _fields(strategy: str) -> set[str]:
     return {parameter.name for parameter in strategies.describe(strategy).parameters}
 
 
-def _value(text: str) -> Any:
+def parse_value(text: str) -> Any:
+    """A parameter of the command line: a number or a truth value where it is one, else the text."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:

@@ -22,7 +22,7 @@ from tta_service.core.reducer import Reduction
 from tta_service.images.views import look
 
 from .cells import Cell
-from .contenders import Contender
+from .contenders import Contender, parse_value
 from .corruptions import corrupted
 from .sets import PictureSet
 
@@ -130,7 +130,7 @@ def wanted(contenders: tuple[Contender, ...]) -> dict[str, int]:
 
 def _named(text: str) -> tuple[str, dict[str, object]]:
     """`tome` or `tome:keep=0.5` to name and parameters."""
-    from .contenders import _value
-
     name, _, rest = text.partition(":")
-    return name, {key: _value(value) for key, _, value in (part.partition("=") for part in rest.split(",") if part)}
+    return name, {
+        key: parse_value(value) for key, _, value in (part.partition("=") for part in rest.split(",") if part)
+    }

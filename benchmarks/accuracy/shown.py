@@ -42,7 +42,7 @@ def markdown(table: Table, about: Mapping[str, Any]) -> str:
     lines += [f"{key}: {value}  " for key, value in about.items() if key != "command"]
     lines += ["", "## In short", "", *summary(table.pooled(), table.rows), ""]
     for cell in table.runs:
-        inside = [one for one in table.rows if Table._cell(one) == cell]
+        inside = [one for one in table.rows if table.cell_of(one) == cell]
         reduced = "" if cell.reducer == "none" else f", {cell.reducer}"
         lines += [f"## {cell.set}, {cell.shown}{reduced}: {inside[0].pictures} pictures", "", *detail(inside), ""]
     return "\n".join(lines)

@@ -35,7 +35,7 @@ class Table:
 
     def pooled(self) -> list[Pooled]:
         """Each contender over the clean cell and over the shifted ones, by set and reducer."""
-        found, by_place = [], {(self._cell(one), one.contender): one for one in self.rows}
+        found, by_place = [], {(self.cell_of(one), one.contender): one for one in self.rows}
         for name, reducer in dict.fromkeys((cell.set, cell.reducer) for cell in self.runs):
             inside = [cell for cell in self.runs if (cell.set, cell.reducer) == (name, reducer)]
             groups = {"clean": [cell for cell in inside if cell.shift == "none"]}
@@ -54,7 +54,8 @@ class Table:
         return pooled(one, name, over, runs, rows, beside)
 
     @staticmethod
-    def _cell(row: Row) -> Cell:
+    def cell_of(row: Row) -> Cell:
+        """The cell that a row is of."""
         return Cell(row.set, row.shift, row.severity, row.reducer)
 
 

@@ -40,7 +40,7 @@ def test_the_health_check_of_a_container() -> None:
 
 
 def test_the_numbers_of_the_demo() -> None:
-    from tta_service.demo import _scrape
+    from tta_service.demo import scrape
     from tta_service.demo.service import Addresses
 
     class Numbers(http.server.BaseHTTPRequestHandler):
@@ -53,7 +53,7 @@ def test_the_numbers_of_the_demo() -> None:
 
     with http.server.HTTPServer(("127.0.0.1", 0), Numbers) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
-        assert _scrape(Addresses("", f"http://127.0.0.1:{server.server_port}/metrics")) == "tta_requests_total 3"
+        assert scrape(Addresses("", f"http://127.0.0.1:{server.server_port}/metrics")) == "tta_requests_total 3"
 
 
 def test_the_collector_of_spans() -> None:

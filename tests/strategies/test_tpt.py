@@ -13,7 +13,7 @@ import torch
 from tta_service import Evidence, LabelSet, TextSpace
 from tta_service.maths import unit
 from tta_service.strategies.c_tpt import CTPT, spread
-from tta_service.strategies.tpt import TPT, _pull, tune
+from tta_service.strategies.tpt import TPT, differentiate, tune
 from tta_service.testing import FakeCLIP
 
 from .prompts64 import doubled
@@ -111,7 +111,7 @@ def test_classes_left_out_of_a_thousand_change_nothing():
         rows = surest(TPT(confident=0.3), seen, encode(context))
         _, plainly = gradient(TPT(), seen, rows, context, encode)
         of = partial(loss, TPT(), seen, rows)
-        every, some = _pull(of, text.features, False), _pull(of, text.features, True)
+        every, some = differentiate(of, text.features, False), differentiate(of, text.features, True)
         left_out = int(some.eq(0).all(1).sum())
         whole, spared = text.prompts.gradient(every), text.prompts.gradient(some)
         assert 0 < left_out < 1000

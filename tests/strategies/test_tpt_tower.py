@@ -99,20 +99,20 @@ def opened_in_float64(template: str) -> TextSpace:
 def test_the_same_lines_in_float64_are_exact(template, steps, kind, monkeypatch):
     """Our tower, pull-back, AdamW and second forward over the model in float64: gradient and answer are the plain
     way's to the last digits, so that all that float32 is off is rounding. (No class is left out as negligible.)"""
-    monkeypatch.setattr("tta_service.strategies.tpt._NEGLIGIBLE", 0.0)
+    monkeypatch.setattr("tta_service.strategies.tpt.NEGLIGIBLE", 0.0)
     text, strategy = opened_in_float64(template), kind(confident=0.3, steps=steps)
     _, (context, encode), _ = opened(template)
     features = encode(context)
     for seen in frames(text, 16, 3):
         rows = surest(strategy, seen, features)
         moving = torch.nn.Parameter(context.clone())
-        optimiser, walked = torch.optim.AdamW([moving], lr=5e-3, weight_decay=0.01), []
+        optimiser, gradients = torch.optim.AdamW([moving], lr=5e-3, weight_decay=0.01), []
         for _ in range(steps):
             _, moving.grad = gradient(strategy, seen, rows, moving.detach(), encode)
-            walked.append(moving.grad)
+            gradients.append(moving.grad)
             optimiser.step()
         mine, logits = ours(strategy, seen)
-        assert off(mine, walked[0]) <= 1e-11
+        assert off(mine, gradients[0]) <= 1e-11
         with torch.no_grad():
             plainly = 100.0 * encode(moving) @ seen.views[0]
         torch.testing.assert_close(logits, plainly, atol=1e-6, rtol=0)

@@ -36,7 +36,7 @@ def run(frames: int = 240, views: int = 16, flags: Sequence[str] = ()) -> None:
         with open_board(count) as show:
             _stream(client, Virtual(frames=frames, seed=1), _choices(client, views), count, show)
         print("\n".join(summary(count, time.monotonic() - count.started)))
-        print("\n".join(["", f"{addresses.metrics} says", *metric_lines(_scrape(addresses))]), flush=True)
+        print("\n".join(["", f"{addresses.metrics} says", *metric_lines(scrape(addresses))]), flush=True)
     print("the service has stopped", flush=True)
     if count.all.failed or count.frames < frames:
         raise DemoFailed(f"{count.all.failed} of {frames} frames failed, {frames - count.frames} have no answer")
@@ -61,7 +61,8 @@ def _stream(client: Client, camera: Virtual, choices: Sequence[Choice], count: C
         show()
 
 
-def _scrape(addresses: Addresses) -> str:
+def scrape(addresses: Addresses) -> str:
+    """The text of the service's `/metrics`."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # this machine needs no proxy
     with direct.open(addresses.metrics, timeout=10) as reply:
         return reply.read().decode()

@@ -83,7 +83,7 @@ class Adapt(Strategy[Bank]):
         image = summarise(seen, self.confident)
         slot = int(memory.entropy[image.label].argmax())
         if image.entropy < memory.entropy[image.label, slot]:
-            _learn(self, memory, seen.text, slot, image)
+            learn(self, memory, seen.text, slot, image)
         alike = memory.stale if self.compat else memory.features @ image.feature
         filled = int(memory.entropy.isfinite().sum())
         score = (memory.projected @ image.feature + memory.bias).log_softmax(-1)
@@ -104,7 +104,7 @@ class Adapt(Strategy[Bank]):
         }
 
 
-def _learn(strategy: Adapt, memory: Bank, text: TextSpace, slot: int, image: Summary) -> None:
+def learn(strategy: Adapt, memory: Bank, text: TextSpace, slot: int, image: Summary) -> None:
     """Put the image into its slot; then update mean, scatter and precision. In place."""
     label, share = image.label, float(image.log_p[image.label].exp())
     _count_residuals(memory, label, -1.0)

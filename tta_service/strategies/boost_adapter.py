@@ -72,30 +72,31 @@ class BoostAdapter(Strategy[Caches]):
 
     def adapt(self, seen: Evidence, memory: Caches) -> tuple[Tensor, Caches]:
         """TDA's sum, in which the positive cache is joined by the boosting views for this answer."""
-        image = self._summary(seen)
+        image = self.summarise_views(seen)
         keep_surest(memory.keys[image.label], memory.entropy[image.label], image.feature, image.entropy)
         if self.negative and is_doubtful(image, self.entropy_low, self.entropy_high):
             (_keep_newest if self.compat else keep_doubtful)(
                 memory, image, plausible(image, self.mask_low, self.mask_high)
             )
         affinity = support(memory.keys, memory.entropy, image.feature, self.beta)
-        logits = image.logits + self.alpha * self._boost(affinity, seen, memory, image.feature)
+        logits = image.logits + self.alpha * self.boost(affinity, seen, memory, image.feature)
         if self.negative:
             logits -= self.negative_alpha * objection(memory, image.feature, self.negative_beta)
         return logits, memory
 
     def explain(self, seen: Evidence, memory: Caches) -> Mapping[str, Tensor | float]:
         """As TDA; `kept` are the rows that boost, whichever summary is used."""
-        return explain_cache(self._summary(seen), memory, len(seen.views)) | {
+        return explain_cache(self.summarise_views(seen), memory, len(seen.views)) | {
             "kept": confident_rows(seen, self.confident)
         }
 
-    def _summary(self, seen: Evidence) -> Summary:
+    def summarise_views(self, seen: Evidence) -> Summary:
+        """What is cached of the picture: its plain view, or the sum of its confident ones."""
         if self.summary == "plain":
             return summarise(Evidence(seen.views[:1], seen.text), 1.0)
         return summarise(seen, self.confident)
 
-    def _boost(self, affinity: Tensor, seen: Evidence, memory: Caches, feature: Tensor) -> Tensor:
+    def boost(self, affinity: Tensor, seen: Evidence, memory: Caches, feature: Tensor) -> Tensor:
         """[c] the support. Only the labels of the boosting views are computed again, so the cache is not copied."""
         logits = seen.logits()
         rows = confident_rows(seen, self.confident, logits)

@@ -73,21 +73,21 @@ class OGA(Strategy[Gaussians]):
 
     def adapt(self, seen: Evidence, memory: Gaussians) -> tuple[Tensor, Gaussians]:
         """Log posterior: log_softmax(logits) + log_softmax(τ · log density), normalised."""
-        feature, logits, doubt = self._read_plain_view(seen)
+        feature, logits, doubt = self.read_plain_view(seen)
         label = int(logits.argmax())
         slot = int(memory.entropy[label].argmax())
         if doubt < memory.entropy[label, slot]:
-            _learn(self, memory, seen.text, label, slot, feature, doubt)
+            learn(self, memory, seen.text, label, slot, feature, doubt)
         likelihood = (self.tau * (memory.projected @ feature + memory.bias)).log_softmax(-1)
         return (logits.log_softmax(-1) + likelihood).log_softmax(-1).float(), memory
 
     def explain(self, seen: Evidence, memory: Gaussians) -> Mapping[str, Tensor | float]:
         """`fill` is the filled fraction of all slots; `admitted` says whether one holds this frame."""
-        feature, logits, _ = self._read_plain_view(seen)
+        feature, logits, _ = self.read_plain_view(seen)
         equal = memory.features[int(logits.argmax())].float() == feature
         return {"fill": float(memory.filled.float().mean()), "admitted": float(equal.all(-1).any())}
 
-    def _read_plain_view(self, seen: Evidence) -> tuple[Tensor, Tensor, Tensor]:
+    def read_plain_view(self, seen: Evidence) -> tuple[Tensor, Tensor, Tensor]:
         """The plain view's feature [d], its logits [c] and their entropy."""
         feature, text, scale = self._to_stored(seen.views[0]), self._to_stored(seen.text.features), seen.text.scale
         if not self.compat:
@@ -102,7 +102,7 @@ class OGA(Strategy[Gaussians]):
         return values.half().float() if self.compat else values.clone()
 
 
-def _learn(
+def learn(
     strategy: OGA, memory: Gaussians, text: TextSpace, label: int, slot: int, feature: Tensor, doubt: Tensor
 ) -> None:
     """Put the feature [d] into its slot; then update mean, scatter and precision. In place."""

@@ -18,7 +18,7 @@ from ..core.labels import TextSpace
 from ..core.strategy import Needs, Stateless
 from ..maths import adam, confident_rows, marginal_entropy, shared_weight
 
-_NEGLIGIBLE = 2.0**-24  # relative to the largest gradient on a class: below the last bit of a float32 sum
+NEGLIGIBLE = 2.0**-24  # relative to the largest gradient on a class: below the last bit of a float32 sum
 
 
 @register_strategy("tpt")
@@ -98,7 +98,7 @@ def tune(
     first, second = torch.zeros_like(context), torch.zeros_like(context)
     for step in range(1, steps + 1):
         if step == 1:
-            gradient = text.prompts.gradient(_pull(loss, initial, spare))
+            gradient = text.prompts.gradient(differentiate(loss, initial, spare))
         else:
             with torch.enable_grad():
                 moving = context.clone().requires_grad_()
@@ -109,13 +109,13 @@ def tune(
     return context
 
 
-def _pull(loss: Callable[[Tensor], Tensor], features: Tensor, spare: bool) -> Tensor:
+def differentiate(loss: Callable[[Tensor], Tensor], features: Tensor, spare: bool) -> Tensor:
     """The gradient [c, d] of the loss on the features, zero where it is negligible."""
     with torch.enable_grad():
         moving = features.detach().double().requires_grad_()
         (pull,) = torch.autograd.grad(loss(moving), moving)
     if spare:
         weight, lightest_first = pull.norm(dim=-1).sort()
-        lost = weight.cumsum(0) < _NEGLIGIBLE * weight[-1]  # their sum, because they may point the same way
+        lost = weight.cumsum(0) < NEGLIGIBLE * weight[-1]  # their sum, because they may point the same way
         pull[lightest_first[lost]] = 0.0
     return pull.to(features.dtype)

@@ -23,22 +23,22 @@ Writer = Callable[[Any, Evidence, Any, int], None]
 def _read_tda(self: tda.TDA, seen: Evidence, memory: tda.Caches) -> Tensor:
     image = summarise(seen, self.confident)
     logits = image.logits + self.alpha * tda.support(memory.keys, memory.entropy, image.feature, self.beta)
-    return logits - _objected(self, memory, image.feature)
+    return logits - _object(self, memory, image.feature)
 
 
 def _read_boost_adapter(self: boost_adapter.BoostAdapter, seen: Evidence, memory: tda.Caches) -> Tensor:
-    image = self._summary(seen)
+    image = self.summarise_views(seen)
     affinity = tda.support(memory.keys, memory.entropy, image.feature, self.beta)
-    boosted = self._boost(affinity, seen, memory, image.feature)  # with one view that is the frame itself
-    return image.logits + self.alpha * boosted - _objected(self, memory, image.feature)
+    boosted = self.boost(affinity, seen, memory, image.feature)  # with one view that is the frame itself
+    return image.logits + self.alpha * boosted - _object(self, memory, image.feature)
 
 
-def _objected(self: tda.TDA | boost_adapter.BoostAdapter, memory: tda.Caches, feature: Tensor) -> Tensor | float:
+def _object(self: tda.TDA | boost_adapter.BoostAdapter, memory: tda.Caches, feature: Tensor) -> Tensor | float:
     return self.negative_alpha * tda.objection(memory, feature, self.negative_beta) if self.negative else 0.0
 
 
 def _read_oga(self: oga.OGA, seen: Evidence, memory: oga.Gaussians) -> Tensor:
-    feature, logits, _ = self._read_plain_view(seen)
+    feature, logits, _ = self.read_plain_view(seen)
     likelihood = (self.tau * (memory.projected @ feature + memory.bias)).log_softmax(-1)
     return (logits.log_softmax(-1) + likelihood).log_softmax(-1)
 
@@ -64,17 +64,17 @@ def _write_tda(self: tda.TDA, seen: Evidence, memory: tda.Caches, label: int) ->
 
 
 def _write_oga(self: oga.OGA, seen: Evidence, memory: oga.Gaussians, label: int) -> None:
-    feature, logits, _ = self._read_plain_view(seen)
+    feature, logits, _ = self.read_plain_view(seen)
     doubt, slot = entropy(logits), int(memory.entropy[label].argmax())
     if doubt < memory.entropy[label, slot]:
-        oga._learn(self, memory, seen.text, label, slot, feature, doubt)
+        oga.learn(self, memory, seen.text, label, slot, feature, doubt)
 
 
 def _write_adapt(self: adapt.Adapt, seen: Evidence, memory: adapt.Bank, label: int) -> None:
     image = summarise(seen, self.confident)._replace(label=label)
     slot = int(memory.entropy[label].argmax())
     if image.entropy < memory.entropy[label, slot]:
-        adapt._learn(self, memory, seen.text, slot, image)
+        adapt.learn(self, memory, seen.text, slot, image)
 
 
 def _write_dmn(self: dmn.DMN, seen: Evidence, memory: dmn.Slots, label: int) -> None:
