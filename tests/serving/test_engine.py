@@ -13,7 +13,7 @@ import torch
 
 from tests.patience import PATIENCE
 from tests.serving.harness import EXACT, LABELS, acquire, harness, make_request, make_rows, settle
-from tests.serving.toys import Anchored, Clumsy, Diary, Gated, Halved, Silly, Steep, Trail
+from tests.serving.toys import Anchored, Clumsy, Diary, Gated, Halved, Newest, Silly, Steep, Trail
 from tta_service import Evidence, LabelSet, Needs, Reducer
 from tta_service.clip.load import load
 from tta_service.core.errors import BadImage, BadParameters, BadRequest, DeadlineTooShort, ModelFault, Unsupported
@@ -275,14 +275,14 @@ async def test_the_newest_frame_runs_when_there_is_capacity():
     async with harness(max_rows=1, capacity=1) as service:
         first = asyncio.create_task(service.engine.classify(make_request(0, gate)))
         assert await acquire(gate.entered)
-        newest = [make_request(1, Zero(views=2), policy="latest")]
-        waiting = asyncio.create_task(service.engine.classify(newest[0], take=lambda: newest[-1]))
+        newest = Newest(make_request(1, Zero(views=2), policy="latest"))
+        waiting = asyncio.create_task(service.engine.classify(newest))
         await settle()
-        newest.append(make_request(2, ZeroShot(), policy="latest", frame_id=9))
+        newest.frames.append(make_request(2, ZeroShot(), policy="latest", frame_id=9))
         gate.go.release()
         await first
         report = await waiting
-    assert report.request is newest[-1]
+    assert report.request is newest.frames[-1]
     assert service.admission.running_rows == 0
 
 

@@ -1,4 +1,4 @@
-"""Toy strategies and reducers: some remember their frames, wait for the test, or fail on purpose."""
+"""Toy strategies, reducers and requests: some remember their frames, wait for the test, or fail on purpose."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tests.patience import PATIENCE
 from tta_service import Evidence, Needs, Reducer, Scope, Stateless, Strategy, TextSpace
+from tta_service.core.request import Request
 
 
 class Trail(NamedTuple):
@@ -148,3 +149,16 @@ class Guided(Halved):
 
     name: ClassVar[str] = "guided"
     guided: ClassVar[bool] = True
+
+
+class Newest:
+    """The pending request of a stream: the last of its `frames`."""
+
+    def __init__(self, frame: Request) -> None:
+        self.frames = [frame]
+
+    def peek(self) -> Request:
+        return self.frames[-1]
+
+    def take(self) -> Request:
+        return self.frames[-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
@@ -90,6 +90,26 @@ class Request:
     def streamed(self) -> bool:
         """Whether a stream carries it."""
         return bool(self.policy)
+
+    def peek(self) -> Request:
+        """Itself: a request that is not replaced while it waits is its own `PendingRequest`."""
+        return self
+
+    def take(self) -> Request:
+        """Itself."""
+        return self
+
+
+class PendingRequest(Protocol):
+    """A request that waits for admission, and that a newer frame of its stream may replace until it is taken."""
+
+    def peek(self) -> Request:
+        """The request that `take` would return now. Raises the `TTAError` of a frame that is no request."""
+        ...
+
+    def take(self) -> Request:
+        """The request that runs; from now on it is not replaced. Raises as `peek`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 from ..core.errors import TTAError
 from ..core.events import Observe, ignore
 from ..core.reducer import Reducer
-from ..core.request import Features, Report, Request
+from ..core.request import Features, PendingRequest, Report, Request
 from ..core.strategy import Strategy, predicts_first
 from .admission.controller import AdmissionController
 from .batching.batcher import Batcher
@@ -60,35 +60,30 @@ class Engine:
         encoder = ImageEncoder(decode, look, batcher, lanes, self._costs)
         self._resources = Resources(encoder, text_spaces, lanes, QueuedWork(), self._should_explain)
 
-    async def classify(
-        self,
-        request: Request,
-        *,
-        take: Callable[[], Request] | None = None,
-        peek: Callable[[], Request] | None = None,
-    ) -> Report:
+    async def classify(self, pending: PendingRequest) -> Report:
         """Returns the report, or raises a `TTAError`.
 
-        Waits for admission with the rows of `request`. Once admitted, `take()` returns the request that runs instead:
-        the newest frame of its stream. `peek()` returns that frame while it waits. Cancelling is safe at any time:
-        before adapt it leaves no trace; during adapt the frame counts as seen.
+        Waits for admission with the rows of the request that is pending now. Once admitted, it runs the one that is
+        pending then: the newest frame of its stream. Cancelling is safe at any time: before adapt it leaves no trace;
+        during adapt the frame counts as seen.
         """
-        arrived = time.monotonic()
+        arrived, request = time.monotonic(), pending.peek()
         check_combination(request)
         planner = self._planner(request, arrived)
         planner.check_feasible(arrived)
 
         def admit_by() -> float:
             try:
-                return self._planner(peek(), arrived).admit_by if peek else planner.admit_by
+                newest = pending.peek()
+                return (planner if newest is request else self._planner(newest, arrived)).admit_by
             except TTAError:  # admitted at once, so that the error of the newest frame is reported at once
                 return 0.0
 
-        async with within_deadline(math.inf if peek else planner.queue_until):
+        async with within_deadline(planner.queue_until if pending is request else math.inf):
             permit = await self._admission.acquire(claim_for(request, admit_by))
         with permit:
-            if take is not None:
-                request = take()
+            if (newest := pending.take()) is not request:
+                request = newest
                 check_combination(request)
                 permit.resize(rows_needed(request, request.strategy), cost_of(request, request.strategy))
                 planner = self._planner(request, arrived)

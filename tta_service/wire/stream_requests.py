@@ -52,6 +52,13 @@ class Frame:
     captured: Timestamp | None  # the camera's clock; echoed, never interpreted
     parsed: ParsedRequest | TTAError
 
+    @property
+    def request(self) -> Request:
+        """Raises the error of parsing it."""
+        if isinstance(self.parsed, TTAError):
+            raise self.parsed
+        return self.parsed.request
+
     def blame(self, error: TTAError) -> tuple[TTAError, str]:
         """The error as the caller sees it, and the requested strategy, "" when it is unknown."""
         if isinstance(self.parsed, TTAError):

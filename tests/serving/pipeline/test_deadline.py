@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tests.serving.harness import Harness, harness, make_request
-from tests.serving.toys import Diary, Halved, Trail
+from tests.serving.toys import Diary, Halved, Newest, Trail
 from tests.serving.virtual_time import Clock, Lane, make_lanes, make_runner
 from tta_service import Evidence, Needs, Stateless
 from tta_service.core.errors import DeadlineTooShort, Overloaded
@@ -404,14 +404,13 @@ def test_the_newest_frame_decides_how_long_its_stream_can_wait(monkeypatch: pyte
                 number, strategy, policy="latest", frame_id=number, deadline=time.monotonic() + whole / 2
             )
 
-        newest = [frame(1)]
-        classify = service.engine.classify
-        waiting = asyncio.create_task(classify(newest[0], take=lambda: newest[-1], peek=lambda: newest[-1]))
+        newest = Newest(frame(1))
+        waiting = asyncio.create_task(service.engine.classify(newest))
         await asyncio.sleep(0.2 * whole)
-        newest.append(frame(2))
+        newest.frames.append(frame(2))
         report = await waiting
-        assert report.request.frame_id == 2 and time.monotonic() <= newest[-1].deadline
-        assert time.monotonic() > newest[0].deadline  # it did not enter for the sake of the older one
+        assert report.request.frame_id == 2 and time.monotonic() <= newest.frames[-1].deadline
+        assert time.monotonic() > newest.frames[0].deadline  # it did not enter for the sake of the older one
         assert (await inside).degraded is None
 
     machine.run(live)

@@ -18,7 +18,7 @@ def opened(policy: Policy, **given) -> tuple[FrameBuffer[str], list[Dropped]]:
 async def take(frames: FrameBuffer[str]):
     ticket = await frames.ticket()
     assert ticket is not None
-    return ticket.take()
+    return ticket.take_frame()
 
 
 async def test_latest_keeps_the_newest_and_counts_the_rest():
@@ -39,9 +39,9 @@ async def test_a_frame_with_a_ticket_may_still_be_replaced_until_it_is_taken():
     assert ticket.frame == "old"
     await frames.put("new", 1)
     assert ticket.frame == "new"
-    assert ticket.take().frame == "new"
+    assert ticket.take_frame().frame == "new"
     await frames.put("newer", 1)
-    assert ticket.take().frame == ticket.frame == "new"  # the same again
+    assert ticket.take_frame().frame == ticket.frame == "new"  # the same again
     assert len(frames) == 1
 
 
@@ -54,7 +54,7 @@ async def test_each_ticket_stands_for_a_frame_of_its_own():
     assert not waiting.done()
     await frames.put("b", 1)
     second = await waiting
-    assert first.take().frame == "a" and second.take().frame == "b"
+    assert first.take_frame().frame == "a" and second.take_frame().frame == "b"
 
 
 async def test_block_makes_the_sender_wait_and_loses_nothing():
@@ -98,7 +98,7 @@ async def test_dropping_for_bytes_leaves_a_frame_for_every_ticket():
     await _send(frames, "abc", 3)
     tickets = [await frames.ticket(), await frames.ticket()]
     await frames.put("huge", 10)
-    assert [ticket.take().frame for ticket in tickets] == ["c", "huge"]
+    assert [ticket.take_frame().frame for ticket in tickets] == ["c", "huge"]
     assert events == [Dropped("budget", "drop_oldest")] * 2
 
 
@@ -129,7 +129,7 @@ async def test_a_closed_stream_drops_what_waits_and_lets_the_sender_go():
     assert events == [Dropped("draining", "block"), Dropped("cancelled", "block")]
     assert frames.bytes == 0 and await frames.ticket() is None
     with pytest.raises(NotReady):
-        ticket.take()
+        ticket.take_frame()
 
 
 async def _send(frames: FrameBuffer[str], names: str, size: int = 1) -> None:

@@ -12,7 +12,7 @@ from typing import Any, cast
 from ...core import catalogue
 from ...core.errors import BadRequest, TTAError
 from ...core.events import Observe, ignore
-from ...core.request import Report, Request
+from ...core.request import PendingRequest, Report
 from ...serving.engine import Engine
 from ...serving.persistence.service import SessionPersistence
 from ...serving.sessions.sessions import Sessions
@@ -117,14 +117,8 @@ class AdaptationService(LabelSetMethods, SessionMethods):
         """Describe the model, the device and the limits."""
         return make_server_info(self._server_info)
 
-    async def _classify(
-        self,
-        request: Request,
-        *,
-        take: Callable[[], Request] | None = None,
-        peek: Callable[[], Request] | None = None,
-    ) -> Report:
-        report = await self._engine.classify(request, take=take, peek=peek)
+    async def _classify(self, pending: PendingRequest) -> Report:
+        report = await self._engine.classify(pending)
         self._strategies.add(report.strategy.name, report.seconds["total"])
         self._reducers.add(report.request.reduction.reducer.name, report.seconds.get("encode", 0.0))
         return report

@@ -6,11 +6,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import ExitStack
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from ...core.errors import NotReady, TTAError
 from ...core.events import Observe, Received, Refused, Streaming
-from ...core.request import Report, Request
+from ...core.request import PendingRequest, Report
 from ...serving.sessions.lease import SessionLease
 from ...serving.streams.frame_buffer import BufferTotals, FrameBuffer, FrameTicket, Policy
 from ...serving.streams.rate_limit import RateLimiter
@@ -24,18 +24,6 @@ T = TypeVar("T")
 Interpret = Callable[[Any, int], Frame]  # (message, id of the previous frame); raises what ends the stream
 
 
-class Classify(Protocol):
-    """`Engine.classify`: it calls `take` for the stream's next request once that is admitted, `peek` to look at it."""
-
-    async def __call__(
-        self,
-        request: Request,
-        *,
-        take: Callable[[], Request] | None = None,
-        peek: Callable[[], Request] | None = None,
-    ) -> Report: ...
-
-
 class StreamHandler:
     """An open stream. The transport reads `replies`; `close` may be called at any time and ends all of it.
 
@@ -47,7 +35,7 @@ class StreamHandler:
         self,
         config: StreamConfig,
         lease: SessionLease,
-        classify: Classify,
+        classify: Callable[[PendingRequest], Awaitable[Report]],
         load: Callable[[], float],
         server_info: ServerInfo,
         observe: Observe,
@@ -150,12 +138,8 @@ class StreamHandler:
         """The reply to the frame that is first once admission has space; None when the stream has ended by then."""
         began = time.monotonic()
         try:
-            report = await self._classify(
-                _request(ticket.frame),
-                take=lambda: _request(ticket.take().frame),
-                peek=lambda: _request(ticket.frame),
-            )
-            taken = ticket.take()
+            report = await self._classify(ticket)
+            taken = ticket.take_frame()
             reply = make_answer(taken.frame, report, self._dropped + taken.dropped, self._server_info)
         except Exception as error:
             return self._refuse(ticket, to_tta_error(error))
@@ -165,7 +149,7 @@ class StreamHandler:
 
     def _refuse(self, ticket: FrameTicket[Frame], error: TTAError) -> Reply | None:
         try:
-            taken = ticket.take()
+            taken = ticket.take_frame()
         except NotReady:
             return None
         self._dropped += taken.dropped
@@ -179,9 +163,3 @@ class StreamHandler:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def _request(frame: Frame) -> Request:
-    if isinstance(frame.parsed, TTAError):
-        raise frame.parsed
-    return frame.parsed.request

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 from ...core.errors import NotReady
 from ...core.events import Dropped, Observe, ignore
+from ...core.request import Request
 
 T = TypeVar("T")
 Reason = Literal["superseded", "budget", "draining", "cancelled"]
@@ -47,7 +47,7 @@ class FrameBuffer(Generic[T]):
 
     A single frame may be larger: its size was checked before. The reader of the transport calls `put`, the stream's
     worker `ticket`. A frame stays in the buffer, where a newer one may replace it, until admission has a permit for it
-    and `FrameTicket.take` is called.
+    and it is taken.
     """
 
     def __init__(
@@ -96,7 +96,21 @@ class FrameBuffer(Generic[T]):
                 return None
             await self._wait_changed()
         self._tickets += 1
-        return FrameTicket(self._peek, self._take)
+        return FrameTicket(self)
+
+    @property
+    def first(self) -> T:
+        """The frame that `take` would return now. Raises `NotReady` when there is none: the stream is closed."""
+        if not self._waiting:
+            raise NotReady("the stream has ended")
+        return self._waiting[0][0]
+
+    def take(self) -> TakenFrame[T]:
+        """Takes the first frame out, for one ticket. Raises as `first`."""
+        frame, dropped = self.first, self._dropped
+        self._pop()
+        self._dropped, self._tickets = 0, self._tickets - 1
+        return TakenFrame(frame, dropped)
 
     def finish(self) -> None:
         """No more frames will come. Those that wait can still be taken."""
@@ -118,11 +132,10 @@ class FrameBuffer(Generic[T]):
         self._dropped += 1
         self._observe(Dropped(reason, self._policy.value))
 
-    def _pop(self) -> T:
-        frame, size = self._waiting.popleft()
+    def _pop(self) -> None:
+        _, size = self._waiting.popleft()
         self._account(-1, -size)
         self._changed.set()
-        return frame
 
     def _account(self, frames: int, size: int) -> None:
         self._bytes += size
@@ -133,32 +146,38 @@ class FrameBuffer(Generic[T]):
         self._changed.clear()  # those that wait already were woken, and check again
         await self._changed.wait()
 
-    def _take(self) -> TakenFrame[T]:
-        self._peek()
-        frame, dropped = self._pop(), self._dropped
-        self._dropped, self._tickets = 0, self._tickets - 1
-        return TakenFrame(frame, dropped)
 
-    def _peek(self) -> T:
-        if not self._waiting:
-            raise NotReady("the stream has ended")
-        return self._waiting[0][0]
+class HasRequest(Protocol):
+    """A frame of a stream of requests."""
+
+    @property
+    def request(self) -> Request:
+        """Raises the `TTAError` of a frame that is no request."""
+        ...
 
 
 class FrameTicket(Generic[T]):
-    """A claim to one frame: the first in the buffer when it is taken."""
+    """A claim to one frame: the first in the buffer when it is taken. With frames of requests, a `PendingRequest`."""
 
-    def __init__(self, peek: Callable[[], T], take: Callable[[], TakenFrame[T]]) -> None:
-        self._peek, self._take = peek, take
+    def __init__(self, buffer: FrameBuffer[T]) -> None:
+        self._buffer = buffer
         self._taken: TakenFrame[T] | None = None
 
     @property
     def frame(self) -> T:
-        """The frame that `take` would return now. Raises `NotReady` once the stream is closed."""
-        return self._taken.frame if self._taken else self._peek()
+        """The frame that would be taken now. Raises `NotReady` once the stream is closed."""
+        return self._taken.frame if self._taken else self._buffer.first
 
-    def take(self) -> TakenFrame[T]:
+    def take_frame(self) -> TakenFrame[T]:
         """Takes the frame out; a second call returns the same one. Raises `NotReady` once the stream is closed."""
         if self._taken is None:
-            self._taken = self._take()
+            self._taken = self._buffer.take()
         return self._taken
+
+    def peek(self: FrameTicket[HasRequest]) -> Request:
+        """The request of `frame`."""
+        return self.frame.request
+
+    def take(self: FrameTicket[HasRequest]) -> Request:
+        """The request of `take_frame()`."""
+        return self.take_frame().frame.request
