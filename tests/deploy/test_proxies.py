@@ -61,6 +61,8 @@ def test_the_collector_of_spans() -> None:
     from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as pb
     from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as wire
 
+    from tta_service.core.errors import BadImage
+    from tta_service.core.events import Refused
     from tta_service.telemetry.tracing import otlp
 
     class Collector(wire.TraceServiceServicer):
@@ -75,7 +77,7 @@ def test_the_collector_of_spans() -> None:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     tracing = otlp(f"http://127.0.0.1:{port}")
-    tracing._tracer.start_span("one").end()
+    tracing.observe(Refused(BadImage("it is empty", "image"), "Classify", "zero_shot"))
     tracing.close()
     assert collector.asked.is_set()
     server.stop(None).wait()

@@ -11,7 +11,7 @@ from open_clip import zero_shot_metadata
 from tta_service.testing import FakeCLIP
 from tta_service.wire.v1 import tta_pb2 as pb
 
-from .conftest import frame, open_harness, opening, options, question
+from ..conftest import frame, open_harness, opening, options, question
 
 NAMES = ["missile", "cat", "crane", "missile", "crane"]
 DUPLICATES = pb.LabelSet(names=NAMES, allow_duplicates=True)
