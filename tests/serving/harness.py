@@ -23,9 +23,8 @@ from tta_service.images.decode import decode
 from tta_service.images.views import look
 from tta_service.serving.admission.controller import AdmissionController
 from tta_service.serving.admission.quotas import ClientQuota
-from tta_service.serving.batching.batcher import Batcher
+from tta_service.serving.batching.batcher import Batcher, Encode
 from tta_service.serving.batching.device_health import DeviceHealth
-from tta_service.serving.batching.forward import Encode
 from tta_service.serving.concurrency.executors import Executors, make_executors
 from tta_service.serving.costs.model import CostModel
 from tta_service.serving.engine import Engine

@@ -6,7 +6,7 @@ import torch
 
 from tests.fake_gpu import GPU, fake_gpu
 from tta_service.core.labels import TextSpace
-from tta_service.serving.batching.forward import concatenate
+from tta_service.serving.batching.batcher import concatenate
 from tta_service.serving.pipeline.adaptation import EncodedViews, choose_confident
 
 

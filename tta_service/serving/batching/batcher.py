@@ -6,8 +6,10 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
+import torch
 from torch import Tensor
 
 from ...core.errors import ModelFault, NotReady, TTAError
@@ -17,10 +19,10 @@ from ...core.reducer import Reduction
 from ..concurrency.executors import run
 from ..costs.model import CostModel
 from .device_health import DeviceHealth
-from .forward import Encode, run_batch
 from .jobs import Job, JobSlice, Rows
-from .queue import BatchQueue, QueueCounters
+from .queue import BatchQueue, QueueCounters, RunningForward
 
+Encode = Callable[[Tensor, Reduction, Tensor | None], Tensor]  # pixels, reduction, guide -> features
 log = logging.getLogger(__name__)
 
 
@@ -75,7 +77,7 @@ class Batcher:
         """
         done: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
         job = Job(pixels, len(pixels), reduction, text, time.monotonic(), done, due, fewest, rest)
-        self.queue.add(job)
+        self.queue.waiting.append(job)
         if math.isfinite(due):
             timer = asyncio.get_running_loop().call_later(due - job.arrived, job.settle_partial)
             done.add_done_callback(lambda _: timer.cancel())
@@ -91,43 +93,40 @@ class Batcher:
         batch: list[JobSlice] = []
         try:
             while True:
-                await self._arrived.wait()
-                batch = self.queue.next_batch(time.monotonic())
-                if batch:
-                    await self._serve(batch)
-                else:
+                if not self.queue.waiting:
                     self._arrived.clear()
+                    await self._arrived.wait()
+                if batch := self.queue.next_batch(time.monotonic()):
+                    await self._serve(batch)
         finally:
             for job in (*(part.job for part in batch), *self.queue.waiting):
                 job.fail(NotReady("the server is stopping"))
 
     async def _serve(self, batch: list[JobSlice]) -> None:
+        """Runs the batch; if the tower raises, each job by itself, as perhaps only one of them made the batch fail."""
         try:
-            await self._forward_with_retry(batch)
+            if await self._forward(batch) is None:
+                return
+            for part in batch:
+                error = None if part.job.done.done() else await self._forward([part])
+                if error is not None:
+                    log.error("the image tower raised twice on %d rows", len(part), exc_info=error)
+                    fault = ModelFault("the image tower failed on this image")
+                    fault.__cause__ = error
+                    part.job.fail(fault)
         except Exception as error:  # of an observer, for example: the loop must go on
             log.exception("serving a batch of %d jobs", len(batch))
             for part in batch:
                 part.job.fail(ModelFault(f"serving this batch failed: {type(error).__name__}"))
 
-    async def _forward_with_retry(self, batch: list[JobSlice]) -> None:
-        if await self._forward(batch) is None:
-            return
-        for part in batch:  # perhaps only one of them made the batch fail
-            error = None if part.job.done.done() else await self._forward([part])
-            if error is not None:
-                log.error("the image tower raised twice on %d rows", len(part), exc_info=error)
-                fault = ModelFault("the image tower failed on this image")
-                fault.__cause__ = error
-                part.job.fail(fault)
-
     async def _forward(self, batch: list[JobSlice]) -> Exception | None:
         """Sends one batch through the tower. Returns the error it raised; a refusal fails the jobs instead."""
-        rows, began = sum(len(part) for part in batch), time.monotonic()
+        rows, began = sum(map(len, batch)), time.monotonic()
         reducer = batch[0].job.reduction.reducer
         self._health.batch_started(rows)
+        self.queue.running = RunningForward(reducer, rows, began)
         try:
-            with self.queue.forward(reducer, rows, began):
-                broken, seconds = await run(self._lane, run_batch, self._encode, batch)
+            broken, seconds = await run(self._lane, run_batch, self._encode, batch)
         except TTAError as error:
             self._health.batch_refused()
             for part in batch:
@@ -137,6 +136,8 @@ class Batcher:
             self._health.batch_failed(error)
             self._observe(Forward(rows, len(batch), time.monotonic() - began, reducer.name, failed=True))
             return error
+        finally:
+            self.queue.running = None
         now = time.monotonic()
         self.queue.costs.learn_forward(reducer, rows, seconds)
         self._health.batch_ended(finite=not broken)
@@ -149,3 +150,32 @@ class Batcher:
             else:
                 job.settle(now)
         return None
+
+
+def run_batch(encode: Encode, batch: Sequence[JobSlice]) -> tuple[set[JobSlice], float]:
+    """Gathers the rows of a batch, encodes them and scatters the features to the jobs. Runs in the device lane.
+
+    Returns the slices with features that are not finite, and the seconds.
+    """
+    began = time.monotonic()
+    first = batch[0].job
+    pixels = concatenate([part.job.pixels[part.start : part.stop] for part in batch])
+    guide = first.text.features if first.reduction.reducer.guided and first.text else None
+    features = encode(pixels, first.reduction, guide)
+    finite = features.isfinite().all(-1)  # [b]
+    broken: set[JobSlice] = set()
+    at = 0
+    for part in batch:
+        rows = slice(at, at := at + len(part))
+        if not finite[rows].all():
+            broken.add(part)
+        part.job.pieces[part.start] = features[rows]
+    return broken, time.monotonic() - began
+
+
+def concatenate(pieces: Sequence[Tensor]) -> Tensor:
+    """Rows of several jobs as one tensor [b, …]. If some lie on an accelerator, the others are copied to it."""
+    if len(pieces) == 1:
+        return pieces[0]
+    where = next((piece.device for piece in pieces if piece.device.type != "cpu"), pieces[0].device)
+    return torch.cat([piece.to(where) for piece in pieces])

@@ -18,8 +18,7 @@ from ...core.errors import DeadlineTooShort
 from ...core.request import Features, Request
 from ...core.strategy import Needs, Strategy
 from ...maths import confident_count
-from ..batching.queue import BatchQueue
-from ..batching.scheduling import largest_fit
+from ..batching.queue import BatchQueue, largest_fit
 from ..costs.estimators import Estimate
 from ..costs.model import CostModel
 

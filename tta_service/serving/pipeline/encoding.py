@@ -85,8 +85,7 @@ class RequestEncoding:
                 raise BadRequest(message, "image.features.views")
             return EncodedViews((image.rows,), plan.views)
         self.timer.check_deadline("decode")
-        plain_seconds = self.encoder.costs.estimate_forward(self.request.reduction.reducer, 1).safe
-        with self.encoder.batcher.queue.expect(plan.plain_due - plain_seconds):
+        with self.encoder.batcher.queue.expect(self.request.reduction.reducer, plan.plain_due):
             prepared = await run(self.encoder.lanes.prepare, self._prepare, needs.augment, plan.views)
         self.timer.lap("decode", ("look", prepared.look))
         self._learn_costs(image, needs.augment, prepared)

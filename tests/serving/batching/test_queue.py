@@ -13,7 +13,9 @@ from tests.serving.harness import EXACT
 from tests.serving.toys import Halved
 from tta_service.core.reducer import Reducer, Reduction
 from tta_service.serving.batching.jobs import Job, JobSlice
-from tta_service.serving.batching.scheduling import MAX_OVERTAKEN, form_batch, largest_fit
+from tta_service.serving.batching.queue import MAX_OVERTAKEN, BatchQueue, largest_fit
+from tta_service.serving.costs.estimators import Estimate
+from tta_service.serving.costs.model import CostModel
 
 HALVED = Reduction(Halved())
 
@@ -21,6 +23,22 @@ HALVED = Reduction(Halved())
 def seconds(reducer: Reducer, rows: int) -> float:
     """A forward takes one second and another one for each row."""
     return rows and -(-rows // 8) + float(rows)
+
+
+class KnownCosts(CostModel):
+    """Seconds that are known for certain."""
+
+    def estimate_forward(self, reducer: Reducer, rows: int) -> Estimate:
+        return Estimate(seconds(reducer, rows))
+
+    def estimate_encode(self, reducer: Reducer, rows: int) -> Estimate:
+        return Estimate(seconds(reducer, rows))
+
+
+def queue_of(*jobs: Job, room: int = 8) -> BatchQueue:
+    queue = BatchQueue(room, KnownCosts(room))
+    queue.waiting += jobs
+    return queue
 
 
 @pytest.fixture
@@ -47,13 +65,11 @@ def test_batches_are_full_of_equals_and_nobody_starves(asked: list[tuple[int, bo
         jobs.append(job(loop, rows, how=HALVED if reduced else EXACT))
         if left:
             jobs[-1].done.cancel()
-    waiting, served = jobs, list[JobSlice]()
+    queue, served = queue_of(*jobs, room=room), list[JobSlice]()
     while True:
-        here = [each for each in waiting if not each.done.done()]
+        here = [each for each in queue.waiting if not each.done.done()]
         before = {each: each.rows_left for each in here}
-        packed = form_batch(waiting, room, 0.0, seconds)
-        batch, waiting = packed.batch, packed.waiting
-        assert not packed.expired
+        batch = queue.next_batch(0.0)
         if not batch:
             break
         assert batch[0].job is here[0]  # the oldest
@@ -80,89 +96,104 @@ def test_whatever_the_deadlines_rows_come_once_in_order_and_all_jobs_end(
 ):
     loop = asyncio.new_event_loop()
     jobs = [job(loop, rows, due, HALVED if reduced else EXACT, fewest=4, rest=1) for rows, due, reduced in asked]
-    wished, now, waiting, over = [each.rows for each in jobs], 0.0, jobs, list[Job]()
+    wished, now, queue = [each.rows for each in jobs], 0.0, queue_of(*jobs, room=room)
     served = {each: list[int]() for each in jobs}
-    while waiting:
-        packed = form_batch(waiting, room, now, seconds)
-        assert packed.batch or not packed.waiting
-        for part in packed.batch:
+    while queue.waiting:
+        batch = queue.next_batch(now)
+        assert batch or not queue.waiting
+        for part in batch:
             served[part.job] += range(part.start, part.stop)
-        over, waiting = over + packed.expired, packed.waiting
-        now += seconds(EXACT.reducer, sum(map(len, packed.batch)))
+        now += seconds(EXACT.reducer, sum(map(len, batch)))
     for each, rows in zip(jobs, wished):
         assert served[each] == list(range(each.rows)) and each.rows_left == 0
         assert math.isfinite(each.due) or each.rows == rows
-    assert len(set(over)) == len(over)
+        assert each.rows or each.done.done()  # it was told at once that it gets nothing
     loop.close()
 
 
 def test_who_cannot_wait_goes_first_and_the_batch_is_no_longer_than_its_time(loop):
     slow, plain = job(loop, 8), job(loop, 1, due=4.0)
-    first = form_batch([slow, plain], 8, 0.0, seconds)
-    assert rows_of(first.batch) == [(plain, 0, 1)]  # 9 s with the other one
-    second = form_batch(first.waiting, 8, 2.0, seconds)
-    assert rows_of(second.batch) == [(slow, 0, 8)]
+    queue = queue_of(slow, plain)
+    assert rows_of(queue.next_batch(0.0)) == [(plain, 0, 1)]  # 9 s with the other one
+    assert rows_of(queue.next_batch(2.0)) == [(slow, 0, 8)]
 
 
 def test_who_has_time_waits_for_its_turn(loop):
     slow, plain = job(loop, 8), job(loop, 1, due=60.0)
-    assert rows_of(form_batch([slow, plain], 8, 0.0, seconds).batch) == [(slow, 0, 8)]
+    assert rows_of(queue_of(slow, plain).next_batch(0.0)) == [(slow, 0, 8)]
 
 
 def test_plain_views_in_a_hurry_share_a_forward(loop):
     hurried = [job(loop, 1, due=8.0) for _ in range(4)]
-    assert rows_of(form_batch([job(loop, 8), *hurried], 8, 0.0, seconds).batch) == [(each, 0, 1) for each in hurried]
+    assert rows_of(queue_of(job(loop, 8), *hurried).next_batch(0.0)) == [(each, 0, 1) for each in hurried]
 
 
 def test_a_large_one_in_a_hurry_leaves_time_for_a_plain_one(loop):
     large, plain = job(loop, 8, due=12.0), job(loop, 1, due=6.0)
-    packed = form_batch([large, plain], 8, 0.0, seconds)
-    assert rows_of(packed.batch) == [(plain, 0, 1), (large, 0, 4)]  # 6 s
-    assert rows_of(form_batch(packed.waiting, 8, 6.0, seconds).batch) == [(large, 4, 8)]
+    queue = queue_of(large, plain)
+    assert rows_of(queue.next_batch(0.0)) == [(plain, 0, 1), (large, 0, 4)]  # 6 s
+    assert rows_of(queue.next_batch(6.0)) == [(large, 4, 8)]
 
 
 def test_rows_that_cannot_be_done_in_time_are_left_out(loop):
     late = job(loop, 16, due=9.0, fewest=4, rest=1)
-    packed = form_batch([late], 8, 0.0, seconds)
-    assert rows_of(packed.batch) == [(late, 0, 8)] and late.rows == 8 and not packed.waiting
+    queue = queue_of(late)
+    assert rows_of(queue.next_batch(0.0)) == [(late, 0, 8)] and late.rows == 8 and not queue.waiting
 
 
 def test_too_few_rows_are_of_no_use_so_the_plain_one_will_do(loop):
     late = job(loop, 16, due=4.0, fewest=4, rest=1)
-    assert rows_of(form_batch([late], 8, 0.0, seconds).batch) == [(late, 0, 1)]
+    assert rows_of(queue_of(late).next_batch(0.0)) == [(late, 0, 1)]
 
 
 def test_all_or_nothing(loop):
     late = job(loop, 16, due=9.0, fewest=16)
-    packed = form_batch([late], 8, 0.0, seconds)
-    assert not packed.batch and packed.expired == [late] and late.rows == 0
+    assert not queue_of(late).next_batch(0.0) and late.done.done() and late.rows == 0
 
 
 def test_a_plain_view_that_seems_too_late_is_tried_until_its_time_has_passed(loop):
     late = job(loop, 1, due=1.5, fewest=1, rest=1)
-    assert rows_of(form_batch([late], 8, 1.0, seconds).batch) == [(late, 0, 1)]
+    assert rows_of(queue_of(late).next_batch(1.0)) == [(late, 0, 1)]
     gone = job(loop, 1, due=1.5, fewest=1, rest=1)
-    assert form_batch([gone], 8, 1.5, seconds).expired == [gone]
+    assert not queue_of(gone).next_batch(1.5) and len(gone.done.result()) == 0
 
 
 def test_who_will_get_no_more_rows_in_time_gets_what_it_has_at_once(loop):
     begun = job(loop, 16, due=11.5, how=HALVED, fewest=4, rest=1)
-    begun.take(8)
+    begun.pieces[begun.take(8).start] = torch.zeros(8, 2)
     urgent = job(loop, 8, due=11.0)
-    packed = form_batch([begun, urgent], 8, 1.0, seconds)
-    assert rows_of(packed.batch) == [(urgent, 0, 8)]
-    assert packed.expired == [begun] and begun.rows == 8
+    assert rows_of(queue_of(begun, urgent).next_batch(1.0)) == [(urgent, 0, 8)]
+    assert len(begun.done.result()) == begun.rows == 8
 
 
 def test_the_oldest_is_overtaken_a_bounded_number_of_times(loop):
     oldest, now, leaders = job(loop, 8), 0.0, list[Job]()
-    waiting = [oldest]
+    queue = queue_of(oldest)
     for _ in range(MAX_OVERTAKEN + 1):
-        waiting.append(job(loop, 1, due=now + 3.0, how=HALVED))
-        packed = form_batch(waiting, 8, now, seconds)
-        leaders.append(packed.batch[0].job)
-        waiting, now = packed.waiting, now + 2.0
+        queue.waiting.append(job(loop, 1, due=now + 3.0, how=HALVED))
+        leaders.append(queue.next_batch(now)[0].job)
+        now += 2.0
     assert leaders[-1] is oldest and oldest not in leaders[:-1]
+
+
+def test_a_batch_leaves_time_for_a_job_that_is_expected(loop):
+    slow = [job(loop, 4), job(loop, 4)]
+    queue = queue_of(*slow)
+    with queue.expect(EXACT.reducer, 8.0):  # its row takes 2 s
+        assert rows_of(queue.next_batch(0.0)) == [(slow[0], 0, 4)]
+    assert rows_of(queue.next_batch(0.0)) == [(slow[1], 0, 4)]
+
+
+def test_without_a_deadline_nothing_is_estimated(loop):
+    class Unasked(CostModel):
+        def estimate_forward(self, reducer: Reducer, rows: int) -> Estimate:
+            raise AssertionError
+
+    queue, jobs = BatchQueue(8, Unasked(8)), [job(loop, 3), job(loop, 8), job(loop, 2)]
+    queue.waiting += jobs
+    with queue.expect(EXACT.reducer, math.inf):
+        assert rows_of(queue.next_batch(0.0)) == [(jobs[0], 0, 3), (jobs[2], 0, 2)]
+        assert rows_of(queue.next_batch(0.0)) == [(jobs[1], 0, 8)]
 
 
 @given(st.integers(0, 100), st.integers(0, 100))
