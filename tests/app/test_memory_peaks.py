@@ -16,7 +16,7 @@ from tta_service.settings import BadSettings, load
 async def test_more_views_take_more_memory_and_nobody_is_told_of_the_answers(tmp_path: Path):
     events: list[Event] = []
     settings = load({"batch.max_rows": 64, "lanes.cores": 1})
-    async with build_runtime(settings, events.append) as parts:
+    async with build_runtime(settings, observe=events.append) as parts:
         peaks = [peak async for peak in measure_peaks(parts, names=("zero_shot", "zero", "tda"))]
         assert parts.sessions.counters.sessions == 0
     bytes_of = {peak.strategy: peak.bytes for peak in peaks}

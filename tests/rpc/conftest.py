@@ -6,9 +6,8 @@ import asyncio
 import io
 import threading
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -19,27 +18,21 @@ from google.protobuf import struct_pb2
 from PIL import Image
 
 from tests.patience import PATIENCE
+from tta_service.app.parts import Runtime, connect_parts
+from tta_service.app.server import make_service
+from tta_service.app.server_info import make_server_info
 from tta_service.core import catalogue
 from tta_service.core.events import Event
 from tta_service.core.reducer import Reduction
-from tta_service.images.decode import decode
-from tta_service.images.limits import ImageLimits
-from tta_service.images.views import look
 from tta_service.rpc.methods.classify import AdaptationService
 from tta_service.rpc.server import Server
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.serving.admission.controller import AdmissionController
-from tta_service.serving.batching.batcher import Batcher
 from tta_service.serving.batching.device_health import DeviceHealth
 from tta_service.serving.concurrency.executors import make_executors
 from tta_service.serving.costs.model import CostModel
-from tta_service.serving.engine import Engine
-from tta_service.serving.persistence.service import SessionPersistence
-from tta_service.serving.persistence.snapshots import Snapshots
-from tta_service.serving.sessions.sessions import Sessions
-from tta_service.serving.text.cache import TextSpaceCache
+from tta_service.settings import Limits, Sessions, Settings
 from tta_service.testing import FakeCLIP
-from tta_service.wire.server_info import Limits, ServerInfo
 from tta_service.wire.v1 import tta_pb2 as pb
 
 NONE = Reduction(catalogue.reducers.build("none"))
@@ -52,15 +45,14 @@ class Harness:
 
     server: Server
     service: AdaptationService
-    channel: grpc.aio.Channel
-    stub: AdaptationServiceStub
-    sessions: Sessions
-    admission: AdmissionController
-    clip: Any
+    parts: Runtime
     port: int
-    device: Executor
-    costs: CostModel
-    events: list[Event] = field(default_factory=list)
+    channel: grpc.aio.Channel
+    events: list[Event]
+
+    @property
+    def stub(self) -> AdaptationServiceStub:
+        return AdaptationServiceStub(self.channel)
 
     def of(self, kind: type) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
@@ -69,81 +61,36 @@ class Harness:
 @asynccontextmanager
 async def open_harness(
     clip: Any = None,
-    limits: Limits | None = None,
-    capacity: int = 128,
-    waiting: int = 256,
     warm: bool = True,
     canary: bool = False,
+    admission: AdmissionController | None = None,
+    **limits: Any,
 ) -> AsyncIterator[Harness]:
-    limits = limits or Limits()
-    clip, events, executors = clip or FakeCLIP(), [], make_executors(prepare=1, adapt=1, cores=1)
-    observe = events.append
+    """`limits` are settings of that section."""
+    clip, events, lanes = clip or FakeCLIP(), list[Event](), make_executors(prepare=1, adapt=1, cores=1)
+    settings = Settings(limits=Limits(**limits), sessions=Sessions(secret="a secret for tests"))
     health = DeviceHealth(
         lambda serving, _reason: server.health.set_serving(serving), patience=0.3, canary_every=0.1, tick=0.02
     )
-    costs = CostModel(64)
-    batcher = Batcher(clip.encode_image, executors.device, 64, observe, health, costs)
-    text_spaces, sessions, admission = (
-        TextSpaceCache(clip.text_space, executors.device, executors.tune),
-        Sessions(observe=observe),
-        AdmissionController(capacity, waiting),
-    )
-    image_limits = ImageLimits(limits.image_bytes, limits.image_pixels, limits.image_side)
-    engine = Engine(
-        decode=lambda image: decode(image, image_limits),
-        look=lambda pixels, count, seed, augment: look(pixels, clip.image_size, count, seed, augment),
-        batcher=batcher,
-        text_spaces=text_spaces,
-        sessions=sessions,
-        admission=admission,
-        lanes=executors,
-        observe=observe,
-        costs=costs,
-    )
-    server_info = ServerInfo(
-        model=clip.name,
-        fingerprint=clip.fingerprint,
-        image_size=clip.image_size,
-        dimension=clip.dimension,
-        version="1.2.3",
-        limits=limits,
-        check_reducer=clip.check_reducer,
-    )
-    persistence = SessionPersistence(
-        sessions, Snapshots(sessions, text_spaces, executors, clip.fingerprint, b"a secret for tests")
-    )
-    service = AdaptationService(
-        engine, text_spaces, sessions, persistence, server_info, lambda: admission.load, observe
-    )
-    server = Server(service, message_bytes=limits.message_bytes, observe=observe)
-    tasks = [asyncio.create_task(batcher.run())]
+    parts = connect_parts(settings, clip, lanes, CostModel(64), events.append, health=health, admission=admission)
+    service = make_service(parts, make_server_info(settings, clip), events.append)
+    server = Server(service, message_bytes=settings.limits.message_bytes, observe=events.append)
+    tasks = [asyncio.create_task(parts.batcher.run())]
     port = await server.start()
     if warm:
         health.ready(row_seconds=0.001)
     if canary:
-        tasks.append(asyncio.create_task(health.run(lambda: batcher.encode(blank(clip), NONE))))
+        tasks.append(asyncio.create_task(health.run(lambda: parts.batcher.encode(blank(clip), NONE))))
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
     try:
-        yield Harness(
-            server,
-            service,
-            channel,
-            AdaptationServiceStub(channel),
-            sessions,
-            admission,
-            clip,
-            port,
-            executors.device,
-            costs,
-            events,
-        )
+        yield Harness(server, service, parts, port, channel, events)
     finally:
         await channel.close()
         await server.stop(0.0)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        executors.close()
+        lanes.close()
 
 
 def blank(clip: Any) -> torch.Tensor:
@@ -201,7 +148,7 @@ async def busy(harness: Harness) -> AsyncIterator[None]:
     """Within the block the device is occupied. The labels of `question` are encoded before."""
     await harness.stub.Classify(question())
     done = threading.Event()
-    harness.device.submit(done.wait)
+    harness.parts.lanes.device.submit(done.wait)
     try:
         async with asyncio.timeout(PATIENCE):
             yield

@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.patience import PATIENCE
 from tta_service.core.events import Called, Refused
-from tta_service.wire.server_info import Limits
+from tta_service.serving.admission.controller import AdmissionController
 from tta_service.wire.v1 import tta_pb2 as pb
 
 from .conftest import busy, choice, jpeg, open_harness, options, question, until
@@ -114,13 +114,13 @@ async def test_raw_pixels_that_do_not_add_up(harness, change, field):
 
 
 def features(harness, **more) -> pb.Image:
-    rows = np.ones((2, harness.clip.dimension), dtype="<f4")
+    rows = np.ones((2, harness.parts.clip.dimension), dtype="<f4")
     rows[more.pop("row", 0)] *= more.pop("times", 1.0)
     good = {
         "views": 2,
-        "dimension": harness.clip.dimension,
+        "dimension": harness.parts.clip.dimension,
         "values": rows.tobytes(),
-        "model": harness.clip.fingerprint,
+        "model": harness.parts.clip.fingerprint,
     }
     return pb.Image(features=pb.Features(**{**good, **more}))
 
@@ -185,7 +185,7 @@ NAN = float("nan")
     ],
 )
 async def test_invalid_options(asked, field):
-    async with open_harness(limits=Limits(parameters={"views": 300})) as harness:
+    async with open_harness(parameters={"views": 300}) as harness:
         await check_refused(harness, question(options=asked), INVALID, f"options.{field}")
         assert (await harness.stub.Classify(question())).top
 
@@ -251,7 +251,7 @@ async def test_a_second_look_needs_a_choice(harness):
 
 
 async def test_overload_has_a_retry_delay():
-    async with open_harness(capacity=1, waiting=1) as harness, busy(harness):
+    async with open_harness(admission=AdmissionController(1, 1)) as harness, busy(harness):
         calls = [asyncio.ensure_future(harness.stub.Classify(question())) for _ in range(3)]
         done, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
         [first] = done
@@ -287,7 +287,7 @@ async def test_an_unexpected_error_reveals_nothing_to_the_caller(harness, caplog
     def broken(*_: object) -> None:
         raise RuntimeError("secret path")
 
-    monkeypatch.setattr(harness.sessions, "get", broken)
+    monkeypatch.setattr(harness.parts.sessions, "get", broken)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await harness.stub.GetSession(pb.GetSessionRequest(session_id="a"))
     assert caught.value.code() is grpc.StatusCode.INTERNAL and "secret" not in caught.value.details()

@@ -144,7 +144,7 @@ async def test_stopping_waits_for_calls_under_way(harness):
     asked = []
     async with busy(harness):
         asked.append(asyncio.ensure_future(harness.stub.Classify(question())))
-        await until(lambda: harness.admission.running_rows == 1)
+        await until(lambda: harness.parts.admission.running_rows == 1)
         stopping = asyncio.create_task(harness.server.stop(PATIENCE))
         await until(lambda: refuses_connections(harness))
     assert (await asked[0]).top
@@ -167,7 +167,7 @@ async def test_stopping_cuts_off_what_does_not_end(harness):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call.read()
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-    await until(lambda: harness.sessions.counters.streams == 0)
+    await until(lambda: harness.parts.sessions.counters.streams == 0)
 
 
 async def test_an_address_in_use_is_an_error(harness):

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -15,22 +15,19 @@ from torch import Tensor
 
 from tests.patience import PATIENCE
 from tta_service import LabelSet, Strategy
+from tta_service.app.parts import Runtime, connect_parts
 from tta_service.core.catalogue import reducers
 from tta_service.core.events import Event
-from tta_service.core.reducer import Reduction
+from tta_service.core.reducer import Reducer, Reduction
 from tta_service.core.request import PixelFormat, Raw, Request
-from tta_service.images.decode import decode
-from tta_service.images.views import look
 from tta_service.serving.admission.controller import AdmissionController
 from tta_service.serving.admission.quotas import ClientQuota
-from tta_service.serving.batching.batcher import Batcher, Encode
-from tta_service.serving.batching.device_health import DeviceHealth
+from tta_service.serving.batching.forward import Encode
 from tta_service.serving.concurrency.executors import Executors, make_executors
 from tta_service.serving.costs.model import CostModel
-from tta_service.serving.engine import Engine
 from tta_service.serving.sessions.accounting import MemoryLimits
 from tta_service.serving.sessions.sessions import Sessions
-from tta_service.serving.text.cache import TextSpaceCache
+from tta_service.settings import Settings
 from tta_service.strategies.zero_shot import ZeroShot
 from tta_service.testing import FakeCLIP
 
@@ -38,16 +35,8 @@ LABELS = LabelSet(("cat", "dog", "red car", "tree", "house plant"))
 EXACT = Reduction(reducers.build("none"))
 
 
-@dataclass
-class Harness:
-    engine: Engine
-    batcher: Batcher
-    text_spaces: TextSpaceCache
-    sessions: Sessions
-    admission: AdmissionController
-    lanes: Executors
-    health: DeviceHealth
-    costs: CostModel
+@dataclass(frozen=True)
+class Harness(Runtime):
     events: list[Event] = field(default_factory=list)
 
     def of(self, kind: type) -> list[Any]:
@@ -59,43 +48,29 @@ async def harness(
     clip: FakeCLIP | None = None,
     max_rows: int = 64,
     encode: Encode | None = None,
+    tokens_left: Callable[[Reducer], tuple[int, ...]] | None = None,
     limits: MemoryLimits | None = None,
-    idle: float = 300.0,
     adapt: int = 2,
     capacity: int = 0,
-    clock: Callable[[], float] | None = None,
     threads: Executors | None = None,
     quota: ClientQuota | None = None,
     forwards: Mapping[int, float] | None = None,
-    **engine: Any,
+    **parts: Any,
 ) -> AsyncIterator[Harness]:
-    clip = clip or FakeCLIP()
-    events: list[Event] = []
-    threads, health = threads or make_executors(prepare=2, adapt=adapt, cores=1), DeviceHealth()
-    costs = CostModel(max_rows, forwards)
-    batcher = Batcher(encode or clip.encode_image, threads.device, max_rows, events.append, health, costs)
-    texts = TextSpaceCache(clip.text_space, threads.device, threads.tune, pause_watchdog=health.pause_watchdog)
-    clocked = {"clock": clock} if clock else {}
-    sessions = Sessions(idle, limits, events.append, **clocked)
+    """Without a measured tower, samples of explanations, a canary or any other task beside the batcher's."""
+    clip, events = clip or FakeCLIP(), list[Event]()
+    clip.encode_image, clip.tokens_left = encode or clip.encode_image, tokens_left or clip.tokens_left
+    threads = threads or make_executors(prepare=2, adapt=adapt, cores=1)
     admission = AdmissionController(capacity or 2 * max_rows, clock=time.monotonic, quota=quota)
-    images: dict[str, Any] = {
-        "decode": decode,
-        "look": lambda pixels, count, seed, augment: look(pixels, clip.image_size, count, seed, augment),
-    }
-    built = Engine(
-        batcher=batcher,
-        text_spaces=texts,
-        sessions=sessions,
-        admission=admission,
-        lanes=threads,
-        observe=events.append,
-        costs=costs,
-        **{**images, **engine},
-    )
-    serving = asyncio.create_task(batcher.run())
+    given: dict[str, Any] = {"admission": admission, "explain_every": 0}
+    if limits:
+        given["sessions"] = Sessions(limits=limits, observe=events.append)
+    costs = CostModel(max_rows, forwards)
+    built = connect_parts(Settings(), clip, threads, costs, events.append, **{**given, **parts})  # type: ignore[arg-type]
+    serving = asyncio.create_task(built.batcher.run())
     before = asyncio.all_tasks()
     try:
-        yield Harness(built, batcher, texts, sessions, admission, threads, health, costs, events)
+        yield Harness(**{one.name: getattr(built, one.name) for one in fields(built)}, events=events)
         assert not (asyncio.all_tasks() - before), "tasks were left behind"
     finally:
         serving.cancel()

@@ -16,7 +16,7 @@ from ..core.reducer import Reduction
 from ..core.request import PixelFormat, Raw, Request
 from ..settings import BadSettings
 from ..telemetry.process_memory import RisingMemory
-from .runtime import Runtime
+from .parts import Runtime
 
 SIDE = 256  # pixels of the image that every strategy answers
 

@@ -24,8 +24,10 @@ from ..telemetry import combine_observers
 from ..telemetry import http as exposition
 from ..telemetry.access_log import AccessLog
 from ..telemetry.metrics import Metrics
+from ..wire.server_info import ServerInfo
 from .addresses import check_bindable, format_address
 from .memory_peaks import load_peaks, measure_peaks
+from .parts import Runtime
 from .runtime import build_runtime, save_sessions
 from .server_info import check_limits, make_counts, make_server_info
 
@@ -108,7 +110,7 @@ class Application:
         server = await self._open_port(stack, observe)
         health = DeviceHealth(on_change=self._on_health_change, on_fatal=_exit_on_device_loss, observe=observe)
         self.runtime = runtime = await stack.enter_async_context(
-            build_runtime(settings, observe, health, lambda: self.address)
+            build_runtime(settings, observe=observe, health=health, address=lambda: self.address)
         )
         info = make_server_info(settings, runtime.clip)
         patches = max(runtime.clip.tokens_left(reducers.build("none")), default=0)
@@ -117,15 +119,7 @@ class Application:
         peaks = [peak async for peak in measure_peaks(runtime)] if on_gpu and not peaks_file else stored
         for peak in peaks:
             self.metrics.set_memory_peak(peak.strategy, peak.device, peak.bytes)
-        service = AdaptationService(
-            runtime.engine,
-            runtime.text_spaces,
-            runtime.sessions,
-            runtime.persistence,
-            info,
-            lambda: runtime.admission.load,
-            observe,
-        )
+        service = make_service(runtime, info, observe)
         self.metrics.register_counts(partial(make_counts, settings, runtime, service.buffered))
         server.serve(service)
         self._server = server
@@ -166,6 +160,12 @@ class Application:
         log.log(level, "serving" if serving else f"not serving: {reason}")
         if self._server:
             self._server.health.set_serving(serving)
+
+
+def make_service(runtime: Runtime, info: ServerInfo, observe: Observe) -> AdaptationService:
+    """The gRPC methods over the parts of `runtime`."""
+    parts = runtime.engine, runtime.text_spaces, runtime.sessions, runtime.persistence
+    return AdaptationService(*parts, info, lambda: runtime.admission.load, observe)
 
 
 def _tracing(endpoint: str, share: float) -> Tracing | None:

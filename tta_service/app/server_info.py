@@ -12,7 +12,7 @@ from ..serving.streams.frame_buffer import BufferTotals
 from ..settings import BadSettings, Settings
 from ..telemetry.collector import Counts
 from ..wire.server_info import Limits, ServerInfo
-from .runtime import Runtime
+from .parts import Runtime
 
 
 def make_server_info(settings: Settings, clip: FrozenCLIP) -> ServerInfo:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Generator
 
 import torch
 from torch import Tensor
@@ -58,8 +59,17 @@ class FakeCLIP:
         features = each[0] if len(each) == 1 else unit(each.mean(0))
         return TextSpace(labels, features, self.scale, lambda: prompts[0], self._words.sentences)
 
+    def text_space_in_steps(self, labels: LabelSet) -> Generator[None, None, TextSpace]:
+        """`text_space` in one step."""
+        yield
+        return self.text_space(labels)
+
     def check_reducer(self, reducer: Reducer) -> None:
         """Accepts every reducer."""
+
+    def tokens_left(self, reducer: Reducer) -> tuple[int, ...]:
+        """Empty: the tower does not tell."""
+        return ()
 
     def _row(self, pixels: Tensor, reducer: Reducer | None, guide: Tensor | None) -> Tensor:
         side = self.image_size // 4

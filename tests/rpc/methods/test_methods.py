@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import grpc
 import numpy as np
 import pytest
@@ -10,7 +12,6 @@ import torch
 from tta_service.core import catalogue
 from tta_service.core.events import Called
 from tta_service.core.request import Report
-from tta_service.wire.server_info import Limits
 from tta_service.wire.v1 import tta_pb2 as pb
 
 from ..conftest import LABELS, busy, choice, jpeg, open_harness, options, question, until
@@ -77,13 +78,13 @@ async def test_features_made_on_the_device_answer_like_the_image(harness):
     from tta_service.images.decode import decode
     from tta_service.images.views import look
 
-    views = look(decode(Encoded(jpeg())), harness.clip.image_size, 8, 3, "crop")
-    rows = harness.clip.encode_image(views.pixels) * 7.0  # of any length: the server normalises
+    views = look(decode(Encoded(jpeg())), harness.parts.clip.image_size, 8, 3, "crop")
+    rows = harness.parts.clip.encode_image(views.pixels) * 7.0  # of any length: the server normalises
     features = pb.Features(
         views=8,
-        dimension=harness.clip.dimension,
+        dimension=harness.parts.clip.dimension,
         values=rows.numpy().astype("<f4").tobytes(),
-        model=harness.clip.fingerprint,
+        model=harness.parts.clip.fingerprint,
     )
     asked = options("mta", views=8)
     asked.seed = 3
@@ -111,7 +112,7 @@ async def test_a_session_remembers_until_it_is_reset_or_closed(harness):
 
 async def test_a_call_without_a_session_leaves_none(harness):
     await harness.stub.Classify(question(options=options("tda", views=2)))
-    assert harness.sessions.counters.sessions == 0
+    assert harness.parts.sessions.counters.sessions == 0
 
 
 async def test_sessions_are_listed_in_pages(harness):
@@ -130,7 +131,7 @@ async def test_sessions_are_listed_in_pages(harness):
 async def test_label_sets_are_put_named_listed_and_deleted(harness):
     put = pb.PutLabelSetRequest(label_set=pb.LabelSet(names=["a", "b"], templates=["a {} here."]))
     info = (await harness.stub.PutLabelSet(put)).info
-    assert (info.classes, info.cached) == (2, True) and info.bytes == 2 * 4 * harness.clip.dimension
+    assert (info.classes, info.cached) == (2, True) and info.bytes == 2 * 4 * harness.parts.clip.dimension
     assert (await harness.stub.PutLabelSet(put)).info == info  # idempotent
     got = await harness.stub.GetLabelSet(pb.GetLabelSetRequest(id=info.id))
     assert got.label_set == put.label_set and got.info == info
@@ -162,11 +163,11 @@ async def test_reducers_are_described(harness):
 
 async def test_the_server_says_what_it_is(harness):
     info = await harness.stub.GetServerInfo(pb.GetServerInfoRequest())
-    assert (info.version, info.model, info.device, info.precision) == ("1.2.3", "fake", "cpu", "float32")
-    assert (info.image_size, info.dimension) == (harness.clip.image_size, harness.clip.dimension)
-    assert info.model_fingerprint == harness.clip.fingerprint
+    assert (info.version, info.model, info.device, info.precision) == (version("tta-service"), "fake", "cpu", "float32")
+    assert (info.image_size, info.dimension) == (harness.parts.clip.image_size, harness.parts.clip.dimension)
+    assert info.model_fingerprint == harness.parts.clip.fingerprint
     assert info.limits["names"] == 2000 and info.limits["image_bytes"] == 8 << 20
-    async with open_harness(limits=Limits(parameters={"views": 32})) as small:
+    async with open_harness(parameters={"views": 32}) as small:
         limits = (await small.stub.GetServerInfo(pb.GetServerInfoRequest())).limits
         assert limits["views"] == 512 and limits["parameters"]["views"] == 32
 
@@ -212,7 +213,7 @@ async def test_snapshots_that_cannot_be_had_or_used_name_the_field(harness):
             await call
         assert caught.value.code() is code and caught.value.details().startswith(f"{field}: ")
     with (
-        harness.sessions.lease("", "cam"),
+        harness.parts.sessions.lease("", "cam"),
         pytest.raises(grpc.aio.AioRpcError, match=r"snapshot\.session_id: .*in use") as caught,
     ):
         await harness.stub.RestoreSession(pb.RestoreSessionRequest(snapshot=snapshot))
@@ -220,7 +221,7 @@ async def test_snapshots_that_cannot_be_had_or_used_name_the_field(harness):
 
 
 async def test_a_snapshot_over_the_message_limit_names_its_size():
-    async with open_harness(limits=Limits(message_bytes=4096)) as harness:
+    async with open_harness(message_bytes=4096) as harness:
         await harness.stub.Classify(question(options=TDA, session_id="cam"))
         with pytest.raises(grpc.aio.AioRpcError, match=r"session_id: this snapshot takes \d{4,} bytes") as caught:
             await harness.stub.SnapshotSession(pb.SnapshotSessionRequest(session_id="cam"))
@@ -238,7 +239,7 @@ async def test_the_same_question_has_the_same_answer(harness):
 async def test_a_deadline_that_passes_ends_the_call_and_frees_the_door(harness):
     async with busy(harness):
         assert await code_of(harness.stub.Classify(question(), timeout=0.3)) is grpc.StatusCode.DEADLINE_EXCEEDED
-        await until(lambda: harness.admission.running_rows == 0)
+        await until(lambda: harness.parts.admission.running_rows == 0)
     assert (await harness.stub.Classify(question())).top
 
 

@@ -16,7 +16,6 @@ from tta_service.core import catalogue
 from tta_service.core.events import Dropped, Messaged, Received, Refused, Streaming
 from tta_service.core.request import Report
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
-from tta_service.wire.server_info import Limits
 from tta_service.wire.v1 import tta_pb2 as pb
 
 from ..conftest import LABELS, busy, choice, frame, jpeg, open_harness, opening, options, question, until
@@ -100,7 +99,7 @@ async def test_latest_answers_the_newest_and_counts_what_it_dropped(harness):
         await call.write(opening())
         await call.read()
         await call.write(frame(0))
-        await until(lambda: harness.admission.running_rows == 1)  # frame 0 is in the engine
+        await until(lambda: harness.parts.admission.running_rows == 1)  # frame 0 is in the engine
         for id in range(1, 10):
             await call.write(frame(id))
         await until(lambda: len(harness.of(Dropped)) == 8)  # 1 to 8 gave way to 9
@@ -124,7 +123,7 @@ async def test_a_buffer_that_is_full_drops_the_oldest_or_the_newest(harness, pol
         assert (await call.read()).status.credits == 3
         for id in range(2):
             await call.write(frame(id))
-            await until(lambda: harness.admission.running_rows == id + 1)  # noqa: B023 - these two are in the engine
+            await until(lambda: harness.parts.admission.running_rows == id + 1)  # noqa: B023 - these two are in the engine
         for id in range(2, 10):
             await call.write(frame(id))
         await until(lambda: len(harness.of(Dropped)) == 5)
@@ -142,7 +141,7 @@ async def test_credits_are_sent_when_they_change(harness):
         assert (await call.read()).status.credits == 4
         for id in range(5):
             await call.write(frame(id))
-        await until(lambda: harness.admission.running_rows == 2)  # two in the engine, three wait
+        await until(lambda: harness.parts.admission.running_rows == 2)  # two in the engine, three wait
     await call.done_writing()
     replies = await rest(call)
     kinds = "".join(reply.WhichOneof("kind")[0] for reply in replies)
@@ -165,7 +164,7 @@ async def test_a_rate_is_sent_once_it_is_known_even_with_equal_credits(harness):
 
 async def test_only_a_sender_above_the_rate_limit_waits():
     """The frames read of it stay within the limit, its answers stay fresh, and another stream is served."""
-    async with open_harness(limits=Limits(stream_fps=50)) as harness:
+    async with open_harness(stream_fps=50) as harness:
         flood, began = harness.stub.ClassifyStream(), time.monotonic()
         await flood.write(opening())
         await flood.read()
@@ -307,14 +306,14 @@ async def test_ten_killed_clients_leave_nothing_behind(harness):
             await call.read()
             for id in range(4):
                 await call.write(frame(id))
-        await until(lambda: harness.admission.running_rows == 2 * (5 * 1 + 5 * 2))
+        await until(lambda: harness.parts.admission.running_rows == 2 * (5 * 1 + 5 * 2))
         for channel in channels:
             await channel.close(grace=None)  # every call is cut off
-        await until(lambda: harness.sessions.counters.streams == 0)
-    await until(lambda: harness.sessions.counters.sessions == 0 and harness.admission.running_rows == 0)
+        await until(lambda: harness.parts.sessions.counters.streams == 0)
+    await until(lambda: harness.parts.sessions.counters.sessions == 0 and harness.parts.admission.running_rows == 0)
     gc.collect()
     await until(lambda: len(asyncio.all_tasks()) <= before)
-    assert harness.sessions.counters.bytes == 0
+    assert harness.parts.sessions.counters.bytes == 0
     assert (await talk(harness, opening(), frame(0)))[0].answer.frame_id == 0
 
 
@@ -331,7 +330,7 @@ async def test_a_receiver_that_does_not_read_delays_only_itself(harness):
         answered = [report for report in harness.of(Report) if len(report.request.labels.names) == 900]
         assert len(answered) < count  # the rest waits until the client reads
         lazy.cancel()
-        await until(lambda: harness.sessions.counters.streams == 0)
+        await until(lambda: harness.parts.sessions.counters.streams == 0)
 
 
 async def test_bytes_that_are_no_message_end_the_stream(harness):
@@ -369,7 +368,7 @@ async def test_an_answer_that_had_no_time_says_what_was_left_out(harness):
     asked = catalogue.strategies.build("tda", {"views": 16})
     slow = {"options": options("tda", views=16), "policy": BLOCK, "session_id": "cam"}
     for _ in range(9):
-        harness.costs.learn_adapt(asked, 3, 16, 1000.0)  # as if measured
+        harness.parts.costs.learn_adapt(asked, 3, 16, 1000.0)  # as if measured
     await talk(harness, opening(**slow), frame(0))
     replies = await talk(harness, opening(**slow, frame_budget={"seconds": 100}), frame(1), frame(2))
     for reply in replies:
@@ -388,15 +387,15 @@ async def test_an_answer_that_had_no_time_says_what_was_left_out(harness):
 
 
 async def test_a_stream_without_a_first_message_is_ended():
-    async with open_harness(limits=Limits(first_message=0.05)) as harness:
+    async with open_harness(first_message=0.05) as harness:
         with pytest.raises(grpc.aio.AioRpcError, match="the first message opens the stream") as caught:
             await harness.stub.ClassifyStream().read()
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert not harness.of(Streaming) and harness.sessions.counters.sessions == 0
+        assert not harness.of(Streaming) and harness.parts.sessions.counters.sessions == 0
 
 
 async def test_all_streams_share_a_bound_of_bytes():
-    async with open_harness(limits=Limits(all_streams_bytes=1)) as harness:
+    async with open_harness(all_streams_bytes=1024) as harness:
         async with busy(harness):
             calls = [harness.stub.ClassifyStream() for _ in range(3)]
             for call in calls:

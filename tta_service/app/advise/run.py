@@ -11,7 +11,8 @@ from ...core.catalogue import reducers
 from ...core.labels import LabelSet
 from ...core.reducer import Reduction
 from ...settings import Settings
-from ..runtime import Runtime, build_runtime
+from ..parts import Runtime
+from ..runtime import build_runtime
 from .judge import Advice, advise
 from .trials import Progress, run_trials
 

@@ -21,7 +21,7 @@ from ...core.strategy import Scope, Strategy
 from ...images.decode import decode
 from ...images.fixed_views import NAMED
 from ...images.views import look
-from ..runtime import Runtime
+from ..parts import Runtime
 from .judge import Trial
 
 JUDGES = 8  # the fewest crops that only the judge uses

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tta_service.app.reducer_list import parse_reducers
+from tta_service.app.runtime import parse_reducers
 from tta_service.core.errors import BadParameters, UnknownReducer
 from tta_service.reducers.evit import EViT
 from tta_service.reducers.none import NoReduction

@@ -1,0 +1,111 @@
+"""The parts of one server: the list of them, and how they are connected."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from ..clip.model import FrozenCLIP
+from ..core.events import Event, Observe, ignore
+from ..images.decode import decode as decode_image
+from ..images.gpu.views import make_look
+from ..images.limits import ImageLimits
+from ..serving.admission.controller import AdmissionController
+from ..serving.admission.quotas import ClientQuota
+from ..serving.batching.batcher import Batcher
+from ..serving.batching.device_health import DeviceHealth
+from ..serving.concurrency.executors import Executors
+from ..serving.costs.model import CostModel
+from ..serving.engine import Engine
+from ..serving.persistence.service import SessionPersistence
+from ..serving.persistence.snapshots import Snapshots
+from ..serving.persistence.stores.base import Store
+from ..serving.pipeline.encoding import Decode, Look
+from ..serving.sessions.accounting import MemoryLimits
+from ..serving.sessions.sessions import Sessions
+from ..serving.text.cache import TextSpaceCache
+from ..settings import Settings
+
+LARGE_REQUEST_COST = 128  # rows times passes of a large request: 64 views and a step of gradients
+EXPLAIN_EVERY = 16  # answers; one of them is explained for metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The parts of one server, connected."""
+
+    clip: FrozenCLIP
+    lanes: Executors
+    costs: CostModel
+    health: DeviceHealth
+    batcher: Batcher
+    admission: AdmissionController
+    text_spaces: TextSpaceCache
+    sessions: Sessions
+    persistence: SessionPersistence
+    engine: Engine
+    background_tasks: tuple[asyncio.Task[None], ...] = ()  # they run until the runtime closes
+
+
+def connect_parts(
+    settings: Settings,
+    clip: FrozenCLIP,
+    lanes: Executors,
+    costs: CostModel,
+    observe: Observe = ignore,
+    *,
+    health: DeviceHealth | None = None,
+    admission: AdmissionController | None = None,
+    sessions: Sessions | None = None,
+    store: Store | None = None,
+    address: Callable[[], str] = lambda: "",
+    decode: Decode | None = None,
+    look: Look | None = None,
+    explain_every: int = EXPLAIN_EVERY,
+) -> Runtime:
+    """The parts that `settings` describe, around a loaded model, none of them running yet.
+
+    Parts that are given take the place of those made here. `costs` also gives the rows of a full batch.
+    """
+    batch, text, keep, most = settings.batch, settings.text, settings.sessions, settings.limits
+    health = health or DeviceHealth()
+    batcher = Batcher(clip.encode_image, lanes.device, costs.max_rows, observe, health, costs)
+    quota = ClientQuota(batch.waiting_cost or batch.waiting * LARGE_REQUEST_COST, batch.client_share)
+    admission = admission or AdmissionController(2 * costs.max_rows, batch.waiting, quota=quota)
+    text_spaces = TextSpaceCache(
+        clip.text_space_in_steps,
+        lanes.device,
+        lanes.tune,
+        text.cache_bytes,
+        text.definitions,
+        pause_watchdog=health.pause_watchdog,
+        max_activations=text.activation_bytes,
+        costs=costs,
+    )
+    memories = MemoryLimits(keep.session_bytes, keep.owner_bytes, keep.total_bytes, keep.most)
+    sessions = sessions or Sessions(keep.idle, memories, observe)
+    secret = keep.secret.get_secret_value().encode()
+    snapshots = Snapshots(sessions, text_spaces, lanes, clip.fingerprint, secret)
+    persistence = SessionPersistence(sessions, snapshots, store, keep.write_frames, address)
+
+    def observe_report(event: Event) -> None:
+        persistence.observe(event)
+        observe(event)
+
+    engine = Engine(
+        decode=decode
+        or partial(decode_image, limits=ImageLimits(most.image_bytes, most.image_pixels, most.image_side)),
+        look=look or make_look(clip.device, clip.image_size),
+        batcher=batcher,
+        text_spaces=text_spaces,
+        sessions=sessions,
+        admission=admission,
+        lanes=lanes,
+        observe=observe_report if store else observe,
+        explain_every=explain_every,
+        tokens_left=clip.tokens_left,
+        costs=costs,
+    )
+    return Runtime(clip, lanes, costs, health, batcher, admission, text_spaces, sessions, persistence, engine)
