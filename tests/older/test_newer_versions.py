@@ -40,7 +40,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 async def test_every_way_gives_the_same_sentence_and_leaves_it_as_it_is(tmp_path: Path):
-    FolderStore(tmp_path, 3600.0).write(OWNER, "cam", Stored(3, "a:1", NEWER), after=0)
+    await FolderStore(tmp_path, 3600.0).write(OWNER, "cam", Stored(3, "a:1", NEWER), after=0)
     before = content(tmp_path)
     async with serving(tmp_path) as (_, stub):
         for way, ask in WAYS.items():

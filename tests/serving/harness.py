@@ -22,10 +22,10 @@ from tta_service.core.reducer import Reducer, Reduction
 from tta_service.core.request import PixelFormat, Raw, Request
 from tta_service.serving.admission.controller import AdmissionController
 from tta_service.serving.admission.quotas import ClientQuota
-from tta_service.serving.batching.forward import Encode
+from tta_service.serving.batching.batcher import Encode
 from tta_service.serving.concurrency.executors import Executors, make_executors
 from tta_service.serving.costs.model import CostModel
-from tta_service.serving.sessions.accounting import MemoryLimits
+from tta_service.serving.sessions.memory import MemoryLimits
 from tta_service.serving.sessions.sessions import Sessions
 from tta_service.settings import Settings
 from tta_service.strategies.zero_shot import ZeroShot

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
-import threading
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,8 @@ from tta_service.serving.persistence.signing import SignedCodec
 from tta_service.serving.persistence.snapshots import Snapshots
 from tta_service.serving.persistence.stores.base import Store, Stored
 from tta_service.serving.persistence.stores.folder import FolderStore
-from tta_service.serving.sessions.accounting import MemoryLimits
+from tta_service.serving.sessions.memory import MemoryLimits
+from tta_service.serving.sessions.session import Session
 from tta_service.strategies.tda import TDA
 
 SECRET = b"a secret for tests"
@@ -51,12 +51,11 @@ class Server:
 async def server(store: Path | Store, address: str = "", secret: bytes = SECRET, **more: Any) -> AsyncIterator[Server]:
     write_frames = more.pop("write_frames", 50)
     async with harness(**more) as running:
-        with ThreadPoolExecutor(1) as lane:
-            opened = FolderStore(store, 3600.0) if isinstance(store, Path) else store
-            snapshots = Snapshots(running.sessions, running.text_spaces, running.lanes, "model", secret)
-            yield Server(
-                running, SessionPersistence(running.sessions, snapshots, opened, lane, write_frames, lambda: address)
-            )
+        opened = FolderStore(store, 3600.0) if isinstance(store, Path) else store
+        snapshots = Snapshots(running.sessions, running.text_spaces, running.lanes, "model", secret)
+        persistence = SessionPersistence(running.sessions, snapshots, opened, write_frames, lambda: address)
+        yield Server(running, persistence)
+        await opened.close()
 
 
 def same_logits(reports: list[Report], others: list[Report]) -> bool:
@@ -90,10 +89,10 @@ async def test_the_status_before_the_first_frame_names_the_last_one_remembered(t
 async def test_a_session_is_written_after_so_many_frames(tmp_path: Path):
     async with server(tmp_path, write_frames=3) as one:
         await one.frames(1, 2)
-        assert FolderStore(tmp_path, 3600.0).epoch("ann", "cam") == 0
+        assert await FolderStore(tmp_path, 3600.0).epoch("ann", "cam") == 0
         await one.frame(3)
         await one.persistence.save("ann", "cam")
-        assert FolderStore(tmp_path, 3600.0).epoch("ann", "cam") == 1
+        assert await FolderStore(tmp_path, 3600.0).epoch("ann", "cam") == 1
 
 
 async def test_a_server_that_has_lost_a_session_learns_at_its_next_write_where_it_is(tmp_path: Path):
@@ -139,7 +138,7 @@ async def test_while_a_server_drains_each_session_is_written_before_its_answer(t
     async with server(tmp_path) as one, server(tmp_path) as two:
         await one.frame(1)
         await one.persistence.before_reply("ann", "cam")
-        assert FolderStore(tmp_path, 3600.0).epoch("ann", "cam") == 0
+        assert await FolderStore(tmp_path, 3600.0).epoch("ann", "cam") == 0
         one.persistence.drain()
         await one.frame(2)
         await one.persistence.before_reply("ann", "cam")
@@ -175,7 +174,7 @@ async def test_a_state_that_cannot_be_read_counts_as_none(tmp_path: Path, caplog
         assert (fresh.session.origin, fresh.session.frames) == ("fresh", 1)
         assert "begins anew" in caplog.text
         await two.persistence.save_all()  # and from now on the store has this one
-        assert two.running.of(Closed) == [] and FolderStore(tmp_path, 3600.0).epoch("ann", "cam") == 2
+        assert two.running.of(Closed) == [] and await FolderStore(tmp_path, 3600.0).epoch("ann", "cam") == 2
 
 
 def put_newer(folder: Path) -> bytes:
@@ -255,7 +254,7 @@ async def test_unnamed_sessions_are_written_only_for_a_resume_token(tmp_path: Pa
         with one.running.sessions.lease("ann") as stream:
             await one.frame(1, name=stream.session)
             await one.persistence.save_all()
-            assert FolderStore(tmp_path, 3600.0).epoch("ann", stream.session) == 0
+            assert await FolderStore(tmp_path, 3600.0).epoch("ann", stream.session) == 0
             token = one.persistence.resume_token("ann", stream.session)
             await one.frame(2, name=stream.session)
         await one.persistence.save_all()
@@ -266,7 +265,7 @@ async def test_unnamed_sessions_are_written_only_for_a_resume_token(tmp_path: Pa
         with two.running.sessions.lease("ann", id, named) as again:
             assert (again.status().origin, again.status().frames) == ("restored", 2)
         await two.persistence.save_all()
-        assert two.running.sessions.counters.sessions == 0 and FolderStore(tmp_path, 3600.0).epoch("ann", id) == 0
+        assert two.running.sessions.counters.sessions == 0 and await FolderStore(tmp_path, 3600.0).epoch("ann", id) == 0
 
 
 async def test_tokens_of_others_are_refused(tmp_path: Path):
@@ -306,12 +305,12 @@ class Gated(FolderStore):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, 3600.0)
-        self.entered, self.go = threading.Event(), threading.Event()
+        self.entered, self.go = asyncio.Event(), asyncio.Event()
 
-    def write(self, owner: str, session: str, stored: Stored, after: int) -> None:
+    async def write(self, owner: str, session: str, stored: Stored, after: int) -> None:
         self.entered.set()
-        assert self.go.wait(PATIENCE)
-        super().write(owner, session, stored, after)
+        await asyncio.wait_for(self.go.wait(), PATIENCE)
+        await super().write(owner, session, stored, after)
 
 
 async def test_a_restored_snapshot_is_not_taken_for_an_old_copy_while_its_claim_waits(tmp_path: Path):
@@ -325,7 +324,7 @@ async def test_a_restored_snapshot_is_not_taken_for_an_old_copy_while_its_claim_
         store.go.clear()
         store.entered.clear()
         writing = asyncio.create_task(one.persistence.save("ann", "cam"))
-        assert await asyncio.to_thread(store.entered.wait, PATIENCE)
+        await asyncio.wait_for(store.entered.wait(), PATIENCE)
         opening = asyncio.create_task(one.persistence.load("ann", "cam", opening=True))  # waits behind the write
         await asyncio.sleep(0)
         restoring = asyncio.create_task(one.persistence.restore("ann", early))  # and its claim behind both
@@ -364,7 +363,7 @@ async def test_no_session_is_lost_while_the_store_is_unreachable(tmp_path: Path,
         store.gone = False
         assert (await one.frame(2)).session.frames == 2
         await one.persistence.save_all()
-        assert store.epoch("ann", "cam") == 1
+        assert await store.epoch("ann", "cam") == 1
 
 
 async def test_frames_in_progress_are_in_the_last_write(tmp_path: Path):
@@ -379,7 +378,26 @@ async def test_frames_in_progress_are_in_the_last_write(tmp_path: Path):
         assert (await two.frame(6)).session.frames == 7
 
 
+async def test_a_caller_that_leaves_loses_no_write(tmp_path: Path):
+    store = Gated(tmp_path)
+    async with server(store) as one:
+        await one.frame(1)
+        saving = asyncio.create_task(one.persistence.save("ann", "cam"))
+        await asyncio.wait_for(store.entered.wait(), PATIENCE)
+        saving.cancel()
+        await asyncio.gather(saving, return_exceptions=True)
+        store.go.set()
+        await one.persistence.save_all()
+        assert saving.cancelled() and await store.epoch("ann", "cam") == 1
+
+
+def count_sessions() -> int:
+    gc.collect()
+    return sum(type(one) is Session for one in gc.get_objects())
+
+
 async def test_nothing_is_left_of_closed_sessions(tmp_path: Path):
+    before = count_sessions()
     async with server(tmp_path, limits=MemoryLimits(sessions=3)) as one, server(tmp_path) as two:
         for number in range(12):
             name = f"cam{number % 6}"
@@ -394,5 +412,5 @@ async def test_nothing_is_left_of_closed_sessions(tmp_path: Path):
         two.running.sessions.close_all("client")
         for each in (one, two):
             await each.persistence.save_all()
-            assert each.persistence.tracked == 0
             assert each.running.sessions.counters.bytes == 0
+        assert count_sessions() <= before

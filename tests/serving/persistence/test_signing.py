@@ -1,3 +1,5 @@
+"""Blobs and resume tokens: no other secret, owner or format reads them."""
+
 from __future__ import annotations
 
 import hmac
@@ -9,8 +11,11 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 from tta_service.core.errors import BadRequest, NewerFormat
-from tta_service.serving.persistence.signing import SignedCodec
+from tta_service.serving.persistence.signing import ResumeTokens, SignedCodec
+from tta_service.serving.sessions.memory import MemoryAccounting
+from tta_service.serving.sessions.session import Session
 
+SECRET = b"a secret for tests"
 TENSORS = {"0.marks": torch.arange(6.0).view(2, 3).T, "0.count": torch.tensor(3), "1.none": torch.zeros(0, 4)}
 BLOB = SignedCodec(b"one").dumps({"who": "ann", "tree": [1, None, {"ä": 0.5}]}, TENSORS)
 
@@ -53,3 +58,32 @@ def test_without_a_secret_only_the_same_codec_reads_a_blob():
     codec.loads(blob)
     with pytest.raises(BadRequest):
         SignedCodec().loads(blob)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_codec_with_the_same_secret_reads_it(named: bool):
+    token = ResumeTokens(SignedCodec(SECRET)).issue(Session("ann", "cam", named, 0.0, 0.0, MemoryAccounting()))
+    assert ResumeTokens(SignedCodec(SECRET)).read("ann", token) == ("cam", named)
+
+
+def test_a_token_of_a_newer_version_says_so():
+    token = SignedCodec(SECRET).dumps({"all": "new"}, {}, format=2)
+    with pytest.raises(NewerFormat, match="format 2") as refused:
+        ResumeTokens(SignedCodec(SECRET)).read("ann", token)
+    assert refused.value.field == "resume_token"
+
+
+def test_tokens_of_others_changed_tokens_and_other_blobs_are_refused():
+    tokens, other = ResumeTokens(SignedCodec(SECRET)), ResumeTokens(SignedCodec(b"another"))
+    token = tokens.issue(Session("ann", "cam", True, 0.0, 0.0, MemoryAccounting()))
+    snapshot = SignedCodec(SECRET).dumps({"session": "cam", "owner": "ann"}, {})
+    for reader, owner, blob in (
+        (other, "ann", token),
+        (tokens, "bob", token),
+        (tokens, "ann", token[:-1]),
+        (tokens, "ann", b""),
+        (tokens, "ann", snapshot),
+    ):
+        with pytest.raises(BadRequest) as refused:
+            reader.read(owner, blob)
+        assert refused.value.field == "resume_token"

@@ -23,7 +23,7 @@ from tta_service.core.reducer import Reduction
 from tta_service.core.request import Report, Request
 from tta_service.serving.persistence.signing import SignedCodec
 from tta_service.serving.persistence.snapshots import Snapshot, Snapshots
-from tta_service.serving.sessions.accounting import MemoryLimits
+from tta_service.serving.sessions.memory import MemoryLimits
 from tta_service.strategies.tda import TDA
 
 SECRET = b"a secret for tests"

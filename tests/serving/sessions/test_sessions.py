@@ -10,7 +10,7 @@ from tests.serving.harness import acquire, harness, make_request, settle
 from tests.serving.toys import Diary, Gated
 from tta_service.core.errors import BadRequest, MemoryFull, SessionTaken, UnknownSession
 from tta_service.core.events import Closed
-from tta_service.serving.sessions.accounting import MemoryLimits
+from tta_service.serving.sessions.memory import MemoryLimits
 from tta_service.serving.sessions.sessions import Sessions
 
 SIZE = 16 * 4 + 8  # bytes of one diary

@@ -15,7 +15,7 @@ from tests.serving.manual_executor import Last, ManualExecutor
 from tests.serving.toys import Diary
 from tta_service.core.errors import MemoryFull
 from tta_service.serving.sessions.memory import MemoryKey, MemorySlot
-from tta_service.serving.sessions.turn_queue import TurnQueue
+from tta_service.serving.sessions.turns import TurnQueue
 
 FORGETFUL = 99  # a frame that is answered and then fails to learn
 
@@ -32,7 +32,7 @@ class Held:
         self.bytes += by
 
     def turn(self) -> Any:
-        return self.queue.turn(self.was_over)
+        return self.queue.enqueue(self.was_over)
 
     def was_over(self) -> None:
         self.over += 1

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from ...core.errors import NotReady, TTAError
 from ...core.events import Observe, Received, Refused, Streaming
 from ...core.request import PendingRequest, Report
-from ...serving.sessions.lease import SessionLease
+from ...serving.sessions.scope import SessionLease
 from ...serving.streams.frame_buffer import BufferTotals, FrameBuffer, FrameTicket, Policy
 from ...serving.streams.rate_limit import RateLimiter
 from ...wire.server_info import ServerInfo

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import Executor
 from functools import partial
 
 from ...core.errors import (
@@ -23,14 +22,11 @@ from ...core.errors import (
 from ...core.events import Event
 from ...core.request import Report
 from ..concurrency.keyed_queue import KeyedQueue
-from ..sessions.registry import Reason
-from ..sessions.session import Session, SessionInfo
+from ..sessions.session import SessionInfo
 from ..sessions.sessions import Sessions
 from .snapshots import Snapshot, Snapshots
 from .stores.base import Store
-from .stores.in_thread import AsyncStore
-from .versions import StoredVersion, StoredVersions
-from .write_behind import WriteBehind
+from .write_behind import WriteBehind, is_due
 
 UNUSABLE = (BadRequest, BadLabels, BadParameters, UnknownStrategy, UnknownReducer, SessionInUse)  # of a stored state
 log = logging.getLogger(__name__)
@@ -39,8 +35,8 @@ log = logging.getLogger(__name__)
 class SessionPersistence:
     """Stores sessions, and takes over those that the store holds. Without a `store` it only takes snapshots.
 
-    Calls of the store block in `lane`; `write_frames` is the number of frames after which a session is written;
-    `address()` is this server's address. All work on one session's state is done in order.
+    `write_frames` is the number of frames after which a session is written; `address()` is this server's address. All
+    work on one session's state is done in order.
     """
 
     def __init__(
@@ -48,23 +44,13 @@ class SessionPersistence:
         sessions: Sessions,
         snapshots: Snapshots,
         store: Store | None = None,
-        lane: Executor | None = None,
         write_frames: int = 50,
         address: Callable[[], str] = lambda: "",
     ) -> None:
-        self._store = AsyncStore(store, lane) if store is not None and lane is not None else None
-        self._sessions, self._snapshots, self._write_frames, self._address = sessions, snapshots, write_frames, address
-        self._versions, self._queue = StoredVersions(), KeyedQueue()  # by owner and id
-        self._writer = WriteBehind(self._store, snapshots, sessions.registry, self._versions, self._queue, address)
-        self._restoring: set[Session] = set()  # their claims wait in the queue
-        self._draining = False
-        if self._store is not None:
-            sessions.registry.on_close = self._on_close
-
-    @property
-    def tracked(self) -> int:
-        """Open or ending sessions that are stored, resumable or about to be written."""
-        return len(self._versions) + len(self._writer)
+        self._sessions, self._registry, self._snapshots = sessions, sessions.registry, snapshots
+        self.store, self._write_frames, self._address = store, write_frames, address
+        self._queue, self._draining = KeyedQueue(), False  # the queue is by owner and id
+        self._writer = WriteBehind(store, snapshots, self._registry, self._queue, address) if store else None
 
     async def load(self, owner: str, id: str, *, opening: bool = False, named: bool = True) -> None:
         """Takes the session over from the store when the store has a later state than this server.
@@ -74,10 +60,11 @@ class SessionPersistence:
         with a warning in the log. Raises `NotReady` when the store does not answer, `MemoryFull` when there is no
         room, `NewerFormat` for what a newer version wrote.
         """
-        session = self._sessions.registry.get(owner, id)
-        store = self._store
-        if store is not None and id and (opening or session is None or not self._versions.is_due(session)):
-            await asyncio.shield(self._queue.submit((owner, id), partial(self._load, store, owner, id, named)))
+        if self.store is None or not id:
+            return
+        session = self._registry.get(owner, id)
+        if opening or session is None or not is_due(session):
+            await asyncio.shield(self._queue.submit((owner, id), partial(self._load, self.store, owner, id, named)))
 
     async def snapshot(self, owner: str, id: str) -> Snapshot:
         """A snapshot of a session that is open here or in the store. Raises `UnknownSession`, and as `load`."""
@@ -86,34 +73,18 @@ class SessionPersistence:
 
     async def restore(self, owner: str, state: bytes) -> SessionInfo:
         """Restores a snapshot; the server that has the session loses it. Raises as `load` and `Snapshots.restore`."""
-        info = await self._snapshots.restore(owner, state)
-        store, session = self._store, self._sessions.registry.get(owner, info.id)
-        if store is None or session is None:
-            return info
-
-        async def claim() -> None:
-            try:
-                if (stored := await store.claim(owner, info.id, self._address())) is not None:
-                    session.epoch = max(session.epoch, stored.epoch)
-                    self._versions.record(session, StoredVersion(stored.epoch, -1, -1))
-                await self._writer.write(session)
-            except NewerFormat as error:
-                self._sessions.registry.close(session, "moved", error)
-                raise
-            finally:
-                self._restoring.discard(session)
-
-        self._restoring.add(session)
-        await asyncio.shield(self._queue.submit((owner, info.id), claim))
-        return self._sessions.get(owner, info.id)
+        session = await self._snapshots.restore(owner, state)
+        if self._writer is not None:
+            session.stored.restoring = True
+            await asyncio.shield(self._queue.submit((owner, session.id), partial(self._writer.overwrite, session)))
+        return self._sessions.get(owner, session.id)
 
     def resume_token(self, owner: str, id: str) -> bytes:
         """A token that opens the session's stream again on any server with the store and secret; empty when closed."""
-        session = self._sessions.registry.get(owner, id)
+        session = self._registry.get(owner, id)
         if session is None:
             return b""
-        if self._store is not None:
-            self._versions.make_resumable(session)
+        session.stored.resumable = not session.named
         return self._snapshots.tokens.issue(session)
 
     def resume(self, owner: str, token: bytes) -> tuple[str, bool]:
@@ -122,8 +93,8 @@ class SessionPersistence:
 
     async def save(self, owner: str, id: str) -> None:
         """Writes what the session has learnt since its last write, and returns when that is done."""
-        session = self._sessions.registry.get(owner, id)
-        if session is not None and (writing := self._writer.schedule(session)):
+        session = self._registry.get(owner, id)
+        if self._writer and session is not None and (writing := self._writer.schedule(session)):
             await asyncio.shield(writing)
 
     def drain(self) -> None:
@@ -137,9 +108,11 @@ class SessionPersistence:
 
     async def save_all(self, streams: bool = False) -> None:
         """Writes all sessions that have changed; `streams`: also those without a name that a stream has open."""
-        for session in self._sessions.registry.open_sessions:
-            if self._store is not None and streams and session.lease_lost is not None:
-                self._versions.make_resumable(session)
+        if self._writer is None:
+            return
+        for session in self._registry.open_sessions:
+            if streams and session.lease_lost is not None:
+                session.stored.resumable = not session.named
             self._writer.schedule(session)
         await self._queue.join()
 
@@ -151,26 +124,26 @@ class SessionPersistence:
 
     def observe(self, event: Event) -> None:
         """Called for every event; after `write_frames` frames it schedules a write of the session."""
-        if self._store is None or not isinstance(event, Report):
+        if self._writer is None or not isinstance(event, Report):
             return
-        session = self._sessions.registry.get(event.request.owner, event.session.id)
-        if session is not None and session.frames - self._versions.of(session).frames >= self._write_frames:
+        session = self._registry.get(event.request.owner, event.session.id)
+        if session is not None and session.frames - session.stored.frames >= self._write_frames:
             self._writer.schedule(session)
 
-    async def _load(self, store: AsyncStore, owner: str, id: str, named: bool) -> None:
-        registry, session = self._sessions.registry, self._sessions.registry.get(owner, id)
-        if session in self._restoring:  # a snapshot was restored here: the stored state is older
-            return
+    async def _load(self, store: Store, owner: str, id: str, named: bool) -> None:
+        session = self._registry.get(owner, id)
         if session is not None:
+            if session.stored.restoring:  # a snapshot was restored here: the stored state is older
+                return
             lost: TTAError = SessionMoved("another server has had the session since", "session_id")
             try:
-                if await store.epoch(owner, id) <= self._versions.of(session).epoch:
+                if await store.epoch(owner, id) <= session.stored.epoch:
                     return
             except NewerFormat as error:
                 lost = error
             except NotReady as error:
                 return log.warning("session %s goes on without an answer from the store: %s", id, error.message)
-            registry.close(session, "moved", lost)
+            self._registry.close(session, "moved", lost)
         stored = await store.claim(owner, id, self._address())
         if stored is None:
             return
@@ -178,32 +151,6 @@ class SessionPersistence:
             session = await self._snapshots.reinstate(owner, id, stored.state, stored.epoch, named)
         except UNUSABLE as error:
             log.warning("session %s begins anew, its stored state cannot be used: %s", id, error.message)
-            session = registry.obtain(owner, id, named)
+            session = self._registry.obtain(owner, id, named)
             session.epoch = stored.epoch
-        self._versions.record(session, StoredVersion(stored.epoch, session.frames, session.bytes))
-
-    def _on_close(self, session: Session, reason: Reason) -> None:
-        """An evicted session, and all of them at the shutdown, go on elsewhere; a closed one leaves the store."""
-        outlives = (session.named and reason in ("capacity", "bytes", "shutdown")) or self._versions.is_resumable(
-            session
-        )
-        key = (session.owner, session.id)
-        if reason == "moved" or (not outlives and session not in self._versions and key not in self._queue):
-            return self._release(session)
-        if not outlives:
-            self._queue.submit(key, partial(self._forget, session))
-        elif writing := self._writer.schedule(session):
-            writing.add_done_callback(lambda _: self._release(session))
-        else:
-            self._release(session)
-
-    async def _forget(self, session: Session) -> None:
-        try:
-            if self._store is not None and (epoch := self._versions.of(session).epoch):
-                await self._store.forget(session.owner, session.id, epoch)
-        finally:
-            self._release(session)
-
-    def _release(self, session: Session) -> None:
-        self._versions.release(session)
-        self._writer.release(session)
+        session.stored.record(stored.epoch, session.frames, session.bytes)

@@ -1,4 +1,4 @@
-"""Tensors with a JSON header as one opaque, signed, pickle-free blob, and the number of its format."""
+"""What leaves this process and comes back: one opaque, signed, pickle-free blob, with the number of its format."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from ...core.errors import BadRequest, NewerFormat
+from ..sessions.session import Session
 
-FORMAT = (
-    1  # of all that outlives this version; what carries no number has this one. A version that writes what this one
-)
-# cannot read writes a higher number in the same places: in the safetensors metadata and in the record of the store.
+# Of all that outlives this version; what carries no number has this one. A version that writes what this one cannot
+# read writes a higher number in the same places: in the safetensors metadata and in the record of the store.
+FORMAT = 1
 MAC = hashlib.sha256().digest_size
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,28 @@ class SignedCodec:
 
     def _mac(self, content: bytes) -> bytes:
         return hmac.new(self._secret, content, hashlib.sha256).digest()
+
+
+class ResumeTokens:
+    """The name of a stream's session, for the client that opens it again on any server with the same secret."""
+
+    def __init__(self, codec: SignedCodec) -> None:
+        self._codec = codec
+
+    def issue(self, session: Session) -> bytes:
+        """A token for the session's stream."""
+        content = {"resume": session.id, "owner": session.owner, "named": session.named}
+        return self._codec.dumps(content, {})
+
+    def read(self, owner: str, token: bytes) -> tuple[str, bool]:
+        """The id in a `token`, and whether the client named the session. Raises `BadRequest`, `NewerFormat`."""
+        try:
+            content, _ = self._codec.loads(token, "resume_token")
+        except BadRequest:
+            raise BadRequest("this token was not made here, or was changed on its way", "resume_token") from None
+        if "resume" not in content or content["owner"] != owner:
+            raise BadRequest("this token resumes no stream of yours", "resume_token")
+        return content["resume"], content["named"]
 
 
 def check_format(number: object, field: str = "session_id") -> None:

@@ -10,12 +10,11 @@ from typing import Any
 from ...core.errors import BadRequest, SessionInUse
 from ...core.memory import nbytes, tensors
 from ..concurrency.executors import Executors, run
-from ..sessions.session import Session, SessionInfo
+from ..sessions.session import Session
 from ..sessions.sessions import Sessions
 from ..text.cache import TextSpaceCache
 from .memory_codec import MemoryImage, copy_memory, decode, encode
-from .resume_tokens import ResumeTokens
-from .signing import SignedCodec
+from .signing import ResumeTokens, SignedCodec
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class Snapshots:
         """The same for a given session, even for one that has just been closed."""
         registry = self._sessions.registry
         queues = list(session.memories.values())
-        turns = [(queue.slot, queue.turn(registry.hold(session, used=False))) for queue in queues]
+        turns = [(queue.slot, queue.enqueue(registry.hold(session, used=False))) for queue in queues]
         try:
             copies = await asyncio.gather(*(copy_memory(session, slot, turn, self._lanes) for slot, turn in turns))
         finally:
@@ -65,15 +64,14 @@ class Snapshots:
         values = {f"{i}.{name}": value for i, copy in enumerate(images) for name, value in tensors(copy.memory).items()}
         return Snapshot(session.id, epoch, await run(self._lanes.prepare, self._codec.dumps, header, values))
 
-    async def restore(self, owner: str, state: bytes) -> SessionInfo:
+    async def restore(self, owner: str, state: bytes) -> Session:
         """The session goes on here, one epoch later, and replaces an idle one of the same id.
 
         Raises `BadRequest` when the state was changed, belongs to another owner or model, or does not fit this
         version's memories; `NewerFormat`; `SessionInUse`; `MemoryFull` when there is no room.
         """
         header, images = await self._decode(owner, state)
-        self._install(owner, header, images, header["epoch"] + 1, named=True)
-        return self._sessions.get(owner, header["session"])
+        return self._install(owner, header, images, header["epoch"] + 1, named=True)
 
     async def reinstate(self, owner: str, id: str, state: bytes, epoch: int, named: bool) -> Session:
         """The same for a state from the store, at the epoch of its takeover."""
@@ -114,5 +112,5 @@ class Snapshots:
             registry.close(session, "capacity")
             raise
         finally:
-            session.holds -= 1  # unlike `release`, this does not close a session without a name
+            session.holds -= 1  # unlike the end of a hold, this does not close a session without a name
         return session

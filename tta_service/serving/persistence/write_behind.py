@@ -9,68 +9,94 @@ from functools import partial
 
 from ...core.errors import NewerFormat, NotReady, SessionMoved
 from ..concurrency.keyed_queue import KeyedQueue
-from ..sessions.registry import SessionRegistry
+from ..sessions.registry import Reason, SessionRegistry
 from ..sessions.session import Session
 from .snapshots import Snapshots
-from .stores.base import Stored
-from .stores.in_thread import AsyncStore
-from .versions import StoredVersion, StoredVersions
+from .stores.base import Store, Stored
 
 log = logging.getLogger(__name__)
 
 
 class WriteBehind:
-    """Each write is a compare-and-set, which fails when another server has the session. Without a `store` it does
-    nothing.
+    """What the store has to learn. Each write is a compare-and-set, which fails when another server has the session.
 
-    `address()` is this server's address. All work on one session's state is done in order, by owner and id.
+    `address()` is this server's address. All work on one session's state is done in the order of `queue`, by owner and
+    id.
     """
 
     def __init__(
         self,
-        store: AsyncStore | None,
+        store: Store,
         snapshots: Snapshots,
         registry: SessionRegistry,
-        versions: StoredVersions,
         queue: KeyedQueue,
         address: Callable[[], str],
     ) -> None:
         self._store, self._snapshots, self._registry = store, snapshots, registry
-        self._versions, self._queue, self._address = versions, queue, address
-        self._queued: set[Session] = set()
-
-    def __len__(self) -> int:
-        """The number of sessions that wait for their write."""
-        return len(self._queued)
+        self._queue, self._address = queue, address
+        registry.on_close = self._on_close
 
     def schedule(self, session: Session) -> asyncio.Task[None] | None:
         """The session's write, a new one or one that waits already; None when nothing has to be written."""
-        if self._store is None or not self._versions.is_due(session):
-            return None
         key = (session.owner, session.id)
-        if session in self._queued:
+        if not is_due(session):
+            return None
+        if session.stored.queued:
             return self._queue.last(key)
-        self._queued.add(session)
+        session.stored.queued = True
         return self._queue.submit(key, partial(self.write, session))
 
     async def write(self, session: Session) -> None:
         """Writes the session if it has changed. When another server has it, it is closed here, and its stream ends."""
-        self._queued.discard(session)
-        if self._store is None or not self._versions.has_changed(session):
+        stored = session.stored
+        stored.queued = False
+        if not has_changed(session):
             return
-        version, now = self._versions.of(session), (session.frames, session.bytes)
+        frames, size = session.frames, session.bytes
         snapshot = await self._snapshots.make(session)
-        stored = Stored(snapshot.epoch, self._address(), snapshot.state)
+        record = Stored(snapshot.epoch, self._address(), snapshot.state)
         try:
-            await self._store.write(session.owner, session.id, stored, version.epoch)
+            await self._store.write(session.owner, session.id, record, stored.epoch)
         except (SessionMoved, NewerFormat) as error:
             log.warning("session %s: %s", session.id, error.message)
-            self._versions.drop(session)
             return self._registry.close(session, "moved", error)
         except NotReady as error:
             return log.warning("session %s was not written: %s", session.id, error.message)
-        self._versions.record(session, StoredVersion(snapshot.epoch, *now))
+        stored.record(snapshot.epoch, frames, size)
 
-    def release(self, session: Session) -> None:
-        """The session is no longer open here."""
-        self._queued.discard(session)
+    async def overwrite(self, session: Session) -> None:
+        """Takes a session over that was restored from a snapshot: the store gets that state, whatever it holds."""
+        try:
+            if (older := await self._store.claim(session.owner, session.id, self._address())) is not None:
+                session.epoch = max(session.epoch, older.epoch)
+                session.stored.record(older.epoch, -1, -1)  # so the session has changed since
+            await self.write(session)
+        except NewerFormat as error:
+            self._registry.close(session, "moved", error)
+            raise
+        finally:
+            session.stored.restoring = False
+
+    def _on_close(self, session: Session, reason: Reason) -> None:
+        """An evicted session, and all of them at the shutdown, go on elsewhere; a closed one leaves the store."""
+        key = (session.owner, session.id)
+        if reason == "moved":
+            return
+        if session.stored.resumable or (session.named and reason in ("capacity", "bytes", "shutdown")):
+            self.schedule(session)
+        elif session.stored.epoch or key in self._queue:
+            self._queue.submit(key, partial(self._forget, session))
+
+    async def _forget(self, session: Session) -> None:
+        if session.stored.epoch:
+            await self._store.forget(session.owner, session.id, session.stored.epoch)
+
+
+def has_changed(session: Session) -> bool:
+    """The session has learnt something since its last write."""
+    return (session.frames, session.bytes) != (session.stored.frames, session.stored.bytes)
+
+
+def is_due(session: Session) -> bool:
+    """The session has changed and has to be stored: it has a name or a resume token."""
+    return has_changed(session) and (session.named or session.stored.resumable)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Literal
 
-from ...core.errors import BadRequest, MemoryFull, TTAError, UnknownSession
+from ...core.errors import MemoryFull, TTAError, UnknownSession
 from ...core.events import Closed, Observe
-from .accounting import MemoryAccounting, MemoryLimits
-from .session import Session
+from .memory import MemoryAccounting, MemoryLimits
+from .session import Session, check_session_id
 
 Reason = Literal["client", "idle", "capacity", "bytes", "shutdown", "moved"]
 
@@ -23,9 +23,7 @@ class SessionRegistry:
         self._idle, self._limits, self._observe, self._clock = idle, limits, observe, clock
         self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
         self.accounting, self.leases = MemoryAccounting(), 0
-        self.on_close: Callable[[Session, Reason], None] = lambda session, reason: (
-            None
-        )  # called for every session that ends
+        self.on_close: Callable[[Session, Reason], None] = lambda session, reason: None  # for every one that ends
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -53,40 +51,29 @@ class SessionRegistry:
 
         Raises `BadRequest` for a malformed id, `MemoryFull` when too many are open and none can be evicted.
         """
-        if id and not re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", id):
-            raise BadRequest("a session id is up to 128 of the characters A-Z a-z 0-9 . _ : -", "session_id")
         if session := self._sessions.get((owner, id)):
             self._sessions.move_to_end((owner, id))
             return session
+        if id:
+            check_session_id(id)
         if len(self._sessions) >= self._limits.sessions:
             self._evict(1, lambda session: 1, self.open_sessions, "capacity", "too many sessions are open")
-        now = self._clock()
-        session = Session(owner, id or secrets.token_hex(16), named and bool(id), now, now, self.accounting)
+        session = self.make(owner, id, named)
         self._sessions[owner, session.id] = session
         return session
 
+    def make(self, owner: str, id: str = "", named: bool = False) -> Session:
+        """A session that is not registered: nobody finds it, and nothing ends it."""
+        now = self._clock()
+        return Session(owner, id or secrets.token_hex(16), named and bool(id), now, now, self.accounting)
+
     def hold(self, session: Session, used: bool = True) -> Callable[[], None]:
-        """Keeps the session open until the function that it returns has been called.
+        """Keeps the session open until the returned function is called; one without a name ends with its last hold.
 
         Not `used`: the owner did not ask for it, and the session's idle time goes on.
         """
         session.holds += 1
-
-        def on_done() -> None:
-            session.holds -= 1
-            self.release(session, used)
-
-        return on_done
-
-    def release(self, session: Session, used: bool = True) -> None:
-        """Some work on the session has ended. A session without a name ends when nothing else holds it."""
-        session.last_used = self._clock() if used else session.last_used
-        session.drop_empty()
-        if not session.closed:
-            if used:
-                self._sessions.move_to_end((session.owner, session.id))
-            if session.evictable and not (session.named and self._idle):
-                self.close(session, "idle" if session.named else "client")
+        return partial(self._release, session, used)
 
     def expire(self) -> None:
         """Closes the sessions that have been idle for too long."""
@@ -111,13 +98,21 @@ class SessionRegistry:
             raise MemoryFull(f"a memory of {size} bytes is over this session's limit of {limits.session}")
         if (needed := accounting.of_owner(session.owner) + size - limits.owner) > 0:
             owned = [other for other in self.open_sessions if other.owner == session.owner]
-            self._evict(
-                needed, lambda other: other.bytes, owned, "bytes", f"a memory of {size} bytes is over your limit"
-            )
+            refusal = f"a memory of {size} bytes is over your limit"
+            self._evict(needed, lambda other: other.bytes, owned, "bytes", refusal)
         if (needed := accounting.total + size - limits.total) > 0:
-            self._evict(
-                needed, lambda other: other.bytes, self.open_sessions, "bytes", f"no room for a memory of {size} bytes"
-            )
+            refusal = f"no room for a memory of {size} bytes"
+            self._evict(needed, lambda other: other.bytes, self.open_sessions, "bytes", refusal)
+
+    def _release(self, session: Session, used: bool) -> None:
+        session.holds -= 1
+        session.last_used = self._clock() if used else session.last_used
+        session.drop_empty()
+        if not session.closed:
+            if used:
+                self._sessions.move_to_end((session.owner, session.id))
+            if session.evictable and not (session.named and self._idle):
+                self.close(session, "idle" if session.named else "client")
 
     def _evict(
         self, needed: int, size: Callable[[Session], int], candidates: Iterable[Session], reason: Reason, refusal: str

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
+from functools import partial
 
-from ...core.errors import TTAError
+from ...core.errors import BadRequest, TTAError
 from ...core.labels import LabelSet
 from ...core.request import SessionStatus
-from .accounting import MemoryAccounting
-from .memory import MemoryKey, MemorySlot
-from .turn_queue import TurnQueue
+from .memory import MemoryAccounting, MemoryKey, MemorySlot
+from .turns import TurnQueue
+
+
+def check_session_id(id: str, field: str = "session_id") -> None:
+    """Raises `BadRequest` unless it is an id that a session may have."""
+    if not re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", id):
+        raise BadRequest("a session id is 1 to 128 of the characters A-Z a-z 0-9 . _ : -", field)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +32,22 @@ class SessionInfo:
     idle: float  # since the last frame was done; 0 while one is in progress
     epoch: int
     last_frame_id: int
+
+
+@dataclass(slots=True)
+class StoredVersion:
+    """What the state store holds of a session, as far as this server knows, and what is under way there."""
+
+    epoch: int = 0  # 0: nothing is stored
+    frames: int = 0
+    bytes: int = 0
+    resumable: bool = False  # the session has no name, but a resume token: it has to be stored nevertheless
+    queued: bool = False  # a write waits
+    restoring: bool = False  # a snapshot was restored here, and its claim waits
+
+    def record(self, epoch: int, frames: int, bytes: int) -> None:
+        """The store holds this state now."""
+        self.epoch, self.frames, self.bytes = epoch, frames, bytes
 
 
 @dataclass(slots=True, eq=False)
@@ -45,22 +67,19 @@ class Session:
     holds: int = 0  # requests and turns in progress
     lease_lost: asyncio.Future[TTAError] | None = None  # the open stream waits here for the loss of the session
     closed: bool = False
+    bytes: int = 0  # of all its memories
     memories: dict[MemoryKey, TurnQueue] = field(default_factory=dict[MemoryKey, TurnQueue])
+    stored: StoredVersion = field(default_factory=StoredVersion)
 
     @property
     def evictable(self) -> bool:
         """Nothing is in progress and no stream is open."""
         return not self.holds and self.lease_lost is None
 
-    @property
-    def bytes(self) -> int:
-        """The size of all its memories."""
-        return sum(queue.slot.bytes for queue in self.memories.values())
-
     def queue(self, key: MemoryKey, labels: LabelSet) -> TurnQueue:
         """The memory of that key with its queue of turns, made on first use."""
         if key not in self.memories:
-            self.memories[key] = TurnQueue(MemorySlot(key, labels, self._on_resize(key.strategy.name)))
+            self.memories[key] = TurnQueue(MemorySlot(key, labels, partial(self._on_resize, key.strategy.name)))
         return self.memories[key]
 
     def restore(self, epoch: int, frames: int, last_frame_id: int) -> None:
@@ -73,7 +92,7 @@ class Session:
 
     def end(self, error: TTAError) -> None:
         """Gives all bytes back and sends `error` to an open stream. Frames in a lane end as usual, uncounted."""
-        for slot in self._slots():
+        for slot in (queue.slot for queue in self.memories.values()):
             self.accounting.change(self.owner, slot.key.strategy.name, -slot.bytes)
         self.closed = True
         self.revoke_lease(error)
@@ -95,23 +114,18 @@ class Session:
         self.restored = False
         self.frames += 1
         self.last_frame_id = self.last_frame_id if frame_id is None else frame_id
-        return SessionStatus(self.id, before.origin, self.frames, self.bytes, anew, self.last_frame_id)
+        return replace(before, frames=self.frames, memory_reset=anew, last_frame_id=self.last_frame_id)
 
     def describe(self, now: float) -> SessionInfo:
         """The session as its owner sees it at the time `now`."""
-        strategies = {slot.key.strategy.name for slot in self._slots() if slot.begun}
+        strategies = {queue.slot.key.strategy.name for queue in self.memories.values() if queue.slot.begun}
         idle = 0.0 if self.holds else now - self.last_used
         age = now - self.created
         return SessionInfo(
             self.id, self.frames, self.bytes, tuple(sorted(strategies)), age, idle, self.epoch, self.last_frame_id
         )
 
-    def _slots(self) -> list[MemorySlot]:
-        return [queue.slot for queue in self.memories.values()]
-
-    def _on_resize(self, strategy: str) -> Callable[[int], None]:
-        def on_resize(by: int) -> None:
-            if not self.closed:
-                self.accounting.change(self.owner, strategy, by)
-
-        return on_resize
+    def _on_resize(self, strategy: str, by: int) -> None:
+        self.bytes += by
+        if not self.closed:
+            self.accounting.change(self.owner, strategy, by)

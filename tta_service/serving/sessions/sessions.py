@@ -12,11 +12,9 @@ from ...core.errors import SessionTaken, TTAError
 from ...core.events import Observe, ignore
 from ...core.request import Request
 from ...core.strategy import Scope
-from .accounting import MemoryLimits
-from .lease import SessionLease
-from .memory import MemoryKey
+from .memory import MemoryKey, MemoryLimits
 from .registry import Reason, SessionRegistry
-from .scope import SessionScope
+from .scope import SessionLease, SessionScope
 from .session import Session, SessionInfo
 
 
@@ -54,17 +52,22 @@ class Sessions:
     def scope(self, request: Request) -> SessionScope:
         """Takes all turns of the request at once; use it in a `with` block. An empty id opens a session for this call.
 
+        Without a memory to keep, that session is in no list and ends without an event.
+
         Raises `BadRequest` for a malformed id, `MemoryFull` when there are too many sessions.
         """
-        strategies = [request.strategy] + ([request.cascade.to] if request.cascade else [])
+        registry, strategies = self.registry, [request.strategy] + ([request.cascade.to] if request.cascade else [])
         remembering = [strategy for strategy in strategies if strategy.needs().memory is Scope.SESSION]
-        session = self.registry.obtain(request.owner, request.session)
-        on_exit = self.registry.hold(session)
+        if not request.session and not remembering:  # nothing is kept that anybody could reach or that has to end
+            session = registry.make(request.owner)
+            return SessionScope(session, request, {}, partial(registry.admit, session), None)
+        session = registry.obtain(request.owner, request.session)
+        on_exit = registry.hold(session)
         turns = {
-            strategy: session.queue(MemoryKey.of(request, strategy), request.labels).turn(self.registry.hold(session))
+            strategy: session.queue(MemoryKey.of(request, strategy), request.labels).enqueue(registry.hold(session))
             for strategy in remembering
         }
-        return SessionScope(session, request, turns, partial(self.registry.admit, session), on_exit)
+        return SessionScope(session, request, turns, partial(registry.admit, session), on_exit)
 
     def lease(self, owner: str, id: str = "", named: bool = True) -> SessionLease:
         """Gives the session to a stream, for a `with` block. An older stream on it ends with `SessionTaken`.
@@ -118,4 +121,4 @@ class Sessions:
         if session.lease_lost is lost:  # otherwise a newer stream has the session, or it was closed
             session.lease_lost = None
             self.registry.leases -= 1
-            self.registry.release(session)
+            self.registry.hold(session)()  # a stream's end is a use of its session

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.redis_server import redis_server
-from tta_service.core.errors import NewerFormat, SessionMoved
+from tta_service.core.errors import NewerFormat, NotReady, SessionMoved
 from tta_service.serving.persistence.signing import SignedCodec
 from tta_service.serving.persistence.stores import open_store
 from tta_service.serving.persistence.stores.base import Store, Stored
@@ -20,13 +22,10 @@ from tta_service.serving.persistence.stores.folder import FolderStore
 
 
 class Shared:
-    """One store for several servers, each of which opens it by a call."""
+    """One store, opened by two servers."""
 
-    def __init__(self, open: Callable[[], Store]) -> None:
-        self._open = open
-
-    def __call__(self) -> Store:
-        return self._open()
+    def __init__(self, one: Store, two: Store) -> None:
+        self.one, self.two = one, two
 
     def renumber(self, format: str) -> None:
         """The one record gets the number of another format."""
@@ -39,21 +38,26 @@ class Shared:
 
 class SharedFolder(Shared):
     def __init__(self, folder: Path) -> None:
-        super().__init__(lambda: open_store(str(folder), 3600.0))
+        super().__init__(FolderStore(folder, 3600.0), FolderStore(folder, 3600.0))
         self.folder = folder
 
-    def renumber(self, format: str) -> None:
+    @property
+    def file(self) -> Path:
+        """Of the one record."""
         [file] = self.folder.glob("*.session")
-        _, _, state = file.read_bytes().partition(b"\n")
-        file.write_bytes(json.dumps({"format": format, "anything": "else"}).encode() + b"\n" + state)
+        return file
+
+    def renumber(self, format: str) -> None:
+        _, _, state = self.file.read_bytes().partition(b"\n")
+        self.file.write_bytes(json.dumps({"format": format, "anything": "else"}).encode() + b"\n" + state)
 
     def content(self) -> Any:
         return {file.name: file.read_bytes() for file in self.folder.iterdir()}
 
 
 class SharedRedis(Shared):
-    def __init__(self, open: Callable[[], Store], client: Any) -> None:
-        super().__init__(open)
+    def __init__(self, one: Store, two: Store, client: Any) -> None:
+        super().__init__(one, two)
         self.client = client
 
     def renumber(self, format: str) -> None:
@@ -72,82 +76,88 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture(params=["folder", "fakeredis", "redis"])
-def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shared]:
+async def shared(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shared]:
     if request.param == "folder":
-        yield SharedFolder(tmp_path / "states")
+        shared = SharedFolder(tmp_path / "states")
     elif request.param == "redis":
         url: str = request.getfixturevalue("redis_url")
-        with make_empty(url) as client:
-            yield SharedRedis(lambda: open_store(url, 3600.0), client)
+        shared = SharedRedis(await open_store(url, 3600.0), await open_store(url, 3600.0), make_empty(url))
     else:
         fake = pytest.importorskip("fakeredis", reason="fakeredis is not installed")
         from tta_service.serving.persistence.stores.redis import RedisStore
 
         server = fake.FakeServer()
-        client = fake.FakeRedis(server=server)
-        yield SharedRedis(lambda: RedisStore(fake.FakeRedis(server=server), 3600.0), client)
+        one, two = (RedisStore(fake.FakeAsyncRedis(server=server), 3600.0) for _ in range(2))
+        shared = SharedRedis(one, two, fake.FakeRedis(server=server))
+    yield shared
+    await shared.one.close()
+    await shared.two.close()
+
+
+def connect(url: str) -> Any:
+    import redis
+
+    return redis.Redis.from_url(url)
 
 
 def make_empty(url: str) -> Any:
-    import redis
-
-    client = redis.Redis.from_url(url)
+    client = connect(url)
     client.flushall()
     return client
 
 
-def test_what_one_server_writes_another_takes_over(shared: Shared):
-    one, two = shared(), shared()
-    assert one.claim("ann", "cam", "b:1") is None and one.epoch("ann", "cam") == 0
-    one.write("ann", "cam", Stored(1, "a:1", b"first\n\x00"), after=0)
-    one.write("ann", "cam", Stored(1, "a:1", b"second\n\x00"), after=1)
-    assert two.claim("ann", "cam", "b:1") == Stored(2, "b:1", b"second\n\x00")
+async def test_what_one_server_writes_another_takes_over(shared: Shared):
+    one, two = shared.one, shared.two
+    assert await one.claim("ann", "cam", "b:1") is None and await one.epoch("ann", "cam") == 0
+    await one.write("ann", "cam", Stored(1, "a:1", b"first\n\x00"), after=0)
+    await one.write("ann", "cam", Stored(1, "a:1", b"second\n\x00"), after=1)
+    assert await two.claim("ann", "cam", "b:1") == Stored(2, "b:1", b"second\n\x00")
     with pytest.raises(SessionMoved, match="moved to b:1"):
-        one.write("ann", "cam", Stored(1, "a:1", b"late"), after=1)
-    two.write("ann", "cam", Stored(2, "b:1", b"third"), after=2)
-    assert one.claim("ann", "cam", "a:1") == Stored(3, "a:1", b"third")
+        await one.write("ann", "cam", Stored(1, "a:1", b"late"), after=1)
+    await two.write("ann", "cam", Stored(2, "b:1", b"third"), after=2)
+    assert await one.claim("ann", "cam", "a:1") == Stored(3, "a:1", b"third")
 
 
-def test_a_first_write_over_a_record_is_refused(shared: Shared):
-    shared().write("ann", "cam", Stored(4, "", b"x"), after=0)
+async def test_a_first_write_over_a_record_is_refused(shared: Shared):
+    await shared.one.write("ann", "cam", Stored(4, "", b"x"), after=0)
     with pytest.raises(SessionMoved, match="another server"):
-        shared().write("ann", "cam", Stored(1, "a:1", b"y"), after=0)
+        await shared.two.write("ann", "cam", Stored(1, "a:1", b"y"), after=0)
 
 
-def test_owners_are_kept_apart(shared: Shared):
-    shared().write("ann", "cam", Stored(1, "", b"of ann"), after=0)
-    assert shared().claim("bob", "cam", "") is None and shared().claim("", "anncam", "") is None
+async def test_owners_are_kept_apart(shared: Shared):
+    await shared.one.write("ann", "cam", Stored(1, "", b"of ann"), after=0)
+    assert await shared.one.claim("bob", "cam", "") is None and await shared.one.claim("", "anncam", "") is None
 
 
-def test_a_record_is_deleted_unless_its_epoch_is_later(shared: Shared):
-    store = shared()
-    store.write("ann", "cam", Stored(2, "", b"x"), after=0)
-    store.forget("ann", "cam", 1)
-    assert store.epoch("ann", "cam") == 2
-    store.forget("ann", "cam", 2)
-    store.forget("ann", "cam", 2)
-    assert store.epoch("ann", "cam") == 0
-    store.write("ann", "cam", Stored(2, "", b"again"), after=2)  # a deleted record is written again
-    assert store.epoch("ann", "cam") == 2
+async def test_a_record_is_deleted_unless_its_epoch_is_later(shared: Shared):
+    store = shared.one
+    await store.write("ann", "cam", Stored(2, "", b"x"), after=0)
+    await store.forget("ann", "cam", 1)
+    assert await store.epoch("ann", "cam") == 2
+    await store.forget("ann", "cam", 2)
+    await store.forget("ann", "cam", 2)
+    assert await store.epoch("ann", "cam") == 0
+    await store.write("ann", "cam", Stored(2, "", b"again"), after=2)  # a deleted record is written again
+    assert await store.epoch("ann", "cam") == 2
 
 
-def test_of_several_writes_at_once_one_succeeds(shared: Shared):
-    shared().write("", "cam", Stored(1, "", b"0"), after=0)
+async def test_of_several_writes_at_once_one_succeeds(shared: Shared):
+    await shared.one.write("", "cam", Stored(1, "", b"0"), after=0)
 
-    def attempt(number: int) -> int:
+    async def attempt(store: Store) -> int:
         try:
-            shared().write("", "cam", Stored(2, "", b"x"), after=1)
+            await store.write("", "cam", Stored(2, "", b"x"), after=1)
         except SessionMoved:
             return 0
         return 1
 
-    with ThreadPoolExecutor(4) as pool:
-        assert sum(pool.map(attempt, range(8))) == 1
-        claims = [stored.epoch for stored in pool.map(lambda _: shared().claim("", "cam", ""), range(8)) if stored]
-    assert sorted(claims) == list(range(3, 11))
+    servers = [shared.one, shared.two] * 4
+    assert sum(await asyncio.gather(*map(attempt, servers))) == 1
+    claims = await asyncio.gather(*(store.claim("", "cam", "") for store in servers))
+    assert sorted(stored.epoch for stored in claims if stored) == list(range(3, 11))
 
 
-def refuse_all(store: Store) -> set[str]:
+async def refuse_all(store: Store) -> set[str]:
     """Asserts that every method refuses what a newer version wrote; returns their sentences."""
     sentences: set[str] = set()
     for call in (
@@ -156,95 +166,195 @@ def refuse_all(store: Store) -> set[str]:
         lambda: store.forget("ann", "cam", 9),
     ):
         with pytest.raises(NewerFormat) as error:
-            call()
+            await call()
         sentences.add(error.value.message)
     return sentences
 
 
 @pytest.mark.parametrize("format", ["2", "17", "2.1", "next"])
-def test_a_record_of_a_newer_version_is_left_as_it_is(shared: Shared, format: str):
-    shared().write("ann", "cam", Stored(1, "a:1", b"x"), after=0)
+async def test_a_record_of_a_newer_version_is_left_as_it_is(shared: Shared, format: str):
+    await shared.one.write("ann", "cam", Stored(1, "a:1", b"x"), after=0)
     shared.renumber(format)
     before = shared.content()
-    [sentence] = refuse_all(shared())
+    [sentence] = await refuse_all(shared.two)
     assert "newer version" in sentence and f"format {format};" in sentence
     with pytest.raises(NewerFormat):
-        shared().epoch("ann", "cam")
+        await shared.two.epoch("ann", "cam")
     assert shared.content() == before
-    shared().write("ann", "other", Stored(1, "a:1", b"x"), after=0)  # its neighbour is not touched by this
-    assert shared().epoch("ann", "other") == 1
+    await shared.two.write("ann", "other", Stored(1, "a:1", b"x"), after=0)  # its neighbour is as it was
+    assert await shared.two.epoch("ann", "other") == 1
 
 
-def test_a_state_of_a_newer_version_is_left_as_it_is(shared: Shared):
+async def test_a_state_of_a_newer_version_is_left_as_it_is(shared: Shared):
     state = SignedCodec(b"any").dumps({"all": "new"}, {}, format=2)
-    shared().write("ann", "cam", Stored(1, "a:1", state), after=0)
+    await shared.one.write("ann", "cam", Stored(1, "a:1", state), after=0)
     before = shared.content()
-    assert len(refuse_all(shared())) == 1 and shared.content() == before
+    assert len(await refuse_all(shared.two)) == 1 and shared.content() == before
 
 
-def test_a_record_without_a_number_is_of_the_first_format(shared: Shared):
-    shared().write("ann", "cam", Stored(1, "a:1", b"x"), after=0)
+async def test_a_record_without_a_number_is_of_the_first_format(shared: Shared):
+    await shared.one.write("ann", "cam", Stored(1, "a:1", b"x"), after=0)
     if isinstance(shared, SharedFolder):
-        [file] = shared.folder.glob("*.session")
-        file.write_bytes(b'{"epoch": 1, "holder": "a:1"}\nx')
+        shared.file.write_bytes(b'{"epoch": 1, "holder": "a:1"}\nx')
     elif isinstance(shared, SharedRedis):
         shared.client.hdel(shared.client.keys("*")[0], "format")
-    assert shared().claim("ann", "cam", "b:1") == Stored(2, "b:1", b"x")
+    assert await shared.two.claim("ann", "cam", "b:1") == Stored(2, "b:1", b"x")
 
 
-def test_a_folder_does_not_forget_what_a_newer_version_wrote(tmp_path: Path):
+async def test_a_folder_does_not_forget_what_a_newer_version_wrote(tmp_path: Path):
     shared = SharedFolder(tmp_path)
-    shared().write("ann", "cam", Stored(1, "a:1", b"x"), after=0)
+    await shared.one.write("ann", "cam", Stored(1, "a:1", b"x"), after=0)
     shared.renumber("2")
-    [file] = tmp_path.glob("*.session")
-    os.utime(file, (0, 0))
+    os.utime(SharedFolder(tmp_path).file, (0, 0))
     before = shared.content()
-    assert refuse_all(shared()) and shared.content() == before
+    assert await refuse_all(FolderStore(tmp_path, 60.0)) and shared.content() == before
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"epoch": 1}\nx', b"\xff\nx"])
-def test_half_a_file_counts_as_none(tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture):
+async def test_half_a_file_counts_as_none(tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture):
     store = FolderStore(tmp_path, 60.0)
-    store.write("ann", "cam", Stored(3, "a:1", b"x"), after=0)
-    [file] = tmp_path.glob("*.session")
-    file.write_bytes(content)
-    assert store.claim("ann", "cam", "b:1") is None and "is damaged" in caplog.text
-    store.write("ann", "cam", Stored(1, "a:1", b"y"), after=0)
-    assert store.claim("ann", "cam", "b:1") == Stored(2, "b:1", b"y")
+    await store.write("ann", "cam", Stored(3, "a:1", b"x"), after=0)
+    SharedFolder(tmp_path).file.write_bytes(content)
+    assert await store.claim("ann", "cam", "b:1") is None and "is damaged" in caplog.text
+    await store.write("ann", "cam", Stored(1, "a:1", b"y"), after=0)
+    assert await store.claim("ann", "cam", "b:1") == Stored(2, "b:1", b"y")
 
 
-def test_a_folder_deletes_what_is_too_old(tmp_path: Path):
-    FolderStore(tmp_path, 60.0).write("", "cam", Stored(1, "", b"x"), after=0)
-    [file] = tmp_path.glob("*.session")
-    os.utime(file, (0, 0))
-    assert FolderStore(tmp_path, 60.0).epoch("", "cam") == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+async def test_a_folder_deletes_what_is_too_old(tmp_path: Path):
+    await FolderStore(tmp_path, 60.0).write("", "cam", Stored(1, "", b"x"), after=0)
+    os.utime(SharedFolder(tmp_path).file, (0, 0))
+    assert await FolderStore(tmp_path, 60.0).epoch("", "cam") == 0
+    assert set(SharedFolder(tmp_path).content()) == {"lock"}
 
 
-def test_redis_deletes_it_by_itself(redis_url: str):
-    with make_empty(redis_url) as client:
-        open_store(redis_url, 60.0).write("", "cam", Stored(1, "", b"x"), after=0)
+class Recording(FolderStore):
+    """Records the threads that work on the folder; can become unreachable."""
+
+    threads: frozenset[str] = frozenset()
+    gone = False
+
+    def _lock(self) -> Any:
+        self.threads |= {threading.current_thread().name}
+        if self.gone:
+            raise OSError("the disk is gone")
+        return super()._lock()
+
+
+async def test_a_folder_has_one_thread_and_says_what_is_wrong_with_it(tmp_path: Path):
+    store = Recording(tmp_path, 3600.0)
+    store.threads = frozenset()
+    await asyncio.gather(*(store.write("ann", f"cam{i}", Stored(1, "a:1", b"x"), after=0) for i in range(4)))
+    assert store.threads == {"tta-store_0"}
+    store.gone = True
+    with pytest.raises(NotReady, match="the disk is gone"):
+        await store.claim("ann", "cam1", "a:1")
+    await store.close()
+    with pytest.raises(NotReady, match="stopping"):
+        await store.epoch("ann", "cam1")
+
+
+@pytest.fixture
+async def redis_store(redis_url: str) -> AsyncIterator[Store]:
+    make_empty(redis_url).close()
+    store = await open_store(redis_url, 60.0)
+    yield store
+    await store.close()
+
+
+async def test_redis_deletes_it_by_itself(redis_url: str, redis_store: Store):
+    await redis_store.write("", "cam", Stored(1, "", b"x"), after=0)
+    with connect(redis_url) as client:
         [key] = client.keys("*")
         assert 0 < client.ttl(key) <= 60
 
 
-def test_an_unreachable_redis_is_an_error_of_the_store():
+async def test_a_connection_that_the_server_closed_is_opened_again(redis_url: str, redis_store: Store):
+    await redis_store.write("", "cam", Stored(1, "", b"x"), after=0)
+    with connect(redis_url) as client:
+        client.client_kill_filter(_type="normal", skipme=True)
+        assert await redis_store.epoch("", "cam") == 1
+        client.client_kill_filter(_type="normal", skipme=True)
+        assert await redis_store.claim("", "cam", "b:1") == Stored(2, "b:1", b"x")
+
+
+async def test_many_at_once_share_a_few_connections(redis_url: str, redis_store: Store):
+    await asyncio.gather(*(redis_store.write("", f"{i}", Stored(i + 1, "", b"x"), after=0) for i in range(100)))
+    assert await asyncio.gather(*(redis_store.epoch("", f"{i}") for i in range(100))) == list(range(1, 101))
+    with connect(redis_url) as client:
+        assert len(client.client_list()) < 20
+
+
+async def test_a_cancelled_call_leaves_no_half_read_reply_to_the_next(redis_url: str):
+    """A connection that went back to the pool with its reply unread would give it to whoever asks next."""
+    make_empty(redis_url).close()
+    async with slowed(redis_url, seconds=0.01) as url:
+        store = await open_store(url, 60.0)
+        for epoch, name in enumerate("abc", start=5):
+            await store.write("", name, Stored(epoch, "", name.encode()), after=0)
+        for step in range(1, 9):
+            for call in (store.claim("", "a", "x:1"), store.epoch("", "a"), store.forget("", "a", 1)):
+                leaving = asyncio.ensure_future(call)
+                await asyncio.sleep(step * 0.011)
+                leaving.cancel()
+                await asyncio.gather(leaving, return_exceptions=True)
+                assert await asyncio.gather(store.epoch("", "b"), store.epoch("", "c")) == [6, 7]
+        assert (await store.claim("", "b", "b:1")) == Stored(7, "b:1", b"b")
+        await store.close()
+
+
+@asynccontextmanager
+async def slowed(url: str, seconds: float) -> AsyncIterator[str]:
+    """The URL of a proxy that passes everything on so many seconds later."""
+    host, port = url.removeprefix("redis://").removesuffix("/0").split(":")
+    writers: list[asyncio.StreamWriter] = []
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            await asyncio.sleep(seconds)
+            writer.write(data)
+        writer.close()
+
+    async def on_connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(host, int(port))
+        writers.extend((writer, back))
+        await asyncio.gather(pass_on(reader, back), pass_on(there, writer), return_exceptions=True)
+
+    async with await asyncio.start_server(on_connect, "127.0.0.1") as server:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+        for writer in writers:
+            writer.close()
+
+
+async def test_an_unreachable_redis_is_an_error_of_the_store():
     with redis_server() as url:
-        store = open_store(url, 60.0)
-        store.write("", "cam", Stored(1, "", b"x"), after=0)
+        store = await open_store(url, 60.0)
+        await store.write("", "cam", Stored(1, "", b"x"), after=0)
     for call in (
         lambda: store.epoch("", "cam"),
         lambda: store.claim("", "cam", ""),
         lambda: store.forget("", "cam", 1),
     ):
-        with pytest.raises(OSError, match="does not answer"):
-            call()
+        with pytest.raises(NotReady, match="the state store does not answer: "):
+            await call()
 
 
-def test_a_store_that_is_not_there_says_so(tmp_path: Path):
+async def test_a_wrong_password_is_refused_and_not_repeated():
+    with redis_server() as url, connect(url) as client:
+        client.config_set("requirepass", "right-one")
+        address = url.removeprefix("redis://")
+        for given in ("", ":wrong-one@"):
+            with pytest.raises(OSError, match=r"the state store does not answer: .*(authenticat|invalid)") as refused:
+                await open_store(f"redis://{given}{address}", 60.0)
+            assert "wrong-one" not in str(refused.value)
+        store = await open_store(f"valkey://:right-one@{address}", 60.0)
+        assert await store.epoch("", "cam") == 0
+        await store.close()
+
+
+async def test_a_store_that_is_not_there_says_so(tmp_path: Path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(OSError):
-        open_store(str(tmp_path / "file"), 60.0)
+        await open_store(str(tmp_path / "file"), 60.0)
     pytest.importorskip("redis", reason="redis is not installed")
     with pytest.raises(OSError, match="does not answer"):
-        open_store("redis://127.0.0.1:1/0", 60.0)
+        await open_store("redis://127.0.0.1:1/0", 60.0)

@@ -7,7 +7,7 @@ from pathlib import Path
 from .base import Store
 
 
-def open_store(where: str, keep: float) -> Store:
+async def open_store(where: str, keep: float) -> Store:
     """A folder, or Redis or Valkey by its URL. A state is deleted `keep` seconds after its last write.
 
     Raises OSError when the folder cannot be made or the server cannot be reached, `Unsupported` when Redis's client is
@@ -16,7 +16,7 @@ def open_store(where: str, keep: float) -> Store:
     if where.partition("://")[0] in ("redis", "rediss", "valkey", "valkeys"):
         from .redis import RedisStore  # its client is an optional dependency
 
-        return RedisStore.connect(where, keep)
+        return await RedisStore.connect(where, keep)
     from .folder import FolderStore  # needs `fcntl`, which some systems lack
 
     return FolderStore(Path(where.removeprefix("file://")), keep)

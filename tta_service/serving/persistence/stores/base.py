@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from ....core.errors import SessionMoved
 from ..signing import check_format, format_of
@@ -20,30 +21,52 @@ class Stored:
     state: bytes  # signed
 
 
-class Store(Protocol):
-    """Methods block and are called in a lane of their own. They raise OSError when the store cannot be reached.
+Change = Callable[[Stored | None], Stored | None]  # the stored record -> the new one; None: there is none
+
+
+class Store(ABC):
+    """Every change is one atomic step. The methods raise `NotReady` when the store cannot be reached.
 
     What a newer version wrote is left as it is: every method raises `NewerFormat` for it.
     """
 
-    def claim(self, owner: str, session: str, holder: str) -> Stored | None:
-        """Takes the session over, atomically: the stored record, now one epoch later. None when there is none."""
-        ...
+    async def claim(self, owner: str, session: str, holder: str) -> Stored | None:
+        """Takes the session over: the stored record, now one epoch later. None when there is none."""
 
-    def write(self, owner: str, session: str, stored: Stored, after: int) -> None:
+        def take(stored: Stored | None) -> Stored | None:
+            return stored and replace(stored, epoch=stored.epoch + 1, holder=holder)
+
+        return await self._change(name_of(owner, session), take)
+
+    async def write(self, owner: str, session: str, stored: Stored, after: int) -> None:
         """Compare-and-set: raises `SessionMoved` when the stored epoch is not `after` (0: there should be no record).
 
         A record that was deleted is written again.
         """
-        ...
 
-    def epoch(self, owner: str, session: str) -> int:
+        def replace_older(older: Stored | None) -> Stored:
+            if older is not None and older.epoch != after:
+                raise SessionMoved(f"the session has moved to {older.holder or 'another server'}", "session_id")
+            return stored
+
+        await self._change(name_of(owner, session), replace_older)
+
+    async def epoch(self, owner: str, session: str) -> int:
         """The stored epoch; 0 when there is no record."""
-        ...
+        stored = await self._change(name_of(owner, session), lambda stored: stored)
+        return stored.epoch if stored else 0
 
-    def forget(self, owner: str, session: str, epoch: int) -> None:
+    async def forget(self, owner: str, session: str, epoch: int) -> None:
         """Deletes the record unless its epoch is later."""
-        ...
+        await self._change(name_of(owner, session), lambda stored: stored if stored and stored.epoch > epoch else None)
+
+    @abstractmethod
+    async def _change(self, name: str, change: Change) -> Stored | None:
+        """Replaces the record of that name by `change(record)`, unless that is the same one. Returns the new record."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Frees threads and connections."""
 
 
 def name_of(owner: str, session: str) -> str:
@@ -55,9 +78,3 @@ def check_formats(record: object, state: bytes) -> None:
     """Raises `NewerFormat` when the record, by its number, or the state in it is a newer version's."""
     check_format(record)
     check_format(format_of(state))
-
-
-def check_epoch(stored: Stored | None, after: int) -> None:
-    """Raises `SessionMoved` unless the stored record, if there is one, is what the writer wrote last."""
-    if stored is not None and stored.epoch != after:
-        raise SessionMoved(f"the session has moved to {stored.holder or 'another server'}", "session_id")

@@ -8,23 +8,28 @@ import logging
 import os
 import time
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
-from ....core.errors import NewerFormat
+from ....core.errors import NewerFormat, NotReady
+from ...concurrency.executors import run
 from ..signing import FORMAT
-from .base import Stored, check_epoch, check_formats, name_of
+from .base import Change, Store, Stored, check_formats
 
 log = logging.getLogger(__name__)
 
 
-class FolderStore:
-    """One file for each session, replaced as a whole. A lock on the folder makes compare-and-set atomic."""
+class FolderStore(Store):
+    """One file for each session, replaced as a whole. A lock on the folder makes compare-and-set atomic.
+
+    A state is deleted when the folder is opened `keep` seconds after its last write. Raises OSError when the folder
+    cannot be made. Later work runs in a thread of its own.
+    """
 
     def __init__(self, folder: Path, keep: float) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._folder = folder
+        self._folder, self._thread = folder, ThreadPoolExecutor(1, "tta-store")
         with self._lock():
             for file in folder.glob("*.session*"):
                 if time.time() - file.stat().st_mtime > keep:
@@ -32,30 +37,24 @@ class FolderStore:
                         _read(file)
                         file.unlink()
 
-    def claim(self, owner: str, session: str, holder: str) -> Stored | None:
-        with self._lock():
-            stored = _read(self._file(owner, session))
-            if stored is None:
-                return None
-            taken = replace(stored, epoch=stored.epoch + 1, holder=holder)
-            self._replace(owner, session, taken)
-            return taken
+    async def close(self) -> None:
+        self._thread.shutdown()
 
-    def write(self, owner: str, session: str, stored: Stored, after: int) -> None:
-        with self._lock():
-            check_epoch(_read(self._file(owner, session)), after)
-            self._replace(owner, session, stored)
+    async def _change(self, name: str, change: Change) -> Stored | None:
+        try:
+            return await run(self._thread, self._change_file, self._folder / f"{name}.session", change)
+        except OSError as error:
+            raise NotReady(str(error)) from error
 
-    def epoch(self, owner: str, session: str) -> int:
+    def _change_file(self, file: Path, change: Change) -> Stored | None:
         with self._lock():
-            stored = _read(self._file(owner, session))
-        return stored.epoch if stored else 0
-
-    def forget(self, owner: str, session: str, epoch: int) -> None:
-        with self._lock():
-            stored = _read(self._file(owner, session))
-            if stored and stored.epoch <= epoch:
-                self._file(owner, session).unlink()
+            stored = _read(file)
+            new = change(stored)
+            if new is None and stored is not None:
+                file.unlink()
+            elif new is not None and new is not stored:
+                _replace(file, new)
+            return new
 
     @contextmanager
     def _lock(self) -> Generator[None]:
@@ -63,18 +62,15 @@ class FolderStore:
             fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed, and when the process is killed
             yield
 
-    def _replace(self, owner: str, session: str, stored: Stored) -> None:
-        line = json.dumps({"format": FORMAT, "epoch": stored.epoch, "holder": stored.holder}).encode()
-        file = self._file(owner, session)
-        half = file.with_suffix(".session-half")
-        with half.open("wb") as output:
-            output.write(line + b"\n" + stored.state)
-            output.flush()
-            os.fsync(output.fileno())
-        half.replace(file)
 
-    def _file(self, owner: str, session: str) -> Path:
-        return self._folder / f"{name_of(owner, session)}.session"
+def _replace(file: Path, stored: Stored) -> None:
+    line = json.dumps({"format": FORMAT, "epoch": stored.epoch, "holder": stored.holder}).encode()
+    half = file.with_suffix(".session-half")
+    with half.open("wb") as output:
+        output.write(line + b"\n" + stored.state)
+        output.flush()
+        os.fsync(output.fileno())
+    half.replace(file)
 
 
 def _read(file: Path) -> Stored | None:

@@ -4,25 +4,27 @@
 # (Redis's client is only partly typed)
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, TypeVar
+import asyncio
+from typing import Any
 
-from ....core.errors import Unsupported
+from ....core.errors import NotReady, Unsupported
 from ....core.masking import without_secrets
 from ..signing import FORMAT, check_format
-from .base import Stored, check_epoch, check_formats, name_of
+from .base import Change, Store, Stored, check_formats, name_of
 
 try:
     import redis
+    import redis.asyncio
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
 except ImportError:
     redis = None
 
-T = TypeVar("T")
-Change = Callable[[Stored | None], "tuple[Stored | None, T]"]  # stored record -> new record (None: delete it), result
+CONNECTIONS = 8  # at once: a server that stops writes all its sessions
+PATIENCE = 5.0  # seconds for a connection, and for each reply
 
 
-class RedisStore:
+class RedisStore(Store):
     """One hash for each session, which expires `keep` seconds after its last write.
 
     Compare-and-set is WATCH … MULTI … EXEC, repeated when another server was faster.
@@ -30,78 +32,66 @@ class RedisStore:
 
     def __init__(self, client: Any, keep: float) -> None:
         self._client, self._keep = client, max(1, int(keep))
+        self._connections = asyncio.Semaphore(CONNECTIONS)
 
     @classmethod
-    def connect(cls, url: str, keep: float) -> RedisStore:
+    async def connect(cls, url: str, keep: float) -> RedisStore:
         """Raises OSError when no server answers at that URL, `Unsupported` when Redis's client is not installed."""
         if redis is None:
             raise Unsupported("a state store in Redis needs its client: pip install tta-service[redis]")
         address = url.replace("valkey", "redis", 1)
+        anew = Retry(NoBackoff(), 1, (redis.ConnectionError,))  # when the server has closed an idle connection
+        limits = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
         try:
-            client = redis.Redis.from_url(address, socket_timeout=5.0, socket_connect_timeout=5.0)
-            client.ping()
+            client = redis.asyncio.from_url(address, retry=anew, **limits)
+            await client.ping()
         except ValueError as error:
             raise OSError(without_secrets(f"{url} is no address of a state store: {error}", url)) from None
         except redis.RedisError as error:
             raise OSError(without_secrets(f"the state store does not answer: {error}", url)) from None
         return cls(client, keep)
 
-    def claim(self, owner: str, session: str, holder: str) -> Stored | None:
-        def take(stored: Stored | None) -> tuple[Stored | None, Stored | None]:
-            taken = stored and replace(stored, epoch=stored.epoch + 1, holder=holder)
-            return taken, taken
-
-        return self._change(owner, session, take)
-
-    def write(self, owner: str, session: str, stored: Stored, after: int) -> None:
-        def replace_older(older: Stored | None) -> tuple[Stored, None]:
-            check_epoch(older, after)
-            return stored, None
-
-        self._change(owner, session, replace_older)
-
-    def epoch(self, owner: str, session: str) -> int:
+    async def epoch(self, owner: str, session: str) -> int:
+        """Asks for less than the whole record, whose state may be large."""
         try:
-            epoch, format = self._client.hmget(_key(owner, session), "epoch", "format")
+            async with self._connections:
+                epoch, format = await self._client.hmget(_key(name_of(owner, session)), "epoch", "format")
         except redis.RedisError as error:  # type: ignore[union-attr]
-            raise OSError(f"the state store does not answer: {error}") from error
+            raise NotReady(f"the state store does not answer: {error}") from error
         check_format(_number(format))
         return int(epoch or 0)
 
-    def forget(self, owner: str, session: str, epoch: int) -> None:
-        self._change(owner, session, lambda stored: (stored if stored and stored.epoch > epoch else None, None))
+    async def close(self) -> None:
+        await self._client.aclose()
 
-    def _change(self, owner: str, session: str, change: Change[T]) -> T:
-        key = _key(owner, session)
+    async def _change(self, name: str, change: Change) -> Stored | None:
         try:
-            with self._client.pipeline() as pipe:
+            async with self._connections, self._client.pipeline() as pipe:
                 while True:
                     try:
-                        return self._try_change(pipe, key, change)
+                        return await self._try_change(pipe, _key(name), change)
                     except redis.WatchError:  # type: ignore[union-attr]
                         continue
         except redis.RedisError as error:  # type: ignore[union-attr]
-            raise OSError(f"the state store does not answer: {error}") from error
+            raise NotReady(f"the state store does not answer: {error}") from error
 
-    def _try_change(self, pipe: Any, key: str, change: Change[T]) -> T:
-        pipe.watch(key)
-        stored = _to_stored(pipe.hgetall(key))
-        new, result = change(stored)
-        if new == stored:
-            pipe.unwatch()
-            return result
-        pipe.multi()
-        if new is None:
-            pipe.delete(key)
-        else:
-            pipe.hset(key, mapping={"format": FORMAT, "epoch": new.epoch, "holder": new.holder, "state": new.state})
-            pipe.expire(key, self._keep)
-        pipe.execute()
-        return result
+    async def _try_change(self, pipe: Any, key: str, change: Change) -> Stored | None:
+        await pipe.watch(key)
+        stored = _to_stored(await pipe.hgetall(key))
+        new = change(stored)
+        if new is not stored:
+            pipe.multi()
+            if new is None:
+                pipe.delete(key)
+            else:
+                pipe.hset(key, mapping={"format": FORMAT, "epoch": new.epoch, "holder": new.holder, "state": new.state})
+                pipe.expire(key, self._keep)
+            await pipe.execute()
+        return new
 
 
-def _key(owner: str, session: str) -> str:
-    return f"tta:session:{name_of(owner, session)}"
+def _key(name: str) -> str:
+    return f"tta:session:{name}"
 
 
 def _to_stored(fields: dict[bytes, bytes]) -> Stored | None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tta_service.serving.sessions.accounting import MemoryAccounting
+from tta_service.serving.sessions.memory import MemoryAccounting
 
 
 def test_sums_by_owner_and_strategy():
