@@ -15,14 +15,13 @@ import tokenize_rt
 import unasync
 
 CLIENT = Path(__file__).resolve().parent.parent / "clients/python/tta_client"
-FILES = ("admin.py", "client.py", "connection.py", "replies.py", "sender.py", "stream.py")
-CLASSES = ("Admin", "Client", "Connection", "Registry", "Replies", "Sender", "Stream", "StreamTransport")
+FILES = ("admin.py", "call.py", "client.py", "connection.py", "sender.py", "stream.py")
+CLASSES = ("Admin", "Call", "Client", "Connection", "Registry", "Sender", "Stream", "StreamTransport")
 NAMES = {
     **{f"Async{name}": name for name in CLASSES},
     "aclose": "close",
     "aiter": "iter",
     "anext": "next",
-    "asyncio": "threading",  # of which only Event is used
 }
 HEAD = '"""Generated from aio/{name} by protos/generate_sync.py (`make proto`); not edited."""\n'
 

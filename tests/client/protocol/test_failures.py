@@ -102,7 +102,7 @@ def test_an_unsent_frame_is_not_unanswered() -> None:
     """The service owes no reply for it, and it does not postpone the watchdog."""
     state = StreamState("latest", reconnect=Reconnect(stall=5.0))
     state.on_call_opened()
-    state.listen(100.0)
+    state.reconnect.listen(100.0)
     state.add(Frame(1, b""))
     frame = state.step(100.0)
     assert isinstance(frame, Frame)

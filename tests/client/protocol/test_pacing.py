@@ -7,7 +7,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tta_client.protocol.pacing import PROBE, QUICKEST, SLOWEST, Pacer, Unpaced, Window, make_pacer
+from tta_client.protocol.pacing import PROBE, QUICKEST, SLOWEST, Pacer, Window, make_pacer
 
 from tests.client.overload import simulate_overload
 
@@ -93,7 +93,8 @@ def test_answers_stay_fresh_at_every_overload(cameras: int, service: float) -> N
     """As many answers as when everything is sent, hardly older, for a part of the frames; waiting for each answer would
     let the frames grow old in the queue."""
     flood, paced, strict = (
-        simulate_overload(cameras, service, make) for make in (Unpaced, lambda: Pacer(True), lambda: Strict(True))
+        simulate_overload(cameras, service, make)
+        for make in (lambda: Window(math.inf), lambda: Pacer(True), lambda: Strict(True))
     )
     assert paced.answers >= 0.98 * flood.answers
     assert paced.age(0.95) <= flood.age(0.95) + min(SLOWEST, cameras * service / 4) + 0.02

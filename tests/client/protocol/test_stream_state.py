@@ -29,7 +29,7 @@ class World:
         self.calls: list[list[int]] = []  # the frames of each call
 
     def open(self) -> None:
-        if not self.state.call and self.state.should_continue and not self.state.undecided:
+        if not self.state.connected and self.state.should_continue and not self.state.undecided:
             self.state.on_call_opened()
             self.waiting, self.calls = [], [*self.calls, []]
             self.reply(status=pb.StreamStatus(credits=3))
@@ -47,7 +47,7 @@ class World:
             self.state.add(Frame(self.pulled, b""))
 
     def answer(self) -> None:
-        if self.state.call and self.waiting:
+        if self.state.connected and self.waiting:
             self.order.append(self.waiting.pop(0))
             self.reply(answer=pb.FrameAnswer(frame_id=self.order[-1]))
 
@@ -56,11 +56,11 @@ class World:
         assert 0.5 <= self.state.on_call_lost(LOST) <= 30
 
     def drain(self) -> None:
-        if self.state.call:
+        if self.state.connected:
             self.reply(draining=pb.Draining(resume_token=b"token"))
 
     def end(self) -> None:
-        if self.state.call and self.state.all_sent:
+        if self.state.connected and self.state.all_sent:
             assert not self.waiting or self.state.source_ended
             while self.waiting:
                 self.answer()
@@ -123,10 +123,10 @@ def test_a_drained_call_leaves_nothing_unanswered(events: list[str]) -> None:
     """Draining, then the end: all is answered, and the next call opens with the token."""
     world = play("block", 3, 8, events, calm=False)
     world.drain()
-    while world.state.call and not world.state.all_sent:
+    while world.state.connected and not world.state.all_sent:
         assert world.state.step(world.now) in ("pull", math.inf)
         world.answer()
-    if world.state.call:
+    if world.state.connected:
         assert not world.waiting
         world.end()
         assert world.state.resume_token == b"token"
@@ -167,14 +167,14 @@ def test_a_retry_after_of_the_service_is_obeyed() -> None:
 
 def test_the_watchdog_runs_only_while_the_service_owes_a_reply() -> None:
     state = StreamState("block", reconnect=Reconnect(stall=5.0))
-    state.listen(100.0)
+    state.reconnect.listen(100.0)
     assert state.seconds_left(102.0) == 3.0  # the opening
     state.on_call_opened()
     assert state.seconds_left(1000.0) == math.inf  # an idle camera owes nothing, so neither does the service
     state.add(Frame(1, b""))
     assert isinstance(state.step(1000.0), Frame)
     assert state.seconds_left(1002.0) == 3.0
-    state.listen(None)  # the reader is busy with an answer
+    state.reconnect.listen(None)  # the reader is busy with an answer
     assert state.seconds_left(2000.0) == math.inf
 
 

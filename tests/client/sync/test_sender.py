@@ -40,21 +40,46 @@ def test_a_frame_made_ready_after_its_call_had_ended_is_sent_once_and_in_its_tur
     sender = Sender(state, [Frame(1, b"x"), Frame(2, b"x", labels=("a", "b"))], identify, NotedLimits)
     sender.start()
     try:
-        ended = threading.Event()
+        service = Service()
+        call = sender.start_call(service.place, OPENING)
         sender.on_call_opened()
-        first = sender.requests(OPENING, ended)
-        assert [next(first).frame.frame_id, next(first).frame.frame_id] == [0, 1]
+        assert [service.read(), service.read()] == [0, 1]
         assert inside.wait(PATIENCE)
-        sender.end(ended)
+        call.close()
         go.set()
         assert ready.wait(PATIENCE)
-        time.sleep(0.05)  # the message waits now, and the loss is not known yet; the outcome holds in any order
+        time.sleep(0.05)  # the message is made now, and the loss is not known yet; the outcome holds in any order
         assert sender.on_call_lost(TTAClientError(grpc.StatusCode.UNAVAILABLE, "gone"))
+        again = Service()
+        sender.start_call(again.place, OPENING)
         sender.on_call_opened()
-        again = sender.requests(OPENING, threading.Event())
-        assert [next(again).frame.frame_id for _ in range(3)] == [0, 1, 2]
+        assert [again.read() for _ in range(3)] == [0, 1, 2]
     finally:
         sender.stop()
+
+
+class Service:
+    """One call as gRPC sees it: it reads the messages, and never replies until it is cancelled."""
+
+    def __init__(self) -> None:
+        self.cancelled = threading.Event()
+
+    def place(self, messages: Iterator[pb.ClassifyStreamRequest]) -> Service:
+        self.messages = messages
+        return self
+
+    def read(self) -> int:
+        return next(self.messages).frame.frame_id
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+    def __iter__(self) -> Service:
+        return self
+
+    def __next__(self) -> Any:
+        self.cancelled.wait()
+        raise StopIteration
 
 
 # ---- streams of both clients
@@ -126,7 +151,7 @@ def test_a_fault_of_the_client_ends_the_stream_with_it(
 
     def faulty(self: StreamState, now: float) -> Any:
         nonlocal steps
-        if self.call:
+        if self.connected:
             steps += 1
             if steps == at:
                 raise error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,17 +9,15 @@ from typing import Any
 import grpc
 
 from ..errors import TTAClientError, labels_are_gone
-from ..protocol.stream_state import FAILURE_DUE, StreamState
+from ..protocol.stream_state import Result, StreamState
 from ..statistics import Statistics
-from ..types.answers import FrameAnswer, FrameFailure, SessionStatus
+from ..types.answers import SessionStatus
 from ..types.labels import Labels
 from ..types.limits import Limits
 from ..v1 import tta_pb2
-from .replies import AsyncReplies
+from .call import AsyncCall
 from .runtime import Frames
 from .sender import AsyncSender
-
-Result = FrameAnswer | FrameFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,41 +105,31 @@ async def _run(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncGen
 
 async def _call(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncGenerator[Result]:
     """One call, from its opening to its end. Raises the error that ended it."""
-    ended, replies, reply = await _open(transport, sender)
+    call = await _open(transport, sender)
     try:
         sender.on_call_opened()
-        while reply is not None:
-            for result in sender.take_failures() if reply is FAILURE_DUE else sender.read(reply):
+        while (results := await call.next_results()) is not None:
+            for result in results:
                 yield result
-            reply = await replies.next()
     except grpc.RpcError:
-        raise await replies.error() from None
+        raise await call.error() from None
     finally:
-        sender.end(ended)
-        await replies.close()
+        await call.close()
 
 
-async def _open(transport: AsyncStreamTransport, sender: AsyncSender) -> tuple[asyncio.Event, AsyncReplies, Any]:
-    """Opens a call. Returns the event that ends its request side, its replies, and the first reply.
-
-    Registers the labels again when the service does not have them. Each attempt has its own request side, because gRPC
-    may still wait in that of a failed call. That is an iterator, because a write() that fails beside a read() makes
-    grpcio lose the replies that still wait.
-    """
+async def _open(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncCall:
+    """A call to which the service has replied. Registers the labels again when the service does not have them."""
     for last in (False, True):
-        ended = asyncio.Event()
-        opening = await transport.opening(sender.state.resume_token)
-        replies = sender.on_call_started(transport.call(sender.requests(opening, ended)))
+        call = sender.start_call(transport.call, await transport.opening(sender.state.resume_token))
         try:
-            if (reply := await replies.next(failures=False)) is None:
+            if not await call.opens():
                 raise TTAClientError(grpc.StatusCode.UNKNOWN, "the service closed the stream without a word")
-            return ended, replies, reply
+            return call
         except BaseException as error:
-            sender.end(ended)
-            await replies.close()
+            await call.close()
             if not isinstance(error, grpc.RpcError):
                 raise
-            failure = await replies.error()
+            failure = await call.error()
             if last or not labels_are_gone(failure):
                 raise failure from None
             transport.forget()

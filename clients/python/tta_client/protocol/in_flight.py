@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..types.frames import Frame
 
 MAX_REMEMBERED = (
-    4096  # frames; the ages of older ones are unknown, so that a service that never answers costs no memory
+    4096  # frames, so that a service that never answers costs no memory; the ages of older ones are unknown
 )
 
 

@@ -11,16 +11,16 @@ PROBE = 1.0  # seconds; a camera sends again after this even if the service repo
 QUICKEST, SLOWEST = (
     0.05,
     0.2,
-)  # bounds of the pause in seconds before a newer frame replaces one that waits in the service
+)  # seconds, bounds of the pause before a newer frame replaces one that waits in the service
 
 
 class Window:
-    """At most `most` unanswered frames. Every frame is answered, so there is always an answer to wait for.
+    """At most `most` unanswered frames, for a stream that answers every frame; infinity is an open loop.
 
-    All pacers have these methods; `Pacer` documents them.
+    Both pacers have these methods; `Pacer` documents them.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: float) -> None:
         self._most = max(1, most)
 
     def update_credits(self, credits: int, fps: float, now: float) -> None: ...
@@ -30,18 +30,6 @@ class Window:
 
     def wait(self, unanswered: int, now: float) -> float:
         return 0.0 if unanswered < self._most else math.inf
-
-
-class Unpaced:
-    """No limit: an open loop, to measure a service under overload."""
-
-    def update_credits(self, credits: int, fps: float, now: float) -> None: ...
-    def record_sent(self, unanswered: int, now: float) -> None: ...
-    def record_answer(self, now: float) -> None: ...
-    def reset(self) -> None: ...
-
-    def wait(self, unanswered: int, now: float) -> float:
-        return 0.0
 
 
 class Pacer:
@@ -98,8 +86,8 @@ class Pacer:
         return self._last_added + 1 / self._fps if spaced else -math.inf
 
 
-def make_pacer(policy: str, in_flight: int, paced: bool) -> Window | Pacer | Unpaced:
+def make_pacer(policy: str, in_flight: int, paced: bool) -> Window | Pacer:
     """The pacer for a stream of that policy."""
     if policy == "block":
         return Window(in_flight)
-    return Pacer(policy == "latest") if paced else Unpaced()
+    return Pacer(policy == "latest") if paced else Window(math.inf)

@@ -71,11 +71,6 @@ class ReconnectState:
         """Whether a lost service is dialled again at all."""
         return self._policy is not None
 
-    @property
-    def has_watchdog(self) -> bool:
-        """Whether a silent service is ever given up."""
-        return self._policy is not None and self._policy.stall > 0
-
     def pause(self, error: TTAClientError) -> float:
         """Seconds until the next attempt. Raises `error` when it is final."""
         if self._policy is None or not is_retryable(error) or not (self.connected_once or self._policy.from_the_start):
@@ -108,7 +103,7 @@ class ReconnectState:
 
     def seconds_left(self, now: float) -> float:
         """Seconds until a silent service that owes a reply is given up; infinity: never."""
-        if self._policy is None or not self.has_watchdog:
+        if self._policy is None or not self._policy.stall:
             return math.inf
         left = max(0.0, max(self._listening, self._reply_expected) + self._policy.stall - now)
         return left if left < NO_LIMIT else math.inf

@@ -128,11 +128,6 @@ class SendQueue:
     @property
     def _first(self) -> float:
         """The id of the first unanswered frame; infinity: none."""
-        first = (
-            self._in_flight.first
-            if self._in_flight.first is not None
-            else self._resend[0].frame_id
-            if self._resend
-            else None
-        )
-        return math.inf if first is None else first
+        if (first := self._in_flight.first) is not None:
+            return first
+        return self._resend[0].frame_id if self._resend else math.inf

@@ -5,11 +5,9 @@ It does no I/O and no locking: `Sender` and `AsyncSender` call it from one threa
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import astuple
 from typing import Any, Literal
 
 import grpc
@@ -26,7 +24,7 @@ from .reconnect import Reconnect, ReconnectState
 from .send_queue import SendQueue
 
 Step = Literal["end", "pull"] | float | Frame
-FAILURE_DUE: Any = object()  # in place of a reply: a failure comes before it
+Result = FrameAnswer | FrameFailure
 log = logging.getLogger("tta_client")
 
 
@@ -48,39 +46,36 @@ class StreamState:
         resume_token: bytes = b"",
         defines: Callable[[Labels], bool] = lambda labels: not isinstance(labels, str),
     ) -> None:
-        self.statistics = statistics or Statistics()
+        self.blocking = policy == "block"  # every frame gets an answer
+        self.statistics, self.reconnect = statistics or Statistics(), ReconnectState(reconnect)
         self.session: SessionStatus | None = None
         self.resume_token = resume_token
-        self.closed = False  # the caller wants no more results
         self.source_ended = False
-        self.call = 0  # the number of the open call; 0: none
-        self._call_numbers = itertools.count(1)
+        self.connected = False  # a call is open, and frames may be sent on it
+        self.closed = False  # the caller wants no more results
         self._frame_numbers = FrameNumbers()
-        self._queue, self._defines = SendQueue(policy, in_flight, paced), defines
+        self.queue, self._defines = SendQueue(policy, in_flight, paced), defines
         self._draining = self._reconnected = False
-        self._reconnect = ReconnectState(reconnect)
 
     # ---- sending
 
     def step(self, now: float) -> Step:
         """What to do next: send a frame, pull one, wait so many seconds or until the state changes, or end."""
-        queue = self._queue
+        queue = self.queue
         if self.closed:
             return "end"
         if queue.empty and self.source_ended:
             return math.inf
-        if self._draining:
-            return (
-                "pull" if queue.empty and not queue.failure_due else math.inf
-            )  # pulls to learn whether another call is needed
-        if not self.call:
+        if self._draining:  # pulls to learn whether another call is needed
+            return "pull" if queue.empty and not queue.failure_due else math.inf
+        if not self.connected:
             return math.inf
         if wait := queue.wait(now):
             return wait
         if (frame := queue.next) is None:
             return "pull"
         if not queue.unanswered:
-            self._reconnect.expect_reply(now)
+            self.reconnect.expect_reply(now)
         queue.record_sent(now, own_labels=frame.labels is not None and self._defines(frame.labels))
         self.statistics.sent += 1
         return frame
@@ -91,57 +86,47 @@ class StreamState:
             frame = self._frame_numbers.make_frame(picture)
         except TTAClientError as error:
             return self._fail(self._frame_numbers.last, picture, error)
-        if self.call or self._draining or self._queue.blocking:
-            self._queue.add(frame)
+        if self.connected or self._draining or self.blocking:
+            self.queue.add(frame)
         else:
             self.statistics.dropped["disconnect"] += 1
 
     def fail_frame(self, frame: Frame, error: TTAClientError) -> None:
         """The frame cannot be sent; the stream continues without it."""
-        if self._queue.withdraw(frame):
+        if self.queue.withdraw(frame):
             self.statistics.sent -= 1
             self._fail(frame.frame_id, frame, error)
 
     def _fail(self, place: int, item: Any, error: TTAClientError) -> None:
         number, scene = (item.frame_id, item.scene) if isinstance(item, Frame) else (place + 1, "")
         failure = FrameFailure(to_plain(number), error, measure_age(item), scene)
-        if gone := self._queue.add_failure(place, failure):
+        if gone := self.queue.add_failure(place, failure):
             self.statistics.dropped["unreadable"] += gone
 
     @property
     def all_sent(self) -> bool:
         """Whether nothing more will be sent on this call, so that its request side may close."""
         if self._draining:
-            return not self._queue.unanswered
-        return self.source_ended and self._queue.empty
+            return not self.queue.unanswered
+        return self.source_ended and self.queue.empty
 
     # ---- receiving
 
-    @property
-    def failure_due(self) -> bool:
-        """Whether the next result is the failure of a frame that could not be sent."""
-        return self._queue.failure_due
-
     def take_failures(self, before: float | None = None) -> list[FrameFailure]:
         """Takes the failures that are due, or all that come before a frame."""
-        due = self._queue.take_failures(before)
+        due = self.queue.take_failures(before)
         self.statistics.failures += len(due)
         return due
 
-    @property
-    def blocking(self) -> bool:
-        """Whether every frame gets an answer."""
-        return self._queue.blocking
-
     def on_call_opened(self) -> None:
         """The first reply of a call came."""
-        self._reconnected, self._reconnect.connected_once = self._reconnect.connected_once, True
-        self.call, self._draining = next(self._call_numbers), False
+        self._reconnected, self.reconnect.connected_once = self.reconnect.connected_once, True
+        self.connected, self._draining = True, False
         if self._reconnected:
             self.statistics.reconnects["service"] += 1
-        self._queue.reset()
+        self.queue.reset()
 
-    def read(self, reply: tta_pb2.ClassifyStreamResponse, now: float) -> FrameAnswer | FrameFailure | None:
+    def read(self, reply: tta_pb2.ClassifyStreamResponse, now: float) -> Result | None:
         """The answer or failure in a reply; None for a reply about the stream as a whole.
 
         Raises `TTAClientError`, which ends the call, when its server lacks the labels registered for a frame.
@@ -149,85 +134,67 @@ class StreamState:
         match reply.WhichOneof("kind"):
             case "answer":
                 message, answer = reply.answer, parse_answer(reply.answer.response)
-                if self._queue.has_own_labels(message.frame_id):
-                    self._reconnect.on_labels_known()
-                age, scene = self._settle(message.frame_id, now)
-                self.session = answer.session
-                self.statistics.add_answer(age, message.dropped_since_last)
+                if self.queue.has_own_labels(message.frame_id):
+                    self.reconnect.on_labels_known()
+                age, scene = self.queue.settle(message.frame_id, now)
+                self.session, dropped = answer.session, message.dropped_since_last
+                self.reconnect.on_answer()
+                self.statistics.add_answer(age, dropped)
                 stamp = message.capture_time.ToNanoseconds()
-                return FrameAnswer(message.frame_id, answer, age, stamp, message.dropped_since_last, scene)
+                return FrameAnswer(message.frame_id, answer, age, stamp, dropped, scene)
             case "error":
-                error, own_labels = from_status(reply.error.status), self._queue.has_own_labels(reply.error.frame_id)
-                if own_labels and labels_are_gone(error) and self._reconnect.on_labels_gone():
+                error, own_labels = from_status(reply.error.status), self.queue.has_own_labels(reply.error.frame_id)
+                if own_labels and labels_are_gone(error) and self.reconnect.on_labels_gone():
                     raise TTAClientError(error.code, error.sentence, error.field, retry_after=0.0)
-                age, scene = self._settle(reply.error.frame_id, now)
+                age, scene = self.queue.settle(reply.error.frame_id, now)
+                self.reconnect.on_answer()
                 self.statistics.failures += 1
                 return FrameFailure(reply.error.frame_id, error, age, scene)
             case "status":
-                self._queue.update_credits(reply.status.credits, reply.status.suggested_fps, now)
+                self.queue.update_credits(reply.status.credits, reply.status.suggested_fps, now)
                 if reply.status.HasField("session"):
                     self.session = parse_session_status(reply.status.session)
-                    self._log_return(self.session)
+                    if self._reconnected:
+                        text, self._reconnected = "the service is back: session %s is %s, last frame %d", False
+                        log.warning(text, self.session.session_id, self.session.origin, self.session.last_frame_id)
             case "draining":
-                self.resume_token, self._draining = reply.draining.resume_token, self._reconnect.enabled
-                self._reconnect.expect_reply(now)
-            case _:
-                pass  # a kind that only a newer service sends
-        return None
-
-    def _log_return(self, session: SessionStatus) -> None:
-        if self._reconnected:
-            self._reconnected = False
-            log.warning(
-                "the service is back: session %s is %s, last frame %d", *astuple(session)[:2], session.last_frame_id
-            )
-
-    def _settle(self, frame_id: int, now: float) -> tuple[float, str]:
-        self._reconnect.on_answer()
-        return self._queue.settle(frame_id, now)
+                self.resume_token, self._draining = reply.draining.resume_token, self.reconnect.enabled
+                self.reconnect.expect_reply(now)
+        return None  # also for a kind that only a newer service sends
 
     # ---- the end of a call
 
-    @property
-    def has_watchdog(self) -> bool:
-        """Whether a silent service is ever given up."""
-        return self._reconnect.has_watchdog
-
-    def listen(self, now: float | None) -> None:
-        """A read of the next reply began at `now`; None: it has ended."""
-        self._reconnect.listen(now)
-
     def seconds_left(self, now: float) -> float:
         """Seconds until a silent service is given up; infinity while it owes no reply."""
-        owes = not self.call or self._queue.unanswered or self.all_sent
-        return self._reconnect.seconds_left(now) if owes else math.inf
+        owes = not self.connected or self.queue.unanswered or self.all_sent
+        return self.reconnect.seconds_left(now) if owes else math.inf
 
     def on_call_ended(self) -> bool:
         """The service closed the call without an error. Returns whether another call follows.
 
         Raises `TTAClientError` when frames are still unsent or, under "block", unanswered.
         """
-        if not self.all_sent or (self._queue.blocking and self._queue.unanswered):
+        if not self.all_sent or (self.blocking and self.queue.unanswered):
             raise TTAClientError(grpc.StatusCode.UNAVAILABLE, "the service ended the stream")
-        self.call = 0
+        self.connected = False
         return self._draining
 
     def on_call_lost(self, error: TTAClientError) -> float:
         """A call failed. Returns the seconds until the next attempt; raises the error when it is final."""
-        was_draining, self.call, self._draining = self._draining, 0, False
-        if lost := self._queue.lose(with_pulled=not was_draining):
+        was_draining, self.connected, self._draining = self._draining, False, False
+        if lost := self.queue.lose(with_pulled=not was_draining):
             self.statistics.dropped["disconnect"] += lost
-        pause = self._reconnect.pause(error)
+        pause = self.reconnect.pause(error)
         log.warning("the service is lost (%s); next attempt in %.1f s", error, pause)
         return pause
 
     @property
     def undecided(self) -> bool:
         """Whether the next item of the source, or its end, decides if another call follows."""
-        settled = self.closed or self.source_ended or not self._queue.empty or self.failure_due
+        settled = self.closed or self.source_ended or not self.queue.empty or self.queue.failure_due
         return self._draining and not settled
 
     @property
     def should_continue(self) -> bool:
         """Whether frames are left, or may still come."""
-        return not (self.closed or (self._queue.empty and self.source_ended))
+        return not (self.closed or (self.queue.empty and self.source_ended))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,17 +9,15 @@ from typing import Any
 import grpc
 
 from ..errors import TTAClientError, labels_are_gone
-from ..protocol.stream_state import FAILURE_DUE, StreamState
+from ..protocol.stream_state import Result, StreamState
 from ..statistics import Statistics
-from ..types.answers import FrameAnswer, FrameFailure, SessionStatus
+from ..types.answers import SessionStatus
 from ..types.labels import Labels
 from ..types.limits import Limits
 from ..v1 import tta_pb2
-from .replies import Replies
+from .call import Call
 from .runtime import Frames
 from .sender import Sender
-
-Result = FrameAnswer | FrameFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,40 +104,30 @@ def _run(transport: StreamTransport, sender: Sender) -> Generator[Result]:
 
 def _call(transport: StreamTransport, sender: Sender) -> Generator[Result]:
     """One call, from its opening to its end. Raises the error that ended it."""
-    ended, replies, reply = _open(transport, sender)
+    call = _open(transport, sender)
     try:
         sender.on_call_opened()
-        while reply is not None:
-            yield from sender.take_failures() if reply is FAILURE_DUE else sender.read(reply)
-            reply = replies.next()
+        while (results := call.next_results()) is not None:
+            yield from results
     except grpc.RpcError:
-        raise replies.error() from None
+        raise call.error() from None
     finally:
-        sender.end(ended)
-        replies.close()
+        call.close()
 
 
-def _open(transport: StreamTransport, sender: Sender) -> tuple[threading.Event, Replies, Any]:
-    """Opens a call. Returns the event that ends its request side, its replies, and the first reply.
-
-    Registers the labels again when the service does not have them. Each attempt has its own request side, because gRPC
-    may still wait in that of a failed call. That is an iterator, because a write() that fails beside a read() makes
-    grpcio lose the replies that still wait.
-    """
+def _open(transport: StreamTransport, sender: Sender) -> Call:
+    """A call to which the service has replied. Registers the labels again when the service does not have them."""
     for last in (False, True):
-        ended = threading.Event()
-        opening = transport.opening(sender.state.resume_token)
-        replies = sender.on_call_started(transport.call(sender.requests(opening, ended)))
+        call = sender.start_call(transport.call, transport.opening(sender.state.resume_token))
         try:
-            if (reply := replies.next(failures=False)) is None:
+            if not call.opens():
                 raise TTAClientError(grpc.StatusCode.UNKNOWN, "the service closed the stream without a word")
-            return ended, replies, reply
+            return call
         except BaseException as error:
-            sender.end(ended)
-            replies.close()
+            call.close()
             if not isinstance(error, grpc.RpcError):
                 raise
-            failure = replies.error()
+            failure = call.error()
             if last or not labels_are_gone(failure):
                 raise failure from None
             transport.forget()
