@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 import torch
 
 from tests.serving.toys import Halved
 from tta_service.core.request import Encoded, Features, PixelFormat, Raw
-from tta_service.serving.costs.model import MAX_CURVES, CostModel
+from tta_service.serving.costs.estimators import Estimate
+from tta_service.serving.costs.model import MAX_CURVES, MAX_SAMPLES, CostModel
 from tta_service.strategies.tda import TDA
 from tta_service.strategies.zero import Zero
 
@@ -86,3 +89,31 @@ def test_the_least_recently_learnt_parameters_are_forgotten():
     costs.learn_adapt(last, 10, 8, 5.0)
     assert costs.estimate_adapt(first, 10, 8).likely == pytest.approx(0.1, rel=0.5)  # a guess: the same method
     assert costs.estimate_adapt(last, 10, 8).likely == pytest.approx(5.0)
+
+
+def test_estimates_do_not_depend_on_how_long_nobody_asked():
+    draw, strategies, images = random.Random(0), (Zero(), TDA()), (Encoded(bytes(900)), Encoded(bytes(90_000)))
+
+    def estimates(costs: CostModel) -> list[Estimate]:
+        return [
+            *(costs.estimate_encode(reducer, 13) for reducer in (costs.no_reduction, Halved())),
+            *(costs.estimate_decode(image) for image in images),
+            *(costs.estimate_look("crop", views) for views in (1, 5, 64)),
+            *(costs.estimate_adapt(strategy, 10, views) for strategy in strategies for views in (1, 64)),
+            costs.estimate_text(20),
+            costs.estimate_overhead(),
+        ]
+
+    asked, left_alone = CostModel(8, MEASURED), CostModel(8, MEASURED)
+    for _ in range(MAX_SAMPLES):
+        views, seconds, reducer = draw.choice((1, 8, 64)), draw.uniform(0.01, 0.1), draw.choice((None, Halved()))
+        strategy, image = draw.choice(strategies), draw.choice(images)
+        for costs in (asked, left_alone):
+            costs.learn_forward(reducer or costs.no_reduction, views, seconds)
+            costs.learn_decode(image, seconds)
+            costs.learn_look("crop", views, seconds)
+            costs.learn_adapt(strategy, 10, views, seconds)
+            costs.learn_text(views, seconds)
+            costs.learn_overhead(seconds)
+        estimates(asked)
+    assert estimates(left_alone) == estimates(asked)

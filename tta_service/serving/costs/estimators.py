@@ -64,40 +64,30 @@ class JacobsonEstimator:
         return Estimate(self._mean, self._deviation)
 
 
-class BySize:
-    """A value that depends on a count, learnt separately for the sizes 1, 2, 3–4, 5–8, 9–16 …"""
+class UnitCost:
+    """A value for each of some items, learnt separately for the counts 1, 2, 3–4, 5–8, 9–16 …"""
 
     def __init__(self) -> None:
         self._sizes: dict[int, JacobsonEstimator] = {}
 
-    def add(self, count: int, value: float) -> None:
-        """Learns one value measured at `count`."""
-        self._sizes.setdefault(_size(count), JacobsonEstimator()).add(value)
+    def add(self, count: int, each: float) -> None:
+        """Learns the value for each of `count` items."""
+        size = _size(count)
+        if size not in self._sizes:
+            self._sizes[size] = JacobsonEstimator()
+        self._sizes[size].add(each)
 
     def nearest(self, count: int) -> list[tuple[int, Estimate]]:
-        """(count, estimate) of its own size; if that is unknown, of the two nearest known sizes, nearest first."""
+        """(count, value for each) of its own size; if that is unknown, of the two nearest known, nearest first."""
         size = _size(count)
         trusted = [at for at, estimator in self._sizes.items() if estimator.count >= MIN_SAMPLES] or self._sizes
         nearest = sorted(trusted, key=lambda at: (abs(at - size), at))[:2]
         return [(1 << at, self._sizes[at].estimate) for at in (nearest[:1] if size in nearest[:1] else nearest)]
 
-
-class UnitCost:
-    """Seconds for a count of items, learnt per item."""
-
-    def __init__(self) -> None:
-        self._each = BySize()
-
-    def add(self, count: int, seconds: float) -> None:
-        """Learns that `count` items took `seconds`."""
-        self._each.add(count, seconds / max(1, count))
-
-    def of(self, count: int) -> Estimate | None:
-        """Seconds for `count` items; an unknown size lies on the line through the two nearest. None: no measurement."""
+    def of(self, count: int) -> Estimate:
+        """The value of `count` items together; an unknown count lies on the line through the two nearest."""
         count = max(1, count)
-        nearest = self._each.nearest(count)
-        if not nearest:
-            return None
+        nearest = self.nearest(count)
         guess = nearest[0][1].times(count)
         if len(nearest) == 1:
             return guess
@@ -107,16 +97,13 @@ class UnitCost:
 
 
 class InterpolatedCost:
-    """Seconds of a forward by its rows, interpolated linearly between the sizes that warm-up measured."""
+    """Seconds of a forward by its rows, interpolated linearly between the sizes that were measured, at least one."""
 
     def __init__(self, seconds: Mapping[int, float]) -> None:
         self._points = sorted(seconds.items())
 
-    def __bool__(self) -> bool:
-        return bool(self._points)
-
     def at(self, rows: int) -> float:
-        """Seconds for `rows`; outside the measured sizes proportional to the nearest one. Needs one measurement."""
+        """Seconds for `rows`; outside the measured sizes proportional to the nearest one."""
         below = [point for point in self._points if point[0] <= rows]
         above = [point for point in self._points if point[0] >= rows]
         if not above:
