@@ -11,7 +11,7 @@ from text_tower import TOKENIZER, tokens_of
 from torch import Tensor
 from words import KEPT_FROM_BOTH, TEMPLATES
 
-from tta_service.clip.text.vocabulary import split_words, word_key
+from tta_service.clip.text.tokenize import split_words, word_key
 
 SHARES = {"word": 0.3, "noun": 0.27, "phrase": 0.1, "caption": 0.08, "name": 0.25}  # of each batch; captions are long
 SETS = ("tiny_imagenet", "cifar10")

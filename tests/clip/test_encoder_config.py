@@ -14,8 +14,8 @@ import torch
 
 from tests.clip.reducers import Drop, MergePairs
 from tests.clip.small import pixels, small_model, tokenizer
+from tta_service.clip import CannotLoad
 from tta_service.clip.encoder_config import EncoderConfig, make_encoder_config
-from tta_service.clip.errors import CannotLoad
 from tta_service.clip.hardware import why_not
 from tta_service.clip.image.compiled import load_runtime
 from tta_service.clip.image.compression import Compression

@@ -14,7 +14,7 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 
 from tests.clip.small import config, pixels, small, small_model
-from tta_service.clip.errors import CannotLoad
+from tta_service.clip import CannotLoad
 from tta_service.clip.load import load
 from tta_service.clip.weights.checkpoint import expand_token_embedding
 from tta_service.clip.weights.hub import is_reachable

@@ -10,7 +10,7 @@ from tests.clip.reducers import Drop, MergePairs
 from tests.clip.small import pixels, small, small_model, timm_visual, tokenizer
 from tta_service.clip.encoder_config import EncoderConfig
 from tta_service.clip.model import FrozenCLIP
-from tta_service.clip.text.vocabulary import TrainedVocabulary
+from tta_service.clip.text.tokenize import TrainedVocabulary
 from tta_service.core.errors import BadLabels, Unsupported
 from tta_service.core.labels import LabelSet
 from tta_service.core.reducer import Reduction

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..core.reducer import Reducer
-from .errors import CannotLoad
+from . import CannotLoad
 from .hardware import why_not
-from .image.compiled import CompiledEncoder, load_runtime
+from .image.compiled import CompiledEncoder, load_runtime, sizes_on
 from .image.compression import AS_IT_IS, Compression, low_rank, parse_compression, prune_smallest
 from .image.encoder import EagerEncoder, ImageEncoder
-from .image.fold_batch_norm import fold_batch_norms
-from .image.int8 import int8, int8_weight
-from .image.linear import Layer, Make, free_weights_after, plain
-from .image.row_buckets import sizes_on
+from .image.linear import Int8Linear, Int8Weight, Layer, Make, free_weights_after, plain
+from .image.tower import ImageTower
 from .image.vit_adapters import take_apart
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "int8": torch.float32}
@@ -76,38 +76,62 @@ def build_image_encoder(model: Any, config: EncoderConfig, size: int, dimension:
     """
     visual: nn.Module = model.visual
     start = None if config.runtime == "eager" else load_runtime(config.runtime, config.precision)
-    parts = take_apart(visual)
-    if isinstance(parts, str) and (config.precision == "int8" or config.compress != AS_IT_IS):
-        field = "precision" if config.precision == "int8" else "compress"
-        raise CannotLoad(f"{name or 'this model'} can only be run as it is: {parts}", field)
+    _require_layers(visual, config, name)
     layout = torch.channels_last if fold_batch_norms(visual) else torch.contiguous_format
     if config.compress.ratio:
         prune_smallest(_linear_weights(visual), config.compress.ratio)
     dtype = torch.float32 if config.runtime == "openvino" else PRECISIONS[config.precision]
     visual.to(dtype).to(memory_format=layout)
     blank = torch.zeros(1, 3, size, size, dtype=dtype, device=next(visual.parameters()).device)
-    tower = take_apart(visual, _layer_factory(config))
     blank = blank.contiguous(memory_format=layout)
-    most_rows = 0
-    if config.precision == "int8" and not isinstance(tower, str):
-        with torch.no_grad():
-            most_rows = max(1, TOKENS_AT_ONCE // tower.embed(blank).shape[1])
+    tower = take_apart(visual, _layer_factory(config))
+    most_rows = _most_rows(tower, blank) if config.precision == "int8" else 0
     if start is None:
         return EagerEncoder(tower, model.encode_image, blank, dimension, name, most_rows)
     eager = EagerEncoder(tower, model.encode_image, blank, dimension, name)
     sizes = sizes_on(blank.device)
     if most_rows and config.runtime == "compile":
-        sizes = tuple(size for size in sizes if size <= most_rows)
+        sizes = tuple(rows for rows in sizes if rows <= most_rows)
     graphs = CompiledEncoder(eager, config.runtime, start, config.precision, config.reducers, sizes)
     if config.runtime in EXPORTED:
         model.visual = nn.Identity()  # the graphs hold its weights
     return graphs
 
 
+def fold_batch_norms(model: nn.Module) -> int:
+    """Fold each batch norm that follows a convolution in a `Sequential` into it. In place; gives the number folded.
+
+    Exact up to rounding, and a convolutional stem takes a sixth less time.
+    """
+    folded = 0
+    for parent in [module for module in model.modules() if type(module) is nn.Sequential]:
+        for (first, conv), (second, norm) in pairwise(list(parent.named_children())):
+            if type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d and norm.track_running_stats:
+                setattr(parent, first, fuse_conv_bn_eval(conv.eval(), norm.eval()))
+                setattr(parent, second, nn.Identity())
+                folded += 1
+    return folded
+
+
+def _require_layers(visual: nn.Module, config: EncoderConfig, name: str) -> None:
+    """Raises `CannotLoad` where the configuration needs other linear layers, and the tower is only run whole."""
+    whole = take_apart(visual)
+    if isinstance(whole, str) and (config.precision == "int8" or config.compress != AS_IT_IS):
+        field = "precision" if config.precision == "int8" else "compress"
+        raise CannotLoad(f"{name or 'this model'} can only be run as it is: {whole}", field)
+
+
 def _layer_factory(config: EncoderConfig) -> Make:
-    make_int8 = int8_weight if config.runtime == "openvino" else int8
+    make_int8 = Int8Weight if config.runtime == "openvino" else Int8Linear
     make = free_weights_after(make_int8) if config.precision == "int8" else plain
     return low_rank(config.compress.rank, make) if config.compress.rank else make
+
+
+@torch.no_grad()
+def _most_rows(tower: ImageTower | str, blank: Tensor) -> int:
+    """Rows of `TOKENS_AT_ONCE` tokens. `_require_layers` has refused a tower that is run whole."""
+    assert not isinstance(tower, str)
+    return max(1, TOKENS_AT_ONCE // tower.embed(blank).shape[1])
 
 
 def _linear_weights(visual: nn.Module) -> list[Tensor]:

@@ -13,6 +13,7 @@ NEEDED = {  # one of these features is enough; names as in Linux's /proc/cpuinfo
     "float16": ("avx512_fp16", "amx_fp16", "asimdhp"),
     "int8": ("avx512_vnni", "avx_vnni", "amx_int8"),
 }
+CAPABILITY = {"bfloat16": (8, 0), "float16": (7, 0)}  # the first compute capability of CUDA with hardware for it
 
 
 @cache
@@ -32,9 +33,6 @@ def sums_bytes_exactly() -> bool:
     return bool((torch._int_mm(most, most.t()) == 64 * 127 * 127).all())
 
 
-CAPABILITY = {"bfloat16": (8, 0), "float16": (7, 0)}  # the first compute capability of CUDA with hardware for it
-
-
 def why_not(
     precision: str,
     device: torch.device,
@@ -45,16 +43,22 @@ def why_not(
     if precision == "float32":
         return ""
     if device.type == "cpu":
-        needed = NEEDED[precision]
-        if (cpu_features() if features is None else features).isdisjoint(needed):
-            return f"this CPU has none of {', '.join(needed)}, without which {precision} is slower than float32"
-        if precision == "int8" and features is None and not sums_bytes_exactly():
-            return "the kernels in use let sums of bytes saturate (ONEDNN_MAX_CPU_ISA asks for kernels without VNNI?)"
-    elif precision == "int8":
+        return _why_not_cpu(precision, features)
+    if precision == "int8":
         return f"int8 is for CPUs; on {device.type} float16 and bfloat16 are the fast ones"
-    elif device.type == "cuda" and not torch.version.hip:
-        has, needed = capability or torch.cuda.get_device_capability(device), CAPABILITY[precision]
-        if has < needed:
-            has, needed = (".".join(map(str, version)) for version in (has, needed))
-            return f"{device} has compute capability {has}; {precision} is fast from {needed} on"
+    if device.type != "cuda" or torch.version.hip:
+        return ""
+    has, needed = capability or torch.cuda.get_device_capability(device), CAPABILITY[precision]
+    if has >= needed:
+        return ""
+    has, needed = (".".join(map(str, version)) for version in (has, needed))
+    return f"{device} has compute capability {has}; {precision} is fast from {needed} on"
+
+
+def _why_not_cpu(precision: str, features: frozenset[str] | None) -> str:
+    needed = NEEDED[precision]
+    if (cpu_features() if features is None else features).isdisjoint(needed):
+        return f"this CPU has none of {', '.join(needed)}, without which {precision} is slower than float32"
+    if precision == "int8" and features is None and not sums_bytes_exactly():
+        return "the kernels in use let sums of bytes saturate (ONEDNN_MAX_CPU_ISA asks for kernels without VNNI?)"
     return ""

@@ -13,14 +13,13 @@ import torch
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
 from ..core.reducer import Reducer
-from . import pocket
-from .agreement import find_disagreement
+from . import CannotLoad, pocket
 from .encoder_config import make_encoder_config
-from .errors import CannotLoad
 from .model import FrozenCLIP
 from .weights.checkpoint import (
     CONFIG,
     LoadedModel,
+    find_disagreement,
     from_folder,
     load_tokenizer,
     read_model_config,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import hashlib
+import sys
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
@@ -16,11 +20,8 @@ from ..core.labels import LabelSet, Prompts, TextSpace
 from ..core.reducer import Reducer, Reduction
 from .encoder_config import DEFAULT_CONFIG, EncoderConfig, build_image_encoder
 from .text.prompts import TOKENS_AT_ONCE, TemplatePrompts
-from .text.tokenize import Tokenize, label_tokens, text_tokens
+from .text.tokenize import Tokenize, TrainedVocabulary, label_tokens, text_tokens
 from .text.tower import encode_tokens, take_text_apart
-from .text.vocabulary import TrainedVocabulary
-from .weights.fingerprint import fingerprint_of
-from .weights.malloc_trim import release_memory
 
 
 class FrozenCLIP:
@@ -86,7 +87,8 @@ class FrozenCLIP:
         pixels = pixels.to(self.device)
         if pixels.dtype == torch.uint8:
             pixels = (pixels.float() / 255 - self._mean) / self._std
-        features = self._image(pixels, None if reduction is None else reduction.reducer, guide)
+        reducer = None if reduction is None or reduction.reducer.name == "none" else reduction.reducer
+        features = self._image(pixels, reducer, guide)
         return F.normalize(features.float(), dim=-1).cpu()
 
     def tokens_left(self, reducer: Reducer) -> tuple[int, ...]:
@@ -151,3 +153,23 @@ def _square(size: int | tuple[int, int]) -> int:
     if height != width:
         raise Unsupported(f"the image tower reads {height}x{width} pixels; only square ones are served")
     return height
+
+
+def fingerprint_of(model: nn.Module, mean: Tensor, std: Tensor, *more: object) -> str:
+    """32 hex digits over architecture, weights, the mean and deviation of pixels, and `more` that changes features.
+
+    Equal fingerprints mean equal features.
+    """
+    heads = [m.num_heads for m in model.modules() if isinstance(getattr(m, "num_heads", None), int)]  # not in the repr
+    digest = hashlib.sha256(f"{model!r} {heads} {more}".encode())
+    for key, value in (("mean", mean), ("std", std), *sorted(model.state_dict().items())):
+        digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:32]
+
+
+def release_memory() -> None:
+    """Return the allocator's free memory, about one model after a conversion of weights. Effective with glibc only."""
+    gc.collect()
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)

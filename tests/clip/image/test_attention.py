@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from tta_service.clip.image.attention import attend, attend_without_mask, merge_heads, split_heads, weighted_mean
+from tta_service.clip.image.tower import attend, attend_without_mask, weighted_mean
 
 
 def by_hand(q, k, v, sizes):
@@ -53,11 +53,6 @@ def test_sizes_leave_their_inputs_alone():
     before = [x.clone() for x in (q, k, v)]
     attend(q, k, v, torch.full((1, 4), 2.0))
     assert all(torch.equal(x, y) for x, y in zip((q, k, v), before, strict=True))
-
-
-def test_heads_are_undone():
-    x = torch.randn(2, 5, 12)
-    assert torch.equal(merge_heads(split_heads(x, 3)), x)
 
 
 def test_a_weighted_mean_counts_each_token_by_its_size():

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from tta_service.clip.hardware import why_not
-from tta_service.clip.image.int8 import Int8Linear, Int8Weight, quantize
+from tta_service.clip.image.linear import Int8Linear, Int8Weight, quantize
 
 # Before VNNI, sums of pairs of products saturate at 16 bits: such CPUs are refused, and their results are not tested.
 pytestmark = pytest.mark.skipif(bool(why_not("int8", torch.device("cpu"))), reason="this CPU has no VNNI")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tta_service.clip.image.row_buckets import SIZES, plan, run_in_buckets
+from tta_service.clip.image.compiled import SIZES, plan, run_in_buckets
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from tests.clip.small import small_model, tokenizer
+from tta_service.clip import CannotLoad
 from tta_service.clip.encoder_config import EncoderConfig
-from tta_service.clip.errors import CannotLoad
-from tta_service.clip.image.row_buckets import LARGE, SIZES, run_in_buckets, sizes_on
+from tta_service.clip.image.compiled import LARGE, SIZES, run_in_buckets, sizes_on
 from tta_service.clip.model import FrozenCLIP
 from tta_service.clip.runtimes.cudagraphs import replay
 

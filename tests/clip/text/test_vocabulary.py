@@ -7,7 +7,7 @@ import torch
 
 from tests.clip.small import tokenizer
 from tta_service import LabelSet
-from tta_service.clip.text.vocabulary import TrainedVocabulary, make_vocabulary, split_words, word_key
+from tta_service.clip.text.tokenize import TrainedVocabulary, make_vocabulary, split_words, word_key
 
 CONTEXT = 16
 

@@ -1,21 +1,26 @@
-"""The image tower as graphs of a compiler or another runtime, one for each reducer named at start."""
+"""The image tower as graphs of a compiler or another runtime, one for each reducer named at start.
+
+A graph may accept only certain numbers of rows, so rows run in buckets of these.
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 
+import torch
 from torch import Tensor
 
 from ...core.errors import Unsupported
 from ...core.reducer import Reducer
-from ..errors import CannotLoad
+from .. import CannotLoad
 from .encoder import FIELD, EagerEncoder
-from .row_buckets import SIZES, run_in_buckets
 
 Run = Callable[[Tensor], Tensor]  # pixels [b, 3, s, s] -> features [b, d]
 Start = Callable[[Run, Tensor, str], Run]  # takes a forward, a blank image [1, 3, s, s] and the precision
+SIZES = (64, 32, 16, 8, 4, 2, 1)  # rows of one run, the largest first
+LARGE = (256, 128)  # on a GPU, because 64 rows of a small tower do not occupy it
 
 
 def load_runtime(runtime: str, precision: str) -> Start:
@@ -92,3 +97,28 @@ def _describe(reducer: Reducer | None) -> str:
         return "none"
     given = fields(reducer) if is_dataclass(reducer) else ()
     return ":".join([reducer.name, *(f"{field.name}={getattr(reducer, field.name)}" for field in given)])
+
+
+def sizes_on(device: torch.device) -> tuple[int, ...]:
+    """The numbers of rows of a run on that device, the largest first."""
+    return SIZES if device.type == "cpu" else LARGE + SIZES
+
+
+def run_in_buckets(run: Run, x: Tensor, sizes: Sequence[int] = SIZES) -> Tensor:
+    """`run` over the rows of x [b, ...], in runs of `sizes` (which include 1); a partial run is padded with zeros."""
+    parts: list[Tensor] = []
+    for taken, size in plan(len(x), sizes):
+        rows, x = x[:taken], x[taken:]
+        if taken < size:
+            rows = torch.cat([rows, rows.new_zeros(size - taken, *rows.shape[1:])])
+        parts.append(run(rows)[:taken])
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def plan(rows: int, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """(rows taken, rows run) for each run: the largest that would be at least three quarters full."""
+    for size in sizes:
+        while 4 * rows >= 3 * size:
+            taken = min(rows, size)
+            yield taken, size
+            rows -= taken

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...core.errors import Unsupported
 from ...core.reducer import Reducer
-from .tower import ImageTower, count_patches_left, encode
+from .tower import ImageTower, encode
 
 FIELD = "options.reduction.reducer.name"
 
@@ -90,4 +90,6 @@ class EagerEncoder:
     @torch.no_grad()
     def _count_left(self, reducer: Reducer | None) -> tuple[int, ...]:
         assert not isinstance(self.tower, str)
-        return count_patches_left(self.tower, self.blank, reducer, self.blank.new_zeros(1, self._dimension))
+        left: list[int] = []
+        encode(self.tower, self.blank, reducer, self.blank.new_zeros(1, self._dimension), left)
+        return tuple(left)

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 from ...core.reducer import Reducer
-from .attention import attend
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
     """The three parts of a pre-norm transformer block."""
 
-    project: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]  # x [b, n, w] -> q, k, v [b, h, n, e]
+    project: Callable[[Tensor], tuple[Tensor, ...]]  # x [b, n, w] -> q, k, v [b, h, n, e]
     combine: Callable[[Tensor], Tensor]  # [b, h, n, e] -> what attention adds, [b, n, w]
     mlp: Callable[[Tensor], Tensor]  # x [b, n, w] -> what the MLP adds
 
@@ -36,26 +39,21 @@ class ImageTower:
     guide_to_tokens: Callable[[Tensor], Tensor] | None = None
 
 
-def encode(tower: ImageTower, pixels: Tensor, reducer: Reducer | None = None, guide: Tensor | None = None) -> Tensor:
-    """Normalised pixels [b, 3, s, s] to features [b, d], not normalised."""
-    return _forward(tower, pixels, reducer, guide)[0]
+def encode(
+    tower: ImageTower,
+    pixels: Tensor,
+    reducer: Reducer | None = None,
+    guide: Tensor | None = None,
+    left: list[int] | None = None,
+) -> Tensor:
+    """Normalised pixels [b, 3, s, s] to features [b, d], not normalised. Adds each block's patch tokens to `left`.
 
-
-def count_patches_left(
-    tower: ImageTower, pixels: Tensor, reducer: Reducer | None, guide: Tensor | None
-) -> tuple[int, ...]:
-    """Patch tokens after each block."""
-    return _forward(tower, pixels, reducer, guide)[1]
-
-
-def _forward(
-    tower: ImageTower, pixels: Tensor, reducer: Reducer | None, guide: Tensor | None
-) -> tuple[Tensor, tuple[int, ...]]:
-    """The reducer runs after the attention of every block but the last, which only the pool follows."""
+    The reducer runs after the attention of every block but the last, which only the pool follows.
+    """
     x, sizes = tower.embed(pixels), None
     if reducer is not None and guide is not None and reducer.guide_in_tokens and tower.guide_to_tokens is not None:
         guide = tower.guide_to_tokens(guide)
-    layers, left = len(tower.blocks), [x.shape[1] - tower.prefix]
+    layers, patches = len(tower.blocks), x.shape[1] - tower.prefix
     for layer, block in enumerate(tower.blocks):
         last = layer == layers - 1
         q, k, v = block.project(x)
@@ -64,6 +62,67 @@ def _forward(
         x = x + block.combine(attend(q, k, v, sizes))
         if reducer is not None and not last:
             x, sizes = reducer.reduce(layer, layers, x, sizes, q, k, tower.prefix, guide)
-        left.append(left[-1] if last else x.shape[1] - tower.prefix)
+            patches = x.shape[1] - tower.prefix
+        if left is not None:
+            left.append(patches)
         x = x + block.mlp(x)
-    return tower.pool(x, sizes), tuple(left[1:])
+    return tower.pool(x, sizes)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, sizes: Tensor | None = None) -> Tensor:
+    """Attention [b, h, m, e] of queries q [b, h, m, e] over keys and values [b, h, n, e].
+
+    With `sizes` [b, n] a token that stands for s patches has s times the weight: log s is added to its logits
+    (proportional attention, Bolya et al., 2023, arXiv:2210.09461).
+    """
+    if sizes is None:
+        return F.scaled_dot_product_attention(q, k, v)
+    votes = sizes.log().to(q.dtype)[:, None]  # [b, 1, n]
+    if q.device.type == "cpu":  # its fast kernel takes a mask
+        return F.scaled_dot_product_attention(q, k, v, votes[:, :, None])
+    return attend_without_mask(q, k, v, votes)
+
+
+def attend_without_mask(q: Tensor, k: Tensor, v: Tensor, votes: Tensor) -> Tensor:
+    """`attend` for devices whose fast kernels take no mask. `votes` [b, 1, n] are the log sizes.
+
+    They become one more feature of k. The same feature of q is √e, which the scale 1/√e cancels.
+    """
+    e = q.shape[-1]
+    pad = 8 - e % 8  # kernels want a head width divisible by eight
+    q, k, v = F.pad(q, (0, pad)), F.pad(k, (0, pad)), F.pad(v, (0, pad))
+    q[..., e], k[..., e] = e**0.5, votes
+    return F.scaled_dot_product_attention(q, k, v, scale=e**-0.5)[..., :e]
+
+
+def weighted_mean(x: Tensor, sizes: Tensor | None) -> Tensor:
+    """Mean [b, w] over tokens x [b, n, w], each counted `sizes` [b, n] times."""
+    if sizes is None:
+        return x.mean(1)
+    share = sizes / sizes.sum(1, keepdim=True)
+    return torch.einsum("bnw,bn->bw", x, share.to(x.dtype))
+
+
+def recompute(run: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """`run(*inputs)`, which must be pure. Only the inputs are stored for the backward pass, which runs it again.
+
+    For cheap steps with large inner values.
+    """
+    if not torch.is_grad_enabled() or not any(x.requires_grad for x in inputs):
+        return run(*inputs)
+    return _Recompute.apply(run, *inputs)  # type: ignore[no-any-return]
+
+
+class _Recompute(torch.autograd.Function):
+    @staticmethod
+    def forward(node: Any, run: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        node.run = run
+        node.save_for_backward(*inputs)
+        return run(*inputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(node: Any, d_out: Tensor) -> tuple[Tensor | None, ...]:
+        with torch.enable_grad():
+            again = [x.detach().requires_grad_() for x in node.saved_tensors]
+            return None, *torch.autograd.grad(node.run(*again), again, d_out)

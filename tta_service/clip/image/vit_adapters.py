@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from open_clip.timm_model import TimmModel
@@ -10,10 +11,8 @@ from timm.layers import Attention, AttentionPoolLatent, Mlp
 from timm.models import vision_transformer as timm_vit
 from torch import Tensor, nn
 
-from ..recompute import recompute
-from .attention import merge_heads, split_heads, weighted_mean
-from .linear import Layer, Make, plain
-from .tower import Block, ImageTower
+from .linear import Make, plain
+from .tower import Block, ImageTower, recompute, weighted_mean
 
 
 def take_apart(visual: nn.Module, make: Make = plain) -> ImageTower | str:
@@ -29,28 +28,30 @@ def take_apart(visual: nn.Module, make: Make = plain) -> ImageTower | str:
     return f"{type(inner).__name__} is not a plain vision transformer"
 
 
-def open_clip_block(block: Any, make: Make = plain) -> Block | None:
-    """The parts of open_clip's standard residual block, image or text; None for any other."""
+def open_clip_blocks(blocks: Iterable[Any], make: Make = plain) -> tuple[Block, ...] | None:
+    """The parts of open_clip's residual blocks, image or text; None when one of them is not the standard one."""
+    return tuple(_open_clip_block(block, make) for block in blocks) if all(map(_is_open_clip_block, blocks)) else None
+
+
+def _is_open_clip_block(block: Any) -> bool:
     attn = getattr(block, "attn", None)
-    if (
-        type(block) is not ResidualAttentionBlock
-        or hasattr(block, "ln_1_kv")
-        or not isinstance(attn, nn.MultiheadAttention)
-    ):
-        return None
-    if not attn.batch_first or attn.in_proj_weight is None or attn.bias_k is not None or attn.add_zero_attn:
-        return None
+    if type(block) is not ResidualAttentionBlock or hasattr(block, "ln_1_kv"):
+        return False
+    if not isinstance(attn, nn.MultiheadAttention) or attn.in_proj_weight is None:
+        return False
+    return attn.batch_first and attn.bias_k is None and not attn.add_zero_attn
 
-    feed: Any = block.mlp
-    qkv, out = make(attn.in_proj_weight, attn.in_proj_bias), _make_layer(attn.out_proj, make)
-    widen, narrow = _make_layer(feed.c_fc, make), _make_layer(feed.c_proj, make)
 
-    def project(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v = (split_heads(part, attn.num_heads) for part in qkv(block.ln_1(x)).chunk(3, dim=-1))
-        return q, k, v
+def _open_clip_block(block: Any, make: Make) -> Block:
+    attn, feed = block.attn, block.mlp
+    qkv, out = make(attn.in_proj_weight, attn.in_proj_bias), make(attn.out_proj.weight, attn.out_proj.bias)
+    widen, narrow = make(feed.c_fc.weight, feed.c_fc.bias), make(feed.c_proj.weight, feed.c_proj.bias)
+
+    def project(x: Tensor) -> tuple[Tensor, ...]:
+        return qkv(block.ln_1(x)).view(*x.shape[:2], 3, attn.num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
 
     def combine(a: Tensor) -> Tensor:
-        return block.ls_1(out(merge_heads(a)))
+        return block.ls_1(out(a.transpose(1, 2).flatten(2)))
 
     def mlp(x: Tensor) -> Tensor:
         return block.ls_2(narrow(recompute(feed.gelu, widen(block.ln_2(x)))))
@@ -58,15 +59,11 @@ def open_clip_block(block: Any, make: Make = plain) -> Block | None:
     return Block(project, combine, mlp)
 
 
-def _make_layer(layer: Any, make: Make) -> Layer:
-    return make(layer.weight, layer.bias)
-
-
 def _open_clip(visual: Any, make: Make) -> ImageTower | str:
-    blocks = [open_clip_block(block, make) for block in visual.transformer.resblocks]
     if visual.attn_pool is not None or visual.pool_type not in ("tok", "avg"):
         return "it pools by attention over the whole patch grid"
-    if any(block is None for block in blocks):
+    blocks = open_clip_blocks(visual.transformer.resblocks, make)
+    if blocks is None:
         return "its blocks are not the standard ones"
     only = visual.pool_type == "tok"
 
@@ -82,13 +79,12 @@ def _open_clip(visual: Any, make: Make) -> ImageTower | str:
     def guide_to_tokens(texts: Tensor) -> Tensor:
         return (texts if visual.proj is None else texts @ visual.proj.T) * visual.ln_post.weight
 
-    return ImageTower(visual._embeds, tuple(b for b in blocks if b), pool, 1, only, guide_to_tokens)
+    return ImageTower(visual._embeds, blocks, pool, 1, only, guide_to_tokens)
 
 
 def _timm(visual: Any, make: Make) -> ImageTower | str:
     trunk = visual.trunk
-    blocks = [_timm_block(block, make) for block in trunk.blocks]
-    if any(block is None for block in blocks):
+    if not all(map(_is_timm_block, trunk.blocks)):
         return "its blocks are not the standard ones"
     if trunk.global_pool not in ("token", "avg", "map"):
         return f"it pools by {trunk.global_pool or 'nothing'!r}"
@@ -107,41 +103,49 @@ def _timm(visual: Any, make: Make) -> ImageTower | str:
             x = _latent(trunk.attn_pool, x, sizes) if trunk.global_pool == "map" else weighted_mean(x, sizes)
         return visual.head(trunk.head(trunk.head_drop(trunk.fc_norm(x))))
 
-    norm, linear = [m for m in (trunk.norm, trunk.fc_norm) if isinstance(m, nn.LayerNorm)], [*visual.head, trunk.head]
-    linear = [m for m in linear if not isinstance(m, (nn.Identity, nn.Dropout))]
-    plain = trunk.attn_pool is None and len(norm) == 1 and all(isinstance(m, nn.Linear) for m in linear)
+    blocks, only = tuple(_timm_block(block, make) for block in trunk.blocks), trunk.global_pool == "token"
+    return ImageTower(embed, blocks, pool, trunk.num_prefix_tokens, only, _timm_guide(visual))
+
+
+def _timm_guide(visual: Any) -> Callable[[Tensor], Tensor] | None:
+    """`ImageTower.guide_to_tokens`; None when the features are no projection of single tokens."""
+    trunk = visual.trunk
+    norms = [module for module in (trunk.norm, trunk.fc_norm) if isinstance(module, nn.LayerNorm)]
+    heads = [module for module in (*visual.head, trunk.head) if not isinstance(module, (nn.Identity, nn.Dropout))]
+    if trunk.attn_pool is not None or len(norms) != 1 or not all(isinstance(head, nn.Linear) for head in heads):
+        return None
 
     def guide_to_tokens(texts: Tensor) -> Tensor:
-        for layer in linear:  # from last to first
-            texts = texts @ layer.weight
-        return texts * norm[0].weight
+        for head in heads:  # from last to first
+            texts = texts @ head.weight
+        return texts * norms[0].weight
 
-    parts, only = tuple(b for b in blocks if b), trunk.global_pool == "token"
-    return ImageTower(embed, parts, pool, trunk.num_prefix_tokens, only, guide_to_tokens if plain else None)
+    return guide_to_tokens
 
 
-def _timm_block(block: Any, make: Make) -> Block | None:
-    if type(block) is not timm_vit.Block or type(block.attn) is not Attention or block.attn.gate is not None:
-        return None
-    attn = block.attn
-    qkv, out, feed = _make_layer(attn.qkv, make), _make_layer(attn.proj, make), _timm_mlp(block.mlp, make)
+def _is_timm_block(block: Any) -> bool:
+    return type(block) is timm_vit.Block and type(block.attn) is Attention and block.attn.gate is None
 
-    def project(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v = (split_heads(part, attn.num_heads) for part in qkv(block.norm1(x)).chunk(3, dim=-1))
+
+def _timm_block(block: Any, make: Make) -> Block:
+    attn, feed = block.attn, block.mlp
+    qkv, out = make(attn.qkv.weight, attn.qkv.bias), make(attn.proj.weight, attn.proj.bias)
+
+    def project(x: Tensor) -> tuple[Tensor, ...]:
+        q, k, v = qkv(block.norm1(x)).view(*x.shape[:2], 3, attn.num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
         return attn.q_norm(q), attn.k_norm(k), v
 
     def combine(a: Tensor) -> Tensor:
-        return block.ls1(out(attn.norm(merge_heads(a))))
+        return block.ls1(out(attn.norm(a.transpose(1, 2).flatten(2))))
 
-    return Block(project, combine, lambda x: block.ls2(feed(block.norm2(x))))
+    if type(feed) is not Mlp or not isinstance(feed.fc1, nn.Linear):  # not the standard one: it is used as it is
+        return Block(project, combine, lambda x: block.ls2(feed(block.norm2(x))))
+    widen, narrow = make(feed.fc1.weight, feed.fc1.bias), make(feed.fc2.weight, feed.fc2.bias)
 
+    def mlp(x: Tensor) -> Tensor:
+        return block.ls2(narrow(feed.norm(feed.act(widen(block.norm2(x))))))
 
-def _timm_mlp(mlp: Any, make: Make) -> Layer:
-    """The MLP with layers by `make`; an MLP that is not the standard one is used as it is."""
-    if type(mlp) is not Mlp or not isinstance(mlp.fc1, nn.Linear):
-        return mlp
-    widen, narrow = _make_layer(mlp.fc1, make), _make_layer(mlp.fc2, make)
-    return lambda x: narrow(mlp.norm(mlp.act(widen(x))))
+    return Block(project, combine, mlp)
 
 
 def _latent(pool: Any, x: Tensor, sizes: Tensor | None) -> Tensor:

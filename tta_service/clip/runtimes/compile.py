@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..errors import CannotLoad
+from .. import CannotLoad
 from . import cudagraphs as runtime_cudagraphs
 
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")

@@ -1,7 +1,7 @@
 """CUDA graphs: the forward of a fixed number of rows is recorded once and then launched as a whole.
 
 A vision transformer has hundreds of kernels. For few rows, launching them from Python takes longer than running them.
-No compiler is needed. There is one graph for each size of `row_buckets`, all in one memory pool: they run one at a
+No compiler is needed. There is one graph for each size of `compiled.SIZES`, all in one memory pool: they run one at a
 time, and each result is copied before the next graph starts.
 """
 
@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import CannotLoad
-from ..image.row_buckets import sizes_on
+from .. import CannotLoad
+from ..image.compiled import sizes_on
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 WARM = 3  # runs before the recording, in which libraries may not choose kernels or allocate memory
@@ -26,7 +26,7 @@ Record = Callable[
 
 
 def start(forward: Run, blank: Tensor, precision: str) -> Run:
-    """The forward, recorded for every size of `row_buckets`. Raises `CannotLoad` on other devices than CUDA."""
+    """The forward, recorded for every size of `compiled.SIZES`. Raises `CannotLoad` on other devices than CUDA."""
     if blank.device.type != "cuda":
         raise CannotLoad(f"cudagraphs is for CUDA devices; on {blank.device.type} take eager or compile", "runtime")
     pool = torch.cuda.graph_pool_handle()

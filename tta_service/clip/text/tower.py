@@ -17,9 +17,8 @@ from open_clip.transformer import TextTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..image.tower import Block
-from ..image.vit_adapters import open_clip_block
-from ..recompute import recompute
+from ..image.tower import Block, recompute
+from ..image.vit_adapters import open_clip_blocks
 from .packing import Packing, count_common_start, find_own_places, pack
 
 
@@ -49,12 +48,12 @@ def take_text_apart(model: nn.Module) -> TextTower | None:
         text, pool_type, eos_id = model.text, model.text.pool_type, model.text.eos_id
     else:
         return None
-    blocks = [open_clip_block(block) for block in text.transformer.resblocks]
-    if text.attn_mask is None or pool_type not in ("argmax", "eos") or any(block is None for block in blocks):
+    blocks = open_clip_blocks(text.transformer.resblocks)
+    if text.attn_mask is None or pool_type not in ("argmax", "eos") or blocks is None:
         return None
     end = eos_id if pool_type == "eos" else None
     finish = _finish(text.ln_final, text.text_projection)
-    return TextTower(text.token_embedding, text.positional_embedding, tuple(b for b in blocks if b), finish, end)
+    return TextTower(text.token_embedding, text.positional_embedding, blocks, finish, end)
 
 
 def _finish(norm: nn.Module, projection: Any) -> Callable[[Tensor], Tensor]:

@@ -1,28 +1,39 @@
-"""Builds a model and its tokenizer from weights and the open_clip_config.json that describes them."""
+"""Builds a model and its tokenizer from weights and the open_clip_config.json that describes them; compares two."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import open_clip
 from open_clip.factory import load_checkpoint, load_state_dict
+from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 from open_clip.transform import PreprocessCfg
 from torch import Tensor
 
-from ..errors import CannotLoad
-from ..text.vocabulary import TrainedVocabulary, make_vocabulary
+from .. import CannotLoad
+from ..text.tokenize import TrainedVocabulary, make_vocabulary
 from .file_format import why_not_weights
 from .hub import find_cached, require_hub
 
 CONFIG = "open_clip_config.json"
 ROWS, VALUES, WEIGHT = (f"text.token_embedding.{part}" for part in ("rows", "values", "weight"))
 UNSAFE = ("weights_only", "trust_remote_code")  # options that libraries advise in their errors and that run code
-WORDS = "text.taught_words"  # keys of trained words of several tokens (`vocabulary.word_key`)
+WORDS = "text.taught_words"  # keys of trained words of several tokens (`tokenize.word_key`)
+TOWERS: dict[str, type[Any]] = {"vision_cfg": CLIPVisionCfg, "text_cfg": CLIPTextCfg}
+IGNORED = {  # the origin of parts, and options of training
+    "custom_text",
+    "hf_model_pretrained",
+    "hf_tokenizer_name",
+    "output_tokens",
+    "patch_dropout",
+    "timm_model_pretrained",
+    "tokenizer_kwargs",
+}
 
 
 class LoadedModel(NamedTuple):
@@ -68,6 +79,29 @@ def read_model_config(config: Path) -> dict[str, Any]:
         if not {"embed_dim", "vision_cfg", "text_cfg"} <= content["model_cfg"].keys():
             raise ValueError("its model_cfg needs embed_dim, vision_cfg and text_cfg")
         return content
+
+
+def find_disagreement(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    """The first difference of two `model_cfg`s, in words; "" when there is none. Missing keys have their defaults."""
+    left, right = dict(_flatten(ours)), dict(_flatten(theirs))
+    for key in (*left, *right):
+        one, other = left.get(key), right.get(key)
+        if one != other:
+            return f"{key} is {one!r} there, not {other!r}"
+    return ""
+
+
+def _flatten(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield "quick_gelu", bool(config.get("quick_gelu"))
+    for key, value in config.items():
+        if key in TOWERS:
+            known = {field.name for field in fields(TOWERS[key])}
+            whole = {**asdict(TOWERS[key]()), **value} if value.keys() <= known else value
+            for name, part in sorted(whole.items()):
+                if name not in IGNORED:
+                    yield f"{key}.{name}", list(part) if isinstance(part, tuple) else part
+        elif key not in IGNORED | {"quick_gelu"}:
+            yield key, value
 
 
 def build_model(config: dict[str, Any], custom: bool) -> Any:

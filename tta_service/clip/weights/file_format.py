@@ -7,6 +7,12 @@ import zipfile
 from pathlib import Path
 
 SAFE = ".safetensors"
+TEXTS = {  # what the file begins with, in lower case
+    (b"version https://git-lfs",): "it is a Git LFS pointer, which stands for the weights; `git lfs pull` fetches them",
+    (b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--"): (
+        "it is a web page; the address it came from wants a login or another link"
+    ),
+}
 PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"(\xb5/\xfd": "zstd", b"7z\xbc\xaf'\x1c": "7z"}
 OTHERS = {b"%PDF": "a PDF document", b"\xff\xd8\xff": "a picture", b"\x89PNG": "a picture", b"\x89HDF": "an HDF5 file"}
 
@@ -16,30 +22,29 @@ def why_not_weights(file: Path) -> str:
     size = file.stat().st_size
     with file.open("rb") as opened:
         head = opened.read(1024)
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if not head:
         return "it is empty"
     if (
         head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 100_000_000
     ):  # checked first: the length may look like the start of another format
         return _why_not_safetensors(file, size)
-    if text.startswith(b"version https://git-lfs"):
-        return "it is a Git LFS pointer, which stands for the weights; `git lfs pull` fetches them"
-    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--")):
-        return "it is a web page; the address it came from wants a login or another link"
-    for start, kind in PACKED.items():
-        if head.startswith(start):
-            return f"it is packed ({kind}); unpack it"
-    if head[257:262] == b"ustar":
-        return "it is a tar archive; unpack it"
-    for start, kind in OTHERS.items():
-        if head.startswith(start):
-            return f"it is {kind}"
+    if why := _recognise(head):
+        return why
     if head.startswith(b"PK\x03\x04"):
         return _why_not_zip(file)
-    if _is_text(head):
+    if not any(byte < 9 or 13 < byte < 32 for byte in head):  # no control characters
         return "it is text"
     return "it is not in the format that its name tells" if file.suffix == SAFE else ""
+
+
+def _recognise(head: bytes) -> str:
+    """What a file that begins so is instead of weights; "" when that is unknown."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    known = [why for starts, why in TEXTS.items() if text.startswith(starts)]
+    known += [f"it is packed ({kind}); unpack it" for start, kind in PACKED.items() if head.startswith(start)]
+    known += ["it is a tar archive; unpack it"] if head[257:262] == b"ustar" else []
+    known += [f"it is {kind}" for start, kind in OTHERS.items() if head.startswith(start)]
+    return known[0] if known else ""
 
 
 def _why_not_zip(file: Path) -> str:
@@ -73,7 +78,3 @@ def _why_not_safetensors(file: Path, size: int) -> str:
     if size < whole:
         return f"it is incomplete: {size} of {whole} bytes; fetch it again"
     return "" if file.suffix == SAFE else f"it is in another format than its name tells; call it {file.stem}{SAFE}"
-
-
-def _is_text(head: bytes) -> bool:
-    return not any(byte < 9 or 13 < byte < 32 for byte in head)  # no control characters

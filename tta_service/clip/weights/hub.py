@@ -17,7 +17,7 @@ import huggingface_hub
 from huggingface_hub import constants
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
-from ..errors import CannotLoad
+from .. import CannotLoad
 
 ANSWERS_WITHIN = 4.0  # seconds
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from tests.clip.small import pixels
 from tta_service.clip import pocket
-from tta_service.clip.image.fold_batch_norm import fold_batch_norms
+from tta_service.clip.encoder_config import fold_batch_norms
 from tta_service.clip.weights.checkpoint import CONFIG, from_folder
 
 

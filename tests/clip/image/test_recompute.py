@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from tta_service.clip.recompute import recompute
+from tta_service.clip.image.tower import recompute
 
 
 def product(x, y):

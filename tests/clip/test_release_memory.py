@@ -6,7 +6,7 @@ import psutil
 import pytest
 import torch
 
-from tta_service.clip.weights.malloc_trim import release_memory
+from tta_service.clip.model import release_memory
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
