@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.errors import BadImage, BadLabels, BadRequest, Unsupported
+from ..core.errors import BadImage, BadLabels, Unsupported
 from ..core.labels import LabelSet
 from ..core.request import Encoded, Features, PixelFormat, Raw, Request
+from ..serving.sessions.session import check_session_id
 from .features import parse_features
 from .field_paths import FieldOrigins, field_prefix
 from .options import Options, parse_options
@@ -55,7 +55,7 @@ def parse_request(
         reduction=options.reduction,
         cascade=options.cascade,
         client=client,
-        session=parse_session_id(message.session_id, "session_id"),
+        session=check_session_id(message.session_id),
         arrived=arrived,
         seed=options.seed,
         deadline=deadline,
@@ -134,10 +134,3 @@ def parse_label_set(message: pb.LabelSet, server_info: ServerInfo, path: str) ->
         names, templates = tuple(message.names), tuple(message.templates)
         given = (names, templates) if templates else (names,)
         return LabelSet(*given, allow_duplicates=message.allow_duplicates)
-
-
-def parse_session_id(text: str, path: str) -> str:
-    """The valid session id in `text`; empty stays empty and stands for a new session. Raises `BadRequest`."""
-    if text and not re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", text):
-        raise BadRequest("a session id is 1 to 128 of the characters A-Z a-z 0-9 . _ : -", path)
-    return text

@@ -10,11 +10,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ..core.errors import BadLabels, BadRequest, TTAError
 from ..core.labels import LabelSet
 from ..core.request import Request
+from ..serving.sessions.session import check_session_id
 from ..serving.streams.frame_buffer import Policy
 from . import status
 from .field_paths import FieldOrigins, field_prefix
 from .options import Options, parse_options
-from .requests import LabelLookup, ParsedRequest, image_path, labels_path, parse_image, parse_labels, parse_session_id
+from .requests import LabelLookup, ParsedRequest, image_path, labels_path, parse_image, parse_labels
 from .server_info import ServerInfo
 from .v1 import tta_pb2 as pb
 
@@ -81,7 +82,7 @@ def parse_open(
     buffer = opening.buffer if opening.HasField("buffer") else 8
     if not 1 <= buffer <= server_info.limits.buffer:
         raise BadRequest(f"{buffer} frames; a buffer holds 1 to {server_info.limits.buffer}", "open.buffer")
-    session, named = parse_session_id(opening.session_id, "open.session_id"), True
+    session, named = check_session_id(opening.session_id, "open.session_id"), True
     if opening.resume_token:
         with field_prefix("open"):
             id, named = resume(opening.resume_token)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ...core.errors import BadRequest, TooLarge
 from ...serving.persistence.service import SessionPersistence
+from ...serving.sessions.session import check_session_id
 from ...serving.sessions.sessions import Sessions
 from ...wire.catalogue import make_session_info, paginate
 from ...wire.field_paths import field_prefix
 from ...wire.identity import OWNER
-from ...wire.requests import parse_session_id
 from ...wire.server_info import ServerInfo
 from ...wire.v1 import tta_pb2 as pb
 from ..interceptor import Context
@@ -67,4 +67,4 @@ def required_session_id(id: str) -> str:
     """The valid id of a session that the request must name. Raises `BadRequest`."""
     if not id:
         raise BadRequest("which session?", "session_id")
-    return parse_session_id(id, "session_id")
+    return check_session_id(id)

@@ -103,7 +103,7 @@ class SessionPersistence:
 
     async def before_reply(self, owner: str, id: str) -> None:
         """Writes the session of a unary answer before the answer is sent, while the server drains."""
-        if self._draining and id:
+        if self._draining:
             await self.save(owner, id)
 
     async def save_all(self, streams: bool = False) -> None:

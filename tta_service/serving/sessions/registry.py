@@ -54,8 +54,7 @@ class SessionRegistry:
         if session := self._sessions.get((owner, id)):
             self._sessions.move_to_end((owner, id))
             return session
-        if id:
-            check_session_id(id)
+        check_session_id(id)
         if len(self._sessions) >= self._limits.sessions:
             self._evict(1, lambda session: 1, self.open_sessions, "capacity", "too many sessions are open")
         session = self.make(owner, id, named)

@@ -14,10 +14,11 @@ from .memory import MemoryAccounting, MemoryKey, MemorySlot
 from .turns import TurnQueue
 
 
-def check_session_id(id: str, field: str = "session_id") -> None:
-    """Raises `BadRequest` unless it is an id that a session may have."""
-    if not re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", id):
+def check_session_id(id: str, field: str = "session_id") -> str:
+    """The id; an empty one stands for a new session. Raises `BadRequest` for one that no session may have."""
+    if id and not re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", id):
         raise BadRequest("a session id is 1 to 128 of the characters A-Z a-z 0-9 . _ : -", field)
+    return id
 
 
 @dataclass(frozen=True, slots=True)

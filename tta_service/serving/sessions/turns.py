@@ -75,8 +75,11 @@ class Turn:
             if not answered.done():
                 answered.set_result(result)
 
+        def deliver_early(answer: T) -> None:
+            loop.call_soon_threadsafe(deliver, answer)
+
         def work_on_memory() -> tuple[T, Any, int]:
-            answer, memory = work(value, lambda early: loop.call_soon_threadsafe(deliver, early))
+            answer, memory = work(value, deliver_early)
             return answer, *_with_size(memory)
 
         def store(done: tuple[T, Any, int]) -> None:

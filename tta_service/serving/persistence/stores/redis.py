@@ -15,8 +15,8 @@ from .base import Change, Store, Stored, check_formats, name_of
 try:
     import redis
     import redis.asyncio
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
+    import redis.asyncio.retry
+    import redis.backoff
 except ImportError:
     redis = None
 
@@ -40,10 +40,14 @@ class RedisStore(Store):
         if redis is None:
             raise Unsupported("a state store in Redis needs its client: pip install tta-service[redis]")
         address = url.replace("valkey", "redis", 1)
-        anew = Retry(NoBackoff(), 1, (redis.ConnectionError,))  # when the server has closed an idle connection
-        limits = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
+        once = redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 1, (redis.ConnectionError,))
+        options = {
+            "socket_timeout": PATIENCE,
+            "socket_connect_timeout": PATIENCE,
+            "retry": once,  # on a new connection, for the server may have closed an idle one
+        }
         try:
-            client = redis.asyncio.from_url(address, retry=anew, **limits)
+            client = redis.asyncio.from_url(address, **options)
             await client.ping()
         except ValueError as error:
             raise OSError(without_secrets(f"{url} is no address of a state store: {error}", url)) from None
