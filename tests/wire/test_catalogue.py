@@ -8,7 +8,7 @@ from google.protobuf import struct_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tta_service.wire.catalogue import PAGE, MovingAverages, paginate
+from tta_service.wire.catalogue import PAGE, paginate
 from tta_service.wire.well_known import from_struct, to_duration, to_struct
 
 
@@ -33,16 +33,6 @@ def test_what_goes_between_two_pages_hides_nothing():
     first, token = paginate(keys, str, 2, "")
     keys.remove("b")
     assert first + paginate(keys, str, 2, token)[0] == ["a", "b", "c", "d"]
-
-
-def test_pace_follows_what_it_sees():
-    pace = MovingAverages()
-    assert pace.of("zero") == 0.0
-    pace.add("zero", 2.0)
-    assert pace.of("zero") == 2.0
-    for _ in range(200):
-        pace.add("zero", 1.0)
-    assert abs(pace.of("zero") - 1.0) < 1e-3
 
 
 def test_structs_survive_both_ways():

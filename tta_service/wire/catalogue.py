@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, TypeVar
 
 from ..core.catalogue import Catalogue, Description
+from ..core.moving_average import MovingAverage
 from ..core.parameters import Parameter
 from ..serving.sessions.session import SessionInfo
 from ..serving.text.cache import CachedLabelSet
@@ -19,10 +21,12 @@ PAGE, LONGEST = 50, 1000
 
 
 def make_descriptions(
-    catalogue: Catalogue[Any], seconds: Callable[[str], float], limits: Mapping[str, float] | None = None
+    catalogue: Catalogue[Any],
+    seconds: defaultdict[str, MovingAverage[float]],
+    limits: Mapping[str, float] | None = None,
 ) -> list[pb.Description]:
-    """Every entry, by name, with bounds within this server's `limits`. `seconds(name)` is its measured mean."""
-    return [_make_description(catalogue.describe(name, limits), seconds(name)) for name in catalogue.names()]
+    """Every entry, by name, with bounds within this server's `limits`. `seconds` are measured, by name."""
+    return [_make_description(catalogue.describe(name, limits), seconds[name].value) for name in catalogue.names()]
 
 
 def _make_description(entry: Description, seconds: float) -> pb.Description:
@@ -61,22 +65,6 @@ def paginate(items: Iterable[T], key: Callable[[T], str], page_size: int, page_t
     size = min(page_size or PAGE, LONGEST)
     rest = sorted((item for item in items if key(item) > page_token), key=key)
     return rest[:size], key(rest[size - 1]) if len(rest) > size else ""
-
-
-class MovingAverages:
-    """Seconds by name, as moving averages over about the last twenty values."""
-
-    def __init__(self) -> None:
-        self._seconds: dict[str, float] = {}
-
-    def add(self, name: str, seconds: float) -> None:
-        """Add a measured value."""
-        before = self._seconds.get(name, seconds)
-        self._seconds[name] = before + (seconds - before) / 20
-
-    def of(self, name: str) -> float:
-        """The average of `name`, 0 without values."""
-        return self._seconds.get(name, 0.0)
 
 
 def make_label_set_info(label_set: CachedLabelSet) -> pb.LabelSetInfo:

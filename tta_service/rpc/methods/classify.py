@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
@@ -12,13 +13,14 @@ from typing import Any, cast
 from ...core import catalogue
 from ...core.errors import BadRequest, TTAError
 from ...core.events import Observe, ignore
+from ...core.moving_average import MovingAverage
 from ...core.request import PendingRequest, Report
 from ...serving.engine import Engine
 from ...serving.persistence.service import SessionPersistence
 from ...serving.sessions.sessions import Sessions
 from ...serving.streams.frame_buffer import BufferTotals
 from ...serving.text.cache import TextSpaceCache
-from ...wire.catalogue import MovingAverages, make_descriptions, make_server_info
+from ...wire.catalogue import make_descriptions, make_server_info
 from ...wire.field_paths import FieldOrigins
 from ...wire.identity import OWNER, client_of, trace_of
 from ...wire.requests import parse_request
@@ -51,7 +53,8 @@ class AdaptationService(LabelSetMethods, SessionMethods):
         LabelSetMethods.__init__(self, text_spaces, server_info)
         SessionMethods.__init__(self, sessions, persistence, server_info)
         self._engine, self._load, self._observe, self._streams = engine, load, observe, set[StreamHandler]()
-        self._strategies, self._reducers = MovingAverages(), MovingAverages()
+        self._strategies = defaultdict[str, MovingAverage[float]](partial(MovingAverage, 20))  # seconds by name
+        self._reducers = defaultdict[str, MovingAverage[float]](partial(MovingAverage, 20))
         self.buffered = BufferTotals(max_bytes=server_info.limits.all_streams_bytes)  # frames that wait, of all streams
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
@@ -108,12 +111,12 @@ class AdaptationService(LabelSetMethods, SessionMethods):
 
     async def ListStrategies(self, request: pb.ListStrategiesRequest, context: Context) -> pb.ListStrategiesResponse:
         """Describe the strategies, with the recent mean seconds of a request."""
-        entries = make_descriptions(catalogue.strategies, self._strategies.of, self._server_info.limits.parameters)
+        entries = make_descriptions(catalogue.strategies, self._strategies, self._server_info.limits.parameters)
         return pb.ListStrategiesResponse(strategies=entries, default_name=self._server_info.strategy)
 
     async def ListReducers(self, request: pb.ListReducersRequest, context: Context) -> pb.ListReducersResponse:
         """Describe the reducers, with the recent mean seconds of encoding."""
-        entries = make_descriptions(catalogue.reducers, self._reducers.of, self._server_info.limits.parameters)
+        entries = make_descriptions(catalogue.reducers, self._reducers, self._server_info.limits.parameters)
         return pb.ListReducersResponse(reducers=entries, default_name=self._server_info.reducer)
 
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:
@@ -122,8 +125,8 @@ class AdaptationService(LabelSetMethods, SessionMethods):
 
     async def _classify(self, pending: PendingRequest) -> Report:
         report = await self._engine.classify(pending)
-        self._strategies.add(report.strategy.name, report.seconds["total"])
-        self._reducers.add(report.request.reduction.reducer.name, report.seconds.get("encode", 0.0))
+        self._strategies[report.strategy.name].add(report.seconds["total"])
+        self._reducers[report.request.reduction.reducer.name].add(report.seconds.get("encode", 0.0))
         return report
 
     async def _first_message(self, messages: AsyncIterator[pb.ClassifyStreamRequest]) -> pb.ClassifyStreamRequest:

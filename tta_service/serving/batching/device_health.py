@@ -11,6 +11,7 @@ import torch
 
 from ...core.errors import TTAError
 from ...core.events import Canary, Observe, ignore
+from ...core.moving_average import MovingAverage
 
 OnChange = Callable[[bool, str], None]
 OUT_OF_MEMORY_SIGNS = ("out of memory", "ALLOC_FAILED", "NOT_INITIALIZED")  # the last is cuBLAS without memory
@@ -41,7 +42,7 @@ class DeviceHealth:
         self._patience, self._factor, self._canary_every, self._tick = patience, factor, canary_every, tick
         self.serving = False
         self.reason: str = "warming up"
-        self._row_seconds = 0.0
+        self._row_seconds = MovingAverage[float](5)
         self._failures = 0
         self._draining = False
         self._running: tuple[float, int] | None = None  # since, rows
@@ -52,7 +53,7 @@ class DeviceHealth:
 
     def ready(self, row_seconds: float) -> None:
         """Starts serving: the warm-up has succeeded and measured so many seconds per row."""
-        self._row_seconds, self._last_forward = row_seconds, self._clock()
+        self._row_seconds, self._last_forward = MovingAverage(5, row_seconds), self._clock()
         self._set_reason("")
 
     def drain(self) -> None:
@@ -71,12 +72,12 @@ class DeviceHealth:
         now = self._clock()
         if self._running and finite and self.serving:  # the duration of a stuck batch predicts nothing
             since, rows = self._running
-            seconds = max(0.0, now - since - self._paused) / rows
-            self._row_seconds = 0.8 * self._row_seconds + 0.2 * seconds if self._row_seconds else seconds
+            self._row_seconds.add(max(0.0, now - since - self._paused) / rows)
         self._running, self._last_forward, self._failures = None, now, 0
         self._last_good = now if finite else self._last_good
-        if self.reason != "warming up":
-            self._set_reason("" if finite else "features are not finite")
+        reason = "" if finite else "features are not finite"
+        if reason != self.reason and self.reason != "warming up":
+            self._set_reason(reason)
 
     def batch_failed(self, error: BaseException) -> None:
         """The batch raised."""
@@ -112,7 +113,7 @@ class DeviceHealth:
         """Stops serving when the running batch or a canary takes too long. Called every tick."""
         for since, rows in filter(None, (self._running, self._pending_canary())):
             waited = self._clock() - since - self._paused - self._paused_now(since)
-            if waited > max(self._patience, self._factor * rows * self._row_seconds):
+            if waited > max(self._patience, self._factor * rows * self._row_seconds.value):
                 self._set_reason("a batch does not come back")
 
     async def run(self, canary: Callable[[], Awaitable[object]]) -> None:
