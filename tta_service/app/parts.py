@@ -22,7 +22,7 @@ from ..serving.engine import Engine
 from ..serving.persistence.service import SessionPersistence
 from ..serving.persistence.snapshots import Snapshots
 from ..serving.persistence.stores.base import Store
-from ..serving.pipeline.encoding import Decode, Look
+from ..serving.pipeline.resources import Decode, Look
 from ..serving.sessions.memory import MemoryLimits
 from ..serving.sessions.sessions import Sessions
 from ..serving.text.cache import TextSpaceCache

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
 from .labels import LabelSet
 from .reducer import Reduction
+from .scores import Scores
 from .strategy import Strategy
 from .views import Views
 
@@ -147,7 +149,7 @@ class Explanation:
     tokens_left: tuple[int, ...] = ()  # patch tokens of the plain view after each layer
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Report:
     """The answer and how it came about. Replies, metrics and spans are all made from this value."""
 
@@ -164,3 +166,13 @@ class Report:
     explanation: Explanation | None = None
     unseen: tuple[str, ...] = ()  # label names that are not in the text tower's training data
     feature: Tensor | None = None  # [d] of the plain view, on the CPU; drift detection reads it
+
+    @cached_property
+    def scores(self) -> Scores:
+        """Of the adapted logits."""
+        return Scores.of(self.logits)
+
+    @cached_property
+    def zero_shot_scores(self) -> Scores:
+        """Of the zero-shot logits."""
+        return Scores.of(self.zero_shot)

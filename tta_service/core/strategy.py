@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, ClassVar, Generic, TypeVar
 
 from torch import Tensor
@@ -46,7 +47,7 @@ class Strategy(ABC, Generic[Memory]):
     name: ClassVar[str]
 
     def needs(self) -> Needs:
-        """What the engine must prepare. It is constant for an instance, cheap, and read several times a request."""
+        """What the engine must prepare; equal instances have equal needs."""
         return Needs()
 
     @abstractmethod
@@ -65,7 +66,8 @@ class Strategy(ABC, Generic[Memory]):
 
     def predict(self, seen: Evidence, memory: Memory) -> tuple[Tensor, Any]:
         """Logits [c] of the image, and what `update` needs of the work: by default all of `adapt`."""
-        if type(self).adapt is Strategy.adapt:
+        base: Any = Strategy
+        if type(self).adapt is base.adapt:
             raise NotImplementedError(f"{type(self).__qualname__} defines neither adapt nor predict")
         return self.adapt(seen, memory)
 
@@ -86,9 +88,16 @@ class Strategy(ABC, Generic[Memory]):
         return {}
 
 
+@lru_cache(maxsize=1024)
+def needs_of(strategy: Strategy[Any]) -> Needs:
+    """What `strategy.needs()` returns; asked once of equal instances."""
+    return strategy.needs()
+
+
 def predicts_first(strategy: Strategy[Any]) -> bool:
     """Whether the strategy answers before it learns: it overrides `update`."""
-    return type(strategy).update is not Strategy.update
+    base: Any = Strategy
+    return type(strategy).update is not base.update
 
 
 class Stateless(Strategy[None]):

@@ -1,23 +1,23 @@
-"""Responses: from reports to messages. The scores of a response are the softmax of its logits, taken here."""
+"""Responses: from reports to messages."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..core.errors import ModelFault
 from ..core.reducer import Reducer, Reduction
 from ..core.request import Degraded, Explanation, Report, SessionStatus
+from ..core.scores import Scores
 from ..core.strategy import Strategy
 from .server_info import ServerInfo
 from .v1 import tta_pb2 as pb
 from .well_known import to_struct
 
-Numbers = NDArray[np.float64]
 SCOPES = {
     "all": pb.Reduction.SCOPE_ALL_VIEWS,
     "augmented": pb.Reduction.SCOPE_AUGMENTED,
@@ -26,7 +26,6 @@ SCOPES = {
 REASONS = {
     "deadline": pb.Degraded.REASON_DEADLINE,
     "overload": pb.Degraded.REASON_OVERLOAD,
-    "memory": pb.Degraded.REASON_MEMORY,
 }
 ORIGINS = {
     "fresh": pb.SessionStatus.ORIGIN_FRESH,
@@ -37,12 +36,13 @@ ORIGINS = {
 
 def make_response(report: Report, top_k: int, server_info: ServerInfo) -> pb.ClassifyResponse:
     """The response to a request, with its best `top_k` scores. Raises `ModelFault` for logits without a finite one."""
-    names, logits = report.request.labels.names, to_array(report.logits)
-    scores = softmax(logits)
+    names, scores, plain = report.request.labels.names, report.scores, report.zero_shot_scores
+    if math.isnan(scores.entropy + plain.entropy):
+        raise ModelFault("the strategy's answer is not a number")
     message = pb.ClassifyResponse(
-        top=top_scores(logits, scores, names, top_k),
-        zero_shot=top_scores(plain := to_array(report.zero_shot), softmax(plain), names, top_k),
-        entropy=entropy(scores),
+        top=top_scores(report.logits, scores, names, top_k),
+        zero_shot=top_scores(report.zero_shot, plain, names, top_k),
+        entropy=scores.entropy,
         strategy=make_choice(report.strategy),
         escalated=report.escalated,
         timings=pb.Timings(**report.seconds),
@@ -62,30 +62,11 @@ def make_response(report: Report, top_k: int, server_info: ServerInfo) -> pb.Cla
     return message
 
 
-def to_array(logits: Tensor) -> Numbers:
-    """Logits [c] as float64. Single ones may be -inf. Raises `ModelFault` for NaN, +inf, or when all are -inf."""
-    values = logits.double().numpy()
-    if np.isnan(values).any() or not np.isfinite(values.max()):
-        raise ModelFault("the strategy's answer is not a number")
-    return values
-
-
-def softmax(logits: Numbers) -> Numbers:
-    """Logits [c] to scores [c] that sum to 1."""
-    weights = np.exp(logits - logits.max())
-    return weights / weights.sum()
-
-
-def entropy(scores: Numbers) -> float:
-    """The entropy of scores [c] in nats, with 0 ln 0 = 0."""
-    positive = scores[scores > 0]
-    return float(abs(positive @ np.log(positive)))
-
-
-def top_scores(logits: Numbers, scores: Numbers, names: tuple[str, ...], top_k: int) -> list[pb.Score]:
+def top_scores(logits: Tensor, scores: Scores, names: tuple[str, ...], top_k: int) -> list[pb.Score]:
     """The best `top_k` scores, equal ones in the order of the label set."""
-    best: list[int] = np.argsort(-logits, kind="stable")[:top_k].tolist()
-    return [pb.Score(index=i, label=names[i], score=float(scores[i]), logit=float(logits[i])) for i in best]
+    numbers = logits.double().numpy()
+    best: list[int] = np.argsort(-numbers, kind="stable")[:top_k].tolist()
+    return [pb.Score(index=i, label=names[i], score=float(scores.values[i]), logit=float(numbers[i])) for i in best]
 
 
 def make_choice(instance: Strategy[Any] | Reducer) -> pb.Choice:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tta_service import Evidence, Needs, TextSpace
+from tta_service import Evidence, TextSpace
 from tta_service.core.errors import BadRequest
 from tta_service.serving.pipeline.adaptation import EncodedViews, choose_confident, run_strategy
 from tta_service.strategies.zero import Zero
@@ -38,19 +38,13 @@ class Talker(ZeroShot):
 
 
 def answer(strategy: ZeroShot | Zero, encoded: EncodedViews, explain: bool = True):
-    return run_strategy(strategy, strategy.needs(), encoded, TEXT, explain, None)[0]
+    return run_strategy(strategy, encoded, TEXT, explain, None)[0]
 
 
 def test_zero_shot_comes_beside_the_answer():
     given = answer(ZeroShot(), EncodedViews((ROWS[:1], ROWS[1:]), 3), explain=False)
     torch.testing.assert_close(given.zero_shot, 10 * ROWS[0])
     assert torch.equal(given.logits, given.zero_shot) and given.explanation is None
-
-
-def test_relative_entropy_is_the_share_of_the_largest_entropy():
-    flat = torch.nn.functional.normalize(torch.ones(1, 3), dim=-1)
-    assert answer(ZeroShot(), EncodedViews((flat,), 1)).relative_entropy == pytest.approx(1.0)
-    assert answer(ZeroShot(), EncodedViews((ROWS[2:],), 1)).relative_entropy < 0.01
 
 
 def test_a_strategy_explains_itself():
@@ -86,5 +80,5 @@ def test_fewer_rows_are_the_first_ones():
 
 def test_features_of_another_model_are_refused():
     with pytest.raises(BadRequest) as refused:
-        run_strategy(ZeroShot(), Needs(), EncodedViews((torch.ones(1, 4),), 1), TEXT, False, None)
+        run_strategy(ZeroShot(), EncodedViews((torch.ones(1, 4),), 1), TEXT, False, None)
     assert refused.value.field == "image.features.dimension"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,12 +16,10 @@ from ...core.errors import BadRequest, ModelFault, TTAError
 from ...core.evidence import Evidence
 from ...core.labels import TextSpace
 from ...core.request import Explanation
-from ...core.strategy import Needs, Strategy, predicts_first
+from ...core.strategy import Strategy, needs_of, predicts_first
 from ...core.views import Views
 from ...maths import confident_rows, entropy
 
-Given = TypeVarTuple("Given")
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -31,7 +29,6 @@ class Answer:
 
     logits: Tensor  # [c]
     zero_shot: Tensor  # [c]
-    relative_entropy: float  # entropy of the logits divided by ln c: 0 certain, 1 uniform
     explanation: Explanation | None
     feature: Tensor  # [d] of the plain view
     seconds: float  # from the start of the strategy to this answer
@@ -49,28 +46,24 @@ class EncodedViews:
 
     def evidence(self, text: TextSpace) -> Evidence:
         """The strategy's input. Raises `BadRequest` if the rows do not have this model's dimension."""
-        rows = _concatenate(self.pieces)
+        rows = self.pieces[0] if len(self.pieces) == 1 else torch.cat(self.pieces)
         if self.second_look is not None:
             at, features = self.second_look
-            rows = rows.index_copy(0, at, _concatenate(features))
+            rows = rows.index_copy(0, at, torch.cat(features))
         if rows.shape[1] != text.features.shape[1]:
             message = f"features have {rows.shape[1]} dimensions, this model's have {text.features.shape[1]}"
             raise BadRequest(message, "image.features.dimension")
         return Evidence(rows[: self.count], text, self.kept)
 
 
-def _concatenate(pieces: tuple[Tensor, ...]) -> Tensor:
-    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-
-
 def begin_memory(strategy: Strategy[Any], text: TextSpace) -> Any:
     """The memory of a new session. Raises `ModelFault` if the strategy fails."""
-    return _call(strategy, False, strategy.begin, text)
+    with _faults_of(strategy), torch.no_grad():
+        return strategy.begin(text)
 
 
 def run_strategy(
     strategy: Strategy[Any],
-    needs: Needs,
     encoded: EncodedViews,
     text: TextSpace,
     explain: bool,
@@ -83,24 +76,38 @@ def run_strategy(
     explanation reads the new memory. Raises `ModelFault` if the strategy fails, or its logits have a wrong shape or are
     not finite.
     """
-    began = time.monotonic()
+    began, needs = time.monotonic(), needs_of(strategy)
     evidence = encoded.evidence(text)
-    logits, carry = _call(strategy, needs.gradient, strategy.predict, evidence, memory)
-    logits = logits.detach().float().cpu()
-    if logits.shape != (len(text.features),) or not logits.max().isfinite():
-        raise ModelFault(f"{strategy.name} gave no finite answer for this image")
-    with torch.no_grad():
-        relative_entropy = float(entropy(logits)) / math.log(max(2, len(logits)))
-        plain = evidence.logits()[0].cpu()
-    answer = Answer(logits, plain, relative_entropy, None, evidence.views[0].cpu(), time.monotonic() - began)
-    if deliver and not explain and predicts_first(strategy):
-        deliver(answer)
-    memory = _call(strategy, needs.gradient, strategy.update, evidence, memory, carry)
+    with _faults_of(strategy):
+        with torch.set_grad_enabled(needs.gradient):
+            logits, carry = strategy.predict(evidence, memory)
+        logits = logits.detach().float().cpu()
+        if logits.shape != (len(text.features),) or not logits.max().isfinite():
+            raise ModelFault(f"{strategy.name} gave no finite answer for this image")
+        with torch.no_grad():
+            zero_shot = evidence.logits()[0].cpu()
+        answer = Answer(logits, zero_shot, None, evidence.views[0].cpu(), time.monotonic() - began)
+        if deliver and not explain and predicts_first(strategy):
+            deliver(answer)
+        with torch.set_grad_enabled(needs.gradient):
+            memory = strategy.update(evidence, memory, carry)
     if explain:
         views = encoded.views and encoded.views.first(encoded.count)
         with torch.no_grad():
-            answer = replace(answer, explanation=explain_answer(strategy, needs, evidence, views, memory))
+            answer = replace(answer, explanation=explain_answer(strategy, evidence, views, memory))
     return answer, memory
+
+
+@contextmanager
+def _faults_of(strategy: Strategy[Any]) -> Generator[None]:
+    """Whatever is raised in the block and is no `TTAError` becomes a `ModelFault`, and is logged."""
+    try:
+        yield
+    except TTAError:
+        raise
+    except Exception as error:
+        log.exception("%s raised", strategy.name)
+        raise ModelFault(f"{strategy.name} failed on this image") from error
 
 
 def choose_confident(
@@ -115,36 +122,23 @@ def choose_confident(
         return kept, rows, pixels[rows]
 
 
-def explain_answer(
-    strategy: Strategy[Any], needs: Needs, evidence: Evidence, views: Views | None, memory: Any
-) -> Explanation:
+def explain_answer(strategy: Strategy[Any], evidence: Evidence, views: Views | None, memory: Any) -> Explanation:
     """Explains an answer. If the strategy's `explain` fails, logs the error and returns the default explanation."""
+    fraction = needs_of(strategy).confident
     try:
-        return _make_explanation(strategy.explain(evidence, memory), needs, evidence, views)
+        return _make_explanation(strategy.explain(evidence, memory), fraction, evidence, views)
     except Exception:
         log.exception("%s could not explain itself", strategy.name)
-        return _make_explanation({}, needs, evidence, views)
+        return _make_explanation({}, fraction, evidence, views)
 
 
 def _make_explanation(
-    given: Mapping[str, Tensor | float], needs: Needs, evidence: Evidence, views: Views | None
+    given: Mapping[str, Tensor | float], fraction: float, evidence: Evidence, views: Views | None
 ) -> Explanation:
-    """By default the kept views are the confident ones, with equal weights."""
+    """By default the kept views are the confident `fraction`, with equal weights."""
     logits = evidence.logits()
     kept = torch.zeros(len(evidence.views), dtype=torch.bool)
-    kept[torch.as_tensor(given["kept"] if "kept" in given else confident_rows(evidence, needs.confident)).long()] = True
+    kept[torch.as_tensor(given["kept"] if "kept" in given else confident_rows(evidence, fraction)).long()] = True
     weight = torch.as_tensor(given["weight"]).float().cpu() if "weight" in given else kept.float() / kept.sum()
     notes = {name: float(value) for name, value in given.items() if not isinstance(value, Tensor) or value.ndim == 0}
     return Explanation(views, entropy(logits).cpu(), logits.argmax(-1).cpu(), kept, weight, notes)
-
-
-def _call(strategy: Strategy[Any], gradient: bool, method: Callable[[*Given], T], *args: *Given) -> T:
-    """Calls a method of the strategy. Raises `ModelFault` for whatever it raises that is not a `TTAError`."""
-    try:
-        with torch.set_grad_enabled(gradient):
-            return method(*args)
-    except TTAError:
-        raise
-    except Exception as error:
-        log.exception("%s raised", strategy.name)
-        raise ModelFault(f"{strategy.name} failed on this image") from error

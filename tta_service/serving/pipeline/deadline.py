@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...core.errors import DeadlineTooShort
 from ...core.request import Features, Request
-from ...core.strategy import Needs, Strategy
+from ...core.strategy import Needs, Strategy, needs_of
 from ...maths import confident_count
 from ..batching.queue import BatchQueue, largest_fit
 from ..costs.estimators import Estimate
@@ -33,6 +33,7 @@ class Plan:
     """How much of a strategy to try in the time that is left."""
 
     views: int
+    wanted: int  # by the strategy
     fewest: int = 1  # with fewer views the strategy does not run
     due: float = math.inf  # monotonic seconds by which the rows must be encoded
     plain_due: float = math.inf  # the same for the plain view alone
@@ -70,12 +71,11 @@ class Planner:
     def __init__(self, request: Request) -> None:
         self._request = request
 
-    def check_feasible(self, now: float) -> None:
-        """Raises `DeadlineTooShort` at once if there is no time for any answer. `now`: monotonic seconds."""
+    def queue_until(self, now: float) -> float:
+        """When waiting for admission is pointless: no time is left for an answer. Both in monotonic seconds.
 
-    @property
-    def queue_until(self) -> float:
-        """When waiting for admission is pointless (monotonic seconds): no time is left for an answer."""
+        Raises `DeadlineTooShort` if that is so now.
+        """
         return math.inf
 
     @property
@@ -83,13 +83,16 @@ class Planner:
         """When it must be admitted for a plain answer (monotonic seconds), even if a full batch is on the device."""
         return math.inf
 
-    def plan(self, strategy: Strategy[Any], now: float, done: WorkDone, late: bool = False) -> Plan:
-        """Plans as many views as there is time for; `late`: only the plain one.
+    def plan(
+        self, strategy: Strategy[Any], now: float, done_for: Callable[[Needs], WorkDone], late: bool = False
+    ) -> Plan:
+        """Plans as many views as there is time for, after the work that is done; `late`: only the plain one.
 
         Raises `DeadlineTooShort` if the request wants all views or nothing and there is no time for all. `now`:
         monotonic seconds.
         """
-        return Plan(self.views_wanted(strategy.needs()))
+        views = self.views_wanted(needs_of(strategy))
+        return Plan(views, views)
 
     def views_wanted(self, needs: Needs) -> int:
         """Views that the strategy wants; a client that sends features may send fewer."""
@@ -124,21 +127,17 @@ class DeadlinePlanner(Planner):
         self._all_or_nothing = request.on_deadline == "fail"
         self._answer_by = deadline - RESPONSE_SHARE * max(0.0, deadline - arrived)
 
-    def check_feasible(self, now: float) -> None:
+    def queue_until(self, now: float) -> float:
         strategy = self._request.strategy if self._all_or_nothing else self._zero_shot
         ahead = self._queue.time_until_free(now)
-        needed = self._text + self._total_time(strategy, strategy.needs().views, ahead, WorkDone())
+        needed = self._text + self._total_time(strategy, needs_of(strategy).views, ahead, WorkDone())
         if now + needed.least > self._answer_by:
             what = "all that was asked for" if self._all_or_nothing else "even a plain answer"
             left = max(0.0, self._answer_by - now)
             raise DeadlineTooShort(f"{what} takes about {needed.likely:.3f} s, and {left:.3f} s are left")
-
-    @property
-    def queue_until(self) -> float:
         if not self._all_or_nothing:
             return self._answer_by
-        strategy = self._request.strategy
-        return self._answer_by - self._total_time(strategy, strategy.needs().views, NO_TIME, WorkDone()).least
+        return self._answer_by - self._total_time(strategy, needs_of(strategy).views, NO_TIME, WorkDone()).least
 
     @property
     def admit_by(self) -> float:
@@ -147,24 +146,27 @@ class DeadlinePlanner(Planner):
         full = self._costs.estimate_forward(self._costs.no_reduction, self._costs.max_rows)
         return self._answer_by - (self._text + self._total_time(self._zero_shot, 1, full, WorkDone())).safe
 
-    def plan(self, strategy: Strategy[Any], now: float, done: WorkDone, late: bool = False) -> Plan:
-        needs = strategy.needs()
-        views = self.views_wanted(needs)
+    def plan(
+        self, strategy: Strategy[Any], now: float, done_for: Callable[[Needs], WorkDone], late: bool = False
+    ) -> Plan:
+        needs = needs_of(strategy)
+        views, done = self.views_wanted(needs), done_for(needs)
         if self._all_or_nothing:
             if now + self._total_time(strategy, views, self._queue.time_until_free(now), done).least > self._answer_by:
                 raise DeadlineTooShort(f"{strategy.name} cannot be done in the time that is left")
-            return Plan(views, views, self._answer_by - self._answer_time(strategy, views).least, all_or_nothing=True)
+            due = self._answer_by - self._answer_time(strategy, views).least
+            return Plan(views, views, views, due, all_or_nothing=True)
         plain_due = self.adapt_by(self._zero_shot, 1)
         if strategy == self._zero_shot:
-            return Plan(views, 1, plain_due, plain_due)
+            return Plan(views, views, 1, plain_due, plain_due)
         fewest = min(views, max(MIN_VIEWS, needs.fewest))
         ahead = self._queue.time_until_free(now) + self._queue.queued_time()
         affordable = largest_fit(
             views, lambda count: now + self._total_time(strategy, count, ahead, done).safe <= self._answer_by
         )
         if late or affordable < fewest:
-            return Plan(1, 1, plain_due, plain_due, zero_shot_only=True)
-        return Plan(affordable, fewest, self.adapt_by(strategy, affordable), plain_due)
+            return Plan(1, views, 1, plain_due, plain_due, zero_shot_only=True)
+        return Plan(affordable, views, fewest, self.adapt_by(strategy, affordable), plain_due)
 
     def adapt_by(self, strategy: Strategy[Any], views: int) -> float:
         return self._answer_by - self._answer_time(strategy, views).safe
@@ -172,12 +174,12 @@ class DeadlinePlanner(Planner):
     @property
     def reason(self) -> Literal["deadline", "overload"]:
         strategy = self._request.strategy
-        alone = self._text + self._total_time(strategy, strategy.needs().views, NO_TIME, WorkDone())
+        alone = self._text + self._total_time(strategy, needs_of(strategy).views, NO_TIME, WorkDone())
         return "deadline" if self._arrived + alone.likely > self._answer_by else "overload"
 
     def _total_time(self, strategy: Strategy[Any], views: int, ahead: Estimate, done: WorkDone) -> Estimate:
         """Seconds from decode to answer, if the device is busy with other requests for the time `ahead`."""
-        return self._encoding_time(strategy.needs(), views, ahead, done) + self._answer_time(strategy, views)
+        return self._encoding_time(needs_of(strategy), views, ahead, done) + self._answer_time(strategy, views)
 
     def _encoding_time(self, needs: Needs, views: int, ahead: Estimate, done: WorkDone) -> Estimate:
         image, costs, reduction = self._request.image, self._costs, self._request.reduction

@@ -2,82 +2,163 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
+from ...core.errors import DeadlineTooShort
 from ...core.labels import TextSpace
-from ...core.request import Degraded, Report, Request
-from ...core.strategy import Strategy
+from ...core.request import Degraded, Explanation, Features, Report, Request, SessionStatus
+from ...core.strategy import Needs, Scope, Strategy, needs_of
 from ..admission.wait_queue import Permit
+from ..concurrency.executors import run
 from ..sessions.scope import SessionScope
+from .adaptation import Answer, EncodedViews, begin_memory, run_strategy
 from .deadline import Planner
+from .encoding import RequestEncoding
 from .requirements import cost_of, rows_needed
-from .stage_timer import StageTimer
-from .strategy_run import Resources, StrategyResult, StrategyRun
+from .resources import Resources, StageTimer
 
 
+@dataclass(slots=True, eq=False)
 class RequestRun:
-    """One run of one request; `permit` holds its rows, `scope` its turns."""
+    """One run of one request. Its strategies share the encoding, the permit for its rows and the turns of its scope."""
 
-    def __init__(
-        self,
-        resources: Resources,
-        request: Request,
-        scope: SessionScope,
-        timer: StageTimer,
-        permit: Permit,
-        planner: Planner,
-    ) -> None:
-        self._resources, self._request, self._timer = resources, request, timer
-        self._permit, self._planner = permit, planner
-        self._strategy_run = StrategyRun(resources, request, scope, timer, permit, planner)
-        self._text_seconds = 0.0
+    resources: Resources
+    request: Request
+    scope: SessionScope
+    permit: Permit
+    planner: Planner
+    timer: StageTimer
+    encoding: RequestEncoding = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.encoding = RequestEncoding(self.resources, self.request, self.timer)
 
     async def report(self) -> Report:
         """Runs the request. Raises a `TTAError`. A cascade without time for its second strategy reports the first."""
-        began, request = time.monotonic(), self._request
-        text = await self._text_space()
-        first = result = await self._strategy_run.run(request.strategy, text)
-        cascade, escalated = request.cascade, False
-        zero_shot_only = (
-            first.degraded is not None and first.degraded.zero_shot
-        )  # its turns are released, so no second strategy
-        if cascade is not None and not zero_shot_only and first.answer.relative_entropy > cascade.above:
-            result = await self._escalate(cascade.to, text, first)
-            escalated = result.strategy is cascade.to
-        accounted = self._text_seconds + self._strategy_run.busy_seconds + self._strategy_run.encoding.busy_seconds
-        self._resources.encoder.costs.learn_overhead(time.monotonic() - began - accounted)
+        began, request, resources = time.monotonic(), self.request, self.resources
+        text = await resources.text_spaces.get(request.labels)
+        self.timer.busy += self.timer.lap("text", before="decode")
+        report = await self._run(request.strategy, text)
+        cascade, degraded = request.cascade, report.degraded
+        if cascade and not (degraded and degraded.zero_shot) and report.scores.relative_entropy > cascade.above:
+            report = await self._escalate(cascade.to, text, report)
+        resources.costs.learn_overhead(time.monotonic() - began - self.timer.busy)
+        return await self._add_token_counts(report, report.explanation) if report.explanation else report
+
+    async def _run(self, strategy: Strategy[Any], text: TextSpace) -> Report:
+        """Runs one strategy; without time for it, zero-shot on the plain view.
+
+        Raises `DeadlineTooShort` if there is no time for that either or the request wants all or nothing, and the
+        errors of `RequestEncoding.encode` and `run_strategy`.
+        """
+        needs, planner = needs_of(strategy), self.planner
+        plan = planner.plan(strategy, time.monotonic(), self.encoding.work_done, self.permit.late)
+        if planner.has_deadline:
+            self.permit.resize(rows_needed(self.request, strategy, plan.views))
+        encoded = await self.encoding.encode(needs, text, plan)
+        count = encoded.count
+        try:
+            if plan.zero_shot_only or count < plan.fewest:
+                raise TimeoutError
+            answer, status = await self._adapt(strategy, needs, encoded, text, planner.adapt_by(strategy, count))
+            degraded = Degraded(planner.reason, plan.wanted, count) if count < plan.wanted else None
+        except TimeoutError:
+            if plan.all_or_nothing:
+                raise DeadlineTooShort(f"{strategy.name} cannot be done in the time that is left") from None
+            answer, status = await self._answer_zero_shot(encoded, text)
+            strategy, count = self.resources.costs.zero_shot, 1
+            degraded = Degraded(planner.reason, plan.wanted, 1, zero_shot=True)
         return Report(
-            request=request,
-            strategy=result.strategy,
-            logits=result.answer.logits,
-            zero_shot=result.answer.zero_shot,
-            views=result.views,
-            seconds=self._timer.seconds(),
-            batch_rows=self._strategy_run.encoding.batch_rows,
-            session=result.status,
-            degraded=result.degraded,
-            escalated=escalated,
-            explanation=result.answer.explanation,
+            request=self.request,
+            strategy=strategy,
+            logits=answer.logits,
+            zero_shot=answer.zero_shot,
+            views=count,
+            seconds=self.timer.seconds(),
+            batch_rows=self.encoding.batch_rows,
+            session=status,
+            degraded=degraded,
+            explanation=answer.explanation,
             unseen=text.unseen,
-            feature=result.answer.feature,
+            feature=answer.feature,
         )
 
-    async def _text_space(self) -> TextSpace:
-        self._timer.check_deadline("text")
-        text = await self._resources.text_spaces.get(self._request.labels)
-        self._text_seconds += self._timer.lap("text")
-        return text
+    async def _escalate(self, to: Strategy[Any], text: TextSpace, first: Report) -> Report:
+        """Runs the second strategy; without time for it, the first report stands, marked as degraded."""
+        permit, planner = self.permit, self.planner
+        permit.resize(permit.rows + rows_needed(self.request, to), permit.cost + cost_of(self.request, to))
+        plan = planner.plan(to, time.monotonic(), self.encoding.work_done)
+        if not plan.zero_shot_only:
+            report = await self._run(to, text)
+            if report.strategy is to:
+                return replace(report, escalated=True)
+        degraded = first.degraded or Degraded(planner.reason, needs_of(to).views, first.views)
+        return replace(first, degraded=degraded, seconds=self.timer.seconds(), batch_rows=self.encoding.batch_rows)
 
-    async def _escalate(self, to: Strategy[Any], text: TextSpace, first: StrategyResult) -> StrategyResult:
-        """Runs the second strategy; without time for it, the first result stands, marked as degraded."""
-        needs, permit = to.needs(), self._permit
-        rows, cost = rows_needed(self._request, to), cost_of(self._request, to)
-        permit.resize(permit.rows + rows, permit.cost + cost)
-        if not self._planner.plan(to, time.monotonic(), self._strategy_run.encoding.work_done(needs)).zero_shot_only:
-            result = await self._strategy_run.run(to, text)
-            if result.strategy is to:
-                return result
-        degraded = Degraded(self._planner.reason, needs.views, first.views)
-        return first if first.degraded else replace(first, degraded=degraded)
+    async def _adapt(
+        self, strategy: Strategy[Any], needs: Needs, encoded: EncodedViews, text: TextSpace, until: float
+    ) -> tuple[Answer, SessionStatus]:
+        """Raises TimeoutError if adapt cannot begin by `until` (monotonic seconds); then the memory is untouched."""
+        resources, scope = self.resources, self.scope
+        lane = resources.lanes.tune if needs.gradient else resources.lanes.adapt
+        turn, memory = scope.turn(strategy), None
+        async with asyncio.timeout(None if math.isinf(until) else max(0.0, until - time.monotonic())):
+            if turn is not None:
+                await turn.wait()
+                await turn.begin(lane, partial(begin_memory, strategy, text), scope.admit)
+            elif needs.memory is Scope.LABELS:
+                memory = await resources.text_spaces.memory(strategy, self.request.labels)
+        self.timer.busy += self.timer.lap("turn", before="adapt")
+        queued = resources.queued_tuning
+        if time.monotonic() + (sum(queued.values()) if needs.gradient else 0.0) > until:
+            raise TimeoutError
+        work = partial(run_strategy, strategy, encoded, text, resources.should_explain(self.request, strategy))
+        if needs.gradient:
+            queued[work] = resources.costs.estimate_adapt(strategy, len(text.features), encoded.count).likely
+
+        def on_done(done: object) -> None:
+            queued.pop(work, None)
+
+        if turn is None:
+            adapting = run(lane, work, memory)
+            if needs.gradient:
+                adapting.add_done_callback(on_done)
+            answer, _ = await adapting
+            status = scope.count_frame()
+        else:
+            answer, status = await turn.adapt(lane, work, lambda: scope.count_frame(turn.slot.pop_reset()), on_done)
+        self._learn_cost(strategy, needs, encoded.count, answer)
+        if needs.gradient:
+            resources.text_spaces.backward_done(self.request.labels)
+        return answer, status
+
+    async def _answer_zero_shot(self, encoded: EncodedViews, text: TextSpace) -> tuple[Answer, SessionStatus]:
+        """Answers with zero-shot on the plain view, releases the turns and leaves the memories as they are."""
+        self.scope.release_turns()
+        self.timer.lap("turn", before="adapt")
+        strategy = self.resources.costs.zero_shot
+        plain = replace(encoded, count=1, kept=None, second_look=None)
+        lane = self.resources.lanes.adapt
+        answer, _ = await run(lane, run_strategy, strategy, plain, text, self.request.explain, None)
+        self._learn_cost(strategy, needs_of(strategy), 1, answer)
+        return answer, self.scope.count_frame(seen=False)
+
+    def _learn_cost(self, strategy: Strategy[Any], needs: Needs, views: int, answer: Answer) -> None:
+        seconds = self.timer.lap("adapt")
+        # The wait for the tune lane is planned for in `_adapt`; that for the adapt lane counts as overhead.
+        self.timer.busy += seconds if needs.gradient else answer.seconds
+        self.resources.costs.learn_adapt(strategy, len(answer.logits), views, answer.seconds)
+
+    async def _add_token_counts(self, report: Report, explanation: Explanation) -> Report:
+        """Adds the tokens left to the explanation; the plain view is reduced only if the scope is `all`."""
+        if isinstance(self.request.image, Features):
+            return report
+        resources, reduction = self.resources, self.request.reduction
+        reducer = (reduction if reduction.scope == "all" else resources.no_reduction).reducer
+        left = await run(resources.lanes.adapt, resources.tokens_left, reducer)
+        return replace(report, explanation=replace(explanation, tokens_left=left))

@@ -7,14 +7,14 @@ from typing import Any
 
 from ...core.errors import BadParameters, Unsupported
 from ...core.request import Features, Request
-from ...core.strategy import Strategy
+from ...core.strategy import Strategy, needs_of
 from ...maths import confident_count
 from ..admission.wait_queue import Claim
 
 
 def rows_needed(request: Request, strategy: Strategy[Any], views: int = 0) -> int:
     """Rows that the strategy will send to the image tower, at least one. `views`: how many it gets; 0: all it needs."""
-    needs = strategy.needs()
+    needs = needs_of(strategy)
     if isinstance(request.image, Features):
         return 1
     views = views or needs.views
@@ -24,7 +24,7 @@ def rows_needed(request: Request, strategy: Strategy[Any], views: int = 0) -> in
 
 def cost_of(request: Request, strategy: Strategy[Any]) -> int:
     """Rows times passes: a strategy with gradients passes over its rows once more in each of its steps."""
-    passes = 1 + getattr(strategy, "steps", 1) if strategy.needs().gradient else 1
+    passes = 1 + getattr(strategy, "steps", 1) if needs_of(strategy).gradient else 1
     return rows_needed(request, strategy) * passes
 
 
@@ -41,6 +41,6 @@ def check_combination(request: Request) -> None:
         raise BadParameters("a cascade goes on to another strategy than the first", "options.cascade.to")
     if request.reduction.scope == "two_looks" and not isinstance(request.image, Features):
         for strategy in strategies:
-            if strategy.needs().confident >= 1:
+            if needs_of(strategy).confident >= 1:
                 message = f"{strategy.name} reads every view, so there is nothing to choose for a second look"
                 raise Unsupported(message, "options.reduction.scope")

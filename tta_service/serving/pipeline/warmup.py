@@ -14,7 +14,7 @@ from ...core.labels import TextSpace
 from ...core.request import PixelFormat, Raw
 from ..concurrency.executors import run
 from .adaptation import EncodedViews, run_strategy
-from .encoding import ImageEncoder
+from .resources import Resources
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ def measure(
     return Calibration(chosen, 1 / rates[chosen], rates)
 
 
-async def warm_up(encoder: ImageEncoder, dimension: int, side: int = 256) -> None:
+async def warm_up(resources: Resources, dimension: int, side: int = 256) -> None:
     """Measures decode, look and a plain answer on noise, as first values of the cost model. The first round warms up.
 
     `dimension`: of the features; `side`: of the image in pixels.
@@ -70,15 +70,15 @@ async def warm_up(encoder: ImageEncoder, dimension: int, side: int = 256) -> Non
     draw = torch.Generator().manual_seed(0)
     noise = torch.randint(256, (side, side, 3), generator=draw, dtype=torch.uint8)
     image = Raw(side, side, PixelFormat.RGB24, noise.numpy().tobytes())
-    features, plain, costs = torch.eye(2, dimension), encoder.costs.zero_shot, encoder.costs
+    features, plain, costs = torch.eye(2, dimension), resources.costs.zero_shot, resources.costs
     text, encoded = TextSpace.of(features), EncodedViews((features[:1],), 1)
     for _ in range(2):
-        pixels, seconds = await run(encoder.lanes.prepare, _time, partial(encoder.decode, image))
+        pixels, seconds = await run(resources.lanes.prepare, _time, partial(resources.decode, image))
         costs.learn_decode(image, seconds)
         for views in (1, 8):
-            _, seconds = await run(encoder.lanes.prepare, _time, partial(encoder.look, pixels, views, 0, "crop"))
+            _, seconds = await run(resources.lanes.prepare, _time, partial(resources.look, pixels, views, 0, "crop"))
             costs.learn_look("crop", views, seconds)
-        answer, _ = await run(encoder.lanes.adapt, run_strategy, plain, plain.needs(), encoded, text, False, None)
+        answer, _ = await run(resources.lanes.adapt, run_strategy, plain, encoded, text, False, None)
         costs.learn_adapt(plain, 2, 1, answer.seconds)
 
 

@@ -8,7 +8,7 @@ from tests.serving.harness import make_request
 from tests.serving.virtual_time import Clock
 from tta_service.core.errors import DeadlineTooShort
 from tta_service.core.request import STAGES
-from tta_service.serving.pipeline.stage_timer import StageTimer
+from tta_service.serving.pipeline.resources import StageTimer
 
 
 @pytest.fixture
@@ -39,7 +39,8 @@ def test_inner_stages_are_taken_out_of_their_lap(clock: Clock):
 
 
 def test_a_deadline_is_looked_at_before_a_stage(clock: Clock):
-    StageTimer(make_request(), clock.now).check_deadline("adapt")
-    StageTimer(make_request(deadline=clock.now + 0.001), clock.now).check_deadline("adapt")
+    StageTimer(make_request(), clock.now).lap("turn", before="adapt")
+    StageTimer(make_request(deadline=clock.now + 0.001), clock.now).lap("turn", before="adapt")
     with pytest.raises(DeadlineTooShort, match="adapt"):
-        StageTimer(make_request(deadline=clock.now), clock.now).check_deadline("adapt")
+        StageTimer(make_request(deadline=clock.now), clock.now).lap("turn", before="adapt")
+    StageTimer(make_request(deadline=clock.now), clock.now).lap("adapt")  # nothing comes after it

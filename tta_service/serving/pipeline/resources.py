@@ -1,0 +1,82 @@
+"""What a request runs with: the parts that all requests share, and a timer of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from ...core.catalogue import reducers
+from ...core.errors import DeadlineTooShort
+from ...core.reducer import Reducer, Reduction
+from ...core.request import STAGES, Encoded, Raw, Request
+from ...core.strategy import Strategy, needs_of, predicts_first
+from ...core.views import Views
+from ..batching.batcher import Batcher
+from ..concurrency.executors import Executors
+from ..costs.model import CostModel
+from ..text.cache import TextSpaceCache
+
+Decode = Callable[[Encoded | Raw], Tensor]  # -> [3, h, w] uint8
+Look = Callable[[Tensor, int, int, str], Views]  # pixels [3, h, w] uint8, count, seed, augment
+
+
+@dataclass(slots=True, eq=False)
+class Resources:
+    """What all requests share. Used on the event loop; `decode`, `look` and `tokens_left` run in a lane."""
+
+    decode: Decode
+    look: Look
+    batcher: Batcher
+    text_spaces: TextSpaceCache
+    lanes: Executors
+    costs: CostModel
+    tokens_left: Callable[[Reducer], tuple[int, ...]]  # patch tokens of a view after each block
+    explain_every: int = 0  # one answer of so many is explained for the metrics; 0: none
+    no_reduction: Reduction = field(default_factory=lambda: Reduction(reducers.build("none")))
+    queued_tuning: dict[object, float] = field(default_factory=dict[object, float])  # expected seconds in the tune lane
+    _explainable: int = 0
+
+    def should_explain(self, request: Request, strategy: Strategy[Any]) -> bool:
+        """Whether to explain: on demand, or as a sample. No sample if the caller would wait for a backward pass."""
+        slow = needs_of(strategy).gradient and predicts_first(strategy)
+        self._explainable += not slow
+        sampled = self.explain_every > 0 and not slow and self._explainable % self.explain_every == 0
+        return request.explain or sampled
+
+
+class StageTimer:
+    """Seconds by stage, from the request's arrival on, and its deadline, which is checked before each stage.
+
+    A wait between stages (for admission, for a lane) counts in the stage whose lap ends it. `received`: monotonic
+    seconds, when the engine got a request without a time of arrival. `busy` sums the seconds that the cost model learns
+    as those of a stage; the others are overhead.
+    """
+
+    def __init__(self, request: Request, received: float) -> None:
+        self._arrived = self._last = received if request.arrived is None else request.arrived
+        self._deadline, self.busy = request.deadline, 0.0
+        self._seconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
+
+    def lap(self, stage: str, *inner: tuple[str, float], before: str = "") -> float:
+        """Adds the time since the last lap to `stage`, less the seconds of `inner` stages, and returns all of it.
+
+        `before` names the stage that comes next: raises `DeadlineTooShort` if there is no time left for it.
+        """
+        now = time.monotonic()
+        whole = spent = now - self._last
+        for name, seconds in inner:
+            self._seconds[name] += min(seconds, spent)
+            spent -= min(seconds, spent)
+        self._seconds[stage] += spent
+        self._last = now
+        if before and self._deadline is not None and now >= self._deadline:
+            raise DeadlineTooShort(f"the deadline passed before {before}")
+        return whole
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds by stage, and their `total` since arrival."""
+        return {**self._seconds, "total": time.monotonic() - self._arrived}
