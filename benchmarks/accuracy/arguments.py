@@ -1,4 +1,4 @@
-"""What can be asked on the command line."""
+"""The options of the command line."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ def parser(about: str, runs: dict[str, Mode]) -> argparse.ArgumentParser:
     modes = whole.add_subparsers(required=True, metavar="MODE")
     one = modes.add_parser("table", help="every strategy on every set under every shift")
     one.set_defaults(mode=runs["table"], name="accuracy")
-    _common(one, list(ALL))
-    _shifted(one)
+    _add_replay(one, list(ALL))
+    _add_shifts(one)
     one.add_argument("--reducers", type=_words, default=["none"], help="token reductions, each a cell of its own")
     one = modes.add_parser("drift", help="streams that change, with and without a reset")
     one.set_defaults(mode=runs["drift"], name="accuracy_drift")
-    _common(one, ONE_VIEW.split(","))
+    _add_replay(one, ONE_VIEW.split(","))
     one.add_argument("--other", default="fog/3", help="the shift that comes and goes, KIND/SEVERITY")
     one = modes.add_parser("control", help="worlds of numbers in which adapting must help")
     one.set_defaults(mode=runs["control"], name="accuracy_control")
-    _common(one, list(ALL))
+    _add_replay(one, list(ALL))
     one = modes.add_parser("why", help="experiments that explain the rows of the table")
     one.set_defaults(mode=runs["why"], name="accuracy_why", dry_run=False)
-    _explaining(one)
+    _add_why(one)
     one = modes.add_parser("judge", help="the advice of `tta-service advise`, on pictures that it has not seen")
     one.set_defaults(mode=runs["judge"], name="accuracy_advise")
-    _common(one, [text for text in ALL if ":" not in text])
-    _shifted(one)
+    _add_replay(one, [text for text in ALL if ":" not in text])
+    _add_shifts(one)
     one = modes.add_parser("tune", help="candidates for defaults, on the tune split")
     one.set_defaults(mode=runs["tune"], name="accuracy_tune")
-    _common(one, [])
+    _add_replay(one, [])
     return whole
 
 
-def _shifted(one: argparse.ArgumentParser) -> None:
+def _add_shifts(one: argparse.ArgumentParser) -> None:
     one.add_argument("--shifts", type=_words, default=["none", *MEASURED], help="none stands for the clean pictures")
     one.add_argument("--severities", type=lambda text: [int(n) for n in text.split(",")], default=[1, 2, 3, 4, 5])
 
 
-def _seen(one: argparse.ArgumentParser) -> None:
-    """Pictures, the model that sees them, and where things are kept."""
+def _add_data_and_model(one: argparse.ArgumentParser) -> None:
+    """Options for pictures, the model, and the folders of features, answers and results."""
     one.add_argument("--data", action="append", required=True, metavar="KIND:PATH", help=HELP)
     one.add_argument(
         "--templates", choices=("single", "papers"), default="single", help='"a photo of a {}.", or the set\'s'
@@ -64,8 +64,8 @@ def _seen(one: argparse.ArgumentParser) -> None:
     one.add_argument("--name", help="of the files in --out", default=argparse.SUPPRESS)
 
 
-def _explaining(one: argparse.ArgumentParser) -> None:
-    _seen(one)
+def _add_why(one: argparse.ArgumentParser) -> None:
+    _add_data_and_model(one)
     one.add_argument("--only", type=_words, default=[], help="experiments, by name; none: all")
     one.add_argument("--shifts", type=_words, default=["noise", "blur", "frost"], help="beside the clean pictures")
     one.add_argument("--count", type=int, default=500, help="frames of a stream")
@@ -75,8 +75,8 @@ def _explaining(one: argparse.ArgumentParser) -> None:
     one.add_argument("--views", type=int, default=64)
 
 
-def _common(one: argparse.ArgumentParser, strategies: Sequence[str]) -> None:
-    _seen(one)
+def _add_replay(one: argparse.ArgumentParser, strategies: Sequence[str]) -> None:
+    _add_data_and_model(one)
     one.add_argument(
         "--strategies", type=_split_strategies, default=list(strategies), help="a;b:x=1;c (or with commas alone)"
     )

@@ -8,7 +8,7 @@ from tta_client.v1 import tta_pb2 as pb
 from tta_client.v1.tta_pb2_grpc import AdaptationServiceStub
 
 from .cells import Cell
-from .features import changed
+from .features import change_picture
 from .study import Study
 
 STRATEGY, VIEWS = "mean", 8
@@ -30,7 +30,7 @@ def check(study: Study, cell: Cell, pictures: int = 4) -> float:
         stub = AdaptationServiceStub(channel)
         for i in chosen.tolist():
             features = rows.rows(i, VIEWS)
-            pixels = changed(made, cell, i)
+            pixels = change_picture(made, cell, i)
             raw = pb.RawImage(width=pixels.shape[2], height=pixels.shape[1], format=pb.RawImage.FORMAT_RGB24)
             raw.pixels = pixels.permute(1, 2, 0).contiguous().numpy().tobytes()
             sent = pb.Features(

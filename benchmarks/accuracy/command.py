@@ -20,56 +20,56 @@ from . import control, drift, judge, judge_shown, plots, shown, table, tune
 from .arguments import parser, with_views
 from .cells import cells
 from .check import check
-from .contenders import Contender, listed
-from .studying import about_of, make_dry, make_extractor, save, studying
+from .contenders import Contender, parse_contenders
+from .setup import about_of, make_dry, make_extractor, open_study, save
 from .why import mode as why
 from .why.ground import Ground
 
 
 def main(words: list[str] | None = None, about: str = "") -> int:
-    wish = parser(about, RUNS).parse_args(words)
-    wish.words = sys.argv[1:] if words is None else words
-    torch.set_num_threads(wish.threads)
+    args = parser(about, RUNS).parse_args(words)
+    args.words = sys.argv[1:] if words is None else words
+    torch.set_num_threads(args.threads)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that our service ends with us
     try:
         with tempfile.TemporaryDirectory() as nowhere:
-            if wish.dry_run:
-                make_dry(wish, Path(nowhere))
-            return wish.mode(wish)
+            if args.dry_run:
+                make_dry(args, Path(nowhere))
+            return args.mode(args)
     except (ValueError, OSError, TTAError, RuntimeError, grpc.RpcError) as error:
         print(f"accuracy: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
 
 
-def measure_table(wish: argparse.Namespace) -> int:
-    contenders = listed([with_views(text, wish.views) for text in wish.strategies])
-    with studying(wish) as study:
-        wished = cells(list(study.extractor.sets), wish.shifts, wish.severities, wish.reducers)
+def measure_table(args: argparse.Namespace) -> int:
+    contenders = parse_contenders([with_views(text, args.views) for text in args.strategies])
+    with open_study(args) as study:
+        wished = cells(list(study.extractor.sets), args.shifts, args.severities, args.reducers)
         worst = max(check(study, cell) for cell in wished[:1])
-        about = about_of(wish) | {"largest difference of a probability between pixels and replayed features": worst}
+        about = about_of(args) | {"largest difference of a probability between pixels and replayed features": worst}
         made = None
-        for made in table.measured(study, wished, contenders):
-            shown.save(made, wish.out, wish.name, about)
+        for made in table.measure(study, wished, contenders):
+            shown.save(made, args.out, args.name, about)
         assert made is not None
-        plots.save(plots.cost(made), wish.out / f"{wish.name}_cost.png")
-        plots.save(plots.diagrams(made), wish.out / f"{wish.name}_reliability.png")
+        plots.save(plots.cost(made), args.out / f"{args.name}_cost.png")
+        plots.save(plots.diagrams(made), args.out / f"{args.name}_reliability.png")
     print("\n".join(shown.summary(made.pooled(), made.rows)))
     return 0
 
 
-def measure_drift(wish: argparse.Namespace) -> int:
-    contenders = listed([with_views(text, wish.views) for text in wish.strategies])
-    shift, _, severity = wish.other.partition("/")
-    with studying(wish) as study:
+def measure_drift(args: argparse.Namespace) -> int:
+    contenders = parse_contenders([with_views(text, args.views) for text in args.strategies])
+    shift, _, severity = args.other.partition("/")
+    with open_study(args) as study:
         tracks = []
         for name in study.extractor.sets:
-            tracks += drift.measured(study, name, contenders, (shift, int(severity or 3)))
-            told = {"about": about_of(wish), "rows": drift.as_dicts(tracks)}
-            save(wish, f"{wish.name}.json", json.dumps(told, indent=1))
-            lines = ["# Streams that drift", "", about_of(wish)["command"], "", DRIFT, "", *drift.markdown(tracks)]
-            save(wish, f"{wish.name}.md", "\n".join([*lines, f"![accuracy over time]({wish.name}.png)"]))
-        plots.save(drift.plot(tracks), wish.out / f"{wish.name}.png")
+            tracks += drift.measure(study, name, contenders, (shift, int(severity or 3)))
+            report = {"about": about_of(args), "rows": drift.as_dicts(tracks)}
+            save(args, f"{args.name}.json", json.dumps(report, indent=1))
+            lines = ["# Streams that drift", "", about_of(args)["command"], "", DRIFT, "", *drift.markdown(tracks)]
+            save(args, f"{args.name}.md", "\n".join([*lines, f"![accuracy over time]({args.name}.png)"]))
+        plots.save(drift.plot(tracks), args.out / f"{args.name}.png")
     print("\n".join(drift.markdown(tracks)))
     return 0
 
@@ -81,60 +81,60 @@ frames; in the correlated stream the runs of one class), bold beyond two. *last 
 from day to night in six steps, `abrupt` and `recurring` change between clean pictures and the shift of the command."""
 
 
-def choose_defaults(wish: argparse.Namespace) -> int:
+def choose_defaults(args: argparse.Namespace) -> int:
     if (
-        not all(name.startswith("tail") for name, _, _ in (text.partition(":") for text in wish.data))
-        and not wish.dry_run
+        not all(name.startswith("tail") for name, _, _ in (text.partition(":") for text in args.data))
+        and not args.dry_run
     ):
         raise ValueError("--data: defaults are chosen on the tune split only, tailN:FILES")
-    with studying(wish) as study:
-        choices, _ = tune.measured(study, wish.strategies, views=wish.views)
-    save(wish, f"{wish.name}.json", json.dumps({"about": about_of(wish), "rows": tune.as_dicts(choices)}, indent=1))
-    save(wish, f"{wish.name}.md", told := tune.markdown(choices, about_of(wish)))
-    print(told)
+    with open_study(args) as study:
+        choices, _ = tune.measure(study, args.strategies, views=args.views)
+    save(args, f"{args.name}.json", json.dumps({"about": about_of(args), "rows": tune.as_dicts(choices)}, indent=1))
+    save(args, f"{args.name}.md", report := tune.markdown(choices, about_of(args)))
+    print(report)
     return 0
 
 
-def control_worlds(wish: argparse.Namespace) -> int:
-    contenders = listed([with_views(text, wish.views) for text in wish.strategies])
+def control_worlds(args: argparse.Namespace) -> int:
+    contenders = parse_contenders([with_views(text, args.views) for text in args.strategies])
     rows = []
-    with studying(wish) as study:
+    with open_study(args) as study:
         for name in study.extractor.sets:
-            rows += control.measured(study, name, contenders)
-            told = {"about": about_of(wish), "rows": [one.as_dict() for one in rows]}
-            save(wish, f"{wish.name}.json", json.dumps(told, indent=1))
-            lines = ["# Is it the code?", "", about_of(wish)["command"], "", control.__doc__ or "", ""]
-            save(wish, f"{wish.name}.md", "\n".join([*lines, *control.markdown(rows)]))
+            rows += control.measure(study, name, contenders)
+            report = {"about": about_of(args), "rows": [one.as_dict() for one in rows]}
+            save(args, f"{args.name}.json", json.dumps(report, indent=1))
+            lines = ["# Is it the code?", "", about_of(args)["command"], "", control.__doc__ or "", ""]
+            save(args, f"{args.name}.md", "\n".join([*lines, *control.markdown(rows)]))
     print("\n".join(control.markdown(rows)))
     return 0
 
 
-def explain(wish: argparse.Namespace) -> int:
-    extractor = make_extractor(wish)
-    counts = wish.count, wish.long, wish.count_views, wish.count_tuned, wish.views
-    ground, about = Ground(extractor, wish.work / "why", *counts, tuple(wish.shifts)), about_of(wish)
+def explain(args: argparse.Namespace) -> int:
+    extractor = make_extractor(args)
+    counts = args.count, args.long, args.count_views, args.count_tuned, args.views
+    ground, about = Ground(extractor, args.work / "why", *counts, tuple(args.shifts)), about_of(args)
     about["scale"] = round(float(extractor.clip.scale), 3)
-    hand = wish.out / f"{wish.name}.hand.md"
-    for found in why.measured(ground, wish.only):
-        told = {"about": about, "findings": [one.as_dict() for one in found]}
-        save(wish, f"{wish.name}.json", json.dumps(told, indent=1))
-        save(wish, f"{wish.name}.md", why.markdown(found, about, hand.read_text() if hand.exists() else ""))
+    hand = args.out / f"{args.name}.hand.md"
+    for found in why.measure(ground, args.only):
+        report = {"about": about, "findings": [one.as_dict() for one in found]}
+        save(args, f"{args.name}.json", json.dumps(report, indent=1))
+        save(args, f"{args.name}.md", why.markdown(found, about, hand.read_text() if hand.exists() else ""))
     return 0
 
 
-def judge_advice(wish: argparse.Namespace) -> int:
-    views = wish.views or 32
-    contenders = tuple(Contender.of(with_views(text, views // 2)) for text in ["zero_shot", *wish.strategies])
+def judge_advice(args: argparse.Namespace) -> int:
+    views = args.views or 32
+    contenders = tuple(Contender.of(with_views(text, views // 2)) for text in ["zero_shot", *args.strategies])
     contenders = tuple({one.strategy: one for one in contenders}.values())
     found = []
-    with studying(wish) as study:
-        wished = cells(list(study.extractor.sets), wish.shifts, wish.severities, ["none"])
-        for some in judge.measured(study, wished, contenders, views, Rule()):
+    with open_study(args) as study:
+        wished = cells(list(study.extractor.sets), args.shifts, args.severities, ["none"])
+        for some in judge.measure(study, wished, contenders, views, Rule()):
             found += some
-            told = {"about": about_of(wish), **judge_shown.as_dicts(found)}
-            save(wish, f"{wish.name}.json", json.dumps(told, indent=1))
-            lines = ["# Does the advice pay?", "", about_of(wish)["command"], "", judge.__doc__ or "", ""]
-            save(wish, f"{wish.name}.md", "\n".join([*lines, *judge_shown.markdown(found)]))
+            report = {"about": about_of(args), **judge_shown.as_dicts(found)}
+            save(args, f"{args.name}.json", json.dumps(report, indent=1))
+            lines = ["# Does the advice pay?", "", about_of(args)["command"], "", judge.__doc__ or "", ""]
+            save(args, f"{args.name}.md", "\n".join([*lines, *judge_shown.markdown(found)]))
     print("\n".join(judge_shown.markdown(found)))
     return 0
 

@@ -1,4 +1,4 @@
-"""Who takes part: a strategy with its parameters, and the row that it stands beside."""
+"""What is compared: a strategy with its parameters, and the row that it is compared with."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ class Contender:
         return _tidy("mean", {"views": needs.views, "augment": needs.augment})
 
 
-def listed(texts: list[str]) -> tuple[Contender, ...]:
-    """The wished ones, zero-shot first and with everything that some of them stand beside, each once."""
+def parse_contenders(texts: list[str]) -> tuple[Contender, ...]:
+    """The named contenders, zero-shot first, and the rows that some of them are compared with, each once."""
     wished = [Contender.of(text) for text in texts]
     whole = [Contender("zero_shot"), *wished, *(other for one in wished if (other := one.beside))]
     return tuple({one.digest: one for one in reversed(whole)}.values())[::-1]

@@ -65,7 +65,7 @@ def lies(text: NDArray[np.float32], labels: NDArray[np.int64], draw: np.random.G
 WORLDS: dict[str, World] = {"clusters": clusters, "views": views, "lies": lies}
 
 
-def measured(study: Study, name: str, contenders: tuple[Contender, ...]) -> list[Row]:
+def measure(study: Study, name: str, contenders: tuple[Contender, ...]) -> list[Row]:
     """One row for each contender in each world, under the class names of that set."""
     made, clip = study.extractor.sets[name], study.extractor.clip
     text = clip.text_space(LabelSet(made.names, made.templates)).features.numpy()
@@ -90,18 +90,18 @@ def measured(study: Study, name: str, contenders: tuple[Contender, ...]) -> list
 def _takes(
     study: Study, cell: Cell, world: str, one: Contender, features: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> list[Take]:
-    count, wanted, found = len(labels), one.needs.views, []
+    count, views_per_picture, found = len(labels), one.needs.views, []
     for number in range(study.orders_for(one)):
         order = np.random.default_rng(1000 + number).permutation(count)
         path: Path = study.path(cell, one, f"{count}-{world}{number}")
-        found.append(Take(one, _feeding(features, order, wanted), order, labels[order], path))
+        found.append(Take(one, _make_frame_reader(features, order, views_per_picture), order, labels[order], path))
     return found
 
 
-def _feeding(
-    features: NDArray[np.float32], order: NDArray[np.int64], wanted: int
+def _make_frame_reader(
+    features: NDArray[np.float32], order: NDArray[np.int64], views_per_picture: int
 ) -> Callable[[int], NDArray[np.float32]]:
-    return lambda frame: features[order[frame], :wanted]
+    return lambda frame: features[order[frame], :views_per_picture]
 
 
 def markdown(rows: Sequence[Row]) -> list[str]:

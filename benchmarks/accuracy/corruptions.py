@@ -94,7 +94,7 @@ def strength(name: str, severity: int) -> float:
     return float(KINDS[name][1][severity - 1])
 
 
-def corrupted(name: str, severity: int, picture: Tensor, seed: int) -> Tensor:
+def corrupt(name: str, severity: int, picture: Tensor, seed: int) -> Tensor:
     """One picture [3, h, w] uint8, changed; drawn from the kind, the severity and `seed` alone.
 
     A picture that is not square is cut to its central square first, as for ImageNet-C.

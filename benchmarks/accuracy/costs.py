@@ -11,7 +11,7 @@ from .cells import Cell
 from .contenders import Contender
 from .replay import Take
 from .runs import Run
-from .study import Study, features_of, feeding
+from .study import Study, features_of, make_frame_reader
 
 FRAMES = 30  # the first third warms up
 
@@ -28,7 +28,7 @@ def alone(study: Study, cells: Mapping[str, Cell], contenders: tuple[Contender, 
             for one in contenders:
                 picture = study.pictures(cell, one, contenders)[:FRAMES]
                 path = study.path(cell, one, f"alone{len(picture)}")
-                feed = feeding(features_of(one, rows), picture, one.needs.views)
+                feed = make_frame_reader(features_of(one, rows), picture, one.needs.views)
                 take = Take(one, feed, picture, study.set(cell).labels[picture], path, under_way=1)
                 study.play(cell, [take], bar)
                 seconds = Run.load(path).seconds

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from . import metrics
 from .cells import Cell
 from .contenders import Contender
-from .features import FeatureFiles, wanted
+from .features import FeatureFiles, views_by_augmentation
 from .protocols import PROTOCOLS, Drift, Scene
 from .replay import Take
 from .runs import Run
@@ -52,8 +52,8 @@ class Track:
     changes: frozenset[int]
 
 
-def measured(study: Study, name: str, contenders: tuple[Contender, ...], other: tuple[str, int]) -> list[Track]:
-    """All protocols on one set. Those without changes have no reset to try, nor has who remembers nothing."""
+def measure(study: Study, name: str, contenders: tuple[Contender, ...], other: tuple[str, int]) -> list[Track]:
+    """All protocols on one set. A reset is tried where something changes and the strategy has a memory."""
     made = study.extractor.sets[name]
     chosen = made.chosen(study.count)
     scene = Scene(name, made.labels[chosen], other, len(chosen))
@@ -67,7 +67,7 @@ def measured(study: Study, name: str, contenders: tuple[Contender, ...], other: 
         for one in contenders
         for reset in ((False, True) if one.remembers and some[0].changes else (False,))
     ]
-    tracks, rows = [], _encoded(study, name, contenders, [one for some in drifts.values() for one in some], chosen)
+    tracks, rows = [], _encode(study, name, contenders, [one for some in drifts.values() for one in some], chosen)
     with tqdm(total=len(plan) * study.orders * len(chosen), unit="frame") as bar:
         for some, one, reset in plan:
             bar.set_description(f"{name} {some[0].name} {one}")
@@ -80,7 +80,7 @@ def measured(study: Study, name: str, contenders: tuple[Contender, ...], other: 
 Encoded = dict[tuple[Cell, str], FeatureFiles]  # by cell and augmentation
 
 
-def _encoded(
+def _encode(
     study: Study, name: str, contenders: tuple[Contender, ...], drifts: Sequence[Drift], chosen: NDArray[np.int64]
 ) -> Encoded:
     """Of each cell only the pictures that some stream shows in it."""
@@ -88,7 +88,7 @@ def _encoded(
     for drift in drifts:
         for cell, picture in zip(drift.cells, drift.picture.tolist()):
             needed.setdefault(cell, set()).add(picture)
-    most, found = wanted(contenders), Encoded()
+    most, found = views_by_augmentation(contenders), Encoded()
     total = sum(len(some) * (1 + sum(most.values())) for some in needed.values())
     with tqdm(total=total, unit="row", desc=f"{name}: encoding") as bar:
         for cell, some in needed.items():

@@ -23,7 +23,7 @@ from tta_service.images.views import look
 
 from .cells import Cell
 from .contenders import Contender, parse_value
-from .corruptions import corrupted
+from .corruptions import corrupt
 from .sets import PictureSet
 
 AT_ONCE = 128  # rows in a forward
@@ -46,19 +46,19 @@ class FeatureExtractor:
         new = [int(i) for i in chosen if int(i) not in features]
         for start in range(0, len(new), SHARD):
             some = new[start : start + SHARD]
-            features.add(some, np.stack(list(self._encoded(cell, augment, views, some, tell))))
+            features.add(some, np.stack(list(self._encode(cell, augment, views, some, tell))))
         return features
 
-    def _encoded(
+    def _encode(
         self, cell: Cell, augment: str, views: int, wanted: list[int], tell: Tell
     ) -> Iterator[NDArray[np.float32]]:
         made, size = self.sets[cell.set], self.clip.image_size
-        reduction = Reduction(reducers.build(*_named(cell.reducer)))
+        reduction = Reduction(reducers.build(*_parse_reducer(cell.reducer)))
         guide = self._guide(made) if reduction.reducer.guided else None
         each = max(1, AT_ONCE // views)
         for start in range(0, len(wanted), each):
             some = wanted[start : start + each]
-            seen = [look(changed(made, cell, i), size, views, i, augment).pixels for i in some]
+            seen = [look(change_picture(made, cell, i), size, views, i, augment).pixels for i in some]
             features = self.clip.encode_image(torch.cat(seen), reduction, guide)
             yield from features.numpy().reshape(len(some), views, -1)
             tell(len(features))
@@ -71,7 +71,7 @@ class FeatureExtractor:
     def seconds_a_row(self, cell: Cell, rounds: int = 5) -> float:
         """One forward's seconds by its rows, the best of some; decoding and cutting views not included."""
         pixels = torch.randint(256, (64, 3, self.clip.image_size, self.clip.image_size), dtype=torch.uint8)
-        reduction = Reduction(reducers.build(*_named(cell.reducer)))
+        reduction = Reduction(reducers.build(*_parse_reducer(cell.reducer)))
         guide = self._guide(self.sets[cell.set]) if reduction.reducer.guided else None
         taken = []
         for _ in range(rounds):
@@ -113,12 +113,12 @@ class FeatureFiles:
         self._shards.append(np.load(path, mmap_mode="r"))
 
 
-def changed(made: PictureSet, cell: Cell, i: int) -> Tensor:
+def change_picture(made: PictureSet, cell: Cell, i: int) -> Tensor:
     """Picture i as the cell shows it, [3, h, w] uint8."""
-    return corrupted(cell.shift, cell.severity, made.picture(i), i)
+    return corrupt(cell.shift, cell.severity, made.picture(i), i)
 
 
-def wanted(contenders: tuple[Contender, ...]) -> dict[str, int]:
+def views_by_augmentation(contenders: tuple[Contender, ...]) -> dict[str, int]:
     """The most views of each augmentation that a contender asks for, among those that ask for several."""
     most: dict[str, int] = {}
     for one in contenders:
@@ -128,7 +128,7 @@ def wanted(contenders: tuple[Contender, ...]) -> dict[str, int]:
     return most
 
 
-def _named(text: str) -> tuple[str, dict[str, object]]:
+def _parse_reducer(text: str) -> tuple[str, dict[str, object]]:
     """`tome` or `tome:keep=0.5` to name and parameters."""
     name, _, rest = text.partition(":")
     return name, {

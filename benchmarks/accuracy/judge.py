@@ -3,7 +3,7 @@
 The rule is the service's own (`tta_service/app/advise/judge.py`), fed with the same evidence: what each strategy
 answers to the pictures it may see, in two halves of the crops or two orders, and what unseen crops believe. Then the
 recommended strategy's accuracy on the *other* pictures of the cell stands beside plain CLIP's and beside that of the
-dearest one.
+most expensive one.
 """
 
 from __future__ import annotations
@@ -40,17 +40,18 @@ class Judgement:
     believed: float
     zero_shot: float
     advised: float
-    dearest: float
+    most_expensive: float
     best: float
     best_name: str
     seconds: float
-    dearest_seconds: float
+    most_expensive_seconds: float
 
 
-def measured(
+def measure(
     study: Study, cells: Sequence[Cell], contenders: tuple[Contender, ...], views: int, rule: Rule
 ) -> Iterator[list[tuple[Judgement, NDArray[np.float64]]]]:
-    """Cell by cell, for each deadline: the judgement, and [3, m] hits of plain CLIP, the advised and the dearest."""
+    """Cell by cell, for each deadline: the judgement, and [3, m] hits of plain CLIP, the advised and the most expensive
+    strategy."""
     frames = sum(2 * len(study.chosen(cell)) * len(contenders) for cell in cells)
     seconds = study.extractor.seconds_a_row(cells[0])
     with tqdm(total=frames, unit="frame") as bar:
@@ -67,22 +68,25 @@ def _cell(
     looked = looked_at(len(chosen))
     held = np.isin(runs["zero_shot"].picture, chosen[looked:])  # by picture, as all runs here
     hits = {name: metrics.hits(run)[held] for name, run in runs.items()}
-    dearest = max(trials, key=lambda trial: trial.seconds)
+    most_expensive = max(trials, key=lambda trial: trial.seconds)
     found = []
     for deadline in DEADLINES:
         advice = advise(trials, deadline, rule)
         name, best = advice.opinion.name, max(hits, key=lambda one: hits[one].mean())
-        judged = np.stack([hits["zero_shot"], hits[name], hits[dearest.strategy.name]])
+        judged = np.stack([hits["zero_shot"], hits[name], hits[most_expensive.strategy.name]])
         plain, advised, most = 100 * judged.mean(1)
         found.append(
-            (_judgement(cell, deadline, looked, judged, advice, plain, advised, most, hits, best, dearest), judged)
+            (
+                _judgement(cell, deadline, looked, judged, advice, plain, advised, most, hits, best, most_expensive),
+                judged,
+            )
         )
     return found
 
 
 def _judgement(
     cell: Cell, deadline: float | None, looked: int, judged: NDArray[np.float64], advice: Advice,
-    plain: float, advised: float, most: float, hits: dict[str, NDArray[np.float64]], best: str, dearest: Trial,
+    plain: float, advised: float, most: float, hits: dict[str, NDArray[np.float64]], best: str, most_expensive: Trial,
 ) -> Judgement:  # fmt: skip
     return Judgement(
         cell.set,
@@ -99,5 +103,5 @@ def _judgement(
         100 * float(hits[best].mean()),
         best,
         advice.opinion.seconds,
-        dearest.seconds,
+        most_expensive.seconds,
     )

@@ -22,7 +22,7 @@ from .replay import Take
 from .runs import Run
 from .study import Study
 
-LOOKED_AT = 256  # pictures, as `tta-service advise` does unless told otherwise
+LOOKED_AT = 256  # pictures, as `tta-service advise` does by default
 
 
 def looked_at(count: int) -> int:

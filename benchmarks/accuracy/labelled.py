@@ -1,6 +1,6 @@
 """A folder of pictures as people keep it: class folders, parts such as train/ and test/, a file that lists labels.
 
-What it cannot be sure of is told as a warning.
+It warns of what it cannot be sure of.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .wordnet import is_id, named
+from .wordnet import is_id, names_of
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 PARTS = ("test", "testing", "val", "valid", "validation", "dev", "eval", "train", "training")  # the first is best
@@ -28,10 +28,10 @@ class Labelled(NamedTuple):
     names: list[str]
 
 
-def labelled(root: Path) -> Labelled:
+def read_labels(root: Path) -> Labelled:
     """Every picture with its class, names in the order of the alphabet. Raises ValueError, OSError."""
     folder = _part(root)
-    listed = _listed(folder) or (_listed(root, below=folder) if folder != root else None)
+    listed = _read_list(folder) or (_read_list(root, below=folder) if folder != root else None)
     if listed is None:
         listed = [(file, inner.name) for inner in _inner(folder) for file in pictures(inner)]
         names = [inner.name for inner in _inner(folder)]
@@ -66,17 +66,17 @@ def _part(root: Path) -> Path:
     if not parts or any(pictures(inner) for inner in _inner(root) if inner not in parts):
         return root
     parts.sort(key=lambda inner: PARTS.index(inner.name.lower()))
-    whole = _listed(root)
+    whole = _read_list(root)
     for part in parts:
         held = {file for file, _ in whole or ()}
-        if len(_inner(part)) > 1 or _listed(part) or any(file in held for file in pictures(part)):
+        if len(_inner(part)) > 1 or _read_list(part) or any(file in held for file in pictures(part)):
             if len(parts) > 1:
                 log.warning("%s: only the pictures in %s are taken, of %d parts", root, part.name, len(parts))
             return part
     raise ValueError(f"{root}: neither class folders nor a file with labels in {', '.join(one.name for one in parts)}")
 
 
-def _listed(folder: Path, below: Path | None = None) -> list[tuple[Path, str]] | None:
+def _read_list(folder: Path, below: Path | None = None) -> list[tuple[Path, str]] | None:
     """Pictures (those `below` a folder in it) and their labels as a file beside them lists them; None: none does."""
     found = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in LISTED and file.is_file()]
     for table in sorted(found, key=lambda file: file.stem != "metadata"):
@@ -124,7 +124,7 @@ def _label(value: Any, table: Path) -> str:
 def _plain(names: Sequence[str], *folders: Path) -> list[str]:
     """Words for WordNet ids."""
     ids = [name for name in names if is_id(name)]
-    known = named(ids, folders) if ids else {}
+    known = names_of(ids, folders) if ids else {}
     if odd := [name for name in names if name.isdigit() or (is_id(name) and name not in known)]:
         log.warning("%s: %s say nothing to a model; give plain names", folders[0], ", ".join(odd[:5]))
     return [known.get(name, name) for name in names]

@@ -42,7 +42,7 @@ def imagenet(folder: str, images: str) -> Read:
     return read
 
 
-def numbered(folder: str, images: str) -> Read:
+def imagenet_v2(folder: str, images: str) -> Read:
     """ImageNet-V2: class folders "0" to "999", which sort as numbers and not as words."""
 
     def read(root: Path) -> PictureSet:
@@ -87,7 +87,7 @@ LAYOUTS: dict[str, Layout] = {
     "imagenet": Layout(imagenet("imagenet", "images/val"), SEVEN),
     "imagenet_a": Layout(imagenet("imagenet-adversarial", "imagenet-a"), SEVEN),
     "imagenet_r": Layout(imagenet("imagenet-rendition", "imagenet-r"), EIGHTY),
-    "imagenet_v2": Layout(numbered("imagenetv2", "imagenetv2-matched-frequency-format-val"), SEVEN),
+    "imagenet_v2": Layout(imagenet_v2("imagenetv2", "imagenetv2-matched-frequency-format-val"), SEVEN),
     "imagenet_sketch": Layout(imagenet("imagenet-sketch", "images"), EIGHTY),
     "caltech101": Layout(split("caltech-101", "101_ObjectCategories", "Caltech101"), SEVEN),
     "oxford_pets": Layout(split("oxford_pets", "images", "OxfordPets"), ("a photo of a {}, a type of pet.",)),

@@ -78,7 +78,7 @@ def diagrams(table: Table) -> Figure:
     for axis, name in zip(axes.flat, names):
         axis.plot((0, 1), (0, 1), color="0.7", linewidth=1)
         for color, part in enumerate(dict.fromkeys(cell.set for cell in table.runs)):
-            runs = [run for cell, said in table.runs.items() if cell.set == part for run in said[name]]
+            runs = [run for cell, by_contender in table.runs.items() if cell.set == part for run in by_contender[name]]
             sure = np.concatenate([run.scores.max(1) for run in runs])
             right = np.concatenate([run.scores.argmax(1) == run.label for run in runs])
             # two columns stand for the whole softmax: the winner, and whether it is right

@@ -35,7 +35,7 @@ class Pooled:
     beside_error: float = 0.0
 
 
-def pooled(
+def pool(
     one: Contender, name: str, over: str, runs: Mapping[Cell, Sequence[Run]], table: Mapping[tuple[Cell, str], Row],
     beside: Mapping[Cell, Sequence[Run]],
 ) -> Pooled:  # fmt: skip

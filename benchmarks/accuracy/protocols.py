@@ -74,8 +74,8 @@ def imbalanced(scene: Scene, draw: np.random.Generator) -> Drift:
     """A few classes make up most of the stream: Zipf's law over a seeded order of the classes. Pictures recur."""
     classes = draw.permutation(np.unique(scene.labels))
     share = 1 / np.arange(1, len(classes) + 1)
-    said = draw.choice(classes, scene.frames, p=share / share.sum())
-    picture = _of_classes(scene.labels, said, draw)
+    wanted = draw.choice(classes, scene.frames, p=share / share.sum())
+    picture = _of_classes(scene.labels, wanted, draw)
     blocks = np.arange(scene.frames) // EACH
     return Drift("imbalanced", (scene.clean(),) * scene.frames, picture, blocks, frozenset())
 
@@ -83,10 +83,12 @@ def imbalanced(scene: Scene, draw: np.random.Generator) -> Drift:
 def correlated(scene: Scene, draw: np.random.Generator, run: int = 16) -> Drift:
     """The same class for `run` frames, as when a camera stands before a thing; a reset may come with every fourth."""
     count = -(-scene.frames // run)
-    said = np.repeat(draw.choice(np.unique(scene.labels), count), run)[: scene.frames]
+    wanted = np.repeat(draw.choice(np.unique(scene.labels), count), run)[: scene.frames]
     blocks = np.arange(scene.frames) // run
     changes = frozenset(range(4 * run, scene.frames, 4 * run))
-    return Drift("correlated", (scene.clean(),) * scene.frames, _of_classes(scene.labels, said, draw), blocks, changes)
+    return Drift(
+        "correlated", (scene.clean(),) * scene.frames, _of_classes(scene.labels, wanted, draw), blocks, changes
+    )
 
 
 PROTOCOLS: tuple[Protocol, ...] = (stationary, abrupt, gradual, recurring, imbalanced, correlated)
@@ -108,11 +110,11 @@ def _independent(
     return Drift(name, tuple(cells), picture, place // EACH, changes)
 
 
-def _of_classes(labels: Places, said: Places, draw: np.random.Generator) -> Places:
+def _of_classes(labels: Places, wanted: Places, draw: np.random.Generator) -> Places:
     """A picture for each wanted class: all of a class before one of them comes again."""
     piles: dict[int, list[int]] = {}
-    picture = np.empty(len(said), np.int64)
-    for place, label in enumerate(said.tolist()):
+    picture = np.empty(len(wanted), np.int64)
+    for place, label in enumerate(wanted.tolist()):
         if not piles.get(label):
             piles[label] = draw.permutation(np.flatnonzero(labels == label)).tolist()
         picture[place] = piles[label].pop()

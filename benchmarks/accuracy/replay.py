@@ -18,7 +18,7 @@ from .contenders import Contender
 from .runs import Run
 
 OPTIONS = [("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20)]
-UNDER_WAY = 4  # frames of one stream that are sent and not answered, where nothing else is said
+UNDER_WAY = 4  # frames of one stream that are sent and not answered, by default
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ async def play(
                     await _stream(stub, take, put.info.id, len(labels.names), fingerprint, range(a, b), done)
                     for a, b in pairwise(edges)
                 ]
-                _joined(parts).save(take.path)
+                _join(parts).save(take.path)
 
         async with asyncio.TaskGroup() as group:
             for take in left:
@@ -84,7 +84,7 @@ async def _stream(
     options.strategy.name = take.contender.strategy
     options.strategy.parameters.update(dict(take.contender.parameters))
 
-    async def questions() -> AsyncIterator[pb.ClassifyStreamRequest]:
+    async def make_requests() -> AsyncIterator[pb.ClassifyStreamRequest]:
         policy = pb.OpenStream.POLICY_BLOCK
         yield pb.ClassifyStreamRequest(open=pb.OpenStream(labels=pb.Labels(id=id), options=options, policy=policy))
         for frame in frames:
@@ -96,15 +96,15 @@ async def _stream(
     count = len(frames)
     scores, zero_shot = np.zeros((count, classes), np.float32), np.zeros(count, np.int64)
     seconds, views, place = np.zeros(count, np.float32), np.zeros(count, np.int64), 0
-    async for reply in stub.ClassifyStream(questions()):
+    async for reply in stub.ClassifyStream(make_requests()):
         kind = reply.WhichOneof("kind")
         if kind == "error":
             raise Refused(f"{take.contender}, frame {reply.error.frame_id}: {reply.error.status.message}")
         if kind != "answer":
             continue
-        answer, room_made = reply.answer.response, reply.answer.frame_id
-        if room_made != frames[place] or answer.HasField("degraded"):
-            raise Refused(f"{take.contender}, frame {room_made}: out of order, or less was done than asked")
+        answer, frame_id = reply.answer.response, reply.answer.frame_id
+        if frame_id != frames[place] or answer.HasField("degraded"):
+            raise Refused(f"{take.contender}, frame {frame_id}: out of order, or less was done than asked")
         scores[place, [score.index for score in answer.top]] = [score.score for score in answer.top]
         zero_shot[place], seconds[place] = answer.zero_shot[0].index, answer.timings.adapt
         views[place], place = answer.views, place + 1
@@ -116,5 +116,5 @@ async def _stream(
     return Run(take.picture[some], take.label[some], scores, zero_shot, seconds, views)
 
 
-def _joined(parts: Sequence[Run]) -> Run:
+def _join(parts: Sequence[Run]) -> Run:
     return Run(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in Run.__dataclass_fields__})

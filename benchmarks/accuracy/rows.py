@@ -94,14 +94,14 @@ def row(cell: Cell, one: Contender, runs: Sequence[Run], beside: Sequence[Run]) 
     if one.beside is not None and beside:
         made.beside = str(one.beside)
         other = np.stack([metrics.hits(run.by_picture()) for run in beside])
-        same = len(other) in (1, len(right))  # who does not depend on the order has one run, beside every order
+        same = len(other) in (1, len(right))  # without a memory there is one run, beside every order
         apart = right - other if same else right.mean(0, keepdims=True) - other.mean(0, keepdims=True)
         mean, error = metrics.over_orders(apart)
         made.beside_difference, made.beside_error = 100 * mean, 100 * error
     return made
 
 
-def judged(rows: Sequence[Row]) -> None:
+def judge_rows(rows: Sequence[Row]) -> None:
     """Fills in the verdicts: one family of tests, all rows of the table. In place."""
     tested = [one for one in rows if one.contender != "zero_shot"]
     p = [verdicts.two_sided(one.difference, one.difference_error) for one in tested]

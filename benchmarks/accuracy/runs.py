@@ -1,4 +1,4 @@
-"""What one contender said to one stream, kept in a file: the table can be made anew without asking again."""
+"""The answers of one contender to one stream, in a file: the table can be made anew without playing it again."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Model:
 
 
 @contextmanager
-def serving(model: Model, address: str = "", cores: int = 0) -> Iterator[str]:
+def start_service(model: Model, address: str = "", cores: int = 0) -> Iterator[str]:
     """The address of a service with that model. Raises RuntimeError when ours does not start."""
     if address:
         yield address

@@ -14,7 +14,7 @@ from torch import Tensor
 from tta_service.core.request import Encoded
 from tta_service.images.decode import ImageLimits, decode
 
-from .labelled import SUFFIXES, labelled
+from .labelled import SUFFIXES, read_labels
 
 PLAIN = ("a photo of a {}.",)
 LIMITS = ImageLimits(max_bytes=64 << 20, max_pixels=200_000_000, max_side=65_535)
@@ -73,13 +73,13 @@ def distinct(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def folders(root: Path, name: str = "") -> PictureSet:
-    """One folder for each class, or what else `labelled` reads. Raises ValueError, OSError."""
-    files, labels, names = labelled(root)
+def read_folders(root: Path, name: str = "") -> PictureSet:
+    """One folder for each class, or what else `read_labels` reads. Raises ValueError, OSError."""
+    files, labels, names = read_labels(root)
     return of_files(name or root.name, files, labels, names)
 
 
-def packed(files: Sequence[Path], name: str = "", last: int = 0) -> PictureSet:
+def read_packed(files: Sequence[Path], name: str = "", last: int = 0) -> PictureSet:
     """npz files with `blob` (all JPEG bytes), `off` (n + 1 offsets), `label`, `names`.
 
     `last`: only so many of each class, the last ones in the order of the files (a split set aside by its place).

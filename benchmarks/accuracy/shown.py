@@ -19,9 +19,9 @@ of the same pictures under the same text prototypes. **helps**, **hurts**: more 
 and significant at 5 % by Holm over all rows of the table. *beside* names the row that a contender must beat to be worth
 its views: `mean` of the same views, or the same cache fed with one view. ECE has 20 bins over the whole cell, on the
 returned softmax; NLL floors a share at 1e-6. *flips* are answers that adapting changed, to the right one and away from
-it. *last ¼* is the difference over the last quarter of the streams. Who remembers nothing answers the same in every
-order and is streamed once. Who looks at several views sees the first `--count-views` pictures only, and so does the
-one-view form beside a cache; differences are of the same pictures always. Milliseconds are
+it. *last ¼* is the difference over the last quarter of the streams. A strategy without memory answers the
+same in every order and is streamed once. Strategies with several views see the first `--count-views` pictures only,
+and so does the one-view form beside a cache; differences are of the same pictures always. Milliseconds are
 of the clock, of one stream alone."""
 
 
@@ -29,11 +29,11 @@ def save(table: Table, folder: Path, name: str, about: Mapping[str, Any]) -> Non
     folder.mkdir(parents=True, exist_ok=True)
     whole = {"about": dict(about), "pooled": [asdict(one) for one in table.pooled()]}
     whole |= {"rows": [one.as_dict() for one in table.rows]}
-    (folder / f"{name}.json").write_text(json.dumps(_rounded(whole), indent=1) + "\n")
+    (folder / f"{name}.json").write_text(json.dumps(_round_floats(whole), indent=1) + "\n")
     with (folder / f"{name}.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(_rounded([one.as_dict() for one in table.rows]))
+        writer.writerows(_round_floats([one.as_dict() for one in table.rows]))
     (folder / f"{name}.md").write_text(markdown(table, about))
 
 
@@ -67,8 +67,8 @@ def _short(one: Pooled) -> str:
         return f"{one.top1:.1f}, ECE {one.ece:.1f}"
     counts = ", ".join(f"{n} {word}" for n, word in ((one.helps, "help"), (one.hurts, "hurt")) if n)
     bold = "**" if abs(one.difference) > 2 * one.difference_error else ""
-    told = f"{bold}{one.difference:+.1f}{bold} ± {one.difference_error:.1f}, ECE {one.ece:.1f}"
-    return f"{told} ({counts} of {one.cells})" if counts and one.cells > 1 else told
+    cell = f"{bold}{one.difference:+.1f}{bold} ± {one.difference_error:.1f}, ECE {one.ece:.1f}"
+    return f"{cell} ({counts} of {one.cells})" if counts and one.cells > 1 else cell
 
 
 def detail(rows: Iterable[Row]) -> list[str]:
@@ -107,10 +107,10 @@ def detail(rows: Iterable[Row]) -> list[str]:
     return lines
 
 
-def _rounded(value: Any) -> Any:
+def _round_floats(value: Any) -> Any:
     """Five digits are more than any of this is known to."""
     if isinstance(value, float):
         return float(f"{value:.5g}")
     if isinstance(value, dict):
-        return {key: _rounded(inner) for key, inner in value.items()}
-    return [_rounded(inner) for inner in value] if isinstance(value, list) else value
+        return {key: _round_floats(inner) for key, inner in value.items()}
+    return [_round_floats(inner) for inner in value] if isinstance(value, list) else value

@@ -6,7 +6,7 @@ from glob import glob
 from pathlib import Path
 
 from .layouts import LAYOUTS, standard
-from .sets import PLAIN, PictureSet, folders, packed
+from .sets import PLAIN, PictureSet, read_folders, read_packed
 
 HELP = (
     "npz:FILE (or a pattern; packed JPEGs: blob, off, label, names), tail30:FILE (only the last 30 of each class, as "
@@ -23,9 +23,9 @@ def source(text: str, templates: str) -> PictureSet:
     if kind == "npz" or kind.startswith("tail"):
         last = int(kind.removeprefix("tail")) if kind.startswith("tail") else 0
         files = [Path(file) for file in sorted(glob(path))]
-        return packed(files, f"{files[0].resolve().parent.name}/tune" if last and files else "", last)
+        return read_packed(files, f"{files[0].resolve().parent.name}/tune" if last and files else "", last)
     if kind == "folder":
-        return folders(Path(path))
+        return read_folders(Path(path))
     if kind not in LAYOUTS:
         raise ValueError(f"--data {text}: there is no {kind!r}; KIND is {HELP}")
     return standard(kind, Path(path)).templated(LAYOUTS[kind].templates if templates == "papers" else PLAIN)

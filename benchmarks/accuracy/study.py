@@ -16,7 +16,7 @@ from tta_client.v1 import tta_pb2 as pb
 
 from .cells import Cell
 from .contenders import Contender
-from .features import FeatureExtractor, FeatureFiles, wanted
+from .features import FeatureExtractor, FeatureFiles, views_by_augmentation
 from .replay import Take, play
 from .runs import Run
 from .sets import PictureSet
@@ -33,7 +33,7 @@ class Study:
     count: int  # pictures a cell
     count_views: int  # pictures a cell for those that look at several views, which cost as much as many pictures
     orders: int  # of the stream, for those that remember
-    orders_of: Mapping[str, int]  # for some by name: fewer, where a frame is dear
+    orders_of: Mapping[str, int]  # for some by name: fewer, where a frame is expensive
     streams: int
 
     def set(self, cell: Cell) -> PictureSet:
@@ -43,7 +43,7 @@ class Study:
         return self.set(cell).chosen(self.count)
 
     def orders_for(self, one: Contender) -> int:
-        """Who remembers nothing says the same in every order, so one stream is enough."""
+        """A strategy without memory answers the same in every order, so one stream is enough."""
         return min(self.orders, self.orders_of.get(one.strategy, self.orders)) if one.remembers else 1
 
     def pictures(self, cell: Cell, one: Contender, contenders: Sequence[Contender]) -> NDArray[np.int64]:
@@ -52,7 +52,7 @@ class Study:
         return self.chosen(cell)[: self.count_views] if one.needs.views > 1 or beside else self.chosen(cell)
 
     def features(self, cell: Cell, contenders: tuple[Contender, ...]) -> Rows:
-        chosen, most = self.chosen(cell), wanted(contenders)
+        chosen, most = self.chosen(cell), views_by_augmentation(contenders)
         rows = {PLAIN: self.extractor.rows(cell, "crop", 1, chosen, lambda n: None)}
         some = chosen[: self.count_views]
         return rows | {how: self.extractor.rows(cell, how, views, some, lambda n: None) for how, views in most.items()}
@@ -72,7 +72,7 @@ class Study:
             order = np.random.default_rng(1000 + number).permutation(len(chosen))
             path = self.path(cell, one, f"{len(chosen)}-order{number}")
             picture = chosen[order]
-            takes.append(Take(one, feeding(features, picture, views), picture, labels[picture], path))
+            takes.append(Take(one, make_frame_reader(features, picture, views), picture, labels[picture], path))
         return takes
 
     def play(self, cell: Cell, takes: Sequence[Take], bar: tqdm) -> None:
@@ -108,7 +108,9 @@ def features_of(one: Contender, rows: Rows) -> FeatureFiles:
     return rows[needs.augment] if needs.views > 1 else rows[PLAIN]
 
 
-def feeding(features: FeatureFiles, picture: NDArray[np.int64], views: int) -> Callable[[int], NDArray[np.float32]]:
+def make_frame_reader(
+    features: FeatureFiles, picture: NDArray[np.int64], views: int
+) -> Callable[[int], NDArray[np.float32]]:
     return lambda frame: features.rows(int(picture[frame]), views)
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from . import costs
 from .cells import Cell
 from .contenders import Contender
-from .pooled import Pooled, pooled
-from .rows import Row, judged, row
+from .pooled import Pooled, pool
+from .rows import Row, judge_rows, row
 from .runs import Run
 from .study import Study
 
@@ -25,7 +25,7 @@ class Table:
         for one in self.contenders:
             beside = runs.get(str(one.beside), []) if one.beside else []
             self.rows.append(row(cell, one, runs[str(one)], beside))
-        judged(self.rows)
+        judge_rows(self.rows)
 
     def costs(self, row_seconds: Mapping[str, float], adapt_seconds: Mapping[tuple[str, str], float]) -> None:
         """What a row of each reducer costs, and each contender's frame of each set: measured alone."""
@@ -51,7 +51,7 @@ class Table:
     ) -> Pooled:
         runs = {cell: self.runs[cell][str(one)] for cell in cells}
         beside = {cell: self.runs[cell].get(str(one.beside), []) for cell in cells}
-        return pooled(one, name, over, runs, rows, beside)
+        return pool(one, name, over, runs, rows, beside)
 
     @staticmethod
     def cell_of(row: Row) -> Cell:
@@ -59,7 +59,7 @@ class Table:
         return Cell(row.set, row.shift, row.severity, row.reducer)
 
 
-def measured(study: Study, cells: Sequence[Cell], contenders: tuple[Contender, ...]) -> Iterator[Table]:
+def measure(study: Study, cells: Sequence[Cell], contenders: tuple[Contender, ...]) -> Iterator[Table]:
     """The table so far, after each cell; once more with the costs, when nothing else is under way."""
     table = Table(contenders)
     for cell, runs in study.played(cells, contenders):

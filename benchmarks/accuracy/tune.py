@@ -60,20 +60,20 @@ def cells(sets: Iterable[str]) -> list[Cell]:
     ]  # fmt: skip
 
 
-def measured(
+def measure(
     study: Study, strategies: Sequence[str] = (), file: Path = FILE, views: int = 0
 ) -> tuple[list[Choice], dict[str, dict[Cell, list[Run]]]]:
-    """Every candidate of the strategies (none named: of all), and what each of them said."""
+    """Every candidate of the strategies (none named: of all), and the runs of each."""
     wished = {name: some for name, some in candidates(file, views).items() if not strategies or name in strategies}
     contenders = tuple(one for some in wished.values() for one in some)
     runs: dict[str, dict[Cell, list[Run]]] = {str(one): {} for one in contenders}
-    for cell, said in study.played(cells(study.extractor.sets), contenders):
-        for name, some in said.items():
+    for cell, by_contender in study.played(cells(study.extractor.sets), contenders):
+        for name, some in by_contender.items():
             runs[name][cell] = some
-    return [choice for some in wished.values() for choice in judged(some, runs)], runs
+    return [choice for some in wished.values() for choice in judge_candidates(some, runs)], runs
 
 
-def judged(some: Sequence[Contender], runs: Mapping[str, Mapping[Cell, Sequence[Run]]]) -> list[Choice]:
+def judge_candidates(some: Sequence[Contender], runs: Mapping[str, Mapping[Cell, Sequence[Run]]]) -> list[Choice]:
     """The published default stays unless a candidate is better by two standard errors; the best of those is taken."""
     published, found = runs[str(some[0])], []
     for one in some:
@@ -113,10 +113,10 @@ def markdown(choices: Sequence[Choice], about: Mapping[str, Any]) -> str:
     lines += ["", "| candidate | top-1 | from the published default | worst cell | |", "|---" * 5 + "|"]
     shown: set[str] = set()  # the published default comes first
     for one in choices:
-        told = "published" if one.strategy not in shown else f"{one.difference:+.2f} ± {one.difference_error:.2f}"
+        difference = "published" if one.strategy not in shown else f"{one.difference:+.2f} ± {one.difference_error:.2f}"
         shown.add(one.strategy)
         bold = f"**{one.verdict}**" if one.verdict else ""
-        lines.append(f"| `{one.candidate}` | {one.top1:.2f} | {told} | {one.worst_cell:+.1f} | {bold} |")
+        lines.append(f"| `{one.candidate}` | {one.top1:.2f} | {difference} | {one.worst_cell:+.1f} | {bold} |")
     return "\n".join(lines) + "\n"
 
 

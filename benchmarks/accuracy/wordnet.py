@@ -18,20 +18,20 @@ def is_id(name: str) -> bool:
 
 def by_id(folder: Path) -> dict[str, str]:
     """WordNet id to name, in the order of the classes: as listed in the folder, else open_clip's names of ImageNet."""
-    return _listed(folder) or dict(zip(ImageNetInfo().label_names(), IMAGENET_CLASSNAMES))
+    return _read_list(folder) or dict(zip(ImageNetInfo().label_names(), IMAGENET_CLASSNAMES))
 
 
-def named(ids: Iterable[str], folders: Sequence[Path]) -> dict[str, str]:
+def names_of(ids: Iterable[str], folders: Sequence[Path]) -> dict[str, str]:
     """Names of those ids that are listed in a folder, or that ImageNet or the larger ImageNet-22k knows."""
     known = dict(zip(ImageNetInfo().label_names(), IMAGENET_CLASSNAMES))
     for folder in reversed(folders):
-        known |= _listed(folder)
+        known |= _read_list(folder)
     wider = ImageNetInfo("imagenet-22k")
     more = {id: wider.label_name_to_description(id).split(",")[0] for id in wider.label_names()}
     return {id: name for id in ids if (name := known.get(id) or more.get(id))}
 
 
-def _listed(folder: Path) -> dict[str, str]:
+def _read_list(folder: Path) -> dict[str, str]:
     for file in (folder / name for name in LISTS):
         if file.exists():
             pairs = [line.strip().split(maxsplit=1) for line in file.read_text("utf-8-sig").splitlines()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.accuracy.contenders import ALL, Contender, listed
+from benchmarks.accuracy.contenders import ALL, Contender, parse_contenders
 from tta_service.core.errors import BadParameters, UnknownStrategy
 from tta_service.strategies import catalogue
 
@@ -32,7 +32,7 @@ def test_view_based_ones_stand_beside_mean_and_caches_beside_their_one_view_form
 
 
 def test_lists_hold_what_their_members_stand_beside_once_each():
-    names = [str(one) for one in listed(["mta", "tda", "tda:views=64"])]
+    names = [str(one) for one in parse_contenders(["mta", "tda", "tda:views=64"])]
     assert names[0] == "zero_shot"
     assert sorted(names) == ["mean", "mta", "tda", "tda:views=64", "zero_shot"]
 

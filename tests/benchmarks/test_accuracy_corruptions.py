@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.accuracy.corruptions import KINDS, MEASURED, TUNING, corrupted, motion, pixelate, quantise, salt
+from benchmarks.accuracy.corruptions import KINDS, MEASURED, TUNING, corrupt, motion, pixelate, quantise, salt
 
 
 def picture(side: int = 64, width: int = 0) -> torch.Tensor:
@@ -18,18 +18,18 @@ def picture(side: int = 64, width: int = 0) -> torch.Tensor:
 
 def apart(name: str, severity: int) -> float:
     seen = picture()
-    return (corrupted(name, severity, seen, 3).float() - seen.float()).square().mean().item()
+    return (corrupt(name, severity, seen, 3).float() - seen.float()).square().mean().item()
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))
 def test_a_picture_stays_a_picture_and_its_seed_decides(name: str):
     seen = picture()
-    one = corrupted(name, 3, seen, 7)
+    one = corrupt(name, 3, seen, 7)
     assert one.shape == seen.shape and one.dtype == torch.uint8
-    assert torch.equal(one, corrupted(name, 3, seen, 7))
+    assert torch.equal(one, corrupt(name, 3, seen, 7))
     assert torch.equal(seen, picture())
     if name in ("noise", "fog", "frost", "salt", "night", "motion"):
-        assert not torch.equal(one, corrupted(name, 3, seen, 8))
+        assert not torch.equal(one, corrupt(name, 3, seen, 8))
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))
@@ -45,12 +45,12 @@ def test_what_defaults_are_chosen_on_is_not_what_is_measured():
 
 def test_none_is_the_picture_itself_and_the_rest_its_central_square():
     wide = picture(48, 80)
-    assert corrupted("none", 0, wide, 1) is wide
-    assert torch.equal(corrupted("pixelate", 3, wide, 1), corrupted("pixelate", 3, wide[:, :, 16:64], 1))
+    assert corrupt("none", 0, wide, 1) is wide
+    assert torch.equal(corrupt("pixelate", 3, wide, 1), corrupt("pixelate", 3, wide[:, :, 16:64], 1))
     with pytest.raises(ValueError, match="too small"):
-        corrupted("noise", 1, picture(16), 0)
+        corrupt("noise", 1, picture(16), 0)
     with pytest.raises(ValueError, match="severity"):
-        corrupted("noise", 6, picture(), 0)
+        corrupt("noise", 6, picture(), 0)
 
 
 def test_each_does_what_its_name_says():
@@ -67,7 +67,7 @@ def test_each_does_what_its_name_says():
 def test_lengths_grow_with_the_picture():
     """The same scene at twice the size is blurred as much of itself."""
     small, large = picture(64), torch.nn.functional.interpolate(picture(64)[None].float(), scale_factor=2)[0].byte()
-    there = corrupted("blur", 5, large, 0)[:, ::2, ::2].float()
-    here = corrupted("blur", 5, small, 0).float()
+    there = corrupt("blur", 5, large, 0)[:, ::2, ::2].float()
+    here = corrupt("blur", 5, small, 0).float()
     unscaled = (here - small).square().mean()
     assert (there - here).square().mean() < 0.35 * unscaled

@@ -11,7 +11,7 @@ from PIL import Image
 
 from benchmarks.accuracy import fake
 from benchmarks.accuracy.layouts import FINE_GRAINED, IMAGENETS, LAYOUTS, standard
-from benchmarks.accuracy.sets import distinct, folders, packed
+from benchmarks.accuracy.sets import distinct, read_folders, read_packed
 from benchmarks.accuracy.sources import source
 
 
@@ -73,10 +73,10 @@ def test_folders_of_classes(tmp_path: Path):
         (tmp_path / name).mkdir()
         for n in range(count):
             (tmp_path / name / f"{n}.jpg").write_bytes(jpeg(200))
-    made = folders(tmp_path)
+    made = read_folders(tmp_path)
     assert made.names == ("cat", "dog", "empty") and made.labels.tolist() == [0, 1, 1]
     with pytest.raises(ValueError, match="no pictures"):
-        folders(tmp_path / "empty")
+        read_folders(tmp_path / "empty")
 
 
 def placed(root: Path, *files: str) -> Path:
@@ -88,7 +88,7 @@ def placed(root: Path, *files: str) -> Path:
 
 def told(root: Path) -> list[tuple[str, str]]:
     """Place of each picture's file in the order of the set, and its label."""
-    made = folders(root)
+    made = read_folders(root)
     return [
         (str(int(made.picture(i)[0].float().mean() / 20 + 0.5)), made.names[made.labels[i]]) for i in range(len(made))
     ]
@@ -124,16 +124,16 @@ def test_what_a_metadata_file_lacks_is_told(tmp_path: Path, caplog: pytest.LogCa
     table = placed(tmp_path / "train", "0.jpg", "1.jpg", "2.jpg") / "metadata.csv"
     table.write_text("file_name,text\n0.jpg,a cat on a mat\n")
     with pytest.raises(ValueError, match=r"metadata\.csv has no column of labels .*only file_name, text"):
-        folders(tmp_path)
+        read_folders(tmp_path)
     table.write_text("file_name,label\n0.jpg,cat\n1.jpg,dog\n7.jpg,dog\n")
     assert told(tmp_path) == [("0", "cat"), ("1", "dog")]
     assert "1 of 3 pictures are not there" in caplog.text and "1 pictures are not listed" in caplog.text
     table.unlink()
     with pytest.raises(ValueError, match="neither class folders nor a file with labels in train"):
-        folders(tmp_path)
+        read_folders(tmp_path)
     placed(tmp_path / "train", "cat/0.jpg", "dog/1.jpg")
     table.write_text("file_name,text\n0.jpg,a cat on a mat\n")
-    assert folders(tmp_path).names == ("cat", "dog") and "the folders' names are taken" in caplog.text
+    assert read_folders(tmp_path).names == ("cat", "dog") and "the folders' names are taken" in caplog.text
 
 
 def test_of_parts_with_class_folders_the_test_pictures_are_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture):
@@ -155,14 +155,14 @@ def test_folders_called_by_wordnet_ids_get_words(tmp_path: Path, part: str, capl
     placed(tmp_path / part, "n01440764/0.jpg", "n02084071/1.jpg", "n04208210/2.jpg")
     assert [name for _, name in told(tmp_path)] == ["tench", "dog", "shovel"] and not caplog.messages
     (tmp_path / "words.txt").write_text("n01440764\ta fish, tench\n")
-    assert folders(tmp_path).names == ("a fish", "dog", "shovel")
+    assert read_folders(tmp_path).names == ("a fish", "dog", "shovel")
     (tmp_path / part / "n99999999").mkdir()
-    assert "n99999999" in folders(tmp_path).names and "n99999999 say nothing" in caplog.text
+    assert "n99999999" in read_folders(tmp_path).names and "n99999999 say nothing" in caplog.text
 
 
 def test_numbers_are_no_names(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     placed(tmp_path, "0/0.jpg", "1/1.jpg")
-    assert folders(tmp_path).names == ("0", "1") and "0, 1 say nothing to a model" in caplog.text
+    assert read_folders(tmp_path).names == ("0", "1") and "0, 1 say nothing to a model" in caplog.text
 
 
 def test_packed_pictures_and_the_split_kept_at_their_end(tmp_path: Path):
@@ -172,7 +172,7 @@ def test_packed_pictures_and_the_split_kept_at_their_end(tmp_path: Path):
         blob = np.frombuffer(b"".join(files), np.uint8)
         np.savez(tmp_path / f"train-{part}.npz", blob=blob, off=off, label=labels, names=["cat", "dog"])
     parts = sorted(tmp_path.glob("train-*.npz"))
-    whole, tail = packed(parts), packed(parts, last=2)
+    whole, tail = read_packed(parts), read_packed(parts, last=2)
     assert whole.labels.tolist() == [0, 1, 1, 0, 1, 0, 0, 1]
     assert [int(whole.picture(i)[0].float().mean() / 10 + 0.5) for i in range(8)] == list(range(8))
     assert tail.labels.tolist() == [1, 0, 0, 1]

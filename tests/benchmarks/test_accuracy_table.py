@@ -14,9 +14,9 @@ from sklearn.datasets import load_sample_images
 
 from benchmarks.accuracy.arguments import parser
 from benchmarks.accuracy.command import RUNS, main
-from benchmarks.accuracy.contenders import ALL, listed
+from benchmarks.accuracy.contenders import ALL, parse_contenders
 from benchmarks.accuracy.layouts import LAYOUTS
-from benchmarks.accuracy.server import Model, serving
+from benchmarks.accuracy.server import Model, start_service
 from tta_service.clip.load import load
 from tta_service.core.labels import LabelSet
 
@@ -25,7 +25,7 @@ PUBLISHED = Path(__file__).parents[2] / "benchmarks" / "published.md"
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[str]:
-    with serving(Model(device="cpu"), cores=1) as address:
+    with start_service(Model(device="cpu"), cores=1) as address:
         yield address
 
 
@@ -190,9 +190,9 @@ def test_every_published_command_is_one_that_would_run():
     assert len(commands()) > 40
     used = set()
     for found in commands():
-        wish = parser("", RUNS).parse_args([word.strip('"') for word in found])
-        assert all(text.partition(":")[0] in LAYOUTS for text in wish.data)
-        used |= {one.strategy for one in listed(wish.strategies)}
+        args = parser("", RUNS).parse_args([word.strip('"') for word in found])
+        assert all(text.partition(":")[0] in LAYOUTS for text in args.data)
+        used |= {one.strategy for one in parse_contenders(args.strategies)}
     assert (
         {"zero_shot", "tpt", "c_tpt", "mta", "zero", "tda", "boost_adapter", "dota", "oga", "stata"}
         <= used

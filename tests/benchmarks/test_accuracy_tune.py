@@ -51,8 +51,8 @@ def verdict(gain: float, saved: float, cost: float) -> Verdict:
 
 
 @pytest.mark.parametrize(
-    ("gain", "saved", "cost", "told"),
+    ("gain", "saved", "cost", "text"),
     [(3.0, 3.0, 0.4, "The advice pays."), (1.9, 3.0, 0.4, "not"), (3.0, 1.9, 0.4, "not"), (3.0, 3.0, 0.6, "not")],
 )
-def test_the_advice_pays_only_where_it_beats_both_and_costs_half(gain: float, saved: float, cost: float, told: str):
-    assert sentence(verdict(gain, saved, cost)).endswith(told if told != "not" else "The advice does not pay.")
+def test_the_advice_pays_only_where_it_beats_both_and_costs_half(gain: float, saved: float, cost: float, text: str):
+    assert sentence(verdict(gain, saved, cost)).endswith(text if text != "not" else "The advice does not pay.")

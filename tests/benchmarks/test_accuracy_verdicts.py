@@ -8,7 +8,7 @@ import pytest
 from benchmarks.accuracy import verdicts
 from benchmarks.accuracy.cells import Cell, cells
 from benchmarks.accuracy.contenders import Contender
-from benchmarks.accuracy.rows import judged, row
+from benchmarks.accuracy.rows import judge_rows, row
 from benchmarks.accuracy.runs import Run
 from benchmarks.accuracy.shown import detail
 from benchmarks.accuracy.table import Table
@@ -76,7 +76,7 @@ def test_verdicts_are_corrected_over_the_whole_table():
     for _ in range(300):  # chance alone
         one, other = (draw.random((2, 200)) < 0.5).astype(float)
         rows.append(row(Cell("set"), Contender("mean"), [said(one, other)], []))
-    judged(rows)
+    judge_rows(rows)
     assert rows[0].verdict == "helps"
     assert sum(abs(one.difference) > 2 * one.difference_error for one in rows[1:]) > 5
     assert [one.verdict for one in rows[1:]] == [""] * 300

@@ -17,7 +17,7 @@ from benchmarks.accuracy.why import clusters, geometry, length, readers, steps, 
 from benchmarks.accuracy.why.finding import Finding, Gain
 from benchmarks.accuracy.why.memory import writers
 from benchmarks.accuracy.why.mode import EXPERIMENTS
-from benchmarks.accuracy.why.streams import Played, Stream, played, published
+from benchmarks.accuracy.why.streams import Played, Stream, play, published
 from tta_service.core.catalogue import strategies
 from tta_service.core.labels import TextSpace
 from tta_service.maths import unit
@@ -69,14 +69,14 @@ def test_a_memory_of_true_labels_holds_each_frame_under_its_own(name: str):
 
 def test_a_stream_is_played_once_and_then_read(tmp_path: Path):
     made, some = strategies.build("tda"), stream()
-    first = played(some, made, tmp_path)
+    first = play(some, made, tmp_path)
     (file,) = tmp_path.iterdir()
     before = file.stat().st_mtime_ns
-    again = played(some, made, tmp_path)
+    again = play(some, made, tmp_path)
     assert file.stat().st_mtime_ns == before
     assert all(np.array_equal(getattr(first, name), getattr(again, name)) for name in Played.__dataclass_fields__)
-    assert len({first.gain, played(some, made).gain}) == 1
-    played(some, made, tmp_path, readers.read_first)
+    assert len({first.gain, play(some, made).gain}) == 1
+    play(some, made, tmp_path, readers.read_first)
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -95,15 +95,15 @@ def test_gains_and_sureness_by_hand():
 
 def test_drawing_together_leaves_every_logit_and_moves_images_of_a_class():
     some = stream(frames=200)
-    near = clusters.drawn_together(some, 0.8, some)
+    near = clusters.draw_together(some, 0.8, some)
     torch.testing.assert_close(near.plain(), some.plain(), atol=1e-4, rtol=0)
     torch.testing.assert_close(near.rows.norm(dim=-1), some.rows.norm(dim=-1))
     same, other = (float(np.median(cosines)) for cosines in geometry.pairs(near))
     was, was_other = (float(np.median(cosines)) for cosines in geometry.pairs(some))
     assert same - other > was - was_other + 0.1
     assert near.key != some.key
-    torch.testing.assert_close(clusters.drawn_together(some, 0.0, some).rows, some.rows)
-    whole = clusters.drawn_together(some, 1.0, some, whole=True)
+    torch.testing.assert_close(clusters.draw_together(some, 0.0, some).rows, some.rows)
+    whole = clusters.draw_together(some, 1.0, some, whole=True)
     assert float(geometry.pairs(whole)[0].min()) == pytest.approx(1, abs=1e-5)
 
 
@@ -118,8 +118,8 @@ def test_the_nearest_mean_leaves_a_picture_out_of_its_own():
 def test_stata_over_all_frames_answers_with_the_last_as_its_window_would():
     some, made = stream(frames=12), strategies.build("stata", {"window": 12})
     whole = length.at_once(some)
-    assert whole.answer[-1] == played(some, made).answer[-1]
-    assert whole.sure[-1] == pytest.approx(played(some, made).sure[-1], abs=1e-5)
+    assert whole.answer[-1] == play(some, made).answer[-1]
+    assert whole.sure[-1] == pytest.approx(play(some, made).sure[-1], abs=1e-5)
 
 
 def test_views_are_counted_surest_first():
@@ -135,9 +135,9 @@ def test_views_are_counted_surest_first():
 def test_wording_follows_the_numbers():
     assert [Gain(mean, 1.0).word for mean in (2.1, -2.1, 1.9)] == ["gains", "loses", "neither gains nor loses"]
     assert str(Gain(2.5, 1.0)) == "**+2.50** ± 1.00"
-    told = Finding("Why?", "So.", [{"a": 1.234, "b": Gain(0.0, 1.0)}, {"a": float("nan"), "b": ""}], ["Thus."])
-    assert "| 1.23 | +0.00 ± 1.00 |" in told.lines() and "|  |  |" in told.lines()
-    assert told.as_dict()["rows"] == [{"a": 1.234, "b": {"mean": 0.0, "error": 1.0}}, {"a": None, "b": ""}]
+    finding = Finding("Why?", "So.", [{"a": 1.234, "b": Gain(0.0, 1.0)}, {"a": float("nan"), "b": ""}], ["Thus."])
+    assert "| 1.23 | +0.00 ± 1.00 |" in finding.lines() and "|  |  |" in finding.lines()
+    assert finding.as_dict()["rows"] == [{"a": 1.234, "b": {"mean": 0.0, "error": 1.0}}, {"a": None, "b": ""}]
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ def test_the_whole_mode_writes_every_experiment(pictures: Path, tmp_path: Path, 
     assert main(asked) == 0
     said = json.loads((tmp_path / "out" / "accuracy_why.json").read_text())
     assert len(said["findings"]) == sum(map(len, EXPERIMENTS.values()))
-    assert all(one["rows"] and one["said"] is not None for one in said["findings"])
+    assert all(one["rows"] and one["conclusions"] is not None for one in said["findings"])
     text = (tmp_path / "out" / "accuracy_why.md").read_text()
     assert all(f"## {one['question']}" in text for one in said["findings"])
     assert "Somebody thought of it." in text.partition(f"## {said['findings'][0]['question']}")[0]
@@ -173,6 +173,6 @@ def test_a_step_by_the_true_label_goes_towards_the_truth(pictures: Path):
 
     text = load(device="cpu").text_space(LabelSet(("flower", "temple", "boat")))
     some = Stream("", unit(torch.randn(4, 4, text.features.shape[1])), np.array([0, 1, 2, 0]), text)
-    found = [steps.stepped(some, place, None, 0.005) for place in range(4)]
+    found = [steps.tune_once(some, place, None, 0.005) for place in range(4)]
     assert all(one.towards_truth > 0 and one.moved > 0 for one in found)
     assert published.__name__ == "published"

@@ -14,7 +14,7 @@ from tta_service.images.random_crops import uniforms
 
 from .finding import Cells, Finding, Gain
 from .ground import Ground
-from .streams import Played, Stream, played
+from .streams import Played, Stream, play
 from .views import SUREST, Looked
 
 AREAS = (0.08, 0.3, 0.6, 1.01)  # of the picture: crops are drawn from all of it
@@ -23,7 +23,7 @@ ALIKE = 8  # crops of one size that are averaged
 
 def sizes(ground: Ground) -> Finding:
     rows: list[Cells] = []
-    said: list[str] = []
+    conclusions: list[str] = []
     for name in ground.sets:
         area = areas(ground, name)
         for cell in ground.cells(name):
@@ -34,14 +34,14 @@ def sizes(ground: Ground) -> Finding:
             for low, high in pairwise(AREAS):
                 inside = (area >= low) & (area < high)
                 single.append(Gain.of(100 * _by_picture(looked.right[:, 1:] - looked.right[:, :1], inside)))
-                averaged.append(_averaged(stream, inside).gain)
+                averaged.append(_average(stream, inside).gain)
                 row[f"a crop of {low:.0%} … {min(1, high):.0%}"] = single[-1]
             for (low, high), gain in zip(pairwise(AREAS), averaged):
                 row[f"`mean` over {ALIKE} of {low:.0%} … {min(1, high):.0%}"] = gain
             row["area of all %"] = 100 * float(area.mean())
             row["of the surest tenth %"] = 100 * _surest(looked, area)
             rows.append(row)
-            said.append(
+            conclusions.append(
                 f"* {name}, {cell.shown}: the mean over {ALIKE} of the smallest crops {averaged[0].word} "
                 f"({averaged[0]}), over as many of the largest it {averaged[-1].word} ({averaged[-1]})."
             )
@@ -50,7 +50,7 @@ def sizes(ground: Ground) -> Finding:
         f"from zero-shot of the surest half of {ALIKE} crops of that size and the plain view. A small crop is a "
         "magnification: of the thing, and of the damage. *Area*: of all crops, and of those among the surest tenth."
     )
-    return Finding("Is it the size of the crops?", done, rows, said)
+    return Finding("Is it the size of the crops?", done, rows, conclusions)
 
 
 def areas(ground: Ground, name: str) -> NDArray[np.float64]:
@@ -64,13 +64,13 @@ def areas(ground: Ground, name: str) -> NDArray[np.float64]:
     return np.stack(found)
 
 
-def _averaged(stream: Stream, inside: NDArray[np.bool_]) -> Played:
+def _average(stream: Stream, inside: NDArray[np.bool_]) -> Played:
     """`mean` over the plain view and the first crops inside, of the pictures that have so many."""
     some = np.flatnonzero(inside.sum(1) >= ALIKE)
     places = np.array([[0, *(1 + np.flatnonzero(inside[i])[:ALIKE])] for i in some], np.int64).reshape(-1, 1 + ALIKE)
     rows = stream.rows[torch.from_numpy(some)[:, None], torch.from_numpy(places)]
     part = Stream("", rows, stream.labels[some], stream.text)
-    return played(part, strategies.build("mean", {"views": 1 + ALIKE, "confident": 0.5}))
+    return play(part, strategies.build("mean", {"views": 1 + ALIKE, "confident": 0.5}))
 
 
 def _surest(looked: Looked, area: NDArray[np.float64]) -> float:

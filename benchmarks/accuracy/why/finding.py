@@ -47,21 +47,21 @@ class Finding:
     question: str
     done: str  # what was done
     rows: Sequence[Cells]
-    said: Sequence[str]  # sentences that the numbers decide
+    conclusions: Sequence[str]  # sentences that the numbers decide
 
     def lines(self) -> list[str]:
         """Markdown."""
         head = list(self.rows[0]) if self.rows else []
         table = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"] if head else []
-        table += [f"| {' | '.join(_shown(row[name]) for name in head)} |" for row in self.rows]
-        return [f"## {self.question}", "", self.done, "", *table, "", *self.said, ""]
+        table += [f"| {' | '.join(_format(row[name]) for name in head)} |" for row in self.rows]
+        return [f"## {self.question}", "", self.done, "", *table, "", *self.conclusions, ""]
 
     def as_dict(self) -> dict[str, Any]:
         rows = [{name: _plain(value) for name, value in row.items()} for row in self.rows]
-        return {"question": self.question, "done": self.done, "rows": rows, "said": list(self.said)}
+        return {"question": self.question, "done": self.done, "rows": rows, "conclusions": list(self.conclusions)}
 
 
-def _shown(value: object) -> str:
+def _format(value: object) -> str:
     if isinstance(value, float):
         return "" if np.isnan(value) else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
     return str(value)

@@ -21,7 +21,7 @@ PAIRED = 2000  # pictures whose cosines and class means are taken, at most
 
 def cosines(ground: Ground) -> Finding:
     rows: list[Cells] = []
-    said: list[str] = []
+    conclusions: list[str] = []
     tda: Any = strategies.build("tda")
     for name in ground.sets:
         for cell in ground.cells(name):
@@ -42,7 +42,7 @@ def cosines(ground: Ground) -> Finding:
                 | {"difference": Gain.of(100 * (others - right))}
                 | {"outside the text's span %": 100 * float(outside(stream).mean())}
             )
-            said.append(
+            conclusions.append(
                 f"* {name}, {cell.shown}: a frame that was just written adds {tda.alpha:g} to its own class, "
                 f"{np.exp(tda.beta * (1 - near)):.0f} times what another of its class adds (median)."
             )
@@ -52,7 +52,7 @@ def cosines(ground: Ground) -> Finding:
         "mean by cosine, true labels, the picture itself left out: what a memory without error could say without any "
         "text. *Outside the text's span*: the share of a feature's squared length that no text feature sees."
     )
-    return Finding("How do the images lie?", done, rows, said)
+    return Finding("How do the images lie?", done, rows, conclusions)
 
 
 def _spread(values: NDArray[np.floating]) -> str:
@@ -85,10 +85,10 @@ def by_others(stream: Stream) -> NDArray[np.float64]:
 
 def outside(stream: Stream) -> Tensor:
     """[n] squared length of what is orthogonal to all text features."""
-    return parted(stream)[1].square().sum(-1)
+    return split_by_text_span(stream)[1].square().sum(-1)
 
 
-def parted(stream: Stream) -> tuple[Tensor, Tensor]:
+def split_by_text_span(stream: Stream) -> tuple[Tensor, Tensor]:
     """The plain views [n, d] inside the span of the text features, and what is left of them."""
     basis = torch.linalg.qr(stream.text.features.T.double()).Q  # [d, c]
     x = stream.rows[:, 0].double()

@@ -16,8 +16,8 @@ from ..features import FeatureExtractor
 from .streams import Stream
 
 SEVERITY = 3
-FEW = 50  # classes: above, a frame is dear, and less is asked
-DEAR = ("dota", "stata")  # where classes are many: a covariance for each, or a window solved under all of them
+FEW = 50  # classes: above, a frame is expensive, and less is asked
+EXPENSIVE = ("dota", "stata")  # where classes are many: a covariance for each, or a window solved under all of them
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Ground:
 
     def affordable(self, name: str, asked: Sequence[str]) -> list[str]:
         """The strategies that may be asked on that set."""
-        return [one for one in asked if self.few(name) or one not in DEAR]
+        return [one for one in asked if self.few(name) or one not in EXPENSIVE]
 
     def first_cells(self, name: str) -> list[Cell]:
         """The clean pictures, and the first shift where the classes are few."""

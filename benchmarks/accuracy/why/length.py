@@ -14,7 +14,7 @@ from ..cells import Cell
 from .finding import Cells, Finding, Gain
 from .ground import Ground
 from .readers import read_first
-from .streams import Played, Stream, played
+from .streams import Played, Stream, play
 
 ALONG = ("tda", "oga", "dota", "adapt", "dmn")
 FIRST = ("tda", "dmn")  # also read before the frame is written
@@ -23,14 +23,14 @@ PARTS = 5
 
 def along(ground: Ground) -> Finding:
     rows: list[Cells] = []
-    said: list[str] = []
+    conclusions: list[str] = []
     for name in ground.sets:
         stream = ground.stream(Cell(name), ground.long)
         each = len(stream) / len(stream.text.features)
         for strategy in ground.affordable(name, ALONG):
             made = strategies.build(strategy)
             for turn in ("", ", read first") if strategy in FIRST else ("",):
-                one = played(stream, made, ground.folder, read_first) if turn else played(stream, made, ground.folder)
+                one = play(stream, made, ground.folder, read_first) if turn else play(stream, made, ground.folder)
                 parts = windows(one)
                 rows.append(
                     {"set": name, "strategy": f"`{strategy}`{turn}", "frames": len(stream), "a class": each}
@@ -40,15 +40,17 @@ def along(ground: Ground) -> Finding:
                 late, early = parts[-1], parts[0]
                 apart = Gain(late.mean - early.mean, float(np.hypot(late.error, early.error)))
                 if one.gain.sign or apart.sign:
-                    said.append(
+                    conclusions.append(
                         f"* {name}, `{strategy}`{turn}: it {one.gain.word} ({one.gain}); last less first fifth {apart}."
                     )
-    said = said or ["Nothing moves by two standard errors, over the whole stream or from its first fifth to its last."]
+    conclusions = conclusions or [
+        "Nothing moves by two standard errors, over the whole stream or from its first fifth to its last."
+    ]
     done = (
         "Paired points from zero-shot in five equal windows of one stream. Named below is who moves by two standard "
         "errors over the whole stream, or from the first fifth to the last."
     )
-    return Finding("Is the stream too short?", done, rows, said)
+    return Finding("Is the stream too short?", done, rows, conclusions)
 
 
 def windows(one: Played, parts: int = PARTS) -> list[Gain]:
@@ -67,18 +69,18 @@ def together(ground: Ground) -> Finding:
         found: dict[str, Played] = {}
         for window in WINDOWS if ground.few(name) else ():
             made = strategies.build("stata", {"window": window})
-            found[f"window {window}, as it streams"] = played(stream, made, ground.folder)
+            found[f"window {window}, as it streams"] = play(stream, made, ground.folder)
         found[f"all {len(stream)} at once"] = at_once(stream)
         for how, one in found.items():
             rows.append(
                 {"set": name, "`stata`": how, "frames": len(one.truth), "changed %": one.changed, "gain": one.gain}
                 | {"ECE": one.ece, "zero-shot's": one.plain_ece}
             )
-    said = [f"* {row['set']}, {row['`stata`']}: it {_word(row['gain'])}." for row in rows]
+    conclusions = [f"* {row['set']}, {row['`stata`']}: it {_word(row['gain'])}." for row in rows]
     done = (
         "The published method solves a whole batch; a service has the last frames only. Points from zero-shot, paired."
     )
-    return Finding("`stata`: is the window too short?", done, rows, said)
+    return Finding("`stata`: is the window too short?", done, rows, conclusions)
 
 
 def at_once(stream: Stream) -> Played:

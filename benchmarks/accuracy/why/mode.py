@@ -17,12 +17,12 @@ EXPERIMENTS: dict[str, tuple[Experiment, ...]] = {
     "geometry": (geometry.cosines, clusters.together),
     "scale": (scale.scales,),
     "length": (length.along, length.together),
-    "views": (views.single, views.joined, crop_sizes.sizes),
+    "views": (views.single, views.means_and_votes, crop_sizes.sizes),
     "prompts": (prompts.steps, prompts.along),
 }
 
 
-def measured(ground: Ground, wished: Sequence[str]) -> Iterator[list[Finding]]:
+def measure(ground: Ground, wished: Sequence[str]) -> Iterator[list[Finding]]:
     """What was found so far, after each experiment. Raises ValueError for an unknown name."""
     if unknown := set(wished) - set(EXPERIMENTS):
         raise ValueError(f"--only {', '.join(sorted(unknown))}: there are {', '.join(EXPERIMENTS)}")

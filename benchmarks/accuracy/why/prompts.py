@@ -12,14 +12,14 @@ from tta_service.core.catalogue import strategies
 from .finding import Cells, Finding, Gain
 from .ground import Ground
 from .steps import CONFIDENT, Step, steps_of
-from .streams import played
+from .streams import play
 
 RATES = (0.001, 0.005, 0.02, 0.05, 0.2)  # 0.005 is the published one
 
 
 def steps(ground: Ground) -> Finding:
     rows: list[Cells] = []
-    said: list[str] = []
+    conclusions: list[str] = []
     for name in ground.sets:
         few = ground.few(name)
         for cell in ground.first_cells(name):
@@ -34,7 +34,7 @@ def steps(ground: Ground) -> Finding:
                 for what, strategy in asked.items():
                     some = steps_of(stream, strategy, rate, ground.folder)
                     rows.append({"set": name, "shift": cell.shown, "tuned by": what, "rate": f"{rate:g}"} | _row(some))
-            said.append(_told(name, cell.shown, rows))
+            conclusions.append(_conclude(name, cell.shown, rows))
     done = (
         f"{ground.tuned} pictures a cell, {ground.views} views, one step unless said. *Margin*: how far the zero-shot "
         "answer's logit stands above the next, median; *moves*: the largest change of a centred logit, median. "
@@ -42,10 +42,10 @@ def steps(ground: Ground) -> Finding:
         "change of the true class's log-probability, in nats. *True label*: the same step, same rate, on the "
         "cross-entropy of the true label instead: what these words could do if one knew."
     )
-    return Finding("Why do tuned prompts change no answer?", done, rows, said)
+    return Finding("Why do tuned prompts change no answer?", done, rows, conclusions)
 
 
-def _told(name: str, shown: str, rows: list[Cells]) -> str:
+def _conclude(name: str, shown: str, rows: list[Cells]) -> str:
     mine = [row for row in rows if (row["set"], row["shift"]) == (name, shown)]
     usual = next(row for row in mine if row["tuned by"] == "tpt" and row["rate"] == f"{RATES[1]:g}")
     ways = {(row["tuned by"], row["rate"]): row["towards the truth"] for row in mine}
@@ -64,7 +64,7 @@ def _row(some: list[Step]) -> dict[str, object]:
         "moves": float(np.median([one.moved for one in some])),
         "entropy": Gain.of(np.array([one.sharper for one in some])),
         "changed %": 100 * float(np.mean([one.changed for one in some])),
-        "to right / wrong": f"{sum(one.mended for one in some)} / {sum(one.broken for one in some)}",
+        "to right / wrong": f"{sum(one.corrected for one in some)} / {sum(one.broken for one in some)}",
         "towards the truth": Gain.of(np.array([one.towards_truth for one in some])),
     }
 
@@ -81,11 +81,11 @@ ALONG = (
 )  # rate and momentum of `swap_prompt`, published-like first
 
 
-LONGEST = 150  # frames: a step for each is dear
+LONGEST = 150  # frames: a step for each is expensive
 
 
 def along(ground: Ground) -> Finding | None:
-    """`swap_prompt` learns along the stream; where classes are many a frame is too dear to ask this."""
+    """`swap_prompt` learns along the stream; where classes are many a frame is too expensive to ask this."""
     rows: list[Cells] = []
     for name in ground.sets:
         if not ground.few(name):
@@ -94,7 +94,7 @@ def along(ground: Ground) -> Finding | None:
             stream = ground.stream(cell, min(LONGEST, ground.pictures), ground.views)
             for rate, momentum in ALONG:
                 made = strategies.build("swap_prompt", {"learning_rate": rate, "momentum": momentum})
-                one = played(stream, made, ground.folder)
+                one = play(stream, made, ground.folder)
                 sure = 100 * float(one.sure.mean() - one.plain_sure.mean())
                 rows.append(
                     {
@@ -111,12 +111,12 @@ def along(ground: Ground) -> Finding | None:
     moved = [
         f"{row['set']}, {row['shift']}, rate {row['rate']}, momentum {row['momentum']}" for row in rows if _moves(row)
     ]
-    said = [f"* Beyond two standard errors: {'; '.join(moved) or 'no row'}."]
+    conclusions = [f"* Beyond two standard errors: {'; '.join(moved) or 'no row'}."]
     done = (
         f"Streams of {min(LONGEST, ground.pictures)} frames; the first row of each is the default. Points from "
         "zero-shot, paired."
     )
-    return Finding("`swap_prompt`: is it the rate, or the slow average that answers?", done, rows, said)
+    return Finding("`swap_prompt`: is it the rate, or the slow average that answers?", done, rows, conclusions)
 
 
 def _moves(row: Cells) -> bool:

@@ -10,14 +10,14 @@ from ..cells import Cell
 from .clusters import ASKED
 from .finding import Cells, Finding
 from .ground import Ground
-from .streams import played
+from .streams import play
 
 SCALES = (30.0, 100.0)
 
 
 def scales(ground: Ground) -> Finding:
     rows: list[Cells] = []
-    said: list[str] = []
+    conclusions: list[str] = []
     for name in ground.sets:
         stream = ground.stream(Cell(name), ground.count)
         own, moved = stream.text.scale, list[str]()
@@ -27,15 +27,15 @@ def scales(ground: Ground) -> Finding:
             row: dict[str, object] = {"set": name, "scale": f"{scale:g}{' (its own)' * (scale == own)}"}
             row |= {f"`{one}`": "" for one in ASKED}
             for strategy in ground.affordable(name, ASKED):
-                gain = played(scaled, strategies.build(strategy), ground.folder).gain
+                gain = play(scaled, strategies.build(strategy), ground.folder).gain
                 row[f"`{strategy}`"] = gain
                 if gain.sign and scale != own:
                     moved.append(f"`{strategy}` at {scale:g} ({gain})")
             rows.append(row)
-        said.append(f"* {name}: beyond two standard errors at another scale: {', '.join(moved) or 'nobody'}.")
+        conclusions.append(f"* {name}: beyond two standard errors at another scale: {', '.join(moved) or 'none'}.")
     done = (
         "The scale turns cosines into logits; constants beside it (the weight of a cache, of a likelihood) were "
         "published for 100. Zero-shot answers do not depend on it. Points from zero-shot, paired; argmax alone, so a "
         "temperature of the answer makes no difference."
     )
-    return Finding("Is it the logit scale?", done, rows, said)
+    return Finding("Is it the logit scale?", done, rows, conclusions)

@@ -48,7 +48,7 @@ class Step:
     moved: float  # the largest change of a centred logit
     margin: float  # of the zero-shot answer over the next
     changed: bool
-    mended: bool
+    corrected: bool
     broken: bool
     towards_truth: float  # change of the true class's log-probability
     sharper: float  # change of the entropy of the confident views' mean
@@ -59,7 +59,7 @@ def steps_of(stream: Stream, strategy: Any, rate: float, folder: Path) -> list[S
     name = hashlib.sha256(f"{stream.key} {len(stream)} {strategy!r} {rate}".encode()).hexdigest()[:24]
     path = folder / f"step-{name}.json"
     if not path.exists():
-        some = [asdict(stepped(stream, place, strategy, rate)) for place in range(len(stream))]
+        some = [asdict(tune_once(stream, place, strategy, rate)) for place in range(len(stream))]
         path.parent.mkdir(parents=True, exist_ok=True)
         half = path.with_suffix(".half")
         half.write_text(json.dumps(some))
@@ -67,7 +67,7 @@ def steps_of(stream: Stream, strategy: Any, rate: float, folder: Path) -> list[S
     return [Step(**one) for one in json.loads(path.read_text())]
 
 
-def stepped(stream: Stream, place: int, strategy: Any, rate: float) -> Step:
+def tune_once(stream: Stream, place: int, strategy: Any, rate: float) -> Step:
     """One picture tuned for; by its true label where no strategy is given."""
     watched = Watched(stream.text.prompts)
     text = replace(stream.text, make_prompts=lambda: watched)

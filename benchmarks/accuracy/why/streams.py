@@ -91,14 +91,14 @@ def published(strategy: Strategy[Any], seen: Evidence, memory: Any, label: int) 
     return strategy.adapt(seen, memory)
 
 
-def played(stream: Stream, strategy: Strategy[Any], folder: Path | None = None, turn: Turn = published) -> Played:
+def play(stream: Stream, strategy: Strategy[Any], folder: Path | None = None, turn: Turn = published) -> Played:
     """One stream from a fresh memory; kept in the folder, if there is one, and read from there the next time."""
     name = hashlib.sha256(f"{stream.key} {strategy!r} {turn.__name__}".encode()).hexdigest()[:24]
     path = None if folder is None else folder / f"{strategy.name}-{name}.npz"
     if path is not None and path.exists():
         with np.load(path) as held:
             return Played(**{field: held[field] for field in Played.__dataclass_fields__})
-    made = _played(stream, strategy, turn)
+    made = _play(stream, strategy, turn)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         half = path.with_suffix(".half.npz")
@@ -107,7 +107,7 @@ def played(stream: Stream, strategy: Strategy[Any], folder: Path | None = None, 
     return made
 
 
-def _played(stream: Stream, strategy: Strategy[Any], turn: Turn) -> Played:
+def _play(stream: Stream, strategy: Strategy[Any], turn: Turn) -> Played:
     memory, views = strategy.begin(stream.text), strategy.needs().views
     answer, sure = np.zeros(len(stream), np.int64), np.zeros(len(stream), np.float32)
     with torch.no_grad():  # who tunes a prompt turns gradients on

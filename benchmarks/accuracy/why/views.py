@@ -12,7 +12,7 @@ from tta_service.maths import entropy
 
 from .finding import Cells, Finding, Gain
 from .ground import Ground
-from .streams import Played, Stream, played
+from .streams import Played, Stream, play
 
 SUREST = 0.1  # of the views, as `mean` keeps them
 FRACTIONS = (0.1, 0.3, 0.5, 1.0)
@@ -75,7 +75,7 @@ def _share(values: NDArray[np.float64], some: NDArray[np.bool_]) -> float:
     return 100 * float(values[some].mean()) if some.any() else float("nan")
 
 
-def joined(ground: Ground) -> Finding:
+def means_and_votes(ground: Ground) -> Finding:
     rows: list[Cells] = []
     said: list[str] = []
     for name in ground.sets:
@@ -104,4 +104,4 @@ def joined(ground: Ground) -> Finding:
 
 
 def _view_based(ground: Ground, stream: Stream, name: str, **parameters: float) -> Played:
-    return played(stream, strategies.build(name, {"views": ground.views, **parameters}), ground.folder)
+    return play(stream, strategies.build(name, {"views": ground.views, **parameters}), ground.folder)
