@@ -1,10 +1,11 @@
-"""Ten thousand cameras come, look, and are killed: does anything of them stay in the server?
+"""Ten thousand cameras connect, stream, and end in every way: does anything of them stay in the server?
 
 The service runs in this process, where it can be looked into. Its clients are processes of their own
-(cycles_clients.py): each lives through random cycles, many at once — connect, open a stream on a session of its own, a
-shared or a nameless one, send some frames, read some answers, end it, cancel it, hang up, or tear the wire —, asks
-single questions and gives up on some, resets, snapshots, restores and closes sessions; and twice in a round a whole
-client process is killed (SIGKILL) with all its streams. After each round everything comes to rest and is counted.
+(cycles_clients.py). Each runs random cycles, many at once: connect, open a stream on a session of its own, a shared one
+or one without a name, send some frames, read some answers, then end it, cancel it, close the channel, or cut the
+connection. It also makes single calls and gives up on some, and resets, snapshots, restores and closes sessions. Twice
+in a round a whole client process is killed (SIGKILL) with all its streams. After each round, once all is at rest, what
+the server still holds is counted.
 
     python benchmarks/cycles.py [--cycles 10000] [--round 500] [--name cycles]
 
@@ -30,6 +31,7 @@ import grpc
 import psutil
 import uvloop
 from cycles_report import save
+from machine import load_average, processor
 from tqdm import tqdm
 
 from tta_service.app import Application
@@ -49,7 +51,7 @@ LIVES = 16  # at once in a client process
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Leftovers:
     """What the server holds while it is idle."""
 
     cycles: int
@@ -66,43 +68,43 @@ class Left:
 
 
 def main() -> int:
-    wish = _arguments()
+    args = _arguments()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        report = runner.run(lives(wish))
-    print(save(report, HERE / "results" / wish.name))
+        report = runner.run(run_cycles(args))
+    print(save(report, HERE / "results" / args.name))
     return 0 if not report["behind"] else 1
 
 
-async def lives(wish: argparse.Namespace) -> dict[str, Any]:
+async def run_cycles(args: argparse.Namespace) -> dict[str, Any]:
     began, endings = time.monotonic(), Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
         knobs = {"server.port": 0, "metrics.enabled": False, "sessions.store": folder, "sessions.write_frames": 3}
-        async with Application(load(knobs | {"batch.max_rows": wish.max_rows, "server.drain": 1.0})) as service:
-            await a_round(service, wish.round, seed=0)  # what is made once is made now
-            rounds, done = [await left(service, Path(folder), 0)], 0
-            with tqdm(total=wish.cycles, unit="cycle") as bar:
-                while done < wish.cycles:
-                    lived, told = await a_round(service, wish.round, seed=len(rounds) * 10)
+        async with Application(load(knobs | {"batch.max_rows": args.max_rows, "server.drain": 1.0})) as service:
+            await run_round(service, args.round, seed=0)  # what is made once is made now
+            rounds, done = [await count_leftovers(service, Path(folder), 0)], 0
+            with tqdm(total=args.cycles, unit="cycle") as bar:
+                while done < args.cycles:
+                    lived, ended = await run_round(service, args.round, seed=len(rounds) * 10)
                     done += lived
-                    endings += told
-                    rounds.append(await left(service, Path(folder), done))
+                    endings += ended
+                    rounds.append(await count_leftovers(service, Path(folder), done))
                     bar.update(lived)
                     bar.set_postfix(rss=f"{rounds[-1].rss:.0f} MB")
     return {
         "cycles": done,
         "seconds": time.monotonic() - began,
         "endings": endings,
-        "behind": behind(rounds[0], rounds[-1]),
+        "behind": left_behind(rounds[0], rounds[-1]),
         "rounds": [asdict(one) for one in rounds],
-        "machine": {"cores": os.cpu_count(), "load": os.getloadavg()[0]},
+        "machine": {"cpu": processor(), "cores": os.cpu_count(), "load": load_average()},
     }
 
 
-async def a_round(service: Application, cycles: int, seed: int) -> tuple[int, Counter[str]]:
+async def run_round(service: Application, cycles: int, seed: int) -> tuple[int, Counter[str]]:
     """About so many cycles, a fifth of them in client processes that are killed in the middle; how they ended."""
-    lived, told = 0, Counter[str]()
+    lived, ended = 0, Counter[str]()
     for kill in range(KILLS):
-        client = await a_client(service.address, cycles // 5, seed + kill)
+        client = await start_client(service.address, cycles // 5, seed + kill)
         assert client.stdout
         begun = 0
         while begun < cycles // 10 and (line := await client.stdout.readline()):
@@ -110,20 +112,20 @@ async def a_round(service: Application, cycles: int, seed: int) -> tuple[int, Co
         client.kill()
         await client.wait()
         lived += begun
-        told["with its process, by SIGKILL"] += LIVES
-    client = await a_client(service.address, cycles - lived, seed + KILLS)
-    heard, _ = await client.communicate()
-    return cycles, told + Counter(json.loads(heard.splitlines()[-1]))
+        ended["with its process, by SIGKILL"] += LIVES
+    client = await start_client(service.address, cycles - lived, seed + KILLS)
+    output, _ = await client.communicate()
+    return cycles, ended + Counter(json.loads(output.splitlines()[-1]))
 
 
-async def a_client(address: str, cycles: int, seed: int) -> asyncio.subprocess.Process:
-    asked = json.dumps({"address": address, "cycles": cycles, "seed": seed, "at_once": LIVES})
-    command = (sys.executable, str(HERE / "cycles_clients.py"), asked)
+async def start_client(address: str, cycles: int, seed: int) -> asyncio.subprocess.Process:
+    options = json.dumps({"address": address, "cycles": cycles, "seed": seed, "at_once": LIVES})
+    command = (sys.executable, str(HERE / "cycles_clients.py"), options)
     return await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
 
 
-async def left(service: Application, store: Path, cycles: int) -> Left:
-    """Everything comes to rest, the owner closes what outlives its streams; what there is then."""
+async def count_leftovers(service: Application, store: Path, cycles: int) -> Leftovers:
+    """Wait until everything is at rest and close what outlives its streams; then count what there is."""
     parts = service.runtime
     register = parts.sessions.registry
 
@@ -136,40 +138,40 @@ async def left(service: Application, store: Path, cycles: int) -> Left:
         while not at_rest():  # noqa: ASYNC110 - a server does not announce that it is idle
             await asyncio.sleep(0.02)
     parts.sessions.close_all("client")
-    async with grpc.aio.insecure_channel(service.address) as channel:  # grpc's own loop holds the last call in its hand
+    async with grpc.aio.insecure_channel(service.address) as channel:  # grpc's own loop still refers to the last call
         for _ in range(CALLS):
             await AdaptationServiceStub(channel).ListSessions(pb.ListSessionsRequest())
     for _ in range(40):  # the store, and grpc's own ends, whatever else the machine does
         await asyncio.sleep(0.1)
-        if not stored(store) and not alive():
+        if not count_stored(store) and not count_alive():
             break
     process, counters = psutil.Process(), parts.sessions.counters
-    return Left(
+    return Leftovers(
         cycles=cycles,
-        objects=alive(),
+        objects=count_alive(),
         sessions=counters.sessions,
         streams=counters.streams,
         memory_bytes=counters.bytes,
         inside=parts.admission.running_requests + parts.admission.waiting,
         buffered=int(service.metrics.registry.get_sample_value("tta_queue_bytes", {"queue": "streams"}) or 0),
-        stored=stored(store),
+        stored=count_stored(store),
         tasks=len(asyncio.all_tasks()),
         files=process.num_fds(),
         rss=process.memory_info().rss / 1e6,
     )
 
 
-def alive() -> int:
+def count_alive() -> int:
     """Objects of the KINDS that garbage collection finds."""
     gc.collect()
     return sum(type(one) in KINDS for one in gc.get_objects())
 
 
-def stored(store: Path) -> int:
+def count_stored(store: Path) -> int:
     return len(list(store.glob("*.session")))
 
 
-def behind(first: Left, last: Left) -> list[str]:
+def left_behind(first: Leftovers, last: Leftovers) -> list[str]:
     """What there is more of than after the first round, or at all where nothing should be."""
     more = [what for what in ("tasks", "files") if getattr(last, what) > getattr(first, what)]
     nothing = ("objects", "sessions", "streams", "memory_bytes", "inside", "buffered", "stored")
@@ -179,7 +181,7 @@ def behind(first: Left, last: Left) -> list[str]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--cycles", type=int, default=10_000)
-    parser.add_argument("--round", type=int, default=500, help="cycles between two looks at what is left")
+    parser.add_argument("--round", type=int, default=500, help="cycles between two counts of what is left")
     parser.add_argument("--max-rows", type=int, default=16, help="of a forward")
     parser.add_argument("--name", default="cycles")
     return parser.parse_args()

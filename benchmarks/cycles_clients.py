@@ -1,4 +1,4 @@
-"""The clients of cycles.py: random lives of streams and single questions, many at once, in a process of their own.
+"""The clients of cycles.py: random streams and single calls, many at once, in a process of their own.
 
 Prints how many have begun, now and then, and at the end as JSON how they ended.
 """
@@ -26,7 +26,7 @@ from tta_client.v1.tta_pb2_grpc import AdaptationServiceStub
 LABELS = pb.Labels(label_set=pb.LabelSet(names=["flower", "temple", "cat"]))
 POLICIES = [getattr(pb.OpenStream, f"POLICY_{name}") for name in ("BLOCK", "LATEST", "DROP_OLDEST", "DROP_NEWEST")]
 ENDINGS = ("done", "done, unheard", "cancelled", "hung up", "torn")
-PATIENCE = 60.0  # seconds until a server that says nothing is a fault
+PATIENCE = 60.0  # seconds without an answer that are a fault
 SHARED = ("a", "b", "c")
 
 
@@ -79,7 +79,7 @@ def frames(chance: random.Random, numbers: Iterator[int]) -> Iterator[pb.Classif
         yield pb.ClassifyStreamRequest(frame=pb.Frame(frame_id=number, image=image))
 
 
-def opening(chance: random.Random, life: int) -> pb.ClassifyStreamRequest:
+def make_opening(chance: random.Random, life: int) -> pb.ClassifyStreamRequest:
     name = chance.choice(["", "", f"own-{life}", *SHARED])
     first = pb.OpenStream(labels=LABELS, policy=chance.choice(POLICIES), session_id=name, buffer=chance.randint(1, 4))
     first.options.strategy.name = chance.choice(["zero_shot", "tda", "tda", "dota"])
@@ -92,9 +92,9 @@ async def stream(chance: random.Random, life: int, address: str) -> str:
     channel = await wire.open(address)
     call = AdaptationServiceStub(channel).ClassifyStream()
     try:
-        await call.write(opening(chance, life))
+        await call.write(make_opening(chance, life))
         if chance.random() < 0.8:
-            await call.read()  # the standing
+            await call.read()  # the status
         for message in frames(chance, numbers):
             await call.write(message)
             if chance.random() < 0.3:
@@ -103,7 +103,7 @@ async def stream(chance: random.Random, life: int, address: str) -> str:
             await call.done_writing()
         while how == "done" and await call.read() is not grpc.aio.EOF:
             pass
-    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):  # INTERNAL is grpcio's word for writing after the end
+    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):  # INTERNAL: grpcio, for writing after the end
         how = f"by the server: {(await call.code()).name}".replace(": INTERNAL", ", while it wrote")
     finally:
         if how == "torn":
@@ -115,17 +115,17 @@ async def stream(chance: random.Random, life: int, address: str) -> str:
     return how
 
 
-async def question(chance: random.Random, life: int, stub: AdaptationServiceStub) -> str:
-    """A single call, or the owner's word on a shared session."""
+async def make_call(chance: random.Random, life: int, stub: AdaptationServiceStub) -> str:
+    """A single call, or one that resets, closes, snapshots and restores a shared session."""
     name = chance.choice(SHARED)
-    asked = pb.ClassifyRequest(image=pb.Image(encoded=PICTURE), labels=LABELS, session_id=chance.choice(["", name]))
-    asked.options.strategy.name = chance.choice(["zero_shot", "tda"])
+    request = pb.ClassifyRequest(image=pb.Image(encoded=PICTURE), labels=LABELS, session_id=chance.choice(["", name]))
+    request.options.strategy.name = chance.choice(["zero_shot", "tda"])
     calls: list[Any] = [
-        lambda: stub.Classify(asked),
-        lambda: stub.Classify(asked, timeout=chance.choice([0.002, 0.02])),
+        lambda: stub.Classify(request),
+        lambda: stub.Classify(request, timeout=chance.choice([0.002, 0.02])),
         lambda: stub.ResetSession(pb.ResetSessionRequest(session_id=name)),
         lambda: stub.CloseSession(pb.CloseSessionRequest(session_id=name)),
-        lambda: again(stub, name),
+        lambda: snapshot_and_restore(stub, name),
     ]
     try:
         await chance.choice(calls)()
@@ -134,28 +134,28 @@ async def question(chance: random.Random, life: int, stub: AdaptationServiceStub
     return "question: OK"
 
 
-async def again(stub: AdaptationServiceStub, name: str) -> None:
+async def snapshot_and_restore(stub: AdaptationServiceStub, name: str) -> None:
     reply = await stub.SnapshotSession(pb.SnapshotSessionRequest(session_id=name))
     await stub.RestoreSession(pb.RestoreSessionRequest(snapshot=reply.snapshot))
 
 
-async def run(wish: dict[str, Any]) -> None:
+async def run(args: dict[str, Any]) -> None:
     begun, ended = itertools.count(1), Counter[str]()
-    async with grpc.aio.insecure_channel(wish["address"]) as channel:
+    async with grpc.aio.insecure_channel(args["address"]) as channel:
         stub = AdaptationServiceStub(channel)
 
-        async def living() -> None:
-            while (life := next(begun)) <= wish["cycles"]:
-                chance = random.Random(f"{wish['seed']} {life}")
+        async def live() -> None:
+            while (life := next(begun)) <= args["cycles"]:
+                chance = random.Random(f"{args['seed']} {life}")
                 if life % 10 == 0:
                     print(life, flush=True)
-                asking = (
-                    question(chance, life, stub) if chance.random() < 0.15 else stream(chance, life, wish["address"])
+                work = (
+                    make_call(chance, life, stub) if chance.random() < 0.15 else stream(chance, life, args["address"])
                 )
                 async with asyncio.timeout(PATIENCE):
-                    ended[await asking] += 1
+                    ended[await work] += 1
 
-        await asyncio.gather(*(living() for _ in range(wish["at_once"])))
+        await asyncio.gather(*(live() for _ in range(args["at_once"])))
     print(json.dumps(ended), flush=True)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 COUNTED = ("objects", "sessions", "streams", "memory_bytes", "inside", "buffered", "stored", "tasks", "files", "rss")
 HEAD = """# {cycles} lives of cameras, {verdict}
 
-`python benchmarks/cycles.py` in {seconds:.0f} s on {cores} cores (load average {load:.1f}), pocket model, a folder as
-state store. After each round everything comes to rest and named sessions are closed; then the server holds:
+`python benchmarks/cycles.py` in {seconds:.0f} s on {cores} cores ({cpu}, load average {load:.1f}), pocket model,
+a folder as state store. After each round everything comes to rest and named sessions are closed; then the server holds:
 
 | cycles | live objects | sessions | streams | memories, B | in flight | frames, B | stored | tasks | files | MB |
 |---|---|---|---|---|---|---|---|---|---|---|"""
@@ -31,7 +31,14 @@ def save(report: dict[str, Any], at: Path) -> str:
 def table(report: dict[str, Any]) -> str:
     behind = report["behind"]
     verdict = f"and they leave {', '.join(behind)} behind" if behind else "and they leave nothing behind"
-    lines = [HEAD.format(**report["machine"], cycles=report["cycles"], seconds=report["seconds"], verdict=verdict)]
+    lines = [
+        HEAD.format(
+            **{"cpu": "processor not recorded"} | report["machine"],
+            cycles=report["cycles"],
+            seconds=report["seconds"],
+            verdict=verdict,
+        )
+    ]
     counted = ((one["cycles"], *(one[what] for what in COUNTED)) for one in report["rounds"])
     lines += ["| " + " | ".join(f"{number:.0f}" for number in row) + " |" for row in counted]
     lines += [FOOT, "| how | lives |", "|---|---|"]

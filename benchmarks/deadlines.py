@@ -2,7 +2,7 @@
 
 Single calls in an open loop (Poisson) from a process of its own; each strategy's service time, a plain answer and a
 full batch are measured alone first, the capacity with eight calls always under way. Each call's deadline is between
-nothing and twice its strategy's service time. Told: how many were answered in time of those whose deadline allows a
+nothing and twice its strategy's service time. Reported: how many were answered in time of those whose deadline allows a
 whole batch that is on the device and one plain answer; what they got; and whether every lesser answer says how.
 
     python benchmarks/deadlines.py [--overload 2] [--seconds 60] [--strategies mta:views=64,zero:views=64,tda:views=32]
@@ -23,7 +23,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from load_servers import SERVING, Server, started
+from load_servers import SERVING, Server, start_server
+from machine import load_average, processor
 
 HERE = Path(__file__).resolve().parent
 CAME = ("whole", "fewer", "plain", "silent")
@@ -31,32 +32,32 @@ BINS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0)
 
 
 def main() -> int:
-    wish = _arguments()
-    given = contextlib.nullcontext(Server(wish.address, ""))
+    args = _arguments()
+    server_of_caller = contextlib.nullcontext(Server(args.address, ""))
     serving = [
         *SERVING,
         "--log-level",
         "error",
         "--set",
-        f"batch.max_rows={wish.max_rows}",
+        f"batch.max_rows={args.max_rows}",
     ]  # lesser answers are logged
-    asked = {name: getattr(wish, name) for name in ("overload", "seconds", "loop", "seed")}
-    before = os.getloadavg()[0]
-    with given if wish.address else started(serving) as server:
-        told = run(asked | {"kinds": wish.strategies, "address": server.address})
-    machine = {"cores": os.cpu_count(), "load_before": before, "load_after": os.getloadavg()[0]}
-    report = {"wish": asked | {"kinds": wish.strategies}, "machine": machine, **told}
+    options = {name: getattr(args, name) for name in ("overload", "seconds", "loop", "seed")}
+    before = load_average()
+    with server_of_caller if args.address else start_server(serving) as server:
+        result = run(options | {"kinds": args.strategies, "address": server.address})
+    machine = {"cpu": processor(), "cores": os.cpu_count(), "load_before": before, "load_after": load_average()}
+    report = {"arguments": options | {"kinds": args.strategies}, "machine": machine, **result}
     out = HERE / "results"
     out.mkdir(exist_ok=True)
     text = table(report)
-    (out / f"{wish.name}.json").write_text(json.dumps(report | {"in_time": in_time(report)}) + "\n")
-    (out / f"{wish.name}.md").write_text(text)
+    (out / f"{args.name}.json").write_text(json.dumps(report | {"in_time": in_time(report)}) + "\n")
+    (out / f"{args.name}.md").write_text(text)
     print(text)
     return 0
 
 
-def run(wish: dict[str, Any]) -> dict[str, Any]:
-    command = [sys.executable, str(HERE / "deadlines_client.py"), json.dumps(wish)]
+def run(args: dict[str, Any]) -> dict[str, Any]:
+    command = [sys.executable, str(HERE / "deadlines_client.py"), json.dumps(args)]
     return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
 
 
@@ -77,8 +78,11 @@ def in_time(report: dict[str, Any]) -> dict[str, float]:
 
 
 def table(report: dict[str, Any]) -> str:
-    counted, wish, machine = in_time(report), report["wish"], report["machine"]
-    names = [f"{name} ({', '.join(f'{k}={v:g}' for k, v in given.items())})" for name, given in wish["kinds"]]
+    counted, args, machine = in_time(report), report["arguments"], report["machine"]
+    names = [
+        f"{name} ({', '.join(f'{k}={v:g}' for k, v in server_of_caller.items())})"
+        for name, server_of_caller in args["kinds"]
+    ]
     services = ", ".join(f"{name} {1000 * s:.0f} ms" for name, s in zip(names, report["alone"], strict=True))
     came = sorted({one[3] for one in report["outcomes"]}, key=lambda what: (what not in CAME, what))
     rows = [f"| deadline / service time | calls | {' | '.join(came)} | in time |", "| --- " * (len(came) + 3) + "|"]
@@ -89,21 +93,22 @@ def table(report: dict[str, Any]) -> str:
             good = sum(one[3] in CAME for one in some) / len(some)
             rows.append(f"| {low:g}–{high:g} | {len(some)} | {each} | {100 * good:.1f} % |")
     reasons = {why: sum(one[5] == why for one in report["outcomes"]) for why in {one[5] for one in report["outcomes"]}}
-    said = ", ".join(f"{why.removeprefix('REASON_').lower()} {n}" for why, n in sorted(reasons.items()) if why)
-    return f"""# Deadlines at {wish["overload"]:g} times the load
+    reasons_text = ", ".join(f"{why.removeprefix('REASON_').lower()} {n}" for why, n in sorted(reasons.items()) if why)
+    cpu = machine.get("cpu", "processor not recorded")
+    return f"""# Deadlines at {args["overload"]:g} times the load
 
-{counted["calls"]} calls in {wish["seconds"]:g} s, {report["capacity"]:.1f} a second is what the service can do when all
+{counted["calls"]} calls in {args["seconds"]:g} s, {report["capacity"]:.1f} a second is what the service can do when all
 is done that is asked for. Alone: {services}; a plain answer {1000 * report["plain"]:.0f} ms;
 a batch of {report["batch"]["rows"]} rows {1000 * report["batch"]["seconds"]:.0f} ms.
 
 **{100 * counted["share"]:.2f} %** ({counted["answered"]} of {counted["possible"]}) of the calls whose deadline allows
 a whole batch and a plain answer ({1000 * counted["enough"]:.0f} ms) were answered in time.
-Answers that were less than asked without saying how: {counted["silent"]}. Reasons given: {said}.
+Answers that were less than asked without saying how: {counted["silent"]}. Reasons given: {reasons_text}.
 
 {chr(10).join(rows)}
 
-Client and server on the same {machine["cores"]} cores; load of the machine {machine["load_before"]:.1f} before,
-{machine["load_after"]:.1f} after.
+Client and server on the same {machine["cores"]} cores ({cpu}); load of the machine
+{machine["load_before"]:.1f} before, {machine["load_after"]:.1f} after.
 """
 
 
@@ -111,8 +116,10 @@ def _strategies(text: str) -> list[list[Any]]:
     """ "mta:views=64,zero:views=64": names with numbers."""
     kinds: list[list[Any]] = []
     for one in text.split(","):
-        name, _, given = one.partition(":")
-        kinds.append([name, {key: float(value) for key, value in (pair.split("=") for pair in given.split(";"))}])
+        name, _, server_of_caller = one.partition(":")
+        kinds.append(
+            [name, {key: float(value) for key, value in (pair.split("=") for pair in server_of_caller.split(";"))}]
+        )
     return kinds
 
 

@@ -1,4 +1,4 @@
-"""The client of deadlines.py, in a process of its own: reads what is wished as JSON, prints what happened as JSON."""
+"""The client of deadlines.py, in a process of its own: reads its options as JSON, prints what happened as JSON."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def pictures(width: int = 448, height: int = 336) -> list[bytes]:
     return files
 
 
-class Asking:
-    """Questions of several kinds to one server."""
+class Caller:
+    """Calls of several kinds to one server."""
 
     def __init__(self, stub: AdaptationServiceStub, labels: pb.Labels, kinds: list[list[Any]]) -> None:
         self._stub, self._files = stub, pictures()
@@ -48,8 +48,8 @@ class Asking:
     async def ask(self, kind: int, budget: float | None = None) -> pb.ClassifyResponse:
         self._number += 1
         image = pb.Image(encoded=self._files[self._number % len(self._files)])
-        question = pb.ClassifyRequest(image=image, labels=self._labels, options=self._options[kind])
-        return await self._stub.Classify(question, timeout=budget)
+        request = pb.ClassifyRequest(image=image, labels=self._labels, options=self._options[kind])
+        return await self._stub.Classify(request, timeout=budget)
 
     async def seconds(self, kind: int, times: int = 15) -> float:
         """Median, one after the other."""
@@ -78,14 +78,14 @@ class Asking:
         try:
             answer = await self.ask(kind, budget)
         except grpc.aio.AioRpcError as error:
-            said = error.code().name
+            outcome = error.code().name
         else:
-            said, views = _said(answer, self._options[kind]), answer.views
+            outcome, views = _judge_answer(answer, self._options[kind]), answer.views
             reason = pb.Degraded.Reason.Name(answer.degraded.reason) if answer.HasField("degraded") else ""
-        return kind, budget, time.monotonic() - began, said, views, reason
+        return kind, budget, time.monotonic() - began, outcome, views, reason
 
 
-def _said(answer: pb.ClassifyResponse, asked: pb.Options) -> str:
+def _judge_answer(answer: pb.ClassifyResponse, asked: pb.Options) -> str:
     """whole, fewer or plain; "silent" when it is less than was asked and does not say how."""
     less, views = answer.degraded, int(asked.strategy.parameters.fields["views"].number_value)
     if not answer.HasField("degraded"):
@@ -110,26 +110,26 @@ def arrivals(seed: int, per_second: float, seconds: float) -> Iterator[float]:
         yield at
 
 
-async def main(wish: dict[str, Any]) -> dict[str, Any]:
-    asked, plain = list(range(len(wish["kinds"]))), len(wish["kinds"])
-    async with grpc.aio.insecure_channel(wish["address"]) as channel:
+async def main(args: dict[str, Any]) -> dict[str, Any]:
+    asked, plain = list(range(len(args["kinds"]))), len(args["kinds"])
+    async with grpc.aio.insecure_channel(args["address"]) as channel:
         stub = AdaptationServiceStub(channel)
         put = await stub.PutLabelSet(pb.PutLabelSetRequest(label_set=pb.LabelSet(names=NAMES)))
-        kinds = [*wish["kinds"], ["zero_shot", {}], ["mean", {"views": 512}]]
-        asking = Asking(stub, pb.Labels(id=put.info.id), kinds)
-        many = [await asking.ask(plain + 1) for _ in range(3)]
+        kinds = [*args["kinds"], ["zero_shot", {}], ["mean", {"views": 512}]]
+        caller = Caller(stub, pb.Labels(id=put.info.id), kinds)
+        many = [await caller.ask(plain + 1) for _ in range(3)]
         rows = max(answer.batch_rows for answer in many)
         forwards = 512 / rows
         batch = statistics.median(answer.timings.encode for answer in many) / forwards
-        alone = [await asking.seconds(kind) for kind in [*asked, plain]]
-        capacity = await asking.capacity(asked, wish["loop"])
-        draw, tasks = random.Random(wish["seed"]), list[asyncio.Task[Outcome]]()
+        alone = [await caller.seconds(kind) for kind in [*asked, plain]]
+        capacity = await caller.capacity(asked, args["loop"])
+        draw, tasks = random.Random(args["seed"]), list[asyncio.Task[Outcome]]()
         began = time.monotonic()
-        for at in arrivals(wish["seed"], wish["overload"] * capacity, wish["seconds"]):
+        for at in arrivals(args["seed"], args["overload"] * capacity, args["seconds"]):
             await asyncio.sleep(max(0.0, began + at - time.monotonic()))
             kind = draw.choice(asked)
             budget = alone[kind] * draw.uniform(0.0, 2.0)
-            tasks.append(asyncio.create_task(asking.outcome(kind, budget)))
+            tasks.append(asyncio.create_task(caller.outcome(kind, budget)))
         outcomes = await asyncio.gather(*tasks)
     return {
         "batch": {"rows": rows, "seconds": batch},

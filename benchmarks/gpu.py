@@ -28,7 +28,7 @@ import open_clip
 import torch
 from load_numbers import ROWS, TOTAL, VIEWS, spread, together
 from load_runs import camera, run
-from load_servers import SERVING, started
+from load_servers import SERVING, start_server
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -50,23 +50,23 @@ Form = tuple[str, str]  # precision, runtime
 
 
 def main(arguments: list[str] | None = None) -> int:
-    wish = _arguments(arguments)
+    args = _arguments(arguments)
     if not torch.cuda.is_available():
         print("gpu.py measures a CUDA device, and there is none here", file=sys.stderr)
         return 2
-    if wish.alone:
-        print(json.dumps(alone(wish.alone, wish.forms[0], wish.views)))
+    if args.alone:
+        print(json.dumps(alone(args.alone, args.forms[0], args.views)))
         return 0
     report: dict[str, Any] = {"device": torch.cuda.get_device_name(), "torch": torch.__version__, "rows": []}
-    report |= {name: getattr(wish, name) for name in ("model", "views", "streams", "seconds", "max_rows")}
+    report |= {name: getattr(args, name) for name in ("model", "views", "streams", "seconds", "max_rows")}
     with tempfile.TemporaryDirectory() as folder:
-        weights = str(random_weights(wish.model, Path(folder)))
-        for form in wish.forms:
+        weights = str(random_weights(args.model, Path(folder)))
+        for form in args.forms:
             if why := why_not(form[0], torch.device("cuda", 0)):
                 print(why, file=sys.stderr)
                 continue
-            row = {"precision": form[0], "runtime": form[1], **in_a_process(weights, form, wish.views)}
-            row |= through_grpc(weights, form, wish)
+            row = {"precision": form[0], "runtime": form[1], **in_a_process(weights, form, args.views)}
+            row |= through_grpc(weights, form, args)
             row["fraction"] = row["rows_per_second"] / row["best"]
             report["rows"].append(row)
             print("{precision} {runtime}: {rows_per_second:.0f} of {best:.0f} rows/s, {fraction:.3f}".format(**row))
@@ -89,8 +89,17 @@ def random_weights(model: str, folder: Path) -> Path:
 
 def in_a_process(weights: str, form: Form, views: int) -> dict[str, Any]:
     """`alone`, whose memory is free afterwards."""
-    asked = [sys.executable, str(Path(__file__)), "--alone", weights, "--forms", ":".join(form), "--views", str(views)]
-    return json.loads(subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+    command = [
+        sys.executable,
+        str(Path(__file__)),
+        "--alone",
+        weights,
+        "--forms",
+        ":".join(form),
+        "--views",
+        str(views),
+    ]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
 
 
 def alone(weights: str, form: Form, views: int, device: str = "cuda") -> dict[str, Any]:
@@ -98,10 +107,10 @@ def alone(weights: str, form: Form, views: int, device: str = "cuda") -> dict[st
     torch.set_num_threads(1)
     clip = load(checkpoint=weights, device=device, precision=form[0], runtime=form[1])
     rates = {rows: rows / fastest(clip, rows) for rows in BATCHES}
-    told: dict[str, Any] = {"rates": rates, "best": max(rates.values()), "look_ms": {}}
+    result: dict[str, Any] = {"rates": rates, "best": max(rates.values()), "look_ms": {}}
     for width, height in PICTURES:
-        told["look_ms"][f"{width}x{height}"] = cut(clip, width, height, views)
-    return told
+        result["look_ms"][f"{width}x{height}"] = cut(clip, width, height, views)
+    return result
 
 
 def cut(clip: FrozenCLIP, width: int, height: int, views: int) -> dict[str, float]:
@@ -132,15 +141,15 @@ def fastest(clip: FrozenCLIP, rows: int) -> float:
     return _seconds(lambda: clip.encode_image(pixels))
 
 
-def through_grpc(weights: str, form: Form, wish: argparse.Namespace) -> dict[str, Any]:
+def through_grpc(weights: str, form: Form, args: argparse.Namespace) -> dict[str, Any]:
     """Rows a second of the service, milliseconds from arrival to answer, rows of its forwards."""
     chosen = ["--checkpoint", weights, "--device", "cuda", "--precision", form[0], "--runtime", form[1]]
-    streams = [camera("mta", {"views": float(wish.views)}, SIZE) | {"width": 2} for _ in range(wish.streams)]
-    with started([*SERVING, *chosen, "--set", f"batch.max_rows={wish.max_rows}"]) as server:
-        seconds, _ = run(server, streams, wish.seconds, ":".join(form), "")
-    steady = together(seconds[2 : wish.seconds])
+    streams = [camera("mta", {"views": float(args.views)}, SIZE) | {"width": 2} for _ in range(args.streams)]
+    with start_server([*SERVING, *chosen, "--set", f"batch.max_rows={args.max_rows}"]) as server:
+        seconds, _ = run(server, streams, args.seconds, ":".join(form), "")
+    steady = together(seconds[2 : args.seconds])
     return {
-        "rows_per_second": sum(answer[VIEWS] for answer in steady) / (wish.seconds - 2),
+        "rows_per_second": sum(answer[VIEWS] for answer in steady) / (args.seconds - 2),
         "answer_ms": [1e3 * some for some in spread(answer[TOTAL] for answer in steady)],
         "batch_rows": statistics.median(answer[ROWS] for answer in steady),
     }
@@ -158,11 +167,11 @@ def table(report: dict[str, Any]) -> str:
         rates = f"{row['best']:.0f} | {row['rows_per_second']:.0f} | {row['fraction']:.3f}"
         lines.append(f"| {row['precision']} {row['runtime']} | {rates} | {ages} | {row['batch_rows']:.0f} |")
     for picture, spent in (report["rows"][0]["look_ms"] if report["rows"] else {}).items():
-        said = "{device:.1f} ms on the device ({launch:.1f} of them the host's), {core:.1f} ms on a core".format(
+        text = "{device:.1f} ms on the device ({launch:.1f} of them the host's), {core:.1f} ms on a core".format(
             **spent
         )
         apart = "{levels_apart:.0f} grey levels at most, {mean_apart:.4f} on average".format(**spent)
-        lines += ["", f"{report['views']} views of {picture}: {said}; pixels apart: {apart}."]
+        lines += ["", f"{report['views']} views of {picture}: {text}; pixels apart: {apart}."]
     return "\n".join(lines) + "\n"
 
 

@@ -111,11 +111,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=20)
     parser.add_argument("--name", default="now", help="under which the counts are kept")
-    chosen = parser.parse_args()
+    args = parser.parse_args()
     kept = json.loads(OUT.read_text()) if OUT.exists() else {}
-    kept[chosen.name] = asyncio.run(measure(chosen.requests))
+    kept[args.name] = asyncio.run(measure(args.requests))
     OUT.write_text(json.dumps(kept, indent=1) + "\n")
-    print(json.dumps(kept[chosen.name], indent=1))
+    print(json.dumps(kept[args.name], indent=1))
     return 0
 
 

@@ -2,7 +2,7 @@
 
 N cameras, their frames at a fixed rate whatever the service does, real JPEGs, any mixture of strategies and sizes.
 First a full batch and the requests are measured alone, and the service's capacity with cameras that wait; the load is
-a multiple of that. Then the loop that one writes first gets the same load for a shorter time.
+a multiple of that. Then a simple loop without batching or limits (load_naive.py) gets the same load for a shorter time.
 
     python benchmarks/load.py [--cameras 16] [--overload 4 | --fps 10] [--seconds 300] [--naive 60]
         [--strategies zero_shot,tda,mta:views=16,zero:views=64] [--sizes 448x336,640x480]
@@ -22,45 +22,46 @@ from typing import Any
 
 from load_numbers import bound
 from load_report import save
-from load_runs import Camera, alone, camera, capacity, full_batch, kinds, loaded
-from load_servers import NAIVE, SERVING, Server, started
+from load_runs import Camera, alone, camera, capacity, full_batch, kinds, measure_load
+from load_servers import NAIVE, SERVING, Server, start_server
+from machine import load_average, processor
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def main() -> int:
-    wish = _arguments()
-    cameras = [_camera(wish, number) for number in range(wish.cameras)]
-    asked = ("cameras", "overload", "policy", "seconds")
-    report: dict[str, Any] = {"wish": {name: getattr(wish, name) for name in asked}}
-    report["machine"] = {"cores": os.cpu_count(), "load_before": os.getloadavg()[0]}
-    given = contextlib.nullcontext(Server(wish.address, wish.metrics))
-    serving = [*SERVING, "--set", f"batch.max_rows={wish.max_rows}"]
-    with given if wish.address else started(serving) as server:
-        batch = full_batch(server, wish.source)
-        single = {name: alone(server, one, wish.source) for name, one in kinds(cameras).items()}
-        most = capacity(server, cameras, wish.source)
-        fps = wish.fps or wish.overload * most / len(cameras)
+    args = _arguments()
+    cameras = [_camera(args, number) for number in range(args.cameras)]
+    options = ("cameras", "overload", "policy", "seconds")
+    report: dict[str, Any] = {"arguments": {name: getattr(args, name) for name in options}}
+    report["machine"] = {"cpu": processor(), "cores": os.cpu_count(), "load_before": load_average()}
+    server_of_caller = contextlib.nullcontext(Server(args.address, args.metrics))
+    command = [*SERVING, "--set", f"batch.max_rows={args.max_rows}"]
+    with server_of_caller if args.address else start_server(command) as server:
+        batch = full_batch(server, args.source)
+        single = {name: alone(server, one, args.source) for name, one in kinds(cameras).items()}
+        most = capacity(server, cameras, args.source)
+        fps = args.fps or args.overload * most / len(cameras)
         for one in cameras:
             one["fps"] = fps
-        told = loaded(server, cameras, wish.seconds, "the service", wish.source, int(batch["rows"]))
+        result = measure_load(server, cameras, args.seconds, "the service", args.source, int(batch["rows"]))
     for name, one in kinds(cameras).items():
-        told["kinds"][name]["bound"] = bound(one["fps"], single[name], batch["seconds"])
-    report |= {"batch": batch, "alone": single, "capacity": most, "fps": fps, "service": told}
-    if wish.naive:
+        result["kinds"][name]["bound"] = bound(one["fps"], single[name], batch["seconds"])
+    report |= {"batch": batch, "alone": single, "capacity": most, "fps": fps, "service": result}
+    if args.naive:
         queueing = [one | {"every": True} for one in cameras]
-        with started(NAIVE) as server:
-            report["naive"] = loaded(server, queueing, wish.naive, "the naive loop", wish.source)
-    report["machine"]["load_after"] = os.getloadavg()[0]
-    print(save(report, RESULTS / wish.name))
+        with start_server(NAIVE) as server:
+            report["naive"] = measure_load(server, queueing, args.naive, "the naive loop", args.source)
+    report["machine"]["load_after"] = load_average()
+    print(save(report, RESULTS / args.name))
     return 0
 
 
-def _camera(wish: argparse.Namespace, number: int) -> Camera:
+def _camera(args: argparse.Namespace, number: int) -> Camera:
     """Strategies and sizes in turn."""
-    strategy, parameters = wish.strategies[number % len(wish.strategies)]
-    size = wish.sizes[number // len(wish.strategies) % len(wish.sizes)]
-    return camera(strategy, parameters, size) | {"policy": wish.policy}
+    strategy, parameters = args.strategies[number % len(args.strategies)]
+    size = args.sizes[number // len(args.strategies) % len(args.sizes)]
+    return camera(strategy, parameters, size) | {"policy": args.policy}
 
 
 def _strategies(text: str) -> list[tuple[str, dict[str, float]]]:

@@ -1,4 +1,4 @@
-"""The loop that one writes first: read a frame, ask the model, write the answer, read the next one.
+"""A simple loop to compare with: read a frame, run the model, write the answer, read the next one.
 
 It speaks the same protocol and uses the service's own model and functions, so that what load.py measures beside the
 service differs in nothing but the way in which frames and cameras wait for each other.
@@ -34,11 +34,11 @@ from tta_service.strategies import catalogue as strategies
 from tta_service.wire.v1 import tta_pb2 as pb
 
 CLIP, EXACT = load(), Reduction(reducers.build("none"))
-MODEL = ThreadPoolExecutor(1)  # one caller at a time, as one guards a model that is shared
+MODEL = ThreadPoolExecutor(1)  # one caller at a time, as a shared model is usually guarded
 
 
 @dataclass(slots=True)
-class Watching:
+class Stream:
     """One stream."""
 
     strategy: Strategy[Any]
@@ -66,24 +66,24 @@ class Watching:
         return pb.FrameAnswer(frame_id=frame.frame_id, capture_time=frame.capture_time, response=response)
 
 
-def opened(first: pb.OpenStream) -> Watching:
+def open_stream(first: pb.OpenStream) -> Stream:
     chosen = first.options.strategy
     strategy = strategies.build(chosen.name or "zero_shot", MessageToDict(chosen.parameters))
     text = CLIP.text_space(LabelSet(tuple(first.labels.label_set.names)))
-    return Watching(strategy, text, strategy.begin(text))
+    return Stream(strategy, text, strategy.begin(text))
 
 
 class Naive(AdaptationServiceServicer):
     async def ClassifyStream(
         self, request_iterator: AsyncIterator[pb.ClassifyStreamRequest], context: Any
     ) -> AsyncIterator[pb.ClassifyStreamResponse]:
-        loop, watching = asyncio.get_running_loop(), None
+        loop, stream = asyncio.get_running_loop(), None
         async for message in request_iterator:
-            if watching is None:
-                watching = await loop.run_in_executor(MODEL, opened, message.open)
+            if stream is None:
+                stream = await loop.run_in_executor(MODEL, open_stream, message.open)
                 yield pb.ClassifyStreamResponse(status=pb.StreamStatus())
             else:
-                answer = await loop.run_in_executor(MODEL, watching.answer, message.frame, time.monotonic())
+                answer = await loop.run_in_executor(MODEL, stream.answer, message.frame, time.monotonic())
                 yield pb.ClassifyStreamResponse(answer=answer)
 
 

@@ -56,7 +56,7 @@ def ends(seconds: Sequence[Answers]) -> dict[str, dict[str, list[float]]]:
 
 
 def forward(answers: Answers, rows: int) -> float:
-    """Median seconds of a forward of so many rows, NaN when there was none; jobs that took several tell nothing."""
+    """Median seconds of a forward of so many rows, NaN when there was none; jobs that took several do not count."""
     return percentile((a[ENCODE] for a in answers if a[ROWS] == rows and a[VIEWS] <= rows), 0.5)
 
 

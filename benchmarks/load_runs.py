@@ -1,4 +1,4 @@
-"""One measurement after the other: a server, cameras in a process of their own, and what both of them tell."""
+"""One measurement after the other: a server, cameras in a process of their own, and what both of them report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from load_numbers import (
     together,
     windows,
 )
-from load_servers import Server, watched
+from load_servers import Server, watch_server
 from tqdm import tqdm
 
 CAMERAS = Path(__file__).resolve().parent / "load_cameras.py"
@@ -35,12 +35,12 @@ Camera = dict[str, Any]
 
 def camera(strategy: str, parameters: dict[str, float], size: tuple[int, int]) -> Camera:
     """One that waits for each of its answers."""
-    asked = {"strategy": strategy, "parameters": parameters, "size": size, "policy": "block"}
-    return {**asked, "fps": 0.0, "every": False, "width": 1}
+    options = {"strategy": strategy, "parameters": parameters, "size": size, "policy": "block"}
+    return {**options, "fps": 0.0, "every": False, "width": 1}
 
 
 def kind(one: Camera) -> str:
-    """What cameras have in common whose answers are told together."""
+    """What cameras have in common whose answers are counted together."""
     parameters = ",".join(f"{name}={value:g}" for name, value in one["parameters"].items())
     return f"{one['strategy']}{parameters and f'({parameters})'} {one['size'][0]}×{one['size'][1]}"
 
@@ -70,11 +70,11 @@ def capacity(server: Server, cameras: list[Camera], source: str) -> float:
     return statistics.mean(len(answers) for answers in seconds[2:LOOP])
 
 
-def loaded(server: Server, cameras: list[Camera], seconds: int, name: str, source: str, rows: int = 0) -> Any:
+def measure_load(server: Server, cameras: list[Camera], seconds: int, name: str, source: str, rows: int = 0) -> Any:
     """What happened under load; `rows` of a full batch."""
-    with watched(server.metrics) as looks:
-        told, counts = run(server, cameras, seconds, name, source)
-    answers, during = together(told), told[:seconds]
+    with watch_server(server.metrics) as looks:
+        by_second, counts = run(server, cameras, seconds, name, source)
+    answers, during = together(by_second), by_second[:seconds]
     of_kind = {name: [a for a in answers if kind(cameras[int(a[CAMERA])]) == name] for name in kinds(cameras)}
     each = [sum(a[CAMERA] == number for a in answers) for number in range(len(cameras))]
     return {
@@ -101,9 +101,9 @@ def run(
     server: Server, cameras: list[Camera], seconds: int, name: str, source: str
 ) -> tuple[list[list[Any]], dict[str, int]]:
     """The answers of each second, those that came after the last one at the end; and what was counted."""
-    asked = {"address": server.address, "cameras": cameras, "seconds": seconds, "source": source}
-    command = [sys.executable, str(CAMERAS), json.dumps(asked | {"seed": 0, "patience": 60.0})]
-    told: list[list[Any]] = []
+    options = {"address": server.address, "cameras": cameras, "seconds": seconds, "source": source}
+    command = [sys.executable, str(CAMERAS), json.dumps(options | {"seed": 0, "patience": 60.0})]
+    by_second: list[list[Any]] = []
     counts: dict[str, int] = {}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin and process.stdout
@@ -112,10 +112,10 @@ def run(
         process.stdin.write("go\n")
         process.stdin.flush()
         for line in tqdm(process.stdout, name, total=seconds + 1, unit="s", leave=False):
-            said = json.loads(line)
-            told.append(said["answers"])
-            for what, count in said["counts"].items():
+            report = json.loads(line)
+            by_second.append(report["answers"])
+            for what, count in report["counts"].items():
                 counts[what] = counts.get(what, 0) + count
     if ended := [what for what in counts if what.startswith("stream ended")]:
         raise SystemExit(f"{name}: {ended}")
-    return told, counts
+    return by_second, counts

@@ -1,4 +1,4 @@
-"""Who is put under load: a service of our own, the naive loop, or one that runs already; and what it says of itself."""
+"""What is put under load: a service of our own, the naive loop, or one that runs already; and its metrics."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class Server:
 
 
 @contextlib.contextmanager
-def started(command: list[str]) -> Iterator[Server]:
-    """A process that says `SERVING grpc=… metrics=…` once it serves."""
+def start_server(command: list[str]) -> Iterator[Server]:
+    """A process that prints `SERVING grpc=… metrics=…` once it serves."""
     with subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
             line = next((line for line in process.stdout if line.startswith("SERVING")), "")
             if not line:
                 raise SystemExit("the server ended before it served")
-            said = dict(word.split("=", 1) for word in line.split()[1:])
-            yield Server(said["grpc"], said["metrics"])
+            addresses = dict(word.split("=", 1) for word in line.split()[1:])
+            yield Server(addresses["grpc"], addresses["metrics"])
         finally:
             process.terminate()
             try:
@@ -61,7 +61,7 @@ class Look:
 
 
 def look(metrics: str) -> Look:
-    """A server without metrics says nothing."""
+    """One look at the metrics; without a URL only the time is known."""
     if not metrics:
         return Look(time.monotonic())
     with urllib.request.urlopen(metrics, timeout=30) as reply:
@@ -87,7 +87,7 @@ def look(metrics: str) -> Look:
 
 
 @contextlib.contextmanager
-def watched(metrics: str, every: float = 2.0) -> Iterator[list[Look]]:
+def watch_server(metrics: str, every: float = 2.0) -> Iterator[list[Look]]:
     """Looks at the server now and then, from a thread; the last one at the end of the block."""
     looks, over = [look(metrics)], threading.Event()
 

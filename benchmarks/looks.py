@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from dataclasses import replace
@@ -21,6 +20,7 @@ from typing import Any
 
 import open_clip
 import torch
+from machine import load_average, processor
 from pocket.data import load as pictures_of
 
 from tta_service.clip.load import load
@@ -40,7 +40,8 @@ SETS = (("tiny_imagenet", "val"), ("cifar10", "test"))
 RESULTS = Path(__file__).resolve().parent / "results" / "looks.json"
 HEAD = """# Two looks, and a plain view left whole
 
-`python benchmarks/looks.py`: {views} views, `{reducer}` at keep {keep}; torch {torch}, one thread, load average {load}.
+`python benchmarks/looks.py`: {views} views, `{reducer}` at keep {keep}; torch {torch}, one thread of {cpu}, load
+average {load}.
 Reduced: all views. Augmented: all but the plain one. Two looks: all reduced, then the plain view and those that the
 strategy keeps once more, exactly. Strategies that read every view are refused two looks.
 """
@@ -61,15 +62,15 @@ COST = """
 
 
 def main() -> int:
-    asked = _arguments()
+    args = _arguments()
     torch.set_num_threads(1)
-    pocket, reduction = load(device="cpu"), Reduction(reducers.build("tome", {"keep": asked.keep}))
+    pocket, reduction = load(device="cpu"), Reduction(reducers.build("tome", {"keep": args.keep}))
     report = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    report |= {"reducer": "tome", "keep": asked.keep, "views": VIEWS, "torch": torch.__version__}
-    report["load"] = round(os.getloadavg()[0], 1)
-    if asked.data and asked.only in ("", "accuracy"):
-        report["accuracy"] = {s[0]: accuracies(pocket, reduction, asked.data, *s, asked.pictures) for s in SETS}
-    if asked.only in ("", "cost"):
+    report |= {"reducer": "tome", "keep": args.keep, "views": VIEWS, "torch": torch.__version__}
+    report |= {"cpu": processor(), "load": load_average()}
+    if args.data and args.only in ("", "accuracy"):
+        report["accuracy"] = {s[0]: accuracies(pocket, reduction, args.data, *s, args.pictures) for s in SETS}
+    if args.only in ("", "cost"):
         named = FrozenCLIP(open_clip.create_model("ViT-B-16"), open_clip.get_tokenizer("ViT-B-16"), name="ViT-B-16")
         report["cost"] = {"pocket": costs(pocket, reduction, 7), "ViT-B-16": costs(named, reduction, 1)}
     RESULTS.parent.mkdir(exist_ok=True)
@@ -127,7 +128,10 @@ def costs(clip: FrozenCLIP, reduction: Reduction, rounds: int) -> dict[str, Any]
 
 
 def table(report: dict[str, Any]) -> str:
-    text = HEAD.format(**{key: report[key] for key in ("views", "reducer", "keep", "torch", "load")})
+    text = HEAD.format(
+        **{key: report[key] for key in ("views", "reducer", "keep", "torch", "load")},
+        cpu=report.get("cpu", "a processor not recorded"),
+    )
     for folder, found in report.get("accuracy", {}).items():
         text += ACCURACY.format(folder=folder, pictures=found["pictures"])
         labels = torch.tensor(found["labels"])

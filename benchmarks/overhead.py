@@ -24,31 +24,32 @@ from pathlib import Path
 from typing import IO, Any
 
 import psutil
+from machine import processor
 from overhead_table import table
 
 HERE = Path(__file__).resolve().parent
 
 
 def main() -> int:
-    wish = _arguments()
+    args = _arguments()
     rows: list[dict[str, Any]] = []
-    asked = {"strategy": wish.strategy, "views": wish.views}
-    with service(wish.max_rows) as (address, server), running("alone", **asked, requests=24) as alone:
-        for streams in wish.streams:
-            row = against(address, server, streams, wish)
-            row["alone"] = parts = said(alone, row["batch_rows"])  # next to it, so that both see the same machine
+    options = {"strategy": args.strategy, "views": args.views}
+    with service(args.max_rows) as (address, server), start_side("alone", **options, requests=24) as alone:
+        for streams in args.streams:
+            row = measure_streams(address, server, streams, args)
+            row["alone"] = parts = ask(alone, row["batch_rows"])  # next to it, so that both see the same machine
             row["alone_cpu"] = parts["prepare"] + parts["encode"] + parts["adapt"]
             row["share"] = row["alone_cpu"] / row["server_cpu"]
             rows.append(row)
             print("{streams} streams: {rows_per_second:.0f} rows/s, share {share:.3f}".format(**row))
     report = {
         "machine": {
-            "cpu": _cpu(),
+            "cpu": processor(),
             "cores": os.cpu_count(),
             "load": os.getloadavg(),
             "python": platform.python_version(),
         },
-        "request": {"strategy": wish.strategy, "views": wish.views, "image": "448x336 JPEG, quality 90"},
+        "request": {"strategy": args.strategy, "views": args.views, "image": "448x336 JPEG, quality 90"},
         "streams": rows,
     }
     out = HERE / "results"
@@ -59,28 +60,28 @@ def main() -> int:
     return 0
 
 
-def against(address: str, server: psutil.Process, streams: int, wish: argparse.Namespace) -> dict[str, Any]:
+def measure_streams(address: str, server: psutil.Process, streams: int, args: argparse.Namespace) -> dict[str, Any]:
     """One measurement: nothing but these requests happens between the two looks at the server's CPU time."""
-    with running("client", address=address, streams=streams, **_request(wish)) as client:
+    with start_side("client", address=address, streams=streams, **_request(args)) as client:
         before = _cpu_seconds(server)
-        told = said(client, "go")
+        result = ask(client, "go")
         spent = _cpu_seconds(server) - before
-    requests = told["requests"]
+    requests = result["requests"]
     return {
         "streams": streams,
         "requests": requests,
-        "seconds": told["seconds"],
+        "seconds": result["seconds"],
         "server_cpu": spent / requests,
-        "requests_per_second": requests / told["seconds"],
-        "rows_per_second": requests * wish.views / told["seconds"],
-        "batch_rows": told["batch_rows"],
-        "milliseconds": told["milliseconds"],
+        "requests_per_second": requests / result["seconds"],
+        "rows_per_second": requests * args.views / result["seconds"],
+        "batch_rows": result["batch_rows"],
+        "milliseconds": result["milliseconds"],
     }
 
 
 @contextlib.contextmanager
 def service(max_rows: int) -> Iterator[tuple[str, psutil.Process]]:
-    """A service with the bundled model on a free port, as anybody would start it."""
+    """A service with the bundled model on a free port, with its default settings."""
     words = ["serve", "--port", "0", "--metrics-port", "0", "--log-level", "warning"]
     words += ["--set", f"batch.max_rows={max_rows}"]
     process = subprocess.Popen([sys.executable, "-m", "tta_service", *words], stdout=subprocess.PIPE, text=True)
@@ -93,16 +94,16 @@ def service(max_rows: int) -> Iterator[tuple[str, psutil.Process]]:
 
 
 @contextlib.contextmanager
-def running(part: str, **asked: Any) -> Iterator[subprocess.Popen[str]]:
+def start_side(part: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """One side of the measurement in its own process, once it is warm."""
-    command = [sys.executable, str(HERE / "overhead_sides.py"), part, json.dumps(asked)]
+    command = [sys.executable, str(HERE / "overhead_sides.py"), part, json.dumps(options)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         if "warm\n" not in iter(process.stdout.readline, ""):  # type: ignore[union-attr]
             raise SystemExit(f"{part} failed")
         yield process
 
 
-def said(process: subprocess.Popen[str], line: object) -> Any:
+def ask(process: subprocess.Popen[str], line: object) -> Any:
     """What a side answers to a line."""
     assert process.stdin and process.stdout
     process.stdin.write(f"{line}\n")
@@ -110,8 +111,8 @@ def said(process: subprocess.Popen[str], line: object) -> Any:
     return json.loads(process.stdout.readline())
 
 
-def _request(wish: argparse.Namespace) -> dict[str, Any]:
-    return {"strategy": wish.strategy, "views": wish.views, "requests": wish.requests}
+def _request(args: argparse.Namespace) -> dict[str, Any]:
+    return {"strategy": args.strategy, "views": args.views, "requests": args.requests}
 
 
 def _lines(pipe: IO[str] | None) -> Iterator[str]:
@@ -123,14 +124,6 @@ def _lines(pipe: IO[str] | None) -> Iterator[str]:
 def _cpu_seconds(process: psutil.Process) -> float:
     times = process.cpu_times()
     return times.user + times.system
-
-
-def _cpu() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def _arguments() -> argparse.Namespace:

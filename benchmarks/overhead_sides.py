@@ -17,13 +17,13 @@ STAGES = ("decode", "look", "queue", "encode", "text", "turn", "adapt", "total")
 
 def pictures(count: int) -> list[bytes]:
     """What the virtual camera sees, as the JPEGs that a camera sends."""
-    from tta_client.camera import Virtual, encoded
+    from tta_client.camera import Virtual, encode_jpegs
 
-    return [frame.image for frame in encoded(Virtual(frames=count, shot=3))]
+    return [frame.image for frame in encode_jpegs(Virtual(frames=count, shot=3))]
 
 
 def client(address: str, streams: int, strategy: str, views: int, requests: int) -> None:
-    """Says "warm", waits for a line, streams, says what happened. Each stream keeps two frames under way."""
+    """Prints "warm", waits for a line, streams, prints what happened. Each stream keeps two frames under way."""
     from tta_client import AsyncClient, Choice, FrameAnswer
     from tta_client.camera.photographs import LABELS
 
@@ -44,13 +44,13 @@ def client(address: str, streams: int, strategy: str, views: int, requests: int)
             began = time.monotonic()
             answers = list(chain(*await asyncio.gather(*(camera(to, n, each) for n in range(streams)))))
             seconds = time.monotonic() - began
-        told = {
+        result = {
             "requests": len(answers),
             "seconds": seconds,
             "batch_rows": statistics.mode(a.batch_rows for a in answers),
             "milliseconds": {stage: _spread(getattr(a.timings, stage) for a in answers) for stage in STAGES},
         }
-        print(json.dumps(told), flush=True)
+        print(json.dumps(result), flush=True)
 
     asyncio.run(run())
 
@@ -58,7 +58,7 @@ def client(address: str, streams: int, strategy: str, views: int, requests: int)
 def alone(strategy: str, views: int, requests: int) -> None:
     """CPU seconds of the work itself: the service's functions, in lanes like the service's, one after the other.
 
-    Says "warm"; then measures anew for each line, the number of rows in a forward, that it reads.
+    Prints "warm"; then measures anew for each line, the number of rows in a forward, that it reads.
     """
     import torch
     from tta_client.camera.photographs import LABELS
@@ -91,24 +91,24 @@ def alone(strategy: str, views: int, requests: int) -> None:
 
     print("warm", flush=True)
     for line in sys.stdin:
-        seen, prepare_cpu, _ = _timed(lane.prepare, prepare, range(requests))
+        seen, prepare_cpu, _ = _time(lane.prepare, prepare, range(requests))
         pixels = torch.cat(seen)
         pieces = pixels[: len(pixels) // int(line) * int(line)].split(int(line))
-        encoded, encode_cpu, seconds = _timed(lane.device, encode, pieces)
+        encoded, encode_cpu, seconds = _time(lane.device, encode, pieces)
         features = torch.cat(encoded).split(views)
-        _, adapt_cpu, _ = _timed(lane.adapt, adapt, [f for f in features if len(f) == views])
+        _, adapt_cpu, _ = _time(lane.adapt, adapt, [f for f in features if len(f) == views])
         rows = sum(map(len, pieces))
-        told = {
+        result = {
             "prepare": prepare_cpu / requests,
             "encode": encode_cpu / rows * views,
             "adapt": adapt_cpu / (rows // views),
             "rows_per_second": rows / seconds,
         }
-        print(json.dumps(told), flush=True)
+        print(json.dumps(result), flush=True)
     lane.close()
 
 
-def _timed(lane: Executor, work: Callable[[Any], Any], given: Iterable[Any]) -> tuple[list[Any], float, float]:
+def _time(lane: Executor, work: Callable[[Any], Any], given: Iterable[Any]) -> tuple[list[Any], float, float]:
     """Results, CPU seconds of this whole process, seconds; the first piece of work is done once before, unmeasured."""
     pieces = list(given)
     lane.submit(work, pieces[0]).result()

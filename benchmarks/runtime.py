@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from machine import instructions, processor
 from pocket.data import load as pictures_of
-from runtime_table import written
+from runtime_table import write_report
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -68,9 +69,9 @@ class Worker:
             text=True,
         )
 
-    def ask(self, **question: Any) -> dict[str, Any]:
+    def ask(self, **request: Any) -> dict[str, Any]:
         assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
@@ -83,7 +84,7 @@ class Worker:
         self._process.wait()
 
 
-def measured(model: str, part: str, threads: int, pictures: dict[str, Any]) -> list[dict[str, Any]]:
+def measure(model: str, part: str, threads: int, pictures: dict[str, Any]) -> list[dict[str, Any]]:
     """One row for each form."""
     with ExitStack() as stack:
         workers = []
@@ -92,8 +93,8 @@ def measured(model: str, part: str, threads: int, pictures: dict[str, Any]) -> l
             stack.callback(workers[-1].close)
         rows: list[dict[str, Any]] = []
         for worker in workers:
-            told = worker.ask(memory=True)
-            rows.append({**worker.form, "megabytes": round(told["bytes"] / 1e6), "start": round(told["start"], 1)})
+            reply = worker.ask(memory=True)
+            rows.append({**worker.form, "megabytes": round(reply["bytes"] / 1e6), "start": round(reply["start"], 1)})
             print(model, rows[-1], flush=True)
         for batch, times in BATCHES.items():
             seconds: list[list[float]] = [[] for _ in workers]
@@ -122,10 +123,10 @@ def answers(workers: list[Worker], rows: list[dict[str, Any]], pictures: dict[st
                 worker.ask(pictures=str(given), features=made)
                 features: Tensor = torch.load(made)
                 plain = features if worker is workers[0] else plain
-                said, meant = (features @ text.T).argmax(1), (plain @ text.T).argmax(1)
+                answered, expected = (features @ text.T).argmax(1), (plain @ text.T).argmax(1)
                 row[name] = {
-                    "accuracy": round(100 * (said == some["labels"]).float().mean().item(), 2),
-                    "agreement": round(100 * (said == meant).float().mean().item(), 2),
+                    "accuracy": round(100 * (answered == some["labels"]).float().mean().item(), 2),
+                    "agreement": round(100 * (answered == expected).float().mean().item(), 2),
                     "cosine": round((features * plain).sum(-1).mean().item(), 5),
                     "least cosine": round((features * plain).sum(-1).min().item(), 5),
                 }
@@ -151,27 +152,22 @@ def main() -> None:
     ask.add_argument("--threads", type=int, default=1)
     ask.add_argument("--only", help="parts, as pocket:eager,ViT-B-16:openvino")
     ask.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "runtime.json")
-    asked = ask.parse_args()
+    args = ask.parse_args()
     every = [f"{model}:{part}" for model in COMPRESS for part in (*PRECISIONS, "compress")]
-    pictures = chosen_pictures(asked.data, 64, asked.pictures) if asked.data else {}
-    result: dict[str, Any] = json.loads(asked.out.read_text()) if asked.out.exists() else {"parts": {}}
-    for part in asked.only.split(",") if asked.only else every:
+    pictures = chosen_pictures(args.data, 64, args.pictures) if args.data else {}
+    result: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {"parts": {}}
+    for part in args.only.split(",") if args.only else every:
         model, _, name = part.partition(":")
-        result["parts"][part] = measured(model, name, asked.threads, pictures)
-        result |= {"threads": asked.threads, "torch": torch.__version__, "pictures": asked.pictures, "cpu": cpu()}
-        asked.out.parent.mkdir(parents=True, exist_ok=True)
-        asked.out.write_text(json.dumps(result, indent=1) + "\n")
-        written(result, asked.out)
-
-
-def cpu() -> str:
-    """Its name, and which of the instructions that matter here it has."""
-    told = Path("/proc/cpuinfo").read_text()
-    name = next((line.partition(":")[2].strip() for line in told.splitlines() if line.startswith("model name")), "")
-    has = [
-        word for word in ("avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_int8") if word in told.split()
-    ]
-    return f"{name}, {', '.join(has)}"
+        result["parts"][part] = measure(model, name, args.threads, pictures)
+        result |= {
+            "threads": args.threads,
+            "torch": torch.__version__,
+            "pictures": args.pictures,
+            "cpu": ", ".join([processor(), *instructions()]),
+        }
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(result, indent=1) + "\n")
+        write_report(result, args.out)
 
 
 if __name__ == "__main__":

@@ -13,13 +13,13 @@ from matplotlib import pyplot
 SETS = ("tiny_imagenet", "cifar10")
 
 
-def written(result: dict[str, Any], out: Path) -> None:
+def write_report(result: dict[str, Any], out: Path) -> None:
     """Beside `out`: the Markdown, and the curve where there are pictures."""
     out.with_suffix(".md").write_text(markdown(result))
     curve(result, out.with_suffix(".png"))
 
 
-def told(row: dict[str, Any]) -> str:
+def describe(row: dict[str, Any]) -> str:
     return " ".join(word for word in (row["runtime"], row["precision"], row["compress"]) if word)
 
 
@@ -47,7 +47,7 @@ def markdown(result: dict[str, Any]) -> str:
             weights = f", {result['pictures']} held-out pictures of each set"
         lines += ["", f"## {model}{weights}", "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
         for row in rows:
-            cells = [told(row), *(f"{row[f'x at {batch}']:.2f}" for batch in (1, 8, 64))]
+            cells = [describe(row), *(f"{row[f'x at {batch}']:.2f}" for batch in (1, 8, 64))]
             cells += [f"{row['ms at 1']:.1f}", f"{row['megabytes']}", f"{row['start']:.0f}"]
             for name in seen:
                 some = row.get(name)
@@ -71,7 +71,7 @@ def curve(result: dict[str, Any], path: Path) -> None:
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 5.5))
     for row in pocket:
         left.plot(row["x at 8"], row[SETS[0]]["agreement"], "o")
-        left.annotate(told(row), (row["x at 8"], row[SETS[0]]["agreement"]), fontsize=7, rotation=-35, va="top")
+        left.annotate(describe(row), (row["x at 8"], row[SETS[0]]["agreement"]), fontsize=7, rotation=-35, va="top")
     left.set(title="pocket model", xlabel="speed-up at 8 rows", ylabel="top-1 agreement with float32, %")
     left.grid(alpha=0.3)
     for place, batch in enumerate((1, 8, 64)):
@@ -81,7 +81,7 @@ def curve(result: dict[str, Any], path: Path) -> None:
             0.25,
             label=f"{batch}",
         )
-    right.set_yticks([i + 0.27 for i in range(len(named))], [told(row) for row in named], fontsize=7)
+    right.set_yticks([i + 0.27 for i in range(len(named))], [describe(row) for row in named], fontsize=7)
     right.set(title="ViT-B-16", xlabel="times as fast as float32 eager")
     right.legend(title="rows")
     figure.tight_layout()

@@ -41,28 +41,28 @@ def main() -> None:
     clip = model_of(name, form)
     start = time.process_time() - began
 
-    def asked(question: dict[str, Any]) -> dict[str, Any]:
-        if "rows" in question:
-            pixels = torch.randn(question["rows"], 3, clip.image_size, clip.image_size)
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        if "rows" in request:
+            pixels = torch.randn(request["rows"], 3, clip.image_size, clip.image_size)
             began = time.process_time()
             clip.encode_image(pixels)
             return {"seconds": time.process_time() - began}
-        if "pictures" in question:
-            given = torch.load(question["pictures"])
+        if "pictures" in request:
+            given = torch.load(request["pictures"])
             rows = given["pixels"].split(64)
-            torch.save(torch.cat([clip.encode_image(some) for some in rows]), question["features"])
+            torch.save(torch.cat([clip.encode_image(some) for some in rows]), request["features"])
             return {}
-        if "text" in question:
+        if "text" in request:
             from tta_service.core.labels import LabelSet
 
-            torch.save(clip.text_space(LabelSet(tuple(question["text"]))).features, question["features"])
+            torch.save(clip.text_space(LabelSet(tuple(request["text"]))).features, request["features"])
             return {}
         clip.encode_image(torch.randn(8, 3, clip.image_size, clip.image_size))
         gc.collect()
         return {"bytes": process.memory_info().rss - before, "start": start, "size": clip.image_size}
 
     for line in sys.stdin:
-        print(json.dumps(asked(json.loads(line))), flush=True)
+        print(json.dumps(answer(json.loads(line))), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Six seeded corruptions of uint8 pictures at five severities, for measuring only: no training of ours ever sees them.
 
 Kinds and formulas after Hendrycks and Dietterich, ICLR 2019, arXiv:1903.12261; strengths between those of its CIFAR-10
-and Tiny ImageNet versions, since our pictures have 32 to 64 px. `shifted("fog", 3, pixels)` is the whole interface.
+and Tiny ImageNet versions, since our pictures have 32 to 64 px. `apply_shift("fog", 3, pixels)` is the whole interface.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def noise(x: Tensor, deviation: float, draw: torch.Generator) -> Tensor:
 def blur(x: Tensor, sigma: float, draw: torch.Generator) -> Tensor:
     """Gaussian blur, sigma in pixels, edges mirrored."""
     reach = int(3 * sigma + 1)
-    bell = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
-    bell = (bell / bell.sum()).expand(3, 1, 1, -1)
-    x = F.conv2d(F.pad(x, (reach,) * 4, mode="reflect"), bell, groups=3)
-    return F.conv2d(x, bell.mT, groups=3)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).expand(3, 1, 1, -1)
+    x = F.conv2d(F.pad(x, (reach,) * 4, mode="reflect"), kernel, groups=3)
+    return F.conv2d(x, kernel.mT, groups=3)
 
 
 def contrast(x: Tensor, kept: float, draw: torch.Generator) -> Tensor:
@@ -76,7 +76,7 @@ SHIFTS: dict[str, tuple[Shift, tuple[float, ...]]] = {
 }
 
 
-def shifted(name: str, severity: int, pixels: Tensor, seed: int = 0) -> Tensor:
+def apply_shift(name: str, severity: int, pixels: Tensor, seed: int = 0) -> Tensor:
     """Pictures [n, 3, h, w] uint8 at their own size, h = w, and severity 1..5: corrupted, again uint8."""
     shift, strengths = SHIFTS[name]
     if not 1 <= severity <= len(strengths):

@@ -5,7 +5,7 @@ memories full. Frames that change a memory and frames that leave it alone are ti
 apart. The text map of the prompt-tuning strategies is a stand-in of two small matrices, so theirs is the cost without
 the text tower (that is benchmarks/tpt.py).
 
-    python -m benchmarks.strategies [--strategies zero,tda] [--classes 10,100,1000] [--seconds 0.6]
+    python benchmarks/strategies.py [--strategies zero,tda] [--classes 10,100,1000] [--seconds 0.6]
 
 Writes benchmarks/results/strategies.json and .md.
 """
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import sys
 import time
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from machine import processor
 from torch import Tensor
 
 from tta_service import Evidence, LabelSet, Scope, Strategy, TextSpace
@@ -38,21 +38,21 @@ HEAD = "| strategy | classes | views | frames | ms to the answer | ms after it |
 
 
 def main() -> int:
-    wish = _arguments()
+    args = _arguments()
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
     print(HEAD)
-    for name in wish.strategies:
-        for classes in wish.classes:
-            for row in measured(name, classes, wish.seconds):
+    for name in args.strategies:
+        for classes in args.classes:
+            for row in measure(name, classes, args.seconds):
                 rows.append(row)
                 print(line(row), flush=True)
-    if not wish.dry:
+    if not args.dry:
         save(rows)
     return 0
 
 
-def measured(name: str, classes: int, seconds: float) -> Iterator[dict[str, Any]]:
+def measure(name: str, classes: int, seconds: float) -> Iterator[dict[str, Any]]:
     """One row per number of views and kind of frame."""
     text = space(classes)
     several = any(field.name == "views" for field in catalogue.describe(name).parameters)
@@ -66,7 +66,7 @@ def measured(name: str, classes: int, seconds: float) -> Iterator[dict[str, Any]
         fill(memory, text)
         kinds = ("changing", "still") if hasattr(memory, "updates") else ("any",)
         for kind in kinds:
-            before, after, memory = timed(strategy, text, memory, views, kind, seconds)
+            before, after, memory = time_frames(strategy, text, memory, views, kind, seconds)
             times = {"before": _milliseconds(before), "after": _milliseconds(after), "begin": 1e3 * begin}
             yield {
                 "strategy": name,
@@ -78,7 +78,7 @@ def measured(name: str, classes: int, seconds: float) -> Iterator[dict[str, Any]
             }
 
 
-def timed(
+def time_frames(
     strategy: Strategy[Any], text: TextSpace, memory: Any, views: int, kind: str, seconds: float
 ) -> tuple[list[float], list[float], Any]:
     """CPU seconds until the answer, and from there to the end of the update, frame by frame."""
@@ -159,22 +159,17 @@ def line(row: dict[str, Any]) -> str:
 
 
 def save(rows: list[dict[str, Any]]) -> None:
-    machine = {"cpu": _cpu(), "cores": os.cpu_count(), "load": os.getloadavg(), "torch": torch.__version__}
+    machine = {"cpu": processor(), "cores": os.cpu_count(), "load": os.getloadavg(), "torch": torch.__version__}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "strategies.json").write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
-    said = " ".join((__doc__ or "").split("\n\n")[1].split())
-    title = f"# What adaptation costs beside encoding\n\n{said}\n\nMedians of CPU time on one core"
+    about = " ".join((__doc__ or "").split("\n\n")[1].split())
+    title = f"# What adaptation costs beside encoding\n\n{about}\n\nMedians of CPU time on one core"
     title += f" ({machine['cpu']}), while the machine's load was {machine['load'][0]:.1f} on {machine['cores']} cores."
     (RESULTS / "strategies.md").write_text("\n".join([title, "", HEAD, *map(line, rows)]) + "\n")
 
 
 def _milliseconds(seconds: list[float]) -> float:
     return 1e3 * statistics.median(seconds)
-
-
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
 def _arguments() -> argparse.Namespace:

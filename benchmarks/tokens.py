@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from typing import Any
 
 import open_clip
 import torch
+from machine import load_average, processor
 from pocket.data import load as pictures_of
 from tokens_table import curve, table
 from torch import Tensor
@@ -44,23 +44,23 @@ RESULTS = Path(__file__).resolve().parent / "results" / "tokens.json"
 
 
 def main() -> None:
-    asked = _arguments()
+    args = _arguments()
     torch.set_num_threads(1)
     pocket = load(device="cpu")
-    if asked.data and asked.only in ("", "accuracy"):
+    if args.data and args.only in ("", "accuracy"):
         for folder, part in SETS:
-            if asked.sets in ("", folder):
-                saved("accuracy", {folder: accuracies(pocket, asked.data, folder, part, asked.pictures, asked.keeps)})
-    if asked.only in ("", "speed"):
-        saved("pocket", speeds(pocket, {1: asked.rounds, 8: asked.rounds, 64: asked.rounds}, KEEPS))
-    if asked.only in ("", "named"):
+            if args.sets in ("", folder):
+                save("accuracy", {folder: accuracies(pocket, args.data, folder, part, args.pictures, args.keeps)})
+    if args.only in ("", "speed"):
+        save("pocket", speeds(pocket, {1: args.rounds, 8: args.rounds, 64: args.rounds}, KEEPS))
+    if args.only in ("", "named"):
         model, tokenizer = open_clip.create_model("ViT-B-16"), open_clip.get_tokenizer("ViT-B-16")
         named = FrozenCLIP(model, tokenizer, name="ViT-B-16")
-        saved("ViT-B-16", speeds(named, {1: 5, 8: 2, 64: 1}, (0.7,)))
+        save("ViT-B-16", speeds(named, {1: 5, 8: 2, 64: 1}, (0.7,)))
     print(RESULTS.with_suffix(".md").read_text())
 
 
-def built(name: str, keep: float, seed: int = 0) -> Reducer:
+def build_reducer(name: str, keep: float, seed: int = 0) -> Reducer:
     return catalogue.build(name, {"keep": keep, **({"seed": seed} if name == "random" else {})})
 
 
@@ -81,19 +81,19 @@ def accuracies(
         features = [encode(cached, rows, reducer, text) for rows in tokens.split(64)]
         return (normalize(torch.cat(features), dim=-1) @ text.T).argmax(1)
 
-    return compared(answers, pictures.labels[some], keeps)
+    return compare(answers, pictures.labels[some], keeps)
 
 
-def compared(answers: Callable[[Reducer | None], Tensor], labels: Tensor, keeps: tuple[float, ...]) -> dict[str, Any]:
+def compare(answers: Callable[[Reducer | None], Tensor], labels: Tensor, keeps: tuple[float, ...]) -> dict[str, Any]:
     """Top-1, and the differences with their standard errors, paired by picture; all in points."""
     plain = answers(None)
     right = (plain == labels).double()
     found: dict[str, Any] = {"pictures": len(labels), "none": _points(right)[0]}
     for keep in keeps:
-        draws = [answers(built("random", keep, seed)) for seed in SEEDS]
+        draws = [answers(build_reducer("random", keep, seed)) for seed in SEEDS]
         dropped = torch.stack([(top == labels).double() for top in draws]).mean(0)
         for name in NAMES:
-            top = draws[0] if name == "random" else answers(built(name, keep))
+            top = draws[0] if name == "random" else answers(build_reducer(name, keep))
             hit = dropped if name == "random" else (top == labels).double()
             found.setdefault(name, {})[str(keep)] = {
                 "top1": _points(hit)[0],
@@ -110,10 +110,10 @@ def speeds(clip: FrozenCLIP, batches: dict[int, int], keeps: tuple[float, ...]) 
     """Patches left and speed-up by batch, of every reducer at every keep; `batches`: rounds by rows."""
     guide = normalize(torch.randn(10, clip.dimension), dim=-1)
     ways: dict[tuple[str, float], Reducer | None] = {("none", 1.0): None}
-    ways |= {(name, keep): built(name, keep) for keep in keeps for name in NAMES}
+    ways |= {(name, keep): build_reducer(name, keep) for keep in keeps for name in NAMES}
     measured: dict[str, Any] = {name: {str(keep): {} for keep in keeps} for name in NAMES}
     for name, keep in list(ways)[1:]:
-        measured[name][str(keep)]["left"] = clip.tokens_left(built(name, keep))[-1]
+        measured[name][str(keep)]["left"] = clip.tokens_left(build_reducer(name, keep))[-1]
     for rows, rounds in batches.items():
         pixels = torch.randn(rows, 3, clip.image_size, clip.image_size)
         seconds: dict[tuple[str, float], list[float]] = {way: [] for way in ways}
@@ -128,26 +128,26 @@ def speeds(clip: FrozenCLIP, batches: dict[int, int], keeps: tuple[float, ...]) 
     return measured
 
 
-def saved(part: str, found: dict[str, Any]) -> None:
+def save(part: str, found: dict[str, Any]) -> None:
     """Into the results in place of the older part; table and curve anew."""
     RESULTS.parent.mkdir(exist_ok=True)
     report = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    report[part] = _joined(report.get(part), found) if part == "accuracy" else found
-    report.setdefault("load", {})[part] = round(os.getloadavg()[0], 1)
-    report["torch"] = torch.__version__
+    report[part] = _merge(report.get(part), found) if part == "accuracy" else found
+    report.setdefault("load", {})[part] = load_average()
+    report |= {"torch": torch.__version__, "cpu": processor()}
     RESULTS.write_text(json.dumps(report, indent=1) + "\n")
     RESULTS.with_suffix(".md").write_text(table(report))
     if "accuracy" in report and "pocket" in report:
         curve(report, RESULTS.with_suffix(".png"))
 
 
-def _joined(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+def _merge(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
     """Sets, reducers and keeps that were not measured again stay; keeps in falling order."""
     if old is None or old.get("pictures") != new.get("pictures"):
         return new  # judged on other pictures
-    joined = {key: _joined(old.get(key), one) if isinstance(one, dict) else one for key, one in new.items()}
-    joined |= {key: one for key, one in old.items() if key not in joined}
-    return dict(sorted(joined.items(), reverse=True)) if all(key[:1].isdigit() for key in joined) else joined
+    merged = {key: _merge(old.get(key), one) if isinstance(one, dict) else one for key, one in new.items()}
+    merged |= {key: one for key, one in old.items() if key not in merged}
+    return dict(sorted(merged.items(), reverse=True)) if all(key[:1].isdigit() for key in merged) else merged
 
 
 def _tower(clip: FrozenCLIP) -> ImageTower:

@@ -25,7 +25,13 @@ WITHIN = 1.5  # points that a speed-up may cost
 
 
 def table(report: dict[str, Any]) -> str:
-    lines = [TITLE, "", f"`python benchmarks/tokens.py`, torch {report['torch']}, eager, float32.", ""]
+    cpu = report.get("cpu", "processor not recorded")
+    lines = [
+        TITLE,
+        "",
+        f"`python benchmarks/tokens.py`, torch {report['torch']}, eager, float32, {cpu}.",
+        "",
+    ]
     for folder, found in report.get("accuracy", {}).items():
         lines += [ACCURACY.format(folder=folder, pictures=found["pictures"], none=found["none"]), *_accuracy(found), ""]
     lines += _best(list(report["accuracy"].values())) if "accuracy" in report else []
@@ -57,14 +63,14 @@ def _cell(one: dict[str, Any]) -> str:
 def _best(sets: list[dict[str, Any]]) -> list[str]:
     """Who is furthest above `random`, over all sets alike."""
     names = [name for name, cells in sets[0].items() if isinstance(cells, dict) and name != "random"]
-    said: list[str] = []
+    text: list[str] = []
     for keep in sets[0]["random"]:
         each = {name: [found[name][keep]["to random"] for found in sets] for name in names}
         means = {name: sum(mean for mean, _ in some) / len(some) for name, some in each.items()}
         best = max(means, key=means.__getitem__)
         doubt = sum(error**2 for _, error in each[best]) ** 0.5 / len(sets)
-        said.append(f"keep {keep}: `{best}` {means[best]:+.1f} ± {doubt:.1f}")
-    return [f"Over {'both' if len(sets) == 2 else 'all'} sets, points above `random`: " + "; ".join(said) + ".", ""]
+        text.append(f"keep {keep}: `{best}` {means[best]:+.1f} ± {doubt:.1f}")
+    return [f"Over {'both' if len(sets) == 2 else 'all'} sets, points above `random`: " + "; ".join(text) + ".", ""]
 
 
 def _bargain(report: dict[str, Any]) -> list[str]:
@@ -78,10 +84,10 @@ def _bargain(report: dict[str, Any]) -> list[str]:
     if not kept:
         return []
     fast, name, keep, lost = max(kept)
-    said = (
+    text = (
         f"The largest speed-up at 64 rows that costs at most {WITHIN} points on each set: ×{fast:.2f}, `{name}` at keep"
     )
-    return [f"{said} {keep} ({lost:+.1f} points where it costs most).", ""]
+    return [f"{text} {keep} ({lost:+.1f} points where it costs most).", ""]
 
 
 def _speeds(measured: dict[str, Any]) -> list[str]:

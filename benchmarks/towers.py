@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -18,10 +17,11 @@ from typing import Any
 
 import open_clip
 import torch
+from machine import load_average, processor
 from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
 from torch.nn.functional import normalize
 
-from tta_service.clip.image.attention import attend, attend_without_mask
+from tta_service.clip.image.tower import attend, attend_without_mask
 from tta_service.clip.load import load
 from tta_service.clip.model import FrozenCLIP
 from tta_service.clip.text.prompts import TemplatePrompts
@@ -30,8 +30,9 @@ from tta_service.core.labels import LabelSet
 RESULTS = Path(__file__).resolve().parent / "results" / "towers.json"
 HEAD = """# Our forward passes beside open_clip's
 
-`python benchmarks/towers.py`: medians of CPU seconds over interleaved rounds, {threads} thread(s), torch {torch}, load
-average {load}. Random weights, but for the pocket model. × is how many times faster than the first line of its group.
+`python benchmarks/towers.py`: medians of CPU seconds over interleaved rounds, {threads} thread(s) of
+{cpu}, torch {torch}, load average {load}. Random weights, but for the pocket model. × is how many times faster
+than the first line of its group.
 
 | what | way | ms | × |
 |---|---|---|---|
@@ -44,16 +45,16 @@ def main() -> None:
     ask.add_argument("--classes", type=int, default=100)
     ask.add_argument("--model", default="ViT-B-16")
     ask.add_argument("--rounds", type=int, default=3)
-    asked = ask.parse_args()
-    torch.set_num_threads(asked.threads)
-    named = FrozenCLIP(open_clip.create_model(asked.model), open_clip.get_tokenizer(asked.model), name=asked.model)
-    rows = attention(10 * asked.rounds)
+    args = ask.parse_args()
+    torch.set_num_threads(args.threads)
+    named = FrozenCLIP(open_clip.create_model(args.model), open_clip.get_tokenizer(args.model), name=args.model)
+    rows = attention(10 * args.rounds)
     for clip, batches in ((load(device="cpu"), (1, 8, 64)), (named, (1, 8))):
         for count in batches:
-            rows += image(clip, count, asked.rounds)
-    found, off = text(named, asked.classes, asked.rounds)
+            rows += image(clip, count, args.rounds)
+    found, off = text(named, args.classes, args.rounds)
     rows += found
-    report = {"threads": asked.threads, "torch": torch.__version__, "load": round(os.getloadavg()[0], 1)}
+    report = {"threads": args.threads, "torch": torch.__version__, "cpu": processor(), "load": load_average()}
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps({**report, "rows": rows, "text": off}, indent=1) + "\n")
     lines = [f"| {row['what']} | {row['way']} | {row['ms']:.1f} | {row['times']:.2f} |" for row in rows]
@@ -97,10 +98,10 @@ def text(clip: FrozenCLIP, classes: int, rounds: int) -> tuple[list[dict[str, An
     forgetful = TemplatePrompts(clip.text_tower, clip.tokenize, labels, tokens, keep_bytes=0)
     d_features = torch.randn(len(names), clip.dimension)
     gradients = {"kept": prompts.gradient(d_features), "recomputed": forgetful.gradient(d_features)}
-    plain = padded(clip.model, tokens, d_features)
+    plain = backpropagate_padded(clip.model, tokens, d_features)
     off = {way: ((some - plain).abs().max() / plain.abs().max()).item() for way, some in gradients.items()}
-    said = f"{len(names)} classes: {prompts.bytes / 1e6:.0f} MB of activations kept; gradients off by "
-    said += ", ".join(f"{share:.1e} ({way})" for way, share in off.items()) + " of the largest entry."
+    sentence = f"{len(names)} classes: {prompts.bytes / 1e6:.0f} MB of activations kept; gradients off by "
+    sentence += ", ".join(f"{share:.1e} ({way})" for way, share in off.items()) + " of the largest entry."
     with torch.no_grad():
         forwards = {
             "open_clip, padded": lambda: clip.model.encode_text(tokens, normalize=True),
@@ -108,14 +109,14 @@ def text(clip: FrozenCLIP, classes: int, rounds: int) -> tuple[list[dict[str, An
         }
         rows = show("text, forward", forwards, rounds)
     both = {
-        "open_clip, padded": lambda: padded(clip.model, tokens, d_features),
+        "open_clip, padded": lambda: backpropagate_padded(clip.model, tokens, d_features),
         "ours, kept (backward alone)": lambda: prompts.gradient(d_features),
         "ours, recomputed": lambda: forgetful.gradient(d_features),
     }
-    return rows + show("text, forward and backward", both, rounds), said
+    return rows + show("text, forward and backward", both, rounds), sentence
 
 
-def padded(model, tokens, d_features):
+def backpropagate_padded(model, tokens, d_features):
     """The usual way: every prompt padded to the context, gradients for the words behind the start token."""
     embedded = model.token_embedding(tokens)
     context = embedded[0, 1:5].clone().requires_grad_()

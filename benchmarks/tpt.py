@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from machine import processor
 from tpt_table import table
 
 HERE = Path(__file__).resolve().parent
@@ -37,48 +37,43 @@ SLOPE = (50, 100)  # classes at which the plain way's memory is measured; it gro
 
 
 def main() -> int:
-    wish = _arguments()
+    args = _arguments()
     jobs: list[tuple[str, dict[str, Any]]] = []
-    for classes in sorted(wish.classes, reverse=True):
+    for classes in sorted(args.classes, reverse=True):
         frames, plain_frames = FRAMES.get(classes, (4, 1))
-        plain_frames = plain_frames if wish.plain_frames is None else wish.plain_frames
-        asked = {"classes": classes, "frames": frames, "plain_frames": plain_frames}
-        jobs += [("compare", {"names": names, **asked}) for names in NAMES]
-    if wish.plain_frames != 0:
+        plain_frames = plain_frames if args.plain_frames is None else args.plain_frames
+        options = {"classes": classes, "frames": frames, "plain_frames": plain_frames}
+        jobs += [("compare", {"names": names, **options}) for names in NAMES]
+    if args.plain_frames != 0:
         jobs += [("peak", {"way": "plain", "names": "imagenet", "classes": classes}) for classes in SLOPE]
-    for classes in wish.classes:
+    for classes in args.classes:
         jobs += [("peak", {"way": w, "names": n, "classes": classes}) for w in ("kept", "recomputed") for n in NAMES]
-    if wish.only:
-        jobs = [job for job in jobs if wish.only in (job[0], job[1].get("names"))]
+    if args.only:
+        jobs = [job for job in jobs if args.only in (job[0], job[1].get("names"))]
     RESULTS.parent.mkdir(exist_ok=True)
-    with ThreadPoolExecutor(wish.at_once) as pool:
-        for kind, row in pool.map(lambda job: measured(job[0], {**job[1], "threads": wish.threads}), jobs):
-            saved(kind, row)
+    with ThreadPoolExecutor(args.at_once) as pool:
+        for kind, row in pool.map(lambda job: measure(job[0], {**job[1], "threads": args.threads}), jobs):
+            save(kind, row)
     print(RESULTS.with_suffix(".md").read_text())
     return 0
 
 
-def measured(kind: str, asked: dict[str, Any]) -> tuple[str, Any]:
+def measure(kind: str, options: dict[str, Any]) -> tuple[str, Any]:
     """One measurement in a process of its own, so that its memory counts alone."""
-    command = [sys.executable, str(HERE / "tpt_sides.py"), kind, json.dumps(asked)]
+    command = [sys.executable, str(HERE / "tpt_sides.py"), kind, json.dumps(options)]
     run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return kind, {**json.loads(run.stdout), "threads": asked["threads"], "load": os.getloadavg()[0], "run": BEGUN}
+    return kind, {**json.loads(run.stdout), "threads": options["threads"], "load": os.getloadavg()[0], "run": BEGUN}
 
 
-def saved(kind: str, row: dict[str, Any]) -> None:
+def save(kind: str, row: dict[str, Any]) -> None:
     """Puts the row into the results in place of an older one of its kind."""
     report = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"compare": [], "peak": []}
     same = [{key: one.get(key) for key in KEY} != {key: row.get(key) for key in KEY} for one in report[kind]]
     rows = [one for one, other in zip(report[kind], same, strict=True) if other]
     report[kind] = sorted([*rows, row], key=lambda one: (one["names"], one["classes"], one.get("way", "")))
-    report["machine"] = {"cpu": _cpu(), "cores": os.cpu_count(), "torch": torch.__version__}
+    report["machine"] = {"cpu": processor(), "cores": os.cpu_count(), "torch": torch.__version__}
     RESULTS.write_text(json.dumps(report, indent=1) + "\n")
     RESULTS.with_suffix(".md").write_text(table(report))
-
-
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
 def _arguments() -> argparse.Namespace:

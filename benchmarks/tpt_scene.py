@@ -48,7 +48,7 @@ def tokens_of(clip: FrozenCLIP, labels: LabelSet) -> Tensor:
     return clip.tokenize(labels.prompts(TEMPLATE))
 
 
-class Overheard:
+class RecordingPrompts:
     """Prompts that remember the last gradient they gave, and for how many classes they were asked."""
 
     def __init__(self, prompts: TemplatePrompts) -> None:
@@ -65,7 +65,7 @@ def space(clip: FrozenCLIP, text: TextSpace, keep_bytes: int) -> TextSpace:
     """The same text space; its prompts keep activations up to a limit, and are overheard."""
     assert clip.text_tower is not None
     prompts = TemplatePrompts(clip.text_tower, clip.tokenize, text.labels, tokens_of(clip, text.labels), keep_bytes)
-    heard: Prompts = Overheard(prompts)
+    heard: Prompts = RecordingPrompts(prompts)
     return TextSpace(text.labels, text.features, text.scale, lambda: heard)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from tpt_plain import PlainTPT
-from tpt_scene import Overheard, images, label_set, space, text_part, tokens_of
+from tpt_scene import RecordingPrompts, images, label_set, space, text_part, tokens_of
 
 from tta_service import Evidence, TextSpace
 from tta_service.strategies.tpt import TPT
@@ -39,10 +39,10 @@ def compare(names: str, classes: int, frames: int, plain_frames: int, threads: i
     ways = {way: space(clip, text, KEEP[way]) for way in ("kept", "recomputed")}
     scenes = list(islice(images(text), frames))
     zero_shot = [int(Evidence(views, text).logits()[0].argmax()) for views in scenes]
-    answered(ways["kept"], scenes[0])  # the first call keeps the activations
+    run_tpt(ways["kept"], scenes[0])  # the first call keeps the activations
     ours: dict[str, list[Answer]] = {"kept": [], "recomputed": []}
     half = frames // 2
-    ours["kept"] += [answered(ways["kept"], views) for views in scenes[:half]]
+    ours["kept"] += [run_tpt(ways["kept"], views) for views in scenes[:half]]
     changed = {i for i, answer in enumerate(ours["kept"]) if int(answer.logits.argmax()) != zero_shot[i]}
     first = sorted(changed)[: -(-2 * plain_frames // 3)]
     chosen = [*first, *(i for i in range(half) if i not in changed)][:plain_frames]
@@ -52,8 +52,8 @@ def compare(names: str, classes: int, frames: int, plain_frames: int, threads: i
         if chosen:
             answer = plain_tpt.answer(scenes[i])
             plain[i] = Answer(answer.logits, answer.gradient, answer.seconds, classes)
-        ours["recomputed"].append(answered(ways["recomputed"], scenes[i]))
-    ours["kept"] += [answered(ways["kept"], views) for views in scenes[half:]]
+        ours["recomputed"].append(run_tpt(ways["recomputed"], scenes[i]))
+    ours["kept"] += [run_tpt(ways["kept"], views) for views in scenes[half:]]
     pairs = {
         "kept": [(ours["kept"][i], plain[i]) for i in chosen],
         "recomputed": list(zip(ours["recomputed"], plain.values(), strict=bool(plain))),
@@ -74,13 +74,13 @@ def compare(names: str, classes: int, frames: int, plain_frames: int, threads: i
     }
 
 
-def answered(text: TextSpace, views: Tensor) -> Answer:
+def run_tpt(text: TextSpace, views: Tensor) -> Answer:
     """What the engine runs, in the mode that it runs it in."""
-    heard = text.prompts
-    assert isinstance(heard, Overheard)
+    prompts = text.prompts
+    assert isinstance(prompts, RecordingPrompts)
     start = time.process_time()
     logits, _ = TPT().adapt(Evidence(views, text), None)
-    return Answer(logits, heard.last, time.process_time() - start, heard.asked)
+    return Answer(logits, prompts.last, time.process_time() - start, prompts.asked)
 
 
 def agreement(pairs: list[tuple[Answer, Answer]], changed: list[bool]) -> dict[str, float]:
@@ -106,13 +106,13 @@ def peak(way: str, names: str, classes: int, threads: int) -> dict[str, Any]:
     plain, ours = PlainTPT(clip.model, tokens, 4, at_once=classes), space(clip, text, KEEP[way])
     before = _resident()
     if way != "plain":
-        answered(ours, views)  # the first call keeps the activations
+        run_tpt(ours, views)  # the first call keeps the activations
     after = _resident()
     _forget_peak()
     if way == "plain":
         plain.answer(views)
     else:
-        answered(ours, views)
+        run_tpt(ours, views)
     return {"way": way, "names": names, "classes": classes, "resident": after - before, "peak": _peak() - after}
 
 

@@ -80,9 +80,11 @@ def _time(row: dict[str, Any], padded: dict[int, float]) -> str:
     kept, again = 1e3 * seconds["kept"], 1e3 * seconds["recomputed"]
     plain = 1e3 * seconds.get("plain", padded[row["classes"]])
     shown = {key: row[key] for key in ("names", "classes", "own_tokens")}
-    said = f"{plain:.0f}" if "plain" in seconds else f"({plain:.0f})"
+    plain_text = f"{plain:.0f}" if "plain" in seconds else f"({plain:.0f})"
     pulled = f"{row['pulled']:.0%}"
-    return TIME.format(**shown, plain=said, kept=kept, again=again, a=plain / kept, b=plain / again, pulled=pulled)
+    return TIME.format(
+        **shown, plain=plain_text, kept=kept, again=again, a=plain / kept, b=plain / again, pulled=pulled
+    )
 
 
 def _memory(plain: float, kept: dict[str, Any], again: dict[str, Any]) -> str:
@@ -91,8 +93,8 @@ def _memory(plain: float, kept: dict[str, Any], again: dict[str, Any]) -> str:
 
 
 def _agreement(row: dict[str, Any], way: str) -> str:
-    said = row["agreement"][way]
+    plain_text = row["agreement"][way]
     frames = f"{row['plain_frames']} ({row['plain_frames_changed']})"
-    same = f"{said['same']} ({said['same_changed']})"
-    off = f"{said['gradient_off']:.1e} | {said['logits_off']:.1e}"
+    same = f"{plain_text['same']} ({plain_text['same_changed']})"
+    off = f"{plain_text['gradient_off']:.1e} | {plain_text['logits_off']:.1e}"
     return f"| {row['names']} | {row['classes']} | {way} | {frames} | {same} | {off} |"

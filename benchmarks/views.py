@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import PIL
 import torch
+from machine import processor
 from PIL import Image, ImageOps
 from skimage import data
 from torchvision import transforms
@@ -71,7 +71,7 @@ def with_pillow(file: bytes, size: int, views: Views) -> np.ndarray:
     return np.stack([np.asarray(row) for row in rows])
 
 
-def measured(width: int, height: int, count: int, size: int, augment: str, rounds: int) -> dict[str, object]:
+def measure(width: int, height: int, count: int, size: int, augment: str, rounds: int) -> dict[str, object]:
     files = [jpeg(name, width, height) for name in PHOTOS]
     first = files[0]
     pixels = decode(Encoded(first))
@@ -114,14 +114,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "views.json")
     parser.add_argument("--rounds", type=int, default=15)
-    chosen = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [measured(*image, *job, chosen.rounds) for image in SIZES for job in JOBS]
+    rows = [measure(*image, *job, args.rounds) for image in SIZES for job in JOBS]
     for row in rows:
         print("  ".join(f"{name} {value}" for name, value in row.items()))
-    about = {"threads": 1, "cpu": platform.processor() or platform.machine(), "torch": torch.__version__}
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    chosen.out.write_text(json.dumps({**about, "pillow": PIL.__version__, "rows": rows}, indent=1) + "\n")
+    about = {"threads": 1, "cpu": processor(), "torch": torch.__version__}
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps({**about, "pillow": PIL.__version__, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

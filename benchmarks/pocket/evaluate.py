@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from understood import word_tables
 
-from benchmarks.shifts import SHIFTS, shifted
+from benchmarks.shifts import SHIFTS, apply_shift
 from tta_service.clip.load import load as load_clip
 from tta_service.clip.model import FrozenCLIP
 from tta_service.core.labels import LabelSet
@@ -80,7 +80,7 @@ def shift_table(clip: FrozenCLIP, sets: dict[str, Pictures]) -> None:
         text = clip.text_space(LabelSet(pictures.names)).features
         plain = top1(encode(clip, pictures.pixels) @ text.T, pictures.labels)
         for shift in SHIFTS:
-            moved = [encode(clip, shifted(shift, severity, pictures.pixels)) for severity in range(1, 6)]
+            moved = [encode(clip, apply_shift(shift, severity, pictures.pixels)) for severity in range(1, 6)]
             row = " | ".join(f"{top1(features @ text.T, pictures.labels):.1f}" for features in moved)
             print(f"| {name} {shift} | {plain:.1f} | {row} |", flush=True)
 

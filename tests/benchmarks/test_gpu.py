@@ -32,7 +32,7 @@ def test_without_a_gpu_it_says_so(gpu, capsys):
 def test_arguments(gpu, capsys):
     assert gpu.forms("float16:cudagraphs,float32:eager") == [("float16", "cudagraphs"), ("float32", "eager")]
     assert gpu.forms(gpu.FORMS)[0] == ("float16", "cudagraphs")
-    for wrong, said in (
+    for wrong, text in (
         (["--forms", "float16"], "'float16' is no form"),
         (["--forms", "float8:eager"], "no form"),
         (["--seconds", "2"], "five at least"),
@@ -40,7 +40,7 @@ def test_arguments(gpu, capsys):
         with pytest.raises(SystemExit) as ended:
             gpu.main(wrong)
         assert ended.value.code == 2
-        assert said in capsys.readouterr().err
+        assert text in capsys.readouterr().err
 
 
 def test_what_it_measures_alone(gpu, monkeypatch):
@@ -49,10 +49,10 @@ def test_what_it_measures_alone(gpu, monkeypatch):
     monkeypatch.setattr(gpu, "BATCHES", (1, 2))
     monkeypatch.setattr(gpu, "PICTURES", ((90, 70),))
     weights = Path(next(iter(pocket.__path__))) / "pocket.safetensors"
-    told = gpu.alone(str(weights), ("float32", "eager"), 4, device="cpu")
-    assert set(told["rates"]) == {1, 2} and told["best"] == max(told["rates"].values()) > 0
-    assert told["look_ms"]["90x70"]["levels_apart"] <= 1
-    assert told["look_ms"]["90x70"]["core"] > 0
+    result = gpu.alone(str(weights), ("float32", "eager"), 4, device="cpu")
+    assert set(result["rates"]) == {1, 2} and result["best"] == max(result["rates"].values()) > 0
+    assert result["look_ms"]["90x70"]["levels_apart"] <= 1
+    assert result["look_ms"]["90x70"]["core"] > 0
 
 
 def test_the_table(gpu):
