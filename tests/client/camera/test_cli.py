@@ -140,11 +140,11 @@ WITH_BUSY_CODEC = """
 import threading
 import numpy
 from tta_client.camera.cli import command
-from tta_client.camera.jpeg import encode_with_opencv
+from tta_client.camera.jpeg import encode_jpeg
 
 def encode():
     while True:
-        encode_with_opencv(picture, 0, 90)
+        encode_jpeg(picture, 0, 90)
 
 picture = numpy.zeros((1000, 2000, 3), numpy.uint8)
 threading.Thread(target=encode, daemon=True).start()

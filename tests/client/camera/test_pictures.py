@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 from tta_client import Features, Frame
 from tta_client.camera import encoded, newest
-from tta_client.camera.gate import shrink_with_opencv, shrink_with_pillow
-from tta_client.camera.jpeg import encode_with_opencv, encode_with_pillow
+from tta_client.camera.gate import make_thumbnail
+from tta_client.camera.jpeg import encode_jpeg
 from tta_client.camera.pace import limit_count, limit_rate
 
 from tests.client.clips import jpeg
 from tests.images.files import exif, png
 from tests.patience import PATIENCE
 
+pytest.importorskip("cv2", reason="making JPEGs needs OpenCV (extra camera)")
 PILImage = pytest.importorskip("PIL.Image", reason="reading JPEGs back needs Pillow (extra camera)")
 GRADIENT = np.linspace(0, 255, 900 * 600 * 3).reshape(600, 900, 3).astype(np.uint8)
 RED = np.zeros((40, 60, 3), np.uint8)
@@ -30,43 +31,37 @@ def decode(data: bytes):
     return PILImage.open(io.BytesIO(data)).convert("RGB")
 
 
-@pytest.fixture(params=[encode_with_opencv, encode_with_pillow])
-def encode(request):
-    pytest.importorskip("cv2" if request.param is encode_with_opencv else "PIL", reason="extra camera")
-    return request.param
+def test_an_array_is_shrunk_to_its_shorter_side() -> None:
+    assert decode(encode_jpeg(GRADIENT, 336, 90)).size == (504, 336)
+    assert decode(encode_jpeg(GRADIENT, 0, 90)).size == (900, 600)
+    assert decode(encode_jpeg(GRADIENT[:100], 336, 90)).size == (900, 100)
 
 
-def test_an_array_is_shrunk_to_its_shorter_side(encode) -> None:
-    assert decode(encode(GRADIENT, 336, 90)).size == (504, 336)
-    assert decode(encode(GRADIENT, 0, 90)).size == (900, 600)
-    assert decode(encode(GRADIENT[:100], 336, 90)).size == (900, 100)
-
-
-def test_colours_keep_their_places(encode) -> None:
-    assert np.asarray(decode(encode(RED, 336, 95)))[20, 30, 0] > 230
-    assert np.asarray(decode(encode(RED[..., 0], 336, 95)))[20, 30].tolist() == pytest.approx([250] * 3, abs=4)
+def test_colours_keep_their_places() -> None:
+    assert np.asarray(decode(encode_jpeg(RED, 336, 95)))[20, 30, 0] > 230
+    assert np.asarray(decode(encode_jpeg(RED[..., 0], 336, 95)))[20, 30].tolist() == pytest.approx([250] * 3, abs=4)
     large = np.repeat(np.repeat(RED, 10, 0), 10, 1)
-    assert np.asarray(decode(encode(jpeg(large), 336, 95)))[200, 300, 2] < 20
+    assert np.asarray(decode(encode_jpeg(jpeg(large), 336, 95)))[200, 300, 2] < 20
 
 
-def test_a_small_file_is_unchanged_and_a_large_one_is_shrunk(encode) -> None:
+def test_a_small_file_is_unchanged_and_a_large_one_is_shrunk() -> None:
     small, large = jpeg(RED), jpeg(GRADIENT)
-    assert encode(small, 336, 90) is small
-    assert decode(encode(large, 336, 90)).size == (504, 336)
+    assert encode_jpeg(small, 336, 90) is small
+    assert decode(encode_jpeg(large, 336, 90)).size == (504, 336)
 
 
-def test_a_portrait_picture_stays_upright(encode) -> None:
+def test_a_portrait_picture_stays_upright() -> None:
     exif = PILImage.Exif()
     exif[0x0112] = 6  # to be rotated clockwise by a quarter turn
     out = io.BytesIO()
     PILImage.fromarray(GRADIENT).save(out, "JPEG", exif=exif)
-    assert decode(encode(out.getvalue(), 300, 90)).size == (300, 450)
+    assert decode(encode_jpeg(out.getvalue(), 300, 90)).size == (300, 450)
 
 
 @pytest.mark.parametrize("turn", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize(("order", "type"), [("<", "H"), (">", "H"), ("<", "I"), (">", "I"), (">", "B"), (">", "i")])
-def test_every_encoding_of_the_orientation_is_read(encode, turn: int, kind: str, order: str, type: str) -> None:
+def test_every_encoding_of_the_orientation_is_read(turn: int, kind: str, order: str, type: str) -> None:
     """OpenCV itself ignores a big-endian LONG."""
     upright = np.full((60, 40, 3), 30, np.uint8)
     upright[:30, :20] = 220  # the upper left
@@ -75,16 +70,16 @@ def test_every_encoding_of_the_orientation_is_read(encode, turn: int, kind: str,
     stored = image.transpose(back[turn]) if turn > 1 else image
     out = io.BytesIO()
     stored.save(out, kind, exif=b"Exif\0\0" + exif(turn, order, type))
-    shown = np.asarray(decode(encode(out.getvalue(), 30, 95)))
+    shown = np.asarray(decode(encode_jpeg(out.getvalue(), 30, 95)))
     assert shown.shape == (45, 30, 3)
     assert shown[10, 6].mean() > 200 and max(shown[10, 24].mean(), shown[36, 6].mean(), shown[36, 24].mean()) < 50
-    for shrink in (shrink_with_opencv, shrink_with_pillow):
-        assert shrink(out.getvalue())[10, 10] > 200 and shrink(out.getvalue())[40, 10] < 50
+    thumbnail = make_thumbnail(out.getvalue())
+    assert thumbnail[10, 10] > 200 and thumbnail[40, 10] < 50
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_a_picture_of_sixteen_bits_keeps_its_content(encode, bits: int, channels: int) -> None:
+def test_a_picture_of_sixteen_bits_keeps_its_content(bits: int, channels: int) -> None:
     """As an array and as a file, whether its samples fill the 16 bits or leave the upper ones empty."""
     gray = np.linspace(0, 2**bits - 1, 80 * 90).reshape(80, 90).astype(np.uint16)
     deep = np.stack([gray] * channels, -1)
@@ -94,10 +89,9 @@ def test_a_picture_of_sixteen_bits_keeps_its_content(encode, bits: int, channels
     if channels != 2:
         pictures.append(deep)
     for picture in pictures:
-        decoded = np.asarray(decode(encode(picture, 40, 95)), float)
+        decoded = np.asarray(decode(encode_jpeg(picture, 40, 95)), float)
         assert decoded.shape == shrunk.shape and np.abs(decoded - shrunk).max() < 8
-        for shrink in (shrink_with_opencv, shrink_with_pillow):
-            assert abs(shrink(picture).mean() - eight.mean()) < 4
+        assert abs(make_thumbnail(picture).mean() - eight.mean()) < 4
 
 
 def filter_rows(samples: np.ndarray) -> bytes:
@@ -106,7 +100,7 @@ def filter_rows(samples: np.ndarray) -> bytes:
     return np.concatenate([np.zeros((len(flat), 1), "u1"), flat], 1).tobytes()
 
 
-def test_what_is_no_picture_is_passed_on_unchanged(encode, tmp_path) -> None:
+def test_what_is_no_picture_is_passed_on_unchanged(tmp_path) -> None:
     large = tmp_path / "large.jpg"
     large.write_bytes(jpeg(GRADIENT))
     features = Features(np.zeros((1, 4), np.float32), "model")
@@ -116,9 +110,9 @@ def test_what_is_no_picture_is_passed_on_unchanged(encode, tmp_path) -> None:
     assert decode(sent[-2].image).size == (504, 336) and decode(sent[-1].image).size == (60, 40)
 
 
-def test_a_lower_quality_is_a_smaller_file(encode) -> None:
+def test_a_lower_quality_is_a_smaller_file() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (96, 96, 3), np.uint8)
-    assert len(encode(noise, 336, 40)) < 0.7 * len(encode(noise, 336, 95))
+    assert len(encode_jpeg(noise, 336, 40)) < 0.7 * len(encode_jpeg(noise, 336, 95))
 
 
 def test_a_file_that_cannot_be_read_is_passed_on_unchanged() -> None:

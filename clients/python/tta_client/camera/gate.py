@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from importlib.util import find_spec
 from typing import Any, Literal
 
 from ..statistics import Statistics
-from ..types.frames import Frame, close_source
-from ..types.pixels import to_pixels
-from .decoders import decode_with_opencv, decode_with_pillow, read_picture_file
+from ..types.frames import Frame, open_frames
+from .pictures import decode_picture
 
 SIZE = (64, 48)  # of a thumbnail, width and height: noise averages out, a person across the street stays visible
 STEP = 25.0  # of 255: a thumbnail's pixel that changes by more has changed; sensor noise averages to far less
@@ -39,7 +37,7 @@ class Gate:
         """Whether it passes every frame."""
         return not self.motion and not self.shortest
 
-    def verdict(self, frame: Frame) -> Literal["", "interval", "still"]:
+    def check(self, frame: Frame) -> Literal["", "interval", "still"]:
         """Why the frame is held back; "" if it passes."""
         since = frame.captured - self._last
         if since < self.shortest - min(TOLERANCE, self.shortest / 4):
@@ -68,53 +66,30 @@ def apply_gate(frames: Iterable[Frame], gate: Gate, statistics: Statistics) -> I
 
     Frames that are held back are counted in `statistics.skipped`.
     """
-    source, losses = iter(frames), 0
-    try:
+    losses = 0
+    with open_frames(frames) as source:
         for frame in source:
             if losses != (losses := statistics.dropped["disconnect"] + statistics.failures):
                 gate.forget()
-            if reason := gate.verdict(frame):
+            if reason := gate.check(frame):
                 statistics.skipped[reason] += 1
             else:
                 yield frame
-    finally:
-        close_source(source)
 
 
 def make_thumbnail(picture: Any) -> Any:
     """A gray picture [48, 64] float32, 0 to 255; None for what cannot be read as a picture.
 
-    `picture` is a file's bytes or path, or what `to_pixels` accepts. Raises OSError if neither OpenCV nor Pillow is
-    installed.
+    `picture` is what `decode_picture` reads. Raises OSError if OpenCV is not installed.
     """
-    for package, shrink in (("cv2", shrink_with_opencv), ("PIL", shrink_with_pillow)):
-        if find_spec(package):
-            return shrink(picture)
-    raise OSError("the motion gate needs OpenCV or Pillow: pip install 'tta-client[camera]'")
-
-
-def shrink_with_opencv(picture: Any) -> Any:
-    """As `make_thumbnail`, with OpenCV."""
-    import cv2
-    import numpy as np
-
     try:
-        data = read_picture_file(picture)
-        array = to_pixels(picture) if data is None else decode_with_opencv(data, cv2.IMREAD_REDUCED_GRAYSCALE_2)
-        small = cv2.resize(np.ascontiguousarray(array), SIZE, interpolation=cv2.INTER_AREA)
+        import cv2
+        import numpy as np
+    except ImportError:
+        raise OSError("the motion gate needs OpenCV: pip install 'tta-client[camera]'") from None
+    try:
+        array = np.ascontiguousarray(decode_picture(picture, cv2.IMREAD_REDUCED_GRAYSCALE_2))
+        small = cv2.resize(array, SIZE, interpolation=cv2.INTER_AREA)
     except Exception:  # decoders raise errors of many types
         return None
-    return np.float32(small if small.ndim == 2 else cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
-
-
-def shrink_with_pillow(picture: Any) -> Any:
-    """As `make_thumbnail`, with Pillow."""
-    import numpy as np
-    from PIL import Image
-
-    try:
-        data = read_picture_file(picture)
-        image = Image.fromarray(to_pixels(picture)) if data is None else decode_with_pillow(data)
-        return np.asarray(image.resize(SIZE, Image.Resampling.BOX).convert("L"), np.float32)
-    except Exception:
-        return None
+    return np.float32(small if small.ndim == 2 else cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))

@@ -10,10 +10,10 @@ from typing import Any
 
 from ..statistics import Statistics
 from ..types.catalogue import ServerInfo
-from ..types.frames import Features, Frame, close_source
+from ..types.frames import Features, Frame, open_frames
 from ..types.options import Choice, Options
 from ..types.pixels import to_pixels
-from .decoders import read_picture_file
+from .pictures import read_picture_file
 
 log = logging.getLogger("tta_client")
 
@@ -90,24 +90,18 @@ def encode_frames(
 
     A frame that is no picture is left out, and counted in `statistics` as `unreadable`.
     """
-    source = iter(frames)
-    try:
+    with open_frames(frames) as source:
         for frame in source:
             chosen = frame.options or options
+            strategy = chosen.strategy if isinstance(chosen.strategy, Choice) else Choice(chosen.strategy)
             seed = ((chosen.seed or 0) + frame.frame_id) % 2**64  # as the service does for the frames of a stream
             try:
-                features = encode(frame.image, _as_choice(chosen.strategy), seed)
+                features = encode(frame.image, strategy, seed)
             except (ValueError, OSError) as error:
                 statistics.dropped["unreadable"] += 1
                 log.warning("frame %s is left out: %s", frame.frame_id, error)
                 continue
             yield replace(frame, image=features)
-    finally:
-        close_source(source)
-
-
-def _as_choice(strategy: str | Choice) -> Choice:
-    return strategy if isinstance(strategy, Choice) else Choice(strategy)
 
 
 def _build_strategy(choice: Choice) -> Any:

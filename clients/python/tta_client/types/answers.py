@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf import json_format
@@ -11,6 +11,7 @@ from google.protobuf import json_format
 from ..errors import TTAClientError
 from ..v1 import tta_pb2
 from .options import Choice, parse_choice
+from .values import read_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,7 @@ class Answer:
     label_set_id: str
     request_id: str
     model: str
-    unseen: tuple[
-        str, ...
-    ] = ()  # names absent from the text tower's training; a stream's first answer alone lists them
+    unseen: tuple[str, ...] = ()  # names absent from the text tower's training; only a stream's first answer lists them
 
     @property
     def label(self) -> str:
@@ -127,45 +126,33 @@ class FrameFailure:
 
 def parse_answer(message: tta_pb2.ClassifyResponse) -> Answer:
     """An answer of the wire."""
-    return Answer(
-        top=_scores(message.top),
-        zero_shot=_scores(message.zero_shot),
-        entropy=message.entropy,
+    return read_fields(
+        Answer,
+        message,
+        top=_parse_scores(message.top),
+        zero_shot=_parse_scores(message.zero_shot),
         strategy=parse_choice(message.strategy),
         reducer=parse_choice(message.reduction.reducer),
-        views=message.views,
-        timings=Timings(**{stage.name: getattr(message.timings, stage.name) for stage in fields(Timings)}),
-        batch_rows=message.batch_rows,
+        timings=read_fields(Timings, message.timings),
         session=parse_session_status(message.session),
-        degraded=_degraded(message.degraded) if message.HasField("degraded") else None,
-        escalated=message.escalated,
+        degraded=_parse_degraded(message.degraded) if message.HasField("degraded") else None,
         explanation=_to_dict(message.explanation) if message.HasField("explanation") else None,
-        label_set_id=message.label_set_id,
-        request_id=message.request_id,
-        model=message.model,
-        unseen=tuple(message.unseen),
     )
 
 
 def parse_session_status(message: tta_pb2.SessionStatus) -> SessionStatus:
     """A session status of the wire. Its origin is the enum's name in lower case, without the prefix."""
-    return SessionStatus(
-        message.session_id,
-        tta_pb2.SessionStatus.Origin.Name(message.origin).removeprefix("ORIGIN_").lower(),
-        message.frames,
-        message.memory_bytes,
-        message.memory_reset,
-        message.last_frame_id,
-    )
+    origin = tta_pb2.SessionStatus.Origin.Name(message.origin).removeprefix("ORIGIN_").lower()
+    return read_fields(SessionStatus, message, origin=origin)
 
 
-def _scores(messages: Any) -> tuple[Score, ...]:
+def _parse_scores(messages: Any) -> tuple[Score, ...]:
     return tuple(Score(m.label, m.score, m.logit, m.index) for m in messages)
 
 
-def _degraded(message: tta_pb2.Degraded) -> Degraded:
+def _parse_degraded(message: tta_pb2.Degraded) -> Degraded:
     reason = tta_pb2.Degraded.Reason.Name(message.reason).removeprefix("REASON_").lower()
-    return Degraded(reason, message.views_asked, message.views_done, message.zero_shot)
+    return read_fields(Degraded, message, reason=reason)
 
 
 def _to_dict(message: tta_pb2.Explanation) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf import json_format
 
 from ..v1 import tta_pb2
+from .values import read_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,40 +89,23 @@ class ServerInfo:
 
 def parse_description(message: tta_pb2.Description) -> Description:
     """A strategy or reducer of the wire."""
-    return Description(
-        message.name,
-        message.summary,
-        message.paper,
-        tuple(_parameter(p) for p in message.parameters),
-        message.views,
-        message.memory,
-        message.gradient,
-        message.seconds,
-    )
+    return read_fields(Description, message, parameters=tuple(map(_parse_parameter, message.parameters)))
 
 
 def parse_label_set_info(message: tta_pb2.LabelSetInfo) -> LabelSetInfo:
     """A label set of the wire, without its names."""
-    return LabelSetInfo(message.id, message.classes, message.bytes, message.cached, tuple(message.unseen))
+    return read_fields(LabelSetInfo, message)
 
 
 def parse_session_info(message: tta_pb2.SessionInfo) -> SessionInfo:
     """A session of the wire; durations become seconds."""
-    return SessionInfo(
-        message.session_id,
-        message.frames,
-        message.memory_bytes,
-        tuple(message.strategies),
-        message.age.ToTimedelta().total_seconds(),
-        message.idle.ToTimedelta().total_seconds(),
-        message.epoch,
-        message.last_frame_id,
-    )
+    age, idle = (duration.ToTimedelta().total_seconds() for duration in (message.age, message.idle))
+    return read_fields(SessionInfo, message, age=age, idle=idle)
 
 
 def parse_snapshot(message: tta_pb2.SessionSnapshot) -> Snapshot:
     """A snapshot of the wire."""
-    return Snapshot(message.session_id, message.epoch, message.state)
+    return read_fields(Snapshot, message)
 
 
 def make_snapshot_message(snapshot: Snapshot | bytes) -> tta_pb2.SessionSnapshot:
@@ -133,24 +117,15 @@ def make_snapshot_message(snapshot: Snapshot | bytes) -> tta_pb2.SessionSnapshot
 
 def parse_server_info(message: tta_pb2.GetServerInfoResponse) -> ServerInfo:
     """The server of the wire; `limits` under the JSON names of the proto."""
-    return ServerInfo(
-        message.version,
-        message.model,
-        message.device,
-        message.precision,
-        message.image_size,
-        message.dimension,
-        json_format.MessageToDict(message.limits),
-        message.model_fingerprint,
-    )
+    return read_fields(ServerInfo, message, limits=json_format.MessageToDict(message.limits))
 
 
-def _parameter(message: tta_pb2.Parameter) -> Parameter:
-    default, low, high = (_value(message, name) for name in ("default_value", "minimum", "maximum"))
-    return Parameter(message.name, message.type, default, low, high, message.description, tuple(message.choices))
+def _parse_parameter(message: tta_pb2.Parameter) -> Parameter:
+    default, low, high = (_parse_value(message, name) for name in ("default_value", "minimum", "maximum"))
+    return read_fields(Parameter, message, default=default, minimum=low, maximum=high)
 
 
-def _value(message: tta_pb2.Parameter, field: str) -> Any:
+def _parse_value(message: tta_pb2.Parameter, field: str) -> Any:
     """The wire has only doubles: those of an "int" parameter become ints."""
     value: Any = json_format.MessageToDict(getattr(message, field)) if message.HasField(field) else None
     return int(value) if message.type == "int" and value is not None else value

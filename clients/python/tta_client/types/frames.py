@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import stat
 import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +65,16 @@ def close_source(frames: Any) -> None:
         close()
 
 
+@contextmanager
+def open_frames(frames: Iterable[Frame]) -> Iterator[Iterator[Frame]]:
+    """An iterator over the frames, which is closed after the block."""
+    source = iter(frames)
+    try:
+        yield source
+    finally:
+        close_source(source)
+
+
 class FrameNumbers:
     """Makes frames of a source's items. An item that is no `Frame` gets the next id and is captured now."""
 
@@ -96,7 +110,7 @@ def make_image_message(image: Image, path: str = "image", limits: Limits = UNLIM
         if isinstance(image, Features):
             return tta_pb2.Image(features=_make_features_message(image))
         if isinstance(image, str | os.PathLike):
-            image = _read(Path(image), limits, path)
+            image = read_file(Path(image), partial(limits.check_encoded, path=path))
         if isinstance(image, bytes | bytearray | memoryview):
             encoded = bytes(image)
             limits.check_encoded(len(encoded), path)
@@ -108,12 +122,12 @@ def make_image_message(image: Image, path: str = "image", limits: Limits = UNLIM
         return tta_pb2.Image(raw=tta_pb2.RawImage(width=width, height=height, format=kind, pixels=array.tobytes()))
 
 
-def _read(file: Path, limits: Limits, path: str) -> bytes:
-    """Reads regular files alone, because a pipe may block without end, and none that is too large to send."""
+def read_file(file: Path, check_size: Callable[[int], None] = lambda size: None) -> bytes:
+    """The bytes of a regular file; OSError for anything else, as a pipe may block and a device may never end."""
     found = file.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise make_refusal(f"{file}: is not a file", path)
-    limits.check_encoded(found.st_size, path)
+        raise OSError(errno.EINVAL, "is not a file", str(file))
+    check_size(found.st_size)
     return file.read_bytes()
 
 

@@ -1,12 +1,15 @@
-"""The caller's values as protobuf takes them: NumPy's scalars become Python's own, whole floats become ints."""
+"""Values on their way to protobuf and back: NumPy's scalars become Python's own, whole floats ints, lists tuples."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, MutableSequence
+from dataclasses import fields
+from typing import Any, TypeVar
 
 from ..errors import make_refusal
+
+T = TypeVar("T")
 
 
 def parse_unsigned(value: Any, field: str, bits: int = 64) -> int:
@@ -29,3 +32,13 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [to_plain(one) for one in value]
     return value.tolist() if hasattr(value, "tolist") else value
+
+
+def read_fields(cls: type[T], message: Any, **given: Any) -> T:
+    """A dataclass from the fields of the same names of a message, without those that are `given`."""
+    names = (field.name for field in fields(cls) if field.name not in given)  # type: ignore[arg-type]
+    return cls(**given, **{name: _to_own(getattr(message, name)) for name in names})
+
+
+def _to_own(value: Any) -> Any:
+    return tuple(value) if isinstance(value, MutableSequence) else value
