@@ -51,7 +51,7 @@ def draw_batch(orders: Mapping[str, Order], size: int, phase: Phase, draw: torch
     return Batch(normalise(tint(torch.cat(views), draw)), normalise(torch.cat(plain)), answers)
 
 
-def mixed(batch: Batch, alpha: float, draw: torch.Generator) -> Batch:
+def mix(batch: Batch, alpha: float, draw: torch.Generator) -> Batch:
     """Each view a mixture with another of its set (mixup, Zhang et al., arXiv:1710.09412), and so its answer.
 
     One weight a batch, from Beta(alpha, alpha).

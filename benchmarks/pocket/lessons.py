@@ -63,11 +63,11 @@ def word_keys(texts: Iterable[str], rows: Tensor) -> Tensor:
 
 def draw_batch(texts: dict[str, list[str]], size: int, draw: np.random.Generator) -> tuple[dict, dict]:
     """Rows by kind, frequent words (they come first) a little more often, and their texts in varied templates."""
-    rows, said = {}, {}
+    rows, templated = {}, {}
     for kind, share in SHARES.items():
         odds = 1 / np.sqrt(np.arange(len(texts[kind])) + 500) if kind == "word" else np.ones(len(texts[kind]))
         rows[kind] = draw.choice(len(odds), round(share * size), p=odds / odds.sum())
-        said[kind] = [texts[kind][row] for row in rows[kind]]
+        templated[kind] = [texts[kind][row] for row in rows[kind]]
         if kind in ("word", "noun", "name"):
-            said[kind] = [str(draw.choice(TEMPLATES)).replace("{}", text) for text in said[kind]]
-    return rows, said
+            templated[kind] = [str(draw.choice(TEMPLATES)).replace("{}", text) for text in templated[kind]]
+    return rows, templated

@@ -53,7 +53,7 @@ def assemble(image: dict[str, Tensor], text: dict[str, Tensor], rows: Tensor) ->
     return model
 
 
-def shipped(model: nn.Module, rows: Tensor, words: Tensor) -> dict[str, Tensor]:
+def pack_weights(model: nn.Module, rows: Tensor, words: Tensor) -> dict[str, Tensor]:
     """What the file holds: float16, of the token embedding only the trained rows, of longer words their keys."""
     state = {key: (x.half() if x.is_floating_point() else x) for key, x in model.state_dict().items()}
     values = state.pop(f"{EMBEDDING}.weight")[rows]
@@ -64,8 +64,8 @@ def shipped(model: nn.Module, rows: Tensor, words: Tensor) -> dict[str, Tensor]:
 
 def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
     """ECE (Guo et al. 2017, arXiv:1706.04599) of probabilities [n, c], in bins of equal width."""
-    sure, said = probabilities.max(1)
-    right, place = (said == labels).double(), (sure * bins).long().clamp(max=bins - 1)
+    sure, answers = probabilities.max(1)
+    right, place = (answers == labels).double(), (sure * bins).long().clamp(max=bins - 1)
     gap = torch.zeros(bins, dtype=torch.double).index_add(0, place, right - sure.double())
     return gap.abs().sum().item() / len(labels)
 
@@ -99,7 +99,7 @@ def main() -> None:
     model = assemble(image["mean"], text["tower"], text["rows"])
     scale, errors = choose_scale(model, text["classes"], args.data, args.run / "cache")
     model.logit_scale.data.fill_(scale).log_()
-    state = shipped(model, text["rows"], text["words"])
+    state = pack_weights(model, text["rows"], text["words"])
     save_file(state, args.out / "pocket.safetensors")
     (args.out / "open_clip_config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
     rest = sum(p.numel() for p in model.parameters()) - model.text.token_embedding.weight.numel()

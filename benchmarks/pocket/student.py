@@ -39,8 +39,8 @@ class Student(nn.Module):
 def text_targets(run: Path, text: Path | None, names: list[str], device: str) -> dict[str, Tensor]:
     """Where each class of each set lies [c, d]: by the teacher, or, given a text tower, where that puts its name."""
     taught = torch.load(run / "targets.pt")
-    said = torch.load(text)["classes"] if text else {name: taught[name]["targets"] for name in names}
-    return {name: said[name].to(device) for name in names}
+    places = torch.load(text)["classes"] if text else {name: taught[name]["targets"] for name in names}
+    return {name: places[name].to(device) for name in names}
 
 
 def learn(
@@ -62,19 +62,22 @@ def learn(
 
 
 @torch.no_grad()
-def self_taught(
+def self_distil(
     mean: Student, plain: Tensor, answers: dict[str, Tensor], targets: dict[str, Tensor], share: float
 ) -> dict[str, Tensor]:
-    """The answers [n, c] of each set, `share` of them what the running mean says of the plain pictures [b, 3, s, s].
+    """The answers [n, c] of each set, `share` of them those of the running mean to the plain pictures [b, 3, s, s].
 
-    Self-distillation (mean teacher: Tarvainen and Valpola, arXiv:1703.01780): a crop shall say what the whole says.
+    Self-distillation (mean teacher: Tarvainen and Valpola, arXiv:1703.01780): a crop is to get the answer
+    of the whole picture.
     """
     mean.eval()
     with torch.autocast(plain.device.type, torch.bfloat16):
         features = mean(plain)
     parts = features.split([len(y) for y in answers.values()])
-    said = {name: (mean.scale * part @ targets[name].T).softmax(1) for name, part in zip(answers, parts, strict=True)}
-    return {name: right.lerp(said[name], share) for name, right in answers.items()}
+    predicted = {
+        name: (mean.scale * part @ targets[name].T).softmax(1) for name, part in zip(answers, parts, strict=True)
+    }
+    return {name: right.lerp(predicted[name], share) for name, right in answers.items()}
 
 
 def optimisers(student: Student, lr: float, adam: bool, together: Together) -> list[torch.optim.Optimizer]:

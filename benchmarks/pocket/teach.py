@@ -103,7 +103,7 @@ def main() -> None:
     }
     for name in TUNE:
         names, taught = names_of(args.data, name)
-        rows = [encode(said).mean(0) for said in taught]
+        rows = [encode(sentences).mean(0) for sentences in taught]
         targets[name] = {"names": names, "taught": taught, "targets": place(torch.stack(rows))}
         apart = targets[name]["targets"] @ targets[name]["targets"].T
         print(name, "mean cosine between classes", round((apart.sum() / len(names) - 1).item() / (len(names) - 1), 3))

@@ -25,8 +25,8 @@ from words import TEMPLATE
 def classes(tower: TextTransformer, rows: Tensor, taught: dict) -> dict[str, Tensor]:
     """Where the tower puts each name of the sets in the usual template [c, d]: what the image tower aims at last."""
     tower.eval()
-    said = {part: [TEMPLATE.format(name) for name in taught[part]["names"]] for part in SETS}
-    return {part: place(tower, rows, tokens_of(texts)) for part, texts in said.items()}
+    sentences = {part: [TEMPLATE.format(name) for name in taught[part]["names"]] for part in SETS}
+    return {part: place(tower, rows, tokens_of(texts)) for part, texts in sentences.items()}
 
 
 def options() -> argparse.Namespace:
@@ -64,9 +64,9 @@ def main() -> None:
         for group in (group for optimiser in steps for group in optimiser.param_groups):
             cosine = 0.5 + 0.5 * math.cos(math.pi * step / args.steps)
             group["lr"] = args.lr * min(1, (step + 1) / 100) * cosine
-        picked, said = draw_batch(texts, args.batch, draw)
-        short = [text for kind in kinds[:-1] for text in said[kind]]
-        features = torch.cat([place(tower, rows, tokens_of(part)) for part in (short, said["caption"])])
+        picked, sentences = draw_batch(texts, args.batch, draw)
+        short = [text for kind in kinds[:-1] for text in sentences[kind]]
+        features = torch.cat([place(tower, rows, tokens_of(part)) for part in (short, sentences["caption"])])
         aims = torch.cat([targets[kind][picked[kind]] for kind in kinds])
         loss = agree(features, aims)
         loss.backward()

@@ -20,11 +20,11 @@ from pathlib import Path
 from threading import Barrier
 
 import torch
-from batches import SHARES, Order, draw_batch, mixed
+from batches import SHARES, Order, draw_batch, mix
 from checkpoint import begin, resume, save
 from data import WHERE, load
 from schedule import CYCLES, phase_at, set_rate
-from student import Student, follow, learn, measure, optimisers, self_taught, text_targets
+from student import Student, follow, learn, measure, optimisers, self_distil, text_targets
 from together import Together
 from torch import Tensor
 from tqdm import tqdm
@@ -90,10 +90,10 @@ def work(rank: int, args: argparse.Namespace, board: Tensor, barrier: Barrier) -
         set_rate(steps, args.lr, share)
         shown = draw_batch(orders, args.batch // args.workers, phase, draw)
         if args.mixup:
-            shown = mixed(shown, args.mixup, draw)
+            shown = mix(shown, args.mixup, draw)
         answers = {name: right.to(args.device) for name, right in shown.answers.items()}
         if args.self_taught:
-            answers = self_taught(mean, shown.plain.to(args.device), answers, targets, args.self_taught)
+            answers = self_distil(mean, shown.plain.to(args.device), answers, targets, args.self_taught)
         student.train()
         loss = learn(student, shown.views.to(args.device), answers, targets, args.towards)
         loss.backward()

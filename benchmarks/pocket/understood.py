@@ -45,36 +45,41 @@ def broader(clip: FrozenCLIP, pictures: Pictures, features: Tensor) -> list[tupl
     rows = []
     for place, (term, members) in enumerate(BROADER.items()):
         member = torch.isin(pictures.labels, torch.tensor([pictures.names.index(name) for name in members]))
-        said = (features[member] @ text.T).argmax(1)
+        answers = (features[member] @ text.T).argmax(1)
         rows.append(
-            (term, int(member.sum()), 100 * (said == place).double().mean().item(), terms[int(said.mode().values)])
+            (
+                term,
+                int(member.sum()),
+                100 * (answers == place).double().mean().item(),
+                terms[int(answers.mode().values)],
+            )
         )
     return rows
 
 
 def word_tables(clip: FrozenCLIP, sets: dict[str, Pictures], features: dict[str, Tensor]) -> None:
     tiny, cifar = sets["tiny_imagenet"], sets["cifar10"]
-    asked = (
+    questions = (
         ("synonyms no picture was taught, among 200 names", tiny.names, KEPT_FROM_PICTURES),
         ("phrases met by neither tower, among 200 names", tiny.names, KEPT_FROM_BOTH),
         ("narrower words, among CIFAR-10's names", cifar.names, NEAR_CIFAR),
     )
     print("\n| words by text alone | known of asked | nearest is right | among five nearest |\n|---|---|---|---|")
     missed = []
-    for title, names, words in asked:
+    for title, names, words in questions:
         rows = nearest(clip, names, words)
         first, five = sum(rank == 1 for _, _, rank, _ in rows), sum(rank <= 5 for _, _, rank, _ in rows)
         print(f"| {title} | {len(rows)} of {len(words)} | {first} | {five} |")
         missed += [f"{word} ({found}, not {right})" for word, right, rank, found in rows if rank > 1]
     print(f"\nMissed: {'; '.join(missed)}.")
     print("\n| words by picture, Tiny ImageNet val | pictures | under its name | under the word |\n|---|---|---|---|")
-    for title, names, words in asked[:2]:
+    for title, names, words in questions[:2]:
         known = {word: right for word, right, _, _ in nearest(clip, names, words)}
         count, own, under = by_picture(clip, tiny, features["tiny_imagenet"], known)
         print(f"| {title} | {count} | {own:.1f} | {under:.1f} |")
     print("\n| broader term | pictures | top-1 among the terms | most frequent answer |\n|---|---|---|---|")
     rows = broader(clip, tiny, features["tiny_imagenet"])
-    for term, count, right, said in rows:
-        print(f"| {term} | {count} | {right:.1f} | {said} |")
+    for term, count, right, answers in rows:
+        print(f"| {term} | {count} | {right:.1f} | {answers} |")
     total = sum(count for _, count, _, _ in rows)
     print(f"| all {len(rows)} | {total} | {sum(count * right for _, count, right, _ in rows) / total:.1f} | |")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from batches import Batch, Order, draw_batch, mixed
+from batches import Batch, Order, draw_batch, mix
 from data import tune_rows
 from schedule import FIRST, LARGE, phase_at
 
@@ -39,7 +39,7 @@ def test_a_mixture_weighs_views_and_answers_alike(draw):
     answers = {"one": torch.eye(4), "other": torch.eye(6)}
     flat = torch.cat([torch.eye(4, 6), 10 + torch.eye(6)])  # a view of each class that tells its class
     batch = Batch(flat[:, :, None, None].contiguous(), flat[:, :, None, None], answers)
-    mixture = mixed(batch, 1.0, draw)
+    mixture = mix(batch, 1.0, draw)
     views = mixture.views.flatten(1)
     torch.testing.assert_close(views[:4, :4], mixture.answers["one"])
     torch.testing.assert_close(views[4:] - 10, mixture.answers["other"])  # never across the sets

@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 from muon import orthogonal
-from student import Student, follow, learn, measure, optimisers, self_taught
+from student import Student, follow, learn, measure, optimisers, self_distil
 from together import Together, alone
 from torch.nn import functional as F
 
@@ -38,13 +38,13 @@ def test_a_few_steps_on_one_batch_learn_it(targets):
     assert losses[-1] < 0.6 * losses[0]
 
 
-def test_self_taught_answers_lie_between_the_label_and_what_the_mean_says(targets):
+def test_distilled_answers_lie_between_the_label_and_the_answer_of_the_mean(targets):
     torch.manual_seed(0)
     mean, plain, right = Student(16), torch.randn(4, 3, 32, 32), {"cifar10": torch.eye(4)}
-    said = self_taught(mean, plain, right, targets, 1.0)["cifar10"]
-    half = self_taught(mean, plain, right, targets, 0.5)["cifar10"]
-    torch.testing.assert_close(half, (said + torch.eye(4)) / 2)
-    torch.testing.assert_close(said.sum(1), torch.ones(4))
+    whole = self_distil(mean, plain, right, targets, 1.0)["cifar10"]
+    half = self_distil(mean, plain, right, targets, 0.5)["cifar10"]
+    torch.testing.assert_close(half, (whole + torch.eye(4)) / 2)
+    torch.testing.assert_close(whole.sum(1), torch.ones(4))
 
 
 def test_the_running_mean_moves_towards_the_weights():
@@ -87,5 +87,5 @@ def test_workers_agree_on_the_mean_and_share_their_parts():
 
 def test_measure_counts_plain_pictures_and_crops(targets):
     torch.manual_seed(0)
-    told = measure(Student(16), {"cifar10": pictures(40, 32, 4)}, targets, 32)
-    assert set(told) == {"cifar10", "cifar10_crop"} and all(0 <= value <= 100 for value in told.values())
+    accuracies = measure(Student(16), {"cifar10": pictures(40, 32, 4)}, targets, 32)
+    assert set(accuracies) == {"cifar10", "cifar10_crop"} and all(0 <= value <= 100 for value in accuracies.values())

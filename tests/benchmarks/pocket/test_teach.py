@@ -1,4 +1,4 @@
-"""What the teacher is asked about."""
+"""The words, phrases and captions that the teacher encodes."""
 
 from __future__ import annotations
 

@@ -8,22 +8,22 @@ import pytest
 from train import options
 
 
-def asked(run: Path, *more: str) -> int:
+def run_training(run: Path, *more: str) -> int:
     return options(["--data", "pictures", "--run", str(run), *more]).workers
 
 
 def test_one_flag_chooses_the_device(tmp_path: Path):
     (tmp_path / "targets.pt").touch()
-    assert asked(tmp_path) == asked(tmp_path, "--device", "cpu") == 2
-    assert asked(tmp_path, "--device", "cuda") == 1
-    assert asked(tmp_path, "--workers", "4") == 4
+    assert run_training(tmp_path) == run_training(tmp_path, "--device", "cpu") == 2
+    assert run_training(tmp_path, "--device", "cuda") == 1
+    assert run_training(tmp_path, "--workers", "4") == 4
 
 
 def test_what_cannot_be_trained_is_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
-        asked(tmp_path)
+        run_training(tmp_path)
     assert "holds no targets.pt; run teach.py" in capsys.readouterr().err
     (tmp_path / "targets.pt").touch()
     with pytest.raises(SystemExit):
-        asked(tmp_path, "--device", "cuda", "--workers", "2")
+        run_training(tmp_path, "--device", "cuda", "--workers", "2")
     assert "--workers 1" in capsys.readouterr().err
