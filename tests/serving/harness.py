@@ -20,8 +20,8 @@ from tta_service.core.catalogue import reducers
 from tta_service.core.events import Event
 from tta_service.core.reducer import Reducer, Reduction
 from tta_service.core.request import PixelFormat, Raw, Request
+from tta_service.serving.admission.claims import ClientQuota
 from tta_service.serving.admission.controller import AdmissionController
-from tta_service.serving.admission.quotas import ClientQuota
 from tta_service.serving.batching.batcher import Encode
 from tta_service.serving.concurrency.executors import Executors, make_executors
 from tta_service.serving.costs.model import CostModel

@@ -12,8 +12,8 @@ from ..core.events import Event, Observe, ignore
 from ..images.decode import decode as decode_image
 from ..images.gpu.views import make_look
 from ..images.limits import ImageLimits
+from ..serving.admission.claims import ClientQuota
 from ..serving.admission.controller import AdmissionController
-from ..serving.admission.quotas import ClientQuota
 from ..serving.batching.batcher import Batcher
 from ..serving.batching.device_health import DeviceHealth
 from ..serving.concurrency.executors import Executors

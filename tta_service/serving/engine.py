@@ -11,13 +11,13 @@ from ..core.errors import TTAError
 from ..core.events import Observe, ignore
 from ..core.reducer import Reducer
 from ..core.request import PendingRequest, Report, Request
+from .admission.claims import check_combination, claim_for, work_of
 from .admission.controller import AdmissionController
 from .batching.batcher import Batcher
 from .concurrency.executors import Executors
 from .costs.model import CostModel
 from .pipeline.deadline import DeadlinePlanner, Planner, within_deadline
 from .pipeline.request_run import RequestRun
-from .pipeline.requirements import check_combination, claim_for, cost_of, rows_needed
 from .pipeline.resources import Decode, Look, Resources, StageTimer
 from .pipeline.warmup import warm_up
 from .sessions.sessions import Sessions
@@ -77,7 +77,7 @@ class Engine:
             if (newest := pending.take()) is not request:
                 request = newest
                 check_combination(request)
-                permit.resize(rows_needed(request, request.strategy), cost_of(request, request.strategy))
+                permit.resize(*work_of(request, request.strategy))
                 planner = self._planner(request, received)
             timer = StageTimer(request, received)
             timer.lap("queue", before="text")

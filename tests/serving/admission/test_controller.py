@@ -6,9 +6,8 @@ import pytest
 
 from tests.serving.harness import settle
 from tta_service.core.errors import NotReady, Overloaded
+from tta_service.serving.admission.claims import Claim, ClientQuota
 from tta_service.serving.admission.controller import AdmissionController
-from tta_service.serving.admission.quotas import ClientQuota
-from tta_service.serving.admission.wait_queue import Claim
 
 
 class Requests:

@@ -9,13 +9,24 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import deque
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 
 from ...core.errors import NotReady, Overloaded
-from .quotas import ClientQuota
-from .throughput import Throughput
-from .wait_queue import Claim, Permit, Waiter, WaitQueue
+from ...core.moving_average import MovingAverage
+from .claims import Claim, ClientQuota, Permit
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    """A request that waits."""
+
+    claim: Claim
+    queue: deque[Waiter]
+    admitted: asyncio.Future[None]
+    permit: Permit | None = None  # once it is admitted
+    timer: asyncio.TimerHandle | None = None
 
 
 class AdmissionController:
@@ -32,24 +43,31 @@ class AdmissionController:
         clock: Callable[[], float] = time.monotonic,
         quota: ClientQuota | None = None,
     ) -> None:
-        self._capacity, self._max_waiting, self._clock = capacity, max_waiting, clock
-        self._quota, self._queue = quota or ClientQuota(), WaitQueue()
-        self._running_rows = self._running_requests = 0
+        self._capacity, self._max_waiting, self._clock, self._quota = (
+            capacity,
+            max_waiting,
+            clock,
+            quota or ClientQuota(),
+        )
+        self._calls, self._frames = deque[Waiter](), deque[Waiter]()
+        self.running_requests = self.running_rows = self.queued_rows = 0
         self._waking = 0  # admitted, but their tasks have not run yet
-        self._throughput, self._since = Throughput(), clock()
-        self._closed = False
-        self._idle = asyncio.Event()
+        self._rate, self._since = (
+            MovingAverage[float](10.0),
+            clock(),
+        )  # rows per second of work; idle time does not count
+        self._closed, self._idle = False, asyncio.Event()
         self._idle.set()
 
     @property
     def waiting(self) -> int:
         """Requests that wait."""
-        return sum(self.depths.values())
+        return len(self._calls) + len(self._frames)
 
     @property
     def depths(self) -> dict[str, int]:
         """Requests that wait: single calls, and frames of streams."""
-        return {"calls": len(self._queue.calls), "streams": len(self._queue.frames)}
+        return {"calls": len(self._calls), "streams": len(self._frames)}
 
     @property
     def limits(self) -> dict[str, int]:
@@ -57,24 +75,9 @@ class AdmissionController:
         return dict.fromkeys(self.depths, self._max_waiting)
 
     @property
-    def running_requests(self) -> int:
-        """Requests that run."""
-        return self._running_requests
-
-    @property
-    def running_rows(self) -> int:
-        """Rows of the running requests."""
-        return self._running_rows
-
-    @property
-    def queued_rows(self) -> int:
-        """Rows of the waiting requests."""
-        return self._queue.rows
-
-    @property
     def load(self) -> float:
         """Seconds that the running and waiting rows are expected to take; 0 before the first measurement."""
-        return self._throughput.seconds_for(self._running_rows + self._queue.rows, unknown=0.0)
+        return (self.running_rows + self.queued_rows) / self._rate.value if self._rate.value else 0.0
 
     @property
     def cost(self) -> int:
@@ -84,44 +87,23 @@ class AdmissionController:
     async def acquire(self, claim: Claim) -> Permit:
         """Waits for capacity. Use the permit at once, in a `with` block. A request above the capacity runs alone.
 
-        Raises `Overloaded` when too many requests wait already or the client's quota is used up, `NotReady` after
-        `close`.
+        Raises `Overloaded` when too many requests wait or the client's quota is used up, `NotReady` after `close`.
         """
         if self._closed:
             raise NotReady("the server is draining")
-        before = len(self._queue.queue_for(claim))
-        if before >= self._max_waiting:
-            raise Overloaded(f"{before} requests wait already", retry_after=self._retry_after())
+        queue = self._frames if claim.streamed else self._calls
+        if len(queue) >= self._max_waiting:
+            raise Overloaded(f"{len(queue)} requests wait already", retry_after=self._retry_after())
         self._quota.take(claim.client, claim.cost, self._retry_after)
-        waiter = Waiter(claim, asyncio.get_running_loop().create_future())
-        self._queue.add(waiter)
-        behind = self._waking > 0
-        self._admit_queued()
-        if not waiter.admitted.done():
-            self._admit_late(waiter)
-        try:
-            if behind and waiter.admitted.done():
-                await asyncio.sleep(0)  # requests that were admitted before go first
-            late = await waiter.admitted
-        except BaseException as error:
-            if self._queue.remove(waiter):
-                self._admit_queued()
-            elif isinstance(error, asyncio.CancelledError) and waiter.is_admitted:
-                self._free(self._rows(waiter), answered=False)  # it was admitted and cancelled in the same moment
-            self._quota.add(claim.client, -claim.cost)
-            raise
-        finally:
-            self._waking -= waiter.is_admitted
-            if waiter.timer:
-                waiter.timer.cancel()
-        on_resize, on_release = partial(self._resize, claim.client), partial(self._release, claim.client)
-        return Permit(self._rows(waiter), claim.cost, late, on_resize, on_release)
+        if self._calls or self._frames or self._waking or not self._fits(claim.rows):
+            return await self._wait(Waiter(claim, queue, asyncio.get_running_loop().create_future()))
+        return self._start(claim)
 
     def close(self) -> None:
         """Refuses new requests and fails the waiting ones, both with `NotReady`; running ones go on."""
         self._closed = True
-        while (waiter := self._queue.first) is not None:
-            self._queue.remove(waiter)
+        for waiter in (*self._calls, *self._frames):
+            self._leave_queue(waiter)
             if not waiter.admitted.done():
                 waiter.admitted.set_exception(NotReady("the server is draining"))
 
@@ -129,22 +111,42 @@ class AdmissionController:
         """Returns when no request runs."""
         await self._idle.wait()
 
-    def _admit_queued(self) -> None:
-        while (waiter := self._queue.first) is not None:
-            if self._running_requests and self._running_rows + waiter.rows > self._capacity:
-                return
-            self._queue.remove(waiter)
-            if not waiter.admitted.done():  # else it was cancelled, and removes itself soon
-                self._admit(waiter, late=False)
+    async def _wait(self, waiter: Waiter) -> Permit:
+        """Waits in its queue. Requests that were admitted before go first, even if their tasks have not run yet."""
+        waiter.queue.append(waiter)
+        self.queued_rows += waiter.claim.rows
+        behind = self._waking > 0
+        self._admit_waiting()
+        self._admit_late(waiter)
+        try:
+            if behind and waiter.permit:
+                await asyncio.sleep(0)
+            await waiter.admitted
+            assert waiter.permit
+            return waiter.permit
+        except BaseException:
+            if waiter.permit:  # it was admitted and cancelled in the same moment
+                self._release(waiter.permit, answered=False)
+            else:
+                self._leave_queue(waiter)
+                self._quota.add(waiter.claim.client, -waiter.claim.cost)
+                self._admit_waiting()
+            raise
+        finally:
+            self._waking -= waiter.permit is not None
+            if waiter.timer:
+                waiter.timer.cancel()
 
-    def _admit(self, waiter: Waiter, late: bool) -> None:
-        if not self._running_requests:
-            self._since = self._clock()
-        self._running_rows += 1 if late else waiter.rows
-        self._running_requests += 1
-        self._idle.clear()
-        self._waking += 1
-        waiter.admitted.set_result(late)
+    def _admit_waiting(self) -> None:
+        while (queue := self._calls or self._frames) and self._fits(queue[0].claim.rows):
+            self._admit(queue[0])
+
+    def _admit(self, waiter: Waiter, late: bool = False) -> None:
+        self._leave_queue(waiter)
+        if not waiter.admitted.done():  # else it was cancelled, and its task will see that soon
+            waiter.permit = self._start(waiter.claim, late)
+            waiter.admitted.set_result(None)
+            self._waking += 1
 
     def _admit_late(self, waiter: Waiter) -> None:
         """Admits a request that can wait no longer, else checks again at its `admit_by`, which a newer frame moves."""
@@ -152,35 +154,45 @@ class AdmissionController:
             return
         admit_by, now = waiter.claim.admit_by(), self._clock()
         if admit_by <= now:
-            self._queue.remove(waiter)
             self._admit(waiter, late=True)
-            self._admit_queued()
+            self._admit_waiting()
         elif math.isfinite(admit_by):
             waiter.timer = asyncio.get_running_loop().call_later(admit_by - now, self._admit_late, waiter)
 
-    def _rows(self, waiter: Waiter) -> int:
-        return 1 if waiter.admitted.result() else waiter.rows
+    def _leave_queue(self, waiter: Waiter) -> None:
+        if waiter in waiter.queue:
+            waiter.queue.remove(waiter)
+            self.queued_rows -= waiter.claim.rows
+
+    def _fits(self, rows: int) -> bool:
+        return not self.running_requests or self.running_rows + rows <= self._capacity
+
+    def _start(self, claim: Claim, late: bool = False) -> Permit:
+        if not self.running_requests:
+            self._since = self._clock()
+            self._idle.clear()
+        rows = 1 if late else claim.rows
+        self.running_rows += rows
+        self.running_requests += 1
+        return Permit(claim.client, rows, claim.cost, late, self._resize, self._release)
+
+    def _resize(self, permit: Permit, rows: int, cost: int) -> None:
+        self._quota.add(permit.client, cost - permit.cost)
+        self.running_rows += rows - permit.rows
+        permit.rows, permit.cost = rows, cost
+        self._admit_waiting()
+
+    def _release(self, permit: Permit, answered: bool) -> None:
+        self._quota.add(permit.client, -permit.cost)
+        self.running_rows -= permit.rows
+        self.running_requests -= 1
+        if answered:
+            now = self._clock()
+            self._rate.add(permit.rows, over=now - self._since)
+            self._since = now
+        if not self.running_requests:
+            self._idle.set()
+        self._admit_waiting()
 
     def _retry_after(self) -> float:
         return min(60.0, max(0.1, self.load or 1.0))
-
-    def _resize(self, client: str, rows: int, cost: int) -> None:
-        self._running_rows += rows
-        if cost:
-            self._quota.add(client, cost)
-        self._admit_queued()
-
-    def _release(self, client: str, rows: int, cost: int, answered: bool) -> None:
-        self._quota.add(client, -cost)
-        self._free(rows, answered)
-
-    def _free(self, rows: int, answered: bool) -> None:
-        self._running_rows -= rows
-        self._running_requests -= 1
-        if answered:
-            now = self._clock()
-            self._throughput.add(rows, now - self._since)
-            self._since = now
-        if not self._running_requests:
-            self._idle.set()
-        self._admit_queued()

@@ -13,13 +13,12 @@ from ...core.errors import DeadlineTooShort
 from ...core.labels import TextSpace
 from ...core.request import Degraded, Explanation, Features, Report, Request, SessionStatus
 from ...core.strategy import Needs, Scope, Strategy, needs_of
-from ..admission.wait_queue import Permit
+from ..admission.claims import Permit, rows_needed, work_of
 from ..concurrency.executors import run
 from ..sessions.scope import SessionScope
 from .adaptation import Answer, EncodedViews, begin_memory, run_strategy
 from .deadline import Planner
 from .encoding import RequestEncoding
-from .requirements import cost_of, rows_needed
 from .resources import Resources, StageTimer
 
 
@@ -91,7 +90,8 @@ class RequestRun:
     async def _escalate(self, to: Strategy[Any], text: TextSpace, first: Report) -> Report:
         """Runs the second strategy; without time for it, the first report stands, marked as degraded."""
         permit, planner = self.permit, self.planner
-        permit.resize(permit.rows + rows_needed(self.request, to), permit.cost + cost_of(self.request, to))
+        rows, cost = work_of(self.request, to)
+        permit.resize(permit.rows + rows, permit.cost + cost)
         plan = planner.plan(to, time.monotonic(), self.encoding.work_done)
         if not plan.zero_shot_only:
             report = await self._run(to, text)

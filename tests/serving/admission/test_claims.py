@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tta_service.core.errors import Overloaded
-from tta_service.serving.admission.quotas import ClientQuota
+from tta_service.serving.admission.claims import ClientQuota
 
 
 def retry_after() -> float:
