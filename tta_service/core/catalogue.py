@@ -85,7 +85,9 @@ class Catalogue(Generic[T]):
         """
         cls, given = self.get(name), parameters or {}
         values = validate(cls, given)
-        for field, most in _find_exceeding(values, limits):
+        for field, most in (limits or {}).items():
+            if not isinstance(values.get(field), int | float) or values[field] <= most:
+                continue
             if field in given:
                 raise BadParameters(
                     f"{field} is {values[field]}; this server allows at most {most:g}", f"parameters.{field}"
@@ -133,11 +135,6 @@ class Catalogue(Generic[T]):
                 package = importlib.import_module(self._package)
                 for module in pkgutil.iter_modules(package.__path__):
                     importlib.import_module(f"{self._package}.{module.name}")
-
-
-def _find_exceeding(values: Mapping[str, Any], limits: Mapping[str, float] | None) -> list[tuple[str, float]]:
-    numbers = {field: value for field, value in values.items() if isinstance(value, (int, float))}
-    return [(field, most) for field, most in (limits or {}).items() if numbers.get(field, most) > most]
 
 
 def _lower(parameter: Parameter, default: object, limits: Mapping[str, float]) -> Parameter:

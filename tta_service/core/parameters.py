@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from .errors import BadParameters
 
+TYPES = {int: "int", float: "float", bool: "bool", str: "string"}  # of parameters
+BOUNDS = {Ge: "ge", Gt: "gt", Le: "le", Lt: "lt"}
+
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
@@ -62,21 +65,14 @@ def _hints(cls: type) -> list[tuple[Any, Any]]:
 
 
 def _parameter(name: str, hint: Any, default: Any) -> Parameter:
-    constraints = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
-    kind = get_args(hint)[0] if constraints else hint
-    low = [m.ge if isinstance(m, Ge) else m.gt for m in constraints if isinstance(m, (Ge, Gt))]
-    high = [m.le if isinstance(m, Le) else m.lt for m in constraints if isinstance(m, (Le, Lt))]
-    ends = [f"above {m.gt:g}" for m in constraints if isinstance(m, Gt)] + [
-        f"below {m.lt:g}" for m in constraints if isinstance(m, Lt)
-    ]
-    description = "; ".join(
-        [*(m for m in constraints if isinstance(m, str)), *ends]
-    )  # an exclusive bound is part of the description
+    kind, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    bounds = {type(note): float(getattr(note, BOUNDS[type(note)])) for note in notes if type(note) in BOUNDS}
+    exclusive = [f"{word} {bounds[bound]:g}" for bound, word in ((Gt, "above"), (Lt, "below")) if bound in bounds]
+    description = "; ".join([*(note for note in notes if isinstance(note, str)), *exclusive])
     if get_origin(kind) is Literal:
         return Parameter(name, "string", default, description=description, choices=get_args(kind))
-    names = {int: "int", float: "float", bool: "bool", str: "string"}
-    bounds = [float(b[0]) if b else None for b in (low, high)]  # type: ignore[arg-type]
-    return Parameter(name, names[kind], default, bounds[0], bounds[1], description)
+    minimum, maximum = bounds.get(Ge, bounds.get(Gt)), bounds.get(Le, bounds.get(Lt))
+    return Parameter(name, TYPES[kind], default, minimum, maximum, description)
 
 
 @cache
