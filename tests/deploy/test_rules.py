@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client import generate_latest
 
 from deploy.grafana.queries import pages, panels
 from tests.deploy.tools import DEPLOY, RULES, exported, names, program, registry
@@ -53,7 +52,7 @@ def test_each_alert_is_tested_both_quiet_and_firing():
 
 
 def test_our_metrics_are_well_formed():
-    promtool("check", "metrics", given=generate_latest(registry().registry))
+    promtool("check", "metrics", given=registry().registry.render()[0])
 
 
 def test_there_are_the_fourteen_each_with_a_severity_and_a_line_in_the_runbook():

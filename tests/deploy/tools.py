@@ -8,9 +8,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tta_service.core.catalogue import reducers, strategies
-from tta_service.telemetry.collector import Counts
+from tta_service.telemetry.collectors import Counts
 from tta_service.telemetry.metrics import Metrics
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -37,7 +38,7 @@ def registry() -> Metrics:
 @cache
 def exported() -> set[str]:
     """The names of all series that our registry can make, and of those that Prometheus adds."""
-    families = registry().registry.collect()
+    families = text_string_to_metric_families(registry().registry.render()[0].decode())
     return {f"{family.name}{ending}" for family in families for ending in ENDINGS[family.type]} | ADDED
 
 

@@ -22,7 +22,7 @@ def lines(*events: Event, level: LogLevel = "info") -> list[dict[str, Any]]:
     stream, log = io.StringIO(), AccessLog()
     with configure_logging(stream, "json", level):
         for event in events:
-            log.observe(event)
+            log.handlers[type(event)](event)
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 

@@ -51,6 +51,6 @@ def test_an_observer_that_fails_is_logged_and_costs_nothing(caplog: pytest.LogCa
     def broken(event: Event) -> None:
         raise RuntimeError("meter broke")
 
-    combine_observers(broken, observed.append)(Closed("idle", 1))
+    combine_observers({Closed: broken}, {Closed: observed.append})(Closed("idle", 1))
     assert observed == [Closed("idle", 1)]
     assert "meter broke" in caplog.text

@@ -34,9 +34,13 @@ def make_tracing(share: float = 1.0) -> tuple[Tracing, Read]:
     return Tracing(SimpleSpanProcessor(exporter), share, now=lambda: 10**18), exporter.get_finished_spans
 
 
+def trace(tracing: Tracing, event: Event) -> None:
+    tracing.handlers[type(event)](event)
+
+
 def test_an_answer_is_a_span_with_its_stages_below_it():
     tracing, read = make_tracing()
-    tracing.observe(make_report(policy="latest"))
+    trace(tracing, make_report(policy="latest"))
     *stages, answer = read()
     assert (answer.name, answer.parent) == ("ClassifyStream", None)
     assert answer.end_time == 10**18 and answer.end_time - answer.start_time == 80_000_000
@@ -49,7 +53,7 @@ def test_an_answer_is_a_span_with_its_stages_below_it():
 
 def test_a_stage_that_took_no_time_has_no_span_and_none_outlives_the_answer():
     tracing, read = make_tracing()
-    tracing.observe(replace(make_report(), seconds={"decode": 0.0, "encode": 0.5, "adapt": 0.5, "total": 0.6}))
+    trace(tracing, replace(make_report(), seconds={"decode": 0.0, "encode": 0.5, "adapt": 0.5, "total": 0.6}))
     *stages, answer = read()
     assert [span.name for span in stages] == ["encode", "adapt"]
     assert max(span.end_time for span in stages) <= answer.end_time
@@ -57,7 +61,7 @@ def test_a_stage_that_took_no_time_has_no_span_and_none_outlives_the_answer():
 
 def test_a_refusal_is_a_failed_span():
     tracing, read = make_tracing()
-    tracing.observe(Refused(BadImage("broken", "image"), "ClassifyStream", "tda", "latest", session="gate", frame_id=0))
+    trace(tracing, Refused(BadImage("broken", "image"), "ClassifyStream", "tda", "latest", session="gate", frame_id=0))
     (span,) = read()
     assert not span.status.is_ok and span.attributes is not None
     expected = {"error.type": "BadImage", "tta.field": "image", "tta.strategy": "tda", "tta.policy": "latest"}
@@ -67,8 +71,7 @@ def test_a_refusal_is_a_failed_span():
 def test_durations_carry_the_trace_of_their_span():
     tracing, read = make_tracing()
     metrics = Metrics(("zero_shot",), trace_of=tracing.trace_of)
-    observe = combine_observers(tracing.observe, metrics.observe)
-    observe(make_report())
+    combine_observers(tracing.handlers, metrics.handlers)(make_report())
     text, _ = metrics.registry.render("application/openmetrics-text; version=1.0.0")
     trace = f"{read()[-1].context.trace_id:032x}"
     lines = [line for line in text.decode().splitlines() if f'# {{trace_id="{trace}"}}' in line]
@@ -81,7 +84,7 @@ CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"  # W3C Trace Con
 @pytest.mark.parametrize("event", [make_report(), Refused(BadImage("broken", "image"), "Classify", "tda")], ids=type)
 def test_the_span_is_a_child_of_the_callers(event: Event):
     tracing, read = make_tracing(share=0)  # the caller has decided
-    tracing.observe(with_trace(event, f"{CALLER}-01"))
+    trace(tracing, with_trace(event, f"{CALLER}-01"))
     span = read()[-1]
     assert span.parent and f"00-{span.parent.trace_id:032x}-{span.parent.span_id:016x}" == CALLER
     assert span.context.trace_id == span.parent.trace_id
@@ -89,13 +92,13 @@ def test_the_span_is_a_child_of_the_callers(event: Event):
 
 def test_a_caller_who_does_not_trace_is_not_traced():
     tracing, read = make_tracing(share=1)
-    tracing.observe(with_trace(make_report(), f"{CALLER}-00"))
+    trace(tracing, with_trace(make_report(), f"{CALLER}-00"))
     assert read() == ()
 
 
 def test_a_malformed_traceparent_begins_a_trace_of_its_own():
     tracing, read = make_tracing()
-    tracing.observe(with_trace(make_report(), "00-0-0-01"))
+    trace(tracing, with_trace(make_report(), "00-0-0-01"))
     assert read()[-1].parent is None
 
 
@@ -109,7 +112,7 @@ def with_trace(event: Event, trace: str) -> Event:
 def test_none_of_the_answers_is_traced_when_the_share_is_0():
     tracing, read = make_tracing(share=0)
     done = make_report()
-    tracing.observe(done)
+    trace(tracing, done)
     assert read() == () and tracing.trace_of(done) == ""
 
 
@@ -131,7 +134,7 @@ def test_closing_sends_all_to_the_collector():
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         tracing = otlp(f"http://127.0.0.1:{port}")
-        tracing.observe(make_report())
+        trace(tracing, make_report())
         tracing.close()
         server.stop(None).wait()
     assert sorted(collector.spans) == sorted(["Classify", *STAGES])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +16,6 @@ from ..core.labels import LabelSet
 from ..core.reducer import Reduction
 from ..core.request import PixelFormat, Raw, Request
 from ..settings import BadSettings
-from ..telemetry.process_memory import RisingMemory
 from .parts import Runtime
 
 SIDE = 256  # pixels of the image that every strategy answers
@@ -77,3 +77,28 @@ def load_peaks(file: Path) -> list[Peak]:
         raise BadSettings(f"metrics.peaks: cannot read {file}: {error.strerror}") from None
     except (ValueError, TypeError) as error:
         raise BadSettings(f"metrics.peaks: {file} was not written by `tta-service measure`: {error}") from None
+
+
+class RisingMemory:
+    """How far the resident memory rises above its value now. Freed memory goes back to the system first.
+
+    Raises OSError where the kernel does not report it (only Linux does).
+    """
+
+    def __init__(self) -> None:
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone keeps freed pages for later
+        if trim:
+            trim(0)
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+        self._before = _status("VmRSS")
+
+    def rise(self) -> int:
+        """Bytes from the start to the highest value since."""
+        return max(0, _status("VmHWM") - self._before)
+
+
+def _status(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return 1024 * int(line.split()[1])
+    raise OSError(f"the kernel does not report {field}")

@@ -20,8 +20,7 @@ from ..rpc.server import Server
 from ..rpc.status import code_of
 from ..serving.batching.device_health import DeviceHealth
 from ..settings import BadSettings, Settings
-from ..telemetry import combine_observers
-from ..telemetry import http as exposition
+from ..telemetry import combine_observers, exposition
 from ..telemetry.access_log import AccessLog
 from ..telemetry.metrics import Metrics
 from ..wire.server_info import ServerInfo
@@ -92,8 +91,8 @@ class Application:
             raise RuntimeError("a background task of the service ended by itself") from cause
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        settings, tracers = self._settings, [self._tracing.observe] if self._tracing else []
-        observe = combine_observers(*tracers, self.metrics.observe, AccessLog().observe)
+        settings, tracers = self._settings, [self._tracing.handlers] if self._tracing else []
+        observe = combine_observers(*tracers, self.metrics.handlers, AccessLog().handlers)
         if self._tracing:
             stack.push_async_callback(asyncio.to_thread, self._tracing.close)
         for catalogue, default in ((strategies, settings.defaults.strategy), (reducers, settings.defaults.reducer)):

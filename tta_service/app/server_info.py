@@ -10,7 +10,7 @@ from ..clip.model import FrozenCLIP
 from ..core.catalogue import reducers, strategies
 from ..serving.streams.frame_buffer import BufferTotals
 from ..settings import BadSettings, Settings
-from ..telemetry.collector import Counts
+from ..telemetry.collectors import Counts
 from ..wire.server_info import Limits, ServerInfo
 from .parts import Runtime
 

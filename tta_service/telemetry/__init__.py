@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from ..core.events import Event, Observe
 
 log = logging.getLogger(__name__)
+Handlers = Mapping[type, Callable[[Any], None]]  # a function for each kind of event
 
 
-def combine_observers(*observers: Observe) -> Observe:
-    """One observer that calls each of `observers`. One that fails is logged; the others and the answer go on."""
+def combine_observers(*observers: Handlers) -> Observe:
+    """One observer that calls all handlers of an event's kind. One that fails is logged; the others go on."""
+    kinds = {kind for handlers in observers for kind in handlers}
+    by_kind = {kind: [handlers[kind] for handlers in observers if kind in handlers] for kind in kinds}
 
     def observe(event: Event) -> None:
-        for observer in observers:
+        for handle in by_kind.get(type(event), ()):
             try:
-                observer(event)
+                handle(event)
             except Exception:
                 log.exception("an observer failed on a %s", type(event).__name__)
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core.errors import ModelFault, NotReady, Overloaded
-from ..core.events import Closed, Dropped, Event, Forward, Refused
+from ..core.events import Closed, Dropped, Forward, Refused
 from ..core.request import Report
+from . import Handlers
 from .logging import get_logger
 
 LONGEST = 200  # characters of one text from a caller
@@ -20,7 +21,7 @@ MAX_WARNED = 1000  # label sets for which the log remembers that it has warned
 
 
 class AccessLog:
-    """An observer that writes log lines: unary answers at info, frames at debug, failures above.
+    """Writes log lines: unary answers at info, frames at debug, failures above.
 
     The first answer for a label set with labels that the text tower was never taught is a warning, for frames too:
     otherwise a stream would never show it, since the lines of its frames are mostly off.
@@ -29,30 +30,42 @@ class AccessLog:
     def __init__(self, name: str = "tta_service.answers") -> None:
         self._standard, self._log = logging.getLogger(name), get_logger(name)
         self._warned: dict[str, None] = {}  # label sets by id, the oldest first
+        self.handlers: Handlers = {
+            Report: self._write_answer,
+            Refused: self._write_refusal,
+            Forward: self._write_failure,
+            Dropped: self._write_dropped,
+            Closed: self._write_closed,
+        }
 
-    def observe(self, event: Event) -> None:
-        """Write the line of this event, if it has one."""
-        match event:
-            case Report():
-                level = logging.WARNING if self._is_first_unseen(event) else answer_level(event)
-                if self._standard.isEnabledFor(level):  # saves the work for frames, which are many
-                    self._log.log(level, "answered", **answer_fields(event))
-            case Refused():
-                self._log.log(refusal_level(event.error), "refused", **refusal_fields(event))
-            case Forward(failed=True):
-                self._log.error("forward failed", rows=event.rows, reducer=event.reducer)
-            case Dropped(reason, policy):
-                self._log.debug("dropped", reason=reason, policy=policy)
-            case Closed(reason, frames):
-                self._log.debug("session closed", reason=reason, frames=frames)
-            case _:
-                pass
+    def _write_answer(self, report: Report) -> None:
+        """Frames are many, so they go to debug. Fewer views or less adaptation than asked are a warning."""
+        level = logging.DEBUG if report.request.policy else logging.INFO
+        if report.degraded or (report.unseen and self._is_first(report.request.labels.id)):
+            level = logging.WARNING
+        if self._standard.isEnabledFor(level):
+            self._log.log(level, "answered", **answer_fields(report))
 
-    def _is_first_unseen(self, report: Report) -> bool:
-        """Whether this is the first answer for a label set with labels that the text tower was never taught."""
-        if not report.unseen or report.request.labels.id in self._warned:
+    def _write_refusal(self, event: Refused) -> None:
+        self._log.log(refusal_level(event.error), "refused", **refusal_fields(event))
+
+    def _write_failure(self, event: Forward) -> None:
+        if event.failed:
+            self._log.error("forward failed", rows=event.rows, reducer=event.reducer)
+
+    def _write_dropped(self, event: Dropped) -> None:
+        if self._standard.isEnabledFor(logging.DEBUG):
+            self._log.debug("dropped", reason=event.reason, policy=event.policy)
+
+    def _write_closed(self, event: Closed) -> None:
+        if self._standard.isEnabledFor(logging.DEBUG):
+            self._log.debug("session closed", reason=event.reason, frames=event.frames)
+
+    def _is_first(self, label_set: str) -> bool:
+        """Whether this is the first call with this label set."""
+        if label_set in self._warned:
             return False
-        self._warned[report.request.labels.id] = None
+        self._warned[label_set] = None
         if len(self._warned) > MAX_WARNED:
             del self._warned[next(iter(self._warned))]
         return True
@@ -92,13 +105,6 @@ def refusal_fields(event: Refused) -> dict[str, Any]:
         "reason": _shorten(error.message),
     }
     return _drop_empty(fields)
-
-
-def answer_level(report: Report) -> int:
-    """Frames are many, so they go to debug. An answer with fewer views or less adaptation than asked is a warning."""
-    if report.degraded:
-        return logging.WARNING
-    return logging.DEBUG if report.request.streamed else logging.INFO
 
 
 def refusal_level(error: Exception) -> int:

@@ -1,16 +1,28 @@
-"""Metrics of answers: how long each took, what adaptation changed, and what its explanation says."""
+"""Metrics of answers: how long each took, what adaptation changed, what its explanation says, and drift.
+
+Drift is how far recent images are from the first ones. It shows a moved camera or a lost focus at little cost. The
+first `START` answers of a strategy set the reference: their mean entropy and mean feature. From then on the recent mean
+follows with weight 1/`START` for each answer (half of it is from the last 44). Published are the difference of the
+entropies (−1..1) and the Euclidean distance of the mean features (0..2). Noise keeps both above 0 on unchanging images:
+about 0.15 of the spread of single images.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 
 from ..core.request import Explanation, Report
-from .drift import Drift
+from .histograms import observe
 from .instruments import Instruments, LabelValues
+
+START = 64
 
 
 class AnswerMetrics:
@@ -27,76 +39,93 @@ class AnswerMetrics:
         reducers: LabelValues,
         trace_of: Callable[[Report], str],
     ) -> None:
-        self._instruments, self._strategies, self._reducers, self._trace_of = (
-            instruments,
-            strategies,
-            reducers,
-            trace_of,
-        )
-        self._drift, self.patches = Drift(), 0
+        self._instruments, self._strategies, self._reducers = instruments, strategies, reducers
+        self._trace_of, self._drift, self.patches = trace_of, Drift(), 0
 
-    def observe(self, report: Report) -> None:
+    def record(self, report: Report) -> None:
         """Record one answer."""
-        instruments, policy = self._instruments, report.request.policy
-        strategy = self._strategies.of(report.strategy.name)
-        method, total = "ClassifyStream" if policy else "Classify", report.seconds.get("total", 0.0)
-        instruments.requests.labels(method, strategy, "OK").inc()
-        trace = self._trace_of(report)
-        instruments.duration.labels(method, strategy, "OK").observe(total, trace)
-        for stage, seconds in report.seconds.items():
-            if stage != "total":
-                instruments.stage.labels(stage, strategy).observe(seconds, trace)
+        to, policy, strategy = self._instruments, report.request.policy, self._strategies[report.strategy.name]
+        outcome = "ClassifyStream" if policy else "Classify", strategy, "OK"
+        to.requests.labels(*outcome).inc()
+        total = report.seconds.get("total", 0.0)
+        durations = [(to.stage[stage, strategy], spent) for stage, spent in report.seconds.items() if stage != "total"]
+        durations.append((to.duration[outcome], total))
         if policy:
-            instruments.frames_answered.labels(policy).inc()
-            instruments.frame_age.labels(policy).observe(total, trace)
+            to.frames_answered.labels(policy).inc()
+            durations.append((to.frame_age[(policy,)], total))
+        observe(durations, self._trace_of(report))
         if report.degraded:
-            instruments.fallback.labels(self._strategies.of(report.request.strategy.name), report.degraded.reason).inc()
+            to.fallback.labels(self._strategies[report.request.strategy.name], report.degraded.reason).inc()
         if report.session.memory_reset:
-            instruments.memory_resets.labels(strategy).inc()
+            to.memory_resets.labels(strategy).inc()
         if report.session.origin == "restored":
-            instruments.restores.labels("restored").inc()
+            to.restores.labels("restored").inc()
         if report.strategy.needs().gradient:
-            instruments.steps.labels(strategy).inc(getattr(report.strategy, "steps", 1))
-        self._observe_adaptation(strategy, report)
+            to.steps.labels(strategy).inc(getattr(report.strategy, "steps", 1))
+        self._record_adaptation(strategy, report)
         if report.explanation:
-            self._observe_explanation(strategy, report, report.explanation)
+            self._record_explanation(strategy, report, report.explanation)
 
-    def _observe_adaptation(self, strategy: str, report: Report) -> None:
-        instruments, before, after = self._instruments, report.zero_shot.numpy(), report.logits.numpy()
-        instruments.flips.labels(strategy).inc(float(before.argmax() != after.argmax()))
-        entropies = relative_entropy(before), relative_entropy(after)
-        for histogram, entropy in zip((instruments.entropy_before, instruments.entropy_after), entropies):
-            if numpy.isfinite(entropy):  # one NaN would make the sum NaN from then on
-                histogram.labels(strategy).observe(entropy)
-        if report.feature is None or not numpy.isfinite(entropies[0]):
+    def _record_adaptation(self, strategy: str, report: Report) -> None:
+        to, before, after = self._instruments, report.zero_shot_scores, report.scores
+        to.flips.labels(strategy).inc(float(before.values.argmax() != after.values.argmax()))
+        entropies = (
+            (to.entropy_before[(strategy,)], before.relative_entropy),
+            (to.entropy_after[(strategy,)], after.relative_entropy),
+        )
+        # one NaN would make the sum NaN from then on
+        observe([one for one in entropies if math.isfinite(one[1])])
+        if report.feature is None or not math.isfinite(before.relative_entropy):
             return
-        if drift := self._drift.update(strategy, entropies[0], report.feature.numpy()):
-            instruments.drift_entropy.labels(strategy).set(drift[0])
-            instruments.drift_feature.labels(strategy).set(drift[1])
+        if drift := self._drift.update(strategy, before.relative_entropy, report.feature.numpy()):
+            to.drift_entropy.labels(strategy).set(drift[0])
+            to.drift_feature.labels(strategy).set(drift[1])
 
-    def _observe_explanation(self, strategy: str, report: Report, explanation: Explanation) -> None:
-        instruments, reduction = self._instruments, report.request.reduction
-        instruments.views_kept.labels(strategy).observe(float(explanation.kept.float().mean()))
-        if "fill" in explanation.notes:
-            instruments.fill.labels(strategy).set(explanation.notes["fill"])
-        if "admitted" in explanation.notes:
-            instruments.admissions.labels(strategy, "admitted" if explanation.notes["admitted"] else "refused").inc()
+    def _record_explanation(self, strategy: str, report: Report, explanation: Explanation) -> None:
+        to, reduction, notes = self._instruments, report.request.reduction, explanation.notes
+        shares = [(to.views_kept[(strategy,)], float(explanation.kept.float().mean()))]
         if explanation.tokens_left and self.patches and reduction.scope == "all":
             left = sum(explanation.tokens_left) / len(explanation.tokens_left) / self.patches
-            instruments.tokens_pruned.labels(self._reducers.of(reduction.reducer.name)).observe(1 - left)
+            shares.append((to.tokens_pruned[(self._reducers[reduction.reducer.name],)], 1 - left))
+        observe(shares)
+        if "fill" in notes:
+            to.fill.labels(strategy).set(notes["fill"])
+        if "admitted" in notes:
+            to.admissions.labels(strategy, "admitted" if notes["admitted"] else "refused").inc()
 
 
-def relative_entropy(logits: NDArray[Any]) -> float:
-    """The entropy of softmax(logits) [c] divided by ln c: 0 certain, 1 undecided, 0 for one class.
+@dataclass(slots=True)
+class _Means:
+    """The means over one strategy's answers."""
 
-    Logits may be −inf; the result is NaN when all are. In numpy because it runs on the event loop for each answer,
-    where ten small torch calls would cost five times more.
-    """
-    if len(logits) == 1:
-        return 0.0
-    with numpy.errstate(invalid="ignore", divide="ignore"):
-        shifted = logits.astype(numpy.float64) - logits.max()
-        p = numpy.exp(shifted)
-        p /= p.sum()
-        p = p[p != 0]  # 0·ln 0 = 0
-        return float(-(p * numpy.log(p)).sum() / numpy.log(len(logits)))
+    count: int
+    start: NDArray[Any]  # [1 + d] entropy and feature, mean of the first ones
+    recent: NDArray[Any]  # [1 + d] moving mean
+
+
+class Drift:
+    """The drift of each strategy by itself. `update` may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._means: dict[str, _Means] = {}
+        self._lock = Lock()
+
+    def update(self, strategy: str, entropy: float, feature: NDArray[Any]) -> tuple[float, float] | None:
+        """Add an answer with its relative entropy and feature [d].
+
+        Returns the entropy difference and the feature distance; None until the reference is complete.
+        """
+        now = numpy.concatenate(([entropy], feature))
+        with self._lock:
+            means = self._means.get(strategy)
+            if means is None or len(means.start) != len(now):
+                self._means[strategy] = _Means(1, now, now)
+                return None
+            means.count += 1
+            if means.count <= START:
+                means.start = means.start + (now - means.start) / means.count
+                means.recent = means.start
+                return None
+            means.recent = means.recent + (now - means.recent) / START
+            difference = means.recent - means.start
+        return float(difference[0]), float(numpy.linalg.norm(difference[1:]))

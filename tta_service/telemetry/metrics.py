@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from pathlib import Path
 
 import torch
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
@@ -14,7 +15,6 @@ from ..core.events import (
     Canary,
     Closed,
     Dropped,
-    Event,
     Forward,
     Messaged,
     Received,
@@ -22,13 +22,14 @@ from ..core.events import (
     Streaming,
 )
 from ..core.request import Report
+from . import Handlers
 from .answer_metrics import AnswerMetrics
-from .collector import CountsCollector, DeviceCollector, ReadCounts
+from .collectors import CountsCollector, DeviceCollector, GPUCollector, ReadCounts, load_nvml
+from .exposition import Registry
+from .histograms import observe
 from .instruments import SECONDS, Instruments, LabelValues
-from .nvml import GPUCollector, load_nvml
-from .process_memory import memory_limit
-from .registry import Registry
 
+CGROUPS = ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes")
 REJECTED: dict[type[TTAError], str] = {
     Overloaded: "overloaded",
     NotReady: "not_ready",
@@ -54,8 +55,8 @@ class Metrics:
 
     `strategies` and `reducers` are the names that may become label values; any other one is counted as "other".
     `code_of` gives the gRPC code of an error, which only `rpc` knows. `trace_of` gives the trace id that becomes the
-    exemplar of a duration. `latencies` are the buckets of all durations in seconds. `observe` may be called from any
-    thread.
+    exemplar of a duration. `latencies` are the buckets of all durations in seconds. `handlers` may be called from
+    any thread.
     """
 
     def __init__(
@@ -70,8 +71,8 @@ class Metrics:
         self._instruments = Instruments(self.registry, latencies)
         self._strategies, self._reducers, self._code_of = LabelValues(strategies), LabelValues(reducers), code_of
         self._answers = AnswerMetrics(self._instruments, self._strategies, self._reducers, trace_of)
-        self._by_kind: dict[type, Callable[[Any], None]] = {
-            Report: self._answers.observe,
+        self.handlers: Handlers = {
+            Report: self._answers.record,
             Refused: self._count_refusal,
             Received: self._count_received,
             Streaming: self._count_streaming,
@@ -89,10 +90,6 @@ class Metrics:
         if limit := memory_limit():
             self._instruments.memory_limit.set(limit)
 
-    def observe(self, event: Event) -> None:
-        """Count one event."""
-        self._by_kind[type(event)](event)
-
     def set_build_info(self, version: str, torch: str, model: str, device: str, patches: int = 0) -> None:
         """Publish which build and model run. `patches`: tokens of a whole view, 0 where they are not known."""
         self._answers.patches = patches
@@ -105,9 +102,9 @@ class Metrics:
     def set_memory_peak(self, strategy: str, device: str, peak: int) -> None:
         """Publish the most bytes that one answer of a strategy took above what the service holds at rest."""
         if device.startswith("cuda"):
-            self._instruments.cuda_peak.labels(self._strategies.of(strategy), device.partition(":")[2] or "0").set(peak)
+            self._instruments.cuda_peak.labels(self._strategies[strategy], device.partition(":")[2] or "0").set(peak)
         else:
-            self._instruments.rss_peak.labels(self._strategies.of(strategy)).set(peak)
+            self._instruments.rss_peak.labels(self._strategies[strategy]).set(peak)
 
     def register_counts(self, read: ReadCounts) -> None:
         """Publish the counters of `serving`. `read` is called at scrape time, in the scraper's thread."""
@@ -115,13 +112,13 @@ class Metrics:
 
     def _count_refusal(self, event: Refused) -> None:
         code = self._code_of(event.error)
-        self._instruments.requests.labels(event.method, self._strategies.of(event.strategy), code).inc()
+        self._instruments.requests.labels(event.method, self._strategies[event.strategy], code).inc()
         if reason := REJECTED.get(type(event.error)):
             self._instruments.rejected.labels(reason).inc()
         if event.policy:
-            self._count_dropped(Dropped(DROPPED.get(type(event.error), "error"), event.policy))
+            self._instruments.frames_dropped.labels(DROPPED.get(type(event.error), "error"), event.policy).inc()
         if _out_of_memory(event.error):
-            self._instruments.out_of_memory.labels(self._strategies.of(event.strategy)).inc()
+            self._instruments.out_of_memory.labels(self._strategies[event.strategy]).inc()
 
     def _count_received(self, event: Received) -> None:
         self._instruments.frames_received.labels(event.policy).inc()
@@ -130,7 +127,7 @@ class Metrics:
         self._instruments.streams_open.labels(event.policy).inc(1 if event.open else -1)
 
     def _count_canary(self, event: Canary) -> None:
-        self._instruments.canary.labels().observe(event.seconds)
+        observe([(self._instruments.canary[()], event.seconds)])
         self._instruments.canary_failures.inc(event.failed)
 
     def _count_dropped(self, event: Dropped) -> None:
@@ -140,10 +137,12 @@ class Metrics:
         self._instruments.evictions.labels(event.reason).inc()
 
     def _count_forward(self, event: Forward) -> None:
-        instruments, reducer = self._instruments, self._reducers.of(event.reducer)
-        instruments.batch_size.labels("encode", reducer).observe(event.rows)
-        instruments.batch_requests.labels(reducer).observe(event.requests)
-        instruments.forward.labels(reducer).observe(event.seconds)
+        instruments, reducer = self._instruments, self._reducers[event.reducer]
+        sizes = (
+            (instruments.batch_size["encode", reducer], event.rows),
+            (instruments.batch_requests[(reducer,)], event.requests),
+        )
+        observe((*sizes, (instruments.forward[(reducer,)], event.seconds)))
         instruments.forward_failures.labels(reducer).inc(float(event.failed))
 
     def _count_call(self, event: Called) -> None:
@@ -153,13 +152,28 @@ class Metrics:
             return
         self._instruments.handled.labels(*call, event.code).inc()
         if event.kind == "unary":
-            self._instruments.handling.labels(*call).observe(event.seconds)
+            observe([(self._instruments.handling[call], event.seconds)])
         if event.method == "RestoreSession" and event.code != "OK":
             self._instruments.restores.labels("refused").inc()
 
     def _count_message(self, event: Messaged) -> None:
         counter = self._instruments.msg_sent if event.sent else self._instruments.msg_received
         counter.labels(event.service, event.method, event.kind).inc()
+
+
+def memory_limit(root: Path = Path("/")) -> int:
+    """The bytes that this process may take, 0 where unknown: the container's limit, at most the machine's memory."""
+    try:
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # not on Windows
+        machine = 0
+    for path in CGROUPS:
+        try:
+            limit = int((root / path).read_text())
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+        return min(limit, machine) if machine else limit
+    return machine
 
 
 def _out_of_memory(error: BaseException | None) -> bool:

@@ -19,8 +19,9 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import SpanKind, Status, StatusCode, format_trace_id, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from ..core.events import Event, Refused
+from ..core.events import Refused
 from ..core.request import Report
+from . import Handlers
 
 STAGE_ORDER = ("queue", "text", "decode", "look", "encode", "turn", "adapt")
 NANO = 1_000_000_000
@@ -28,7 +29,7 @@ W3C = TraceContextTextMapPropagator()
 
 
 class Tracing:
-    """An observer that makes spans of answers. `close` sends those that are still buffered.
+    """Makes spans of answers and refusals. `close` sends those that are still buffered.
 
     It samples a `share` of all answers, unless the caller's `traceparent` has decided. `now` is in nanoseconds.
     """
@@ -41,16 +42,7 @@ class Tracing:
         self._provider.add_span_processor(processor)
         self._tracer, self._now = self._provider.get_tracer(__name__), now
         self._last: tuple[Report | None, str] = (None, "")
-
-    def observe(self, event: Event) -> None:
-        """Make the spans of an answer or a refusal."""
-        match event:
-            case Report():
-                self._trace_answer(event)
-            case Refused():
-                self._trace_refusal(event)
-            case _:
-                pass
+        self.handlers: Handlers = {Report: self._trace_answer, Refused: self._trace_refusal}
 
     def trace_of(self, report: Report) -> str:
         """The trace id of the last observed report, for exemplars; "" when it has none or `report` is another."""

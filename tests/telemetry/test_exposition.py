@@ -11,9 +11,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.patience import PATIENCE, until
+from tests.telemetry.conftest import observe
 from tests.telemetry.reports import make_report
 from tta_service.core.request import STAGES
-from tta_service.telemetry.http import serve
+from tta_service.telemetry.exposition import serve
 from tta_service.telemetry.metrics import Metrics
 
 
@@ -25,7 +26,7 @@ def scrape(address: str) -> str:
 
 def test_metrics_are_served_until_closed():
     metrics = Metrics(("zero_shot",))
-    metrics.observe(make_report())
+    observe(metrics, make_report())
     exposition = serve(metrics.registry)
     families = {family.name: family for family in text_string_to_metric_families(scrape(exposition.address))}
     assert families["tta_requests"].samples[0].value == 1
@@ -55,7 +56,7 @@ def test_a_taken_port_is_an_os_error():
 
 def test_prometheus_gets_the_format_that_it_asks_for():
     metrics = Metrics(("zero_shot",))
-    metrics.observe(make_report())
+    observe(metrics, make_report())
     exposition = serve(metrics.registry)
     try:
         wish = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"}

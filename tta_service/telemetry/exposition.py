@@ -1,4 +1,4 @@
-"""/metrics over HTTP, in a thread of its own, so that it answers while the event loop is busy."""
+"""The registry of one server, and /metrics over HTTP, in a thread that answers while the event loop is busy."""
 
 from __future__ import annotations
 
@@ -7,9 +7,43 @@ from threading import Thread
 from typing import Any
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import start_http_server
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
 
-from .registry import Registry
+from .histograms import Histogram
+
+END = b"# EOF\n"
+
+
+class Registry(CollectorRegistry):
+    """A registry with `histograms` of our own, and without the `_created` series, which would be a third of all.
+
+    prometheus_client can leave those out only for the whole process.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.histograms: list[Histogram] = []
+
+    def histogram(self, name: str, help: str, labels: Iterable[str], buckets: Iterable[float]) -> Histogram:
+        """A new histogram in this registry; `buckets` are the rising upper bounds."""
+        self.histograms.append(histogram := Histogram(name, help, tuple(labels), buckets))
+        return histogram
+
+    def collect(self) -> Iterable[Metric]:
+        """All families but the histograms, which only `render` writes."""
+        for family in super().collect():
+            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
+            yield family
+
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """The text in the format that the HTTP header `accept` asks for, and its content type."""
+        encode, content_type = choose_encoder(accept)
+        body = encode(self)
+        is_open_metrics = body.endswith(END)  # the only format with exemplars
+        pieces = [piece.encode() for one in self.histograms for piece in one.text(exemplars=is_open_metrics)]
+        return b"".join([body.removesuffix(END), *pieces, END if is_open_metrics else b""]), content_type
 
 
 class MetricsServer:
