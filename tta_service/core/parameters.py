@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -65,8 +65,10 @@ def _hints(cls: type) -> list[tuple[Any, Any]]:
 
 
 def _parameter(name: str, hint: Any, default: Any) -> Parameter:
-    kind, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-    bounds = {type(note): float(getattr(note, BOUNDS[type(note)])) for note in notes if type(note) in BOUNDS}
+    kind, *notes = cast("tuple[Any, ...]", get_args(hint) if get_origin(hint) is Annotated else (hint,))
+    bounds: dict[type, float] = {
+        type(note): float(getattr(note, BOUNDS[type(note)])) for note in notes if type(note) in BOUNDS
+    }
     exclusive = [f"{word} {bounds[bound]:g}" for bound, word in ((Gt, "above"), (Lt, "below")) if bound in bounds]
     description = "; ".join([*(note for note in notes if isinstance(note, str)), *exclusive])
     if get_origin(kind) is Literal:
