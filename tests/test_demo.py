@@ -30,7 +30,7 @@ def test_percentiles_are_values_that_occurred():
     assert percentile([5.0], 50) == percentile([5.0], 95) == 5
 
 
-def test_a_few_lines_of_the_metrics():
+def test_the_demo_shows_a_few_lines_of_the_metrics():
     text = '# HELP tta_requests_total x\ntta_requests_total{code="OK"} 4.0\ntta_sessions{state="idle"} 1.0\n'
     assert metric_lines(text) == ['tta_requests_total{code="OK"} 4.0']
 

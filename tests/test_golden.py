@@ -56,7 +56,7 @@ def asked(name: str) -> pb.Options:
 
 @pytest.mark.parametrize("label", PHOTOGRAPHS)
 @pytest.mark.parametrize("name", catalogue.strategies.names())
-async def test_a_photograph_is_what_it_shows(stub, jpegs, name, label):
+async def test_a_photograph_gets_the_stated_label(stub, jpegs, name, label):
     labels = pb.Labels(label_set=pb.LabelSet(names=[*PHOTOGRAPHS[label][1], label]))
     question = pb.ClassifyRequest(image=pb.Image(encoded=jpegs[label]), labels=labels, options=asked(name))
     told = await stub.Classify(question)

@@ -35,7 +35,7 @@ def test_flags_win_over_environment_wins_over_file(monkeypatch: pytest.MonkeyPat
     assert (flagged.server.port, flagged.server.host, flagged.server.drain) == (4, "0.0.0.0", 3)
 
 
-def test_another_file_stands_for_the_usual_one(tmp_path: Path):
+def test_another_file_replaces_the_default_one(tmp_path: Path):
     Path("tta.toml").write_text("[server]\nport = 1\n")
     other = tmp_path / "other.toml"
     other.write_text("[sessions]\nidle = 5\n")
@@ -90,7 +90,7 @@ def mistakes(**given: object) -> list[str]:
     return str(refused.value).splitlines()
 
 
-def test_each_mistake_has_a_line_with_its_source_and_its_knob(monkeypatch: pytest.MonkeyPatch):
+def test_each_mistake_has_a_line_with_its_source_and_its_setting(monkeypatch: pytest.MonkeyPatch):
     Path("tta.toml").write_text('[log]\nlevel = "loud"\n[batch]\nmax_rows = "many"\nrows = 1\n')
     monkeypatch.setenv("TTA_SERVER", "x")
     monkeypatch.setenv("TTA_SERVER__PORT", "y")
@@ -135,7 +135,7 @@ def test_a_file_that_cannot_be_read_is_one_mistake_among_others(
         assert second.startswith("TTA_SERVER__PORT: server.port: ")
 
 
-def test_an_editor_may_mark_the_byte_order_of_the_file():
+def test_a_byte_order_mark_in_the_file_is_ignored():
     Path("tta.toml").write_bytes("[server]\r\nport = 7\r\n".encode("utf-8-sig"))
     assert load().server.port == 7
 
@@ -183,7 +183,7 @@ def test_no_mistake_shows_a_secret(monkeypatch: pytest.MonkeyPatch):
     assert len(lines) == 4 and "tops3cret" not in "".join(lines)
 
 
-def test_a_judge_sees_what_was_said():
+def test_a_check_sees_the_value_as_given():
     def judge(value: str) -> None:
         raise BadParameters(f"not {value}")
 
@@ -195,7 +195,7 @@ def test_a_judge_sees_what_was_said():
     ]
 
 
-def test_a_sentence_about_a_knob_tells_where_it_was_set(monkeypatch: pytest.MonkeyPatch):
+def test_an_error_about_a_setting_names_where_it_was_set(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TTA_MODEL", "odd")
     assert load().locate_mistake("model.name", "no such model") == "TTA_MODEL: model.name: no such model"
     assert load().locate_mistake("model.device", "no such device") == "model.device: no such device"

@@ -38,7 +38,7 @@ def test_bins_are_closed_above_and_certainty_is_in_the_last():
     ]
 
 
-def test_a_perfectly_calibrated_stream_has_no_error_and_a_boaster_has():
+def test_a_calibrated_stream_has_no_error_and_an_overconfident_one_has():
     draw = np.random.default_rng(0)
     sure = draw.uniform(0.5, 1, 40_000)
     scores = np.stack([sure, 1 - sure], 1)
@@ -48,7 +48,7 @@ def test_a_perfectly_calibrated_stream_has_no_error_and_a_boaster_has():
     assert metrics.calibration_error(boast, labels) == pytest.approx(0.24, abs=0.01)
 
 
-def test_a_share_of_nothing_costs_what_the_floor_says():
+def test_a_probability_of_zero_costs_the_floor():
     scores = np.array([[1.0, 0.0], [0.25, 0.75]])
     costs = metrics.negative_log_likelihood(scores, np.array([1, 0]))
     assert costs.tolist() == pytest.approx([-np.log(1e-6), np.log(4)])

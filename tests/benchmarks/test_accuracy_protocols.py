@@ -49,7 +49,7 @@ def phases(one: Drift) -> list[tuple[str, int]]:
     return [(cell.shown, len(list(some))) for cell, some in groupby(one.cells)]
 
 
-def test_what_the_camera_sees():
+def test_each_frame_has_the_cell_of_its_moment():
     assert phases(drawn(stationary)) == [("clean", 240)]
     assert phases(drawn(abrupt)) == [("clean", 120), ("fog 3", 120)]
     assert phases(drawn(recurring)) == [("clean", 30), ("fog 3", 30)] * 4
@@ -75,7 +75,7 @@ def test_a_class_shows_all_its_pictures_before_one_comes_again():
         assert len(set(first)) == len(first)
 
 
-def test_too_few_pictures_are_told():
+def test_too_few_pictures_are_an_error():
     with pytest.raises(ValueError, match="--count"):
         abrupt(Scene("set", np.zeros(10, int), ("fog", 3), 20), np.random.default_rng(0))
 

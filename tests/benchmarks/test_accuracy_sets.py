@@ -43,7 +43,7 @@ def test_class_names_come_with_the_data(tmp_path: Path):
     assert standard("imagenet_a", tmp_path).names == ("a fish", "another fish")
 
 
-def test_what_is_missing_is_named(tmp_path: Path):
+def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(ValueError, match=r"dtd: .*split_zhou_DescribableTextures.json"):
         standard("dtd", tmp_path)
     with pytest.raises(ValueError, match="KIND"):
@@ -58,7 +58,7 @@ def test_templates_of_the_papers_or_a_single_one(tmp_path: Path):
     assert source(f"food101:{tmp_path}", "single").templates == ("a photo of a {}.",)
 
 
-def test_a_name_that_comes_twice_is_told_apart_by_a_blank():
+def test_the_second_class_of_one_name_gets_a_blank():
     assert distinct(["missile", "sun_glasses", "missile"]) == ("missile", "sun glasses", "missile ")
 
 
@@ -120,7 +120,7 @@ def test_a_metadata_file_above_the_parts(tmp_path: Path):
     assert told(tmp_path) == [("1", "dog"), ("2", "cat")]
 
 
-def test_what_a_metadata_file_lacks_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_gaps_in_a_metadata_file_are_warned_about(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     table = placed(tmp_path / "train", "0.jpg", "1.jpg", "2.jpg") / "metadata.csv"
     table.write_text("file_name,text\n0.jpg,a cat on a mat\n")
     with pytest.raises(ValueError, match=r"metadata\.csv has no column of labels .*only file_name, text"):
@@ -160,7 +160,7 @@ def test_folders_called_by_wordnet_ids_get_words(tmp_path: Path, part: str, capl
     assert "n99999999" in read_folders(tmp_path).names and "n99999999 say nothing" in caplog.text
 
 
-def test_numbers_are_no_names(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_class_folders_called_by_numbers_are_warned_about(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     placed(tmp_path, "0/0.jpg", "1/1.jpg")
     assert read_folders(tmp_path).names == ("0", "1") and "0, 1 say nothing to a model" in caplog.text
 

@@ -97,7 +97,7 @@ def test_a_picture_under_many_shifts_is_one_picture():
     assert pooled["mta"].zero_shot == pytest.approx(100 * plain.mean())
 
 
-def test_what_a_frame_costs_is_told_beside_every_row():
+def test_every_row_has_the_cost_of_a_frame():
     plain, table = np.zeros(10), Table((Contender("zero_shot"), Contender("mta")))
     runs = {"zero_shot": [said(plain, plain)], "mta": [said(plain, plain, views=64)]}
     table.add(Cell("set"), runs)

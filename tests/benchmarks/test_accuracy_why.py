@@ -132,7 +132,7 @@ def test_views_are_counted_surest_first():
     assert looked.surest(0.5).tolist() == [[0, 1]]
 
 
-def test_wording_follows_the_numbers():
+def test_conclusions_follow_the_numbers():
     assert [Gain(mean, 1.0).word for mean in (2.1, -2.1, 1.9)] == ["gains", "loses", "neither gains nor loses"]
     assert str(Gain(2.5, 1.0)) == "**+2.50** ± 1.00"
     finding = Finding("Why?", "So.", [{"a": 1.234, "b": Gain(0.0, 1.0)}, {"a": float("nan"), "b": ""}], ["Thus."])

@@ -29,7 +29,7 @@ def test_without_a_gpu_it_says_so(gpu, capsys):
     assert capsys.readouterr().err == "gpu.py measures a CUDA device, and there is none here\n"
 
 
-def test_arguments(gpu, capsys):
+def test_wrong_arguments_are_refused(gpu, capsys):
     assert gpu.forms("float16:cudagraphs,float32:eager") == [("float16", "cudagraphs"), ("float32", "eager")]
     assert gpu.forms(gpu.FORMS)[0] == ("float16", "cudagraphs")
     for wrong, text in (
@@ -43,7 +43,7 @@ def test_arguments(gpu, capsys):
         assert text in capsys.readouterr().err
 
 
-def test_what_it_measures_alone(gpu, monkeypatch):
+def test_the_tower_alone_is_measured(gpu, monkeypatch):
     """On the CPU here: the same code, a smaller model."""
     monkeypatch.setattr(gpu, "ROUNDS", 1)
     monkeypatch.setattr(gpu, "BATCHES", (1, 2))
@@ -55,7 +55,7 @@ def test_what_it_measures_alone(gpu, monkeypatch):
     assert result["look_ms"]["90x70"]["core"] > 0
 
 
-def test_the_table(gpu):
+def test_the_table_has_a_line_for_each_form(gpu):
     row = {"precision": "float16", "runtime": "cudagraphs", "batch_rows": 256, "look_ms": {"500x375": LOOK}, **RESULT}
     text = gpu.table({"model": "ViT-B-16", "views": 64, "streams": 16, "device": "a GPU", "rows": [row]})
     assert "| float16 cudagraphs | 5000 | 4600 | 0.920 | 90/120/130 | 256 |" in text

@@ -86,6 +86,6 @@ def test_jpeg_works_in_blocks_of_eight():
 
 
 @pytest.mark.parametrize("severity", [0, 6])
-def test_a_severity_that_there_is_not_is_refused(pictures, severity):
+def test_an_unknown_severity_is_refused(pictures, severity):
     with pytest.raises(ValueError, match=f"not {severity}"):
         apply_shift("fog", severity, pictures)

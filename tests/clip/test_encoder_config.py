@@ -164,7 +164,7 @@ def test_weights_in_another_form_are_not_kept_twice(name, share):
     assert left <= share * whole
 
 
-def test_towers_that_cannot_be_taken_apart_have_neither_bytes_nor_low_rank():
+def test_towers_that_cannot_be_taken_apart_have_neither_int8_nor_low_rank():
     resnet = {"layers": [1, 1, 1, 1], "width": 8, "image_size": 64}
     for form in (
         EncoderConfig("int8"),
@@ -183,7 +183,7 @@ def test_towers_that_cannot_be_taken_apart_have_neither_bytes_nor_low_rank():
         (("float32", "eager", "zip:3"), "svd:RANK or prune:RATIO", "compress"),
     ],
 )
-def test_forms_that_do_not_exist(form, sentence, field):
+def test_unknown_precisions_and_runtimes_are_refused(form, sentence, field):
     with pytest.raises(CannotLoad, match=sentence) as refused:
         load(precision=form[0], runtime=form[1], compress=form[2], device="cpu")
     assert refused.value.field == field
@@ -204,14 +204,14 @@ def test_other_runtimes_are_for_cpus():
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
-def test_a_runtime_that_is_not_installed(monkeypatch, runtime):
+def test_a_runtime_that_is_not_installed_is_refused(monkeypatch, runtime):
     monkeypatch.setitem(sys.modules, runtime, None)
     monkeypatch.delitem(sys.modules, f"tta_service.clip.runtimes.{runtime}", raising=False)
     with pytest.raises(CannotLoad, match=rf"{runtime} needs `pip install tta-service\[runtime\]`"):
         load_runtime(runtime, "float32")
 
 
-def test_a_precision_that_a_runtime_lacks():
+def test_a_precision_that_a_runtime_lacks_is_refused():
     pytest.importorskip("onnxruntime")
     with pytest.raises(CannotLoad, match="onnxruntime computes in float32 or int8, not in bfloat16"):
         load_runtime("onnxruntime", "bfloat16")

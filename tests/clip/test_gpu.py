@@ -50,7 +50,7 @@ def test_a_forward_stays_on_the_device(name, precision):
             assert not seen.uploads and not seen.downloads, reducer
 
 
-def test_labels_and_their_prompts():
+def test_labels_and_prompts_stay_on_the_device():
     """Tokens are counted on the host and encoded on the device; a context and what becomes of it stay on the host."""
     model, labels = small_model().eval().requires_grad_(False), LabelSet(("a cat", "a longer dog", "x"))
     tokens = label_tokens(tokenizer(), labels, labels.templates[0], 20)

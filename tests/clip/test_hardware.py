@@ -42,13 +42,13 @@ def test_what_all_processors_can_do(tmp_path):
         ("float16", "asimdhp", ""),
     ],
 )
-def test_half_precision_and_bytes_only_where_the_cpu_has_them(precision, features, message):
+def test_half_precision_and_int8_need_support_of_the_cpu(precision, features, message):
     why = why_not(precision, CPU, frozenset(features.split()))
     assert why.startswith("this CPU") == bool(message) and message in why
 
 
 @pytest.mark.skipif(bool(why_not("int8", CPU)), reason="bytes are refused here already")
-def test_kernels_that_let_sums_of_bytes_saturate_are_refused():
+def test_kernels_whose_int8_sums_saturate_are_refused():
     """oneDNN may be asked for kernels without VNNI on a processor that has it. (On ARM it has one kind.)"""
     code = "import torch; from tta_service.clip.hardware import why_not; print(why_not('int8', torch.device('cpu')))"
     settings = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
@@ -56,7 +56,7 @@ def test_kernels_that_let_sums_of_bytes_saturate_are_refused():
     assert "saturate" in done.stdout
 
 
-def test_bytes_are_for_cpus():
+def test_int8_is_for_cpus():
     assert "int8 is for CPUs" in why_not("int8", CUDA)
     assert why_not("float32", CUDA) == ""
 

@@ -250,7 +250,7 @@ FOREIGN = [
 
 @pytest.mark.parametrize("beside", [True, False])
 @pytest.mark.parametrize(("name", "make", "message"), FOREIGN, ids=[name for name, _, _ in FOREIGN])
-def test_a_file_that_is_something_else_is_recognised(tmp_path, known, name, make, message, beside):
+def test_a_file_of_another_kind_is_named(tmp_path, known, name, make, message, beside):
     path = tmp_path / name
     path.write_bytes(make(path))
     if beside:

@@ -24,7 +24,7 @@ def test_equal_sets_share_an_id_and_order_matters():
     assert len(one.id) == 32 and int(one.id, 16) >= 0
 
 
-def test_names_and_templates_are_not_confused():
+def test_the_id_tells_names_from_templates():
     assert LabelSet(("a", "b"), ("{}",)).id != LabelSet(("a",), ("b {}", "{}")).id
 
 

@@ -19,7 +19,7 @@ class Kettle:
     tea: Annotated[Literal["green", "black"], "which"] = "green"
 
 
-def test_fields_with_their_bounds():
+def test_fields_are_described_with_their_bounds():
     assert parameters_of(Kettle) == (
         Parameter("cups", "int", 4, 1.0, 12.0, "how many"),
         Parameter("heat", "float", 0.5, 0.0, 1.0, "above 0; below 1"),

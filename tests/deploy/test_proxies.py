@@ -27,7 +27,7 @@ def proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_the_health_check_of_a_container() -> None:
+def test_the_health_check_of_a_container_uses_no_proxy() -> None:
     server = grpc.server(ThreadPoolExecutor(2))
     health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -39,7 +39,7 @@ def test_the_health_check_of_a_container() -> None:
     server.stop(None).wait()
 
 
-def test_the_numbers_of_the_demo() -> None:
+def test_the_demo_reads_metrics_without_a_proxy() -> None:
     from tta_service.demo import scrape
     from tta_service.demo.service import Addresses
 
@@ -56,7 +56,7 @@ def test_the_numbers_of_the_demo() -> None:
         assert scrape(Addresses("", f"http://127.0.0.1:{server.server_port}/metrics")) == "tta_requests_total 3"
 
 
-def test_the_collector_of_spans() -> None:
+def test_spans_reach_a_local_collector_without_a_proxy() -> None:
     pytest.importorskip("opentelemetry.exporter.otlp.proto.grpc", reason="opentelemetry (extra tracing)")
     from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as pb
     from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as wire

@@ -55,7 +55,7 @@ def test_our_metrics_are_well_formed():
     promtool("check", "metrics", given=registry().registry.render()[0])
 
 
-def test_there_are_the_fourteen_each_with_a_severity_and_a_line_in_the_runbook():
+def test_each_of_fourteen_alerts_has_a_severity_and_a_line_in_the_runbook():
     alerts = [rule for rule in rules() if "alert" in rule]
     assert list(dict.fromkeys(rule["alert"] for rule in alerts)) == FOURTEEN
     assert all(rule["labels"]["severity"] in {"page", "ticket"} and rule["annotations"]["summary"] for rule in alerts)
@@ -75,7 +75,7 @@ def test_each_alert_has_the_address_of_its_section_in_the_runbook():
         assert (DEPLOY.parent / rule["annotations"]["runbook_url"].partition("#")[0]).is_file()
 
 
-def test_the_runbook_names_panels_and_settings_that_there_are():
+def test_the_runbook_names_existing_panels_and_settings():
     text = " ".join((DEPLOY / "RUNBOOK.md").read_text().split())
     shown = {
         page["title"].removeprefix("TTA / "): {panel["title"] for panel in panels(page)} for page in pages().values()

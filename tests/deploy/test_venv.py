@@ -72,7 +72,7 @@ def install(folder: Path, *, uv: bool = True, **settings: str) -> tuple[int, lis
 
 @pytest.mark.parametrize("home", ["/nowhere", ""])
 @pytest.mark.parametrize("uv", [True, False], ids=["uv", "uv from PyPI"])
-def test_uv_that_works_is_all_that_is_called(folder: Path, uv: bool, home: str):
+def test_uv_alone_is_called_where_it_works(folder: Path, uv: bool, home: str):
     first = [] if uv else ["pip uv"]
     assert install(folder, uv=uv, UV_WORKS="always", GIVES_UV="yes", HOME=home) == (0, [*first, "uv"], [])
 
@@ -91,7 +91,7 @@ def test_pip_comes_last_and_one_sentence_says_what_failed_before(folder: Path, u
     assert messages == [f"uv failed ({CAUSE}), uv with the system's certificates failed ({CAUSE}); pip did it"]
 
 
-def test_pip_does_it_alone_where_there_is_no_uv(folder: Path):
+def test_without_uv_pip_installs_everything(folder: Path):
     assert install(folder, uv=False, PIP_WORKS="yes") == (
         0, ["pip uv", PIP], [f"installing uv failed ({NO_PIP}); pip did it"],
     )  # fmt: skip
@@ -127,7 +127,7 @@ def test_when_nothing_works_one_sentence_says_what_failed_and_where_to_read_on(f
         ("", "no word of why"),
     ],
 )
-def test_the_cause_is_found_in_what_each_program_says(folder: Path, output: str, cause: str):
+def test_the_cause_is_found_in_the_output_of_each_program(folder: Path, output: str, cause: str):
     (folder / "output").write_text(output)
     script(folder / "uv", UV.replace("printf '", f"cat {folder / 'output'} >&2; exit 2; printf '"))
     _, _, messages = install(folder, PIP_WORKS="yes")

@@ -72,6 +72,6 @@ def test_the_whole_share_leaves_the_picture():
     assert torch.equal(augmix.mix(VIEW, row), VIEW)
 
 
-def test_a_weightless_draw_is_no_nan():
+def test_a_draw_without_weights_gives_no_nan():
     row = np.zeros(augmix.DRAWS)
     assert augmix.mix(VIEW, row).dtype == torch.uint8

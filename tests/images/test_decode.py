@@ -158,12 +158,12 @@ def test_what_follows_the_picture_is_ignored():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (8192, 1)])
-def test_tiny_and_thin(size):
+def test_tiny_and_thin_pictures_are_decoded(size):
     for kind in ("JPEG", "PNG", "WEBP"):
         assert decode(Encoded(encoded(photo(*size), kind))).shape == (3, size[1], size[0])
 
 
-def test_limits_name_the_size():
+def test_errors_about_limits_name_the_size():
     refused(JPEG, "has [0-9]+ bytes, at most 100", ImageLimits(max_bytes=100))
     refused(JPEG, "60 × 40 pixels, a side may have 59", ImageLimits(max_side=59))
     for data in (JPEG, PNG, WEBP, encoded(photo(), "WEBP", lossless=True), encoded(photo(mode="RGBA"), "WEBP")):
@@ -171,7 +171,7 @@ def test_limits_name_the_size():
         assert decode(Encoded(data), ImageLimits(len(data), 2400, 60)).shape == (3, 40, 60)
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked():
+def test_a_decompression_bomb_is_refused_before_it_is_decompressed():
     bomb = png(12_000, 12_000, bytes(12_000 * 12_001))
     assert len(bomb) < 200_000
     anim = chunk_riff(b"VP8X", b"\x02\0\0\0" + (16382).to_bytes(3, "little") * 2)
@@ -257,7 +257,7 @@ def one_outcome(data: bytes) -> None:
         assert decoded[0].numel() <= limits.max_pixels
 
 
-def test_raw_frames():
+def test_raw_frames_become_pixels():
     frame = np.asarray(photo())
     grey = frame[..., 0].copy()
     rgb = decode(Raw(60, 40, PixelFormat.RGB24, frame.tobytes()))
@@ -278,7 +278,7 @@ def test_raw_frames_must_have_their_size():
     refused(Raw(60, 40, PixelFormat.GRAY8, bytes(2400)), "at most 2399", ImageLimits(max_pixels=2399))
 
 
-def test_nv12_is_opencvs_colours():
+def test_nv12_has_the_colours_of_opencv():
     cv2 = pytest.importorskip("cv2", reason="OpenCV, of the extra demo, is the reference here")
     planes = np.random.default_rng(0).integers(0, 256, (60, 64), dtype=np.uint8)
     ours = decode(Raw(64, 40, PixelFormat.NV12, planes.tobytes())).permute(1, 2, 0).numpy()

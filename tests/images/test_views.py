@@ -67,7 +67,7 @@ def test_the_layout_in_memory_does_not_matter():
     assert same(look(rows, 32, 6, 0), look(planes, 32, 6, 0))
 
 
-def test_the_picture_is_left_alone():
+def test_the_picture_is_not_modified():
     before = pixels()
     for augment in AUGMENTS:
         mine = before.clone()
@@ -107,7 +107,7 @@ def test_an_augmix_view_is_its_crop_mixed():
     assert F.cosine_similarity(small, other).min() > 0.8
 
 
-def test_what_cannot_be_looked_at():
+def test_pictures_that_cannot_be_cut_into_views_are_refused():
     with pytest.raises(BadParameters, match="'warp'; there are crop, augmix, named"):
         look(pixels(), 32, 4, 0, "warp")
     with pytest.raises(BadParameters, match="10 named views, not 11"):

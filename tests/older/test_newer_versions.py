@@ -39,7 +39,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-async def test_every_way_gives_the_same_sentence_and_leaves_it_as_it_is(tmp_path: Path):
+async def test_every_call_on_a_newer_session_gives_the_same_error_and_changes_nothing(tmp_path: Path):
     await FolderStore(tmp_path, 3600.0).write(OWNER, "cam", Stored(3, "a:1", NEWER), after=0)
     before = content(tmp_path)
     async with serving(tmp_path) as (_, stub):

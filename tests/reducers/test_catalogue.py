@@ -41,7 +41,7 @@ def reduce(reducer: Reducer, layer, layers, x, sizes, q, k, prefix):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_conforms(name):
+def test_every_reducer_conforms(name):
     check_reducer(name)
 
 
@@ -69,7 +69,7 @@ def test_keeping_all_is_the_plain_forward_bit_by_bit(name, kind):
 @pytest.mark.parametrize("name", ["tome", "turbo", "evit", "random", "text_guided"])
 @pytest.mark.parametrize("keep", [0.9, 0.7, 0.5, 0.3])
 @pytest.mark.parametrize("patches", [1, 2, 7, 49])
-def test_the_staged_ones_all_leave_as_many(name, keep, patches):
+def test_reducers_in_stages_leave_equally_many_tokens(name, keep, patches):
     x, q, k = block(2, patches)
     for layer in range(12):
         after, sizes = reduce(catalogue.build(name, {"keep": keep}), layer, 12, x, None, q, k, 1)

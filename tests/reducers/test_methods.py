@@ -59,7 +59,7 @@ def bipartite_by_hand(x, sizes, k, count, protected=None):
 
 @pytest.mark.parametrize("sized", [False, True])
 @pytest.mark.parametrize(("reducer", "count"), [(ToMe(keep=0.7), 3), (ToMe(r=5), 5)])
-def test_tome(sized, reducer, count):
+def test_tome_equals_the_formula(sized, reducer, count):
     x, q, k = block()
     sizes = some_sizes(*x.shape[:2]) if sized else None
     after, counts = reducer.reduce(6, 12, x, sizes, q, k, PREFIX, None)
@@ -70,7 +70,7 @@ def test_tome(sized, reducer, count):
 
 
 @pytest.mark.parametrize("meaning", [0.26, 3.0])
-def test_turbo(meaning):
+def test_turbo_equals_the_formula(meaning):
     x, q, k = block()
     sizes = some_sizes(*x.shape[:2])
     after, counts = Turbo(keep=0.7, meaning=meaning).reduce(6, 12, x, sizes, q, k, PREFIX, None)
@@ -89,7 +89,7 @@ def test_turbo_without_meaning_or_class_token_is_tome():
 
 
 @pytest.mark.parametrize("fuse", ["mean", "sum", "drop"])
-def test_evit(fuse):
+def test_evit_equals_the_formula(fuse):
     x, q, k = block()
     after, sizes = EViT(keep=0.6, fuse=fuse).reduce(9, 12, x, None, q, k, PREFIX, None)
     assert sizes is None and after.shape[1] == 1 + 8
@@ -106,7 +106,7 @@ def test_evit(fuse):
 
 
 @pytest.mark.parametrize("layer", [0, 7])
-def test_pitome(layer):
+def test_pitome_equals_the_formula(layer):
     x, q, k = block(patches=21)
     sizes = some_sizes(*x.shape[:2])
     after, counts = PiToMe(keep=0.4).reduce(layer, 12, x, sizes, q, k, PREFIX, None)

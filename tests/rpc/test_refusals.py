@@ -69,12 +69,12 @@ def bomb() -> bytes:
     ],
     ids=["empty", "truncated", "header only", "wrong format", "text", "too many bytes"],
 )
-async def test_images_that_cannot_be_read(harness, encoded):
+async def test_images_that_cannot_be_read_are_refused(harness, encoded):
     await check_refused(harness, question(image=pb.Image(encoded=encoded)), INVALID, "image.encoded")
     assert (await harness.stub.Classify(question())).top
 
 
-async def test_a_decompression_bomb_is_seen_in_its_header(harness, bomb):
+async def test_a_decompression_bomb_is_refused_by_its_header(harness, bomb):
     assert len(bomb) < 1 << 20
     assert "12000" in await check_refused(harness, question(image=pb.Image(encoded=bomb)), INVALID, "image.encoded")
     assert (await harness.stub.Classify(question())).top
@@ -109,7 +109,7 @@ RAW = {"width": 4, "height": 4, "format": pb.RawImage.FORMAT_RGB24, "pixels": by
         ({"format": pb.RawImage.FORMAT_NV12, "width": 3, "pixels": bytes(18)}, "image.raw"),
     ],
 )
-async def test_raw_pixels_that_do_not_add_up(harness, change, field):
+async def test_raw_pixels_of_another_length_are_refused(harness, change, field):
     await check_refused(harness, question(image=pb.Image(raw=pb.RawImage(**{**RAW, **change}))), INVALID, field)
 
 
@@ -139,7 +139,7 @@ def features(harness, **more) -> pb.Image:
         ({"row": 1, "times": 0.0}, "values"),
     ],
 )
-async def test_features_that_are_not_valid(harness, change, field):
+async def test_invalid_features_are_refused(harness, change, field):
     await check_refused(harness, question(image=features(harness, **change)), INVALID, f"image.features.{field}")
 
 
@@ -149,7 +149,7 @@ async def test_huge_finite_features_are_only_normalised(harness):
     assert [s.logit for s in one.top] == pytest.approx([s.logit for s in two.top], abs=1e-4)
 
 
-async def test_no_image(harness):
+async def test_a_request_without_an_image_is_refused(harness):
     await check_refused(harness, question(image=pb.Image()), INVALID, "image")
 
 
@@ -184,7 +184,7 @@ NAN = float("nan")
         (pb.Options(strategy=choice("tda"), cascade=pb.Cascade(to=choice("mta"))), "cascade.above"),
     ],
 )
-async def test_invalid_options(asked, field):
+async def test_invalid_options_are_refused(asked, field):
     async with open_harness(parameters={"views": 300}) as harness:
         await check_refused(harness, question(options=asked), INVALID, f"options.{field}")
         assert (await harness.stub.Classify(question())).top
@@ -210,14 +210,14 @@ BAD_LABELS = [
 
 
 @pytest.mark.parametrize("labels, field", BAD_LABELS)
-async def test_labels_that_make_no_set(harness, labels, field):
+async def test_invalid_label_sets_are_refused(harness, labels, field):
     await check_refused(harness, question(labels=labels), INVALID, f"labels.label_set.{field}")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await harness.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=labels.label_set))
     assert caught.value.code() is INVALID and caught.value.details().startswith(f"label_set.{field}: ")
 
 
-async def test_no_labels_and_unknown_ones(harness):
+async def test_missing_and_unknown_labels_are_refused(harness):
     await check_refused(harness, question(labels=pb.Labels()), INVALID, "labels")
     await check_refused(harness, question(labels=pb.Labels(id="0" * 32)), MISSING, "labels.id")
     for method, message in (
@@ -230,7 +230,7 @@ async def test_no_labels_and_unknown_ones(harness):
 
 
 @pytest.mark.parametrize("id", ["a b", "ü", "a/b", "x" * 129, "a\n"])
-async def test_session_ids_of_other_characters(harness, id):
+async def test_session_ids_with_other_characters_are_refused(harness, id):
     await check_refused(harness, question(session_id=id), INVALID, "session_id")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await harness.stub.GetSession(pb.GetSessionRequest(session_id=id))
@@ -239,13 +239,13 @@ async def test_session_ids_of_other_characters(harness, id):
 
 @pytest.mark.parametrize("method", ["GetSession", "ResetSession", "CloseSession"])
 @pytest.mark.parametrize("id, code", [("", INVALID), ("nobody", MISSING)])
-async def test_sessions_that_are_not_there(harness, method, id, code):
+async def test_unknown_sessions_are_not_found(harness, method, id, code):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await getattr(harness.stub, method)(getattr(pb, f"{method}Request")(session_id=id))
     assert caught.value.code() is code and caught.value.details().startswith("session_id: ")
 
 
-async def test_a_second_look_needs_a_choice(harness):
+async def test_two_looks_need_a_strategy_that_chooses_views(harness):
     asked = pb.Options(reduction=pb.Reduction(scope=pb.Reduction.SCOPE_TWO_LOOKS))  # zero_shot reads its only view
     await check_refused(harness, question(options=asked), UNSUPPORTED, "options.reduction.scope")
 
@@ -270,7 +270,7 @@ async def test_bytes_that_are_no_message_are_the_callers_mistake(harness):
     assert caught.value.code() is INVALID and "message" in caught.value.details()
 
 
-async def test_a_method_that_does_not_exist(harness):
+async def test_an_unknown_method_is_unimplemented(harness):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await harness.channel.unary_unary("/tta.v1.AdaptationService/Guess")(b"")
     assert caught.value.code() is UNSUPPORTED

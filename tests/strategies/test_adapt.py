@@ -137,7 +137,7 @@ def test_snapshot_restores_bit_for_bit_across_the_rebuilding():
     assert int(memory.updates) > 256
 
 
-def test_bytes():
+def test_the_memory_has_the_stated_size():
     c, d, n = 100, 64, 16
     expected = 4 * c * n * d + 3 * 4 * c * n + 2 * 4 * c * d + 4 * d * d + 4 * c + 8 * d * d + 8 * d + 8
     assert nbytes(Adapt().begin(TextSpace.of(torch.randn(c, d)))) == expected

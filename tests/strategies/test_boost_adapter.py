@@ -81,7 +81,7 @@ def test_equals_the_formula(classes, rows, strategy):
     np.testing.assert_allclose(answers(strategy, frames), expected, atol=2e-3)
 
 
-def test_boosting_views_leave_no_trace():
+def test_boosting_views_are_not_stored():
     text = space(6)
     plain, boosted = TDA(negative=False), BoostAdapter(negative=False, confident=0.5, summary="plain")
     one, two = plain.begin(text), boosted.begin(text)
@@ -100,5 +100,5 @@ def test_without_weights_it_is_the_plain_view():
     )
 
 
-def test_bytes_are_those_of_the_survey():
+def test_the_memory_has_the_stated_size():
     assert nbytes(BoostAdapter().begin(TextSpace.of(torch.randn(1000, 512)))) == 12_260_000

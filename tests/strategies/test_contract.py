@@ -58,7 +58,7 @@ FROM_NOUGHT = ("alpha", "beta", "tau", "rho", "eta", "lambda_affinity", "dispers
 ALLOWED |= dict.fromkeys((*FROM_NOUGHT, "negative_alpha"), ((0.0,), (-1e-09,)))
 
 
-def test_these_are_all():
+def test_the_contract_covers_every_strategy():
     assert set(catalogue.names()) == set(CONTRACT)
 
 
@@ -75,7 +75,7 @@ def test_fields_defaults_memory_and_gradient(name):
 @pytest.mark.parametrize(
     ("name", "field"), [(n, f) for n, (some, *_) in CONTRACT.items() for f in some if f in ALLOWED]
 )
-def test_bounds(name, field):
+def test_parameters_have_their_bounds(name, field):
     inside, outside = ALLOWED[field]
     for value in inside:
         assert getattr(catalogue.build(name, {field: value}), field) == value
@@ -86,7 +86,7 @@ def test_bounds(name, field):
 
 
 @pytest.mark.parametrize("name", CONTRACT)
-def test_the_smallest_and_largest_values_have_an_answer(name):
+def test_the_smallest_and_largest_values_give_an_answer(name):
     """Finite answers at both ends of every float, except where an end is exclusive."""
     few, text = {"views": 4} if "views" in CONTRACT[name][0] else {}, text_space(3)
     for one in catalogue.describe(name).parameters:

@@ -110,7 +110,7 @@ def test_protected_names_stay_whole():
     assert all(bare)
 
 
-def test_the_name_protects_what_is_glued_to_it():
+def test_words_that_touch_the_name_are_protected_with_it():
     assert words("art: a small ({})!", "red_cat", protected=True) == [
         ("art:", False),
         ("a", False),
@@ -141,7 +141,7 @@ def test_in_another_order_the_names_have_the_same_prototypes(names, draw):
     torch.testing.assert_close(again, logits[places])
 
 
-def test_one_probability_does_not_move_the_other():
+def test_the_probabilities_draw_independently():
     """Cuts lie where they lay, whether words are mixed or not."""
     cut, both = (CutMixOut(copies=40, p_cutout=1.0, p_cutmix=p).texts(MANY, 0) for p in (0.0, 1.0))
     assert [len(text.split()) for text in cut] == [len(text.split()) for text in both]

@@ -90,7 +90,7 @@ def image(cosine: float, text: TextSpace) -> Evidence:
     return Evidence(row, text)
 
 
-def test_who_is_replaced():
+def test_the_least_certain_image_is_replaced_by_a_more_certain_one():
     """The least sure image goes, the last of equals, and only for a surer one."""
     text, strategy = TextSpace.of(torch.eye(3, 5), scale=5.0), DMN(slots=3)
     memory = strategy.begin(text)
@@ -129,6 +129,6 @@ def test_snapshot_restores_bit_for_bit():
         assert torch.equal(one, two)
 
 
-def test_bytes_are_those_of_the_survey():
+def test_the_memory_has_the_stated_size():
     text = TextSpace.of(torch.randn(1000, 512))
     assert nbytes(DMN().begin(text)) == 1000 * (50 * 512 * 4 + 50 * 4 + 8) == 102_608_000

@@ -136,7 +136,7 @@ def test_the_answers_of_both_forms_agree():
     assert rms[0] < 0.1 * rms[1], f"the error {rms[0]} is not small beside what DOTA does, {rms[1]}"
 
 
-def test_the_rule_that_chooses_the_form():
+def test_the_compact_form_is_chosen_for_many_classes():
     assert isinstance(DOTA().begin(TextSpace.of(torch.randn(64, 512))), Exact)
     assert isinstance(DOTA().begin(TextSpace.of(torch.randn(65, 512))), Compact)
 

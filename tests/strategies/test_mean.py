@@ -29,7 +29,7 @@ def test_equals_the_formula(classes, rows, fraction, scale):
     np.testing.assert_allclose(answers(Mean(confident=fraction), frames), expected, atol=1e-3)
 
 
-def test_one_view_and_twins_are_zero_shot():
+def test_one_view_and_identical_views_are_zero_shot():
     text = space(5)
     plain = torch.nn.functional.normalize(torch.randn(1, 48), dim=-1)
     for views in (plain, plain.repeat(9, 1)):

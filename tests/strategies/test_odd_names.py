@@ -66,7 +66,7 @@ def prototypes(names: list[str]) -> torch.Tensor:
     return catalogue.build("self_tpt", {}).begin(space).features
 
 
-def test_twins_alone_are_not_tuned():
+def test_classes_of_one_name_alone_are_not_tuned():
     space = FakeCLIP().text_space(LabelSet(("cat", "Cat", "cat"), allow_duplicates=True))
     tuned, plain = (catalogue.build("self_tpt", {"steps": steps}).begin(space).features for steps in (10, 0))
     assert torch.equal(tuned, plain)

@@ -142,7 +142,7 @@ def test_snapshot_restores_bit_for_bit_across_the_rebuilding():
     assert int(memory.updates) > 256
 
 
-def test_bytes():
+def test_the_memory_has_the_stated_size():
     text = TextSpace.of(torch.randn(100, 64))
     c, d, n = 100, 64, 8
     rest = 4 * c * n + c * n + 2 * 4 * c * d + 4 * c + 4 * d * d + 8 * d * d + 8 * d + 8

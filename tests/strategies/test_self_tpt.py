@@ -68,7 +68,7 @@ def test_a_space_without_a_text_tower_is_refused():
         SelfTPT().begin(TextSpace.of(torch.randn(3, 8)))
 
 
-def test_it_claims_nothing():
+def test_the_summary_says_that_the_method_is_reduced():
     described = catalogue.describe("self_tpt")
     assert "reduced" in described.summary and [field.name for field in described.parameters] == [
         "steps",

@@ -92,7 +92,7 @@ def test_it_is_zero_shot_until_there_are_neighbours():
     assert np.abs(got[4:] - zero_shot[4:]).max(1).min() > 1e-3
 
 
-def test_a_static_scene_is_finite_and_sure():
+def test_a_static_scene_gives_finite_certain_answers():
     text = space(7)
     scene = stream(text, 1, 1, 4)[0]
     got = answers(StatA(window=8), [scene] * 40)
@@ -101,7 +101,7 @@ def test_a_static_scene_is_finite_and_sure():
     assert entropy(softmax(got[-1])) <= entropy(softmax(got[0])) + 1e-6
 
 
-def test_the_order_of_the_ring_does_not_show():
+def test_the_answer_does_not_depend_on_where_the_ring_begins():
     """After the ring has wrapped, the answer is that of a fresh stream with the same last frames."""
     frames, strategy = stream(space(5), 1, 31, 3), StatA(window=12)
     np.testing.assert_array_equal(answers(strategy, frames)[-1], answers(strategy, frames[-12:])[-1])
@@ -120,6 +120,6 @@ def test_snapshot_restores_bit_for_bit():
         assert torch.equal(one, two)
 
 
-def test_bytes_are_those_of_the_survey():
+def test_the_memory_has_the_stated_size():
     text = TextSpace.of(torch.randn(1000, 512))
     assert nbytes(StatA().begin(text)) == 64 * 512 * 4 + 16 == 131_088

@@ -74,7 +74,7 @@ def test_without_weight_it_is_zero_shot():
     np.testing.assert_array_equal(answers(TDA(alpha=0.0, negative=False), frames), zero_shot)
 
 
-def test_a_newcomer_supports_itself():
+def test_a_stored_image_counts_in_its_own_answer():
     text = space(6)
     seen = stream(text, 1, 1, 3)[0]
     strategy = TDA(negative=False)
@@ -133,7 +133,7 @@ def test_snapshot_restores_bit_for_bit():
         assert torch.equal(one, two)
 
 
-def test_bytes_are_those_of_the_survey():
+def test_the_memory_has_the_stated_size():
     text = TextSpace.of(torch.randn(1000, 512))
     expected = 1000 * (3 * 512 * 4 + 3 * 4 + 2 * 512 * 4 + 2 * 4 + 2 * 1000)
     assert nbytes(TDA().begin(text)) == expected == 12_260_000

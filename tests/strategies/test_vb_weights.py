@@ -81,7 +81,7 @@ def test_a_view_of_something_else_loses_its_weight():
 
 
 @pytest.mark.parametrize("rows", [1, 2, 9, 11])
-def test_other_counts_are_averaged_and_teach_nothing(rows):
+def test_another_number_of_views_is_averaged_and_changes_no_memory(rows):
     text, strategy = space(5), VBWeights()
     memory = strategy.begin(text)
     for seen in stream(text, 10, 20, 0):
@@ -130,5 +130,5 @@ def test_snapshot_restores_bit_for_bit():
         assert torch.equal(one, two)
 
 
-def test_bytes_are_those_of_the_survey():
+def test_the_memory_has_the_stated_size():
     assert nbytes(VBWeights().begin(space(1000))) == 64 * 10 * 4 + 8 + 8 + 10 * 4 == 2616

@@ -12,7 +12,7 @@ from tests.survival.cameras import Camera, serving, written
 from tta_service.wire.v1 import tta_pb2 as pb
 
 
-async def test_a_server_that_was_overtaken_lets_go_and_says_where_the_session_is(tmp_path: Path):
+async def test_a_server_whose_session_moved_drops_it_and_names_the_new_server(tmp_path: Path):
     async with serving(tmp_path, sessions__write_frames=2) as (_, one), serving(tmp_path) as (second, two):
         old, new = Camera(one), Camera(two)
         await old.open(session_id="door")

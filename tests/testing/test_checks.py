@@ -258,7 +258,7 @@ def test_a_reducer_acts_on_its_tokens():
     assert fewer.isfinite().all() and not torch.allclose(fewer, clip.encode_image(pixels(2)), atol=1e-3)
 
 
-def test_text_passes_through_one_map():
+def test_names_and_prompts_go_through_the_same_map():
     text = FakeCLIP().text_space(LABELS)
     torch.testing.assert_close(text.features.norm(dim=-1), torch.ones(4))
     assert isinstance(text.prompts, Prompts) and text.prompts.context.shape == (4, 64)

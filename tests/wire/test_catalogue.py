@@ -28,7 +28,7 @@ def test_a_page_has_a_size_of_its_own():
     assert len(paginate([f"{i:04}" for i in range(3000)], str, 10**9, "")[0]) == 1000
 
 
-def test_what_goes_between_two_pages_hides_nothing():
+def test_an_entry_deleted_between_two_pages_hides_no_other():
     keys = ["a", "b", "c", "d"]
     first, token = paginate(keys, str, 2, "")
     keys.remove("b")
@@ -41,7 +41,7 @@ def test_structs_survive_both_ways():
     assert from_struct(to_struct({"loss": math.nan, "fill": math.inf, "steps": 2})) == {"steps": 2}
 
 
-def test_odd_values_come_through_for_the_catalogue_to_refuse():
+def test_values_of_the_wrong_kind_are_left_for_the_catalogue_to_refuse():
     odd = struct_pb2.Struct()
     odd.update({"list": [1, "a"], "inner": {"x": None}})
     odd.fields["nan"].number_value = math.nan

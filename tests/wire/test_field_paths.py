@@ -32,12 +32,12 @@ FRAME = FieldOrigins("frame.image.features", "open.labels.id", "open.options")
         (ModelFault("x"), "", ""),
     ],
 )
-def test_inner_fields_are_seen_from_outside(error, unary, frame):
+def test_errors_name_the_path_from_the_outermost_message(error, unary, frame):
     assert UNARY.locate(error).field == unary
     assert FRAME.locate(error).field == frame
 
 
-def test_a_failure_that_many_share_is_not_written_on():
+def test_a_shared_error_is_not_modified():
     shared = Overloaded("x", "names[1]", retry_after=7.0)
     seen = UNARY.locate(shared)
     assert shared.field == "names[1]"

@@ -34,7 +34,7 @@ class Halve(Reducer):
         return x, sizes
 
 
-def test_what_is_not_said_has_a_default():
+def test_fields_that_are_not_set_have_defaults():
     asked = parse_request(pb.ClassifyRequest(image=pb.Image(encoded=b"x"), labels=LABELS), nobody, TERMS, 5.0, None)
     request = asked.request
     assert (request.strategy.name, request.reduction.reducer.name, request.reduction.scope) == (
@@ -54,7 +54,7 @@ def test_what_is_not_said_has_a_default():
     assert (request.arrived, request.deadline) == (5.0, None)
 
 
-def test_everything_that_is_said_arrives():
+def test_every_option_that_is_set_is_read():
     asked = options("zero", views=7)
     asked.cascade.CopyFrom(pb.Cascade(to=choice("mta", views=9), above=0.25))
     asked.reduction.scope = pb.Reduction.SCOPE_AUGMENTED
@@ -91,7 +91,7 @@ def test_features_made_on_the_device_take_no_reduction():
     assert caught.value.field == "frame.image.features"
 
 
-def test_a_reducer_that_the_model_cannot_do():
+def test_a_reducer_that_the_model_does_not_support_is_refused():
     from dataclasses import replace
 
     def refuse(reducer: Reducer) -> None:
@@ -102,7 +102,7 @@ def test_a_reducer_that_the_model_cannot_do():
     assert caught.value.field == "open.options.reduction.reducer.name"
 
 
-def test_the_strategy_that_a_message_names():
+def test_the_name_of_the_strategy_is_read_from_any_message():
     assert strategy_name(pb.ClassifyRequest(options=options("zero"))) == "zero"
     assert strategy_name(pb.GetSessionRequest()) == strategy_name(None) == ""
 

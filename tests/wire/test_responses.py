@@ -61,7 +61,7 @@ def test_more_scores_than_labels_are_all_labels():
     assert len(make_response(report([1.0, 2.0]), 4_000_000_000, TERMS).top) == 2
 
 
-def test_minus_infinity_is_a_score_of_nothing():
+def test_a_logit_of_minus_infinity_has_a_score_of_zero():
     told = make_response(report([-math.inf, 2.0, -math.inf]), 3, TERMS)
     assert [score.score for score in told.top] == [1.0, 0.0, 0.0]
     assert told.top[1].logit == -math.inf
@@ -74,7 +74,7 @@ def test_one_class_is_certain():
 
 
 @pytest.mark.parametrize("logits", [[math.nan, 1.0], [math.inf, 1.0], [-math.inf, -math.inf]])
-def test_what_is_no_answer_is_refused(logits):
+def test_logits_that_are_not_an_answer_are_refused(logits):
     with pytest.raises(ModelFault):
         make_response(report(logits), 5, TERMS)
 
@@ -95,13 +95,13 @@ def test_the_strategy_is_echoed_with_all_its_parameters():
     assert told.reduction.scope == pb.Reduction.SCOPE_ALL_VIEWS
 
 
-def test_less_than_asked_says_so():
+def test_a_degraded_answer_says_so():
     told = make_response(report([1.0, 2.0], degraded=Degraded("overload", 64, 8)), 5, TERMS)
     assert told.degraded.reason == pb.Degraded.REASON_OVERLOAD
     assert (told.degraded.views_asked, told.degraded.views_done, told.degraded.zero_shot) == (64, 8, False)
 
 
-def test_the_session_is_told():
+def test_the_response_has_the_session():
     told = make_response(report([1.0, 2.0]), 5, TERMS).session
     assert told == pb.SessionStatus(
         session_id="s1",

@@ -28,7 +28,7 @@ def every_error() -> list[type[errors.TTAError]]:
 
 
 @pytest.mark.parametrize("kind", every_error())
-def test_no_error_is_missing_from_the_table(kind):
+def test_every_error_has_a_status(kind):
     assert kind in CODES
     assert code_of(kind("no")) is not grpc.StatusCode.OK
     assert 400 <= http_code_of(kind("no")) < 600
@@ -52,19 +52,19 @@ def test_the_sentence_and_the_violation_name_the_field():
     assert (info.reason, info.domain) == ("BAD_PARAMETERS", "tta.v1")
 
 
-def test_overload_says_when_to_come_back():
+def test_overload_has_a_retry_delay():
     retry = detail(to_status(errors.Overloaded("too many", retry_after=2.5)), details.RetryInfo)
     assert retry.retry_delay.ToTimedelta().total_seconds() == 2.5
     assert detail(to_status(errors.BadImage("no", "image")), details.RetryInfo) is None
 
 
-def test_what_the_caller_sent_cannot_blow_up_the_trailers():
+def test_long_input_is_shortened_in_the_trailers():
     status = to_status(errors.BadParameters("x" * 1_000_000, "parameters." + "ü" * 1_000_000))
     assert len(status.message) <= 2 * LONGEST + 2
     assert len(status.SerializeToString()) < 4000
 
 
-def test_an_unforeseen_error_is_logged_and_tells_no_internals(caplog):
+def test_an_unexpected_error_is_logged_and_reveals_no_internals(caplog):
     with caplog.at_level(logging.ERROR):
         status = to_status(to_tta_error(ValueError("secret path /srv/x")))
     assert status.code == grpc.StatusCode.INTERNAL.value[0]
@@ -72,6 +72,6 @@ def test_an_unforeseen_error_is_logged_and_tells_no_internals(caplog):
     assert "secret" in caplog.text
 
 
-def test_our_own_errors_pass():
+def test_errors_for_the_caller_pass_through_unchanged():
     error = errors.BadImage("no")
     assert to_tta_error(error) is error

@@ -22,7 +22,9 @@ def framed(frame: pb.Frame, known) -> Frame:
 @pytest.mark.parametrize(
     ("raised", "kept"), [(UnknownLabels("no such set"), UnknownLabels), (RecursionError(), ModelFault)]
 )
-def test_whatever_reading_it_raises_is_its_own(raised: Exception, kept: type, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_of_parsing_a_frame_belongs_to_that_frame(
+    raised: Exception, kept: type, caplog: pytest.LogCaptureFixture
+) -> None:
     def known(id: str) -> LabelSet:
         raise raised
 
@@ -31,5 +33,5 @@ def test_whatever_reading_it_raises_is_its_own(raised: Exception, kept: type, ca
     assert bool(caplog.records) is (kept is ModelFault)  # the log says what it was
 
 
-def test_no_image_is_its_own_as_well() -> None:
+def test_a_frame_without_an_image_fails_alone() -> None:
     assert isinstance(framed(pb.Frame(frame_id=2), None).parsed, BadImage)

@@ -19,7 +19,7 @@ def test_one_flag_chooses_the_device(tmp_path: Path):
     assert run_training(tmp_path, "--workers", "4") == 4
 
 
-def test_what_cannot_be_trained_is_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_arguments_that_cannot_work_are_refused_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         run_training(tmp_path)
     assert "holds no targets.pt; run teach.py" in capsys.readouterr().err

@@ -145,7 +145,7 @@ def test_a_name_that_ends_in_a_full_stop():
 
 
 @pytest.mark.parametrize("template", ["{}", "{}.", " {} . "])
-def test_no_words_nothing_to_tune(template):
+def test_a_template_without_words_cannot_be_tuned(template):
     space = frozen()[0].text_space(LabelSet(NAMES, (template,)))
     with pytest.raises(BadParameters, match="no words to tune"):
         _ = space.prompts
@@ -158,7 +158,7 @@ def test_words_that_run_into_the_name_are_refused(template):
         _ = space.prompts
 
 
-def test_a_context_of_another_shape_is_a_mistake():
+def test_a_context_of_another_shape_is_refused():
     _, prompts = prompts_of(frozen()[0], "a photo of a {}.")
     with pytest.raises(ValueError, match="shape"):
         prompts.encode(prompts.context[:2])

@@ -90,7 +90,7 @@ def test_the_pocket_model_sees_no_difference():
     assert (clip.encode_image(mine.pixels) * clip.encode_image(theirs.pixels)).sum(-1).min() > 0.9999
 
 
-def test_what_cannot_be_looked_at():
+def test_pictures_that_cannot_be_cut_into_views_are_refused():
     with pytest.raises(BadParameters, match="'warp'; there are crop, augmix, named"):
         look_on_device(CPU, pixels(9, 9), 32, 4, 0, "warp")
     with pytest.raises(BadParameters, match="10 named views, not 11"):

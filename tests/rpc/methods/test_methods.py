@@ -191,7 +191,7 @@ async def test_a_session_goes_on_from_its_snapshot(harness):
     assert expected.top != (await harness.stub.Classify(question(image=after.image, options=TDA, session_id="new"))).top
 
 
-async def test_snapshots_that_cannot_be_had_or_used_name_the_field(harness):
+async def test_snapshots_that_cannot_be_made_or_restored_name_the_field(harness):
     await harness.stub.Classify(question(options=TDA, session_id="cam"))
     snapshot = (await harness.stub.SnapshotSession(pb.SnapshotSessionRequest(session_id="cam"))).snapshot
     changed = pb.SessionSnapshot(state=snapshot.state[:-1])
@@ -236,7 +236,7 @@ async def test_the_same_question_has_the_same_answer(harness):
     assert (await harness.stub.Classify(asked)).zero_shot == one.zero_shot  # row 0 is the plain view, whatever the seed
 
 
-async def test_a_deadline_that_passes_ends_the_call_and_frees_the_door(harness):
+async def test_a_deadline_that_passes_ends_the_call_and_frees_its_place(harness):
     async with busy(harness):
         assert await code_of(harness.stub.Classify(question(), timeout=0.3)) is grpc.StatusCode.DEADLINE_EXCEEDED
         await until(lambda: harness.parts.admission.running_rows == 0)

@@ -70,7 +70,7 @@ async def test_the_answers_of_a_stream_are_those_of_single_calls(harness):
     assert reply.answer.response.top == alone.top
 
 
-async def test_every_frame_may_name_its_own_everything(harness):
+async def test_a_frame_may_have_labels_and_options_of_its_own(harness):
     own = pb.Labels(label_set=pb.LabelSet(names=["tree", "flower"]))
     replies = await talk(
         harness,
@@ -243,7 +243,7 @@ async def test_a_stream_without_labels_needs_them_in_every_frame(harness):
         ("open.resume_token", [opening(resume_token=b"x")], grpc.StatusCode.INVALID_ARGUMENT),
     ],
 )
-async def test_what_ends_a_stream(harness, field, messages, code):
+async def test_mistakes_in_the_opening_message_end_the_stream(harness, field, messages, code):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         [reply async for reply in harness.stub.ClassifyStream(iter(messages))]
     assert caught.value.code() is code

@@ -202,7 +202,7 @@ async def test_results_do_not_depend_on_the_rest_of_the_batch():
     torch.testing.assert_close(together, clip.encode_image(pixels), atol=1e-6, rtol=0)
 
 
-async def test_an_observer_that_fails_does_not_stop_the_tower():
+async def test_an_observer_that_raises_does_not_stop_the_batcher():
     tower = Tower()
 
     def observe(event: Event) -> None:

@@ -54,7 +54,7 @@ def test_it_serves_from_the_end_of_the_warm_up_until_it_drains():
 
 
 @pytest.mark.parametrize("rows, patience", [(1, 5.0), (64, 64.0)])
-def test_a_batch_that_does_not_come_back_is_noticed_and_forgiven(rows: int, patience: float):
+def test_a_batch_that_hangs_stops_serving_until_it_returns(rows: int, patience: float):
     watched = ready()
     watched.health.batch_started(rows)
     assert watched.after(patience - 0.1)
@@ -63,7 +63,7 @@ def test_a_batch_that_does_not_come_back_is_noticed_and_forgiven(rows: int, pati
     assert watched.health.serving
 
 
-def test_three_failures_in_a_row_and_one_good_forward():
+def test_three_failures_in_a_row_stop_serving_and_one_good_forward_resumes_it():
     watched = ready()
     for failing in (True, True, False, True, True, True):
         assert watched.health.serving
@@ -156,7 +156,7 @@ async def living(
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_a_wedged_lane_turns_health_and_freeing_it_turns_it_back():
+async def test_a_blocked_lane_stops_serving_until_it_is_free():
     device, changes = Device(), Changes()
 
     async def test(health: DeviceHealth, batcher: Batcher) -> None:
@@ -170,7 +170,7 @@ async def test_a_wedged_lane_turns_health_and_freeing_it_turns_it_back():
     await living(device, changes, test, patience=0.05, canary_every=1000.0)
 
 
-async def test_an_idle_service_notices_a_fault_by_its_canary():
+async def test_an_idle_service_detects_a_fault_by_its_canary():
     device, changes = Device(), Changes()
 
     async def test(health: DeviceHealth, batcher: Batcher) -> None:
@@ -184,7 +184,7 @@ async def test_an_idle_service_notices_a_fault_by_its_canary():
     await living(device, changes, test, patience=0.05, canary_every=0.01)
 
 
-async def test_a_canary_that_is_never_served_is_noticed():
+async def test_a_canary_that_is_never_served_stops_serving():
     changes = Changes()
     health = DeviceHealth(changes, tick=0.005, patience=0.05, canary_every=0.01)
     health.ready(0.0001)
@@ -221,7 +221,7 @@ async def test_canaries_are_observed_with_their_outcome():
     assert events == [Canary(1, failed=True), Canary(1, failed=False)]
 
 
-async def test_silence_is_the_time_since_the_last_good_work():
+async def test_silence_is_the_time_since_the_last_good_forward():
     watched = ready()
     watched.after(3)
     assert watched.health.silence == {"loop": 3, "device": 3}

@@ -58,7 +58,7 @@ def rows_of(batch: list[JobSlice]) -> list[tuple[Job, int, int]]:
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 20), st.booleans(), st.booleans()), max_size=12), st.integers(1, 8))
-def test_batches_are_full_of_equals_and_nobody_starves(asked: list[tuple[int, bool, bool]], room: int):
+def test_batches_are_full_of_one_key_and_no_job_starves(asked: list[tuple[int, bool, bool]], room: int):
     loop = asyncio.new_event_loop()
     jobs: list[Job] = []
     for rows, reduced, left in asked:
@@ -111,54 +111,54 @@ def test_whatever_the_deadlines_rows_come_once_in_order_and_all_jobs_end(
     loop.close()
 
 
-def test_who_cannot_wait_goes_first_and_the_batch_is_no_longer_than_its_time(loop):
+def test_the_most_urgent_job_goes_first_and_bounds_its_batch(loop):
     slow, plain = job(loop, 8), job(loop, 1, due=4.0)
     queue = queue_of(slow, plain)
     assert rows_of(queue.next_batch(0.0)) == [(plain, 0, 1)]  # 9 s with the other one
     assert rows_of(queue.next_batch(2.0)) == [(slow, 0, 8)]
 
 
-def test_who_has_time_waits_for_its_turn(loop):
+def test_a_job_with_time_waits_for_its_turn(loop):
     slow, plain = job(loop, 8), job(loop, 1, due=60.0)
     assert rows_of(queue_of(slow, plain).next_batch(0.0)) == [(slow, 0, 8)]
 
 
-def test_plain_views_in_a_hurry_share_a_forward(loop):
+def test_urgent_plain_views_share_a_forward(loop):
     hurried = [job(loop, 1, due=8.0) for _ in range(4)]
     assert rows_of(queue_of(job(loop, 8), *hurried).next_batch(0.0)) == [(each, 0, 1) for each in hurried]
 
 
-def test_a_large_one_in_a_hurry_leaves_time_for_a_plain_one(loop):
+def test_a_large_urgent_job_leaves_time_for_a_plain_view(loop):
     large, plain = job(loop, 8, due=12.0), job(loop, 1, due=6.0)
     queue = queue_of(large, plain)
     assert rows_of(queue.next_batch(0.0)) == [(plain, 0, 1), (large, 0, 4)]  # 6 s
     assert rows_of(queue.next_batch(6.0)) == [(large, 4, 8)]
 
 
-def test_rows_that_cannot_be_done_in_time_are_left_out(loop):
+def test_rows_that_would_be_late_are_left_out(loop):
     late = job(loop, 16, due=9.0, fewest=4, rest=1)
     queue = queue_of(late)
     assert rows_of(queue.next_batch(0.0)) == [(late, 0, 8)] and late.rows == 8 and not queue.waiting
 
 
-def test_too_few_rows_are_of_no_use_so_the_plain_one_will_do(loop):
+def test_when_too_few_rows_fit_only_the_plain_view_is_encoded(loop):
     late = job(loop, 16, due=4.0, fewest=4, rest=1)
     assert rows_of(queue_of(late).next_batch(0.0)) == [(late, 0, 1)]
 
 
-def test_all_or_nothing(loop):
+def test_a_job_that_needs_all_rows_gets_all_or_none(loop):
     late = job(loop, 16, due=9.0, fewest=16)
     assert not queue_of(late).next_batch(0.0) and late.done.done() and late.rows == 0
 
 
-def test_a_plain_view_that_seems_too_late_is_tried_until_its_time_has_passed(loop):
+def test_a_plain_view_is_tried_until_its_deadline_has_passed(loop):
     late = job(loop, 1, due=1.5, fewest=1, rest=1)
     assert rows_of(queue_of(late).next_batch(1.0)) == [(late, 0, 1)]
     gone = job(loop, 1, due=1.5, fewest=1, rest=1)
     assert not queue_of(gone).next_batch(1.5) and len(gone.done.result()) == 0
 
 
-def test_who_will_get_no_more_rows_in_time_gets_what_it_has_at_once(loop):
+def test_a_job_that_gets_no_more_rows_in_time_ends_with_those_it_has(loop):
     begun = job(loop, 16, due=11.5, how=HALVED, fewest=4, rest=1)
     begun.pieces[begun.take(8).start] = torch.zeros(8, 2)
     urgent = job(loop, 8, due=11.0)
@@ -166,7 +166,7 @@ def test_who_will_get_no_more_rows_in_time_gets_what_it_has_at_once(loop):
     assert len(begun.done.result()) == begun.rows == 8
 
 
-def test_the_oldest_is_overtaken_a_bounded_number_of_times(loop):
+def test_the_oldest_job_is_overtaken_a_bounded_number_of_times(loop):
     oldest, now, leaders = job(loop, 8), 0.0, list[Job]()
     queue = queue_of(oldest)
     for _ in range(MAX_OVERTAKEN + 1):

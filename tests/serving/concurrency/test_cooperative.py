@@ -18,7 +18,7 @@ def counting(told: list[int], to: int) -> Generator[None, None, str]:
     return "done"
 
 
-async def test_each_step_is_a_thing_of_its_own_so_others_get_in_between():
+async def test_other_work_runs_between_two_steps():
     lane, told = ManualExecutor(), list[int]()
     making = asyncio.ensure_future(CooperativeTask(lambda: counting(told, 3)).run(lane))
     await settle()
@@ -30,7 +30,7 @@ async def test_each_step_is_a_thing_of_its_own_so_others_get_in_between():
     assert await other is None
 
 
-async def test_work_without_steps_is_done_at_once():
+async def test_work_without_steps_is_one_step():
     with ThreadPoolExecutor(1) as lane:
         steps = CooperativeTask(lambda: 7)
         assert await steps.run(lane) == 7 and steps.seconds > 0

@@ -26,7 +26,7 @@ async def test_each_lane_keeps_its_own_number_of_threads():
         four.close()
 
 
-async def test_work_that_has_not_begun_can_be_taken_back():
+async def test_work_that_has_not_started_can_be_cancelled():
     one, go, done = make_executors(cores=1), threading.Event(), list[int]()
     first = run(one.tune, go.wait, PATIENCE)
     second = run(one.tune, done.append, 1)
@@ -39,7 +39,7 @@ async def test_work_that_has_not_begun_can_be_taken_back():
     one.close()
 
 
-async def test_closing_drops_what_has_not_begun():
+async def test_closing_drops_work_that_has_not_started():
     one, go, inside = make_executors(cores=1), threading.Event(), threading.Semaphore(0)
 
     def working() -> bool:

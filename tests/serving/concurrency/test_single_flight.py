@@ -8,7 +8,7 @@ from tests.serving.harness import settle
 from tta_service.serving.concurrency.single_flight import SingleFlight
 
 
-async def test_all_who_ask_meanwhile_share_one_making_and_its_failure():
+async def test_concurrent_callers_share_one_call_and_its_failure():
     flight, made = SingleFlight[str, int](), list[asyncio.Future[int]]()
 
     def make() -> asyncio.Future[int]:
@@ -31,7 +31,7 @@ async def test_all_who_ask_meanwhile_share_one_making_and_its_failure():
     assert await again == 8 and kept == [7, 8]
 
 
-async def test_what_cannot_even_begin_leaves_nothing_behind():
+async def test_a_call_that_cannot_start_leaves_nothing_behind():
     flight = SingleFlight[str, int]()
 
     def make() -> asyncio.Future[int]:

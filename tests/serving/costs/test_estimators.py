@@ -14,22 +14,22 @@ def learn(*values: float) -> JacobsonEstimator:
     return estimator
 
 
-def test_what_is_always_the_same_is_known_exactly():
+def test_a_constant_duration_is_estimated_exactly():
     assert learn(*[0.2] * 200).estimate.safe == pytest.approx(0.2, rel=1e-3)
 
 
-def test_nothing_seen_costs_nothing():
+def test_without_measurements_the_estimate_is_zero():
     assert JacobsonEstimator().estimate.safe == 0.0
 
 
-def test_one_hiccup_changes_little_and_a_lasting_change_is_followed():
+def test_one_outlier_changes_little_and_a_lasting_change_is_followed():
     steady = [0.1, 0.11, 0.09, 0.1] * 10
     assert learn(*steady, 100.0).estimate.likely < 0.12
     assert learn(*steady, *[0.5] * 30).estimate.likely == pytest.approx(0.5, rel=0.05)
     assert learn(*[0.5] * 30, *steady).estimate.likely == pytest.approx(0.1, rel=0.1)
 
 
-def test_the_safe_end_covers_nearly_all():
+def test_the_upper_estimate_covers_nearly_all_durations():
     draw = random.Random(1)
     values = [draw.lognormvariate(-2.0, 0.3) for _ in range(2000)]
     estimator, covered = learn(*values[:50]), 0
@@ -68,7 +68,7 @@ def test_what_does_not_get_cheaper_with_the_count_is_found_out_by_trying_once():
     assert curve.of(8).likely == curve.of(128).likely == pytest.approx(1.0)
 
 
-def test_between_the_measured_sizes_it_is_straight():
+def test_between_measured_sizes_the_estimate_is_linear():
     shape = InterpolatedCost({1: 0.01, 8: 0.03, 16: 0.05})
     assert [shape.at(rows) for rows in (1, 8, 12, 16, 32)] == pytest.approx([0.01, 0.03, 0.04, 0.05, 0.1])
     assert InterpolatedCost({4: 0.04}).at(1) == pytest.approx(0.01)

@@ -22,7 +22,7 @@ def test_forwards_begin_with_what_warm_up_measured():
     assert costs.estimate_encode(costs.no_reduction, 0).likely == 0.0
 
 
-def test_nothing_is_known_without_it_until_the_first_forward():
+def test_without_warm_up_nothing_is_estimated_until_the_first_forward():
     costs = CostModel(8)
     assert costs.estimate_encode(costs.no_reduction, 64).safe == 0.0
     costs.learn_forward(costs.no_reduction, 8, 0.8)
@@ -41,7 +41,7 @@ def test_a_machine_that_became_slower_is_slower_at_every_size_and_for_every_redu
     assert costs.estimate_forward(costs.no_reduction, 8).likely == pytest.approx(0.08, rel=0.05)
 
 
-def test_a_size_that_was_seen_often_speaks_for_itself():
+def test_a_size_that_was_measured_often_has_its_own_estimate():
     costs = CostModel(8, MEASURED)
     for _ in range(20):
         costs.learn_forward(costs.no_reduction, 8, 0.04)
@@ -72,7 +72,7 @@ def test_images_are_told_apart_by_kind_and_size():
     assert costs.estimate_decode(Features(torch.zeros(1, 4))).likely == 0.0
 
 
-def test_the_plain_view_has_a_price_of_its_own():
+def test_the_plain_view_has_an_estimate_of_its_own():
     costs = CostModel(8)
     costs.learn_look("crop", 1, 0.005)
     costs.learn_look("crop", 64, 0.064)

@@ -165,7 +165,7 @@ async def test_a_closed_session_is_deleted_from_the_store(tmp_path: Path):
         await one.persistence.save_all()
 
 
-async def test_a_state_that_cannot_be_read_counts_as_none(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+async def test_a_state_that_cannot_be_read_counts_as_absent(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     async with server(tmp_path) as one:
         await one.frames(1, 2)
         await one.persistence.save_all()

@@ -29,7 +29,7 @@ def test_header_and_tensors_come_back():
 
 @settings(deadline=None)
 @given(st.integers(0, len(BLOB) - 1), st.integers(1, 255))
-def test_any_changed_byte_is_noticed(place: int, by: int):
+def test_a_change_of_any_byte_is_detected(place: int, by: int):
     changed = bytearray(BLOB)
     changed[place] ^= by
     with pytest.raises(BadRequest):
@@ -38,7 +38,7 @@ def test_any_changed_byte_is_noticed(place: int, by: int):
 
 @settings(deadline=None)
 @given(st.binary(max_size=200))
-def test_anything_else_is_refused(blob: bytes):
+def test_other_bytes_are_refused(blob: bytes):
     with pytest.raises(BadRequest):
         SignedCodec(b"one").loads(blob)
 

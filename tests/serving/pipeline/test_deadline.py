@@ -173,7 +173,7 @@ def test_at_twice_the_load_all_but_one_in_a_hundred_are_answered_in_time(monkeyp
     assert {"plain", "fewer", "whole"} <= set(kinds)
 
 
-def test_with_time_enough_all_of_it_is_done(monkeypatch: pytest.MonkeyPatch):
+def test_with_enough_time_nothing_is_left_out(monkeypatch: pytest.MonkeyPatch):
     machine = Machine(monkeypatch)
 
     async def live(service: Harness) -> None:
@@ -203,7 +203,7 @@ def test_with_less_time_there_are_fewer_views_the_first_ones_and_the_answer_says
     machine.run(live)
 
 
-def test_with_hardly_any_time_the_answer_is_plain(monkeypatch: pytest.MonkeyPatch):
+def test_with_little_time_the_answer_is_zero_shot(monkeypatch: pytest.MonkeyPatch):
     machine = Machine(monkeypatch)
 
     async def live(service: Harness) -> None:
@@ -219,7 +219,7 @@ def test_with_hardly_any_time_the_answer_is_plain(monkeypatch: pytest.MonkeyPatc
     machine.run(live)
 
 
-def test_what_cannot_be_answered_at_all_is_refused_before_it_costs_anything(monkeypatch: pytest.MonkeyPatch):
+def test_a_request_without_time_for_any_answer_is_refused_before_it_costs_anything(monkeypatch: pytest.MonkeyPatch):
     machine = Machine(monkeypatch)
 
     async def live(service: Harness) -> None:
@@ -232,7 +232,7 @@ def test_what_cannot_be_answered_at_all_is_refused_before_it_costs_anything(monk
     machine.run(live)
 
 
-def test_all_or_nothing_gives_all_or_an_error(monkeypatch: pytest.MonkeyPatch):
+def test_on_deadline_fail_gives_everything_or_an_error(monkeypatch: pytest.MonkeyPatch):
     machine = Machine(monkeypatch)
 
     async def live(service: Harness) -> None:

@@ -38,7 +38,7 @@ def test_inner_stages_are_taken_out_of_their_lap(clock: Clock):
     assert (timer.seconds()["encode"], timer.seconds()["queue"]) == (0.5, 1.5)
 
 
-def test_a_deadline_is_looked_at_before_a_stage(clock: Clock):
+def test_the_deadline_is_checked_before_each_stage(clock: Clock):
     StageTimer(make_request(), clock.now).lap("turn", before="adapt")
     StageTimer(make_request(deadline=clock.now + 0.001), clock.now).lap("turn", before="adapt")
     with pytest.raises(DeadlineTooShort, match="adapt"):

@@ -32,7 +32,7 @@ def test_the_smallest_power_of_two_within_five_percent_of_the_best(fixed: float,
     assert calibration.row_seconds == pytest.approx((fixed + each * expected) / expected)
 
 
-def test_it_stops_at_the_end_of_patience_and_of_memory():
+def test_it_stops_when_time_or_memory_runs_out():
     slow = Machine(0.0, 1.0)
     assert measure(slow, most=256, patience=3.0, clock=slow.clock).rows == 1
     assert max(slow.asked) == 4
@@ -40,6 +40,6 @@ def test_it_stops_at_the_end_of_patience_and_of_memory():
     assert measure(small, most=256, clock=small.clock).rows == 8
 
 
-def test_a_tower_that_cannot_do_one_row_says_so():
+def test_a_tower_that_fails_on_one_row_is_an_error():
     with pytest.raises(torch.OutOfMemoryError):
         measure(Machine(0, 1, memory=0))

@@ -11,7 +11,7 @@ def test_sums_by_owner_and_strategy():
     assert dict(ledger.by_strategy) == {"tda": 8, "oga": 2}
 
 
-def test_what_a_reader_holds_never_changes():
+def test_counters_given_to_a_reader_never_change():
     ledger = MemoryAccounting()
     ledger.change("", "tda", 8)
     held = ledger.by_strategy

@@ -63,7 +63,7 @@ async def test_a_named_session_outlives_its_calls_and_ends_when_idle():
     assert watched.events == [Closed("idle", 0)]
 
 
-async def test_idle_zero_ends_it_with_its_last_use():
+async def test_an_idle_time_of_zero_ends_a_session_with_its_last_use():
     watched = Watched(idle=0)
     with watched.sessions.lease("", "cam"):
         watched.touch("cam")
@@ -110,7 +110,7 @@ async def test_a_newer_stream_takes_the_session_over():
     assert watched.sessions.counters.streams == 0 and watched.sessions.counters.sessions == 1
 
 
-async def test_closing_tells_the_open_stream():
+async def test_closing_a_session_notifies_its_open_stream():
     watched = Watched()
     with watched.sessions.lease("", "cam") as stream:
         watched.sessions.close("", "cam")
@@ -121,7 +121,7 @@ async def test_closing_tells_the_open_stream():
         watched.sessions.close("", "cam")
 
 
-async def test_all_close_at_shutdown_once():
+async def test_at_shutdown_every_session_closes_once():
     watched = Watched()
     for name in "ab":
         watched.touch(name)
@@ -130,7 +130,7 @@ async def test_all_close_at_shutdown_once():
     assert watched.events == [Closed("shutdown", 0)] * 2
 
 
-async def test_the_oldest_resting_session_makes_room_for_a_new_one():
+async def test_the_longest_idle_session_makes_room_for_a_new_one():
     watched = Watched(limits=MemoryLimits(sessions=2))
     watched.touch("a")
     watched.touch("b")
@@ -176,7 +176,7 @@ async def test_bytes_are_bounded_for_each_owner_and_for_all():
         assert home.sessions.counters.bytes == 3 * SIZE
 
 
-async def test_eviction_leaves_all_alone_when_it_would_not_suffice():
+async def test_nothing_is_evicted_when_eviction_would_not_suffice():
     async with harness(limits=MemoryLimits(total=2 * SIZE)) as home:
         await home.engine.classify(make_request(0, Diary(), session="old"))
         gated = Gated()

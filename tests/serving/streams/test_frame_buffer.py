@@ -21,7 +21,7 @@ async def take(frames: FrameBuffer[str]):
     return ticket.take_frame()
 
 
-async def test_latest_keeps_the_newest_and_counts_the_rest():
+async def test_latest_keeps_the_newest_frame_and_counts_the_others():
     frames, events = opened(Policy.LATEST)
     for name in "abc":
         await frames.put(name, 1)
@@ -118,7 +118,7 @@ async def test_finishing_wakes_the_worker():
     assert await waiting is None
 
 
-async def test_a_closed_stream_drops_what_waits_and_lets_the_sender_go():
+async def test_a_closed_stream_drops_waiting_frames_and_releases_the_sender():
     frames, events = opened(Policy.BLOCK, capacity=1)
     await frames.put("a", 1)
     ticket = await frames.ticket()

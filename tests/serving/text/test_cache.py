@@ -91,7 +91,7 @@ async def test_a_failure_is_not_cached(maker: Maker, lane: ThreadPoolExecutor, r
     assert (await spaces.put(LABELS)).cached
 
 
-async def test_the_least_recently_used_goes_first_and_its_definition_stays(maker: Maker, lane: ThreadPoolExecutor):
+async def test_the_least_recently_used_set_is_evicted_and_its_definition_stays(maker: Maker, lane: ThreadPoolExecutor):
     size = 64  # bytes of one class
     spaces = TextSpaceCache(maker, lane, lane, max_bytes=8 * size)
     for labels in (LABELS, OTHER):
@@ -164,7 +164,7 @@ async def test_label_memories_begin_once_and_are_evicted_with_their_space(maker:
     assert len(strategy.begun) == 2
 
 
-async def test_a_space_that_grows_by_a_memory_makes_others_go(maker: Maker, lane: ThreadPoolExecutor):
+async def test_a_space_that_grows_by_a_memory_evicts_others(maker: Maker, lane: ThreadPoolExecutor):
     spaces = TextSpaceCache(maker, lane, lane, max_bytes=7 * 64)
     for labels in (OTHER, LABELS):
         await spaces.get(labels)

@@ -15,7 +15,7 @@ class Words(LRU[str]):
         super().__init__(letters, len, lambda id, word: self.evicted.append(word))
 
 
-def test_the_least_recently_used_makes_room_and_a_glance_is_no_use():
+def test_the_least_recently_used_entry_is_evicted_and_peeking_is_no_use():
     words = Words(6)
     words.put("x", "ab")
     words.put("y", "cd")
@@ -26,7 +26,7 @@ def test_the_least_recently_used_makes_room_and_a_glance_is_no_use():
 
 
 @pytest.mark.parametrize("letters", [0, 1, 3])
-def test_the_newest_stays_however_large_until_the_next(letters: int):
+def test_the_newest_entry_stays_however_large_until_the_next(letters: int):
     words = Words(letters)
     for word in ("abcd", "efgh"):
         words.put(word, word)
@@ -35,7 +35,7 @@ def test_the_newest_stays_however_large_until_the_next(letters: int):
     assert words.evicted == ["abcd"]  # what was taken out was not evicted
 
 
-def test_one_put_in_again_is_measured_anew_and_never_makes_room_for_itself():
+def test_an_entry_that_is_replaced_is_measured_again():
     words = Words(6)
     for id, word in (("x", "ab"), ("y", "cd"), ("x", "abcde")):
         words.put(id, word)

@@ -211,7 +211,7 @@ async def test_a_folder_does_not_forget_what_a_newer_version_wrote(tmp_path: Pat
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"epoch": 1}\nx', b"\xff\nx"])
-async def test_half_a_file_counts_as_none(tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture):
+async def test_a_truncated_file_counts_as_absent(tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture):
     store = FolderStore(tmp_path, 60.0)
     await store.write("ann", "cam", Stored(3, "a:1", b"x"), after=0)
     SharedFolder(tmp_path).file.write_bytes(content)
@@ -240,7 +240,7 @@ class Recording(FolderStore):
         return super()._lock()
 
 
-async def test_a_folder_has_one_thread_and_says_what_is_wrong_with_it(tmp_path: Path):
+async def test_a_folder_uses_one_thread_and_names_what_is_wrong(tmp_path: Path):
     store = Recording(tmp_path, 3600.0)
     store.threads = frozenset()
     await asyncio.gather(*(store.write("ann", f"cam{i}", Stored(1, "a:1", b"x"), after=0) for i in range(4)))
@@ -261,7 +261,7 @@ async def redis_store(redis_url: str) -> AsyncIterator[Store]:
     await store.close()
 
 
-async def test_redis_deletes_it_by_itself(redis_url: str, redis_store: Store):
+async def test_redis_deletes_what_is_too_old(redis_url: str, redis_store: Store):
     await redis_store.write("", "cam", Stored(1, "", b"x"), after=0)
     with connect(redis_url) as client:
         [key] = client.keys("*")
@@ -351,7 +351,7 @@ async def test_a_wrong_password_is_refused_and_not_repeated():
         await store.close()
 
 
-async def test_a_store_that_is_not_there_says_so(tmp_path: Path):
+async def test_a_store_that_does_not_exist_is_an_error(tmp_path: Path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(OSError):
         await open_store(str(tmp_path / "file"), 60.0)
