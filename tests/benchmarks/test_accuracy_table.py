@@ -99,7 +99,7 @@ def test_a_table_is_made_and_made_again_from_what_is_kept(service: str, pictures
     assert "| `mta:views=4` | 1 |" in (tmp_path / "out" / "accuracy.md").read_text()
 
 
-def test_zero_shot_is_what_the_model_says_without_any_service(service: str, pictures: Path, tmp_path: Path):
+def test_zero_shot_is_the_answer_of_the_model_without_a_service(service: str, pictures: Path, tmp_path: Path):
     asked = ["--strategies", "zero_shot", "--count", "24", "--shifts", "none"]
     assert main(words("table", pictures, service, tmp_path, *asked)) == 0
     clip, right = load(device="cpu"), 0
@@ -136,7 +136,7 @@ def test_advice_is_judged_on_pictures_that_it_has_not_seen(service: str, picture
     assert "| none | 1 |" in (tmp_path / "out" / "accuracy_advise.md").read_text()
 
 
-def test_where_adapting_must_help_it_does(service: str, tmp_path: Path):
+def test_adapting_helps_in_the_worlds_where_it_must(service: str, tmp_path: Path):
     for word in ("cat", "dog", "car", "tree", "boat", "apple", "chair", "train", "horse", "bread", "river", "guitar"):
         (tmp_path / "many" / word).mkdir(parents=True)
         for n in range(5):  # never decoded: the names make the fake world, their number its length
@@ -149,7 +149,9 @@ def test_where_adapting_must_help_it_does(service: str, tmp_path: Path):
     assert rows["lies", "mean"]["difference"] < rows["views", "mean"]["difference"]
 
 
-def test_another_model_is_told_before_anything_is_measured(service: str, pictures: Path, tmp_path: Path, capsys):
+def test_a_service_with_another_model_is_refused_before_anything_is_measured(
+    service: str, pictures: Path, tmp_path: Path, capsys
+):
     asked = words("table", pictures, service, tmp_path, "--strategies", "mean", "--precision", "bfloat16")
     assert main(asked) == 2
     assert "another model" in capsys.readouterr().err
