@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.tools import ENDINGS, registry
+from tests.deploy.tools import ENDINGS, families
 from tta_service.settings import Settings
 from tta_service.strategies import catalogue as strategies
 
@@ -111,7 +111,7 @@ def test_metrics_lists_every_series_and_no_other():
     first = " ".join(row.split("|")[1] for row in table.splitlines() if row.startswith("| `"))
     made = {
         f"{family.name}{ENDINGS[family.type][0] if family.type in ('counter', 'info') else ''}"
-        for family in registry().registry.collect()
+        for family in families()
         if family.name.startswith(("tta_", "grpc_"))
     }
     assert set(re.findall(r"`((?:tta|grpc)_\w+)`", first)) == made

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from tta_service.core.catalogue import reducers, strategies
@@ -35,11 +37,15 @@ def registry() -> Metrics:
     return metrics
 
 
+def families() -> Iterator[Metric]:
+    """All families of our registry, those without values too."""
+    return text_string_to_metric_families(registry().registry.render()[0].decode())
+
+
 @cache
 def exported() -> set[str]:
     """The names of all series that our registry can make, and of those that Prometheus adds."""
-    families = text_string_to_metric_families(registry().registry.render()[0].decode())
-    return {f"{family.name}{ending}" for family in families for ending in ENDINGS[family.type]} | ADDED
+    return {f"{family.name}{ending}" for family in families() for ending in ENDINGS[family.type]} | ADDED
 
 
 def names(expression: str) -> set[str]:
