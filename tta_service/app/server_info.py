@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from ..clip.model import FrozenCLIP
 from ..core.catalogue import reducers, strategies
-from ..serving.streams.frame_buffer import BufferTotals
+from ..serving.streams import BufferTotals
 from ..settings import BadSettings, Settings
 from ..telemetry.collectors import Counts
 from ..wire.server_info import Limits, ServerInfo

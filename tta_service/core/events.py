@@ -43,7 +43,7 @@ class Streaming:
 class Dropped:
     """A frame was discarded before it was encoded."""
 
-    reason: str  # "superseded", "budget", "rate", "draining", "cancelled"; refused: "decode_error", "deadline", …
+    reason: str  # "superseded", "budget", "cancelled"; refused: "decode_error", "deadline", …
     policy: str
 
 

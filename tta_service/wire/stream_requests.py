@@ -11,7 +11,7 @@ from ..core.errors import BadLabels, BadRequest, TTAError
 from ..core.labels import LabelSet
 from ..core.request import Request
 from ..serving.sessions.session import check_session_id
-from ..serving.streams.frame_buffer import Policy
+from ..serving.streams import Policy
 from . import status
 from .field_paths import FieldOrigins, field_prefix
 from .options import Options, parse_options

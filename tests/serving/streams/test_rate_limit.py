@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tta_service.serving.streams.rate_limit import RateLimiter
+from tta_service.serving.streams import RateLimiter
 
 
 def test_an_even_rate_has_no_delay():

@@ -18,7 +18,7 @@ from ...core.request import PendingRequest, Report
 from ...serving.engine import Engine
 from ...serving.persistence.service import SessionPersistence
 from ...serving.sessions.sessions import Sessions
-from ...serving.streams.frame_buffer import BufferTotals
+from ...serving.streams import BufferTotals
 from ...serving.text.cache import TextSpaceCache
 from ...wire.catalogue import make_descriptions, make_server_info
 from ...wire.field_paths import FieldOrigins

@@ -12,8 +12,7 @@ from ...core.errors import NotReady, TTAError
 from ...core.events import Observe, Received, Refused, Streaming
 from ...core.request import PendingRequest, Report
 from ...serving.sessions.scope import SessionLease
-from ...serving.streams.frame_buffer import BufferTotals, FrameBuffer, FrameTicket, Policy
-from ...serving.streams.rate_limit import RateLimiter
+from ...serving.streams import BufferTotals, FrameBuffer, FrameTicket, Policy, RateLimiter
 from ...wire.server_info import ServerInfo
 from ...wire.status import to_tta_error
 from ...wire.stream_requests import Frame, StreamConfig

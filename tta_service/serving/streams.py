@@ -1,4 +1,4 @@
-"""The buffer of one stream's frames: which wait, and which are dropped."""
+"""The frames of a stream: which wait, which are dropped, and how fast they are read."""
 
 from __future__ import annotations
 
@@ -8,12 +8,23 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, Literal, Protocol, TypeVar
 
-from ...core.errors import NotReady
-from ...core.events import Dropped, Observe, ignore
-from ...core.request import Request
+from ..core.errors import NotReady
+from ..core.events import Dropped, Observe, ignore
+from ..core.request import Request
+
+
+class HasRequest(Protocol):
+    """A frame of a stream of requests."""
+
+    @property
+    def request(self) -> Request:
+        """Raises the `TTAError` of a frame that is no request."""
+        ...
+
 
 T = TypeVar("T")
-Reason = Literal["superseded", "budget", "draining", "cancelled"]
+R = TypeVar("R", bound=HasRequest)
+Reason = Literal["superseded", "budget", "cancelled"]
 
 
 class Policy(StrEnum):
@@ -60,34 +71,30 @@ class FrameBuffer(Generic[T]):
     ) -> None:
         self._policy, self._capacity = policy, 1 if policy is Policy.LATEST else capacity
         self._max_bytes, self._observe, self._totals = max_bytes, observe, totals or BufferTotals()
-        self._waiting: deque[tuple[T, int]] = deque()
-        self._bytes = self._dropped = self._tickets = 0
+        self._waiting: deque[tuple[T, int]] = deque()  # frames and their bytes
+        self.bytes = self._dropped = self._tickets = 0
         self._finished = False
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    @property
-    def bytes(self) -> int:
-        """Bytes of the frames that wait."""
-        return self._bytes
-
     async def put(self, frame: T, size: int) -> None:
         """Adds a frame of `size` bytes. With `BLOCK` it waits for room; the caller should read no further frame."""
-        while self._policy is Policy.BLOCK and self._full(size) and not self._finished:
+        while self._policy is Policy.BLOCK and not self._finished and self._full(size):
             await self._wait_changed()
         if self._finished:
             return self._drop("cancelled")
         reason: Reason = "superseded" if len(self._waiting) >= self._capacity else "budget"
-        if self._policy is Policy.DROP_NEWEST and self._full(size):
-            return self._drop(reason)
-        while self._full(size) and len(self._waiting) >= self._tickets:  # each open ticket needs a frame
+        while self._full(size):
+            if self._policy is Policy.DROP_NEWEST:
+                return self._drop(reason)
+            if len(self._waiting) < self._tickets:  # each open ticket needs a frame
+                break
             self._pop()
             self._drop(reason)
         self._waiting.append((frame, size))
         self._account(1, size)
-        self._changed.set()
 
     async def ticket(self) -> FrameTicket[T] | None:
         """Waits for a frame without a ticket. None when the buffer is finished and no frame is left."""
@@ -107,25 +114,25 @@ class FrameBuffer(Generic[T]):
 
     def take(self) -> TakenFrame[T]:
         """Takes the first frame out, for one ticket. Raises as `first`."""
-        frame, dropped = self.first, self._dropped
+        taken = TakenFrame(self.first, self._dropped)
         self._pop()
         self._dropped, self._tickets = 0, self._tickets - 1
-        return TakenFrame(frame, dropped)
+        return taken
 
     def finish(self) -> None:
         """No more frames will come. Those that wait can still be taken."""
         self._finished = True
         self._changed.set()
 
-    def close(self, reason: Reason = "cancelled") -> None:
+    def close(self) -> None:
         """The stream has ended: the frames that wait are dropped."""
         while self._waiting:
             self._pop()
-            self._drop(reason)
+            self._drop("cancelled")
         self.finish()
 
     def _full(self, size: int) -> bool:
-        too_heavy = self._bytes + size > self._max_bytes or self._totals.bytes + size > self._totals.max_bytes
+        too_heavy = self.bytes + size > self._max_bytes or self._totals.bytes + size > self._totals.max_bytes
         return bool(self._waiting) and (len(self._waiting) >= self._capacity or too_heavy)
 
     def _drop(self, reason: Reason) -> None:
@@ -135,49 +142,56 @@ class FrameBuffer(Generic[T]):
     def _pop(self) -> None:
         _, size = self._waiting.popleft()
         self._account(-1, -size)
-        self._changed.set()
 
     def _account(self, frames: int, size: int) -> None:
-        self._bytes += size
+        self.bytes += size
         self._totals.frames += frames
         self._totals.bytes += size
+        self._changed.set()
 
     async def _wait_changed(self) -> None:
         self._changed.clear()  # those that wait already were woken, and check again
         await self._changed.wait()
 
 
-class HasRequest(Protocol):
-    """A frame of a stream of requests."""
-
-    @property
-    def request(self) -> Request:
-        """Raises the `TTAError` of a frame that is no request."""
-        ...
-
-
+@dataclass(slots=True, eq=False)
 class FrameTicket(Generic[T]):
     """A claim to one frame: the first in the buffer when it is taken. With frames of requests, a `PendingRequest`."""
 
-    def __init__(self, buffer: FrameBuffer[T]) -> None:
-        self._buffer = buffer
-        self._taken: TakenFrame[T] | None = None
+    buffer: FrameBuffer[T]
+    taken: TakenFrame[T] | None = None
 
     @property
     def frame(self) -> T:
         """The frame that would be taken now. Raises `NotReady` once the stream is closed."""
-        return self._taken.frame if self._taken else self._buffer.first
+        return self.taken.frame if self.taken else self.buffer.first
 
     def take_frame(self) -> TakenFrame[T]:
         """Takes the frame out; a second call returns the same one. Raises `NotReady` once the stream is closed."""
-        if self._taken is None:
-            self._taken = self._buffer.take()
-        return self._taken
+        if self.taken is None:
+            self.taken = self.buffer.take()
+        return self.taken
 
-    def peek(self: FrameTicket[HasRequest]) -> Request:
+    def peek(self: FrameTicket[R]) -> Request:
         """The request of `frame`."""
         return self.frame.request
 
-    def take(self: FrameTicket[HasRequest]) -> Request:
+    def take(self: FrameTicket[R]) -> Request:
         """The request of `take_frame()`."""
         return self.take_frame().frame.request
+
+
+class RateLimiter:
+    """`rate` events a second; up to `burst` seconds' worth may come at once. A `rate` of 0 is no limit.
+
+    The caller passes the time, in seconds on a monotonic clock, and waits for itself.
+    """
+
+    def __init__(self, rate: float, burst: float = 0.25) -> None:
+        self._interval, self._burst = 1 / rate if rate else 0.0, burst
+        self._due = float("-inf")  # when the next event would come if all came evenly
+
+    def delay(self, now: float) -> float:
+        """Counts one event. Returns the seconds until the next one may follow."""
+        self._due = max(self._due, now - self._burst) + self._interval
+        return max(0.0, self._due - now)
