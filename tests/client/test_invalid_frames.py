@@ -28,7 +28,7 @@ from tta_client import (
     Statistics,
 )
 
-from tests.client.clips import jpeg
+from tests.client.camera.clips import jpeg
 from tests.patience import PATIENCE
 
 NAMES = ("cat", "dog", "bird")

@@ -15,7 +15,7 @@ from tta_client import AsyncClient, Choice, Client, FrameAnswer, LabelSet
 from tta_client.camera import Virtual, encoded
 from tta_client.camera.cli import main
 
-from tests.client.clips import gif, jpeg, mp4, photographed
+from tests.client.camera.clips import gif, jpeg, mp4, photographed
 from tests.patience import PATIENCE, until
 
 STRATEGIES = ("zero_shot", "mean", "zero", "mta", "tda")

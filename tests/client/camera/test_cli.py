@@ -19,10 +19,10 @@ from tta_client import Reconnect
 from tta_client.camera.arguments import parse_arguments
 from tta_client.camera.cli import main
 from tta_client.camera.screens import json_line
-from tta_client.camera.video import Video
+from tta_client.camera.video import VideoSource
 from tta_client.types.options import Choice
 
-from tests.client.clips import jpeg, photographed
+from tests.client.camera.clips import jpeg, photographed
 from tests.client.peer import Peer
 from tests.encodings import ENCODINGS
 from tests.patience import PATIENCE
@@ -140,7 +140,7 @@ WITH_BUSY_CODEC = """
 import threading
 import numpy
 from tta_client.camera.cli import command
-from tta_client.camera.jpeg import encode_jpeg
+from tta_client.camera.pictures import encode_jpeg
 
 def encode():
     while True:
@@ -205,7 +205,7 @@ def test_options_of_every_part() -> None:
     live = parse_arguments(
         ["rtsp://door/1", "--labels", "a,b", "--fps", "4", "--ffmpeg", "rtsp_transport=udp", "--unpaced"]
     )
-    assert isinstance(live.source, Video) and live.source.options == {"rtsp_transport": "udp"}
+    assert isinstance(live.source, VideoSource) and live.source.options == {"rtsp_transport": "udp"}
     assert live.fps == 0 and live.gate.shortest == 0.25 and not live.paced
     assert (live.reconnect, live.reopen) == (Reconnect(stall=60.0), Reconnect(stall=20.0))
     words = ["--no-reconnect", "--min-interval", "2", "--motion", "0.1", "--frame-budget", "0.5"]

@@ -12,7 +12,7 @@ from tta_client import Frame, Statistics
 from tta_client.camera import Gate, gated
 from tta_client.camera.gate import make_thumbnail
 
-from tests.client.clips import jpeg
+from tests.client.camera.clips import jpeg
 
 pytest.importorskip("cv2", reason="the motion gate needs OpenCV (extra camera)")
 STREET = np.random.default_rng(0).integers(60, 200, (12, 16, 3)).astype(np.uint8).repeat(20, 0).repeat(20, 1)

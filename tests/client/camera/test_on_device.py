@@ -15,7 +15,7 @@ from tta_client.camera.cli import main
 from tta_client.camera.on_device import Encoder, Model, encode_frames
 from tta_client.v1 import tta_pb2 as pb
 
-from tests.client.clips import jpeg
+from tests.client.camera.clips import jpeg
 from tests.client.peer import Peer, serve_peer
 
 NAMES = ("cat", "flower", "temple", "coffee cup")

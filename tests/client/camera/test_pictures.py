@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 from tta_client import Features, Frame
 from tta_client.camera import encoded, newest
-from tta_client.camera.gate import make_thumbnail
-from tta_client.camera.jpeg import encode_jpeg
-from tta_client.camera.pace import limit_count, limit_rate
+from tta_client.camera.gate import limit_count, limit_rate, make_thumbnail
+from tta_client.camera.pictures import encode_jpeg
 
-from tests.client.clips import jpeg
+from tests.client.camera.clips import jpeg
 from tests.images.files import exif, png
 from tests.patience import PATIENCE
 

@@ -14,9 +14,9 @@ import pytest
 from tta_client import Frame, Reconnect, Statistics
 from tta_client.camera import Lasting, newest
 from tta_client.camera.latest_frame import MAX_HUNG
-from tta_client.camera.video import Video
+from tta_client.camera.video import VideoSource
 
-from tests.client import clips
+from tests.client.camera import clips
 from tests.patience import PATIENCE
 
 QUICKLY = Reconnect(shortest=0.01, longest=0.05)
@@ -141,7 +141,7 @@ def test_an_rtsp_camera_stalls_and_comes_back() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"rtsp://127.0.0.1:{free.getsockname()[1]}/door"
     options = {"rtsp_flags": "listen", "listen_timeout": str(int(PATIENCE))}
-    source = Video(url, live=True, open_seconds=PATIENCE, read_seconds=2.0, options=options)
+    source = VideoSource(url, live=True, open_seconds=PATIENCE, read_seconds=2.0, options=options)
     statistics = Statistics()
     frames = newest(Lasting(source, Reconnect(0.05, 0.1, stall=PATIENCE), statistics), statistics)
     with ExitStack() as cameras:
@@ -157,8 +157,8 @@ def test_an_rtsp_camera_stalls_and_comes_back() -> None:
 
 @contextmanager
 def start_camera(url: str, gray: int) -> Iterator[subprocess.Popen[bytes]]:
-    script = Path(__file__).parents[1] / "rtsp.py"  # -P: the package `types` beside it would hide the standard one
-    program = [sys.executable, "-P", str(script), url, str(gray), "100"]
+    script = Path(__file__).with_name("rtsp.py")
+    program = [sys.executable, str(script), url, str(gray), "100"]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as camera:
         try:
             yield camera
@@ -177,7 +177,7 @@ def test_a_camera_that_hangs_up_and_answers_again() -> None:
                     connection.sendall(clips.mpegts(grays))
 
         threading.Thread(target=serve, daemon=True).start()
-        source = Lasting(Video(f"tcp://127.0.0.1:{camera.getsockname()[1]}", live=True), QUICKLY, statistics)
+        source = Lasting(VideoSource(f"tcp://127.0.0.1:{camera.getsockname()[1]}", live=True), QUICKLY, statistics)
         frames = list[tuple[int, float]]()
         for frame in source:
             frames.append((frame.frame_id, frame.image.mean()))

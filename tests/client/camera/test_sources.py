@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tta_client.camera import Folder, Virtual, open_source
-from tta_client.camera.video import Video
-from tta_client.camera.webcam import Webcam
+from tta_client.camera.video import VideoSource
+from tta_client.camera.webcam import WebcamSource
 
-from tests.client import clips
-from tests.client.clips import GRAYS, gif, jpeg, mp4
+from tests.client.camera import clips
+from tests.client.camera.clips import GRAYS, gif, jpeg, mp4
 
 
 @pytest.mark.parametrize("make", [mp4, gif])
@@ -96,8 +96,8 @@ def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_text_decides_the_kind_of_source() -> None:
-    assert open_source("0") == Webcam(0)
-    assert open_source("rtsp://camera/1") == open_source("RTSP://camera/1") == Video("rtsp://camera/1", live=True)
+    assert open_source("0") == WebcamSource(0)
+    assert open_source("rtsp://camera/1") == open_source("RTSP://camera/1") == VideoSource("rtsp://camera/1", live=True)
     assert open_source("virtual:") == Virtual() and open_source("virtual") == Virtual()
     assert open_source("virtual:frames=3,fps=2.5,seed=7") == Virtual(frames=3, fps=2.5, seed=7)
     with pytest.raises(ValueError, match="no folder"):
@@ -121,7 +121,7 @@ def test_a_file_that_is_no_video_is_an_os_error(tmp_path: Path) -> None:
 def test_a_missing_webcam_is_an_os_error() -> None:
     pytest.importorskip("cv2", reason="a webcam needs OpenCV (extra camera)")
     with pytest.raises(OSError, match="no camera 94"):
-        next(iter(Webcam(94)))
+        next(iter(WebcamSource(94)))
 
 
 def test_a_webcam_goes_on_after_a_picture_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +138,7 @@ def test_a_webcam_goes_on_after_a_picture_that_cannot_be_read(monkeypatch: pytes
             return reads.pop(0) if reads else (False, None)
 
     monkeypatch.setattr(cv2, "VideoCapture", Device)
-    camera, ids = Webcam(0), []
+    camera, ids = WebcamSource(0), []
     with pytest.raises(OSError, match="camera 0 delivers no more"):
         for frame in camera:
             ids.append(frame.frame_id)  # noqa: PERF401 - an error follows
@@ -148,15 +148,17 @@ def test_a_webcam_goes_on_after_a_picture_that_cannot_be_read(monkeypatch: pytes
 def test_a_network_camera_delivers_until_it_ends(tmp_path: Path) -> None:
     mp4(tmp_path / "clip.mp4")
     with serve_http(tmp_path) as address:
-        assert len(list(Video(f"{address}/clip.mp4", live=True))) == len(GRAYS)
+        assert len(list(VideoSource(f"{address}/clip.mp4", live=True))) == len(GRAYS)
         with pytest.raises(OSError, match="404"):
-            list(Video(f"{address}/other.mp4", live=True))
+            list(VideoSource(f"{address}/other.mp4", live=True))
 
 
 def test_a_silent_network_camera_ends_the_source() -> None:
     pytest.importorskip("av", reason="video needs PyAV (extra camera)")
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        source = Video(f"tcp://127.0.0.1:{silent.getsockname()[1]}", live=True, open_seconds=0.3, read_seconds=0.3)
+        source = VideoSource(
+            f"tcp://127.0.0.1:{silent.getsockname()[1]}", live=True, open_seconds=0.3, read_seconds=0.3
+        )
         with pytest.raises(OSError):
             list(source)
 
@@ -173,7 +175,7 @@ def test_a_stream_over_the_network_keeps_its_order() -> None:
         threading.Thread(target=send, daemon=True).start()
         frames = []
         with pytest.raises(OSError, match="hung up"):
-            for frame in Video(f"tcp://127.0.0.1:{camera.getsockname()[1]}", live=True):
+            for frame in VideoSource(f"tcp://127.0.0.1:{camera.getsockname()[1]}", live=True):
                 frames.append(frame)  # noqa: PERF402 - an error follows
     assert len(frames) == 4 * len(GRAYS)
     assert [f.frame_id for f in frames] == list(range(1, len(frames) + 1))

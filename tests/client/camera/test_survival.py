@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tta_client import Choice, Client, Frame, FrameAnswer, Reconnect, Statistics
 
-from tests.client.clips import jpeg
+from tests.client.camera.clips import jpeg
 from tests.client.services import run_service, start_process
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ pytest.importorskip("PIL", reason="the virtual camera needs Pillow (extra camera
 from tta_client.camera import Virtual
 from tta_client.camera.photographs import LABELS, find_photographs
 
-from tests.client.clips import photographed
+from tests.client.camera.clips import photographed
 
 pytestmark = photographed
 

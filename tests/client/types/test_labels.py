@@ -13,7 +13,7 @@ import pytest
 from tta_client import AsyncClient, Client, Frame, FrameAnswer, LabelSet, TTAClientError
 from tta_client.camera.cli import main
 
-from tests.client.clips import jpeg
+from tests.client.camera.clips import jpeg
 from tests.client.peer import Peer
 
 NAMES = ("missile", "cat", "crane", "missile", "crane")

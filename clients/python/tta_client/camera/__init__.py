@@ -5,23 +5,27 @@ iterated again, which opens its device again. `live` says whether its frames go 
 file do not.
 """
 
-from .folder import Folder
+from .folder import FolderSource
 from .gate import Gate, apply_gate
-from .jpeg import encode_jpegs
 from .latest_frame import keep_latest
+from .pictures import encode_jpegs
 from .reopening import ReopeningSource
 from .sources import Source, open_source
-from .virtual import Virtual
+from .virtual import VirtualSource
 
-Lasting, gated, encoded, newest = ReopeningSource, apply_gate, encode_jpegs, keep_latest  # their earlier names
+# their earlier names
+Folder, Virtual, Lasting = FolderSource, VirtualSource, ReopeningSource
+gated, encoded, newest = apply_gate, encode_jpegs, keep_latest
 
 __all__ = [
     "Folder",
+    "FolderSource",
     "Gate",
     "Lasting",
     "ReopeningSource",
     "Source",
     "Virtual",
+    "VirtualSource",
     "apply_gate",
     "encode_jpegs",
     "encoded",

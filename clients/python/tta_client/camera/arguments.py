@@ -18,7 +18,7 @@ from .parser import build_parser
 from .photographs import LABELS
 from .sources import Source, open_source
 from .text import make_printable, read_lines, require_utf8
-from .virtual import Virtual
+from .virtual import VirtualSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def _parse_labels(text: str, source: Source) -> tuple[str, ...]:
     except ValueError as error:
         raise ValueError(f"--labels: {error}") from error
     names = tuple(word.strip() for word in words if word.strip())
-    if not text and isinstance(source, Virtual):
+    if not text and isinstance(source, VirtualSource):
         return LABELS
     if not names:
         raise ValueError("--labels is needed: names separated by commas, or @FILE with one name a line")

@@ -19,12 +19,11 @@ from ..types.answers import FrameFailure
 from ..types.frames import Frame
 from ..types.options import Choice
 from .arguments import Arguments, parse_arguments
-from .gate import apply_gate
-from .jpeg import encode_jpegs
+from .gate import apply_gate, limit_count, limit_rate
 from .latest_frame import keep_latest
 from .masking import MaskingFormatter, hide_secrets, mask_secrets
 from .on_device import Encoder, encode_frames
-from .pace import limit_count, limit_rate
+from .pictures import encode_jpegs
 from .reopening import ReopeningSource
 from .results import ResultCounter
 from .screens import Screen, describe_unseen, open_screen

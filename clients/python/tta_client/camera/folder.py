@@ -17,7 +17,7 @@ PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class FolderSource:
     """The pictures of a folder, of a glob such as `shots/**/*.jpg`, or one picture.
 
     A name that exists is no pattern: `img[1].jpg`, or the folder `shots[1]` of `shots[1]/*.jpg`. A file that cannot be

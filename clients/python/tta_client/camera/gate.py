@@ -1,9 +1,12 @@
-"""The gate: it holds back frames that come too soon or that show nothing new."""
+"""What holds frames back: the gate, for those that show nothing new, and limits of their rate and number."""
 
 from __future__ import annotations
 
+import itertools
 import math
+import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Literal
 
 from ..statistics import Statistics
@@ -93,3 +96,21 @@ def make_thumbnail(picture: Any) -> Any:
     except Exception:  # decoders raise errors of many types
         return None
     return np.float32(small if small.ndim == 2 else cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))
+
+
+def limit_rate(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
+    """At most `fps` frames a second (0: no limit), captured when they are delivered. Lost time is not caught up."""
+    due = time.monotonic()
+    with open_frames(frames) as source:
+        for frame in source:
+            if fps:
+                time.sleep(max(0.0, due - time.monotonic()))
+                due = max(due, time.monotonic() - 1 / fps) + 1 / fps
+                frame = replace(frame, captured=time.monotonic(), wall_ns=time.time_ns())
+            yield frame
+
+
+def limit_count(frames: Iterable[Frame], count: int) -> Iterator[Frame]:
+    """The first `count` frames (0: all)."""
+    with open_frames(frames) as source:
+        yield from itertools.islice(source, count or None)

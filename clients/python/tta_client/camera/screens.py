@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections import deque
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any, Protocol, Self, TextIO
 
-from .results import Result, ResultCounter, format_row, to_json
+from .results import COLUMNS, Result, ResultCounter, format_row, to_json
 from .text import make_printable
 
 
@@ -27,14 +29,7 @@ def open_screen(as_json: bool, out: TextIO) -> Screen:
     """JSON lines if `as_json`; a table on a terminal where rich is installed; plain lines otherwise."""
     if as_json:
         return JSONLines(out)
-    if out.isatty():
-        try:
-            from .table import Table
-
-            return Table(out)
-        except ImportError:
-            pass
-    return Lines(out)
+    return Table(out) if out.isatty() and find_spec("rich") else Lines(out)
 
 
 class Lines:
@@ -68,6 +63,43 @@ class JSONLines(Lines):
 
     def end(self, counter: ResultCounter) -> None:
         print(json_line({"summary": counter.summary()}), file=self._out, flush=True)
+
+
+class Table:
+    """The live table of a terminal: the last results, with a line of counts below them. Needs rich."""
+
+    def __init__(self, out: TextIO) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console, self._rows = Console(file=out), deque[tuple[str, ...]](maxlen=12)
+        self._live = Live(console=self._console, refresh_per_second=8, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def show(self, result: Result, counter: ResultCounter) -> None:
+        self._rows.append(format_row(result))
+        self._live.update(self._group(counter))
+
+    def end(self, counter: ResultCounter) -> None:
+        self._live.stop()
+        self._console.print(self._group(counter))
+
+    def _group(self, counter: ResultCounter) -> Any:
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(*COLUMNS, box=None, pad_edge=False)
+        for cells in self._rows:
+            flipped = cells[3] and cells[1] != cells[3]
+            table.add_row(*map(Text, cells), style="bold yellow" if flipped else None)
+        return Group(table, Text(counter.sentence(), style="dim"))
 
 
 def json_line(value: Any) -> str:

@@ -11,12 +11,11 @@ from urllib.parse import urlsplit
 
 from ..statistics import Statistics
 from ..types.frames import Frame
-from .folder import PICTURES, Folder
+from .folder import PICTURES, FolderSource
 from .masking import mask_secrets
-from .snapshots import Snapshots
-from .video import Video
-from .virtual import Virtual
-from .webcam import Webcam
+from .video import SnapshotSource, VideoSource
+from .virtual import VirtualSource
+from .webcam import WebcamSource
 
 SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "tcp://", "udp://", "srt://")
 FILE_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".wmv", ".3gp", *PICTURES)
@@ -45,34 +44,41 @@ def open_source(
     begins. Raises ValueError if the text is none of these.
     """
     source = _make_source(text, options, live, interval)
-    if interval and not isinstance(source, Snapshots):
+    if interval and not isinstance(source, SnapshotSource):
         raise ValueError("--interval is for http:// and https:// URLs")
-    if live is not None and not isinstance(source, Video):
+    if live is not None and not isinstance(source, VideoSource):
         raise ValueError("--live and --no-live are for videos and URLs that are not polled")
     return source
 
 
 def attach_statistics(source: Source, statistics: Statistics) -> Source:
     """The same source, which counts the frames that it leaves out in `statistics`."""
-    return replace(source, statistics=statistics) if isinstance(source, Video | Snapshots | Webcam) else source
+    return (
+        replace(source, statistics=statistics)
+        if isinstance(source, VideoSource | SnapshotSource | WebcamSource)
+        else source
+    )
 
 
 def _make_source(text: str, options: Mapping[str, str], live: bool | None, interval: float) -> Source:
     if text == "virtual" or text.startswith("virtual:"):
-        return Virtual.parse(text.removeprefix("virtual").removeprefix(":"))
+        return VirtualSource.parse(text.removeprefix("virtual").removeprefix(":"))
     if text.isdecimal():
-        return Webcam(int(text))
+        return WebcamSource(int(text))
     scheme, separator, rest = text.partition("://")
     if (url := scheme.lower() + separator + rest).startswith(SCHEMES):
-        text = url
-        web = text.startswith("http")
-        if web and interval:
-            return Snapshots(text, interval, options)
-        is_file = web and urlsplit(text).path.lower().endswith(FILE_ENDINGS)
-        return Video(text, live=not is_file if live is None else live, options=options)
+        return _make_url_source(url, options, live, interval)
     path = Path(text)
     if path.is_dir() or path.suffix.lower() in PICTURES or (any(sign in text for sign in "*?[") and not path.exists()):
-        return Folder(text)
+        return FolderSource(text)
     if path.is_file():
-        return Video(text, live=bool(live), options=options)
+        return VideoSource(text, live=bool(live), options=options)
     raise ValueError(f"{mask_secrets(text)!r} is no folder, file, glob, webcam number, URL or virtual: camera")
+
+
+def _make_url_source(url: str, options: Mapping[str, str], live: bool | None, interval: float) -> Source:
+    web = url.startswith("http")
+    if web and interval:
+        return SnapshotSource(url, interval, options)
+    is_file = web and urlsplit(url).path.lower().endswith(FILE_ENDINGS)
+    return VideoSource(url, live=not is_file if live is None else live, options=options)

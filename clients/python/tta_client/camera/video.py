@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,10 +12,10 @@ from urllib.parse import urlsplit
 
 from ..channel import is_loopback
 from ..statistics import Statistics
-from ..types.frames import Frame
+from ..types.frames import Frame, open_frames
 from .masking import mask_secrets
 from .text import make_printable
-from .video_reader import CameraSilent, VideoReader
+from .video_reader import MAX_DAMAGED, CameraSilent, VideoReader
 
 MAX_SHORTFALL = 0.5  # seconds by which a recording played by a camera may be shorter than it announces
 EXTENSION, IMAGE, TRAILER = b"!", b",", b";"  # what the blocks of a GIF begin with
@@ -26,7 +27,7 @@ class NoPicture(OSError):
 
 
 @dataclass(frozen=True, slots=True)
-class Video:
+class VideoSource:
     """A video file, or a URL that FFmpeg plays. `live` says that it is a camera, whose frames go stale.
 
     Opening a URL may take `open_seconds`, each read of one `read_seconds`; so long may a camera send no picture. A
@@ -96,6 +97,38 @@ class Video:
             raise OSError(f"{self.name} breaks off {reader.missing:.1f} s before its end")
         if format == "gif" and "://" not in self.url and not is_complete_gif(self.url):
             raise OSError(f"{self.name} is cut off or damaged: what follows cannot be found")
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotSource:
+    """Requests a picture from `url` every `interval` seconds. `options` and `statistics` are those of `VideoSource`.
+
+    Iterating raises OSError when the camera does not answer, and for `MAX_DAMAGED` damaged pictures in a row.
+    """
+
+    url: str = field(repr=False)
+    interval: float
+    options: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    statistics: Statistics = field(default_factory=Statistics, compare=False)
+    live: bool = True
+
+    def __iter__(self) -> Iterator[Frame]:
+        number = damaged = 0
+        due = time.monotonic()
+        while True:
+            time.sleep(max(0.0, due - time.monotonic()))
+            due = max(due, time.monotonic() - self.interval) + self.interval
+            camera = VideoSource(self.url, options=self.options)
+            try:
+                with open_frames(camera) as pictures:
+                    picture = next(pictures).image
+            except NoPicture:
+                count_damaged(camera.name, self.statistics)
+                if (damaged := damaged + 1) >= MAX_DAMAGED:
+                    raise
+                continue
+            number, damaged = number + 1, 0
+            yield Frame(number, picture)
 
 
 def count_damaged(name: str, statistics: Statistics) -> None:

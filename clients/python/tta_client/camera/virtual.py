@@ -10,12 +10,12 @@ from functools import lru_cache
 from typing import Any
 
 from ..types.frames import Frame
-from .pace import limit_count, limit_rate
+from .gate import limit_count, limit_rate
 from .photographs import find_photographs
 
 
 @dataclass(frozen=True, slots=True)
-class Virtual:
+class VirtualSource:
     """`frames` pictures (0: without end) of `width` × `height` pixels; equal seeds give equal pictures.
 
     Each photograph is shown for `shot` frames. Each condition (day, dusk, noise, fog, blur, day, …) rises and falls
@@ -33,7 +33,7 @@ class Virtual:
     strength: float = 1.0
 
     @classmethod
-    def parse(cls, text: str) -> Virtual:
+    def parse(cls, text: str) -> VirtualSource:
         """From `frames=200,fps=0,seed=1`. Raises ValueError, naming the word that is wrong."""
         defaults: dict[str, Any] = {field.name: field.default for field in fields(cls)}
         given: dict[str, Any] = {}

@@ -16,7 +16,7 @@ MAX_SILENCE = 5.0  # seconds without a picture, after which the camera is lost
 
 
 @dataclass(frozen=True, slots=True)
-class Webcam:
+class WebcamSource:
     """Camera `index`. Iterating raises OSError when it cannot be opened or stops delivering.
 
     A picture that cannot be read is left out. It is counted in `statistics` as `unreadable` once another one follows.

@@ -12,7 +12,7 @@ from tta_client.camera import open_source
 from tta_client.camera.packet_loss import PacketLoss
 from tta_client.camera.sources import attach_statistics
 
-from tests.client.clips import damage, moving
+from tests.client.camera.clips import damage, moving
 
 
 def watched(path: Path) -> tuple[list[np.ndarray], Statistics, str]:

@@ -16,14 +16,13 @@ from tta_client import Reconnect, Statistics
 from tta_client.camera import Lasting, open_source
 from tta_client.camera.arguments import parse_arguments
 from tta_client.camera.cli import main
-from tta_client.camera.snapshots import Snapshots
 from tta_client.camera.sources import attach_statistics
-from tta_client.camera.video import Video
+from tta_client.camera.video import SnapshotSource, VideoSource
 from tta_client.camera.video_reader import MAX_DAMAGED
 
-from tests.client import clips
-from tests.client.clips import jpeg, moving
-from tests.client.playback import Recorder, file, pictures, web
+from tests.client.camera import clips
+from tests.client.camera.clips import jpeg, moving
+from tests.client.camera.playback import Recorder, file, pictures, web
 
 pytest.importorskip("av", reason="video needs PyAV (extra camera)")
 QUICKLY = Reconnect(shortest=0.01, longest=0.05)
@@ -74,7 +73,7 @@ def test_a_camera_that_sends_only_damage_is_silent(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("tta_client.camera.video_reader.MAX_DAMAGED", 10**9)
     openings = iter([itertools.chain(islice(shades(0), 20), shades(1))])
     with web(pictures(lambda: next(openings))) as camera, pytest.raises(OSError, match=r"no picture for 0\.3 s"):
-        list(Video(f"{camera.url}/door", live=True, read_seconds=0.3))
+        list(VideoSource(f"{camera.url}/door", live=True, read_seconds=0.3))
 
 
 @pytest.mark.parametrize("breaks", [0, 1, 2])
@@ -132,7 +131,7 @@ def snapshots(answers: Iterator[bytes], kind: str = "image/jpeg"):
 def test_a_snapshot_is_polled(path: str) -> None:
     with web(snapshots(shades(0))) as camera:
         source = open_source(f"{camera.url}/{path}", interval=0.2)
-        assert isinstance(source, Snapshots) and source.live
+        assert isinstance(source, SnapshotSource) and source.live
         seen = list(islice(source, 4))
         assert [frame.frame_id for frame in seen] == [1, 2, 3, 4]
         assert np.abs([frame.image.mean() for frame in seen] - np.arange(1, 5)).max() < 3

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tta_client.camera import open_source
 
-from tests.client.clips import moving
+from tests.client.camera.clips import moving
 
 TURNS = {  # a, b, c, d of the display matrix, and what it does
     "as it is": ((1, 0, 0, 1), lambda p: p),
