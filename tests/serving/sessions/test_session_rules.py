@@ -59,14 +59,14 @@ class SessionCalls(RuleBasedStateMachine):
 
         with (
             suppress(MemoryFull, ZeroDivisionError),
-            self.sessions.scope(make_request(0, strategy, owner=owner, session=name)) as visit,
+            self.sessions.scope(make_request(0, strategy, owner=owner, session=name)) as scope,
         ):
             self.note_open()
-            turn = visit.turn(strategy)
+            turn = scope.turn(strategy)
             assert turn is not None
             await turn.wait()
-            await turn.begin(self.lane, lambda: Last(torch.tensor(-1)), visit.admit)
-            await turn.adapt(self.lane, work, visit.count_frame)
+            await turn.begin(self.lane, lambda: Last(torch.tensor(-1)), scope.admit)
+            await turn.adapt(self.lane, work, scope.count_frame)
 
     @rule(owner=OWNERS, name=NAMES, strategy=STRATEGIES, fails=st.sampled_from([False, False, True]))
     def a_frame_comes(self, owner: str, name: str, strategy: Diary, fails: bool) -> None:

@@ -15,7 +15,7 @@ from tests.serving.manual_executor import Last, ManualExecutor
 from tests.serving.toys import Diary
 from tta_service.core.errors import MemoryFull
 from tta_service.serving.sessions.memory import MemoryKey, MemorySlot
-from tta_service.serving.sessions.turns import TurnQueue
+from tta_service.serving.sessions.turns import ResetTurn, TurnQueue
 
 FORGETFUL = 99  # a frame that is answered and then fails to learn
 
@@ -169,7 +169,7 @@ async def test_a_reset_takes_its_turn_by_itself():
     held = Held()
     before = asyncio.create_task(held.frame(held.turn(), 1))
     await settle()
-    held.queue.reset(held.was_over)
+    held.queue.enqueue(held.was_over, ResetTurn)
     after = asyncio.create_task(held.frame(held.turn(), 2))
     await settle()
     while held.lane.work:

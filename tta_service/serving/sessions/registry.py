@@ -57,14 +57,10 @@ class SessionRegistry:
         check_session_id(id)
         if len(self._sessions) >= self._limits.sessions:
             self._evict(1, lambda session: 1, self.open_sessions, "capacity", "too many sessions are open")
-        session = self.make(owner, id, named)
+        now = self._clock()
+        session = Session(owner, id or secrets.token_hex(16), named and bool(id), now, now, self.accounting)
         self._sessions[owner, session.id] = session
         return session
-
-    def make(self, owner: str, id: str = "", named: bool = False) -> Session:
-        """A session that is not registered: nobody finds it, and nothing ends it."""
-        now = self._clock()
-        return Session(owner, id or secrets.token_hex(16), named and bool(id), now, now, self.accounting)
 
     def hold(self, session: Session, used: bool = True) -> Callable[[], None]:
         """Keeps the session open until the returned function is called; one without a name ends with its last hold.

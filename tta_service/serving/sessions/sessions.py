@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from .memory import MemoryKey, MemoryLimits
 from .registry import Reason, SessionRegistry
 from .scope import SessionLease, SessionScope
 from .session import Session, SessionInfo
+from .turns import ResetTurn
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Sessions:
         registry, strategies = self.registry, [request.strategy] + ([request.cascade.to] if request.cascade else [])
         remembering = [strategy for strategy in strategies if strategy.needs().memory is Scope.SESSION]
         if not request.session and not remembering:  # nothing is kept that anybody could reach or that has to end
-            session = registry.make(request.owner)
+            session = Session(request.owner, secrets.token_hex(16), False, 0.0, 0.0, registry.accounting)
             return SessionScope(session, request, {}, partial(registry.admit, session), None)
         session = registry.obtain(request.owner, request.session)
         on_exit = registry.hold(session)
@@ -94,7 +96,8 @@ class Sessions:
     async def reset(self, owner: str, id: str) -> SessionInfo:
         """Discards all memories, each after the frames that came before, even when the caller no longer waits."""
         session = self.registry.find(owner, id)
-        for reset in [queue.reset(self.registry.hold(session)) for queue in list(session.memories.values())]:
+        queues = list(session.memories.values())
+        for reset in [queue.enqueue(self.registry.hold(session), ResetTurn) for queue in queues]:
             await reset.wait()
         return session.describe(self._clock())
 

@@ -15,7 +15,6 @@ from .memory import MemorySlot
 
 T = TypeVar("T")
 R = TypeVar("R")
-AnyTurn = TypeVar("AnyTurn", bound="Turn")
 
 
 class Turn:
@@ -43,12 +42,18 @@ class Turn:
         """Begins the memory unless there is one. `admit(bytes)` makes room for it, or raises."""
         if self.slot.begun:
             return
+        begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def make() -> tuple[Any, int]:
+            memory = begin()
+            return memory, nbytes(memory)
 
         def store(made: tuple[Any, int]) -> None:
             admit(made[1])
             self.slot.store(*made)
 
-        await self._submit(lane, lambda: _with_size(begin()), store)
+        self._submit(lane, make, store, begun)
+        await begun
 
     async def adapt(
         self,
@@ -63,37 +68,29 @@ class Turn:
         `deliver(answer)` is answered at once, before the memory is stored. When the work raises, the memory is
         discarded. `on_done` is called when the lane is done.
         """
-        loop, value = asyncio.get_running_loop(), self.slot.value
+        loop, value, given = asyncio.get_running_loop(), self.slot.value, list[tuple[T, R]]()
         answered: asyncio.Future[tuple[T, R]] = loop.create_future()
-        delivered = False
 
-        def deliver(answer: T) -> None:
-            nonlocal delivered
-            if delivered:
-                return
-            delivered, result = True, (answer, on_answer())
+        def deliver(answer: T) -> tuple[T, R]:
+            if not given:  # else it was delivered before the memory was there
+                given.append((answer, on_answer()))
             if not answered.done():
-                answered.set_result(result)
+                answered.set_result(given[0])
+            return given[0]
 
         def deliver_early(answer: T) -> None:
             loop.call_soon_threadsafe(deliver, answer)
 
         def work_on_memory() -> tuple[T, Any, int]:
             answer, memory = work(value, deliver_early)
-            return answer, *_with_size(memory)
+            return answer, memory, nbytes(memory)
 
-        def store(done: tuple[T, Any, int]) -> None:
+        def store(done: tuple[T, Any, int]) -> tuple[T, R]:
             answer, memory, size = done
             self.slot.store(memory, size)
-            deliver(answer)
+            return deliver(answer)
 
-        def on_failure(done: asyncio.Future[None]) -> None:
-            if (error := done.exception()) and not answered.done():
-                answered.set_exception(error)
-
-        submitted = self._submit(lane, work_on_memory, store)
-        submitted.add_done_callback(on_failure)
-        submitted.add_done_callback(on_done)
+        self._submit(lane, work_on_memory, store, answered).add_done_callback(on_done)
         self._left, self.slot.value = True, None  # the turn ends with this work, and the old value is not needed again
         return await answered
 
@@ -107,30 +104,34 @@ class Turn:
             self._ended = True
             self._on_over()
 
-    def _submit(self, lane: Executor, work: Callable[[], T], store: Callable[[T], R]) -> asyncio.Future[R]:
-        result: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+    def _submit(
+        self, lane: Executor, work: Callable[[], T], store: Callable[[T], R], result: asyncio.Future[R]
+    ) -> asyncio.Future[T]:
+        """Sets `result` to `store(work())`, or the error, unless it is done; after an error the memory is discarded."""
 
         def on_done(done: asyncio.Future[T]) -> None:
             self._in_lane = False
             try:
-                value = store(_result_of(done))
+                if done.cancelled():
+                    raise NotReady("the server is stopping")
+                value = store(done.result())
+                if not result.done():
+                    result.set_result(value)
             except Exception as error:
                 self.slot.reset()
                 if not result.done():
                     result.set_exception(error)
-            else:
-                if not result.done():
-                    result.set_result(value)
             finally:
                 self._end()
 
-        run(lane, work).add_done_callback(on_done)
+        in_lane = run(lane, work)
+        in_lane.add_done_callback(on_done)
         self._in_lane = True
-        return result
+        return in_lane
 
 
 class ResetTurn(Turn):
-    """A turn that discards the memory as soon as it is first, and is over."""
+    """A turn that discards the memory as soon as it is first, and is over, even when the caller does not wait."""
 
     def start(self) -> None:
         self.slot.reset()
@@ -148,37 +149,18 @@ class TurnQueue:
     @property
     def empty(self) -> bool:
         """The slot is empty and no turn waits."""
-        return self.slot.empty and not self._turns
+        return not self._turns and self.slot.empty
 
-    def enqueue(self, on_over: Callable[[], None]) -> Turn:
+    def enqueue(self, on_over: Callable[[], None], make: type[Turn] = Turn) -> Turn:
         """Takes a place at the end of the queue; `on_over` is called once, when the turn is over."""
-        return self._append(Turn, on_over)
 
-    def reset(self, on_over: Callable[[], None]) -> ResetTurn:
-        """A turn that discards the memory; it takes its place even when the caller does not wait."""
-        return self._append(ResetTurn, on_over)
-
-    def _append(self, make: type[AnyTurn], on_over: Callable[[], None]) -> AnyTurn:
         def end() -> None:
             self._turns.remove(turn)
-            self._start_first()
+            if self._turns:
+                self._turns[0].start()
             on_over()
 
         turn = make(self.slot, end)
         self._turns.append(turn)
-        self._start_first()
+        self._turns[0].start()
         return turn
-
-    def _start_first(self) -> None:
-        if self._turns:
-            self._turns[0].start()
-
-
-def _with_size(memory: Any) -> tuple[Any, int]:
-    return memory, nbytes(memory)
-
-
-def _result_of(done: asyncio.Future[T]) -> T:
-    if done.cancelled():
-        raise NotReady("the server is stopping")
-    return done.result()
