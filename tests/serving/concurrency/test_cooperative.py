@@ -8,7 +8,7 @@ import pytest
 
 from tests.serving.harness import settle
 from tests.serving.manual_executor import ManualExecutor
-from tta_service.serving.concurrency.cooperative import CooperativeTask
+from tta_service.serving.concurrency.executors import CooperativeTask
 
 
 def counting(told: list[int], to: int) -> Generator[None, None, str]:

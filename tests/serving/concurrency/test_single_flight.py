@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.serving.harness import settle
-from tta_service.serving.concurrency.single_flight import SingleFlight
+from tta_service.serving.concurrency.by_key import SingleFlight
 
 
 async def test_concurrent_callers_share_one_call_and_its_failure():

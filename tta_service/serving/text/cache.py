@@ -13,8 +13,8 @@ from typing import Any
 from ...core.errors import ModelFault, TTAError, UnknownLabels
 from ...core.labels import LabelSet, TextSpace
 from ...core.strategy import Strategy
-from ..concurrency.cooperative import CooperativeTask
-from ..concurrency.single_flight import SingleFlight
+from ..concurrency.by_key import SingleFlight
+from ..concurrency.executors import CooperativeTask
 from ..costs.model import CostModel
 from .entries import LRU, CacheEntry
 
