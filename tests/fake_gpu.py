@@ -51,8 +51,8 @@ class _FakeGPU(TorchDispatchMode):
         out = operation(*args, **kwargs)
         made = [x for x in tree_flatten(out)[0] if isinstance(x, Tensor)]
         if made and there != any(map(_on_gpu, made)):
-            moved = sum(x.numel() * x.itemsize for x in made)
-            (self.seen.downloads if there else self.seen.uploads if given else []).append(moved)
+            copied = sum(x.numel() * x.itemsize for x in made)
+            (self.seen.downloads if there else self.seen.uploads if given else []).append(copied)
         self.seen.operations.append(str(operation))
         for x in filter(_on_gpu, made):
             self._hold(x)
@@ -85,7 +85,7 @@ def fake_gpu() -> Iterator[Seen]:
         yield seen
 
 
-def moved(model: nn.Module) -> nn.Module:
+def move_to_gpu(model: nn.Module) -> nn.Module:
     """The model on the device; `Module.to` cannot swap fake weights, so it does nothing from here on."""
     for module in model.modules():
         for name, value in module.named_parameters(recurse=False):

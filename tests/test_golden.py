@@ -46,7 +46,7 @@ def jpegs() -> dict[str, bytes]:
     return files
 
 
-def asked(name: str) -> pb.Options:
+def make_options(name: str) -> pb.Options:
     """Few views where a strategy takes many."""
     parameters = struct_pb2.Struct()
     if any(parameter.name == "views" for parameter in catalogue.strategies.describe(name).parameters):
@@ -58,11 +58,11 @@ def asked(name: str) -> pb.Options:
 @pytest.mark.parametrize("name", catalogue.strategies.names())
 async def test_a_photograph_gets_the_stated_label(stub, jpegs, name, label):
     labels = pb.Labels(label_set=pb.LabelSet(names=[*PHOTOGRAPHS[label][1], label]))
-    question = pb.ClassifyRequest(image=pb.Image(encoded=jpegs[label]), labels=labels, options=asked(name))
-    told = await stub.Classify(question)
-    assert told.strategy.name == name
-    assert told.zero_shot[0].label == label
-    assert told.top[0].label == label
+    request = pb.ClassifyRequest(image=pb.Image(encoded=jpegs[label]), labels=labels, options=make_options(name))
+    response = await stub.Classify(request)
+    assert response.strategy.name == name
+    assert response.zero_shot[0].label == label
+    assert response.top[0].label == label
 
 
 async def test_a_prompt_that_does_not_fit_is_refused_naming_label_and_length(stub, jpegs):

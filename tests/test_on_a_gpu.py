@@ -19,7 +19,7 @@ from tta_service.images.views import AUGMENTS, look
 from tta_service.reducers.random import RandomDrop
 from tta_service.reducers.tome import ToMe
 
-from .images.files import encoded, photo
+from .images.files import encode, photo
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 GPU = torch.device("cuda", 0)
@@ -27,7 +27,7 @@ REDUCERS = (RandomDrop(keep=0.5), ToMe(keep=0.5))
 
 
 def pixels(width: int = 700, height: int = 500) -> torch.Tensor:
-    return decode(Encoded(encoded(photo(width, height), "JPEG")))
+    return decode(Encoded(encode(photo(width, height), "JPEG")))
 
 
 @pytest.mark.parametrize("augment", AUGMENTS)

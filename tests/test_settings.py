@@ -49,7 +49,7 @@ def test_maxima_of_parameters_by_name(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         ({"server.port": 70000}, "server.port: input should be less than or equal to 65535, got 70000"),
         ({"server.prot": 1}, "server.prot: there is no such setting, got 1"),
@@ -63,8 +63,8 @@ def test_maxima_of_parameters_by_name(monkeypatch: pytest.MonkeyPatch):
         ),
     ],
 )
-def test_a_wrong_flag_is_named(flags: dict[str, object], said: str):
-    with pytest.raises(BadSettings, match=said):
+def test_a_wrong_flag_is_named(flags: dict[str, object], message: str):
+    with pytest.raises(BadSettings, match=message):
         load(flags)
 
 
@@ -112,7 +112,7 @@ def test_each_mistake_has_a_line_with_its_source_and_its_setting(monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"[server\n", "this is no TOML"),
         (b"port: 5\n", "this is no TOML"),
@@ -125,13 +125,13 @@ def test_each_mistake_has_a_line_with_its_source_and_its_setting(monkeypatch: py
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_mistake_among_others(
-    monkeypatch: pytest.MonkeyPatch, content: bytes | None, said: str
+    monkeypatch: pytest.MonkeyPatch, content: bytes | None, message: str
 ):
     monkeypatch.setenv("TTA_SERVER__PORT", "y")
     Path("tta.toml").write_bytes(content) if content is not None else Path("tta.toml").mkdir()
     for file in (None, Path("tta.toml")):
         first, second = mistakes(file=file)
-        assert first.startswith("tta.toml") and said in first
+        assert first.startswith("tta.toml") and message in first
         assert second.startswith("TTA_SERVER__PORT: server.port: ")
 
 
@@ -209,6 +209,11 @@ def test_buckets_of_durations_are_a_list_that_rises(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("TTA_METRICS__LATENCY_BUCKETS", "[0.2, 2]")
     assert load().metrics.latency_buckets == (0.2, 2.0)
     assert load({"metrics.latency_buckets": "[0.1, 1, 10]"}).metrics.latency_buckets == (0.1, 1.0, 10.0)
-    for wrong, said in (("0.1, 1", "a list of numbers"), ("[1, 0.1]", "rise"), ("[0]", "greater than 0"), ("[]", "")):
-        with pytest.raises(BadSettings, match=f"metrics.latency_buckets.*{said}"):
+    for wrong, message in (
+        ("0.1, 1", "a list of numbers"),
+        ("[1, 0.1]", "rise"),
+        ("[0]", "greater than 0"),
+        ("[]", ""),
+    ):
+        with pytest.raises(BadSettings, match=f"metrics.latency_buckets.*{message}"):
             load({"metrics.latency_buckets": wrong})

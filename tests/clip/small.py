@@ -41,7 +41,7 @@ def small_model(
     vision: dict[str, Any] | None = None, text: dict[str, Any] | None = None, custom=False, **parts: Any
 ) -> Any:
     torch.manual_seed(0)
-    return shaken(build_model(config(vision, text, **parts), custom))
+    return shake(build_model(config(vision, text, **parts), custom))
 
 
 def small(
@@ -60,10 +60,10 @@ def timm_visual(**options: Any) -> TimmModel:
     torch.manual_seed(0)
     visual = TimmModel("vit_small_for_tests", 24, 32, pool="token", proj="")
     visual.trunk = timm.create_model("vit_small_for_tests", num_classes=24, **options)
-    return shaken(visual).eval()
+    return shake(visual).eval()
 
 
-def shaken(model: nn.Module) -> Any:
+def shake(model: nn.Module) -> Any:
     """The same with weights far from their start, where biases are zero and layer scales alike."""
     noise = torch.Generator().manual_seed(1)
     for value in model.parameters():

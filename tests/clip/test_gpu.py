@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.clip.small import shaken, small_model, timm_visual, tokenizer
-from tests.fake_gpu import GPU, fake_gpu, moved
+from tests.clip.small import shake, small_model, timm_visual, tokenizer
+from tests.fake_gpu import GPU, fake_gpu, move_to_gpu
 from tta_service.clip.encoder_config import EncoderConfig, build_image_encoder
 from tta_service.clip.text.prompts import TemplatePrompts
 from tta_service.clip.text.tokenize import label_tokens
@@ -17,7 +17,7 @@ from tta_service.reducers import catalogue
 
 def siglip() -> torch.nn.Module:
     model = small_model()
-    model.visual = shaken(timm_visual(class_token=False, global_pool="map"))
+    model.visual = shake(timm_visual(class_token=False, global_pool="map"))
     return model
 
 
@@ -35,7 +35,7 @@ def test_a_forward_stays_on_the_device(name, precision):
     model, size = MODELS[name]().eval().requires_grad_(False), 64 if name == "resnet" else 32
     model.visual.to(getattr(torch, precision))
     with fake_gpu() as seen, torch.no_grad():
-        moved(model)
+        move_to_gpu(model)
         run = build_image_encoder(model, EncoderConfig(precision), size, 24, name)
         rows, guide = torch.zeros(4, 3, size, size, device=GPU), torch.zeros(5, 24, device=GPU)
         names = catalogue.names() if run.reducible else ["none"]
@@ -55,7 +55,7 @@ def test_labels_and_prompts_stay_on_the_device():
     model, labels = small_model().eval().requires_grad_(False), LabelSet(("a cat", "a longer dog", "x"))
     tokens = label_tokens(tokenizer(), labels, labels.templates[0], 20)
     with fake_gpu():
-        moved(model)
+        move_to_gpu(model)
         tower = take_text_apart(model)
         assert tower is not None
         with torch.no_grad():

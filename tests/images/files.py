@@ -18,7 +18,7 @@ def photo(width: int = 60, height: int = 40, mode: str = "RGB") -> Image.Image:
     return Image.fromarray(np.stack([red, green, blue], -1).astype(np.uint8)).convert(mode)
 
 
-def encoded(picture: Image.Image, format: str, **how) -> bytes:
+def encode(picture: Image.Image, format: str, **how) -> bytes:
     file = BytesIO()
     picture.save(file, format, **how)
     return file.getvalue()

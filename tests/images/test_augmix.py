@@ -16,7 +16,7 @@ MEAN, STD = np.array([0.481, 0.458, 0.408]), np.array([0.269, 0.261, 0.276])
 VIEW = torch.from_numpy(np.array(photo(64, 64))).permute(2, 0, 1).contiguous()
 
 
-def normalised(picture: Image.Image) -> np.ndarray:
+def normalise(picture: Image.Image) -> np.ndarray:
     return (np.asarray(picture) / 255 - MEAN) / STD
 
 
@@ -51,9 +51,9 @@ def test_equal_to_mixing_normalised_floats():
             changed = picture
             for link in range(1 + int(3 * chain[1])):
                 changed = operation(changed, *chain[2 + 3 * link : 5 + 3 * link])
-            total += weight * normalised(changed)
-        expected = row[0] * normalised(picture) + (1 - row[0]) * total
-        got = normalised(augmix.mix(VIEW, row).permute(1, 2, 0).numpy())
+            total += weight * normalise(changed)
+        expected = row[0] * normalise(picture) + (1 - row[0]) * total
+        got = normalise(augmix.mix(VIEW, row).permute(1, 2, 0).numpy())
         assert np.abs((got - expected) * STD).max() * 255 <= 0.5 + 1e-4
 
 

@@ -11,14 +11,14 @@ WORD = 2**64
 
 
 def by_hand(seed: int, view: int, draw: int) -> float:
-    def mixed(x: int) -> int:
+    def mix(x: int) -> int:
         x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % WORD
         x = (x ^ x >> 27) * 0x94D049BB133111EB % WORD
         return x ^ x >> 31
 
     golden = 0x9E3779B97F4A7C15
-    key = mixed((mixed(seed % WORD) + (view + 1) * golden) % WORD)
-    return (mixed((key + (draw + 1) * golden) % WORD) >> 11) / 2**53
+    key = mix((mix(seed % WORD) + (view + 1) * golden) % WORD)
+    return (mix((key + (draw + 1) * golden) % WORD) >> 11) / 2**53
 
 
 @pytest.mark.parametrize("seed", [0, 1, 7, 2**63, 2**64 - 1, 2**64 + 7, -1])

@@ -18,9 +18,9 @@ from tta_service.core.errors import BadImage
 from tta_service.core.request import Encoded, PixelFormat, Raw
 from tta_service.images.decode import ImageLimits, decode
 
-from .files import chunk, encoded, exif, photo, png
+from .files import chunk, encode, exif, photo, png
 
-JPEG, PNG, WEBP = encoded(photo(), "JPEG"), encoded(photo(), "PNG"), encoded(photo(), "WEBP")
+JPEG, PNG, WEBP = encode(photo(), "JPEG"), encode(photo(), "PNG"), encode(photo(), "WEBP")
 USUAL = ImageLimits()
 
 
@@ -37,7 +37,7 @@ def pixels(data: bytes) -> np.ndarray:
     return decode(Encoded(data)).permute(1, 2, 0).numpy()
 
 
-def refused(image: bytes | Raw, words: str, limits: ImageLimits = USUAL) -> None:
+def assert_refused(image: bytes | Raw, words: str, limits: ImageLimits = USUAL) -> None:
     with pytest.raises(BadImage, match=words) as caught:
         decode(image if isinstance(image, Raw) else Encoded(image), limits)
     assert caught.value.field == "image"
@@ -46,20 +46,20 @@ def refused(image: bytes | Raw, words: str, limits: ImageLimits = USUAL) -> None
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("how", [{}, {"progressive": True}, {"quality": 30, "subsampling": 2}])
 def test_a_jpeg_is_what_pillow_sees(mode, how):
-    data = encoded(photo(mode=mode), "JPEG", **how)
+    data = encode(photo(mode=mode), "JPEG", **how)
     assert (pixels(data) == np.asarray(Image.open(BytesIO(data)).convert("RGB"))).all()
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "1", "LA", "RGBA"])
 def test_a_png_is_what_pillow_sees(mode):
-    data = encoded(photo(mode=mode), "PNG")
+    data = encode(photo(mode=mode), "PNG")
     assert (pixels(data) == np.asarray(Image.open(BytesIO(data)).convert("RGB"))).all()
 
 
 @pytest.mark.parametrize("how", [{}, {"lossless": True}])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_a_webp_is_what_pillow_sees(mode, how):
-    data = encoded(photo(mode=mode), "WEBP", **how)
+    data = encode(photo(mode=mode), "WEBP", **how)
     assert (pixels(data) == np.asarray(Image.open(BytesIO(data)).convert("RGB"))).all()
 
 
@@ -73,24 +73,24 @@ def test_the_layout_is_three_bytes_a_pixel():
 def test_alpha_is_dropped_not_composited():
     see_through = photo(mode="RGBA")
     see_through.putalpha(0)
-    assert (pixels(encoded(see_through, "PNG")) == np.asarray(photo())).all()
+    assert (pixels(encode(see_through, "PNG")) == np.asarray(photo())).all()
     palette = photo(mode="P")
     expected = np.asarray(palette.convert("RGB"))
-    assert (pixels(encoded(palette, "PNG", transparency=bytes(range(200)))) == expected).all()
+    assert (pixels(encode(palette, "PNG", transparency=bytes(range(200)))) == expected).all()
 
 
 def test_of_sixteen_bits_the_upper_eight_count():
     deep = np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64)
-    assert (pixels(encoded(Image.fromarray(deep), "PNG")) == (deep >> 8)[..., None]).all()
+    assert (pixels(encode(Image.fromarray(deep), "PNG")) == (deep >> 8)[..., None]).all()
     rows = np.concatenate([np.zeros((64, 1), ">u1"), np.repeat(deep, 3, 1).astype(">u2").view("u1")], 1)
     assert (pixels(png(64, 64, rows.tobytes(), depth=16, colour=2)) == (deep >> 8)[..., None]).all()
 
 
 @pytest.mark.parametrize("turn", range(1, 9))
 def test_every_orientation_ends_upright(turn):
-    for data in (encoded(photo(), kind, exif=b"Exif\0\0" + exif(turn)) for kind in ("JPEG", "PNG", "WEBP")):
+    for data in (encode(photo(), kind, exif=b"Exif\0\0" + exif(turn)) for kind in ("JPEG", "PNG", "WEBP")):
         assert (pixels(data) == np.asarray(ImageOps.exif_transpose(Image.open(BytesIO(data)).convert("RGB")))).all()
-    motorola = encoded(photo(), "PNG", exif=exif(turn, ">"))
+    motorola = encode(photo(), "PNG", exif=exif(turn, ">"))
     assert (pixels(motorola) == np.asarray(ImageOps.exif_transpose(Image.open(BytesIO(motorola))))).all()
 
 
@@ -99,7 +99,7 @@ def test_every_orientation_ends_upright(turn):
 @pytest.mark.parametrize("type", "BHIbhi")
 def test_every_spelling_of_the_orientation_is_understood(kind, order, type):
     for turn in range(1, 9):
-        usual, other = (encoded(photo(), kind, exif=b"Exif\0\0" + exif(turn, *how)) for how in ((), (order, type)))
+        usual, other = (encode(photo(), kind, exif=b"Exif\0\0" + exif(turn, *how)) for how in ((), (order, type)))
         assert (pixels(other) == pixels(usual)).all()
 
 
@@ -141,7 +141,7 @@ def test_an_unreadable_orientation_counts_as_upright(block):
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_an_animation_gives_its_first_frame(kind):
     still, moving = photo(), ImageOps.mirror(photo())
-    data = encoded(still, kind, save_all=True, append_images=[moving, still], lossless=True)
+    data = encode(still, kind, save_all=True, append_images=[moving, still], lossless=True)
     assert (pixels(data) == np.asarray(still)).all()
 
 
@@ -149,7 +149,7 @@ def test_metadata_costs_no_time_and_prints_no_warning():
     broken_animation = chunk(b"acTL", bytes(8))  # makes Pillow warn
     zeros = png(1, 1, bytes(2), extra=chunk(b"zTXt", b"k\0\0" + bytes(99)) + broken_animation)
     assert pixels(zeros).tolist() == [[[0, 0, 0]]]
-    profile = encoded(photo(), "JPEG", icc_profile=bytes(90_000), comment=b"x" * 999, dpi=(3, 3))
+    profile = encode(photo(), "JPEG", icc_profile=bytes(90_000), comment=b"x" * 999, dpi=(3, 3))
     assert (pixels(profile) == pixels(JPEG)).all()
 
 
@@ -160,14 +160,14 @@ def test_what_follows_the_picture_is_ignored():
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (8192, 1)])
 def test_tiny_and_thin_pictures_are_decoded(size):
     for kind in ("JPEG", "PNG", "WEBP"):
-        assert decode(Encoded(encoded(photo(*size), kind))).shape == (3, size[1], size[0])
+        assert decode(Encoded(encode(photo(*size), kind))).shape == (3, size[1], size[0])
 
 
 def test_errors_about_limits_name_the_size():
-    refused(JPEG, "has [0-9]+ bytes, at most 100", ImageLimits(max_bytes=100))
-    refused(JPEG, "60 × 40 pixels, a side may have 59", ImageLimits(max_side=59))
-    for data in (JPEG, PNG, WEBP, encoded(photo(), "WEBP", lossless=True), encoded(photo(mode="RGBA"), "WEBP")):
-        refused(data, "60 × 40 pixels, at most 2399 in all", ImageLimits(max_pixels=2399))
+    assert_refused(JPEG, "has [0-9]+ bytes, at most 100", ImageLimits(max_bytes=100))
+    assert_refused(JPEG, "60 × 40 pixels, a side may have 59", ImageLimits(max_side=59))
+    for data in (JPEG, PNG, WEBP, encode(photo(), "WEBP", lossless=True), encode(photo(mode="RGBA"), "WEBP")):
+        assert_refused(data, "60 × 40 pixels, at most 2399 in all", ImageLimits(max_pixels=2399))
         assert decode(Encoded(data), ImageLimits(len(data), 2400, 60)).shape == (3, 40, 60)
 
 
@@ -178,7 +178,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_decompressed():
     wide = JPEG.replace((40).to_bytes(2) + (60).to_bytes(2), b"\xff\xff\xff\xff")
     tracemalloc.start()
     for data, words in ((bomb, "12000 × 12000"), (anim, "16383 × 16383"), (wide, "65535 × 65535")):
-        refused(data, words)
+        assert_refused(data, words)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 3 * len(bomb)
@@ -191,26 +191,28 @@ def chunk_riff(kind: bytes, content: bytes) -> bytes:
 
 def test_a_header_that_contradicts_the_decoder_is_refused():
     """The size that was checked is the size that is decoded."""
-    extended = encoded(photo(mode="RGBA"), "WEBP", exif=exif(1))
+    extended = encode(photo(mode="RGBA"), "WEBP", exif=exif(1))
     assert extended[12:16] == b"VP8X"
-    refused(extended[:24] + (5).to_bytes(3, "little") * 2 + extended[30:], "the WebP is damaged or cut short")
+    assert_refused(extended[:24] + (5).to_bytes(3, "little") * 2 + extended[30:], "the WebP is damaged or cut short")
     twice = JPEG.index(b"\xff\xc0")
-    refused(JPEG[:twice] + JPEG[twice : twice + 19].replace(b"\0\x28\0\x3c", b"\0\x08\0\x08") + JPEG[twice:], "JPEG")
+    assert_refused(
+        JPEG[:twice] + JPEG[twice : twice + 19].replace(b"\0\x28\0\x3c", b"\0\x08\0\x08") + JPEG[twice:], "JPEG"
+    )
 
 
 def test_slow_files_are_refused():
     scan = JPEG.index(b"\xff\xda")
-    refused(JPEG[:scan] + JPEG[scan:-2] * 101 + JPEG[-2:], "more than 100 scans")
-    refused(PNG[:33] + chunk(b"IDAT", b"") * 20_001 + PNG[33:], "more than 20000 chunks")
-    refused(WEBP[:12] + b"VP8X" + bytes(5_000_000), "more than 20000 chunks")
+    assert_refused(JPEG[:scan] + JPEG[scan:-2] * 101 + JPEG[-2:], "more than 100 scans")
+    assert_refused(PNG[:33] + chunk(b"IDAT", b"") * 20_001 + PNG[33:], "more than 20000 chunks")
+    assert_refused(WEBP[:12] + b"VP8X" + bytes(5_000_000), "more than 20000 chunks")
 
 
 @pytest.mark.parametrize(
-    "data", [JPEG, PNG, WEBP, encoded(photo(), "WEBP", lossless=True)], ids=["jpeg", "png", "webp", "vp8l"]
+    "data", [JPEG, PNG, WEBP, encode(photo(), "WEBP", lossless=True)], ids=["jpeg", "png", "webp", "vp8l"]
 )
 def test_truncated_files_are_refused_wherever_they_end(data):
     for end in (*range(1, 60), *range(60, len(data) - 60, 37)):
-        refused(data[:end], "the ")
+        assert_refused(data[:end], "the ")
     for end in range(len(data) - 20, len(data)):  # a PNG may lack its closing words, never pixels
         try:
             assert (pixels(data[:end]) == pixels(data)).all()
@@ -219,15 +221,15 @@ def test_truncated_files_are_refused_wherever_they_end(data):
 
 
 def test_other_files_are_refused():
-    refused(b"", "empty")
-    refused(bytes(1000), "neither a JPEG, a PNG nor a WebP")
+    assert_refused(b"", "empty")
+    assert_refused(bytes(1000), "neither a JPEG, a PNG nor a WebP")
     for kind in ("GIF", "BMP", "TIFF", "PPM", "ICO"):
-        refused(encoded(photo(), kind), "neither a JPEG")
-    refused(JPEG[:2] + b"\xff\xd9", "ends within its header")
-    refused(chunk_riff(b"WAVE", bytes(40)), "no picture")
-    refused(png(0, 7, b""), "0 × 7")
-    refused(png(7, 7, b"")[:30], "ends within")
-    refused(PNG[:60] + bytes(40) + PNG[100:], "the PNG is damaged or cut short")
+        assert_refused(encode(photo(), kind), "neither a JPEG")
+    assert_refused(JPEG[:2] + b"\xff\xd9", "ends within its header")
+    assert_refused(chunk_riff(b"WAVE", bytes(40)), "no picture")
+    assert_refused(png(0, 7, b""), "0 × 7")
+    assert_refused(png(7, 7, b"")[:30], "ends within")
+    assert_refused(PNG[:60] + bytes(40) + PNG[100:], "the PNG is damaged or cut short")
 
 
 @settings(max_examples=150, deadline=None)
@@ -271,11 +273,13 @@ def test_raw_frames_must_have_their_size():
     for format, wanted in (("RGB24", 7200), ("BGR24", 7200), ("GRAY8", 2400), ("NV12", 3600)):
         assert decode(Raw(60, 40, PixelFormat(format), bytes(wanted))).shape == (3, 40, 60)
         for length in (0, wanted - 1, wanted + 1):
-            refused(Raw(60, 40, PixelFormat(format), bytes(length)), f"{format} is {wanted} bytes, there are {length}")
-    refused(Raw(5, 4, PixelFormat.NV12, bytes(30)), "even sides")
-    refused(Raw(0, 4, PixelFormat.RGB24, b""), "0 × 4")
-    refused(Raw(-3, 4, PixelFormat.RGB24, b""), "-3 × 4")
-    refused(Raw(60, 40, PixelFormat.GRAY8, bytes(2400)), "at most 2399", ImageLimits(max_pixels=2399))
+            assert_refused(
+                Raw(60, 40, PixelFormat(format), bytes(length)), f"{format} is {wanted} bytes, there are {length}"
+            )
+    assert_refused(Raw(5, 4, PixelFormat.NV12, bytes(30)), "even sides")
+    assert_refused(Raw(0, 4, PixelFormat.RGB24, b""), "0 × 4")
+    assert_refused(Raw(-3, 4, PixelFormat.RGB24, b""), "-3 × 4")
+    assert_refused(Raw(60, 40, PixelFormat.GRAY8, bytes(2400)), "at most 2399", ImageLimits(max_pixels=2399))
 
 
 def test_nv12_has_the_colours_of_opencv():
@@ -287,7 +291,7 @@ def test_nv12_has_the_colours_of_opencv():
 
 
 def test_threads_do_not_disturb_each_other():
-    files = [encoded(photo(50 + i, 40), kind) for i in range(8) for kind in ("JPEG", "PNG", "WEBP")]
+    files = [encode(photo(50 + i, 40), kind) for i in range(8) for kind in ("JPEG", "PNG", "WEBP")]
     alone = [pixels(data) for data in files]
     with ThreadPoolExecutor(4) as pool:
         for one, other in zip(alone * 4, pool.map(pixels, files * 4)):

@@ -9,11 +9,11 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.survival.cameras import LABELS, SECRET, Camera, picture, serving
+from tests.survival.cameras import LABELS, SECRET, Camera, picture, start_service
 from tta_service.serving.persistence.signing import SignedCodec
 from tta_service.serving.persistence.stores.base import Stored
 from tta_service.serving.persistence.stores.folder import FolderStore
-from tta_service.wire.identity import OWNER
+from tta_service.wire.requests import OWNER
 from tta_service.wire.v1 import tta_pb2 as pb
 
 NEWER = SignedCodec(SECRET.encode()).dumps({"all": "new"}, {}, format=2)
@@ -42,7 +42,7 @@ def content(folder: Path) -> dict[str, bytes]:
 async def test_every_call_on_a_newer_session_gives_the_same_error_and_changes_nothing(tmp_path: Path):
     await FolderStore(tmp_path, 3600.0).write(OWNER, "cam", Stored(3, "a:1", NEWER), after=0)
     before = content(tmp_path)
-    async with serving(tmp_path) as (_, stub):
+    async with start_service(tmp_path) as (_, stub):
         for way, ask in WAYS.items():
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await ask(stub)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.survival.cameras import Camera, scores, serving
+from tests.survival.cameras import Camera, scores, start_service
 from tta_service.wire.v1 import tta_pb2 as pb
 
 RESTORED = pb.SessionStatus.ORIGIN_RESTORED
@@ -55,7 +55,7 @@ def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Stored:
 
 
 async def test_stored_sessions_go_on(stored: Stored):
-    async with serving(stored.store) as (_, stub):
+    async with start_service(stored.store) as (_, stub):
         for name, expected in stored.sessions.items():
             status, logits = await stored.fourth(stub, name, session_id=name)
             assert (status.origin, status.frames, status.last_frame_id) == (RESTORED, 3, 3), name
@@ -63,7 +63,7 @@ async def test_stored_sessions_go_on(stored: Stored):
 
 
 async def test_resume_tokens_open_their_streams(stored: Stored):
-    async with serving(stored.store) as (_, stub):
+    async with start_service(stored.store) as (_, stub):
         for name, token in stored.tokens.items():
             status, _ = await stored.fourth(stub, name, resume_token=token)
             assert (status.origin, status.frames, status.last_frame_id) == (RESTORED, 3, 3), name
@@ -72,7 +72,7 @@ async def test_resume_tokens_open_their_streams(stored: Stored):
 
 async def test_a_snapshot_is_restored(stored: Stored, tmp_path: Path):
     snapshot = pb.SessionSnapshot.FromString((stored.folder / "tda.snapshot").read_bytes())
-    async with serving(tmp_path / "empty") as (_, stub):
+    async with start_service(tmp_path / "empty") as (_, stub):
         info = (await stub.RestoreSession(pb.RestoreSessionRequest(snapshot=snapshot))).session
         assert (info.session_id, info.frames, info.last_frame_id) == ("tda", 3, 3)
         _, logits = await stored.fourth(stub, "tda", session_id="tda")

@@ -49,17 +49,17 @@ def mixed(seed: int) -> Request:
 async def test_together_equals_alone(made: Callable[[], FakeCLIP]):
     requests, clip = [mixed(seed) for seed in range(35)], made()
     async with harness(clip) as one:
-        alone = [await one.engine.classify(asked) for asked in requests]
+        alone = [await one.engine.classify(request) for request in requests]
     async with harness(clip) as many:
-        for labels in {asked.labels for asked in requests}:
+        for labels in {request.labels for request in requests}:
             await many.text_spaces.get(labels)
         go = threading.Event()
         many.lanes.device.submit(go.wait, PATIENCE)  # so that some of them meet before the tower, whoever is faster
-        asking = [asyncio.create_task(many.engine.classify(asked)) for asked in requests]
+        tasks = [asyncio.create_task(many.engine.classify(request)) for request in requests]
         while many.batcher.counters.jobs < 4:
             await settle()
         go.set()
-        together = await asyncio.gather(*asking)
+        together = await asyncio.gather(*tasks)
     for mine, theirs in zip(together, alone):
         assert mine.logits.argmax() == theirs.logits.argmax()
         torch.testing.assert_close(mine.logits, theirs.logits, atol=2e-3, rtol=0)
@@ -175,15 +175,15 @@ async def test_memories_differ_by_strategy_labels_reduction_and_origin_of_the_fe
     async with harness() as service:
         clip = FakeCLIP()
         first = await service.engine.classify(make_request(1, Diary(), session="cam"))
-        for asked in (
+        for request in (
             make_request(1, Diary(views=2), session="cam"),
             make_request(1, Diary(), session="cam", labels=LabelSet(LABELS.names, ("a {}",))),
             make_request(1, Diary(), session="cam", reduction=Reduction(first.request.reduction.reducer, "augmented")),
             make_request(1, Diary(), session="cam", image=Features(clip.encode_image(torch.ones(1, 3, 32, 32)))),
             make_request(1, Diary(), session="cam", owner="someone else"),
         ):
-            report = await service.engine.classify(asked)
-            fresh = await service.engine.classify(replace(asked, session=""))
+            report = await service.engine.classify(request)
+            fresh = await service.engine.classify(replace(request, session=""))
             assert torch.equal(report.logits, fresh.logits)  # it had seen nothing yet
         size = 16 * 4 + 8  # bytes of one trail
         assert service.sessions.get("", "cam").memory_bytes == 5 * size
@@ -205,9 +205,9 @@ async def test_features_from_the_device_skip_the_tower():
 
 async def test_a_bad_image_fails_alone():
     async with harness() as service:
-        asked = [make_request(seed, Zero(views=4)) for seed in range(3)]
-        asked[1] = make_request(1, Zero(views=4), image=Encoded(b"\xff\xd8\xff not a picture"))
-        answers = await asyncio.gather(*map(service.engine.classify, asked), return_exceptions=True)
+        requests = [make_request(seed, Zero(views=4)) for seed in range(3)]
+        requests[1] = make_request(1, Zero(views=4), image=Encoded(b"\xff\xd8\xff not a picture"))
+        answers = await asyncio.gather(*map(service.engine.classify, requests), return_exceptions=True)
     assert [type(answer) for answer in answers] == [Report, BadImage, Report]
 
 
@@ -239,8 +239,8 @@ async def test_a_deadline_that_passes_while_it_waits_for_its_turn_leaves_the_mem
         first = asyncio.create_task(service.engine.classify(make_request(0, gated, session="cam")))
         assert await acquire(gated.entered)
         deadline = time.monotonic() + 0.2
-        asked = make_request(1, gated, session="cam", deadline=deadline, on_deadline="fail")
-        late = asyncio.create_task(service.engine.classify(asked))
+        request = make_request(1, gated, session="cam", deadline=deadline, on_deadline="fail")
+        late = asyncio.create_task(service.engine.classify(request))
         while time.monotonic() < deadline:
             await settle()
         gated.go.release(2)
@@ -257,8 +257,8 @@ async def test_rows_of_a_cancelled_request_are_not_encoded():
         service.lanes.device.submit(go.wait, PATIENCE)
         ahead = asyncio.create_task(service.batcher.encode(make_rows(1), EXACT))
         await settle()
-        asked = make_request(0, MTA(views=6), reduction=Reduction(Halved(), "augmented"))
-        leaving = asyncio.create_task(service.engine.classify(asked))
+        request = make_request(0, MTA(views=6), reduction=Reduction(Halved(), "augmented"))
+        leaving = asyncio.create_task(service.engine.classify(request))
         while service.batcher.counters.rows < 6:  # both of its jobs
             await settle()
         leaving.cancel()
@@ -309,12 +309,12 @@ async def test_an_explanation_covers_the_rows_that_were_used():
 
 async def test_a_cascade_goes_on_only_when_it_is_unsure():
     async with harness() as service:
-        asked = {"session": "cam", "cascade": Cascade(Diary(views=4), above=1.0)}
-        sure = await service.engine.classify(make_request(0, ZeroShot(), **asked))
+        options = {"session": "cam", "cascade": Cascade(Diary(views=4), above=1.0)}
+        sure = await service.engine.classify(make_request(0, ZeroShot(), **options))
         assert not sure.escalated and sure.strategy == ZeroShot() and sure.views == 1
         assert sum(batch.rows for batch in service.of(Forward)) == 1
-        asked["cascade"] = Cascade(Diary(views=4), above=0.0)
-        unsure = await service.engine.classify(make_request(0, ZeroShot(), **asked))
+        options["cascade"] = Cascade(Diary(views=4), above=0.0)
+        unsure = await service.engine.classify(make_request(0, ZeroShot(), **options))
         assert unsure.escalated and unsure.strategy == Diary(views=4) and unsure.views == 4
         assert sum(batch.rows for batch in service.of(Forward)) == 1 + 4  # row 0 was encoded once
         assert unsure.session.frames == 2
@@ -326,12 +326,12 @@ async def test_a_cascade_goes_on_only_when_it_is_unsure():
 async def test_what_a_cascade_goes_on_to_counts_as_work_while_it_lasts():
     gated = Gated(views=4)
     async with harness() as service:
-        asked = make_request(0, ZeroShot(), session="cam", cascade=Cascade(gated, above=0.0))
-        asking = asyncio.create_task(service.engine.classify(asked))
+        request = make_request(0, ZeroShot(), session="cam", cascade=Cascade(gated, above=0.0))
+        task = asyncio.create_task(service.engine.classify(request))
         assert await asyncio.to_thread(gated.entered.acquire, timeout=PATIENCE)
         assert service.admission.cost == 1 + 4
         gated.go.release()
-        assert (await asking).escalated
+        assert (await task).escalated
         assert service.admission.cost == 0
 
 
@@ -380,12 +380,12 @@ async def test_some_answers_are_explained_for_the_metrics_with_the_tokens_left()
         assert [one.explanation is not None for one in reports] == [False, False, True] * 2
         assert reports[2].explanation is not None and reports[2].explanation.tokens_left == (9, 4)
         assert left == ["none", "none"]
-        asked = await service.engine.classify(make_request(0, ZeroShot(), explain=True))
-        assert asked.explanation is not None
+        explained = await service.engine.classify(make_request(0, ZeroShot(), explain=True))
+        assert explained.explanation is not None
         learner = Later()
         reports = [await service.engine.classify(make_request(i, learner, session="s")) for i in range(6)]
         assert not any(one.explanation for one in reports)  # its answer does not wait for the update
-        assert asked.feature is not None and asked.feature.norm() == pytest.approx(1)
+        assert explained.feature is not None and explained.feature.norm() == pytest.approx(1)
 
 
 @dataclass(frozen=True)

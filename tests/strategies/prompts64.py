@@ -15,7 +15,7 @@ from tta_service import LabelSet, TextSpace
 Encode = Callable[[Tensor], Tensor]  # context [k, w] -> unit features [c, d], float64
 
 
-def doubled(text: TextSpace) -> tuple[Tensor, Encode]:
+def prompts_in_float64(text: TextSpace) -> tuple[Tensor, Encode]:
     """The context of a `FakeCLIP` text space and its map, in float64."""
     prompts: Any = copy.copy(text.prompts)
     words = copy.copy(prompts.words)
@@ -25,7 +25,9 @@ def doubled(text: TextSpace) -> tuple[Tensor, Encode]:
     return again.context, again.encode
 
 
-def padded(model: Any, tokenizer: Any, labels: LabelSet, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Encode]:
+def padded_prompts(
+    model: Any, tokenizer: Any, labels: LabelSet, dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, Encode]:
     """Context and map of an open_clip model: start, left words, name, right words, full stop, end, padding; all rows
     through the whole transformer."""
     model = copy.deepcopy(model).to(dtype)

@@ -8,7 +8,7 @@ from tta_service import TextSpace
 from tta_service.core.memory import fill, nbytes, tensors
 from tta_service.strategies.adapt import Adapt
 
-from .streams import answers, derived, entropy, rounding, softmax, space, stream
+from .streams import answers, derive_answers, entropy, rounding_error, softmax, space, stream
 
 
 def log_softmax(z):
@@ -85,10 +85,10 @@ CASES = [
 @pytest.mark.parametrize("classes, d, rows, strategy", CASES)
 def test_equals_the_formula(classes, d, rows, strategy):
     text, lost = space(classes, d=d, scale=20.0 if classes == 2 else 100.0), []
-    frames, expected = derived(derivation(strategy, lost), text, rows, 220)
+    frames, expected = derive_answers(derivation(strategy, lost), text, rows, 220)
     # Measured over ten seeds, in units of this sum: 1.93 with AVX-512, 1.82 with AVX2, 1.91 with the default kernels.
     # That is 2.7e-2 at 100 classes and 3e-3 at 7: one number does not do for both.
-    off = np.abs(answers(strategy, frames) - expected).max(1) / (rounding(text) + np.array(lost))
+    off = np.abs(answers(strategy, frames) - expected).max(1) / (rounding_error(text) + np.array(lost))
     assert off.max() <= 4
 
 

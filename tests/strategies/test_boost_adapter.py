@@ -12,10 +12,10 @@ from tta_service.core.memory import nbytes
 from tta_service.strategies.boost_adapter import BoostAdapter
 from tta_service.strategies.tda import TDA
 
-from .streams import answers, derived, entropy, softmax, space, stream
+from .streams import answers, derive_answers, entropy, softmax, space, stream
 
 
-def put(cache, item, capacity, margin):
+def insert(cache, item, capacity, margin):
     """Append, sort by entropy, truncate: a tie with the worst leaves it where it is."""
     for held in cache:
         margin.less(item[0], held[0])
@@ -38,10 +38,10 @@ def derivation(o: BoostAdapter):
             rows = [0] if o.summary == "plain" else sure
             f, mean, q = views[rows].mean(0), z[rows].mean(0), p[rows].mean(0)
             doubt, k = entropy(q), margin.argmax(mean)
-            put(positive[k], (doubt, f), o.capacity, margin)
+            insert(positive[k], (doubt, f), o.capacity, margin)
             boosted = copy.deepcopy(positive)
             for i in sure:
-                put(boosted[margin.argmax(z[i])], (h[i], views[i]), o.capacity + o.extra, margin)
+                insert(boosted[margin.argmax(z[i])], (h[i], views[i]), o.capacity + o.extra, margin)
             ratio = doubt / math.log2(classes) if classes > 1 else 0.0
             margin.less(ratio, o.entropy_low), margin.less(ratio, o.entropy_high)
             if o.negative and o.entropy_low < ratio < o.entropy_high:
@@ -49,7 +49,7 @@ def derivation(o: BoostAdapter):
                 if o.compat:
                     negative[k] = [*negative[k], (doubt, f, q)][-o.negative_capacity :]
                 else:
-                    put(negative[k], (doubt, f, q), o.negative_capacity, margin)
+                    insert(negative[k], (doubt, f, q), o.negative_capacity, margin)
             out = mean.copy()
             for c in range(classes):
                 out[c] += o.alpha * sum(math.exp(-o.beta * (1 - f @ g)) for _, g in boosted[c])
@@ -77,7 +77,7 @@ CASES = [
 
 @pytest.mark.parametrize("classes, rows, strategy", CASES)
 def test_equals_the_formula(classes, rows, strategy):
-    frames, expected = derived(derivation(strategy), space(classes), rows, 200)
+    frames, expected = derive_answers(derivation(strategy), space(classes), rows, 200)
     np.testing.assert_allclose(answers(strategy, frames), expected, atol=2e-3)
 
 

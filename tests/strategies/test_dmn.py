@@ -10,7 +10,7 @@ from tta_service import Evidence, TextSpace
 from tta_service.core.memory import fill, nbytes, tensors
 from tta_service.strategies.dmn import DMN
 
-from .streams import Margin, answers, derived, entropy, softmax, space, stream
+from .streams import Margin, answers, derive_answers, entropy, softmax, space, stream
 
 
 def derivation(o: DMN):
@@ -54,7 +54,7 @@ CASES = [
 
 @pytest.mark.parametrize("classes, rows, strategy", CASES)
 def test_equals_the_formula(classes, rows, strategy):
-    frames, expected = derived(derivation(strategy), space(classes), rows, 220)
+    frames, expected = derive_answers(derivation(strategy), space(classes), rows, 220)
     got = answers(strategy, frames)
     seen = expected > -700  # below, float64 probabilities are gone, ours are not
     np.testing.assert_allclose(got[seen], expected[seen], atol=2e-3)
@@ -102,9 +102,9 @@ def test_the_least_certain_image_is_replaced_by_a_more_certain_one():
     _, memory = strategy.adapt(image(0.9, text), memory)
     assert memory.features[0, :, 0].tolist() == pytest.approx([0.5, 0.3, 0.9])
     assert memory.entropy[1:].isinf().all()
-    told = strategy.explain(image(0.9, text), memory)
-    assert told["admitted"] == 1.0
-    assert told["fill"] == pytest.approx(1 / 3)
+    explanation = strategy.explain(image(0.9, text), memory)
+    assert explanation["admitted"] == 1.0
+    assert explanation["fill"] == pytest.approx(1 / 3)
     assert strategy.explain(image(0.1, text), memory)["admitted"] == 0.0
 
 

@@ -17,7 +17,7 @@ from tta_service.strategies.dota_covariance import (
     shared_covariance,
 )
 
-from .streams import Margin, answers, derived, entropy, softmax, space, stream
+from .streams import Margin, answers, derive_answers, entropy, softmax, space, stream
 
 
 class Everything:
@@ -69,12 +69,14 @@ CASES = [
 
 @pytest.mark.parametrize("classes, d, rows, strategy", CASES)
 def test_equals_the_formula(classes, d, rows, strategy):
-    frames, expected = derived(derivation(strategy), space(classes, d=d, scale=30.0 if rows > 1 else 100.0), rows, 200)
+    frames, expected = derive_answers(
+        derivation(strategy), space(classes, d=d, scale=30.0 if rows > 1 else 100.0), rows, 200
+    )
     assert isinstance(strategy.begin(frames[0].text), Exact)
     np.testing.assert_allclose(answers(strategy, frames), expected, atol=2e-2)
 
 
-def streamed(strategy: DOTA, text: TextSpace, frames: list[Evidence], memory: Compact, every: int):
+def play(strategy: DOTA, text: TextSpace, frames: list[Evidence], memory: Compact, every: int):
     """The compact form beside the exact one: yields both, the answers and the error of the covariance now and then."""
     exact = Everything(strategy, *text.features.shape)
     t, margin = text.features.double().numpy(), Margin()
@@ -91,7 +93,7 @@ def test_the_compact_form_keeps_its_bound(classes, rows, kept):
     text = space(classes, d=32)
     strategy = DOTA(rows=kept, views=rows, confident=0.4)
     gaps, bounds = [], []
-    for gap, bound, *_ in streamed(
+    for gap, bound, *_ in play(
         strategy, text, stream(text, rows, 400, 1), begin_compact(classes, 32, strategy.sigma, kept), 50
     ):
         assert gap <= bound + 1e-6, f"the covariance is {gap} off, more than the bound {bound}"
@@ -117,7 +119,7 @@ def test_the_compact_form_is_exact_while_nothing_has_left():
     text = space(40, d=24, scale=15.0)  # doubtful frames: every class is touched, none insignificantly
     strategy = DOTA(rows=64, eta=1.0, rho=0.05)
     memory = begin_compact(40, 24, strategy.sigma, 64)
-    for gap, _, logits, expected in streamed(strategy, text, stream(text, 1, 60, 2), memory, 5):
+    for gap, _, logits, expected in play(strategy, text, stream(text, 1, 60, 2), memory, 5):
         assert gap < 1e-5
         np.testing.assert_allclose(logits, expected, atol=2e-2)
     assert float(memory.moved.sum()) == 0 and float(memory.dropped.sum()) < 0.02
@@ -129,7 +131,7 @@ def test_the_answers_of_both_forms_agree():
     differences, effects = [], []
     frames = stream(text, 1, 400, 3)
     memory = begin_compact(60, 32, strategy.sigma, 16)
-    for i, (_, _, logits, expected) in enumerate(streamed(strategy, text, frames, memory, 1)):
+    for i, (_, _, logits, expected) in enumerate(play(strategy, text, frames, memory, 1)):
         differences.append(logits - expected)
         effects.append(expected - frames[i].logits()[0].numpy())
     rms = np.sqrt(np.mean(np.square(differences))), np.sqrt(np.mean(np.square(effects)))

@@ -33,7 +33,7 @@ from . import (
     test_vb_weights,
     test_zero,
 )
-from .streams import Margin, answers, rounding
+from .streams import Margin, answers, rounding_error
 
 COUNT = 200
 
@@ -86,7 +86,7 @@ def test_equals_the_formula(strategy, derivation, rows, classes):
         frames, margin = at_the_edges(text, rows, seed), Margin()
         plain = [seen.views.double().numpy() for seen in frames]
         expected = np.stack(list(derivation(plain, text.features.double().numpy(), text.scale, margin)))
-        if margin.smallest >= 2 * rounding(text):
+        if margin.smallest >= 2 * rounding_error(text):
             break
     else:
         raise AssertionError("no seed keeps its decisions apart")

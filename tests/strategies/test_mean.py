@@ -7,7 +7,7 @@ import torch
 from tta_service import Evidence
 from tta_service.strategies.mean import Mean
 
-from .streams import answers, derived, entropy, softmax, space
+from .streams import answers, derive_answers, entropy, softmax, space
 
 
 def derivation(fraction):
@@ -25,7 +25,7 @@ CASES = [(7, 16, 0.3, 100.0), (7, 1, 0.3, 100.0), (2, 9, 0.1, 10.0), (1, 5, 0.5,
 
 @pytest.mark.parametrize("classes, rows, fraction, scale", CASES)
 def test_equals_the_formula(classes, rows, fraction, scale):
-    frames, expected = derived(derivation(fraction), space(classes, scale=scale), rows, 200)
+    frames, expected = derive_answers(derivation(fraction), space(classes, scale=scale), rows, 200)
     np.testing.assert_allclose(answers(Mean(confident=fraction), frames), expected, atol=1e-3)
 
 
@@ -44,5 +44,5 @@ def test_rows_chosen_before_are_used_as_they_are():
     logits, _ = Mean().adapt(Evidence(views, text, chosen), None)
     expected = (text.scale * views[chosen] @ text.features.T).softmax(-1).mean(0).log()
     torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
-    told = Mean().explain(Evidence(views, text, chosen), None)
-    assert told["kept"].tolist() == [6, 1] and told["weight"].tolist() == [0, 0.5, 0, 0, 0, 0, 0.5, 0]
+    explanation = Mean().explain(Evidence(views, text, chosen), None)
+    assert explanation["kept"].tolist() == [6, 1] and explanation["weight"].tolist() == [0, 0.5, 0, 0, 0, 0, 0.5, 0]

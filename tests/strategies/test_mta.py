@@ -8,10 +8,10 @@ from tta_service import Evidence
 from tta_service.maths import unit
 from tta_service.strategies.mta import MTA
 
-from .streams import answers, derived, rounding, softmax, space
+from .streams import answers, derive_answers, rounding_error, softmax, space
 
 
-def solved(f, t, s, affinity=4.0, entropy=0.2, rounds=5, tolerance=1e-6):
+def solve(f, t, s, affinity=4.0, entropy=0.2, rounds=5, tolerance=1e-6):
     """The formula as published, with explicit differences; one image."""
     n = len(f)
     if n == 1:
@@ -43,7 +43,7 @@ def solved(f, t, s, affinity=4.0, entropy=0.2, rounds=5, tolerance=1e-6):
 def derivation(**fields):
     def run(frames, text, scale, margin):
         for views in frames:
-            yield solved(views, text, scale, **fields)[0]
+            yield solve(views, text, scale, **fields)[0]
 
     return run
 
@@ -61,19 +61,19 @@ CASES = [
 
 @pytest.mark.parametrize("classes, rows, fields", CASES)
 def test_equals_the_formula(classes, rows, fields):
-    frames, expected = derived(derivation(**fields), text := space(classes), rows, 200)
+    frames, expected = derive_answers(derivation(**fields), text := space(classes), rows, 200)
     names = {"affinity": "lambda_affinity", "entropy": "lambda_entropy"}
     got = answers(MTA(**{names.get(k, k): v for k, v in fields.items()}), frames)
     # All rounds run in float64: what is left are float32's two products, of the views [v] and of the features [d], each
     # at most about one `rounding`. Measured: 1.9e-5 with AVX-512, 1.8e-5 with AVX2, 2.5e-5 with the default kernels.
-    np.testing.assert_allclose(got, expected, atol=4 * rounding(text))
+    np.testing.assert_allclose(got, expected, atol=4 * rounding_error(text))
 
 
 def test_weights_are_the_inlierness():
     text = space(7)
-    frames, _ = derived(derivation(), text, 16, 20)
+    frames, _ = derive_answers(derivation(), text, 16, 20)
     for seen in frames:
-        _, y = solved(seen.views.double().numpy(), text.features.double().numpy(), text.scale)
+        _, y = solve(seen.views.double().numpy(), text.features.double().numpy(), text.scale)
         np.testing.assert_allclose(MTA().explain(seen, None)["weight"], y, atol=1e-4)
 
 

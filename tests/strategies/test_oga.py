@@ -9,7 +9,7 @@ from tta_service.core.memory import fill, nbytes, tensors
 from tta_service.maths import unit
 from tta_service.strategies.oga import OGA
 
-from .streams import Margin, answers, derived, entropy, softmax, space, stream
+from .streams import Margin, answers, derive_answers, entropy, softmax, space, stream
 
 
 def log_softmax(z):
@@ -79,7 +79,9 @@ CASES = [
 
 @pytest.mark.parametrize("classes, d, strategy", CASES)
 def test_equals_the_formula(classes, d, strategy):
-    frames, expected = derived(derivation(strategy), space(classes, d=d, scale=20.0 if classes == 2 else 100.0), 1, 250)
+    frames, expected = derive_answers(
+        derivation(strategy), space(classes, d=d, scale=20.0 if classes == 2 else 100.0), 1, 250
+    )
     np.testing.assert_allclose(answers(strategy, frames), expected, atol=2e-2)
 
 

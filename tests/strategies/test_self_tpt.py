@@ -11,15 +11,15 @@ from tta_service.strategies import catalogue
 from tta_service.strategies.self_tpt import SelfTPT
 from tta_service.testing import FakeCLIP
 
-from .prompts64 import doubled
+from .prompts64 import prompts_in_float64
 
 NAMES = ("cat", "red_car", "photocopier", "great white shark", "tram")
 SENTENCES = ("itap of a {}.", "a picture showing a {}.", "a close-up photo of a {}.")
 
 
-def derived(text: TextSpace, steps: int, rate: float, temperature: float) -> torch.Tensor:
+def derive_prototypes(text: TextSpace, steps: int, rate: float, temperature: float) -> torch.Tensor:
     """The formula in float64, the cross-entropies written out."""
-    context, encode = doubled(text)
+    context, encode = prompts_in_float64(text)
     fixed = [text.embed([s.replace("{}", n.replace("_", " ")) for n in text.labels.names]).double() for s in SENTENCES]
     moving = torch.nn.Parameter(context.clone())
     optimiser = torch.optim.Adam([moving], lr=rate)
@@ -40,7 +40,9 @@ def test_prototypes_equal_the_formula(classes, templates, steps, rate, temperatu
     names = NAMES[:classes] if classes <= len(NAMES) else tuple(f"thing number {i}" for i in range(classes))
     text = FakeCLIP().text_space(LabelSet(names, templates))
     memory = SelfTPT(steps, rate, temperature).begin(text)
-    torch.testing.assert_close(memory.features.double(), derived(text, steps, rate, temperature), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        memory.features.double(), derive_prototypes(text, steps, rate, temperature), atol=1e-4, rtol=0
+    )
     seen = Evidence(unit(torch.randn(1, 64)), text)
     logits, same = SelfTPT().adapt(seen, memory)
     assert same is memory

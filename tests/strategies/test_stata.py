@@ -11,10 +11,10 @@ from tta_service.strategies.stata import StatA
 from .streams import Margin, answers, entropy, softmax, space, stream
 
 
-def solved(o: StatA, x, t, s, margin):
+def solve(o: StatA, x, t, s, margin):
     """The formula literally: no centring, no products in place of differences, no log space but for the rows."""
 
-    def normalised(a):
+    def normalise(a):
         return a / np.maximum(np.linalg.norm(a, axis=-1, keepdims=True), 1e-12)
 
     n, prior = len(x), softmax(s * x @ t.T)
@@ -42,12 +42,12 @@ def solved(o: StatA, x, t, s, margin):
         count = np.array([(labels == c).sum() for c in range(len(t))])[:, None]
         beta = np.where(count > 0, count / np.maximum(o.alpha + count, 1e-300), 0)
         mass = np.maximum(z.sum(0), 1e-12)[:, None]
-        mu = normalised(beta * normalised(z.T @ x / mass) + (1 - beta) * t)
+        mu = normalise(beta * normalise(z.T @ x / mass) + (1 - beta) * t)
         own = (z[..., None] * (x[:, None] - mu) ** 2).sum(0) / mass
         cov = np.maximum(beta * own + (1 - beta) * (start + (t - mu) ** 2), 1e-6)
 
 
-def compared(o: StatA, text: TextSpace, count: int, seeds: int = 40):
+def compare(o: StatA, text: TextSpace, count: int, seeds: int = 40):
     """Answers and the derivation's over a stream whose decisions are clear; both sides work in float64."""
     t = text.features.double().numpy()
     for seed in range(seeds):
@@ -58,7 +58,7 @@ def compared(o: StatA, text: TextSpace, count: int, seeds: int = 40):
             if len(x) <= o.neighbours:
                 expected.append(np.log(softmax(text.scale * x[-1] @ t.T)))
             else:
-                expected.append(solved(o, x, t, text.scale, margin))
+                expected.append(solve(o, x, t, text.scale, margin))
         if margin.smallest > 1e-10:
             return answers(o, frames), np.stack(expected)
     raise AssertionError("no seed keeps its decisions apart")
@@ -77,7 +77,7 @@ CASES = [
 
 @pytest.mark.parametrize("classes, count, strategy", CASES)
 def test_equals_the_formula(classes, count, strategy):
-    got, expected = compared(strategy, space(classes, scale=30.0), count)
+    got, expected = compare(strategy, space(classes, scale=30.0), count)
     likely = expected > -600
     np.testing.assert_allclose(got[likely], expected[likely], atol=2e-3, rtol=1e-5)
 

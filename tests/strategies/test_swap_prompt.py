@@ -10,8 +10,8 @@ from tta_service.maths import unit
 from tta_service.strategies.swap_prompt import SwapPrompt, _next_batch
 from tta_service.testing import FakeCLIP
 
-from .prompts64 import doubled
-from .streams import Margin, rounding
+from .prompts64 import prompts_in_float64
+from .streams import Margin, rounding_error
 
 NAMES = ("cat", "red_car", "photocopier", "great white shark", "tram")
 
@@ -27,7 +27,7 @@ def frames(text, rows: int, count: int, seed: int = 0) -> list[Evidence]:
 
 def derivation(o: SwapPrompt, text, images: list[Evidence], margin: Margin):
     """The formula in float64, the bank as lists, Adam by torch."""
-    context, encode = doubled(text)
+    context, encode = prompts_in_float64(text)
     online, target, t = torch.nn.Parameter(context.clone()), context.clone(), text.features.double()
     optimiser = torch.optim.Adam([online], lr=o.learning_rate)
     classes, s = len(t), text.scale
@@ -81,7 +81,7 @@ def test_equals_the_formula(classes, rows, strategy):
     for seed in range(10):
         images, margin = frames(text, rows, 200, seed), Margin()
         expected = np.stack(list(derivation(strategy, text, images, margin)))
-        if margin.smallest >= 2 * rounding(text):
+        if margin.smallest >= 2 * rounding_error(text):
             break
     else:
         raise AssertionError("no seed keeps its decisions apart")

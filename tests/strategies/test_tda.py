@@ -11,10 +11,10 @@ from tta_service.core.memory import fill, nbytes, tensors
 from tta_service.maths import unit
 from tta_service.strategies.tda import TDA
 
-from .streams import answers, derived, entropy, softmax, space, stream
+from .streams import answers, derive_answers, entropy, softmax, space, stream
 
 
-def put(cache, item, capacity, margin):
+def insert(cache, item, capacity, margin):
     """An item (entropy, …) into one class's list: at the end while there is room, else for the last if surer."""
     if len(cache) < capacity:
         cache.append(item)
@@ -35,11 +35,11 @@ def derivation(o: TDA):
             kept = margin.surest(entropy(softmax(z)), max(1, int(len(z) * o.confident)))
             f, mean, p = views[kept].mean(0), z[kept].mean(0), softmax(z[kept]).mean(0)
             h, k = entropy(p), margin.argmax(mean)
-            put(positive[k], (h, f), o.capacity, margin)
+            insert(positive[k], (h, f), o.capacity, margin)
             ratio = h / math.log2(classes) if classes > 1 else 0.0
             margin.less(ratio, o.entropy_low), margin.less(ratio, o.entropy_high)
             if o.negative and o.entropy_low < ratio < o.entropy_high:
-                put(negative[k], (h, f, margin.between(p, o.mask_low, o.mask_high)), o.negative_capacity, margin)
+                insert(negative[k], (h, f, margin.between(p, o.mask_low, o.mask_high)), o.negative_capacity, margin)
             out = mean.copy()
             for c in range(classes):
                 out[c] += o.alpha * sum(math.exp(-o.beta * (1 - f @ g)) for _, g in positive[c])
@@ -64,7 +64,7 @@ CASES = [
 
 @pytest.mark.parametrize("classes, rows, strategy", CASES)
 def test_equals_the_formula(classes, rows, strategy):
-    frames, expected = derived(derivation(strategy), space(classes), rows, 220)
+    frames, expected = derive_answers(derivation(strategy), space(classes), rows, 220)
     np.testing.assert_allclose(answers(strategy, frames), expected, atol=1e-3)
 
 
@@ -82,8 +82,8 @@ def test_a_stored_image_counts_in_its_own_answer():
     gain = logits - seen.logits()[0]
     k = int(seen.logits()[0].argmax())
     assert float(gain[k]) == pytest.approx(2.0, abs=1e-4) and float(gain.abs().sum()) == pytest.approx(2.0, abs=1e-4)
-    told = strategy.explain(seen, memory)
-    assert told["admitted"] == 1.0 and told["fill"] == pytest.approx(1 / 18)
+    explanation = strategy.explain(seen, memory)
+    assert explanation["admitted"] == 1.0 and explanation["fill"] == pytest.approx(1 / 18)
 
 
 def test_a_tie_never_evicts():

@@ -16,7 +16,7 @@ from tta_service.strategies.c_tpt import CTPT, spread
 from tta_service.strategies.tpt import TPT, differentiate, tune
 from tta_service.testing import FakeCLIP
 
-from .prompts64 import doubled
+from .prompts64 import prompts_in_float64
 from .tuning import NAMES, frames, gradient, loss, off, ours, surest
 
 
@@ -30,15 +30,15 @@ def space(classes: int, scale: float = 100.0) -> TextSpace:
 @pytest.mark.parametrize(("rows", "alike"), [(1, False), (16, False), (16, True)])
 def test_one_view_identical_views_and_many_classes(kind, classes, rows, alike):
     text, strategy = space(classes, 20.0), kind(confident=0.3)
-    context, encode = doubled(text)
+    context, encode = prompts_in_float64(text)
     for seen in frames(text, rows, 6, 0.1):
         seen = Evidence(seen.views[:1].repeat(rows, 1), text) if alike else seen
         kept = surest(strategy, seen, encode(context))
-        told = strategy.explain(seen, None)
-        assert alike or told["kept"].tolist() == kept.tolist()
-        assert len(told["kept"]) == len(kept) == max(1, int(0.3 * rows))
+        explanation = strategy.explain(seen, None)
+        assert alike or explanation["kept"].tolist() == kept.tolist()
+        assert len(explanation["kept"]) == len(kept) == max(1, int(0.3 * rows))
         value, expected = gradient(strategy, seen, kept, context, encode)
-        assert told["loss"] == pytest.approx(value, abs=1e-4)
+        assert explanation["loss"] == pytest.approx(value, abs=1e-4)
         step, logits = ours(strategy, seen)
         assert off(step, expected) <= 1e-5
         stepped = context * (1 - 5e-3 * 0.01) - 5e-3 * step.double() / (step.double().abs() + 1e-8)
@@ -51,8 +51,8 @@ def test_entropies_at_the_edges(strategy):
     """A certain image, and one that says nothing: the entropy has no slope there, and no answer turns."""
     text = space(5, 1e4)
     certain = Evidence(text.features[2:3].repeat(8, 1), text)
-    logits, told = strategy.adapt(certain, None)[0], strategy.explain(certain, None)
-    assert told["loss"] == 0.0 and int(logits.argmax()) == 2 and logits.isfinite().all()
+    logits, explanation = strategy.adapt(certain, None)[0], strategy.explain(certain, None)
+    assert explanation["loss"] == 0.0 and int(logits.argmax()) == 2 and logits.isfinite().all()
 
     text = space(5, 1.0)
     nothing = torch.linalg.svd(text.features).Vh[-1:]  # at right angles to every class
@@ -65,7 +65,7 @@ def test_entropies_at_the_edges(strategy):
 def test_several_steps_are_those_of_adamw_in_float64(kind):
     labels = LabelSet(NAMES, ("a photo of a {}.",))
     text = FakeCLIP().text_space(labels)
-    context, encode = doubled(text)
+    context, encode = prompts_in_float64(text)
     strategy = kind(confident=0.3, steps=3)
     for seen in frames(text, 16, 20, 0.1):
         moving = torch.nn.Parameter(context.clone())
@@ -106,7 +106,7 @@ def test_the_spread_of_one_point_has_no_slope():
 
 def test_classes_left_out_of_a_thousand_change_nothing():
     text = FakeCLIP().text_space(LabelSet(tuple(f"thing number {i}" for i in range(1000))))
-    context, encode = doubled(text)
+    context, encode = prompts_in_float64(text)
     for seen in frames(text, 16, 8, 0.1):
         rows = surest(TPT(confident=0.3), seen, encode(context))
         _, plainly = gradient(TPT(), seen, rows, context, encode)

@@ -12,7 +12,7 @@ from tta_service.core.memory import fill, nbytes, tensors
 from tta_service.maths import unit
 from tta_service.strategies.vb_weights import VBWeights
 
-from .streams import answers, derived, softmax, space, stream
+from .streams import answers, derive_answers, softmax, space, stream
 
 
 def derivation(o: VBWeights):
@@ -55,7 +55,7 @@ CASES = [
 
 @pytest.mark.parametrize("classes, strategy", CASES)
 def test_equals_the_formula(classes, strategy):
-    frames, expected = derived(derivation(strategy), space(classes), 10, 220)
+    frames, expected = derive_answers(derivation(strategy), space(classes), 10, 220)
     np.testing.assert_allclose(answers(strategy, frames), expected, atol=2e-3)
 
 

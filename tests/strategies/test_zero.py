@@ -8,7 +8,7 @@ from tta_service import Evidence, TextSpace
 from tta_service.maths import unit
 from tta_service.strategies.zero import Zero
 
-from .streams import Margin, answers, derived, entropy, rounding, softmax, space, stream
+from .streams import Margin, answers, derive_answers, entropy, rounding_error, softmax, space, stream
 
 
 def derivation(fraction, compat=False):
@@ -28,14 +28,14 @@ def derivation(fraction, compat=False):
                     votes[margin.argmax(z[i])] += 1
             tied = np.flatnonzero(votes == votes.max())
             if len(tied) > 1:
-                votes[broken(z, h, order[:k], order[k:], tied, margin, compat)] += 1
+                votes[break_tie(z, h, order[:k], order[k:], tied, margin, compat)] += 1
             with np.errstate(divide="ignore"):
                 yield np.log(votes)
 
     return run
 
 
-def broken(z, h, kept, discarded, tied, margin, compat):
+def break_tie(z, h, kept, discarded, tied, margin, compat):
     """The class with one more vote, by the rules of the published algorithm, step 4."""
     tops = [margin.argmax(z[i]) for i in discarded]
     willing = [(h[i], top) for i, top in zip(discarded, tops, strict=True) if top in tied]
@@ -55,7 +55,7 @@ def broken(z, h, kept, discarded, tied, margin, compat):
     "classes, rows, keep", [(7, 16, 0.3), (40, 12, 0.5), (2, 8, 0.5), (7, 1, 0.3), (1, 5, 0.3), (1000, 64, 0.3)]
 )
 def test_equals_the_formula(classes, rows, keep):
-    frames, expected = derived(derivation(keep), space(classes), rows, 200)
+    frames, expected = derive_answers(derivation(keep), space(classes), rows, 200)
     got = answers(Zero(keep=keep), frames)
     np.testing.assert_allclose(got, expected, atol=1e-5)
     if classes > 2 and rows > 1:
@@ -64,7 +64,7 @@ def test_equals_the_formula(classes, rows, keep):
 
 
 def test_one_kept_view_is_the_surest_views_top():
-    frames, _ = derived(derivation(0.01), space(9), 6, 20)
+    frames, _ = derive_answers(derivation(0.01), space(9), 6, 20)
     for seen in frames:
         logits, _ = Zero(keep=0.01).adapt(seen, None)
         z = seen.logits().double().numpy()
@@ -139,7 +139,7 @@ def test_compat_equals_the_published_arithmetic(classes, rows, keep):
 def clear(seen: Evidence, keep: float) -> bool:
     """The order of the views by entropy, which the grid does not make exact, is beyond float32's doubt."""
     h = np.sort(entropy(softmax(seen.logits().double().numpy())))
-    return not ((np.diff(h) > 0) & (np.diff(h) < 2 * rounding(seen.text))).any()
+    return not ((np.diff(h) > 0) & (np.diff(h) < 2 * rounding_error(seen.text))).any()
 
 
 def test_compat_votes_split_at_exact_ties():

@@ -13,7 +13,7 @@ from tta_service.maths import unit
 from tta_service.strategies.c_tpt import CTPT
 from tta_service.strategies.tpt import TPT
 
-from .streams import rounding
+from .streams import rounding_error
 
 NAMES = ("cat", "red_car", "photocopier", "great white shark", "xylophone_player", "a tin of paint", "tram")
 Tuning = TPT | CTPT
@@ -30,7 +30,7 @@ def frames(text: TextSpace, rows: int, count: int, spreading: float = 0.4) -> li
         spread = spreading * torch.rand(rows, 1, generator=draw) * torch.randn(rows, d, generator=draw)
         seen = Evidence(unit(plain + spread), text)
         chosen = entropies(seen, text.features).sort().values[: max(2, int(0.3 * rows) + 1)]
-        if rows == 1 or float(chosen.diff().min()) >= 4 * rounding(text):
+        if rows == 1 or float(chosen.diff().min()) >= 4 * rounding_error(text):
             made.append(seen)
         assert seed < 100 * count, "too many images come too close to other views"
     return made

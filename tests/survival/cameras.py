@@ -32,7 +32,7 @@ SECRET = "a secret for tests"
 QUICK = {"server.port": 0, "metrics.enabled": False, "batch.max_rows": 16, "lanes.cores": 1, "server.drain": PATIENCE}
 
 
-def written(store: Path) -> int:
+def count_written(store: Path) -> int:
     """Sessions in the store."""
     return len(list(store.glob("*.session")))
 
@@ -45,7 +45,9 @@ def picture(number: int, side: int = 64) -> bytes:
     return file.getvalue()
 
 
-def opening(strategy: str = "tda", parameters: dict[str, float] | None = None, **how: Any) -> pb.ClassifyStreamRequest:
+def make_opening(
+    strategy: str = "tda", parameters: dict[str, float] | None = None, **how: Any
+) -> pb.ClassifyStreamRequest:
     first = pb.OpenStream(labels=LABELS, **how)
     first.options.strategy.name = strategy
     first.options.strategy.parameters.update(parameters or {})
@@ -69,10 +71,10 @@ class Camera:
         self.answers: dict[int, pb.FrameAnswer] = {}
         self.sent = 0  # the last frame
         self.token, self.drained = b"", asyncio.Event()
-        self.heard, self.over = asyncio.Event(), False  # another reply; the last one
+        self.replied, self.over = asyncio.Event(), False  # another reply; the last one
 
     async def open(self, strategy: str = "tda", policy: Any = BLOCK, **how: Any) -> pb.SessionStatus:
-        await self.call.write(opening(strategy, policy=policy, **how))
+        await self.call.write(make_opening(strategy, policy=policy, **how))
         while (reply := await self.read()) is not None:
             if reply.WhichOneof("kind") == "status":
                 return reply.status.session
@@ -89,8 +91,8 @@ class Camera:
         """Frames until the stream ends, `at_once` more with each answer: too many, however fast the machine is."""
         for number in itertools.count(self.sent + 1):
             while number > at_once * (1 + len(self.answers)) and not self.over:
-                self.heard.clear()
-                await self.heard.wait()
+                self.replied.clear()
+                await self.replied.wait()
             if self.over:
                 return
             await self.send(number)
@@ -111,7 +113,7 @@ class Camera:
                 reply = await self.call.read()
         finally:
             self.over = reply is grpc.aio.EOF
-            self.heard.set()
+            self.replied.set()
         if self.over:
             return None
         kind = reply.WhichOneof("kind")
@@ -140,7 +142,7 @@ def knobs(store: Path, **more: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def serving(store: Path, **more: Any) -> AsyncIterator[tuple[Application, AdaptationServiceStub]]:
+async def start_service(store: Path, **more: Any) -> AsyncIterator[tuple[Application, AdaptationServiceStub]]:
     """A service in this process."""
     settings = load(knobs(store, **more) | {"sessions.secret": SECRET})
     async with Application(settings) as service, grpc.aio.insecure_channel(service.address) as channel:

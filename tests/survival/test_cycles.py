@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from tests.patience import PATIENCE
-from tests.survival.cameras import BLOCK, LABELS, LATEST, frame, opening, picture, serving, written
+from tests.survival.cameras import BLOCK, LABELS, LATEST, count_written, frame, make_opening, picture, start_service
 from tests.survival.wires import Wire, wire
 from tta_service.app import Application
 from tta_service.rpc.stream.session import StreamHandler
@@ -52,9 +52,9 @@ class World:
     def __init__(self, runner: asyncio.Runner, service: Application, stub: AdaptationServiceStub, store: Path) -> None:
         self.run, self.service, self.stub, self.store = runner.run, service, stub, store
         self.cycles, self.endings = 0, Counter[str]()
-        self.before = self.run(self.held())
+        self.before = self.run(self.count_held())
 
-    async def held(self) -> dict[str, int]:
+    async def count_held(self) -> dict[str, int]:
         gc.collect()
         alive = Counter(type(one) for one in gc.get_objects() if type(one) in KINDS)
         names = [str(task.get_coro().__qualname__) for task in asyncio.all_tasks() - {asyncio.current_task()}]
@@ -65,7 +65,7 @@ class World:
         """What is held beyond that, once grpc has ended its own calls."""
         for patience in (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0):
             await asyncio.sleep(patience)
-            held = await self.held()
+            held = await self.count_held()
             if not (left := {what: count for what, count in held.items() if count > self.before.get(what, 0)}):
                 break
         return left
@@ -79,7 +79,7 @@ class Life:
 
     def __init__(self, through: Wire, policy: Any = BLOCK) -> None:
         self.policy, self.wire, self.call = policy, through, AdaptationServiceStub(through.channel).ClassifyStream()
-        self.sent = self.heard = 0
+        self.sent = self.received = 0
         self.over = False
 
     async def saying(self, *messages: pb.ClassifyStreamRequest) -> None:
@@ -94,11 +94,11 @@ class Life:
         """Replies until the newest frame has had its own, or the stream is over."""
         if self.policy == pb.OpenStream.POLICY_DROP_NEWEST:
             newest = min(1, newest)  # any later one may have been dropped
-        while self.heard < newest and not self.over:
+        while self.received < newest and not self.over:
             reply = await self.call.read()
             self.over = reply is grpc.aio.EOF
             if not self.over and (kind := reply.WhichOneof("kind")) in ("answer", "error"):
-                self.heard = getattr(reply, kind).frame_id
+                self.received = getattr(reply, kind).frame_id
 
     async def ends(self, how: Ending) -> None:
         if how in ("done", "gone") and not self.over:
@@ -120,7 +120,7 @@ class Cycles(RuleBasedStateMachine):
 
     def run(self, what: Coroutine[Any, Any, Any]) -> None:
         async def within() -> None:
-            with expected(self.world.endings):
+            with expect_endings(self.world.endings):
                 async with asyncio.timeout(PATIENCE):
                     await what
 
@@ -137,7 +137,7 @@ class Cycles(RuleBasedStateMachine):
         async def connecting() -> None:
             life = Life(await wire(self.world.service.address), policy)
             self.lives.append(life)
-            first = opening(strategy, policy=policy, session_id=name, buffer=2)
+            first = make_opening(strategy, policy=policy, session_id=name, buffer=2)
             await life.saying(first, *(frame(number + 1, PICTURE) for number in range(frames)))
             life.sent = frames
             if waits and not life.over:
@@ -169,13 +169,13 @@ class Cycles(RuleBasedStateMachine):
 
     @rule(name=NAMES, strategy=STRATEGIES, patience=st.sampled_from([None, None, 0.001, 0.01]))
     def somebody_asks(self, name: str, strategy: str, patience: float | None) -> None:
-        question = pb.ClassifyRequest(image=pb.Image(encoded=PICTURE), labels=LABELS, session_id=name)
-        question.options.strategy.name = strategy
+        request = pb.ClassifyRequest(image=pb.Image(encoded=PICTURE), labels=LABELS, session_id=name)
+        request.options.strategy.name = strategy
 
-        async def asking() -> None:
-            await self.world.stub.Classify(question, timeout=patience)
+        async def ask() -> None:
+            await self.world.stub.Classify(request, timeout=patience)
 
-        self.run(asking())
+        self.run(ask())
 
     @rule(name=NAMED, what=st.sampled_from(["reset", "close", "snapshot", "restore"]))
     def the_owner_speaks(self, name: str, what: str) -> None:
@@ -218,7 +218,7 @@ class Cycles(RuleBasedStateMachine):
             self.run(self.world.stub.CloseSession(pb.CloseSessionRequest(session_id=session.id)))
         assert parts.sessions.counters.sessions == parts.sessions.counters.bytes == 0
         assert self.world.number("tta_queue_bytes", queue="streams") == 0
-        self.settles(lambda: written(self.world.store) == 0)
+        self.settles(lambda: count_written(self.world.store) == 0)
 
     def settles(self, true: Callable[[], bool]) -> None:
         async def settling() -> None:
@@ -230,7 +230,7 @@ class Cycles(RuleBasedStateMachine):
 
 
 @contextlib.contextmanager
-def expected(endings: Counter[str]) -> Any:
+def expect_endings(endings: Counter[str]) -> Any:
     """A stream may end, a call fail: counted. The wire to it may be torn."""
     try:
         yield
@@ -243,7 +243,7 @@ def expected(endings: Counter[str]) -> Any:
 def test_two_hundred_random_cycles_leave_nothing_behind(tmp_path: Path):
     with asyncio.Runner() as runner:
         leaving = contextlib.AsyncExitStack()
-        service, stub = runner.run(leaving.enter_async_context(serving(tmp_path, sessions__write_frames=2)))
+        service, stub = runner.run(leaving.enter_async_context(start_service(tmp_path, sessions__write_frames=2)))
         try:
             runner.run(warm(service, stub))
             world = World(runner, service, stub, tmp_path)
@@ -261,7 +261,7 @@ def test_two_hundred_random_cycles_leave_nothing_behind(tmp_path: Path):
 async def warm(service: Application, stub: AdaptationServiceStub) -> None:
     """What is made once is made now: label sets, memories' code, grpc's own threads and files."""
     life = Life(await wire(service.address))
-    await life.saying(opening("tda"), frame(1, PICTURE))
+    await life.saying(make_opening("tda"), frame(1, PICTURE))
     await life.hears(1)
     await life.ends("done")
     await stub.ListSessions(pb.ListSessionsRequest())

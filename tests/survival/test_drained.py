@@ -10,16 +10,16 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.survival.cameras import BLOCK, LATEST, Camera, process, scores, serving
+from tests.survival.cameras import BLOCK, LATEST, Camera, process, scores, start_service
 from tta_service.wire.v1 import tta_pb2 as pb
 
 RESTORED = pb.SessionStatus.ORIGIN_RESTORED
 
 
 async def test_a_drained_server_loses_nothing_and_its_tokens_open_the_streams_again(tmp_path: Path):
-    async with serving(tmp_path) as (_, elsewhere):
+    async with start_service(tmp_path) as (_, elsewhere):
         async with AsyncExitStack() as leaving:
-            service, stub = await leaving.enter_async_context(serving(tmp_path))
+            service, stub = await leaving.enter_async_context(start_service(tmp_path))
             cameras = {"door": Camera(stub), "": Camera(stub), "cut": Camera(stub)}
             for name, camera in cameras.items():
                 await camera.open(session_id=name)
@@ -71,7 +71,7 @@ async def test_sigterm_under_load_loses_no_answer_and_no_memory(tmp_path: Path):
         assert answered + dropped == camera.sent and (dropped == 0 or camera.number % 4 == 3)
         assert camera.answers[camera.sent].response.session.frames == answered
 
-    async with serving(tmp_path) as (_, stub):
+    async with start_service(tmp_path) as (_, stub):
         for before in cameras:
             after = Camera(stub, before.number)
             status = await after.open(resume_token=before.token)

@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.survival.cameras import Camera, process, scores, written
+from tests.survival.cameras import Camera, count_written, process, scores
 from tta_service.wire.v1 import tta_pb2 as pb
 
 STREAMS, OFTEN = 8, 3
@@ -23,12 +23,12 @@ async def test_killed_in_the_middle_every_stream_goes_on_from_its_last_write(tmp
             assert (await camera.open(session_id=f"camera-{camera.number}")).frames == 0
         sending = [asyncio.create_task(sends(camera)) for camera in cameras]
         listening = [asyncio.create_task(camera.listen()) for camera in cameras]
-        while written(tmp_path) < STREAMS:  # noqa: ASYNC110 - another process writes them
+        while count_written(tmp_path) < STREAMS:  # noqa: ASYNC110 - another process writes them
             await asyncio.sleep(0.02)
         server.signal(signal.SIGKILL)
         assert await server.ended() == -signal.SIGKILL
-        for heard in await asyncio.gather(*listening, return_exceptions=True):
-            assert isinstance(heard, grpc.aio.AioRpcError), "the stream should have been cut off"
+        for result in await asyncio.gather(*listening, return_exceptions=True):
+            assert isinstance(result, grpc.aio.AioRpcError), "the stream should have been cut off"
         for task in sending:
             task.cancel()
         assert any(camera.sent > max(camera.answers, default=0) for camera in cameras), "no frame was under way"

@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from tests.survival.cameras import LATEST, Camera, serving
+from tests.survival.cameras import LATEST, Camera, start_service
 from tta_service.app import Application
 
 CAMERAS, ANSWERS, AT_ONCE = 16, 12, 4
@@ -25,13 +25,13 @@ MIXTURE: list[tuple[str, dict[str, float]]] = [
 
 async def test_a_fourfold_load_is_answered_with_fresh_frames_and_leaves_nothing_behind(tmp_path: Path):
     image = noise()
-    async with serving(tmp_path, sessions__store="") as (service, stub):
+    async with start_service(tmp_path, sessions__store="") as (service, stub):
         tasks, memory = len(asyncio.all_tasks()), psutil.Process().memory_info()
         cameras = [Watched(stub, number, image) for number in range(CAMERAS)]
         for camera in cameras:
             strategy, parameters = MIXTURE[camera.number % len(MIXTURE)]
             await camera.open(strategy, LATEST, parameters=parameters)
-        await asyncio.gather(*(watched(camera, service, len(image)) for camera in cameras))
+        await asyncio.gather(*(watch(camera, service, len(image)) for camera in cameras))
         grown = psutil.Process().memory_info().rss - memory.rss
 
         for camera in cameras:
@@ -42,8 +42,10 @@ async def test_a_fourfold_load_is_answered_with_fresh_frames_and_leaves_nothing_
         sent = sum(camera.sent for camera in cameras)
         answered = sum(len(camera.answers) for camera in cameras)
         assert sent > 2 * answered, "this was no overload"
-        told = {what: number(service, f"tta_frames_{what}_total", policy="latest") for what in ("received", "answered")}
-        assert told == {"received": sent, "answered": answered}
+        counts = {
+            what: number(service, f"tta_frames_{what}_total", policy="latest") for what in ("received", "answered")
+        }
+        assert counts == {"received": sent, "answered": answered}
         assert number(service, "tta_frames_dropped_total", policy="latest", reason="superseded") == sent - answered
         assert grown < sent * len(image) / 2, "memory grows with the frames"
         assert service.runtime.sessions.counters.sessions == service.runtime.sessions.counters.bytes == 0
@@ -62,27 +64,27 @@ class Watched(Camera):
         return self.image
 
 
-async def watched(camera: Watched, service: Application, size: int) -> None:
+async def watch(camera: Watched, service: Application, size: int) -> None:
     """Until it has its answers; looks at the server with each of them."""
 
     async def listening() -> None:
         while (reply := await camera.read()) is not None:
             if reply.WhichOneof("kind") == "answer":
                 camera.behind.append(camera.sent - reply.answer.frame_id)
-                door = service.runtime.admission
-                assert door.running_requests == 1 or door.running_rows <= 2 * service.runtime.batcher.max_rows
-                assert door.depths["streams"] <= CAMERAS
+                admission = service.runtime.admission
+                assert admission.running_requests == 1 or admission.running_rows <= 2 * service.runtime.batcher.max_rows
+                assert admission.depths["streams"] <= CAMERAS
                 if len(camera.answers) % 4:
                     continue  # a look at the metrics costs as much as an answer
                 waiting = number(service, "tta_queue_bytes", queue="streams")
                 assert waiting <= CAMERAS * (size + 100), "more than the newest frame of each camera waits"
 
-    heard = asyncio.create_task(listening())
+    listener = asyncio.create_task(listening())
     async for _ in camera.goes_on(AT_ONCE):
         if len(camera.answers) >= ANSWERS:
             break
     await camera.call.done_writing()
-    await heard
+    await listener
     # Four come with an answer, and four with the one before it were perhaps not read when this one was chosen; a loop
     # that answers every frame would be 3 more behind with each answer.
     assert max(camera.behind) <= 4 * AT_ONCE < 3 * ANSWERS

@@ -8,17 +8,17 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.survival.cameras import Camera, serving, written
+from tests.survival.cameras import Camera, count_written, start_service
 from tta_service.wire.v1 import tta_pb2 as pb
 
 
 async def test_a_server_whose_session_moved_drops_it_and_names_the_new_server(tmp_path: Path):
-    async with serving(tmp_path, sessions__write_frames=2) as (_, one), serving(tmp_path) as (second, two):
+    async with start_service(tmp_path, sessions__write_frames=2) as (_, one), start_service(tmp_path) as (second, two):
         old, new = Camera(one), Camera(two)
         await old.open(session_id="door")
         for number in (1, 2):
             await old.frame(number)
-        while not written(tmp_path):  # noqa: ASYNC110 - the write is the server's own affair
+        while not count_written(tmp_path):  # noqa: ASYNC110 - the write is the server's own affair
             await asyncio.sleep(0.01)
         status = await new.open(session_id="door")
         assert (status.origin, status.last_frame_id) == (pb.SessionStatus.ORIGIN_RESTORED, 2)

@@ -46,9 +46,9 @@ def test_values_of_the_wrong_kind_are_left_for_the_catalogue_to_refuse():
     odd.update({"list": [1, "a"], "inner": {"x": None}})
     odd.fields["nan"].number_value = math.nan
     odd.fields["unset"].Clear()
-    told = from_struct(odd)
-    assert told["list"] == [1.0, "a"] and told["inner"] == {"x": None} and told["unset"] is None
-    assert math.isnan(told["nan"])
+    values = from_struct(odd)
+    assert values["list"] == [1.0, "a"] and values["inner"] == {"x": None} and values["unset"] is None
+    assert math.isnan(values["nan"])
 
 
 def test_durations_keep_their_nanoseconds():

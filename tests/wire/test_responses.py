@@ -41,16 +41,20 @@ def report(logits: list[float], zero_shot: list[float] | None = None, **more) ->
 
 
 def test_best_first_with_the_zero_shot_answer_beside_it():
-    told = make_response(report([1.0, 3.0, 2.0], [5.0, 0.0, 0.0]), 2, TERMS)
-    assert [score.label for score in told.top] == ["label 1", "label 2"]
-    assert told.zero_shot[0].label == "label 0"
+    response = make_response(report([1.0, 3.0, 2.0], [5.0, 0.0, 0.0]), 2, TERMS)
+    assert [score.label for score in response.top] == ["label 1", "label 2"]
+    assert response.zero_shot[0].label == "label 0"
     weights = [math.exp(x) for x in (1.0, 3.0, 2.0)]
-    assert told.top[0].score == pytest.approx(weights[1] / sum(weights), rel=1e-6)
-    assert told.top[0].logit == 3.0
-    assert (told.label_set_id, told.request_id, told.model) == (report([0.0] * 3).request.labels.id, "r1", "fake")
-    assert told.timings.decode == 0.25 and told.timings.total == 2.0
-    assert (told.batch_rows, told.views) == (7, 1)
-    assert not told.HasField("degraded") and not told.HasField("explanation")
+    assert response.top[0].score == pytest.approx(weights[1] / sum(weights), rel=1e-6)
+    assert response.top[0].logit == 3.0
+    assert (response.label_set_id, response.request_id, response.model) == (
+        report([0.0] * 3).request.labels.id,
+        "r1",
+        "fake",
+    )
+    assert response.timings.decode == 0.25 and response.timings.total == 2.0
+    assert (response.batch_rows, response.views) == (7, 1)
+    assert not response.HasField("degraded") and not response.HasField("explanation")
 
 
 def test_equal_scores_keep_the_order_of_the_labels():
@@ -62,15 +66,15 @@ def test_more_scores_than_labels_are_all_labels():
 
 
 def test_a_logit_of_minus_infinity_has_a_score_of_zero():
-    told = make_response(report([-math.inf, 2.0, -math.inf]), 3, TERMS)
-    assert [score.score for score in told.top] == [1.0, 0.0, 0.0]
-    assert told.top[1].logit == -math.inf
-    assert told.entropy == 0.0
+    response = make_response(report([-math.inf, 2.0, -math.inf]), 3, TERMS)
+    assert [score.score for score in response.top] == [1.0, 0.0, 0.0]
+    assert response.top[1].logit == -math.inf
+    assert response.entropy == 0.0
 
 
 def test_one_class_is_certain():
-    told = make_response(report([-50.0]), 5, TERMS)
-    assert told.top[0].score == 1.0 and told.entropy == 0.0
+    response = make_response(report([-50.0]), 5, TERMS)
+    assert response.top[0].score == 1.0 and response.entropy == 0.0
 
 
 @pytest.mark.parametrize("logits", [[math.nan, 1.0], [math.inf, 1.0], [-math.inf, -math.inf]])
@@ -81,29 +85,29 @@ def test_logits_that_are_not_an_answer_are_refused(logits):
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=1, max_size=50))
 def test_any_finite_logits_make_a_distribution(logits):
-    told = make_response(report(logits), len(logits), TERMS)
-    scores = [score.score for score in told.top]
+    response = make_response(report(logits), len(logits), TERMS)
+    scores = [score.score for score in response.top]
     assert sum(scores) == pytest.approx(1.0, abs=1e-5)
     assert scores == sorted(scores, reverse=True)
-    assert 0.0 <= told.entropy <= math.log(len(logits)) + 1e-5
+    assert 0.0 <= response.entropy <= math.log(len(logits)) + 1e-5
 
 
 def test_the_strategy_is_echoed_with_all_its_parameters():
-    told = make_response(report([1.0, 2.0]), 5, TERMS)
-    assert told.strategy.name == "zero_shot"
-    assert told.reduction.reducer.name == "none"
-    assert told.reduction.scope == pb.Reduction.SCOPE_ALL_VIEWS
+    response = make_response(report([1.0, 2.0]), 5, TERMS)
+    assert response.strategy.name == "zero_shot"
+    assert response.reduction.reducer.name == "none"
+    assert response.reduction.scope == pb.Reduction.SCOPE_ALL_VIEWS
 
 
 def test_a_degraded_answer_says_so():
-    told = make_response(report([1.0, 2.0], degraded=Degraded("overload", 64, 8)), 5, TERMS)
-    assert told.degraded.reason == pb.Degraded.REASON_OVERLOAD
-    assert (told.degraded.views_asked, told.degraded.views_done, told.degraded.zero_shot) == (64, 8, False)
+    response = make_response(report([1.0, 2.0], degraded=Degraded("overload", 64, 8)), 5, TERMS)
+    assert response.degraded.reason == pb.Degraded.REASON_OVERLOAD
+    assert (response.degraded.views_asked, response.degraded.views_done, response.degraded.zero_shot) == (64, 8, False)
 
 
 def test_the_response_has_the_session():
-    told = make_response(report([1.0, 2.0]), 5, TERMS).session
-    assert told == pb.SessionStatus(
+    status = make_response(report([1.0, 2.0]), 5, TERMS).session
+    assert status == pb.SessionStatus(
         session_id="s1",
         origin=pb.SessionStatus.ORIGIN_CONTINUED,
         frames=3,
@@ -129,11 +133,11 @@ def test_an_explanation_has_a_line_for_each_view(with_views):
     )
     done = report([1.0, 2.0], explanation=why)
     assert not make_response(done, 5, TERMS).HasField("explanation")  # it was made for metrics: nobody asked
-    told = make_response(replace(done, request=replace(done.request, explain=True)), 5, TERMS).explanation
-    assert [view.kept for view in told.views] == [True, False]
-    assert [view.label_index for view in told.views] == [1, 0]
-    assert [view.weight for view in told.views] == [0.75, 0.25]
-    assert told.views[1].left == (0.25 if with_views else 0.0)
-    assert told.views[1].flipped is with_views
-    assert list(told.tokens_left) == [49, 25]
-    assert dict(told.strategy.items()) == {"fill": 0.5}  # what is not finite has no place in JSON
+    explanation = make_response(replace(done, request=replace(done.request, explain=True)), 5, TERMS).explanation
+    assert [view.kept for view in explanation.views] == [True, False]
+    assert [view.label_index for view in explanation.views] == [1, 0]
+    assert [view.weight for view in explanation.views] == [0.75, 0.25]
+    assert explanation.views[1].left == (0.25 if with_views else 0.0)
+    assert explanation.views[1].flipped is with_views
+    assert list(explanation.tokens_left) == [49, 25]
+    assert dict(explanation.strategy.items()) == {"fill": 0.5}  # what is not finite has no place in JSON

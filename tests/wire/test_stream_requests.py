@@ -14,9 +14,9 @@ TERMS = ServerInfo(model="m", fingerprint="f", image_size=32, dimension=8)
 OPENING = pb.ClassifyStreamRequest(open=pb.OpenStream(labels=pb.Labels(label_set=pb.LabelSet(names=["a", "b"]))))
 
 
-def framed(frame: pb.Frame, known) -> Frame:
-    opened = parse_open(OPENING, known, TERMS, lambda token: ("", True))
-    return parse_frame(pb.ClassifyStreamRequest(frame=frame), opened, 1, known, TERMS, 0.0)
+def parse(frame: pb.Frame, known) -> Frame:
+    parsed = parse_open(OPENING, known, TERMS, lambda token: ("", True))
+    return parse_frame(pb.ClassifyStreamRequest(frame=frame), parsed, 1, known, TERMS, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -28,10 +28,10 @@ def test_an_error_of_parsing_a_frame_belongs_to_that_frame(
     def known(id: str) -> LabelSet:
         raise raised
 
-    frame = framed(pb.Frame(frame_id=2, image=pb.Image(encoded=b"x"), labels=pb.Labels(id="x")), known)
+    frame = parse(pb.Frame(frame_id=2, image=pb.Image(encoded=b"x"), labels=pb.Labels(id="x")), known)
     assert frame.id == 2 and type(frame.parsed) is kept
     assert bool(caplog.records) is (kept is ModelFault)  # the log says what it was
 
 
 def test_a_frame_without_an_image_fails_alone() -> None:
-    assert isinstance(framed(pb.Frame(frame_id=2), None).parsed, BadImage)
+    assert isinstance(parse(pb.Frame(frame_id=2), None).parsed, BadImage)

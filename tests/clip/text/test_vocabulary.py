@@ -16,7 +16,7 @@ def tokens(*words: str) -> torch.Tensor:
     return torch.tensor(sorted({token for word in words for token in tokenizer().encode(word)}))
 
 
-def unseen(known: TrainedVocabulary, *names: str) -> tuple[str, ...]:
+def find_unseen(known: TrainedVocabulary, *names: str) -> tuple[str, ...]:
     return known.unseen(LabelSet(names), tokenizer(), CONTEXT)
 
 
@@ -29,13 +29,13 @@ def test_words_are_runs_of_letters_and_digits():
 def test_a_word_of_several_taught_tokens_is_known_only_if_it_was_taught_itself():
     pieces = tokens("knapsack", "blorptang", "cat")
     listed = make_vocabulary(pieces, torch.tensor([word_key(tokenizer().encode("knapsack"))], dtype=torch.int32))
-    assert unseen(listed, "knapsack", "blorptang", "cat", "blorptang cat") == ("blorptang",)
-    assert unseen(make_vocabulary(pieces, None), "knapsack", "blorptang") == ()
+    assert find_unseen(listed, "knapsack", "blorptang", "cat", "blorptang cat") == ("blorptang",)
+    assert find_unseen(make_vocabulary(pieces, None), "knapsack", "blorptang") == ()
 
 
 def test_a_listed_word_needs_its_tokens_too():
     keys = torch.tensor([word_key(tokenizer().encode("knapsack"))], dtype=torch.int32)
-    assert unseen(make_vocabulary(tokens("cat"), keys), "knapsack", "cat") == ("knapsack",)
+    assert find_unseen(make_vocabulary(tokens("cat"), keys), "knapsack", "cat") == ("knapsack",)
 
 
 @pytest.mark.parametrize("name", ["Knapsack", "knapsack-", "a knapsack"])
@@ -43,7 +43,7 @@ def test_case_and_punctuation_do_not_matter(name: str):
     known = make_vocabulary(
         tokens("knapsack"), torch.tensor([word_key(tokenizer().encode("knapsack"))], dtype=torch.int32)
     )
-    assert unseen(known, name) == ()
+    assert find_unseen(known, name) == ()
 
 
 def test_keys_fit_the_type_they_are_kept_in():

@@ -137,7 +137,7 @@ class Changes:
             pass
 
 
-async def living(
+async def run_health(
     device: Device, changes: Changes, test: Callable[[DeviceHealth, Batcher], object], **given: float
 ) -> None:
     with ThreadPoolExecutor(1) as lane:
@@ -167,7 +167,7 @@ async def test_a_blocked_lane_stops_serving_until_it_is_free():
         assert await changes.next() == (True, "")
         await answer
 
-    await living(device, changes, test, patience=0.05, canary_every=1000.0)
+    await run_health(device, changes, test, patience=0.05, canary_every=1000.0)
 
 
 async def test_an_idle_service_detects_a_fault_by_its_canary():
@@ -181,7 +181,7 @@ async def test_an_idle_service_detects_a_fault_by_its_canary():
         device.free.clear()
         await changes.until(False, "a batch does not come back")
 
-    await living(device, changes, test, patience=0.05, canary_every=0.01)
+    await run_health(device, changes, test, patience=0.05, canary_every=0.01)
 
 
 async def test_a_canary_that_is_never_served_stops_serving():

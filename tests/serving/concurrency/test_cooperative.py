@@ -11,22 +11,22 @@ from tests.serving.manual_executor import ManualExecutor
 from tta_service.serving.concurrency.executors import CooperativeTask
 
 
-def counting(told: list[int], to: int) -> Generator[None, None, str]:
+def count_to(values: list[int], to: int) -> Generator[None, None, str]:
     for number in range(to):
-        told.append(number)
+        values.append(number)
         yield
     return "done"
 
 
 async def test_other_work_runs_between_two_steps():
-    lane, told = ManualExecutor(), list[int]()
-    making = asyncio.ensure_future(CooperativeTask(lambda: counting(told, 3)).run(lane))
+    lane, values = ManualExecutor(), list[int]()
+    making = asyncio.ensure_future(CooperativeTask(lambda: count_to(values, 3)).run(lane))
     await settle()
-    other = asyncio.wrap_future(lane.submit(told.append, 99))
+    other = asyncio.wrap_future(lane.submit(values.append, 99))
     while not making.done():
         lane.step()
         await settle()
-    assert making.result() == "done" and told == [0, 99, 1, 2]
+    assert making.result() == "done" and values == [0, 99, 1, 2]
     assert await other is None
 
 

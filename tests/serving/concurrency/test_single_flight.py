@@ -16,14 +16,14 @@ async def test_concurrent_callers_share_one_call_and_its_failure():
         return made[-1]
 
     kept: list[int] = []
-    asking = [asyncio.create_task(flight.get("a", make, kept.append)) for _ in range(3)]
+    tasks = [asyncio.create_task(flight.get("a", make, kept.append)) for _ in range(3)]
     other = asyncio.create_task(flight.get("b", make, kept.append))
     await settle()
-    asking[0].cancel()
+    tasks[0].cancel()
     made[0].set_exception(OSError("once"))
     made[1].set_result(7)
-    said = await asyncio.gather(*asking, return_exceptions=True)
-    assert [type(each) for each in said] == [asyncio.CancelledError, OSError, OSError]
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(each) for each in results] == [asyncio.CancelledError, OSError, OSError]
     assert await other == 7 and kept == [7] and len(made) == 2 and len(flight) == 0
     again = asyncio.create_task(flight.get("a", make, kept.append))
     await settle()

@@ -10,7 +10,7 @@ from tta_service.core.events import Dropped
 from tta_service.serving.streams import FrameBuffer, Policy
 
 
-def opened(policy: Policy, **given) -> tuple[FrameBuffer[str], list[Dropped]]:
+def open_buffer(policy: Policy, **given) -> tuple[FrameBuffer[str], list[Dropped]]:
     events: list[Dropped] = []
     return FrameBuffer(policy, observe=events.append, **given), events
 
@@ -22,7 +22,7 @@ async def take(frames: FrameBuffer[str]):
 
 
 async def test_latest_keeps_the_newest_frame_and_counts_the_others():
-    frames, events = opened(Policy.LATEST)
+    frames, events = open_buffer(Policy.LATEST)
     for name in "abc":
         await frames.put(name, 1)
     taken = await take(frames)
@@ -33,7 +33,7 @@ async def test_latest_keeps_the_newest_frame_and_counts_the_others():
 
 
 async def test_a_frame_with_a_ticket_may_still_be_replaced_until_it_is_taken():
-    frames, _ = opened(Policy.LATEST)
+    frames, _ = open_buffer(Policy.LATEST)
     await frames.put("old", 1)
     ticket = await frames.ticket()
     assert ticket.frame == "old"
@@ -46,7 +46,7 @@ async def test_a_frame_with_a_ticket_may_still_be_replaced_until_it_is_taken():
 
 
 async def test_each_ticket_stands_for_a_frame_of_its_own():
-    frames, _ = opened(Policy.BLOCK, capacity=3)
+    frames, _ = open_buffer(Policy.BLOCK, capacity=3)
     await frames.put("a", 1)
     first = await frames.ticket()
     waiting = asyncio.create_task(frames.ticket())
@@ -58,7 +58,7 @@ async def test_each_ticket_stands_for_a_frame_of_its_own():
 
 
 async def test_block_makes_the_sender_wait_and_loses_nothing():
-    frames, events = opened(Policy.BLOCK, capacity=2)
+    frames, events = open_buffer(Policy.BLOCK, capacity=2)
     sent = asyncio.create_task(_send(frames, "abcde"))
     got = []
     for _ in range(5):
@@ -70,7 +70,7 @@ async def test_block_makes_the_sender_wait_and_loses_nothing():
 
 
 async def test_bytes_are_bounded():
-    frames, _ = opened(Policy.BLOCK, capacity=8, max_bytes=10)
+    frames, _ = open_buffer(Policy.BLOCK, capacity=8, max_bytes=10)
     await frames.put("large", 99)  # alone it may be larger
     sent = asyncio.create_task(_send(frames, "abc", 5))
     await settle()
@@ -83,18 +83,18 @@ async def test_bytes_are_bounded():
 
 
 async def test_drop_oldest_and_drop_newest():
-    oldest, dropped = opened(Policy.DROP_OLDEST, capacity=2)
+    oldest, dropped = open_buffer(Policy.DROP_OLDEST, capacity=2)
     await _send(oldest, "abcd")
     assert [(t.frame, t.dropped) for t in (await take(oldest), await take(oldest))] == [("c", 2), ("d", 0)]
     assert dropped == [Dropped("superseded", "drop_oldest")] * 2
-    newest, dropped = opened(Policy.DROP_NEWEST, capacity=2)
+    newest, dropped = open_buffer(Policy.DROP_NEWEST, capacity=2)
     await _send(newest, "abcd")
     assert [(t.frame, t.dropped) for t in (await take(newest), await take(newest))] == [("a", 2), ("b", 0)]
     assert dropped == [Dropped("superseded", "drop_newest")] * 2
 
 
 async def test_dropping_for_bytes_leaves_a_frame_for_every_ticket():
-    frames, events = opened(Policy.DROP_OLDEST, capacity=4, max_bytes=10)
+    frames, events = open_buffer(Policy.DROP_OLDEST, capacity=4, max_bytes=10)
     await _send(frames, "abc", 3)
     tickets = [await frames.ticket(), await frames.ticket()]
     await frames.put("huge", 10)
@@ -103,7 +103,7 @@ async def test_dropping_for_bytes_leaves_a_frame_for_every_ticket():
 
 
 async def test_a_finished_stream_gives_out_what_it_has():
-    frames, _ = opened(Policy.BLOCK)
+    frames, _ = open_buffer(Policy.BLOCK)
     await frames.put("a", 1)
     frames.finish()
     assert (await take(frames)).frame == "a"
@@ -111,7 +111,7 @@ async def test_a_finished_stream_gives_out_what_it_has():
 
 
 async def test_finishing_wakes_the_worker():
-    frames, _ = opened(Policy.LATEST)
+    frames, _ = open_buffer(Policy.LATEST)
     waiting = asyncio.create_task(frames.ticket())
     await settle()
     frames.finish()
@@ -119,7 +119,7 @@ async def test_finishing_wakes_the_worker():
 
 
 async def test_a_closed_stream_drops_waiting_frames_and_releases_the_sender():
-    frames, events = opened(Policy.BLOCK, capacity=1)
+    frames, events = open_buffer(Policy.BLOCK, capacity=1)
     await frames.put("a", 1)
     ticket = await frames.ticket()
     sent = asyncio.create_task(frames.put("b", 1))

@@ -56,14 +56,14 @@ def lane() -> Iterator[ThreadPoolExecutor]:
 async def test_concurrent_callers_share_one_encoding(maker: Maker, lane: ThreadPoolExecutor):
     spaces = TextSpaceCache(maker, lane, lane)
     maker.go.clear()
-    asking = [asyncio.create_task(spaces.get(LabelSet(LABELS.names))) for _ in range(5)]
+    tasks = [asyncio.create_task(spaces.get(LabelSet(LABELS.names))) for _ in range(5)]
     await settle()
-    asking[0].cancel()  # even the one who began it
+    tasks[0].cancel()  # even the one who began it
     await settle()
     maker.go.set()
-    got = await asyncio.gather(*asking[1:])
+    got = await asyncio.gather(*tasks[1:])
     assert len(maker.made) == 1 and all(space is got[0] for space in got)
-    assert asking[0].cancelled()
+    assert tasks[0].cancelled()
     assert await spaces.get(LABELS) is got[0] and len(maker.made) == 1
     assert (spaces.counters.hits, spaces.counters.misses, spaces.counters.cached) == (1, 5, 1)
 
@@ -71,9 +71,9 @@ async def test_concurrent_callers_share_one_encoding(maker: Maker, lane: ThreadP
 async def test_an_encoding_whose_callers_have_left_is_cached(maker: Maker, lane: ThreadPoolExecutor):
     spaces = TextSpaceCache(maker, lane, lane)
     maker.go.clear()
-    asking = asyncio.create_task(spaces.get(LABELS))
+    task = asyncio.create_task(spaces.get(LABELS))
     await settle()
-    asking.cancel()
+    task.cancel()
     await settle()
     maker.go.set()
     await spaces.get(LABELS)
