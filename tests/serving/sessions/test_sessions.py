@@ -10,8 +10,10 @@ from tests.serving.harness import acquire, harness, make_request, settle
 from tests.serving.toys import Diary, Gated
 from tta_service.core.errors import BadRequest, MemoryFull, SessionTaken, UnknownSession
 from tta_service.core.events import Closed
+from tta_service.core.request import SessionStatus
 from tta_service.serving.sessions.memory import MemoryLimits
 from tta_service.serving.sessions.sessions import Sessions
+from tta_service.strategies.zero_shot import ZeroShot
 
 SIZE = 16 * 4 + 8  # bytes of one diary
 
@@ -119,6 +121,20 @@ async def test_closing_a_session_notifies_its_open_stream():
     assert watched.events == [Closed("client", 0)]
     with pytest.raises(UnknownSession):
         watched.sessions.close("", "cam")
+
+
+async def test_a_request_without_session_and_memory_opens_none():
+    watched = Watched(limits=MemoryLimits(sessions=1))
+    with watched.sessions.lease("", "cam"):  # there is room for no other
+        with watched.sessions.scope(make_request(0, ZeroShot(), frame_id=7)) as one:
+            assert watched.sessions.counters.sessions == 1 and one.turn(ZeroShot()) is None
+            first, again = one.count_frame(), one.count_frame()
+        with watched.sessions.scope(make_request(0, ZeroShot())) as two:
+            assert two.count_frame().id != first.id
+        with pytest.raises(MemoryFull):
+            watched.sessions.scope(make_request(0, Diary()))
+    assert first == again == SessionStatus(first.id, "fresh", 1, 0, False, 7) and len(first.id) == 32
+    assert watched.events == []
 
 
 async def test_at_shutdown_every_session_closes_once():
