@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ from tta_service.core.errors import TTAError, Unsupported
 from tta_service.core.reducer import Reducer, Reduction
 from tta_service.core.request import USUAL_THRESHOLD, Encoded, PixelFormat, Raw
 from tta_service.serving.text.cache import TextSpaceCache
-from tta_service.wire.options import parse_options, parse_reduction
+from tta_service.wire.options import parse_options, parse_reduction, parse_strategy
 from tta_service.wire.requests import parse_image, parse_request, strategy_name
 from tta_service.wire.server_info import Limits, ServerInfo
 from tta_service.wire.v1 import tta_pb2 as pb
@@ -22,7 +22,7 @@ from ..rpc.conftest import LABELS, choice, options
 TERMS = ServerInfo("fake", "f" * 32, 32, 64, limits=Limits(parameters={"views": 100}))
 
 
-def nobody(id: str):
+def know_no_labels(id: str):
     raise AssertionError(f"{id} was not asked for")
 
 
@@ -35,14 +35,16 @@ class Halve(Reducer):
 
 
 def test_fields_that_are_not_set_have_defaults():
-    asked = parse_request(pb.ClassifyRequest(image=pb.Image(encoded=b"x"), labels=LABELS), nobody, TERMS, 5.0, None)
-    request = asked.request
+    parsed = parse_request(
+        pb.ClassifyRequest(image=pb.Image(encoded=b"x"), labels=LABELS), know_no_labels, TERMS, 5.0, None
+    )
+    request = parsed.request
     assert (request.strategy.name, request.reduction.reducer.name, request.reduction.scope) == (
         "zero_shot",
         "none",
         "all",
     )
-    assert (asked.top_k, request.seed, request.explain, request.on_deadline) == (5, 0, False, "degrade")
+    assert (parsed.top_k, request.seed, request.explain, request.on_deadline) == (5, 0, False, "degrade")
     assert (request.owner, request.session, request.cascade, request.frame_id, request.policy) == (
         "",
         "",
@@ -55,24 +57,24 @@ def test_fields_that_are_not_set_have_defaults():
 
 
 def test_every_option_that_is_set_is_read():
-    asked = options("zero", views=7)
-    asked.cascade.CopyFrom(pb.Cascade(to=choice("mta", views=9), above=0.25))
-    asked.reduction.scope = pb.Reduction.SCOPE_AUGMENTED
-    asked.seed, asked.top_k, asked.explain, asked.on_deadline = 2**64 - 1, 3, True, pb.ON_DEADLINE_FAIL
-    told = parse_options(asked, TERMS, "options")
-    assert told.strategy.views == 7 and told.cascade.to.views == 9 and told.cascade.above == 0.25
-    assert told.reduction.scope == "augmented"
-    assert (told.seed, told.top_k, told.explain, told.on_deadline) == (2**64 - 1, 3, True, "fail")
+    message = options("zero", views=7)
+    message.cascade.CopyFrom(pb.Cascade(to=choice("mta", views=9), above=0.25))
+    message.reduction.scope = pb.Reduction.SCOPE_AUGMENTED
+    message.seed, message.top_k, message.explain, message.on_deadline = 2**64 - 1, 3, True, pb.ON_DEADLINE_FAIL
+    parsed = parse_options(message, TERMS, "options")
+    assert parsed.strategy.views == 7 and parsed.cascade.to.views == 9 and parsed.cascade.above == 0.25
+    assert parsed.reduction.scope == "augmented"
+    assert (parsed.seed, parsed.top_k, parsed.explain, parsed.on_deadline) == (2**64 - 1, 3, True, "fail")
 
 
 @pytest.mark.parametrize("first", ["", "zero_shot", "mean"])
 def test_a_cascade_has_a_threshold_where_entropies_mean_something(first):
-    asked = options(first)
-    asked.cascade.to.CopyFrom(choice("mta"))
-    told = parse_options(asked, TERMS, "options").cascade
-    assert told.above == 0.25 == USUAL_THRESHOLD[first or "zero_shot"]
-    asked.cascade.above = 0.0
-    assert parse_options(asked, TERMS, "options").cascade.above == 0.0
+    message = options(first)
+    message.cascade.to.CopyFrom(choice("mta"))
+    parsed = parse_options(message, TERMS, "options").cascade
+    assert parsed.above == 0.25 == USUAL_THRESHOLD[first or "zero_shot"]
+    message.cascade.above = 0.0
+    assert parse_options(message, TERMS, "options").cascade.above == 0.0
 
 
 def test_images_arrive_as_they_are():
@@ -83,8 +85,6 @@ def test_images_arrive_as_they_are():
 
 
 def test_features_made_on_the_device_take_no_reduction():
-    from dataclasses import replace
-
     reduced = replace(parse_options(pb.Options(), TERMS, "options"), reduction=Reduction(Halve()))
     with pytest.raises(Unsupported) as caught:
         parse_image(pb.Image(features=pb.Features(views=1)), reduced, TERMS, "frame.image")
@@ -92,8 +92,6 @@ def test_features_made_on_the_device_take_no_reduction():
 
 
 def test_a_reducer_that_the_model_does_not_support_is_refused():
-    from dataclasses import replace
-
     def refuse(reducer: Reducer) -> None:
         raise Unsupported("this tower reduces nothing", "options.reducer.name")
 
@@ -113,8 +111,34 @@ def test_any_message_is_understood_or_refused_with_a_field(raw):
         message = pb.ClassifyRequest.FromString(raw)
     except Exception:
         return
-    known = TextSpaceCache(nobody, None, None).labels  # type: ignore[arg-type]
+    known = TextSpaceCache(know_no_labels, None, None).labels  # type: ignore[arg-type]
     try:
         parse_request(message, known, TERMS, 0.0, None)
     except TTAError as error:
         assert error.field
+
+
+def test_equal_choices_share_what_was_built_for_the_first():
+    first, again = (parse_options(options("zero", views=7), TERMS, path) for path in ("options", "frame.options"))
+    assert first.strategy is again.strategy and first.reduction is again.reduction
+    padded = pb.Choice.FromString(choice("zero", views=7).SerializeToString() + b"\xfa\x01\x04more")  # a later field
+    assert parse_strategy(padded, TERMS, "options.strategy") is first.strategy
+    assert parse_options(options("zero", views=8), TERMS, "options").strategy.views == 8
+
+
+@pytest.mark.parametrize("path", ["options.strategy", "frame.options.strategy"])
+def test_a_wrong_choice_is_refused_each_time_in_the_same_words(path):
+    for wrong in (choice("zero", views=101), choice("zero", view=7), choice("nothing")):
+        said = []
+        for _ in range(2):
+            with pytest.raises(TTAError) as caught:
+                parse_strategy(wrong, TERMS, path)
+            said.append((caught.value.message, caught.value.field))
+        assert said[0] == said[1] and said[0][1].startswith(f"{path}.")
+
+
+def test_limits_are_of_the_server_that_is_asked():
+    small = replace(TERMS, limits=Limits(parameters={"views": 5}))
+    assert parse_strategy(choice("zero", views=7), TERMS, "strategy").views == 7
+    with pytest.raises(TTAError, match="allows at most 5"):
+        parse_strategy(choice("zero", views=7), small, "strategy")

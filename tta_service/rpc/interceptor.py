@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 
 from ..core.errors import BadRequest
 from ..core.events import Called, Messaged, Observe, Refused
-from ..wire.identity import trace_of
+from ..wire.requests import trace_of
 from ..wire.status import to_tta_error
 from .status import to_grpc_status
 

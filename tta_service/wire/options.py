@@ -64,21 +64,30 @@ def parse_options(message: pb.Options, server_info: ServerInfo, path: str) -> Op
 
 def parse_strategy(choice: pb.Choice, server_info: ServerInfo, path: str) -> Strategy[Any]:
     """The strategy that a message chooses; an empty name chooses the server's default."""
-    with field_prefix(path):
-        name, parameters = choice.name or server_info.strategy, from_struct(choice.parameters)
-        return catalogue.strategies.build(name, parameters, server_info.limits.parameters)
+    choice.DiscardUnknownFields()  # so that a key cannot be long: what is known is checked
+    key = Strategy, choice.SerializeToString(deterministic=True)
+    if key not in server_info.chosen:
+        with field_prefix(path):
+            name, parameters = choice.name or server_info.strategy, from_struct(choice.parameters)
+            built = catalogue.strategies.build(name, parameters, server_info.limits.parameters)
+        server_info.chosen[key] = built
+    return server_info.chosen[key]
 
 
 def parse_reduction(message: pb.Reduction, server_info: ServerInfo, path: str) -> Reduction:
     """The reduction that a message chooses; an empty name chooses the server's default reducer."""
-    if message.scope not in SCOPES:
-        raise BadRequest(f"there is no scope {message.scope}", f"{path}.scope")
-    with field_prefix(f"{path}.reducer"):
-        name, parameters = message.reducer.name or server_info.reducer, from_struct(message.reducer.parameters)
-        reducer = catalogue.reducers.build(name, parameters, server_info.limits.parameters)
-    with field_prefix(f"{path}.reducer.name", whole=True):
-        server_info.check_reducer(reducer)
-    return Reduction(reducer, SCOPES[message.scope])
+    message.DiscardUnknownFields()
+    key = Reduction, message.SerializeToString(deterministic=True)
+    if key not in server_info.chosen:
+        if message.scope not in SCOPES:
+            raise BadRequest(f"there is no scope {message.scope}", f"{path}.scope")
+        with field_prefix(f"{path}.reducer"):
+            name, parameters = message.reducer.name or server_info.reducer, from_struct(message.reducer.parameters)
+            reducer = catalogue.reducers.build(name, parameters, server_info.limits.parameters)
+        with field_prefix(f"{path}.reducer.name", whole=True):
+            server_info.check_reducer(reducer)
+        server_info.chosen[key] = Reduction(reducer, SCOPES[message.scope])
+    return server_info.chosen[key]
 
 
 def parse_cascade(message: pb.Cascade, first: Strategy[Any], server_info: ServerInfo, path: str) -> Cascade:

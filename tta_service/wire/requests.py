@@ -1,21 +1,29 @@
-"""Requests: from messages to core values, checked against the server's limits. Every error names the field."""
+"""Requests: from messages to core values, checked against the server's limits. Every error names the field.
+
+And who calls, within which trace, from what a transport knows of its peer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.errors import BadImage, BadLabels, Unsupported
+import numpy as np
+import torch
+
+from ..core.errors import BadImage, BadLabels, TTAError, Unsupported
 from ..core.labels import LabelSet
 from ..core.request import Encoded, Features, PixelFormat, Raw, Request
 from ..serving.sessions.session import check_session_id
-from .features import parse_features
 from .field_paths import FieldOrigins, field_prefix
 from .options import Options, parse_options
 from .server_info import ServerInfo
 from .v1 import tta_pb2 as pb
 
+OWNER = ""  # of all sessions: callers are not authenticated yet
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.{,256})?")  # later versions add fields
 LabelLookup = Callable[[str], LabelSet]  # a label set by its id; raises UnknownLabels
 
 FORMATS = {
@@ -64,9 +72,8 @@ def parse_request(
         request_id=message.request_id,
         trace=trace,
     )
-    return ParsedRequest(
-        request, options.top_k, FieldOrigins(image_path(message.image, "image"), labels_path(message.labels), "options")
-    )
+    image, labels = f"image.{message.image.WhichOneof('content')}", f"labels.{message.labels.WhichOneof('source')}"
+    return ParsedRequest(request, options.top_k, FieldOrigins(image, labels, "options"))
 
 
 def strategy_name(message: Any) -> str:
@@ -99,22 +106,15 @@ def parse_labels(message: pb.Labels, find_labels: LabelLookup, server_info: Serv
     """The label set that a message holds or names by id. Raises `BadLabels` or `UnknownLabels`."""
     match message.WhichOneof("source"):
         case "id":
-            with field_prefix(f"{path}.id", whole=True):
+            try:
                 return find_labels(message.id)
+            except TTAError as error:
+                error.field = f"{path}.id"
+                raise
         case "label_set":
             return parse_label_set(message.label_set, server_info, f"{path}.label_set")
         case _:
             raise BadLabels("there are no labels: give the id of a label set, or the set itself", path)
-
-
-def image_path(message: pb.Image, path: str) -> str:
-    """The field that holds an image's content, such as "image.encoded"."""
-    return f"{path}.{message.WhichOneof('content')}"
-
-
-def labels_path(message: pb.Labels, path: str = "labels") -> str:
-    """The field that holds the labels, such as "labels.id"."""
-    return f"{path}.{message.WhichOneof('source')}"
 
 
 def parse_label_set(message: pb.LabelSet, server_info: ServerInfo, path: str) -> LabelSet:
@@ -130,7 +130,45 @@ def parse_label_set(message: pb.LabelSet, server_info: ServerInfo, path: str) ->
             if len(text) > limits.characters:
                 reason = f"{len(text)} characters; this server takes at most {limits.characters}"
                 raise BadLabels(reason, f"{path}.{field}[{index}]")
-    with field_prefix(path):
-        names, templates = tuple(message.names), tuple(message.templates)
-        given = (names, templates) if templates else (names,)
+    names, templates = tuple(message.names), tuple(message.templates)
+    given = (names, templates) if templates else (names,)
+    try:
         return LabelSet(*given, allow_duplicates=message.allow_duplicates)
+    except TTAError as error:
+        error.at(path)
+        raise
+
+
+def parse_features(message: pb.Features, server_info: ServerInfo) -> Features:
+    """The features [v, d] that the client computed, float32. Raises `BadImage` with a field relative to the message.
+
+    They are normalised, since our image tower did not make them.
+    """
+    if message.model != server_info.fingerprint:
+        raise BadImage(
+            f"these features are of model {message.model!r}; this server's is {server_info.fingerprint}", "model"
+        )
+    if message.dimension != server_info.dimension:
+        raise BadImage(f"dimension is {message.dimension}; the model's is {server_info.dimension}", "dimension")
+    if not 1 <= message.views <= server_info.limits.views:
+        raise BadImage(f"views is {message.views}; it must be 1 to {server_info.limits.views}", "views")
+    expected = message.views * message.dimension * 4
+    if len(message.values) != expected:
+        raise BadImage(f"{len(message.values)} bytes; views × dimension × 4 is {expected}", "values")
+    rows = np.frombuffer(message.values, dtype="<f4").reshape(message.views, message.dimension).astype(np.float64)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)  # [v, 1] in double: large finite numbers must not overflow here
+    wrong = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
+    if len(wrong):
+        raise BadImage(f"row {wrong[0]} holds a number that is not finite, or is all zeros", "values")
+    return Features(torch.as_tensor(rows / norms, dtype=torch.float32))
+
+
+def client_of(peer: str) -> str:
+    """The client that quotas count: the owner, or the address in `peer` (host:port) while callers are anonymous."""
+    return OWNER or str(peer).rpartition(":")[0]
+
+
+def trace_of(metadata: Iterable[tuple[str, str | bytes]] | None) -> str:
+    """The caller's span, from the W3C header `traceparent`; "" when it is absent or malformed."""
+    values = (value for key, value in metadata or () if key == "traceparent")
+    return next((value for value in values if isinstance(value, str) and TRACEPARENT.fullmatch(value)), "")

@@ -1,22 +1,28 @@
-"""Responses: from reports to messages."""
+"""Responses: from reports to messages, of single calls and of streams."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from ..core.errors import ModelFault
-from ..core.reducer import Reducer, Reduction
-from ..core.request import Degraded, Explanation, Report, SessionStatus
+from ..core.errors import ModelFault, TTAError
+from ..core.reducer import Reducer
+from ..core.request import Explanation, Report, SessionStatus
 from ..core.scores import Scores
 from ..core.strategy import Strategy
+from .requests import ParsedRequest
 from .server_info import ServerInfo
+from .status import to_status
+from .stream_requests import Frame
 from .v1 import tta_pb2 as pb
-from .well_known import to_struct
+from .well_known import to_duration, to_struct
+
+Reply = pb.ClassifyStreamResponse
 
 SCOPES = {
     "all": pb.Reduction.SCOPE_ALL_VIEWS,
@@ -36,7 +42,8 @@ ORIGINS = {
 
 def make_response(report: Report, top_k: int, server_info: ServerInfo) -> pb.ClassifyResponse:
     """The response to a request, with its best `top_k` scores. Raises `ModelFault` for logits without a finite one."""
-    names, scores, plain = report.request.labels.names, report.scores, report.zero_shot_scores
+    names, reduction = report.request.labels.names, report.request.reduction
+    scores, plain = report.scores, report.zero_shot_scores
     if math.isnan(scores.entropy + plain.entropy):
         raise ModelFault("the strategy's answer is not a number")
     message = pb.ClassifyResponse(
@@ -50,13 +57,14 @@ def make_response(report: Report, top_k: int, server_info: ServerInfo) -> pb.Cla
         session=make_session_status(report.session),
         label_set_id=report.request.labels.id,
         request_id=report.request.request_id,
-        reduction=make_reduction(report.request.reduction),
+        reduction=pb.Reduction(reducer=make_choice(reduction.reducer), scope=SCOPES[reduction.scope]),
         views=report.views,
         model=server_info.model,
         unseen=report.unseen,
     )
-    if report.degraded:
-        message.degraded.CopyFrom(make_degraded(report.degraded))
+    if less := report.degraded:
+        message.degraded.reason, message.degraded.zero_shot = REASONS[less.reason], less.zero_shot
+        message.degraded.views_asked, message.degraded.views_done = less.views_asked, less.views_done
     if report.explanation and report.request.explain:  # the engine explains some other answers too, for metrics
         message.explanation.CopyFrom(make_explanation(report.explanation))
     return message
@@ -69,24 +77,10 @@ def top_scores(logits: Tensor, scores: Scores, names: tuple[str, ...], top_k: in
     return [pb.Score(index=i, label=names[i], score=float(scores.values[i]), logit=float(numbers[i])) for i in best]
 
 
+@lru_cache(256)
 def make_choice(instance: Strategy[Any] | Reducer) -> pb.Choice:
-    """The name of a strategy or reducer, with all its parameters."""
+    """The name of a strategy or reducer, with all its parameters. Equal ones share the message: do not change it."""
     return pb.Choice(name=instance.name, parameters=to_struct(asdict(instance)))  # type: ignore[call-overload]
-
-
-def make_reduction(reduction: Reduction) -> pb.Reduction:
-    """The reducer and the views to which it applies."""
-    return pb.Reduction(reducer=make_choice(reduction.reducer), scope=SCOPES[reduction.scope])
-
-
-def make_degraded(degradation: Degraded) -> pb.Degraded:
-    """Why the answer used fewer views, or no adaptation, and how many views."""
-    return pb.Degraded(
-        reason=REASONS[degradation.reason],
-        views_asked=degradation.views_asked,
-        views_done=degradation.views_done,
-        zero_shot=degradation.zero_shot,
-    )
 
 
 def make_session_status(status: SessionStatus) -> pb.SessionStatus:
@@ -119,3 +113,41 @@ def make_explanation(explanation: Explanation) -> pb.Explanation:
 def to_list(column: Tensor) -> list[Any]:
     """A tensor [v, …] on the CPU as Python lists."""
     return column.numpy().tolist()
+
+
+def make_answer(frame: Frame, report: Report, dropped: int, server_info: ServerInfo) -> Reply:
+    """The answer to a frame, after `dropped` frames that got none."""
+    assert isinstance(frame.parsed, ParsedRequest)
+    response = make_response(report, frame.parsed.top_k, server_info)
+    reply = pb.FrameAnswer(frame_id=frame.id, dropped_since_last=dropped, response=response)
+    if frame.captured:
+        reply.capture_time.CopyFrom(frame.captured)
+    return Reply(answer=reply)
+
+
+def drop_repeated_unseen(reply: Reply, label_set_id: str) -> str:
+    """Clear an answer's `unseen` when the answer before it had the same label set, whose id is `label_set_id`.
+
+    Returns the label set id of this reply, or `label_set_id` when it is no answer.
+    """
+    if reply.WhichOneof("kind") != "answer":
+        return label_set_id
+    if reply.answer.response.label_set_id == label_set_id:
+        reply.answer.response.ClearField("unseen")
+    return reply.answer.response.label_set_id
+
+
+def make_failure(frame: Frame, error: TTAError) -> Reply:
+    """The error of one frame; the stream goes on."""
+    return Reply(error=pb.FrameError(frame_id=frame.id, status=to_status(error)))
+
+
+def make_status(session: SessionStatus, credits: int, fps: float, load: float) -> Reply:
+    """The stream's status: `credits` frames fit now without a drop, `fps` were served lately, `load` is in seconds."""
+    status = pb.StreamStatus(credits=credits, suggested_fps=fps, load=load, session=make_session_status(session))
+    return Reply(status=status)
+
+
+def make_draining(seconds: float, token: bytes) -> Reply:
+    """The notice that the server stops in `seconds`; `token` resumes the stream elsewhere."""
+    return Reply(draining=pb.Draining(deadline=to_duration(seconds), resume_token=token))

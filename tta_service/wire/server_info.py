@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from cachetools import LRUCache
 
 from ..core.reducer import Reducer
 
@@ -43,3 +46,7 @@ class ServerInfo:
     reducer: str = "none"
     limits: Limits = Limits()
     check_reducer: Callable[[Reducer], None] = lambda reducer: None  # raises `Unsupported` when the model cannot do it
+    # Strategies and reductions that requests chose lately, by the bytes of the choice. They are checked when built.
+    chosen: LRUCache[tuple[type, bytes], Any] = field(
+        default_factory=lambda: LRUCache(256), init=False, compare=False, repr=False
+    )

@@ -15,7 +15,7 @@ from ..serving.streams import Policy
 from . import status
 from .field_paths import FieldOrigins, field_prefix
 from .options import Options, parse_options
-from .requests import LabelLookup, ParsedRequest, image_path, labels_path, parse_image, parse_labels
+from .requests import LabelLookup, ParsedRequest, parse_image, parse_labels
 from .server_info import ServerInfo
 from .v1 import tta_pb2 as pb
 
@@ -98,7 +98,7 @@ def parse_open(
         options=parse_options(opening.options, server_info, "open.options"),
         policy=POLICIES[opening.policy],
         buffer=buffer,
-        labels_path=labels_path(opening.labels, "open.labels"),
+        labels_path=f"open.labels.{opening.labels.WhichOneof('source')}",
         budget=budget,
     )
 
@@ -156,8 +156,8 @@ def _parse_request(
         explain=options.explain,
     )
     origin = FieldOrigins(
-        image=image_path(frame.image, "frame.image"),
-        labels=labels_path(frame.labels, "frame.labels") if own_labels else config.labels_path,
+        image=f"frame.image.{frame.image.WhichOneof('content')}",
+        labels=f"frame.labels.{frame.labels.WhichOneof('source')}" if own_labels else config.labels_path,
         options="frame.options" if own else "open.options",
     )
     return ParsedRequest(request, options.top_k, origin)

@@ -22,8 +22,7 @@ from ...serving.streams import BufferTotals
 from ...serving.text.cache import TextSpaceCache
 from ...wire.catalogue import make_descriptions, make_server_info
 from ...wire.field_paths import FieldOrigins
-from ...wire.identity import OWNER, client_of, trace_of
-from ...wire.requests import parse_request
+from ...wire.requests import OWNER, client_of, parse_request, trace_of
 from ...wire.responses import make_response
 from ...wire.server_info import ServerInfo
 from ...wire.stream_requests import Frame, StreamConfig, parse_frame, parse_open

@@ -8,7 +8,7 @@ from ...serving.sessions.session import check_session_id
 from ...serving.sessions.sessions import Sessions
 from ...wire.catalogue import make_session_info, paginate
 from ...wire.field_paths import field_prefix
-from ...wire.identity import OWNER
+from ...wire.requests import OWNER
 from ...wire.server_info import ServerInfo
 from ...wire.v1 import tta_pb2 as pb
 from ..interceptor import Context

@@ -13,10 +13,10 @@ from ...core.events import Observe, Received, Refused, Streaming
 from ...core.request import PendingRequest, Report
 from ...serving.sessions.scope import SessionLease
 from ...serving.streams import BufferTotals, FrameBuffer, FrameTicket, Policy, RateLimiter
+from ...wire.responses import Reply, drop_repeated_unseen, make_answer, make_draining, make_failure, make_status
 from ...wire.server_info import ServerInfo
 from ...wire.status import to_tta_error
 from ...wire.stream_requests import Frame, StreamConfig
-from ...wire.stream_responses import Reply, drop_repeated_unseen, make_answer, make_draining, make_failure, make_status
 from .flow_control import StreamCredits
 
 T = TypeVar("T")
