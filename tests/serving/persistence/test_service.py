@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -338,29 +338,25 @@ async def test_a_restored_snapshot_is_not_taken_for_an_old_copy_while_its_claim_
         assert (await two.frame(3)).session.frames == 3
 
 
-class Broken(FolderStore):
-    """A store that can become unreachable."""
-
-    gone = False
-
-    def _lock(self) -> Any:
-        if self.gone:
-            raise OSError("the disk is gone")
-        return super()._lock()
+@contextmanager
+def unmounted(folder: Path) -> Iterator[None]:
+    """The folder is not there meanwhile."""
+    elsewhere = folder.rename(folder.with_name("elsewhere"))
+    yield
+    elsewhere.rename(folder)
 
 
 async def test_no_session_is_lost_while_the_store_is_unreachable(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.WARNING)
-    store = Broken(tmp_path, 3600.0)
+    store = FolderStore(tmp_path / "store", 3600.0)
     async with server(store) as one:
         await one.frame(1)
-        store.gone = True
-        await one.persistence.save_all()
-        assert "the disk is gone" in caplog.text
-        await one.persistence.load("ann", "cam", opening=True)  # open on this server: it goes on
-        with pytest.raises(NotReady):
-            await one.frame(1, name="unknown")
-        store.gone = False
+        with unmounted(tmp_path / "store"):
+            await one.persistence.save_all()
+            assert "No such file or directory" in caplog.text
+            await one.persistence.load("ann", "cam", opening=True)  # open on this server: it goes on
+            with pytest.raises(NotReady):
+                await one.frame(1, name="unknown")
         assert (await one.frame(2)).session.frames == 2
         await one.persistence.save_all()
         assert await store.epoch("ann", "cam") == 1

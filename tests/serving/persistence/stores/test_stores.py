@@ -227,26 +227,12 @@ async def test_a_folder_deletes_what_is_too_old(tmp_path: Path):
     assert set(SharedFolder(tmp_path).content()) == {"lock"}
 
 
-class Recording(FolderStore):
-    """Records the threads that work on the folder; can become unreachable."""
-
-    threads: frozenset[str] = frozenset()
-    gone = False
-
-    def _lock(self) -> Any:
-        self.threads |= {threading.current_thread().name}
-        if self.gone:
-            raise OSError("the disk is gone")
-        return super()._lock()
-
-
 async def test_a_folder_uses_one_thread_and_names_what_is_wrong(tmp_path: Path):
-    store = Recording(tmp_path, 3600.0)
-    store.threads = frozenset()
+    store, before = FolderStore(tmp_path / "store", 3600.0), set(threading.enumerate())
     await asyncio.gather(*(store.write("ann", f"cam{i}", Stored(1, "a:1", b"x"), after=0) for i in range(4)))
-    assert store.threads == {"tta-store_0"}
-    store.gone = True
-    with pytest.raises(NotReady, match="the disk is gone"):
+    assert [thread.name for thread in set(threading.enumerate()) - before] == ["tta-store_0"]
+    (tmp_path / "store").rename(tmp_path / "elsewhere")
+    with pytest.raises(NotReady, match="No such file or directory"):
         await store.claim("ann", "cam1", "a:1")
     await store.close()
     with pytest.raises(NotReady, match="stopping"):
