@@ -74,7 +74,8 @@ class ClientQuota:
             message = f"{own} rows of your work wait already, and this is {cost} more; your share is {share}"
         if message:
             raise Overloaded(message, retry_after=retry_after())
-        self.add(client, cost)
+        self.total += cost
+        self._clients[client] += cost
 
     def add(self, client: str, cost: int) -> None:
         """Changes the client's work by `cost`, which may be negative. Never refuses."""

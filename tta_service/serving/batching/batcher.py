@@ -110,7 +110,7 @@ class Batcher:
             for part in batch:
                 error = None if part.job.done.done() else await self._forward([part])
                 if error is not None:
-                    log.error("the image tower raised twice on %d rows", len(part), exc_info=error)
+                    log.error("the image tower raised twice on %d rows", part.rows, exc_info=error)
                     fault = ModelFault("the image tower failed on this image")
                     fault.__cause__ = error
                     part.job.fail(fault)
@@ -121,7 +121,7 @@ class Batcher:
 
     async def _forward(self, batch: list[JobSlice]) -> Exception | None:
         """Sends one batch through the tower. Returns the error it raised; a refusal fails the jobs instead."""
-        rows, began = sum(map(len, batch)), time.monotonic()
+        rows, began = sum(part.rows for part in batch), time.monotonic()
         reducer = batch[0].job.reduction.reducer
         self._health.batch_started(rows)
         self.queue.running = RunningForward(reducer, rows, began)
@@ -159,14 +159,14 @@ def run_batch(encode: Encode, batch: Sequence[JobSlice]) -> tuple[set[JobSlice],
     """
     began = time.monotonic()
     first = batch[0].job
-    pixels = concatenate([part.job.pixels[part.start : part.stop] for part in batch])
+    pixels = concatenate([part.job.pixels[part.start : part.start + part.rows] for part in batch])
     guide = first.text.features if first.reduction.reducer.guided and first.text else None
     features = encode(pixels, first.reduction, guide)
     finite = features.isfinite().all(-1)  # [b]
     broken: set[JobSlice] = set()
     at = 0
     for part in batch:
-        rows = slice(at, at := at + len(part))
+        rows = slice(at, at := at + part.rows)
         if not finite[rows].all():
             broken.add(part)
         part.job.pieces[part.start] = features[rows]

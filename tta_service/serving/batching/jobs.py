@@ -20,12 +20,10 @@ class Rows:
     """The features of one job."""
 
     pieces: tuple[Tensor, ...]  # [*, d] each, in order; unit norm, finite, float32 on the CPU
+    count: int  # of all pieces together
     queue: float  # seconds that they waited
     encode: float  # seconds of their forwards
     batch_rows: int  # rows of the largest forward that some of them shared
-
-    def __len__(self) -> int:
-        return sum(map(len, self.pieces))
 
     @property
     def features(self) -> Tensor:
@@ -73,16 +71,17 @@ class Job:
 
     def take(self, rows: int) -> JobSlice:
         """Takes the next `rows` waiting rows for a batch."""
-        part = JobSlice(self, self.taken, self.taken + rows)
-        self.taken = part.stop
+        part = JobSlice(self, self.taken, rows)
+        self.taken += rows
         return part
 
     def settle(self, now: float) -> None:
         """Resolves the future when all rows are there. `now`: monotonic seconds."""
-        if sum(map(len, self.pieces.values())) >= self.rows and not self.done.done():
+        count = sum(map(len, self.pieces.values()))
+        if count >= self.rows and not self.done.done():
             waited = max(0.0, now - self.arrived - self.encode)
             pieces = tuple(self.pieces[start] for start in sorted(self.pieces))
-            self.done.set_result(Rows(pieces, waited, self.encode, self.batch_rows))
+            self.done.set_result(Rows(pieces, count, waited, self.encode, self.batch_rows))
 
     def settle_partial(self) -> None:
         """Resolves the future at `due` with the rows that are there, without waiting for the device; if none is usable,
@@ -103,11 +102,8 @@ class Job:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JobSlice:
-    """Rows `start` to `stop` of a job: all of them, unless the job is larger than a batch or urgent."""
+    """So many rows of a job from `start` on: all of them, unless the job is larger than a batch or urgent."""
 
     job: Job
     start: int
-    stop: int
-
-    def __len__(self) -> int:
-        return self.stop - self.start
+    rows: int

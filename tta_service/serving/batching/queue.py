@@ -133,7 +133,10 @@ def earliest_deadline_first(
     urgent = [job for job in jobs if _is_late(job, one_more, job.rows_left, seconds)]
     leader = _choose_leader(jobs[0], urgent)
     batch = _fill(jobs, leader, urgent, max_rows, now, seconds, free_by)
-    end, chosen = now + seconds(leader.reduction.reducer, sum(map(len, batch))), {part.job for part in batch}
+    end, chosen = (
+        now + seconds(leader.reduction.reducer, sum(part.rows for part in batch)),
+        {part.job for part in batch},
+    )
     for job in jobs:
         if job.taken and job not in chosen and _is_late(job, end, 1, seconds):
             job.cut(job.taken)

@@ -101,12 +101,12 @@ class RequestEncoding:
     async def _encode_rows(self, jobs: list[Job], text: TextSpace, plan: Plan) -> None:
         """Encodes the missing rows; if there is no time for any, the plain one alone."""
         encoded = await self._submit(jobs, text, plan)
-        if not (self._rows or len(encoded[0]) or plan.all_or_nothing):
+        if not (self._rows or encoded[0].count or plan.all_or_nothing):
             pixels, reduction = jobs[0]
             encoded = await self._submit([(pixels[:1], reduction)], text, replace(plan, due=plan.plain_due, fewest=1))
         for rows, (pixels, _) in zip(encoded, jobs, strict=False):
-            self._pieces, self._rows = self._pieces + rows.pieces, self._rows + len(rows)
-            if len(rows) < len(pixels):
+            self._pieces, self._rows = self._pieces + rows.pieces, self._rows + rows.count
+            if rows.count < len(pixels):
                 break
         if self._rows < (plan.views if plan.all_or_nothing else 1):
             raise DeadlineTooShort("the deadline is too near for the image tower")
@@ -142,6 +142,6 @@ class RequestEncoding:
         kept, rows, pixels = await choosing
         plan = replace(plan, all_or_nothing=True)
         (exact_rows,) = await self._submit([(pixels, self.resources.no_reduction)], text, plan)
-        if len(exact_rows) < len(pixels):
+        if exact_rows.count < len(pixels):
             return replace(encoded, count=0)
         return replace(encoded, kept=kept, second_look=(rows, exact_rows.pieces))
