@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
+from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
+from .errors import Unsupported
 from .evidence import Evidence
 from .labels import TextSpace
+from .memory import tensors
 
 Memory = TypeVar("Memory")
 
@@ -35,6 +38,13 @@ class Needs:
     confident: float = 1.0  # the fraction of views that it uses, by lowest entropy; 1.0: all of them
     memory: Scope = Scope.REQUEST
     gradient: bool = False  # `adapt` differentiates `Prompts`, and so runs in the tune lane
+
+
+# Parameters that several strategies have.
+ViewCount = Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"]
+Confident = Annotated[float, Gt(0), Le(1), "fraction of views kept by lowest entropy"]
+Augment = Annotated[Literal["crop", "augmix"], "how views are made"]
+Capacity = Annotated[int, Ge(1), Le(256), "images remembered per class"]
 
 
 class Strategy(ABC, Generic[Memory]):
@@ -79,6 +89,26 @@ class Strategy(ABC, Generic[Memory]):
         """
         return carry
 
+    def teach(self, seen: Evidence, label: int, memory: Memory) -> Memory:
+        """The memory after a person said that the image is of class `label`; optional.
+
+        Like `adapt` it may work in place, and it is short: what takes longer is left to `fit`. Raises `Unsupported`
+        where the strategy does not learn from lessons, which `is_teachable` tells.
+        """
+        raise Unsupported(f"{self.name} does not learn from lessons", "options.strategy.name")
+
+    def fit_is_due(self, memory: Memory) -> bool:
+        """Whether `fit` would give other values than the memory holds; cheap."""
+        return False
+
+    def fit(self, memory: Memory, text: TextSpace) -> Mapping[str, Tensor]:
+        """New values for the fields of the memory that are computed from all of its lessons; pure, may take seconds.
+
+        It can run on a copy while the session goes on, because `adapt` and `teach` only read these fields; `fitted`
+        puts the values into the memory of then.
+        """
+        return {}
+
     def explain(self, seen: Evidence, memory: Memory) -> Mapping[str, Tensor | float]:
         """Why this answer; called after `adapt`, pure.
 
@@ -92,6 +122,17 @@ class Strategy(ABC, Generic[Memory]):
 def needs_of(strategy: Strategy[Any]) -> Needs:
     """What `strategy.needs()` returns; asked once of equal instances."""
     return strategy.needs()
+
+
+def is_teachable(strategy: Strategy[Any]) -> bool:
+    """Whether the strategy learns from lessons: it overrides `teach`."""
+    base: Any = Strategy
+    return type(strategy).teach is not base.teach
+
+
+def fitted(memory: Memory, values: Mapping[str, Tensor]) -> Memory:
+    """The memory with the values that `Strategy.fit` gave; its other fields stay as they are."""
+    return memory if not values else type(memory)(**{**tensors(memory), **values})
 
 
 def predicts_first(strategy: Strategy[Any]) -> bool:
