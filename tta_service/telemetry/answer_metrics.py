@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 
+from ..core.moving_average import MovingAverage
 from ..core.request import Explanation, Report
 from .histograms import observe
 from .instruments import Instruments, LabelValues
@@ -94,20 +94,13 @@ class AnswerMetrics:
             to.admissions.labels(strategy, "admitted" if notes["admitted"] else "refused").inc()
 
 
-@dataclass(slots=True)
-class _Means:
-    """The means over one strategy's answers."""
-
-    count: int
-    start: NDArray[Any]  # [1 + d] entropy and feature, mean of the first ones
-    recent: NDArray[Any]  # [1 + d] moving mean
-
-
 class Drift:
     """The drift of each strategy by itself. `update` may be called from any thread."""
 
     def __init__(self) -> None:
-        self._means: dict[str, _Means] = {}
+        # [1 + d] each: entropy and feature
+        self._recent: dict[str, MovingAverage[NDArray[Any]]] = {}
+        self._reference: dict[str, NDArray[Any]] = {}
         self._lock = Lock()
 
     def update(self, strategy: str, entropy: float, feature: NDArray[Any]) -> tuple[float, float] | None:
@@ -117,15 +110,14 @@ class Drift:
         """
         now = numpy.concatenate(([entropy], feature))
         with self._lock:
-            means = self._means.get(strategy)
-            if means is None or len(means.start) != len(now):
-                self._means[strategy] = _Means(1, now, now)
+            recent = self._recent.get(strategy)
+            if recent is None or len(recent.value) != len(now):
+                recent = self._recent[strategy] = MovingAverage(START)
+                self._reference.pop(strategy, None)
+            recent.add(now)
+            if strategy not in self._reference:
+                if recent.seen == START:
+                    self._reference[strategy] = recent.value
                 return None
-            means.count += 1
-            if means.count <= START:
-                means.start = means.start + (now - means.start) / means.count
-                means.recent = means.start
-                return None
-            means.recent = means.recent + (now - means.recent) / START
-            difference = means.recent - means.start
+            difference = recent.value - self._reference[strategy]
         return float(difference[0]), float(numpy.linalg.norm(difference[1:]))
