@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from tests.patience import PATIENCE
+from tests.redis_server import redis_server
 from tests.serving.harness import Harness, harness, make_request
 from tta_service.core.errors import BadRequest, NewerFormat, NotReady, SessionMoved, UnknownSession
 from tta_service.core.events import Closed
@@ -22,6 +23,7 @@ from tta_service.core.request import Report
 from tta_service.serving.persistence.service import SessionPersistence
 from tta_service.serving.persistence.signing import SignedCodec
 from tta_service.serving.persistence.snapshots import Snapshots
+from tta_service.serving.persistence.stores import open_store
 from tta_service.serving.persistence.stores.base import Store, Stored
 from tta_service.serving.persistence.stores.folder import FolderStore
 from tta_service.serving.sessions.memory import MemoryLimits
@@ -111,6 +113,23 @@ async def test_a_server_that_has_lost_a_session_learns_at_its_next_write_where_i
         await two.persistence.save_all()
         back = await one.frame(4)  # it comes back: with all that two has seen
         assert (back.session.origin, back.session.frames) == ("restored", 4)
+
+
+async def test_two_servers_share_a_redis_and_a_caller_that_leaves_stops_no_takeover():
+    with redis_server() as url:
+        stores = await open_store(url, 60.0), await open_store(url, 60.0)
+        async with server(stores[0], "a:1") as one, server(stores[1], "b:1") as two:
+            await one.frames(1, 2)
+            await one.persistence.save_all()
+            expected = await one.frame(3)
+            leaving = asyncio.create_task(two.persistence.load("ann", "cam", opening=True))
+            await asyncio.sleep(0)
+            leaving.cancel()
+            await two.persistence.load("ann", "cam")
+            assert leaving.cancelled() and two.running.sessions.get("ann", "cam").epoch == 2
+            assert same_logits([await two.frame(3)], [expected])
+            await one.persistence.save_all()
+            assert one.running.of(Closed) == [Closed("moved", 3)]
 
 
 async def test_a_stream_that_comes_back_does_not_find_an_old_copy(tmp_path: Path):
