@@ -63,16 +63,12 @@ def read_flags(flags: Mapping[str, Any], spelt: Mapping[str, str]) -> list[Sourc
 
 def flatten(values: Iterable[SourcedValue], sections: Container[str]) -> Iterator[SourcedValue]:
     """The values without tables: {"port": 1} of "server" becomes 1 of "server.port". A table may be JSON text."""
-    for knob, value, where in values:
-        is_section = len(knob) == 1 and knob[0] in sections
-        if isinstance(value, str) and (is_section or knob in TABLES):
-            value = _parse(value)
-        if knob == ("model",) and isinstance(value, str) and not value.lstrip().startswith("{"):
-            yield SourcedValue(("model", "name"), value, where)
-        elif isinstance(value, Mapping) and value:
-            yield from flatten(
-                (SourcedValue((*knob, str(key)), inner, where) for key, inner in value.items()), sections
-            )
+    for one in values:
+        is_section = len(one.knob) == 1 and one.knob[0] in sections
+        knob, value, where = _parse_text(one) if is_section or one.knob in TABLES else one
+        if isinstance(value, Mapping) and value:
+            inner = (SourcedValue((*knob, str(key)), part, where) for key, part in value.items())
+            yield from flatten(inner, sections)
         elif value != {} or not is_section:
             yield SourcedValue(knob, value, where)
 
@@ -96,9 +92,15 @@ def find_source(knob: Knob, given: Mapping[Knob, SourcedValue]) -> str:
     return found.where if found else ""
 
 
-def _parse(text: str) -> Any:
+def _parse_text(one: SourcedValue) -> SourcedValue:
+    """A text as the table that it holds. Any other text of "model" is that of "model.name"."""
+    if not isinstance(one.value, str):
+        return one
     try:
-        value = json.loads(text)
+        table = json.loads(one.value)
     except (ValueError, RecursionError):
-        return text
-    return value if isinstance(value, dict) else text
+        table = None
+    if isinstance(table, dict):
+        return one._replace(value=table)
+    is_name = one.knob == ("model",) and not one.value.lstrip().startswith("{")
+    return one._replace(knob=("model", "name")) if is_name else one

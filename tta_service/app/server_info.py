@@ -11,7 +11,7 @@ from ..core.catalogue import reducers, strategies
 from ..serving.streams import BufferTotals
 from ..settings import BadSettings, Settings
 from ..telemetry.collectors import Counts
-from ..wire.server_info import Limits, ServerInfo
+from ..wire.server_info import ServerInfo
 from .parts import Runtime
 
 
@@ -27,7 +27,7 @@ def make_server_info(settings: Settings, clip: FrozenCLIP) -> ServerInfo:
         version=version("tta-service"),
         strategy=settings.defaults.strategy,
         reducer=settings.defaults.reducer,
-        limits=Limits(**settings.limits.model_dump()),
+        limits=settings.limits,
         check_reducer=clip.check_reducer,
     )
 

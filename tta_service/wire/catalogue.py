@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
 from typing import Any, TypeVar
 
 from ..core.catalogue import Catalogue, Description
@@ -98,6 +97,6 @@ def make_server_info(server_info: ServerInfo) -> pb.GetServerInfoResponse:
         precision=server_info.precision,
         image_size=server_info.image_size,
         dimension=server_info.dimension,
-        limits=to_struct(asdict(server_info.limits)),
+        limits=to_struct(server_info.limits.model_dump()),
         model_fingerprint=server_info.fingerprint,
     )

@@ -4,31 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from cachetools import LRUCache
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.reducer import Reducer
+from ..images.decode import DEFAULT_LIMITS
+
+Bytes = Annotated[int, Field(ge=1024, le=1 << 40)]
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The maxima of a request and a stream. `parameters` are those of strategy parameters by field name."""
+class Limits(BaseModel):
+    """The maxima of requests and streams; also the section `limits` of the settings."""
 
-    names: int = 2000
-    characters: int = 256  # of one name, and of one template
-    templates: int = 8
-    views: int = 512  # rows of features made on the device
-    buffer: int = 64  # frames of one stream that may wait
-    stream_bytes: int = 64 << 20  # of the waiting frames of one stream
-    all_streams_bytes: int = 512 << 20  # of the waiting frames of all streams; each may have one frame beyond it
-    stream_fps: float = 240.0  # frames of one stream that are read in a second, unless its policy blocks; 0: any number
-    first_message: float = 5.0  # seconds within which the message that opens a stream must come
-    image_bytes: int = 8 << 20
-    image_pixels: int = 16_000_000
-    image_side: int = 8192
-    message_bytes: int = 9 << 20  # an image at its limit, and the rest of the request
-    parameters: Mapping[str, float] = field(default_factory=dict[str, float])
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    names: Annotated[int, Field(ge=1, le=100_000)] = 2000
+    characters: Annotated[int, Field(ge=1, le=4096)] = 256  # of one name or template
+    templates: Annotated[int, Field(ge=1, le=1000)] = 8
+    views: Annotated[int, Field(ge=1, le=4096)] = 512  # rows of features made on the device
+    buffer: Annotated[int, Field(ge=1, le=4096)] = 64  # frames of one stream that may wait
+    stream_bytes: Bytes = 64 << 20  # of the waiting frames of one stream
+    all_streams_bytes: Bytes = 512 << 20  # of the waiting frames of all streams; each may have one frame beyond it
+    stream_fps: Annotated[float, Field(ge=0, le=1_000_000)] = 240.0  # read of one stream, unless it blocks; 0: any
+    first_message: Annotated[float, Field(gt=0, le=3600)] = 5.0  # seconds for the message that opens a stream
+    image_bytes: Bytes = DEFAULT_LIMITS.max_bytes
+    image_pixels: Annotated[int, Field(ge=1, le=1 << 30)] = DEFAULT_LIMITS.max_pixels
+    image_side: Annotated[int, Field(ge=1, le=65535)] = DEFAULT_LIMITS.max_side
+    message_bytes: Bytes = 9 << 20  # an image at its limit, and the rest of the request
+    parameters: Mapping[str, float] = {}  # maxima of strategy parameters by field name, below the strategies' own
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ class ServerInfo:
     version: str = ""
     strategy: str = "zero_shot"  # when a request names none
     reducer: str = "none"
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     check_reducer: Callable[[Reducer], None] = lambda reducer: None  # raises `Unsupported` when the model cannot do it
     # Strategies and reductions that requests chose lately, by the bytes of the choice. They are checked when built.
     chosen: LRUCache[tuple[type, bytes], Any] = field(

@@ -1,0 +1,142 @@
+"""The sections of the settings, with the default and the bounds of each setting.
+
+`limits` is `Limits` of `wire`, whose requests are checked against it. Limits that a package needs when it is used by
+itself have their defaults there.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from .serving.sessions.memory import MemoryLimits
+from .wire.server_info import Bytes
+
+DEFAULT_MEMORY = MemoryLimits()
+
+Host = Annotated[str, Field(min_length=1)]
+Port = Annotated[int, Field(ge=0, le=65535)]  # 0: any free one
+Threads = Annotated[int, Field(ge=0, le=256)]  # 0: as many as fit the machine
+Seconds = Annotated[float, Field(ge=0, le=86400)]
+URL = Annotated[str, Field(repr=False)]  # it may hold a password
+
+
+def _parse_list(given: Any) -> Any:
+    try:
+        return json.loads(given) if isinstance(given, str) else given
+    except ValueError:
+        raise ValueError("a list of numbers is needed, such as [0.1, 1]") from None
+
+
+def _check_rising(bounds: tuple[float, ...]) -> tuple[float, ...]:
+    if list(bounds) != sorted(set(bounds)):
+        raise ValueError("bounds of buckets rise, each above the one before")
+    return bounds
+
+
+Bound = Annotated[float, Field(gt=0, le=86400)]
+Buckets = Annotated[
+    tuple[Bound, ...], Field(min_length=1, max_length=64), BeforeValidator(_parse_list), AfterValidator(_check_rising)
+]
+
+
+class Section(BaseModel):
+    """A group of settings. Unknown names and numbers that are not finite are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Model(Section):
+    """The model: its weights, precision and runtime."""
+
+    name: str = "pocket"  # the bundled one, or any name that open_clip knows
+    pretrained: str = ""  # tag of its weights
+    checkpoint: str = ""  # or a file with them
+    device: str = "auto"
+    precision: Literal["float32", "bfloat16", "float16", "int8"] = "float32"  # of the image tower
+    runtime: Literal["eager", "compile", "cudagraphs", "onnxruntime", "openvino"] = "eager"
+    reducers: str = ""  # "tome,evit:keep=0.5": what a runtime other than eager serves beside the default reducer
+    compress: str = ""  # the image tower's linear layers: svd:RANK or prune:RATIO
+
+
+class Server(Section):
+    """The gRPC server: its address, and how it ends."""
+
+    host: Host = "127.0.0.1"
+    port: Port = 50051
+    drain: Seconds = 10.0  # for requests that are running at SIGTERM
+    connection_age: Seconds = 0.0  # of a connection before it is asked to end, so that clients find new servers; 0: any
+    pre_stop: Seconds = 0.0  # of NOT_SERVING before the drain, so that load balancers notice
+
+
+class MetricsServer(Section):
+    """The server of /metrics: its address, and what it publishes."""
+
+    enabled: bool = True
+    host: Host = "127.0.0.1"
+    port: Port = 9464
+    latency_buckets: Buckets = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds
+    peaks: str = ""  # a file of `tta-service measure --out`, whose memory peaks are published
+
+
+class Tracing(Section):
+    """The export of OpenTelemetry spans."""
+
+    endpoint: URL = ""  # of an OTLP collector by gRPC, http://host:4317; none: no spans. Needs the extra `tracing`
+    share: Annotated[float, Field(ge=0, le=1)] = 1.0  # of the answers whose callers send no trace of their own
+
+
+class Log(Section):
+    """The log lines."""
+
+    format: Literal["console", "json"] = "console"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Defaults(Section):
+    """What a request gets that names no strategy or no reducer."""
+
+    strategy: str = "zero_shot"
+    reducer: str = "none"
+
+
+class Batch(Section):
+    """The size of batches and of the admission queue."""
+
+    max_rows: Annotated[int, Field(ge=0, le=65536)] = 0  # 0: measured at warm-up
+    waiting: Annotated[int, Field(ge=1, le=1_000_000)] = 256  # requests queued for admission; further ones are refused
+    waiting_cost: Annotated[int, Field(ge=0, le=1 << 40)] = 0  # rows times passes of all; 0: `waiting` large requests
+    client_share: Annotated[float, Field(gt=0, le=1)] = 0.5  # of that for one client (an address); 1: all of it
+
+
+class Lanes(Section):
+    """The threads of the executors."""
+
+    cores: Threads = 0  # that the service may use
+    prepare: Threads = 0  # decode and cut views
+    adapt: Annotated[int, Field(ge=1, le=256)] = 2
+
+
+class Sessions(Section):
+    """Sessions: how long they live, how much memory they take, and where they are stored."""
+
+    idle: Seconds = 300.0
+    session_bytes: Bytes = DEFAULT_MEMORY.session  # of memories, in one session
+    owner_bytes: Bytes = DEFAULT_MEMORY.owner
+    total_bytes: Bytes = DEFAULT_MEMORY.total
+    most: Annotated[int, Field(ge=1, le=1_000_000)] = DEFAULT_MEMORY.sessions
+    store: URL = ""  # a folder, or redis://… valkey://…; none: sessions end with the process
+    store_keep: Annotated[float, Field(gt=0, le=366 * 86400)] = 86400.0  # seconds from the last write
+    write_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0  # the most that the store lags behind
+    write_frames: Annotated[int, Field(ge=1, le=1_000_000)] = 50  # the most frames of one session by which it lags
+    secret: SecretStr = SecretStr("")  # signs snapshots; none: a random one, and snapshots live as long as the process
+
+
+class Text(Section):
+    """The cache of encoded label sets."""
+
+    cache_bytes: Bytes = 256 << 20  # of features; an evicted set is encoded again from its definition
+    activation_bytes: Bytes = 1 << 30  # kept for backward passes; computed again when evicted
+    definitions: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
