@@ -73,8 +73,7 @@ class FrameBuffer(Generic[T]):
         self._max_bytes, self._observe, self._totals = max_bytes, observe, totals or BufferTotals()
         self._waiting: deque[tuple[T, int]] = deque()  # frames and their bytes
         self.bytes = self._dropped = self._tickets = 0
-        self._finished = False
-        self._changed = asyncio.Event()
+        self._finished, self._arrived, self._left = False, asyncio.Event(), asyncio.Event()  # a frame
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -82,7 +81,8 @@ class FrameBuffer(Generic[T]):
     async def put(self, frame: T, size: int) -> None:
         """Adds a frame of `size` bytes. With `BLOCK` it waits for room; the caller should read no further frame."""
         while self._policy is Policy.BLOCK and not self._finished and self._full(size):
-            await self._wait_changed()
+            self._left.clear()
+            await self._left.wait()
         if self._finished:
             return self._drop("cancelled")
         reason: Reason = "superseded" if len(self._waiting) >= self._capacity else "budget"
@@ -94,14 +94,18 @@ class FrameBuffer(Generic[T]):
             self._pop()
             self._drop(reason)
         self._waiting.append((frame, size))
-        self._account(1, size)
+        self.bytes += size
+        self._totals.frames += 1
+        self._totals.bytes += size
+        self._arrived.set()
 
     async def ticket(self) -> FrameTicket[T] | None:
         """Waits for a frame without a ticket. None when the buffer is finished and no frame is left."""
         while len(self._waiting) <= self._tickets:
             if self._finished:
                 return None
-            await self._wait_changed()
+            self._arrived.clear()  # whoever waits already was woken, and checks again
+            await self._arrived.wait()
         self._tickets += 1
         return FrameTicket(self)
 
@@ -122,7 +126,8 @@ class FrameBuffer(Generic[T]):
     def finish(self) -> None:
         """No more frames will come. Those that wait can still be taken."""
         self._finished = True
-        self._changed.set()
+        self._arrived.set()
+        self._left.set()
 
     def close(self) -> None:
         """The stream has ended: the frames that wait are dropped."""
@@ -141,17 +146,10 @@ class FrameBuffer(Generic[T]):
 
     def _pop(self) -> None:
         _, size = self._waiting.popleft()
-        self._account(-1, -size)
-
-    def _account(self, frames: int, size: int) -> None:
-        self.bytes += size
-        self._totals.frames += frames
-        self._totals.bytes += size
-        self._changed.set()
-
-    async def _wait_changed(self) -> None:
-        self._changed.clear()  # those that wait already were woken, and check again
-        await self._changed.wait()
+        self.bytes -= size
+        self._totals.frames -= 1
+        self._totals.bytes -= size
+        self._left.set()
 
 
 @dataclass(slots=True, eq=False)

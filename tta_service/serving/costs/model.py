@@ -27,7 +27,7 @@ class CostModel:
 
     def __init__(self, max_rows: int = 64, forwards: Mapping[int, float] | None = None) -> None:
         self.max_rows, self._measured = max_rows, InterpolatedCost(forwards) if forwards else None
-        self._samples: list[tuple[Key, int, float]] = []  # (key, items, seconds for each item)
+        self._samples: list[tuple[Key, int, float]] = []  # (key, items, seconds for each item; of a forward, for all)
         self._curves: OrderedDict[Key, UnitCost] = OrderedDict()
         self.no_reduction, self.zero_shot = reducers.build("none"), strategies.build("zero_shot")
 
@@ -37,8 +37,7 @@ class CostModel:
         """Learns one forward of the image tower."""
         if self._measured is None:
             self._measured = InterpolatedCost({rows: seconds})
-        ratio = seconds / max(self._measured.at(rows), 1e-9)
-        self._learn((("forward", reducer), rows, ratio), (("forward",), rows, ratio))
+        self._learn((("forward", reducer), rows, seconds), (("forward",), rows, seconds))
 
     def estimate_forward(self, reducer: Reducer, rows: int) -> Estimate:
         """Seconds of one forward of at most `max_rows` rows. An unknown reducer costs as much as the others."""
@@ -111,6 +110,8 @@ class CostModel:
         """Folds the samples into the curves. Above `MAX_CURVES` curves the least recently learnt ones are evicted."""
         samples, self._samples = self._samples, []
         for key, count, each in samples:
+            if self._measured and key[0] == "forward":  # its curves are shares of what warm-up measured
+                each /= max(self._measured.at(count), 1e-9)
             if key not in self._curves:
                 self._curves[key] = UnitCost()
             self._curves.move_to_end(key)
