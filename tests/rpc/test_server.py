@@ -13,9 +13,8 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from tests.patience import PATIENCE
 from tta_service.core.events import Called
-from tta_service.rpc.server import Server, options
+from tta_service.rpc.server import SERVICE, Server, options
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
-from tta_service.rpc.warming_up import SERVICE
 from tta_service.wire.v1 import tta_pb2 as pb
 
 from .conftest import busy, frame, open_harness, opening, question, until

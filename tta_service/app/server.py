@@ -15,9 +15,9 @@ import torch
 
 from ..core.catalogue import reducers, strategies
 from ..core.events import Observe
+from ..rpc.interceptor import code_of
 from ..rpc.methods.classify import AdaptationService
 from ..rpc.server import Server
-from ..rpc.status import code_of
 from ..serving.batching.device_health import DeviceHealth
 from ..settings import BadSettings, Settings
 from ..telemetry import combine_observers, exposition

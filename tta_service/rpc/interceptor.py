@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import grpc
+import grpc_status.rpc_status
 from google.protobuf.message import DecodeError
 
-from ..core.errors import BadRequest
+from ..core.errors import BadRequest, TTAError
 from ..core.events import Called, Messaged, Observe, Refused
 from ..wire.requests import trace_of
-from ..wire.status import to_tta_error
-from .status import to_grpc_status
+from ..wire.status import code_number_of, to_status, to_tta_error
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Kind = Literal["unary", "bidi_stream", "server_stream", "client_stream"]
+Method = tuple[str, str, Kind]  # service, name and kind, as events say them
 KINDS: dict[tuple[bool, bool], Kind] = {  # by (request streams, response streams)
     (False, False): "unary",
     (True, True): "bidi_stream",
     (False, True): "server_stream",
     (True, False): "client_stream",
 }
+CODES = {code.value[0]: code for code in grpc.StatusCode}
 WRONG_MESSAGE = "the bytes are not the message that this method takes"
 
 
@@ -35,6 +37,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, observe: Observe, strategy: Callable[[Any], str]) -> None:
         self._observe, self._strategy = observe, strategy
+        self._wrapped: dict[tuple[str, Any], Any] = {}  # handlers by method and original
 
     async def intercept_service(
         self,
@@ -43,25 +46,31 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
     ) -> Any:
         """The method's handler, wrapped; None for an unknown method, which grpc answers with UNIMPLEMENTED."""
         handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
-        service, _, method = handler_call_details.method.lstrip("/").rpartition("/")
-        call = Call(service, method, KINDS[handler.request_streaming, handler.response_streaming], self._observe)
+        key = handler_call_details.method, handler
+        if handler is not None and key not in self._wrapped:
+            service, _, name = handler_call_details.method.lstrip("/").rpartition("/")
+            method = service, name, KINDS[handler.request_streaming, handler.response_streaming]
+            self._wrapped[key] = self._wrap(handler, method)
+        return self._wrapped.get(key)
+
+    def _wrap(self, handler: Any, method: Method) -> Any:
         if handler.unary_unary:
-            return handler._replace(unary_unary=self._unary(handler, call), request_deserializer=None)
+            return handler._replace(unary_unary=self._unary(handler, method), request_deserializer=None)
         if handler.stream_stream:
-            return handler._replace(stream_stream=self._stream(handler, call), request_deserializer=None)
+            return handler._replace(stream_stream=self._stream(handler, method), request_deserializer=None)
         return handler
 
-    def _unary(self, handler: Any, call: Call) -> Any:
+    def _unary(self, handler: Any, method: Method) -> Any:
+        received, sent = Messaged(*method, sent=False), Messaged(*method, sent=True)
+
         async def answer(raw: bytes, context: Context) -> Any:
-            call.start(context)
+            self._start(method, context)
             message = None
-            call.count_message(sent=False)
+            self._observe(received)
             try:
                 message = decode(handler.request_deserializer, raw)
                 reply = await handler.unary_unary(message, context)
-                call.count_message(sent=True)
+                self._observe(sent)
                 return reply
             except grpc.aio.AbortError:
                 raise
@@ -69,72 +78,50 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
                 failure = to_tta_error(error)
             request_id, session = getattr(message, "request_id", ""), getattr(message, "session_id", "")
             strategy, trace = self._strategy(message), trace_of(context.invocation_metadata())
-            self._observe(Refused(failure, call.method, strategy, "", trace, request_id, session))
+            self._observe(Refused(failure, method[1], strategy, "", trace, request_id, session))
             await context.abort_with_status(to_grpc_status(failure))
 
         return answer
 
-    def _stream(self, handler: Any, call: Call) -> Any:
+    def _stream(self, handler: Any, method: Method) -> Any:
+        received, sent = Messaged(*method, sent=False), Messaged(*method, sent=True)
+
         async def answer(raws: AsyncIterator[bytes], context: Context) -> Any:
-            call.start(context)
+            self._start(method, context)
 
             async def decoded_messages() -> AsyncIterator[Any]:
                 async for raw in raws:
-                    call.count_message(sent=False)
+                    self._observe(received)
                     yield decode(handler.request_deserializer, raw)
 
             try:
                 async for reply in handler.stream_stream(decoded_messages(), context):
                     yield reply
-                    call.count_message(sent=True)
+                    self._observe(sent)
                 return
             except grpc.aio.AbortError:
                 raise
             except Exception as error:
                 failure = to_tta_error(error)
-            self._observe(Refused(failure, call.method, "", trace=trace_of(context.invocation_metadata())))
+            self._observe(Refused(failure, method[1], "", trace=trace_of(context.invocation_metadata())))
             await context.abort_with_status(to_grpc_status(failure))
 
         return answer
 
+    def _start(self, method: Method, context: Any) -> None:
+        """Report that a call has started, and later its end."""
+        self._observe(Called(*method))
+        context.add_done_callback(partial(self._end, method, time.monotonic()))
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call of a method, and the observer of its events."""
-
-    service: str
-    method: str
-    kind: Kind
-    observe: Observe
-
-    def start(self, context: Context) -> None:
-        """Report that the call has started, and later its end with its code and seconds."""
-        began = time.monotonic()
-        self.observe(Called(self.service, self.method, self.kind))
-
-        def end(context: Any) -> None:
-            seconds = time.monotonic() - began
-            self.observe(Called(self.service, self.method, self.kind, final_code(context).name, seconds))
-
-        on_done(context, end)
-
-    def count_message(self, sent: bool) -> None:
-        """Report one message, `sent` or received."""
-        self.observe(Messaged(self.service, self.method, self.kind, sent))
-
-
-def on_done(context: Any, call: Callable[[Any], None]) -> None:
-    """Run `call(context)` when the RPC is over: answered, refused or cancelled."""
-    context.add_done_callback(call)
-
-
-def final_code(context: Any) -> grpc.StatusCode:
-    """The code of a finished call: its own if it set one, OK after a reply, else DEADLINE_EXCEEDED or CANCELLED."""
-    if context.code() is not None:
-        return context.code()
-    if context.done() and not context.cancelled():
-        return grpc.StatusCode.OK
-    return grpc.StatusCode.DEADLINE_EXCEEDED if context.time_remaining() == 0 else grpc.StatusCode.CANCELLED
+    def _end(self, method: Method, began: float, context: Any) -> None:
+        """Report the code: the call's own if it set one, OK after a reply, else DEADLINE_EXCEEDED or CANCELLED."""
+        code = context.code()
+        if code is None and context.done() and not context.cancelled():
+            code = grpc.StatusCode.OK
+        elif code is None:
+            late = context.time_remaining() == 0
+            code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+        self._observe(Called(*method, code.name, time.monotonic() - began))
 
 
 def decode(deserialize: Callable[[bytes], Any], raw: bytes) -> Any:
@@ -143,3 +130,13 @@ def decode(deserialize: Callable[[bytes], Any], raw: bytes) -> Any:
         return deserialize(raw)
     except DecodeError:
         raise BadRequest(WRONG_MESSAGE) from None
+
+
+def code_of(error: TTAError) -> grpc.StatusCode:
+    """The gRPC code of an error, from the table in `wire.status`."""
+    return CODES[code_number_of(error)]
+
+
+def to_grpc_status(error: TTAError) -> grpc.Status:
+    """The code, sentence and details of an error, for `context.abort_with_status`."""
+    return grpc_status.rpc_status.to_status(to_status(error))  # pyright: ignore[reportUnknownMemberType]

@@ -1,21 +1,31 @@
-"""The gRPC server: its options, its services, its start and its end."""
+"""The gRPC server: its options, its services, its start and its end.
+
+The port is open and health answers while the model still loads.
+"""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # (generated code and grpc_health carry no types)
 from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
+from ..core.errors import NotReady
 from ..core.events import Observe, ignore
 from ..wire.requests import strategy_name
+from ..wire.v1 import tta_pb2 as pb
 from .health_service import Health
 from .interceptor import ServerInterceptor
 from .methods.classify import AdaptationService
 from .v1.tta_pb2_grpc import add_AdaptationServiceServicer_to_server
-from .warming_up import SERVICE, DeferredHandlers
+
+METHODS: Mapping[str, Any] = pb.DESCRIPTOR.services_by_name["AdaptationService"].methods_by_name
+SERVICE: str = pb.DESCRIPTOR.services_by_name["AdaptationService"].full_name
 
 
 class Server:
@@ -86,3 +96,37 @@ def options(message_bytes: int, streams_per_connection: int, connection_age: flo
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.so_reuseport", 0),
     ]
+
+
+class DeferredHandlers(grpc.GenericRpcHandler):
+    """The methods raise `NotReady` until `add_generic_rpc_handlers`, which generated code calls as on a server."""
+
+    def __init__(self) -> None:
+        self._handlers: tuple[grpc.GenericRpcHandler, ...] = ()
+
+    def add_generic_rpc_handlers(self, handlers: tuple[grpc.GenericRpcHandler, ...]) -> None:
+        """Let these handlers answer from now on."""
+        self._handlers = handlers
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
+        """The same handlers for servers with a faster look-up. Ignored: grpc.aio's server has none."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """The handler of a method, None for an unknown one."""
+        if self._handlers:
+            return next(filter(None, (one.service(handler_call_details) for one in self._handlers)), None)
+        service, _, name = handler_call_details.method.lstrip("/").rpartition("/")
+        if service != SERVICE or name not in METHODS:
+            return None
+        if METHODS[name].client_streaming:
+            return grpc.stream_stream_rpc_method_handler(_refuse_stream, bytes, bytes)
+        return grpc.unary_unary_rpc_method_handler(_refuse_unary, bytes, bytes)
+
+
+async def _refuse_unary(request: bytes, context: object) -> bytes:
+    raise NotReady("warming up")
+
+
+async def _refuse_stream(requests: AsyncIterator[bytes], context: object) -> AsyncIterator[bytes]:
+    raise NotReady("warming up")
+    yield b""  # a generator

@@ -27,8 +27,8 @@ from ...wire.responses import make_response
 from ...wire.server_info import ServerInfo
 from ...wire.stream_requests import Frame, StreamConfig, parse_frame, parse_open
 from ...wire.v1 import tta_pb2 as pb
-from ..interceptor import Context, on_done
-from ..stream.session import StreamHandler
+from ..interceptor import Context
+from ..stream import StreamHandler
 from .label_sets import LabelSetMethods
 from .sessions import SessionMethods
 
@@ -93,7 +93,7 @@ class AdaptationService(LabelSetMethods, SessionMethods):
         handler = StreamHandler(
             config, lease, self._classify, self._load, self._server_info, self._observe, self.buffered
         )
-        on_done(context, lambda _: self._close_stream(handler))
+        cast("Any", context).add_done_callback(partial(self._close_stream, handler))  # the stubs take no function
         self._streams.add(handler)
 
         def interpret(message: Any, last: int) -> Frame:
@@ -149,6 +149,6 @@ class AdaptationService(LabelSetMethods, SessionMethods):
             raise FieldOrigins(image="", labels=config.labels_path, options="open.options").locate(error) from error
         return config
 
-    def _close_stream(self, handler: StreamHandler) -> None:
+    def _close_stream(self, handler: StreamHandler, _: object) -> None:
         self._streams.discard(handler)
         handler.close()

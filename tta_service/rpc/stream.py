@@ -1,4 +1,4 @@
-"""The handler of one stream: frames wait in a buffer with a policy, answers leave in the order of the frames."""
+"""One open stream: frames wait in a buffer with a policy, answers leave in the order of the frames."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
-from ...core.errors import NotReady, TTAError
-from ...core.events import Observe, Received, Refused, Streaming
-from ...core.request import PendingRequest, Report
-from ...serving.sessions.scope import SessionLease
-from ...serving.streams import BufferTotals, FrameBuffer, FrameTicket, Policy, RateLimiter
-from ...wire.responses import Reply, drop_repeated_unseen, make_answer, make_draining, make_failure, make_status
-from ...wire.server_info import ServerInfo
-from ...wire.status import to_tta_error
-from ...wire.stream_requests import Frame, StreamConfig
-from .flow_control import StreamCredits
+from ..core.errors import NotReady, TTAError
+from ..core.events import Observe, Received, Refused, Streaming
+from ..core.moving_average import MovingAverage
+from ..core.request import PendingRequest, Report
+from ..serving.sessions.session import SessionLease
+from ..serving.streams import BufferTotals, FrameBuffer, FrameTicket, Policy, RateLimiter
+from ..wire.responses import Reply, drop_repeated_unseen, make_answer, make_draining, make_failure, make_status
+from ..wire.server_info import ServerInfo
+from ..wire.status import to_tta_error
+from ..wire.stream_requests import Frame, StreamConfig
 
 T = TypeVar("T")
+STEP = 0.1  # relative change of the suggested rate below which a client is not told
 Interpret = Callable[[Any, int], Frame]  # (message, id of the previous frame); raises what ends the stream
 
 
@@ -40,13 +41,8 @@ class StreamHandler:
         observe: Observe,
         totals: BufferTotals | None = None,
     ) -> None:
-        self._lease, self._classify, self._load, self._server_info, self._observe = (
-            lease,
-            classify,
-            load,
-            server_info,
-            observe,
-        )
+        self._lease, self._classify, self._load = lease, classify, load
+        self._server_info, self._observe = server_info, observe
         buffer, width = (1, 1) if config.policy is Policy.LATEST else (config.buffer, 2)
         most = server_info.limits.stream_bytes
         self._buffer: FrameBuffer[Frame] = FrameBuffer(config.policy, buffer, most, observe, totals)
@@ -162,3 +158,33 @@ class StreamHandler:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+class StreamCredits:
+    """How many frames the client of a stream may send, and how fast.
+
+    `buffer` frames may wait, `width` are in the engine at once.
+    """
+
+    def __init__(self, buffer: int, width: int) -> None:
+        self._buffer, self._width = buffer, width
+        self._seconds: MovingAverage[float] | None = None  # from a frame's request to its answer
+        self._sent = (-1, 0.0)
+
+    def add_answer(self, seconds: float) -> None:
+        """Record that a frame was answered `seconds` after it was sent to the engine."""
+        if self._seconds is None:
+            self._seconds = MovingAverage(8, seconds)
+        self._seconds.add(seconds)
+
+    def update(self, waiting: int) -> tuple[int, float] | None:
+        """Credits and frames per second while `waiting` frames wait; None when the client already has these values.
+
+        The first call always gives values. The rate is 0 until the first answer.
+        """
+        credits, fps = max(0, self._buffer - waiting), self._width / self._seconds.value if self._seconds else 0.0
+        sent_credits, sent_fps = self._sent
+        if credits == sent_credits and abs(fps - sent_fps) <= STEP * sent_fps:
+            return None
+        self._sent = credits, fps
+        return self._sent

@@ -18,7 +18,7 @@ from tta_service.core.request import Report
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.wire.v1 import tta_pb2 as pb
 
-from ..conftest import LABELS, busy, choice, frame, jpeg, open_harness, opening, options, question, until
+from .conftest import LABELS, busy, choice, frame, jpeg, open_harness, opening, options, question, until
 
 BLOCK = pb.OpenStream.POLICY_BLOCK
 

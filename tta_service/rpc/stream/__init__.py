@@ -1,1 +1,0 @@
-"""One open stream of a camera: its frames, its answers and its flow control."""
