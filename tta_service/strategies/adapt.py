@@ -7,16 +7,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
 from ..core.labels import TextSpace
-from ..core.strategy import Needs, Scope, Strategy
+from ..core.strategy import Augment, Capacity, Confident, Needs, Scope, Strategy, ViewCount
 from ..maths import Summary, inverse, shared_weight, summarise
 
 _REBUILD_EVERY = 256  # updates after which the scatter is summed again, which bounds the accumulated rounding
@@ -48,12 +48,12 @@ class Adapt(Strategy[Bank]):
     last admitted frame.
     """
 
-    views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 1
-    confident: Annotated[float, Gt(0), Le(1), "fraction of views kept by lowest entropy"] = 0.1
-    capacity: Annotated[int, Ge(1), Le(256), "images remembered per class"] = 16
+    views: ViewCount = 1
+    confident: Confident = 0.1
+    capacity: Capacity = 16
     alpha: Annotated[float, Ge(0), Le(1), "share of the images in a class mean; the rest is text"] = 0.9
     kappa: Annotated[float, Ge(1e-12), Le(1e4), "how little the posterior weighs"] = 60.0
-    augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
+    augment: Augment = "crop"
     compat: Annotated[bool, "the published product, double count and stale similarity"] = False
 
     def needs(self) -> Needs:

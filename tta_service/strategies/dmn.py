@@ -7,16 +7,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
 from ..core.labels import TextSpace
-from ..core.strategy import Needs, Scope, Strategy
+from ..core.strategy import Augment, Confident, Needs, Scope, Strategy, ViewCount
 from ..maths import Summary, shared_weight, summarise, unit
 
 CHUNK = 1 << 19  # numbers per block, so that the second pass over a block finds it in the CPU's cache
@@ -38,12 +38,12 @@ class DMN(Strategy[Slots]):
     The memory is the largest of all: classes × slots × features × 4 bytes a session.
     """
 
-    views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 1
-    confident: Annotated[float, Gt(0), Le(1), "fraction of views kept by lowest entropy"] = 0.1
+    views: ViewCount = 1
+    confident: Confident = 0.1
     slots: Annotated[int, Ge(1), Le(512), "images remembered per class"] = 50
     beta: Annotated[float, Ge(0), Le(1e3), "sharpness of the attention"] = 5.5
     weight: Annotated[float, Ge(0), Le(1e9), "weight of the memory's probabilities beside the text's"] = 1.0
-    augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
+    augment: Augment = "crop"
 
     def needs(self) -> Needs:
         """Its views, of which it reads the surest; a memory for each session."""

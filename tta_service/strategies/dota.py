@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from annotated_types import Ge, Gt, Le
@@ -15,7 +15,7 @@ from torch import Tensor
 from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
 from ..core.labels import TextSpace
-from ..core.strategy import Needs, Scope, Strategy
+from ..core.strategy import Augment, Confident, Needs, Scope, Strategy, ViewCount
 from ..maths import lower_factor, shared_weight, summarise
 from .dota_covariance import Compact, Exact, advance_compact, advance_exact, begin_compact, begin_exact
 
@@ -31,14 +31,14 @@ class DOTA(Strategy[Exact | Compact]):
     residuals, and the others go into one shared remainder: 40 MB instead of 1 GB at 1000 classes, with a bounded error.
     """
 
-    views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 1
-    confident: Annotated[float, Gt(0), Le(1), "fraction of views kept by lowest entropy"] = 0.1
+    views: ViewCount = 1
+    confident: Confident = 0.1
     sigma: Annotated[float, Ge(1e-12), Le(10), "variance of a class that has seen nothing"] = 0.002
     epsilon: Annotated[float, Gt(0), Le(1), "share of the identity in the covariance"] = 1e-4
     eta: Annotated[float, Ge(0), Le(100), "largest weight of the Gaussians"] = 0.2
     rho: Annotated[float, Ge(0), Le(100), "how fast their weight grows"] = 0.005
     rows: Annotated[int, Ge(1), Le(64), "residuals kept per class where C·d² is above 2^24; below, everything is"] = 16
-    augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
+    augment: Augment = "crop"
 
     def needs(self) -> Needs:
         """Its views, of which it reads the surest; a memory for each session."""

@@ -6,14 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
 from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
-from ..core.strategy import Needs, Stateless
+from ..core.strategy import Augment, Confident, Needs, Stateless, ViewCount
 from ..maths import confident_rows, mean_log_probability, shared_weight
 
 
@@ -22,9 +20,9 @@ from ..maths import confident_rows, mean_log_probability, shared_weight
 class Mean(Stateless):
     """Averages probabilities, not logits; the answer is their log."""
 
-    views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 64
-    confident: Annotated[float, Gt(0), Le(1), "fraction of views kept by lowest entropy"] = 0.1
-    augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
+    views: ViewCount = 64
+    confident: Confident = 0.1
+    augment: Augment = "crop"
 
     def needs(self) -> Needs:
         """Its views, of which it reads the surest."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from annotated_types import Ge, Gt, Le
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
-from ..core.strategy import Needs, Stateless
+from ..core.strategy import Augment, Needs, Stateless, ViewCount
 
 
 @register_strategy("mta")
@@ -27,12 +27,12 @@ class MTA(Stateless):
     errors a thousandfold where two groups of views balance.
     """
 
-    views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 64
+    views: ViewCount = 64
     lambda_affinity: Annotated[float, Ge(0), Le(1e3), "pull between views that predict alike"] = 4.0
     lambda_entropy: Annotated[float, Gt(0), Le(1e3), "pull towards equal weights"] = 0.2
     rounds: Annotated[int, Ge(1), Le(50), "most outer rounds, and most steps of each inner loop"] = 5
     tolerance: Annotated[float, Ge(0), Le(1), "an inner loop ends when it moves by less"] = 1e-6
-    augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
+    augment: Augment = "crop"
 
     def needs(self) -> Needs:
         """Its views, all of which it reads."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
 from ..core.labels import TextSpace
-from ..core.strategy import Needs, Scope, Strategy
+from ..core.strategy import Capacity, Needs, Scope, Strategy
 from ..maths import entropy, inverse, pseudo_inverse
 
 _REBUILD_EVERY = 256  # updates after which the scatter is summed again, which bounds the accumulated rounding
@@ -46,7 +46,7 @@ class OGA(Strategy[Gaussians]):
     `compat` is the published code: class means divided by the capacity, features, logits and entropies in float16.
     """
 
-    capacity: Annotated[int, Ge(1), Le(256), "images remembered per class"] = 8
+    capacity: Capacity = 8
     tau: Annotated[float, Ge(0), Le(100), "weight of the Gaussian likelihood"] = 0.05
     compat: Annotated[bool, "published divisor and float16 storage"] = False
 

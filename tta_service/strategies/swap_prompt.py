@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from annotated_types import Ge, Le
@@ -21,7 +21,7 @@ from torch.nn.functional import cross_entropy
 from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
 from ..core.labels import TextSpace
-from ..core.strategy import Needs, Scope, Strategy
+from ..core.strategy import Augment, Needs, Scope, Strategy
 from ..maths import adam
 from .tpt import note_first_template_only
 
@@ -56,7 +56,7 @@ class SwapPrompt(Strategy[Swap]):
     capacity: Annotated[int, Ge(1), Le(256), "pseudo-labelled images remembered per class"] = 16
     warmup: Annotated[int, Ge(0), Le(100_000), "frames before the first step"] = 16
     batch: Annotated[int, Ge(1), Le(1024), "remembered images learned from at each step"] = 32
-    augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
+    augment: Augment = "crop"
 
     def needs(self) -> Needs:
         """Its views, gradients through the text tower, and a memory for each session."""

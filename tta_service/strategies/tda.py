@@ -7,16 +7,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
 from ..core.labels import TextSpace
-from ..core.strategy import Needs, Scope, Strategy
+from ..core.strategy import Augment, Capacity, Confident, Needs, Scope, Strategy, ViewCount
 from ..maths import Summary, shared_weight, summarise
 
 
@@ -39,11 +39,11 @@ class TDA(Strategy[Caches]):
     by log2(C), and the negative cache lowers every plausible class, the pseudo-label included.
     """
 
-    views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 1
-    confident: Annotated[float, Gt(0), Le(1), "fraction of views kept by lowest entropy"] = 0.1
+    views: ViewCount = 1
+    confident: Confident = 0.1
     alpha: Annotated[float, Ge(0), Le(1e3), "weight of the positive cache"] = 2.0
     beta: Annotated[float, Ge(0), Le(1e3), "sharpness of the positive cache"] = 5.0
-    capacity: Annotated[int, Ge(1), Le(256), "images remembered per class"] = 3
+    capacity: Capacity = 3
     negative: Annotated[bool, "use the negative cache"] = True
     negative_alpha: Annotated[float, Ge(0), Le(1e3), "weight of the negative cache"] = 0.117
     negative_beta: Annotated[float, Ge(0), Le(1e3), "sharpness of the negative cache"] = 1.0
@@ -52,7 +52,7 @@ class TDA(Strategy[Caches]):
     entropy_high: Annotated[float, Ge(0), Le(1), "doubtful: entropy / log2(C) below this"] = 0.5
     mask_low: Annotated[float, Ge(0), Le(1), "plausible: probability above this"] = 0.03
     mask_high: Annotated[float, Ge(0), Le(1), "plausible: probability below this"] = 1.0
-    augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
+    augment: Augment = "crop"
 
     def needs(self) -> Needs:
         """Its views, of which it reads the surest; a memory for each session."""
@@ -60,34 +60,51 @@ class TDA(Strategy[Caches]):
 
     def begin(self, text: TextSpace) -> Caches:
         """Empty caches; without `negative` the second one has no slots."""
-        return empty_caches(text, self.capacity, self.negative_capacity if self.negative else 0)
+        (c, d), new, negatives = text.features.shape, text.features, self.negative_capacity if self.negative else 0
+        return Caches(
+            new.new_zeros(c, self.capacity, d),
+            new.new_full((c, self.capacity), torch.inf),
+            new.new_zeros(c, negatives, d),
+            new.new_full((c, negatives), torch.inf),
+            torch.zeros(c, negatives, c, dtype=torch.bool, device=new.device),
+        )
 
     def adapt(self, seen: Evidence, memory: Caches) -> tuple[Tensor, Caches]:
         """Logits + α · `support` − α₋ · `objection`, after the caches have taken the image."""
-        image = summarise(seen, self.confident)
+        image = self.summarise_views(seen)
         keep_surest(memory.keys[image.label], memory.entropy[image.label], image.feature, image.entropy)
         if self.negative and is_doubtful(image, self.entropy_low, self.entropy_high):
-            keep_doubtful(memory, image, plausible(image, self.mask_low, self.mask_high))
-        logits = image.logits + self.alpha * support(memory.keys, memory.entropy, image.feature, self.beta)
+            self.keep_doubtful(memory, image, plausible(image, self.mask_low, self.mask_high))
+        logits = image.logits + self.alpha * self.support_of(seen, memory, image.feature)
         if self.negative:
             logits -= self.negative_alpha * objection(memory, image.feature, self.negative_beta)
         return logits, memory
 
     def explain(self, seen: Evidence, memory: Caches) -> Mapping[str, Tensor | float]:
         """`fill` is the filled fraction of the positive cache; `admitted` says whether it holds this frame."""
-        return explain_cache(summarise(seen, self.confident), memory, len(seen.views))
+        image = self.summarise_views(seen)
+        return {
+            "kept": image.rows,
+            "weight": shared_weight(len(seen.views), image.rows),
+            "fill": float(memory.entropy.isfinite().float().mean()),
+            "admitted": float((memory.entropy[image.label] == image.entropy).any()),
+        }
 
+    def summarise_views(self, seen: Evidence) -> Summary:
+        """What is cached of an image."""
+        return summarise(seen, self.confident)
 
-def empty_caches(text: TextSpace, capacity: int, negative_capacity: int) -> Caches:
-    """Caches of a text space, with that many slots per class; 0 negative ones for a method without them."""
-    (c, d), new = text.features.shape, text.features
-    return Caches(
-        new.new_zeros(c, capacity, d),
-        new.new_full((c, capacity), torch.inf),
-        new.new_zeros(c, negative_capacity, d),
-        new.new_full((c, negative_capacity), torch.inf),
-        torch.zeros(c, negative_capacity, c, dtype=torch.bool, device=new.device),
-    )
+    def keep_doubtful(self, memory: Caches, image: Summary, mask: Tensor) -> None:
+        """Insert the image into the negative cache of its class, with its plausible classes [c]. In place."""
+        keys, entropies, masks = (part[image.label] for part in memory[2:])
+        place = keep_surest(keys, entropies, image.feature, image.entropy)
+        if place is not None:
+            masks[place + 1 :] = masks[place:-1].clone()
+            masks[place] = mask
+
+    def support_of(self, seen: Evidence, memory: Caches, feature: Tensor) -> Tensor:
+        """[c] what the positive cache says for each class."""
+        return support(memory.keys, memory.entropy, feature, self.beta)
 
 
 def keep_surest(keys: Tensor, entropies: Tensor, key: Tensor, entropy: Tensor) -> int | None:
@@ -117,15 +134,6 @@ def plausible(image: Summary, low: float, high: float) -> Tensor:
     return (p > low) & (p < high)
 
 
-def keep_doubtful(memory: Caches, image: Summary, mask: Tensor) -> None:
-    """Insert the image into the negative cache of its class, with its plausible classes [c]. In place."""
-    keys, entropies, masks = (part[image.label] for part in memory[2:])
-    place = keep_surest(keys, entropies, image.feature, image.entropy)
-    if place is not None:
-        masks[place + 1 :] = masks[place:-1].clone()
-        masks[place] = mask
-
-
 def support(keys: Tensor, entropy: Tensor, feature: Tensor, beta: float) -> Tensor:
     """[c] summed affinity exp(−β(1 − f·g)) of the feature [d] to the filled slots of each class."""
     return ((beta * (keys @ feature - 1)).exp() * entropy.isfinite()).sum(-1)
@@ -136,13 +144,3 @@ def objection(memory: Caches, feature: Tensor, beta: float) -> Tensor:
     filled = memory.negative_entropy.isfinite()
     affinity = (beta * (memory.negative_keys[filled] @ feature - 1)).exp()
     return affinity @ memory.negative_mask[filled].to(affinity.dtype)
-
-
-def explain_cache(image: Summary, memory: Caches, views: int) -> dict[str, Tensor | float]:
-    """The explanation of a cache method's last answer."""
-    return {
-        "kept": image.rows,
-        "weight": shared_weight(views, image.rows),
-        "fill": float(memory.entropy.isfinite().float().mean()),
-        "admitted": float((memory.entropy[image.label] == image.entropy).any()),  # the cache holds this frame
-    }

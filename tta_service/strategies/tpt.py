@@ -6,16 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar
 
 import torch
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
 from ..core.labels import TextSpace
-from ..core.strategy import Needs, Stateless
+from ..core.strategy import Augment, Confident, Needs, Stateless, ViewCount
 from ..maths import adam, confident_rows, marginal_entropy, shared_weight
 
 NEGLIGIBLE = 2.0**-24  # relative to the largest gradient on a class: below the last bit of a float32 sum
@@ -31,36 +31,43 @@ class TPT(Stateless):
     pass after it includes all classes.
     """
 
-    views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 64
-    confident: Annotated[float, Gt(0), Le(1), "fraction of views kept by lowest entropy"] = 0.1
+    views: ViewCount = 64
+    confident: Confident = 0.1
     steps: Annotated[int, Ge(0), Le(10), "gradient steps"] = 1
     learning_rate: Annotated[float, Ge(0), Le(1), "of AdamW"] = 5e-3
     weight_decay: Annotated[float, Ge(0), Le(1), "of AdamW"] = 0.01
-    augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
+    augment: Augment = "crop"
+
+    spare: ClassVar[bool] = True  # classes whose gradient is negligible are left out of the first step
 
     def needs(self) -> Needs:
         """Its views, and gradients through the text tower."""
         return Needs(self.views, augment=self.augment, confident=self.confident, gradient=True)
 
     def adapt(self, seen: Evidence, memory: None) -> tuple[Tensor, None]:
-        """The plain view against prompts tuned on the entropy of the confident views' mean probability, eq. 2."""
+        """The plain view against prompts tuned on `loss`, here the entropy of the views' mean probability, eq. 2."""
         text, initial = seen.text, first_template(seen.text)
         views = seen.views[confident_rows(seen, self.confident, seen.logits(initial))].double()
 
         def loss(features: Tensor) -> Tensor:
-            return marginal_entropy(text.scale * views @ features.T)
+            return self.loss(text.scale * views @ features.T, features)
 
-        context = tune(text, initial, loss, self.steps, self.learning_rate, self.weight_decay, spare=True)
+        context = tune(text, initial, loss, self.steps, self.learning_rate, self.weight_decay, self.spare)
         return text.scale * text.prompts.encode(context) @ seen.views[0], None
+
+    def loss(self, logits: Tensor, features: Tensor) -> Tensor:
+        """The loss of text features [c, d] that give the confident views the logits [k, c]."""
+        return marginal_entropy(logits)
 
     def explain(self, seen: Evidence, memory: None) -> Mapping[str, Tensor | float]:
         """`kept` and `weight` are of the views that are tuned for; `loss` is before the first step."""
-        logits = seen.logits(first_template(seen.text))
+        initial = first_template(seen.text)
+        logits = seen.logits(initial)
         rows = confident_rows(seen, self.confident, logits)
         return {
             "kept": rows,
             "weight": shared_weight(len(seen.views), rows),  # in the loss; the plain view alone is classified
-            "loss": float(marginal_entropy(logits[rows])),  # before the first step
+            "loss": float(self.loss(logits[rows], initial)),  # before the first step
             "steps": float(self.steps),
             **note_first_template_only(seen.text),
         }

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
-from annotated_types import Ge, Gt, Le
+from annotated_types import Gt, Le
 from torch import Tensor
 
 from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
-from ..core.strategy import Needs, Stateless
+from ..core.strategy import Augment, Needs, Stateless, ViewCount
 from ..maths import confident_rows, entropy, shared_weight
 
 _EPSILON = torch.finfo(torch.float32).eps  # "zero" as the published code has it
@@ -28,9 +28,9 @@ class Zero(Stateless):
     at machine epsilon, and its other fallback, whose mask indexes classes from the end.
     """
 
-    views: Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"] = 64
+    views: ViewCount = 64
     keep: Annotated[float, Gt(0), Le(1), "fraction of views that vote, by lowest entropy"] = 0.3
-    augment: Annotated[Literal["crop", "augmix"], "how views are made"] = "crop"
+    augment: Augment = "crop"
     compat: Annotated[bool, "the published temperature and last resort"] = False
 
     def needs(self) -> Needs:
