@@ -15,7 +15,7 @@ from ...core.request import Degraded, Explanation, Features, Report, Request, Se
 from ...core.strategy import Needs, Scope, Strategy, needs_of
 from ..admission.claims import Permit, rows_needed, work_of
 from ..concurrency.executors import run
-from ..sessions.scope import SessionScope
+from ..sessions.sessions import SessionScope
 from .adaptation import Answer, EncodedViews, begin_memory, run_strategy
 from .deadline import Planner
 from .encoding import RequestEncoding
