@@ -1,4 +1,4 @@
-"""How people's editors write text."""
+"""Text as editors write it: encodings and byte-order marks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a test waits for what must come about. A passing run does not pay for it, however slow the machine."""
+"""How long a test waits for an event before it fails. A passing run does not wait that long."""
 
 from __future__ import annotations
 

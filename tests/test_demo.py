@@ -1,4 +1,4 @@
-"""The demo, shortened, and what it counts and shows."""
+"""A short run of the demo, and its counts and table."""
 
 from __future__ import annotations
 

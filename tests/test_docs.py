@@ -1,4 +1,4 @@
-"""What the documentation names exists: files, packages, metrics; and what exists is named."""
+"""The documentation names every file, package, setting, strategy and metric that exists, and no other."""
 
 from __future__ import annotations
 

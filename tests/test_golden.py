@@ -1,4 +1,4 @@
-"""Real photographs, JPEG, gRPC, the bundled model: the answer is stated here, for every strategy."""
+"""Real photographs through JPEG, gRPC and the bundled model get the answers stated here, with every strategy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only a GPU can show, for when there is one: the same views, the same features, whatever shares the batch."""
+"""Tests that need a GPU: the same views and the same features, whatever shares the batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who takes part, and beside whom."""
+"""Which contenders the table has, and which row each is compared with."""
 
 from __future__ import annotations
 

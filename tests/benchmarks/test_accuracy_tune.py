@@ -1,4 +1,4 @@
-"""What the choice of defaults may look at, and what the advice's judge says of it."""
+"""The data that defaults may be chosen on, and the verdict on the advice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows, and what may be said of them."""
+"""Rows of the table and their verdicts."""
 
 from __future__ import annotations
 

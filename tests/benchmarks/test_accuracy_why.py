@@ -1,4 +1,4 @@
-"""The experiments that explain the table: what they change, they change as they say."""
+"""The experiments that explain the table change what they claim to change, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Towers on a GPU that is not there: operands lie where they should, and nothing in a forward waits for the host."""
+"""Towers on a simulated GPU: operands are on the right device, and nothing in a forward waits for the host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Grafana itself says of dashboards, from npm: its types as a JSON Schema, and the schema version of a release."""
+"""Grafana's own definitions of dashboards, from npm: its types as JSON Schema, and the schema version of a release."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Helm chart, render_templates and held against Kubernetes' own schemas and HAProxy's own parser."""
+"""The Helm chart, rendered and checked against the schemas of Kubernetes and the parser of HAProxy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The image and the compose file: linted, held against their schema, and what of them can run here runs."""
+"""The image and the compose file: linted and checked against their schemas; the parts that can run here are run."""
 
 from __future__ import annotations
 

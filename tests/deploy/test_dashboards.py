@@ -1,4 +1,4 @@
-"""A lint of the committed dashboards: what dashboard-linter asks, and that they are what the program makes."""
+"""The committed dashboards follow the rules of dashboard-linter and are those that the program makes."""
 
 from __future__ import annotations
 

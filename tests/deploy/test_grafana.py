@@ -1,4 +1,4 @@
-"""The dashboards against Grafana's own validator; planted mistakes, so that it is known what these catch."""
+"""The dashboards against Grafana's own types; planted mistakes show what this check catches."""
 
 from __future__ import annotations
 

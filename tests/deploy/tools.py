@@ -1,4 +1,4 @@
-"""What the checks of the deployment need: Debian's promtool and prometheus, the registry's names, the silent list."""
+"""Helpers for the tests of the deployment: Debian's promtool and prometheus, the metric names, the silent list."""
 
 from __future__ import annotations
 

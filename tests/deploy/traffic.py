@@ -1,4 +1,4 @@
-"""What real cameras and callers do to a service, and what only faults make: drops, refusals, fallbacks, evictions."""
+"""Traffic of real cameras and callers, and faults on purpose: drops, refusals, fallbacks, evictions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a newer version wrote is left as it is, and every way to it gives the same sentence."""
+"""A session that a newer version wrote is left unchanged, and every call on it gives the same error."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Stored:
             packed.extractall(folder, filter="data")
         self.folder, self.store = folder, folder / "store"
         for file in self.store.iterdir():
-            file.touch()  # a store forgets what nobody has written for a day
+            file.touch()  # a store forgets what was not written for a day
         expected = json.loads((folder / "expected.json").read_text())
         self.sessions: dict[str, dict[str, Any]] = expected["sessions"]
         self.tokens = {name: base64.b64decode(token) for name, token in expected["tokens"].items()}

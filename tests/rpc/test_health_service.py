@@ -1,4 +1,4 @@
-"""Health over gRPC tells the truth about the device: stuck, full of NaN, working again."""
+"""Health over gRPC follows the device: stuck, features of NaN, working again."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ async def test_together_equals_alone(made: Callable[[], FakeCLIP]):
         for labels in {request.labels for request in requests}:
             await many.text_spaces.get(labels)
         go = threading.Event()
-        many.lanes.device.submit(go.wait, PATIENCE)  # so that some of them meet before the tower, whoever is faster
+        many.lanes.device.submit(go.wait, PATIENCE)  # so that some of them are queued together, whichever is faster
         tasks = [asyncio.create_task(many.engine.classify(request)) for request in requests]
         while many.batcher.counters.jobs < 4:
             await settle()

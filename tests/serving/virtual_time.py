@@ -1,4 +1,4 @@
-"""Virtual time: work takes the seconds that it declares, on every machine."""
+"""Virtual time: work takes the seconds that it declares, whatever the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entropies at the edges: images that are certain (0) and images that say nothing (ln C) among others, for every
+"""Entropies at the edges: certain images (0) and uniform ones (ln C) among others, for every
 strategy that has a derivation in float64. Prompt tuning: test_tpt.py."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A camera on the wire that knows what it has been told, and servers to tell it."""
+"""A camera that records every reply, and the servers that it talks to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two hundred random lives of streams at a real server: whatever cameras do, nothing of them stays behind."""
+"""Two hundred random streams at a real server: whatever cameras do, nothing of them stays behind."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tta_service.wire.v1 import tta_pb2 as pb
 
 CYCLES = 200
 KINDS = (Session, MemorySlot, Turn, StreamHandler)  # what a stream is made of
-OURS = "_AioCall."  # grpcio's client waits for ever for the status of some calls whose wire was torn
+OURS = "_AioCall."  # grpcio's client waits without end for the status of some calls whose connection was cut
 POLICIES = (BLOCK, LATEST, pb.OpenStream.POLICY_DROP_OLDEST, pb.OpenStream.POLICY_DROP_NEWEST)
 NAMES, NAMED = st.sampled_from(["", "", "a", "b"]), st.sampled_from(["a", "b"])
 STRATEGIES = st.sampled_from(["tda", "tda", "dota", "zero_shot"])
@@ -47,7 +47,7 @@ PICTURE, BROKEN = picture(1), picture(2)[:-200]
 
 
 class World:
-    """A service, and what it held before anybody came."""
+    """A service, and what it held before the first stream."""
 
     def __init__(self, runner: asyncio.Runner, service: Application, stub: AdaptationServiceStub, store: Path) -> None:
         self.run, self.service, self.stub, self.store = runner.run, service, stub, store
@@ -83,7 +83,7 @@ class Life:
         self.over = False
 
     async def saying(self, *messages: pb.ClassifyStreamRequest) -> None:
-        """Writing to a stream that is over fails in grpcio's own words; the true ones went to nobody."""
+        """Writing to a stream that is over fails with grpcio's own error; the status of the server is read here."""
         try:
             for message in messages:
                 await self.call.write(message)
@@ -168,7 +168,7 @@ class Cycles(RuleBasedStateMachine):
         self.run(life.wire.close())
 
     @rule(name=NAMES, strategy=STRATEGIES, patience=st.sampled_from([None, None, 0.001, 0.01]))
-    def somebody_asks(self, name: str, strategy: str, patience: float | None) -> None:
+    def ask_once(self, name: str, strategy: str, patience: float | None) -> None:
         request = pb.ClassifyRequest(image=pb.Image(encoded=PICTURE), labels=LABELS, session_id=name)
         request.options.strategy.name = strategy
 
@@ -204,7 +204,7 @@ class Cycles(RuleBasedStateMachine):
         assert 0 <= parts.admission.running_rows <= 2 * parts.batcher.max_rows
 
     def teardown(self) -> None:
-        """Everybody goes, the owner closes what outlives its streams: as if nobody had ever come."""
+        """Close all streams and the sessions that outlive them: the server holds what it held before."""
         while self.lives:
             self.it_ends(0, ("torn", "cancelled", "hung up")[len(self.lives) % 3])
         parts = self.world.service.runtime
@@ -223,7 +223,7 @@ class Cycles(RuleBasedStateMachine):
     def settles(self, true: Callable[[], bool]) -> None:
         async def settling() -> None:
             async with asyncio.timeout(PATIENCE):
-                while not true():  # noqa: ASYNC110 - of what a server does nobody tells us
+                while not true():  # noqa: ASYNC110 - a server does not announce it
                     await asyncio.sleep(0.002)
 
         self.world.run(settling())

@@ -1,4 +1,4 @@
-"""A server that is told to leave loses nothing: its streams hear where to go on, and go on there."""
+"""A drained server loses nothing: its streams get a resume token and go on elsewhere."""
 
 from __future__ import annotations
 

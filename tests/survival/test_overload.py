@@ -1,4 +1,4 @@
-"""Sixteen cameras send four frames for every answer: what is answered is fresh, and nothing piles up."""
+"""Sixteen cameras send four frames for every answer: answers are of fresh frames, and nothing piles up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two servers with one store: who takes a session over has it, and the other one learns it."""
+"""Two servers with one store: the one that takes a session over has it, and the other learns of it."""
 
 from __future__ import annotations
 

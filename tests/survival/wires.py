@@ -1,4 +1,4 @@
-"""A wire to a server that can be torn, as it is when a camera loses its power."""
+"""A connection to a server that can be cut, as when a camera loses its power."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages, moving averages, and Structs that survive both ways."""
+"""Pages of lists, and Structs there and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the wire to core values, without a server."""
+"""From messages to core values, without a server."""
 
 from __future__ import annotations
 

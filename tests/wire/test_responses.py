@@ -1,4 +1,4 @@
-"""From a report to the wire: scores sum to one, order is stable, and nothing is ever NaN."""
+"""From a report to a response: scores sum to one, order is stable, and nothing is NaN."""
 
 from __future__ import annotations
 
@@ -132,7 +132,9 @@ def test_an_explanation_has_a_line_for_each_view(with_views):
         tokens_left=(49, 25),
     )
     done = report([1.0, 2.0], explanation=why)
-    assert not make_response(done, 5, TERMS).HasField("explanation")  # it was made for metrics: nobody asked
+    assert not make_response(done, 5, TERMS).HasField(
+        "explanation"
+    )  # it was made for metrics; the caller did not ask for it
     explanation = make_response(replace(done, request=replace(done.request, explain=True)), 5, TERMS).explanation
     assert [view.kept for view in explanation.views] == [True, False]
     assert [view.label_index for view in explanation.views] == [1, 0]

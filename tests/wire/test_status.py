@@ -1,4 +1,4 @@
-"""Every refusal becomes a status with a sentence, a reason, and the field to blame."""
+"""Every error becomes a status with a sentence, a reason, and the field that is wrong."""
 
 from __future__ import annotations
 

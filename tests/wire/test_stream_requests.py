@@ -1,4 +1,4 @@
-"""A frame holds what is wrong with it."""
+"""A frame that cannot be parsed holds its error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures made up."""
+"""Made-up pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the image tower is shown: whole epochs, certain answers, mixtures that keep their sum."""
+"""The batches of the image tower: whole epochs, certain answers, mixtures whose answers sum to one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is compiled, before any compiler sees it: one graph, and each reducer's forward by itself."""
+"""The functions that are compiled, without a compiler: one graph, and a forward of its own for each reducer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recorded forwards: what is recorded cannot be tried here, but what goes in and comes out of a recording can."""
+"""Recorded forwards: a recording cannot run here, but what goes into it and comes out of it can be tested."""
 
 from __future__ import annotations
 

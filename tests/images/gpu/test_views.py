@@ -1,4 +1,4 @@
-"""on_device: the views of `look`, by other means, on a device of which there is none here."""
+"""`look_on_device` gives the views of `look`, tested on the CPU and on a simulated device."""
 
 from __future__ import annotations
 

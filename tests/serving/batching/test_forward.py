@@ -1,4 +1,4 @@
-"""One batch, of rows that lie here and there."""
+"""A batch of rows on the host and on the device."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def test_the_least_recently_learnt_parameters_are_forgotten():
     assert costs.estimate_adapt(last, 10, 8).likely == pytest.approx(5.0)
 
 
-def test_estimates_do_not_depend_on_how_long_nobody_asked():
+def test_estimates_do_not_depend_on_when_they_are_asked_for():
     draw, strategies, images = random.Random(0), (Zero(), TDA()), (Encoded(bytes(900)), Encoded(bytes(90_000)))
 
     def estimates(costs: CostModel) -> list[Estimate]:

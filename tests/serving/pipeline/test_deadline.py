@@ -284,7 +284,7 @@ def test_too_long_a_wait_for_a_turn_gives_a_plain_answer_and_the_memory_goes_on(
     async def live(service: Harness) -> None:
         quick = SlowDiary(clock=machine.clock)
         whole = await machine.learn(service, quick)
-        slow = replace(quick, seconds=50 * whole)  # nobody has seen how slow, and its memory is the same
+        slow = replace(quick, seconds=50 * whole)  # not measured yet, and its memory is the same
         first = asyncio.create_task(service.engine.classify(make_request(0, slow, session="cam", frame_id=0)))
         await asyncio.sleep(2 * whole)
         sent = make_request(1, slow, session="cam", frame_id=1, deadline=time.monotonic() + 3 * whole)

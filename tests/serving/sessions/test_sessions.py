@@ -225,7 +225,7 @@ async def test_a_reset_is_ordered_like_a_frame():
     assert after.logits.tolist() == fresh.logits.tolist()
 
 
-async def test_a_reset_happens_even_when_nobody_waits_for_it():
+async def test_a_reset_happens_even_when_its_caller_has_left():
     gated = Gated()
     async with harness() as home:
         frame = asyncio.create_task(home.engine.classify(make_request(0, gated, session="cam")))
@@ -261,7 +261,7 @@ async def test_an_unnamed_session_waits_for_the_lane_before_it_ends():
         assert home.sessions.counters.sessions == 1 and home.of(Closed) == []
         gated.go.release()
         async with asyncio.timeout(PATIENCE):
-            while home.sessions.counters.sessions:  # noqa: ASYNC110 - the lane ends it, and nobody waits any more
+            while home.sessions.counters.sessions:  # noqa: ASYNC110 - the lane ends it, without a caller that waits
                 await asyncio.sleep(0.001)
         assert home.of(Closed) == [Closed("client", 1)]
 

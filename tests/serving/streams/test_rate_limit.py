@@ -1,4 +1,4 @@
-"""Bursts pass, floods do not."""
+"""Bursts pass; a sender above the rate is delayed."""
 
 from __future__ import annotations
 

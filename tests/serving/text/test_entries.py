@@ -1,4 +1,4 @@
-"""What is evicted first, and what stays."""
+"""Which entries are evicted, and which stay."""
 
 from __future__ import annotations
 

@@ -271,7 +271,7 @@ async def test_many_at_once_share_a_few_connections(redis_url: str, redis_store:
 
 
 async def test_a_cancelled_call_leaves_no_half_read_reply_to_the_next(redis_url: str):
-    """A connection that went back to the pool with its reply unread would give it to whoever asks next."""
+    """A connection that went back to the pool with its reply unread would give it to the next caller."""
     make_empty(redis_url).close()
     async with slowed(redis_url, seconds=0.01) as url:
         store = await open_store(url, 60.0)
