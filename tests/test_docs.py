@@ -21,6 +21,7 @@ PAGES = [
     ROOT / "clients" / "python" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "deploy").glob("*.md")),
+    *sorted((ROOT / "benchmarks").glob("*.md")),
 ]
 by_page = pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 
