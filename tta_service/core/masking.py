@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from urllib.parse import unquote
 
 MASK = "***"
+END = r"(?=[:;,.)]*(?:[\s'\"]|$))"  # a sign behind a secret is no part of it
 SECRETS = (
     # user:password@host, token@host; a password may contain an @ or a / that should have been quoted
     re.compile(r"(?:(?<=://)|(?<=[a-zA-Z]:/)(?!/))(?P<secret>[^\s/?#]+|[^\s/?#:@\[]*:(?!\d+(?:[/?#\s'\"]|$))\S*)(?=@)"),
@@ -14,10 +15,13 @@ SECRETS = (
     re.compile(r"(?<![\w/:.%-])(?P<secret>[\w.+%-]+:[^\s/@'\"]+)(?=@[\w\[])"),  # without a scheme
     re.compile(
         r"(?<![\w.-])(?:[\w.-]*(?:pwd|psw|loginpas|passw|passphrase|token|secret|auth|credential|signature|jwt|cookie|key)[\w.-]*"
-        r"|(?:[\w.-]*[_.-])?(?:pass|pw|pin|sid|sig))(?:=|%3D)(?P<secret>[^\s&'\"]+)",
+        r"|(?:[\w.-]*[_.-])?(?:pass|pw|pin|sid|sig))(?:=|%3D)(?P<secret>[^\s&'\"]+?)(?:(?=&)|" + END + ")",
         re.IGNORECASE,
     ),
-    re.compile(r"\bauthorization['\"]?\s*[:=]\s*(?:(?:basic|bearer|digest)\s+)?(?P<secret>[^\s'\"]+)", re.IGNORECASE),
+    re.compile(
+        r"\bauthorization['\"]?\s*[:=]\s*(?:(?:basic|bearer|digest)\s+)?(?P<secret>[^\s'\"]+?)" + END,
+        re.IGNORECASE,
+    ),
 )
 
 

@@ -69,6 +69,13 @@ def test_text_without_a_secret_is_unchanged(mask_secrets, text: str) -> None:
     assert mask_secrets(text) == text
 
 
+@pytest.mark.parametrize("sign", [":", ";", ",", ".", ")", "'", '"', "&"])
+def test_a_sign_behind_a_secret_is_no_part_of_it(mask_secrets, sign: str) -> None:
+    assert mask_secrets(f"(pwd=SECRET{sign} Connection refused") == f"(pwd=***{sign} Connection refused"
+    assert mask_secrets(f"pwd=SECRET{sign}") == f"pwd=***{sign}"
+    assert mask_secrets(f"pwd=SE{sign if sign in ':;,.)' else '.'}CRET more") == "pwd=*** more"
+
+
 def test_a_secret_of_a_given_url_is_masked_outside_the_url_too(mask_secrets) -> None:
     """urllib quotes it so: nonnumeric port."""
     url = "http://admin:SE%40CRET@door/x?pwd=OTHER"

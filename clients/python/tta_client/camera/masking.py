@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 MASK = "***"
+END = r"(?=[:;,.)]*(?:[\s'\"]|$))"  # a sign behind a secret is no part of it
 SECRETS = (
     # user:password@host, token@host; a password may contain characters that it should escape, such as @ and /
     re.compile(r"(?:(?<=://)|(?<=[a-zA-Z]:/)(?!/))(?P<secret>[^\s/?#]+|[^\s/?#:@\[]*:(?!\d+(?:[/?#\s'\"]|$))\S*)(?=@)"),
@@ -19,10 +20,13 @@ SECRETS = (
     re.compile(r"(?<![\w/:.%-])(?P<secret>[\w.+%-]+:[^\s/@'\"]+)(?=@[\w\[])"),  # without a scheme
     re.compile(
         r"(?<![\w.-])(?:[\w.-]*(?:pwd|psw|loginpas|passw|passphrase|token|secret|auth|credential|signature|jwt|cookie|key)[\w.-]*"
-        r"|(?:[\w.-]*[_.-])?(?:pass|pw|pin|sid|sig))(?:=|%3D)(?P<secret>[^\s&'\"]+)",
+        r"|(?:[\w.-]*[_.-])?(?:pass|pw|pin|sid|sig))(?:=|%3D)(?P<secret>[^\s&'\"]+?)(?:(?=&)|" + END + ")",
         re.IGNORECASE,
     ),
-    re.compile(r"\bauthorization['\"]?\s*[:=]\s*(?:(?:basic|bearer|digest)\s+)?(?P<secret>[^\s'\"]+)", re.IGNORECASE),
+    re.compile(
+        r"\bauthorization['\"]?\s*[:=]\s*(?:(?:basic|bearer|digest)\s+)?(?P<secret>[^\s'\"]+?)" + END,
+        re.IGNORECASE,
+    ),
 )
 
 
