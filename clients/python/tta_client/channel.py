@@ -45,11 +45,16 @@ def make_options(target: str) -> list[tuple[str, int | str]]:
 
 def make_metadata(session: str, more: tuple[tuple[str, str], ...] = ()) -> tuple[tuple[str, str], ...]:
     """Call metadata. The session is a header too, for proxies that route a session to one server. Raises `Refused`."""
-    if session and not re.fullmatch(
-        r"[A-Za-z0-9._:-]{1,128}", session
-    ):  # the service's rule; headers accept less than that
+    return (("x-session-id", session), *more) if (session := parse_session(session)) else more
+
+
+def parse_session(session: str | None) -> str:
+    """A session id; empty: none. Raises `Refused` for what the service refuses too, as headers accept even less."""
+    if session is None or session == "":
+        return ""
+    if not isinstance(session, str) or not re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", session):
         raise make_refusal("a session id is 1 to 128 of the characters A-Z a-z 0-9 . _ : -", "session_id")
-    return (("x-session-id", session), *more) if session else more
+    return session
 
 
 def to_timeout(seconds: float | None) -> float | None:

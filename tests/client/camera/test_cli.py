@@ -232,6 +232,9 @@ def test_options_of_every_part() -> None:
         (["virtual:", "--strategy", "mta", "--param", "views"], "K=V"),
         (["virtual:", "--reducer-param", "rate=8"], "needs a --reducer"),
         (["virtual:", "--policy", "sometimes"], "invalid choice"),
+        (["virtual:", "--frames", "nan"], "argument --frames: must be a whole number, and not negative"),
+        (["virtual:", "--quality", "-1"], "argument --quality: must be a whole number, and not negative"),
+        (["virtual:", "--fps", "x"], "argument --fps: must be a number, and not negative"),
     ],
 )
 def test_an_invalid_command_line_is_refused(words: list[str], sentence: str, capsys) -> None:
@@ -258,6 +261,23 @@ def test_labels_that_cannot_be_read_are_an_error_that_names_the_file(tmp_path: P
     with pytest.raises(SystemExit):
         main(["0", "--labels", os.fsdecode(b"cat,T\xfcr")])
     assert "--labels: cat,T\\udcfcr is not UTF-8\n" in capsys.readouterr().err
+
+
+def test_marks_within_a_file_of_labels_are_no_part_of_a_name(tmp_path: Path) -> None:
+    parts = ["cat\n", "dog\r\n", "bird"]  # three files, one behind the other
+    (tmp_path / "names").write_bytes("".join(f"\ufeff{part}" for part in parts).encode())
+    assert parse_arguments(["0", "--labels", f"@{tmp_path / 'names'}"]).labels.names == ("cat", "dog", "bird")
+
+
+def test_labels_of_a_file_without_names_or_with_one_twice_are_an_error_that_names_the_file(tmp_path, capsys) -> None:
+    (tmp_path / "empty").write_text("\n  \n")
+    (tmp_path / "twice").write_text("cat\ndog\ncat\n")
+    for name, why in {"empty": "holds no names", "twice": "holds 'cat' more than once"}.items():
+        with pytest.raises(SystemExit):
+            main(["0", "--labels", f"@{tmp_path / name}"])
+        assert f"--labels: {tmp_path / name} {why}" in capsys.readouterr().err
+    twice = parse_arguments(["0", "--labels", f"@{tmp_path / 'twice'}", "--allow-duplicates"])
+    assert twice.labels.names == ("cat", "dog", "cat")
 
 
 def test_labels_from_a_file_and_typed_parameters(tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ WRONG: list[Any] = [
     [1, 2],
     ["cat", None],
     np.arange(3),
+    {"cat"},  # which has no order
     "caf\udce9",
     ["cat", "caf\udce9"],
     LabelSet(5),  # type: ignore[arg-type]

@@ -9,11 +9,12 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from ..channel import to_timeout
+from ..channel import parse_session, to_timeout
 from ..errors import TTAClientError, blame_field, from_rpc
 from ..types import catalogue
 from ..types.catalogue import Description, LabelSetInfo, ServerInfo, SessionInfo, Snapshot
 from ..types.labels import LabelSet, parse_label_set
+from ..types.values import parse_text
 from ..v1 import tta_pb2 as pb
 from .connection import AsyncConnection, AsyncRegistry
 
@@ -37,7 +38,7 @@ class AsyncAdmin:
 
     async def get_labels(self, label_set_id: str) -> LabelSet:
         """The names and templates of a registered label set."""
-        found = (await self._call("GetLabelSet", pb.GetLabelSetRequest(id=label_set_id))).label_set
+        found = (await self._call("GetLabelSet", pb.GetLabelSetRequest(id=parse_text(label_set_id, "id")))).label_set
         return LabelSet(tuple(found.names), tuple(found.templates), found.allow_duplicates)
 
     async def list_labels(self) -> list[LabelSetInfo]:
@@ -46,14 +47,14 @@ class AsyncAdmin:
 
     async def delete_labels(self, label_set_id: str) -> None:
         """Deletes a label set; a client that uses it again registers it again."""
-        await self._call("DeleteLabelSet", pb.DeleteLabelSetRequest(id=label_set_id))
+        await self._call("DeleteLabelSet", pb.DeleteLabelSetRequest(id=parse_text(label_set_id, "id")))
         self._registry.labels.forget(label_set_id)
 
     # ---- sessions
 
     async def session(self, session_id: str) -> SessionInfo:
         """One session."""
-        reply = await self._call("GetSession", pb.GetSessionRequest(session_id=session_id))
+        reply = await self._call("GetSession", pb.GetSessionRequest(session_id=parse_session(session_id)))
         return catalogue.parse_session_info(reply.session)
 
     async def sessions(self) -> list[SessionInfo]:
@@ -62,16 +63,16 @@ class AsyncAdmin:
 
     async def reset_session(self, session_id: str) -> SessionInfo:
         """Empties the memory of the session's strategies; the session stays."""
-        reply = await self._call("ResetSession", pb.ResetSessionRequest(session_id=session_id))
+        reply = await self._call("ResetSession", pb.ResetSessionRequest(session_id=parse_session(session_id)))
         return catalogue.parse_session_info(reply.session)
 
     async def close_session(self, session_id: str) -> None:
         """Ends a session and deletes its memory."""
-        await self._call("CloseSession", pb.CloseSessionRequest(session_id=session_id))
+        await self._call("CloseSession", pb.CloseSessionRequest(session_id=parse_session(session_id)))
 
     async def snapshot(self, session_id: str) -> Snapshot:
         """A copy of what the session's strategies have learnt, for `restore`, here or on another service."""
-        reply = await self._call("SnapshotSession", pb.SnapshotSessionRequest(session_id=session_id))
+        reply = await self._call("SnapshotSession", pb.SnapshotSessionRequest(session_id=parse_session(session_id)))
         return catalogue.parse_snapshot(reply.snapshot)
 
     async def restore(self, snapshot: Snapshot | bytes) -> SessionInfo:
@@ -100,7 +101,7 @@ class AsyncAdmin:
         """One of "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN", "UNKNOWN"."""
         try:
             check = make_health_stub(self._connection.channel).Check
-            return _read_state(await self._call(check, HealthCheckRequest(service=service)))
+            return _read_state(await self._call(check, HealthCheckRequest(service=parse_text(service, "service"))))
         except TTAClientError as error:
             if error.code is not grpc.StatusCode.NOT_FOUND:  # by which `Check` answers for an unknown service
                 raise

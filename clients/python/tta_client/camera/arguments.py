@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +67,7 @@ def _make_arguments(options: argparse.Namespace) -> Arguments:
         source=source,
         server=options.server,
         labels=LabelSet(
-            _parse_labels(options.labels, source), tuple(map(require_utf8, options.template)), options.allow_duplicates
+            _parse_labels(options, source), tuple(map(require_utf8, options.template)), options.allow_duplicates
         ),
         strategies=strategies,
         options=Options(strategies[0] if strategies else "", reducer, top_k=options.top_k, seed=options.seed),
@@ -121,7 +122,8 @@ def _read_location(text: str) -> str:
     raise ValueError(f"{make_printable(text[1:])} is empty; its first line must name the source of the frames")
 
 
-def _parse_labels(text: str, source: Source) -> tuple[str, ...]:
+def _parse_labels(options: argparse.Namespace, source: Source) -> tuple[str, ...]:
+    text, file = options.labels, make_printable(options.labels[1:])
     try:
         words = read_lines(text[1:]) if text.startswith("@") else require_utf8(text).split(",")
     except ValueError as error:
@@ -129,8 +131,15 @@ def _parse_labels(text: str, source: Source) -> tuple[str, ...]:
     names = tuple(word.strip() for word in words if word.strip())
     if not text and isinstance(source, VirtualSource):
         return LABELS
+    if not names and text.startswith("@"):
+        raise ValueError(f"--labels: {file} holds no names")
     if not names:
         raise ValueError("--labels is needed: names separated by commas, or @FILE with one name a line")
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None and text.startswith("@") and not options.allow_duplicates:
+        raise ValueError(
+            f"--labels: {file} holds {twice!r} more than once, which --allow-duplicates takes as two classes"
+        )
     return names
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from ..types.options import SCOPES
@@ -126,14 +127,13 @@ def _add_output(add: Add) -> None:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError("is negative")
-    return number
+    if not text.strip().isdecimal():
+        raise argparse.ArgumentTypeError("must be a whole number, and not negative")
+    return int(text)
 
 
 def _number(text: str) -> float:
-    number = float(text)
-    if not (math.isfinite(number) and number >= 0):
-        raise argparse.ArgumentTypeError("must be a number, and not negative")
-    return number
+    with suppress(ValueError):
+        if 0 <= (number := float(text)) < math.inf:
+            return number
+    raise argparse.ArgumentTypeError("must be a number, and not negative")

@@ -29,7 +29,8 @@ def read_lines(file: str | os.PathLike[str]) -> list[str]:
         raise ValueError(f"cannot read {make_printable(str(file))}: it is neither UTF-8 nor UTF-16") from None
     except OSError as error:
         raise ValueError(f"cannot read {make_printable(str(file))}: {error.strerror or error}") from None
-    return [line.strip() for line in re.split(r"\r\n|\r|\n", text) if line.strip()]
+    lines = re.split(r"\r\n|\r|\n", text.replace("\ufeff", ""))  # files that were joined keep their marks
+    return [line.strip() for line in lines if line.strip()]
 
 
 def require_utf8(text: str) -> str:

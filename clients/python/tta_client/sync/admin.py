@@ -9,11 +9,12 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from ..channel import to_timeout
+from ..channel import parse_session, to_timeout
 from ..errors import TTAClientError, blame_field, from_rpc
 from ..types import catalogue
 from ..types.catalogue import Description, LabelSetInfo, ServerInfo, SessionInfo, Snapshot
 from ..types.labels import LabelSet, parse_label_set
+from ..types.values import parse_text
 from ..v1 import tta_pb2 as pb
 from .connection import Connection, Registry
 
@@ -37,7 +38,7 @@ class Admin:
 
     def get_labels(self, label_set_id: str) -> LabelSet:
         """The names and templates of a registered label set."""
-        found = (self._call("GetLabelSet", pb.GetLabelSetRequest(id=label_set_id))).label_set
+        found = (self._call("GetLabelSet", pb.GetLabelSetRequest(id=parse_text(label_set_id, "id")))).label_set
         return LabelSet(tuple(found.names), tuple(found.templates), found.allow_duplicates)
 
     def list_labels(self) -> list[LabelSetInfo]:
@@ -46,14 +47,14 @@ class Admin:
 
     def delete_labels(self, label_set_id: str) -> None:
         """Deletes a label set; a client that uses it again registers it again."""
-        self._call("DeleteLabelSet", pb.DeleteLabelSetRequest(id=label_set_id))
+        self._call("DeleteLabelSet", pb.DeleteLabelSetRequest(id=parse_text(label_set_id, "id")))
         self._registry.labels.forget(label_set_id)
 
     # ---- sessions
 
     def session(self, session_id: str) -> SessionInfo:
         """One session."""
-        reply = self._call("GetSession", pb.GetSessionRequest(session_id=session_id))
+        reply = self._call("GetSession", pb.GetSessionRequest(session_id=parse_session(session_id)))
         return catalogue.parse_session_info(reply.session)
 
     def sessions(self) -> list[SessionInfo]:
@@ -62,16 +63,16 @@ class Admin:
 
     def reset_session(self, session_id: str) -> SessionInfo:
         """Empties the memory of the session's strategies; the session stays."""
-        reply = self._call("ResetSession", pb.ResetSessionRequest(session_id=session_id))
+        reply = self._call("ResetSession", pb.ResetSessionRequest(session_id=parse_session(session_id)))
         return catalogue.parse_session_info(reply.session)
 
     def close_session(self, session_id: str) -> None:
         """Ends a session and deletes its memory."""
-        self._call("CloseSession", pb.CloseSessionRequest(session_id=session_id))
+        self._call("CloseSession", pb.CloseSessionRequest(session_id=parse_session(session_id)))
 
     def snapshot(self, session_id: str) -> Snapshot:
         """A copy of what the session's strategies have learnt, for `restore`, here or on another service."""
-        reply = self._call("SnapshotSession", pb.SnapshotSessionRequest(session_id=session_id))
+        reply = self._call("SnapshotSession", pb.SnapshotSessionRequest(session_id=parse_session(session_id)))
         return catalogue.parse_snapshot(reply.snapshot)
 
     def restore(self, snapshot: Snapshot | bytes) -> SessionInfo:
@@ -100,7 +101,7 @@ class Admin:
         """One of "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN", "UNKNOWN"."""
         try:
             check = make_health_stub(self._connection.channel).Check
-            return _read_state(self._call(check, HealthCheckRequest(service=service)))
+            return _read_state(self._call(check, HealthCheckRequest(service=parse_text(service, "service"))))
         except TTAClientError as error:
             if error.code is not grpc.StatusCode.NOT_FOUND:  # by which `Check` answers for an unknown service
                 raise

@@ -8,6 +8,8 @@ from typing import Any
 
 from google.protobuf import json_format
 
+from ..channel import parse_session
+from ..errors import blame_field
 from ..v1 import tta_pb2
 from .values import read_fields
 
@@ -109,10 +111,14 @@ def parse_snapshot(message: tta_pb2.SessionSnapshot) -> Snapshot:
 
 
 def make_snapshot_message(snapshot: Snapshot | bytes) -> tta_pb2.SessionSnapshot:
-    """A snapshot for the wire; its `state` alone is enough."""
-    if isinstance(snapshot, bytes):
-        return tta_pb2.SessionSnapshot(state=snapshot)
-    return tta_pb2.SessionSnapshot(session_id=snapshot.session_id, epoch=snapshot.epoch, state=snapshot.state)
+    """A snapshot for the wire; its `state` alone is enough. Raises `Refused` for anything else."""
+    with blame_field("snapshot"):
+        if isinstance(snapshot, bytes):
+            return tta_pb2.SessionSnapshot(state=snapshot)
+        if not isinstance(snapshot, Snapshot):
+            raise TypeError(f"{repr(snapshot)[:60]} is neither a Snapshot nor its bytes")
+        session = parse_session(snapshot.session_id)
+        return tta_pb2.SessionSnapshot(session_id=session, epoch=snapshot.epoch, state=snapshot.state)
 
 
 def parse_server_info(message: tta_pb2.GetServerInfoResponse) -> ServerInfo:

@@ -41,6 +41,8 @@ def parse_label_set(labels: Sequence[str] | LabelSet) -> LabelSet:
 
 def _parse_texts(texts: Any, what: str) -> tuple[str, ...]:
     try:
+        if isinstance(texts, set | frozenset):
+            raise TypeError("a set has no order")
         parsed = tuple[str, ...](texts)
         _ = [str.encode(text) for text in parsed]
     except TypeError:

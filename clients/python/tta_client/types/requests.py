@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ..channel import to_timeout
+from ..channel import parse_session, to_timeout
+from ..errors import blame_field
 from ..v1 import tta_pb2
 from .frames import Image, make_image_message
 from .limits import Limits
 from .options import Options, make_options_message
-from .values import parse_unsigned
+from .values import parse_text, parse_unsigned
 
 Policy = Literal["latest", "block", "drop_oldest", "drop_newest"]
 POLICIES = {
@@ -27,8 +28,8 @@ def make_classify_request(
     message = tta_pb2.ClassifyRequest(
         image=make_image_message(image, "image", limits),
         options=make_options_message(options),
-        session_id=session,
-        request_id=request_id,
+        session_id=parse_session(session),
+        request_id=parse_text(request_id, "request_id"),
     )
     limits.check_message(message, "")
     return message
@@ -50,13 +51,15 @@ def make_opening(
     if policy not in POLICIES:
         raise ValueError(f"no policy is called {policy!r}; there are {', '.join(POLICIES)}")
     message = tta_pb2.OpenStream(
-        session_id=session,
+        session_id=parse_session(session),
         labels=tta_pb2.Labels(id=label_set_id),
         options=make_options_message(options, "open.options"),
         policy=POLICIES[policy],
         buffer=None if buffer is None else parse_unsigned(buffer, "open.buffer", bits=32),
-        resume_token=resume_token,
     )
-    if (budget := to_timeout(budget)) is not None:
-        message.frame_budget.FromNanoseconds(round(budget * 1e9))
+    with blame_field("open.resume_token"):
+        message.resume_token = resume_token or b""
+    with blame_field("open.frame_budget"):
+        if (budget := to_timeout(budget)) is not None:
+            message.frame_budget.FromNanoseconds(round(budget * 1e9))
     return tta_pb2.ClassifyStreamRequest(open=message)

@@ -25,6 +25,15 @@ def parse_unsigned(value: Any, field: str, bits: int = 64) -> int:
     return number
 
 
+def parse_text(value: Any, field: str) -> str:
+    """Text that UTF-8 can carry; None is empty. Raises `Refused`, naming `field`."""
+    try:
+        _ = str.encode("" if value is None else value)
+    except (TypeError, UnicodeEncodeError):
+        raise make_refusal(f"{repr(value)[:60]} is not text", field) from None
+    return value or ""
+
+
 def to_plain(value: Any) -> Any:
     """The same value with Python's own numbers, lists and dicts in place of NumPy's."""
     if isinstance(value, Mapping):

@@ -1,0 +1,61 @@
+"""Values of a wrong type are refused by every call of both clients, naming the field, and nothing is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+from tta_client import AsyncClient, Client, Snapshot, TTAClientError
+
+from tests.client.peer import Peer
+
+NAMES = ("cat", "dog")
+
+
+async def stream(client: Any, **how: Any) -> list[Any]:
+    results = client.stream([b"x"], NAMES, **how)
+    return list(results) if isinstance(client, Client) else [result async for result in results]
+
+
+CALLS = {
+    "get_labels": ("id", lambda client, value: client.get_labels(value)),
+    "delete_labels": ("id", lambda client, value: client.delete_labels(value)),
+    "session": ("session_id", lambda client, value: client.session(value)),
+    "reset_session": ("session_id", lambda client, value: client.reset_session(value)),
+    "close_session": ("session_id", lambda client, value: client.close_session(value)),
+    "snapshot": ("session_id", lambda client, value: client.snapshot(value)),
+    "restore": ("snapshot", lambda client, value: client.restore(value)),
+    "restore a snapshot of": ("snapshot.session_id", lambda client, value: client.restore(Snapshot(value, 1, b""))),
+    "health": ("service", lambda client, value: client.health(value)),
+    "classify with the session": ("session_id", lambda client, value: client.classify(b"x", NAMES, session=value)),
+    "classify with the id": ("request_id", lambda client, value: client.classify(b"x", NAMES, request_id=value)),
+    "stream with the session": ("session_id", lambda client, value: stream(client, session=value)),
+    "stream with the token": ("open.resume_token", lambda client, value: stream(client, resume_token=value)),
+    "stream with the budget": ("open.frame_budget", lambda client, value: stream(client, frame_budget=value)),
+}
+BYTES = ("restore", "stream with the token")  # which take them
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("value", [5, b"cat", ["cat"], "caf\udce9"], ids=repr)
+def test_a_value_of_a_wrong_type_is_refused_naming_its_field(address: str, peer: Peer, call: str, value: Any) -> None:
+    if (call in BYTES and isinstance(value, bytes)) or (call == "stream with the budget" and value == 5):
+        return
+    field, ask = CALLS[call]
+
+    async def ask_async() -> TTAClientError:
+        async with AsyncClient(address) as client:
+            with pytest.raises(TTAClientError) as caught:
+                await ask(client, value)
+        return caught.value
+
+    with Client(address) as client, pytest.raises(TTAClientError) as caught:
+        result = ask(client, value)
+        if asyncio.iscoroutine(result):
+            asyncio.run(result)
+    for error in (caught.value, asyncio.run(ask_async())):
+        assert (error.code, error.field) == (grpc.StatusCode.INVALID_ARGUMENT, field)
+        assert error.sentence.startswith(f"{field}: ")
+    assert not peer.opened and not peer.frames
