@@ -76,30 +76,26 @@ class CooperativeTask(Generic[T]):
         work: Callable[[], T | Generator[None, None, T]],
         context: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        self._work, self._context = work, context
-        self._generator: Generator[None, None, T] | None = None
-        self._result: list[T] = []
+        self._steps, self._context = _steps(work), context
         self.seconds = 0.0  # in the lane
 
     async def run(self, lane: Executor) -> T:
         """The result. Raises what a step raises."""
-        while not self._result:
-            await run(lane, self._step)
-        return self._result[0]
+        while (result := await run(lane, self._step)) is None:
+            pass
+        return result[0]
 
-    def _step(self) -> None:
+    def _step(self) -> tuple[T] | None:
         began = time.monotonic()
         with self._context():
             try:
-                self._advance()
+                return next(self._steps)
             except StopIteration as end:
-                self._result.append(cast(T, end.value))
-        self.seconds += time.monotonic() - began
+                return (end.value,)
+            finally:
+                self.seconds += time.monotonic() - began
 
-    def _advance(self) -> None:
-        if self._generator is None:
-            result = self._work()
-            if not isinstance(result, Generator):
-                return self._result.append(result)
-            self._generator = cast("Generator[None, None, T]", result)
-        next(self._generator)
+
+def _steps(work: Callable[[], T | Generator[None, None, T]]) -> Generator[None, None, T]:
+    result = work()
+    return (yield from cast("Generator[None, None, T]", result)) if isinstance(result, Generator) else result
