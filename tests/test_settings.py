@@ -1,4 +1,4 @@
-"""Which source wins, and what a wrong value is told."""
+"""Which source of a setting wins, and the errors about wrong values."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ def test_maxima_of_parameters_by_name(monkeypatch: pytest.MonkeyPatch):
     [
         ({"server.port": 70000}, "server.port: input should be less than or equal to 65535, got 70000"),
         ({"server.prot": 1}, "server.prot: there is no such setting, got 1"),
+        ({"server.host": ""}, "server.host: string should have at least 1 character, got ''"),
         ({"swerver.port": 1}, r"swerver: there is no such setting"),
         ({"server.port.deep": 1}, "server.port: input should be a valid integer"),
         ({"server.port": 1, "server.port.deep": 1}, "server.port.deep: there is no such setting"),
@@ -70,6 +71,14 @@ def test_a_wrong_flag_is_named(flags: dict[str, object], message: str):
 
 def test_a_wrong_variable_or_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("TTA_BATCH__MAX_ROWS", "many")
+    monkeypatch.setenv("TTA_SERVER__HOST", "")
+    with pytest.raises(BadSettings) as refused:
+        load()
+    assert [line.partition(": ")[0] for line in str(refused.value).splitlines()] == [
+        "TTA_SERVER__HOST",
+        "TTA_BATCH__MAX_ROWS",
+    ]
+    monkeypatch.delenv("TTA_SERVER__HOST")
     with pytest.raises(BadSettings, match=r"batch\.max_rows: .*got 'many'"):
         load()
     monkeypatch.delenv("TTA_BATCH__MAX_ROWS")

@@ -62,6 +62,8 @@ async def build_runtime(
         lanes = make_executors(threads.prepare, threads.adapt, threads.cores)
         stack.callback(_close_lanes, lanes)
         wanted = settings.model.model_dump(exclude={"reducers"})
+        if settings.model.checkpoint and settings.model.pretrained:
+            log.warning("%s", settings.locate_mistake("model.pretrained", "not used: model.checkpoint has the weights"))
         with _blame_setting(settings):  # loaded in the device lane, whose threads the model will use
             model = clip or await run(lanes.device, partial(load, **wanted, reducers=reducers_at_start))
 

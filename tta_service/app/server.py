@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ..clip.model import FrozenCLIP
 from ..core.catalogue import reducers, strategies
 from ..core.events import Observe
 from ..rpc.interceptor import code_of
@@ -39,11 +40,13 @@ log = logging.getLogger(__name__)
 class Application:
     """`async with Application(settings) as application`: it answers within the block, and drains at its end.
 
-    Raises `TTAError` when the model cannot be loaded, OSError when an address is taken.
+    `clip` takes the place of the model that the settings name. Raises `TTAError` when the model cannot be loaded,
+    OSError when an address is taken.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings, self._stack, self._stop_requested = settings, AsyncExitStack(), asyncio.Event()
+    def __init__(self, settings: Settings, clip: FrozenCLIP | None = None) -> None:
+        self._settings, self._clip = settings, clip
+        self._stack, self._stop_requested = AsyncExitStack(), asyncio.Event()
         self._server: Server | None = None
         self._tracing = _tracing(settings.tracing.endpoint, settings.tracing.share)
         trace_of = self._tracing.trace_of if self._tracing else lambda report: ""
@@ -109,7 +112,7 @@ class Application:
         server = await self._open_port(stack, observe)
         health = DeviceHealth(on_change=self._on_health_change, on_fatal=_exit_on_device_loss, observe=observe)
         self.runtime = runtime = await stack.enter_async_context(
-            build_runtime(settings, observe=observe, health=health, address=lambda: self.address)
+            build_runtime(settings, self._clip, observe=observe, health=health, address=lambda: self.address)
         )
         info = make_server_info(settings, runtime.clip)
         patches = max(runtime.clip.tokens_left(reducers.build("none")), default=0)
