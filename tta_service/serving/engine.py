@@ -16,9 +16,9 @@ from .admission.controller import AdmissionController
 from .batching.batcher import Batcher
 from .concurrency.executors import Executors
 from .costs.model import CostModel
-from .pipeline.deadline import DeadlinePlanner, Planner, within_deadline
+from .pipeline.deadline import DeadlinePlanner
 from .pipeline.request_run import RequestRun
-from .pipeline.resources import Decode, Look, Resources, StageTimer
+from .pipeline.resources import Decode, Look, Resources, StageTimer, within_deadline
 from .pipeline.warmup import warm_up
 from .sessions.sessions import Sessions
 from .text.cache import TextSpaceCache
@@ -62,16 +62,17 @@ class Engine:
         received, request = time.monotonic(), pending.peek()
         check_combination(request)
         planner = self._planner(request, received)
-        queue_until = planner.queue_until(received)
+        queue_until = planner.queue_until(received) if planner else None
 
         def admit_by() -> float:
             try:
                 newest = pending.peek()
-                return (planner if newest is request else self._planner(newest, received)).admit_by
             except TTAError:  # admitted at once, so that the error of the newest frame is reported at once
                 return 0.0
+            of_newest = planner if newest is request else self._planner(newest, received)
+            return of_newest.admit_by if of_newest else math.inf
 
-        async with within_deadline(queue_until if pending is request else math.inf):
+        async with within_deadline(queue_until if pending is request else None):
             permit = await self._admission.acquire(claim_for(request, admit_by))
         with permit:
             if (newest := pending.take()) is not request:
@@ -97,10 +98,13 @@ class Engine:
         unobserved._observe = ignore
         return unobserved
 
-    def _planner(self, request: Request, received: float) -> Planner:
-        """Plans the time from the request's arrival on, including its label set's text if that is not cached."""
+    def _planner(self, request: Request, received: float) -> DeadlinePlanner | None:
+        """Plans the time from the request's arrival on, including its label set's text if that is not cached.
+
+        None: the request has no deadline.
+        """
         if request.deadline is None or math.isinf(request.deadline):
-            return Planner(request)
+            return None
         labels, resources = request.labels, self._resources
         prompts = 0 if labels in resources.text_spaces else len(labels.names) * len(labels.templates)
         arrived = received if request.arrived is None else request.arrived

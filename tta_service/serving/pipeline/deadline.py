@@ -6,11 +6,7 @@ strategy needs), then zero-shot on the plain view. The strategy stays the same, 
 
 from __future__ import annotations
 
-import asyncio
 import math
-import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,7 +21,6 @@ from ..costs.model import CostModel
 MIN_VIEWS = 8  # with fewer views no strategy beats zero-shot enough to be worth its time
 RESPONSE_SHARE = 0.02  # of the deadline is reserved for the response's way to the client, which is not measured here
 NO_TIME = Estimate()
-UNLIMITED = nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +28,6 @@ class Plan:
     """How much of a strategy to try in the time that is left."""
 
     views: int
-    wanted: int  # by the strategy
     fewest: int = 1  # with fewer views the strategy does not run
     due: float = math.inf  # monotonic seconds by which the rows must be encoded
     plain_due: float = math.inf  # the same for the plain view alone
@@ -49,85 +43,26 @@ class WorkDone:
     rows: int = 0  # encoded, of the same augmentation
 
 
-def within_deadline(until: float | None) -> AbstractAsyncContextManager[None]:
-    """Raises `DeadlineTooShort` when `until` (monotonic seconds; None or infinite: no deadline) passes in the block."""
-    return UNLIMITED if until is None or math.isinf(until) else _within(until)
-
-
-@asynccontextmanager
-async def _within(until: float) -> AsyncGenerator[None]:
-    try:
-        async with asyncio.timeout(until - time.monotonic()):
-            yield
-    except TimeoutError:
-        raise DeadlineTooShort("the deadline has passed") from None
-
-
-class Planner:
-    """Plans a request that has no deadline: everything that its strategies want, and nothing is estimated."""
-
-    has_deadline = False
-
-    def __init__(self, request: Request) -> None:
-        self._request = request
-
-    def queue_until(self, now: float) -> float:
-        """When waiting for admission is pointless: no time is left for an answer. Both in monotonic seconds.
-
-        Raises `DeadlineTooShort` if that is so now.
-        """
-        return math.inf
-
-    @property
-    def admit_by(self) -> float:
-        """When it must be admitted for a plain answer (monotonic seconds), even if a full batch is on the device."""
-        return math.inf
-
-    def plan(
-        self, strategy: Strategy[Any], now: float, done_for: Callable[[Needs], WorkDone], late: bool = False
-    ) -> Plan:
-        """Plans as many views as there is time for, after the work that is done; `late`: only the plain one.
-
-        Raises `DeadlineTooShort` if the request wants all views or nothing and there is no time for all. `now`:
-        monotonic seconds.
-        """
-        views = self.views_wanted(needs_of(strategy))
-        return Plan(views, views)
-
-    def views_wanted(self, needs: Needs) -> int:
-        """Views that the strategy wants; a client that sends features may send fewer."""
-        image = self._request.image
-        return min(needs.views, len(image.rows)) if isinstance(image, Features) else needs.views
-
-    def adapt_by(self, strategy: Strategy[Any], views: int) -> float:
-        """When adapt must begin (monotonic seconds) for an answer in time."""
-        return math.inf
-
-    @property
-    def reason(self) -> Literal["deadline", "overload"]:
-        """Why less was done: the deadline was too short even for an idle service, or other requests took the time."""
-        return "overload"
-
-
-class DeadlinePlanner(Planner):
+class DeadlinePlanner:
     """Plans a request that has a deadline.
 
     `arrived`: monotonic seconds; `prompts`: of its label set that are not encoded yet.
     """
 
-    has_deadline = True
-
     def __init__(
         self, costs: CostModel, queue: BatchQueue, request: Request, deadline: float, arrived: float, prompts: int
     ) -> None:
-        super().__init__(request)
-        self._costs, self._queue, self._arrived = costs, queue, arrived
+        self._costs, self._queue, self._request, self._arrived = costs, queue, request, arrived
         self._text = costs.estimate_text(prompts) if prompts else NO_TIME
         self._classes, self._zero_shot = len(request.labels.names), costs.zero_shot
         self._all_or_nothing = request.on_deadline == "fail"
         self._answer_by = deadline - RESPONSE_SHARE * max(0.0, deadline - arrived)
 
     def queue_until(self, now: float) -> float:
+        """When waiting for admission is pointless: no time is left for an answer. Both in monotonic seconds.
+
+        Raises `DeadlineTooShort` if that is so now.
+        """
         strategy = self._request.strategy if self._all_or_nothing else self._zero_shot
         ahead = self._queue.time_until_free(now)
         needed = self._text + self._total_time(strategy, needs_of(strategy).views, ahead, WorkDone())
@@ -141,38 +76,42 @@ class DeadlinePlanner(Planner):
 
     @property
     def admit_by(self) -> float:
+        """When it must be admitted for a plain answer (monotonic seconds), even if a full batch is on the device."""
         if self._all_or_nothing:
             return math.inf
         full = self._costs.estimate_forward(self._costs.no_reduction, self._costs.max_rows)
         return self._answer_by - (self._text + self._total_time(self._zero_shot, 1, full, WorkDone())).safe
 
-    def plan(
-        self, strategy: Strategy[Any], now: float, done_for: Callable[[Needs], WorkDone], late: bool = False
-    ) -> Plan:
-        needs = needs_of(strategy)
-        views, done = self.views_wanted(needs), done_for(needs)
+    def plan(self, strategy: Strategy[Any], views: int, now: float, done: WorkDone, late: bool = False) -> Plan:
+        """Plans as many of the wanted views as there is time for; `late`: only the plain one.
+
+        Raises `DeadlineTooShort` if the request wants all views or nothing and there is no time for all. `now`:
+        monotonic seconds.
+        """
         if self._all_or_nothing:
             if now + self._total_time(strategy, views, self._queue.time_until_free(now), done).least > self._answer_by:
                 raise DeadlineTooShort(f"{strategy.name} cannot be done in the time that is left")
             due = self._answer_by - self._answer_time(strategy, views).least
-            return Plan(views, views, views, due, all_or_nothing=True)
+            return Plan(views, views, due, all_or_nothing=True)
         plain_due = self.adapt_by(self._zero_shot, 1)
         if strategy == self._zero_shot:
-            return Plan(views, views, 1, plain_due, plain_due)
-        fewest = min(views, max(MIN_VIEWS, needs.fewest))
+            return Plan(views, 1, plain_due, plain_due)
+        fewest = min(views, max(MIN_VIEWS, needs_of(strategy).fewest))
         ahead = self._queue.time_until_free(now) + self._queue.queued_time()
         affordable = largest_fit(
             views, lambda count: now + self._total_time(strategy, count, ahead, done).safe <= self._answer_by
         )
         if late or affordable < fewest:
-            return Plan(1, views, 1, plain_due, plain_due, zero_shot_only=True)
-        return Plan(affordable, views, fewest, self.adapt_by(strategy, affordable), plain_due)
+            return Plan(1, 1, plain_due, plain_due, zero_shot_only=True)
+        return Plan(affordable, fewest, self.adapt_by(strategy, affordable), plain_due)
 
     def adapt_by(self, strategy: Strategy[Any], views: int) -> float:
+        """When adapt must begin (monotonic seconds) for an answer in time."""
         return self._answer_by - self._answer_time(strategy, views).safe
 
     @property
     def reason(self) -> Literal["deadline", "overload"]:
+        """Why less was done: the deadline was too short even for an idle service, or other requests took the time."""
         strategy = self._request.strategy
         alone = self._text + self._total_time(strategy, needs_of(strategy).views, NO_TIME, WorkDone())
         return "deadline" if self._arrived + alone.likely > self._answer_by else "overload"

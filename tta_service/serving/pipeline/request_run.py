@@ -7,7 +7,7 @@ import math
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from ...core.errors import DeadlineTooShort
 from ...core.labels import TextSpace
@@ -17,7 +17,7 @@ from ..admission.claims import Permit, rows_needed, work_of
 from ..concurrency.executors import run
 from ..sessions.sessions import SessionScope
 from .adaptation import Answer, EncodedViews, begin_memory, run_strategy
-from .deadline import Planner
+from .deadline import DeadlinePlanner, Plan
 from .encoding import RequestEncoding
 from .resources import Resources, StageTimer
 
@@ -30,7 +30,7 @@ class RequestRun:
     request: Request
     scope: SessionScope
     permit: Permit
-    planner: Planner
+    planner: DeadlinePlanner | None  # None: there is no deadline
     timer: StageTimer
     encoding: RequestEncoding = field(init=False)
 
@@ -49,35 +49,42 @@ class RequestRun:
         resources.costs.learn_overhead(time.monotonic() - began - self.timer.busy)
         return await self._add_token_counts(report, report.explanation) if report.explanation else report
 
-    async def _run(self, strategy: Strategy[Any], text: TextSpace) -> Report:
-        """Runs one strategy; without time for it, zero-shot on the plain view.
+    async def _run(self, strategy: Strategy[Any], text: TextSpace, fall_back: bool = True) -> Report:
+        """Runs one strategy; without time for it, zero-shot on the plain view, or if not `fall_back` TimeoutError.
 
         Raises `DeadlineTooShort` if there is no time for that either or the request wants all or nothing, and the
         errors of `RequestEncoding.encode` and `run_strategy`.
         """
-        needs, planner = needs_of(strategy), self.planner
-        plan = planner.plan(strategy, time.monotonic(), self.encoding.work_done, self.permit.late)
-        if planner.has_deadline:
+        needs, planner, image = needs_of(strategy), self.planner, self.request.image
+        wanted = min(needs.views, len(image.rows)) if isinstance(image, Features) else needs.views
+        plan, zero_shot = Plan(wanted), False
+        if planner:
+            done = self.encoding.work_done(needs)
+            plan = planner.plan(strategy, wanted, time.monotonic(), done, self.permit.late)
+            if plan.zero_shot_only and not fall_back:
+                raise TimeoutError
             self.permit.resize(rows_needed(self.request, strategy, plan.views))
         encoded = await self.encoding.encode(needs, text, plan)
-        count = encoded.count
+        views = encoded.count
         try:
-            if plan.zero_shot_only or count < plan.fewest:
+            if plan.zero_shot_only or views < plan.fewest:
                 raise TimeoutError
-            answer, status = await self._adapt(strategy, needs, encoded, text, planner.adapt_by(strategy, count))
-            degraded = Degraded(planner.reason, plan.wanted, count) if count < plan.wanted else None
+            until = planner.adapt_by(strategy, views) if planner else math.inf
+            answer, status = await self._adapt(strategy, needs, encoded, text, until)
         except TimeoutError:
             if plan.all_or_nothing:
                 raise DeadlineTooShort(f"{strategy.name} cannot be done in the time that is left") from None
+            if not fall_back:
+                raise
             answer, status = await self._answer_zero_shot(encoded, text)
-            strategy, count = self.resources.costs.zero_shot, 1
-            degraded = Degraded(planner.reason, plan.wanted, 1, zero_shot=True)
+            strategy, views, zero_shot = self.resources.costs.zero_shot, 1, True
+        degraded = Degraded(self._reason, wanted, views, zero_shot) if zero_shot or views < wanted else None
         return Report(
             request=self.request,
             strategy=strategy,
             logits=answer.logits,
             zero_shot=answer.zero_shot,
-            views=count,
+            views=views,
             seconds=self.timer.seconds(),
             batch_rows=self.encoding.batch_rows,
             session=status,
@@ -89,16 +96,18 @@ class RequestRun:
 
     async def _escalate(self, to: Strategy[Any], text: TextSpace, first: Report) -> Report:
         """Runs the second strategy; without time for it, the first report stands, marked as degraded."""
-        permit, planner = self.permit, self.planner
         rows, cost = work_of(self.request, to)
-        permit.resize(permit.rows + rows, permit.cost + cost)
-        plan = planner.plan(to, time.monotonic(), self.encoding.work_done)
-        if not plan.zero_shot_only:
-            report = await self._run(to, text)
-            if report.strategy is to:
-                return replace(report, escalated=True)
-        degraded = first.degraded or Degraded(planner.reason, needs_of(to).views, first.views)
-        return replace(first, degraded=degraded, seconds=self.timer.seconds(), batch_rows=self.encoding.batch_rows)
+        self.permit.resize(self.permit.rows + rows, self.permit.cost + cost)
+        try:
+            return replace(await self._run(to, text, fall_back=False), escalated=True)
+        except TimeoutError:
+            degraded = first.degraded or Degraded(self._reason, needs_of(to).views, first.views)
+            seconds, rows = self.timer.seconds(), self.encoding.batch_rows
+            return replace(first, degraded=degraded, seconds=seconds, batch_rows=rows)
+
+    @property
+    def _reason(self) -> Literal["deadline", "overload"]:
+        return self.planner.reason if self.planner else "overload"
 
     async def _adapt(
         self, strategy: Strategy[Any], needs: Needs, encoded: EncodedViews, text: TextSpace, until: float

@@ -1,9 +1,12 @@
-"""What a request runs with: the parts that all requests share, and a timer of its own."""
+"""What a request runs with: the parts that all requests share, its timer and its deadline."""
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +25,9 @@ from ..text.cache import TextSpaceCache
 
 Decode = Callable[[Encoded | Raw], Tensor]  # -> [3, h, w] uint8
 Look = Callable[[Tensor, int, int, str], Views]  # pixels [3, h, w] uint8, count, seed, augment
+
+
+UNLIMITED = nullcontext()
 
 
 @dataclass(slots=True, eq=False)
@@ -80,3 +86,17 @@ class StageTimer:
     def seconds(self) -> dict[str, float]:
         """Seconds by stage, and their `total` since arrival."""
         return {**self._seconds, "total": time.monotonic() - self._arrived}
+
+
+def within_deadline(until: float | None) -> AbstractAsyncContextManager[None]:
+    """Raises `DeadlineTooShort` when `until` (monotonic seconds; None or infinite: no deadline) passes in the block."""
+    return UNLIMITED if until is None or math.isinf(until) else _within(until)
+
+
+@asynccontextmanager
+async def _within(until: float) -> AsyncGenerator[None]:
+    try:
+        async with asyncio.timeout(until - time.monotonic()):
+            yield
+    except TimeoutError:
+        raise DeadlineTooShort("the deadline has passed") from None
