@@ -7,7 +7,7 @@ import torch
 from tta_service import Evidence, LabelSet
 from tta_service.core.memory import fill, nbytes, tensors
 from tta_service.maths import unit
-from tta_service.strategies.swap_prompt import SwapPrompt, _next_batch
+from tta_service.strategies.swap_prompt import SwapPrompt, take_batch
 from tta_service.testing import FakeCLIP
 
 from .prompts64 import prompts_in_float64
@@ -131,10 +131,10 @@ def test_the_batch_goes_round_the_filled_slots():
         memory.bank.view(-1, 64)[place] = place
     seen = []
     for _ in range(3):
-        rows, labels = _next_batch(memory, 3)
+        rows, labels = take_batch(memory, 3)
         seen.append((rows[:, 0].int().tolist(), labels.tolist(), int(memory.cursor)))
     assert seen == [([0, 3, 4], [0, 1, 2], 5), ([9, 0, 3], [4, 0, 1], 4), ([4, 9, 0], [2, 4, 0], 1)]
-    assert len(_next_batch(memory, 100)[0]) == 4, "each at most once"
+    assert len(take_batch(memory, 100)[0]) == 4, "each at most once"
 
 
 def test_snapshot_restores_bit_for_bit():

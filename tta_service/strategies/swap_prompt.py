@@ -112,7 +112,7 @@ class SwapPrompt(Strategy[Swap]):
         text, last = seen.text, len(seen.views) - 1
         crops = seen.views[[1, 2]] if last > 1 else seen.views[[last, 0]]  # [2, d]
         targets = (text.scale * crops @ target.T).softmax(-1).flip(0)  # each crop learns the assignment of the other
-        rows, labels = _next_batch(memory, self.batch)
+        rows, labels = take_batch(memory, self.batch)
         with torch.enable_grad():
             moving = memory.online.clone().requires_grad_()
             online = text.prompts.encode(moving)
@@ -136,7 +136,7 @@ def _remember(memory: Swap, plain: Tensor, p: Tensor) -> None:
         memory.bank[label, slot], memory.confidence[label, slot] = plain.half(), p[label]
 
 
-def _next_batch(memory: Swap, most: int) -> tuple[Tensor, Tensor]:
+def take_batch(memory: Swap, most: int) -> tuple[Tensor, Tensor]:
     """The next filled slots from the cursor on, each once: rows [b, d] and their labels [b]. Moves the cursor."""
     slots, capacity = memory.confidence.numel(), memory.confidence.shape[1]
     order = torch.arange(slots).roll(-int(memory.cursor))
