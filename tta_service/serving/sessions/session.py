@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 
@@ -113,11 +113,11 @@ class Session:
 
     def count_frame(self, frame_id: int | None, anew: bool = False) -> SessionStatus:
         """Counts one more frame; the status for its answer. `anew`: the strategy's memory began with it."""
-        before = self.status()
+        origin = self.status().origin
         self.restored = False
         self.frames += 1
         self.last_frame_id = self.last_frame_id if frame_id is None else frame_id
-        return replace(before, frames=self.frames, memory_reset=anew, last_frame_id=self.last_frame_id)
+        return SessionStatus(self.id, origin, self.frames, self.bytes, anew, self.last_frame_id)
 
     def describe(self, now: float) -> SessionInfo:
         """The session as its owner sees it at the time `now`."""
