@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tta_client.types.pixels import to_pixels, to_uint8
+from tta_client import Frame, Statistics
+from tta_client.camera import encode_jpegs
+from tta_client.camera.pictures import decode_picture
+from tta_client.types.pixels import SampleDepth, to_pixels
+
+from tests.client.peer import Peer
+from tests.client.protocol.test_reconnect import Watch, both
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
 GRAY = RGB[..., 0]
@@ -15,12 +21,24 @@ GRAY = RGB[..., 0]
 def test_a_picture_that_leaves_its_upper_bits_empty_is_not_black(bits: int, order: str) -> None:
     """What a sensor of so many bits sees, however it is aligned, is the picture that one of eight bits would see."""
     samples = (np.linspace(0, 2**bits - 1, 4096).reshape(64, 64)).astype(order)
-    assert (to_uint8(samples) == samples >> (bits - 8)).all() and to_uint8(samples).dtype == np.uint8
+    assert (SampleDepth().to_uint8(samples) == samples >> (bits - 8)).all() and SampleDepth().to_uint8(
+        samples
+    ).dtype == np.uint8
     assert (to_pixels(samples)[..., None] == to_pixels(samples[..., None].repeat(3, -1))).all()
 
 
+@both
+def test_all_frames_of_a_source_are_scaled_alike(address: str, peer: Peer, watch: Watch) -> None:
+    """A camera of 10 bits at night: its brightest sample needs sometimes 8 bits, sometimes 10."""
+    pictures = [np.full((2, 3), brightest, np.uint16) for brightest in (1000, 200, 300, 40)]
+    watch(address, pictures, Statistics())
+    assert [frame.image.raw.pixels[0] for frame in peer.frames] == [250, 50, 75, 10]
+    jpegs = encode_jpegs(map(Frame, range(1, 5), pictures))
+    assert [int(np.median(decode_picture(frame.image, 0))) for frame in jpegs] == [250, 50, 75, 10]
+
+
 def test_a_black_and_an_empty_picture_stay_what_they_are() -> None:
-    assert not to_uint8(np.zeros((4, 4), np.uint16)).any()
+    assert not SampleDepth().to_uint8(np.zeros((4, 4), np.uint16)).any()
     assert to_pixels(np.zeros((0, 4), np.uint16)).shape == (0, 4)
 
 

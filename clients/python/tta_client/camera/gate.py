@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ..statistics import Statistics
 from ..types.frames import Frame, open_frames
+from ..types.pixels import SampleDepth
 from .pictures import decode_picture
 
 SIZE = (64, 48)  # of a thumbnail, width and height: noise averages out, a person across the street stays visible
@@ -33,7 +34,7 @@ class Gate:
         if shortest < 0 or longest < 0 or (longest and longest < shortest):
             raise ValueError("the intervals are at least 0 seconds, and the longest not below the shortest")
         self.motion, self.shortest, self._longest = motion, shortest, longest or math.inf
-        self._last, self._thumbnail = -math.inf, None
+        self._last, self._thumbnail, self._depth = -math.inf, None, SampleDepth()
 
     @property
     def idle(self) -> bool:
@@ -46,7 +47,7 @@ class Gate:
         if since < self.shortest - min(TOLERANCE, self.shortest / 4):
             return "interval"
         if self.motion:
-            current = make_thumbnail(frame.image)
+            current = make_thumbnail(frame.image, self._depth)
             if since < self._longest and not self._has_moved(current):
                 return "still"
             self._thumbnail = current
@@ -80,10 +81,10 @@ def apply_gate(frames: Iterable[Frame], gate: Gate, statistics: Statistics) -> I
                 yield frame
 
 
-def make_thumbnail(picture: Any) -> Any:
+def make_thumbnail(picture: Any, depth: SampleDepth | None = None) -> Any:
     """A gray picture [48, 64] float32, 0 to 255; None for what cannot be read as a picture.
 
-    `picture` is what `decode_picture` reads. Raises OSError if OpenCV is not installed.
+    `picture` and `depth` are what `decode_picture` reads. Raises OSError if OpenCV is not installed.
     """
     try:
         import cv2
@@ -91,7 +92,7 @@ def make_thumbnail(picture: Any) -> Any:
     except ImportError:
         raise OSError("the motion gate needs OpenCV: pip install 'tta-client[camera]'") from None
     try:
-        array = np.ascontiguousarray(decode_picture(picture, cv2.IMREAD_REDUCED_GRAYSCALE_2))
+        array = np.ascontiguousarray(decode_picture(picture, cv2.IMREAD_REDUCED_GRAYSCALE_2, depth))
         small = cv2.resize(array, SIZE, interpolation=cv2.INTER_AREA)
     except Exception:  # decoders raise errors of many types
         return None

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..types.frames import Features, Frame, open_frames, read_file
-from ..types.pixels import to_pixels, to_uint8
+from ..types.pixels import SampleDepth, to_pixels
 
 FILES = (bytes, bytearray, memoryview, str, os.PathLike)
 ORIENTATION = 0x0112  # EXIF's tag
@@ -28,13 +28,14 @@ def read_picture_file(picture: Any) -> bytes | None:
     return read_file(Path(picture)) if isinstance(picture, str | os.PathLike) else bytes(picture)
 
 
-def decode_picture(picture: Any, flags: int) -> Any:
+def decode_picture(picture: Any, flags: int, depth: SampleDepth | None = None) -> Any:
     """uint8 [h, w, 3] BGR or [h, w] gray of a file's bytes or path, or of what `to_pixels` accepts.
 
-    `flags` are those of OpenCV's imdecode. Raises ValueError, OSError or a decoder's own error if it is no picture.
+    `flags` are those of OpenCV's imdecode, `depth` is that of an array's source. Raises ValueError, OSError or a
+    decoder's own error if it is no picture.
     """
     if (data := read_picture_file(picture)) is None:
-        pixels = to_pixels(picture)
+        pixels = to_pixels(picture, depth)
         return pixels if pixels.ndim == 2 else pixels[:, :, ::-1]
     import cv2
     import numpy as np
@@ -43,7 +44,9 @@ def decode_picture(picture: Any, flags: int) -> Any:
     pixels: Any = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     if pixels is None:
         raise ValueError("no picture that OpenCV can read")
-    return apply_orientation(to_uint8(pixels) if pixels.dtype == np.uint16 else pixels, read_orientation(data))
+    return apply_orientation(
+        SampleDepth().to_uint8(pixels) if pixels.dtype == np.uint16 else pixels, read_orientation(data)
+    )
 
 
 def read_orientation(data: bytes) -> int:
@@ -79,7 +82,7 @@ def encode_jpegs(frames: Iterable[Frame], short_side: int = 336, quality: int = 
     it is, and so does what cannot be read: the client and the service report it, and later frames go on. Without OpenCV
     files stay as they are, and an array raises OSError.
     """
-    installed = find_spec("cv2") is not None
+    installed, depth = find_spec("cv2") is not None, SampleDepth()
     with open_frames(frames) as source:
         for frame in source:
             picture, file = frame.image, isinstance(frame.image, FILES)
@@ -87,17 +90,17 @@ def encode_jpegs(frames: Iterable[Frame], short_side: int = 336, quality: int = 
                 raise OSError("making JPEGs needs OpenCV: pip install 'tta-client[camera]'")
             if installed and not isinstance(picture, Features) and (short_side or not file):
                 with suppress(Exception):  # no picture, or a damaged one; decoders raise errors of many types
-                    picture = encode_jpeg(picture, short_side, quality)
+                    picture = encode_jpeg(picture, short_side, quality, depth)
             yield replace(frame, image=picture)
 
 
-def encode_jpeg(picture: Any, short_side: int, quality: int) -> bytes:
+def encode_jpeg(picture: Any, short_side: int, quality: int, depth: SampleDepth | None = None) -> bytes:
     """A JPEG of what `decode_picture` reads; the bytes of a picture file that is small enough."""
     import cv2
     import numpy as np
 
     data = read_picture_file(picture)
-    array = decode_picture(picture if data is None else data, cv2.IMREAD_COLOR)
+    array = decode_picture(picture if data is None else data, cv2.IMREAD_COLOR, depth)
     size = fit_size(array.shape[1], array.shape[0], short_side)
     if size is None and data is not None:
         return data

@@ -16,6 +16,7 @@ from ..types.answers import FrameFailure
 from ..types.frames import Frame, make_frame_message
 from ..types.labels import Labels
 from ..types.limits import Limits
+from ..types.pixels import SampleDepth
 from .call import Call, Request
 from .runtime import END, Condition, Frames, Workers, end_source, open_source
 
@@ -35,7 +36,7 @@ class Sender:
         self.state = state
         self.failure: BaseException | None = None  # what the frames raised
         self._source, self._identify, self._limits = open_source(frames), identify, limits
-        self._changed, self._workers = Condition(), Workers()
+        self._changed, self._workers, self._depth = Condition(), Workers(), SampleDepth()
         self._call: Call | None = None
 
     def start(self) -> None:
@@ -145,7 +146,7 @@ class Sender:
         try:
             with blame_field("frame.labels"):
                 label_set_id = "" if frame.labels is None else self._identify(frame.labels)
-            message = make_frame_message(frame, label_set_id, self._limits())
+            message = make_frame_message(frame, label_set_id, self._limits(), self._depth)
         except TTAClientError as error:
             failure = error
         with self._changed:

@@ -21,7 +21,7 @@ from ..v1 import tta_pb2
 from .labels import Labels, parse_labels
 from .limits import UNLIMITED, Limits
 from .options import Options, make_options_message
-from .pixels import to_pixels
+from .pixels import SampleDepth, to_pixels
 from .values import parse_unsigned
 
 
@@ -104,7 +104,9 @@ def measure_age(frame: Any) -> float:
         return math.nan
 
 
-def make_image_message(image: Image, path: str = "image", limits: Limits = UNLIMITED) -> tta_pb2.Image:
+def make_image_message(
+    image: Image, path: str = "image", limits: Limits = UNLIMITED, depth: SampleDepth | None = None
+) -> tta_pb2.Image:
     """An image for the field at `path`. Raises `Refused`, naming a field, for what cannot be read or is too large."""
     with blame_field(path):
         if isinstance(image, Features):
@@ -115,7 +117,7 @@ def make_image_message(image: Image, path: str = "image", limits: Limits = UNLIM
             encoded = bytes(image)
             limits.check_encoded(len(encoded), path)
             return tta_pb2.Image(encoded=encoded)
-        array = to_pixels(image)
+        array = to_pixels(image, depth)
         (height, width), colours = array.shape[:2], len(array.shape) == 3
         limits.check_raw(width, height, 3 if colours else 1, path)
         kind = tta_pb2.RawImage.FORMAT_RGB24 if colours else tta_pb2.RawImage.FORMAT_GRAY8
@@ -140,11 +142,11 @@ def _make_features_message(features: Features) -> tta_pb2.Features:
 
 
 def make_frame_message(
-    frame: Frame, label_set_id: str = "", limits: Limits = UNLIMITED
+    frame: Frame, label_set_id: str, limits: Limits, depth: SampleDepth
 ) -> tta_pb2.ClassifyStreamRequest:
     """A frame of a stream; without `label_set_id` it has the stream's labels. Raises `Refused`, naming the field."""
     message = tta_pb2.Frame(frame_id=frame.frame_id)
-    message.image.CopyFrom(make_image_message(frame.image, "frame.image", limits))
+    message.image.CopyFrom(make_image_message(frame.image, "frame.image", limits, depth))
     with blame_field("frame.capture_time"):
         seconds, nanos = divmod(int(frame.wall_ns), 1_000_000_000)
         message.capture_time.CopyFrom(Timestamp(seconds=seconds, nanos=nanos))

@@ -8,10 +8,27 @@ BITS = (8, 10, 12, 14, 16)  # of a sample, as sensors have them
 ACCEPTED = "a uint8 or uint16 array [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]"
 
 
-def to_pixels(image: Any) -> Any:
+class SampleDepth:
+    """The bits in use of the 16-bit samples of one source: the fewest of `BITS` that hold every sample so far.
+
+    Sensors of 10, 12 or 14 bits often leave the upper bits empty; the upper eight of all 16 would make their images
+    black. (PNG's sBIT does not help: it describes samples that were scaled to 16 bits.)
+    """
+
+    def __init__(self) -> None:
+        self._bits = 8
+
+    def to_uint8(self, samples: Any) -> Any:
+        """A uint16 array as uint8: the upper eight of the bits in use."""
+        brightest = int(samples.max()) if samples.size else 0
+        self._bits = max(self._bits, next(bits for bits in BITS if brightest < 1 << bits))
+        return (samples >> self._bits - 8).astype("uint8")
+
+
+def to_pixels(image: Any, depth: SampleDepth | None = None) -> Any:
     """A PIL image or an `ACCEPTED` array as uint8 [h, w, 3] RGB or [h, w] gray. Alpha is dropped, as in the service.
 
-    Raises ValueError for anything else.
+    `depth` is that of the image's source. Raises ValueError for anything else.
     """
     if callable(getattr(image, "convert", None)) and hasattr(image, "getexif"):
         image = _of_pillow(image)
@@ -23,19 +40,7 @@ def to_pixels(image: Any) -> Any:
         raise ValueError(f"an image is the bytes or the path of a file, a PIL image or {ACCEPTED}, not {kind}")
     if len(shape) == 3:
         image = image[..., 0] if shape[2] == 1 else image[..., :3]
-    return image if dtype.itemsize == 1 else to_uint8(image)
-
-
-def to_uint8(samples: Any) -> Any:
-    """A uint16 array as uint8: the upper eight of the bits in use.
-
-    The bits in use are the fewest of `BITS` that hold the image's brightest sample. Sensors of 10, 12 or 14 bits often
-    leave the upper bits empty; the upper eight of all 16 would make their images black. (PNG's sBIT does not help: it
-    describes samples that were scaled to 16 bits.)
-    """
-    brightest = int(samples.max()) if samples.size else 0
-    unused = next(bits - 8 for bits in BITS if brightest < 1 << bits)
-    return (samples >> unused).astype("uint8")
+    return image if dtype.itemsize == 1 else (depth or SampleDepth()).to_uint8(image)
 
 
 def _of_pillow(image: Any) -> Any:
