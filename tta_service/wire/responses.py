@@ -74,7 +74,8 @@ def top_scores(logits: Tensor, scores: Scores, names: tuple[str, ...], top_k: in
     """The best `top_k` scores, equal ones in the order of the label set."""
     numbers = logits.double().numpy()
     best: list[int] = np.argsort(-numbers, kind="stable")[:top_k].tolist()
-    return [pb.Score(index=i, label=names[i], score=float(scores.values[i]), logit=float(numbers[i])) for i in best]
+    rows = zip(best, scores.values[best].tolist(), numbers[best].tolist(), strict=True)
+    return [pb.Score(index=index, label=names[index], score=score, logit=logit) for index, score, logit in rows]
 
 
 @lru_cache(256)

@@ -35,6 +35,11 @@ class ImageEncoder(Protocol):
     def __call__(self, pixels: Tensor, reducer: Reducer | None = None, guide: Tensor | None = None) -> Tensor: ...
 
 
+def layout_of(pixels: Tensor) -> torch.memory_format:
+    """Whether pixels [b, 3, s, s] lie channels-last in memory or as planes."""
+    return torch.channels_last if pixels.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+
+
 class EagerEncoder:
     """Runs the tower operation by operation, with any reducer.
 
@@ -53,8 +58,7 @@ class EagerEncoder:
         most_rows: int = 0,
     ) -> None:
         self.tower, self.blank, self._most_rows = tower, blank, most_rows
-        channels_last = blank.is_contiguous(memory_format=torch.channels_last)
-        self._layout = torch.channels_last if channels_last else torch.contiguous_format
+        self._layout = layout_of(blank)
         self._whole, self._dimension, self._name = whole, dimension, name or "this model"
         self._left = lru_cache(256)(self._count_left)
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .. import CannotLoad
+from ..image.encoder import layout_of
 from . import cudagraphs as runtime_cudagraphs
 
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
@@ -35,7 +36,7 @@ def start(forward: Callable[[Tensor], Tensor], blank: Tensor, precision: str) ->
 
     with torch.no_grad():
         for rows in ROW_COUNTS:
-            run(blank.expand(rows, -1, -1, -1).contiguous(memory_format=_layout(blank)))
+            run(blank.expand(rows, -1, -1, -1).contiguous(memory_format=layout_of(blank)))
     return run
 
 
@@ -51,7 +52,3 @@ def copy_code(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]
     own = types.FunctionType(code, forward.__globals__, forward.__name__, forward.__defaults__, forward.__closure__)
     own.__kwdefaults__ = forward.__kwdefaults__
     return own
-
-
-def _layout(x: Tensor) -> torch.memory_format:
-    return torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format

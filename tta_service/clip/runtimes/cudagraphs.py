@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .. import CannotLoad
 from ..image.compiled import sizes_on
+from ..image.encoder import layout_of
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 WARM = 3  # runs before the recording, in which libraries may not choose kernels or allocate memory
@@ -38,7 +39,7 @@ def replay(forward: Run, blank: Tensor, sizes: tuple[int, ...], record: Record) 
 
     The largest size is recorded first, so that the others reuse its memory in the pool.
     """
-    layout = torch.channels_last if blank.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+    layout = layout_of(blank)
     inputs = {rows: torch.zeros_like(blank.expand(rows, -1, -1, -1), memory_format=layout) for rows in sizes}
     graphs = {rows: record(forward, inputs[rows]) for rows in sorted(sizes, reverse=True)}
     lock = threading.Lock()
