@@ -27,7 +27,7 @@ OTHERS = (
     "test_load",
     "test_gpu",
     "test_cudagraphs",
-    "test_malloc_trim",
+    "test_release_memory",
     "test_decode",
 )
 
