@@ -24,8 +24,8 @@ from PIL import Image, ImageOps
 from skimage import data
 from torchvision import transforms
 
+from tta_service.core.evidence import Views
 from tta_service.core.request import Encoded
-from tta_service.core.views import Views
 from tta_service.images.decode import decode
 from tta_service.images.views import look
 

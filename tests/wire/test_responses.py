@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from tta_service.core import catalogue
 from tta_service.core.errors import ModelFault
+from tta_service.core.evidence import Views
 from tta_service.core.labels import LabelSet
 from tta_service.core.reducer import Reduction
 from tta_service.core.request import STAGES, Degraded, Encoded, Explanation, Report, Request, SessionStatus
-from tta_service.core.views import Views
 from tta_service.wire.responses import make_response
 from tta_service.wire.server_info import ServerInfo
 from tta_service.wire.v1 import tta_pb2 as pb

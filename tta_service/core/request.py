@@ -10,11 +10,11 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
+from .evidence import Views
 from .labels import LabelSet
 from .reducer import Reduction
 from .scores import Scores
 from .strategy import Strategy
-from .views import Views
 
 STAGES = ("decode", "look", "queue", "encode", "text", "turn", "adapt")
 
@@ -118,7 +118,7 @@ class PendingRequest(Protocol):
 class Degraded:
     """The answer used less work than requested, and why."""
 
-    reason: Literal["deadline", "overload", "memory"]
+    reason: Literal["deadline", "overload"]
     views_asked: int
     views_done: int
     zero_shot: bool = False  # the strategy did not run and its memory is unchanged

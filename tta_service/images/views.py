@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..core.errors import BadParameters
-from ..core.views import Views
+from ..core.evidence import Views
 from . import augmix
 from . import random_crops as crops
 from .fixed_views import NAMED, centre_view, named_views

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..core.moving_average import MovingAverage
 from ..core.request import Explanation, Report
+from ..core.strategy import needs_of
 from .histograms import observe
 from .instruments import Instruments, LabelValues
 
@@ -60,7 +61,7 @@ class AnswerMetrics:
             to.memory_resets.labels(strategy).inc()
         if report.session.origin == "restored":
             to.restores.labels("restored").inc()
-        if report.strategy.needs().gradient:
+        if needs_of(report.strategy).gradient:
             to.steps.labels(strategy).inc(getattr(report.strategy, "steps", 1))
         self._record_adaptation(strategy, report)
         if report.explanation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -109,19 +109,7 @@ def explanations_are_pure(cls: StrategyClass) -> None:
         with mode(strategy):
             explanation = strategy.explain(seen, memory)
         assert are_equal(before, tensors(memory)), "explain changed the memory"
-        rows = len(seen.views)
-        for key, value in explanation.items():
-            numbers = value.numel() if isinstance(value, Tensor) else 1
-            assert isinstance(value, (int, float, Tensor)), f"explain()[{key!r}] is a {type(value).__name__}"
-            assert numbers == 1 or key in ("kept", "weight"), f"explain()[{key!r}] holds {numbers} numbers, not one"
-        if "kept" in explanation:
-            kept = torch.as_tensor(explanation["kept"]).tolist()
-            assert len(set(kept)) == len(kept) <= rows and set(kept) <= set(range(rows)), f"kept {kept} of {rows} views"
-        if "weight" in explanation:
-            weight = torch.as_tensor(explanation["weight"])
-            assert weight.shape == (rows,) and float(weight.min()) >= 0, "weight is [v], none negative"
-            assert abs(float(weight.sum()) - 1) < 1e-3, f"the weights sum to {float(weight.sum())}, not 1"
-        assert 0 <= float(explanation.get("fill", 0.0)) <= 1, f"fill {explanation['fill']} is no fraction"
+        _assert_explanation(explanation, len(seen.views))
 
 
 STRATEGY_CHECKS: tuple[Callable[[StrategyClass], None], ...] = (
@@ -139,6 +127,19 @@ STRATEGY_CHECKS: tuple[Callable[[StrategyClass], None], ...] = (
     adapt_is_predict_then_update,
     explanations_are_pure,
 )
+
+
+def _assert_explanation(explanation: Mapping[str, Tensor | float], rows: int) -> None:
+    for key, value in explanation.items():
+        numbers = value.numel() if isinstance(value, Tensor) else 1
+        assert isinstance(value, (int, float, Tensor)), f"explain()[{key!r}] is a {type(value).__name__}"
+        assert numbers == 1 or key in ("kept", "weight"), f"explain()[{key!r}] holds {numbers} numbers, not one"
+    kept = torch.as_tensor(explanation.get("kept", [])).tolist()
+    assert len(set(kept)) == len(kept) and set(kept) <= set(range(rows)), f"kept {kept} of {rows} views"
+    weight = torch.as_tensor(explanation.get("weight", [1 / rows] * rows))
+    assert weight.shape == (rows,) and float(weight.min()) >= 0, "weight is [v], none negative"
+    assert abs(float(weight.sum()) - 1) < 1e-3, f"the weights sum to {float(weight.sum())}, not 1"
+    assert 0 <= float(explanation.get("fill", 0.0)) <= 1, f"fill {explanation['fill']} is no fraction"
 
 
 def _assert_logits(logits: Tensor, seen: Evidence, memory: Any, where: str) -> None:

@@ -19,10 +19,10 @@ from tests.serving.virtual_time import Clock, Lane, make_lanes, make_runner
 from tta_service import Evidence, Needs, Stateless
 from tta_service.core.errors import DeadlineTooShort, Overloaded
 from tta_service.core.events import Forward
+from tta_service.core.evidence import Views
 from tta_service.core.reducer import Reduction
 from tta_service.core.request import STAGES, Cascade, Features, Report, Request
 from tta_service.core.strategy import Strategy
-from tta_service.core.views import Views
 from tta_service.serving.admission.claims import ClientQuota, claim_for
 from tta_service.serving.pipeline.deadline import MIN_VIEWS
 from tta_service.strategies.tpt import TPT

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...core.views import Views
+from ...core.evidence import Views
 from .. import fixed_views as squares
 from ..views import check, draw, look, to_fractions
 from .resize import BICUBIC, BILINEAR, Filter, Taps, make_taps, make_weights, resize

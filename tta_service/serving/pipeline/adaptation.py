@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 
 from ...core.errors import BadRequest, ModelFault, TTAError
-from ...core.evidence import Evidence
+from ...core.evidence import Evidence, Views
 from ...core.labels import TextSpace
 from ...core.request import Explanation
 from ...core.strategy import Strategy, needs_of, predicts_first
-from ...core.views import Views
 from ...maths import confident_rows, entropy
 
 log = logging.getLogger(__name__)

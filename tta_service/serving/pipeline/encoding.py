@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from ...core.errors import BadRequest, DeadlineTooShort
+from ...core.evidence import Views
 from ...core.labels import TextSpace
 from ...core.reducer import Reduction
 from ...core.request import Features, Request
 from ...core.strategy import Needs
-from ...core.views import Views
 from ..batching.jobs import Rows
-from ..concurrency.executors import run
+from ..concurrency import run
 from .adaptation import EncodedViews, choose_confident
 from .deadline import Plan, WorkDone
 from .resources import Resources, StageTimer

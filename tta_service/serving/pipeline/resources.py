@@ -14,12 +14,12 @@ from torch import Tensor
 
 from ...core.catalogue import reducers
 from ...core.errors import DeadlineTooShort
+from ...core.evidence import Views
 from ...core.reducer import Reducer, Reduction
 from ...core.request import STAGES, Encoded, Raw, Request
 from ...core.strategy import Strategy, needs_of, predicts_first
-from ...core.views import Views
 from ..batching.batcher import Batcher
-from ..concurrency.executors import Executors
+from ..concurrency import Executors
 from ..costs.model import CostModel
 from ..text.cache import TextSpaceCache
 

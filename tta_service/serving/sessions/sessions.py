@@ -14,7 +14,7 @@ from typing import Any
 from ...core.errors import SessionTaken, TTAError
 from ...core.events import Observe, ignore
 from ...core.request import Request, SessionStatus
-from ...core.strategy import Scope, Strategy
+from ...core.strategy import Scope, Strategy, needs_of
 from .memory import MemoryKey, MemoryLimits
 from .registry import Reason, SessionRegistry
 from .session import Session, SessionInfo, SessionLease
@@ -108,7 +108,7 @@ class Sessions:
         Raises `BadRequest` for a malformed id, `MemoryFull` when there are too many sessions.
         """
         registry, strategies = self.registry, [request.strategy] + ([request.cascade.to] if request.cascade else [])
-        remembering = [strategy for strategy in strategies if strategy.needs().memory is Scope.SESSION]
+        remembering = [strategy for strategy in strategies if needs_of(strategy).memory is Scope.SESSION]
         if not request.session and not remembering:  # nothing is kept that anybody could reach or that has to end
             session = Session(request.owner, secrets.token_hex(16), False, 0.0, 0.0, registry.accounting)
             return SessionScope(session, request, {}, partial(registry.admit, session), None)
