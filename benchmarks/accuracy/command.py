@@ -13,7 +13,7 @@ from pathlib import Path
 import grpc
 import torch
 
-from tta_service.app.advise.judge import Rule
+from tta_service.app.judge import Rule
 from tta_service.core.errors import TTAError
 
 from . import control, drift, judge, judge_shown, plots, shown, table, tune

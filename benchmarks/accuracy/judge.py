@@ -1,6 +1,6 @@
 """Does the advice of `tta-service advise` pay? It looks at some pictures of a cell and is judged on the others.
 
-The rule is the service's own (`tta_service/app/advise/judge.py`), fed with the same evidence: what each strategy
+The rule is the service's own (`tta_service/app/judge.py`), fed with the same evidence: what each strategy
 answers to the pictures it may see, in two halves of the crops or two orders, and what unseen crops believe. Then the
 recommended strategy's accuracy on the *other* pictures of the cell stands beside plain CLIP's and beside that of the
 most expensive one.
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from tta_service.app.advise.judge import Advice, Rule, Trial, advise
+from tta_service.app.judge import Advice, Rule, Trial, advise
 
 from . import metrics
 from .cells import Cell

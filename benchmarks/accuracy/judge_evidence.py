@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from tta_service.app.advise.judge import Trial
+from tta_service.app.judge import Trial
 from tta_service.core.catalogue import strategies
 from tta_service.core.labels import LabelSet
 

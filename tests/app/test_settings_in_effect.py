@@ -23,7 +23,7 @@ from tta_service.clip import CannotLoad
 from tta_service.core.errors import UnknownLabels
 from tta_service.core.labels import LabelSet
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
-from tta_service.serving.concurrency.executors import run
+from tta_service.serving.concurrency import run
 from tta_service.settings import Settings, load
 from tta_service.testing import FakeCLIP
 from tta_service.wire.v1 import tta_pb2 as pb

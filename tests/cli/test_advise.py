@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from tta_service.app.advise.run import VIEW_COUNTS, affordable_views
+from tta_service.app.trials import VIEW_COUNTS, affordable_views
 from tta_service.cli import main
 
 NAMES = "flower,temple,cat,tractor"

@@ -1,4 +1,4 @@
-"""The work of the commands `serve`, `classify` and `measure`, each run in an event loop."""
+"""The work of the commands `serve`, `classify`, `advise` and `measure`, each run in an event loop."""
 
 from __future__ import annotations
 
@@ -7,21 +7,26 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, TypeVar
 
 from ..core.errors import TTAError
+from ..core.labels import LabelSet
 from ..core.request import Report, Request
 from ..settings import Settings
+from .judge import Advice
+from .judge import advise as judge
 from .memory_peaks import dump_peaks, measure_peaks
 from .runtime import build_runtime
 from .server import Application
+from .trials import Progress, affordable_views, measure_row_seconds, run_trials
 
 try:
     from uvloop import new_event_loop
 except ImportError:  # not on Windows
     new_event_loop = asyncio.new_event_loop
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -60,6 +65,29 @@ def classify(
     _run(run())
 
 
+def advise(
+    settings: Settings,
+    labels: LabelSet,
+    images: Sequence[bytes],
+    names: Sequence[str],
+    deadline: float | None = None,
+    views: int = 0,
+    progress: Progress = lambda what, done, of: None,
+) -> Advice:
+    """Run the strategies on the images and recommend one.
+
+    `deadline` is in seconds for one image. `views` 0 takes as many as fit the deadline, 64 without one. Raises
+    `BadImage`, `CannotLoad`.
+    """
+
+    async def run() -> Advice:
+        async with build_runtime(settings) as runtime:
+            most = views or affordable_views(await measure_row_seconds(runtime), deadline)
+            return judge(await run_trials(runtime, labels, images, names, most, progress), deadline)
+
+    return _run(run())
+
+
 def measure(settings: Settings, classes: int, write: Callable[[str], None]) -> None:
     """Write the memory peak of each strategy as soon as it is measured."""
 
@@ -71,9 +99,9 @@ def measure(settings: Settings, classes: int, write: Callable[[str], None]) -> N
     _run(run())
 
 
-def _run(work: Coroutine[Any, Any, None]) -> None:
+def _run(work: Coroutine[Any, Any, T]) -> T:
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(work)
+        return runner.run(work)
 
 
 def _on_signal(application: Application, number: signal.Signals) -> None:

@@ -16,7 +16,7 @@ from ..serving.admission.claims import ClientQuota
 from ..serving.admission.controller import AdmissionController
 from ..serving.batching.batcher import Batcher
 from ..serving.batching.device_health import DeviceHealth
-from ..serving.concurrency.executors import Executors
+from ..serving.concurrency import Executors
 from ..serving.costs.model import CostModel
 from ..serving.engine import Engine
 from ..serving.persistence.service import SessionPersistence

@@ -21,7 +21,7 @@ from ..core.errors import ModelFault, TTAError
 from ..core.events import Observe, ignore
 from ..core.reducer import Reducer, Reduction
 from ..serving.batching.device_health import DeviceHealth
-from ..serving.concurrency.executors import Executors, make_executors, run
+from ..serving.concurrency import Executors, make_executors, run
 from ..serving.costs.model import CostModel
 from ..serving.persistence.service import SessionPersistence
 from ..serving.persistence.stores import open_store

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 from contextlib import AsyncExitStack
 from functools import partial
 from importlib.metadata import version
@@ -25,7 +26,6 @@ from ..telemetry import combine_observers, exposition
 from ..telemetry.access_log import AccessLog
 from ..telemetry.metrics import Metrics
 from ..wire.server_info import ServerInfo
-from .addresses import check_bindable, format_address
 from .memory_peaks import load_peaks, measure_peaks
 from .parts import Runtime
 from .runtime import build_runtime, save_sessions
@@ -50,13 +50,8 @@ class Application:
         self._server: Server | None = None
         self._tracing = _tracing(settings.tracing.endpoint, settings.tracing.share)
         trace_of = self._tracing.trace_of if self._tracing else lambda report: ""
-        self.metrics = Metrics(
-            strategies.names(),
-            reducers.names(),
-            lambda error: code_of(error).name,
-            trace_of,
-            settings.metrics.latency_buckets,
-        )
+        names = strategies.names(), reducers.names()
+        self.metrics = Metrics(*names, lambda error: code_of(error).name, trace_of, settings.metrics.latency_buckets)
         self.address = self.metrics_address = ""  # host:port
 
     @property
@@ -168,6 +163,20 @@ def make_service(runtime: Runtime, info: ServerInfo, observe: Observe) -> Adapta
     """The gRPC methods over the parts of `runtime`."""
     parts = runtime.engine, runtime.text_spaces, runtime.sessions, runtime.persistence
     return AdaptationService(*parts, info, lambda: runtime.admission.load, observe)
+
+
+def check_bindable(host: str, port: int) -> None:
+    """Raise OSError for an address that cannot be bound now, instead of after the model has been loaded."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
+    except (OSError, UnicodeError) as error:  # UnicodeError: no valid host name
+        raise OSError(f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def format_address(host: str, port: int) -> str:
+    """host:port, as grpc and a URL need it, with brackets around IPv6."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _tracing(endpoint: str, share: float) -> Tracing | None:

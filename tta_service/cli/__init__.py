@@ -14,9 +14,7 @@ from ..settings import BadSettings
 from .advise import advise
 from .catalogue import reducers, strategies
 from .classify import classify
-from .demo import demo
-from .measure import measure
-from .serve import serve
+from .service import demo, measure, serve
 
 app = typer.Typer(
     help="Test-time adaptation of a frozen CLIP, one strategy per call.",

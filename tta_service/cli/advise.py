@@ -20,7 +20,7 @@ from .options import AsJson, Configure, Duplicates, configure_command, names_of,
 from .text import json_line, printable
 
 if TYPE_CHECKING:
-    from ..app.advise.judge import Advice, Opinion
+    from ..app.judge import Advice, Opinion
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 FEWEST = 16  # images; fewer allow no judgement
@@ -52,11 +52,11 @@ def advise(
         strategies.get(name)  # a misspelt one fails now
     seconds = None if deadline is None else _seconds(deadline)
     images_chosen = _choose_images(images, count)
-    from ..app.advise.run import advise_on_images  # imports torch for seconds, so mistakes come first
+    from .. import app  # imports torch for seconds, so mistakes come first
 
     given = (names, templates_of(template)) if template else (names,)
     label_set = LabelSet(*given, allow_duplicates=allow_duplicates)
-    advice = advise_on_images(settings, label_set, images_chosen, tried, seconds, views, _show_progress)
+    advice = app.advise(settings, label_set, images_chosen, tried, seconds, views, _show_progress)
     print(json_line(_json(advice)) if as_json else "\n".join(_lines(advice, len(images_chosen))))
 
 

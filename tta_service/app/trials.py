@@ -12,18 +12,19 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ...core.catalogue import reducers, strategies
-from ...core.errors import Unsupported
-from ...core.labels import LabelSet
-from ...core.reducer import Reduction
-from ...core.request import Encoded, Features, Request
-from ...core.strategy import Scope, Strategy
-from ...images.decode import decode
-from ...images.fixed_views import NAMED
-from ...images.views import look
-from ..parts import Runtime
+from ..core.catalogue import reducers, strategies
+from ..core.errors import Unsupported
+from ..core.labels import LabelSet
+from ..core.reducer import Reduction
+from ..core.request import Encoded, Features, Request
+from ..core.strategy import Scope, Strategy
+from ..images.decode import decode
+from ..images.fixed_views import NAMED
+from ..images.views import look
 from .judge import Trial
+from .parts import Runtime
 
+VIEW_COUNTS = (64, 32, 16, 8)  # views that are tried, the most that the deadline leaves room for
 JUDGES = 8  # the fewest crops that only the judge uses
 Progress = Callable[[str, int, int], None]  # (task, done, of how many)
 
@@ -93,6 +94,23 @@ def with_most_views(name: str, views: int) -> Strategy[object]:
     default = strategies.build(name)
     takes = any(field.name == "views" for field in strategies.describe(name).parameters)
     return strategies.build(name, {"views": views}) if takes and default.needs().views > views else default
+
+
+def affordable_views(row: float, deadline: float | None) -> int:
+    """The most of `VIEW_COUNTS` whose encoding takes at most nine tenths of the deadline, else the fewest.
+
+    `row` and `deadline` are in seconds.
+    """
+    if deadline is None:
+        return VIEW_COUNTS[0]
+    return next((views for views in VIEW_COUNTS if views * row <= 0.9 * deadline), VIEW_COUNTS[-1])
+
+
+async def measure_row_seconds(runtime: Runtime) -> float:
+    """The seconds of one view in a forward of 16, the best of three."""
+    size, exact = runtime.clip.image_size, Reduction(reducers.build("none"))
+    blank = torch.zeros(16, 3, size, size, dtype=torch.uint8)
+    return min([(await runtime.batcher.encode(blank, exact)).encode / len(blank) for _ in range(3)])
 
 
 async def _encode(runtime: Runtime, images: Sequence[bytes], views: int, progress: Progress) -> EncodedImages:

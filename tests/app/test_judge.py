@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tta_service.app.advise.judge import Rule, Trial, advise, estimate_gain
+from tta_service.app.judge import Rule, Trial, advise, estimate_gain
 from tta_service.strategies import catalogue
 
 N, C = 256, 8

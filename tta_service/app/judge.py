@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...core.strategy import Strategy
+from ..core.strategy import Strategy
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,27 +114,28 @@ def _opinion(trial: Trial, plain: Trial, deadline: float | None, rule: Rule) -> 
 
 
 def _reasons(opinions: Sequence[Opinion], place: int, deadline: float | None) -> Iterator[str]:
-    one, plain = opinions[place], opinions[0]
     limit = "" if deadline is None else f" of the {1e3 * deadline:.0f} ms that you allow"
-    late = [other.name for other in opinions if not other.fits]
-    if place:
-        yield f"It changes {one.changed:.0%} of the answers. Crops that it has not seen side with it: believed gain "
-        yield f"{100 * one.gain:+.1f} ± {100 * one.error:.1f} points of accuracy."
-        yield f"{one.stable:.0%} of its answers stay under another seed; entropy {plain.entropy:.2f} before, "
-        yield f"{one.entropy:.2f} after (0 certain, 1 clueless)."
-        yield f"One image takes {1e3 * one.seconds:.0f} ms{limit}, plain CLIP {1e3 * plain.seconds:.0f} ms."
-        dearer = [other.name for other in opinions if other.believed and other.seconds > one.seconds]
-        if dearer:
-            yield f"Dearer and hardly better, if at all: {', '.join(dearer)}."
-    else:
-        yield "No strategy is believed to be better than plain CLIP on these images, by more than chance may do."
-        best = max(opinions[1:], key=lambda other: other.gain, default=None)
-        if best is not None:
-            yield f"Closest came {best.name}: {100 * best.gain:+.1f} ± {100 * best.error:.1f} points believed, "
-            yield f"{best.stable:.0%} of its answers stay under another seed."
-        yield f"Plain CLIP takes {1e3 * plain.seconds:.0f} ms an image, which nothing undercuts."
-    worse = [other.name for other in opinions[1:] if other.gain < -2 * other.error < 0]
-    if worse:
+    yield from _reasons_for(opinions, place, limit) if place else _reasons_against(opinions)
+    if worse := [other.name for other in opinions[1:] if other.gain < -2 * other.error < 0]:
         yield f"Believed to hurt here: {', '.join(worse)}."
-    if late:
+    if late := [other.name for other in opinions if not other.fits]:
         yield f"Too slow{limit}: {', '.join(late)}."
+
+
+def _reasons_for(opinions: Sequence[Opinion], place: int, limit: str) -> Iterator[str]:
+    one, plain = opinions[place], opinions[0]
+    yield f"It changes {one.changed:.0%} of the answers. Crops that it has not seen side with it: believed gain "
+    yield f"{100 * one.gain:+.1f} ± {100 * one.error:.1f} points of accuracy."
+    yield f"{one.stable:.0%} of its answers stay under another seed; entropy {plain.entropy:.2f} before, "
+    yield f"{one.entropy:.2f} after (0 certain, 1 clueless)."
+    yield f"One image takes {1e3 * one.seconds:.0f} ms{limit}, plain CLIP {1e3 * plain.seconds:.0f} ms."
+    if dearer := [other.name for other in opinions if other.believed and other.seconds > one.seconds]:
+        yield f"Dearer and hardly better, if at all: {', '.join(dearer)}."
+
+
+def _reasons_against(opinions: Sequence[Opinion]) -> Iterator[str]:
+    yield "No strategy is believed to be better than plain CLIP on these images, by more than chance may do."
+    if best := max(opinions[1:], key=lambda other: other.gain, default=None):
+        yield f"Closest came {best.name}: {100 * best.gain:+.1f} ± {100 * best.error:.1f} points believed, "
+        yield f"{best.stable:.0%} of its answers stay under another seed."
+    yield f"Plain CLIP takes {1e3 * opinions[0].seconds:.0f} ms an image, which nothing undercuts."

@@ -1,1 +1,0 @@
-"""Advice: which strategy suits a user's unlabelled images."""

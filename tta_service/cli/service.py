@@ -1,0 +1,98 @@
+"""The commands that start a service: `serve` until SIGTERM or Ctrl-C, `demo` and `measure` for a while."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..core.errors import BadRequest
+from ..settings import load
+from ..telemetry.logging import configure_logging
+from .options import Configure, configure_command
+
+DEMO = {"server.port": 0, "metrics.port": 0, "log.level": "warning"}  # the demo's own flags, over any other source
+
+
+@configure_command
+def serve(
+    configure: Configure,
+    host: Annotated[str | None, typer.Option(help="Address to listen on, by default 127.0.0.1.")] = None,
+    port: Annotated[str | None, typer.Option(metavar="NUMBER", help="Port of gRPC; 0 takes a free one.")] = None,
+    metrics_host: Annotated[str | None, typer.Option(help="Address of /metrics, by default 127.0.0.1.")] = None,
+    metrics_port: Annotated[
+        str | None, typer.Option(metavar="NUMBER", help="Port of /metrics over HTTP; 0 takes a free one.")
+    ] = None,
+    strategy: Annotated[str | None, typer.Option(help="For requests that name none.")] = None,
+    log_format: Annotated[str | None, typer.Option(help="console or json.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+) -> None:
+    """Serve gRPC and /metrics. Prints one line with the addresses as soon as it answers."""
+    flags = {
+        "server.host": host,
+        "server.port": port,
+        "metrics.host": metrics_host,
+        "metrics.port": metrics_port,
+        "defaults.strategy": strategy,
+        "log.format": log_format,
+        "log.level": log_level,
+    }
+    settings = configure(flags)
+    from .. import app  # imports torch for seconds, so mistakes come first
+
+    with configure_logging(sys.stderr, settings.log.format, settings.log.level):
+        app.serve(settings, lambda application: print(application.status_line, flush=True))
+
+
+def demo(
+    frames: Annotated[int, typer.Option(min=1, help="Frames of the virtual camera.")] = 240,
+    views: Annotated[int, typer.Option(min=1, max=512, help="Views per image, for strategies that take several.")] = 16,
+) -> None:
+    """Start a service on free ports, stream a virtual camera through it with four strategies, stop it."""
+    load(DEMO)  # names mistakes in variables or tta.toml here, instead of in the child process
+    try:
+        from .. import demo as show  # the client and its camera are an extra
+    except ImportError as error:
+        missing = error.name or str(error)
+        print(f"tta-service: the demo needs {missing}: pip install './clients/python[camera,virtual]'", file=sys.stderr)
+        raise typer.Exit(2) from None
+    try:
+        show.run(frames, views)
+    except (show.DemoFailed, show.TTAClientError) as error:
+        print(f"tta-service: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+@configure_command
+def measure(
+    configure: Configure,
+    out: Annotated[
+        Path | None, typer.Option(help="File for the result; `serve --set metrics.peaks=FILE` publishes it.")
+    ] = None,
+    classes: Annotated[int, typer.Option(min=1, max=100_000, help="Number of labels.")] = 10,
+) -> None:
+    """Measure the peak memory of one answer of each strategy, each alone. Prints one JSON object per line."""
+    flags = {
+        "batch.max_rows": 64,
+        "limits.names": max(2000, classes),
+    }
+    settings = configure(flags)
+    try:
+        if out:
+            out.open("a").close()  # fails now instead of after the measurement
+    except OSError:
+        raise BadRequest(f"--out: {out} is no file that can be written", "out") from None
+    from .. import app  # imports torch for seconds, so mistakes come first
+
+    lines: list[str] = []
+
+    def write(line: str) -> None:
+        lines.append(line)
+        sys.stdout.write(line)
+        sys.stdout.flush()
+
+    app.measure(settings, classes, write)
+    if out:
+        out.write_text("".join(lines))
