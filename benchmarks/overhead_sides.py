@@ -71,7 +71,7 @@ def alone(strategy: str, views: int, requests: int) -> None:
     from tta_service.core.request import Encoded
     from tta_service.images.decode import decode
     from tta_service.images.views import look
-    from tta_service.serving.concurrency.executors import make_executors
+    from tta_service.serving.concurrency import make_executors
 
     clip, lane, exact = load(), make_executors(), Reduction(reducers.build("none"))
     chosen = strategies.build(strategy, {"views": views})

@@ -29,7 +29,7 @@ from tta_service.rpc.server import Server
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.serving.admission.controller import AdmissionController
 from tta_service.serving.batching.device_health import DeviceHealth
-from tta_service.serving.concurrency.executors import make_executors
+from tta_service.serving.concurrency import make_executors
 from tta_service.serving.costs.model import CostModel
 from tta_service.settings import Limits, Sessions, Settings
 from tta_service.testing import FakeCLIP

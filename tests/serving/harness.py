@@ -23,7 +23,7 @@ from tta_service.core.request import PixelFormat, Raw, Request
 from tta_service.serving.admission.claims import ClientQuota
 from tta_service.serving.admission.controller import AdmissionController
 from tta_service.serving.batching.batcher import Encode
-from tta_service.serving.concurrency.executors import Executors, make_executors
+from tta_service.serving.concurrency import Executors, make_executors
 from tta_service.serving.costs.model import CostModel
 from tta_service.serving.sessions.memory import MemoryLimits
 from tta_service.serving.sessions.sessions import Sessions

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
 
-from tta_service.serving.concurrency.executors import Executors
+from tta_service.serving.concurrency import Executors
 
 
 class Clock:

@@ -14,7 +14,7 @@ from ..core.request import PendingRequest, Report, Request
 from .admission.claims import check_combination, claim_for, work_of
 from .admission.controller import AdmissionController
 from .batching.batcher import Batcher
-from .concurrency.executors import Executors
+from .concurrency import Executors
 from .costs.model import CostModel
 from .pipeline.deadline import DeadlinePlanner
 from .pipeline.request_run import RequestRun

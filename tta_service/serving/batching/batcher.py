@@ -16,7 +16,7 @@ from ...core.errors import ModelFault, NotReady, TTAError
 from ...core.events import Forward, Observe, ignore
 from ...core.labels import TextSpace
 from ...core.reducer import Reduction
-from ..concurrency.executors import run
+from ..concurrency import run
 from ..costs.model import CostModel
 from .device_health import DeviceHealth
 from .jobs import Job, JobSlice, Rows

@@ -16,7 +16,7 @@ from ...core.labels import LabelSet, TextSpace
 from ...core.memory import fill, map_tensors
 from ...core.reducer import Reduction
 from ...core.strategy import Strategy
-from ..concurrency.executors import Executors, run
+from ..concurrency import Executors, run
 from ..sessions.memory import MemoryKey, MemorySlot
 from ..sessions.session import Session
 from ..sessions.turns import Turn

@@ -21,7 +21,7 @@ from ...core.errors import (
 )
 from ...core.events import Event
 from ...core.request import Report
-from ..concurrency.by_key import KeyedQueue
+from ..concurrency import KeyedQueue
 from ..sessions.session import SessionInfo
 from ..sessions.sessions import Sessions
 from .snapshots import Snapshot, Snapshots

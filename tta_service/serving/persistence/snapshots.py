@@ -9,7 +9,7 @@ from typing import Any
 
 from ...core.errors import BadRequest, SessionInUse
 from ...core.memory import nbytes, tensors
-from ..concurrency.executors import Executors, run
+from ..concurrency import Executors, run
 from ..sessions.session import Session
 from ..sessions.sessions import Sessions
 from ..text.cache import TextSpaceCache

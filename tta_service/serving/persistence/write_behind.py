@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from ...core.errors import NewerFormat, NotReady, SessionMoved
-from ..concurrency.by_key import KeyedQueue
+from ..concurrency import KeyedQueue
 from ..sessions.registry import Reason, SessionRegistry
 from ..sessions.session import Session
 from .snapshots import Snapshots

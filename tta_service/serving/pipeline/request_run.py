@@ -14,7 +14,7 @@ from ...core.labels import TextSpace
 from ...core.request import Degraded, Explanation, Features, Report, Request, SessionStatus
 from ...core.strategy import Needs, Scope, Strategy, needs_of
 from ..admission.claims import Permit, rows_needed, work_of
-from ..concurrency.executors import run
+from ..concurrency import run
 from ..sessions.sessions import SessionScope
 from .adaptation import Answer, EncodedViews, begin_memory, run_strategy
 from .deadline import DeadlinePlanner, Plan

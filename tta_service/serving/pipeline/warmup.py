@@ -12,7 +12,7 @@ import torch
 
 from ...core.labels import TextSpace
 from ...core.request import PixelFormat, Raw
-from ..concurrency.executors import run
+from ..concurrency import run
 from .adaptation import EncodedViews, run_strategy
 from .resources import Resources
 

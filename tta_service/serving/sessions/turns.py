@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ...core.errors import NotReady
 from ...core.memory import nbytes
-from ..concurrency.executors import run
+from ..concurrency import run
 from .memory import MemorySlot
 
 T = TypeVar("T")

@@ -13,8 +13,7 @@ from typing import Any
 from ...core.errors import ModelFault, TTAError, UnknownLabels
 from ...core.labels import LabelSet, TextSpace
 from ...core.strategy import Strategy
-from ..concurrency.by_key import SingleFlight
-from ..concurrency.executors import CooperativeTask
+from ..concurrency import CooperativeTask, SingleFlight
 from ..costs.model import CostModel
 from .entries import LRU, CacheEntry
 

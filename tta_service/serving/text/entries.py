@@ -14,8 +14,7 @@ from ...core.errors import ModelFault, TTAError
 from ...core.labels import TextSpace
 from ...core.memory import nbytes
 from ...core.strategy import Strategy
-from ..concurrency.by_key import SingleFlight
-from ..concurrency.executors import run
+from ..concurrency import SingleFlight, run
 
 V = TypeVar("V")
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ....core.errors import NewerFormat, NotReady
-from ...concurrency.executors import run
+from ...concurrency import run
 from ..signing import FORMAT
 from .base import Change, Store, Stored, check_formats
 

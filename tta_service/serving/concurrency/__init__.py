@@ -1,1 +1,0 @@
-"""Executors, and the ways in which their work is ordered and shared."""
