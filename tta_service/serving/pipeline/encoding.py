@@ -49,6 +49,11 @@ class RequestEncoding:
     _pieces: tuple[Tensor, ...] = ()  # [*, d] each: features of the first `_rows` views
     _rows: int = 0
 
+    def views_wanted(self, needs: Needs) -> int:
+        """The views that a strategy wants; a client that sends features may send fewer."""
+        image = self.request.image
+        return min(needs.views, len(image.rows)) if isinstance(image, Features) else needs.views
+
     def work_done(self, needs: Needs) -> WorkDone:
         """What an earlier strategy has done that this one can use."""
         rows = self._rows if needs.augment == self._augment else min(1, self._rows)

@@ -55,8 +55,8 @@ class RequestRun:
         Raises `DeadlineTooShort` if there is no time for that either or the request wants all or nothing, and the
         errors of `RequestEncoding.encode` and `run_strategy`.
         """
-        needs, planner, image = needs_of(strategy), self.planner, self.request.image
-        wanted = min(needs.views, len(image.rows)) if isinstance(image, Features) else needs.views
+        needs, planner = needs_of(strategy), self.planner
+        wanted = self.encoding.views_wanted(needs)
         plan, zero_shot = Plan(wanted), False
         if planner:
             done = self.encoding.work_done(needs)

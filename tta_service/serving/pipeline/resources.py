@@ -25,8 +25,6 @@ from ..text.cache import TextSpaceCache
 
 Decode = Callable[[Encoded | Raw], Tensor]  # -> [3, h, w] uint8
 Look = Callable[[Tensor, int, int, str], Views]  # pixels [3, h, w] uint8, count, seed, augment
-
-
 UNLIMITED = nullcontext()
 
 
