@@ -112,7 +112,7 @@ async def _call(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncGe
             for result in results:
                 yield result
     except grpc.RpcError:
-        raise await call.error() from None
+        raise await call.status.error() from None
     finally:
         await call.close()
 
@@ -129,7 +129,7 @@ async def _open(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncCa
             await call.close()
             if not isinstance(error, grpc.RpcError):
                 raise
-            failure = await call.error()
+            failure = await call.status.error()
             if last or not labels_are_gone(failure):
                 raise failure from None
             transport.forget()

@@ -13,6 +13,7 @@ from ..protocol.reconnect import Reconnect
 from ..types.labels import LabelSet
 from ..types.options import Choice, Options, Reduction
 from ..types.requests import Policy
+from ..types.values import read_fields
 from .gate import Gate
 from .on_device import Model
 from .parser import build_parser
@@ -63,29 +64,21 @@ def _make_arguments(options: argparse.Namespace) -> Arguments:
     strategies = _parse_strategies(options.strategy, options.param)
     on_device = _make_model(options)
     reducer = "none" if on_device else _parse_reducer(options.reducer, options.reducer_param, options.reduce)
-    return Arguments(
+    names = _parse_labels(options, source)
+    return read_fields(
+        Arguments,
+        options,
         source=source,
-        server=options.server,
-        labels=LabelSet(
-            _parse_labels(options, source), tuple(map(require_utf8, options.template)), options.allow_duplicates
-        ),
+        labels=LabelSet(names, tuple(map(require_utf8, options.template)), options.allow_duplicates),
         strategies=strategies,
         options=Options(strategies[0] if strategies else "", reducer, top_k=options.top_k, seed=options.seed),
         policy=options.policy or ("latest" if source.live else "block"),
-        buffer=options.buffer,
-        session=options.session,
-        frame_budget=options.frame_budget,
         paced=not options.unpaced,
-        frames=options.frames,
         fps=0.0 if source.live else options.fps,
         gate=_make_gate(options, source),
-        short_side=options.short_side,
-        quality=options.quality,
         on_device=on_device,
         reconnect=_make_reconnect(options, options.stall),
         reopen=_make_reconnect(options, options.source_stall and options.source_stall + options.interval),
-        json=options.json,
-        strict=options.strict,
     )
 
 

@@ -26,7 +26,7 @@ from .on_device import Encoder, encode_frames
 from .pictures import encode_jpegs
 from .reopening import ReopeningSource
 from .results import ResultCounter
-from .screens import Screen, describe_unseen, open_screen
+from .screens import Lines, Table, describe_unseen, open_screen
 from .sources import attach_statistics
 from .text import replace_unencodable
 
@@ -72,7 +72,7 @@ def main(words: list[str] | None = None) -> int:
     return 1 if failure or not counter.complete else 0
 
 
-def _run_stream(arguments: Arguments, screen: Screen, counter: ResultCounter) -> None:
+def _run_stream(arguments: Arguments, screen: Lines | Table, counter: ResultCounter) -> None:
     with (
         Client(arguments.server) as client,
         client.stream(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
@@ -57,28 +58,21 @@ class Encoder:
 
     def check(self, strategies: Iterable[Choice]) -> None:
         """Raises ValueError for a strategy that is not installed here, whose views cannot be cut."""
-        from tta_service.core.errors import TTAError
-
-        for strategy in strategies:
-            try:
+        with _as_value_error():
+            for strategy in strategies:
                 _build_strategy(strategy)
-            except TTAError as error:
-                raise ValueError(error.message) from error
 
     def features(self, image: Any, strategy: Choice, seed: int) -> Features:
         """The rows [v, d] that the service would compute from this picture for that strategy.
 
         Raises ValueError if it is no picture, or for an unknown strategy.
         """
-        from tta_service.core.errors import TTAError
         from tta_service.images.decode import decode
         from tta_service.images.views import look
 
-        try:
+        with _as_value_error():
             needs = _build_strategy(strategy).needs()
             views = look(decode(_make_image(image)), self._clip.image_size, needs.views, seed, needs.augment)
-        except TTAError as error:
-            raise ValueError(error.message) from error
         rows = self._clip.encode_image(views.pixels)
         return Features(rows.numpy(), self._clip.fingerprint)
 
@@ -102,6 +96,16 @@ def encode_frames(
                 log.warning("frame %s is left out: %s", frame.frame_id, error)
                 continue
             yield replace(frame, image=features)
+
+
+@contextmanager
+def _as_value_error() -> Iterator[None]:
+    from tta_service.core.errors import TTAError
+
+    try:
+        yield
+    except TTAError as error:
+        raise ValueError(error.message) from error
 
 
 def _build_strategy(choice: Choice) -> Any:

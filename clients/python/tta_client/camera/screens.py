@@ -7,25 +7,13 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import Any, Protocol, Self, TextIO
+from typing import Any, Self, TextIO
 
 from .results import COLUMNS, Result, ResultCounter, format_row, to_json
 from .text import make_printable
 
 
-class Screen(Protocol):
-    """Where results are written; a context manager, so that a terminal is restored."""
-
-    def __enter__(self) -> Self: ...
-    def __exit__(self, *_: object) -> None: ...
-    def show(self, result: Result, counter: ResultCounter) -> None:
-        """Writes one result, which `counter` has counted."""
-
-    def end(self, counter: ResultCounter) -> None:
-        """Writes the summary."""
-
-
-def open_screen(as_json: bool, out: TextIO) -> Screen:
+def open_screen(as_json: bool, out: TextIO) -> Lines | Table:
     """JSON lines if `as_json`; a table on a terminal where rich is installed; plain lines otherwise."""
     if as_json:
         return JSONLines(out)
@@ -33,7 +21,10 @@ def open_screen(as_json: bool, out: TextIO) -> Screen:
 
 
 class Lines:
-    """One line of text for each result, and a last one with the summary."""
+    """One line of text for each result, and a last one with the summary.
+
+    Every screen is a context manager, so that a terminal is restored. It is shown results that `counter` has counted.
+    """
 
     def __init__(self, out: TextIO) -> None:
         self._out = out

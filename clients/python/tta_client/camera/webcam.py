@@ -35,9 +35,8 @@ class WebcamSource:
         try:
             if not device.isOpened():
                 raise OSError(f"there is no camera {self.index}")
-            device.set(
-                cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG")
-            )  # USB carries the full rate only compressed
+            # USB carries the full rate only compressed.
+            device.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
             device.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest picture, not the oldest
             number = failed = 0
             last_read = time.monotonic()

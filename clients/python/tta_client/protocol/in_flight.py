@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import replace
 
 from ..types.frames import Frame
 
-MAX_REMEMBERED = (
-    4096  # frames, so that a service that never answers costs no memory; the ages of older ones are unknown
-)
-
-
-@dataclass(frozen=True, slots=True)
-class SentFrame:
-    """What is kept of a sent frame. `own_labels`: it named labels of its own that can be registered again."""
-
-    captured: float
-    scene: str
-    own_labels: bool
-    frame: Frame | None  # kept where it may be sent again
-
-
-UNKNOWN = SentFrame(float("nan"), "", False, None)
+# Frames, so that a service that never answers costs no memory; the ages of older ones are unknown.
+MAX_REMEMBERED = 4096
+UNKNOWN = Frame(0, None, captured=math.nan), False
 
 
 class InFlight:
@@ -34,14 +22,14 @@ class InFlight:
 
     def __init__(self, keep: bool) -> None:
         self._keep = keep
-        self._sent = OrderedDict[int, SentFrame]()
+        self._sent = OrderedDict[int, tuple[Frame, bool]]()  # each with whether it named labels of its own
 
     def __len__(self) -> int:
         return len(self._sent)
 
     def add(self, frame: Frame, own_labels: bool = False) -> None:
         """A frame was sent. Drops the oldest entry when there are too many."""
-        self._sent[frame.frame_id] = SentFrame(frame.captured, frame.scene, own_labels, frame if self._keep else None)
+        self._sent[frame.frame_id] = frame if self._keep else replace(frame, image=None), own_labels
         if len(self._sent) > MAX_REMEMBERED:
             self._sent.popitem(last=False)
 
@@ -56,18 +44,17 @@ class InFlight:
 
     def has_own_labels(self, frame_id: int) -> bool:
         """Whether that frame named labels of its own."""
-        return self._sent.get(frame_id, UNKNOWN).own_labels
+        return self._sent.get(frame_id, UNKNOWN)[1]
 
     def settle(self, frame_id: int) -> tuple[float, str]:
         """Removes all frames up to this one. Returns its age in seconds (NaN: unknown) and its scene."""
-        sent = self._sent.get(frame_id, UNKNOWN)
+        frame, _ = self._sent.get(frame_id, UNKNOWN)
         while self.first is not None and self.first <= frame_id:
             self._sent.popitem(last=False)
-        return time.monotonic() - sent.captured, sent.scene
+        return time.monotonic() - frame.captured, frame.scene
 
     def clear(self) -> tuple[list[Frame], int]:
         """Empties it after a lost call. Returns the frames to send again, in order, and the number of the others."""
-        again = [sent.frame for sent in self._sent.values() if sent.frame is not None]
-        lost = len(self._sent) - len(again)
+        frames = [frame for frame, _ in self._sent.values()]
         self._sent.clear()
-        return again, lost
+        return (frames, 0) if self._keep else ([], len(frames))

@@ -8,10 +8,8 @@ from __future__ import annotations
 import math
 
 PROBE = 1.0  # seconds; a camera sends again after this even if the service reports no room, as a report may be lost
-QUICKEST, SLOWEST = (
-    0.05,
-    0.2,
-)  # seconds, bounds of the pause before a newer frame replaces one that waits in the service
+# Seconds, bounds of the pause before a newer frame replaces one that waits in the service.
+QUICKEST, SLOWEST = 0.05, 0.2
 
 
 class Window:

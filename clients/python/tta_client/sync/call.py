@@ -35,7 +35,7 @@ class Call:
         self._reply: tuple[Any, BaseException | None] | None = None
         self._verdict: TTAClientError | None = None  # the error that this side ended the call with
         self._running = place(self._messages(opening))
-        self._status, self._replies, self._workers = CallStatus(self._running), iter(self._running), Workers()
+        self.status, self._replies, self._workers = CallStatus(self._running), iter(self._running), Workers()
         self._workers.start(self._read_replies)
 
     def opens(self) -> bool:
@@ -72,10 +72,6 @@ class Call:
         self._verdict = error
         self._running.cancel()
         self._changed.notify_all()
-
-    def error(self) -> TTAClientError:
-        """The error of the call's final status."""
-        return self._status.error()
 
     def close(self) -> None:
         """Cancels the call."""

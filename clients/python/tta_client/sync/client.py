@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import grpc
@@ -15,7 +16,6 @@ from ..types import requests
 from ..types.answers import Answer, parse_answer
 from ..types.frames import Image
 from ..types.labels import Labels
-from ..types.limits import Limits
 from ..types.options import DEFAULTS, Choice, Options
 from ..types.requests import Policy
 from ..v1 import tta_pb2
@@ -111,14 +111,10 @@ class Client(Admin):
         options, connection, registry = options.with_strategy(strategy), self._connection, self._registry
         state = StreamState(policy, in_flight, paced, reconnect, statistics, resume_token, registry.labels.defines)
 
-        def identify(frame_labels: Labels) -> str:
-            return registry.identify(frame_labels, session)
+        identify, limits = partial(registry.identify, session=session), partial(registry.get_limits, session)
 
         def opening(token: bytes) -> tta_pb2.ClassifyStreamRequest:
             return requests.make_opening(identify(labels), options, session, policy, buffer, frame_budget, token)
-
-        def limits() -> Limits:
-            return registry.get_limits(session)
 
         def call(messages: Any) -> Any:
             return connection.stub.ClassifyStream(messages, metadata=connection.headers(session))

@@ -110,7 +110,7 @@ def _call(transport: StreamTransport, sender: Sender) -> Generator[Result]:
         while (results := call.next_results()) is not None:
             yield from results
     except grpc.RpcError:
-        raise call.error() from None
+        raise call.status.error() from None
     finally:
         call.close()
 
@@ -127,7 +127,7 @@ def _open(transport: StreamTransport, sender: Sender) -> Call:
             call.close()
             if not isinstance(error, grpc.RpcError):
                 raise
-            failure = call.error()
+            failure = call.status.error()
             if last or not labels_are_gone(failure):
                 raise failure from None
             transport.forget()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 from ..channel import parse_session, to_timeout
 from ..errors import blame_field
@@ -13,11 +14,8 @@ from .options import Options, make_options_message
 from .values import parse_text, parse_unsigned
 
 Policy = Literal["latest", "block", "drop_oldest", "drop_newest"]
-POLICIES = {
-    "latest": tta_pb2.OpenStream.POLICY_LATEST,
-    "drop_oldest": tta_pb2.OpenStream.POLICY_DROP_OLDEST,
-    "drop_newest": tta_pb2.OpenStream.POLICY_DROP_NEWEST,
-    "block": tta_pb2.OpenStream.POLICY_BLOCK,
+POLICIES: Mapping[str, Any] = {
+    name: tta_pb2.OpenStream.Policy.Value(f"POLICY_{name.upper()}") for name in get_args(Policy)
 }
 
 

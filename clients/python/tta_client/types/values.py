@@ -44,7 +44,7 @@ def to_plain(value: Any) -> Any:
 
 
 def read_fields(cls: type[T], message: Any, **given: Any) -> T:
-    """A dataclass from the fields of the same names of a message, without those that are `given`."""
+    """A dataclass from the fields of the same names of a message, or attributes of an object, and those `given`."""
     names = (field.name for field in fields(cls) if field.name not in given)  # type: ignore[arg-type]
     return cls(**given, **{name: _to_own(getattr(message, name)) for name in names})
 
