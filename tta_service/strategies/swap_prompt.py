@@ -86,8 +86,8 @@ class SwapPrompt(Strategy[Swap]):
         if before + 1 >= self.warmup:
             with torch.no_grad():
                 target = text.prompts.encode(memory.target)  # [c, d]
-        warm = target is not None and before >= self.warmup
-        return text.scale * target @ plain if warm else zero_shot, (zero_shot, target)
+        logits = zero_shot if target is None or before < self.warmup else text.scale * target @ plain
+        return logits, (zero_shot, target)
 
     def update(self, seen: Evidence, memory: Swap, carry: tuple[Tensor, Tensor | None]) -> Swap:
         """The frame is remembered and one step is taken."""
