@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.telemetry.conftest import scrape
-from tta_service.telemetry.collectors import READ, Counts, GPUCollector
+from tta_service.telemetry.collectors import GPU_GAUGES, Counts, GPUReader, PullCollector, gpu_families
 from tta_service.telemetry.metrics import Metrics
 
 
@@ -104,8 +104,8 @@ class Library:
 
 def test_every_gpu_reports_what_it_offers_in_base_units():
     registry, library = CollectorRegistry(), Library()
-    registry.register(GPUCollector(library, clock=lambda: 0.0))
-    values = {name: [registry.get_sample_value(name, {"device": str(i)}) for i in range(2)] for name in READ}
+    registry.register(PullCollector(GPUReader(library, clock=lambda: 0.0).read, gpu_families()))
+    values = {name: [registry.get_sample_value(name, {"device": str(i)}) for i in range(2)] for name in GPU_GAUGES}
     assert values == {
         "tta_gpu_utilization_ratio": [0.25, 0.25],
         "tta_gpu_memory_used_bytes": [3 << 30, 3 << 30],
@@ -118,8 +118,8 @@ def test_every_gpu_reports_what_it_offers_in_base_units():
 
 def test_a_lost_gpu_has_no_samples_until_it_comes_back():
     library, now = Library(), [0.0]
-    collector = GPUCollector(library, clock=lambda: now[0])
-    count_samples = lambda: sum(len(family.samples) for family in collector.collect())  # noqa: E731
+    reader = GPUReader(library, clock=lambda: now[0])
+    count_samples = lambda: sum(len(family.samples) for family in reader.read())  # noqa: E731
     assert count_samples() == 9
     library.lost, now[0] = True, 6.0
     assert count_samples() == 0
@@ -128,4 +128,4 @@ def test_a_lost_gpu_has_no_samples_until_it_comes_back():
 
 
 def test_without_the_library_there_is_nothing():
-    assert [family.samples for family in GPUCollector(None).collect()] == [[]] * len(READ)
+    assert [family.samples for family in GPUReader(None).read()] == [[]] * len(GPU_GAUGES)

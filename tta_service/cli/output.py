@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -20,27 +20,18 @@ Show = Callable[[Report], None]
 TOP = 5  # scores in a JSON line
 
 
-def open_output(as_json: bool) -> AbstractContextManager[Show]:
+@contextmanager
+def open_output(as_json: bool) -> Iterator[Show]:
     """A context with a function that shows a report: as JSON, in a table on a terminal, as a plain line elsewhere."""
     if as_json:
         escaped = not (sys.stdout.encoding or "").lower().startswith("utf")  # so that no letter of a label becomes "?"
-        return nullcontext(lambda report: print(json_line(_json(report), escaped), flush=True))
-    if not sys.stdout.isatty():
-        return nullcontext(lambda report: print("\t".join(_cells(report)), flush=True))
-    return _LiveTable()
-
-
-class _LiveTable:
-    """A table that grows with each answer."""
-
-    def __enter__(self) -> Show:
-        self._table = Table("file", "label", "score", "zero-shot", "strategy")
-        self._live = Live(self._table, refresh_per_second=4)
-        self._live.__enter__()
-        return lambda report: self._table.add_row(*map(Text, _cells(report)))  # a label is no markup
-
-    def __exit__(self, *failure: Any) -> None:
-        self._live.__exit__(*failure)
+        yield lambda report: print(json_line(_json(report), escaped), flush=True)
+    elif not sys.stdout.isatty():
+        yield lambda report: print("\t".join(_cells(report)), flush=True)
+    else:
+        table = Table("file", "label", "score", "zero-shot", "strategy")
+        with Live(table, refresh_per_second=4):
+            yield lambda report: table.add_row(*map(Text, _cells(report)))  # a label is no markup
 
 
 def _cells(report: Report) -> tuple[str, ...]:

@@ -25,3 +25,8 @@ def combine_observers(*observers: Handlers) -> Observe:
                 log.exception("an observer failed on a %s", type(event).__name__)
 
     return observe
+
+
+def without_empty(**fields: Any) -> dict[str, Any]:
+    """The fields of a log line or a span that say something: neither None nor ""."""
+    return {key: value for key, value in fields.items() if value not in (None, "")}

@@ -12,7 +12,7 @@ from typing import Any
 from ..core.errors import ModelFault, NotReady, Overloaded
 from ..core.events import Closed, Dropped, Forward, Refused
 from ..core.request import Report
-from . import Handlers
+from . import Handlers, without_empty
 from .logging import get_logger
 
 LONGEST = 200  # characters of one text from a caller
@@ -75,36 +75,34 @@ def answer_fields(report: Report) -> dict[str, Any]:
     """The fields of an answer's line, with a `warning` when the text tower was never taught some of the labels."""
     request = report.request
     names, best, plain = request.labels.names, int(report.logits.argmax()), int(report.zero_shot.argmax())
-    fields: dict[str, Any] = {
-        "request_id": _shorten(request.request_id),
-        "session": report.session.id,
-        "frame_id": request.frame_id,
-        "strategy": report.strategy.name,
-        "label": names[best],
-        "zero_shot": names[plain],
-        "views": report.views,
-        "batch_rows": report.batch_rows,
-        "seconds": round(report.seconds.get("total", 0.0), 4),
-        "degraded": report.degraded.reason if report.degraded else None,
-        "warning": f"labels unknown to the text tower: {_list_names(report.unseen)}" if report.unseen else None,
-    }
-    return _drop_empty(fields)
+    return without_empty(
+        request_id=_shorten(request.request_id),
+        session=report.session.id,
+        frame_id=request.frame_id,
+        strategy=report.strategy.name,
+        label=names[best],
+        zero_shot=names[plain],
+        views=report.views,
+        batch_rows=report.batch_rows,
+        seconds=round(report.seconds.get("total", 0.0), 4),
+        degraded=report.degraded.reason if report.degraded else None,
+        warning=f"labels unknown to the text tower: {_list_names(report.unseen)}" if report.unseen else None,
+    )
 
 
 def refusal_fields(event: Refused) -> dict[str, Any]:
     """The fields of a refusal's line: which request it was, what it asked for, and what is wrong with it."""
     error = event.error
-    fields: dict[str, Any] = {
-        "request_id": _shorten(event.request_id),
-        "session": _shorten(event.session),
-        "frame_id": event.frame_id,
-        "method": event.method,
-        "strategy": _shorten(event.strategy),
-        "field": _shorten(error.field),
-        "error": type(error).__name__,
-        "reason": _shorten(error.message),
-    }
-    return _drop_empty(fields)
+    return without_empty(
+        request_id=_shorten(event.request_id),
+        session=_shorten(event.session),
+        frame_id=event.frame_id,
+        method=event.method,
+        strategy=_shorten(event.strategy),
+        field=_shorten(error.field),
+        error=type(error).__name__,
+        reason=_shorten(error.message),
+    )
 
 
 def refusal_level(error: Exception) -> int:
@@ -121,7 +119,3 @@ def _list_names(names: Sequence[str]) -> str:
 
 def _shorten(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
-
-
-def _drop_empty(fields: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in fields.items() if value not in (None, "")}

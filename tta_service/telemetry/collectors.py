@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
 from importlib import import_module
 from threading import Lock
 from typing import Any
@@ -15,107 +16,77 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 
+def _metric(name: str, help: str, label: str = "", family: type = GaugeMetricFamily) -> Any:
+    """A field of `Counts`, shown as this metric: one number, or with a `label` a number for each of its values."""
+    make = partial(family, name, help, labels=[label] if label else [])
+    return field(default_factory=dict if label else int, metadata={"make": make})
+
+
+_counter = partial(_metric, family=CounterMetricFamily)
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The state of the service at one moment."""
+    """The state of the service at one moment, and the metrics that show it."""
 
-    serving: bool = False
-    queue_depth: Mapping[str, int] = field(default_factory=dict[str, int])  # requests waiting, by queue
-    waiting_rows: Mapping[str, int] = field(default_factory=dict[str, int])  # their rows, by queue
-    queue_limit: Mapping[str, int] = field(default_factory=dict[str, int])  # requests that may wait, by queue
-    queue_bytes: Mapping[str, int] = field(default_factory=dict[str, int])  # of images that wait
-    inflight_rows: int = 0  # of the admitted requests
-    inflight_requests: int = 0  # admitted and not answered yet
-    heartbeat: Mapping[str, float] = field(default_factory=dict[str, float])  # unix seconds by worker
-    sessions: Mapping[str, int] = field(default_factory=dict[str, int])  # by state
-    memory_bytes: Mapping[str, int] = field(default_factory=dict[str, int])  # session memories by strategy
-    memory_limit: int = 0  # bytes that all session memories may take
-    label_sets: int = 0  # whose features are in the cache
-    label_set_bytes: int = 0
-    activation_bytes: int = 0  # what text spaces keep for backward passes
-    text_hits: int = 0
-    text_misses: int = 0
-    text_evictions: int = 0
-
-
-ReadCounts = Callable[[], Counts]
-
-
-class CountsCollector(Collector):
-    """`Counts` as Prometheus families."""
-
-    def __init__(self, read: ReadCounts) -> None:
-        self._read = read
-
-    def describe(self) -> Iterable[Metric]:
-        """The families without values, for the registry."""
-        return families(Counts())
-
-    def collect(self) -> Iterable[Metric]:
-        """The families of the current counts."""
-        return families(self._read())
+    serving: bool = _metric("tta_serving", "1 while the device is healthy and requests are accepted.")
+    queue_depth: Mapping[str, int] = _metric("tta_queue_depth", "Requests queued.", "queue")
+    waiting_rows: Mapping[str, int] = _metric("tta_waiting_rows", "Views queued.", "queue")
+    queue_limit: Mapping[str, int] = _metric("tta_queue_limit", "Requests that the queue may hold.", "queue")
+    queue_bytes: Mapping[str, int] = _metric("tta_queue_bytes", "Bytes of images queued.", "queue")
+    heartbeat: Mapping[str, float] = _metric(
+        "tta_worker_heartbeat_timestamp_seconds", "Unix time of the last work.", "worker"
+    )
+    inflight_requests: int = _metric("tta_inflight_requests", "Requests admitted and not answered yet.")
+    inflight_rows: int = _metric("tta_inflight_rows", "Views of the requests in flight.")
+    sessions: Mapping[str, int] = _metric("tta_sessions", "Sessions in memory.", "state")
+    memory_bytes: Mapping[str, int] = _metric("tta_session_memory_bytes", "Bytes of all session memories.", "strategy")
+    memory_limit: int = _metric("tta_session_memory_limit_bytes", "Bytes that session memories may take.")
+    label_sets: int = _metric("tta_label_sets", "Label sets with cached text features.")
+    label_set_bytes: int = _metric("tta_label_set_bytes", "Bytes of cached text features.")
+    activation_bytes: int = _metric("tta_retained_activation_bytes", "Bytes kept for backward passes.")
+    text_hits: int = _counter("tta_text_cache_hits", "Label sets found in the text cache.")
+    text_misses: int = _counter("tta_text_cache_misses", "Label sets that had to be encoded.")
+    text_evictions: int = _counter("tta_text_cache_evictions", "Label sets evicted from the text cache.")
 
 
-class DeviceCollector(Collector):
-    """The memory of PyTorch's allocator on each GPU; no samples while none is in use."""
+class PullCollector(Collector):
+    """Families that are `read` at scrape time; `empty` are the same ones without values, for the registry."""
+
+    def __init__(self, read: Callable[[], Iterable[Metric]], empty: Iterable[Metric]) -> None:
+        self._read, self._empty = read, empty
 
     def describe(self) -> Iterable[Metric]:
-        """The families without values, for the registry."""
-        return _device_memory([])
+        """The families without values."""
+        return self._empty
 
     def collect(self) -> Iterable[Metric]:
-        """The families with one sample for each GPU."""
-        return _device_memory(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else [])
+        """The families with the values of now."""
+        return self._read()
 
 
-def families(counts: Counts) -> list[Metric]:
+def show_counts(counts: Counts) -> list[Metric]:
     """One metric family for each field."""
-    return [
-        _gauge("tta_serving", "1 while the device is healthy and requests are accepted.", counts.serving),
-        _gauges("tta_queue_depth", "Requests queued.", "queue", counts.queue_depth),
-        _gauges("tta_waiting_rows", "Views queued.", "queue", counts.waiting_rows),
-        _gauges("tta_queue_limit", "Requests that the queue may hold.", "queue", counts.queue_limit),
-        _gauges("tta_queue_bytes", "Bytes of images queued.", "queue", counts.queue_bytes),
-        _gauges("tta_worker_heartbeat_timestamp_seconds", "Unix time of the last work.", "worker", counts.heartbeat),
-        _gauge("tta_inflight_requests", "Requests admitted and not answered yet.", counts.inflight_requests),
-        _gauge("tta_inflight_rows", "Views of the requests in flight.", counts.inflight_rows),
-        _gauges("tta_sessions", "Sessions in memory.", "state", counts.sessions),
-        _gauges("tta_session_memory_bytes", "Bytes of all session memories.", "strategy", counts.memory_bytes),
-        _gauge("tta_session_memory_limit_bytes", "Bytes that session memories may take.", counts.memory_limit),
-        _gauge("tta_label_sets", "Label sets with cached text features.", counts.label_sets),
-        _gauge("tta_label_set_bytes", "Bytes of cached text features.", counts.label_set_bytes),
-        _gauge("tta_retained_activation_bytes", "Bytes kept for backward passes.", counts.activation_bytes),
-        _counter("tta_text_cache_hits", "Label sets found in the text cache.", counts.text_hits),
-        _counter("tta_text_cache_misses", "Label sets that had to be encoded.", counts.text_misses),
-        _counter("tta_text_cache_evictions", "Label sets evicted from the text cache.", counts.text_evictions),
-    ]
+    families: list[Metric] = []
+    for one in fields(counts):
+        families.append(family := one.metadata["make"]())
+        value = getattr(counts, one.name)
+        for key, number in value.items() if isinstance(value, Mapping) else [(None, value)]:
+            family.add_metric([] if key is None else [key], number)
+    return families
 
 
-def _device_memory(devices: Iterable[int]) -> list[Metric]:
+def read_allocator() -> list[Metric]:
+    """The memory of PyTorch's allocator on each GPU; no samples while none is in use."""
     allocated = GaugeMetricFamily("tta_cuda_allocated_bytes", "Bytes of live tensors.", labels=["device"])
     reserved = GaugeMetricFamily("tta_cuda_reserved_bytes", "Bytes reserved from the driver.", labels=["device"])
-    for device in devices:
+    for device in range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []:
         allocated.add_metric([str(device)], torch.cuda.memory_allocated(device))
         reserved.add_metric([str(device)], torch.cuda.memory_reserved(device))
     return [allocated, reserved]
 
 
-def _gauge(name: str, help: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, help, value=value)
-
-
-def _counter(name: str, help: str, value: float) -> Metric:
-    return CounterMetricFamily(name, help, value=value)
-
-
-def _gauges(name: str, help: str, label: str, values: Mapping[str, float]) -> Metric:
-    family = GaugeMetricFamily(name, help, labels=[label])
-    for key, value in values.items():
-        family.add_metric([key], value)
-    return family
-
-
-READ: Mapping[str, tuple[str, Callable[[Any, Any], float]]] = {
+GPU_GAUGES: Mapping[str, tuple[str, Callable[[Any, Any], float]]] = {
     "tta_gpu_utilization_ratio": (
         "Share of the last sampling period in which a kernel ran.",
         lambda nvml, gpu: nvml.nvmlDeviceGetUtilizationRates(gpu).gpu / 100,
@@ -146,7 +117,7 @@ def load_nvml() -> Any | None:
     return nvml
 
 
-class GPUCollector(Collector):
+class GPUReader:
     """Reads NVML at most once in `every` seconds, since a read may take milliseconds.
 
     A value that a GPU does not offer is left out.
@@ -154,13 +125,9 @@ class GPUCollector(Collector):
 
     def __init__(self, nvml: Any | None, every: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._nvml, self._every, self._clock, self._lock = nvml, every, clock, Lock()
-        self._read_at, self._last = -float("inf"), _gpu_families()
+        self._read_at, self._last = -float("inf"), gpu_families()
 
-    def describe(self) -> Iterable[Metric]:
-        """The families without values, for the registry."""
-        return _gpu_families()
-
-    def collect(self) -> Iterable[Metric]:
+    def read(self) -> Sequence[Metric]:
         """The families with the values of the last read, one sample for each GPU."""
         with self._lock:
             if self._nvml is not None and self._clock() - self._read_at >= self._every:
@@ -168,7 +135,7 @@ class GPUCollector(Collector):
             return self._last
 
     def _read(self, nvml: Any) -> list[GaugeMetricFamily]:
-        families = _gpu_families()
+        families = gpu_families()
         try:
             gpus = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
         except nvml.NVMLError:
@@ -176,11 +143,12 @@ class GPUCollector(Collector):
         for family in families:
             for index, gpu in enumerate(gpus):
                 try:
-                    family.add_metric([str(index)], READ[family.name][1](nvml, gpu))
+                    family.add_metric([str(index)], GPU_GAUGES[family.name][1](nvml, gpu))
                 except nvml.NVMLError:
                     continue
         return families
 
 
-def _gpu_families() -> list[GaugeMetricFamily]:
-    return [GaugeMetricFamily(name, help, labels=["device"]) for name, (help, _) in READ.items()]
+def gpu_families() -> list[GaugeMetricFamily]:
+    """The families of `GPU_GAUGES`, without values."""
+    return [GaugeMetricFamily(name, help, labels=["device"]) for name, (help, _) in GPU_GAUGES.items()]

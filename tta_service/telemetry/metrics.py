@@ -24,7 +24,7 @@ from ..core.events import (
 from ..core.request import Report
 from . import Handlers
 from .answer_metrics import AnswerMetrics
-from .collectors import CountsCollector, DeviceCollector, GPUCollector, ReadCounts, load_nvml
+from .collectors import Counts, GPUReader, PullCollector, gpu_families, load_nvml, read_allocator, show_counts
 from .exposition import Registry
 from .histograms import observe
 from .instruments import SECONDS, Instruments, LabelValues
@@ -85,8 +85,8 @@ class Metrics:
         }
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
-        self.registry.register(DeviceCollector())
-        self.registry.register(GPUCollector(load_nvml()))
+        self.registry.register(PullCollector(read_allocator, read_allocator()))
+        self.registry.register(PullCollector(GPUReader(load_nvml()).read, gpu_families()))
         if limit := memory_limit():
             self._instruments.memory_limit.set(limit)
 
@@ -106,9 +106,9 @@ class Metrics:
         else:
             self._instruments.rss_peak.labels(self._strategies[strategy]).set(peak)
 
-    def register_counts(self, read: ReadCounts) -> None:
+    def register_counts(self, read: Callable[[], Counts]) -> None:
         """Publish the counters of `serving`. `read` is called at scrape time, in the scraper's thread."""
-        self.registry.register(CountsCollector(read))
+        self.registry.register(PullCollector(lambda: show_counts(read()), show_counts(Counts())))
 
     def _count_refusal(self, event: Refused) -> None:
         code = self._code_of(event.error)

@@ -21,7 +21,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from ..core.events import Refused
 from ..core.request import Report
-from . import Handlers
+from . import Handlers, without_empty
 
 STAGE_ORDER = ("queue", "text", "decode", "look", "encode", "turn", "adapt")
 NANO = 1_000_000_000
@@ -82,7 +82,7 @@ class Tracing:
             "error.type": kind,
             "tta.field": event.error.field,
         }
-        span.set_attributes({key: value for key, value in attributes_of_error.items() if value not in (None, "")})
+        span.set_attributes(without_empty(**attributes_of_error))
         span.set_status(Status(StatusCode.ERROR, kind))
         span.end(now)
 
@@ -115,7 +115,7 @@ def attributes(report: Report) -> dict[str, Any]:
         "tta.degraded": report.degraded.reason if report.degraded else "",
         "tta.escalated": report.escalated,
     }
-    return {key: value for key, value in values.items() if value not in (None, "")}
+    return without_empty(**values)
 
 
 def _method(report: Report) -> str:
