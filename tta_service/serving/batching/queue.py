@@ -132,11 +132,8 @@ def earliest_deadline_first(
     one_more = now + seconds(jobs[0].reduction.reducer, max_rows)
     urgent = [job for job in jobs if _is_late(job, one_more, job.rows_left, seconds)]
     leader = _choose_leader(jobs[0], urgent)
-    batch = _fill(jobs, leader, urgent, max_rows, now, seconds, free_by)
-    end, chosen = (
-        now + seconds(leader.reduction.reducer, sum(part.rows for part in batch)),
-        {part.job for part in batch},
-    )
+    batch, used = _fill(jobs, leader, urgent, max_rows, now, seconds, free_by)
+    end, chosen = now + seconds(leader.reduction.reducer, used), {part.job for part in batch}
     for job in jobs:
         if job.taken and job not in chosen and _is_late(job, end, 1, seconds):
             job.cut(job.taken)
@@ -151,8 +148,8 @@ def _choose_leader(oldest: Job, urgent: Sequence[Job]) -> Job:
 
 def _fill(
     jobs: Sequence[Job], leader: Job, urgent: Sequence[Job], max_rows: int, now: float, seconds: Seconds, limit: float
-) -> list[JobSlice]:
-    """The batch of the leader. It comes first, or else the urgent jobs do, the small ones before the large ones."""
+) -> tuple[list[JobSlice], int]:
+    """The batch of the leader and its rows. It comes first, or the urgent jobs do, small ones before large ones."""
     reducer, batch, used, hurried = leader.reduction.reducer, list[JobSlice](), 0, set(urgent)
     alike = [job for job in jobs if job.key == leader.key]
     alike.sort(key=lambda job: (1, job.rows_left, job.due) if job in hurried else (0 if job is leader else 2, 0, 0.0))
@@ -166,7 +163,7 @@ def _fill(
         if rows:
             batch.append(job.take(rows))
             used, limit = used + rows, within
-    return batch
+    return batch, used
 
 
 def _trim(job: Job, now: float, seconds: Seconds) -> None:
