@@ -12,7 +12,7 @@ from typing import Any, Literal
 from ..statistics import Statistics
 from ..types.frames import Frame, open_frames
 from ..types.pixels import SampleDepth
-from .pictures import decode_picture
+from .pictures import decode_picture, import_package
 
 SIZE = (64, 48)  # of a thumbnail, width and height: noise averages out, a person across the street stays visible
 STEP = 25.0  # of 255: a thumbnail's pixel that changes by more has changed; sensor noise averages to far less
@@ -86,11 +86,9 @@ def make_thumbnail(picture: Any, depth: SampleDepth | None = None) -> Any:
 
     `picture` and `depth` are what `decode_picture` reads. Raises OSError if OpenCV is not installed.
     """
-    try:
-        import cv2
-        import numpy as np
-    except ImportError:
-        raise OSError("the motion gate needs OpenCV: pip install 'tta-client[camera]'") from None
+    cv2 = import_package("cv2", "OpenCV", "the motion gate")
+    import numpy as np
+
     try:
         array = np.ascontiguousarray(decode_picture(picture, cv2.IMREAD_REDUCED_GRAYSCALE_2, depth))
         small = cv2.resize(array, SIZE, interpolation=cv2.INTER_AREA)

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,14 @@ from ..types.pixels import SampleDepth, to_pixels
 
 FILES = (bytes, bytearray, memoryview, str, os.PathLike)
 ORIENTATION = 0x0112  # EXIF's tag
+
+
+def import_package(package: str, name: str, purpose: str) -> Any:
+    """The package, or OSError that says how to install what the `purpose` needs."""
+    try:
+        return import_module(package)
+    except ImportError:
+        raise OSError(f"{purpose} needs {name}: pip install 'tta-client[camera]'") from None
 
 
 def read_picture_file(picture: Any) -> bytes | None:

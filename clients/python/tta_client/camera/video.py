@@ -14,6 +14,7 @@ from ..channel import is_loopback
 from ..statistics import Statistics
 from ..types.frames import Frame, open_frames
 from .masking import mask_secrets
+from .pictures import import_package
 from .text import make_printable
 from .video_reader import MAX_DAMAGED, CameraSilent, VideoReader
 
@@ -54,7 +55,7 @@ class VideoSource:
         damaged packets in a row. Also raises it after the last frame of a video that ends before its own duration or
         holds no picture.
         """
-        av = _import_av()
+        av = import_package("av", "PyAV", "video")
         remote = "://" in self.url
         timeout = (self.open_seconds, self.read_seconds) if remote else None
         try:
@@ -137,14 +138,6 @@ def count_damaged(name: str, statistics: Statistics) -> None:
         log.warning("%s: a damaged frame is left out; if there are more, they are counted", name)
     statistics.damaged += 1
     statistics.dropped["unreadable"] += 1
-
-
-def _import_av():
-    try:
-        import av
-    except ImportError:
-        raise OSError("video needs PyAV: pip install 'tta-client[camera]'") from None
-    return av
 
 
 def is_complete_gif(path: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from ..types.frames import Frame
 from .gate import limit_count, limit_rate
 from .photographs import find_photographs
+from .pictures import import_package
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,9 @@ class VirtualSource:
         return self.fps > 0
 
     def __iter__(self) -> Iterator[Frame]:
-        _check_installed()
+        import_package("PIL", "Pillow", "the virtual camera")
+        import_package("numpy", "numpy", "the virtual camera")
+        find_photographs()
         return limit_rate(limit_count(map(self.frame, itertools.count(1)), self.frames), self.fps)
 
     def frame(self, number: int) -> Frame:
@@ -105,12 +108,3 @@ def _load_photograph(path: str) -> Any:
 
     with Image.open(path) as image:
         return image.convert("RGB")
-
-
-def _check_installed() -> None:
-    try:
-        import numpy  # noqa: F401
-        import PIL  # noqa: F401
-    except ImportError:
-        raise OSError("the virtual camera needs numpy and Pillow: pip install 'tta-client[camera]'") from None
-    find_photographs()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from ..statistics import Statistics
 from ..types.frames import Frame
+from .pictures import import_package
 from .video import count_damaged
 from .video_reader import MAX_DAMAGED
 
@@ -27,10 +28,7 @@ class WebcamSource:
     statistics: Statistics = field(default_factory=Statistics, compare=False)
 
     def __iter__(self) -> Iterator[Frame]:
-        try:
-            import cv2
-        except ImportError:
-            raise OSError("a webcam needs OpenCV: pip install 'tta-client[camera]'") from None
+        cv2 = import_package("cv2", "OpenCV", "a webcam")
         device = cv2.VideoCapture(self.index, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)
         try:
             if not device.isOpened():
