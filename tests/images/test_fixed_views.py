@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
-from tta_service.images import fixed_views as plain
+from tta_service.images import views as plain
 
 from .files import photo
 

@@ -10,8 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from tta_service.core.errors import BadParameters
-from tta_service.images.fixed_views import centre_view
-from tta_service.images.views import AUGMENTS, look
+from tta_service.images.views import AUGMENTS, centre_view, look
 
 from .files import photo
 

@@ -19,8 +19,7 @@ from ..core.reducer import Reduction
 from ..core.request import Encoded, Features, Request
 from ..core.strategy import Scope, Strategy
 from ..images.decode import decode
-from ..images.fixed_views import NAMED
-from ..images.views import look
+from ..images.views import NAMED, look
 from .judge import Trial
 from .parts import Runtime
 

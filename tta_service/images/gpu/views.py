@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...core.evidence import Views
-from .. import fixed_views as squares
-from ..views import check, draw, look, to_fractions
+from ..views import NAMED, Square, check, draw, look, named_squares, square, to_fractions
 from .resize import BICUBIC, BILINEAR, Filter, Taps, make_taps, make_weights, resize
 
 AT_ONCE = 160 << 20  # bytes of weights and intermediate views, without the picture itself
@@ -74,12 +73,12 @@ def look_on_device(
     levels = _levels(upload(pixels.permute(1, 2, 0).contiguous(), device), dtype)
     out = torch.empty(count, 3, size, size, dtype=torch.uint8, device=device)
     if augment == "named":
-        wanted = squares.named_squares(height, width, size)[:count]
-        mirrored = np.arange(count) == squares.NAMED.index("flip")
+        wanted = named_squares(height, width, size)[:count]
+        mirrored = np.arange(count) == NAMED.index("flip")
         _fill(out, levels, _square_windows(wanted, mirrored), BICUBIC)
         places = np.array([one.place for one in wanted])
     else:
-        draws, centre = draw(height, width, size, count, seed), squares.square(height, width, size)
+        draws, centre = draw(height, width, size, count, seed), square(height, width, size)
         places, mirrored = np.concatenate([np.array([centre.place]), draws.places[1:]]), draws.mirrored
         _fill(out, levels, _square_windows([centre], mirrored[:1]), BICUBIC)
         rows = np.arange(1, count)
@@ -120,7 +119,7 @@ def _fill(out: Tensor, levels: Tensor, windows: Windows, kernel: Filter) -> None
         out.index_copy_(0, rows[chunk], views.to(torch.uint8))
 
 
-def _square_windows(wanted: list[squares.Square], mirrored: NDArray[np.bool_]) -> Windows:
+def _square_windows(wanted: list[Square], mirrored: NDArray[np.bool_]) -> Windows:
     """Windows of the deterministic squares; `mirrored` [v] says which are flipped."""
     part, whole = np.array([one.part for one in wanted]), np.array([one.whole for one in wanted])
     corner = np.array([(one.left, one.top) for one in wanted])
