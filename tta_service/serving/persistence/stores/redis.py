@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from ....core.errors import NotReady, Unsupported
 from ....core.masking import without_secrets
@@ -15,13 +16,12 @@ from .base import Change, Store, Stored, check_formats, name_of
 try:
     import redis
     import redis.asyncio
-    import redis.asyncio.retry
-    import redis.backoff
 except ImportError:
     redis = None
 
+T = TypeVar("T")
 CONNECTIONS = 8  # at once: a server that stops writes all its sessions
-PATIENCE = 5.0  # seconds for a connection, and for each reply
+TIMEOUT = 5.0  # seconds for a connection, and for each reply
 
 
 class RedisStore(Store):
@@ -40,14 +40,8 @@ class RedisStore(Store):
         if redis is None:
             raise Unsupported("a state store in Redis needs its client: pip install tta-service[redis]")
         address = url.replace("valkey", "redis", 1)
-        once = redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 1, (redis.ConnectionError,))
-        options = {
-            "socket_timeout": PATIENCE,
-            "socket_connect_timeout": PATIENCE,
-            "retry": once,  # on a new connection, for the server may have closed an idle one
-        }
         try:
-            client = redis.asyncio.from_url(address, **options)
+            client = redis.asyncio.from_url(address, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
             await client.ping()
         except ValueError as error:
             raise OSError(without_secrets(f"{url} is no address of a state store: {error}", url)) from None
@@ -57,11 +51,8 @@ class RedisStore(Store):
 
     async def epoch(self, owner: str, session: str) -> int:
         """Asks for less than the whole record, whose state may be large."""
-        try:
-            async with self._connections:
-                epoch, format = await self._client.hmget(_key(name_of(owner, session)), "epoch", "format")
-        except redis.RedisError as error:  # type: ignore[union-attr]
-            raise NotReady(f"the state store does not answer: {error}") from error
+        key = _key(name_of(owner, session))
+        epoch, format = await self._ask(lambda: self._client.hmget(key, "epoch", "format"))
         check_format(_number(format))
         return int(epoch or 0)
 
@@ -69,15 +60,26 @@ class RedisStore(Store):
         await self._client.aclose()
 
     async def _change(self, name: str, change: Change) -> Stored | None:
+        return await self._ask(lambda: self._try_until_done(_key(name), change))
+
+    async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Asks again, on a new connection, if the server has closed this one, which may have been idle for long."""
         try:
-            async with self._connections, self._client.pipeline() as pipe:
-                while True:
-                    try:
-                        return await self._try_change(pipe, _key(name), change)
-                    except redis.WatchError:  # type: ignore[union-attr]
-                        continue
+            async with self._connections:
+                try:
+                    return await ask()
+                except redis.ConnectionError:  # type: ignore[union-attr]
+                    return await ask()
         except redis.RedisError as error:  # type: ignore[union-attr]
             raise NotReady(f"the state store does not answer: {error}") from error
+
+    async def _try_until_done(self, key: str, change: Change) -> Stored | None:
+        async with self._client.pipeline() as pipe:
+            while True:
+                try:
+                    return await self._try_change(pipe, key, change)
+                except redis.WatchError:  # type: ignore[union-attr]
+                    continue
 
     async def _try_change(self, pipe: Any, key: str, change: Change) -> Stored | None:
         await pipe.watch(key)
