@@ -31,6 +31,9 @@ ALL = (
 )
 
 
+TAUGHT = ("tip_adapter", "gda", "taught")  # these learn from lessons alone: without any they are zero-shot
+
+
 @dataclass(frozen=True)
 class Contender:
     """One row of the table: every parameter that is not given has its default."""

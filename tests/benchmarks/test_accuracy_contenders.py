@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.accuracy.contenders import ALL, Contender, parse_contenders
+from benchmarks.accuracy.contenders import ALL, TAUGHT, Contender, parse_contenders
 from tta_service.core.errors import BadParameters, UnknownStrategy
 from tta_service.strategies import catalogue
 
 
 def test_every_strategy_takes_part():
-    assert {Contender.of(text).strategy for text in ALL} == set(catalogue.names())
+    assert {Contender.of(text).strategy for text in (*ALL, *TAUGHT)} == set(catalogue.names())
 
 
 def test_words_to_parameters_and_back():

@@ -36,6 +36,9 @@ CONTRACT = {  # fields, memory, gradient
     "swap_prompt": ({**SWAPPED, "batch": 32}, "session", True),
     "vb_weights": ({"prior": 1.0, "iterations": 50, "window": 64, "warmup": 16}, "session", False),
     "cutmixout": (CUT, "labels", False),
+    "tip_adapter": ({"alpha": 1.17, "beta": 1.0, "capacity": 16, "compat": False}, "session", False),
+    "gda": ({"alpha": 1.0, "compat": False}, "session", False),
+    "taught": ({**ALONE, "capacity": 16}, "session", False),
 }
 ALLOWED = {  # the ends that must be taken, and what lies just outside
     "views": ((1, 512), (0, 513)),

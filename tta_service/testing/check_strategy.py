@@ -14,6 +14,7 @@ from ..core.labels import TextSpace
 from ..core.memory import tensors
 from ..core.strategy import Needs, Scope, Strategy
 from .check_entry import check_bounds, check_registered, check_round_trip
+from .check_lessons import a_fit_is_pure, lessons_are_learnt, lessons_survive_a_snapshot
 from .check_memory import (
     adapt_is_predict_then_update,
     memory_has_its_scope,
@@ -126,6 +127,9 @@ STRATEGY_CHECKS: tuple[Callable[[StrategyClass], None], ...] = (
     snapshot_restores_the_next_answers,
     adapt_is_predict_then_update,
     explanations_are_pure,
+    lessons_are_learnt,
+    a_fit_is_pure,
+    lessons_survive_a_snapshot,
 )
 
 
