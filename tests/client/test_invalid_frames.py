@@ -179,9 +179,9 @@ def test_numbers_of_numpy_are_numbers(service: str, watch: Watch) -> None:
 
 @both
 @policies
-def test_a_quiet_camera_is_told_of_its_failures_at_once(service: str, watch: Watch, policy: str) -> None:
+def test_failures_of_a_slow_camera_are_reported_at_once(service: str, watch: Watch, policy: str) -> None:
     """And in their places: the frames around them are answered before and after."""
-    told = threading.Event()
+    reported = threading.Event()
 
     class Noted(Statistics):
         @property
@@ -192,12 +192,12 @@ def test_a_quiet_camera_is_told_of_its_failures_at_once(service: str, watch: Wat
         def failures(self, number: int) -> None:
             self._failures = number
             if number == 3:
-                told.set()
+                reported.set()
 
     def camera() -> Iterator[Any]:
         yield GOOD
         yield from (None, Frame(2, GOOD), "nowhere")  # the second number twice: it has no place of its own
-        assert told.wait(PATIENCE)
+        assert reported.wait(PATIENCE)
         yield GOOD
 
     results = watch(service, camera(), policy=policy, statistics=Noted())
@@ -208,7 +208,7 @@ def test_a_quiet_camera_is_told_of_its_failures_at_once(service: str, watch: Wat
 
 @both
 @policies
-def test_a_camera_that_gives_nothing_but_rubbish_is_read_no_faster_than_it_is_told_of(
+def test_invalid_frames_are_read_no_faster_than_their_failures_are_taken(
     service: str, watch: Watch, policy: str
 ) -> None:
     taken = 0
@@ -230,7 +230,7 @@ def test_a_camera_that_gives_nothing_but_rubbish_is_read_no_faster_than_it_is_to
                 held.append(taken)
 
     slowly()
-    assert max(held) <= 5 + 8 + 2  # what is told, what may wait, what is in the hand
+    assert max(held) <= 5 + 8 + 2  # reported, waiting, and in the hand of the sender
 
 
 FATAL = [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError(), MemoryError(), OSError("out")]

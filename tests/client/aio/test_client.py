@@ -84,7 +84,7 @@ async def test_a_session_is_snapshot_and_restored(address: str, peer: Peer) -> N
     assert [headers.get("x-session-id") for headers in peer.headers] == ["door"] * 6  # for proxies
 
 
-async def test_a_service_that_leaves_gives_a_token_that_opens_the_stream_again(address: str, peer: Peer) -> None:
+async def test_a_draining_service_gives_a_token_that_resumes_the_stream(address: str, peer: Peer) -> None:
     async with AsyncClient(address) as client:
         stream = client.stream([b"x", b"leave"], NAMES)
         assert [result.frame_id async for result in stream] == [1, 2]

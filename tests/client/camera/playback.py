@@ -1,4 +1,4 @@
-"""A recorder that plays back over RTSP, and web servers with cameras and films, for tests."""
+"""A recorder that plays back over RTSP, and web servers with cameras and recordings, for tests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Web(http.server.ThreadingHTTPServer):
                 web.paths.append(self.path)
                 try:
                     answer(self)
-                except OSError:  # whoever asked has seen enough
+                except OSError:  # the client has closed the connection
                     self.close_connection = True
 
             def log_message(self, *_: object) -> None: ...
@@ -100,17 +100,17 @@ class Recorder:
 
     def __init__(self, shows: list[bytes], seconds: float | None) -> None:
         self.shows, self.seconds, self.opened = shows, seconds, 0
-        self._door = socket.create_server(("127.0.0.1", 0))
-        self.url = f"rtsp://127.0.0.1:{self._door.getsockname()[1]}/recording"
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"rtsp://127.0.0.1:{self._listening.getsockname()[1]}/recording"
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
-        self._door.close()
+        self._listening.close()
 
     def _serve(self) -> None:
         for show in self.shows:
             try:
-                connection, _ = self._door.accept()
+                connection, _ = self._listening.accept()
             except OSError:
                 return
             self.opened += 1

@@ -1,4 +1,4 @@
-"""Cameras, films and recorders on the network: what is damaged, what breaks off, what is a film and what is not."""
+"""Cameras and recordings on the network: damage, broken transfers, and which URL is which."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_camera_whose_every_frame_is_damaged_is_an_os_error() -> None:
         assert len(camera.asked) == 1
 
 
-def test_many_damaged_frames_in_a_row_are_a_reason_to_open_it_anew() -> None:
+def test_many_damaged_frames_in_a_row_make_the_camera_open_again() -> None:
     """The first connection turns bad, the second is good."""
     openings = iter([itertools.chain(islice(shades(0), 20), shades(1)), shades(0)])
     counts = Statistics()
@@ -77,10 +77,10 @@ def test_a_camera_that_sends_only_damage_is_silent(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("breaks", [0, 1, 2])
-def test_a_film_behind_a_url_is_answered_whole(tmp_path: Path, breaks: int) -> None:
-    path = moving(tmp_path / "film.mp4", "mpeg4", frames=200)
+def test_a_recording_behind_a_url_is_read_to_its_end(tmp_path: Path, breaks: int) -> None:
+    path = moving(tmp_path / "recording.mp4", "mpeg4", frames=200)
     with web(file(path, breaks)) as server:
-        source = open_source(f"{server.url}/film.mp4?token=x")
+        source = open_source(f"{server.url}/recording.mp4?token=x")
         assert not source.live
         assert [frame.frame_id for frame in source] == list(range(1, 201))
 
@@ -88,8 +88,8 @@ def test_a_film_behind_a_url_is_answered_whole(tmp_path: Path, breaks: int) -> N
 @pytest.mark.parametrize(
     ("url", "live"),
     [
-        ("http://host/a/film.mp4", False),
-        ("https://host/FILM.MKV?token=1#t", False),
+        ("http://host/a/recording.mp4", False),
+        ("https://host/RECORDING.MKV?token=1#t", False),
         ("http://host/one.jpg", False),
         ("http://host/mjpg/video.cgi?x=.mp4", True),
         ("http://host/live.m3u8", True),
@@ -97,7 +97,7 @@ def test_a_film_behind_a_url_is_answered_whole(tmp_path: Path, breaks: int) -> N
         ("rtsp://host/recording.mp4", True),
     ],
 )
-def test_what_is_a_film(url: str, live: bool) -> None:
+def test_urls_of_recordings_and_of_cameras(url: str, live: bool) -> None:
     assert open_source(url).live is live
     assert open_source(url, live=not live).live is not live
     words = [url, "--labels", "a,b"]
@@ -109,7 +109,7 @@ def test_what_is_a_film(url: str, live: bool) -> None:
 
 
 @pytest.mark.parametrize("words", [["0", "--no-live"], ["virtual:", "--live"], ["rtsp://a", "--interval", "1"]])
-def test_words_for_other_sources(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_for_other_sources_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([*words, "--labels", "a,b"])
     assert words[1] in capsys.readouterr().err
@@ -165,12 +165,12 @@ def test_snapshots_of_pngs_and_a_single_picture_behind_a_url(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("seconds", [8.0, None])
-def test_a_playback_that_breaks_off_is_lost_and_one_that_is_over_has_ended(seconds: float | None) -> None:
+def test_a_recording_that_breaks_off_is_opened_again_and_a_complete_one_ends(seconds: float | None) -> None:
     part, whole = clips.mpegts((40,) * 100), clips.mpegts((40,) * 200)  # 4 s, 8 s
     counts = Statistics()
     with closing(Recorder([part, whole], seconds)) as recorder:
         frames = iter(Lasting(open_source(recorder.url), QUICKLY, counts))
-        seen = list(frames if seconds else islice(frames, 150))  # what told FFmpeg the format is not shown
+        seen = list(frames if seconds else islice(frames, 150))  # FFmpeg reads the first packets to find the format
         frames.close()  # type: ignore[attr-defined]
     assert recorder.opened == 2 and counts.reconnects == {"source": 1}
     assert len(seen) >= 150 and [f.frame_id for f in seen] == list(range(1, len(seen) + 1))
@@ -184,7 +184,7 @@ def test_loopback_does_not_go_through_a_proxy(host: str, tmp_path: Path, monkeyp
         assert len(list(open_source(f"http://{host}:{server.server_port}/a.mp4"))) == 30
 
 
-def test_the_command_counts_what_was_damaged_and_is_content(address: str, tmp_path: Path, capsys) -> None:
+def test_damaged_frames_are_counted_and_are_no_failure_of_the_command(address: str, tmp_path: Path, capsys) -> None:
     path = moving(tmp_path / "clip.avi", "mjpeg")
     clips.damage(path, 12)
     words = [str(path), "--server", address, "--labels", "cat,dog"]
@@ -195,8 +195,8 @@ def test_the_command_counts_what_was_damaged_and_is_content(address: str, tmp_pa
     assert "29 answers to 29 sent, 0 failures, 0 skipped, 1 dropped (1 unreadable)" in capsys.readouterr().out
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert main(words) == 1
-    told = capsys.readouterr()
-    assert "breaks off" in told.err and "clip.avi" in told.err and " answers to " in told.out
+    printed = capsys.readouterr()
+    assert "breaks off" in printed.err and "clip.avi" in printed.err and " answers to " in printed.out
 
 
 def test_the_command_polls(address: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -126,7 +126,7 @@ def test_without_a_short_side_files_are_unchanged() -> None:
     assert [f.image for f in encoded([Frame(1, large)], short_side=0)] == [large]
 
 
-def test_newest_skips_frames_that_were_overtaken() -> None:
+def test_keep_latest_skips_frames_that_were_overtaken() -> None:
     taken, delivered = threading.Event(), threading.Event()
 
     def device() -> Iterator[Frame]:
@@ -143,7 +143,7 @@ def test_newest_skips_frames_that_were_overtaken() -> None:
     assert [f.frame_id for f in frames] == [1000]
 
 
-def test_newest_raises_the_error_of_the_device() -> None:
+def test_keep_latest_raises_the_error_of_the_device() -> None:
     def device() -> Iterator[Frame]:
         yield Frame(1, b"")
         raise OSError("unplugged")
@@ -152,7 +152,7 @@ def test_newest_raises_the_error_of_the_device() -> None:
         list(newest(device()))
 
 
-def test_newest_closes_the_device() -> None:
+def test_keep_latest_closes_the_device() -> None:
     closed = threading.Event()
 
     def device() -> Iterator[Frame]:

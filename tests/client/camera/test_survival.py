@@ -79,7 +79,7 @@ def test_a_killed_service_is_connected_to_again_and_has_its_memory(tmp_path: Pat
 
 
 def test_a_service_that_is_stopped_loses_nothing(tmp_path: Path) -> None:
-    """The stream is told of the stop, ends when every frame is answered, and opens again with its resume token."""
+    """The stream is drained: it ends when every frame is answered, and opens again with its resume token."""
     statistics, stopped = Statistics(), threading.Event()
     leaving, port = threading.Event(), 0
 

@@ -102,7 +102,7 @@ def test_answers_stay_fresh_at_every_overload(cameras: int, service: float) -> N
     assert cameras == 1 or paced.age(0.95) < 0.6 * strict.age(0.95)
 
 
-def test_a_long_way_does_not_slow_a_camera_down() -> None:
+def test_a_long_round_trip_does_not_slow_a_camera_down() -> None:
     """50 ms each way and 20 ms of work: the next frame is on its way before the last answer has come."""
     paced, strict = (simulate_overload(1, 0.02, make, way=0.05) for make in (lambda: Pacer(True), lambda: Strict(True)))
     assert paced.answers > 2 * strict.answers

@@ -74,7 +74,7 @@ def test_other_policies_lose_the_unanswered_frames(address: str, peer: Peer, wat
 
 
 @both
-def test_a_service_that_leaves_is_followed_with_its_token(address: str, peer: Peer, watch: Watch) -> None:
+def test_a_draining_service_is_followed_with_its_token(address: str, peer: Peer, watch: Watch) -> None:
     """No frame is lost or sent twice: what is under way is answered before the old call ends."""
     statistics = Statistics()
     results = watch(address, [b"x", b"leave", b"xx", b"leave", b"xxx"], statistics, in_flight=1)
@@ -85,7 +85,7 @@ def test_a_service_that_leaves_is_followed_with_its_token(address: str, peer: Pe
 
 
 @both
-def test_a_service_that_leaves_after_the_last_frame_is_not_followed(address: str, peer: Peer, watch: Watch) -> None:
+def test_a_service_that_drains_after_the_last_frame_is_not_followed(address: str, peer: Peer, watch: Watch) -> None:
     assert [r.frame_id for r in watch(address, [b"x", b"leave"], Statistics())] == [1, 2]
     assert len(peer.opened) == 1
 
@@ -95,7 +95,9 @@ MIXED = [Frame(1, b"x", labels=OWN), Frame(2, b"x"), Frame(3, b"x", labels=OWN),
 
 
 @both
-def test_labels_of_a_frame_that_its_server_does_not_have_are_put_again(address: str, peer: Peer, watch: Watch) -> None:
+def test_labels_of_a_frame_that_its_server_does_not_have_are_registered_again(
+    address: str, peer: Peer, watch: Watch
+) -> None:
     """In a fleet that has just changed they may be registered at one server, and asked for at another."""
     statistics, peer.elsewhere = Statistics(), [OWN]
     results = watch(address, MIXED, statistics, session="door")
@@ -117,7 +119,7 @@ def test_labels_that_stay_unknown_fail_their_frames_and_the_stream_goes_on(
 
 
 @both
-def test_an_id_that_nobody_here_has_registered_fails_at_once(address: str, peer: Peer, watch: Watch) -> None:
+def test_an_id_that_this_client_has_not_registered_fails_at_once(address: str, peer: Peer, watch: Watch) -> None:
     statistics = Statistics()
     results = watch(address, [Frame(1, b"x", labels="nobody"), Frame(2, b"x")], statistics)
     assert [isinstance(r, FrameAnswer) for r in results] == [False, True] and not statistics.reconnects
@@ -127,7 +129,7 @@ def test_an_id_that_nobody_here_has_registered_fails_at_once(address: str, peer:
 
 
 @both
-def test_a_silent_service_is_dialled_anew(address: str, peer: Peer, watch: Watch) -> None:
+def test_a_silent_service_is_connected_to_again(address: str, peer: Peer, watch: Watch) -> None:
     peer.hushes, statistics = 1, Statistics()
     stalling = Reconnect(0.01, 0.05, stall=0.5)
     assert [r.frame_id for r in watch(address, [b"x", b"hush", b"xx"], statistics, reconnect=stalling)] == [1, 2, 3]

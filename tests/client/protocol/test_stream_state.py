@@ -188,7 +188,7 @@ def answer_own_labels(state: StreamState, number: int, gone: bool) -> Any:
     return state.read(pb.ClassifyStreamResponse(**kind), 10.0 * number)
 
 
-def test_a_live_stream_dials_again_for_missing_labels_once_until_they_are_known() -> None:
+def test_a_live_stream_reconnects_for_missing_labels_once_until_they_are_known() -> None:
     state = StreamState("latest", reconnect=Reconnect())
     state.on_call_opened()
     for first in (1, 4):

@@ -27,7 +27,7 @@ def test_labels_are_registered_again_when_the_service_forgot_them(client: Client
     assert peer.puts == 3
 
 
-def test_somebody_elses_id_is_not_ours_to_register(client: Client, peer: Peer) -> None:
+def test_an_id_of_another_client_is_not_registered(client: Client, peer: Peer) -> None:
     with pytest.raises(TTAClientError) as caught:
         client.classify(b"four", "0" * 32)
     assert caught.value.code is grpc.StatusCode.NOT_FOUND and caught.value.field == "labels.id"
@@ -56,21 +56,21 @@ def test_a_status_without_details_is_an_error_as_well(client: Client) -> None:
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
-def test_what_may_pass_is_tried_again(client: Client, peer: Peer, code: grpc.StatusCode) -> None:
+def test_transient_errors_are_retried(client: Client, peer: Peer, code: grpc.StatusCode) -> None:
     """CANCELLED is what a proxy says that has lost its server."""
     client.put_labels(NAMES)
     peer.refusals = [code] * 2
     assert client.classify(b"four", NAMES).label == "dog"
 
 
-def test_other_refusals_are_not_tried_again(client: Client, peer: Peer) -> None:
+def test_other_errors_are_not_retried(client: Client, peer: Peer) -> None:
     peer.refusals = [grpc.StatusCode.RESOURCE_EXHAUSTED] * 2
     with pytest.raises(TTAClientError, match="not now"):
         client.classify(b"four", NAMES)
     assert len(peer.refusals) == 1
 
 
-def test_nobody_at_home_is_an_error_that_may_pass() -> None:
+def test_an_absent_service_is_a_transient_error() -> None:
     with Client("127.0.0.1:1", timeout=5) as client, pytest.raises(TTAClientError) as caught:
         client.info()
     assert caught.value.code is grpc.StatusCode.UNAVAILABLE and caught.value.transient
@@ -81,7 +81,7 @@ def test_listings_follow_the_pages(client: Client) -> None:
     assert {info.id for info in client.list_labels()} == ids
 
 
-def test_the_session_goes_along_for_proxies(client: Client, peer: Peer) -> None:
+def test_the_session_is_in_the_metadata_for_proxies(client: Client, peer: Peer) -> None:
     """Every question about a session, and the labels it is asked with: the servers of a fleet share neither."""
     client.classify(b"four", NAMES, session="door-1")
     list(client.stream([b"four"], NAMES[:1], session="door-1"))

@@ -22,7 +22,7 @@ from tests.patience import PATIENCE
 OPENING = pb.ClassifyStreamRequest()
 
 
-def test_a_frame_made_ready_after_its_call_had_ended_is_sent_once_and_in_its_turn():
+def test_a_message_made_after_its_call_ended_is_sent_once_and_in_order():
     """Its labels are registered while the call fails, so its message belongs to no call."""
     inside, go, ready = threading.Event(), threading.Event(), threading.Event()
 
@@ -105,7 +105,7 @@ FRAMES = [Frame(1, b"x"), Frame(2, b"x", labels=OWN), Frame(3, b"x")]
 
 
 @both
-def test_a_service_that_cannot_register_labels_now_is_dialled_again(watch: Watch) -> None:
+def test_a_service_that_cannot_register_labels_now_is_connected_to_again(watch: Watch) -> None:
     with serve_peer(Busy(2, grpc.StatusCode.RESOURCE_EXHAUSTED, 0.01)) as at:
         statistics = Statistics()
         results = watch(at, FRAMES, statistics)
@@ -164,7 +164,7 @@ def test_a_fault_of_the_client_ends_the_stream_with_it(
 
 
 @both
-def test_a_service_that_leaves_is_followed_by_what_is_left_of_a_stream(address: str, peer: Peer, watch: Watch) -> None:
+def test_the_rest_of_a_stream_follows_a_draining_service(address: str, peer: Peer, watch: Watch) -> None:
     bad = Frame(-1, b"x")
     results = watch(address, [b"x", b"leave", bad, bad, b"xx", bad, b"leave", bad], Statistics(), in_flight=1)
     assert [r.frame_id for r in results] == [1, 2, -1, -1, 3, -1, 4, -1]

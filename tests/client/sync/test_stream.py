@@ -46,7 +46,7 @@ def test_a_stream_registers_forgotten_labels_and_loses_no_frame(client: Client, 
     assert peer.puts == 2 and len(peer.opened) == 2
 
 
-def test_at_most_so_many_frames_are_under_way(client: Client, peer: Peer) -> None:
+def test_at_most_in_flight_frames_are_unanswered(client: Client, peer: Peer) -> None:
     taken: list[int] = []
 
     def frames() -> Iterator[bytes]:
@@ -85,7 +85,7 @@ def test_the_status_that_ends_a_stream_is_raised(client: Client) -> None:
     assert caught.value.code is grpc.StatusCode.ABORTED and len(results) == 1
 
 
-def test_leaving_early_lets_the_source_go(client: Client) -> None:
+def test_closing_a_stream_closes_its_source(client: Client) -> None:
     closed: list[bool] = []
 
     def frames() -> Iterator[bytes]:
@@ -101,7 +101,7 @@ def test_leaving_early_lets_the_source_go(client: Client) -> None:
     until(lambda: closed)
 
 
-def test_a_policy_that_does_not_exist_is_said_before_anything_is_sent(client: Client, peer: Peer) -> None:
+def test_an_unknown_policy_is_refused_before_anything_is_sent(client: Client, peer: Peer) -> None:
     with pytest.raises(ValueError, match="sometimes"):
         list(client.stream([b"x"], NAMES, policy="sometimes"))  # type: ignore[arg-type]
     assert not peer.opened
@@ -113,7 +113,7 @@ def iter_into(results: list, stream: object) -> list:
     return []
 
 
-def test_a_service_that_leaves_gives_a_token_that_opens_the_stream_again(client: Client, peer: Peer) -> None:
+def test_a_draining_service_gives_a_token_that_resumes_the_stream(client: Client, peer: Peer) -> None:
     stream = client.stream([b"x", b"leave"], NAMES, session="door")
     assert stream.resume_token == b""
     assert [result.frame_id for result in stream] == [1, 2]

@@ -45,7 +45,7 @@ def ask_service(address: str, request: pb.ClassifyRequest) -> None:
 
 
 @both
-def test_what_is_too_large_fails_alone_with_field_and_limit(small: str, watch: Watch) -> None:
+def test_an_image_that_is_too_large_fails_alone_with_field_and_limit(small: str, watch: Watch) -> None:
     fits = ROOM // 3 // ROWS * ROWS  # pixels of RGB
     large = [array(fits + ROWS, 3), array(PIXELS + ROWS), np.zeros((1, SIDE + 1, 3), np.uint8), GOOD + bytes(50_000)]
     frames = [GOOD, *large, array(fits, 3), array(PIXELS), np.zeros((1, SIDE, 3), np.uint8), GOOD]
@@ -62,7 +62,7 @@ def test_what_is_too_large_fails_alone_with_field_and_limit(small: str, watch: W
 
 
 @both
-def test_a_4k_array_and_a_file_of_ten_megabytes_are_told_the_usual_limits(service: str, watch: Watch) -> None:
+def test_a_4k_array_and_a_file_of_ten_megabytes_are_refused_with_the_usual_limits(service: str, watch: Watch) -> None:
     results = watch(service, [GOOD, np.zeros((2160, 3840, 3), np.uint8), GOOD + bytes(10 << 20), GOOD])
     assert [type(r) for r in results] == [FrameAnswer, FrameFailure, FrameFailure, FrameAnswer]
     most = (9 << 20) - (64 << 10)
@@ -99,7 +99,7 @@ def test_a_message_that_is_too_large_for_another_reason_fails_alone_as_well(smal
     assert results[1].error.field == "frame" and str(MESSAGE) in results[1].error.sentence
 
 
-def test_a_call_of_its_own_is_refused_alike_and_never_sent(small: str) -> None:
+def test_a_unary_call_is_refused_in_the_same_way_and_not_sent(small: str) -> None:
     with Client(small) as client:
         with pytest.raises(TTAClientError, match=f"at most {ROOM // 3} in all") as caught:
             client.classify(np.zeros((1000, 1000, 3), np.uint8), ("not", "registered"))
@@ -109,12 +109,12 @@ def test_a_call_of_its_own_is_refused_alike_and_never_sent(small: str) -> None:
             client.classify(GOOD, NAMES, request_id="x" * MESSAGE)
 
 
-def test_a_service_that_tells_no_limits_judges_itself(client: Client) -> None:
+def test_without_known_limits_the_service_decides(client: Client) -> None:
     assert client.classify(bytes(3 << 20), NAMES).label in NAMES
 
 
 @given(st.integers(1024, 1 << 40), st.integers(1, 4000), st.integers(1, 4000), st.sampled_from([1, 3]))
-def test_whatever_is_let_through_fits_into_a_message(most: int, width: int, height: int, depth: int) -> None:
+def test_an_image_within_the_limits_fits_into_a_message(most: int, width: int, height: int, depth: int) -> None:
     limits = Limits(message_bytes=most)
     size = width * height * depth
     for check in (lambda: limits.check_raw(width, height, depth, "image"), lambda: limits.check_encoded(size, "image")):

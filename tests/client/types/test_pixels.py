@@ -69,7 +69,7 @@ def test_a_pil_image_is_turned_upright() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "name"),
     [
         (None, "NoneType"),
         (3.5, "float"),
@@ -82,6 +82,6 @@ def test_a_pil_image_is_turned_upright() -> None:
         (np.uint8(3), r"uint8 \[\]"),
     ],
 )
-def test_anything_else_is_refused_by_name(wrong: object, said: str) -> None:
-    with pytest.raises(ValueError, match=f"an image is .*, not {said}"):
+def test_anything_else_is_refused_by_name(wrong: object, name: str) -> None:
+    with pytest.raises(ValueError, match=f"an image is .*, not {name}"):
         to_pixels(wrong)

@@ -1,4 +1,4 @@
-"""Videos that were filmed on the side, upside down or in a mirror arrive as a person saw it."""
+"""The display matrix of a video: its pictures come out upright."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tta_client.camera import open_source
 
 from tests.client.camera.clips import moving
 
-TURNS = {  # a, b, c, d of the display matrix, and what it does
+ORIENTATIONS = {  # a, b, c, d of the display matrix, and what it does
     "as it is": ((1, 0, 0, 1), lambda p: p),
     "clockwise": ((0, 1, -1, 0), lambda p: np.rot90(p, -1)),
     "half": ((-1, 0, 0, -1), lambda p: np.rot90(p, 2)),
@@ -25,7 +25,7 @@ TURNS = {  # a, b, c, d of the display matrix, and what it does
 }
 
 
-def turn(path: Path, a: float, b: float, c: float, d: float) -> None:
+def write_matrix(path: Path, a: float, b: float, c: float, d: float) -> None:
     """Writes the display matrix of an MP4's track."""
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 4 + 40
@@ -35,21 +35,21 @@ def turn(path: Path, a: float, b: float, c: float, d: float) -> None:
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
-@pytest.mark.parametrize("how", TURNS)
-def test_the_display_matrix_is_honoured(tmp_path: Path, codec: str, how: str) -> None:
+@pytest.mark.parametrize("name", ORIENTATIONS)
+def test_the_display_matrix_is_applied(tmp_path: Path, codec: str, name: str) -> None:
     path = moving(tmp_path / "clip.mp4", codec, frames=3)
     stored = [frame.image for frame in open_source(str(path))]
-    matrix, expected = TURNS[how]
-    turn(path, *matrix)
+    matrix, expected = ORIENTATIONS[name]
+    write_matrix(path, *matrix)
     shown = [frame.image for frame in open_source(str(path))]
     assert len(shown) == 3 and all(image.flags.c_contiguous for image in shown)
     assert all(map(np.array_equal, shown, map(expected, stored)))
 
 
-@pytest.mark.parametrize("how", ["as it is", "clockwise", "half", "counterclockwise"])
-def test_as_opencv_shows_it(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("name", ["as it is", "clockwise", "half", "counterclockwise"])
+def test_the_orientation_equals_that_of_opencv(tmp_path: Path, name: str) -> None:
     cv2 = pytest.importorskip("cv2", reason="needs OpenCV (extra camera)")
-    turn(path := moving(tmp_path / "clip.mp4", "mpeg4", frames=1), *TURNS[how][0])
+    write_matrix(path := moving(tmp_path / "clip.mp4", "mpeg4", frames=1), *ORIENTATIONS[name][0])
     ours = next(iter(open_source(str(path)))).image
     good, theirs = cv2.VideoCapture(str(path)).read()
     assert good and ours.shape == theirs.shape
