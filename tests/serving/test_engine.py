@@ -20,6 +20,7 @@ from tta_service.core.errors import BadImage, BadParameters, BadRequest, Deadlin
 from tta_service.core.events import Closed, Forward
 from tta_service.core.reducer import Reduction
 from tta_service.core.request import STAGES, Cascade, Encoded, Features, Report, Request
+from tta_service.serving.costs.model import CostModel
 from tta_service.strategies.mta import MTA
 from tta_service.strategies.tda import TDA
 from tta_service.strategies.zero import Zero
@@ -219,6 +220,16 @@ async def test_an_unnamed_session_ends_with_its_call():
         assert torch.equal(one.logits, two.logits)
         assert service.of(Closed) == [Closed("client", 1)] * 2
         assert service.sessions.counters.sessions == service.sessions.counters.bytes == 0
+
+
+async def test_without_a_deadline_nothing_is_estimated(monkeypatch: pytest.MonkeyPatch):
+    for name in [name for name in dir(CostModel) if name.startswith("estimate_")]:
+        monkeypatch.setattr(CostModel, name, lambda *given: pytest.fail("somebody asked"))
+    async with harness(max_rows=4, capacity=8) as service:
+        calm = [ZeroShot(), Zero(views=8), MTA(views=8), TDA(), Diary(views=3)]
+        requests = [make_request(seed, calm[seed % 5], session=f"s{seed % 3}") for seed in range(20)]
+        reports = await asyncio.gather(*map(service.engine.classify, requests))
+    assert not any(report.degraded for report in reports)
 
 
 async def test_a_deadline_that_has_passed_leaves_the_memory_alone():
