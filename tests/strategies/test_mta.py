@@ -65,7 +65,7 @@ def test_equals_the_formula(classes, rows, fields):
     names = {"affinity": "lambda_affinity", "entropy": "lambda_entropy"}
     got = answers(MTA(**{names.get(k, k): v for k, v in fields.items()}), frames)
     # All rounds run in float64: what is left are float32's two products, of the views [v] and of the features [d], each
-    # at most about one `rounding_error`. Measured: 1.9e-5 with AVX-512, 1.8e-5 with AVX2, 2.5e-5 with the default kernels.
+    # about one `rounding_error` at most. Measured: 1.9e-5 with AVX-512, 1.8e-5 with AVX2, 2.5e-5 with default kernels.
     np.testing.assert_allclose(got, expected, atol=4 * rounding_error(text))
 
 

@@ -144,6 +144,6 @@ def test_without_dispersion_c_tpt_is_tpt():
     text, *_ = open_space(TEMPLATES[0], 100.0)
     for seen in frames(text, 12, 5):
         one, two = TPT(confident=0.5).adapt(seen, None)[0], CTPT(confident=0.5, dispersion=0.0).adapt(seen, None)[0]
-        # The contexts are the same; each answer is off by a `rounding_error` at most. Measured: 9.5e-6 with AVX-512, 1.7e-5
-        # with AVX2, 1.1e-5 with the default kernels; this is 6e-5.
+        # The contexts are the same; each answer is off by a `rounding_error` at most. Measured: 9.5e-6 with AVX-512,
+        # 1.7e-5 with AVX2, 1.1e-5 with the default kernels; this is 6e-5.
         torch.testing.assert_close(one, two, atol=2 * rounding_error(text), rtol=0)
