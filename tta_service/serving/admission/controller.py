@@ -43,19 +43,13 @@ class AdmissionController:
         clock: Callable[[], float] = time.monotonic,
         quota: ClientQuota | None = None,
     ) -> None:
-        self._capacity, self._max_waiting, self._clock, self._quota = (
-            capacity,
-            max_waiting,
-            clock,
-            quota or ClientQuota(),
-        )
+        self._capacity, self._max_waiting = capacity, max_waiting
+        self._clock, self._quota = clock, quota or ClientQuota()
         self._calls, self._frames = deque[Waiter](), deque[Waiter]()
         self.running_requests = self.running_rows = self.queued_rows = 0
         self._waking = 0  # admitted, but their tasks have not run yet
-        self._rate, self._since = (
-            MovingAverage[float](10.0),
-            clock(),
-        )  # rows per second of work; idle time does not count
+        self._rate = MovingAverage[float](10.0)  # rows per second of work: idle time does not count
+        self._since = clock()  # of the last answer, or of the end of idleness
         self._closed, self._idle = False, asyncio.Event()
         self._idle.set()
 
