@@ -65,9 +65,7 @@ def make_opening(camera: dict[str, Any]) -> pb.ClassifyStreamRequest:
 def frame(number: int, jpeg: bytes) -> pb.ClassifyStreamRequest:
     stamp = Timestamp()
     stamp.GetCurrentTime()
-    return pb.ClassifyStreamRequest(
-        frame=pb.Frame(frame_id=number, image=pb.Image(encoded=jpeg), capture_time=stamp)
-    )
+    return pb.ClassifyStreamRequest(frame=pb.Frame(frame_id=number, image=pb.Image(encoded=jpeg), capture_time=stamp))
 
 
 class Camera:
