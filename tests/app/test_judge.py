@@ -26,7 +26,7 @@ def scene(seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     return truth, plain, unseen
 
 
-def mended(truth: Tensor, plain: Tensor, share: float) -> Tensor:
+def corrected(truth: Tensor, plain: Tensor, share: float) -> Tensor:
     """Plain answers, some of the wrong ones put right."""
     wrong = (plain != truth).nonzero().flatten()
     better = plain.clone()
@@ -36,7 +36,7 @@ def mended(truth: Tensor, plain: Tensor, share: float) -> Tensor:
 
 def test_a_strategy_with_which_unseen_crops_agree_is_taken():
     truth, plain, unseen = scene()
-    better = mended(truth, plain, 0.5)
+    better = corrected(truth, plain, 0.5)
     advice = advise([trial("zero_shot", plain, plain, unseen), trial("mta", better, plain, unseen)])
     assert advice.opinion.name == "mta"
     changed = (better != plain).double().mean()
@@ -44,7 +44,7 @@ def test_a_strategy_with_which_unseen_crops_agree_is_taken():
     assert "side with it" in " ".join(advice.reasons)
 
 
-def test_one_that_makes_it_worse_is_named_and_plain_clip_stays():
+def test_a_strategy_that_hurts_is_named_and_plain_clip_stays():
     truth, plain, unseen = scene()
     worse = torch.where(torch.arange(N) % 4 == 0, (truth + 3) % C, plain)
     advice = advise([trial("zero_shot", plain, plain, unseen), trial("oga", worse, plain, unseen)])
@@ -65,7 +65,7 @@ def test_a_gain_that_chance_may_bring_is_not_believed():
 
 def test_the_cheapest_of_those_that_are_as_good():
     truth, plain, unseen = scene()
-    better, best = mended(truth, plain, 0.60), mended(truth, plain, 0.61)
+    better, best = corrected(truth, plain, 0.60), corrected(truth, plain, 0.61)
     trials = [
         trial("zero_shot", plain, plain, unseen),
         trial("tpt", best, plain, unseen, 0.4),
@@ -74,22 +74,22 @@ def test_the_cheapest_of_those_that_are_as_good():
     advice = advise(trials)
     assert advice.opinion.name == "tda"
     assert any("Dearer" in reason and "tpt" in reason for reason in advice.reasons)
-    much = [trials[0], trials[1], trial("tda", mended(truth, plain, 0.3), plain, unseen, 0.02)]
+    much = [trials[0], trials[1], trial("tda", corrected(truth, plain, 0.3), plain, unseen, 0.02)]
     assert advise(much).opinion.name == "tpt"
 
 
-def test_a_deadline_rules_out_and_says_whom():
+def test_a_deadline_rules_out_strategies_and_names_them():
     truth, plain, unseen = scene()
-    trials = [trial("zero_shot", plain, plain, unseen), trial("tpt", mended(truth, plain, 0.5), plain, unseen, 0.4)]
+    trials = [trial("zero_shot", plain, plain, unseen), trial("tpt", corrected(truth, plain, 0.5), plain, unseen, 0.4)]
     advice = advise(trials, deadline=0.05)
     assert advice.opinion.name == "zero_shot"
     assert "Too slow of the 50 ms that you allow: tpt." in advice.reasons
     assert advise(trials, deadline=0.5).opinion.name == "tpt"
 
 
-def test_answers_that_hang_on_the_seed_are_not_believed():
+def test_answers_that_depend_on_the_seed_are_not_believed():
     truth, plain, unseen = scene()
-    better = mended(truth, plain, 0.5)
+    better = corrected(truth, plain, 0.5)
     trials = [trial("zero_shot", plain, plain, unseen), trial("mta", better, plain, unseen, again=plain)]
     advice = advise(trials)
     assert advice.opinion.name == "zero_shot" and not advice.opinions[1].believed

@@ -14,7 +14,7 @@ from tta_service.core.request import Report
 from tta_service.settings import BadSettings, load
 
 
-async def test_more_views_take_more_memory_and_nobody_is_told_of_the_answers(tmp_path: Path):
+async def test_more_views_take_more_memory_and_answers_are_not_observed(tmp_path: Path):
     events: list[Event] = []
     settings = load({"batch.max_rows": 64, "lanes.cores": 1})
     async with build_runtime(settings, observe=events.append) as parts:
@@ -30,7 +30,7 @@ async def test_more_views_take_more_memory_and_nobody_is_told_of_the_answers(tmp
     assert load_peaks(file) == peaks
 
 
-def test_a_file_that_is_not_there_is_told_by_its_setting(tmp_path: Path):
+def test_a_missing_file_is_reported_with_its_setting(tmp_path: Path):
     with pytest.raises(BadSettings, match=r"metrics\.peaks: cannot read .*: No such file"):
         load_peaks(tmp_path / "none")
 

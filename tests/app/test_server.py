@@ -38,7 +38,7 @@ QUICK = {"server.port": 0, "metrics.port": 0, "batch.max_rows": 16, "lanes.cores
 
 
 @pytest.fixture(autouse=True)
-def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -65,11 +65,11 @@ def numbers(metrics: str, label: str = "") -> dict[Any, float]:
     return found
 
 
-async def test_start_answer_measure_stop_and_all_of_it_again(tmp_path: Path):
+async def test_start_answer_measure_and_stop_twice(tmp_path: Path):
     (tmp_path / "peaks").write_text('{"strategy": "zero", "device": "cpu", "bytes": 57000000}')
     for _ in range(2):
-        wished = settings(metrics__peaks=str(tmp_path / "peaks"))
-        async with Application(wished) as service, grpc.aio.insecure_channel(service.address) as channel:
+        chosen = settings(metrics__peaks=str(tmp_path / "peaks"))
+        async with Application(chosen) as service, grpc.aio.insecure_channel(service.address) as channel:
             health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
             assert health.status == health_pb2.HealthCheckResponse.SERVING
             stub, metrics = AdaptationServiceStub(channel), f"http://{service.metrics_address}/metrics"
@@ -97,7 +97,7 @@ async def test_start_answer_measure_stop_and_all_of_it_again(tmp_path: Path):
                 await asyncio.sleep(0.01)
 
 
-async def test_what_is_in_the_way_is_told_and_what_breaks_ends_the_service(monkeypatch: pytest.MonkeyPatch):
+async def test_a_taken_port_is_reported_and_a_broken_part_ends_the_service(monkeypatch: pytest.MonkeyPatch):
     async with Application(settings(server__drain=0)) as service, grpc.aio.insecure_channel(service.address) as channel:
         for setting, address in (("server__port", service.address), ("metrics__port", service.metrics_address)):
             with pytest.raises(OSError, match=f"cannot listen on {address}: Address already in use"):
@@ -111,8 +111,8 @@ async def test_what_is_in_the_way_is_told_and_what_breaks_ends_the_service(monke
         service.runtime.health.batch_failed(RuntimeError("CUDA error: device-side assert triggered"))
         assert codes == [70]
         health = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
-        async for told in health:  # first what it was, when the change has not been passed on yet
-            if told.status == health_pb2.HealthCheckResponse.NOT_SERVING:
+        async for reply in health:  # first what it was, when the change has not been passed on yet
+            if reply.status == health_pb2.HealthCheckResponse.NOT_SERVING:
                 break
 
 
@@ -150,7 +150,7 @@ def running(*flags: str) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
             process.kill()
 
 
-def test_sigterm_drains_what_is_under_way_and_exits_0():
+def test_sigterm_drains_running_requests_and_exits_0():
     drain = f"--set=server.drain={PATIENCE}"
     with running(drain) as (process, address, metrics), grpc.insecure_channel(address) as channel:
         ask = AdaptationServiceStub(channel).Classify.future
@@ -164,7 +164,7 @@ def test_sigterm_drains_what_is_under_way_and_exits_0():
 
 
 @pytest.mark.slow
-def test_a_second_signal_ends_it_at_once():
+def test_a_second_signal_ends_the_process_at_once():
     with running("--set=server.drain=600") as (process, address, _), grpc.insecure_channel(address) as channel:
         held = threading.Event()
 

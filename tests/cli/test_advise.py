@@ -27,8 +27,8 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     def go(*arguments: str | Path) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
             main(["advise", *(str(argument) for argument in arguments), "--set", "lanes.cores=1"])
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
+        output = capsys.readouterr()
+        return int(ended.value.code or 0), output.out, output.err
 
     return go
 
@@ -85,19 +85,19 @@ def test_the_same_as_json_and_the_same_again(run: Run, folder: Path):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--strategies", "magic"], "magic"),
         (["--deadline", "soon"], "deadline as 50ms"),
         (["--deadline", "0ms"], "deadline as 50ms"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(run: Run, folder: Path, words: list[str], said: str):
+def test_a_mistake_takes_one_line(run: Run, folder: Path, words: list[str], message: str):
     code, out, err = run("--images", folder, "--labels", NAMES, *words)
-    assert code == 2 and said in err and out == "" and err.count("\n") == 1
+    assert code == 2 and message in err and out == "" and err.count("\n") == 1
 
 
-def test_too_few_images_or_labels_are_told(run: Run, folder: Path, tmp_path: Path):
+def test_too_few_images_or_labels_are_refused(run: Run, folder: Path, tmp_path: Path):
     code, _, err = run("--images", folder, "--labels", "flower")
     assert code == 2 and "two labels" in err
     code, _, err = run("--images", tmp_path, "--labels", NAMES)
@@ -106,7 +106,7 @@ def test_too_few_images_or_labels_are_told(run: Run, folder: Path, tmp_path: Pat
     assert code == 2 and "not a folder" in err
 
 
-def test_images_that_cannot_be_read_are_told_and_left_out(run: Run, folder: Path, tmp_path: Path):
+def test_images_that_cannot_be_read_are_reported_and_left_out(run: Run, folder: Path, tmp_path: Path):
     some = tmp_path / "some"
     shutil.copytree(folder, some)
     (some / "gone.jpg").symlink_to("nowhere")
@@ -115,13 +115,13 @@ def test_images_that_cannot_be_read_are_told_and_left_out(run: Run, folder: Path
     (some / os.fsdecode(b"caf\xe9.jpg")).symlink_to("nowhere")
     code, out, err = run("--images", some, "--labels", NAMES, "--strategies", "mean", "--views", "4", "--json")
     assert code == 0 and json.loads(out)["opinions"]
-    told = sorted(err.splitlines())
-    assert len(told) == 4 and told[0] == f"tta-service: {some}/caf\\udce9.jpg: No such file or directory"
-    assert told[1:3] == [
+    lines = sorted(err.splitlines())
+    assert len(lines) == 4 and lines[0] == f"tta-service: {some}/caf\\udce9.jpg: No such file or directory"
+    assert lines[1:3] == [
         f"tta-service: {some}/gone.jpg: No such file or directory",
         f"tta-service: {some}/inner.png: Is a directory",
     ]
-    assert told[3].startswith(f"tta-service: {some}/text.webp: the image is neither a JPEG")
+    assert lines[3].startswith(f"tta-service: {some}/text.webp: the image is neither a JPEG")
 
 
 def test_as_many_views_as_the_deadline_allows():

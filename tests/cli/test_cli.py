@@ -44,13 +44,13 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     def go(*arguments: str | Path) -> tuple[int, list[str], str]:
         with pytest.raises(SystemExit) as ended:
             main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out.splitlines(), said.err
+        output = capsys.readouterr()
+        return int(ended.value.code or 0), output.out.splitlines(), output.err
 
     return go
 
 
-def test_strategies_tell_parameters_bounds_needs_and_paper(run: Run):
+def test_strategies_are_listed_with_parameters_bounds_needs_and_paper(run: Run):
     code, lines, _ = run("strategies")
     assert code == 0
     text = "\n".join(lines)
@@ -72,7 +72,7 @@ def test_catalogues_as_json(run: Run):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--strategy", "mta", "--param", "views=many"], "views: input should be a valid integer, got 'many'"),
         (["--strategy", "mta", "--param", "views=NaN"], "views: input should be a valid integer, got nan"),
@@ -98,15 +98,15 @@ def test_catalogues_as_json(run: Run):
         (["--checkpoint", "none.safetensors"], "none.safetensors"),
     ],
 )
-def test_mistakes_are_told_in_one_line(run: Run, arguments: list[str], said: str):
+def test_a_mistake_takes_one_line(run: Run, arguments: list[str], message: str):
     labels = [] if "--labels" in arguments else ["--labels", "cat,dog"]
     code, lines, error = run("classify", FLOWER, *labels, *arguments)
     assert (code, lines, error.count("\n")) == (2, [], 1)
-    assert said in error
+    assert message in error
     assert error.startswith("tta-service: ")
 
 
-def test_names_are_read_as_utf8_whoever_wrote_the_file(tmp_path: Path):
+def test_names_are_read_as_utf8_in_any_locale(tmp_path: Path):
     file = tmp_path / "labels.txt"
     file.write_bytes("\ufeffTür\r\nKatze, grau\r\n".encode())
     assert names_of(f"@{file}") == ("Tür", "Katze, grau")
@@ -114,15 +114,15 @@ def test_names_are_read_as_utf8_whoever_wrote_the_file(tmp_path: Path):
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_names_are_read_however_their_file_is_written(tmp_path: Path, encoding: str, end: str):
+def test_names_are_read_in_every_usual_encoding(tmp_path: Path, encoding: str, end: str):
     (tmp_path / "names").write_bytes(ENCODINGS[encoding](end.join([" Tür ", "", "cat, gray", "猫" * 20, ""])))
     assert names_of(f"@{tmp_path / 'names'}") == ("Tür", "cat, gray", "猫" * 20)
 
 
-def test_names_that_cannot_be_read_are_told_by_their_file(run: Run, tmp_path: Path):
+def test_names_that_cannot_be_read_are_reported_with_their_file(run: Run, tmp_path: Path):
     (tmp_path / "latin").write_bytes("Tür".encode("latin-1"))
-    said = {"latin": "it is neither UTF-8 nor UTF-16", "none": "No such file or directory", "": "Is a directory"}
-    for name, why in said.items():
+    reasons = {"latin": "it is neither UTF-8 nor UTF-16", "none": "No such file or directory", "": "Is a directory"}
+    for name, why in reasons.items():
         code, _, error = run("classify", FLOWER, "--labels", f"@{tmp_path / name}")
         assert code == 2 and f"--labels: cannot read {tmp_path / name}: {why}\n" in error
     names = ("--labels", os.fsdecode(b"cat,T\xfcr"))
@@ -131,7 +131,7 @@ def test_names_that_cannot_be_read_are_told_by_their_file(run: Run, tmp_path: Pa
     assert "--template: ein T\\udcfcr {} is not UTF-8\n" in run("classify", FLOWER, "--labels", NAMES, *template)[2]
 
 
-def test_a_file_of_any_name_is_answered_or_told(run: Run, tmp_path: Path):
+def test_a_file_of_any_name_is_answered_or_reported(run: Run, tmp_path: Path):
     """A folder, a dangling link, and names that are no UTF-8; JSON stays JSON."""
     strange = Path(os.fsdecode(bytes(tmp_path) + b"/[1]caf\xe9.jpg"))
     strange.write_bytes(FLOWER.read_bytes())
@@ -146,14 +146,14 @@ def test_a_file_of_any_name_is_answered_or_told(run: Run, tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", strategies.names())
-def test_a_strategy_is_json_whatever_its_parameters_are(name: str):
+def test_a_strategy_with_any_parameters_is_json(name: str):
     """Infinity, which some take for "no limit", is no number of JSON's."""
     made = strategies.build(name)
     floats = {field.name: math.inf for field in fields(made) if isinstance(getattr(made, field.name), float)}
     for field, value in floats.items():
         object.__setattr__(made, field, value)
-    said = json.loads(json_line({"parameters": asdict(made)}), parse_constant=pytest.fail)
-    assert all(said["parameters"][field] is None for field in floats)
+    record = json.loads(json_line({"parameters": asdict(made)}), parse_constant=pytest.fail)
+    assert all(record["parameters"][field] is None for field in floats)
 
 
 @pytest.mark.parametrize("words", [["strategies"], ["strategies", "--json"], ["reducers"]])
@@ -163,12 +163,12 @@ def test_a_terminal_of_ascii_gets_question_marks(words: list[str], monkeypatch: 
     with pytest.raises(SystemExit) as ended:
         main(words)
     terminal.flush()
-    said = terminal.buffer.getvalue()  # type: ignore[attr-defined]
-    assert ended.value.code in (0, None) and said.isascii()
-    assert "--json" in words or b"?" in said
+    output = terminal.buffer.getvalue()  # type: ignore[attr-defined]
+    assert ended.value.code in (0, None) and output.isascii()
+    assert "--json" in words or b"?" in output
 
 
-def test_a_password_in_a_setting_is_not_told(run: Run):
+def test_a_password_in_a_setting_is_not_printed(run: Run):
     pytest.importorskip("redis", reason="redis is not installed")
     for url in ("redis://:SECRET@127.0.0.1:1/0", "redis://admin:SE/SECRET@127.0.0.1:1/0", "rediss://:SECRET@h:x/0"):
         code, _, error = run("classify", FLOWER, "--labels", NAMES, "--set", f"sessions.store={url}")
@@ -177,7 +177,7 @@ def test_a_password_in_a_setting_is_not_told(run: Run):
     assert "SECRET" not in f"{settings!r} {settings}" and settings.sessions.store == "redis://:SECRET@h"
 
 
-def test_parameters_may_be_spelt_as_python_does():
+def test_parameters_may_be_written_as_in_python():
     assert build(strategies, "zero", ["compat=True", "views=8"]) == build(
         strategies, "zero", ["compat=true", "views=8.0"]
     )
@@ -189,7 +189,7 @@ def test_measuring_begins_only_if_its_file_can_be_written(run: Run):
     assert error == "tta-service: --out: nowhere/peaks.jsonl is no file that can be written\n"
 
 
-def test_a_misspelt_variable_is_told(run: Run, monkeypatch: pytest.MonkeyPatch):
+def test_a_misspelt_variable_is_reported(run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TTA_SEVER__PORT", "1")
     assert "no setting answers to the variable TTA_SEVER__PORT" in run("serve", "--port", "-1")[2]
 
@@ -225,29 +225,29 @@ def test_files_are_one_session_and_a_bad_one_costs_only_itself(run: Run, tmp_pat
     assert [Path(line.split("\t")[0]) for line in lines] == [FLOWER, FLOWER]
     first, second = (float(line.split("\t")[2]) for line in lines)
     assert second != first  # TDA has seen this very image before
-    told = error.splitlines()
-    assert len(told) == 2
-    assert told[0].startswith(f"tta-service: {broken}: ")
-    assert told[1] == f"tta-service: {tmp_path / 'none.jpg'}: No such file or directory"
+    lines = error.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(f"tta-service: {broken}: ")
+    assert lines[1] == f"tta-service: {tmp_path / 'none.jpg'}: No such file or directory"
 
 
-def test_words_that_the_text_tower_never_saw_are_told_once(run: Run):
+def test_words_that_the_text_tower_never_saw_are_reported_once(run: Run):
     code, lines, error = run("classify", FLOWER, FLOWER, "--labels", "flower,qzxwv", "--strategy", "zero_shot")
     assert (code, len(lines)) == (0, 2)
     assert error == "tta-service: the text tower was never taught: qzxwv\n"
 
 
-def test_classes_of_one_name_are_told_apart_by_their_index(run: Run):
+def test_classes_of_one_name_differ_by_their_index(run: Run):
     arguments = ("classify", FLOWER, "--labels", "temple,flower,cat,flower", "--strategy", "zero_shot")
     assert "names 1 and 3 are both 'flower'" in run(*arguments)[2]
-    told = json.loads(run(*arguments, "--allow-duplicates", "--json")[1][0])
-    assert (told["label"], told["index"]) == ("flower", 1)
-    assert sorted((score["index"], score["label"]) for score in told["top"]) == [
+    answer = json.loads(run(*arguments, "--allow-duplicates", "--json")[1][0])
+    assert (answer["label"], answer["index"]) == ("flower", 1)
+    assert sorted((score["index"], score["label"]) for score in answer["top"]) == [
         (0, "temple"), (1, "flower"), (2, "cat"), (3, "flower")
     ]  # fmt: skip
 
 
-def test_plain_lines_tell_the_index_where_the_name_is_not_enough(capsys: pytest.CaptureFixture[str]):
+def test_plain_lines_have_the_index_where_the_name_is_not_enough(capsys: pytest.CaptureFixture[str]):
     moved = make_report(torch.tensor([1.0, 0.0, 2.0]))
     labels = LabelSet(("crane", "cat", "crane"), allow_duplicates=True)
     with open_output(False) as show:

@@ -39,9 +39,9 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> list[
     """The lines of a command that ends with exit code 2 and has printed nothing else."""
     with pytest.raises(SystemExit) as ended:
         main([str(argument) for argument in arguments])
-    said = capsys.readouterr()
-    assert (ended.value.code, said.out) == (2, "")
-    lines = said.err.splitlines()
+    output = capsys.readouterr()
+    assert (ended.value.code, output.out) == (2, "")
+    lines = output.err.splitlines()
     assert all(line.startswith("tta-service: ") for line in lines)
     return [line.removeprefix("tta-service: ") for line in lines]
 
@@ -74,7 +74,7 @@ def test_flags_are_called_as_they_are_written(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "knob", "said"),
+    ("variable", "value", "setting", "message"),
     [
         ("TTA_MODEL", "nosuch", "model.name", "open_clip knows no model 'nosuch'"),
         ("TTA_MODEL__CHECKPOINT", "none.pt", "model.checkpoint", "there is no file none.pt"),
@@ -89,18 +89,18 @@ def test_flags_are_called_as_they_are_written(capsys: pytest.CaptureFixture[str]
 def test_what_only_the_start_finds_out_names_its_variable_too(
     variable: str,
     value: str,
-    knob: str,
-    said: str,
+    setting: str,
+    message: str,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setenv(variable, value)
     *_, line = refused(capsys, "serve", "--port=0", "--metrics-port=0")
-    assert line.startswith(f"{variable}: {knob}: {said}")
+    assert line.startswith(f"{variable}: {setting}: {message}")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["classify", "none.jpg", "--labels=a,b"], "none.jpg: No such file or directory"),
         (["classify", "/", "--labels=a,b"], "/: Is a directory"),
@@ -119,9 +119,11 @@ def test_what_only_the_start_finds_out_names_its_variable_too(
         (["serve", "--config="], ". is not a file but a folder"),
     ],
 )
-def test_a_file_or_an_address_that_is_none(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]):
+def test_a_file_or_an_address_that_cannot_be_used(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+):
     lines = refused(capsys, *arguments)
-    assert said in lines[-1] and len(lines) == 1
+    assert message in lines[-1] and len(lines) == 1
 
 
 @pytest.mark.parametrize("command", ["strategies", "reducers"])
@@ -136,8 +138,8 @@ def test_a_terminal_without_the_letters_gets_question_marks(
     lines = raw.getvalue().decode("ascii").splitlines()
     assert ended.value.code == 0 and lines
     if flags:
-        said = [json.loads(line, parse_constant=pytest.fail) for line in lines]
-        assert [one["name"] for one in said] == list((strategies if command == "strategies" else reducers).names())
+        entries = [json.loads(line, parse_constant=pytest.fail) for line in lines]
+        assert [one["name"] for one in entries] == list((strategies if command == "strategies" else reducers).names())
 
 
 def test_labels_survive_a_terminal_without_their_letters(monkeypatch: pytest.MonkeyPatch):
@@ -162,6 +164,6 @@ def test_ctrl_c_ends_a_command_without_a_traceback(command: str):
         assert process.stdout
         assert process.stdout.readline()  # it is under way
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == {"classify": 130, "serve": 0}[command]
-    assert "Traceback" not in said
+    assert "Traceback" not in errors

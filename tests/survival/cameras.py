@@ -64,7 +64,7 @@ def scores(answer: pb.FrameAnswer) -> dict[str, float]:
 
 
 class Camera:
-    """One stream. Camera `number` sees pictures of its own; `answers` by frame, `token` once it was told to leave."""
+    """One stream. Camera `number` sees pictures of its own; `answers` by frame, `token` once the server drains."""
 
     def __init__(self, stub: AdaptationServiceStub, number: int = 0) -> None:
         self.call, self.number = stub.ClassifyStream(), number
@@ -87,7 +87,7 @@ class Camera:
         await self.call.write(frame(number, self.picture(number)))
         self.sent = number
 
-    async def goes_on(self, at_once: int = 4) -> AsyncIterator[int]:
+    async def keep_sending(self, at_once: int = 4) -> AsyncIterator[int]:
         """Frames until the stream ends, `at_once` more with each answer: too many, however fast the machine is."""
         for number in itertools.count(self.sent + 1):
             while number > at_once * (1 + len(self.answers)) and not self.over:
@@ -127,7 +127,7 @@ class Camera:
         return reply
 
     async def listen(self) -> None:
-        """Until the server has said all."""
+        """Read replies until the stream ends."""
         while await self.read() is not None:
             pass
 

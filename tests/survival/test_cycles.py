@@ -41,7 +41,7 @@ EXPECTED = (  # how a stream or a call may end here; anything else is a fault
     grpc.StatusCode.CANCELLED,
     grpc.StatusCode.DEADLINE_EXCEEDED,
 )
-HURRY = (Phase.generate,)  # a server answers when it answers: a life that failed cannot be told shorter
+HURRY = (Phase.generate,)  # the timing of a server varies, so a failing run cannot be made shorter
 Ending = Literal["done", "gone", "cancelled", "hung up", "torn"]
 PICTURE, BROKEN = picture(1), picture(2)[:-200]
 
@@ -74,7 +74,7 @@ class World:
         return self.service.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
-class Life:
+class ConnectedCamera:
     """A camera of this test: its wire, its stream, and what it has sent."""
 
     def __init__(self, through: Wire, policy: Any = BLOCK) -> None:
@@ -82,7 +82,7 @@ class Life:
         self.sent = self.received = 0
         self.over = False
 
-    async def saying(self, *messages: pb.ClassifyStreamRequest) -> None:
+    async def send(self, *messages: pb.ClassifyStreamRequest) -> None:
         """Writing to a stream that is over fails with grpcio's own error; the status of the server is read here."""
         try:
             for message in messages:
@@ -90,7 +90,7 @@ class Life:
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             self.over = True
 
-    async def hears(self, newest: int) -> None:
+    async def read_until(self, newest: int) -> None:
         """Replies until the newest frame has had its own, or the stream is over."""
         if self.policy == pb.OpenStream.POLICY_DROP_NEWEST:
             newest = min(1, newest)  # any later one may have been dropped
@@ -100,7 +100,7 @@ class Life:
             if not self.over and (kind := reply.WhichOneof("kind")) in ("answer", "error"):
                 self.received = getattr(reply, kind).frame_id
 
-    async def ends(self, how: Ending) -> None:
+    async def end(self, how: Ending) -> None:
         if how in ("done", "gone") and not self.over:
             await self.call.done_writing()
         while how == "done" and not self.over:
@@ -115,7 +115,7 @@ class Life:
 class Cycles(RuleBasedStateMachine):
     def __init__(self, world: World) -> None:
         super().__init__()
-        self.world, self.lives = world, list[Life]()
+        self.world, self.cameras = world, list[ConnectedCamera]()
         self.snapshots: dict[str, pb.SessionSnapshot] = {}
 
     def run(self, what: Coroutine[Any, Any, Any]) -> None:
@@ -126,46 +126,46 @@ class Cycles(RuleBasedStateMachine):
 
         self.world.run(within())
 
-    def life(self, which: int) -> Life:
-        return self.lives[which % len(self.lives)]
+    def camera(self, which: int) -> ConnectedCamera:
+        return self.cameras[which % len(self.cameras)]
 
-    @precondition(lambda self: len(self.lives) < 6)
+    @precondition(lambda self: len(self.cameras) < 6)
     @rule(
         name=NAMES, strategy=STRATEGIES, policy=st.sampled_from(POLICIES), frames=st.integers(0, 3), waits=st.booleans()
     )
     def a_camera_connects(self, name: str, strategy: str, policy: Any, frames: int, waits: bool) -> None:
-        async def connecting() -> None:
-            life = Life(await wire(self.world.service.address), policy)
-            self.lives.append(life)
+        async def connect() -> None:
+            camera = ConnectedCamera(await wire(self.world.service.address), policy)
+            self.cameras.append(camera)
             first = make_opening(strategy, policy=policy, session_id=name, buffer=2)
-            await life.saying(first, *(frame(number + 1, PICTURE) for number in range(frames)))
-            life.sent = frames
-            if waits and not life.over:
-                await life.call.read()
+            await camera.send(first, *(frame(number + 1, PICTURE) for number in range(frames)))
+            camera.sent = frames
+            if waits and not camera.over:
+                await camera.call.read()
 
         self.world.cycles += 1
-        self.run(connecting())
+        self.run(connect())
 
-    @precondition(lambda self: self.lives)
+    @precondition(lambda self: self.cameras)
     @rule(which=st.integers(0, 5), many=st.integers(1, 4), image=st.sampled_from([PICTURE, PICTURE, BROKEN]))
     def it_sends(self, which: int, many: int, image: bytes) -> None:
-        life = self.life(which)
-        numbers = range(life.sent + 1, life.sent + many + 1)
-        life.sent += many
-        self.run(life.saying(*(frame(number, image) for number in numbers)))
+        camera = self.camera(which)
+        numbers = range(camera.sent + 1, camera.sent + many + 1)
+        camera.sent += many
+        self.run(camera.send(*(frame(number, image) for number in numbers)))
 
-    @precondition(lambda self: self.lives)
+    @precondition(lambda self: self.cameras)
     @rule(which=st.integers(0, 5), fewer=st.integers(0, 2))
     def it_listens(self, which: int, fewer: int) -> None:
-        life = self.life(which)
-        self.run(life.hears(life.sent - fewer))
+        camera = self.camera(which)
+        self.run(camera.read_until(camera.sent - fewer))
 
-    @precondition(lambda self: self.lives)
+    @precondition(lambda self: self.cameras)
     @rule(which=st.integers(0, 5), how=st.sampled_from(["done", "gone", "cancelled", "hung up", "torn"]))
     def it_ends(self, which: int, how: Ending) -> None:
-        life = self.lives.pop(which % len(self.lives))
-        self.run(life.ends(how))
-        self.run(life.wire.close())
+        camera = self.cameras.pop(which % len(self.cameras))
+        self.run(camera.end(how))
+        self.run(camera.wire.close())
 
     @rule(name=NAMES, strategy=STRATEGIES, patience=st.sampled_from([None, None, 0.001, 0.01]))
     def ask_once(self, name: str, strategy: str, patience: float | None) -> None:
@@ -178,23 +178,23 @@ class Cycles(RuleBasedStateMachine):
         self.run(ask())
 
     @rule(name=NAMED, what=st.sampled_from(["reset", "close", "snapshot", "restore"]))
-    def the_owner_speaks(self, name: str, what: str) -> None:
-        async def speaking() -> None:
-            world, kept = self.world, self.snapshots
+    def the_owner_manages_a_session(self, name: str, what: str) -> None:
+        async def manage() -> None:
+            world, snapshots = self.world, self.snapshots
             if what == "reset":
                 await world.stub.ResetSession(pb.ResetSessionRequest(session_id=name))
             elif what == "close":
                 await world.stub.CloseSession(pb.CloseSessionRequest(session_id=name))
             elif what == "snapshot":
                 reply = await world.stub.SnapshotSession(pb.SnapshotSessionRequest(session_id=name))
-                kept[name] = reply.snapshot
-            elif name in kept:
-                await world.stub.RestoreSession(pb.RestoreSessionRequest(snapshot=kept[name]))
+                snapshots[name] = reply.snapshot
+            elif name in snapshots:
+                await world.stub.RestoreSession(pb.RestoreSessionRequest(snapshot=snapshots[name]))
 
-        self.run(speaking())
+        self.run(manage())
 
     @invariant()
-    def the_books_are_right(self) -> None:
+    def counts_agree(self) -> None:
         parts = self.world.service.runtime
         counters, sessions = parts.sessions.counters, parts.sessions.registry.open_sessions
         assert counters.sessions == len(sessions)
@@ -205,8 +205,8 @@ class Cycles(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Close all streams and the sessions that outlive them: the server holds what it held before."""
-        while self.lives:
-            self.it_ends(0, ("torn", "cancelled", "hung up")[len(self.lives) % 3])
+        while self.cameras:
+            self.it_ends(0, ("torn", "cancelled", "hung up")[len(self.cameras) % 3])
         parts = self.world.service.runtime
         self.settles(
             lambda: parts.sessions.counters.streams == parts.admission.running_requests == parts.admission.waiting == 0
@@ -260,8 +260,8 @@ def test_two_hundred_random_cycles_leave_nothing_behind(tmp_path: Path):
 
 async def warm(service: Application, stub: AdaptationServiceStub) -> None:
     """What is made once is made now: label sets, memories' code, grpc's own threads and files."""
-    life = Life(await wire(service.address))
-    await life.saying(make_opening("tda"), frame(1, PICTURE))
-    await life.hears(1)
-    await life.ends("done")
+    camera = ConnectedCamera(await wire(service.address))
+    await camera.send(make_opening("tda"), frame(1, PICTURE))
+    await camera.read_until(1)
+    await camera.end("done")
     await stub.ListSessions(pb.ListSessionsRequest())

@@ -55,7 +55,7 @@ async def test_sigterm_under_load_loses_no_answer_and_no_memory(tmp_path: Path):
             policy, name = (LATEST if camera.number % 4 == 3 else BLOCK), f"camera-{camera.number}"
             await camera.open(policy=policy, session_id=name if camera.number % 2 else "")
         listening = [asyncio.create_task(camera.listen()) for camera in cameras]
-        sending = [asyncio.create_task(until_told(camera)) for camera in cameras]
+        sending = [asyncio.create_task(send_until_draining(camera)) for camera in cameras]
         while any(len(camera.answers) < 3 for camera in cameras):  # noqa: ASYNC110 - each reads for itself
             await asyncio.sleep(0.02)
         assert any(camera.sent > max(camera.answers) for camera in cameras), "there is no load"
@@ -85,8 +85,8 @@ async def test_sigterm_under_load_loses_no_answer_and_no_memory(tmp_path: Path):
                 assert scores(answer) == pytest.approx(scores(last), abs=1e-3)
 
 
-async def until_told(camera: Camera) -> None:
-    """More frames than the service takes, until it says that it leaves; then one more, and the camera leaves too."""
-    async for _ in camera.goes_on():
+async def send_until_draining(camera: Camera) -> None:
+    """More frames than the service takes, until it drains; then one more, and the stream ends."""
+    async for _ in camera.keep_sending():
         if camera.drained.is_set():
             return await camera.call.done_writing()

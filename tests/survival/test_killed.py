@@ -57,5 +57,5 @@ async def test_killed_in_the_middle_every_stream_goes_on_from_its_last_write(tmp
 async def sends(camera: Camera) -> None:
     """More than the service takes, until it is gone."""
     with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-        async for _ in camera.goes_on():
+        async for _ in camera.keep_sending():
             pass

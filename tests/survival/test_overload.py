@@ -80,7 +80,7 @@ async def watch(camera: Watched, service: Application, size: int) -> None:
                 assert waiting <= CAMERAS * (size + 100), "more than the newest frame of each camera waits"
 
     listener = asyncio.create_task(listening())
-    async for _ in camera.goes_on(AT_ONCE):
+    async for _ in camera.keep_sending(AT_ONCE):
         if len(camera.answers) >= ANSWERS:
             break
     await camera.call.done_writing()

@@ -9,6 +9,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from cachetools import FIFOCache
+
 from ..core.errors import ModelFault, NotReady, Overloaded
 from ..core.events import Closed, Dropped, Forward, Refused
 from ..core.request import Report
@@ -29,7 +31,7 @@ class AccessLog:
 
     def __init__(self, name: str = "tta_service.answers") -> None:
         self._standard, self._log = logging.getLogger(name), get_logger(name)
-        self._warned: dict[str, None] = {}  # label sets by id, the oldest first
+        self._warned: FIFOCache[str, bool] = FIFOCache(MAX_WARNED)  # label sets by id
         self.handlers: Handlers = {
             Report: self._write_answer,
             Refused: self._write_refusal,
@@ -65,9 +67,7 @@ class AccessLog:
         """Whether this is the first call with this label set."""
         if label_set in self._warned:
             return False
-        self._warned[label_set] = None
-        if len(self._warned) > MAX_WARNED:
-            del self._warned[next(iter(self._warned))]
+        self._warned[label_set] = True
         return True
 
 
