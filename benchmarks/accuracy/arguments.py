@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .contenders import ALL, Contender
+from .contenders import ALL, TAUGHT, Contender
 from .corruptions import MEASURED
 from .sources import HELP
 
@@ -41,12 +41,23 @@ def parser(about: str, runs: dict[str, Mode]) -> argparse.ArgumentParser:
     one = modes.add_parser("tune", help="candidates for defaults, on the tune split")
     one.set_defaults(mode=runs["tune"], name="accuracy_tune")
     _add_replay(one, [])
+    one = modes.add_parser("teach", help="a person's lessons, from none to eight of each class")
+    one.set_defaults(mode=runs["teach"], name="accuracy_teach", dry_run=False)
+    _add_data_and_model(one)
+    one.add_argument("--strategies", type=_words, default=["zero_shot", "class_means", *TAUGHT])
+    one.add_argument("--shifts", type=_words, default=["none", *MEASURED], help="none stands for the clean pictures")
+    one.add_argument("--severities", type=_integers, default=[3])
+    one.add_argument("--lessons", type=_integers, default=[0, 1, 2, 4, 8], help="of each class")
+    one.add_argument("--wrong", type=float, default=0.0, help="share of the lessons that name another class")
+    one.add_argument("--classes", type=int, default=20, help="of a set, 0: all")
+    one.add_argument("--each", type=int, default=50, help="pictures of each class")
+    one.add_argument("--orders", type=int, default=5, help="seeded draws of lessons and order")
     return whole
 
 
 def _add_shifts(one: argparse.ArgumentParser) -> None:
     one.add_argument("--shifts", type=_words, default=["none", *MEASURED], help="none stands for the clean pictures")
-    one.add_argument("--severities", type=lambda text: [int(n) for n in text.split(",")], default=[1, 2, 3, 4, 5])
+    one.add_argument("--severities", type=_integers, default=[1, 2, 3, 4, 5])
 
 
 def _add_data_and_model(one: argparse.ArgumentParser) -> None:
@@ -103,6 +114,10 @@ def with_views(text: str, views: int) -> str:
 
 def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _integers(text: str) -> list[int]:
+    return [int(word) for word in _words(text)]
 
 
 def _split_strategies(text: str) -> list[str]:

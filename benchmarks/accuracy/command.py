@@ -16,7 +16,7 @@ import torch
 from tta_service.app.judge import Rule
 from tta_service.core.errors import TTAError
 
-from . import control, drift, judge, judge_shown, plots, shown, table, tune
+from . import control, drift, judge, judge_shown, plots, shown, table, teach, tune
 from .arguments import parser, with_views
 from .cells import cells
 from .check import check
@@ -109,6 +109,20 @@ def control_worlds(args: argparse.Namespace) -> int:
     return 0
 
 
+def teach_worlds(args: argparse.Namespace) -> int:
+    extractor, rows = make_extractor(args), []
+    for cell in cells(list(extractor.sets), args.shifts, args.severities, ["none"]):
+        world = teach.open_world(extractor, cell, args.classes, args.each)
+        rows += teach.measure(world, args.strategies, args.lessons, args.orders, args.wrong)
+        report = {"about": about_of(args), "rows": teach.as_dicts(rows)}
+        save(args, f"{args.name}.json", json.dumps(report, indent=1))
+        lines = ["# What are lessons worth?", "", about_of(args)["command"], "", teach.__doc__ or "", ""]
+        save(args, f"{args.name}.md", "\n".join([*lines, *teach.markdown(rows)]))
+        plots.save(plots.lessons(rows), args.out / f"{args.name}.png")
+    print("\n".join(teach.markdown(rows)))
+    return 0
+
+
 def explain(args: argparse.Namespace) -> int:
     extractor = make_extractor(args)
     counts = args.count, args.long, args.count_views, args.count_tuned, args.views
@@ -146,4 +160,5 @@ RUNS = {
     "judge": judge_advice,
     "why": explain,
     "tune": choose_defaults,
+    "teach": teach_worlds,
 }

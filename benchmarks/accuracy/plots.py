@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from .metrics import reliability
 from .pooled import Pooled
 from .table import Table
+from .teach import Row
 
 MARKS = "os^vDPX*<>ph"
 
@@ -92,6 +93,23 @@ def diagrams(table: Table) -> Figure:
     axes[0][0].legend(fontsize=5)
     figure.supxlabel("confidence", fontsize=8)
     figure.supylabel("accuracy", fontsize=8)
+    return figure
+
+
+def lessons(rows: Sequence[Row]) -> Figure:
+    """One panel for each set: the mean top-1 of its cells against the lessons of a class."""
+    sets = list(dict.fromkeys(row.set for row in rows))
+    figure, axes = plt.subplots(1, len(sets), figsize=(4.2 * len(sets), 3.6), squeeze=False, layout="constrained")
+    for panel, name in zip(axes[0], sets):
+        some = [row for row in rows if row.set == name]
+        counts = sorted({row.lessons for row in some})
+        for mark, strategy in zip(MARKS, dict.fromkeys(row.strategy for row in some)):
+            top1 = [np.mean([r.top1 for r in some if (r.strategy, r.lessons) == (strategy, n)]) for n in counts]
+            panel.plot(range(len(counts)), top1, marker=mark, label=strategy)
+        panel.set(
+            title=name, xlabel="lessons a class", ylabel="top-1, %", xticks=range(len(counts)), xticklabels=counts
+        )
+    axes[0][0].legend()
     return figure
 
 
