@@ -22,7 +22,7 @@ from ..serving.engine import Engine
 from ..serving.persistence.service import SessionPersistence
 from ..serving.persistence.snapshots import Snapshots
 from ..serving.persistence.stores.base import Store
-from ..serving.pipeline.resources import Decode, Look
+from ..serving.pipeline.resources import Decode, Look, Resources
 from ..serving.sessions.memory import MemoryLimits
 from ..serving.sessions.sessions import Sessions
 from ..serving.text.cache import TextSpaceCache
@@ -94,18 +94,16 @@ def connect_parts(
         persistence.observe(event)
         observe(event)
 
-    engine = Engine(
-        decode=decode
-        or partial(decode_image, limits=ImageLimits(most.image_bytes, most.image_pixels, most.image_side)),
-        look=look or make_look(clip.device, clip.image_size),
-        batcher=batcher,
-        text_spaces=text_spaces,
-        sessions=sessions,
-        admission=admission,
-        lanes=lanes,
-        observe=observe_report if store else observe,
-        explain_every=explain_every,
-        tokens_left=clip.tokens_left,
-        costs=costs,
+    images = ImageLimits(most.image_bytes, most.image_pixels, most.image_side)
+    resources = Resources(
+        decode or partial(decode_image, limits=images),
+        look or make_look(clip.device, clip.image_size),
+        batcher,
+        text_spaces,
+        lanes,
+        costs,
+        clip.tokens_left,
+        explain_every,
     )
+    engine = Engine(resources, sessions, admission, observe_report if store else observe)
     return Runtime(clip, lanes, costs, health, batcher, admission, text_spaces, sessions, persistence, engine)

@@ -2,55 +2,28 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
-from collections.abc import Callable
 
 from ..core.errors import TTAError
 from ..core.events import Observe, ignore
-from ..core.reducer import Reducer
 from ..core.request import PendingRequest, Report, Request
 from .admission.claims import check_combination, claim_for, work_of
 from .admission.controller import AdmissionController
-from .batching.batcher import Batcher
-from .concurrency import Executors
-from .costs.model import CostModel
 from .pipeline.deadline import DeadlinePlanner
 from .pipeline.request_run import RequestRun
-from .pipeline.resources import Decode, Look, Resources, StageTimer, within_deadline
+from .pipeline.resources import Resources, StageTimer, within_deadline
 from .pipeline.warmup import warm_up
 from .sessions.sessions import Sessions
-from .text.cache import TextSpaceCache
 
 
 class Engine:
-    """Classifies images: decode, look, encode, adapt, report.
-
-    `decode(image) -> [3, h, w] uint8` and `look(pixels, count, seed, augment) -> Views` run in the prepare lane.
-    `observe` receives every report; one report in `explain_every` (0: none) gets an explanation for the metrics.
-    `tokens_left(reducer)` gives the patch tokens of a view after each block. `costs` is the cost model that the batcher
-    updates.
-    """
+    """Classifies images: decode, look, encode, adapt, report. `observe` receives every report."""
 
     def __init__(
-        self,
-        *,
-        decode: Decode,
-        look: Look,
-        batcher: Batcher,
-        text_spaces: TextSpaceCache,
-        sessions: Sessions,
-        admission: AdmissionController,
-        lanes: Executors,
-        observe: Observe = ignore,
-        explain_every: int = 0,
-        tokens_left: Callable[[Reducer], tuple[int, ...]] = lambda reducer: (),
-        costs: CostModel | None = None,
+        self, resources: Resources, sessions: Sessions, admission: AdmissionController, observe: Observe = ignore
     ) -> None:
-        costs = costs or CostModel(batcher.max_rows)
-        self._resources = Resources(decode, look, batcher, text_spaces, lanes, costs, tokens_left, explain_every)
-        self._sessions, self._admission, self._observe = sessions, admission, observe
+        self._resources, self._sessions, self._admission, self._observe = resources, sessions, admission, observe
 
     async def classify(self, pending: PendingRequest) -> Report:
         """Returns the report, or raises a `TTAError`.
@@ -94,9 +67,7 @@ class Engine:
 
     def without_observer(self) -> Engine:
         """An engine that shares everything with this one, but reports to no observer."""
-        unobserved = copy.copy(self)
-        unobserved._observe = ignore
-        return unobserved
+        return Engine(self._resources, self._sessions, self._admission)
 
     def _planner(self, request: Request, received: float) -> DeadlinePlanner | None:
         """Plans the time from the request's arrival on, including its label set's text if that is not cached.

@@ -34,7 +34,7 @@ class Resources:
 
     decode: Decode
     look: Look
-    batcher: Batcher
+    batcher: Batcher  # with the same `costs`, which it updates
     text_spaces: TextSpaceCache
     lanes: Executors
     costs: CostModel
