@@ -106,7 +106,9 @@ def test_each_mistake_has_a_line_with_its_source_and_its_setting(monkeypatch: py
     monkeypatch.setenv("TTA_BATCH__MAX_ROWS", "3")  # the file's mistake is of no effect
     monkeypatch.setenv("TTA_LIMITS__PARAMETERS", "no JSON")
     monkeypatch.setenv("TTA_METRICS__LATENCY_BUCKETS", "0.1, 1")
-    lines = mistakes(flags={"sessions.idle": "long", "text": "z"}, spelt={"sessions.idle": "--idle", "text": "--set"})
+    lines = mistakes(
+        flags={"sessions.idle": "long", "text": "z"}, spellings={"sessions.idle": "--idle", "text": "--set"}
+    )
     places = sorted(" ".join(line.split(": ")[:2]) for line in lines)
     assert places == [
         "--idle sessions.idle",
@@ -193,12 +195,12 @@ def test_no_mistake_shows_a_secret(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_check_sees_the_value_as_given():
-    def judge(value: str) -> None:
+    def check(value: str) -> None:
         raise BadParameters(f"not {value}")
 
-    judges = {"defaults.strategy": judge, "defaults.reducer": judge}
-    spelt = {"defaults.strategy": "--strategy"}
-    assert mistakes(flags={"defaults.strategy": "magic", "server.port": -1}, spelt=spelt, judges=judges) == [
+    checks = {"defaults.strategy": check, "defaults.reducer": check}
+    spellings = {"defaults.strategy": "--strategy"}
+    assert mistakes(flags={"defaults.strategy": "magic", "server.port": -1}, spellings=spellings, checks=checks) == [
         "--strategy: defaults.strategy: not magic",
         "server.port: input should be greater than or equal to 0, got -1",
     ]

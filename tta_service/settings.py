@@ -18,7 +18,7 @@ from .sections import Batch, Defaults, Lanes, Log, MetricsServer, Model, Section
 from .sources import Knob, SourcedValue, Unreadable, find_source, flatten, nest, read_file, read_flags, read_variables
 from .wire.server_info import Limits
 
-Judge = Callable[[Any], object]  # raises `TTAError` for a value of the right type that is not valid
+Check = Callable[[Any], object]  # raises `TTAError` for a value of the right type that is not valid
 NONE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -50,14 +50,14 @@ class BadSettings(Exception):
 def load(
     flags: Mapping[str, Any] | None = None,
     file: Path | None = None,
-    spelt: Mapping[str, str] = NONE,
-    judges: Mapping[str, Judge] = NONE,
+    spellings: Mapping[str, str] = NONE,
+    checks: Mapping[str, Check] = NONE,
 ) -> Settings:
     """Settings from all sources. `flags` have dotted names ("server.port"); a flag of None was not given.
 
-    `file` replaces ./tta.toml and must then exist. `spelt` gives the spelling of a flag on the command line ("--port").
-    `judges`, by dotted name, check given values. Raises `BadSettings` with a line for each mistake, which names the
-    file, variable or flag, and the setting.
+    `file` replaces ./tta.toml and must then exist. `spellings` has the spelling of each flag on the command line
+    ("--port"). `checks`, by dotted name, check given values. Raises `BadSettings` with a line for each mistake, which
+    names the file, variable or flag, and the setting.
     """
     wrong: list[str] = []
     try:
@@ -65,9 +65,9 @@ def load(
     except Unreadable as error:
         from_file, wrong = [], [str(error)]
     sections = Settings.model_fields
-    order = (*from_file, *read_variables(os.environ, sections), *read_flags(flags or {}, spelt))  # the last one counts
-    given = {one.knob: one for one in flatten(order, sections)}
-    wrong += [*_take_misplaced(given), *_judge(judges, given)]
+    values = (*from_file, *read_variables(os.environ, sections), *read_flags(flags or {}, spellings))
+    given = {one.knob: one for one in flatten(values, sections)}  # the last one counts
+    wrong += [*_take_misplaced(given), *_run_checks(checks, given)]
     try:
         settings = Settings.model_validate(nest(given.values()))
     except ValidationError as error:
@@ -94,12 +94,12 @@ def _take_misplaced(given: dict[Knob, SourcedValue]) -> Iterator[str]:
         yield _line(where, ".".join(knob), message, value)
 
 
-def _judge(judges: Mapping[str, Judge], given: Mapping[Knob, SourcedValue]) -> Iterator[str]:
-    for name, judge in judges.items():
+def _run_checks(checks: Mapping[str, Check], given: Mapping[Knob, SourcedValue]) -> Iterator[str]:
+    for name, check in checks.items():
         one = given.get(tuple(name.split(".")))
         if one and isinstance(one.value, str):
             try:
-                judge(one.value)
+                check(one.value)
             except TTAError as error:
                 yield _line(one.where, name, error.message)
 

@@ -52,10 +52,10 @@ def read_variables(environment: Mapping[str, str], sections: Container[str]) -> 
     return [one for one in given if len(one.knob) > 1 or one.value]  # Compose sets undefined variables to ""
 
 
-def read_flags(flags: Mapping[str, Any], spelt: Mapping[str, str]) -> list[SourcedValue]:
-    """The values of flags by dotted name, with the spelling of each in `spelt`. None was not given."""
+def read_flags(flags: Mapping[str, Any], spellings: Mapping[str, str]) -> list[SourcedValue]:
+    """The values of flags by dotted name, with the spelling of each in `spellings`. None was not given."""
     return [
-        SourcedValue(tuple(knob.split(".")), value, spelt.get(knob, ""))
+        SourcedValue(tuple(knob.split(".")), value, spellings.get(knob, ""))
         for knob, value in flags.items()
         if value is not None
     ]

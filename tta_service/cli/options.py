@@ -40,7 +40,7 @@ MODEL: dict[str, tuple[str, Any]] = {  # the flags of every command that loads a
         typer.Option(metavar="A,B:keep=0.5,...", help="Reducers that a runtime other than eager serves."),
     ),
 }
-SPELT = {knob: f"--{flag}" for flag, (knob, _) in MODEL.items()} | {  # the flag of a setting, where it has one
+SPELLINGS = {knob: f"--{flag}" for flag, (knob, _) in MODEL.items()} | {  # the flag of a setting, where it has one
     "server.host": "--host",
     "server.port": "--port",
     "metrics.host": "--metrics-host",
@@ -99,15 +99,17 @@ def settings_from(flags: Mapping[str, Any], sets: Iterable[str] | None, config: 
     """The settings of this run. Names unknown TTA_ variables on stderr. Raises `BadSettings`."""
     for name in unknown_variables(os.environ):
         print(f"tta-service: no setting answers to the variable {name}", file=sys.stderr)
-    given, spelt, wrong = dict(flags), dict(SPELT), list[str]()
+    given, spellings, wrong = dict(flags), dict(SPELLINGS), list[str]()
     for text in sets or ():
         knob, equals, value = text.partition("=")
         if not equals or not knob.strip():
             wrong.append(f"--set {text}: write it as KNOB=VALUE")
         else:
-            given[knob.strip()], spelt[knob.strip()] = value, "--set"
+            given[knob.strip()], spellings[knob.strip()] = value, "--set"
     try:
-        settings = load(given, config, spelt, {"defaults.strategy": strategies.get, "defaults.reducer": reducers.get})
+        settings = load(
+            given, config, spellings, {"defaults.strategy": strategies.get, "defaults.reducer": reducers.get}
+        )
     except BadSettings as error:
         raise BadSettings("\n".join([*wrong, str(error)])) from None
     if wrong:
