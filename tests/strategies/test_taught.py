@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import comb
+
 import numpy as np
 import pytest
 import torch
@@ -36,6 +38,10 @@ def formula(t, s, frames, lessons, labels, images):
     share = np.array([1 / len(one) for one in moments])
     per_class = np.bincount(labels, share, minlength=c)
     doubt = 1 / (1 + (per_class > 1.5).mean() * share.sum() / 16)
+    best = np.exp(log_softmax(s * np.concatenate([frames, lessons]) @ t.T))
+    sure, right_ones = best.max(1).mean(), int((best[len(frames) :].argmax(1) == labels).sum())
+    by_chance = 1 / ((n + 1) * comb(n, right_ones))
+    mistakes = 1 / (1 + by_chance / (0.03**right_ones * 0.97 ** (n - right_ones)))
     classifiers, known = [], 0.0
     for rho in (1, 0.7, 0.3):
         stretch = 1 / np.sqrt((1 - rho) * np.maximum(values, 0) + rho * values.mean())
@@ -51,6 +57,7 @@ def formula(t, s, frames, lessons, labels, images):
                 for w in MEANS
             ]
             known = float(np.clip(1 + max(tell) / share.sum() / np.log(c), 0, 1))
+            known = max(known, mistakes * sure**2)
         sums = np.stack([share[labels == k] @ a[labels == k] for k in range(c)])
         for kappa in WORTH:
             whole = rows(sums + kappa * prototypes)
@@ -123,6 +130,19 @@ def test_lessons_take_nothing_from_a_world_that_the_text_knows():
     for n in (6, 24, 48):
         after = right(Taught(), text, features[48:], labels[48:], taught(Taught(), text, features[:n], labels[:n]))
         assert after >= before - 0.02
+
+
+def test_lessons_that_only_correct_do_not_talk_the_text_down():
+    text, draw = space(6, scale=60.0), torch.Generator().manual_seed(3)
+    labels = [i % 6 for i in range(900)]
+    features = unit(text.features[labels] + 0.15 * torch.randn(900, 48, generator=draw))
+    memory = Taught().begin(text)
+    said = answers(Taught(), text, features, memory).argmax(1)
+    before = float((said[300:] == labels[300:]).mean())
+    wrong = [i for i in range(300) if said[i] != labels[i]][:24]
+    assert 0.6 < before < 0.95 and len(wrong) == 24
+    memory = taught(Taught(), text, features[wrong], [labels[i] for i in wrong], features[:300])
+    assert right(Taught(), text, features[300:], labels[300:], memory) >= before - 0.04
 
 
 def test_a_wrong_lesson_costs_little():

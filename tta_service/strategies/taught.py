@@ -30,6 +30,7 @@ class Lessons(NamedTuple):
     frames: Tensor  # () int64
     mean: Tensor  # [d] of the frames
     covariance: Tensor  # [d, d] of the frames
+    sureness: Tensor  # () mean probability of the best class by zero-shot, over the frames
     learnt: Tensor  # [2] int64, the lessons and frames that `fit` knew
     centre: Tensor  # as in Space
     basis: Tensor
@@ -69,6 +70,7 @@ class Taught(Strategy[Lessons]):
             frames=whole.new_zeros(()),
             mean=new.new_zeros(d),
             covariance=new.new_zeros(d, d),
+            sureness=new.new_zeros(()),
             learnt=whole.new_zeros(2),
             centre=new.new_zeros(d),
             basis=new.new_zeros(d, d),
@@ -80,10 +82,10 @@ class Taught(Strategy[Lessons]):
         )
 
     def adapt(self, seen: Evidence, memory: Lessons) -> tuple[Tensor, Lessons]:
-        """The log of the mean probability; the frame joins the running mean and covariance."""
+        """The log of the mean probability; the frame joins the running means."""
         image = summarise(seen, self.confident)
         feature = unit(image.feature)
-        _count_frame(memory, feature)
+        _count_frame(memory, feature, image.logits)
         if not memory.learnt[0]:
             return seen.logits()[0], memory
         cosine = _prototypes(memory).cosines(_space(memory).place(feature))  # [r, k, c]
@@ -110,9 +112,11 @@ class Taught(Strategy[Lessons]):
         filled = memory.serial >= 0
         if not filled.any():
             return {}
-        frames, lessons = memory.frames.clamp(max=_HORIZON), memory.features[filled]
+        lessons, frames = memory.features[filled], memory.frames.clamp(max=_HORIZON)
         where = space(memory.mean, memory.covariance, int(frames), lessons, filled.nonzero()[:, 0])
-        prototypes, weight = choose(memory.features, filled, where, text.features, text.scale)
+        best = (text.scale * lessons @ text.features.T).softmax(1).amax(1)
+        sureness = float((frames * memory.sureness + best.sum()) / (frames + len(best)))
+        prototypes, weight = choose(memory.features, filled, where, text.features, text.scale, sureness)
         learnt = torch.stack([memory.count.sum(), frames])
         return {"learnt": learnt, **where._asdict(), **prototypes._asdict(), "weight": weight}
 
@@ -136,12 +140,13 @@ class Taught(Strategy[Lessons]):
         return told
 
 
-def _count_frame(memory: Lessons, feature: Tensor) -> None:
-    """Let a frame join the running mean and covariance. In place."""
+def _count_frame(memory: Lessons, feature: Tensor, logits: Tensor) -> None:
+    """Let a frame [d] of zero-shot logits [c] join the running means. In place."""
     memory.frames.add_(1)
     share = 1 / min(int(memory.frames), _HORIZON)
     away = feature - memory.mean
     memory.mean.add_(away, alpha=share)
+    memory.sureness.lerp_(logits.softmax(0).amax(), share)
     memory.covariance.addr_(away, away, beta=1 - share, alpha=share * (1 - share))
 
 

@@ -70,12 +70,16 @@ def space(mean: Tensor, covariance: Tensor, frames: int, lessons: Tensor, label:
     return Space(centre.float(), basis.float(), stretch.float())
 
 
-def choose(features: Tensor, filled: Tensor, where: Space, text: Tensor, scale: float) -> tuple[Prototypes, Tensor]:
+def choose(
+    features: Tensor, filled: Tensor, where: Space, text: Tensor, scale: float, sureness: float
+) -> tuple[Prototypes, Tensor]:
     """The prototypes of lessons [c, s, d] in slots [c, s], and the weight [r, k, t, w] of every classifier.
 
     A lesson is judged without those of its moment, and the lessons of a moment count for one. The likelihood counts
     half, because judgements that share lessons depend on each other. What it leaves open is decided by a prior that
     fades as lessons come: w near 10, a sphere, and κ from ½, where the text tells nothing about the lessons, to 64.
+    Lessons that are only zero-shot's mistakes tell nothing about the text; then its mean probability of the best class
+    over all frames, `sureness`, does.
     """
     same = (features @ features.mT > _MOMENT) & filled[:, None] & filled[:, :, None] | torch.diag_embed(filled)
     share = filled / same.sum(-1).clamp(min=1)  # [c, s]
@@ -89,6 +93,7 @@ def choose(features: Tensor, filled: Tensor, where: Space, text: Tensor, scale: 
     slots, prototypes = where.place(features) * filled[..., None], where.place(text, text.mean(0))
     sums = (share[..., None] * slots).sum(-2)
     known = trial.information(slots[0, label, slot] @ prototypes[0].T)
+    known = max(known, trial.are_mistakes() * sureness**2)
     prior_means = (text.new_tensor(MEANS).add(1).log() - math.log(11)).square()
     lengths, losses = [], []
     for r, rho in enumerate(ROUND):
@@ -133,6 +138,15 @@ class _Trial(NamedTuple):
         """What a classifier tells about the lessons at best, from 0 (no more than chance) to 1 (all)."""
         best = float((self._log_likelihood(cosine) @ self.share).max() / self.share.sum())
         return min(1.0, max(0.0, 1 + best / math.log(max(2, cosine.shape[1]))))
+
+    def are_mistakes(self) -> float:
+        """Probability that the lessons were chosen because zero-shot was wrong, a few (3 %) excepted, and not by
+        chance, where every accuracy of zero-shot is equally likely; ½ before any lesson.
+        """
+        n, right = len(self.label), int((self.zero_shot.argmax(1) == self.label).sum())
+        by_chance = math.lgamma(right + 1) + math.lgamma(n - right + 1) - math.lgamma(n + 2)
+        chosen = right * math.log(0.03) + (n - right) * math.log(0.97)
+        return 1 / (1 + math.exp(min(700.0, by_chance - chosen)))
 
     def _log_likelihood(self, cosine: Tensor) -> Tensor:
         """[t, w, n]."""
