@@ -72,14 +72,25 @@ class AsyncStream:
 
 
 async def _run(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncGenerator[Result]:
-    """Makes calls until all frames are answered."""
+    """Makes calls until all frames are answered.
+
+    It is one generator, because the end of an event loop closes nested ones in any order.
+    """
     sender.start()
     try:
-        while True:
-            results = _call(transport, sender)
+        another_call = True
+        while another_call:
             try:
-                async for result in results:
-                    yield result
+                call = await _open(transport, sender)
+                try:
+                    sender.on_call_opened()
+                    while (results := await call.next_results()) is not None:
+                        for result in results:
+                            yield result
+                except grpc.RpcError:
+                    raise await call.status.error() from None
+                finally:
+                    await call.close()
                 another_call = await sender.on_call_ended()
             except TTAClientError as error:
                 for failure in sender.take_failures(all=not sender.state.blocking):  # no answer will come before them
@@ -90,31 +101,14 @@ async def _run(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncGen
                     for failure in sender.take_failures(all=True):
                         yield failure
                     raise
-            finally:
-                await results.aclose()
-            if not another_call:
-                break
-            transport.forget()
+            if another_call:
+                transport.forget()
         for failure in sender.take_failures(all=True):
             yield failure
         if sender.failure is not None:
             raise sender.failure
     finally:
         await sender.stop()
-
-
-async def _call(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncGenerator[Result]:
-    """One call, from its opening to its end. Raises the error that ended it."""
-    call = await _open(transport, sender)
-    try:
-        sender.on_call_opened()
-        while (results := await call.next_results()) is not None:
-            for result in results:
-                yield result
-    except grpc.RpcError:
-        raise await call.status.error() from None
-    finally:
-        await call.close()
 
 
 async def _open(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncCall:

@@ -116,23 +116,28 @@ def _read_location(text: str) -> str:
 
 
 def _parse_labels(options: argparse.Namespace, source: Source) -> tuple[str, ...]:
-    text, file = options.labels, make_printable(options.labels[1:])
-    try:
-        words = read_lines(text[1:]) if text.startswith("@") else require_utf8(text).split(",")
-    except ValueError as error:
-        raise ValueError(f"--labels: {error}") from error
-    names = tuple(word.strip() for word in words if word.strip())
+    text = options.labels
     if not text and isinstance(source, VirtualSource):
         return LABELS
-    if not names and text.startswith("@"):
-        raise ValueError(f"--labels: {file} holds no names")
+    try:
+        if text.startswith("@"):
+            return _read_names(text[1:], options.allow_duplicates)
+        names = tuple(filter(None, map(str.strip, require_utf8(text).split(","))))
+    except ValueError as error:
+        raise ValueError(f"--labels: {error}") from error
     if not names:
         raise ValueError("--labels is needed: names separated by commas, or @FILE with one name a line")
-    twice = next((name for name, count in Counter(names).items() if count > 1), None)
-    if twice is not None and text.startswith("@") and not options.allow_duplicates:
-        raise ValueError(
-            f"--labels: {file} holds {twice!r} more than once, which --allow-duplicates takes as two classes"
-        )
+    return names
+
+
+def _read_names(file: str, allow_duplicates: bool) -> tuple[str, ...]:
+    names = tuple(read_lines(file))
+    if not names:
+        raise ValueError(f"{make_printable(file)} holds no names")
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1 and not allow_duplicates:
+        sentence = f"{make_printable(file)} holds {name!r} more than once"
+        raise ValueError(f"{sentence}, which --allow-duplicates takes as several classes")
     return names
 
 

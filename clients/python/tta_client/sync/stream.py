@@ -72,13 +72,24 @@ class Stream:
 
 
 def _run(transport: StreamTransport, sender: Sender) -> Generator[Result]:
-    """Makes calls until all frames are answered."""
+    """Makes calls until all frames are answered.
+
+    It is one generator, because the end of an event loop closes nested ones in any order.
+    """
     sender.start()
     try:
-        while True:
-            results = _call(transport, sender)
+        another_call = True
+        while another_call:
             try:
-                yield from results
+                call = _open(transport, sender)
+                try:
+                    sender.on_call_opened()
+                    while (results := call.next_results()) is not None:
+                        yield from results
+                except grpc.RpcError:
+                    raise call.status.error() from None
+                finally:
+                    call.close()
                 another_call = sender.on_call_ended()
             except TTAClientError as error:
                 for failure in sender.take_failures(all=not sender.state.blocking):  # no answer will come before them
@@ -89,30 +100,14 @@ def _run(transport: StreamTransport, sender: Sender) -> Generator[Result]:
                     for failure in sender.take_failures(all=True):
                         yield failure
                     raise
-            finally:
-                results.close()
-            if not another_call:
-                break
-            transport.forget()
+            if another_call:
+                transport.forget()
         for failure in sender.take_failures(all=True):
             yield failure
         if sender.failure is not None:
             raise sender.failure
     finally:
         sender.stop()
-
-
-def _call(transport: StreamTransport, sender: Sender) -> Generator[Result]:
-    """One call, from its opening to its end. Raises the error that ended it."""
-    call = _open(transport, sender)
-    try:
-        sender.on_call_opened()
-        while (results := call.next_results()) is not None:
-            yield from results
-    except grpc.RpcError:
-        raise call.status.error() from None
-    finally:
-        call.close()
 
 
 def _open(transport: StreamTransport, sender: Sender) -> Call:

@@ -34,8 +34,8 @@ def to_pixels(image: Any, depth: SampleDepth | None = None) -> Any:
         image = _of_pillow(image)
     shape: Any = tuple(getattr(image, "shape", ()))
     dtype: Any = getattr(image, "dtype", None)
-    fits = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))
-    if not fits or getattr(dtype, "kind", "") != "u" or dtype.itemsize > 2:
+    fits = len(shape) > 1 and shape[2:] in ((), (1,), (3,), (4,))
+    if not fits or getattr(dtype, "name", "") not in ("uint8", "uint16"):
         kind = type(image).__name__ if dtype is None else f"{dtype} {list(shape)}"
         raise ValueError(f"an image is the bytes or the path of a file, a PIL image or {ACCEPTED}, not {kind}")
     if len(shape) == 3:
