@@ -45,9 +45,8 @@ def to_plain(value: Any) -> Any:
 
 def read_fields(cls: type[T], message: Any, **given: Any) -> T:
     """A dataclass from the fields of the same names of a message, or attributes of an object, and those `given`."""
-    names = (field.name for field in fields(cls) if field.name not in given)  # type: ignore[arg-type]
-    return cls(**given, **{name: _to_own(getattr(message, name)) for name in names})
-
-
-def _to_own(value: Any) -> Any:
-    return tuple(value) if isinstance(value, MutableSequence) else value
+    for field in fields(cls):  # type: ignore[arg-type]
+        if field.name not in given:
+            value = getattr(message, field.name)
+            given[field.name] = tuple(value) if isinstance(value, MutableSequence) else value
+    return cls(**given)
