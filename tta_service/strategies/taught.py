@@ -91,8 +91,8 @@ class Taught(Strategy[Lessons]):
         cosine = _prototypes(memory).cosines(_space(memory).place(feature))  # [r, k, c]
         r, k, t, w = memory.weight.nonzero(as_tuple=True)
         text, means = feature.new_tensor(TEXT)[t, None], feature.new_tensor(MEANS)[w, None]
-        log_p = (text * image.logits + means * cosine[r, k]).log_softmax(-1)
-        return (log_p + memory.weight[r, k, t, w, None].log()).logsumexp(0), memory
+        p = memory.weight[r, k, t, w] @ (text * image.logits + means * cosine[r, k]).softmax(-1)
+        return p.clamp_min(torch.finfo(p.dtype).tiny).log(), memory
 
     def teach(self, seen: Evidence, label: int, memory: Lessons) -> Lessons:
         """Keep the mean of the confident views, normalised, in place of the oldest lesson of a full class."""
@@ -128,15 +128,16 @@ class Taught(Strategy[Lessons]):
         told: dict[str, Tensor | float] = {"kept": image.rows, "fill": float(filled.float().mean())}
         if not memory.learnt[0]:
             return told
-        where = _space(memory)
-        placed = where.place(unit(image.feature))  # [r, d]
+        feature, where = unit(image.feature), _space(memory)
         label, slot = filled.nonzero(as_tuple=True)
-        cosine = (where.place(memory.features[label, slot]) @ placed[..., None])[..., 0]  # [r, n]
-        share = (memory.weight.sum(2) @ placed.new_tensor(MEANS))[..., None] / memory.length  # [r, k, c]
+        near = unit(memory.features[label, slot] - memory.centre) @ unit(feature - memory.centre)
+        nearest = near.argsort(descending=True, stable=True)[:3]
+        label, slot = label[nearest], slot[nearest]
+        cosine = (where.place(memory.features[label, slot]) @ where.place(feature)[..., None])[..., 0]  # [r, 3]
+        share = (memory.weight.sum(2) @ feature.new_tensor(MEANS))[..., None] / memory.length  # [r, k, c]
         added = (cosine * share.sum(1)[:, label]).sum(0)
-        for place, i in enumerate(cosine[0].argsort(descending=True, stable=True)[:3].tolist(), start=1):
-            told[f"lesson_{place}"] = float(memory.serial[label[i], slot[i]])
-            told[f"weight_{place}"] = float(added[i])
+        for i, serial in enumerate(memory.serial[label, slot].tolist(), start=1):
+            told[f"lesson_{i}"], told[f"weight_{i}"] = float(serial), float(added[i - 1])
         return told
 
 
