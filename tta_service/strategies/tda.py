@@ -5,7 +5,7 @@ Karmanov et al., CVPR 2024, arXiv:2403.18293.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
@@ -19,9 +19,11 @@ from ..core.labels import TextSpace
 from ..core.strategy import Augment, Capacity, Confident, Needs, Scope, Strategy, ViewCount
 from ..maths import Summary, shared_weight, summarise
 
+PINNED = -1.0  # in place of the entropy of a lesson: surer than any frame
+
 
 class Caches(NamedTuple):
-    """Slots of a class are in ascending order of entropy, which is +inf for an empty slot."""
+    """Slots of a class are in ascending order of entropy: `PINNED` for a lesson, +inf for an empty slot."""
 
     keys: Tensor  # [c, capacity, d]
     entropy: Tensor  # [c, capacity]
@@ -80,6 +82,16 @@ class TDA(Strategy[Caches]):
             logits -= self.negative_alpha * objection(memory, image.feature, self.negative_beta)
         return logits, memory
 
+    def teach(self, seen: Evidence, label: int, memory: Caches) -> Caches:
+        """Pin the image in its class, where only later lessons displace it; it leaves all other slots."""
+        feature = self.summarise_views(seen).feature
+        strike(memory[:2], feature)
+        strike(memory[2:], feature)
+        for part, value in zip(memory[:2], (feature, PINNED)):
+            part[label, 1:] = part[label, :-1].clone()
+            part[label, 0] = value
+        return memory
+
     def explain(self, seen: Evidence, memory: Caches) -> Mapping[str, Tensor | float]:
         """`fill` is the filled fraction of the positive cache; `admitted` says whether it holds this frame."""
         image = self.summarise_views(seen)
@@ -119,6 +131,16 @@ def keep_surest(keys: Tensor, entropies: Tensor, key: Tensor, entropy: Tensor) -
     entropies[place + 1 :] = entropies[place:-1].clone()
     keys[place], entropies[place] = key, entropy
     return place
+
+
+def strike(cache: Sequence[Tensor], feature: Tensor) -> None:
+    """Empty the slots that hold this image [d]; `cache` are keys, entropies and what else there is. In place."""
+    keys, entropies, *_ = cache
+    entropies[(keys == feature).all(-1)] = torch.inf
+    for label in (entropies.diff(dim=1) < 0).any(1).nonzero()[:, 0].tolist():
+        order = entropies[label].argsort(stable=True)
+        for part in cache:
+            part[label] = part[label][order]
 
 
 def is_doubtful(image: Summary, low: float, high: float) -> bool:
