@@ -47,29 +47,29 @@ class AnswerMetrics:
         """Record one answer."""
         to, policy, strategy = self._instruments, report.request.policy, self._strategies[report.strategy.name]
         outcome = "ClassifyStream" if policy else "Classify", strategy, "OK"
-        to.requests.labels(*outcome).inc()
+        to.requests[outcome].inc()
         total = report.seconds.get("total", 0.0)
         durations = [(to.stage[stage, strategy], spent) for stage, spent in report.seconds.items() if stage != "total"]
         durations.append((to.duration[outcome], total))
         if policy:
-            to.frames_answered.labels(policy).inc()
+            to.frames_answered[(policy,)].inc()
             durations.append((to.frame_age[(policy,)], total))
         observe(durations, self._trace_of(report))
         if report.degraded:
-            to.fallback.labels(self._strategies[report.request.strategy.name], report.degraded.reason).inc()
+            to.fallback[self._strategies[report.request.strategy.name], report.degraded.reason].inc()
         if report.session.memory_reset:
-            to.memory_resets.labels(strategy).inc()
+            to.memory_resets[(strategy,)].inc()
         if report.session.origin == "restored":
-            to.restores.labels("restored").inc()
+            to.restores[("restored",)].inc()
         if needs_of(report.strategy).gradient:
-            to.steps.labels(strategy).inc(getattr(report.strategy, "steps", 1))
+            to.steps[(strategy,)].inc(getattr(report.strategy, "steps", 1))
         self._record_adaptation(strategy, report)
         if report.explanation:
             self._record_explanation(strategy, report, report.explanation)
 
     def _record_adaptation(self, strategy: str, report: Report) -> None:
         to, before, after = self._instruments, report.zero_shot_scores, report.scores
-        to.flips.labels(strategy).inc(float(before.values.argmax() != after.values.argmax()))
+        to.flips[(strategy,)].inc(float(before.values.argmax() != after.values.argmax()))
         entropies = (
             (to.entropy_before[(strategy,)], before.relative_entropy),
             (to.entropy_after[(strategy,)], after.relative_entropy),
@@ -79,8 +79,8 @@ class AnswerMetrics:
         if report.feature is None or not math.isfinite(before.relative_entropy):
             return
         if drift := self._drift.update(strategy, before.relative_entropy, report.feature.numpy()):
-            to.drift_entropy.labels(strategy).set(drift[0])
-            to.drift_feature.labels(strategy).set(drift[1])
+            to.drift_entropy[(strategy,)].set(drift[0])
+            to.drift_feature[(strategy,)].set(drift[1])
 
     def _record_explanation(self, strategy: str, report: Report, explanation: Explanation) -> None:
         to, reduction, notes = self._instruments, report.request.reduction, explanation.notes
@@ -90,9 +90,9 @@ class AnswerMetrics:
             shares.append((to.tokens_pruned[(self._reducers[reduction.reducer.name],)], 1 - left))
         observe(shares)
         if "fill" in notes:
-            to.fill.labels(strategy).set(notes["fill"])
+            to.fill[(strategy,)].set(notes["fill"])
         if "admitted" in notes:
-            to.admissions.labels(strategy, "admitted" if notes["admitted"] else "refused").inc()
+            to.admissions[strategy, "admitted" if notes["admitted"] else "refused"].inc()
 
 
 class Drift:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from functools import partial
+from typing import Any
 
 from prometheus_client import Counter, Gauge
 
@@ -23,7 +24,7 @@ class Instruments:
     def __init__(self, to: Registry, latencies: Sequence[float] = SECONDS) -> None:
         by_outcome, by_strategy, by_policy = ("method", "strategy", "code"), ("strategy",), ("policy",)
         by_reducer = ("reducer",)
-        counter, gauge, histogram = partial(Counter, registry=to), partial(Gauge, registry=to), to.histogram
+        counter, gauge, histogram = partial(Children, Counter, to), partial(Children, Gauge, to), to.histogram
         self.requests = counter("tta_requests", "Requests by outcome (gRPC code).", by_outcome)
         self.duration = histogram("tta_request_duration_seconds", "Time from arrival to answer.", by_outcome, latencies)
         self.stage = histogram("tta_stage_duration_seconds", "Time in one stage.", ("stage", "strategy"), latencies)
@@ -73,7 +74,7 @@ class Instruments:
         self.forward = histogram("tta_forward_duration_seconds", "Time of one image tower pass.", by_reducer, latencies)
         self.forward_failures = counter("tta_forward_failures", "Failed image tower passes.", by_reducer)
         self.canary = histogram("tta_canary_duration_seconds", "Time of one canary on the idle device.", (), latencies)
-        self.canary_failures = counter("tta_canary_failures", "Canaries that failed or timed out.")
+        self.canary_failures = Counter("tta_canary_failures", "Canaries that failed or timed out.", registry=to)
 
         call = ("grpc_service", "grpc_method", "grpc_type")
         self.started = counter("grpc_server_started", "Calls started.", call)
@@ -82,10 +83,21 @@ class Instruments:
         self.msg_received = counter("grpc_server_msg_received", "Messages received.", call)
         self.msg_sent = counter("grpc_server_msg_sent", "Messages sent.", call)
 
-        self.memory_limit = gauge("tta_memory_limit_bytes", "Memory available to this process.")
+        self.memory_limit = Gauge("tta_memory_limit_bytes", "Memory available to this process.", registry=to)
         build = ("version", "torch", "model", "device")
         self.build = gauge("tta_build_info", "Always 1; the labels say what runs.", build)
         self.model_loaded = gauge("tta_model_loaded", "1 once the model is loaded.", ("model",))
+
+
+class Children(dict[tuple[str, ...], Any]):
+    """The children of a counter or gauge by label values, each made on first use and then looked up once."""
+
+    def __init__(self, kind: type, to: Registry, name: str, help: str, labels: Sequence[str]) -> None:
+        self.name, self.label_names = name, tuple(labels)
+        self._metric = kind(name, help, labels, registry=to)
+
+    def __missing__(self, values: tuple[str, ...]) -> Any:
+        return self.setdefault(values, self._metric.labels(*values))
 
 
 class LabelValues(dict[str, str]):

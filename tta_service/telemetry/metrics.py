@@ -93,18 +93,18 @@ class Metrics:
     def set_build_info(self, version: str, torch: str, model: str, device: str, patches: int = 0) -> None:
         """Publish which build and model run. `patches`: tokens of a whole view, 0 where they are not known."""
         self._answers.patches = patches
-        self._instruments.build.labels(version, torch, model, device).set(1)
-        self._instruments.model_loaded.labels(model).set(1)
+        self._instruments.build[version, torch, model, device].set(1)
+        self._instruments.model_loaded[(model,)].set(1)
         if device.startswith("cuda"):  # a series that starts at 1 shows no increase, so the alert would miss the first
             for strategy in (*self._strategies, "unknown"):
-                self._instruments.out_of_memory.labels(strategy)
+                self._instruments.out_of_memory[(strategy,)].inc(0)
 
     def set_memory_peak(self, strategy: str, device: str, peak: int) -> None:
         """Publish the most bytes that one answer of a strategy took above what the service holds at rest."""
         if device.startswith("cuda"):
-            self._instruments.cuda_peak.labels(self._strategies[strategy], device.partition(":")[2] or "0").set(peak)
+            self._instruments.cuda_peak[self._strategies[strategy], device.partition(":")[2] or "0"].set(peak)
         else:
-            self._instruments.rss_peak.labels(self._strategies[strategy]).set(peak)
+            self._instruments.rss_peak[(self._strategies[strategy],)].set(peak)
 
     def register_counts(self, read: Callable[[], Counts]) -> None:
         """Publish the counters of `serving`. `read` is called at scrape time, in the scraper's thread."""
@@ -112,29 +112,29 @@ class Metrics:
 
     def _count_refusal(self, event: Refused) -> None:
         code = self._code_of(event.error)
-        self._instruments.requests.labels(event.method, self._strategies[event.strategy], code).inc()
+        self._instruments.requests[event.method, self._strategies[event.strategy], code].inc()
         if reason := REJECTED.get(type(event.error)):
-            self._instruments.rejected.labels(reason).inc()
+            self._instruments.rejected[(reason,)].inc()
         if event.policy:
-            self._instruments.frames_dropped.labels(DROPPED.get(type(event.error), "error"), event.policy).inc()
+            self._instruments.frames_dropped[DROPPED.get(type(event.error), "error"), event.policy].inc()
         if _out_of_memory(event.error):
-            self._instruments.out_of_memory.labels(self._strategies[event.strategy]).inc()
+            self._instruments.out_of_memory[(self._strategies[event.strategy],)].inc()
 
     def _count_received(self, event: Received) -> None:
-        self._instruments.frames_received.labels(event.policy).inc()
+        self._instruments.frames_received[(event.policy,)].inc()
 
     def _count_streaming(self, event: Streaming) -> None:
-        self._instruments.streams_open.labels(event.policy).inc(1 if event.open else -1)
+        self._instruments.streams_open[(event.policy,)].inc(1 if event.open else -1)
 
     def _count_canary(self, event: Canary) -> None:
         observe([(self._instruments.canary[()], event.seconds)])
         self._instruments.canary_failures.inc(event.failed)
 
     def _count_dropped(self, event: Dropped) -> None:
-        self._instruments.frames_dropped.labels(event.reason, event.policy).inc()
+        self._instruments.frames_dropped[event.reason, event.policy].inc()
 
     def _count_closed(self, event: Closed) -> None:
-        self._instruments.evictions.labels(event.reason).inc()
+        self._instruments.evictions[(event.reason,)].inc()
 
     def _count_forward(self, event: Forward) -> None:
         instruments, reducer = self._instruments, self._reducers[event.reducer]
@@ -143,22 +143,22 @@ class Metrics:
             (instruments.batch_requests[(reducer,)], event.requests),
         )
         observe((*sizes, (instruments.forward[(reducer,)], event.seconds)))
-        instruments.forward_failures.labels(reducer).inc(float(event.failed))
+        instruments.forward_failures[(reducer,)].inc(float(event.failed))
 
     def _count_call(self, event: Called) -> None:
         call = (event.service, event.method, event.kind)
         if event.code is None:
-            self._instruments.started.labels(*call).inc()
+            self._instruments.started[call].inc()
             return
-        self._instruments.handled.labels(*call, event.code).inc()
+        self._instruments.handled[*call, event.code].inc()
         if event.kind == "unary":
             observe([(self._instruments.handling[call], event.seconds)])
         if event.method == "RestoreSession" and event.code != "OK":
-            self._instruments.restores.labels("refused").inc()
+            self._instruments.restores[("refused",)].inc()
 
     def _count_message(self, event: Messaged) -> None:
         counter = self._instruments.msg_sent if event.sent else self._instruments.msg_received
-        counter.labels(event.service, event.method, event.kind).inc()
+        counter[event.service, event.method, event.kind].inc()
 
 
 def memory_limit(root: Path = Path("/")) -> int:
