@@ -16,7 +16,7 @@ from tta_service.serving.persistence.stores.folder import FolderStore
 from tta_service.wire.requests import OWNER
 from tta_service.wire.v1 import tta_pb2 as pb
 
-NEWER = SignedCodec(SECRET.encode()).dumps({"all": "new"}, {}, format=2)
+NEWER = SignedCodec(SECRET.encode()).dumps({"all": "new"}, {}, format=3)
 RESUME = SignedCodec(SECRET.encode()).dumps({"resume": "cam", "owner": OWNER, "named": True}, {})
 
 WAYS: dict[str, Callable[[Any], Awaitable[Any]]] = {
@@ -50,7 +50,7 @@ async def test_every_call_on_a_newer_session_gives_the_same_error_and_changes_no
             assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION, way
             assert field == way.partition(" ")[0]
             assert sentence == (
-                "a newer version of the service wrote this session, in format 2; this server reads format 1: "
+                "a newer version of the service wrote this session, in format 3; this server reads format 2: "
                 "upgrade it first"
             )
         await Camera(stub).open(session_id="other")

@@ -78,16 +78,15 @@ def test_a_cascade_has_a_threshold_where_entropies_mean_something(first):
 
 
 def test_images_arrive_as_they_are():
-    plain = parse_options(pb.Options(), TERMS, "options")
+    plain = parse_options(pb.Options(), TERMS, "options").reduction
     assert parse_image(pb.Image(encoded=b"abc"), plain, TERMS, "image") == Encoded(b"abc")
     raw = pb.RawImage(width=2, height=3, format=pb.RawImage.FORMAT_GRAY8, pixels=b"123456")
     assert parse_image(pb.Image(raw=raw), plain, TERMS, "image") == Raw(2, 3, PixelFormat.GRAY8, b"123456")
 
 
 def test_features_made_on_the_device_take_no_reduction():
-    reduced = replace(parse_options(pb.Options(), TERMS, "options"), reduction=Reduction(Halve()))
     with pytest.raises(Unsupported) as caught:
-        parse_image(pb.Image(features=pb.Features(views=1)), reduced, TERMS, "frame.image")
+        parse_image(pb.Image(features=pb.Features(views=1)), Reduction(Halve()), TERMS, "frame.image")
     assert caught.value.field == "frame.image.features"
 
 

@@ -22,9 +22,11 @@ from ..serving.engine import Engine
 from ..serving.persistence.service import SessionPersistence
 from ..serving.persistence.snapshots import Snapshots
 from ..serving.persistence.stores.base import Store
+from ..serving.pipeline.fitting import Fitter
 from ..serving.pipeline.resources import Decode, Look, Resources
 from ..serving.sessions.memory import MemoryLimits
 from ..serving.sessions.sessions import Sessions
+from ..serving.teaching import Teaching
 from ..serving.text.cache import TextSpaceCache
 from ..settings import Settings
 
@@ -46,6 +48,8 @@ class Runtime:
     sessions: Sessions
     persistence: SessionPersistence
     engine: Engine
+    teaching: Teaching
+    fitter: Fitter
     background_tasks: tuple[asyncio.Task[None], ...] = ()  # they run until the runtime closes
 
 
@@ -84,7 +88,9 @@ def connect_parts(
         max_activations=text.activation_bytes,
         costs=costs,
     )
-    memories = MemoryLimits(keep.session_bytes, keep.owner_bytes, keep.total_bytes, keep.most)
+    memories = MemoryLimits(
+        keep.session_bytes, keep.owner_bytes, keep.total_bytes, keep.most, keep.recent, keep.taught_idle
+    )
     sessions = sessions or Sessions(keep.idle, memories, observe)
     secret = keep.secret.get_secret_value().encode()
     snapshots = Snapshots(sessions, text_spaces, lanes, clip.fingerprint, secret)
@@ -95,6 +101,7 @@ def connect_parts(
         observe(event)
 
     images = ImageLimits(most.image_bytes, most.image_pixels, most.image_side)
+    fitter = Fitter(lanes, text_spaces)
     resources = Resources(
         decode or partial(decode_image, limits=images),
         look or make_look(clip.device, clip.image_size),
@@ -103,7 +110,11 @@ def connect_parts(
         lanes,
         costs,
         clip.tokens_left,
+        fitter,
         explain_every,
     )
     engine = Engine(resources, sessions, admission, observe_report if store else observe)
-    return Runtime(clip, lanes, costs, health, batcher, admission, text_spaces, sessions, persistence, engine)
+    teaching = Teaching(engine, sessions, text_spaces, lanes, fitter)
+    return Runtime(
+        clip, lanes, costs, health, batcher, admission, text_spaces, sessions, persistence, engine, teaching, fitter
+    )

@@ -161,7 +161,7 @@ class Application:
 
 def make_service(runtime: Runtime, info: ServerInfo, observe: Observe) -> AdaptationService:
     """The gRPC methods over the parts of `runtime`."""
-    parts = runtime.engine, runtime.text_spaces, runtime.sessions, runtime.persistence
+    parts = runtime.engine, runtime.teaching, runtime.text_spaces, runtime.sessions, runtime.persistence
     return AdaptationService(*parts, info, lambda: runtime.admission.load, observe)
 
 

@@ -35,6 +35,10 @@ class UnknownLabels(TTAError):
     """This server does not hold a label set of that id. Register the set again."""
 
 
+class UnknownExample(TTAError):
+    """The session remembers no such frame, call or picture."""
+
+
 class UnknownStrategy(TTAError):
     """No strategy of that name in the catalogue."""
 

@@ -165,7 +165,8 @@ class Report:
     escalated: bool = False
     explanation: Explanation | None = None
     unseen: tuple[str, ...] = ()  # label names that are not in the text tower's training data
-    feature: Tensor | None = None  # [d] of the plain view, on the CPU; drift detection reads it
+    feature: Tensor | None = None  # [d] of the plain view, on the CPU; drift detection and lessons read it
+    confident: Tensor | None = None  # [d] unit mean of the confident views, when there were several
 
     @cached_property
     def scores(self) -> Scores:

@@ -92,8 +92,9 @@ class Strategy(ABC, Generic[Memory]):
     def teach(self, seen: Evidence, label: int, memory: Memory) -> Memory:
         """The memory after a person said that the image is of class `label`; optional.
 
-        Like `adapt` it may work in place, and it is short: what takes longer is left to `fit`. Raises `Unsupported`
-        where the strategy does not learn from lessons, which `is_teachable` tells.
+        The rows are the plain view and, if there were several, the mean of the confident ones. Like `adapt` it may
+        work in place, and it is short: what takes longer is left to `fit`. Raises `Unsupported` where the strategy does
+        not learn from lessons, which `is_teachable` tells.
         """
         raise Unsupported(f"{self.name} does not learn from lessons", "options.strategy.name")
 

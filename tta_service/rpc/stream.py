@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 
 from ..core.errors import NotReady, TTAError
 from ..core.events import Observe, Received, Refused, Streaming
+from ..core.lessons import Taught, Word
 from ..core.moving_average import MovingAverage
 from ..core.request import PendingRequest, Report
 from ..serving.sessions.session import SessionLease
 from ..serving.streams import BufferTotals, FrameBuffer, FrameTicket, Policy, RateLimiter
+from ..wire.lessons import StreamLesson, make_result
 from ..wire.responses import Reply, drop_repeated_unseen, make_answer, make_draining, make_failure, make_status
 from ..wire.server_info import ServerInfo
 from ..wire.status import to_tta_error
@@ -21,7 +23,7 @@ from ..wire.stream_requests import Frame, StreamConfig
 
 T = TypeVar("T")
 STEP = 0.1  # relative change of the suggested rate below which a client is not told
-Interpret = Callable[[Any, int], Frame]  # (message, id of the previous frame); raises what ends the stream
+Interpret = Callable[[Any, int], Frame | StreamLesson]  # (message, last frame id); raises what ends the stream
 
 
 class StreamHandler:
@@ -36,12 +38,13 @@ class StreamHandler:
         config: StreamConfig,
         lease: SessionLease,
         classify: Callable[[PendingRequest], Awaitable[Report]],
+        teach: Callable[[Word], Awaitable[Taught]],
         load: Callable[[], float],
         server_info: ServerInfo,
         observe: Observe,
         totals: BufferTotals | None = None,
     ) -> None:
-        self._lease, self._classify, self._load = lease, classify, load
+        self._lease, self._classify, self._teach, self._load = lease, classify, teach, load
         self._server_info, self._observe = server_info, observe
         buffer, width = (1, 1) if config.policy is Policy.LATEST else (config.buffer, 2)
         most = server_info.limits.stream_bytes
@@ -105,6 +108,9 @@ class StreamHandler:
         try:
             async for message in messages:
                 frame = interpret(message, last)
+                if isinstance(frame, StreamLesson):
+                    self._outbox.put_nowait((self._spawn(self._learn(frame)), lambda: None))
+                    continue
                 last = frame.id
                 self._observe(Received(self._policy))
                 await self._buffer.put(frame, message.ByteSize())
@@ -141,6 +147,12 @@ class StreamHandler:
         self._dropped = 0
         self._credits.add_answer(time.monotonic() - began)
         return reply
+
+    async def _learn(self, lesson: StreamLesson) -> Reply:
+        try:
+            return Reply(lesson=make_result(await self._teach(lesson.word)))
+        except Exception as error:
+            return Reply(lesson=lesson.refuse(error))
 
     def _refuse(self, ticket: FrameTicket[Frame], error: TTAError) -> Reply | None:
         try:

@@ -15,10 +15,11 @@ import torch
 
 from ..core.errors import BadImage, BadLabels, TTAError, Unsupported
 from ..core.labels import LabelSet
+from ..core.reducer import Reduction
 from ..core.request import Encoded, Features, PixelFormat, Raw, Request
 from ..serving.sessions.session import check_session_id
 from .field_paths import FieldOrigins, field_prefix
-from .options import Options, parse_options
+from .options import parse_options
 from .server_info import ServerInfo
 from .v1 import tta_pb2 as pb
 
@@ -57,7 +58,7 @@ def parse_request(
     """
     options = parse_options(message.options, server_info, "options")
     request = Request(
-        image=parse_image(message.image, options, server_info, "image"),
+        image=parse_image(message.image, options.reduction, server_info, "image"),
         labels=parse_labels(message.labels, find_labels, server_info, "labels"),
         strategy=options.strategy,
         reduction=options.reduction,
@@ -81,7 +82,9 @@ def strategy_name(message: Any) -> str:
     return message.options.strategy.name if isinstance(message, pb.ClassifyRequest) else ""
 
 
-def parse_image(message: pb.Image, options: Options, server_info: ServerInfo, path: str) -> Encoded | Raw | Features:
+def parse_image(
+    message: pb.Image, reduction: Reduction, server_info: ServerInfo, path: str
+) -> Encoded | Raw | Features:
     """The image in a message at `path`, not decoded yet. Raises `BadImage` or `Unsupported`."""
     match message.WhichOneof("content"):
         case "encoded":
@@ -94,7 +97,7 @@ def parse_image(message: pb.Image, options: Options, server_info: ServerInfo, pa
                 raise BadImage("raw pixels need a format: RGB24, BGR24, GRAY8 or NV12", f"{path}.raw.format")
             return Raw(raw.width, raw.height, FORMATS[raw.format], raw.pixels)
         case "features":
-            if options.reduction.reducer.name != "none":
+            if reduction.reducer.name != "none":
                 raise Unsupported("features made on the device have no tokens left to reduce", f"{path}.features")
             with field_prefix(f"{path}.features"):
                 return parse_features(message.features, server_info)

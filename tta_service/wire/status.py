@@ -24,6 +24,7 @@ CODES: dict[type[errors.TTAError], int] = {
     errors.UnknownReducer: code_pb2.INVALID_ARGUMENT,
     errors.UnknownLabels: code_pb2.NOT_FOUND,
     errors.UnknownSession: code_pb2.NOT_FOUND,
+    errors.UnknownExample: code_pb2.NOT_FOUND,
     errors.Unsupported: code_pb2.UNIMPLEMENTED,
     errors.SessionTaken: code_pb2.ABORTED,
     errors.SessionMoved: code_pb2.FAILED_PRECONDITION,

@@ -117,7 +117,7 @@ def parse_frame(
     """
     if message.WhichOneof("kind") != "frame":
         raise BadRequest(
-            "a stream is opened once; every later message is a frame", message.WhichOneof("kind") or "frame"
+            "a stream is opened once; every later message is a frame or a lesson", message.WhichOneof("kind") or "frame"
         )
     frame = message.frame
     if frame.frame_id <= last:
@@ -139,7 +139,7 @@ def _parse_request(
     if labels is None:
         raise BadLabels("there are no labels: neither the stream nor the frame names any", "frame.labels")
     request = Request(
-        image=parse_image(frame.image, options, server_info, "frame.image"),
+        image=parse_image(frame.image, options.reduction, server_info, "frame.image"),
         labels=labels,
         strategy=options.strategy,
         reduction=options.reduction,

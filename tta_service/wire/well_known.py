@@ -1,4 +1,4 @@
-"""Protobuf's well-known types to and from plain Python values: Struct, Value, Duration."""
+"""Protobuf's well-known types to and from plain Python values: Struct, Value, Duration, Timestamp."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from google.protobuf import duration_pb2, struct_pb2
+from google.protobuf import duration_pb2, struct_pb2, timestamp_pb2
 
 
 def from_struct(message: struct_pb2.Struct) -> dict[str, Any]:
@@ -34,6 +34,13 @@ def to_value(value: bool | int | float | str | Mapping[str, Any]) -> struct_pb2.
 def to_duration(seconds: float) -> duration_pb2.Duration:
     """Seconds as a Duration."""
     message = duration_pb2.Duration()
+    message.FromNanoseconds(int(seconds * 1e9))
+    return message
+
+
+def to_timestamp(seconds: float) -> timestamp_pb2.Timestamp:
+    """Unix seconds as a Timestamp."""
+    message = timestamp_pb2.Timestamp()
     message.FromNanoseconds(int(seconds * 1e9))
     return message
 

@@ -234,7 +234,7 @@ async def test_a_snapshot_of_a_newer_version_replaces_nothing(tmp_path: Path):
     async with server(tmp_path) as one:
         await one.frame(1)
         with pytest.raises(NewerFormat) as refused:
-            await one.persistence.restore("ann", SignedCodec(SECRET).dumps({"all": "new"}, {}, format=2))
+            await one.persistence.restore("ann", SignedCodec(SECRET).dumps({"all": "new"}, {}, format=3))
         assert refused.value.field == "state" and one.running.of(Closed) == []
         await one.persistence.save_all()
 

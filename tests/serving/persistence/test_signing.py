@@ -44,10 +44,10 @@ def test_other_bytes_are_refused(blob: bytes):
 
 
 def test_a_newer_format_is_refused_and_one_without_a_number_is_the_first():
-    with pytest.raises(NewerFormat, match="format 2"):
-        SignedCodec(b"one").loads(SignedCodec(b"one").dumps({}, TENSORS, format=2))
+    with pytest.raises(NewerFormat, match="format 3"):
+        SignedCodec(b"one").loads(SignedCodec(b"one").dumps({}, TENSORS, format=3))
     with pytest.raises(BadRequest):  # nothing that a stranger signed is believed
-        SignedCodec(b"two").loads(SignedCodec(b"one").dumps({}, TENSORS, format=2))
+        SignedCodec(b"two").loads(SignedCodec(b"one").dumps({}, TENSORS, format=3))
     content = save({}, {"said": "[]"})
     assert SignedCodec(b"one").loads(hmac.digest(b"one", content, "sha256") + content) == ([], {})
 
@@ -67,8 +67,8 @@ def test_a_codec_with_the_same_secret_reads_it(named: bool):
 
 
 def test_a_token_of_a_newer_version_says_so():
-    token = SignedCodec(SECRET).dumps({"all": "new"}, {}, format=2)
-    with pytest.raises(NewerFormat, match="format 2") as refused:
+    token = SignedCodec(SECRET).dumps({"all": "new"}, {}, format=3)
+    with pytest.raises(NewerFormat, match="format 3") as refused:
         ResumeTokens(SignedCodec(SECRET)).read("ann", token)
     assert refused.value.field == "resume_token"
 

@@ -19,9 +19,11 @@ from ...serving.engine import Engine
 from ...serving.persistence.service import SessionPersistence
 from ...serving.sessions.sessions import Sessions
 from ...serving.streams import BufferTotals
+from ...serving.teaching import Teaching
 from ...serving.text.cache import TextSpaceCache
 from ...wire.catalogue import make_descriptions, make_server_info
 from ...wire.field_paths import FieldOrigins
+from ...wire.lessons import StreamLesson, parse_stream_lesson
 from ...wire.requests import OWNER, client_of, parse_request, trace_of
 from ...wire.responses import make_response
 from ...wire.server_info import ServerInfo
@@ -30,10 +32,11 @@ from ...wire.v1 import tta_pb2 as pb
 from ..interceptor import Context
 from ..stream import StreamHandler
 from .label_sets import LabelSetMethods
+from .lessons import LessonMethods
 from .sessions import SessionMethods
 
 
-class AdaptationService(LabelSetMethods, SessionMethods):
+class AdaptationService(LabelSetMethods, SessionMethods, LessonMethods):
     """The methods of the service. They raise `TTAError`; `ServerInterceptor` makes statuses of it.
 
     `load()` is the queued work in seconds, which streams report to their clients.
@@ -42,6 +45,7 @@ class AdaptationService(LabelSetMethods, SessionMethods):
     def __init__(
         self,
         engine: Engine,
+        teaching: Teaching,
         text_spaces: TextSpaceCache,
         sessions: Sessions,
         persistence: SessionPersistence,
@@ -51,6 +55,7 @@ class AdaptationService(LabelSetMethods, SessionMethods):
     ) -> None:
         LabelSetMethods.__init__(self, text_spaces, server_info)
         SessionMethods.__init__(self, sessions, persistence, server_info)
+        LessonMethods.__init__(self, teaching, text_spaces, persistence, server_info)
         self._engine, self._load, self._observe, self._streams = engine, load, observe, set[StreamHandler]()
         self._strategies = defaultdict[str, MovingAverage[float]](partial(MovingAverage, 20))  # seconds by name
         self._reducers = defaultdict[str, MovingAverage[float]](partial(MovingAverage, 20))
@@ -90,14 +95,18 @@ class AdaptationService(LabelSetMethods, SessionMethods):
             client=client_of(context.peer()),
             trace=trace_of(context.invocation_metadata()),
         )
+        teach = partial(self._teaching.teach, OWNER, lease.session, client=config.client)
         handler = StreamHandler(
-            config, lease, self._classify, self._load, self._server_info, self._observe, self.buffered
+            config, lease, self._classify, teach, self._load, self._server_info, self._observe, self.buffered
         )
         cast("Any", context).add_done_callback(partial(self._close_stream, handler))  # the stubs take no function
         self._streams.add(handler)
 
-        def interpret(message: Any, last: int) -> Frame:
-            return parse_frame(message, config, last, self._text_spaces.labels, self._server_info, time.monotonic())
+        def interpret(message: Any, last: int) -> Frame | StreamLesson:
+            labels, server_info = self._text_spaces.labels, self._server_info
+            if message.WhichOneof("kind") == "lesson":
+                return parse_stream_lesson(message.lesson, labels, server_info, config)
+            return parse_frame(message, config, last, labels, server_info, time.monotonic())
 
         async for reply in handler.replies(messages, interpret):
             yield reply

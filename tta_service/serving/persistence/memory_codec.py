@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
@@ -45,12 +45,35 @@ async def copy_memory(session: Session, slot: MemorySlot, turn: Turn, lanes: Exe
 
 def encode(image: MemoryImage) -> dict[str, Any]:
     """All but the tensors, for JSON."""
-    strategy, reduction = image.key.strategy, image.key.reduction
+    strategy = image.key.strategy
     return {
         "strategy": [strategy.name, _parameters(strategy)],
-        "labels": [image.labels.names, image.labels.templates],
-        "reduction": reduction and [reduction.reducer.name, _parameters(reduction.reducer), reduction.scope],
+        "labels": encode_labels(image.labels),
+        "reduction": encode_reduction(image.key.reduction),
     }
+
+
+def encode_labels(labels: LabelSet) -> list[Sequence[str]]:
+    """For JSON."""
+    return [labels.names, labels.templates]
+
+
+def decode_labels(described: Sequence[Sequence[str]]) -> LabelSet:
+    """The server that made it allowed duplicates, if there are any. Raises `BadLabels`."""
+    return LabelSet(*map(tuple, described), allow_duplicates=True)
+
+
+def encode_reduction(reduction: Reduction | None) -> list[Any] | None:
+    """For JSON."""
+    return reduction and [reduction.reducer.name, _parameters(reduction.reducer), reduction.scope]
+
+
+def decode_reduction(described: Sequence[Any] | None) -> Reduction | None:
+    """Raises `UnknownReducer`, `BadParameters`."""
+    if described is None:
+        return None
+    name, parameters, scope = described
+    return Reduction(reducers.build(name, parameters), scope)
 
 
 async def decode(
@@ -65,11 +88,7 @@ async def decode(
     Raises `BadRequest` when they do not fit, `UnknownStrategy`, `UnknownReducer`, `BadParameters`, `BadLabels`.
     """
     strategy = strategies.build(*described["strategy"])
-    labels = LabelSet(*map(tuple, described["labels"]), allow_duplicates=True)  # the server that made it allowed them
-    reduction = None
-    if described["reduction"] is not None:
-        name, parameters, scope = described["reduction"]
-        reduction = Reduction(reducers.build(name, parameters), scope)
+    labels, reduction = decode_labels(described["labels"]), decode_reduction(described["reduction"])
     text = await texts.get(labels)
     lane = lanes.tune if strategy.needs().gradient else lanes.adapt
     memory = await run(lane, partial(_fill, strategy, text, values))

@@ -153,4 +153,4 @@ class SessionPersistence:
             log.warning("session %s begins anew, its stored state cannot be used: %s", id, error.message)
             session = self._registry.obtain(owner, id, named)
             session.epoch = stored.epoch
-        session.stored.record(stored.epoch, session.frames, session.bytes)
+        session.stored.record(stored.epoch, session.frames, session.bytes, session.lessons.last)

@@ -17,9 +17,10 @@ from torch import Tensor
 from ...core.errors import BadRequest, NewerFormat
 from ..sessions.session import Session
 
-# Of all that outlives this version; what carries no number has this one. A version that writes what this one cannot
-# read writes a higher number in the same places: in the safetensors metadata and in the record of the store.
+# Of all that outlives this version; what carries no number has the first one. A version that writes what this one
+# cannot read writes a higher number in the same places: in the safetensors metadata and in the record of the store.
 FORMAT = 1
+LESSONS_FORMAT = 2  # of a session with lessons, which a version that knows only the first format would lose
 MAC = hashlib.sha256().digest_size
 log = logging.getLogger(__name__)
 
@@ -75,12 +76,12 @@ class ResumeTokens:
         return content["resume"], content["named"]
 
 
-def check_format(number: object, field: str = "session_id") -> None:
-    """Raises `NewerFormat` unless this version knows the format of that number."""
-    if str(number) != str(FORMAT):
+def check_format(number: object, field: str = "session_id", newest: int = LESSONS_FORMAT) -> None:
+    """Raises `NewerFormat` unless this version knows the format of that number; `newest` is the last one it knows."""
+    if str(number) not in map(str, range(1, newest + 1)):
         raise NewerFormat(
             f"a newer version of the service wrote this session, in format {number}; this server reads format "
-            f"{FORMAT}: upgrade it first",
+            f"{newest}: upgrade it first",
             field,
         )
 

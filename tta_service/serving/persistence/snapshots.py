@@ -7,14 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from ...core.errors import BadRequest, SessionInUse
+from ...core.lessons import Lesson
 from ...core.memory import nbytes, tensors
 from ..concurrency import Executors, run
 from ..sessions.session import Session
 from ..sessions.sessions import Sessions
 from ..text.cache import TextSpaceCache
+from .lesson_codec import decode_lessons, encode_lessons
 from .memory_codec import MemoryImage, copy_memory, decode, encode
-from .signing import ResumeTokens, SignedCodec
+from .signing import FORMAT, LESSONS_FORMAT, ResumeTokens, SignedCodec
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,15 @@ class Snapshot:
     session: str
     epoch: int
     state: bytes  # signed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SessionImage:
+    """What a snapshot holds."""
+
+    header: Mapping[str, Any]
+    memories: list[MemoryImage]
+    lessons: list[Lesson]
 
 
 class Snapshots:
@@ -45,6 +58,9 @@ class Snapshots:
         registry = self._sessions.registry
         queues = list(session.memories.values())
         turns = [(queue.slot, queue.enqueue(registry.hold(session, used=False))) for queue in queues]
+        lessons = (
+            encode_lessons(session.lessons) if len(session.lessons) else None
+        )  # those that the memories have learnt when these turns come
         try:
             copies = await asyncio.gather(*(copy_memory(session, slot, turn, self._lanes) for slot, turn in turns))
         finally:
@@ -52,7 +68,7 @@ class Snapshots:
                 turn.leave()
         images = [copy for copy in copies if copy is not None]
         frames, last = min((copy.progress for copy in images), default=(session.frames, session.last_frame_id))
-        header = {
+        header: dict[str, Any] = {
             "fingerprint": self._fingerprint,
             "owner": session.owner,
             "session": session.id,
@@ -61,8 +77,13 @@ class Snapshots:
             "last_frame_id": last,
             "memories": [encode(copy) for copy in images],
         }
-        values = {f"{i}.{name}": value for i, copy in enumerate(images) for name, value in tensors(copy.memory).items()}
-        return Snapshot(session.id, epoch, await run(self._lanes.prepare, self._codec.dumps, header, values))
+        format, values = FORMAT, dict[str, Tensor]()
+        if lessons is not None:
+            format, header["lessons"], values["lessons"] = LESSONS_FORMAT, *lessons
+        values |= {
+            f"{i}.{name}": value for i, copy in enumerate(images) for name, value in tensors(copy.memory).items()
+        }
+        return Snapshot(session.id, epoch, await run(self._lanes.prepare, self._codec.dumps, header, values, format))
 
     async def restore(self, owner: str, state: bytes) -> Session:
         """The session goes on here, one epoch later, and replaces an idle one of the same id.
@@ -70,17 +91,17 @@ class Snapshots:
         Raises `BadRequest` when the state was changed, belongs to another owner or model, or does not fit this
         version's memories; `NewerFormat`; `SessionInUse`; `MemoryFull` when there is no room.
         """
-        header, images = await self._decode(owner, state)
-        return self._install(owner, header, images, header["epoch"] + 1, named=True)
+        image = await self._decode(owner, state)
+        return self._install(owner, image, image.header["epoch"] + 1, named=True)
 
     async def reinstate(self, owner: str, id: str, state: bytes, epoch: int, named: bool) -> Session:
         """The same for a state from the store, at the epoch of its takeover."""
-        header, images = await self._decode(owner, state)
-        if header["session"] != id:
+        image = await self._decode(owner, state)
+        if image.header["session"] != id:
             raise BadRequest("this snapshot is of another session", "state")
-        return self._install(owner, header, images, epoch, named)
+        return self._install(owner, image, epoch, named)
 
-    async def _decode(self, owner: str, state: bytes) -> tuple[dict[str, Any], list[MemoryImage]]:
+    async def _decode(self, owner: str, state: bytes) -> SessionImage:
         header, values = await run(self._lanes.prepare, self._codec.loads, state)
         if header.get("owner") != owner or "session" not in header:
             raise BadRequest("this snapshot is another owner's", "state")
@@ -90,12 +111,11 @@ class Snapshots:
         for place, described in enumerate(header["memories"]):
             named = {name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{place}.")}
             images.append(await decode(described, named, progress, self._text_spaces, self._lanes))
-        return header, images
+        lessons = decode_lessons(header["lessons"], values["lessons"]) if "lessons" in header else []
+        return SessionImage(header, images, lessons)
 
-    def _install(
-        self, owner: str, header: Mapping[str, Any], images: list[MemoryImage], epoch: int, named: bool
-    ) -> Session:
-        registry, id = self._sessions.registry, str(header["session"])
+    def _install(self, owner: str, image: SessionImage, epoch: int, named: bool) -> Session:
+        registry, header, id = self._sessions.registry, image.header, str(image.header["session"])
         older = registry.get(owner, id)
         if older is not None:
             if not older.evictable:
@@ -105,9 +125,13 @@ class Snapshots:
         session.holds += 1  # it cannot be evicted to make room for itself
         try:
             session.restore(epoch, header["frames"], header["last_frame_id"])
-            for image in images:
-                registry.admit(session, nbytes(image.memory))
-                session.queue(image.key, image.labels).slot.store(image.memory, nbytes(image.memory))
+            registry.admit(session, sum(lesson.example.views.nbytes for lesson in image.lessons))
+            session.lessons.restore(image.lessons, header["lessons"]["last"] if image.lessons else 0)
+            for memory in image.memories:
+                registry.admit(session, nbytes(memory.memory))
+                slot = session.queue(memory.key, memory.labels).slot
+                slot.store(memory.memory, nbytes(memory.memory))
+                slot.learnt = session.lessons.last
         except Exception:
             registry.close(session, "capacity")
             raise

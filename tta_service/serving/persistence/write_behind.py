@@ -52,7 +52,7 @@ class WriteBehind:
         stored.queued = False
         if not has_changed(session):
             return
-        frames, size = session.frames, session.bytes
+        frames, size, lessons = session.frames, session.bytes, session.lessons.last
         snapshot = await self._snapshots.make(session)
         record = Stored(snapshot.epoch, self._address(), snapshot.state)
         try:
@@ -62,14 +62,14 @@ class WriteBehind:
             return self._registry.close(session, "moved", error)
         except NotReady as error:
             return log.warning("session %s was not written: %s", session.id, error.message)
-        stored.record(snapshot.epoch, frames, size)
+        stored.record(snapshot.epoch, frames, size, lessons)
 
     async def overwrite(self, session: Session) -> None:
         """Takes a session over that was restored from a snapshot: the store gets that state, whatever it holds."""
         try:
             if (older := await self._store.claim(session.owner, session.id, self._address())) is not None:
                 session.epoch = max(session.epoch, older.epoch)
-                session.stored.record(older.epoch, -1, -1)  # so the session has changed since
+                session.stored.record(older.epoch, -1, -1, -1)  # so the session has changed since
             await self.write(session)
         except NewerFormat as error:
             self._registry.close(session, "moved", error)
@@ -94,7 +94,8 @@ class WriteBehind:
 
 def has_changed(session: Session) -> bool:
     """The session has learnt something since its last write."""
-    return (session.frames, session.bytes) != (session.stored.frames, session.stored.bytes)
+    stored = session.stored
+    return (session.frames, session.bytes, session.lessons.last) != (stored.frames, stored.bytes, stored.lessons)
 
 
 def is_due(session: Session) -> bool:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from ...core.errors import BadRequest, ModelFault, TTAError
 from ...core.evidence import Evidence, Views
 from ...core.labels import TextSpace
+from ...core.lessons import Lesson
 from ...core.request import Explanation
-from ...core.strategy import Strategy, needs_of, predicts_first
+from ...core.strategy import Strategy, fitted, needs_of, predicts_first
 from ...maths import confident_rows, entropy
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ class Answer:
     zero_shot: Tensor  # [c]
     explanation: Explanation | None
     feature: Tensor  # [d] of the plain view
+    confident: Tensor | None  # [d] unit mean of the confident views, when there are several
     seconds: float  # from the start of the strategy to this answer
 
 
@@ -55,10 +58,28 @@ class EncodedViews:
         return Evidence(rows[: self.count], text, self.kept)
 
 
-def begin_memory(strategy: Strategy[Any], text: TextSpace) -> Any:
-    """The memory of a new session. Raises `ModelFault` if the strategy fails."""
+def begin_memory(strategy: Strategy[Any], text: TextSpace, lessons: Sequence[Lesson] = ()) -> Any:
+    """A new memory that has learnt its lessons and is fitted to them. Raises `ModelFault` if the strategy fails."""
     with _faults_of(strategy), torch.no_grad():
-        return strategy.begin(text)
+        memory = strategy.begin(text)
+        if not lessons:
+            return memory
+        try:
+            memory = learn(strategy, text, lessons, memory)
+            return fitted(memory, strategy.fit(memory, text))
+        except ModelFault:  # it was logged, and must not fail every frame from now on
+            return strategy.begin(text)
+
+
+def learn(strategy: Strategy[Any], text: TextSpace, lessons: Sequence[Lesson], memory: Any) -> Any:
+    """The memory after lessons, whose labels are those of `text`. Raises `ModelFault` if the strategy fails."""
+    device, dtype = text.features.device, text.features.dtype
+    with _faults_of(strategy), torch.no_grad():
+        for lesson in lessons:
+            rows = normalize(lesson.example.views.to(device, dtype), dim=-1)  # half precision has lost the unit norm
+            assert lesson.label is not None
+            memory = strategy.teach(Evidence(rows, text), text.labels.names.index(lesson.label), memory)
+    return memory
 
 
 def run_strategy(
@@ -85,7 +106,9 @@ def run_strategy(
             raise ModelFault(f"{strategy.name} gave no finite answer for this image")
         with torch.no_grad():
             zero_shot = evidence.logits()[0].cpu()
-        answer = Answer(logits, zero_shot, None, evidence.views[0].cpu(), time.monotonic() - began)
+            confident = None if len(evidence.views) == 1 else _confident_mean(evidence, needs.confident)
+        feature = evidence.views[0].cpu()
+        answer = Answer(logits, zero_shot, None, feature, confident, time.monotonic() - began)
         if deliver and not explain and predicts_first(strategy):
             deliver(answer)
         with torch.set_grad_enabled(needs.gradient):
@@ -107,6 +130,12 @@ def _faults_of(strategy: Strategy[Any]) -> Generator[None]:
     except Exception as error:
         log.exception("%s raised", strategy.name)
         raise ModelFault(f"{strategy.name} failed on this image") from error
+
+
+def _confident_mean(evidence: Evidence, fraction: float) -> Tensor:
+    """[d] on the CPU. Of a strategy that uses all its views they are the surest tenth."""
+    rows = confident_rows(evidence, fraction if fraction < 1 else 0.1)
+    return normalize(evidence.views[rows].mean(0), dim=-1).cpu()
 
 
 def choose_confident(

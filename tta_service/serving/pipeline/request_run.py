@@ -47,6 +47,8 @@ class RequestRun:
         if cascade and not (degraded and degraded.zero_shot) and report.scores.relative_entropy > cascade.above:
             report = await self._escalate(cascade.to, text, report)
         resources.costs.learn_overhead(time.monotonic() - began - self.timer.busy)
+        self.scope.remember(report)
+        self.scope.fit_memories(resources.fitter.start)
         return await self._add_token_counts(report, report.explanation) if report.explanation else report
 
     async def _run(self, strategy: Strategy[Any], text: TextSpace, fall_back: bool = True) -> Report:
@@ -92,6 +94,7 @@ class RequestRun:
             explanation=answer.explanation,
             unseen=text.unseen,
             feature=answer.feature,
+            confident=answer.confident,
         )
 
     async def _escalate(self, to: Strategy[Any], text: TextSpace, first: Report) -> Report:
@@ -119,7 +122,8 @@ class RequestRun:
         async with asyncio.timeout(None if math.isinf(until) else max(0.0, until - time.monotonic())):
             if turn is not None:
                 await turn.wait()
-                await turn.begin(lane, partial(begin_memory, strategy, text), scope.admit)
+                lessons = scope.lessons_for(turn.slot)
+                await turn.begin(lane, partial(begin_memory, strategy, text, lessons), scope.admit)
             elif needs.memory is Scope.LABELS:
                 memory = await resources.text_spaces.memory(strategy, self.request.labels)
         self.timer.busy += self.timer.lap("turn", before="adapt")

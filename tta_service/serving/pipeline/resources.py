@@ -22,6 +22,7 @@ from ..batching.batcher import Batcher
 from ..concurrency import Executors
 from ..costs.model import CostModel
 from ..text.cache import TextSpaceCache
+from .fitting import Fitter
 
 Decode = Callable[[Encoded | Raw], Tensor]  # -> [3, h, w] uint8
 Look = Callable[[Tensor, int, int, str], Views]  # pixels [3, h, w] uint8, count, seed, augment
@@ -39,6 +40,7 @@ class Resources:
     lanes: Executors
     costs: CostModel
     tokens_left: Callable[[Reducer], tuple[int, ...]]  # patch tokens of a view after each block
+    fitter: Fitter
     explain_every: int = 0  # one answer of so many is explained for the metrics; 0: none
     no_reduction: Reduction = field(default_factory=lambda: Reduction(reducers.build("none")))
     queued_tuning: dict[object, float] = field(default_factory=dict[object, float])  # expected seconds in the tune lane

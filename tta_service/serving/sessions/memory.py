@@ -24,8 +24,12 @@ class MemoryKey(NamedTuple):
     @classmethod
     def of(cls, request: Request, strategy: Strategy[Any]) -> MemoryKey:
         """The key of that strategy's memory for this request."""
-        reduction = None if isinstance(request.image, Features) else request.reduction
-        return cls(strategy, request.labels.id, reduction)
+        return cls(strategy, request.labels.id, reduction_of(request))
+
+
+def reduction_of(request: Request) -> Reduction | None:
+    """By which the features of a request are made; None: the client sent them."""
+    return None if isinstance(request.image, Features) else request.reduction
 
 
 class MemorySlot:
@@ -38,6 +42,8 @@ class MemorySlot:
         self.key, self.labels = key, labels
         self.value: Any = None
         self.bytes, self.begun = 0, False
+        self.resets = 0
+        self.learnt = 0  # the number of the last lesson that the memory has learnt
         self._reset_unreported = False  # it was lost or reset, and no answer has said so yet
         self._on_resize = on_resize
 
@@ -54,8 +60,9 @@ class MemorySlot:
     def reset(self) -> None:
         """Discards the memory; the next frame begins a new one."""
         self._on_resize(-self.bytes)
+        self.resets += 1
         self._reset_unreported = self._reset_unreported or self.begun
-        self.value, self.bytes, self.begun = None, 0, False
+        self.value, self.bytes, self.begun, self.learnt = None, 0, False, 0
 
     def pop_reset(self) -> bool:
         """Whether the memory was discarded since the last answer; each reset is reported once."""
@@ -65,19 +72,22 @@ class MemorySlot:
 
 @dataclass(frozen=True, slots=True)
 class MemoryLimits:
-    """Limits in bytes of memories, and the limit of open sessions."""
+    """Limits in bytes of memories, and of the numbers of sessions and of frames that they remember."""
 
     session: int = 256 << 20
     owner: int = 1 << 30
     total: int = 4 << 30
     sessions: int = 10_000
+    recent: int = 256  # frames of a session that a lesson may be about
+    taught_idle: float = 7 * 86400.0  # seconds that an idle session with lessons lives; at least as long as others
 
 
 @dataclass(slots=True)
 class MemoryAccounting:
     """Plain sums in bytes. `by_strategy` is replaced, never changed in place, so that any thread may read it."""
 
-    total: int = 0
+    total: int = 0  # of memories and lessons
+    recent: int = 0  # of what sessions remember of recent pictures
     by_strategy: Mapping[str, int] = field(default_factory=dict[str, int])
     _by_owner: Counter[str] = field(default_factory=Counter[str])
 

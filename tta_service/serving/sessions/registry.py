@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
 from ...core.errors import MemoryFull, TTAError, UnknownSession
 from ...core.events import Closed, Observe
+from ...core.lessons import Example
 from .memory import MemoryAccounting, MemoryLimits
 from .session import Session, check_session_id
 
@@ -58,7 +59,8 @@ class SessionRegistry:
         if len(self._sessions) >= self._limits.sessions:
             self._evict(1, lambda session: 1, self.open_sessions, "capacity", "too many sessions are open")
         now = self._clock()
-        session = Session(owner, id or secrets.token_hex(16), named and bool(id), now, now, self.accounting)
+        id, named = id or secrets.token_hex(16), named and bool(id)
+        session = Session(owner, id, named, now, now, self.accounting, self._limits.recent)
         self._sessions[owner, session.id] = session
         return session
 
@@ -74,7 +76,8 @@ class SessionRegistry:
         """Closes the sessions that have been idle for too long."""
         now = self._clock()
         for session in self.open_sessions:
-            if session.evictable and now - session.last_used >= self._idle:
+            lives = max(self._idle, self._limits.taught_idle) if len(session.lessons) else self._idle
+            if session.evictable and now - session.last_used >= lives:
                 self.close(session, "idle")
 
     def close(self, session: Session, reason: Reason, error: TTAError | None = None) -> None:
@@ -95,9 +98,22 @@ class SessionRegistry:
             owned = [other for other in self.open_sessions if other.owner == session.owner]
             refusal = f"a memory of {size} bytes is over your limit"
             self._evict(needed, lambda other: other.bytes, owned, "bytes", refusal)
-        if (needed := accounting.total + size - limits.total) > 0:
-            refusal = f"no room for a memory of {size} bytes"
+        if (needed := accounting.total + accounting.recent + size - limits.total) > 0:
+            refusal, needed = f"no room for a memory of {size} bytes", needed - self._forget_recent(needed)
             self._evict(needed, lambda other: other.bytes, self.open_sessions, "bytes", refusal)
+
+    def remember(self, session: Session, example: Example) -> None:
+        """Remembers a picture for lessons, unless that takes room that memories need."""
+        if not session.closed and self.accounting.total + self.accounting.recent < self._limits.total:
+            session.recent.add(example)
+
+    def _forget_recent(self, needed: int) -> int:
+        """Gives up what sessions remember of recent pictures until `needed` bytes are free; returns how many are."""
+        before = self.accounting.recent
+        for session in self.open_sessions:
+            if before - self.accounting.recent < needed:
+                session.recent.clear()
+        return before - self.accounting.recent
 
     def _release(self, session: Session, used: bool) -> None:
         session.holds -= 1
@@ -110,7 +126,7 @@ class SessionRegistry:
                 self.close(session, "idle" if session.named else "client")
 
     def _evict(
-        self, needed: int, size: Callable[[Session], int], candidates: Iterable[Session], reason: Reason, refusal: str
+        self, needed: int, size: Callable[[Session], int], candidates: Sequence[Session], reason: Reason, refusal: str
     ) -> None:
         """Closes idle candidates in their order until `needed` is free; none of them when all would not be enough."""
         evicted: list[Session] = []

@@ -12,6 +12,7 @@ from types import TracebackType
 from ...core.errors import BadRequest, TTAError
 from ...core.labels import LabelSet
 from ...core.request import SessionStatus
+from .lessons import LessonBook, RecentExamples
 from .memory import MemoryAccounting, MemoryKey, MemorySlot
 from .turns import TurnQueue
 
@@ -44,13 +45,14 @@ class StoredVersion:
     epoch: int = 0  # 0: nothing is stored
     frames: int = 0
     bytes: int = 0
+    lessons: int = 0  # the number of the last one
     resumable: bool = False  # the session has no name, but a resume token: it has to be stored nevertheless
     queued: bool = False  # a write waits
     restoring: bool = False  # a snapshot was restored here, and its claim waits
 
-    def record(self, epoch: int, frames: int, bytes: int) -> None:
+    def record(self, epoch: int, frames: int, bytes: int, lessons: int = 0) -> None:
         """The store holds this state now."""
-        self.epoch, self.frames, self.bytes = epoch, frames, bytes
+        self.epoch, self.frames, self.bytes, self.lessons = epoch, frames, bytes, lessons
 
 
 @dataclass(slots=True, eq=False)
@@ -63,6 +65,7 @@ class Session:
     created: float
     last_used: float
     accounting: MemoryAccounting
+    recent_limit: int = 0  # frames that it remembers for lessons
     frames: int = 0
     last_frame_id: int = 0
     epoch: int = 1
@@ -70,9 +73,15 @@ class Session:
     holds: int = 0  # requests and turns in progress
     lease_lost: asyncio.Future[TTAError] | None = None  # the open stream waits here for the loss of the session
     closed: bool = False
-    bytes: int = 0  # of all its memories
+    bytes: int = 0  # of all its memories and lessons
     memories: dict[MemoryKey, TurnQueue] = field(default_factory=dict[MemoryKey, TurnQueue])
     stored: StoredVersion = field(default_factory=StoredVersion)
+    lessons: LessonBook = field(init=False)
+    recent: RecentExamples = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lessons = LessonBook(partial(self._on_resize, "lessons"))
+        self.recent = RecentExamples(self._on_recent, self.recent_limit)
 
     @property
     def evictable(self) -> bool:
@@ -96,7 +105,9 @@ class Session:
     def end(self, error: TTAError) -> None:
         """Gives all bytes back and sends `error` to an open stream. Frames in a lane end as usual, uncounted."""
         for slot in (queue.slot for queue in self.memories.values()):
-            self.accounting.change(self.owner, slot.key.strategy.name, -slot.bytes)
+            self._count(slot.key.strategy.name, -slot.bytes)
+        self._count("lessons", -self.lessons.bytes)
+        self.recent.clear()
         self.closed = True
         self.revoke_lease(error)
 
@@ -130,8 +141,15 @@ class Session:
 
     def _on_resize(self, strategy: str, by: int) -> None:
         self.bytes += by
+        self._count(strategy, by)
+
+    def _on_recent(self, by: int) -> None:
         if not self.closed:
-            self.accounting.change(self.owner, strategy, by)
+            self.accounting.recent += by
+
+    def _count(self, what: str, by: int) -> None:
+        if not self.closed:
+            self.accounting.change(self.owner, what, by)
 
 
 class SessionLease:

@@ -6,19 +6,18 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
-from types import TracebackType
-from typing import Any
 
 from ...core.errors import SessionTaken, TTAError
 from ...core.events import Observe, ignore
-from ...core.request import Request, SessionStatus
-from ...core.strategy import Scope, Strategy, needs_of
+from ...core.request import Request
+from ...core.strategy import Scope, needs_of
 from .memory import MemoryKey, MemoryLimits
 from .registry import Reason, SessionRegistry
+from .scope import SessionScope
 from .session import Session, SessionInfo, SessionLease
-from .turns import ResetTurn, Turn
+from .turns import ResetTurn
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,54 +28,6 @@ class SessionCounters:
     streams: int = 0
     bytes: int = 0
     bytes_by_strategy: Mapping[str, int] = field(default_factory=dict[str, int])
-
-
-class SessionScope:
-    """The turns of a request, all taken on admission. The end of the `with` block gives up those that are left.
-
-    `admit(bytes)` makes room for a new memory, or raises `MemoryFull`; `on_exit` is called at the end of the block.
-    """
-
-    def __init__(
-        self,
-        session: Session,
-        request: Request,
-        turns: Mapping[Strategy[Any], Turn],
-        admit: Callable[[int], None],
-        on_exit: Callable[[], None] | None,
-    ) -> None:
-        self._session, self._request, self._turns, self._on_exit = session, request, turns, on_exit
-        self.admit = admit
-        self._status: SessionStatus | None = None
-
-    def turn(self, strategy: Strategy[Any]) -> Turn | None:
-        """The place in the queue of that strategy's memory; None for a strategy without a memory in the session."""
-        return self._turns.get(strategy)
-
-    def release_turns(self) -> None:
-        """Gives up all turns: no memory changes through this request."""
-        for turn in self._turns.values():
-            turn.leave()
-
-    def count_frame(self, anew: bool = False, seen: bool = True) -> SessionStatus:
-        """The session's status for the answer. The first call counts the frame, whatever the number of strategies.
-
-        `anew`: a memory began with it. Not `seen`: it was answered, but no memory has learnt from it.
-        """
-        if self._status is None:
-            self._status = self._session.count_frame(self._request.frame_id if seen else None, anew)
-        else:
-            reset = self._status.memory_reset or anew
-            self._status = replace(self._status, memory_bytes=self._session.bytes, memory_reset=reset)
-        return self._status
-
-    def __enter__(self) -> SessionScope:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.release_turns()
-        if self._on_exit is not None:
-            self._on_exit()
 
 
 class Sessions:
@@ -111,14 +62,14 @@ class Sessions:
         remembering = [strategy for strategy in strategies if needs_of(strategy).memory is Scope.SESSION]
         if not request.session and not remembering:  # nothing is kept that anybody could reach or that has to end
             session = Session(request.owner, secrets.token_hex(16), False, 0.0, 0.0, registry.accounting)
-            return SessionScope(session, request, {}, partial(registry.admit, session), None)
+            return SessionScope(registry, session, request, {}, None)
         session = registry.obtain(request.owner, request.session)
         on_exit = registry.hold(session)
         turns = {
             strategy: session.queue(MemoryKey.of(request, strategy), request.labels).enqueue(registry.hold(session))
             for strategy in remembering
         }
-        return SessionScope(session, request, turns, partial(registry.admit, session), on_exit)
+        return SessionScope(registry, session, request, turns, on_exit)
 
     def lease(self, owner: str, id: str = "", named: bool = True) -> SessionLease:
         """Gives the session to a stream, for a `with` block. An older stream on it ends with `SessionTaken`.

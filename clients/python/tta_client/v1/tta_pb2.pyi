@@ -153,12 +153,14 @@ class ClassifyRequest(_message.Message):
     def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., session_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ClassifyStreamRequest(_message.Message):
-    __slots__ = ("open", "frame")
+    __slots__ = ("open", "frame", "lesson")
     OPEN_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
+    LESSON_FIELD_NUMBER: _ClassVar[int]
     open: OpenStream
     frame: Frame
-    def __init__(self, open: _Optional[_Union[OpenStream, _Mapping]] = ..., frame: _Optional[_Union[Frame, _Mapping]] = ...) -> None: ...
+    lesson: Lesson
+    def __init__(self, open: _Optional[_Union[OpenStream, _Mapping]] = ..., frame: _Optional[_Union[Frame, _Mapping]] = ..., lesson: _Optional[_Union[Lesson, _Mapping]] = ...) -> None: ...
 
 class OpenStream(_message.Message):
     __slots__ = ("session_id", "resume_token", "labels", "options", "policy", "buffer", "frame_budget")
@@ -353,16 +355,18 @@ class ClassifyResponse(_message.Message):
     def __init__(self, top: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., zero_shot: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., entropy: _Optional[float] = ..., strategy: _Optional[_Union[Choice, _Mapping]] = ..., escalated: _Optional[bool] = ..., degraded: _Optional[_Union[Degraded, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., batch_rows: _Optional[int] = ..., session: _Optional[_Union[SessionStatus, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., label_set_id: _Optional[str] = ..., request_id: _Optional[str] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., views: _Optional[int] = ..., model: _Optional[str] = ..., unseen: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ClassifyStreamResponse(_message.Message):
-    __slots__ = ("answer", "error", "status", "draining")
+    __slots__ = ("answer", "error", "status", "draining", "lesson")
     ANSWER_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
+    LESSON_FIELD_NUMBER: _ClassVar[int]
     answer: FrameAnswer
     error: FrameError
     status: StreamStatus
     draining: Draining
-    def __init__(self, answer: _Optional[_Union[FrameAnswer, _Mapping]] = ..., error: _Optional[_Union[FrameError, _Mapping]] = ..., status: _Optional[_Union[StreamStatus, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ...) -> None: ...
+    lesson: LessonResult
+    def __init__(self, answer: _Optional[_Union[FrameAnswer, _Mapping]] = ..., error: _Optional[_Union[FrameError, _Mapping]] = ..., status: _Optional[_Union[StreamStatus, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., lesson: _Optional[_Union[LessonResult, _Mapping]] = ...) -> None: ...
 
 class FrameAnswer(_message.Message):
     __slots__ = ("frame_id", "capture_time", "dropped_since_last", "response")
@@ -513,7 +517,7 @@ class Parameter(_message.Message):
     def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., default_value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., minimum: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., maximum: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., description: _Optional[str] = ..., choices: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Description(_message.Message):
-    __slots__ = ("name", "summary", "paper", "parameters", "views", "memory", "gradient", "seconds")
+    __slots__ = ("name", "summary", "paper", "parameters", "views", "memory", "gradient", "seconds", "teachable")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     PAPER_FIELD_NUMBER: _ClassVar[int]
@@ -522,6 +526,7 @@ class Description(_message.Message):
     MEMORY_FIELD_NUMBER: _ClassVar[int]
     GRADIENT_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
+    TEACHABLE_FIELD_NUMBER: _ClassVar[int]
     name: str
     summary: str
     paper: str
@@ -530,7 +535,8 @@ class Description(_message.Message):
     memory: str
     gradient: bool
     seconds: float
-    def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., paper: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., views: _Optional[int] = ..., memory: _Optional[str] = ..., gradient: _Optional[bool] = ..., seconds: _Optional[float] = ...) -> None: ...
+    teachable: bool
+    def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., paper: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., views: _Optional[int] = ..., memory: _Optional[str] = ..., gradient: _Optional[bool] = ..., seconds: _Optional[float] = ..., teachable: _Optional[bool] = ...) -> None: ...
 
 class GetServerInfoRequest(_message.Message):
     __slots__ = ()
@@ -659,3 +665,99 @@ class SessionSnapshot(_message.Message):
     epoch: int
     state: bytes
     def __init__(self, session_id: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[bytes] = ...) -> None: ...
+
+class Lesson(_message.Message):
+    __slots__ = ("frame_id", "request_id", "example_id", "image", "label", "none_of_these", "labels", "reduction")
+    FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLE_ID_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    NONE_OF_THESE_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    REDUCTION_FIELD_NUMBER: _ClassVar[int]
+    frame_id: int
+    request_id: str
+    example_id: str
+    image: Image
+    label: str
+    none_of_these: bool
+    labels: Labels
+    reduction: Reduction
+    def __init__(self, frame_id: _Optional[int] = ..., request_id: _Optional[str] = ..., example_id: _Optional[str] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., label: _Optional[str] = ..., none_of_these: _Optional[bool] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ...) -> None: ...
+
+class LessonResult(_message.Message):
+    __slots__ = ("example_id", "replaced", "learnt_by", "began_anew", "status")
+    EXAMPLE_ID_FIELD_NUMBER: _ClassVar[int]
+    REPLACED_FIELD_NUMBER: _ClassVar[int]
+    LEARNT_BY_FIELD_NUMBER: _ClassVar[int]
+    BEGAN_ANEW_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    example_id: str
+    replaced: bool
+    learnt_by: _containers.RepeatedScalarFieldContainer[str]
+    began_anew: _containers.RepeatedScalarFieldContainer[str]
+    status: _status_pb2.Status
+    def __init__(self, example_id: _Optional[str] = ..., replaced: _Optional[bool] = ..., learnt_by: _Optional[_Iterable[str]] = ..., began_anew: _Optional[_Iterable[str]] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
+
+class LessonInfo(_message.Message):
+    __slots__ = ("example_id", "label", "label_set_id", "seen", "frame_id")
+    EXAMPLE_ID_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    LABEL_SET_ID_FIELD_NUMBER: _ClassVar[int]
+    SEEN_FIELD_NUMBER: _ClassVar[int]
+    FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    example_id: str
+    label: str
+    label_set_id: str
+    seen: _timestamp_pb2.Timestamp
+    frame_id: int
+    def __init__(self, example_id: _Optional[str] = ..., label: _Optional[str] = ..., label_set_id: _Optional[str] = ..., seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., frame_id: _Optional[int] = ...) -> None: ...
+
+class TeachSessionRequest(_message.Message):
+    __slots__ = ("session_id", "lessons")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    LESSONS_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    lessons: _containers.RepeatedCompositeFieldContainer[Lesson]
+    def __init__(self, session_id: _Optional[str] = ..., lessons: _Optional[_Iterable[_Union[Lesson, _Mapping]]] = ...) -> None: ...
+
+class TeachSessionResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[LessonResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[LessonResult, _Mapping]]] = ...) -> None: ...
+
+class UnlearnRequest(_message.Message):
+    __slots__ = ("session_id", "example_ids")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLE_IDS_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    example_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, session_id: _Optional[str] = ..., example_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class UnlearnResponse(_message.Message):
+    __slots__ = ("unlearnt", "began_anew")
+    UNLEARNT_FIELD_NUMBER: _ClassVar[int]
+    BEGAN_ANEW_FIELD_NUMBER: _ClassVar[int]
+    unlearnt: _containers.RepeatedScalarFieldContainer[str]
+    began_anew: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, unlearnt: _Optional[_Iterable[str]] = ..., began_anew: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListLessonsRequest(_message.Message):
+    __slots__ = ("session_id", "page_size", "page_token")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    page_size: int
+    page_token: str
+    def __init__(self, session_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListLessonsResponse(_message.Message):
+    __slots__ = ("lessons", "next_page_token")
+    LESSONS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    lessons: _containers.RepeatedCompositeFieldContainer[LessonInfo]
+    next_page_token: str
+    def __init__(self, lessons: _Optional[_Iterable[_Union[LessonInfo, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...

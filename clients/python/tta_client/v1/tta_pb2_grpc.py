@@ -109,6 +109,21 @@ class AdaptationServiceStub:
                 request_serializer=tta_dot_v1_dot_tta__pb2.RestoreSessionRequest.SerializeToString,
                 response_deserializer=tta_dot_v1_dot_tta__pb2.RestoreSessionResponse.FromString,
                 _registered_method=True)
+        self.TeachSession = channel.unary_unary(
+                '/tta.v1.AdaptationService/TeachSession',
+                request_serializer=tta_dot_v1_dot_tta__pb2.TeachSessionRequest.SerializeToString,
+                response_deserializer=tta_dot_v1_dot_tta__pb2.TeachSessionResponse.FromString,
+                _registered_method=True)
+        self.Unlearn = channel.unary_unary(
+                '/tta.v1.AdaptationService/Unlearn',
+                request_serializer=tta_dot_v1_dot_tta__pb2.UnlearnRequest.SerializeToString,
+                response_deserializer=tta_dot_v1_dot_tta__pb2.UnlearnResponse.FromString,
+                _registered_method=True)
+        self.ListLessons = channel.unary_unary(
+                '/tta.v1.AdaptationService/ListLessons',
+                request_serializer=tta_dot_v1_dot_tta__pb2.ListLessonsRequest.SerializeToString,
+                response_deserializer=tta_dot_v1_dot_tta__pb2.ListLessonsResponse.FromString,
+                _registered_method=True)
 
 
 class AdaptationServiceServicer:
@@ -208,6 +223,27 @@ class AdaptationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TeachSession(self, request, context):
+        """Say what frames show. Every memory of the session that can be taught learns it in its turn, and those that begin
+        later learn all of it. A later lesson about the same frame and label set replaces the earlier one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Unlearn(self, request, context):
+        """Take lessons back. Memories that have learnt them begin anew from the lessons that are left.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLessons(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdaptationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -285,6 +321,21 @@ def add_AdaptationServiceServicer_to_server(servicer, server):
                     servicer.RestoreSession,
                     request_deserializer=tta_dot_v1_dot_tta__pb2.RestoreSessionRequest.FromString,
                     response_serializer=tta_dot_v1_dot_tta__pb2.RestoreSessionResponse.SerializeToString,
+            ),
+            'TeachSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.TeachSession,
+                    request_deserializer=tta_dot_v1_dot_tta__pb2.TeachSessionRequest.FromString,
+                    response_serializer=tta_dot_v1_dot_tta__pb2.TeachSessionResponse.SerializeToString,
+            ),
+            'Unlearn': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unlearn,
+                    request_deserializer=tta_dot_v1_dot_tta__pb2.UnlearnRequest.FromString,
+                    response_serializer=tta_dot_v1_dot_tta__pb2.UnlearnResponse.SerializeToString,
+            ),
+            'ListLessons': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLessons,
+                    request_deserializer=tta_dot_v1_dot_tta__pb2.ListLessonsRequest.FromString,
+                    response_serializer=tta_dot_v1_dot_tta__pb2.ListLessonsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -692,6 +743,87 @@ class AdaptationService:
             '/tta.v1.AdaptationService/RestoreSession',
             tta_dot_v1_dot_tta__pb2.RestoreSessionRequest.SerializeToString,
             tta_dot_v1_dot_tta__pb2.RestoreSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TeachSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tta.v1.AdaptationService/TeachSession',
+            tta_dot_v1_dot_tta__pb2.TeachSessionRequest.SerializeToString,
+            tta_dot_v1_dot_tta__pb2.TeachSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unlearn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tta.v1.AdaptationService/Unlearn',
+            tta_dot_v1_dot_tta__pb2.UnlearnRequest.SerializeToString,
+            tta_dot_v1_dot_tta__pb2.UnlearnResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLessons(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tta.v1.AdaptationService/ListLessons',
+            tta_dot_v1_dot_tta__pb2.ListLessonsRequest.SerializeToString,
+            tta_dot_v1_dot_tta__pb2.ListLessonsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -186,7 +186,7 @@ async def test_a_record_of_a_newer_version_is_left_as_it_is(shared: Shared, form
 
 
 async def test_a_state_of_a_newer_version_is_left_as_it_is(shared: Shared):
-    state = SignedCodec(b"any").dumps({"all": "new"}, {}, format=2)
+    state = SignedCodec(b"any").dumps({"all": "new"}, {}, format=3)
     await shared.one.write("ann", "cam", Stored(1, "a:1", state), after=0)
     before = shared.content()
     assert len(await refuse_all(shared.two)) == 1 and shared.content() == before

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ....core.errors import SessionMoved
-from ..signing import check_format, format_of
+from ..signing import FORMAT, check_format, format_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,5 +76,5 @@ def name_of(owner: str, session: str) -> str:
 
 def check_formats(record: object, state: bytes) -> None:
     """Raises `NewerFormat` when the record, by its number, or the state in it is a newer version's."""
-    check_format(record)
+    check_format(record, newest=FORMAT)
     check_format(format_of(state))

@@ -53,7 +53,7 @@ class RedisStore(Store):
         """Asks for less than the whole record, whose state may be large."""
         key = _key(name_of(owner, session))
         epoch, format = await self._ask(lambda: self._client.hmget(key, "epoch", "format"))
-        check_format(_number(format))
+        check_format(_number(format), newest=FORMAT)
         return int(epoch or 0)
 
     async def close(self) -> None:

@@ -1,0 +1,385 @@
+"""Lessons in the engine: who learns them, when, what a later word changes, and what they cost others."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.patience import PATIENCE
+from tests.serving.harness import EXACT, LABELS, Harness, harness, make_image, make_request
+from tests.serving.toys import Diary
+from tta_service import Evidence, LabelSet, Needs, Scope, Strategy, TextSpace
+from tta_service.core.errors import BadImage, BadLabels, MemoryFull, UnknownExample, UnknownSession
+from tta_service.core.lessons import ExampleRef, FrameRef, RequestRef, Taught, Word
+from tta_service.core.request import Encoded, Report
+from tta_service.serving.sessions.memory import MemoryLimits
+from tta_service.strategies.tda import TDA
+from tta_service.strategies.zero import Zero
+
+ZERO = Zero(views=8)
+OTHER_LABELS = LabelSet(("sun", "moon"))
+
+
+class Heard(NamedTuple):
+    frames: Tensor  # []
+    votes: Tensor  # [c] lessons of each class
+    last: Tensor  # [d] the plain view of the last lesson
+
+
+@dataclass(frozen=True)
+class Parrot(Strategy[Heard]):
+    """Answers the class that it was taught most often."""
+
+    name: ClassVar[str] = "parrot"
+    views: int = 1
+    number: int = 0
+    deaf_to: frozenset[int] = field(default=frozenset(), compare=False)
+
+    def needs(self) -> Needs:
+        return Needs(views=self.views, memory=Scope.SESSION)
+
+    def begin(self, text: TextSpace) -> Heard:
+        return Heard(torch.zeros(()), torch.zeros(len(text.features)), torch.zeros_like(text.features[0]))
+
+    def adapt(self, seen: Evidence, memory: Heard) -> tuple[Tensor, Heard]:
+        return memory.votes.clone(), memory._replace(frames=memory.frames + 1)
+
+    def teach(self, seen: Evidence, label: int, memory: Heard) -> Heard:
+        torch.testing.assert_close(seen.views.norm(dim=-1), torch.ones(len(seen.views)))
+        if label in self.deaf_to:
+            raise ZeroDivisionError
+        votes = memory.votes.clone()
+        votes[label] += 1
+        return memory._replace(votes=votes, last=seen.views[0])
+
+    def explain(self, seen: Evidence, memory: Heard) -> dict[str, Tensor | float]:
+        return {"frames": memory.frames, "taught": memory.votes.sum()}
+
+
+async def see(running: Harness, seed: int = 0, strategy: Strategy[Any] | None = None, **given: Any) -> Report:
+    fields = {"strategy": strategy or Parrot(), "session": "gate", "explain": True, "frame_id": seed, **given}
+    return await running.engine.classify(make_request(seed, **fields))
+
+
+async def teach(running: Harness, about: Any, label: str | None, session: str = "gate", **given: Any) -> Taught:
+    word = Word(**{"about": about, "label": label, "labels": None, "reduction": EXACT, **given})
+    return await running.teaching.teach("", session, word)
+
+
+def notes(report: Report) -> dict[str, float]:
+    assert report.explanation
+    return dict(report.explanation.notes)
+
+
+def top(report: Report) -> str:
+    return report.request.labels.names[int(report.logits.argmax())]
+
+
+async def test_the_next_frame_is_answered_with_the_lesson() -> None:
+    async with harness() as running:
+        await see(running, 1)
+        told = await teach(running, FrameRef(1), "tree")
+        assert told.learnt_by == ("parrot",) and not told.replaced and not told.began_anew
+        answer = await see(running, 2)
+        assert top(answer) == "tree" and notes(answer) == {"frames": 2, "taught": 1}
+
+
+async def test_a_call_is_named_by_its_request_id_and_an_example_by_its_own() -> None:
+    async with harness() as running:
+        await see(running, 1, request_id="a")
+        told = await teach(running, RequestRef("a"), "tree")
+        again = await teach(running, ExampleRef(told.example), "cat")
+        assert again == Taught(told.example, replaced=True, began_anew=("parrot",))
+        assert top(await see(running, 2)) == "cat"
+
+
+async def test_every_memory_of_the_label_set_learns_and_no_other() -> None:
+    async with harness() as running:
+        both = [Parrot(number=1), Parrot(number=2)]
+        for strategy in both:
+            await see(running, 1, strategy)
+        await see(running, 2, Parrot(number=1), labels=OTHER_LABELS)
+        await teach(running, FrameRef(1), "dog")
+        for strategy in both:
+            assert notes(await see(running, 3, strategy))["taught"] == 1
+        assert notes(await see(running, 4, Parrot(number=1), labels=OTHER_LABELS))["taught"] == 0
+
+
+async def test_a_strategy_that_begins_later_learns_all_lessons() -> None:
+    async with harness() as running:
+        await see(running, 1)
+        for seed, label in ((1, "tree"), (1, "dog")):
+            await teach(running, FrameRef(seed), label)
+        await teach(running, make_image(7), "dog", labels=LABELS)
+        late = await see(running, 3, Parrot(number=9))
+        assert top(late) == "dog" and notes(late) == {"frames": 1, "taught": 2}
+
+
+async def test_the_same_word_twice_is_one_lesson() -> None:
+    async with harness() as running:
+        await see(running, 1)
+        first = await teach(running, FrameRef(1), "dog")
+        second = await teach(running, FrameRef(1), "dog")
+        assert second == Taught(first.example, replaced=True, learnt_by=("parrot",))
+        assert notes(await see(running, 2)) == {"frames": 2, "taught": 1}
+        assert len(running.teaching.lessons("", "gate")) == 1
+
+
+async def test_the_same_picture_is_one_example_however_it_comes() -> None:
+    async with harness() as running:
+        first = await teach(running, make_image(3), "dog", labels=LABELS)
+        second = await teach(running, make_image(3), "cat", labels=LABELS)
+        assert first.example == second.example and second.replaced
+        assert [lesson.label for lesson in running.teaching.lessons("", "gate")] == ["cat"]
+
+
+async def test_a_picture_can_be_taught_before_the_first_frame() -> None:
+    async with harness() as running:
+        told = await teach(running, make_image(3), "red car", labels=LABELS)
+        assert told.learnt_by == ()
+        assert top(await see(running, 1)) == "red car"
+
+
+async def test_none_of_these_is_kept_and_takes_back_what_was_said_before() -> None:
+    async with harness() as running:
+        await see(running, 1)
+        assert (await teach(running, FrameRef(1), "dog")).learnt_by == ("parrot",)
+        told = await teach(running, FrameRef(1), None)
+        assert told.replaced and told.began_anew == ("parrot",)
+        assert notes(await see(running, 2)) == {"frames": 1, "taught": 0}
+        assert [lesson.label for lesson in running.teaching.lessons("", "gate")] == [None]
+
+
+async def test_several_views_are_remembered_by_the_mean_of_the_confident_ones() -> None:
+    async with harness() as running:
+        await see(running, 1, Parrot(views=16))
+        await teach(running, FrameRef(1), "dog")
+        (lesson,) = running.teaching.lessons("", "gate")
+        assert len(lesson.example.views) == 2 and not torch.equal(*lesson.example.views)
+        assert notes(await see(running, 2, Parrot(views=16)))["taught"] == 1
+
+
+async def test_unlearning_begins_memories_anew_from_the_lessons_that_are_left() -> None:
+    async with harness() as running:
+        for seed in (1, 2):
+            await see(running, seed)
+        keep, drop = [await teach(running, FrameRef(seed), "dog") for seed in (1, 2)]
+        assert await running.teaching.unlearn("", "gate", [drop.example, "unheard of"]) == ([drop.example], ["parrot"])
+        answer = await see(running, 3)
+        assert notes(answer) == {"frames": 1, "taught": 1} and answer.session.memory_reset
+        assert [lesson.example.id for lesson in running.teaching.lessons("", "gate")] == [keep.example]
+
+
+async def test_a_lesson_of_an_unknown_frame_label_or_session_is_refused_and_changes_nothing() -> None:
+    async with harness() as running:
+        await see(running, 1)
+        for about in (FrameRef(99), RequestRef("b"), ExampleRef("c")):
+            with pytest.raises(UnknownExample):
+                await teach(running, about, "dog")
+        with pytest.raises(BadLabels, match="'bird' is none of the 5 labels cat, dog"):
+            await teach(running, FrameRef(1), "bird")
+        with pytest.raises(BadLabels, match="needs them"):
+            await teach(running, make_image(2), "dog")
+        with pytest.raises(BadImage):
+            await teach(running, Encoded(b"no picture"), "dog", labels=LABELS)
+        with pytest.raises(UnknownSession):
+            await running.teaching.unlearn("", "nobody", [])
+        assert notes(await see(running, 2)) == {"frames": 2, "taught": 0}
+        assert running.teaching.lessons("", "gate") == []
+
+
+async def test_a_frame_may_be_taught_in_another_label_set() -> None:
+    async with harness() as running:
+        await see(running, 1, labels=OTHER_LABELS)
+        await see(running, 2)
+        told = await teach(running, FrameRef(2), "moon", labels=OTHER_LABELS)
+        assert told.learnt_by == ("parrot",)
+        assert top(await see(running, 3, labels=OTHER_LABELS)) == "moon"
+
+
+async def test_only_the_last_frames_are_remembered() -> None:
+    async with harness(limits=MemoryLimits(recent=3)) as running:
+        for seed in range(1, 6):
+            await see(running, seed)
+        with pytest.raises(UnknownExample, match="frame 2 is not among the last 3 of this session"):
+            await teach(running, FrameRef(2), "dog")
+        await teach(running, FrameRef(3), "dog")
+
+
+async def test_what_is_remembered_of_frames_makes_room_for_memories_first() -> None:
+    async with harness(limits=MemoryLimits(total=3000)) as running:
+        for seed in range(1, 30):
+            await see(running, seed, session="other")
+        accounting = running.sessions.registry.accounting
+        full = accounting.recent
+        assert full > 0 and full + accounting.total < 3000 + 256
+        await see(running, 1)
+        assert accounting.recent < full
+        assert {session.id for session in running.sessions.list("")} == {"gate", "other"}
+
+
+async def test_lessons_count_as_memory_and_are_given_back() -> None:
+    async with harness(limits=MemoryLimits(session=2000, recent=64)) as running:
+        with pytest.raises(MemoryFull):
+            for seed in range(100):
+                await teach(running, make_image(seed), "dog", labels=LABELS)
+        counters = running.sessions.counters
+        assert 0 < counters.bytes_by_strategy["lessons"] <= 2000
+        running.sessions.close("", "gate")
+        assert running.sessions.counters.bytes == 0
+
+
+async def test_a_strategy_that_cannot_learn_a_lesson_answers_without_it() -> None:
+    async with harness() as running:
+        deaf = Parrot(deaf_to=frozenset({1}))
+        await see(running, 1, deaf)
+        with pytest.raises(Exception, match="parrot failed"):
+            await teach(running, FrameRef(1), "dog")
+        answer = await see(running, 2, deaf)
+        assert notes(answer) == {"frames": 1, "taught": 0} and answer.session.memory_reset
+
+
+async def test_strategies_without_lessons_are_left_alone() -> None:
+    async with harness() as running:
+        plain = replace(make_request(1), strategy=Diary(), session="gate", frame_id=1)
+        await running.engine.classify(plain)
+        told = await teach(running, FrameRef(1), "dog")
+        assert told.learnt_by == () and not (await running.engine.classify(plain)).session.memory_reset
+        await running.engine.classify(replace(plain, strategy=Diary(views=2)))  # begun after the lesson
+
+
+async def test_a_teacher_who_leaves_does_not_stop_the_lesson() -> None:
+    async with harness() as running:
+        await see(running, 1)
+        teaching = asyncio.create_task(teach(running, FrameRef(1), "tree"))
+        await asyncio.sleep(0)
+        teaching.cancel()
+        await asyncio.gather(teaching, return_exceptions=True)
+        answers = await asyncio.gather(*(see(running, seed) for seed in range(2, 6)))
+        assert {top(answer) for answer in answers} == {"tree"}
+
+
+async def test_lessons_and_frames_in_a_crowd_keep_their_order() -> None:
+    async with harness() as running:
+        await see(running, 1)
+        counts: list[float] = []
+
+        async def frame(seed: int) -> None:
+            counts.append(notes(await see(running, seed))["taught"])
+
+        async with asyncio.TaskGroup() as group:
+            for seed in range(2, 22):
+                group.create_task(frame(seed))
+                if seed % 4 == 0:
+                    group.create_task(teach(running, FrameRef(1), "dog" if seed % 8 else "cat"))
+        assert notes(await see(running, 30))["taught"] == 1
+        assert len(running.teaching.lessons("", "gate")) == 1
+
+
+async def test_lessons_go_with_a_snapshot_and_are_learnt_where_it_is_restored() -> None:
+    async with harness() as running:
+        await see(running, 1, TDA(), request_id="a")
+        await see(running, 2, ZERO)
+        await teach(running, RequestRef("a"), "dog")
+        await teach(running, FrameRef(2), "tree")
+        await teach(running, FrameRef(2), None, labels=OTHER_LABELS)
+        state = (await running.persistence.snapshot("", "gate")).state
+        taught = running.teaching.lessons("", "gate")
+        running.sessions.close("", "gate")
+        await running.persistence.restore("", state)
+        restored = running.teaching.lessons("", "gate")
+        for before, after in zip(taught, restored, strict=True):
+            assert torch.equal(before.example.views, after.example.views)
+            assert (before.number, before.label) == (after.number, after.label)
+            for field_of in ("id", "labels", "reduction", "seen", "frame_id", "request_id"):
+                assert getattr(before.example, field_of) == getattr(after.example, field_of)
+        assert [len(one.example.views) for one in restored] == [1, 2, 2]
+        assert notes(await see(running, 3, Parrot(views=16))) == {"frames": 1, "taught": 2}
+        told = await teach(running, ExampleRef(restored[0].example.id), "cat")
+        assert told.replaced and [one.number for one in running.teaching.lessons("", "gate")] == [2, 3, 4]
+
+
+class Fitted(NamedTuple):
+    lessons: Tensor  # []
+    frames: Tensor  # []
+    known: Tensor  # [] lessons that the last fit knew
+
+
+@dataclass(frozen=True)
+class Slow(Strategy[Fitted]):
+    """Answers the class whose place is the number of lessons that its last fit knew; `go` lets a fit end."""
+
+    name: ClassVar[str] = "slow"
+    go: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0), compare=False)
+
+    def needs(self) -> Needs:
+        return Needs(memory=Scope.SESSION)
+
+    def begin(self, text: TextSpace) -> Fitted:
+        return Fitted(*torch.zeros(3).unbind())
+
+    def adapt(self, seen: Evidence, memory: Fitted) -> tuple[Tensor, Fitted]:
+        return torch.eye(len(seen.text.features))[int(memory.known)], memory._replace(frames=memory.frames + 1)
+
+    def teach(self, seen: Evidence, label: int, memory: Fitted) -> Fitted:
+        return memory._replace(lessons=memory.lessons + 1)
+
+    def fit_is_due(self, memory: Fitted) -> bool:
+        return bool(memory.lessons != memory.known)
+
+    def fit(self, memory: Fitted, text: TextSpace) -> dict[str, Tensor]:
+        assert threading.current_thread().name.startswith("tta-tune") or not memory.frames
+        assert self.go.acquire(timeout=PATIENCE)
+        return {"known": memory.lessons.clone()}
+
+    def explain(self, seen: Evidence, memory: Fitted) -> dict[str, Tensor | float]:
+        return {"frames": memory.frames, "known": memory.known, "lessons": memory.lessons}
+
+
+async def test_frames_are_answered_while_a_memory_is_fitted_to_its_lessons() -> None:
+    async with harness() as running:
+        slow = Slow()
+        await see(running, 1, slow)
+        assert (await teach(running, FrameRef(1), "dog")).learnt_by == ("slow",)
+        assert notes(await see(running, 2, slow)) == {"frames": 2, "known": 0, "lessons": 1}
+        await teach(running, FrameRef(2), "dog")  # while the first fit runs
+        slow.go.release(2)
+        await running.fitter.wait()
+        assert notes(await see(running, 3, slow)) == {"frames": 3, "known": 2, "lessons": 2}
+
+
+async def test_a_fit_of_a_memory_that_was_reset_is_dropped() -> None:
+    async with harness() as running:
+        slow = Slow()
+        await see(running, 1, slow)
+        told = await teach(running, FrameRef(1), "dog")
+        await running.teaching.unlearn("", "gate", [told.example])
+        assert notes(await see(running, 2, slow)) == {"frames": 1, "known": 0, "lessons": 0}
+        slow.go.release()
+        await running.fitter.wait()
+        assert notes(await see(running, 3, slow)) == {"frames": 2, "known": 0, "lessons": 0}
+
+
+async def test_a_memory_that_begins_is_fitted_before_its_first_answer() -> None:
+    async with harness() as running:
+        slow = Slow()
+        slow.go.release()
+        await teach(running, make_image(3), "dog", labels=LABELS)
+        assert notes(await see(running, 1, slow)) == {"frames": 1, "known": 1, "lessons": 1}
+
+
+async def test_a_session_that_is_closed_ends_its_fit() -> None:
+    async with harness() as running:
+        slow = Slow()
+        await see(running, 1, slow)
+        await teach(running, FrameRef(1), "dog")
+        running.sessions.close("", "gate")
+        slow.go.release()
+        await running.fitter.wait()
+        assert running.sessions.counters.bytes == 0

@@ -1,0 +1,74 @@
+"""Lessons: a person's word about what a picture shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .labels import LabelSet
+from .reducer import Reduction
+from .request import Encoded, Features, Raw
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Example:
+    """A picture as a session remembers it: features and where they came from, no pixels."""
+
+    id: str  # unique in its session
+    views: Tensor  # [1 or 2, d] float16 on the CPU: the plain view, and the mean of the confident views if there were
+    labels: LabelSet  # with which it was classified
+    reduction: Reduction | None  # None: the client sent features
+    seen: float  # Unix seconds
+    frame_id: int | None = None  # None: it was no frame of a stream
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lesson:
+    """What a person said about an example. The latest lesson about an example and a label set replaces earlier ones."""
+
+    number: int  # in the order of teaching, from 1 in each session
+    example: Example
+    label: str | None  # a name of the example's labels; None: none of these
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRef:
+    """The session's recent frame of that id."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRef:
+    """The session's recent call of that request id."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleRef:
+    """The picture of a recent frame or an earlier lesson."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Word:
+    """What a caller says about a picture, before it is looked up. Raises nothing by itself."""
+
+    about: FrameRef | RequestRef | ExampleRef | Encoded | Raw | Features
+    label: str | None  # None: none of these
+    labels: LabelSet | None  # None: those with which the frame was classified
+    reduction: Reduction  # of a picture
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What became of a lesson."""
+
+    example: str
+    replaced: bool = False
+    learnt_by: tuple[str, ...] = ()  # names of strategies whose memory has learnt it
+    began_anew: tuple[str, ...] = ()  # whose memory begins anew, because a lesson was taken back

@@ -1,0 +1,65 @@
+"""The methods that teach a session, and take lessons back."""
+
+from __future__ import annotations
+
+from ...core.errors import BadRequest
+from ...serving.persistence.service import SessionPersistence
+from ...serving.teaching import Teaching
+from ...serving.text.cache import TextSpaceCache
+from ...wire.catalogue import paginate
+from ...wire.lessons import make_lesson_info, make_result, parse_lesson, refuse
+from ...wire.requests import OWNER, client_of
+from ...wire.server_info import ServerInfo
+from ...wire.v1 import tta_pb2 as pb
+from ..interceptor import Context
+from ..v1 import tta_pb2_grpc as wire
+from .sessions import required_session_id
+
+
+class LessonMethods(wire.AdaptationServiceServicer):
+    """Lessons of the caller's sessions. They are in the store, if there is one, before the caller hears of them."""
+
+    def __init__(
+        self, teaching: Teaching, text_spaces: TextSpaceCache, persistence: SessionPersistence, server_info: ServerInfo
+    ) -> None:
+        self._teaching, self._text_spaces = teaching, text_spaces
+        self._persistence, self._server_info = persistence, server_info
+
+    async def TeachSession(self, request: pb.TeachSessionRequest, context: Context) -> pb.TeachSessionResponse:
+        """Teach lessons in their order; one that is refused does not keep back the others."""
+        session_id = required_session_id(request.session_id)
+        if not request.lessons:
+            raise BadRequest("there are no lessons", "lessons")
+        await self._persistence.load(OWNER, session_id)
+        results: list[pb.LessonResult] = []
+        for place, lesson in enumerate(request.lessons):
+            path = f"lessons[{place}]"
+            try:
+                word = parse_lesson(lesson, self._text_spaces.labels, self._server_info, path)
+            except Exception as error:
+                results.append(refuse(lesson, error, path, located=True))
+                continue
+            try:
+                results.append(
+                    make_result(await self._teaching.teach(OWNER, session_id, word, client_of(context.peer())))
+                )
+            except Exception as error:
+                results.append(refuse(lesson, error, path))
+        await self._persistence.save(OWNER, session_id)
+        return pb.TeachSessionResponse(results=results)
+
+    async def Unlearn(self, request: pb.UnlearnRequest, context: Context) -> pb.UnlearnResponse:
+        """Take lessons back. Examples without a lesson are left out of the response. Raises `UnknownSession`."""
+        session_id = required_session_id(request.session_id)
+        await self._persistence.load(OWNER, session_id)
+        unlearnt, began_anew = await self._teaching.unlearn(OWNER, session_id, list(request.example_ids))
+        await self._persistence.save(OWNER, session_id)
+        return pb.UnlearnResponse(unlearnt=unlearnt, began_anew=began_anew)
+
+    async def ListLessons(self, request: pb.ListLessonsRequest, context: Context) -> pb.ListLessonsResponse:
+        """One page of a session's lessons, in the order of teaching. Raises `UnknownSession`."""
+        session_id = required_session_id(request.session_id)
+        await self._persistence.load(OWNER, session_id)
+        lessons = self._teaching.lessons(OWNER, session_id)
+        page, token = paginate(lessons, lambda one: f"{one.number:012d}", request.page_size, request.page_token)
+        return pb.ListLessonsResponse(lessons=map(make_lesson_info, page), next_page_token=token)

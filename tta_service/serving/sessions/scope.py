@@ -1,0 +1,102 @@
+"""How a request holds a session: its turns, and what the session remembers of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+import torch
+
+from ...core.lessons import Example, Lesson
+from ...core.request import Report, Request, SessionStatus
+from ...core.strategy import Strategy, is_teachable
+from .memory import MemoryKey, MemorySlot, reduction_of
+from .registry import SessionRegistry
+from .session import Session
+from .turns import Turn, TurnQueue
+
+
+class SessionScope:
+    """The turns of a request, all taken on admission. The end of the `with` block gives up those that are left.
+
+    `on_exit` is called at the end of the block; None: the session is in no list, and nobody else can reach it.
+    """
+
+    def __init__(
+        self,
+        registry: SessionRegistry,
+        session: Session,
+        request: Request,
+        turns: Mapping[Strategy[Any], Turn],
+        on_exit: Callable[[], None] | None,
+    ) -> None:
+        self._registry, self._session, self._request, self._turns = registry, session, request, turns
+        self._on_exit = on_exit
+        self._status: SessionStatus | None = None
+
+    def admit(self, size: int) -> None:
+        """Makes room for a new memory of `size` bytes. Raises `MemoryFull`."""
+        self._registry.admit(self._session, size)
+
+    def turn(self, strategy: Strategy[Any]) -> Turn | None:
+        """The place in the queue of that strategy's memory; None for a strategy without a memory in the session."""
+        return self._turns.get(strategy)
+
+    def fit_memories(self, start: Callable[[TurnQueue, Callable[[], Callable[[], None]]], None]) -> None:
+        """Calls `start(queue, hold)` for each memory that learns from lessons; `hold()` keeps the session open."""
+        for strategy in filter(is_teachable, self._turns):
+            queue = self._session.memories.get(MemoryKey.of(self._request, strategy))
+            if queue is not None:
+                start(queue, partial(self._registry.hold, self._session, used=False))
+
+    def lessons_for(self, slot: MemorySlot) -> list[Lesson]:
+        """The lessons that a memory learns when it begins now; none if it has begun."""
+        if slot.begun or not is_teachable(slot.key.strategy):
+            return []
+        slot.learnt = self._session.lessons.last
+        return self._session.lessons.matching(slot.key)
+
+    def remember(self, report: Report) -> None:
+        """Remembers the picture for lessons, if anybody can reach the session."""
+        if self._on_exit is None or report.feature is None:
+            return
+        request, rows = self._request, [report.feature] + ([] if report.confident is None else [report.confident])
+        example = Example(
+            id=f"seen-{report.session.frames}",
+            views=torch.stack(rows).half(),
+            labels=request.labels,
+            reduction=reduction_of(request),
+            seen=time.time(),
+            frame_id=request.frame_id,
+            request_id=request.request_id,
+        )
+        self._registry.remember(self._session, example)
+
+    def release_turns(self) -> None:
+        """Gives up all turns: no memory changes through this request."""
+        for turn in self._turns.values():
+            turn.leave()
+
+    def count_frame(self, anew: bool = False, seen: bool = True) -> SessionStatus:
+        """The session's status for the answer. The first call counts the frame, whatever the number of strategies.
+
+        `anew`: a memory began with it. Not `seen`: it was answered, but no memory has learnt from it.
+        """
+        if self._status is None:
+            self._status = self._session.count_frame(self._request.frame_id if seen else None, anew)
+        else:
+            reset = self._status.memory_reset or anew
+            self._status = replace(self._status, memory_bytes=self._session.bytes, memory_reset=reset)
+        return self._status
+
+    def __enter__(self) -> SessionScope:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.release_turns()
+        if self._on_exit is not None:
+            self._on_exit()
