@@ -11,6 +11,7 @@ from .types.answers import Answer, FrameAnswer, FrameFailure, Score, SessionStat
 from .types.catalogue import Description, LabelSetInfo, Parameter, ServerInfo, SessionInfo, Snapshot
 from .types.frames import Features, Frame
 from .types.labels import LabelSet
+from .types.lessons import LessonInfo, Taught
 from .types.options import Cascade, Choice, Options, Reduction
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "FrameFailure",
     "LabelSet",
     "LabelSetInfo",
+    "LessonInfo",
     "Options",
     "Parameter",
     "Reconnect",
@@ -39,5 +41,6 @@ __all__ = [
     "Statistics",
     "Stream",
     "TTAClientError",
+    "Taught",
     "Timings",
 ]

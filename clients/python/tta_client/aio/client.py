@@ -19,13 +19,13 @@ from ..types.labels import Labels
 from ..types.options import DEFAULTS, Choice, Options
 from ..types.requests import Policy
 from ..v1 import tta_pb2
-from .admin import AsyncAdmin
 from .connection import AsyncConnection
+from .lessons import AsyncLessons
 from .runtime import Frames
 from .stream import AsyncStream, AsyncStreamTransport
 
 
-class AsyncClient(AsyncAdmin):
+class AsyncClient(AsyncLessons):
     """One channel to one service. All calls raise `TTAClientError`.
 
     The synchronous client may be shared by threads; the one for asyncio by event loops, each of which gets a channel of

@@ -19,13 +19,13 @@ from ..types.labels import Labels
 from ..types.options import DEFAULTS, Choice, Options
 from ..types.requests import Policy
 from ..v1 import tta_pb2
-from .admin import Admin
 from .connection import Connection
+from .lessons import Lessons
 from .runtime import Frames
 from .stream import Stream, StreamTransport
 
 
-class Client(Admin):
+class Client(Lessons):
     """One channel to one service. All calls raise `TTAClientError`.
 
     The synchronous client may be shared by threads; the one for asyncio by event loops, each of which gets a channel of

@@ -1,0 +1,63 @@
+"""Calls that teach a session and take lessons back."""
+
+from __future__ import annotations
+
+from ..channel import parse_session
+from ..errors import TTAClientError, labels_are_gone
+from ..types.frames import Image
+from ..types.labels import Labels
+from ..types.lessons import LessonInfo, Taught, make_lesson_message, parse_lesson_info, parse_taught
+from ..types.values import parse_text
+from ..v1 import tta_pb2 as pb
+from .admin import AsyncAdmin
+
+
+class AsyncLessons(AsyncAdmin):
+    """Lessons of sessions; the client inherits these calls. All raise `TTAClientError`."""
+
+    async def teach(
+        self,
+        session: str,
+        *,
+        label: str | None,
+        frame: int | None = None,
+        request_id: str = "",
+        example: str = "",
+        image: Image | None = None,
+        labels: Labels | None = None,
+    ) -> Taught:
+        """Says what one picture shows: a `label`, or with None nothing of its label set.
+
+        The picture is a recent `frame` of the session's stream, a recent call by its `request_id`, an `example` of an
+        earlier lesson, or any `image`. `labels` are needed with an image; otherwise they are those with which the frame
+        was classified. Frames that come later are answered with the lesson.
+        """
+        limits = await self._registry.get_limits(session)
+
+        async def say() -> Taught:
+            label_set_id = "" if labels is None else await self._registry.identify(labels, session)
+            lesson = make_lesson_message(label, frame, request_id, example, image, label_set_id, limits)
+            request = pb.TeachSessionRequest(session_id=parse_session(session), lessons=[lesson])
+            return parse_taught((await self._call("TeachSession", request)).results[0])
+
+        try:
+            return await say()
+        except TTAClientError as error:
+            if labels is None or not labels_are_gone(error) or not self._registry.labels.defines(labels):
+                raise
+        self._registry.labels.forget(labels)
+        return await say()
+
+    async def unlearn(self, session: str, *examples: str) -> list[str]:
+        """Takes back all lessons about these examples; the ids of those that there were."""
+        ids = [parse_text(example, f"example_ids[{place}]") for place, example in enumerate(examples)]
+        request = pb.UnlearnRequest(session_id=parse_session(session), example_ids=ids)
+        return list((await self._call("Unlearn", request)).unlearnt)
+
+    async def lessons(self, session: str) -> list[LessonInfo]:
+        """All lessons of a session, in the order of teaching."""
+
+        def request(page_token: str) -> pb.ListLessonsRequest:
+            return pb.ListLessonsRequest(session_id=parse_session(session), page_token=page_token)
+
+        return await self._list("ListLessons", request, "lessons", parse_lesson_info)

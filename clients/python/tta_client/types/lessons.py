@@ -1,0 +1,77 @@
+"""Lessons: what a person says about a picture, and what the service tells of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import blame_field, from_status, make_refusal
+from ..v1 import tta_pb2
+from .frames import Image, make_image_message
+from .limits import Limits
+from .values import parse_text, parse_unsigned, read_fields
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What became of a lesson."""
+
+    example_id: str  # of the picture in its session
+    replaced: bool  # there was a lesson about it
+    learnt_by: tuple[str, ...]  # strategies whose memory has learnt it; others learn it when they begin
+    began_anew: tuple[str, ...]  # strategies whose memory began anew, because the lesson before was taken back
+
+
+@dataclass(frozen=True, slots=True)
+class LessonInfo:
+    """A lesson of a session."""
+
+    example_id: str
+    label: str  # empty: none of these
+    label_set_id: str
+    seen: float  # Unix seconds, when the picture came
+    frame_id: int  # 0: it was no frame of a stream
+
+
+def make_lesson_message(
+    label: str | None,
+    frame: int | None,
+    request_id: str,
+    example: str,
+    image: Image | None,
+    label_set_id: str,
+    limits: Limits,
+) -> tta_pb2.Lesson:
+    """The message of one lesson. Raises `Refused`, naming the field, for what cannot be sent."""
+    message = tta_pb2.Lesson()
+    given = {"frame": frame is not None, "request_id": request_id, "example": example, "image": image is not None}
+    if len([name for name, value in given.items() if value]) != 1:
+        raise make_refusal(f"a lesson is about one of {', '.join(given)}", "lesson")
+    if frame is not None:
+        message.frame_id = parse_unsigned(frame, "frame")
+    elif request_id:
+        message.request_id = parse_text(request_id, "request_id")
+    elif example:
+        message.example_id = parse_text(example, "example")
+    elif image is not None:
+        with blame_field("image"):
+            message.image.CopyFrom(make_image_message(image, "image", limits))
+    if label is None:
+        message.none_of_these = True
+    else:
+        message.label = parse_text(label, "label")
+    if label_set_id:
+        message.labels.id = label_set_id
+    return message
+
+
+def parse_taught(result: Any) -> Taught:
+    """What became of a lesson. Raises the `TTAClientError` of one that was refused."""
+    if result.HasField("status"):
+        raise from_status(result.status)
+    return read_fields(Taught, result)
+
+
+def parse_lesson_info(message: Any) -> LessonInfo:
+    """A lesson from its message."""
+    return read_fields(LessonInfo, message, seen=message.seen.ToNanoseconds() / 1e9)
