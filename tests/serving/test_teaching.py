@@ -19,7 +19,10 @@ from tta_service.core.errors import BadImage, BadLabels, MemoryFull, UnknownExam
 from tta_service.core.lessons import ExampleRef, FrameRef, RequestRef, Taught, Word
 from tta_service.core.request import Encoded, Report
 from tta_service.serving.sessions.memory import MemoryLimits
+from tta_service.strategies.gda import GDA
+from tta_service.strategies.taught import Taught as TaughtStrategy
 from tta_service.strategies.tda import TDA
+from tta_service.strategies.tip_adapter import TipAdapter
 from tta_service.strategies.zero import Zero
 
 ZERO = Zero(views=8)
@@ -383,3 +386,19 @@ async def test_a_session_that_is_closed_ends_its_fit() -> None:
         slow.go.release()
         await running.fitter.wait()
         assert running.sessions.counters.bytes == 0
+
+
+@pytest.mark.parametrize("strategy", [TipAdapter(), GDA(), TaughtStrategy()], ids=lambda strategy: strategy.name)
+async def test_a_taught_session_answers_the_same_wherever_it_is_restored(strategy: Strategy[Any]) -> None:
+    async with harness() as running:
+        for seed in range(1, 9):
+            await see(running, seed, strategy)
+            await teach(running, FrameRef(seed), LABELS.names[seed % 3])
+        await running.fitter.wait()
+        state = (await running.persistence.snapshot("", "gate")).state
+        here = await see(running, 20, strategy)
+        running.sessions.close("", "gate")
+        await running.persistence.restore("", state)
+        there = await see(running, 20, strategy)
+        assert torch.equal(here.logits, there.logits)
+        assert not torch.equal(here.logits, here.zero_shot)

@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar, cast
 from .errors import BadParameters, TTAError, UnknownReducer, UnknownStrategy
 from .parameters import Parameter, parameters_of, shorten, validate
 from .reducer import Reducer
-from .strategy import Needs, Strategy
+from .strategy import Needs, Strategy, is_teachable
 
 T = TypeVar("T")
 Class = TypeVar("Class", bound=type)
@@ -35,6 +35,7 @@ class Description:
     paper: str  # the rest of its first paragraph: citation with a link
     parameters: tuple[Parameter, ...]
     needs: Needs  # with default parameters
+    teachable: bool = False  # it learns from lessons
 
 
 class Catalogue(Generic[T]):
@@ -103,7 +104,8 @@ class Catalogue(Generic[T]):
         needs: Needs = default.needs() if issubclass(self._base, Strategy) else Needs()
         parameters = tuple(_lower(parameter, default, limits or {}) for parameter in parameters_of(cls))
         linked = re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"arXiv:\1, https://arxiv.org/abs/\1", paper)
-        return Description(name, first.removesuffix(".") + ".", linked, parameters, needs)
+        teachable = issubclass(self._base, Strategy) and is_teachable(default)
+        return Description(name, first.removesuffix(".") + ".", linked, parameters, needs, teachable)
 
     def _check(self, name: str, cls: type[Any]) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", name):

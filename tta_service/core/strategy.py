@@ -133,7 +133,11 @@ def is_teachable(strategy: Strategy[Any]) -> bool:
 
 def fitted(memory: Memory, values: Mapping[str, Tensor]) -> Memory:
     """The memory with the values that `Strategy.fit` gave; its other fields stay as they are."""
-    return memory if not values else type(memory)(**{**tensors(memory), **values})
+    if not values:
+        return memory
+    # Contiguous, as a snapshot restores them: the order of sums, and so the last bit of an answer, hangs on the layout.
+    laid_out = {name: value.contiguous() for name, value in values.items()}
+    return type(memory)(**{**tensors(memory), **laid_out})
 
 
 def predicts_first(strategy: Strategy[Any]) -> bool:

@@ -37,6 +37,7 @@ def _make_description(entry: Description, seconds: float) -> pb.Description:
         views=entry.needs.views,
         memory=entry.needs.memory.value,
         gradient=entry.needs.gradient,
+        teachable=entry.teachable,
         seconds=seconds,
     )
 

@@ -38,6 +38,7 @@ class Description:
     views: int
     memory: str  # the scope of its memory: "request", "labels", "session"
     gradient: bool
+    teachable: bool  # it learns from lessons
     seconds: float
 
 

@@ -1,0 +1,118 @@
+"""TeachSession, Unlearn, ListLessons, and the lessons of a stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import code_pb2
+
+from tests.rpc.conftest import LABELS, Harness, frame, jpeg, opening, options, question
+from tta_service.wire.v1 import tta_pb2 as pb
+
+
+async def ask(harness: Harness, request_id: str = "", **more: Any) -> pb.ClassifyResponse:
+    request = question(session_id="gate", options=options("tip_adapter"), request_id=request_id, **more)
+    return await harness.stub.Classify(request)
+
+
+async def teach(harness: Harness, *lessons: pb.Lesson) -> list[pb.LessonResult]:
+    request = pb.TeachSessionRequest(session_id="gate", lessons=lessons)
+    return list((await harness.stub.TeachSession(request)).results)
+
+
+async def test_a_lesson_that_is_refused_fails_alone(harness: Harness) -> None:
+    await ask(harness, "a")
+    results = await teach(
+        harness,
+        pb.Lesson(request_id="a", label="dog"),
+        pb.Lesson(request_id="b", label="dog"),
+        pb.Lesson(request_id="a", label="bird"),
+        pb.Lesson(label="dog"),
+        pb.Lesson(request_id="a"),
+        pb.Lesson(request_id="a", none_of_these=False),
+        pb.Lesson(image=pb.Image(encoded=b"?"), label="dog", labels=LABELS),
+        pb.Lesson(image=pb.Image(encoded=jpeg(5)), label="dog"),
+        pb.Lesson(image=pb.Image(encoded=jpeg(5)), label="car", labels=LABELS),
+    )
+    sentences = [result.status.message for result in results]
+    assert sentences == [
+        "",
+        "lessons[1].request_id: request 'b' is not among the last 256 of this session",
+        "lessons[2].label: 'bird' is none of the 3 labels cat, dog, car",
+        "lessons[3]: about which frame, request, example or image?",
+        "lessons[4].label: what does the picture show: which label, or none of these?",
+        "lessons[5].label: what does the picture show: which label, or none of these?",
+        "lessons[6].image.encoded: the image is neither a JPEG, a PNG nor a WebP file",
+        "lessons[7].labels: there are no labels: a picture that is no frame of the session needs them",
+        "",
+    ]
+    assert [list(result.learnt_by) for result in results if not result.HasField("status")] == [["tip_adapter"]] * 2
+    assert results[1].status.code == code_pb2.NOT_FOUND
+
+
+async def test_lessons_are_listed_in_pages_and_taken_back(harness: Harness) -> None:
+    before = await ask(harness)
+    images = [pb.Lesson(image=pb.Image(encoded=jpeg(n)), label="dog", labels=LABELS) for n in range(5)]
+    ids = [result.example_id for result in await teach(harness, *images)]
+    assert len(set(ids)) == 5
+    listed, token = list[str](), ""
+    while True:
+        page = await harness.stub.ListLessons(pb.ListLessonsRequest(session_id="gate", page_size=2, page_token=token))
+        listed += [lesson.example_id for lesson in page.lessons]
+        if not (token := page.next_page_token):
+            break
+    assert listed == ids
+    assert (await ask(harness)).top[0].score != before.top[0].score
+    gone = await harness.stub.Unlearn(pb.UnlearnRequest(session_id="gate", example_ids=[*ids, "none"]))
+    assert list(gone.unlearnt) == ids and list(gone.began_anew) == ["tip_adapter"]
+    after = await ask(harness)
+    assert after.top == before.top and after.session.memory_reset
+
+
+@pytest.mark.parametrize(
+    ("rpc", "request_message", "code"),
+    [
+        ("TeachSession", pb.TeachSessionRequest(lessons=[pb.Lesson(frame_id=1, label="dog")]), "INVALID_ARGUMENT"),
+        ("TeachSession", pb.TeachSessionRequest(session_id="gate"), "INVALID_ARGUMENT"),
+        ("TeachSession", pb.TeachSessionRequest(session_id="a b", lessons=[pb.Lesson()]), "INVALID_ARGUMENT"),
+        ("Unlearn", pb.UnlearnRequest(session_id="nobody"), "NOT_FOUND"),
+        ("ListLessons", pb.ListLessonsRequest(session_id="nobody"), "NOT_FOUND"),
+    ],
+)
+async def test_a_wrong_call_is_refused(harness: Harness, rpc: str, request_message: Any, code: str) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await getattr(harness.stub, rpc)(request_message)
+    assert error.value.code() is getattr(grpc.StatusCode, code)
+
+
+async def test_a_stream_carries_lessons_between_its_frames(harness: Harness) -> None:
+    stream = harness.stub.ClassifyStream()
+    await stream.write(opening(policy=pb.OpenStream.POLICY_BLOCK, options=options("tip_adapter")))
+    replies: list[pb.ClassifyStreamResponse] = []
+
+    async def read(kind: str) -> Any:
+        while True:
+            reply = await stream.read()
+            replies.append(reply)
+            if reply.WhichOneof("kind") == kind:
+                return getattr(reply, kind)
+
+    await stream.write(frame(1, jpeg(1)))
+    first = (await read("answer")).response
+    for lesson in (
+        pb.Lesson(frame_id=1, label="car"),
+        pb.Lesson(frame_id=7, label="car"),
+        pb.Lesson(image=pb.Image(encoded=jpeg(9)), label="dog"),  # with the labels of the stream
+    ):
+        await stream.write(pb.ClassifyStreamRequest(lesson=lesson))
+    results = [await read("lesson") for _ in range(3)]
+    assert [list(result.learnt_by) for result in results] == [["tip_adapter"], [], ["tip_adapter"]]
+    assert results[1].status.message == "lesson.frame_id: frame 7 is not among the last 256 of this session"
+    await stream.write(frame(2, jpeg(1)))
+    second = (await read("answer")).response
+    logits = [{score.label: score.logit for score in answer.top} for answer in (first, second)]
+    assert logits[1]["car"] > logits[0]["car"]
+    await stream.done_writing()
+    assert await stream.read() is grpc.aio.EOF
