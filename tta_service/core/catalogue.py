@@ -104,7 +104,7 @@ class Catalogue(Generic[T]):
         needs: Needs = default.needs() if issubclass(self._base, Strategy) else Needs()
         parameters = tuple(_lower(parameter, default, limits or {}) for parameter in parameters_of(cls))
         linked = re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"arXiv:\1, https://arxiv.org/abs/\1", paper)
-        teachable = issubclass(self._base, Strategy) and is_teachable(default)
+        teachable = is_teachable(default) if issubclass(self._base, Strategy) else False
         return Description(name, first.removesuffix(".") + ".", linked, parameters, needs, teachable)
 
     def _check(self, name: str, cls: type[Any]) -> None:
