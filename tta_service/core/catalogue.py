@@ -101,10 +101,11 @@ class Catalogue(Generic[T]):
         cls = self.get(name)
         first, _, paper = _first_paragraph(cls).partition(". ")
         default: Any = self.build(name, {}, limits)
-        needs: Needs = default.needs() if issubclass(self._base, Strategy) else Needs()
+        adapts = issubclass(self._base, Strategy)
+        needs: Needs = default.needs() if adapts else Needs()
         parameters = tuple(_lower(parameter, default, limits or {}) for parameter in parameters_of(cls))
         linked = re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"arXiv:\1, https://arxiv.org/abs/\1", paper)
-        teachable = is_teachable(default) if issubclass(self._base, Strategy) else False
+        teachable = adapts and is_teachable(default)
         return Description(name, first.removesuffix(".") + ".", linked, parameters, needs, teachable)
 
     def _check(self, name: str, cls: type[Any]) -> None:
