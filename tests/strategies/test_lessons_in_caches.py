@@ -6,12 +6,20 @@ import pytest
 import torch
 
 from tta_service import Evidence
+from tta_service.strategies.adapt import Adapt
 from tta_service.strategies.boost_adapter import BoostAdapter
+from tta_service.strategies.dmn import DMN
+from tta_service.strategies.oga import OGA
 from tta_service.strategies.tda import TDA
 
 from .lessons import evidence, pictures, space
 
 BOTH = pytest.mark.parametrize("strategy", [TDA(), BoostAdapter(), BoostAdapter(compat=True)], ids=repr)
+
+
+BANKS = pytest.mark.parametrize(
+    "strategy", [DMN(slots=3), OGA(capacity=3), Adapt(capacity=3), Adapt(capacity=3, compat=True)], ids=repr
+)
 
 
 def see(strategy, memory, images):
@@ -73,3 +81,40 @@ def test_a_lesson_draws_its_like_to_its_class(strategy):
             before, plain = strategy.adapt(seen, plain)
             after, memory = strategy.adapt(seen, memory)
             assert after.softmax(0)[labels[i]] >= before.softmax(0)[labels[i]]
+
+
+@BANKS
+def test_lessons_outlive_frames_and_the_oldest_goes_first(strategy):
+    text, (features, _) = space(4), pictures(4, 3)
+    memory = see(strategy, strategy.begin(text), [evidence(one, text) for one in features])
+    for one in features[:2]:
+        memory = strategy.teach(evidence(one, text), 1, memory)
+    memory = see(strategy, memory, [certain(text, 1)] * 10)
+
+    def held():
+        return {i for i, one in enumerate(features) for key in memory.features[1] if torch.equal(key, one)}
+
+    assert {0, 1} <= held()
+    for one in features[2:5]:
+        memory = strategy.teach(evidence(one, text), 1, memory)
+    assert held() == {2, 3, 4}
+
+
+@pytest.mark.parametrize("strategy", [DMN(), OGA(), Adapt()], ids=repr)
+def test_a_lesson_draws_its_like_to_its_class_in_a_bank(strategy):
+    text, (features, labels) = space(4), pictures(4, 6, apart=1.0)
+    memory = strategy.begin(text)
+    before = see_right(strategy, strategy.begin(text), text, features[12:], labels[12:])
+    for i in range(12):
+        memory = strategy.teach(evidence(features[i], text), labels[i], memory)
+    assert see_right(strategy, memory, text, features[12:], labels[12:]) > before
+
+
+def see_right(strategy, memory, text, features, labels):
+    """The mean probability of the right class."""
+    total = 0.0
+    with torch.inference_mode():
+        for one, label in zip(features, labels, strict=True):
+            logits, memory = strategy.adapt(evidence(one, text), memory)
+            total += float(logits.softmax(0)[label])
+    return total / len(labels)

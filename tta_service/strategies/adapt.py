@@ -93,6 +93,15 @@ class Adapt(Strategy[Bank]):
             return image.logits * (score / self.kappa).exp(), memory
         return image.logits + max(1.0, float(image.logits.max())) / self.kappa * score, memory
 
+    def teach(self, seen: Evidence, label: int, memory: Bank) -> Bank:
+        """Keep the image as certain and surer than all of its class, so that only later lessons displace it."""
+        image, entropies = summarise(seen, self.confident), memory.entropy[label]
+        image = image._replace(
+            label=label, entropy=entropies.min().clamp(max=0) - 1, log_p=torch.zeros_like(image.log_p)
+        )
+        learn(self, memory, seen.text, int(entropies.argmax()), image)
+        return memory
+
     def explain(self, seen: Evidence, memory: Bank) -> Mapping[str, Tensor | float]:
         """`fill` is the filled fraction of the bank; `admitted` says whether it holds this frame."""
         image = summarise(seen, self.confident)

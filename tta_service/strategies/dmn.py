@@ -70,6 +70,11 @@ class DMN(Strategy[Slots]):
         mixed = torch.logaddexp(log_text, math.log(self.weight) + log_seen) - math.log1p(self.weight)
         return mixed, memory
 
+    def teach(self, seen: Evidence, label: int, memory: Slots) -> Slots:
+        """Keep the plain view as surer than all of its class, so that only later lessons displace it."""
+        keep_surest(memory, label, seen.views[0], memory.entropy[label].min().clamp(max=0) - 1)
+        return memory
+
     def explain(self, seen: Evidence, memory: Slots) -> Mapping[str, Tensor | float]:
         """`fill` is the filled fraction of all slots; `admitted` says whether one holds this frame."""
         image: Summary = summarise(seen, self.confident)

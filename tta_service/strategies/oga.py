@@ -81,6 +81,13 @@ class OGA(Strategy[Gaussians]):
         likelihood = (self.tau * (memory.projected @ feature + memory.bias)).log_softmax(-1)
         return (logits.log_softmax(-1) + likelihood).log_softmax(-1).float(), memory
 
+    def teach(self, seen: Evidence, label: int, memory: Gaussians) -> Gaussians:
+        """Keep the plain view as surer than all of its class, so that only later lessons displace it."""
+        feature, _, _ = self.read_plain_view(seen)
+        surest = memory.entropy[label].min().clamp(max=0) - 1
+        learn(self, memory, seen.text, label, int(memory.entropy[label].argmax()), feature, surest)
+        return memory
+
     def explain(self, seen: Evidence, memory: Gaussians) -> Mapping[str, Tensor | float]:
         """`fill` is the filled fraction of all slots; `admitted` says whether one holds this frame."""
         feature, logits, _ = self.read_plain_view(seen)
