@@ -47,11 +47,11 @@ class StreamHandler:
         self._lease, self._classify, self._teach, self._load = lease, classify, teach, load
         self._server_info, self._observe = server_info, observe
         buffer, width = (1, 1) if config.policy is Policy.LATEST else (config.buffer, 2)
-        most = server_info.limits.stream_bytes
-        self._buffer: FrameBuffer[Frame] = FrameBuffer(config.policy, buffer, most, observe, totals)
+        limits = server_info.limits
+        self._buffer: FrameBuffer[Frame] = FrameBuffer(config.policy, buffer, limits.stream_bytes, observe, totals)
         self._policy, self._trace = config.policy.value, config.trace
         self._slots, self._credits = asyncio.Semaphore(width), StreamCredits(buffer, width)
-        self._limiter = RateLimiter(0.0 if config.policy is Policy.BLOCK else server_info.limits.stream_fps)
+        self._limiter = RateLimiter(0.0 if config.policy is Policy.BLOCK else limits.stream_fps)
         self._outbox: asyncio.Queue[tuple[Awaitable[Reply | None], Callable[[], None]] | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ending: TTAError | None = None
@@ -173,10 +173,7 @@ class StreamHandler:
 
 
 class StreamCredits:
-    """How many frames the client of a stream may send, and how fast.
-
-    `buffer` frames may wait, `width` are in the engine at once.
-    """
+    """How many frames a client may send, and how fast: `buffer` of them may wait, `width` are in the engine at once."""
 
     def __init__(self, buffer: int, width: int) -> None:
         self._buffer, self._width = buffer, width
