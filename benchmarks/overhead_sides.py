@@ -17,9 +17,9 @@ STAGES = ("decode", "look", "queue", "encode", "text", "turn", "adapt", "total")
 
 def pictures(count: int) -> list[bytes]:
     """What the virtual camera sees, as the JPEGs that a camera sends."""
-    from tta_client.camera import Virtual, encode_jpegs
+    from tta_client.camera import VirtualSource, encode_jpegs
 
-    return [frame.image for frame in encode_jpegs(Virtual(frames=count, shot=3))]
+    return [frame.image for frame in encode_jpegs(VirtualSource(frames=count, shot=3))]
 
 
 def client(address: str, streams: int, strategy: str, views: int, requests: int) -> None:

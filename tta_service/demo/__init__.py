@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from tta_client import Choice, Client, FrameAnswer, Options, TTAClientError
-from tta_client.camera import Virtual, encoded
+from tta_client.camera import VirtualSource, encode_jpegs
 from tta_client.camera.photographs import LABELS
 from tta_client.types.frames import Frame
 
@@ -34,7 +34,7 @@ def run(frames: int = 240, views: int = 16, flags: Sequence[str] = ()) -> None:
         print(f"{info.model} on {info.device}, gRPC {addresses.grpc}, {addresses.metrics}", flush=True)
         count = Count(STRATEGIES, started=time.monotonic())
         with open_board(count) as show:
-            _stream(client, Virtual(frames=frames, seed=1), _choices(client, views), count, show)
+            _stream(client, VirtualSource(frames=frames, seed=1), _choices(client, views), count, show)
         print("\n".join(summary(count, time.monotonic() - count.started)))
         print("\n".join(["", f"{addresses.metrics} says", *metric_lines(scrape(addresses))]), flush=True)
     print("the service has stopped", flush=True)
@@ -48,9 +48,9 @@ def _choices(client: Client, views: int) -> list[Choice]:
     return [Choice(name, {"views": views} if "views" in takes[name] else {}) for name in STRATEGIES]
 
 
-def _stream(client: Client, camera: Virtual, choices: Sequence[Choice], count: Count, show: Board) -> None:
+def _stream(client: Client, camera: VirtualSource, choices: Sequence[Choice], count: Count, show: Board) -> None:
     def frames() -> Iterator[Frame]:
-        for frame in encoded(camera):
+        for frame in encode_jpegs(camera):
             yield replace(frame, options=Options(strategy=choices[frame.frame_id % len(choices)]))
 
     for result in client.stream(frames(), LABELS, session="demo", policy="block", in_flight=IN_FLIGHT):
