@@ -9,6 +9,7 @@ from tta_service import Evidence
 from tta_service.strategies.adapt import Adapt
 from tta_service.strategies.boost_adapter import BoostAdapter
 from tta_service.strategies.dmn import DMN
+from tta_service.strategies.dota import DOTA
 from tta_service.strategies.oga import OGA
 from tta_service.strategies.tda import TDA
 
@@ -100,7 +101,7 @@ def test_lessons_outlive_frames_and_the_oldest_goes_first(strategy):
     assert held() == {2, 3, 4}
 
 
-@pytest.mark.parametrize("strategy", [DMN(), OGA(), Adapt()], ids=repr)
+@pytest.mark.parametrize("strategy", [DMN(), OGA(), Adapt(), DOTA(), DOTA(rho=0.02)], ids=repr)
 def test_a_lesson_draws_its_like_to_its_class_in_a_bank(strategy):
     text, (features, labels) = space(4), pictures(4, 6, apart=1.0)
     memory = strategy.begin(text)
@@ -118,3 +119,14 @@ def see_right(strategy, memory, text, features, labels):
             logits, memory = strategy.adapt(evidence(one, text), memory)
             total += float(logits.softmax(0)[label])
     return total / len(labels)
+
+
+def test_a_lesson_of_dota_counts_for_its_weight_in_frames_of_its_class():
+    text = space(4, scale=1e4)  # frames are certain, so that both sides count alike
+    seen = evidence(text.features[2], text)
+    once, often = (DOTA(lesson_weight=3.0).begin(text) for _ in range(2))
+    once = DOTA(lesson_weight=3.0).teach(seen, 2, once)
+    often = see(DOTA(), often, [seen] * 3)
+    torch.testing.assert_close(once.mean, often.mean)
+    torch.testing.assert_close(once.count, often.count)
+    assert DOTA(lesson_weight=0.0).teach(seen, 2, DOTA().begin(text)).count.tolist() == [1, 1, 1, 1]

@@ -38,6 +38,7 @@ class DOTA(Strategy[Exact | Compact]):
     eta: Annotated[float, Ge(0), Le(100), "largest weight of the Gaussians"] = 0.2
     rho: Annotated[float, Ge(0), Le(100), "how fast their weight grows"] = 0.005
     rows: Annotated[int, Ge(1), Le(64), "residuals kept per class where C·d² is above 2^24; below, everything is"] = 16
+    lesson_weight: Annotated[float, Ge(0), Le(1e3), "how many frames a lesson counts for"] = 10.0
     augment: Augment = "crop"
 
     def needs(self) -> Needs:
@@ -59,8 +60,19 @@ class DOTA(Strategy[Exact | Compact]):
     def update(self, seen: Evidence, memory: Exact | Compact, carry: Tensor) -> Exact | Compact:
         """Every class learns its share of the rows `carry`."""
         sure = Evidence(seen.views[carry], seen.text)
+        return self._observe(memory, sure.views, sure.logits().softmax(-1))
+
+    def teach(self, seen: Evidence, label: int, memory: Exact | Compact) -> Exact | Compact:
+        """The class of the lesson learns from the confident rows, which count for `lesson_weight` frames."""
+        views = seen.views[summarise(seen, self.confident).rows]
+        shares = views.new_zeros(len(views), len(memory.mean))
+        shares[:, label] = self.lesson_weight
+        return self._observe(memory, views, shares)
+
+    def _observe(self, memory: Exact | Compact, rows: Tensor, shares: Tensor) -> Exact | Compact:
+        """Count rows [k, d], each for its shares [k, c] of the classes. In place."""
         advance = advance_exact if isinstance(memory, Exact) else advance_compact
-        covariance = advance(memory, sure.views, sure.logits().softmax(-1), self.sigma)  # type: ignore[arg-type]
+        covariance = advance(memory, rows, shares, self.sigma)  # type: ignore[arg-type]
         covariance.mul_(1 - self.epsilon).diagonal().add_(self.epsilon)
         factor = lower_factor(covariance)
         if factor is not None:
