@@ -50,7 +50,9 @@ class Prototypes(NamedTuple):
 
     def cosines(self, placed: Tensor) -> Tensor:
         """[r, d] of one image to [r, k, c]."""
-        to_lessons, to_text = ((rows @ placed[..., None])[..., 0][:, None] for rows in (self.sums, self.text))
+        to_lessons, to_text = (
+            torch.stack([rows.mv(one) for rows, one in zip(some, placed)])[:, None] for some in (self.sums, self.text)
+        )
         return (to_lessons + placed.new_tensor(WORTH)[:, None] * to_text) / self.length
 
 
