@@ -149,20 +149,23 @@ def markdown(rows: Sequence[Row]) -> list[str]:
     lines = []
     for name, wrong in dict.fromkeys((row.set, row.wrong) for row in rows):
         some = [row for row in rows if (row.set, row.wrong) == (name, wrong)]
-        counts, cells = sorted({row.lessons for row in some}), len({row.shown for row in some})
-        lines += [f"## {name}" + (f", {100 * wrong:g} % of the lessons wrong" if wrong else ""), ""]
-        lines += [f"Points from zero-shot in the mean of {cells} cells (the worst cell); ECE. Lessons a class:", ""]
-        lines += ["| strategy | " + " | ".join(map(str, counts)) + " |", "|---" * (len(counts) + 1) + "|"]
-        for strategy in dict.fromkeys(row.strategy for row in some):
-            parts = [[row for row in some if (row.strategy, row.lessons) == (strategy, n)] for n in counts]
-            told = [
-                f"{np.mean([r.gain for r in part]):+.1f} ({min(r.gain for r in part):+.1f}); "
-                f"{np.mean([r.ece for r in part]):.1f}"
-                for part in parts
-            ]
-            lines.append(f"| `{strategy}` | " + " | ".join(told) + " |")
-        lines.append("")
+        lines += [f"## {name}" + (f", {100 * wrong:g} % of the lessons wrong" if wrong else ""), "", *_table(some), ""]
     return lines
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    counts, cells = sorted({row.lessons for row in rows}), len({row.shown for row in rows})
+    lines = [f"Points from zero-shot in the mean of {cells} cells (the worst cell); ECE. Lessons a class:", ""]
+    lines += ["| strategy | " + " | ".join(map(str, counts)) + " |", "|---" * (len(counts) + 1) + "|"]
+    for strategy in dict.fromkeys(row.strategy for row in rows):
+        parts = [[row for row in rows if (row.strategy, row.lessons) == (strategy, n)] for n in counts]
+        lines.append(f"| `{strategy}` | " + " | ".join(map(_gain, parts)) + " |")
+    return lines
+
+
+def _gain(rows: Sequence[Row]) -> str:
+    gains, ece = [row.gain for row in rows], float(np.mean([row.ece for row in rows]))
+    return f"{np.mean(gains):+.1f} ({min(gains):+.1f}); {ece:.1f}"
 
 
 def as_dicts(rows: Sequence[Row]) -> list[dict[str, object]]:
