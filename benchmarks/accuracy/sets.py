@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tta_service.core.request import Encoded
-from tta_service.images.decode import ImageLimits, decode
+from tta_service.images.decode import decode
+from tta_service.images.limits import ImageLimits
 
 from .labelled import SUFFIXES, read_labels
 

@@ -9,9 +9,9 @@ from functools import partial
 
 from ..clip.model import FrozenCLIP
 from ..core.events import Event, Observe, ignore
-from ..images.decode import ImageLimits
 from ..images.decode import decode as decode_image
 from ..images.gpu.views import make_look
+from ..images.limits import ImageLimits
 from ..serving.admission.claims import ClientQuota
 from ..serving.admission.controller import AdmissionController
 from ..serving.batching.batcher import Batcher

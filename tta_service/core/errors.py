@@ -88,7 +88,7 @@ class Overloaded(TTAError):
 
 
 class MemoryFull(TTAError):
-    """A session memory would exceed a byte limit."""
+    """A session's memory or lesson would exceed a byte limit, or there are too many sessions."""
 
 
 class TooLarge(TTAError):

@@ -43,7 +43,7 @@ class Streaming:
 class Dropped:
     """A frame was discarded before it was encoded."""
 
-    reason: str  # "superseded", "budget", "cancelled"; refused: "decode_error", "deadline", …
+    reason: str  # "superseded", "budget", "cancelled"
     policy: str
 
 
@@ -68,7 +68,7 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """The probe of an idle device: one row was encoded. `failed`: its features are not finite."""
+    """The probe of an idle device: one row was encoded. `failed`: its features are not finite, or it raised."""
 
     seconds: float
     failed: bool

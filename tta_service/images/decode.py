@@ -10,7 +10,6 @@ run at a time as the prepare lane has threads, so `ImageLimits.max_pixels` bound
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
@@ -21,6 +20,7 @@ from torch import Tensor
 from ..core.errors import BadImage
 from ..core.request import Encoded, PixelFormat, Raw
 from .headers import Header, read_header
+from .limits import DEFAULT_LIMITS, ImageLimits
 from .sixteen_bits import has_sixteen_bits, to_eight_bits
 
 # The classes themselves: `Image.open` would warn about sizes by a global limit of its own.
@@ -41,28 +41,6 @@ UPRIGHT = {
 BYTES = {PixelFormat.RGB24: 3.0, PixelFormat.BGR24: 3.0, PixelFormat.GRAY8: 1.0, PixelFormat.NV12: 1.5}  # per pixel
 
 
-@dataclass(frozen=True, slots=True)
-class ImageLimits:
-    """The largest images that are accepted. `max_bytes` bounds encoded files; pixels bound raw frames too."""
-
-    max_bytes: int = 8 << 20
-    max_pixels: int = 16_000_000
-    max_side: int = 8192
-
-    def check_size(self, width: int, height: int) -> None:
-        """Raises `BadImage` for a picture without pixels, or with too many."""
-        size = f"the image is {width} × {height} pixels"
-        if width < 1 or height < 1:
-            raise BadImage(size, "image")
-        if max(width, height) > self.max_side:
-            raise BadImage(f"{size}, a side may have {self.max_side}", "image")
-        if width * height > self.max_pixels:
-            raise BadImage(f"{size}, at most {self.max_pixels} in all are allowed", "image")
-
-
-DEFAULT_LIMITS = ImageLimits()
-
-
 def decode(image: Encoded | Raw, limits: ImageLimits = DEFAULT_LIMITS) -> Tensor:
     """[3, h, w] uint8 RGB, upright, three bytes a pixel in memory (so the resize reads it without a copy).
 
@@ -73,10 +51,7 @@ def decode(image: Encoded | Raw, limits: ImageLimits = DEFAULT_LIMITS) -> Tensor
     if isinstance(image, Raw):
         limits.check_size(image.width, image.height)
         return _decode_raw(image)
-    if not image.data:
-        raise BadImage("the image is empty", "image")
-    if len(image.data) > limits.max_bytes:
-        raise BadImage(f"the image has {len(image.data)} bytes, at most {limits.max_bytes} are allowed", "image")
+    limits.check_bytes(len(image.data))
     header = read_header(image.data)
     limits.check_size(header.width, header.height)
     picture = _load(header)

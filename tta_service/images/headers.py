@@ -1,6 +1,6 @@
 """Reads the headers of JPEG, PNG and WebP files before a decoder runs and before pixels are allocated.
 
-Metadata is removed, so that it neither costs time nor makes a decoder fail.
+Metadata of JPEG and PNG is removed, so that it neither costs time nor makes a decoder fail.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # stuffed zeros and restar
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Size as stored, before the orientation is applied. `pixels` is the file without its metadata."""
+    """Size as stored, before the orientation is applied. `pixels` is the file, of a JPEG or PNG without its metadata."""
 
     format: str
     width: int

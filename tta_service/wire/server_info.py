@@ -10,7 +10,7 @@ from cachetools import LRUCache
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.reducer import Reducer
-from ..images.decode import DEFAULT_LIMITS
+from ..images.limits import DEFAULT_LIMITS
 
 Bytes = Annotated[int, Field(ge=1024, le=1 << 40)]
 

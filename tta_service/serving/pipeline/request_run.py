@@ -153,7 +153,7 @@ class RequestRun:
     async def _answer_zero_shot(self, encoded: EncodedViews, text: TextSpace) -> tuple[Answer, SessionStatus]:
         """Answers with zero-shot on the plain view, releases the turns and leaves the memories as they are."""
         self.scope.release_turns()
-        self.timer.lap("turn", before="adapt")
+        self.timer.busy += self.timer.lap("turn", before="adapt")
         strategy = self.resources.costs.zero_shot
         plain = replace(encoded, count=1, kept=None, second_look=None)
         lane = self.resources.lanes.adapt

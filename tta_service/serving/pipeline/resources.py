@@ -58,8 +58,8 @@ class StageTimer:
     """Seconds by stage, from the request's arrival on, and its deadline, which is checked before each stage.
 
     A wait between stages (for admission, for a lane) counts in the stage whose lap ends it. `received`: monotonic
-    seconds, when the engine got a request without a time of arrival. `busy` sums the seconds that the cost model learns
-    as those of a stage; the others are overhead.
+    seconds, when the engine got a request without a time of arrival. `busy` sums the seconds of stages and of waits
+    that are planned for; what is left of a request's time is overhead.
     """
 
     def __init__(self, request: Request, received: float) -> None:

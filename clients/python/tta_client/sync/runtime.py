@@ -25,7 +25,7 @@ class Workers:
     def start(self, *functions: Callable[[], Any]) -> None:
         """Runs each function in a thread of its own."""
         for function in functions:
-            name = f"tta-stream-{function.__name__.strip('_')}"
+            name = f"tta_client-{function.__name__.strip('_')}"
             threading.Thread(target=function, name=name, daemon=True).start()
 
     def stop(self) -> None: ...
