@@ -17,7 +17,7 @@ MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # stuffed zeros and restar
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Size as stored, before the orientation is applied. `pixels` is the file, of a JPEG or PNG without its metadata."""
+    """Size as stored, before the orientation is applied. `pixels` is the file; a JPEG or PNG is without metadata."""
 
     format: str
     width: int
