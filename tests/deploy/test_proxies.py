@@ -77,7 +77,7 @@ def test_spans_reach_a_local_collector_without_a_proxy() -> None:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     tracing = otlp(f"http://127.0.0.1:{port}")
-    tracing.observe(Refused(BadImage("it is empty", "image"), "Classify", "zero_shot"))
+    tracing.handlers[Refused](Refused(BadImage("it is empty", "image"), "Classify", "zero_shot"))
     tracing.close()
     assert collector.asked.is_set()
     server.stop(None).wait()
