@@ -402,3 +402,28 @@ async def test_a_taught_session_answers_the_same_wherever_it_is_restored(strateg
         there = await see(running, 20, strategy)
         assert torch.equal(here.logits, there.logits)
         assert not torch.equal(here.logits, here.zero_shot)
+
+
+async def test_a_thousand_words_about_one_frame_are_as_good_as_the_last() -> None:
+    async with harness() as running:
+        await see(running, 1)
+        for number in range(1000):
+            await teach(running, FrameRef(1), "dog" if number % 2 else "cat")
+        assert notes(await see(running, 2)) == {"frames": 1, "taught": 1}
+        ahead = [asyncio.create_task(see(running, seed)) for seed in range(3, 6)]
+        await asyncio.sleep(0)
+        resets = [asyncio.create_task(running.sessions.reset("", "gate")) for _ in range(2000)]
+        await asyncio.gather(*ahead, *resets)
+        assert top(await see(running, 7)) == "dog"
+        (session,) = running.sessions.registry.open_sessions
+        assert session.evictable
+
+
+async def test_a_word_about_a_frame_opens_no_session_and_a_name_of_two_classes_is_refused() -> None:
+    async with harness() as running:
+        with pytest.raises(UnknownSession):
+            await teach(running, FrameRef(1), "dog", session="typo")
+        assert running.sessions.list("") == ()
+        twice = LabelSet(("crane", "crane", "dog"), allow_duplicates=True)
+        with pytest.raises(BadLabels, match="several classes"):
+            await teach(running, make_image(1), "crane", labels=twice)

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from ..core.catalogue import strategies
-from ..core.errors import BadLabels
+from ..core.errors import BadLabels, UnknownSession
 from ..core.lessons import Example, ExampleRef, FrameRef, Lesson, RequestRef, Taught, Word
 from ..core.request import Encoded, Features, Raw, Request
 from ..core.strategy import is_teachable, needs_of
@@ -36,18 +36,26 @@ class Teaching:
         self._tasks: set[asyncio.Task[bool]] = set()
 
     async def teach(self, owner: str, id: str, word: Word, client: str = "") -> Taught:
-        """Adds a lesson to the session, which is opened if need be, and returns when its memories have learnt it.
+        """Adds a lesson to the session, which a picture opens if need be, and returns when its memories have learnt it.
 
-        Raises `UnknownExample` for a frame, call or picture that the session does not remember, `BadLabels` without
-        labels or for a label that is none of them, `MemoryFull`, and what classifying a picture raises.
+        Raises `UnknownSession`, `UnknownExample` for a frame, call or picture that the session does not remember,
+        `BadLabels` without labels or for a label that is none of them or several, `MemoryFull`, and what classifying a
+        picture raises.
         """
-        session = self._registry.obtain(owner, id)
+        known = isinstance(word.about, FrameRef | RequestRef | ExampleRef)
+        session = self._registry.find(owner, id) if known else self._registry.obtain(owner, id)
         release = self._registry.hold(session)
         try:
             example = await self._example(session, word, client)
+            if session.closed:
+                raise UnknownSession("the session was closed before it had learnt this", "session_id")
             names = example.labels.names
             if word.label is not None and word.label not in names:
-                raise BadLabels(f"{word.label!r} is none of the {len(names)} labels {_shown(names)}", "label")
+                raise BadLabels(f"{word.label[:60]!r} is none of the {len(names)} labels {_shown(names)}", "label")
+            if word.label is not None and names.count(word.label) > 1:
+                raise BadLabels(
+                    f"{word.label[:60]!r} is the name of several classes, and which one is not said", "label"
+                )
             return await self._add(session, example, word.label)
         finally:
             release()

@@ -102,6 +102,8 @@ def refuse(message: pb.Lesson, error: Exception, path: str, located: bool = Fals
     error = to_tta_error(error)
     if not located:
         about = f"{path}.{message.WhichOneof('about')}"
+        if error.field == "session_id":
+            return pb.LessonResult(status=to_status(error))
         if error.field in ("", "label"):
             error.field = f"{path}.label" if error.field else about
         else:

@@ -13,6 +13,7 @@ from typing import Any, cast
 from ...core import catalogue
 from ...core.errors import BadRequest, TTAError
 from ...core.events import Observe, ignore
+from ...core.lessons import Taught, Word
 from ...core.moving_average import MovingAverage
 from ...core.request import PendingRequest, Report
 from ...serving.engine import Engine
@@ -95,7 +96,12 @@ class AdaptationService(LabelSetMethods, SessionMethods, LessonMethods):
             client=client_of(context.peer()),
             trace=trace_of(context.invocation_metadata()),
         )
-        teach = partial(self._teaching.teach, OWNER, lease.session, client=config.client)
+
+        async def teach(word: Word) -> Taught:  # what was taught is stored before the teacher has a reply
+            taught = await self._teaching.teach(OWNER, lease.session, word, config.client)
+            await self._persistence.save(OWNER, lease.session)
+            return taught
+
         handler = StreamHandler(
             config, lease, self._classify, teach, self._load, self._server_info, self._observe, self.buffered
         )

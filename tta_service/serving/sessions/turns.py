@@ -145,6 +145,7 @@ class TurnQueue:
     def __init__(self, slot: MemorySlot) -> None:
         self.slot = slot
         self._turns: deque[Turn] = deque()
+        self._starting = False
 
     @property
     def empty(self) -> bool:
@@ -156,11 +157,22 @@ class TurnQueue:
 
         def end() -> None:
             self._turns.remove(turn)
-            if self._turns:
-                self._turns[0].start()
+            self._start_first()
             on_over()
 
         turn = make(self.slot, end)
         self._turns.append(turn)
-        self._turns[0].start()
+        self._start_first()
         return turn
+
+    def _start_first(self) -> None:
+        """A turn may be over as soon as it starts; a loop, because a thousand such turns may wait."""
+        if self._starting:
+            return
+        self._starting, started = True, None
+        try:
+            while self._turns and self._turns[0] is not started:
+                started = self._turns[0]
+                started.start()
+        finally:
+            self._starting = False
