@@ -20,7 +20,7 @@ from torch import Tensor
 from tta_service import Evidence, TextSpace
 from tta_service.core.catalogue import strategies as catalogue
 from tta_service.core.labels import LabelSet
-from tta_service.core.strategy import fitted, is_teachable
+from tta_service.core.strategy import apply_fit, is_teachable
 from tta_service.maths import unit
 
 from .cells import Cell
@@ -124,7 +124,7 @@ def _play(
         for place in measured:
             if strategy.fit_is_due(memory):
                 started = time.perf_counter()
-                memory = fitted(memory, strategy.fit(memory, text))
+                memory = apply_fit(memory, strategy.fit(memory, text))
                 fits.append(time.perf_counter() - started)
             logits, memory = strategy.adapt(Evidence(world.features[place : place + 1], text), memory)
             answers.append(logits.clone())

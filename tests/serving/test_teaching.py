@@ -16,11 +16,11 @@ from tests.serving.harness import EXACT, LABELS, Harness, harness, make_image, m
 from tests.serving.toys import Diary
 from tta_service import Evidence, LabelSet, Needs, Scope, Strategy, TextSpace
 from tta_service.core.errors import BadImage, BadLabels, MemoryFull, UnknownExample, UnknownSession
-from tta_service.core.lessons import ExampleRef, FrameRef, RequestRef, Taught, Word
+from tta_service.core.lessons import ExampleRef, FrameRef, LessonRequest, LessonResult, RequestRef
 from tta_service.core.request import Encoded, Report
 from tta_service.serving.sessions.memory import MemoryLimits
 from tta_service.strategies.gda import GDA
-from tta_service.strategies.taught import Taught as TaughtStrategy
+from tta_service.strategies.taught import Taught
 from tta_service.strategies.tda import TDA
 from tta_service.strategies.tip_adapter import TipAdapter
 from tta_service.strategies.zero import Zero
@@ -70,8 +70,8 @@ async def see(running: Harness, seed: int = 0, strategy: Strategy[Any] | None = 
     return await running.engine.classify(make_request(seed, **fields))
 
 
-async def teach(running: Harness, about: Any, label: str | None, session: str = "gate", **given: Any) -> Taught:
-    word = Word(**{"about": about, "label": label, "labels": None, "reduction": EXACT, **given})
+async def teach(running: Harness, about: Any, label: str | None, session: str = "gate", **given: Any) -> LessonResult:
+    word = LessonRequest(**{"about": about, "label": label, "labels": None, "reduction": EXACT, **given})
     return await running.teaching.teach("", session, word)
 
 
@@ -98,7 +98,7 @@ async def test_a_call_is_named_by_its_request_id_and_an_example_by_its_own() -> 
         await see(running, 1, request_id="a")
         told = await teach(running, RequestRef("a"), "tree")
         again = await teach(running, ExampleRef(told.example), "cat")
-        assert again == Taught(told.example, replaced=True, began_anew=("parrot",))
+        assert again == LessonResult(told.example, replaced=True, began_anew=("parrot",))
         assert top(await see(running, 2)) == "cat"
 
 
@@ -129,7 +129,7 @@ async def test_the_same_word_twice_is_one_lesson() -> None:
         await see(running, 1)
         first = await teach(running, FrameRef(1), "dog")
         second = await teach(running, FrameRef(1), "dog")
-        assert second == Taught(first.example, replaced=True, learnt_by=("parrot",))
+        assert second == LessonResult(first.example, replaced=True, learnt_by=("parrot",))
         assert notes(await see(running, 2)) == {"frames": 2, "taught": 1}
         assert len(running.teaching.lessons("", "gate")) == 1
 
@@ -388,7 +388,7 @@ async def test_a_session_that_is_closed_ends_its_fit() -> None:
         assert running.sessions.counters.bytes == 0
 
 
-@pytest.mark.parametrize("strategy", [TipAdapter(), GDA(), TaughtStrategy()], ids=lambda strategy: strategy.name)
+@pytest.mark.parametrize("strategy", [TipAdapter(), GDA(), Taught()], ids=lambda strategy: strategy.name)
 async def test_a_taught_session_answers_the_same_wherever_it_is_restored(strategy: Strategy[Any]) -> None:
     async with harness() as running:
         for seed in range(1, 9):
@@ -427,3 +427,49 @@ async def test_a_word_about_a_frame_opens_no_session_and_a_name_of_two_classes_i
         twice = LabelSet(("crane", "crane", "dog"), allow_duplicates=True)
         with pytest.raises(BadLabels, match="several classes"):
             await teach(running, make_image(1), "crane", labels=twice)
+
+
+async def test_the_texts_of_label_sets_count_once_with_what_is_remembered_of_them() -> None:
+    async with harness() as running:
+        accounting = running.sessions.registry.accounting
+        large = [LabelSet(tuple(f"{place} {number}" for number in range(100))) for place in "abc"]
+        for seed, labels in enumerate(large * 2, start=1):
+            await see(running, seed, ZERO, labels=labels)
+            await teach(running, FrameRef(seed), "a 1" if labels is large[0] else None)
+        texts = sum(len(text) for labels in large for text in (*labels.names, *labels.templates))
+        features = 6 * 2 * 64 * 2
+        assert accounting.recent == texts + features
+        assert accounting.by_strategy["lessons"] == texts + features
+        for lesson in running.teaching.lessons("", "gate"):
+            await running.teaching.unlearn("", "gate", [lesson.example.id])
+        assert "lessons" not in accounting.by_strategy
+        running.sessions.close("", "gate")
+        assert accounting.recent == accounting.total == 0
+
+
+async def test_none_of_these_taken_back_costs_no_memory() -> None:
+    async with harness() as running:
+        for seed in (1, 2):
+            await see(running, seed)
+        told = await teach(running, FrameRef(1), None)
+        assert await running.teaching.unlearn("", "gate", [told.example]) == ([told.example], [])
+        await teach(running, FrameRef(2), None)
+        assert await teach(running, FrameRef(2), "dog") == LessonResult("seen-2", replaced=True, learnt_by=("parrot",))
+        assert notes(await see(running, 3)) == {"frames": 3, "taught": 1}
+
+
+async def test_a_memory_whose_fit_fails_begins_without_lessons() -> None:
+    async with harness() as running:
+        await teach(running, make_image(3), "dog", labels=LABELS)
+        answer = await see(running, 1, Unfit())
+        assert notes(answer) == {"frames": 1, "taught": 0}
+
+
+@dataclass(frozen=True)
+class Unfit(Parrot):
+    """Learns, and cannot be fitted."""
+
+    name: ClassVar[str] = "unfit"
+
+    def fit(self, memory: Heard, text: TextSpace) -> dict[str, Tensor]:
+        raise ZeroDivisionError

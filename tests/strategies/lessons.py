@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from tta_service import Evidence, Strategy, TextSpace
-from tta_service.core.strategy import fitted
+from tta_service.core.strategy import apply_fit
 from tta_service.maths import unit
 
 
@@ -37,7 +37,7 @@ def taught(strategy: Strategy, text: TextSpace, features: torch.Tensor, labels: 
             _, memory = strategy.adapt(evidence(frame, text), memory)
         for feature, label in zip(features, labels, strict=True):
             memory = strategy.teach(evidence(feature, text), label, memory)
-        return fitted(memory, strategy.fit(memory, text))
+        return apply_fit(memory, strategy.fit(memory, text))
 
 
 def answers(strategy: Strategy, text: TextSpace, features: torch.Tensor, memory) -> np.ndarray:

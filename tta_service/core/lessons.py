@@ -55,7 +55,7 @@ class ExampleRef:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Word:
+class LessonRequest:
     """What a caller says about a picture, before it is looked up. Raises nothing by itself."""
 
     about: FrameRef | RequestRef | ExampleRef | Encoded | Raw | Features
@@ -65,7 +65,7 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
+class LessonResult:
     """What became of a lesson."""
 
     example: str

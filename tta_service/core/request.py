@@ -165,8 +165,8 @@ class Report:
     escalated: bool = False
     explanation: Explanation | None = None
     unseen: tuple[str, ...] = ()  # label names that are not in the text tower's training data
-    feature: Tensor | None = None  # [d] of the plain view, on the CPU; drift detection and lessons read it
-    confident: Tensor | None = None  # [d] unit mean of the confident views, when there were several
+    feature: Tensor | None = None  # [d] of the plain view, on the CPU; drift detection reads it
+    example: Tensor | None = None  # [1 or 2, d] float16 as in `Example.views`, if the session remembers it
 
     @cached_property
     def scores(self) -> Scores:

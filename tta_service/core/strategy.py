@@ -105,7 +105,7 @@ class Strategy(ABC, Generic[Memory]):
     def fit(self, memory: Memory, text: TextSpace) -> Mapping[str, Tensor]:
         """New values for the fields of the memory that are computed from all of its lessons; pure, may take seconds.
 
-        It can run on a copy while the session goes on, because `adapt` and `teach` only read these fields; `fitted`
+        It can run on a copy while the session goes on, because `adapt` and `teach` only read these fields; `apply_fit`
         puts the values into the memory of then.
         """
         return {}
@@ -131,7 +131,7 @@ def is_teachable(strategy: Strategy[Any]) -> bool:
     return type(strategy).teach is not base.teach
 
 
-def fitted(memory: Memory, values: Mapping[str, Tensor]) -> Memory:
+def apply_fit(memory: Memory, values: Mapping[str, Tensor]) -> Memory:
     """The memory with the values that `Strategy.fit` gave; its other fields stay as they are."""
     if not values:
         return memory

@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 
 from ..core.errors import NotReady, TTAError
 from ..core.events import Observe, Received, Refused, Streaming
-from ..core.lessons import Taught, Word
-from ..core.moving_average import MovingAverage
+from ..core.lessons import LessonRequest, LessonResult
 from ..core.request import PendingRequest, Report
 from ..serving.sessions.session import SessionLease
 from ..serving.streams import BufferTotals, FrameBuffer, FrameTicket, Policy, RateLimiter
@@ -20,9 +19,10 @@ from ..wire.responses import Reply, drop_repeated_unseen, make_answer, make_drai
 from ..wire.server_info import ServerInfo
 from ..wire.status import to_tta_error
 from ..wire.stream_requests import Frame, StreamConfig
+from .flow_control import StreamCredits
 
 T = TypeVar("T")
-STEP = 0.1  # relative change of the suggested rate below which a client is not told
+UNREAD = 16  # replies to lessons that the client has not read
 Interpret = Callable[[Any, int], Frame | StreamLesson]  # (message, last frame id); raises what ends the stream
 
 
@@ -38,7 +38,7 @@ class StreamHandler:
         config: StreamConfig,
         lease: SessionLease,
         classify: Callable[[PendingRequest], Awaitable[Report]],
-        teach: Callable[[Word], Awaitable[Taught]],
+        teach: Callable[[LessonRequest], Awaitable[LessonResult]],
         load: Callable[[], float],
         server_info: ServerInfo,
         observe: Observe,
@@ -51,6 +51,7 @@ class StreamHandler:
         self._buffer: FrameBuffer[Frame] = FrameBuffer(config.policy, buffer, limits.stream_bytes, observe, totals)
         self._policy, self._trace = config.policy.value, config.trace
         self._slots, self._credits = asyncio.Semaphore(width), StreamCredits(buffer, width)
+        self._lessons = asyncio.Semaphore(UNREAD)
         self._limiter = RateLimiter(0.0 if config.policy is Policy.BLOCK else limits.stream_fps)
         self._outbox: asyncio.Queue[tuple[Awaitable[Reply | None], Callable[[], None]] | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -88,9 +89,7 @@ class StreamHandler:
 
     def drain(self, seconds: float, token: bytes) -> None:
         """Ask the client to resume with `token` on another server within `seconds`; until then frames are answered."""
-        reply: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
-        reply.set_result(make_draining(seconds, token))
-        self._outbox.put_nowait((reply, lambda: None))
+        self._send(make_draining(seconds, token))
 
     def close(self) -> None:
         """Free all that the stream holds. A frame in adaptation runs to its end in its lane; its answer is dropped."""
@@ -109,7 +108,7 @@ class StreamHandler:
             async for message in messages:
                 frame = interpret(message, last)
                 if isinstance(frame, StreamLesson):
-                    self._outbox.put_nowait((self._spawn(self._learn(frame)), lambda: None))
+                    await self._learn(frame)
                     continue
                 last = frame.id
                 self._observe(Received(self._policy))
@@ -148,11 +147,19 @@ class StreamHandler:
         self._credits.add_answer(time.monotonic() - began)
         return reply
 
-    async def _learn(self, lesson: StreamLesson) -> Reply:
+    async def _learn(self, lesson: StreamLesson) -> None:
+        """Frames that were sent after the lesson are read after it; unread replies keep back further lessons."""
+        await self._lessons.acquire()
         try:
-            return Reply(lesson=make_result(await self._teach(lesson.word)))
+            reply = Reply(lesson=make_result(await self._teach(lesson.request)))
         except Exception as error:
-            return Reply(lesson=lesson.refuse(error))
+            reply = Reply(lesson=lesson.refuse(error))
+        self._send(reply, self._lessons.release)
+
+    def _send(self, reply: Reply, accepted: Callable[[], None] = lambda: None) -> None:
+        made: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
+        made.set_result(reply)
+        self._outbox.put_nowait((made, accepted))
 
     def _refuse(self, ticket: FrameTicket[Frame], error: TTAError) -> Reply | None:
         try:
@@ -170,30 +177,3 @@ class StreamHandler:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-class StreamCredits:
-    """How many frames a client may send, and how fast: `buffer` of them may wait, `width` are in the engine at once."""
-
-    def __init__(self, buffer: int, width: int) -> None:
-        self._buffer, self._width = buffer, width
-        self._seconds: MovingAverage[float] | None = None  # from a frame's request to its answer
-        self._sent = (-1, 0.0)
-
-    def add_answer(self, seconds: float) -> None:
-        """Record that a frame was answered `seconds` after it was sent to the engine."""
-        if self._seconds is None:
-            self._seconds = MovingAverage(8, seconds)
-        self._seconds.add(seconds)
-
-    def update(self, waiting: int) -> tuple[int, float] | None:
-        """Credits and frames per second while `waiting` frames wait; None when the client already has these values.
-
-        The first call always gives values. The rate is 0 until the first answer.
-        """
-        credits, fps = max(0, self._buffer - waiting), self._width / self._seconds.value if self._seconds else 0.0
-        sent_credits, sent_fps = self._sent
-        if credits == sent_credits and abs(fps - sent_fps) <= STEP * sent_fps:
-            return None
-        self._sent = credits, fps
-        return self._sent

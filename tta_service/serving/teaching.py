@@ -10,15 +10,18 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from torch import Tensor
+
 from ..core.catalogue import strategies
 from ..core.errors import BadLabels, UnknownSession
-from ..core.lessons import Example, ExampleRef, FrameRef, Lesson, RequestRef, Taught, Word
+from ..core.lessons import Example, ExampleRef, FrameRef, Lesson, LessonRequest, LessonResult, RequestRef
 from ..core.request import Encoded, Features, Raw, Request
 from ..core.strategy import is_teachable, needs_of
-from .concurrency import Executors
+from .concurrency import Executors, run
 from .engine import Engine
 from .pipeline.adaptation import learn
 from .pipeline.fitting import Fitter
+from .sessions.memory import reduction_of
 from .sessions.session import Session
 from .sessions.sessions import Sessions
 from .sessions.turns import ResetTurn, Turn, TurnQueue
@@ -35,28 +38,22 @@ class Teaching:
         self._lanes, self._fitter = lanes, fitter
         self._tasks: set[asyncio.Task[bool]] = set()
 
-    async def teach(self, owner: str, id: str, word: Word, client: str = "") -> Taught:
+    async def teach(self, owner: str, id: str, lesson: LessonRequest, client: str = "") -> LessonResult:
         """Adds a lesson to the session, which a picture opens if need be, and returns when its memories have learnt it.
 
         Raises `UnknownSession`, `UnknownExample` for a frame, call or picture that the session does not remember,
         `BadLabels` without labels or for a label that is none of them or several, `MemoryFull`, and what classifying a
         picture raises.
         """
-        known = isinstance(word.about, FrameRef | RequestRef | ExampleRef)
+        known = isinstance(lesson.about, FrameRef | RequestRef | ExampleRef)
         session = self._registry.find(owner, id) if known else self._registry.obtain(owner, id)
         release = self._registry.hold(session)
         try:
-            example = await self._example(session, word, client)
+            example = await self._example(session, lesson, client)
             if session.closed:
                 raise UnknownSession("the session was closed before it had learnt this", "session_id")
-            names = example.labels.names
-            if word.label is not None and word.label not in names:
-                raise BadLabels(f"{word.label[:60]!r} is none of the {len(names)} labels {_shown(names)}", "label")
-            if word.label is not None and names.count(word.label) > 1:
-                raise BadLabels(
-                    f"{word.label[:60]!r} is the name of several classes, and which one is not said", "label"
-                )
-            return await self._add(session, example, word.label)
+            _check_label(lesson.label, example.labels.names)
+            return await self._add(session, example, lesson.label)
         finally:
             release()
 
@@ -77,49 +74,41 @@ class Teaching:
         """The lessons of the session, in the order of teaching. Raises `UnknownSession`."""
         return list(self._registry.find(owner, id).lessons)
 
-    async def _example(self, session: Session, word: Word, client: str) -> Example:
-        match word.about:
+    async def _example(self, session: Session, lesson: LessonRequest, client: str) -> Example:
+        match lesson.about:
             case FrameRef() | RequestRef():
-                found = session.recent.find(word.about)
+                found = session.recent.find(lesson.about)
             case ExampleRef(id):
                 taught = session.lessons.about(id)
-                found = taught[0].example if taught else session.recent.find(word.about)
-            case _:
-                found = await self._encode(session, word.about, word, client)
-        return replace(found, labels=word.labels) if word.labels else found
+                found = taught[0].example if taught else session.recent.find(lesson.about)
+            case Encoded() | Raw() | Features() as image:
+                found = await self._encode(session.owner, image, lesson, client)
+        return replace(found, labels=lesson.labels) if lesson.labels else found
 
-    async def _encode(self, session: Session, image: Encoded | Raw | Features, word: Word, client: str) -> Example:
-        """A picture's example: the same picture is the same example."""
-        if word.labels is None:
+    async def _encode(self, owner: str, image: Encoded | Raw | Features, lesson: LessonRequest, client: str) -> Example:
+        """A picture's example, whose id is a digest: the same picture is the same example."""
+        if lesson.labels is None:
             raise BadLabels("there are no labels: a picture that is no frame of the session needs them", "labels")
-        request = Request(
-            image, word.labels, strategies.build("zero_shot"), word.reduction, owner=session.owner, client=client
-        )
+        plain = strategies.build("zero_shot")
+        request = Request(image, lesson.labels, plain, lesson.reduction, owner=owner, client=client)
         report = await self._engine.classify(request)
         assert report.feature is not None
-        match image:
-            case Encoded(data):
-                content = data
-            case Raw():
-                content = repr((image.width, image.height, image.format)).encode() + image.pixels
-            case Features(rows):
-                content = rows.cpu().numpy().tobytes()
-        reduction = None if isinstance(image, Features) else word.reduction
-        digest = hashlib.sha256(content).hexdigest()[:24]
-        return Example(f"picture-{digest}", report.feature.half()[None], word.labels, reduction, time.time())
+        id, views = await run(self._lanes.prepare, _identify, image, report.feature)
+        return Example(id, views, lesson.labels, reduction_of(request), time.time())
 
-    async def _add(self, session: Session, example: Example, label: str | None) -> Taught:
+    async def _add(self, session: Session, example: Example, label: str | None) -> LessonResult:
         before = session.lessons.get(example.id, example.labels.id)
         if before is not None and before.label == label:
-            return Taught(example.id, replaced=True, learnt_by=_names(_queues(session, before)))
-        self._registry.admit(session, example.views.nbytes)
+            return LessonResult(example.id, replaced=True, learnt_by=_names(_queues(session, before)))
+        self._registry.admit(session, session.lessons.bytes_of(example))
         lesson = session.lessons.add(example, label)
-        if before is not None:
-            return Taught(example.id, replaced=True, began_anew=self._begin_anew(session, lesson))
+        if before is not None and before.label is not None:
+            return LessonResult(example.id, replaced=True, began_anew=self._begin_anew(session, before))
         queues = _queues(session, lesson)
         learning = [self._learn_in_turn(session, queue) for queue in queues]
         learnt = await asyncio.gather(*map(asyncio.shield, learning))
-        return Taught(example.id, learnt_by=_names(queue for queue, did in zip(queues, learnt, strict=True) if did))
+        names = _names(queue for queue, did in zip(queues, learnt, strict=True) if did)
+        return LessonResult(example.id, replaced=before is not None, learnt_by=names)
 
     def _begin_anew(self, session: Session, lesson: Lesson) -> tuple[str, ...]:
         """Resets, in their turns, the memories that may have learnt the lesson; the next frame begins them anew."""
@@ -160,16 +149,37 @@ class Teaching:
             turn.leave()
 
 
+def _check_label(label: str | None, names: tuple[str, ...]) -> None:
+    """Raises `BadLabels` for a label that names none or several of the classes."""
+    if label is None or names.count(label) == 1:
+        return
+    shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+    which = f"is none of the {len(names)} labels {shown}"
+    raise BadLabels(
+        f"{label[:60]!r} {'is the name of several classes, and which one is not said' if label in names else which}",
+        "label",
+    )
+
+
+def _identify(image: Encoded | Raw | Features, feature: Tensor) -> tuple[str, Tensor]:
+    """The id of a picture, and its views [1, d] float16 for an example."""
+    match image:
+        case Encoded(data):
+            content = data
+        case Raw():
+            content = repr((image.width, image.height, image.format)).encode() + image.pixels
+        case Features(rows):
+            content = rows.cpu().numpy().tobytes()
+    return f"picture-{hashlib.sha256(content).hexdigest()[:24]}", feature.half()[None]
+
+
 def _queues(session: Session, lesson: Lesson) -> list[TurnQueue]:
-    """The memories that can learn the lesson: of its label set and its reduction."""
+    """The memories that learn from the lesson: of its label set and its reduction. None of these: no memory does."""
     wanted = (lesson.example.labels.id, lesson.example.reduction)
-    memories = session.memories.items()
+    memories = session.memories.items() if lesson.label is not None else ()
     return [queue for key, queue in memories if (key.labels, key.reduction) == wanted and is_teachable(key.strategy)]
 
 
 def _names(queues: Iterable[TurnQueue]) -> tuple[str, ...]:
+    """Of the strategies, sorted."""
     return tuple(sorted({queue.slot.key.strategy.name for queue in queues}))
-
-
-def _shown(names: tuple[str, ...], most: int = 10) -> str:
-    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

@@ -125,9 +125,9 @@ class Taught(Strategy[Lessons]):
         `weight_1` to `weight_3` what each adds to the score of its class in nats, in the mean over the classifiers.
         """
         image, filled = summarise(seen, self.confident), memory.serial >= 0
-        told: dict[str, Tensor | float] = {"kept": image.rows, "fill": float(filled.float().mean())}
+        notes: dict[str, Tensor | float] = {"kept": image.rows, "fill": float(filled.float().mean())}
         if not memory.learnt[0]:
-            return told
+            return notes
         feature, where = unit(image.feature), _space(memory)
         label, slot = filled.nonzero(as_tuple=True)
         near = unit(memory.features[label, slot] - memory.centre) @ unit(feature - memory.centre)
@@ -137,8 +137,8 @@ class Taught(Strategy[Lessons]):
         share = (memory.weight.sum(2) @ feature.new_tensor(MEANS))[..., None] / memory.length  # [r, k, c]
         added = (cosine * share.sum(1)[:, label]).sum(0)
         for i, serial in enumerate(memory.serial[label, slot].tolist(), start=1):
-            told[f"lesson_{i}"], told[f"weight_{i}"] = float(serial), float(added[i - 1])
-        return told
+            notes[f"lesson_{i}"], notes[f"weight_{i}"] = float(serial), float(added[i - 1])
+        return notes
 
 
 def _count_frame(memory: Lessons, feature: Tensor, logits: Tensor) -> None:

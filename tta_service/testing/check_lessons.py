@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ..core.memory import fill, map_tensors, tensors
-from ..core.strategy import Strategy, fitted, is_teachable
+from ..core.strategy import Strategy, apply_fit, is_teachable
 from .scenes import answer, are_equal, begin, copy_tensors, frames, mode, stream, text_space
 
 StrategyClass = type[Strategy[Any]]
@@ -46,7 +46,7 @@ def a_fit_is_pure(cls: StrategyClass) -> None:
         "fit changed the memory: it runs on a copy while the session goes on"
     )
     assert are_equal(dict(values), dict(again)), "two fits of one memory differ"
-    memory = map_tensors(fitted(memory, values), torch.Tensor.clone)
+    memory = map_tensors(apply_fit(memory, values), torch.Tensor.clone)
     assert not strategy.fit_is_due(memory), "fit_is_due stays true after a fit"
     held = {name: copy_tensors(memory)[name] for name in values}
     _, memory = stream(strategy, seen[:2], memory)
@@ -69,7 +69,7 @@ def lessons_survive_a_snapshot(cls: StrategyClass) -> None:
     both = []
     for one in (memory, restored):
         with mode(strategy):
-            one = fitted(one, strategy.fit(one, text))
+            one = apply_fit(one, strategy.fit(one, text))
         both.append(stream(strategy, seen[5:], map_tensors(one, torch.Tensor.clone))[0])
     assert are_equal(dict(enumerate(both[0])), dict(enumerate(both[1]))), (
         "a taught memory that was saved and restored answers differently"
@@ -83,4 +83,4 @@ def _teach(strategy: Strategy[Any], seen: list[Any], memory: Any) -> Any:
     with mode(strategy):
         for i, one in enumerate(seen):
             memory = strategy.teach(one, i % len(text.features), memory)
-        return map_tensors(fitted(memory, strategy.fit(memory, text)), torch.Tensor.clone)
+        return map_tensors(apply_fit(memory, strategy.fit(memory, text)), torch.Tensor.clone)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.errors import BadLabels, BadRequest, TTAError
 from ..core.labels import LabelSet
-from ..core.lessons import ExampleRef, FrameRef, Lesson, RequestRef, Taught, Word
+from ..core.lessons import ExampleRef, FrameRef, Lesson, LessonRequest, LessonResult, RequestRef
 from ..core.reducer import Reduction
 from ..core.request import Encoded, Features, Raw
 from .field_paths import FieldOrigins
@@ -27,7 +27,7 @@ def parse_lesson(
     path: str,
     labels: LabelSet | None = None,
     reduction: Reduction | None = None,
-) -> Word:
+) -> LessonRequest:
     """The lesson in a message at `path`. `labels` and `reduction` are those of the stream that carries it.
 
     Raises `TTAError` that names the field.
@@ -40,7 +40,7 @@ def parse_lesson(
     about = _parse_about(message, reduction, server_info, path)
     if isinstance(about, Encoded | Raw | Features):
         named = named or labels
-    return Word(about, _parse_word(message, path), named, reduction)
+    return LessonRequest(about, _parse_label(message, path), named, reduction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,10 @@ class StreamLesson:
     """A lesson of a stream, or the error of parsing it."""
 
     message: pb.Lesson
-    parsed: Word | TTAError
+    parsed: LessonRequest | TTAError
 
     @property
-    def word(self) -> Word:
+    def request(self) -> LessonRequest:
         """Raises the error of parsing it."""
         if isinstance(self.parsed, TTAError):
             raise self.parsed
@@ -59,7 +59,7 @@ class StreamLesson:
 
     def refuse(self, error: Exception) -> pb.LessonResult:
         """The result that says why."""
-        return refuse(self.message, error, "lesson", self.parsed is error)
+        return make_refusal(self.message, error, "lesson", located=self.parsed is error)
 
 
 def parse_stream_lesson(
@@ -67,8 +67,8 @@ def parse_stream_lesson(
 ) -> StreamLesson:
     """The lesson in a message of a stream. Raises nothing: one that cannot be parsed holds its error."""
     try:
-        word = parse_lesson(message, find_labels, server_info, "lesson", config.labels, config.options.reduction)
-        return StreamLesson(message, word)
+        given = config.labels, config.options.reduction
+        return StreamLesson(message, parse_lesson(message, find_labels, server_info, "lesson", *given))
     except Exception as error:  # an unexpected error fails this lesson, not the stream
         return StreamLesson(message, to_tta_error(error))
 
@@ -77,9 +77,9 @@ def _parse_about(message: pb.Lesson, reduction: Reduction, server_info: ServerIn
     match message.WhichOneof("about"):
         case "frame_id":
             return FrameRef(message.frame_id)
-        case "request_id":
+        case "request_id" if message.request_id:
             return RequestRef(message.request_id)
-        case "example_id":
+        case "example_id" if message.example_id:
             return ExampleRef(message.example_id)
         case "image":
             return parse_image(message.image, reduction, server_info, f"{path}.image")
@@ -87,7 +87,8 @@ def _parse_about(message: pb.Lesson, reduction: Reduction, server_info: ServerIn
             raise BadRequest("about which frame, request, example or image?", path)
 
 
-def _parse_word(message: pb.Lesson, path: str) -> str | None:
+def _parse_label(message: pb.Lesson, path: str) -> str | None:
+    """The label; None: none of these."""
     match message.WhichOneof("word"):
         case "label":
             return message.label
@@ -97,26 +98,19 @@ def _parse_word(message: pb.Lesson, path: str) -> str | None:
             raise BadLabels("what does the picture show: which label, or none of these?", f"{path}.label")
 
 
-def refuse(message: pb.Lesson, error: Exception, path: str, located: bool = False) -> pb.LessonResult:
+def make_refusal(message: pb.Lesson, error: Exception, path: str, located: bool = False) -> pb.LessonResult:
     """Why the lesson at `path` was refused. `located`: the error names its field already."""
-    error = to_tta_error(error)
-    if not located:
-        about = f"{path}.{message.WhichOneof('about')}"
-        if error.field == "session_id":
-            return pb.LessonResult(status=to_status(error))
+    error, about = to_tta_error(error), f"{path}.{message.WhichOneof('about')}"
+    if not located and error.field != "session_id":
+        labels = f"{path}.labels" + (f".{message.labels.WhichOneof('source')}" if message.HasField("labels") else "")
         if error.field in ("", "label"):
             error.field = f"{path}.label" if error.field else about
         else:
-            labels = (
-                f"{path}.labels.{message.labels.WhichOneof('source')}"
-                if message.HasField("labels")
-                else f"{path}.labels"
-            )
             error = FieldOrigins(f"{about}.{message.image.WhichOneof('content')}", labels, path).locate(error)
     return pb.LessonResult(status=to_status(error))
 
 
-def make_result(taught: Taught) -> pb.LessonResult:
+def make_result(taught: LessonResult) -> pb.LessonResult:
     """What became of a lesson."""
     return pb.LessonResult(
         example_id=taught.example,
@@ -134,5 +128,5 @@ def make_lesson_info(lesson: Lesson) -> pb.LessonInfo:
         label=lesson.label or "",
         label_set_id=example.labels.id,
         seen=to_timestamp(example.seen),
-        frame_id=example.frame_id or 0,
+        frame_id=example.frame_id,
     )

@@ -11,7 +11,7 @@ from .types.answers import Answer, FrameAnswer, FrameFailure, Score, SessionStat
 from .types.catalogue import Description, LabelSetInfo, Parameter, ServerInfo, SessionInfo, Snapshot
 from .types.frames import Features, Frame
 from .types.labels import LabelSet
-from .types.lessons import LessonInfo, Taught
+from .types.lessons import LessonInfo, LessonResult
 from .types.options import Cascade, Choice, Options, Reduction
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "LabelSet",
     "LabelSetInfo",
     "LessonInfo",
+    "LessonResult",
     "Options",
     "Parameter",
     "Reconnect",
@@ -41,6 +42,5 @@ __all__ = [
     "Statistics",
     "Stream",
     "TTAClientError",
-    "Taught",
     "Timings",
 ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from google.rpc import code_pb2
 
@@ -32,6 +34,8 @@ async def test_a_lesson_that_is_refused_fails_alone(harness: Harness) -> None:
         pb.Lesson(label="dog"),
         pb.Lesson(request_id="a"),
         pb.Lesson(request_id="a", none_of_these=False),
+        pb.Lesson(request_id="", label="dog"),
+        pb.Lesson(example_id="", label="dog"),
         pb.Lesson(image=pb.Image(encoded=b"?"), label="dog", labels=LABELS),
         pb.Lesson(image=pb.Image(encoded=jpeg(5)), label="dog"),
         pb.Lesson(image=pb.Image(encoded=jpeg(5)), label="car", labels=LABELS),
@@ -44,8 +48,10 @@ async def test_a_lesson_that_is_refused_fails_alone(harness: Harness) -> None:
         "lessons[3]: about which frame, request, example or image?",
         "lessons[4].label: what does the picture show: which label, or none of these?",
         "lessons[5].label: what does the picture show: which label, or none of these?",
-        "lessons[6].image.encoded: the image is neither a JPEG, a PNG nor a WebP file",
-        "lessons[7].labels: there are no labels: a picture that is no frame of the session needs them",
+        "lessons[6]: about which frame, request, example or image?",
+        "lessons[7]: about which frame, request, example or image?",
+        "lessons[8].image.encoded: the image is neither a JPEG, a PNG nor a WebP file",
+        "lessons[9].labels: there are no labels: a picture that is no frame of the session needs them",
         "",
     ]
     assert [list(result.learnt_by) for result in results if not result.HasField("status")] == [["tip_adapter"]] * 2
@@ -117,3 +123,49 @@ async def test_a_stream_carries_lessons_between_its_frames(harness: Harness) -> 
     await stream.done_writing()
     while (rest := await stream.read()) is not grpc.aio.EOF:
         assert rest.WhichOneof("kind") == "status"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"dimension": 3, "values": b"\0" * 12}, "lessons[0].image.features.dimension: "),
+        ({"values": b"\0" * 8}, "lessons[0].image.features.values: "),
+        ({"values": np.full(64, np.nan, "<f4").tobytes()}, "lessons[0].image.features.values: "),
+        ({"values": bytes(256)}, "lessons[0].image.features.values: "),
+        ({"model": "another"}, "lessons[0].image.features.model: "),
+        ({"views": 0}, "lessons[0].image.features."),
+    ],
+    ids=["dimension", "short", "not finite", "zero", "another model", "no views"],
+)
+async def test_features_that_no_call_takes_are_refused_as_lessons(
+    harness: Harness, given: dict[str, Any], sentence: str
+) -> None:
+    info = await harness.stub.GetServerInfo(pb.GetServerInfoRequest())
+    assert info.dimension == 64
+    values = np.eye(1, 64, dtype="<f4").tobytes()
+    right = {"views": 1, "dimension": 64, "values": values, "model": info.model_fingerprint}
+
+    def lesson(**given: Any) -> pb.Lesson:
+        return pb.Lesson(image=pb.Image(features=pb.Features(**{**right, **given})), labels=LABELS, label="dog")
+
+    wrong, good = await teach(harness, lesson(**given), lesson())
+    assert wrong.status.message.startswith(sentence), wrong.status.message
+    assert not good.HasField("status")
+
+
+async def test_a_frame_that_is_sent_after_lessons_is_answered_with_all_of_them(harness: Harness) -> None:
+    stream = harness.stub.ClassifyStream()
+    await stream.write(opening(policy=pb.OpenStream.POLICY_BLOCK, options=options("tip_adapter", alpha=100.0)))
+    for number in range(40):  # none of which is read, while frames wait behind them
+        lesson = pb.Lesson(image=pb.Image(encoded=jpeg(number)), label="car")
+        await stream.write(pb.ClassifyStreamRequest(lesson=lesson))
+    await stream.write(frame(1, jpeg(50)))
+    await stream.done_writing()
+    await asyncio.sleep(0.3)
+    kinds, answers = list[str](), list[pb.ClassifyResponse]()
+    while (reply := await stream.read()) is not grpc.aio.EOF:
+        kinds.append(reply.WhichOneof("kind"))
+        if kinds[-1] == "answer":
+            answers.append(reply.answer.response)
+    assert [kind for kind in kinds if kind != "status"] == ["lesson"] * 40 + ["answer"]
+    assert answers[0].top[0].label == "car"

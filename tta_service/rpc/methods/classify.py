@@ -13,7 +13,7 @@ from typing import Any, cast
 from ...core import catalogue
 from ...core.errors import BadRequest, TTAError
 from ...core.events import Observe, ignore
-from ...core.lessons import Taught, Word
+from ...core.lessons import LessonRequest, LessonResult
 from ...core.moving_average import MovingAverage
 from ...core.request import PendingRequest, Report
 from ...serving.engine import Engine
@@ -97,10 +97,10 @@ class AdaptationService(LabelSetMethods, SessionMethods, LessonMethods):
             trace=trace_of(context.invocation_metadata()),
         )
 
-        async def teach(word: Word) -> Taught:  # what was taught is stored before the teacher has a reply
-            taught = await self._teaching.teach(OWNER, lease.session, word, config.client)
-            await self._persistence.save(OWNER, lease.session)
-            return taught
+        async def teach(lesson: LessonRequest) -> LessonResult:
+            result = await self._teaching.teach(OWNER, lease.session, lesson, config.client)
+            await self._persistence.save(OWNER, lease.session)  # before the teacher has a reply
+            return result
 
         handler = StreamHandler(
             config, lease, self._classify, teach, self._load, self._server_info, self._observe, self.buffered

@@ -7,7 +7,7 @@ from ...serving.persistence.service import SessionPersistence
 from ...serving.teaching import Teaching
 from ...serving.text.cache import TextSpaceCache
 from ...wire.catalogue import paginate
-from ...wire.lessons import make_lesson_info, make_result, parse_lesson, refuse
+from ...wire.lessons import make_lesson_info, make_refusal, make_result, parse_lesson
 from ...wire.requests import OWNER, client_of
 from ...wire.server_info import ServerInfo
 from ...wire.v1 import tta_pb2 as pb
@@ -31,20 +31,11 @@ class LessonMethods(wire.AdaptationServiceServicer):
         if not request.lessons:
             raise BadRequest("there are no lessons", "lessons")
         await self._persistence.load(OWNER, session_id)
-        results: list[pb.LessonResult] = []
-        for place, lesson in enumerate(request.lessons):
-            path = f"lessons[{place}]"
-            try:
-                word = parse_lesson(lesson, self._text_spaces.labels, self._server_info, path)
-            except Exception as error:
-                results.append(refuse(lesson, error, path, located=True))
-                continue
-            try:
-                results.append(
-                    make_result(await self._teaching.teach(OWNER, session_id, word, client_of(context.peer())))
-                )
-            except Exception as error:
-                results.append(refuse(lesson, error, path))
+        client = client_of(context.peer())
+        results = [
+            await self._teach(lesson, f"lessons[{place}]", session_id, client)
+            for place, lesson in enumerate(request.lessons)
+        ]
         await self._persistence.save(OWNER, session_id)
         return pb.TeachSessionResponse(results=results)
 
@@ -63,3 +54,13 @@ class LessonMethods(wire.AdaptationServiceServicer):
         lessons = self._teaching.lessons(OWNER, session_id)
         page, token = paginate(lessons, lambda one: f"{one.number:012d}", request.page_size, request.page_token)
         return pb.ListLessonsResponse(lessons=map(make_lesson_info, page), next_page_token=token)
+
+    async def _teach(self, message: pb.Lesson, path: str, session_id: str, client: str) -> pb.LessonResult:
+        try:
+            lesson = parse_lesson(message, self._text_spaces.labels, self._server_info, path)
+        except Exception as error:
+            return make_refusal(message, error, path, located=True)
+        try:
+            return make_result(await self._teaching.teach(OWNER, session_id, lesson, client))
+        except Exception as error:
+            return make_refusal(message, error, path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,17 +12,18 @@ from ...core.errors import BadRequest
 from ...core.labels import LabelSet
 from ...core.lessons import Example, Lesson
 from ...core.reducer import Reduction
-from ..sessions.lessons import LessonBook
 from .memory_codec import decode_labels, decode_reduction, encode_labels, encode_reduction
 
 
-def encode_lessons(book: LessonBook) -> tuple[dict[str, Any], Tensor]:
-    """The lessons for JSON, and their features [n, d] float16, one or two rows each. Needs a lesson at least."""
-    lessons = list(book)
+def encode_lessons(lessons: Sequence[Lesson], last: int) -> tuple[dict[str, Any], Tensor]:
+    """The lessons for JSON, and their features [n, d] float16, one or two rows each; `last` is the last number given.
+
+    Needs a lesson at least.
+    """
     spaces = {(one.example.labels, one.example.reduction): None for one in lessons}
     places = {space: place for place, space in enumerate(spaces)}
     header = {
-        "last": book.last,
+        "last": last,
         "spaces": [[encode_labels(labels), encode_reduction(reduction)] for labels, reduction in spaces],
         "lessons": [
             {

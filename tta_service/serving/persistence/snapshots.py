@@ -58,9 +58,7 @@ class Snapshots:
         registry = self._sessions.registry
         queues = list(session.memories.values())
         turns = [(queue.slot, queue.enqueue(registry.hold(session, used=False))) for queue in queues]
-        lessons = (
-            encode_lessons(session.lessons) if len(session.lessons) else None
-        )  # those that the memories have learnt when these turns come
+        lessons, last_lesson = list(session.lessons), session.lessons.last  # that are learnt when these turns come
         try:
             copies = await asyncio.gather(*(copy_memory(session, slot, turn, self._lanes) for slot, turn in turns))
         finally:
@@ -77,13 +75,9 @@ class Snapshots:
             "last_frame_id": last,
             "memories": [encode(copy) for copy in images],
         }
-        format, values = FORMAT, dict[str, Tensor]()
-        if lessons is not None:
-            format, header["lessons"], values["lessons"] = LESSONS_FORMAT, *lessons
-        values |= {
-            f"{i}.{name}": value for i, copy in enumerate(images) for name, value in tensors(copy.memory).items()
-        }
-        return Snapshot(session.id, epoch, await run(self._lanes.prepare, self._codec.dumps, header, values, format))
+        values = {f"{i}.{name}": value for i, copy in enumerate(images) for name, value in tensors(copy.memory).items()}
+        state = await run(self._lanes.prepare, self._dump, header, values, lessons, last_lesson)
+        return Snapshot(session.id, epoch, state)
 
     async def restore(self, owner: str, state: bytes) -> Session:
         """The session goes on here, one epoch later, and replaces an idle one of the same id.
@@ -102,7 +96,7 @@ class Snapshots:
         return self._install(owner, image, epoch, named)
 
     async def _decode(self, owner: str, state: bytes) -> SessionImage:
-        header, values = await run(self._lanes.prepare, self._codec.loads, state)
+        header, values, lessons = await run(self._lanes.prepare, self._load, state)
         if header.get("owner") != owner or "session" not in header:
             raise BadRequest("this snapshot is another owner's", "state")
         if header["fingerprint"] != self._fingerprint:
@@ -111,8 +105,19 @@ class Snapshots:
         for place, described in enumerate(header["memories"]):
             named = {name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{place}.")}
             images.append(await decode(described, named, progress, self._text_spaces, self._lanes))
-        lessons = decode_lessons(header["lessons"], values["lessons"]) if "lessons" in header else []
         return SessionImage(header, images, lessons)
+
+    def _dump(
+        self, header: dict[str, Any], values: dict[str, Tensor], lessons: list[Lesson], last_lesson: int
+    ) -> bytes:
+        if not lessons:
+            return self._codec.dumps(header, values, FORMAT)
+        header["lessons"], values["lessons"] = encode_lessons(lessons, last_lesson)
+        return self._codec.dumps(header, values, LESSONS_FORMAT)
+
+    def _load(self, state: bytes) -> tuple[dict[str, Any], dict[str, Tensor], list[Lesson]]:
+        header, values = self._codec.loads(state)
+        return header, values, decode_lessons(header["lessons"], values["lessons"]) if "lessons" in header else []
 
     def _install(self, owner: str, image: SessionImage, epoch: int, named: bool) -> Session:
         registry, header, id = self._sessions.registry, image.header, str(image.header["session"])
@@ -125,8 +130,10 @@ class Snapshots:
         session.holds += 1  # it cannot be evicted to make room for itself
         try:
             session.restore(epoch, header["frames"], header["last_frame_id"])
-            registry.admit(session, sum(lesson.example.views.nbytes for lesson in image.lessons))
-            session.lessons.restore(image.lessons, header["lessons"]["last"] if image.lessons else 0)
+            session.lessons.last = header["lessons"]["last"] if image.lessons else 0
+            for lesson in image.lessons:
+                registry.admit(session, session.lessons.bytes_of(lesson.example))
+                session.lessons.put(lesson)
             for memory in image.memories:
                 registry.admit(session, nbytes(memory.memory))
                 slot = session.queue(memory.key, memory.labels).slot

@@ -18,7 +18,7 @@ from ...core.evidence import Evidence, Views
 from ...core.labels import TextSpace
 from ...core.lessons import Lesson
 from ...core.request import Explanation
-from ...core.strategy import Strategy, fitted, needs_of, predicts_first
+from ...core.strategy import Strategy, apply_fit, needs_of, predicts_first
 from ...maths import confident_rows, entropy
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Answer:
     zero_shot: Tensor  # [c]
     explanation: Explanation | None
     feature: Tensor  # [d] of the plain view
-    confident: Tensor | None  # [d] unit mean of the confident views, when there are several
+    example: Tensor | None  # [1 or 2, d] float16, if the session remembers the picture
     seconds: float  # from the start of the strategy to this answer
 
 
@@ -59,16 +59,19 @@ class EncodedViews:
 
 
 def begin_memory(strategy: Strategy[Any], text: TextSpace, lessons: Sequence[Lesson] = ()) -> Any:
-    """A new memory that has learnt its lessons and is fitted to them. Raises `ModelFault` if the strategy fails."""
-    with _faults_of(strategy), torch.no_grad():
-        memory = strategy.begin(text)
-        if not lessons:
-            return memory
+    """A new memory that has learnt its lessons and is fitted to them, or without them where that fails.
+
+    Raises `ModelFault` if the strategy fails.
+    """
+    if lessons:
         try:
-            memory = learn(strategy, text, lessons, memory)
-            return fitted(memory, strategy.fit(memory, text))
-        except ModelFault:  # it was logged, and must not fail every frame from now on
-            return strategy.begin(text)
+            memory = learn(strategy, text, lessons, begin_memory(strategy, text))
+            with _faults_of(strategy), torch.no_grad():
+                return apply_fit(memory, strategy.fit(memory, text))
+        except ModelFault:
+            log.error("%s goes on without its lessons", strategy.name)  # it must not fail every frame from now on
+    with _faults_of(strategy), torch.no_grad():
+        return strategy.begin(text)
 
 
 def learn(strategy: Strategy[Any], text: TextSpace, lessons: Sequence[Lesson], memory: Any) -> Any:
@@ -87,6 +90,7 @@ def run_strategy(
     encoded: EncodedViews,
     text: TextSpace,
     explain: bool,
+    remember: bool,
     memory: Any,
     deliver: Callable[[Answer], None] | None = None,
 ) -> tuple[Answer, Any]:
@@ -106,9 +110,9 @@ def run_strategy(
             raise ModelFault(f"{strategy.name} gave no finite answer for this image")
         with torch.no_grad():
             zero_shot = evidence.logits()[0].cpu()
-            confident = None if len(evidence.views) == 1 else _confident_mean(evidence, needs.confident)
+            example = _make_example(evidence, needs.confident) if remember else None
         feature = evidence.views[0].cpu()
-        answer = Answer(logits, zero_shot, None, feature, confident, time.monotonic() - began)
+        answer = Answer(logits, zero_shot, None, feature, example, time.monotonic() - began)
         if deliver and not explain and predicts_first(strategy):
             deliver(answer)
         with torch.set_grad_enabled(needs.gradient):
@@ -132,10 +136,16 @@ def _faults_of(strategy: Strategy[Any]) -> Generator[None]:
         raise ModelFault(f"{strategy.name} failed on this image") from error
 
 
-def _confident_mean(evidence: Evidence, fraction: float) -> Tensor:
-    """[d] on the CPU. Of a strategy that uses all its views they are the surest tenth."""
-    rows = confident_rows(evidence, fraction if fraction < 1 else 0.1)
-    return normalize(evidence.views[rows].mean(0), dim=-1).cpu()
+def _make_example(evidence: Evidence, fraction: float) -> Tensor:
+    """[1 or 2, d] float16 on the CPU: the plain view, and of several the unit mean of the confident ones.
+
+    For a strategy that uses all its views they are the surest tenth.
+    """
+    rows = evidence.views[:1]
+    if len(evidence.views) > 1:
+        confident = evidence.views[confident_rows(evidence, fraction if fraction < 1 else 0.1)]
+        rows = torch.cat([rows, normalize(confident.mean(0), dim=-1)[None]])
+    return rows.half().cpu()
 
 
 def choose_confident(

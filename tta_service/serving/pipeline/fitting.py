@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...core.labels import TextSpace
 from ...core.memory import map_tensors
-from ...core.strategy import Strategy, fitted, is_teachable
+from ...core.strategy import Strategy, apply_fit, is_teachable
 from ..concurrency import Executors, run
 from ..sessions.memory import MemorySlot
 from ..sessions.turns import Turn, TurnQueue
@@ -80,7 +80,7 @@ def _copy(memory: Any, deliver: object) -> tuple[Any, Any]:
 
 
 def _put(values: Mapping[str, Tensor], memory: Any, deliver: object) -> tuple[None, Any]:
-    return None, fitted(memory, values)
+    return None, apply_fit(memory, values)
 
 
 def _fit(strategy: Strategy[Any], memory: Any, text: TextSpace) -> Mapping[str, Tensor]:

@@ -94,7 +94,7 @@ class RequestRun:
             explanation=answer.explanation,
             unseen=text.unseen,
             feature=answer.feature,
-            confident=answer.confident,
+            example=answer.example,
         )
 
     async def _escalate(self, to: Strategy[Any], text: TextSpace, first: Report) -> Report:
@@ -130,7 +130,8 @@ class RequestRun:
         queued = resources.queued_tuning
         if time.monotonic() + (sum(queued.values()) if needs.gradient else 0.0) > until:
             raise TimeoutError
-        work = partial(run_strategy, strategy, encoded, text, resources.should_explain(self.request, strategy))
+        explain = resources.should_explain(self.request, strategy)
+        work = partial(run_strategy, strategy, encoded, text, explain, scope.is_reachable)
         if needs.gradient:
             queued[work] = resources.costs.estimate_adapt(strategy, len(text.features), encoded.count).likely
 
@@ -157,7 +158,8 @@ class RequestRun:
         strategy = self.resources.costs.zero_shot
         plain = replace(encoded, count=1, kept=None, second_look=None)
         lane = self.resources.lanes.adapt
-        answer, _ = await run(lane, run_strategy, strategy, plain, text, self.request.explain, None)
+        explain, remember = self.request.explain, self.scope.is_reachable
+        answer, _ = await run(lane, run_strategy, strategy, plain, text, explain, remember, None)
         self._learn_cost(strategy, needs_of(strategy), 1, answer)
         return answer, self.scope.count_frame(seen=False)
 

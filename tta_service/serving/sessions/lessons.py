@@ -2,34 +2,66 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
 
 from ...core.errors import UnknownExample
 from ...core.lessons import Example, ExampleRef, FrameRef, Lesson, RequestRef
 from .memory import MemoryKey
 
 
-class RecentExamples:
-    """The last `most` pictures of a session, by example id, oldest first. `on_resize(bytes)` hears of their size."""
+class ExampleBytes:
+    """The bytes of the examples that are held: features, and the texts of each label set once.
+
+    `on_resize(bytes)` hears of every change.
+    """
+
+    def __init__(self, on_resize: Callable[[int], None]) -> None:
+        self._on_resize, self._held, self.bytes = on_resize, Counter[str](), 0  # held: examples by label set id
+
+    def bytes_of(self, example: Example) -> int:
+        """By which holding it as well would add to the sum."""
+        labels, texts = example.labels, 0
+        if not self._held[labels.id]:
+            texts = sum(map(len, (*labels.names, *labels.templates)))
+        return example.views.nbytes + texts
+
+    def hold(self, example: Example) -> None:
+        """Counts one more."""
+        self._resize(self.bytes_of(example))
+        self._held[example.labels.id] += 1
+
+    def drop(self, example: Example) -> None:
+        """Counts one less."""
+        self._held[example.labels.id] -= 1
+        self._resize(-self.bytes_of(example))
+        self._held += Counter()  # without label sets of which nothing is held
+
+    def _resize(self, by: int) -> None:
+        self.bytes += by
+        self._on_resize(by)
+
+
+class RecentExamples(ExampleBytes):
+    """The last `most` pictures of a session, by example id, oldest first."""
 
     def __init__(self, on_resize: Callable[[int], None], most: int) -> None:
-        self._examples: OrderedDict[str, Example] = OrderedDict()
-        self._on_resize, self._most, self.bytes = on_resize, most, 0
+        super().__init__(on_resize)
+        self._examples, self._most = OrderedDict[str, Example](), most
 
     def add(self, example: Example) -> None:
         """Remembers one more; above `most` the oldest is forgotten."""
         if not self._most:
             return
         self._examples[example.id] = example
-        self._resize(example.views.nbytes)
+        self.hold(example)
         if len(self._examples) > self._most:
-            _, oldest = self._examples.popitem(last=False)
-            self._resize(-oldest.views.nbytes)
+            self.drop(self._examples.popitem(last=False)[1])
 
     def clear(self) -> None:
         """Forgets all of them."""
         self._examples.clear()
+        self._held.clear()
         self._resize(-self.bytes)
 
     def find(self, about: FrameRef | RequestRef | ExampleRef) -> Example:
@@ -48,17 +80,14 @@ class RecentExamples:
             raise UnknownExample(sentence)
         return found
 
-    def _resize(self, by: int) -> None:
-        self.bytes += by
-        self._on_resize(by)
 
-
-class LessonBook:
-    """The lessons of a session, in the order of teaching. `on_resize(bytes)` hears of their size."""
+class LessonBook(ExampleBytes):
+    """The lessons of a session, in the order of teaching."""
 
     def __init__(self, on_resize: Callable[[int], None]) -> None:
+        super().__init__(on_resize)
         self._lessons: dict[tuple[str, str], Lesson] = {}  # by example id and label set id
-        self._on_resize, self.bytes, self.last = on_resize, 0, 0
+        self.last = 0  # number of the last one that was given
 
     def __len__(self) -> int:
         return len(self._lessons)
@@ -75,20 +104,14 @@ class LessonBook:
         self.last += 1
         lesson = Lesson(self.last, example, label)
         self.remove(example.id, example.labels.id)
-        self._put(lesson)
+        self.put(lesson)
         return lesson
-
-    def restore(self, lessons: Iterable[Lesson], last: int) -> None:
-        """Takes over the lessons of a stored session; `last` is the highest number that it has given."""
-        for lesson in lessons:
-            self._put(lesson)
-        self.last = last
 
     def remove(self, example: str, labels: str) -> Lesson | None:
         """Takes a lesson back."""
         lesson = self._lessons.pop((example, labels), None)
         if lesson is not None:
-            self._resize(-lesson.example.views.nbytes)
+            self.drop(lesson.example)
         return lesson
 
     def about(self, example: str) -> list[Lesson]:
@@ -109,10 +132,7 @@ class LessonBook:
             and lesson.example.reduction == key.reduction
         ]
 
-    def _put(self, lesson: Lesson) -> None:
+    def put(self, lesson: Lesson) -> None:
+        """Holds a lesson that has its number already."""
         self._lessons[lesson.example.id, lesson.example.labels.id] = lesson
-        self._resize(lesson.example.views.nbytes)
-
-    def _resize(self, by: int) -> None:
-        self.bytes += by
-        self._on_resize(by)
+        self.hold(lesson.example)

@@ -9,8 +9,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-import torch
-
 from ...core.lessons import Example, Lesson
 from ...core.request import Report, Request, SessionStatus
 from ...core.strategy import Strategy, is_teachable
@@ -38,6 +36,11 @@ class SessionScope:
         self._on_exit = on_exit
         self._status: SessionStatus | None = None
 
+    @property
+    def is_reachable(self) -> bool:
+        """Whether others can reach the session, so that a lesson may be about what it saw."""
+        return self._on_exit is not None
+
     def admit(self, size: int) -> None:
         """Makes room for a new memory of `size` bytes. Raises `MemoryFull`."""
         self._registry.admit(self._session, size)
@@ -61,13 +64,13 @@ class SessionScope:
         return self._session.lessons.matching(slot.key)
 
     def remember(self, report: Report) -> None:
-        """Remembers the picture for lessons, if anybody can reach the session."""
-        if self._on_exit is None or report.feature is None:
+        """Remembers the picture for lessons, if it was made for that."""
+        if report.example is None:
             return
-        request, rows = self._request, [report.feature] + ([] if report.confident is None else [report.confident])
+        request = self._request
         example = Example(
             id=f"seen-{report.session.frames}",
-            views=torch.stack(rows).half(),
+            views=report.example,
             labels=request.labels,
             reduction=reduction_of(request),
             seen=time.time(),

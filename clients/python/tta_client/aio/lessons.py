@@ -6,7 +6,7 @@ from ..channel import parse_session
 from ..errors import TTAClientError, labels_are_gone
 from ..types.frames import Image
 from ..types.labels import Labels
-from ..types.lessons import LessonInfo, Taught, make_lesson_message, parse_lesson_info, parse_taught
+from ..types.lessons import LessonInfo, LessonResult, make_lesson_message, parse_lesson_info, parse_lesson_result
 from ..types.values import parse_text
 from ..v1 import tta_pb2 as pb
 from .admin import AsyncAdmin
@@ -25,7 +25,7 @@ class AsyncLessons(AsyncAdmin):
         example: str = "",
         image: Image | None = None,
         labels: Labels | None = None,
-    ) -> Taught:
+    ) -> LessonResult:
         """Says what one picture shows: a `label`, or with None nothing of its label set.
 
         The picture is a recent `frame` of the session's stream, a recent call by its `request_id`, an `example` of an
@@ -34,11 +34,11 @@ class AsyncLessons(AsyncAdmin):
         """
         limits = await self._registry.get_limits(session)
 
-        async def say() -> Taught:
+        async def say() -> LessonResult:
             label_set_id = "" if labels is None else await self._registry.identify(labels, session)
             lesson = make_lesson_message(label, frame, request_id, example, image, label_set_id, limits)
             request = pb.TeachSessionRequest(session_id=parse_session(session), lessons=[lesson])
-            return parse_taught((await self._call("TeachSession", request)).results[0])
+            return parse_lesson_result((await self._call("TeachSession", request)).results[0])
 
         try:
             return await say()

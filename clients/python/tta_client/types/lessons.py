@@ -13,7 +13,7 @@ from .values import parse_text, parse_unsigned, read_fields
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
+class LessonResult:
     """What became of a lesson."""
 
     example_id: str  # of the picture in its session
@@ -30,7 +30,7 @@ class LessonInfo:
     label: str  # empty: none of these
     label_set_id: str
     seen: float  # Unix seconds, when the picture came
-    frame_id: int  # 0: it was no frame of a stream
+    frame_id: int | None  # None: it was no frame of a stream
 
 
 def make_lesson_message(
@@ -65,13 +65,14 @@ def make_lesson_message(
     return message
 
 
-def parse_taught(result: Any) -> Taught:
+def parse_lesson_result(result: Any) -> LessonResult:
     """What became of a lesson. Raises the `TTAClientError` of one that was refused."""
     if result.HasField("status"):
         raise from_status(result.status)
-    return read_fields(Taught, result)
+    return read_fields(LessonResult, result)
 
 
 def parse_lesson_info(message: Any) -> LessonInfo:
     """A lesson from its message."""
-    return read_fields(LessonInfo, message, seen=message.seen.ToNanoseconds() / 1e9)
+    frame_id = message.frame_id if message.HasField("frame_id") else None
+    return read_fields(LessonInfo, message, seen=message.seen.ToNanoseconds() / 1e9, frame_id=frame_id)
