@@ -124,6 +124,21 @@ class AdaptationServiceStub:
                 request_serializer=tta_dot_v1_dot_tta__pb2.ListLessonsRequest.SerializeToString,
                 response_deserializer=tta_dot_v1_dot_tta__pb2.ListLessonsResponse.FromString,
                 _registered_method=True)
+        self.ListQuestions = channel.unary_unary(
+                '/tta.v1.AdaptationService/ListQuestions',
+                request_serializer=tta_dot_v1_dot_tta__pb2.ListQuestionsRequest.SerializeToString,
+                response_deserializer=tta_dot_v1_dot_tta__pb2.ListQuestionsResponse.FromString,
+                _registered_method=True)
+        self.GetLessonSums = channel.unary_unary(
+                '/tta.v1.AdaptationService/GetLessonSums',
+                request_serializer=tta_dot_v1_dot_tta__pb2.GetLessonSumsRequest.SerializeToString,
+                response_deserializer=tta_dot_v1_dot_tta__pb2.GetLessonSumsResponse.FromString,
+                _registered_method=True)
+        self.PutLessonSums = channel.unary_unary(
+                '/tta.v1.AdaptationService/PutLessonSums',
+                request_serializer=tta_dot_v1_dot_tta__pb2.PutLessonSumsRequest.SerializeToString,
+                response_deserializer=tta_dot_v1_dot_tta__pb2.PutLessonSumsResponse.FromString,
+                _registered_method=True)
 
 
 class AdaptationServiceServicer:
@@ -244,6 +259,28 @@ class AdaptationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListQuestions(self, request, context):
+        """Frames that wait for a person's word. TeachSession about a question's example answers it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLessonSums(self, request, context):
+        """What a lesson group knows as counts, sums and scatter, which add up with those of other sites. No picture, and no
+        single feature of a class with two lessons or more, can be read from them; noise can be added on top.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutLessonSums(self, request, context):
+        """Sums of another site, in place of those that the same site gave before; empty ones take them back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdaptationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -336,6 +373,21 @@ def add_AdaptationServiceServicer_to_server(servicer, server):
                     servicer.ListLessons,
                     request_deserializer=tta_dot_v1_dot_tta__pb2.ListLessonsRequest.FromString,
                     response_serializer=tta_dot_v1_dot_tta__pb2.ListLessonsResponse.SerializeToString,
+            ),
+            'ListQuestions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQuestions,
+                    request_deserializer=tta_dot_v1_dot_tta__pb2.ListQuestionsRequest.FromString,
+                    response_serializer=tta_dot_v1_dot_tta__pb2.ListQuestionsResponse.SerializeToString,
+            ),
+            'GetLessonSums': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLessonSums,
+                    request_deserializer=tta_dot_v1_dot_tta__pb2.GetLessonSumsRequest.FromString,
+                    response_serializer=tta_dot_v1_dot_tta__pb2.GetLessonSumsResponse.SerializeToString,
+            ),
+            'PutLessonSums': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutLessonSums,
+                    request_deserializer=tta_dot_v1_dot_tta__pb2.PutLessonSumsRequest.FromString,
+                    response_serializer=tta_dot_v1_dot_tta__pb2.PutLessonSumsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -824,6 +876,87 @@ class AdaptationService:
             '/tta.v1.AdaptationService/ListLessons',
             tta_dot_v1_dot_tta__pb2.ListLessonsRequest.SerializeToString,
             tta_dot_v1_dot_tta__pb2.ListLessonsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQuestions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tta.v1.AdaptationService/ListQuestions',
+            tta_dot_v1_dot_tta__pb2.ListQuestionsRequest.SerializeToString,
+            tta_dot_v1_dot_tta__pb2.ListQuestionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLessonSums(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tta.v1.AdaptationService/GetLessonSums',
+            tta_dot_v1_dot_tta__pb2.GetLessonSumsRequest.SerializeToString,
+            tta_dot_v1_dot_tta__pb2.GetLessonSumsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutLessonSums(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tta.v1.AdaptationService/PutLessonSums',
+            tta_dot_v1_dot_tta__pb2.PutLessonSumsRequest.SerializeToString,
+            tta_dot_v1_dot_tta__pb2.PutLessonSumsResponse.FromString,
             options,
             channel_credentials,
             insecure,

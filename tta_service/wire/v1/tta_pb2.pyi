@@ -121,7 +121,7 @@ class Cascade(_message.Message):
     def __init__(self, to: _Optional[_Union[Choice, _Mapping]] = ..., above: _Optional[float] = ...) -> None: ...
 
 class Options(_message.Message):
-    __slots__ = ("strategy", "cascade", "reduction", "top_k", "seed", "explain", "on_deadline")
+    __slots__ = ("strategy", "cascade", "reduction", "top_k", "seed", "explain", "on_deadline", "ask")
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
     CASCADE_FIELD_NUMBER: _ClassVar[int]
     REDUCTION_FIELD_NUMBER: _ClassVar[int]
@@ -129,6 +129,7 @@ class Options(_message.Message):
     SEED_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     ON_DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    ASK_FIELD_NUMBER: _ClassVar[int]
     strategy: Choice
     cascade: Cascade
     reduction: Reduction
@@ -136,21 +137,24 @@ class Options(_message.Message):
     seed: int
     explain: bool
     on_deadline: OnDeadline
-    def __init__(self, strategy: _Optional[_Union[Choice, _Mapping]] = ..., cascade: _Optional[_Union[Cascade, _Mapping]] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., top_k: _Optional[int] = ..., seed: _Optional[int] = ..., explain: _Optional[bool] = ..., on_deadline: _Optional[_Union[OnDeadline, str]] = ...) -> None: ...
+    ask: bool
+    def __init__(self, strategy: _Optional[_Union[Choice, _Mapping]] = ..., cascade: _Optional[_Union[Cascade, _Mapping]] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., top_k: _Optional[int] = ..., seed: _Optional[int] = ..., explain: _Optional[bool] = ..., on_deadline: _Optional[_Union[OnDeadline, str]] = ..., ask: _Optional[bool] = ...) -> None: ...
 
 class ClassifyRequest(_message.Message):
-    __slots__ = ("image", "labels", "options", "session_id", "request_id")
+    __slots__ = ("image", "labels", "options", "session_id", "request_id", "lesson_group")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    LESSON_GROUP_FIELD_NUMBER: _ClassVar[int]
     image: Image
     labels: Labels
     options: Options
     session_id: str
     request_id: str
-    def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., session_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    lesson_group: str
+    def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., session_id: _Optional[str] = ..., request_id: _Optional[str] = ..., lesson_group: _Optional[str] = ...) -> None: ...
 
 class ClassifyStreamRequest(_message.Message):
     __slots__ = ("open", "frame", "lesson")
@@ -163,7 +167,7 @@ class ClassifyStreamRequest(_message.Message):
     def __init__(self, open: _Optional[_Union[OpenStream, _Mapping]] = ..., frame: _Optional[_Union[Frame, _Mapping]] = ..., lesson: _Optional[_Union[Lesson, _Mapping]] = ...) -> None: ...
 
 class OpenStream(_message.Message):
-    __slots__ = ("session_id", "resume_token", "labels", "options", "policy", "buffer", "frame_budget")
+    __slots__ = ("session_id", "resume_token", "labels", "options", "policy", "buffer", "frame_budget", "lesson_group")
     class Policy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         POLICY_UNSPECIFIED: _ClassVar[OpenStream.Policy]
@@ -183,6 +187,7 @@ class OpenStream(_message.Message):
     POLICY_FIELD_NUMBER: _ClassVar[int]
     BUFFER_FIELD_NUMBER: _ClassVar[int]
     FRAME_BUDGET_FIELD_NUMBER: _ClassVar[int]
+    LESSON_GROUP_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     resume_token: bytes
     labels: Labels
@@ -190,7 +195,8 @@ class OpenStream(_message.Message):
     policy: OpenStream.Policy
     buffer: int
     frame_budget: _duration_pb2.Duration
-    def __init__(self, session_id: _Optional[str] = ..., resume_token: _Optional[bytes] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., policy: _Optional[_Union[OpenStream.Policy, str]] = ..., buffer: _Optional[int] = ..., frame_budget: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    lesson_group: str
+    def __init__(self, session_id: _Optional[str] = ..., resume_token: _Optional[bytes] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., policy: _Optional[_Union[OpenStream.Policy, str]] = ..., buffer: _Optional[int] = ..., frame_budget: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., lesson_group: _Optional[str] = ...) -> None: ...
 
 class Frame(_message.Message):
     __slots__ = ("frame_id", "image", "capture_time", "labels", "options")
@@ -637,7 +643,7 @@ class RestoreSessionResponse(_message.Message):
     def __init__(self, session: _Optional[_Union[SessionInfo, _Mapping]] = ...) -> None: ...
 
 class SessionInfo(_message.Message):
-    __slots__ = ("session_id", "frames", "memory_bytes", "strategies", "age", "idle", "epoch", "last_frame_id")
+    __slots__ = ("session_id", "frames", "memory_bytes", "strategies", "age", "idle", "epoch", "last_frame_id", "lesson_group", "lessons", "questions")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -646,6 +652,9 @@ class SessionInfo(_message.Message):
     IDLE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     LAST_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    LESSON_GROUP_FIELD_NUMBER: _ClassVar[int]
+    LESSONS_FIELD_NUMBER: _ClassVar[int]
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     frames: int
     memory_bytes: int
@@ -654,7 +663,10 @@ class SessionInfo(_message.Message):
     idle: _duration_pb2.Duration
     epoch: int
     last_frame_id: int
-    def __init__(self, session_id: _Optional[str] = ..., frames: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., strategies: _Optional[_Iterable[str]] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., epoch: _Optional[int] = ..., last_frame_id: _Optional[int] = ...) -> None: ...
+    lesson_group: str
+    lessons: int
+    questions: int
+    def __init__(self, session_id: _Optional[str] = ..., frames: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., strategies: _Optional[_Iterable[str]] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., epoch: _Optional[int] = ..., last_frame_id: _Optional[int] = ..., lesson_group: _Optional[str] = ..., lessons: _Optional[int] = ..., questions: _Optional[int] = ...) -> None: ...
 
 class SessionSnapshot(_message.Message):
     __slots__ = ("session_id", "epoch", "state")
@@ -667,11 +679,12 @@ class SessionSnapshot(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[bytes] = ...) -> None: ...
 
 class Lesson(_message.Message):
-    __slots__ = ("frame_id", "request_id", "example_id", "image", "label", "none_of_these", "labels", "reduction")
+    __slots__ = ("frame_id", "request_id", "example_id", "image", "recorded", "label", "none_of_these", "labels", "reduction")
     FRAME_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     EXAMPLE_ID_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
+    RECORDED_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     NONE_OF_THESE_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
@@ -680,11 +693,12 @@ class Lesson(_message.Message):
     request_id: str
     example_id: str
     image: Image
+    recorded: RecordedExample
     label: str
     none_of_these: bool
     labels: Labels
     reduction: Reduction
-    def __init__(self, frame_id: _Optional[int] = ..., request_id: _Optional[str] = ..., example_id: _Optional[str] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., label: _Optional[str] = ..., none_of_these: _Optional[bool] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ...) -> None: ...
+    def __init__(self, frame_id: _Optional[int] = ..., request_id: _Optional[str] = ..., example_id: _Optional[str] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., recorded: _Optional[_Union[RecordedExample, _Mapping]] = ..., label: _Optional[str] = ..., none_of_these: _Optional[bool] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ...) -> None: ...
 
 class LessonResult(_message.Message):
     __slots__ = ("example_id", "replaced", "learnt_by", "began_anew", "status")
@@ -700,27 +714,97 @@ class LessonResult(_message.Message):
     status: _status_pb2.Status
     def __init__(self, example_id: _Optional[str] = ..., replaced: _Optional[bool] = ..., learnt_by: _Optional[_Iterable[str]] = ..., began_anew: _Optional[_Iterable[str]] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
+class RecordedExample(_message.Message):
+    __slots__ = ("example_id", "features", "reduction", "seen", "thumbnail")
+    EXAMPLE_ID_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    REDUCTION_FIELD_NUMBER: _ClassVar[int]
+    SEEN_FIELD_NUMBER: _ClassVar[int]
+    THUMBNAIL_FIELD_NUMBER: _ClassVar[int]
+    example_id: str
+    features: Features
+    reduction: Reduction
+    seen: _timestamp_pb2.Timestamp
+    thumbnail: bytes
+    def __init__(self, example_id: _Optional[str] = ..., features: _Optional[_Union[Features, _Mapping]] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., thumbnail: _Optional[bytes] = ...) -> None: ...
+
 class LessonInfo(_message.Message):
-    __slots__ = ("example_id", "label", "label_set_id", "seen", "frame_id")
+    __slots__ = ("example_id", "label", "label_set_id", "seen", "frame_id", "recorded", "set_apart")
     EXAMPLE_ID_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     LABEL_SET_ID_FIELD_NUMBER: _ClassVar[int]
     SEEN_FIELD_NUMBER: _ClassVar[int]
     FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    RECORDED_FIELD_NUMBER: _ClassVar[int]
+    SET_APART_FIELD_NUMBER: _ClassVar[int]
     example_id: str
     label: str
     label_set_id: str
     seen: _timestamp_pb2.Timestamp
     frame_id: int
-    def __init__(self, example_id: _Optional[str] = ..., label: _Optional[str] = ..., label_set_id: _Optional[str] = ..., seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., frame_id: _Optional[int] = ...) -> None: ...
+    recorded: RecordedExample
+    set_apart: bool
+    def __init__(self, example_id: _Optional[str] = ..., label: _Optional[str] = ..., label_set_id: _Optional[str] = ..., seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., frame_id: _Optional[int] = ..., recorded: _Optional[_Union[RecordedExample, _Mapping]] = ..., set_apart: _Optional[bool] = ...) -> None: ...
+
+class Question(_message.Message):
+    __slots__ = ("example_id", "session_id", "frame_id", "label_set_id", "reason", "seen", "top", "thumbnail", "request_id")
+    class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        REASON_UNSPECIFIED: _ClassVar[Question.Reason]
+        REASON_ASKED: _ClassVar[Question.Reason]
+    REASON_UNSPECIFIED: Question.Reason
+    REASON_ASKED: Question.Reason
+    EXAMPLE_ID_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    LABEL_SET_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SEEN_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    THUMBNAIL_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    example_id: str
+    session_id: str
+    frame_id: int
+    label_set_id: str
+    reason: Question.Reason
+    seen: _timestamp_pb2.Timestamp
+    top: _containers.RepeatedCompositeFieldContainer[Score]
+    thumbnail: bytes
+    request_id: str
+    def __init__(self, example_id: _Optional[str] = ..., session_id: _Optional[str] = ..., frame_id: _Optional[int] = ..., label_set_id: _Optional[str] = ..., reason: _Optional[_Union[Question.Reason, str]] = ..., seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., top: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., thumbnail: _Optional[bytes] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class LessonSums(_message.Message):
+    __slots__ = ("label_set", "model", "reduction", "dimension", "counts", "sums", "scatter", "epsilon", "delta")
+    LABEL_SET_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    REDUCTION_FIELD_NUMBER: _ClassVar[int]
+    DIMENSION_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    SUMS_FIELD_NUMBER: _ClassVar[int]
+    SCATTER_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    DELTA_FIELD_NUMBER: _ClassVar[int]
+    label_set: LabelSet
+    model: str
+    reduction: Reduction
+    dimension: int
+    counts: _containers.RepeatedScalarFieldContainer[float]
+    sums: bytes
+    scatter: bytes
+    epsilon: float
+    delta: float
+    def __init__(self, label_set: _Optional[_Union[LabelSet, _Mapping]] = ..., model: _Optional[str] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., dimension: _Optional[int] = ..., counts: _Optional[_Iterable[float]] = ..., sums: _Optional[bytes] = ..., scatter: _Optional[bytes] = ..., epsilon: _Optional[float] = ..., delta: _Optional[float] = ...) -> None: ...
 
 class TeachSessionRequest(_message.Message):
-    __slots__ = ("session_id", "lessons")
+    __slots__ = ("session_id", "lessons", "lesson_group")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     LESSONS_FIELD_NUMBER: _ClassVar[int]
+    LESSON_GROUP_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     lessons: _containers.RepeatedCompositeFieldContainer[Lesson]
-    def __init__(self, session_id: _Optional[str] = ..., lessons: _Optional[_Iterable[_Union[Lesson, _Mapping]]] = ...) -> None: ...
+    lesson_group: str
+    def __init__(self, session_id: _Optional[str] = ..., lessons: _Optional[_Iterable[_Union[Lesson, _Mapping]]] = ..., lesson_group: _Optional[str] = ...) -> None: ...
 
 class TeachSessionResponse(_message.Message):
     __slots__ = ("results",)
@@ -729,12 +813,14 @@ class TeachSessionResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[LessonResult, _Mapping]]] = ...) -> None: ...
 
 class UnlearnRequest(_message.Message):
-    __slots__ = ("session_id", "example_ids")
+    __slots__ = ("session_id", "example_ids", "lesson_group")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     EXAMPLE_IDS_FIELD_NUMBER: _ClassVar[int]
+    LESSON_GROUP_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     example_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, session_id: _Optional[str] = ..., example_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    lesson_group: str
+    def __init__(self, session_id: _Optional[str] = ..., example_ids: _Optional[_Iterable[str]] = ..., lesson_group: _Optional[str] = ...) -> None: ...
 
 class UnlearnResponse(_message.Message):
     __slots__ = ("unlearnt", "began_anew")
@@ -745,19 +831,81 @@ class UnlearnResponse(_message.Message):
     def __init__(self, unlearnt: _Optional[_Iterable[str]] = ..., began_anew: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ListLessonsRequest(_message.Message):
-    __slots__ = ("session_id", "page_size", "page_token")
+    __slots__ = ("session_id", "page_size", "page_token", "lesson_group", "recorded")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    LESSON_GROUP_FIELD_NUMBER: _ClassVar[int]
+    RECORDED_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     page_size: int
     page_token: str
-    def __init__(self, session_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    lesson_group: str
+    recorded: bool
+    def __init__(self, session_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., lesson_group: _Optional[str] = ..., recorded: _Optional[bool] = ...) -> None: ...
 
 class ListLessonsResponse(_message.Message):
-    __slots__ = ("lessons", "next_page_token")
+    __slots__ = ("lessons", "next_page_token", "label_sets")
     LESSONS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    LABEL_SETS_FIELD_NUMBER: _ClassVar[int]
     lessons: _containers.RepeatedCompositeFieldContainer[LessonInfo]
     next_page_token: str
-    def __init__(self, lessons: _Optional[_Iterable[_Union[LessonInfo, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    label_sets: _containers.RepeatedCompositeFieldContainer[LabelSet]
+    def __init__(self, lessons: _Optional[_Iterable[_Union[LessonInfo, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., label_sets: _Optional[_Iterable[_Union[LabelSet, _Mapping]]] = ...) -> None: ...
+
+class ListQuestionsRequest(_message.Message):
+    __slots__ = ("session_id", "lesson_group", "page_size", "page_token", "thumbnails")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    LESSON_GROUP_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    THUMBNAILS_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    lesson_group: str
+    page_size: int
+    page_token: str
+    thumbnails: bool
+    def __init__(self, session_id: _Optional[str] = ..., lesson_group: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., thumbnails: _Optional[bool] = ...) -> None: ...
+
+class ListQuestionsResponse(_message.Message):
+    __slots__ = ("questions", "next_page_token")
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    questions: _containers.RepeatedCompositeFieldContainer[Question]
+    next_page_token: str
+    def __init__(self, questions: _Optional[_Iterable[_Union[Question, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class GetLessonSumsRequest(_message.Message):
+    __slots__ = ("lesson_group", "clip", "epsilon", "delta")
+    LESSON_GROUP_FIELD_NUMBER: _ClassVar[int]
+    CLIP_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    DELTA_FIELD_NUMBER: _ClassVar[int]
+    lesson_group: str
+    clip: float
+    epsilon: float
+    delta: float
+    def __init__(self, lesson_group: _Optional[str] = ..., clip: _Optional[float] = ..., epsilon: _Optional[float] = ..., delta: _Optional[float] = ...) -> None: ...
+
+class GetLessonSumsResponse(_message.Message):
+    __slots__ = ("sums",)
+    SUMS_FIELD_NUMBER: _ClassVar[int]
+    sums: _containers.RepeatedCompositeFieldContainer[LessonSums]
+    def __init__(self, sums: _Optional[_Iterable[_Union[LessonSums, _Mapping]]] = ...) -> None: ...
+
+class PutLessonSumsRequest(_message.Message):
+    __slots__ = ("lesson_group", "site", "sums")
+    LESSON_GROUP_FIELD_NUMBER: _ClassVar[int]
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    SUMS_FIELD_NUMBER: _ClassVar[int]
+    lesson_group: str
+    site: str
+    sums: _containers.RepeatedCompositeFieldContainer[LessonSums]
+    def __init__(self, lesson_group: _Optional[str] = ..., site: _Optional[str] = ..., sums: _Optional[_Iterable[_Union[LessonSums, _Mapping]]] = ...) -> None: ...
+
+class PutLessonSumsResponse(_message.Message):
+    __slots__ = ("learnt_by",)
+    LEARNT_BY_FIELD_NUMBER: _ClassVar[int]
+    learnt_by: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, learnt_by: _Optional[_Iterable[str]] = ...) -> None: ...
