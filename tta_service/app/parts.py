@@ -19,6 +19,7 @@ from ..serving.batching.device_health import DeviceHealth
 from ..serving.concurrency import Executors
 from ..serving.costs.model import CostModel
 from ..serving.engine import Engine
+from ..serving.example_encoder import ExampleEncoder
 from ..serving.persistence.service import SessionPersistence
 from ..serving.persistence.snapshots import Snapshots
 from ..serving.persistence.stores.base import Store
@@ -92,9 +93,6 @@ def connect_parts(
         keep.session_bytes, keep.owner_bytes, keep.total_bytes, keep.most, keep.recent, keep.taught_idle
     )
     sessions = sessions or Sessions(keep.idle, memories, observe)
-    secret = keep.secret.get_secret_value().encode()
-    snapshots = Snapshots(sessions, text_spaces, lanes, clip.fingerprint, secret)
-    persistence = SessionPersistence(sessions, snapshots, store, keep.write_frames, address)
 
     def observe_report(event: Event) -> None:
         persistence.observe(event)
@@ -114,7 +112,11 @@ def connect_parts(
         explain_every,
     )
     engine = Engine(resources, sessions, admission, observe_report if store else observe)
-    teaching = Teaching(engine, sessions, text_spaces, lanes, fitter)
+    encoder = ExampleEncoder(engine, lanes)
+    teaching = Teaching(encoder, sessions, text_spaces, lanes, fitter)
+    secret = keep.secret.get_secret_value().encode()
+    snapshots = Snapshots(sessions, text_spaces, lanes, clip.fingerprint, secret, encoder.encode_lessons)
+    persistence = SessionPersistence(sessions, snapshots, store, keep.write_frames, address)
     return Runtime(
         clip, lanes, costs, health, batcher, admission, text_spaces, sessions, persistence, engine, teaching, fitter
     )

@@ -13,15 +13,22 @@ from .request import Encoded, Features, Raw
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """A picture as a session remembers it: features and where they came from, no pixels."""
+    """A picture as a session remembers it: features and where they came from."""
 
-    id: str  # unique in its session
+    id: str  # unique, also among the sessions of other servers
     views: Tensor  # [1 or 2, d] float16 on the CPU: the plain view, and the mean of the confident views if there were
     labels: LabelSet  # with which it was classified
     reduction: Reduction | None  # None: the client sent features
     seen: float  # Unix seconds
     frame_id: int | None = None  # None: it was no frame of a stream
     request_id: str = ""
+    thumbnail: bytes = b""  # JPEG; empty: none is kept
+    other_model: str = ""  # fingerprint of the model that made the features, if it is not this server's
+
+    @property
+    def set_apart(self) -> bool:
+        """Nothing learns from it: its features are of another model."""
+        return bool(self.other_model)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +65,7 @@ class ExampleRef:
 class LessonRequest:
     """What a caller says about a picture, before it is looked up. Raises nothing by itself."""
 
-    about: FrameRef | RequestRef | ExampleRef | Encoded | Raw | Features
+    about: FrameRef | RequestRef | ExampleRef | Encoded | Raw | Features | Example
     label: str | None  # None: none of these
     labels: LabelSet | None  # None: those with which the frame was classified
     reduction: Reduction  # of a picture
@@ -72,3 +79,4 @@ class LessonResult:
     replaced: bool = False
     learnt_by: tuple[str, ...] = ()  # names of strategies whose memory has learnt it
     began_anew: tuple[str, ...] = ()  # whose memory begins anew, because a lesson was taken back
+    set_apart: bool = False  # nothing learns from it

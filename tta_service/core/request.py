@@ -134,6 +134,7 @@ class SessionStatus:
     memory_bytes: int = 0
     memory_reset: bool = False  # the strategy's memory was started anew with this frame
     last_frame_id: int = 0
+    lessons_set_apart: int = 0  # of another model, so nothing learns from them
 
 
 @dataclass(frozen=True, slots=True, eq=False)

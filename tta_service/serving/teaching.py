@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import time
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from torch import Tensor
-
-from ..core.catalogue import strategies
 from ..core.errors import BadLabels, UnknownSession
 from ..core.lessons import Example, ExampleRef, FrameRef, Lesson, LessonRequest, LessonResult, RequestRef
-from ..core.request import Encoded, Features, Raw, Request
+from ..core.request import Encoded, Features, Raw
 from ..core.strategy import is_teachable, needs_of
-from .concurrency import Executors, run
-from .engine import Engine
+from .concurrency import Executors
+from .example_encoder import ExampleEncoder
 from .pipeline.adaptation import learn
 from .pipeline.fitting import Fitter
-from .sessions.memory import reduction_of
 from .sessions.session import Session
 from .sessions.sessions import Sessions
 from .sessions.turns import ResetTurn, Turn, TurnQueue
@@ -32,9 +26,9 @@ class Teaching:
     """Lessons of sessions. Frames that are admitted after a lesson are answered with it."""
 
     def __init__(
-        self, engine: Engine, sessions: Sessions, text_spaces: TextSpaceCache, lanes: Executors, fitter: Fitter
+        self, encoder: ExampleEncoder, sessions: Sessions, text_spaces: TextSpaceCache, lanes: Executors, fitter: Fitter
     ) -> None:
-        self._engine, self._registry, self._text_spaces = engine, sessions.registry, text_spaces
+        self._encoder, self._registry, self._text_spaces = encoder, sessions.registry, text_spaces
         self._lanes, self._fitter = lanes, fitter
         self._tasks: set[asyncio.Task[bool]] = set()
 
@@ -82,33 +76,27 @@ class Teaching:
                 taught = session.lessons.about(id)
                 found = taught[0].example if taught else session.recent.find(lesson.about)
             case Encoded() | Raw() | Features() as image:
-                found = await self._encode(session.owner, image, lesson, client)
+                found = await self._encoder.encode(session.owner, image, lesson, client)
+            case Example() as recorded:
+                found = await self._encoder.encode_again(session.owner, recorded, client)
         return replace(found, labels=lesson.labels) if lesson.labels else found
-
-    async def _encode(self, owner: str, image: Encoded | Raw | Features, lesson: LessonRequest, client: str) -> Example:
-        """A picture's example, whose id is a digest: the same picture is the same example."""
-        if lesson.labels is None:
-            raise BadLabels("there are no labels: a picture that is no frame of the session needs them", "labels")
-        plain = strategies.build("zero_shot")
-        request = Request(image, lesson.labels, plain, lesson.reduction, owner=owner, client=client)
-        report = await self._engine.classify(request)
-        assert report.feature is not None
-        id, views = await run(self._lanes.prepare, _identify, image, report.feature)
-        return Example(id, views, lesson.labels, reduction_of(request), time.time())
 
     async def _add(self, session: Session, example: Example, label: str | None) -> LessonResult:
         before = session.lessons.get(example.id, example.labels.id)
-        if before is not None and before.label == label:
-            return LessonResult(example.id, replaced=True, learnt_by=_names(_queues(session, before)))
+        if before is not None and example.set_apart:
+            example = before.example  # the features that it has here are at least as good
+        apart = example.set_apart
+        if before is not None and (before.label, before.example.set_apart) == (label, apart):
+            return LessonResult(example.id, True, learnt_by=_names(_queues(session, before)), set_apart=apart)
         self._registry.admit(session, session.lessons.bytes_of(example))
         lesson = session.lessons.add(example, label)
-        if before is not None and before.label is not None:
-            return LessonResult(example.id, replaced=True, began_anew=self._begin_anew(session, before))
+        if before is not None and _is_learnt(before):
+            return LessonResult(example.id, True, began_anew=self._begin_anew(session, before), set_apart=apart)
         queues = _queues(session, lesson)
         learning = [self._learn_in_turn(session, queue) for queue in queues]
         learnt = await asyncio.gather(*map(asyncio.shield, learning))
         names = _names(queue for queue, did in zip(queues, learnt, strict=True) if did)
-        return LessonResult(example.id, replaced=before is not None, learnt_by=names)
+        return LessonResult(example.id, replaced=before is not None, learnt_by=names, set_apart=apart)
 
     def _begin_anew(self, session: Session, lesson: Lesson) -> tuple[str, ...]:
         """Resets, in their turns, the memories that may have learnt the lesson; the next frame begins them anew."""
@@ -161,22 +149,15 @@ def _check_label(label: str | None, names: tuple[str, ...]) -> None:
     )
 
 
-def _identify(image: Encoded | Raw | Features, feature: Tensor) -> tuple[str, Tensor]:
-    """The id of a picture, and its views [1, d] float16 for an example."""
-    match image:
-        case Encoded(data):
-            content = data
-        case Raw():
-            content = repr((image.width, image.height, image.format)).encode() + image.pixels
-        case Features(rows):
-            content = rows.cpu().numpy().tobytes()
-    return f"picture-{hashlib.sha256(content).hexdigest()[:24]}", feature.half()[None]
+def _is_learnt(lesson: Lesson) -> bool:
+    """Memories learn from it, unless it says "none of these" or is set apart."""
+    return lesson.label is not None and not lesson.example.set_apart
 
 
 def _queues(session: Session, lesson: Lesson) -> list[TurnQueue]:
-    """The memories that learn from the lesson: of its label set and its reduction. None of these: no memory does."""
+    """The memories that learn from the lesson: of its label set and its reduction."""
     wanted = (lesson.example.labels.id, lesson.example.reduction)
-    memories = session.memories.items() if lesson.label is not None else ()
+    memories = session.memories.items() if _is_learnt(lesson) else ()
     return [queue for key, queue in memories if (key.labels, key.reduction) == wanted and is_teachable(key.strategy)]
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
 from typing import Any, TypeVar
 
 from ..core.catalogue import Catalogue, Description
+from ..core.errors import BadRequest
 from ..core.moving_average import MovingAverage
 from ..core.parameters import Parameter
 from ..serving.sessions.session import SessionInfo
@@ -16,7 +18,8 @@ from .v1 import tta_pb2 as pb
 from .well_known import to_duration, to_struct, to_value
 
 T = TypeVar("T")
-PAGE, LONGEST = 50, 1000
+PAGE, LONGEST, PAGE_BYTES = 50, 1000, 2 << 20
+AFTER = "after:"  # begins every page token
 
 
 def make_descriptions(
@@ -57,14 +60,26 @@ def _make_parameter(parameter: Parameter) -> pb.Parameter:
     return message
 
 
-def paginate(items: Iterable[T], key: Callable[[T], str], page_size: int, page_token: str) -> tuple[list[T], str]:
+def paginate(
+    items: Iterable[T],
+    key: Callable[[T], str],
+    page_size: int,
+    page_token: str,
+    bytes_of: Callable[[T], int] = lambda item: 0,
+) -> tuple[list[T], str]:
     """The items after `page_token` in the order of `key`, and the next token, empty at the end.
 
-    A token is the last key of a page, so items added or removed between two pages neither repeat nor hide others.
+    A page of several has at most `PAGE_BYTES`: plain gRPC clients take messages of 4 MiB.
+    A token holds the last key of a page, so items added or removed between two pages neither repeat nor hide others.
+    Raises `BadRequest` for a token that is none.
     """
-    size = min(page_size or PAGE, LONGEST)
-    rest = sorted((item for item in items if key(item) > page_token), key=key)
-    return rest[:size], key(rest[size - 1]) if len(rest) > size else ""
+    if page_token and not page_token.startswith(AFTER):
+        raise BadRequest("this is no token of a page: take next_page_token of the page before", "page_token")
+    size, after = min(page_size or PAGE, LONGEST), page_token.removeprefix(AFTER)
+    rest = sorted((item for item in items if key(item) > after), key=key)
+    sums = accumulate(map(bytes_of, rest[:size]))
+    page = [item for place, (item, bytes) in enumerate(zip(rest, sums)) if not place or bytes <= PAGE_BYTES]
+    return page, AFTER + key(page[-1]) if len(rest) > len(page) else ""
 
 
 def make_label_set_info(label_set: CachedLabelSet) -> pb.LabelSetInfo:
@@ -86,6 +101,8 @@ def make_session_info(session: SessionInfo) -> pb.SessionInfo:
         idle=to_duration(session.idle),
         epoch=session.epoch,
         last_frame_id=session.last_frame_id,
+        lessons=session.lessons,
+        lessons_set_apart=session.lessons_set_apart,
     )
 
 

@@ -93,6 +93,7 @@ def make_session_status(status: SessionStatus) -> pb.SessionStatus:
         memory_bytes=status.memory_bytes,
         memory_reset=status.memory_reset,
         last_frame_id=status.last_frame_id,
+        lessons_set_apart=status.lessons_set_apart,
     )
 
 

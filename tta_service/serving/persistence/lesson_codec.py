@@ -1,4 +1,4 @@
-"""The lessons of a session in a snapshot: JSON, and one tensor of all features."""
+"""The lessons of a session in a snapshot: JSON, one tensor of all features and one of all thumbnails."""
 
 from __future__ import annotations
 
@@ -9,53 +9,73 @@ import torch
 from torch import Tensor
 
 from ...core.errors import BadRequest
-from ...core.labels import LabelSet
 from ...core.lessons import Example, Lesson
-from ...core.reducer import Reduction
 from .memory_codec import decode_labels, decode_reduction, encode_labels, encode_reduction
 
 
-def encode_lessons(lessons: Sequence[Lesson], last: int) -> tuple[dict[str, Any], Tensor]:
-    """The lessons for JSON, and their features [n, d] float16, one or two rows each; `last` is the last number given.
+def encode_lessons(lessons: Sequence[Lesson], last: int, model: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The lessons for JSON, and their features (float16) and thumbnails (uint8), one after the other.
 
-    Needs a lesson at least.
+    `last` is the last number given, `model` the fingerprint of this server's. Needs a lesson at least.
     """
-    spaces = {(one.example.labels, one.example.reduction): None for one in lessons}
+    examples = [lesson.example for lesson in lessons]
+    spaces = {(one.labels, one.reduction, one.other_model or model): None for one in examples}
     places = {space: place for place, space in enumerate(spaces)}
     header = {
         "last": last,
-        "spaces": [[encode_labels(labels), encode_reduction(reduction)] for labels, reduction in spaces],
+        "spaces": [[encode_labels(labels), encode_reduction(reduction), made] for labels, reduction, made in spaces],
         "lessons": [
             {
                 "number": lesson.number,
                 "label": lesson.label,
-                "space": places[example.labels, example.reduction],
-                "rows": len(example.views),
+                "space": places[example.labels, example.reduction, example.other_model or model],
+                "shape": list(example.views.shape),
+                "thumbnail": len(example.thumbnail),
                 "id": example.id,
                 "seen": example.seen,
                 "frame_id": example.frame_id,
                 "request_id": example.request_id,
             }
-            for lesson in lessons
-            for example in (lesson.example,)
+            for lesson, example in zip(lessons, examples, strict=True)
         ],
     }
-    return header, torch.cat([lesson.example.views for lesson in lessons])
+    thumbnails = bytearray(b"".join(one.thumbnail for one in examples))
+    return header, {
+        "lessons": torch.cat([one.views.flatten() for one in examples]),
+        "thumbnails": torch.frombuffer(thumbnails, dtype=torch.uint8)
+        if thumbnails
+        else torch.empty(0, dtype=torch.uint8),
+    }
 
 
-def decode_lessons(header: Mapping[str, Any], views: Tensor) -> list[Lesson]:
-    """The lessons that `encode_lessons` described. Raises `BadRequest` when rows are missing, and as `decode`."""
-    spaces: list[tuple[LabelSet, Reduction | None]] = [
-        (decode_labels(labels), decode_reduction(reduction)) for labels, reduction in header["spaces"]
+def decode_lessons(header: Mapping[str, Any], values: Mapping[str, Tensor], model: str) -> list[Lesson]:
+    """The lessons that `encode_lessons` described, on a server with that `model`.
+
+    Raises `BadRequest` when features are missing, and as `decode`.
+    """
+    spaces = [
+        (decode_labels(labels), decode_reduction(reduction), "" if made == model else str(made))
+        for labels, reduction, made in header["spaces"]
     ]
     described: list[dict[str, Any]] = header["lessons"]
-    if sum(one["rows"] for one in described) != len(views):
-        raise BadRequest("the lessons in this snapshot do not have their features", "state")
-    lessons, first = list[Lesson](), 0
-    for one in described:
-        space: int = one["space"]
-        (labels, reduction), rows = spaces[space], views[first : first + one["rows"]].clone()
-        example = Example(one["id"], rows, labels, reduction, one["seen"], one["frame_id"], one["request_id"])
+    try:
+        features = values["lessons"].split([one["shape"][0] * one["shape"][1] for one in described])
+        thumbnails = values["thumbnails"].split([one["thumbnail"] for one in described])
+    except RuntimeError:
+        raise BadRequest("the lessons in this snapshot do not have their features", "state") from None
+    lessons = list[Lesson]()
+    for one, views, thumbnail in zip(described, features, thumbnails, strict=True):
+        labels, reduction, other_model = spaces[one["space"]]
+        example = Example(
+            one["id"],
+            views.reshape(one["shape"]).clone(),
+            labels,
+            reduction,
+            one["seen"],
+            one["frame_id"],
+            one["request_id"],
+            thumbnail.numpy().tobytes(),
+            other_model,
+        )
         lessons.append(Lesson(one["number"], example, one["label"]))
-        first += one["rows"]
     return lessons

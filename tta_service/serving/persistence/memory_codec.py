@@ -76,6 +76,13 @@ def decode_reduction(described: Sequence[Any] | None) -> Reduction | None:
     return Reduction(reducers.build(name, parameters), scope)
 
 
+def decode_key(described: Mapping[str, Any]) -> tuple[MemoryKey, LabelSet]:
+    """Raises `UnknownStrategy`, `UnknownReducer`, `BadParameters`, `BadLabels`."""
+    strategy = strategies.build(*described["strategy"])
+    labels, reduction = decode_labels(described["labels"]), decode_reduction(described["reduction"])
+    return MemoryKey(strategy, labels.id, reduction), labels
+
+
 async def decode(
     described: Mapping[str, Any],
     values: Mapping[str, Tensor],
@@ -85,14 +92,13 @@ async def decode(
 ) -> MemoryImage:
     """The memory that `encode` described: a new one of its strategy, filled with the tensors in `values` by name.
 
-    Raises `BadRequest` when they do not fit, `UnknownStrategy`, `UnknownReducer`, `BadParameters`, `BadLabels`.
+    Raises `BadRequest` when they do not fit, and as `decode_key`.
     """
-    strategy = strategies.build(*described["strategy"])
-    labels, reduction = decode_labels(described["labels"]), decode_reduction(described["reduction"])
+    key, labels = decode_key(described)
     text = await texts.get(labels)
-    lane = lanes.tune if strategy.needs().gradient else lanes.adapt
-    memory = await run(lane, partial(_fill, strategy, text, values))
-    return MemoryImage(MemoryKey(strategy, labels.id, reduction), labels, memory, progress)
+    lane = lanes.tune if key.strategy.needs().gradient else lanes.adapt
+    memory = await run(lane, partial(_fill, key.strategy, text, values))
+    return MemoryImage(key, labels, memory, progress)
 
 
 def _parameters(instance: Any) -> dict[str, Any]:

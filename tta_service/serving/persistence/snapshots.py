@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from ...core.errors import BadRequest, SessionInUse
+from ...core.labels import LabelSet
 from ...core.lessons import Lesson
 from ...core.memory import nbytes, tensors
 from ..concurrency import Executors, run
+from ..sessions.memory import MemoryKey
 from ..sessions.session import Session
 from ..sessions.sessions import Sessions
 from ..text.cache import TextSpaceCache
 from .lesson_codec import decode_lessons, encode_lessons
-from .memory_codec import MemoryImage, copy_memory, decode, encode
+from .memory_codec import MemoryImage, copy_memory, decode, decode_key, encode
 from .signing import FORMAT, LESSONS_FORMAT, ResumeTokens, SignedCodec
+
+EncodeAgain = Callable[[str, Sequence[Lesson]], Awaitable[list[Lesson]]]
+log = logging.getLogger(__name__)
+
+
+async def keep_apart(owner: str, lessons: Sequence[Lesson]) -> list[Lesson]:
+    """The lessons as they are."""
+    return list(lessons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +48,26 @@ class SessionImage:
     header: Mapping[str, Any]
     memories: list[MemoryImage]
     lessons: list[Lesson]
+    dropped: list[tuple[MemoryKey, LabelSet]]  # memories of another model
 
 
 class Snapshots:
-    """Takes and restores snapshots. `fingerprint` is the model's: a memory does not fit the features of another one."""
+    """Takes and restores snapshots. `fingerprint` is the model's: a memory does not fit the features of another one.
+
+    Lessons outlive a change of model: `encode_again(owner, lessons)` makes those usable that have a thumbnail.
+    """
 
     def __init__(
-        self, sessions: Sessions, text_spaces: TextSpaceCache, lanes: Executors, fingerprint: str, secret: bytes = b""
+        self,
+        sessions: Sessions,
+        text_spaces: TextSpaceCache,
+        lanes: Executors,
+        fingerprint: str,
+        secret: bytes = b"",
+        encode_again: EncodeAgain = keep_apart,
     ) -> None:
         self._sessions, self._text_spaces, self._lanes = sessions, text_spaces, lanes
-        self._fingerprint, self._codec = fingerprint, SignedCodec(secret)
+        self._fingerprint, self._codec, self._encode_again = fingerprint, SignedCodec(secret), encode_again
         self.tokens = ResumeTokens(self._codec)
 
     async def take(self, owner: str, id: str) -> Snapshot:
@@ -82,8 +103,9 @@ class Snapshots:
     async def restore(self, owner: str, state: bytes) -> Session:
         """The session goes on here, one epoch later, and replaces an idle one of the same id.
 
-        Raises `BadRequest` when the state was changed, belongs to another owner or model, or does not fit this
-        version's memories; `NewerFormat`; `SessionInUse`; `MemoryFull` when there is no room.
+        Of another model's snapshot the lessons are restored. Raises `BadRequest` when the state was changed, belongs to
+        another owner, does not fit this version's memories, or is another model's without lessons; `NewerFormat`;
+        `SessionInUse`; `MemoryFull` when there is no room.
         """
         image = await self._decode(owner, state)
         return self._install(owner, image, image.header["epoch"] + 1, named=True)
@@ -100,24 +122,37 @@ class Snapshots:
         if header.get("owner") != owner or "session" not in header:
             raise BadRequest("this snapshot is another owner's", "state")
         if header["fingerprint"] != self._fingerprint:
-            raise BadRequest("this snapshot was made with another model", "state")
+            return await self._decode_lessons(owner, header, lessons)
         progress, images = (header["frames"], header["last_frame_id"]), list[MemoryImage]()
         for place, described in enumerate(header["memories"]):
             named = {name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{place}.")}
             images.append(await decode(described, named, progress, self._text_spaces, self._lanes))
-        return SessionImage(header, images, lessons)
+        return SessionImage(header, images, lessons, [])
+
+    async def _decode_lessons(self, owner: str, header: Mapping[str, Any], lessons: list[Lesson]) -> SessionImage:
+        """What is of use of another model's session."""
+        if not lessons:
+            raise BadRequest("this snapshot was made with another model", "state")
+        lessons = await self._encode_again(owner, lessons)
+        dropped, apart = [decode_key(one) for one in header["memories"]], sum(one.example.set_apart for one in lessons)
+        log.warning(
+            "session %s comes from another model: %d memories begin anew, %d of %d lessons are set apart",
+            *(header["session"], len(dropped), apart, len(lessons)),
+        )
+        return SessionImage(header, [], lessons, dropped)
 
     def _dump(
         self, header: dict[str, Any], values: dict[str, Tensor], lessons: list[Lesson], last_lesson: int
     ) -> bytes:
         if not lessons:
             return self._codec.dumps(header, values, FORMAT)
-        header["lessons"], values["lessons"] = encode_lessons(lessons, last_lesson)
-        return self._codec.dumps(header, values, LESSONS_FORMAT)
+        header["lessons"], tensors = encode_lessons(lessons, last_lesson, self._fingerprint)
+        return self._codec.dumps(header, values | tensors, LESSONS_FORMAT)
 
     def _load(self, state: bytes) -> tuple[dict[str, Any], dict[str, Tensor], list[Lesson]]:
         header, values = self._codec.loads(state)
-        return header, values, decode_lessons(header["lessons"], values["lessons"]) if "lessons" in header else []
+        lessons = decode_lessons(header["lessons"], values, self._fingerprint) if "lessons" in header else []
+        return header, values, lessons
 
     def _install(self, owner: str, image: SessionImage, epoch: int, named: bool) -> Session:
         registry, header, id = self._sessions.registry, image.header, str(image.header["session"])
@@ -139,6 +174,8 @@ class Snapshots:
                 slot = session.queue(memory.key, memory.labels).slot
                 slot.store(memory.memory, nbytes(memory.memory))
                 slot.learnt = session.lessons.last
+            for key, labels in image.dropped:
+                session.queue(key, labels).slot.report_reset()
         except Exception:
             registry.close(session, "capacity")
             raise

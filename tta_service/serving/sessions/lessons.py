@@ -23,8 +23,8 @@ class ExampleBytes:
         """By which holding it as well would add to the sum."""
         labels, texts = example.labels, 0
         if not self._held[labels.id]:
-            texts = sum(map(len, (*labels.names, *labels.templates)))
-        return example.views.nbytes + texts
+            texts = sum(len(text.encode()) for text in (*labels.names, *labels.templates))
+        return example.views.nbytes + len(example.thumbnail) + texts
 
     def hold(self, example: Example) -> None:
         """Counts one more."""
@@ -88,6 +88,7 @@ class LessonBook(ExampleBytes):
         super().__init__(on_resize)
         self._lessons: dict[tuple[str, str], Lesson] = {}  # by example id and label set id
         self.last = 0  # number of the last one that was given
+        self.set_apart = 0  # how many are
 
     def __len__(self) -> int:
         return len(self._lessons)
@@ -111,6 +112,7 @@ class LessonBook(ExampleBytes):
         """Takes a lesson back."""
         lesson = self._lessons.pop((example, labels), None)
         if lesson is not None:
+            self.set_apart -= lesson.example.set_apart
             self.drop(lesson.example)
         return lesson
 
@@ -121,13 +123,14 @@ class LessonBook(ExampleBytes):
     def matching(self, key: MemoryKey, after: int = 0) -> list[Lesson]:
         """The lessons for a memory with that label set and reduction, with numbers above `after`.
 
-        Those that say "none of these" are kept, but no strategy learns from them.
+        Those that say "none of these" or are set apart are kept, but no strategy learns from them.
         """
         return [
             lesson
             for lesson in self._lessons.values()
             if lesson.number > after
             and lesson.label is not None
+            and not lesson.example.set_apart
             and lesson.example.labels.id == key.labels
             and lesson.example.reduction == key.reduction
         ]
@@ -135,4 +138,5 @@ class LessonBook(ExampleBytes):
     def put(self, lesson: Lesson) -> None:
         """Holds a lesson that has its number already."""
         self._lessons[lesson.example.id, lesson.example.labels.id] = lesson
+        self.set_apart += lesson.example.set_apart
         self.hold(lesson.example)

@@ -64,6 +64,10 @@ class MemorySlot:
         self._reset_unreported = self._reset_unreported or self.begun
         self.value, self.bytes, self.begun, self.learnt = None, 0, False, 0
 
+    def report_reset(self) -> None:
+        """There was a memory elsewhere that is of no use here; the next answer says so."""
+        self._reset_unreported = True
+
     def pop_reset(self) -> bool:
         """Whether the memory was discarded since the last answer; each reset is reported once."""
         unreported, self._reset_unreported = self._reset_unreported, False

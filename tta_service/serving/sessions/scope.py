@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from secrets import token_hex
 from types import TracebackType
 from typing import Any
 
@@ -69,7 +70,7 @@ class SessionScope:
             return
         request = self._request
         example = Example(
-            id=f"seen-{report.session.frames}",
+            id=f"seen-{token_hex(12)}",
             views=report.example,
             labels=request.labels,
             reduction=reduction_of(request),

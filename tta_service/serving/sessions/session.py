@@ -36,6 +36,8 @@ class SessionInfo:
     idle: float  # since the last frame was done; 0 while one is in progress
     epoch: int
     last_frame_id: int
+    lessons: int
+    lessons_set_apart: int  # of them: of another model, so nothing learns from them
 
 
 @dataclass(slots=True)
@@ -120,7 +122,8 @@ class Session:
     def status(self) -> SessionStatus:
         """The status between two frames."""
         origin = "restored" if self.restored else "continued" if self.frames else "fresh"
-        return SessionStatus(self.id, origin, self.frames, self.bytes, False, self.last_frame_id)
+        apart = self.lessons.set_apart
+        return SessionStatus(self.id, origin, self.frames, self.bytes, False, self.last_frame_id, apart)
 
     def count_frame(self, frame_id: int | None, anew: bool = False) -> SessionStatus:
         """Counts one more frame; the status for its answer. `anew`: the strategy's memory began with it."""
@@ -128,7 +131,8 @@ class Session:
         self.restored = False
         self.frames += 1
         self.last_frame_id = self.last_frame_id if frame_id is None else frame_id
-        return SessionStatus(self.id, origin, self.frames, self.bytes, anew, self.last_frame_id)
+        apart = self.lessons.set_apart
+        return SessionStatus(self.id, origin, self.frames, self.bytes, anew, self.last_frame_id, apart)
 
     def describe(self, now: float) -> SessionInfo:
         """The session as its owner sees it at the time `now`."""
@@ -136,7 +140,16 @@ class Session:
         idle = 0.0 if self.holds else now - self.last_used
         age = now - self.created
         return SessionInfo(
-            self.id, self.frames, self.bytes, tuple(sorted(strategies)), age, idle, self.epoch, self.last_frame_id
+            self.id,
+            self.frames,
+            self.bytes,
+            tuple(sorted(strategies)),
+            age,
+            idle,
+            self.epoch,
+            self.last_frame_id,
+            len(self.lessons),
+            self.lessons.set_apart,
         )
 
     def _on_resize(self, strategy: str, by: int) -> None:

@@ -299,7 +299,7 @@ class Explanation(_message.Message):
     def __init__(self, views: _Optional[_Iterable[_Union[ViewExplanation, _Mapping]]] = ..., tokens_left: _Optional[_Iterable[int]] = ..., strategy: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class SessionStatus(_message.Message):
-    __slots__ = ("session_id", "origin", "frames", "memory_bytes", "memory_reset", "last_frame_id")
+    __slots__ = ("session_id", "origin", "frames", "memory_bytes", "memory_reset", "last_frame_id", "lessons_set_apart")
     class Origin(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         ORIGIN_UNSPECIFIED: _ClassVar[SessionStatus.Origin]
@@ -316,13 +316,15 @@ class SessionStatus(_message.Message):
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     MEMORY_RESET_FIELD_NUMBER: _ClassVar[int]
     LAST_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    LESSONS_SET_APART_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     origin: SessionStatus.Origin
     frames: int
     memory_bytes: int
     memory_reset: bool
     last_frame_id: int
-    def __init__(self, session_id: _Optional[str] = ..., origin: _Optional[_Union[SessionStatus.Origin, str]] = ..., frames: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., memory_reset: _Optional[bool] = ..., last_frame_id: _Optional[int] = ...) -> None: ...
+    lessons_set_apart: int
+    def __init__(self, session_id: _Optional[str] = ..., origin: _Optional[_Union[SessionStatus.Origin, str]] = ..., frames: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., memory_reset: _Optional[bool] = ..., last_frame_id: _Optional[int] = ..., lessons_set_apart: _Optional[int] = ...) -> None: ...
 
 class ClassifyResponse(_message.Message):
     __slots__ = ("top", "zero_shot", "entropy", "strategy", "escalated", "degraded", "timings", "batch_rows", "session", "explanation", "label_set_id", "request_id", "reduction", "views", "model", "unseen")
@@ -643,7 +645,7 @@ class RestoreSessionResponse(_message.Message):
     def __init__(self, session: _Optional[_Union[SessionInfo, _Mapping]] = ...) -> None: ...
 
 class SessionInfo(_message.Message):
-    __slots__ = ("session_id", "frames", "memory_bytes", "strategies", "age", "idle", "epoch", "last_frame_id", "lesson_group", "lessons", "questions")
+    __slots__ = ("session_id", "frames", "memory_bytes", "strategies", "age", "idle", "epoch", "last_frame_id", "lesson_group", "lessons", "questions", "lessons_set_apart")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -655,6 +657,7 @@ class SessionInfo(_message.Message):
     LESSON_GROUP_FIELD_NUMBER: _ClassVar[int]
     LESSONS_FIELD_NUMBER: _ClassVar[int]
     QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    LESSONS_SET_APART_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     frames: int
     memory_bytes: int
@@ -666,7 +669,8 @@ class SessionInfo(_message.Message):
     lesson_group: str
     lessons: int
     questions: int
-    def __init__(self, session_id: _Optional[str] = ..., frames: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., strategies: _Optional[_Iterable[str]] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., epoch: _Optional[int] = ..., last_frame_id: _Optional[int] = ..., lesson_group: _Optional[str] = ..., lessons: _Optional[int] = ..., questions: _Optional[int] = ...) -> None: ...
+    lessons_set_apart: int
+    def __init__(self, session_id: _Optional[str] = ..., frames: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., strategies: _Optional[_Iterable[str]] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., epoch: _Optional[int] = ..., last_frame_id: _Optional[int] = ..., lesson_group: _Optional[str] = ..., lessons: _Optional[int] = ..., questions: _Optional[int] = ..., lessons_set_apart: _Optional[int] = ...) -> None: ...
 
 class SessionSnapshot(_message.Message):
     __slots__ = ("session_id", "epoch", "state")
@@ -701,18 +705,22 @@ class Lesson(_message.Message):
     def __init__(self, frame_id: _Optional[int] = ..., request_id: _Optional[str] = ..., example_id: _Optional[str] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., recorded: _Optional[_Union[RecordedExample, _Mapping]] = ..., label: _Optional[str] = ..., none_of_these: _Optional[bool] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ...) -> None: ...
 
 class LessonResult(_message.Message):
-    __slots__ = ("example_id", "replaced", "learnt_by", "began_anew", "status")
+    __slots__ = ("example_id", "replaced", "learnt_by", "began_anew", "status", "stored", "set_apart")
     EXAMPLE_ID_FIELD_NUMBER: _ClassVar[int]
     REPLACED_FIELD_NUMBER: _ClassVar[int]
     LEARNT_BY_FIELD_NUMBER: _ClassVar[int]
     BEGAN_ANEW_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    SET_APART_FIELD_NUMBER: _ClassVar[int]
     example_id: str
     replaced: bool
     learnt_by: _containers.RepeatedScalarFieldContainer[str]
     began_anew: _containers.RepeatedScalarFieldContainer[str]
     status: _status_pb2.Status
-    def __init__(self, example_id: _Optional[str] = ..., replaced: _Optional[bool] = ..., learnt_by: _Optional[_Iterable[str]] = ..., began_anew: _Optional[_Iterable[str]] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
+    stored: bool
+    set_apart: bool
+    def __init__(self, example_id: _Optional[str] = ..., replaced: _Optional[bool] = ..., learnt_by: _Optional[_Iterable[str]] = ..., began_anew: _Optional[_Iterable[str]] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., stored: _Optional[bool] = ..., set_apart: _Optional[bool] = ...) -> None: ...
 
 class RecordedExample(_message.Message):
     __slots__ = ("example_id", "features", "reduction", "seen", "thumbnail")
@@ -823,12 +831,14 @@ class UnlearnRequest(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., example_ids: _Optional[_Iterable[str]] = ..., lesson_group: _Optional[str] = ...) -> None: ...
 
 class UnlearnResponse(_message.Message):
-    __slots__ = ("unlearnt", "began_anew")
+    __slots__ = ("unlearnt", "began_anew", "stored")
     UNLEARNT_FIELD_NUMBER: _ClassVar[int]
     BEGAN_ANEW_FIELD_NUMBER: _ClassVar[int]
+    STORED_FIELD_NUMBER: _ClassVar[int]
     unlearnt: _containers.RepeatedScalarFieldContainer[str]
     began_anew: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, unlearnt: _Optional[_Iterable[str]] = ..., began_anew: _Optional[_Iterable[str]] = ...) -> None: ...
+    stored: bool
+    def __init__(self, unlearnt: _Optional[_Iterable[str]] = ..., began_anew: _Optional[_Iterable[str]] = ..., stored: _Optional[bool] = ...) -> None: ...
 
 class ListLessonsRequest(_message.Message):
     __slots__ = ("session_id", "page_size", "page_token", "lesson_group", "recorded")
@@ -846,13 +856,20 @@ class ListLessonsRequest(_message.Message):
 
 class ListLessonsResponse(_message.Message):
     __slots__ = ("lessons", "next_page_token", "label_sets")
+    class LabelSetsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: LabelSet
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[LabelSet, _Mapping]] = ...) -> None: ...
     LESSONS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     LABEL_SETS_FIELD_NUMBER: _ClassVar[int]
     lessons: _containers.RepeatedCompositeFieldContainer[LessonInfo]
     next_page_token: str
-    label_sets: _containers.RepeatedCompositeFieldContainer[LabelSet]
-    def __init__(self, lessons: _Optional[_Iterable[_Union[LessonInfo, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., label_sets: _Optional[_Iterable[_Union[LabelSet, _Mapping]]] = ...) -> None: ...
+    label_sets: _containers.MessageMap[str, LabelSet]
+    def __init__(self, lessons: _Optional[_Iterable[_Union[LessonInfo, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., label_sets: _Optional[_Mapping[str, LabelSet]] = ...) -> None: ...
 
 class ListQuestionsRequest(_message.Message):
     __slots__ = ("session_id", "lesson_group", "page_size", "page_token", "thumbnails")
