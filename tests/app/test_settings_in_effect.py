@@ -97,10 +97,10 @@ async def test_text_definitions_is_the_number_of_label_sets_that_have_a_name():
     async with build_runtime(settings(text__definitions=1), FakeCLIP()) as runtime:  # type: ignore[arg-type]
         first, second = LabelSet(("cat", "dog")), LabelSet(("tree", "house"))
         for labels in (first, second):
-            await runtime.text_spaces.put(labels)
-        assert runtime.text_spaces.labels(second.id) == second
+            await runtime.label_sets.put("", labels)
+        assert runtime.label_sets.labels("", second.id) == second
         with pytest.raises(UnknownLabels):
-            runtime.text_spaces.labels(first.id)
+            runtime.label_sets.labels("", first.id)
 
 
 async def test_a_connection_ends_after_server_connection_age():

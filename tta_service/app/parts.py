@@ -29,6 +29,7 @@ from ..serving.sessions.memory import MemoryLimits
 from ..serving.sessions.sessions import Sessions
 from ..serving.teaching import Teaching
 from ..serving.text.cache import TextSpaceCache
+from ..serving.text.label_sets import LabelSets
 from ..settings import Settings
 
 LARGE_REQUEST_COST = 128  # rows times passes of a large request: 64 views and a step of gradients
@@ -46,6 +47,7 @@ class Runtime:
     batcher: Batcher
     admission: AdmissionController
     text_spaces: TextSpaceCache
+    label_sets: LabelSets
     sessions: Sessions
     persistence: SessionPersistence
     engine: Engine
@@ -84,11 +86,11 @@ def connect_parts(
         lanes.device,
         lanes.tune,
         text.cache_bytes,
-        text.definitions,
         pause_watchdog=health.pause_watchdog,
         max_activations=text.activation_bytes,
         costs=costs,
     )
+    label_sets = LabelSets(text_spaces, text.definitions)
     memories = MemoryLimits(
         keep.session_bytes, keep.owner_bytes, keep.total_bytes, keep.most, keep.recent, keep.taught_idle
     )
@@ -118,5 +120,17 @@ def connect_parts(
     snapshots = Snapshots(sessions, text_spaces, lanes, clip.fingerprint, secret, encoder.encode_lessons)
     persistence = SessionPersistence(sessions, snapshots, store, keep.write_frames, address)
     return Runtime(
-        clip, lanes, costs, health, batcher, admission, text_spaces, sessions, persistence, engine, teaching, fitter
+        clip,
+        lanes,
+        costs,
+        health,
+        batcher,
+        admission,
+        text_spaces,
+        label_sets,
+        sessions,
+        persistence,
+        engine,
+        teaching,
+        fitter,
     )

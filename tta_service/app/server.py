@@ -161,7 +161,8 @@ class Application:
 
 def make_service(runtime: Runtime, info: ServerInfo, observe: Observe) -> AdaptationService:
     """The gRPC methods over the parts of `runtime`."""
-    parts = runtime.engine, runtime.teaching, runtime.text_spaces, runtime.sessions, runtime.persistence
+    texts = runtime.text_spaces, runtime.label_sets
+    parts = runtime.engine, runtime.teaching, *texts, runtime.sessions, runtime.persistence
     return AdaptationService(*parts, info, lambda: runtime.admission.load, observe)
 
 

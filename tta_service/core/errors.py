@@ -55,6 +55,14 @@ class BadRequest(TTAError):
     """Another field of the request is invalid (session id, frame id, top_k, …)."""
 
 
+class Unauthenticated(TTAError):
+    """The caller does not say who it is, or does not prove it."""
+
+
+class PermissionDenied(TTAError):
+    """The caller is known, and its role does not allow this."""
+
+
 class Unsupported(TTAError):
     """The request is valid, but this server, model or version does not support it."""
 

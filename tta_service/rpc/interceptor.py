@@ -1,4 +1,4 @@
-"""Wraps every call: counts its start, end and messages, and turns what it raises into a status."""
+"""Wraps every call: checks who calls, counts its start, end and messages, and turns what it raises into a status."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any, Literal
+from urllib.parse import unquote
 
 import grpc
 import grpc_status.rpc_status
@@ -13,6 +14,7 @@ from google.protobuf.message import DecodeError
 
 from ..core.errors import BadRequest, TTAError
 from ..core.events import Called, Messaged, Observe, Refused
+from ..wire.identity import OPEN_SERVICES, Caller, Identity, Peer, set_caller
 from ..wire.requests import trace_of
 from ..wire.status import code_number_of, to_status, to_tta_error
 
@@ -32,11 +34,12 @@ WRONG_MESSAGE = "the bytes are not the message that this method takes"
 class ServerInterceptor(grpc.aio.ServerInterceptor):
     """Reports each call to `observe`, and each refusal with the strategy that `strategy(message)` finds in its message.
 
+    Callers are asked who they are before their messages are read (`identity`); methods find them in `current_caller`.
     It decodes the messages itself, so that bytes which are no message become an error of the caller, not of the server.
     """
 
-    def __init__(self, observe: Observe, strategy: Callable[[Any], str]) -> None:
-        self._observe, self._strategy = observe, strategy
+    def __init__(self, observe: Observe, strategy: Callable[[Any], str], identity: Identity) -> None:
+        self._observe, self._strategy, self._identity = observe, strategy, identity
         self._wrapped: dict[tuple[str, Any], Any] = {}  # handlers by method and original
 
     async def intercept_service(
@@ -58,7 +61,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
             return handler._replace(unary_unary=self._unary(handler, method), request_deserializer=None)
         if handler.stream_stream:
             return handler._replace(stream_stream=self._stream(handler, method), request_deserializer=None)
-        return handler
+        return handler if method[0] in OPEN_SERVICES else None  # nothing is served unchecked
 
     def _unary(self, handler: Any, method: Method) -> Any:
         received, sent = Messaged(*method, sent=False), Messaged(*method, sent=True)
@@ -68,6 +71,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
             message = None
             self._observe(received)
             try:
+                set_caller(self._identity.check(*method[:2], peer_of(context)))
                 message = decode(handler.request_deserializer, raw)
                 reply = await handler.unary_unary(message, context)
                 self._observe(sent)
@@ -89,13 +93,15 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         async def answer(raws: AsyncIterator[bytes], context: Context) -> Any:
             self._start(method, context)
 
-            async def decoded_messages() -> AsyncIterator[Any]:
+            async def decoded_messages(caller: Caller) -> AsyncIterator[Any]:
                 async for raw in raws:
                     self._observe(received)
+                    self._identity.recheck(caller)
                     yield decode(handler.request_deserializer, raw)
 
             try:
-                async for reply in handler.stream_stream(decoded_messages(), context):
+                set_caller(caller := self._identity.check(*method[:2], peer_of(context)))
+                async for reply in handler.stream_stream(decoded_messages(caller), context):
                     yield reply
                     self._observe(sent)
                 return
@@ -122,6 +128,15 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
             late = context.time_remaining() == 0
             code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
         self._observe(Called(*method, code.name, time.monotonic() - began))
+
+
+def peer_of(context: Context) -> Peer:
+    """What gRPC knows of the other end of a call. Headers that are no text are left out."""
+    kind, _, rest = unquote(str(context.peer())).partition(":")  # ipv4:127.0.0.1:50051, ipv6:[::1]:50051, unix:…
+    address = rest.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else ""
+    headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+    certificate = next(iter(context.auth_context().get("x509_pem_cert", ())), b"")
+    return Peer(address, headers, certificate)
 
 
 def decode(deserialize: Callable[[bytes], Any], raw: bytes) -> Any:

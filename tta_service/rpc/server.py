@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import reflection
 
 from ..core.errors import NotReady
 from ..core.events import Observe, ignore
+from ..wire.identity import Identity
 from ..wire.requests import strategy_name
 from ..wire.v1 import tta_pb2 as pb
 from .health_service import Health
@@ -33,7 +34,7 @@ class Server:
 
     Call `health.set_serving` when the model can answer: until then the status is NOT_SERVING. Methods answer
     UNAVAILABLE until there is a `service`. A connection is asked to end after `connection_age` seconds (0: never), so
-    that clients find new servers.
+    that clients find new servers. Without an `identity` callers are not asked who they are.
     """
 
     def __init__(
@@ -44,11 +45,12 @@ class Server:
         streams_per_connection: int = 256,
         connection_age: float = 0.0,
         observe: Observe = ignore,
+        identity: Identity | None = None,
     ) -> None:
         self._service, self._deferred = service, DeferredHandlers()
         self.health = Health(("", SERVICE))
         self._server = grpc.aio.server(
-            interceptors=[ServerInterceptor(observe, strategy_name)],
+            interceptors=[ServerInterceptor(observe, strategy_name, identity or Identity())],
             options=options(message_bytes, streams_per_connection, connection_age),
         )
         self._server.add_generic_rpc_handlers((self._deferred,))

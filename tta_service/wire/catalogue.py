@@ -12,7 +12,7 @@ from ..core.errors import BadRequest
 from ..core.moving_average import MovingAverage
 from ..core.parameters import Parameter
 from ..serving.sessions.session import SessionInfo
-from ..serving.text.cache import CachedLabelSet
+from ..serving.text.label_sets import CachedLabelSet
 from .server_info import ServerInfo
 from .v1 import tta_pb2 as pb
 from .well_known import to_duration, to_struct, to_value

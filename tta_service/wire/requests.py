@@ -1,6 +1,6 @@
 """Requests: from messages to core values, checked against the server's limits. Every error names the field.
 
-And who calls, within which trace, from what a transport knows of its peer.
+And within which trace, from what a transport knows of the call.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ..core.reducer import Reduction
 from ..core.request import Encoded, Features, PixelFormat, Raw, Request
 from ..serving.sessions.session import check_session_id
 from .field_paths import FieldOrigins, field_prefix
+from .identity import NOBODY, Caller
 from .options import parse_options
 from .server_info import ServerInfo
 from .v1 import tta_pb2 as pb
 
-OWNER = ""  # of all sessions: callers are not authenticated yet
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.{,256})?")  # later versions add fields
 LabelLookup = Callable[[str], LabelSet]  # a label set by its id; raises UnknownLabels
 
@@ -50,11 +50,12 @@ def parse_request(
     server_info: ServerInfo,
     arrived: float,
     deadline: float | None,
-    client: str = "",
+    caller: Caller = NOBODY,
     trace: str = "",
 ) -> ParsedRequest:
-    """The request of a single call. `arrived` and `deadline` are monotonic seconds, `client` is the caller, `trace` its
-    span. Raises `TTAError` that names the field.
+    """The request of a single call. `arrived` and `deadline` are monotonic seconds, `trace` is the caller's span.
+
+    Raises `TTAError` that names the field.
     """
     options = parse_options(message.options, server_info, "options")
     request = Request(
@@ -63,7 +64,8 @@ def parse_request(
         strategy=options.strategy,
         reduction=options.reduction,
         cascade=options.cascade,
-        client=client,
+        owner=caller.owner,
+        client=caller.client,
         session=check_session_id(message.session_id),
         arrived=arrived,
         seed=options.seed,
@@ -164,11 +166,6 @@ def parse_features(message: pb.Features, server_info: ServerInfo) -> Features:
     if len(wrong):
         raise BadImage(f"row {wrong[0]} holds a number that is not finite, or is all zeros", "values")
     return Features(torch.as_tensor(rows / norms, dtype=torch.float32))
-
-
-def client_of(peer: str) -> str:
-    """The client that quotas count: the owner, or the address in `peer` (host:port) while callers are anonymous."""
-    return OWNER or str(peer).rpartition(":")[0]
 
 
 def trace_of(metadata: Iterable[tuple[str, str | bytes]] | None) -> str:

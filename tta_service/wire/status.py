@@ -22,6 +22,8 @@ CODES: dict[type[errors.TTAError], int] = {
     errors.BadRequest: code_pb2.INVALID_ARGUMENT,
     errors.UnknownStrategy: code_pb2.INVALID_ARGUMENT,
     errors.UnknownReducer: code_pb2.INVALID_ARGUMENT,
+    errors.Unauthenticated: code_pb2.UNAUTHENTICATED,
+    errors.PermissionDenied: code_pb2.PERMISSION_DENIED,
     errors.UnknownLabels: code_pb2.NOT_FOUND,
     errors.UnknownSession: code_pb2.NOT_FOUND,
     errors.UnknownExample: code_pb2.NOT_FOUND,
@@ -41,6 +43,8 @@ CODES: dict[type[errors.TTAError], int] = {
 HTTP_CODES: dict[int, int] = {  # of gRPC's codes, as google/rpc/code.proto maps them
     code_pb2.INVALID_ARGUMENT: 400,
     code_pb2.FAILED_PRECONDITION: 400,
+    code_pb2.UNAUTHENTICATED: 401,
+    code_pb2.PERMISSION_DENIED: 403,
     code_pb2.NOT_FOUND: 404,
     code_pb2.ABORTED: 409,
     code_pb2.RESOURCE_EXHAUSTED: 429,

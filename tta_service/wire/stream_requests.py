@@ -14,6 +14,7 @@ from ..serving.sessions.session import check_session_id
 from ..serving.streams import Policy
 from . import status
 from .field_paths import FieldOrigins, field_prefix
+from .identity import NOBODY, Caller
 from .options import Options, parse_options
 from .requests import LabelLookup, ParsedRequest, parse_image, parse_labels
 from .server_info import ServerInfo
@@ -41,7 +42,7 @@ class StreamConfig:
     buffer: int
     labels_path: str
     budget: float | None = None  # seconds from a frame's arrival to its deadline; None: it has none
-    client: str = ""  # whom quotas count
+    caller: Caller = NOBODY
     trace: str = ""  # the caller's span
 
 
@@ -144,7 +145,8 @@ def _parse_request(
         strategy=options.strategy,
         reduction=options.reduction,
         cascade=options.cascade,
-        client=config.client,
+        owner=config.caller.owner,
+        client=config.caller.client,
         trace=config.trace,
         session=config.session,
         frame_id=frame.frame_id,

@@ -16,7 +16,7 @@ from tests.serving.harness import LABELS, settle
 from tests.serving.toys import Anchored
 from tta_service import LabelSet, TextSpace
 from tta_service.clip.load import load
-from tta_service.core.errors import BadLabels, ModelFault, UnknownLabels
+from tta_service.core.errors import BadLabels, ModelFault
 from tta_service.serving.costs.model import CostModel
 from tta_service.serving.text.cache import TextSpaceCache
 from tta_service.testing import FakeCLIP
@@ -85,21 +85,20 @@ async def test_a_failure_is_not_cached(maker: Maker, lane: ThreadPoolExecutor, r
     spaces = TextSpaceCache(maker, lane, lane)
     maker.error = raised
     with pytest.raises(seen):
-        await spaces.put(LABELS)
-    assert spaces.list() == ()
+        await spaces.get(LABELS)
     maker.error = None
-    assert (await spaces.put(LABELS)).cached
+    await spaces.get(LABELS)
+    assert LABELS in spaces
 
 
-async def test_the_least_recently_used_set_is_evicted_and_its_definition_stays(maker: Maker, lane: ThreadPoolExecutor):
+async def test_the_least_recently_used_set_is_evicted(maker: Maker, lane: ThreadPoolExecutor):
     size = 64  # bytes of one class
     spaces = TextSpaceCache(maker, lane, lane, max_bytes=8 * size)
     for labels in (LABELS, OTHER):
-        await spaces.put(labels)
+        await spaces.get(labels)
     await spaces.get(LABELS)
-    await spaces.put(THIRD)  # 5 + 2 + 3 classes are too many
-    assert {held.labels: held.cached for held in spaces.list()} == {LABELS: True, OTHER: False, THIRD: True}
-    assert spaces.find(OTHER.id).bytes == 0 and spaces.labels(OTHER.id) == OTHER
+    await spaces.get(THIRD)  # 5 + 2 + 3 classes are too many
+    assert LABELS in spaces and OTHER not in spaces and THIRD in spaces
     assert spaces.counters.bytes == 8 * size and spaces.counters.evicted == 1
     await spaces.get(OTHER)
     assert maker.made == [LABELS.names, OTHER.names, THIRD.names, OTHER.names]
@@ -114,39 +113,11 @@ async def test_a_set_that_is_alone_too_large_is_still_kept_until_the_next(maker:
     assert spaces.counters.cached == 1 and spaces.counters.bytes == 2 * 64
 
 
-async def test_definitions_have_their_own_bound(maker: Maker, lane: ThreadPoolExecutor):
-    spaces = TextSpaceCache(maker, lane, lane, max_definitions=2)
-    await spaces.put(LABELS)
-    await spaces.put(OTHER)
-    spaces.labels(LABELS.id)
-    await spaces.put(THIRD)
-    assert {held.labels for held in spaces.list()} == {LABELS, THIRD}
-    with pytest.raises(UnknownLabels) as unknown:
-        spaces.labels(OTHER.id)
-    assert unknown.value.field == "labels.id"
-
-
-async def test_a_set_registered_again_is_one_and_the_most_recent(maker: Maker, lane: ThreadPoolExecutor):
-    spaces = TextSpaceCache(maker, lane, lane, max_definitions=2)
-    for labels in (LABELS, OTHER, LABELS, THIRD):
-        await spaces.put(labels)
-    assert {held.labels for held in spaces.list()} == {LABELS, THIRD} and spaces.counters.definitions == 2
-
-
-async def test_definitions_are_listed_in_the_order_of_their_ids(maker: Maker, lane: ThreadPoolExecutor):
+async def test_a_forgotten_set_takes_no_room(maker: Maker, lane: ThreadPoolExecutor):
     spaces = TextSpaceCache(maker, lane, lane)
-    for labels in (LABELS, OTHER, THIRD):
-        await spaces.put(labels)
-    assert [held.labels.id for held in spaces.list()] == sorted(labels.id for labels in (LABELS, OTHER, THIRD))
-
-
-async def test_a_deleted_set_is_gone(maker: Maker, lane: ThreadPoolExecutor):
-    spaces = TextSpaceCache(maker, lane, lane)
-    await spaces.put(LABELS)
-    spaces.delete(LABELS.id)
-    with pytest.raises(UnknownLabels):
-        spaces.delete(LABELS.id)
-    assert spaces.counters.cached == spaces.counters.bytes == spaces.counters.definitions == 0
+    await spaces.get(LABELS)
+    spaces.forget(LABELS.id)
+    assert spaces.counters.cached == spaces.counters.bytes == 0 and LABELS not in spaces
 
 
 async def test_label_memories_begin_once_and_are_evicted_with_their_space(maker: Maker, lane: ThreadPoolExecutor):
@@ -203,9 +174,7 @@ async def test_activations_are_counted_apart_and_given_up_by_the_least_recently_
     assert first.activations == 0 < second.activations
     assert torch.equal(first.prompts.gradient(torch.ones_like(first.features)), backward[0])  # made anew
     spaces.backward_done(LABELS)
-    held = await spaces.put(LABELS)
-    assert held.bytes == first.bytes + first.activations
-    spaces.delete(LABELS.id)
+    spaces.forget(LABELS.id)
     assert spaces.counters.activations == second.activations == 0
 
 

@@ -22,10 +22,12 @@ from ...serving.sessions.sessions import Sessions
 from ...serving.streams import BufferTotals
 from ...serving.teaching import Teaching
 from ...serving.text.cache import TextSpaceCache
+from ...serving.text.label_sets import LabelSets
 from ...wire.catalogue import make_descriptions, make_server_info
 from ...wire.field_paths import FieldOrigins
+from ...wire.identity import Caller, Role, current_caller
 from ...wire.lessons import StreamLesson, parse_stream_lesson
-from ...wire.requests import OWNER, client_of, parse_request, trace_of
+from ...wire.requests import parse_request, trace_of
 from ...wire.responses import make_response
 from ...wire.server_info import ServerInfo
 from ...wire.stream_requests import Frame, StreamConfig, parse_frame, parse_open
@@ -48,16 +50,18 @@ class AdaptationService(LabelSetMethods, SessionMethods, LessonMethods):
         engine: Engine,
         teaching: Teaching,
         text_spaces: TextSpaceCache,
+        label_sets: LabelSets,
         sessions: Sessions,
         persistence: SessionPersistence,
         server_info: ServerInfo,
         load: Callable[[], float],
         observe: Observe = ignore,
     ) -> None:
-        LabelSetMethods.__init__(self, text_spaces, server_info)
+        LabelSetMethods.__init__(self, label_sets, server_info)
         SessionMethods.__init__(self, sessions, persistence, server_info)
-        LessonMethods.__init__(self, teaching, text_spaces, persistence, server_info)
-        self._engine, self._load, self._observe, self._streams = engine, load, observe, set[StreamHandler]()
+        LessonMethods.__init__(self, teaching, label_sets, persistence, server_info)
+        self._engine, self._text_spaces, self._load, self._observe = engine, text_spaces, load, observe
+        self._streams = dict[StreamHandler, str]()  # with their owners
         self._strategies = defaultdict[str, MovingAverage[float]](partial(MovingAverage, 20))  # seconds by name
         self._reducers = defaultdict[str, MovingAverage[float]](partial(MovingAverage, 20))
         self.buffered = BufferTotals(max_bytes=server_info.limits.all_streams_bytes)  # frames that wait, of all streams
@@ -67,17 +71,16 @@ class AdaptationService(LabelSetMethods, SessionMethods, LessonMethods):
         arrived = time.monotonic()
         remaining = cast("float | None", context.time_remaining())  # the stubs forget None: no deadline
         deadline = None if remaining is None else arrived + remaining
-        find_labels, client = self._text_spaces.labels, client_of(context.peer())
-        parsed = parse_request(
-            request, find_labels, self._server_info, arrived, deadline, client, trace_of(context.invocation_metadata())
-        )
+        caller, trace = current_caller(), trace_of(context.invocation_metadata())
+        find_labels = partial(self._label_sets.labels, caller.owner)
+        parsed = parse_request(request, find_labels, self._server_info, arrived, deadline, caller, trace)
         stored = parsed.request.session if self._persistence.store else ""
         if stored:
-            await self._persistence.load(OWNER, stored)
+            await self._persistence.load(caller.owner, stored)
         try:
             report = await self._classify(parsed.request)
             if stored:
-                await self._persistence.before_reply(OWNER, stored)
+                await self._persistence.before_reply(caller.owner, stored)
             return make_response(report, parsed.top_k, self._server_info)
         except TTAError as error:
             raise parsed.origin.locate(error) from error
@@ -86,42 +89,39 @@ class AdaptationService(LabelSetMethods, SessionMethods, LessonMethods):
         self, request_iterator: AsyncIterator[pb.ClassifyStreamRequest], context: Context
     ) -> AsyncIterator[pb.ClassifyStreamResponse]:
         """Answer the frames of one camera, in order, within one session."""
-        messages = aiter(request_iterator)
-        config = await self._open_stream(await self._first_message(messages))
-        await self._persistence.load(OWNER, config.session, opening=True, named=config.named)
-        lease = self._sessions.lease(OWNER, config.session, config.named)
-        config = replace(
-            config,
-            session=lease.session,
-            client=client_of(context.peer()),
-            trace=trace_of(context.invocation_metadata()),
-        )
+        messages, caller = aiter(request_iterator), current_caller()
+        find_labels, owner = partial(self._label_sets.labels, caller.owner), caller.owner
+        config = await self._open_stream(await self._first_message(messages), caller)
+        await self._persistence.load(owner, config.session, opening=True, named=config.named)
+        lease = self._sessions.lease(owner, config.session, config.named)
+        trace = trace_of(context.invocation_metadata())
+        config = replace(config, session=lease.session, caller=caller, trace=trace)
 
         async def teach(lesson: LessonRequest) -> LessonResult:
-            result = await self._teaching.teach(OWNER, lease.session, lesson, config.client)
-            await self._persistence.save(OWNER, lease.session)  # before the teacher has a reply
+            caller.require(Role.TEACH, "a lesson")
+            result = await self._teaching.teach(owner, lease.session, lesson, caller.client)
+            await self._persistence.save(owner, lease.session)  # before the teacher has a reply
             return result
 
         handler = StreamHandler(
             config, lease, self._classify, teach, self._load, self._server_info, self._observe, self.buffered
         )
         cast("Any", context).add_done_callback(partial(self._close_stream, handler))  # the stubs take no function
-        self._streams.add(handler)
+        self._streams[handler] = owner
 
         def interpret(message: Any, last: int) -> Frame | StreamLesson:
-            labels, server_info = self._text_spaces.labels, self._server_info
             if message.WhichOneof("kind") == "lesson":
-                return parse_stream_lesson(message.lesson, labels, server_info, config)
-            return parse_frame(message, config, last, labels, server_info, time.monotonic())
+                return parse_stream_lesson(message.lesson, find_labels, self._server_info, config)
+            return parse_frame(message, config, last, find_labels, self._server_info, time.monotonic())
 
         async for reply in handler.replies(messages, interpret):
             yield reply
-        await self._persistence.save(OWNER, lease.session)  # the next server then has all frames of the session
+        await self._persistence.save(owner, lease.session)  # the next server then has all frames of the session
 
     def drain(self, seconds: float) -> None:
         """Announce to every open stream that this server stops in `seconds`, with a token to resume elsewhere."""
-        for handler in self._streams:
-            handler.drain(seconds, self._persistence.resume_token(OWNER, handler.session))
+        for handler, owner in self._streams.items():
+            handler.drain(seconds, self._persistence.resume_token(owner, handler.session))
 
     async def ListStrategies(self, request: pb.ListStrategiesRequest, context: Context) -> pb.ListStrategiesResponse:
         """Describe the strategies, with the recent mean seconds of a request."""
@@ -152,11 +152,11 @@ class AdaptationService(LabelSetMethods, SessionMethods, LessonMethods):
         except TimeoutError:
             raise BadRequest(f"nothing came for {limit:g} s; the first message opens the stream", "open") from None
 
-    async def _open_stream(self, message: pb.ClassifyStreamRequest) -> StreamConfig:
+    async def _open_stream(self, message: pb.ClassifyStreamRequest, caller: Caller) -> StreamConfig:
         """The stream's configuration, its labels encoded. Raises what ends the stream, such as a prompt too long."""
-        config = parse_open(
-            message, self._text_spaces.labels, self._server_info, partial(self._persistence.resume, OWNER)
-        )
+        find_labels = partial(self._label_sets.labels, caller.owner)
+        resume = partial(self._persistence.resume, caller.owner)
+        config = parse_open(message, find_labels, self._server_info, resume)
         try:
             if config.labels:
                 await self._text_spaces.get(config.labels)
@@ -165,5 +165,5 @@ class AdaptationService(LabelSetMethods, SessionMethods, LessonMethods):
         return config
 
     def _close_stream(self, handler: StreamHandler, _: object) -> None:
-        self._streams.discard(handler)
+        self._streams.pop(handler, None)
         handler.close()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ...core.errors import TTAError
-from ...serving.text.cache import TextSpaceCache
+from ...serving.text.label_sets import LabelSets
 from ...wire.catalogue import make_label_set_info, paginate
 from ...wire.field_paths import FieldOrigins, field_prefix
+from ...wire.identity import current_caller
 from ...wire.requests import parse_label_set
 from ...wire.server_info import ServerInfo
 from ...wire.v1 import tta_pb2 as pb
@@ -14,36 +15,36 @@ from ..v1 import tta_pb2_grpc as wire
 
 
 class LabelSetMethods(wire.AdaptationServiceServicer):
-    """A label set is encoded once and then named by its id."""
+    """A label set is encoded once and then named by its id, by the owners who put it."""
 
-    def __init__(self, text_spaces: TextSpaceCache, server_info: ServerInfo) -> None:
-        self._text_spaces, self._server_info = text_spaces, server_info
+    def __init__(self, label_sets: LabelSets, server_info: ServerInfo) -> None:
+        self._label_sets, self._server_info = label_sets, server_info
 
     async def PutLabelSet(self, request: pb.PutLabelSetRequest, context: Context) -> pb.PutLabelSetResponse:
         """Encode and store a label set."""
         labels = parse_label_set(request.label_set, self._server_info, "label_set")
         try:
-            return pb.PutLabelSetResponse(info=make_label_set_info(await self._text_spaces.put(labels)))
+            cached = await self._label_sets.put(current_caller().owner, labels)
+            return pb.PutLabelSetResponse(info=make_label_set_info(cached))
         except TTAError as error:
             raise FieldOrigins(image="", labels="label_set", options="").locate(error) from error
 
     async def GetLabelSet(self, request: pb.GetLabelSetRequest, context: Context) -> pb.GetLabelSetResponse:
         """The names and templates of a label set. Raises `UnknownLabels`."""
         with field_prefix("id", whole=True):
-            cached = self._text_spaces.find(request.id)
+            cached = self._label_sets.find(current_caller().owner, request.id)
         names, templates, duplicates = cached.labels.names, cached.labels.templates, cached.labels.allow_duplicates
         labels = pb.LabelSet(names=names, templates=templates, allow_duplicates=duplicates)
         return pb.GetLabelSetResponse(info=make_label_set_info(cached), label_set=labels)
 
     async def ListLabelSets(self, request: pb.ListLabelSetsRequest, context: Context) -> pb.ListLabelSetsResponse:
-        """One page of the stored label sets, by id."""
-        page, token = paginate(
-            self._text_spaces.list(), lambda one: one.labels.id, request.page_size, request.page_token
-        )
+        """One page of the caller's label sets, by id."""
+        owned = self._label_sets.list(current_caller().owner)
+        page, token = paginate(owned, lambda one: one.labels.id, request.page_size, request.page_token)
         return pb.ListLabelSetsResponse(infos=map(make_label_set_info, page), next_page_token=token)
 
     async def DeleteLabelSet(self, request: pb.DeleteLabelSetRequest, context: Context) -> pb.DeleteLabelSetResponse:
         """Delete a label set. Raises `UnknownLabels`."""
         with field_prefix("id", whole=True):
-            self._text_spaces.delete(request.id)
+            self._label_sets.delete(current_caller().owner, request.id)
         return pb.DeleteLabelSetResponse()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ...core.errors import BadRequest
 from ...serving.persistence.service import SessionPersistence
 from ...serving.teaching import Teaching
-from ...serving.text.cache import TextSpaceCache
+from ...serving.text.label_sets import LabelSets
 from ...wire.catalogue import paginate
+from ...wire.identity import Caller, current_caller
 from ...wire.lessons import make_lesson_info, make_refusal, make_result, parse_lesson
-from ...wire.requests import OWNER, client_of
 from ...wire.server_info import ServerInfo
 from ...wire.v1 import tta_pb2 as pb
 from ..interceptor import Context
@@ -20,47 +22,46 @@ class LessonMethods(wire.AdaptationServiceServicer):
     """Lessons of the caller's sessions. They are in the store, if there is one, before the caller hears of them."""
 
     def __init__(
-        self, teaching: Teaching, text_spaces: TextSpaceCache, persistence: SessionPersistence, server_info: ServerInfo
+        self, teaching: Teaching, label_sets: LabelSets, persistence: SessionPersistence, server_info: ServerInfo
     ) -> None:
-        self._teaching, self._text_spaces = teaching, text_spaces
+        self._teaching, self._label_sets = teaching, label_sets
         self._persistence, self._server_info = persistence, server_info
 
     async def TeachSession(self, request: pb.TeachSessionRequest, context: Context) -> pb.TeachSessionResponse:
         """Teach lessons in their order; one that is refused does not keep back the others."""
-        session_id = required_session_id(request.session_id)
+        caller, session_id = current_caller(), required_session_id(request.session_id)
         if not request.lessons:
             raise BadRequest("there are no lessons", "lessons")
-        await self._persistence.load(OWNER, session_id)
-        client = client_of(context.peer())
+        await self._persistence.load(caller.owner, session_id)
         results = [
-            await self._teach(lesson, f"lessons[{place}]", session_id, client)
+            await self._teach(lesson, f"lessons[{place}]", session_id, caller)
             for place, lesson in enumerate(request.lessons)
         ]
-        await self._persistence.save(OWNER, session_id)
+        await self._persistence.save(caller.owner, session_id)
         return pb.TeachSessionResponse(results=results)
 
     async def Unlearn(self, request: pb.UnlearnRequest, context: Context) -> pb.UnlearnResponse:
         """Take lessons back. Examples without a lesson are left out of the response. Raises `UnknownSession`."""
-        session_id = required_session_id(request.session_id)
-        await self._persistence.load(OWNER, session_id)
-        unlearnt, began_anew = await self._teaching.unlearn(OWNER, session_id, list(request.example_ids))
-        await self._persistence.save(OWNER, session_id)
+        owner, session_id = current_caller().owner, required_session_id(request.session_id)
+        await self._persistence.load(owner, session_id)
+        unlearnt, began_anew = await self._teaching.unlearn(owner, session_id, list(request.example_ids))
+        await self._persistence.save(owner, session_id)
         return pb.UnlearnResponse(unlearnt=unlearnt, began_anew=began_anew)
 
     async def ListLessons(self, request: pb.ListLessonsRequest, context: Context) -> pb.ListLessonsResponse:
         """One page of a session's lessons, in the order of teaching. Raises `UnknownSession`."""
-        session_id = required_session_id(request.session_id)
-        await self._persistence.load(OWNER, session_id)
-        lessons = self._teaching.lessons(OWNER, session_id)
+        owner, session_id = current_caller().owner, required_session_id(request.session_id)
+        await self._persistence.load(owner, session_id)
+        lessons = self._teaching.lessons(owner, session_id)
         page, token = paginate(lessons, lambda one: f"{one.number:012d}", request.page_size, request.page_token)
         return pb.ListLessonsResponse(lessons=map(make_lesson_info, page), next_page_token=token)
 
-    async def _teach(self, message: pb.Lesson, path: str, session_id: str, client: str) -> pb.LessonResult:
+    async def _teach(self, message: pb.Lesson, path: str, session_id: str, caller: Caller) -> pb.LessonResult:
         try:
-            lesson = parse_lesson(message, self._text_spaces.labels, self._server_info, path)
+            lesson = parse_lesson(message, partial(self._label_sets.labels, caller.owner), self._server_info, path)
         except Exception as error:
             return make_refusal(message, error, path, located=True)
         try:
-            return make_result(await self._teaching.teach(OWNER, session_id, lesson, client))
+            return make_result(await self._teaching.teach(caller.owner, session_id, lesson, caller.client))
         except Exception as error:
             return make_refusal(message, error, path)

@@ -8,7 +8,7 @@ from ...serving.sessions.session import check_session_id
 from ...serving.sessions.sessions import Sessions
 from ...wire.catalogue import make_session_info, paginate
 from ...wire.field_paths import field_prefix
-from ...wire.requests import OWNER
+from ...wire.identity import current_caller
 from ...wire.server_info import ServerInfo
 from ...wire.v1 import tta_pb2 as pb
 from ..interceptor import Context
@@ -23,32 +23,32 @@ class SessionMethods(wire.AdaptationServiceServicer):
 
     async def GetSession(self, request: pb.GetSessionRequest, context: Context) -> pb.GetSessionResponse:
         """Describe one session. Raises `UnknownSession`."""
-        return pb.GetSessionResponse(
-            session=make_session_info(self._sessions.get(OWNER, required_session_id(request.session_id)))
-        )
+        info = self._sessions.get(current_caller().owner, required_session_id(request.session_id))
+        return pb.GetSessionResponse(session=make_session_info(info))
 
     async def ListSessions(self, request: pb.ListSessionsRequest, context: Context) -> pb.ListSessionsResponse:
-        """One page of the sessions in memory, by id."""
-        page, token = paginate(self._sessions.list(OWNER), lambda one: one.id, request.page_size, request.page_token)
+        """One page of the caller's sessions in memory, by id."""
+        owned = self._sessions.list(current_caller().owner)
+        page, token = paginate(owned, lambda one: one.id, request.page_size, request.page_token)
         return pb.ListSessionsResponse(sessions=map(make_session_info, page), next_page_token=token)
 
     async def ResetSession(self, request: pb.ResetSessionRequest, context: Context) -> pb.ResetSessionResponse:
         """Empty the memories of a session."""
-        session_id = required_session_id(request.session_id)
-        await self._persistence.load(OWNER, session_id)
-        fresh = await self._sessions.reset(OWNER, session_id)
+        owner, session_id = current_caller().owner, required_session_id(request.session_id)
+        await self._persistence.load(owner, session_id)
+        fresh = await self._sessions.reset(owner, session_id)
         return pb.ResetSessionResponse(session=make_session_info(fresh))
 
     async def CloseSession(self, request: pb.CloseSessionRequest, context: Context) -> pb.CloseSessionResponse:
         """End a session and forget its memories."""
-        session_id = required_session_id(request.session_id)
-        await self._persistence.load(OWNER, session_id)
-        self._sessions.close(OWNER, session_id)
+        owner, session_id = current_caller().owner, required_session_id(request.session_id)
+        await self._persistence.load(owner, session_id)
+        self._sessions.close(owner, session_id)
         return pb.CloseSessionResponse()
 
     async def SnapshotSession(self, request: pb.SnapshotSessionRequest, context: Context) -> pb.SnapshotSessionResponse:
         """A signed copy of a session. Raises `TooLarge` when a message cannot hold it."""
-        snapshot = await self._persistence.snapshot(OWNER, required_session_id(request.session_id))
+        snapshot = await self._persistence.snapshot(current_caller().owner, required_session_id(request.session_id))
         most = self._server_info.limits.message_bytes
         message = pb.SessionSnapshot(session_id=snapshot.session, epoch=snapshot.epoch, state=snapshot.state)
         reply = pb.SnapshotSessionResponse(snapshot=message)
@@ -59,7 +59,7 @@ class SessionMethods(wire.AdaptationServiceServicer):
     async def RestoreSession(self, request: pb.RestoreSessionRequest, context: Context) -> pb.RestoreSessionResponse:
         """Bring a session back from a snapshot of this server or of one with the same secret."""
         with field_prefix("snapshot"):
-            restored = await self._persistence.restore(OWNER, request.snapshot.state)
+            restored = await self._persistence.restore(current_caller().owner, request.snapshot.state)
         return pb.RestoreSessionResponse(session=make_session_info(restored))
 
 

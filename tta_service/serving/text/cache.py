@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ...core.errors import ModelFault, TTAError, UnknownLabels
+from ...core.errors import ModelFault, TTAError
 from ...core.labels import LabelSet, TextSpace
 from ...core.strategy import Strategy
 from ..concurrency import CooperativeTask, SingleFlight
@@ -19,20 +19,9 @@ from .entries import LRU, CacheEntry
 
 
 @dataclass(frozen=True, slots=True)
-class CachedLabelSet:
-    """A label set that clients may name by id."""
-
-    labels: LabelSet
-    bytes: int  # of its text features, with what strategies and backward passes store for it; 0 when evicted
-    cached: bool  # a definition stays when its features are evicted; they are encoded again when needed
-    unseen: tuple[str, ...] = ()  # names outside the text tower's vocabulary; known while it is cached
-
-
-@dataclass(frozen=True, slots=True)
 class TextCounters:
     """For metrics: plain numbers that may be read from any thread."""
 
-    definitions: int = 0
     cached: int = 0
     bytes: int = 0
     hits: int = 0
@@ -56,7 +45,6 @@ class TextSpaceCache:
         lane: Executor,
         tune: Executor,
         max_bytes: int = 256 << 20,
-        max_definitions: int = 1000,
         pause_watchdog: Callable[[], AbstractContextManager[None]] = nullcontext,
         max_activations: int = 1 << 30,
         costs: CostModel | None = None,
@@ -69,7 +57,6 @@ class TextSpaceCache:
             lambda entry: entry.space.activations,
             lambda id, entry: entry.space.forget_activations(),
         )
-        self._definitions: LRU[LabelSet] = LRU(max_definitions)
         self._encoding: SingleFlight[str, CacheEntry] = SingleFlight()
         self._hits = self._misses = self._evicted = self._bytes = self._activations = 0
 
@@ -77,7 +64,6 @@ class TextSpaceCache:
     def counters(self) -> TextCounters:
         """The present numbers; any thread may read them."""
         return TextCounters(
-            definitions=len(self._definitions),
             cached=len(self._entries),
             bytes=self._bytes,
             hits=self._hits,
@@ -113,30 +99,13 @@ class TextSpaceCache:
             self._differentiated.put(labels.id, entry)
             self._measure()
 
-    async def put(self, labels: LabelSet) -> CachedLabelSet:
-        """Encodes the set and registers its definition, so that requests can name it by id. Idempotent."""
-        await self.get(labels)
-        self._definitions.put(labels.id, labels)
-        return self._describe(labels)
+    def peek(self, labels: LabelSet) -> CacheEntry | None:
+        """What is cached of the label set; the order of use does not change."""
+        return self._entries.peek(labels.id)
 
-    def labels(self, id: str) -> LabelSet:
-        """The definition of that id, now the most recently used one. Raises `UnknownLabels` when there is none."""
-        if id not in self._definitions:
-            raise UnknownLabels(f"no label set {id!r} is held here; register it again", "labels.id")
-        return self._definitions[id]
-
-    def find(self, id: str) -> CachedLabelSet:
-        """The label set of that id, with what is cached for it. Raises `UnknownLabels`."""
-        return self._describe(self.labels(id))
-
-    def list(self) -> tuple[CachedLabelSet, ...]:
-        """All definitions, in the order of their ids."""
-        return tuple(self._describe(labels) for _, labels in sorted(self._definitions.peek_all().items()))
-
-    def delete(self, id: str) -> None:
-        """Drops definition and features; requests in progress go on with theirs. Raises `UnknownLabels`."""
-        self.labels(id)
-        for held in (self._definitions, self._entries, self._differentiated):
+    def forget(self, id: str) -> None:
+        """Drops the features of that label set id; requests in progress go on with theirs."""
+        for held in (self._entries, self._differentiated):
             held.pop(id, None)
         self._measure()
 
@@ -161,11 +130,6 @@ class TextSpaceCache:
             raise ModelFault("the text tower failed on this label set") from error
         self._costs.learn_text(len(labels.names) * len(labels.templates), task.seconds)
         return CacheEntry(space)
-
-    def _describe(self, labels: LabelSet) -> CachedLabelSet:
-        entry = self._entries.peek(labels.id)
-        size = entry.bytes + entry.space.activations if entry else 0
-        return CachedLabelSet(labels, size, entry is not None, entry.space.unseen if entry else ())
 
     def _store(self, id: str, entry: CacheEntry) -> None:
         self._entries.put(id, entry)
