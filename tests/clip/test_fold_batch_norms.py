@@ -10,6 +10,7 @@ from torch import nn
 from tests.clip.small import pixels
 from tta_service.clip import pocket
 from tta_service.clip.encoder_config import fold_batch_norms
+from tta_service.clip.pocket.tower import PackedConv, pack_stem
 from tta_service.clip.weights.checkpoint import CONFIG, from_folder
 
 
@@ -27,6 +28,25 @@ def test_the_pocket_stem_folds_and_stays_the_same():
     image_last = image.contiguous(memory_format=torch.channels_last)
     mine, theirs = (nn.functional.normalize(x, dim=-1) for x in (folded(image_last), visual(image)))
     torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_the_folded_stem_packs_and_stays_the_same_for_any_number_of_rows():
+    with as_file(files(pocket)) as folder:
+        visual = from_folder(folder / CONFIG, folder / "pocket.safetensors").model.visual.eval()
+    packed, size = copy.deepcopy(visual), visual.image_size[0]
+    assert not pack_stem(packed, torch.zeros(1, 3, size, size))  # its norms are not folded
+    fold_batch_norms(packed)
+    packed.to(memory_format=torch.channels_last)
+    if not pack_stem(packed, torch.zeros(1, 3, size, size)):
+        pytest.skip("this torch lacks the operators")
+    assert any(isinstance(module, PackedConv) for module in packed.modules())
+    for rows in (1, 3, 16):
+        image = pixels(rows, size)
+        before = image.clone()
+        mine, theirs = (nn.functional.normalize(tower(image), dim=-1) for tower in (packed, visual))
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-5)
+        torch.testing.assert_close(image, before, rtol=0, atol=0)
 
 
 def test_what_is_not_right_behind_a_convolution_stays():

@@ -20,6 +20,7 @@ from .image.encoder import EagerEncoder, ImageEncoder
 from .image.linear import Int8Linear, Int8Weight, Layer, Make, free_weights_after, plain
 from .image.tower import ImageTower
 from .image.vit_adapters import take_apart
+from .pocket.tower import pack_stem
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "int8": torch.float32}
 TOKENS_AT_ONCE = 400  # int8 by torch: larger buffers are allocated from the system each time, page by page
@@ -84,6 +85,8 @@ def build_image_encoder(model: Any, config: EncoderConfig, size: int, dimension:
     visual.to(dtype).to(memory_format=layout)
     blank = torch.zeros(1, 3, size, size, dtype=dtype, device=next(visual.parameters()).device)
     blank = blank.contiguous(memory_format=layout)
+    if start is None and dtype == torch.float32:
+        pack_stem(visual, blank)
     tower = take_apart(visual, _layer_factory(config))
     most_rows = _most_rows(tower, blank) if config.precision == "int8" else 0
     if start is None:
