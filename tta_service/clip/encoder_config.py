@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ..core.reducer import Reducer
 from . import CannotLoad
 from .hardware import why_not
-from .image.compiled import CompiledEncoder, load_runtime, sizes_on
+from .image.compiled import CompiledEncoder, Start, load_runtime, sizes_on
 from .image.compression import AS_IT_IS, Compression, low_rank, parse_compression, prune_smallest
 from .image.encoder import EagerEncoder, ImageEncoder
 from .image.linear import Int8Linear, Int8Weight, Layer, Make, free_weights_after, plain
@@ -89,10 +89,13 @@ def build_image_encoder(model: Any, config: EncoderConfig, size: int, dimension:
         pack_stem(visual, blank)
     tower = take_apart(visual, _layer_factory(config))
     most_rows = _most_rows(tower, blank) if config.precision == "int8" else 0
-    if start is None:
-        return EagerEncoder(tower, model.encode_image, blank, dimension, name, most_rows)
-    eager = EagerEncoder(tower, model.encode_image, blank, dimension, name)
-    sizes = sizes_on(blank.device)
+    eager = EagerEncoder(tower, model.encode_image, blank, dimension, name, 0 if start else most_rows)
+    return _compile(model, eager, config, start, most_rows) if start else eager
+
+
+def _compile(model: Any, eager: EagerEncoder, config: EncoderConfig, start: Start, most_rows: int) -> CompiledEncoder:
+    """The encoder in graphs of up to `most_rows` rows (0: no limit)."""
+    sizes = sizes_on(eager.blank.device)
     if most_rows and config.runtime == "compile":
         sizes = tuple(rows for rows in sizes if rows <= most_rows)
     graphs = CompiledEncoder(eager, config.runtime, start, config.precision, config.reducers, sizes)
