@@ -129,6 +129,7 @@ class Sessions(Section):
     most: Annotated[int, Field(ge=1, le=1_000_000)] = DEFAULT_MEMORY.sessions
     recent: Annotated[int, Field(ge=0, le=4096)] = DEFAULT_MEMORY.recent  # frames that a lesson may be about
     taught_idle: Annotated[float, Field(ge=0, le=366 * 86400)] = DEFAULT_MEMORY.taught_idle  # of sessions with lessons
+    thumbnails: Annotated[int, Field(ge=0, le=1024)] = 0  # longer side, of pictures that may be taught; 0: none is made
     store: URL = ""  # a folder, or redis://… valkey://…; none: sessions end with the process
     store_keep: Annotated[float, Field(gt=0, le=366 * 86400)] = 86400.0  # seconds from the last write
     write_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0  # the most that the store lags behind

@@ -55,6 +55,7 @@ async def harness(
     threads: Executors | None = None,
     quota: ClientQuota | None = None,
     forwards: Mapping[int, float] | None = None,
+    settings: Settings | None = None,
     **parts: Any,
 ) -> AsyncIterator[Harness]:
     """Without a measured tower, samples of explanations, a canary or any other task beside the batcher's."""
@@ -66,7 +67,14 @@ async def harness(
     if limits:
         given["sessions"] = Sessions(limits=limits, observe=events.append)
     costs = CostModel(max_rows, forwards)
-    built = connect_parts(Settings(), clip, threads, costs, events.append, **{**given, **parts})  # type: ignore[arg-type]
+    built = connect_parts(
+        settings or Settings(),
+        clip,  # type: ignore[arg-type]
+        threads,
+        costs,
+        events.append,
+        **{**given, **parts},
+    )
     serving = asyncio.create_task(built.batcher.run())
     before = asyncio.all_tasks()
     try:

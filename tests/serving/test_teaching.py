@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import threading
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any, ClassVar, NamedTuple
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from tests.patience import PATIENCE
@@ -17,8 +20,10 @@ from tests.serving.toys import Diary
 from tta_service import Evidence, LabelSet, Needs, Scope, Strategy, TextSpace
 from tta_service.core.errors import BadImage, BadLabels, MemoryFull, UnknownExample, UnknownSession
 from tta_service.core.lessons import ExampleRef, FrameRef, LessonRequest, LessonResult, RequestRef
-from tta_service.core.request import Encoded, Report
+from tta_service.core.request import Encoded, Features, Report
+from tta_service.sections import Sessions
 from tta_service.serving.sessions.memory import MemoryLimits
+from tta_service.settings import Settings
 from tta_service.strategies.gda import GDA
 from tta_service.strategies.taught import Taught
 from tta_service.strategies.tda import TDA
@@ -474,3 +479,37 @@ class Unfit(Parrot):
 
     def fit(self, memory: Heard, text: TextSpace) -> dict[str, Tensor]:
         raise ZeroDivisionError
+
+
+def picture(width: int, height: int) -> Encoded:
+    file = io.BytesIO()
+    Image.linear_gradient("L").resize((width, height)).convert("RGB").save(file, "PNG")
+    return Encoded(file.getvalue())
+
+
+async def test_thumbnails_stay_with_recent_pictures_and_lessons_count_and_go_with_a_snapshot() -> None:
+    async with harness(settings=Settings(sessions=Sessions(thumbnails=24))) as running:
+        accounting = running.sessions.registry.accounting
+        await see(running, 1, TipAdapter(), image=picture(96, 48))
+        await see(running, 2, TipAdapter(), image=Features(torch.eye(64)[:1]))
+        plain = accounting.recent
+        told = [await teach(running, FrameRef(1), "dog"), await teach(running, FrameRef(2), "cat")]
+        told.append(await teach(running, picture(20, 40), "tree", labels=LABELS))
+        lessons = running.teaching.lessons("", "gate")
+        thumbnails = [lesson.example.thumbnail for lesson in lessons]
+        assert [Image.open(io.BytesIO(one)).size if one else None for one in thumbnails] == [(24, 12), None, (12, 24)]
+        texts = sum(map(len, (*LABELS.names, *LABELS.templates)))
+        assert plain == len(thumbnails[0]) + 2 * 2 * 64 + texts
+        assert accounting.by_strategy["lessons"] == sum(map(len, thumbnails)) + 3 * 2 * 64 + texts
+        state = (await running.persistence.snapshot("", "gate")).state
+        running.sessions.close("", "gate")
+        assert accounting.recent == accounting.total == 0
+        await running.persistence.restore("", state)
+        assert [lesson.example.thumbnail for lesson in running.teaching.lessons("", "gate")] == thumbnails
+
+
+async def test_only_pictures_that_a_lesson_may_be_about_get_a_thumbnail() -> None:
+    async with harness(settings=Settings(sessions=Sessions(thumbnails=24))) as running:
+        for session, strategy, remember in product(("", "gate"), (Parrot(), ZERO), (False, True)):
+            request = make_request(1, strategy, session=session, remember=remember)
+            assert bool((await running.engine.classify(request)).thumbnail) is bool(session or remember)

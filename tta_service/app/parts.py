@@ -12,6 +12,7 @@ from ..core.events import Event, Observe, ignore
 from ..images.decode import decode as decode_image
 from ..images.gpu.views import make_look
 from ..images.limits import ImageLimits
+from ..images.thumbnails import make_thumbnail
 from ..serving.admission.claims import ClientQuota
 from ..serving.admission.controller import AdmissionController
 from ..serving.batching.batcher import Batcher
@@ -111,6 +112,7 @@ def connect_parts(
         costs,
         clip.tokens_left,
         fitter,
+        partial(make_thumbnail, side=keep.thumbnails) if keep.thumbnails else None,
         explain_every,
     )
     engine = Engine(resources, sessions, admission, observe_report if store else observe)

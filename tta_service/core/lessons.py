@@ -13,7 +13,7 @@ from .request import Encoded, Features, Raw
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """A picture as a session remembers it: features and where they came from."""
+    """A picture as a session remembers it: features, where they came from, and a thumbnail if there is one."""
 
     id: str  # unique, also among the sessions of other servers
     views: Tensor  # [1 or 2, d] float16 on the CPU: the plain view, and the mean of the confident views if there were

@@ -85,6 +85,7 @@ class Request:
     deadline: float | None = None  # time.monotonic() seconds
     on_deadline: Literal["degrade", "fail"] = "degrade"
     explain: bool = False
+    remember: bool = False  # the report has what an example needs, whether or not a session remembers the picture
     request_id: str = ""
     trace: str = ""  # the caller's span as a W3C traceparent, the parent of this request's spans
 
@@ -167,7 +168,8 @@ class Report:
     explanation: Explanation | None = None
     unseen: tuple[str, ...] = ()  # label names that are not in the text tower's training data
     feature: Tensor | None = None  # [d] of the plain view, on the CPU; drift detection reads it
-    example: Tensor | None = None  # [1 or 2, d] float16 as in `Example.views`, if the session remembers it
+    example: Tensor | None = None  # [1 or 2, d] float16 as in `Example.views`, if the picture is remembered
+    thumbnail: bytes = b""  # as in `Example`
 
     @cached_property
     def scores(self) -> Scores:

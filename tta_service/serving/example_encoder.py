@@ -9,8 +9,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from torch import Tensor
-
 from ..core.catalogue import strategies
 from ..core.errors import BadLabels, TTAError
 from ..core.lessons import Example, Lesson, LessonRequest
@@ -38,13 +36,12 @@ class ExampleEncoder:
         """
         if lesson.labels is None:
             raise BadLabels("there are no labels: a picture that is no frame of the session needs them", "labels")
-        request = Request(
-            image, lesson.labels, strategies.build("zero_shot"), lesson.reduction, owner=owner, client=client
-        )
+        plain = strategies.build("zero_shot")
+        request = Request(image, lesson.labels, plain, lesson.reduction, owner=owner, client=client, remember=True)
         report = await self._engine.classify(request)
-        assert report.feature is not None
-        id, views = await run(self._lanes.prepare, _identify, image, report.feature)
-        return Example(id, views, lesson.labels, reduction_of(request), time.time())
+        assert report.example is not None
+        id, reduction = await run(self._lanes.prepare, _identify, image), reduction_of(request)
+        return Example(id, report.example, lesson.labels, reduction, time.time(), thumbnail=report.thumbnail)
 
     async def encode_again(self, owner: str, example: Example, client: str = "") -> Example:
         """The example with features of this server's model if its thumbnail gives them, else as it is.
@@ -79,8 +76,8 @@ class ExampleEncoder:
         return example
 
 
-def _identify(image: Encoded | Raw | Features, feature: Tensor) -> tuple[str, Tensor]:
-    """The id of a picture, and its views [1, d] float16 for an example."""
+def _identify(image: Encoded | Raw | Features) -> str:
+    """The id of a picture."""
     match image:
         case Encoded(data):
             content = data
@@ -88,4 +85,4 @@ def _identify(image: Encoded | Raw | Features, feature: Tensor) -> tuple[str, Te
             content = repr((image.width, image.height, image.format)).encode() + image.pixels
         case Features(rows):
             content = rows.cpu().numpy().tobytes()
-    return f"picture-{hashlib.sha256(content).hexdigest()[:24]}", feature.half()[None]
+    return f"picture-{hashlib.sha256(content).hexdigest()[:24]}"

@@ -32,7 +32,7 @@ class Answer:
     zero_shot: Tensor  # [c]
     explanation: Explanation | None
     feature: Tensor  # [d] of the plain view
-    example: Tensor | None  # [1 or 2, d] float16, if the session remembers the picture
+    example: Tensor | None  # [1 or 2, d] float16, if the picture is remembered
     seconds: float  # from the start of the strategy to this answer
 
 

@@ -29,7 +29,7 @@ class PreparedViews:
 
     views: Views
     jobs: list[Job]
-    decode: float  # seconds; 0: the image was decoded before
+    decode: float  # seconds, with those of the thumbnail; 0: the image was decoded before
     look: float  # seconds
 
 
@@ -43,6 +43,8 @@ class RequestEncoding:
     resources: Resources
     request: Request
     timer: StageTimer
+    remember: bool = False  # the picture needs a thumbnail, if the server makes them
+    thumbnail: bytes = b""
     batch_rows: int = 0
     _pixels: Tensor | None = None  # [3, h, w] uint8
     _augment: str = ""
@@ -93,6 +95,8 @@ class RequestEncoding:
         began, decoded = time.monotonic(), self._pixels is None
         if self._pixels is None:
             self._pixels = self.resources.decode(image)
+            if self.remember and self.resources.make_thumbnail:
+                self.thumbnail = self.resources.make_thumbnail(self._pixels)
         decoded_at = time.monotonic()
         views = self.resources.look(self._pixels, count, self.request.seed, augment)
         if self._rows and augment != self._augment:  # augmentations share only the plain view

@@ -35,7 +35,7 @@ class RequestRun:
     encoding: RequestEncoding = field(init=False)
 
     def __post_init__(self) -> None:
-        self.encoding = RequestEncoding(self.resources, self.request, self.timer)
+        self.encoding = RequestEncoding(self.resources, self.request, self.timer, self.scope.remembers)
 
     async def report(self) -> Report:
         """Runs the request. Raises a `TTAError`. A cascade without time for its second strategy reports the first."""
@@ -95,6 +95,7 @@ class RequestRun:
             unseen=text.unseen,
             feature=answer.feature,
             example=answer.example,
+            thumbnail=self.encoding.thumbnail,
         )
 
     async def _escalate(self, to: Strategy[Any], text: TextSpace, first: Report) -> Report:
@@ -131,7 +132,7 @@ class RequestRun:
         if time.monotonic() + (sum(queued.values()) if needs.gradient else 0.0) > until:
             raise TimeoutError
         explain = resources.should_explain(self.request, strategy)
-        work = partial(run_strategy, strategy, encoded, text, explain, scope.is_reachable)
+        work = partial(run_strategy, strategy, encoded, text, explain, scope.remembers)
         if needs.gradient:
             queued[work] = resources.costs.estimate_adapt(strategy, len(text.features), encoded.count).likely
 
@@ -158,7 +159,7 @@ class RequestRun:
         strategy = self.resources.costs.zero_shot
         plain = replace(encoded, count=1, kept=None, second_look=None)
         lane = self.resources.lanes.adapt
-        explain, remember = self.request.explain, self.scope.is_reachable
+        explain, remember = self.request.explain, self.scope.remembers
         answer, _ = await run(lane, run_strategy, strategy, plain, text, explain, remember, None)
         self._learn_cost(strategy, needs_of(strategy), 1, answer)
         return answer, self.scope.count_frame(seen=False)

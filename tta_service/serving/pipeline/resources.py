@@ -25,13 +25,15 @@ from ..text.cache import TextSpaceCache
 from .fitting import Fitter
 
 Decode = Callable[[Encoded | Raw], Tensor]  # -> [3, h, w] uint8
+MakeThumbnail = Callable[[Tensor], bytes]  # pixels [3, h, w] uint8 -> a JPEG
 Look = Callable[[Tensor, int, int, str], Views]  # pixels [3, h, w] uint8, count, seed, augment
 UNLIMITED = nullcontext()
 
 
 @dataclass(slots=True, eq=False)
 class Resources:
-    """What all requests share. Used on the event loop; `decode`, `look` and `tokens_left` run in a lane."""
+    """What all requests share. The functions `decode`, `look`, `make_thumbnail` and
+    `tokens_left` run in a lane, all else on the event loop."""
 
     decode: Decode
     look: Look
@@ -41,6 +43,7 @@ class Resources:
     costs: CostModel
     tokens_left: Callable[[Reducer], tuple[int, ...]]  # patch tokens of a view after each block
     fitter: Fitter
+    make_thumbnail: MakeThumbnail | None = None  # of pictures that sessions remember
     explain_every: int = 0  # one answer of so many is explained for the metrics; 0: none
     no_reduction: Reduction = field(default_factory=lambda: Reduction(reducers.build("none")))
     queued_tuning: dict[object, float] = field(default_factory=dict[object, float])  # expected seconds in the tune lane

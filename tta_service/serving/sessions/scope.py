@@ -38,9 +38,10 @@ class SessionScope:
         self._status: SessionStatus | None = None
 
     @property
-    def is_reachable(self) -> bool:
-        """Whether others can reach the session, so that a lesson may be about what it saw."""
-        return self._on_exit is not None
+    def remembers(self) -> bool:
+        """Whether the picture is remembered: a later lesson can only be about a session that has a name."""
+        request = self._request
+        return request.remember or (bool(request.session) and self._session.recent_limit > 0)
 
     def admit(self, size: int) -> None:
         """Makes room for a new memory of `size` bytes. Raises `MemoryFull`."""
@@ -77,6 +78,7 @@ class SessionScope:
             seen=time.time(),
             frame_id=request.frame_id,
             request_id=request.request_id,
+            thumbnail=report.thumbnail,
         )
         self._registry.remember(self._session, example)
 
