@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -203,9 +204,21 @@ def test_a_header_that_contradicts_the_decoder_is_refused():
 
 def test_slow_files_are_refused():
     scan = JPEG.index(b"\xff\xda")
+    assert_refused(JPEG[:2] + b"\xff\xfe\0\2" * 20_001 + JPEG[2:], "more than 20000 markers")
+    assert_refused(JPEG[:2] + b"\xff\x01" * 20_001 + JPEG[2:], "more than 20000 markers")
     assert_refused(JPEG[:scan] + JPEG[scan:-2] * 101 + JPEG[-2:], "more than 100 scans")
     assert_refused(PNG[:33] + chunk(b"IDAT", b"") * 20_001 + PNG[33:], "more than 20000 chunks")
     assert_refused(WEBP[:12] + b"VP8X" + bytes(5_000_000), "more than 20000 chunks")
+
+
+@pytest.mark.parametrize("end", [b"", b"\0", b"\xd0"])
+def test_a_run_of_padding_takes_no_time(end: bytes):
+    """Eight million bytes: tried at each of them, a search would take days."""
+    started = time.process_time()
+    assert_refused(JPEG[:2] + b"\xff" * 8_000_000 + end, "ends within its header")
+    assert time.process_time() - started < 30
+    padded = JPEG[:2] + b"\xff" * 1_000_000 + JPEG[2:]
+    assert (pixels(padded) == pixels(JPEG)).all()
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,17 @@ Metadata of JPEG and PNG is removed, so that it neither costs time nor makes a d
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..core.errors import BadImage
 
-SCANS, CHUNKS = 100, 20_000  # far more than cameras or editors write; each one costs time, even if it is small
+# Far more than cameras or editors write; each one costs time, even if it is small.
+SCANS, CHUNKS, MARKERS = 100, 20_000, 20_000
 BYTES = {1: 1, 3: 2, 4: 4, 6: 1, 8: 2, 9: 4}  # sizes of EXIF's integer types
-MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # stuffed zeros and restart markers are part of a scan
+# Stuffed zeros and restart markers are part of a scan. A run of 0xFF is padding before a marker; it is no part of the
+# expression, which would then be tried at each byte of the run and take its length squared.
+MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,29 +63,36 @@ def read_orientation(exif: bytes) -> int:
 
 
 def _jpeg(data: bytes) -> Header:
-    size, orientation, scans = None, 1, 0
+    size, orientation, scans, start = None, 1, 0, 0
     parts: list[bytes] = []
-    start = at = 0
-    while found := MARKER.search(data, at):
-        kind, at = found[1][0], found.end()
-        if kind == 0xD9:
-            break
-        if kind in (0x01, 0xD8):
-            continue
-        end = at + (data[at] << 8 | data[at + 1])
+    for kind, marker, at, end in _segments(data):
         if kind in (*range(0xE1, 0xEE), 0xEF, 0xFE):  # application segments except JFIF's and Adobe's, and comments
             if kind == 0xE1 and data.startswith(b"Exif\0\0", at + 2):
                 orientation = read_orientation(data[at + 2 : end])
-            parts.append(data[start : found.start()])
+            parts.append(data[start:marker])
             start = end
         elif 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
             size = data[at + 5] << 8 | data[at + 6], data[at + 3] << 8 | data[at + 4]
         elif kind == 0xDA and (scans := scans + 1) > SCANS:
             raise BadImage(f"the JPEG has more than {SCANS} scans", "image")
-        at = max(at, end)
     if size is None:
         raise BadImage("the image ends within its header", "image")
     return Header("JPEG", *size, orientation, b"".join([*parts, data[start:]]))
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """The segments of a JPEG up to its end: kind, and where its marker, its length and what follows it begin."""
+    at = 0
+    for _ in range(MARKERS):
+        found = MARKER.search(data, at)
+        if found is None or found[1] == b"\xd9":
+            return
+        kind, at = found[1][0], found.end()
+        if kind not in (0x01, 0xD8):  # markers that stand alone
+            end = at + (data[at] << 8 | data[at + 1])
+            yield kind, found.start(), at, end
+            at = end
+    raise BadImage(f"the JPEG has more than {MARKERS} markers", "image")
 
 
 def _png(data: bytes) -> Header:
