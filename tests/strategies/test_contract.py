@@ -21,6 +21,11 @@ CUT = {"copies": 8, "p_cutout": 0.5, "p_cutmix": 0.5, "span": 0.3, "protect_name
 CONTRACT = {  # fields, memory, gradient
     "zero_shot": ({}, "request", False),
     "mean": (SEVERAL, "request", False),
+    "rtpt": (
+        {**SEVERAL, "confident": 0.3, "neighbours": 20, "temperature": 0.01, "compat": False},
+        "request",
+        False,
+    ),
     "zero": ({"views": 64, "keep": 0.3, "augment": "crop", "compat": False}, "request", False),
     "mta": ({"views": 64, "augment": "crop", **MOVING}, "request", False),
     "tpt": (TUNED, "request", True),
