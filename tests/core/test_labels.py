@@ -28,6 +28,34 @@ def test_the_id_tells_names_from_templates():
     assert LabelSet(("a", "b"), ("{}",)).id != LabelSet(("a",), ("b {}", "{}")).id
 
 
+def test_sentences_change_the_id_and_a_set_without_any_keeps_its_id():
+    plain, names = LabelSet(("cat", "dog")), ("cat", "dog")
+    assert plain.id == "fb00f19ccfc78dd6fadea2df0ca4081d"
+    for nothing in ((), ((), ()), {}, {"dog": ()}):
+        assert LabelSet(names, sentences=nothing) == plain and LabelSet(names, sentences=nothing).id == plain.id
+    taught = LabelSet(names, sentences=(("a pet that purrs",), ()))
+    assert taught == LabelSet(names, sentences={"cat": ["a pet that purrs"]}) and taught.id != plain.id
+    assert taught.id != LabelSet(names, sentences={"dog": ["a pet that purrs"]}).id
+    assert (plain.prompt_count, taught.prompt_count) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "sentences, field",
+    [
+        ("purrs", "sentences"),
+        ((("purrs",),), "sentences"),
+        (("purrs", "barks"), "sentences[0]"),
+        ((("purrs", " "), ()), "sentences[0][1]"),
+        (((), (3,)), "sentences[1][0]"),
+        ({"cow": ("moos",)}, "sentences"),
+    ],
+)
+def test_invalid_sentences_are_refused_by_field(sentences, field):
+    with pytest.raises(BadLabels) as refusal:
+        LabelSet(("cat", "dog"), sentences=sentences)
+    assert refusal.value.field == field
+
+
 def test_any_unicode_has_an_id():
     assert len({LabelSet((name,)).id for name in ("Käse", "猫", "\ud800", "🐈")}) == 4
 

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..core.errors import BadImage, BadLabels, BadParameters, BadRequest
-from ..core.labels import LabelSet
 from ..core.request import Encoded
 from ..strategies import catalogue as strategies
-from .options import AsJson, Configure, Duplicates, configure_command, names_of, templates_of
+from .options import AsJson, Configure, Duplicates, Templates, configure_command, label_set_of, names_of
 from .text import json_line, printable
 
 if TYPE_CHECKING:
@@ -38,9 +37,7 @@ def advise(
     only: Annotated[str | None, typer.Option("--strategies", metavar="A,B,...", help="Try only these.")] = None,
     count: Annotated[int, typer.Option(min=FEWEST, help="Images to look at, at most.")] = 256,
     views: Annotated[int, typer.Option(min=0, max=512, help="0: 64, or as many as the deadline allows.")] = 0,
-    template: Annotated[
-        list[str] | None, typer.Option(metavar="TEXT", help="A sentence in which {} stands for the label.")
-    ] = None,
+    template: Templates = None,
     allow_duplicates: Duplicates = False,
     as_json: AsJson = False,
 ) -> None:
@@ -54,8 +51,7 @@ def advise(
     images_chosen = _choose_images(images, count)
     from .. import app  # imports torch for seconds, so mistakes come first
 
-    given = (names, templates_of(template)) if template else (names,)
-    label_set = LabelSet(*given, allow_duplicates=allow_duplicates)
+    label_set = label_set_of(names, template, allow_duplicates)
     advice = app.advise(settings, label_set, images_chosen, tried, seconds, views, _show_progress)
     print(json_line(_json(advice)) if as_json else "\n".join(_lines(advice, len(images_chosen))))
 

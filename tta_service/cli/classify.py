@@ -11,12 +11,11 @@ from typing import Annotated
 import typer
 
 from ..core.errors import TTAError
-from ..core.labels import LabelSet
 from ..core.reducer import Reduction
 from ..core.request import Encoded, Report, Request
 from ..reducers import catalogue as reducers
 from ..strategies import catalogue as strategies
-from .options import AsJson, Configure, Duplicates, build, configure_command, names_of, templates_of
+from .options import AsJson, Configure, Duplicates, Templates, build, configure_command, label_set_of, names_of
 from .output import open_output
 from .text import printable
 
@@ -32,9 +31,7 @@ def classify(
     reducer_param: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Parameter of the reducer.")
     ] = None,
-    template: Annotated[
-        list[str] | None, typer.Option(metavar="TEXT", help="A sentence in which {} stands for the label.")
-    ] = None,
+    template: Templates = None,
     allow_duplicates: Duplicates = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the views; each further file adds one.")] = 0,
     as_json: AsJson = False,
@@ -46,10 +43,9 @@ def classify(
         "batch.max_rows": 64,  # one request at a time needs no measured maximum
     }
     settings = configure(flags)
-    given = (names_of(labels), templates_of(template)) if template else (names_of(labels),)
     template_request = Request(
         image=Encoded(b""),
-        labels=LabelSet(*given, allow_duplicates=allow_duplicates),
+        labels=label_set_of(names_of(labels), template, allow_duplicates),
         strategy=build(strategies, settings.defaults.strategy, param, settings.limits.parameters),
         reduction=Reduction(build(reducers, settings.defaults.reducer, reducer_param)),
         session="files",

@@ -13,8 +13,10 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from ..clip.text.templates import expand_templates
 from ..core.catalogue import Catalogue
 from ..core.errors import BadLabels, BadParameters
+from ..core.labels import LabelSet
 from ..reducers import catalogue as reducers
 from ..settings import BadSettings, Settings, load, unknown_variables
 from ..strategies import catalogue as strategies
@@ -56,6 +58,15 @@ Sets = Annotated[
 ]
 Duplicates = Annotated[
     bool, typer.Option("--allow-duplicates", help="A name may stand for several classes, told apart by their index.")
+]
+Templates = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--template",
+        "--templates",
+        metavar="TEXT|openai|simple",
+        help="A sentence in which {} stands for the label, or a published set: 80 sentences, and the seven best.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 
@@ -126,12 +137,15 @@ def names_of(labels: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in words if word.strip())
 
 
-def templates_of(sentences: Iterable[str]) -> tuple[str, ...]:
-    """The sentences as UTF-8, whatever the locale. Raises `BadLabels`."""
+def label_set_of(names: tuple[str, ...], templates: Iterable[str] | None, allow_duplicates: bool) -> LabelSet:
+    """The label set of `--labels` and `--template`, as UTF-8 whatever the locale. Raises `BadLabels`."""
     try:
-        return tuple(map(utf8, sentences))
+        given = tuple(map(utf8, templates or ()))
     except ValueError as error:
         raise BadLabels(f"--template: {error}", "labels") from error
+    if given:
+        return LabelSet(names, expand_templates(given), allow_duplicates=allow_duplicates)
+    return LabelSet(names, allow_duplicates=allow_duplicates)
 
 
 def build(

@@ -20,7 +20,7 @@ from ..core.labels import LabelSet, Prompts, TextSpace
 from ..core.reducer import Reducer, Reduction
 from .encoder_config import DEFAULT_CONFIG, EncoderConfig, build_image_encoder
 from .text.prompts import TOKENS_AT_ONCE, TemplatePrompts
-from .text.tokenize import Tokenize, TrainedVocabulary, label_tokens, text_tokens
+from .text.tokenize import Tokenize, TrainedVocabulary, label_tokens, sentence_tokens, text_tokens
 from .text.tower import encode_tokens, take_text_apart
 
 
@@ -110,16 +110,22 @@ class FrozenCLIP:
         for template in labels.templates:
             tokens.append(label_tokens(self.tokenize, labels, template, self._context))
             yield
-        features: list[Tensor] = []  # of each template [c, d]
+        classes = [place for place, own in enumerate(labels.sentences) for _ in own]
+        if classes:
+            tokens.append(sentence_tokens(self.tokenize, labels, self._context))
+        features: list[Tensor] = []  # of each template [c, d]; then of all sentences, if there are any
         for batch in tokens:
             pieces: list[Tensor] = []
             for piece in batch.split(self._prompts_at_once(batch)):
                 pieces.append(self._encode_tokens(piece))
                 yield
             features.append(torch.cat(pieces))
+        total = torch.stack(features[: len(labels.templates)]).sum(0)
+        if classes:
+            total.index_add_(0, torch.tensor(classes, device=total.device), features[-1])
         return TextSpace(
             labels,
-            F.normalize(torch.stack(features).sum(0), dim=-1).cpu(),
+            F.normalize(total, dim=-1).cpu(),
             self.scale,
             self._prompts(labels, tokens[0]),
             embedder=lambda texts: self._encode_texts(texts, cut=True).cpu(),

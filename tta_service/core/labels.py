@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -19,12 +20,14 @@ from .errors import BadLabels, Unsupported
 class LabelSet:
     """Class names, distinct unless duplicates are allowed, and the sentence templates that they fill.
 
-    Equal sets share one `TextSpace`. Raises `BadLabels`, which names the field.
+    `sentences` are more descriptions of single classes, taken as they are: for each name some, none, or by name in a
+    mapping. Equal sets share one `TextSpace`. Raises `BadLabels`, which names the field.
     """
 
     names: tuple[str, ...]
     templates: tuple[str, ...] = ("a photo of a {}.",)
     allow_duplicates: bool = field(default=False, compare=False, repr=False)  # the position tells such classes apart
+    sentences: tuple[tuple[str, ...], ...] = ()  # one entry for each name, or nothing at all
     id: str = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -43,8 +46,20 @@ class LabelSet:
         for place, template in enumerate(self.templates):
             if template.count("{}") != 1 or set(template.replace("{}", "")) & set("{}"):
                 raise BadLabels(_BRACES.format(place=place, template=template), f"templates[{place}]")
-        text = json.dumps([self.names, self.templates], ensure_ascii=False, separators=(",", ":"))
+        object.__setattr__(self, "sentences", _check_sentences(self.sentences, self.names))
+        hashed = [self.names, self.templates, *([self.sentences] if self.sentences else ())]
+        text = json.dumps(hashed, ensure_ascii=False, separators=(",", ":"))
         object.__setattr__(self, "id", hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32])
+
+    @property
+    def prompt_count(self) -> int:
+        """How many sentences the text tower encodes for the set."""
+        return len(self.names) * len(self.templates) + sum(map(len, self.sentences))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Names, templates and sentences."""
+        return (*self.names, *self.templates, *chain.from_iterable(self.sentences))
 
     def prompts(self, template: str) -> list[str]:
         """The sentences of one template, one per name. An underscore in a name stands for a space."""
@@ -60,6 +75,25 @@ def _check_texts(given: Any, field: str) -> tuple[str, ...]:
         if not isinstance(text, str):
             raise BadLabels(f"{field}[{place}] is a {type(text).__name__}, not a text", f"{field}[{place}]")
     return texts
+
+
+def _check_sentences(given: Any, names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """The sentences of each name; nothing if there are none at all."""
+    if isinstance(given, Mapping):
+        if unknown := [name for name in given if name not in names]:  # type: ignore[reportUnknownVariableType]
+            raise BadLabels(f"there are sentences for {unknown[0]!r}, which is no name", "sentences")
+        given = [given.get(name, ()) for name in names]
+    if isinstance(given, str):
+        raise BadLabels("sentences is a single text; give several of each name", "sentences")
+    each: tuple[Any, ...] = tuple(given)
+    if each and len(each) != len(names):
+        raise BadLabels(f"there are sentences for {len(each)} names; the set has {len(names)}", "sentences")
+    sentences = tuple(_check_texts(some, f"sentences[{place}]") for place, some in enumerate(each))
+    for place, some in enumerate(sentences):
+        for other, sentence in enumerate(some):
+            if not sentence.strip():
+                raise BadLabels(f"sentence {other} of name {place} is empty", f"sentences[{place}][{other}]")
+    return sentences if any(sentences) else ()
 
 
 _TWICE = "names {first} and {place} are both {name!r}; allow_duplicates takes them as two classes"
@@ -91,7 +125,8 @@ class Prompts(Protocol):
 class TextSpace:
     """A label set *through* the text tower.
 
-    `features` [c, d] have unit norm: the mean over the templates' unit features, normalised again.
+    `features` [c, d] have unit norm: the mean of the unit features of the filled templates and the class's own
+    sentences, normalised again.
     `scale` is exp(logit_scale), 100 for OpenAI's CLIP. `unseen` are the names that are not in the text
     tower's training data.
     """

@@ -77,6 +77,6 @@ class Engine:
         if request.deadline is None or math.isinf(request.deadline):
             return None
         labels, resources = request.labels, self._resources
-        prompts = 0 if labels in resources.text_spaces else len(labels.names) * len(labels.templates)
+        prompts = 0 if labels in resources.text_spaces else labels.prompt_count
         arrived = received if request.arrived is None else request.arrived
         return DeadlinePlanner(resources.costs, resources.batcher.queue, request, request.deadline, arrived, prompts)

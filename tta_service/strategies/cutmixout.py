@@ -63,13 +63,13 @@ class CutMixOut(Strategy[Prototypes]):
         return seen.text.scale * (memory.features @ seen.views[0]), memory
 
     def texts(self, labels: LabelSet, place: int) -> list[str]:
-        """The sentences of class `place`: all originals, then the copies."""
+        """The sentences of class `place`: the templates filled, its own, then copies of the filled templates."""
         sentences = [words(template, labels.names[place], self.protect_names) for template in labels.templates]
         seed = _seed(labels, labels.names[place])
         copies = [self._copy(sentences, r, random.Random(f"{seed}/{r}")) for r in range(self.copies)]
-        return [labels.prompts(template)[place] for template in labels.templates] + [
-            join_words(copy) for copy in copies
-        ]
+        originals = [labels.prompts(template)[place] for template in labels.templates]
+        own = labels.sentences[place] if labels.sentences else ()
+        return [*originals, *own, *map(join_words, copies)]
 
     def _copy(self, sentences: list[list[Word]], r: int, rng: random.Random) -> list[Word]:
         """All numbers are drawn, used or not, so that the draws for cutting do not depend on `p_cutmix`."""
@@ -101,7 +101,7 @@ def _order(labels: LabelSet) -> tuple[str, dict[str, int]]:
     """The id of the label set with its names in order, and the first place of each there."""
     names = sorted(labels.names)
     ranks = {name: rank for rank, name in reversed([*enumerate(names)])}
-    return replace(labels, names=tuple(names), allow_duplicates=True).id, ranks
+    return replace(labels, names=tuple(names), allow_duplicates=True, sentences=()).id, ranks
 
 
 def words(template: str, name: str, protected: bool) -> list[Word]:

@@ -74,16 +74,16 @@ class TPT(Stateless):
 
 
 def first_template(text: TextSpace) -> Tensor:
-    """[c, d] the features at the initial context. With one template they are the label set's features."""
-    if len(text.labels.templates) == 1:
+    """[c, d] the features at the initial context. With one template alone they are the label set's features."""
+    if text.labels.prompt_count == len(text.labels.names):
         return text.features
     with torch.no_grad():
         return text.prompts.encode(text.prompts.context)
 
 
 def note_first_template_only(text: TextSpace) -> dict[str, float]:
-    """A note for explanations of label sets with several templates: only the first is tuned and answers."""
-    return {"first_template_only": 1.0} if len(text.labels.templates) > 1 else {}
+    """A note for explanations of label sets with more sentences: only the first template is tuned and answers."""
+    return {"first_template_only": 1.0} if text.labels.prompt_count > len(text.labels.names) else {}
 
 
 def tune(

@@ -6,6 +6,7 @@ Its text tower weights words by position, sums them, and projects the tanh; it i
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -60,10 +61,14 @@ class FakeCLIP:
         for template in labels.templates:
             for prompt in labels.prompts(template):
                 split_words(prompt)
+        for sentence in itertools.chain(*labels.sentences):
+            split_words(sentence, "sentences")
         prompts = [FakePrompts(self._words, labels.names, template) for template in labels.templates]
         with torch.no_grad():
             each = torch.stack([one.encode(one.initial) for one in prompts])
-        features = each[0] if len(each) == 1 else unit(each.mean(0))
+            own = [self._words.sentences(some).sum(0) if some else 0 * each[0, 0] for some in labels.sentences]
+        total = each.sum(0) + torch.stack(own) if own else each.sum(0)
+        features = each[0] if len(each) == 1 and not own else unit(total)
         return TextSpace(labels, features, self.scale, lambda: prompts[0], self._words.sentences)
 
     def text_space_in_steps(self, labels: LabelSet) -> Generator[None, None, TextSpace]:
@@ -122,11 +127,11 @@ class Words:
         )
 
 
-def split_words(text: str) -> list[str]:
+def split_words(text: str, field: str = "names") -> list[str]:
     """The words of a sentence without its full stop. Raises `BadLabels` when the text tower cannot hold them."""
     words = text.removesuffix(".").split()
     if len(words) > LONGEST:
-        raise BadLabels(f"{text[:40]!r}… has {len(words)} words; this text tower takes {LONGEST}", "names")
+        raise BadLabels(f"{text[:40]!r}… has {len(words)} words; this text tower takes {LONGEST}", field)
     return words
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from ..core.catalogue import Catalogue, Description
 from ..core.errors import BadRequest
+from ..core.labels import LabelSet
 from ..core.moving_average import MovingAverage
 from ..core.parameters import Parameter
 from ..serving.sessions.session import SessionInfo
@@ -80,6 +81,15 @@ def paginate(
     sums = accumulate(map(bytes_of, rest[:size]))
     page = [item for place, (item, bytes) in enumerate(zip(rest, sums)) if not place or bytes <= PAGE_BYTES]
     return page, AFTER + key(page[-1]) if len(rest) > len(page) else ""
+
+
+def make_label_set(labels: LabelSet) -> pb.LabelSet:
+    """The whole definition."""
+    sentences = [pb.Sentences(texts=some) for some in labels.sentences]
+    duplicates = labels.allow_duplicates
+    return pb.LabelSet(
+        names=labels.names, templates=labels.templates, allow_duplicates=duplicates, sentences=sentences
+    )
 
 
 def make_label_set_info(label_set: CachedLabelSet) -> pb.LabelSetInfo:

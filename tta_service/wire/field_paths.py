@@ -49,7 +49,7 @@ class FieldOrigins:
             return self.image if not rest else self.image.rpartition(".")[0] + rest
         if head == "labels":
             return self.labels
-        if head in ("names", "templates"):
+        if head in ("names", "templates", "sentences"):
             return f"{self.labels}.{field}" if self.labels.endswith("label_set") else self.labels
         if head == "options":
             return self.options + rest.replace(".reducer.", ".reduction.reducer.", 1 - rest.count("reduction"))

@@ -6,13 +6,14 @@ And within which trace, from what a transport knows of the call.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from ..clip.text.templates import expand_templates
 from ..core.errors import BadImage, BadLabels, TTAError, Unsupported
 from ..core.labels import LabelSet
 from ..core.reducer import Reduction
@@ -124,24 +125,23 @@ def parse_labels(message: pb.Labels, find_labels: LabelLookup, server_info: Serv
 
 def parse_label_set(message: pb.LabelSet, server_info: ServerInfo, path: str) -> LabelSet:
     """The label set in a message at `path`, with the default template when it names none. Raises `BadLabels`."""
-    limits = server_info.limits
-    for field, texts, limit in (
-        ("names", message.names, limits.names),
-        ("templates", message.templates, limits.templates),
-    ):
-        if len(texts) > limit:
-            raise BadLabels(f"{len(texts)} {field}; this server takes at most {limit}", f"{path}.{field}")
-        for index, text in enumerate(texts):
-            if len(text) > limits.characters:
-                reason = f"{len(text)} characters; this server takes at most {limits.characters}"
-                raise BadLabels(reason, f"{path}.{field}[{index}]")
-    names, templates = tuple(message.names), tuple(message.templates)
-    given = (names, templates) if templates else (names,)
-    try:
-        return LabelSet(*given, allow_duplicates=message.allow_duplicates)
-    except TTAError as error:
-        error.at(path)
-        raise
+    limits, sentences = server_info.limits, [tuple(one.texts) for one in message.sentences]
+    with field_prefix(path):
+        _check_texts(message.names, "names", limits.names, limits.characters)
+        templates = expand_templates(message.templates)
+        _check_texts(templates, "templates", limits.templates, limits.characters)
+        for place, some in enumerate(sentences):
+            _check_texts(some, f"sentences[{place}]", limits.sentences, limits.characters)
+        given = (message.names, templates) if templates else (message.names,)
+        return LabelSet(*given, allow_duplicates=message.allow_duplicates, sentences=tuple(sentences))  # type: ignore[arg-type]
+
+
+def _check_texts(texts: Sequence[str], field: str, most: int, characters: int) -> None:
+    if len(texts) > most:
+        raise BadLabels(f"{len(texts)} {field.partition('[')[0]}; this server takes at most {most}", field)
+    for index, text in enumerate(texts):
+        if len(text) > characters:
+            raise BadLabels(f"{len(text)} characters; this server takes at most {characters}", f"{field}[{index}]")
 
 
 def parse_features(message: pb.Features, server_info: ServerInfo) -> Features:

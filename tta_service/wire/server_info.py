@@ -21,8 +21,9 @@ class Limits(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     names: Annotated[int, Field(ge=1, le=100_000)] = 2000
-    characters: Annotated[int, Field(ge=1, le=4096)] = 256  # of one name or template
-    templates: Annotated[int, Field(ge=1, le=1000)] = 8
+    characters: Annotated[int, Field(ge=1, le=4096)] = 256  # of one name, template or sentence
+    templates: Annotated[int, Field(ge=1, le=1000)] = 80
+    sentences: Annotated[int, Field(ge=0, le=1000)] = 80  # of one name
     views: Annotated[int, Field(ge=1, le=4096)] = 512  # rows of features made on the device
     buffer: Annotated[int, Field(ge=1, le=4096)] = 64  # frames of one stream that may wait
     stream_bytes: Bytes = 64 << 20  # of the waiting frames of one stream

@@ -36,6 +36,21 @@ def test_classes_of_one_name_are_told_apart_by_their_index(service: str) -> None
         assert all(score.label == NAMES[score.index] for score in (*answer.top, *answer.zero_shot))
 
 
+def test_sentences_by_name_and_templates_by_their_sets_name_reach_the_service(service: str) -> None:
+    labels = LabelSet(("cat", "dog"), "simple", sentences={"dog": ["it barks"]})  # type: ignore[arg-type]
+    with Client(service) as client:
+        info = client.put_labels(labels)
+        got = client.get_labels(info.id)
+        assert (got.names, got.sentences) == (("cat", "dog"), ((), ("it barks",)))
+        assert len(got.templates) == 7 and "a origami {}." in got.templates
+        assert client.classify(PICTURES[0], labels).label_set_id == info.id
+        wrong: Any
+        for wrong in ({"cow": ["moos"]}, "barks", ["barks"], [[3]], 4):
+            with pytest.raises(TTAClientError, match="sentences") as refused:
+                client.put_labels(LabelSet(("cat", "dog"), sentences=wrong))
+            assert refused.value.field == "label_set"
+
+
 def test_duplicates_are_refused_with_both_places_unless_they_are_allowed(service: str) -> None:
     with Client(service) as client:
         client.put_labels(TWINS)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import grpc
 import pytest
-from open_clip import zero_shot_metadata
+from open_clip import OPENAI_IMAGENET_TEMPLATES, zero_shot_metadata
 
 from tta_service.testing import FakeCLIP
 from tta_service.wire.v1 import tta_pb2 as pb
@@ -36,6 +36,45 @@ async def test_classes_of_one_name_are_told_apart_by_their_index(harness):
         for scores in (response.top, response.zero_shot):
             assert sorted(score.index for score in scores) == list(range(5))
             assert all(score.label == NAMES[score.index] for score in scores)
+
+
+async def test_sentences_come_back_and_change_the_answer_of_their_class_alone(harness):
+    said = [pb.Sentences(texts=["a very large bird", "it fishes in shallow water"]), pb.Sentences()]
+    plain, taught = pb.LabelSet(names=["crane", "cat"]), pb.LabelSet(names=["crane", "cat"], sentences=said)
+    info = (await harness.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=taught))).info
+    got = (await harness.stub.GetLabelSet(pb.GetLabelSetRequest(id=info.id))).label_set
+    assert list(got.sentences) == said and list(got.templates) == ["a photo of a {}."]
+    answers = []
+    for labels in (pb.Labels(label_set=plain), pb.Labels(id=info.id)):
+        response = await harness.stub.Classify(question(labels=labels))
+        answers.append({score.label: score.logit for score in response.zero_shot})
+    assert answers[0]["cat"] == pytest.approx(answers[1]["cat"], abs=1e-4)
+    assert answers[0]["crane"] != pytest.approx(answers[1]["crane"], abs=1e-2)
+
+
+@pytest.mark.parametrize(
+    "labels, field, problem",
+    [
+        (pb.LabelSet(names=["a", "b"], sentences=[pb.Sentences(texts=["x"])]), "sentences", "the set has 2"),
+        (pb.LabelSet(names=["a"], sentences=[pb.Sentences(texts=["x"] * 81)]), "sentences[0]", "at most 80"),
+        (pb.LabelSet(names=["a"], sentences=[pb.Sentences(texts=["x" * 257])]), "sentences[0][0]", "at most 256"),
+        (pb.LabelSet(names=["a"], sentences=[pb.Sentences(texts=["x " * 80])]), "sentences", "80 words"),
+        (pb.LabelSet(names=["a"], templates=["best"]), "templates[0]", "openai, simple"),
+        (pb.LabelSet(names=["a"], templates=[f"{i} {{}}" for i in range(81)]), "templates", "at most 80"),
+    ],
+)
+async def test_sentences_that_cannot_be_taken_are_named(harness, labels, field, problem):
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await harness.stub.PutLabelSet(pb.PutLabelSetRequest(label_set=labels))
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert refused.value.details().startswith(f"label_set.{field}: ") and problem in refused.value.details()
+
+
+async def test_published_templates_are_chosen_by_name(harness):
+    put = pb.PutLabelSetRequest(label_set=pb.LabelSet(names=["cat"], templates=["openai"]))
+    got = await harness.stub.GetLabelSet(pb.GetLabelSetRequest(id=(await harness.stub.PutLabelSet(put)).info.id))
+    spelled = pb.LabelSet(names=["cat"], templates=[fill("{}") for fill in OPENAI_IMAGENET_TEMPLATES])
+    assert got.label_set == spelled and len(spelled.templates) == 80
 
 
 async def test_imagenets_own_names_are_a_label_set(harness):

@@ -43,6 +43,17 @@ async def take(running: Harness) -> Snapshot:
     return await snapshots(running).take("ann", "cam")
 
 
+async def test_sentences_of_a_label_set_are_part_of_a_snapshot():
+    labels = LabelSet(("cat", "dog"), sentences={"dog": ["it barks", "a loud pet"]})
+    async with harness() as running:
+        await running.engine.classify(make_request(1, FIRST, session="cam", owner="ann", labels=labels))
+        snapshot = await take(running)
+    async with harness() as running:
+        await snapshots(running).restore("ann", snapshot.state)
+        answer = await running.engine.classify(make_request(2, FIRST, session="cam", owner="ann", labels=labels))
+    assert (answer.session.origin, answer.session.memory_reset) == ("restored", False)
+
+
 async def test_a_restored_session_goes_on_bit_for_bit():
     async with harness() as running:
         await classify(running, 1, 2, 3, 4)

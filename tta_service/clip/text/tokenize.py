@@ -39,6 +39,17 @@ def label_tokens(tokenize: Tokenize, labels: LabelSet, template: str, context: i
     return tokens[:, :context]
 
 
+def sentence_tokens(tokenize: Tokenize, labels: LabelSet, context: int) -> Tensor:
+    """Tokens [m, context] of all sentences of all names, in order. `BadLabels` for the first that does not fit."""
+    places = [(i, j, sentence) for i, own in enumerate(labels.sentences) for j, sentence in enumerate(own)]
+    tokens, lengths = tokenize_texts(tokenize, [sentence for *_, sentence in places], context)
+    for place in (lengths > context).nonzero().flatten().tolist():
+        i, j, _ = places[place]
+        problem = f"sentence {j} of label {i} ({shorten_name(labels.names[i])}) has {_size(int(lengths[place]), context)}"
+        raise BadLabels(f"{problem} tokens; this text tower reads {context}", f"sentences[{i}][{j}]")
+    return tokens[:, :context]
+
+
 def text_tokens(tokenize: Tokenize, texts: Sequence[str], context: int, cut: bool = False) -> Tensor:
     """Tokens [m, context] of any texts. `BadLabels` for the first that does not fit, unless its end is to be `cut`."""
     if cut:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...core.errors import TTAError
 from ...serving.text.label_sets import LabelSets
-from ...wire.catalogue import make_label_set_info, paginate
+from ...wire.catalogue import make_label_set, make_label_set_info, paginate
 from ...wire.field_paths import FieldOrigins, field_prefix
 from ...wire.identity import current_caller
 from ...wire.requests import parse_label_set
@@ -30,12 +30,10 @@ class LabelSetMethods(wire.AdaptationServiceServicer):
             raise FieldOrigins(image="", labels="label_set", options="").locate(error) from error
 
     async def GetLabelSet(self, request: pb.GetLabelSetRequest, context: Context) -> pb.GetLabelSetResponse:
-        """The names and templates of a label set. Raises `UnknownLabels`."""
+        """The names, templates and sentences of a label set. Raises `UnknownLabels`."""
         with field_prefix("id", whole=True):
             cached = self._label_sets.find(current_caller().owner, request.id)
-        names, templates, duplicates = cached.labels.names, cached.labels.templates, cached.labels.allow_duplicates
-        labels = pb.LabelSet(names=names, templates=templates, allow_duplicates=duplicates)
-        return pb.GetLabelSetResponse(info=make_label_set_info(cached), label_set=labels)
+        return pb.GetLabelSetResponse(info=make_label_set_info(cached), label_set=make_label_set(cached.labels))
 
     async def ListLabelSets(self, request: pb.ListLabelSetsRequest, context: Context) -> pb.ListLabelSetsResponse:
         """One page of the caller's label sets, by id."""

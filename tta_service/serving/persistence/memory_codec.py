@@ -53,14 +53,15 @@ def encode(image: MemoryImage) -> dict[str, Any]:
     }
 
 
-def encode_labels(labels: LabelSet) -> list[Sequence[str]]:
+def encode_labels(labels: LabelSet) -> list[Any]:
     """For JSON."""
-    return [labels.names, labels.templates]
+    return [labels.names, labels.templates, *([labels.sentences] if labels.sentences else ())]
 
 
-def decode_labels(described: Sequence[Sequence[str]]) -> LabelSet:
+def decode_labels(described: Sequence[Any]) -> LabelSet:
     """The server that made it allowed duplicates, if there are any. Raises `BadLabels`."""
-    return LabelSet(*map(tuple, described), allow_duplicates=True)
+    names, templates, *sentences = described
+    return LabelSet(names, templates, allow_duplicates=True, sentences=sentences[0] if sentences else ())
 
 
 def encode_reduction(reduction: Reduction | None) -> list[Any] | None:

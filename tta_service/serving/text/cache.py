@@ -128,7 +128,7 @@ class TextSpaceCache:
             raise
         except Exception as error:
             raise ModelFault("the text tower failed on this label set") from error
-        self._costs.learn_text(len(labels.names) * len(labels.templates), task.seconds)
+        self._costs.learn_text(labels.prompt_count, task.seconds)
         return CacheEntry(space)
 
     def _store(self, id: str, entry: CacheEntry) -> None:

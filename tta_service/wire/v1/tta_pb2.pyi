@@ -69,14 +69,22 @@ class Features(_message.Message):
     def __init__(self, views: _Optional[int] = ..., dimension: _Optional[int] = ..., values: _Optional[bytes] = ..., model: _Optional[str] = ...) -> None: ...
 
 class LabelSet(_message.Message):
-    __slots__ = ("names", "templates", "allow_duplicates")
+    __slots__ = ("names", "templates", "allow_duplicates", "sentences")
     NAMES_FIELD_NUMBER: _ClassVar[int]
     TEMPLATES_FIELD_NUMBER: _ClassVar[int]
     ALLOW_DUPLICATES_FIELD_NUMBER: _ClassVar[int]
+    SENTENCES_FIELD_NUMBER: _ClassVar[int]
     names: _containers.RepeatedScalarFieldContainer[str]
     templates: _containers.RepeatedScalarFieldContainer[str]
     allow_duplicates: bool
-    def __init__(self, names: _Optional[_Iterable[str]] = ..., templates: _Optional[_Iterable[str]] = ..., allow_duplicates: _Optional[bool] = ...) -> None: ...
+    sentences: _containers.RepeatedCompositeFieldContainer[Sentences]
+    def __init__(self, names: _Optional[_Iterable[str]] = ..., templates: _Optional[_Iterable[str]] = ..., allow_duplicates: _Optional[bool] = ..., sentences: _Optional[_Iterable[_Union[Sentences, _Mapping]]] = ...) -> None: ...
+
+class Sentences(_message.Message):
+    __slots__ = ("texts",)
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    texts: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, texts: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Labels(_message.Message):
     __slots__ = ("id", "label_set")

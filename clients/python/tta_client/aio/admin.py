@@ -13,7 +13,7 @@ from ..channel import parse_session, to_timeout
 from ..errors import TTAClientError, blame_field, from_rpc
 from ..types import catalogue
 from ..types.catalogue import Description, LabelSetInfo, ServerInfo, SessionInfo, Snapshot
-from ..types.labels import LabelSet, parse_label_set
+from ..types.labels import LabelSet, parse_label_set, read_label_set
 from ..types.values import parse_text
 from ..v1 import tta_pb2 as pb
 from .connection import AsyncConnection, AsyncRegistry
@@ -37,9 +37,9 @@ class AsyncAdmin:
         return await self._registry.register(labels)
 
     async def get_labels(self, label_set_id: str) -> LabelSet:
-        """The names and templates of a registered label set."""
+        """The names, templates and sentences of a registered label set."""
         found = (await self._call("GetLabelSet", pb.GetLabelSetRequest(id=parse_text(label_set_id, "id")))).label_set
-        return LabelSet(tuple(found.names), tuple(found.templates), found.allow_duplicates)
+        return read_label_set(found)
 
     async def list_labels(self) -> list[LabelSetInfo]:
         """All registered label sets."""

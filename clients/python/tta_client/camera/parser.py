@@ -53,7 +53,7 @@ def _add_classification(add: Add) -> None:
     about = "let a name stand for several classes, as in ImageNet's list; their index tells them apart"
     add("--allow-duplicates", action="store_true", help=about)
     about = "a prompt with {} in place of the name; repeat it for several, whose mean counts"
-    add("--template", action="append", default=[], metavar="TEXT", help=about)
+    add("--template", "--templates", action="append", default=[], metavar="TEXT", help=about)
     about = "how the service adapts; several strategies take the frames in turn"
     add("--strategy", default="", metavar="NAME[,NAME…]", help=about)
     about = "a parameter of the strategy NAME, or of all; repeatable"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,14 @@ from ..v1 import tta_pb2
 class LabelSet:
     """Class names, distinct unless duplicates are allowed, and templates, in which `{}` stands for the name.
 
-    Without templates the server uses its own.
+    Without templates the server uses its own; "openai" and "simple" stand for published sets of them. `sentences` are
+    more descriptions of single classes, taken as they are: by name, or one entry for each name.
     """
 
     names: tuple[str, ...]
     templates: tuple[str, ...] = ()
     allow_duplicates: bool = False  # classes of one name are told apart by their index
+    sentences: Mapping[str, Sequence[str]] | Sequence[Sequence[str]] = ()
 
 
 Labels = str | Sequence[str] | LabelSet
@@ -33,10 +35,23 @@ def parse_labels(labels: Labels) -> str | LabelSet:
 
 
 def parse_label_set(labels: Sequence[str] | LabelSet) -> LabelSet:
-    """Names and templates as tuples. Raises ValueError for what holds anything but text."""
+    """Names, templates and sentences as tuples. Raises ValueError for what holds anything but text."""
     given = labels if isinstance(labels, LabelSet) else LabelSet(labels)  # type: ignore[arg-type]
-    names, templates = _parse_texts(given.names, "names"), _parse_texts(given.templates, "templates")
-    return LabelSet(names, templates, bool(given.allow_duplicates))
+    some: Any = (given.templates,) if isinstance(given.templates, str) else given.templates
+    names, templates = _parse_texts(given.names, "names"), _parse_texts(some, "templates")
+    return LabelSet(names, templates, bool(given.allow_duplicates), _parse_sentences(given.sentences, names))
+
+
+def _parse_sentences(given: Any, names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """The sentences of each name; nothing if there are none at all."""
+    if isinstance(given, Mapping):
+        if unknown := [name for name in given if name not in names]:  # type: ignore[reportUnknownVariableType]
+            raise ValueError(f"there are sentences for {unknown[0]!r}, which is no name")
+        given = [given.get(name, ()) for name in names]
+    if isinstance(given, str) or not isinstance(given, Sequence) or any(isinstance(some, str) for some in given):  # type: ignore[reportUnknownVariableType]
+        raise ValueError(f"the sentences are {repr(given)[:60]}, not some strings for each name")
+    sentences = tuple(_parse_texts(some, "sentences") for some in given)  # type: ignore[reportUnknownVariableType]
+    return sentences if any(sentences) else ()
 
 
 def _parse_texts(texts: Any, what: str) -> tuple[str, ...]:
@@ -52,8 +67,17 @@ def _parse_texts(texts: Any, what: str) -> tuple[str, ...]:
 
 def make_label_set_message(labels: LabelSet) -> tta_pb2.LabelSet:
     """The same set as a message."""
-    duplicates = labels.allow_duplicates
-    return tta_pb2.LabelSet(names=labels.names, templates=labels.templates, allow_duplicates=duplicates)
+    duplicates, sentences = labels.allow_duplicates, _parse_sentences(labels.sentences, labels.names)
+    return tta_pb2.LabelSet(
+        names=labels.names, templates=labels.templates, allow_duplicates=duplicates,
+        sentences=[tta_pb2.Sentences(texts=some) for some in sentences],
+    )
+
+
+def read_label_set(message: tta_pb2.LabelSet) -> LabelSet:
+    """The same set from a message."""
+    sentences = tuple(tuple(some.texts) for some in message.sentences)
+    return LabelSet(tuple(message.names), tuple(message.templates), message.allow_duplicates, sentences)
 
 
 class RegisteredLabels:
