@@ -80,9 +80,10 @@ def _check_texts(given: Any, field: str) -> tuple[str, ...]:
 def _check_sentences(given: Any, names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     """The sentences of each name; nothing if there are none at all."""
     if isinstance(given, Mapping):
-        if unknown := [name for name in given if name not in names]:  # type: ignore[reportUnknownVariableType]
+        by_name: dict[Any, Any] = dict(given)  # type: ignore[reportUnknownArgumentType]
+        if unknown := [name for name in by_name if name not in names]:
             raise BadLabels(f"there are sentences for {unknown[0]!r}, which is no name", "sentences")
-        given = [given.get(name, ()) for name in names]
+        given = [by_name.get(name, ()) for name in names]
     if isinstance(given, str):
         raise BadLabels("sentences is a single text; give several of each name", "sentences")
     each: tuple[Any, ...] = tuple(given)

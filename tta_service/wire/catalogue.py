@@ -87,9 +87,7 @@ def make_label_set(labels: LabelSet) -> pb.LabelSet:
     """The whole definition."""
     sentences = [pb.Sentences(texts=some) for some in labels.sentences]
     duplicates = labels.allow_duplicates
-    return pb.LabelSet(
-        names=labels.names, templates=labels.templates, allow_duplicates=duplicates, sentences=sentences
-    )
+    return pb.LabelSet(names=labels.names, templates=labels.templates, allow_duplicates=duplicates, sentences=sentences)
 
 
 def make_label_set_info(label_set: CachedLabelSet) -> pb.LabelSetInfo:

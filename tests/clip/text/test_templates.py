@@ -27,8 +27,10 @@ def test_a_class_is_the_mean_of_its_templates_and_its_own_sentences(clip):
     names, templates = ("cat", "dog", "sea_snake"), ("a photo of a {}.", "a drawing of one {}.")
     own = (("it purrs",), (), ("a snake that swims", "it lives in warm seas", "it purrs"))
     labels = LabelSet(names, templates, sentences=own)
-    texts = [[*(template.replace("{}", name.replace("_", " ")) for template in templates), *some]
-             for name, some in zip(names, own, strict=True)]
+    texts = [
+        [*(template.replace("{}", name.replace("_", " ")) for template in templates), *some]
+        for name, some in zip(names, own, strict=True)
+    ]
     features = clip.text_space(labels).features
     embed = clip.text_space(LabelSet(("x",))).embed
     expected = torch.stack([normalize(embed(some).double().mean(0), dim=0) for some in texts])
@@ -38,6 +40,8 @@ def test_a_class_is_the_mean_of_its_templates_and_its_own_sentences(clip):
 def test_a_sentence_that_does_not_fit_is_named():
     clip = small(text={"context_length": 24})
     labels = LabelSet(("cat", "dog"), sentences=((), ("it barks", "word " * 30)))
-    with pytest.raises(BadLabels, match="sentence 1 of label 1 .'dog'. has 32 tokens; this text tower reads 24") as refused:
+    with pytest.raises(
+        BadLabels, match=r"sentence 1 of label 1 .'dog'. has 32 tokens; this text tower reads 24"
+    ) as refused:
         clip.text_space(labels)
     assert refused.value.field == "sentences[1][1]"

@@ -45,7 +45,9 @@ def sentence_tokens(tokenize: Tokenize, labels: LabelSet, context: int) -> Tenso
     tokens, lengths = tokenize_texts(tokenize, [sentence for *_, sentence in places], context)
     for place in (lengths > context).nonzero().flatten().tolist():
         i, j, _ = places[place]
-        problem = f"sentence {j} of label {i} ({shorten_name(labels.names[i])}) has {_size(int(lengths[place]), context)}"
+        problem = (
+            f"sentence {j} of label {i} ({shorten_name(labels.names[i])}) has {_size(int(lengths[place]), context)}"
+        )
         raise BadLabels(f"{problem} tokens; this text tower reads {context}", f"sentences[{i}][{j}]")
     return tokens[:, :context]
 

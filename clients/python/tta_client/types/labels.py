@@ -69,7 +69,9 @@ def make_label_set_message(labels: LabelSet) -> tta_pb2.LabelSet:
     """The same set as a message."""
     duplicates, sentences = labels.allow_duplicates, _parse_sentences(labels.sentences, labels.names)
     return tta_pb2.LabelSet(
-        names=labels.names, templates=labels.templates, allow_duplicates=duplicates,
+        names=labels.names,
+        templates=labels.templates,
+        allow_duplicates=duplicates,
         sentences=[tta_pb2.Sentences(texts=some) for some in sentences],
     )
 
