@@ -79,22 +79,24 @@ def _check_texts(given: Any, field: str) -> tuple[str, ...]:
 
 def _check_sentences(given: Any, names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     """The sentences of each name; nothing if there are none at all."""
-    if isinstance(given, Mapping):
-        by_name: dict[Any, Any] = dict(given)  # type: ignore[reportUnknownArgumentType]
-        if unknown := [name for name in by_name if name not in names]:
-            raise BadLabels(f"there are sentences for {unknown[0]!r}, which is no name", "sentences")
-        given = [by_name.get(name, ()) for name in names]
     if isinstance(given, str):
         raise BadLabels("sentences is a single text; give several of each name", "sentences")
-    each: tuple[Any, ...] = tuple(given)
+    each = _by_place(dict(given), names) if isinstance(given, Mapping) else tuple(given)  # type: ignore[reportUnknownArgumentType]
     if each and len(each) != len(names):
         raise BadLabels(f"there are sentences for {len(each)} names; the set has {len(names)}", "sentences")
     sentences = tuple(_check_texts(some, f"sentences[{place}]") for place, some in enumerate(each))
     for place, some in enumerate(sentences):
-        for other, sentence in enumerate(some):
-            if not sentence.strip():
-                raise BadLabels(f"sentence {other} of name {place} is empty", f"sentences[{place}][{other}]")
+        empty = next((other for other, sentence in enumerate(some) if not sentence.strip()), None)
+        if empty is not None:
+            raise BadLabels(f"sentence {empty} of name {place} is empty", f"sentences[{place}][{empty}]")
     return sentences if any(sentences) else ()
+
+
+def _by_place(by_name: dict[Any, Any], names: tuple[str, ...]) -> tuple[Any, ...]:
+    unknown = next((name for name in by_name if name not in names), None)
+    if unknown is not None:
+        raise BadLabels(f"there are sentences for {unknown!r}, which is no name", "sentences")
+    return tuple(by_name.get(name, ()) for name in names)
 
 
 _TWICE = "names {first} and {place} are both {name!r}; allow_duplicates takes them as two classes"
