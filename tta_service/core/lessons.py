@@ -80,3 +80,4 @@ class LessonResult:
     learnt_by: tuple[str, ...] = ()  # names of strategies whose memory has learnt it
     began_anew: tuple[str, ...] = ()  # whose memory begins anew, because a lesson was taken back
     set_apart: bool = False  # nothing learns from it
+    stored: bool = False  # the state store has it

@@ -47,7 +47,10 @@ class Teaching:
             if session.closed:
                 raise UnknownSession("the session was closed before it had learnt this", "session_id")
             _check_label(lesson.label, example.labels.names)
-            return await self._add(session, example, lesson.label)
+            result = await self._add(session, example, lesson.label)
+            if session.closed:
+                raise UnknownSession("the session was closed while it learnt this", "session_id")
+            return result
         finally:
             release()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +10,10 @@ from ..core.errors import BadLabels, BadRequest, PermissionDenied, TTAError
 from ..core.labels import LabelSet
 from ..core.lessons import ExampleRef, FrameRef, Lesson, LessonRequest, LessonResult, RequestRef
 from ..core.reducer import Reduction
-from ..core.request import Encoded, Features, Raw
-from .field_paths import FieldOrigins
+from .catalogue import make_label_set, paginate
+from .field_paths import FieldOrigins, field_prefix
 from .options import parse_reduction
+from .recorded import make_recorded, parse_recorded
 from .requests import LabelLookup, parse_image, parse_labels
 from .server_info import ServerInfo
 from .status import to_status, to_tta_error
@@ -37,9 +39,9 @@ def parse_lesson(
         named = parse_labels(message.labels, find_labels, server_info, f"{path}.labels")
     if reduction is None or message.HasField("reduction"):
         reduction = parse_reduction(message.reduction, server_info, f"{path}.reduction")
-    about = _parse_about(message, reduction, server_info, path)
-    if isinstance(about, Encoded | Raw | Features):
+    if message.WhichOneof("about") in ("image", "recorded"):
         named = named or labels
+    about = _parse_about(message, named, reduction, server_info, path)
     return LessonRequest(about, _parse_label(message, path), named, reduction)
 
 
@@ -73,7 +75,9 @@ def parse_stream_lesson(
         return StreamLesson(message, to_tta_error(error))
 
 
-def _parse_about(message: pb.Lesson, reduction: Reduction, server_info: ServerInfo, path: str) -> Any:
+def _parse_about(
+    message: pb.Lesson, labels: LabelSet | None, reduction: Reduction, server_info: ServerInfo, path: str
+) -> Any:
     match message.WhichOneof("about"):
         case "frame_id":
             return FrameRef(message.frame_id)
@@ -83,6 +87,11 @@ def _parse_about(message: pb.Lesson, reduction: Reduction, server_info: ServerIn
             return ExampleRef(message.example_id)
         case "image":
             return parse_image(message.image, reduction, server_info, f"{path}.image")
+        case "recorded" if labels is not None:
+            with field_prefix(f"{path}.recorded"):
+                return parse_recorded(message.recorded, labels, server_info)
+        case "recorded":
+            raise BadLabels("there are no labels: a recorded example needs them", f"{path}.labels")
         case _:
             raise BadRequest("about which frame, request, example or image?", path)
 
@@ -106,7 +115,8 @@ def make_refusal(message: pb.Lesson, error: Exception, path: str, located: bool 
         if error.field in ("", "label"):
             error.field = f"{path}.label" if error.field else about
         else:
-            error = FieldOrigins(f"{about}.{message.image.WhichOneof('content')}", labels, path).locate(error)
+            content = "thumbnail" if message.HasField("recorded") else message.image.WhichOneof("content")
+            error = FieldOrigins(f"{about}.{content}", labels, path).locate(error)
     return pb.LessonResult(status=to_status(error))
 
 
@@ -117,6 +127,8 @@ def make_result(taught: LessonResult) -> pb.LessonResult:
         replaced=taught.replaced,
         learnt_by=taught.learnt_by,
         began_anew=taught.began_anew,
+        stored=taught.stored,
+        set_apart=taught.set_apart,
     )
 
 
@@ -124,9 +136,30 @@ def make_lesson_info(lesson: Lesson) -> pb.LessonInfo:
     """Describes a lesson."""
     example = lesson.example
     return pb.LessonInfo(
+        set_apart=example.set_apart,
         example_id=example.id,
         label=lesson.label or "",
         label_set_id=example.labels.id,
         seen=to_timestamp(example.seen),
         frame_id=example.frame_id,
     )
+
+
+def make_lessons(
+    lessons: Sequence[Lesson], recorded: bool, page_size: int, page_token: str, server_info: ServerInfo
+) -> pb.ListLessonsResponse:
+    """A page of lessons, in the order of teaching; `recorded`: with all that teaches them elsewhere.
+
+    Raises `BadRequest` for a bad token.
+    """
+
+    def bytes_of(lesson: Lesson) -> int:
+        return 2 * lesson.example.views.nbytes + len(lesson.example.thumbnail) if recorded else 0
+
+    page, token = paginate(lessons, lambda one: f"{one.number:012d}", page_size, page_token, bytes_of)
+    infos, label_sets = [make_lesson_info(lesson) for lesson in page], dict[str, pb.LabelSet]()
+    if recorded:
+        for lesson, info in zip(page, infos, strict=True):
+            info.recorded.CopyFrom(make_recorded(lesson.example, server_info))
+            label_sets[info.label_set_id] = make_label_set(lesson.example.labels)
+    return pb.ListLessonsResponse(lessons=infos, next_page_token=token, label_sets=label_sets)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..clip.text.templates import expand_templates
 from ..core.errors import BadImage, BadLabels, TTAError, Unsupported
@@ -157,6 +158,15 @@ def parse_features(message: pb.Features, server_info: ServerInfo) -> Features:
         raise BadImage(f"dimension is {message.dimension}; the model's is {server_info.dimension}", "dimension")
     if not 1 <= message.views <= server_info.limits.views:
         raise BadImage(f"views is {message.views}; it must be 1 to {server_info.limits.views}", "views")
+    rows, norms = read_rows(message)
+    return Features(torch.as_tensor(rows / norms, dtype=torch.float32))
+
+
+def read_rows(message: pb.Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The features [v, d] as they came, and their norms [v, 1].
+
+    Raises `BadImage` for what is not finite or zero, with a field relative to the message.
+    """
     expected = message.views * message.dimension * 4
     if len(message.values) != expected:
         raise BadImage(f"{len(message.values)} bytes; views × dimension × 4 is {expected}", "values")
@@ -165,7 +175,7 @@ def parse_features(message: pb.Features, server_info: ServerInfo) -> Features:
     wrong = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
     if len(wrong):
         raise BadImage(f"row {wrong[0]} holds a number that is not finite, or is all zeros", "values")
-    return Features(torch.as_tensor(rows / norms, dtype=torch.float32))
+    return rows, norms
 
 
 def trace_of(metadata: Iterable[tuple[str, str | bytes]] | None) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from ..core.errors import ModelFault, TTAError
-from ..core.reducer import Reducer
+from ..core.reducer import Reducer, Reduction
 from ..core.request import Explanation, Report, SessionStatus
 from ..core.scores import Scores
 from ..core.strategy import Strategy
@@ -57,7 +57,7 @@ def make_response(report: Report, top_k: int, server_info: ServerInfo) -> pb.Cla
         session=make_session_status(report.session),
         label_set_id=report.request.labels.id,
         request_id=report.request.request_id,
-        reduction=pb.Reduction(reducer=make_choice(reduction.reducer), scope=SCOPES[reduction.scope]),
+        reduction=make_reduction(reduction),
         views=report.views,
         model=server_info.model,
         unseen=report.unseen,
@@ -82,6 +82,11 @@ def top_scores(logits: Tensor, scores: Scores, names: tuple[str, ...], top_k: in
 def make_choice(instance: Strategy[Any] | Reducer) -> pb.Choice:
     """The name of a strategy or reducer, with all its parameters. Equal ones share the message: do not change it."""
     return pb.Choice(name=instance.name, parameters=to_struct(asdict(instance)))  # type: ignore[call-overload]
+
+
+def make_reduction(reduction: Reduction) -> pb.Reduction:
+    """The reducer with all its parameters, and the scope."""
+    return pb.Reduction(reducer=make_choice(reduction.reducer), scope=SCOPES[reduction.scope])
 
 
 def make_session_status(status: SessionStatus) -> pb.SessionStatus:

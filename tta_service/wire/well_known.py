@@ -39,9 +39,9 @@ def to_duration(seconds: float) -> duration_pb2.Duration:
 
 
 def to_timestamp(seconds: float) -> timestamp_pb2.Timestamp:
-    """Unix seconds as a Timestamp."""
-    message = timestamp_pb2.Timestamp()
-    message.FromNanoseconds(int(seconds * 1e9))
+    """Unix seconds as a Timestamp, from which the same number can be had again."""
+    message, whole = timestamp_pb2.Timestamp(), int(seconds)
+    message.FromNanoseconds(whole * 10**9 + round((seconds - whole) * 1e9))
     return message
 
 

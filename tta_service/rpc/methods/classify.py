@@ -100,8 +100,8 @@ class AdaptationService(LabelSetMethods, SessionMethods, LessonMethods):
         async def teach(lesson: LessonRequest) -> LessonResult:
             caller.require(Role.TEACH, "a lesson")
             result = await self._teaching.teach(owner, lease.session, lesson, caller.client)
-            await self._persistence.save(owner, lease.session)  # before the teacher has a reply
-            return result
+            stored = await self._persistence.save_lessons(owner, lease.session)  # before the teacher has a reply
+            return replace(result, stored=stored)
 
         handler = StreamHandler(
             config, lease, self._classify, teach, self._load, self._server_info, self._observe, self.buffered

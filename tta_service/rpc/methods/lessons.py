@@ -8,9 +8,8 @@ from ...core.errors import BadRequest
 from ...serving.persistence.service import SessionPersistence
 from ...serving.teaching import Teaching
 from ...serving.text.label_sets import LabelSets
-from ...wire.catalogue import paginate
 from ...wire.identity import Caller, current_caller
-from ...wire.lessons import make_lesson_info, make_refusal, make_result, parse_lesson
+from ...wire.lessons import make_lessons, make_refusal, make_result, parse_lesson
 from ...wire.server_info import ServerInfo
 from ...wire.v1 import tta_pb2 as pb
 from ..interceptor import Context
@@ -37,7 +36,9 @@ class LessonMethods(wire.AdaptationServiceServicer):
             await self._teach(lesson, f"lessons[{place}]", session_id, caller)
             for place, lesson in enumerate(request.lessons)
         ]
-        await self._persistence.save(caller.owner, session_id)
+        stored = await self._persistence.save_lessons(caller.owner, session_id)
+        for result in results:
+            result.stored = stored and not result.HasField("status")
         return pb.TeachSessionResponse(results=results)
 
     async def Unlearn(self, request: pb.UnlearnRequest, context: Context) -> pb.UnlearnResponse:
@@ -45,16 +46,15 @@ class LessonMethods(wire.AdaptationServiceServicer):
         owner, session_id = current_caller().owner, required_session_id(request.session_id)
         await self._persistence.load(owner, session_id)
         unlearnt, began_anew = await self._teaching.unlearn(owner, session_id, list(request.example_ids))
-        await self._persistence.save(owner, session_id)
-        return pb.UnlearnResponse(unlearnt=unlearnt, began_anew=began_anew)
+        stored = await self._persistence.save_lessons(owner, session_id)
+        return pb.UnlearnResponse(unlearnt=unlearnt, began_anew=began_anew, stored=stored)
 
     async def ListLessons(self, request: pb.ListLessonsRequest, context: Context) -> pb.ListLessonsResponse:
         """One page of a session's lessons, in the order of teaching. Raises `UnknownSession`."""
         owner, session_id = current_caller().owner, required_session_id(request.session_id)
         await self._persistence.load(owner, session_id)
         lessons = self._teaching.lessons(owner, session_id)
-        page, token = paginate(lessons, lambda one: f"{one.number:012d}", request.page_size, request.page_token)
-        return pb.ListLessonsResponse(lessons=map(make_lesson_info, page), next_page_token=token)
+        return make_lessons(lessons, request.recorded, request.page_size, request.page_token, self._server_info)
 
     async def _teach(self, message: pb.Lesson, path: str, session_id: str, caller: Caller) -> pb.LessonResult:
         try:

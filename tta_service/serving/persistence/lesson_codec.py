@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from ...core.errors import BadRequest
+from ...core.labels import LabelSet
 from ...core.lessons import Example, Lesson
+from ...core.reducer import Reduction
 from .memory_codec import decode_labels, decode_reduction, encode_labels, encode_reduction
 
 
@@ -53,19 +55,20 @@ def decode_lessons(header: Mapping[str, Any], values: Mapping[str, Tensor], mode
 
     Raises `BadRequest` when features are missing, and as `decode`.
     """
-    spaces = [
+    spaces: list[tuple[LabelSet, Reduction | None, str]] = [
         (decode_labels(labels), decode_reduction(reduction), "" if made == model else str(made))
         for labels, reduction, made in header["spaces"]
     ]
     described: list[dict[str, Any]] = header["lessons"]
     try:
-        features = values["lessons"].split([one["shape"][0] * one["shape"][1] for one in described])
-        thumbnails = values["thumbnails"].split([one["thumbnail"] for one in described])
+        features = torch.split(values["lessons"], [one["shape"][0] * one["shape"][1] for one in described])
+        thumbnails = torch.split(values["thumbnails"], [one["thumbnail"] for one in described])
     except RuntimeError:
         raise BadRequest("the lessons in this snapshot do not have their features", "state") from None
     lessons = list[Lesson]()
     for one, views, thumbnail in zip(described, features, thumbnails, strict=True):
-        labels, reduction, other_model = spaces[one["space"]]
+        place: int = one["space"]
+        labels, reduction, other_model = spaces[place]
         example = Example(
             one["id"],
             views.reshape(one["shape"]).clone(),

@@ -97,6 +97,20 @@ class SessionPersistence:
         if self._writer and session is not None and (writing := self._writer.schedule(session)):
             await asyncio.shield(writing)
 
+    async def save_lessons(self, owner: str, id: str) -> bool:
+        """The same, before a teacher has a reply; whether the store has all lessons then.
+
+        Raises `SessionMoved` when another server has the session, `NewerFormat` when that one is newer.
+        """
+        session = self._registry.get(owner, id)
+        if session is None:
+            return False
+        changes, stored = session.lessons.changes, session.stored
+        await self.save(owner, id)
+        if stored.lost is not None:
+            raise stored.lost
+        return stored.epoch > 0 and stored.lessons >= changes
+
     def drain(self) -> None:
         """From now on an answer waits until its session is written, for the next request goes to another server."""
         self._draining = True
@@ -153,4 +167,4 @@ class SessionPersistence:
             log.warning("session %s begins anew, its stored state cannot be used: %s", id, error.message)
             session = self._registry.obtain(owner, id, named)
             session.epoch = stored.epoch
-        session.stored.record(stored.epoch, session.frames, session.bytes, session.lessons.last)
+        session.stored.record(stored.epoch, session.frames, session.bytes, session.lessons.changes)

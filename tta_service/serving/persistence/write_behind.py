@@ -52,13 +52,14 @@ class WriteBehind:
         stored.queued = False
         if not has_changed(session):
             return
-        frames, size, lessons = session.frames, session.bytes, session.lessons.last
+        frames, size, lessons = session.frames, session.bytes, session.lessons.changes
         snapshot = await self._snapshots.make(session)
         record = Stored(snapshot.epoch, self._address(), snapshot.state)
         try:
             await self._store.write(session.owner, session.id, record, stored.epoch)
         except (SessionMoved, NewerFormat) as error:
             log.warning("session %s: %s", session.id, error.message)
+            stored.lost = error
             return self._registry.close(session, "moved", error)
         except NotReady as error:
             return log.warning("session %s was not written: %s", session.id, error.message)
@@ -95,7 +96,7 @@ class WriteBehind:
 def has_changed(session: Session) -> bool:
     """The session has learnt something since its last write."""
     stored = session.stored
-    return (session.frames, session.bytes, session.lessons.last) != (stored.frames, stored.bytes, stored.lessons)
+    return (session.frames, session.bytes, session.lessons.changes) != (stored.frames, stored.bytes, stored.lessons)
 
 
 def is_due(session: Session) -> bool:

@@ -89,6 +89,7 @@ class LessonBook(ExampleBytes):
         self._lessons: dict[tuple[str, str], Lesson] = {}  # by example id and label set id
         self.last = 0  # number of the last one that was given
         self.set_apart = 0  # how many are
+        self.changes = 0  # lessons that came or went, since the session was opened here
 
     def __len__(self) -> int:
         return len(self._lessons)
@@ -113,6 +114,7 @@ class LessonBook(ExampleBytes):
         lesson = self._lessons.pop((example, labels), None)
         if lesson is not None:
             self.set_apart -= lesson.example.set_apart
+            self.changes += 1
             self.drop(lesson.example)
         return lesson
 
@@ -139,4 +141,5 @@ class LessonBook(ExampleBytes):
         """Holds a lesson that has its number already."""
         self._lessons[lesson.example.id, lesson.example.labels.id] = lesson
         self.set_apart += lesson.example.set_apart
+        self.changes += 1
         self.hold(lesson.example)

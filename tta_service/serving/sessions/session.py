@@ -47,10 +47,11 @@ class StoredVersion:
     epoch: int = 0  # 0: nothing is stored
     frames: int = 0
     bytes: int = 0
-    lessons: int = 0  # the number of the last one
+    lessons: int = 0  # `LessonBook.changes` by then
     resumable: bool = False  # the session has no name, but a resume token: it has to be stored nevertheless
     queued: bool = False  # a write waits
     restoring: bool = False  # a snapshot was restored here, and its claim waits
+    lost: TTAError | None = None  # why a write was refused: another server has the session
 
     def record(self, epoch: int, frames: int, bytes: int, lessons: int = 0) -> None:
         """The store holds this state now."""
