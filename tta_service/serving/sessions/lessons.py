@@ -23,7 +23,7 @@ class ExampleBytes:
         """By which holding it as well would add to the sum."""
         labels, texts = example.labels, 0
         if not self._held[labels.id]:
-            texts = sum(len(text.encode()) for text in labels.texts)
+            texts = sum(len(text.encode(errors="surrogatepass")) for text in labels.texts)
         return example.views.nbytes + len(example.thumbnail) + texts
 
     def hold(self, example: Example) -> None:
