@@ -16,6 +16,7 @@ from ..core.request import Report, Request
 from ..settings import Settings
 from .judge import Advice
 from .judge import advise as judge
+from .last_resort import kill_after
 from .memory_peaks import dump_peaks, measure_peaks
 from .runtime import build_runtime
 from .server import Application
@@ -26,6 +27,8 @@ try:
 except ImportError:  # not on Windows
     new_event_loop = asyncio.new_event_loop
 
+SIGNALS = signal.SIGTERM, signal.SIGINT
+SAVING = 20.0  # seconds after the drain for sessions to be stored, before the process is killed
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -33,13 +36,15 @@ log = logging.getLogger(__name__)
 def serve(settings: Settings, ready: Callable[[Application], None]) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Calls `ready` once requests are accepted.
 
-    A second signal ends the process at once.
+    A second signal ends the process at once. One that cannot end, because a thread of it holds the interpreter, is
+    killed `SAVING` seconds after the drain should have ended.
     """
 
     async def run() -> None:
         async with Application(settings) as application:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in SIGNALS:
                 asyncio.get_running_loop().add_signal_handler(number, _on_signal, application, number)
+            kill_after(SIGNALS, settings.server.pre_stop + settings.server.drain + SAVING)
             ready(application)
             await application.wait()
 
