@@ -12,6 +12,8 @@ import grpc
 from grpc_health.v1 import health_pb2 as pb
 from grpc_health.v1 import health_pb2_grpc as wire
 
+from ..core.parameters import shorten
+
 States = pb.HealthCheckResponse
 
 
@@ -41,7 +43,7 @@ class Health(wire.HealthServicer):
     async def Check(self, request: pb.HealthCheckRequest, context: Any) -> pb.HealthCheckResponse:
         """The status of one service; NOT_FOUND for another name."""
         if request.service not in self._services:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no service {request.service!r} here")
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no service {shorten(request.service)} here")
         return States(status=self._status(request.service))
 
     async def Watch(self, request: pb.HealthCheckRequest, context: Any) -> AsyncIterator[pb.HealthCheckResponse]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..core.errors import BadLabels, UnknownSession
 from ..core.lessons import Example, ExampleRef, FrameRef, Lesson, LessonRequest, LessonResult, RequestRef
+from ..core.parameters import shorten
 from ..core.request import Encoded, Features, Raw
 from ..core.strategy import is_teachable, needs_of
 from .concurrency import Executors
@@ -147,7 +148,7 @@ def _check_label(label: str | None, names: tuple[str, ...]) -> None:
     shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
     which = f"is none of the {len(names)} labels {shown}"
     raise BadLabels(
-        f"{label[:60]!r} {'is the name of several classes, and which one is not said' if label in names else which}",
+        f"{shorten(label)} {'is the name of several classes, and which one is not said' if label in names else which}",
         "label",
     )
 

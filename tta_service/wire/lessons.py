@@ -75,6 +75,12 @@ def parse_stream_lesson(
         return StreamLesson(message, to_tta_error(error))
 
 
+def check_number(number: int, field: str, server_info: ServerInfo) -> None:
+    """Raises `BadRequest` when there are too many lessons or examples in one message."""
+    if number > (most := server_info.limits.lessons):
+        raise BadRequest(f"{number} in one message; this server takes at most {most}", field)
+
+
 def _parse_about(
     message: pb.Lesson, labels: LabelSet | None, reduction: Reduction, server_info: ServerInfo, path: str
 ) -> Any:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..clip.text.templates import expand_templates
 from ..core.errors import BadImage, BadLabels, TTAError, Unsupported
 from ..core.labels import LabelSet
+from ..core.parameters import shorten
 from ..core.reducer import Reduction
 from ..core.request import Encoded, Features, PixelFormat, Raw, Request
 from ..serving.sessions.session import check_session_id
@@ -152,7 +153,7 @@ def parse_features(message: pb.Features, server_info: ServerInfo) -> Features:
     """
     if message.model != server_info.fingerprint:
         raise BadImage(
-            f"these features are of model {message.model!r}; this server's is {server_info.fingerprint}", "model"
+            f"these features are of model {shorten(message.model)}; this server's is {server_info.fingerprint}", "model"
         )
     if message.dimension != server_info.dimension:
         raise BadImage(f"dimension is {message.dimension}; the model's is {server_info.dimension}", "dimension")

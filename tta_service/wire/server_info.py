@@ -26,6 +26,7 @@ class Limits(BaseModel):
     sentences: Annotated[int, Field(ge=0, le=1000)] = 80  # of one name
     views: Annotated[int, Field(ge=1, le=4096)] = 512  # rows of features made on the device
     buffer: Annotated[int, Field(ge=1, le=4096)] = 64  # frames of one stream that may wait
+    lessons: Annotated[int, Field(ge=1, le=1_000_000)] = 1000  # in one message, and examples to unlearn
     stream_bytes: Bytes = 64 << 20  # of the waiting frames of one stream
     all_streams_bytes: Bytes = 512 << 20  # of the waiting frames of all streams; each may have one frame beyond it
     stream_fps: Annotated[float, Field(ge=0, le=1_000_000)] = 240.0  # read of one stream, unless it blocks; 0: any

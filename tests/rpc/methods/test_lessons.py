@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import numpy as np
 import pytest
 from google.rpc import code_pb2
 
-from tests.rpc.conftest import LABELS, Harness, frame, jpeg, opening, options, question
+from tests.rpc.conftest import LABELS, Harness, frame, jpeg, open_harness, opening, options, question
+from tta_service.wire.identity import NOBODY, set_caller
 from tta_service.wire.v1 import tta_pb2 as pb
 
 
@@ -169,3 +170,40 @@ async def test_a_frame_that_is_sent_after_lessons_is_answered_with_all_of_them(h
             answers.append(reply.answer.response)
     assert [kind for kind in kinds if kind != "status"] == ["lesson"] * 40 + ["answer"]
     assert answers[0].top[0].label == "car"
+
+
+async def test_one_message_holds_only_so_many_lessons() -> None:
+    lesson = pb.Lesson(request_id="a", label="dog")
+    async with open_harness(lessons=3) as harness:
+        await ask(harness, "a")
+        too_many = {
+            "lessons": harness.stub.TeachSession(pb.TeachSessionRequest(session_id="gate", lessons=[lesson] * 4)),
+            "example_ids": harness.stub.Unlearn(pb.UnlearnRequest(session_id="gate", example_ids="abcd")),
+        }
+        for field, call in too_many.items():
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await call
+            assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert refused.value.details() == f"{field}: 4 in one message; this server takes at most 3"
+        assert len(await teach(harness, *[lesson] * 3)) == 3
+        assert not (await harness.stub.Unlearn(pb.UnlearnRequest(session_id="gate", example_ids="abc"))).unlearnt
+
+
+async def test_other_work_goes_on_between_lessons_that_are_refused(harness: Harness) -> None:
+    await ask(harness)
+    set_caller(NOBODY)
+    request = pb.TeachSessionRequest(session_id="gate", lessons=[pb.Lesson(frame_id=9, label="dog")] * 200)
+    teaching = asyncio.create_task(harness.service.TeachSession(request, cast("Any", None)))  # no transport to wait for
+    steps = 0
+    while not teaching.done():
+        await asyncio.sleep(0)
+        steps += 1
+    assert len((await teaching).results) == 200 and steps > 200
+
+
+@pytest.mark.parametrize("about", ["request_id", "example_id"])
+async def test_a_long_id_is_not_repeated_in_full(harness: Harness, about: str) -> None:
+    await ask(harness)
+    (refused,) = await teach(harness, pb.Lesson(**{about: "x" * 100_000, "label": "dog"}))
+    sentence = refused.status.message
+    assert len(sentence) < 160 and "x" * 50 in sentence

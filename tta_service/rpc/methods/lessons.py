@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
 from ...core.errors import BadRequest
@@ -9,7 +10,7 @@ from ...serving.persistence.service import SessionPersistence
 from ...serving.teaching import Teaching
 from ...serving.text.label_sets import LabelSets
 from ...wire.identity import Caller, current_caller
-from ...wire.lessons import make_lessons, make_refusal, make_result, parse_lesson
+from ...wire.lessons import check_number, make_lessons, make_refusal, make_result, parse_lesson
 from ...wire.server_info import ServerInfo
 from ...wire.v1 import tta_pb2 as pb
 from ..interceptor import Context
@@ -31,6 +32,7 @@ class LessonMethods(wire.AdaptationServiceServicer):
         caller, session_id = current_caller(), required_session_id(request.session_id)
         if not request.lessons:
             raise BadRequest("there are no lessons", "lessons")
+        check_number(len(request.lessons), "lessons", self._server_info)
         await self._persistence.load(caller.owner, session_id)
         results = [
             await self._teach(lesson, f"lessons[{place}]", session_id, caller)
@@ -44,6 +46,7 @@ class LessonMethods(wire.AdaptationServiceServicer):
     async def Unlearn(self, request: pb.UnlearnRequest, context: Context) -> pb.UnlearnResponse:
         """Take lessons back. Examples without a lesson are left out of the response. Raises `UnknownSession`."""
         owner, session_id = current_caller().owner, required_session_id(request.session_id)
+        check_number(len(request.example_ids), "example_ids", self._server_info)
         await self._persistence.load(owner, session_id)
         unlearnt, began_anew = await self._teaching.unlearn(owner, session_id, list(request.example_ids))
         stored = await self._persistence.save_lessons(owner, session_id)
@@ -57,6 +60,7 @@ class LessonMethods(wire.AdaptationServiceServicer):
         return make_lessons(lessons, request.recorded, request.page_size, request.page_token, self._server_info)
 
     async def _teach(self, message: pb.Lesson, path: str, session_id: str, caller: Caller) -> pb.LessonResult:
+        await asyncio.sleep(0)  # a refused lesson waits for nothing, but others must not wait for a thousand
         try:
             lesson = parse_lesson(message, partial(self._label_sets.labels, caller.owner), self._server_info, path)
         except Exception as error:

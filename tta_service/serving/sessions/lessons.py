@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from ...core.errors import UnknownExample
 from ...core.lessons import Example, ExampleRef, FrameRef, Lesson, RequestRef
+from ...core.parameters import shorten
 from .memory import MemoryKey
 
 
@@ -69,13 +70,13 @@ class RecentExamples(ExampleBytes):
         match about:
             case ExampleRef(id):
                 found = self._examples.get(id)
-                sentence = f"the session knows no example {id!r}"
+                sentence = f"the session knows no example {shorten(id)}"
             case FrameRef(id):
                 found = next((one for one in reversed(self._examples.values()) if one.frame_id == id), None)
                 sentence = f"frame {id} is not among the last {self._most} of this session"
             case RequestRef(id):
                 found = next((one for one in reversed(self._examples.values()) if one.request_id == id), None)
-                sentence = f"request {id!r} is not among the last {self._most} of this session"
+                sentence = f"request {shorten(id)} is not among the last {self._most} of this session"
         if found is None:
             raise UnknownExample(sentence)
         return found
@@ -120,7 +121,8 @@ class LessonBook(ExampleBytes):
 
     def about(self, example: str) -> list[Lesson]:
         """The lessons about that example, in all label sets."""
-        return [lesson for lesson in self._lessons.values() if lesson.example.id == example]
+        found = (self._lessons.get((example, labels)) for labels in self._held)
+        return sorted((lesson for lesson in found if lesson is not None), key=lambda lesson: lesson.number)
 
     def matching(self, key: MemoryKey, after: int = 0) -> list[Lesson]:
         """The lessons for a memory with that label set and reduction, with numbers above `after`.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ...core.errors import UnknownLabels
 from ...core.labels import LabelSet
+from ...core.parameters import shorten
 from .cache import TextSpaceCache
 from .entries import LRU
 
@@ -40,7 +41,7 @@ class LabelSets:
         """The definition of that id, now the most recently used one. Raises `UnknownLabels` when the owner has none."""
         owned = self._owned.get(owner)
         if owned is None or id not in owned:
-            raise UnknownLabels(f"no label set {id!r} is held here; register it again", "labels.id")
+            raise UnknownLabels(f"no label set {shorten(id)} is held here; register it again", "labels.id")
         return owned[id]
 
     def find(self, owner: str, id: str) -> CachedLabelSet:
