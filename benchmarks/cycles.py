@@ -35,7 +35,7 @@ from machine import load_average, processor
 from tqdm import tqdm
 
 from tta_service.app import Application
-from tta_service.rpc.stream import StreamHandler
+from tta_service.methods.stream import StreamHandler
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.serving.sessions.memory import MemorySlot
 from tta_service.serving.sessions.session import Session

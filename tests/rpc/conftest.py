@@ -24,7 +24,7 @@ from tta_service.app.server_info import make_server_info
 from tta_service.core import catalogue
 from tta_service.core.events import Event
 from tta_service.core.reducer import Reduction
-from tta_service.rpc.methods.classify import AdaptationService
+from tta_service.methods.service import AdaptationService
 from tta_service.rpc.server import Server
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.serving.admission.controller import AdmissionController

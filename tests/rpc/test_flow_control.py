@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tta_service.rpc.flow_control import StreamCredits
+from tta_service.methods.flow_control import StreamCredits
 
 
 def test_the_first_update_has_credits_and_no_rate():

@@ -21,7 +21,7 @@ from tests.patience import PATIENCE
 from tests.survival.cameras import BLOCK, LABELS, LATEST, count_written, frame, make_opening, picture, start_service
 from tests.survival.wires import Wire, wire
 from tta_service.app import Application
-from tta_service.rpc.stream import StreamHandler
+from tta_service.methods.stream import StreamHandler
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.serving.sessions.memory import MemorySlot
 from tta_service.serving.sessions.session import Session

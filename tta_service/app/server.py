@@ -17,8 +17,8 @@ import torch
 from ..clip.model import FrozenCLIP
 from ..core.catalogue import reducers, strategies
 from ..core.events import Observe
+from ..methods.service import AdaptationService
 from ..rpc.interceptor import code_of
-from ..rpc.methods.classify import AdaptationService
 from ..rpc.server import Server
 from ..serving.batching.device_health import DeviceHealth
 from ..settings import BadSettings, Settings

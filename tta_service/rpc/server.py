@@ -17,13 +17,13 @@ from grpc_reflection.v1alpha import reflection
 
 from ..core.errors import NotReady
 from ..core.events import Observe, ignore
+from ..methods.service import AdaptationService
 from ..wire.identity import Identity
 from ..wire.requests import strategy_name
 from ..wire.v1 import tta_pb2 as pb
 from .health_service import Health
 from .interceptor import ServerInterceptor
-from .methods.classify import AdaptationService
-from .v1.tta_pb2_grpc import add_AdaptationServiceServicer_to_server
+from .v1.tta_pb2_grpc import AdaptationServiceServicer, add_AdaptationServiceServicer_to_server
 
 METHODS: Mapping[str, Any] = pb.DESCRIPTOR.services_by_name["AdaptationService"].methods_by_name
 SERVICE: str = pb.DESCRIPTOR.services_by_name["AdaptationService"].full_name
@@ -67,8 +67,11 @@ class Server:
 
     def serve(self, service: AdaptationService) -> None:
         """Let the methods of `service` answer from now on."""
-        self._service = service
-        add_AdaptationServiceServicer_to_server(service, self._deferred)
+        self._service, servicer = service, AdaptationServiceServicer()
+        for name in METHODS:
+            if method := getattr(service, name, None):  # the others stay UNIMPLEMENTED
+                setattr(servicer, name, method)
+        add_AdaptationServiceServicer_to_server(servicer, self._deferred)
 
     def drain(self, seconds: float) -> None:
         """Set health to NOT_SERVING and ask streams to resume elsewhere within `seconds`. Calls are still answered."""

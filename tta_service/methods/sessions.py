@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from ...core.errors import BadRequest, TooLarge
-from ...serving.persistence.service import SessionPersistence
-from ...serving.sessions.session import check_session_id
-from ...serving.sessions.sessions import Sessions
-from ...wire.catalogue import make_session_info, paginate
-from ...wire.field_paths import field_prefix
-from ...wire.identity import current_caller
-from ...wire.server_info import ServerInfo
-from ...wire.v1 import tta_pb2 as pb
-from ..interceptor import Context
-from ..v1 import tta_pb2_grpc as wire
+from ..core.errors import BadRequest, TooLarge
+from ..serving.persistence.service import SessionPersistence
+from ..serving.sessions.session import check_session_id
+from ..serving.sessions.sessions import Sessions
+from ..wire.catalogue import make_session_info, paginate
+from ..wire.field_paths import field_prefix
+from ..wire.identity import current_caller
+from ..wire.server_info import ServerInfo
+from ..wire.v1 import tta_pb2 as pb
+from .context import Context
 
 
-class SessionMethods(wire.AdaptationServiceServicer):
+class SessionMethods:
     """The sessions of the caller. One that is only in the store is loaded before it is reset or closed."""
 
     def __init__(self, sessions: Sessions, persistence: SessionPersistence, server_info: ServerInfo) -> None:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from ...core.errors import BadRequest
-from ...serving.persistence.service import SessionPersistence
-from ...serving.teaching import Teaching
-from ...serving.text.label_sets import LabelSets
-from ...wire.identity import Caller, current_caller
-from ...wire.lessons import check_number, make_lessons, make_refusal, make_result, parse_lesson
-from ...wire.server_info import ServerInfo
-from ...wire.v1 import tta_pb2 as pb
-from ..interceptor import Context
-from ..v1 import tta_pb2_grpc as wire
+from ..core.errors import BadRequest
+from ..serving.persistence.service import SessionPersistence
+from ..serving.teaching import Teaching
+from ..serving.text.label_sets import LabelSets
+from ..wire.identity import Caller, current_caller
+from ..wire.lessons import check_number, make_lessons, make_refusal, make_result, parse_lesson
+from ..wire.server_info import ServerInfo
+from ..wire.v1 import tta_pb2 as pb
+from .context import Context
 from .sessions import required_session_id
 
 
-class LessonMethods(wire.AdaptationServiceServicer):
+class LessonMethods:
     """Lessons of the caller's sessions. They are in the store, if there is one, before the caller hears of them."""
 
     def __init__(

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from ...core.errors import TTAError
-from ...serving.text.label_sets import LabelSets
-from ...wire.catalogue import make_label_set, make_label_set_info, paginate
-from ...wire.field_paths import FieldOrigins, field_prefix
-from ...wire.identity import current_caller
-from ...wire.requests import parse_label_set
-from ...wire.server_info import ServerInfo
-from ...wire.v1 import tta_pb2 as pb
-from ..interceptor import Context
-from ..v1 import tta_pb2_grpc as wire
+from ..core.errors import TTAError
+from ..serving.text.label_sets import LabelSets
+from ..wire.catalogue import make_label_set, make_label_set_info, paginate
+from ..wire.field_paths import FieldOrigins, field_prefix
+from ..wire.identity import current_caller
+from ..wire.requests import parse_label_set
+from ..wire.server_info import ServerInfo
+from ..wire.v1 import tta_pb2 as pb
+from .context import Context
 
 
-class LabelSetMethods(wire.AdaptationServiceServicer):
+class LabelSetMethods:
     """A label set is encoded once and then named by its id, by the owners who put it."""
 
     def __init__(self, label_sets: LabelSets, server_info: ServerInfo) -> None:

@@ -8,39 +8,39 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
-from ...core import catalogue
-from ...core.errors import BadRequest, TTAError
-from ...core.events import Observe, ignore
-from ...core.lessons import LessonRequest, LessonResult
-from ...core.moving_average import MovingAverage
-from ...core.request import PendingRequest, Report
-from ...serving.engine import Engine
-from ...serving.persistence.service import SessionPersistence
-from ...serving.sessions.sessions import Sessions
-from ...serving.streams import BufferTotals
-from ...serving.teaching import Teaching
-from ...serving.text.cache import TextSpaceCache
-from ...serving.text.label_sets import LabelSets
-from ...wire.catalogue import make_descriptions, make_server_info
-from ...wire.field_paths import FieldOrigins
-from ...wire.identity import Caller, Role, current_caller
-from ...wire.lessons import StreamLesson, parse_stream_lesson
-from ...wire.requests import parse_request, trace_of
-from ...wire.responses import make_response
-from ...wire.server_info import ServerInfo
-from ...wire.stream_requests import Frame, StreamConfig, parse_frame, parse_open
-from ...wire.v1 import tta_pb2 as pb
-from ..interceptor import Context
-from ..stream import StreamHandler
+from ..core import catalogue
+from ..core.errors import BadRequest, TTAError
+from ..core.events import Observe, ignore
+from ..core.lessons import LessonRequest, LessonResult
+from ..core.moving_average import MovingAverage
+from ..core.request import PendingRequest, Report
+from ..serving.engine import Engine
+from ..serving.persistence.service import SessionPersistence
+from ..serving.sessions.sessions import Sessions
+from ..serving.streams import BufferTotals
+from ..serving.teaching import Teaching
+from ..serving.text.cache import TextSpaceCache
+from ..serving.text.label_sets import LabelSets
+from ..wire.catalogue import make_descriptions, make_server_info
+from ..wire.field_paths import FieldOrigins
+from ..wire.identity import Caller, Role, current_caller
+from ..wire.lessons import StreamLesson, parse_stream_lesson
+from ..wire.requests import parse_request, trace_of
+from ..wire.responses import make_response
+from ..wire.server_info import ServerInfo
+from ..wire.stream_requests import Frame, StreamConfig, parse_frame, parse_open
+from ..wire.v1 import tta_pb2 as pb
+from .context import Context
 from .label_sets import LabelSetMethods
 from .lessons import LessonMethods
 from .sessions import SessionMethods
+from .stream import StreamHandler
 
 
 class AdaptationService(LabelSetMethods, SessionMethods, LessonMethods):
-    """The methods of the service. They raise `TTAError`; `ServerInterceptor` makes statuses of it.
+    """The methods of the service. They raise `TTAError`, of which each transport makes its own kind of reply.
 
     `load()` is the queued work in seconds, which streams report to their clients.
     """
@@ -69,7 +69,7 @@ class AdaptationService(LabelSetMethods, SessionMethods, LessonMethods):
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """Answer one image."""
         arrived = time.monotonic()
-        remaining = cast("float | None", context.time_remaining())  # the stubs forget None: no deadline
+        remaining = context.time_remaining()
         deadline = None if remaining is None else arrived + remaining
         caller, trace = current_caller(), trace_of(context.invocation_metadata())
         find_labels = partial(self._label_sets.labels, caller.owner)
@@ -106,7 +106,7 @@ class AdaptationService(LabelSetMethods, SessionMethods, LessonMethods):
         handler = StreamHandler(
             config, lease, self._classify, teach, self._load, self._server_info, self._observe, self.buffered
         )
-        cast("Any", context).add_done_callback(partial(self._close_stream, handler))  # the stubs take no function
+        context.add_done_callback(partial(self._close_stream, handler))
         self._streams[handler] = owner
 
         def interpret(message: Any, last: int) -> Frame | StreamLesson:

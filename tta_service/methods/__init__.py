@@ -1,0 +1,1 @@
+"""The methods of `tta.v1.AdaptationService`, messages in and messages out, for every transport."""

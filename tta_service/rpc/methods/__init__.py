@@ -1,1 +1,0 @@
-"""The methods of `tta.v1.AdaptationService`."""
