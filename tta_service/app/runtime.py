@@ -49,7 +49,7 @@ async def build_runtime(
     model, `ModelFault` when its features are not finite, OSError when the store cannot be reached.
     """
     keep, threads, most_rows = settings.sessions, settings.lanes, settings.batch.max_rows
-    store = await open_store(keep.store, keep.store_keep) if keep.store else None
+    store = await open_store(keep.store, keep.store_keep, keep.taught_idle) if keep.store else None
     if store and not keep.secret.get_secret_value():
         log.warning("sessions.store without sessions.secret: no other process can read what is stored")
     exact = Reduction(reducers.build("none"))

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -18,11 +19,13 @@ from ..concurrency import Executors, run
 from ..sessions.memory import MemoryKey
 from ..sessions.session import Session
 from ..sessions.sessions import Sessions
+from ..sessions.turns import TurnQueue
 from ..text.cache import TextSpaceCache
 from .lesson_codec import decode_lessons, encode_lessons
 from .memory_codec import MemoryImage, copy_memory, decode, decode_key, encode
 from .signing import FORMAT, LESSONS_FORMAT, ResumeTokens, SignedCodec
 
+StartFit = Callable[[TurnQueue, Callable[[], Callable[[], None]]], None]
 EncodeAgain = Callable[[str, Sequence[Lesson]], Awaitable[list[Lesson]]]
 log = logging.getLogger(__name__)
 
@@ -54,7 +57,8 @@ class SessionImage:
 class Snapshots:
     """Takes and restores snapshots. `fingerprint` is the model's: a memory does not fit the features of another one.
 
-    Lessons outlive a change of model: `encode_again(owner, lessons)` makes those usable that have a thumbnail.
+    Lessons outlive a change of model: `encode_again(owner, lessons)` makes those usable that have a thumbnail. A fit
+    that was not in the snapshot yet is made again by `start_fit`.
     """
 
     def __init__(
@@ -65,9 +69,11 @@ class Snapshots:
         fingerprint: str,
         secret: bytes = b"",
         encode_again: EncodeAgain = keep_apart,
+        start_fit: StartFit = lambda queue, hold: None,
     ) -> None:
         self._sessions, self._text_spaces, self._lanes = sessions, text_spaces, lanes
         self._fingerprint, self._codec, self._encode_again = fingerprint, SignedCodec(secret), encode_again
+        self._start_fit = start_fit
         self.tokens = ResumeTokens(self._codec)
 
     async def take(self, owner: str, id: str) -> Snapshot:
@@ -181,4 +187,7 @@ class Snapshots:
             raise
         finally:
             session.holds -= 1  # unlike the end of a hold, this does not close a session without a name
+        if session.named:  # any other one is fitted with its next frame: a hold would end it
+            for queue in session.memories.values():
+                self._start_fit(queue, partial(registry.hold, session, used=False))
         return session

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,10 +16,12 @@ import pytest
 
 from tests.redis_server import redis_server
 from tta_service.core.errors import NewerFormat, NotReady, SessionMoved
-from tta_service.serving.persistence.signing import SignedCodec
+from tta_service.serving.persistence.signing import LESSONS_FORMAT, SignedCodec
 from tta_service.serving.persistence.stores import open_store
 from tta_service.serving.persistence.stores.base import Store, Stored
 from tta_service.serving.persistence.stores.folder import FolderStore
+
+TAUGHT = SignedCodec(b"a secret for tests").dumps({}, {}, LESSONS_FORMAT)  # the state of a session with lessons
 
 
 class Shared:
@@ -223,8 +226,15 @@ async def test_a_truncated_file_counts_as_absent(tmp_path: Path, content: bytes,
 async def test_a_folder_deletes_what_is_too_old(tmp_path: Path):
     await FolderStore(tmp_path, 60.0).write("", "cam", Stored(1, "", b"x"), after=0)
     os.utime(SharedFolder(tmp_path).file, (0, 0))
-    assert await FolderStore(tmp_path, 60.0).epoch("", "cam") == 0
+    assert await FolderStore(tmp_path, 60.0, 120.0).epoch("", "cam") == 0
     assert set(SharedFolder(tmp_path).content()) == {"lock"}
+
+
+async def test_a_folder_keeps_sessions_with_lessons_for_longer(tmp_path: Path):
+    await FolderStore(tmp_path, 60.0).write("", "cam", Stored(1, "", TAUGHT), after=0)
+    os.utime(SharedFolder(tmp_path).file, (time.time() - 90,) * 2)
+    assert await FolderStore(tmp_path, 60.0, 120.0).epoch("", "cam") == 1
+    assert await FolderStore(tmp_path, 60.0, 80.0).epoch("", "cam") == 0
 
 
 async def test_a_folder_uses_one_thread_and_names_what_is_wrong(tmp_path: Path):
@@ -252,6 +262,11 @@ async def test_redis_deletes_what_is_too_old(redis_url: str, redis_store: Store)
     with connect(redis_url) as client:
         [key] = client.keys("*")
         assert 0 < client.ttl(key) <= 60
+    taught = await open_store(redis_url, 60.0, 120.0)
+    await taught.write("", "cam", Stored(1, "", TAUGHT), after=1)
+    with connect(redis_url) as client:
+        assert 60 < client.ttl(key) <= 120
+    await taught.close()
 
 
 async def test_a_connection_that_the_server_closed_is_opened_again(redis_url: str, redis_store: Store):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ....core.errors import SessionMoved
-from ..signing import FORMAT, check_format, format_of
+from ..signing import FORMAT, LESSONS_FORMAT, check_format, format_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,11 @@ class Store(ABC):
 def name_of(owner: str, session: str) -> str:
     """A name for files and keys, of fixed length and safe characters."""
     return hashlib.sha256(json.dumps([owner, session]).encode()).hexdigest()
+
+
+def lifetime(state: bytes, keep: float, keep_taught: float) -> float:
+    """Seconds that a state is kept after its last write: one with lessons at least `keep_taught`, others `keep`."""
+    return max(keep, keep_taught) if str(format_of(state)) == str(LESSONS_FORMAT) else keep
 
 
 def check_formats(record: object, state: bytes) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from ....core.errors import NewerFormat, NotReady
 from ...concurrency import run
 from ..signing import FORMAT
-from .base import Change, Store, Stored, check_formats
+from .base import Change, Store, Stored, check_formats, lifetime
 
 log = logging.getLogger(__name__)
 
@@ -23,19 +23,20 @@ log = logging.getLogger(__name__)
 class FolderStore(Store):
     """One file for each session, replaced as a whole. A lock on the folder makes compare-and-set atomic.
 
-    A state is deleted when the folder is opened `keep` seconds after its last write. Raises OSError when the folder
-    cannot be made. Later work runs in a thread of its own.
+    A state is deleted when the folder is opened `keep` seconds after its last write, one with lessons `keep_taught`.
+    Raises OSError when the folder cannot be made. Later work runs in a thread of its own.
     """
 
-    def __init__(self, folder: Path, keep: float) -> None:
+    def __init__(self, folder: Path, keep: float, keep_taught: float = 0.0) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder, self._thread = folder, ThreadPoolExecutor(1, "tta-store")
         with self._lock():
             for file in folder.glob("*.session*"):
-                if time.time() - file.stat().st_mtime > keep:
+                if (age := time.time() - file.stat().st_mtime) > keep:
                     with suppress(NewerFormat):
-                        _read(file)
-                        file.unlink()
+                        stored = _read(file)
+                        if stored is None or age > lifetime(stored.state, keep, keep_taught):
+                            file.unlink()
 
     async def close(self) -> None:
         self._thread.shutdown()

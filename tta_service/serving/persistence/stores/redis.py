@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from ....core.errors import NotReady, Unsupported
 from ....core.masking import without_secrets
 from ..signing import FORMAT, check_format
-from .base import Change, Store, Stored, check_formats, name_of
+from .base import Change, Store, Stored, check_formats, lifetime, name_of
 
 try:
     import redis
@@ -25,17 +25,17 @@ TIMEOUT = 5.0  # seconds for a connection, and for each reply
 
 
 class RedisStore(Store):
-    """One hash for each session, which expires `keep` seconds after its last write.
+    """One hash for each session, which expires `keep` seconds after its last write, with lessons `keep_taught`.
 
     Compare-and-set is WATCH … MULTI … EXEC, repeated when another server was faster.
     """
 
-    def __init__(self, client: Any, keep: float) -> None:
-        self._client, self._keep = client, max(1, int(keep))
+    def __init__(self, client: Any, keep: float, keep_taught: float = 0.0) -> None:
+        self._client, self._keep = client, (keep, keep_taught)
         self._connections = asyncio.Semaphore(CONNECTIONS)
 
     @classmethod
-    async def connect(cls, url: str, keep: float) -> RedisStore:
+    async def connect(cls, url: str, keep: float, keep_taught: float = 0.0) -> RedisStore:
         """Raises OSError when no server answers at that URL, `Unsupported` when Redis's client is not installed."""
         if redis is None:
             raise Unsupported("a state store in Redis needs its client: pip install tta-service[redis]")
@@ -47,7 +47,7 @@ class RedisStore(Store):
             raise OSError(without_secrets(f"{url} is no address of a state store: {error}", url)) from None
         except redis.RedisError as error:
             raise OSError(without_secrets(f"the state store does not answer: {error}", url)) from None
-        return cls(client, keep)
+        return cls(client, keep, keep_taught)
 
     async def epoch(self, owner: str, session: str) -> int:
         """Asks for less than the whole record, whose state may be large."""
@@ -91,7 +91,7 @@ class RedisStore(Store):
                 pipe.delete(key)
             else:
                 pipe.hset(key, mapping={"format": FORMAT, "epoch": new.epoch, "holder": new.holder, "state": new.state})
-                pipe.expire(key, self._keep)
+                pipe.expire(key, max(1, int(lifetime(new.state, *self._keep))))
             await pipe.execute()
         return new
 
