@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyNetwork, SecretStr
 
 from .serving.sessions.memory import MemoryLimits
 from .wire.server_info import Bytes
@@ -36,6 +36,19 @@ def _check_rising(bounds: tuple[float, ...]) -> tuple[float, ...]:
     return bounds
 
 
+def _split(given: Any) -> Any:
+    return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else given
+
+
+def _check_length(secret: SecretStr) -> SecretStr:
+    if 0 < len(secret) < 16:
+        raise ValueError("a secret has at least 16 characters, as from `openssl rand -hex 32`")
+    return secret
+
+
+Secret = Annotated[SecretStr, AfterValidator(_check_length)]
+Header = Annotated[str, Field(pattern="^[a-z0-9-]*$")]  # lower case, as HTTP/2 has it
+Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_split)]
 Bound = Annotated[float, Field(gt=0, le=86400)]
 Buckets = Annotated[
     tuple[Bound, ...], Field(min_length=1, max_length=64), BeforeValidator(_parse_list), AfterValidator(_check_rising)
@@ -61,22 +74,39 @@ class Model(Section):
     compress: str = ""  # the image tower's linear layers: svd:RANK or prune:RATIO
 
 
+class TLS(Section):
+    """Encryption of all that this server listens on, and client certificates."""
+
+    certificate: str = ""  # a PEM file with the chain, the server's own certificate first; read again when it changes
+    key: str = ""  # and one with its private key
+    client_ca: str = ""  # of the authority of client certificates; with `keys` they have a port of their own
+    client_port: Port = 50052  # that one
+    terminated_by_proxy: bool = False  # a proxy does TLS; calls then come from `trusted_proxies` or this machine only
+
+
 class Server(Section):
-    """The gRPC server: its address, and how it ends."""
+    """The gRPC server: its address, who may call it, and how it ends."""
 
     host: Host = "127.0.0.1"
     port: Port = 50051
+    keys: str = ""  # the file of API keys that `tta-service keys` writes; read again when it changes
+    tls: TLS = TLS()
+    trusted_proxies: Networks = ()  # "10.0.0.0/8, …", whose x-forwarded-for is believed
+    owner_header: Header = ""  # in which they name the caller that they have checked
+    role_header: Header = ""  # and its role, infer without one
+    insecure: bool = False  # listens on other addresses than this machine's without keys or certificates and TLS
     drain: Seconds = 10.0  # for requests that are running at SIGTERM
     connection_age: Seconds = 0.0  # of a connection before it is asked to end, so that clients find new servers; 0: any
     pre_stop: Seconds = 0.0  # of NOT_SERVING before the drain, so that load balancers notice
 
 
 class MetricsServer(Section):
-    """The server of /metrics: its address, and what it publishes."""
+    """The server of /metrics and of the health check over HTTP: its address, and what it publishes."""
 
     enabled: bool = True
     host: Host = "127.0.0.1"
     port: Port = 9464
+    token: Secret = SecretStr("")  # of scrapers, as `Authorization: Bearer`; none: client certificates, or this machine
     latency_buckets: Buckets = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds
     peaks: str = ""  # a file of `tta-service measure --out`, whose memory peaks are published
 
@@ -108,7 +138,9 @@ class Batch(Section):
     max_rows: Annotated[int, Field(ge=0, le=65536)] = 0  # 0: measured at warm-up
     waiting: Annotated[int, Field(ge=1, le=1_000_000)] = 256  # requests queued for admission; further ones are refused
     waiting_cost: Annotated[int, Field(ge=0, le=1 << 40)] = 0  # rows times passes of all; 0: `waiting` large requests
-    client_share: Annotated[float, Field(gt=0, le=1)] = 0.5  # of that for one client (an address); 1: all of it
+    client_share: Annotated[float, Field(gt=0, le=1)] = (
+        0.5  # of that for one client (an owner, or an address); 1: all of it
+    )
 
 
 class Lanes(Section):
@@ -134,7 +166,7 @@ class Sessions(Section):
     store_keep: Annotated[float, Field(gt=0, le=366 * 86400)] = 86400.0  # seconds from the last write
     write_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0  # the most that the store lags behind
     write_frames: Annotated[int, Field(ge=1, le=1_000_000)] = 50  # the most frames of one session by which it lags
-    secret: SecretStr = SecretStr("")  # signs snapshots; none: a random one, and snapshots live as long as the process
+    secret: Secret = SecretStr("")  # signs snapshots; none: a random one, and snapshots live as long as the process
 
 
 class Text(Section):

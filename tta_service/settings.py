@@ -6,6 +6,7 @@ Only `app` and `cli` read them. The packages below receive plain arguments.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +20,7 @@ from .sources import Knob, SourcedValue, Unreadable, find_source, flatten, nest,
 from .wire.server_info import Limits
 
 Check = Callable[[Any], object]  # raises `TTAError` for a value of the right type that is not valid
+SECRET_LENGTH = 16  # that every secret has at least
 NONE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -114,13 +116,19 @@ def _mistakes(error: ValidationError, given: Mapping[Knob, SourcedValue]) -> Ite
 
 def _line(where: str, knob: str, message: str, *got: Any) -> str:
     """The line of one mistake. It shows the values `got`, unless they may be secrets."""
+    shown = [repr(value) for value in got if not _may_be_secret(knob, value)]
+    text = ", got ".join([f"{knob}: {message}", *shown])
+    return f"{where}: {text}" if where else text
+
+
+def _may_be_secret(knob: str, value: Any) -> bool:
+    """Whether the setting or the length of the value is that of a secret: one may stand in a wrong variable."""
+    if isinstance(value, int | float):
+        return False
     numbers = {name for name, field in Sessions.model_fields.items() if isinstance(field.default, int | float)}
     section, _, name = knob.partition(".")
-    shown = [repr(value) for value in got if section != "sessions" or name in numbers]
-    text = ", got ".join(
-        [f"{knob}: {message}", *(value if len(value) <= 100 else f"{value[:100]}…" for value in shown)]
-    )
-    return f"{where}: {text}" if where else text
+    named = (section == "sessions" and name not in numbers) or re.search("secret|token|password|endpoint", name)
+    return bool(named) or len(repr(value)) >= SECRET_LENGTH + 2  # quotes
 
 
 def unknown_variables(environment: Iterable[str]) -> list[str]:

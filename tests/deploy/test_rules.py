@@ -15,10 +15,10 @@ from tests.deploy.tools import DEPLOY, RULES, exported, names, program, registry
 from tta_service.core.catalogue import strategies
 from tta_service.settings import load
 
-FOURTEEN = [
+ALERTS = [
     "InstanceDown", "CanaryFailing", "HeartbeatStale", "ErrorBudgetBurn", "P99OverSLO", "FrameAgeOverSLO",
     "DropRatioHigh", "QueueSaturated", "AdmissionRejecting", "SessionEvictionsByCapacity", "CudaOOM",
-    "MemoryNearLimit", "AdaptationFallbackHigh", "NoTrafficButStreamsOpen",
+    "MemoryNearLimit", "AdaptationFallbackHigh", "NoTrafficButStreamsOpen", "CertExpiring",
 ]  # fmt: skip
 
 
@@ -48,20 +48,20 @@ def test_each_alert_fires_when_it_should_and_only_then_whatever_the_job_is_calle
 def test_each_alert_is_tested_both_quiet_and_firing():
     cases = yaml.safe_load(RULES.with_name("rules_test.yml").read_text())["tests"]
     seen = {(test["alertname"], bool(test["exp_alerts"])) for case in cases for test in case["alert_rule_test"]}
-    assert seen == {(name, fires) for name in FOURTEEN for fires in (True, False)}
+    assert seen == {(name, fires) for name in ALERTS for fires in (True, False)}
 
 
 def test_our_metrics_are_well_formed():
     promtool("check", "metrics", given=registry().registry.render()[0])
 
 
-def test_each_of_fourteen_alerts_has_a_severity_and_a_line_in_the_runbook():
+def test_each_alert_has_a_severity_and_a_line_in_the_runbook():
     alerts = [rule for rule in rules() if "alert" in rule]
-    assert list(dict.fromkeys(rule["alert"] for rule in alerts)) == FOURTEEN
+    assert list(dict.fromkeys(rule["alert"] for rule in alerts)) == ALERTS
     assert all(rule["labels"]["severity"] in {"page", "ticket"} and rule["annotations"]["summary"] for rule in alerts)
     lines = re.findall(r"^\| (\w+) \| ([^|]+) \| ([^|]+) \|$", (DEPLOY / "RUNBOOK.md").read_text(), re.MULTILINE)
     listed = {name: severities for name, severities, meaning in lines if len(meaning) > 40}
-    assert list(listed)[1:] == FOURTEEN or list(listed) == FOURTEEN
+    assert list(listed)[1:] == ALERTS or list(listed) == ALERTS
     for rule in alerts:
         assert rule["labels"]["severity"] in listed[rule["alert"]]
 
@@ -69,7 +69,7 @@ def test_each_of_fourteen_alerts_has_a_severity_and_a_line_in_the_runbook():
 def test_each_alert_has_the_address_of_its_section_in_the_runbook():
     text = (DEPLOY / "RUNBOOK.md").read_text()
     sections = dict(re.findall(r"^## (\w+)\n\n(.+?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
-    assert list(sections) == FOURTEEN and all(len(text.split()) > 15 for text in sections.values())
+    assert list(sections) == ALERTS and all(len(text.split()) > 15 for text in sections.values())
     for rule in (rule for rule in rules() if "alert" in rule):
         assert rule["annotations"]["runbook_url"] == f"deploy/RUNBOOK.md#{rule['alert'].lower()}"
         assert (DEPLOY.parent / rule["annotations"]["runbook_url"].partition("#")[0]).is_file()

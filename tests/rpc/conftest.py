@@ -33,6 +33,7 @@ from tta_service.serving.concurrency import make_executors
 from tta_service.serving.costs.model import CostModel
 from tta_service.settings import Limits, Sessions, Settings
 from tta_service.testing import FakeCLIP
+from tta_service.wire.identity import Identity
 from tta_service.wire.v1 import tta_pb2 as pb
 
 NONE = Reduction(catalogue.reducers.build("none"))
@@ -64,6 +65,7 @@ async def open_harness(
     warm: bool = True,
     canary: bool = False,
     admission: AdmissionController | None = None,
+    identity: Identity | None = None,
     **limits: Any,
 ) -> AsyncIterator[Harness]:
     """`limits` are settings of that section."""
@@ -74,7 +76,7 @@ async def open_harness(
     )
     parts = connect_parts(settings, clip, lanes, CostModel(64), events.append, health=health, admission=admission)
     service = make_service(parts, make_server_info(settings, clip), events.append)
-    server = Server(service, message_bytes=settings.limits.message_bytes, observe=events.append)
+    server = Server(service, message_bytes=settings.limits.message_bytes, observe=events.append, identity=identity)
     tasks = [asyncio.create_task(parts.batcher.run())]
     port = await server.start()
     if warm:

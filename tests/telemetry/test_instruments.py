@@ -84,6 +84,8 @@ PROMISED: dict[str, set[str]] = {
     "tta_memory_limit_bytes": set(),
     # health and build
     "tta_serving": set(),
+    "tta_insecure": set(),
+    "tta_certificate_expiry_timestamp_seconds": {"certificate"},
     "tta_worker_heartbeat_timestamp_seconds": {"worker"},
     "tta_canary_duration_seconds": set(),
     "tta_canary_failures": set(),

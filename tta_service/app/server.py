@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 from contextlib import AsyncExitStack
 from functools import partial
 from importlib.metadata import version
@@ -22,12 +21,14 @@ from ..rpc.interceptor import code_of
 from ..rpc.server import Server
 from ..serving.batching.device_health import DeviceHealth
 from ..settings import BadSettings, Settings
-from ..telemetry import combine_observers, exposition
+from ..telemetry import combine_observers
 from ..telemetry.access_log import AccessLog
 from ..telemetry.metrics import Metrics
 from ..wire.server_info import ServerInfo
+from .access import check_access, make_certificates, make_identity
 from .memory_peaks import load_peaks, measure_peaks
 from .parts import Runtime
+from .ports import check_bindable, serve_metrics, start_server
 from .runtime import build_runtime, save_sessions
 from .server_info import check_limits, make_counts, make_server_info
 
@@ -50,16 +51,22 @@ class Application:
         self._server: Server | None = None
         self._tracing = _tracing(settings.tracing.endpoint, settings.tracing.share)
         trace_of = self._tracing.trace_of if self._tracing else lambda report: ""
+        check_access(settings)
+        self._identity, self._certificates = make_identity(settings), make_certificates(settings)
         names = strategies.names(), reducers.names()
         self.metrics = Metrics(*names, lambda error: code_of(error).name, trace_of, settings.metrics.latency_buckets)
-        self.address = self.metrics_address = ""  # host:port
+        self.address = self.metrics_address = self.metrics_url = self.certificate_address = ""  # host:port
 
     @property
     def status_line(self) -> str:
         """The line that `serve` prints: addresses, model, device and precision."""
-        clip, metrics = self.runtime.clip, f"http://{self.metrics_address}/metrics" if self.metrics_address else "off"
-        about = f"model={clip.name} device={clip.device} precision={clip.precision}"
-        return f"SERVING grpc={self.address} metrics={metrics} {about}"
+        clip, certified = (
+            self.runtime.clip,
+            f" certificates={self.certificate_address}" * bool(self.certificate_address),
+        )
+        about = f"model={clip.name} device={clip.device} precision={clip.precision}{certified}"
+        insecure = " INSECURE: server.insecure is set" * self._settings.server.insecure
+        return f"SERVING grpc={self.address} metrics={self.metrics_url or 'off'} {about}{insecure}"
 
     async def __aenter__(self) -> Application:
         async with AsyncExitStack() as stack:
@@ -98,13 +105,18 @@ class Application:
         check_limits(settings.limits.parameters)
         peaks_file = settings.metrics.peaks
         stored = load_peaks(Path(peaks_file)) if peaks_file else []
+        if settings.server.insecure:
+            log.warning("server.insecure is set: others may reach this server without a key, and read along")
         check_bindable(settings.server.host, settings.server.port)
         if settings.metrics.enabled:
             check_bindable(settings.metrics.host, settings.metrics.port)
-            metrics_server = exposition.serve(self.metrics.registry, settings.metrics.host, settings.metrics.port)
-            stack.callback(metrics_server.close)
-            self.metrics_address = metrics_server.address
-        server = await self._open_port(stack, observe)
+            running = serve_metrics(settings, self.metrics.registry, self._certificates, self._is_serving)
+            stack.callback(running.close)
+            self.metrics_address, self.metrics_url = running.address, running.url
+        most, age = settings.limits.message_bytes, settings.server.connection_age
+        server = Server(message_bytes=most, connection_age=age, observe=observe, identity=self._identity)
+        self.address, self.certificate_address = await start_server(settings, server, self._certificates)
+        stack.push_async_callback(server.stop, 0.0)
         health = DeviceHealth(on_change=self._on_health_change, on_fatal=_exit_on_device_loss, observe=observe)
         self.runtime = runtime = await stack.enter_async_context(
             build_runtime(settings, self._clip, observe=observe, health=health, address=lambda: self.address)
@@ -117,24 +129,14 @@ class Application:
         for peak in peaks:
             self.metrics.set_memory_peak(peak.strategy, peak.device, peak.bytes)
         service = make_service(runtime, info, observe)
-        self.metrics.register_counts(partial(make_counts, settings, runtime, service.buffered))
+        self.metrics.register_counts(partial(make_counts, settings, runtime, service.buffered, self._certificates))
         server.serve(service)
         self._server = server
         stack.push_async_callback(self._drain, server)
         server.health.set_serving(health.serving)
 
-    async def _open_port(self, stack: AsyncExitStack, observe: Observe) -> Server:
-        """Start a server that answers NOT_SERVING until the runtime is warm."""
-        host, wanted_port = self._settings.server.host, self._settings.server.port
-        most, age = self._settings.limits.message_bytes, self._settings.server.connection_age
-        server = Server(message_bytes=most, connection_age=age, observe=observe)
-        try:
-            port = await server.start(format_address(host, wanted_port))
-        except RuntimeError as error:
-            raise OSError(f"cannot listen on {host}:{wanted_port}: {error}") from None
-        stack.push_async_callback(server.stop, 0.0)
-        self.address = format_address(host, port)
-        return server
+    def _is_serving(self) -> bool:
+        return self._server is not None and self._server.health.serving
 
     async def _drain(self, server: Server) -> None:
         """First NOT_SERVING, then `pre_stop` seconds for load balancers, then `drain` seconds for running requests.
@@ -164,20 +166,6 @@ def make_service(runtime: Runtime, info: ServerInfo, observe: Observe) -> Adapta
     texts = runtime.text_spaces, runtime.label_sets
     parts = runtime.engine, runtime.teaching, *texts, runtime.sessions, runtime.persistence
     return AdaptationService(*parts, info, lambda: runtime.admission.load, observe)
-
-
-def check_bindable(host: str, port: int) -> None:
-    """Raise OSError for an address that cannot be bound now, instead of after the model has been loaded."""
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        socket.create_server((host, port), family=family).close()
-    except (OSError, UnicodeError) as error:  # UnicodeError: no valid host name
-        raise OSError(f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}") from None
-
-
-def format_address(host: str, port: int) -> str:
-    """host:port, as grpc and a URL need it, with brackets around IPv6."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _tracing(endpoint: str, share: float) -> Tracing | None:

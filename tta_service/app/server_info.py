@@ -11,6 +11,7 @@ from ..core.catalogue import reducers, strategies
 from ..serving.streams import BufferTotals
 from ..settings import BadSettings, Settings
 from ..telemetry.collectors import Counts
+from ..wire.certificates import Certificates
 from ..wire.server_info import ServerInfo
 from .parts import Runtime
 
@@ -40,12 +41,16 @@ def check_limits(parameters: Mapping[str, float]) -> None:
         raise BadSettings(f"limits.parameters: nothing has a number called {', '.join(unknown)}")
 
 
-def make_counts(settings: Settings, runtime: Runtime, totals: BufferTotals) -> Counts:
+def make_counts(
+    settings: Settings, runtime: Runtime, totals: BufferTotals, certificates: Certificates | None = None
+) -> Counts:
     """The published counters of `serving`. Called in the scrape's thread."""
     tower, text, sessions = runtime.batcher.counters, runtime.text_spaces.counters, runtime.sessions.counters
     now, view = time.time(), 3 * runtime.clip.image_size**2
     return Counts(
         serving=runtime.health.serving,
+        insecure=settings.server.insecure,
+        certificate_expiry={"server": certificates.current().expires} if certificates else {},
         queue_depth={**runtime.admission.depths, "tower": tower.jobs},
         queue_limit=runtime.admission.limits,
         queue_bytes={"streams": totals.bytes, "tower": tower.rows * view},

@@ -1,4 +1,4 @@
-"""The command `tta-service`: serve · demo · classify FILE… · advise · measure · strategies · reducers."""
+"""The command `tta-service`: serve · demo · classify FILE… · advise · measure · strategies · reducers · keys."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ..settings import BadSettings
 from .advise import advise
 from .catalogue import reducers, strategies
 from .classify import classify
+from .keys import keys
 from .service import demo, measure, serve
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 for command in (serve, demo, classify, advise, measure, strategies, reducers):
     app.command()(command)
+app.add_typer(keys, name="keys")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

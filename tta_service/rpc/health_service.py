@@ -30,6 +30,11 @@ class Health(wire.HealthServicer):
         self._serving = serving
         self._notify()
 
+    @property
+    def serving(self) -> bool:
+        """The status of the server as a whole; any thread may read it."""
+        return self._serving and not self._draining
+
     def drain(self) -> None:
         """NOT_SERVING from now on, whatever the device's health is."""
         self._draining = True
@@ -58,7 +63,7 @@ class Health(wire.HealthServicer):
     def _status(self, service: str) -> States.ServingStatus:
         if service not in self._services:
             return States.SERVICE_UNKNOWN
-        return States.SERVING if self._serving and not self._draining else States.NOT_SERVING
+        return States.SERVING if self.serving else States.NOT_SERVING
 
     def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()

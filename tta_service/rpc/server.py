@@ -18,9 +18,11 @@ from grpc_reflection.v1alpha import reflection
 from ..core.errors import NotReady
 from ..core.events import Observe, ignore
 from ..methods.service import AdaptationService
+from ..wire.certificates import Certificates
 from ..wire.identity import Identity
 from ..wire.requests import strategy_name
 from ..wire.v1 import tta_pb2 as pb
+from .credentials import make_credentials
 from .health_service import Health
 from .interceptor import ServerInterceptor
 from .v1.tta_pb2_grpc import AdaptationServiceServicer, add_AdaptationServiceServicer_to_server
@@ -59,9 +61,18 @@ class Server:
         add_HealthServicer_to_server(self.health, self._server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
 
-    async def start(self, address: str = "127.0.0.1:0") -> int:
-        """Listen and return the port. Raises RuntimeError when the address is taken."""
-        port = self._server.add_insecure_port(address)
+    def listen(self, address: str, certificates: Certificates | None = None, ask_client: bool = False) -> int:
+        """Listen there from `start` on, and return the port. Raises RuntimeError when the address is taken.
+
+        `certificates`: with TLS. `ask_client`: clients must show a certificate too.
+        """
+        if certificates is None:
+            return self._server.add_insecure_port(address)
+        return self._server.add_secure_port(address, make_credentials(certificates, ask_client))
+
+    async def start(self, address: str = "127.0.0.1:0", *tls: Any) -> int:
+        """Listen as in `listen`, and answer. Returns the port."""
+        port = self.listen(address, *tls)
         await self._server.start()
         return port
 

@@ -30,6 +30,10 @@ class Counts:
     """The state of the service at one moment, and the metrics that show it."""
 
     serving: bool = _metric("tta_serving", "1 while the device is healthy and requests are accepted.")
+    insecure: bool = _metric("tta_insecure", "1 while server.insecure is set.")
+    certificate_expiry: Mapping[str, float] = _metric(
+        "tta_certificate_expiry_timestamp_seconds", "Unix time at which a certificate ends.", "certificate"
+    )
     queue_depth: Mapping[str, int] = _metric("tta_queue_depth", "Requests queued.", "queue")
     waiting_rows: Mapping[str, int] = _metric("tta_waiting_rows", "Views queued.", "queue")
     queue_limit: Mapping[str, int] = _metric("tta_queue_limit", "Requests that the queue may hold.", "queue")

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import hmac
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from socket import AF_INET, AF_INET6
+from socketserver import ThreadingMixIn
 from threading import Thread
 from typing import Any
-from wsgiref.simple_server import WSGIServer
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 
+from ..wire.certificates import Certificates
 from .histograms import Histogram
 
+SILENCE = 10.0  # seconds that a connection may say nothing
+CERTIFIED = "tta.certified"  # in a request: the client has shown a certificate
+PLAIN = [("Content-Type", "text/plain")]
+UNAVAILABLE = "503 Service Unavailable"
 END = b"# EOF\n"
 
 
@@ -46,12 +55,30 @@ class Registry(CollectorRegistry):
         return b"".join([body.removesuffix(END), *pieces, END if is_open_metrics else b""]), content_type
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a scraper has to show: the token, or a client certificate; nothing where neither is asked for."""
+
+    token: str = field(default="", repr=False)
+    certificate: bool = False
+
+    def allows(self, environ: Mapping[str, Any]) -> bool:
+        """Whether the request shows it."""
+        if not (self.token or self.certificate):
+            return True
+        scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        shown = scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), self.token.encode())
+        return bool((self.token and shown) or (self.certificate and environ.get(CERTIFIED)))
+
+
 class MetricsServer:
     """A running /metrics server. `close` ends it and its thread."""
 
-    def __init__(self, server: WSGIServer, thread: Thread, host: str) -> None:
-        self._server, self._thread = server, thread
+    def __init__(self, server: WSGIServer, scheme: str, host: str) -> None:
+        self._server, self._thread = server, Thread(target=server.serve_forever, name="tta-metrics", daemon=True)
         self.address = f"{f'[{host}]' if ':' in host else host}:{server.server_port}"
+        self.url = f"{scheme}://{self.address}/metrics"
+        self._thread.start()
 
     def close(self) -> None:
         """Stop the server and wait for its thread."""
@@ -60,25 +87,76 @@ class MetricsServer:
         self._thread.join()
 
 
-def serve(registry: Registry, host: str = "127.0.0.1", port: int = 0) -> MetricsServer:
-    """Start a server of `registry`; port 0 takes a free one. Raises OSError when the port is taken."""
-    server, thread = start_http_server(port, host, registry)
-    server.set_app(application(registry))
-    return MetricsServer(server, thread, host)
+def serve(
+    registry: Registry,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    certificates: Certificates | None = None,
+    access: Access | None = None,
+    healthy: Callable[[], bool] = lambda: True,
+) -> MetricsServer:
+    """Start a server of `registry`; port 0 takes a free one. Raises OSError when the port is taken.
+
+    With `certificates` it speaks TLS. `healthy()` is what /healthz answers, which asks for nothing.
+    """
+    asked = access or Access()
+
+    class Server(ThreadingMixIn, WSGIServer):
+        address_family = AF_INET6 if ":" in host else AF_INET
+        daemon_threads = True
+
+        def get_request(self) -> tuple[Any, Any]:
+            """A connection. Its handshake comes with the first read, in a thread of its own."""
+            connection, address = super().get_request()
+            connection.settimeout(SILENCE)
+            if certificates is not None:
+                context = certificates.context(asked.certificate)
+                connection = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+            return connection, address
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """Nothing: a client that has left, or that speaks no TLS."""
+
+    server = make_server(host, port, application(registry, asked, healthy), Server, Handler)
+    return MetricsServer(server, "https" if certificates else "http", host)
 
 
-def application(registry: Registry) -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
+class Handler(WSGIRequestHandler):
+    """Tells the application of a client certificate, and writes no line for each request."""
+
+    def get_environ(self) -> dict[str, Any]:
+        """The request, once its handshake is over."""
+        certified = getattr(self.connection, "getpeercert", lambda: None)()
+        return {**super().get_environ(), CERTIFIED: bool(certified)}
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing."""
+
+
+def application(
+    registry: Registry, access: Access | None = None, healthy: Callable[[], bool] = lambda: True
+) -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
     """The WSGI application that renders `registry`. It does not compress, which would take longer than all the rest."""
+    access = access or Access()
 
     def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             start("405 Method Not Allowed", [("Allow", "GET, HEAD")])
             return []
-        if environ["PATH_INFO"] not in ("/", "/metrics"):
-            start("404 Not Found", [("Content-Type", "text/plain")])
-            return [b"/metrics is here\n"]
-        body, content_type = registry.render(environ.get("HTTP_ACCEPT", ""))
-        start("200 OK", [("Content-Type", content_type), ("Content-Length", str(len(body)))])
+        status, headers, body = respond(environ)
+        start(status, [*headers, ("Content-Length", str(len(body)))])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+    def respond(environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
+        if environ["PATH_INFO"] == "/healthz":
+            serving = healthy()
+            return "200 OK" if serving else UNAVAILABLE, PLAIN, b"SERVING\n" if serving else b"NOT_SERVING\n"
+        if environ["PATH_INFO"] not in ("/", "/metrics"):
+            return "404 Not Found", PLAIN, b"/metrics is here\n"
+        if not access.allows(environ):
+            asked = [("WWW-Authenticate", "Bearer")]
+            return "401 Unauthorized", PLAIN + asked, b"/metrics takes a token or a client certificate here\n"
+        body, content_type = registry.render(environ.get("HTTP_ACCEPT", ""))
+        return "200 OK", [("Content-Type", content_type)], body
 
     return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import json
@@ -11,7 +12,8 @@ import secrets
 import stat
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -55,6 +57,10 @@ class ApiKey:
         id, salt, secret = secrets.token_hex(8), secrets.token_bytes(16), secrets.token_urlsafe(32)
         created = datetime.now(UTC).isoformat(timespec="seconds")
         return cls(id, check_owner(owner), role, created, salt, _digest(salt, secret)), f"{id}.{secret}"
+
+    def describe(self) -> dict[str, str]:
+        """What may be shown of it."""
+        return {"id": self.id, "name": self.owner, "role": self.role.name.lower(), "created": self.created}
 
     def matches(self, secret: str) -> bool:
         """Whether the secret is this key's; takes the same time for every wrong one."""
@@ -109,24 +115,21 @@ def read_keys(path: Path) -> dict[str, ApiKey]:
     return {key.id: key for key in keys}
 
 
-def write_keys(path: Path, keys: Iterable[ApiKey]) -> None:
-    """Replaces the file as a whole; readers see all of it or what was there before."""
-    entries = [
-        {
-            "id": key.id,
-            "name": key.owner,
-            "role": key.role.name.lower(),
-            "created": key.created,
-            "salt": key.salt.hex(),
-            "sha256": key.digest.hex(),
-        }
-        for key in keys
-    ]
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as file:  # mode 0600
-        json.dump({"keys": entries}, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(file.name, path)
+@contextmanager
+def edit_keys(path: Path) -> Generator[dict[str, ApiKey]]:
+    """The keys of a file, by id, for a block that changes them; there need not be a file yet. One editor at a time.
+
+    At the end the file is replaced as a whole: readers see all of it, or what was there before. Raises as `read_keys`.
+    """
+    with path.with_name(f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed
+        keys = read_keys(path) if path.exists() else {}
+        yield keys
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as file:  # 0600
+            json.dump({"keys": [key.describe() | _stored(key) for key in keys.values()]}, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(file.name, path)
 
 
 def check_private(path: Path, status: os.stat_result) -> None:
@@ -149,6 +152,10 @@ def check_owner(name: str) -> str:
 def _parse(entry: Any) -> ApiKey:
     salt, digest = bytes.fromhex(entry["salt"]), bytes.fromhex(entry["sha256"])
     return ApiKey(entry["id"], check_owner(entry["name"]), Role.of(entry["role"]), entry["created"], salt, digest)
+
+
+def _stored(key: ApiKey) -> dict[str, str]:
+    return {"salt": key.salt.hex(), "sha256": key.digest.hex()}
 
 
 def _digest(salt: bytes, secret: str) -> bytes:

@@ -1,0 +1,57 @@
+"""The ports of a server: gRPC, gRPC with client certificates, and /metrics."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from ..rpc.server import Server
+from ..settings import Settings
+from ..telemetry import exposition
+from ..wire.certificates import Certificates
+from .access import is_loopback
+
+
+def serve_metrics(
+    settings: Settings, registry: exposition.Registry, certificates: Certificates | None, healthy: Callable[[], bool]
+) -> exposition.MetricsServer:
+    """Start the server of /metrics, which this machine may read without a certificate. Raises OSError."""
+    metrics = settings.metrics
+    certified = bool(settings.server.tls.client_ca) and not is_loopback(metrics.host)
+    access = exposition.Access(metrics.token.get_secret_value(), certified)
+    return exposition.serve(registry, metrics.host, metrics.port, certificates, access, healthy)
+
+
+async def start_server(settings: Settings, server: Server, certificates: Certificates | None) -> tuple[str, str]:
+    """Start a server, and return its address and that of its port for client certificates, "" without one.
+
+    gRPC asks every client of a port for a certificate, or none: where callers may show a key instead, there are two.
+    Raises OSError when an address is taken.
+    """
+    chosen, host, certified = settings.server, settings.server.host, ""
+    two_ports = bool(chosen.tls.client_ca and (chosen.keys or chosen.owner_header))
+    wanted = chosen.port
+    try:
+        if two_ports:
+            wanted = chosen.tls.client_port
+            certified = format_address(host, server.listen(format_address(host, wanted), certificates, True))
+            wanted = chosen.port
+        ask_client = bool(chosen.tls.client_ca) and not two_ports
+        port = await server.start(format_address(host, wanted), certificates, ask_client)
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {host}:{wanted}: {error}") from None
+    return format_address(host, port), certified
+
+
+def check_bindable(host: str, port: int) -> None:
+    """Raise OSError for an address that cannot be bound now, instead of after the model has been loaded."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
+    except (OSError, UnicodeError) as error:  # UnicodeError: no valid host name
+        raise OSError(f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def format_address(host: str, port: int) -> str:
+    """host:port, as grpc and a URL need it, with brackets around IPv6."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
