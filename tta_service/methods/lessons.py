@@ -32,21 +32,22 @@ class LessonMethods:
         if not request.lessons:
             raise BadRequest("there are no lessons", "lessons")
         check_number(len(request.lessons), "lessons", self._server_info)
-        await self._persistence.load(caller.owner, session_id)
+        await self._persistence.load(caller.owner, session_id, opening=True)
         results = [
             await self._teach(lesson, f"lessons[{place}]", session_id, caller)
             for place, lesson in enumerate(request.lessons)
         ]
-        stored = await self._persistence.save_lessons(caller.owner, session_id)
-        for result in results:
-            result.stored = stored and not result.HasField("status")
+        taught = [result for result in results if not result.HasField("status")]
+        stored = bool(taught) and await self._persistence.save_lessons(caller.owner, session_id)
+        for result in taught:
+            result.stored = stored
         return pb.TeachSessionResponse(results=results)
 
     async def Unlearn(self, request: pb.UnlearnRequest, context: Context) -> pb.UnlearnResponse:
         """Take lessons back. Examples without a lesson are left out of the response. Raises `UnknownSession`."""
         owner, session_id = current_caller().owner, required_session_id(request.session_id)
         check_number(len(request.example_ids), "example_ids", self._server_info)
-        await self._persistence.load(owner, session_id)
+        await self._persistence.load(owner, session_id, opening=True)
         unlearnt, began_anew = await self._teaching.unlearn(owner, session_id, list(request.example_ids))
         stored = await self._persistence.save_lessons(owner, session_id)
         return pb.UnlearnResponse(unlearnt=unlearnt, began_anew=began_anew, stored=stored)
@@ -54,7 +55,7 @@ class LessonMethods:
     async def ListLessons(self, request: pb.ListLessonsRequest, context: Context) -> pb.ListLessonsResponse:
         """One page of a session's lessons, in the order of teaching. Raises `UnknownSession`."""
         owner, session_id = current_caller().owner, required_session_id(request.session_id)
-        await self._persistence.load(owner, session_id)
+        await self._persistence.load(owner, session_id, opening=True)
         lessons = self._teaching.lessons(owner, session_id)
         return make_lessons(lessons, request.recorded, request.page_size, request.page_token, self._server_info)
 
