@@ -159,6 +159,7 @@ class Sessions(Section):
     owner_bytes: Bytes = DEFAULT_MEMORY.owner
     total_bytes: Bytes = DEFAULT_MEMORY.total
     most: Annotated[int, Field(ge=1, le=1_000_000)] = DEFAULT_MEMORY.sessions
+    groups: Annotated[int, Field(ge=1, le=1_000_000)] = DEFAULT_MEMORY.groups  # lesson groups; their bytes: as sessions
     recent: Annotated[int, Field(ge=0, le=4096)] = DEFAULT_MEMORY.recent  # frames that a lesson may be about
     taught_idle: Annotated[float, Field(ge=0, le=366 * 86400)] = DEFAULT_MEMORY.taught_idle  # of sessions with lessons
     thumbnails: Annotated[int, Field(ge=0, le=1024)] = 0  # longer side, of pictures that may be taught; 0: none is made

@@ -105,7 +105,7 @@ async def test_no_lesson_that_was_acknowledged_is_lost_when_another_server_takes
 
 async def test_a_reply_says_whether_the_store_has_the_lesson(tmp_path: Path) -> None:
     store = tmp_path / "store"
-    async with start_service(store) as (_, stub):
+    async with start_service(store) as (service, stub):
         (first,) = await teach(stub, "door", 1)
         elsewhere = store.rename(tmp_path / "elsewhere")
         (second,) = await teach(stub, "door", 2)

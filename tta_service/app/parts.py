@@ -93,7 +93,13 @@ def connect_parts(
     )
     label_sets = LabelSets(text_spaces, text.definitions)
     memories = MemoryLimits(
-        keep.session_bytes, keep.owner_bytes, keep.total_bytes, keep.most, keep.recent, keep.taught_idle
+        keep.session_bytes,
+        keep.owner_bytes,
+        keep.total_bytes,
+        keep.most,
+        keep.groups,
+        keep.recent,
+        keep.taught_idle,
     )
     sessions = sessions or Sessions(keep.idle, memories, observe)
 

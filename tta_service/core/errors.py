@@ -71,6 +71,10 @@ class UnknownSession(TTAError):
     """The caller has no session of that id."""
 
 
+class UnknownGroup(TTAError):
+    """The caller has no lesson group of that name."""
+
+
 class SessionTaken(TTAError):
     """A newer stream has taken the session over."""
 

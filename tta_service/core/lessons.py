@@ -35,9 +35,22 @@ class Example:
 class Lesson:
     """What a person said about an example. The latest lesson about an example and a label set replaces earlier ones."""
 
-    number: int  # in the order of teaching, from 1 in each session
+    number: int  # in the order of teaching, from 1 in each session or group
     example: Example
     label: str | None  # a name of the example's labels; None: none of these
+    taught: float = 0.0  # Unix seconds
+
+    def concerns(self, labels: str, reduction: Reduction | None) -> bool:
+        """Whether a memory of that label set id and reduction learns it.
+
+        None learns from one that says "none of these", or that is set apart.
+        """
+        example = self.example
+        return (
+            self.label is not None
+            and not example.set_apart
+            and (example.labels.id, example.reduction) == (labels, reduction)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,7 @@ class Request:
     owner: str = ""
     client: str = ""  # whose quota it counts against: the owner, or without authentication the address
     session: str = ""  # empty: a new one for this call only
+    group: str = ""  # that the session's lessons are shared with from now on; empty: it stays in its own
     frame_id: int | None = None  # None: not a frame of a stream
     policy: str = ""  # of the stream that carries it ("latest", "block", …); empty: a unary call
     arrived: float | None = None  # time.monotonic() of the frame's arrival; None: when the engine receives it

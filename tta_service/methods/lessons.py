@@ -1,4 +1,4 @@
-"""The methods that teach a session, and take lessons back."""
+"""The methods that teach a session or lesson group, and take lessons back."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ..wire.lessons import check_number, make_lessons, make_refusal, make_result
 from ..wire.server_info import ServerInfo
 from ..wire.v1 import tta_pb2 as pb
 from .context import Context
-from .sessions import required_session_id
+from .sessions import required_pupil
 
 
 class LessonMethods:
-    """Lessons of the caller's sessions. They are in the store, if there is one, before the caller hears of them."""
+    """Lessons of the caller's sessions and groups. They are in the store, if any, before the caller hears of them."""
 
     def __init__(
         self, teaching: Teaching, label_sets: LabelSets, persistence: SessionPersistence, server_info: ServerInfo
@@ -27,45 +27,52 @@ class LessonMethods:
         self._persistence, self._server_info = persistence, server_info
 
     async def TeachSession(self, request: pb.TeachSessionRequest, context: Context) -> pb.TeachSessionResponse:
-        """Teach lessons in their order; one that is refused does not keep back the others."""
-        caller, session_id = current_caller(), required_session_id(request.session_id)
+        """Teach a session or a group lessons in their order; one that is refused does not keep back the others."""
+        caller, (session_id, group) = current_caller(), required_pupil(request)
         if not request.lessons:
             raise BadRequest("there are no lessons", "lessons")
         check_number(len(request.lessons), "lessons", self._server_info)
-        await self._persistence.load(caller.owner, session_id, opening=True)
+        await self._persistence.load(caller.owner, session_id, group=group)
         results = [
-            await self._teach(lesson, f"lessons[{place}]", session_id, caller)
+            await self._teach(lesson, f"lessons[{place}]", session_id, group, caller)
             for place, lesson in enumerate(request.lessons)
         ]
-        taught = [result for result in results if not result.HasField("status")]
-        stored = bool(taught) and await self._persistence.save_lessons(caller.owner, session_id)
-        for result in taught:
-            result.stored = stored
+        stored = await self._persistence.save_lessons(caller.owner, session_id, group)
+        for result in results:
+            result.stored = stored and not result.HasField("status")
         return pb.TeachSessionResponse(results=results)
 
     async def Unlearn(self, request: pb.UnlearnRequest, context: Context) -> pb.UnlearnResponse:
-        """Take lessons back. Examples without a lesson are left out of the response. Raises `UnknownSession`."""
-        owner, session_id = current_caller().owner, required_session_id(request.session_id)
+        """Take lessons back. Examples without a lesson are left out of the response.
+
+        Raises `UnknownSession`, `UnknownGroup`.
+        """
+        owner, (session_id, group) = current_caller().owner, required_pupil(request)
         check_number(len(request.example_ids), "example_ids", self._server_info)
-        await self._persistence.load(owner, session_id, opening=True)
-        unlearnt, began_anew = await self._teaching.unlearn(owner, session_id, list(request.example_ids))
-        stored = await self._persistence.save_lessons(owner, session_id)
+        await self._persistence.load(owner, session_id, group=group)
+        unlearnt, began_anew = await self._teaching.unlearn(owner, session_id, list(request.example_ids), group)
+        stored = await self._persistence.save_lessons(owner, session_id, group)
         return pb.UnlearnResponse(unlearnt=unlearnt, began_anew=began_anew, stored=stored)
 
     async def ListLessons(self, request: pb.ListLessonsRequest, context: Context) -> pb.ListLessonsResponse:
-        """One page of a session's lessons, in the order of teaching. Raises `UnknownSession`."""
-        owner, session_id = current_caller().owner, required_session_id(request.session_id)
-        await self._persistence.load(owner, session_id, opening=True)
-        lessons = self._teaching.lessons(owner, session_id)
+        """One page of the lessons of a session or group, in the order of teaching.
+
+        Raises `UnknownSession`, `UnknownGroup`.
+        """
+        owner, (session_id, group) = current_caller().owner, required_pupil(request)
+        await self._persistence.load(owner, session_id, group=group)
+        lessons = self._teaching.lessons(owner, session_id, group)
         return make_lessons(lessons, request.recorded, request.page_size, request.page_token, self._server_info)
 
-    async def _teach(self, message: pb.Lesson, path: str, session_id: str, caller: Caller) -> pb.LessonResult:
+    async def _teach(
+        self, message: pb.Lesson, path: str, session_id: str, group: str, caller: Caller
+    ) -> pb.LessonResult:
         await asyncio.sleep(0)  # a refused lesson waits for nothing, but others must not wait for a thousand
         try:
             lesson = parse_lesson(message, partial(self._label_sets.labels, caller.owner), self._server_info, path)
         except Exception as error:
             return make_refusal(message, error, path, located=True)
         try:
-            return make_result(await self._teaching.teach(caller.owner, session_id, lesson, caller.client))
+            return make_result(await self._teaching.teach(caller.owner, session_id, lesson, caller.client, group))
         except Exception as error:
             return make_refusal(message, error, path)

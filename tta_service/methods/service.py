@@ -75,8 +75,8 @@ class AdaptationService(LabelSetMethods, SessionMethods, LessonMethods):
         find_labels = partial(self._label_sets.labels, caller.owner)
         parsed = parse_request(request, find_labels, self._server_info, arrived, deadline, caller, trace)
         stored = parsed.request.session if self._persistence.store else ""
-        if stored:
-            await self._persistence.load(caller.owner, stored)
+        if self._persistence.store:
+            await self._persistence.load(caller.owner, stored, group=parsed.request.group)
         try:
             report = await self._classify(parsed.request)
             if stored:
@@ -92,8 +92,8 @@ class AdaptationService(LabelSetMethods, SessionMethods, LessonMethods):
         messages, caller = aiter(request_iterator), current_caller()
         find_labels, owner = partial(self._label_sets.labels, caller.owner), caller.owner
         config = await self._open_stream(await self._first_message(messages), caller)
-        await self._persistence.load(owner, config.session, opening=True, named=config.named)
-        lease = self._sessions.lease(owner, config.session, config.named)
+        await self._persistence.load(owner, config.session, opening=True, named=config.named, group=config.group)
+        lease = self._sessions.lease(owner, config.session, config.named, config.group)
         trace = trace_of(context.invocation_metadata())
         config = replace(config, session=lease.session, caller=caller, trace=trace)
 

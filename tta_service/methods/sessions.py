@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..core.errors import BadRequest, TooLarge
 from ..serving.persistence.service import SessionPersistence
+from ..serving.sessions.lesson_groups import GROUP
 from ..serving.sessions.session import check_session_id
 from ..serving.sessions.sessions import Sessions
 from ..wire.catalogue import make_session_info, paginate
@@ -34,14 +37,14 @@ class SessionMethods:
     async def ResetSession(self, request: pb.ResetSessionRequest, context: Context) -> pb.ResetSessionResponse:
         """Empty the memories of a session."""
         owner, session_id = current_caller().owner, required_session_id(request.session_id)
-        await self._persistence.load(owner, session_id, opening=True)
+        await self._persistence.load(owner, session_id)
         fresh = await self._sessions.reset(owner, session_id)
         return pb.ResetSessionResponse(session=make_session_info(fresh))
 
     async def CloseSession(self, request: pb.CloseSessionRequest, context: Context) -> pb.CloseSessionResponse:
         """End a session and forget its memories."""
         owner, session_id = current_caller().owner, required_session_id(request.session_id)
-        await self._persistence.load(owner, session_id, opening=True)
+        await self._persistence.load(owner, session_id)
         self._sessions.close(owner, session_id)
         return pb.CloseSessionResponse()
 
@@ -67,3 +70,12 @@ def required_session_id(id: str) -> str:
     if not id:
         raise BadRequest("which session?", "session_id")
     return check_session_id(id)
+
+
+def required_pupil(request: Any) -> tuple[str, str]:
+    """The ids of a session or a lesson group, one of which the request must name. Raises `BadRequest`."""
+    if request.session_id and request.lesson_group:
+        raise BadRequest("a session or a lesson group, not both: a session teaches its group", "lesson_group")
+    if request.lesson_group:
+        return "", check_session_id(request.lesson_group, "lesson_group", GROUP)
+    return required_session_id(request.session_id), ""

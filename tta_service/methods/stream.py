@@ -12,7 +12,7 @@ from ..core.errors import NotReady, TTAError
 from ..core.events import Observe, Received, Refused, Streaming
 from ..core.lessons import LessonRequest, LessonResult
 from ..core.request import PendingRequest, Report
-from ..serving.sessions.session import SessionLease
+from ..serving.sessions.lease import SessionLease
 from ..serving.streams import BufferTotals, FrameBuffer, FrameTicket, Policy, RateLimiter
 from ..wire.lessons import StreamLesson, make_result
 from ..wire.responses import Reply, drop_repeated_unseen, make_answer, make_draining, make_failure, make_status

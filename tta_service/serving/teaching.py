@@ -5,140 +5,124 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
-from typing import Any
 
-from ..core.errors import BadLabels, UnknownSession
+from ..core.errors import BadLabels, UnknownExample, UnknownSession
 from ..core.lessons import Example, ExampleRef, FrameRef, Lesson, LessonRequest, LessonResult, RequestRef
 from ..core.parameters import shorten
 from ..core.request import Encoded, Features, Raw
-from ..core.strategy import is_teachable, needs_of
 from .concurrency import Executors
 from .example_encoder import ExampleEncoder
-from .pipeline.adaptation import learn
 from .pipeline.fitting import Fitter
+from .pipeline.learning import Learner, concern
+from .sessions.lesson_groups import LessonGroup
 from .sessions.session import Session
 from .sessions.sessions import Sessions
-from .sessions.turns import ResetTurn, Turn, TurnQueue
+from .sessions.turns import TurnQueue
 from .text.cache import TextSpaceCache
+
+Pupil = Session | LessonGroup  # who is taught
 
 
 class Teaching:
-    """Lessons of sessions. Frames that are admitted after a lesson are answered with it."""
+    """Lessons of sessions and of lesson groups. Frames that are admitted after a lesson are answered with it.
+
+    What a session in a group is taught, it is taught for the group. Methods that take a session's `id` and a `group`
+    are about the session, or without an id about the group.
+    """
 
     def __init__(
         self, encoder: ExampleEncoder, sessions: Sessions, text_spaces: TextSpaceCache, lanes: Executors, fitter: Fitter
     ) -> None:
-        self._encoder, self._registry, self._text_spaces = encoder, sessions.registry, text_spaces
-        self._lanes, self._fitter = lanes, fitter
-        self._tasks: set[asyncio.Task[bool]] = set()
+        self._encoder, self._registry = encoder, sessions.registry
+        self._learner = Learner(sessions.registry, text_spaces, lanes, fitter)
 
-    async def teach(self, owner: str, id: str, lesson: LessonRequest, client: str = "") -> LessonResult:
-        """Adds a lesson to the session, which a picture opens if need be, and returns when its memories have learnt it.
+    async def teach(
+        self, owner: str, id: str, lesson: LessonRequest, client: str = "", group: str = ""
+    ) -> LessonResult:
+        """Adds a lesson, and returns when the session's memories have learnt it, or without an id all of the group.
 
-        Raises `UnknownSession`, `UnknownExample` for a frame, call or picture that the session does not remember,
-        `BadLabels` without labels or for a label that is none of them or several, `MemoryFull`, and what classifying a
-        picture raises.
+        A picture opens the session or group if need be. Nobody waits for the other sessions of the session's group.
+
+        Raises `UnknownSession`, `UnknownGroup`, `UnknownExample` for a frame, call or picture that the session does not
+        remember, `BadLabels` without labels or for a label that is none of them or several, `MemoryFull`, and what
+        classifying a picture raises.
         """
         known = isinstance(lesson.about, FrameRef | RequestRef | ExampleRef)
-        session = self._registry.find(owner, id) if known else self._registry.obtain(owner, id)
-        release = self._registry.hold(session)
+        pupil = self._find(owner, id, group) if known else self._obtain(owner, id, group)
+        release = self._registry.hold(pupil) if isinstance(pupil, Session) else self._registry.groups.hold(pupil)
         try:
-            example = await self._example(session, lesson, client)
-            if session.closed:
+            example = await self._example(pupil, lesson, client)
+            if pupil.closed:
                 raise UnknownSession("the session was closed before it had learnt this", "session_id")
             _check_label(lesson.label, example.labels.names)
-            result = await self._add(session, example, lesson.label)
-            if session.closed:
+            result = await self._add(pupil, example, lesson.label)
+            if pupil.closed:
                 raise UnknownSession("the session was closed while it learnt this", "session_id")
             return result
         finally:
             release()
 
-    async def unlearn(self, owner: str, id: str, examples: list[str]) -> tuple[list[str], list[str]]:
+    async def unlearn(self, owner: str, id: str, examples: list[str], group: str = "") -> tuple[list[str], list[str]]:
         """Takes back all lessons about these examples: the ones that there were, and strategies that begin anew.
 
-        Raises `UnknownSession`.
+        Raises `UnknownSession`, `UnknownGroup`.
         """
-        session = self._registry.find(owner, id)
-        lessons = [lesson for example in dict.fromkeys(examples) for lesson in session.lessons.about(example)]
-        anew = set[str]()
-        for lesson in lessons:
-            session.lessons.remove(lesson.example.id, lesson.example.labels.id)
-            anew.update(self._begin_anew(session, lesson))
-        return list(dict.fromkeys(lesson.example.id for lesson in lessons)), sorted(anew)
+        pupil = self._find(owner, id, group)
+        lessons = [lesson for example in dict.fromkeys(examples) for lesson in pupil.lessons.about(example)]
+        changes = [pupil.unlearn(lesson.example.id, lesson.example.labels.id) for lesson in lessons]
+        anew, _ = self._learner.apply(self._sessions_of(_holder(pupil)), changes)
+        return list(dict.fromkeys(lesson.example.id for lesson in lessons)), list(_names(anew))
 
-    def lessons(self, owner: str, id: str) -> list[Lesson]:
-        """The lessons of the session, in the order of teaching. Raises `UnknownSession`."""
-        return list(self._registry.find(owner, id).lessons)
+    def lessons(self, owner: str, id: str, group: str = "") -> list[Lesson]:
+        """The lessons, in the order in which this server heard of them. Raises `UnknownSession`, `UnknownGroup`."""
+        return list(self._find(owner, id, group).lessons)
 
-    async def _example(self, session: Session, lesson: LessonRequest, client: str) -> Example:
+    def _find(self, owner: str, id: str, group: str) -> Pupil:
+        return self._registry.find(owner, id) if id else self._registry.groups.find(owner, group)
+
+    def _obtain(self, owner: str, id: str, group: str) -> Pupil:
+        return self._registry.obtain(owner, id) if id else self._registry.obtain_group(owner, group)
+
+    async def _example(self, pupil: Pupil, lesson: LessonRequest, client: str) -> Example:
         match lesson.about:
-            case FrameRef() | RequestRef():
-                found = session.recent.find(lesson.about)
-            case ExampleRef(id):
-                taught = session.lessons.about(id)
-                found = taught[0].example if taught else session.recent.find(lesson.about)
+            case ExampleRef(id) if taught := pupil.lessons.about(id):
+                found = taught[0].example
+            case FrameRef() | RequestRef() | ExampleRef() as about:
+                if isinstance(pupil, LessonGroup):
+                    raise UnknownExample("the lesson group knows no such picture; frames and calls are its sessions'")
+                found = pupil.recent.find(about)
             case Encoded() | Raw() | Features() as image:
-                found = await self._encoder.encode(session.owner, image, lesson, client)
+                found = await self._encoder.encode(pupil.owner, image, lesson, client)
             case Example() as recorded:
-                found = await self._encoder.encode_again(session.owner, recorded, client)
+                found = await self._encoder.encode_again(pupil.owner, recorded, client)
         return replace(found, labels=lesson.labels) if lesson.labels else found
 
-    async def _add(self, session: Session, example: Example, label: str | None) -> LessonResult:
-        before = session.lessons.get(example.id, example.labels.id)
+    async def _add(self, pupil: Pupil, example: Example, label: str | None) -> LessonResult:
+        before, holder = pupil.lessons.get(example.id, example.labels.id), _holder(pupil)
         if before is not None and example.set_apart:
             example = before.example  # the features that it has here are at least as good
         apart = example.set_apart
         if before is not None and (before.label, before.example.set_apart) == (label, apart):
-            return LessonResult(example.id, True, learnt_by=_names(_queues(session, before)), set_apart=apart)
-        self._registry.admit(session, session.lessons.bytes_of(example))
-        lesson = session.lessons.add(example, label)
-        if before is not None and _is_learnt(before):
-            return LessonResult(example.id, True, began_anew=self._begin_anew(session, before), set_apart=apart)
-        queues = _queues(session, lesson)
-        learning = [self._learn_in_turn(session, queue) for queue in queues]
-        learnt = await asyncio.gather(*map(asyncio.shield, learning))
-        names = _names(queue for queue, did in zip(queues, learnt, strict=True) if did)
-        return LessonResult(example.id, replaced=before is not None, learnt_by=names, set_apart=apart)
+            return LessonResult(example.id, replaced=True, learnt_by=self._learners(pupil, before), set_apart=apart)
+        self._registry.admit(holder, holder.lessons.bytes_of(example))
+        anew, learning = self._learner.apply(self._sessions_of(holder), [holder.teach(example, label)])
+        awaited = [one for one in learning if pupil in (one.session, holder)]
+        learnt = await asyncio.gather(*(asyncio.shield(one.task) for one in awaited))
+        names = _names(one.queue for one, did in zip(awaited, learnt, strict=True) if did)
+        return LessonResult(example.id, before is not None, names, _names(anew), set_apart=apart)
 
-    def _begin_anew(self, session: Session, lesson: Lesson) -> tuple[str, ...]:
-        """Resets, in their turns, the memories that may have learnt the lesson; the next frame begins them anew."""
-        queues = [queue for queue in _queues(session, lesson) if not queue.empty]
-        for queue in queues:
-            queue.enqueue(self._registry.hold(session, used=False), ResetTurn)
-        return _names(queues)
+    def _learners(self, pupil: Pupil, lesson: Lesson) -> tuple[str, ...]:
+        """The strategies that learn from the lesson."""
+        queues = (queue for session in self._sessions_of(pupil) for queue in session.memories.values())
+        return _names(queue for queue in queues if concern([lesson], queue))
 
-    def _learn_in_turn(self, session: Session, queue: TurnQueue) -> asyncio.Task[bool]:
-        """A task that learns all new lessons when the memory's turn comes; it ends even when nobody waits for it."""
-        turn = queue.enqueue(self._registry.hold(session, used=False))
-        task = asyncio.create_task(self._learn(session, queue, turn))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+    def _sessions_of(self, pupil: Pupil) -> list[Session]:
+        return self._registry.sessions_of(pupil) if isinstance(pupil, LessonGroup) else [pupil]
 
-    async def _learn(self, session: Session, queue: TurnQueue, turn: Turn) -> bool:
-        """Whether the memory had something to learn. One that has not begun learns all lessons when it begins."""
-        slot, strategy = turn.slot, turn.slot.key.strategy
-        try:
-            text = await self._text_spaces.get(slot.labels)
-            await turn.wait()
-            lessons, last = session.lessons.matching(slot.key, after=slot.learnt), session.lessons.last
-            if not slot.begun or not lessons:
-                return False
 
-            def work(memory: Any, deliver: object) -> tuple[None, Any]:
-                return None, learn(strategy, text, lessons, memory)
-
-            def on_learnt() -> None:
-                slot.learnt = last
-
-            lane = self._lanes.tune if needs_of(strategy).gradient else self._lanes.adapt
-            await turn.adapt(lane, work, on_learnt)
-            self._fitter.start(queue, partial(self._registry.hold, session, used=False))
-            return True
-        finally:
-            turn.leave()
+def _holder(pupil: Pupil) -> Pupil:
+    """Who holds the pupil's lessons: its group, if it is a session in one."""
+    return pupil.group or pupil if isinstance(pupil, Session) else pupil
 
 
 def _check_label(label: str | None, names: tuple[str, ...]) -> None:
@@ -151,18 +135,6 @@ def _check_label(label: str | None, names: tuple[str, ...]) -> None:
         f"{shorten(label)} {'is the name of several classes, and which one is not said' if label in names else which}",
         "label",
     )
-
-
-def _is_learnt(lesson: Lesson) -> bool:
-    """Memories learn from it, unless it says "none of these" or is set apart."""
-    return lesson.label is not None and not lesson.example.set_apart
-
-
-def _queues(session: Session, lesson: Lesson) -> list[TurnQueue]:
-    """The memories that learn from the lesson: of its label set and its reduction."""
-    wanted = (lesson.example.labels.id, lesson.example.reduction)
-    memories = session.memories.items() if _is_learnt(lesson) else ()
-    return [queue for key, queue in memories if (key.labels, key.reduction) == wanted and is_teachable(key.strategy)]
 
 
 def _names(queues: Iterable[TurnQueue]) -> tuple[str, ...]:

@@ -109,6 +109,7 @@ def make_session_info(session: SessionInfo) -> pb.SessionInfo:
         idle=to_duration(session.idle),
         epoch=session.epoch,
         last_frame_id=session.last_frame_id,
+        lesson_group=session.group,
         lessons=session.lessons,
         lessons_set_apart=session.lessons_set_apart,
     )

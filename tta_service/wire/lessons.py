@@ -116,7 +116,7 @@ def _parse_label(message: pb.Lesson, path: str) -> str | None:
 def make_refusal(message: pb.Lesson, error: Exception, path: str, located: bool = False) -> pb.LessonResult:
     """Why the lesson at `path` was refused. `located`: the error names its field already."""
     error, about = to_tta_error(error), f"{path}.{message.WhichOneof('about')}"
-    if not located and error.field != "session_id" and not isinstance(error, PermissionDenied):
+    if not located and error.field not in ("session_id", "lesson_group") and not isinstance(error, PermissionDenied):
         labels = f"{path}.labels" + (f".{message.labels.WhichOneof('source')}" if message.HasField("labels") else "")
         if error.field in ("", "label"):
             error.field = f"{path}.label" if error.field else about

@@ -20,6 +20,7 @@ from ..core.labels import LabelSet
 from ..core.parameters import shorten
 from ..core.reducer import Reduction
 from ..core.request import Encoded, Features, PixelFormat, Raw, Request
+from ..serving.sessions.lesson_groups import GROUP
 from ..serving.sessions.session import check_session_id
 from .field_paths import FieldOrigins, field_prefix
 from .identity import NOBODY, Caller
@@ -70,6 +71,7 @@ def parse_request(
         owner=caller.owner,
         client=caller.client,
         session=check_session_id(message.session_id),
+        group=check_session_id(message.lesson_group, "lesson_group", GROUP),
         arrived=arrived,
         seed=options.seed,
         deadline=deadline,

@@ -26,6 +26,7 @@ CODES: dict[type[errors.TTAError], int] = {
     errors.PermissionDenied: code_pb2.PERMISSION_DENIED,
     errors.UnknownLabels: code_pb2.NOT_FOUND,
     errors.UnknownSession: code_pb2.NOT_FOUND,
+    errors.UnknownGroup: code_pb2.NOT_FOUND,
     errors.UnknownExample: code_pb2.NOT_FOUND,
     errors.Unsupported: code_pb2.UNIMPLEMENTED,
     errors.SessionTaken: code_pb2.ABORTED,

@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ..core.errors import BadLabels, BadRequest, TTAError
 from ..core.labels import LabelSet
 from ..core.request import Request
+from ..serving.sessions.lesson_groups import GROUP
 from ..serving.sessions.session import check_session_id
 from ..serving.streams import Policy
 from . import status
@@ -36,6 +37,7 @@ class StreamConfig:
 
     session: str  # empty: the server makes one
     named: bool  # False: the session ends with the stream
+    group: str  # that its lessons are shared with; empty: it stays in its own
     labels: LabelSet | None  # None: every frame names its own
     options: Options
     policy: Policy
@@ -93,6 +95,7 @@ def parse_open(
     return StreamConfig(
         session=session,
         named=named,
+        group=check_session_id(opening.lesson_group, "open.lesson_group", GROUP),
         labels=parse_labels(opening.labels, find_labels, server_info, "open.labels")
         if opening.HasField("labels")
         else None,

@@ -35,6 +35,7 @@ def encode_lessons(lessons: Sequence[Lesson], last: int, model: str) -> tuple[di
                 "thumbnail": len(example.thumbnail),
                 "id": example.id,
                 "seen": example.seen,
+                "taught": lesson.taught,
                 "frame_id": example.frame_id,
                 "request_id": example.request_id,
             }
@@ -80,5 +81,5 @@ def decode_lessons(header: Mapping[str, Any], values: Mapping[str, Tensor], mode
             thumbnail.numpy().tobytes(),
             other_model,
         )
-        lessons.append(Lesson(one["number"], example, one["label"]))
+        lessons.append(Lesson(one["number"], example, one["label"], one.get("taught", one["seen"])))
     return lessons

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -33,7 +34,20 @@ class MemoryImage:
     progress: tuple[int, int]  # of the session by then: its frames, and the id of the last one
 
 
-async def copy_memory(session: Session, slot: MemorySlot, turn: Turn, lanes: Executors) -> MemoryImage | None:
+async def copy_memories(
+    session: Session, hold: Callable[[], Callable[[], None]], lanes: Executors
+) -> list[MemoryImage]:
+    """Copies of all memories, made in turns that are taken at once. `hold()` keeps the session open."""
+    turns = [(queue.slot, queue.enqueue(hold())) for queue in session.memories.values()]
+    try:
+        copies = await asyncio.gather(*(_copy_memory(session, slot, turn, lanes) for slot, turn in turns))
+    finally:
+        for _, turn in turns:
+            turn.leave()
+    return [copy for copy in copies if copy is not None]
+
+
+async def _copy_memory(session: Session, slot: MemorySlot, turn: Turn, lanes: Executors) -> MemoryImage | None:
     """A copy of the memory, made when the turn comes; None when it has not begun."""
     await turn.wait()
     if not slot.begun:

@@ -20,7 +20,9 @@ from ..sessions.session import Session
 # Of all that outlives this version; what carries no number has the first one. A version that writes what this one
 # cannot read writes a higher number in the same places: in the safetensors metadata and in the record of the store.
 FORMAT = 1
-LESSONS_FORMAT = 2  # of a session with lessons, which a version that knows only the first format would lose
+LESSONS_FORMAT = (
+    2  # of a session with lessons or in a group of lessons, which a version that knows only the first format would lose
+)
 MAC = hashlib.sha256().digest_size
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +20,9 @@ from ..sessions.session import Session
 from ..sessions.sessions import Sessions
 from ..sessions.turns import TurnQueue
 from ..text.cache import TextSpaceCache
+from .group_sync import bring_up_to_date
 from .lesson_codec import decode_lessons, encode_lessons
-from .memory_codec import MemoryImage, copy_memory, decode, decode_key, encode
+from .memory_codec import MemoryImage, copy_memories, decode, decode_key, encode
 from .signing import FORMAT, LESSONS_FORMAT, ResumeTokens, SignedCodec
 
 StartFit = Callable[[TurnQueue, Callable[[], Callable[[], None]]], None]
@@ -75,23 +75,20 @@ class Snapshots:
         self._fingerprint, self._codec, self._encode_again = fingerprint, SignedCodec(secret), encode_again
         self._start_fit = start_fit
         self.tokens = ResumeTokens(self._codec)
+        self.load_group: Callable[[str, str], Awaitable[None]] | None = None  # (owner, id): from the state store
 
     async def take(self, owner: str, id: str) -> Snapshot:
         """Copies all memories, each after the frames that came before. Raises `UnknownSession`."""
         return await self.make(self._sessions.registry.find(owner, id))
 
-    async def make(self, session: Session) -> Snapshot:
-        """The same for a given session, even for one that has just been closed."""
-        registry = self._sessions.registry
-        queues = list(session.memories.values())
-        turns = [(queue.slot, queue.enqueue(registry.hold(session, used=False))) for queue in queues]
-        lessons, last_lesson = list(session.lessons), session.lessons.last  # that are learnt when these turns come
-        try:
-            copies = await asyncio.gather(*(copy_memory(session, slot, turn, self._lanes) for slot, turn in turns))
-        finally:
-            for _, turn in turns:
-                turn.leave()
-        images = [copy for copy in copies if copy is not None]
+    async def make(self, session: Session, group_lessons: bool = True) -> Snapshot:
+        """The same for a given session, even for one that has just been closed.
+
+        Not `group_lessons`: those of its group are stored elsewhere.
+        """
+        lessons, last_lesson = list(session.lessons), session.lessons.last  # that are learnt when turns come now
+        group, learnt = session.group, list(session.group.names.values()) if session.group else []
+        images = await copy_memories(session, partial(self._sessions.registry.hold, session, used=False), self._lanes)
         frames, last = min((copy.progress for copy in images), default=(session.frames, session.last_frame_id))
         header: dict[str, Any] = {
             "fingerprint": self._fingerprint,
@@ -102,6 +99,9 @@ class Snapshots:
             "last_frame_id": last,
             "memories": [encode(copy) for copy in images],
         }
+        if group is not None:
+            header |= {"group": group.id, "learnt": learnt}
+            lessons = lessons if group_lessons else []
         values = {f"{i}.{name}": value for i, copy in enumerate(images) for name, value in tensors(copy.memory).items()}
         state = await run(self._lanes.prepare, self._dump, header, values, lessons, last_lesson)
         return Snapshot(session.id, epoch, state)
@@ -127,6 +127,8 @@ class Snapshots:
         header, values, lessons = await run(self._lanes.prepare, self._load, state)
         if header.get("owner") != owner or "session" not in header:
             raise BadRequest("this snapshot is another owner's", "state")
+        if self.load_group and "group" in header:
+            await self.load_group(owner, header["group"])
         if header["fingerprint"] != self._fingerprint:
             return await self._decode_lessons(owner, header, lessons)
         progress, images = (header["frames"], header["last_frame_id"]), list[MemoryImage]()
@@ -137,7 +139,7 @@ class Snapshots:
 
     async def _decode_lessons(self, owner: str, header: Mapping[str, Any], lessons: list[Lesson]) -> SessionImage:
         """What is of use of another model's session."""
-        if not lessons:
+        if not lessons and "group" not in header:
             raise BadRequest("this snapshot was made with another model", "state")
         lessons = await self._encode_again(owner, lessons)
         dropped, apart = [decode_key(one) for one in header["memories"]], sum(one.example.set_apart for one in lessons)
@@ -150,10 +152,10 @@ class Snapshots:
     def _dump(
         self, header: dict[str, Any], values: dict[str, Tensor], lessons: list[Lesson], last_lesson: int
     ) -> bytes:
-        if not lessons:
-            return self._codec.dumps(header, values, FORMAT)
-        header["lessons"], tensors = encode_lessons(lessons, last_lesson, self._fingerprint)
-        return self._codec.dumps(header, values | tensors, LESSONS_FORMAT)
+        if lessons:
+            header["lessons"], tensors = encode_lessons(lessons, last_lesson, self._fingerprint)
+            values |= tensors
+        return self._codec.dumps(header, values, LESSONS_FORMAT if lessons or "group" in header else FORMAT)
 
     def _load(self, state: bytes) -> tuple[dict[str, Any], dict[str, Tensor], list[Lesson]]:
         header, values = self._codec.loads(state)
@@ -171,10 +173,11 @@ class Snapshots:
         session.holds += 1  # it cannot be evicted to make room for itself
         try:
             session.restore(epoch, header["frames"], header["last_frame_id"])
-            session.lessons.last = header["lessons"]["last"] if image.lessons else 0
+            session.own_lessons.last = header["lessons"]["last"] if image.lessons else 0
             for lesson in image.lessons:
-                registry.admit(session, session.lessons.bytes_of(lesson.example))
-                session.lessons.put(lesson)
+                registry.admit(session, session.own_lessons.bytes_of(lesson.example))
+                session.own_lessons.put(lesson)
+            registry.join(session, header.get("group", ""))
             for memory in image.memories:
                 registry.admit(session, nbytes(memory.memory))
                 slot = session.queue(memory.key, memory.labels).slot
@@ -182,6 +185,8 @@ class Snapshots:
                 slot.learnt = session.lessons.last
             for key, labels in image.dropped:
                 session.queue(key, labels).slot.report_reset()
+            if session.group:
+                bring_up_to_date(registry, session, session.group, header["learnt"])
         except Exception:
             registry.close(session, "capacity")
             raise

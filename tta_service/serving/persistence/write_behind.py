@@ -53,7 +53,7 @@ class WriteBehind:
         if not has_changed(session):
             return
         frames, size, lessons = session.frames, session.bytes, session.lessons.changes
-        snapshot = await self._snapshots.make(session)
+        snapshot = await self._snapshots.make(session, group_lessons=False)
         record = Stored(snapshot.epoch, self._address(), snapshot.state)
         try:
             await self._store.write(session.owner, session.id, record, stored.epoch)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
+from dataclasses import replace
 
 from ...core.errors import UnknownExample
 from ...core.lessons import Example, ExampleRef, FrameRef, Lesson, RequestRef
@@ -50,9 +51,6 @@ class RecentExamples(ExampleBytes):
         super().__init__(on_resize)
         self._examples, self._most = OrderedDict[str, Example](), most
 
-    def __iter__(self) -> Iterator[Example]:
-        return iter(self._examples.values())
-
     def add(self, example: Example) -> None:
         """Remembers one more; above `most` the oldest is forgotten."""
         if not self._most:
@@ -86,7 +84,7 @@ class RecentExamples(ExampleBytes):
 
 
 class LessonBook(ExampleBytes):
-    """The lessons of a session, in the order of teaching."""
+    """The lessons of a session or group, in the order of teaching."""
 
     def __init__(self, on_resize: Callable[[int], None]) -> None:
         super().__init__(on_resize)
@@ -105,13 +103,13 @@ class LessonBook(ExampleBytes):
         """The lesson about that example in that label set."""
         return self._lessons.get((example, labels))
 
-    def add(self, example: Example, label: str | None) -> Lesson:
-        """A new lesson, in place of an earlier one about the example in the same label set."""
+    def add(self, lesson: Lesson) -> tuple[Lesson | None, Lesson]:
+        """A lesson with the next number, in place of one about the same example and label set: that one, and itself."""
         self.last += 1
-        lesson = Lesson(self.last, example, label)
-        self.remove(example.id, example.labels.id)
-        self.put(lesson)
-        return lesson
+        numbered = replace(lesson, number=self.last)
+        replaced = self.remove(lesson.example.id, lesson.example.labels.id)
+        self.put(numbered)
+        return replaced, numbered
 
     def remove(self, example: str, labels: str) -> Lesson | None:
         """Takes a lesson back."""
@@ -127,19 +125,15 @@ class LessonBook(ExampleBytes):
         found = (self._lessons.get((example, labels)) for labels in self._held)
         return sorted((lesson for lesson in found if lesson is not None), key=lambda lesson: lesson.number)
 
-    def matching(self, key: MemoryKey, after: int = 0) -> list[Lesson]:
-        """The lessons for a memory with that label set and reduction, with numbers above `after`.
+    def matching(self, key: MemoryKey, after: int = 0, missed: Set[int] = frozenset()) -> list[Lesson]:
+        """The lessons for a memory with that label set and reduction, with numbers above `after` or among the `missed`.
 
         Those that say "none of these" or are set apart are kept, but no strategy learns from them.
         """
         return [
             lesson
             for lesson in self._lessons.values()
-            if lesson.number > after
-            and lesson.label is not None
-            and not lesson.example.set_apart
-            and lesson.example.labels.id == key.labels
-            and lesson.example.reduction == key.reduction
+            if (lesson.number > after or lesson.number in missed) and lesson.concerns(key.labels, key.reduction)
         ]
 
     def put(self, lesson: Lesson) -> None:

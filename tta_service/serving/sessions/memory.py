@@ -44,6 +44,7 @@ class MemorySlot:
         self.bytes, self.begun = 0, False
         self.resets = 0
         self.learnt = 0  # the number of the last lesson that the memory has learnt
+        self.missed = frozenset[int]()  # numbers of earlier ones that it has not learnt yet
         self._reset_unreported = False  # it was lost or reset, and no answer has said so yet
         self._on_resize = on_resize
 
@@ -63,6 +64,7 @@ class MemorySlot:
         self.resets += 1
         self._reset_unreported = self._reset_unreported or self.begun
         self.value, self.bytes, self.begun, self.learnt = None, 0, False, 0
+        self.missed = frozenset[int]()
 
     def report_reset(self) -> None:
         """There was a memory elsewhere that is of no use here; the next answer says so."""
@@ -76,12 +78,13 @@ class MemorySlot:
 
 @dataclass(frozen=True, slots=True)
 class MemoryLimits:
-    """Limits in bytes of memories, and of the numbers of sessions and of frames that they remember."""
+    """Limits in bytes of memories, and of the numbers of sessions, of their groups and of frames that they remember."""
 
-    session: int = 256 << 20
+    session: int = 256 << 20  # of a lesson group too
     owner: int = 1 << 30
     total: int = 4 << 30
     sessions: int = 10_000
+    groups: int = 1000
     recent: int = 256  # frames of a session that a lesson may be about
     taught_idle: float = 7 * 86400.0  # seconds that an idle session with lessons lives; at least as long as others
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Literal
 
 from ...core.errors import MemoryFull, TTAError, UnknownSession
 from ...core.events import Closed, Observe
 from ...core.lessons import Example
+from .lesson_groups import GROUP, Change, LessonGroup, LessonGroups, Word
 from .memory import MemoryAccounting, MemoryLimits
 from .session import Session, check_session_id
+from .turns import ResetTurn
 
 Reason = Literal["client", "idle", "capacity", "bytes", "shutdown", "moved"]
 
@@ -24,7 +26,10 @@ class SessionRegistry:
         self._idle, self._limits, self._observe, self._clock = idle, limits, observe, clock
         self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
         self.accounting, self.leases = MemoryAccounting(), 0
+        self.groups = LessonGroups(idle, limits, self.accounting, clock)
         self.on_close: Callable[[Session, Reason], None] = lambda session, reason: None  # for every one that ends
+        # (sessions, what has changed for their memories): lessons that came from elsewhere than a teacher's call
+        self.on_lessons: Callable[[Sequence[Session], Sequence[Change]], object] = lambda sessions, changes: None
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -64,6 +69,48 @@ class SessionRegistry:
         self._sessions[owner, session.id] = session
         return session
 
+    def obtain_group(self, owner: str, id: str) -> LessonGroup:
+        """The lesson group of that name, opened when there is none. Raises as `obtain`."""
+        if group := self.groups.get(owner, id):
+            return group
+        check_session_id(id, "lesson_group", GROUP)
+        if len(self.groups) >= self._limits.groups:
+            self._evict(1, lambda group: 1, self.groups.open_groups, "capacity", "too many lesson groups are open")
+        return self.groups.add(owner, id)
+
+    def join(self, session: Session, id: str) -> None:
+        """Moves the session into the group of that name, unless it is there, or the name is empty.
+
+        Its own lessons become the group's; those of a group that it leaves stay there. Its memories begin anew, after
+        the frames that came before. Raises as `obtain`.
+        """
+        if not id or (session.group and session.group.id == id):
+            return
+        group = self.obtain_group(session.owner, id)
+        release = self.groups.hold(group)
+        session.holds += 1  # it must not make room for its own lessons
+        try:
+            self.admit(group, session.own_lessons.bytes)
+        except MemoryFull:
+            release()
+            raise
+        finally:
+            session.holds -= 1
+        for queue in session.memories.values():
+            if not queue.empty:
+                queue.enqueue(self.hold(session, used=False), ResetTurn)
+        self.tell(group, session.enter(group, release))
+
+    def sessions_of(self, group: LessonGroup) -> list[Session]:
+        """The open sessions of the group."""
+        return [session for session in self.open_sessions if session.group is group]
+
+    def tell(self, group: LessonGroup, words: Iterable[Word]) -> None:
+        """Adds words from elsewhere to the group, and has all its open sessions learn what is new."""
+        changes = [change for word in words if (change := group.merge(word)) is not None]
+        if changes:
+            self.on_lessons(self.sessions_of(group), changes)
+
     def hold(self, session: Session, used: bool = True) -> Callable[[], None]:
         """Keeps the session open until the returned function is called; one without a name ends with its last hold.
 
@@ -76,9 +123,10 @@ class SessionRegistry:
         """Closes the sessions that have been idle for too long."""
         now = self._clock()
         for session in self.open_sessions:
-            lives = max(self._idle, self._limits.taught_idle) if len(session.lessons) else self._idle
+            lives = max(self._idle, self._limits.taught_idle) if len(session.own_lessons) else self._idle
             if session.evictable and now - session.last_used >= lives:
                 self.close(session, "idle")
+        self.groups.expire()
 
     def close(self, session: Session, reason: Reason, error: TTAError | None = None) -> None:
         """Closes the session unless it is closed; an open stream gets `error`. Frames in progress are answered."""
@@ -89,18 +137,19 @@ class SessionRegistry:
             session.end(error or UnknownSession(f"the session was closed ({reason})", "session_id"))
             self._observe(Closed(reason, session.frames))
 
-    def admit(self, session: Session, size: int) -> None:
-        """Makes room for a new memory of `size` bytes. Raises `MemoryFull`."""
-        limits, accounting = self._limits, self.accounting
-        if session.bytes + size > limits.session:
-            raise MemoryFull(f"a memory of {size} bytes is over this session's limit of {limits.session}")
-        if (needed := accounting.of_owner(session.owner) + size - limits.owner) > 0:
-            owned = [other for other in self.open_sessions if other.owner == session.owner]
+    def admit(self, holder: Session | LessonGroup, size: int) -> None:
+        """Makes room for a new memory or lesson of `size` bytes. Raises `MemoryFull`."""
+        limits, accounting, everyone = self._limits, self.accounting, (*self.open_sessions, *self.groups.open_groups)
+        if holder.bytes + size > limits.session:
+            whose = "session" if isinstance(holder, Session) else "lesson group"
+            raise MemoryFull(f"a memory of {size} bytes is over this {whose}'s limit of {limits.session}")
+        if (needed := accounting.of_owner(holder.owner) + size - limits.owner) > 0:
+            owned = [other for other in everyone if other.owner == holder.owner]
             refusal = f"a memory of {size} bytes is over your limit"
             self._evict(needed, lambda other: other.bytes, owned, "bytes", refusal)
         if (needed := accounting.total + accounting.recent + size - limits.total) > 0:
             refusal, needed = f"no room for a memory of {size} bytes", needed - self._forget_recent(needed)
-            self._evict(needed, lambda other: other.bytes, self.open_sessions, "bytes", refusal)
+            self._evict(needed, lambda other: other.bytes, everyone, "bytes", refusal)
 
     def remember(self, session: Session, example: Example) -> None:
         """Remembers a picture for lessons, unless that takes room that memories need."""
@@ -126,17 +175,25 @@ class SessionRegistry:
                 self.close(session, "idle" if session.named else "client")
 
     def _evict(
-        self, needed: int, size: Callable[[Session], int], candidates: Sequence[Session], reason: Reason, refusal: str
+        self,
+        needed: int,
+        size: Callable[[Session | LessonGroup], int],
+        candidates: Sequence[Session | LessonGroup],
+        reason: Reason,
+        refusal: str,
     ) -> None:
         """Closes idle candidates in their order until `needed` is free; none of them when all would not be enough."""
-        evicted: list[Session] = []
-        for session in candidates:
+        evicted: list[Session | LessonGroup] = []
+        for one in candidates:
             if needed <= 0:
                 break
-            if session.evictable and size(session):
-                evicted.append(session)
-                needed -= size(session)
+            if one.evictable and size(one):
+                evicted.append(one)
+                needed -= size(one)
         if needed > 0:
             raise MemoryFull(refusal)
-        for session in evicted:
-            self.close(session, reason)
+        for one in evicted:
+            if isinstance(one, Session):
+                self.close(one, reason)
+            else:
+                self.groups.close(one)

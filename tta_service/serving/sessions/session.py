@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from types import TracebackType
 
 from ...core.errors import BadRequest, TTAError
 from ...core.labels import LabelSet
+from ...core.lessons import Example, Lesson
 from ...core.request import SessionStatus
+from .lesson_groups import Change, LessonGroup
 from .lessons import LessonBook, RecentExamples
 from .memory import MemoryAccounting, MemoryKey, MemorySlot
 from .turns import TurnQueue
 
 
-def check_session_id(id: str, field: str = "session_id") -> str:
+def check_session_id(id: str, field: str = "session_id", what: str = "a session id") -> str:
     """The id; an empty one stands for a new session. Raises `BadRequest` for one that no session may have."""
     if id and not re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", id):
-        raise BadRequest("a session id is 1 to 128 of the characters A-Z a-z 0-9 . _ : -", field)
+        raise BadRequest(f"{what} is 1 to 128 of the characters A-Z a-z 0-9 . _ : -", field)
     return id
 
 
@@ -36,8 +38,9 @@ class SessionInfo:
     idle: float  # since the last frame was done; 0 while one is in progress
     epoch: int
     last_frame_id: int
-    lessons: int
+    lessons: int  # of the session, or of its group
     lessons_set_apart: int  # of them: of another model, so nothing learns from them
+    group: str  # empty: its lessons are its own
 
 
 @dataclass(slots=True)
@@ -79,12 +82,19 @@ class Session:
     bytes: int = 0  # of all its memories and lessons
     memories: dict[MemoryKey, TurnQueue] = field(default_factory=dict[MemoryKey, TurnQueue])
     stored: StoredVersion = field(default_factory=StoredVersion)
-    lessons: LessonBook = field(init=False)
+    group: LessonGroup | None = None
+    leave_group: Callable[[], None] = lambda: None
+    own_lessons: LessonBook = field(init=False)  # empty while it is in a group
     recent: RecentExamples = field(init=False)
 
     def __post_init__(self) -> None:
-        self.lessons = LessonBook(partial(self._on_resize, "lessons"))
+        self.own_lessons = LessonBook(partial(self._on_resize, "lessons"))
         self.recent = RecentExamples(self._on_recent, self.recent_limit)
+
+    @property
+    def lessons(self) -> LessonBook:
+        """Those that its memories learn: its own, or those of its group."""
+        return self.group.lessons if self.group else self.own_lessons
 
     @property
     def evictable(self) -> bool:
@@ -96,6 +106,27 @@ class Session:
         if key not in self.memories:
             self.memories[key] = TurnQueue(MemorySlot(key, labels, partial(self._on_resize, key.strategy.name)))
         return self.memories[key]
+
+    def teach(self, example: Example, label: str | None) -> Change:
+        """A new lesson of the session or its group, in place of one about the example in the same label set."""
+        if self.group:
+            return self.group.teach(example, label)
+        return Change(*self.own_lessons.add(Lesson(0, example, label, time.time())))
+
+    def unlearn(self, example: str, labels: str) -> Change:
+        """Takes a lesson of the session or its group back."""
+        if self.group:
+            return self.group.unlearn(example, labels)
+        return Change(self.own_lessons.remove(example, labels), None)
+
+    def enter(self, group: LessonGroup, leave: Callable[[], None]) -> list[Lesson]:
+        """Shares the lessons of that group from now on; the session's own lessons, which it does not have any more."""
+        own = list(self.own_lessons)
+        for lesson in own:
+            self.own_lessons.remove(lesson.example.id, lesson.example.labels.id)
+        self.leave_group()
+        self.group, self.leave_group = group, leave
+        return own
 
     def restore(self, epoch: int, frames: int, last_frame_id: int) -> None:
         """Goes on from the state of another server; the next answer has the origin "restored"."""
@@ -109,7 +140,8 @@ class Session:
         """Gives all bytes back and sends `error` to an open stream. Frames in a lane end as usual, uncounted."""
         for slot in (queue.slot for queue in self.memories.values()):
             self._count(slot.key.strategy.name, -slot.bytes)
-        self._count("lessons", -self.lessons.bytes)
+        self._count("lessons", -self.own_lessons.bytes)
+        self.leave_group()
         self.recent.clear()
         self.closed = True
         self.revoke_lease(error)
@@ -151,6 +183,7 @@ class Session:
             self.last_frame_id,
             len(self.lessons),
             self.lessons.set_apart,
+            self.group.id if self.group else "",
         )
 
     def _on_resize(self, strategy: str, by: int) -> None:
@@ -164,35 +197,3 @@ class Session:
     def _count(self, what: str, by: int) -> None:
         if not self.closed:
             self.accounting.change(self.owner, what, by)
-
-
-class SessionLease:
-    """A stream's exclusive hold on its session, for the length of a `with` block."""
-
-    def __init__(self, session: Session, on_end: Callable[[asyncio.Future[TTAError]], None]) -> None:
-        self._session, self._on_end = session, on_end
-        self._lost: asyncio.Future[TTAError] = asyncio.get_running_loop().create_future()
-        session.lease_lost = self._lost
-
-    @property
-    def session(self) -> str:
-        """The session's id, for `Request.session`; a random one when the client gave none."""
-        return self._session.id
-
-    def status(self) -> SessionStatus:
-        """The session's present status, for the stream's first reply."""
-        return self._session.status()
-
-    async def wait_lost(self) -> TTAError:
-        """Waits for the loss of the session and returns the reason.
-
-        `SessionTaken`: a newer stream has it. `SessionMoved`, `NewerFormat`: another server has it. `UnknownSession`:
-        it was closed.
-        """
-        return await asyncio.shield(self._lost)
-
-    def __enter__(self) -> SessionLease:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._on_end(self._lost)

@@ -13,10 +13,11 @@ from ...core.errors import SessionTaken, TTAError
 from ...core.events import Observe, ignore
 from ...core.request import Request
 from ...core.strategy import Scope, needs_of
+from .lease import SessionLease
 from .memory import MemoryKey, MemoryLimits
 from .registry import Reason, SessionRegistry
 from .scope import SessionScope
-from .session import Session, SessionInfo, SessionLease
+from .session import Session, SessionInfo
 from .turns import ResetTurn
 
 
@@ -64,6 +65,7 @@ class Sessions:
             session = Session(request.owner, secrets.token_hex(16), False, 0.0, 0.0, registry.accounting)
             return SessionScope(registry, session, request, {}, None)
         session = registry.obtain(request.owner, request.session)
+        registry.join(session, request.group)
         on_exit = registry.hold(session)
         turns = {
             strategy: session.queue(MemoryKey.of(request, strategy), request.labels).enqueue(registry.hold(session))
@@ -71,12 +73,13 @@ class Sessions:
         }
         return SessionScope(registry, session, request, turns, on_exit)
 
-    def lease(self, owner: str, id: str = "", named: bool = True) -> SessionLease:
+    def lease(self, owner: str, id: str = "", named: bool = True, group: str = "") -> SessionLease:
         """Gives the session to a stream, for a `with` block. An older stream on it ends with `SessionTaken`.
 
         A session with an empty id, or one that is not `named`, ends with the stream. Raises as `scope`.
         """
         session = self.registry.obtain(owner, id, named)
+        self.registry.join(session, group)
         if session.lease_lost is not None:
             session.revoke_lease(SessionTaken("session taken over by a newer stream"))
             session.epoch += 1

@@ -1,0 +1,95 @@
+"""What a lesson changes for memories: in their turns they learn it, or begin anew without the one before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from ...core.lessons import Lesson
+from ...core.strategy import is_teachable, needs_of
+from ..concurrency import Executors
+from ..sessions.lesson_groups import Change
+from ..sessions.registry import SessionRegistry
+from ..sessions.session import Session
+from ..sessions.turns import ResetTurn, Turn, TurnQueue
+from ..text.cache import TextSpaceCache
+from .adaptation import learn
+from .fitting import Fitter
+
+
+class Learning(NamedTuple):
+    """A memory that learns in its turn; the task says whether there was something to learn."""
+
+    session: Session
+    queue: TurnQueue
+    task: asyncio.Task[bool]
+
+
+class Learner:
+    """Applies changes to the memories of sessions. The registry tells it of lessons that come from elsewhere."""
+
+    def __init__(
+        self, registry: SessionRegistry, text_spaces: TextSpaceCache, lanes: Executors, fitter: Fitter
+    ) -> None:
+        self._registry, self._text_spaces, self._lanes, self._fitter = registry, text_spaces, lanes, fitter
+        self._tasks: set[asyncio.Task[bool]] = set()
+        registry.on_lessons = self.apply
+
+    def apply(self, sessions: Iterable[Session], changes: Sequence[Change]) -> tuple[list[TurnQueue], list[Learning]]:
+        """Memories that may have learnt what is gone begin anew with their next frame; all others learn what is new."""
+        gone = [change.old for change in changes if change.old is not None]
+        new = [change.new for change in changes if change.new is not None]
+        anew, learning = list[TurnQueue](), list[Learning]()
+        for session in sessions:
+            for queue in list(session.memories.values()):
+                if concern(gone, queue):
+                    if not queue.empty:
+                        queue.enqueue(self._registry.hold(session, used=False), ResetTurn)
+                        anew.append(queue)
+                elif concern(new, queue):
+                    learning.append(Learning(session, queue, self._learn_in_turn(session, queue)))
+        return anew, learning
+
+    def _learn_in_turn(self, session: Session, queue: TurnQueue) -> asyncio.Task[bool]:
+        """A task that learns all new lessons when the memory's turn comes; it ends even when nobody waits for it."""
+        turn = queue.enqueue(self._registry.hold(session, used=False))
+        task = asyncio.create_task(self._learn(session, queue, turn))
+        self._tasks.add(task)
+        task.add_done_callback(self._on_done)
+        return task
+
+    def _on_done(self, task: asyncio.Task[bool]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # it was logged, and a teacher who waits gets it as well
+
+    async def _learn(self, session: Session, queue: TurnQueue, turn: Turn) -> bool:
+        """Whether the memory had something to learn. One that has not begun learns all lessons when it begins."""
+        slot, strategy = turn.slot, turn.slot.key.strategy
+        try:
+            text = await self._text_spaces.get(slot.labels)
+            await turn.wait()
+            lessons, last = session.lessons.matching(slot.key, slot.learnt, slot.missed), session.lessons.last
+            if not slot.begun or not lessons:
+                return False
+
+            def work(memory: Any, deliver: object) -> tuple[None, Any]:
+                return None, learn(strategy, text, lessons, memory)
+
+            def on_learnt() -> None:
+                slot.learnt, slot.missed = last, frozenset[int]()
+
+            lane = self._lanes.tune if needs_of(strategy).gradient else self._lanes.adapt
+            await turn.adapt(lane, work, on_learnt)
+            self._fitter.start(queue, partial(self._registry.hold, session, used=False))
+            return True
+        finally:
+            turn.leave()
+
+
+def concern(lessons: Iterable[Lesson], queue: TurnQueue) -> bool:
+    """Whether the memory learns from one of the lessons: of its label set and its reduction."""
+    key = queue.slot.key
+    return is_teachable(key.strategy) and any(lesson.concerns(key.labels, key.reduction) for lesson in lessons)

@@ -1,0 +1,166 @@
+"""Lesson groups: sessions of one owner that share what people say about their frames."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+from ...core.errors import UnknownGroup
+from ...core.lessons import Example, Lesson
+from .lessons import LessonBook
+from .memory import MemoryAccounting, MemoryLimits
+
+GROUP = "a lesson group's name"
+KEY = 24  # characters of a word's name that say what it is about
+WORD = 512  # bytes by which a word is counted beside the features of its lesson
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A lesson about that example and label set was taken back."""
+
+    example: str
+    labels: str  # label set id
+    taught: float  # Unix seconds
+
+
+Word = Lesson | Removal  # what the servers of a group tell each other
+
+
+def name_of(word: Word) -> str:
+    """What the word is about, when it was said, what it says: of two about the same, the greater name holds."""
+    if isinstance(word, Lesson):
+        about, said = (word.example.id, word.example.labels.id), _digest(word.label, 8)
+    else:
+        about, said = (word.example, word.labels), "0" * 8  # a lesson of the same moment wins
+    return f"{_digest(about, KEY)}-{round(word.taught * 1e6):017d}-{said}"
+
+
+def _digest(value: object, length: int) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:length]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """What a word changes for memories: they begin anew without `old`, or learn `new`."""
+
+    old: Lesson | None
+    new: Lesson | None
+
+
+class LessonGroup:
+    """The lessons of a group, which agree on all its servers once all have heard all words, in whatever order."""
+
+    def __init__(self, owner: str, id: str, accounting: MemoryAccounting, now: float) -> None:
+        self.owner, self.id, self.last_used = owner, id, now
+        self.lessons = LessonBook(self._on_resize)
+        self.words = dict[str, Word]()  # by what they are about; removals stay, for a server that was away
+        self.names = dict[str, str]()  # of these words
+        self.holds, self.closed = 0, False  # holds: open sessions and work in progress
+        self.bytes = 0  # of all words
+        self._accounting = accounting
+
+    @property
+    def evictable(self) -> bool:
+        """No session of it is open."""
+        return not self.holds
+
+    def teach(self, example: Example, label: str | None) -> Change:
+        """A new lesson, in place of an earlier one about the example in the same label set."""
+        return self._say(Lesson(0, example, label))
+
+    def unlearn(self, example: str, labels: str) -> Change:
+        """Takes a lesson back."""
+        return self._say(Removal(example, labels, 0.0))
+
+    def merge(self, word: Word) -> Change | None:
+        """Hears a word, perhaps of another server; None: the same or a later one about this is known."""
+        name = name_of(word)
+        key = name[:KEY]
+        if name <= self.names.get(key, ""):
+            return None
+        if isinstance(word, Lesson):
+            old, word = self.lessons.add(word)
+            change = Change(old, word)
+        else:
+            change = Change(self.lessons.remove(word.example, word.labels), None)
+        self._on_resize(0 if key in self.names else WORD)
+        self.names[key], self.words[key] = name, word
+        return change
+
+    def _say(self, word: Word) -> Change:
+        """A word of now, and later than what is known, whatever the clock of the server that said that."""
+        known = self.words.get(name_of(word)[:KEY])
+        change = self.merge(replace(word, taught=max(time.time(), known.taught + 2e-6 if known else 0.0)))
+        assert change is not None
+        return change
+
+    def end(self) -> None:
+        """Gives its bytes back."""
+        self._on_resize(-self.bytes)
+        self.closed = True
+
+    def _on_resize(self, by: int) -> None:
+        self.bytes += by
+        if not self.closed:
+            self._accounting.change(self.owner, "lessons", by)
+
+
+class LessonGroups:
+    """Groups by owner and id. One without an open session lives as long as a session with as many lessons."""
+
+    def __init__(
+        self, idle: float, limits: MemoryLimits, accounting: MemoryAccounting, clock: Callable[[], float]
+    ) -> None:
+        self._idle, self._limits, self._accounting, self._clock = idle, limits, accounting, clock
+        self._groups = dict[tuple[str, str], LessonGroup]()
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    @property
+    def open_groups(self) -> tuple[LessonGroup, ...]:
+        """All of them, the one that was opened first first."""
+        return tuple(self._groups.values())
+
+    def get(self, owner: str, id: str) -> LessonGroup | None:
+        """The owner's group of that id, if this server has it."""
+        return self._groups.get((owner, id))
+
+    def find(self, owner: str, id: str) -> LessonGroup:
+        """Raises `UnknownGroup` when the owner has none of that id."""
+        group = self.get(owner, id)
+        if group is None:
+            raise UnknownGroup(f"no lesson group {id!r} of yours is open", "lesson_group")
+        return group
+
+    def add(self, owner: str, id: str) -> LessonGroup:
+        """Opens one that is not there."""
+        group = self._groups[owner, id] = LessonGroup(owner, id, self._accounting, self._clock())
+        return group
+
+    def hold(self, group: LessonGroup) -> Callable[[], None]:
+        """Keeps it open until the returned function is called."""
+        group.holds += 1
+        return partial(self._release, group)
+
+    def expire(self) -> None:
+        """Closes those that nobody has used for too long."""
+        now, taught = self._clock(), max(self._idle, self._limits.taught_idle)
+        for group in self.open_groups:
+            if group.evictable and now - group.last_used >= (taught if len(group.lessons) else self._idle):
+                self.close(group)
+
+    def close(self, group: LessonGroup) -> None:
+        """Forgets its lessons here; a state store keeps them."""
+        if not group.closed:
+            del self._groups[group.owner, group.id]
+            group.end()
+
+    def _release(self, group: LessonGroup) -> None:
+        group.holds -= 1
+        group.last_used = self._clock()
