@@ -12,14 +12,30 @@ Memory = TypeVar("Memory")
 
 
 def tensors(memory: Any) -> dict[str, Tensor]:
-    """The tensors of a memory by field name; empty for None. Raises TypeError when a field holds anything else."""
-    if memory is None:
-        return {}
-    named = memory._asdict() if hasattr(memory, "_asdict") else _of_dataclass(memory)
-    for name, value in named.items():
-        if not isinstance(value, Tensor):
+    """The tensors of a memory by field name; empty for None. Those of a memory within it are `field.name`.
+
+    Raises TypeError when a field holds anything else.
+    """
+    named: dict[str, Tensor] = {}
+    for name, value in _fields(memory).items():
+        if isinstance(value, Tensor):
+            named[name] = value
+        elif _is_memory(value):
+            named |= {f"{name}.{inner}": tensor for inner, tensor in tensors(value).items()}
+        else:
             raise TypeError(f"{type(memory).__name__}.{name} is a {type(value).__name__}, not a tensor")
     return named
+
+
+def with_tensors(memory: Memory, values: Mapping[str, Tensor]) -> Memory:
+    """The same memory with other tensors in the place of those that `values` names; the rest stays."""
+    if memory is None:
+        return memory
+    new: dict[str, Any] = {}
+    for name, value in _fields(memory).items():
+        within = {key.removeprefix(f"{name}."): one for key, one in values.items() if key.startswith(f"{name}.")}
+        new[name] = values.get(name, value) if isinstance(value, Tensor) else with_tensors(value, within)
+    return type(memory)(**new)
 
 
 def nbytes(memory: Any) -> int:
@@ -29,7 +45,7 @@ def nbytes(memory: Any) -> int:
 
 def map_tensors(memory: Memory, move: Callable[[Tensor], Tensor]) -> Memory:
     """The same memory with `move` applied to each tensor: `map_tensors(memory, Tensor.clone)` is a copy."""
-    return memory if memory is None else type(memory)(**{k: move(v) for k, v in tensors(memory).items()})
+    return with_tensors(memory, {name: move(tensor) for name, tensor in tensors(memory).items()})
 
 
 def fill(memory: Memory, values: Mapping[str, Tensor]) -> Memory:
@@ -46,10 +62,20 @@ def fill(memory: Memory, values: Mapping[str, Tensor]) -> Memory:
             raise ValueError(
                 f"{name} is {other.dtype} {tuple(other.shape)} where {tensor.dtype} {tuple(tensor.shape)} is expected"
             )
-    return memory if memory is None else type(memory)(**{k: values[k].to(v.device).clone() for k, v in own.items()})
+    return with_tensors(memory, {name: values[name].to(tensor.device).clone() for name, tensor in own.items()})
 
 
-def _of_dataclass(memory: Any) -> dict[str, Any]:
-    if not is_dataclass(memory):
+def _is_memory(value: Any) -> bool:
+    return value is None or hasattr(value, "_asdict") or is_dataclass(value)
+
+
+def _fields(memory: Any) -> dict[str, Any]:
+    if not _is_memory(memory):
         raise TypeError(f"a memory is a NamedTuple or a dataclass of tensors, not a {type(memory).__name__}")
-    return {field.name: getattr(memory, field.name) for field in fields(memory)}
+    if memory is None:
+        return {}
+    return (
+        memory._asdict()
+        if hasattr(memory, "_asdict")
+        else {one.name: getattr(memory, one.name) for one in fields(memory)}
+    )

@@ -86,6 +86,7 @@ class Request:
     deadline: float | None = None  # time.monotonic() seconds
     on_deadline: Literal["degrade", "fail"] = "degrade"
     explain: bool = False
+    guard: bool = True  # a memory without lessons does not answer where there is a sign that it does harm
     remember: bool = False  # the report has what an example needs, whether or not a session remembers the picture
     request_id: str = ""
     trace: str = ""  # the caller's span as a W3C traceparent, the parent of this request's spans
@@ -166,6 +167,7 @@ class Report:
     session: SessionStatus
     degraded: Degraded | None = None
     escalated: bool = False
+    guarded: bool = False  # the guard has put an answer without memory in the place of the memory's
     explanation: Explanation | None = None
     unseen: tuple[str, ...] = ()  # label names that are not in the text tower's training data
     feature: Tensor | None = None  # [d] of the plain view, on the CPU; drift detection reads it

@@ -15,7 +15,7 @@ from torch import Tensor
 from .errors import Unsupported
 from .evidence import Evidence
 from .labels import TextSpace
-from .memory import tensors
+from .memory import with_tensors
 
 Memory = TypeVar("Memory")
 
@@ -137,7 +137,7 @@ def apply_fit(memory: Memory, values: Mapping[str, Tensor]) -> Memory:
         return memory
     # Contiguous, as a snapshot restores them: the order of sums, and so the last bit of an answer, hangs on the layout.
     laid_out = {name: value.contiguous() for name, value in values.items()}
-    return type(memory)(**{**tensors(memory), **laid_out})
+    return with_tensors(memory, laid_out)
 
 
 def predicts_first(strategy: Strategy[Any]) -> bool:

@@ -57,6 +57,8 @@ class AnswerMetrics:
         observe(durations, self._trace_of(report))
         if report.degraded:
             to.fallback[self._strategies[report.request.strategy.name], report.degraded.reason].inc()
+        if report.guarded:
+            to.guarded[(strategy,)].inc()
         if report.session.memory_reset:
             to.memory_resets[(strategy,)].inc()
         if report.session.origin == "restored":

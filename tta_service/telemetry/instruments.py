@@ -52,6 +52,7 @@ class Instruments:
         self.memory_resets = counter(
             "tta_memory_resets", "Answers whose session memory was lost and began anew.", by_strategy
         )
+        self.guarded = counter("tta_guarded", "Answers that the guard gave without the memory.", by_strategy)
         self.out_of_memory = counter("tta_cuda_oom", "Requests out of GPU memory.", by_strategy)
         self.evictions = counter("tta_session_evictions", "Sessions ended.", ("reason",))
         self.restores = counter("tta_session_restores", "Attempts to restore a session.", ("outcome",))

@@ -114,6 +114,7 @@ def attributes(report: Report) -> dict[str, Any]:
         "tta.policy": request.policy,
         "tta.degraded": report.degraded.reason if report.degraded else "",
         "tta.escalated": report.escalated,
+        "tta.guarded": report.guarded,
     }
     return without_empty(**values)
 

@@ -38,6 +38,7 @@ class Options:
     top_k: int
     seed: int
     explain: bool
+    guard: bool
     on_deadline: Literal["degrade", "fail"]
 
 
@@ -58,6 +59,7 @@ def parse_options(message: pb.Options, server_info: ServerInfo, path: str) -> Op
         top_k=top_k,
         seed=message.seed,
         explain=message.explain,
+        guard=message.guard if message.HasField("guard") else True,
         on_deadline=ON_DEADLINE[message.on_deadline],
     )
 

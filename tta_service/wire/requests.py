@@ -77,6 +77,7 @@ def parse_request(
         deadline=deadline,
         on_deadline=options.on_deadline,
         explain=options.explain,
+        guard=options.guard,
         request_id=message.request_id,
         trace=trace,
     )

@@ -52,6 +52,7 @@ def make_response(report: Report, top_k: int, server_info: ServerInfo) -> pb.Cla
         entropy=scores.entropy,
         strategy=make_choice(report.strategy),
         escalated=report.escalated,
+        guarded=report.guarded,
         timings=pb.Timings(**report.seconds),
         batch_rows=report.batch_rows,
         session=make_session_status(report.session),

@@ -159,6 +159,7 @@ def _parse_request(
         deadline=None if config.budget is None else arrived + config.budget,
         on_deadline=options.on_deadline,
         explain=options.explain,
+        guard=options.guard,
     )
     origin = FieldOrigins(
         image=f"frame.image.{frame.image.WhichOneof('content')}",

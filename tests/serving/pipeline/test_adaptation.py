@@ -38,7 +38,7 @@ class Talker(ZeroShot):
 
 
 def answer(strategy: ZeroShot | Zero, encoded: EncodedViews, explain: bool = True):
-    return run_strategy(strategy, encoded, TEXT, explain, False, None)[0]
+    return run_strategy(strategy, encoded, TEXT, explain, False, False, None)[0]
 
 
 def test_zero_shot_comes_beside_the_answer():
@@ -80,5 +80,5 @@ def test_fewer_rows_are_the_first_ones():
 
 def test_features_of_another_model_are_refused():
     with pytest.raises(BadRequest) as refused:
-        run_strategy(ZeroShot(), EncodedViews((torch.ones(1, 4),), 1), TEXT, False, False, None)
+        run_strategy(ZeroShot(), EncodedViews((torch.ones(1, 4),), 1), TEXT, False, False, False, None)
     assert refused.value.field == "image.features.dimension"

@@ -17,6 +17,7 @@ from ...core.labels import LabelSet, TextSpace
 from ...core.memory import fill, map_tensors
 from ...core.reducer import Reduction
 from ...core.strategy import Strategy
+from ...guard import GuardedMemory, add_guard, count_lessons
 from ..concurrency import Executors, run
 from ..sessions.memory import MemoryKey, MemorySlot
 from ..sessions.session import Session
@@ -127,6 +128,10 @@ def _clone(memory: Any, deliver: Callable[[Any], None]) -> tuple[Any, Any]:
 def _fill(strategy: Strategy[Any], text: TextSpace, values: Mapping[str, Tensor]) -> Any:
     with torch.no_grad():
         try:
-            return fill(strategy.begin(text), values)
+            begun = add_guard(strategy.begin(text), text)
+            if any(name.startswith("guard.") for name in values):
+                return fill(begun, values)
+            # Of an older version. It may have learnt lessons, so its answers stand as they did there.
+            return GuardedMemory(fill(begun.memory, values), count_lessons(begun.guard, 1))
         except ValueError as error:
             raise BadRequest(f"the memory of {strategy.name} in this snapshot {error}", "state") from None

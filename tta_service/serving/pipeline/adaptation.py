@@ -19,6 +19,7 @@ from ...core.labels import TextSpace
 from ...core.lessons import Lesson
 from ...core.request import Explanation
 from ...core.strategy import Strategy, apply_fit, needs_of, predicts_first
+from ...guard import GuardedMemory, GuardState, add_guard, count_answer, count_lessons, is_doubtful, plain_answer
 from ...maths import confident_rows, entropy
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class Answer:
     feature: Tensor  # [d] of the plain view
     example: Tensor | None  # [1 or 2, d] float16, if the picture is remembered
     seconds: float  # from the start of the strategy to this answer
+    guarded: bool = False  # the guard has replaced the memory's answer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,31 +60,31 @@ class EncodedViews:
         return Evidence(rows[: self.count], text, self.kept)
 
 
-def begin_memory(strategy: Strategy[Any], text: TextSpace, lessons: Sequence[Lesson] = ()) -> Any:
-    """A new memory that has learnt its lessons and is fitted to them, or without them where that fails.
+def begin_memory(strategy: Strategy[Any], text: TextSpace, lessons: Sequence[Lesson] = ()) -> GuardedMemory:
+    """A new memory of a session, and its guard. It has learnt its lessons and is fitted to them.
 
-    Raises `ModelFault` if the strategy fails.
+    Where that fails it has learnt none. Raises `ModelFault` if the strategy fails.
     """
     if lessons:
         try:
             memory = learn(strategy, text, lessons, begin_memory(strategy, text))
             with _faults_of(strategy), torch.no_grad():
-                return apply_fit(memory, strategy.fit(memory, text))
+                return memory._replace(memory=apply_fit(memory.memory, strategy.fit(memory.memory, text)))
         except ModelFault:
             log.error("%s goes on without its lessons", strategy.name)  # it must not fail every frame from now on
     with _faults_of(strategy), torch.no_grad():
-        return strategy.begin(text)
+        return add_guard(strategy.begin(text), text)
 
 
-def learn(strategy: Strategy[Any], text: TextSpace, lessons: Sequence[Lesson], memory: Any) -> Any:
+def learn(strategy: Strategy[Any], text: TextSpace, lessons: Sequence[Lesson], guarded: GuardedMemory) -> GuardedMemory:
     """The memory after lessons, whose labels are those of `text`. Raises `ModelFault` if the strategy fails."""
-    device, dtype = text.features.device, text.features.dtype
+    device, dtype, memory = text.features.device, text.features.dtype, guarded.memory
     with _faults_of(strategy), torch.no_grad():
         for lesson in lessons:
             rows = normalize(lesson.example.views.to(device, dtype), dim=-1)  # half precision has lost the unit norm
             assert lesson.label is not None
             memory = strategy.teach(Evidence(rows, text), text.labels.names.index(lesson.label), memory)
-    return memory
+    return GuardedMemory(memory, count_lessons(guarded.guard, len(lessons)))
 
 
 def run_strategy(
@@ -91,28 +93,35 @@ def run_strategy(
     text: TextSpace,
     explain: bool,
     remember: bool,
+    guard: bool,
     memory: Any,
     deliver: Callable[[Answer], None] | None = None,
 ) -> tuple[Answer, Any]:
     """The answer, and the memory after the image.
 
+    A memory of a session has a guard beside it, which may replace the answer, with `guard` and unless the strategy is
+    to be as published.
     `deliver` receives the answer of a strategy that predicts first before it learns, unless it is to be explained: an
     explanation reads the new memory. Raises `ModelFault` if the strategy fails, or its logits have a wrong shape or are
     not finite.
     """
     began, needs = time.monotonic(), needs_of(strategy)
     evidence = encoded.evidence(text)
+    memory, state = memory if isinstance(memory, GuardedMemory) else (memory, None)
     with _faults_of(strategy):
         with torch.set_grad_enabled(needs.gradient):
             logits, carry = strategy.predict(evidence, memory)
         logits = logits.detach().float().cpu()
         if logits.shape != (len(text.features),) or not logits.max().isfinite():
             raise ModelFault(f"{strategy.name} gave no finite answer for this image")
+        answered = logits
+        if state is not None:
+            answered, state = _guard_answer(strategy, evidence, logits, guard, state)
         with torch.no_grad():
             zero_shot = evidence.logits()[0].cpu()
             example = _make_example(evidence, needs.confident) if remember else None
         feature = evidence.views[0].cpu()
-        answer = Answer(logits, zero_shot, None, feature, example, time.monotonic() - began)
+        answer = Answer(answered, zero_shot, None, feature, example, time.monotonic() - began, answered is not logits)
         if deliver and not explain and predicts_first(strategy):
             deliver(answer)
         with torch.set_grad_enabled(needs.gradient):
@@ -121,7 +130,18 @@ def run_strategy(
         views = encoded.views and encoded.views.first(encoded.count)
         with torch.no_grad():
             answer = replace(answer, explanation=explain_answer(strategy, evidence, views, memory))
-    return answer, memory
+    return answer, memory if state is None else GuardedMemory(memory, state)
+
+
+@torch.no_grad()
+def _guard_answer(
+    strategy: Strategy[Any], evidence: Evidence, logits: Tensor, guard: bool, state: GuardState
+) -> tuple[Tensor, GuardState]:
+    """The logits [c], or those without memory in their place, and the guard after the image."""
+    plain = plain_answer(evidence, needs_of(strategy).confident).float().cpu()
+    as_published = bool(getattr(strategy, "compat", False))
+    replaced = guard and not as_published and is_doubtful(state, plain, logits)
+    return plain if replaced else logits, count_answer(state, plain, logits)
 
 
 @contextmanager

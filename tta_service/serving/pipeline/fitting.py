@@ -34,7 +34,7 @@ class Fitter:
         slot = queue.slot
         if slot in self._fitting or not is_teachable(slot.key.strategy):
             return
-        if slot.value is not None and not slot.key.strategy.fit_is_due(slot.value):  # None: a turn works on it
+        if slot.value is not None and not slot.key.strategy.fit_is_due(slot.value.memory):  # None: a turn works on it
             return
         task = self._fitting[slot] = asyncio.create_task(self._fit(queue, hold))
         task.add_done_callback(lambda _: self._fitting.pop(slot))
@@ -52,7 +52,7 @@ class Fitter:
         def is_due() -> bool:
             nonlocal resets
             resets = slot.resets
-            return strategy.fit_is_due(slot.value)
+            return strategy.fit_is_due(slot.value.memory)
 
         def is_the_same() -> bool:
             return slot.resets == resets
@@ -80,9 +80,9 @@ def _copy(memory: Any, deliver: object) -> tuple[Any, Any]:
 
 
 def _put(values: Mapping[str, Tensor], memory: Any, deliver: object) -> tuple[None, Any]:
-    return None, apply_fit(memory, values)
+    return None, memory._replace(memory=apply_fit(memory.memory, values))
 
 
 def _fit(strategy: Strategy[Any], memory: Any, text: TextSpace) -> Mapping[str, Tensor]:
     with torch.no_grad():
-        return strategy.fit(memory, text)
+        return strategy.fit(memory.memory, text)

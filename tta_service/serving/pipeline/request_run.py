@@ -95,6 +95,7 @@ class RequestRun:
             unseen=text.unseen,
             feature=answer.feature,
             example=answer.example,
+            guarded=answer.guarded,
             thumbnail=self.encoding.thumbnail,
         )
 
@@ -132,7 +133,7 @@ class RequestRun:
         if time.monotonic() + (sum(queued.values()) if needs.gradient else 0.0) > until:
             raise TimeoutError
         explain = resources.should_explain(self.request, strategy)
-        work = partial(run_strategy, strategy, encoded, text, explain, scope.remembers)
+        work = partial(run_strategy, strategy, encoded, text, explain, scope.remembers, self.request.guard)
         if needs.gradient:
             queued[work] = resources.costs.estimate_adapt(strategy, len(text.features), encoded.count).likely
 
@@ -160,7 +161,7 @@ class RequestRun:
         plain = replace(encoded, count=1, kept=None, second_look=None)
         lane = self.resources.lanes.adapt
         explain, remember = self.request.explain, self.scope.remembers
-        answer, _ = await run(lane, run_strategy, strategy, plain, text, explain, remember, None)
+        answer, _ = await run(lane, run_strategy, strategy, plain, text, explain, remember, False, None)
         self._learn_cost(strategy, needs_of(strategy), 1, answer)
         return answer, self.scope.count_frame(seen=False)
 

@@ -78,7 +78,7 @@ async def warm_up(resources: Resources, dimension: int, side: int = 256) -> None
         for views in (1, 8):
             _, seconds = await run(resources.lanes.prepare, _time, partial(resources.look, pixels, views, 0, "crop"))
             costs.learn_look("crop", views, seconds)
-        answer, _ = await run(resources.lanes.adapt, run_strategy, plain, encoded, text, False, False, None)
+        answer, _ = await run(resources.lanes.adapt, run_strategy, plain, encoded, text, False, False, False, None)
         costs.learn_adapt(plain, 2, 1, answer.seconds)
 
 

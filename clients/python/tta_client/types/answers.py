@@ -80,6 +80,7 @@ class Answer:
     request_id: str
     model: str
     unseen: tuple[str, ...] = ()  # names absent from the text tower's training; only a stream's first answer lists them
+    guarded: bool = False  # the server's guard answered without the session's memory
 
     @property
     def label(self) -> str:

@@ -54,7 +54,10 @@ class Cascade:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of a call or a frame. An option that is left out has the server's default."""
+    """The options of a call or a frame. An option that is left out has the server's default.
+
+    `guard`: whether the server answers without the session's memory where there is a sign that it does harm.
+    """
 
     strategy: str | Choice = ""
     reducer: str | Choice | Reduction = ""
@@ -63,6 +66,7 @@ class Options:
     seed: int | None = None
     explain: bool = False
     on_deadline: Literal["", "degrade", "fail"] = ""
+    guard: bool | None = None
 
     def with_strategy(self, strategy: str | Choice) -> Options:
         """The same options with that strategy; an empty one changes nothing."""
@@ -87,6 +91,8 @@ def make_options_message(options: Options, path: str = "options") -> tta_pb2.Opt
             message.reduction.CopyFrom(_make_reduction_message(options.reducer, f"{path}.reduction"))
         if options.cascade is not None:
             message.cascade.CopyFrom(_make_cascade_message(options.cascade, f"{path}.cascade"))
+        if options.guard is not None:
+            message.guard = bool(options.guard)
         if options.on_deadline:
             message.on_deadline = _look_up(DEADLINES, options.on_deadline, f"{path}.on_deadline")
     return message
