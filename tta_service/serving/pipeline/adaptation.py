@@ -114,9 +114,7 @@ def run_strategy(
         logits = logits.detach().float().cpu()
         if logits.shape != (len(text.features),) or not logits.max().isfinite():
             raise ModelFault(f"{strategy.name} gave no finite answer for this image")
-        answered = logits
-        if state is not None:
-            answered, state = _guard_answer(strategy, evidence, logits, guard, state)
+        answered, state = (logits, None) if state is None else _guard_answer(strategy, evidence, logits, guard, state)
         with torch.no_grad():
             zero_shot = evidence.logits()[0].cpu()
             example = _make_example(evidence, needs.confident) if remember else None
@@ -139,8 +137,7 @@ def _guard_answer(
 ) -> tuple[Tensor, GuardState]:
     """The logits [c], or those without memory in their place, and the guard after the image."""
     plain = plain_answer(evidence, needs_of(strategy).confident).float().cpu()
-    as_published = bool(getattr(strategy, "compat", False))
-    replaced = guard and not as_published and is_doubtful(state, plain, logits)
+    replaced = guard and not getattr(strategy, "compat", False) and is_doubtful(state, plain, logits)
     return plain if replaced else logits, count_answer(state, plain, logits)
 
 
