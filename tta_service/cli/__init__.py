@@ -15,6 +15,7 @@ from .advise import advise
 from .catalogue import reducers, strategies
 from .classify import classify
 from .keys import keys
+from .lessons import lessons
 from .service import demo, measure, serve
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app = typer.Typer(
 for command in (serve, demo, classify, advise, measure, strategies, reducers):
     app.command()(command)
 app.add_typer(keys, name="keys")
+app.add_typer(lessons, name="lessons")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
