@@ -136,7 +136,7 @@ def test_a_mistake_is_named_and_the_rest_is_taught(run: Run, session: str, pictu
     assert "blue/2.jpg: image.encoded: the image is neither" in said
     assert len(run("list", "--session", session).splitlines()) == 6
     said = run("import", pictures, "--session", session, "--labels", "red thing,green", fails=True)
-    assert "labels: the folder blue is none of the labels" in said or "the folder blue is none" in said
+    assert "the folders blue are none of the labels" in said
     empty, wrong = tmp_path / "empty", tmp_path / "wrong.json"
     empty.mkdir()
     wrong.write_text('{"lessons": [{"example_id": "a", "label_set_id": "b"}]}')

@@ -64,19 +64,22 @@ def read_pictures(folder: Path, labels: Sequence[str]) -> tuple[tuple[str, ...],
     """
     folders = {_name(one): one for one in sorted(folder.iterdir()) if one.is_dir() and not one.name.startswith(".")}
     names = tuple(labels) or tuple(name for name in folders if name != NONE)
-    pictures = list[tuple[Path, str | None]]()
-    for name, place in folders.items():
-        label = None if name == NONE and NONE not in names else name
-        found = sorted(one for one in place.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file())
-        if found and label is not None and label not in names:
-            raise BadLabels(
-                f"the folder {printable(name)} is none of the labels; put its pictures into {NONE}", "labels"
-            )
-        pictures += [(file, label) for file in found]
+    pictures = [
+        (file, None if name == NONE and NONE not in names else name)
+        for name, place in folders.items()
+        for file in _find_pictures(place)
+    ]
+    if unknown := {printable(label) for _, label in pictures if label is not None and label not in names}:
+        reason = f"the folders {', '.join(sorted(unknown))} are none of the labels; put their pictures into {NONE}"
+        raise BadLabels(reason, "labels")
     if not pictures:
         wanted = f"folders with pictures, named as their labels, nor a {JSON}"
         raise BadRequest(f"{printable(str(folder))} holds neither {wanted}", "from")
     return names, pictures
+
+
+def _find_pictures(folder: Path) -> list[Path]:
+    return sorted(one for one in folder.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file())
 
 
 def make_lesson(info: pb.LessonInfo, labels: pb.Labels) -> pb.Lesson:
