@@ -15,8 +15,19 @@ import tokenize_rt
 import unasync
 
 CLIENT = Path(__file__).resolve().parent.parent / "clients/python/tta_client"
-FILES = ("admin.py", "call.py", "client.py", "connection.py", "lessons.py", "sender.py", "stream.py")
-CLASSES = ("Admin", "Call", "Client", "Connection", "Lessons", "Registry", "Sender", "Stream", "StreamTransport")
+FILES = ("admin.py", "call.py", "client.py", "connection.py", "lessons.py", "results.py", "sender.py", "stream.py")
+CLASSES = (
+    "Admin",
+    "Call",
+    "Client",
+    "Connection",
+    "Lessons",
+    "Registry",
+    "Results",
+    "Sender",
+    "Stream",
+    "StreamTransport",
+)
 NAMES = {
     **{f"Async{name}": name for name in CLASSES},
     "aclose": "close",

@@ -34,7 +34,7 @@ class Mixed(World):
         self.now += 0.01
         step = self.state.step(self.now)
         if isinstance(step, Frame) and self.kinds[int(step.scene)] == "bad":
-            self.state.fail_frame(step, WRONG)
+            self.state.fail(step, WRONG)
         elif isinstance(step, Frame):
             self.waiting.append(step.frame_id)
             self.calls[-1].append(step.frame_id)
@@ -106,7 +106,7 @@ def test_an_unsent_frame_is_not_unanswered() -> None:
     state.add(Frame(1, b""))
     frame = state.step(100.0)
     assert isinstance(frame, Frame)
-    state.fail_frame(frame, WRONG)
+    state.fail(frame, WRONG)
     assert state.seconds_left(1000.0) == math.inf and state.step(101.0) == math.inf  # until it is reported
     assert [failure.frame_id for failure in state.take_failures()] == [1]
     state.add(Frame(2, b""))
@@ -115,7 +115,7 @@ def test_an_unsent_frame_is_not_unanswered() -> None:
         state.add(Frame(number, b""))
         frame = state.step(102.0 + number)
         assert isinstance(frame, Frame)
-        state.fail_frame(frame, WRONG)
+        state.fail(frame, WRONG)
     assert state.seconds_left(106.0) == 1.0 and not state.take_failures()
 
 
@@ -127,7 +127,7 @@ def test_failures_behind_an_answer_that_never_comes_are_bounded_and_counted() ->
         frame = state.step(float(number))
         assert isinstance(frame, Frame)
         if number > 1:
-            state.fail_frame(frame, WRONG)
+            state.fail(frame, WRONG)
     assert not state.take_failures() and state.statistics.dropped == {"unreadable": 10}
     assert [failure.frame_id for failure in state.take_failures(math.inf)] == list(range(12, MAX_REMEMBERED + 12))
 
@@ -141,7 +141,7 @@ def test_a_frame_that_fails_after_its_call_is_reported_unless_it_was_lost(policy
         frame = state.step(1.0)
     assert isinstance(frame, Frame)
     state.on_call_lost(TTAClientError(grpc.StatusCode.UNAVAILABLE, "gone"))
-    state.fail_frame(frame, WRONG)
+    state.fail(frame, WRONG)
     state.on_call_opened()
     if policy == "block":
         again = state.step(2.0)

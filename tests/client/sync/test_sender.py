@@ -38,7 +38,7 @@ def test_a_message_made_after_its_call_ended_is_sent_once_and_in_order():
 
     state = StreamState("block", paced=False, reconnect=Reconnect(shortest=0.001, longest=0.002))
     sender = Sender(state, [Frame(1, b"x"), Frame(2, b"x", labels=("a", "b"))], identify, NotedLimits)
-    sender.start()
+    sender.start(lambda: None)
     try:
         service = Service()
         call = sender.start_call(service.place, OPENING)

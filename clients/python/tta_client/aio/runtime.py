@@ -16,6 +16,7 @@ from ..types.frames import close_source
 from ..v1 import tta_pb2_grpc
 
 Frames = Iterable[Any] | AsyncIterable[Any]
+Future = asyncio.Future
 END: Any = object()
 log = logging.getLogger("tta_client")
 

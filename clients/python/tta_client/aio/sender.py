@@ -1,4 +1,4 @@
-"""Sends the frames of the source on the open call, and gives up a service that is silent for too long."""
+"""The workers of a stream: they pull frames, send them with the lessons, and give up a service that is silent."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from typing import Any
 
 from ..channel import to_timeout
 from ..errors import TTAClientError, blame_field, is_retryable
+from ..protocol.lessons import StreamLesson
 from ..protocol.reconnect import SILENT
-from ..protocol.stream_state import Step, StreamState
+from ..protocol.stream_state import StreamState
 from ..types.answers import FrameFailure
 from ..types.frames import Frame, make_frame_message
 from ..types.labels import Labels
 from ..types.limits import Limits
 from ..types.pixels import SampleDepth
 from .call import AsyncCall, Request
+from .results import AsyncResults
 from .runtime import END, Condition, Frames, Workers, end_source, open_source
 
 log = logging.getLogger("tta_client")
 
 
 class AsyncSender:
-    """One worker pulls and sends, another is the watchdog. `_changed` guards `state` and the open call."""
+    """Its workers pull frames, send, watch and make calls. `_changed` guards `state`, results and the open call."""
 
     def __init__(
         self,
@@ -37,20 +39,35 @@ class AsyncSender:
         self.failure: BaseException | None = None  # what the frames raised
         self._source, self._identify, self._limits = open_source(frames), identify, limits
         self._changed, self._workers, self._depth = Condition(), Workers(), SampleDepth()
+        self.results, self._pulling = AsyncResults(state, self._changed), False
         self._call: AsyncCall | None = None
 
-    def start(self) -> None:
-        """Starts the workers."""
-        self._workers.start(self._send_frames, self._watch_service)
+    def start(self, make_calls: Callable[[], Awaitable[None]]) -> None:
+        """Starts the workers. `make_calls` ends when the stream does, and raises what ends it."""
+
+        async def calls() -> None:
+            raised = None
+            try:
+                await make_calls()
+            except BaseException as error:
+                if self._workers.is_stopping(error):
+                    raise
+                raised = error
+            self.results.end(raised)
+
+        self._workers.start(self._pull_frames, self._send_messages, self._watch_service, calls)
 
     async def stop(self) -> None:
         """Ends the workers; the source is closed."""
         with self._changed:
             self.state.closed = True
             self._changed.notify_all()
+            if self._call is not None:
+                self._call.give_up(SILENT)
         await self._workers.stop()
+        self.results.end(None)
 
-    # ---- for the reader of the results
+    # ---- for the worker that makes the calls
 
     def start_call(self, place: Callable[[AsyncIterator[Request]], Any], opening: Request) -> AsyncCall:
         """Begins a call, on which frames are sent after `on_call_opened`."""
@@ -93,16 +110,10 @@ class AsyncSender:
 
     # ---- the workers
 
-    async def _send_frames(self) -> None:
+    async def _send_messages(self) -> None:
         try:
-            while True:
-                step, call = await self._next_step()
-                if step == "end":
-                    return
-                if isinstance(step, Frame) and call is not None:
-                    await self._send(step, call)
-                else:
-                    await self._pull()
+            while (step := await self._next_step()) is not None:
+                await self._send(*step)
         except BaseException as error:
             if self._workers.is_stopping(error):
                 raise
@@ -111,20 +122,34 @@ class AsyncSender:
                 self._changed.notify_all()
                 if self._call is not None:
                     self._call.give_up(SILENT)
+
+    async def _next_step(self) -> tuple[Frame | StreamLesson, AsyncCall] | None:
+        """What to send next, and on which call; None at the end. Has a frame pulled when there is none."""
+        with self._changed:
+            while (step := self.state.step(time.monotonic())) != "end":
+                if isinstance(step, Frame | StreamLesson) and self._call is not None:
+                    self._call.sending = True
+                    return step, self._call
+                if step == "pull" and not self._pulling:
+                    self._pulling = True
+                    self._changed.notify_all()
+                await self._changed.wait(to_timeout(step) if isinstance(step, float) else None)
+            return None
+
+    async def _pull_frames(self) -> None:
+        try:
+            while await self._wants_frame():
+                await self._pull()
         finally:
             try:
                 await end_source(self._source)
             except Exception:
                 log.warning("the source of the frames cannot be closed", exc_info=True)
 
-    async def _next_step(self) -> tuple[Step, AsyncCall | None]:
-        """What to do next, and on which call."""
+    async def _wants_frame(self) -> bool:
         with self._changed:
-            while isinstance(step := self.state.step(time.monotonic()), float):
-                await self._changed.wait(to_timeout(step))
-            if isinstance(step, Frame) and self._call is not None:
-                self._call.sending = True
-            return step, self._call
+            await self._changed.wait_for(lambda: self._pulling or self.state.closed)
+            return not (self.state.closed or self.state.source_ended)
 
     async def _pull(self) -> None:
         picture, failure = END, None
@@ -139,32 +164,37 @@ class AsyncSender:
                 self.failure, self.state.source_ended = failure, True
             else:
                 self.state.add(picture)
+                self._pulling = False
             self._changed.notify_all()
 
-    async def _send(self, frame: Frame, call: AsyncCall) -> None:
+    async def _send(self, item: Frame | StreamLesson, call: AsyncCall) -> None:
         message = failure = None
         try:
-            with blame_field("frame.labels"):
-                label_set_id = "" if frame.labels is None else await self._identify(frame.labels)
-            message = make_frame_message(frame, label_set_id, await self._limits(), self._depth)
+            with blame_field("frame.labels" if isinstance(item, Frame) else "labels"):
+                label_set_id = "" if item.labels is None else await self._identify(item.labels)
+            limits = await self._limits()
+            if isinstance(item, Frame):
+                message = make_frame_message(item, label_set_id, limits, self._depth)
+            else:
+                message = item.make_message(label_set_id, limits)
         except TTAClientError as error:
             failure = error
         with self._changed:
             call.sending = False
             if failure is not None and not is_retryable(failure):
-                self.state.fail_frame(frame, failure)
+                self.state.fail(item, failure)
             elif failure is not None and not call.closed:
                 call.give_up(failure)  # the service's fault: the end of the call settles its unanswered frames
             elif not call.closed:
                 call.message = message
             self._changed.notify_all()
             await self._changed.wait_for(lambda: call.message is None or call.closed or self.state.closed)
+        self.results.resolve_lessons()
 
     async def _watch_service(self) -> None:
         with self._changed:
             while not self.state.closed:
-                left = self.state.seconds_left(time.monotonic())
-                if left <= 0 and self._call is not None:
+                if (left := self.state.seconds_left(time.monotonic())) <= 0 and self._call is not None:
                     self._call.give_up(SILENT)
                 else:
                     await self._changed.wait(to_timeout(left))

@@ -9,14 +9,17 @@ from typing import Any
 import grpc
 
 from ..errors import TTAClientError, labels_are_gone
+from ..protocol.lessons import StreamLesson
 from ..protocol.stream_state import Result, StreamState
 from ..statistics import Statistics
 from ..types.answers import SessionStatus
+from ..types.frames import Image
 from ..types.labels import Labels
+from ..types.lessons import LessonResult
 from ..types.limits import Limits
 from ..v1 import tta_pb2
 from .call import AsyncCall
-from .runtime import Frames
+from .runtime import END, Frames, Future
 from .sender import AsyncSender
 
 
@@ -34,13 +37,14 @@ class AsyncStreamTransport:
 class AsyncStream:
     """An iterator over answers and failures, in the order of the frames; leaving its block closes it.
 
-    A worker pulls the frames, only while the service accepts them. Iteration raises `TTAClientError` when the stream as
+    Workers pull the frames, only while the service accepts them. Iteration raises `TTAClientError` when the stream as
     a whole fails, and the error that the source of the frames raised, after the outstanding answers.
     """
 
     def __init__(self, transport: AsyncStreamTransport, frames: Frames, state: StreamState) -> None:
         self._state = state
-        self._answers = _run(transport, AsyncSender(state, frames, transport.identify, transport.limits))
+        self._sender = AsyncSender(state, frames, transport.identify, transport.limits)
+        self._answers = _iterate(transport, self._sender)
 
     def __aiter__(self) -> AsyncIterator[Result]:
         return self._answers
@@ -54,6 +58,28 @@ class AsyncStream:
     async def close(self) -> None:
         """Ends the call and closes the source."""
         await self._answers.aclose()
+        await self._sender.stop()
+
+    def teach(
+        self,
+        *,
+        label: str | None,
+        frame: int | None = None,
+        request_id: str = "",
+        example: str = "",
+        image: Image | None = None,
+        labels: Labels | None = None,
+    ) -> Future[LessonResult]:
+        """Says what one picture shows, as the client's `teach` does; an `image` has the stream's labels by default.
+
+        The lesson goes between the frames: those that are sent after it are answered with it. The future has its result
+        when the service acknowledges it, while the stream is iterated over or its caller waits; or it raises the
+        `TTAClientError` of a lesson that was refused, or not acknowledged before the stream's end. A lesson that a lost
+        call leaves without a result is sent again.
+        """
+        future = Future[LessonResult]()
+        self._sender.results.teach(StreamLesson(label, frame, request_id, example, image, labels, future))
+        return future
 
     @property
     def session(self) -> SessionStatus | None:
@@ -71,44 +97,46 @@ class AsyncStream:
         return self._state.statistics
 
 
-async def _run(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncGenerator[Result]:
-    """Makes calls until all frames are answered.
+async def _iterate(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncGenerator[Result]:
+    async def make_calls() -> None:
+        await _make_calls(transport, sender)
 
-    It is one generator, because the end of an event loop closes nested ones in any order.
-    """
-    sender.start()
+    sender.start(make_calls)
     try:
-        another_call = True
-        while another_call:
-            try:
-                call = await _open(transport, sender)
-                try:
-                    sender.on_call_opened()
-                    while (results := await call.next_results()) is not None:
-                        for result in results:
-                            yield result
-                except grpc.RpcError:
-                    raise await call.status.error() from None
-                finally:
-                    await call.close()
-                another_call = await sender.on_call_ended()
-            except TTAClientError as error:
-                for failure in sender.take_failures(all=not sender.state.blocking):  # no answer will come before them
-                    yield failure
-                try:
-                    another_call = await sender.on_call_lost(error)
-                except TTAClientError:
-                    for failure in sender.take_failures(all=True):
-                        yield failure
-                    raise
-            if another_call:
-                transport.forget()
-        for failure in sender.take_failures(all=True):
-            yield failure
-        if sender.failure is not None:
-            raise sender.failure
+        while (result := await sender.results.take()) is not END:
+            yield result
     finally:
         await sender.stop()
+
+
+async def _make_calls(transport: AsyncStreamTransport, sender: AsyncSender) -> None:
+    """Makes calls until all frames are answered. Raises what ends the stream."""
+    another_call = True
+    while another_call:
+        try:
+            call = await _open(transport, sender)
+            try:
+                sender.on_call_opened()
+                while (results := await sender.results.next_results(call)) is not None:
+                    sender.results.deliver(results)
+            except grpc.RpcError:
+                raise await call.status.error() from None
+            finally:
+                await call.close()
+            another_call = await sender.on_call_ended()
+        except TTAClientError as error:
+            # no answer will come before these
+            sender.results.deliver(sender.take_failures(all=not sender.state.blocking))
+            try:
+                another_call = await sender.on_call_lost(error)
+            except TTAClientError:
+                sender.results.deliver(sender.take_failures(all=True))
+                raise
+        if another_call:
+            transport.forget()
+    sender.results.deliver(sender.take_failures(all=True))
+    if sender.failure is not None:
+        raise sender.failure
 
 
 async def _open(transport: AsyncStreamTransport, sender: AsyncSender) -> AsyncCall:

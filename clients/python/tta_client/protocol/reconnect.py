@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 from dataclasses import dataclass, field
@@ -9,8 +10,10 @@ from dataclasses import dataclass, field
 import grpc
 
 from ..channel import NO_LIMIT
-from ..errors import TTAClientError, is_retryable
+from ..errors import TTAClientError, is_retryable, labels_are_gone
+from ..types.answers import SessionStatus
 
+log = logging.getLogger("tta_client")
 SILENT = TTAClientError(grpc.StatusCode.UNAVAILABLE, "the service has been silent for too long")
 
 
@@ -64,7 +67,7 @@ class ReconnectState:
         self._backoff = Backoff(policy.shortest, policy.longest) if policy else Backoff()
         self._listening = math.inf  # when the current read began
         self._reply_expected = -math.inf  # when the service last began to owe a reply
-        self._labels_gone = False
+        self._labels_gone = self._back = False
 
     @property
     def enabled(self) -> bool:
@@ -77,17 +80,30 @@ class ReconnectState:
             raise error
         return min(max(self._backoff.pause(), error.retry_after or 0.0), NO_LIMIT)
 
+    def on_call_opened(self, planned: bool) -> bool:
+        """The first reply of a call came. Returns whether the call replaces a lost one; a `planned` one does not."""
+        self._back, self.connected_once = self.connected_once and not planned, True
+        return self._back
+
+    def on_session(self, session: SessionStatus) -> None:
+        """The service told the session's status."""
+        if self._back:
+            text, self._back = "the service is back: session %s is %s, last frame %d", False
+            log.warning(text, session.session_id, session.origin, session.last_frame_id)
+
     def on_answer(self) -> None:
         """A frame was answered: the pause after the next loss is a short one."""
         self._backoff.reset()
 
-    def on_labels_gone(self) -> bool:
-        """The stream's server does not have the labels that were registered for a frame: they were deleted, or the
-        fleet has changed and they were registered at another server. Returns whether to dial again, so that both reach
-        one server; that is tried once.
+    def check_labels(self, error: TTAClientError, own_labels: bool) -> None:
+        """The error of a frame or lesson, perhaps with labels of its own, which the stream's server may not have: they
+        were deleted, or the fleet has changed and they were registered at another server. Raises what ends the call, so
+        that a new one reaches the server where they are registered; that is tried once.
         """
-        before, self._labels_gone = self._labels_gone, True
-        return self.enabled and not before
+        if own_labels and labels_are_gone(error):
+            before, self._labels_gone = self._labels_gone, True
+            if self.enabled and not before:
+                raise TTAClientError(error.code, error.sentence, error.field, retry_after=0.0)
 
     def on_labels_known(self) -> None:
         """A frame with labels of its own was answered: labels that go missing from now on are worth another attempt."""

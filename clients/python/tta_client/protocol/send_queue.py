@@ -24,6 +24,7 @@ class SendQueue:
         self._in_flight, self._pacer = InFlight(keep=self.blocking), make_pacer(policy, in_flight, paced)
         self._resend = deque[Frame]()
         self._pulled: Frame | None = None
+        self.newest = -1  # the highest id that was sent
         self._failures: list[tuple[float, FrameFailure]] = []  # each due after the answers up to that frame
 
     @property
@@ -61,6 +62,7 @@ class SendQueue:
         if frame is self._pulled:
             self._pulled = None
         self._pacer.record_sent(len(self._in_flight), now)
+        self.newest = max(self.newest, frame.frame_id)
         self._in_flight.add(frame, own_labels)
 
     def has_own_labels(self, frame_id: int) -> bool:

@@ -12,18 +12,19 @@ from typing import Any, Literal
 
 import grpc
 
-from ..errors import TTAClientError, from_status, labels_are_gone
+from ..errors import TTAClientError, from_status
 from ..statistics import Statistics
 from ..types.answers import FrameAnswer, FrameFailure, SessionStatus, parse_answer, parse_session_status
-from ..types.frames import Frame, FrameNumbers, measure_age
+from ..types.frames import Frame
 from ..types.labels import Labels
 from ..types.requests import Policy
-from ..types.values import to_plain
 from ..v1 import tta_pb2
+from .intake import Intake
+from .lessons import LessonQueue, StreamLesson
 from .reconnect import Reconnect, ReconnectState
 from .send_queue import SendQueue
 
-Step = Literal["end", "pull"] | float | Frame
+Step = Literal["end", "pull"] | float | Frame | StreamLesson
 Result = FrameAnswer | FrameFailure
 log = logging.getLogger("tta_client")
 
@@ -33,7 +34,7 @@ class StreamState:
 
     Under "block" the unanswered frames of a lost call are sent again: every frame is answered, and a memory may see
     one twice. Under the other policies they are lost, and the stream continues with newer frames. `defines` says
-    whether a frame's own labels can be registered again.
+    whether a frame's own labels can be registered again; `named`: the session outlives its calls.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class StreamState:
         statistics: Statistics | None = None,
         resume_token: bytes = b"",
         defines: Callable[[Labels], bool] = lambda labels: not isinstance(labels, str),
+        named: bool = False,
     ) -> None:
         self.blocking = policy == "block"  # every frame gets an answer
         self.statistics, self.reconnect = statistics or Statistics(), ReconnectState(reconnect)
@@ -53,9 +55,10 @@ class StreamState:
         self.source_ended = False
         self.connected = False  # a call is open, and frames may be sent on it
         self.closed = False  # the caller wants no more results
-        self._frame_numbers = FrameNumbers()
         self.queue, self._defines = SendQueue(policy, in_flight, paced), defines
-        self._draining = self._reconnected = False
+        self._intake = Intake(self.queue, self.statistics)
+        self.lessons, self._named = LessonQueue(defines), named
+        self._draining = self._lessons_late = False
 
     # ---- sending
 
@@ -64,51 +67,43 @@ class StreamState:
         queue = self.queue
         if self.closed:
             return "end"
-        if queue.empty and self.source_ended:
+        if queue.empty and self.source_ended and not self.lessons.waiting:
             return math.inf
         if self._draining:  # pulls to learn whether another call is needed
             return "pull" if queue.empty and not queue.failure_due else math.inf
         if not self.connected:
             return math.inf
+        if not queue.unanswered and not self.lessons.unacknowledged:
+            self.reconnect.expect_reply(now)
+        if lesson := self.lessons.take(before=queue.next):
+            return lesson
         if wait := queue.wait(now):
             return wait
         if (frame := queue.next) is None:
             return "pull"
-        if not queue.unanswered:
-            self.reconnect.expect_reply(now)
         queue.record_sent(now, own_labels=frame.labels is not None and self._defines(frame.labels))
         self.statistics.sent += 1
         return frame
 
     def add(self, picture: Any) -> None:
-        """Takes an item of the source; any image that is no `Frame` becomes one, captured now."""
-        try:
-            frame = self._frame_numbers.make_frame(picture)
-        except TTAClientError as error:
-            return self._fail(self._frame_numbers.last, picture, error)
-        if self.connected or self._draining or self.blocking:
-            self.queue.add(frame)
+        """Takes an item of the source. Between two calls only "block" waits for the next one with it."""
+        self._intake.add(picture, wanted=self.connected or self._draining or self.blocking)
+
+    def fail(self, item: Frame | StreamLesson, error: TTAClientError) -> None:
+        """The frame or lesson cannot be sent; the stream continues without it."""
+        if isinstance(item, Frame):
+            self._intake.fail(item, error)
         else:
-            self.statistics.dropped["disconnect"] += 1
-
-    def fail_frame(self, frame: Frame, error: TTAClientError) -> None:
-        """The frame cannot be sent; the stream continues without it."""
-        if self.queue.withdraw(frame):
-            self.statistics.sent -= 1
-            self._fail(frame.frame_id, frame, error)
-
-    def _fail(self, place: int, item: Any, error: TTAClientError) -> None:
-        number, scene = (item.frame_id, item.scene) if isinstance(item, Frame) else (place + 1, "")
-        failure = FrameFailure(to_plain(number), error, measure_age(item), scene)
-        if gone := self.queue.add_failure(place, failure):
-            self.statistics.dropped["unreadable"] += gone
+            self.lessons.fail(item, error)
 
     @property
     def all_sent(self) -> bool:
         """Whether nothing more will be sent on this call, so that its request side may close."""
-        if self._draining:
-            return not self.queue.unanswered
-        return self.source_ended and self.queue.empty
+        return self._frames_sent and not (self.lessons.unacknowledged if self._draining else self.lessons.waiting)
+
+    @property
+    def _frames_sent(self) -> bool:
+        return not self.queue.unanswered if self._draining else self.source_ended and self.queue.empty
 
     # ---- receiving
 
@@ -120,10 +115,9 @@ class StreamState:
 
     def on_call_opened(self) -> None:
         """The first reply of a call came."""
-        self._reconnected, self.reconnect.connected_once = self.reconnect.connected_once, True
-        self.connected, self._draining = True, False
-        if self._reconnected:
+        if self.reconnect.on_call_opened(planned=self._lessons_late):
             self.statistics.reconnects["service"] += 1
+        self.connected, self._draining, self._lessons_late = True, False, False
         self.queue.reset()
 
     def read(self, reply: tta_pb2.ClassifyStreamResponse, now: float) -> Result | None:
@@ -137,15 +131,14 @@ class StreamState:
                 if self.queue.has_own_labels(message.frame_id):
                     self.reconnect.on_labels_known()
                 age, scene = self.queue.settle(message.frame_id, now)
-                self.session, dropped = answer.session, message.dropped_since_last
+                self.session = answer.session
                 self.reconnect.on_answer()
-                self.statistics.add_answer(age, dropped)
+                self.statistics.add_answer(age, message.dropped_since_last)
                 stamp = message.capture_time.ToNanoseconds()
-                return FrameAnswer(message.frame_id, answer, age, stamp, dropped, scene)
+                return FrameAnswer(message.frame_id, answer, age, stamp, message.dropped_since_last, scene)
             case "error":
-                error, own_labels = from_status(reply.error.status), self.queue.has_own_labels(reply.error.frame_id)
-                if own_labels and labels_are_gone(error) and self.reconnect.on_labels_gone():
-                    raise TTAClientError(error.code, error.sentence, error.field, retry_after=0.0)
+                error = from_status(reply.error.status)
+                self.reconnect.check_labels(error, self.queue.has_own_labels(reply.error.frame_id))
                 age, scene = self.queue.settle(reply.error.frame_id, now)
                 self.reconnect.on_answer()
                 self.statistics.failures += 1
@@ -154,9 +147,10 @@ class StreamState:
                 self.queue.update_credits(reply.status.credits, reply.status.suggested_fps, now)
                 if reply.status.HasField("session"):
                     self.session = parse_session_status(reply.status.session)
-                    if self._reconnected:
-                        text, self._reconnected = "the service is back: session %s is %s, last frame %d", False
-                        log.warning(text, self.session.session_id, self.session.origin, self.session.last_frame_id)
+                    self.reconnect.on_session(self.session)
+            case "lesson":
+                self.lessons.settle(reply.lesson, self.reconnect.check_labels)
+                self.reconnect.on_answer()
             case "draining":
                 self.resume_token, self._draining = reply.draining.resume_token, self.reconnect.enabled
                 self.reconnect.expect_reply(now)
@@ -166,22 +160,25 @@ class StreamState:
 
     def seconds_left(self, now: float) -> float:
         """Seconds until a silent service is given up; infinity while it owes no reply."""
-        owes = not self.connected or self.queue.unanswered or self.all_sent
+        owes = not self.connected or self.queue.unanswered or self.lessons.unacknowledged or self.all_sent
         return self.reconnect.seconds_left(now) if owes else math.inf
 
     def on_call_ended(self) -> bool:
         """The service closed the call without an error. Returns whether another call follows.
 
-        Raises `TTAClientError` when frames are still unsent or, under "block", unanswered.
+        Raises `TTAClientError` when frames are still unsent or, under "block", unanswered. Lessons that came when the
+        call had nothing more to send have another call, if their session has a name.
         """
-        if not self.all_sent or (self.blocking and self.queue.unanswered):
+        if not self._frames_sent or (self.blocking and self.queue.unanswered):
             raise TTAClientError(grpc.StatusCode.UNAVAILABLE, "the service ended the stream")
         self.connected = False
-        return self._draining
+        self._lessons_late = self.lessons.on_call_ended(goes_on=self._draining or self._named) and not self._draining
+        return self._draining or self._lessons_late
 
     def on_call_lost(self, error: TTAClientError) -> float:
         """A call failed. Returns the seconds until the next attempt; raises the error when it is final."""
-        was_draining, self.connected, self._draining = self._draining, False, False
+        was_draining, self.connected, self._draining, self._lessons_late = self._draining, False, False, False
+        self.lessons.lose()
         if lost := self.queue.lose(with_pulled=not was_draining):
             self.statistics.dropped["disconnect"] += lost
         pause = self.reconnect.pause(error)
@@ -191,10 +188,10 @@ class StreamState:
     @property
     def undecided(self) -> bool:
         """Whether the next item of the source, or its end, decides if another call follows."""
-        settled = self.closed or self.source_ended or not self.queue.empty or self.queue.failure_due
-        return self._draining and not settled
+        open = self.should_continue and not self.source_ended
+        return self._draining and open and self.queue.empty and not self.queue.failure_due and not self.lessons
 
     @property
     def should_continue(self) -> bool:
-        """Whether frames are left, or may still come."""
-        return not (self.closed or (self.queue.empty and self.source_ended))
+        """Whether frames or lessons are left, or frames may still come."""
+        return not (self.closed or (self.queue.empty and self.source_ended and not self.lessons))

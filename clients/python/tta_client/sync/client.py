@@ -109,7 +109,8 @@ class Client(Lessons):
         to `reconnect` (None: the loss is an error), with the same session, so that a named session keeps its memory.
         """
         options, connection, registry = options.with_strategy(strategy), self._connection, self._registry
-        state = StreamState(policy, in_flight, paced, reconnect, statistics, resume_token, registry.labels.defines)
+        defines, named = registry.labels.defines, bool(session)
+        state = StreamState(policy, in_flight, paced, reconnect, statistics, resume_token, defines, named)
 
         identify, limits = partial(registry.identify, session=session), partial(registry.get_limits, session)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from concurrent import futures
+from typing import Any, TypeVar
 
 import grpc
 
@@ -13,10 +14,19 @@ from ..errors import TTAClientError, from_rpc
 from ..types.frames import close_source
 from ..v1 import tta_pb2_grpc
 
+T = TypeVar("T")
 Frames = Iterable[Any]
 Condition = threading.Condition
 END: Any = object()
 open_source, end_source = iter, close_source
+
+
+class Future(futures.Future[T]):
+    """A future that cannot be cancelled: what it waits for may be on its way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set_running_or_notify_cancel()
 
 
 class Workers:

@@ -10,21 +10,23 @@ from typing import Any
 
 from ..channel import to_timeout
 from ..errors import TTAClientError, blame_field, is_retryable
+from ..protocol.lessons import StreamLesson
 from ..protocol.reconnect import SILENT
-from ..protocol.stream_state import Step, StreamState
+from ..protocol.stream_state import StreamState
 from ..types.answers import FrameFailure
 from ..types.frames import Frame, make_frame_message
 from ..types.labels import Labels
 from ..types.limits import Limits
 from ..types.pixels import SampleDepth
 from .call import Call, Request
+from .results import Results
 from .runtime import END, Condition, Frames, Workers, end_source, open_source
 
 log = logging.getLogger("tta_client")
 
 
 class Sender:
-    """One worker pulls and sends, another is the watchdog. `_changed` guards `state` and the open call."""
+    """Its workers pull frames, send, watch and make calls. `_changed` guards `state`, results and the open call."""
 
     def __init__(
         self,
@@ -37,20 +39,35 @@ class Sender:
         self.failure: BaseException | None = None  # what the frames raised
         self._source, self._identify, self._limits = open_source(frames), identify, limits
         self._changed, self._workers, self._depth = Condition(), Workers(), SampleDepth()
+        self.results, self._pulling = Results(state, self._changed), False
         self._call: Call | None = None
 
-    def start(self) -> None:
-        """Starts the workers."""
-        self._workers.start(self._send_frames, self._watch_service)
+    def start(self, make_calls: Callable[[], None]) -> None:
+        """Starts the workers. `make_calls` ends when the stream does, and raises what ends it."""
+
+        def calls() -> None:
+            raised = None
+            try:
+                make_calls()
+            except BaseException as error:
+                if self._workers.is_stopping(error):
+                    raise
+                raised = error
+            self.results.end(raised)
+
+        self._workers.start(self._pull_frames, self._send_messages, self._watch_service, calls)
 
     def stop(self) -> None:
         """Ends the workers; the source is closed."""
         with self._changed:
             self.state.closed = True
             self._changed.notify_all()
+            if self._call is not None:
+                self._call.give_up(SILENT)
         self._workers.stop()
+        self.results.end(None)
 
-    # ---- for the reader of the results
+    # ---- for the worker that makes the calls
 
     def start_call(self, place: Callable[[Iterator[Request]], Any], opening: Request) -> Call:
         """Begins a call, on which frames are sent after `on_call_opened`."""
@@ -93,16 +110,10 @@ class Sender:
 
     # ---- the workers
 
-    def _send_frames(self) -> None:
+    def _send_messages(self) -> None:
         try:
-            while True:
-                step, call = self._next_step()
-                if step == "end":
-                    return
-                if isinstance(step, Frame) and call is not None:
-                    self._send(step, call)
-                else:
-                    self._pull()
+            while (step := self._next_step()) is not None:
+                self._send(*step)
         except BaseException as error:
             if self._workers.is_stopping(error):
                 raise
@@ -111,20 +122,34 @@ class Sender:
                 self._changed.notify_all()
                 if self._call is not None:
                     self._call.give_up(SILENT)
+
+    def _next_step(self) -> tuple[Frame | StreamLesson, Call] | None:
+        """What to send next, and on which call; None at the end. Has a frame pulled when there is none."""
+        with self._changed:
+            while (step := self.state.step(time.monotonic())) != "end":
+                if isinstance(step, Frame | StreamLesson) and self._call is not None:
+                    self._call.sending = True
+                    return step, self._call
+                if step == "pull" and not self._pulling:
+                    self._pulling = True
+                    self._changed.notify_all()
+                self._changed.wait(to_timeout(step) if isinstance(step, float) else None)
+            return None
+
+    def _pull_frames(self) -> None:
+        try:
+            while self._wants_frame():
+                self._pull()
         finally:
             try:
                 end_source(self._source)
             except Exception:
                 log.warning("the source of the frames cannot be closed", exc_info=True)
 
-    def _next_step(self) -> tuple[Step, Call | None]:
-        """What to do next, and on which call."""
+    def _wants_frame(self) -> bool:
         with self._changed:
-            while isinstance(step := self.state.step(time.monotonic()), float):
-                self._changed.wait(to_timeout(step))
-            if isinstance(step, Frame) and self._call is not None:
-                self._call.sending = True
-            return step, self._call
+            self._changed.wait_for(lambda: self._pulling or self.state.closed)
+            return not (self.state.closed or self.state.source_ended)
 
     def _pull(self) -> None:
         picture, failure = END, None
@@ -139,32 +164,37 @@ class Sender:
                 self.failure, self.state.source_ended = failure, True
             else:
                 self.state.add(picture)
+                self._pulling = False
             self._changed.notify_all()
 
-    def _send(self, frame: Frame, call: Call) -> None:
+    def _send(self, item: Frame | StreamLesson, call: Call) -> None:
         message = failure = None
         try:
-            with blame_field("frame.labels"):
-                label_set_id = "" if frame.labels is None else self._identify(frame.labels)
-            message = make_frame_message(frame, label_set_id, self._limits(), self._depth)
+            with blame_field("frame.labels" if isinstance(item, Frame) else "labels"):
+                label_set_id = "" if item.labels is None else self._identify(item.labels)
+            limits = self._limits()
+            if isinstance(item, Frame):
+                message = make_frame_message(item, label_set_id, limits, self._depth)
+            else:
+                message = item.make_message(label_set_id, limits)
         except TTAClientError as error:
             failure = error
         with self._changed:
             call.sending = False
             if failure is not None and not is_retryable(failure):
-                self.state.fail_frame(frame, failure)
+                self.state.fail(item, failure)
             elif failure is not None and not call.closed:
                 call.give_up(failure)  # the service's fault: the end of the call settles its unanswered frames
             elif not call.closed:
                 call.message = message
             self._changed.notify_all()
             self._changed.wait_for(lambda: call.message is None or call.closed or self.state.closed)
+        self.results.resolve_lessons()
 
     def _watch_service(self) -> None:
         with self._changed:
             while not self.state.closed:
-                left = self.state.seconds_left(time.monotonic())
-                if left <= 0 and self._call is not None:
+                if (left := self.state.seconds_left(time.monotonic())) <= 0 and self._call is not None:
                     self._call.give_up(SILENT)
                 else:
                     self._changed.wait(to_timeout(left))
