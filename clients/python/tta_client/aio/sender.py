@@ -46,14 +46,7 @@ class AsyncSender:
         """Starts the workers. `make_calls` ends when the stream does, and raises what ends it."""
 
         async def calls() -> None:
-            raised = None
-            try:
-                await make_calls()
-            except BaseException as error:
-                if self._workers.is_stopping(error):
-                    raise
-                raised = error
-            self.results.end(raised)
+            await self.results.end_with(make_calls, self._workers.is_stopping)
 
         self._workers.start(self._pull_frames, self._send_messages, self._watch_service, calls)
 
@@ -170,13 +163,7 @@ class AsyncSender:
     async def _send(self, item: Frame | StreamLesson, call: AsyncCall) -> None:
         message = failure = None
         try:
-            with blame_field("frame.labels" if isinstance(item, Frame) else "labels"):
-                label_set_id = "" if item.labels is None else await self._identify(item.labels)
-            limits = await self._limits()
-            if isinstance(item, Frame):
-                message = make_frame_message(item, label_set_id, limits, self._depth)
-            else:
-                message = item.make_message(label_set_id, limits)
+            message = await self._make_message(item)
         except TTAClientError as error:
             failure = error
         with self._changed:
@@ -190,6 +177,14 @@ class AsyncSender:
             self._changed.notify_all()
             await self._changed.wait_for(lambda: call.message is None or call.closed or self.state.closed)
         self.results.resolve_lessons()
+
+    async def _make_message(self, item: Frame | StreamLesson) -> Request:
+        with blame_field("frame.labels" if isinstance(item, Frame) else "labels"):
+            label_set_id = "" if item.labels is None else await self._identify(item.labels)
+        limits = await self._limits()
+        if isinstance(item, Frame):
+            return make_frame_message(item, label_set_id, limits, self._depth)
+        return item.make_message(label_set_id, limits)
 
     async def _watch_service(self) -> None:
         with self._changed:

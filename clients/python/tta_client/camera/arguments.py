@@ -19,6 +19,7 @@ from .on_device import Model
 from .parser import build_parser
 from .photographs import LABELS
 from .sources import Source, open_source
+from .teaching import KEYS, check_terminal
 from .text import make_printable, read_lines, require_utf8
 from .virtual import VirtualSource
 
@@ -45,6 +46,7 @@ class Arguments:
     on_device: Model | None
     reconnect: Reconnect | None  # to the service
     reopen: Reconnect | None  # the source
+    teach: bool
     json: bool
     strict: bool
 
@@ -59,6 +61,8 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
 
 
 def _make_arguments(options: argparse.Namespace) -> Arguments:
+    if options.teach:
+        _check_teaching(options)
     ffmpeg = {key: str(value) for key, value in map(_parse_pair, options.ffmpeg)}
     source = open_source(_read_location(options.source), ffmpeg, live=options.live, interval=options.interval)
     strategies = _parse_strategies(options.strategy, options.param)
@@ -80,6 +84,15 @@ def _make_arguments(options: argparse.Namespace) -> Arguments:
         reconnect=_make_reconnect(options, options.stall),
         reopen=_make_reconnect(options, options.source_stall and options.source_stall + options.interval),
     )
+
+
+def _check_teaching(options: argparse.Namespace) -> None:
+    """The answers name enough labels for all keys; a strategy that learns from lessons answers unless one is named."""
+    if not options.session:
+        raise ValueError("--teach needs a --session, which keeps the lessons")
+    check_terminal()
+    options.strategy = options.strategy or "taught"
+    options.top_k = max(options.top_k or 0, len(KEYS))
 
 
 def _make_gate(options: argparse.Namespace, source: Source) -> Gate:

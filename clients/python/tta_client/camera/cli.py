@@ -9,12 +9,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import cycle
 from typing import NoReturn
 
 from ..errors import TTAClientError
 from ..statistics import Statistics
 from ..sync.client import Client
+from ..sync.stream import Stream
 from ..types.answers import FrameFailure
 from ..types.frames import Frame
 from ..types.options import Choice
@@ -25,9 +27,10 @@ from .masking import MaskingFormatter, hide_secrets, mask_secrets
 from .on_device import Encoder, encode_frames
 from .pictures import encode_jpegs
 from .reopening import ReopeningSource
-from .results import ResultCounter
+from .results import Result, ResultCounter
 from .screens import Lines, Table, describe_unseen, open_screen
 from .sources import attach_statistics
+from .teaching import Teacher, read_keys
 from .text import replace_unencodable
 
 
@@ -88,12 +91,36 @@ def _run_stream(arguments: Arguments, screen: Lines | Table, counter: ResultCoun
             statistics=counter.statistics,
         ) as stream,
     ):
-        for result in stream:
+        for result in _taught(stream, arguments, client, screen, counter):
             if new := counter.count(result):
                 print(f"tta-camera: {describe_unseen(new)}", file=sys.stderr)
             screen.show(result, counter)
             if isinstance(result, FrameFailure) and arguments.strict:
                 raise result.error
+
+
+def _taught(
+    stream: Stream, arguments: Arguments, client: Client, screen: Lines | Table, counter: ResultCounter
+) -> Iterator[Result]:
+    """The results of the stream, which keys correct with --teach."""
+    if not arguments.teach:
+        yield from stream
+        return
+    teacher = Teacher(arguments.labels.names, stream, partial(client.unlearn, arguments.session))
+    if isinstance(screen, Table):
+        screen.notes = teacher.lines
+    teacher.report = partial(_report, screen, counter)
+    with read_keys(teacher.press):
+        for result in stream:
+            teacher.see(result)
+            yield result
+
+
+def _report(screen: Lines | Table, counter: ResultCounter, sentence: str) -> None:
+    if isinstance(screen, Table):
+        screen.refresh(counter)
+    else:
+        print(f"tta-camera: {sentence}", file=sys.stderr)
 
 
 def prepare_frames(arguments: Arguments, statistics: Statistics) -> Iterator[Frame]:

@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
         "pictures": _add_pictures,
         "encoding on this machine: no pixel leaves it": _add_on_device,
         "stream": _add_stream,
+        "teaching": _add_teaching,
         "reconnecting to the service and the camera": _add_reconnect,
         "output": _add_output,
     }
@@ -108,6 +109,12 @@ def _add_stream(add: Add) -> None:
     about = "the seconds that the service may take for a frame, from its arrival there"
     add("--frame-budget", type=_number, metavar="S", help=about)
     add("--unpaced", action="store_true", help="send every frame at once, whatever the service has room for")
+
+
+def _add_teaching(add: Add) -> None:
+    about = "correct the last answer with the keys 1 to 9 of this terminal (0: none of these, u: undo); of more than "
+    about += "nine labels the keys are those of the answer's best; needs a --session, and means --strategy taught "
+    add("--teach", action="store_true", help=about + "unless one is named")
 
 
 def _add_reconnect(add: Add) -> None:

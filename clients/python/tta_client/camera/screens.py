@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, Self, TextIO
 
@@ -65,6 +65,11 @@ class Table:
 
         self._console, self._rows = Console(file=out), deque[tuple[str, ...]](maxlen=12)
         self._live = Live(console=self._console, refresh_per_second=8, transient=True)
+        self.notes: Callable[[], Sequence[str]] = tuple  # lines below the results
+
+    def refresh(self, counter: ResultCounter) -> None:
+        """Shows the notes as they are now."""
+        self._live.update(self._group(counter))
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -75,7 +80,7 @@ class Table:
 
     def show(self, result: Result, counter: ResultCounter) -> None:
         self._rows.append(format_row(result))
-        self._live.update(self._group(counter))
+        self.refresh(counter)
 
     def end(self, counter: ResultCounter) -> None:
         self._live.stop()
@@ -90,7 +95,7 @@ class Table:
         for cells in self._rows:
             flipped = cells[3] and cells[1] != cells[3]
             table.add_row(*map(Text, cells), style="bold yellow" if flipped else None)
-        return Group(table, Text(counter.sentence(), style="dim"))
+        return Group(table, *map(Text, self.notes()), Text(counter.sentence(), style="dim"))
 
 
 def json_line(value: Any) -> str:

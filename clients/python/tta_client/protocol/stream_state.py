@@ -73,17 +73,21 @@ class StreamState:
             return "pull" if queue.empty and not queue.failure_due else math.inf
         if not self.connected:
             return math.inf
-        if not queue.unanswered and not self.lessons.unacknowledged:
+        if not self._awaited:
             self.reconnect.expect_reply(now)
-        if lesson := self.lessons.take(before=queue.next):
-            return lesson
-        if wait := queue.wait(now):
-            return wait
+        return self.lessons.take(before=queue.next) or queue.wait(now) or self._send_next(now)
+
+    def _send_next(self, now: float) -> Step:
+        queue = self.queue
         if (frame := queue.next) is None:
             return "pull"
         queue.record_sent(now, own_labels=frame.labels is not None and self._defines(frame.labels))
         self.statistics.sent += 1
         return frame
+
+    @property
+    def _awaited(self) -> bool:
+        return self.queue.unanswered > 0 or self.lessons.unacknowledged
 
     def add(self, picture: Any) -> None:
         """Takes an item of the source. Between two calls only "block" waits for the next one with it."""
@@ -160,7 +164,7 @@ class StreamState:
 
     def seconds_left(self, now: float) -> float:
         """Seconds until a silent service is given up; infinity while it owes no reply."""
-        owes = not self.connected or self.queue.unanswered or self.lessons.unacknowledged or self.all_sent
+        owes = not self.connected or self._awaited or self.all_sent
         return self.reconnect.seconds_left(now) if owes else math.inf
 
     def on_call_ended(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import TTAClientError
@@ -65,6 +65,17 @@ class Results:
         with self._changed:
             self._results.extend(results)
             self._changed.notify_all()
+
+    def end_with(self, make_calls: Callable[[], None], is_stopping: Callable[[BaseException], bool]) -> None:
+        """Makes the calls, and ends as they do."""
+        raised = None
+        try:
+            make_calls()
+        except BaseException as error:
+            if is_stopping(error):
+                raise
+            raised = error
+        self.end(raised)
 
     def end(self, error: Any) -> None:
         """The stream is over; the caller raises `error`, if there is one, after the results. The first end counts."""
