@@ -167,6 +167,7 @@ class Sessions(Section):
     store_keep: Annotated[float, Field(gt=0, le=366 * 86400)] = 86400.0  # seconds from the last write
     write_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0  # the most that the store lags behind
     write_frames: Annotated[int, Field(ge=1, le=1_000_000)] = 50  # the most frames of one session by which it lags
+    adopt_owner: str = ""  # whose sessions and snapshots are that are from before callers were asked who they are
     secret: Secret = SecretStr("")  # signs snapshots; none: a random one, and snapshots live as long as the process
 
 

@@ -48,15 +48,20 @@ def check_access(settings: Settings) -> None:
 def _check_exposed(settings: Settings) -> None:
     server, tls, metrics = settings.server, settings.server.tls, settings.metrics
     encrypted = bool(tls.certificate or tls.terminated_by_proxy)
-    _check_host("server.host", server.host, server.keys or tls.client_ca or server.owner_header, encrypted, UNASKED)
+    _check_host("server.host", server.host, asks_callers(settings), encrypted, UNASKED)
     if metrics.enabled:
         shown = metrics.token.get_secret_value() or tls.client_ca
         _check_host("metrics.host", metrics.host, shown, encrypted, UNSCRAPED)
 
 
-def _check_host(knob: str, host: str, asks: str, encrypted: bool, unasked: str) -> None:
+def _check_host(knob: str, host: str, asks: str | bool, encrypted: bool, unasked: str) -> None:
     if not is_loopback(host) and not (asks and encrypted):
         raise BadSettings(f"{knob}: {(UNENCRYPTED if asks else unasked).format(host=host)}{ANYWAY}")
+
+
+def asks_callers(settings: Settings) -> bool:
+    """Whether callers are asked who they are."""
+    return bool(settings.server.keys or settings.server.tls.client_ca or settings.server.owner_header)
 
 
 def make_identity(settings: Settings) -> Identity:

@@ -25,8 +25,10 @@ from ..serving.concurrency import Executors, make_executors, run
 from ..serving.costs.model import CostModel
 from ..serving.persistence.service import SessionPersistence
 from ..serving.persistence.stores import open_store
+from ..serving.persistence.stores.base import Store
 from ..serving.pipeline.warmup import measure
 from ..settings import BadSettings, Settings
+from .access import asks_callers
 from .parts import Runtime, connect_parts
 
 log = logging.getLogger(__name__)
@@ -49,9 +51,7 @@ async def build_runtime(
     model, `ModelFault` when its features are not finite, OSError when the store cannot be reached.
     """
     keep, threads, most_rows = settings.sessions, settings.lanes, settings.batch.max_rows
-    store = await open_store(keep.store, keep.store_keep, keep.taught_idle) if keep.store else None
-    if store and not keep.secret.get_secret_value():
-        log.warning("sessions.store without sessions.secret: no other process can read what is stored")
+    store = await _open_store(settings) if keep.store else None
     exact = Reduction(reducers.build("none"))
     with _blame_setting(settings, "reducers"):
         reducers_at_start = parse_reducers(settings.model.reducers, settings.defaults.reducer)
@@ -134,6 +134,16 @@ def _parameters(part: str, given: list[str]) -> Iterator[tuple[str, Any]]:
             yield name.strip(), json.loads(value)
         except json.JSONDecodeError:
             yield name.strip(), value.strip()  # a word
+
+
+async def _open_store(settings: Settings) -> Store:
+    keep = settings.sessions
+    store = await open_store(keep.store, keep.store_keep, keep.taught_idle)
+    if not keep.secret.get_secret_value():
+        log.warning("sessions.store without sessions.secret: no other process can read what is stored")
+    if asks_callers(settings) and not keep.adopt_owner and await store.has_unowned():
+        log.warning("stored sessions without an owner stay as they are: sessions.adopt_owner names one for them")
+    return store
 
 
 @contextmanager

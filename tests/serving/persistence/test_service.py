@@ -37,10 +37,11 @@ SECRET = b"a secret for tests"
 class Server:
     running: Harness
     persistence: SessionPersistence
+    owner: str = "ann"
 
     async def frame(self, number: int, name: str = "cam") -> Report:
-        await self.persistence.load("ann", name)
-        frame = make_request(number, TDA(), session=name, frame_id=number, owner="ann")
+        await self.persistence.load(self.owner, name)
+        frame = make_request(number, TDA(), session=name, frame_id=number, owner=self.owner)
         report = await self.running.engine.classify(frame)
         self.persistence.observe(report)
         return report
@@ -51,13 +52,63 @@ class Server:
 
 @asynccontextmanager
 async def server(store: Path | Store, address: str = "", secret: bytes = SECRET, **more: Any) -> AsyncIterator[Server]:
-    write_frames = more.pop("write_frames", 50)
+    write_frames, adopt_owner = more.pop("write_frames", 50), more.pop("adopt_owner", "")
     async with harness(**more) as running:
         opened = FolderStore(store, 3600.0) if isinstance(store, Path) else store
-        snapshots = Snapshots(running.sessions, running.text_spaces, running.lanes, "model", secret)
+        parts = running.sessions, running.text_spaces, running.lanes
+        snapshots = Snapshots(*parts, "model", secret, adopt_owner=adopt_owner)
         persistence = SessionPersistence(running.sessions, snapshots, opened, write_frames, lambda: address)
         yield Server(running, persistence)
         await opened.close()
+
+
+async def test_what_was_stored_without_an_owner_is_read_once_and_written_anew_for_the_one_who_adopts(tmp_path: Path):
+    async with server(tmp_path) as old:
+        old.owner = ""
+        await old.frames(1, 2, 3)
+        saved = await old.persistence.snapshot("", "cam")
+        await old.persistence.save_all()
+        old.running.sessions.lease("", "cam")
+        token = old.persistence.resume_token("", "cam")
+        expected = await old.frames(4)
+    before = stored_files(tmp_path)
+    async with server(tmp_path) as stranger:
+        assert (await stranger.frame(4)).session.origin == "fresh"
+        with pytest.raises(BadRequest, match="another owner's"):
+            await stranger.persistence.restore("ann", saved.state)
+        with pytest.raises(BadRequest, match="no stream of yours"):
+            stranger.persistence.resume("ann", token)
+        assert stored_files(tmp_path) == before and await FolderStore(tmp_path, 3600.0).has_unowned()
+    async with server(tmp_path, adopt_owner="ann") as mine:
+        assert mine.persistence.resume("ann", token) == ("cam", True)
+        answers = await mine.frames(4)
+        assert (answers[0].session.origin, answers[0].session.frames) == ("restored", 4)
+        assert same_logits(answers, expected)
+        assert not stored_files(tmp_path).keys() & before.keys()
+        assert not await FolderStore(tmp_path, 3600.0).has_unowned()
+        await mine.persistence.save_all()
+    async with server(tmp_path, adopt_owner="ann") as next_one:
+        assert (await next_one.frame(5)).session.frames == 5
+        await next_one.persistence.restore("ann", saved.state)
+        assert next_one.running.sessions.get("ann", "cam").frames == 3
+
+
+async def test_an_evicted_session_that_the_store_has_lost_nothing(tmp_path: Path):
+    one_memory = MemoryLimits(sessions=1)
+    async with server(tmp_path, limits=one_memory) as small:
+        await small.frame(1)
+        await small.frame(1, "other")
+        back = (await small.frame(2)).session
+        assert (back.origin, back.frames, back.memory_reset) == ("restored", 2, False)
+        await small.frame(2, "other")
+        await small.persistence.save_all()
+        for name in stored_files(tmp_path):
+            (tmp_path / name).unlink()
+        assert (await small.frame(3)).session.memory_reset
+
+
+def stored_files(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.glob("*.session")}
 
 
 def same_logits(reports: list[Report], others: list[Report]) -> bool:

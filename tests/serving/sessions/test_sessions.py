@@ -192,6 +192,40 @@ async def test_bytes_are_bounded_for_each_owner_and_for_all():
         assert home.sessions.counters.bytes == 3 * SIZE
 
 
+async def test_the_owner_who_has_more_than_an_equal_share_gives_way():
+    async with harness(limits=MemoryLimits(total=4 * SIZE)) as home:
+        await home.engine.classify(make_request(0, Diary(), session="hers", owner="ann"))  # the one idle for longest
+        for name in "abcd":
+            await home.engine.classify(make_request(0, Diary(), session=name, owner="bob"))
+        assert [info.id for info in home.sessions.list("ann")] == ["hers"]
+        assert [info.id for info in home.sessions.list("bob")] == ["b", "c", "d"]
+        held = [home.sessions.lease("bob", name) for name in "bcd"]
+        with held[0], held[1], held[2], pytest.raises(MemoryFull):  # nor when all of his own are in use
+            await home.engine.classify(make_request(0, Diary(), session="e", owner="bob"))
+        assert [info.id for info in home.sessions.list("ann")] == ["hers"]
+        await home.engine.classify(make_request(0, Diary(), session="second", owner="ann"))
+        assert sum(info.memory_bytes for info in home.sessions.list("bob")) == 2 * SIZE
+
+
+async def test_many_sessions_of_one_owner_push_out_none_of_another():
+    watched = Watched(limits=MemoryLimits(sessions=4))
+    watched.sessions.registry.obtain("ann", "hers")
+    for number in range(20):
+        watched.sessions.registry.obtain("bob", str(number))
+    assert [info.id for info in watched.sessions.list("ann")] == ["hers"]
+    assert [info.id for info in watched.sessions.list("bob")] == ["17", "18", "19"]
+
+
+async def test_the_first_answer_of_a_session_that_was_evicted_says_so():
+    async with harness(limits=MemoryLimits(total=2 * SIZE)) as home:
+        for name in "abc":
+            await home.engine.classify(make_request(0, Diary(), session=name))
+        again = [(await home.engine.classify(make_request(0, Diary(), session="a"))).session for _ in range(2)]
+        assert [(one.origin, one.memory_reset) for one in again] == [("fresh", True), ("continued", False)]
+        home.sessions.close("", "a")  # by its owner: nothing was lost
+        assert not (await home.engine.classify(make_request(0, Diary(), session="a"))).session.memory_reset
+
+
 async def test_nothing_is_evicted_when_eviction_would_not_suffice():
     async with harness(limits=MemoryLimits(total=2 * SIZE)) as home:
         await home.engine.classify(make_request(0, Diary(), session="old"))

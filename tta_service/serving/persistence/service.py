@@ -22,10 +22,10 @@ from ...core.errors import (
 from ...core.events import Event
 from ...core.request import Report
 from ..concurrency import KeyedQueue
-from ..sessions.session import SessionInfo
+from ..sessions.session import Session, SessionInfo
 from ..sessions.sessions import Sessions
 from .snapshots import Snapshot, Snapshots
-from .stores.base import Store
+from .stores.base import Store, Stored
 from .write_behind import WriteBehind, is_due
 
 UNUSABLE = (BadRequest, BadLabels, BadParameters, UnknownStrategy, UnknownReducer, SessionInUse)  # of a stored state
@@ -158,13 +158,29 @@ class SessionPersistence:
             except NotReady as error:
                 return log.warning("session %s goes on without an answer from the store: %s", id, error.message)
             self._registry.close(session, "moved", lost)
-        stored = await store.claim(owner, id, self._address())
-        if stored is None:
-            return
+        if (stored := await store.claim(owner, id, self._address())) is not None:
+            session = await self._reinstate(owner, id, stored, named)
+            if session is None:
+                session = self._registry.obtain(owner, id, named)
+                session.epoch = stored.epoch
+            session.stored.record(stored.epoch, session.frames, session.bytes, session.lessons.changes)
+        elif owner and owner == self._snapshots.adopt_owner and self._writer:
+            await self._adopt(store, self._writer, owner, id)
+
+    async def _reinstate(self, owner: str, id: str, stored: Stored, named: bool) -> Session | None:
+        """The stored session, open here. None when its state cannot be used, which the log says."""
         try:
-            session = await self._snapshots.reinstate(owner, id, stored.state, stored.epoch, named)
+            return await self._snapshots.reinstate(owner, id, stored.state, stored.epoch, named)
         except UNUSABLE as error:
             log.warning("session %s begins anew, its stored state cannot be used: %s", id, error.message)
-            session = self._registry.obtain(owner, id, named)
-            session.epoch = stored.epoch
-        session.stored.record(stored.epoch, session.frames, session.bytes, session.lessons.changes)
+            return None
+
+    async def _adopt(self, store: Store, writer: WriteBehind, owner: str, id: str) -> None:
+        """Makes a session from before owners one of that owner, here and in the store."""
+        stored = await store.claim("", id, self._address())
+        session = await self._reinstate(owner, id, stored, named=True) if stored else None
+        if stored and session:
+            await writer.write(session)
+            if session.stored.epoch:  # else the store does not answer, and the record is adopted another time
+                await store.forget("", id, stored.epoch)
+                log.info("session %s from before owners is now one of %r", id, owner)

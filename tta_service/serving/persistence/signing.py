@@ -59,8 +59,8 @@ class SignedCodec:
 class ResumeTokens:
     """The name of a stream's session, for the client that opens it again on any server with the same secret."""
 
-    def __init__(self, codec: SignedCodec) -> None:
-        self._codec = codec
+    def __init__(self, codec: SignedCodec, adopt_owner: str = "") -> None:
+        self._codec, self._adopt_owner = codec, adopt_owner
 
     def issue(self, session: Session) -> bytes:
         """A token for the session's stream."""
@@ -73,9 +73,14 @@ class ResumeTokens:
             content, _ = self._codec.loads(token, "resume_token")
         except BadRequest:
             raise BadRequest("this token was not made here, or was changed on its way", "resume_token") from None
-        if "resume" not in content or content["owner"] != owner:
+        if "resume" not in content or not may_have(owner, content["owner"], self._adopt_owner):
             raise BadRequest("this token resumes no stream of yours", "resume_token")
         return content["resume"], content["named"]
+
+
+def may_have(owner: str, stored: object, adopt_owner: str) -> bool:
+    """Whether what was stored for an owner is that owner's now: `adopt_owner` gets what is from before owners."""
+    return stored == owner or (stored == "" and owner == adopt_owner)
 
 
 def check_format(number: object, field: str = "session_id", newest: int = LESSONS_FORMAT) -> None:

@@ -23,7 +23,7 @@ from ..text.cache import TextSpaceCache
 from .group_sync import bring_up_to_date
 from .lesson_codec import decode_lessons, encode_lessons
 from .memory_codec import MemoryImage, copy_memories, decode, decode_key, encode
-from .signing import FORMAT, LESSONS_FORMAT, ResumeTokens, SignedCodec
+from .signing import FORMAT, LESSONS_FORMAT, ResumeTokens, SignedCodec, may_have
 
 StartFit = Callable[[TurnQueue, Callable[[], Callable[[], None]]], None]
 EncodeAgain = Callable[[str, Sequence[Lesson]], Awaitable[list[Lesson]]]
@@ -58,7 +58,7 @@ class Snapshots:
     """Takes and restores snapshots. `fingerprint` is the model's: a memory does not fit the features of another one.
 
     Lessons outlive a change of model: `encode_again(owner, lessons)` makes those usable that have a thumbnail. A fit
-    that was not in the snapshot yet is made again by `start_fit`.
+    that was not in the snapshot yet is made again by `start_fit`. Snapshots from before owners are `adopt_owner`'s.
     """
 
     def __init__(
@@ -70,11 +70,12 @@ class Snapshots:
         secret: bytes = b"",
         encode_again: EncodeAgain = keep_apart,
         start_fit: StartFit = lambda queue, hold: None,
+        adopt_owner: str = "",
     ) -> None:
         self._sessions, self._text_spaces, self._lanes = sessions, text_spaces, lanes
         self._fingerprint, self._codec, self._encode_again = fingerprint, SignedCodec(secret), encode_again
-        self._start_fit = start_fit
-        self.tokens = ResumeTokens(self._codec)
+        self._start_fit, self.adopt_owner = start_fit, adopt_owner
+        self.tokens = ResumeTokens(self._codec, adopt_owner)
         self.load_group: Callable[[str, str], Awaitable[None]] | None = None  # (owner, id): from the state store
 
     async def take(self, owner: str, id: str) -> Snapshot:
@@ -125,7 +126,7 @@ class Snapshots:
 
     async def _decode(self, owner: str, state: bytes) -> SessionImage:
         header, values, lessons = await run(self._lanes.prepare, self._load, state)
-        if header.get("owner") != owner or "session" not in header:
+        if not may_have(owner, header.get("owner"), self.adopt_owner) or "session" not in header:
             raise BadRequest("this snapshot is another owner's", "state")
         if self.load_group and "group" in header:
             await self.load_group(owner, header["group"])

@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Literal
 
+from cachetools import FIFOCache
+
 from ...core.errors import MemoryFull, TTAError, UnknownSession
 from ...core.events import Closed, Observe
 from ...core.lessons import Example
+from .eviction import candidates, choose, count_bytes, count_one
 from .lesson_groups import GROUP, Change, LessonGroup, LessonGroups, Word
 from .memory import MemoryAccounting, MemoryLimits
 from .session import Session, check_session_id
@@ -26,6 +29,7 @@ class SessionRegistry:
         self._idle, self._limits, self._observe, self._clock = idle, limits, observe, clock
         self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
         self.accounting, self.leases = MemoryAccounting(), 0
+        self._evicted: FIFOCache[tuple[str, str], int] = FIFOCache(limits.sessions)  # frames that they had seen
         self.groups = LessonGroups(idle, limits, self.accounting, clock)
         self.on_close: Callable[[Session, Reason], None] = lambda session, reason: None  # for every one that ends
         # (sessions, what has changed for their memories): lessons that came from elsewhere than a teacher's call
@@ -61,11 +65,14 @@ class SessionRegistry:
             self._sessions.move_to_end((owner, id))
             return session
         check_session_id(id)
+        lost_frames = self._evicted.pop((owner, id), 0)
         if len(self._sessions) >= self._limits.sessions:
-            self._evict(1, lambda session: 1, self.open_sessions, "capacity", "too many sessions are open")
+            chosen = candidates(self.open_sessions, count_one, self._limits.sessions, owner, 1)
+            self._evict(choose(chosen, count_one, 1, "too many sessions are open"), "capacity")
         now = self._clock()
         id, named = id or secrets.token_hex(16), named and bool(id)
         session = Session(owner, id, named, now, now, self.accounting, self._limits.recent)
+        session.lost_frames = lost_frames
         self._sessions[owner, session.id] = session
         return session
 
@@ -75,7 +82,8 @@ class SessionRegistry:
             return group
         check_session_id(id, "lesson_group", GROUP)
         if len(self.groups) >= self._limits.groups:
-            self._evict(1, lambda group: 1, self.groups.open_groups, "capacity", "too many lesson groups are open")
+            chosen = candidates(self.groups.open_groups, count_one, self._limits.groups, owner, 1)
+            self._evict(choose(chosen, count_one, 1, "too many lesson groups are open"), "capacity")
         return self.groups.add(owner, id)
 
     def join(self, session: Session, id: str) -> None:
@@ -146,10 +154,11 @@ class SessionRegistry:
         if (needed := accounting.of_owner(holder.owner) + size - limits.owner) > 0:
             owned = [other for other in everyone if other.owner == holder.owner]
             refusal = f"a memory of {size} bytes is over your limit"
-            self._evict(needed, lambda other: other.bytes, owned, "bytes", refusal)
+            self._evict(choose(owned, count_bytes, needed, refusal), "bytes")
         if (needed := accounting.total + accounting.recent + size - limits.total) > 0:
             refusal, needed = f"no room for a memory of {size} bytes", needed - self._forget_recent(needed)
-            self._evict(needed, lambda other: other.bytes, everyone, "bytes", refusal)
+            chosen = candidates(everyone, count_bytes, limits.total, holder.owner, size)
+            self._evict(choose(chosen, count_bytes, needed, refusal), "bytes")
 
     def remember(self, session: Session, example: Example) -> None:
         """Remembers a picture for lessons, unless that takes room that memories need."""
@@ -159,10 +168,13 @@ class SessionRegistry:
     def _forget_recent(self, needed: int) -> int:
         """Gives up what sessions remember of recent pictures until `needed` bytes are free; returns how many are."""
         before = self.accounting.recent
-        for session in self.open_sessions:
+        for session in sorted(self.open_sessions, key=self._owner_bytes, reverse=True):
             if before - self.accounting.recent < needed:
                 session.recent.clear()
         return before - self.accounting.recent
+
+    def _owner_bytes(self, session: Session) -> int:
+        return self.accounting.of_owner(session.owner)
 
     def _release(self, session: Session, used: bool) -> None:
         session.holds -= 1
@@ -174,26 +186,11 @@ class SessionRegistry:
             if session.evictable and not (session.named and self._idle):
                 self.close(session, "idle" if session.named else "client")
 
-    def _evict(
-        self,
-        needed: int,
-        size: Callable[[Session | LessonGroup], int],
-        candidates: Sequence[Session | LessonGroup],
-        reason: Reason,
-        refusal: str,
-    ) -> None:
-        """Closes idle candidates in their order until `needed` is free; none of them when all would not be enough."""
-        evicted: list[Session | LessonGroup] = []
-        for one in candidates:
-            if needed <= 0:
-                break
-            if one.evictable and size(one):
-                evicted.append(one)
-                needed -= size(one)
-        if needed > 0:
-            raise MemoryFull(refusal)
+    def _evict(self, evicted: Iterable[Session | LessonGroup], reason: Reason) -> None:
         for one in evicted:
-            if isinstance(one, Session):
-                self.close(one, reason)
-            else:
+            if isinstance(one, LessonGroup):
                 self.groups.close(one)
+                continue
+            if one.named and one.bytes:
+                self._evicted[one.owner, one.id] = one.frames
+            self.close(one, reason)

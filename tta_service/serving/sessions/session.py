@@ -76,6 +76,7 @@ class Session:
     last_frame_id: int = 0
     epoch: int = 1
     restored: bool = False  # the next answer says so
+    lost_frames: int = 0  # seen by the session of this name that was evicted; the next answer says so
     holds: int = 0  # requests and turns in progress
     lease_lost: asyncio.Future[TTAError] | None = None  # the open stream waits here for the loss of the session
     closed: bool = False
@@ -131,6 +132,7 @@ class Session:
     def restore(self, epoch: int, frames: int, last_frame_id: int) -> None:
         """Goes on from the state of another server; the next answer has the origin "restored"."""
         self.epoch, self.frames, self.last_frame_id, self.restored = epoch, frames, last_frame_id, True
+        self.lost_frames = self.lost_frames if frames < self.lost_frames else 0  # else nothing is lost
 
     def drop_empty(self) -> None:
         """Drops the queues that hold no memory and no turn."""
@@ -159,12 +161,11 @@ class Session:
         return SessionStatus(self.id, origin, self.frames, self.bytes, False, self.last_frame_id, apart)
 
     def count_frame(self, frame_id: int | None, anew: bool = False) -> SessionStatus:
-        """Counts one more frame; the status for its answer. `anew`: the strategy's memory began with it."""
-        origin = self.status().origin
-        self.restored = False
+        """Counts one more frame; the status for its answer. `anew`: its memory began with it, or an eviction."""
+        origin, anew = self.status().origin, anew or self.lost_frames > 0
+        self.restored, self.lost_frames = False, 0
         self.frames += 1
-        self.last_frame_id = self.last_frame_id if frame_id is None else frame_id
-        apart = self.lessons.set_apart
+        self.last_frame_id, apart = self.last_frame_id if frame_id is None else frame_id, self.lessons.set_apart
         return SessionStatus(self.id, origin, self.frames, self.bytes, anew, self.last_frame_id, apart)
 
     def describe(self, now: float) -> SessionInfo:

@@ -109,6 +109,14 @@ def make_empty(url: str) -> Any:
     return client
 
 
+async def test_records_without_an_owner_are_found(shared: Shared):
+    assert not await shared.one.has_unowned()
+    await shared.one.write("ann", "cam", Stored(1, "a:1", b"x"), after=0)
+    assert not await shared.two.has_unowned()
+    await shared.one.write("", "cam", Stored(1, "a:1", b"x"), after=0)
+    assert await shared.two.has_unowned() and await shared.one.epoch("ann", "cam") == 1
+
+
 async def test_what_one_server_writes_another_takes_over(shared: Shared):
     one, two = shared.one, shared.two
     assert await one.claim("ann", "cam", "b:1") is None and await one.epoch("ann", "cam") == 0

@@ -21,6 +21,8 @@ class Stored:
     state: bytes  # signed
 
 
+OWNED = "owned-"  # no hexadecimal digit: records without an owner are found by their names
+UNOWNED = "[0-9a-f]*"
 Change = Callable[[Stored | None], Stored | None]  # the stored record -> the new one; None: there is none
 
 
@@ -65,13 +67,17 @@ class Store(ABC):
         """Replaces the record of that name by `change(record)`, unless that is the same one. Returns the new record."""
 
     @abstractmethod
+    async def has_unowned(self) -> bool:
+        """Whether there are records without an owner, from before callers were asked who they are."""
+
+    @abstractmethod
     async def close(self) -> None:
         """Frees threads and connections."""
 
 
 def name_of(owner: str, session: str) -> str:
-    """A name for files and keys, of fixed length and safe characters."""
-    return hashlib.sha256(json.dumps([owner, session]).encode()).hexdigest()
+    """A name for files and keys, of safe characters. That of an owner begins with `OWNED`."""
+    return OWNED * bool(owner) + hashlib.sha256(json.dumps([owner, session]).encode()).hexdigest()
 
 
 def lifetime(state: bytes, keep: float, keep_taught: float) -> float:

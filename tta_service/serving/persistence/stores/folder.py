@@ -15,7 +15,7 @@ from pathlib import Path
 from ....core.errors import NewerFormat, NotReady
 from ...concurrency import run
 from ..signing import FORMAT
-from .base import Change, Store, Stored, check_formats, lifetime
+from .base import UNOWNED, Change, Store, Stored, check_formats, lifetime
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,9 @@ class FolderStore(Store):
                         stored = _read(file)
                         if stored is None or age > lifetime(stored.state, keep, keep_taught):
                             file.unlink()
+
+    async def has_unowned(self) -> bool:
+        return any(self._folder.glob(f"{UNOWNED}.session"))
 
     async def close(self) -> None:
         self._thread.shutdown()

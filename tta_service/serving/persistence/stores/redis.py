@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from ....core.errors import NotReady, Unsupported
 from ....core.masking import without_secrets
 from ..signing import FORMAT, check_format
-from .base import Change, Store, Stored, check_formats, lifetime, name_of
+from .base import UNOWNED, Change, Store, Stored, check_formats, lifetime, name_of
 
 try:
     import redis
@@ -55,6 +55,14 @@ class RedisStore(Store):
         epoch, format = await self._ask(lambda: self._client.hmget(key, "epoch", "format"))
         check_format(_number(format), newest=FORMAT)
         return int(epoch or 0)
+
+    async def has_unowned(self) -> bool:
+        async def find() -> bool:
+            async for _ in self._client.scan_iter(_key(UNOWNED), 1000):
+                return True
+            return False
+
+        return await self._ask(find)
 
     async def close(self) -> None:
         await self._client.aclose()
