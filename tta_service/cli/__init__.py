@@ -1,4 +1,4 @@
-"""The command `tta-service`: serve · demo · classify FILE… · lessons · advise · measure · strategies · reducers · keys."""
+"""The command `tta-service`: serve · demo · classify · lessons · advise · measure · strategies · reducers · keys."""
 
 from __future__ import annotations
 

@@ -62,20 +62,16 @@ def read_pictures(folder: Path, labels: Sequence[str]) -> tuple[tuple[str, ...],
     The labels are the names of its folders, unless `labels` are given. Raises `BadRequest` for a folder without
     pictures, `BadLabels` for a folder's name that is none of the labels.
     """
-    folders = {_name(one): one for one in sorted(folder.iterdir()) if one.is_dir() and not one.name.startswith(".")}
+    folders = {_name(one): _find_pictures(one) for one in sorted(folder.glob("[!.]*/"))}
     names = tuple(labels) or tuple(name for name in folders if name != NONE)
-    pictures = [
-        (file, None if name == NONE and NONE not in names else name)
-        for name, place in folders.items()
-        for file in _find_pictures(place)
-    ]
-    if unknown := {printable(label) for _, label in pictures if label is not None and label not in names}:
+    pictures = [(file, name) for name, files in folders.items() for file in files]
+    if unknown := {printable(name) for _, name in pictures} - {*map(printable, names), NONE}:
         reason = f"the folders {', '.join(sorted(unknown))} are none of the labels; put their pictures into {NONE}"
         raise BadLabels(reason, "labels")
     if not pictures:
         wanted = f"folders with pictures, named as their labels, nor a {JSON}"
         raise BadRequest(f"{printable(str(folder))} holds neither {wanted}", "from")
-    return names, pictures
+    return names, [(file, name if name in names else None) for file, name in pictures]
 
 
 def _find_pictures(folder: Path) -> list[Path]:
