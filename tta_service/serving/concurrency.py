@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar, TypeVarTuple, cast
 import torch
 from joblib import cpu_count  # pyright: ignore[reportMissingTypeStubs]
 
-from ..core.errors import NotReady
+from ..core.errors import NotReady, TTAError
 
 Given = TypeVarTuple("Given")
 K = TypeVar("K", bound=Hashable)
@@ -134,7 +134,7 @@ class KeyedQueue:
             if self._last.get(key) is done:
                 del self._last[key]
             if not done.cancelled() and (error := done.exception()):
-                log.warning("%s: %s", key, error)
+                log.warning("%s: %s", key, error, exc_info=None if isinstance(error, TTAError) else error)
 
         task = self._last[key] = asyncio.create_task(run_after())
         task.add_done_callback(on_done)

@@ -432,6 +432,24 @@ async def test_no_session_is_lost_while_the_store_is_unreachable(tmp_path: Path,
         assert await store.epoch("ann", "cam") == 1
 
 
+class Broken(FolderStore):
+    """Writes fail in a way that nobody has thought of."""
+
+    async def write(self, owner: str, session: str, stored: Stored, after: int) -> None:
+        raise ZeroDivisionError
+
+
+async def test_a_write_that_fails_is_logged_and_said_and_fails_no_reply(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    async with server(Broken(tmp_path, 3600.0)) as one:
+        await one.frame(1)
+        one.persistence.drain()
+        await one.persistence.before_reply("ann", "cam")
+        assert not await one.persistence.save_lessons("ann", "cam")
+        assert "ZeroDivisionError" in caplog.text  # with its traceback
+
+
 async def test_frames_in_progress_are_in_the_last_write(tmp_path: Path):
     async with server(tmp_path) as one:
         under_way = [asyncio.create_task(one.frame(number)) for number in range(6)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 from tta_service.core.errors import BadRequest, NewerFormat
-from tta_service.serving.persistence.signing import ResumeTokens, SignedCodec
+from tta_service.serving.persistence.signing import LESSONS_FORMAT, ResumeTokens, SignedCodec, format_of
 from tta_service.serving.sessions.memory import MemoryAccounting
 from tta_service.serving.sessions.session import Session
 
@@ -25,6 +25,14 @@ def test_header_and_tensors_come_back():
     assert header == {"who": "ann", "tree": [1, None, {"ä": 0.5}]}
     assert tensors.keys() == TENSORS.keys()
     assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
+
+
+def test_a_header_of_any_length_comes_back():
+    header = {"names": ['\U0001f600\u0000"\ud800' * 170_000] * 4}
+    blob = SignedCodec(b"one").dumps(header, TENSORS)
+    assert format_of(blob) == str(LESSONS_FORMAT)  # versions before could not read it
+    again, tensors = SignedCodec(b"one").loads(blob)
+    assert again == header and tensors.keys() == TENSORS.keys()
 
 
 @settings(deadline=None)

@@ -95,7 +95,7 @@ class SessionPersistence:
         """Writes what the session has learnt since its last write, and returns when that is done."""
         session = self._registry.get(owner, id)
         if self._writer and session is not None and (writing := self._writer.schedule(session)):
-            await asyncio.shield(writing)
+            await asyncio.wait({writing})  # a failure is in the log, and a later write tries again
 
     async def save_lessons(self, owner: str, id: str, group: str = "") -> bool:
         """The same, before a teacher has a reply; whether the store has all lessons then.

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -20,9 +21,8 @@ from ..sessions.session import Session
 # Of all that outlives this version; what carries no number has the first one. A version that writes what this one
 # cannot read writes a higher number in the same places: in the safetensors metadata and in the record of the store.
 FORMAT = 1
-LESSONS_FORMAT = (
-    2  # of a session with lessons or in a group of lessons, which a version that knows only the first format would lose
-)
+LESSONS_FORMAT = 2  # of a session with lessons or in a lesson group, which would be lost without them
+LONG = 16 << 20  # characters of a header that travels as a tensor: safetensors reads no metadata above 100 MB
 MAC = hashlib.sha256().digest_size
 log = logging.getLogger(__name__)
 
@@ -36,9 +36,14 @@ class SignedCodec:
         self._secret = secret or secrets.token_bytes(32)
 
     def dumps(self, header: Mapping[str, Any], tensors: Mapping[str, Tensor], format: int = FORMAT) -> bytes:
-        """A blob of the header (anything JSON can express) and the tensors."""
-        contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        content = save(contiguous, {"format": str(format), "said": json.dumps(header)})
+        """A blob of the header (anything JSON can express) and the tensors; with a long header in `LESSONS_FORMAT`."""
+        content, said = {name: tensor.contiguous() for name, tensor in tensors.items()}, json.dumps(header)
+        metadata = {"format": str(format), "said": said}
+        if len(said) > LONG:
+            texts = json.dumps(header, ensure_ascii=False).encode("utf-8", "surrogatepass")
+            content |= {"header": torch.frombuffer(bytearray(texts), dtype=torch.uint8)}
+            metadata = {"format": str(max(format, LESSONS_FORMAT))}
+        content = save(content, metadata)
         return self._mac(content) + content
 
     def loads(self, blob: bytes, field: str = "state") -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -50,7 +55,8 @@ class SignedCodec:
         if not hmac.compare_digest(blob[:MAC], self._mac(content)):
             raise BadRequest("this snapshot was not made here, or was changed on its way", field)
         check_format(format_of(blob), field)
-        return json.loads(_metadata(blob)["said"]), load(content)
+        metadata, tensors = _metadata(blob), load(content)
+        return json.loads(metadata["said"] if "said" in metadata else tensors.pop("header").numpy().tobytes()), tensors
 
     def _mac(self, content: bytes) -> bytes:
         return hmac.new(self._secret, content, hashlib.sha256).digest()
