@@ -31,6 +31,7 @@ from tta_service.serving.admission.controller import AdmissionController
 from tta_service.serving.batching.device_health import DeviceHealth
 from tta_service.serving.concurrency import make_executors
 from tta_service.serving.costs.model import CostModel
+from tta_service.serving.persistence.stores.base import Store
 from tta_service.settings import Limits, Sessions, Settings
 from tta_service.testing import FakeCLIP
 from tta_service.wire.identity import Identity
@@ -66,6 +67,7 @@ async def open_harness(
     canary: bool = False,
     admission: AdmissionController | None = None,
     identity: Identity | None = None,
+    store: Store | None = None,
     **limits: Any,
 ) -> AsyncIterator[Harness]:
     """`limits` are settings of that section."""
@@ -74,7 +76,8 @@ async def open_harness(
     health = DeviceHealth(
         lambda serving, _reason: server.health.set_serving(serving), patience=0.3, canary_every=0.1, tick=0.02
     )
-    parts = connect_parts(settings, clip, lanes, CostModel(64), events.append, health=health, admission=admission)
+    given: dict[str, Any] = {"health": health, "admission": admission, "store": store}
+    parts = connect_parts(settings, clip, lanes, CostModel(64), events.append, **given)
     service = make_service(parts, make_server_info(settings, clip), events.append)
     server = Server(service, message_bytes=settings.limits.message_bytes, observe=events.append, identity=identity)
     tasks = [asyncio.create_task(parts.batcher.run())]

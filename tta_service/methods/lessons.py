@@ -32,14 +32,15 @@ class LessonMethods:
         if not request.lessons:
             raise BadRequest("there are no lessons", "lessons")
         check_number(len(request.lessons), "lessons", self._server_info)
-        await self._persistence.load(caller.owner, session_id, group=group)
+        await self._persistence.load(caller.owner, session_id, opening=True, group=group)
         results = [
             await self._teach(lesson, f"lessons[{place}]", session_id, group, caller)
             for place, lesson in enumerate(request.lessons)
         ]
-        stored = await self._persistence.save_lessons(caller.owner, session_id, group)
-        for result in results:
-            result.stored = stored and not result.HasField("status")
+        taught = [result for result in results if not result.HasField("status")]
+        stored = bool(taught) and await self._persistence.save_lessons(caller.owner, session_id, group)
+        for result in taught:
+            result.stored = stored
         return pb.TeachSessionResponse(results=results)
 
     async def Unlearn(self, request: pb.UnlearnRequest, context: Context) -> pb.UnlearnResponse:
@@ -49,7 +50,7 @@ class LessonMethods:
         """
         owner, (session_id, group) = current_caller().owner, required_pupil(request)
         check_number(len(request.example_ids), "example_ids", self._server_info)
-        await self._persistence.load(owner, session_id, group=group)
+        await self._persistence.load(owner, session_id, opening=True, group=group)
         unlearnt, began_anew = await self._teaching.unlearn(owner, session_id, list(request.example_ids), group)
         stored = await self._persistence.save_lessons(owner, session_id, group)
         return pb.UnlearnResponse(unlearnt=unlearnt, began_anew=began_anew, stored=stored)
@@ -60,7 +61,7 @@ class LessonMethods:
         Raises `UnknownSession`, `UnknownGroup`.
         """
         owner, (session_id, group) = current_caller().owner, required_pupil(request)
-        await self._persistence.load(owner, session_id, group=group)
+        await self._persistence.load(owner, session_id, opening=True, group=group)
         lessons = self._teaching.lessons(owner, session_id, group)
         return make_lessons(lessons, request.recorded, request.page_size, request.page_token, self._server_info)
 

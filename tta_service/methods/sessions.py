@@ -37,14 +37,14 @@ class SessionMethods:
     async def ResetSession(self, request: pb.ResetSessionRequest, context: Context) -> pb.ResetSessionResponse:
         """Empty the memories of a session."""
         owner, session_id = current_caller().owner, required_session_id(request.session_id)
-        await self._persistence.load(owner, session_id)
+        await self._persistence.load(owner, session_id, opening=True)
         fresh = await self._sessions.reset(owner, session_id)
         return pb.ResetSessionResponse(session=make_session_info(fresh))
 
     async def CloseSession(self, request: pb.CloseSessionRequest, context: Context) -> pb.CloseSessionResponse:
         """End a session and forget its memories."""
         owner, session_id = current_caller().owner, required_session_id(request.session_id)
-        await self._persistence.load(owner, session_id)
+        await self._persistence.load(owner, session_id, opening=True)
         self._sessions.close(owner, session_id)
         return pb.CloseSessionResponse()
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.clip.small import small
-from tests.rpc.conftest import LABELS, Harness, choice, jpeg, open_harness, options, question
+from tests.rpc.conftest import LABELS, Harness, busy, choice, jpeg, open_harness, options, question, until
 from tta_service.clip.load import load
+from tta_service.serving.persistence.stores.folder import FolderStore
 from tta_service.testing import FakeCLIP
 from tta_service.wire.v1 import tta_pb2 as pb
 
@@ -239,3 +243,57 @@ async def test_another_models_session_without_lessons_is_refused(harness: Harnes
     async with open_harness(fake()) as there:
         with pytest.raises(Exception, match=r"snapshot.state: this snapshot was made with another model"):
             await there.stub.RestoreSession(pb.RestoreSessionRequest(snapshot=snapshot))
+
+
+async def test_a_server_that_has_lost_a_session_takes_it_back_before_it_teaches(tmp_path: Path) -> None:
+    stores = FolderStore(tmp_path, 3600.0), FolderStore(tmp_path, 3600.0)
+    async with open_harness(store=stores[0]) as here, open_harness(store=stores[1]) as there:
+        await ask(here, 1, request_id="r1")
+        (first,) = await teach(here, pb.Lesson(request_id="r1", label="cat"))
+        await ask(here, 2, request_id="r2")  # which is not written yet
+        assert [one.label for one in (await export(there)).lessons] == ["cat"]  # the session is there now
+        (second,) = await teach(here, pb.Lesson(request_id="r2", label="dog"))
+        assert first.stored and second.stored
+        assert [one.label for one in (await export(there)).lessons] == ["cat", "dog"]
+        await ask(there, 3)
+        assert [one.label for one in (await export(here)).lessons] == ["cat", "dog"]
+        await ask(here, 4)
+        assert len((await export(there)).lessons) == 2
+        unlearn = pb.UnlearnRequest(session_id="gate", example_ids=[first.example_id])
+        assert (await here.stub.Unlearn(unlearn)).stored
+        assert [one.label for one in (await export(there)).lessons] == ["dog"]
+
+
+async def test_a_server_that_has_lost_a_session_resets_closes_and_copies_the_present_one(tmp_path: Path) -> None:
+    stores = FolderStore(tmp_path, 3600.0), FolderStore(tmp_path, 3600.0)
+    async with open_harness(store=stores[0]) as here, open_harness(store=stores[1]) as there:
+
+        async def lose() -> None:
+            """The session goes on there, while this server has frames that are not written."""
+            await teach(here, picture(1, "cat"))
+            await ask(here, 1)
+            await teach(there, picture(2, "dog"))
+
+        await lose()
+        snapshot = (await here.stub.SnapshotSession(pb.SnapshotSessionRequest(session_id="gate"))).snapshot
+        info = (await there.stub.RestoreSession(pb.RestoreSessionRequest(snapshot=snapshot))).session
+        assert info.lessons == 2
+        await lose()
+        reset = (await here.stub.ResetSession(pb.ResetSessionRequest(session_id="gate"))).session
+        assert reset.lessons == 2 and not reset.strategies
+        await lose()
+        await here.stub.CloseSession(pb.CloseSessionRequest(session_id="gate"))
+        with pytest.raises(grpc.aio.AioRpcError, match="session_id: no session 'gate' of yours is open"):
+            await export(here)
+        assert await stores[0].epoch("", "gate") == 0
+
+
+async def test_lessons_of_a_session_that_is_closed_meanwhile_are_no_success(harness: Harness) -> None:
+    await ask(harness, 1, request_id="r1")
+    lessons = [pb.Lesson(request_id="r1", label="cat"), picture(2, "dog")]
+    async with busy(harness):  # the picture waits for the device
+        teaching = asyncio.ensure_future(teach(harness, *lessons))
+        await until(lambda: len(harness.parts.teaching.lessons("", "gate")) == 1)
+        await harness.stub.CloseSession(pb.CloseSessionRequest(session_id="gate"))
+    with pytest.raises(grpc.aio.AioRpcError, match="session_id: no session 'gate' of yours is open"):
+        await teaching

@@ -20,6 +20,7 @@ from ...core.errors import (
     UnknownStrategy,
 )
 from ...core.events import Event
+from ...core.lessons import Example
 from ...core.request import Report
 from ..concurrency import KeyedQueue
 from ..sessions.session import Session, SessionInfo
@@ -55,10 +56,10 @@ class SessionPersistence:
     async def load(self, owner: str, id: str, *, opening: bool = False, named: bool = True, group: str = "") -> None:
         """Takes the session over from the store when the store has a later state than this server.
 
-        The store is asked when a stream is `opening`, when the session is not open here, and when it has learnt nothing
-        here since its last write, because it may have gone on elsewhere. A state that cannot be read counts as none,
-        with a warning in the log. Raises `NotReady` when the store does not answer, `MemoryFull` when there is no
-        room, `NewerFormat` for what a newer version wrote.
+        The store is asked when the session is not open here, and when it has learnt nothing here since its last write,
+        because it may have gone on elsewhere; always for an `opening` stream and for all but single frames. A state
+        that cannot be read counts as none, with a warning in the log. Raises `NotReady` when the store does not answer,
+        `MemoryFull` when there is no room, `NewerFormat` for what a newer version wrote.
         """
         if self.store is None or not id:
             return
@@ -68,7 +69,7 @@ class SessionPersistence:
 
     async def snapshot(self, owner: str, id: str) -> Snapshot:
         """A snapshot of a session that is open here or in the store. Raises `UnknownSession`, and as `load`."""
-        await self.load(owner, id)
+        await self.load(owner, id, opening=True)
         return await self._snapshots.take(owner, id)
 
     async def restore(self, owner: str, state: bytes) -> SessionInfo:
@@ -100,11 +101,12 @@ class SessionPersistence:
     async def save_lessons(self, owner: str, id: str, group: str = "") -> bool:
         """The same, before a teacher has a reply; whether the store has all lessons then.
 
-        Raises `SessionMoved` when another server has the session, `NewerFormat` when that one is newer.
+        Raises `UnknownSession` when the session that was taught is closed, `SessionMoved` when another server has it,
+        `NewerFormat` when that one is newer.
         """
-        session = self._registry.get(owner, id)
-        if session is None:
+        if not id:  # a group's
             return False
+        session = self._registry.find(owner, id)
         changes, stored = session.lessons.changes, session.stored
         await self.save(owner, id)
         if stored.lost is not None:
@@ -145,7 +147,7 @@ class SessionPersistence:
             self._writer.schedule(session)
 
     async def _load(self, store: Store, owner: str, id: str, named: bool) -> None:
-        session = self._registry.get(owner, id)
+        session, recent = self._registry.get(owner, id), list[Example]()
         if session is not None:
             if session.stored.restoring:  # a snapshot was restored here: the stored state is older
                 return
@@ -157,6 +159,7 @@ class SessionPersistence:
                 lost = error
             except NotReady as error:
                 return log.warning("session %s goes on without an answer from the store: %s", id, error.message)
+            recent = list(session.recent)  # lessons about pictures that this server has seen may still come
             self._registry.close(session, "moved", lost)
         if (stored := await store.claim(owner, id, self._address())) is not None:
             session = await self._reinstate(owner, id, stored, named)
@@ -164,6 +167,8 @@ class SessionPersistence:
                 session = self._registry.obtain(owner, id, named)
                 session.epoch = stored.epoch
             session.stored.record(stored.epoch, session.frames, session.bytes, session.lessons.changes)
+            for example in recent:
+                self._registry.remember(session, example)
         elif owner and owner == self._snapshots.adopt_owner and self._writer:
             await self._adopt(store, self._writer, owner, id)
 

@@ -51,6 +51,9 @@ class RecentExamples(ExampleBytes):
         super().__init__(on_resize)
         self._examples, self._most = OrderedDict[str, Example](), most
 
+    def __iter__(self) -> Iterator[Example]:
+        return iter(self._examples.values())
+
     def add(self, example: Example) -> None:
         """Remembers one more; above `most` the oldest is forgotten."""
         if not self._most:
