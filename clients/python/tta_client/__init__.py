@@ -2,6 +2,7 @@
 
 from .aio.client import AsyncClient
 from .aio.stream import AsyncStream
+from .channel import TLS
 from .errors import TTAClientError
 from .protocol.reconnect import Reconnect
 from .statistics import Statistics
@@ -15,6 +16,7 @@ from .types.lessons import LessonInfo, LessonResult
 from .types.options import Cascade, Choice, Options, Reduction
 
 __all__ = [
+    "TLS",
     "Answer",
     "AsyncClient",
     "AsyncStream",

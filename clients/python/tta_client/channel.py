@@ -1,4 +1,4 @@
-"""Settings of the channel: proxies, keepalive, retries of unary calls, time limits, call metadata."""
+"""Settings of the channel: encryption, proxies, keepalive, retries of unary calls, time limits, call metadata."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import ipaddress
 import json
 import re
 import socket
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from .errors import make_refusal
+import grpc
+
+from .errors import blame_field, make_refusal
 from .v1 import tta_pb2
 
 SERVICE = tta_pb2.DESCRIPTOR.services_by_name["AdaptationService"]
@@ -23,6 +28,50 @@ _RETRY = {
 
 
 NO_LIMIT = 1e9  # seconds; a longer time counts as no limit, because gRPC's clock cannot represent it
+
+
+@dataclass(frozen=True, slots=True)
+class TLS:
+    """An encrypted channel: PEM files, read when the client is made.
+
+    `ca` is the authority of the service's certificate, by default those that gRPC knows. `certificate` and `key` show
+    the service who calls, where it asks for a certificate.
+    """
+
+    ca: str | PathLike[str] | None = None
+    certificate: str | PathLike[str] | None = None
+    key: str | PathLike[str] | None = None
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Raises `Refused` for a file that cannot be read, or a certificate without its key."""
+        if (self.certificate is None) != (self.key is None):
+            raise make_refusal("a certificate and its key are given together", "tls")
+        with blame_field("tls"):
+            files = [
+                None if file is None else Path(file).read_bytes() for file in (self.ca, self.key, self.certificate)
+            ]
+        for file, content in zip((self.ca, self.key, self.certificate), files):
+            if content is not None and b"-----BEGIN " not in content:
+                raise make_refusal(f"{file} is no PEM file", "tls")
+        return grpc.ssl_channel_credentials(*files)
+
+
+def make_credentials(target: str, token: str, tls: TLS | bool | None) -> grpc.ChannelCredentials | None:
+    """Credentials of the channel; None: not encrypted. Raises `Refused` for a token that others could read."""
+    if tls:
+        return (tls if isinstance(tls, TLS) else TLS()).credentials()
+    if token and not is_loopback(target):
+        raise make_refusal(f"a token would travel to {target} unencrypted: give tls as well", "token")
+    return None
+
+
+def make_authorization(token: str) -> tuple[tuple[str, str], ...]:
+    """The metadata that says who calls. Raises `Refused` for a text that is no token."""
+    if not token:
+        return ()
+    if not isinstance(token, str) or not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", token):
+        raise make_refusal("a token is an API key ID.SECRET, without blanks", "token")
+    return (("authorization", f"Bearer {token}"),)
 
 
 def make_options(target: str) -> list[tuple[str, int | str]]:

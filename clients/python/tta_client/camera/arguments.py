@@ -6,14 +6,16 @@ import argparse
 import json
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from ..channel import TLS
 from ..protocol.reconnect import Reconnect
 from ..types.labels import LabelSet
 from ..types.options import Choice, Options, Reduction
 from ..types.requests import Policy
 from ..types.values import read_fields
+from .access import make_tls, read_token
 from .gate import Gate
 from .on_device import Model
 from .parser import build_parser
@@ -30,6 +32,8 @@ class Arguments:
 
     source: Source
     server: str
+    token: str = field(repr=False)
+    tls: TLS | None
     labels: LabelSet
     strategies: tuple[Choice, ...]
     options: Options
@@ -73,6 +77,8 @@ def _make_arguments(options: argparse.Namespace) -> Arguments:
         Arguments,
         options,
         source=source,
+        token=read_token(options.token),
+        tls=make_tls(options),
         labels=LabelSet(names, tuple(map(require_utf8, options.template)), options.allow_duplicates),
         strategies=strategies,
         options=Options(strategies[0] if strategies else "", reducer, top_k=options.top_k, seed=options.seed),

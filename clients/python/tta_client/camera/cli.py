@@ -77,7 +77,7 @@ def main(words: list[str] | None = None) -> int:
 
 def _run_stream(arguments: Arguments, screen: Lines | Table, counter: ResultCounter) -> None:
     with (
-        Client(arguments.server) as client,
+        Client(arguments.server, token=arguments.token, tls=arguments.tls) as client,
         client.stream(
             _make_features(prepare_frames(arguments, counter.statistics), arguments, client, counter.statistics),
             arguments.labels,

@@ -70,12 +70,15 @@ def hide_secrets() -> None:
     with suppress(OSError, ValueError):
         start, end = map(int, Path("/proc/self/stat").read_text().rpartition(")")[2].split()[45:47])
         command_line = Path("/proc/self/cmdline").read_bytes()
-        masked = b"\0".join(map(_mask_argument, command_line.split(b"\0")))
+        words = command_line.split(b"\0")
+        masked = b"\0".join(map(_mask_argument, words, [b"", *words]))
         size = len(command_line)
         if masked != command_line and start and end - start == size and ctypes.string_at(start, size) == command_line:
             ctypes.memmove(start, masked, size)
 
 
-def _mask_argument(argument: bytes) -> bytes:
+def _mask_argument(argument: bytes, before: bytes) -> bytes:
     """The masked argument, padded to its former length: the arguments behind it must not move."""
+    if before == b"--token":
+        return MASK.encode()[: len(argument)].ljust(len(argument))
     return os.fsencode(mask_secrets(os.fsdecode(argument)))[: len(argument)].ljust(len(argument))

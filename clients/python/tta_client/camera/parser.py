@@ -39,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
         "gate: hold back frames that show nothing new": _add_gate,
         "pictures": _add_pictures,
         "encoding on this machine: no pixel leaves it": _add_on_device,
+        "access": _add_access,
         "stream": _add_stream,
         "teaching": _add_teaching,
         "reconnecting to the service and the camera": _add_reconnect,
@@ -96,6 +97,18 @@ def _add_on_device(add: Add) -> None:
     add("--model", default="", metavar="NAME[/TAG]", help="the model to load (default: the service's)")
     add("--checkpoint", default="", metavar="FILE", help="the model's weights")
     add("--device", default="auto", metavar="NAME", help="the device to run it on (default: %(default)s)")
+
+
+def _add_access(add: Add) -> None:
+    about = "encrypt the connection; --ca, --cert and --key do so too"
+    add("--tls", action="store_true", help=about)
+    add("--ca", metavar="FILE", help="the authority of the service's certificate (default: those that gRPC knows)")
+    add("--cert", metavar="FILE", help="a client certificate, which says who calls; needs --key")
+    add("--key", metavar="FILE", help="the key of --cert")
+    about = (
+        "an API key, which says who calls; @FILE holds it in its first line, and keeps it out of the list of processes"
+    )
+    add("--token", default="", metavar="KEY|@FILE", help=about)
 
 
 def _add_stream(add: Add) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 
+from ..channel import TLS, make_authorization, make_credentials
 from ..errors import TTAClientError, labels_are_gone
 from ..protocol.reconnect import ALWAYS, Reconnect
 from ..protocol.stream_state import StreamState
@@ -30,7 +31,8 @@ class Client(Lessons):
 
     The synchronous client may be shared by threads; the one for asyncio by event loops, each of which gets a channel of
     its own. `timeout` (seconds) is the limit of each unary call. Labels are registered on first use, and again when the
-    service does not have them any more. Without `credentials` the channel is not encrypted.
+    service does not have them any more. `token` is an API key, `ID.SECRET`. `tls` encrypts the channel (`TLS` names
+    files, True takes the authorities that gRPC knows); so do `credentials` of gRPC's own.
     """
 
     def __init__(
@@ -38,10 +40,14 @@ class Client(Lessons):
         target: str,
         *,
         timeout: float = 30.0,
+        token: str = "",
+        tls: TLS | bool | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> None:
-        super().__init__(Connection(target, timeout, credentials, tuple(metadata)))
+        metadata = (*make_authorization(token), *metadata)
+        credentials = credentials or make_credentials(target, token, tls)
+        super().__init__(Connection(target, timeout, credentials, metadata))
 
     def __enter__(self) -> Client:
         return self
