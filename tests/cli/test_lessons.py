@@ -142,8 +142,9 @@ def test_a_mistake_is_named_and_the_rest_is_taught(run: Run, session: str, pictu
     wrong.write_text('{"lessons": [{"example_id": "a", "label_set_id": "b"}]}')
     assert "holds neither folders with pictures" in run("import", empty, "--session", session, fails=True)
     assert "'a' lacks its features" in run("import", wrong, "--session", session, fails=True)
-    wrong.write_bytes(b"\xff")
-    assert "is no export of lessons" in run("import", wrong, "--session", session, fails=True)
+    for content in (b"\xff", b"[]", b'{"lessons": 7}', b"[" * 99_999):
+        wrong.write_bytes(content)
+        assert "wrong.json is no export of lessons" in run("import", wrong, "--session", session, fails=True)
     assert "name a --session" in run("list", fails=True)
     assert "name a --session" in run("list", "--session", "a", "--group", "b", fails=True)
     assert "no session 'nobody'" in run("list", "--session", "nobody", fails=True)

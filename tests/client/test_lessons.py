@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from itertools import count
 
 import grpc
 import numpy as np
 import pytest
-from tta_client import Answer, AsyncClient, Client, LessonInfo, TTAClientError
+from tta_client import Answer, AsyncClient, Client, LessonInfo, LessonResult, TTAClientError
 
 from tests.patience import PATIENCE
 
@@ -119,3 +120,33 @@ def test_the_async_client_teaches_too(service: str, session: str) -> None:
 
     (lesson,) = asyncio.run(run())
     assert lesson.label == "green thing"
+
+
+def test_lessons_go_to_another_session_as_they_are(client: Client, service: str, session: str) -> None:
+    client.teach(session, image=picture(40, 40, 200), labels=LABELS, label="blue thing")
+    client.teach(session, image=picture(90, 90, 90), labels=LABELS, label=None)
+    exported = client.export_lessons(session)
+    results = client.import_lessons(f"{session}-b", exported)
+    assert [getattr(one, "replaced", None) for one in results] == [False, False]
+
+    async def run() -> str:
+        async with AsyncClient(service, timeout=PATIENCE) as client:
+            await client.import_lessons(f"{session}-c", exported)
+            return await client.export_lessons(f"{session}-c")
+
+    assert client.export_lessons(f"{session}-b") == exported == asyncio.run(run())
+    assert ask(client, f"{session}-b", picture(200, 40, 40)).top != ask(client, "fresh", picture(200, 40, 40)).top
+
+
+def test_of_an_import_a_lesson_that_fails_fails_alone(client: Client, session: str) -> None:
+    for seed in (1, 2):
+        client.teach(session, image=picture(40, 40, 200, seed), labels=LABELS, label="blue thing")
+    content = json.loads(client.export_lessons(session))
+    content["lessons"][0]["label"] = "bird"
+    wrong, right = client.import_lessons(f"{session}-b", json.dumps(content))
+    assert isinstance(wrong, TTAClientError) and wrong.field == "lessons[0].label"
+    assert isinstance(right, LessonResult) and not right.set_apart and not right.stored
+    for text in ("", "[]", '{"lessons": [{}]}', '{"lessons": 7}'):
+        with pytest.raises(TTAClientError) as error:
+            client.import_lessons(session, text)
+        assert error.value.field == "exported"

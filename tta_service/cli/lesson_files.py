@@ -46,7 +46,8 @@ def read_export(file: Path) -> pb.ListLessonsResponse:
     """An export that `write_lessons` wrote. Raises `BadRequest`, OSError."""
     about = f"{printable(str(file))} is no export of lessons"
     try:
-        content = json.loads(file.read_bytes())
+        if not isinstance(content := json.loads(file.read_bytes()), dict):
+            raise ValueError("it is no object")
         exported = json_format.ParseDict(content, pb.ListLessonsResponse(), ignore_unknown_fields=True)
     except (ValueError, RecursionError, json_format.ParseError) as error:
         raise BadRequest(f"{about}: {error}", "from") from None

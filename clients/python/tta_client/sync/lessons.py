@@ -6,7 +6,16 @@ from ..channel import parse_session
 from ..errors import TTAClientError, labels_are_gone
 from ..types.frames import Image
 from ..types.labels import Labels
-from ..types.lessons import LessonInfo, LessonResult, make_lesson_message, parse_lesson_info, parse_lesson_result
+from ..types.lessons import (
+    LessonInfo,
+    LessonResult,
+    dump_lessons,
+    load_lessons,
+    make_lesson_message,
+    pack_lessons,
+    parse_lesson_info,
+    parse_lesson_result,
+)
 from ..types.values import parse_text
 from ..v1 import tta_pb2 as pb
 from .admin import Admin
@@ -61,3 +70,31 @@ class Lessons(Admin):
             return pb.ListLessonsRequest(session_id=parse_session(session), page_token=page_token)
 
         return self._list("ListLessons", request, "lessons", parse_lesson_info)
+
+    def export_lessons(self, session: str) -> str:
+        """All lessons of a session with their features, as JSON for `import_lessons` and `tta-service lessons`."""
+        exported, name, token = pb.ListLessonsResponse(), parse_session(session), ""
+        while True:
+            request = pb.ListLessonsRequest(session_id=name, page_size=1000, page_token=token, recorded=True)
+            page = self._call("ListLessons", request)
+            exported.lessons.extend(page.lessons)
+            for id, label_set in page.label_sets.items():
+                exported.label_sets[id].CopyFrom(label_set)
+            if not (token := page.next_page_token):
+                return dump_lessons(exported)
+
+    def import_lessons(self, session: str, exported: str) -> list[LessonResult | TTAClientError]:
+        """Teaches a session the lessons of another one, as `export_lessons` gave them; one that fails, fails alone."""
+        lessons, name, labels = load_lessons(exported), parse_session(session), dict[str, str]()
+        for id, label_set in lessons.label_sets.items():
+            reply = self._call("PutLabelSet", pb.PutLabelSetRequest(label_set=label_set))
+            labels[id] = reply.info.id
+        results = list[LessonResult | TTAClientError]()
+        for batch in pack_lessons(lessons, labels):
+            reply = self._call("TeachSession", pb.TeachSessionRequest(session_id=name, lessons=batch))
+            for result in reply.results:
+                try:
+                    results.append(parse_lesson_result(result))
+                except TTAClientError as error:
+                    results.append(error)
+        return results

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from google.protobuf import json_format
 
 from ..errors import blame_field, from_status, make_refusal
 from ..v1 import tta_pb2
 from .frames import Image, make_image_message
 from .limits import Limits
 from .values import parse_text, parse_unsigned, read_fields
+
+_MOST, _BYTES = 50, 2 << 20  # lessons of one message
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +26,8 @@ class LessonResult:
     replaced: bool  # there was a lesson about it
     learnt_by: tuple[str, ...]  # strategies whose memory has learnt it; others learn it when they begin
     began_anew: tuple[str, ...]  # strategies whose memory began anew, because the lesson before was taken back
+    stored: bool = False  # the service's state store has it; else it may be lost with its server
+    set_apart: bool = False  # kept, but another model made its features: nothing learns from it
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,7 @@ class LessonInfo:
     label_set_id: str
     seen: float  # Unix seconds, when the picture came
     frame_id: int | None  # None: it was no frame of a stream
+    set_apart: bool = False  # another model made its features: nothing learns from it
 
 
 def make_lesson_message(
@@ -76,3 +85,41 @@ def parse_lesson_info(message: Any) -> LessonInfo:
     """A lesson from its message."""
     frame_id = message.frame_id if message.HasField("frame_id") else None
     return read_fields(LessonInfo, message, seen=message.seen.ToNanoseconds() / 1e9, frame_id=frame_id)
+
+
+def dump_lessons(exported: tta_pb2.ListLessonsResponse) -> str:
+    """An export as JSON, in protobuf's mapping."""
+    content: dict[str, Any] = json_format.MessageToDict(exported, preserving_proto_field_name=True)
+    return json.dumps(content, ensure_ascii=False, indent=1)
+
+
+def load_lessons(text: str) -> tta_pb2.ListLessonsResponse:
+    """The export that `dump_lessons` wrote. Raises `Refused` for any other text."""
+    try:
+        if not isinstance(content := json.loads(parse_text(text, "exported")), dict):
+            raise ValueError("it is no object")
+        exported = json_format.ParseDict(content, tta_pb2.ListLessonsResponse(), ignore_unknown_fields=True)
+    except (ValueError, RecursionError, json_format.ParseError) as error:
+        raise make_refusal(f"this is no export of lessons: {error}", "exported") from None
+    for lesson in exported.lessons:
+        if not lesson.HasField("recorded") or lesson.label_set_id not in exported.label_sets:
+            raise make_refusal(f"lesson {lesson.example_id!r} lacks its features or its label set", "exported")
+    return exported
+
+
+def pack_lessons(exported: tta_pb2.ListLessonsResponse, labels: Mapping[str, str]) -> Iterator[list[tta_pb2.Lesson]]:
+    """The lessons of an export, as many at a time as a message holds; `labels`: the service's ids of its label sets."""
+    batch, size = list[tta_pb2.Lesson](), 0
+    for info in exported.lessons:
+        lesson = tta_pb2.Lesson(recorded=info.recorded, labels=tta_pb2.Labels(id=labels[info.label_set_id]))
+        if info.label:
+            lesson.label = info.label
+        else:
+            lesson.none_of_these = True
+        if batch and (len(batch) == _MOST or size + lesson.ByteSize() > _BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(lesson)
+        size += lesson.ByteSize()
+    if batch:
+        yield batch
