@@ -204,7 +204,7 @@ BAD_LABELS = [
     (labels_of("cat", templates=("a {}", "a {} {}")), "templates[1]"),
     (labels_of("cat", templates=("a {name}",)), "templates[0]"),
     (labels_of("cat", templates=("a {} }",)), "templates[0]"),
-    (labels_of("cat", templates=("{}",) * 9), "templates"),
+    (labels_of("cat", templates=("{}",) * 81), "templates"),
     (labels_of("cat", templates=("{}" + "x" * 256,)), "templates[0]"),
 ]
 

@@ -186,7 +186,8 @@ async def test_memories_differ_by_strategy_labels_reduction_and_origin_of_the_fe
             report = await service.engine.classify(request)
             fresh = await service.engine.classify(replace(request, session=""))
             assert torch.equal(report.logits, fresh.logits)  # it had seen nothing yet
-        size = 16 * 4 + 8  # bytes of one trail
+        diary, guard = 16 * 4 + 8, 2 * len(LABELS.names) * 4 + 8
+        size = diary + guard  # bytes
         assert service.sessions.get("", "cam").memory_bytes == 5 * size
         assert service.sessions.counters.bytes_by_strategy == {"diary": 6 * size}
 

@@ -20,7 +20,7 @@ SWAPPED = {"views": 3, "augment": "crop", "momentum": 0.99, "learning_rate": 5e-
 CUT = {"copies": 8, "p_cutout": 0.5, "p_cutmix": 0.5, "span": 0.3, "protect_names": True}
 CONTRACT = {  # fields, memory, gradient
     "zero_shot": ({}, "request", False),
-    "mean": (SEVERAL, "request", False),
+    "mean": ({**SEVERAL, "confident": 0.3}, "request", False),
     "rtpt": (
         {**SEVERAL, "confident": 0.3, "neighbours": 20, "temperature": 0.01, "compat": False},
         "request",

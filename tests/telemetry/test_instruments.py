@@ -70,6 +70,7 @@ PROMISED: dict[str, set[str]] = {
     "tta_cache_fill_ratio": {"strategy"},
     "tta_memory_admissions": {"strategy", "outcome"},
     "tta_memory_resets": {"strategy"},
+    "tta_guarded": {"strategy"},
     # memory and devices
     "tta_strategy_rss_delta_bytes": {"strategy"},
     "tta_strategy_cuda_peak_bytes": {"strategy", "device"},

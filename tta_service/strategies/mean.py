@@ -18,10 +18,13 @@ from ..maths import confident_rows, mean_log_probability, shared_weight
 @register_strategy("mean")
 @dataclass(frozen=True)
 class Mean(Stateless):
-    """Averages probabilities, not logits; the answer is their log."""
+    """Averages probabilities, not logits; the answer is their log.
+
+    Three views in ten instead of TPT's one: more often right, and better calibrated, on pictures set aside for that.
+    """
 
     views: ViewCount = 64
-    confident: Confident = 0.1
+    confident: Confident = 0.3
     augment: Augment = "crop"
 
     def needs(self) -> Needs:

@@ -15,7 +15,7 @@ from tta_service.serving.sessions.memory import MemoryLimits
 from tta_service.serving.sessions.sessions import Sessions
 from tta_service.strategies.zero_shot import ZeroShot
 
-SIZE = 16 * 4 + 8  # bytes of one diary
+SIZE = 16 * 4 + 8 + 2 * 5 * 4 + 8  # bytes of one diary, and of its guard of five labels
 
 
 class Watched:
