@@ -16,6 +16,7 @@ ALL = (
         "zero_shot",
         "mean",
         "zero",
+        "rtpt",
         "mta",
         "tpt",
         "c_tpt",
