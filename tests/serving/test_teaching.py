@@ -22,6 +22,8 @@ from tta_service.core.errors import BadImage, BadLabels, MemoryFull, UnknownExam
 from tta_service.core.lessons import ExampleRef, FrameRef, LessonRequest, LessonResult, RequestRef
 from tta_service.core.request import Encoded, Features, Report
 from tta_service.sections import Sessions
+from tta_service.serving.persistence.signing import LESSONS_FORMAT, SignedCodec
+from tta_service.serving.persistence.snapshots import Snapshots
 from tta_service.serving.sessions.memory import MemoryLimits
 from tta_service.settings import Settings
 from tta_service.strategies.gda import GDA
@@ -513,3 +515,47 @@ async def test_only_pictures_that_a_lesson_may_be_about_get_a_thumbnail() -> Non
         for session, strategy, remember in product(("", "gate"), (Parrot(), ZERO), (False, True)):
             request = make_request(1, strategy, session=session, remember=remember)
             assert bool((await running.engine.classify(request)).thumbnail) is bool(session or remember)
+
+
+@dataclass(frozen=True)
+class Choosy(Parrot):
+    """Remembers how many pictures were of none of the classes, in place of the plain view."""
+
+    name: ClassVar[str] = "choosy"
+
+    def teach_none(self, seen: Evidence, memory: Heard) -> Heard:
+        return memory._replace(last=memory.last + 1)
+
+    def explain(self, seen: Evidence, memory: Heard) -> dict[str, Tensor | float]:
+        return {**super().explain(seen, memory), "none": float(memory.last[0])}
+
+
+async def test_none_of_these_is_learnt_by_those_who_can() -> None:
+    async with harness() as running:
+        for seed in (1, 2):
+            await see(running, seed)
+            await see(running, seed, Choosy())
+        first = await teach(running, FrameRef(1), None)
+        assert first.learnt_by == ("choosy",)
+        assert notes(await see(running, 3, Choosy()))["none"] == 1 and notes(await see(running, 3))["taught"] == 0
+        told = await teach(running, FrameRef(1), "dog")
+        assert told == LessonResult(first.example, replaced=True, learnt_by=("parrot",), began_anew=("choosy",))
+        now = notes(await see(running, 4, Choosy()))
+        assert (now["frames"], now["taught"]) == (1, 1)
+
+
+async def test_lessons_are_learnt_anew_where_a_newer_version_of_the_strategy_remembers_other_things() -> None:
+    async with harness() as running:
+        for seed in (1, 2):
+            await see(running, seed, TDA())
+            await see(running, seed, TipAdapter())
+        await teach(running, FrameRef(1), "dog")
+        codec = SignedCodec(b"secret")
+        snapshots = Snapshots(running.sessions, running.text_spaces, running.lanes, "model", b"secret")
+        header, tensors = codec.loads((await snapshots.take("", "gate")).state)
+        place = next(i for i, one in enumerate(header["memories"]) if one["strategy"][0] == "tip_adapter")
+        tensors[f"{place}.memory.of_another_version"] = tensors.pop(f"{place}.memory.features")
+        await snapshots.restore("", codec.dumps(header, tensors, LESSONS_FORMAT))
+        tip, tda = await see(running, 3, TipAdapter()), await see(running, 3, TDA())
+        assert tip.session.memory_reset and notes(tip)["fill"] > 0
+        assert not tda.session.memory_reset

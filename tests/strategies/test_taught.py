@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from math import comb
+from math import exp, lgamma
 
 import numpy as np
 import pytest
 import torch
 
+from tta_service import Evidence
+from tta_service.core.strategy import apply_fit
 from tta_service.maths import unit
 from tta_service.strategies.taught import Taught
 
@@ -25,58 +27,89 @@ def log_softmax(z):
     return z - np.log(np.exp(z).sum(-1, keepdims=True))
 
 
+def ridge(examples, labels, sizes, c):
+    """[c, d] by the normal equations, every class as heavy as the others."""
+    per_class = np.bincount(labels, sizes, minlength=c)
+    weights = sizes * per_class.mean() / per_class[labels]
+    truth = np.eye(c)[labels] - 1 / c
+    inner = examples.T @ (weights[:, None] * examples) + np.eye(examples.shape[1])
+    return np.linalg.solve(inner, examples.T @ (weights[:, None] * truth)).T, weights
+
+
+def prototypes(a, labels, share, text, kappa, frames):
+    """Class means and ridge from lessons, text and the sums of frames; the weights of the lessons in the ridge."""
+    c, e = len(text), np.linalg.norm(frames, axis=1)
+    sums = np.stack([share[labels == k] @ a[labels == k] for k in range(c)])
+    every = np.concatenate([a, text, rows(frames)])
+    sizes = np.concatenate([share, np.full(c, kappa), e])
+    solved, weights = ridge(every, np.concatenate([labels, range(c), range(c)]), sizes, c)
+    return rows(sums + 0.3 * frames + kappa * text), solved, weights, every
+
+
 def formula(t, s, frames, lessons, labels, images):
-    """The mean probability of the grid for every image, from nothing but loops over lessons and classifiers."""
+    """The mean probability of the grid for every image, every moment left out by solving without it."""
     c, labels, n = len(t), np.array(labels), len(lessons)
-    means = np.stack([lessons[labels == k].mean(0) for k in np.unique(labels)])
-    centre = (frames.sum(0) + n * means.mean(0)) / (len(frames) + n)
-    seen = np.concatenate([frames, lessons]) - centre
-    values, basis = np.linalg.eigh(seen.T @ seen / len(seen))
     moments = [
         [j for j in range(n) if labels[j] == labels[i] and (lessons[i] @ lessons[j] > 0.98 or i == j)] for i in range(n)
     ]
     share = np.array([1 / len(one) for one in moments])
+    means = np.stack([np.average(lessons[labels == k], 0, share[labels == k]) for k in np.unique(labels)])
+    middle = (frames.sum(0) + share.sum() * means.mean(0)) / (len(frames) + share.sum())
+    a, text, x, f = (rows(some) for some in (lessons - middle, t - t.mean(0), images - middle, frames - middle))
     per_class = np.bincount(labels, share, minlength=c)
     doubt = 1 / (1 + (per_class > 1.5).mean() * share.sum() / 16)
     best = np.exp(log_softmax(s * np.concatenate([frames, lessons]) @ t.T))
-    sure, right_ones = best.max(1).mean(), int((best[len(frames) :].argmax(1) == labels).sum())
-    by_chance = 1 / ((n + 1) * comb(n, right_ones))
-    mistakes = 1 / (1 + by_chance / (0.03**right_ones * 0.97 ** (n - right_ones)))
-    classifiers, known = [], 0.0
-    for rho in (1, 0.7, 0.3):
-        stretch = 1 / np.sqrt((1 - rho) * np.maximum(values, 0) + rho * values.mean())
+    sure = np.average(best.max(1), weights=np.concatenate([np.ones(len(frames)), share]))
+    right_ones, m = share @ (best[len(frames) :].argmax(1) == labels), share.sum()
+    by_chance = exp(lgamma(right_ones + 1) + lgamma(m - right_ones + 1) - lgamma(m + 2))
+    mistakes = 1 / (1 + by_chance / (0.03**right_ones * 0.97 ** (m - right_ones)))
+    own = np.arange(n), labels
 
-        def place(x, stretch=stretch):
-            return rows(x @ basis * stretch)
+    def log_likely(u, w, score):
+        return log_softmax(u * s * lessons @ t.T + w * score)[own]
 
-        a, prototypes, x = place(lessons - centre), place(t - t.mean(0)), place(images - centre)
-        if rho == 1:
-            tell = [
-                log_softmax(u * s * lessons @ t.T + w * a @ prototypes.T)[np.arange(n), labels] @ share
-                for u in TEXT
-                for w in MEANS
-            ]
-            known = float(np.clip(1 + max(tell) / share.sum() / np.log(c), 0, 1))
-            known = max(known, mistakes * sure**2)
-        sums = np.stack([share[labels == k] @ a[labels == k] for k in range(c)])
-        for kappa in WORTH:
-            whole = rows(sums + kappa * prototypes)
-            cosine = np.empty((n, c))
-            for i in range(n):
-                left = sums.copy()
-                left[labels[i]] -= sum(share[j] * a[j] for j in moments[i])
-                cosine[i] = a[i] @ whole.T
-                cosine[i, labels[i]] = a[i] @ rows(left + kappa * prototypes)[labels[i]]
-            for u in TEXT:
-                for w in MEANS:
-                    likely = np.exp(log_softmax(u * s * lessons @ t.T + w * cosine)[np.arange(n), labels])
-                    loss = -share @ np.log(0.999 * likely + 0.001 / c) / 2
-                    loss += doubt * (np.log((w + 1) / 11) ** 2 + (np.log2(kappa) + 1 - 7 * known) ** 2)
-                    loss += doubt * (0 if rho == 1 else 12 * (0.5 - np.log10(rho)))
-                    classifiers.append((loss, u * s * images @ t.T + w * x @ whole.T))
-    weight = np.exp(-np.array([loss for loss, _ in classifiers]) + min(loss for loss, _ in classifiers))
-    weight = np.where(weight / weight.sum() < 1e-3, 0, weight)
-    return np.log(sum(p * np.exp(log_softmax(z)) for p, (_, z) in zip(weight / weight.sum(), classifiers)))
+    tell = [log_likely(u, w, a @ text.T) @ share for u in TEXT for w in MEANS]
+    known = max(float(np.clip(1 + max(tell) / share.sum() / np.log(c), 0, 1)), mistakes * sure**2)
+    unheard, no_frames = {}, np.zeros_like(t)
+    for kappa in WORTH:
+        whole, solved, weights, every = prototypes(a, labels, share, text, kappa, no_frames)
+        size = np.linalg.norm(solved, axis=1).mean()
+        by_means, by_ridge = a @ whole.T, np.empty((n, c))
+        for i in range(n):
+            left = [j for j in range(n) if j not in moments[i]]
+            others = prototypes(a[left], labels[left], share[left], text, kappa, no_frames)[0]
+            by_means[i, labels[i]] = a[i] @ others[labels[i]]
+            rest = np.array([j for j in range(len(every)) if j not in moments[i]])  # at the same weights
+            truth = np.eye(c)[np.concatenate([labels, range(c), range(c)])[rest]] - 1 / c
+            inner = every[rest].T @ (weights[rest, None] * every[rest]) + np.eye(t.shape[1])
+            by_ridge[i] = a[i] @ np.linalg.solve(inner, every[rest].T @ (weights[rest, None] * truth)) / size
+        unheard[0, kappa], unheard[1, kappa] = by_means, by_ridge
+    weight, likely = {}, {}
+    for (part, kappa), score in unheard.items():
+        for u in TEXT:
+            for w in MEANS:
+                likely[part, kappa, u, w] = np.exp(log_likely(u, w, score))
+                loss = -share @ np.log(0.999 * likely[part, kappa, u, w] + 0.001 / c) / 2
+                loss += doubt * (np.log((w + 1) / 11) ** 2 + (np.log2(kappa) + 1 - 7 * known) ** 2)
+                weight[part, kappa, u, w] = np.exp(-loss)
+    total = sum(weight.values())
+    weight = {one: p / total for one, p in weight.items() if p / total >= 1e-3}
+    weight = {one: p / sum(weight.values()) for one, p in weight.items()}
+
+    def answer(of, z, sums):
+        found = 0.0
+        for (part, kappa, u, w), p in weight.items():
+            whole, solved, *_ = prototypes(a, labels, share, text, kappa, sums)
+            row = solved / np.linalg.norm(solved, axis=1).mean() if part else whole
+            found = found + p * np.exp(log_softmax(u * z + w * of @ row.T))
+        return found
+
+    told = np.log(sum(p * likely[one] for one, p in weight.items())) @ share / share.sum()
+    worth, sums = max(np.clip(1 + told / np.log(c), 0, 1), (1 - doubt) / 2), no_frames
+    for _ in range(2):
+        p = answer(f, s * frames @ t.T, sums) / (frames @ frames.T > 0.98).sum(1)[:, None]
+        sums = worth * p.T @ f
+    return answer(x, s * images @ t.T, sums)
 
 
 @pytest.mark.parametrize(("classes", "each"), [(2, 3), (5, 1), (5, 4)])
@@ -90,7 +123,7 @@ def test_equals_the_formula(classes, each):
     t, x, seen, images = (
         some.double().numpy() for some in (text.features, torch.stack(lessons), frames, features[-8:])
     )
-    expected = np.exp(formula(t, text.scale, seen, x, chosen, images))
+    expected = formula(t, text.scale, seen, x, chosen, images)
     np.testing.assert_allclose(found, expected, atol=2e-3)
 
 
@@ -155,14 +188,84 @@ def test_a_wrong_lesson_costs_little():
     assert shares[1] >= shares[0] - 0.05
 
 
-def test_the_lessons_of_one_moment_count_for_one():
-    text, (features, labels) = space(5), pictures(5, 8)
-    frames = features[20:]
-    again = torch.cat([features[:10], features[:1].expand(8, -1)])
-    once = taught(Taught(), text, features[:10], labels[:10], frames)
-    often = taught(Taught(), text, again, [*labels[:10], *[labels[0]] * 8], frames)
-    for one, other in zip(once.weight.flatten(), often.weight.flatten()):
-        assert abs(float(one - other)) < 0.05  # the centre moves a little
+def burst(feature, times, amiss, seed=0):
+    """[times, d] of one thing in a row of frames."""
+    draw = torch.Generator().manual_seed(seed)
+    return unit(feature + amiss * torch.randn(times, len(feature), generator=draw) / len(feature) ** 0.5)
+
+
+def learn(text, lessons, frames):
+    """A memory that was taught (feature, label, seconds), in the order given."""
+    strategy, memory = Taught(), Taught().begin(text)
+    with torch.inference_mode():
+        for frame in frames:
+            _, memory = strategy.adapt(evidence(frame, text), memory)
+        for feature, label, seconds in lessons:
+            memory = strategy.teach(Evidence(feature[None], text, time=seconds), label, memory)
+        return apply_fit(memory, strategy.fit(memory, text))
+
+
+@pytest.mark.parametrize(("amiss", "apart"), [(0.05, 60.0), (0.2, 0.1)], ids=["alike", "soon after another"])
+def test_bursts_of_frames_do_not_pass_for_agreement(amiss, apart):
+    text, (features, labels) = space(5), pictures(5, 20, apart=0.25)
+    once = [(features[i], labels[i], 1e9 + 1000.0 * i) for i in range(5)]
+    often = [
+        (one, label, seconds + apart * k)
+        for feature, label, seconds in once
+        for k, one in enumerate(burst(feature, 8, amiss))
+    ]
+    unnoticed = [(feature, label, None) for feature, label, _ in often]
+    alone, many, fooled = (learn(text, some, features[20:]) for some in (once, often, unnoticed))
+    surest = [float(np.exp(answers(Taught(), text, features[20:], one)).max(1).mean()) for one in (alone, many, fooled)]
+    assert surest[1] < surest[0] + 0.05
+    assert amiss < 0.1 or surest[2] > surest[1] + 0.1  # only the moment tells
+
+
+def test_different_pictures_at_one_moment_are_several_lessons():
+    text, (features, labels) = space(5), pictures(5, 20)
+    at_once, by_and_by = (
+        learn(text, [(features[i], labels[i], 1e9 + i * step) for i in range(20)], features[20:]) for step in (0.01, 60)
+    )
+    assert torch.equal(at_once.weight, by_and_by.weight) and torch.equal(at_once.ridge, by_and_by.ridge)
+
+
+def foreign(memory, text, features):
+    """The memory after lessons that say "none of these", fitted."""
+    with torch.inference_mode():
+        for feature in features:
+            memory = Taught().teach_none(evidence(feature, text), memory)
+        return apply_fit(memory, Taught().fit(memory, text))
+
+
+def test_pictures_like_those_of_none_of_the_classes_are_answered_with_less_confidence():
+    text, (features, labels) = space(5), pictures(8, 40)
+    known, others = ([i for i in range(320) if (labels[i] < 5) == kind] for kind in (True, False))
+    lessons, measured, strangers = known[:40], features[known[100:]], features[others[12:]]
+    before = taught(Taught(), text, features[lessons], [labels[i] for i in lessons], features[known[40:100]])
+    after = foreign(before, text, features[others[:12]])
+    p = {
+        (name, when): np.exp(answers(Taught(), text, some, memory))
+        for name, some in (("known", measured), ("strangers", strangers))
+        for when, memory in (("before", before), ("after", after))
+    }
+    for name in ("known", "strangers"):
+        assert (p[name, "before"].argmax(1) == p[name, "after"].argmax(1)).mean() > 0.99
+        np.testing.assert_allclose(p[name, "after"].sum(1), 1, atol=1e-5)
+    sure = {key: value.max(1).mean() for key, value in p.items()}
+    assert sure["strangers", "after"] < 0.6 * sure["strangers", "before"]
+    assert sure["known", "after"] > 0.85 * sure["known", "before"]
+    none = [
+        [Taught().explain(evidence(x, text), after)["none_of_these"] for x in some] for some in (measured, strangers)
+    ]
+    assert np.mean(np.array(none[1])[:, None] > np.array(none[0])) > 0.9  # AUC
+    assert "none_of_these" not in Taught().explain(evidence(measured[0], text), before)
+
+
+def test_lessons_of_none_alone_leave_zero_shot_as_it_is():
+    text, (features, _) = space(5), pictures(5, 4)
+    memory = foreign(Taught().begin(text), text, features[:3])
+    plain = np.stack([evidence(x, text).logits()[0].double().numpy() for x in features])
+    assert (answers(Taught(), text, features, memory) == plain).all() and not Taught().fit_is_due(memory)
 
 
 def test_a_full_class_forgets_its_oldest_lesson():

@@ -32,6 +32,7 @@ class Evidence:
     views: Tensor  # [v, d] unit norm, row 0 the plain image
     text: TextSpace
     kept: Tensor | None = None  # [k] confident rows, chosen before a second encoding; None: the strategy chooses
+    time: float | None = None  # Unix seconds, of a lesson: when its image was seen
 
     def logits(self, text_features: Tensor | None = None) -> Tensor:
         """[v, c], scaled cosines against `text_features` [c, d] (the text space's own by default)."""

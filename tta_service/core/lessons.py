@@ -41,16 +41,9 @@ class Lesson:
     taught: float = 0.0  # Unix seconds
 
     def concerns(self, labels: str, reduction: Reduction | None) -> bool:
-        """Whether a memory of that label set id and reduction learns it.
-
-        None learns from one that says "none of these", or that is set apart.
-        """
+        """Whether it is about that label set id and reduction, and not set apart."""
         example = self.example
-        return (
-            self.label is not None
-            and not example.set_apart
-            and (example.labels.id, example.reduction) == (labels, reduction)
-        )
+        return not example.set_apart and (example.labels.id, example.reduction) == (labels, reduction)
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,13 @@ class Strategy(ABC, Generic[Memory]):
         """
         raise Unsupported(f"{self.name} does not learn from lessons", "options.strategy.name")
 
+    def teach_none(self, seen: Evidence, memory: Memory) -> Memory:
+        """The memory after a person said that the image is of none of the classes; optional, for what `teach` learns.
+
+        Like `teach` in all else. `learns_none` tells who has it; by default nothing is learnt.
+        """
+        return memory
+
     def fit_is_due(self, memory: Memory) -> bool:
         """Whether `fit` would give other values than the memory holds; cheap."""
         return False
@@ -129,6 +136,12 @@ def is_teachable(strategy: Strategy[Any]) -> bool:
     """Whether the strategy learns from lessons: it overrides `teach`."""
     base: Any = Strategy
     return type(strategy).teach is not base.teach
+
+
+def learns_none(strategy: Strategy[Any]) -> bool:
+    """Whether the strategy learns from pictures of none of the classes: it overrides `teach_none`."""
+    base: Any = Strategy
+    return type(strategy).teach_none is not base.teach_none
 
 
 def apply_fit(memory: Memory, values: Mapping[str, Tensor]) -> Memory:

@@ -4,6 +4,7 @@ Tip-Adapter (arXiv:2111.03930) and GDA (arXiv:2402.04087).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,38 +17,57 @@ from ..core.evidence import Evidence
 from ..core.labels import TextSpace
 from ..core.strategy import Augment, Capacity, Confident, Needs, Scope, Strategy, ViewCount
 from ..maths import summarise, unit
-from .taught_grid import MEANS, SHAPE, TEXT, Prototypes, Space, choose, space
+from .taught_grid import (
+    SHAPE,
+    Choice,
+    Lessons,
+    Prototypes,
+    centre,
+    choose,
+    likest_mean,
+    mean_probability,
+    moments,
+    shares,
+)
+from .taught_none import NONE_SHAPE, choose_none, probability_of_none
 
-_HORIZON = 4096  # frames after which the running mean and covariance forget
+_HORIZON = 4096  # frames after which the running mean forgets
+_RECENT = 256  # frames that are kept
 
 
-class Lessons(NamedTuple):
+class Memory(NamedTuple):
     """What was seen and taught, then what `fit` makes of it. The slots of a class are a ring."""
 
     features: Tensor  # [c, capacity, d]
-    serial: Tensor  # [c, capacity] int64, the place of the lesson among all, from 0; −1 where a slot is empty
+    seen: Tensor  # [c, capacity] float64, Unix seconds; −inf where nobody knows
+    serial: Tensor  # [c, capacity] int64, the place of the lesson among all, from 0; −1: the slot is empty
     count: Tensor  # [c] int64 lessons ever taught
+    none: Tensor  # [4 capacity, d] lessons that said "none of these", a ring
+    none_seen: Tensor  # [4 capacity]
+    none_count: Tensor  # () int64
     frames: Tensor  # () int64
     mean: Tensor  # [d] of the frames
-    covariance: Tensor  # [d, d] of the frames
+    recent: Tensor  # [256, d] of the frames, a ring
     sureness: Tensor  # () mean probability of the best class by zero-shot, over the frames
     learnt: Tensor  # [2] int64, the lessons and frames that `fit` knew
-    centre: Tensor  # as in Space
-    basis: Tensor
-    stretch: Tensor
+    centre: Tensor  # [d]
     sums: Tensor  # as in Prototypes
     text: Tensor
     length: Tensor
-    weight: Tensor  # [r, k, t, w] of every classifier of the grid; they sum to 1
+    ridge: Tensor
+    weight: Tensor  # as in Choice
+    pull: Tensor  # [c, capacity] as in Choice
+    none_weight: Tensor  # of the rules of `taught_none`; 0 without such lessons
 
 
 @register_strategy("taught")
 @dataclass(frozen=True)
-class Taught(Strategy[Lessons]):
+class Taught(Strategy[Memory]):
     """Zero-shot, bit for bit, until a lesson is fitted; then the mean probability of classifiers between the text and
-    the lessons, each weighed by its leave-one-out likelihood and a prior that fades with the lessons.
+    the lessons, each weighed by its leave-one-moment-out likelihood and a prior that fades with the lessons.
 
-    Frames without a lesson tell where the centre of the features lies, and how they spread.
+    Frames without a lesson tell where the centre of the features lies, and what else the classes look like. A picture
+    like those of which a person said "none of these" is answered with less confidence; the order of classes stays.
     """
 
     views: ViewCount = 1
@@ -59,101 +79,151 @@ class Taught(Strategy[Lessons]):
         """Its views, of which it reads the surest; a memory for each session."""
         return Needs(self.views, augment=self.augment, confident=self.confident, memory=Scope.SESSION)
 
-    def begin(self, text: TextSpace) -> Lessons:
+    def begin(self, text: TextSpace) -> Memory:
         """No lessons and no frames."""
-        (c, d), new, (r, k, *_) = text.features.shape, text.features, SHAPE
+        (c, d), new, k = text.features.shape, text.features, SHAPE[1]
         whole = torch.zeros(c, dtype=torch.int64, device=new.device)
-        return Lessons(
+        unknown = torch.tensor(-math.inf, dtype=torch.float64, device=new.device)
+        return Memory(
             features=new.new_zeros(c, self.capacity, d),
+            seen=unknown.repeat(c, self.capacity),
             serial=whole.new_full((c, self.capacity), -1),
             count=whole,
+            none=new.new_zeros(4 * self.capacity, d),
+            none_seen=unknown.repeat(4 * self.capacity),
+            none_count=whole.new_zeros(()),
             frames=whole.new_zeros(()),
             mean=new.new_zeros(d),
-            covariance=new.new_zeros(d, d),
+            recent=new.new_zeros(_RECENT, d),
             sureness=new.new_zeros(()),
             learnt=whole.new_zeros(2),
             centre=new.new_zeros(d),
-            basis=new.new_zeros(d, d),
-            stretch=new.new_zeros(r, d),
-            sums=new.new_zeros(r, c, d),
-            text=new.new_zeros(r, c, d),
-            length=new.new_ones(r, k, c),
+            sums=new.new_zeros(c, d),
+            text=new.new_zeros(c, d),
+            length=new.new_ones(k, c),
+            ridge=new.new_zeros(k, c, d),
             weight=new.new_zeros(SHAPE),
+            pull=new.new_zeros(c, self.capacity),
+            none_weight=new.new_zeros(NONE_SHAPE),
         )
 
-    def adapt(self, seen: Evidence, memory: Lessons) -> tuple[Tensor, Lessons]:
+    def adapt(self, seen: Evidence, memory: Memory) -> tuple[Tensor, Memory]:
         """The log of the mean probability; the frame joins the running means."""
         image = summarise(seen, self.confident)
         feature = unit(image.feature)
         _count_frame(memory, feature, image.logits)
         if not memory.learnt[0]:
             return seen.logits()[0], memory
-        cosine = _prototypes(memory).cosines(_space(memory).place(feature))  # [r, k, c]
-        r, k, t, w = memory.weight.nonzero(as_tuple=True)
-        text, means = feature.new_tensor(TEXT)[t, None], feature.new_tensor(MEANS)[w, None]
-        p = memory.weight[r, k, t, w] @ (text * image.logits + means * cosine[r, k]).softmax(-1)
+        placed = unit(feature - memory.centre)
+        cosines = _prototypes(memory).cosines(placed[None])
+        p = mean_probability(memory.weight, image.logits[None], cosines)[0]
+        if memory.none_weight.any():
+            p = torch.lerp(p, p.new_tensor(1 / len(p)), _none(memory, placed, cosines))
         return p.clamp_min(torch.finfo(p.dtype).tiny).log(), memory
 
-    def teach(self, seen: Evidence, label: int, memory: Lessons) -> Lessons:
+    def teach(self, seen: Evidence, label: int, memory: Memory) -> Memory:
         """Keep the mean of the confident views, normalised, in place of the oldest lesson of a full class."""
         slot = int(memory.count[label]) % self.capacity
-        memory.features[label, slot] = unit(summarise(seen, self.confident).feature)
-        memory.serial[label, slot] = memory.count.sum()
+        memory.features[label, slot], memory.seen[label, slot] = self._read(seen)
+        memory.serial[label, slot] = memory.count.sum() + memory.none_count
         memory.count[label] += 1
         return memory
 
-    def fit_is_due(self, memory: Lessons) -> bool:
+    def teach_none(self, seen: Evidence, memory: Memory) -> Memory:
+        """Keep it in place of the oldest one of none of the classes."""
+        slot = int(memory.none_count) % len(memory.none)
+        memory.none[slot], memory.none_seen[slot] = self._read(seen)
+        memory.none_count.add_(1)
+        return memory
+
+    def _read(self, seen: Evidence) -> tuple[Tensor, float]:
+        return unit(summarise(seen, self.confident).feature), -math.inf if seen.time is None else seen.time
+
+    def fit_is_due(self, memory: Memory) -> bool:
         """Whether there are new lessons, or twice the frames since."""
         lessons, frames, (learnt, known) = int(memory.count.sum()), int(memory.frames), memory.learnt.tolist()
-        return lessons > learnt or (lessons > 0 and min(frames, _HORIZON) >= 2 * max(known, 8))
+        if not lessons:
+            return False
+        return lessons + int(memory.none_count) > learnt or min(frames, _HORIZON) >= 2 * max(known, 8)
 
-    def fit(self, memory: Lessons, text: TextSpace) -> Mapping[str, Tensor]:
-        """Space, prototypes and weights from all that was seen and taught; {} without a lesson."""
+    def fit(self, memory: Memory, text: TextSpace) -> Mapping[str, Tensor]:
+        """Prototypes and weights from all that was seen and taught; {} without a lesson of a class."""
         filled = memory.serial >= 0
         if not filled.any():
             return {}
-        lessons, frames = memory.features[filled], memory.frames.clamp(max=_HORIZON)
-        where = space(memory.mean, memory.covariance, int(frames), lessons, filled.nonzero()[:, 0])
-        best = (text.scale * lessons @ text.features.T).softmax(1).amax(1)
-        sureness = float((frames * memory.sureness + best.sum()) / (frames + len(best)))
-        prototypes, weight = choose(memory.features, filled, where, text.features, text.scale, sureness)
-        learnt = torch.stack([memory.count.sum(), frames])
-        return {"learnt": learnt, **where._asdict(), **prototypes._asdict(), "weight": weight}
+        features, label, frames = memory.features[filled], filled.nonzero()[:, 0], int(memory.frames)
+        moment = moments(memory.features, memory.seen, filled)[filled]
+        share = 1 / (moment[:, None] == moment).sum(1).float()
+        middle = centre(memory.mean, min(frames, _HORIZON), features, label, share)
+        lessons = Lessons(unit(features - middle), label, moment, share)
+        zero_shot = text.scale * features @ text.features.T
+        best = zero_shot.softmax(1).amax(1)
+        counted = min(frames, _HORIZON)
+        sureness = float((counted * memory.sureness + best @ share) / (counted + share.sum()))
+        recent = memory.recent[: min(frames, _RECENT)]
+        names = unit(text.features - text.features.mean(0))
+        logits = text.scale * recent @ text.features.T
+        found = choose(lessons, zero_shot, names, sureness, unit(recent - middle), logits, shares(recent))
+        pull = torch.zeros_like(memory.pull)
+        pull[filled] = found.pull
+        return {
+            "learnt": torch.stack([memory.count.sum() + memory.none_count, memory.frames.clamp(max=_HORIZON)]),
+            "centre": middle,
+            **found.prototypes._asdict(),
+            "weight": found.weight,
+            "pull": pull,
+            "none_weight": self._none_weight(memory, lessons, found, middle),
+        }
 
-    def explain(self, seen: Evidence, memory: Lessons) -> Mapping[str, Tensor | float]:
+    def _none_weight(self, memory: Memory, lessons: Lessons, found: Choice, middle: Tensor) -> Tensor:
+        known = torch.arange(len(memory.none), device=middle.device) < memory.none_count
+        if not known.any():
+            return torch.zeros_like(memory.none_weight)
+        none = unit(memory.none[known] - middle)
+        moment = moments(memory.none[None], memory.none_seen[None], known[None])[0][known]
+        same = moment[:, None] == moment
+        others = torch.where(same, -1.0, none @ none.T).amax(1)
+        likeness = likest_mean(found.weight, found.prototypes.cosines(none))
+        of_class = found.likeness, (lessons.at @ none.T).amax(1)
+        return choose_none(of_class, (likeness, others), 1 / same.sum(1).float())
+
+    def explain(self, seen: Evidence, memory: Memory) -> Mapping[str, Tensor | float]:
         """`fill` of the slots; `lesson_1` to `lesson_3` are the nearest lessons by their place among all, from 0, and
         `weight_1` to `weight_3` what each adds to the score of its class in nats, in the mean over the classifiers.
+        `none_of_these` is the probability that the picture is of no class, once there was a lesson that said so.
         """
         image, filled = summarise(seen, self.confident), memory.serial >= 0
         notes: dict[str, Tensor | float] = {"kept": image.rows, "fill": float(filled.float().mean())}
         if not memory.learnt[0]:
             return notes
-        feature, where = unit(image.feature), _space(memory)
+        placed = unit(unit(image.feature) - memory.centre)
         label, slot = filled.nonzero(as_tuple=True)
-        near = unit(memory.features[label, slot] - memory.centre) @ unit(feature - memory.centre)
-        nearest = near.argsort(descending=True, stable=True)[:3]
-        label, slot = label[nearest], slot[nearest]
-        cosine = (where.place(memory.features[label, slot]) @ where.place(feature)[..., None])[..., 0]  # [r, 3]
-        share = (memory.weight.sum(2) @ feature.new_tensor(MEANS))[..., None] / memory.length  # [r, k, c]
-        added = (cosine * share.sum(1)[:, label]).sum(0)
-        for i, serial in enumerate(memory.serial[label, slot].tolist(), start=1):
-            notes[f"lesson_{i}"], notes[f"weight_{i}"] = float(serial), float(added[i - 1])
+        near = unit(memory.features[label, slot] - memory.centre) @ placed
+        for i, one in enumerate(near.argsort(descending=True, stable=True)[:3].tolist(), start=1):
+            where = label[one], slot[one]
+            notes[f"lesson_{i}"] = float(memory.serial[where])
+            notes[f"weight_{i}"] = float(memory.pull[where] * near[one])
+        if memory.none_weight.any():
+            cosines = _prototypes(memory).cosines(placed[None])
+            notes["none_of_these"] = float(_none(memory, placed, cosines))
         return notes
 
 
-def _count_frame(memory: Lessons, feature: Tensor, logits: Tensor) -> None:
-    """Let a frame [d] of zero-shot logits [c] join the running means. In place."""
+def _count_frame(memory: Memory, feature: Tensor, logits: Tensor) -> None:
+    """Let a frame [d] of zero-shot logits [c] join what the frames tell. In place."""
+    memory.recent[int(memory.frames) % _RECENT] = feature
     memory.frames.add_(1)
     share = 1 / min(int(memory.frames), _HORIZON)
-    away = feature - memory.mean
-    memory.mean.add_(away, alpha=share)
+    memory.mean.lerp_(feature, share)
     memory.sureness.lerp_(logits.softmax(0).amax(), share)
-    memory.covariance.addr_(away, away, beta=1 - share, alpha=share * (1 - share))
 
 
-def _space(memory: Lessons) -> Space:
-    return Space(memory.centre, memory.basis, memory.stretch)
+def _none(memory: Memory, placed: Tensor, cosines: Tensor) -> Tensor:
+    """() probability that an image shows none of the classes, from its unit feature [d] and cosines [2, k, 1, c]."""
+    known = min(int(memory.none_count), len(memory.none))
+    nearest = (unit(memory.none[:known] - memory.centre) @ placed).amax()
+    return probability_of_none(memory.none_weight, likest_mean(memory.weight, cosines)[0], nearest)
 
 
-def _prototypes(memory: Lessons) -> Prototypes:
-    return Prototypes(memory.sums, memory.text, memory.length)
+def _prototypes(memory: Memory) -> Prototypes:
+    return Prototypes(memory.sums, memory.text, memory.length, memory.ridge)

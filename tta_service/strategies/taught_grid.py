@@ -1,14 +1,13 @@
 """The classifiers among which `taught` chooses, and how well each foretells the lessons.
 
-A classifier is z = t · zero-shot logits + w · cos(A (x − m), P). Its prototype P_c = S_c + κ · text_c is the sum of the
-lessons of a class beside its text, both centred, stretched by A and of unit length. A whitens by the covariance of all
-that the session saw, shrunk by ρ towards a sphere.
+A classifier is z = t · zero-shot logits + w · unit(x − m) · P. Its prototypes P know the lessons of a class, the text,
+which counts for κ lessons, and the frames that nobody labelled, all centred and of unit length: either as unit sums
+(class means), or as the examples of a ridge regression to the classes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -19,109 +18,216 @@ from ..maths import unit
 TEXT = (0.0, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0)  # t
 MEANS = (0.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0)  # w
 WORTH = (0.3, 0.8, 2.0, 5.0, 12.0, 30.0)  # κ: so many lessons the text is worth
-ROUND = (1.0, 0.7, 0.3)  # ρ
-SHAPE = len(ROUND), len(WORTH), len(TEXT), len(MEANS)
+SHAPE = 2, len(WORTH), len(TEXT), len(MEANS)  # class means, then ridge
 
+_RIDGE = 1.0
+_IN_MEANS = 0.3  # of the frames' worth in a ridge: self-training makes class means too sure
+_ROUNDS = 2  # in which frames are labelled
 _WRONG = 0.001  # share of the lessons that may be wrong
-_MOMENT = 0.98  # cosine above which two lessons of a class show the same moment
+_SAME = 0.98  # cosine above which two lessons of a class show the same moment,
+_SAME_SOON = 0.95  # or above which they do if they were seen within
+_SOON = 2.0  # seconds
 _JUDGED = 512  # lessons that choose; all of them make the prototypes
 _LEAST = 1e-3  # classifiers of less weight are dropped
 
 
-class Space(NamedTuple):
-    """Where features are compared."""
+class Lessons(NamedTuple):
+    """Examples with a class, in one space."""
 
-    centre: Tensor  # [d] m
-    basis: Tensor  # [d, d] eigenvectors of the covariance, in columns
-    stretch: Tensor  # [r, d] in this basis
+    at: Tensor  # [n, d] unit rows around the centre
+    label: Tensor  # [n]
+    moment: Tensor  # [n] int64; lessons of one moment are of one class, and count for one together
+    share: Tensor  # [n] one by the lessons of the moment
 
-    def place(self, features: Tensor, centre: Tensor | None = None) -> Tensor:
-        """[..., d] to unit [r, ..., d], 0 at the centre; text has a centre of its own."""
-        away = (features - (self.centre if centre is None else centre)) @ self.basis
-        return unit(torch.stack([away * one for one in self.stretch]))
+
+class Choice(NamedTuple):
+    """What `choose` found."""
+
+    prototypes: Prototypes
+    weight: Tensor  # [2, k, t, w] of every classifier; they sum to 1
+    pull: Tensor  # [n] what a lesson adds to the score of its class, by its cosine to the image; nats
+    likeness: Tensor  # [n] of a lesson to the class mean that is most like it, its moment left out
 
 
 class Prototypes(NamedTuple):
-    """P of every ρ and κ, in the stretched basis."""
+    """P of every classifier: for class means the sums and the text, whose unit sum it is, else P itself."""
 
-    sums: Tensor  # [r, c, d]
-    text: Tensor  # [r, c, d]
-    length: Tensor  # [r, k, c]
+    sums: Tensor  # [c, d]
+    text: Tensor  # [c, d]
+    length: Tensor  # [k, c] of sums + κ · text
+    ridge: Tensor  # [k, c, d]
 
     def cosines(self, placed: Tensor) -> Tensor:
-        """[r, d] of one image to [r, k, c]."""
-        to_lessons, to_text = (
-            torch.stack([rows.mv(one) for rows, one in zip(some, placed)])[:, None] for some in (self.sums, self.text)
-        )
-        return (to_lessons + placed.new_tensor(WORTH)[:, None] * to_text) / self.length
+        """[n, d] unit rows to [2, k, n, c] scores."""
+        means = placed @ self.sums.T + placed.new_tensor(WORTH)[:, None, None] * (placed @ self.text.T)
+        return torch.stack([means / self.length[:, None], placed @ self.ridge.mT])
 
 
-def space(mean: Tensor, covariance: Tensor, frames: int, lessons: Tensor, label: Tensor) -> Space:
-    """From the mean and covariance of so many frames, and lessons [n, d] of the classes [n], which count as frames."""
-    n, mean = len(lessons), mean.double()
-    of_class = torch.zeros(int(label.max()) + 1, len(mean), dtype=torch.float64, device=mean.device)
-    of_class.index_add_(0, label, lessons.double())
-    count = label.bincount()
+def moments(features: Tensor, seen: Tensor, filled: Tensor) -> Tensor:
+    """[c, s] the moment of every filled slot: lessons that look the same belong to it, directly or through others.
+
+    Seconds alone do not tell, because a batch of different pictures may arrive at once.
+    """
+    alike, soon = features @ features.mT, (seen[:, None] - seen[:, :, None]).abs() <= _SOON
+    same = ((alike > _SAME) | ((alike > _SAME_SOON) & soon)) & filled[:, None] & filled[:, :, None]
+    c, s = filled.shape
+    none = c * s
+    moment = torch.arange(none, device=filled.device).view(c, s)
+    while True:
+        least = torch.where(same, moment[:, None], none).amin(-1).minimum(moment)
+        if torch.equal(least, moment):
+            return moment
+        moment = least
+
+
+def shares(features: Tensor) -> Tensor:
+    """[n] one by the number of those that look the same."""
+    return 1 / (features @ features.T > _SAME).sum(1).clamp(min=1).float()
+
+
+def centre(mean: Tensor, frames: int, lessons: Tensor, label: Tensor, share: Tensor) -> Tensor:
+    """[d] from the mean of so many frames, and lessons [n, d] of the classes [n], which count as frames by `share`."""
+    count = label.bincount(share.double())
+    of_class = torch.zeros(len(count), lessons.shape[1], dtype=torch.float64, device=mean.device)
+    of_class.index_add_(0, label, (share[:, None] * lessons).double())
     balanced = (of_class[count > 0] / count[count > 0, None]).mean(0)
-    centre = (frames * mean + n * balanced) / (frames + n)
-    away, drift = lessons.double() - centre, mean - centre
-    spread = (frames * (covariance.double() + torch.outer(drift, drift)) + away.T @ away) / (frames + n)
-    values, basis = torch.linalg.eigh(spread)
-    values, size = values.clamp(min=0), values.mean().clamp(min=1e-12)
-    stretch = torch.stack([((1 - rho) * values + rho * size).rsqrt() for rho in ROUND])
-    return Space(centre.float(), basis.float(), stretch.float())
+    return ((frames * mean.double() + count.sum() * balanced) / (frames + count.sum())).float()
 
 
 def choose(
-    features: Tensor, filled: Tensor, where: Space, text: Tensor, scale: float, sureness: float
-) -> tuple[Prototypes, Tensor]:
-    """The prototypes of lessons [c, s, d] in slots [c, s], and the weight [r, k, t, w] of every classifier.
+    lessons: Lessons,
+    zero_shot: Tensor,
+    text: Tensor,
+    sureness: float,
+    frames: Tensor,
+    frame_logits: Tensor,
+    frame_share: Tensor,
+) -> Choice:
+    """The prototypes and the weight of every classifier, from the lessons' zero-shot logits [n, c].
 
-    A lesson is judged without those of its moment, and the lessons of a moment count for one. The likelihood counts
-    half, because judgements that share lessons depend on each other. What it leaves open is decided by a prior that
-    fades as lessons come: w near 10, a sphere, and κ from ½, where the text tells nothing about the lessons, to 64.
-    Lessons that are only zero-shot's mistakes tell nothing about the text; then its mean probability of the best class
-    over all frames, `sureness`, does.
+    A lesson is judged without those of its moment. The likelihood counts half, because judgements that share lessons
+    depend on each other. What it leaves open is decided by a prior that fades as lessons come: w near 10, and κ from ½,
+    where the text tells nothing about the lessons, to 64. Lessons that are only zero-shot's mistakes tell nothing about
+    the text; then its mean probability of the best class over all frames, `sureness`, does.
+
+    Then the frames [f, d], which have zero-shot logits [f, c] and count by their share, join the prototypes of the
+    classes that the classifiers give them, each as so large a part of a lesson as these tell about lessons that they do
+    not know.
     """
-    same = (features @ features.mT > _MOMENT) & filled[:, None] & filled[:, :, None] | torch.diag_embed(filled)
-    share = filled / same.sum(-1).clamp(min=1)  # [c, s]
-    label, slot = filled.nonzero(as_tuple=True)
-    if len(label) > _JUDGED:
-        some = torch.linspace(0, len(label) - 1, _JUDGED, device=label.device).long()
-        label, slot = label[some], slot[some]
-    trial = _Trial(scale * features[label, slot] @ text.T, label, share[label, slot])
-    several = float((share.sum(1) > 1.5).float().mean())  # share of the classes that can be judged at all
-    doubt = 1 / (1 + several * float(share.sum()) / 16)
-    slots, prototypes = where.place(features) * filled[..., None], where.place(text, text.mean(0))
-    sums = (share[..., None] * slots).sum(-2)
-    known = trial.information(slots[0, label, slot] @ prototypes[0].T)
-    known = max(known, trial.are_mistakes() * sureness**2)
+    counted = torch.zeros(len(text), device=text.device).index_add_(0, lessons.label, lessons.share)
+    several = float((counted > 1.5).float().mean())  # share of the classes that can be judged at all
+    doubt = 1 / (1 + several * float(lessons.share.sum()) / 16)
+    judged = torch.linspace(0, len(lessons.label) - 1, min(_JUDGED, len(lessons.label)), device=text.device).long()
+    trial = _Trial(zero_shot[judged], lessons.label[judged], lessons.share[judged])
+    known = max(trial.information(lessons.at[judged] @ text.T), trial.are_mistakes() * sureness**2)
+    prior_text = (text.new_tensor(WORTH).log2() + 1 - 7 * known).square()
     prior_means = (text.new_tensor(MEANS).add(1).log() - math.log(11)).square()
-    lengths, losses = [], []
-    for r, rho in enumerate(ROUND):
-        others = sums[r][:, None] - (same * share[:, None]) @ slots[r]  # [c, s, d]
-        for kappa, length, cosine in _judge(slots[r][label, slot], others[label, slot], sums[r], prototypes[r], label):
-            prior = prior_means + (math.log2(kappa) + 1 - 7 * known) ** 2
-            prior = prior + (0 if rho == 1 else 12 * (0.5 - math.log10(rho)))
-            losses.append(0.5 * trial.loss(cosine) + doubt * prior)
-            lengths.append(length)
-    weight = (-torch.stack(losses)).flatten().softmax(0)
+    prior = doubt * (prior_text[:, None, None] + prior_means)  # [k, 1, w]
+    unheard = torch.stack([_means_without(lessons, text), _ridge_without(lessons, text)])  # [2, k, n, c]
+    likely = torch.stack([trial.log_likelihood(one) for one in unheard[:, :, judged].flatten(0, 1)]).view(*SHAPE, -1)
+    weight = (0.5 * trial.robust(likely) - prior).flatten().softmax(0)
     weight = torch.where(weight < _LEAST, 0.0, weight)
-    length = torch.stack(lengths).view(*SHAPE[:2], -1)
-    return Prototypes(sums, prototypes, length), (weight / weight.sum()).view(SHAPE)
+    weight = (weight / weight.sum()).view(SHAPE)
+    worth = max(trial.told((weight[..., None] * likely.exp()).sum((0, 1, 2, 3)).log()), (1 - doubt) / 2)
+    prototypes, pull = _prototypes(lessons, text, torch.zeros_like(text))
+    for _ in range(_ROUNDS if len(frames) else 0):
+        p = frame_share[:, None] * mean_probability(weight, frame_logits, prototypes.cosines(frames))
+        prototypes, pull = _prototypes(lessons, text, worth * p.T @ frames)
+    scores = weight.sum(2) @ text.new_tensor(MEANS)  # [2, k]
+    return Choice(prototypes, weight, (scores[..., None] * pull).sum((0, 1)), likest_mean(weight, unheard))
 
 
-def _judge(
-    lessons: Tensor, others: Tensor, sums: Tensor, text: Tensor, label: Tensor
-) -> Iterator[tuple[float, Tensor, Tensor]]:
-    """Of every κ the length [c] of P, and the cosines [n, c] of lessons to P, their own class made of `others`."""
-    to_sums, to_text, rows = lessons @ sums.T, lessons @ text.T, torch.arange(len(label), device=label.device)
+def likest_mean(weight: Tensor, cosines: Tensor) -> Tensor:
+    """[n] likeness to the class mean that is most like an image, from cosines [2, k, n, c]."""
+    return torch.einsum("k,knc->nc", weight.sum((0, 2, 3)), cosines[0]).amax(-1)
+
+
+def mean_probability(weight: Tensor, zero_shot: Tensor, cosines: Tensor) -> Tensor:
+    """[n, c] over the classifiers of weight [2, k, t, w], from logits [n, c] and cosines [2, k, n, c]."""
+    part, k, t, w = weight.nonzero(as_tuple=True)
+    text, means = zero_shot.new_tensor(TEXT)[t, None], zero_shot.new_tensor(MEANS)[w, None]
+    rows = [
+        weight[part, k, t, w] @ (text * zero_shot[i] + means * cosines[part, k, i]).softmax(-1)
+        for i in range(len(zero_shot))
+    ]
+    return torch.stack(rows)
+
+
+def _prototypes(lessons: Lessons, text: Tensor, frames: Tensor) -> tuple[Prototypes, Tensor]:
+    """From the lessons, the text and the frames, whose sums [c, d] are given; and [2, k, n] the pull of lessons."""
+    sums = torch.zeros_like(text).index_add_(0, lessons.label, lessons.share[:, None] * lessons.at)
+    sums = sums + _IN_MEANS * frames
+    length = torch.stack([(sums + kappa * text).norm(dim=-1).clamp(min=1e-6) for kappa in WORTH])
+    ridges = [_Ridge(lessons, kappa * text, frames) for kappa in WORTH]
+    pull = torch.stack([lessons.share / length[:, lessons.label], torch.stack([one.pull() for one in ridges])])
+    return Prototypes(sums, text, length, torch.stack([one.rows for one in ridges])), pull
+
+
+def _means_without(lessons: Lessons, text: Tensor) -> Tensor:
+    """[k, n, c] cosines of lessons to class means, their own class without their moment."""
+    at, label, moment, share = lessons
+    weighed = share[:, None] * at
+    sums = torch.zeros_like(text).index_add_(0, label, weighed)
+    _, which = moment.unique(return_inverse=True)
+    others = sums[label] - torch.zeros_like(at).index_add_(0, which, weighed)[which]
+    found, rows = [], torch.arange(len(label), device=at.device)
     for kappa in WORTH:
-        length = (sums + kappa * text).norm(dim=-1).clamp(min=1e-6)
-        cosine = (to_sums + kappa * to_text) / length
-        own = unit(others + kappa * text[label])
-        cosine[rows, label] = (lessons * own).sum(-1)
-        yield kappa, length, cosine
+        cosine = at @ unit(sums + kappa * text).T
+        cosine[rows, label] = (at * unit(others + kappa * text[label])).sum(-1)
+        found.append(cosine)
+    return torch.stack(found)
+
+
+def _ridge_without(lessons: Lessons, text: Tensor) -> Tensor:
+    """[k, n, c] scores of lessons by ridge regressions that have not seen their moment."""
+    return torch.stack([_Ridge(lessons, kappa * text).left_out() for kappa in WORTH])
+
+
+class _Ridge:
+    """Ridge regression from unit features to classes, each of which has the same weight in all.
+
+    Besides the lessons, each of the `sums` [c, d] is an example of every class that counts as much as it is long.
+    """
+
+    def __init__(self, lessons: Lessons, *sums: Tensor) -> None:
+        (c, d), device = sums[0].shape, sums[0].device
+        self._lessons, label = lessons, torch.cat([lessons.label, *[torch.arange(c, device=device)] * len(sums)])
+        size = torch.cat([lessons.share, *(one.norm(dim=-1) for one in sums)])
+        per_class = torch.zeros(c, device=device).index_add_(0, label, size).clamp(min=1e-6)
+        self._root = (size * (per_class.mean() / per_class)[label]).sqrt()[:, None]
+        self._truth = torch.nn.functional.one_hot(label, c).to(size.dtype) - 1 / c
+        examples = self._examples = self._root * torch.cat([lessons.at, *map(unit, sums)])
+        if len(examples) < d:  # solved in whichever space is smaller
+            self._solved = torch.cholesky_solve(examples, _factor(examples @ examples.T))
+        else:
+            self._solved = torch.cholesky_solve(examples.T, _factor(examples.T @ examples)).T
+        whole = (self._root * self._truth).T @ self._solved  # [c, d]
+        self._amiss = self._root * self._truth - examples @ whole.T
+        self._length = whole.norm(dim=-1).mean().clamp(min=1e-6)
+        self.rows = whole / self._length
+
+    def pull(self) -> Tensor:
+        """[n] the factor of a lesson's feature in the row of its class."""
+        n = len(self._lessons.label)
+        amiss = self._amiss[:n].gather(1, self._lessons.label[:, None])
+        return (self._root[:n] * amiss)[:, 0] / (_RIDGE * self._length)
+
+    def left_out(self) -> Tensor:
+        """[n, c] scores of the lessons without their moments, in closed form."""
+        n = len(self._lessons.label)
+        own = (self._solved[:n] * self._examples[:n]).sum(-1)
+        amiss = self._amiss[:n] / (1 - own).clamp(min=1e-3)[:, None]
+        _, which, count = self._lessons.moment.unique(return_inverse=True, return_counts=True)
+        for one in (count > 1).nonzero()[:, 0]:
+            rows = (which == one).nonzero()[:, 0]
+            own = self._solved[rows] @ self._examples[rows].T
+            amiss[rows] = torch.linalg.solve(torch.eye(len(rows), device=own.device) - own, self._amiss[rows])
+        return (self._truth[:n] - amiss / self._root[:n]) / self._length
+
+
+def _factor(inner: Tensor) -> Tensor:
+    inner.diagonal().add_(_RIDGE)
+    return torch.linalg.cholesky(inner)
 
 
 class _Trial(NamedTuple):
@@ -131,30 +237,34 @@ class _Trial(NamedTuple):
     label: Tensor  # [n]
     share: Tensor  # [n]
 
-    def loss(self, cosine: Tensor) -> Tensor:
-        """[t, w] summed −log likelihood, where some lessons may be wrong."""
-        right = self._log_likelihood(cosine).exp()
-        return -(((1 - _WRONG) * right + _WRONG / cosine.shape[1]).log() @ self.share)
-
-    def information(self, cosine: Tensor) -> float:
-        """What a classifier tells about the lessons at best, from 0 (no more than chance) to 1 (all)."""
-        best = float((self._log_likelihood(cosine) @ self.share).max() / self.share.sum())
-        return min(1.0, max(0.0, 1 + best / math.log(max(2, cosine.shape[1]))))
-
-    def are_mistakes(self) -> float:
-        """Probability that the lessons were chosen because zero-shot was wrong, a few (3 %) excepted, and not by
-        chance, where every accuracy of zero-shot is equally likely; ½ before any lesson.
-        """
-        n, right = len(self.label), int((self.zero_shot.argmax(1) == self.label).sum())
-        by_chance = math.lgamma(right + 1) + math.lgamma(n - right + 1) - math.lgamma(n + 2)
-        chosen = right * math.log(0.03) + (n - right) * math.log(0.97)
-        return 1 / (1 + math.exp(min(700.0, by_chance - chosen)))
-
-    def _log_likelihood(self, cosine: Tensor) -> Tensor:
-        """[t, w, n]."""
+    def log_likelihood(self, cosine: Tensor) -> Tensor:
+        """[t, w, n] from scores [n, c]."""
         rows, weights = torch.arange(len(self.label), device=cosine.device), cosine.new_tensor(MEANS)[:, None, None]
         found = []
         for t in TEXT:
             logits = t * self.zero_shot + weights * cosine  # [w, n, c]
             found.append(logits[:, rows, self.label] - logits.logsumexp(-1))
         return torch.stack(found)
+
+    def robust(self, likely: Tensor) -> Tensor:
+        """[…, n] log-likelihoods summed, where some lessons may be wrong."""
+        return ((1 - _WRONG) * likely.exp() + _WRONG / self.zero_shot.shape[1]).log() @ self.share
+
+    def told(self, likely: Tensor) -> float:
+        """What log-likelihoods [n] tell about the lessons, from 0 (no more than chance) to 1 (all)."""
+        mean = float(likely.clamp(min=math.log(1e-6)) @ self.share / self.share.sum())
+        return min(1.0, max(0.0, 1 + mean / math.log(max(2, self.zero_shot.shape[1]))))
+
+    def information(self, cosine: Tensor) -> float:
+        """What the best of the classifiers with these scores tells."""
+        likely = self.log_likelihood(cosine).flatten(0, 1)
+        return self.told(likely[(likely @ self.share).argmax()])
+
+    def are_mistakes(self) -> float:
+        """Probability that the lessons were chosen because zero-shot was wrong, a few (3 %) excepted, and not by
+        chance, where every accuracy of zero-shot is equally likely; ½ before any lesson.
+        """
+        n, right = float(self.share.sum()), float(self.share @ (self.zero_shot.argmax(1) == self.label).float())
+        by_chance = math.lgamma(right + 1) + math.lgamma(n - right + 1) - math.lgamma(n + 2)
+        chosen = right * math.log(0.03) + (n - right) * math.log(0.97)
+        return 1 / (1 + math.exp(min(700.0, by_chance - chosen)))

@@ -51,7 +51,7 @@ def a_fit_is_pure(cls: StrategyClass) -> None:
     held = {name: copy_tensors(memory)[name] for name in values}
     _, memory = stream(strategy, seen[:2], memory)
     with mode(strategy):
-        memory = strategy.teach(seen[2], 1, memory)
+        memory = strategy.teach_none(seen[3], strategy.teach(seen[2], 1, memory))
     now = {name: copy_tensors(memory)[name] for name in values}
     assert are_equal(held, now), "adapt or teach wrote a field that fit makes: a fit that runs meanwhile would be lost"
 
@@ -77,10 +77,11 @@ def lessons_survive_a_snapshot(cls: StrategyClass) -> None:
 
 
 def _teach(strategy: Strategy[Any], seen: list[Any], memory: Any) -> Any:
-    """See the images, then learn each as class 0, 1, 2 and so on, then fit."""
+    """See the images, then learn each as class 0, 1, 2 and so on, and the last as none, then fit."""
     text = seen[0].text
     _, memory = stream(strategy, seen, memory)
     with mode(strategy):
         for i, one in enumerate(seen):
             memory = strategy.teach(one, i % len(text.features), memory)
+        memory = strategy.teach_none(seen[-1], memory)
         return map_tensors(apply_fit(memory, strategy.fit(memory, text)), torch.Tensor.clone)

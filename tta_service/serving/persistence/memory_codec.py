@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -14,15 +15,17 @@ from torch import Tensor
 from ...core.catalogue import reducers, strategies
 from ...core.errors import BadRequest
 from ...core.labels import LabelSet, TextSpace
-from ...core.memory import fill, map_tensors
+from ...core.memory import fill, map_tensors, tensors
 from ...core.reducer import Reduction
-from ...core.strategy import Strategy
+from ...core.strategy import Strategy, is_teachable
 from ...guard import GuardedMemory, add_guard, count_lessons
 from ..concurrency import Executors, run
 from ..sessions.memory import MemoryKey, MemorySlot
 from ..sessions.session import Session
 from ..sessions.turns import Turn
 from ..text.cache import TextSpaceCache
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,16 +108,19 @@ async def decode(
     progress: tuple[int, int],
     texts: TextSpaceCache,
     lanes: Executors,
-) -> MemoryImage:
+    taught: bool = False,
+) -> MemoryImage | None:
     """The memory that `encode` described: a new one of its strategy, filled with the tensors in `values` by name.
 
-    Raises `BadRequest` when they do not fit, and as `decode_key`.
+    None when it holds other tensors and is `taught`, of a strategy that learns from the lessons of the session: it was
+    made by another version, and learns them again. Raises `BadRequest` when the tensors do not fit, and as
+    `decode_key`.
     """
     key, labels = decode_key(described)
     text = await texts.get(labels)
     lane = lanes.tune if key.strategy.needs().gradient else lanes.adapt
-    memory = await run(lane, partial(_fill, key.strategy, text, values))
-    return MemoryImage(key, labels, memory, progress)
+    memory = await run(lane, partial(_fill, key.strategy, text, values, taught))
+    return None if memory is None else MemoryImage(key, labels, memory, progress)
 
 
 def _parameters(instance: Any) -> dict[str, Any]:
@@ -125,10 +131,14 @@ def _clone(memory: Any, deliver: Callable[[Any], None]) -> tuple[Any, Any]:
     return map_tensors(memory, Tensor.clone), memory
 
 
-def _fill(strategy: Strategy[Any], text: TextSpace, values: Mapping[str, Tensor]) -> Any:
+def _fill(strategy: Strategy[Any], text: TextSpace, values: Mapping[str, Tensor], taught: bool) -> Any:
     with torch.no_grad():
+        begun = add_guard(strategy.begin(text), text)
+        own = {name.removeprefix("memory.") for name in values if not name.startswith("guard.")}
+        if taught and is_teachable(strategy) and tensors(begun.memory).keys() != own:
+            log.warning("the memory of %s is of another version: it begins anew, from its lessons", strategy.name)
+            return None
         try:
-            begun = add_guard(strategy.begin(text), text)
             if any(name.startswith("guard.") for name in values):
                 return fill(begun, values)
             # Of an older version. It may have learnt lessons, so its answers stand as they did there.

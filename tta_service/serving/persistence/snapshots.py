@@ -51,7 +51,7 @@ class SessionImage:
     header: Mapping[str, Any]
     memories: list[MemoryImage]
     lessons: list[Lesson]
-    dropped: list[tuple[MemoryKey, LabelSet]]  # memories of another model
+    dropped: list[tuple[MemoryKey, LabelSet]]  # memories of another model, or of another version of a strategy
 
 
 class Snapshots:
@@ -110,9 +110,10 @@ class Snapshots:
     async def restore(self, owner: str, state: bytes) -> Session:
         """The session goes on here, one epoch later, and replaces an idle one of the same id.
 
-        Of another model's snapshot the lessons are restored. Raises `BadRequest` when the state was changed, belongs to
-        another owner, does not fit this version's memories, or is another model's without lessons; `NewerFormat`;
-        `SessionInUse`; `MemoryFull` when there is no room.
+        Of another model's snapshot the lessons are restored, and what another version of a strategy has learnt from
+        lessons begins anew from them. Raises `BadRequest` when the state was changed, belongs to another owner, does
+        not fit this version's memories, or is another model's without lessons; `NewerFormat`; `SessionInUse`;
+        `MemoryFull` when there is no room.
         """
         image = await self._decode(owner, state)
         return self._install(owner, image, image.header["epoch"] + 1, named=True)
@@ -133,10 +134,15 @@ class Snapshots:
         if header["fingerprint"] != self._fingerprint:
             return await self._decode_lessons(owner, header, lessons)
         progress, images = (header["frames"], header["last_frame_id"]), list[MemoryImage]()
+        dropped, taught = list[tuple[MemoryKey, LabelSet]](), bool(lessons or header.get("group"))
         for place, described in enumerate(header["memories"]):
             named = {name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{place}.")}
-            images.append(await decode(described, named, progress, self._text_spaces, self._lanes))
-        return SessionImage(header, images, lessons, [])
+            image = await decode(described, named, progress, self._text_spaces, self._lanes, taught)
+            if image is None:
+                dropped.append(decode_key(described))
+            else:
+                images.append(image)
+        return SessionImage(header, images, lessons, dropped)
 
     async def _decode_lessons(self, owner: str, header: Mapping[str, Any], lessons: list[Lesson]) -> SessionImage:
         """What is of use of another model's session."""

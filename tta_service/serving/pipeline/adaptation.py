@@ -82,8 +82,11 @@ def learn(strategy: Strategy[Any], text: TextSpace, lessons: Sequence[Lesson], g
     with _faults_of(strategy), torch.no_grad():
         for lesson in lessons:
             rows = normalize(lesson.example.views.to(device, dtype), dim=-1)  # half precision has lost the unit norm
-            assert lesson.label is not None
-            memory = strategy.teach(Evidence(rows, text), text.labels.names.index(lesson.label), memory)
+            seen = Evidence(rows, text, time=lesson.example.seen)
+            if lesson.label is None:
+                memory = strategy.teach_none(seen, memory)
+            else:
+                memory = strategy.teach(seen, text.labels.names.index(lesson.label), memory)
     return GuardedMemory(memory, count_lessons(guarded.guard, len(lessons)))
 
 

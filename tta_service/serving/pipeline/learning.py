@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ...core.lessons import Lesson
-from ...core.strategy import is_teachable, needs_of
+from ...core.strategy import needs_of
 from ..concurrency import Executors
 from ..sessions.lesson_groups import Change
+from ..sessions.lessons import learns
 from ..sessions.registry import SessionRegistry
 from ..sessions.session import Session
 from ..sessions.turns import ResetTurn, Turn, TurnQueue
@@ -90,6 +91,5 @@ class Learner:
 
 
 def concern(lessons: Iterable[Lesson], queue: TurnQueue) -> bool:
-    """Whether the memory learns from one of the lessons: of its label set and its reduction."""
-    key = queue.slot.key
-    return is_teachable(key.strategy) and any(lesson.concerns(key.labels, key.reduction) for lesson in lessons)
+    """Whether the memory learns from one of the lessons."""
+    return any(learns(queue.slot.key, lesson) for lesson in lessons)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from ...core.errors import UnknownExample
 from ...core.lessons import Example, ExampleRef, FrameRef, Lesson, RequestRef
 from ...core.parameters import shorten
+from ...core.strategy import is_teachable, learns_none
 from .memory import MemoryKey
 
 
@@ -131,12 +132,12 @@ class LessonBook(ExampleBytes):
     def matching(self, key: MemoryKey, after: int = 0, missed: Set[int] = frozenset()) -> list[Lesson]:
         """The lessons for a memory with that label set and reduction, with numbers above `after` or among the `missed`.
 
-        Those that say "none of these" or are set apart are kept, but no strategy learns from them.
+        Those that are set apart are kept, but no strategy learns from them; few learn from "none of these".
         """
         return [
             lesson
             for lesson in self._lessons.values()
-            if (lesson.number > after or lesson.number in missed) and lesson.concerns(key.labels, key.reduction)
+            if (lesson.number > after or lesson.number in missed) and learns(key, lesson)
         ]
 
     def put(self, lesson: Lesson) -> None:
@@ -145,3 +146,9 @@ class LessonBook(ExampleBytes):
         self.set_apart += lesson.example.set_apart
         self.changes += 1
         self.hold(lesson.example)
+
+
+def learns(key: MemoryKey, lesson: Lesson) -> bool:
+    """Whether the memory learns from the lesson: of its label set and its reduction."""
+    can = is_teachable(key.strategy) if lesson.label is not None else learns_none(key.strategy)
+    return can and lesson.concerns(key.labels, key.reduction)
