@@ -7,7 +7,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,47 +16,10 @@ from ..core.evidence import Evidence
 from ..core.labels import TextSpace
 from ..core.strategy import Augment, Capacity, Confident, Needs, Scope, Strategy, ViewCount
 from ..maths import summarise, unit
-from .taught_grid import (
-    SHAPE,
-    Choice,
-    Lessons,
-    Prototypes,
-    centre,
-    choose,
-    likest_mean,
-    mean_probability,
-    moments,
-    shares,
-)
-from .taught_none import NONE_SHAPE, choose_none, probability_of_none
-
-_HORIZON = 4096  # frames after which the running mean forgets
-_RECENT = 256  # frames that are kept
-
-
-class Memory(NamedTuple):
-    """What was seen and taught, then what `fit` makes of it. The slots of a class are a ring."""
-
-    features: Tensor  # [c, capacity, d]
-    seen: Tensor  # [c, capacity] float64, Unix seconds; −inf where nobody knows
-    serial: Tensor  # [c, capacity] int64, the place of the lesson among all, from 0; −1: the slot is empty
-    count: Tensor  # [c] int64 lessons ever taught
-    none: Tensor  # [4 capacity, d] lessons that said "none of these", a ring
-    none_seen: Tensor  # [4 capacity]
-    none_count: Tensor  # () int64
-    frames: Tensor  # () int64
-    mean: Tensor  # [d] of the frames
-    recent: Tensor  # [256, d] of the frames, a ring
-    sureness: Tensor  # () mean probability of the best class by zero-shot, over the frames
-    learnt: Tensor  # [2] int64, the lessons and frames that `fit` knew
-    centre: Tensor  # [d]
-    sums: Tensor  # as in Prototypes
-    text: Tensor
-    length: Tensor
-    ridge: Tensor
-    weight: Tensor  # as in Choice
-    pull: Tensor  # [c, capacity] as in Choice
-    none_weight: Tensor  # of the rules of `taught_none`; 0 without such lessons
+from .taught_grid import Choice, choose, likest_mean, mean_probability
+from .taught_lessons import Lessons, centre, moments, shares
+from .taught_memory import HORIZON, RECENT, Memory, begin, count_frame, prototypes
+from .taught_none import choose_none, probability_of_none
 
 
 @register_strategy("taught")
@@ -81,41 +43,17 @@ class Taught(Strategy[Memory]):
 
     def begin(self, text: TextSpace) -> Memory:
         """No lessons and no frames."""
-        (c, d), new, k = text.features.shape, text.features, SHAPE[1]
-        whole = torch.zeros(c, dtype=torch.int64, device=new.device)
-        unknown = torch.tensor(-math.inf, dtype=torch.float64, device=new.device)
-        return Memory(
-            features=new.new_zeros(c, self.capacity, d),
-            seen=unknown.repeat(c, self.capacity),
-            serial=whole.new_full((c, self.capacity), -1),
-            count=whole,
-            none=new.new_zeros(4 * self.capacity, d),
-            none_seen=unknown.repeat(4 * self.capacity),
-            none_count=whole.new_zeros(()),
-            frames=whole.new_zeros(()),
-            mean=new.new_zeros(d),
-            recent=new.new_zeros(_RECENT, d),
-            sureness=new.new_zeros(()),
-            learnt=whole.new_zeros(2),
-            centre=new.new_zeros(d),
-            sums=new.new_zeros(c, d),
-            text=new.new_zeros(c, d),
-            length=new.new_ones(k, c),
-            ridge=new.new_zeros(k, c, d),
-            weight=new.new_zeros(SHAPE),
-            pull=new.new_zeros(c, self.capacity),
-            none_weight=new.new_zeros(NONE_SHAPE),
-        )
+        return begin(text, self.capacity)
 
     def adapt(self, seen: Evidence, memory: Memory) -> tuple[Tensor, Memory]:
         """The log of the mean probability; the frame joins the running means."""
         image = summarise(seen, self.confident)
         feature = unit(image.feature)
-        _count_frame(memory, feature, image.logits)
+        count_frame(memory, feature, image.logits)
         if not memory.learnt[0]:
             return seen.logits()[0], memory
         placed = unit(feature - memory.centre)
-        cosines = _prototypes(memory).cosines(placed[None])
+        cosines = prototypes(memory).cosines(placed[None])
         p = mean_probability(memory.weight, image.logits[None], cosines)[0]
         if memory.none_weight.any():
             p = torch.lerp(p, p.new_tensor(1 / len(p)), _none(memory, placed, cosines))
@@ -144,7 +82,7 @@ class Taught(Strategy[Memory]):
         lessons, frames, (learnt, known) = int(memory.count.sum()), int(memory.frames), memory.learnt.tolist()
         if not lessons:
             return False
-        return lessons + int(memory.none_count) > learnt or min(frames, _HORIZON) >= 2 * max(known, 8)
+        return lessons + int(memory.none_count) > learnt or min(frames, HORIZON) >= 2 * max(known, 8)
 
     def fit(self, memory: Memory, text: TextSpace) -> Mapping[str, Tensor]:
         """Prototypes and weights from all that was seen and taught; {} without a lesson of a class."""
@@ -154,20 +92,20 @@ class Taught(Strategy[Memory]):
         features, label, frames = memory.features[filled], filled.nonzero()[:, 0], int(memory.frames)
         moment = moments(memory.features, memory.seen, filled)[filled]
         share = 1 / (moment[:, None] == moment).sum(1).float()
-        middle = centre(memory.mean, min(frames, _HORIZON), features, label, share)
+        middle = centre(memory.mean, min(frames, HORIZON), features, label, share)
         lessons = Lessons(unit(features - middle), label, moment, share)
         zero_shot = text.scale * features @ text.features.T
         best = zero_shot.softmax(1).amax(1)
-        counted = min(frames, _HORIZON)
+        counted = min(frames, HORIZON)
         sureness = float((counted * memory.sureness + best @ share) / (counted + share.sum()))
-        recent = memory.recent[: min(frames, _RECENT)]
+        recent = memory.recent[: min(frames, RECENT)]
         names = unit(text.features - text.features.mean(0))
         logits = text.scale * recent @ text.features.T
         found = choose(lessons, zero_shot, names, sureness, unit(recent - middle), logits, shares(recent))
         pull = torch.zeros_like(memory.pull)
         pull[filled] = found.pull
         return {
-            "learnt": torch.stack([memory.count.sum() + memory.none_count, memory.frames.clamp(max=_HORIZON)]),
+            "learnt": torch.stack([memory.count.sum() + memory.none_count, memory.frames.clamp(max=HORIZON)]),
             "centre": middle,
             **found.prototypes._asdict(),
             "weight": found.weight,
@@ -204,18 +142,9 @@ class Taught(Strategy[Memory]):
             notes[f"lesson_{i}"] = float(memory.serial[where])
             notes[f"weight_{i}"] = float(memory.pull[where] * near[one])
         if memory.none_weight.any():
-            cosines = _prototypes(memory).cosines(placed[None])
+            cosines = prototypes(memory).cosines(placed[None])
             notes["none_of_these"] = float(_none(memory, placed, cosines))
         return notes
-
-
-def _count_frame(memory: Memory, feature: Tensor, logits: Tensor) -> None:
-    """Let a frame [d] of zero-shot logits [c] join what the frames tell. In place."""
-    memory.recent[int(memory.frames) % _RECENT] = feature
-    memory.frames.add_(1)
-    share = 1 / min(int(memory.frames), _HORIZON)
-    memory.mean.lerp_(feature, share)
-    memory.sureness.lerp_(logits.softmax(0).amax(), share)
 
 
 def _none(memory: Memory, placed: Tensor, cosines: Tensor) -> Tensor:
@@ -223,7 +152,3 @@ def _none(memory: Memory, placed: Tensor, cosines: Tensor) -> Tensor:
     known = min(int(memory.none_count), len(memory.none))
     nearest = (unit(memory.none[:known] - memory.centre) @ placed).amax()
     return probability_of_none(memory.none_weight, likest_mean(memory.weight, cosines)[0], nearest)
-
-
-def _prototypes(memory: Memory) -> Prototypes:
-    return Prototypes(memory.sums, memory.text, memory.length, memory.ridge)

@@ -14,30 +14,19 @@ import torch
 from torch import Tensor
 
 from ..maths import unit
+from .taught_lessons import Lessons
+from .taught_ridge import Ridge
 
 TEXT = (0.0, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0)  # t
 MEANS = (0.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0)  # w
 WORTH = (0.3, 0.8, 2.0, 5.0, 12.0, 30.0)  # κ: so many lessons the text is worth
 SHAPE = 2, len(WORTH), len(TEXT), len(MEANS)  # class means, then ridge
 
-_RIDGE = 1.0
 _IN_MEANS = 0.3  # of the frames' worth in a ridge: self-training makes class means too sure
 _ROUNDS = 2  # in which frames are labelled
 _WRONG = 0.001  # share of the lessons that may be wrong
-_SAME = 0.98  # cosine above which two lessons of a class show the same moment,
-_SAME_SOON = 0.95  # or above which they do if they were seen within
-_SOON = 2.0  # seconds
 _JUDGED = 512  # lessons that choose; all of them make the prototypes
 _LEAST = 1e-3  # classifiers of less weight are dropped
-
-
-class Lessons(NamedTuple):
-    """Examples with a class, in one space."""
-
-    at: Tensor  # [n, d] unit rows around the centre
-    label: Tensor  # [n]
-    moment: Tensor  # [n] int64; lessons of one moment are of one class, and count for one together
-    share: Tensor  # [n] one by the lessons of the moment
 
 
 class Choice(NamedTuple):
@@ -61,37 +50,6 @@ class Prototypes(NamedTuple):
         """[n, d] unit rows to [2, k, n, c] scores."""
         means = placed @ self.sums.T + placed.new_tensor(WORTH)[:, None, None] * (placed @ self.text.T)
         return torch.stack([means / self.length[:, None], placed @ self.ridge.mT])
-
-
-def moments(features: Tensor, seen: Tensor, filled: Tensor) -> Tensor:
-    """[c, s] the moment of every filled slot: lessons that look the same belong to it, directly or through others.
-
-    Seconds alone do not tell, because a batch of different pictures may arrive at once.
-    """
-    alike, soon = features @ features.mT, (seen[:, None] - seen[:, :, None]).abs() <= _SOON
-    same = ((alike > _SAME) | ((alike > _SAME_SOON) & soon)) & filled[:, None] & filled[:, :, None]
-    c, s = filled.shape
-    none = c * s
-    moment = torch.arange(none, device=filled.device).view(c, s)
-    while True:
-        least = torch.where(same, moment[:, None], none).amin(-1).minimum(moment)
-        if torch.equal(least, moment):
-            return moment
-        moment = least
-
-
-def shares(features: Tensor) -> Tensor:
-    """[n] one by the number of those that look the same."""
-    return 1 / (features @ features.T > _SAME).sum(1).clamp(min=1).float()
-
-
-def centre(mean: Tensor, frames: int, lessons: Tensor, label: Tensor, share: Tensor) -> Tensor:
-    """[d] from the mean of so many frames, and lessons [n, d] of the classes [n], which count as frames by `share`."""
-    count = label.bincount(share.double())
-    of_class = torch.zeros(len(count), lessons.shape[1], dtype=torch.float64, device=mean.device)
-    of_class.index_add_(0, label, (share[:, None] * lessons).double())
-    balanced = (of_class[count > 0] / count[count > 0, None]).mean(0)
-    return ((frames * mean.double() + count.sum() * balanced) / (frames + count.sum())).float()
 
 
 def choose(
@@ -158,7 +116,7 @@ def _prototypes(lessons: Lessons, text: Tensor, frames: Tensor) -> tuple[Prototy
     sums = torch.zeros_like(text).index_add_(0, lessons.label, lessons.share[:, None] * lessons.at)
     sums = sums + _IN_MEANS * frames
     length = torch.stack([(sums + kappa * text).norm(dim=-1).clamp(min=1e-6) for kappa in WORTH])
-    ridges = [_Ridge(lessons, kappa * text, frames) for kappa in WORTH]
+    ridges = [Ridge(lessons, kappa * text, frames) for kappa in WORTH]
     pull = torch.stack([lessons.share / length[:, lessons.label], torch.stack([one.pull() for one in ridges])])
     return Prototypes(sums, text, length, torch.stack([one.rows for one in ridges])), pull
 
@@ -180,54 +138,7 @@ def _means_without(lessons: Lessons, text: Tensor) -> Tensor:
 
 def _ridge_without(lessons: Lessons, text: Tensor) -> Tensor:
     """[k, n, c] scores of lessons by ridge regressions that have not seen their moment."""
-    return torch.stack([_Ridge(lessons, kappa * text).left_out() for kappa in WORTH])
-
-
-class _Ridge:
-    """Ridge regression from unit features to classes, each of which has the same weight in all.
-
-    Besides the lessons, each of the `sums` [c, d] is an example of every class that counts as much as it is long.
-    """
-
-    def __init__(self, lessons: Lessons, *sums: Tensor) -> None:
-        (c, d), device = sums[0].shape, sums[0].device
-        self._lessons, label = lessons, torch.cat([lessons.label, *[torch.arange(c, device=device)] * len(sums)])
-        size = torch.cat([lessons.share, *(one.norm(dim=-1) for one in sums)])
-        per_class = torch.zeros(c, device=device).index_add_(0, label, size).clamp(min=1e-6)
-        self._root = (size * (per_class.mean() / per_class)[label]).sqrt()[:, None]
-        self._truth = torch.nn.functional.one_hot(label, c).to(size.dtype) - 1 / c
-        examples = self._examples = self._root * torch.cat([lessons.at, *map(unit, sums)])
-        if len(examples) < d:  # solved in whichever space is smaller
-            self._solved = torch.cholesky_solve(examples, _factor(examples @ examples.T))
-        else:
-            self._solved = torch.cholesky_solve(examples.T, _factor(examples.T @ examples)).T
-        whole = (self._root * self._truth).T @ self._solved  # [c, d]
-        self._amiss = self._root * self._truth - examples @ whole.T
-        self._length = whole.norm(dim=-1).mean().clamp(min=1e-6)
-        self.rows = whole / self._length
-
-    def pull(self) -> Tensor:
-        """[n] the factor of a lesson's feature in the row of its class."""
-        n = len(self._lessons.label)
-        amiss = self._amiss[:n].gather(1, self._lessons.label[:, None])
-        return (self._root[:n] * amiss)[:, 0] / (_RIDGE * self._length)
-
-    def left_out(self) -> Tensor:
-        """[n, c] scores of the lessons without their moments, in closed form."""
-        n = len(self._lessons.label)
-        own = (self._solved[:n] * self._examples[:n]).sum(-1)
-        amiss = self._amiss[:n] / (1 - own).clamp(min=1e-3)[:, None]
-        _, which, count = self._lessons.moment.unique(return_inverse=True, return_counts=True)
-        for one in (count > 1).nonzero()[:, 0]:
-            rows = (which == one).nonzero()[:, 0]
-            own = self._solved[rows] @ self._examples[rows].T
-            amiss[rows] = torch.linalg.solve(torch.eye(len(rows), device=own.device) - own, self._amiss[rows])
-        return (self._truth[:n] - amiss / self._root[:n]) / self._length
-
-
-def _factor(inner: Tensor) -> Tensor:
-    inner.diagonal().add_(_RIDGE)
-    return torch.linalg.cholesky(inner)
+    return torch.stack([Ridge(lessons, kappa * text).left_out() for kappa in WORTH])
 
 
 class _Trial(NamedTuple):

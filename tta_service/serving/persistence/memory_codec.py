@@ -51,7 +51,7 @@ async def copy_memories(
     return [copy for copy in copies if copy is not None]
 
 
-async def _copy_memory(session: Session, slot: MemorySlot, turn: Turn, lanes: Executors) -> MemoryImage | None:
+async def _copy_memory(session: Session, slot: MemorySlot, turn: Turn, lanes: Executors) -> MemoryImage:
     """A copy of the memory, made when the turn comes; None when it has not begun."""
     await turn.wait()
     if not slot.begun:
@@ -109,18 +109,17 @@ async def decode(
     texts: TextSpaceCache,
     lanes: Executors,
     taught: bool = False,
-) -> MemoryImage | None:
+) -> MemoryImage:
     """The memory that `encode` described: a new one of its strategy, filled with the tensors in `values` by name.
 
-    None when it holds other tensors and is `taught`, of a strategy that learns from the lessons of the session: it was
-    made by another version, and learns them again. Raises `BadRequest` when the tensors do not fit, and as
-    `decode_key`.
+    Its `memory` is None where another version of a strategy that learns made it and the session was `taught`: it begins
+    anew from the lessons. Raises `BadRequest` when the tensors do not fit, and as `decode_key`.
     """
     key, labels = decode_key(described)
     text = await texts.get(labels)
     lane = lanes.tune if key.strategy.needs().gradient else lanes.adapt
     memory = await run(lane, partial(_fill, key.strategy, text, values, taught))
-    return None if memory is None else MemoryImage(key, labels, memory, progress)
+    return MemoryImage(key, labels, memory, progress)
 
 
 def _parameters(instance: Any) -> dict[str, Any]:

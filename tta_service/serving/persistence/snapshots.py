@@ -51,7 +51,7 @@ class SessionImage:
     header: Mapping[str, Any]
     memories: list[MemoryImage]
     lessons: list[Lesson]
-    dropped: list[tuple[MemoryKey, LabelSet]]  # memories of another model, or of another version of a strategy
+    dropped: list[tuple[MemoryKey, LabelSet]]  # memories of another model or version
 
 
 class Snapshots:
@@ -134,15 +134,12 @@ class Snapshots:
         if header["fingerprint"] != self._fingerprint:
             return await self._decode_lessons(owner, header, lessons)
         progress, images = (header["frames"], header["last_frame_id"]), list[MemoryImage]()
-        dropped, taught = list[tuple[MemoryKey, LabelSet]](), bool(lessons or header.get("group"))
+        taught = bool(lessons or header.get("group"))
         for place, described in enumerate(header["memories"]):
             named = {name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{place}.")}
-            image = await decode(described, named, progress, self._text_spaces, self._lanes, taught)
-            if image is None:
-                dropped.append(decode_key(described))
-            else:
-                images.append(image)
-        return SessionImage(header, images, lessons, dropped)
+            images.append(await decode(described, named, progress, self._text_spaces, self._lanes, taught))
+        dropped = [(one.key, one.labels) for one in images if one.memory is None]
+        return SessionImage(header, [one for one in images if one.memory is not None], lessons, dropped)
 
     async def _decode_lessons(self, owner: str, header: Mapping[str, Any], lessons: list[Lesson]) -> SessionImage:
         """What is of use of another model's session."""

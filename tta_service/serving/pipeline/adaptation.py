@@ -83,10 +83,8 @@ def learn(strategy: Strategy[Any], text: TextSpace, lessons: Sequence[Lesson], g
         for lesson in lessons:
             rows = normalize(lesson.example.views.to(device, dtype), dim=-1)  # half precision has lost the unit norm
             seen = Evidence(rows, text, time=lesson.example.seen)
-            if lesson.label is None:
-                memory = strategy.teach_none(seen, memory)
-            else:
-                memory = strategy.teach(seen, text.labels.names.index(lesson.label), memory)
+            label = None if lesson.label is None else text.labels.names.index(lesson.label)
+            memory = strategy.teach_none(seen, memory) if label is None else strategy.teach(seen, label, memory)
     return GuardedMemory(memory, count_lessons(guarded.guard, len(lessons)))
 
 

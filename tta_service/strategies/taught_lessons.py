@@ -1,0 +1,52 @@
+"""What lessons `taught` works on: where they lie, and which of them show the same moment."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_SAME = 0.98  # cosine above which two lessons of a class show the same moment,
+_SAME_SOON = 0.95  # or above which they do if they were seen within
+_SOON = 2.0  # seconds
+
+
+class Lessons(NamedTuple):
+    """Examples with a class, in one space."""
+
+    at: Tensor  # [n, d] unit rows around the centre
+    label: Tensor  # [n]
+    moment: Tensor  # [n] int64; lessons of one moment are of one class, and count for one together
+    share: Tensor  # [n] one by the lessons of the moment
+
+
+def moments(features: Tensor, seen: Tensor, filled: Tensor) -> Tensor:
+    """[c, s] the moment of every filled slot: lessons that look the same belong to it, directly or through others.
+
+    Seconds alone do not tell, because a batch of different pictures may arrive at once.
+    """
+    alike, soon = features @ features.mT, (seen[:, None] - seen[:, :, None]).abs() <= _SOON
+    same = ((alike > _SAME) | ((alike > _SAME_SOON) & soon)) & filled[:, None] & filled[:, :, None]
+    c, s = filled.shape
+    none = c * s
+    moment = torch.arange(none, device=filled.device).view(c, s)
+    while True:
+        least = torch.where(same, moment[:, None], none).amin(-1).minimum(moment)
+        if torch.equal(least, moment):
+            return moment
+        moment = least
+
+
+def shares(features: Tensor) -> Tensor:
+    """[n] one by the number of those that look the same."""
+    return 1 / (features @ features.T > _SAME).sum(1).clamp(min=1).float()
+
+
+def centre(mean: Tensor, frames: int, lessons: Tensor, label: Tensor, share: Tensor) -> Tensor:
+    """[d] from the mean of so many frames, and lessons [n, d] of the classes [n], which count as frames by `share`."""
+    count = label.bincount(share.double())
+    of_class = torch.zeros(len(count), lessons.shape[1], dtype=torch.float64, device=mean.device)
+    of_class.index_add_(0, label, (share[:, None] * lessons).double())
+    balanced = (of_class[count > 0] / count[count > 0, None]).mean(0)
+    return ((frames * mean.double() + count.sum() * balanced) / (frames + count.sum())).float()
