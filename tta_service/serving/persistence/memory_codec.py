@@ -51,7 +51,7 @@ async def copy_memories(
     return [copy for copy in copies if copy is not None]
 
 
-async def _copy_memory(session: Session, slot: MemorySlot, turn: Turn, lanes: Executors) -> MemoryImage:
+async def _copy_memory(session: Session, slot: MemorySlot, turn: Turn, lanes: Executors) -> MemoryImage | None:
     """A copy of the memory, made when the turn comes; None when it has not begun."""
     await turn.wait()
     if not slot.begun:

@@ -110,10 +110,9 @@ class Snapshots:
     async def restore(self, owner: str, state: bytes) -> Session:
         """The session goes on here, one epoch later, and replaces an idle one of the same id.
 
-        Of another model's snapshot the lessons are restored, and what another version of a strategy has learnt from
-        lessons begins anew from them. Raises `BadRequest` when the state was changed, belongs to another owner, does
-        not fit this version's memories, or is another model's without lessons; `NewerFormat`; `SessionInUse`;
-        `MemoryFull` when there is no room.
+        Of another model's snapshot the lessons are restored; what another version of a strategy learnt from lessons
+        begins anew. Raises `BadRequest` when the state was changed, is another owner's, does not fit this version's
+        memories, or is another model's without lessons; `NewerFormat`; `SessionInUse`; `MemoryFull`.
         """
         image = await self._decode(owner, state)
         return self._install(owner, image, image.header["epoch"] + 1, named=True)
