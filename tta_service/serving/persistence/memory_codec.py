@@ -122,6 +122,12 @@ async def decode(
     return MemoryImage(key, labels, memory, progress)
 
 
+def split(images: Sequence[MemoryImage]) -> tuple[list[MemoryImage], list[tuple[MemoryKey, LabelSet]]]:
+    """Those that have a memory, and what the others were."""
+    others = [(one.key, one.labels) for one in images if one.memory is None]
+    return [one for one in images if one.memory is not None], others
+
+
 def _parameters(instance: Any) -> dict[str, Any]:
     return {field.name: getattr(instance, field.name) for field in fields(instance)}
 

@@ -22,7 +22,7 @@ from ..sessions.turns import TurnQueue
 from ..text.cache import TextSpaceCache
 from .group_sync import bring_up_to_date
 from .lesson_codec import decode_lessons, encode_lessons
-from .memory_codec import MemoryImage, copy_memories, decode, decode_key, encode
+from .memory_codec import MemoryImage, copy_memories, decode, decode_key, encode, split
 from .signing import FORMAT, LESSONS_FORMAT, ResumeTokens, SignedCodec, may_have
 
 StartFit = Callable[[TurnQueue, Callable[[], Callable[[], None]]], None]
@@ -137,8 +137,8 @@ class Snapshots:
         for place, described in enumerate(header["memories"]):
             named = {name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{place}.")}
             images.append(await decode(described, named, progress, self._text_spaces, self._lanes, taught))
-        dropped = [(one.key, one.labels) for one in images if one.memory is None]
-        return SessionImage(header, [one for one in images if one.memory is not None], lessons, dropped)
+        usable, dropped = split(images)
+        return SessionImage(header, usable, lessons, dropped)
 
     async def _decode_lessons(self, owner: str, header: Mapping[str, Any], lessons: list[Lesson]) -> SessionImage:
         """What is of use of another model's session."""
