@@ -50,8 +50,8 @@ class SessionImage:
 
     header: Mapping[str, Any]
     memories: list[MemoryImage]
-    lessons: list[Lesson]
     dropped: list[tuple[MemoryKey, LabelSet]]  # memories of another model or version
+    lessons: list[Lesson]
 
 
 class Snapshots:
@@ -137,8 +137,7 @@ class Snapshots:
         for place, described in enumerate(header["memories"]):
             named = {name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{place}.")}
             images.append(await decode(described, named, progress, self._text_spaces, self._lanes, taught))
-        usable, dropped = split(images)
-        return SessionImage(header, usable, lessons, dropped)
+        return SessionImage(header, *split(images), lessons)
 
     async def _decode_lessons(self, owner: str, header: Mapping[str, Any], lessons: list[Lesson]) -> SessionImage:
         """What is of use of another model's session."""
@@ -150,7 +149,7 @@ class Snapshots:
             "session %s comes from another model: %d memories begin anew, %d of %d lessons are set apart",
             *(header["session"], len(dropped), apart, len(lessons)),
         )
-        return SessionImage(header, [], lessons, dropped)
+        return SessionImage(header, [], dropped, lessons)
 
     def _dump(
         self, header: dict[str, Any], values: dict[str, Tensor], lessons: list[Lesson], last_lesson: int
