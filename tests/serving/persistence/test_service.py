@@ -383,6 +383,26 @@ class Gated(FolderStore):
         await super().write(owner, session, stored, after)
 
 
+async def test_until_a_restored_snapshot_is_written_the_store_has_the_session_before(tmp_path: Path):
+    store = Gated(tmp_path)
+    async with server(store) as one:
+        store.go.set()
+        await one.frames(1, 2)
+        await one.persistence.save("ann", "cam")
+        early = (await one.persistence.snapshot("ann", "cam")).state
+        await one.frame(3)
+        await one.persistence.save("ann", "cam")
+        store.go.clear()
+        store.entered.clear()
+        restoring = asyncio.create_task(one.persistence.restore("ann", early))
+        await asyncio.wait_for(store.entered.wait(), PATIENCE)
+        async with server(tmp_path) as two:  # the first one was killed
+            assert (await two.frame(4)).session.frames == 4
+        store.go.set()
+        with pytest.raises(UnknownSession):  # another server has it
+            await restoring
+
+
 async def test_a_restored_snapshot_is_not_taken_for_an_old_copy_while_its_claim_waits(tmp_path: Path):
     store = Gated(tmp_path)
     async with server(store, "here:1") as one:

@@ -181,6 +181,25 @@ async def test_a_restore_without_room_leaves_nothing_behind():
         assert running.sessions.counters.sessions == running.sessions.counters.bytes == 0
 
 
+@pytest.mark.parametrize("limit", ["session", "owner", "total"])
+async def test_a_restore_without_room_leaves_the_session_that_it_would_replace(limit: str):
+    async with harness() as running:
+        await classify(running, 1)
+        state = (await take(running)).state
+        size = running.sessions.get("ann", "cam").memory_bytes
+    async with harness(limits=MemoryLimits(**{limit: size - 1})) as running:
+        await running.engine.classify(make_request(1, FIRST, session="cam", frame_id=1, owner="ann"))
+        before = running.sessions.counters
+        with pytest.raises(MemoryFull):
+            await snapshots(running).restore("ann", state)
+        assert running.sessions.counters == before and running.sessions.get("ann", "cam").frames == 1
+        assert running.of(Closed) == []
+    async with harness(limits=MemoryLimits(**{limit: size})) as running:  # without the old one there is room
+        await running.engine.classify(make_request(1, FIRST, session="cam", frame_id=1, owner="ann"))
+        await snapshots(running).restore("ann", state)
+        assert running.sessions.get("ann", "cam").memory_bytes == size and running.of(Closed) == [Closed("client", 1)]
+
+
 async def test_a_session_without_memories_has_a_snapshot_too():
     async with harness() as running:
         await running.engine.classify(make_request(0, session="cam", owner="ann", frame_id=3))

@@ -17,8 +17,8 @@ from tests.serving.manual_executor import Last, ManualExecutor
 from tests.serving.toys import Diary
 from tta_service.core.errors import MemoryFull, UnknownSession
 from tta_service.core.events import Closed
-from tta_service.serving.sessions.memory import MemoryLimits
 from tta_service.serving.sessions.lease import SessionLease
+from tta_service.serving.sessions.memory import MemoryLimits
 from tta_service.serving.sessions.session import Session
 from tta_service.serving.sessions.sessions import Sessions
 

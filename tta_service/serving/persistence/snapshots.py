@@ -10,19 +10,17 @@ from typing import Any
 
 from torch import Tensor
 
-from ...core.errors import BadRequest, SessionInUse
-from ...core.labels import LabelSet
+from ...core.errors import BadRequest
 from ...core.lessons import Lesson
-from ...core.memory import nbytes, tensors
+from ...core.memory import tensors
 from ..concurrency import Executors, run
-from ..sessions.memory import MemoryKey
 from ..sessions.session import Session
 from ..sessions.sessions import Sessions
 from ..sessions.turns import TurnQueue
 from ..text.cache import TextSpaceCache
-from .group_sync import bring_up_to_date
 from .lesson_codec import decode_lessons, encode_lessons
 from .memory_codec import MemoryImage, copy_memories, decode, decode_key, encode, split
+from .session_image import SessionImage
 from .signing import FORMAT, LESSONS_FORMAT, ResumeTokens, SignedCodec, may_have
 
 StartFit = Callable[[TurnQueue, Callable[[], Callable[[], None]]], None]
@@ -42,16 +40,6 @@ class Snapshot:
     session: str
     epoch: int
     state: bytes  # signed
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SessionImage:
-    """What a snapshot holds."""
-
-    header: Mapping[str, Any]
-    memories: list[MemoryImage]
-    dropped: list[tuple[MemoryKey, LabelSet]]  # memories of another model or version
-    lessons: list[Lesson]
 
 
 class Snapshots:
@@ -115,14 +103,14 @@ class Snapshots:
         memories, or is another model's without lessons; `NewerFormat`; `SessionInUse`; `MemoryFull`.
         """
         image = await self._decode(owner, state)
-        return self._install(owner, image, image.header["epoch"] + 1, named=True)
+        return self._install(image, owner, image.header["epoch"] + 1, named=True)
 
     async def reinstate(self, owner: str, id: str, state: bytes, epoch: int, named: bool) -> Session:
         """The same for a state from the store, at the epoch of its takeover."""
         image = await self._decode(owner, state)
         if image.header["session"] != id:
             raise BadRequest("this snapshot is of another session", "state")
-        return self._install(owner, image, epoch, named)
+        return self._install(image, owner, epoch, named)
 
     async def _decode(self, owner: str, state: bytes) -> SessionImage:
         header, values, lessons = await run(self._lanes.prepare, self._load, state)
@@ -164,36 +152,9 @@ class Snapshots:
         lessons = decode_lessons(header["lessons"], values, self._fingerprint) if "lessons" in header else []
         return header, values, lessons
 
-    def _install(self, owner: str, image: SessionImage, epoch: int, named: bool) -> Session:
-        registry, header, id = self._sessions.registry, image.header, str(image.header["session"])
-        older = registry.get(owner, id)
-        if older is not None:
-            if not older.evictable:
-                raise SessionInUse(f"session {id!r} is in use; it is replaced only while it rests", "session_id")
-            registry.close(older, "client")
-        session = registry.obtain(owner, id, named)
-        session.holds += 1  # it cannot be evicted to make room for itself
-        try:
-            session.restore(epoch, header["frames"], header["last_frame_id"])
-            session.own_lessons.last = header["lessons"]["last"] if image.lessons else 0
-            for lesson in image.lessons:
-                registry.admit(session, session.own_lessons.bytes_of(lesson.example))
-                session.own_lessons.put(lesson)
-            registry.join(session, header.get("group", ""))
-            for memory in image.memories:
-                registry.admit(session, nbytes(memory.memory))
-                slot = session.queue(memory.key, memory.labels).slot
-                slot.store(memory.memory, nbytes(memory.memory))
-                slot.learnt = session.lessons.last
-            for key, labels in image.dropped:
-                session.queue(key, labels).slot.report_reset()
-            if session.group:
-                bring_up_to_date(registry, session, session.group, header["learnt"])
-        except Exception:
-            registry.close(session, "capacity")
-            raise
-        finally:
-            session.holds -= 1  # unlike the end of a hold, this does not close a session without a name
+    def _install(self, image: SessionImage, owner: str, epoch: int, named: bool) -> Session:
+        registry = self._sessions.registry
+        session = image.install(registry, owner, epoch, named)
         if session.named:  # any other one is fitted with its next frame: a hold would end it
             for queue in session.memories.values():
                 self._start_fit(queue, partial(registry.hold, session, used=False))
