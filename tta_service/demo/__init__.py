@@ -1,4 +1,5 @@
-"""The demo: starts a service, streams a virtual camera over real photographs, and takes four strategies in turn.
+"""The demo: starts a service, streams a virtual camera over real photographs, and takes four strategies in turn; then a
+person corrects six answers.
 
 Like any client, it knows the service only by its address and uses the package `tta_client`.
 """
@@ -15,6 +16,7 @@ from tta_client.camera import VirtualSource, encode_jpegs
 from tta_client.camera.photographs import LABELS
 from tta_client.types.frames import Frame
 
+from .lessons import lesson_lines, teach
 from .service import Addresses, DemoFailed, start_service
 from .table import Board, metric_lines, open_board, summary
 from .tally import Count
@@ -26,7 +28,7 @@ IN_FLIGHT = 2  # frames: one is encoded while the next is decoded
 
 
 def run(frames: int = 240, views: int = 16, flags: Sequence[str] = ()) -> None:
-    """Stream `frames` frames, show the answers, stop the service. Raises `DemoFailed` when a frame failed."""
+    """Stream `frames` frames, show the answers, teach, stop the service. Raises `DemoFailed` when a frame failed."""
     print("starting the service ...", flush=True)
     with start_service(flags) as addresses, Client(addresses.grpc) as client:
         client.wait_until_serving()
@@ -36,6 +38,7 @@ def run(frames: int = 240, views: int = 16, flags: Sequence[str] = ()) -> None:
         with open_board(count) as show:
             _stream(client, VirtualSource(frames=frames, seed=1), _choices(client, views), count, show)
         print("\n".join(summary(count, time.monotonic() - count.started)))
+        print("\n".join(lesson_lines(teach(client))), flush=True)
         print("\n".join(["", f"{addresses.metrics} says", *metric_lines(scrape(addresses))]), flush=True)
     print("the service has stopped", flush=True)
     if count.all.failed or count.frames < frames:

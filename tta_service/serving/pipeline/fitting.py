@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...core.errors import NotReady
 from ...core.labels import TextSpace
 from ...core.memory import map_tensors
 from ...core.strategy import Strategy, apply_fit, is_teachable
@@ -62,6 +63,8 @@ class Fitter:
                 text = await self._text_spaces.get(slot.labels)
                 values = await run(self._lanes.tune, _fit, strategy, memory, text)
                 await self._work(queue.enqueue(hold()), is_the_same, partial(_put, values))
+        except NotReady:  # the server is stopping
+            pass
         except Exception:
             log.exception("%s could not be fitted to its lessons", strategy.name)
 

@@ -57,8 +57,7 @@ class StreamState:
         self.closed = False  # the caller wants no more results
         self.queue, self._defines = SendQueue(policy, in_flight, paced), defines
         self._intake = Intake(self.queue, self.statistics)
-        self.lessons, self._named = LessonQueue(defines), named
-        self._draining = self._lessons_late = False
+        self.lessons, self._named, self._draining, self._lessons_late = LessonQueue(defines), named, False, False
 
     # ---- sending
 
