@@ -165,6 +165,7 @@ class Sessions(Section):
     thumbnails: Annotated[int, Field(ge=0, le=1024)] = 0  # longer side, of pictures that may be taught; 0: none is made
     store: URL = ""  # a folder, or redis://… valkey://…; none: sessions end with the process
     store_keep: Annotated[float, Field(gt=0, le=366 * 86400)] = 86400.0  # seconds from the last write
+    group_seconds: Annotated[float, Field(gt=0, le=3600)] = 2.0  # until other servers see a group's lesson
     write_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0  # the most that the store lags behind
     write_frames: Annotated[int, Field(ge=1, le=1_000_000)] = 50  # the most frames of one session by which it lags
     adopt_owner: str = ""  # whose sessions and snapshots are that are from before callers were asked who they are

@@ -89,6 +89,8 @@ async def build_runtime(
             return await parts.batcher.encode(blank(1), exact)
 
         works = parts.batcher.run(), parts.sessions.run(), parts.health.run(canary)
+        if parts.persistence.groups:
+            works += (parts.persistence.groups.run(keep.group_seconds),)
         tasks = await stack.enter_async_context(_background(*works, parts.persistence.run(keep.write_seconds)))
         stack.callback(parts.sessions.close_all)
         stack.push_async_callback(save_sessions, parts.persistence)

@@ -1,22 +1,151 @@
-"""Lesson groups and the state store."""
+"""Lesson groups in the state store, where their servers tell each other word by word what was taught."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import logging
+import re
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
 
-from ..sessions.lesson_groups import KEY, Change, LessonGroup, name_of
+from ...core.errors import MemoryFull, NewerFormat, NotReady
+from ...core.lessons import Lesson
+from ..concurrency import KeyedQueue, run
+from ..sessions.lesson_groups import KEY, LessonGroup, Removal, Word, name_of
 from ..sessions.registry import SessionRegistry
-from ..sessions.session import Session
+from .lesson_codec import decode_lessons, encode_lessons
+from .snapshots import Snapshots
+from .stores.base import Store
+from .stores.base import name_of as name_in_store
+
+NAME = re.compile(rf"[0-9a-f]{{{KEY}}}-[0-9]{{17}}-[0-9a-f]{{8}}")
+log = logging.getLogger(__name__)
 
 
-def bring_up_to_date(registry: SessionRegistry, session: Session, group: LessonGroup, learnt: Sequence[str]) -> None:
-    """Memories that know words of these names begin anew if one of them holds no longer; else they learn the rest."""
-    if any(name < group.names.get(name[:KEY], "") for name in learnt):
-        for queue in session.memories.values():
-            queue.slot.reset()
-        return
-    known = set(learnt)
-    missed = [lesson for lesson in group.lessons if name_of(lesson) not in known]
-    for queue in session.memories.values():
-        queue.slot.missed = frozenset(lesson.number for lesson in missed)
-    registry.on_lessons([session], [Change(None, lesson) for lesson in missed])
+class GroupSync:
+    """Reads the words of other servers, and writes what the store lacks: what it misses, it has after the next time.
+
+    Every word is a record of its own, so servers that write at once lose nothing. Snapshots lend it their codec, and
+    find the groups of restored sessions here.
+    """
+
+    def __init__(self, store: Store, registry: SessionRegistry, snapshots: Snapshots) -> None:
+        self._store, self._registry, self._queue = store, registry, KeyedQueue()
+        self._lane = snapshots.lanes.prepare
+        self._codec, self._fingerprint, self._encode_again = (
+            snapshots.codec,
+            snapshots.fingerprint,
+            snapshots.encode_again,
+        )
+        snapshots.load_group = self.load
+        self._stored = WeakKeyDictionary[LessonGroup, set[str]]()  # names of the words that the store has
+        self._unusable = WeakKeyDictionary[LessonGroup, set[str]]()  # names of records that are damaged or too many
+        self._is_down = False
+
+    async def load(self, owner: str, id: str) -> None:
+        """Reads what the store holds of a group that has not been read here. Raises as `SessionRegistry.obtain`."""
+        group = self._registry.obtain_group(owner, id)
+        if group not in self._stored:
+            await self._sync_in_order(group)
+
+    async def save(self, owner: str, id: str) -> bool:
+        """Whether the store has all that the group has been taught by now."""
+        group = self._registry.groups.get(owner, id)
+        if group is None:
+            return False
+        names = set(group.names.values())
+        await self._sync_in_order(group)
+        return names <= self._stored.get(group, set())
+
+    async def sync_all(self) -> None:
+        """Brings all groups up to date, here and in the store."""
+        for group in self._registry.groups.open_groups:
+            await self._sync_in_order(group)
+
+    async def run(self, every: float) -> None:
+        """Does this every so many seconds until cancelled."""
+        while True:
+            await asyncio.sleep(every)
+            await self.sync_all()
+
+    async def _sync_in_order(self, group: LessonGroup) -> None:
+        await asyncio.shield(self._queue.submit((group.owner, group.id), partial(self._sync, group)))
+
+    async def _sync(self, group: LessonGroup) -> None:
+        try:
+            await self._exchange(group, name_in_store(group.owner, group.id))
+        except NotReady as error:
+            if not self._is_down:
+                log.warning("lesson groups go on without the store: %s", error.message)
+            self._is_down = True
+        except Exception:
+            log.exception("group %s could not be brought up to date with the store", group.id)
+        else:
+            self._is_down = False
+
+    async def _exchange(self, group: LessonGroup, key: str) -> None:
+        unusable = self._unusable.setdefault(group, set())
+        there = {name for name in await self._store.names(key) if NAME.fullmatch(name)}
+        missing = [name for name in sorted(there - unusable) if name > group.names.get(name[:KEY], "")]
+        records = await self._store.read(key, missing) if missing else {}
+        words = await self._decode(group, records)
+        unusable |= records.keys() - words.keys()
+        if not group.closed:
+            self._registry.tell(group, self._admit(group, words, unusable))
+            self._stored[group] = await self._write(group, key, there, there - unusable)
+
+    async def _write(self, group: LessonGroup, key: str, there: set[str], usable: set[str]) -> set[str]:
+        """Writes what the store lacks, and deletes what has been replaced there; returns what it has of use."""
+        lacking = {name: group.words[name[:KEY]] for name in group.names.values() if name not in usable}
+        replaced = [name for name in there if name < group.names.get(name[:KEY], "")]
+        if lacking or replaced:
+            encoded = await run(self._lane, lambda: {name: self._dump(group, one) for name, one in lacking.items()})
+            await self._store.put(key, encoded, replaced)
+        return usable | lacking.keys()
+
+    def _admit(self, group: LessonGroup, words: dict[str, Word], unusable: set[str]) -> Iterable[Word]:
+        """The words for which there is room, in the order of teaching."""
+        for name in sorted(words, key=lambda name: name[KEY:]):
+            word = words[name]
+            try:
+                self._registry.admit(group, group.bytes_of(word))
+            except MemoryFull as error:
+                log.warning("group %s has no room for a lesson of another server: %s", group.id, error.message)
+                unusable.add(name)
+                continue
+            yield word
+
+    async def _decode(self, group: LessonGroup, records: dict[str, bytes]) -> dict[str, Word]:
+        """Those that can be used."""
+        words = await run(
+            self._lane, lambda: {name: self._load(group, name, record) for name, record in records.items()}
+        )
+        found = {name: word for name, word in words.items() if word is not None}
+        apart = {name: one for name, one in found.items() if isinstance(one, Lesson) and one.example.set_apart}
+        if apart:
+            found |= dict(zip(apart, await self._encode_again(group.owner, list(apart.values())), strict=True))
+        return found
+
+    def _dump(self, group: LessonGroup, word: Word) -> bytes:
+        header: dict[str, Any] = {"owner": group.owner, "group": group.id, "name": name_of(word)}
+        if isinstance(word, Removal):
+            return self._codec.dumps(header | {"removal": [word.example, word.labels, word.taught]}, {})
+        header["lessons"], values = encode_lessons([word], 0, self._fingerprint)
+        return self._codec.dumps(header, values)
+
+    def _load(self, group: LessonGroup, name: str, record: bytes) -> Word | None:
+        """None, with a warning, for what is damaged, or of a newer version."""
+        try:
+            header, values = self._codec.loads(record)
+            if [header.get(one) for one in ("owner", "group", "name")] != [group.owner, group.id, name]:
+                raise ValueError("it is of another group")
+            if "removal" in header:
+                return Removal(*header["removal"])
+            return decode_lessons(header["lessons"], values, self._fingerprint)[0]
+        except NewerFormat as error:
+            log.warning("a lesson of group %s is left out: %s", group.id, error.message)
+        except Exception as error:  # whatever is in a record must not keep the others from being read
+            log.warning("a record of group %s is damaged and left out: %s", group.id, error)
+        return None

@@ -20,7 +20,9 @@ from ...core.reducer import Reduction
 from ...core.strategy import Strategy, is_teachable
 from ...guard import GuardedMemory, add_guard, count_lessons
 from ..concurrency import Executors, run
+from ..sessions.lesson_groups import KEY, Change, LessonGroup, name_of
 from ..sessions.memory import MemoryKey, MemorySlot
+from ..sessions.registry import SessionRegistry
 from ..sessions.session import Session
 from ..sessions.turns import Turn
 from ..text.cache import TextSpaceCache
@@ -126,6 +128,19 @@ def split(images: Sequence[MemoryImage]) -> tuple[list[MemoryImage], list[tuple[
     """Those that have a memory, and what the others were."""
     others = [(one.key, one.labels) for one in images if one.memory is None]
     return [one for one in images if one.memory is not None], others
+
+
+def bring_up_to_date(registry: SessionRegistry, session: Session, group: LessonGroup, learnt: Sequence[str]) -> None:
+    """Memories that know words of these names begin anew if one of them holds no longer; else they learn the rest."""
+    if any(name < group.names.get(name[:KEY], "") for name in learnt):
+        for queue in session.memories.values():
+            queue.slot.reset()
+        return
+    known = set(learnt)
+    missed = [lesson for lesson in group.lessons if name_of(lesson) not in known]
+    for queue in session.memories.values():
+        queue.slot.missed = frozenset(lesson.number for lesson in missed)
+    registry.on_lessons([session], [Change(None, lesson) for lesson in missed])
 
 
 def _parameters(instance: Any) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from ...core.request import Report
 from ..concurrency import KeyedQueue
 from ..sessions.session import Session, SessionInfo
 from ..sessions.sessions import Sessions
+from .group_sync import GroupSync
 from .snapshots import Snapshot, Snapshots
 from .stores.base import Store, Stored
 from .write_behind import WriteBehind, is_due
@@ -51,6 +52,7 @@ class SessionPersistence:
         self._sessions, self._registry, self._snapshots = sessions, sessions.registry, snapshots
         self.store, self._write_frames, self._address = store, write_frames, address
         self._queue, self._draining = KeyedQueue(), False  # the queue is by owner and id
+        self.groups = GroupSync(store, self._registry, snapshots) if store else None
         self._writer = WriteBehind(store, snapshots, self._registry, self._queue, address) if store else None
 
     async def load(self, owner: str, id: str, *, opening: bool = False, named: bool = True, group: str = "") -> None:
@@ -61,6 +63,8 @@ class SessionPersistence:
         that cannot be read counts as none, with a warning in the log. Raises `NotReady` when the store does not answer,
         `MemoryFull` when there is no room, `NewerFormat` for what a newer version wrote.
         """
+        if self.groups and group:
+            await self.groups.load(owner, group)
         if self.store is None or not id:
             return
         session = self._registry.get(owner, id)
@@ -104,14 +108,16 @@ class SessionPersistence:
         Raises `UnknownSession` when the session that was taught is closed, `SessionMoved` when another server has it,
         `NewerFormat` when that one is newer.
         """
-        if not id:  # a group's
-            return False
+        if not id:
+            return self.groups is not None and await self.groups.save(owner, group)
         session = self._registry.find(owner, id)
+        group = session.group.id if session.group else ""
+        stored_group = not group or (self.groups is not None and await self.groups.save(owner, group))
         changes, stored = session.lessons.changes, session.stored
         await self.save(owner, id)
         if stored.lost is not None:
             raise stored.lost
-        return stored.epoch > 0 and stored.lessons >= changes
+        return stored_group and stored.epoch > 0 and stored.lessons >= changes
 
     def drain(self) -> None:
         """From now on an answer waits until its session is written, for the next request goes to another server."""

@@ -14,8 +14,7 @@ from ..sessions.lessons import LessonBook
 from ..sessions.memory import MemoryKey
 from ..sessions.registry import SessionRegistry
 from ..sessions.session import Session, StoredVersion
-from .group_sync import bring_up_to_date
-from .memory_codec import MemoryImage
+from .memory_codec import MemoryImage, bring_up_to_date
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -60,10 +60,10 @@ class Snapshots:
         start_fit: StartFit = lambda queue, hold: None,
         adopt_owner: str = "",
     ) -> None:
-        self._sessions, self._text_spaces, self._lanes = sessions, text_spaces, lanes
-        self._fingerprint, self._codec, self._encode_again = fingerprint, SignedCodec(secret), encode_again
+        self._sessions, self._text_spaces, self.lanes = sessions, text_spaces, lanes
+        self.fingerprint, self.codec, self.encode_again = fingerprint, SignedCodec(secret), encode_again
         self._start_fit, self.adopt_owner = start_fit, adopt_owner
-        self.tokens = ResumeTokens(self._codec, adopt_owner)
+        self.tokens = ResumeTokens(self.codec, adopt_owner)
         self.load_group: Callable[[str, str], Awaitable[None]] | None = None  # (owner, id): from the state store
 
     async def take(self, owner: str, id: str) -> Snapshot:
@@ -77,10 +77,10 @@ class Snapshots:
         """
         lessons, last_lesson = list(session.lessons), session.lessons.last  # that are learnt when turns come now
         group, learnt = session.group, list(session.group.names.values()) if session.group else []
-        images = await copy_memories(session, partial(self._sessions.registry.hold, session, used=False), self._lanes)
+        images = await copy_memories(session, partial(self._sessions.registry.hold, session, used=False), self.lanes)
         frames, last = min((copy.progress for copy in images), default=(session.frames, session.last_frame_id))
         header: dict[str, Any] = {
-            "fingerprint": self._fingerprint,
+            "fingerprint": self.fingerprint,
             "owner": session.owner,
             "session": session.id,
             "epoch": (epoch := session.epoch),
@@ -92,7 +92,7 @@ class Snapshots:
             header |= {"group": group.id, "learnt": learnt}
             lessons = lessons if group_lessons else []
         values = {f"{i}.{name}": value for i, copy in enumerate(images) for name, value in tensors(copy.memory).items()}
-        state = await run(self._lanes.prepare, self._dump, header, values, lessons, last_lesson)
+        state = await run(self.lanes.prepare, self._dump, header, values, lessons, last_lesson)
         return Snapshot(session.id, epoch, state)
 
     async def restore(self, owner: str, state: bytes) -> Session:
@@ -113,25 +113,25 @@ class Snapshots:
         return self._install(image, owner, epoch, named)
 
     async def _decode(self, owner: str, state: bytes) -> SessionImage:
-        header, values, lessons = await run(self._lanes.prepare, self._load, state)
+        header, values, lessons = await run(self.lanes.prepare, self._load, state)
         if not may_have(owner, header.get("owner"), self.adopt_owner) or "session" not in header:
             raise BadRequest("this snapshot is another owner's", "state")
         if self.load_group and "group" in header:
             await self.load_group(owner, header["group"])
-        if header["fingerprint"] != self._fingerprint:
+        if header["fingerprint"] != self.fingerprint:
             return await self._decode_lessons(owner, header, lessons)
         progress, images = (header["frames"], header["last_frame_id"]), list[MemoryImage]()
         taught = bool(lessons or header.get("group"))
         for place, described in enumerate(header["memories"]):
             named = {name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{place}.")}
-            images.append(await decode(described, named, progress, self._text_spaces, self._lanes, taught))
+            images.append(await decode(described, named, progress, self._text_spaces, self.lanes, taught))
         return SessionImage(header, *split(images), lessons)
 
     async def _decode_lessons(self, owner: str, header: Mapping[str, Any], lessons: list[Lesson]) -> SessionImage:
         """What is of use of another model's session."""
         if not lessons and "group" not in header:
             raise BadRequest("this snapshot was made with another model", "state")
-        lessons = await self._encode_again(owner, lessons)
+        lessons = await self.encode_again(owner, lessons)
         dropped, apart = [decode_key(one) for one in header["memories"]], sum(one.example.set_apart for one in lessons)
         log.warning(
             "session %s comes from another model: %d memories begin anew, %d of %d lessons are set apart",
@@ -143,13 +143,13 @@ class Snapshots:
         self, header: dict[str, Any], values: dict[str, Tensor], lessons: list[Lesson], last_lesson: int
     ) -> bytes:
         if lessons:
-            header["lessons"], tensors = encode_lessons(lessons, last_lesson, self._fingerprint)
+            header["lessons"], tensors = encode_lessons(lessons, last_lesson, self.fingerprint)
             values |= tensors
-        return self._codec.dumps(header, values, LESSONS_FORMAT if lessons or "group" in header else FORMAT)
+        return self.codec.dumps(header, values, LESSONS_FORMAT if lessons or "group" in header else FORMAT)
 
     def _load(self, state: bytes) -> tuple[dict[str, Any], dict[str, Tensor], list[Lesson]]:
-        header, values = self._codec.loads(state)
-        lessons = decode_lessons(header["lessons"], values, self._fingerprint) if "lessons" in header else []
+        header, values = self.codec.loads(state)
+        lessons = decode_lessons(header["lessons"], values, self.fingerprint) if "lessons" in header else []
         return header, values, lessons
 
     def _install(self, image: SessionImage, owner: str, epoch: int, named: bool) -> Session:

@@ -77,6 +77,10 @@ class LessonGroup:
         """Takes a lesson back."""
         return self._say(Removal(example, labels, 0.0))
 
+    def bytes_of(self, word: Word) -> int:
+        """By which hearing it would add to the group."""
+        return WORD + (self.lessons.bytes_of(word.example) if isinstance(word, Lesson) else 0)
+
     def merge(self, word: Word) -> Change | None:
         """Hears a word, perhaps of another server; None: the same or a later one about this is known."""
         name = name_of(word)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ....core.errors import SessionMoved
@@ -27,7 +27,9 @@ Change = Callable[[Stored | None], Stored | None]  # the stored record -> the ne
 
 
 class Store(ABC):
-    """Every change is one atomic step. The methods raise `NotReady` when the store cannot be reached.
+    """Sessions by owner and id, and records of lesson groups by name. Every change is one atomic step.
+
+    The methods raise `NotReady` when the store cannot be reached.
 
     What a newer version wrote is left as it is: every method raises `NewerFormat` for it.
     """
@@ -69,6 +71,18 @@ class Store(ABC):
     @abstractmethod
     async def has_unowned(self) -> bool:
         """Whether there are records without an owner, from before callers were asked who they are."""
+
+    @abstractmethod
+    async def names(self, group: str) -> set[str]:
+        """The names of the records of a lesson group, which the store keeps for longer now that somebody asks."""
+
+    @abstractmethod
+    async def read(self, group: str, names: Sequence[str]) -> dict[str, bytes]:
+        """Records by name; those that are gone are left out."""
+
+    @abstractmethod
+    async def put(self, group: str, records: Mapping[str, bytes], gone: Sequence[str]) -> None:
+        """Adds records, and deletes those of the names `gone`. Others that are added meanwhile stay."""
 
     @abstractmethod
     async def close(self) -> None:

@@ -6,22 +6,28 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
 
 from ....core.errors import NewerFormat, NotReady
 from ...concurrency import run
 from ..signing import FORMAT
 from .base import UNOWNED, Change, Store, Stored, check_formats, lifetime
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
 class FolderStore(Store):
-    """One file for each session, replaced as a whole. A lock on the folder makes compare-and-set atomic.
+    """One file for each session, replaced as a whole, and a folder of such files for each lesson group.
+
+    A lock on the folder makes compare-and-set atomic.
 
     A state is deleted when the folder is opened `keep` seconds after its last write, one with lessons `keep_taught`.
     Raises OSError when the folder cannot be made. Later work runs in a thread of its own.
@@ -37,6 +43,10 @@ class FolderStore(Store):
                         stored = _read(file)
                         if stored is None or age > lifetime(stored.state, keep, keep_taught):
                             file.unlink()
+
+            for records in folder.glob("*.lessons"):
+                if time.time() - records.stat().st_mtime > max(keep, keep_taught):
+                    shutil.rmtree(records, ignore_errors=True)
 
     async def has_unowned(self) -> bool:
         return any(self._folder.glob(f"{UNOWNED}.session"))
@@ -60,6 +70,42 @@ class FolderStore(Store):
                 _replace(file, new)
             return new
 
+    async def names(self, group: str) -> set[str]:
+        def list_names(folder: Path) -> set[str]:
+            os.utime(folder)
+            return {file.name for file in folder.iterdir()}
+
+        return await self._in_folder(group, list_names, set())
+
+    async def read(self, group: str, names: Sequence[str]) -> dict[str, bytes]:
+        def read(folder: Path) -> dict[str, bytes]:
+            found = dict[str, bytes]()
+            for name in names:
+                with suppress(FileNotFoundError):
+                    found[name] = (folder / name).read_bytes()
+            return found
+
+        return await self._in_folder(group, read, {})
+
+    async def put(self, group: str, records: Mapping[str, bytes], gone: Sequence[str]) -> None:
+        def put(folder: Path) -> None:
+            folder.mkdir(exist_ok=True, mode=0o700)
+            for name, record in records.items():
+                _write(folder / name, folder / f".{name}.{uuid4().hex}", record)
+            for name in gone:
+                (folder / name).unlink(missing_ok=True)
+
+        await self._in_folder(group, put, None)
+
+    async def _in_folder(self, group: str, work: Callable[[Path], T], none: T) -> T:
+        """What `work` gives in the folder of a group's records; `none` when there is no folder."""
+        try:
+            return await run(self._thread, work, self._folder / f"{group}.lessons")
+        except FileNotFoundError:
+            return none
+        except OSError as error:
+            raise NotReady(str(error)) from error
+
     @contextmanager
     def _lock(self) -> Generator[None]:
         with (self._folder / "lock").open("w") as file:
@@ -69,9 +115,12 @@ class FolderStore(Store):
 
 def _replace(file: Path, stored: Stored) -> None:
     line = json.dumps({"format": FORMAT, "epoch": stored.epoch, "holder": stored.holder}).encode()
-    half = file.with_suffix(".session-half")
+    _write(file, file.with_suffix(".session-half"), line + b"\n" + stored.state)
+
+
+def _write(file: Path, half: Path, content: bytes) -> None:
     with half.open("wb") as output:
-        output.write(line + b"\n" + stored.state)
+        output.write(content)
         output.flush()
         os.fsync(output.fileno())
     half.replace(file)

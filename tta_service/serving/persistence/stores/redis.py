@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ....core.errors import NotReady, Unsupported
@@ -25,7 +25,9 @@ TIMEOUT = 5.0  # seconds for a connection, and for each reply
 
 
 class RedisStore(Store):
-    """One hash for each session, which expires `keep` seconds after its last write, with lessons `keep_taught`.
+    """One hash for each session, and one for the records of each lesson group.
+
+    That of a session expires `keep` seconds after its last write, with lessons `keep_taught`.
 
     Compare-and-set is WATCH … MULTI … EXEC, repeated when another server was faster.
     """
@@ -67,6 +69,26 @@ class RedisStore(Store):
     async def close(self) -> None:
         await self._client.aclose()
 
+    async def names(self, group: str) -> set[str]:
+        key, keep = _group_key(group), max(1, int(max(self._keep)))
+        found, _ = await self._ask(lambda: self._client.pipeline().hkeys(key).expire(key, keep).execute())
+        return {name.decode(errors="replace") for name in found}
+
+    async def read(self, group: str, names: Sequence[str]) -> dict[str, bytes]:
+        found = await self._ask(lambda: self._client.hmget(_group_key(group), names))
+        return {name: record for name, record in zip(names, found, strict=True) if record is not None}
+
+    async def put(self, group: str, records: Mapping[str, bytes], gone: Sequence[str]) -> None:
+        def execute() -> Awaitable[Any]:
+            key, pipe = _group_key(group), self._client.pipeline()
+            if records:
+                pipe.hset(key, mapping=dict(records))
+            if gone:
+                pipe.hdel(key, *gone)
+            return pipe.expire(key, max(1, int(max(self._keep)))).execute()
+
+        await self._ask(execute)
+
     async def _change(self, name: str, change: Change) -> Stored | None:
         return await self._ask(lambda: self._try_until_done(_key(name), change))
 
@@ -106,6 +128,10 @@ class RedisStore(Store):
 
 def _key(name: str) -> str:
     return f"tta:session:{name}"
+
+
+def _group_key(name: str) -> str:
+    return f"tta:lessons:{name}"
 
 
 def _to_stored(fields: dict[bytes, bytes]) -> Stored | None:
