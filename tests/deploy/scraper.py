@@ -58,12 +58,15 @@ class Prometheus:
 
 
 @asynccontextmanager
-async def prometheus(target: str, folder: Path) -> AsyncIterator[Prometheus]:
-    """Scrapes `target` (host:port, which need not answer yet) until the block ends; keeps its data in `folder`."""
+async def prometheus(target: str, folder: Path, access: dict[str, Any] | None = None) -> AsyncIterator[Prometheus]:
+    """Scrapes `target` (host:port, which need not answer yet) until the block ends; keeps its data in `folder`.
+
+    `access` is what else a job of Prometheus needs: scheme, tls_config, authorization.
+    """
     configuration = {
         "global": {"scrape_interval": "500ms", "evaluation_interval": "1s"},
         "rule_files": [str(RULES)],
-        "scrape_configs": [{"job_name": "any name", "static_configs": [{"targets": [target]}]}],
+        "scrape_configs": [{"job_name": "any name", **(access or {}), "static_configs": [{"targets": [target]}]}],
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
     port = free_port()

@@ -14,11 +14,14 @@ from jsonschema import Draft7Validator
 
 from tests.deploy.chart import CHART, manifests, values
 from tests.deploy.tools import DEPLOY, exported, program
+from tta_service.app.access import check_access
 from tta_service.settings import load, unknown_variables
 
 NAME = "blue-tta-service"
-STORED = {"store": "redis://cache:6379/0", "secret": "confidential"}
-ALL: dict[str, Any] = {
+STORED = {"store": "redis://cache:6379/0", "secret": "confidential, with sixteen"}
+SECRETS: dict[str, Any] = {"access": {"existingSecret": "access"}, "tls": {"existingSecret": "certificate"}}
+ALL: dict[str, Any] = SECRETS | {
+    "networkPolicy": {"metricsFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]},
     "sessions": STORED,
     "autoscaling": {"enabled": True},
     "serviceMonitor": {"enabled": True, "labels": {"release": "monitoring"}},
@@ -30,7 +33,11 @@ ALL: dict[str, Any] = {
     "tolerations": [{"key": "gpu", "operator": "Exists"}],
     "podAnnotations": {"team": "vision"},
 }
-LEAST: dict[str, Any] = {"proxy": {"enabled": False}}
+LEAST: dict[str, Any] = {
+    "proxy": {"enabled": False},
+    "access": {"insecure": True},
+    "networkPolicy": {"enabled": False},
+}
 
 
 def container(chosen: dict[str, Any], kind: str = "StatefulSet", name: str = NAME) -> dict[str, Any]:
@@ -38,7 +45,7 @@ def container(chosen: dict[str, Any], kind: str = "StatefulSet", name: str = NAM
     return one
 
 
-@pytest.mark.parametrize("chosen", [{}, ALL, LEAST], ids=["as it is", "with everything", "with little"])
+@pytest.mark.parametrize("chosen", [SECRETS, ALL, LEAST], ids=["as it is", "with everything", "with little"])
 def test_rendered_manifests_fit_the_schemas_of_kubernetes(chosen: dict[str, Any]):
     kubernetes = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
     for (kind, _), one in manifests(chosen).items():
@@ -49,22 +56,27 @@ def test_rendered_manifests_fit_the_schemas_of_kubernetes(chosen: dict[str, Any]
 def test_every_option_renders_its_resource():
     few, many = {kind for kind, _ in manifests(LEAST)}, {kind for kind, _ in manifests(ALL)}
     assert few == {"StatefulSet", "Service", "PodDisruptionBudget"}
-    assert many - few == {"Secret", "HorizontalPodAutoscaler", "ServiceMonitor", "ConfigMap", "Deployment"}
+    optional = {"Secret", "HorizontalPodAutoscaler", "ServiceMonitor", "ConfigMap", "Deployment", "NetworkPolicy"}
+    assert many - few == optional
     assert "replicas" not in manifests(ALL)["StatefulSet", NAME]["spec"]  # the scaler's affair
-    assert manifests({})["StatefulSet", NAME]["spec"]["replicas"] == 2
+    assert manifests(SECRETS)["StatefulSet", NAME]["spec"]["replicas"] == 2
 
 
 def test_the_grace_period_covers_the_notice_the_drain_and_what_comes_after():
-    pod = manifests({"drain": {"preStop": 7, "grace": 60}})["StatefulSet", NAME]["spec"]["template"]["spec"]
+    pod = manifests(SECRETS | {"drain": {"preStop": 7, "grace": 60}})["StatefulSet", NAME]["spec"]["template"]["spec"]
     assert pod["terminationGracePeriodSeconds"] == 7 + 60 + 15
-    env = {one["name"]: one.get("value") for one in container({"drain": {"preStop": 7, "grace": 60}})["env"]}
+    env = {one["name"]: one.get("value") for one in container(SECRETS | {"drain": {"preStop": 7, "grace": 60}})["env"]}
     assert (env["TTA_SERVER__PRE_STOP"], env["TTA_SERVER__DRAIN"]) == ("7", "60")
 
 
-def test_health_is_asked_by_grpc_and_a_draining_server_leaves_before_its_notice_ends():
-    asked = container({})
+@pytest.mark.parametrize("chosen, scheme", [(SECRETS, "HTTPS"), (LEAST, "HTTP")])
+def test_health_is_asked_by_http_and_a_draining_server_leaves_before_its_notice_ends(
+    chosen: dict[str, Any], scheme: str
+):
+    """Kubernetes' gRPC probe speaks no TLS."""
+    asked = container(chosen)
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-        assert asked[probe]["grpc"] == {"port": 50051}
+        assert asked[probe]["httpGet"] == {"path": "/healthz", "port": "metrics", "scheme": scheme}
     ready = asked["readinessProbe"]
     assert ready["periodSeconds"] * ready["failureThreshold"] <= values({})["drain"]["preStop"]
 
@@ -117,15 +129,48 @@ def test_variables_are_settings_of_the_service(monkeypatch: pytest.MonkeyPatch):
     env = container(ALL)["env"]
     secret = manifests(ALL)["Secret", f"{NAME}-sessions"]["stringData"]
     assert not unknown_variables(one["name"] for one in env)
+    secret |= {"metrics-token": "a token of sixteen or more"}
     for one in env:
         monkeypatch.setenv(one["name"], one.get("value") or secret[one["valueFrom"]["secretKeyRef"]["key"]])
-    settings = load()
+    settings = load({"server.host": "0.0.0.0", "metrics.host": "0.0.0.0"})  # as the image has it
+    check_access(settings)
     assert (settings.sessions.store, settings.limits.views, settings.server.pre_stop) == (STORED["store"], 256, 5.0)
+
+
+def test_without_keys_and_certificates_nothing_is_installed_unless_it_is_told_to():
+    for given in ({}, {"tls": SECRETS["tls"]}, {"access": SECRETS["access"]}):
+        with pytest.raises(Exception, match=r"\.existingSecret: a Secret with"):
+            manifests(given)
+    names = {one["name"]: one.get("value") for one in container(LEAST)["env"]}
+    assert names["TTA_SERVER__INSECURE"] == "true" and "TTA_SERVER__KEYS" not in names
+
+
+def test_secrets_are_mounted_for_their_reader_alone_and_no_service_is_announced():
+    found = manifests(ALL)
+    for kind, name in (("StatefulSet", NAME), ("Deployment", f"{NAME}-proxy")):
+        pod = found[kind, name]["spec"]["template"]["spec"]
+        assert pod["enableServiceLinks"] is False
+        mounted = {one["name"]: one["secret"]["defaultMode"] for one in pod["volumes"] if "secret" in one}
+        assert mounted == {"tls": 0o440} | ({"access": 0o440} if kind == "StatefulSet" else {})
+        assert pod["securityContext"]["fsGroup"]
+
+
+def test_servers_are_reached_by_the_proxy_and_scraped_with_the_token_and_the_authority():
+    found = manifests(ALL)
+    by_grpc, by_scrapers = found["NetworkPolicy", NAME]["spec"]["ingress"]
+    proxy = found["Deployment", f"{NAME}-proxy"]["spec"]["template"]["metadata"]["labels"]
+    assert by_grpc["from"][0]["podSelector"]["matchLabels"].items() <= proxy.items()
+    assert by_scrapers["from"] == ALL["networkPolicy"]["metricsFrom"]
+    ports = {one["name"] for one in container(ALL)["ports"]}
+    assert {one["port"] for rule in (by_grpc, by_scrapers) for one in rule["ports"]} == ports
+    (end,) = found["ServiceMonitor", NAME]["spec"]["endpoints"]
+    assert end["scheme"] == "https" and end["tlsConfig"]["ca"]["secret"] == {"name": "certificate", "key": "ca.crt"}
+    assert end["authorization"]["credentials"] == {"name": "access", "key": "metrics-token"}
 
 
 def test_a_store_without_a_secret_is_refused():
     with pytest.raises(Exception, match="without one no other server can read"):
-        manifests({"sessions": {"store": "redis://cache:6379/0"}})
+        manifests(SECRETS | {"sessions": {"store": "redis://cache:6379/0"}})
 
 
 def test_values_are_checked_before_anything_is_rendered():
@@ -139,7 +184,9 @@ def test_values_are_checked_before_anything_is_rendered():
 
 
 def test_the_proxy_of_the_chart_is_the_one_that_is_tested_with_the_servers_of_the_chart(tmp_path: Path):
-    configuration = manifests({"autoscaling": {"maxReplicas": 3}})["ConfigMap", f"{NAME}-proxy"]["data"]["haproxy.cfg"]
+    configuration = manifests(SECRETS | {"autoscaling": {"maxReplicas": 3}})["ConfigMap", f"{NAME}-proxy"]["data"][
+        "haproxy.cfg"
+    ]
     ours = (DEPLOY / "haproxy" / "haproxy.cfg").read_text().splitlines()
     unchanged, added = (
         [line for line in ours if line in configuration.splitlines()],

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import ssl
 import subprocess
 import sys
 import tomllib
+import urllib.error
+import urllib.request
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 import yaml
-from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from jsonschema import Draft7Validator
+from tta_client.aio.client import AsyncClient
 from tta_client.camera.arguments import parse_arguments
 
+from tests.certificates import Authority
+from tests.deploy.camera import picture
 from tests.deploy.tools import DEPLOY
-from tta_service.rpc.health_service import Health
-from tta_service.settings import Settings, unknown_variables
+from tta_service.app import Application
+from tta_service.app.access import check_access
+from tta_service.settings import BadSettings, Settings, load, unknown_variables
+from tta_service.telemetry.exposition import Registry, serve
+from tta_service.testing import FakeCLIP
+from tta_service.wire.certificates import Certificates
 
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
@@ -100,35 +109,105 @@ def test_variables_of_the_image_and_of_compose_are_settings():
 
 
 def test_the_health_check_is_the_script_that_is_copied():
-    (copied,) = [line for line in instructions("cpu", "COPY") if line.startswith("deploy/")]
+    copied = [line.split() for line in instructions("cpu", "COPY") if line.startswith("deploy/")]
     asked = instructions("cpu", "HEALTHCHECK")[0]
-    assert json.loads(asked.partition("CMD ")[2]) == ["python", copied.split()[1]]
+    assert json.loads(asked.partition("CMD ")[2]) == ["python", dict(copied)["deploy/health.py"]]
+    assert SERVICES["secrets"]["entrypoint"][:2] == ["python", dict(copied)["deploy/make_secrets.py"]]
 
 
-async def test_the_health_check_exits_with_the_health_of_the_service():
-    health, server = Health(("",)), grpc.aio.server()
-    add_HealthServicer_to_server(health, server)
-    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    await server.start()
-    assert await check_health(address) == (1, "NOT_SERVING")
-    health.set_serving(True)
-    assert await check_health(address) == (0, "SERVING")
-    await server.stop(None)
-    code, output = await check_health(address)
-    assert code == 1 and output.startswith("UNAVAILABLE")
+async def test_the_health_check_exits_with_the_health_of_the_service(tmp_path: Path):
+    pair, serving = Authority(tmp_path).server(), list[bool]()  # it serves when there is something in it
+    for certificates in (None, Certificates(pair.certificate, pair.key)):
+        server = serve(Registry(), certificates=certificates, healthy=lambda: bool(serving))
+        url = server.url.replace("/metrics", "/healthz")
+        serving.clear()
+        assert await check_health(url) == (1, "NOT_SERVING")
+        serving.append(True)
+        assert await check_health(url) == (0, "SERVING")
+        await asyncio.to_thread(server.close)
+        code, output = await check_health(url)
+        assert code == 1 and output.startswith("UNAVAILABLE")
 
 
-async def check_health(address: str) -> tuple[int | None, str]:
+async def check_health(*words: str, **variables: str) -> tuple[int | None, str]:
     """The exit code of health.py and what it prints."""
-    command = [sys.executable, str(DEPLOY / "health.py"), address]
-    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    command = [sys.executable, str(DEPLOY / "health.py"), *words]
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, env=os.environ | variables)
     output, _ = await process.communicate()
     return process.returncode, output.decode().strip()
 
 
 def test_a_health_check_does_not_load_the_service():
     imported = re.findall(r"^(?:import|from) (\w+)", (DEPLOY / "health.py").read_text(), re.MULTILINE)
-    assert set(imported) == {"__future__", "os", "sys", "grpc", "grpc_health"}
+    assert set(imported) == {"__future__", "os", "ssl", "sys", "urllib"}
+
+
+def mounted(text: str, service: str, folder: Path) -> str:
+    """A text of Compose's with the folders under /secrets where `make_secrets` has made them."""
+    for mount in SERVICES[service]["volumes"]:
+        _, inside, *_ = mount.split(":")
+        if inside.startswith("/secrets/"):
+            text = text.replace(inside, str(folder / inside.rpartition("/")[2]))
+    assert "/secrets/" not in text
+    return text
+
+
+@pytest.fixture
+def made_secrets(tmp_path: Path) -> Path:
+    """A folder with what `secrets` of Compose makes. A second run changes nothing."""
+    command = [sys.executable, str(DEPLOY / "make_secrets.py"), str(tmp_path), *SERVICES["secrets"]["entrypoint"][3:]]
+    contents = []
+    for _ in range(2):
+        subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(DEPLOY.parent)})
+        contents.append({file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()})
+    assert contents[0] == contents[1]
+    return tmp_path
+
+
+async def test_compose_starts_the_service_with_keys_and_tls_and_its_camera_and_scraper_are_let_in(
+    made_secrets: Path, monkeypatch: pytest.MonkeyPatch
+):
+    tmp_path = made_secrets
+    image = dict(re.findall(r"(TTA_\w+)=(\S+)", " ".join(instructions("cpu", "ENV"))))
+    with pytest.raises(BadSettings, match=r"others can reach 0\.0\.0\.0, and callers are not asked"):
+        check_access(load({"server.host": image["TTA_SERVER__HOST"], "metrics.host": image["TTA_METRICS__HOST"]}))
+    ours = {name: mounted(value, "tta", tmp_path) for name, value in SERVICES["tta"]["environment"].items()}
+    for name, value in (image | ours | {"TTA_MODEL__NAME": "pocket"}).items():
+        monkeypatch.setenv(name, value)
+    serve_word, config, file = SERVICES["tta"]["command"]
+    assert (serve_word, config) == ("serve", "--config")
+    quick = {"server.port": 0, "metrics.port": 0, "batch.max_rows": 1, "lanes.cores": 1}
+    settings = load(quick, Path(mounted(file, "tta", tmp_path)))
+    async with Application(settings, FakeCLIP()) as service:  # type: ignore[arg-type]
+        address = service.address.replace("0.0.0.0", "localhost")
+        camera = parse_arguments([mounted(word, "camera", tmp_path) for word in SERVICES["camera"]["command"]])
+        async with AsyncClient(address, token=camera.token, tls=camera.tls) as client:
+            assert (await client.classify(bytes(picture(1)), ["cat", "dog"])).label in ("cat", "dog")
+        (scrape,) = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+        authority, token = (
+            Path(mounted(scrape[section][key], "prometheus", tmp_path))
+            for section, key in (("tls_config", "ca_file"), ("authorization", "credentials_file"))
+        )
+        port = service.metrics_address.rpartition(":")[2]
+        url = f"{scrape['scheme']}://localhost:{port}/metrics"
+        context = ssl.create_default_context(cafile=authority)
+        for shown, code in ((token.read_text(), 200), ("x" * 16, 401)):
+            assert await asyncio.to_thread(scrape_status, url, shown, context) == code
+        assert (await check_health(TTA_METRICS__PORT=port)) == (0, "SERVING")
+
+
+def scrape_status(url: str, token: str, context: ssl.SSLContext) -> int:
+    try:
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(request, context=context) as reply:
+            return reply.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_a_password_is_nowhere_in_compose():
+    text = (DEPLOY / "compose.yaml").read_text()
+    assert not re.search(r"(?i)(?:password|secret|token): *[^\s/]|:-admin", text)
 
 
 def test_compose_follows_its_specification():
@@ -154,8 +233,15 @@ def test_compose_waits_longer_than_the_service_drains():
 
 
 def test_the_camera_of_compose_is_one_that_the_client_knows():
-    wish = parse_arguments(SERVICES["camera"]["command"])
-    assert wish.server == "tta:50051" and wish.session == "virtual" and wish.source.live and wish.fps == 0
+    command = [word for word in SERVICES["camera"]["command"] if word != "--token" and not word.startswith("@")]
+    wish = parse_arguments(command)  # another test reads its token
+    assert (
+        wish.tls is not None
+        and wish.server == "tta:50051"
+        and wish.session == "virtual"
+        and wish.source.live
+        and wish.fps == 0
+    )
     assert SERVICES["camera"]["depends_on"]["tta"]["condition"] == "service_healthy"
 
 

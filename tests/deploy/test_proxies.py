@@ -11,9 +11,9 @@ from pathlib import Path
 
 import grpc
 import pytest
-from grpc_health.v1 import health, health_pb2_grpc
 
 from tests.patience import PATIENCE
+from tta_service.telemetry.exposition import Registry, serve
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,15 +28,13 @@ def proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_health_check_of_a_container_uses_no_proxy() -> None:
-    server = grpc.server(ThreadPoolExecutor(2))
-    health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
+    server = serve(Registry())
     for host in ("127.0.0.1", "localhost"):
-        command = [sys.executable, ROOT / "deploy" / "health.py", f"{host}:{port}"]
+        url = f"http://{host}:{server.address.rpartition(':')[2]}/healthz"
+        command = [sys.executable, ROOT / "deploy" / "health.py", url]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
         assert (done.returncode, done.stdout) == (0, "SERVING\n")
-    server.stop(None).wait()
+    server.close()
 
 
 def test_the_demo_reads_metrics_without_a_proxy() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 import subprocess
 import urllib.request
 from functools import partial
@@ -12,17 +13,21 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from tta_client import TLS
 from tta_client.aio.client import AsyncClient
 
 from deploy.grafana.queries import queries
+from tests.certificates import Authority
 from tests.deploy.scraper import Prometheus, free_port, prometheus
 from tests.deploy.tools import RULES, names, program, silent
 from tests.deploy.traffic import everyday, faults, moves, pictures
 from tests.patience import PATIENCE
+from tests.wire.test_keys import add
 from tta_service.app import Application
 from tta_service.core.catalogue import reducers
 from tta_service.core.reducer import Reduction
 from tta_service.settings import load
+from tta_service.wire.keys import Role
 
 ROUNDS = 4  # the second sees every series that the first has made grow
 WINDOW = "1m"
@@ -54,8 +59,19 @@ async def test_every_panel_and_rule_has_data_from_a_service_at_work(tmp_path: Pa
     program("promtool")
     metrics, images, asked = free_port(), pictures(), expressions()
     (tmp_path / "peaks").write_text('{"strategy": "zero", "device": "cpu", "bytes": 57393152}\n')
+    authority, token = Authority(tmp_path), "a token of sixteen or more"
+    pair, key = authority.server(), add(tmp_path / "keys", "ann", Role.TEACH)
+    access = {
+        "scheme": "https",
+        "tls_config": {"ca_file": str(authority.ca)},
+        "authorization": {"credentials": token},
+    }
     settings = load(
         {
+            "server.keys": str(tmp_path / "keys"),
+            "server.tls.certificate": str(pair.certificate),
+            "server.tls.key": str(pair.key),
+            "metrics.token": token,
             "server.port": 0,
             "metrics.port": metrics,
             "model.device": "cpu",
@@ -67,8 +83,8 @@ async def test_every_panel_and_rule_has_data_from_a_service_at_work(tmp_path: Pa
         }
     )
     # Prometheus first, so that it sees the counters of the start at zero
-    async with prometheus(f"127.0.0.1:{metrics}", tmp_path) as scraped, Application(settings) as service:
-        async with AsyncClient(service.address, timeout=PATIENCE) as client:
+    async with prometheus(f"127.0.0.1:{metrics}", tmp_path, access) as scraped, Application(settings) as service:
+        async with AsyncClient(service.address, timeout=PATIENCE, token=key, tls=TLS(authority.ca)) as client:
             for _ in range(ROUNDS):
                 for work in (everyday, faults, moves):
                     await work(client, images)
@@ -80,7 +96,7 @@ async def test_every_panel_and_rule_has_data_from_a_service_at_work(tmp_path: Pa
         if not torch.cuda.is_available():
             present = [name for name in silent() if await scraped.ask(f"count({name})")]
             assert not present, "these have data here: no line in silent.txt"
-        text = await asyncio.to_thread(fetch, f"http://{service.metrics_address}/metrics")
+        text = await asyncio.to_thread(fetch, service.metrics_url, token, authority.ca)
         check = partial(subprocess.run, [program("promtool"), "check", "metrics"], input=text, capture_output=True)
         done = await asyncio.to_thread(check)
         assert done.returncode == 0, (done.stdout + done.stderr).decode()
@@ -101,6 +117,8 @@ async def until_scraped(scraped: Prometheus, service: Application) -> None:
         await scraped.until(f"timestamp(job:tta_requests:rate5m) > {now + 1}")
 
 
-def fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=PATIENCE) as reply:
+def fetch(url: str, token: str, authority: Path) -> bytes:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+    context = ssl.create_default_context(cafile=authority)
+    with urllib.request.urlopen(request, timeout=PATIENCE, context=context) as reply:
         return reply.read()

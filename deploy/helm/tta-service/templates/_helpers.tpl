@@ -23,6 +23,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- .Values.sessions.existingSecret | default (printf "%s-sessions" (include "tta.name" .)) -}}
 {{- end -}}
 
+{{- define "tta.access" -}}
+{{- required "access.existingSecret: a Secret with keys.json and metrics-token (or access.insecure=true)" .Values.access.existingSecret -}}
+{{- end -}}
+
+{{- define "tta.tls" -}}
+{{- required "tls.existingSecret: a Secret with tls.crt, tls.key and ca.crt (or access.insecure=true)" .Values.tls.existingSecret -}}
+{{- end -}}
+
+{{- /* /healthz, which asks for no key: the gRPC probe speaks no TLS. */ -}}
+{{- define "tta.healthz" -}}
+httpGet: {path: /healthz, port: metrics, scheme: {{ ternary "HTTP" "HTTPS" .Values.access.insecure }}}
+{{- end -}}
+
 {{- /* A container that may write nothing but its mounts. */ -}}
 {{- define "tta.locked" -}}
 allowPrivilegeEscalation: false
