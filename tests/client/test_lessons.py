@@ -150,3 +150,18 @@ def test_of_an_import_a_lesson_that_fails_fails_alone(client: Client, session: s
         with pytest.raises(TTAClientError) as error:
             client.import_lessons(session, text)
         assert error.value.field == "exported"
+
+
+def test_a_group_is_taught_and_its_sessions_learn(client: Client, session: str) -> None:
+    said, group = "blue thing", f"group-{session}"
+    ask_in = {"session": session, "lesson_group": group}
+    client.classify(picture(200, 40, 40), LABELS, "tip_adapter", **ask_in)  # type: ignore[arg-type]
+    told = client.teach(group=group, image=picture(200, 40, 40), labels=LABELS, label=said)
+    assert told.learnt_by == ("tip_adapter",)
+    results = list(client.stream([picture(1, 2, 3)], LABELS, "tip_adapter", lesson_group=group))
+    assert len(results) == 1 and [one.label for one in client.lessons(group=group)] == [said]
+    assert [one.label for one in client.lessons(session)] == [said]
+    assert client.unlearn("", told.example_id, group=group) == [told.example_id]
+    assert client.lessons(session) == []
+    with pytest.raises(TTAClientError, match="lesson group"):
+        client.lessons(group="no good")

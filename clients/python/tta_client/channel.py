@@ -97,13 +97,18 @@ def make_metadata(session: str, more: tuple[tuple[str, str], ...] = ()) -> tuple
     return (("x-session-id", session), *more) if (session := parse_session(session)) else more
 
 
-def parse_session(session: str | None) -> str:
+def parse_session(session: str | None, field: str = "session_id", what: str = "a session id") -> str:
     """A session id; empty: none. Raises `Refused` for what the service refuses too, as headers accept even less."""
     if session is None or session == "":
         return ""
     if not isinstance(session, str) or not re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", session):
-        raise make_refusal("a session id is 1 to 128 of the characters A-Z a-z 0-9 . _ : -", "session_id")
+        raise make_refusal(f"{what} is 1 to 128 of the characters A-Z a-z 0-9 . _ : -", field)
     return session
+
+
+def parse_group(group: str | None, field: str = "lesson_group") -> str:
+    """The name of a lesson group, in the same way."""
+    return parse_session(group, field, "a lesson group's name")
 
 
 def to_timeout(seconds: float | None) -> float | None:

@@ -69,13 +69,17 @@ class AsyncClient(AsyncLessons):
         *,
         options: Options = DEFAULTS,
         session: str = "",
+        lesson_group: str = "",
         request_id: str = "",
         timeout: float | None = None,  # noqa: ASYNC109 - the deadline of the call
     ) -> Answer:
-        """One image, one answer. With a `session`, strategies that have a memory learn from call to call."""
+        """One image, one answer. With a `session`, strategies that have a memory learn from call to call.
+
+        Sessions of one `lesson_group` share their lessons.
+        """
         limits = await self._registry.get_limits(session, timeout)
         options = options.with_strategy(strategy)
-        message = requests.make_classify_request(image, options, session, request_id, limits)
+        message = requests.make_classify_request(image, options, session, request_id, limits, lesson_group)
 
         async def ask() -> Answer:
             message.labels.id = await self._registry.identify(labels, session)
@@ -98,6 +102,7 @@ class AsyncClient(AsyncLessons):
         options: Options = DEFAULTS,
         policy: Policy = "block",
         session: str = "",
+        lesson_group: str = "",
         buffer: int | None = None,
         frame_budget: float | None = None,
         resume_token: bytes = b"",
@@ -121,7 +126,9 @@ class AsyncClient(AsyncLessons):
         identify, limits = partial(registry.identify, session=session), partial(registry.get_limits, session)
 
         async def opening(token: bytes) -> tta_pb2.ClassifyStreamRequest:
-            return requests.make_opening(await identify(labels), options, session, policy, buffer, frame_budget, token)
+            return requests.make_opening(
+                await identify(labels), options, session, policy, buffer, frame_budget, token, lesson_group
+            )
 
         def call(messages: Any) -> Any:
             return connection.stub.ClassifyStream(messages, metadata=connection.headers(session))

@@ -69,13 +69,17 @@ class Client(Lessons):
         *,
         options: Options = DEFAULTS,
         session: str = "",
+        lesson_group: str = "",
         request_id: str = "",
         timeout: float | None = None,
     ) -> Answer:
-        """One image, one answer. With a `session`, strategies that have a memory learn from call to call."""
+        """One image, one answer. With a `session`, strategies that have a memory learn from call to call.
+
+        Sessions of one `lesson_group` share their lessons.
+        """
         limits = self._registry.get_limits(session, timeout)
         options = options.with_strategy(strategy)
-        message = requests.make_classify_request(image, options, session, request_id, limits)
+        message = requests.make_classify_request(image, options, session, request_id, limits, lesson_group)
 
         def ask() -> Answer:
             message.labels.id = self._registry.identify(labels, session)
@@ -98,6 +102,7 @@ class Client(Lessons):
         options: Options = DEFAULTS,
         policy: Policy = "block",
         session: str = "",
+        lesson_group: str = "",
         buffer: int | None = None,
         frame_budget: float | None = None,
         resume_token: bytes = b"",
@@ -121,7 +126,9 @@ class Client(Lessons):
         identify, limits = partial(registry.identify, session=session), partial(registry.get_limits, session)
 
         def opening(token: bytes) -> tta_pb2.ClassifyStreamRequest:
-            return requests.make_opening(identify(labels), options, session, policy, buffer, frame_budget, token)
+            return requests.make_opening(
+                identify(labels), options, session, policy, buffer, frame_budget, token, lesson_group
+            )
 
         def call(messages: Any) -> Any:
             return connection.stub.ClassifyStream(messages, metadata=connection.headers(session))

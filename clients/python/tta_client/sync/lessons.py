@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..channel import parse_session
+from ..channel import parse_group, parse_session
 from ..errors import TTAClientError, labels_are_gone
 from ..types.frames import Image
 from ..types.labels import Labels
@@ -26,7 +26,7 @@ class Lessons(Admin):
 
     def teach(
         self,
-        session: str,
+        session: str = "",
         *,
         label: str | None,
         frame: int | None = None,
@@ -34,8 +34,11 @@ class Lessons(Admin):
         example: str = "",
         image: Image | None = None,
         labels: Labels | None = None,
+        group: str = "",
     ) -> LessonResult:
         """Says what one picture shows: a `label`, or with None nothing of its label set.
+
+        A lesson `group` is taught in place of a session: pictures, and examples that it knows.
 
         The picture is a recent `frame` of the session's stream, a recent call by its `request_id`, an `example` of an
         earlier lesson, or any `image`. `labels` are needed with an image; otherwise they are those with which the frame
@@ -46,7 +49,7 @@ class Lessons(Admin):
         def say() -> LessonResult:
             label_set_id = "" if labels is None else self._registry.identify(labels, session)
             lesson = make_lesson_message(label, frame, request_id, example, image, label_set_id, limits)
-            request = pb.TeachSessionRequest(session_id=parse_session(session), lessons=[lesson])
+            request = pb.TeachSessionRequest(**_pupil(session, group), lessons=[lesson])
             return parse_lesson_result((self._call("TeachSession", request)).results[0])
 
         try:
@@ -57,17 +60,17 @@ class Lessons(Admin):
         self._registry.labels.forget(labels)
         return say()
 
-    def unlearn(self, session: str, *examples: str) -> list[str]:
+    def unlearn(self, session: str = "", *examples: str, group: str = "") -> list[str]:
         """Takes back all lessons about these examples; the ids of those that there were."""
         ids = [parse_text(example, f"example_ids[{place}]") for place, example in enumerate(examples)]
-        request = pb.UnlearnRequest(session_id=parse_session(session), example_ids=ids)
+        request = pb.UnlearnRequest(**_pupil(session, group), example_ids=ids)
         return list((self._call("Unlearn", request)).unlearnt)
 
-    def lessons(self, session: str) -> list[LessonInfo]:
-        """All lessons of a session, in the order of teaching."""
+    def lessons(self, session: str = "", *, group: str = "") -> list[LessonInfo]:
+        """All lessons of a session or a lesson group, in the order of teaching."""
 
         def request(page_token: str) -> pb.ListLessonsRequest:
-            return pb.ListLessonsRequest(session_id=parse_session(session), page_token=page_token)
+            return pb.ListLessonsRequest(**_pupil(session, group), page_token=page_token)
 
         return self._list("ListLessons", request, "lessons", parse_lesson_info)
 
@@ -98,3 +101,8 @@ class Lessons(Admin):
                 except TTAClientError as error:
                     results.append(error)
         return results
+
+
+def _pupil(session: str, group: str) -> dict[str, str]:
+    """Who is taught: a session or a lesson group. Raises `Refused`."""
+    return {"session_id": parse_session(session), "lesson_group": parse_group(group)}

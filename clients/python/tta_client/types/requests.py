@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from ..channel import parse_session, to_timeout
+from ..channel import parse_group, parse_session, to_timeout
 from ..errors import blame_field
 from ..v1 import tta_pb2
 from .frames import Image, make_image_message
@@ -20,7 +20,7 @@ POLICIES: Mapping[str, Any] = {
 
 
 def make_classify_request(
-    image: Image, options: Options, session: str, request_id: str, limits: Limits
+    image: Image, options: Options, session: str, request_id: str, limits: Limits, lesson_group: str = ""
 ) -> tta_pb2.ClassifyRequest:
     """A request without its labels. Raises `Refused`, naming the field, for what cannot be sent."""
     message = tta_pb2.ClassifyRequest(
@@ -28,6 +28,7 @@ def make_classify_request(
         options=make_options_message(options),
         session_id=parse_session(session),
         request_id=parse_text(request_id, "request_id"),
+        lesson_group=parse_group(lesson_group),
     )
     limits.check_message(message, "")
     return message
@@ -41,6 +42,7 @@ def make_opening(
     buffer: int | None,
     budget: float | None,
     resume_token: bytes = b"",
+    lesson_group: str = "",
 ) -> tta_pb2.ClassifyStreamRequest:
     """The first message of a stream; `budget` is seconds for each frame.
 
@@ -50,6 +52,7 @@ def make_opening(
         raise ValueError(f"no policy is called {policy!r}; there are {', '.join(POLICIES)}")
     message = tta_pb2.OpenStream(
         session_id=parse_session(session),
+        lesson_group=parse_group(lesson_group, "open.lesson_group"),
         labels=tta_pb2.Labels(id=label_set_id),
         options=make_options_message(options, "open.options"),
         policy=POLICIES[policy],
