@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..channel import parse_group, parse_session
 from ..errors import TTAClientError, labels_are_gone
 from ..types.frames import Image
@@ -103,6 +105,6 @@ class AsyncLessons(AsyncAdmin):
         return results
 
 
-def _pupil(session: str, group: str) -> dict[str, str]:
+def _pupil(session: str, group: str) -> dict[str, Any]:
     """Who is taught: a session or a lesson group. Raises `Refused`."""
     return {"session_id": parse_session(session), "lesson_group": parse_group(group)}
