@@ -16,10 +16,11 @@ from torch import Tensor
 
 from tests.patience import PATIENCE
 from tests.serving.harness import EXACT, LABELS, Harness, harness, make_image, make_request
-from tests.serving.toys import Diary
+from tests.serving.toys import Diary, Halved
 from tta_service import Evidence, LabelSet, Needs, Scope, Strategy, TextSpace
 from tta_service.core.errors import BadImage, BadLabels, MemoryFull, UnknownExample, UnknownSession
 from tta_service.core.lessons import ExampleRef, FrameRef, LessonRequest, LessonResult, RequestRef
+from tta_service.core.reducer import Reduction
 from tta_service.core.request import Encoded, Features, Report
 from tta_service.sections import Sessions
 from tta_service.serving.persistence.signing import LESSONS_FORMAT, SignedCodec
@@ -147,6 +148,58 @@ async def test_the_same_picture_is_one_example_however_it_comes() -> None:
         second = await teach(running, make_image(3), "cat", labels=LABELS)
         assert first.example == second.example and second.replaced
         assert [lesson.label for lesson in running.teaching.lessons("", "gate")] == ["cat"]
+
+
+async def test_a_picture_has_one_lesson_for_each_way_to_reduce_it() -> None:
+    async with harness() as running:
+        halved = Reduction(Halved())
+        await see(running, 1)
+        await see(running, 1, reduction=halved)
+        first = await teach(running, make_image(3), "dog", labels=LABELS)
+        second = await teach(running, make_image(3), "dog", labels=LABELS, reduction=halved)
+        assert first.example != second.example and not second.replaced
+        assert first.learnt_by == second.learnt_by == ("parrot",)
+        assert top(await see(running, 2)) == top(await see(running, 2, reduction=halved)) == "dog"
+        third = await teach(running, make_image(3), "cat", labels=LABELS, reduction=halved)
+        assert third.replaced and third.began_anew == ("parrot",)
+        assert (top(await see(running, 4)), top(await see(running, 4, reduction=halved))) == ("dog", "cat")
+
+
+async def test_a_recorded_lesson_of_another_reduction_takes_the_place_of_the_one_before() -> None:
+    async with harness() as running:
+        halved = Reduction(Halved())
+        await see(running, 1)
+        await see(running, 1, reduction=halved)
+        known = await teach(running, FrameRef(1), "dog", labels=LABELS)  # of the frame that came last
+        (lesson,) = running.teaching.lessons("", "gate")
+        assert lesson.example.reduction == halved and known.learnt_by == ("parrot",)
+        moved = await teach(running, replace(lesson.example, reduction=EXACT), "dog", labels=LABELS)
+        assert moved.replaced and moved.began_anew == ("parrot",) and len(running.teaching.lessons("", "gate")) == 1
+        assert top(await see(running, 2)) == "dog"
+
+
+async def test_a_refused_picture_opens_no_session_and_is_not_encoded() -> None:
+    async with harness() as running:
+        for about, label, labels in (
+            (make_image(3), "fish", LABELS),
+            (make_image(3), "dog", None),
+            (Encoded(b"no picture"), "dog", LABELS),
+        ):
+            with pytest.raises((BadLabels, BadImage)):
+                await teach(running, about, label, labels=labels)
+            with pytest.raises(UnknownSession):
+                running.sessions.get("", "gate")
+        assert not running.of(Report)
+
+
+async def test_a_word_that_is_repeated_after_a_reset_is_learnt_by_no_memory_until_one_begins() -> None:
+    async with harness() as running:
+        await see(running, 1)
+        assert (await teach(running, FrameRef(1), "dog")).learnt_by == ("parrot",)
+        await running.sessions.reset("", "gate")
+        again = await teach(running, FrameRef(1), "dog")
+        assert again.replaced and not again.learnt_by
+        assert top(await see(running, 2)) == "dog"
 
 
 async def test_a_picture_can_be_taught_before_the_first_frame() -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from ..core.catalogue import strategies
 from ..core.errors import BadLabels, TTAError
 from ..core.lessons import Example, Lesson, LessonRequest
+from ..core.reducer import Reduction
 from ..core.request import Encoded, Features, Raw, Request
 from .concurrency import Executors, run
 from .engine import Engine
@@ -30,7 +31,7 @@ class ExampleEncoder:
     async def encode(
         self, owner: str, image: Encoded | Raw | Features, lesson: LessonRequest, client: str = ""
     ) -> Example:
-        """A picture's example, whose id is a digest: the same picture is the same example.
+        """A picture's example, whose id is a digest: the same picture with the same reduction is the same example.
 
         Raises `BadLabels` for a lesson without labels, and what classifying a picture raises.
         """
@@ -40,7 +41,8 @@ class ExampleEncoder:
         request = Request(image, lesson.labels, plain, lesson.reduction, owner=owner, client=client, remember=True)
         report = await self._engine.classify(request)
         assert report.example is not None
-        id, reduction = await run(self._lanes.prepare, _identify, image), reduction_of(request)
+        reduction = reduction_of(request)
+        id = await run(self._lanes.prepare, _identify, image, reduction)
         return Example(id, report.example, lesson.labels, reduction, time.time(), thumbnail=report.thumbnail)
 
     async def encode_again(self, owner: str, example: Example, client: str = "") -> Example:
@@ -76,8 +78,8 @@ class ExampleEncoder:
         return example
 
 
-def _identify(image: Encoded | Raw | Features) -> str:
-    """The id of a picture."""
+def _identify(image: Encoded | Raw | Features, reduction: Reduction | None) -> str:
+    """The id of a picture, which has one for each way to reduce it: a lesson is for memories of its reduction."""
     match image:
         case Encoded(data):
             content = data
@@ -85,4 +87,6 @@ def _identify(image: Encoded | Raw | Features) -> str:
             content = repr((image.width, image.height, image.format)).encode() + image.pixels
         case Features(rows):
             content = rows.cpu().numpy().tobytes()
+    if reduction is not None and (reduction.reducer.name, reduction.scope) != ("none", "all"):
+        content += repr(reduction).encode()
     return f"picture-{hashlib.sha256(content).hexdigest()[:24]}"

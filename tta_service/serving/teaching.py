@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import replace
 
 from ..core.errors import BadLabels, UnknownExample, UnknownSession
@@ -47,20 +48,26 @@ class Teaching:
         remember, `BadLabels` without labels or for a label that is none of them or several, `MemoryFull`, and what
         classifying a picture raises.
         """
-        known = isinstance(lesson.about, FrameRef | RequestRef | ExampleRef)
-        pupil = self._find(owner, id, group) if known else self._obtain(owner, id, group)
-        release = self._registry.hold(pupil) if isinstance(pupil, Session) else self._registry.groups.hold(pupil)
-        try:
-            example = await self._example(pupil, lesson, client)
+        if lesson.labels:
+            _check_label(lesson.label, lesson.labels.names)  # before a picture is encoded
+        with ExitStack() as holds:
+            if isinstance(about := lesson.about, FrameRef | RequestRef | ExampleRef):
+                pupil = self._hold(holds, self._find(owner, id, group))
+                example = self._known_example(pupil, about)
+            else:
+                before = self._registry.get(owner, id) if id else self._registry.groups.get(owner, group)
+                if before is not None:
+                    self._hold(holds, before)
+                example = await self._new_example(owner, about, lesson, client)
+                pupil = before or self._hold(holds, self._obtain(owner, id, group))  # opened by a picture that is good
             if pupil.closed:
                 raise UnknownSession("the session was closed before it had learnt this", "session_id")
+            example = replace(example, labels=lesson.labels) if lesson.labels else example
             _check_label(lesson.label, example.labels.names)
             result = await self._add(pupil, example, lesson.label)
             if pupil.closed:
                 raise UnknownSession("the session was closed while it learnt this", "session_id")
             return result
-        finally:
-            release()
 
     async def unlearn(self, owner: str, id: str, examples: list[str], group: str = "") -> tuple[list[str], list[str]]:
         """Takes back all lessons about these examples: the ones that there were, and strategies that begin anew.
@@ -83,26 +90,33 @@ class Teaching:
     def _obtain(self, owner: str, id: str, group: str) -> Pupil:
         return self._registry.obtain(owner, id) if id else self._registry.obtain_group(owner, group)
 
-    async def _example(self, pupil: Pupil, lesson: LessonRequest, client: str) -> Example:
-        match lesson.about:
-            case ExampleRef(id) if taught := pupil.lessons.about(id):
-                found = taught[0].example
-            case FrameRef() | RequestRef() | ExampleRef() as about:
-                if isinstance(pupil, LessonGroup):
-                    raise UnknownExample("the lesson group knows no such picture; frames and calls are its sessions'")
-                found = pupil.recent.find(about)
-            case Encoded() | Raw() | Features() as image:
-                found = await self._encoder.encode(pupil.owner, image, lesson, client)
-            case Example() as recorded:
-                found = await self._encoder.encode_again(pupil.owner, recorded, client)
-        return replace(found, labels=lesson.labels) if lesson.labels else found
+    def _hold(self, holds: ExitStack, pupil: Pupil) -> Pupil:
+        """The pupil, which stays open for that long."""
+        registry = self._registry
+        holds.callback(registry.hold(pupil) if isinstance(pupil, Session) else registry.groups.hold(pupil))
+        return pupil
+
+    def _known_example(self, pupil: Pupil, about: FrameRef | RequestRef | ExampleRef) -> Example:
+        if isinstance(about, ExampleRef) and (taught := pupil.lessons.about(about.id)):
+            return taught[0].example
+        if isinstance(pupil, LessonGroup):
+            raise UnknownExample("the lesson group knows no such picture; frames and calls are its sessions'")
+        return pupil.recent.find(about)
+
+    async def _new_example(
+        self, owner: str, about: Encoded | Raw | Features | Example, lesson: LessonRequest, client: str
+    ) -> Example:
+        if isinstance(about, Example):
+            return await self._encoder.encode_again(owner, about, client)
+        return await self._encoder.encode(owner, about, lesson, client)
 
     async def _add(self, pupil: Pupil, example: Example, label: str | None) -> LessonResult:
         before, holder = pupil.lessons.get(example.id, example.labels.id), _holder(pupil)
         if before is not None and example.set_apart:
             example = before.example  # the features that it has here are at least as good
         apart = example.set_apart
-        if before is not None and (before.label, before.example.set_apart) == (label, apart):
+        known = before and (before.label, before.example.set_apart, before.example.reduction)
+        if before is not None and known == (label, apart, example.reduction):
             return LessonResult(example.id, replaced=True, learnt_by=self._learners(pupil, before), set_apart=apart)
         self._registry.admit(holder, holder.lessons.bytes_of(example))
         anew, learning = self._learner.apply(self._sessions_of(holder), [holder.teach(example, label)])
@@ -112,9 +126,9 @@ class Teaching:
         return LessonResult(example.id, before is not None, names, _names(anew), set_apart=apart)
 
     def _learners(self, pupil: Pupil, lesson: Lesson) -> tuple[str, ...]:
-        """The strategies that learn from the lesson."""
+        """The strategies whose memories have learnt the lesson."""
         queues = (queue for session in self._sessions_of(pupil) for queue in session.memories.values())
-        return _names(queue for queue in queues if concern([lesson], queue))
+        return _names(queue for queue in queues if queue.slot.begun and concern([lesson], queue))
 
     def _sessions_of(self, pupil: Pupil) -> list[Session]:
         return self._registry.sessions_of(pupil) if isinstance(pupil, LessonGroup) else [pupil]
