@@ -1,11 +1,11 @@
 """A guard for memories without lessons: their answers stand only where there is no sign that they do harm.
 
-Two signs need no labels (both are ours, measured in `benchmarks/guard.py`). The memory has collapsed: its recent labels
-fall on fewer classes than those of plain CLIP on the same frames. Labels are counted rather than probabilities
-averaged, because the scores of strategies are on scales of their own. Or the memory contradicts a plain answer that is
-far ahead of the memory's: most such changes are wrong, unless plain CLIP itself has fallen into few classes, from which
-the memory's labels spread again. Where there is a sign, plain CLIP answers. The memory goes on learning, so that its
-answers come back as soon as the sign is gone.
+Two signs need no labels (both are ours, measured by `benchmarks/accuracy.py guard`). The memory has collapsed: its
+recent labels fall on fewer classes than those of plain CLIP on the same frames. Labels are counted rather than
+probabilities averaged, because the scores of strategies are on scales of their own. Or the memory contradicts a plain
+answer that is far ahead of the memory's: most such changes are wrong, unless plain CLIP itself has fallen into few
+classes, from which the memory's labels spread again. Where there is a sign, plain CLIP answers. The memory goes on
+learning, so that its answers come back as soon as the sign is gone.
 """
 
 from __future__ import annotations

@@ -52,6 +52,13 @@ def parser(about: str, runs: dict[str, Mode]) -> argparse.ArgumentParser:
     one.add_argument("--classes", type=int, default=20, help="of a set, 0: all")
     one.add_argument("--each", type=int, default=50, help="pictures of each class")
     one.add_argument("--orders", type=int, default=5, help="seeded draws of lessons and order")
+    one = modes.add_parser("guard", help="long streams through memories: bare, guarded, and with a reset")
+    one.set_defaults(mode=runs["guard"], name="accuracy_guard", dry_run=False)
+    _add_data_and_model(one)
+    one.add_argument("--strategies", type=_split_strategies, default=ONE_VIEW.split(",")[1:])
+    one.add_argument("--shifts", type=_words, default=["fog", "noise"], help="the first comes and goes in a stream")
+    one.add_argument("--severities", type=_integers, default=[3])
+    one.add_argument("--count", type=int, default=2500, help="frames of a stream")
     return whole
 
 

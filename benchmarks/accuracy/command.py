@@ -16,7 +16,7 @@ import torch
 from tta_service.app.judge import Rule
 from tta_service.core.errors import TTAError
 
-from . import control, drift, judge, judge_shown, plots, shown, table, teach, tune
+from . import control, drift, guard, judge, judge_shown, plots, shown, table, teach, tune
 from .arguments import parser, with_views
 from .cells import cells
 from .check import check
@@ -123,6 +123,28 @@ def teach_worlds(args: argparse.Namespace) -> int:
     return 0
 
 
+def guard_streams(args: argparse.Namespace) -> int:
+    extractor, rows = make_extractor(args), list[guard.GuardRow]()
+    contenders = tuple(map(Contender.of, args.strategies))
+    for name in extractor.sets:
+        shifted = cells([name], args.shifts, args.severities, ["none"])
+        for row in guard.measure(extractor, name, contenders, shifted, args.count):
+            rows.append(row)
+            save(
+                args, f"{args.name}.json", json.dumps({"about": about_of(args), "rows": guard.as_dicts(rows)}, indent=1)
+            )
+            lines = [
+                "# Does the guard keep memories from harm?",
+                "",
+                about_of(args)["command"],
+                "",
+                guard.__doc__ or "",
+            ]
+            save(args, f"{args.name}.md", "\n".join([*lines, "", *guard.markdown(rows)]))
+    print("\n".join(guard.markdown(rows)))
+    return 0
+
+
 def explain(args: argparse.Namespace) -> int:
     extractor = make_extractor(args)
     counts = args.count, args.long, args.count_views, args.count_tuned, args.views
@@ -161,4 +183,5 @@ RUNS = {
     "why": explain,
     "tune": choose_defaults,
     "teach": teach_worlds,
+    "guard": guard_streams,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +55,31 @@ def test_it_recommends_with_reasons_and_a_table(run: Run, folder: Path):
     assert lines[0].startswith("Looked at 18 images. Take `")
     table = [line.split()[0] for line in lines if "±" in line and line.split()[0] in ("mean", "tda", "vb_weights")]
     assert sorted(table) == ["mean", "tda", "vb_weights"]
-    assert "they are no labels" in lines[-3] and lines[-1].endswith("Check it with labels.")
+    assert "measured on the images that folders label" in lines[-3]
+    assert lines[-1].startswith(f"tta-service classify FILE... --labels {NAMES} ")
+
+
+@pytest.mark.slow
+def test_without_labels_it_says_so_and_its_command_runs(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]):
+    asked = ["--images", folder, "--labels", "bird,a boat", "--strategies", "mean", "--views", "4", "--template", "{}"]
+    code, out, _ = run(*asked)
+    *_, doubt, _, command = out.splitlines()
+    assert code == 0 and doubt.endswith("Check it with labels.")
+    words = shlex.split(command)
+    assert words[:5] == ["tta-service", "classify", "FILE...", "--labels", "bird,a boat"] and "--template" in words
+    with pytest.raises(SystemExit) as ended:
+        main(["classify", str(folder / "flower" / "0.jpg"), *words[3:], "--set", "lanes.cores=1"])
+    assert not ended.value.code and capsys.readouterr().out
+
+
+def test_folders_name_the_classes_where_no_labels_are_given(run: Run, folder: Path, tmp_path: Path):
+    asked = ["--strategies", "zero_shot", "--views", "2", "--json"]
+    code, out, _ = run("--images", folder, *asked)
+    said = json.loads(out)
+    assert code == 0 and "--labels flower,temple" in said["command"] and said["opinions"][0]["right"] is not None
+    assert said["templates"] and all(one["right"] is not None for one in said["templates"])
+    assert "two labels" in run("--images", folder / "flower", *asked)[2]
+    assert "not a folder" in run("--images", tmp_path / "nowhere", *asked)[2]
 
 
 @pytest.mark.slow

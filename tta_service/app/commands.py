@@ -20,7 +20,8 @@ from .last_resort import kill_after
 from .memory_peaks import dump_peaks, measure_peaks
 from .runtime import build_runtime
 from .server import Application
-from .trials import Progress, affordable_views, measure_row_seconds, run_trials
+from .templates import Progress, TemplateAdvice
+from .trials import affordable_views, measure_row_seconds, run_trials
 
 try:
     from uvloop import new_event_loop
@@ -77,18 +78,20 @@ def advise(
     names: Sequence[str],
     deadline: float | None = None,
     views: int = 0,
+    truth: Sequence[int | None] = (),
     progress: Progress = lambda what, done, of: None,
-) -> Advice:
-    """Run the strategies on the images and recommend one.
+) -> tuple[Advice, TemplateAdvice]:
+    """Run templates and then strategies on the images, and recommend one of each.
 
-    `deadline` is in seconds for one image. `views` 0 takes as many as fit the deadline, 64 without one. Raises
-    `BadImage`, `CannotLoad`.
+    `deadline` is in seconds for one image. `views` 0 takes as many as fit the deadline and a minute for all images, at
+    most 64. `truth` are the classes of the images where they are known. Raises `BadImage`, `CannotLoad`.
     """
 
-    async def run() -> Advice:
+    async def run() -> tuple[Advice, TemplateAdvice]:
         async with build_runtime(settings) as runtime:
-            most = views or affordable_views(await measure_row_seconds(runtime), deadline)
-            return judge(await run_trials(runtime, labels, images, names, most, progress), deadline)
+            most = views or affordable_views(await measure_row_seconds(runtime), deadline, len(images))
+            trials, template = await run_trials(runtime, labels, images, names, most, truth, progress)
+            return judge(trials, deadline), template
 
     return _run(run())
 

@@ -29,6 +29,7 @@ class Trial:
     entropy: float  # of its scores, mean, divided by ln c: 0 certain, 1 undecided
     views: int
     seconds: float  # one image: decode, cut, encode, adapt
+    truth: Tensor | None = None  # [n] the classes; −1 where they are not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Opinion:
     seconds: float
     fits: bool  # within the deadline
     believed: bool
+    right: float | None = None  # share of the labelled images
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +86,26 @@ def advise(trials: Sequence[Trial], deadline: float | None = None, rule: Rule = 
 
 
 def estimate_gain(trial: Trial) -> tuple[float, float]:
-    """The believed share of images won minus those lost, and its standard error."""
-    row = torch.arange(len(trial.labels))
-    each = trial.unseen[row, trial.labels] - trial.unseen[row, trial.plain]  # [n]
+    """The share of images won minus those lost, and its standard error: measured on labelled images, else believed."""
+    if (known := _known(trial)) is not None:
+        right, plain = trial.labels[known] == trial.truth[known], trial.plain[known] == trial.truth[known]  # type: ignore[index]
+        each = right.double() - plain.double()
+    else:
+        row = torch.arange(len(trial.labels))
+        each = trial.unseen[row, trial.labels] - trial.unseen[row, trial.plain]  # [n]
     error = float(each.std()) / len(each) ** 0.5 if len(each) > 1 else 0.0
     return float(each.mean()), error
 
 
+def _known(trial: Trial) -> Tensor | None:
+    """[k] the images whose class is known, if there are any."""
+    known = None if trial.truth is None else (trial.truth >= 0).nonzero().flatten()
+    return None if known is None or not len(known) else known
+
+
 def _opinion(trial: Trial, plain: Trial, deadline: float | None, rule: Rule) -> Opinion:
     gained, error = estimate_gain(trial)
-    changed = trial.labels != trial.plain
+    changed, known = trial.labels != trial.plain, _known(trial)
     stayed = (trial.again == trial.labels)[changed]
     fits = deadline is None or trial.seconds <= deadline
     steady = float(stayed.double().mean()) if len(stayed) else 1.0
@@ -110,6 +122,7 @@ def _opinion(trial: Trial, plain: Trial, deadline: float | None, rule: Rule) -> 
         seconds=trial.seconds,
         fits=fits,
         believed=believed,
+        right=None if known is None else float((trial.labels[known] == trial.truth[known]).double().mean()),  # type: ignore[index]
     )
 
 

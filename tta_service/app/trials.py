@@ -6,7 +6,7 @@ import asyncio
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,10 +22,11 @@ from ..images.decode import decode
 from ..images.views import NAMED, look
 from .judge import Trial
 from .parts import Runtime
+from .templates import Progress, TemplateAdvice, judge_templates
 
 VIEW_COUNTS = (64, 32, 16, 8)  # views that are tried, the most that the deadline leaves room for
+LONGEST = 45.0  # seconds that encoding all images may take, unless the caller says how many views
 JUDGES = 8  # the fewest crops that only the judge uses
-Progress = Callable[[str, int, int], None]  # (task, done, of how many)
 
 
 @dataclass(slots=True, eq=False)
@@ -46,13 +47,17 @@ async def run_trials(
     images: Sequence[bytes],
     names: Sequence[str],
     views: int,
+    truth: Sequence[int | None] = (),
     progress: Progress = lambda what, done, of: None,
-) -> list[Trial]:
-    """One trial for each strategy, plain CLIP first, with at most `views` views.
+) -> tuple[list[Trial], TemplateAdvice]:
+    """One trial for each strategy, plain CLIP first, with at most `views` views and the best template.
 
-    Strategies that the model cannot run are left out. Raises `BadImage` for an image that cannot be decoded.
+    `truth` are the classes of the images where they are known. Strategies that the model cannot run are left out.
+    Raises `BadImage` for an image that cannot be decoded.
     """
     encoded = await _encode(runtime, images, views, progress)
+    template = await judge_templates(runtime.text_spaces, labels, encoded.first[:, 0], truth, progress)
+    labels = template.labels
     text = await runtime.text_spaces.get(labels)
     plain, trials = "zero_shot", list[Trial]()
     for place, name in enumerate(dict.fromkeys((plain, *names))):
@@ -82,10 +87,11 @@ async def run_trials(
                 unseen=unseen,
                 entropy=float(entropy),
                 views=needs.views,
+                truth=torch.tensor([-1 if label is None else label for label in truth or [None] * len(images)]),
                 seconds=encoded.before + (needs.views - 1) * encoded.cut + needs.views * encoded.row + seconds,
             )
         )
-    return trials
+    return trials, template
 
 
 def with_most_views(name: str, views: int) -> Strategy[object]:
@@ -95,14 +101,17 @@ def with_most_views(name: str, views: int) -> Strategy[object]:
     return strategies.build(name, {"views": views}) if takes and default.needs().views > views else default
 
 
-def affordable_views(row: float, deadline: float | None) -> int:
-    """The most of `VIEW_COUNTS` whose encoding takes at most nine tenths of the deadline, else the fewest.
+def affordable_views(row: float, deadline: float | None, images: int = 0) -> int:
+    """The most of `VIEW_COUNTS` that fit the deadline of an image and `LONGEST` for all `images`, else the fewest.
 
-    `row` and `deadline` are in seconds.
+    An image's views take nine tenths of its deadline at most. `row` and `deadline` are in seconds.
     """
-    if deadline is None:
-        return VIEW_COUNTS[0]
-    return next((views for views in VIEW_COUNTS if views * row <= 0.9 * deadline), VIEW_COUNTS[-1])
+
+    def fits(views: int) -> bool:
+        rows = images * (1 + 2 * max(JUDGES, views - 1) + len(NAMED))
+        return rows * row <= LONGEST and (deadline is None or views * row <= 0.9 * deadline)
+
+    return next((views for views in VIEW_COUNTS if fits(views)), VIEW_COUNTS[-1])
 
 
 async def measure_row_seconds(runtime: Runtime) -> float:
