@@ -186,6 +186,8 @@ async def test_calls_without_a_key_or_with_a_wrong_one_are_told_from_those_that_
         assert await code_of(ann.TeachSession(pb.TeachSessionRequest(session_id="cam"))) is DENIED
         await until(lambda: ended_calls(harness)["TeachSession", "PERMISSION_DENIED"] == 1)
         assert ended_calls(harness)["Classify", "UNAUTHENTICATED"] == 2
+        owners = [(type(event.error).__name__, event.owner) for event in harness.of(Refused)]
+        assert set(owners) == {("Unauthenticated", ""), ("PermissionDenied", "ann")}
         assert not [event for event in harness.of(Refused) if "not-a-key" in repr(event)]
 
 

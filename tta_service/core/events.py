@@ -22,6 +22,7 @@ class Refused:
     request_id: str = ""  # as the caller gave it
     session: str = ""  # named by the caller, or of the stream
     frame_id: int | None = None  # None: not a frame of a stream
+    owner: str = ""  # of the caller; "" where callers are not asked who they are, or before they are known
 
 
 @dataclass(frozen=True, slots=True)

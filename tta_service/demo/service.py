@@ -9,6 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+OPEN = (  # it answers this machine only, and asks nobody, whatever other settings there are
+    "--host=127.0.0.1",
+    "--metrics-host=127.0.0.1",
+    *(f"--set={name}=" for name in ("server.keys", "server.owner_header", "metrics.token")),
+    *(f"--set=server.tls.{name}=" for name in ("certificate", "key", "client_ca")),
+)
 STOP_SECONDS = 30.0  # from SIGTERM to the end
 
 
@@ -35,6 +41,7 @@ def start_service(flags: Sequence[str] = ()) -> Iterator[Addresses]:
         "--port=0",
         "--metrics-port=0",
         "--log-level=warning",
+        *OPEN,
         *flags,
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

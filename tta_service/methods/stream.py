@@ -49,7 +49,7 @@ class StreamHandler:
         buffer, width = (1, 1) if config.policy is Policy.LATEST else (config.buffer, 2)
         limits = server_info.limits
         self._buffer: FrameBuffer[Frame] = FrameBuffer(config.policy, buffer, limits.stream_bytes, observe, totals)
-        self._policy, self._trace = config.policy.value, config.trace
+        self._policy, self._trace, self._owner = config.policy.value, config.trace, config.caller.owner
         self._slots, self._credits = asyncio.Semaphore(width), StreamCredits(buffer, width)
         self._lessons = asyncio.Semaphore(UNREAD)
         self._limiter = RateLimiter(0.0 if config.policy is Policy.BLOCK else limits.stream_fps)
@@ -168,7 +168,7 @@ class StreamHandler:
             return None
         self._dropped += taken.dropped
         located, strategy = taken.frame.blame(error)
-        context = (self._policy, self._trace, "", self.session, taken.frame.id)
+        context = (self._policy, self._trace, "", self.session, taken.frame.id, self._owner)
         self._observe(Refused(located, "ClassifyStream", strategy, *context))
         return make_failure(taken.frame, located)
 

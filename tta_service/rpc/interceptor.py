@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 
 from ..core.errors import BadRequest, TTAError
 from ..core.events import Called, Messaged, Observe, Refused
-from ..wire.identity import OPEN_SERVICES, Caller, Identity, Peer, set_caller
+from ..wire.identity import OPEN_SERVICES, Caller, Identity, Peer, current_owner
 from ..wire.requests import trace_of
 from ..wire.status import code_number_of, to_status, to_tta_error
 
@@ -71,7 +71,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
             message = None
             self._observe(received)
             try:
-                set_caller(self._identity.check(*method[:2], peer_of(context)))
+                self._identity.check(*method[:2], peer_of(context))
                 message = decode(handler.request_deserializer, raw)
                 reply = await handler.unary_unary(message, context)
                 self._observe(sent)
@@ -82,7 +82,8 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
                 failure = to_tta_error(error)
             request_id, session = getattr(message, "request_id", ""), getattr(message, "session_id", "")
             strategy, trace = self._strategy(message), trace_of(context.invocation_metadata())
-            self._observe(Refused(failure, method[1], strategy, "", trace, request_id, session))
+            about = (trace, request_id, session, None, current_owner())
+            self._observe(Refused(failure, method[1], strategy, "", *about))
             await context.abort_with_status(to_grpc_status(failure))
 
         return answer
@@ -100,7 +101,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
                     yield decode(handler.request_deserializer, raw)
 
             try:
-                set_caller(caller := self._identity.check(*method[:2], peer_of(context)))
+                caller = self._identity.check(*method[:2], peer_of(context))
                 async for reply in handler.stream_stream(decoded_messages(caller), context):
                     yield reply
                     self._observe(sent)
@@ -109,7 +110,8 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
                 raise
             except Exception as error:
                 failure = to_tta_error(error)
-            self._observe(Refused(failure, method[1], "", trace=trace_of(context.invocation_metadata())))
+            trace = trace_of(context.invocation_metadata())
+            self._observe(Refused(failure, method[1], "", trace=trace, owner=current_owner()))
             await context.abort_with_status(to_grpc_status(failure))
 
         return answer

@@ -77,6 +77,7 @@ def answer_fields(report: Report) -> dict[str, Any]:
     names, best, plain = request.labels.names, int(report.logits.argmax()), int(report.zero_shot.argmax())
     return without_empty(
         request_id=_shorten(request.request_id),
+        owner=request.owner,
         session=report.session.id,
         frame_id=request.frame_id,
         strategy=report.strategy.name,
@@ -95,6 +96,7 @@ def refusal_fields(event: Refused) -> dict[str, Any]:
     error = event.error
     return without_empty(
         request_id=_shorten(event.request_id),
+        owner=event.owner,
         session=_shorten(event.session),
         frame_id=event.frame_id,
         method=event.method,

@@ -98,10 +98,11 @@ class Identity:
         self.asks = keys is not None or certificates or bool(self._proxies.owner_header)
 
     def check(self, service: str, method: str, peer: Peer) -> Caller:
-        """Who calls a method. Raises `Unauthenticated`, `PermissionDenied`."""
+        """Who calls a method, from now on `current_caller`. Raises `Unauthenticated`, `PermissionDenied`."""
         if service in OPEN_SERVICES:
             return Caller("", Role.INFER, peer.address)
         caller = self.identify(peer)
+        set_caller(caller)
         caller.require(ROLES.get(method, Role.ADMIN) if service == SERVICE else Role.INFER, method)
         return caller
 
@@ -147,13 +148,18 @@ _caller: ContextVar[Caller] = ContextVar("caller")
 
 
 def set_caller(caller: Caller) -> None:
-    """The transport has checked who makes the call that runs in this task."""
+    """That caller makes the call that runs in this task."""
     _caller.set(caller)
 
 
 def current_caller() -> Caller:
     """Who makes the call that runs in this task. Raises LookupError where no transport has checked."""
     return _caller.get()
+
+
+def current_owner() -> str:
+    """The owner of the call that runs in this task, "" where that is not known."""
+    return _caller.get(NOBODY).owner
 
 
 def _of_words(owner: str, role: str) -> Caller:
