@@ -80,7 +80,7 @@ async def _stream(
     done: Callable[[int], object],
 ) -> Run:
     room = asyncio.Semaphore(take.under_way)
-    options = pb.Options(top_k=classes, seed=0)
+    options = pb.Options(top_k=classes, seed=0, guard=False)  # strategies as they are; `guard.py` measures the guard
     options.strategy.name = take.contender.strategy
     options.strategy.parameters.update(dict(take.contender.parameters))
 
