@@ -152,6 +152,7 @@ async def test_keys_and_certificates_have_a_port_each(authority: Authority, tmp_
         assert {session.owner for session in service.runtime.sessions.registry.open_sessions} == {"ann", "bob"}
 
 
+@pytest.mark.slow
 async def test_a_rotated_certificate_serves_without_a_lost_call(authority: Authority, tmp_path: Path):
     """Calls on an open connection, and on a new one each time, while the files change under them."""
     pair = authority.server()

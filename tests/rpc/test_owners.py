@@ -123,6 +123,25 @@ async def test_nobody_poisons_the_session_of_another(tmp_path: Path):
         assert (again.session.frames, again.session.memory_bytes) == (2, before.session.memory_bytes)
 
 
+async def test_the_lesson_group_of_another_does_not_exist(tmp_path: Path):
+    picture = pb.Lesson(image=question().image, label="dog", labels=question().labels)
+    async with two_keys(tmp_path) as (_, ann, bob):
+        await ann.TeachSession(pb.TeachSessionRequest(lesson_group="gates", lessons=[picture]))
+        refusals = []
+        for name in ("gates", "nix"):  # ann's, and nobody's
+            with pytest.raises(grpc.aio.AioRpcError) as unknown:
+                await bob.ListLessons(pb.ListLessonsRequest(lesson_group=name))
+            refusals.append((unknown.value.code(), (unknown.value.details() or "").replace(name, "…")))
+        assert refusals[0] == refusals[1] and refusals[0][0] is NOT_FOUND
+        for caller in (ann, bob):
+            await caller.Classify(question(session_id="cam", lesson_group="gates", options=options("tip_adapter")))
+        lessons = [
+            len((await caller.ListLessons(pb.ListLessonsRequest(lesson_group="gates"))).lessons)
+            for caller in (ann, bob)
+        ]
+        assert lessons == [1, 0]
+
+
 async def test_a_stream_is_not_taken_over_by_another(tmp_path: Path):
     async with two_keys(tmp_path) as (harness, ann, bob):
         hers = ann.ClassifyStream()
