@@ -16,9 +16,10 @@ import torch
 
 from tests.patience import PATIENCE
 from tests.redis_server import redis_server
-from tests.serving.harness import Harness, harness, make_request
-from tta_service.core.errors import BadRequest, NewerFormat, NotReady, SessionMoved, UnknownSession
+from tests.serving.harness import EXACT, LABELS, Harness, harness, make_request
+from tta_service.core.errors import BadRequest, NewerFormat, NotReady, SessionMoved, UnknownSession, Unsupported
 from tta_service.core.events import Closed
+from tta_service.core.lessons import FrameRef, LessonRequest
 from tta_service.core.request import Report
 from tta_service.serving.persistence.service import SessionPersistence
 from tta_service.serving.persistence.signing import SignedCodec
@@ -245,6 +246,22 @@ async def test_a_state_that_cannot_be_read_counts_as_absent(tmp_path: Path, capl
         assert "begins anew" in caplog.text
         await two.persistence.save_all()  # and from now on the store has this one
         assert two.running.of(Closed) == [] and await FolderStore(tmp_path, 3600.0).epoch("ann", "cam") == 2
+
+
+async def test_a_session_with_lessons_whose_state_cannot_be_read_stays_as_it_is(tmp_path: Path):
+    async with server(tmp_path) as one:
+        await one.frame(1)
+        word = LessonRequest(FrameRef(1), LABELS.names[0], None, EXACT)
+        await one.running.teaching.teach("ann", "cam", word)
+        assert await one.persistence.save_lessons("ann", "cam")
+    async with server(tmp_path, secret=b"another") as two:
+        for _ in range(2):
+            with pytest.raises(Unsupported, match="lessons cannot be read here: this snapshot was not made here"):
+                await two.frame(2)
+        await two.persistence.save_all()
+    async with server(tmp_path) as one:
+        assert (await one.frame(2)).session.frames == 2
+        assert len(one.running.teaching.lessons("ann", "cam")) == 1
 
 
 def put_newer(folder: Path) -> bytes:

@@ -7,18 +7,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from ...core.errors import (
-    BadLabels,
-    BadParameters,
-    BadRequest,
-    NewerFormat,
-    NotReady,
-    SessionInUse,
-    SessionMoved,
-    TTAError,
-    UnknownReducer,
-    UnknownStrategy,
-)
+from ...core.errors import NewerFormat, NotReady, SessionMoved, TTAError, Unsupported
 from ...core.events import Event
 from ...core.lessons import Example
 from ...core.request import Report
@@ -26,11 +15,11 @@ from ..concurrency import KeyedQueue
 from ..sessions.session import Session, SessionInfo
 from ..sessions.sessions import Sessions
 from .group_sync import GroupSync
-from .snapshots import Snapshot, Snapshots
+from .signing import has_lessons
+from .snapshots import UNUSABLE, Snapshot, Snapshots
 from .stores.base import Store, Stored
 from .write_behind import WriteBehind, is_due
 
-UNUSABLE = (BadRequest, BadLabels, BadParameters, UnknownStrategy, UnknownReducer, SessionInUse)  # of a stored state
 log = logging.getLogger(__name__)
 
 
@@ -179,10 +168,15 @@ class SessionPersistence:
             await self._adopt(store, self._writer, owner, id)
 
     async def _reinstate(self, owner: str, id: str, stored: Stored, named: bool) -> Session | None:
-        """The stored session, open here. None when its state cannot be used, which the log says."""
+        """The stored session, open here. None when its state cannot be used, which the log says.
+
+        Raises `Unsupported` when that one has lessons, which a session that begins anew would overwrite.
+        """
         try:
             return await self._snapshots.reinstate(owner, id, stored.state, stored.epoch, named)
         except UNUSABLE as error:
+            if has_lessons(stored.state):
+                raise Unsupported(f"this session's lessons cannot be read here: {error.message}", "session_id") from error
             log.warning("session %s begins anew, its stored state cannot be used: %s", id, error.message)
             return None
 

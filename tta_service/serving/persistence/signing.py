@@ -107,6 +107,11 @@ def format_of(blob: bytes) -> object:
         return FORMAT
 
 
+def has_lessons(blob: bytes) -> bool:
+    """Whether it is a session's state with lessons, whoever signed it."""
+    return str(format_of(blob)) == str(LESSONS_FORMAT)
+
+
 def _metadata(blob: bytes) -> dict[str, str]:
     (length,) = struct.unpack_from("<Q", blob, MAC)  # safetensors: the header's length, then its JSON
     return json.loads(blob[MAC + 8 : MAC + 8 + length])["__metadata__"]

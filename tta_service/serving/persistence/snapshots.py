@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ...core.errors import BadRequest
+from ...core.errors import BadLabels, BadParameters, BadRequest, SessionInUse, UnknownReducer, UnknownStrategy
 from ...core.lessons import Lesson
 from ...core.memory import tensors
 from ..concurrency import Executors, run
@@ -23,6 +23,7 @@ from .memory_codec import MemoryImage, copy_memories, decode, decode_key, encode
 from .session_image import SessionImage
 from .signing import FORMAT, LESSONS_FORMAT, ResumeTokens, SignedCodec, may_have
 
+UNUSABLE = (BadRequest, BadLabels, BadParameters, UnknownStrategy, UnknownReducer, SessionInUse)  # of a stored state
 StartFit = Callable[[TurnQueue, Callable[[], Callable[[], None]]], None]
 EncodeAgain = Callable[[str, Sequence[Lesson]], Awaitable[list[Lesson]]]
 log = logging.getLogger(__name__)

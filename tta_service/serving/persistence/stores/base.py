@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ....core.errors import SessionMoved
-from ..signing import FORMAT, LESSONS_FORMAT, check_format, format_of
+from ..signing import FORMAT, check_format, format_of, has_lessons
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def name_of(owner: str, session: str) -> str:
 
 def lifetime(state: bytes, keep: float, keep_taught: float) -> float:
     """Seconds that a state is kept after its last write: one with lessons at least `keep_taught`, others `keep`."""
-    return max(keep, keep_taught) if str(format_of(state)) == str(LESSONS_FORMAT) else keep
+    return max(keep, keep_taught) if has_lessons(state) else keep
 
 
 def check_formats(record: object, state: bytes) -> None:
