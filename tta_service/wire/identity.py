@@ -119,7 +119,7 @@ class Identity:
             return _of_words(peer.headers[proxies.owner_header], peer.headers.get(proxies.role_header, "infer"))
         if self._certificates and peer.certificate:
             return _of_words(*_subject(peer.certificate))
-        raise Unauthenticated("who is asking? Send an API key as `authorization: Bearer ID.SECRET`")
+        raise Unauthenticated("who is asking? Calls need an API key, as a bearer token, or a client certificate")
 
     def recheck(self, caller: Caller) -> None:
         """Raises `Unauthenticated` when the caller's key was revoked since its call began."""
