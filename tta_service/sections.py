@@ -161,7 +161,11 @@ class Sessions(Section):
     most: Annotated[int, Field(ge=1, le=1_000_000)] = DEFAULT_MEMORY.sessions
     groups: Annotated[int, Field(ge=1, le=1_000_000)] = DEFAULT_MEMORY.groups  # lesson groups; their bytes: as sessions
     recent: Annotated[int, Field(ge=0, le=4096)] = DEFAULT_MEMORY.recent  # frames that a lesson may be about
-    taught_idle: Annotated[float, Field(ge=0, le=366 * 86400)] = DEFAULT_MEMORY.taught_idle  # of sessions with lessons
+    taught_idle: Annotated[float, Field(ge=0, le=366 * 86400)] = (
+        DEFAULT_MEMORY.taught_idle
+    )  # of sessions with lessons or questions
+    questions: Annotated[int, Field(ge=1, le=100_000)] = DEFAULT_MEMORY.questions  # that wait in one session
+    question_age: Annotated[float, Field(gt=0, le=366 * 86400)] = DEFAULT_MEMORY.question_age  # seconds that they wait
     thumbnails: Annotated[int, Field(ge=0, le=1024)] = 0  # longer side, of pictures that may be taught; 0: none is made
     store: URL = ""  # a folder, or redis://… valkey://…; none: sessions end with the process
     store_keep: Annotated[float, Field(gt=0, le=366 * 86400)] = 86400.0  # seconds from the last write

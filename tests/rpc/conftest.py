@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +32,7 @@ from tta_service.serving.batching.device_health import DeviceHealth
 from tta_service.serving.concurrency import make_executors
 from tta_service.serving.costs.model import CostModel
 from tta_service.serving.persistence.stores.base import Store
+from tta_service.serving.sessions import sessions as serving
 from tta_service.settings import Limits, Sessions, Settings
 from tta_service.testing import FakeCLIP
 from tta_service.wire.identity import Identity
@@ -67,16 +68,20 @@ async def open_harness(
     canary: bool = False,
     admission: AdmissionController | None = None,
     identity: Identity | None = None,
+    registry: serving.Sessions | None = None,
     store: Store | None = None,
+    sessions: Mapping[str, Any] | None = None,
     **limits: Any,
 ) -> AsyncIterator[Harness]:
-    """`limits` are settings of that section."""
+    """`limits` and `sessions` are settings of those sections; a `registry` has limits and clocks of its own."""
     clip, events, lanes = clip or FakeCLIP(), list[Event](), make_executors(prepare=1, adapt=1, cores=1)
-    settings = Settings(limits=Limits(**limits), sessions=Sessions(secret="a secret for tests"))
+    settings = Settings(
+        limits=Limits(**limits), sessions=Sessions(**{"secret": "a secret for tests", **(sessions or {})})
+    )
     health = DeviceHealth(
         lambda serving, _reason: server.health.set_serving(serving), patience=0.3, canary_every=0.1, tick=0.02
     )
-    given: dict[str, Any] = {"health": health, "admission": admission, "store": store}
+    given: dict[str, Any] = {"health": health, "admission": admission, "sessions": registry, "store": store}
     parts = connect_parts(settings, clip, lanes, CostModel(64), events.append, **given)
     service = make_service(parts, make_server_info(settings, clip), events.append)
     server = Server(service, message_bytes=settings.limits.message_bytes, observe=events.append, identity=identity)

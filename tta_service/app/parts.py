@@ -99,6 +99,8 @@ def connect_parts(
         keep.most,
         keep.groups,
         keep.recent,
+        keep.questions,
+        keep.question_age,
         keep.taught_idle,
     )
     sessions = sessions or Sessions(keep.idle, memories, observe)
@@ -125,9 +127,8 @@ def connect_parts(
     encoder = ExampleEncoder(engine, lanes)
     teaching = Teaching(encoder, sessions, text_spaces, lanes, fitter)
     secret = keep.secret.get_secret_value().encode()
-    snapshots = Snapshots(
-        sessions, text_spaces, lanes, clip.fingerprint, secret, encoder.encode_lessons, fitter.start, keep.adopt_owner
-    )
+    again, fit = encoder.encode_lessons, fitter.start
+    snapshots = Snapshots(sessions, text_spaces, lanes, clip.fingerprint, secret, again, fit, keep.adopt_owner)
     persistence = SessionPersistence(sessions, snapshots, store, keep.write_frames, address)
     return Runtime(
         clip,

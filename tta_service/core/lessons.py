@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from torch import Tensor
 
@@ -44,6 +45,21 @@ class Lesson:
         """Whether it is about that label set id and reduction, and not set apart."""
         example = self.example
         return not example.set_apart and (example.labels.id, example.reduction) == (labels, reduction)
+
+
+class Reason(StrEnum):
+    """Why a person is asked about a picture."""
+
+    ASKED = "asked"  # the caller wants it
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """An example that waits until a person says what it shows."""
+
+    example: Example
+    logits: Tensor  # [c] float32 on the CPU, as the picture was answered
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,7 @@ class Request:
     on_deadline: Literal["degrade", "fail"] = "degrade"
     explain: bool = False
     guard: bool = True  # a memory without lessons does not answer where there is a sign that it does harm
+    ask: bool = False  # the picture becomes a question to a person
     remember: bool = False  # the report has what an example needs, whether or not a session remembers the picture
     request_id: str = ""
     trace: str = ""  # the caller's span as a W3C traceparent, the parent of this request's spans
@@ -173,6 +174,8 @@ class Report:
     feature: Tensor | None = None  # [d] of the plain view, on the CPU; drift detection reads it
     example: Tensor | None = None  # [1 or 2, d] float16 as in `Example.views`, if the picture is remembered
     thumbnail: bytes = b""  # as in `Example`
+    example_id: str = ""  # of the picture in its session; empty: it is not remembered
+    asked: bool = False  # it waits as a question
 
     @cached_property
     def scores(self) -> Scores:

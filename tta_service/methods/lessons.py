@@ -11,6 +11,7 @@ from ..serving.teaching import Teaching
 from ..serving.text.label_sets import LabelSets
 from ..wire.identity import Caller, current_caller
 from ..wire.lessons import check_number, make_lessons, make_refusal, make_result, parse_lesson
+from ..wire.questions import make_questions
 from ..wire.server_info import ServerInfo
 from ..wire.v1 import tta_pb2 as pb
 from .context import Context
@@ -64,6 +65,16 @@ class LessonMethods:
         await self._persistence.load(owner, session_id, opening=True, group=group)
         lessons = self._teaching.lessons(owner, session_id, group)
         return make_lessons(lessons, request.recorded, request.page_size, request.page_token, self._server_info)
+
+    async def ListQuestions(self, request: pb.ListQuestionsRequest, context: Context) -> pb.ListQuestionsResponse:
+        """One page of the questions of a session, or of all sessions of a group on this server, oldest first.
+
+        Raises `UnknownSession`, `UnknownGroup`.
+        """
+        owner, (session_id, group) = current_caller().owner, required_pupil(request)
+        await self._persistence.load(owner, session_id, opening=True, group=group)
+        questions = self._teaching.questions(owner, session_id, group)
+        return make_questions(questions, request.thumbnails, request.page_size, request.page_token)
 
     async def _teach(
         self, message: pb.Lesson, path: str, session_id: str, group: str, caller: Caller

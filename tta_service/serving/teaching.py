@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from ..core.errors import BadLabels, UnknownExample, UnknownSession
-from ..core.lessons import Example, ExampleRef, FrameRef, Lesson, LessonRequest, LessonResult, RequestRef
+from ..core.lessons import Example, ExampleRef, FrameRef, Lesson, LessonRequest, LessonResult, Question, RequestRef
 from ..core.parameters import shorten
 from ..core.request import Encoded, Features, Raw
 from .concurrency import Executors
@@ -84,6 +84,13 @@ class Teaching:
         """The lessons, in the order in which this server heard of them. Raises `UnknownSession`, `UnknownGroup`."""
         return list(self._find(owner, id, group).lessons)
 
+    def questions(self, owner: str, id: str, group: str = "") -> list[tuple[str, Question]]:
+        """The questions that wait, with the ids of their sessions. Raises `UnknownSession`, `UnknownGroup`."""
+        sessions = self._sessions_of(self._find(owner, id, group))
+        for session in sessions:
+            self._registry.expire_questions(session)
+        return [(session.id, question) for session in sessions for question in session.questions]
+
     def _find(self, owner: str, id: str, group: str) -> Pupil:
         return self._registry.find(owner, id) if id else self._registry.groups.find(owner, group)
 
@@ -97,11 +104,19 @@ class Teaching:
         return pupil
 
     def _known_example(self, pupil: Pupil, about: FrameRef | RequestRef | ExampleRef) -> Example:
-        if isinstance(about, ExampleRef) and (taught := pupil.lessons.about(about.id)):
+        if (by_id := isinstance(about, ExampleRef)) and (taught := pupil.lessons.about(about.id)):
             return taught[0].example
-        if isinstance(pupil, LessonGroup):
-            raise UnknownExample("the lesson group knows no such picture; frames and calls are its sessions'")
-        return pupil.recent.find(about)
+        of_group = isinstance(pupil, LessonGroup)
+        asked = (one.questions.find(about) for one in self._sessions_of(pupil) if not of_group or by_id)
+        question = next(filter(None, asked), None)
+        try:
+            if of_group:
+                raise UnknownExample("the lesson group knows no such picture; frames and calls are its sessions'")
+            return pupil.recent.find(about)
+        except UnknownExample:
+            if question is None:
+                raise
+            return question.example  # it waits for longer than pictures are remembered
 
     async def _new_example(
         self, owner: str, about: Encoded | Raw | Features | Example, lesson: LessonRequest, client: str
@@ -117,13 +132,20 @@ class Teaching:
         apart = example.set_apart
         known = before and (before.label, before.example.set_apart, before.example.reduction)
         if before is not None and known == (label, apart, example.reduction):
+            self._answer(holder, example.id)
             return LessonResult(example.id, replaced=True, learnt_by=self._learners(pupil, before), set_apart=apart)
-        self._registry.admit(holder, holder.lessons.bytes_of(example))
+        self._registry.room.admit(holder, holder.lessons.bytes_of(example))
         anew, learning = self._learner.apply(self._sessions_of(holder), [holder.teach(example, label)])
+        self._answer(holder, example.id)
         awaited = [one for one in learning if pupil in (one.session, holder)]
         learnt = await asyncio.gather(*(asyncio.shield(one.task) for one in awaited))
         names = _names(one.queue for one, did in zip(awaited, learnt, strict=True) if did)
         return LessonResult(example.id, before is not None, names, _names(anew), set_apart=apart)
+
+    def _answer(self, holder: Pupil, example: str) -> None:
+        """Nobody needs to be asked about that example any more."""
+        for session in self._sessions_of(holder):
+            session.questions.answer(example)
 
     def _learners(self, pupil: Pupil, lesson: Lesson) -> tuple[str, ...]:
         """The strategies whose memories have learnt the lesson."""

@@ -110,6 +110,7 @@ def make_session_info(session: SessionInfo) -> pb.SessionInfo:
         epoch=session.epoch,
         last_frame_id=session.last_frame_id,
         lesson_group=session.group,
+        questions=session.questions,
         lessons=session.lessons,
         lessons_set_apart=session.lessons_set_apart,
     )

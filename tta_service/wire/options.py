@@ -40,6 +40,7 @@ class Options:
     explain: bool
     guard: bool
     on_deadline: Literal["degrade", "fail"]
+    ask: bool
 
 
 def parse_options(message: pb.Options, server_info: ServerInfo, path: str) -> Options:
@@ -61,6 +62,7 @@ def parse_options(message: pb.Options, server_info: ServerInfo, path: str) -> Op
         explain=message.explain,
         guard=message.guard if message.HasField("guard") else True,
         on_deadline=ON_DEADLINE[message.on_deadline],
+        ask=message.ask,
     )
 
 

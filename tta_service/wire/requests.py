@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..clip.text.templates import expand_templates
-from ..core.errors import BadImage, BadLabels, TTAError, Unsupported
+from ..core.errors import BadImage, BadLabels, BadRequest, TTAError, Unsupported
 from ..core.labels import LabelSet
 from ..core.parameters import shorten
 from ..core.reducer import Reduction
@@ -62,6 +62,10 @@ def parse_request(
     Raises `TTAError` that names the field.
     """
     options = parse_options(message.options, server_info, "options")
+    if options.ask and not message.session_id:
+        raise BadRequest(
+            "a question waits in its session, which ends with this call: name it in session_id", "options.ask"
+        )
     request = Request(
         image=parse_image(message.image, options.reduction, server_info, "image"),
         labels=parse_labels(message.labels, find_labels, server_info, "labels"),
@@ -78,6 +82,7 @@ def parse_request(
         on_deadline=options.on_deadline,
         explain=options.explain,
         guard=options.guard,
+        ask=options.ask,
         request_id=message.request_id,
         trace=trace,
     )

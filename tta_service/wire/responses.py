@@ -62,6 +62,8 @@ def make_response(report: Report, top_k: int, server_info: ServerInfo) -> pb.Cla
         views=report.views,
         model=server_info.model,
         unseen=report.unseen,
+        example_id=report.example_id,
+        asked=report.asked,
     )
     if less := report.degraded:
         message.degraded.reason, message.degraded.zero_shot = REASONS[less.reason], less.zero_shot

@@ -160,6 +160,7 @@ def _parse_request(
         on_deadline=options.on_deadline,
         explain=options.explain,
         guard=options.guard,
+        ask=options.ask,
     )
     origin = FieldOrigins(
         image=f"frame.image.{frame.image.WhichOneof('content')}",

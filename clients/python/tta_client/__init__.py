@@ -14,6 +14,7 @@ from .types.frames import Features, Frame
 from .types.labels import LabelSet
 from .types.lessons import LessonInfo, LessonResult
 from .types.options import Cascade, Choice, Options, Reduction
+from .types.questions import Question
 
 __all__ = [
     "TLS",
@@ -34,6 +35,7 @@ __all__ = [
     "LessonResult",
     "Options",
     "Parameter",
+    "Question",
     "Reconnect",
     "Reduction",
     "Score",

@@ -110,7 +110,7 @@ class GroupSync:
         for name in sorted(words, key=lambda name: name[KEY:]):
             word = words[name]
             try:
-                self._registry.admit(group, group.bytes_of(word))
+                self._registry.room.admit(group, group.bytes_of(word))
             except MemoryFull as error:
                 log.warning("group %s has no room for a lesson of another server: %s", group.id, error.message)
                 unusable.add(name)

@@ -1,4 +1,4 @@
-"""The lessons of a session in a snapshot: JSON, one tensor of all features and one of all thumbnails."""
+"""The lessons and questions of a session in a snapshot: JSON, and tensors of all features, thumbnails and logits."""
 
 from __future__ import annotations
 
@@ -10,45 +10,40 @@ from torch import Tensor
 
 from ...core.errors import BadRequest
 from ...core.labels import LabelSet
-from ...core.lessons import Example, Lesson
+from ...core.lessons import Example, Lesson, Question, Reason
 from ...core.reducer import Reduction
 from .memory_codec import decode_labels, decode_reduction, encode_labels, encode_reduction
 
+Content = tuple[dict[str, Any], dict[str, Tensor]]  # for JSON, and tensors by name
 
-def encode_lessons(lessons: Sequence[Lesson], last: int, model: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The lessons for JSON, and their features (float16) and thumbnails (uint8), one after the other.
 
-    `last` is the last number given, `model` the fingerprint of this server's. Needs a lesson at least.
-    """
-    examples = [lesson.example for lesson in lessons]
-    spaces = {(one.labels, one.reduction, one.other_model or model): None for one in examples}
-    places = {space: place for place, space in enumerate(spaces)}
-    header = {
-        "last": last,
-        "spaces": [[encode_labels(labels), encode_reduction(reduction), made] for labels, reduction, made in spaces],
-        "lessons": [
-            {
-                "number": lesson.number,
-                "label": lesson.label,
-                "space": places[example.labels, example.reduction, example.other_model or model],
-                "shape": list(example.views.shape),
-                "thumbnail": len(example.thumbnail),
-                "id": example.id,
-                "seen": example.seen,
-                "taught": lesson.taught,
-                "frame_id": example.frame_id,
-                "request_id": example.request_id,
-            }
-            for lesson, example in zip(lessons, examples, strict=True)
-        ],
-    }
-    thumbnails = bytearray(b"".join(one.thumbnail for one in examples))
-    return header, {
-        "lessons": torch.cat([one.views.flatten() for one in examples]),
-        "thumbnails": torch.frombuffer(thumbnails, dtype=torch.uint8)
-        if thumbnails
-        else torch.empty(0, dtype=torch.uint8),
-    }
+def encode_taught(lessons: Sequence[Lesson], last: int, questions: Sequence[Question], model: str) -> Content:
+    """Lessons and questions, those of which there are; `last` and `model` as of `encode_lessons`."""
+    header, values = dict[str, Any](), dict[str, Tensor]()
+    if lessons:
+        header["lessons"], tensors = encode_lessons(lessons, last, model)
+        values |= tensors
+    if questions:
+        header["questions"], tensors = encode_questions(questions, model)
+        values |= tensors
+    return header, values
+
+
+def decode_taught(
+    header: Mapping[str, Any], values: Mapping[str, Tensor], model: str
+) -> tuple[list[Lesson], list[Question]]:
+    """What `encode_taught` described. Raises as `decode_lessons`."""
+    lessons = decode_lessons(header["lessons"], values, model) if "lessons" in header else []
+    return lessons, decode_questions(header["questions"], values, model) if "questions" in header else []
+
+
+def encode_lessons(lessons: Sequence[Lesson], last: int, model: str) -> Content:
+    """The lessons, one at least; `last` is the last number given, `model` the fingerprint of this server's."""
+    spaces, entries, features, thumbnails = _encode_examples([lesson.example for lesson in lessons], model)
+    for entry, lesson in zip(entries, lessons, strict=True):
+        entry |= {"number": lesson.number, "label": lesson.label, "taught": lesson.taught}
+    header = {"last": last, "spaces": spaces, "lessons": entries}
+    return header, {"lessons": features, "thumbnails": thumbnails}
 
 
 def decode_lessons(header: Mapping[str, Any], values: Mapping[str, Tensor], model: str) -> list[Lesson]:
@@ -56,18 +51,69 @@ def decode_lessons(header: Mapping[str, Any], values: Mapping[str, Tensor], mode
 
     Raises `BadRequest` when features are missing, and as `decode`.
     """
+    entries: list[dict[str, Any]] = header["lessons"]
+    examples = _decode_examples(header["spaces"], entries, values["lessons"], values["thumbnails"], model)
+    return [
+        Lesson(one["number"], example, one["label"], one.get("taught", one["seen"]))
+        for one, example in zip(entries, examples, strict=True)
+    ]
+
+
+def encode_questions(questions: Sequence[Question], model: str) -> Content:
+    """The questions, as `encode_lessons`. Needs one at least."""
+    spaces, entries, features, thumbnails = _encode_examples([question.example for question in questions], model)
+    for entry, question in zip(entries, questions, strict=True):
+        entry |= {"reason": question.reason, "classes": len(question.logits)}
+    logits = torch.cat([question.logits for question in questions])
+    tensors = {"questions": features, "questions.thumbnails": thumbnails, "questions.logits": logits}
+    return {"spaces": spaces, "questions": entries}, tensors
+
+
+def decode_questions(header: Mapping[str, Any], values: Mapping[str, Tensor], model: str) -> list[Question]:
+    """The questions that `encode_questions` described; raises as `decode_lessons`."""
+    entries: list[dict[str, Any]] = header["questions"]
+    features, thumbnails = values["questions"], values["questions.thumbnails"]
+    examples = _decode_examples(header["spaces"], entries, features, thumbnails, model)
+    logits = _split(values["questions.logits"], [one["classes"] for one in entries])
+    return [
+        Question(example, numbers.clone(), Reason(one["reason"]))
+        for one, example, numbers in zip(entries, examples, logits, strict=True)
+    ]
+
+
+def _encode_examples(examples: Sequence[Example], model: str) -> tuple[list[Any], list[dict[str, Any]], Tensor, Tensor]:
+    """Label sets, reductions and models; the rest of the examples; features float16 and thumbnails uint8 in a row."""
+    spaces = {(one.labels, one.reduction, one.other_model or model): None for one in examples}
+    places = {space: place for place, space in enumerate(spaces)}
+    entries = [
+        {
+            "space": places[example.labels, example.reduction, example.other_model or model],
+            "shape": list(example.views.shape),
+            "thumbnail": len(example.thumbnail),
+            "id": example.id,
+            "seen": example.seen,
+            "frame_id": example.frame_id,
+            "request_id": example.request_id,
+        }
+        for example in examples
+    ]
+    described = [[encode_labels(labels), encode_reduction(reduction), made] for labels, reduction, made in spaces]
+    features = torch.cat([one.views.flatten() for one in examples])
+    data, dtype = bytearray(b"".join(one.thumbnail for one in examples)), torch.uint8
+    thumbnails = torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
+    return described, entries, features, thumbnails
+
+
+def _decode_examples(
+    described: Sequence[Any], entries: Sequence[Mapping[str, Any]], features: Tensor, thumbnails: Tensor, model: str
+) -> list[Example]:
     spaces: list[tuple[LabelSet, Reduction | None, str]] = [
         (decode_labels(labels), decode_reduction(reduction), "" if made == model else str(made))
-        for labels, reduction, made in header["spaces"]
+        for labels, reduction, made in described
     ]
-    described: list[dict[str, Any]] = header["lessons"]
-    try:
-        features = torch.split(values["lessons"], [one["shape"][0] * one["shape"][1] for one in described])
-        thumbnails = torch.split(values["thumbnails"], [one["thumbnail"] for one in described])
-    except RuntimeError:
-        raise BadRequest("the lessons in this snapshot do not have their features", "state") from None
-    lessons = list[Lesson]()
-    for one, views, thumbnail in zip(described, features, thumbnails, strict=True):
+    rows = _split(features, [one["shape"][0] * one["shape"][1] for one in entries])
+    examples = list[Example]()
+    for one, views, thumbnail in zip(entries, rows, _split(thumbnails, [one["thumbnail"] for one in entries])):
         place: int = one["space"]
         labels, reduction, other_model = spaces[place]
         example = Example(
@@ -81,5 +127,12 @@ def decode_lessons(header: Mapping[str, Any], values: Mapping[str, Tensor], mode
             thumbnail.numpy().tobytes(),
             other_model,
         )
-        lessons.append(Lesson(one["number"], example, one["label"], one.get("taught", one["seen"])))
-    return lessons
+        examples.append(example)
+    return examples
+
+
+def _split(values: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
+    try:
+        return torch.split(values, list(sizes))
+    except RuntimeError:
+        raise BadRequest("the lessons or questions in this snapshot do not have their features", "state") from None

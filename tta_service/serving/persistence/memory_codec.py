@@ -63,6 +63,12 @@ async def _copy_memory(session: Session, slot: MemorySlot, turn: Turn, lanes: Ex
     return MemoryImage(slot.key, slot.labels, copy, progress)
 
 
+def encode_memories(session: Session, images: Sequence[MemoryImage]) -> dict[str, Any]:
+    """All but the tensors, for JSON, and how far the session had come by then."""
+    frames, last = min((copy.progress for copy in images), default=(session.frames, session.last_frame_id))
+    return {"frames": frames, "last_frame_id": last, "memories": [encode(copy) for copy in images]}
+
+
 def encode(image: MemoryImage) -> dict[str, Any]:
     """All but the tensors, for JSON."""
     strategy = image.key.strategy

@@ -163,7 +163,7 @@ class SessionPersistence:
                 session.epoch = stored.epoch
             session.stored.record(stored.epoch, session.frames, session.bytes, session.lessons.changes)
             for example in recent:
-                self._registry.remember(session, example)
+                self._registry.room.remember(session, example)
         elif owner and owner == self._snapshots.adopt_owner and self._writer:
             await self._adopt(store, self._writer, owner, id)
 
@@ -176,7 +176,9 @@ class SessionPersistence:
             return await self._snapshots.reinstate(owner, id, stored.state, stored.epoch, named)
         except UNUSABLE as error:
             if has_lessons(stored.state):
-                raise Unsupported(f"this session's lessons cannot be read here: {error.message}", "session_id") from error
+                raise Unsupported(
+                    f"this session's lessons cannot be read here: {error.message}", "session_id"
+                ) from error
             log.warning("session %s begins anew, its stored state cannot be used: %s", id, error.message)
             return None
 

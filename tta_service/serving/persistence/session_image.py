@@ -8,12 +8,13 @@ from typing import Any
 
 from ...core.errors import SessionInUse
 from ...core.labels import LabelSet
-from ...core.lessons import Lesson
+from ...core.lessons import Lesson, Question
 from ...core.memory import nbytes
 from ..sessions.lessons import LessonBook
 from ..sessions.memory import MemoryKey
 from ..sessions.registry import SessionRegistry
-from ..sessions.session import Session, StoredVersion
+from ..sessions.session import Session
+from ..sessions.stored_version import StoredVersion
 from .memory_codec import MemoryImage, bring_up_to_date
 
 
@@ -25,6 +26,7 @@ class SessionImage:
     memories: list[MemoryImage]
     dropped: list[tuple[MemoryKey, LabelSet]]  # memories of another model or version
     lessons: list[Lesson]
+    questions: list[Question]  # those for which there is room
 
     def install(self, registry: SessionRegistry, owner: str, epoch: int, named: bool) -> Session:
         """The session, open here in place of one of the same id.
@@ -51,6 +53,8 @@ class SessionImage:
                 slot = session.queue(memory.key, memory.labels).slot
                 slot.store(memory.memory, nbytes(memory.memory))
                 slot.learnt = session.lessons.last
+            for question in self.questions:
+                registry.room.keep_question(session, question)
             for key, labels in self.dropped:
                 session.queue(key, labels).slot.report_reset()
             if session.group:
@@ -70,11 +74,12 @@ class SessionImage:
         newer = Session(owner, "", True, 0.0, 0.0, accounting)
         older = older or newer
         older.holds += 1  # it makes room only by its end
-        accounting.change(owner, "lessons", -older.bytes)
+        size = older.bytes  # by then it may have fewer questions
+        accounting.change(owner, "lessons", -size)
         try:
-            registry.admit(newer, book.bytes + sum(nbytes(one.memory) for one in self.memories))
+            registry.room.admit(newer, book.bytes + sum(nbytes(one.memory) for one in self.memories))
             if group := self.header.get("group"):
-                registry.admit(registry.obtain_group(owner, group), book.bytes)
+                registry.room.admit(registry.obtain_group(owner, group), book.bytes)
         finally:
-            accounting.change(owner, "lessons", older.bytes)
+            accounting.change(owner, "lessons", size)
             older.holds -= 1

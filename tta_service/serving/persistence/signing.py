@@ -21,7 +21,7 @@ from ..sessions.session import Session
 # Of all that outlives this version; what carries no number has the first one. A version that writes what this one
 # cannot read writes a higher number in the same places: in the safetensors metadata and in the record of the store.
 FORMAT = 1
-LESSONS_FORMAT = 2  # of a session with lessons or in a lesson group, which would be lost without them
+LESSONS_FORMAT = 2  # of a session with lessons or questions or in a lesson group, which an older version would lose
 LONG = 16 << 20  # characters of a header that travels as a tensor: safetensors reads no metadata above 100 MB
 MAC = hashlib.sha256().digest_size
 log = logging.getLogger(__name__)

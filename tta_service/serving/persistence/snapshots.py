@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from torch import Tensor
 
 from ...core.errors import BadLabels, BadParameters, BadRequest, SessionInUse, UnknownReducer, UnknownStrategy
-from ...core.lessons import Lesson
+from ...core.lessons import Lesson, Question
 from ...core.memory import tensors
 from ..concurrency import Executors, run
 from ..sessions.session import Session
 from ..sessions.sessions import Sessions
 from ..sessions.turns import TurnQueue
 from ..text.cache import TextSpaceCache
-from .lesson_codec import decode_lessons, encode_lessons
-from .memory_codec import MemoryImage, copy_memories, decode, decode_key, encode, split
+from .lesson_codec import Content, decode_taught, encode_taught
+from .memory_codec import MemoryImage, copy_memories, decode, decode_key, encode_memories, split
 from .session_image import SessionImage
 from .signing import FORMAT, LESSONS_FORMAT, ResumeTokens, SignedCodec, may_have
 
@@ -46,8 +46,9 @@ class Snapshot:
 class Snapshots:
     """Takes and restores snapshots. `fingerprint` is the model's: a memory does not fit the features of another one.
 
-    Lessons outlive a change of model: `encode_again(owner, lessons)` makes those usable that have a thumbnail. A fit
-    that was not in the snapshot yet is made again by `start_fit`. Snapshots from before owners are `adopt_owner`'s.
+    Lessons outlive a change of model: `encode_again(owner, lessons)` makes those usable that have a thumbnail. So do
+    questions with a thumbnail, for the answer to another one would teach nothing. A fit that was not in the snapshot
+    yet is made again by `start_fit`. Snapshots from before owners are `adopt_owner`'s.
     """
 
     def __init__(
@@ -77,31 +78,26 @@ class Snapshots:
         Not `group_lessons`: those of its group are stored elsewhere.
         """
         lessons, last_lesson = list(session.lessons), session.lessons.last  # that are learnt when turns come now
+        questions = list(session.questions)
         group, learnt = session.group, list(session.group.names.values()) if session.group else []
         images = await copy_memories(session, partial(self._sessions.registry.hold, session, used=False), self.lanes)
-        frames, last = min((copy.progress for copy in images), default=(session.frames, session.last_frame_id))
-        header: dict[str, Any] = {
-            "fingerprint": self.fingerprint,
-            "owner": session.owner,
-            "session": session.id,
-            "epoch": (epoch := session.epoch),
-            "frames": frames,
-            "last_frame_id": last,
-            "memories": [encode(copy) for copy in images],
-        }
+        epoch = session.epoch
+        header = {"fingerprint": self.fingerprint, "owner": session.owner, "session": session.id, "epoch": epoch}
+        header |= encode_memories(session, images)
         if group is not None:
             header |= {"group": group.id, "learnt": learnt}
             lessons = lessons if group_lessons else []
         values = {f"{i}.{name}": value for i, copy in enumerate(images) for name, value in tensors(copy.memory).items()}
-        state = await run(self.lanes.prepare, self._dump, header, values, lessons, last_lesson)
+        encode_lessons = partial(encode_taught, lessons, last_lesson, questions, self.fingerprint)
+        state = await run(self.lanes.prepare, self._dump, header, values, encode_lessons)
         return Snapshot(session.id, epoch, state)
 
     async def restore(self, owner: str, state: bytes) -> Session:
         """The session goes on here, one epoch later, and replaces an idle one of the same id.
 
-        Of another model's snapshot the lessons are restored; what another version of a strategy learnt from lessons
-        begins anew. Raises `BadRequest` when the state was changed, is another owner's, does not fit this version's
-        memories, or is another model's without lessons; `NewerFormat`; `SessionInUse`; `MemoryFull`.
+        Of another model's snapshot lessons and questions are restored; what another version of a strategy learnt from
+        lessons begins anew. Raises `BadRequest` when the state was changed, is another owner's, does not fit this
+        version's memories, or is another model's without lessons; `NewerFormat`; `SessionInUse`; `MemoryFull`.
         """
         image = await self._decode(owner, state)
         return self._install(image, owner, image.header["epoch"] + 1, named=True)
@@ -114,44 +110,45 @@ class Snapshots:
         return self._install(image, owner, epoch, named)
 
     async def _decode(self, owner: str, state: bytes) -> SessionImage:
-        header, values, lessons = await run(self.lanes.prepare, self._load, state)
+        header, values, lessons, questions = await run(self.lanes.prepare, self._load, state)
         if not may_have(owner, header.get("owner"), self.adopt_owner) or "session" not in header:
             raise BadRequest("this snapshot is another owner's", "state")
         if self.load_group and "group" in header:
             await self.load_group(owner, header["group"])
         if header["fingerprint"] != self.fingerprint:
-            return await self._decode_lessons(owner, header, lessons)
+            return await self._decode_lessons(owner, header, lessons, questions)
         progress, images = (header["frames"], header["last_frame_id"]), list[MemoryImage]()
         taught = bool(lessons or header.get("group"))
         for place, described in enumerate(header["memories"]):
             named = {name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{place}.")}
             images.append(await decode(described, named, progress, self._text_spaces, self.lanes, taught))
-        return SessionImage(header, *split(images), lessons)
+        return SessionImage(header, *split(images), lessons, questions)
 
-    async def _decode_lessons(self, owner: str, header: Mapping[str, Any], lessons: list[Lesson]) -> SessionImage:
+    async def _decode_lessons(
+        self, owner: str, header: Mapping[str, Any], lessons: list[Lesson], questions: list[Question]
+    ) -> SessionImage:
         """What is of use of another model's session."""
-        if not lessons and "group" not in header:
+        if not lessons and not questions and "group" not in header:
             raise BadRequest("this snapshot was made with another model", "state")
         lessons = await self.encode_again(owner, lessons)
+        answers = await self.encode_again(owner, [Lesson(0, question.example, None) for question in questions])
+        again = [replace(one, example=answer.example) for one, answer in zip(questions, answers, strict=True)]
+        questions = [question for question in again if not question.example.set_apart]
         dropped, apart = [decode_key(one) for one in header["memories"]], sum(one.example.set_apart for one in lessons)
         log.warning(
             "session %s comes from another model: %d memories begin anew, %d of %d lessons are set apart",
             *(header["session"], len(dropped), apart, len(lessons)),
         )
-        return SessionImage(header, [], dropped, lessons)
+        return SessionImage(header, [], dropped, lessons, questions)
 
-    def _dump(
-        self, header: dict[str, Any], values: dict[str, Tensor], lessons: list[Lesson], last_lesson: int
-    ) -> bytes:
-        if lessons:
-            header["lessons"], tensors = encode_lessons(lessons, last_lesson, self.fingerprint)
-            values |= tensors
-        return self.codec.dumps(header, values, LESSONS_FORMAT if lessons or "group" in header else FORMAT)
+    def _dump(self, header: dict[str, Any], values: dict[str, Tensor], encode_taught: Callable[[], Content]) -> bytes:
+        taught, tensors = encode_taught()
+        format = LESSONS_FORMAT if taught or "group" in header else FORMAT
+        return self.codec.dumps(header | taught, values | tensors, format)
 
-    def _load(self, state: bytes) -> tuple[dict[str, Any], dict[str, Tensor], list[Lesson]]:
+    def _load(self, state: bytes) -> tuple[dict[str, Any], dict[str, Tensor], list[Lesson], list[Question]]:
         header, values = self.codec.loads(state)
-        lessons = decode_lessons(header["lessons"], values, self.fingerprint) if "lessons" in header else []
-        return header, values, lessons
+        return header, values, *decode_taught(header, values, self.fingerprint)
 
     def _install(self, image: SessionImage, owner: str, epoch: int, named: bool) -> Session:
         registry = self._sessions.registry

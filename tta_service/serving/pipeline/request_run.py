@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ...core.errors import DeadlineTooShort
 from ...core.labels import TextSpace
+from ...core.lessons import Reason
 from ...core.request import Degraded, Explanation, Features, Report, Request, SessionStatus
 from ...core.strategy import Needs, Scope, Strategy, needs_of
 from ..admission.claims import Permit, rows_needed, work_of
@@ -47,7 +48,7 @@ class RequestRun:
         if cascade and not (degraded and degraded.zero_shot) and report.scores.relative_entropy > cascade.above:
             report = await self._escalate(cascade.to, text, report)
         resources.costs.learn_overhead(time.monotonic() - began - self.timer.busy)
-        self.scope.remember(report)
+        report = self.scope.remember(report, Reason.ASKED if request.ask else None)
         self.scope.fit_memories(resources.fitter.start)
         return await self._add_token_counts(report, report.explanation) if report.explanation else report
 

@@ -86,16 +86,39 @@ class MemoryLimits:
     sessions: int = 10_000
     groups: int = 1000
     recent: int = 256  # frames of a session that a lesson may be about
-    taught_idle: float = 7 * 86400.0  # seconds that an idle session with lessons lives; at least as long as others
+    questions: int = 512  # that wait in one session
+    question_age: float = 7 * 86400.0  # seconds that they wait
+    taught_idle: float = (
+        7 * 86400.0
+    )  # seconds that an idle session with lessons or questions lives; at least as long as others
+
+
+@dataclass(slots=True)
+class QuestionTotals:
+    """Numbers of questions in all sessions. The mappings are replaced, never changed in place."""
+
+    waiting: int = 0
+    answered: int = 0
+    asked: Mapping[str, int] = field(default_factory=dict[str, int])  # by reason
+    evicted: Mapping[str, int] = field(default_factory=dict[str, int])  # without an answer, by what was exceeded
+
+    def count_asked(self, reason: str) -> None:
+        """One more is asked."""
+        self.asked = {**self.asked, reason: self.asked.get(reason, 0) + 1}
+
+    def count_evicted(self, reason: str) -> None:
+        """One leaves without an answer, or found no room."""
+        self.evicted = {**self.evicted, reason: self.evicted.get(reason, 0) + 1}
 
 
 @dataclass(slots=True)
 class MemoryAccounting:
     """Plain sums in bytes. `by_strategy` is replaced, never changed in place, so that any thread may read it."""
 
-    total: int = 0  # of memories and lessons
+    total: int = 0  # of memories, lessons and questions
     recent: int = 0  # of what sessions remember of recent pictures
     by_strategy: Mapping[str, int] = field(default_factory=dict[str, int])
+    questions: QuestionTotals = field(default_factory=QuestionTotals)
     _by_owner: Counter[str] = field(default_factory=Counter[str])
 
     def of_owner(self, owner: str) -> int:

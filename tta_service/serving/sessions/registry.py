@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Literal
 
 from cachetools import FIFOCache
 
 from ...core.errors import MemoryFull, TTAError, UnknownSession
 from ...core.events import Closed, Observe
-from ...core.lessons import Example
-from .eviction import candidates, choose, count_bytes, count_one
+from .eviction import candidates, choose, count_one
 from .lesson_groups import GROUP, Change, LessonGroup, LessonGroups, Word
 from .memory import MemoryAccounting, MemoryLimits
+from .room import Reason, Room
 from .session import Session, check_session_id
 from .turns import ResetTurn
-
-Reason = Literal["client", "idle", "capacity", "bytes", "shutdown", "moved"]
 
 
 class SessionRegistry:
     """Sessions by owner and id, least recently used first. Each is closed exactly once."""
 
-    def __init__(self, idle: float, limits: MemoryLimits, observe: Observe, clock: Callable[[], float]) -> None:
-        self._idle, self._limits, self._observe, self._clock = idle, limits, observe, clock
+    def __init__(
+        self,
+        idle: float,
+        limits: MemoryLimits,
+        observe: Observe,
+        clock: Callable[[], float],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._idle, self._limits, self._observe, self._clock, self._now = idle, limits, observe, clock, now
         self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
         self.accounting, self.leases = MemoryAccounting(), 0
         self._evicted: FIFOCache[tuple[str, str], int] = FIFOCache(limits.sessions)  # frames that they had seen
         self.groups = LessonGroups(idle, limits, self.accounting, clock)
+        self.room = Room(
+            limits, self.accounting, lambda: self.open_sessions, lambda: self.groups.open_groups, self._evict
+        )
         self.on_close: Callable[[Session, Reason], None] = lambda session, reason: None  # for every one that ends
         # (sessions, what has changed for their memories): lessons that came from elsewhere than a teacher's call
         self.on_lessons: Callable[[Sequence[Session], Sequence[Change]], object] = lambda sessions, changes: None
@@ -69,9 +77,9 @@ class SessionRegistry:
         if len(self._sessions) >= self._limits.sessions:
             chosen = candidates(self.open_sessions, count_one, self._limits.sessions, owner, 1)
             self._evict(choose(chosen, count_one, 1, "too many sessions are open"), "capacity")
-        now = self._clock()
+        now, limits = self._clock(), self._limits
         id, named = id or secrets.token_hex(16), named and bool(id)
-        session = Session(owner, id, named, now, now, self.accounting, self._limits.recent)
+        session = Session(owner, id, named, now, now, self.accounting, limits.recent, limits.questions)
         session.lost_frames = lost_frames
         self._sessions[owner, session.id] = session
         return session
@@ -98,7 +106,7 @@ class SessionRegistry:
         release = self.groups.hold(group)
         session.holds += 1  # it must not make room for its own lessons
         try:
-            self.admit(group, session.own_lessons.bytes)
+            self.room.admit(group, session.own_lessons.bytes)
         except MemoryFull:
             release()
             raise
@@ -128,13 +136,19 @@ class SessionRegistry:
         return partial(self._release, session, used)
 
     def expire(self) -> None:
-        """Closes the sessions that have been idle for too long."""
+        """Evicts questions that have waited for too long, and closes sessions that have been idle for too long."""
         now = self._clock()
         for session in self.open_sessions:
-            lives = max(self._idle, self._limits.taught_idle) if len(session.own_lessons) else self._idle
+            self.expire_questions(session)
+            kept = len(session.own_lessons) or len(session.questions)
+            lives = max(self._idle, self._limits.taught_idle) if kept else self._idle
             if session.evictable and now - session.last_used >= lives:
                 self.close(session, "idle")
         self.groups.expire()
+
+    def expire_questions(self, session: Session) -> None:
+        """Evicts those of the session that have waited for too long."""
+        session.questions.expire(self._now() - self._limits.question_age)
 
     def close(self, session: Session, reason: Reason, error: TTAError | None = None) -> None:
         """Closes the session unless it is closed; an open stream gets `error`. Frames in progress are answered."""
@@ -144,37 +158,6 @@ class SessionRegistry:
             self.on_close(session, reason)
             session.end(error or UnknownSession(f"the session was closed ({reason})", "session_id"))
             self._observe(Closed(reason, session.frames))
-
-    def admit(self, holder: Session | LessonGroup, size: int) -> None:
-        """Makes room for a new memory or lesson of `size` bytes. Raises `MemoryFull`."""
-        limits, accounting, everyone = self._limits, self.accounting, (*self.open_sessions, *self.groups.open_groups)
-        if holder.bytes + size > limits.session:
-            whose = "session" if isinstance(holder, Session) else "lesson group"
-            raise MemoryFull(f"a memory of {size} bytes is over this {whose}'s limit of {limits.session}")
-        if (needed := accounting.of_owner(holder.owner) + size - limits.owner) > 0:
-            owned = [other for other in everyone if other.owner == holder.owner]
-            refusal = f"a memory of {size} bytes is over your limit"
-            self._evict(choose(owned, count_bytes, needed, refusal), "bytes")
-        if (needed := accounting.total + accounting.recent + size - limits.total) > 0:
-            refusal, needed = f"no room for a memory of {size} bytes", needed - self._forget_recent(needed)
-            chosen = candidates(everyone, count_bytes, limits.total, holder.owner, size)
-            self._evict(choose(chosen, count_bytes, needed, refusal), "bytes")
-
-    def remember(self, session: Session, example: Example) -> None:
-        """Remembers a picture for lessons, unless that takes room that memories need."""
-        if not session.closed and self.accounting.total + self.accounting.recent < self._limits.total:
-            session.recent.add(example)
-
-    def _forget_recent(self, needed: int) -> int:
-        """Gives up what sessions remember of recent pictures until `needed` bytes are free; returns how many are."""
-        before = self.accounting.recent
-        for session in sorted(self.open_sessions, key=self._owner_bytes, reverse=True):
-            if before - self.accounting.recent < needed:
-                session.recent.clear()
-        return before - self.accounting.recent
-
-    def _owner_bytes(self, session: Session) -> int:
-        return self.accounting.of_owner(session.owner)
 
     def _release(self, session: Session, used: bool) -> None:
         session.holds -= 1

@@ -10,7 +10,7 @@ from secrets import token_hex
 from types import TracebackType
 from typing import Any
 
-from ...core.lessons import Example, Lesson
+from ...core.lessons import Example, Lesson, Question, Reason
 from ...core.request import Report, Request, SessionStatus
 from ...core.strategy import Strategy, is_teachable
 from .memory import MemoryKey, MemorySlot, reduction_of
@@ -41,11 +41,11 @@ class SessionScope:
     def remembers(self) -> bool:
         """Whether the picture is remembered: a later lesson can only be about a session that has a name."""
         request = self._request
-        return request.remember or (bool(request.session) and self._session.recent_limit > 0)
+        return request.remember or (bool(request.session) and (request.ask or self._session.recent_limit > 0))
 
     def admit(self, size: int) -> None:
         """Makes room for a new memory of `size` bytes. Raises `MemoryFull`."""
-        self._registry.admit(self._session, size)
+        self._registry.room.admit(self._session, size)
 
     def turn(self, strategy: Strategy[Any]) -> Turn | None:
         """The place in the queue of that strategy's memory; None for a strategy without a memory in the session."""
@@ -65,11 +65,11 @@ class SessionScope:
         slot.learnt = self._session.lessons.last
         return self._session.lessons.matching(slot.key)
 
-    def remember(self, report: Report) -> None:
-        """Remembers the picture for lessons, if it was made for that."""
-        if report.example is None:
-            return
+    def remember(self, report: Report, reason: Reason | None) -> Report:
+        """Remembers the picture for lessons, and for that `reason` as a question; the report that says so."""
         request = self._request
+        if report.example is None or not request.session:
+            return report
         example = Example(
             id=f"seen-{token_hex(12)}",
             views=report.example,
@@ -80,7 +80,9 @@ class SessionScope:
             request_id=request.request_id,
             thumbnail=report.thumbnail,
         )
-        self._registry.remember(self._session, example)
+        self._registry.room.remember(self._session, example)
+        asked = reason is not None and self._registry.room.ask(self._session, Question(example, report.logits, reason))
+        return replace(report, example_id=example.id, asked=asked)
 
     def release_turns(self) -> None:
         """Gives up all turns: no memory changes through this request."""

@@ -16,6 +16,8 @@ from ...core.request import SessionStatus
 from .lesson_groups import Change, LessonGroup
 from .lessons import LessonBook, RecentExamples
 from .memory import MemoryAccounting, MemoryKey, MemorySlot
+from .questions import QuestionBook
+from .stored_version import StoredVersion
 from .turns import TurnQueue
 
 
@@ -41,24 +43,7 @@ class SessionInfo:
     lessons: int  # of the session, or of its group
     lessons_set_apart: int  # of them: of another model, so nothing learns from them
     group: str  # empty: its lessons are its own
-
-
-@dataclass(slots=True)
-class StoredVersion:
-    """What the state store holds of a session, as far as this server knows, and what is under way there."""
-
-    epoch: int = 0  # 0: nothing is stored
-    frames: int = 0
-    bytes: int = 0
-    lessons: int = 0  # `LessonBook.changes` by then
-    resumable: bool = False  # the session has no name, but a resume token: it has to be stored nevertheless
-    queued: bool = False  # a write waits
-    restoring: bool = False  # a snapshot was restored here, and its claim waits
-    lost: TTAError | None = None  # why a write was refused: another server has the session
-
-    def record(self, epoch: int, frames: int, bytes: int, lessons: int = 0) -> None:
-        """The store holds this state now."""
-        self.epoch, self.frames, self.bytes, self.lessons = epoch, frames, bytes, lessons
+    questions: int  # that wait for an answer
 
 
 @dataclass(slots=True, eq=False)
@@ -72,6 +57,7 @@ class Session:
     last_used: float
     accounting: MemoryAccounting
     recent_limit: int = 0  # frames that it remembers for lessons
+    question_limit: int = 0
     frames: int = 0
     last_frame_id: int = 0
     epoch: int = 1
@@ -80,17 +66,20 @@ class Session:
     holds: int = 0  # requests and turns in progress
     lease_lost: asyncio.Future[TTAError] | None = None  # the open stream waits here for the loss of the session
     closed: bool = False
-    bytes: int = 0  # of all its memories and lessons
+    bytes: int = 0  # of all its memories, lessons and questions
     memories: dict[MemoryKey, TurnQueue] = field(default_factory=dict[MemoryKey, TurnQueue])
     stored: StoredVersion = field(default_factory=StoredVersion)
     group: LessonGroup | None = None
     leave_group: Callable[[], None] = lambda: None
     own_lessons: LessonBook = field(init=False)  # empty while it is in a group
     recent: RecentExamples = field(init=False)
+    questions: QuestionBook = field(init=False)
 
     def __post_init__(self) -> None:
         self.own_lessons = LessonBook(partial(self._on_resize, "lessons"))
         self.recent = RecentExamples(self._on_recent, self.recent_limit)
+        count = partial(self._on_resize, "questions")
+        self.questions = QuestionBook(count, self.accounting.questions, self.question_limit)
 
     @property
     def lessons(self) -> LessonBook:
@@ -143,6 +132,8 @@ class Session:
         for slot in (queue.slot for queue in self.memories.values()):
             self._count(slot.key.strategy.name, -slot.bytes)
         self._count("lessons", -self.own_lessons.bytes)
+        self._count("questions", -self.questions.bytes)
+        self.accounting.questions.waiting -= len(self.questions)
         self.leave_group()
         self.recent.clear()
         self.closed = True
@@ -185,6 +176,7 @@ class Session:
             len(self.lessons),
             self.lessons.set_apart,
             self.group.id if self.group else "",
+            len(self.questions),
         )
 
     def _on_resize(self, strategy: str, by: int) -> None:

@@ -29,6 +29,10 @@ class SessionCounters:
     streams: int = 0
     bytes: int = 0
     bytes_by_strategy: Mapping[str, int] = field(default_factory=dict[str, int])
+    questions: int = 0  # that wait
+    questions_answered: int = 0
+    questions_asked: Mapping[str, int] = field(default_factory=dict[str, int])  # by reason
+    questions_evicted: Mapping[str, int] = field(default_factory=dict[str, int])  # by what was exceeded
 
 
 class Sessions:
@@ -43,14 +47,26 @@ class Sessions:
         limits: MemoryLimits | None = None,
         observe: Observe = ignore,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
     ) -> None:
-        self.registry, self._clock = SessionRegistry(idle, limits or MemoryLimits(), observe, clock), clock
+        """`clock` gives monotonic seconds, `now` Unix seconds, which the age of questions is counted in."""
+        self.registry, self._clock = SessionRegistry(idle, limits or MemoryLimits(), observe, clock, now), clock
 
     @property
     def counters(self) -> SessionCounters:
         """The present numbers; any thread may read them."""
         accounting = self.registry.accounting
-        return SessionCounters(len(self.registry), self.registry.leases, accounting.total, accounting.by_strategy)
+        questions = accounting.questions
+        return SessionCounters(
+            len(self.registry),
+            self.registry.leases,
+            accounting.total,
+            accounting.by_strategy,
+            questions.waiting,
+            questions.answered,
+            questions.asked,
+            questions.evicted,
+        )
 
     def scope(self, request: Request) -> SessionScope:
         """Takes all turns of the request at once; use it in a `with` block. An empty id opens a session for this call.

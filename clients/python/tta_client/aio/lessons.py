@@ -18,6 +18,7 @@ from ..types.lessons import (
     parse_lesson_info,
     parse_lesson_result,
 )
+from ..types.questions import Question, parse_question
 from ..types.values import parse_text
 from ..v1 import tta_pb2 as pb
 from .admin import AsyncAdmin
@@ -103,6 +104,19 @@ class AsyncLessons(AsyncAdmin):
                 except TTAClientError as error:
                     results.append(error)
         return results
+
+    async def questions(self, session: str = "", *, group: str = "", thumbnails: bool = False) -> list[Question]:
+        """The questions that wait for a lesson, of a session or of all sessions of a lesson group, oldest first.
+
+        `Options.ask` makes an image a question. `teach(question.session_id, example=question.example_id, label=…)`
+        answers it. `thumbnails`: with small JPEGs, where the server makes them.
+        """
+        where = _pupil(session, group)
+
+        def request(page_token: str) -> pb.ListQuestionsRequest:
+            return pb.ListQuestionsRequest(**where, page_token=page_token, thumbnails=bool(thumbnails))
+
+        return await self._list("ListQuestions", request, "questions", parse_question)
 
 
 def _pupil(session: str, group: str) -> dict[str, Any]:

@@ -79,6 +79,8 @@ class Answer:
     label_set_id: str
     request_id: str
     model: str
+    example_id: str = ""  # of the image in its session, for a lesson about it; empty: the session does not remember it
+    asked: bool = False  # it waits as a question
     unseen: tuple[str, ...] = ()  # names absent from the text tower's training; only a stream's first answer lists them
     guarded: bool = False  # the server's guard answered without the session's memory
 
@@ -130,8 +132,8 @@ def parse_answer(message: tta_pb2.ClassifyResponse) -> Answer:
     return read_fields(
         Answer,
         message,
-        top=_parse_scores(message.top),
-        zero_shot=_parse_scores(message.zero_shot),
+        top=parse_scores(message.top),
+        zero_shot=parse_scores(message.zero_shot),
         strategy=parse_choice(message.strategy),
         reducer=parse_choice(message.reduction.reducer),
         timings=read_fields(Timings, message.timings),
@@ -147,7 +149,8 @@ def parse_session_status(message: tta_pb2.SessionStatus) -> SessionStatus:
     return read_fields(SessionStatus, message, origin=origin)
 
 
-def _parse_scores(messages: Any) -> tuple[Score, ...]:
+def parse_scores(messages: Any) -> tuple[Score, ...]:
+    """Scores of the wire."""
     return tuple(Score(m.label, m.score, m.logit, m.index) for m in messages)
 
 

@@ -65,6 +65,7 @@ class SessionInfo:
     idle: float  # seconds
     epoch: int
     last_frame_id: int
+    questions: int = 0  # that wait for a lesson
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ class Options:
     explain: bool = False
     on_deadline: Literal["", "degrade", "fail"] = ""
     guard: bool | None = None
+    ask: bool = False  # the image becomes a question, see `Client.questions`; a call must name its session
 
     def with_strategy(self, strategy: str | Choice) -> Options:
         """The same options with that strategy; an empty one changes nothing."""
@@ -80,7 +81,7 @@ def make_options_message(options: Options, path: str = "options") -> tta_pb2.Opt
     """Options for the field at `path`. Raises `Refused`, naming a field there."""
     message = tta_pb2.Options()
     with blame_field(path):
-        message.explain = bool(options.explain)
+        message.explain, message.ask = bool(options.explain), bool(options.ask)
         if options.top_k is not None:
             message.top_k = parse_unsigned(options.top_k, f"{path}.top_k", bits=32)
         if options.seed is not None:

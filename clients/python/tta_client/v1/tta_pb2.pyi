@@ -337,7 +337,7 @@ class SessionStatus(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., origin: _Optional[_Union[SessionStatus.Origin, str]] = ..., frames: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., memory_reset: _Optional[bool] = ..., last_frame_id: _Optional[int] = ..., lessons_set_apart: _Optional[int] = ...) -> None: ...
 
 class ClassifyResponse(_message.Message):
-    __slots__ = ("top", "zero_shot", "entropy", "strategy", "escalated", "degraded", "timings", "batch_rows", "session", "explanation", "label_set_id", "request_id", "reduction", "views", "model", "unseen", "guarded")
+    __slots__ = ("top", "zero_shot", "entropy", "strategy", "escalated", "degraded", "timings", "batch_rows", "session", "explanation", "label_set_id", "request_id", "reduction", "views", "model", "unseen", "example_id", "asked", "guarded")
     TOP_FIELD_NUMBER: _ClassVar[int]
     ZERO_SHOT_FIELD_NUMBER: _ClassVar[int]
     ENTROPY_FIELD_NUMBER: _ClassVar[int]
@@ -354,6 +354,8 @@ class ClassifyResponse(_message.Message):
     VIEWS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     UNSEEN_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLE_ID_FIELD_NUMBER: _ClassVar[int]
+    ASKED_FIELD_NUMBER: _ClassVar[int]
     GUARDED_FIELD_NUMBER: _ClassVar[int]
     top: _containers.RepeatedCompositeFieldContainer[Score]
     zero_shot: _containers.RepeatedCompositeFieldContainer[Score]
@@ -371,8 +373,10 @@ class ClassifyResponse(_message.Message):
     views: int
     model: str
     unseen: _containers.RepeatedScalarFieldContainer[str]
+    example_id: str
+    asked: bool
     guarded: bool
-    def __init__(self, top: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., zero_shot: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., entropy: _Optional[float] = ..., strategy: _Optional[_Union[Choice, _Mapping]] = ..., escalated: _Optional[bool] = ..., degraded: _Optional[_Union[Degraded, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., batch_rows: _Optional[int] = ..., session: _Optional[_Union[SessionStatus, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., label_set_id: _Optional[str] = ..., request_id: _Optional[str] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., views: _Optional[int] = ..., model: _Optional[str] = ..., unseen: _Optional[_Iterable[str]] = ..., guarded: _Optional[bool] = ...) -> None: ...
+    def __init__(self, top: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., zero_shot: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., entropy: _Optional[float] = ..., strategy: _Optional[_Union[Choice, _Mapping]] = ..., escalated: _Optional[bool] = ..., degraded: _Optional[_Union[Degraded, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., batch_rows: _Optional[int] = ..., session: _Optional[_Union[SessionStatus, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., label_set_id: _Optional[str] = ..., request_id: _Optional[str] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., views: _Optional[int] = ..., model: _Optional[str] = ..., unseen: _Optional[_Iterable[str]] = ..., example_id: _Optional[str] = ..., asked: _Optional[bool] = ..., guarded: _Optional[bool] = ...) -> None: ...
 
 class ClassifyStreamResponse(_message.Message):
     __slots__ = ("answer", "error", "status", "draining", "lesson")
