@@ -139,3 +139,8 @@ def test_limits_are_of_the_server_that_is_asked():
     assert parse_strategy(choice("zero", views=7), TERMS, "strategy").views == 7
     with pytest.raises(TTAError, match="allows at most 5"):
         parse_strategy(choice("zero", views=7), small, "strategy")
+
+
+def test_the_guard_is_on_unless_it_is_turned_off():
+    for message, on in ((pb.Options(), True), (pb.Options(guard=True), True), (pb.Options(guard=False), False)):
+        assert parse_options(message, TERMS, "options").guard is on

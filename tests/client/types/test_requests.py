@@ -7,7 +7,8 @@ from typing import Any
 
 import grpc
 import pytest
-from tta_client import AsyncClient, Client, Snapshot, TTAClientError
+from tta_client import AsyncClient, Client, Options, Snapshot, TTAClientError
+from tta_client.types.options import make_options_message
 
 from tests.client.peer import Peer
 
@@ -59,3 +60,9 @@ def test_a_value_of_a_wrong_type_is_refused_naming_its_field(address: str, peer:
         assert (error.code, error.field) == (grpc.StatusCode.INVALID_ARGUMENT, field)
         assert error.sentence.startswith(f"{field}: ")
     assert not peer.opened and not peer.frames
+
+
+def test_the_guard_is_left_to_the_server_unless_an_option_says_otherwise() -> None:
+    assert not make_options_message(Options()).HasField("guard")
+    assert [make_options_message(Options(guard=on)).guard for on in (True, False)] == [True, False]
+    assert make_options_message(Options(guard=False)).HasField("guard")
