@@ -19,6 +19,7 @@ from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.serving.persistence.stores import open_store
 from tta_service.serving.sessions.memory import MemoryLimits
 from tta_service.serving.sessions.sessions import Sessions
+from tta_service.testing import FakeCLIP
 from tta_service.wire.v1 import tta_pb2 as pb
 
 ASK = pb.Options(strategy=choice("tip_adapter"), ask=True)
@@ -91,7 +92,8 @@ async def test_a_question_outlives_the_recent_frames() -> None:
 
 
 async def test_a_group_has_the_questions_of_its_sessions_and_may_answer_them(harness: Harness) -> None:
-    stub, belt = harness.stub, {"lesson_group": "belt"}
+    belt: dict[str, Any] = {"lesson_group": "belt"}
+    stub = harness.stub
     for seed, session in enumerate(("one", "two")):
         await ask(stub, seed, session, **belt)
     await ask(stub, 9, "other", lesson_group="other")
@@ -253,6 +255,23 @@ async def test_questions_go_with_a_snapshot(harness: Harness) -> None:
     assert await waiting(harness.stub) == before
     await teach(harness.stub, example_id=before[1].example_id, label="dog")
     assert await waiting(harness.stub) == [before[0], before[2]]
+
+
+async def test_after_a_change_of_model_the_questions_with_a_thumbnail_are_left() -> None:
+    async with open_harness(FakeCLIP(seed=1), sessions={"thumbnails": 32}) as here:
+        await ask(here.stub, 1)
+        info = await here.stub.GetServerInfo(pb.GetServerInfoRequest())
+        rows = b"\0\0\x80?" * info.dimension
+        features = pb.Features(views=1, dimension=info.dimension, values=rows, model=info.model_fingerprint)
+        await ask(here.stub, image=pb.Image(features=features))
+        before = await waiting(here.stub, thumbnails=True)
+        snapshot = (await here.stub.SnapshotSession(pb.SnapshotSessionRequest(session_id="gate"))).snapshot
+    async with open_harness() as there:
+        await there.stub.RestoreSession(pb.RestoreSessionRequest(snapshot=snapshot))
+        assert len(before) == 2 and await waiting(there.stub, thumbnails=True) == before[:1]
+        await teach(there.stub, example_id=before[0].example_id, label="car")
+        info = (await there.stub.GetSession(pb.GetSessionRequest(session_id="gate"))).session
+        assert (info.lessons, info.lessons_set_apart, info.questions) == (1, 0, 0)
 
 
 @pytest.fixture(params=["folder", "redis"])
