@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 
 from tests.redis_server import redis_server
-from tests.survival.cameras import LABELS, NAMES, Camera, picture, process, start_service
+from tests.survival.cameras import LABELS, NAMES, SECRET, Camera, knobs, picture, process, start_service
 from tta_service.app import Application
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
+from tta_service.settings import load
+from tta_service.testing import FakeCLIP
 from tta_service.wire.v1 import tta_pb2 as pb
 
 TEACHABLE = ("taught", "gda", "tip_adapter", "tda", "dota")
+
+
+@asynccontextmanager
+async def run_model(store: Path, clip: FakeCLIP | None = None) -> AsyncIterator[AdaptationServiceStub]:
+    settings = load(knobs(store, sessions__thumbnails=48) | {"sessions.secret": SECRET})
+    async with (
+        Application(settings, clip or FakeCLIP()) as service,
+        grpc.aio.insecure_channel(service.address) as channel,
+    ):
+        yield AdaptationServiceStub(channel)
 
 
 async def classify(stub: AdaptationServiceStub, strategy: str, number: int) -> list[float]:
@@ -75,7 +89,7 @@ async def test_a_taught_session_of_a_killed_server_answers_bit_for_bit_elsewhere
 
 
 async def test_no_lesson_that_was_acknowledged_is_lost_when_another_server_takes_over(tmp_path: Path) -> None:
-    async with start_service(tmp_path) as (_, one), start_service(tmp_path) as (_, two):
+    async with run_model(tmp_path) as one, run_model(tmp_path) as two:
         known, over = set[str](), asyncio.Event()
 
         async def keep_teaching() -> None:
@@ -105,7 +119,7 @@ async def test_no_lesson_that_was_acknowledged_is_lost_when_another_server_takes
 
 async def test_a_reply_says_whether_the_store_has_the_lesson(tmp_path: Path) -> None:
     store = tmp_path / "store"
-    async with start_service(store) as (service, stub):
+    async with run_model(store) as stub:
         (first,) = await teach(stub, "door", 1)
         elsewhere = store.rename(tmp_path / "elsewhere")
         (second,) = await teach(stub, "door", 2)
@@ -120,6 +134,30 @@ async def test_a_reply_says_whether_the_store_has_the_lesson(tmp_path: Path) -> 
             pass
         assert reply and reply.lesson.stored
         await camera.end()
-    async with start_service(store) as (_, stub):
+    async with run_model(store) as stub:
         listed = await stub.ListLessons(pb.ListLessonsRequest(session_id="door"))
         assert [lesson.example_id for lesson in listed.lessons] == [second.example_id, reply.lesson.example_id]
+
+
+async def test_a_stored_session_goes_to_a_server_with_another_model_and_back(tmp_path: Path) -> None:
+    old, new = FakeCLIP(), FakeCLIP(dimension=32, seed=1)
+    async with run_model(tmp_path, old) as stub:
+        for number in range(3):
+            await classify(stub, "taught", number)
+        await teach(stub, "taught", 3, 4)
+        values = np.eye(1, 64, dtype="<f4").tobytes()
+        features = pb.Image(features=pb.Features(views=1, dimension=64, values=values, model=old.fingerprint))
+        lesson = pb.Lesson(image=features, labels=LABELS, label="cat")  # which leaves no thumbnail
+        await stub.TeachSession(pb.TeachSessionRequest(session_id="taught", lessons=[lesson]))
+    for clip, apart in ((new, [False, False, True]), (old, [False, False, False])):
+        async with run_model(tmp_path, clip) as stub:
+            camera = Camera(stub)
+            status = await camera.open("taught", session_id="taught")
+            assert (status.frames, status.lessons_set_apart) == (3, sum(apart)) if clip is new else status.frames == 4
+            first = (await camera.frame(9)).response.session
+            assert first.memory_reset and first.lessons_set_apart == sum(apart)
+            listed = await stub.ListLessons(pb.ListLessonsRequest(session_id="taught", recorded=True))
+            assert [one.set_apart for one in listed.lessons] == apart
+            dimensions = {True: 64, False: clip.dimension}
+            assert [one.recorded.features.dimension for one in listed.lessons] == [dimensions[one] for one in apart]
+            await camera.end()
