@@ -10,7 +10,7 @@ import pytest
 from tests.certificates import Authority
 from tests.wire.test_keys import add
 from tta_service.core.errors import PermissionDenied, Unauthenticated
-from tta_service.wire.identity import ROLES, SERVICE, Caller, Identity, Peer, Proxies
+from tta_service.wire.identity import ROLES, SERVICE, Caller, Identity, Peer, Proxies, current_caller, current_owner
 from tta_service.wire.keys import KeyFile, Role, edit_keys
 from tta_service.wire.v1 import tta_pb2 as pb
 
@@ -56,6 +56,16 @@ def test_without_a_key_or_with_a_wrong_one_a_caller_is_not_known(header: str, fi
     with pytest.raises(Unauthenticated) as refused:
         Identity(KeyFile(file)).check(SERVICE, "Classify", Peer("", {"authorization": header.format(token)}))
     assert token.partition(".")[2] not in str(refused.value)
+
+
+def test_a_call_that_is_refused_has_no_owner_of_an_earlier_one(file: Path):
+    token = add(file, "ann")
+    identity = Identity(KeyFile(file))
+    identity.check(SERVICE, "Classify", bearer(token))
+    assert current_owner() == "ann" == current_caller().owner
+    with pytest.raises(Unauthenticated):
+        identity.check(SERVICE, "Classify", Peer())
+    assert current_owner() == ""
 
 
 def test_other_services_take_any_caller_but_health_which_takes_all(file: Path):

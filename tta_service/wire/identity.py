@@ -99,8 +99,9 @@ class Identity:
 
     def check(self, service: str, method: str, peer: Peer) -> Caller:
         """Who calls a method, from now on `current_caller`. Raises `Unauthenticated`, `PermissionDenied`."""
+        set_caller(unknown := Caller("", Role.INFER, peer.address))  # not the one of an earlier call in this task
         if service in OPEN_SERVICES:
-            return Caller("", Role.INFER, peer.address)
+            return unknown
         caller = self.identify(peer)
         set_caller(caller)
         caller.require(ROLES.get(method, Role.ADMIN) if service == SERVICE else Role.INFER, method)
