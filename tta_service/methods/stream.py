@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
-from ..core.errors import NotReady, TTAError
+from ..core.errors import NotReady, TTAError, UnknownExample
 from ..core.events import Observe, Received, Refused, Streaming
-from ..core.lessons import LessonRequest, LessonResult
+from ..core.lessons import FrameRef, LessonRequest, LessonResult
 from ..core.request import PendingRequest, Report
 from ..serving.sessions.lease import SessionLease
 from ..serving.streams import BufferTotals, FrameBuffer, FrameTicket, Policy, RateLimiter
@@ -52,6 +52,7 @@ class StreamHandler:
         self._policy, self._trace, self._owner = config.policy.value, config.trace, config.caller.owner
         self._slots, self._credits = asyncio.Semaphore(width), StreamCredits(buffer, width)
         self._lessons = asyncio.Semaphore(UNREAD)
+        self._answering, self._answered = 0, asyncio.Event()  # frames in the engine; set when one is done
         self._limiter = RateLimiter(0.0 if config.policy is Policy.BLOCK else limits.stream_fps)
         self._outbox: asyncio.Queue[tuple[Awaitable[Reply | None], Callable[[], None]] | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -126,6 +127,7 @@ class StreamHandler:
             ticket = await self._buffer.ticket()
             if ticket is None:
                 return self._outbox.put_nowait(None)
+            self._answering += 1
             self._outbox.put_nowait((self._spawn(self._answer(ticket)), self._slots.release))
 
     async def _watch_lease(self, reader: asyncio.Task[None]) -> None:
@@ -143,6 +145,9 @@ class StreamHandler:
             reply = make_answer(taken.frame, report, self._dropped + taken.dropped, self._server_info)
         except Exception as error:
             return self._refuse(ticket, to_tta_error(error))
+        finally:
+            self._answering -= 1
+            self._answered.set()
         self._dropped = 0
         self._credits.add_answer(time.monotonic() - began)
         return reply
@@ -151,10 +156,21 @@ class StreamHandler:
         """Frames that were sent after the lesson are read after it; unread replies keep back further lessons."""
         await self._lessons.acquire()
         try:
-            reply = Reply(lesson=make_result(await self._teach(lesson.request)))
+            reply = Reply(lesson=make_result(await self._teach_when_seen(lesson.request)))
         except Exception as error:
             reply = Reply(lesson=lesson.refuse(error))
         self._send(reply, self._lessons.release)
+
+    async def _teach_when_seen(self, lesson: LessonRequest) -> LessonResult:
+        """A lesson about a frame that has no answer yet waits for it."""
+        while True:
+            self._answered.clear()
+            try:
+                return await self._teach(lesson)
+            except UnknownExample:
+                if not isinstance(lesson.about, FrameRef) or not (self._answering or len(self._buffer)):
+                    raise
+            await self._answered.wait()
 
     def _send(self, reply: Reply, accepted: Callable[[], None] = lambda: None) -> None:
         made: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from google.rpc import code_pb2
 
-from tests.rpc.conftest import LABELS, Harness, frame, jpeg, open_harness, opening, options, question
+from tests.rpc.conftest import LABELS, Harness, busy, frame, jpeg, open_harness, opening, options, question
 from tta_service.wire.identity import NOBODY, set_caller
 from tta_service.wire.v1 import tta_pb2 as pb
 
@@ -207,3 +207,25 @@ async def test_a_long_id_is_not_repeated_in_full(harness: Harness, about: str) -
     (refused,) = await teach(harness, pb.Lesson(**{about: "x" * 100_000, "label": "dog"}))
     sentence = refused.status.message
     assert len(sentence) < 160 and "x" * 50 in sentence
+
+
+@pytest.mark.parametrize("policy", ["POLICY_BLOCK", "POLICY_LATEST"])
+async def test_a_lesson_that_is_sent_right_behind_its_frame_waits_for_its_answer(harness: Harness, policy: str) -> None:
+    stream = harness.stub.ClassifyStream()
+    await stream.write(opening(policy=pb.OpenStream.Policy.Value(policy), options=options("tip_adapter")))
+    async with busy(harness):
+        for id in (1, 2, 3):  # the latest one takes the place of the second
+            await stream.write(frame(id))
+        for id in (3, 2, 9):
+            await stream.write(pb.ClassifyStreamRequest(lesson=pb.Lesson(frame_id=id, label="dog")))
+        await asyncio.sleep(0.05)
+    await stream.done_writing()
+    replies = list[Any]()
+    while (reply := await stream.read()) is not grpc.aio.EOF:
+        replies.append(reply)
+    results = [reply.lesson.status.message for reply in replies if reply.WhichOneof("kind") == "lesson"]
+    answered = {reply.answer.frame_id for reply in replies if reply.WhichOneof("kind") == "answer"}
+    assert 3 in answered and results == [
+        "" if id in answered else f"lesson.frame_id: frame {id} is not among the last 256 of this session"
+        for id in (3, 2, 9)
+    ]
