@@ -202,6 +202,22 @@ async def test_a_word_that_is_repeated_after_a_reset_is_learnt_by_no_memory_unti
         assert top(await see(running, 2)) == "dog"
 
 
+@pytest.mark.parametrize("limit", ["session", "owner"])
+async def test_a_lesson_without_room_is_refused_by_what_is_used(limit: str) -> None:
+    async with harness(limits=MemoryLimits(**{limit: 400})) as running:
+        sentence = ""
+        for number in range(10):
+            used = running.sessions.counters.bytes
+            try:
+                await teach(running, make_image(number), "dog", labels=LABELS)
+            except MemoryFull as error:
+                sentence = error.message
+                break
+        whose = {"session": "this session has", "owner": "your sessions and lesson groups have"}[limit]
+        assert used and sentence.endswith(f"bytes more do not fit: {whose} {used} of 400")
+        assert running.sessions.counters.bytes == used
+
+
 async def test_a_picture_can_be_taught_before_the_first_frame() -> None:
     async with harness() as running:
         told = await teach(running, make_image(3), "red car", labels=LABELS)

@@ -40,16 +40,19 @@ class Room:
         needed = holder.bytes + size - limits.session
         if needed > sum(session.questions.bytes for session in own):
             whose = "session" if own else "lesson group"
-            raise MemoryFull(f"a memory of {size} bytes is over this {whose}'s limit of {limits.session}")
+            raise MemoryFull(f"{size} bytes more do not fit: this {whose} has {holder.bytes} of {limits.session}")
         self._evict_questions(needed, own)
         owned = [session for session in sessions if session.owner == holder.owner]
-        if (needed := accounting.of_owner(holder.owner) + size - limits.owner) > 0:
-            refusal = f"a memory of {size} bytes is over your limit"
+        if (needed := (used := accounting.of_owner(holder.owner)) + size - limits.owner) > 0:
+            refusal = f"{size} bytes more do not fit: your sessions and lesson groups have {used} of {limits.owner}"
             needed -= self._evict_questions(needed, owned)
             holders = [*owned, *(group for group in groups if group.owner == holder.owner)]
             self._evict(choose(holders, count_bytes, needed, refusal), "bytes")
         if (needed := accounting.total + accounting.recent + size - limits.total) > 0:
-            refusal, needed = f"no room for a memory of {size} bytes", needed - self._forget_recent(needed)
+            refusal, needed = (
+                f"{size} bytes more do not fit: all is in use",
+                needed - self._forget_recent(needed),
+            )
             needed -= self._evict_questions(needed, owned)
             chosen = candidates([*sessions, *groups], count_bytes, limits.total, holder.owner, size)
             self._evict(choose(chosen, count_bytes, needed, refusal), "bytes")
