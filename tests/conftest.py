@@ -28,6 +28,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 for variable in [name for name in os.environ if name.upper().startswith("TTA_")]:
     del os.environ[variable]
 
+# The port of HTTP is one for all servers that name none; tests of it name another.
+os.environ["TTA_HTTP__ENABLED"] = "false"
+
 # All that tests talk to is on this machine: no proxy stands between.
 for variable in ("no_proxy", "NO_PROXY"):
     os.environ[variable] = ",".join(filter(None, (os.environ.get(variable), "127.0.0.1,localhost")))

@@ -100,6 +100,16 @@ class Server(Section):
     pre_stop: Seconds = 0.0  # of NOT_SERVING before the drain, so that load balancers notice
 
 
+class Http(Section):
+    """REST, WebSocket and the page: the same service on HTTP, at `server.host`."""
+
+    enabled: bool = True
+    port: Port = 8080
+    connections: Annotated[int, Field(ge=1, le=100_000)] = 1024  # open ones; further ones are answered with 503
+    body_bytes: Bytes = 128 << 20  # of all bodies that are being read or answered
+    body_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0  # that a body may take to arrive
+
+
 class MetricsServer(Section):
     """The server of /metrics and of the health check over HTTP: its address, and what it publishes."""
 

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import PrivateAttr, ValidationError
 
 from .core.errors import TTAError
-from .sections import Batch, Defaults, Lanes, Log, MetricsServer, Model, Section, Server, Sessions, Text, Tracing
+from .sections import Batch, Defaults, Http, Lanes, Log, MetricsServer, Model, Section, Server, Sessions, Text, Tracing
 from .sources import Knob, SourcedValue, Unreadable, find_source, flatten, nest, read_file, read_flags, read_variables
 from .wire.server_info import Limits
 
@@ -29,6 +29,7 @@ class Settings(Section):
 
     model: Model = Model()
     server: Server = Server()
+    http: Http = Http()
     metrics: MetricsServer = MetricsServer()
     tracing: Tracing = Tracing()
     log: Log = Log()

@@ -23,6 +23,8 @@ PROMISED: dict[str, set[str]] = {
     "grpc_server_handling_seconds": CALL,
     "grpc_server_msg_received": CALL,
     "grpc_server_msg_sent": CALL,
+    "tta_http_requests": {"method", "status"},
+    "tta_http_seconds": {"method"},
     # requests
     "tta_requests": OUTCOME,
     "tta_request_duration_seconds": OUTCOME,

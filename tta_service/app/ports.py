@@ -1,10 +1,13 @@
-"""The ports of a server: gRPC, gRPC with client certificates, and /metrics."""
+"""The ports of a server: gRPC, gRPC with client certificates, HTTP, and /metrics."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable
 
+from ..http.app import make_app
+from ..http.calls import Calls
+from ..http.server import HttpServer
 from ..rpc.server import Server
 from ..settings import Settings
 from ..telemetry import exposition
@@ -41,6 +44,23 @@ async def start_server(settings: Settings, server: Server, certificates: Certifi
     except RuntimeError as error:
         raise OSError(f"cannot listen on {host}:{wanted}: {error}") from None
     return format_address(host, port), certified
+
+
+async def start_http(
+    settings: Settings,
+    calls: Callable[[], Calls | None],
+    healthy: Callable[[], bool],
+    certificates: Certificates | None,
+) -> tuple[HttpServer, str]:
+    """Start the server of HTTP, and return it with its address. Raises OSError when that is taken."""
+    chosen, host = settings.http, settings.server.host
+    server = HttpServer(make_app(calls, healthy), chosen.connections, certificates)
+    try:
+        port = await server.start(host, chosen.port)
+    except OSError as error:
+        hint = f"{error.strerror or error}; --no-http starts without it"
+        raise OSError(f"cannot listen on {host}:{chosen.port}: {hint}") from None
+    return server, format_address(host, port)
 
 
 def check_bindable(host: str, port: int) -> None:

@@ -16,6 +16,8 @@ import torch
 from ..clip.model import FrozenCLIP
 from ..core.catalogue import reducers, strategies
 from ..core.events import Observe
+from ..http.bodies import BodyBudget
+from ..http.calls import Calls
 from ..methods.service import AdaptationService
 from ..rpc.interceptor import code_of
 from ..rpc.server import Server
@@ -28,7 +30,7 @@ from ..wire.server_info import ServerInfo
 from .access import check_access, make_certificates, make_identity
 from .memory_peaks import load_peaks, measure_peaks
 from .parts import Runtime
-from .ports import check_bindable, serve_metrics, start_server
+from .ports import check_bindable, serve_metrics, start_http, start_server
 from .runtime import build_runtime, save_sessions
 from .server_info import check_limits, make_counts, make_server_info
 
@@ -55,18 +57,19 @@ class Application:
         self._identity, self._certificates = make_identity(settings), make_certificates(settings)
         names = strategies.names(), reducers.names()
         self.metrics = Metrics(*names, lambda error: code_of(error).name, trace_of, settings.metrics.latency_buckets)
-        self.address = self.metrics_address = self.metrics_url = self.certificate_address = ""  # host:port
+        self._calls: Calls | None = None  # by HTTP, once the model is loaded
+        self.address = self.http_address = self.certificate_address = ""  # host:port
+        self.metrics_address = self.metrics_url = ""
 
     @property
     def status_line(self) -> str:
         """The line that `serve` prints: addresses, model, device and precision."""
-        clip, certified = (
-            self.runtime.clip,
-            f" certificates={self.certificate_address}" * bool(self.certificate_address),
-        )
+        clip, scheme = self.runtime.clip, "https" if self._certificates else "http"
+        page = f"{scheme}://{self.http_address}/" if self.http_address else "off"
+        certified = f" certificates={self.certificate_address}" * bool(self.certificate_address)
         about = f"model={clip.name} device={clip.device} precision={clip.precision}{certified}"
         insecure = " INSECURE: server.insecure is set" * self._settings.server.insecure
-        return f"SERVING grpc={self.address} metrics={self.metrics_url or 'off'} {about}{insecure}"
+        return f"SERVING grpc={self.address} http={page} metrics={self.metrics_url or 'off'} {about}{insecure}"
 
     async def __aenter__(self) -> Application:
         async with AsyncExitStack() as stack:
@@ -117,6 +120,7 @@ class Application:
         server = Server(message_bytes=most, connection_age=age, observe=observe, identity=self._identity)
         self.address, self.certificate_address = await start_server(settings, server, self._certificates)
         stack.push_async_callback(server.stop, 0.0)
+        await self._open_http(stack)
         health = DeviceHealth(on_change=self._on_health_change, on_fatal=_exit_on_device_loss, observe=observe)
         self.runtime = runtime = await stack.enter_async_context(
             build_runtime(settings, self._clip, observe=observe, health=health, address=lambda: self.address)
@@ -131,9 +135,17 @@ class Application:
         service = make_service(runtime, info, observe)
         self.metrics.register_counts(partial(make_counts, settings, runtime, service.buffered, self._certificates))
         server.serve(service)
+        http = settings.http
+        self._calls = Calls(service, self._identity, BodyBudget(most, http.body_bytes, http.body_seconds), observe)
         self._server = server
         stack.push_async_callback(self._drain, server)
         server.health.set_serving(health.serving)
+
+    async def _open_http(self, stack: AsyncExitStack) -> None:
+        if self._settings.http.enabled:
+            ready = (lambda: self._calls), self._is_serving
+            server, self.http_address = await start_http(self._settings, *ready, self._certificates)
+            stack.push_async_callback(server.stop, self._settings.server.drain)
 
     def _is_serving(self) -> bool:
         return self._server is not None and self._server.health.serving

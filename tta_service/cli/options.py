@@ -45,6 +45,8 @@ MODEL: dict[str, tuple[str, Any]] = {  # the flags of every command that loads a
 SPELLINGS = {knob: f"--{flag}" for flag, (knob, _) in MODEL.items()} | {  # the flag of a setting, where it has one
     "server.host": "--host",
     "server.port": "--port",
+    "http.port": "--http-port",
+    "http.enabled": "--no-http",
     "metrics.host": "--metrics-host",
     "metrics.port": "--metrics-port",
     "defaults.strategy": "--strategy",

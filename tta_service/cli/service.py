@@ -13,7 +13,12 @@ from ..settings import load
 from ..telemetry.logging import configure_logging
 from .options import Configure, configure_command
 
-DEMO = {"server.port": 0, "metrics.port": 0, "log.level": "warning"}  # the demo's own flags, over any other source
+DEMO = {
+    "server.port": 0,
+    "http.enabled": False,
+    "metrics.port": 0,
+    "log.level": "warning",
+}  # the demo's own flags, over any other source
 
 
 @configure_command
@@ -21,6 +26,10 @@ def serve(
     configure: Configure,
     host: Annotated[str | None, typer.Option(help="Address to listen on, by default 127.0.0.1.")] = None,
     port: Annotated[str | None, typer.Option(metavar="NUMBER", help="Port of gRPC; 0 takes a free one.")] = None,
+    http_port: Annotated[
+        str | None, typer.Option(metavar="NUMBER", help="Port of REST and the page; 0 takes a free one.")
+    ] = None,
+    no_http: Annotated[bool, typer.Option("--no-http", help="Serve gRPC alone.")] = False,
     metrics_host: Annotated[str | None, typer.Option(help="Address of /metrics, by default 127.0.0.1.")] = None,
     metrics_port: Annotated[
         str | None, typer.Option(metavar="NUMBER", help="Port of /metrics over HTTP; 0 takes a free one.")
@@ -29,10 +38,12 @@ def serve(
     log_format: Annotated[str | None, typer.Option(help="console or json.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:
-    """Serve gRPC and /metrics. Prints one line with the addresses as soon as it answers."""
+    """Serve gRPC, HTTP and /metrics. Prints one line with the addresses as soon as it answers."""
     flags = {
         "server.host": host,
         "server.port": port,
+        "http.port": http_port,
+        "http.enabled": False if no_http else None,
         "metrics.host": metrics_host,
         "metrics.port": metrics_port,
         "defaults.strategy": strategy,

@@ -96,7 +96,16 @@ class Messaged:
     sent: bool
 
 
-Event = Report | Refused | Received | Streaming | Dropped | Closed | Forward | Canary | Called | Messaged
+@dataclass(frozen=True, slots=True)
+class Responded:
+    """A request by HTTP was answered."""
+
+    method: str  # the rpc's name
+    code: int  # of HTTP
+    seconds: float
+
+
+Event = Report | Refused | Received | Streaming | Dropped | Closed | Forward | Canary | Called | Messaged | Responded
 Observe = Callable[[Event], None]
 
 

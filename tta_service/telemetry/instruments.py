@@ -84,6 +84,9 @@ class Instruments:
         self.msg_received = counter("grpc_server_msg_received", "Messages received.", call)
         self.msg_sent = counter("grpc_server_msg_sent", "Messages sent.", call)
 
+        self.responses = counter("tta_http_requests", "Requests by HTTP.", ("method", "status"))
+        self.responding = histogram("tta_http_seconds", "Duration of requests by HTTP.", ("method",), latencies)
+
         self.memory_limit = Gauge("tta_memory_limit_bytes", "Memory available to this process.", registry=to)
         build = ("version", "torch", "model", "device")
         self.build = gauge("tta_build_info", "Always 1; the labels say what runs.", build)

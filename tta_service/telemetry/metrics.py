@@ -19,6 +19,7 @@ from ..core.events import (
     Messaged,
     Received,
     Refused,
+    Responded,
     Streaming,
 )
 from ..core.request import Report
@@ -82,6 +83,7 @@ class Metrics:
             Canary: self._count_canary,
             Called: self._count_call,
             Messaged: self._count_message,
+            Responded: self._count_response,
         }
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
@@ -159,6 +161,10 @@ class Metrics:
     def _count_message(self, event: Messaged) -> None:
         counter = self._instruments.msg_sent if event.sent else self._instruments.msg_received
         counter[event.service, event.method, event.kind].inc()
+
+    def _count_response(self, event: Responded) -> None:
+        self._instruments.responses[event.method, str(event.code)].inc()
+        observe([(self._instruments.responding[(event.method,)], event.seconds)])
 
 
 def memory_limit(root: Path = Path("/")) -> int:

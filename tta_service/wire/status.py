@@ -76,16 +76,27 @@ def http_code_of(error: errors.TTAError) -> int:
 
 def to_status(error: errors.TTAError) -> status_pb2.Status:
     """The whole status: a sentence that names the field, ErrorInfo, and BadRequest and RetryInfo where they apply."""
-    sentence, field = _shorten(error.message), _shorten(error.field)
-    status = status_pb2.Status(code=code_number_of(error), message=f"{field}: {sentence}" if field else sentence)
-    reason = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).upper()
+    field, reason = _shorten(error.field), reason_of(error)
+    status = status_pb2.Status(code=code_number_of(error), message=sentence_of(error))
     _add_detail(status, error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))
     if field:
+        sentence = _shorten(error.message)
         violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=sentence, reason=reason)
         _add_detail(status, error_details_pb2.BadRequest(field_violations=[violation]))
     if error.retry_after is not None:
         _add_detail(status, error_details_pb2.RetryInfo(retry_delay=to_duration(error.retry_after)))
     return status
+
+
+def sentence_of(error: errors.TTAError) -> str:
+    """The sentence for people, which begins with the field if there is one."""
+    sentence = _shorten(error.message)
+    return f"{_shorten(error.field)}: {sentence}" if error.field else sentence
+
+
+def reason_of(error: errors.TTAError) -> str:
+    """The error's kind for programs, such as BAD_IMAGE."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).upper()
 
 
 def _add_detail(status: status_pb2.Status, detail: message.Message) -> None:

@@ -1,0 +1,151 @@
+"""The methods by HTTP: every way to give a picture, the same answers and sentences as by gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+import grpc
+import pytest
+
+from tests.http.conftest import Doors, open_doors
+from tests.patience import until
+from tests.rpc.conftest import jpeg, question
+from tta_service.core.events import Refused, Responded
+from tta_service.http.bodies import BodyBudget
+from tta_service.http.routes import ROUTES
+from tta_service.wire.json_mapping import parse_json
+from tta_service.wire.v1 import tta_pb2 as pb
+
+NAMES = ["cat", "dog", "car"]
+SET: dict[str, Any] = {"label_set": {"names": NAMES}}
+
+
+def body(**more: Any) -> dict[str, Any]:
+    return {"image": {"encoded": base64.b64encode(jpeg()).decode()}, "labels": SET, **more}
+
+
+async def test_every_way_to_give_a_picture_has_the_answer_of_grpc(doors: Doors):
+    expected = await doors.rpc.stub.Classify(question())
+    picture, form = jpeg(), {"labels": NAMES, "options.top_k": "5"}
+    replies = [
+        await doors.http.post("/v1/classify", json=body()),
+        await doors.http.post("/v1/classify", files={"image": picture}, data=form),
+        await doors.http.post("/v1/classify", files={"image": picture}, data={"labels": json.dumps(SET)}),
+        await doors.http.post(
+            "/v1/classify", content=picture, params={"labels": "cat,dog,car"}, headers={"content-type": "image/jpeg"}
+        ),
+    ]
+    for reply in replies:
+        assert reply.status_code == 200, reply.text
+        found = parse_json(pb.ClassifyResponse, reply.content)
+        assert [(one.label, one.logit) for one in found.top] == [(one.label, one.logit) for one in expected.top]
+        assert found.label_set_id == expected.label_set_id
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": {}},
+        {"labels": {"label_set": {"names": ["cat", "cat"]}}},
+        {"labels": {"label_set": {"names": ["cat"], "templates": ["no place"]}}},
+        {"labels": {"id": "nosuch"}},
+        {"image": {}},
+        {"image": {"encoded": base64.b64encode(b"no picture").decode()}},
+        {"options": {"strategy": {"name": "nosuch"}}},
+        {"options": {"strategy": {"name": "tda", "parameters": {"capacity": -1}}}},
+        {"options": {"top_k": 0}},
+        {"session_id": "no/slash"},
+    ],
+    ids=lambda change: json.dumps(change)[:40],
+)
+async def test_a_mistake_has_the_same_field_and_sentence_by_grpc(doors: Doors, change: dict[str, Any]):
+    given = body(**change)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await doors.rpc.stub.Classify(parse_json(pb.ClassifyRequest, json.dumps(given)))
+    reply = await doors.http.post("/v1/classify", json=given)
+    assert reply.status_code in (400, 404) and reply.headers["content-type"] == "application/problem+json"
+    assert reply.json()["detail"] == refused.value.details()
+    assert doors.rpc.of(Refused)[-1].method == "Classify"
+    assert doors.rpc.of(Responded)[-1].code == reply.status_code
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ("{", ""),
+        ("[]", ""),
+        ("NaN", ""),
+        ("[" * 100_000, ""),
+        ('{"options": {"nosuch": 1}}', "options.nosuch"),
+        ('{"options": {"seed": "many"}}', "options.seed"),
+        ('{"labels": {"label_set": {"names": "cat"}}}', "labels.label_set"),
+    ],
+    ids=lambda given: given[:20],
+)
+async def test_what_is_no_message_is_refused(doors: Doors, given: str, field: str):
+    reply = await doors.http.post("/v1/classify", content=given, headers={"content-type": "application/json"})
+    assert (reply.status_code, reply.json().get("field", "")) == (400, field)
+
+
+async def test_label_sets_and_sessions_live_as_by_grpc(doors: Doors):
+    http = doors.http
+    put = await http.post("/v1/label-sets", json={"names": NAMES})
+    id = put.json()["info"]["id"]
+    assert (await http.get("/v1/label-sets")).json()["infos"][0]["id"] == id
+    assert (await http.get(f"/v1/label-sets/{id}")).json()["label_set"]["names"] == NAMES
+    given = body(labels={"id": id}, session_id="gate-3", options={"strategy": {"name": "tda"}})
+    assert (await http.post("/v1/classify", json=given)).json()["session"]["frames"] == "1"
+    assert (await http.get("/v1/sessions/gate-3")).json()["session"]["strategies"] == ["tda"]
+    snapshot = (await http.get("/v1/sessions/gate-3/snapshot")).json()["snapshot"]
+    assert (await http.post("/v1/sessions/gate-3/reset")).status_code == 200
+    assert (await http.delete("/v1/sessions/gate-3")).status_code == 200
+    assert (await http.get("/v1/sessions/gate-3")).status_code == 404
+    restored = await http.put("/v1/sessions/gate-3/snapshot", json=snapshot)
+    assert restored.json()["session"]["session_id"] == "gate-3"
+    elsewhere = await http.put("/v1/sessions/gate-4/snapshot", json=snapshot)
+    assert (elsewhere.status_code, elsewhere.json()["field"]) == (400, "snapshot.session_id")
+    assert (await http.get("/v1/nosuch")).json()["status"] == 404
+    taught = await http.post(
+        "/v1/sessions/gate-3/lessons", json={"lessons": [{"image": given["image"], "labels": SET, "label": "dog"}]}
+    )
+    example = taught.json()["results"][0]["example_id"]
+    assert (await http.get("/v1/sessions/gate-3/lessons")).json()["lessons"][0]["label"] == "dog"
+    gone = await http.delete("/v1/sessions/gate-3/lessons", params={"example_ids": example})
+    assert gone.json()["unlearnt"] == [example]
+    assert (await http.delete(f"/v1/label-sets/{id}")).status_code == 200
+
+
+def test_every_method_has_a_path_but_the_stream():
+    methods = {method.name for method in pb.DESCRIPTOR.services_by_name["AdaptationService"].methods}
+    assert {route.method for route in ROUTES} == methods - {"ClassifyStream"}
+
+
+async def test_a_body_over_the_limit_is_refused_before_it_is_read_and_all_bodies_together_are_bounded():
+    budget = BodyBudget(body_bytes=1000, total_bytes=1500, seconds=0.3)
+    async with open_doors(budget=budget) as doors:
+        headers = {"content-type": "application/json"}
+        assert (await doors.http.post("/v1/classify", content=b"x" * 1001, headers=headers)).status_code == 429
+
+        async def slowly() -> Any:
+            yield b"x" * 600
+            await asyncio.sleep(2)
+
+        slow = asyncio.create_task(doors.http.post("/v1/classify", content=slowly(), headers=headers))
+        await asyncio.to_thread(until, lambda: budget.held > 0)
+        busy = await doors.http.post("/v1/classify", content=b"x" * 900, headers=headers)
+        assert busy.status_code == 429 and busy.headers["retry-after"] == "1"
+        late = await slow
+        assert late.status_code == 400 and "did not arrive" in late.json()["detail"]
+        assert budget.held == 0
+
+
+async def test_the_header_of_the_time_limit_is_the_deadline(doors: Doors):
+    late = await doors.http.post(
+        "/v1/classify", json=body(options={"on_deadline": "ON_DEADLINE_FAIL"}), headers={"x-timeout-ms": "0.001"}
+    )
+    assert late.status_code == 504
+    wrong = await doors.http.post("/v1/classify", json=body(), headers={"x-timeout-ms": "soon"})
+    assert (wrong.status_code, wrong.json()["field"]) == (400, "X-Timeout-Ms")
