@@ -78,7 +78,13 @@ def main() -> int:
 async def run_cycles(args: argparse.Namespace) -> dict[str, Any]:
     began, endings = time.monotonic(), Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
-        knobs = {"server.port": 0, "metrics.enabled": False, "sessions.store": folder, "sessions.write_frames": 3}
+        knobs = {
+            "server.port": 0,
+            "metrics.enabled": False,
+            "http.enabled": False,
+            "sessions.store": folder,
+            "sessions.write_frames": 3,
+        }
         async with Application(load(knobs | {"batch.max_rows": args.max_rows, "server.drain": 1.0})) as service:
             await run_round(service, args.round, seed=0)  # what is made once is made now
             rounds, done = [await count_leftovers(service, Path(folder), 0)], 0

@@ -36,7 +36,7 @@ from tta_service.wire.v1 import tta_pb2 as pb
 
 PACKAGE = str(Path(tta_service.__file__).parent)
 OUT = Path(__file__).parent / "results" / "hops.json"
-QUIET = {"server.port": 0, "metrics.enabled": False, "batch.max_rows": 64, "log.level": "error"}
+QUIET = {"server.port": 0, "metrics.enabled": False, "http.enabled": False, "batch.max_rows": 64, "log.level": "error"}
 LABELS = pb.Labels(label_set=pb.LabelSet(names=["cat", "dog", "house"]))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 HERE = Path(__file__).resolve().parent
-SERVING = ["-m", "tta_service", "serve", "--port", "0", "--metrics-port", "0", "--log-level", "warning"]
+SERVING = ["-m", "tta_service", "serve", "--port", "0", "--metrics-port", "0", "--no-http", "--log-level", "warning"]
 NAIVE = [str(HERE / "load_naive.py")]
 
 

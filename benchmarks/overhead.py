@@ -82,7 +82,7 @@ def measure_streams(address: str, server: psutil.Process, streams: int, args: ar
 @contextlib.contextmanager
 def service(max_rows: int) -> Iterator[tuple[str, psutil.Process]]:
     """A service with the bundled model on a free port, with its default settings."""
-    words = ["serve", "--port", "0", "--metrics-port", "0", "--log-level", "warning"]
+    words = ["serve", "--port", "0", "--metrics-port", "0", "--no-http", "--log-level", "warning"]
     words += ["--set", f"batch.max_rows={max_rows}"]
     process = subprocess.Popen([sys.executable, "-m", "tta_service", *words], stdout=subprocess.PIPE, text=True)
     try:

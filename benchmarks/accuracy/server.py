@@ -52,7 +52,13 @@ def start_service(model: Model, address: str = "", cores: int = 0) -> Iterator[s
         return
     words = [sys.executable, "-m", "tta_service", "serve", "--port", "0", "--log-level", "warning", *model.flags]
     words += [word for knob, value in WIDE.items() for word in ("--set", f"{knob}={value}")]
-    words += ["--set", "metrics.enabled=false", "--set", "batch.max_rows=64"]  # only the check encodes there
+    words += [
+        "--no-http",
+        "--set",
+        "metrics.enabled=false",
+        "--set",
+        "batch.max_rows=64",
+    ]  # only the check encodes there
     words += ["--set", f"lanes.cores={cores}"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     assert process.stdout

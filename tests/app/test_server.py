@@ -143,7 +143,7 @@ def running(*flags: str) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout
-            found = re.match(r"SERVING grpc=(\S+) metrics=(\S+) model=pocket", process.stdout.readline())
+            found = re.match(r"SERVING grpc=(\S+) metrics=(\S+) http=off model=pocket", process.stdout.readline())
             assert found
             yield process, *found.groups()
         finally:

@@ -44,6 +44,7 @@ class Fleet:
             "server.pre_stop": 2,
             "server.drain": 120,
             "metrics.enabled": "false",
+            "http.enabled": "false",
             "batch.max_rows": 4,
             "lanes.cores": 1,
             "sessions.store": self._store,

@@ -21,7 +21,10 @@ NAME = "blue-tta-service"
 STORED = {"store": "redis://cache:6379/0", "secret": "confidential, with sixteen"}
 SECRETS: dict[str, Any] = {"access": {"existingSecret": "access"}, "tls": {"existingSecret": "certificate"}}
 ALL: dict[str, Any] = SECRETS | {
-    "networkPolicy": {"metricsFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]},
+    "networkPolicy": {
+        "httpFrom": [{"namespaceSelector": {"matchLabels": {"name": "people"}}}],
+        "metricsFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
+    },
     "sessions": STORED,
     "autoscaling": {"enabled": True},
     "serviceMonitor": {"enabled": True, "labels": {"release": "monitoring"}},
@@ -157,12 +160,13 @@ def test_secrets_are_mounted_for_their_reader_alone_and_no_service_is_announced(
 
 def test_servers_are_reached_by_the_proxy_and_scraped_with_the_token_and_the_authority():
     found = manifests(ALL)
-    by_grpc, by_scrapers = found["NetworkPolicy", NAME]["spec"]["ingress"]
+    by_grpc, by_http, by_scrapers = found["NetworkPolicy", NAME]["spec"]["ingress"]
     proxy = found["Deployment", f"{NAME}-proxy"]["spec"]["template"]["metadata"]["labels"]
     assert by_grpc["from"][0]["podSelector"]["matchLabels"].items() <= proxy.items()
-    assert by_scrapers["from"] == ALL["networkPolicy"]["metricsFrom"]
+    for rule, name in ((by_http, "httpFrom"), (by_scrapers, "metricsFrom")):
+        assert rule["from"] == ALL["networkPolicy"][name]
     ports = {one["name"] for one in container(ALL)["ports"]}
-    assert {one["port"] for rule in (by_grpc, by_scrapers) for one in rule["ports"]} == ports
+    assert {one["port"] for rule in (by_grpc, by_http, by_scrapers) for one in rule["ports"]} == ports
     (end,) = found["ServiceMonitor", NAME]["spec"]["endpoints"]
     assert end["scheme"] == "https" and end["tlsConfig"]["ca"]["secret"] == {"name": "certificate", "key": "ca.crt"}
     assert end["authorization"]["credentials"] == {"name": "access", "key": "metrics-token"}

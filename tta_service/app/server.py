@@ -69,7 +69,7 @@ class Application:
         certified = f" certificates={self.certificate_address}" * bool(self.certificate_address)
         about = f"model={clip.name} device={clip.device} precision={clip.precision}{certified}"
         insecure = " INSECURE: server.insecure is set" * self._settings.server.insecure
-        return f"SERVING grpc={self.address} http={page} metrics={self.metrics_url or 'off'} {about}{insecure}"
+        return f"SERVING grpc={self.address} metrics={self.metrics_url or 'off'} http={page} {about}{insecure}"
 
     async def __aenter__(self) -> Application:
         async with AsyncExitStack() as stack:

@@ -40,6 +40,7 @@ def start_service(flags: Sequence[str] = ()) -> Iterator[Addresses]:
         "serve",
         "--port=0",
         "--metrics-port=0",
+        "--no-http",
         "--log-level=warning",
         *OPEN,
         *flags,

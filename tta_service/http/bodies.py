@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 from google.protobuf.message import Message
 from starlette.datastructures import UploadFile
@@ -84,7 +84,7 @@ async def parse_body(route: Route, request: Request, body: bytes) -> Message:
 def _from_body(route: Route, body: bytes, given: dict[str, str]) -> Message:
     value = load_json(body or b"{}")
     named = given.pop("session_id") if route.body == "snapshot" else ""
-    if named and isinstance(value, dict) and value.get("session_id") != named:
+    if named and isinstance(value, dict) and cast(Any, value).get("session_id") != named:
         raise BadRequest("the snapshot is of another session than the path", "snapshot.session_id")
     message = from_json(route.request, value if route.body == "*" else {route.body: value})
     message.MergeFrom(from_query(route.request, given))

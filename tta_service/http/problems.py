@@ -23,7 +23,7 @@ def to_problem(error: TTAError) -> Response:
     }
     if error.field:
         problem["field"] = error.field
-    headers = {}
+    headers = dict[str, str]()
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if code == HTTPStatus.UNAUTHORIZED:

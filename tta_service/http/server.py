@@ -7,6 +7,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -33,16 +34,10 @@ class HttpServer:
     """Listens from `start` to `stop`, with TLS if there are certificates; new ones count for the next connection."""
 
     def __init__(self, app: Any, connections: int = 1024, certificates: Certificates | None = None) -> None:
-        def make_context(*_: object) -> ssl.SSLContext:
-            assert certificates is not None
-            context = certificates.context()
-            context.sni_callback = lambda connection, *_: setattr(connection, "context", certificates.context())
-            return context
-
         config = uvicorn.Config(
             app, lifespan="off", log_config=None, access_log=False, server_header=False, limit_concurrency=connections,
             timeout_keep_alive=30, timeout_graceful_shutdown=None, ws="websockets-sansio",
-            ssl_context_factory=make_context if certificates else None,
+            ssl_context_factory=partial(_make_context, certificates) if certificates else None,
         )  # fmt: skip
         self._server, self._task = _Uvicorn(config), None
 
@@ -61,3 +56,14 @@ class HttpServer:
         self._server.config.timeout_graceful_shutdown = max(1, round(grace))
         self._server.should_exit = True
         await asyncio.wait({self._task}, timeout=grace + 5)
+
+
+def _make_context(certificates: Certificates, *_: object) -> ssl.SSLContext:
+    """What each handshake replaces by the certificate of its time."""
+
+    def renew(connection: ssl.SSLObject, name: str | None, before: ssl.SSLContext) -> None:
+        connection.context = certificates.context()
+
+    context = certificates.context()
+    context.sni_callback = renew
+    return context

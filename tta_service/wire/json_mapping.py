@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
@@ -18,12 +18,6 @@ DEPTH = 32  # of nested messages; ours have six, and parameters a few of their o
 UNKNOWN = re.compile(r'has no field named "([^"]*)" at "\w+\.?([^"]*)"')
 PARENT = re.compile(r"Failed to parse (\w+) field: ")
 PLACE = re.compile(r' at "?\w+\.([\w.\[\]]*\w)"?')
-NUMBERS = (
-    FieldDescriptor.CPPTYPE_INT32,
-    FieldDescriptor.CPPTYPE_INT64,
-    FieldDescriptor.CPPTYPE_UINT32,
-    FieldDescriptor.CPPTYPE_UINT64,
-)
 
 
 def parse_json(kind: type[M], text: bytes | str) -> M:
@@ -46,7 +40,7 @@ def from_json(kind: type[M], value: Any) -> M:
     if not isinstance(value, dict):
         raise BadRequest("a JSON object is needed")
     try:
-        return json_format.ParseDict(value, kind(), max_recursion_depth=DEPTH)
+        return json_format.ParseDict(cast(Any, value), kind(), max_recursion_depth=DEPTH)
     except json_format.ParseError as error:
         raise _to_bad_request(str(error)) from None
     except RecursionError:
@@ -79,7 +73,7 @@ def to_json(message: Message) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _from_text(field: FieldDescriptor, text: str, path: str) -> Any:
+def _from_text(field: Any, text: str, path: str) -> Any:
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         if text not in ("true", "false"):
             raise BadRequest(f"{text[:60]!r} is neither true nor false", path)
