@@ -10,6 +10,7 @@ from torch import Tensor
 _SAME = 0.98  # cosine above which two lessons of a class show the same moment,
 _SAME_SOON = 0.95  # or above which they do if they were seen within
 _SOON = 2.0  # seconds
+_SPREAD, _PRIOR = 0.3, 0.5  # usual variance of unit features, all directions together, and the frames it counts for
 
 
 class Lessons(NamedTuple):
@@ -44,9 +45,16 @@ def shares(features: Tensor) -> Tensor:
 
 
 def centre(mean: Tensor, frames: int, lessons: Tensor, label: Tensor, share: Tensor) -> Tensor:
-    """[d] from the mean of so many frames, and lessons [n, d] of the classes [n], which count as frames by `share`."""
+    """[d] from the mean of so many frames, and lessons [n, d] of the classes [n], which count as frames by `share`.
+
+    Pictures that hardly differ, as of a camera that nothing passes, tell what they all show and not where the centre of
+    the features lies. Their mean is drawn to 0, or what is left of a picture would be its noise.
+    """
     count = label.bincount(share.double())
     of_class = torch.zeros(len(count), lessons.shape[1], dtype=torch.float64, device=mean.device)
     of_class.index_add_(0, label, (share[:, None] * lessons).double())
     balanced = (of_class[count > 0] / count[count > 0, None]).mean(0)
-    return ((frames * mean.double() + count.sum() * balanced) / (frames + count.sum())).float()
+    n = frames + float(count.sum())
+    middle = (frames * mean.double() + count.sum() * balanced) / n
+    spread = (n * (1 - middle.square().sum()).clamp(min=0) + _PRIOR * _SPREAD) / (n - 1 + _PRIOR)
+    return (middle * spread**2 / (spread**2 + (1 - _SAME) ** 2)).float()
