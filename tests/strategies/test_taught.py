@@ -164,13 +164,13 @@ def test_a_camera_that_nothing_passes_answers_the_lesson_about_its_scene(frames,
     draw = torch.Generator().manual_seed(1)
     text = space(3)
 
-    def seen(count):
+    def seen(scene, count):
         return unit(scene + noise * unit(torch.randn(count, len(scene), generator=draw)))
 
     for scene in pictures(5, 1)[0]:
-        lesson, later = seen(1).half().float(), seen(6)
+        lesson, later = seen(scene, 1).half().float(), seen(scene, 6)
         for label in range(3):
-            memory = taught(Taught(), text, lesson, [label], frames=seen(frames))
+            memory = taught(Taught(), text, lesson, [label], frames=seen(scene, frames))
             before = (text.scale * later @ text.features.T).softmax(1).numpy()[:, label]
             found = np.exp(log_softmax(answers(Taught(), text, later, memory)))[:, label]
             assert (found > 0.5).all() or (found > before - 0.1).all()
