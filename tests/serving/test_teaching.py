@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
+import time
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any, ClassVar, NamedTuple
@@ -216,6 +217,35 @@ async def test_a_lesson_without_room_is_refused_by_what_is_used(limit: str) -> N
         whose = {"session": "this session has", "owner": "your sessions and lesson groups have"}[limit]
         assert used and sentence.endswith(f"bytes more do not fit: {whose} {used} of 400")
         assert running.sessions.counters.bytes == used
+
+
+@dataclass(frozen=True)
+class Thorough(Parrot):
+    """Each lesson takes a while."""
+
+    name: ClassVar[str] = "thorough"
+
+    def teach(self, seen: Evidence, label: int, memory: Heard) -> Heard:
+        time.sleep(0.002)
+        return super().teach(seen, label, memory)
+
+
+async def test_others_are_answered_while_a_memory_learns_many_lessons() -> None:
+    async with harness(adapt=1) as running:
+        rows = torch.randn(100, running.clip.dimension)
+        for row in rows:
+            await teach(running, Features(row[None]), "dog", labels=LABELS)
+        await see(running, 1, session="other")
+        beginning = asyncio.create_task(
+            running.engine.classify(
+                make_request(0, Thorough(), image=Features(rows[:1]), session="gate", explain=True, frame_id=1)
+            )
+        )
+        answered = 0
+        while not beginning.done():
+            await see(running, 1, session="other")
+            answered += 1
+        assert notes(await beginning)["taught"] == 100 and answered > 5
 
 
 async def test_a_picture_can_be_taught_before_the_first_frame() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,10 +16,9 @@ from torch.nn.functional import normalize
 from ...core.errors import BadRequest, ModelFault, TTAError
 from ...core.evidence import Evidence, Views
 from ...core.labels import TextSpace
-from ...core.lessons import Lesson
 from ...core.request import Explanation
-from ...core.strategy import Strategy, apply_fit, needs_of, predicts_first
-from ...guard import GuardedMemory, GuardState, add_guard, count_answer, count_lessons, is_doubtful, plain_answer
+from ...core.strategy import Strategy, needs_of, predicts_first
+from ...guard import GuardedMemory, GuardState, count_answer, is_doubtful, plain_answer
 from ...maths import confident_rows, entropy
 
 log = logging.getLogger(__name__)
@@ -60,34 +59,6 @@ class EncodedViews:
         return Evidence(rows[: self.count], text, self.kept)
 
 
-def begin_memory(strategy: Strategy[Any], text: TextSpace, lessons: Sequence[Lesson] = ()) -> GuardedMemory:
-    """A new memory of a session, and its guard. It has learnt its lessons and is fitted to them.
-
-    Where that fails it has learnt none. Raises `ModelFault` if the strategy fails.
-    """
-    if lessons:
-        try:
-            memory = learn(strategy, text, lessons, begin_memory(strategy, text))
-            with _faults_of(strategy), torch.no_grad():
-                return memory._replace(memory=apply_fit(memory.memory, strategy.fit(memory.memory, text)))
-        except ModelFault:
-            log.error("%s goes on without its lessons", strategy.name)  # it must not fail every frame from now on
-    with _faults_of(strategy), torch.no_grad():
-        return add_guard(strategy.begin(text), text)
-
-
-def learn(strategy: Strategy[Any], text: TextSpace, lessons: Sequence[Lesson], guarded: GuardedMemory) -> GuardedMemory:
-    """The memory after lessons, whose labels are those of `text`. Raises `ModelFault` if the strategy fails."""
-    device, dtype, memory = text.features.device, text.features.dtype, guarded.memory
-    with _faults_of(strategy), torch.no_grad():
-        for lesson in lessons:
-            rows = normalize(lesson.example.views.to(device, dtype), dim=-1)  # half precision has lost the unit norm
-            seen = Evidence(rows, text, time=lesson.example.seen)
-            label = None if lesson.label is None else text.labels.names.index(lesson.label)
-            memory = strategy.teach_none(seen, memory) if label is None else strategy.teach(seen, label, memory)
-    return GuardedMemory(memory, count_lessons(guarded.guard, len(lessons)))
-
-
 def run_strategy(
     strategy: Strategy[Any],
     encoded: EncodedViews,
@@ -109,7 +80,7 @@ def run_strategy(
     began, needs = time.monotonic(), needs_of(strategy)
     evidence = encoded.evidence(text)
     memory, state = memory if isinstance(memory, GuardedMemory) else (memory, None)
-    with _faults_of(strategy):
+    with faults_of(strategy):
         with torch.set_grad_enabled(needs.gradient):
             logits, carry = strategy.predict(evidence, memory)
         logits = logits.detach().float().cpu()
@@ -143,7 +114,7 @@ def _guard_answer(
 
 
 @contextmanager
-def _faults_of(strategy: Strategy[Any]) -> Generator[None]:
+def faults_of(strategy: Strategy[Any]) -> Generator[None]:
     """Whatever is raised in the block and is no `TTAError` becomes a `ModelFault`, and is logged."""
     try:
         yield

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Generator, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import torch
+from torch.nn.functional import normalize
+
+from ...core.errors import ModelFault
+from ...core.evidence import Evidence
+from ...core.labels import TextSpace
 from ...core.lessons import Lesson
-from ...core.strategy import needs_of
+from ...core.strategy import Strategy, apply_fit, needs_of
+from ...guard import GuardedMemory, add_guard, count_lessons
 from ..concurrency import Executors
 from ..sessions.lesson_groups import Change
 from ..sessions.lessons import learns
@@ -16,8 +24,46 @@ from ..sessions.registry import SessionRegistry
 from ..sessions.session import Session
 from ..sessions.turns import ResetTurn, Turn, TurnQueue
 from ..text.cache import TextSpaceCache
-from .adaptation import learn
+from .adaptation import faults_of
 from .fitting import Fitter
+
+AT_ONCE = 10  # lessons that a memory learns before others may use the lane
+log = logging.getLogger(__name__)
+
+
+def begin_memory(
+    strategy: Strategy[Any], text: TextSpace, lessons: Sequence[Lesson] = ()
+) -> Generator[None, None, GuardedMemory]:
+    """A new memory of a session, and its guard, in steps. It has learnt its lessons and is fitted to them.
+
+    Between two steps others may use the lane. Where the lessons fail it has learnt none. Raises `ModelFault` if the
+    strategy fails.
+    """
+    if lessons:
+        try:
+            memory = yield from begin_memory(strategy, text)
+            for start in range(0, len(lessons), AT_ONCE):
+                yield
+                memory = learn(strategy, text, lessons[start : start + AT_ONCE], memory)
+            yield
+            with faults_of(strategy), torch.no_grad():
+                return memory._replace(memory=apply_fit(memory.memory, strategy.fit(memory.memory, text)))
+        except ModelFault:
+            log.error("%s goes on without its lessons", strategy.name)  # it must not fail every frame from now on
+    with faults_of(strategy), torch.no_grad():
+        return add_guard(strategy.begin(text), text)
+
+
+def learn(strategy: Strategy[Any], text: TextSpace, lessons: Sequence[Lesson], guarded: GuardedMemory) -> GuardedMemory:
+    """The memory after lessons, whose labels are those of `text`. Raises `ModelFault` if the strategy fails."""
+    device, dtype, memory = text.features.device, text.features.dtype, guarded.memory
+    with faults_of(strategy), torch.no_grad():
+        for lesson in lessons:
+            rows = normalize(lesson.example.views.to(device, dtype), dim=-1)  # half precision has lost the unit norm
+            seen = Evidence(rows, text, time=lesson.example.seen)
+            label = None if lesson.label is None else text.labels.names.index(lesson.label)
+            memory = strategy.teach_none(seen, memory) if label is None else strategy.teach(seen, label, memory)
+    return GuardedMemory(memory, count_lessons(guarded.guard, len(lessons)))
 
 
 class Learning(NamedTuple):

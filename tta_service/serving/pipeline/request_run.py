@@ -17,9 +17,10 @@ from ...core.strategy import Needs, Scope, Strategy, needs_of
 from ..admission.claims import Permit, rows_needed, work_of
 from ..concurrency import run
 from ..sessions.sessions import SessionScope
-from .adaptation import Answer, EncodedViews, begin_memory, run_strategy
+from .adaptation import Answer, EncodedViews, run_strategy
 from .deadline import DeadlinePlanner, Plan
 from .encoding import RequestEncoding
+from .learning import begin_memory
 from .resources import Resources, StageTimer
 
 

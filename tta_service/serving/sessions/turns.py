@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
 from ...core.errors import NotReady
 from ...core.memory import nbytes
-from ..concurrency import run
+from ..concurrency import CooperativeTask, run
 from .memory import MemorySlot
 
 T = TypeVar("T")
@@ -38,21 +38,22 @@ class Turn:
         """Waits until all earlier turns are over."""
         await self._started
 
-    async def begin(self, lane: Executor, begin: Callable[[], Any], admit: Callable[[int], None]) -> None:
-        """Begins the memory unless there is one. `admit(bytes)` makes room for it, or raises."""
+    async def begin(
+        self, lane: Executor, begin: Callable[[], Any | Generator[None, None, Any]], admit: Callable[[int], None]
+    ) -> None:
+        """Begins the memory unless there is one. `admit(bytes)` makes room for it, or raises.
+
+        Between the steps of a generator the lane is free for others.
+        """
         if self.slot.begun:
             return
         begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        def make() -> tuple[Any, int]:
-            memory = begin()
-            return memory, nbytes(memory)
+        def store(memory: Any) -> None:
+            admit(size := nbytes(memory))
+            self.slot.store(memory, size)
 
-        def store(made: tuple[Any, int]) -> None:
-            admit(made[1])
-            self.slot.store(*made)
-
-        self._submit(lane, make, store, begun)
+        self._run(asyncio.ensure_future(CooperativeTask(begin).run(lane)), store, begun)
         await begun
 
     async def adapt(
@@ -90,7 +91,9 @@ class Turn:
             self.slot.store(memory, size)
             return deliver(answer)
 
-        self._submit(lane, work_on_memory, store, answered).add_done_callback(on_done)
+        in_lane = run(lane, work_on_memory)
+        self._run(in_lane, store, answered)
+        in_lane.add_done_callback(on_done)
         self._left, self.slot.value = True, None  # the turn ends with this work, and the old value is not needed again
         return await answered
 
@@ -104,10 +107,11 @@ class Turn:
             self._ended = True
             self._on_over()
 
-    def _submit(
-        self, lane: Executor, work: Callable[[], T], store: Callable[[T], R], result: asyncio.Future[R]
-    ) -> asyncio.Future[T]:
-        """Sets `result` to `store(work())`, or the error, unless it is done; after an error the memory is discarded."""
+    def _run(self, in_lane: asyncio.Future[T], store: Callable[[T], R], result: asyncio.Future[R]) -> None:
+        """Sets `result` to `store` of the work's value, or the error, unless it is done.
+
+        After an error the memory is discarded.
+        """
 
         def on_done(done: asyncio.Future[T]) -> None:
             self._in_lane = False
@@ -124,10 +128,8 @@ class Turn:
             finally:
                 self._end()
 
-        in_lane = run(lane, work)
         in_lane.add_done_callback(on_done)
         self._in_lane = True
-        return in_lane
 
 
 class ResetTurn(Turn):
