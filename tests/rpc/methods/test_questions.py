@@ -227,7 +227,7 @@ async def test_a_question_takes_no_room_from_lessons_and_gives_its_own_to_them()
         full = harness.parts.sessions.counters
         assert full.questions > 4 and full.questions_evicted == {"bytes": 40 - full.questions}
         taught = 0
-        with pytest.raises(AssertionError, match="over this session's limit"):
+        with pytest.raises(AssertionError, match="do not fit: this session has"):
             for taught in range(100):
                 await teach(harness.stub, image=pb.Image(encoded=jpeg(100 + taught)), label="dog", labels=LABELS)
         assert not await waiting(harness.stub) and taught > full.questions
