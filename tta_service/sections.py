@@ -97,6 +97,7 @@ class Server(Section):
     insecure: bool = False  # listens on other addresses than this machine's without keys or certificates and TLS
     drain: Seconds = 10.0  # for requests that are running at SIGTERM
     connection_age: Seconds = 0.0  # of a connection before it is asked to end, so that clients find new servers; 0: any
+    connections: Annotated[int, Field(ge=0, le=1_000_000)] = 0  # open on each gRPC port; 0: half of the open files
     pre_stop: Seconds = 0.0  # of NOT_SERVING before the drain, so that load balancers notice
 
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 from tests.patience import PATIENCE
 from tta_service.app.parts import Runtime, connect_parts
+from tta_service.app.ports import make_uploads
 from tta_service.app.server import make_service
 from tta_service.app.server_info import make_server_info
 from tta_service.core import catalogue
@@ -84,7 +85,13 @@ async def open_harness(
     given: dict[str, Any] = {"health": health, "admission": admission, "sessions": registry, "store": store}
     parts = connect_parts(settings, clip, lanes, CostModel(64), events.append, **given)
     service = make_service(parts, make_server_info(settings, clip), events.append)
-    server = Server(service, message_bytes=settings.limits.message_bytes, observe=events.append, identity=identity)
+    server = Server(
+        service,
+        message_bytes=settings.limits.message_bytes,
+        observe=events.append,
+        identity=identity,
+        uploads=make_uploads(settings),
+    )
     tasks = [asyncio.create_task(parts.batcher.run())]
     port = await server.start()
     if warm:

@@ -68,8 +68,10 @@ async def test_the_port_is_open_before_the_service_is_there(harness):
 
 
 def test_channel_options():
-    channel = dict(options(1 << 20, 7, 90.0))
+    channel = dict(options(1 << 20, 7, 90.0, 33))
     assert channel["grpc.max_receive_message_length"] == 1 << 20 and channel["grpc.max_concurrent_streams"] == 7
+    assert channel["grpc.max_allowed_incoming_connections"] == 33
+    assert 0 < channel["grpc.server_handshake_timeout_ms"] < channel["grpc.max_connection_idle_ms"]
     assert channel["grpc.http2.bdp_probe"] == 0 and channel["grpc.http2.lookahead_bytes"] == 65536
     assert channel["grpc.max_connection_age_ms"] == 90_000 and channel["grpc.so_reuseport"] == 0
     assert channel["grpc.keepalive_permit_without_calls"] == 1

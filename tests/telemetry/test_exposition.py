@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -82,3 +84,22 @@ def test_nothing_else_is_served(method: str, path: str, code: int):
         assert refused.value.code == code
     finally:
         exposition.close()
+
+
+def test_silent_connections_leave_files_to_the_service():
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, files[1]))
+    try:
+        exposition = serve(Metrics(()).registry)
+        host, _, port = exposition.address.rpartition(":")
+        before = threading.active_count()
+        silent = [socket.create_connection((host, int(port)), PATIENCE) for _ in range(60)]
+        assert [one.recv(1) for one in silent[32:]] == [b""] * 28  # closed at once
+        assert threading.active_count() - before <= 32
+        for one in silent:
+            one.close()
+        until(lambda: threading.active_count() <= before)
+        scrape(exposition.address)
+        exposition.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, files)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
+from ..core.events import Observe
 from ..http.app import make_app
+from ..http.bodies import BodyBudget
 from ..http.calls import Calls
 from ..http.server import HttpServer
 from ..rpc.server import Server
+from ..rpc.uploads import UploadBudget
 from ..settings import Settings
 from ..telemetry import exposition
 from ..wire.certificates import Certificates
+from ..wire.identity import Identity
 from .access import is_loopback
 
 
@@ -23,6 +27,31 @@ def serve_metrics(
     certified = bool(settings.server.tls.client_ca) and not is_loopback(metrics.host)
     access = exposition.Access(metrics.token.get_secret_value(), certified)
     return exposition.serve(registry, metrics.host, metrics.port, certificates, access, healthy)
+
+
+def make_uploads(settings: Settings) -> UploadBudget:
+    """What messages of unary calls may take. One client has its share of it, as of queued work."""
+    limits = settings.limits
+    most = limits.message_bytes, limits.all_calls_bytes
+    return UploadBudget(*most, settings.batch.client_share, limits.message_seconds)
+
+
+def make_bodies(settings: Settings) -> BodyBudget:
+    """What bodies of HTTP requests may take."""
+    http = settings.http
+    return BodyBudget(settings.limits.message_bytes, http.body_bytes, http.body_seconds)
+
+
+def make_server(settings: Settings, uploads: UploadBudget, observe: Observe, identity: Identity) -> Server:
+    """The gRPC server, not started."""
+    return Server(
+        message_bytes=settings.limits.message_bytes,
+        connection_age=settings.server.connection_age,
+        observe=observe,
+        identity=identity,
+        uploads=uploads,
+        connections=settings.server.connections,
+    )
 
 
 async def start_server(settings: Settings, server: Server, certificates: Certificates | None) -> tuple[str, str]:

@@ -16,7 +16,6 @@ import torch
 from ..clip.model import FrozenCLIP
 from ..core.catalogue import reducers, strategies
 from ..core.events import Observe
-from ..http.bodies import BodyBudget
 from ..http.calls import Calls
 from ..methods.service import AdaptationService
 from ..rpc.interceptor import code_of
@@ -30,7 +29,7 @@ from ..wire.server_info import ServerInfo
 from .access import check_access, make_certificates, make_identity
 from .memory_peaks import load_peaks, measure_peaks
 from .parts import Runtime
-from .ports import check_bindable, serve_metrics, start_http, start_server
+from .ports import check_bindable, make_bodies, make_server, make_uploads, serve_metrics, start_http, start_server
 from .runtime import build_runtime, save_sessions
 from .server_info import check_limits, make_counts, make_server_info
 
@@ -55,6 +54,7 @@ class Application:
         trace_of = self._tracing.trace_of if self._tracing else lambda report: ""
         check_access(settings)
         self._identity, self._certificates = make_identity(settings), make_certificates(settings)
+        self._uploads = make_uploads(settings)
         names = strategies.names(), reducers.names()
         self.metrics = Metrics(*names, lambda error: code_of(error).name, trace_of, settings.metrics.latency_buckets)
         self._calls: Calls | None = None  # by HTTP, once the model is loaded
@@ -116,8 +116,7 @@ class Application:
             running = serve_metrics(settings, self.metrics.registry, self._certificates, self._is_serving)
             stack.callback(running.close)
             self.metrics_address, self.metrics_url = running.address, running.url
-        most, age = settings.limits.message_bytes, settings.server.connection_age
-        server = Server(message_bytes=most, connection_age=age, observe=observe, identity=self._identity)
+        server = make_server(settings, self._uploads, observe, self._identity)
         self.address, self.certificate_address = await start_server(settings, server, self._certificates)
         stack.push_async_callback(server.stop, 0.0)
         await self._open_http(stack)
@@ -133,10 +132,10 @@ class Application:
         for peak in peaks:
             self.metrics.set_memory_peak(peak.strategy, peak.device, peak.bytes)
         service = make_service(runtime, info, observe)
-        self.metrics.register_counts(partial(make_counts, settings, runtime, service.buffered, self._certificates))
+        queues = service.buffered, self._uploads
+        self.metrics.register_counts(partial(make_counts, settings, runtime, *queues, self._certificates))
         server.serve(service)
-        http = settings.http
-        self._calls = Calls(service, self._identity, BodyBudget(most, http.body_bytes, http.body_seconds), observe)
+        self._calls = Calls(service, self._identity, make_bodies(settings), observe)
         self._server = server
         stack.push_async_callback(self._drain, server)
         server.health.set_serving(health.serving)

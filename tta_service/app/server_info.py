@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 from ..clip.model import FrozenCLIP
 from ..core.catalogue import reducers, strategies
+from ..rpc.uploads import UploadBudget
 from ..serving.streams import BufferTotals
 from ..settings import BadSettings, Settings
 from ..telemetry.collectors import Counts
@@ -42,7 +43,11 @@ def check_limits(parameters: Mapping[str, float]) -> None:
 
 
 def make_counts(
-    settings: Settings, runtime: Runtime, totals: BufferTotals, certificates: Certificates | None = None
+    settings: Settings,
+    runtime: Runtime,
+    totals: BufferTotals,
+    uploads: UploadBudget,
+    certificates: Certificates | None = None,
 ) -> Counts:
     """The published counters of `serving`. Called in the scrape's thread."""
     tower, text, sessions = runtime.batcher.counters, runtime.text_spaces.counters, runtime.sessions.counters
@@ -51,9 +56,9 @@ def make_counts(
         serving=runtime.health.serving,
         insecure=settings.server.insecure,
         certificate_expiry={"server": certificates.current().expires} if certificates else {},
-        queue_depth={**runtime.admission.depths, "tower": tower.jobs},
+        queue_depth={**runtime.admission.depths, "uploads": uploads.waiting, "tower": tower.jobs},
         queue_limit=runtime.admission.limits,
-        queue_bytes={"streams": totals.bytes, "tower": tower.rows * view},
+        queue_bytes={"streams": totals.bytes, "uploads": uploads.bytes, "tower": tower.rows * view},
         waiting_rows={"tower": tower.rows},
         inflight_rows=runtime.admission.running_rows,
         inflight_requests=runtime.admission.running_requests,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Literal
 from urllib.parse import unquote
@@ -17,6 +18,7 @@ from ..core.events import Called, Messaged, Observe, Refused
 from ..wire.identity import OPEN_SERVICES, Caller, Identity, Peer, current_owner
 from ..wire.requests import trace_of
 from ..wire.status import code_number_of, to_status, to_tta_error
+from .uploads import UploadBudget, receive_one
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Kind = Literal["unary", "bidi_stream", "server_stream", "client_stream"]
@@ -27,6 +29,8 @@ KINDS: dict[tuple[bool, bool], Kind] = {  # by (request streams, response stream
     (False, True): "server_stream",
     (True, False): "client_stream",
 }
+ONE_REPLY: Any = grpc.stream_unary_rpc_method_handler
+REPLIES: Any = grpc.stream_stream_rpc_method_handler
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 WRONG_MESSAGE = "the bytes are not the message that this method takes"
 
@@ -36,10 +40,20 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
 
     Callers are asked who they are before their messages are read (`identity`); methods find them in `current_caller`.
     It decodes the messages itself, so that bytes which are no message become an error of the caller, not of the server.
+    The message of a unary call is read within the `uploads`, those of open services within `open_uploads`: gRPC would
+    read it before anybody is asked, so the call is served as a stream of one message, which is the same on the wire.
     """
 
-    def __init__(self, observe: Observe, strategy: Callable[[Any], str], identity: Identity) -> None:
+    def __init__(
+        self,
+        observe: Observe,
+        strategy: Callable[[Any], str],
+        identity: Identity,
+        uploads: UploadBudget | None = None,
+        open_uploads: UploadBudget | None = None,
+    ) -> None:
         self._observe, self._strategy, self._identity = observe, strategy, identity
+        self._uploads, self._open_uploads = uploads or UploadBudget(), open_uploads or UploadBudget()
         self._wrapped: dict[tuple[str, Any], Any] = {}  # handlers by method and original
 
     async def intercept_service(
@@ -58,22 +72,30 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
 
     def _wrap(self, handler: Any, method: Method) -> Any:
         if handler.unary_unary:
-            return handler._replace(unary_unary=self._unary(handler, method), request_deserializer=None)
-        if handler.stream_stream:
-            return handler._replace(stream_stream=self._stream(handler, method), request_deserializer=None)
-        return handler if method[0] in OPEN_SERVICES else None  # nothing is served unchecked
+            return ONE_REPLY(self._unary(handler, method), None, handler.response_serializer)
+        if handler.stream_stream or (handler.unary_stream and method[0] in OPEN_SERVICES):
+            wrap = self._stream if handler.stream_stream else self._watch
+            return REPLIES(wrap(handler, method), None, handler.response_serializer)
+        return None  # nothing is served unchecked
+
+    def _read(self, method: Method, caller: Caller, context: Context) -> AbstractAsyncContextManager[bytes]:
+        """The one message of a call, within its budget."""
+        uploads = self._open_uploads if method[0] in OPEN_SERVICES else self._uploads
+        return uploads.read(caller.client, partial(receive_one, context))
 
     def _unary(self, handler: Any, method: Method) -> Any:
         received, sent = Messaged(*method, sent=False), Messaged(*method, sent=True)
 
-        async def answer(raw: bytes, context: Context) -> Any:
+        async def answer(raws: AsyncIterator[bytes], context: Context) -> Any:
             self._start(method, context)
             message = None
-            self._observe(received)
             try:
-                self._identity.check(*method[:2], peer_of(context))
-                message = decode(handler.request_deserializer, raw)
-                reply = await handler.unary_unary(message, context)
+                caller = self._identity.check(*method[:2], peer_of(context))
+                async with self._read(method, caller, context) as raw:
+                    self._observe(received)
+                    message = decode(handler.request_deserializer, raw)
+                    del raw
+                    reply = await handler.unary_unary(message, context)
                 self._observe(sent)
                 return reply
             except grpc.aio.AbortError:
@@ -85,6 +107,20 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
             about = (trace, request_id, session, None, current_owner())
             self._observe(Refused(failure, method[1], strategy, "", *about))
             await context.abort_with_status(to_grpc_status(failure))
+
+        return answer
+
+    def _watch(self, handler: Any, method: Method) -> Any:
+        async def answer(raws: AsyncIterator[bytes], context: Context) -> Any:
+            self._start(method, context)
+            try:
+                caller = self._identity.check(*method[:2], peer_of(context))
+                async with self._read(method, caller, context) as raw:
+                    message = decode(handler.request_deserializer, raw)
+            except TTAError as error:
+                await context.abort_with_status(to_grpc_status(error))
+            async for reply in handler.unary_stream(message, context):
+                yield reply
 
         return answer
 

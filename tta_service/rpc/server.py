@@ -7,6 +7,7 @@ The port is open and health answers while the model still loads.
 # (generated code and grpc_health carry no types)
 from __future__ import annotations
 
+import resource
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -25,10 +26,14 @@ from ..wire.v1 import tta_pb2 as pb
 from .credentials import make_credentials
 from .health_service import Health
 from .interceptor import ServerInterceptor
+from .uploads import UploadBudget
 from .v1.tta_pb2_grpc import AdaptationServiceServicer, add_AdaptationServiceServicer_to_server
 
 METHODS: Mapping[str, Any] = pb.DESCRIPTOR.services_by_name["AdaptationService"].methods_by_name
 SERVICE: str = pb.DESCRIPTOR.services_by_name["AdaptationService"].full_name
+HANDSHAKE, IDLE = 10, 300  # seconds
+PROBES, PROBE_SECONDS = 16, 5.0  # messages of health checks that are read at a time, and how long one may take
+FILES = 1 << 17  # a limit above this is none
 
 
 class Server:
@@ -36,7 +41,9 @@ class Server:
 
     Call `health.set_serving` when the model can answer: until then the status is NOT_SERVING. Methods answer
     UNAVAILABLE until there is a `service`. A connection is asked to end after `connection_age` seconds (0: never), so
-    that clients find new servers. Without an `identity` callers are not asked who they are.
+    that clients find new servers. Without an `identity` callers are not asked who they are. Messages of calls are read
+    within `uploads`. `connections` may be open on each port, further ones are closed at once; 0: half as many as the
+    process may have files.
     """
 
     def __init__(
@@ -48,12 +55,16 @@ class Server:
         connection_age: float = 0.0,
         observe: Observe = ignore,
         identity: Identity | None = None,
+        uploads: UploadBudget | None = None,
+        connections: int = 0,
     ) -> None:
         self._service, self._deferred = service, DeferredHandlers()
         self.health = Health(("", SERVICE))
+        probes = UploadBudget(message_bytes, PROBES * message_bytes, 1 / 4, PROBE_SECONDS)  # whatever else is uploaded
+        interceptor = ServerInterceptor(observe, strategy_name, identity or Identity(), uploads, probes)
         self._server = grpc.aio.server(
-            interceptors=[ServerInterceptor(observe, strategy_name, identity or Identity())],
-            options=options(message_bytes, streams_per_connection, connection_age),
+            interceptors=[interceptor],
+            options=options(message_bytes, streams_per_connection, connection_age, connections),
         )
         self._server.add_generic_rpc_handlers((self._deferred,))
         if service:
@@ -97,13 +108,21 @@ class Server:
         await self._server.stop(grace)
 
 
-def options(message_bytes: int, streams_per_connection: int, connection_age: float) -> list[tuple[str, int]]:
-    """Channel options. Small windows keep unread frames in the client's memory; pings find dead clients."""
+def options(
+    message_bytes: int, streams_per_connection: int, connection_age: float, connections: int = 0
+) -> list[tuple[str, int]]:
+    """Channel options. Small windows keep unread frames in the client's memory; pings find dead clients.
+
+    A connection that says nothing, or has had no call for `IDLE` seconds, makes room for others.
+    """
     age = [("grpc.max_connection_age_ms", int(connection_age * 1000))] if connection_age else []
     return [
         *age,
         ("grpc.max_receive_message_length", message_bytes),
         ("grpc.max_concurrent_streams", streams_per_connection),
+        ("grpc.max_allowed_incoming_connections", connections or half_of_files()),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE * 1000),
+        ("grpc.max_connection_idle_ms", IDLE * 1000),
         ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.lookahead_bytes", 64 << 10),
         ("grpc.keepalive_time_ms", 30_000),
@@ -112,6 +131,12 @@ def options(message_bytes: int, streams_per_connection: int, connection_age: flo
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.so_reuseport", 0),
     ]
+
+
+def half_of_files() -> int:
+    """Half of the files and sockets that this process may have open: the rest are for the service itself."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return max(1, min(most, FILES) // 2) if most != resource.RLIM_INFINITY else FILES // 2
 
 
 class DeferredHandlers(grpc.GenericRpcHandler):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from resource import RLIMIT_NOFILE, getrlimit
 from socket import AF_INET, AF_INET6
 from socketserver import ThreadingMixIn
-from threading import Thread
+from threading import BoundedSemaphore, Thread
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -18,6 +19,7 @@ from prometheus_client.metrics_core import Metric
 from ..wire.certificates import Certificates
 from .histograms import Histogram
 
+CONNECTIONS, MANY = 16, 1 << 14  # at least, and where files have no limit
 SILENCE = 10.0  # seconds that a connection may say nothing
 CERTIFIED = "tta.certified"  # in a request: the client has shown a certificate
 PLAIN = [("Content-Type", "text/plain")]
@@ -97,13 +99,29 @@ def serve(
 ) -> MetricsServer:
     """Start a server of `registry`; port 0 takes a free one. Raises OSError when the port is taken.
 
-    With `certificates` it speaks TLS. `healthy()` is what /healthz answers, which asks for nothing.
+    With `certificates` it speaks TLS. An eighth of the files that the process may open are for its connections.
+    `healthy()` is what /healthz answers, which asks for nothing.
     """
-    asked = access or Access()
+    asked, files = access or Access(), getrlimit(RLIMIT_NOFILE)[0]
+    room = BoundedSemaphore(max(CONNECTIONS, files // 8) if files > 0 else MANY)
 
     class Server(ThreadingMixIn, WSGIServer):
         address_family = AF_INET6 if ":" in host else AF_INET
         daemon_threads = True
+
+        def process_request(self, request: Any, client_address: Any) -> None:
+            """Serve a connection in a thread of its own, or close it when too many are open."""
+            if room.acquire(blocking=False):
+                super().process_request(request, client_address)
+            else:
+                self.shutdown_request(request)
+
+        def process_request_thread(self, request: Any, client_address: Any) -> None:
+            """Serve it, and make room for another."""
+            try:
+                super().process_request_thread(request, client_address)
+            finally:
+                room.release()
 
         def get_request(self) -> tuple[Any, Any]:
             """A connection. Its handshake comes with the first read, in a thread of its own."""

@@ -29,6 +29,8 @@ class Limits(BaseModel):
     lessons: Annotated[int, Field(ge=1, le=1_000_000)] = 1000  # in one message, and examples to unlearn
     stream_bytes: Bytes = 64 << 20  # of the waiting frames of one stream
     all_streams_bytes: Bytes = 512 << 20  # of the waiting frames of all streams; each may have one frame beyond it
+    all_calls_bytes: Bytes = 512 << 20  # of the messages of unary calls that are read or answered
+    message_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0  # that one of them may take to arrive
     stream_fps: Annotated[float, Field(ge=0, le=1_000_000)] = 240.0  # read of one stream, unless it blocks; 0: any
     first_message: Annotated[float, Field(gt=0, le=3600)] = 5.0  # seconds for the message that opens a stream
     image_bytes: Bytes = DEFAULT_LIMITS.max_bytes
