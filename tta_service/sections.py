@@ -47,6 +47,7 @@ def _check_length(secret: SecretStr) -> SecretStr:
 
 
 Secret = Annotated[SecretStr, AfterValidator(_check_length)]
+Secrets = Annotated[tuple[Secret, ...], BeforeValidator(_split)]
 Header = Annotated[str, Field(pattern="^[a-z0-9-]*$")]  # lower case, as HTTP/2 has it
 Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_split)]
 Bound = Annotated[float, Field(gt=0, le=86400)]
@@ -184,7 +185,8 @@ class Sessions(Section):
     write_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0  # the most that the store lags behind
     write_frames: Annotated[int, Field(ge=1, le=1_000_000)] = 50  # the most frames of one session by which it lags
     adopt_owner: str = ""  # whose sessions and snapshots are that are from before callers were asked who they are
-    secret: Secret = SecretStr("")  # signs snapshots; none: a random one, and snapshots live as long as the process
+    secret: Secret = SecretStr("")  # signs and encrypts what is stored; none: a random one, as long as the process runs
+    former_secrets: Secrets = ()  # "SECRET, …", which read what they wrote; it is written anew with `secret`
 
 
 class Text(Section):

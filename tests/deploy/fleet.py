@@ -18,6 +18,7 @@ from tta_client.types.catalogue import SessionInfo
 from tests.deploy.scraper import free_ports
 from tests.deploy.tools import DEPLOY, program
 from tests.redis_server import redis_server
+from tta_service.serving.persistence.encryption import Subject
 from tta_service.serving.persistence.signing import SignedCodec
 from tta_service.serving.persistence.stores.base import name_of
 
@@ -77,7 +78,9 @@ class Fleet:
         """How many frames of a session the store knows of."""
         async with redis.asyncio.Redis.from_url(self._store) as client:
             state = await client.hget(f"tta:session:{name_of('', session)}", "state")
-        return int(SignedCodec(SECRET.encode()).loads(state)[0]["frames"]) if state else 0
+        return (
+            int(SignedCodec(SECRET.encode()).loads(state, Subject("session", "", session))[0]["frames"]) if state else 0
+        )
 
     async def until_stored(self, frames: dict[str, int]) -> None:
         """Waits until the store has all of these frames."""

@@ -10,14 +10,16 @@ import grpc
 import pytest
 
 from tests.survival.cameras import LABELS, SECRET, Camera, picture, start_service
+from tta_service.serving.persistence.encryption import Subject
 from tta_service.serving.persistence.signing import SignedCodec
 from tta_service.serving.persistence.stores.base import Stored
 from tta_service.serving.persistence.stores.folder import FolderStore
 from tta_service.wire.v1 import tta_pb2 as pb
 
 OWNER = ""  # where callers are not asked who they are
-NEWER = SignedCodec(SECRET.encode()).dumps({"all": "new"}, {}, format=3)
-RESUME = SignedCodec(SECRET.encode()).dumps({"resume": "cam", "owner": OWNER, "named": True}, {})
+NEWER = SignedCodec(SECRET.encode()).dumps({"all": "new"}, {}, Subject("any", OWNER), format=4)
+TOKEN = {"resume": "cam", "owner": OWNER, "named": True}
+RESUME = SignedCodec(SECRET.encode()).dumps(TOKEN, {}, Subject("token", OWNER))
 
 WAYS: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "session_id": lambda stub: Camera(stub).open(session_id="cam"),
@@ -50,7 +52,7 @@ async def test_every_call_on_a_newer_session_gives_the_same_error_and_changes_no
             assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION, way
             assert field == way.partition(" ")[0]
             assert sentence == (
-                "a newer version of the service wrote this session, in format 3; this server reads format 2: "
+                "a newer version of the service wrote this session, in format 4; this server reads format 3: "
                 "upgrade it first"
             )
         await Camera(stub).open(session_id="other")

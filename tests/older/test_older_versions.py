@@ -1,8 +1,8 @@
 """What an older version wrote still works: sessions in a store, snapshots and resume tokens.
 
-Each archive beside this file holds what the version of that month wrote with the pocket model: nine strategies' named
-sessions after three frames, one unnamed session, a snapshot, and the logits of the fourth frame. Archives are added
-and never written again.
+Each archive MONTH_YEAR beside this file holds what the version of that month wrote with the pocket model: nine
+strategies' named sessions after three frames, one unnamed session, a snapshot, and the logits of the fourth frame.
+Archives are added and never written again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.survival.cameras import Camera, scores, start_service
 from tta_service.wire.v1 import tta_pb2 as pb
 
 RESTORED = pb.SessionStatus.ORIGIN_RESTORED
-ARCHIVES = sorted(Path(__file__).parent.glob("*.tar.xz"))
+ARCHIVES = sorted(Path(__file__).parent.glob("[a-z]*_20??.tar.xz"))
 
 
 class Stored:

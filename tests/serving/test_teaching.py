@@ -24,7 +24,8 @@ from tta_service.core.lessons import ExampleRef, FrameRef, LessonRequest, Lesson
 from tta_service.core.reducer import Reduction
 from tta_service.core.request import Encoded, Features, Report
 from tta_service.sections import Sessions
-from tta_service.serving.persistence.signing import LESSONS_FORMAT, SignedCodec
+from tta_service.serving.persistence.encryption import Subject
+from tta_service.serving.persistence.signing import SignedCodec
 from tta_service.serving.persistence.snapshots import Snapshots
 from tta_service.serving.sessions.memory import MemoryLimits
 from tta_service.settings import Settings
@@ -649,12 +650,12 @@ async def test_lessons_are_learnt_anew_where_a_newer_version_of_the_strategy_rem
             await see(running, seed, TDA())
             await see(running, seed, TipAdapter())
         await teach(running, FrameRef(1), "dog")
-        codec = SignedCodec(b"secret")
+        codec, subject = SignedCodec(b"secret"), Subject("snapshot", "")
         snapshots = Snapshots(running.sessions, running.text_spaces, running.lanes, "model", b"secret")
-        header, tensors = codec.loads((await snapshots.take("", "gate")).state)
+        header, tensors = codec.loads((await snapshots.take("", "gate")).state, subject)
         place = next(i for i, one in enumerate(header["memories"]) if one["strategy"][0] == "tip_adapter")
         tensors[f"{place}.memory.of_another_version"] = tensors.pop(f"{place}.memory.features")
-        await snapshots.restore("", codec.dumps(header, tensors, LESSONS_FORMAT))
+        await snapshots.restore("", codec.dumps(header, tensors, subject, lessons=True))
         tip, tda = await see(running, 3, TipAdapter()), await see(running, 3, TDA())
         assert tip.session.memory_reset and notes(tip)["fill"] > 0
         assert not tda.session.memory_reset

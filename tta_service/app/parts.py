@@ -128,7 +128,8 @@ def connect_parts(
     teaching = Teaching(encoder, sessions, text_spaces, lanes, fitter)
     secret = keep.secret.get_secret_value().encode()
     again, fit = encoder.encode_lessons, fitter.start
-    snapshots = Snapshots(sessions, text_spaces, lanes, clip.fingerprint, secret, again, fit, keep.adopt_owner)
+    former = [one.get_secret_value().encode() for one in keep.former_secrets]
+    snapshots = Snapshots(sessions, text_spaces, lanes, clip.fingerprint, secret, again, fit, keep.adopt_owner, former)
     persistence = SessionPersistence(sessions, snapshots, store, keep.write_frames, address)
     return Runtime(
         clip,

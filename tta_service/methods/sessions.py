@@ -49,7 +49,7 @@ class SessionMethods:
         return pb.CloseSessionResponse()
 
     async def SnapshotSession(self, request: pb.SnapshotSessionRequest, context: Context) -> pb.SnapshotSessionResponse:
-        """A signed copy of a session. Raises `TooLarge` when a message cannot hold it."""
+        """An encrypted copy of a session. Raises `TooLarge` when a message cannot hold it."""
         snapshot = await self._persistence.snapshot(current_caller().owner, required_session_id(request.session_id))
         most = self._server_info.limits.message_bytes
         message = pb.SessionSnapshot(session_id=snapshot.session, epoch=snapshot.epoch, state=snapshot.state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,10 +53,14 @@ class Server:
 
 
 @asynccontextmanager
-async def server(where: str, model: str = "model", secret: bytes = SECRET) -> AsyncIterator[Server]:
+async def server(
+    where: str, model: str = "model", secret: bytes = SECRET, former: Sequence[bytes] = ()
+) -> AsyncIterator[Server]:
     async with harness() as running:
         store = await open_store(where, 3600.0)
-        snapshots = Snapshots(running.sessions, running.text_spaces, running.lanes, model, secret)
+        snapshots = Snapshots(
+            running.sessions, running.text_spaces, running.lanes, model, secret, former_secrets=former
+        )
         persistence = SessionPersistence(running.sessions, snapshots, store)
         yield Server(running, persistence, store)
         await store.close()
@@ -187,6 +191,20 @@ async def test_a_damaged_record_and_anothers_secret_harm_nobody(
             await three.teach(make_image(5), "cat")
         await one.look()
         assert one.lessons() == ["dog", "tree"]
+
+
+async def test_lessons_by_a_former_secret_are_written_anew_by_the_new_one(where: str) -> None:
+    async with server(where) as one:
+        told = await one.teach(make_image(3), "tree")
+        await one.teach(make_image(4), "dog")
+        await one.running.teaching.unlearn("ann", "", [told.example], "belt")
+        await one.persistence.save_lessons("ann", "", "belt")
+    async with server(where, secret=b"the next one", former=[SECRET]) as two:
+        await two.persistence.load("ann", "", group="belt")
+    async with server(where, secret=b"the next one") as three:
+        await three.persistence.load("ann", "", group="belt")
+        assert three.lessons() == ["dog"]
+        assert await three.running.teaching.unlearn("ann", "", [told.example], "belt") == ([], [])
 
 
 async def test_groups_of_other_owners_and_names_are_apart(where: str) -> None:

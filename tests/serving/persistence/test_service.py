@@ -21,11 +21,12 @@ from tta_service.core.errors import BadRequest, NewerFormat, NotReady, SessionMo
 from tta_service.core.events import Closed
 from tta_service.core.lessons import FrameRef, LessonRequest
 from tta_service.core.request import Report
+from tta_service.serving.persistence.encryption import Subject
 from tta_service.serving.persistence.service import SessionPersistence
 from tta_service.serving.persistence.signing import SignedCodec
 from tta_service.serving.persistence.snapshots import Snapshots
 from tta_service.serving.persistence.stores import open_store
-from tta_service.serving.persistence.stores.base import Store, Stored
+from tta_service.serving.persistence.stores.base import Store, Stored, name_of
 from tta_service.serving.persistence.stores.folder import FolderStore
 from tta_service.serving.sessions.memory import MemoryLimits
 from tta_service.serving.sessions.session import Session
@@ -54,10 +55,11 @@ class Server:
 @asynccontextmanager
 async def server(store: Path | Store, address: str = "", secret: bytes = SECRET, **more: Any) -> AsyncIterator[Server]:
     write_frames, adopt_owner = more.pop("write_frames", 50), more.pop("adopt_owner", "")
+    former = more.pop("former", ())
     async with harness(**more) as running:
         opened = FolderStore(store, 3600.0) if isinstance(store, Path) else store
         parts = running.sessions, running.text_spaces, running.lanes
-        snapshots = Snapshots(*parts, "model", secret, adopt_owner=adopt_owner)
+        snapshots = Snapshots(*parts, "model", secret, adopt_owner=adopt_owner, former_secrets=former)
         persistence = SessionPersistence(running.sessions, snapshots, opened, write_frames, lambda: address)
         yield Server(running, persistence)
         await opened.close()
@@ -264,6 +266,38 @@ async def test_a_session_with_lessons_whose_state_cannot_be_read_stays_as_it_is(
         assert len(one.running.teaching.lessons("ann", "cam")) == 1
 
 
+async def test_a_session_by_a_former_secret_goes_on_and_is_written_anew_by_the_new_one(tmp_path: Path):
+    async with server(tmp_path) as one:
+        await one.frames(1, 2)
+        await one.persistence.save_all()
+        expected = await one.frames(3)
+    async with server(tmp_path, secret=b"the next one", former=[SECRET]) as two:
+        await two.persistence.load("ann", "cam", opening=True)
+        await two.persistence.save_all()  # though nothing was learnt
+    async with server(tmp_path, secret=b"the next one") as three:
+        answers = await three.frames(3)
+        assert answers[0].session.origin == "restored" and same_logits(answers, expected)
+        await three.persistence.save_all()
+
+
+async def test_a_record_under_the_name_of_another_session_is_not_believed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    async with server(tmp_path) as one:
+        await one.frames(1, 2)
+        await one.persistence.save_all()
+    record = stored(tmp_path)
+    for owner, name in (("ann", "other"), ("bob", "cam")):
+        (tmp_path / f"{name_of(owner, name)}.session").write_bytes(record)
+        async with server(tmp_path) as two:
+            two.owner = owner
+            assert (await two.frame(3, name)).session.origin == "fresh"
+        assert f"session {name} begins anew" in caplog.text
+    async with server(tmp_path) as three:
+        with pytest.raises(BadRequest, match="of another session"):  # nor is it anybody's snapshot
+            await three.persistence.restore("ann", record.partition(b"\n")[2])
+
+
 def put_newer(folder: Path) -> bytes:
     """The one stored session becomes one that a newer version wrote."""
     [file] = folder.glob("*.session")
@@ -302,7 +336,9 @@ async def test_a_snapshot_of_a_newer_version_replaces_nothing(tmp_path: Path):
     async with server(tmp_path) as one:
         await one.frame(1)
         with pytest.raises(NewerFormat) as refused:
-            await one.persistence.restore("ann", SignedCodec(SECRET).dumps({"all": "new"}, {}, format=3))
+            await one.persistence.restore(
+                "ann", SignedCodec(SECRET).dumps({"all": "new"}, {}, Subject("any", "x"), format=4)
+            )
         assert refused.value.field == "state" and one.running.of(Closed) == []
         await one.persistence.save_all()
 

@@ -21,12 +21,14 @@ from tta_service.core.errors import (
 from tta_service.core.events import Closed
 from tta_service.core.reducer import Reduction
 from tta_service.core.request import Report, Request
+from tta_service.serving.persistence.encryption import Subject
 from tta_service.serving.persistence.signing import SignedCodec
 from tta_service.serving.persistence.snapshots import Snapshot, Snapshots
 from tta_service.serving.sessions.memory import MemoryLimits
 from tta_service.strategies.tda import TDA
 
 SECRET = b"a secret for tests"
+SUBJECT = Subject("snapshot", "ann")
 FIRST, SECOND = TDA(), TDA(alpha=1.0)
 
 
@@ -88,7 +90,7 @@ async def test_a_session_about_two_classes_of_one_name_is_restored():
 async def test_a_snapshot_takes_a_turn_like_a_frame():
     async with harness() as running:
         await classify(running, 1)
-        expected = SignedCodec(SECRET).loads((await take(running)).state)[1]
+        expected = SignedCodec(SECRET).loads((await take(running)).state, SUBJECT)[1]
     async with harness(adapt=1) as running:
         go = threading.Event()
         gate = running.lanes.adapt.submit(go.wait, PATIENCE)
@@ -102,7 +104,7 @@ async def test_a_snapshot_takes_a_turn_like_a_frame():
         await settle()
         go.set()
         assert gate.result(PATIENCE)
-        header, tensors = SignedCodec(SECRET).loads((await taking).state)
+        header, tensors = SignedCodec(SECRET).loads((await taking).state, SUBJECT)
         await asyncio.gather(before, after)
     assert header["last_frame_id"] == 1
     assert set(tensors) < set(expected) and all(torch.equal(tensors[name], expected[name]) for name in tensors)
@@ -116,8 +118,8 @@ async def test_the_copy_is_not_touched_by_later_frames():
         assert first != (await take(running)).state
         await snapshots(running).restore("ann", first)
         assert (await take(running)).state[32:] != first[32:]  # another epoch, the same tensors
-        _, now = SignedCodec(SECRET).loads((await take(running)).state)
-        _, then = SignedCodec(SECRET).loads(first)
+        _, now = SignedCodec(SECRET).loads((await take(running)).state, SUBJECT)
+        _, then = SignedCodec(SECRET).loads(first, SUBJECT)
     assert now.keys() == then.keys() and all(torch.equal(now[name], then[name]) for name in now)
 
 
@@ -148,14 +150,14 @@ async def test_a_changed_state_is_refused(change):
 async def test_a_state_that_does_not_fit_is_refused_naming_the_tensor():
     async with harness() as running:
         await classify(running, 1)
-        header, tensors = SignedCodec(SECRET).loads((await take(running)).state)
+        header, tensors = SignedCodec(SECRET).loads((await take(running)).state, SUBJECT)
         name = next(iter(tensors))
         for wrong in ({**tensors, name: tensors[name][..., None]}, {k: v for k, v in tensors.items() if k != name}):
             with pytest.raises(BadRequest, match=name.partition(".")[2]):
-                await snapshots(running).restore("ann", SignedCodec(SECRET).dumps(header, wrong))
+                await snapshots(running).restore("ann", SignedCodec(SECRET).dumps(header, wrong, SUBJECT))
         header["memories"][0]["strategy"][0] = "gone"
         with pytest.raises(UnknownStrategy):
-            await snapshots(running).restore("ann", SignedCodec(SECRET).dumps(header, tensors))
+            await snapshots(running).restore("ann", SignedCodec(SECRET).dumps(header, tensors, SUBJECT))
         assert running.sessions.counters.sessions == 1  # nothing was replaced
 
 
@@ -216,7 +218,7 @@ async def test_reductions_are_part_of_a_memory():
             make_request(1, FIRST, session="cam", owner="ann", reduction=Reduction(Halved(), "augmented"))
         )
         state = (await take(running)).state
-        header, _ = SignedCodec(SECRET).loads(state)
+        header, _ = SignedCodec(SECRET).loads(state, SUBJECT)
         assert header["memories"][0]["reduction"] == ["halved", {}, "augmented"]
         with pytest.raises(UnknownReducer):  # this toy is in no catalogue
             await snapshots(running).restore("ann", state)

@@ -15,6 +15,7 @@ from ...core.lessons import Lesson
 from ..concurrency import KeyedQueue, run
 from ..sessions.lesson_groups import KEY, LessonGroup, Removal, Word, name_of
 from ..sessions.registry import SessionRegistry
+from .encryption import Subject
 from .lesson_codec import decode_lessons, encode_lessons
 from .snapshots import Snapshots
 from .stores.base import Store
@@ -92,9 +93,10 @@ class GroupSync:
         records = await self._store.read(key, missing) if missing else {}
         words = await self._decode(group, records)
         unusable |= records.keys() - words.keys()
+        stale = {name for name in words if not self._codec.is_current(records[name])}  # they are written anew
         if not group.closed:
             self._registry.tell(group, self._admit(group, words, unusable))
-            self._stored[group] = await self._write(group, key, there, there - unusable)
+            self._stored[group] = await self._write(group, key, there, there - unusable - stale)
 
     async def _write(self, group: LessonGroup, key: str, there: set[str], usable: set[str]) -> set[str]:
         """Writes what the store lacks, and deletes what has been replaced there; returns what it has of use."""
@@ -131,14 +133,15 @@ class GroupSync:
     def _dump(self, group: LessonGroup, word: Word) -> bytes:
         header: dict[str, Any] = {"owner": group.owner, "group": group.id, "name": name_of(word)}
         if isinstance(word, Removal):
-            return self._codec.dumps(header | {"removal": [word.example, word.labels, word.taught]}, {})
+            header["removal"] = [word.example, word.labels, word.taught]
+            return self._codec.dumps(header, {}, _subject(group, header["name"]))
         header["lessons"], values = encode_lessons([word], 0, self._fingerprint)
-        return self._codec.dumps(header, values)
+        return self._codec.dumps(header, values, _subject(group, header["name"]))
 
     def _load(self, group: LessonGroup, name: str, record: bytes) -> Word | None:
         """None, with a warning, for what is damaged, or of a newer version."""
         try:
-            header, values = self._codec.loads(record)
+            header, values = self._codec.loads(record, _subject(group, name))
             if [header.get(one) for one in ("owner", "group", "name")] != [group.owner, group.id, name]:
                 raise ValueError("it is of another group")
             if "removal" in header:
@@ -149,3 +152,7 @@ class GroupSync:
         except Exception as error:  # whatever is in a record must not keep the others from being read
             log.warning("a record of group %s is damaged and left out: %s", group.id, error)
         return None
+
+
+def _subject(group: LessonGroup, name: str) -> Subject:
+    return Subject("lesson", group.owner, f"{group.id}/{name}")

@@ -157,15 +157,23 @@ class SessionPersistence:
             recent = list(session.recent)  # lessons about pictures that this server has seen may still come
             self._registry.close(session, "moved", lost)
         if (stored := await store.claim(owner, id, self._address())) is not None:
-            session = await self._reinstate(owner, id, stored, named)
-            if session is None:
-                session = self._registry.obtain(owner, id, named)
-                session.epoch = stored.epoch
-            session.stored.record(stored.epoch, session.frames, session.bytes, session.lessons.changes)
+            session = await self._take_over(owner, id, stored, named)
             for example in recent:
                 self._registry.room.remember(session, example)
         elif owner and owner == self._snapshots.adopt_owner and self._writer:
             await self._adopt(store, self._writer, owner, id)
+
+    async def _take_over(self, owner: str, id: str, stored: Stored, named: bool) -> Session:
+        """The stored session, or one that begins anew. Raises as `_reinstate`."""
+        session = await self._reinstate(owner, id, stored, named)
+        current = session is None or self._snapshots.codec.is_current(stored.state)
+        if session is None:
+            session = self._registry.obtain(owner, id, named)
+            session.epoch = stored.epoch
+        as_it_is = session.frames, session.bytes, session.lessons.changes
+        # What is not encrypted, or by a former secret, is written anew, as if it had changed.
+        session.stored.record(stored.epoch, *(as_it_is if current else (-1, -1, -1)))
+        return session
 
     async def _reinstate(self, owner: str, id: str, stored: Stored, named: bool) -> Session | None:
         """The stored session, open here. None when its state cannot be used, which the log says.
@@ -176,9 +184,8 @@ class SessionPersistence:
             return await self._snapshots.reinstate(owner, id, stored.state, stored.epoch, named)
         except UNUSABLE as error:
             if has_lessons(stored.state):
-                raise Unsupported(
-                    f"this session's lessons cannot be read here: {error.message}", "session_id"
-                ) from error
+                reason = f"this session's lessons cannot be read here: {error.message}"
+                raise Unsupported(reason, "session_id") from error
             log.warning("session %s begins anew, its stored state cannot be used: %s", id, error.message)
             return None
 

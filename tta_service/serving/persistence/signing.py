@@ -1,14 +1,13 @@
-"""What leaves this process and comes back: one opaque, signed, pickle-free blob, with the number of its format."""
+"""What leaves this process and comes back: one encrypted, signed, pickle-free blob, with the number of its format."""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 import logging
 import secrets
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,49 +16,90 @@ from torch import Tensor
 
 from ...core.errors import BadRequest, NewerFormat
 from ..sessions.session import Session
+from .encryption import MAC, StateKey, Subject
 
 # Of all that outlives this version; what carries no number has the first one. A version that writes what this one
 # cannot read writes a higher number in the same places: in the safetensors metadata and in the record of the store.
 FORMAT = 1
 LESSONS_FORMAT = 2  # of a session with lessons or questions or in a lesson group, which an older version would lose
+ENCRYPTED_FORMAT = 3  # of all blobs from now on; the former ones were signed only, and are read still
 LONG = 16 << 20  # characters of a header that travels as a tensor: safetensors reads no metadata above 100 MB
-MAC = hashlib.sha256().digest_size
+CHANGED = "this snapshot was not made here, or was changed on its way"
 log = logging.getLogger(__name__)
 
 
 class SignedCodec:
-    """HMAC-SHA256 over a safetensors file. Without a secret, only this process can read its blobs."""
+    """A header and tensors as a safetensors file, encrypted and signed. Without a secret, for this process only.
 
-    def __init__(self, secret: bytes = b"") -> None:
+    Blobs by one of the `former` secrets are read, and new ones are by `secret`. A blob is its signature, the length of
+    its head, the head (JSON in the place of safetensors' own, readable without the secret) and what is encrypted.
+    """
+
+    def __init__(self, secret: bytes = b"", former: Sequence[bytes] = ()) -> None:
         if not secret:
             log.info("no secret is set: snapshots can be restored by this process only")
-        self._secret = secret or secrets.token_bytes(32)
+        self._key = StateKey(secret or secrets.token_bytes(32))
+        self._keys = self._key, *map(StateKey, former)
 
-    def dumps(self, header: Mapping[str, Any], tensors: Mapping[str, Tensor], format: int = FORMAT) -> bytes:
-        """A blob of the header (anything JSON can express) and the tensors; with a long header in `LESSONS_FORMAT`."""
+    def dumps(
+        self,
+        header: Mapping[str, Any],
+        tensors: Mapping[str, Tensor],
+        subject: Subject,
+        lessons: bool = False,
+        format: int = ENCRYPTED_FORMAT,
+    ) -> bytes:
+        """A blob of the header (anything JSON can express) and the tensors. `lessons`: it is kept as long as they."""
         content, said = {name: tensor.contiguous() for name, tensor in tensors.items()}, json.dumps(header)
-        metadata = {"format": str(format), "said": said}
+        metadata = {"said": said}
         if len(said) > LONG:
             texts = json.dumps(header, ensure_ascii=False).encode("utf-8", "surrogatepass")
             content |= {"header": torch.frombuffer(bytearray(texts), dtype=torch.uint8)}
-            metadata = {"format": str(max(format, LESSONS_FORMAT))}
-        content = save(content, metadata)
-        return self._mac(content) + content
+            metadata = dict[str, str]()
+        about = {"format": str(format), "key": self._key.id, "owner": self._key.tag(subject.owner)}
+        head = json.dumps({"__metadata__": about | ({"lessons": "1"} if lessons else {})}).encode()
+        head = struct.pack("<Q", len(head)) + head
+        content = head + self._key.encrypt(save(content, metadata), head + subject.encode())
+        return self._key.sign(content) + content
 
-    def loads(self, blob: bytes, field: str = "state") -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """The header and the tensors. `field` is the one that the blob came in.
+    def loads(self, blob: bytes, *subjects: Subject, field: str = "state") -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """The header and the tensors of a blob that is one of the subjects; `field` is the one that it came in.
 
-        Raises `BadRequest` for anything that was not signed with this secret, `NewerFormat`.
+        Raises `BadRequest` for anything that was not made with these secrets or is another subject, `NewerFormat`. What
+        is from before encryption is not bound to a subject: its header has to be looked at.
         """
-        content = blob[MAC:]
-        if not hmac.compare_digest(blob[:MAC], self._mac(content)):
-            raise BadRequest("this snapshot was not made here, or was changed on its way", field)
+        key = self._signer(blob)
+        if key is None:
+            raise BadRequest(CHANGED, field)
         check_format(format_of(blob), field)
-        metadata, tensors = _metadata(blob), load(content)
+        content = blob[MAC:]
+        if is_encrypted(blob):
+            content = _decrypt(key, content, subjects, field)
+        metadata, tensors = _metadata(content), load(content)
         return json.loads(metadata["said"] if "said" in metadata else tensors.pop("header").numpy().tobytes()), tensors
 
-    def _mac(self, content: bytes) -> bytes:
-        return hmac.new(self._secret, content, hashlib.sha256).digest()
+    def is_current(self, blob: bytes) -> bool:
+        """Whether a blob need not be written anew: it is encrypted, and by the secret of now."""
+        return is_encrypted(blob) and head_of(blob).get("key") == self._key.id
+
+    def belongs_to(self, owner: str, blob: bytes) -> bool:
+        """Whether it is the owner's, whatever it is. False as well for what these secrets cannot tell."""
+        key = self._signer(blob)
+        if key is None:
+            return False
+        if is_encrypted(blob):
+            return head_of(blob).get("owner") == key.tag(owner)
+        try:
+            return self.loads(blob)[0].get("owner") == owner
+        except (BadRequest, NewerFormat):
+            return False
+
+    def _signer(self, blob: bytes) -> StateKey | None:
+        named = [key for key in self._keys if key.id == head_of(blob).get("key")]
+        for key in named or self._keys:
+            if hmac.compare_digest(blob[:MAC], key.sign(blob[MAC:])):
+                return key
+        return None
 
 
 class ResumeTokens:
@@ -71,13 +111,16 @@ class ResumeTokens:
     def issue(self, session: Session) -> bytes:
         """A token for the session's stream."""
         content = {"resume": session.id, "owner": session.owner, "named": session.named}
-        return self._codec.dumps(content, {})
+        return self._codec.dumps(content, {}, Subject("token", session.owner))
 
     def read(self, owner: str, token: bytes) -> tuple[str, bool]:
         """The id in a `token`, and whether the client named the session. Raises `BadRequest`, `NewerFormat`."""
+        subjects = (Subject("token", one) for one in owners_of(owner, self._adopt_owner))
         try:
-            content, _ = self._codec.loads(token, "resume_token")
-        except BadRequest:
+            content, _ = self._codec.loads(token, *subjects, field="resume_token")
+        except BadRequest as error:
+            if error.message != CHANGED:
+                raise BadRequest("this token resumes no stream of yours", "resume_token") from None
             raise BadRequest("this token was not made here, or was changed on its way", "resume_token") from None
         if "resume" not in content or not may_have(owner, content["owner"], self._adopt_owner):
             raise BadRequest("this token resumes no stream of yours", "resume_token")
@@ -86,10 +129,15 @@ class ResumeTokens:
 
 def may_have(owner: str, stored: object, adopt_owner: str) -> bool:
     """Whether what was stored for an owner is that owner's now: `adopt_owner` gets what is from before owners."""
-    return stored == owner or (stored == "" and owner == adopt_owner)
+    return stored in owners_of(owner, adopt_owner)
 
 
-def check_format(number: object, field: str = "session_id", newest: int = LESSONS_FORMAT) -> None:
+def owners_of(owner: str, adopt_owner: str) -> tuple[str, ...]:
+    """The owner, and the one from before owners if it has adopted what was there."""
+    return (owner, "") if owner and owner == adopt_owner else (owner,)
+
+
+def check_format(number: object, field: str = "session_id", newest: int = ENCRYPTED_FORMAT) -> None:
     """Raises `NewerFormat` unless this version knows the format of that number; `newest` is the last one it knows."""
     if str(number) not in map(str, range(1, newest + 1)):
         raise NewerFormat(
@@ -100,18 +148,40 @@ def check_format(number: object, field: str = "session_id", newest: int = LESSON
 
 
 def format_of(blob: bytes) -> object:
-    """The number of a blob's format, whoever signed it; that of this version for what is no blob."""
-    try:
-        return _metadata(blob).get("format", FORMAT)
-    except (struct.error, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return FORMAT
+    """The number of a blob's format, whoever signed it; that of the first for what is no blob."""
+    return head_of(blob).get("format", FORMAT)
 
 
 def has_lessons(blob: bytes) -> bool:
     """Whether it is a session's state with lessons, whoever signed it."""
-    return str(format_of(blob)) == str(LESSONS_FORMAT)
+    return str(format_of(blob)) == str(LESSONS_FORMAT) or "lessons" in head_of(blob)
 
 
-def _metadata(blob: bytes) -> dict[str, str]:
-    (length,) = struct.unpack_from("<Q", blob, MAC)  # safetensors: the header's length, then its JSON
-    return json.loads(blob[MAC + 8 : MAC + 8 + length])["__metadata__"]
+def is_encrypted(blob: bytes) -> bool:
+    """Whether it is from after blobs were signed only."""
+    return str(format_of(blob)) not in (str(FORMAT), str(LESSONS_FORMAT))
+
+
+def head_of(blob: bytes) -> dict[str, Any]:
+    """What can be read of a blob without its secret; nothing of what is no blob."""
+    try:
+        return dict(_metadata(blob, MAC))
+    except (struct.error, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def _decrypt(key: StateKey, content: bytes, subjects: Sequence[Subject], field: str) -> bytes:
+    """Raises `BadRequest` unless it is one of the subjects."""
+    (length,) = struct.unpack_from("<Q", content)
+    head, encrypted = content[: 8 + length], content[8 + length :]
+    for subject in subjects:
+        if (decrypted := key.decrypt(encrypted, head + subject.encode())) is not None:
+            return decrypted
+    owner = _metadata(content).get("owner")
+    theirs = owner in [key.tag(subject.owner) for subject in subjects]
+    raise BadRequest("this snapshot is " + ("of another session" if theirs else "another owner's"), field)
+
+
+def _metadata(file: bytes, start: int = 0) -> dict[str, Any]:
+    (length,) = struct.unpack_from("<Q", file, start)  # safetensors: the header's length, then its JSON
+    return json.loads(file[start + 8 : start + 8 + length])["__metadata__"]

@@ -18,10 +18,11 @@ from ..sessions.session import Session
 from ..sessions.sessions import Sessions
 from ..sessions.turns import TurnQueue
 from ..text.cache import TextSpaceCache
+from .encryption import Subject
 from .lesson_codec import Content, decode_taught, encode_taught
 from .memory_codec import MemoryImage, copy_memories, decode, decode_key, encode_memories, split
 from .session_image import SessionImage
-from .signing import FORMAT, LESSONS_FORMAT, ResumeTokens, SignedCodec, may_have
+from .signing import ResumeTokens, SignedCodec, may_have, owners_of
 
 UNUSABLE = (BadRequest, BadLabels, BadParameters, UnknownStrategy, UnknownReducer, SessionInUse)  # of a stored state
 StartFit = Callable[[TurnQueue, Callable[[], Callable[[], None]]], None]
@@ -34,13 +35,18 @@ async def keep_apart(owner: str, lessons: Sequence[Lesson]) -> list[Lesson]:
     return list(lessons)
 
 
+def stored_session(owner: str, id: str) -> Subject:
+    """What the state store has of a session."""
+    return Subject("session", owner, id)
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A session as one blob, for its client or the state store."""
 
     session: str
     epoch: int
-    state: bytes  # signed
+    state: bytes  # encrypted and signed
 
 
 class Snapshots:
@@ -61,9 +67,11 @@ class Snapshots:
         encode_again: EncodeAgain = keep_apart,
         start_fit: StartFit = lambda queue, hold: None,
         adopt_owner: str = "",
+        former_secrets: Sequence[bytes] = (),
     ) -> None:
         self._sessions, self._text_spaces, self.lanes = sessions, text_spaces, lanes
-        self.fingerprint, self.codec, self.encode_again = fingerprint, SignedCodec(secret), encode_again
+        self.fingerprint, self.encode_again = fingerprint, encode_again
+        self.codec = SignedCodec(secret, former_secrets)
         self._start_fit, self.adopt_owner = start_fit, adopt_owner
         self.tokens = ResumeTokens(self.codec, adopt_owner)
         self.load_group: Callable[[str, str], Awaitable[None]] | None = None  # (owner, id): from the state store
@@ -75,7 +83,7 @@ class Snapshots:
     async def make(self, session: Session, group_lessons: bool = True) -> Snapshot:
         """The same for a given session, even for one that has just been closed.
 
-        Not `group_lessons`: those of its group are stored elsewhere.
+        Not `group_lessons`: a record for the state store, which has those of its group elsewhere.
         """
         lessons, last_lesson = list(session.lessons), session.lessons.last  # that are learnt when turns come now
         questions = list(session.questions)
@@ -89,7 +97,8 @@ class Snapshots:
             lessons = lessons if group_lessons else []
         values = {f"{i}.{name}": value for i, copy in enumerate(images) for name, value in tensors(copy.memory).items()}
         encode_lessons = partial(encode_taught, lessons, last_lesson, questions, self.fingerprint)
-        state = await run(self.lanes.prepare, self._dump, header, values, encode_lessons)
+        subject = Subject("snapshot", session.owner) if group_lessons else stored_session(session.owner, session.id)
+        state = await run(self.lanes.prepare, self._dump, header, values, encode_lessons, subject)
         return Snapshot(session.id, epoch, state)
 
     async def restore(self, owner: str, state: bytes) -> Session:
@@ -99,18 +108,19 @@ class Snapshots:
         lessons begins anew. Raises `BadRequest` when the state was changed, is another owner's, does not fit this
         version's memories, or is another model's without lessons; `NewerFormat`; `SessionInUse`; `MemoryFull`.
         """
-        image = await self._decode(owner, state)
+        image = await self._decode(owner, state, partial(Subject, "snapshot"))
         return self._install(image, owner, image.header["epoch"] + 1, named=True)
 
     async def reinstate(self, owner: str, id: str, state: bytes, epoch: int, named: bool) -> Session:
         """The same for a state from the store, at the epoch of its takeover."""
-        image = await self._decode(owner, state)
+        image = await self._decode(owner, state, partial(stored_session, id=id))
         if image.header["session"] != id:
             raise BadRequest("this snapshot is of another session", "state")
         return self._install(image, owner, epoch, named)
 
-    async def _decode(self, owner: str, state: bytes) -> SessionImage:
-        header, values, lessons, questions = await run(self.lanes.prepare, self._load, state)
+    async def _decode(self, owner: str, state: bytes, subject: Callable[[str], Subject]) -> SessionImage:
+        subjects = [subject(one) for one in owners_of(owner, self.adopt_owner)]
+        header, values, lessons, questions = await run(self.lanes.prepare, self._load, state, subjects)
         if not may_have(owner, header.get("owner"), self.adopt_owner) or "session" not in header:
             raise BadRequest("this snapshot is another owner's", "state")
         if self.load_group and "group" in header:
@@ -141,13 +151,20 @@ class Snapshots:
         )
         return SessionImage(header, [], dropped, lessons, questions)
 
-    def _dump(self, header: dict[str, Any], values: dict[str, Tensor], encode_taught: Callable[[], Content]) -> bytes:
+    def _dump(
+        self,
+        header: dict[str, Any],
+        values: dict[str, Tensor],
+        encode_taught: Callable[[], Content],
+        subject: Subject,
+    ) -> bytes:
         taught, tensors = encode_taught()
-        format = LESSONS_FORMAT if taught or "group" in header else FORMAT
-        return self.codec.dumps(header | taught, values | tensors, format)
+        return self.codec.dumps(header | taught, values | tensors, subject, bool(taught) or "group" in header)
 
-    def _load(self, state: bytes) -> tuple[dict[str, Any], dict[str, Tensor], list[Lesson], list[Question]]:
-        header, values = self.codec.loads(state)
+    def _load(
+        self, state: bytes, subjects: Sequence[Subject]
+    ) -> tuple[dict[str, Any], dict[str, Tensor], list[Lesson], list[Question]]:
+        header, values = self.codec.loads(state, *subjects)
         return header, values, *decode_taught(header, values, self.fingerprint)
 
     def _install(self, image: SessionImage, owner: str, epoch: int, named: bool) -> Session:

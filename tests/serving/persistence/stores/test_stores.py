@@ -16,12 +16,15 @@ import pytest
 
 from tests.redis_server import redis_server
 from tta_service.core.errors import NewerFormat, NotReady, SessionMoved
-from tta_service.serving.persistence.signing import LESSONS_FORMAT, SignedCodec
+from tta_service.serving.persistence.encryption import Subject
+from tta_service.serving.persistence.signing import SignedCodec
 from tta_service.serving.persistence.stores import open_store
 from tta_service.serving.persistence.stores.base import Store, Stored
 from tta_service.serving.persistence.stores.folder import FolderStore
 
-TAUGHT = SignedCodec(b"a secret for tests").dumps({}, {}, LESSONS_FORMAT)  # the state of a session with lessons
+TAUGHT = SignedCodec(b"a secret for tests").dumps(
+    {}, {}, Subject("session", "ann", "cam"), lessons=True
+)  # the state of a session with lessons
 
 
 class Shared:
@@ -197,7 +200,7 @@ async def test_a_record_of_a_newer_version_is_left_as_it_is(shared: Shared, form
 
 
 async def test_a_state_of_a_newer_version_is_left_as_it_is(shared: Shared):
-    state = SignedCodec(b"any").dumps({"all": "new"}, {}, format=3)
+    state = SignedCodec(b"any").dumps({"all": "new"}, {}, Subject("any", "ann"), format=4)
     await shared.one.write("ann", "cam", Stored(1, "a:1", state), after=0)
     before = shared.content()
     assert len(await refuse_all(shared.two)) == 1 and shared.content() == before

@@ -1,4 +1,4 @@
-"""The interface of state stores: signed states by owner and session id, each with an epoch."""
+"""The interface of state stores: encrypted states by owner and session id, each with an epoch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Stored:
 
     epoch: int  # grows by one whenever a server takes the session over
     holder: str  # the address of the server that took it over last
-    state: bytes  # signed
+    state: bytes  # encrypted and signed
 
 
 OWNED = "owned-"  # no hexadecimal digit: records without an owner are found by their names
