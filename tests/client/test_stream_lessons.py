@@ -152,12 +152,19 @@ def test_a_lesson_that_comes_when_all_is_over_is_not_lost_silently(client: Clien
 
 
 def test_a_client_teaches_a_session_whose_stream_is_open(client: Client, session: str) -> None:
-    labels = list[str]()
-    for result in client.stream([picture(), picture()], LABELS, SURE, session=session, in_flight=1):
+    labels, taught = list[str](), threading.Event()
+
+    def camera() -> Iterator[bytes]:
+        yield picture()
+        taught.wait(PATIENCE)
+        yield picture()
+
+    for result in client.stream(camera(), LABELS, SURE, session=session):
         assert isinstance(result, FrameAnswer)
         labels.append(result.answer.label)
         if result.frame_id == 1:
             client.teach(session, frame=1, label=other(labels[0]))
+            taught.set()
     assert labels[1] == other(labels[0])
 
 
