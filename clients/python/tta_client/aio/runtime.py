@@ -91,7 +91,7 @@ async def end_source(source: Any) -> None:
 class _ThreadReader:
     """The same frames, each read in a daemon thread. A cancelled read closes the source when it ends.
 
-    What the source raises is a result of the read: as the exception of a future, a GeneratorExit would close coroutines.
+    What the source raises is a result of the read: a future with a GeneratorExit would close coroutines.
     """
 
     def __init__(self, frames: Iterator[Any]) -> None:
