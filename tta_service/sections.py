@@ -142,6 +142,9 @@ class Defaults(Section):
 
     strategy: str = "zero_shot"
     reducer: str = "none"
+    disabled: Annotated[
+        tuple[str, ...], BeforeValidator(_split)
+    ] = ()  # "tpt, …": strategies that zero_shot stands in for
 
 
 class Batch(Section):

@@ -57,6 +57,7 @@ PROMISED: dict[str, set[str]] = {
     "tta_questions_evicted": {"reason"},
     "tta_session_memory_bytes": {"strategy"},
     "tta_session_memory_limit_bytes": set(),
+    "tta_strategy_disabled": {"strategy"},
     "tta_label_sets": set(),
     "tta_label_set_bytes": set(),
     "tta_retained_activation_bytes": set(),

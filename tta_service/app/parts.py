@@ -26,6 +26,7 @@ from ..serving.persistence.snapshots import Snapshots
 from ..serving.persistence.stores.base import Store
 from ..serving.pipeline.fitting import Fitter
 from ..serving.pipeline.resources import Decode, Look, Resources
+from ..serving.pipeline.switches import StrategySwitches
 from ..serving.sessions.memory import MemoryLimits
 from ..serving.sessions.sessions import Sessions
 from ..serving.teaching import Teaching
@@ -54,6 +55,7 @@ class Runtime:
     engine: Engine
     teaching: Teaching
     fitter: Fitter
+    switches: StrategySwitches
     background_tasks: tuple[asyncio.Task[None], ...] = ()  # they run until the runtime closes
 
 
@@ -110,7 +112,7 @@ def connect_parts(
         observe(event)
 
     images = ImageLimits(most.image_bytes, most.image_pixels, most.image_side)
-    fitter = Fitter(lanes, text_spaces)
+    fitter, switches = Fitter(lanes, text_spaces), StrategySwitches(settings.defaults.disabled)
     resources = Resources(
         decode or partial(decode_image, limits=images),
         look or make_look(clip.device, clip.image_size),
@@ -122,6 +124,7 @@ def connect_parts(
         fitter,
         partial(make_thumbnail, side=keep.thumbnails) if keep.thumbnails else None,
         explain_every,
+        switches,
     )
     engine = Engine(resources, sessions, admission, observe_report if store else observe)
     encoder = ExampleEncoder(engine, lanes)
@@ -145,4 +148,5 @@ def connect_parts(
         engine,
         teaching,
         fitter,
+        switches,
     )

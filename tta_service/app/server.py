@@ -175,7 +175,7 @@ class Application:
 def make_service(runtime: Runtime, info: ServerInfo, observe: Observe) -> AdaptationService:
     """The gRPC methods over the parts of `runtime`."""
     texts = runtime.text_spaces, runtime.label_sets
-    parts = runtime.engine, runtime.teaching, *texts, runtime.sessions, runtime.persistence
+    parts = runtime.engine, runtime.teaching, *texts, runtime.sessions, runtime.persistence, runtime.switches
     return AdaptationService(*parts, info, lambda: runtime.admission.load, observe)
 
 

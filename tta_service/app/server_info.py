@@ -69,6 +69,7 @@ def make_counts(
         questions_answered=sessions.questions_answered,
         questions_asked=sessions.questions_asked,
         questions_evicted=sessions.questions_evicted,
+        strategies_disabled=dict.fromkeys(runtime.switches.disabled, 1),
         memory_limit=settings.sessions.total_bytes,
         label_sets=text.cached,
         label_set_bytes=text.bytes,

@@ -25,8 +25,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (serve, demo, classify, advise, measure, strategies, reducers):
+for command in (serve, demo, classify, advise, measure, reducers):
     app.command()(command)
+app.add_typer(strategies, name="strategies")
 app.add_typer(keys, name="keys")
 app.add_typer(lessons, name="lessons")
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from ..core.catalogue import Catalogue, Description
 from ..core.parameters import Parameter
@@ -13,14 +15,42 @@ from ..core.strategy import Needs, Scope
 from ..reducers import catalogue as all_reducers
 from ..strategies import catalogue as all_strategies
 from .options import AsJson
+from .remote import Remote, operator_command
 from .text import json_line
 
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The strategy.")]
 LIVES = {Scope.REQUEST: "no memory", Scope.LABELS: "one memory per label set", Scope.SESSION: "a memory per session"}
 
 
-def strategies(as_json: AsJson = False) -> None:
-    """List the strategies: parameters, bounds, needs, paper."""
-    _show(all_strategies, as_json)
+strategies = typer.Typer()
+
+
+@strategies.callback(invoke_without_command=True)
+def list_strategies(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the strategies: parameters, bounds, needs, paper. Or switch one off on a running server."""
+    if context.invoked_subcommand is None:
+        _show(all_strategies, as_json)
+
+
+@strategies.command()
+@operator_command
+def disable(remote: Remote, name: Name) -> None:
+    """Switch a strategy off: zero_shot answers in its place, and says so, until `enable` or the server's end."""
+    _set_state(remote, name, enabled=False)
+
+
+@strategies.command()
+@operator_command
+def enable(remote: Remote, name: Name) -> None:
+    """Switch a strategy on again."""
+    _set_state(remote, name, enabled=True)
+
+
+def _set_state(remote: Remote, name: str, enabled: bool) -> None:
+    from ..wire.v1 import tta_pb2 as pb
+
+    reply = remote.call("SetStrategyState", pb.SetStrategyStateRequest(name=name, enabled=enabled))
+    print(f"disabled: {', '.join(reply.disabled) or 'none'}")
 
 
 def reducers(as_json: AsJson = False) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,15 +32,13 @@ SHARED: dict[str, tuple[Any, Any]] = {
 
 
 class Remote:
-    """Calls to a service about one session or lesson group. All raise `TTAError` with the service's own sentence."""
+    """Calls to a service, about one session or lesson group if given. All raise `TTAError` with its own sentence."""
 
-    def __init__(self, session: str, group: str, server: str, key_file: Path | None, ca: Path | None) -> None:
+    def __init__(self, server: str, key_file: Path | None, ca: Path | None, session: str = "", group: str = "") -> None:
         import grpc
 
         from ..rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 
-        if bool(session) == bool(group):
-            raise BadRequest("name a --session, or a lesson --group", "session")
         self.about = {"session_id": session} if session else {"lesson_group": group}
         options = [
             ("grpc.max_receive_message_length", MESSAGE_BYTES),
@@ -83,15 +81,27 @@ class Remote:
 
 def remote_command(command: Callable[..., None]) -> Callable[..., None]:
     """The command with the flags of `SHARED` after its own. Its first parameter is the `Remote` that they name."""
+    return _with_flags(command, SHARED)
+
+
+def operator_command(command: Callable[..., None]) -> Callable[..., None]:
+    """The same for a command about a whole server."""
+    return _with_flags(command, {name: SHARED[name] for name in ("server", "key_file", "ca")})
+
+
+def _with_flags(command: Callable[..., None], flags: Mapping[str, tuple[Any, Any]]) -> Callable[..., None]:
     _, *own = inspect.signature(command, eval_str=True).parameters.values()
     flag = inspect.Parameter.KEYWORD_ONLY
     shared = [
-        inspect.Parameter(name, flag, default=default, annotation=kind) for name, (kind, default) in SHARED.items()
+        inspect.Parameter(name, flag, default=default, annotation=kind) for name, (kind, default) in flags.items()
     ]
 
     @wraps(command)
     def run(**given: Any) -> None:
-        command(Remote(**{name: given.pop(name) for name in SHARED}), **given)
+        named = {name: given.pop(name) for name in flags}
+        if "session" in flags and bool(named["session"]) == bool(named["group"]):
+            raise BadRequest("name a --session, or a lesson --group", "session")
+        command(Remote(**named), **given)
 
     parameters = [*own, *shared]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # typer reads it

@@ -122,7 +122,7 @@ class PendingRequest(Protocol):
 class Degraded:
     """The answer used less work than requested, and why."""
 
-    reason: Literal["deadline", "overload"]
+    reason: Literal["deadline", "overload", "disabled"]  # disabled: the strategy is switched off
     views_asked: int
     views_done: int
     zero_shot: bool = False  # the strategy did not run and its memory is unchanged

@@ -18,6 +18,7 @@ from ..core.moving_average import MovingAverage
 from ..core.request import PendingRequest, Report
 from ..serving.engine import Engine
 from ..serving.persistence.service import SessionPersistence
+from ..serving.pipeline.switches import StrategySwitches
 from ..serving.sessions.sessions import Sessions
 from ..serving.streams import BufferTotals
 from ..serving.teaching import Teaching
@@ -35,11 +36,12 @@ from ..wire.v1 import tta_pb2 as pb
 from .context import Context
 from .label_sets import LabelSetMethods
 from .lessons import LessonMethods
+from .operators import OperatorMethods
 from .sessions import SessionMethods
 from .stream import StreamHandler
 
 
-class AdaptationService(LabelSetMethods, SessionMethods, LessonMethods):
+class AdaptationService(LabelSetMethods, SessionMethods, LessonMethods, OperatorMethods):
     """The methods of the service. They raise `TTAError`, of which each transport makes its own kind of reply.
 
     `load()` is the queued work in seconds, which streams report to their clients.
@@ -53,6 +55,7 @@ class AdaptationService(LabelSetMethods, SessionMethods, LessonMethods):
         label_sets: LabelSets,
         sessions: Sessions,
         persistence: SessionPersistence,
+        switches: StrategySwitches,
         server_info: ServerInfo,
         load: Callable[[], float],
         observe: Observe = ignore,
@@ -60,6 +63,7 @@ class AdaptationService(LabelSetMethods, SessionMethods, LessonMethods):
         LabelSetMethods.__init__(self, label_sets, server_info)
         SessionMethods.__init__(self, sessions, persistence, server_info)
         LessonMethods.__init__(self, teaching, label_sets, persistence, server_info)
+        OperatorMethods.__init__(self, switches)
         self._engine, self._text_spaces, self._load, self._observe = engine, text_spaces, load, observe
         self._streams = dict[StreamHandler, str]()  # with their owners
         self._strategies = defaultdict[str, MovingAverage[float]](partial(MovingAverage, 20))  # seconds by name
@@ -125,7 +129,8 @@ class AdaptationService(LabelSetMethods, SessionMethods, LessonMethods):
 
     async def ListStrategies(self, request: pb.ListStrategiesRequest, context: Context) -> pb.ListStrategiesResponse:
         """Describe the strategies, with the recent mean seconds of a request."""
-        entries = make_descriptions(catalogue.strategies, self._strategies, self._server_info.limits.parameters)
+        limits, disabled = self._server_info.limits.parameters, self._switches.disabled
+        entries = make_descriptions(catalogue.strategies, self._strategies, limits, disabled)
         return pb.ListStrategiesResponse(strategies=entries, default_name=self._server_info.strategy)
 
     async def ListReducers(self, request: pb.ListReducersRequest, context: Context) -> pb.ListReducersResponse:

@@ -50,6 +50,7 @@ class Counts:
     questions_answered: int = _counter("tta_questions_answered", "Questions that a lesson has answered.")
     questions_asked: Mapping[str, int] = _counter("tta_questions_asked", "Questions asked.", "reason")
     questions_evicted: Mapping[str, int] = _counter("tta_questions_evicted", "Questions lost unanswered.", "reason")
+    strategies_disabled: Mapping[str, int] = _metric("tta_strategy_disabled", "1: it is switched off.", "strategy")
     label_sets: int = _metric("tta_label_sets", "Label sets with cached text features.")
     label_set_bytes: int = _metric("tta_label_set_bytes", "Bytes of cached text features.")
     activation_bytes: int = _metric("tta_retained_activation_bytes", "Bytes kept for backward passes.")

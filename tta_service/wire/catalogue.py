@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import accumulate
 from typing import Any, TypeVar
 
@@ -27,12 +27,16 @@ def make_descriptions(
     catalogue: Catalogue[Any],
     seconds: defaultdict[str, MovingAverage[float]],
     limits: Mapping[str, float] | None = None,
+    disabled: Collection[str] = (),
 ) -> list[pb.Description]:
     """Every entry, by name, with bounds within this server's `limits`. `seconds` are measured, by name."""
-    return [_make_description(catalogue.describe(name, limits), seconds[name].value) for name in catalogue.names()]
+    return [
+        _make_description(catalogue.describe(name, limits), seconds[name].value, name in disabled)
+        for name in catalogue.names()
+    ]
 
 
-def _make_description(entry: Description, seconds: float) -> pb.Description:
+def _make_description(entry: Description, seconds: float, disabled: bool) -> pb.Description:
     return pb.Description(
         name=entry.name,
         summary=entry.summary,
@@ -43,6 +47,7 @@ def _make_description(entry: Description, seconds: float) -> pb.Description:
         gradient=entry.needs.gradient,
         teachable=entry.teachable,
         seconds=seconds,
+        disabled=disabled,
     )
 
 

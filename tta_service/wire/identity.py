@@ -36,6 +36,7 @@ ROLES: Mapping[str, Role] = {  # of the methods of tta.v1.AdaptationService; one
     "ListQuestions": Role.TEACH,
     "GetLessonSums": Role.TEACH,
     "PutLessonSums": Role.TEACH,
+    "SetStrategyState": Role.ADMIN,
 }
 OPEN_SERVICES = ("grpc.health.v1.Health",)  # load balancers and probes show no key
 SERVICE = "tta.v1.AdaptationService"

@@ -32,6 +32,7 @@ SCOPES = {
 REASONS = {
     "deadline": pb.Degraded.REASON_DEADLINE,
     "overload": pb.Degraded.REASON_OVERLOAD,
+    "disabled": pb.Degraded.REASON_DISABLED,
 }
 ORIGINS = {
     "fresh": pb.SessionStatus.ORIGIN_FRESH,

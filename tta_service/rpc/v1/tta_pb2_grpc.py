@@ -69,6 +69,11 @@ class AdaptationServiceStub:
                 request_serializer=tta_dot_v1_dot_tta__pb2.ListStrategiesRequest.SerializeToString,
                 response_deserializer=tta_dot_v1_dot_tta__pb2.ListStrategiesResponse.FromString,
                 _registered_method=True)
+        self.SetStrategyState = channel.unary_unary(
+                '/tta.v1.AdaptationService/SetStrategyState',
+                request_serializer=tta_dot_v1_dot_tta__pb2.SetStrategyStateRequest.SerializeToString,
+                response_deserializer=tta_dot_v1_dot_tta__pb2.SetStrategyStateResponse.FromString,
+                _registered_method=True)
         self.ListReducers = channel.unary_unary(
                 '/tta.v1.AdaptationService/ListReducers',
                 request_serializer=tta_dot_v1_dot_tta__pb2.ListReducersRequest.SerializeToString,
@@ -185,6 +190,13 @@ class AdaptationServiceServicer:
 
     def ListStrategies(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetStrategyState(self, request, context):
+        """For operators: switch a strategy off. Its requests are answered with zero_shot, which `degraded` says.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -318,6 +330,11 @@ def add_AdaptationServiceServicer_to_server(servicer, server):
                     servicer.ListStrategies,
                     request_deserializer=tta_dot_v1_dot_tta__pb2.ListStrategiesRequest.FromString,
                     response_serializer=tta_dot_v1_dot_tta__pb2.ListStrategiesResponse.SerializeToString,
+            ),
+            'SetStrategyState': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetStrategyState,
+                    request_deserializer=tta_dot_v1_dot_tta__pb2.SetStrategyStateRequest.FromString,
+                    response_serializer=tta_dot_v1_dot_tta__pb2.SetStrategyStateResponse.SerializeToString,
             ),
             'ListReducers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListReducers,
@@ -579,6 +596,33 @@ class AdaptationService:
             '/tta.v1.AdaptationService/ListStrategies',
             tta_dot_v1_dot_tta__pb2.ListStrategiesRequest.SerializeToString,
             tta_dot_v1_dot_tta__pb2.ListStrategiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetStrategyState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tta.v1.AdaptationService/SetStrategyState',
+            tta_dot_v1_dot_tta__pb2.SetStrategyStateRequest.SerializeToString,
+            tta_dot_v1_dot_tta__pb2.SetStrategyStateResponse.FromString,
             options,
             channel_credentials,
             insecure,

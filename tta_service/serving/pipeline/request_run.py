@@ -54,22 +54,19 @@ class RequestRun:
         return await self._add_token_counts(report, report.explanation) if report.explanation else report
 
     async def _run(self, strategy: Strategy[Any], text: TextSpace, fall_back: bool = True) -> Report:
-        """Runs one strategy; without time for it, zero-shot on the plain view, or if not `fall_back` TimeoutError.
+        """Runs one strategy, or zero-shot on the plain view where there is no time for it or it is switched off.
 
+        If not `fall_back`, it raises TimeoutError instead.
         Raises `DeadlineTooShort` if there is no time for that either or the request wants all or nothing, and the
         errors of `RequestEncoding.encode` and `run_strategy`.
         """
-        needs, planner = needs_of(strategy), self.planner
+        needs, planner, zero_shot = needs_of(strategy), self.planner, False
         wanted = self.encoding.views_wanted(needs)
-        plan, zero_shot = Plan(wanted), False
-        if planner:
-            done = self.encoding.work_done(needs)
-            plan = planner.plan(strategy, wanted, time.monotonic(), done, self.permit.late)
-            if plan.zero_shot_only and not fall_back:
-                raise TimeoutError
-            self.permit.resize(rows_needed(self.request, strategy, plan.views))
+        plan = self._plan(strategy, needs, wanted)
+        if plan.zero_shot_only and not fall_back:
+            raise TimeoutError
         encoded = await self.encoding.encode(needs, text, plan)
-        views = encoded.count
+        views, asked = encoded.count, strategy
         try:
             if plan.zero_shot_only or views < plan.fewest:
                 raise TimeoutError
@@ -82,7 +79,7 @@ class RequestRun:
                 raise
             answer, status = await self._answer_zero_shot(encoded, text)
             strategy, views, zero_shot = self.resources.costs.zero_shot, 1, True
-        degraded = Degraded(self._reason, wanted, views, zero_shot) if zero_shot or views < wanted else None
+        degraded = Degraded(self._reason(asked), wanted, views, zero_shot) if zero_shot or views < wanted else None
         return Report(
             request=self.request,
             strategy=strategy,
@@ -108,12 +105,26 @@ class RequestRun:
         try:
             return replace(await self._run(to, text, fall_back=False), escalated=True)
         except TimeoutError:
-            degraded = first.degraded or Degraded(self._reason, needs_of(to).views, first.views)
+            degraded = first.degraded or Degraded(self._reason(to), needs_of(to).views, first.views)
             seconds, rows = self.timer.seconds(), self.encoding.batch_rows
             return replace(first, degraded=degraded, seconds=seconds, batch_rows=rows)
 
-    @property
-    def _reason(self) -> Literal["deadline", "overload"]:
+    def _plan(self, strategy: Strategy[Any], needs: Needs, wanted: int) -> Plan:
+        """How much to try, of a strategy that is off only zero-shot. Raises as `DeadlinePlanner.plan`."""
+        enabled, planner, plan = strategy.name not in self.resources.switches.disabled, self.planner, Plan(wanted)
+        if planner:
+            runs, views = (strategy, wanted) if enabled else (self.resources.costs.zero_shot, 1)
+            done = self.encoding.work_done(needs)
+            plan = planner.plan(runs, views, time.monotonic(), done, self.permit.late)
+        if not enabled:
+            plan = replace(plan, views=1, zero_shot_only=True, fewest=1, all_or_nothing=False)
+        if planner or not enabled:
+            self.permit.resize(rows_needed(self.request, strategy, plan.views))
+        return plan
+
+    def _reason(self, strategy: Strategy[Any]) -> Literal["deadline", "overload", "disabled"]:
+        if strategy.name in self.resources.switches.disabled:
+            return "disabled"
         return self.planner.reason if self.planner else "overload"
 
     async def _adapt(

@@ -23,6 +23,7 @@ from ..concurrency import Executors
 from ..costs.model import CostModel
 from ..text.cache import TextSpaceCache
 from .fitting import Fitter
+from .switches import StrategySwitches
 
 Decode = Callable[[Encoded | Raw], Tensor]  # -> [3, h, w] uint8
 MakeThumbnail = Callable[[Tensor], bytes]  # pixels [3, h, w] uint8 -> a JPEG
@@ -45,6 +46,7 @@ class Resources:
     fitter: Fitter
     make_thumbnail: MakeThumbnail | None = None  # of pictures that sessions remember
     explain_every: int = 0  # one answer of so many is explained for the metrics; 0: none
+    switches: StrategySwitches = field(default_factory=StrategySwitches)
     no_reduction: Reduction = field(default_factory=lambda: Reduction(reducers.build("none")))
     queued_tuning: dict[object, float] = field(default_factory=dict[object, float])  # expected seconds in the tune lane
     _explainable: int = 0

@@ -42,7 +42,7 @@ class Timings:
 class Degraded:
     """How the answer falls short of the request, and why."""
 
-    reason: str  # "deadline" or "overload"
+    reason: str  # "deadline", "overload" or "disabled"
     views_asked: int
     views_done: int
     zero_shot: bool  # the strategy did not run, and its memory is unchanged

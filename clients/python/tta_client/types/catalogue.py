@@ -40,6 +40,7 @@ class Description:
     gradient: bool
     teachable: bool  # it learns from lessons
     seconds: float
+    disabled: bool  # switched off on that server: zero_shot answers in its place
 
 
 @dataclass(frozen=True, slots=True)

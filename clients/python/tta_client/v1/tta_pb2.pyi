@@ -262,10 +262,12 @@ class Degraded(_message.Message):
         REASON_DEADLINE: _ClassVar[Degraded.Reason]
         REASON_OVERLOAD: _ClassVar[Degraded.Reason]
         REASON_MEMORY: _ClassVar[Degraded.Reason]
+        REASON_DISABLED: _ClassVar[Degraded.Reason]
     REASON_UNSPECIFIED: Degraded.Reason
     REASON_DEADLINE: Degraded.Reason
     REASON_OVERLOAD: Degraded.Reason
     REASON_MEMORY: Degraded.Reason
+    REASON_DISABLED: Degraded.Reason
     REASON_FIELD_NUMBER: _ClassVar[int]
     VIEWS_ASKED_FIELD_NUMBER: _ClassVar[int]
     VIEWS_DONE_FIELD_NUMBER: _ClassVar[int]
@@ -510,6 +512,20 @@ class ListStrategiesResponse(_message.Message):
     default_name: str
     def __init__(self, strategies: _Optional[_Iterable[_Union[Description, _Mapping]]] = ..., default_name: _Optional[str] = ...) -> None: ...
 
+class SetStrategyStateRequest(_message.Message):
+    __slots__ = ("name", "enabled")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ENABLED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    enabled: bool
+    def __init__(self, name: _Optional[str] = ..., enabled: _Optional[bool] = ...) -> None: ...
+
+class SetStrategyStateResponse(_message.Message):
+    __slots__ = ("disabled",)
+    DISABLED_FIELD_NUMBER: _ClassVar[int]
+    disabled: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, disabled: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class ListReducersRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
@@ -541,7 +557,7 @@ class Parameter(_message.Message):
     def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., default_value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., minimum: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., maximum: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., description: _Optional[str] = ..., choices: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Description(_message.Message):
-    __slots__ = ("name", "summary", "paper", "parameters", "views", "memory", "gradient", "seconds", "teachable")
+    __slots__ = ("name", "summary", "paper", "parameters", "views", "memory", "gradient", "seconds", "teachable", "disabled")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     PAPER_FIELD_NUMBER: _ClassVar[int]
@@ -551,6 +567,7 @@ class Description(_message.Message):
     GRADIENT_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
     TEACHABLE_FIELD_NUMBER: _ClassVar[int]
+    DISABLED_FIELD_NUMBER: _ClassVar[int]
     name: str
     summary: str
     paper: str
@@ -560,7 +577,8 @@ class Description(_message.Message):
     gradient: bool
     seconds: float
     teachable: bool
-    def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., paper: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., views: _Optional[int] = ..., memory: _Optional[str] = ..., gradient: _Optional[bool] = ..., seconds: _Optional[float] = ..., teachable: _Optional[bool] = ...) -> None: ...
+    disabled: bool
+    def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., paper: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., views: _Optional[int] = ..., memory: _Optional[str] = ..., gradient: _Optional[bool] = ..., seconds: _Optional[float] = ..., teachable: _Optional[bool] = ..., disabled: _Optional[bool] = ...) -> None: ...
 
 class GetServerInfoRequest(_message.Message):
     __slots__ = ()
