@@ -408,3 +408,41 @@ async def test_all_streams_share_a_bound_of_bytes():
         await until(lambda: {event.reason for event in harness.of(Dropped)} == {"budget"})
         for call in calls:
             call.cancel()
+
+
+async def test_a_stream_without_a_frame_is_ended():
+    async with open_harness(first_frame=0.1) as harness:
+        silent, used = harness.stub.ClassifyStream(), harness.stub.ClassifyStream()
+        for call in (silent, used):
+            await call.write(opening())
+        await used.write(frame(1))
+        with pytest.raises(grpc.aio.AioRpcError, match=r"no frame came within 0\.1 s") as caught:
+            await rest(silent)
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        await used.write(frame(2))
+        await used.done_writing()
+        assert len([reply for reply in await rest(used) if reply.WhichOneof("kind") == "answer"]) == 2
+
+
+async def test_silent_streams_do_not_close_the_house():
+    async with open_harness(sessions={"most": 8}) as harness:
+        camera = harness.stub.ClassifyStream()
+        await camera.write(opening(session_id="camera"))
+        await camera.write(frame(1))
+        await next_but_status(camera)
+        await harness.stub.Classify(question(session_id="calls", options=options("tda")))
+        silent = [harness.stub.ClassifyStream() for _ in range(40)]
+        for call in silent:
+            await call.write(opening())
+            assert (await call.read()).WhichOneof("kind") == "status"
+        newcomer = await talk(harness, opening(session_id="newcomer"), frame(1))
+        assert newcomer[0].answer.response.top
+        open_ones = {session.id for session in harness.parts.sessions.list("")}
+        assert {"camera", "calls", "newcomer"} <= open_ones and len(open_ones) == 8
+        with pytest.raises(grpc.aio.AioRpcError, match="sent nothing") as caught:
+            await rest(silent[0])
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        await camera.write(frame(2))
+        assert (await next_but_status(camera)).answer.response.session.frames == 2
+        for call in (*silent, camera):
+            call.cancel()

@@ -107,6 +107,7 @@ class StreamHandler:
         last = -1
         try:
             async for message in messages:
+                self._lease.begin()
                 frame = interpret(message, last)
                 if isinstance(frame, StreamLesson):
                     await self._learn(frame)
@@ -131,8 +132,8 @@ class StreamHandler:
             self._outbox.put_nowait((self._spawn(self._answer(ticket)), self._slots.release))
 
     async def _watch_lease(self, reader: asyncio.Task[None]) -> None:
-        """End the stream when a newer one takes the session or a caller closes it. Frames in the engine finish."""
-        self._ending = await self._lease.wait_lost()
+        """End the stream when its session is lost, or nothing comes. Frames in the engine finish."""
+        self._ending = await self._lease.wait_lost(self._server_info.limits.first_frame)
         reader.cancel()
         self._buffer.close()
 

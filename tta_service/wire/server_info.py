@@ -33,6 +33,7 @@ class Limits(BaseModel):
     message_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0  # that one of them may take to arrive
     stream_fps: Annotated[float, Field(ge=0, le=1_000_000)] = 240.0  # read of one stream, unless it blocks; 0: any
     first_message: Annotated[float, Field(gt=0, le=3600)] = 5.0  # seconds for the message that opens a stream
+    first_frame: Annotated[float, Field(gt=0, le=86400)] = 300.0  # seconds from there to the first frame or lesson
     image_bytes: Bytes = DEFAULT_LIMITS.max_bytes
     image_pixels: Annotated[int, Field(ge=1, le=1 << 30)] = DEFAULT_LIMITS.max_pixels
     image_side: Annotated[int, Field(ge=1, le=65535)] = DEFAULT_LIMITS.max_side

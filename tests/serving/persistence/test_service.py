@@ -159,7 +159,7 @@ async def test_a_server_that_has_lost_a_session_learns_at_its_next_write_where_i
             expected = (await one.frames(3))[0]
             assert same_logits(await two.frames(3), [expected])  # two had what was written
             await one.persistence.save_all()
-            lost = await stream.wait_lost()
+            lost = await stream.wait_lost(9.0)
         assert isinstance(lost, SessionMoved) and lost.message == "the session has moved to b:1"
         with pytest.raises(UnknownSession):
             one.running.sessions.get("ann", "cam")
@@ -357,7 +357,7 @@ async def test_a_newer_version_takes_an_open_session_over(tmp_path: Path, learni
             else:  # or when the session is asked for
                 with pytest.raises(NewerFormat):
                     await one.frame(2)
-            assert isinstance(await stream.wait_lost(), NewerFormat)
+            assert isinstance(await stream.wait_lost(9.0), NewerFormat)
         assert [closed.reason for closed in one.running.of(Closed)] == ["moved"]
         assert stored(tmp_path) == newer
 

@@ -11,6 +11,7 @@ from tests.serving.toys import Diary, Gated
 from tta_service.core.errors import BadRequest, MemoryFull, SessionTaken, UnknownSession
 from tta_service.core.events import Closed
 from tta_service.core.request import SessionStatus
+from tta_service.serving.sessions.lease import SessionLease
 from tta_service.serving.sessions.memory import MemoryLimits
 from tta_service.serving.sessions.sessions import Sessions
 from tta_service.strategies.zero_shot import ZeroShot
@@ -26,6 +27,12 @@ class Watched:
     def touch(self, id: str, owner: str = "") -> None:
         with self.sessions.scope(make_request(0, Diary(), session=id, owner=owner)):
             pass
+
+
+def begun(lease: SessionLease) -> SessionLease:
+    """The stream has sent a frame."""
+    lease.begin()
+    return lease
 
 
 @pytest.mark.parametrize("id", ["a b", "ä", "x" * 129, "a/b", "a\n", "\x00"])
@@ -98,12 +105,12 @@ async def test_a_stream_without_a_name_gets_one_that_ends_with_it():
 async def test_a_newer_stream_takes_the_session_over():
     watched = Watched()
     with watched.sessions.lease("", "cam") as older:
-        lost = asyncio.create_task(older.wait_lost())
+        lost = asyncio.create_task(older.wait_lost(9.0))
         with watched.sessions.lease("", "cam") as newer:
             assert isinstance(await lost, SessionTaken)
             assert watched.sessions.counters.streams == 1
             assert watched.sessions.get("", "cam").epoch == 2
-            still = asyncio.create_task(newer.wait_lost())
+            still = asyncio.create_task(newer.wait_lost(9.0))
             await settle()
             assert not still.done()
             still.cancel()
@@ -116,7 +123,7 @@ async def test_closing_a_session_notifies_its_open_stream():
     watched = Watched()
     with watched.sessions.lease("", "cam") as stream:
         watched.sessions.close("", "cam")
-        assert isinstance(await stream.wait_lost(), UnknownSession)
+        assert isinstance(await stream.wait_lost(9.0), UnknownSession)
         assert watched.sessions.counters.streams == 0
     assert watched.events == [Closed("client", 0)]
     with pytest.raises(UnknownSession):
@@ -125,7 +132,7 @@ async def test_closing_a_session_notifies_its_open_stream():
 
 async def test_a_request_without_session_and_memory_opens_none():
     watched = Watched(limits=MemoryLimits(sessions=1))
-    with watched.sessions.lease("", "cam"):  # there is room for no other
+    with begun(watched.sessions.lease("", "cam")):  # there is room for no other
         with watched.sessions.scope(make_request(0, ZeroShot(), frame_id=7)) as one:
             assert watched.sessions.counters.sessions == 1 and one.turn(ZeroShot()) is None
             first, again = one.count_frame(), one.count_frame()
@@ -153,7 +160,7 @@ async def test_the_longest_idle_session_makes_room_for_a_new_one():
     watched.touch("a")
     watched.touch("c")
     assert [info.id for info in watched.sessions.list("")] == ["a", "c"]
-    with watched.sessions.lease("", "a"), watched.sessions.lease("", "c"):
+    with begun(watched.sessions.lease("", "a")), begun(watched.sessions.lease("", "c")):
         with pytest.raises(MemoryFull):
             watched.touch("d")
         watched.touch("a")  # those that exist go on
@@ -162,7 +169,7 @@ async def test_the_longest_idle_session_makes_room_for_a_new_one():
 
 async def test_the_end_of_a_stream_is_a_use_of_its_session():
     watched = Watched(limits=MemoryLimits(sessions=2))
-    with watched.sessions.lease("", "a"):
+    with begun(watched.sessions.lease("", "a")):
         watched.touch("b")
     watched.touch("c")
     assert [info.id for info in watched.sessions.list("")] == ["a", "c"]
@@ -185,7 +192,7 @@ async def test_bytes_are_bounded_for_each_owner_and_for_all():
         await home.engine.classify(make_request(0, Diary(), session="x", owner="bob"))
         await home.engine.classify(make_request(0, Diary(), session="y", owner="bob"))
         assert [info.id for info in home.sessions.list("ann")] == ["c"]  # in all there is room for three
-        held = [home.sessions.lease(owner, name) for owner, name in (("ann", "c"), ("bob", "x"), ("bob", "y"))]
+        held = [begun(home.sessions.lease(owner, name)) for owner, name in (("ann", "c"), ("bob", "x"), ("bob", "y"))]
         with held[0], held[1], held[2], pytest.raises(MemoryFull):
             await home.engine.classify(make_request(0, Diary(), session="z", owner="eve"))
         assert home.of(Closed) == [Closed("bytes", 1), Closed("bytes", 1)]
@@ -199,7 +206,7 @@ async def test_the_owner_who_has_more_than_an_equal_share_gives_way():
             await home.engine.classify(make_request(0, Diary(), session=name, owner="bob"))
         assert [info.id for info in home.sessions.list("ann")] == ["hers"]
         assert [info.id for info in home.sessions.list("bob")] == ["b", "c", "d"]
-        held = [home.sessions.lease("bob", name) for name in "bcd"]
+        held = [begun(home.sessions.lease("bob", name)) for name in "bcd"]
         with held[0], held[1], held[2], pytest.raises(MemoryFull):  # nor when all of his own are in use
             await home.engine.classify(make_request(0, Diary(), session="e", owner="bob"))
         assert [info.id for info in home.sessions.list("ann")] == ["hers"]
@@ -234,7 +241,7 @@ async def test_nothing_is_evicted_when_eviction_would_not_suffice():
         assert await acquire(gated.entered)
         await home.engine.classify(make_request(0, Diary(), session="newer"))  # the old one goes, the busy one cannot
         assert [info.id for info in home.sessions.list("")] == ["busy", "newer"]
-        with home.sessions.lease("", "newer"), pytest.raises(MemoryFull):
+        with begun(home.sessions.lease("", "newer")), pytest.raises(MemoryFull):
             await home.engine.classify(make_request(0, Diary(), session="last"))
         gated.go.release()
         await busy
@@ -319,3 +326,21 @@ async def test_counters_may_be_read_from_another_thread():
             for i in range(30):
                 await home.engine.classify(make_request(0, Diary(), session=f"s{i % 7}"))
             assert all(seen.bytes % SIZE == 0 for seen in reading.result())
+
+
+async def test_a_silent_stream_gives_its_place_and_the_last_places_are_for_owners_who_have_none():
+    watched = Watched(limits=MemoryLimits(sessions=32))  # two of them are kept
+    with watched.sessions.lease("ann", "silent") as silent:
+        held = [begun(watched.sessions.lease("ann", f"s{number}")) for number in range(29)]
+        held.append(begun(watched.sessions.lease("ann", "s29")))
+        assert isinstance(await silent.wait_lost(9.0), MemoryFull)
+        with pytest.raises(MemoryFull, match="for owners who have none"):
+            watched.sessions.lease("ann", "more")
+        held.append(begun(watched.sessions.lease("bob", "first")))
+        with pytest.raises(MemoryFull, match="for owners who have none"):
+            watched.sessions.lease("bob", "second")
+        held.append(begun(watched.sessions.lease("cid", "first")))
+        with pytest.raises(MemoryFull):
+            watched.sessions.lease("dan", "first")
+        for lease in held:
+            lease.__exit__(None, None, None)

@@ -27,7 +27,7 @@ def candidates(
     share, later = limit / len(used), list[Session | LessonGroup]()
     greedy = used[owner] > share
     for one in everyone:
-        if not one.evictable:
+        if not gives_way(one):
             continue
         if used[one.owner] > share:
             used[one.owner] -= size(one)
@@ -40,17 +40,22 @@ def candidates(
 def choose(
     candidates: Iterable[Session | LessonGroup], size: Size, needed: int, refusal: str
 ) -> list[Session | LessonGroup]:
-    """The first idle ones that free `needed`. Raises `MemoryFull` with that sentence when all would not be enough."""
+    """The first that give way and free `needed`. Raises `MemoryFull` with that sentence when all are not enough."""
     chosen = list[Session | LessonGroup]()
     for one in candidates:
         if needed <= 0:
             break
-        if one.evictable and size(one):
+        if gives_way(one) and size(one):
             chosen.append(one)
             needed -= size(one)
     if needed > 0:
         raise MemoryFull(refusal)
     return chosen
+
+
+def gives_way(one: Session | LessonGroup) -> bool:
+    """Nothing is in progress, and no stream is open, unless it has sent nothing and nothing would be lost."""
+    return one.evictable or (isinstance(one, Session) and one.silent and not (one.holds or one.frames or one.bytes))
 
 
 def count_one(one: Session | LessonGroup) -> int:

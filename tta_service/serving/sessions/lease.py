@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from types import TracebackType
 
-from ...core.errors import TTAError
+from ...core.errors import BadRequest, TTAError
 from ...core.request import SessionStatus
 from .session import Session
 
@@ -16,24 +16,37 @@ class SessionLease:
 
     def __init__(self, session: Session, on_end: Callable[[asyncio.Future[TTAError]], None]) -> None:
         self._session, self._on_end = session, on_end
-        self._lost: asyncio.Future[TTAError] = asyncio.get_running_loop().create_future()
-        session.lease_lost = self._lost
+        loop = asyncio.get_running_loop()
+        self._lost: asyncio.Future[TTAError] = loop.create_future()
+        self._begun: asyncio.Future[None] = loop.create_future()
+        session.lease_lost, session.silent = self._lost, True
 
     @property
     def session(self) -> str:
         """The session's id, for `Request.session`; a random one when the client gave none."""
         return self._session.id
 
+    def begin(self) -> None:
+        """Record that the stream has sent a frame or a lesson: until then its session gives way to others."""
+        if not self._begun.done():
+            self._begun.set_result(None)
+        if self._session.lease_lost is self._lost:
+            self._session.silent = False
+
     def status(self) -> SessionStatus:
         """The session's present status, for the stream's first reply."""
         return self._session.status()
 
-    async def wait_lost(self) -> TTAError:
-        """Waits for the loss of the session and returns the reason.
+    async def wait_lost(self, patience: float) -> TTAError:
+        """Waits for the loss of the session, or for `patience` seconds until the stream begins; returns the reason.
 
         `SessionTaken`: a newer stream has it. `SessionMoved`, `NewerFormat`: another server has it. `UnknownSession`:
-        it was closed.
+        it was closed. `MemoryFull`: the stream was silent, and others needed the place. `BadRequest`: it did not begin.
         """
+        first = asyncio.FIRST_COMPLETED
+        done, _ = await asyncio.wait({self._lost, self._begun}, timeout=patience, return_when=first)
+        if not done:
+            return BadRequest(f"no frame came within {patience:g} s after the stream was opened", "frame")
         return await asyncio.shield(self._lost)
 
     def __enter__(self) -> SessionLease:

@@ -19,6 +19,8 @@ from .room import Reason, Room
 from .session import Session, check_session_id
 from .turns import ResetTurn
 
+KEPT = 16  # one place in so many is for an owner who has none
+
 
 class SessionRegistry:
     """Sessions by owner and id, least recently used first. Each is closed exactly once."""
@@ -74,15 +76,23 @@ class SessionRegistry:
             return session
         check_session_id(id)
         lost_frames = self._evicted.pop((owner, id), 0)
-        if len(self._sessions) >= self._limits.sessions:
-            chosen = candidates(self.open_sessions, count_one, self._limits.sessions, owner, 1)
-            self._evict(choose(chosen, count_one, 1, "too many sessions are open"), "capacity")
+        self._make_place(owner)
         now, limits = self._clock(), self._limits
         id, named = id or secrets.token_hex(16), named and bool(id)
         session = Session(owner, id, named, now, now, self.accounting, limits.recent, limits.questions)
         session.lost_frames = lost_frames
         self._sessions[owner, session.id] = session
         return session
+
+    def _make_place(self, owner: str) -> None:
+        """Sessions of silent streams give way first; the last places are for owners who have none."""
+        most, refusal = self._limits.sessions, "too many sessions are open"
+        if owner and len(self._sessions) >= most - most // KEPT and any(one == owner for one, _ in self._sessions):
+            most, refusal = most - most // KEPT, f"{refusal}: the last places are for owners who have none"
+        if (needed := len(self._sessions) + 1 - most) > 0:
+            everyone = sorted(self.open_sessions, key=lambda session: not session.silent)
+            chosen = candidates(everyone, count_one, most, owner, 1)
+            self._evict(choose(chosen, count_one, min(needed, 1), refusal), "capacity")
 
     def obtain_group(self, owner: str, id: str) -> LessonGroup:
         """The lesson group of that name, opened when there is none. Raises as `obtain`."""
@@ -176,4 +186,6 @@ class SessionRegistry:
                 continue
             if one.named and one.bytes:
                 self._evicted[one.owner, one.id] = one.frames
-            self.close(one, reason)
+            self.close(
+                one, reason, MemoryFull("others need this place, and the stream sent nothing") if one.silent else None
+            )

@@ -65,6 +65,7 @@ class Session:
     lost_frames: int = 0  # seen by the session of this name that was evicted; the next answer says so
     holds: int = 0  # requests and turns in progress
     lease_lost: asyncio.Future[TTAError] | None = None  # the open stream waits here for the loss of the session
+    silent: bool = False  # the open stream has sent nothing yet
     closed: bool = False
     bytes: int = 0  # of all its memories, lessons and questions
     memories: dict[MemoryKey, TurnQueue] = field(default_factory=dict[MemoryKey, TurnQueue])
