@@ -50,6 +50,8 @@ Secret = Annotated[SecretStr, AfterValidator(_check_length)]
 Secrets = Annotated[tuple[Secret, ...], BeforeValidator(_split)]
 Header = Annotated[str, Field(pattern="^[a-z0-9-]*$")]  # lower case, as HTTP/2 has it
 Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_split)]
+Names = Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")], ...], BeforeValidator(_split)]
+Origins = Annotated[tuple[Annotated[str, Field(pattern=r"^https?://[^/*\s]+$")], ...], BeforeValidator(_split)]
 Bound = Annotated[float, Field(gt=0, le=86400)]
 Buckets = Annotated[
     tuple[Bound, ...], Field(min_length=1, max_length=64), BeforeValidator(_parse_list), AfterValidator(_check_rising)
@@ -107,9 +109,12 @@ class Http(Section):
 
     enabled: bool = True
     port: Port = 8080
+    hosts: Names = ()  # names of this server in Host, beside localhost and IP addresses
+    origins: Origins = ()  # of pages elsewhere that may ask it, "https://example.org"; none: its own page only
     connections: Annotated[int, Field(ge=1, le=100_000)] = 1024  # open ones; further ones are answered with 503
     body_bytes: Bytes = 128 << 20  # of all bodies that are being read or answered
     body_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0  # that a body may take to arrive
+    silence: Annotated[float, Field(gt=0, le=3600)] = 10.0  # seconds; see docs/configuration.md
 
 
 class MetricsServer(Section):
@@ -153,9 +158,7 @@ class Batch(Section):
     max_rows: Annotated[int, Field(ge=0, le=65536)] = 0  # 0: measured at warm-up
     waiting: Annotated[int, Field(ge=1, le=1_000_000)] = 256  # requests queued for admission; further ones are refused
     waiting_cost: Annotated[int, Field(ge=0, le=1 << 40)] = 0  # rows times passes of all; 0: `waiting` large requests
-    client_share: Annotated[float, Field(gt=0, le=1)] = (
-        0.5  # of that for one client (an owner, or an address); 1: all of it
-    )
+    client_share: Annotated[float, Field(gt=0, le=1)] = 0.5  # of that for one client: an owner, or an address
 
 
 class Lanes(Section):

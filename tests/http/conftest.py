@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,39 +11,54 @@ import httpx
 import pytest
 
 from tests.rpc.conftest import Harness, open_harness
-from tta_service.http.app import make_app
+from tta_service.http.app import Answers, Doors, make_app
 from tta_service.http.bodies import BodyBudget
 from tta_service.http.calls import Calls
 from tta_service.http.server import HttpServer
+from tta_service.http.stream import Streams
+from tta_service.wire.certificates import Certificates
 from tta_service.wire.identity import Identity
 
 
 @dataclass
-class Doors:
+class BothDoors:
     """One service, and a client for each transport."""
 
     rpc: Harness
     http: httpx.AsyncClient
     budget: BodyBudget
+    port: int
 
 
 @asynccontextmanager
 async def open_doors(
-    identity: Identity | None = None, budget: BodyBudget | None = None, **harness: Any
-) -> AsyncIterator[Doors]:
+    identity: Identity | None = None,
+    budget: BodyBudget | None = None,
+    hosts: Sequence[str] = (),
+    origins: Sequence[str] = (),
+    connections: int = 100,
+    certificates: Certificates | None = None,
+    ask_client: bool = False,
+    silence: float = 10.0,
+    first_message: float = 5.0,
+    **harness: Any,
+) -> AsyncIterator[BothDoors]:
     budget = budget or BodyBudget(1 << 20, 4 << 20, 5.0)
     async with open_harness(identity=identity, **harness) as rpc:
-        calls = Calls(rpc.service, identity or Identity(), budget, rpc.events.append)
-        server = HttpServer(make_app(lambda: calls, lambda: True))
+        given = rpc.service, identity or Identity()
+        answers = Answers(Calls(*given, budget, rpc.events.append), Streams(*given, rpc.events.append, first_message))
+        app = make_app(Doors(lambda: answers, lambda: rpc.server.health.serving, hosts=hosts, origins=origins))
+        server = HttpServer(app, connections, certificates, ask_client, message_bytes=1 << 20, silence=silence)
         port = await server.start()
         try:
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-                yield Doors(rpc, client, budget)
+            scheme = "https" if certificates else "http"
+            async with httpx.AsyncClient(base_url=f"{scheme}://127.0.0.1:{port}", timeout=60, verify=False) as client:
+                yield BothDoors(rpc, client, budget, port)
         finally:
             await server.stop(0.0)
 
 
 @pytest.fixture
-async def doors() -> AsyncIterator[Doors]:
+async def doors() -> AsyncIterator[BothDoors]:
     async with open_doors() as doors:
         yield doors

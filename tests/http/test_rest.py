@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.http.conftest import Doors, open_doors
+from tests.http.conftest import BothDoors, open_doors
 from tests.patience import until
 from tests.rpc.conftest import jpeg, question
 from tta_service.core.events import Refused, Responded
@@ -27,7 +27,7 @@ def body(**more: Any) -> dict[str, Any]:
     return {"image": {"encoded": base64.b64encode(jpeg()).decode()}, "labels": SET, **more}
 
 
-async def test_every_way_to_give_a_picture_has_the_answer_of_grpc(doors: Doors):
+async def test_every_way_to_give_a_picture_has_the_answer_of_grpc(doors: BothDoors):
     expected = await doors.rpc.stub.Classify(question())
     picture, form = jpeg(), {"labels": NAMES, "options.top_k": "5"}
     replies = [
@@ -61,7 +61,7 @@ async def test_every_way_to_give_a_picture_has_the_answer_of_grpc(doors: Doors):
     ],
     ids=lambda change: json.dumps(change)[:40],
 )
-async def test_a_mistake_has_the_same_field_and_sentence_by_grpc(doors: Doors, change: dict[str, Any]):
+async def test_a_mistake_has_the_same_field_and_sentence_by_grpc(doors: BothDoors, change: dict[str, Any]):
     given = body(**change)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await doors.rpc.stub.Classify(parse_json(pb.ClassifyRequest, json.dumps(given)))
@@ -85,12 +85,12 @@ async def test_a_mistake_has_the_same_field_and_sentence_by_grpc(doors: Doors, c
     ],
     ids=lambda given: given[:20],
 )
-async def test_what_is_no_message_is_refused(doors: Doors, given: str, field: str):
+async def test_what_is_no_message_is_refused(doors: BothDoors, given: str, field: str):
     reply = await doors.http.post("/v1/classify", content=given, headers={"content-type": "application/json"})
     assert (reply.status_code, reply.json().get("field", "")) == (400, field)
 
 
-async def test_label_sets_and_sessions_live_as_by_grpc(doors: Doors):
+async def test_label_sets_and_sessions_live_as_by_grpc(doors: BothDoors):
     http = doors.http
     put = await http.post("/v1/label-sets", json={"names": NAMES})
     id = put.json()["info"]["id"]
@@ -142,7 +142,7 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_read_and_all_bodies
         assert budget.held == 0
 
 
-async def test_the_header_of_the_time_limit_is_the_deadline(doors: Doors):
+async def test_the_header_of_the_time_limit_is_the_deadline(doors: BothDoors):
     late = await doors.http.post(
         "/v1/classify", json=body(options={"on_deadline": "ON_DEADLINE_FAIL"}), headers={"x-timeout-ms": "0.001"}
     )

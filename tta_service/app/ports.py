@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from functools import partial
 
 from ..core.events import Observe
-from ..http.app import make_app
+from ..http.app import Answers, Doors, make_app
 from ..http.bodies import BodyBudget
 from ..http.calls import Calls
 from ..http.server import HttpServer
+from ..http.stream import Streams
+from ..methods.service import AdaptationService
 from ..rpc.server import Server
 from ..rpc.uploads import UploadBudget
 from ..settings import Settings
@@ -34,12 +37,6 @@ def make_uploads(settings: Settings) -> UploadBudget:
     limits = settings.limits
     most = limits.message_bytes, limits.all_calls_bytes
     return UploadBudget(*most, settings.batch.client_share, limits.message_seconds)
-
-
-def make_bodies(settings: Settings) -> BodyBudget:
-    """What bodies of HTTP requests may take."""
-    http = settings.http
-    return BodyBudget(settings.limits.message_bytes, http.body_bytes, http.body_seconds)
 
 
 def make_server(settings: Settings, uploads: UploadBudget, observe: Observe, identity: Identity) -> Server:
@@ -77,19 +74,45 @@ async def start_server(settings: Settings, server: Server, certificates: Certifi
 
 async def start_http(
     settings: Settings,
-    calls: Callable[[], Calls | None],
+    answers: Callable[[], Answers | None],
     healthy: Callable[[], bool],
+    registry: exposition.Registry,
     certificates: Certificates | None,
 ) -> tuple[HttpServer, str]:
     """Start the server of HTTP, and return it with its address. Raises OSError when that is taken."""
     chosen, host = settings.http, settings.server.host
-    server = HttpServer(make_app(calls, healthy), chosen.connections, certificates)
+    metrics, names = _metrics_access(settings), [*chosen.hosts, host]
+    show = partial(metrics.render, registry) if metrics else None
+    app = make_app(Doors(answers, healthy, show, names, chosen.origins))
+    ask_client, most = bool(settings.server.tls.client_ca), body_bytes(settings)
+    server = HttpServer(app, chosen.connections, certificates, ask_client, most, chosen.silence)
     try:
         port = await server.start(host, chosen.port)
     except OSError as error:
         hint = f"{error.strerror or error}; --no-http starts without it"
         raise OSError(f"cannot listen on {host}:{chosen.port}: {hint}") from None
     return server, format_address(host, port)
+
+
+def make_answers(settings: Settings, service: AdaptationService, identity: Identity, observe: Observe) -> Answers:
+    """What answers by HTTP, within the bounds of the settings."""
+    budget = BodyBudget(body_bytes(settings), settings.http.body_bytes, settings.http.body_seconds)
+    streams = Streams(service, identity, observe, settings.limits.first_message)
+    return Answers(Calls(service, identity, budget, observe), streams)
+
+
+def body_bytes(settings: Settings) -> int:
+    """The most bytes of one body: those of the longest message in base64, and the JSON around it."""
+    return settings.limits.message_bytes * 4 // 3 + (64 << 10)
+
+
+def _metrics_access(settings: Settings) -> exposition.Access | None:
+    """What a scraper of the port of HTTP shows; None where anybody could read them, so they are not there."""
+    token, exposed = settings.metrics.token.get_secret_value(), not is_loopback(settings.server.host)
+    certified = exposed and bool(settings.server.tls.client_ca)
+    if not settings.metrics.enabled or (exposed and not (token or certified or settings.server.insecure)):
+        return None
+    return exposition.Access(token, certified)
 
 
 def check_bindable(host: str, port: int) -> None:

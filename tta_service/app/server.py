@@ -16,7 +16,8 @@ import torch
 from ..clip.model import FrozenCLIP
 from ..core.catalogue import reducers, strategies
 from ..core.events import Observe
-from ..http.calls import Calls
+from ..http.app import Answers
+from ..http.server import HttpServer
 from ..methods.service import AdaptationService
 from ..rpc.interceptor import code_of
 from ..rpc.server import Server
@@ -29,7 +30,7 @@ from ..wire.server_info import ServerInfo
 from .access import check_access, make_certificates, make_identity
 from .memory_peaks import load_peaks, measure_peaks
 from .parts import Runtime
-from .ports import check_bindable, make_bodies, make_server, make_uploads, serve_metrics, start_http, start_server
+from .ports import check_bindable, make_answers, make_server, make_uploads, serve_metrics, start_http, start_server
 from .runtime import build_runtime, save_sessions
 from .server_info import check_limits, make_counts, make_server_info
 
@@ -57,7 +58,8 @@ class Application:
         self._uploads = make_uploads(settings)
         names = strategies.names(), reducers.names()
         self.metrics = Metrics(*names, lambda error: code_of(error).name, trace_of, settings.metrics.latency_buckets)
-        self._calls: Calls | None = None  # by HTTP, once the model is loaded
+        self._answers: Answers | None = None  # by HTTP, once the model is loaded
+        self._http: HttpServer | None = None
         self.address = self.http_address = self.certificate_address = ""  # host:port
         self.metrics_address = self.metrics_url = ""
 
@@ -135,16 +137,16 @@ class Application:
         queues = service.buffered, self._uploads
         self.metrics.register_counts(partial(make_counts, settings, runtime, *queues, self._certificates))
         server.serve(service)
-        self._calls = Calls(service, self._identity, make_bodies(settings), observe)
+        self._answers = make_answers(settings, service, self._identity, observe)
         self._server = server
         stack.push_async_callback(self._drain, server)
         server.health.set_serving(health.serving)
 
     async def _open_http(self, stack: AsyncExitStack) -> None:
         if self._settings.http.enabled:
-            ready = (lambda: self._calls), self._is_serving
-            server, self.http_address = await start_http(self._settings, *ready, self._certificates)
-            stack.push_async_callback(server.stop, self._settings.server.drain)
+            ready = (lambda: self._answers), self._is_serving, self.metrics.registry
+            self._http, self.http_address = await start_http(self._settings, *ready, self._certificates)
+            stack.push_async_callback(self._http.stop, 0.0)
 
     def _is_serving(self) -> bool:
         return self._server is not None and self._server.health.serving
@@ -163,7 +165,8 @@ class Application:
             await asyncio.sleep(pre_stop)
         await save_sessions(self.runtime.persistence, streams=True)
         server.drain(grace)
-        await server.stop(grace)
+        http = [self._http.stop(grace)] if self._http else []
+        await asyncio.gather(server.stop(grace), *http)
 
     def _on_health_change(self, serving: bool, reason: str) -> None:
         level = logging.INFO if serving or reason == "draining" else logging.WARNING

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 
@@ -10,33 +12,74 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.routing import Route as Path
+from starlette.types import ASGIApp
+from starlette.websockets import WebSocket
 
-from ..core.errors import NotReady
-from .calls import Calls
-from .problems import to_problem
+from ..core.errors import NotReady, Unauthenticated
+from .calls import Calls, peer_of
+from .hosts import HostCheck
+from .problems import PROBLEM, to_problem
 from .routes import ROUTES, Route
+from .stream import Streams
+
+Metrics = Callable[[str, str, bool], tuple[bytes, str] | None]  # (accept, authorization, certified) to a text, its type
 
 
-def make_app(calls: Callable[[], Calls | None], is_serving: Callable[[], bool]) -> Starlette:
-    """The application. `calls` gives None until the model is loaded."""
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What answers requests and streams."""
+
+    calls: Calls
+    streams: Streams
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What the application leads to. `answers` gives None until the model is loaded."""
+
+    answers: Callable[[], Answers | None]
+    is_serving: Callable[[], bool]
+    metrics: Metrics | None = None
+    hosts: Sequence[str] = ()
+    origins: Sequence[str] = ()
+
+
+def make_app(doors: Doors) -> ASGIApp:
+    """The application."""
 
     async def answer(route: Route, request: Request) -> Response:
-        ready = calls()
-        return to_problem(NotReady("warming up")) if ready is None else await ready.answer(route, request)
+        ready = doors.answers()
+        return to_problem(NotReady("warming up")) if ready is None else await ready.calls.answer(route, request)
+
+    async def stream(socket: WebSocket) -> None:
+        if ready := doors.answers():
+            await ready.streams.answer(socket)
+        else:
+            await socket.send_denial_response(to_problem(NotReady("warming up")))
 
     async def is_alive(request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
     async def is_ready(request: Request) -> Response:
-        return PlainTextResponse("ok\n") if is_serving() else PlainTextResponse("not serving\n", 503)
+        return PlainTextResponse("ok\n") if doors.is_serving() else PlainTextResponse("not serving\n", 503)
+
+    async def show_metrics(request: Request) -> Response:
+        assert doors.metrics
+        given = request.headers.get("accept", ""), request.headers.get("authorization", "")
+        shown = await asyncio.to_thread(doors.metrics, *given, bool(peer_of(request).certificate))
+        if shown is None:
+            return to_problem(Unauthenticated("/metrics takes a token or a client certificate here"))
+        return Response(shown[0], headers={"Content-Type": shown[1]})
 
     paths: list[BaseRoute] = [
         Path(route.path, partial(answer, route), methods=[route.verb], name=route.method) for route in ROUTES
     ]
-    paths += [Path("/healthz", is_alive), Path("/readyz", is_ready)]
-    return Starlette(routes=paths, exception_handlers={HTTPException: _refuse})
+    paths += [WebSocketRoute("/v1/stream", stream), Path("/healthz", is_alive), Path("/readyz", is_ready)]
+    paths += [Path("/metrics", show_metrics)] if doors.metrics else []
+    app = Starlette(routes=paths, exception_handlers={HTTPException: _refuse})
+    return HostCheck(app, doors.hosts, doors.origins)
 
 
 def _refuse(request: Request, error: Exception) -> Response:
@@ -44,4 +87,4 @@ def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     title = HTTPStatus(error.status_code).phrase
     problem = {"title": title, "status": error.status_code, "detail": f"{request.method} {request.url.path[:200]}"}
-    return JSONResponse(problem, error.status_code, error.headers, media_type="application/problem+json")
+    return JSONResponse(problem, error.status_code, error.headers, media_type=PROBLEM)

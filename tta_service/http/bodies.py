@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+import io
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, cast
 
 from google.protobuf.message import Message
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException
-from starlette.requests import ClientDisconnect, Request
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import File, create_form_parser
+from starlette.requests import Request
 
 from ..core.errors import BadRequest, Overloaded, TooLarge
-from ..wire.json_mapping import from_json, from_query, load_json
+from ..wire.json_mapping import Query, from_json, from_query, load_json
+from ..wire.large_json import parse_large
 from ..wire.v1 import tta_pb2 as pb
 from .routes import Route
 
 SMALL = 64 << 10  # bytes that are parsed in the event loop, in less than a millisecond
+FIELDS = 64  # of one form
 SHORT = {"labels": "labels.label_set.names", "templates": "labels.label_set.templates", "labels_id": "labels.id",
          "strategy": "options.strategy.name", "reducer": "options.reduction.reducer.name"}  # fmt: skip
 FILE_FIELDS = ("image", "file")
+FULL = "the bodies that this server reads now take all the memory that it has for them"
 
 
 class BodyBudget:
@@ -33,12 +38,11 @@ class BodyBudget:
     async def read(self, request: Request) -> AsyncGenerator[bytes]:
         """The whole body, which counts until the block ends. Raises `TooLarge`, `Overloaded`, `BadRequest`."""
         announced = request.headers.get("content-length")
-        wanted = int(announced) if announced and announced.isdecimal() else self.body_bytes
+        chunked = "transfer-encoding" in request.headers
+        wanted = int(announced) if announced and announced.isdecimal() else self.body_bytes if chunked else 0
         self._check(wanted)
         if self.held + wanted > self._total:
-            busy = Overloaded("the bodies that this server reads now take all the memory that it has for them")
-            busy.retry_after = 1.0
-            raise busy
+            raise Overloaded(FULL)
         self.held += wanted
         try:
             yield await self._receive(request)
@@ -64,65 +68,92 @@ class BodyBudget:
 
 async def parse_body(route: Route, request: Request, body: bytes) -> Message:
     """The message of a request, from its path, its query and its body. Raises `BadRequest` that names the field."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    given = _long_names(dict(request.query_params)) | dict(request.path_params)
+    parse = _parser(route, request)
+    message = parse(body) if len(body) <= SMALL else await asyncio.to_thread(parse, body)
+    for name, value in request.path_params.items():
+        if name not in route.request.DESCRIPTOR.fields_by_name:
+            continue  # it is inside the snapshot
+        if getattr(message, name) not in ("", value):
+            raise BadRequest(f"the path names {value}", name)
+        setattr(message, name, value)
+    return message
+
+
+def _parser(route: Route, request: Request) -> Callable[[bytes], Message]:
+    """What makes a message of a body of that type."""
+    given: Query = {}
+    for name, text in request.query_params.multi_items():
+        given.setdefault(SHORT.get(name, name), []).append(text)
+    content_type = request.headers.get("content-type", "")
+    kind = content_type.partition(";")[0].strip().lower()
     if route.method == "Classify" and kind == "multipart/form-data":
-        return await _from_form(request, body, given)
+        return partial(_from_form, content_type, given)
     if route.method == "Classify" and (kind.startswith("image/") or kind == "application/octet-stream"):
-        message = from_query(pb.ClassifyRequest, given)
-        message.image.encoded = body
-        return message
+        return partial(_from_picture, given)
     if not route.body:
-        return from_query(route.request, given)
+        message = from_query(route.request, given)
+        return lambda body: message
     if kind not in ("application/json", ""):
         raise BadRequest(f"a body of type {kind[:60]!r} is not taken here; send application/json")
-    if len(body) <= SMALL:
-        return _from_body(route, body, given)
-    return await asyncio.to_thread(_from_body, route, body, given)
+    return partial(_from_body, route, request, given)
 
 
-def _from_body(route: Route, body: bytes, given: dict[str, str]) -> Message:
-    value = load_json(body or b"{}")
-    named = given.pop("session_id") if route.body == "snapshot" else ""
-    if named and isinstance(value, dict) and cast(Any, value).get("session_id") != named:
+def _from_body(route: Route, request: Request, given: Query, body: bytes) -> Message:
+    if route.body == "*":
+        message = parse_large(route.request, body or b"{}")
+    else:
+        message = route.request()
+        field: Any = getattr(message, route.body)
+        field.CopyFrom(parse_large(cast(Any, type(field)), body or b"{}", route.body))
+        field.SetInParent()
+    named = request.path_params.get("session_id")
+    if route.body == "snapshot" and cast(Any, message).snapshot.session_id != named:
         raise BadRequest("the snapshot is of another session than the path", "snapshot.session_id")
-    message = from_json(route.request, value if route.body == "*" else {route.body: value})
     message.MergeFrom(from_query(route.request, given))
     return message
 
 
-async def _from_form(request: Request, body: bytes, given: dict[str, str]) -> pb.ClassifyRequest:
-    """A form has a file `image`, `options` and `labels` as JSON or words, and other fields by dotted path."""
-    replay = Request(request.scope, _replay(body))
-    try:
-        form = await replay.form(max_files=1, max_fields=64, max_part_size=1 << 20)
-    except (MultiPartException, ClientDisconnect) as error:
-        raise BadRequest(f"this is no form: {getattr(error, 'message', error)}") from None
-    image, value = b"", dict[str, Any]()
-    try:
-        for name, part in form.multi_items():
-            if isinstance(part, UploadFile):
-                if name not in FILE_FIELDS:
-                    raise BadRequest("a file is taken as `image` only", name)
-                image = await part.read()
-            elif part.lstrip().startswith("{"):
-                value[name] = load_json(part)
-            else:
-                given[name] = f"{given[name]},{part}" if name in given else part
-    finally:
-        await form.close()
-    message = from_json(pb.ClassifyRequest, value)
-    message.MergeFrom(from_query(pb.ClassifyRequest, _long_names(given)))
-    message.image.encoded = image
+def _from_picture(given: Query, body: bytes) -> pb.ClassifyRequest:
+    message = from_query(pb.ClassifyRequest, given)
+    message.image.encoded = body
     return message
 
 
-def _long_names(given: Mapping[str, str]) -> dict[str, str]:
-    return {SHORT.get(name, name): text for name, text in given.items()}
+def _from_form(content_type: str, given: Query, body: bytes) -> pb.ClassifyRequest:
+    """A form has a file `image`, `options` and `labels` as JSON or words, and other fields by dotted path."""
+    pictures, value = list[bytes](), dict[str, Any]()
+
+    def take_field(field: Any) -> None:
+        name, text = _text(field.field_name), _text(field.value)
+        if text.lstrip().startswith("{"):
+            value[name] = load_json(text)
+        else:
+            given.setdefault(SHORT.get(name, name), []).append(text)
+        if len(value) + len(given) > FIELDS:
+            raise BadRequest(f"a form has at most {FIELDS} fields")
+
+    def take_file(file: File) -> None:
+        name = _text(file.field_name)
+        if name not in FILE_FIELDS or pictures:
+            raise BadRequest("one file is taken, as `image`", name)
+        cast(io.BytesIO, file.file_object).seek(0)
+        pictures.append(file.file_object.read())
+
+    headers = {"Content-Type": content_type.encode()}
+    try:
+        parser = create_form_parser(headers, take_field, take_file, config={"MAX_MEMORY_FILE_SIZE": len(body) + 1})  # type: ignore[arg-type]
+        parser.write(body)
+        parser.finalize()
+    except FormParserError as error:
+        raise BadRequest(f"this is no form: {error}") from None
+    message = from_json(pb.ClassifyRequest, value)
+    message.MergeFrom(from_query(pb.ClassifyRequest, given))
+    message.image.encoded = b"".join(pictures)
+    return message
 
 
-def _replay(body: bytes) -> Any:
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive
+def _text(given: bytes | None) -> str:
+    try:
+        return (given or b"").decode()
+    except UnicodeDecodeError:
+        raise BadRequest("a form's fields are UTF-8") from None

@@ -72,6 +72,11 @@ class Access:
         shown = scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), self.token.encode())
         return bool((self.token and shown) or (self.certificate and environ.get(CERTIFIED)))
 
+    def render(self, registry: Registry, accept: str, authorization: str, certified: bool) -> tuple[bytes, str] | None:
+        """The text and its type for a request with these headers; None when it does not show what it has to."""
+        shown = self.allows({"HTTP_AUTHORIZATION": authorization, CERTIFIED: certified})
+        return registry.render(accept) if shown else None
+
 
 class MetricsServer:
     """A running /metrics server. `close` ends it and its thread."""

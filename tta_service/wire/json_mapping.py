@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from typing import Any, NoReturn, TypeVar, cast
 
 from google.protobuf import json_format
@@ -13,6 +12,7 @@ from google.protobuf.message import Message
 
 from ..core.errors import BadRequest
 
+Query = dict[str, list[str]]  # values of a URL's query or of a form, by dotted path
 M = TypeVar("M", bound=Message)
 DEPTH = 32  # of nested messages; ours have six, and parameters a few of their own
 UNKNOWN = re.compile(r'has no field named "([^"]*)" at "\w+\.?([^"]*)"')
@@ -47,10 +47,10 @@ def from_json(kind: type[M], value: Any) -> M:
         raise BadRequest("this JSON is nested too deeply") from None
 
 
-def from_query(kind: type[M], given: Mapping[str, str]) -> M:
+def from_query(kind: type[M], given: Query) -> M:
     """The message whose fields a URL's query names, by dotted path. Raises `BadRequest` that names the field."""
     value: dict[str, Any] = {}
-    for path, text in given.items():
+    for path, texts in given.items():
         *parents, name = path.split(".")
         descriptor, inner = kind.DESCRIPTOR, value
         for parent in parents:
@@ -61,7 +61,7 @@ def from_query(kind: type[M], given: Mapping[str, str]) -> M:
         field = descriptor.fields_by_name.get(name)
         if field is None:
             raise BadRequest("there is no such parameter", path)
-        inner[name] = _from_text(field, text, path)
+        inner[name] = _from_texts(field, texts, path)
     return from_json(kind, value)
 
 
@@ -73,13 +73,17 @@ def to_json(message: Message) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _from_text(field: Any, text: str, path: str) -> Any:
+def _from_texts(field: Any, texts: list[str], path: str) -> Any:
+    """A list has its elements one by one, or one text with commas between them."""
+    if field.is_repeated:
+        return texts[0].split(",") if len(texts) == 1 else texts
+    if len(texts) > 1:
+        raise BadRequest("this is given more than once", path)
+    (text,) = texts
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         if text not in ("true", "false"):
             raise BadRequest(f"{text[:60]!r} is neither true nor false", path)
         return text == "true"
-    if field.is_repeated:
-        return text.split(",")
     return text
 
 

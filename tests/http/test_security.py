@@ -1,0 +1,209 @@
+"""Who reaches the service by HTTP, under which names, and for how long without saying anything."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import ssl
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from tests.certificates import Authority
+from tests.http.conftest import BothDoors, open_doors
+from tests.http.test_rest import body
+from tests.rpc.conftest import busy, until
+from tta_service.core.events import Responded
+from tta_service.http.bodies import BodyBudget
+from tta_service.wire.certificates import Certificates
+from tta_service.wire.identity import Identity, Proxies
+from tta_service.wire.large_json import parse_large
+from tta_service.wire.v1 import tta_pb2 as pb
+
+HERE = "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("host", "code"),
+    [
+        ("localhost", 200),
+        ("localhost:8080", 200),
+        ("page.localhost", 200),
+        ("127.0.0.1:1", 200),
+        ("[::1]:8080", 200),
+        ("[::1]", 200),
+        ("10.1.2.3", 200),
+        ("Cameras.example.org:8080", 200),
+        ("evil.example", 403),
+        ("localhost.evil.example", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("notlocalhost", 403),
+        ("", 403),
+    ],
+)
+async def test_a_request_names_a_host_that_is_ours(host: str, code: int):
+    async with open_doors(hosts=["cameras.example.org"]) as doors:
+        for path in ("/healthz", "/v1/info", "/nosuch"):
+            reply = await doors.http.get(path, headers={"host": host})
+            assert reply.status_code == (404 if (path, code) == ("/nosuch", 200) else code)
+
+
+async def test_a_page_of_another_site_may_ask_only_if_it_is_named():
+    other, named = "https://evil.example", "https://app.example.org"
+    asks = {"origin": named, "access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+    async with open_doors() as doors:
+        ours = f"http://{HERE}:{doors.port}"
+        for origin, code in ((ours, 200), (other, 403), (named, 403), ("null", 403), (f"{ours}.evil.example", 403)):
+            reply = await doors.http.get("/v1/info", headers={"origin": origin})
+            assert (reply.status_code, "access-control-allow-origin" in reply.headers) == (code, False)
+            if code == 403:
+                assert reply.json()["field"] == "Origin"
+        with pytest.raises(InvalidStatus) as refused:
+            async with connect(f"ws://{HERE}:{doors.port}/v1/stream", proxy=None, origin=other):  # type: ignore[arg-type]
+                pass
+        assert refused.value.response.status_code == 403 and b"Origin" in (refused.value.response.body or b"")
+    async with open_doors(origins=[named]) as doors:
+        reply = await doors.http.get("/v1/info", headers={"origin": named})
+        assert reply.headers["access-control-allow-origin"] == named
+        asked = await doors.http.options("/v1/classify", headers=asks)
+        assert asked.status_code == 200 and "POST" in asked.headers["access-control-allow-methods"]
+        assert (await doors.http.get("/v1/info", headers={"origin": other})).status_code == 403
+
+
+async def raw(port: int, *pieces: bytes, every: float = 0.05, size: int = 1 << 20) -> tuple[bytes, float]:
+    """Send pieces over a connection; what came back until its end, and the seconds to it."""
+    began, (reader, writer) = time.monotonic(), await asyncio.open_connection(HERE, port)
+
+    async def send() -> None:
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(every)
+
+    sending = asyncio.create_task(send())
+    try:
+        async with asyncio.timeout(20):
+            received = b""
+            while part := await reader.read(size):
+                received += part
+    except ConnectionError:
+        pass
+    sending.cancel()
+    writer.close()
+    return received, time.monotonic() - began
+
+
+HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+REFUSED = b"POST /nosuch HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [],
+        [HEAD] + [b"X: y\r\n"] * 200,
+        [HEAD + b"\r\n"] + [b"G", b"E", b"T", b" "] * 50,
+        [REFUSED] + [b"x"] * 200,
+    ],
+    ids=["silent", "a dripping head", "a second dripping head", "a body after its refusal"],
+)
+async def test_a_connection_that_only_waits_is_ended(pieces: list[bytes]):
+    async with open_doors(silence=0.4) as doors:
+        _, seconds = await raw(doors.port, *pieces)
+        assert 0.3 < seconds < 5
+
+
+async def test_a_reader_that_takes_nothing_is_ended():
+    async with open_doors(silence=0.3) as doors:
+        reader, writer = await asyncio.open_connection(HERE, doors.port, limit=1)
+        ask = b"GET /v1/strategies HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        for _ in range(1000):
+            writer.write(ask)
+        with pytest.raises(ConnectionError):
+            async with asyncio.timeout(20):
+                while True:
+                    writer.write(ask)
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+        assert reader
+        writer.close()
+
+
+async def test_what_is_no_http_is_a_problem_too(doors: BothDoors):
+    reply, _ = await raw(doors.port, b"\x16\x03\x01 hello\r\n\r\n")
+    assert reply.startswith(b"HTTP/1.1 400 ") and b"application/problem+json" in reply
+    wrong = await doors.http.patch("/v1/classify")
+    assert (wrong.status_code, wrong.headers["content-type"]) == (405, "application/problem+json")
+    assert wrong.headers["allow"] == "POST"
+
+
+async def test_connections_beyond_the_limit_are_told_when_to_come_back():
+    async with open_doors(connections=1) as doors:
+        assert (await doors.http.get("/healthz")).status_code == 200
+        reply, _ = await raw(doors.port, HEAD + b"Connection: close\r\n\r\n")
+        assert reply.startswith(b"HTTP/1.1 503 ") and b"retry-after: 1" in reply
+
+
+async def test_a_client_that_leaves_cancels_its_call(doors: BothDoors):
+    async with busy(doors.rpc):
+        with pytest.raises(httpx.ReadTimeout):
+            await doors.http.post("/v1/classify", json=body(), timeout=0.2)
+        await until(lambda: any(one.code == 499 for one in doors.rpc.of(Responded)))
+        assert doors.rpc.parts.admission.running_requests == 0
+
+
+async def test_a_client_certificate_is_an_identity_and_a_new_certificate_counts_at_once(tmp_path: Path):
+    authority = Authority(tmp_path)
+    pair, camera = authority.server(), authority.client("gate-3")
+    certificates = Certificates(pair.certificate, pair.key, authority.ca, recheck=0.0)
+    async with open_doors(Identity(None, True), certificates=certificates, ask_client=True) as doors:
+        assert (await doors.http.get("/v1/info")).status_code == 401
+        trusting = ssl.create_default_context(cafile=str(authority.ca))
+        before = await serial(doors.port, trusting)
+        trusting.load_cert_chain(camera.certificate, camera.key)
+        async with httpx.AsyncClient(verify=trusting) as client:
+            assert (await client.get(f"https://localhost:{doors.port}/v1/info")).status_code == 200
+            taught = await client.delete(f"https://localhost:{doors.port}/v1/sessions/a/lessons?example_ids=x")
+            assert taught.status_code == 403 and "yours is infer" in taught.json()["detail"]
+        async with connect(f"wss://localhost:{doors.port}/v1/stream", proxy=None, ssl=trusting) as socket:
+            await socket.send('{"open": {"labels": {"label_set": {"names": ["a", "b"]}}}}')
+            assert '"status"' in str(await socket.recv())
+        authority.server()
+        assert await serial(doors.port, trusting) != before
+
+
+async def serial(port: int, trusting: ssl.SSLContext) -> str:
+    _, writer = await asyncio.open_connection("localhost", port, ssl=trusting)
+    shown = writer.get_extra_info("peercert")["serialNumber"]
+    writer.close()
+    return shown
+
+
+async def test_calls_come_through_the_proxy_where_it_is_required():
+    from ipaddress import ip_network
+
+    proxies = Proxies((ip_network("127.0.0.1/32"),), True, "x-owner", "x-role")
+    async with open_doors(Identity(None, False, proxies)) as doors:
+        assert (await doors.http.get("/v1/info")).status_code == 401
+        assert (await doors.http.get("/v1/info", headers={"x-owner": "gate-3"})).status_code == 200
+
+
+async def test_a_picture_of_8_mb_arrives_whole_in_every_way_to_give_one():
+    picture = b"\xff\xd8" + bytes(range(256)) * 32768
+    as_json = json.dumps({"image": {"encoded": base64.b64encode(picture).decode()}, "labels": {"id": "nosuch"}})
+    message = parse_large(pb.ClassifyRequest, as_json.encode())
+    assert message.image.encoded == picture and message.labels.id == "nosuch"
+    async with open_doors(budget=BodyBudget(12 << 20, 64 << 20, 10.0), image_bytes=9 << 20) as doors:
+        sentences = [
+            (await doors.http.post("/v1/classify", **given)).json()["detail"]  # type: ignore[arg-type]
+            for given in (
+                {"json": body(image={"encoded": base64.b64encode(picture).decode()})},
+                {"files": {"image": picture}, "data": {"labels": "cat,dog,car"}},
+                {"content": picture, "params": {"labels": "cat,dog,car"}, "headers": {"content-type": "image/jpeg"}},
+            )
+        ]
+    assert sentences[0].startswith("image.encoded: ") and len(set(sentences)) == 1
