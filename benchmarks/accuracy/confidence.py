@@ -10,13 +10,14 @@ cell; the pictures measured are of the second, as are the later lessons.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.stats import betabinom
+from torch import Tensor
 
 from tta_service.confidence.calibration import WINDOW, Calibration, calibrate, softmax, zero_shot_range
 from tta_service.confidence.conformal import prediction_set
@@ -24,8 +25,7 @@ from tta_service.core.catalogue import strategies as catalogue
 from tta_service.core.evidence import Evidence
 from tta_service.core.lessons import Example, Lesson
 from tta_service.core.strategy import Strategy, apply_fit, is_teachable
-from tta_service.serving.pipeline.adaptation import begin_memory
-from tta_service.serving.pipeline.cross_fitting import cross_fit, zero_shot_logits
+from tta_service.serving.pipeline.cross_fitting import cross_fit, make_memory, zero_shot_logits
 
 from .metrics import FLOOR, calibration_error
 from .teach import World
@@ -91,7 +91,11 @@ def lessons_of(world: World, places: Sequence[int], after: int = 0) -> list[Less
     """Lessons about these pictures, as a session has them."""
     names, labels = world.text.labels.names, world.text.labels
     return [
-        Lesson(after + i + 1, Example(f"e{after + i}", world.features[place : place + 1].half(), labels, None, 0.0), names[label])
+        Lesson(
+            after + i + 1,
+            Example(f"e{after + i}", world.features[place : place + 1].half(), labels, None, 0.0),
+            names[label],
+        )
         for i, (place, label) in enumerate(zip(places, world.labels[list(places)]))
     ]
 
@@ -102,14 +106,22 @@ def learn_calibration(
     """From lessons that are all drawn uniformly, and places of pictures that were seen without one."""
     frames = [world.features[place : place + 1] for place in recent]
     zero_shot = zero_shot_logits(world.text, lessons)
-    logits = cross_fit(strategy, world.text, lessons, lessons, frames) if is_teachable(strategy) else zero_shot
+    logits = _finish(cross_fit(strategy, world.text, lessons, lessons, frames)) if is_teachable(strategy) else zero_shot
     labels = np.array([world.text.labels.names.index(lesson.label or "") for lesson in lessons])
     return calibrate(logits.double().numpy(), zero_shot.double().numpy(), labels, covered)
 
 
+def _finish(steps: Generator[None, None, Tensor]) -> Tensor:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
 def answer(strategy: Strategy, world: World, lessons: list[Lesson], measured: Sequence[int]) -> Answers:
     """The pictures, one after the other, through a memory that has learnt the lessons."""
-    memory = begin_memory(strategy, world.text, lessons if is_teachable(strategy) else ()).memory
+    memory = make_memory(strategy, world.text, lessons)
     found = []
     with torch.no_grad():
         for place in measured:
@@ -188,11 +200,9 @@ def _coverage_row(world: World, name: str, count: int, found: Sequence[tuple]) -
         low, high = betabinom(pictures, rank, n + 1 - rank).interval(0.95)
         inside += low <= share * pictures <= high
     share, size, single = (np.array([one[i] for one in found]) for i in range(3))
-    return CoverageRow(
-        *(world.cell.set, world.cell.shown, name, count, len(found)),
-        *(100 * float(one) for one in (share.mean(), share.min(), share.max())),
-        *(int(inside), float(size.mean()), 100 * float(single.mean())),
-    )
+    about = world.cell.set, world.cell.shown, name, count, len(found)
+    shares = [100 * float(one) for one in (share.mean(), share.min(), share.max())]
+    return CoverageRow(*about, *shares, int(inside), float(size.mean()), 100 * float(single.mean()))
 
 
 def measure_drift(
@@ -221,7 +231,9 @@ def measure_drift(
 
 def markdown(calibration: Sequence[CalibrationRow], coverage: Sequence[CoverageRow]) -> list[str]:
     lines = ["## ECE and negative log-likelihood", ""]
-    heads = "set, cell | strategy | lessons a class | pictures | top-1 | ECE zero-shot | own | range | calibrated | floor"
+    heads = (
+        "set, cell | strategy | lessons a class | pictures | top-1 | ECE zero-shot | own | range | calibrated | floor"
+    )
     heads += " | NLL zero-shot | own | calibrated | T"
     lines += [f"| {heads} |", "|---" * 14 + "|"]
     for one in calibration:

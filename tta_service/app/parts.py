@@ -24,6 +24,7 @@ from ..serving.example_encoder import ExampleEncoder
 from ..serving.persistence.service import SessionPersistence
 from ..serving.persistence.snapshots import Snapshots
 from ..serving.persistence.stores.base import Store
+from ..serving.pipeline.calibrating import Calibrator
 from ..serving.pipeline.fitting import Fitter
 from ..serving.pipeline.resources import Decode, Look, Resources
 from ..serving.pipeline.switches import StrategySwitches
@@ -56,6 +57,7 @@ class Runtime:
     teaching: Teaching
     fitter: Fitter
     switches: StrategySwitches
+    calibrator: Calibrator
     background_tasks: tuple[asyncio.Task[None], ...] = ()  # they run until the runtime closes
 
 
@@ -113,6 +115,7 @@ def connect_parts(
 
     images = ImageLimits(most.image_bytes, most.image_pixels, most.image_side)
     fitter, switches = Fitter(lanes, text_spaces), StrategySwitches(settings.defaults.disabled)
+    calibrator = Calibrator(lanes, text_spaces)
     resources = Resources(
         decode or partial(decode_image, limits=images),
         look or make_look(clip.device, clip.image_size),
@@ -122,6 +125,7 @@ def connect_parts(
         costs,
         clip.tokens_left,
         fitter,
+        calibrator,
         partial(make_thumbnail, side=keep.thumbnails) if keep.thumbnails else None,
         explain_every,
         switches,
@@ -149,4 +153,5 @@ def connect_parts(
         teaching,
         fitter,
         switches,
+        calibrator,
     )

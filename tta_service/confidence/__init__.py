@@ -1,1 +1,1 @@
-"""How far an answer can be trusted: calibration, conformal prediction, smoothing over time. Pure functions on values."""
+"""How far an answer can be trusted: calibration, conformal prediction, smoothing over time. Pure functions."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from .labels import LabelSet
 from .reducer import Reduction
 from .request import Encoded, Features, Raw
+from .trust import Drawn
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,6 +26,7 @@ class Example:
     request_id: str = ""
     thumbnail: bytes = b""  # JPEG; empty: none is kept
     other_model: str = ""  # fingerprint of the model that made the features, if it is not this server's
+    drawn: Drawn | None = None  # the picture was drawn uniformly to be asked about
 
     @property
     def set_apart(self) -> bool:
@@ -51,6 +53,8 @@ class Reason(StrEnum):
     """Why a person is asked about a picture."""
 
     ASKED = "asked"  # the caller wants it
+    UNIFORM = "uniform"  # the frame was drawn, whatever its answer
+    DEFERRED = "deferred"  # its answer is left to a person
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,6 +15,7 @@ from .labels import LabelSet
 from .reducer import Reduction
 from .scores import Scores
 from .strategy import Strategy
+from .trust import NOTHING, Trust, TrustOptions
 
 STAGES = ("decode", "look", "queue", "encode", "text", "turn", "adapt")
 
@@ -89,6 +90,7 @@ class Request:
     guard: bool = True  # a memory without lessons does not answer where there is a sign that it does harm
     ask: bool = False  # the picture becomes a question to a person
     remember: bool = False  # the report has what an example needs, whether or not a session remembers the picture
+    trust: TrustOptions = NOTHING
     request_id: str = ""
     trace: str = ""  # the caller's span as a W3C traceparent, the parent of this request's spans
 
@@ -169,6 +171,8 @@ class Report:
     degraded: Degraded | None = None
     escalated: bool = False
     guarded: bool = False  # the guard has put an answer without memory in the place of the memory's
+    cosine: float = 0.0  # between the plain view and the nearest text
+    trust: Trust | None = None
     explanation: Explanation | None = None
     unseen: tuple[str, ...] = ()  # label names that are not in the text tower's training data
     feature: Tensor | None = None  # [d] of the plain view, on the CPU; drift detection reads it

@@ -62,7 +62,8 @@ class Teaching:
                 pupil = before or self._hold(holds, self._obtain(owner, id, group))  # opened by a picture that is good
             if pupil.closed:
                 raise UnknownSession("the session was closed before it had learnt this", "session_id")
-            example = replace(example, labels=lesson.labels) if lesson.labels else example
+            if lesson.labels is not None and lesson.labels.id != example.labels.id:
+                example = replace(example, labels=lesson.labels, drawn=None)  # it was answered with others
             _check_label(lesson.label, example.labels.names)
             result = await self._add(pupil, example, lesson.label)
             if pupil.closed:

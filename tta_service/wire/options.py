@@ -10,8 +10,10 @@ from ..core.errors import BadRequest
 from ..core.reducer import Reduction
 from ..core.request import USUAL_THRESHOLD, Cascade
 from ..core.strategy import Strategy
+from ..core.trust import TrustOptions
 from .field_paths import field_prefix
 from .server_info import ServerInfo
+from .trust import parse_trust
 from .v1 import tta_pb2 as pb
 from .well_known import from_struct
 
@@ -41,6 +43,7 @@ class Options:
     guard: bool
     on_deadline: Literal["degrade", "fail"]
     ask: bool
+    trust: TrustOptions
 
 
 def parse_options(message: pb.Options, server_info: ServerInfo, path: str) -> Options:
@@ -63,6 +66,7 @@ def parse_options(message: pb.Options, server_info: ServerInfo, path: str) -> Op
         guard=message.guard if message.HasField("guard") else True,
         on_deadline=ON_DEADLINE[message.on_deadline],
         ask=message.ask,
+        trust=parse_trust(message, path),
     )
 
 

@@ -11,7 +11,11 @@ from .responses import top_scores
 from .v1 import tta_pb2 as pb
 from .well_known import to_timestamp
 
-REASONS = {Reason.ASKED: pb.Question.REASON_ASKED}
+REASONS = {
+    Reason.ASKED: pb.Question.REASON_ASKED,
+    Reason.UNIFORM: pb.Question.REASON_UNIFORM,
+    Reason.DEFERRED: pb.Question.REASON_DEFERRED,
+}
 TOP = 5  # scores of a question
 
 

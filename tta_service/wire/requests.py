@@ -83,6 +83,7 @@ def parse_request(
         explain=options.explain,
         guard=options.guard,
         ask=options.ask,
+        trust=options.trust,
         request_id=message.request_id,
         trace=trace,
     )

@@ -19,6 +19,7 @@ from .requests import ParsedRequest
 from .server_info import ServerInfo
 from .status import to_status
 from .stream_requests import Frame
+from .trust import make_confidence
 from .v1 import tta_pb2 as pb
 from .well_known import to_duration, to_struct
 
@@ -65,6 +66,7 @@ def make_response(report: Report, top_k: int, server_info: ServerInfo) -> pb.Cla
         unseen=report.unseen,
         example_id=report.example_id,
         asked=report.asked,
+        confidence=make_confidence(report),
     )
     if less := report.degraded:
         message.degraded.reason, message.degraded.zero_shot = REASONS[less.reason], less.zero_shot

@@ -161,6 +161,7 @@ def _parse_request(
         explain=options.explain,
         guard=options.guard,
         ask=options.ask,
+        trust=options.trust,
     )
     origin = FieldOrigins(
         image=f"frame.image.{frame.image.WhichOneof('content')}",

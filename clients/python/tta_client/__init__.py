@@ -10,6 +10,7 @@ from .sync.client import Client
 from .sync.stream import Stream
 from .types.answers import Answer, FrameAnswer, FrameFailure, Score, SessionStatus, Timings
 from .types.catalogue import Description, LabelSetInfo, Parameter, ServerInfo, SessionInfo, Snapshot
+from .types.confidence import Confidence, Smooth
 from .types.frames import Features, Frame
 from .types.labels import LabelSet
 from .types.lessons import LessonInfo, LessonResult
@@ -24,6 +25,7 @@ __all__ = [
     "Cascade",
     "Choice",
     "Client",
+    "Confidence",
     "Description",
     "Features",
     "Frame",
@@ -42,6 +44,7 @@ __all__ = [
     "ServerInfo",
     "SessionInfo",
     "SessionStatus",
+    "Smooth",
     "Snapshot",
     "Statistics",
     "Stream",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from ...core.errors import BadRequest
 from ...core.labels import LabelSet
 from ...core.lessons import Example, Lesson, Question, Reason
 from ...core.reducer import Reduction
+from ...core.trust import Drawn
 from .memory_codec import decode_labels, decode_reduction, encode_labels, encode_reduction
 
 Content = tuple[dict[str, Any], dict[str, Tensor]]  # for JSON, and tensors by name
@@ -94,6 +96,7 @@ def _encode_examples(examples: Sequence[Example], model: str) -> tuple[list[Any]
             "seen": example.seen,
             "frame_id": example.frame_id,
             "request_id": example.request_id,
+            **({"drawn": _encode_drawn(example.drawn)} if example.drawn else {}),
         }
         for example in examples
     ]
@@ -126,9 +129,22 @@ def _decode_examples(
             one["request_id"],
             thumbnail.numpy().tobytes(),
             other_model,
+            _decode_drawn(one["drawn"], other_model) if "drawn" in one else None,
         )
         examples.append(example)
     return examples
+
+
+def _encode_drawn(drawn: Drawn) -> list[Any]:
+    logits = b64encode(drawn.logits.float().numpy().tobytes()).decode()
+    return [drawn.strategy, drawn.prediction_set, logits]
+
+
+def _decode_drawn(described: Sequence[Any], other_model: str) -> Drawn:
+    """What another model said counts for none of this server's strategies."""
+    strategy, held, logits = described
+    values = torch.frombuffer(bytearray(b64decode(logits)), dtype=torch.float32)
+    return Drawn("" if other_model else strategy, values, None if held is None else tuple(held))
 
 
 def _split(values: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:

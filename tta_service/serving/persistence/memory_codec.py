@@ -71,12 +71,21 @@ def encode_memories(session: Session, images: Sequence[MemoryImage]) -> dict[str
 
 def encode(image: MemoryImage) -> dict[str, Any]:
     """All but the tensors, for JSON."""
-    strategy = image.key.strategy
     return {
-        "strategy": [strategy.name, _parameters(strategy)],
+        "strategy": encode_strategy(image.key.strategy),
         "labels": encode_labels(image.labels),
         "reduction": encode_reduction(image.key.reduction),
     }
+
+
+def encode_strategy(strategy: Strategy[Any]) -> list[Any]:
+    """For JSON."""
+    return [strategy.name, _parameters(strategy)]
+
+
+def decode_strategy(described: Sequence[Any]) -> Strategy[Any]:
+    """Raises `UnknownStrategy`, `BadParameters`."""
+    return strategies.build(*described)
 
 
 def encode_labels(labels: LabelSet) -> list[Any]:
@@ -105,7 +114,7 @@ def decode_reduction(described: Sequence[Any] | None) -> Reduction | None:
 
 def decode_key(described: Mapping[str, Any]) -> tuple[MemoryKey, LabelSet]:
     """Raises `UnknownStrategy`, `UnknownReducer`, `BadParameters`, `BadLabels`."""
-    strategy = strategies.build(*described["strategy"])
+    strategy = decode_strategy(described["strategy"])
     labels, reduction = decode_labels(described["labels"]), decode_reduction(described["reduction"])
     return MemoryKey(strategy, labels.id, reduction), labels
 

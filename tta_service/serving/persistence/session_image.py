@@ -16,6 +16,7 @@ from ..sessions.registry import SessionRegistry
 from ..sessions.session import Session
 from ..sessions.stored_version import StoredVersion
 from .memory_codec import MemoryImage, bring_up_to_date
+from .trust_codec import decode_trust
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +50,7 @@ class SessionImage:
             for lesson in self.lessons:
                 session.own_lessons.put(lesson)
             registry.join(session, header.get("group", ""))
+            decode_trust(header, session)
             for memory in self.memories:
                 slot = session.queue(memory.key, memory.labels).slot
                 slot.store(memory.memory, nbytes(memory.memory))

@@ -23,6 +23,7 @@ from .lesson_codec import Content, decode_taught, encode_taught
 from .memory_codec import MemoryImage, copy_memories, decode, decode_key, encode_memories, split
 from .session_image import SessionImage
 from .signing import ResumeTokens, SignedCodec, may_have, owners_of
+from .trust_codec import encode_trust, without_trust
 
 UNUSABLE = (BadRequest, BadLabels, BadParameters, UnknownStrategy, UnknownReducer, SessionInUse)  # of a stored state
 StartFit = Callable[[TurnQueue, Callable[[], Callable[[], None]]], None]
@@ -91,7 +92,7 @@ class Snapshots:
         images = await copy_memories(session, partial(self._sessions.registry.hold, session, used=False), self.lanes)
         epoch = session.epoch
         header = {"fingerprint": self.fingerprint, "owner": session.owner, "session": session.id, "epoch": epoch}
-        header |= encode_memories(session, images)
+        header |= encode_memories(session, images) | encode_trust(session)
         if group is not None:
             header |= {"group": group.id, "learnt": learnt}
             lessons = lessons if group_lessons else []
@@ -149,7 +150,7 @@ class Snapshots:
             "session %s comes from another model: %d memories begin anew, %d of %d lessons are set apart",
             *(header["session"], len(dropped), apart, len(lessons)),
         )
-        return SessionImage(header, [], dropped, lessons, questions)
+        return SessionImage(without_trust(header), [], dropped, lessons, questions)
 
     def _dump(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,13 +13,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ...confidence.decision import best_cosine
 from ...core.errors import BadRequest, ModelFault, TTAError
 from ...core.evidence import Evidence, Views
 from ...core.labels import TextSpace
+from ...core.memory import map_tensors
 from ...core.request import Explanation
 from ...core.strategy import Strategy, needs_of, predicts_first
 from ...guard import GuardedMemory, GuardState, count_answer, is_doubtful, plain_answer
-from ...maths import confident_rows, entropy
+from ...maths import confident_rows
+from .explaining import explain_answer
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +106,23 @@ def run_strategy(
     return answer, memory if state is None else GuardedMemory(memory, state)
 
 
+def run_if_known(
+    least: float,
+    encoded: EncodedViews,
+    text: TextSpace,
+    work: Callable[..., tuple[Answer, Any]],
+    memory: Any,
+    deliver: Callable[[Answer], None] | None = None,
+) -> tuple[Answer, Any]:
+    """What `work(memory, deliver)` gives; the memory as it was, if the image's best cosine is below `least`."""
+    with torch.no_grad():
+        cosine = best_cosine(encoded.evidence(text).logits()[0], text)
+    if cosine >= least:
+        return work(memory, deliver)
+    answer, _ = work(map_tensors(memory, Tensor.clone))  # a strategy may work in place
+    return answer, memory
+
+
 @torch.no_grad()
 def _guard_answer(
     strategy: Strategy[Any], evidence: Evidence, logits: Tensor, guard: bool, state: GuardState
@@ -147,25 +167,3 @@ def choose_confident(
         wanted[0] = wanted[kept.cpu()] = True
         rows = wanted.nonzero().flatten()
         return kept, rows, pixels[rows]
-
-
-def explain_answer(strategy: Strategy[Any], evidence: Evidence, views: Views | None, memory: Any) -> Explanation:
-    """Explains an answer. If the strategy's `explain` fails, logs the error and returns the default explanation."""
-    fraction = needs_of(strategy).confident
-    try:
-        return _make_explanation(strategy.explain(evidence, memory), fraction, evidence, views)
-    except Exception:
-        log.exception("%s could not explain itself", strategy.name)
-        return _make_explanation({}, fraction, evidence, views)
-
-
-def _make_explanation(
-    given: Mapping[str, Tensor | float], fraction: float, evidence: Evidence, views: Views | None
-) -> Explanation:
-    """By default the kept views are the confident `fraction`, with equal weights."""
-    logits = evidence.logits()
-    kept = torch.zeros(len(evidence.views), dtype=torch.bool)
-    kept[torch.as_tensor(given["kept"] if "kept" in given else confident_rows(evidence, fraction)).long()] = True
-    weight = torch.as_tensor(given["weight"]).float().cpu() if "weight" in given else kept.float() / kept.sum()
-    notes = {name: float(value) for name, value in given.items() if not isinstance(value, Tensor) or value.ndim == 0}
-    return Explanation(views, entropy(logits).cpu(), logits.argmax(-1).cpu(), kept, weight, notes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import torch
@@ -12,8 +12,10 @@ from torch.nn.functional import normalize
 from ...core.evidence import Evidence
 from ...core.labels import TextSpace
 from ...core.lessons import Lesson
-from ...core.strategy import Strategy, apply_fit
-from .adaptation import begin_memory, learn
+from ...core.strategy import Strategy, apply_fit, is_teachable
+from ...guard import add_guard
+from .adaptation import faults_of
+from .learning import learn
 
 FEWEST, MOST = 4, 10  # folds
 FRAMES = 128  # recent ones that the memory has seen before it learns: lessons alone would be another world
@@ -25,28 +27,39 @@ def cross_fit(
     lessons: Sequence[Lesson],
     wanted: Sequence[Lesson],
     recent: Sequence[Tensor] = (),
-) -> Tensor:
+) -> Generator[None, None, Tensor]:
     """Logits [n, c] of the `wanted` lessons' pictures, each from a memory that has learnt all others but its fold's.
 
     `lessons` are all that it learns, the wanted ones among them; `recent` [1 or 2, d] are frames without a lesson. A
-    fold holds lessons of all classes alike: without one, a class of few lessons would look worse than it is. Raises
-    `ModelFault` if the strategy fails.
+    fold holds lessons of all classes alike: without one, a class of few lessons would look worse than it is. A step
+    for each fold, since others may want the lane. Raises `ModelFault` if the strategy fails.
     """
     logits = [torch.empty(0)] * len(wanted)
-    with torch.no_grad():
-        for places in folds(wanted):
-            held_out = {wanted[place].number for place in places}
-            guarded = begin_memory(strategy, text)
-            memory: Any = guarded.memory
-            for views in recent[-FRAMES:]:
-                _, memory = strategy.adapt(_evidence(views, text), memory)
-            rest = [lesson for lesson in lessons if lesson.number not in held_out]
-            memory = learn(strategy, text, rest, guarded._replace(memory=memory)).memory
-            memory = apply_fit(memory, strategy.fit(memory, text))
+    for places in folds(wanted):
+        held_out = {wanted[place].number for place in places}
+        rest = [lesson for lesson in lessons if lesson.number not in held_out]
+        memory = make_memory(strategy, text, rest, recent)
+        with faults_of(strategy), torch.no_grad():
             for place in places:
                 answer, memory = strategy.adapt(_evidence(wanted[place].example.views, text), memory)
                 logits[place] = answer.detach().float().cpu()
+        yield
     return torch.stack(logits)
+
+
+def make_memory(
+    strategy: Strategy[Any], text: TextSpace, lessons: Sequence[Lesson], recent: Sequence[Tensor] = ()
+) -> Any:
+    """A memory that has seen the last of the `recent` frames [1 or 2, d], has learnt the lessons and is fitted."""
+    with faults_of(strategy), torch.no_grad():
+        memory = strategy.begin(text)
+        for views in recent[-FRAMES:]:
+            _, memory = strategy.adapt(_evidence(views, text), memory)
+    if not is_teachable(strategy):
+        return memory
+    memory = learn(strategy, text, lessons, add_guard(memory, text)).memory
+    with faults_of(strategy), torch.no_grad():
+        return apply_fit(memory, strategy.fit(memory, text))
 
 
 def zero_shot_logits(text: TextSpace, lessons: Sequence[Lesson]) -> Tensor:

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
+from ...confidence.decision import best_cosine
 from ...core.errors import DeadlineTooShort
 from ...core.labels import TextSpace
-from ...core.lessons import Reason
 from ...core.request import Degraded, Explanation, Features, Report, Request, SessionStatus
-from ...core.strategy import Needs, Scope, Strategy, needs_of
+from ...core.strategy import Needs, Scope, Strategy, learns_none, needs_of
 from ..admission.claims import Permit, rows_needed, work_of
 from ..concurrency import run
 from ..sessions.sessions import SessionScope
-from .adaptation import Answer, EncodedViews, run_strategy
+from .adaptation import Answer, EncodedViews, run_if_known, run_strategy
 from .deadline import DeadlinePlanner, Plan
 from .encoding import RequestEncoding
 from .learning import begin_memory
@@ -49,7 +49,7 @@ class RequestRun:
         if cascade and not (degraded and degraded.zero_shot) and report.scores.relative_entropy > cascade.above:
             report = await self._escalate(cascade.to, text, report)
         resources.costs.learn_overhead(time.monotonic() - began - self.timer.busy)
-        report = self.scope.remember(report, Reason.ASKED if request.ask else None)
+        report = self.scope.remember(self.scope.judge(report, resources.calibrator.current))
         self.scope.fit_memories(resources.fitter.start)
         return await self._add_token_counts(report, report.explanation) if report.explanation else report
 
@@ -95,6 +95,7 @@ class RequestRun:
             feature=answer.feature,
             example=answer.example,
             guarded=answer.guarded,
+            cosine=best_cosine(answer.zero_shot, text),
             thumbnail=self.encoding.thumbnail,
         )
 
@@ -146,7 +147,10 @@ class RequestRun:
         if time.monotonic() + (sum(queued.values()) if needs.gradient else 0.0) > until:
             raise TimeoutError
         explain = resources.should_explain(self.request, strategy)
+        explain = explain or (self.request.trust.decides and learns_none(strategy))  # it says "none of these" there
         work = partial(run_strategy, strategy, encoded, text, explain, scope.remembers, self.request.guard)
+        if (least := scope.lowest_admitted()) > -math.inf:
+            work = partial(run_if_known, least, encoded, text, work)
         if needs.gradient:
             queued[work] = resources.costs.estimate_adapt(strategy, len(text.features), encoded.count).likely
 

@@ -22,6 +22,7 @@ from ..batching.batcher import Batcher
 from ..concurrency import Executors
 from ..costs.model import CostModel
 from ..text.cache import TextSpaceCache
+from .calibrating import Calibrator
 from .fitting import Fitter
 from .switches import StrategySwitches
 
@@ -44,6 +45,7 @@ class Resources:
     costs: CostModel
     tokens_left: Callable[[Reducer], tuple[int, ...]]  # patch tokens of a view after each block
     fitter: Fitter
+    calibrator: Calibrator
     make_thumbnail: MakeThumbnail | None = None  # of pictures that sessions remember
     explain_every: int = 0  # one answer of so many is explained for the metrics; 0: none
     switches: StrategySwitches = field(default_factory=StrategySwitches)

@@ -6,6 +6,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Set
 from dataclasses import replace
 
+from ...confidence.calibration import Calibration
 from ...core.errors import UnknownExample
 from ...core.lessons import Example, ExampleRef, FrameRef, Lesson, RequestRef
 from ...core.parameters import shorten
@@ -27,7 +28,8 @@ class ExampleBytes:
         labels, texts = example.labels, 0
         if not self._held[labels.id]:
             texts = sum(len(text.encode(errors="surrogatepass")) for text in labels.texts)
-        return example.views.nbytes + len(example.thumbnail) + texts
+        drawn = example.drawn.logits.nbytes if example.drawn else 0
+        return example.views.nbytes + len(example.thumbnail) + drawn + texts
 
     def hold(self, example: Example) -> None:
         """Counts one more."""
@@ -96,6 +98,8 @@ class LessonBook(ExampleBytes):
         self.last = 0  # number of the last one that was given
         self.set_apart = 0  # how many are
         self.changes = 0  # lessons that came or went, since the session was opened here
+        self.calibrations = dict[MemoryKey, tuple[int, Calibration]]()  # with the `changes` that they knew
+        self.calibrating = set[MemoryKey]()
 
     def __len__(self) -> int:
         return len(self._lessons)

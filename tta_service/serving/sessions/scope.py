@@ -10,13 +10,18 @@ from secrets import token_hex
 from types import TracebackType
 from typing import Any
 
+from ...confidence.calibration import Calibration
+from ...core.labels import LabelSet
 from ...core.lessons import Example, Lesson, Question, Reason
 from ...core.request import Report, Request, SessionStatus
 from ...core.strategy import Strategy, is_teachable
+from ...core.trust import Drawn
 from .memory import MemoryKey, MemorySlot, reduction_of
 from .registry import SessionRegistry
 from .session import Session
 from .turns import Turn, TurnQueue
+
+CalibrationOf = Callable[[Session, MemoryKey, LabelSet], Calibration]
 
 
 class SessionScope:
@@ -41,7 +46,10 @@ class SessionScope:
     def remembers(self) -> bool:
         """Whether the picture is remembered: a later lesson can only be about a session that has a name."""
         request = self._request
-        return request.remember or (bool(request.session) and (request.ask or self._session.recent_limit > 0))
+        return request.remember or (
+            bool(request.session)
+            and (request.ask or request.trust.decides or request.trust.draws or self._session.recent_limit > 0)
+        )
 
     def admit(self, size: int) -> None:
         """Makes room for a new memory of `size` bytes. Raises `MemoryFull`."""
@@ -65,11 +73,28 @@ class SessionScope:
         slot.learnt = self._session.lessons.last
         return self._session.lessons.matching(slot.key)
 
-    def remember(self, report: Report, reason: Reason | None) -> Report:
-        """Remembers the picture for lessons, and for that `reason` as a question; the report that says so."""
-        request = self._request
-        if report.example is None or not request.session:
+    def lowest_admitted(self) -> float:
+        """The cosine under which no memory learns from the picture."""
+        return self._session.trust.lowest_admitted(self._request.labels.id, self._request.trust.admit_below)
+
+    def judge(self, report: Report, calibration_of: CalibrationOf) -> Report:
+        """The report with how far its answer can be trusted."""
+        request, session, calibration = self._request, self._session, Calibration()
+        if request.trust.draws:
+            calibration = calibration_of(session, MemoryKey.of(request, report.strategy), request.labels)
+        none = report.explanation.notes.get("none_of_these", 0.0) if report.explanation else 0.0
+        return replace(report, trust=session.trust.judge(report, calibration, none))
+
+    def remember(self, report: Report) -> Report:
+        """Remembers the picture for lessons, and perhaps as a question; the report that says so."""
+        request, trust = self._request, report.trust
+        if report.example is None or trust is None or not request.session:
             return report
+        session, drawn = self._session, None
+        reason = session.trust.choose_reason(report, trust, f"{session.id} {session.frames}")
+        if reason is Reason.UNIFORM:
+            held = trust.prediction_set if trust.guaranteed else None
+            drawn = Drawn(repr(report.strategy), report.logits, held)
         example = Example(
             id=f"seen-{token_hex(12)}",
             views=report.example,
@@ -79,6 +104,7 @@ class SessionScope:
             frame_id=request.frame_id,
             request_id=request.request_id,
             thumbnail=report.thumbnail,
+            drawn=drawn,
         )
         self._registry.room.remember(self._session, example)
         asked = reason is not None and self._registry.room.ask(self._session, Question(example, report.logits, reason))

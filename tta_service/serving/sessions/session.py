@@ -18,6 +18,7 @@ from .lessons import LessonBook, RecentExamples
 from .memory import MemoryAccounting, MemoryKey, MemorySlot
 from .questions import QuestionBook
 from .stored_version import StoredVersion
+from .trust import SessionTrust
 from .turns import TurnQueue
 
 
@@ -69,6 +70,7 @@ class Session:
     closed: bool = False
     bytes: int = 0  # of all its memories, lessons and questions
     memories: dict[MemoryKey, TurnQueue] = field(default_factory=dict[MemoryKey, TurnQueue])
+    trust: SessionTrust = field(default_factory=SessionTrust)
     stored: StoredVersion = field(default_factory=StoredVersion)
     group: LessonGroup | None = None
     leave_group: Callable[[], None] = lambda: None

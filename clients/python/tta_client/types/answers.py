@@ -10,6 +10,7 @@ from google.protobuf import json_format
 
 from ..errors import TTAClientError
 from ..v1 import tta_pb2
+from .confidence import Confidence, parse_confidence
 from .options import Choice, parse_choice
 from .values import read_fields
 
@@ -83,6 +84,7 @@ class Answer:
     asked: bool = False  # it waits as a question
     unseen: tuple[str, ...] = ()  # names absent from the text tower's training; only a stream's first answer lists them
     guarded: bool = False  # the server's guard answered without the session's memory
+    confidence: Confidence | None = None  # how far it can be trusted; None: an older server
 
     @property
     def label(self) -> str:
@@ -140,6 +142,7 @@ def parse_answer(message: tta_pb2.ClassifyResponse) -> Answer:
         session=parse_session_status(message.session),
         degraded=_parse_degraded(message.degraded) if message.HasField("degraded") else None,
         explanation=_to_dict(message.explanation) if message.HasField("explanation") else None,
+        confidence=parse_confidence(message.confidence) if message.HasField("confidence") else None,
     )
 
 

@@ -10,6 +10,7 @@ from google.protobuf import json_format
 
 from ..errors import blame_field, make_refusal
 from ..v1 import tta_pb2
+from .confidence import Smooth, look_up_calibrate, make_smooth_message
 from .values import parse_unsigned, to_plain
 
 T = TypeVar("T")
@@ -67,6 +68,12 @@ class Options:
     explain: bool = False
     on_deadline: Literal["", "degrade", "fail"] = ""
     guard: bool | None = None
+    calibrate: Literal["", "none", "zero_shot_range", "lessons"] = ""  # how the confidence is made
+    defer_below: float | None = None  # answers of less confidence are left to a person
+    coverage: float | None = None  # share of prediction sets that hold the right label; plural sets defer
+    none_below: float | None = None  # with a cosine below it the image shows none of the labels
+    admit_below: float = 0.0  # no memory learns from frames under this quantile of the recent cosines
+    smooth: Smooth | None = None
     ask: bool = False  # the image becomes a question, see `Client.questions`; a call must name its session
 
     def with_strategy(self, strategy: str | Choice) -> Options:
@@ -94,9 +101,21 @@ def make_options_message(options: Options, path: str = "options") -> tta_pb2.Opt
             message.cascade.CopyFrom(_make_cascade_message(options.cascade, f"{path}.cascade"))
         if options.guard is not None:
             message.guard = bool(options.guard)
+        _add_trust(message, options, path)
         if options.on_deadline:
             message.on_deadline = _look_up(DEADLINES, options.on_deadline, f"{path}.on_deadline")
     return message
+
+
+def _add_trust(message: tta_pb2.Options, options: Options, path: str) -> None:
+    if options.calibrate:
+        message.calibrate = look_up_calibrate(options.calibrate, f"{path}.calibrate")
+    for name in ("defer_below", "coverage", "none_below", "admit_below"):
+        if (value := getattr(options, name)) is not None:
+            with blame_field(f"{path}.{name}"):
+                setattr(message, name, float(value))
+    if options.smooth is not None:
+        message.smooth.CopyFrom(make_smooth_message(options.smooth, f"{path}.smooth"))
 
 
 def make_choice_message(choice: str | Choice, path: str) -> tta_pb2.Choice:

@@ -18,9 +18,31 @@ class OnDeadline(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ON_DEADLINE_UNSPECIFIED: _ClassVar[OnDeadline]
     ON_DEADLINE_DEGRADE: _ClassVar[OnDeadline]
     ON_DEADLINE_FAIL: _ClassVar[OnDeadline]
+
+class Calibrate(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CALIBRATE_UNSPECIFIED: _ClassVar[Calibrate]
+    CALIBRATE_NONE: _ClassVar[Calibrate]
+    CALIBRATE_ZERO_SHOT_RANGE: _ClassVar[Calibrate]
+    CALIBRATE_LESSONS: _ClassVar[Calibrate]
+
+class Decision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DECISION_UNSPECIFIED: _ClassVar[Decision]
+    DECISION_ANSWER: _ClassVar[Decision]
+    DECISION_DEFER: _ClassVar[Decision]
+    DECISION_NONE_OF_THESE: _ClassVar[Decision]
 ON_DEADLINE_UNSPECIFIED: OnDeadline
 ON_DEADLINE_DEGRADE: OnDeadline
 ON_DEADLINE_FAIL: OnDeadline
+CALIBRATE_UNSPECIFIED: Calibrate
+CALIBRATE_NONE: Calibrate
+CALIBRATE_ZERO_SHOT_RANGE: Calibrate
+CALIBRATE_LESSONS: Calibrate
+DECISION_UNSPECIFIED: Decision
+DECISION_ANSWER: Decision
+DECISION_DEFER: Decision
+DECISION_NONE_OF_THESE: Decision
 
 class Image(_message.Message):
     __slots__ = ("encoded", "raw", "features")
@@ -129,7 +151,7 @@ class Cascade(_message.Message):
     def __init__(self, to: _Optional[_Union[Choice, _Mapping]] = ..., above: _Optional[float] = ...) -> None: ...
 
 class Options(_message.Message):
-    __slots__ = ("strategy", "cascade", "reduction", "top_k", "seed", "explain", "on_deadline", "ask", "guard")
+    __slots__ = ("strategy", "cascade", "reduction", "top_k", "seed", "explain", "on_deadline", "ask", "guard", "calibrate", "defer_below", "coverage", "none_below", "admit_below", "smooth")
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
     CASCADE_FIELD_NUMBER: _ClassVar[int]
     REDUCTION_FIELD_NUMBER: _ClassVar[int]
@@ -139,6 +161,12 @@ class Options(_message.Message):
     ON_DEADLINE_FIELD_NUMBER: _ClassVar[int]
     ASK_FIELD_NUMBER: _ClassVar[int]
     GUARD_FIELD_NUMBER: _ClassVar[int]
+    CALIBRATE_FIELD_NUMBER: _ClassVar[int]
+    DEFER_BELOW_FIELD_NUMBER: _ClassVar[int]
+    COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    NONE_BELOW_FIELD_NUMBER: _ClassVar[int]
+    ADMIT_BELOW_FIELD_NUMBER: _ClassVar[int]
+    SMOOTH_FIELD_NUMBER: _ClassVar[int]
     strategy: Choice
     cascade: Cascade
     reduction: Reduction
@@ -148,7 +176,23 @@ class Options(_message.Message):
     on_deadline: OnDeadline
     ask: bool
     guard: bool
-    def __init__(self, strategy: _Optional[_Union[Choice, _Mapping]] = ..., cascade: _Optional[_Union[Cascade, _Mapping]] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., top_k: _Optional[int] = ..., seed: _Optional[int] = ..., explain: _Optional[bool] = ..., on_deadline: _Optional[_Union[OnDeadline, str]] = ..., ask: _Optional[bool] = ..., guard: _Optional[bool] = ...) -> None: ...
+    calibrate: Calibrate
+    defer_below: float
+    coverage: float
+    none_below: float
+    admit_below: float
+    smooth: Smooth
+    def __init__(self, strategy: _Optional[_Union[Choice, _Mapping]] = ..., cascade: _Optional[_Union[Cascade, _Mapping]] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., top_k: _Optional[int] = ..., seed: _Optional[int] = ..., explain: _Optional[bool] = ..., on_deadline: _Optional[_Union[OnDeadline, str]] = ..., ask: _Optional[bool] = ..., guard: _Optional[bool] = ..., calibrate: _Optional[_Union[Calibrate, str]] = ..., defer_below: _Optional[float] = ..., coverage: _Optional[float] = ..., none_below: _Optional[float] = ..., admit_below: _Optional[float] = ..., smooth: _Optional[_Union[Smooth, _Mapping]] = ...) -> None: ...
+
+class Smooth(_message.Message):
+    __slots__ = ("window", "enter", "leave")
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    ENTER_FIELD_NUMBER: _ClassVar[int]
+    LEAVE_FIELD_NUMBER: _ClassVar[int]
+    window: int
+    enter: float
+    leave: float
+    def __init__(self, window: _Optional[int] = ..., enter: _Optional[float] = ..., leave: _Optional[float] = ...) -> None: ...
 
 class ClassifyRequest(_message.Message):
     __slots__ = ("image", "labels", "options", "session_id", "request_id", "lesson_group")
@@ -339,7 +383,7 @@ class SessionStatus(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., origin: _Optional[_Union[SessionStatus.Origin, str]] = ..., frames: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., memory_reset: _Optional[bool] = ..., last_frame_id: _Optional[int] = ..., lessons_set_apart: _Optional[int] = ...) -> None: ...
 
 class ClassifyResponse(_message.Message):
-    __slots__ = ("top", "zero_shot", "entropy", "strategy", "escalated", "degraded", "timings", "batch_rows", "session", "explanation", "label_set_id", "request_id", "reduction", "views", "model", "unseen", "example_id", "asked", "guarded")
+    __slots__ = ("top", "zero_shot", "entropy", "strategy", "escalated", "degraded", "timings", "batch_rows", "session", "explanation", "label_set_id", "request_id", "reduction", "views", "model", "unseen", "example_id", "asked", "guarded", "confidence")
     TOP_FIELD_NUMBER: _ClassVar[int]
     ZERO_SHOT_FIELD_NUMBER: _ClassVar[int]
     ENTROPY_FIELD_NUMBER: _ClassVar[int]
@@ -359,6 +403,7 @@ class ClassifyResponse(_message.Message):
     EXAMPLE_ID_FIELD_NUMBER: _ClassVar[int]
     ASKED_FIELD_NUMBER: _ClassVar[int]
     GUARDED_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
     top: _containers.RepeatedCompositeFieldContainer[Score]
     zero_shot: _containers.RepeatedCompositeFieldContainer[Score]
     entropy: float
@@ -378,7 +423,32 @@ class ClassifyResponse(_message.Message):
     example_id: str
     asked: bool
     guarded: bool
-    def __init__(self, top: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., zero_shot: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., entropy: _Optional[float] = ..., strategy: _Optional[_Union[Choice, _Mapping]] = ..., escalated: _Optional[bool] = ..., degraded: _Optional[_Union[Degraded, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., batch_rows: _Optional[int] = ..., session: _Optional[_Union[SessionStatus, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., label_set_id: _Optional[str] = ..., request_id: _Optional[str] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., views: _Optional[int] = ..., model: _Optional[str] = ..., unseen: _Optional[_Iterable[str]] = ..., example_id: _Optional[str] = ..., asked: _Optional[bool] = ..., guarded: _Optional[bool] = ...) -> None: ...
+    confidence: Confidence
+    def __init__(self, top: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., zero_shot: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., entropy: _Optional[float] = ..., strategy: _Optional[_Union[Choice, _Mapping]] = ..., escalated: _Optional[bool] = ..., degraded: _Optional[_Union[Degraded, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., batch_rows: _Optional[int] = ..., session: _Optional[_Union[SessionStatus, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., label_set_id: _Optional[str] = ..., request_id: _Optional[str] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., views: _Optional[int] = ..., model: _Optional[str] = ..., unseen: _Optional[_Iterable[str]] = ..., example_id: _Optional[str] = ..., asked: _Optional[bool] = ..., guarded: _Optional[bool] = ..., confidence: _Optional[_Union[Confidence, _Mapping]] = ...) -> None: ...
+
+class Confidence(_message.Message):
+    __slots__ = ("confidence", "method", "lessons", "cosine", "cosine_quantile", "decision", "prediction_set", "guaranteed", "stable_label", "changed")
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    LESSONS_FIELD_NUMBER: _ClassVar[int]
+    COSINE_FIELD_NUMBER: _ClassVar[int]
+    COSINE_QUANTILE_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    PREDICTION_SET_FIELD_NUMBER: _ClassVar[int]
+    GUARANTEED_FIELD_NUMBER: _ClassVar[int]
+    STABLE_LABEL_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    confidence: float
+    method: Calibrate
+    lessons: int
+    cosine: float
+    cosine_quantile: float
+    decision: Decision
+    prediction_set: _containers.RepeatedScalarFieldContainer[int]
+    guaranteed: bool
+    stable_label: str
+    changed: bool
+    def __init__(self, confidence: _Optional[float] = ..., method: _Optional[_Union[Calibrate, str]] = ..., lessons: _Optional[int] = ..., cosine: _Optional[float] = ..., cosine_quantile: _Optional[float] = ..., decision: _Optional[_Union[Decision, str]] = ..., prediction_set: _Optional[_Iterable[int]] = ..., guaranteed: _Optional[bool] = ..., stable_label: _Optional[str] = ..., changed: _Optional[bool] = ...) -> None: ...
 
 class ClassifyStreamResponse(_message.Message):
     __slots__ = ("answer", "error", "status", "draining", "lesson")
@@ -794,8 +864,12 @@ class Question(_message.Message):
         __slots__ = ()
         REASON_UNSPECIFIED: _ClassVar[Question.Reason]
         REASON_ASKED: _ClassVar[Question.Reason]
+        REASON_UNIFORM: _ClassVar[Question.Reason]
+        REASON_DEFERRED: _ClassVar[Question.Reason]
     REASON_UNSPECIFIED: Question.Reason
     REASON_ASKED: Question.Reason
+    REASON_UNIFORM: Question.Reason
+    REASON_DEFERRED: Question.Reason
     EXAMPLE_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     FRAME_ID_FIELD_NUMBER: _ClassVar[int]

@@ -1,0 +1,86 @@
+"""Calibration by its limits and by simulation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from tta_service.confidence.calibration import (
+    calibrate,
+    finite,
+    fit_temperature,
+    ranks_worse,
+    softmax,
+    zero_shot_range,
+)
+
+
+def world(n: int, c: int = 10, temperature: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Logits that are `temperature` times too large, and labels drawn from the right probabilities."""
+    draw = np.random.default_rng(seed)
+    logits = 2 * draw.standard_normal((n, c))
+    labels = np.array([draw.choice(c, p=one) for one in softmax(logits)])
+    return temperature * logits, labels
+
+
+def test_the_zero_shot_range_keeps_the_order_and_takes_over_the_range() -> None:
+    draw = np.random.default_rng(0)
+    for _ in range(50):
+        adapted, plain = 40 * draw.standard_normal(7), draw.standard_normal(7) + 5
+        made = zero_shot_range(adapted, plain)
+        assert (made.argsort() == adapted.argsort()).all()
+        assert (made.min(), made.max()) == pytest.approx((plain.min(), plain.max()))
+    assert zero_shot_range(plain, plain) == pytest.approx(plain)
+    assert zero_shot_range(np.array([3.0]), np.array([1.0])) == [1.0]
+
+
+def test_labels_without_a_vote_lie_half_a_share_below_the_least_vote() -> None:
+    votes = np.array([3.0, 0.0, 1.0, 0.0])
+    with np.errstate(divide="ignore"):
+        made = np.exp(finite(np.log(votes / 4)))
+    assert made == pytest.approx([3 / 4, 1 / 8, 1 / 4, 1 / 8])
+    with np.errstate(divide="ignore"):
+        alone = zero_shot_range(np.log(np.array([0.0, 1.0, 0.0])), np.array([1.0, 2.0, 3.0]))
+    assert alone == pytest.approx([1, 3, 1])
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0, 10.0])
+def test_many_lessons_find_the_temperature(temperature: float) -> None:
+    assert fit_temperature(*world(4000, temperature=temperature)) == pytest.approx(temperature, rel=0.05)
+
+
+def test_few_lessons_stay_near_the_prior_and_none_leave_the_scores() -> None:
+    logits, labels = world(2, temperature=10.0)
+    assert 1 < fit_temperature(logits, labels) < fit_temperature(*world(400, temperature=10.0))
+    assert fit_temperature(logits[:0], labels[:0]) == 1.0
+    untouched = calibrate(logits[:0], logits[:0], labels[:0])
+    assert untouched.probabilities(logits[0], logits[1]) == pytest.approx(softmax(logits[0]))
+    assert untouched.lessons == 0 and math.isinf(untouched.threshold(0.9)) and math.isnan(untouched.coverage)
+
+
+def test_scores_that_rank_worse_give_way_to_zero_shot_and_equal_ones_do_not() -> None:
+    draw = np.random.default_rng(0)
+    right = draw.random(200) < 0.5
+    good, noise = right + 0.5 * draw.standard_normal(200), draw.standard_normal(200)
+    assert ranks_worse(noise, good, right) and not ranks_worse(good, noise, right)
+    assert not ranks_worse(good, good, right)
+    assert not ranks_worse(noise, good, np.ones(200, bool))  # nothing is wrong, so nothing is ranked
+
+
+def test_the_probability_of_the_answered_label_comes_from_zero_shot_where_that_ranks_better() -> None:
+    plain, labels = world(300)
+    draw = np.random.default_rng(1)
+    vain = 30 * draw.random((300, 1)) * np.eye(10)[plain.argmax(1)]  # the same answers, with noise for confidence
+    made = calibrate(vain, plain, labels)
+    assert made.zero_shot
+    assert made.probabilities(vain[0], plain[0]) == pytest.approx(softmax(plain[0] / made.temperature))
+
+
+def test_calibrated_probabilities_are_right_as_often_as_they_say() -> None:
+    logits, labels = world(400, temperature=6.0)
+    made = calibrate(logits, logits, labels)
+    new, truth = world(4000, temperature=6.0, seed=9)
+    p = np.stack([made.probabilities(one, one) for one in new])
+    assert p.max(1).mean() == pytest.approx((p.argmax(1) == truth).mean(), abs=0.03)

@@ -1,0 +1,70 @@
+"""From an answer and its calibration to a confidence, a prediction set and a decision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from ..core.labels import TextSpace
+from ..core.trust import Decision, Trust, TrustOptions
+from .calibration import Calibration, Numbers, finite, softmax, zero_shot_range
+from .conformal import prediction_set
+
+NONE_PROBABLE = 0.5  # probability of "none of these" from which that is the decision
+
+
+def best_cosine(zero_shot: Tensor, text: TextSpace) -> float:
+    """Between an image and the nearest text, from the zero-shot logits [c]."""
+    return float(zero_shot.max()) / text.scale
+
+
+def quantile_of(value: float, earlier: Sequence[float]) -> float | None:
+    """The share of earlier values that are lower, equal ones counted half; None without any."""
+    if not len(earlier):
+        return None
+    known = np.asarray(earlier)
+    return float((known < value).mean() + (known == value).mean() / 2)
+
+
+def lowest_admitted(earlier: Sequence[float], below: float) -> float:
+    """The value under which the share `below` of the earlier ones lies; −inf where nothing is to be kept out."""
+    return float(np.quantile(np.asarray(earlier), below)) if below and len(earlier) else -math.inf
+
+
+def judge(
+    options: TrustOptions,
+    calibration: Calibration,
+    logits: Tensor,
+    zero_shot: Tensor,
+    cosine: float,
+    quantile: float | None = None,
+    none: float = 0.0,
+) -> Trust:
+    """How far the answer with these logits [c] can be trusted; `none` is the probability that it shows no class."""
+    adapted, plain = finite(logits.double().numpy()), zero_shot.double().numpy()
+    probabilities, label = _probabilities(options, calibration, adapted, plain), int(logits.argmax())
+    confidence, lessons = float(probabilities[label]), calibration.lessons
+    held, guaranteed = (), False
+    if options.coverage is not None:
+        most = calibration.threshold(options.coverage)
+        if guaranteed := math.isfinite(most) or bool(calibration.covered):
+            best_first = np.argsort(-probabilities, kind="stable")
+            inside = prediction_set(probabilities, most)
+            held = tuple(int(one) for one in best_first if inside[one])
+    decision: Decision = "answer"
+    if none >= NONE_PROBABLE or (options.none_below is not None and cosine < options.none_below):
+        decision = "none_of_these"
+    elif (guaranteed and held != (label,)) or (options.defer_below is not None and confidence < options.defer_below):
+        decision = "defer"
+    if options.calibrate != "lessons" and options.coverage is None:
+        lessons = 0
+    return Trust(confidence, options.calibrate, lessons, cosine, quantile, decision, held, guaranteed)
+
+
+def _probabilities(options: TrustOptions, calibration: Calibration, adapted: Numbers, plain: Numbers) -> Numbers:
+    if options.calibrate == "lessons" or options.coverage is not None:
+        return calibration.probabilities(adapted, plain)
+    return softmax(zero_shot_range(adapted, plain) if options.calibrate == "zero_shot_range" else adapted)

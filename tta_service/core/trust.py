@@ -1,0 +1,72 @@
+"""How far an answer can be trusted: what a caller asks for, and what the answer says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+Calibrate = Literal["none", "zero_shot_range", "lessons"]
+Decision = Literal["answer", "defer", "none_of_these"]
+
+
+@dataclass(frozen=True, slots=True)
+class Smoothing:
+    """When a label becomes the stable one of a session, and when it ceases to be."""
+
+    window: int  # frames
+    enter: float  # of the window, by confidence: a label with as much becomes stable
+    leave: float  # the stable label stays until it has less
+
+
+@dataclass(frozen=True, slots=True)
+class TrustOptions:
+    """How the confidence of an answer is made, and what follows from it. By default nothing does."""
+
+    calibrate: Calibrate = "none"
+    defer_below: float | None = None  # confidence under which an answer is left to a person
+    coverage: float | None = (
+        None  # share of prediction sets that are to hold the label; sets of other sizes than 1 defer
+    )
+    none_below: float | None = None  # cosine under which a picture shows none of the classes
+    admit_below: float = 0.0  # share of the session's recent cosines under which no memory learns from a frame
+    smooth: Smoothing | None = None
+
+    @property
+    def decides(self) -> bool:
+        """Whether an answer may be deferred."""
+        return not (self.defer_below is None and self.coverage is None and self.none_below is None)
+
+    @property
+    def draws(self) -> bool:
+        """Whether it needs lessons about frames that are drawn uniformly."""
+        return self.calibrate == "lessons" or self.coverage is not None
+
+
+NOTHING = TrustOptions()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trust:
+    """How far an answer can be trusted."""
+
+    confidence: float  # probability that the answered label is right
+    method: Calibrate  # that made it
+    lessons: int = 0  # about frames that were drawn uniformly, from which it learned
+    cosine: float = 0.0  # between the plain view and the nearest class's text
+    cosine_quantile: float | None = None  # share of the session's recent cosines that are lower; None: there are none
+    decision: Decision = "answer"
+    prediction_set: tuple[int, ...] = ()  # classes, the most probable first
+    guaranteed: bool = False  # the set holds the label as often as was asked for
+    stable: int | None = None  # class; None: no label is stable, or nobody asked
+    changed: bool = False  # with this frame another label became stable, or none is any more
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """What was said about a picture that was drawn uniformly, before anybody said what it shows."""
+
+    strategy: str  # that answered, with its parameters
+    logits: Tensor  # [c] float32 on the CPU
+    prediction_set: tuple[int, ...] | None = None  # None: there was no guarantee yet

@@ -1,0 +1,84 @@
+"""What a session remembers to say how far its answers can be trusted, and which frames it asks about."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ...confidence.calibration import Calibration
+from ...confidence.decision import judge, lowest_admitted, quantile_of
+from ...confidence.smoothing import Frame, stable_label
+from ...core.lessons import Reason
+from ...core.moving_average import MovingAverage
+from ...core.request import Report
+from ...core.trust import Smoothing, Trust
+
+COSINES = 512  # of the last frames
+PACE = 256  # frames of a moving average
+SHARE = 1 / 3  # uniformly drawn questions for every other one: one in four
+RAREST = 0.01  # share of frames that are drawn at least
+
+
+class SessionTrust:
+    """The last cosines and labels of a session, for one label set; another one begins anew. Some kB, not counted."""
+
+    def __init__(self) -> None:
+        self._labels = ""
+        self._cosines, self._frames = deque[float](maxlen=COSINES), deque[Frame]()
+        self._stable: int | None = None
+        self._others = MovingAverage[float](PACE, 0.0)  # share of frames that were asked about for another reason
+
+    def lowest_admitted(self, labels: str, below: float) -> float:
+        """The cosine under which the share `below` of the recent ones lies; −inf: there is nothing to compare with."""
+        return lowest_admitted(self._cosines if labels == self._labels else (), below)
+
+    def judge(self, report: Report, calibration: Calibration, none: float) -> Trust:
+        """How far the report's answer can be trusted; its frame joins the recent ones."""
+        options, labels = report.request.trust, report.request.labels.id
+        if labels != self._labels:
+            self._labels, self._stable = labels, None
+            self._cosines.clear()
+            self._frames.clear()
+        quantile = quantile_of(report.cosine, self._cosines)
+        trust = judge(options, calibration, report.logits, report.zero_shot, report.cosine, quantile, none)
+        self._cosines.append(report.cosine)
+        return self._smooth(options.smooth, trust, int(report.logits.argmax())) if options.smooth else trust
+
+    def _smooth(self, smoothing: Smoothing, trust: Trust, label: int) -> Trust:
+        self._frames.append((label, 0.0 if trust.decision == "none_of_these" else trust.confidence))
+        while len(self._frames) > smoothing.window:
+            self._frames.popleft()
+        before, self._stable = self._stable, stable_label(smoothing, self._frames, self._stable)
+        return replace(trust, stable=self._stable, changed=self._stable != before)
+
+    def choose_reason(self, report: Report, trust: Trust, place: str) -> Reason | None:
+        """Why a person is asked about the frame, if one is. `place` names the frame, and is all that chance reads.
+
+        One question in four is about a frame that is drawn whatever its answer.
+        """
+        request = report.request
+        reason = Reason.ASKED if request.ask else Reason.DEFERRED if trust.decision == "defer" else None
+        drawn = request.trust.draws and random.Random(place).random() < max(RAREST, SHARE * self._others.value)
+        self._others.add(float(reason is not None))
+        return Reason.UNIFORM if drawn else reason
+
+    def encode(self) -> dict[str, Any]:
+        """For JSON."""
+        cosines = [round(cosine, 5) for cosine in self._cosines]
+        return {
+            "labels": self._labels,
+            "cosines": cosines,
+            "frames": [(label, round(confidence, 5)) for label, confidence in self._frames],
+            "stable": self._stable,
+            "others": self._others.value,
+        }
+
+    def restore(self, described: Mapping[str, Any]) -> None:
+        """Goes on from what `encode` gave."""
+        self._labels, self._stable = described["labels"], described["stable"]
+        self._cosines.extend(described["cosines"])
+        self._frames.extend((label, confidence) for label, confidence in described["frames"])
+        self._others = MovingAverage[float](PACE, described["others"])

@@ -1,0 +1,89 @@
+"""How far an answer can be trusted: from options to core values, and from reports to messages."""
+
+from __future__ import annotations
+
+from ..confidence.smoothing import is_steady
+from ..core.errors import BadRequest
+from ..core.request import Report
+from ..core.trust import Calibrate, Smoothing, TrustOptions
+from .v1 import tta_pb2 as pb
+
+CALIBRATE: dict[int, Calibrate] = {
+    pb.CALIBRATE_UNSPECIFIED: "none",
+    pb.CALIBRATE_NONE: "none",
+    pb.CALIBRATE_ZERO_SHOT_RANGE: "zero_shot_range",
+    pb.CALIBRATE_LESSONS: "lessons",
+}
+METHODS: dict[Calibrate, pb.Calibrate] = {
+    "none": pb.CALIBRATE_NONE,
+    "zero_shot_range": pb.CALIBRATE_ZERO_SHOT_RANGE,
+    "lessons": pb.CALIBRATE_LESSONS,
+}
+DECISIONS = {
+    "answer": pb.DECISION_ANSWER,
+    "defer": pb.DECISION_DEFER,
+    "none_of_these": pb.DECISION_NONE_OF_THESE,
+}
+
+
+def parse_trust(message: pb.Options, path: str) -> TrustOptions:
+    """What the options at `path` ask for. Raises `BadRequest`, naming the field."""
+    if message.calibrate not in CALIBRATE:
+        raise BadRequest(f"there is no choice {message.calibrate}", f"{path}.calibrate")
+    coverage = message.coverage if message.HasField("coverage") else None
+    if coverage is not None and not 0 < coverage < 1:
+        raise BadRequest(f"{coverage:g} is not between 0 and 1", f"{path}.coverage")
+    if not 0 <= message.admit_below < 1:
+        raise BadRequest(f"{message.admit_below:g} is not at least 0 and below 1", f"{path}.admit_below")
+    return TrustOptions(
+        calibrate=CALIBRATE[message.calibrate],
+        defer_below=_optional(message, "defer_below", 0.0, path),
+        coverage=coverage,
+        none_below=_optional(message, "none_below", -1.0, path),
+        admit_below=message.admit_below,
+        smooth=_parse_smoothing(message.smooth, f"{path}.smooth") if message.HasField("smooth") else None,
+    )
+
+
+def _optional(message: pb.Options, name: str, least: float, path: str) -> float | None:
+    if not message.HasField(name):  # type: ignore[arg-type]
+        return None
+    value: float = getattr(message, name)
+    if not least <= value <= 1:
+        raise BadRequest(f"{value:g} is not within {least:g} and 1", f"{path}.{name}")
+    return value
+
+
+def _parse_smoothing(message: pb.Smooth, path: str) -> Smoothing:
+    window = message.window if message.HasField("window") else 5
+    enter = message.enter if message.HasField("enter") else 0.5
+    leave = message.leave if message.HasField("leave") else min(0.3, enter)
+    if not 2 <= window <= 64:
+        raise BadRequest(f"{window} frames; a window has 2 to 64", f"{path}.window")
+    if not 0 < enter <= 1:
+        raise BadRequest(f"{enter:g} is not above 0 and at most 1", f"{path}.enter")
+    if not 0 <= leave <= enter:
+        raise BadRequest(f"{leave:g} is not within 0 and `enter`, {enter:g}", f"{path}.leave")
+    if not is_steady(smoothing := Smoothing(window, enter, leave)):
+        sentence = f"one odd frame of {window} could flip the state: enter is above {1 / window:.3g}"
+        raise BadRequest(f"{sentence}, leave at most {1 - 1 / window:.3g}", path)
+    return smoothing
+
+
+def make_confidence(report: Report) -> pb.Confidence | None:
+    """How far the report's answer can be trusted; None if nobody has judged it."""
+    trust, names = report.trust, report.request.labels.names
+    if trust is None:
+        return None
+    return pb.Confidence(
+        confidence=trust.confidence,
+        method=METHODS[trust.method],
+        lessons=trust.lessons,
+        cosine=trust.cosine,
+        cosine_quantile=trust.cosine_quantile,
+        decision=DECISIONS[trust.decision],
+        prediction_set=trust.prediction_set,
+        guaranteed=trust.guaranteed,
+        stable_label="" if trust.stable is None else names[trust.stable],
+        changed=trust.changed,
+    )
