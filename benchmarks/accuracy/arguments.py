@@ -52,6 +52,24 @@ def parser(about: str, runs: dict[str, Mode]) -> argparse.ArgumentParser:
     one.add_argument("--classes", type=int, default=20, help="of a set, 0: all")
     one.add_argument("--each", type=int, default=50, help="pictures of each class")
     one.add_argument("--orders", type=int, default=5, help="seeded draws of lessons and order")
+    one = modes.add_parser("confidence", help="calibration with lessons, and the coverage of prediction sets")
+    one.set_defaults(mode=runs["confidence"], name="accuracy_confidence", dry_run=False)
+    _add_data_and_model(one)
+    one.add_argument("--strategies", type=_words, default=["zero_shot", *TAUGHT, "tda"])
+    one.add_argument(
+        "--shifts", type=_words, default=["none", "fog", "noise"], help="none stands for the clean pictures"
+    )
+    one.add_argument("--severities", type=_integers, default=[3])
+    one.add_argument("--lessons", type=_integers, default=[4, 8], help="of each class; none: no calibration")
+    one.add_argument("--classes", type=int, default=24, help="of a set, 0: all")
+    one.add_argument("--each", type=int, default=120, help="pictures of each class")
+    one.add_argument("--orders", type=int, default=5, help="seeded draws of lessons and order")
+    one.add_argument(
+        "--covering", type=_words, default=["taught"], help="strategies whose prediction sets are measured"
+    )
+    one.add_argument("--uniform", type=_integers, default=[40, 100, 200], help="lessons that are drawn uniformly")
+    one.add_argument("--draws", type=int, default=30, help="of these lessons")
+    one.add_argument("--drift", type=int, default=0, help="lessons while the first cell changes to the second; 0: none")
     one = modes.add_parser("guard", help="long streams through memories: bare, guarded, and with a reset")
     one.set_defaults(mode=runs["guard"], name="accuracy_guard", dry_run=False)
     _add_data_and_model(one)

@@ -16,7 +16,7 @@ import torch
 from tta_service.app.judge import Rule
 from tta_service.core.errors import TTAError
 
-from . import control, drift, guard, judge, judge_shown, plots, shown, table, teach, tune
+from . import confidence, control, drift, guard, judge, judge_shown, plots, shown, table, teach, tune
 from .arguments import parser, with_views
 from .cells import cells
 from .check import check
@@ -145,6 +145,30 @@ def guard_streams(args: argparse.Namespace) -> int:
     return 0
 
 
+def measure_confidence(args: argparse.Namespace) -> int:
+    extractor, about = make_extractor(args), about_of(args)
+    rows, sets = list[confidence.CalibrationRow](), list[confidence.CoverageRow]()
+
+    def report() -> list[str]:
+        both = {"calibration": confidence.as_dicts(rows), "coverage": confidence.as_dicts(sets)}
+        save(args, f"{args.name}.json", json.dumps({"about": about, **both}, indent=1))
+        lines = ["# Can one act on the confidence?", "", about["command"], "", confidence.__doc__ or "", ""]
+        save(args, f"{args.name}.md", "\n".join([*lines, *confidence.markdown(rows, sets)]))
+        return confidence.markdown(rows, sets)
+
+    for name in extractor.sets:
+        shown = cells([name], args.shifts, args.severities, ["none"])
+        worlds = [teach.open_world(extractor, cell, args.classes, args.each) for cell in shown]
+        for world in worlds:
+            rows += confidence.measure_calibration(world, args.strategies, args.lessons, args.orders)
+            sets += confidence.measure_coverage(world, args.covering, args.uniform, args.draws)
+            report()
+        if args.drift:
+            sets += confidence.measure_drift(*worlds[:2], args.covering, args.drift, args.draws)
+    print("\n".join(report()))
+    return 0
+
+
 def explain(args: argparse.Namespace) -> int:
     extractor = make_extractor(args)
     counts = args.count, args.long, args.count_views, args.count_tuned, args.views
@@ -184,4 +208,5 @@ RUNS = {
     "tune": choose_defaults,
     "teach": teach_worlds,
     "guard": guard_streams,
+    "confidence": measure_confidence,
 }

@@ -111,12 +111,12 @@ def learn_calibration(
     return calibrate(logits.double().numpy(), zero_shot.double().numpy(), labels, covered)
 
 
-def _finish(steps: Generator[None, None, Tensor]) -> Tensor:
+def _finish(steps: Generator[None, None, list[Tensor]]) -> Tensor:
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            return end.value
+            return torch.stack(end.value)
 
 
 def answer(strategy: Strategy, world: World, lessons: list[Lesson], measured: Sequence[int]) -> Answers:
@@ -200,9 +200,10 @@ def _coverage_row(world: World, name: str, count: int, found: Sequence[tuple]) -
         low, high = betabinom(pictures, rank, n + 1 - rank).interval(0.95)
         inside += low <= share * pictures <= high
     share, size, single = (np.array([one[i] for one in found]) for i in range(3))
-    about = world.cell.set, world.cell.shown, name, count, len(found)
-    shares = [100 * float(one) for one in (share.mean(), share.min(), share.max())]
-    return CoverageRow(*about, *shares, int(inside), float(size.mean()), 100 * float(single.mean()))
+    coverage, worst, best = (100 * float(one) for one in (share.mean(), share.min(), share.max()))
+    sizes = float(size.mean()), 100 * float(single.mean())
+    about = world.cell.set, world.cell.shown
+    return CoverageRow(*about, name, count, len(found), coverage, worst, best, int(inside), *sizes)
 
 
 def measure_drift(

@@ -70,6 +70,7 @@ def make_counts(
         questions_asked=sessions.questions_asked,
         questions_evicted=sessions.questions_evicted,
         strategies_disabled=dict.fromkeys(runtime.switches.disabled, 1),
+        sets_checked=sessions.sets_checked,
         memory_limit=settings.sessions.total_bytes,
         label_sets=text.cached,
         label_set_bytes=text.bytes,

@@ -46,25 +46,25 @@ def judge(
     """How far the answer with these logits [c] can be trusted; `none` is the probability that it shows no class."""
     adapted, plain = finite(logits.double().numpy()), zero_shot.double().numpy()
     probabilities, label = _probabilities(options, calibration, adapted, plain), int(logits.argmax())
-    confidence, lessons = float(probabilities[label]), calibration.lessons
-    held, guaranteed = (), False
-    if options.coverage is not None:
-        most = calibration.threshold(options.coverage)
-        if guaranteed := math.isfinite(most) or bool(calibration.covered):
-            best_first = np.argsort(-probabilities, kind="stable")
-            inside = prediction_set(probabilities, most)
-            held = tuple(int(one) for one in best_first if inside[one])
-    decision: Decision = "answer"
-    if none >= NONE_PROBABLE or (options.none_below is not None and cosine < options.none_below):
+    most = math.inf if options.coverage is None else calibration.threshold(options.coverage)
+    guaranteed, held = math.isfinite(most), ()
+    if guaranteed:
+        inside = prediction_set(probabilities, most)
+        held = tuple(int(one) for one in np.argsort(-probabilities, kind="stable") if inside[one])
+    confidence = float(probabilities[label])
+    deferred = (guaranteed and held != (label,)) or confidence < (options.defer_below or 0.0)
+    decision: Decision = "defer" if deferred else "answer"
+    if _is_foreign(options, cosine, none):
         decision = "none_of_these"
-    elif (guaranteed and held != (label,)) or (options.defer_below is not None and confidence < options.defer_below):
-        decision = "defer"
-    if options.calibrate != "lessons" and options.coverage is None:
-        lessons = 0
+    lessons = calibration.lessons if options.draws else 0
     return Trust(confidence, options.calibrate, lessons, cosine, quantile, decision, held, guaranteed)
 
 
+def _is_foreign(options: TrustOptions, cosine: float, none: float) -> bool:
+    return none >= NONE_PROBABLE or (options.none_below is not None and cosine < options.none_below)
+
+
 def _probabilities(options: TrustOptions, calibration: Calibration, adapted: Numbers, plain: Numbers) -> Numbers:
-    if options.calibrate == "lessons" or options.coverage is not None:
+    if options.draws:
         return calibration.probabilities(adapted, plain)
     return softmax(zero_shot_range(adapted, plain) if options.calibrate == "zero_shot_range" else adapted)

@@ -49,6 +49,13 @@ class Lesson:
         return not example.set_apart and (example.labels.id, example.reduction) == (labels, reduction)
 
 
+def is_covered(example: Example, label: str | None) -> bool | None:
+    """Whether the prediction set of a picture that was drawn held that label; None: there was no set, or no class."""
+    if example.drawn is None or example.drawn.prediction_set is None or label is None:
+        return None
+    return example.labels.names.index(label) in example.drawn.prediction_set
+
+
 class Reason(StrEnum):
     """Why a person is asked about a picture."""
 

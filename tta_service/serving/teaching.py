@@ -8,7 +8,17 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from ..core.errors import BadLabels, UnknownExample, UnknownSession
-from ..core.lessons import Example, ExampleRef, FrameRef, Lesson, LessonRequest, LessonResult, Question, RequestRef
+from ..core.lessons import (
+    Example,
+    ExampleRef,
+    FrameRef,
+    Lesson,
+    LessonRequest,
+    LessonResult,
+    Question,
+    RequestRef,
+    is_covered,
+)
 from ..core.parameters import shorten
 from ..core.request import Encoded, Features, Raw
 from .concurrency import Executors
@@ -136,6 +146,8 @@ class Teaching:
             self._answer(holder, example.id)
             return LessonResult(example.id, replaced=True, learnt_by=self._learners(pupil, before), set_apart=apart)
         self._registry.room.admit(holder, holder.lessons.bytes_of(example))
+        if (held := is_covered(example, label)) is not None:
+            self._registry.accounting.questions.count_checked(held)
         anew, learning = self._learner.apply(self._sessions_of(holder), [holder.teach(example, label)])
         self._answer(holder, example.id)
         awaited = [one for one in learning if pupil in (one.session, holder)]

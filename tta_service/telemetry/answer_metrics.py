@@ -59,6 +59,7 @@ class AnswerMetrics:
             to.fallback[self._strategies[report.request.strategy.name], report.degraded.reason].inc()
         if report.guarded:
             to.guarded[(strategy,)].inc()
+        self._record_decision(strategy, report)
         if report.session.memory_reset:
             to.memory_resets[(strategy,)].inc()
         if report.session.origin == "restored":
@@ -68,6 +69,14 @@ class AnswerMetrics:
         self._record_adaptation(strategy, report)
         if report.explanation:
             self._record_explanation(strategy, report, report.explanation)
+
+    def _record_decision(self, strategy: str, report: Report) -> None:
+        trust = report.trust
+        if trust is None or not report.request.trust.decides:
+            return
+        self._instruments.decisions[strategy, trust.decision].inc()
+        if trust.guaranteed:
+            observe([(self._instruments.set_size[(strategy,)], float(len(trust.prediction_set)))])
 
     def _record_adaptation(self, strategy: str, report: Report) -> None:
         to, before, after = self._instruments, report.zero_shot_scores, report.scores

@@ -51,6 +51,9 @@ class Counts:
     questions_asked: Mapping[str, int] = _counter("tta_questions_asked", "Questions asked.", "reason")
     questions_evicted: Mapping[str, int] = _counter("tta_questions_evicted", "Questions lost unanswered.", "reason")
     strategies_disabled: Mapping[str, int] = _metric("tta_strategy_disabled", "1: it is switched off.", "strategy")
+    sets_checked: Mapping[str, int] = _counter(
+        "tta_prediction_sets_checked", "Prediction sets of frames that a person has named since.", "outcome"
+    )
     label_sets: int = _metric("tta_label_sets", "Label sets with cached text features.")
     label_set_bytes: int = _metric("tta_label_set_bytes", "Bytes of cached text features.")
     activation_bytes: int = _metric("tta_retained_activation_bytes", "Bytes kept for backward passes.")

@@ -15,6 +15,7 @@ from .exposition import Registry
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # 2 ms on a GPU … TPT on a CPU
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+SIZES = (0, 1, 2, 3, 5, 10, 20, 50, 100, 1000)
 SHARE = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 
 
@@ -53,6 +54,10 @@ class Instruments:
             "tta_memory_resets", "Answers whose session memory was lost and began anew.", by_strategy
         )
         self.guarded = counter("tta_guarded", "Answers that the guard gave without the memory.", by_strategy)
+        self.decisions = counter(
+            "tta_decisions", "Answers that might have been deferred, by decision.", ("strategy", "decision")
+        )
+        self.set_size = histogram("tta_prediction_set_size", "Labels in a prediction set.", by_strategy, SIZES)
         self.out_of_memory = counter("tta_cuda_oom", "Requests out of GPU memory.", by_strategy)
         self.evictions = counter("tta_session_evictions", "Sessions ended.", ("reason",))
         self.restores = counter("tta_session_restores", "Attempts to restore a session.", ("outcome",))

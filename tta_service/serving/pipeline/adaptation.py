@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -115,12 +116,15 @@ def run_if_known(
     deliver: Callable[[Answer], None] | None = None,
 ) -> tuple[Answer, Any]:
     """What `work(memory, deliver)` gives; the memory as it was, if the image's best cosine is below `least`."""
-    with torch.no_grad():
-        cosine = best_cosine(encoded.evidence(text).logits()[0], text)
-    if cosine >= least:
+    if least == -math.inf or _best_cosine(encoded, text) >= least:
         return work(memory, deliver)
     answer, _ = work(map_tensors(memory, Tensor.clone))  # a strategy may work in place
     return answer, memory
+
+
+@torch.no_grad()
+def _best_cosine(encoded: EncodedViews, text: TextSpace) -> float:
+    return best_cosine(encoded.evidence(text).logits()[0], text)
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ from collections.abc import Generator, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
 from ...confidence.calibration import WINDOW, Calibration, calibrate
@@ -15,6 +16,7 @@ from ...core.errors import NotReady
 from ...core.labels import LabelSet, TextSpace
 from ...core.lessons import Lesson
 from ...core.strategy import Strategy, is_teachable
+from ...core.trust import Drawn
 from ..concurrency import CooperativeTask, Executors
 from ..sessions.lessons import LessonBook
 from ..sessions.memory import MemoryKey
@@ -75,17 +77,28 @@ def make_calibration(
     A strategy that learns from lessons is cross-fitted; the scores of another do not hang on them, so those count that
     it gave when the frame was drawn.
     """
-    drawn = [(one, one.example.drawn) for one in lessons if one.example.drawn is not None and one.label is not None]
-    mine = [(one, said) for one, said in drawn if said.strategy == repr(strategy)]
-    wanted = [one for one, _ in (drawn if is_teachable(strategy) else mine)][-WINDOW:]
-    if not wanted:
-        return Calibration()
-    names = {name: place for place, name in enumerate(text.labels.names)}
-    held = [(names[one.label or ""], said.prediction_set) for one, said in mine]
-    covered = tuple(label in inside for label, inside in held if inside is not None)
+    mine, names = [one for one in lessons if _said(one, strategy)], text.labels.names
     if is_teachable(strategy):
+        drawn = [one for one in lessons if one.example.drawn and one.label is not None]
+        wanted = drawn[-WINDOW:]
         logits = yield from cross_fit(strategy, text, lessons, wanted, recent[-FRAMES:])
     else:
-        logits = torch.stack([one.example.drawn.logits for one in wanted if one.example.drawn])
-    right = torch.tensor([names[one.label or ""] for one in wanted]).numpy()
-    return calibrate(logits.double().numpy(), zero_shot_logits(text, wanted).double().numpy(), right, covered)
+        wanted = mine[-WINDOW:]
+        logits = [said.logits for one in wanted if (said := _said(one, strategy))]
+    if not wanted:
+        return Calibration()
+    right = np.array([names.index(one.label or "") for one in wanted])
+    zero_shot = zero_shot_logits(text, wanted).double().numpy()
+    return calibrate(torch.stack(logits).double().numpy(), zero_shot, right, _covered(strategy, mine, names))
+
+
+def _said(lesson: Lesson, strategy: Strategy[Any]) -> Drawn | None:
+    """What that strategy said about a picture of a class that was drawn uniformly."""
+    drawn = lesson.example.drawn
+    return drawn if drawn is not None and drawn.strategy == repr(strategy) and lesson.label is not None else None
+
+
+def _covered(strategy: Strategy[Any], lessons: Sequence[Lesson], names: Sequence[str]) -> tuple[bool, ...]:
+    """Of the lessons that had a prediction set before they were learnt, whether it held their label."""
+    sets = [(one.label or "", said.prediction_set) for one in lessons if (said := _said(one, strategy))]
+    return tuple(names.index(label) in held for label, held in sets if held is not None)

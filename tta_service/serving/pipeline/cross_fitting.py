@@ -27,8 +27,8 @@ def cross_fit(
     lessons: Sequence[Lesson],
     wanted: Sequence[Lesson],
     recent: Sequence[Tensor] = (),
-) -> Generator[None, None, Tensor]:
-    """Logits [n, c] of the `wanted` lessons' pictures, each from a memory that has learnt all others but its fold's.
+) -> Generator[None, None, list[Tensor]]:
+    """Logits [c] of each of the `wanted` lessons' pictures, from a memory that has learnt all others but its fold's.
 
     `lessons` are all that it learns, the wanted ones among them; `recent` [1 or 2, d] are frames without a lesson. A
     fold holds lessons of all classes alike: without one, a class of few lessons would look worse than it is. A step
@@ -44,7 +44,7 @@ def cross_fit(
                 answer, memory = strategy.adapt(_evidence(wanted[place].example.views, text), memory)
                 logits[place] = answer.detach().float().cpu()
         yield
-    return torch.stack(logits)
+    return logits
 
 
 def make_memory(

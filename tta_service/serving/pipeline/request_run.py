@@ -13,7 +13,7 @@ from ...confidence.decision import best_cosine
 from ...core.errors import DeadlineTooShort
 from ...core.labels import TextSpace
 from ...core.request import Degraded, Explanation, Features, Report, Request, SessionStatus
-from ...core.strategy import Needs, Scope, Strategy, learns_none, needs_of
+from ...core.strategy import Needs, Scope, Strategy, needs_of
 from ..admission.claims import Permit, rows_needed, work_of
 from ..concurrency import run
 from ..sessions.sessions import SessionScope
@@ -147,10 +147,8 @@ class RequestRun:
         if time.monotonic() + (sum(queued.values()) if needs.gradient else 0.0) > until:
             raise TimeoutError
         explain = resources.should_explain(self.request, strategy)
-        explain = explain or (self.request.trust.decides and learns_none(strategy))  # it says "none of these" there
         work = partial(run_strategy, strategy, encoded, text, explain, scope.remembers, self.request.guard)
-        if (least := scope.lowest_admitted()) > -math.inf:
-            work = partial(run_if_known, least, encoded, text, work)
+        work = partial(run_if_known, scope.lowest_admitted(), encoded, text, work)
         if needs.gradient:
             queued[work] = resources.costs.estimate_adapt(strategy, len(text.features), encoded.count).likely
 

@@ -17,7 +17,7 @@ from ...core.errors import DeadlineTooShort
 from ...core.evidence import Views
 from ...core.reducer import Reducer, Reduction
 from ...core.request import STAGES, Encoded, Raw, Request
-from ...core.strategy import Strategy, needs_of, predicts_first
+from ...core.strategy import Strategy, learns_none, needs_of, predicts_first
 from ..batching.batcher import Batcher
 from ..concurrency import Executors
 from ..costs.model import CostModel
@@ -54,11 +54,12 @@ class Resources:
     _explainable: int = 0
 
     def should_explain(self, request: Request, strategy: Strategy[Any]) -> bool:
-        """Whether to explain: on demand, or as a sample. No sample if the caller would wait for a backward pass."""
+        """Whether to explain: on demand, for a decision, or as a sample that costs the caller no backward pass."""
         slow = needs_of(strategy).gradient and predicts_first(strategy)
         self._explainable += not slow
         sampled = self.explain_every > 0 and not slow and self._explainable % self.explain_every == 0
-        return request.explain or sampled
+        none = request.trust.decides and learns_none(strategy)  # says there how probable "none of these" is
+        return request.explain or sampled or none
 
 
 class StageTimer:

@@ -101,10 +101,16 @@ class QuestionTotals:
     answered: int = 0
     asked: Mapping[str, int] = field(default_factory=dict[str, int])  # by reason
     evicted: Mapping[str, int] = field(default_factory=dict[str, int])  # without an answer, by what was exceeded
+    sets_checked: Mapping[str, int] = field(default_factory=dict[str, int])  # prediction sets, "held" or "missed"
 
     def count_asked(self, reason: str) -> None:
         """One more is asked."""
         self.asked = {**self.asked, reason: self.asked.get(reason, 0) + 1}
+
+    def count_checked(self, held: bool) -> None:
+        """Somebody has said what a picture shows that had a prediction set, and whether that holds the label."""
+        outcome = "held" if held else "missed"
+        self.sets_checked = {**self.sets_checked, outcome: self.sets_checked.get(outcome, 0) + 1}
 
     def count_evicted(self, reason: str) -> None:
         """One leaves without an answer, or found no room."""

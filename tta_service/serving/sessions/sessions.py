@@ -33,6 +33,7 @@ class SessionCounters:
     questions_answered: int = 0
     questions_asked: Mapping[str, int] = field(default_factory=dict[str, int])  # by reason
     questions_evicted: Mapping[str, int] = field(default_factory=dict[str, int])  # by what was exceeded
+    sets_checked: Mapping[str, int] = field(default_factory=dict[str, int])  # prediction sets, "held" or "missed"
 
 
 class Sessions:
@@ -66,6 +67,7 @@ class Sessions:
             questions.answered,
             questions.asked,
             questions.evicted,
+            questions.sets_checked,
         )
 
     def scope(self, request: Request) -> SessionScope:
