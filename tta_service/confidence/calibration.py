@@ -17,7 +17,7 @@ from .conformal import adapt_miscoverage, threshold
 
 Numbers = NDArray[np.float64]
 Labels = NDArray[np.int64]
-SPREAD = 0.5  # standard deviation of the prior of ln T, whose mean is 0
+SPREAD = 1.0  # standard deviation of the prior of ln T, whose mean is 0
 HOTTEST = 4.0  # ln T
 WORSE = 1.0  # standard errors by which adapted scores must rank worse before zero-shot's replace them
 WINDOW = 256  # the last lessons that count, so that those before a change are forgotten
