@@ -1,8 +1,4 @@
-"""The sections of the settings, with the default and the bounds of each setting.
-
-`limits` is `Limits` of `wire`, whose requests are checked against it. Limits that a package needs when it is used by
-itself have their defaults there.
-"""
+"""The sections of the settings, with defaults and bounds. `limits` is `Limits` of `wire`; packages have their own."""
 
 from __future__ import annotations
 

@@ -149,3 +149,22 @@ async def test_the_header_of_the_time_limit_is_the_deadline(doors: BothDoors):
     assert late.status_code == 504
     wrong = await doors.http.post("/v1/classify", json=body(), headers={"x-timeout-ms": "soon"})
     assert (wrong.status_code, wrong.json()["field"]) == (400, "X-Timeout-Ms")
+
+
+async def test_embeddings_are_those_of_grpc(doors: BothDoors):
+    picture = {"encoded": base64.b64encode(jpeg()).decode()}
+    expected = await doors.rpc.stub.Embed(pb.EmbedRequest(images=[pb.Image(encoded=jpeg())]))
+    found = parse_json(pb.EmbedResponse, (await doors.http.post("/v1/embed", json={"images": [picture]})).content)
+    assert list(found.embeddings[0].values) == pytest.approx(list(expected.embeddings[0].values))
+    wrong = await doors.http.post("/v1/embed", json={"texts": [""]})
+    assert (wrong.status_code, wrong.json()["field"]) == (400, "texts[0]")
+
+
+async def test_lists_in_the_query_have_one_element_each_or_commas(doors: BothDoors):
+    picture = {"content": jpeg(), "headers": {"content-type": "image/jpeg"}}
+    one = await doors.http.post("/v1/classify", params=[("labels", "cat, grey"), ("labels", "dog")], **picture)
+    assert {score["label"] for score in one.json()["top"]} == {"cat, grey", "dog"}
+    twice = await doors.http.post("/v1/classify?labels=cat,dog&session_id=a&session_id=b", **picture)
+    assert (twice.status_code, twice.json()["field"]) == (400, "session_id")
+    other = await doors.http.post("/v1/sessions/a/lessons", json={"session_id": "b", "lessons": []})
+    assert (other.status_code, other.json()["field"]) == (400, "session_id")

@@ -38,6 +38,7 @@ class Route:
 
 ROUTES = (
     Route("POST", "/v1/classify", "Classify", "*"),
+    Route("POST", "/v1/embed", "Embed", "*"),
     Route("POST", "/v1/label-sets", "PutLabelSet", "label_set"),
     Route("GET", "/v1/label-sets", "ListLabelSets"),
     Route("GET", "/v1/label-sets/{id}", "GetLabelSet"),

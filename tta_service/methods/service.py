@@ -34,6 +34,7 @@ from ..wire.server_info import ServerInfo
 from ..wire.stream_requests import Frame, StreamConfig, parse_frame, parse_open
 from ..wire.v1 import tta_pb2 as pb
 from .context import Context
+from .embeddings import EmbeddingMethods
 from .label_sets import LabelSetMethods
 from .lessons import LessonMethods
 from .operators import OperatorMethods
@@ -41,7 +42,7 @@ from .sessions import SessionMethods
 from .stream import StreamHandler
 
 
-class AdaptationService(LabelSetMethods, SessionMethods, LessonMethods, OperatorMethods):
+class AdaptationService(EmbeddingMethods, LabelSetMethods, SessionMethods, LessonMethods, OperatorMethods):
     """The methods of the service. They raise `TTAError`, of which each transport makes its own kind of reply.
 
     `load()` is the queued work in seconds, which streams report to their clients.
@@ -60,6 +61,7 @@ class AdaptationService(LabelSetMethods, SessionMethods, LessonMethods, Operator
         load: Callable[[], float],
         observe: Observe = ignore,
     ) -> None:
+        EmbeddingMethods.__init__(self, engine, text_spaces, server_info)
         LabelSetMethods.__init__(self, label_sets, server_info)
         SessionMethods.__init__(self, sessions, persistence, server_info)
         LessonMethods.__init__(self, teaching, label_sets, persistence, server_info)

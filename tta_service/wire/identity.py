@@ -17,6 +17,7 @@ from .keys import KeyFile, Role, check_owner
 ROLES: Mapping[str, Role] = {  # of the methods of tta.v1.AdaptationService; one that is not here takes an admin
     "Classify": Role.INFER,
     "ClassifyStream": Role.INFER,
+    "Embed": Role.INFER,
     "PutLabelSet": Role.INFER,
     "GetLabelSet": Role.INFER,
     "ListLabelSets": Role.INFER,

@@ -93,6 +93,22 @@ class AsyncClient(AsyncLessons):
         self._registry.labels.forget(labels)
         return await ask()
 
+    async def embed(
+        self,
+        images: Sequence[Image] = (),
+        *,
+        texts: Sequence[str] = (),
+        templates: Sequence[str] = (),
+        timeout: float | None = None,  # noqa: ASYNC109 - the deadline of the call
+    ) -> list[list[float]]:
+        """Unit features of pictures or texts, in their order: the dot product of two is their cosine.
+
+        `templates` with `{}` for the text are averaged; without them a text is taken as it is.
+        """
+        limits = await self._registry.get_limits("", timeout)
+        message = requests.make_embed_request(images, texts, templates, limits)
+        return [list(one.values) for one in (await self._call("Embed", message, timeout)).embeddings]
+
     def stream(
         self,
         frames: Frames,

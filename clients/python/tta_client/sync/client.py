@@ -93,6 +93,22 @@ class Client(Lessons):
         self._registry.labels.forget(labels)
         return ask()
 
+    def embed(
+        self,
+        images: Sequence[Image] = (),
+        *,
+        texts: Sequence[str] = (),
+        templates: Sequence[str] = (),
+        timeout: float | None = None,
+    ) -> list[list[float]]:
+        """Unit features of pictures or texts, in their order: the dot product of two is their cosine.
+
+        `templates` with `{}` for the text are averaged; without them a text is taken as it is.
+        """
+        limits = self._registry.get_limits("", timeout)
+        message = requests.make_embed_request(images, texts, templates, limits)
+        return [list(one.values) for one in (self._call("Embed", message, timeout)).embeddings]
+
     def stream(
         self,
         frames: Frames,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from ..channel import parse_group, parse_session, to_timeout
@@ -29,6 +29,19 @@ def make_classify_request(
         session_id=parse_session(session),
         request_id=parse_text(request_id, "request_id"),
         lesson_group=parse_group(lesson_group),
+    )
+    limits.check_message(message, "")
+    return message
+
+
+def make_embed_request(
+    images: Sequence[Image], texts: Sequence[str], templates: Sequence[str], limits: Limits
+) -> tta_pb2.EmbedRequest:
+    """A request for features. Raises `Refused`, naming the field, for what cannot be sent."""
+    message = tta_pb2.EmbedRequest(
+        images=[make_image_message(image, f"images[{place}]", limits) for place, image in enumerate(images)],
+        texts=[parse_text(text, f"texts[{place}]") for place, text in enumerate(texts)],
+        templates=[parse_text(text, f"templates[{place}]") for place, text in enumerate(templates)],
     )
     limits.check_message(message, "")
     return message

@@ -39,6 +39,11 @@ class AdaptationServiceStub:
                 request_serializer=tta_dot_v1_dot_tta__pb2.ClassifyRequest.SerializeToString,
                 response_deserializer=tta_dot_v1_dot_tta__pb2.ClassifyResponse.FromString,
                 _registered_method=True)
+        self.Embed = channel.unary_unary(
+                '/tta.v1.AdaptationService/Embed',
+                request_serializer=tta_dot_v1_dot_tta__pb2.EmbedRequest.SerializeToString,
+                response_deserializer=tta_dot_v1_dot_tta__pb2.EmbedResponse.FromString,
+                _registered_method=True)
         self.ClassifyStream = channel.stream_stream(
                 '/tta.v1.AdaptationService/ClassifyStream',
                 request_serializer=tta_dot_v1_dot_tta__pb2.ClassifyStreamRequest.SerializeToString,
@@ -151,6 +156,13 @@ class AdaptationServiceServicer:
 
     def Classify(self, request, context):
         """One image, one answer. The call's deadline is the budget for it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Embed(self, request, context):
+        """Pictures or texts to unit features, for search and for tools that compare pictures by themselves.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -301,6 +313,11 @@ def add_AdaptationServiceServicer_to_server(servicer, server):
                     request_deserializer=tta_dot_v1_dot_tta__pb2.ClassifyRequest.FromString,
                     response_serializer=tta_dot_v1_dot_tta__pb2.ClassifyResponse.SerializeToString,
             ),
+            'Embed': grpc.unary_unary_rpc_method_handler(
+                    servicer.Embed,
+                    request_deserializer=tta_dot_v1_dot_tta__pb2.EmbedRequest.FromString,
+                    response_serializer=tta_dot_v1_dot_tta__pb2.EmbedResponse.SerializeToString,
+            ),
             'ClassifyStream': grpc.stream_stream_rpc_method_handler(
                     servicer.ClassifyStream,
                     request_deserializer=tta_dot_v1_dot_tta__pb2.ClassifyStreamRequest.FromString,
@@ -434,6 +451,33 @@ class AdaptationService:
             '/tta.v1.AdaptationService/Classify',
             tta_dot_v1_dot_tta__pb2.ClassifyRequest.SerializeToString,
             tta_dot_v1_dot_tta__pb2.ClassifyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Embed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tta.v1.AdaptationService/Embed',
+            tta_dot_v1_dot_tta__pb2.EmbedRequest.SerializeToString,
+            tta_dot_v1_dot_tta__pb2.EmbedResponse.FromString,
             options,
             channel_credentials,
             insecure,
