@@ -8,6 +8,7 @@ from enum import StrEnum
 from torch import Tensor
 
 from .labels import LabelSet
+from .lesson_sums import Noise
 from .reducer import Reduction
 from .request import Encoded, Features, Raw
 from .trust import Drawn
@@ -114,3 +115,20 @@ class LessonResult:
     began_anew: tuple[str, ...] = ()  # whose memory begins anew, because a lesson was taken back
     set_apart: bool = False  # nothing learns from it
     stored: bool = False  # the state store has it
+
+
+@dataclass(frozen=True, slots=True)
+class SumsRequest:
+    """Which sums of a group somebody asks for."""
+
+    labels: LabelSet | None  # None: of all label sets and reductions
+    reductions: tuple[Reduction | None, ...]  # of `labels`; empty: all
+    dimension: int  # of the model
+    noise: Noise | None  # needs labels and one reduction; None: exact
+
+    def concerns(self, lesson: Lesson) -> bool:
+        """Whether the lesson is in these sums: of a class, of this server's model, and of what is asked for."""
+        example = lesson.example
+        if lesson.label is None or example.set_apart or (self.reductions and example.reduction not in self.reductions):
+            return False
+        return self.labels is None or self.labels.id == example.labels.id

@@ -15,6 +15,7 @@ from torch import Tensor
 from .errors import Unsupported
 from .evidence import Evidence
 from .labels import TextSpace
+from .lesson_sums import LessonSums
 from .memory import with_tensors
 
 Memory = TypeVar("Memory")
@@ -105,6 +106,14 @@ class Strategy(ABC, Generic[Memory]):
         """
         return memory
 
+    def add_sums(self, sums: LessonSums, memory: Memory) -> Memory:
+        """The memory with the sums of another site's lessons; optional, for what `teach` learns.
+
+        Called for each site before the lessons, of a memory that has just begun; `fit` follows, even without lessons.
+        `takes_sums` tells who has it; by default nothing is learnt.
+        """
+        return memory
+
     def fit_is_due(self, memory: Memory) -> bool:
         """Whether `fit` would give other values than the memory holds; cheap."""
         return False
@@ -142,6 +151,12 @@ def learns_none(strategy: Strategy[Any]) -> bool:
     """Whether the strategy learns from pictures of none of the classes: it overrides `teach_none`."""
     base: Any = Strategy
     return type(strategy).teach_none is not base.teach_none
+
+
+def takes_sums(strategy: Strategy[Any]) -> bool:
+    """Whether the strategy learns from the sums of other sites: it overrides `add_sums`."""
+    base: Any = Strategy
+    return type(strategy).add_sums is not base.add_sums
 
 
 def apply_fit(memory: Memory, values: Mapping[str, Tensor]) -> Memory:

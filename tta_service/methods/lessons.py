@@ -10,12 +10,13 @@ from ..serving.persistence.service import SessionPersistence
 from ..serving.teaching import Teaching
 from ..serving.text.label_sets import LabelSets
 from ..wire.identity import Caller, current_caller
+from ..wire.lesson_sums import make_sums, parse_sums, parse_sums_request
 from ..wire.lessons import check_number, make_lessons, make_refusal, make_result, parse_lesson
 from ..wire.questions import make_questions
 from ..wire.server_info import ServerInfo
 from ..wire.v1 import tta_pb2 as pb
 from .context import Context
-from .sessions import required_pupil
+from .sessions import required_group, required_pupil
 
 
 class LessonMethods:
@@ -75,6 +76,23 @@ class LessonMethods:
         await self._persistence.load(owner, session_id, opening=True, group=group)
         questions = self._teaching.questions(owner, session_id, group)
         return make_questions(questions, request.thumbnails, request.page_size, request.page_token)
+
+    async def GetLessonSums(self, request: pb.GetLessonSumsRequest, context: Context) -> pb.GetLessonSumsResponse:
+        """The sums of a group's own lessons, for other sites. Raises `UnknownGroup`, `TooLarge`."""
+        owner, group = current_caller().owner, required_group(request.lesson_group)
+        find_labels = partial(self._label_sets.labels, owner)
+        asked = parse_sums_request(request, find_labels, self._server_info)
+        await self._persistence.load(owner, "", opening=True, group=group)
+        return make_sums(*await self._teaching.sums.give(owner, group, asked), self._server_info)
+
+    async def PutLessonSums(self, request: pb.PutLessonSumsRequest, context: Context) -> pb.PutLessonSumsResponse:
+        """Take the sums of another site in place of those before. Raises `MemoryFull`; without sums `UnknownGroup`."""
+        owner, group = current_caller().owner, required_group(request.lesson_group)
+        site, sums = parse_sums(request, self._server_info)
+        await self._persistence.load(owner, "", opening=True, group=group)
+        began_anew = await self._teaching.sums.take(owner, group, site, sums)
+        stored = await self._persistence.save_lessons(owner, "", group)
+        return pb.PutLessonSumsResponse(began_anew=began_anew, stored=stored)
 
     async def _teach(
         self, message: pb.Lesson, path: str, session_id: str, group: str, caller: Caller

@@ -77,5 +77,12 @@ def required_pupil(request: Any) -> tuple[str, str]:
     if request.session_id and request.lesson_group:
         raise BadRequest("a session or a lesson group, not both: a session teaches its group", "lesson_group")
     if request.lesson_group:
-        return "", check_session_id(request.lesson_group, "lesson_group", GROUP)
+        return "", required_group(request.lesson_group)
     return required_session_id(request.session_id), ""
+
+
+def required_group(id: str) -> str:
+    """The valid name of a lesson group that the request must name. Raises `BadRequest`."""
+    if not id:
+        raise BadRequest("which lesson group?", "lesson_group")
+    return check_session_id(id, "lesson_group", GROUP)

@@ -29,6 +29,7 @@ from .sessions.lesson_groups import LessonGroup
 from .sessions.session import Session
 from .sessions.sessions import Sessions
 from .sessions.turns import TurnQueue
+from .sums_exchange import SumsExchange
 from .text.cache import TextSpaceCache
 
 Pupil = Session | LessonGroup  # who is taught
@@ -46,6 +47,7 @@ class Teaching:
     ) -> None:
         self._encoder, self._registry = encoder, sessions.registry
         self._learner = Learner(sessions.registry, text_spaces, lanes, fitter)
+        self.sums = SumsExchange(sessions.registry, self._learner, lanes)
 
     async def teach(
         self, owner: str, id: str, lesson: LessonRequest, client: str = "", group: str = ""

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
 from ..core.labels import TextSpace
+from ..core.lesson_sums import LessonSums
 from ..core.strategy import Needs, Scope, Strategy
 from ..maths import pseudo_inverse
 
@@ -71,6 +72,10 @@ class GDA(Strategy[Sums]):
         memory.total[label] += feature
         memory.outer.addr_(feature, feature)
         return memory
+
+    def add_sums(self, sums: LessonSums, memory: Sums) -> Sums:
+        """Another site's lessons count as if they were taught here."""
+        return Sums(memory.count + sums.counts, memory.total + sums.sums, memory.outer + sums.scatter, *memory[3:])
 
     def fit_is_due(self, memory: Sums) -> bool:
         """Whether there are lessons that the classifier does not know."""

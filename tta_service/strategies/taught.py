@@ -14,10 +14,11 @@ from torch import Tensor
 from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
 from ..core.labels import TextSpace
+from ..core.lesson_sums import LessonSums
 from ..core.strategy import Augment, Capacity, Confident, Needs, Scope, Strategy, ViewCount
 from ..maths import summarise, unit
 from .taught_grid import Choice, choose, likest_mean, mean_probability
-from .taught_lessons import Lessons, centre, moments, shares
+from .taught_lessons import Lessons, centre, elsewhere, moments, shares
 from .taught_memory import HORIZON, RECENT, Memory, begin, count_frame, prototypes
 from .taught_none import choose_none, probability_of_none
 
@@ -74,12 +75,18 @@ class Taught(Strategy[Memory]):
         memory.none_count.add_(1)
         return memory
 
+    def add_sums(self, sums: LessonSums, memory: Memory) -> Memory:
+        """Counts and sums join the class means and the ridge regression, but cannot judge classifiers."""
+        memory.site_count.add_(sums.counts)
+        memory.site_total.add_(sums.sums)
+        return memory
+
     def _read(self, seen: Evidence) -> tuple[Tensor, float]:
         return unit(summarise(seen, self.confident).feature), -math.inf if seen.time is None else seen.time
 
     def fit_is_due(self, memory: Memory) -> bool:
         """Whether there are new lessons, or twice the frames since."""
-        lessons, frames, (learnt, known) = int(memory.count.sum()), int(memory.frames), memory.learnt.tolist()
+        lessons, frames, (learnt, known) = _count(memory), int(memory.frames), memory.learnt.tolist()
         if not lessons:
             return False
         return lessons + int(memory.none_count) > learnt or min(frames, HORIZON) >= 2 * max(known, 8)
@@ -87,25 +94,26 @@ class Taught(Strategy[Memory]):
     def fit(self, memory: Memory, text: TextSpace) -> Mapping[str, Tensor]:
         """Prototypes and weights from all that was seen and taught; {} without a lesson of a class."""
         filled = memory.serial >= 0
-        if not filled.any():
+        if not _count(memory):
             return {}
         features, label, frames = memory.features[filled], filled.nonzero()[:, 0], int(memory.frames)
         moment = moments(memory.features, memory.seen, filled)[filled]
         share = 1 / (moment[:, None] == moment).sum(1).float()
-        middle = centre(memory.mean, min(frames, HORIZON), features, label, share)
+        counted, sites = min(frames, HORIZON), (memory.site_total, memory.site_count)
+        middle = centre(memory.mean, counted, features, label, share, *sites)
         lessons = Lessons(unit(features - middle), label, moment, share)
         zero_shot = text.scale * features @ text.features.T
         best = zero_shot.softmax(1).amax(1)
-        counted = min(frames, HORIZON)
-        sureness = float((counted * memory.sureness + best @ share) / (counted + share.sum()))
+        sureness = float((counted * memory.sureness + best @ share) / (counted + share.sum()).clamp(min=1))
         recent = memory.recent[: min(frames, RECENT)]
         names = unit(text.features - text.features.mean(0))
         logits = text.scale * recent @ text.features.T
-        found = choose(lessons, zero_shot, names, sureness, unit(recent - middle), logits, shares(recent))
+        placed, other = unit(recent - middle), elsewhere(*sites, middle)
+        found = choose(lessons, other, zero_shot, names, sureness, placed, logits, shares(recent))
         pull = torch.zeros_like(memory.pull)
         pull[filled] = found.pull
         return {
-            "learnt": torch.stack([memory.count.sum() + memory.none_count, memory.frames.clamp(max=HORIZON)]),
+            "learnt": torch.stack([memory.none_count + _count(memory), memory.frames.clamp(max=HORIZON)]),
             "centre": middle,
             **found.prototypes._asdict(),
             "weight": found.weight,
@@ -145,6 +153,11 @@ class Taught(Strategy[Memory]):
             cosines = prototypes(memory).cosines(placed[None])
             notes["none_of_these"] = float(_none(memory, placed, cosines))
         return notes
+
+
+def _count(memory: Memory) -> int:
+    """Lessons of a class, here and elsewhere."""
+    return int(memory.count.sum() + memory.site_count.sum())
 
 
 def _none(memory: Memory, placed: Tensor, cosines: Tensor) -> Tensor:

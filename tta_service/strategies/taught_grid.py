@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..maths import unit
-from .taught_lessons import Lessons
+from .taught_lessons import Elsewhere, Lessons
 from .taught_ridge import Ridge
 
 TEXT = (0.0, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0)  # t
@@ -54,6 +54,7 @@ class Prototypes(NamedTuple):
 
 def choose(
     lessons: Lessons,
+    other: Elsewhere,
     zero_shot: Tensor,
     text: Tensor,
     sureness: float,
@@ -73,7 +74,8 @@ def choose(
     not know.
     """
     counted = torch.zeros(len(text), device=text.device).index_add_(0, lessons.label, lessons.share)
-    several = float((counted > 1.5).float().mean())  # share of the classes that can be judged at all
+    judgeable = (counted > 0) & (counted + other.count > 1.5)
+    several = float(judgeable.float().mean())  # share of the classes that can be judged at all
     doubt = 1 / (1 + several * float(lessons.share.sum()) / 16)
     judged = torch.linspace(0, len(lessons.label) - 1, min(_JUDGED, len(lessons.label)), device=text.device).long()
     trial = _Trial(zero_shot[judged], lessons.label[judged], lessons.share[judged])
@@ -81,16 +83,16 @@ def choose(
     prior_text = (text.new_tensor(WORTH).log2() + 1 - 7 * known).square()
     prior_means = (text.new_tensor(MEANS).add(1).log() - math.log(11)).square()
     prior = doubt * (prior_text[:, None, None] + prior_means)  # [k, 1, w]
-    unheard = torch.stack([_means_without(lessons, text), _ridge_without(lessons, text)])  # [2, k, n, c]
+    unheard = torch.stack([_means_without(lessons, other, text), _ridge_without(lessons, other, text)])  # [2, k, n, c]
     likely = torch.stack([trial.log_likelihood(one) for one in unheard[:, :, judged].flatten(0, 1)]).view(*SHAPE, -1)
     weight = (0.5 * trial.robust(likely) - prior).flatten().softmax(0)
     weight = torch.where(weight < _LEAST, 0.0, weight)
     weight = (weight / weight.sum()).view(SHAPE)
     worth = max(trial.told((weight[..., None] * likely.exp()).sum((0, 1, 2, 3)).log()), (1 - doubt) / 2)
-    prototypes, pull = _prototypes(lessons, text, torch.zeros_like(text))
+    prototypes, pull = _prototypes(lessons, other, text, torch.zeros_like(text))
     for _ in range(_ROUNDS if len(frames) else 0):
         p = frame_share[:, None] * mean_probability(weight, frame_logits, prototypes.cosines(frames))
-        prototypes, pull = _prototypes(lessons, text, worth * p.T @ frames)
+        prototypes, pull = _prototypes(lessons, other, text, worth * p.T @ frames)
     scores = weight.sum(2) @ text.new_tensor(MEANS)  # [2, k]
     return Choice(prototypes, weight, (scores[..., None] * pull).sum((0, 1)), likest_mean(weight, unheard))
 
@@ -111,21 +113,21 @@ def mean_probability(weight: Tensor, zero_shot: Tensor, cosines: Tensor) -> Tens
     return torch.stack(rows)
 
 
-def _prototypes(lessons: Lessons, text: Tensor, frames: Tensor) -> tuple[Prototypes, Tensor]:
+def _prototypes(lessons: Lessons, other: Elsewhere, text: Tensor, frames: Tensor) -> tuple[Prototypes, Tensor]:
     """From the lessons, the text and the frames, whose sums [c, d] are given; and [2, k, n] the pull of lessons."""
-    sums = torch.zeros_like(text).index_add_(0, lessons.label, lessons.share[:, None] * lessons.at)
+    sums = other.sums.index_add(0, lessons.label, lessons.share[:, None] * lessons.at)
     sums = sums + _IN_MEANS * frames
     length = torch.stack([(sums + kappa * text).norm(dim=-1).clamp(min=1e-6) for kappa in WORTH])
-    ridges = [Ridge(lessons, kappa * text, frames) for kappa in WORTH]
+    ridges = [Ridge(lessons, other, kappa * text, frames) for kappa in WORTH]
     pull = torch.stack([lessons.share / length[:, lessons.label], torch.stack([one.pull() for one in ridges])])
     return Prototypes(sums, text, length, torch.stack([one.rows for one in ridges])), pull
 
 
-def _means_without(lessons: Lessons, text: Tensor) -> Tensor:
+def _means_without(lessons: Lessons, other: Elsewhere, text: Tensor) -> Tensor:
     """[k, n, c] cosines of lessons to class means, their own class without their moment."""
     at, label, moment, share = lessons
     weighed = share[:, None] * at
-    sums = torch.zeros_like(text).index_add_(0, label, weighed)
+    sums = other.sums.index_add(0, label, weighed)
     _, which = moment.unique(return_inverse=True)
     others = sums[label] - torch.zeros_like(at).index_add_(0, which, weighed)[which]
     found, rows = [], torch.arange(len(label), device=at.device)
@@ -136,9 +138,9 @@ def _means_without(lessons: Lessons, text: Tensor) -> Tensor:
     return torch.stack(found)
 
 
-def _ridge_without(lessons: Lessons, text: Tensor) -> Tensor:
+def _ridge_without(lessons: Lessons, other: Elsewhere, text: Tensor) -> Tensor:
     """[k, n, c] scores of lessons by ridge regressions that have not seen their moment."""
-    return torch.stack([Ridge(lessons, kappa * text).left_out() for kappa in WORTH])
+    return torch.stack([Ridge(lessons, other, kappa * text).left_out() for kappa in WORTH])
 
 
 class _Trial(NamedTuple):
@@ -163,6 +165,8 @@ class _Trial(NamedTuple):
 
     def told(self, likely: Tensor) -> float:
         """What log-likelihoods [n] tell about the lessons, from 0 (no more than chance) to 1 (all)."""
+        if not len(self.share):
+            return 0.0
         mean = float(likely.clamp(min=math.log(1e-6)) @ self.share / self.share.sum())
         return min(1.0, max(0.0, 1 + mean / math.log(max(2, self.zero_shot.shape[1]))))
 

@@ -22,6 +22,21 @@ class Lessons(NamedTuple):
     share: Tensor  # [n] one by the lessons of the moment
 
 
+class Elsewhere(NamedTuple):
+    """The lessons of other sites: of each class what they sum up to, as rows of that kind, and how many there are."""
+
+    sums: Tensor  # [c, d]
+    count: Tensor  # [c]
+
+
+def elsewhere(total: Tensor, count: Tensor, centre: Tensor) -> Elsewhere:
+    """From the sums [c, d] of their unit features; around the centre [d] these are taken to be equally long."""
+    number = count.sum().clamp(min=1)
+    squared = 1 - 2 * (total.sum(0) / number) @ centre + centre @ centre
+    size = count.to(total.dtype)
+    return Elsewhere((total - size[:, None] * centre) / squared.clamp(min=1e-6).sqrt(), size)
+
+
 def moments(features: Tensor, seen: Tensor, filled: Tensor) -> Tensor:
     """[c, s] the moment of every filled slot: lessons that look the same belong to it, directly or through others.
 
@@ -44,15 +59,18 @@ def shares(features: Tensor) -> Tensor:
     return 1 / (features @ features.T > _SAME).sum(1).clamp(min=1).float()
 
 
-def centre(mean: Tensor, frames: int, lessons: Tensor, label: Tensor, share: Tensor) -> Tensor:
+def centre(
+    mean: Tensor, frames: int, lessons: Tensor, label: Tensor, share: Tensor, total: Tensor, number: Tensor
+) -> Tensor:
     """[d] from the mean of so many frames, and lessons [n, d] of the classes [n], which count as frames by `share`.
+
+    Of lessons elsewhere there are the sums [c, d] and the number [c].
 
     Pictures that hardly differ, as of a camera that nothing passes, tell what they all show and not where the centre of
     the features lies. Their mean is drawn to 0, or what is left of a picture would be its noise.
     """
-    count = label.bincount(share.double())
-    of_class = torch.zeros(len(count), lessons.shape[1], dtype=torch.float64, device=mean.device)
-    of_class.index_add_(0, label, (share[:, None] * lessons).double())
+    count = number.double().index_add(0, label, share.double())
+    of_class = total.double().index_add(0, label, (share[:, None] * lessons).double())
     balanced = (of_class[count > 0] / count[count > 0, None]).mean(0)
     n = frames + float(count.sum())
     middle = (frames * mean.double() + count.sum() * balanced) / n

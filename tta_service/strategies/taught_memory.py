@@ -30,6 +30,8 @@ class Memory(NamedTuple):
     mean: Tensor  # [d] of the frames
     recent: Tensor  # [256, d] of the frames, a ring
     sureness: Tensor  # () mean probability of the best class by zero-shot, over the frames
+    site_count: Tensor  # [c] int64, lessons of other sites
+    site_total: Tensor  # [c, d] the sums of their unit features
     learnt: Tensor  # [2] int64, the lessons and frames that `fit` knew
     centre: Tensor  # [d]
     sums: Tensor  # as in Prototypes
@@ -50,7 +52,7 @@ def begin(text: TextSpace, capacity: int) -> Memory:
         features=new.new_zeros(c, capacity, d),
         seen=unknown.repeat(c, capacity),
         serial=whole.new_full((c, capacity), -1),
-        count=whole,
+        count=whole.clone(),
         none=new.new_zeros(4 * capacity, d),
         none_seen=unknown.repeat(4 * capacity),
         none_count=whole.new_zeros(()),
@@ -58,6 +60,8 @@ def begin(text: TextSpace, capacity: int) -> Memory:
         mean=new.new_zeros(d),
         recent=new.new_zeros(RECENT, d),
         sureness=new.new_zeros(()),
+        site_count=whole,
+        site_total=new.new_zeros(c, d),
         learnt=whole.new_zeros(2),
         centre=new.new_zeros(d),
         sums=new.new_zeros(c, d),

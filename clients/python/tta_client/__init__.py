@@ -16,6 +16,7 @@ from .types.labels import LabelSet
 from .types.lessons import LessonInfo, LessonResult
 from .types.options import Cascade, Choice, Options, Reduction
 from .types.questions import Question
+from .types.sums import GivenSums, LessonSums, TakenSums
 
 __all__ = [
     "TLS",
@@ -31,10 +32,12 @@ __all__ = [
     "Frame",
     "FrameAnswer",
     "FrameFailure",
+    "GivenSums",
     "LabelSet",
     "LabelSetInfo",
     "LessonInfo",
     "LessonResult",
+    "LessonSums",
     "Options",
     "Parameter",
     "Question",
@@ -49,5 +52,6 @@ __all__ = [
     "Statistics",
     "Stream",
     "TTAClientError",
+    "TakenSums",
     "Timings",
 ]

@@ -54,13 +54,12 @@ class Server:
 
 @asynccontextmanager
 async def server(
-    where: str, model: str = "model", secret: bytes = SECRET, former: Sequence[bytes] = ()
+    where: str, model: str = "model", secret: bytes = SECRET, former: Sequence[bytes] = (), adopt_owner: str = ""
 ) -> AsyncIterator[Server]:
     async with harness() as running:
         store = await open_store(where, 3600.0)
-        snapshots = Snapshots(
-            running.sessions, running.text_spaces, running.lanes, model, secret, former_secrets=former
-        )
+        parts = running.sessions, running.text_spaces, running.lanes
+        snapshots = Snapshots(*parts, model, secret, adopt_owner=adopt_owner, former_secrets=former)
         persistence = SessionPersistence(running.sessions, snapshots, store)
         yield Server(running, persistence, store)
         await store.close()
@@ -213,3 +212,29 @@ async def test_groups_of_other_owners_and_names_are_apart(where: str) -> None:
         assert taught(await two.see("b", group="gate")) == 0
         await two.persistence.load("bob", "", group="belt")
         assert two.running.teaching.lessons("bob", "", "belt") == []
+
+
+async def test_a_group_from_before_owners_goes_to_the_one_who_adopts(where: str) -> None:
+    async with server(where) as old:
+        for seed in (3, 4):
+            word = LessonRequest(make_image(seed), "tree", LABELS, EXACT)
+            told = await old.running.teaching.teach("", "", word, "", "belt")
+        assert await old.persistence.save_lessons("", "", "belt")
+    async with server(where) as stranger:
+        assert taught(await stranger.see()) == 0
+    async with server(where, adopt_owner="ann") as mine:
+        assert taught(await mine.see("new")) == 2
+        await mine.running.teaching.unlearn("ann", "", [told.example], "belt")
+        assert await mine.persistence.save_lessons("ann", "", "belt")
+    async with server(where, adopt_owner="ann") as again:
+        assert taught(await again.see("newer")) == 1  # what was taken back does not come back
+    async with server(where) as after:
+        assert taught(await after.see("newest")) == 1  # it is written anew
+
+
+async def test_a_group_that_made_room_is_read_again(where: str) -> None:
+    async with server(where) as one:
+        await one.teach(make_image(3), "tree")
+        groups = one.running.sessions.registry.groups
+        groups.close(groups.find("ann", "belt"))
+        assert taught(await one.see("new")) == 1

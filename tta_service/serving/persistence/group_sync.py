@@ -13,10 +13,11 @@ from weakref import WeakKeyDictionary
 from ...core.errors import MemoryFull, NewerFormat, NotReady
 from ...core.lessons import Lesson
 from ..concurrency import KeyedQueue, run
-from ..sessions.lesson_groups import KEY, LessonGroup, Removal, Word, name_of
+from ..sessions.group_words import KEY, Removal, SiteSums, Word, name_of
+from ..sessions.lesson_groups import LessonGroup
 from ..sessions.registry import SessionRegistry
 from .encryption import Subject
-from .lesson_codec import decode_lessons, encode_lessons
+from .lesson_codec import decode_lessons, decode_sums, encode_lessons, encode_sums
 from .snapshots import Snapshots
 from .stores.base import Store
 from .stores.base import name_of as name_in_store
@@ -40,6 +41,7 @@ class GroupSync:
             snapshots.fingerprint,
             snapshots.encode_again,
         )
+        self._adopt_owner = snapshots.adopt_owner
         snapshots.load_group = self.load
         self._stored = WeakKeyDictionary[LessonGroup, set[str]]()  # names of the words that the store has
         self._unusable = WeakKeyDictionary[LessonGroup, set[str]]()  # names of records that are damaged or too many
@@ -76,7 +78,7 @@ class GroupSync:
 
     async def _sync(self, group: LessonGroup) -> None:
         try:
-            await self._exchange(group, name_in_store(group.owner, group.id))
+            await self._exchange(group)
         except NotReady as error:
             if not self._is_down:
                 log.warning("lesson groups go on without the store: %s", error.message)
@@ -86,17 +88,29 @@ class GroupSync:
         else:
             self._is_down = False
 
-    async def _exchange(self, group: LessonGroup, key: str) -> None:
+    async def _exchange(self, group: LessonGroup) -> None:
         unusable = self._unusable.setdefault(group, set())
+        if group not in self._stored and group.owner and group.owner == self._adopt_owner:
+            await self._hear(group, "", unusable)  # what is from before owners is written anew for this one
+        there, usable = await self._hear(group, group.owner, unusable)
+        if not group.closed:
+            self._stored[group] = await self._write(group, name_in_store(group.owner, group.id), there, usable)
+
+    async def _hear(self, group: LessonGroup, owner: str, unusable: set[str]) -> tuple[set[str], set[str]]:
+        """Reads what is new in that owner's records of the group: the names of all, and of those that may stay.
+
+        Records that cannot be used join the `unusable`.
+        """
+        key = name_in_store(owner, group.id)
         there = {name for name in await self._store.names(key) if NAME.fullmatch(name)}
         missing = [name for name in sorted(there - unusable) if name > group.names.get(name[:KEY], "")]
         records = await self._store.read(key, missing) if missing else {}
-        words = await self._decode(group, records)
+        words = await self._decode(group, owner, records)
         unusable |= records.keys() - words.keys()
         stale = {name for name in words if not self._codec.is_current(records[name])}  # they are written anew
         if not group.closed:
             self._registry.tell(group, self._admit(group, words, unusable))
-            self._stored[group] = await self._write(group, key, there, there - unusable - stale)
+        return there, there - unusable - stale
 
     async def _write(self, group: LessonGroup, key: str, there: set[str], usable: set[str]) -> set[str]:
         """Writes what the store lacks, and deletes what has been replaced there; returns what it has of use."""
@@ -119,10 +133,10 @@ class GroupSync:
                 continue
             yield word
 
-    async def _decode(self, group: LessonGroup, records: dict[str, bytes]) -> dict[str, Word]:
+    async def _decode(self, group: LessonGroup, owner: str, records: dict[str, bytes]) -> dict[str, Word]:
         """Those that can be used."""
         words = await run(
-            self._lane, lambda: {name: self._load(group, name, record) for name, record in records.items()}
+            self._lane, lambda: {name: self._load(group, owner, name, record) for name, record in records.items()}
         )
         found = {name: word for name, word in words.items() if word is not None}
         apart = {name: one for name, one in found.items() if isinstance(one, Lesson) and one.example.set_apart}
@@ -132,20 +146,28 @@ class GroupSync:
 
     def _dump(self, group: LessonGroup, word: Word) -> bytes:
         header: dict[str, Any] = {"owner": group.owner, "group": group.id, "name": name_of(word)}
+        subject = _subject(group.owner, group.id, header["name"])
         if isinstance(word, Removal):
             header["removal"] = [word.example, word.labels, word.taught]
-            return self._codec.dumps(header, {}, _subject(group, header["name"]))
+            return self._codec.dumps(header, {}, subject)
+        if isinstance(word, SiteSums):
+            header["site"] = [word.site, word.taught]
+            header["sums"], values = encode_sums(word.sums, self._fingerprint)
+            return self._codec.dumps(header, values, subject)
         header["lessons"], values = encode_lessons([word], 0, self._fingerprint)
-        return self._codec.dumps(header, values, _subject(group, header["name"]))
+        return self._codec.dumps(header, values, subject)
 
-    def _load(self, group: LessonGroup, name: str, record: bytes) -> Word | None:
+    def _load(self, group: LessonGroup, owner: str, name: str, record: bytes) -> Word | None:
         """None, with a warning, for what is damaged, or of a newer version."""
         try:
-            header, values = self._codec.loads(record, _subject(group, name))
-            if [header.get(one) for one in ("owner", "group", "name")] != [group.owner, group.id, name]:
+            header, values = self._codec.loads(record, _subject(owner, group.id, name))
+            if [header.get(one) for one in ("owner", "group", "name")] != [owner, group.id, name]:
                 raise ValueError("it is of another group")
             if "removal" in header:
                 return Removal(*header["removal"])
+            if "sums" in header:
+                site, taught = header["site"]
+                return SiteSums(site, decode_sums(header["sums"], values, self._fingerprint), taught)
             return decode_lessons(header["lessons"], values, self._fingerprint)[0]
         except NewerFormat as error:
             log.warning("a lesson of group %s is left out: %s", group.id, error.message)
@@ -154,5 +176,5 @@ class GroupSync:
         return None
 
 
-def _subject(group: LessonGroup, name: str) -> Subject:
-    return Subject("lesson", group.owner, f"{group.id}/{name}")
+def _subject(owner: str, group: str, name: str) -> Subject:
+    return Subject("lesson", owner, f"{group}/{name}")

@@ -1,4 +1,4 @@
-"""The lessons and questions of a session in a snapshot: JSON, and tensors of all features, thumbnails and logits."""
+"""What is taught, in JSON and tensors: lessons and questions of sessions with their features, and sums of sites."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...core.errors import BadRequest
 from ...core.labels import LabelSet
+from ...core.lesson_sums import LessonSums
 from ...core.lessons import Example, Lesson, Question, Reason
 from ...core.reducer import Reduction
 from ...core.trust import Drawn
@@ -152,3 +153,23 @@ def _split(values: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
         return torch.split(values, list(sizes))
     except RuntimeError:
         raise BadRequest("the lessons or questions in this snapshot do not have their features", "state") from None
+
+
+def encode_sums(sums: Sequence[LessonSums], model: str) -> tuple[list[Any], dict[str, Tensor]]:
+    """The sums of a site for JSON, and their tensors. `model` is the fingerprint of this server's."""
+    header = [
+        [encode_labels(one.labels), encode_reduction(one.reduction), one.other_model or model, one.epsilon, one.delta]
+        for one in sums
+    ]
+    values = {f"{i}.{name}": getattr(one, name) for i, one in enumerate(sums) for name in ("counts", "sums", "scatter")}
+    return header, values
+
+
+def decode_sums(header: Sequence[Any], values: Mapping[str, Tensor], model: str) -> tuple[LessonSums, ...]:
+    """The sums that `encode_sums` described, on a server with that `model`. Raises as `decode`."""
+    found = list[LessonSums]()
+    for i, (labels, reduction, made, epsilon, delta) in enumerate(header):
+        counts, sums, scatter = (values[f"{i}.{name}"] for name in ("counts", "sums", "scatter"))
+        named, reduced, other = decode_labels(labels), decode_reduction(reduction), "" if made == model else str(made)
+        found.append(LessonSums(named, reduced, counts, sums, scatter, epsilon, delta, other))
+    return tuple(found)

@@ -17,10 +17,11 @@ from ...core.errors import BadRequest
 from ...core.labels import LabelSet, TextSpace
 from ...core.memory import fill, map_tensors, tensors
 from ...core.reducer import Reduction
-from ...core.strategy import Strategy, is_teachable
+from ...core.strategy import Strategy, is_teachable, takes_sums
 from ...guard import GuardedMemory, add_guard, count_lessons
 from ..concurrency import Executors, run
-from ..sessions.lesson_groups import KEY, Change, LessonGroup, name_of
+from ..sessions.group_words import KEY, Change, name_of
+from ..sessions.lesson_groups import LessonGroup
 from ..sessions.memory import MemoryKey, MemorySlot
 from ..sessions.registry import SessionRegistry
 from ..sessions.session import Session
@@ -145,16 +146,22 @@ def split(images: Sequence[MemoryImage]) -> tuple[list[MemoryImage], list[tuple[
     return [one for one in images if one.memory is not None], others
 
 
-def bring_up_to_date(registry: SessionRegistry, session: Session, group: LessonGroup, learnt: Sequence[str]) -> None:
-    """Memories that know words of these names begin anew if one of them holds no longer; else they learn the rest."""
-    if any(name < group.names.get(name[:KEY], "") for name in learnt):
-        for queue in session.memories.values():
+def bring_up_to_date(
+    registry: SessionRegistry, session: Session, group: LessonGroup, learnt: Sequence[str], sites: Sequence[str]
+) -> None:
+    """Memories that know words of these names begin anew if one of them holds no longer; else they learn the rest.
+
+    Those that learn from `sites` begin anew unless these are the group's, by the names of their words.
+    """
+    taken_back = any(name < group.names.get(name[:KEY], "") for name in set(learnt).difference(sites))
+    for queue in session.memories.values():
+        if taken_back or (sites != group.site_names and takes_sums(queue.slot.key.strategy)):
             queue.slot.reset()
-        return
     known = set(learnt)
     missed = [lesson for lesson in group.lessons if name_of(lesson) not in known]
+    numbers = frozenset(lesson.number for lesson in missed)
     for queue in session.memories.values():
-        queue.slot.missed = frozenset(lesson.number for lesson in missed)
+        queue.slot.missed = numbers if queue.slot.begun else queue.slot.missed  # others learn all when they begin
     registry.on_lessons([session], [Change(None, lesson) for lesson in missed])
 
 

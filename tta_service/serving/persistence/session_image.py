@@ -60,7 +60,7 @@ class SessionImage:
             for key, labels in self.dropped:
                 session.queue(key, labels).slot.report_reset()
             if session.group:
-                bring_up_to_date(registry, session, session.group, header["learnt"])
+                bring_up_to_date(registry, session, session.group, header["learnt"], header.get("sites", []))
         except Exception:
             registry.close(session, "client")  # half a session is not worth storing
             raise

@@ -88,13 +88,14 @@ class Snapshots:
         """
         lessons, last_lesson = list(session.lessons), session.lessons.last  # that are learnt when turns come now
         questions = list(session.questions)
-        group, learnt = session.group, list(session.group.names.values()) if session.group else []
+        group = session.group
+        learnt, sites = (list(group.names.values()), group.site_names) if group else ([], [])
         images = await copy_memories(session, partial(self._sessions.registry.hold, session, used=False), self.lanes)
         epoch = session.epoch
         header = {"fingerprint": self.fingerprint, "owner": session.owner, "session": session.id, "epoch": epoch}
         header |= encode_memories(session, images) | encode_trust(session)
         if group is not None:
-            header |= {"group": group.id, "learnt": learnt}
+            header |= {"group": group.id, "learnt": learnt, "sites": sites}
             lessons = lessons if group_lessons else []
         values = {f"{i}.{name}": value for i, copy in enumerate(images) for name, value in tensors(copy.memory).items()}
         encode_lessons = partial(encode_taught, lessons, last_lesson, questions, self.fingerprint)

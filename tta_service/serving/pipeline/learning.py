@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Generator, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -14,12 +16,13 @@ from torch.nn.functional import normalize
 from ...core.errors import ModelFault
 from ...core.evidence import Evidence
 from ...core.labels import TextSpace
+from ...core.lesson_sums import LessonSums
 from ...core.lessons import Lesson
 from ...core.strategy import Strategy, apply_fit, needs_of
 from ...guard import GuardedMemory, add_guard, count_lessons
 from ..concurrency import Executors
-from ..sessions.lesson_groups import Change
-from ..sessions.lessons import learns
+from ..sessions.group_words import Change
+from ..sessions.lessons import learns, takes
 from ..sessions.registry import SessionRegistry
 from ..sessions.session import Session
 from ..sessions.turns import ResetTurn, Turn, TurnQueue
@@ -32,16 +35,17 @@ log = logging.getLogger(__name__)
 
 
 def begin_memory(
-    strategy: Strategy[Any], text: TextSpace, lessons: Sequence[Lesson] = ()
+    strategy: Strategy[Any], text: TextSpace, lessons: Sequence[Lesson] = (), sums: Sequence[LessonSums] = ()
 ) -> Generator[None, None, GuardedMemory]:
-    """A new memory of a session, and its guard, in steps. It has learnt its lessons and is fitted to them.
+    """A new memory of a session, and its guard, in steps. It has learnt sums and lessons, and is fitted to them.
 
     Between two steps others may use the lane. Where the lessons fail it has learnt none. Raises `ModelFault` if the
     strategy fails.
     """
-    if lessons:
+    if lessons or sums:
         try:
             memory = yield from begin_memory(strategy, text)
+            memory = _add_sums(strategy, text, sums, memory)
             for start in range(0, len(lessons), AT_ONCE):
                 yield
                 memory = learn(strategy, text, lessons[start : start + AT_ONCE], memory)
@@ -66,6 +70,17 @@ def learn(strategy: Strategy[Any], text: TextSpace, lessons: Sequence[Lesson], g
     return GuardedMemory(memory, count_lessons(guarded.guard, len(lessons)))
 
 
+def _add_sums(
+    strategy: Strategy[Any], text: TextSpace, sums: Sequence[LessonSums], guarded: GuardedMemory
+) -> GuardedMemory:
+    device, memory = text.features.device, guarded.memory
+    with faults_of(strategy), torch.no_grad():
+        for one in sums:
+            counts, rows, scatter = one.counts.to(device), one.sums.to(device), one.scatter.to(device)
+            memory = strategy.add_sums(replace(one, counts=counts, sums=rows, scatter=scatter), memory)
+    return GuardedMemory(memory, count_lessons(guarded.guard, len(sums)))
+
+
 class Learning(NamedTuple):
     """A memory that learns in its turn; the task says whether there was something to learn."""
 
@@ -88,10 +103,11 @@ class Learner:
         """Memories that may have learnt what is gone begin anew with their next frame; all others learn what is new."""
         gone = [change.old for change in changes if change.old is not None]
         new = [change.new for change in changes if change.new is not None]
+        sums = list(chain.from_iterable(change.sums for change in changes))
         anew, learning = list[TurnQueue](), list[Learning]()
         for session in sessions:
             for queue in list(session.memories.values()):
-                if concern(gone, queue):
+                if concern(gone, queue) or _take(sums, queue):
                     if not queue.empty:
                         queue.enqueue(self._registry.hold(session, used=False), ResetTurn)
                         anew.append(queue)
@@ -139,3 +155,8 @@ class Learner:
 def concern(lessons: Iterable[Lesson], queue: TurnQueue) -> bool:
     """Whether the memory learns from one of the lessons."""
     return any(learns(queue.slot.key, lesson) for lesson in lessons)
+
+
+def _take(sums: Iterable[LessonSums], queue: TurnQueue) -> bool:
+    """Whether the memory learns from some of the sums."""
+    return any(takes(queue.slot.key, one) for one in sums)

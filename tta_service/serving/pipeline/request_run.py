@@ -138,8 +138,8 @@ class RequestRun:
         async with asyncio.timeout(None if math.isinf(until) else max(0.0, until - time.monotonic())):
             if turn is not None:
                 await turn.wait()
-                lessons = scope.lessons_for(turn.slot)
-                await turn.begin(lane, partial(begin_memory, strategy, text, lessons), scope.admit)
+                taught = scope.lessons_for(turn.slot), scope.sums_for(turn.slot)
+                await turn.begin(lane, partial(begin_memory, strategy, text, *taught), scope.admit)
             elif needs.memory is Scope.LABELS:
                 memory = await resources.text_spaces.memory(strategy, self.request.labels)
         self.timer.busy += self.timer.lap("turn", before="adapt")

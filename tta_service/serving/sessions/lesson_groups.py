@@ -2,54 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
-from ...core.errors import UnknownGroup
+from ...core.errors import MemoryFull, UnknownGroup
+from ...core.lesson_sums import LessonSums, Noise
 from ...core.lessons import Example, Lesson
-from .lessons import LessonBook
-from .memory import MemoryAccounting, MemoryLimits
+from .group_words import KEY, Change, Removal, SiteSums, Word, digest_sums, name_of
+from .lessons import LessonBook, takes
+from .memory import MemoryAccounting, MemoryKey, MemoryLimits
 
 GROUP = "a lesson group's name"
-KEY = 24  # characters of a word's name that say what it is about
+SITES = 64  # that a group takes sums of
 WORD = 512  # bytes by which a word is counted beside the features of its lesson
-
-
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """A lesson about that example and label set was taken back."""
-
-    example: str
-    labels: str  # label set id
-    taught: float  # Unix seconds
-
-
-Word = Lesson | Removal  # what the servers of a group tell each other
-
-
-def name_of(word: Word) -> str:
-    """What the word is about, when it was said, what it says: of two about the same, the greater name holds."""
-    if isinstance(word, Lesson):
-        about, said = (word.example.id, word.example.labels.id), _digest(word.label, 8)
-    else:
-        about, said = (word.example, word.labels), "0" * 8  # a lesson of the same moment wins
-    return f"{_digest(about, KEY)}-{round(word.taught * 1e6):017d}-{said}"
-
-
-def _digest(value: object, length: int) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:length]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Change:
-    """What a word changes for memories: they begin anew without `old`, or learn `new`."""
-
-    old: Lesson | None
-    new: Lesson | None
 
 
 class LessonGroup:
@@ -60,6 +28,8 @@ class LessonGroup:
         self.lessons = LessonBook(self._on_resize)
         self.words = dict[str, Word]()  # by what they are about; removals stay, for a server that was away
         self.names = dict[str, str]()  # of these words
+        self.sites = dict[str, tuple[LessonSums, ...]]()  # what other sites tell
+        self.epsilon, self.delta = 0.0, 0.0  # sums of that much privacy were given out here, in all
         self.holds, self.closed = 0, False  # holds: open sessions and work in progress
         self.bytes = 0  # of all words
         self._accounting = accounting
@@ -77,9 +47,40 @@ class LessonGroup:
         """Takes a lesson back."""
         return self._say(Removal(example, labels, 0.0))
 
+    @property
+    def site_names(self) -> list[str]:
+        """Of the words of sites that tell something."""
+        return sorted(self.names[key] for key, word in self.words.items() if isinstance(word, SiteSums) and word.sums)
+
+    def sums_for(self, key: MemoryKey) -> list[LessonSums]:
+        """What a memory learns from other sites when it begins."""
+        return [one for site in sorted(self.sites) for one in self.sites[site] if takes(key, one)]
+
+    def hear(self, site: str, sums: tuple[LessonSums, ...]) -> Change | None:
+        """What a site tells in place of what it told before; None: it says nothing new.
+
+        Raises `MemoryFull` when there are too many sites.
+        """
+        if digest_sums(self.sites.get(site, ())) == digest_sums(sums):
+            return None
+        if sums and site not in self.sites and len(self.sites) >= SITES:
+            raise MemoryFull(f"the group has sums of {SITES} sites, and takes no more", "site")
+        return self._say(SiteSums(site, sums))
+
+    def give(self, noise: Noise | None) -> None:
+        """Counts sums that are given out; what was given out with noise adds up, what was exact is beyond measure."""
+        epsilon, delta = (noise.epsilon, noise.delta) if noise else (math.inf, 0.0)
+        self.epsilon, self.delta = self.epsilon + epsilon, min(1.0, self.delta + delta)
+
     def bytes_of(self, word: Word) -> int:
         """By which hearing it would add to the group."""
-        return WORD + (self.lessons.bytes_of(word.example) if isinstance(word, Lesson) else 0)
+        match word:
+            case Lesson():
+                return WORD + self.lessons.bytes_of(word.example)
+            case SiteSums():
+                return max(0, WORD + word.bytes - SiteSums(word.site, self.sites.get(word.site, ())).bytes)
+            case Removal():
+                return WORD
 
     def merge(self, word: Word) -> Change | None:
         """Hears a word, perhaps of another server; None: the same or a later one about this is known."""
@@ -87,11 +88,18 @@ class LessonGroup:
         key = name[:KEY]
         if name <= self.names.get(key, ""):
             return None
-        if isinstance(word, Lesson):
-            old, word = self.lessons.add(word)
-            change = Change(old, word)
-        else:
-            change = Change(self.lessons.remove(word.example, word.labels), None)
+        match word:
+            case Lesson():
+                old, word = self.lessons.add(word)
+                change = Change(old, word)
+            case Removal():
+                change = Change(self.lessons.remove(word.example, word.labels), None)
+            case SiteSums():
+                before = self.sites.pop(word.site, ())
+                self._on_resize(word.bytes - SiteSums(word.site, before).bytes)
+                if word.sums:
+                    self.sites[word.site] = word.sums
+                change = Change(None, None, before + word.sums)
         self._on_resize(0 if key in self.names else WORD)
         self.names[key], self.words[key] = name, word
         return change
@@ -156,7 +164,9 @@ class LessonGroups:
         """Closes those that nobody has used for too long."""
         now, taught = self._clock(), max(self._idle, self._limits.taught_idle)
         for group in self.open_groups:
-            if group.evictable and now - group.last_used >= (taught if len(group.lessons) else self._idle):
+            if group.evictable and now - group.last_used >= (
+                taught if len(group.lessons) or group.sites else self._idle
+            ):
                 self.close(group)
 
     def close(self, group: LessonGroup) -> None:

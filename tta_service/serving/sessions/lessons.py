@@ -8,9 +8,10 @@ from dataclasses import replace
 
 from ...confidence.calibration import Calibration
 from ...core.errors import UnknownExample
+from ...core.lesson_sums import LessonSums
 from ...core.lessons import Example, ExampleRef, FrameRef, Lesson, RequestRef
 from ...core.parameters import shorten
-from ...core.strategy import is_teachable, learns_none
+from ...core.strategy import is_teachable, learns_none, takes_sums
 from .memory import MemoryKey
 
 
@@ -156,3 +157,8 @@ def learns(key: MemoryKey, lesson: Lesson) -> bool:
     """Whether the memory learns from the lesson: of its label set and its reduction."""
     can = is_teachable(key.strategy) if lesson.label is not None else learns_none(key.strategy)
     return can and lesson.concerns(key.labels, key.reduction)
+
+
+def takes(key: MemoryKey, sums: LessonSums) -> bool:
+    """Whether the memory learns from these sums of another site."""
+    return takes_sums(key.strategy) and sums.concerns(key.labels, key.reduction)

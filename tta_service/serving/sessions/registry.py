@@ -13,7 +13,8 @@ from cachetools import FIFOCache
 from ...core.errors import MemoryFull, TTAError, UnknownSession
 from ...core.events import Closed, Observe
 from .eviction import candidates, choose, count_one
-from .lesson_groups import GROUP, Change, LessonGroup, LessonGroups, Word
+from .group_words import Change, Word
+from .lesson_groups import GROUP, LessonGroup, LessonGroups
 from .memory import MemoryAccounting, MemoryLimits
 from .room import Reason, Room
 from .session import Session, check_session_id

@@ -12,6 +12,7 @@ from typing import Any
 
 from ...confidence.calibration import Calibration
 from ...core.labels import LabelSet
+from ...core.lesson_sums import LessonSums
 from ...core.lessons import Example, Lesson, Question, Reason
 from ...core.request import Report, Request, SessionStatus
 from ...core.strategy import Strategy, is_teachable
@@ -72,6 +73,11 @@ class SessionScope:
             return []
         slot.learnt = self._session.lessons.last
         return self._session.lessons.matching(slot.key)
+
+    def sums_for(self, slot: MemorySlot) -> list[LessonSums]:
+        """What a memory learns from other sites when it begins now; none if it has begun."""
+        group = self._session.group
+        return group.sums_for(slot.key) if group and not slot.begun else []
 
     def lowest_admitted(self) -> float:
         """The cosine under which no memory learns from the picture."""

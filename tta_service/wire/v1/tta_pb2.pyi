@@ -929,12 +929,12 @@ class LessonSums(_message.Message):
     model: str
     reduction: Reduction
     dimension: int
-    counts: _containers.RepeatedScalarFieldContainer[float]
+    counts: _containers.RepeatedScalarFieldContainer[int]
     sums: bytes
     scatter: bytes
     epsilon: float
     delta: float
-    def __init__(self, label_set: _Optional[_Union[LabelSet, _Mapping]] = ..., model: _Optional[str] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., dimension: _Optional[int] = ..., counts: _Optional[_Iterable[float]] = ..., sums: _Optional[bytes] = ..., scatter: _Optional[bytes] = ..., epsilon: _Optional[float] = ..., delta: _Optional[float] = ...) -> None: ...
+    def __init__(self, label_set: _Optional[_Union[LabelSet, _Mapping]] = ..., model: _Optional[str] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., dimension: _Optional[int] = ..., counts: _Optional[_Iterable[int]] = ..., sums: _Optional[bytes] = ..., scatter: _Optional[bytes] = ..., epsilon: _Optional[float] = ..., delta: _Optional[float] = ...) -> None: ...
 
 class TeachSessionRequest(_message.Message):
     __slots__ = ("session_id", "lessons", "lesson_group")
@@ -1026,22 +1026,32 @@ class ListQuestionsResponse(_message.Message):
     def __init__(self, questions: _Optional[_Iterable[_Union[Question, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class GetLessonSumsRequest(_message.Message):
-    __slots__ = ("lesson_group", "clip", "epsilon", "delta")
+    __slots__ = ("lesson_group", "labels", "reduction", "client_features", "epsilon", "delta", "clip")
     LESSON_GROUP_FIELD_NUMBER: _ClassVar[int]
-    CLIP_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    REDUCTION_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_FEATURES_FIELD_NUMBER: _ClassVar[int]
     EPSILON_FIELD_NUMBER: _ClassVar[int]
     DELTA_FIELD_NUMBER: _ClassVar[int]
+    CLIP_FIELD_NUMBER: _ClassVar[int]
     lesson_group: str
-    clip: float
+    labels: Labels
+    reduction: Reduction
+    client_features: bool
     epsilon: float
     delta: float
-    def __init__(self, lesson_group: _Optional[str] = ..., clip: _Optional[float] = ..., epsilon: _Optional[float] = ..., delta: _Optional[float] = ...) -> None: ...
+    clip: float
+    def __init__(self, lesson_group: _Optional[str] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., client_features: _Optional[bool] = ..., epsilon: _Optional[float] = ..., delta: _Optional[float] = ..., clip: _Optional[float] = ...) -> None: ...
 
 class GetLessonSumsResponse(_message.Message):
-    __slots__ = ("sums",)
+    __slots__ = ("sums", "epsilon_given", "delta_given")
     SUMS_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_GIVEN_FIELD_NUMBER: _ClassVar[int]
+    DELTA_GIVEN_FIELD_NUMBER: _ClassVar[int]
     sums: _containers.RepeatedCompositeFieldContainer[LessonSums]
-    def __init__(self, sums: _Optional[_Iterable[_Union[LessonSums, _Mapping]]] = ...) -> None: ...
+    epsilon_given: float
+    delta_given: float
+    def __init__(self, sums: _Optional[_Iterable[_Union[LessonSums, _Mapping]]] = ..., epsilon_given: _Optional[float] = ..., delta_given: _Optional[float] = ...) -> None: ...
 
 class PutLessonSumsRequest(_message.Message):
     __slots__ = ("lesson_group", "site", "sums")
@@ -1054,7 +1064,9 @@ class PutLessonSumsRequest(_message.Message):
     def __init__(self, lesson_group: _Optional[str] = ..., site: _Optional[str] = ..., sums: _Optional[_Iterable[_Union[LessonSums, _Mapping]]] = ...) -> None: ...
 
 class PutLessonSumsResponse(_message.Message):
-    __slots__ = ("learnt_by",)
-    LEARNT_BY_FIELD_NUMBER: _ClassVar[int]
-    learnt_by: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, learnt_by: _Optional[_Iterable[str]] = ...) -> None: ...
+    __slots__ = ("began_anew", "stored")
+    BEGAN_ANEW_FIELD_NUMBER: _ClassVar[int]
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    began_anew: _containers.RepeatedScalarFieldContainer[str]
+    stored: bool
+    def __init__(self, began_anew: _Optional[_Iterable[str]] = ..., stored: _Optional[bool] = ...) -> None: ...

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ..channel import parse_group, parse_session
-from ..errors import TTAClientError, labels_are_gone
+from ..errors import TTAClientError, blame_field, labels_are_gone
 from ..types.frames import Image
-from ..types.labels import Labels
+from ..types.labels import Labels, make_label_set_message, parse_labels
 from ..types.lessons import (
     LessonInfo,
     LessonResult,
@@ -18,8 +19,10 @@ from ..types.lessons import (
     parse_lesson_info,
     parse_lesson_result,
 )
+from ..types.options import Choice, Reduction, make_reduction_message
 from ..types.questions import Question, parse_question
-from ..types.values import parse_text
+from ..types.sums import GivenSums, LessonSums, TakenSums, make_sums_message, parse_given_sums
+from ..types.values import parse_text, read_fields
 from ..v1 import tta_pb2 as pb
 from .admin import Admin
 
@@ -77,11 +80,14 @@ class Lessons(Admin):
 
         return self._list("ListLessons", request, "lessons", parse_lesson_info)
 
-    def export_lessons(self, session: str) -> str:
-        """All lessons of a session with their features, as JSON for `import_lessons` and `tta-service lessons`."""
-        exported, name, token = pb.ListLessonsResponse(), parse_session(session), ""
+    def export_lessons(self, session: str = "", *, group: str = "") -> str:
+        """All lessons of a session or a lesson group with their features, as JSON.
+
+        `import_lessons` and `tta-service lessons` teach them elsewhere.
+        """
+        exported, pupil, token = pb.ListLessonsResponse(), _pupil(session, group), ""
         while True:
-            request = pb.ListLessonsRequest(session_id=name, page_size=1000, page_token=token, recorded=True)
+            request = pb.ListLessonsRequest(**pupil, page_size=1000, page_token=token, recorded=True)
             page = self._call("ListLessons", request)
             exported.lessons.extend(page.lessons)
             for id, label_set in page.label_sets.items():
@@ -89,21 +95,61 @@ class Lessons(Admin):
             if not (token := page.next_page_token):
                 return dump_lessons(exported)
 
-    def import_lessons(self, session: str, exported: str) -> list[LessonResult | TTAClientError]:
-        """Teaches a session the lessons of another one, as `export_lessons` gave them; one that fails, fails alone."""
-        lessons, name, labels = load_lessons(exported), parse_session(session), dict[str, str]()
+    def import_lessons(
+        self, session: str = "", exported: str = "", *, group: str = ""
+    ) -> list[LessonResult | TTAClientError]:
+        """Teaches a session or a lesson group what `export_lessons` gave; a lesson that fails, fails alone."""
+        lessons, pupil, labels = load_lessons(exported), _pupil(session, group), dict[str, str]()
         for id, label_set in lessons.label_sets.items():
             reply = self._call("PutLabelSet", pb.PutLabelSetRequest(label_set=label_set))
             labels[id] = reply.info.id
         results = list[LessonResult | TTAClientError]()
         for batch in pack_lessons(lessons, labels):
-            reply = self._call("TeachSession", pb.TeachSessionRequest(session_id=name, lessons=batch))
+            reply = self._call("TeachSession", pb.TeachSessionRequest(**pupil, lessons=batch))
             for result in reply.results:
                 try:
                     results.append(parse_lesson_result(result))
                 except TTAClientError as error:
                     results.append(error)
         return results
+
+    def get_lesson_sums(
+        self,
+        group: str,
+        labels: Labels | None = None,
+        *,
+        reducer: str | Choice | Reduction | None = None,
+        client_features: bool = False,
+        epsilon: float = 0.0,
+        delta: float = 0.0,
+        clip: float = 0.0,
+    ) -> GivenSums:
+        """What a lesson group was taught as counts, sums and scatter, for `put_lesson_sums` of another site.
+
+        Of one label set, and of lessons about pictures with that `reducer` or about features of clients, if these are
+        given. With `epsilon` and `delta` the sums get so much noise that they are (ε, δ)-differentially private for one
+        lesson more or less; then they are of `labels` and one reduction. Calls add up: the answer says to how much.
+        """
+        asked = pb.GetLessonSumsRequest(lesson_group=parse_group(group), client_features=bool(client_features))
+        for field, value in (("epsilon", epsilon), ("delta", delta), ("clip", clip)):
+            with blame_field(field):
+                setattr(asked, field, value)
+        if reducer is not None:
+            asked.reduction.CopyFrom(make_reduction_message(reducer, "reduction"))
+        if labels is not None:
+            with blame_field("labels"):
+                parsed = parse_labels(labels)
+                if isinstance(parsed, str):
+                    asked.labels.id = parsed
+                else:
+                    asked.labels.label_set.CopyFrom(make_label_set_message(parsed))
+        return parse_given_sums(self._call("GetLessonSums", asked))
+
+    def put_lesson_sums(self, group: str, site: str, sums: Iterable[LessonSums]) -> TakenSums:
+        """What another `site` was taught, in place of what it gave before; no sums take that back."""
+        told = [make_sums_message(one, f"sums[{place}]") for place, one in enumerate(sums)]
+        names = {"lesson_group": parse_group(group), "site": parse_session(site, "site", "a site's name")}
+        return read_fields(TakenSums, self._call("PutLessonSums", pb.PutLessonSumsRequest(**names, sums=told)))
 
     def questions(self, session: str = "", *, group: str = "", thumbnails: bool = False) -> list[Question]:
         """The questions that wait for a lesson, of a session or of all sessions of a lesson group, oldest first.

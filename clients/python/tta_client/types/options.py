@@ -96,7 +96,7 @@ def make_options_message(options: Options, path: str = "options") -> tta_pb2.Opt
         if options.strategy:
             message.strategy.CopyFrom(make_choice_message(options.strategy, f"{path}.strategy"))
         if options.reducer:
-            message.reduction.CopyFrom(_make_reduction_message(options.reducer, f"{path}.reduction"))
+            message.reduction.CopyFrom(make_reduction_message(options.reducer, f"{path}.reduction"))
         if options.cascade is not None:
             message.cascade.CopyFrom(_make_cascade_message(options.cascade, f"{path}.cascade"))
         if options.guard is not None:
@@ -134,11 +134,18 @@ def parse_choice(message: tta_pb2.Choice) -> Choice:
     return Choice(message.name, json_format.MessageToDict(message.parameters))
 
 
-def _make_reduction_message(reducer: str | Choice | Reduction, path: str) -> tta_pb2.Reduction:
+def make_reduction_message(reducer: str | Choice | Reduction, path: str) -> tta_pb2.Reduction:
+    """A reduction for the field at `path`. Raises `Refused`, naming it or a field below it."""
     if not isinstance(reducer, Reduction):
         return tta_pb2.Reduction(reducer=make_choice_message(reducer, f"{path}.reducer"))
     scope = _look_up(SCOPES, reducer.scope, f"{path}.scope")
     return tta_pb2.Reduction(reducer=make_choice_message(reducer.reducer, f"{path}.reducer"), scope=scope)
+
+
+def parse_reduction(message: tta_pb2.Reduction) -> Reduction:
+    """A reduction of the wire."""
+    scopes: Any = {number: name for name, number in SCOPES.items()}
+    return Reduction(parse_choice(message.reducer), scopes.get(message.scope, "all"))
 
 
 def _make_cascade_message(cascade: Cascade, path: str) -> tta_pb2.Cascade:

@@ -291,15 +291,16 @@ class AdaptationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetLessonSums(self, request, context):
-        """What a lesson group knows as counts, sums and scatter, which add up with those of other sites. No picture, and no
-        single feature of a class with two lessons or more, can be read from them; noise can be added on top.
+        """What a lesson group was taught as counts, sums and scatter, which add up with those of other sites. No picture can
+        be made of them; with noise they say little about any one lesson.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PutLessonSums(self, request, context):
-        """Sums of another site, in place of those that the same site gave before; empty ones take them back.
+        """Sums of another site, in place of those that it gave before; none take them back. Memories that learn from them
+        begin anew, unless they are the same as before.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
