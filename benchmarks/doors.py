@@ -1,0 +1,91 @@
+"""One zero-shot answer by each transport, beside the engine alone: p50 and processor time, client and server together.
+
+    python benchmarks/doors.py [--answers 300]
+
+Everything is in one process and one at a time, the doors in turn, so that all see the same machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import io
+import json
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+
+import grpc
+import httpx
+import numpy as np
+from PIL import Image
+from websockets.asyncio.client import connect
+
+from tta_service.app import Application
+from tta_service.core.catalogue import reducers, strategies
+from tta_service.core.labels import LabelSet
+from tta_service.core.reducer import Reduction
+from tta_service.core.request import Encoded, Request
+from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
+from tta_service.settings import load
+from tta_service.wire.v1 import tta_pb2 as pb
+
+NAMES = ("cat", "dog", "house")
+QUIET = {"server.port": 0, "http.port": 0, "metrics.enabled": False, "batch.max_rows": 4, "log.level": "error"}
+
+
+def picture() -> bytes:
+    """A JPEG of 320 × 240 smooth random colours."""
+    small = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(small).resize((320, 240), Image.Resampling.BICUBIC).save(file, "JPEG")
+    return file.getvalue()
+
+
+async def measure(answers: int) -> dict[str, tuple[float, float]]:
+    """Milliseconds by door: the median of an answer, and processor time of one."""
+    jpeg, taken = picture(), dict[str, list[tuple[float, float]]]()
+    async with (
+        Application(load(QUIET)) as service,
+        grpc.aio.insecure_channel(service.address) as channel,
+        httpx.AsyncClient(base_url=f"http://{service.http_address}", trust_env=False) as http,
+        connect(f"ws://{service.http_address}/v1/stream", proxy=None) as socket,
+    ):
+        stub, labels = AdaptationServiceStub(channel), pb.Labels(label_set=pb.LabelSet(names=NAMES))
+        plain, none = strategies.build("zero_shot"), Reduction(reducers.build("none"))
+        body = {"image": {"encoded": base64.b64encode(jpeg).decode()}, "labels": {"label_set": {"names": NAMES}}}
+        await socket.send(json.dumps({"open": {"labels": body["labels"], "policy": "POLICY_BLOCK"}}))
+        frames = iter(range(1, 1 << 30))
+
+        async def by_web_socket() -> None:
+            head = json.dumps({"frame_id": next(frames)}).encode()
+            await socket.send(len(head).to_bytes(4, "big") + head + jpeg)
+            while '{"answer"' not in str(await socket.recv()):
+                pass
+
+        doors: dict[str, Callable[[], Awaitable[object]]] = {
+            "engine": lambda: service.runtime.engine.classify(Request(Encoded(jpeg), LabelSet(NAMES), plain, none)),
+            "grpc": lambda: stub.Classify(pb.ClassifyRequest(image=pb.Image(encoded=jpeg), labels=labels)),
+            "rest json": lambda: http.post("/v1/classify", json=body),
+            "rest form": lambda: http.post("/v1/classify", files={"image": jpeg}, data={"labels": ",".join(NAMES)}),
+            "websocket": by_web_socket,
+        }
+        for turn in range(answers + 10):
+            for name, ask in doors.items():
+                began, busy = time.perf_counter(), time.process_time()
+                await ask()
+                spent = (time.perf_counter() - began, time.process_time() - busy)
+                taken.setdefault(name, []).extend([spent] if turn >= 10 else [])
+    return {
+        name: (1000 * statistics.median(one[0] for one in rows), 1000 * statistics.fmean(one[1] for one in rows))
+        for name, rows in taken.items()
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--answers", type=int, default=300)
+    print(f"{'door':<12}{'p50, ms':>9}{'CPU, ms':>9}")
+    for door, (p50, cpu) in asyncio.run(measure(parser.parse_args().answers)).items():
+        print(f"{door:<12}{p50:>9.2f}{cpu:>9.2f}")

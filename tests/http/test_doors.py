@@ -1,0 +1,83 @@
+"""One mistake, one sentence: by gRPC, as a call and in a stream, by REST as JSON and as a form, and by WebSocket."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+
+from tests.http.conftest import BothDoors
+from tests.http.test_rest import SET, body
+from tests.http.test_stream import stream
+from tests.rpc.conftest import jpeg
+from tta_service.wire.json_mapping import parse_json
+from tta_service.wire.v1 import tta_pb2 as pb
+
+TOO_SMALL = {"name": "tda", "parameters": {"capacity": -1}}
+MISTAKES: list[tuple[str, dict[str, Any]]] = [
+    ("labels.label_set.names[1]", {"labels": {"label_set": {"names": ["cat", "cat"]}}}),
+    ("labels.label_set.names", {"labels": {"label_set": {"names": []}}}),
+    ("labels.label_set.templates[0]", {"labels": {"label_set": {"names": ["cat"], "templates": ["no place"]}}}),
+    ("labels.label_set.names[0]", {"labels": {"label_set": {"names": ["x" * 300, "cat"]}}}),
+    ("labels.id", {"labels": {"id": "nosuch"}}),
+    ("options.strategy.name", {"options": {"strategy": {"name": "nosuch"}}}),
+    (
+        "options.strategy.parameters.capacity",
+        {"options": {"strategy": {"name": "tda", "parameters": {"capacity": -1}}}},
+    ),
+    ("options.top_k", {"options": {"top_k": 0}}),
+    ("options.reduction.reducer.name", {"options": {"reduction": {"reducer": {"name": "nosuch"}}}}),
+    ("image.encoded", {"image": {"encoded": base64.b64encode(b"no picture").decode()}}),
+    ("image.encoded", {"image": {"encoded": base64.b64encode(jpeg()[:100]).decode()}}),
+]
+
+
+def plain(sentence: str) -> str:
+    """Without the message of a stream that the field is in."""
+    return sentence.removeprefix("frame.").removeprefix("open.")
+
+
+async def by_grpc(doors: BothDoors, given: dict[str, Any]) -> str:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await doors.rpc.stub.Classify(parse_json(pb.ClassifyRequest, json.dumps(given)))
+    return str(refused.value.details())
+
+
+async def by_stream(doors: BothDoors, given: dict[str, Any]) -> str:
+    async def messages() -> AsyncIterator[Any]:
+        for message in ({"open": {"labels": SET}}, {"frame": {**given, "frame_id": 1}}):
+            yield parse_json(pb.ClassifyStreamRequest, json.dumps(message))
+
+    replies = [reply async for reply in doors.rpc.stub.ClassifyStream(messages())]
+    return next(plain(reply.error.status.message) for reply in replies if reply.HasField("error"))
+
+
+async def by_json(doors: BothDoors, given: dict[str, Any]) -> str:
+    return (await doors.http.post("/v1/classify", json=given)).json()["detail"]
+
+
+async def by_form(doors: BothDoors, given: dict[str, Any]) -> str:
+    fields = {name: json.dumps(given[name]) for name in ("labels", "options") if name in given}
+    picture = base64.b64decode(given["image"]["encoded"])
+    return (await doors.http.post("/v1/classify", files={"image": picture}, data=fields)).json()["detail"]
+
+
+async def by_web_socket(doors: BothDoors, given: dict[str, Any]) -> str:
+    async with stream(doors) as socket:
+        await socket.send(json.dumps({"frame": {**given, "frame_id": 1}}))
+        while True:
+            reply = json.loads(await socket.recv())
+            if "error" in reply:
+                return plain(reply["error"]["status"]["message"])
+
+
+@pytest.mark.parametrize(("field", "change"), MISTAKES, ids=lambda given: given if isinstance(given, str) else "")
+async def test_a_mistake_has_one_sentence_at_every_door(doors: BothDoors, field: str, change: dict[str, Any]):
+    given = body(**change)
+    sentences = [await ask(doors, given) for ask in (by_grpc, by_stream, by_json, by_form, by_web_socket)]
+    assert len(set(sentences)) == 1, sentences
+    assert sentences[0].startswith(f"{field}: ")
