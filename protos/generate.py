@@ -15,14 +15,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = "tta/v1/tta.proto"  # the one name under which both packages register it, so that they share one process
+INFERENCE = "inference/open_inference.proto"  # the service's alone
 SERVICE, CLIENT = ROOT / "tta_service", ROOT / "clients/python/tta_client"
 GRPC = "tta_pb2_grpc.py"  # which wire/ does without
 TOOLS = ("grpcio-tools==1.81.1", "googleapis-common-protos==1.76.0")  # gencode for protobuf 6.33.5 and later
 HEAD = f'"""Generated from protos/{SOURCE} by protos/generate.py; not edited."""\n'
+COMMON_POOL, OWN_POOL = "_descriptor_pool.Default()", "_descriptor_pool.DescriptorPool()"
 
 
 def main() -> int:
-    made = copies(generated(tools_python()))
+    python = tools_python()
+    made = {**copies({"__init__.py": HEAD, **generated(python, SOURCE)}), **inference(generated(python, INFERENCE))}
     if "--check" not in sys.argv[1:]:
         for path, text in made.items():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,7 +33,7 @@ def main() -> int:
         return 0
     stale = [path for path, text in made.items() if not same(path, text)]
     for path in stale:
-        print(f"{path.relative_to(ROOT)} is not what {SOURCE} generates: run `make proto`", file=sys.stderr)
+        print(f"{path.relative_to(ROOT)} is not what protos/ generates: run `make proto`", file=sys.stderr)
     return 1 if stale else 0
 
 
@@ -46,16 +49,23 @@ def copies(texts: dict[str, str]) -> dict[Path, str]:
     return {**client, **messages, SERVICE / "rpc/v1/__init__.py": HEAD, SERVICE / "rpc/v1" / GRPC: stubs}
 
 
-def generated(python: Path) -> dict[str, str]:
+def inference(texts: dict[str, str]) -> dict[Path, str]:
+    """Path to text of the messages alone, in a pool of their own: tritonclient has the same names in the common one."""
+    name = f"{Path(INFERENCE).stem}_pb2.py"
+    assert texts[name].count(COMMON_POOL) == 1
+    texts = {name: texts[name].replace(COMMON_POOL, OWN_POOL), f"{name}i": texts[f"{name}i"]}
+    return {SERVICE / "wire/v1" / name: text for name, text in texts.items()}
+
+
+def generated(python: Path, source: str) -> dict[str, str]:
     """File name to text."""
     with tempfile.TemporaryDirectory() as folder:
         includes = [f"-I{path}" for path in (ROOT / "protos", *include_paths(python))]
         out = [f"--{kind}_out={folder}" for kind in ("python", "pyi", "grpc_python")]
-        subprocess.run([python, "-m", "grpc_tools.protoc", *includes, *out, SOURCE], check=True)
-        texts = {path.name: path.read_text(encoding="utf-8") for path in Path(folder, SOURCE).parent.glob("*.py*")}
-    package = ".".join(Path(SOURCE).parent.parts)
-    texts[GRPC] = texts[GRPC].replace(f"from {package} import", "from . import")
-    return {"__init__.py": HEAD, **texts}
+        subprocess.run([python, "-m", "grpc_tools.protoc", *includes, *out, source], check=True)
+        texts = {path.name: path.read_text(encoding="utf-8") for path in Path(folder, source).parent.glob("*.py*")}
+    package = ".".join(Path(source).parent.parts)
+    return {name: text.replace(f"from {package} import", "from . import") for name, text in texts.items()}
 
 
 def include_paths(python: Path) -> list[str]:

@@ -17,6 +17,7 @@ from pydantic import PrivateAttr, ValidationError
 from .core.errors import TTAError
 from .sections import Batch, Defaults, Http, Lanes, Log, MetricsServer, Model, Section, Server, Sessions, Text, Tracing
 from .sources import Knob, SourcedValue, Unreadable, find_source, flatten, nest, read_file, read_flags, read_variables
+from .wire.oip.limits import OipLimits
 from .wire.server_info import Limits
 
 Check = Callable[[Any], object]  # raises `TTAError` for a value of the right type that is not valid
@@ -30,6 +31,7 @@ class Settings(Section):
     model: Model = Model()
     server: Server = Server()
     http: Http = Http()
+    oip: OipLimits = OipLimits()
     metrics: MetricsServer = MetricsServer()
     tracing: Tracing = Tracing()
     log: Log = Log()

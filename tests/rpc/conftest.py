@@ -37,6 +37,7 @@ from tta_service.serving.sessions import sessions as serving
 from tta_service.settings import Limits, Sessions, Settings
 from tta_service.testing import FakeCLIP
 from tta_service.wire.identity import Identity
+from tta_service.wire.oip.limits import OipLimits
 from tta_service.wire.v1 import tta_pb2 as pb
 
 NONE = Reduction(catalogue.reducers.build("none"))
@@ -72,6 +73,7 @@ async def open_harness(
     registry: serving.Sessions | None = None,
     store: Store | None = None,
     sessions: Mapping[str, Any] | None = None,
+    oip: OipLimits | None = None,
     **limits: Any,
 ) -> AsyncIterator[Harness]:
     """`limits` and `sessions` are settings of those sections; a `registry` has limits and clocks of its own."""
@@ -91,6 +93,7 @@ async def open_harness(
         observe=events.append,
         identity=identity,
         uploads=make_uploads(settings),
+        oip=oip or OipLimits(),
     )
     tasks = [asyncio.create_task(parts.batcher.run())]
     port = await server.start()

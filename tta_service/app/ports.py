@@ -48,6 +48,7 @@ def make_server(settings: Settings, uploads: UploadBudget, observe: Observe, ide
         identity=identity,
         uploads=uploads,
         connections=settings.server.connections,
+        oip=settings.oip,
     )
 
 

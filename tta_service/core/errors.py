@@ -39,6 +39,10 @@ class UnknownExample(TTAError):
     """The session remembers no such frame, call or picture."""
 
 
+class UnknownModel(TTAError):
+    """No model of that name or version, by the names of the Open Inference Protocol."""
+
+
 class UnknownStrategy(TTAError):
     """No strategy of that name in the catalogue."""
 

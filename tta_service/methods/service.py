@@ -28,7 +28,7 @@ from ..wire.catalogue import make_descriptions, make_server_info
 from ..wire.field_paths import FieldOrigins
 from ..wire.identity import Caller, Role, current_caller
 from ..wire.lessons import StreamLesson, parse_stream_lesson
-from ..wire.requests import parse_request, trace_of
+from ..wire.requests import ParsedRequest, parse_request, trace_of
 from ..wire.responses import make_response
 from ..wire.server_info import ServerInfo
 from ..wire.stream_requests import Frame, StreamConfig, parse_frame, parse_open
@@ -66,6 +66,7 @@ class AdaptationService(EmbeddingMethods, LabelSetMethods, SessionMethods, Lesso
         SessionMethods.__init__(self, sessions, persistence, server_info)
         LessonMethods.__init__(self, teaching, label_sets, persistence, server_info)
         OperatorMethods.__init__(self, switches)
+        self.server_info = server_info
         self._engine, self._text_spaces, self._load, self._observe = engine, text_spaces, load, observe
         self._streams = dict[StreamHandler, str]()  # with their owners
         self._strategies = defaultdict[str, MovingAverage[float]](partial(MovingAverage, 20))  # seconds by name
@@ -74,20 +75,27 @@ class AdaptationService(EmbeddingMethods, LabelSetMethods, SessionMethods, Lesso
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """Answer one image."""
-        arrived = time.monotonic()
-        remaining = context.time_remaining()
+        arrived, remaining = time.monotonic(), context.time_remaining()
         deadline = None if remaining is None else arrived + remaining
-        caller, trace = current_caller(), trace_of(context.invocation_metadata())
+        parsed = self.parse(request, arrived, deadline, trace_of(context.invocation_metadata()))
+        return (await self.answer(parsed))[0]
+
+    def parse(self, request: pb.ClassifyRequest, arrived: float, deadline: float | None, trace: str) -> ParsedRequest:
+        """The request of the present caller. `arrived` and `deadline` are monotonic seconds."""
+        caller = current_caller()
         find_labels = partial(self._label_sets.labels, caller.owner)
-        parsed = parse_request(request, find_labels, self._server_info, arrived, deadline, caller, trace)
-        stored = parsed.request.session if self._persistence.store else ""
+        return parse_request(request, find_labels, self.server_info, arrived, deadline, caller, trace)
+
+    async def answer(self, parsed: ParsedRequest) -> tuple[pb.ClassifyResponse, Report]:
+        """The answer to one image, and how it came about."""
+        owner, stored = parsed.request.owner, parsed.request.session if self._persistence.store else ""
         if self._persistence.store:
-            await self._persistence.load(caller.owner, stored, group=parsed.request.group)
+            await self._persistence.load(owner, stored, group=parsed.request.group)
         try:
             report = await self._classify(parsed.request)
             if stored:
-                await self._persistence.before_reply(caller.owner, stored)
-            return make_response(report, parsed.top_k, self._server_info)
+                await self._persistence.before_reply(owner, stored)
+            return make_response(report, parsed.top_k, self._server_info), report
         except TTAError as error:
             raise parsed.origin.locate(error) from error
 

@@ -48,6 +48,24 @@ class SessionMethods:
         self._sessions.close(owner, session_id)
         return pb.CloseSessionResponse()
 
+    @property
+    def session_idle(self) -> float:
+        """Seconds after which an idle session ends."""
+        return self._sessions.idle
+
+    async def begin_session(self, session_id: str, anew: bool) -> bool:
+        """Whether the session is open, from the store if need be; with `anew` one that is there is closed first."""
+        owner = current_caller().owner
+        await self._persistence.load(owner, check_session_id(session_id), opening=anew)
+        if anew:
+            self.end_session(session_id)
+        return self._sessions.registry.get(owner, session_id) is not None
+
+    def end_session(self, session_id: str) -> None:
+        """Close the session if it is open."""
+        if self._sessions.registry.get(owner := current_caller().owner, session_id) is not None:
+            self._sessions.close(owner, session_id)
+
     async def SnapshotSession(self, request: pb.SnapshotSessionRequest, context: Context) -> pb.SnapshotSessionResponse:
         """An encrypted copy of a session. Raises `TooLarge` when a message cannot hold it."""
         snapshot = await self._persistence.snapshot(current_caller().owner, required_session_id(request.session_id))

@@ -36,7 +36,7 @@ WRONG_MESSAGE = "the bytes are not the message that this method takes"
 
 
 class ServerInterceptor(grpc.aio.ServerInterceptor):
-    """Reports each call to `observe`, and each refusal with the strategy that `strategy(message)` finds in its message.
+    """Reports each call to `observe`, and each refusal with what `facts(message)` finds: strategy, request id, session.
 
     Callers are asked who they are before their messages are read (`identity`); methods find them in `current_caller`.
     It decodes the messages itself, so that bytes which are no message become an error of the caller, not of the server.
@@ -47,12 +47,12 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
     def __init__(
         self,
         observe: Observe,
-        strategy: Callable[[Any], str],
+        facts: Callable[[Any], tuple[str, str, str]],
         identity: Identity,
         uploads: UploadBudget | None = None,
         open_uploads: UploadBudget | None = None,
     ) -> None:
-        self._observe, self._strategy, self._identity = observe, strategy, identity
+        self._observe, self._facts, self._identity = observe, facts, identity
         self._uploads, self._open_uploads = uploads or UploadBudget(), open_uploads or UploadBudget()
         self._wrapped: dict[tuple[str, Any], Any] = {}  # handlers by method and original
 
@@ -102,8 +102,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
                 raise
             except Exception as error:
                 failure = to_tta_error(error)
-            request_id, session = getattr(message, "request_id", ""), getattr(message, "session_id", "")
-            strategy, trace = self._strategy(message), trace_of(context.invocation_metadata())
+            (strategy, request_id, session), trace = self._facts(message), trace_of(context.invocation_metadata())
             about = (trace, request_id, session, None, current_owner())
             self._observe(Refused(failure, method[1], strategy, "", *about))
             await context.abort_with_status(to_grpc_status(failure))

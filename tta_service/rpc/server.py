@@ -18,14 +18,18 @@ from grpc_reflection.v1alpha import reflection
 
 from ..core.errors import NotReady
 from ..core.events import Observe, ignore
+from ..methods.oip import OpenInference
+from ..methods.oip_status import ServerStatus
 from ..methods.service import AdaptationService
 from ..wire.certificates import Certificates
-from ..wire.identity import Identity
-from ..wire.requests import strategy_name
+from ..wire.identity import OPEN_INFERENCE, Identity
+from ..wire.oip.limits import OipLimits
+from ..wire.oip.requests import facts_of
 from ..wire.v1 import tta_pb2 as pb
 from .credentials import make_credentials
 from .health_service import Health
 from .interceptor import ServerInterceptor
+from .open_inference import OpenInferenceHandlers, reflection_pool
 from .uploads import UploadBudget
 from .v1.tta_pb2_grpc import AdaptationServiceServicer, add_AdaptationServiceServicer_to_server
 
@@ -57,20 +61,23 @@ class Server:
         identity: Identity | None = None,
         uploads: UploadBudget | None = None,
         connections: int = 0,
+        oip: OipLimits = OipLimits(),  # noqa: B008 - it is frozen
     ) -> None:
-        self._service, self._deferred = service, DeferredHandlers()
-        self.health = Health(("", SERVICE))
+        self._service, self._deferred, self._observe, self._oip = service, DeferredHandlers(), observe, oip
+        self.health = Health(("", SERVICE, OPEN_INFERENCE))
+        self._inference = OpenInferenceHandlers(ServerStatus(lambda: self.health.serving))
         probes = UploadBudget(message_bytes, PROBES * message_bytes, 1 / 4, PROBE_SECONDS)  # whatever else is uploaded
-        interceptor = ServerInterceptor(observe, strategy_name, identity or Identity(), uploads, probes)
+        interceptor = ServerInterceptor(observe, facts_of, identity or Identity(), uploads, probes)
         self._server = grpc.aio.server(
             interceptors=[interceptor],
             options=options(message_bytes, streams_per_connection, connection_age, connections),
         )
-        self._server.add_generic_rpc_handlers((self._deferred,))
+        self._server.add_generic_rpc_handlers((self._deferred, self._inference))
         if service:
             self.serve(service)
         add_HealthServicer_to_server(self.health, self._server)
-        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        known = SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME
+        reflection.enable_server_reflection((*known, OPEN_INFERENCE), self._server, reflection_pool(known))
 
     def listen(self, address: str, certificates: Certificates | None = None, ask_client: bool = False) -> int:
         """Listen there from `start` on, and return the port. Raises RuntimeError when the address is taken.
@@ -94,12 +101,15 @@ class Server:
             if method := getattr(service, name, None):  # the others stay UNIMPLEMENTED
                 setattr(servicer, name, method)
         add_AdaptationServiceServicer_to_server(servicer, self._deferred)
+        self._inference.methods = OpenInference(service, lambda: self.health.serving, self._observe, self._oip)
 
     def drain(self, seconds: float) -> None:
         """Set health to NOT_SERVING and ask streams to resume elsewhere within `seconds`. Calls are still answered."""
         self.health.drain()
         if self._service:
             self._service.drain(seconds)
+        if isinstance(self._inference.methods, OpenInference):
+            self._inference.methods.drain()
 
     async def stop(self, grace: float) -> None:
         """Refuse new calls and give running ones `grace` seconds to end. Returns as soon as the last one has ended."""

@@ -28,6 +28,7 @@ CODES: dict[type[errors.TTAError], int] = {
     errors.UnknownSession: code_pb2.NOT_FOUND,
     errors.UnknownGroup: code_pb2.NOT_FOUND,
     errors.UnknownExample: code_pb2.NOT_FOUND,
+    errors.UnknownModel: code_pb2.NOT_FOUND,
     errors.Unsupported: code_pb2.UNIMPLEMENTED,
     errors.SessionTaken: code_pb2.ABORTED,
     errors.SessionMoved: code_pb2.FAILED_PRECONDITION,

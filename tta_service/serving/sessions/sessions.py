@@ -51,6 +51,7 @@ class Sessions:
         now: Callable[[], float] = time.time,
     ) -> None:
         """`clock` gives monotonic seconds, `now` Unix seconds, which the age of questions is counted in."""
+        self.idle = idle
         self.registry, self._clock = SessionRegistry(idle, limits or MemoryLimits(), observe, clock, now), clock
 
     @property

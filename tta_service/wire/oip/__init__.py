@@ -1,0 +1,1 @@
+"""The Open Inference Protocol's messages: tensors and parameters to requests, reports to tensors."""

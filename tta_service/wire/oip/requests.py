@@ -1,0 +1,161 @@
+"""An inference request of the protocol becomes requests of `Classify`, one for each picture."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ...core.errors import BadRequest, TTAError
+from ..requests import strategy_name
+from ..server_info import ServerInfo
+from ..v1 import open_inference_pb2 as oip
+from ..v1 import tta_pb2 as pb
+from .models import ANY, EMBED, TOP, check_model, inputs_of, outputs_of
+from .parameters import fill_options, pop, values_of
+from .pictures import read_images, read_labels
+from .tensors import read_inputs
+
+NO_LABELS = pb.Labels(label_set=pb.LabelSet(names=["image"]))  # of a picture whose feature alone is wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An output that is asked for; with `classes` as so many texts "score:index:label", the best first."""
+
+    name: str
+    classes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceStep:
+    """Which sequence the frame is of, and whether it is the first or last of it."""
+
+    id: str
+    start: bool
+    end: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InferRequest:
+    """A request whose tensors and parameters are read; what they say is checked by `parse_request`."""
+
+    model: str
+    id: str
+    pictures: tuple[pb.ClassifyRequest, ...]
+    outputs: tuple[Output, ...]
+    sequence: SequenceStep | None
+    timeout: float | None  # seconds from its arrival
+    fields: Mapping[str, str]  # where the parts of the pictures' requests came from
+
+    @contextmanager
+    def located(self, place: int) -> Generator[None]:
+        """A block whose errors, of the picture at that place, name the field as this protocol's callers know it."""
+        try:
+            yield
+        except TTAError as error:
+            located = copy.copy(error)
+            located.field = self._field(error.field, place)
+            raise located.with_traceback(error.__traceback__) from error.__cause__
+
+    def _field(self, field: str, place: int) -> str:
+        for pattern, name in self.fields.items():
+            if match := re.match(pattern, field):
+                field = name + field[match.end() :]
+                break
+        many = len(self.pictures) > 1 and field in ("inputs.image", "inputs.pixels")
+        return f"{field}[{place}]" if many else field
+
+
+def parse_infer(message: oip.ModelInferRequest, server_info: ServerInfo, batch: int) -> InferRequest:
+    """The request, of at most `batch` pictures. Raises `TTAError` that names the field."""
+    model, values = check_model(message.model_name, message.model_version), values_of(message.parameters)
+    most = max(batch, 1) * (server_info.limits.names + 1)
+    inputs = read_inputs(message, {spec.name: spec.datatype for spec in inputs_of(model)}, most)
+    images = read_images(inputs, batch)
+    sequence, timeout = _sequence(values), _timeout(values)
+    if sequence and len(images) > 1:
+        raise BadRequest(f"a frame of a sequence is one picture, not {len(images)}", "parameters.sequence_id")
+    labels, labels_field = (
+        ([NO_LABELS], "") if model == EMBED else read_labels(inputs.get("labels"), values, len(images))
+    )
+    base = pb.ClassifyRequest(request_id=message.id, session_id=sequence.id if sequence and model != EMBED else "")
+    base.options.strategy.name = "zero_shot" if model == EMBED else "" if model == ANY else model
+    fill_options(base, values, choose=model == ANY, strategy=model != EMBED)
+    pictures = tuple(
+        pb.ClassifyRequest(image=image, labels=labels[place % len(labels)]) for place, image in enumerate(images)
+    )
+    for picture in pictures:
+        picture.MergeFrom(base)
+    outputs = _outputs(message, model, server_info)
+    sequence = None if model == EMBED else sequence  # it has nothing to keep
+    return InferRequest(model, message.id, pictures, outputs, sequence, timeout, _fields(labels_field))
+
+
+def facts_of(message: Any) -> tuple[str, str, str]:
+    """The unchecked strategy, request id and session in a message of any kind, "" for what it does not say."""
+    if not isinstance(message, oip.ModelInferRequest):
+        return strategy_name(message), getattr(message, "request_id", ""), getattr(message, "session_id", "")
+    parameters, model = message.parameters, message.model_name
+    strategy = model if model != ANY else parameters["strategy"].string_param if "strategy" in parameters else ""
+    sequence = parameters["sequence_id"] if "sequence_id" in parameters else oip.InferParameter()
+    id = sequence.string_param or str(sequence.int64_param or sequence.uint64_param or "")
+    return strategy, message.id, id
+
+
+def _sequence(values: dict[str, Any]) -> SequenceStep | None:
+    """None without an id, or with one that stands for none: 0 or ""."""
+    id = pop(values, "sequence_id", int, str)
+    start, end = (bool(pop(values, name, bool)) for name in ("sequence_start", "sequence_end"))
+    return SequenceStep(str(id), start, end) if id else None
+
+
+def _timeout(values: dict[str, Any]) -> float | None:
+    """Microseconds become seconds; 0 stands for none."""
+    microseconds = pop(values, "timeout", int)
+    if microseconds is not None and microseconds < 0:
+        raise BadRequest(f"{microseconds} is no number of microseconds", "parameters.timeout")
+    return microseconds / 1e6 if microseconds else None
+
+
+def _outputs(message: oip.ModelInferRequest, model: str, server_info: ServerInfo) -> tuple[Output, ...]:
+    specs, outputs = {spec.name: spec for spec in outputs_of(model, server_info)}, dict[str, Output]()
+    for asked in message.outputs:
+        field = f"outputs.{asked.name[:64]}"
+        if asked.name not in specs:
+            raise BadRequest(f"there is no such output; there are {', '.join(specs)}", field)
+        if asked.name in outputs:
+            raise BadRequest("it is asked for twice", field)
+        outputs[asked.name] = Output(asked.name, _classes(asked, specs[asked.name].classified, field))
+    default = TOP if model != EMBED else specs.values()
+    return tuple(outputs.values()) or tuple(Output(spec.name) for spec in default)
+
+
+def _classes(asked: oip.ModelInferRequest.InferRequestedOutputTensor, possible: bool, field: str) -> int:
+    values = values_of(asked.parameters)
+    if "shared_memory_region" in values:
+        raise BadRequest("this server writes no shared memory", field)
+    classes = pop(values, "classification", int, field=f"{field}.parameters")
+    if classes is not None and (classes < 1 or not possible):
+        raise BadRequest("scores can be classified, by at least 1 class", f"{field}.parameters.classification")
+    return classes or 0
+
+
+def _fields(labels: str) -> dict[str, str]:
+    """Patterns of fields in a `ClassifyRequest`, and what they are called here."""
+    return {
+        r"image\.raw(\.\w+)?": "inputs.pixels",
+        r"image(\.encoded)?": "inputs.image",
+        r"labels\.label_set\.templates\[0\]": "parameters.template",
+        r"labels(\.label_set\.names|\.label_set|\.id)?": labels or "inputs.labels",
+        r"session_id": "parameters.sequence_id",
+        r"lesson_group": "parameters.lesson_group",
+        r"options\.strategy\.parameters": "parameters.strategy",
+        r"options\.strategy\.name": "parameters.strategy",
+        r"options\.reduction\.reducer\.parameters": "parameters.reducer",
+        r"options\.reduction\.reducer\.name": "parameters.reducer",
+        r"options": "parameters",
+    }
