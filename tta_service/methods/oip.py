@@ -90,7 +90,7 @@ class OpenInference(ServerStatus):
     async def ModelStreamInfer(
         self, request_iterator: AsyncIterator[oip.ModelInferRequest], context: Context
     ) -> AsyncIterator[oip.ModelStreamInferResponse]:
-        """Answer each request in its order. An error is one request's, unless the header `triton_grpc_error` is true."""
+        """Answer each request in its order. An error is one request's; `triton_grpc_error: true` makes it the last."""
         metadata = list(context.invocation_metadata() or ())
         fatal, trace = ("triton_grpc_error", "true") in metadata, trace_of(metadata)
         answer = partial(self._answer_in_stream, trace=trace, fatal=fatal)

@@ -10,7 +10,8 @@ from ..serving.streams import BufferTotals
 from ..wire.status import to_tta_error
 from ..wire.v1 import open_inference_pb2 as oip
 
-Infer = Callable[[oip.ModelInferRequest], Awaitable[oip.ModelStreamInferResponse]]
+Reply = oip.ModelStreamInferResponse
+Infer = Callable[[oip.ModelInferRequest], Awaitable[Reply]]
 
 
 class InferStream:
@@ -21,17 +22,15 @@ class InferStream:
 
     def __init__(self, infer: Infer, most: int, max_bytes: int, totals: BufferTotals) -> None:
         self._infer, self._most, self._max_bytes, self._totals = infer, most, max_bytes, totals
-        self._outbox = asyncio.Queue[tuple[asyncio.Task[oip.ModelStreamInferResponse], int] | None]()
+        self._outbox = asyncio.Queue[tuple[asyncio.Task[Reply], int] | None]()
         self._frames = self._bytes = 0
         self._room = asyncio.Event()
         self._closed = False
         self._ending: TTAError | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._tasks = set[asyncio.Task[oip.ModelStreamInferResponse]]()
+        self._tasks = set[asyncio.Task[Reply]]()
 
-    async def replies(
-        self, messages: AsyncIterator[oip.ModelInferRequest]
-    ) -> AsyncIterator[oip.ModelStreamInferResponse]:
+    async def replies(self, messages: AsyncIterator[oip.ModelInferRequest]) -> AsyncIterator[Reply]:
         """One for each request that came. Raises what ends the stream."""
         self._reader = asyncio.create_task(self._read(messages))
         while (sent := await self._outbox.get()) is not None:
@@ -83,7 +82,7 @@ class InferStream:
         self._totals.frames += frames
         self._totals.bytes += size
 
-    def _release(self, task: asyncio.Task[oip.ModelStreamInferResponse], size: int) -> None:
+    def _release(self, task: asyncio.Task[Reply], size: int) -> None:
         self._tasks.discard(task)
         if not self._closed:
             self._count(-1, -size)

@@ -50,12 +50,11 @@ def read_labels(tensor: Tensor | None, values: dict[str, Any], batch: int) -> tu
         raise BadRequest("a label set that is named by its id has templates of its own", "parameters.template")
     if id is not None:
         return [pb.Labels(id=id)], field
-    rows = [[name.strip() for name in names.split(",")]] if names else []
-    if tensor is not None:
-        rows = _rows(tensor, batch)
+    if not chosen:
+        return [pb.Labels()], field
+    rows = [[name.strip() for name in names.split(",")]] if tensor is None else _rows(tensor, batch)
     templates = [] if template is None else [template]
-    sets = [pb.Labels(label_set=pb.LabelSet(names=row, templates=templates)) for row in rows]
-    return sets or [pb.Labels()], field
+    return [pb.Labels(label_set=pb.LabelSet(names=row, templates=templates)) for row in rows], field
 
 
 def _rows(tensor: Tensor, batch: int) -> list[list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from ...core.errors import BadRequest
 from ...core.parameters import shorten
 from ..v1 import open_inference_pb2 as oip
 
+Input = oip.ModelInferRequest.InferInputTensor
 LENGTH = struct.Struct("<I")  # before each element of a raw BYTES tensor
 
 
@@ -37,7 +38,7 @@ class Tensor:
             raise BadRequest("these bytes are not UTF-8", field) from None
 
 
-def read_inputs(message: oip.ModelInferRequest, datatypes: dict[str, str], most: int) -> dict[str, Tensor]:
+def read_inputs(message: oip.ModelInferRequest, datatypes: Mapping[str, str], most: int) -> dict[str, Tensor]:
     """The inputs by name, each of its datatype in `datatypes`, with at most `most` elements of BYTES.
 
     Raises `BadRequest` that names the input.
@@ -50,19 +51,23 @@ def read_inputs(message: oip.ModelInferRequest, datatypes: dict[str, str], most:
         raise BadRequest(f"{len(raw)} entries for {len(message.inputs)} inputs", "raw_input_contents")
     for place, tensor in enumerate(message.inputs):
         field = f"inputs.{tensor.name[:64]}"
-        if tensor.name not in datatypes:
-            raise BadRequest(f"there is no such input; there are {', '.join(datatypes)}", field)
         if tensor.name in inputs:
             raise BadRequest("it is there twice", field)
-        if "shared_memory_region" in tensor.parameters:
-            raise BadRequest("this server reads no shared memory", field)
-        if tensor.datatype != (datatype := datatypes[tensor.name]):
-            raise BadRequest(f"its datatype is {datatype}, not {shorten(tensor.datatype)}", field)
+        _check(tensor, datatypes, field)
         inputs[tensor.name] = _read(tensor, raw[place] if raw else None, field, most)
     return inputs
 
 
-def _read(tensor: oip.ModelInferRequest.InferInputTensor, raw: bytes | None, field: str, most: int) -> Tensor:
+def _check(tensor: Input, datatypes: Mapping[str, str], field: str) -> None:
+    if tensor.name not in datatypes:
+        raise BadRequest(f"there is no such input; there are {', '.join(datatypes)}", field)
+    if "shared_memory_region" in tensor.parameters:
+        raise BadRequest("this server reads no shared memory", field)
+    if tensor.datatype != (datatype := datatypes[tensor.name]):
+        raise BadRequest(f"its datatype is {datatype}, not {shorten(tensor.datatype)}", field)
+
+
+def _read(tensor: Input, raw: bytes | None, field: str, most: int) -> Tensor:
     shape = tuple(tensor.shape)
     if not shape or min(shape) < 1:
         raise BadRequest(f"its shape is {shorten(str(list(shape)))}; it takes positive numbers", field)
