@@ -15,7 +15,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from ..core.errors import NotReady, Unsupported
 from ..methods.oip_status import ServerStatus
-from ..wire.identity import OPEN_INFERENCE
+from ..wire.oip.models import OPEN_INFERENCE
 from ..wire.v1 import open_inference_pb2 as oip
 
 METHODS: Any = oip.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods_by_name

@@ -22,8 +22,9 @@ from ..methods.oip import OpenInference
 from ..methods.oip_status import ServerStatus
 from ..methods.service import AdaptationService
 from ..wire.certificates import Certificates
-from ..wire.identity import OPEN_INFERENCE, Identity
+from ..wire.identity import Identity
 from ..wire.oip.limits import OipLimits
+from ..wire.oip.models import OPEN_INFERENCE
 from ..wire.oip.requests import facts_of
 from ..wire.v1 import tta_pb2 as pb
 from .credentials import make_credentials

@@ -41,7 +41,6 @@ ROLES: Mapping[str, Role] = {  # of the methods of tta.v1.AdaptationService; one
 }
 OPEN_SERVICES = ("grpc.health.v1.Health",)  # load balancers and probes show no key
 SERVICE = "tta.v1.AdaptationService"
-OPEN_INFERENCE = "inference.GRPCInferenceService"  # all its methods take the role infer
 ROLE_PREFIX = "tta:"  # of the organisation in a client certificate that names a role
 
 

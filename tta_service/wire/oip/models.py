@@ -11,6 +11,7 @@ from ...core.strategy import Scope, needs_of
 from ..server_info import ServerInfo
 from ..v1 import open_inference_pb2 as oip
 
+OPEN_INFERENCE = "inference.GRPCInferenceService"  # all its methods take the role infer
 ANY, EMBED = "tta", "embed"  # the model whose strategy is a parameter, and the one that gives features
 VERSION = "1"  # perf_analyzer reads it as a number
 PLATFORM = "tta_service"

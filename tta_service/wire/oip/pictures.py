@@ -46,15 +46,17 @@ def read_labels(tensor: Tensor | None, values: dict[str, Any], batch: int) -> tu
     if len(chosen) > 1:
         raise BadRequest(f"labels are given once, and {chosen[0]} gives them too", chosen[1])
     field = (chosen or ["inputs.labels"])[0]
-    if id is not None and template is not None:
-        raise BadRequest("a label set that is named by its id has templates of its own", "parameters.template")
     if id is not None:
+        if template is not None:
+            raise BadRequest("a label set that is named by its id has templates of its own", "parameters.template")
         return [pb.Labels(id=id)], field
-    if not chosen:
-        return [pb.Labels()], field
+    return (_label_sets(tensor, names or "", template, batch) if chosen else [pb.Labels()]), field
+
+
+def _label_sets(tensor: Tensor | None, names: str, template: str | None, batch: int) -> list[pb.Labels]:
     rows = [[name.strip() for name in names.split(",")]] if tensor is None else _rows(tensor, batch)
     templates = [] if template is None else [template]
-    return [pb.Labels(label_set=pb.LabelSet(names=row, templates=templates)) for row in rows], field
+    return [pb.Labels(label_set=pb.LabelSet(names=row, templates=templates)) for row in rows]
 
 
 def _rows(tensor: Tensor, batch: int) -> list[list[str]]:
