@@ -79,7 +79,7 @@ class Workers:
 
 def open_source(frames: Frames) -> AsyncIterator[Any]:
     """An ordinary iterable is read in a thread, so that a slow camera does not block the loop."""
-    return aiter(frames) if isinstance(frames, AsyncIterable) else _ThreadReader(iter(frames))
+    return aiter(frames) if isinstance(frames, AsyncIterable) else _read_in_thread(iter(frames))
 
 
 async def end_source(source: Any) -> None:
@@ -88,32 +88,24 @@ async def end_source(source: Any) -> None:
         await source.aclose()
 
 
-class _ThreadReader:
+async def _read_in_thread(frames: Iterator[Any]) -> AsyncIterator[Any]:
     """The same frames, each read in a daemon thread. A cancelled read closes the source when it ends.
 
     What the source raises is a result of the read: a future with a GeneratorExit would close coroutines.
     """
-
-    def __init__(self, frames: Iterator[Any]) -> None:
-        self._frames = frames
-        self._waiting: asyncio.Future[Any] | None = None
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return self
-
-    async def __anext__(self) -> Any:
-        self._waiting = _read_next(self._frames)
-        picture, error = await self._waiting
-        if error is not None:
-            raise error
-        if picture is END:
-            raise StopAsyncIteration
-        return picture
-
-    async def aclose(self) -> None:
-        """Closes the source, unless a cancelled read does."""
-        if self._waiting is None or not self._waiting.cancelled():
-            close_source(self._frames)
+    waiting: asyncio.Future[Any] | None = None
+    try:
+        while True:
+            waiting = _read_next(frames)
+            picture, error = await waiting
+            if error is not None:
+                raise error
+            if picture is END:
+                break
+            yield picture
+    finally:
+        if waiting is None or not waiting.cancelled():
+            close_source(frames)
 
 
 def _read_next(frames: Iterator[Any]) -> asyncio.Future[Any]:
@@ -139,9 +131,6 @@ def _read_next(frames: Iterator[Any]) -> asyncio.Future[Any]:
 
     threading.Thread(target=work, name="tta-camera-pull", daemon=True).start()
     return future
-
-
-# ---- gRPC
 
 
 class Channels:
