@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket
 from ..core.errors import NotReady, Unauthenticated
 from .calls import Calls, peer_of
 from .hosts import HostCheck
+from .page_files import make_page_routes
 from .problems import PROBLEM, to_problem
 from .routes import ROUTES, Route
 from .stream import Streams
@@ -78,6 +79,7 @@ def make_app(doors: Doors) -> ASGIApp:
     ]
     paths += [WebSocketRoute("/v1/stream", stream), Path("/healthz", is_alive), Path("/readyz", is_ready)]
     paths += [Path("/metrics", show_metrics)] if doors.metrics else []
+    paths += make_page_routes()
     app = Starlette(routes=paths, exception_handlers={HTTPException: _refuse})
     return HostCheck(app, doors.hosts, doors.origins)
 
