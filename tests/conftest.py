@@ -18,8 +18,9 @@ settings.register_profile("unhurried", **UNHURRIED, derandomize=True)
 settings.register_profile("exploring", **UNHURRIED)
 settings.load_profile("unhurried")
 
-# Folders whose tests need minutes, several servers or Debian packages: `make test-all` runs them, `make test` does not.
-SLOW = {Path(__file__).parent / name for name in ("benchmarks", "deploy", "survival")}
+# Folders whose tests need minutes, several servers, a browser or Debian packages: `make test-all` runs them, `make
+# test` does not.
+SLOW = {Path(__file__).parent / name for name in ("benchmarks", "deploy", "page", "survival")}
 
 # A shell's background jobs begin with Ctrl-C ignored, and so would the processes that tests start and then stop.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -12,6 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
+from skimage import data
 
 from tests.patience import until
 
@@ -37,7 +39,7 @@ class Server:
         words = ["--port", "0", "--metrics-port", "0", "--log-level", "warning", *self._words]
         words += [word for setting in settings for word in ("--set", setting)]
         self._process = subprocess.Popen([sys.executable, "-m", "tta_service", "serve", *words])
-        until(self.is_ready, 60)
+        until(self.is_ready)
 
     def is_ready(self) -> bool:
         try:
@@ -64,7 +66,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("there is no Chromium")
     video = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
-    video.write_bytes(photo("coffee").read_bytes() * 3)
+    with video.open("wb") as file:
+        for _ in range(3):
+            Image.open(photo("coffee")).convert("RGB").save(file, "JPEG")
     with sync_playwright() as playwright:
         flags = [*FLAGS, f"--use-file-for-fake-video-capture={video}"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
@@ -78,7 +82,7 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
     with browser.new_context(viewport={"width": 1400, "height": 900}) as context:
         page, failures = context.new_page(), list[Any]()
         page.set_default_timeout(30_000)
-        page.on("pageerror", failures.append)
+        page.on("pageerror", lambda error: failures.append(error))
         page.goto(server.url)
         page.locator(".server.up").wait_for()
         yield page
@@ -86,12 +90,5 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
 
 
 def photo(name: str) -> Path:
-    """A JPEG of a photograph of scikit-image."""
-    from PIL import Image
-    from skimage import data
-
-    path = Path(data.__file__).parent / f"{name}.png"
-    jpeg = Path(__import__("tempfile").gettempdir()) / f"tta-page-{name}.jpg"
-    if not jpeg.exists():
-        Image.open(path).convert("RGB").save(jpeg)
-    return jpeg
+    """A photograph of scikit-image."""
+    return Path(data.__file__).parent / f"{name}.png"

@@ -1,9 +1,13 @@
 // The page: its tabs, whether the server is there, and the API key.
 import { html, render, useEffect, useState } from "./vendor/preact-htm.js";
 import { server, showKey, watchServer } from "./api.js";
+import { Live } from "./live.js";
+import { Questions } from "./questions.js";
+import { Service } from "./service.js";
+import { Sessions } from "./sessions.js";
 import { Try } from "./try.js";
 
-const TABS = { try: ["Try", Try] };
+const TABS = { try: ["Try", Try], live: ["Live", Live], questions: ["Questions", Questions], sessions: ["Sessions", Sessions], service: ["Service", Service] };
 const tabOf = () => (location.hash.slice(1) in TABS ? location.hash.slice(1) : "try");
 
 function App() {

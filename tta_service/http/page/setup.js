@@ -13,6 +13,7 @@ export const setup = makeStore({
     { name: "taught", parameters: {} },
   ],
 });
+export const liveChoice = makeStore({ chosen: [{ name: "taught", parameters: {} }] }); // Live's strategies
 // A page has one session, so that its lessons hold for all that it shows.
 export const session = makeStore({ id: newSessionId() });
 
@@ -55,12 +56,12 @@ export function LabelsField({ id }) {
   </div>`;
 }
 
-export function StrategiesField({ most = MOST }) {
+export function StrategiesField({ of = setup, most = MOST, id = "try" }) {
   const { strategies } = server.use();
-  const { chosen } = setup.use();
+  const { chosen } = of.use();
   const toggle = (name) =>
-    setup.set({ chosen: chosen.some((one) => one.name === name) ? chosen.filter((one) => one.name !== name) : [...chosen, { name, parameters: {} }] });
-  const change = (name, parameters) => setup.set({ chosen: chosen.map((one) => (one.name === name ? { name, parameters } : one)) });
+    of.set({ chosen: chosen.some((one) => one.name === name) ? chosen.filter((one) => one.name !== name) : [...chosen, { name, parameters: {} }] });
+  const change = (name, parameters) => of.set({ chosen: chosen.map((one) => (one.name === name ? { name, parameters } : one)) });
   return html`<fieldset class="field">
     <legend>Strategies <small>up to ${most}</small></legend>
     <div class="chips">
@@ -76,13 +77,13 @@ export function StrategiesField({ most = MOST }) {
     ${chosen.map((one) => {
       const about = strategies.find(({ name }) => name === one.name);
       return about?.parameters.length
-        ? html`<${Parameters} key=${one.name} about=${about} given=${one.parameters} onChange=${(next) => change(one.name, next)} />`
+        ? html`<${Parameters} key=${one.name} id=${id} about=${about} given=${one.parameters} onChange=${(next) => change(one.name, next)} />`
         : null;
     })}
   </fieldset>`;
 }
 
-function Parameters({ about, given, onChange }) {
+function Parameters({ id, about, given, onChange }) {
   const changed = Object.keys(given).length;
   const put = (name, value) => {
     const { [name]: _, ...rest } = given;
@@ -92,13 +93,12 @@ function Parameters({ about, given, onChange }) {
     <summary>${about.name}${changed ? html` <b>${changed} changed</b>` : html` <small>parameters</small>`}</summary>
     <p class="hint">${about.summary} <${Paper} text=${about.paper} /></p>
     <div class="form">
-      ${about.parameters.map((one) => html`<${Parameter} key=${one.name} of=${about.name} one=${one} value=${given[one.name]} put=${(value) => put(one.name, value)} />`)}
+      ${about.parameters.map((one) => html`<${Parameter} key=${one.name} id=${`${id}-${about.name}-${one.name}`} one=${one} value=${given[one.name]} put=${(value) => put(one.name, value)} />`)}
     </div>
   </details>`;
 }
 
-function Parameter({ of, one, value, put }) {
-  const id = `${of}-${one.name}`;
+function Parameter({ id, one, value, put }) {
   const usual = one.default_value;
   const numeric = one.type === "int" || one.type === "float";
   const input = numeric
