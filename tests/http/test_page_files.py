@@ -6,14 +6,14 @@ import re
 
 import pytest
 
-from tests.http.conftest import Doors
+from tests.http.conftest import BothDoors
 from tta_service.http.page_files import PAGE, make_page_routes
 
 FILES = [route.path for route in make_page_routes()]
 
 
 @pytest.mark.parametrize("path", ["/", "/app.js", "/vendor/uplot.js"])
-async def test_a_file_is_asked_for_once_and_then_confirmed(doors: Doors, path: str):
+async def test_a_file_is_asked_for_once_and_then_confirmed(doors: BothDoors, path: str):
     first = await doors.http.get(path)
     assert first.status_code == 200 and first.headers["cache-control"] == "no-cache"
     assert first.headers["content-security-policy"].startswith("default-src 'self'")
@@ -22,14 +22,14 @@ async def test_a_file_is_asked_for_once_and_then_confirmed(doors: Doors, path: s
     assert (again.status_code, again.content) == (304, b"")
 
 
-async def test_scripts_and_styles_have_the_types_that_browsers_insist_on(doors: Doors):
+async def test_scripts_and_styles_have_the_types_that_browsers_insist_on(doors: BothDoors):
     kinds = {path: (await doors.http.get(path)).headers["content-type"] for path in FILES}
     assert all("javascript" in kind for path, kind in kinds.items() if path.endswith(".js"))
     assert all(kind.startswith("text/css") for path, kind in kinds.items() if path.endswith(".css"))
 
 
 @pytest.mark.parametrize("path", ["/nosuch.js", "/vendor/", "/../app.py", "/page_files.py"])
-async def test_nothing_else_is_served(doors: Doors, path: str):
+async def test_nothing_else_is_served(doors: BothDoors, path: str):
     assert (await doors.http.get(path)).status_code == 404
 
 
