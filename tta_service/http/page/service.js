@@ -87,5 +87,5 @@ export function Service({ active }) {
       ${readings.length > 2 && html`<h3>Requests in flight and rows that wait</h3>
         <${Curve} live=${false} times=${readings.map((one) => one.at)} format=${(value) => value.toFixed(value < 10 ? 1 : 0)} name="Requests in flight and rows that wait, over time"
           lines=${[{ label: "requests", colour: "--accent", values: readings.map((one) => one.numbers.tta_inflight_requests ?? null) }, { label: "rows", colour: "--soft", dash: [4, 4], values: readings.map((one) => one.numbers["tta_waiting_rows.tower"] ?? null) }]} />`}`}
-    <p class="links"><a href="metrics">Metrics</a><a href="docs">REST</a><a href="v1/info">Facts and limits</a></p>`;
+    <p class="links"><a href="metrics">Metrics</a><a href="v1/info">Facts and limits</a></p>`;
 }
