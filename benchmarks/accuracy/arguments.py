@@ -77,6 +77,15 @@ def parser(about: str, runs: dict[str, Mode]) -> argparse.ArgumentParser:
     one.add_argument("--shifts", type=_words, default=["fog", "noise"], help="the first comes and goes in a stream")
     one.add_argument("--severities", type=_integers, default=[3])
     one.add_argument("--count", type=int, default=2500, help="frames of a stream")
+    one = modes.add_parser("signs", help="what tells a collapsed or foreign world, and when the service warns")
+    one.set_defaults(mode=runs["signs"], name="accuracy_signs", dry_run=False)
+    _add_data_and_model(one)
+    one.add_argument(
+        "--shifts", type=_words, default=["none", "fog", "noise"], help="none stands for the clean pictures"
+    )
+    one.add_argument("--severities", type=_integers, default=[3])
+    one.add_argument("--names", type=_integers, default=[2, 10, 50, 0], help="in a label set, 0: all")
+    one.add_argument("--count", type=int, default=2500, help="pictures of a world")
     return whole
 
 

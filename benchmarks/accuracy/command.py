@@ -16,7 +16,7 @@ import torch
 from tta_service.app.judge import Rule
 from tta_service.core.errors import TTAError
 
-from . import confidence, control, drift, guard, judge, judge_shown, plots, shown, table, teach, tune
+from . import confidence, control, drift, guard, judge, judge_shown, plots, shown, signs, table, teach, tune
 from .arguments import parser, with_views
 from .cells import cells
 from .check import check
@@ -209,4 +209,5 @@ RUNS = {
     "teach": teach_worlds,
     "guard": guard_streams,
     "confidence": measure_confidence,
+    "signs": signs.run,
 }

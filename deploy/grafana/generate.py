@@ -8,7 +8,7 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from . import cameras, machine, overview, strategies
+from . import cameras, machine, overview, strategies, teaching
 from .panels import dashboard
 
 FOLDER = Path(__file__).parent / "dashboards"
@@ -17,6 +17,7 @@ PAGES = {
     "strategies": strategies,
     "cameras": cameras,
     "machine": machine,
+    "teaching": teaching,
 }
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from tta_service.core.catalogue import reducers, strategies
+from tta_service.core.caution import Caution
 from tta_service.core.labels import LabelSet
 from tta_service.core.reducer import Reduction
 from tta_service.core.request import STAGES, Degraded, Encoded, Report, Request, SessionStatus
@@ -19,6 +20,7 @@ def make_report(
     policy: str = "",
     degraded: Degraded | None = None,
     unseen: tuple[str, ...] = (),
+    cautions: tuple[Caution, ...] = (),
 ) -> Report:
     """An answer after 0.08 s, 0.01 s in each stage."""
     names = tuple(f"thing {i}" for i in range(len(logits)))
@@ -34,4 +36,6 @@ def make_report(
     )
     seconds = dict.fromkeys(STAGES, 0.01) | {"total": 0.08}
     session = SessionStatus("gate", frames=1)
-    return Report(request, strategy, logits, zero_shot, 16, seconds, 16, session, degraded, unseen=unseen)
+    return Report(
+        request, strategy, logits, zero_shot, 16, seconds, 16, session, degraded, unseen=unseen, cautions=cautions
+    )

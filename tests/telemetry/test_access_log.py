@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from tests.telemetry.reports import make_report
+from tta_service.core.caution import Caution, CautionKind
 from tta_service.core.errors import BadImage, ModelFault, Overloaded
 from tta_service.core.events import Closed, Dropped, Event, Forward, Refused
 from tta_service.core.labels import LabelSet
@@ -45,12 +46,33 @@ def test_labels_that_the_text_tower_was_never_taught_are_a_warning_field():
     assert many.endswith("gizmo7 and 1992 more")
 
 
+UNTAUGHT = Caution(CautionKind.UNTAUGHT_NAMES, "the text tower was never taught 1 of 3 names")
+FOREIGN = Caution(CautionKind.FOREIGN, "the pictures fit none of the names")
+
+
 def test_the_first_frame_with_such_labels_is_a_warning():
-    frame = make_report(policy="latest", unseen=("gizmo",))
+    frame = make_report(policy="latest", unseen=("gizmo",), cautions=(UNTAUGHT,))
     other = replace(frame, request=replace(frame.request, labels=LabelSet(("gizmo", "cat", "dog"))))
     first, second = lines(frame, frame, other, make_report(policy="latest"))
     assert (first["level"], second["level"]) == ("warning", "warning")
     assert "gizmo" in first["warning"] and first["label"] == "thing 0" and second["label"] == "gizmo"
+
+
+def test_a_warning_is_written_once_an_hour_for_each_session_owner_and_kind():
+    now, stream = [0.0], io.StringIO()
+    log = AccessLog(clock=lambda: now[0])
+    frame = make_report(policy="latest", cautions=(FOREIGN,))
+    elsewhere = replace(frame, request=replace(frame.request, session="yard"))
+    owned = replace(frame, request=replace(frame.request, owner="ann"))
+    both = replace(frame, unseen=("gizmo",), cautions=(FOREIGN, UNTAUGHT))
+    with configure_logging(stream, "json", "info"):
+        for now[0] in (0.0, 3500.0, 3700.0, 3800.0):
+            log.handlers[type(frame)](frame)
+        for report in (elsewhere, owned, both, both):
+            log.handlers[type(frame)](report)
+    written = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert len(written) == 5 and all(one["level"] == "warning" and FOREIGN.message in one["warning"] for one in written)
+    assert (written[2]["session"], written[3]["owner"]) == ("gate", "ann") and "gizmo" in written[4]["warning"]
 
 
 def test_a_refusal_names_its_request_session_and_frame():

@@ -81,6 +81,7 @@ PROMISED: dict[str, set[str]] = {
     "tta_memory_admissions": {"strategy", "outcome"},
     "tta_memory_resets": {"strategy"},
     "tta_guarded": {"strategy"},
+    "tta_warnings": {"warning"},
     # memory and devices
     "tta_strategy_rss_delta_bytes": {"strategy"},
     "tta_strategy_cuda_peak_bytes": {"strategy", "device"},

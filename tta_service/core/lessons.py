@@ -63,6 +63,7 @@ class Reason(StrEnum):
     ASKED = "asked"  # the caller wants it
     UNIFORM = "uniform"  # the frame was drawn, whatever its answer
     DEFERRED = "deferred"  # its answer is left to a person
+    COLLAPSED = "collapsed"  # plain CLIP answers recent frames alike, whatever they show
 
 
 @dataclass(frozen=True, slots=True, eq=False)

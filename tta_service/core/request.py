@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
+from .caution import Caution
 from .evidence import Views
 from .labels import LabelSet
 from .reducer import Reduction
@@ -180,6 +181,7 @@ class Report:
     thumbnail: bytes = b""  # as in `Example`
     example_id: str = ""  # of the picture in its session; empty: it is not remembered
     asked: bool = False  # it waits as a question
+    cautions: tuple[Caution, ...] = ()  # what warns of the answer
 
     @cached_property
     def scores(self) -> Scores:

@@ -6,11 +6,13 @@ A line may hold text from users, cut to what a person reads. A metric's label ne
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from cachetools import FIFOCache
+from cachetools import TTLCache
 
+from ..core.caution import CautionKind
 from ..core.errors import ModelFault, NotReady, Overloaded
 from ..core.events import Closed, Dropped, Forward, Refused
 from ..core.request import Report
@@ -19,19 +21,20 @@ from .logging import get_logger
 
 LONGEST = 200  # characters of one text from a caller
 NAMED = 8  # labels that one line names
-MAX_WARNED = 1000  # label sets for which the log remembers that it has warned
+WARN_AGAIN = 3600.0  # seconds until a session is warned of again
+MAX_WARNED = 10_000  # warnings of sessions that the log remembers
 
 
 class AccessLog:
     """Writes log lines: unary answers at info, frames at debug, failures above.
 
-    The first answer for a label set with labels that the text tower was never taught is a warning, for frames too:
-    otherwise a stream would never show it, since the lines of its frames are mostly off.
+    Each kind of warning that goes with an answer is written once an hour for each session and label set, for frames
+    too: otherwise a stream would never show it, since the lines of its frames are mostly off.
     """
 
-    def __init__(self, name: str = "tta_service.answers") -> None:
+    def __init__(self, name: str = "tta_service.answers", clock: Callable[[], float] = time.monotonic) -> None:
         self._standard, self._log = logging.getLogger(name), get_logger(name)
-        self._warned: FIFOCache[str, bool] = FIFOCache(MAX_WARNED)  # label sets by id
+        self._warned: TTLCache[tuple[str, str, str, str], bool] = TTLCache(MAX_WARNED, WARN_AGAIN, clock)
         self.handlers: Handlers = {
             Report: self._write_answer,
             Refused: self._write_refusal,
@@ -43,7 +46,7 @@ class AccessLog:
     def _write_answer(self, report: Report) -> None:
         """Frames are many, so they go to debug. Fewer views or less adaptation than asked are a warning."""
         level = logging.DEBUG if report.request.policy else logging.INFO
-        if report.degraded or (report.unseen and self._is_first(report.request.labels.id)):
+        if self._warns_anew(report) or report.degraded:
             level = logging.WARNING
         if self._standard.isEnabledFor(level):
             self._log.log(level, "answered", **answer_fields(report))
@@ -63,16 +66,17 @@ class AccessLog:
         if self._standard.isEnabledFor(logging.DEBUG):
             self._log.debug("session closed", reason=event.reason, frames=event.frames)
 
-    def _is_first(self, label_set: str) -> bool:
-        """Whether this is the first call with this label set."""
-        if label_set in self._warned:
-            return False
-        self._warned[label_set] = True
-        return True
+    def _warns_anew(self, report: Report) -> bool:
+        """Whether the answer has a kind of warning that its session has not had for an hour."""
+        request = report.request
+        whose = request.owner, request.session, request.labels.id
+        anew = [key for one in report.cautions if (key := (*whose, one.kind.value)) not in self._warned]
+        self._warned.update(dict.fromkeys(anew, True))
+        return bool(anew)
 
 
 def answer_fields(report: Report) -> dict[str, Any]:
-    """The fields of an answer's line, with a `warning` when the text tower was never taught some of the labels."""
+    """The fields of an answer's line, with a `warning` of what makes it less trustworthy."""
     request = report.request
     names, best, plain = request.labels.names, int(report.logits.argmax()), int(report.zero_shot.argmax())
     return without_empty(
@@ -87,7 +91,7 @@ def answer_fields(report: Report) -> dict[str, Any]:
         batch_rows=report.batch_rows,
         seconds=round(report.seconds.get("total", 0.0), 4),
         degraded=report.degraded.reason if report.degraded else None,
-        warning=f"labels unknown to the text tower: {_list_names(report.unseen)}" if report.unseen else None,
+        warning="; ".join(_describe(report)) or None,
     )
 
 
@@ -112,6 +116,12 @@ def refusal_level(error: Exception) -> int:
     if isinstance(error, ModelFault):
         return logging.ERROR
     return logging.WARNING if isinstance(error, (Overloaded, NotReady)) else logging.INFO
+
+
+def _describe(report: Report) -> list[str]:
+    untaught = CautionKind.UNTAUGHT_NAMES
+    found = [caution.message for caution in report.cautions if caution.kind is not untaught]
+    return found + ([f"labels unknown to the text tower: {_list_names(report.unseen)}"] if report.unseen else [])
 
 
 def _list_names(names: Sequence[str]) -> str:

@@ -60,6 +60,8 @@ class AnswerMetrics:
         if report.guarded:
             to.guarded[(strategy,)].inc()
         self._record_decision(strategy, report)
+        for caution in report.cautions:
+            to.warnings[(caution.kind.value,)].inc()
         if report.session.memory_reset:
             to.memory_resets[(strategy,)].inc()
         if report.session.origin == "restored":

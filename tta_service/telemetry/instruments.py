@@ -58,6 +58,7 @@ class Instruments:
             "tta_decisions", "Answers that might have been deferred, by decision.", ("strategy", "decision")
         )
         self.set_size = histogram("tta_prediction_set_size", "Labels in a prediction set.", by_strategy, SIZES)
+        self.warnings = counter("tta_warnings", "Answers that go with a warning.", ("warning",))
         self.out_of_memory = counter("tta_cuda_oom", "Requests out of GPU memory.", by_strategy)
         self.evictions = counter("tta_session_evictions", "Sessions ended.", ("reason",))
         self.restores = counter("tta_session_restores", "Attempts to restore a session.", ("outcome",))

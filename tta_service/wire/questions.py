@@ -15,6 +15,7 @@ REASONS = {
     Reason.ASKED: pb.Question.REASON_ASKED,
     Reason.UNIFORM: pb.Question.REASON_UNIFORM,
     Reason.DEFERRED: pb.Question.REASON_DEFERRED,
+    Reason.COLLAPSED: pb.Question.REASON_COLLAPSED,
 }
 TOP = 5  # scores of a question
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ..core.caution import CautionKind
 from ..core.errors import ModelFault, TTAError
 from ..core.reducer import Reducer, Reduction
 from ..core.request import Explanation, Report, SessionStatus
@@ -34,6 +35,11 @@ REASONS = {
     "deadline": pb.Degraded.REASON_DEADLINE,
     "overload": pb.Degraded.REASON_OVERLOAD,
     "disabled": pb.Degraded.REASON_DISABLED,
+}
+CAUTIONS = {
+    CautionKind.FEW_CLASSES: pb.Warning.KIND_FEW_CLASSES,
+    CautionKind.FOREIGN: pb.Warning.KIND_FOREIGN,
+    CautionKind.UNTAUGHT_NAMES: pb.Warning.KIND_UNTAUGHT_NAMES,
 }
 ORIGINS = {
     "fresh": pb.SessionStatus.ORIGIN_FRESH,
@@ -67,6 +73,7 @@ def make_response(report: Report, top_k: int, server_info: ServerInfo) -> pb.Cla
         example_id=report.example_id,
         asked=report.asked,
         confidence=make_confidence(report),
+        warnings=[pb.Warning(kind=CAUTIONS[one.kind], message=one.message) for one in report.cautions],
     )
     if less := report.degraded:
         message.degraded.reason, message.degraded.zero_shot = REASONS[less.reason], less.zero_shot

@@ -8,7 +8,7 @@ from .protocol.reconnect import Reconnect
 from .statistics import Statistics
 from .sync.client import Client
 from .sync.stream import Stream
-from .types.answers import Answer, FrameAnswer, FrameFailure, Score, SessionStatus, Timings
+from .types.answers import Answer, AnswerWarning, FrameAnswer, FrameFailure, Score, SessionStatus, Timings
 from .types.catalogue import Description, LabelSetInfo, Parameter, ServerInfo, SessionInfo, Snapshot
 from .types.confidence import Confidence, Smooth
 from .types.frames import Features, Frame
@@ -21,6 +21,7 @@ from .types.sums import GivenSums, LessonSums, TakenSums
 __all__ = [
     "TLS",
     "Answer",
+    "AnswerWarning",
     "AsyncClient",
     "AsyncStream",
     "Cascade",

@@ -11,10 +11,13 @@ from typing import Any
 
 import grpc
 import pytest
+import torch
 from PIL import Image
+from torch.nn.functional import normalize
 
 from tests.redis_server import redis_server
 from tests.rpc.conftest import LABELS, Harness, choice, frame, jpeg, open_harness, opening, options, question
+from tta_service.core.labels import LabelSet
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.serving.persistence.stores import open_store
 from tta_service.serving.sessions.memory import MemoryLimits
@@ -303,3 +306,24 @@ async def test_questions_and_their_thumbnails_survive_a_restart_and_are_answered
     async with service() as stub:
         assert await waiting(stub, thumbnails=True) == before[1:]
         assert score(await ask(stub, 1), "car") > score(before[0], "car")
+
+
+async def test_a_collapsed_world_is_warned_of_and_asks(harness: Harness) -> None:
+    text = FakeCLIP().text_space(LabelSet(tuple(LABELS.label_set.names))).features
+    draw = torch.Generator().manual_seed(0)
+    as_near_to_all = normalize(torch.linalg.pinv(text).sum(1), dim=-1)
+    rows = normalize(as_near_to_all + 1e-3 * torch.randn(130, text.shape[1], generator=draw), dim=-1).numpy()
+    features = [
+        pb.Features(views=1, dimension=len(row), values=row.tobytes(), model=FakeCLIP().fingerprint) for row in rows
+    ]
+    answers = [
+        await ask(harness.stub, image=pb.Image(features=one), options=pb.Options(guard=False)) for one in features
+    ]
+    assert not any(answer.warnings for answer in answers[:100])
+    (warning,) = answers[-1].warnings
+    assert warning.kind == pb.Warning.KIND_FEW_CLASSES and "3 classes" in warning.message
+    (asked,) = await waiting(harness.stub)
+    assert asked.reason == pb.Question.REASON_COLLAPSED
+    assert [answer.example_id for answer in answers if answer.asked] == [asked.example_id]
+    await teach(harness.stub, example_id=asked.example_id, label="car")
+    assert not await waiting(harness.stub)

@@ -49,7 +49,8 @@ class RequestRun:
         if cascade and not (degraded and degraded.zero_shot) and report.scores.relative_entropy > cascade.above:
             report = await self._escalate(cascade.to, text, report)
         resources.costs.learn_overhead(time.monotonic() - began - self.timer.busy)
-        report = self.scope.remember(self.scope.judge(report, resources.calibrator.current))
+        report = self.scope.warn(self.scope.judge(report, resources.calibrator.current))
+        report = self.scope.remember(report)
         self.scope.fit_memories(resources.fitter.start)
         return await self._add_token_counts(report, report.explanation) if report.explanation else report
 

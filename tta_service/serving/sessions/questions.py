@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from ...core.lessons import ExampleRef, FrameRef, Question, RequestRef
+from ...core.lessons import ExampleRef, FrameRef, Question, Reason, RequestRef
 from .lessons import ExampleBytes
 from .memory import QuestionTotals
 
@@ -24,6 +24,10 @@ class QuestionBook(ExampleBytes):
 
     def __iter__(self) -> Iterator[Question]:
         return iter(self._questions.values())
+
+    def count(self, reason: Reason) -> int:
+        """How many wait for that reason."""
+        return sum(one.reason is reason for one in self)
 
     def size_of(self, question: Question) -> int:
         """By which one more would add to the bytes."""

@@ -91,6 +91,11 @@ class SessionScope:
         none = report.explanation.notes.get("none_of_these", 0.0) if report.explanation else 0.0
         return replace(report, trust=session.trust.judge(report, calibration, none))
 
+    def warn(self, report: Report) -> Report:
+        """The report with what warns of its answer."""
+        session = self._session
+        return replace(report, cautions=session.watch.observe(report, taught=len(session.lessons) > 0))
+
     def remember(self, report: Report) -> Report:
         """Remembers the picture for lessons, and perhaps as a question; the report that says so."""
         request, trust = self._request, report.trust
@@ -98,6 +103,8 @@ class SessionScope:
             return report
         session, drawn = self._session, None
         reason = session.trust.choose_reason(report, trust, f"{session.id} {session.frames}")
+        if session.watch.should_ask(report.cautions, lambda: session.questions.count(Reason.COLLAPSED)):
+            reason = reason or Reason.COLLAPSED
         if reason is Reason.UNIFORM:
             held = trust.prediction_set if trust.guaranteed else None
             drawn = Drawn(repr(report.strategy), report.logits, held)

@@ -21,6 +21,7 @@ from .questions import QuestionBook
 from .stored_version import StoredVersion
 from .trust import SessionTrust
 from .turns import TurnQueue
+from .watch import SessionWatch
 
 
 def check_session_id(id: str, field: str = "session_id", what: str = "a session id") -> str:
@@ -75,6 +76,7 @@ class Session:
     stored: StoredVersion = field(default_factory=StoredVersion)
     group: LessonGroup | None = None
     leave_group: Callable[[], None] = lambda: None
+    watch: SessionWatch = field(default_factory=SessionWatch)
     own_lessons: LessonBook = field(init=False)  # empty while it is in a group
     recent: RecentExamples = field(init=False)
     questions: QuestionBook = field(init=False)

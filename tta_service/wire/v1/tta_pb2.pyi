@@ -406,8 +406,26 @@ class SessionStatus(_message.Message):
     lessons_set_apart: int
     def __init__(self, session_id: _Optional[str] = ..., origin: _Optional[_Union[SessionStatus.Origin, str]] = ..., frames: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., memory_reset: _Optional[bool] = ..., last_frame_id: _Optional[int] = ..., lessons_set_apart: _Optional[int] = ...) -> None: ...
 
+class Warning(_message.Message):
+    __slots__ = ("kind", "message")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[Warning.Kind]
+        KIND_FEW_CLASSES: _ClassVar[Warning.Kind]
+        KIND_FOREIGN: _ClassVar[Warning.Kind]
+        KIND_UNTAUGHT_NAMES: _ClassVar[Warning.Kind]
+    KIND_UNSPECIFIED: Warning.Kind
+    KIND_FEW_CLASSES: Warning.Kind
+    KIND_FOREIGN: Warning.Kind
+    KIND_UNTAUGHT_NAMES: Warning.Kind
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    kind: Warning.Kind
+    message: str
+    def __init__(self, kind: _Optional[_Union[Warning.Kind, str]] = ..., message: _Optional[str] = ...) -> None: ...
+
 class ClassifyResponse(_message.Message):
-    __slots__ = ("top", "zero_shot", "entropy", "strategy", "escalated", "degraded", "timings", "batch_rows", "session", "explanation", "label_set_id", "request_id", "reduction", "views", "model", "unseen", "example_id", "asked", "guarded", "confidence")
+    __slots__ = ("top", "zero_shot", "entropy", "strategy", "escalated", "degraded", "timings", "batch_rows", "session", "explanation", "label_set_id", "request_id", "reduction", "views", "model", "unseen", "example_id", "asked", "guarded", "confidence", "warnings")
     TOP_FIELD_NUMBER: _ClassVar[int]
     ZERO_SHOT_FIELD_NUMBER: _ClassVar[int]
     ENTROPY_FIELD_NUMBER: _ClassVar[int]
@@ -428,6 +446,7 @@ class ClassifyResponse(_message.Message):
     ASKED_FIELD_NUMBER: _ClassVar[int]
     GUARDED_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     top: _containers.RepeatedCompositeFieldContainer[Score]
     zero_shot: _containers.RepeatedCompositeFieldContainer[Score]
     entropy: float
@@ -448,7 +467,8 @@ class ClassifyResponse(_message.Message):
     asked: bool
     guarded: bool
     confidence: Confidence
-    def __init__(self, top: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., zero_shot: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., entropy: _Optional[float] = ..., strategy: _Optional[_Union[Choice, _Mapping]] = ..., escalated: _Optional[bool] = ..., degraded: _Optional[_Union[Degraded, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., batch_rows: _Optional[int] = ..., session: _Optional[_Union[SessionStatus, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., label_set_id: _Optional[str] = ..., request_id: _Optional[str] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., views: _Optional[int] = ..., model: _Optional[str] = ..., unseen: _Optional[_Iterable[str]] = ..., example_id: _Optional[str] = ..., asked: _Optional[bool] = ..., guarded: _Optional[bool] = ..., confidence: _Optional[_Union[Confidence, _Mapping]] = ...) -> None: ...
+    warnings: _containers.RepeatedCompositeFieldContainer[Warning]
+    def __init__(self, top: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., zero_shot: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., entropy: _Optional[float] = ..., strategy: _Optional[_Union[Choice, _Mapping]] = ..., escalated: _Optional[bool] = ..., degraded: _Optional[_Union[Degraded, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., batch_rows: _Optional[int] = ..., session: _Optional[_Union[SessionStatus, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., label_set_id: _Optional[str] = ..., request_id: _Optional[str] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., views: _Optional[int] = ..., model: _Optional[str] = ..., unseen: _Optional[_Iterable[str]] = ..., example_id: _Optional[str] = ..., asked: _Optional[bool] = ..., guarded: _Optional[bool] = ..., confidence: _Optional[_Union[Confidence, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ...) -> None: ...
 
 class Confidence(_message.Message):
     __slots__ = ("confidence", "method", "lessons", "cosine", "cosine_quantile", "decision", "prediction_set", "guaranteed", "stable_label", "changed")
@@ -890,10 +910,12 @@ class Question(_message.Message):
         REASON_ASKED: _ClassVar[Question.Reason]
         REASON_UNIFORM: _ClassVar[Question.Reason]
         REASON_DEFERRED: _ClassVar[Question.Reason]
+        REASON_COLLAPSED: _ClassVar[Question.Reason]
     REASON_UNSPECIFIED: Question.Reason
     REASON_ASKED: Question.Reason
     REASON_UNIFORM: Question.Reason
     REASON_DEFERRED: Question.Reason
+    REASON_COLLAPSED: Question.Reason
     EXAMPLE_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     FRAME_ID_FIELD_NUMBER: _ClassVar[int]

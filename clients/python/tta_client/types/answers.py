@@ -62,6 +62,14 @@ class SessionStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerWarning:
+    """What makes an answer less trustworthy than its scores say."""
+
+    kind: str  # "few_classes", "foreign" or "untaught_names"
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The adapted scores of an image and its zero-shot scores, both in descending order."""
 
@@ -85,6 +93,7 @@ class Answer:
     unseen: tuple[str, ...] = ()  # names absent from the text tower's training; only a stream's first answer lists them
     guarded: bool = False  # the server's guard answered without the session's memory
     confidence: Confidence | None = None  # how far it can be trusted; None: an older server
+    warnings: tuple[AnswerWarning, ...] = ()
 
     @property
     def label(self) -> str:
@@ -140,6 +149,7 @@ def parse_answer(message: tta_pb2.ClassifyResponse) -> Answer:
         reducer=parse_choice(message.reduction.reducer),
         timings=read_fields(Timings, message.timings),
         session=parse_session_status(message.session),
+        warnings=tuple(map(_parse_warning, message.warnings)),
         degraded=_parse_degraded(message.degraded) if message.HasField("degraded") else None,
         explanation=_to_dict(message.explanation) if message.HasField("explanation") else None,
         confidence=parse_confidence(message.confidence) if message.HasField("confidence") else None,
@@ -155,6 +165,11 @@ def parse_session_status(message: tta_pb2.SessionStatus) -> SessionStatus:
 def parse_scores(messages: Any) -> tuple[Score, ...]:
     """Scores of the wire."""
     return tuple(Score(m.label, m.score, m.logit, m.index) for m in messages)
+
+
+def _parse_warning(message: tta_pb2.Warning) -> AnswerWarning:
+    kind = tta_pb2.Warning.Kind.Name(message.kind).removeprefix("KIND_").lower()
+    return AnswerWarning(kind, message.message)
 
 
 def _parse_degraded(message: tta_pb2.Degraded) -> Degraded:

@@ -1,0 +1,130 @@
+"""Signs, without labels, that the recent frames of a session are not of a world that the model knows.
+
+All are means of plain CLIP's answers over the last frames. They are ours, and `benchmarks/accuracy.py signs` measures
+them: how much an answer depends on its picture (the mutual information of both, over ln c) tells a collapsed world from
+one of few classes, and the mean entropy a foreign one. A cosine by itself tells nothing, because what is usual differs
+more between label sets than between worlds; so it is compared with those of the session's first frames.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from cachetools import LRUCache
+from numpy.typing import NDArray
+
+from ...core.caution import Caution, CautionKind
+from ...core.labels import LabelSet
+from ...core.request import Report
+
+WINDOW = 256  # frames after which a frame's weight has decayed to 1/e, and the first ones that later ones compare with
+FEWEST = 100.0  # decayed frames below which nothing is said
+DEPENDENT = 0.08  # share of ln c that answers must tell about pictures
+UNSURE = 0.5  # mean entropy over ln c from which answers that depend on nothing are a collapse, not one lasting scene
+FOREIGN = 0.6  # mean entropy over ln c above which the pictures fit none of the names
+LOWER = 2.0  # standard deviations of the first frames' best cosine by which the recent mean lies below theirs
+MUCH = 0.2  # share of their mean that it must be, too: one scene's cosines hardly spread
+NARROWER = 0.5  # effective number of classes of a memory's answers, over that of plain CLIP's
+LABEL_SETS = 4  # that a session watches at a time
+ASK_EVERY = 64  # frames of a collapsed world from one question to the next
+MOST_WAITING = 8  # questions about a collapsed world
+
+
+class SessionWatch:
+    """Watches the frames of one session, for each label set by itself. It is not part of snapshots."""
+
+    def __init__(self) -> None:
+        self._windows: LRUCache[str, _Window] = LRUCache(LABEL_SETS)
+        self._since = ASK_EVERY
+
+    def observe(self, report: Report, taught: bool) -> tuple[Caution, ...]:
+        """Counts an answer; the warnings for it. A memory that is `taught` is meant to answer otherwise."""
+        labels, plain = report.request.labels, report.zero_shot_scores.values
+        found = list[Caution]()
+        if len(plain) > 1 and np.isfinite(plain).all():
+            if (window := self._windows.get(labels.id)) is None:
+                window = self._windows[labels.id] = _Window(len(plain))
+            window.add(plain, float(report.zero_shot.max()), int(report.logits.argmax()))
+            found += window.signs(taught)
+        if report.unseen:
+            found.append(_untaught(labels, report.unseen))
+        return tuple(found)
+
+    def should_ask(self, cautions: tuple[Caution, ...], waiting: Callable[[], int]) -> bool:
+        """Whether a person is asked about a frame with these warnings, given how many such questions wait."""
+        self._since += 1
+        collapsed = any(one.kind is CautionKind.FEW_CLASSES for one in cautions)
+        if collapsed and self._since > ASK_EVERY and waiting() < MOST_WAITING:
+            self._since = 0
+            return True
+        return False
+
+
+class _Window:
+    """Exponentially decaying sums over frames, with those of the first frames."""
+
+    def __init__(self, classes: int) -> None:
+        self._chance = np.zeros(classes, np.float32)  # [c] probabilities
+        self._labels = np.zeros((2, classes), np.float32)  # of plain CLIP and of the answers
+        self._sums = np.zeros(3)  # frames, their entropies, their best logits
+        self._first = np.zeros(3)  # frames, best logits, their squares; undecayed
+
+    def add(self, plain: NDArray[np.float64], best: float, label: int) -> None:
+        """A frame with plain CLIP's probabilities [c] and best logit, and the label that was answered."""
+        kept = 1 - 1 / WINDOW
+        self._chance *= kept
+        self._labels *= kept
+        self._chance += plain
+        self._labels[0, plain.argmax()] += 1
+        self._labels[1, label] += 1
+        self._sums = self._sums * kept + (1.0, _entropy(plain), best)
+        if self._first[0] < WINDOW:
+            self._first += 1.0, best, best * best
+
+    def signs(self, taught: bool) -> list[Caution]:
+        """What is wrong with the recent frames."""
+        frames, entropy, best = self._sums
+        if frames < FEWEST:
+            return []
+        classes, entropy, best = len(self._chance), entropy / frames, best / frames
+        unsure = entropy / math.log(classes)
+        tells = _entropy(self._chance) / math.log(classes) - unsure
+        plain, answers = (math.exp(_entropy(counts)) for counts in self._labels)
+        found = list[Caution]()
+        if tells < DEPENDENT and unsure > UNSURE:
+            text = f"plain answers hardly depend on the picture: they fall on {plain:.1f} of {classes} classes"
+            found.append(Caution(CautionKind.FEW_CLASSES, text))
+        elif unsure > FOREIGN:
+            text = f"the pictures fit none of the names well: mean entropy is {unsure:.0%} of that of chance"
+            found.append(Caution(CautionKind.FOREIGN, text))
+        elif (lower := self._below_first(best)) > LOWER:
+            text = (
+                f"the pictures fit the names less than the first did, by {lower:.1f} standard deviations of the cosine"
+            )
+            found.append(Caution(CautionKind.FOREIGN, text))
+        if not taught and not found and answers < NARROWER * plain:
+            text = f"the memory's answers fall on {answers:.1f} classes, plain ones on {plain:.1f}"
+            found.append(Caution(CautionKind.FEW_CLASSES, text))
+        return found
+
+    def _below_first(self, best: float) -> float:
+        """By how many standard deviations the recent best logits lie below the first; 0 while those are too few."""
+        frames, total, squares = self._first
+        if frames < WINDOW:
+            return 0.0
+        mean = total / frames
+        spread = math.sqrt(max(squares / frames - mean * mean, 0.0))
+        return (mean - best) / max(spread, 1e-9) if mean - best > MUCH * abs(mean) else 0.0
+
+
+def _untaught(labels: LabelSet, unseen: tuple[str, ...]) -> Caution:
+    names = f"{len(unseen)} of {len(labels.names)} names"
+    return Caution(CautionKind.UNTAUGHT_NAMES, f"the text tower was never taught {names}: see unseen")
+
+
+def _entropy(weights: NDArray[np.floating]) -> float:
+    """Nats; `weights` need not sum to 1."""
+    share = weights[weights > 0] / weights.sum()
+    return float(-(share @ np.log(share)))
