@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .panels import CHOSEN, HERE, Panel, mean, rate, total
+from .panels import CHOSEN, HERE, Panel, mean, rate
 
 TITLE = "Teaching and trust"
 DESCRIPTION = "Questions and lessons, answers that the guard replaced, warnings, and memories that began anew."
@@ -51,14 +51,6 @@ ROWS = {
             "reqps",
             {"{{grpc_method}}": LESSONS},
             empty="nobody teaches",
-        ),
-        Panel(
-            "Lessons and questions in memory",
-            "Bytes of all lessons and questions.",
-            "bytes",
-            total("tta_session_memory_bytes", "strategy", HERE + ', strategy=~"lessons|questions"'),
-            stacked=True,
-            empty="none",
         ),
     ],
     "Trust": [

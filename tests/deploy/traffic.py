@@ -38,6 +38,7 @@ async def everyday(client: AsyncClient, images: list[bytes]) -> None:
     await _watched(client, images * 8, Options("zero_shot"), session="drift")  # enough of one strategy for its drift
     for choice in STRATEGIES:
         await _watched(client, images[:4], Options(choice, explain=True), session=f"camera-{choice.name}")
+    await _taught(client, images)
     await _watched(client, images[:3], Options("zero_shot", reducer="tome", explain=True), session="thrifty")
     await client.classify(images[0], LABELS, "zero_shot")
 
@@ -79,6 +80,13 @@ async def until_degraded(client: AsyncClient, image: bytes) -> bool:
             assert error.code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED)
             seconds *= 1.5
     return False
+
+
+async def _taught(client: AsyncClient, images: list[bytes]) -> None:
+    """A session that asks about two pictures, of which a person answers one."""
+    asking = Options("taught", ask=True)
+    answers = [await client.classify(image, LABELS, session="taught", options=asking) for image in images[:2]]
+    await client.teach("taught", example=answers[0].example_id, label=LABELS[0])
 
 
 async def _watched(
