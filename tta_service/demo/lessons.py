@@ -66,7 +66,7 @@ def _teach_mistakes(client: Client, session: str) -> Iterator[tuple[str, str]]:
 
 def _count_right(client: Client, pictures: Sequence[Frame], session: str) -> dict[str, int]:
     """Right answers by strategy; all of them see the same frames."""
-    right: dict[str, int] = {name: 0 for name in STRATEGIES}
+    right: dict[str, int] = dict.fromkeys(STRATEGIES, 0)
     frames = (
         replace(frame, frame_id=len(STRATEGIES) * number + place, options=Options(strategy=name))
         for number, frame in enumerate(pictures, 1)
