@@ -14,6 +14,7 @@ from tta_service.demo.table import metric_lines
 from tta_service.demo.tally import percentile
 
 
+@pytest.mark.slow
 def test_the_demo_answers_every_frame_and_stops_its_service(capfd: pytest.CaptureFixture[str]):
     pytest.importorskip("skimage", reason="the virtual camera looks at the photographs of scikit-image")
     run(frames=8, views=2, flags=["--set=batch.max_rows=16", "--set=lanes.cores=1"])

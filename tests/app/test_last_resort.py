@@ -29,6 +29,7 @@ def start(script: str, seconds: float) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds, signals", [(0.5, 1), (PATIENCE * 9, 2)])
 def test_a_process_whose_interpreter_is_held_is_killed(seconds: float, signals: int):
     with start(STUCK, seconds) as process:
@@ -40,6 +41,7 @@ def test_a_process_whose_interpreter_is_held_is_killed(seconds: float, signals: 
         assert "did not end within" in (text := process.stderr.read()) and "re" in text
 
 
+@pytest.mark.slow
 def test_one_that_ends_in_time_ends_as_before():
     with start(ENDING, 60) as process:
         process.send_signal(signal.SIGTERM)

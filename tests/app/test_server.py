@@ -150,6 +150,7 @@ def running(*flags: str) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
             process.kill()
 
 
+@pytest.mark.slow
 def test_sigterm_drains_running_requests_and_exits_0():
     drain = f"--set=server.drain={PATIENCE}"
     with running(drain) as (process, address, metrics), grpc.insecure_channel(address) as channel:

@@ -72,6 +72,7 @@ def test_without_labels_it_says_so_and_its_command_runs(run: Run, folder: Path, 
     assert not ended.value.code and capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_folders_name_the_classes_where_no_labels_are_given(run: Run, folder: Path, tmp_path: Path):
     asked = ["--strategies", "zero_shot", "--views", "2", "--json"]
     code, out, _ = run("--images", folder, *asked)
@@ -131,6 +132,7 @@ def test_too_few_images_or_labels_are_refused(run: Run, folder: Path, tmp_path: 
     assert code == 2 and "not a folder" in err
 
 
+@pytest.mark.slow
 def test_images_that_cannot_be_read_are_reported_and_left_out(run: Run, folder: Path, tmp_path: Path):
     some = tmp_path / "some"
     shutil.copytree(folder, some)

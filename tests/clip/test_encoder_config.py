@@ -122,6 +122,7 @@ def test_each_configuration_differs_from_float32_as_it_should(name):
     assert clip.reducible
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino", pytest.param("compile", marks=pytest.mark.slow)])
 def test_reducers_not_named_at_start_are_refused(name):
     clip = clip_of(name)

@@ -86,6 +86,7 @@ def test_nothing_else_is_served(method: str, path: str, code: int):
         exposition.close()
 
 
+@pytest.mark.slow
 def test_silent_connections_leave_files_to_the_service():
     files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, files[1]))

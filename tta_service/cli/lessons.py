@@ -154,7 +154,7 @@ def _put(remote: Remote, names: tuple[str, ...], template: list[str] | None) -> 
 def _report(counts: Counter[str]) -> None:
     """Prints what became of the lessons. Exit code 2 if some were refused."""
     parts = [f"{counts['taught']} taught"]
-    parts += [f"{counts['replaced']} of them replaced an earlier one"] if counts["replaced"] else []
+    parts += [f"{int(counts['replaced'])} of them replaced an earlier one"] if counts["replaced"] else []
     parts += [f"{counts['apart']} set apart, because another model made their features"] if counts["apart"] else []
     parts += ["not in a state store"] if counts["stored"] < counts["taught"] else []
     parts += [f"{counts['refused']} refused"] if counts["refused"] else []

@@ -59,6 +59,7 @@ class SessionStatus:
     memory_bytes: int
     memory_reset: bool  # the strategy's memory was emptied before this image
     last_frame_id: int
+    lessons_set_apart: int = 0  # whose features are of another model: nothing learns from them
 
 
 @dataclass(frozen=True, slots=True)
