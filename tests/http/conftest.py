@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.rpc.conftest import Harness, open_harness
-from tta_service.http.app import Answers, Doors, make_app
+from tta_service.http.app import Backend, Handlers, make_app
 from tta_service.http.bodies import BodyBudget
 from tta_service.http.calls import Calls
 from tta_service.http.server import HttpServer
@@ -21,7 +21,7 @@ from tta_service.wire.identity import Identity
 
 
 @dataclass
-class BothDoors:
+class BothTransports:
     """One service, and a client for each transport."""
 
     rpc: Harness
@@ -31,7 +31,7 @@ class BothDoors:
 
 
 @asynccontextmanager
-async def open_doors(
+async def open_transports(
     identity: Identity | None = None,
     budget: BodyBudget | None = None,
     hosts: Sequence[str] = (),
@@ -42,23 +42,23 @@ async def open_doors(
     silence: float = 10.0,
     first_message: float = 5.0,
     **harness: Any,
-) -> AsyncIterator[BothDoors]:
+) -> AsyncIterator[BothTransports]:
     budget = budget or BodyBudget(1 << 20, 4 << 20, 5.0)
     async with open_harness(identity=identity, **harness) as rpc:
         given = rpc.service, identity or Identity()
-        answers = Answers(Calls(*given, budget, rpc.events.append), Streams(*given, rpc.events.append, first_message))
-        app = make_app(Doors(lambda: answers, lambda: rpc.server.health.serving, hosts=hosts, origins=origins))
+        answers = Handlers(Calls(*given, budget, rpc.events.append), Streams(*given, rpc.events.append, first_message))
+        app = make_app(Backend(lambda: answers, lambda: rpc.server.health.serving, hosts=hosts, origins=origins))
         server = HttpServer(app, connections, certificates, ask_client, message_bytes=1 << 20, silence=silence)
         port = await server.start()
         try:
             scheme = "https" if certificates else "http"
             async with httpx.AsyncClient(base_url=f"{scheme}://127.0.0.1:{port}", timeout=60, verify=False) as client:
-                yield BothDoors(rpc, client, budget, port)
+                yield BothTransports(rpc, client, budget, port)
         finally:
             await server.stop(0.0)
 
 
 @pytest.fixture
-async def doors() -> AsyncIterator[BothDoors]:
-    async with open_doors() as doors:
-        yield doors
+async def both() -> AsyncIterator[BothTransports]:
+    async with open_transports() as both:
+        yield both

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.http.conftest import open_doors
+from tests.http.conftest import open_transports
 from tests.rpc.conftest import jpeg
 
 ROOT = Path(__file__).parents[2]
@@ -23,8 +23,8 @@ LINES = [
 @pytest.mark.parametrize("line", LINES, ids=range(len(LINES)))
 async def test_a_line_is_answered(line: str, tmp_path: Path):
     (tmp_path / "photo.jpg").write_bytes(jpeg())
-    async with open_doors() as doors:
-        command = line.replace("http://localhost:8080", f"http://127.0.0.1:{doors.port}")
+    async with open_transports() as both:
+        command = line.replace("http://localhost:8080", f"http://127.0.0.1:{both.port}")
         assert command != line
         process = await asyncio.create_subprocess_shell(
             command + " -s", cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE

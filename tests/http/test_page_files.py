@@ -6,31 +6,31 @@ import re
 
 import pytest
 
-from tests.http.conftest import BothDoors
+from tests.http.conftest import BothTransports
 from tta_service.http.page_files import PAGE, make_page_routes
 
 FILES = [route.path for route in make_page_routes()]
 
 
 @pytest.mark.parametrize("path", ["/", "/app.js", "/vendor/uplot.js"])
-async def test_a_file_is_asked_for_once_and_then_confirmed(doors: BothDoors, path: str):
-    first = await doors.http.get(path)
+async def test_a_file_is_asked_for_once_and_then_confirmed(both: BothTransports, path: str):
+    first = await both.http.get(path)
     assert first.status_code == 200 and first.headers["cache-control"] == "no-cache"
     assert first.headers["content-security-policy"].startswith("default-src 'self'")
     assert "unsafe" not in first.headers["content-security-policy"]
-    again = await doors.http.get(path, headers={"if-none-match": first.headers["etag"]})
+    again = await both.http.get(path, headers={"if-none-match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
 
 
-async def test_scripts_and_styles_have_the_types_that_browsers_insist_on(doors: BothDoors):
-    kinds = {path: (await doors.http.get(path)).headers["content-type"] for path in FILES}
+async def test_scripts_and_styles_have_the_types_that_browsers_insist_on(both: BothTransports):
+    kinds = {path: (await both.http.get(path)).headers["content-type"] for path in FILES}
     assert all("javascript" in kind for path, kind in kinds.items() if path.endswith(".js"))
     assert all(kind.startswith("text/css") for path, kind in kinds.items() if path.endswith(".css"))
 
 
 @pytest.mark.parametrize("path", ["/nosuch.js", "/vendor/", "/../app.py", "/page_files.py"])
-async def test_nothing_else_is_served(doors: BothDoors, path: str):
-    assert (await doors.http.get(path)).status_code == 404
+async def test_nothing_else_is_served(both: BothTransports, path: str):
+    assert (await both.http.get(path)).status_code == 404
 
 
 def test_all_files_together_are_small():

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.http.conftest import BothDoors, open_doors
+from tests.http.conftest import BothTransports, open_transports
 from tests.patience import until
 from tests.rpc.conftest import jpeg, question
 from tta_service.core.events import Refused, Responded
@@ -27,14 +27,14 @@ def body(**more: Any) -> dict[str, Any]:
     return {"image": {"encoded": base64.b64encode(jpeg()).decode()}, "labels": SET, **more}
 
 
-async def test_every_way_to_give_a_picture_has_the_answer_of_grpc(doors: BothDoors):
-    expected = await doors.rpc.stub.Classify(question())
+async def test_every_way_to_give_a_picture_has_the_answer_of_grpc(both: BothTransports):
+    expected = await both.rpc.stub.Classify(question())
     picture, form = jpeg(), {"labels": NAMES, "options.top_k": "5"}
     replies = [
-        await doors.http.post("/v1/classify", json=body()),
-        await doors.http.post("/v1/classify", files={"image": picture}, data=form),
-        await doors.http.post("/v1/classify", files={"image": picture}, data={"labels": json.dumps(SET)}),
-        await doors.http.post(
+        await both.http.post("/v1/classify", json=body()),
+        await both.http.post("/v1/classify", files={"image": picture}, data=form),
+        await both.http.post("/v1/classify", files={"image": picture}, data={"labels": json.dumps(SET)}),
+        await both.http.post(
             "/v1/classify", content=picture, params={"labels": "cat,dog,car"}, headers={"content-type": "image/jpeg"}
         ),
     ]
@@ -61,15 +61,15 @@ async def test_every_way_to_give_a_picture_has_the_answer_of_grpc(doors: BothDoo
     ],
     ids=lambda change: json.dumps(change)[:40],
 )
-async def test_a_mistake_has_the_same_field_and_sentence_by_grpc(doors: BothDoors, change: dict[str, Any]):
+async def test_a_mistake_has_the_same_field_and_sentence_by_grpc(both: BothTransports, change: dict[str, Any]):
     given = body(**change)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await doors.rpc.stub.Classify(parse_json(pb.ClassifyRequest, json.dumps(given)))
-    reply = await doors.http.post("/v1/classify", json=given)
+        await both.rpc.stub.Classify(parse_json(pb.ClassifyRequest, json.dumps(given)))
+    reply = await both.http.post("/v1/classify", json=given)
     assert reply.status_code in (400, 404) and reply.headers["content-type"] == "application/problem+json"
     assert reply.json()["detail"] == refused.value.details()
-    assert doors.rpc.of(Refused)[-1].method == "Classify"
-    assert doors.rpc.of(Responded)[-1].code == reply.status_code
+    assert both.rpc.of(Refused)[-1].method == "Classify"
+    assert both.rpc.of(Responded)[-1].code == reply.status_code
 
 
 @pytest.mark.parametrize(
@@ -85,13 +85,13 @@ async def test_a_mistake_has_the_same_field_and_sentence_by_grpc(doors: BothDoor
     ],
     ids=lambda given: given[:20],
 )
-async def test_what_is_no_message_is_refused(doors: BothDoors, given: str, field: str):
-    reply = await doors.http.post("/v1/classify", content=given, headers={"content-type": "application/json"})
+async def test_what_is_no_message_is_refused(both: BothTransports, given: str, field: str):
+    reply = await both.http.post("/v1/classify", content=given, headers={"content-type": "application/json"})
     assert (reply.status_code, reply.json().get("field", "")) == (400, field)
 
 
-async def test_label_sets_and_sessions_live_as_by_grpc(doors: BothDoors):
-    http = doors.http
+async def test_label_sets_and_sessions_live_as_by_grpc(both: BothTransports):
+    http = both.http
     put = await http.post("/v1/label-sets", json={"names": NAMES})
     id = put.json()["info"]["id"]
     assert (await http.get("/v1/label-sets")).json()["infos"][0]["id"] == id
@@ -125,46 +125,46 @@ def test_every_method_has_a_path_but_the_stream():
 
 async def test_a_body_over_the_limit_is_refused_before_it_is_read_and_all_bodies_together_are_bounded():
     budget = BodyBudget(body_bytes=1000, total_bytes=1500, seconds=0.3)
-    async with open_doors(budget=budget) as doors:
+    async with open_transports(budget=budget) as both:
         headers = {"content-type": "application/json"}
-        assert (await doors.http.post("/v1/classify", content=b"x" * 1001, headers=headers)).status_code == 429
+        assert (await both.http.post("/v1/classify", content=b"x" * 1001, headers=headers)).status_code == 429
 
         async def slowly() -> Any:
             yield b"x" * 600
             await asyncio.sleep(2)
 
-        slow = asyncio.create_task(doors.http.post("/v1/classify", content=slowly(), headers=headers))
+        slow = asyncio.create_task(both.http.post("/v1/classify", content=slowly(), headers=headers))
         await asyncio.to_thread(until, lambda: budget.held > 0)
-        busy = await doors.http.post("/v1/classify", content=b"x" * 900, headers=headers)
+        busy = await both.http.post("/v1/classify", content=b"x" * 900, headers=headers)
         assert busy.status_code == 429 and busy.headers["retry-after"] == "1"
         late = await slow
         assert late.status_code == 400 and "did not arrive" in late.json()["detail"]
         assert budget.held == 0
 
 
-async def test_the_header_of_the_time_limit_is_the_deadline(doors: BothDoors):
-    late = await doors.http.post(
+async def test_the_header_of_the_time_limit_is_the_deadline(both: BothTransports):
+    late = await both.http.post(
         "/v1/classify", json=body(options={"on_deadline": "ON_DEADLINE_FAIL"}), headers={"x-timeout-ms": "0.001"}
     )
     assert late.status_code == 504
-    wrong = await doors.http.post("/v1/classify", json=body(), headers={"x-timeout-ms": "soon"})
+    wrong = await both.http.post("/v1/classify", json=body(), headers={"x-timeout-ms": "soon"})
     assert (wrong.status_code, wrong.json()["field"]) == (400, "X-Timeout-Ms")
 
 
-async def test_embeddings_are_those_of_grpc(doors: BothDoors):
+async def test_embeddings_are_those_of_grpc(both: BothTransports):
     picture = {"encoded": base64.b64encode(jpeg()).decode()}
-    expected = await doors.rpc.stub.Embed(pb.EmbedRequest(images=[pb.Image(encoded=jpeg())]))
-    found = parse_json(pb.EmbedResponse, (await doors.http.post("/v1/embed", json={"images": [picture]})).content)
+    expected = await both.rpc.stub.Embed(pb.EmbedRequest(images=[pb.Image(encoded=jpeg())]))
+    found = parse_json(pb.EmbedResponse, (await both.http.post("/v1/embed", json={"images": [picture]})).content)
     assert list(found.embeddings[0].values) == pytest.approx(list(expected.embeddings[0].values))
-    wrong = await doors.http.post("/v1/embed", json={"texts": [""]})
+    wrong = await both.http.post("/v1/embed", json={"texts": [""]})
     assert (wrong.status_code, wrong.json()["field"]) == (400, "texts[0]")
 
 
-async def test_lists_in_the_query_have_one_element_each_or_commas(doors: BothDoors):
+async def test_lists_in_the_query_have_one_element_each_or_commas(both: BothTransports):
     picture = {"content": jpeg(), "headers": {"content-type": "image/jpeg"}}
-    one = await doors.http.post("/v1/classify", params=[("labels", "cat, grey"), ("labels", "dog")], **picture)
+    one = await both.http.post("/v1/classify", params=[("labels", "cat, grey"), ("labels", "dog")], **picture)
     assert {score["label"] for score in one.json()["top"]} == {"cat, grey", "dog"}
-    twice = await doors.http.post("/v1/classify?labels=cat,dog&session_id=a&session_id=b", **picture)
+    twice = await both.http.post("/v1/classify?labels=cat,dog&session_id=a&session_id=b", **picture)
     assert (twice.status_code, twice.json()["field"]) == (400, "session_id")
-    other = await doors.http.post("/v1/sessions/a/lessons", json={"session_id": "b", "lessons": []})
+    other = await both.http.post("/v1/sessions/a/lessons", json={"session_id": "b", "lessons": []})
     assert (other.status_code, other.json()["field"]) == (400, "session_id")

@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from tests.certificates import Authority
-from tests.http.conftest import BothDoors, open_doors
+from tests.http.conftest import BothTransports, open_transports
 from tests.http.test_rest import body
 from tests.rpc.conftest import busy, until
 from tta_service.core.events import Responded
@@ -47,32 +47,32 @@ HERE = "127.0.0.1"
     ],
 )
 async def test_a_request_names_a_host_that_is_ours(host: str, code: int):
-    async with open_doors(hosts=["cameras.example.org"]) as doors:
+    async with open_transports(hosts=["cameras.example.org"]) as both:
         for path in ("/healthz", "/v1/info", "/nosuch"):
-            reply = await doors.http.get(path, headers={"host": host})
+            reply = await both.http.get(path, headers={"host": host})
             assert reply.status_code == (404 if (path, code) == ("/nosuch", 200) else code)
 
 
 async def test_a_page_of_another_site_may_ask_only_if_it_is_named():
     other, named = "https://evil.example", "https://app.example.org"
     asks = {"origin": named, "access-control-request-method": "POST", "access-control-request-headers": "authorization"}
-    async with open_doors() as doors:
-        ours = f"http://{HERE}:{doors.port}"
+    async with open_transports() as both:
+        ours = f"http://{HERE}:{both.port}"
         for origin, code in ((ours, 200), (other, 403), (named, 403), ("null", 403), (f"{ours}.evil.example", 403)):
-            reply = await doors.http.get("/v1/info", headers={"origin": origin})
+            reply = await both.http.get("/v1/info", headers={"origin": origin})
             assert (reply.status_code, "access-control-allow-origin" in reply.headers) == (code, False)
             if code == 403:
                 assert reply.json()["field"] == "Origin"
         with pytest.raises(InvalidStatus) as refused:
-            async with connect(f"ws://{HERE}:{doors.port}/v1/stream", proxy=None, origin=other):  # type: ignore[arg-type]
+            async with connect(f"ws://{HERE}:{both.port}/v1/stream", proxy=None, origin=other):  # type: ignore[arg-type]
                 pass
         assert refused.value.response.status_code == 403 and b"Origin" in (refused.value.response.body or b"")
-    async with open_doors(origins=[named]) as doors:
-        reply = await doors.http.get("/v1/info", headers={"origin": named})
+    async with open_transports(origins=[named]) as both:
+        reply = await both.http.get("/v1/info", headers={"origin": named})
         assert reply.headers["access-control-allow-origin"] == named
-        asked = await doors.http.options("/v1/classify", headers=asks)
+        asked = await both.http.options("/v1/classify", headers=asks)
         assert asked.status_code == 200 and "POST" in asked.headers["access-control-allow-methods"]
-        assert (await doors.http.get("/v1/info", headers={"origin": other})).status_code == 403
+        assert (await both.http.get("/v1/info", headers={"origin": other})).status_code == 403
 
 
 async def raw(port: int, *pieces: bytes, every: float = 0.05, size: int = 1 << 20) -> tuple[bytes, float]:
@@ -112,14 +112,14 @@ REFUSED = b"POST /nosuch HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\
     ids=["silent", "a dripping head", "a second dripping head", "a body after its refusal"],
 )
 async def test_a_connection_that_only_waits_is_ended(pieces: list[bytes]):
-    async with open_doors(silence=0.4) as doors:
-        _, seconds = await raw(doors.port, *pieces)
+    async with open_transports(silence=0.4) as both:
+        _, seconds = await raw(both.port, *pieces)
         assert 0.3 < seconds < 5
 
 
 async def test_a_reader_that_takes_nothing_is_ended():
-    async with open_doors(silence=0.3) as doors:
-        reader, writer = await asyncio.open_connection(HERE, doors.port, limit=1)
+    async with open_transports(silence=0.3) as both:
+        reader, writer = await asyncio.open_connection(HERE, both.port, limit=1)
         ask = b"GET /v1/strategies HTTP/1.1\r\nHost: localhost\r\n\r\n"
         for _ in range(1000):
             writer.write(ask)
@@ -133,47 +133,47 @@ async def test_a_reader_that_takes_nothing_is_ended():
         writer.close()
 
 
-async def test_what_is_no_http_is_a_problem_too(doors: BothDoors):
-    reply, _ = await raw(doors.port, b"\x16\x03\x01 hello\r\n\r\n")
+async def test_what_is_no_http_is_a_problem_too(both: BothTransports):
+    reply, _ = await raw(both.port, b"\x16\x03\x01 hello\r\n\r\n")
     assert reply.startswith(b"HTTP/1.1 400 ") and b"application/problem+json" in reply
-    wrong = await doors.http.patch("/v1/classify")
+    wrong = await both.http.patch("/v1/classify")
     assert (wrong.status_code, wrong.headers["content-type"]) == (405, "application/problem+json")
     assert wrong.headers["allow"] == "POST"
 
 
 async def test_connections_beyond_the_limit_are_told_when_to_come_back():
-    async with open_doors(connections=1) as doors:
-        assert (await doors.http.get("/healthz")).status_code == 200
-        reply, _ = await raw(doors.port, HEAD + b"Connection: close\r\n\r\n")
+    async with open_transports(connections=1) as both:
+        assert (await both.http.get("/healthz")).status_code == 200
+        reply, _ = await raw(both.port, HEAD + b"Connection: close\r\n\r\n")
         assert reply.startswith(b"HTTP/1.1 503 ") and b"retry-after: 1" in reply
 
 
-async def test_a_client_that_leaves_cancels_its_call(doors: BothDoors):
-    async with busy(doors.rpc):
+async def test_a_client_that_leaves_cancels_its_call(both: BothTransports):
+    async with busy(both.rpc):
         with pytest.raises(httpx.ReadTimeout):
-            await doors.http.post("/v1/classify", json=body(), timeout=0.2)
-        await until(lambda: any(one.code == 499 for one in doors.rpc.of(Responded)))
-        assert doors.rpc.parts.admission.running_requests == 0
+            await both.http.post("/v1/classify", json=body(), timeout=0.2)
+        await until(lambda: any(one.code == 499 for one in both.rpc.of(Responded)))
+        assert both.rpc.parts.admission.running_requests == 0
 
 
 async def test_a_client_certificate_is_an_identity_and_a_new_certificate_counts_at_once(tmp_path: Path):
     authority = Authority(tmp_path)
     pair, camera = authority.server(), authority.client("gate-3")
     certificates = Certificates(pair.certificate, pair.key, authority.ca, recheck=0.0)
-    async with open_doors(Identity(None, True), certificates=certificates, ask_client=True) as doors:
-        assert (await doors.http.get("/v1/info")).status_code == 401
+    async with open_transports(Identity(None, True), certificates=certificates, ask_client=True) as both:
+        assert (await both.http.get("/v1/info")).status_code == 401
         trusting = ssl.create_default_context(cafile=str(authority.ca))
-        before = await serial(doors.port, trusting)
+        before = await serial(both.port, trusting)
         trusting.load_cert_chain(camera.certificate, camera.key)
         async with httpx.AsyncClient(verify=trusting) as client:
-            assert (await client.get(f"https://localhost:{doors.port}/v1/info")).status_code == 200
-            taught = await client.delete(f"https://localhost:{doors.port}/v1/sessions/a/lessons?example_ids=x")
+            assert (await client.get(f"https://localhost:{both.port}/v1/info")).status_code == 200
+            taught = await client.delete(f"https://localhost:{both.port}/v1/sessions/a/lessons?example_ids=x")
             assert taught.status_code == 403 and "yours is infer" in taught.json()["detail"]
-        async with connect(f"wss://localhost:{doors.port}/v1/stream", proxy=None, ssl=trusting) as socket:
+        async with connect(f"wss://localhost:{both.port}/v1/stream", proxy=None, ssl=trusting) as socket:
             await socket.send('{"open": {"labels": {"label_set": {"names": ["a", "b"]}}}}')
             assert '"status"' in str(await socket.recv())
         authority.server()
-        assert await serial(doors.port, trusting) != before
+        assert await serial(both.port, trusting) != before
 
 
 async def serial(port: int, trusting: ssl.SSLContext) -> str:
@@ -187,9 +187,9 @@ async def test_calls_come_through_the_proxy_where_it_is_required():
     from ipaddress import ip_network
 
     proxies = Proxies((ip_network("127.0.0.1/32"),), True, "x-owner", "x-role")
-    async with open_doors(Identity(None, False, proxies)) as doors:
-        assert (await doors.http.get("/v1/info")).status_code == 401
-        assert (await doors.http.get("/v1/info", headers={"x-owner": "gate-3"})).status_code == 200
+    async with open_transports(Identity(None, False, proxies)) as both:
+        assert (await both.http.get("/v1/info")).status_code == 401
+        assert (await both.http.get("/v1/info", headers={"x-owner": "gate-3"})).status_code == 200
 
 
 async def test_a_picture_of_8_mb_arrives_whole_in_every_way_to_give_one():
@@ -197,9 +197,9 @@ async def test_a_picture_of_8_mb_arrives_whole_in_every_way_to_give_one():
     as_json = json.dumps({"image": {"encoded": base64.b64encode(picture).decode()}, "labels": {"id": "nosuch"}})
     message = parse_large(pb.ClassifyRequest, as_json.encode())
     assert message.image.encoded == picture and message.labels.id == "nosuch"
-    async with open_doors(budget=BodyBudget(12 << 20, 64 << 20, 10.0), image_bytes=9 << 20) as doors:
+    async with open_transports(budget=BodyBudget(12 << 20, 64 << 20, 10.0), image_bytes=9 << 20) as both:
         sentences = [
-            (await doors.http.post("/v1/classify", **given)).json()["detail"]  # type: ignore[arg-type]
+            (await both.http.post("/v1/classify", **given)).json()["detail"]  # type: ignore[arg-type]
             for given in (
                 {"json": body(image={"encoded": base64.b64encode(picture).decode()})},
                 {"files": {"image": picture}, "data": {"labels": "cat,dog,car"}},

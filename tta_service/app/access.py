@@ -1,4 +1,4 @@
-"""Who may reach this server, as its settings say: callers, encryption, and what a start without them is told."""
+"""Who may reach this server, as its settings say: callers, encryption, and the errors of a start without them."""
 
 from __future__ import annotations
 

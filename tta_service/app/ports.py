@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from ..core.events import Observe
-from ..http.app import Answers, Doors, make_app
+from ..http.app import Backend, Handlers, make_app
 from ..http.bodies import BodyBudget
 from ..http.calls import Calls
 from ..http.server import HttpServer
@@ -75,7 +75,7 @@ async def start_server(settings: Settings, server: Server, certificates: Certifi
 
 async def start_http(
     settings: Settings,
-    answers: Callable[[], Answers | None],
+    answers: Callable[[], Handlers | None],
     healthy: Callable[[], bool],
     registry: exposition.Registry,
     certificates: Certificates | None,
@@ -84,7 +84,7 @@ async def start_http(
     chosen, host = settings.http, settings.server.host
     metrics, names = _metrics_access(settings), [*chosen.hosts, host]
     show = partial(metrics.render, registry) if metrics else None
-    app = make_app(Doors(answers, healthy, show, names, chosen.origins))
+    app = make_app(Backend(answers, healthy, show, names, chosen.origins))
     ask_client, most = bool(settings.server.tls.client_ca), body_bytes(settings)
     server = HttpServer(app, chosen.connections, certificates, ask_client, most, chosen.silence)
     try:
@@ -95,11 +95,11 @@ async def start_http(
     return server, format_address(host, port)
 
 
-def make_answers(settings: Settings, service: AdaptationService, identity: Identity, observe: Observe) -> Answers:
+def make_answers(settings: Settings, service: AdaptationService, identity: Identity, observe: Observe) -> Handlers:
     """What answers by HTTP, within the bounds of the settings."""
     budget = BodyBudget(body_bytes(settings), settings.http.body_bytes, settings.http.body_seconds)
     streams = Streams(service, identity, observe, settings.limits.first_message)
-    return Answers(Calls(service, identity, budget, observe), streams)
+    return Handlers(Calls(service, identity, budget, observe), streams)
 
 
 def body_bytes(settings: Settings) -> int:

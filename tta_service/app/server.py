@@ -16,7 +16,7 @@ import torch
 from ..clip.model import FrozenCLIP
 from ..core.catalogue import reducers, strategies
 from ..core.events import Observe
-from ..http.app import Answers
+from ..http.app import Handlers
 from ..http.server import HttpServer
 from ..methods.service import AdaptationService
 from ..rpc.interceptor import code_of
@@ -58,7 +58,7 @@ class Application:
         self._uploads = make_uploads(settings)
         names = strategies.names(), reducers.names()
         self.metrics = Metrics(*names, lambda error: code_of(error).name, trace_of, settings.metrics.latency_buckets)
-        self._answers: Answers | None = None  # by HTTP, once the model is loaded
+        self._answers: Handlers | None = None  # by HTTP, once the model is loaded
         self._http: HttpServer | None = None
         self.address = self.http_address = self.certificate_address = ""  # host:port
         self.metrics_address = self.metrics_url = ""

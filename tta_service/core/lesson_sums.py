@@ -35,7 +35,7 @@ class LessonSums:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """What is done to sums before they are told, so that they say little about any one lesson."""
+    """What is done to sums before they are given, so that they say little about any one lesson."""
 
     epsilon: float
     delta: float

@@ -29,7 +29,7 @@ Metrics = Callable[[str, str, bool], tuple[bytes, str] | None]  # (accept, autho
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class Handlers:
     """What answers requests and streams."""
 
     calls: Calls
@@ -37,25 +37,25 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
-    """What the application leads to. `answers` gives None until the model is loaded."""
+class Backend:
+    """What stands behind the application. `handlers` gives None until the model is loaded."""
 
-    answers: Callable[[], Answers | None]
+    handlers: Callable[[], Handlers | None]
     is_serving: Callable[[], bool]
     metrics: Metrics | None = None
     hosts: Sequence[str] = ()
     origins: Sequence[str] = ()
 
 
-def make_app(doors: Doors) -> ASGIApp:
+def make_app(backend: Backend) -> ASGIApp:
     """The application."""
 
     async def answer(route: Route, request: Request) -> Response:
-        ready = doors.answers()
+        ready = backend.handlers()
         return to_problem(NotReady("warming up")) if ready is None else await ready.calls.answer(route, request)
 
     async def stream(socket: WebSocket) -> None:
-        if ready := doors.answers():
+        if ready := backend.handlers():
             await ready.streams.answer(socket)
         else:
             await socket.send_denial_response(to_problem(NotReady("warming up")))
@@ -64,12 +64,12 @@ def make_app(doors: Doors) -> ASGIApp:
         return PlainTextResponse("ok\n")
 
     async def is_ready(request: Request) -> Response:
-        return PlainTextResponse("ok\n") if doors.is_serving() else PlainTextResponse("not serving\n", 503)
+        return PlainTextResponse("ok\n") if backend.is_serving() else PlainTextResponse("not serving\n", 503)
 
     async def show_metrics(request: Request) -> Response:
-        assert doors.metrics
+        assert backend.metrics
         given = request.headers.get("accept", ""), request.headers.get("authorization", "")
-        shown = await asyncio.to_thread(doors.metrics, *given, bool(peer_of(request).certificate))
+        shown = await asyncio.to_thread(backend.metrics, *given, bool(peer_of(request).certificate))
         if shown is None:
             return to_problem(Unauthenticated("/metrics takes a token or a client certificate here"))
         return Response(shown[0], headers={"Content-Type": shown[1]})
@@ -78,10 +78,10 @@ def make_app(doors: Doors) -> ASGIApp:
         Path(route.path, partial(answer, route), methods=[route.verb], name=route.method) for route in ROUTES
     ]
     paths += [WebSocketRoute("/v1/stream", stream), Path("/healthz", is_alive), Path("/readyz", is_ready)]
-    paths += [Path("/metrics", show_metrics)] if doors.metrics else []
+    paths += [Path("/metrics", show_metrics)] if backend.metrics else []
     paths += make_page_routes()
     app = Starlette(routes=paths, exception_handlers={HTTPException: _refuse})
-    return HostCheck(app, doors.hosts, doors.origins)
+    return HostCheck(app, backend.hosts, backend.origins)
 
 
 def _refuse(request: Request, error: Exception) -> Response:

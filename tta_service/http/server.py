@@ -161,7 +161,7 @@ class HttpServer:
 
 
 def with_certificate(app: Any, transport: asyncio.BaseTransport) -> Any:
-    """The application, told of the client's certificate if there is one."""
+    """The application, which gets the client's certificate if there is one."""
     connection: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
     shown = connection.getpeercert(True) if connection else None
     if not shown:

@@ -86,7 +86,7 @@ class ReconnectState:
         return self._back
 
     def on_session(self, session: SessionStatus) -> None:
-        """The service told the session's status."""
+        """The service has sent the session's status."""
         if self._back:
             text, self._back = "the service is back: session %s is %s, last frame %d", False
             log.warning(text, session.session_id, session.origin, session.last_frame_id)

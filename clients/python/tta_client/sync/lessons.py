@@ -147,9 +147,9 @@ class Lessons(Admin):
 
     def put_lesson_sums(self, group: str, site: str, sums: Iterable[LessonSums]) -> TakenSums:
         """What another `site` was taught, in place of what it gave before; no sums take that back."""
-        told = [make_sums_message(one, f"sums[{place}]") for place, one in enumerate(sums)]
+        given = [make_sums_message(one, f"sums[{place}]") for place, one in enumerate(sums)]
         names = {"lesson_group": parse_group(group), "site": parse_session(site, "site", "a site's name")}
-        return read_fields(TakenSums, self._call("PutLessonSums", pb.PutLessonSumsRequest(**names, sums=told)))
+        return read_fields(TakenSums, self._call("PutLessonSums", pb.PutLessonSumsRequest(**names, sums=given)))
 
     def questions(self, session: str = "", *, group: str = "", thumbnails: bool = False) -> list[Question]:
         """The questions that wait for a lesson, of a session or of all sessions of a lesson group, oldest first.

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.http.conftest import BothDoors
+from tests.http.conftest import BothTransports
 from tests.http.test_rest import SET, body
 from tests.http.test_stream import stream
 from tests.rpc.conftest import jpeg
@@ -41,33 +41,33 @@ def plain(sentence: str) -> str:
     return sentence.removeprefix("frame.").removeprefix("open.")
 
 
-async def by_grpc(doors: BothDoors, given: dict[str, Any]) -> str:
+async def by_grpc(both: BothTransports, given: dict[str, Any]) -> str:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await doors.rpc.stub.Classify(parse_json(pb.ClassifyRequest, json.dumps(given)))
+        await both.rpc.stub.Classify(parse_json(pb.ClassifyRequest, json.dumps(given)))
     return str(refused.value.details())
 
 
-async def by_stream(doors: BothDoors, given: dict[str, Any]) -> str:
+async def by_stream(both: BothTransports, given: dict[str, Any]) -> str:
     async def messages() -> AsyncIterator[Any]:
         for message in ({"open": {"labels": SET}}, {"frame": {**given, "frame_id": 1}}):
             yield parse_json(pb.ClassifyStreamRequest, json.dumps(message))
 
-    replies = [reply async for reply in doors.rpc.stub.ClassifyStream(messages())]
+    replies = [reply async for reply in both.rpc.stub.ClassifyStream(messages())]
     return next(plain(reply.error.status.message) for reply in replies if reply.HasField("error"))
 
 
-async def by_json(doors: BothDoors, given: dict[str, Any]) -> str:
-    return (await doors.http.post("/v1/classify", json=given)).json()["detail"]
+async def by_json(both: BothTransports, given: dict[str, Any]) -> str:
+    return (await both.http.post("/v1/classify", json=given)).json()["detail"]
 
 
-async def by_form(doors: BothDoors, given: dict[str, Any]) -> str:
+async def by_form(both: BothTransports, given: dict[str, Any]) -> str:
     fields = {name: json.dumps(given[name]) for name in ("labels", "options") if name in given}
     picture = base64.b64decode(given["image"]["encoded"])
-    return (await doors.http.post("/v1/classify", files={"image": picture}, data=fields)).json()["detail"]
+    return (await both.http.post("/v1/classify", files={"image": picture}, data=fields)).json()["detail"]
 
 
-async def by_web_socket(doors: BothDoors, given: dict[str, Any]) -> str:
-    async with stream(doors) as socket:
+async def by_web_socket(both: BothTransports, given: dict[str, Any]) -> str:
+    async with stream(both) as socket:
         await socket.send(json.dumps({"frame": {**given, "frame_id": 1}}))
         while True:
             reply = json.loads(await socket.recv())
@@ -76,8 +76,8 @@ async def by_web_socket(doors: BothDoors, given: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize(("field", "change"), MISTAKES, ids=lambda given: given if isinstance(given, str) else "")
-async def test_a_mistake_has_one_sentence_at_every_door(doors: BothDoors, field: str, change: dict[str, Any]):
+async def test_a_mistake_has_one_sentence_at_every_door(both: BothTransports, field: str, change: dict[str, Any]):
     given = body(**change)
-    sentences = [await ask(doors, given) for ask in (by_grpc, by_stream, by_json, by_form, by_web_socket)]
+    sentences = [await ask(both, given) for ask in (by_grpc, by_stream, by_json, by_form, by_web_socket)]
     assert len(set(sentences)) == 1, sentences
     assert sentences[0].startswith(f"{field}: ")
