@@ -81,7 +81,8 @@ async def test_a_mistake_has_the_same_field_and_sentence_by_grpc(both: BothTrans
         ("[" * 100_000, ""),
         ('{"options": {"nosuch": 1}}', "options.nosuch"),
         ('{"options": {"seed": "many"}}', "options.seed"),
-        ('{"labels": {"label_set": {"names": "cat"}}}', "labels.label_set"),
+        ('{"labels": {"label_set": {"names": "cat"}}}', "labels.label_set.names"),
+        ('{"session_id": "a", "session_id": "b"}', ""),
     ],
     ids=lambda given: given[:20],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+import math
 from typing import Any, NoReturn, TypeVar, cast
 
 from google.protobuf import json_format
@@ -15,9 +15,14 @@ from ..core.errors import BadRequest
 Query = dict[str, list[str]]  # values of a URL's query or of a form, by dotted path
 M = TypeVar("M", bound=Message)
 DEPTH = 32  # of nested messages; ours have six, and parameters a few of their own
-UNKNOWN = re.compile(r'has no field named "([^"]*)" at "\w+\.?([^"]*)"')
-PARENT = re.compile(r"Failed to parse (\w+) field: ")
-PLACE = re.compile(r' at "?\w+\.([\w.\[\]]*\w)"?')
+OWN_FORM = "google.protobuf."  # well-known types, each with a form of its own in JSON
+WHOLE = {  # the numbers of each kind of field
+    FieldDescriptor.CPPTYPE_INT32: (-(1 << 31), (1 << 31) - 1),
+    FieldDescriptor.CPPTYPE_INT64: (-(1 << 63), (1 << 63) - 1),
+    FieldDescriptor.CPPTYPE_UINT32: (0, (1 << 32) - 1),
+    FieldDescriptor.CPPTYPE_UINT64: (0, (1 << 64) - 1),
+}
+REALS = FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE
 
 
 def parse_json(kind: type[M], text: bytes | str) -> M:
@@ -28,7 +33,7 @@ def parse_json(kind: type[M], text: bytes | str) -> M:
 def load_json(text: bytes | str) -> Any:
     """The value in a JSON text. Raises `BadRequest`; NaN and Infinity are no JSON."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeated)
     except RecursionError:
         raise BadRequest("this JSON is nested too deeply") from None
     except (ValueError, UnicodeDecodeError) as error:
@@ -37,12 +42,11 @@ def load_json(text: bytes | str) -> Any:
 
 def from_json(kind: type[M], value: Any) -> M:
     """The message that a JSON value maps to. Raises `BadRequest` that names the field."""
-    if not isinstance(value, dict):
-        raise BadRequest("a JSON object is needed")
     try:
-        return json_format.ParseDict(cast(Any, value), kind(), max_recursion_depth=DEPTH)
-    except json_format.ParseError as error:
-        raise _to_bad_request(str(error)) from None
+        _check_message(kind.DESCRIPTOR, value, "")
+        return json_format.ParseDict(value, kind(), max_recursion_depth=DEPTH)
+    except json_format.ParseError as error:  # of a well-known type, or a text with half a character
+        raise BadRequest(str(error).splitlines()[0].rstrip(".")) from None
     except RecursionError:
         raise BadRequest("this JSON is nested too deeply") from None
 
@@ -91,13 +95,84 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _to_bad_request(sentence: str) -> BadRequest:
-    """json_format's sentence, with the path of the field taken out of it."""
-    first = sentence.splitlines()[0]
-    if unknown := UNKNOWN.search(first):
-        name, parent = unknown.groups()
-        return BadRequest("there is no such field", f"{parent}.{name}".lstrip("."))
-    path = ".".join(PARENT.findall(first))
-    words = PLACE.sub("", PARENT.sub("", first))
-    place = next((match[1] for match in PLACE.finditer(first)), "")  # of the innermost message that is at fault
-    return BadRequest(words.strip(" ."), place if len(place) > len(path) else path)
+def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)[:60]!r} is given more than once")
+    return value
+
+
+def _check_message(descriptor: Any, value: Any, path: str) -> None:
+    """Raises `BadRequest` for a value that does not map to a message of that kind."""
+    if descriptor.full_name.startswith(OWN_FORM):
+        return
+    if not isinstance(value, dict):
+        raise BadRequest("a JSON object is needed", path)
+    chosen = dict[str, str]()  # by oneof
+    for name, item in cast("dict[str, Any]", value).items():
+        field = descriptor.fields_by_name.get(name) or descriptor.fields_by_camelcase_name.get(name)
+        where = f"{path}.{field.name if field else name[:60]}".lstrip(".")
+        if field is None:
+            raise BadRequest("there is no such field", where)
+        if item is None:  # as good as absent
+            continue
+        if (
+            field.containing_oneof
+            and (other := chosen.setdefault(field.containing_oneof.name, field.name)) != field.name
+        ):
+            raise BadRequest(f"{other} and {field.name} exclude each other", path)
+        _check_field(field, item, where)
+
+
+def _check_field(field: Any, value: Any, path: str) -> None:
+    if not field.is_repeated:
+        return _check_value(field, value, path)
+    if field.message_type and field.message_type.GetOptions().map_entry:
+        if not isinstance(value, dict):
+            raise BadRequest("a JSON object is needed", path)
+        return None
+    if not isinstance(value, list):
+        raise BadRequest("a list is needed", path)
+    for place, item in enumerate(cast("list[Any]", value)):
+        _check_value(field, item, f"{path}[{place}]")
+    return None
+
+
+def _check_value(field: Any, value: Any, path: str) -> None:
+    kind = field.cpp_type
+    if kind == FieldDescriptor.CPPTYPE_MESSAGE:
+        _check_message(field.message_type, value, path)
+    elif kind == FieldDescriptor.CPPTYPE_ENUM:
+        names = list(field.enum_type.values_by_name)
+        if value not in (names if isinstance(value, str) else list(field.enum_type.values_by_number)):
+            raise BadRequest(f"{value!r:.60} is none of {', '.join(names)}", path)
+    elif kind == FieldDescriptor.CPPTYPE_BOOL:
+        if not isinstance(value, bool):
+            raise BadRequest(f"{value!r:.60} is neither true nor false", path)
+    elif kind == FieldDescriptor.CPPTYPE_STRING:
+        if not isinstance(value, str):
+            what = "base64" if field.type == FieldDescriptor.TYPE_BYTES else "a text"
+            raise BadRequest(f"{what} is needed, not {value!r:.60}", path)
+    else:
+        _check_number(kind, value, path)
+
+
+def _check_number(kind: int, value: Any, path: str) -> None:
+    """Texts stand for numbers too, since JavaScript's have 53 bits."""
+    if kind in REALS:
+        if not math.isfinite(_to_number(float, value)):
+            raise BadRequest(f"{value!r:.60} is no number", path)
+        return
+    least, most = WHOLE[kind]
+    number = _to_number(int if isinstance(value, int | str) else float, value)
+    if not least <= number <= most or number % 1:
+        raise BadRequest(f"{value!r:.60} is no whole number from {least} to {most}", path)
+
+
+def _to_number(kind: type[int] | type[float], value: Any) -> float:
+    """NaN for what is no number."""
+    try:
+        return math.nan if isinstance(value, bool) else kind(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
