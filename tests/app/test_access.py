@@ -21,6 +21,7 @@ from PIL import Image
 
 from tests.certificates import Authority, Pair
 from tests.patience import PATIENCE
+from tests.rpc.conftest import code_of
 from tests.wire.test_keys import add
 from tta_service.app import Application
 from tta_service.app.access import check_access
@@ -71,14 +72,6 @@ def question() -> pb.ClassifyRequest:
     asked = pb.ClassifyRequest(image=pb.Image(encoded=file.getvalue()), labels=labels, session_id="cam")
     asked.options.strategy.name = "tda"
     return asked
-
-
-async def code_of(call: Any) -> grpc.StatusCode:
-    try:
-        await call
-    except grpc.aio.AioRpcError as error:
-        return error.code()
-    return grpc.StatusCode.OK
 
 
 async def get(

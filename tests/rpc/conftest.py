@@ -174,3 +174,12 @@ async def busy(harness: Harness) -> AsyncIterator[None]:
             yield
     finally:
         done.set()
+
+
+async def code_of(call: Any) -> grpc.StatusCode:
+    """The status of a call, OK after a reply."""
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        return error.code()
+    return grpc.StatusCode.OK

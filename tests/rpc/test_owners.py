@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
+from tests.rpc.conftest import code_of
 from tests.wire.test_keys import add
 from tta_service.core.events import Called, Refused
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
@@ -37,14 +38,6 @@ class Keyed:
             return getattr(self._stub, method)(*arguments, metadata=self._metadata, **more)
 
         return call
-
-
-async def code_of(call: Any) -> grpc.StatusCode:
-    try:
-        await call
-    except grpc.aio.AioRpcError as error:
-        return error.code()
-    return grpc.StatusCode.OK
 
 
 async def next_reply(call: Any, kind: str) -> Any:

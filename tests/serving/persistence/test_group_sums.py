@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import torch
 
-from tests.redis_server import redis_server
 from tests.serving.harness import EXACT, LABELS, make_request
 from tests.serving.persistence.test_group_sync import Server, server
 from tta_service.core.lesson_sums import LessonSums
@@ -16,15 +13,6 @@ from tta_service.core.request import Report
 from tta_service.maths import unit
 from tta_service.strategies.gda import GDA
 from tta_service.sums import sum_up
-
-
-@pytest.fixture(params=["folder", "redis"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "folder":
-        yield str(tmp_path / "store")
-    else:
-        with redis_server() as url:
-            yield url
 
 
 async def sums(one: Server, seed: int = 0) -> LessonSums:

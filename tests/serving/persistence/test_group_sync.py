@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from tests.redis_server import redis_server
 from tests.serving.harness import EXACT, LABELS, Harness, harness, make_image, make_request
 from tta_service.core.errors import NotReady
 from tta_service.core.lessons import ExampleRef, FrameRef, LessonRequest, LessonResult
@@ -77,15 +76,6 @@ def top(report: Report) -> str:
 
 def list_records(store: Path) -> list[Path]:
     return list(store.glob("*.lessons/*"))
-
-
-@pytest.fixture(params=["folder", "redis"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "folder":
-        yield str(tmp_path / "store")
-    else:
-        with redis_server() as url:
-            yield url
 
 
 async def test_what_one_server_is_taught_the_other_learns_and_unlearns(where: str) -> None:
