@@ -13,7 +13,7 @@ from ..core.reducer import Reduction
 from ..sums import check_sums, sum_lessons
 from .concurrency import Executors, run
 from .pipeline.learning import Learner
-from .sessions.group_words import SiteSums
+from .sessions.group_entries import SiteSums
 from .sessions.registry import SessionRegistry
 
 
@@ -50,6 +50,6 @@ class SumsExchange:
             into = self._registry.obtain_group(owner, group) if sums else self._registry.groups.find(owner, group)
             holds.callback(self._registry.groups.hold(into))
             self._registry.room.admit(into, into.bytes_of(SiteSums(site, sums)))
-            change = into.hear(site, sums)
+            change = into.put_sums(site, sums)
             anew, _ = self._learner.apply(self._registry.sessions_of(into), [change] if change else [])
             return tuple(sorted({queue.slot.key.strategy.name for queue in anew}))

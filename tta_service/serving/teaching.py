@@ -32,7 +32,7 @@ from .sessions.turns import TurnQueue
 from .sums_exchange import SumsExchange
 from .text.cache import TextSpaceCache
 
-Pupil = Session | LessonGroup  # who is taught
+LessonTarget = Session | LessonGroup  # what is taught
 
 
 class Teaching:
@@ -64,21 +64,21 @@ class Teaching:
             _check_label(lesson.label, lesson.labels.names)  # before a picture is encoded
         with ExitStack() as holds:
             if isinstance(about := lesson.about, FrameRef | RequestRef | ExampleRef):
-                pupil = self._hold(holds, self._find(owner, id, group))
-                example = self._known_example(pupil, about)
+                target = self._hold(holds, self._find(owner, id, group))
+                example = self._known_example(target, about)
             else:
                 before = self._registry.get(owner, id) if id else self._registry.groups.get(owner, group)
                 if before is not None:
                     self._hold(holds, before)
                 example = await self._new_example(owner, about, lesson, client)
-                pupil = before or self._hold(holds, self._obtain(owner, id, group))  # opened by a picture that is good
-            if pupil.closed:
+                target = before or self._hold(holds, self._obtain(owner, id, group))  # opened by a picture that is good
+            if target.closed:
                 raise UnknownSession("the session was closed before it had learnt this", "session_id")
             if lesson.labels is not None and lesson.labels.id != example.labels.id:
                 example = replace(example, labels=lesson.labels, drawn=None)  # it was answered with others
             _check_label(lesson.label, example.labels.names)
-            result = await self._add(pupil, example, lesson.label)
-            if pupil.closed:
+            result = await self._add(target, example, lesson.label)
+            if target.closed:
                 raise UnknownSession("the session was closed while it learnt this", "session_id")
             return result
 
@@ -87,10 +87,10 @@ class Teaching:
 
         Raises `UnknownSession`, `UnknownGroup`.
         """
-        pupil = self._find(owner, id, group)
-        lessons = [lesson for example in dict.fromkeys(examples) for lesson in pupil.lessons.about(example)]
-        changes = [pupil.unlearn(lesson.example.id, lesson.example.labels.id) for lesson in lessons]
-        anew, _ = self._learner.apply(self._sessions_of(_holder(pupil)), changes)
+        target = self._find(owner, id, group)
+        lessons = [lesson for example in dict.fromkeys(examples) for lesson in target.lessons.about(example)]
+        changes = [target.unlearn(lesson.example.id, lesson.example.labels.id) for lesson in lessons]
+        anew, _ = self._learner.apply(self._sessions_of(_holder(target)), changes)
         return list(dict.fromkeys(lesson.example.id for lesson in lessons)), list(_names(anew))
 
     def lessons(self, owner: str, id: str, group: str = "") -> list[Lesson]:
@@ -104,28 +104,28 @@ class Teaching:
             self._registry.expire_questions(session)
         return [(session.id, question) for session in sessions for question in session.questions]
 
-    def _find(self, owner: str, id: str, group: str) -> Pupil:
+    def _find(self, owner: str, id: str, group: str) -> LessonTarget:
         return self._registry.find(owner, id) if id else self._registry.groups.find(owner, group)
 
-    def _obtain(self, owner: str, id: str, group: str) -> Pupil:
+    def _obtain(self, owner: str, id: str, group: str) -> LessonTarget:
         return self._registry.obtain(owner, id) if id else self._registry.obtain_group(owner, group)
 
-    def _hold(self, holds: ExitStack, pupil: Pupil) -> Pupil:
-        """The pupil, which stays open for that long."""
+    def _hold(self, holds: ExitStack, target: LessonTarget) -> LessonTarget:
+        """The target, which stays open for that long."""
         registry = self._registry
-        holds.callback(registry.hold(pupil) if isinstance(pupil, Session) else registry.groups.hold(pupil))
-        return pupil
+        holds.callback(registry.hold(target) if isinstance(target, Session) else registry.groups.hold(target))
+        return target
 
-    def _known_example(self, pupil: Pupil, about: FrameRef | RequestRef | ExampleRef) -> Example:
-        if (by_id := isinstance(about, ExampleRef)) and (taught := pupil.lessons.about(about.id)):
+    def _known_example(self, target: LessonTarget, about: FrameRef | RequestRef | ExampleRef) -> Example:
+        if (by_id := isinstance(about, ExampleRef)) and (taught := target.lessons.about(about.id)):
             return taught[0].example
-        of_group = isinstance(pupil, LessonGroup)
-        asked = (one.questions.find(about) for one in self._sessions_of(pupil) if not of_group or by_id)
+        of_group = isinstance(target, LessonGroup)
+        asked = (one.questions.find(about) for one in self._sessions_of(target) if not of_group or by_id)
         question = next(filter(None, asked), None)
         try:
             if of_group:
                 raise UnknownExample("the lesson group knows no such picture; frames and calls are its sessions'")
-            return pupil.recent.find(about)
+            return target.recent.find(about)
         except UnknownExample:
             if question is None:
                 raise
@@ -138,42 +138,42 @@ class Teaching:
             return await self._encoder.encode_again(owner, about, client)
         return await self._encoder.encode(owner, about, lesson, client)
 
-    async def _add(self, pupil: Pupil, example: Example, label: str | None) -> LessonResult:
-        before, holder = pupil.lessons.get(example.id, example.labels.id), _holder(pupil)
+    async def _add(self, target: LessonTarget, example: Example, label: str | None) -> LessonResult:
+        before, holder = target.lessons.get(example.id, example.labels.id), _holder(target)
         if before is not None and example.set_apart:
             example = before.example  # the features that it has here are at least as good
         apart = example.set_apart
         known = before and (before.label, before.example.set_apart, before.example.reduction)
         if before is not None and known == (label, apart, example.reduction):
             self._answer(holder, example.id)
-            return LessonResult(example.id, replaced=True, learnt_by=self._learners(pupil, before), set_apart=apart)
+            return LessonResult(example.id, replaced=True, learnt_by=self._learners(target, before), set_apart=apart)
         self._registry.room.admit(holder, holder.lessons.bytes_of(example))
         if (held := is_covered(example, label)) is not None:
             self._registry.accounting.questions.count_checked(held)
         anew, learning = self._learner.apply(self._sessions_of(holder), [holder.teach(example, label)])
         self._answer(holder, example.id)
-        awaited = [one for one in learning if pupil in (one.session, holder)]
+        awaited = [one for one in learning if target in (one.session, holder)]
         learnt = await asyncio.gather(*(asyncio.shield(one.task) for one in awaited))
         names = _names(one.queue for one, did in zip(awaited, learnt, strict=True) if did)
         return LessonResult(example.id, before is not None, names, _names(anew), set_apart=apart)
 
-    def _answer(self, holder: Pupil, example: str) -> None:
+    def _answer(self, holder: LessonTarget, example: str) -> None:
         """Nobody needs to be asked about that example any more."""
         for session in self._sessions_of(holder):
             session.questions.answer(example)
 
-    def _learners(self, pupil: Pupil, lesson: Lesson) -> tuple[str, ...]:
+    def _learners(self, target: LessonTarget, lesson: Lesson) -> tuple[str, ...]:
         """The strategies whose memories have learnt the lesson."""
-        queues = (queue for session in self._sessions_of(pupil) for queue in session.memories.values())
+        queues = (queue for session in self._sessions_of(target) for queue in session.memories.values())
         return _names(queue for queue in queues if queue.slot.begun and concern([lesson], queue))
 
-    def _sessions_of(self, pupil: Pupil) -> list[Session]:
-        return self._registry.sessions_of(pupil) if isinstance(pupil, LessonGroup) else [pupil]
+    def _sessions_of(self, target: LessonTarget) -> list[Session]:
+        return self._registry.sessions_of(target) if isinstance(target, LessonGroup) else [target]
 
 
-def _holder(pupil: Pupil) -> Pupil:
-    """Who holds the pupil's lessons: its group, if it is a session in one."""
-    return pupil.group or pupil if isinstance(pupil, Session) else pupil
+def _holder(target: LessonTarget) -> LessonTarget:
+    """Who holds the target's lessons: its group, if it is a session in one."""
+    return target.group or target if isinstance(target, Session) else target
 
 
 def _check_label(label: str | None, names: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Lesson groups in the state store, where their servers tell each other word by word what was taught."""
+"""Lesson groups in the state store, through which their servers exchange entries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from ...core.errors import MemoryFull, NewerFormat, NotReady
 from ...core.lessons import Lesson
 from ..concurrency import KeyedQueue, run
-from ..sessions.group_words import KEY, Removal, SiteSums, Word, name_of
+from ..sessions.group_entries import KEY, GroupEntry, Removal, SiteSums, name_of
 from ..sessions.lesson_groups import LessonGroup
 from ..sessions.registry import SessionRegistry
 from .encryption import Subject
@@ -27,9 +27,9 @@ log = logging.getLogger(__name__)
 
 
 class GroupSync:
-    """Reads the words of other servers, and writes what the store lacks: what it misses, it has after the next time.
+    """Reads the entries of other servers, and writes those that the store lacks; what fails is tried again.
 
-    Every word is a record of its own, so servers that write at once lose nothing. Snapshots lend it their codec, and
+    Every entry is a record of its own, so servers that write at once lose nothing. Snapshots lend it their codec, and
     find the groups of restored sessions here.
     """
 
@@ -43,7 +43,7 @@ class GroupSync:
         )
         self._adopt_owner = snapshots.adopt_owner
         snapshots.load_group = self.load
-        self._stored = WeakKeyDictionary[LessonGroup, set[str]]()  # names of the words that the store has
+        self._stored = WeakKeyDictionary[LessonGroup, set[str]]()  # names of the entries that the store has
         self._unusable = WeakKeyDictionary[LessonGroup, set[str]]()  # names of records that are damaged or too many
         self._is_down = False
 
@@ -91,12 +91,12 @@ class GroupSync:
     async def _exchange(self, group: LessonGroup) -> None:
         unusable = self._unusable.setdefault(group, set())
         if group not in self._stored and group.owner and group.owner == self._adopt_owner:
-            await self._hear(group, "", unusable)  # what is from before owners is written anew for this one
-        there, usable = await self._hear(group, group.owner, unusable)
+            await self._read_entries(group, "", unusable)  # what is from before owners is written anew for this one
+        there, usable = await self._read_entries(group, group.owner, unusable)
         if not group.closed:
             self._stored[group] = await self._write(group, name_in_store(group.owner, group.id), there, usable)
 
-    async def _hear(self, group: LessonGroup, owner: str, unusable: set[str]) -> tuple[set[str], set[str]]:
+    async def _read_entries(self, group: LessonGroup, owner: str, unusable: set[str]) -> tuple[set[str], set[str]]:
         """Reads what is new in that owner's records of the group: the names of all, and of those that may stay.
 
         Records that cannot be used join the `unusable`.
@@ -105,59 +105,59 @@ class GroupSync:
         there = {name for name in await self._store.names(key) if NAME.fullmatch(name)}
         missing = [name for name in sorted(there - unusable) if name > group.names.get(name[:KEY], "")]
         records = await self._store.read(key, missing) if missing else {}
-        words = await self._decode(group, owner, records)
-        unusable |= records.keys() - words.keys()
-        stale = {name for name in words if not self._codec.is_current(records[name])}  # they are written anew
+        entries = await self._decode(group, owner, records)
+        unusable |= records.keys() - entries.keys()
+        stale = {name for name in entries if not self._codec.is_current(records[name])}  # they are written anew
         if not group.closed:
-            self._registry.tell(group, self._admit(group, words, unusable))
+            self._registry.merge_group(group, self._admit(group, entries, unusable))
         return there, there - unusable - stale
 
     async def _write(self, group: LessonGroup, key: str, there: set[str], usable: set[str]) -> set[str]:
         """Writes what the store lacks, and deletes what has been replaced there; returns what it has of use."""
-        lacking = {name: group.words[name[:KEY]] for name in group.names.values() if name not in usable}
+        lacking = {name: group.entries[name[:KEY]] for name in group.names.values() if name not in usable}
         replaced = [name for name in there if name < group.names.get(name[:KEY], "")]
         if lacking or replaced:
             encoded = await run(self._lane, lambda: {name: self._dump(group, one) for name, one in lacking.items()})
             await self._store.put(key, encoded, replaced)
         return usable | lacking.keys()
 
-    def _admit(self, group: LessonGroup, words: dict[str, Word], unusable: set[str]) -> Iterable[Word]:
-        """The words for which there is room, in the order of teaching."""
-        for name in sorted(words, key=lambda name: name[KEY:]):
-            word = words[name]
+    def _admit(self, group: LessonGroup, entries: dict[str, GroupEntry], unusable: set[str]) -> Iterable[GroupEntry]:
+        """The entries for which there is room, in the order of teaching."""
+        for name in sorted(entries, key=lambda name: name[KEY:]):
+            entry = entries[name]
             try:
-                self._registry.room.admit(group, group.bytes_of(word))
+                self._registry.room.admit(group, group.bytes_of(entry))
             except MemoryFull as error:
                 log.warning("group %s has no room for a lesson of another server: %s", group.id, error.message)
                 unusable.add(name)
                 continue
-            yield word
+            yield entry
 
-    async def _decode(self, group: LessonGroup, owner: str, records: dict[str, bytes]) -> dict[str, Word]:
+    async def _decode(self, group: LessonGroup, owner: str, records: dict[str, bytes]) -> dict[str, GroupEntry]:
         """Those that can be used."""
-        words = await run(
+        entries = await run(
             self._lane, lambda: {name: self._load(group, owner, name, record) for name, record in records.items()}
         )
-        found = {name: word for name, word in words.items() if word is not None}
+        found = {name: entry for name, entry in entries.items() if entry is not None}
         apart = {name: one for name, one in found.items() if isinstance(one, Lesson) and one.example.set_apart}
         if apart:
             found |= dict(zip(apart, await self._encode_again(group.owner, list(apart.values())), strict=True))
         return found
 
-    def _dump(self, group: LessonGroup, word: Word) -> bytes:
-        header: dict[str, Any] = {"owner": group.owner, "group": group.id, "name": name_of(word)}
+    def _dump(self, group: LessonGroup, entry: GroupEntry) -> bytes:
+        header: dict[str, Any] = {"owner": group.owner, "group": group.id, "name": name_of(entry)}
         subject = _subject(group.owner, group.id, header["name"])
-        if isinstance(word, Removal):
-            header["removal"] = [word.example, word.labels, word.taught]
+        if isinstance(entry, Removal):
+            header["removal"] = [entry.example, entry.labels, entry.taught]
             return self._codec.dumps(header, {}, subject)
-        if isinstance(word, SiteSums):
-            header["site"] = [word.site, word.taught]
-            header["sums"], values = encode_sums(word.sums, self._fingerprint)
+        if isinstance(entry, SiteSums):
+            header["site"] = [entry.site, entry.taught]
+            header["sums"], values = encode_sums(entry.sums, self._fingerprint)
             return self._codec.dumps(header, values, subject)
-        header["lessons"], values = encode_lessons([word], 0, self._fingerprint)
+        header["lessons"], values = encode_lessons([entry], 0, self._fingerprint)
         return self._codec.dumps(header, values, subject)
 
-    def _load(self, group: LessonGroup, owner: str, name: str, record: bytes) -> Word | None:
+    def _load(self, group: LessonGroup, owner: str, name: str, record: bytes) -> GroupEntry | None:
         """None, with a warning, for what is damaged, or of a newer version."""
         try:
             header, values = self._codec.loads(record, _subject(owner, group.id, name))

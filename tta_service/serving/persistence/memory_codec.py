@@ -20,7 +20,7 @@ from ...core.reducer import Reduction
 from ...core.strategy import Strategy, is_teachable, takes_sums
 from ...guard import GuardedMemory, add_guard, count_lessons
 from ..concurrency import Executors, run
-from ..sessions.group_words import KEY, Change, name_of
+from ..sessions.group_entries import KEY, Change, name_of
 from ..sessions.lesson_groups import LessonGroup
 from ..sessions.memory import MemoryKey, MemorySlot
 from ..sessions.registry import SessionRegistry
@@ -149,9 +149,9 @@ def split(images: Sequence[MemoryImage]) -> tuple[list[MemoryImage], list[tuple[
 def bring_up_to_date(
     registry: SessionRegistry, session: Session, group: LessonGroup, learnt: Sequence[str], sites: Sequence[str]
 ) -> None:
-    """Memories that know words of these names begin anew if one of them holds no longer; else they learn the rest.
+    """Memories that know entries of these names begin anew if one of them holds no longer; else they learn the rest.
 
-    Those that learn from `sites` begin anew unless these are the group's, by the names of their words.
+    Those that learn from `sites` begin anew unless these are the group's, by the names of their entries.
     """
     taken_back = any(name < group.names.get(name[:KEY], "") for name in set(learnt).difference(sites))
     for queue in session.memories.values():

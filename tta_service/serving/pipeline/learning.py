@@ -21,7 +21,7 @@ from ...core.lessons import Lesson
 from ...core.strategy import Strategy, apply_fit, needs_of
 from ...guard import GuardedMemory, add_guard, count_lessons
 from ..concurrency import Executors
-from ..sessions.group_words import Change
+from ..sessions.group_entries import Change
 from ..sessions.lessons import learns, takes
 from ..sessions.registry import SessionRegistry
 from ..sessions.session import Session
@@ -90,7 +90,7 @@ class Learning(NamedTuple):
 
 
 class Learner:
-    """Applies changes to the memories of sessions. The registry tells it of lessons that come from elsewhere."""
+    """Applies changes to the memories of sessions. The registry passes on lessons that come from elsewhere."""
 
     def __init__(
         self, registry: SessionRegistry, text_spaces: TextSpaceCache, lanes: Executors, fitter: Fitter

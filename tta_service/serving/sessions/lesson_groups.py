@@ -11,27 +11,27 @@ from functools import partial
 from ...core.errors import MemoryFull, UnknownGroup
 from ...core.lesson_sums import LessonSums, Noise
 from ...core.lessons import Example, Lesson
-from .group_words import KEY, Change, Removal, SiteSums, Word, digest_sums, name_of
+from .group_entries import KEY, Change, GroupEntry, Removal, SiteSums, digest_sums, name_of
 from .lessons import LessonBook, takes
 from .memory import MemoryAccounting, MemoryKey, MemoryLimits
 
 GROUP = "a lesson group's name"
 SITES = 64  # that a group takes sums of
-WORD = 512  # bytes by which a word is counted beside the features of its lesson
+ENTRY_BYTES = 512  # bytes by which an entry is counted beside the features of its lesson
 
 
 class LessonGroup:
-    """The lessons of a group, which agree on all its servers once all have heard all words, in whatever order."""
+    """The lessons of a group, which are equal on all its servers once each has merged all entries, in any order."""
 
     def __init__(self, owner: str, id: str, accounting: MemoryAccounting, now: float) -> None:
         self.owner, self.id, self.last_used = owner, id, now
         self.lessons = LessonBook(self._on_resize)
-        self.words = dict[str, Word]()  # by what they are about; removals stay, for a server that was away
-        self.names = dict[str, str]()  # of these words
-        self.sites = dict[str, tuple[LessonSums, ...]]()  # what other sites tell
+        self.entries = dict[str, GroupEntry]()  # by subject; removals stay, for a server that was away
+        self.names = dict[str, str]()  # of these entries
+        self.sites = dict[str, tuple[LessonSums, ...]]()  # of other sites
         self.epsilon, self.delta = 0.0, 0.0  # sums of that much privacy were given out here, in all
         self.holds, self.closed = 0, False  # holds: open sessions and work in progress
-        self.bytes = 0  # of all words
+        self.bytes = 0  # of all entries
         self._accounting = accounting
 
     @property
@@ -41,23 +41,25 @@ class LessonGroup:
 
     def teach(self, example: Example, label: str | None) -> Change:
         """A new lesson, in place of an earlier one about the example in the same label set."""
-        return self._say(Lesson(0, example, label))
+        return self._append(Lesson(0, example, label))
 
     def unlearn(self, example: str, labels: str) -> Change:
         """Takes a lesson back."""
-        return self._say(Removal(example, labels, 0.0))
+        return self._append(Removal(example, labels, 0.0))
 
     @property
     def site_names(self) -> list[str]:
-        """Of the words of sites that tell something."""
-        return sorted(self.names[key] for key, word in self.words.items() if isinstance(word, SiteSums) and word.sums)
+        """Of the entries of sites with sums."""
+        return sorted(
+            self.names[key] for key, entry in self.entries.items() if isinstance(entry, SiteSums) and entry.sums
+        )
 
     def sums_for(self, key: MemoryKey) -> list[LessonSums]:
         """What a memory learns from other sites when it begins."""
         return [one for site in sorted(self.sites) for one in self.sites[site] if takes(key, one)]
 
-    def hear(self, site: str, sums: tuple[LessonSums, ...]) -> Change | None:
-        """What a site tells in place of what it told before; None: it says nothing new.
+    def put_sums(self, site: str, sums: tuple[LessonSums, ...]) -> Change | None:
+        """Replaces the sums of a site; None: they are the same as before.
 
         Raises `MemoryFull` when there are too many sites.
         """
@@ -65,49 +67,49 @@ class LessonGroup:
             return None
         if sums and site not in self.sites and len(self.sites) >= SITES:
             raise MemoryFull(f"the group has sums of {SITES} sites, and takes no more", "site")
-        return self._say(SiteSums(site, sums))
+        return self._append(SiteSums(site, sums))
 
     def give(self, noise: Noise | None) -> None:
         """Counts sums that are given out; what was given out with noise adds up, what was exact is beyond measure."""
         epsilon, delta = (noise.epsilon, noise.delta) if noise else (math.inf, 0.0)
         self.epsilon, self.delta = self.epsilon + epsilon, min(1.0, self.delta + delta)
 
-    def bytes_of(self, word: Word) -> int:
-        """By which hearing it would add to the group."""
-        match word:
+    def bytes_of(self, entry: GroupEntry) -> int:
+        """By which it would add to the group."""
+        match entry:
             case Lesson():
-                return WORD + self.lessons.bytes_of(word.example)
+                return ENTRY_BYTES + self.lessons.bytes_of(entry.example)
             case SiteSums():
-                return max(0, WORD + word.bytes - SiteSums(word.site, self.sites.get(word.site, ())).bytes)
+                return max(0, ENTRY_BYTES + entry.bytes - SiteSums(entry.site, self.sites.get(entry.site, ())).bytes)
             case Removal():
-                return WORD
+                return ENTRY_BYTES
 
-    def merge(self, word: Word) -> Change | None:
-        """Hears a word, perhaps of another server; None: the same or a later one about this is known."""
-        name = name_of(word)
+    def merge(self, entry: GroupEntry) -> Change | None:
+        """Takes an entry, perhaps of another server; None: the same or a later one of its subject is known."""
+        name = name_of(entry)
         key = name[:KEY]
         if name <= self.names.get(key, ""):
             return None
-        match word:
+        match entry:
             case Lesson():
-                old, word = self.lessons.add(word)
-                change = Change(old, word)
+                old, entry = self.lessons.add(entry)
+                change = Change(old, entry)
             case Removal():
-                change = Change(self.lessons.remove(word.example, word.labels), None)
+                change = Change(self.lessons.remove(entry.example, entry.labels), None)
             case SiteSums():
-                before = self.sites.pop(word.site, ())
-                self._on_resize(word.bytes - SiteSums(word.site, before).bytes)
-                if word.sums:
-                    self.sites[word.site] = word.sums
-                change = Change(None, None, before + word.sums)
-        self._on_resize(0 if key in self.names else WORD)
-        self.names[key], self.words[key] = name, word
+                before = self.sites.pop(entry.site, ())
+                self._on_resize(entry.bytes - SiteSums(entry.site, before).bytes)
+                if entry.sums:
+                    self.sites[entry.site] = entry.sums
+                change = Change(None, None, before + entry.sums)
+        self._on_resize(0 if key in self.names else ENTRY_BYTES)
+        self.names[key], self.entries[key] = name, entry
         return change
 
-    def _say(self, word: Word) -> Change:
-        """A word of now, and later than what is known, whatever the clock of the server that said that."""
-        known = self.words.get(name_of(word)[:KEY])
-        change = self.merge(replace(word, taught=max(time.time(), known.taught + 2e-6 if known else 0.0)))
+    def _append(self, entry: GroupEntry) -> Change:
+        """A new entry, later than the known one of its subject whatever the clock of the server that wrote that."""
+        known = self.entries.get(name_of(entry)[:KEY])
+        change = self.merge(replace(entry, taught=max(time.time(), known.taught + 2e-6 if known else 0.0)))
         assert change is not None
         return change
 

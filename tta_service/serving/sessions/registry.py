@@ -13,7 +13,7 @@ from cachetools import FIFOCache
 from ...core.errors import MemoryFull, TTAError, UnknownSession
 from ...core.events import Closed, Observe
 from .eviction import candidates, choose, count_one
-from .group_words import Change, Word
+from .group_entries import Change, GroupEntry
 from .lesson_groups import GROUP, LessonGroup, LessonGroups
 from .memory import MemoryAccounting, MemoryLimits
 from .room import Reason, Room
@@ -126,15 +126,15 @@ class SessionRegistry:
         for queue in session.memories.values():
             if not queue.empty:
                 queue.enqueue(self.hold(session, used=False), ResetTurn)
-        self.tell(group, session.enter(group, release))
+        self.merge_group(group, session.enter(group, release))
 
     def sessions_of(self, group: LessonGroup) -> list[Session]:
         """The open sessions of the group."""
         return [session for session in self.open_sessions if session.group is group]
 
-    def tell(self, group: LessonGroup, words: Iterable[Word]) -> None:
-        """Adds words from elsewhere to the group, and has all its open sessions learn what is new."""
-        changes = [change for word in words if (change := group.merge(word)) is not None]
+    def merge_group(self, group: LessonGroup, entries: Iterable[GroupEntry]) -> None:
+        """Adds entries from elsewhere to the group, and has all its open sessions learn what is new."""
+        changes = [change for entry in entries if (change := group.merge(entry)) is not None]
         if changes:
             self.on_lessons(self.sessions_of(group), changes)
 

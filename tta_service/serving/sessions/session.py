@@ -13,7 +13,7 @@ from ...core.errors import BadRequest, TTAError
 from ...core.labels import LabelSet
 from ...core.lessons import Example, Lesson
 from ...core.request import SessionStatus
-from .group_words import Change
+from .group_entries import Change
 from .lesson_groups import LessonGroup
 from .lessons import LessonBook, RecentExamples
 from .memory import MemoryAccounting, MemoryKey, MemorySlot

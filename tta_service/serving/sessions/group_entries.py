@@ -1,4 +1,4 @@
-"""What the servers of a lesson group tell each other: lessons, that they were taken back, sums of other sites."""
+"""The log of a lesson group, which its servers exchange: lessons, their removals, sums of other sites."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ...core.lesson_sums import LessonSums
 from ...core.lessons import Lesson
 
-KEY = 24  # characters of a word's name that say what it is about
+KEY = 24  # characters of an entry's name that say what it is about
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,10 @@ class Removal:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SiteSums:
-    """All that another site tells of its lessons, in place of what it told before."""
+    """The sums of another site, in place of those that it sent before."""
 
     site: str
-    sums: tuple[LessonSums, ...]  # empty: it takes back what it told
+    sums: tuple[LessonSums, ...]  # empty: it takes its sums back
     taught: float = 0.0  # Unix seconds
 
     @property
@@ -36,23 +36,23 @@ class SiteSums:
         return sum(one.nbytes for one in self.sums) + sum(len(text.encode(errors="surrogatepass")) for text in texts)
 
 
-Word = Lesson | Removal | SiteSums  # what the servers of a group tell each other
+GroupEntry = Lesson | Removal | SiteSums  # of the log
 
 
-def name_of(word: Word) -> str:
-    """What the word is about, when it was said, what it says: of two about the same, the greater name holds."""
-    match word:
+def name_of(entry: GroupEntry) -> str:
+    """Subject, time and content of the entry: of two with one subject, the greater name holds."""
+    match entry:
         case Lesson(example=example):
-            about, said = (example.id, example.labels.id), _digest(word.label, 8)
+            about, content = (example.id, example.labels.id), _digest(entry.label, 8)
         case Removal():
-            about, said = (word.example, word.labels), "0" * 8  # a lesson of the same moment wins
+            about, content = (entry.example, entry.labels), "0" * 8  # a lesson of the same moment wins
         case SiteSums():
-            about, said = (word.site,), digest_sums(word.sums)
-    return f"{_digest(about, KEY)}-{round(word.taught * 1e6):017d}-{said}"
+            about, content = (entry.site,), digest_sums(entry.sums)
+    return f"{_digest(about, KEY)}-{round(entry.taught * 1e6):017d}-{content}"
 
 
 def digest_sums(sums: tuple[LessonSums, ...]) -> str:
-    """Tells sums apart."""
+    """8 hex digits, others for other sums."""
     digest = hashlib.sha256()
     for one in sums:
         digest.update(repr((one.labels.id, one.reduction, one.epsilon, one.delta)).encode())
@@ -67,7 +67,7 @@ def _digest(value: object, length: int) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Change:
-    """What a word changes for memories: they begin anew without `old`, or learn `new`; or `sums` came or went."""
+    """What an entry changes for memories: they begin anew without `old`, or learn `new`; or `sums` came or went."""
 
     old: Lesson | None
     new: Lesson | None
