@@ -11,16 +11,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.catalogue import register_strategy
-from ..core.evidence import Evidence
-from ..core.labels import TextSpace
-from ..core.lesson_sums import LessonSums
-from ..core.strategy import Augment, Capacity, Confident, Needs, Scope, Strategy, ViewCount
-from ..maths import summarise, unit
-from .taught_grid import Choice, choose, likest_mean, mean_probability
-from .taught_lessons import Lessons, centre, elsewhere, moments, shares
-from .taught_memory import HORIZON, RECENT, Memory, begin, count_frame, prototypes
-from .taught_none import choose_none, probability_of_none
+from ...core.catalogue import register_strategy
+from ...core.evidence import Evidence
+from ...core.labels import TextSpace
+from ...core.lesson_sums import LessonSums
+from ...core.strategy import Augment, Capacity, Confident, Needs, Scope, Strategy, ViewCount
+from ...maths import summarise, unit
+from .grid import Choice, choose, likest_mean, mean_probability
+from .lessons import Lessons, centre, elsewhere, moments, shares
+from .memory import HORIZON, RECENT, Memory, begin, count_frame, prototypes
+from .none import choose_none, probability_of_none
 
 
 @register_strategy("taught")

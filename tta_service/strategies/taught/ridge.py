@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..maths import unit
-from .taught_lessons import Elsewhere, Lessons
+from ...maths import unit
+from .lessons import Elsewhere, Lessons
 
 _RIDGE = 1.0  # beside unit features
 

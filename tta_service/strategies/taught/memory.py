@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..core.labels import TextSpace
-from .taught_grid import SHAPE, Prototypes
-from .taught_none import NONE_SHAPE
+from ...core.labels import TextSpace
+from .grid import SHAPE, Prototypes
+from .none import NONE_SHAPE
 
 HORIZON = 4096  # frames after which the running mean forgets
 RECENT = 256  # frames that are kept
@@ -40,7 +40,7 @@ class Memory(NamedTuple):
     ridge: Tensor
     weight: Tensor  # as in Choice
     pull: Tensor  # [c, capacity] as in Choice
-    none_weight: Tensor  # of the rules of `taught_none`; 0 without such lessons
+    none_weight: Tensor  # of the rules in `none.py`; 0 without such lessons
 
 
 def begin(text: TextSpace, capacity: int) -> Memory:

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..maths import unit
-from .taught_lessons import Elsewhere, Lessons
-from .taught_ridge import Ridge
+from ...maths import unit
+from .lessons import Elsewhere, Lessons
+from .ridge import Ridge
 
 TEXT = (0.0, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0)  # t
 MEANS = (0.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0)  # w
