@@ -40,7 +40,7 @@ from tta_service.wire.v1 import tta_pb2 as pb
 
 OUT = Path(__file__).parent / "results" / "access.json"
 WARM_UP = 200
-QUICK = {"server.port": 0, "metrics.enabled": False, "batch.max_rows": 1, "lanes.cores": 1}
+QUICK = {"server.port": 0, "http.enabled": False, "metrics.enabled": False, "batch.max_rows": 1, "lanes.cores": 1}
 
 
 def picture() -> bytes:

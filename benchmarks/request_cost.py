@@ -44,7 +44,8 @@ LABELS = pb.Labels(label_set=pb.LabelSet(names=["cat", "dog", "house"]))
 def server(tree: Path) -> Iterator[tuple[str, psutil.Process]]:
     """A server of the code in `tree`: its address and its process."""
     command = [sys.executable, "-m", "tta_service", "serve", "--port", "0", "--metrics-port", "0"]
-    command += ["--set", "http.enabled=false", "--log-level", "warning", "--set", "batch.max_rows=16"]
+    command += ["--log-level", "warning", "--set", "batch.max_rows=16"]
+    command += ["--no-http"] if (tree / "tta_service" / "http").exists() else []
     paths = {"PYTHONPATH": f"{tree}:{tree / 'clients/python'}"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tree, env=os.environ | paths)
     try:

@@ -131,6 +131,7 @@ class HttpServer:
         """Listen and return the port. Raises OSError when the address is taken."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         bound = socket.create_server((host, port), family=family)
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio sets it for other sockets only
         make = partial(self._config.http_protocol_class, self._config, self._state, {})  # type: ignore[arg-type]
         limit = self._silence if self._context else None
         self._listening = await asyncio.get_running_loop().create_server(
