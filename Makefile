@@ -20,7 +20,7 @@ test-all: test                  ## every test
 	$(BIN)/python -m pytest -q -m slow
 
 test-cpus: .venv/.installed-dev ## the numeric tests with the kernels of other processors
-	$(BIN)/python tests/cpus.py
+	$(BIN)/python -P tests/cpus.py # -P: tests/http is not the standard http
 
 check: .venv/.installed-dev     ## format, lint, types, import contract, generated code
 	$(BIN)/ruff format --check .
