@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
@@ -16,13 +17,13 @@ import grpc
 import pytest
 import torch
 from sklearn.datasets import load_sample_images
-from typer.testing import CliRunner
 
 from tests.encodings import ENCODINGS
 from tests.telemetry.reports import make_report
 from tta_service import LabelSet
 from tta_service.app import Application
-from tta_service.cli import app, main
+from tta_service.cli import main
+from tta_service.cli.commands import COMMANDS
 from tta_service.cli.options import build, names_of
 from tta_service.cli.output import open_output
 from tta_service.cli.text import json_line
@@ -258,8 +259,28 @@ def test_plain_lines_have_the_index_where_the_name_is_not_enough(capsys: pytest.
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["", *(command.callback.__name__ for command in app.registered_commands)])
-def test_help_can_be_read_on_every_terminal(name: str):
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_can_be_read_on_every_terminal(run: Run, name: str):
     """click writes UTF-8 to a terminal that says ASCII."""
-    result = CliRunner().invoke(app, [*filter(None, [name]), "--help"])
-    assert result.exit_code == 0 and result.output.isascii()
+    code, lines, _ = run(*filter(None, [name]), "--help")
+    assert code == 0 and "\n".join(lines).isascii()
+
+
+def test_the_list_of_commands_the_version_and_completion_need_no_torch(tmp_path: Path):
+    script = "import sys; from tta_service.cli import main\ntry: main()\nfinally: print('torch' in sys.modules)"
+    completing = {"_TTA_SERVICE_COMPLETE": "complete_bash", "COMP_WORDS": "tta-service cla", "COMP_CWORD": "1"}
+    for arguments, shell, text in (
+        ("--help", {}, "classify"),
+        ("--version", {}, "tta-service"),
+        ("", completing, "classify"),
+    ):
+        command = [sys.executable, "-c", script, *arguments.split()]
+        output = subprocess.run(command, env=os.environ | shell, capture_output=True, text=True, check=True).stdout
+        assert text in output and output.endswith("False\n")
+
+
+def test_options_of_a_command_are_completed(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("_TTA_SERVICE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "tta-service classify --allow")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    assert run()[:2] == (0, ["--allow-duplicates"])

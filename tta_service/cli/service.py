@@ -61,7 +61,7 @@ def demo(
     frames: Annotated[int, typer.Option(min=1, help="Frames of the virtual camera.")] = 240,
     views: Annotated[int, typer.Option(min=1, max=512, help="Views per image, for strategies that take several.")] = 16,
 ) -> None:
-    """Start a service on free ports, stream a virtual camera through it with four strategies, stop it."""
+    """Stream a virtual camera through a service of its own, with four strategies."""
     load(DEMO)  # names mistakes in variables or tta.toml here, instead of in the child process
     try:
         from .. import demo as show  # the client and its camera are an extra
