@@ -29,14 +29,16 @@ check: .venv/.installed-dev     ## format, lint, types, import contract, generat
 	$(BIN)/pyright
 	$(BIN)/python protos/generate.py --check
 	$(BIN)/python protos/generate_sync.py --check
+	$(BIN)/python protos/generate_openapi.py --check
 
 format: .venv/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-proto: .venv/.installed-dev     ## write the generated code: both copies of the wire, and the synchronous client
+proto: .venv/.installed-dev     ## write the generated code: both copies of the wire, the synchronous client, OpenAPI
 	$(BIN)/python protos/generate.py
 	$(BIN)/python protos/generate_sync.py
+	$(BIN)/python protos/generate_openapi.py
 
 bench: .venv/.installed-dev     ## the benchmarks that need no data set
 	$(BIN)/python benchmarks/views.py

@@ -75,6 +75,7 @@ async def test_a_mistake_has_the_same_field_and_sentence_by_grpc(both: BothTrans
 @pytest.mark.parametrize(
     ("given", "field"),
     [
+        ("", ""),
         ("{", ""),
         ("[]", ""),
         ("NaN", ""),
@@ -89,6 +90,11 @@ async def test_a_mistake_has_the_same_field_and_sentence_by_grpc(both: BothTrans
 async def test_what_is_no_message_is_refused(both: BothTransports, given: str, field: str):
     reply = await both.http.post("/v1/classify", content=given, headers={"content-type": "application/json"})
     assert (reply.status_code, reply.json().get("field", "")) == (400, field)
+
+
+async def test_an_empty_body_switches_nothing_off(both: BothTransports):
+    assert (await both.http.put("/v1/strategies/tda")).status_code == 400
+    assert not any(one["disabled"] for one in (await both.http.get("/v1/strategies")).json()["strategies"])
 
 
 async def test_label_sets_and_sessions_live_as_by_grpc(both: BothTransports):

@@ -69,6 +69,8 @@ class BodyBudget:
 async def parse_body(route: Route, request: Request, body: bytes) -> Message:
     """The message of a request, from its path, its query and its body. Raises `BadRequest` that names the field."""
     parse = _parser(route, request)
+    if route.body and not body and not request.query_params:
+        raise BadRequest("the body is empty; a JSON object is needed")
     message = parse(body) if len(body) <= SMALL else await asyncio.to_thread(parse, body)
     for name, value in request.path_params.items():
         if name not in route.request.DESCRIPTOR.fields_by_name:
