@@ -292,3 +292,9 @@ async def test_an_unexpected_error_reveals_nothing_to_the_caller(harness, caplog
         await harness.stub.GetSession(pb.GetSessionRequest(session_id="a"))
     assert caught.value.code() is grpc.StatusCode.INTERNAL and "secret" not in caught.value.details()
     assert "secret path" in caplog.text
+
+
+async def test_parameters_without_end_are_refused_before_they_are_parsed(harness):
+    nulls = {"parameters": {"fields": {"a": {"list_value": {"values": [{"null_value": 0}] * 100_000}}}}}
+    choice = pb.Choice(name="zero", **nulls)
+    await check_refused(harness, question(options=pb.Options(strategy=choice)), INVALID, "options.strategy.parameters")

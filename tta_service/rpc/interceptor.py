@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Literal
@@ -18,6 +18,8 @@ from ..core.events import Called, Messaged, Observe, Refused
 from ..wire.identity import OPEN_SERVICES, Caller, Identity, Peer, current_owner
 from ..wire.requests import trace_of
 from ..wire.status import code_number_of, to_status, to_tta_error
+from ..wire.structs import check_structs
+from ..wire.v1 import tta_pb2 as pb
 from .uploads import UploadBudget, receive_one
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -31,6 +33,7 @@ KINDS: dict[tuple[bool, bool], Kind] = {  # by (request streams, response stream
 }
 ONE_REPLY: Any = grpc.stream_unary_rpc_method_handler
 REPLIES: Any = grpc.stream_stream_rpc_method_handler
+SERVICES: Mapping[str, Any] = {one.full_name: one for one in pb.DESCRIPTOR.services_by_name.values()}
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 WRONG_MESSAGE = "the bytes are not the message that this method takes"
 
@@ -93,7 +96,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
                 caller = self._identity.check(*method[:2], peer_of(context))
                 async with self._read(method, caller, context) as raw:
                     self._observe(received)
-                    message = decode(handler.request_deserializer, raw)
+                    message = decode(handler.request_deserializer, raw, method)
                     del raw
                     reply = await handler.unary_unary(message, context)
                 self._observe(sent)
@@ -115,7 +118,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
             try:
                 caller = self._identity.check(*method[:2], peer_of(context))
                 async with self._read(method, caller, context) as raw:
-                    message = decode(handler.request_deserializer, raw)
+                    message = decode(handler.request_deserializer, raw, method)
             except TTAError as error:
                 await context.abort_with_status(to_grpc_status(error))
             async for reply in handler.unary_stream(message, context):
@@ -133,7 +136,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
                 async for raw in raws:
                     self._observe(received)
                     self._identity.recheck(caller)
-                    yield decode(handler.request_deserializer, raw)
+                    yield decode(handler.request_deserializer, raw, method)
 
             try:
                 caller = self._identity.check(*method[:2], peer_of(context))
@@ -176,8 +179,10 @@ def peer_of(context: Context) -> Peer:
     return Peer(address, headers, certificate)
 
 
-def decode(deserialize: Callable[[bytes], Any], raw: bytes) -> Any:
-    """The message in `raw`. Raises `BadRequest` for bytes that are not one."""
+def decode(deserialize: Callable[[bytes], Any], raw: bytes, method: Method) -> Any:
+    """The message in `raw`. Raises `BadRequest` for bytes that are not one, and for parameters without end."""
+    if ours := SERVICES.get(method[0]):
+        check_structs(ours.methods_by_name[method[1]].input_type, raw)
     try:
         return deserialize(raw)
     except DecodeError:

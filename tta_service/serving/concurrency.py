@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Generator, Hashable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -71,7 +72,7 @@ def run(lane: Executor, work: Callable[[*Given], T], *args: *Given) -> asyncio.F
 class CooperativeTask(Generic[T]):
     """Runs `work()`, which returns the result, or a generator that returns it: each step is submitted on its own.
 
-    `context` surrounds every step, in the lane's thread.
+    `context` surrounds every step, in the lane's thread. A task whose `run` was cancelled goes on with the next `run`.
     """
 
     def __init__(
@@ -81,6 +82,8 @@ class CooperativeTask(Generic[T]):
     ) -> None:
         self._steps, self._context = _steps(work), context
         self.seconds = 0.0  # in the lane
+        self._result: tuple[T] | None = None
+        self._error: Exception | None = None
 
     async def run(self, lane: Executor) -> T:
         """The result. Raises what a step raises."""
@@ -89,14 +92,24 @@ class CooperativeTask(Generic[T]):
         return result[0]
 
     def _step(self) -> tuple[T] | None:
+        if self._result or self._error:  # of a step that nobody waited for
+            return self._get()
         began = time.monotonic()
         with self._context():
             try:
                 return next(self._steps)
             except StopIteration as end:
-                return (end.value,)
+                self._result = (end.value,)
+            except Exception as error:
+                self._error = error
             finally:
                 self.seconds += time.monotonic() - began
+        return self._get()
+
+    def _get(self) -> tuple[T] | None:
+        if self._error:
+            raise self._error
+        return self._result
 
 
 def _steps(work: Callable[[], T | Generator[None, None, T]]) -> Generator[None, None, T]:
@@ -149,12 +162,13 @@ class KeyedQueue:
 class SingleFlight(Generic[K, T]):
     """Callers that ask for a key while its value is being made wait for the same value.
 
-    A caller that leaves does not cancel the making, even when it was the last. A failure reaches all that wait, and the
-    next caller makes the value again.
+    A caller that leaves does not cancel the making, unless it was the last and the making is to `stop_alone`. A failure
+    reaches all that wait, and the next caller makes the value again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stop_alone: bool = False) -> None:
         self._making: dict[K, asyncio.Future[T]] = {}
+        self._stop_alone, self._waiting = stop_alone, Counter[asyncio.Future[T]]()
 
     def __len__(self) -> int:
         return len(self._making)
@@ -165,9 +179,20 @@ class SingleFlight(Generic[K, T]):
             making = self._making[key] = make()
 
             def on_done(done: asyncio.Future[T]) -> None:
-                del self._making[key]
+                if self._making.get(key) is done:
+                    del self._making[key]
                 if not done.cancelled() and done.exception() is None:
                     on_made(done.result())
 
             making.add_done_callback(on_done)
-        return await asyncio.shield(self._making[key])
+        making = self._making[key]
+        self._waiting[making] += 1
+        try:
+            return await asyncio.shield(making)
+        finally:
+            self._waiting[making] -= 1
+            if not self._waiting[making]:
+                del self._waiting[making]
+                if self._stop_alone and not making.done():
+                    del self._making[key]
+                    making.cancel()

@@ -68,7 +68,7 @@ async def test_concurrent_callers_share_one_encoding(maker: Maker, lane: ThreadP
     assert (spaces.counters.hits, spaces.counters.misses, spaces.counters.cached) == (1, 5, 1)
 
 
-async def test_an_encoding_whose_callers_have_left_is_cached(maker: Maker, lane: ThreadPoolExecutor):
+async def test_an_encoding_whose_callers_have_left_goes_on_with_the_next(maker: Maker, lane: ThreadPoolExecutor):
     spaces = TextSpaceCache(maker, lane, lane)
     maker.go.clear()
     task = asyncio.create_task(spaces.get(LABELS))
@@ -80,11 +80,50 @@ async def test_an_encoding_whose_callers_have_left_is_cached(maker: Maker, lane:
     assert len(maker.made) == 1
 
 
-@pytest.mark.parametrize("raised, seen", [(BadLabels("too long", "names[3]"), BadLabels), (OSError("x"), ModelFault)])
-async def test_a_failure_is_not_cached(maker: Maker, lane: ThreadPoolExecutor, raised: Exception, seen: type):
+async def test_encoding_stops_when_nobody_waits_and_goes_on_where_it_was(lane: ThreadPoolExecutor):
+    steps, reached, go = list[int](), threading.Event(), threading.Event()
+
+    def make(labels: LabelSet) -> Generator[None, None, TextSpace]:
+        for step in range(100):
+            steps.append(step)
+            if step == 3:
+                reached.set()
+                assert go.wait(PATIENCE)
+            yield
+        return FakeCLIP(dimension=16).text_space(labels)
+
+    spaces = TextSpaceCache(make, lane, lane)
+    asked = [asyncio.create_task(spaces.get(LABELS)) for _ in range(2)]
+    await asyncio.to_thread(reached.wait, PATIENCE)
+    asked[0].cancel()  # the other one still waits
+    await settle()
+    asked[1].cancel()
+    await settle()
+    go.set()
+    await asyncio.to_thread(lane.submit(len, "").result)  # the lane is free again
+    await settle()
+    assert steps == [0, 1, 2, 3]
+    await spaces.get(LABELS)
+    assert steps == list(range(100))
+
+
+async def test_a_refusal_is_remembered(maker: Maker, lane: ThreadPoolExecutor):
     spaces = TextSpaceCache(maker, lane, lane)
-    maker.error = raised
-    with pytest.raises(seen):
+    maker.error = BadLabels("too long", "names[3]")
+    for _ in range(3):
+        with pytest.raises(BadLabels, match="too long") as caught:
+            await spaces.get(LABELS)
+        assert caught.value.field == "names[3]"
+        caught.value.at("labels")  # a caller's own path is not in the next caller's
+    assert len(maker.made) == 1
+    maker.error = None
+    await spaces.get(OTHER)
+
+
+async def test_a_failure_is_not_cached(maker: Maker, lane: ThreadPoolExecutor):
+    spaces = TextSpaceCache(maker, lane, lane)
+    maker.error = OSError("x")
+    with pytest.raises(ModelFault):
         await spaces.get(LABELS)
     maker.error = None
     await spaces.get(LABELS)

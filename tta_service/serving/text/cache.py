@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ...core.errors import ModelFault, TTAError
+from cachetools import TTLCache
+
+from ...core.errors import BadLabels, ModelFault, TTAError
 from ...core.labels import LabelSet, TextSpace
 from ...core.strategy import Strategy
 from ..concurrency import CooperativeTask, SingleFlight
 from ..costs.model import CostModel
 from .entries import LRU, CacheEntry
+
+REFUSALS, STOPPED, REMEMBERED = 1000, 2, 60.0  # label sets, label sets, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,9 @@ class TextSpaceCache:
             lambda entry: entry.space.activations,
             lambda id, entry: entry.space.forget_activations(),
         )
-        self._encoding: SingleFlight[str, CacheEntry] = SingleFlight()
+        self._encoding: SingleFlight[str, CacheEntry] = SingleFlight(stop_alone=True)
+        self._stopped: TTLCache[str, CooperativeTask[TextSpace]] = TTLCache(STOPPED, REMEMBERED)
+        self._refused: TTLCache[str, tuple[type[TTAError], str, str]] = TTLCache(REFUSALS, REMEMBERED)
         self._hits = self._misses = self._evicted = self._bytes = self._activations = 0
 
     @property
@@ -79,7 +85,8 @@ class TextSpaceCache:
     async def get(self, labels: LabelSet) -> TextSpace:
         """The text features of the label set, from the cache or encoded now.
 
-        Raises `BadLabels` for a prompt that does not fit, `ModelFault` when the tower fails. Errors are not cached.
+        Raises `BadLabels` for a prompt that does not fit, `ModelFault` when the tower fails. A refusal is remembered
+        for `REMEMBERED` seconds. Encoding stops when nobody waits for it, and goes on with the next who asks.
         """
         return (await self._entry(labels)).space
 
@@ -114,6 +121,9 @@ class TextSpaceCache:
             self._hits += 1
             return entry
         self._misses += 1
+        if refusal := self._refused.get(labels.id):
+            kind, message, field = refusal
+            raise kind(message, field)
 
         def on_made(entry: CacheEntry) -> None:
             self._store(labels.id, entry)
@@ -121,9 +131,15 @@ class TextSpaceCache:
         return await self._encoding.get(labels.id, lambda: asyncio.ensure_future(self._encode(labels)), on_made)
 
     async def _encode(self, labels: LabelSet) -> CacheEntry:
-        task = CooperativeTask(partial(self._make, labels), self._pause_watchdog)
+        task = self._stopped.pop(labels.id, None) or CooperativeTask(partial(self._make, labels), self._pause_watchdog)
         try:
             space = await task.run(self._lane)
+        except asyncio.CancelledError:
+            self._stopped[labels.id] = task
+            raise
+        except BadLabels as error:
+            self._refused[labels.id] = type(error), error.message, error.field
+            raise
         except TTAError:
             raise
         except Exception as error:
