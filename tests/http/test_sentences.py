@@ -81,3 +81,20 @@ async def test_a_mistake_has_one_sentence_at_every_door(both: BothTransports, fi
     sentences = [await ask(both, given) for ask in (by_grpc, by_stream, by_json, by_form, by_web_socket)]
     assert len(set(sentences)) == 1, sentences
     assert sentences[0].startswith(f"{field}: ")
+
+
+async def test_parameters_without_end_have_one_sentence_too(both: BothTransports):
+    nulls = {"a": [None] * 100_000}
+    given = body(options={"strategy": {"name": "tda", "parameters": nulls}})
+    message = parse_json(pb.ClassifyRequest, json.dumps(body(options={"strategy": {"name": "tda"}})))
+    message.options.strategy.parameters.update(nulls)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await both.rpc.stub.Classify(message)
+    said = await by_json(both, given)
+    assert said == refused.value.details() and said.startswith("options.strategy.parameters: ")
+    async with stream(both) as socket:
+        await socket.send(json.dumps({"frame": {**given, "frame_id": 1}}))
+        async for reply in socket:
+            if "problem" in (ended := json.loads(reply)):
+                break
+    assert plain(ended["problem"]["detail"]) == said

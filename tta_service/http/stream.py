@@ -95,7 +95,7 @@ class Streams:
             if not isinstance(token, str):
                 raise BadRequest("an API key is a text, ID.SECRET", "token")
             peer = replace(peer, headers={**peer.headers, "authorization": f"Bearer {token}"})
-        return self._identity.check(SERVICE, METHOD, peer), from_json(Message, value)
+        return self._identity.check(SERVICE, METHOD, peer), await _map(first, value)
 
     async def _messages(
         self, socket: WebSocket, opening: Message, caller: Caller, left: asyncio.Event
@@ -119,7 +119,7 @@ async def _receive(socket: WebSocket) -> str | bytes:
 
 async def _parse(given: str | bytes) -> Message:
     if isinstance(given, str):
-        return from_json(Message, await _load(given))
+        return await _map(given, await _load(given))
     length = int.from_bytes(given[:4], "big")
     if len(given) < 4 + length:
         raise BadRequest(f"a binary message of {len(given)} bytes has no room for {length} bytes of JSON", "frame")
@@ -132,6 +132,10 @@ async def _parse(given: str | bytes) -> Message:
 
 async def _load(text: str) -> Any:
     return load_json(text) if len(text) <= SMALL else await asyncio.to_thread(load_json, text)
+
+
+async def _map(text: str, value: Any) -> Message:
+    return from_json(Message, value) if len(text) <= SMALL else await asyncio.to_thread(from_json, Message, value)
 
 
 async def _send_all(replies: AsyncIterator[Any], socket: WebSocket) -> None:

@@ -11,6 +11,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from ..core.errors import BadRequest
+from .structs import check_json_struct, check_parsed_structs
 
 Query = dict[str, list[str]]  # values of a URL's query or of a form, by dotted path
 M = TypeVar("M", bound=Message)
@@ -44,11 +45,13 @@ def from_json(kind: type[M], value: Any) -> M:
     """The message that a JSON value maps to. Raises `BadRequest` that names the field."""
     try:
         _check_message(kind.DESCRIPTOR, value, "")
-        return json_format.ParseDict(value, kind(), max_recursion_depth=DEPTH)
+        message = json_format.ParseDict(value, kind(), max_recursion_depth=DEPTH)
     except json_format.ParseError as error:  # of a well-known type, or a text with half a character
         raise BadRequest(str(error).splitlines()[0].rstrip(".")) from None
     except RecursionError:
         raise BadRequest("this JSON is nested too deeply") from None
+    check_parsed_structs(message)
+    return message
 
 
 def from_query(kind: type[M], given: Query) -> M:
@@ -106,7 +109,7 @@ def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _check_message(descriptor: Any, value: Any, path: str) -> None:
     """Raises `BadRequest` for a value that does not map to a message of that kind."""
     if descriptor.full_name.startswith(OWN_FORM):
-        return
+        return check_json_struct(value, path)
     if not isinstance(value, dict):
         raise BadRequest("a JSON object is needed", path)
     chosen = dict[str, str]()  # by oneof

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any, cast
 
 from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
 
 from ..core.errors import BadRequest
 
 STRUCT = "google.protobuf.Struct"
-MOST_BYTES, MOST_FIELDS = 64 << 10, 100_000  # of all Structs of a message; that are looked at to find them
+MOST_BYTES = 64 << 10  # of all Structs of a message
+MOST_FIELDS = {False: 1000, True: 100_000}  # that are looked at to find them; by whether lists are among them
+FEWEST = 4  # bytes of a value within another one
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 
 
@@ -25,14 +29,15 @@ def check_structs(kind: Descriptor, raw: bytes) -> None:
     """
     if len(raw) <= MOST_BYTES or not _holders(kind):
         return
-    waiting, left, fields = [(kind, 0, len(raw), "")], MOST_BYTES, MOST_FIELDS
+    waiting, left, most = [(kind, 0, len(raw), "")], MOST_BYTES, MOST_FIELDS[_has_lists(kind)]
+    fields = most
     try:
         while waiting:
             here, place, end, path = waiting.pop()
             inner = _holders(here)
             while place < end:
                 if (fields := fields - 1) < 0:
-                    raise BadRequest(f"this message has more than {MOST_FIELDS} fields")
+                    raise BadRequest(f"this message has more than {most} fields")
                 tag, place = _varint(raw, place)
                 size, place = _payload(raw, place, tag & 7)
                 if tag & 7 == LENGTH and (found := inner.get(tag >> 3)):
@@ -40,11 +45,43 @@ def check_structs(kind: Descriptor, raw: bytes) -> None:
                     name = f"{path}.{name}".lstrip(".")
                     if message.full_name != STRUCT:
                         waiting.append((message, place, min(place + size, end), name))
-                    elif (left := left - size) < 0:
-                        raise BadRequest(f"parameters may take {MOST_BYTES} bytes in one message", name)
+                    else:
+                        left = _take(left, size, name)
                 place += size
     except IndexError:  # cut off within a number
         return
+
+
+def check_json_struct(value: Any, path: str) -> None:
+    """Raises `BadRequest` for a JSON value that is certain to exceed `MOST_BYTES` as a Struct."""
+    waiting, left = [value], MOST_BYTES
+    while waiting:
+        here: Any = waiting.pop()
+        if isinstance(here, dict | list):
+            inner = cast("dict[str, Any] | list[Any]", here)
+            left = _take(left, FEWEST * len(inner), path)
+            waiting += inner.values() if isinstance(inner, dict) else inner
+
+
+def check_parsed_structs(message: Message) -> None:
+    """Raises `BadRequest` as `check_structs` does, for a message that was made of JSON."""
+    waiting, left = [(message, "")], MOST_BYTES
+    while waiting:
+        here, path = waiting.pop()
+        for number, value in here.ListFields():
+            if found := _holders(here.DESCRIPTOR).get(number.number):
+                name = f"{path}.{found[0]}".lstrip(".")
+                for each in value if number.is_repeated else (value,):
+                    if found[1].full_name == STRUCT:
+                        left = _take(left, each.ByteSize(), name)
+                    else:
+                        waiting.append((each, name))
+
+
+def _take(left: int, size: int, path: str) -> int:
+    if left < size:
+        raise BadRequest(f"parameters may take {MOST_BYTES} bytes in one message", path)
+    return left - size
 
 
 @lru_cache(None)
@@ -56,6 +93,16 @@ def _holders(kind: Descriptor) -> Mapping[int, tuple[str, Descriptor]]:
         for field, inner in fields
         if inner is not None and (inner.full_name == STRUCT or _holders(inner))
     }
+
+
+@lru_cache(None)
+def _has_lists(kind: Descriptor) -> bool:
+    """Whether fields on the way to its Structs are repeated."""
+    fields, holders = kind.fields_by_number, _holders(kind)
+    return any(
+        fields[number].is_repeated or (inner.full_name != STRUCT and _has_lists(inner))
+        for number, (_, inner) in holders.items()
+    )
 
 
 def _payload(raw: bytes, place: int, form: int) -> tuple[int, int]:

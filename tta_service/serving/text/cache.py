@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
@@ -62,8 +63,8 @@ class TextSpaceCache:
             lambda id, entry: entry.space.forget_activations(),
         )
         self._encoding: SingleFlight[str, CacheEntry] = SingleFlight(stop_alone=True)
-        self._stopped: TTLCache[str, CooperativeTask[TextSpace]] = TTLCache(STOPPED, REMEMBERED)
-        self._refused: TTLCache[str, tuple[type[TTAError], str, str]] = TTLCache(REFUSALS, REMEMBERED)
+        self._stopped: TTLCache[str, CooperativeTask[TextSpace]] = TTLCache(STOPPED, REMEMBERED, time.monotonic)
+        self._refused: TTLCache[str, tuple[type[TTAError], str, str]] = TTLCache(REFUSALS, REMEMBERED, time.monotonic)
         self._hits = self._misses = self._evicted = self._bytes = self._activations = 0
 
     @property
