@@ -17,7 +17,7 @@ from ..core.errors import BadRequest
 
 STRUCT = "google.protobuf.Struct"
 MOST_BYTES = 64 << 10  # of all Structs of a message
-MOST_FIELDS = {False: 1000, True: 100_000}  # that are looked at to find them; by whether lists are among them
+MOST_FIELDS = {False: 1000, True: 50_000}  # that are looked at to find them; by whether lists are among them
 FEWEST = 4  # bytes of a value within another one
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 
