@@ -380,6 +380,19 @@ async def test_a_cascade_to_itself_is_refused():
     assert refused.value.field == "options.cascade.to"
 
 
+async def test_tokens_are_mapped_only_for_callers_who_ask_and_never_cost_an_answer():
+    class Broken(FakeCLIP):
+        def map_tokens(self, *_: object) -> None:
+            raise RuntimeError("no map")
+
+    for clip, has_map in ((FakeCLIP(), True), (Broken(), False)):
+        async with harness(clip, explain_every=1) as service:
+            plain = await service.engine.classify(make_request(0, ZeroShot()))
+            asked = await service.engine.classify(make_request(0, ZeroShot(), explain=True))
+        assert plain.explanation and plain.explanation.token_map is None
+        assert asked.explanation and (asked.explanation.token_map is not None) is has_map
+
+
 async def test_some_answers_are_explained_for_the_metrics_with_the_tokens_left():
     left: list[str] = []
 

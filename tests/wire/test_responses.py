@@ -16,6 +16,7 @@ from tta_service.core.evidence import Views
 from tta_service.core.labels import LabelSet
 from tta_service.core.reducer import Reduction
 from tta_service.core.request import STAGES, Degraded, Encoded, Explanation, Report, Request, SessionStatus
+from tta_service.core.token_map import TokenMap
 from tta_service.wire.responses import make_response
 from tta_service.wire.server_info import ServerInfo
 from tta_service.wire.v1 import tta_pb2 as pb
@@ -130,6 +131,7 @@ def test_an_explanation_has_a_line_for_each_view(with_views):
         weight=torch.tensor([0.75, 0.25]),
         notes={"fill": 0.5, "loss": math.nan},
         tokens_left=(49, 25),
+        token_map=TokenMap(torch.tensor([0.5, 0.25, 0.25, 0.0]), torch.tensor([0, 1, 1, -1])),
     )
     done = report([1.0, 2.0], explanation=why)
     assert not make_response(done, 5, TERMS).HasField(
@@ -142,4 +144,6 @@ def test_an_explanation_has_a_line_for_each_view(with_views):
     assert explanation.views[1].left == (0.25 if with_views else 0.0)
     assert explanation.views[1].flipped is with_views
     assert list(explanation.tokens_left) == [49, 25]
+    assert explanation.token_map.side == 2 and list(explanation.token_map.tokens) == [0, 1, 1, -1]
+    assert list(explanation.token_map.attention) == [0.5, 0.25, 0.25, 0.0]
     assert dict(explanation.strategy.items()) == {"fill": 0.5}  # what is not finite has no place in JSON

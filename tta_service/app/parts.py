@@ -124,6 +124,7 @@ def connect_parts(
         lanes,
         costs,
         clip.tokens_left,
+        clip.map_tokens,
         fitter,
         calibrator,
         partial(make_thumbnail, side=keep.thumbnails) if keep.thumbnails else None,

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from ..core.errors import Unsupported
 from ..core.labels import LabelSet, Prompts, TextSpace
 from ..core.reducer import Reducer, Reduction
+from ..core.token_map import TokenMap
 from .encoder_config import DEFAULT_CONFIG, EncoderConfig, build_image_encoder
 from .text.prompts import TOKENS_AT_ONCE, TemplatePrompts
 from .text.tokenize import Tokenize, TrainedVocabulary, label_tokens, sentence_tokens, text_tokens
@@ -84,16 +85,17 @@ class FrozenCLIP:
 
         `guide` [c, d] are the label set's text features, for guided reducers.
         """
-        pixels = pixels.to(self.device)
-        if pixels.dtype == torch.uint8:
-            pixels = (pixels.float() / 255 - self._mean) / self._std
         reducer = None if reduction is None or reduction.reducer.name == "none" else reduction.reducer
-        features = self._image(pixels, reducer, guide)
+        features = self._image(self._normalise(pixels), reducer, guide)
         return F.normalize(features.float(), dim=-1).cpu()
 
     def tokens_left(self, reducer: Reducer) -> tuple[int, ...]:
         """Patch tokens of a view after each block, which follow from shapes alone. Empty for a tower run whole."""
         return self._image.tokens_left(reducer)
+
+    def map_tokens(self, pixels: Tensor, reducer: Reducer, guide: Tensor | None = None) -> TokenMap | None:
+        """Attention and tokens of one view [1, 3, s, s]; None where the image tower does not tell."""
+        return self._image.map_tokens(self._normalise(pixels), None if reducer.name == "none" else reducer, guide)
 
     def text_space(self, labels: LabelSet) -> TextSpace:
         """Encode a label set. Raises `BadLabels`, which names a label whose prompt is too long."""
@@ -131,6 +133,10 @@ class FrozenCLIP:
             embedder=lambda texts: self._encode_texts(texts, cut=True).cpu(),
             unseen=self._vocabulary.unseen(labels, self.tokenize, self._context) if self._vocabulary else (),
         )
+
+    def _normalise(self, pixels: Tensor) -> Tensor:
+        pixels = pixels.to(self.device)
+        return (pixels.float() / 255 - self._mean) / self._std if pixels.dtype == torch.uint8 else pixels
 
     @torch.no_grad()
     def _encode_texts(self, texts: Sequence[str], cut: bool = False) -> Tensor:

@@ -16,6 +16,7 @@ from .labels import LabelSet
 from .reducer import Reduction
 from .scores import Scores
 from .strategy import Strategy
+from .token_map import TokenMap
 from .trust import NOTHING, Trust, TrustOptions
 
 STAGES = ("decode", "look", "queue", "encode", "text", "turn", "adapt")
@@ -155,6 +156,7 @@ class Explanation:
     weight: Tensor  # [v] in the answer; sums to 1
     notes: Mapping[str, float] = field(default_factory=dict[str, float])  # the strategy's own numbers
     tokens_left: tuple[int, ...] = ()  # patch tokens of the plain view after each layer
+    token_map: TokenMap | None = None  # None: not asked for, or the image tower does not tell
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..core.errors import BadLabels, BadParameters
 from ..core.labels import LabelSet, TextSpace
 from ..core.reducer import Reducer, Reduction
+from ..core.token_map import TokenMap
 from ..maths import unit
 
 LONGEST = 75  # words of a prompt, as CLIP's 77 tokens less start and end
@@ -82,6 +83,10 @@ class FakeCLIP:
     def tokens_left(self, reducer: Reducer) -> tuple[int, ...]:
         """Empty: the tower does not tell."""
         return ()
+
+    def map_tokens(self, pixels: Tensor, reducer: Reducer, guide: Tensor | None = None) -> TokenMap | None:
+        """The patches as they are, with equal attention."""
+        return TokenMap(torch.full((16,), 1 / 16), torch.arange(16))
 
     def _row(self, pixels: Tensor, reducer: Reducer | None, guide: Tensor | None) -> Tensor:
         side = self.image_size // 4

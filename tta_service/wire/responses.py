@@ -127,7 +127,12 @@ def make_explanation(explanation: Explanation) -> pb.Explanation:
         for view, box, flipped in zip(views, to_list(cut.boxes), to_list(cut.flipped)):
             view.left, view.top, view.width, view.height = box
             view.flipped = flipped
-    return pb.Explanation(views=views, tokens_left=explanation.tokens_left, strategy=to_struct(explanation.notes))
+    message = pb.Explanation(views=views, tokens_left=explanation.tokens_left, strategy=to_struct(explanation.notes))
+    if found := explanation.token_map:
+        message.token_map.side = found.side
+        message.token_map.attention.extend(to_list(found.attention))
+        message.token_map.tokens.extend(to_list(found.tokens))
+    return message
 
 
 def to_list(column: Tensor) -> list[Any]:

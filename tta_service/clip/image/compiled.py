@@ -81,6 +81,9 @@ class CompiledEncoder:
         """Patch tokens of a view after each block; empty for a tower run whole."""
         return self._left.get(_or_none(reducer), ())
 
+    def map_tokens(self, pixels: Tensor, reducer: Reducer | None, guide: Tensor | None) -> None:
+        """Another runtime gives features alone."""
+
     def __call__(self, pixels: Tensor, reducer: Reducer | None = None, guide: Tensor | None = None) -> Tensor:
         if reducer is not None:
             self.check(reducer)

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from ...core.errors import Unsupported
 from ...core.reducer import Reducer
+from ...core.token_map import TokenMap
+from .token_map import map_tokens
 from .tower import ImageTower, encode
 
 FIELD = "options.reduction.reducer.name"
@@ -30,6 +32,10 @@ class ImageEncoder(Protocol):
 
     def tokens_left(self, reducer: Reducer) -> tuple[int, ...]:
         """Patch tokens of a view after each block. Empty for a tower run whole."""
+        ...
+
+    def map_tokens(self, pixels: Tensor, reducer: Reducer | None, guide: Tensor | None) -> TokenMap | None:
+        """Of one picture [1, 3, s, s]. None: this encoder does not tell."""
         ...
 
     def __call__(self, pixels: Tensor, reducer: Reducer | None = None, guide: Tensor | None = None) -> Tensor: ...
@@ -79,6 +85,13 @@ class EagerEncoder:
     def tokens_left(self, reducer: Reducer | None) -> tuple[int, ...]:
         """Patch tokens of a view after each block, counted once a reducer; empty for a tower run whole."""
         return () if isinstance(self.tower, str) else self._left(reducer)
+
+    def map_tokens(self, pixels: Tensor, reducer: Reducer | None, guide: Tensor | None) -> TokenMap | None:
+        """None for a tower run whole."""
+        if isinstance(self.tower, str):
+            return None
+        pixels = pixels.to(self.blank, memory_format=self._layout)
+        return map_tokens(self.tower, pixels, reducer, None if guide is None else guide.to(pixels))
 
     def __call__(self, pixels: Tensor, reducer: Reducer | None = None, guide: Tensor | None = None) -> Tensor:
         if reducer is not None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from ...confidence.decision import best_cosine
 from ...core.errors import DeadlineTooShort
 from ...core.labels import TextSpace
-from ...core.request import Degraded, Explanation, Features, Report, Request, SessionStatus
+from ...core.request import Degraded, Report, Request, SessionStatus
 from ...core.strategy import Needs, Scope, Strategy, needs_of
 from ..admission.claims import Permit, rows_needed, work_of
 from ..concurrency import run
@@ -22,6 +22,7 @@ from .deadline import DeadlinePlanner, Plan
 from .encoding import RequestEncoding
 from .learning import begin_memory
 from .resources import Resources, StageTimer
+from .token_maps import add_tokens
 
 
 @dataclass(slots=True, eq=False)
@@ -52,7 +53,7 @@ class RequestRun:
         report = self.scope.warn(self.scope.judge(report, resources.calibrator.current))
         report = self.scope.remember(report)
         self.scope.fit_memories(resources.fitter.start)
-        return await self._add_token_counts(report, report.explanation) if report.explanation else report
+        return await add_tokens(report, text, resources)
 
     async def _run(self, strategy: Strategy[Any], text: TextSpace, fall_back: bool = True) -> Report:
         """Runs one strategy, or zero-shot on the plain view where there is no time for it or it is switched off.
@@ -186,12 +187,3 @@ class RequestRun:
         # The wait for the tune lane is planned for in `_adapt`; that for the adapt lane counts as overhead.
         self.timer.busy += seconds if needs.gradient else answer.seconds
         self.resources.costs.learn_adapt(strategy, len(answer.logits), views, answer.seconds)
-
-    async def _add_token_counts(self, report: Report, explanation: Explanation) -> Report:
-        """Adds the tokens left to the explanation; the plain view is reduced only if the scope is `all`."""
-        if isinstance(self.request.image, Features):
-            return report
-        resources, reduction = self.resources, self.request.reduction
-        reducer = (reduction if reduction.scope == "all" else resources.no_reduction).reducer
-        left = await run(resources.lanes.adapt, resources.tokens_left, reducer)
-        return replace(report, explanation=replace(explanation, tokens_left=left))

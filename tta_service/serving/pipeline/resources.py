@@ -18,6 +18,7 @@ from ...core.evidence import Views
 from ...core.reducer import Reducer, Reduction
 from ...core.request import STAGES, Encoded, Raw, Request
 from ...core.strategy import Strategy, learns_none, needs_of, predicts_first
+from ...core.token_map import TokenMap
 from ..batching.batcher import Batcher
 from ..concurrency import Executors
 from ..costs.model import CostModel
@@ -29,13 +30,14 @@ from .switches import StrategySwitches
 Decode = Callable[[Encoded | Raw], Tensor]  # -> [3, h, w] uint8
 MakeThumbnail = Callable[[Tensor], bytes]  # pixels [3, h, w] uint8 -> a JPEG
 Look = Callable[[Tensor, int, int, str], Views]  # pixels [3, h, w] uint8, count, seed, augment
+MapTokens = Callable[[Tensor, Reducer, Tensor | None], TokenMap | None]  # one view, its reducer, the texts [c, d]
 UNLIMITED = nullcontext()
 
 
 @dataclass(slots=True, eq=False)
 class Resources:
-    """What all requests share. The functions `decode`, `look`, `make_thumbnail` and
-    `tokens_left` run in a lane, all else on the event loop."""
+    """What all requests share. The functions `decode`, `look`, `make_thumbnail`, `tokens_left` and `map_tokens` run
+    in a lane, all else on the event loop."""
 
     decode: Decode
     look: Look
@@ -44,6 +46,7 @@ class Resources:
     lanes: Executors
     costs: CostModel
     tokens_left: Callable[[Reducer], tuple[int, ...]]  # patch tokens of a view after each block
+    map_tokens: MapTokens
     fitter: Fitter
     calibrator: Calibrator
     make_thumbnail: MakeThumbnail | None = None  # of pictures that sessions remember

@@ -368,15 +368,27 @@ class ViewExplanation(_message.Message):
     label_index: int
     def __init__(self, left: _Optional[float] = ..., top: _Optional[float] = ..., width: _Optional[float] = ..., height: _Optional[float] = ..., flipped: _Optional[bool] = ..., entropy: _Optional[float] = ..., kept: _Optional[bool] = ..., weight: _Optional[float] = ..., label_index: _Optional[int] = ...) -> None: ...
 
+class TokenMap(_message.Message):
+    __slots__ = ("side", "attention", "tokens")
+    SIDE_FIELD_NUMBER: _ClassVar[int]
+    ATTENTION_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    side: int
+    attention: _containers.RepeatedScalarFieldContainer[float]
+    tokens: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, side: _Optional[int] = ..., attention: _Optional[_Iterable[float]] = ..., tokens: _Optional[_Iterable[int]] = ...) -> None: ...
+
 class Explanation(_message.Message):
-    __slots__ = ("views", "tokens_left", "strategy")
+    __slots__ = ("views", "tokens_left", "token_map", "strategy")
     VIEWS_FIELD_NUMBER: _ClassVar[int]
     TOKENS_LEFT_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_MAP_FIELD_NUMBER: _ClassVar[int]
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
     views: _containers.RepeatedCompositeFieldContainer[ViewExplanation]
     tokens_left: _containers.RepeatedScalarFieldContainer[int]
+    token_map: TokenMap
     strategy: _struct_pb2.Struct
-    def __init__(self, views: _Optional[_Iterable[_Union[ViewExplanation, _Mapping]]] = ..., tokens_left: _Optional[_Iterable[int]] = ..., strategy: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    def __init__(self, views: _Optional[_Iterable[_Union[ViewExplanation, _Mapping]]] = ..., tokens_left: _Optional[_Iterable[int]] = ..., token_map: _Optional[_Union[TokenMap, _Mapping]] = ..., strategy: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class SessionStatus(_message.Message):
     __slots__ = ("session_id", "origin", "frames", "memory_bytes", "memory_reset", "last_frame_id", "lessons_set_apart")
