@@ -14,6 +14,7 @@ from tests.rpc.conftest import Harness, open_harness
 from tta_service.http.app import Backend, Handlers, make_app
 from tta_service.http.bodies import BodyBudget
 from tta_service.http.calls import Calls
+from tta_service.http.open_inference import InferenceCalls
 from tta_service.http.server import HttpServer
 from tta_service.http.stream import Streams
 from tta_service.wire.certificates import Certificates
@@ -46,7 +47,11 @@ async def open_transports(
     budget = budget or BodyBudget(1 << 20, 4 << 20, 5.0)
     async with open_harness(identity=identity, **harness) as rpc:
         given = rpc.service, identity or Identity()
-        answers = Handlers(Calls(*given, budget, rpc.events.append), Streams(*given, rpc.events.append, first_message))
+        answers = Handlers(
+            Calls(*given, budget, rpc.events.append),
+            Streams(*given, rpc.events.append, first_message),
+            InferenceCalls(rpc.server.open_inference, given[1], budget, rpc.events.append),
+        )
         app = make_app(Backend(lambda: answers, lambda: rpc.server.health.serving, hosts=hosts, origins=origins))
         server = HttpServer(app, connections, certificates, ask_client, message_bytes=1 << 20, silence=silence)
         port = await server.start()

@@ -109,7 +109,7 @@ def test_pixels_of_another_shape_are_refused(shape: tuple[int, ...]):
 def test_values_above_a_byte_are_refused():
     made = message([], (1, 1, 1, 3), "pixels", "UINT8")
     made.inputs[0].contents.uint_contents.extend([1, 2, 256])
-    with pytest.raises(BadRequest, match="above 255"):
+    with pytest.raises(BadRequest, match="from 0 to 255"):
         parse(made)
 
 

@@ -10,8 +10,10 @@ from ..core.events import Observe
 from ..http.app import Backend, Handlers, make_app
 from ..http.bodies import BodyBudget
 from ..http.calls import Calls
+from ..http.open_inference import InferenceCalls
 from ..http.server import HttpServer
 from ..http.stream import Streams
+from ..methods.oip_status import ServerStatus
 from ..methods.service import AdaptationService
 from ..rpc.server import Server
 from ..rpc.uploads import UploadBudget
@@ -95,11 +97,14 @@ async def start_http(
     return server, format_address(host, port)
 
 
-def make_answers(settings: Settings, service: AdaptationService, identity: Identity, observe: Observe) -> Handlers:
-    """What answers by HTTP, within the bounds of the settings."""
+def make_answers(
+    settings: Settings, service: AdaptationService, inference: ServerStatus, identity: Identity, observe: Observe
+) -> Handlers:
+    """What answers by HTTP, within the bounds of the settings. `inference`: the methods of the other protocol."""
     budget = BodyBudget(body_bytes(settings), settings.http.body_bytes, settings.http.body_seconds)
     streams = Streams(service, identity, observe, settings.limits.first_message)
-    return Handlers(Calls(service, identity, budget, observe), streams)
+    of_inference = InferenceCalls(inference, identity, budget, observe)
+    return Handlers(Calls(service, identity, budget, observe), streams, of_inference)
 
 
 def body_bytes(settings: Settings) -> int:

@@ -137,7 +137,7 @@ class Application:
         queues = service.buffered, self._uploads
         self.metrics.register_counts(partial(make_counts, settings, runtime, *queues, self._certificates))
         server.serve(service)
-        self._answers = make_answers(settings, service, self._identity, observe)
+        self._answers = make_answers(settings, service, server.open_inference, self._identity, observe)
         self._server = server
         stack.push_async_callback(self._drain, server)
         server.health.set_serving(health.serving)

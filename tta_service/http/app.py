@@ -20,8 +20,9 @@ from starlette.websockets import WebSocket
 from ..core.errors import NotReady, Unauthenticated
 from .calls import Calls, peer_of
 from .hosts import HostCheck
+from .open_inference import InferenceCalls, make_inference_paths
 from .page_files import make_page_routes
-from .problems import PROBLEM, to_problem
+from .problems import PROBLEM, is_inference, to_problem
 from .routes import ROUTES, Route
 from .stream import Streams
 
@@ -34,6 +35,7 @@ class Handlers:
 
     calls: Calls
     streams: Streams
+    inference: InferenceCalls
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,10 @@ def make_app(backend: Backend) -> ASGIApp:
         else:
             await socket.send_denial_response(to_problem(NotReady("warming up")))
 
+    def inference() -> InferenceCalls | None:
+        ready = backend.handlers()
+        return ready and ready.inference
+
     async def is_alive(request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
@@ -79,6 +85,7 @@ def make_app(backend: Backend) -> ASGIApp:
     ]
     paths += [WebSocketRoute("/v1/stream", stream), Path("/healthz", is_alive), Path("/readyz", is_ready)]
     paths += [Path("/metrics", show_metrics)] if backend.metrics else []
+    paths += make_inference_paths(inference, backend.is_serving)
     paths += make_page_routes()
     app = Starlette(routes=paths, exception_handlers={HTTPException: _refuse})
     return HostCheck(app, backend.hosts, backend.origins)
@@ -87,6 +94,8 @@ def make_app(backend: Backend) -> ASGIApp:
 def _refuse(request: Request, error: Exception) -> Response:
     """The problem of a path or a verb that there is not."""
     assert isinstance(error, HTTPException)
-    title = HTTPStatus(error.status_code).phrase
-    problem = {"title": title, "status": error.status_code, "detail": f"{request.method} {request.url.path[:200]}"}
+    title, detail = HTTPStatus(error.status_code).phrase, f"{request.method} {request.url.path[:200]}"
+    if is_inference(request.url.path):
+        return JSONResponse({"error": f"{title}: {detail}"}, error.status_code, error.headers)
+    problem = {"title": title, "status": error.status_code, "detail": detail}
     return JSONResponse(problem, error.status_code, error.headers, media_type=PROBLEM)

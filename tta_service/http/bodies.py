@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, cast
 
@@ -41,13 +41,19 @@ class BodyBudget:
         chunked = "transfer-encoding" in request.headers
         wanted = int(announced) if announced and announced.isdecimal() else self.body_bytes if chunked else 0
         self._check(wanted)
-        if self.held + wanted > self._total:
-            raise Overloaded(FULL)
-        self.held += wanted
-        try:
+        with self.hold(wanted):
             yield await self._receive(request)
+
+    @contextmanager
+    def hold(self, size: int) -> Generator[None]:
+        """Counts so many bytes until the block ends. Raises `Overloaded`."""
+        if self.held + size > self._total:
+            raise Overloaded(FULL)
+        self.held += size
+        try:
+            yield
         finally:
-            self.held -= wanted
+            self.held -= size
 
     async def _receive(self, request: Request) -> bytes:
         parts, size = list[bytes](), 0

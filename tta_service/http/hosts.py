@@ -17,9 +17,10 @@ from starlette.websockets import WebSocket
 
 from ..core.errors import BadRequest, PermissionDenied, TTAError
 from ..core.parameters import shorten
-from .problems import to_problem
+from .problems import to_problem, to_refusal
 
-SHARED = ("authorization", "content-type", "traceparent", "x-session-id", "x-timeout-ms")
+LENGTH = "inference-header-content-length"  # of the Open Inference Protocol, both ways
+SHARED = ("authorization", "content-encoding", "content-type", LENGTH, "traceparent", "x-session-id", "x-timeout-ms")
 
 
 class HostCheck:
@@ -31,7 +32,7 @@ class HostCheck:
     def __init__(self, app: ASGIApp, hosts: Sequence[str] = (), origins: Sequence[str] = ()) -> None:
         self._app, self._hosts, self._origins = app, frozenset(map(str.lower, hosts)), frozenset(origins)
         if origins:
-            methods, shown = ("GET", "POST", "PUT", "DELETE"), ("Retry-After", "WWW-Authenticate")
+            methods, shown = ("GET", "POST", "PUT", "DELETE"), ("Retry-After", "WWW-Authenticate", LENGTH)
             self._app = CORSMiddleware(
                 app, allow_origins=origins, allow_methods=methods, allow_headers=SHARED, expose_headers=shown
             )
@@ -44,7 +45,7 @@ class HostCheck:
         elif scope["type"] == "websocket":
             await WebSocket(scope, receive, send).send_denial_response(to_problem(wrong))
         else:
-            await to_problem(wrong)(scope, receive, send)
+            await to_refusal(wrong, scope["path"])(scope, receive, send)
 
     def _mistake(self, headers: Headers) -> TTAError | None:
         named = headers.getlist("host")

@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 
 from ..core.errors import BadRequest, NotReady
 from ..wire.certificates import Certificates
-from .problems import PROBLEM, describe, to_problem
+from .problems import PROBLEM, describe, to_refusal
 
 SILENCE = 10.0  # seconds for a handshake, for the head of a request, and in which a reader takes nothing
 HEAD_BYTES = 64 << 10  # of a request: its first line and its headers
@@ -177,7 +177,7 @@ def with_certificate(app: Any, transport: asyncio.BaseTransport) -> Any:
 
 
 async def _busy(scope: Scope, receive: Receive, send: Send) -> None:
-    refusal: ASGIApp = to_problem(NotReady(BUSY))
+    refusal: ASGIApp = to_refusal(NotReady(BUSY), scope["path"])
     await refusal(scope, receive, send)
 
 

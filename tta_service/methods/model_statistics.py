@@ -50,5 +50,7 @@ class ModelStatistics:
             for stage in ("success", *STAGES, "compute_output"):
                 duration = getattr(entry.inference_stats, stage)
                 duration.count, duration.ns = numbers["requests"], numbers[stage]
+            for stage in ("cache_hit", "cache_miss"):
+                getattr(entry.inference_stats, stage).SetInParent()
             entry.inference_stats.fail.count, entry.inference_stats.fail.ns = numbers["failures"], numbers["fail"]
         return reply

@@ -1,4 +1,4 @@
-"""What clients of the Open Inference Protocol may ask while the model still loads."""
+"""What clients of the Open Inference Protocol may ask while the model still loads, and what they ask in vain."""
 
 from __future__ import annotations
 
@@ -7,6 +7,17 @@ from collections.abc import Callable
 from ..wire.oip.models import has_model
 from ..wire.v1 import open_inference_pb2 as oip
 from .context import Context
+
+REFUSED = {  # methods of Triton's that clients may know, and why there are none
+    "RepositoryModelLoad": "models are not loaded by calls here; every strategy is one",
+    "RepositoryModelUnload": "models are not unloaded by calls here; every strategy is one",
+    "SystemSharedMemoryStatus": "this server reads no shared memory",
+    "SystemSharedMemoryRegister": "this server reads no shared memory",
+    "CudaSharedMemoryStatus": "this server reads no shared memory",
+    "CudaSharedMemoryRegister": "this server reads no shared memory",
+    "TraceSetting": "traces are set by the settings of this server",
+    "LogSettings": "the log is set by the settings of this server",
+}
 
 
 class ServerStatus:

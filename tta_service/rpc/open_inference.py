@@ -14,21 +14,11 @@ from google.protobuf.descriptor_pool import Default, DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
 from ..core.errors import NotReady, Unsupported
-from ..methods.oip_status import ServerStatus
+from ..methods.oip_status import REFUSED, ServerStatus
 from ..wire.oip.models import OPEN_INFERENCE
 from ..wire.v1 import open_inference_pb2 as oip
 
 METHODS: Any = oip.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods_by_name
-REFUSED = {  # methods of Triton's that clients may know, and why there are none
-    "RepositoryModelLoad": "models are not loaded by calls here; every strategy is one",
-    "RepositoryModelUnload": "models are not unloaded by calls here; every strategy is one",
-    "SystemSharedMemoryStatus": "this server reads no shared memory",
-    "SystemSharedMemoryRegister": "this server reads no shared memory",
-    "CudaSharedMemoryStatus": "this server reads no shared memory",
-    "CudaSharedMemoryRegister": "this server reads no shared memory",
-    "TraceSetting": "traces are set by the settings of this server",
-    "LogSettings": "the log is set by the settings of this server",
-}
 
 
 class OpenInferenceHandlers(grpc.GenericRpcHandler):

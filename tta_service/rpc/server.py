@@ -104,6 +104,11 @@ class Server:
         add_AdaptationServiceServicer_to_server(servicer, self._deferred)
         self._inference.methods = OpenInference(service, lambda: self.health.serving, self._observe, self._oip)
 
+    @property
+    def open_inference(self) -> ServerStatus:
+        """The methods of the Open Inference Protocol, for other transports: `OpenInference` once there is a service."""
+        return self._inference.methods
+
     def drain(self, seconds: float) -> None:
         """Set health to NOT_SERVING and ask streams to resume elsewhere within `seconds`. Calls are still answered."""
         self.health.drain()

@@ -70,10 +70,10 @@ def _fill(message: Any, taken: list[bytes], path: str) -> None:
             for place, inner in enumerate(values):
                 _fill(inner, taken, f"{here}[{place}]" if field.is_repeated else here)
         elif field.type == FieldDescriptor.TYPE_BYTES and not field.is_repeated and value.startswith(MARK):
-            setattr(message, field.name, _decode(taken[int(value[len(MARK) :])], here))
+            setattr(message, field.name, decode_base64(taken[int(value[len(MARK) :])], here))
 
 
-def _decode(text: bytes, path: str) -> bytes:
+def decode_base64(text: bytes, path: str) -> bytes:
     """Base64 in either alphabet, with or without padding."""
     plain = text.replace(b"\\/", b"/").replace(b"-", b"+").replace(b"_", b"/").rstrip(b"=")
     plain += b"=" * (-len(plain) % 4)

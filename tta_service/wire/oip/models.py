@@ -16,6 +16,7 @@ ANY, EMBED = "tta", "embed"  # the model whose strategy is a parameter, and the 
 VERSION = "1"  # perf_analyzer reads it as a number
 PLATFORM = "tta_service"
 EXTENSIONS = (
+    "binary_tensor_data",
     "classification",
     "sequence",
     "sequence(string_id)",

@@ -16,6 +16,7 @@ from ..v1 import open_inference_pb2 as oip
 
 Input = oip.ModelInferRequest.InferInputTensor
 LENGTH = struct.Struct("<I")  # before each element of a raw BYTES tensor
+BYTE_VALUES = "its values are whole numbers from 0 to 255"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +79,21 @@ def _read(tensor: Input, raw: bytes | None, field: str, most: int) -> Tensor:
         raise BadRequest(f"{count} elements; this server takes at most {most}", field)
     else:
         values = list(tensor.contents.bytes_contents) if raw is None else split_bytes(raw, count, field)
-    if len(values) != count:
-        raise BadRequest(f"{len(values)} values; its shape holds {count}", field)
+    check_count(len(values), shape, field)
     return Tensor(shape, values)
+
+
+def check_count(values: int, shape: Iterable[int], field: str) -> None:
+    """Raises `BadRequest` unless a tensor of that shape has that many values."""
+    if values != (count := math.prod(shape)):
+        raise BadRequest(f"{values} values; its shape holds {count}", field)
 
 
 def _pack(values: Iterable[int], field: str) -> bytes:
     try:
         return bytes(values)
     except ValueError:
-        raise BadRequest("a value is above 255", field) from None
+        raise BadRequest(BYTE_VALUES, field) from None
 
 
 def split_bytes(raw: bytes, count: int, field: str) -> list[bytes]:

@@ -1,0 +1,174 @@
+"""The Open Inference Protocol by HTTP: `/v2/…`, with its own form of bodies and errors."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from google.protobuf.message import Message
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.routing import Route as Path
+
+from ..core.errors import NotReady, Unsupported
+from ..core.events import Observe, Refused, Responded
+from ..methods.oip_status import REFUSED, ServerStatus
+from ..wire.identity import Identity, current_owner, set_caller
+from ..wire.json_mapping import from_json, load_json
+from ..wire.oip.models import OPEN_INFERENCE, check_model
+from ..wire.oip.requests import facts_of
+from ..wire.oip.rest import LENGTH, Form, dump, read_request, to_plain, write_response
+from ..wire.requests import trace_of
+from ..wire.status import to_tta_error
+from ..wire.v1 import open_inference_pb2 as oip
+from .bodies import SMALL, BodyBudget
+from .calls import LEFT, ClientLeft, HttpContext, peer_of, until_left
+from .compression import LEAST, compress, decompress, encoding_of, wanted_encoding
+from .problems import to_failure
+
+MODEL = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
+MEMORIES = {"system": "SystemSharedMemory", "cuda": "CudaSharedMemory"}
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A path, and the method that answers it."""
+
+    verbs: tuple[str, ...]
+    path: str
+    method: str
+
+
+def _doors() -> list[Door]:
+    get, post, both = ("GET",), ("POST",), ("GET", "POST")
+    doors = [
+        Door(get, "/v2", "ServerMetadata"),
+        Door(get, "/v2/models/stats", "ModelStatistics"),
+        Door(post, "/v2/repository/index", "RepositoryIndex"),
+        Door(post, "/v2/repository/models/{name}/load", "RepositoryModelLoad"),
+        Door(post, "/v2/repository/models/{name}/unload", "RepositoryModelUnload"),
+        Door(both, "/v2/logging", "LogSettings"),
+        Door(both, "/v2/trace/setting", "TraceSetting"),
+    ]
+    for path in MODEL:
+        doors += [
+            Door(get, path, "ModelMetadata"),
+            Door(get, f"{path}/ready", "ModelReady"),
+            Door(get, f"{path}/config", "ModelConfig"),
+            Door(get, f"{path}/stats", "ModelStatistics"),
+            Door(post, f"{path}/infer", "ModelInfer"),
+            Door(both, f"{path}/trace/setting", "TraceSetting"),
+        ]
+    for memory, method in MEMORIES.items():
+        for path in (f"/v2/{memory}sharedmemory", f"/v2/{memory}sharedmemory/region/{{name}}"):
+            doors += [
+                Door(get, f"{path}/status", f"{method}Status"),
+                Door(post, f"{path}/register", f"{method}Register"),
+                Door(post, f"{path}/unregister", f"{method}Unregister"),
+            ]
+    return doors
+
+
+class InferenceCalls:
+    """Answers requests with the methods of the protocol, which are gRPC's too."""
+
+    def __init__(self, methods: ServerStatus, identity: Identity, budget: BodyBudget, observe: Observe) -> None:
+        self._methods, self._identity, self._budget, self._observe = methods, identity, budget, observe
+
+    async def answer(self, method: str, request: Request) -> Response:
+        """The method's reply, or the error. A client that leaves cancels the method."""
+        started, context, found = time.monotonic(), HttpContext(request), list[Message]()
+        try:
+            set_caller(self._identity.check(OPEN_INFERENCE, method, peer_of(request)))
+            if method in REFUSED:
+                raise Unsupported(REFUSED[method])
+            answer = self._infer if method == "ModelInfer" else partial(self._ask, method)
+            response = await answer(request, context, found)
+        except ClientLeft:
+            response = Response(status_code=LEFT)
+        except Exception as error:
+            failure, trace = to_tta_error(error), trace_of(context.invocation_metadata())
+            strategy, id, session = facts_of(found[0]) if found else ("", "", "")
+            self._observe(Refused(failure, method, strategy, "", trace, id, session, None, current_owner()))
+            response = to_failure(failure)
+        finally:
+            context.end()
+        self._observe(Responded(method, response.status_code, time.monotonic() - started))
+        return response
+
+    async def _infer(self, request: Request, context: HttpContext, found: list[Message]) -> Response:
+        encoding = encoding_of(request.headers)
+        async with self._budget.read(request) as body:
+            with self._budget.hold(self._budget.body_bytes if encoding else 0):
+                read = partial(self._read, request, encoding)
+                small = len(body) <= SMALL and not encoding
+                message, form = read(body) if small else await asyncio.to_thread(read, body)
+                del body
+                found.append(message)
+                seconds = context.time_remaining()
+                reply: Any = await until_left(self._method("ModelInfer")(message, context), request, seconds)
+        head, size = write_response(reply, form)
+        return await _to_response(request, head, size)
+
+    def _read(self, request: Request, encoding: str, body: bytes) -> tuple[oip.ModelInferRequest, Form]:
+        path = request.path_params
+        plain = decompress(body, self._budget.body_bytes) if encoding else body
+        return read_request(plain, request.headers.get(LENGTH), path["name"], path.get("version", ""))
+
+    async def _ask(self, method: str, request: Request, context: HttpContext, found: list[Message]) -> Response:
+        async with self._budget.read(request) as body:
+            message = _read_question(method, request, body)
+        reply = await self._method(method)(message, context)
+        if method == "ModelReady":
+            check_model(message.name, message.version)
+            if not reply.ready:
+                raise NotReady("the server is not serving")
+        if method in ("ModelReady", "SystemSharedMemoryUnregister", "CudaSharedMemoryUnregister"):
+            return Response()
+        plain: Any = to_plain(reply)
+        if method == "RepositoryIndex":
+            plain = plain["models"]
+        return Response(dump(plain["config"] if method == "ModelConfig" else plain), media_type="application/json")
+
+    def _method(self, name: str) -> Any:
+        return getattr(self._methods, name)
+
+
+def make_inference_paths(calls: Callable[[], InferenceCalls | None], is_serving: Callable[[], bool]) -> list[BaseRoute]:
+    """The paths under /v2. Health tells everybody what `/healthz` and `/readyz` tell."""
+
+    async def answer(method: str, request: Request) -> Response:
+        ready = calls()
+        return to_failure(NotReady("warming up")) if ready is None else await ready.answer(method, request)
+
+    async def is_alive(request: Request) -> Response:
+        return Response()
+
+    async def is_ready(request: Request) -> Response:
+        return Response() if is_serving() else to_failure(NotReady("the server is not serving"))
+
+    paths: list[BaseRoute] = [Path("/v2/health/live", is_alive), Path("/v2/health/ready", is_ready)]
+    return paths + [Path(door.path, partial(answer, door.method), methods=list(door.verbs)) for door in _doors()]
+
+
+def _read_question(method: str, request: Request, body: bytes) -> Any:
+    """The message of a method that takes a name and a version at most."""
+    given = {name: value for name, value in request.path_params.items() if name in ("name", "version")}
+    if method == "RepositoryIndex":
+        given = load_json(body or b"{}")
+    return from_json(getattr(oip, f"{method}Request"), given)
+
+
+async def _to_response(request: Request, body: bytes, size: int | None) -> Response:
+    headers = {"Content-Type": "application/json" if size is None else "application/octet-stream"}
+    if size is not None:
+        headers[LENGTH] = str(size)
+    if len(body) >= LEAST and (encoding := wanted_encoding(request.headers)):
+        headers |= {"Content-Encoding": encoding, "Vary": "Accept-Encoding"}
+        body = compress(body, encoding) if len(body) <= SMALL else await asyncio.to_thread(compress, body, encoding)
+    return Response(body, headers=headers)
