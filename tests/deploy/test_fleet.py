@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 from tta_client import Choice, Options
 from tta_client.aio.client import AsyncClient
@@ -143,3 +144,24 @@ async def kill(traffic: Traffic, dying: str, staying: str, of_a: set[str]) -> No
         traffic.frames[name] = known
         assert await traffic.step(name) == "restored"
     await traffic.together()
+
+
+@pytest.mark.slow
+async def test_a_sequence_of_the_open_inference_protocol_stays_on_the_server_that_its_header_names(tmp_path: Path):
+    triton = pytest.importorskip("tritonclient.grpc", reason="tritonclient is not installed")
+
+    def ask(address: str, name: str, frame: int) -> int:
+        tensor = triton.InferInput("image", [1, 1], "BYTES")
+        tensor.set_data_from_numpy(np.array([[picture(frame)]], dtype=object))
+        more = {"parameters": {"labels": ",".join(LABELS)}, "headers": {"x-session-id": name}}
+        with triton.InferenceServerClient(address) as client:
+            reply = client.infer("tda", [tensor], sequence_id=name, sequence_start=frame == 1, **more).get_response()
+        return reply.parameters["session_frames"].int64_param
+
+    async with fleet(tmp_path) as two:
+        for frame in (1, 2, 3):
+            counted = [await asyncio.to_thread(ask, two.proxy, name, frame) for name in SESSIONS]
+            assert counted == [frame] * len(SESSIONS)  # over a new connection each time
+        of_a, of_b = await two.sessions_of("a"), await two.sessions_of("b")
+        assert of_a and of_b and sorted(of_a | of_b) == SESSIONS
+        assert {one.epoch for one in (of_a | of_b).values()} == {1}  # none has moved

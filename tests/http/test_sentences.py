@@ -1,4 +1,7 @@
-"""One mistake, one sentence: by gRPC, as a call and in a stream, by REST as JSON and as a form, and by WebSocket."""
+"""One mistake, one sentence: by gRPC, as a call and in a stream, by REST as JSON and as a form, and by WebSocket.
+
+By the Open Inference Protocol too, on both transports, where only the fields have other names.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ from tests.http.conftest import BothTransports
 from tests.http.test_rest import SET, body
 from tests.http.test_stream import stream
 from tests.rpc.conftest import jpeg
+from tests.rpc.test_oip import Client, infer, refused
 from tta_service.wire.json_mapping import parse_json
+from tta_service.wire.oip.tensors import join_bytes
+from tta_service.wire.v1 import open_inference_pb2 as oip
 from tta_service.wire.v1 import tta_pb2 as pb
 
 TOO_SMALL = {"name": "tda", "parameters": {"capacity": -1}}
@@ -75,12 +81,57 @@ async def by_web_socket(both: BothTransports, given: dict[str, Any]) -> str:
                 return plain(reply["error"]["status"]["message"])
 
 
+def inference(given: dict[str, Any]) -> oip.ModelInferRequest:
+    """The same question to the model `tta`."""
+    options, labels, parameters = given.get("options", {}), given["labels"], dict[str, Any]()
+    chosen = {"strategy": options.get("strategy", {}), "reducer": options.get("reduction", {}).get("reducer", {})}
+    for kind, choice in chosen.items():
+        parameters |= {kind: choice["name"]} if choice else {}
+        parameters |= {f"{kind}.{name}": value for name, value in choice.get("parameters", {}).items()}
+    parameters |= {"top_k": options["top_k"]} if "top_k" in options else {}
+    parameters |= {"label_set": labels["id"]} if "id" in labels else {}
+    names = labels.get("label_set", {}).get("names", [])
+    for template in labels.get("label_set", {}).get("templates", []):
+        parameters["template"] = template
+    message = infer("tta", base64.b64decode(given["image"]["encoded"]), **parameters)
+    del message.parameters["labels"]
+    if names:
+        message.inputs.add(name="labels", datatype="BYTES", shape=[len(names)])
+        message.raw_input_contents.append(join_bytes(name.encode() for name in names))
+    return message
+
+
+async def by_oip(both: BothTransports, given: dict[str, Any]) -> str:
+    return (await refused(Client(both.rpc.channel).ModelInfer(inference(given))))[1]
+
+
+async def by_oip_on_http(both: BothTransports, given: dict[str, Any]) -> str:
+    message = inference(given)
+    tensors = [
+        {
+            "name": one.name,
+            "datatype": one.datatype,
+            "shape": list(one.shape),
+            "parameters": {"binary_data_size": len(raw)},
+        }
+        for one, raw in zip(message.inputs, message.raw_input_contents)
+    ]
+    values = {name: getattr(one, str(one.WhichOneof("parameter_choice"))) for name, one in message.parameters.items()}
+    head = json.dumps({"inputs": tensors, "parameters": values}).encode()
+    content = b"".join((head, *message.raw_input_contents))
+    headers = {"inference-header-content-length": str(len(head))}
+    return (await both.http.post("/v2/models/tta/infer", content=content, headers=headers)).json()["error"]
+
+
 @pytest.mark.parametrize(("field", "change"), MISTAKES, ids=lambda given: given if isinstance(given, str) else "")
 async def test_a_mistake_has_one_sentence_at_every_door(both: BothTransports, field: str, change: dict[str, Any]):
     given = body(**change)
     sentences = [await ask(both, given) for ask in (by_grpc, by_stream, by_json, by_form, by_web_socket)]
     assert len(set(sentences)) == 1, sentences
     assert sentences[0].startswith(f"{field}: ")
+    others = [await ask(both, given) for ask in (by_oip, by_oip_on_http)]
+    assert len(set(others)) == 1, others
+    assert others[0].partition(": ")[2] == sentences[0].partition(": ")[2]
 
 
 async def test_parameters_without_end_have_one_sentence_too(both: BothTransports):

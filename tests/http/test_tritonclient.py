@@ -18,7 +18,7 @@ from tests.rpc.conftest import LABELS, busy, jpeg, options, question
 
 triton = pytest.importorskip("tritonclient.http", reason="tritonclient[http] is not installed")
 ROOT = Path(__file__).parents[2]
-EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "oip.md").read_text(encoding="utf-8"), re.DOTALL)
+PRINTED = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "oip.md").read_text(encoding="utf-8"), re.DOTALL)
 NAMES = {"labels": "cat,dog,car"}
 
 
@@ -169,3 +169,12 @@ async def test_errors_have_their_sentence_and_status(both: BothTransports):
     assert unknown.startswith("404 model_name: no model is called 'nothing'")
     assert unlabelled.startswith("400 inputs.labels: there are no labels")
     assert late.startswith("504 ")
+
+
+async def test_the_example_of_the_page_runs(both: BothTransports, tmp_path: Path, monkeypatch, capsys):
+    (tmp_path / "photo.jpg").write_bytes(jpeg())
+    monkeypatch.chdir(tmp_path)
+    (code,) = (code for code in PRINTED if "tritonclient.http" in code)
+    code = code.replace("localhost:8080", f"127.0.0.1:{both.port}")
+    await asyncio.to_thread(exec, compile(code, "oip.md", "exec"), {})
+    assert len(capsys.readouterr().out.splitlines()) == 3
