@@ -35,6 +35,9 @@ from tta_service.core.reducer import Reduction
 from tta_service.core.request import Encoded, Request
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.settings import load
+from tta_service.wire.oip.models import OPEN_INFERENCE
+from tta_service.wire.oip.tensors import join_bytes
+from tta_service.wire.v1 import open_inference_pb2 as oip
 from tta_service.wire.v1 import tta_pb2 as pb
 
 OUT = Path(__file__).resolve().parent / "results" / "doors.json"
@@ -63,10 +66,11 @@ class Connection:
     async def __aexit__(self, *_: object) -> None:
         self._writer.close()
 
-    async def post(self, path: str, kind: str, body: bytes) -> bytes:
+    async def post(self, path: str, kind: str, body: bytes, **headers: object) -> bytes:
         """The body of the response."""
-        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
-        self._writer.write(head.encode() + body)
+        headers = {"Host": "localhost", "Content-Type": kind, "Content-Length": len(body), **headers}
+        lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "\r\n"]
+        self._writer.write("\r\n".join(lines).encode() + body)
         status, _, fields = (await self._reader.readuntil(b"\r\n\r\n")).partition(b"\r\n")
         found = await self._reader.readexactly(int(re.search(rb"(?i)content-length: (\d+)", fields)[1]))  # type: ignore[index]
         assert status == b"HTTP/1.1 200 OK", found
@@ -89,7 +93,11 @@ async def measure(answers: int) -> dict[str, tuple[float, float]]:
         await socket.send(json.dumps({"open": {"labels": body["labels"], "policy": "POLICY_BLOCK"}}))
         form = httpx.Request("POST", "http://-/", files={"image": jpeg}, data={"labels": ",".join(NAMES)})
         form_type, form_body = form.headers["content-type"], form.read()
-        frames = iter(range(1, 1 << 30))
+        frames, tensors = iter(range(1, 1 << 30)), join_bytes([jpeg])
+        infer = channel.unary_unary(
+            f"/{OPEN_INFERENCE}/ModelInfer", oip.ModelInferRequest.SerializeToString, oip.ModelInferResponse.FromString
+        )
+        about = {"name": "image", "datatype": "BYTES", "shape": [1, 1]}
 
         async def by_web_socket() -> None:
             head = json.dumps({"frame_id": next(frames)}).encode()
@@ -97,12 +105,27 @@ async def measure(answers: int) -> dict[str, tuple[float, float]]:
             while '{"answer"' not in str(await socket.recv()):
                 pass
 
+        def by_oip() -> Awaitable[object]:
+            message = oip.ModelInferRequest(model_name="zero_shot", raw_input_contents=[tensors])
+            message.inputs.add(**about)
+            message.parameters["labels"].string_param = ",".join(NAMES)
+            return infer(message)
+
+        def by_oip_on_http() -> Awaitable[object]:
+            parameters = {"labels": ",".join(NAMES), "binary_data_output": True}
+            inputs = [{**about, "parameters": {"binary_data_size": len(tensors)}}]
+            head = json.dumps({"inputs": inputs, "parameters": parameters}).encode()
+            more = {"Inference-Header-Content-Length": len(head)}
+            return plain_http.post("/v2/models/zero_shot/infer", "application/octet-stream", head + tensors, **more)
+
         doors: dict[str, Callable[[], Awaitable[object]]] = {
             "engine": lambda: service.runtime.engine.classify(Request(Encoded(jpeg), LabelSet(NAMES), plain, none)),
             "grpc": lambda: stub.Classify(pb.ClassifyRequest(image=pb.Image(encoded=jpeg), labels=labels)),
             "rest json": lambda: plain_http.post("/v1/classify", "application/json", json.dumps(body).encode()),
             "rest form": lambda: plain_http.post("/v1/classify", form_type, form_body),
             "rest httpx": lambda: http.post("/v1/classify", json=body),
+            "oip grpc": by_oip,
+            "oip http": by_oip_on_http,
             "websocket": by_web_socket,
         }
         for turn in range(answers + 10):

@@ -167,6 +167,10 @@ async def test_what_inflates_is_bounded():
         ({"parameters": {"seed": 1 << 64}}, "parameters.seed: a parameter is a text"),
         ({"parameters": {"top_k": 1.5, **NAMES}}, "parameters.top_k: it takes an integer"),
         ({"model_name": "other"}, "model_name: the path names zero_shot"),
+        (
+            {"inputs": [{"name": "image", "datatype": "BYTES", "shape": [9] * 9, "data": []}]},
+            "inputs.image: its shape has 9",
+        ),
         ({"id": 7}, "id: a text is needed"),
         ({"colour": 7}, "colour: there is no such field"),
     ],
@@ -179,7 +183,7 @@ async def test_a_mistake_is_named(both: BothTransports, change: dict[str, Any], 
     assert both.rpc.of(Refused)[-1].method == "ModelInfer"
 
 
-@pytest.mark.parametrize(("length", "code"), [("x", 400), ("-1", 400), ("100000", 400), ("0", 400)])
+@pytest.mark.parametrize(("length", "code"), [("x", 400), ("-1", 400), ("100000", 400), ("9" * 5000, 400), ("0", 400)])
 async def test_a_length_that_lies_is_refused(both: BothTransports, length: str, code: int):
     body, _ = in_bytes()
     reply = await both.http.post("/v2/models/tta/infer", content=body, headers={LENGTH: length})

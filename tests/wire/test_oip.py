@@ -73,6 +73,18 @@ def test_lengths_and_shapes_that_lie_are_refused_with_the_input_s_name(raw: byte
     assert caught.value.field == "inputs.image"
 
 
+def test_what_has_no_end_is_refused_before_it_is_read():
+    """A product of a million dimensions would take minutes."""
+    with pytest.raises(BadRequest, match="1000000 dimensions"):
+        parse(message([RAW], (2**62,) * 1_000_000))
+    many = message()
+    for number in range(257):
+        many.parameters[str(number)].bool_param = True
+    with pytest.raises(BadRequest, match="at most 256") as caught:
+        parse(many)
+    assert caught.value.field == "parameters"
+
+
 @given(some.lists(some.binary(max_size=20), max_size=6))
 def test_what_is_joined_is_split_again(elements: list[bytes]):
     assert split_bytes(join_bytes(elements), len(elements), "x") == elements

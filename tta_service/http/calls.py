@@ -11,12 +11,13 @@ from google.protobuf.message import Message
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from ..core.errors import BadRequest, DeadlineTooShort
+from ..core.errors import BadRequest, DeadlineTooShort, TTAError
 from ..core.events import Observe, Refused, Responded
 from ..methods.service import AdaptationService
-from ..wire.identity import SERVICE, Identity, Peer, set_caller
+from ..wire.identity import SERVICE, Identity, Peer, current_owner, set_caller
 from ..wire.json_mapping import to_json
-from ..wire.requests import strategy_name, trace_of
+from ..wire.oip.requests import facts_of
+from ..wire.requests import trace_of
 from ..wire.status import to_tta_error
 from .bodies import SMALL, BodyBudget, parse_body
 from .problems import to_problem
@@ -55,34 +56,54 @@ class HttpContext:
             callback(self)
 
 
-class Calls:
-    """Answers requests with the methods of the service."""
+class CallRunner:
+    """Runs calls of a service's methods: asks who makes them, reports them, and gives errors the form of `refuse`."""
 
-    def __init__(self, service: AdaptationService, identity: Identity, budget: BodyBudget, observe: Observe) -> None:
-        self._service, self._identity, self._budget, self._observe = service, identity, budget, observe
+    def __init__(
+        self, service: str, identity: Identity, observe: Observe, refuse: Callable[[TTAError], Response]
+    ) -> None:
+        self._service, self._identity, self._observe, self._refuse = service, identity, observe, refuse
 
-    async def answer(self, route: Route, request: Request) -> Response:
-        """The method's reply as JSON, or the problem. A client that leaves cancels the method."""
-        started, message, context = time.monotonic(), None, HttpContext(request)
+    async def run(
+        self, method: str, request: Request, work: Callable[[HttpContext, list[Message]], Awaitable[Response]]
+    ) -> Response:
+        """The response that `work` makes, or the error's. `work` adds the message to the list once it is read."""
+        started, context, found = time.monotonic(), HttpContext(request), list[Message]()
         try:
-            set_caller(self._identity.check(SERVICE, route.method, peer_of(request)))
-            async with self._budget.read(request) as body:
-                message = await parse_body(route, request, body)
-                del body
-                method, seconds = getattr(self._service, route.method), context.time_remaining()
-                reply = await until_left(method(message, context), request, seconds)
-            response = Response(await _to_json(reply), media_type="application/json")
+            set_caller(self._identity.check(self._service, method, peer_of(request)))
+            response = await work(context, found)
         except ClientLeft:
             response = Response(status_code=LEFT)
         except Exception as error:
             failure, trace = to_tta_error(error), trace_of(context.invocation_metadata())
-            session, id = getattr(message, "session_id", ""), getattr(message, "request_id", "")
-            self._observe(Refused(failure, route.method, strategy_name(message), "", trace, id, session))
-            response = to_problem(failure)
+            strategy, id, session = facts_of(found[0] if found else None)
+            self._observe(Refused(failure, method, strategy, "", trace, id, session, None, current_owner()))
+            response = self._refuse(failure)
         finally:
             context.end()
-        self._observe(Responded(route.method, response.status_code, time.monotonic() - started))
+        self._observe(Responded(method, response.status_code, time.monotonic() - started))
         return response
+
+
+class Calls:
+    """Answers requests with the methods of the service."""
+
+    def __init__(self, service: AdaptationService, identity: Identity, budget: BodyBudget, observe: Observe) -> None:
+        self._service, self._budget = service, budget
+        self._runner = CallRunner(SERVICE, identity, observe, to_problem)
+
+    async def answer(self, route: Route, request: Request) -> Response:
+        """The method's reply as JSON, or the problem. A client that leaves cancels the method."""
+
+        async def work(context: HttpContext, found: list[Message]) -> Response:
+            async with self._budget.read(request) as body:
+                found.append(await parse_body(route, request, body))
+                del body
+                method, seconds = getattr(self._service, route.method), context.time_remaining()
+                reply = await until_left(method(found[0], context), request, seconds)
+            return Response(await _to_json(reply), media_type="application/json")
+
+        return await self._runner.run(route.method, request, work)
 
 
 async def until_left(work: Awaitable[Message], request: Request, seconds: float | None) -> Message:

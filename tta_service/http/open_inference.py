@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,18 +15,16 @@ from starlette.routing import BaseRoute
 from starlette.routing import Route as Path
 
 from ..core.errors import NotReady, Unsupported
-from ..core.events import Observe, Refused, Responded
+from ..core.events import Observe
 from ..methods.oip_status import REFUSED, ServerStatus
-from ..wire.identity import Identity, current_owner, set_caller
+from ..wire.identity import Identity
 from ..wire.json_mapping import from_json, load_json
+from ..wire.oip.json_replies import dump, to_plain
 from ..wire.oip.models import OPEN_INFERENCE, check_model
-from ..wire.oip.requests import facts_of
-from ..wire.oip.rest import LENGTH, Form, dump, read_request, to_plain, write_response
-from ..wire.requests import trace_of
-from ..wire.status import to_tta_error
+from ..wire.oip.rest import LENGTH, Form, read_request, write_response
 from ..wire.v1 import open_inference_pb2 as oip
 from .bodies import SMALL, BodyBudget
-from .calls import LEFT, ClientLeft, HttpContext, peer_of, until_left
+from .calls import CallRunner, HttpContext, until_left
 from .compression import LEAST, compress, decompress, encoding_of, wanted_encoding
 from .problems import to_failure
 
@@ -78,28 +75,13 @@ class InferenceCalls:
     """Answers requests with the methods of the protocol, which are gRPC's too."""
 
     def __init__(self, methods: ServerStatus, identity: Identity, budget: BodyBudget, observe: Observe) -> None:
-        self._methods, self._identity, self._budget, self._observe = methods, identity, budget, observe
+        self._methods, self._budget = methods, budget
+        self._runner = CallRunner(OPEN_INFERENCE, identity, observe, to_failure)
 
     async def answer(self, method: str, request: Request) -> Response:
         """The method's reply, or the error. A client that leaves cancels the method."""
-        started, context, found = time.monotonic(), HttpContext(request), list[Message]()
-        try:
-            set_caller(self._identity.check(OPEN_INFERENCE, method, peer_of(request)))
-            if method in REFUSED:
-                raise Unsupported(REFUSED[method])
-            answer = self._infer if method == "ModelInfer" else partial(self._ask, method)
-            response = await answer(request, context, found)
-        except ClientLeft:
-            response = Response(status_code=LEFT)
-        except Exception as error:
-            failure, trace = to_tta_error(error), trace_of(context.invocation_metadata())
-            strategy, id, session = facts_of(found[0]) if found else ("", "", "")
-            self._observe(Refused(failure, method, strategy, "", trace, id, session, None, current_owner()))
-            response = to_failure(failure)
-        finally:
-            context.end()
-        self._observe(Responded(method, response.status_code, time.monotonic() - started))
-        return response
+        work = partial(self._infer, request) if method == "ModelInfer" else partial(self._ask, method, request)
+        return await self._runner.run(method, request, work)
 
     async def _infer(self, request: Request, context: HttpContext, found: list[Message]) -> Response:
         encoding = encoding_of(request.headers)
@@ -121,6 +103,8 @@ class InferenceCalls:
         return read_request(plain, request.headers.get(LENGTH), path["name"], path.get("version", ""))
 
     async def _ask(self, method: str, request: Request, context: HttpContext, found: list[Message]) -> Response:
+        if method in REFUSED:
+            raise Unsupported(REFUSED[method])
         async with self._budget.read(request) as body:
             message = _read_question(method, request, body)
         reply = await self._method(method)(message, context)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,7 +29,7 @@ NAMES = {
     if field.type == FieldDescriptor.TYPE_BYTES
 }
 KEY = re.compile(rb'"(\w+)"\s*:\s*$')
-MARK = b"\0taken out \0"  # what stands in a field of bytes until it is filled
+MARK = secrets.token_bytes(16)  # what stands in a field of bytes until it is filled; no caller knows it
 
 
 def parse_large(kind: type[M], text: bytes, at: str = "") -> M:

@@ -15,11 +15,10 @@ from ...core.errors import BadRequest, TooLarge
 from ...core.parameters import shorten
 from ..json_mapping import load_json
 from ..large_json import LONG, decode_base64
-from .tensors import BYTE_VALUES
+from .tensors import BYTE_VALUES, RANK
 
 JSON_BYTES = 1 << 20  # of what remains
 PIECE = 64 << 10  # characters of numbers that are read at once
-RANK = 8  # of nested lists
 NUMERALS = b"0123456789,[] \t\r\n"
 FLAT = bytes.maketrans(b"[]", b"  ")
 MARK = secrets.token_hex(16)  # what stands in place of what is taken out; no caller knows it

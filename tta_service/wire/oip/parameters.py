@@ -11,6 +11,7 @@ from ..v1 import open_inference_pb2 as oip
 from ..v1 import tta_pb2 as pb
 from ..well_known import to_value
 
+MOST = 256  # parameters of a request or of an output
 Value = bool | int | float | str
 KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
 ON_DEADLINE = {"degrade": pb.ON_DEADLINE_DEGRADE, "fail": pb.ON_DEADLINE_FAIL}
@@ -21,7 +22,9 @@ KNOWN = (
 
 
 def values_of(parameters: Mapping[str, oip.InferParameter]) -> dict[str, Any]:
-    """The values by name, without those that have none and those that are for Triton alone."""
+    """The values by name, without those that have none and those that are for Triton alone. Raises `BadRequest`."""
+    if len(parameters) > MOST:
+        raise BadRequest(f"{len(parameters)} parameters; there are at most {MOST}", "parameters")
     given = {name: one for name, one in parameters.items() if not name.startswith("triton_") and name != "priority"}
     kinds = {name: one.WhichOneof("parameter_choice") for name, one in given.items()}
     return {name: getattr(given[name], kind) for name, kind in kinds.items() if kind}

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-from google.protobuf.message import Message
 
 from ...core.errors import BadRequest, TTAError
 from ...core.parameters import shorten
 from ..json_mapping import from_json
 from ..v1 import open_inference_pb2 as oip
+from .json_replies import dump
 from .json_tensors import Taken, load_head, pack_numbers, pack_texts
 from .parameters import pop
-from .tensors import check_count, join_bytes, split_bytes
+from .tensors import check_count, count_values, join_bytes, split_bytes
 
 LENGTH = "Inference-Header-Content-Length"
 FIELDS = "id", "model_name", "model_version", "parameters", "inputs", "outputs"
@@ -44,9 +43,7 @@ def read_request(body: bytes, length: str | None, model: str, version: str) -> t
 
     Raises `BadRequest` that names the field, `TooLarge`.
     """
-    size = len(body) if length is None else int(length) if length.isdecimal() else len(body) + 1
-    if size > len(body):
-        raise BadRequest(f"{shorten(length)} is no length of JSON in a body of {len(body)} bytes", LENGTH)
+    size = _length_of_json(body, length)
     head, taken = load_head(body[:size])
     head = _object(head, FIELDS, "")
     parameters, form = _object(head.pop("parameters", None), None, "parameters"), dict[str, bool]()
@@ -88,15 +85,12 @@ def write_response(reply: oip.ModelInferResponse, form: Form) -> tuple[bytes, in
     return b"".join((head, *blobs)), len(head) if blobs else None
 
 
-def to_plain(message: Message) -> dict[str, Any]:
-    """The message as JSON in this protocol's form, where 64-bit numbers are numbers."""
-    fields = [field for field in message.DESCRIPTOR.fields if not field.has_presence or message.HasField(field.name)]
-    return {field.name: _plain(field, getattr(message, field.name)) for field in fields}
-
-
-def dump(value: Any) -> bytes:
-    """JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+def _length_of_json(body: bytes, given: str | None) -> int:
+    if given is None:
+        return len(body)
+    if not given.isdecimal() or len(given) > 12 or int(given) > len(body):
+        raise BadRequest(f"{shorten(given)} is no length of JSON in a body of {len(body)} bytes", LENGTH)
+    return int(given)
 
 
 def _add_input(
@@ -125,8 +119,8 @@ def _add_input(
 
 def _pack(tensor: oip.ModelInferRequest.InferInputTensor, data: list[Any], taken: Taken, field: str) -> bytes:
     if tensor.datatype == "BYTES":
-        elements = pack_texts(data, taken, tensor.name == "image", field)
-        check_count(len(elements), tensor.shape, field)
+        count, elements = count_values(tensor.shape, field), pack_texts(data, taken, tensor.name == "image", field)
+        check_count(len(elements), count, field)
         return join_bytes(elements)
     return pack_numbers(data, taken, field) if tensor.datatype == "UINT8" else b""  # no model takes others
 
@@ -184,15 +178,3 @@ def _unpack(datatype: str, count: int, raw: bytes) -> list[str] | list[float]:
 def _value(parameter: oip.InferParameter) -> Any:
     kind = parameter.WhichOneof("parameter_choice")
     return getattr(parameter, kind) if kind else None
-
-
-def _plain(field: Any, value: Any) -> Any:
-    if field.message_type and field.message_type.GetOptions().map_entry:
-        return dict(value)
-    return [_plain_one(field, one) for one in value] if field.is_repeated else _plain_one(field, value)
-
-
-def _plain_one(field: Any, value: Any) -> Any:
-    if field.message_type:
-        return to_plain(value)
-    return field.enum_type.values_by_number[value].name if field.enum_type else value

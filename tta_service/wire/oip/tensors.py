@@ -16,6 +16,7 @@ from ..v1 import open_inference_pb2 as oip
 
 Input = oip.ModelInferRequest.InferInputTensor
 LENGTH = struct.Struct("<I")  # before each element of a raw BYTES tensor
+RANK = 8  # dimensions of a tensor
 BYTE_VALUES = "its values are whole numbers from 0 to 255"
 
 
@@ -69,23 +70,33 @@ def _check(tensor: Input, datatypes: Mapping[str, str], field: str) -> None:
 
 
 def _read(tensor: Input, raw: bytes | None, field: str, most: int) -> Tensor:
-    shape = tuple(tensor.shape)
-    if not shape or min(shape) < 1:
-        raise BadRequest(f"its shape is {shorten(str(list(shape)))}; it takes positive numbers", field)
-    count = math.prod(shape)
-    if tensor.datatype == "UINT8":
-        values = memoryview(raw if raw is not None else _pack(tensor.contents.uint_contents, field))
-    elif count > most:
+    contents = tensor.contents.uint_contents if tensor.datatype == "UINT8" else tensor.contents.bytes_contents
+    count = count_values(tensor.shape, field)
+    if tensor.datatype != "UINT8" and count > most:
         raise BadRequest(f"{count} elements; this server takes at most {most}", field)
+    if raw is not None:
+        values = memoryview(raw) if tensor.datatype == "UINT8" else split_bytes(raw, count, field)
+        check_count(len(values), count, field)
     else:
-        values = list(tensor.contents.bytes_contents) if raw is None else split_bytes(raw, count, field)
-    check_count(len(values), shape, field)
-    return Tensor(shape, values)
+        check_count(len(contents), count, field)
+        values = (
+            memoryview(_pack(tensor.contents.uint_contents, field)) if tensor.datatype == "UINT8" else list(contents)
+        )
+    return Tensor(tuple(tensor.shape), values)  # type: ignore[arg-type]
 
 
-def check_count(values: int, shape: Iterable[int], field: str) -> None:
-    """Raises `BadRequest` unless a tensor of that shape has that many values."""
-    if values != (count := math.prod(shape)):
+def count_values(shape: Sequence[int], field: str) -> int:
+    """How many values a tensor of that shape has. Raises `BadRequest` for a shape that no tensor has."""
+    if len(shape) > RANK:
+        raise BadRequest(f"its shape has {len(shape)} dimensions; there are at most {RANK}", field)
+    if not shape or min(shape) < 1:
+        raise BadRequest(f"its shape is {list(shape)}; it takes positive numbers", field)
+    return math.prod(shape)
+
+
+def check_count(values: int, count: int, field: str) -> None:
+    """Raises `BadRequest` unless they are so many."""
+    if values != count:
         raise BadRequest(f"{values} values; its shape holds {count}", field)
 
 
