@@ -129,6 +129,8 @@ async def test_a_mistake_has_one_sentence_at_every_door(both: BothTransports, fi
     sentences = [await ask(both, given) for ask in (by_grpc, by_stream, by_json, by_form, by_web_socket)]
     assert len(set(sentences)) == 1, sentences
     assert sentences[0].startswith(f"{field}: ")
+    if given["labels"].get("label_set", {}).get("names") == []:
+        return  # a tensor has at least one element
     others = [await ask(both, given) for ask in (by_oip, by_oip_on_http)]
     assert len(set(others)) == 1, others
     assert others[0].partition(": ")[2] == sentences[0].partition(": ")[2]
