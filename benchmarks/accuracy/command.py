@@ -16,7 +16,7 @@ import torch
 from tta_service.app.judge import Rule
 from tta_service.core.errors import TTAError
 
-from . import confidence, control, drift, guard, judge, judge_shown, plots, shown, signs, table, teach, tune
+from . import asking, confidence, control, drift, guard, judge, judge_shown, plots, shown, signs, table, teach, tune
 from .arguments import parser, with_views
 from .cells import cells
 from .check import check
@@ -169,6 +169,19 @@ def measure_confidence(args: argparse.Namespace) -> int:
     return 0
 
 
+def measure_asking(args: argparse.Namespace) -> int:
+    extractor, rows = make_extractor(args), list[asking.AskRow]()
+    for cell in cells(list(extractor.sets), args.shifts, args.severities, ["none"]):
+        world = teach.open_world(extractor, cell, args.classes, args.each)
+        rows += asking.measure(world, args.rules, args.answers, args.frames, args.orders)
+        report = {"about": about_of(args), "rows": asking.as_dicts(rows)}
+        save(args, f"{args.name}.json", json.dumps(report, indent=1))
+        lines = ["# Is it worth to choose whom to ask about?", "", about_of(args)["command"], "", asking.__doc__ or "", ""]
+        save(args, f"{args.name}.md", "\n".join([*lines, *asking.markdown(rows)]))
+    print("\n".join(asking.markdown(rows)))
+    return 0
+
+
 def explain(args: argparse.Namespace) -> int:
     extractor = make_extractor(args)
     counts = args.count, args.long, args.count_views, args.count_tuned, args.views
@@ -209,5 +222,6 @@ RUNS = {
     "teach": teach_worlds,
     "guard": guard_streams,
     "confidence": measure_confidence,
+    "asking": measure_asking,
     "signs": signs.run,
 }

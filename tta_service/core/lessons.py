@@ -34,6 +34,10 @@ class Example:
         """Nothing learns from it: its features are of another model."""
         return bool(self.other_model)
 
+    def concerns(self, labels: str, reduction: Reduction | None) -> bool:
+        """Whether it is of that label set id and reduction, and not set apart."""
+        return not self.set_apart and (self.labels.id, self.reduction) == (labels, reduction)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lesson:
@@ -45,9 +49,8 @@ class Lesson:
     taught: float = 0.0  # Unix seconds
 
     def concerns(self, labels: str, reduction: Reduction | None) -> bool:
-        """Whether it is about that label set id and reduction, and not set apart."""
-        example = self.example
-        return not example.set_apart and (example.labels.id, example.reduction) == (labels, reduction)
+        """Whether its example is."""
+        return self.example.concerns(labels, reduction)
 
 
 def is_covered(example: Example, label: str | None) -> bool | None:
@@ -64,6 +67,7 @@ class Reason(StrEnum):
     UNIFORM = "uniform"  # the frame was drawn, whatever its answer
     DEFERRED = "deferred"  # its answer is left to a person
     COLLAPSED = "collapsed"  # plain CLIP answers recent frames alike, whatever they show
+    INFORMATIVE = "informative"  # its answer is unsure, and it is unlike what was asked about and taught before
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -32,6 +32,7 @@ class TrustOptions:
     none_below: float | None = None  # cosine under which a picture shows none of the classes
     admit_below: float = 0.0  # share of the session's recent cosines under which no memory learns from a frame
     smooth: Smoothing | None = None
+    ask_per_hour: float | None = None  # questions that the session may ask by itself; None: as the rest says
 
     @property
     def decides(self) -> bool:
@@ -42,6 +43,11 @@ class TrustOptions:
     def draws(self) -> bool:
         """Whether it needs lessons about frames that are drawn uniformly."""
         return self.calibrate == "lessons" or self.coverage is not None
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether a frame may become a question by what it shows, or by chance."""
+        return self.decides or self.draws or self.ask_per_hour is not None
 
 
 NOTHING = TrustOptions()

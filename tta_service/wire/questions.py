@@ -16,6 +16,7 @@ REASONS = {
     Reason.UNIFORM: pb.Question.REASON_UNIFORM,
     Reason.DEFERRED: pb.Question.REASON_DEFERRED,
     Reason.COLLAPSED: pb.Question.REASON_COLLAPSED,
+    Reason.INFORMATIVE: pb.Question.REASON_INFORMATIVE,
 }
 TOP = 5  # scores of a question
 

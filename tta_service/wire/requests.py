@@ -62,10 +62,10 @@ def parse_request(
     Raises `TTAError` that names the field.
     """
     options = parse_options(message.options, server_info, "options")
-    if options.ask and not message.session_id:
-        raise BadRequest(
-            "a question waits in its session, which ends with this call: name it in session_id", "options.ask"
-        )
+    for field, asks in (("ask", options.ask), ("asking", options.trust.ask_per_hour is not None)):
+        if asks and not message.session_id:
+            sentence = "a question waits in its session, which ends with this call: name it in session_id"
+            raise BadRequest(sentence, f"options.{field}")
     request = Request(
         image=parse_image(message.image, options.reduction, server_info, "image"),
         labels=parse_labels(message.labels, find_labels, server_info, "labels"),

@@ -24,6 +24,7 @@ DECISIONS = {
     "defer": pb.DECISION_DEFER,
     "none_of_these": pb.DECISION_NONE_OF_THESE,
 }
+MOST_AN_HOUR = 1000  # questions
 
 
 def parse_trust(message: pb.Options, path: str) -> TrustOptions:
@@ -42,6 +43,7 @@ def parse_trust(message: pb.Options, path: str) -> TrustOptions:
         none_below=_optional(message, "none_below", -1.0, path),
         admit_below=message.admit_below,
         smooth=_parse_smoothing(message.smooth, f"{path}.smooth") if message.HasField("smooth") else None,
+        ask_per_hour=_parse_asking(message.asking, f"{path}.asking") if message.HasField("asking") else None,
     )
 
 
@@ -68,6 +70,12 @@ def _parse_smoothing(message: pb.Smooth, path: str) -> Smoothing:
         sentence = f"one odd frame of {window} could flip the state: enter is above {1 / window:.3g}"
         raise BadRequest(f"{sentence}, leave at most {1 - 1 / window:.3g}", path)
     return smoothing
+
+
+def _parse_asking(message: pb.Asking, path: str) -> float:
+    if not 0 < message.per_hour <= MOST_AN_HOUR:
+        raise BadRequest(f"{message.per_hour:g} is not above 0 and at most {MOST_AN_HOUR}", f"{path}.per_hour")
+    return message.per_hour
 
 
 def make_confidence(report: Report) -> pb.Confidence | None:

@@ -10,7 +10,7 @@ from .sync.client import Client
 from .sync.stream import Stream
 from .types.answers import Answer, AnswerWarning, FrameAnswer, FrameFailure, Score, SessionStatus, Timings
 from .types.catalogue import Description, LabelSetInfo, Parameter, ServerInfo, SessionInfo, Snapshot
-from .types.confidence import Confidence, Smooth
+from .types.confidence import Ask, Confidence, Smooth
 from .types.frames import Features, Frame
 from .types.labels import LabelSet
 from .types.lessons import LessonInfo, LessonResult
@@ -22,6 +22,7 @@ __all__ = [
     "TLS",
     "Answer",
     "AnswerWarning",
+    "Ask",
     "AsyncClient",
     "AsyncStream",
     "Cascade",

@@ -175,6 +175,8 @@ async def test_a_restored_session_goes_on_with_its_confidence() -> None:
         ({"defer_below": 1.5}, "defer_below", "1.5 is not within 0 and 1"),
         ({"none_below": -2.0}, "none_below", "-2 is not within -1 and 1"),
         ({"admit_below": 1.0}, "admit_below", "1 is not at least 0 and below 1"),
+        ({"asking": pb.Asking()}, "asking.per_hour", "0 is not above 0 and at most 1000"),
+        ({"asking": pb.Asking(per_hour=math.nan)}, "asking.per_hour", "nan is not above 0 and at most 1000"),
         ({"smooth": pb.Smooth(window=1)}, "smooth.window", "1 frames; a window has 2 to 64"),
         ({"smooth": pb.Smooth(enter=0.0)}, "smooth.enter", "0 is not above 0 and at most 1"),
         ({"smooth": pb.Smooth(leave=0.9)}, "smooth.leave", "0.9 is not within 0 and `enter`, 0.5"),

@@ -327,3 +327,34 @@ async def test_a_collapsed_world_is_warned_of_and_asks(harness: Harness) -> None
     assert [answer.example_id for answer in answers if answer.asked] == [asked.example_id]
     await teach(harness.stub, example_id=asked.example_id, label="car")
     assert not await waiting(harness.stub)
+
+
+async def test_a_session_asks_by_itself_within_its_budget_and_not_again_about_what_was_taught(harness: Harness) -> None:
+    given = pb.Options(strategy=choice("taught"), asking=pb.Asking(per_hour=3), defer_below=1.0)
+    answers = [await ask(harness.stub, seed, options=given) for seed in range(40)]
+    assert all(answer.confidence.decision == pb.DECISION_DEFER for answer in answers)
+    asked = await waiting(harness.stub)
+    assert [one.example_id for one in asked] == [answer.example_id for answer in answers if answer.asked]
+    assert answers[0].asked and 1 <= len(asked) <= 3
+    assert {one.reason for one in asked} <= {pb.Question.REASON_INFORMATIVE, pb.Question.REASON_UNIFORM}
+    for one in asked:
+        await teach(harness.stub, example_id=one.example_id, label="car")
+    assert not (await ask(harness.stub, 0, options=given)).asked
+
+
+async def test_a_restored_session_has_no_new_budget() -> None:
+    given = pb.Options(strategy=choice("taught"), asking=pb.Asking(per_hour=2))
+    async with open_harness() as one, open_harness() as other:
+        for seed in range(30):
+            await ask(one.stub, seed, options=given)
+        before = len(await waiting(one.stub))
+        snapshot = (await one.stub.SnapshotSession(pb.SnapshotSessionRequest(session_id="gate"))).snapshot
+        await other.stub.RestoreSession(pb.RestoreSessionRequest(snapshot=snapshot))
+        for seed in range(30, 60):
+            await ask(other.stub, seed, options=given)
+        assert 1 <= before <= len(await waiting(other.stub)) <= 2
+
+
+async def test_a_call_that_asks_by_itself_names_its_session(harness: Harness) -> None:
+    with pytest.raises(grpc.aio.AioRpcError, match="options.asking: a question waits in its session"):
+        await ask(harness.stub, session="", options=pb.Options(asking=pb.Asking(per_hour=2)))

@@ -28,13 +28,18 @@ def encode_trust(session: Session) -> dict[str, Any]:
         }
         for key, (_, one) in session.lessons.calibrations.items()
     ]
-    return {"trust": session.trust.encode()} | ({"calibrations": calibrations} if calibrations else {})
+    header: dict[str, Any] = {"trust": session.trust.encode()}
+    if session.asking.begun:
+        header["asking"] = session.asking.encode()
+    return header | ({"calibrations": calibrations} if calibrations else {})
 
 
 def decode_trust(header: Mapping[str, Any], session: Session) -> None:
     """The session goes on from what `encode_trust` gave, if an older version did not leave it out."""
     if "trust" in header:
         session.trust.restore(header["trust"])
+    if "asking" in header:
+        session.asking.restore(header["asking"])
     book = session.lessons
     for one in header.get("calibrations", ()):
         key = MemoryKey(decode_strategy(one["strategy"]), one["labels"], decode_reduction(one["reduction"]))
@@ -45,4 +50,4 @@ def decode_trust(header: Mapping[str, Any], session: Session) -> None:
 
 def without_trust(header: Mapping[str, Any]) -> dict[str, Any]:
     """The header of a snapshot of another model, whose cosines and scores mean nothing here."""
-    return {name: value for name, value in header.items() if name not in ("trust", "calibrations")}
+    return {name: value for name, value in header.items() if name not in ("trust", "calibrations", "asking")}

@@ -18,6 +18,7 @@ class QuestionBook(ExampleBytes):
     def __init__(self, on_resize: Callable[[int], None], totals: QuestionTotals, most: int) -> None:
         super().__init__(on_resize)
         self._questions, self._totals, self._most = dict[str, Question](), totals, most  # by example id
+        self.changes = 0  # questions that came or went, since the session was opened here
 
     def __len__(self) -> int:
         return len(self._questions)
@@ -52,6 +53,7 @@ class QuestionBook(ExampleBytes):
         self.hold(question.example)
         self._resize(question.logits.nbytes)
         self._totals.waiting += 1
+        self.changes += 1
 
     def find(self, about: FrameRef | RequestRef | ExampleRef) -> Question | None:
         """The latest one that matches."""
@@ -85,3 +87,4 @@ class QuestionBook(ExampleBytes):
         self.drop(question.example)
         self._resize(-question.logits.nbytes)
         self._totals.waiting -= 1
+        self.changes += 1

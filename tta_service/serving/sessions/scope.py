@@ -16,7 +16,7 @@ from ...core.lesson_sums import LessonSums
 from ...core.lessons import Example, Lesson, Question, Reason
 from ...core.request import Report, Request, SessionStatus
 from ...core.strategy import Strategy, is_teachable
-from ...core.trust import Drawn
+from ...core.trust import Drawn, Trust
 from .memory import MemoryKey, MemorySlot, reduction_of
 from .registry import SessionRegistry
 from .session import Session
@@ -49,7 +49,7 @@ class SessionScope:
         request = self._request
         return request.remember or (
             bool(request.session)
-            and (request.ask or request.trust.decides or request.trust.draws or self._session.recent_limit > 0)
+            and (request.ask or request.trust.may_ask or self._session.recent_limit > 0)
         )
 
     def admit(self, size: int) -> None:
@@ -102,9 +102,7 @@ class SessionScope:
         if report.example is None or trust is None or not request.session:
             return report
         session, drawn = self._session, None
-        reason = session.trust.choose_reason(report, trust, f"{session.id} {session.frames}")
-        if session.watch.should_ask(report.cautions, lambda: session.questions.count(Reason.COLLAPSED)):
-            reason = reason or Reason.COLLAPSED
+        reason = self._choose_reason(report, trust)
         if reason is Reason.UNIFORM:
             held = trust.prediction_set if trust.guaranteed else None
             drawn = Drawn(repr(report.strategy), report.logits, held)
@@ -121,7 +119,22 @@ class SessionScope:
         )
         self._registry.room.remember(self._session, example)
         asked = reason is not None and self._registry.room.ask(self._session, Question(example, report.logits, reason))
+        if asked and request.trust.ask_per_hour is not None and reason in (Reason.INFORMATIVE, Reason.UNIFORM):
+            session.asking.count()
         return replace(report, example_id=example.id, asked=asked)
+
+    def _choose_reason(self, report: Report, trust: Trust) -> Reason | None:
+        """Why a person is asked about the picture; with a number of questions an hour it alone decides what is asked."""
+        session, per_hour = self._session, self._request.trust.ask_per_hour
+        place = f"{session.id} {session.frames}"
+        if per_hour is None:
+            reason = session.trust.choose_reason(report, trust, place)
+        else:
+            reason = session.asking.choose(per_hour, report, session.lessons, session.questions, place)
+            reason = Reason.ASKED if self._request.ask else reason
+        if session.watch.should_ask(report.cautions, lambda: session.questions.count(Reason.COLLAPSED)):
+            reason = reason or Reason.COLLAPSED
+        return reason
 
     def release_turns(self) -> None:
         """Gives up all turns: no memory changes through this request."""

@@ -13,6 +13,7 @@ from ...core.errors import BadRequest, TTAError
 from ...core.labels import LabelSet
 from ...core.lessons import Example, Lesson
 from ...core.request import SessionStatus
+from .asking import SessionAsking
 from .group_entries import Change
 from .lesson_groups import LessonGroup
 from .lessons import LessonBook, RecentExamples
@@ -73,6 +74,7 @@ class Session:
     bytes: int = 0  # of all its memories, lessons and questions
     memories: dict[MemoryKey, TurnQueue] = field(default_factory=dict[MemoryKey, TurnQueue])
     trust: SessionTrust = field(default_factory=SessionTrust)
+    asking: SessionAsking = field(default_factory=SessionAsking)
     stored: StoredVersion = field(default_factory=StoredVersion)
     group: LessonGroup | None = None
     leave_group: Callable[[], None] = lambda: None

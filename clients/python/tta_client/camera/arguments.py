@@ -11,6 +11,7 @@ from typing import Any
 
 from ..channel import TLS
 from ..protocol.reconnect import Reconnect
+from ..types.confidence import Ask
 from ..types.labels import LabelSet
 from ..types.options import Choice, Options, Reduction
 from ..types.requests import Policy
@@ -67,6 +68,8 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
 def _make_arguments(options: argparse.Namespace) -> Arguments:
     if options.teach:
         _check_teaching(options)
+    if options.ask_per_hour is not None and not options.session:
+        raise ValueError("--ask-per-hour needs a --session, where the questions wait")
     ffmpeg = {key: str(value) for key, value in map(_parse_pair, options.ffmpeg)}
     source = open_source(_read_location(options.source), ffmpeg, live=options.live, interval=options.interval)
     strategies = _parse_strategies(options.strategy, options.param)
@@ -81,7 +84,13 @@ def _make_arguments(options: argparse.Namespace) -> Arguments:
         tls=make_tls(options),
         labels=LabelSet(names, tuple(map(require_utf8, options.template)), options.allow_duplicates),
         strategies=strategies,
-        options=Options(strategies[0] if strategies else "", reducer, top_k=options.top_k, seed=options.seed),
+        options=Options(
+            strategies[0] if strategies else "",
+            reducer,
+            top_k=options.top_k,
+            seed=options.seed,
+            ask=options.ask_per_hour is not None and Ask(options.ask_per_hour),
+        ),
         policy=options.policy or ("latest" if source.live else "block"),
         paced=not options.unpaced,
         fps=0.0 if source.live else options.fps,

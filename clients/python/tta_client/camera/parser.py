@@ -128,6 +128,8 @@ def _add_teaching(add: Add) -> None:
     about = "correct the last answer with the keys 1 to 9 of this terminal (0: none of these, u: undo); of more than "
     about += "nine labels the keys are those of the answer's best; needs a --session, and means --strategy taught "
     add("--teach", action="store_true", help=about + "unless one is named")
+    about = "let the service ask about at most N frames an hour, those whose answers teach it most; needs a --session"
+    add("--ask-per-hour", type=_number, metavar="N", help=about)
 
 
 def _add_reconnect(add: Add) -> None:

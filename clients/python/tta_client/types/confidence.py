@@ -25,6 +25,13 @@ class Smooth:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """The session asks by itself, at most `per_hour` questions: where a word teaches most, and some that chance draws."""
+
+    per_hour: float
+
+
+@dataclass(frozen=True, slots=True)
 class Confidence:
     """How far the answer can be trusted."""
 

@@ -10,7 +10,7 @@ from google.protobuf import json_format
 
 from ..errors import blame_field, make_refusal
 from ..v1 import tta_pb2
-from .confidence import Smooth, look_up_calibrate, make_smooth_message
+from .confidence import Ask, Smooth, look_up_calibrate, make_smooth_message
 from .values import parse_unsigned, to_plain
 
 T = TypeVar("T")
@@ -74,7 +74,7 @@ class Options:
     none_below: float | None = None  # with a cosine below it the image shows none of the labels
     admit_below: float = 0.0  # no memory learns from frames under this quantile of the recent cosines
     smooth: Smooth | None = None
-    ask: bool = False  # the image becomes a question, see `Client.questions`; a call must name its session
+    ask: bool | Ask = False  # the image becomes a question, see `Client.questions`; a call must name its session
 
     def with_strategy(self, strategy: str | Choice) -> Options:
         """The same options with that strategy; an empty one changes nothing."""
@@ -88,7 +88,12 @@ def make_options_message(options: Options, path: str = "options") -> tta_pb2.Opt
     """Options for the field at `path`. Raises `Refused`, naming a field there."""
     message = tta_pb2.Options()
     with blame_field(path):
-        message.explain, message.ask = bool(options.explain), bool(options.ask)
+        message.explain = bool(options.explain)
+        if isinstance(options.ask, Ask):
+            with blame_field(f"{path}.asking.per_hour"):
+                message.asking.per_hour = float(options.ask.per_hour)
+        else:
+            message.ask = bool(options.ask)
         if options.top_k is not None:
             message.top_k = parse_unsigned(options.top_k, f"{path}.top_k", bits=32)
         if options.seed is not None:

@@ -19,7 +19,8 @@ class Question:
     frame_id: int | None  # None: it was no frame of a stream
     request_id: str
     label_set_id: str
-    reason: str  # "asked": by `Options.ask`; "uniform": drawn; "deferred": the answer was; "collapsed": as others were
+    reason: str  # "asked": by `Options.ask`; "uniform": drawn; "deferred": the answer was; "collapsed": as others were;
+    # "informative": unsure, and unlike what was asked about before
     seen: float  # Unix seconds, when the image came
     top: tuple[Score, ...]  # as it was answered, best first
     thumbnail: bytes = field(default=b"", repr=False)  # JPEG; empty: not asked for, or the server makes none

@@ -151,7 +151,7 @@ class Cascade(_message.Message):
     def __init__(self, to: _Optional[_Union[Choice, _Mapping]] = ..., above: _Optional[float] = ...) -> None: ...
 
 class Options(_message.Message):
-    __slots__ = ("strategy", "cascade", "reduction", "top_k", "seed", "explain", "on_deadline", "ask", "guard", "calibrate", "defer_below", "coverage", "none_below", "admit_below", "smooth")
+    __slots__ = ("strategy", "cascade", "reduction", "top_k", "seed", "explain", "on_deadline", "ask", "guard", "calibrate", "defer_below", "coverage", "none_below", "admit_below", "smooth", "asking")
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
     CASCADE_FIELD_NUMBER: _ClassVar[int]
     REDUCTION_FIELD_NUMBER: _ClassVar[int]
@@ -167,6 +167,7 @@ class Options(_message.Message):
     NONE_BELOW_FIELD_NUMBER: _ClassVar[int]
     ADMIT_BELOW_FIELD_NUMBER: _ClassVar[int]
     SMOOTH_FIELD_NUMBER: _ClassVar[int]
+    ASKING_FIELD_NUMBER: _ClassVar[int]
     strategy: Choice
     cascade: Cascade
     reduction: Reduction
@@ -182,7 +183,14 @@ class Options(_message.Message):
     none_below: float
     admit_below: float
     smooth: Smooth
-    def __init__(self, strategy: _Optional[_Union[Choice, _Mapping]] = ..., cascade: _Optional[_Union[Cascade, _Mapping]] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., top_k: _Optional[int] = ..., seed: _Optional[int] = ..., explain: _Optional[bool] = ..., on_deadline: _Optional[_Union[OnDeadline, str]] = ..., ask: _Optional[bool] = ..., guard: _Optional[bool] = ..., calibrate: _Optional[_Union[Calibrate, str]] = ..., defer_below: _Optional[float] = ..., coverage: _Optional[float] = ..., none_below: _Optional[float] = ..., admit_below: _Optional[float] = ..., smooth: _Optional[_Union[Smooth, _Mapping]] = ...) -> None: ...
+    asking: Asking
+    def __init__(self, strategy: _Optional[_Union[Choice, _Mapping]] = ..., cascade: _Optional[_Union[Cascade, _Mapping]] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., top_k: _Optional[int] = ..., seed: _Optional[int] = ..., explain: _Optional[bool] = ..., on_deadline: _Optional[_Union[OnDeadline, str]] = ..., ask: _Optional[bool] = ..., guard: _Optional[bool] = ..., calibrate: _Optional[_Union[Calibrate, str]] = ..., defer_below: _Optional[float] = ..., coverage: _Optional[float] = ..., none_below: _Optional[float] = ..., admit_below: _Optional[float] = ..., smooth: _Optional[_Union[Smooth, _Mapping]] = ..., asking: _Optional[_Union[Asking, _Mapping]] = ...) -> None: ...
+
+class Asking(_message.Message):
+    __slots__ = ("per_hour",)
+    PER_HOUR_FIELD_NUMBER: _ClassVar[int]
+    per_hour: float
+    def __init__(self, per_hour: _Optional[float] = ...) -> None: ...
 
 class Smooth(_message.Message):
     __slots__ = ("window", "enter", "leave")
@@ -923,11 +931,13 @@ class Question(_message.Message):
         REASON_UNIFORM: _ClassVar[Question.Reason]
         REASON_DEFERRED: _ClassVar[Question.Reason]
         REASON_COLLAPSED: _ClassVar[Question.Reason]
+        REASON_INFORMATIVE: _ClassVar[Question.Reason]
     REASON_UNSPECIFIED: Question.Reason
     REASON_ASKED: Question.Reason
     REASON_UNIFORM: Question.Reason
     REASON_DEFERRED: Question.Reason
     REASON_COLLAPSED: Question.Reason
+    REASON_INFORMATIVE: Question.Reason
     EXAMPLE_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     FRAME_ID_FIELD_NUMBER: _ClassVar[int]
