@@ -37,6 +37,7 @@ RULES: dict[str, Callable[[Tensor, Tensor, Tensor], float]] = {
     "margin": lambda logits, feature, known: margin_worth(logits),
     "coverage": lambda logits, feature, known: distance_to(feature, known),
 }
+MEASURED = 500  # pictures at most
 NOTHING = Raw(1, 1, PixelFormat.RGB24, bytes(3))
 
 
@@ -56,15 +57,13 @@ class AskRow:
     classes: float  # with a lesson
 
 
-def measure(
-    world: World, rules: Sequence[str], counts: Sequence[int], frames: int, orders: int
-) -> Iterator[AskRow]:
+def measure(world: World, rules: Sequence[str], counts: Sequence[int], frames: int, orders: int) -> Iterator[AskRow]:
     """`counts` of answers, increasing; the largest is the budget for a stream of `frames`."""
     found = dict[tuple[str, int, int], tuple[float, float]]()
     for order in range(orders):
         places = np.random.default_rng(order).permutation(len(world.labels))
         frames = min(frames, len(places) // 2)
-        stream, measured = places[:frames].tolist(), places[frames:].tolist()
+        stream, measured = places[:frames].tolist(), places[frames:][:MEASURED].tolist()
         for rule in rules:
             for count, result in _play(world, rule, counts, stream, measured, order):
                 found[rule, count, order] = result
@@ -77,7 +76,7 @@ def measure(
             gains = own[:, 0] - np.array([found[RANDOM, count, one][0] for one in both])
             error = float(gains.std(ddof=1) / len(gains) ** 0.5) if len(gains) > 1 else float("nan")
             top1, classes = (float(one) for one in own.mean(0))
-            about = world.cell.set, world.cell.shown, rule, count, len(both), len(world.labels) - frames
+            about = world.cell.set, world.cell.shown, rule, count, len(both), min(MEASURED, len(world.labels) - frames)
             yield AskRow(*about, 100 * top1, 100 * float(gains.mean()), 100 * error, classes)
 
 

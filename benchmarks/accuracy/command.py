@@ -16,7 +16,22 @@ import torch
 from tta_service.app.judge import Rule
 from tta_service.core.errors import TTAError
 
-from . import asking, confidence, control, drift, guard, judge, judge_shown, plots, shown, signs, table, teach, tune
+from . import (
+    asking,
+    attack,
+    confidence,
+    control,
+    drift,
+    guard,
+    judge,
+    judge_shown,
+    plots,
+    shown,
+    signs,
+    table,
+    teach,
+    tune,
+)
 from .arguments import parser, with_views
 from .cells import cells
 from .check import check
@@ -176,7 +191,14 @@ def measure_asking(args: argparse.Namespace) -> int:
         rows += asking.measure(world, args.rules, args.answers, args.frames, args.orders)
         report = {"about": about_of(args), "rows": asking.as_dicts(rows)}
         save(args, f"{args.name}.json", json.dumps(report, indent=1))
-        lines = ["# Is it worth to choose whom to ask about?", "", about_of(args)["command"], "", asking.__doc__ or "", ""]
+        lines = [
+            "# Is it worth to choose whom to ask about?",
+            "",
+            about_of(args)["command"],
+            "",
+            asking.__doc__ or "",
+            "",
+        ]
         save(args, f"{args.name}.md", "\n".join([*lines, *asking.markdown(rows)]))
     print("\n".join(asking.markdown(rows)))
     return 0
@@ -224,4 +246,5 @@ RUNS = {
     "confidence": measure_confidence,
     "asking": measure_asking,
     "signs": signs.run,
+    "attack": attack.run,
 }

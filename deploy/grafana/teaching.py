@@ -14,6 +14,13 @@ ANSWERS = f'sum by (strategy) (rate(tta_requests_total{{{CHOSEN}, code="OK"}}[$_
 LESSONS = f'sum by (grpc_method) (rate(grpc_server_handled_total{{{HERE}, grpc_method=~"TeachSession|Unlearn"}}[$__rate_interval]))'  # noqa: E501
 WARNED = f"sum by (warning) (rate(tta_warnings_total{{{HERE}}}[$__rate_interval]))"
 ALL = f'sum(rate(tta_requests_total{{{HERE}, code="OK"}}[$__rate_interval]))'
+DECIDED = f"sum by (strategy) (rate(tta_decisions_total{{{CHOSEN}}}[$__rate_interval]))"
+DEFERRED = f'sum by (strategy) (rate(tta_decisions_total{{{CHOSEN}, decision="defer"}}[$__rate_interval]))'
+CHECKED = f"sum(tta_prediction_sets_checked_total{{{HERE}}})"
+HELD = f'sum(tta_prediction_sets_checked_total{{{HERE}, outcome="held"}})'
+NAMED = f"sum(tta_drawn_answers_total{{{HERE}}})"
+RIGHT = f'sum(tta_drawn_answers_total{{{HERE}, outcome="right"}})'
+CONFIDENCE = f"sum(tta_drawn_confidence_total{{{HERE}}})"
 
 ROWS = {
     "Questions and lessons": [
@@ -26,7 +33,7 @@ ROWS = {
         ),
         Panel(
             "Questions asked",
-            "Questions per second, by reason: by the caller, or because plain CLIP has collapsed.",
+            "Questions per second by reason: asked, drawn uniformly, deferred, informative, collapsed.",
             "ops",
             rate("tta_questions_asked_total", "reason", HERE),
             empty="none asked",
@@ -51,6 +58,36 @@ ROWS = {
             "reqps",
             {"{{grpc_method}}": LESSONS},
             empty="nobody teaches",
+        ),
+    ],
+    "Confidence": [
+        Panel(
+            "Deferred",
+            "Share of the answers to requests that may defer that were left to a person, by strategy.",
+            "percentunit",
+            {"{{strategy}}": f"{DEFERRED} / {DECIDED}"},
+            empty="none deferred",
+        ),
+        Panel(
+            "Prediction sets",
+            "Mean number of labels in a prediction set, by strategy.",
+            "none",
+            mean("tta_prediction_set_size", "strategy", CHOSEN),
+            empty="no guarantee",
+        ),
+        Panel(
+            "Coverage",
+            "Share of prediction sets that held the label, of frames that chance drew and a person has named.",
+            "percentunit",
+            {"held": f"{HELD} / {CHECKED}"},
+            empty="none named",
+        ),
+        Panel(
+            "Confidence against correctness",
+            "Mean confidence of answers to frames that chance drew and a person has named, and how many are right.",
+            "percentunit",
+            {"confidence": f"{CONFIDENCE} / {NAMED}", "right": f"{RIGHT} / {NAMED}"},
+            empty="none named",
         ),
     ],
     "Trust": [

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from benchmarks.accuracy.command import main
 
 
+@pytest.mark.slow
 def test_from_pictures_to_a_table(tmp_path: Path):
     for name, pixels in zip(("temple", "flower"), load_sample_images().images):
         (tmp_path / "pictures" / name).mkdir(parents=True)

@@ -9,7 +9,7 @@ from itertools import count
 import grpc
 import numpy as np
 import pytest
-from tta_client import AsyncClient, Client, Options, Question, TTAClientError
+from tta_client import Ask, AsyncClient, Client, Options, Question, TTAClientError
 
 from tests.patience import PATIENCE
 
@@ -51,6 +51,17 @@ def test_the_frames_of_a_stream_ask(client: Client, session: str) -> None:
     assert [question.frame_id for question in questions] == [answer.frame_id for answer in answers]
     client.teach(session, frame=answers[1].frame_id, label=None)
     assert client.questions(session) == [questions[0], questions[2]]
+
+
+def test_a_session_asks_by_itself_within_its_budget(client: Client, session: str) -> None:
+    given = Options("taught", ask=Ask(per_hour=2))
+    answers = list(client.stream([picture(seed) for seed in range(12)], LABELS, options=given, session=session))
+    questions = client.questions(session)
+    assert [one.example_id for one in questions] == [one.answer.example_id for one in answers if one.answer.asked]
+    assert 1 <= len(questions) <= 2 and questions[0].reason == "informative"
+    with pytest.raises(TTAClientError, match="-1 is not above 0 and at most 1000") as error:
+        client.classify(picture(1), LABELS, options=Options(ask=Ask(-1)), session=session)
+    assert error.value.field == "options.asking.per_hour"
 
 
 def test_a_call_without_a_session_cannot_ask(client: Client) -> None:

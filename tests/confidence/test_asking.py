@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tta_service.confidence.asking import distance_to, margin_worth, stack_features, threshold_for, worth
+from tta_service.confidence.asking import distance_to, margin_worth, stack_features, tune_threshold, worth
 
 NONE = stack_features([], 3)
 
@@ -25,7 +25,9 @@ def test_a_picture_is_as_far_as_the_nearest_known_one():
     x = torch.tensor([1.0, 0.0, 0.0])
     assert distance_to(x, NONE) == 1
     assert distance_to(3 * x, torch.eye(3)[1:]) == pytest.approx(1)
-    assert distance_to(x, stack_features([torch.tensor([0.0, 2.0, 0.0]), torch.tensor([1.0, 1.0, 0.0])], 3)) == pytest.approx(1 - 2**-0.5)
+    assert distance_to(
+        x, stack_features([torch.tensor([0.0, 2.0, 0.0]), torch.tensor([1.0, 1.0, 0.0])], 3)
+    ) == pytest.approx(1 - 2**-0.5)
 
 
 def test_a_frame_like_a_known_one_is_worth_nothing_however_unsure_its_answer():
@@ -35,10 +37,10 @@ def test_a_frame_like_a_known_one_is_worth_nothing_however_unsure_its_answer():
     assert worth(unsure, x, stack_features([x + torch.tensor([0.0, 1.0, 0.0])], 3)) == pytest.approx(1 - 2**-0.5)
 
 
-def test_the_threshold_lets_about_the_wished_share_pass():
-    earlier = np.random.default_rng(0).random(1000).tolist()
-    for share in (0.01, 0.1, 0.5):
-        passed = sum(one > threshold_for(share, earlier) for one in earlier) / 1000
-        assert passed == pytest.approx(share, abs=0.002)
-    assert threshold_for(0.1, []) == threshold_for(1, earlier) == threshold_for(3, earlier) == 0
-    assert threshold_for(1e-6, earlier) == max(earlier)
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
+def test_the_threshold_lets_about_the_wished_share_pass_whatever_frames_are_worth(share: float):
+    worths, threshold, passed = np.random.default_rng(0).random(4000) * np.repeat([1, 0.2], 2000), 0.5, 0
+    for value in worths:
+        passed += value > threshold
+        threshold = tune_threshold(threshold, bool(value > threshold), share)
+    assert passed / len(worths) == pytest.approx(share, rel=0.25)

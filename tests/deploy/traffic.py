@@ -83,8 +83,8 @@ async def until_degraded(client: AsyncClient, image: bytes) -> bool:
 
 
 async def _taught(client: AsyncClient, images: list[bytes]) -> None:
-    """A session that asks about two pictures, of which a person answers one."""
-    asking = Options("taught", ask=True)
+    """A session that asks about two pictures, of which a person answers one; all answers are deferred."""
+    asking = Options("taught", ask=True, defer_below=1.0)
     answers = [await client.classify(image, LABELS, session="taught", options=asking) for image in images[:2]]
     await client.teach("taught", example=answers[0].example_id, label=LABELS[0])
 

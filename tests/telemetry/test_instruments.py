@@ -56,6 +56,8 @@ PROMISED: dict[str, set[str]] = {
     "tta_questions_answered": set(),
     "tta_questions_evicted": {"reason"},
     "tta_prediction_sets_checked": {"outcome"},
+    "tta_drawn_answers": {"outcome"},
+    "tta_drawn_confidence": set(),
     "tta_decisions": {"strategy", "decision"},
     "tta_prediction_set_size": {"strategy"},
     "tta_session_memory_bytes": {"strategy"},

@@ -71,6 +71,8 @@ def make_counts(
         questions_evicted=sessions.questions_evicted,
         strategies_disabled=dict.fromkeys(runtime.switches.disabled, 1),
         sets_checked=sessions.sets_checked,
+        drawn_answers=sessions.drawn_answers,
+        drawn_confidence=sessions.drawn_confidence,
         memory_limit=settings.sessions.total_bytes,
         label_sets=text.cached,
         label_set_bytes=text.bytes,

@@ -3,24 +3,26 @@
 Uncertainty is one less the margin between the two best probabilities (Scheffer et al., 2001, Active Hidden Markov
 Models for Information Extraction); coverage of feature space is the distance to the nearest picture that is known, by
 which greedy k-center chooses (Sener and Savarese, ICLR 2018, arXiv:1708.00489). A frame is worth their product. In a
-stream a threshold spends a budget of labels, and a share of them goes to frames that chance draws (Žliobaitė et al.,
-2014, Active Learning With Drifting Streaming Data); here it is a quantile of the last frames.
+stream a variable threshold spends a budget of labels, and a share of them goes to frames that chance draws (Žliobaitė
+et al., 2014, Active Learning With Drifting Streaming Data).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 SAME = 0.98  # cosine above which two pictures show the same moment, so that one word is enough
+STEP = 0.5  # of the threshold's logarithm for a frame that passes
+LEAST = 0.02  # threshold
 
 
 def worth(logits: Tensor, feature: Tensor, known: Tensor) -> float:
-    """What a word about a frame is worth, 0 to 2, given its logits [c], its feature [d] and the known ones, unit [n, d]."""
+    """What a word about a frame is worth, 0 to 2: logits [c], its feature [d] and the known ones, unit [n, d]."""
     distance = distance_to(feature, known)
     return margin_worth(logits) * distance if distance >= 1 - SAME else 0.0
 
@@ -36,9 +38,9 @@ def distance_to(feature: Tensor, known: Tensor) -> float:
     return 1 - float((known @ normalize(feature.float(), dim=-1)).max()) if len(known) else 1.0
 
 
-def threshold_for(share: float, earlier: Sequence[float]) -> float:
-    """The worth above which about that share of frames like the earlier ones are; 0 without any."""
-    return float(np.quantile(np.asarray(earlier), 1 - share, method="higher")) if len(earlier) and share < 1 else 0.0
+def tune_threshold(threshold: float, passed: bool, share: float) -> float:
+    """The threshold after a frame whose worth has `passed` it or not, so that about that share of frames does."""
+    return max(LEAST, threshold * math.exp(STEP * (passed - share)))
 
 
 def stack_features(features: Sequence[Tensor], dimension: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -58,6 +59,11 @@ def is_covered(example: Example, label: str | None) -> bool | None:
     if example.drawn is None or example.drawn.prediction_set is None or label is None:
         return None
     return example.labels.names.index(label) in example.drawn.prediction_set
+
+
+def is_right(drawn: Drawn, names: Sequence[str], label: str | None) -> bool:
+    """Whether the answer to a picture that was drawn is what a person says it shows."""
+    return names[int(drawn.logits.argmax())] == label
 
 
 class Reason(StrEnum):

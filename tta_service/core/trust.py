@@ -76,3 +76,4 @@ class Drawn:
     strategy: str  # that answered, with its parameters
     logits: Tensor  # [c] float32 on the CPU
     prediction_set: tuple[int, ...] | None = None  # None: there was no guarantee yet
+    confidence: float | None = None  # in the answered label; None: an older version did not keep it

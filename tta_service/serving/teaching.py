@@ -18,6 +18,7 @@ from ..core.lessons import (
     Question,
     RequestRef,
     is_covered,
+    is_right,
 )
 from ..core.parameters import shorten
 from ..core.request import Encoded, Features, Raw
@@ -148,14 +149,21 @@ class Teaching:
             self._answer(holder, example.id)
             return LessonResult(example.id, replaced=True, learnt_by=self._learners(target, before), set_apart=apart)
         self._registry.room.admit(holder, holder.lessons.bytes_of(example))
-        if (held := is_covered(example, label)) is not None:
-            self._registry.accounting.questions.count_checked(held)
+        self._count(example, label)
         anew, learning = self._learner.apply(self._sessions_of(holder), [holder.teach(example, label)])
         self._answer(holder, example.id)
         awaited = [one for one in learning if target in (one.session, holder)]
         learnt = await asyncio.gather(*(asyncio.shield(one.task) for one in awaited))
         names = _names(one.queue for one, did in zip(awaited, learnt, strict=True) if did)
         return LessonResult(example.id, before is not None, names, _names(anew), set_apart=apart)
+
+    def _count(self, example: Example, label: str | None) -> None:
+        """What a lesson says about the trust in the answer to a picture that was drawn."""
+        totals = self._registry.accounting.questions
+        if (held := is_covered(example, label)) is not None:
+            totals.count_checked(held)
+        if (drawn := example.drawn) is not None and drawn.confidence is not None:
+            totals.count_named(drawn.confidence, is_right(drawn, example.labels.names, label))
 
     def _answer(self, holder: LessonTarget, example: str) -> None:
         """Nobody needs to be asked about that example any more."""

@@ -54,6 +54,10 @@ class Counts:
     sets_checked: Mapping[str, int] = _counter(
         "tta_prediction_sets_checked", "Prediction sets of frames that a person has named since.", "outcome"
     )
+    drawn_answers: Mapping[str, int] = _counter(
+        "tta_drawn_answers", "Answers to frames that were drawn and that a person has named since.", "outcome"
+    )
+    drawn_confidence: float = _counter("tta_drawn_confidence", "The sum of the confidences of those answers.")
     label_sets: int = _metric("tta_label_sets", "Label sets with cached text features.")
     label_set_bytes: int = _metric("tta_label_set_bytes", "Bytes of cached text features.")
     activation_bytes: int = _metric("tta_retained_activation_bytes", "Bytes kept for backward passes.")

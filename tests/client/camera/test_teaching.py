@@ -114,6 +114,9 @@ def test_without_a_terminal_or_a_session_nothing_begins(capsys: pytest.CaptureFi
     with pytest.raises(SystemExit):
         main(words)
     assert "--teach needs a --session" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*words[:-1], "--ask-per-hour", "4"])
+    assert "--ask-per-hour needs a --session" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("given", "name"), [([], "taught"), (["--strategy", "tda"], "tda")])

@@ -77,6 +77,8 @@ async def test_lessons_about_drawn_frames_calibrate_and_only_those(harness: Harn
     first = await classify(harness, 5000, **options)
     await teach(harness, first.example_id, "dog")  # nobody drew it
     await draw_and_teach(harness, 3, **options)
+    counted = harness.parts.sessions.counters
+    assert sum(counted.drawn_answers.values()) == 3 and 0 < counted.drawn_confidence < 3
     answer = await classify(harness, 1, **options)
     assert (answer.confidence.method, answer.confidence.lessons) == (pb.CALIBRATE_LESSONS, 3)
     assert 0 < answer.confidence.confidence < 1

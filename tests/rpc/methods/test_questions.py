@@ -356,5 +356,5 @@ async def test_a_restored_session_has_no_new_budget() -> None:
 
 
 async def test_a_call_that_asks_by_itself_names_its_session(harness: Harness) -> None:
-    with pytest.raises(grpc.aio.AioRpcError, match="options.asking: a question waits in its session"):
+    with pytest.raises(grpc.aio.AioRpcError, match=r"options\.asking: a question waits in its session"):
         await ask(harness.stub, session="", options=pb.Options(asking=pb.Asking(per_hour=2)))

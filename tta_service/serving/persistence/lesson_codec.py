@@ -138,14 +138,14 @@ def _decode_examples(
 
 def _encode_drawn(drawn: Drawn) -> list[Any]:
     logits = b64encode(drawn.logits.float().numpy().tobytes()).decode()
-    return [drawn.strategy, drawn.prediction_set, logits]
+    return [drawn.strategy, drawn.prediction_set, logits, drawn.confidence]
 
 
 def _decode_drawn(described: Sequence[Any], other_model: str) -> Drawn:
     """What another model said counts for none of this server's strategies."""
-    strategy, held, logits = described
+    strategy, held, logits, *later = described
     values = torch.frombuffer(bytearray(b64decode(logits)), dtype=torch.float32)
-    return Drawn("" if other_model else strategy, values, None if held is None else tuple(held))
+    return Drawn("" if other_model else strategy, values, None if held is None else tuple(held), *later)
 
 
 def _split(values: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:

@@ -102,6 +102,8 @@ class QuestionTotals:
     asked: Mapping[str, int] = field(default_factory=dict[str, int])  # by reason
     evicted: Mapping[str, int] = field(default_factory=dict[str, int])  # without an answer, by what was exceeded
     sets_checked: Mapping[str, int] = field(default_factory=dict[str, int])  # prediction sets, "held" or "missed"
+    drawn_answers: Mapping[str, int] = field(default_factory=dict[str, int])  # named since, "right" or "wrong"
+    drawn_confidence: float = 0.0  # the sum of theirs
 
     def count_asked(self, reason: str) -> None:
         """One more is asked."""
@@ -111,6 +113,12 @@ class QuestionTotals:
         """Somebody has said what a picture shows that had a prediction set, and whether that holds the label."""
         outcome = "held" if held else "missed"
         self.sets_checked = {**self.sets_checked, outcome: self.sets_checked.get(outcome, 0) + 1}
+
+    def count_named(self, confidence: float, right: bool) -> None:
+        """Somebody has said what a picture shows that was drawn; `confidence` was that in its answer."""
+        outcome = "right" if right else "wrong"
+        self.drawn_answers = {**self.drawn_answers, outcome: self.drawn_answers.get(outcome, 0) + 1}
+        self.drawn_confidence += confidence
 
     def count_evicted(self, reason: str) -> None:
         """One leaves without an answer, or found no room."""

@@ -48,8 +48,7 @@ class SessionScope:
         """Whether the picture is remembered: a later lesson can only be about a session that has a name."""
         request = self._request
         return request.remember or (
-            bool(request.session)
-            and (request.ask or request.trust.may_ask or self._session.recent_limit > 0)
+            bool(request.session) and (request.ask or request.trust.may_ask or self._session.recent_limit > 0)
         )
 
     def admit(self, size: int) -> None:
@@ -105,7 +104,7 @@ class SessionScope:
         reason = self._choose_reason(report, trust)
         if reason is Reason.UNIFORM:
             held = trust.prediction_set if trust.guaranteed else None
-            drawn = Drawn(repr(report.strategy), report.logits, held)
+            drawn = Drawn(repr(report.strategy), report.logits, held, trust.confidence)
         example = Example(
             id=f"seen-{token_hex(12)}",
             views=report.example,
@@ -124,7 +123,7 @@ class SessionScope:
         return replace(report, example_id=example.id, asked=asked)
 
     def _choose_reason(self, report: Report, trust: Trust) -> Reason | None:
-        """Why a person is asked about the picture; with a number of questions an hour it alone decides what is asked."""
+        """Why a person is asked about the picture. A number of questions an hour decides in place of other options."""
         session, per_hour = self._session, self._request.trust.ask_per_hour
         place = f"{session.id} {session.frames}"
         if per_hour is None:

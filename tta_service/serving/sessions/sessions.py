@@ -34,6 +34,8 @@ class SessionCounters:
     questions_asked: Mapping[str, int] = field(default_factory=dict[str, int])  # by reason
     questions_evicted: Mapping[str, int] = field(default_factory=dict[str, int])  # by what was exceeded
     sets_checked: Mapping[str, int] = field(default_factory=dict[str, int])  # prediction sets, "held" or "missed"
+    drawn_answers: Mapping[str, int] = field(default_factory=dict[str, int])  # named since, "right" or "wrong"
+    drawn_confidence: float = 0.0  # the sum of theirs
 
 
 class Sessions:
@@ -69,6 +71,8 @@ class Sessions:
             questions.asked,
             questions.evicted,
             questions.sets_checked,
+            questions.drawn_answers,
+            questions.drawn_confidence,
         )
 
     def scope(self, request: Request) -> SessionScope:

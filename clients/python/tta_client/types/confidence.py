@@ -26,7 +26,7 @@ class Smooth:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """The session asks by itself, at most `per_hour` questions: where a word teaches most, and some that chance draws."""
+    """The session asks by itself, at most `per_hour` times: where a word teaches most, and a quarter by chance."""
 
     per_hour: float
 
