@@ -158,11 +158,10 @@ class Teaching:
         return LessonResult(example.id, before is not None, names, _names(anew), set_apart=apart)
 
     def _count(self, example: Example, label: str | None) -> None:
-        """What a lesson says about the trust in the answer to a picture that was drawn."""
-        totals = self._registry.accounting.questions
+        totals, drawn = self._registry.accounting.questions, example.drawn
         if (held := is_covered(example, label)) is not None:
             totals.count_checked(held)
-        if (drawn := example.drawn) is not None and drawn.confidence is not None:
+        if drawn is not None and drawn.confidence is not None:
             totals.count_named(drawn.confidence, is_right(drawn, example.labels.names, label))
 
     def _answer(self, holder: LessonTarget, example: str) -> None:
