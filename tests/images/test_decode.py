@@ -217,8 +217,17 @@ def test_a_run_of_padding_takes_no_time(end: bytes):
     started = time.process_time()
     assert_refused(JPEG[:2] + b"\xff" * 8_000_000 + end, "ends within its header")
     assert time.process_time() - started < 30
-    padded = JPEG[:2] + b"\xff" * 1_000_000 + JPEG[2:]
-    assert (pixels(padded) == pixels(JPEG)).all()
+
+
+@pytest.mark.parametrize("padding", [b"\xff", b"\0", b"\xff\0"], ids=["fill", "zeros", "stuffing"])
+def test_padding_before_the_scans_is_passed_over_at_once(padding: bytes):
+    """Pillow would step over it in Python, a second for each million bytes; others would wait for the interpreter."""
+    scan, seconds = JPEG.index(b"\xff\xda"), list[float]()
+    for many in (1_000_000, 2_000_000):
+        started = time.process_time()
+        assert (pixels(JPEG[:scan] + padding * (many // len(padding)) + JPEG[scan:]) == pixels(JPEG)).all()
+        seconds.append(time.process_time() - started)
+    assert seconds[1] < 4 * seconds[0] + 0.05 and seconds[1] < 0.6
 
 
 @pytest.mark.parametrize(

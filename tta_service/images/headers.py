@@ -1,6 +1,7 @@
 """Reads the headers of JPEG, PNG and WebP files before a decoder runs and before pixels are allocated.
 
-Metadata of JPEG and PNG is removed, so that it neither costs time nor makes a decoder fail.
+Metadata of JPEG and PNG is removed, and padding before a JPEG's first scan, so that it neither costs time nor makes a
+decoder fail.
 """
 
 from __future__ import annotations
@@ -63,9 +64,13 @@ def read_orientation(exif: bytes) -> int:
 
 
 def _jpeg(data: bytes) -> Header:
-    size, orientation, scans, start = None, 1, 0, 0
+    size, orientation, scans, start, before = None, 1, 0, 0, 2
     parts: list[bytes] = []
     for kind, marker, at, end in _segments(data):
+        if not scans and marker > before:  # padding, over which Pillow would step byte by byte
+            parts.append(data[start:before])
+            start = marker
+        before = end
         if kind in (*range(0xE1, 0xEE), 0xEF, 0xFE):  # application segments except JFIF's and Adobe's, and comments
             if kind == 0xE1 and data.startswith(b"Exif\0\0", at + 2):
                 orientation = read_orientation(data[at + 2 : end])
