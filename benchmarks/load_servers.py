@@ -22,10 +22,12 @@ NAIVE = [str(HERE / "load_naive.py")]
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where it answers. `metrics` is a URL, "" where there is none."""
+    """Where it answers. `metrics` is a URL; it, `http` and `pid` are empty where they are not known."""
 
     address: str
     metrics: str
+    http: str = ""
+    pid: int = 0
 
 
 @contextlib.contextmanager
@@ -38,7 +40,8 @@ def start_server(command: list[str]) -> Iterator[Server]:
             if not line:
                 raise SystemExit("the server ended before it served")
             addresses = dict(word.split("=", 1) for word in line.split()[1:])
-            yield Server(addresses["grpc"], addresses["metrics"])
+            http = addresses.get("http", "off").partition("://")[2].strip("/")
+            yield Server(addresses["grpc"], addresses["metrics"], http, process.pid)
         finally:
             process.terminate()
             try:

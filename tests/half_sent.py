@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
 WINDOW, FRAME = 65_535, 16_384  # of HTTP/2 before any setting
@@ -27,10 +28,11 @@ class HalfSentCalls:
         """Bytes that the server has taken of all messages."""
         return len(self._left) * self._sent - sum(self._left.values())
 
-    async def run(self, path: str, calls: int, announced: int) -> None:
+    async def run(self, path: str, calls: int, announced: int, headers: Mapping[str, str]) -> None:
         self._writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(SETTINGS, 0, 0, b""))
         fields = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "half", "te": "trailers"}
-        block = b"".join(map(_field, [*fields.items(), ("content-type", "application/grpc")]))
+        fields |= {"content-type": "application/grpc", **headers}
+        block = b"".join(map(_field, fields.items()))
         for call in range(calls):
             stream = 2 * call + 1
             self._windows[stream], self._left[stream] = self._window, self._sent
@@ -77,13 +79,18 @@ class HalfSentCalls:
 
 @asynccontextmanager
 async def half_sent_calls(
-    address: str, method: str, calls: int, announced: int = 8 << 20, sent: int = 7 << 20
+    address: str,
+    method: str,
+    calls: int,
+    announced: int = 8 << 20,
+    sent: int = 7 << 20,
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[HalfSentCalls]:
     """Within the block the calls hang there, as far as the server lets them."""
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     attack = HalfSentCalls(reader, writer, sent)
-    running = asyncio.create_task(attack.run(method, calls, announced))
+    running = asyncio.create_task(attack.run(method, calls, announced, headers))
     try:
         yield attack
     finally:

@@ -29,6 +29,7 @@ class BothTransports:
     http: httpx.AsyncClient
     budget: BodyBudget
     port: int
+    server: HttpServer
 
 
 @asynccontextmanager
@@ -58,7 +59,7 @@ async def open_transports(
         try:
             scheme = "https" if certificates else "http"
             async with httpx.AsyncClient(base_url=f"{scheme}://127.0.0.1:{port}", timeout=60, verify=False) as client:
-                yield BothTransports(rpc, client, budget, port)
+                yield BothTransports(rpc, client, budget, port, server)
         finally:
             await server.stop(0.0)
 

@@ -27,12 +27,14 @@ from tta_service.core.events import Event
 from tta_service.core.reducer import Reduction
 from tta_service.methods.service import AdaptationService
 from tta_service.rpc.server import Server
+from tta_service.rpc.uploads import UploadBudget
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.serving.admission.controller import AdmissionController
 from tta_service.serving.batching.device_health import DeviceHealth
 from tta_service.serving.concurrency import make_executors
 from tta_service.serving.costs.model import CostModel
 from tta_service.serving.persistence.stores.base import Store
+from tta_service.serving.pipeline.resources import Decode
 from tta_service.serving.sessions import sessions as serving
 from tta_service.settings import Limits, Sessions, Settings
 from tta_service.testing import FakeCLIP
@@ -54,6 +56,7 @@ class Harness:
     port: int
     channel: grpc.aio.Channel
     events: list[Event]
+    uploads: UploadBudget
 
     @property
     def stub(self) -> AdaptationServiceStub:
@@ -74,6 +77,7 @@ async def open_harness(
     store: Store | None = None,
     sessions: Mapping[str, Any] | None = None,
     oip: OipLimits | None = None,
+    decode: Decode | None = None,
     **limits: Any,
 ) -> AsyncIterator[Harness]:
     """`limits` and `sessions` are settings of those sections; a `registry` has limits and clocks of its own."""
@@ -85,14 +89,16 @@ async def open_harness(
         lambda serving, _reason: server.health.set_serving(serving), patience=0.3, canary_every=0.1, tick=0.02
     )
     given: dict[str, Any] = {"health": health, "admission": admission, "sessions": registry, "store": store}
+    given["decode"] = decode
     parts = connect_parts(settings, clip, lanes, CostModel(64), events.append, **given)
     service = make_service(parts, make_server_info(settings, clip), events.append)
+    uploads = make_uploads(settings)
     server = Server(
         service,
         message_bytes=settings.limits.message_bytes,
         observe=events.append,
         identity=identity,
-        uploads=make_uploads(settings),
+        uploads=uploads,
         oip=oip or OipLimits(),
     )
     tasks = [asyncio.create_task(parts.batcher.run())]
@@ -103,7 +109,7 @@ async def open_harness(
         tasks.append(asyncio.create_task(health.run(lambda: parts.batcher.encode(blank(clip), NONE))))
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
     try:
-        yield Harness(server, service, parts, port, channel, events)
+        yield Harness(server, service, parts, port, channel, events, uploads)
     finally:
         await channel.close()
         await server.stop(0.0)
