@@ -20,7 +20,7 @@ import fuzz_images
 import grpc
 import psutil
 from fuzz_messages import POOLS
-from fuzz_neighbour import neighbour_of
+from fuzz_neighbour import STRATEGIES, neighbour_of
 from fuzz_offline import INFERENCE, LIMITS, METHODS, Corpus, Tally, changed_tree, remember, valid
 from google.protobuf import json_format
 from google.protobuf.json_format import MessageToDict
@@ -67,7 +67,10 @@ class Server:
     def next(self, kind: type[Message], chance: random.Random) -> Any:
         if kind not in self._corpora:
             self._corpora[kind] = Corpus(kind, chance, 40)
-        return self._corpora[kind].next()
+        message: Any = self._corpora[kind].next()
+        if isinstance(message, pb.SetStrategyStateRequest) and message.name in STRATEGIES:
+            message.enabled = True  # the neighbour uses it
+        return message
 
 
 def refuse(tally: Tally, error: grpc.aio.AioRpcError, given: Any) -> None:
@@ -95,7 +98,7 @@ async def call(server: Server, tally: Tally, chance: random.Random) -> None:
 
 async def raw_call(server: Server, tally: Tally, chance: random.Random) -> None:
     """The same with the bytes of the message changed."""
-    names = [one for one in METHODS if not METHODS[one].client_streaming]
+    names = [one for one in METHODS if not METHODS[one].client_streaming and one != "SetStrategyState"]
     name = "Classify" if chance.random() < 0.5 else chance.choice(names)
     raw = fuzz_images.mutate(server.next(GetMessageClass(METHODS[name].input_type), chance).SerializeToString(), chance)
     tally.inputs += 1

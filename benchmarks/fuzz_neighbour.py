@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import grpc
-from doors import picture
+from hostile_pictures import picture
 
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.wire.v1 import tta_pb2 as pb

@@ -416,8 +416,8 @@ def changed_tensors(values: dict[str, torch.Tensor], chance: random.Random) -> d
             changes: Sequence[Callable[[], torch.Tensor]] = (
                 lambda old=old: old.flatten(),
                 lambda old=old: old[:0] if old.ndim else old,
-                lambda old=old: torch.full_like(old, float("nan")) if old.is_floating_point() else old - 1,
-                lambda old=old: torch.full_like(old, 1e30) if old.is_floating_point() else old + (1 << 30),
+                lambda old=old: torch.full_like(old, float("nan")) if old.is_floating_point() else ~old,
+                lambda old=old: torch.full_like(old, 1e30) if old.is_floating_point() else old | 1,
                 lambda old=old: old.double(),
                 lambda: torch.zeros(0),
             )

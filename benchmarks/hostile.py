@@ -138,7 +138,7 @@ def measure(
         "failed": sorted({f"{kind}: {why}" for _, kind, _, why in loud if why}),
         "rss_before": round(before, 1),
         "rss_most": round(max(peak), 1),
-        "rss_after": round(rss(server), 1),
+        "rss_after": round(rss(server), 1) if server.is_running() else 0.0,
         "normal_after": None if normal is None else round(max(0.0, normal - over), 1),
         "attacker": json.loads(ended.splitlines()[-1]) if ended else {},
         "seconds": round(over - attacked, 1),
@@ -197,19 +197,21 @@ def main() -> None:
     if args.list:
         return print("\n".join(names()))
     rows = {row["attack"]: row for row in json.loads(args.out.read_text())["rows"]} if args.out.exists() else {}
-    for name in chosen:
+    while chosen:
         with attacked_server() as (server, neighbours, attackers):
             neighbour, process = Neighbour(neighbours), psutil.Process(server.pid)
-            try:
-                time.sleep(2.0)
+            time.sleep(2.0)
+            normal = True
+            while chosen and normal:  # a server that does not recover is replaced
+                name = chosen.pop(0)
                 rows[name] = measure(name, attackers, neighbour, process, args.seconds)
-            finally:
-                neighbour.close()
-        print(json.dumps(rows[name]), flush=True)
-        machine = {"cpu": processor(), "cores": os.cpu_count()}
-        report = {"machine": machine, "rows": [rows[one] for one in names() if one in rows]}
-        args.out.write_text(json.dumps(report, indent=1) + "\n")
-        args.out.with_suffix(".md").write_text(table(report))
+                normal = rows[name]["normal_after"] is not None
+                print(json.dumps(rows[name]), flush=True)
+                machine = {"cpu": processor(), "cores": os.cpu_count()}
+                report = {"machine": machine, "rows": [rows[one] for one in names() if one in rows]}
+                args.out.write_text(json.dumps(report, indent=1) + "\n")
+                args.out.with_suffix(".md").write_text(table(report))
+            neighbour.close()
     print(args.out.with_suffix(".md").read_text())
 
 

@@ -26,13 +26,13 @@ import grpc
 import hostile_pictures as pictures
 import uvloop
 from google.protobuf.struct_pb2 import Struct
+from hostile_pictures import NAMES, picture
 from tta_client.v1 import tta_pb2 as pb
 from tta_client.v1.tta_pb2_grpc import AdaptationServiceStub
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
-from benchmarks.doors import NAMES, picture
 from tests.half_sent import half_sent_calls
 
 LABELS = pb.Labels(label_set=pb.LabelSet(names=NAMES))

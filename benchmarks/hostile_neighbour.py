@@ -15,16 +15,13 @@ import json
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import grpc
 import uvloop
+from hostile_pictures import NAMES, picture
 from tta_client.v1 import tta_pb2 as pb
 from tta_client.v1.tta_pb2_grpc import AdaptationServiceStub
-
-sys.path.append(str(Path(__file__).resolve().parents[1]))
-from benchmarks.doors import NAMES, picture
 
 EVERY, PATIENCE = 0.1, 5.0  # seconds between calls, and until a call is given up
 KINDS = ("grpc", "http", "grpc", "http", "grpc, new connection")

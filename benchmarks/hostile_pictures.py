@@ -11,12 +11,18 @@ from google.protobuf.struct_pb2 import Struct
 from PIL import Image
 from tta_client.v1 import tta_pb2 as pb
 
+NAMES = ("cat", "dog", "house")
 MOST = 8_388_000  # bytes of an image that the server takes
 
 
-def photograph(width: int, height: int, **options: object) -> bytes:
+def picture(seed: int = 0) -> bytes:
+    """What a small camera sends."""
+    return photograph(320, 240, seed)
+
+
+def photograph(width: int, height: int, seed: int = 0, **options: object) -> bytes:
     """A JPEG of smooth random colours."""
-    small = np.random.default_rng(7).integers(0, 256, (height // 16, width // 16, 3), dtype=np.uint8)
+    small = np.random.default_rng(seed).integers(0, 256, (height // 16, width // 16, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC).save(file, "JPEG", **options)  # type: ignore[arg-type]
     return file.getvalue()

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from doors import NAMES, picture
+from hostile_pictures import NAMES, picture
 from load_servers import start_server
 from machine import load_average, processor
 from tqdm import tqdm

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
 from tta_service.core.errors import BadRequest
-from tta_service.wire.json_mapping import from_json, load_json, parse_json, to_json
+from tta_service.wire.json_mapping import from_json, from_query, load_json, parse_json, to_json
 from tta_service.wire.v1 import tta_pb2 as pb
 
 
@@ -41,6 +42,35 @@ def test_a_value_that_is_no_message_is_refused_by_its_field(kind: Any, value: An
     with pytest.raises(BadRequest) as refused:
         from_json(kind, value)
     assert refused.value.field == field and refused.value.message
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"labels": "x", "labels.id": "a"},
+        {"labels.id": "a", "labels": "x"},
+        {"options": "{}", "options.strategy.name": "tda"},
+        {"image.raw": "1", "image.raw.width": "2"},
+        {"options.strategy.parameters": "{}", "options.strategy.parameters.fields": "x"},
+        {"options.reduction": "", "options.reduction.reducer.name": "x"},
+    ],
+    ids=str,
+)
+def test_a_query_names_a_message_or_parts_of_it(given: dict[str, str]):
+    with pytest.raises(BadRequest, match="is given (as a whole )?too") as refused:
+        from_query(pb.ClassifyRequest, {name: [text] for name, text in given.items()})
+    assert refused.value.field == list(given)[-1]
+
+
+def test_a_name_given_twice_is_found_in_one_pass():
+    seconds = list[float]()
+    for many in (20_000, 40_000):
+        text = "{" + ",".join(f'"n{number}": 0' for number in (*range(many), many - 1)) + "}"
+        started = time.process_time()
+        with pytest.raises(BadRequest, match=f"'n{many - 1}' is given more than once"):
+            load_json(text)
+        seconds.append(time.process_time() - started)
+    assert seconds[1] < 3 * seconds[0] + 0.1 and seconds[1] < 1
 
 
 def test_numbers_have_all_their_bits_and_null_is_as_good_as_absent():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from typing import Any, NoReturn, TypeVar, cast
 
 from google.protobuf import json_format
@@ -65,9 +66,13 @@ def from_query(kind: type[M], given: Query) -> M:
             if found is None or found.message_type is None:
                 raise BadRequest("there is no such parameter", path)
             descriptor, inner = found.message_type, inner.setdefault(parent, {})
+            if not isinstance(inner, dict):
+                raise BadRequest(f"{parent} is given as a whole too", path)
         field = descriptor.fields_by_name.get(name)
         if field is None:
             raise BadRequest("there is no such parameter", path)
+        if name in inner:
+            raise BadRequest("a part of it is given too", path)
         inner[name] = _from_texts(field, texts, path)
     return from_json(kind, value)
 
@@ -101,8 +106,8 @@ def _refuse_constant(name: str) -> NoReturn:
 def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)[:60]!r} is given more than once")
+        ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"{name[:60]!r} is given more than once")
     return value
 
 
