@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import signal
 import sys
 from typing import Any
@@ -17,10 +18,11 @@ from tta_service.app import Application
 from tta_service.settings import load
 from tta_service.testing import FakeCLIP
 
-QUIET = {"server.port": 0, "http.port": 0, "metrics.port": 0, "log.level": "error", "batch.max_rows": 64}
+QUIET = {"server.port": 0, "http.port": 0, "metrics.port": 0, "batch.max_rows": 64}
 
 
 async def serve(knobs: dict[str, Any]) -> None:
+    logging.disable(logging.WARNING)
     clip: Any = FakeCLIP()
     async with Application(load(QUIET | knobs), clip) as application:
         for one in (signal.SIGTERM, signal.SIGINT):

@@ -33,7 +33,21 @@ from machine import load_average, processor
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "results" / "hostile.json"
 IN_TIME, IN_A_ROW, PATIENCE = 0.25, 10, 60.0
-SERVE = ["-m", "tta_service", "serve", "--port", "0", "--http-port", "0", "--metrics-port", "0", "--log-level", "error"]
+SERVE = [
+    "-m",
+    "tta_service",
+    "serve",
+    "--set",
+    "batch.max_rows=16",
+    "--port",
+    "0",
+    "--http-port",
+    "0",
+    "--metrics-port",
+    "0",
+    "--log-level",
+    "error",
+]
 HEAD = """# What attacks do to a neighbour
 
 `python benchmarks/hostile.py`: the neighbour makes ten calls a second; each attack is another owner's process beside it

@@ -28,7 +28,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +248,7 @@ async def soak(hours: float, rate: float, folder: bool) -> dict[str, Any]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         record.wrong += neighbour.wrong
-    report = asdict(record) | {"hours": hours, "rate": rate, "store": "redis" if redis else "folder"}
+    report = vars(record) | {"hours": hours, "rate": rate, "store": "redis" if redis else "folder"}
     report |= {"neighbour_calls": neighbour.calls, "cpu": processor(), "cores": os.cpu_count()}
     return report | {"grown": grown(record.looks)}
 
