@@ -118,29 +118,31 @@ async def break_store(redis: Redis, record: Record, chance: random.Random) -> No
             redis.send(signal.SIGCONT)
 
 
-async def crash_clients(server: Server, record: Record, rate: float) -> None:
-    """Processes with sixteen random streams at a time, of which every second one is killed."""
+async def crash_clients(server: Server, record: Record, rate: float, chance: random.Random) -> None:
+    """Processes with some random streams at a time, of which every second one is killed in the middle."""
     for number in itertools.count():
-        options = json.dumps(
-            {"address": server.address, "cycles": int(400 * rate), "seed": number, "at_once": max(1, int(8 * rate))}
-        )
-        command = "nice", "-n", "5", sys.executable, str(HERE / "cycles_clients.py"), options
+        many = {"cycles": int(400 * rate), "at_once": max(1, int(8 * rate))}
+        options = json.dumps({"address": server.address, "seed": number} | many)
+        command = sys.executable, str(HERE / "cycles_clients.py"), options
         client = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
         try:
-            async with asyncio.timeout(CLIENT):
-                output, _ = await client.communicate()
-            for how, count in json.loads(output.splitlines()[-1]).items():
-                record.ended[f"client: {how}"] += count
-                if any(code.name in how for code in HARMFUL):
-                    record.wrong.append(f"a client: {how}")
-        except TimeoutError:
-            pass
+            if number % 2:
+                await asyncio.sleep(chance.uniform(3, CLIENT))
+                record.faults["client killed"] += client.returncode is None
+            else:
+                count_endings(await client.communicate(), record)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 client.kill()
-                record.faults["client killed"] += 1
             await client.wait()
         await asyncio.sleep(2.0)
+
+
+def count_endings(output: tuple[bytes, bytes], record: Record) -> None:
+    for how, count in json.loads(output[0].splitlines()[-1]).items():
+        record.ended[f"client: {how}"] += count
+        if any(code.name in how for code in HARMFUL):
+            record.wrong.append(f"a client: {how}")
 
 
 async def stream_without_end(server: Server, record: Record) -> None:
@@ -234,7 +236,7 @@ async def soak(hours: float, rate: float, folder: bool) -> dict[str, Any]:
         stub = AdaptationServiceStub(channel)
         works: list[Callable[[], Awaitable[None]]] = [
             lambda: look(server, record),
-            lambda: crash_clients(server, record, rate),
+            lambda: crash_clients(server, record, rate, chance),
             lambda: stream_without_end(server, record),
             lambda: churn_labels(stub, record, rate, chance),
             lambda: too_little_time(stub, record, rate, chance),

@@ -57,7 +57,7 @@ def test_a_value_that_is_no_message_is_refused_by_its_field(kind: Any, value: An
     ids=str,
 )
 def test_a_query_names_a_message_or_parts_of_it(given: dict[str, str]):
-    with pytest.raises(BadRequest, match="is given (as a whole )?too") as refused:
+    with pytest.raises(BadRequest, match=r"is given (as a whole )?too") as refused:
         from_query(pb.ClassifyRequest, {name: [text] for name, text in given.items()})
     assert refused.value.field == list(given)[-1]
 

@@ -65,9 +65,10 @@ def from_query(kind: type[M], given: Query) -> M:
             found = descriptor.fields_by_name.get(parent)
             if found is None or found.message_type is None:
                 raise BadRequest("there is no such parameter", path)
-            descriptor, inner = found.message_type, inner.setdefault(parent, {})
-            if not isinstance(inner, dict):
+            part: Any = inner.setdefault(parent, {})
+            if not isinstance(part, dict):
                 raise BadRequest(f"{parent} is given as a whole too", path)
+            descriptor, inner = found.message_type, cast("dict[str, Any]", part)
         field = descriptor.fields_by_name.get(name)
         if field is None:
             raise BadRequest("there is no such parameter", path)
