@@ -46,6 +46,7 @@ def test_the_demo_shows_a_few_lines_of_the_metrics():
     assert metric_lines(text) == ['tta_requests_total{code="OK"} 4.0']
 
 
+@pytest.mark.slow
 def test_a_service_that_cannot_start_fails_the_demo(capfd: pytest.CaptureFixture[str]):
     with pytest.raises(DemoFailed, match="did not start"), start_service(["--precision=abacus"]):
         pass

@@ -14,6 +14,7 @@ from tta_service.core.request import Report
 from tta_service.settings import BadSettings, load
 
 
+@pytest.mark.slow
 async def test_more_views_take_more_memory_and_answers_are_not_observed(tmp_path: Path):
     events: list[Event] = []
     settings = load({"batch.max_rows": 64, "lanes.cores": 1})

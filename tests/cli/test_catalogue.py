@@ -15,6 +15,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[object, st
     return ended.value.code, printed.out + printed.err
 
 
+@pytest.mark.slow
 def test_a_strategy_is_switched_off_and_on(capsys: pytest.CaptureFixture[str]) -> None:
     with run_service() as address:
         at = "--server", address

@@ -238,6 +238,7 @@ def test_words_that_the_text_tower_never_saw_are_reported_once(run: Run):
     assert error == "tta-service: the text tower was never taught: qzxwv\n"
 
 
+@pytest.mark.slow
 def test_classes_of_one_name_differ_by_their_index(run: Run):
     arguments = ("classify", FLOWER, "--labels", "temple,flower,cat,flower", "--strategy", "zero_shot")
     assert "names 1 and 3 are both 'flower'" in run(*arguments)[2]

@@ -144,6 +144,7 @@ def test_a_terminal_without_the_letters_gets_question_marks(
         assert [one["name"] for one in entries] == list((strategies if command == "strategies" else reducers).names())
 
 
+@pytest.mark.slow
 def test_labels_survive_a_terminal_without_their_letters(monkeypatch: pytest.MonkeyPatch):
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, "ascii", write_through=True))

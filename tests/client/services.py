@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-QUICK = {"server.port": 0, "metrics.enabled": False, "batch.max_rows": 32}
+QUICK = {"server.port": 0, "metrics.enabled": False, "batch.max_rows": 16, "lanes.cores": 1}
 
 
 @contextmanager

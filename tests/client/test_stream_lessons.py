@@ -72,6 +72,7 @@ def test_every_frame_is_taught_although_nobody_waits(client: Client, session: st
     assert not stream.statistics.reconnects and len(told) == stream.statistics.answers
 
 
+@pytest.mark.slow
 def test_many_lessons_are_waited_for_while_frames_wait_for_their_reader(client: Client, session: str) -> None:
     stream = client.stream([picture(n) for n in range(30)], LABELS, SURE, session=session, in_flight=20)
     numbers = list[int]()

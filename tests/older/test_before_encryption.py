@@ -56,6 +56,7 @@ async def list_group(stub: Any) -> list[str]:
     return sorted(one.label for one in lessons)
 
 
+@pytest.mark.slow
 async def test_sessions_and_groups_go_on_and_are_encrypted_as_soon_as_they_are_read(before: Path):
     store, expected = before / "store", json.loads((before / "expected.json").read_text())
     group = expected.pop("group")

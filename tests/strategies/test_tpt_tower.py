@@ -118,6 +118,7 @@ def test_the_same_lines_in_float64_are_exact(template, steps, kind, monkeypatch)
         torch.testing.assert_close(logits, plainly, atol=1e-6, rtol=0)
 
 
+@pytest.mark.slow
 @BOTH
 def test_two_hundred_images_end_where_adamw_says(strategy):
     """Final logits for our own context equal the plain way's."""

@@ -40,7 +40,7 @@ def classify(
     flags = {
         "defaults.strategy": strategy,
         "defaults.reducer": reducer,
-        "batch.max_rows": 64,  # one request at a time needs no measured maximum
+        "batch.max_rows": 16,  # one request at a time needs no measured maximum
     }
     settings = configure(flags)
     template_request = Request(

@@ -32,6 +32,7 @@ def run(address: str, capsys: pytest.CaptureFixture[str], source: str, strategy:
     return results
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_source_through_every_strategy(service: str, tmp_path: Path, capsys, strategy: str) -> None:
     (tmp_path / "one.jpg").write_bytes(jpeg(Virtual(seed=2).frame(1).image))

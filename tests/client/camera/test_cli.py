@@ -186,6 +186,7 @@ def test_the_gate_holds_back_still_pictures(address: str, peer: Peer, tmp_path: 
     assert "1 answers to 1 sent, 0 failures, 5 skipped (5 interval), 0 dropped" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @photographed
 def test_the_service_keeps_the_frame_budget(service: str, capsys: pytest.CaptureFixture[str]) -> None:
     """An hour suffices. A budget too short for any service fails each frame, and the stream goes on."""

@@ -32,6 +32,7 @@ def encoder(service: str) -> Encoder:
         return Encoder(Model(), client.info())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["zero_shot", "mta", "tda"])
 def test_the_answers_equal_those_of_the_pictures(service: str, encoder: Encoder, strategy: str) -> None:
     options = Options(Choice(strategy, {} if strategy == "zero_shot" else {"views": 6}), "none", seed=7, top_k=4)

@@ -135,6 +135,7 @@ def test_the_number_of_threads_that_wait_for_a_hung_device_is_bounded() -> None:
     assert not watching.is_alive()
 
 
+@pytest.mark.slow
 def test_an_rtsp_camera_stalls_and_comes_back() -> None:
     """Over loopback, PyAV to PyAV. The first connection falls silent and stays open."""
     pytest.importorskip("av", reason="video needs PyAV (extra camera)")

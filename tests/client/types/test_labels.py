@@ -22,6 +22,7 @@ PICTURES = [jpeg(np.full((48, 64, 3), shade, np.uint8)) for shade in (30, 120, 2
 STRANGE = ("qzxwv", "vxqzw")
 
 
+@pytest.mark.slow
 def test_classes_of_one_name_are_told_apart_by_their_index(service: str) -> None:
     with Client(service) as client:
         info = client.put_labels(TWINS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from tests.clip.small import pixels, small_model
@@ -20,6 +21,7 @@ def test_forwards_of_one_code_are_kept_apart():
     assert copy_code(whole) is whole
 
 
+@pytest.mark.slow
 def test_a_forward_is_one_graph():
     """What torch cannot compile would cut it into pieces; the first forward here would raise."""
     eager = build_image_encoder(

@@ -35,9 +35,28 @@ def test_the_smallest_power_of_two_within_five_percent_of_the_best(fixed: float,
 def test_it_stops_when_time_or_memory_runs_out():
     slow = Machine(0.0, 1.0)
     assert measure(slow, most=256, patience=3.0, clock=slow.clock).rows == 1
-    assert max(slow.asked) == 4
-    small = Machine(1.0, 0.001, memory=8)
-    assert measure(small, most=256, clock=small.clock).rows == 8
+    assert max(slow.asked) == 2
+    small = Machine(0.1, 0.0001, memory=8)
+    assert measure(small, most=256, patience=100, clock=small.clock).rows == 8
+
+
+@pytest.mark.parametrize("fixed, each", [(0.1, 0.001), (0.004, 0.004), (0.0, 0.02)])
+def test_what_was_not_measured_is_estimated(fixed: float, each: float):
+    whole, part = Machine(fixed, each), Machine(fixed, each)
+    measured = measure(whole, most=64, patience=100, clock=whole.clock)
+    estimated = measure(part, most=64, patience=3 * (3 * fixed + 7 * each) - 1e-6, clock=part.clock)
+    assert max(part.asked) == 4 < max(whole.asked)
+    assert estimated.rates == pytest.approx(measured.rates) and estimated.rows == measured.rows
+
+
+def test_one_slow_run_does_not_decide():
+    disturbed = Machine(0.004, 0.004)
+
+    def forward(rows: int) -> None:
+        disturbed(rows)
+        disturbed.now += 0.3 * (rows == 4)  # each of its runs
+
+    assert measure(forward, most=64, patience=1.2, clock=disturbed.clock).rows in (16, 32)
 
 
 def test_a_tower_that_fails_on_one_row_is_an_error():

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
+from statistics import median
 from typing import TypeVar
 
 import torch
@@ -17,6 +19,8 @@ from .adaptation import EncodedViews, run_strategy
 from .resources import Resources
 
 T = TypeVar("T")
+RUNS = 3  # of each size
+LONGEST = 5.0  # seconds of a forward that is not measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,30 +40,46 @@ class Calibration:
 def measure(
     forward: Callable[[int], object],
     most: int = 256,
-    patience: float = 5.0,
+    patience: float = 2.0,
     clock: Callable[[], float] = time.monotonic,
 ) -> Calibration:
     """Times `forward(rows)` for 1, 2, 4 … `most` rows. Call it in the device lane.
 
-    Each size runs once unmeasured (for compilers, caches, allocators), then twice; the faster run counts. Stops after a
-    size that takes longer than `patience` seconds, or when memory runs out. Raises what the first forward raises.
+    Each size runs once unmeasured (for compilers, caches, allocators), then twice; the faster run counts. After two
+    sizes and `patience` seconds in all the rest is estimated: a forward has a fixed cost and one for each row. Sizes
+    beyond the memory are left out. Raises what the first forward raises.
     """
-    rates: dict[int, float] = {}
+    seconds: dict[int, float] = {}
     rows = 1
     while rows <= most:
         try:
-            seconds = _fastest(forward, rows, clock)
+            seconds[rows] = max(_fastest(forward, rows, clock), 1e-9)
         except torch.OutOfMemoryError:
-            if not rates:
+            if not seconds:
                 raise
             break
-        rates[rows] = rows / max(seconds, 1e-9)
-        if seconds > patience:
-            break
         rows *= 2
+        if rows > 2 and RUNS * sum(seconds.values()) > patience:  # what compilers take does not count
+            seconds |= _estimate(seconds, rows, most)
+            break
+    rates = {rows: rows / took for rows, took in seconds.items()}
     best = max(rates.values())
     chosen = min(rows for rows, rate in rates.items() if rate >= 0.95 * best)
     return Calibration(chosen, 1 / rates[chosen], rates)
+
+
+def _estimate(seconds: dict[int, float], rows: int, most: int) -> dict[int, float]:
+    """Seconds of forwards of `rows`, twice as many … `most`, each of at most `LONGEST` seconds.
+
+    A row costs the median of what it cost from any size to any larger one, so one slow run does not count.
+    """
+    if len(seconds) < 2:
+        return {}
+    pairs = combinations(seconds.items(), 2)
+    each = max(1e-9, median((more - less) / (many - few) for (few, less), (many, more) in pairs))
+    fixed = max(0.0, median(took - each * size for size, took in seconds.items()))
+    sizes = [size for power in range(20) if (size := rows << power) <= most]
+    return {size: took for size in sizes if (took := fixed + each * size) <= LONGEST}
 
 
 async def warm_up(resources: Resources, dimension: int, side: int = 256) -> None:
@@ -89,7 +109,7 @@ def _time(work: Callable[[], T]) -> tuple[T, float]:
 
 def _fastest(forward: Callable[[int], object], rows: int, clock: Callable[[], float]) -> float:
     forward(rows)
-    return min(_seconds(forward, rows, clock) for _ in range(2))
+    return min(_seconds(forward, rows, clock) for _ in range(RUNS - 1))
 
 
 def _seconds(forward: Callable[[int], object], rows: int, clock: Callable[[], float]) -> float:
