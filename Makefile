@@ -5,7 +5,11 @@ export PYTHON
 # Without bytecode every process would compile torch's Python anew, for seconds; the tests start many.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve test test-all test-cpus check proto bench format clean
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test test-all test-cpus check proto bench format clean
+
+help:                           ## this list
+	@sed -n "s/^\([a-z-]*\):.*## /\1\t/p" $(MAKEFILE_LIST) | expand -t 12
 
 demo: .venv/.installed-demo     ## stream real photographs through the service, with a live table
 	$(BIN)/tta-service demo

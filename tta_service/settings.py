@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import PrivateAttr, ValidationError
+from pydantic import BaseModel, PrivateAttr, ValidationError
 
 from .core.errors import TTAError
 from .sections import Batch, Defaults, Http, Lanes, Log, MetricsServer, Model, Section, Server, Sessions, Text, Tracing
@@ -46,6 +46,10 @@ class Settings(Section):
     def locate_mistake(self, knob: str, message: str) -> str:
         """The message with the name of the setting in front, and before that where it was set, if it was."""
         return _line(find_source(tuple(knob.split(".")), self._given), knob, message)
+
+    def describe(self) -> Iterator[SourcedValue]:
+        """Every setting with its value, and the file, variable or flag that gave it; "" for a default."""
+        return _describe(self, (), self._given)
 
 
 class BadSettings(Exception):
@@ -82,6 +86,15 @@ def load(
         raise BadSettings("\n".join(wrong))
     settings._given = given
     return settings
+
+
+def _describe(part: BaseModel, around: Knob, given: Mapping[Knob, SourcedValue]) -> Iterator[SourcedValue]:
+    for name in type(part).model_fields:
+        knob, value = (*around, name), getattr(part, name)
+        if isinstance(value, BaseModel):
+            yield from _describe(value, knob, given)
+        else:
+            yield SourcedValue(knob, value, find_source(knob, given))
 
 
 def _take_misplaced(given: dict[Knob, SourcedValue]) -> Iterator[str]:

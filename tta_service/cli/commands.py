@@ -26,6 +26,7 @@ COMMANDS = {
     "measure": Place("service", "measure", "Measure the peak memory of one answer of each strategy."),
     "strategies": Place("catalogue", "strategies", "List the strategies, or switch one off on a running server."),
     "reducers": Place("catalogue", "reducers", "List the token reducers."),
+    "settings": Place("settings", "settings", "Show every setting, its value and where it was set."),
     "keys": Place("keys", "keys", "API keys: add, list, revoke."),
 }
 
