@@ -72,7 +72,7 @@ class Connection:
         lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "\r\n"]
         self._writer.write("\r\n".join(lines).encode() + body)
         status, _, fields = (await self._reader.readuntil(b"\r\n\r\n")).partition(b"\r\n")
-        found = await self._reader.readexactly(int(re.search(rb"(?i)content-length: (\d+)", fields)[1]))  # type: ignore[index]
+        found = await self._reader.readexactly(int(re.search(rb"(?im)^content-length: (\d+)", fields)[1]))  # type: ignore[index]
         assert status == b"HTTP/1.1 200 OK", found
         return found
 
