@@ -75,7 +75,16 @@ def load(
         from_file, wrong = [], [str(error)]
     sections = Settings.model_fields
     values = (*from_file, *read_variables(os.environ, sections), *read_flags(flags or {}, spellings))
-    given = {one.knob: one for one in flatten(values, sections)}  # the last one counts
+    return _validate(values, checks, wrong)
+
+
+def make(values: Mapping[str, Any]) -> Settings:
+    """Settings with these values by dotted name, whatever files and variables say. Raises `BadSettings`."""
+    return _validate(read_flags(values, {}), NONE, [])
+
+
+def _validate(values: Iterable[SourcedValue], checks: Mapping[str, Check], wrong: list[str]) -> Settings:
+    given = {one.knob: one for one in flatten(values, Settings.model_fields)}  # the last one counts
     wrong += [*_take_misplaced(given), *_run_checks(checks, given)]
     try:
         settings = Settings.model_validate(nest(given.values()))

@@ -65,9 +65,9 @@ class SessionPersistence:
         await self.load(owner, id, opening=True)
         return await self._snapshots.take(owner, id)
 
-    async def restore(self, owner: str, state: bytes) -> SessionInfo:
+    async def restore(self, owner: str, state: bytes, id: str = "") -> SessionInfo:
         """Restores a snapshot; the server that has the session loses it. Raises as `load` and `Snapshots.restore`."""
-        session = await self._snapshots.restore(owner, state)
+        session = await self._snapshots.restore(owner, state, id)
         if self._writer is not None:
             session.stored.restoring = True
             await asyncio.shield(self._queue.submit((owner, session.id), partial(self._writer.overwrite, session)))

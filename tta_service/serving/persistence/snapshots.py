@@ -103,14 +103,16 @@ class Snapshots:
         state = await run(self.lanes.prepare, self._dump, header, values, encode_lessons, subject)
         return Snapshot(session.id, epoch, state)
 
-    async def restore(self, owner: str, state: bytes) -> Session:
-        """The session goes on here, one epoch later, and replaces an idle one of the same id.
+    async def restore(self, owner: str, state: bytes, id: str = "") -> Session:
+        """The session goes on here, one epoch later, and replaces an idle one of the same id, its own without `id`.
 
         Of another model's snapshot lessons and questions are restored; what another version of a strategy learnt from
         lessons begins anew. Raises `BadRequest` when the state was changed, is another owner's, does not fit this
         version's memories, or is another model's without lessons; `NewerFormat`; `SessionInUse`; `MemoryFull`.
         """
         image = await self._decode(owner, state, partial(Subject, "snapshot"))
+        if id:
+            image = replace(image, header={**image.header, "session": id})
         return self._install(image, owner, image.header["epoch"] + 1, named=True)
 
     async def reinstate(self, owner: str, id: str, state: bytes, epoch: int, named: bool) -> Session:
