@@ -7,8 +7,10 @@ from math import exp, lgamma
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from tta_service import Evidence
+from tta_service.core.memory import map_tensors
 from tta_service.core.strategy import apply_fit
 from tta_service.maths import unit
 from tta_service.strategies.taught import Taught
@@ -20,6 +22,11 @@ TEXT, MEANS, WORTH = (0, 0.03, 0.06, 0.12, 0.25, 0.5, 1), (0, 4, 8, 12, 16, 24, 
 
 def rows(x):
     return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
+
+
+def lift(x):
+    x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 0.3)
+    return np.concatenate([x, np.sqrt(np.maximum(0, 1 - (x**2).sum(1, keepdims=True)))], 1)
 
 
 def log_softmax(z):
@@ -55,10 +62,8 @@ def formula(t, s, frames, lessons, labels, images):
     share = np.array([1 / len(one) for one in moments])
     means = np.stack([np.average(lessons[labels == k], 0, share[labels == k]) for k in np.unique(labels)])
     middle = (frames.sum(0) + share.sum() * means.mean(0)) / (len(frames) + share.sum())
-    counted = len(frames) + share.sum()
-    spread = (counted * max(0, 1 - middle @ middle) + 0.5 * 0.3) / (counted - 0.5)
-    middle = middle * spread**2 / (spread**2 + 0.02**2)
-    a, text, x, f = (rows(some) for some in (lessons - middle, t - t.mean(0), images - middle, frames - middle))
+    a, x, f = (lift(some - middle) for some in (lessons, images, frames))
+    text = np.pad(rows(t - t.mean(0)), ((0, 0), (0, 1)))
     per_class = np.bincount(labels, share, minlength=c)
     doubt = 1 / (1 + (per_class > 1.5).mean() * share.sum() / 16)
     best = np.exp(log_softmax(s * np.concatenate([frames, lessons]) @ t.T))
@@ -73,7 +78,7 @@ def formula(t, s, frames, lessons, labels, images):
 
     tell = [log_likely(u, w, a @ text.T) @ share for u in TEXT for w in MEANS]
     known = max(float(np.clip(1 + max(tell) / share.sum() / np.log(c), 0, 1)), mistakes * sure**2)
-    unheard, no_frames = {}, np.zeros_like(t)
+    unheard, no_frames = {}, np.zeros_like(text)
     for kappa in WORTH:
         whole, solved, weights, every = prototypes(a, labels, share, text, kappa, no_frames)
         size = np.linalg.norm(solved, axis=1).mean()
@@ -84,7 +89,7 @@ def formula(t, s, frames, lessons, labels, images):
             by_means[i, labels[i]] = a[i] @ others[labels[i]]
             rest = np.array([j for j in range(len(every)) if j not in moments[i]])  # at the same weights
             truth = np.eye(c)[np.concatenate([labels, range(c), range(c)])[rest]] - 1 / c
-            inner = every[rest].T @ (weights[rest, None] * every[rest]) + np.eye(t.shape[1])
+            inner = every[rest].T @ (weights[rest, None] * every[rest]) + np.eye(a.shape[1])
             by_ridge[i] = a[i] @ np.linalg.solve(inner, every[rest].T @ (weights[rest, None] * truth)) / size
         unheard[0, kappa], unheard[1, kappa] = by_means, by_ridge
     weight, likely = {}, {}
@@ -94,6 +99,7 @@ def formula(t, s, frames, lessons, labels, images):
                 likely[part, kappa, u, w] = np.exp(log_likely(u, w, score))
                 loss = -share @ np.log(0.999 * likely[part, kappa, u, w] + 0.001 / c) / 2
                 loss += doubt * (np.log((w + 1) / 11) ** 2 + (np.log2(kappa) + 1 - 7 * known) ** 2)
+                loss += 4 / m * (1 - u)
                 weight[part, kappa, u, w] = np.exp(-loss)
     total = sum(weight.values())
     weight = {one: p / total for one, p in weight.items() if p / total >= 1e-3}
@@ -112,10 +118,12 @@ def formula(t, s, frames, lessons, labels, images):
     for _ in range(2):
         p = answer(f, s * frames @ t.T, sums) / (frames @ frames.T > 0.98).sum(1)[:, None]
         sums = worth * p.T @ f
-    return answer(x, s * images @ t.T, sums)
+    few, near = np.exp(-((m / 4) ** 2)), np.clip(((x @ a.T).max(1) - 0.2) / 0.5, 0, 1)
+    told, zero_shot = 1 - few * (1 - near)[:, None], np.exp(log_softmax(s * images @ t.T))
+    return told * answer(x, s * images @ t.T, sums) + (1 - told) * zero_shot
 
 
-@pytest.mark.parametrize(("classes", "each"), [(2, 3), (5, 1), (5, 4)])
+@pytest.mark.parametrize(("classes", "each"), [(2, 1), (2, 3), (5, 1), (5, 4)])
 def test_equals_the_formula(classes, each):
     text, (features, labels) = space(classes, scale=20.0), pictures(classes, 12)
     n = classes * each
@@ -285,11 +293,64 @@ def test_pictures_like_those_of_none_of_the_classes_are_answered_with_less_confi
     assert "none_of_these" not in Taught().explain(evidence(measured[0], text), before)
 
 
-def test_lessons_of_none_alone_leave_zero_shot_as_it_is():
-    text, (features, _) = space(5), pictures(5, 4)
-    memory = foreign(Taught().begin(text), text, features[:3])
-    plain = np.stack([evidence(x, text).logits()[0].double().numpy() for x in features])
-    assert (answers(Taught(), text, features, memory) == plain).all() and not Taught().fit_is_due(memory)
+def test_lessons_of_none_alone_concern_pictures_like_them():
+    text, (features, labels) = space(5), pictures(8, 12)
+    stranger, others = features[7], features[[i for i in range(96) if labels[i] < 5]]
+    memory = foreign(Taught().begin(text), text, [stranger])
+    with torch.inference_mode():
+        for frame in features:
+            _, memory = Taught().adapt(evidence(frame, text), memory)
+    memory = apply_fit(memory, Taught().fit(memory, text))
+    assert not Taught().fit_is_due(memory)
+    plain = np.stack([evidence(x, text).logits()[0].double().numpy() for x in others])
+    same = (answers(Taught(), text, others, memory) == plain).all(1)
+    assert same.mean() > 0.6  # bit for bit
+    change = np.exp(answers(Taught(), text, others, memory)).max(1) / np.exp(log_softmax(plain)).max(1)
+    assert (change[~same] > 0.7).all()
+    again = unit(stranger + 0.05 * others[0])
+    assert Taught().explain(evidence(again, text), memory)["none_of_these"] > 0.4
+    before, after = evidence(again, text).logits()[0], answers(Taught(), text, again[None], memory)[0]
+    assert np.exp(after).max() < 0.7 * float(before.softmax(0).max()) and after.argmax() == before.argmax()
+
+
+@pytest.mark.parametrize("lessons", [0, 1, 5, 30])
+def test_one_lesson_of_none_lowers_no_confidence_in_pictures_unlike_it(lessons):
+    text, (features, labels) = space(5), pictures(8, 40)
+    known = [i for i in range(320) if labels[i] < 5]
+    memory = taught(
+        Taught(), text, features[known[:lessons]], [labels[i] for i in known[:lessons]], features[known[30:90]]
+    )
+    after = foreign(map_tensors(memory, Tensor.clone), text, features[7:8])
+    measured = features[known[90:]]
+    sure = [
+        np.exp(log_softmax(answers(Taught(), text, measured, map_tensors(one, Tensor.clone)))).max(1)
+        for one in (memory, after)
+    ]
+    assert (sure[1] / sure[0]).mean() > 0.95
+
+
+@pytest.mark.parametrize("label", range(4))
+def test_a_lesson_never_makes_its_label_less_likely_in_its_own_scene(label):
+    """As the light goes, its frames come to differ more than pictures of two classes do."""
+    text, (features, _), draw = space(4, scale=30.0), pictures(6, 1), torch.Generator().manual_seed(2)
+    dark = unit(torch.randn(48, generator=draw))
+    for scene in features:
+        scenes = torch.stack([unit((1 - a) * scene + a * dark) for a in (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)])
+        for seen in (scenes[:1], scenes[:3], scenes[4:6]):
+            memory = taught(Taught(), text, scenes[:1], [label], frames=seen.repeat(3, 1))
+            before = (text.scale * scenes @ text.features.T).softmax(1).numpy()[:, label]
+            found = np.exp(log_softmax(answers(Taught(), text, scenes, memory)))[:, label]
+            assert (found > before - 0.08).all()
+            assert found[0] > max(0.5, before[0] - 0.02) or before[0] < 0.2
+
+
+def test_one_lesson_leaves_pictures_unlike_it_nearly_as_they_were():
+    text, (features, labels) = space(5, scale=30.0), pictures(5, 20)
+    plain = np.stack([evidence(x, text).logits()[0].softmax(0).numpy() for x in features[1:]])
+    memory = taught(Taught(), text, features[:1], labels[:1], features[40:])
+    unlike = [i for i in range(99) if labels[i + 1] != labels[0]]
+    found = np.exp(log_softmax(answers(Taught(), text, features[1:], memory)))
+    assert np.abs(found - plain).max(1)[unlike].mean() < 0.05
 
 
 def test_a_full_class_forgets_its_oldest_lesson():

@@ -18,7 +18,7 @@ from ...core.lesson_sums import LessonSums
 from ...core.strategy import Augment, Capacity, Confident, Needs, Scope, Strategy, ViewCount
 from ...maths import summarise, unit
 from .grid import Choice, choose, likest_mean, mean_probability
-from .lessons import Lessons, centre, elsewhere, moments, shares
+from .lessons import Lessons, centre, elsewhere, fewness, likeness, moments, place, place_text, shares
 from .memory import HORIZON, RECENT, Memory, begin, count_frame, prototypes
 from .none import choose_none, probability_of_none
 
@@ -29,8 +29,9 @@ class Taught(Strategy[Memory]):
     """Zero-shot, bit for bit, until a lesson is fitted; then the mean probability of classifiers between the text and
     the lessons, each weighed by its leave-one-moment-out likelihood and a prior that fades with the lessons.
 
-    Frames without a lesson tell where the centre of the features lies, and what else the classes look like. A picture
-    like those of which a person said "none of these" is answered with less confidence; the order of classes stays.
+    Frames without a lesson tell where the centre of the features lies, and what else the classes look like. The first
+    few lessons change the answers to pictures like theirs only. A picture like those of which a person said "none of
+    these" is answered with less confidence; the order of classes stays.
     """
 
     views: ViewCount = 1
@@ -53,11 +54,14 @@ class Taught(Strategy[Memory]):
         count_frame(memory, feature, image.logits)
         if not memory.learnt[0]:
             return seen.logits()[0], memory
-        placed = unit(feature - memory.centre)
+        placed = place(feature, memory.centre)
         cosines = prototypes(memory).cosines(placed[None])
+        told, none = _weight_of_lessons(memory, placed), _probability_of_none(memory, placed, cosines)
+        if not told and not none:
+            return seen.logits()[0], memory
         p = mean_probability(memory.weight, image.logits[None], cosines)[0]
-        if memory.none_weight.any():
-            p = torch.lerp(p, p.new_tensor(1 / len(p)), _none(memory, placed, cosines))
+        p = torch.lerp(seen.logits()[0].softmax(0), p, told)
+        p = torch.lerp(p, p.new_tensor(1 / len(p)), none)
         return p.clamp_min(torch.finfo(p.dtype).tiny).log(), memory
 
     def teach(self, seen: Evidence, label: int, memory: Memory) -> Memory:
@@ -87,12 +91,10 @@ class Taught(Strategy[Memory]):
     def fit_is_due(self, memory: Memory) -> bool:
         """Whether there are new lessons, or twice the frames since."""
         lessons, frames, (learnt, known) = _count(memory), int(memory.frames), memory.learnt.tolist()
-        if not lessons:
-            return False
-        return lessons + int(memory.none_count) > learnt or min(frames, HORIZON) >= 2 * max(known, 8)
+        return lessons > learnt or (lessons > 0 and min(frames, HORIZON) >= 2 * max(known, 8))
 
     def fit(self, memory: Memory, text: TextSpace) -> Mapping[str, Tensor]:
-        """Prototypes and weights from all that was seen and taught; {} without a lesson of a class."""
+        """Prototypes and weights from all that was seen and taught; {} without a lesson."""
         filled = memory.serial >= 0
         if not _count(memory):
             return {}
@@ -101,37 +103,41 @@ class Taught(Strategy[Memory]):
         share = 1 / (moment[:, None] == moment).sum(1).float()
         counted, sites = min(frames, HORIZON), (memory.site_total, memory.site_count)
         middle = centre(memory.mean, counted, features, label, share, *sites)
-        lessons = Lessons(unit(features - middle), label, moment, share)
+        lessons = Lessons(place(features, middle), label, moment, share)
         zero_shot = text.scale * features @ text.features.T
         best = zero_shot.softmax(1).amax(1)
         sureness = float((counted * memory.sureness + best @ share) / (counted + share.sum()).clamp(min=1))
         recent = memory.recent[: min(frames, RECENT)]
-        names = unit(text.features - text.features.mean(0))
+        names = place_text(text.features)
         logits = text.scale * recent @ text.features.T
-        placed, other = unit(recent - middle), elsewhere(*sites, middle)
+        placed, other = place(recent, middle), elsewhere(*sites, middle)
         found = choose(lessons, other, zero_shot, names, sureness, placed, logits, shares(recent))
         pull = torch.zeros_like(memory.pull)
         pull[filled] = found.pull
+        none_weight, told_none = self._fit_none(memory, lessons, found, middle)
         return {
-            "learnt": torch.stack([memory.none_count + _count(memory), memory.frames.clamp(max=HORIZON)]),
+            "learnt": memory.learnt.new_tensor([_count(memory), counted]),
+            "told": torch.stack([share.sum() + memory.site_count.sum(), told_none]),
             "centre": middle,
             **found.prototypes._asdict(),
             "weight": found.weight,
             "pull": pull,
-            "none_weight": self._none_weight(memory, lessons, found, middle),
+            "none_weight": none_weight,
         }
 
-    def _none_weight(self, memory: Memory, lessons: Lessons, found: Choice, middle: Tensor) -> Tensor:
+    def _fit_none(self, memory: Memory, lessons: Lessons, found: Choice, middle: Tensor) -> tuple[Tensor, Tensor]:
+        """The weight of the rules in `none.py`, and of how many moments their lessons are."""
         known = torch.arange(len(memory.none), device=middle.device) < memory.none_count
         if not known.any():
-            return torch.zeros_like(memory.none_weight)
-        none = unit(memory.none[known] - middle)
+            return torch.zeros_like(memory.none_weight), middle.new_zeros(())
+        none = place(memory.none[known], middle)
         moment = moments(memory.none[None], memory.none_seen[None], known[None])[0][known]
         same = moment[:, None] == moment
+        share = 1 / same.sum(1).float()
         others = torch.where(same, -1.0, none @ none.T).amax(1)
         likeness = likest_mean(found.weight, found.prototypes.cosines(none))
         of_class = found.likeness, (lessons.at @ none.T).amax(1)
-        return choose_none(of_class, (likeness, others), 1 / same.sum(1).float())
+        return choose_none(of_class, (likeness, others), share), share.sum()
 
     def explain(self, seen: Evidence, memory: Memory) -> Mapping[str, Tensor | float]:
         """`fill` of the slots; `lesson_1` to `lesson_3` are the nearest lessons by their place among all, from 0, and
@@ -142,26 +148,36 @@ class Taught(Strategy[Memory]):
         notes: dict[str, Tensor | float] = {"kept": image.rows, "fill": float(filled.float().mean())}
         if not memory.learnt[0]:
             return notes
-        placed = unit(unit(image.feature) - memory.centre)
+        placed = place(unit(image.feature), memory.centre)
         label, slot = filled.nonzero(as_tuple=True)
-        near = unit(memory.features[label, slot] - memory.centre) @ placed
+        near = place(memory.features[label, slot], memory.centre) @ placed
         for i, one in enumerate(near.argsort(descending=True, stable=True)[:3].tolist(), start=1):
             where = label[one], slot[one]
             notes[f"lesson_{i}"] = float(memory.serial[where])
             notes[f"weight_{i}"] = float(memory.pull[where] * near[one])
         if memory.none_weight.any():
             cosines = prototypes(memory).cosines(placed[None])
-            notes["none_of_these"] = float(_none(memory, placed, cosines))
+            notes["none_of_these"] = float(_probability_of_none(memory, placed, cosines))
         return notes
 
 
 def _count(memory: Memory) -> int:
-    """Lessons of a class, here and elsewhere."""
-    return int(memory.count.sum() + memory.site_count.sum())
+    """Lessons, here and elsewhere."""
+    return int(memory.count.sum() + memory.site_count.sum() + memory.none_count)
 
 
-def _none(memory: Memory, placed: Tensor, cosines: Tensor) -> Tensor:
-    """() probability that an image shows none of the classes, from its unit feature [d] and cosines [2, k, 1, c]."""
-    known = min(int(memory.none_count), len(memory.none))
-    nearest = (unit(memory.none[:known] - memory.centre) @ placed).amax()
-    return probability_of_none(memory.none_weight, likest_mean(memory.weight, cosines)[0], nearest)
+def _weight_of_lessons(memory: Memory, placed: Tensor) -> float:
+    """From 0 to 1, at an image [d + 1]; the rest is zero-shot's."""
+    few, taught = fewness(float(memory.told[0])), memory.serial >= 0
+    if not few or not taught.any():
+        return 1 - few
+    return 1 - few * (1 - likeness((place(memory.features[taught], memory.centre) @ placed).amax()))
+
+
+def _probability_of_none(memory: Memory, placed: Tensor, cosines: Tensor) -> Tensor:
+    """() probability that an image [d + 1] shows none of the classes, from its cosines [2, k, 1, c]."""
+    if not memory.none_weight.any():
+        return memory.none_weight.new_zeros(())
+    nearest = (place(memory.none[: int(memory.none_count)], memory.centre) @ placed).amax()
+    p = probability_of_none(memory.none_weight, likest_mean(memory.weight, cosines)[0], nearest)
+    return p * (1 - fewness(float(memory.told.amin())) * (1 - likeness(nearest)))

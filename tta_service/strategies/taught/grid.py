@@ -25,6 +25,7 @@ SHAPE = 2, len(WORTH), len(TEXT), len(MEANS)  # class means, then ridge
 _IN_MEANS = 0.3  # of the frames' worth in a ridge: self-training makes class means too sure
 _ROUNDS = 2  # in which frames are labelled
 _WRONG = 0.001  # share of the lessons that may be wrong
+_SCALE = 4.0  # nats by which a single lesson leaves zero-shot its own scale
 _JUDGED = 512  # lessons that choose; all of them make the prototypes
 _LEAST = 1e-3  # classifiers of less weight are dropped
 
@@ -41,13 +42,13 @@ class Choice(NamedTuple):
 class Prototypes(NamedTuple):
     """P of every classifier: for class means the sums and the text, whose unit sum it is, else P itself."""
 
-    sums: Tensor  # [c, d]
-    text: Tensor  # [c, d]
+    sums: Tensor  # [c, d + 1]
+    text: Tensor  # [c, d + 1]
     length: Tensor  # [k, c] of sums + κ · text
-    ridge: Tensor  # [k, c, d]
+    ridge: Tensor  # [k, c, d + 1]
 
     def cosines(self, placed: Tensor) -> Tensor:
-        """[n, d] unit rows to [2, k, n, c] scores."""
+        """[n, d + 1] rows of `place` to [2, k, n, c] scores."""
         means = placed @ self.sums.T + placed.new_tensor(WORTH)[:, None, None] * (placed @ self.text.T)
         return torch.stack([means / self.length[:, None], placed @ self.ridge.mT])
 
@@ -67,7 +68,8 @@ def choose(
     A lesson is judged without those of its moment. The likelihood counts half, because judgements that share lessons
     depend on each other. What it leaves open is decided by a prior that fades as lessons come: w near 10, and κ from ½,
     where the text tells nothing about the lessons, to 64. Lessons that are only zero-shot's mistakes tell nothing about
-    the text; then its mean probability of the best class over all frames, `sureness`, does.
+    the text; then its mean probability of the best class over all frames, `sureness`, does. The first lessons
+    also prefer classifiers that keep zero-shot's logits as they are (t = 1).
 
     Then the frames [f, d], which have zero-shot logits [f, c] and count by their share, join the prototypes of the
     classes that the classifiers give them, each as so large a part of a lesson as these tell about lessons that they do
@@ -82,7 +84,9 @@ def choose(
     known = max(trial.information(lessons.at[judged] @ text.T), trial.are_mistakes() * sureness**2)
     prior_text = (text.new_tensor(WORTH).log2() + 1 - 7 * known).square()
     prior_means = (text.new_tensor(MEANS).add(1).log() - math.log(11)).square()
-    prior = doubt * (prior_text[:, None, None] + prior_means)  # [k, 1, w]
+    taught = (lessons.share.sum() + other.count.sum()).clamp(min=1)
+    prior_scale = _SCALE / taught * (1 - text.new_tensor(TEXT))
+    prior = doubt * (prior_text[:, None, None] + prior_means) + prior_scale[:, None]  # [k, t, w]
     unheard = torch.stack([_means_without(lessons, other, text), _ridge_without(lessons, other, text)])  # [2, k, n, c]
     likely = torch.stack([trial.log_likelihood(one) for one in unheard[:, :, judged].flatten(0, 1)]).view(*SHAPE, -1)
     weight = (0.5 * trial.robust(likely) - prior).flatten().softmax(0)

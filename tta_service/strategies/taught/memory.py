@@ -33,6 +33,7 @@ class Memory(NamedTuple):
     site_count: Tensor  # [c] int64, lessons of other sites
     site_total: Tensor  # [c, d] the sums of their unit features
     learnt: Tensor  # [2] int64, the lessons and frames that `fit` knew
+    told: Tensor  # [2] moments that lessons of a class, with those elsewhere, and lessons of none are of
     centre: Tensor  # [d]
     sums: Tensor  # as in Prototypes
     text: Tensor
@@ -63,11 +64,12 @@ def begin(text: TextSpace, capacity: int) -> Memory:
         site_count=whole,
         site_total=new.new_zeros(c, d),
         learnt=whole.new_zeros(2),
+        told=new.new_zeros(2),
         centre=new.new_zeros(d),
-        sums=new.new_zeros(c, d),
-        text=new.new_zeros(c, d),
+        sums=new.new_zeros(c, d + 1),
+        text=new.new_zeros(c, d + 1),
         length=new.new_ones(k, c),
-        ridge=new.new_zeros(k, c, d),
+        ridge=new.new_zeros(k, c, d + 1),
         weight=new.new_zeros(SHAPE),
         pull=new.new_zeros(c, capacity),
         none_weight=new.new_zeros(NONE_SHAPE),
