@@ -5,6 +5,7 @@
     python benchmarks/accuracy.py drift --data npz:DATA/cifar10/test.npz
     python benchmarks/accuracy.py tune --data "tail30:DATA/tiny_imagenet/train-*.npz"
     python benchmarks/accuracy.py teach --data npz:DATA/cifar10/test.npz     # with a person's lessons
+    python benchmarks/accuracy.py sums --data npz:DATA/cifar10/test.npz      # of another site's lessons
     python benchmarks/accuracy.py confidence --data npz:DATA/cifar10/test.npz   # can one act on it?
     python benchmarks/accuracy.py judge --data npz:DATA/cifar10/test.npz     # of `tta-service advise`
     python benchmarks/accuracy.py why --data npz:DATA/cifar10/test.npz       # experiments that explain the table

@@ -52,6 +52,18 @@ def parser(about: str, runs: dict[str, Mode]) -> argparse.ArgumentParser:
     one.add_argument("--classes", type=int, default=20, help="of a set, 0: all")
     one.add_argument("--each", type=int, default=50, help="pictures of each class")
     one.add_argument("--orders", type=int, default=5, help="seeded draws of lessons and order")
+    one = modes.add_parser("sums", help="what another site's sums are worth beside its lessons")
+    one.set_defaults(mode=runs["sums"], name="accuracy_sums", dry_run=False)
+    _add_data_and_model(one)
+    one.add_argument("--strategies", type=_words, default=["taught", "gda"])
+    one.add_argument("--shifts", type=_words, default=["none"], help="none stands for the clean pictures")
+    one.add_argument("--severities", type=_integers, default=[3])
+    one.add_argument("--lessons", type=_integers, default=[4, 16, 40, 200], help="of each class, at the other site")
+    one.add_argument("--epsilons", type=_floats, default=[8.0, 1.0], help="of the noise")
+    one.add_argument("--delta", type=float, default=1e-5)
+    one.add_argument("--classes", type=int, default=20, help="of a set, 0: all")
+    one.add_argument("--each", type=int, default=260, help="pictures of each class")
+    one.add_argument("--orders", type=int, default=3, help="seeded draws of lessons and order")
     one = modes.add_parser("confidence", help="calibration with lessons, and the coverage of prediction sets")
     one.set_defaults(mode=runs["confidence"], name="accuracy_confidence", dry_run=False)
     _add_data_and_model(one)
@@ -171,6 +183,10 @@ def _words(text: str) -> list[str]:
 
 def _integers(text: str) -> list[int]:
     return [int(word) for word in _words(text)]
+
+
+def _floats(text: str) -> list[float]:
+    return [float(word) for word in _words(text)]
 
 
 def _split_strategies(text: str) -> list[str]:

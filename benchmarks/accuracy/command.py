@@ -28,6 +28,7 @@ from . import (
     plots,
     shown,
     signs,
+    site_sums,
     table,
     teach,
     tune,
@@ -125,15 +126,18 @@ def control_worlds(args: argparse.Namespace) -> int:
 
 
 def teach_worlds(args: argparse.Namespace) -> int:
-    extractor, rows = make_extractor(args), []
+    extractor, rows, path = make_extractor(args), [], args.out / f"{args.name}.json"
+    views, kept = teach.views_for(args.strategies), args.work / "lessons"
     for cell in cells(list(extractor.sets), args.shifts, args.severities, ["none"]):
-        world = teach.open_world(extractor, cell, args.classes, args.each)
-        rows += teach.measure(world, args.strategies, args.lessons, args.orders, args.wrong)
-        report = {"about": about_of(args), "rows": teach.as_dicts(rows)}
-        save(args, f"{args.name}.json", json.dumps(report, indent=1))
-        lines = ["# What are lessons worth?", "", about_of(args)["command"], "", teach.__doc__ or "", ""]
-        save(args, f"{args.name}.md", "\n".join([*lines, *teach.markdown(rows)]))
-        plots.save(plots.lessons(rows), args.out / f"{args.name}.png")
+        world = teach.open_world(extractor, cell, args.classes, args.each, views)
+        rows += teach.measure(world, args.strategies, args.lessons, args.orders, args.wrong, kept)
+        about = about_of(args)
+        known, commands = teach.join(rows, about["command"].strip(), path)
+        save(args, path.name, json.dumps({"about": {**about, "command": commands}, "rows": teach.as_dicts(known)}))
+        shown = [f"    {command}" for command in commands]
+        lines = ["# What are lessons worth?", "", *shown, "", teach.__doc__ or "", *teach.markdown(known)]
+        save(args, f"{args.name}.md", "\n".join(lines))
+        plots.save(plots.lessons(known), args.out / f"{args.name}.png")
     print("\n".join(teach.markdown(rows)))
     return 0
 
@@ -247,4 +251,5 @@ RUNS = {
     "asking": measure_asking,
     "signs": signs.run,
     "attack": attack.run,
+    "sums": site_sums.run,
 }

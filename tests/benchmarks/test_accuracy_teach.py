@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from benchmarks.accuracy import site_sums
 from benchmarks.accuracy.cells import Cell
 from benchmarks.accuracy.command import main
 from benchmarks.accuracy.contenders import TAUGHT
-from benchmarks.accuracy.teach import World, measure
+from benchmarks.accuracy.teach import Row, World, join, measure
 from tta_service import TextSpace
 from tta_service.maths import unit
 
@@ -24,7 +25,7 @@ def make_world(classes: int = 3, each: int = 20) -> World:
     centres = torch.randn(classes, 16, generator=draw)
     labels = np.repeat(np.arange(classes), each)
     features = unit(centres[labels] + 0.5 * torch.randn(len(labels), 16, generator=draw))
-    return World(Cell("made up"), TextSpace.of(torch.randn(classes, 16, generator=draw)), features, labels)
+    return World(Cell("made up"), TextSpace.of(torch.randn(classes, 16, generator=draw)), features[:, None], labels)
 
 
 def test_lessons_are_drawn_evenly_and_never_measured():
@@ -41,6 +42,25 @@ def test_every_teachable_strategy_gains_where_the_text_tells_nothing():
     assert [row.gain for row in rows if row.lessons == 0 or row.strategy == "zero_shot"] == [0.0] * 5
     assert all(row.gain > 20 for row in rows if row.lessons and row.strategy != "zero_shot")
     assert {row.pictures for row in rows} == {36}
+
+
+def test_exact_sums_are_worth_nearly_the_lessons_and_much_noise_is_worth_nothing():
+    rows = list(site_sums.measure(make_world(each=30), ["gda", "taught"], [8, 99], 2, [0.01], 1e-5))
+    assert {row.lessons for row in rows} == {8}  # with 99 no picture would be left
+    for strategy in ("gda", "taught"):
+        lessons, exact, noisy = (row for row in rows if row.strategy == strategy)
+        assert lessons.gain > 20 and abs(exact.gain - lessons.gain) < 15 and exact.heard == 100
+        assert noisy.gain == noisy.heard == 0
+
+
+def test_a_run_is_kept_until_its_strategy_changes_and_rows_join_those_of_other_commands(tmp_path: Path):
+    world = make_world()
+    first, again = (list(measure(world, ["tip_adapter"], [0, 2], 1, 0.0, tmp_path / "kept")) for _ in range(2))
+    assert first == again and len(list((tmp_path / "kept").iterdir())) == 2  # seconds, too
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"about": {"command": ["a"]}, "rows": [vars(first[0]), vars(first[1])]}))
+    newer = Row(**{**vars(first[1]), "top1": 1.0})
+    assert join([newer], "b", path) == ([first[0], newer], ["a", "b"])
 
 
 def test_from_pictures_to_a_table(tmp_path: Path):

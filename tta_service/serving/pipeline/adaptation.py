@@ -93,7 +93,7 @@ def run_strategy(
         answered, state = (logits, None) if state is None else _guard_answer(strategy, evidence, logits, guard, state)
         with torch.no_grad():
             zero_shot = evidence.logits()[0].cpu()
-            example = _make_example(evidence, needs.confident) if remember else None
+            example = make_example(evidence, needs.confident) if remember else None
         feature = evidence.views[0].cpu()
         answer = Answer(answered, zero_shot, None, feature, example, time.monotonic() - began, answered is not logits)
         if deliver and not explain and predicts_first(strategy):
@@ -149,7 +149,7 @@ def faults_of(strategy: Strategy[Any]) -> Generator[None]:
         raise ModelFault(f"{strategy.name} failed on this image") from error
 
 
-def _make_example(evidence: Evidence, fraction: float) -> Tensor:
+def make_example(evidence: Evidence, fraction: float) -> Tensor:
     """[1 or 2, d] float16 on the CPU: the plain view, and of several the unit mean of the confident ones.
 
     For a strategy that uses all its views they are the surest tenth.
