@@ -32,6 +32,8 @@ CALLS = {
     "health": ("service", lambda client, value: client.health(value)),
     "classify with the session": ("session_id", lambda client, value: client.classify(b"x", NAMES, session=value)),
     "classify with the id": ("request_id", lambda client, value: client.classify(b"x", NAMES, request_id=value)),
+    "classify with the options": ("options", lambda client, value: client.classify(b"x", NAMES, options=value)),
+    "stream with the options": ("open.options", lambda client, value: stream(client, options=value)),
     "stream with the session": ("session_id", lambda client, value: stream(client, session=value)),
     "stream with the token": ("open.resume_token", lambda client, value: stream(client, resume_token=value)),
     "stream with the budget": ("open.frame_budget", lambda client, value: stream(client, frame_budget=value)),

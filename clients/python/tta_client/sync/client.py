@@ -17,7 +17,7 @@ from ..types import requests
 from ..types.answers import Answer, parse_answer
 from ..types.frames import Image
 from ..types.labels import Labels
-from ..types.options import DEFAULTS, Choice, Options
+from ..types.options import DEFAULTS, Choice, Options, check_options
 from ..types.requests import Policy
 from ..v1 import tta_pb2
 from .connection import Connection
@@ -77,8 +77,8 @@ class Client(Lessons):
 
         Sessions of one `lesson_group` share their lessons.
         """
+        options = check_options(options).with_strategy(strategy)
         limits = self._registry.get_limits(session, timeout)
-        options = options.with_strategy(strategy)
         message = requests.make_classify_request(image, options, session, request_id, limits, lesson_group)
 
         def ask() -> Answer:
@@ -135,7 +135,8 @@ class Client(Lessons):
         `resume_token` comes from a stream whose service was shutting down. A lost service is dialled again according
         to `reconnect` (None: the loss is an error), with the same session, so that a named session keeps its memory.
         """
-        options, connection, registry = options.with_strategy(strategy), self._connection, self._registry
+        options = check_options(options, "open.options").with_strategy(strategy)
+        connection, registry = self._connection, self._registry
         defines, named = registry.labels.defines, bool(session)
         state = StreamState(policy, in_flight, paced, reconnect, statistics, resume_token, defines, named)
 

@@ -84,9 +84,16 @@ class Options:
 DEFAULTS = Options()
 
 
+def check_options(options: Any, path: str = "options") -> Options:
+    """The options, if that is what they are. Raises `Refused`."""
+    if not isinstance(options, Options):
+        raise make_refusal(f"they are {repr(options)[:60]}, not Options(…); a strategy is an argument of its own", path)
+    return options
+
+
 def make_options_message(options: Options, path: str = "options") -> tta_pb2.Options:
     """Options for the field at `path`. Raises `Refused`, naming a field there."""
-    message = tta_pb2.Options()
+    message, options = tta_pb2.Options(), check_options(options, path)
     with blame_field(path):
         message.explain = bool(options.explain)
         if isinstance(options.ask, Ask):
