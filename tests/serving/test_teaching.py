@@ -180,6 +180,21 @@ async def test_a_recorded_lesson_of_another_reduction_takes_the_place_of_the_one
         assert top(await see(running, 2)) == "dog"
 
 
+async def test_a_recorded_lesson_with_the_id_of_another_picture_takes_its_place() -> None:
+    async with harness() as running:
+        await see(running, 1)
+        told = await teach(running, FrameRef(1), "dog")
+        (known,) = running.teaching.lessons("", "gate")
+        rounded = (known.example.views.float() * 1.002).half()  # as another batch would have it
+        again = await teach(running, replace(known.example, views=rounded), "dog")
+        assert again.replaced and not again.began_anew and running.teaching.lessons("", "gate") == [known]
+        other = known.example.views.flip(1)
+        moved = await teach(running, replace(known.example, views=other), "dog")
+        (lesson,) = running.teaching.lessons("", "gate")
+        assert moved.example == told.example and moved.replaced and moved.began_anew == ("parrot",)
+        assert torch.equal(lesson.example.views, other)
+
+
 async def test_a_refused_picture_opens_no_session_and_is_not_encoded() -> None:
     async with harness() as running:
         for about, label, labels in (
@@ -482,6 +497,28 @@ async def test_a_memory_that_begins_is_fitted_before_its_first_answer() -> None:
         slow.go.release()
         await teach(running, make_image(3), "dog", labels=LABELS)
         assert notes(await see(running, 1, slow)) == {"frames": 1, "known": 1, "lessons": 1}
+
+
+async def test_a_restored_memory_is_fitted_before_its_first_answer() -> None:
+    """The server was killed between the lesson and the end of the fit."""
+    async with harness() as running:
+        parts = running.sessions, running.text_spaces, running.lanes, "model", b"secret"
+        snapshots = Snapshots(*parts, start_fit=running.fitter.start_first)
+        await see(running, 1, Taught())
+        before, after = threading.Event(), threading.Event()
+        running.lanes.tune.submit(before.wait, PATIENCE)  # fits run there
+        await teach(running, FrameRef(1), "dog")
+        state = (await snapshots.take("", "gate")).state
+        running.sessions.close("", "gate")
+        before.set()
+        await running.fitter.wait()
+        running.lanes.tune.submit(after.wait, PATIENCE)
+        await snapshots.restore("", state)
+        first = asyncio.create_task(see(running, 1, Taught()))
+        await asyncio.sleep(0.05)
+        assert not first.done()
+        after.set()
+        assert not torch.equal((await first).logits, (await first).zero_shot)
 
 
 async def test_a_session_that_is_closed_ends_its_fit() -> None:

@@ -135,7 +135,7 @@ def connect_parts(
     encoder = ExampleEncoder(engine, lanes)
     teaching = Teaching(encoder, sessions, text_spaces, lanes, fitter)
     secret = keep.secret.get_secret_value().encode()
-    again, fit = encoder.encode_lessons, fitter.start
+    again, fit = encoder.encode_lessons, fitter.start_first
     former = [one.get_secret_value().encode() for one in keep.former_secrets]
     snapshots = Snapshots(sessions, text_spaces, lanes, clip.fingerprint, secret, again, fit, keep.adopt_owner, former)
     persistence = SessionPersistence(sessions, snapshots, store, keep.write_frames, address)

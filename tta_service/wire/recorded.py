@@ -87,6 +87,8 @@ def _parse_views(message: pb.Features, server_info: ServerInfo) -> torch.Tensor:
 def _parse_seen(message: pb.RecordedExample) -> float:
     """Unix seconds; now if there are none."""
     now = time.time()
+    if not 0 <= message.seen.nanos < 1e9:
+        raise BadRequest(f"nanos is {message.seen.nanos}; it must be 0 to 999999999", "seen.nanos")
     seen = message.seen.seconds + message.seen.nanos / 1e9 if message.HasField("seen") else now
     if seen < 0:
         raise BadRequest("a picture cannot have been seen before 1970", "seen")

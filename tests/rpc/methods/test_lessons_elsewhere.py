@@ -123,6 +123,8 @@ NOW = time.time()
         ({"example_id": "a" * 129}, {}, "example_id: an example id is 1 to 128 of"),
         ({"seen": at(NOW + 86400)}, {}, "seen: a picture cannot have been seen"),
         ({"seen": at(-1)}, {}, "seen: a picture cannot have been seen before 1970"),
+        ({"seen": Timestamp(seconds=1, nanos=-1)}, {}, "seen.nanos: nanos is -1; it must be 0 to 999999999"),
+        ({"seen": Timestamp(seconds=1, nanos=10**9)}, {}, "seen.nanos: nanos is 1000000000; it must be"),
         ({"seen": Timestamp(seconds=1 << 62)}, {}, "seen: a picture cannot have been seen"),
         ({"reduction": pb.Reduction(reducer=choice("no such"))}, {}, "reduction.reducer.name: "),
         ({"thumbnail": b"no picture"}, {}, "thumbnail: the image is neither"),

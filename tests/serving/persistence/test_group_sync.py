@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.serving.harness import EXACT, LABELS, Harness, harness, make_image, make_request
-from tta_service.core.errors import NotReady
+from tta_service.core.errors import NotReady, UnknownGroup
 from tta_service.core.lessons import ExampleRef, FrameRef, LessonRequest, LessonResult
 from tta_service.core.request import Report
 from tta_service.serving.persistence.service import SessionPersistence
@@ -62,6 +62,16 @@ async def server(
         persistence = SessionPersistence(running.sessions, snapshots, store)
         yield Server(running, persistence, store)
         await store.close()
+
+
+async def test_a_group_that_nobody_was_taught_is_not_opened_by_a_look(where: str) -> None:
+    async with server(where) as one:
+        await one.persistence.load("ann", "", opening=True, group="belt")
+        with pytest.raises(UnknownGroup):
+            one.running.teaching.questions("ann", "", "belt")
+        await one.see()
+        await one.persistence.load("ann", "", opening=True, group="belt")
+        assert one.running.teaching.questions("ann", "", "belt") == []  # a session is in it
 
 
 def taught(report: Report) -> int:
@@ -201,7 +211,8 @@ async def test_groups_of_other_owners_and_names_are_apart(where: str) -> None:
         await one.teach(make_image(3), "tree")
         assert taught(await two.see("b", group="gate")) == 0
         await two.persistence.load("bob", "", group="belt")
-        assert two.running.teaching.lessons("bob", "", "belt") == []
+        with pytest.raises(UnknownGroup):
+            two.running.teaching.lessons("bob", "", "belt")
 
 
 async def test_a_group_from_before_owners_goes_to_the_one_who_adopts(where: str) -> None:

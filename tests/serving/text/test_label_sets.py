@@ -41,7 +41,9 @@ async def test_definitions_have_a_bound_for_each_owner(spaces: TextSpaceCache):
     assert {held.labels for held in sets.list("ann")} == {LABELS, THIRD}
     with pytest.raises(UnknownLabels) as unknown:
         sets.labels("ann", OTHER.id)
-    assert unknown.value.field == "labels.id"
+    assert unknown.value.field == "labels.id" and "register it again" in str(unknown.value)
+    with pytest.raises(UnknownLabels, match="names of classes are a list"):
+        sets.labels("ann", "cat")
     assert sets.labels("bob", OTHER.id) == OTHER
 
 

@@ -48,10 +48,15 @@ class GroupSync:
         self._is_down = False
 
     async def load(self, owner: str, id: str) -> None:
-        """Reads what the store holds of a group that has not been read here. Raises as `SessionRegistry.obtain`."""
+        """Reads what the store holds of a group that has not been read here. Nothing opens no group.
+
+        Raises as `SessionRegistry.obtain`.
+        """
         group = self._registry.obtain_group(owner, id)
         if group not in self._stored:
             await self._sync_in_order(group)
+            if not group.names and group.evictable:
+                self._registry.groups.close(group)
 
     async def save(self, owner: str, id: str) -> bool:
         """Whether the store has all that the group has been taught by now."""

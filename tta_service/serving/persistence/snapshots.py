@@ -31,6 +31,11 @@ EncodeAgain = Callable[[str, Sequence[Lesson]], Awaitable[list[Lesson]]]
 log = logging.getLogger(__name__)
 
 
+def _hold_nothing() -> Callable[[], None]:
+    """For a session that only a token names: the end of a hold would end it."""
+    return lambda: None
+
+
 async def keep_apart(owner: str, lessons: Sequence[Lesson]) -> list[Lesson]:
     """The lessons as they are."""
     return list(lessons)
@@ -174,7 +179,7 @@ class Snapshots:
     def _install(self, image: SessionImage, owner: str, epoch: int, named: bool) -> Session:
         registry = self._sessions.registry
         session = image.install(registry, owner, epoch, named)
-        if session.named:  # any other one is fitted with its next frame: a hold would end it
-            for queue in session.memories.values():
-                self._start_fit(queue, partial(registry.hold, session, used=False))
+        hold = partial(registry.hold, session, used=False) if session.named else _hold_nothing
+        for queue in session.memories.values():
+            self._start_fit(queue, hold)
         return session

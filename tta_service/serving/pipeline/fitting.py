@@ -40,10 +40,29 @@ class Fitter:
         task = self._fitting[slot] = asyncio.create_task(self._fit(queue, hold))
         task.add_done_callback(lambda _: self._fitting.pop(slot))
 
+    def start_first(self, queue: TurnQueue, hold: Callable[[], Callable[[], None]]) -> None:
+        """Like `start`, of a memory that nobody has used yet: its frames wait for the fit, as when it begins."""
+        slot = queue.slot
+        if is_teachable(slot.key.strategy) and slot.begun and slot.key.strategy.fit_is_due(slot.value.memory):
+            task = self._fitting[slot] = asyncio.create_task(self._fit_in_turn(slot, queue.enqueue(hold())))
+            task.add_done_callback(lambda _: self._fitting.pop(slot))
+
     async def wait(self) -> None:
         """Returns when no fit is running."""
         while self._fitting:
             await asyncio.gather(*self._fitting.values(), return_exceptions=True)
+
+    async def _fit_in_turn(self, slot: MemorySlot, turn: Turn) -> None:
+        try:
+            text = await self._text_spaces.get(slot.labels)
+            await turn.wait()
+            await turn.adapt(self._lanes.tune, partial(_fit_and_put, slot.key.strategy, text), lambda: None)
+        except NotReady:  # the server is stopping
+            pass
+        except Exception:
+            log.exception("%s could not be fitted to its lessons", slot.key.strategy.name)
+        finally:
+            turn.leave()
 
     async def _fit(self, queue: TurnQueue, hold: Callable[[], Callable[[], None]]) -> None:
         slot, strategy = queue.slot, queue.slot.key.strategy
@@ -84,6 +103,14 @@ def _copy(memory: Any, deliver: object) -> tuple[Any, Any]:
 
 def _put(values: Mapping[str, Tensor], memory: Any, deliver: object) -> tuple[None, Any]:
     return None, memory._replace(memory=apply_fit(memory.memory, values))
+
+
+def _fit_and_put(strategy: Strategy[Any], text: TextSpace, memory: Any, deliver: object) -> tuple[None, Any]:
+    try:
+        return _put(_fit(strategy, memory, text), memory, deliver)
+    except Exception:  # what it has learnt is still worth keeping
+        log.exception("%s could not be fitted to its lessons", strategy.name)
+        return None, memory
 
 
 def _fit(strategy: Strategy[Any], memory: Any, text: TextSpace) -> Mapping[str, Tensor]:

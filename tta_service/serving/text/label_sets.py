@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from ...core.errors import UnknownLabels
@@ -9,6 +10,8 @@ from ...core.labels import LabelSet
 from ...core.parameters import shorten
 from .cache import TextSpaceCache
 from .entries import LRU
+
+ID = re.compile("[0-9a-f]{32}")  # the form of all ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,8 @@ class LabelSets:
         """The definition of that id, now the most recently used one. Raises `UnknownLabels` when the owner has none."""
         owned = self._owned.get(owner)
         if owned is None or id not in owned:
-            raise UnknownLabels(f"no label set {shorten(id)} is held here; register it again", "labels.id")
+            advice = "register it again" if ID.fullmatch(id) else "names of classes are a list, even a single one"
+            raise UnknownLabels(f"no label set {shorten(id)} is held here; {advice}", "labels.id")
         return owned[id]
 
     def find(self, owner: str, id: str) -> CachedLabelSet:
