@@ -97,7 +97,8 @@ def diagrams(table: Table) -> Figure:
 
 
 def lessons(rows: Sequence[Row]) -> Figure:
-    """One panel for each set: the mean top-1 of its cells against the lessons of a class."""
+    """One panel for each set: the mean top-1 of its cells against the lessons of a class, all of them right."""
+    rows = [row for row in rows if not row.wrong]
     sets = list(dict.fromkeys(row.set for row in rows))
     figure, axes = plt.subplots(1, len(sets), figsize=(4.2 * len(sets), 3.6), squeeze=False, layout="constrained")
     for panel, name in zip(axes[0], sets):
@@ -109,7 +110,7 @@ def lessons(rows: Sequence[Row]) -> Figure:
         panel.set(
             title=name, xlabel="lessons a class", ylabel="top-1, %", xticks=range(len(counts)), xticklabels=counts
         )
-    axes[0][0].legend()
+    axes[0][-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 

@@ -48,9 +48,9 @@ def run(args: argparse.Namespace) -> int:
     for cell in cells(list(extractor.sets), args.shifts, args.severities, ["none"]):
         world = open_world(extractor, cell, args.classes, args.each)
         rows += measure(world, args.strategies, args.lessons, args.orders, args.epsilons, args.delta)
-    save(args, f"{args.name}.json", json.dumps({"about": about_of(args), "rows": [asdict(row) for row in rows]}))
-    lines = ["# What are the sums of another site worth?", "", about_of(args)["command"], "", __doc__ or ""]
-    save(args, f"{args.name}.md", "\n".join([*lines, *markdown(rows, args.delta)]))
+        save(args, f"{args.name}.json", json.dumps({"about": about_of(args), "rows": [asdict(row) for row in rows]}))
+        lines = ["# What are the sums of another site worth?", "", about_of(args)["command"], "", __doc__ or ""]
+        save(args, f"{args.name}.md", "\n".join([*lines, *markdown(rows, args.delta)]))
     print("\n".join(markdown(rows, args.delta)))
     return 0
 
