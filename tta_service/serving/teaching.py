@@ -7,9 +7,6 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 
-from torch import Tensor
-from torch.nn.functional import cosine_similarity
-
 from ..core.errors import BadLabels, UnknownExample, UnknownSession
 from ..core.lessons import (
     Example,
@@ -30,6 +27,7 @@ from .example_encoder import ExampleEncoder
 from .pipeline.fitting import Fitter
 from .pipeline.learning import Learner, concern
 from .sessions.lesson_groups import LessonGroup
+from .sessions.lessons import is_known
 from .sessions.session import Session
 from .sessions.sessions import Sessions
 from .sessions.turns import TurnQueue
@@ -37,7 +35,6 @@ from .sums_exchange import SumsExchange
 from .text.cache import TextSpaceCache
 
 LessonTarget = Session | LessonGroup  # what is taught
-_SAME = 0.99  # cosine of features of one picture, of which recorded ones may be taken for another's
 
 
 class Teaching:
@@ -148,9 +145,7 @@ class Teaching:
         if before is not None and example.set_apart:
             example = before.example  # the features that it has here are at least as good
         apart = example.set_apart
-        known = before and (before.label, before.example.set_apart, before.example.reduction)
-        same = before is not None and _are_of_one_picture(before.example.views[0], example.views[0])
-        if before is not None and same and known == (label, apart, example.reduction):
+        if before is not None and is_known(before, example, label):
             self._answer(holder, example.id)
             return LessonResult(example.id, replaced=True, learnt_by=self._learners(target, before), set_apart=apart)
         self._registry.room.admit(holder, holder.lessons.bytes_of(example))
@@ -186,11 +181,6 @@ class Teaching:
 def _holder(target: LessonTarget) -> LessonTarget:
     """Who holds the target's lessons: its group, if it is a session in one."""
     return target.group or target if isinstance(target, Session) else target
-
-
-def _are_of_one_picture(one: Tensor, other: Tensor) -> bool:
-    """Whether two features [d] can be of one picture, which the batch that it was encoded in changes a little."""
-    return one.shape == other.shape and float(cosine_similarity(one.float(), other.float(), dim=0)) > _SAME
 
 
 def _check_label(label: str | None, names: tuple[str, ...]) -> None:

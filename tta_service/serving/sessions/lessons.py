@@ -6,6 +6,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Set
 from dataclasses import replace
 
+from torch.nn.functional import cosine_similarity
+
 from ...confidence.calibration import Calibration
 from ...core.errors import UnknownExample
 from ...core.lesson_sums import LessonSums
@@ -13,6 +15,8 @@ from ...core.lessons import Example, ExampleRef, FrameRef, Lesson, RequestRef
 from ...core.parameters import shorten
 from ...core.strategy import is_teachable, learns_none, takes_sums
 from .memory import MemoryKey
+
+_SAME = 0.99  # cosine of features of one picture, which the batch that it was encoded in changes a little
 
 
 class ExampleBytes:
@@ -151,6 +155,14 @@ class LessonBook(ExampleBytes):
         self.set_apart += lesson.example.set_apart
         self.changes += 1
         self.hold(lesson.example)
+
+
+def is_known(lesson: Lesson, example: Example, label: str | None) -> bool:
+    """Whether the same was said of the example, which may have the id of another picture if it was recorded."""
+    held, (one, other) = lesson.example, (x.views[0].float() for x in (lesson.example, example))
+    alike = one.shape == other.shape and float(cosine_similarity(one, other, dim=0)) > _SAME
+    known = lesson.label, held.set_apart, held.reduction
+    return alike and known == (label, example.set_apart, example.reduction)
 
 
 def learns(key: MemoryKey, lesson: Lesson) -> bool:
