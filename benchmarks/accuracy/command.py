@@ -31,6 +31,7 @@ from . import (
     site_sums,
     table,
     teach,
+    templates,
     tune,
 )
 from .arguments import parser, with_views
@@ -252,4 +253,5 @@ RUNS = {
     "signs": signs.run,
     "attack": attack.run,
     "sums": site_sums.run,
+    "templates": templates.run,
 }

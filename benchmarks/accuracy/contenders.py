@@ -28,7 +28,7 @@ ALL = (
         "dota",
         "adapt",
     ),
-    *("stata", "dmn", "swap_prompt", "self_tpt", "vb_weights", "cutmixout"),
+    *("stata", "dmn", "swap_prompt", "self_tpt", "vb_weights", "cutmixout", "scenes"),
 )
 
 

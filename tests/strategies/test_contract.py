@@ -37,6 +37,7 @@ CONTRACT = {  # fields, memory, gradient
     "adapt": ({**ALONE, "capacity": 16, "alpha": 0.9, "kappa": 60.0, "compat": False}, "session", False),
     "stata": (BATCHED, "session", False),
     "dmn": ({**ALONE, "slots": 50, "beta": 5.5, "weight": 1.0}, "session", False),
+    "scenes": ({"of": "tda", "count": 2, "apart": 2.0}, "session", False),
     "self_tpt": ({"steps": 10, "learning_rate": 5e-3, "temperature": 0.07}, "labels", False),
     "swap_prompt": ({**SWAPPED, "batch": 32}, "session", True),
     "vb_weights": ({"prior": 1.0, "iterations": 50, "window": 64, "warmup": 16}, "session", False),
