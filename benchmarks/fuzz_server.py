@@ -27,7 +27,7 @@ async def serve(knobs: dict[str, Any]) -> None:
     async with Application(load(QUIET | knobs), clip) as application:
         for one in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(one, application.stop)
-        print(application.status_line, flush=True)
+        print(" ".join(["SERVING", *map("=".join, application.facts.items())]), flush=True)
         await application.wait()
 
 

@@ -136,7 +136,7 @@ async def test_keys_and_certificates_have_a_port_each(authority: Authority, tmp_
     token, more = add(tmp_path / "keys", "ann"), {"server__keys": str(tmp_path / "keys")}
     chosen = encrypted(authority.server(), server__tls__client_ca=str(authority.ca), **more)
     async with running(chosen) as service:
-        assert f"certificates={service.certificate_address}" in service.status_line
+        assert service.facts["certificates"] == service.certificate_address
         async with channel(service.address, authority) as secure:
             header = (("authorization", f"Bearer {token}"),)
             await AdaptationServiceStub(secure).Classify(question(), metadata=header)
@@ -195,7 +195,7 @@ async def test_what_others_can_reach_is_refused_unless_it_is_told_to(caplog: pyt
         Application(settings(server__host="0.0.0.0"))
     with caplog.at_level(logging.WARNING):
         async with running(settings(server__host="0.0.0.0", server__insecure=True)) as service:
-            assert "INSECURE" in service.status_line and "server.insecure is set" in caplog.text
+            assert "INSECURE" in service.facts and "server.insecure is set" in caplog.text
             assert "tta_insecure 1.0" in (await get(service.metrics_url))[1]
 
 

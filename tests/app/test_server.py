@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -180,3 +181,20 @@ def test_a_second_signal_ends_the_process_at_once():
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 128 + signal.SIGTERM
         held.set()
+
+
+@pytest.mark.slow
+def test_all_that_is_printed_is_json_if_wanted():
+    flags = ("--port=0", "--metrics-port=0", "--set=batch.max_rows=16", "--set=lanes.cores=1", "--log-format=json")
+    command = [sys.executable, "-m", "tta_service", "serve", *flags]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
+        assert process.stdout
+        serving = json.loads(process.stdout.readline())
+        with grpc.insecure_channel(serving["grpc"]) as channel:
+            AdaptationServiceStub(channel).Classify(question(views=2), timeout=PATIENCE)
+        process.send_signal(signal.SIGTERM)
+        out, error = process.communicate(timeout=PATIENCE)
+    assert serving["event"] == "serving" and serving["model"] == "pocket" and out == ""
+    assert process.returncode == 0 and all(json.loads(line)["event"] for line in error.splitlines())

@@ -51,6 +51,19 @@ def test_an_answer_is_a_span_with_its_stages_below_it():
     assert not [value for value in answer.attributes.values() if "thing" in str(value)]  # no label of a user
 
 
+def test_the_environment_names_the_resource(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "belt")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "site=north")
+    tracing, read = make_tracing()
+    trace(tracing, make_report())
+    named = read()[0].resource.attributes
+    assert (named["service.name"], named["site"]) == ("belt", "north") and "service.version" in named
+    monkeypatch.delenv("OTEL_SERVICE_NAME")
+    tracing, read = make_tracing()
+    trace(tracing, make_report())
+    assert read()[0].resource.attributes["service.name"] == "tta-service"
+
+
 def test_a_stage_that_took_no_time_has_no_span_and_none_outlives_the_answer():
     tracing, read = make_tracing()
     trace(tracing, replace(make_report(), seconds={"decode": 0.0, "encode": 0.5, "adapt": 0.5, "total": 0.6}))

@@ -64,14 +64,14 @@ class Application:
         self.metrics_address = self.metrics_url = ""
 
     @property
-    def status_line(self) -> str:
-        """The line that `serve` prints: addresses, model, device and precision."""
+    def facts(self) -> dict[str, str]:
+        """Addresses, model, device and precision, and whether access is open: what `serve` prints."""
         clip, scheme = self.runtime.clip, "https" if self._certificates else "http"
         page = f"{scheme}://{self.http_address}/" if self.http_address else "off"
-        certified = f" certificates={self.certificate_address}" * bool(self.certificate_address)
-        about = f"model={clip.name} device={clip.device} precision={clip.precision}{certified}"
-        insecure = " INSECURE: server.insecure is set" * self._settings.server.insecure
-        return f"SERVING grpc={self.address} metrics={self.metrics_url or 'off'} http={page} {about}{insecure}"
+        facts = {"grpc": self.address, "metrics": self.metrics_url or "off", "http": page, "model": clip.name}
+        facts |= {"device": str(clip.device), "precision": clip.precision, "certificates": self.certificate_address}
+        facts |= {"INSECURE": "server.insecure is set" * self._settings.server.insecure}
+        return {name: fact for name, fact in facts.items() if fact}
 
     async def __aenter__(self) -> Application:
         async with AsyncExitStack() as stack:

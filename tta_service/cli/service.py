@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,10 @@ from ..core.errors import BadRequest
 from ..settings import load
 from ..telemetry.logging import configure_logging
 from .options import Configure, configure_command
+from .text import json_line
+
+if TYPE_CHECKING:
+    from ..app import Application
 
 DEMO = {
     "server.port": 0,
@@ -54,7 +58,14 @@ def serve(
     from .. import app  # imports torch for seconds, so mistakes come first
 
     with configure_logging(sys.stderr, settings.log.format, settings.log.level):
-        app.serve(settings, lambda application: print(application.status_line, flush=True))
+        as_json = settings.log.format == "json"
+        app.serve(settings, lambda application: print(_serving(application, as_json), flush=True))
+
+
+def _serving(application: Application, as_json: bool) -> str:
+    if as_json:
+        return json_line({"event": "serving", **application.facts})
+    return " ".join(["SERVING", *map("=".join, application.facts.items())])
 
 
 def demo(

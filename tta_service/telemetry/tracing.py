@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
@@ -37,7 +37,8 @@ class Tracing:
     def __init__(
         self, processor: SpanProcessor, share: float = 1.0, version: str = "", now: Callable[[], int] = time.time_ns
     ) -> None:
-        resource = Resource.create({"service.name": "tta-service", "service.version": version})
+        ours = Resource.create({"service.name": "tta-service", "service.version": version})
+        resource = ours.merge(OTELResourceDetector().detect())  # OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES
         self._provider = TracerProvider(ParentBased(TraceIdRatioBased(share)), resource)
         self._provider.add_span_processor(processor)
         self._tracer, self._now = self._provider.get_tracer(__name__), now
