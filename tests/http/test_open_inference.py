@@ -122,7 +122,7 @@ async def test_bodies_may_be_compressed_both_ways(both: BothTransports, encoding
 
 async def test_what_inflates_is_bounded():
     async with open_transports(budget=BodyBudget(20_000, 45_000, 5.0)) as both:
-        for body, code in ((gzip.compress(bytes(1 << 20)), 429), (gzip.compress(b"{}")[:-1], 400), (b"{}", 400)):
+        for body, code in ((gzip.compress(bytes(1 << 20)), 413), (gzip.compress(b"{}")[:-1], 400), (b"{}", 400)):
             reply = await both.http.post(
                 "/v2/models/tta/infer", content=body, headers={"content-encoding": "gzip", "content-type": ""}
             )
@@ -229,7 +229,7 @@ async def test_much_other_json_is_refused_before_it_is_read():
     body = b'{"inputs": [' + b"1.5," * (1 << 18) + b"1]}"
     async with open_transports(budget=BodyBudget(2 << 20, 4 << 20, 5.0)) as both:
         reply = await both.http.post("/v2/models/tta/infer", content=body)
-    assert reply.status_code == 429 and "beside long tensors" in reply.json()["error"]
+    assert reply.status_code == 413 and "beside long tensors" in reply.json()["error"]
 
 
 async def test_it_tells_what_it_is(both: BothTransports):
@@ -329,7 +329,7 @@ async def test_refusals_before_a_method_have_the_protocol_s_form(both: BothTrans
 async def test_budgets_and_deadlines_are_those_of_rest():
     async with open_transports(budget=BodyBudget(1000, 1500, 5.0)) as both:
         reply = await both.http.post("/v2/models/tda/infer", content=b"x" * 1001)
-        assert (reply.status_code, list(reply.json())) == (429, ["error"])
+        assert (reply.status_code, list(reply.json())) == (413, ["error"])
         async with busy(both.rpc):
             late = await both.http.post("/v2/models/zero_shot/infer", content=b"{}", headers={"x-timeout-ms": "x"})
             assert (late.status_code, late.json()["error"].partition(":")[0]) == (400, "X-Timeout-Ms")

@@ -51,7 +51,7 @@ def is_inference(path: str) -> bool:
 def _headers(error: TTAError) -> dict[str, str]:
     """What is only busy says when to come back."""
     code, headers = http_code_of(error), dict[str, str]()
-    if error.retry_after is not None or code == HTTPStatus.SERVICE_UNAVAILABLE:
+    if error.retry_after is not None or code in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after or 0)))
     if code == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"

@@ -71,8 +71,8 @@ def code_number_of(error: errors.TTAError) -> int:
 
 
 def http_code_of(error: errors.TTAError) -> int:
-    """The HTTP code of the nearest class in the table."""
-    return HTTP_CODES[code_number_of(error)]
+    """The HTTP code of the nearest class in the table; what is too large does not become smaller with time."""
+    return 413 if isinstance(error, errors.TooLarge) else HTTP_CODES[code_number_of(error)]
 
 
 def to_status(error: errors.TTAError) -> status_pb2.Status:
