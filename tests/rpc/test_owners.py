@@ -87,6 +87,21 @@ async def test_the_session_of_another_does_not_exist(tmp_path: Path):
         assert (info.frames, list(info.strategies)) == (1, ["tda"])
 
 
+async def test_only_admins_see_the_sessions_of_all_owners(tmp_path: Path):
+    async with two_keys(tmp_path) as (harness, ann, bob):
+        await taught(ann)
+        await taught(bob)
+        everyone = pb.ListSessionsRequest(all_owners=True, page_size=1)
+        assert await code_of(ann.ListSessions(everyone)) is DENIED
+        root, owners, token = Keyed(harness.channel, add(tmp_path / "keys", "root", Role.ADMIN)), [], ""
+        while token or not owners:
+            page = await root.ListSessions(pb.ListSessionsRequest(all_owners=True, page_size=1, page_token=token))
+            owners += [one.owner for one in page.sessions]
+            token = page.next_page_token
+        assert len(owners) == 2 and len(set(owners)) == 2
+        assert not (await root.ListSessions(pb.ListSessionsRequest())).sessions
+
+
 async def test_a_session_is_not_rolled_back_by_the_snapshot_of_another(tmp_path: Path):
     async with two_keys(tmp_path) as (_, ann, bob):
         await taught(ann)

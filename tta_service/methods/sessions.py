@@ -8,13 +8,23 @@ from ..core.errors import BadRequest, TooLarge
 from ..serving.persistence.service import SessionPersistence
 from ..serving.sessions.lesson_groups import GROUP
 from ..serving.sessions.session import check_session_id
+from ..serving.sessions.session_info import SessionInfo
 from ..serving.sessions.sessions import Sessions
 from ..wire.catalogue import make_session_info, paginate
 from ..wire.field_paths import field_prefix
 from ..wire.identity import current_caller
+from ..wire.keys import Role
 from ..wire.server_info import ServerInfo
 from ..wire.v1 import tta_pb2 as pb
 from .context import Context
+
+
+def _key(session: SessionInfo) -> str:
+    return session.id
+
+
+def _key_of_all(session: SessionInfo) -> str:
+    return f"{session.owner} {session.id}"
 
 
 class SessionMethods:
@@ -29,9 +39,14 @@ class SessionMethods:
         return pb.GetSessionResponse(session=make_session_info(info))
 
     async def ListSessions(self, request: pb.ListSessionsRequest, context: Context) -> pb.ListSessionsResponse:
-        """One page of the caller's sessions in memory, by id."""
-        owned = self._sessions.list(current_caller().owner)
-        page, token = paginate(owned, lambda one: one.id, request.page_size, request.page_token)
+        """One page of the caller's sessions in memory, by id; an admin may ask for those of all owners."""
+        caller = current_caller()
+        if request.all_owners:
+            caller.require(Role.ADMIN, "ListSessions of all owners")
+        owned = self._sessions.list(None if request.all_owners else caller.owner)
+        page, token = paginate(
+            owned, _key_of_all if request.all_owners else _key, request.page_size, request.page_token
+        )
         return pb.ListSessionsResponse(sessions=map(make_session_info, page), next_page_token=token)
 
     async def ResetSession(self, request: pb.ResetSessionRequest, context: Context) -> pb.ResetSessionResponse:

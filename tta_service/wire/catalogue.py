@@ -12,7 +12,7 @@ from ..core.errors import BadRequest
 from ..core.labels import LabelSet
 from ..core.moving_average import MovingAverage
 from ..core.parameters import Parameter
-from ..serving.sessions.session import SessionInfo
+from ..serving.sessions.session_info import SessionInfo
 from ..serving.text.label_sets import CachedLabelSet
 from .server_info import ServerInfo
 from .v1 import tta_pb2 as pb
@@ -118,6 +118,10 @@ def make_session_info(session: SessionInfo) -> pb.SessionInfo:
         questions=session.questions,
         lessons=session.lessons,
         lessons_set_apart=session.lessons_set_apart,
+        owner=session.owner,
+        flips=session.seen.flips,
+        deferred=session.seen.deferred,
+        drift=session.seen.drift,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from tests.telemetry.reports import make_report
 from tta_service.core.caution import Caution
+from tta_service.core.trust import Trust
 from tta_service.serving.sessions.watch import ASK_EVERY, MOST_WAITING, SessionWatch
 
 CLASSES = 10
@@ -65,6 +67,22 @@ def test_pictures_unlike_the_first_are_foreign_even_where_the_answers_are_sure()
 def test_small_changes_of_a_scene_that_stood_still_are_not_foreign() -> None:
     still = [logits + 20 for logits in frames(1, range(1), 6.0)] * 300
     assert not any(watch([*still, *(logits - 1 for logits in still)]))
+
+
+def test_flips_and_deferred_answers_are_counted_and_drift_is_in_deviations_of_the_first_frames() -> None:
+    one, plain = SessionWatch(), list(frames(300, range(CLASSES), 6.0))
+    for logits in plain[:200]:
+        one.observe(make_report(torch.eye(CLASSES)[3], logits), taught=False)
+    assert (one.seen.flips, one.seen.deferred, one.seen.drift) == (180, 0, None)
+    left = Trust(0.5, "none", 0, 0.2, None, "defer")
+    one.observe(replace(make_report(plain[0], plain[0]), trust=left), taught=False)
+    assert (one.seen.flips, one.seen.deferred) == (180, 1)
+    for logits in plain:
+        one.observe(make_report(logits, logits), taught=False)
+    assert abs(one.seen.drift or 9) < 0.5
+    for logits in plain:
+        one.observe(make_report(logits - 3, logits - 3), taught=False)
+    assert (one.seen.drift or 0) > 3
 
 
 def test_a_memory_of_few_classes_is_warned_of_unless_a_person_has_taught_it() -> None:

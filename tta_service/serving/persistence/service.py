@@ -12,7 +12,8 @@ from ...core.events import Event
 from ...core.lessons import Example
 from ...core.request import Report
 from ..concurrency import KeyedQueue
-from ..sessions.session import Session, SessionInfo
+from ..sessions.session import Session
+from ..sessions.session_info import SessionInfo
 from ..sessions.sessions import Sessions
 from .group_sync import GroupSync
 from .signing import has_lessons
@@ -75,8 +76,7 @@ class SessionPersistence:
 
     def resume_token(self, owner: str, id: str) -> bytes:
         """A token that opens the session's stream again on any server with the store and secret; empty when closed."""
-        session = self._registry.get(owner, id)
-        if session is None:
+        if (session := self._registry.get(owner, id)) is None:
             return b""
         session.stored.resumable = not session.named
         return self._snapshots.tokens.issue(session)

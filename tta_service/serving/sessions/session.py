@@ -19,6 +19,7 @@ from .lesson_groups import LessonGroup
 from .lessons import LessonBook, RecentExamples
 from .memory import MemoryAccounting, MemoryKey, MemorySlot
 from .questions import QuestionBook
+from .session_info import SessionInfo
 from .stored_version import StoredVersion
 from .trust import SessionTrust
 from .turns import TurnQueue
@@ -30,24 +31,6 @@ def check_session_id(id: str, field: str = "session_id", what: str = "a session 
     if id and not re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", id):
         raise BadRequest(f"{what} is 1 to 128 of the characters A-Z a-z 0-9 . _ : -", field)
     return id
-
-
-@dataclass(frozen=True, slots=True)
-class SessionInfo:
-    """A session as its owner sees it. Times in seconds."""
-
-    id: str
-    frames: int
-    memory_bytes: int
-    strategies: tuple[str, ...]  # that have a memory here, sorted
-    age: float
-    idle: float  # since the last frame was done; 0 while one is in progress
-    epoch: int
-    last_frame_id: int
-    lessons: int  # of the session, or of its group
-    lessons_set_apart: int  # of them: of another model, so nothing learns from them
-    group: str  # empty: its lessons are its own
-    questions: int  # that wait for an answer
 
 
 @dataclass(slots=True, eq=False)
@@ -156,8 +139,8 @@ class Session:
     def status(self) -> SessionStatus:
         """The status between two frames."""
         origin = "restored" if self.restored else "continued" if self.frames else "fresh"
-        apart = self.lessons.set_apart
-        return SessionStatus(self.id, origin, self.frames, self.bytes, False, self.last_frame_id, apart)
+        last, apart = self.last_frame_id, self.lessons.set_apart
+        return SessionStatus(self.id, origin, self.frames, self.bytes, False, last, apart)
 
     def count_frame(self, frame_id: int | None, anew: bool = False) -> SessionStatus:
         """Counts one more frame; the status for its answer. `anew`: its memory began with it, or an eviction."""
@@ -170,21 +153,21 @@ class Session:
     def describe(self, now: float) -> SessionInfo:
         """The session as its owner sees it at the time `now`."""
         strategies = {queue.slot.key.strategy.name for queue in self.memories.values() if queue.slot.begun}
-        idle = 0.0 if self.holds else now - self.last_used
-        age = now - self.created
         return SessionInfo(
             self.id,
             self.frames,
             self.bytes,
             tuple(sorted(strategies)),
-            age,
-            idle,
+            now - self.created,
+            0.0 if self.holds else now - self.last_used,
             self.epoch,
             self.last_frame_id,
             len(self.lessons),
             self.lessons.set_apart,
             self.group.id if self.group else "",
             len(self.questions),
+            self.owner,
+            self.watch.seen,
         )
 
     def _on_resize(self, strategy: str, by: int) -> None:

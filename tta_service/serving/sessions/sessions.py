@@ -17,7 +17,8 @@ from .lease import SessionLease
 from .memory import MemoryKey, MemoryLimits
 from .registry import Reason, SessionRegistry
 from .scope import SessionScope
-from .session import Session, SessionInfo
+from .session import Session
+from .session_info import SessionInfo
 from .turns import ResetTurn
 
 
@@ -114,10 +115,10 @@ class Sessions:
         """Raises `UnknownSession` when the owner has none of that id."""
         return self.registry.find(owner, id).describe(self._clock())
 
-    def list(self, owner: str) -> tuple[SessionInfo, ...]:
-        """The owner's sessions by id."""
-        owned = [session for session in self.registry.open_sessions if session.owner == owner]
-        return tuple(session.describe(self._clock()) for session in sorted(owned, key=lambda session: session.id))
+    def list(self, owner: str | None) -> tuple[SessionInfo, ...]:
+        """The owner's sessions by id, or those of all owners."""
+        owned = [session for session in self.registry.open_sessions if owner in (None, session.owner)]
+        return tuple(one.describe(self._clock()) for one in sorted(owned, key=lambda one: (one.owner, one.id)))
 
     async def reset(self, owner: str, id: str) -> SessionInfo:
         """Discards all memories, each after the frames that came before, even when the caller no longer waits."""

@@ -19,6 +19,7 @@ from ...core.trust import Smoothing, Trust
 COSINES = 512  # of the last frames
 PACE = 256  # frames of a moving average
 SHARE = 1 / 3  # uniformly drawn questions for every other one: one in four
+SHARED = ""  # in place of a strategy's name: of a snapshot by an older version, for the first strategy that answers
 RAREST = 0.01  # share of frames that are drawn at least
 
 
@@ -27,8 +28,9 @@ class SessionTrust:
 
     def __init__(self) -> None:
         self._labels = ""
-        self._cosines, self._frames = deque[float](maxlen=COSINES), deque[Frame]()
-        self._stable: int | None = None
+        self._cosines = deque[float](maxlen=COSINES)
+        self._frames = dict[str, deque[Frame]]()  # by strategy: two of them may answer the same scene
+        self._stable = dict[str, int | None]()
         self._others = MovingAverage[float](PACE, 0.0)  # share of frames that were asked about for another reason
 
     def lowest_admitted(self, labels: str, below: float) -> float:
@@ -39,20 +41,25 @@ class SessionTrust:
         """How far the report's answer can be trusted; its frame joins the recent ones."""
         options, labels = report.request.trust, report.request.labels.id
         if labels != self._labels:
-            self._labels, self._stable = labels, None
-            self._cosines.clear()
-            self._frames.clear()
+            self._labels = labels
+            for kept in (self._cosines, self._frames, self._stable):
+                kept.clear()
         quantile = quantile_of(report.cosine, self._cosines)
         trust = judge(options, calibration, report.logits, report.zero_shot, report.cosine, quantile, none)
         self._cosines.append(report.cosine)
-        return self._smooth(options.smooth, trust, int(report.logits.argmax())) if options.smooth else trust
+        if not options.smooth:
+            return trust
+        return self._smooth(report.request.strategy.name, options.smooth, trust, int(report.logits.argmax()))
 
-    def _smooth(self, smoothing: Smoothing, trust: Trust, label: int) -> Trust:
-        self._frames.append((label, 0.0 if trust.decision == "none_of_these" else trust.confidence))
-        while len(self._frames) > smoothing.window:
-            self._frames.popleft()
-        before, self._stable = self._stable, stable_label(smoothing, self._frames, self._stable)
-        return replace(trust, stable=self._stable, changed=self._stable != before)
+    def _smooth(self, strategy: str, smoothing: Smoothing, trust: Trust, label: int) -> Trust:
+        if strategy not in self._frames and SHARED in self._frames:
+            self._frames[strategy], self._stable[strategy] = self._frames.pop(SHARED), self._stable.pop(SHARED)
+        frames, before = self._frames.setdefault(strategy, deque[Frame]()), self._stable.get(strategy)
+        frames.append((label, 0.0 if trust.decision == "none_of_these" else trust.confidence))
+        while len(frames) > smoothing.window:
+            frames.popleft()
+        self._stable[strategy] = stable = stable_label(smoothing, frames, before)
+        return replace(trust, stable=stable, changed=stable != before)
 
     def choose_reason(self, report: Report, trust: Trust, place: str) -> Reason | None:
         """Why a person is asked about the frame, if one is. `place` names the frame, and is all that chance reads.
@@ -71,14 +78,21 @@ class SessionTrust:
         return {
             "labels": self._labels,
             "cosines": cosines,
-            "frames": [(label, round(confidence, 5)) for label, confidence in self._frames],
-            "stable": self._stable,
+            "frames": [],  # older versions keep them for all strategies together
+            "stable": None,
+            "frames_of": {
+                strategy: [(label, round(confidence, 5)) for label, confidence in frames]
+                for strategy, frames in self._frames.items()
+            },
+            "stable_of": self._stable,
             "others": self._others.value,
         }
 
     def restore(self, described: Mapping[str, Any]) -> None:
         """Goes on from what `encode` gave."""
-        self._labels, self._stable = described["labels"], described["stable"]
+        self._labels = described["labels"]
         self._cosines.extend(described["cosines"])
-        self._frames.extend((label, confidence) for label, confidence in described["frames"])
+        for strategy, frames in described.get("frames_of", {SHARED: described["frames"]}).items():
+            self._frames[strategy] = deque((label, confidence) for label, confidence in frames)
+        self._stable.update(described.get("stable_of", {SHARED: described["stable"]}))
         self._others = MovingAverage[float](PACE, described["others"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from cachetools import LRUCache
@@ -24,6 +25,7 @@ FEWEST = 100.0  # decayed frames below which nothing is said
 DEPENDENT = 0.08  # share of ln c that answers must tell about pictures
 UNSURE = 0.5  # mean entropy over ln c from which answers that depend on nothing are a collapse, not one lasting scene
 FOREIGN = 0.6  # mean entropy over ln c above which the pictures fit none of the names
+STILL = 0.01  # of their mean: the cosines of a scene that stands still spread less, which makes nothing of it large
 LOWER = 2.0  # standard deviations of the first frames' best cosine by which the recent mean lies below theirs
 MUCH = 0.2  # share of their mean that it must be, too: one scene's cosines hardly spread
 NARROWER = 0.5  # effective number of classes of a memory's answers, over that of plain CLIP's
@@ -32,20 +34,39 @@ ASK_EVERY = 64  # frames of a collapsed world from one question to the next
 MOST_WAITING = 8  # questions about a collapsed world
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a session's answers were like since it was opened here."""
+
+    flips: int  # answers whose label adaptation changed
+    deferred: int  # answers that were left to a person
+    drift: float | None  # standard deviations by which recent best cosines lie below the first ones; None: too early
+
+
 class SessionWatch:
     """Watches the frames of one session, for each label set by itself. It is not part of snapshots."""
 
     def __init__(self) -> None:
         self._windows: LRUCache[str, _Window] = LRUCache(LABEL_SETS)
+        self._newest: _Window | None = None
         self._since = ASK_EVERY
+        self._flips = self._deferred = 0
+
+    @property
+    def seen(self) -> Seen:
+        """The counts of all label sets, and the drift within the one of the last frame."""
+        return Seen(self._flips, self._deferred, self._newest.drift if self._newest else None)
 
     def observe(self, report: Report, taught: bool) -> tuple[Caution, ...]:
         """Counts an answer; the warnings for it. A memory that is `taught` is meant to answer otherwise."""
         labels, plain = report.request.labels, report.zero_shot_scores.values
         found = list[Caution]()
+        self._flips += int(report.logits.argmax()) != int(report.zero_shot.argmax())
+        self._deferred += report.trust is not None and report.trust.decision == "defer"
         if len(plain) > 1 and np.isfinite(plain).all():
             if (window := self._windows.get(labels.id)) is None:
                 window = self._windows[labels.id] = _Window(len(plain))
+            self._newest = window
             window.add(plain, float(report.zero_shot.max()), int(report.logits.argmax()))
             found += window.signs(taught)
         if report.unseen:
@@ -99,7 +120,7 @@ class _Window:
         elif unsure > FOREIGN:
             text = f"the pictures fit none of the names well: mean entropy is {unsure:.0%} of that of chance"
             found.append(Caution(CautionKind.FOREIGN, text))
-        elif (lower := self._below_first(best)) > LOWER:
+        elif (lower := self.drift or 0.0) > LOWER and self._is_much_lower(best):
             text = (
                 f"the pictures fit the names less than the first did, by {lower:.1f} standard deviations of the cosine"
             )
@@ -109,14 +130,19 @@ class _Window:
             found.append(Caution(CautionKind.FEW_CLASSES, text))
         return found
 
-    def _below_first(self, best: float) -> float:
-        """By how many standard deviations the recent best logits lie below the first; 0 while those are too few."""
+    @property
+    def drift(self) -> float | None:
+        """By how many standard deviations the recent best logits lie below the first; None while those are too few."""
         frames, total, squares = self._first
         if frames < WINDOW:
-            return 0.0
+            return None
         mean = total / frames
         spread = math.sqrt(max(squares / frames - mean * mean, 0.0))
-        return (mean - best) / max(spread, 1e-9) if mean - best > MUCH * abs(mean) else 0.0
+        return float(mean - self._sums[2] / self._sums[0]) / max(spread, STILL * abs(mean), 1e-9)
+
+    def _is_much_lower(self, best: float) -> bool:
+        mean = self._first[1] / self._first[0]
+        return bool(mean - best > MUCH * abs(mean))
 
 
 def _untaught(labels: LabelSet, unseen: tuple[str, ...]) -> Caution:

@@ -751,12 +751,14 @@ class GetSessionResponse(_message.Message):
     def __init__(self, session: _Optional[_Union[SessionInfo, _Mapping]] = ...) -> None: ...
 
 class ListSessionsRequest(_message.Message):
-    __slots__ = ("page_size", "page_token")
+    __slots__ = ("page_size", "page_token", "all_owners")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ALL_OWNERS_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    all_owners: bool
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., all_owners: _Optional[bool] = ...) -> None: ...
 
 class ListSessionsResponse(_message.Message):
     __slots__ = ("sessions", "next_page_token")
@@ -813,7 +815,7 @@ class RestoreSessionResponse(_message.Message):
     def __init__(self, session: _Optional[_Union[SessionInfo, _Mapping]] = ...) -> None: ...
 
 class SessionInfo(_message.Message):
-    __slots__ = ("session_id", "frames", "memory_bytes", "strategies", "age", "idle", "epoch", "last_frame_id", "lesson_group", "lessons", "questions", "lessons_set_apart")
+    __slots__ = ("session_id", "frames", "memory_bytes", "strategies", "age", "idle", "epoch", "last_frame_id", "lesson_group", "lessons", "questions", "lessons_set_apart", "owner", "flips", "deferred", "drift")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -826,6 +828,10 @@ class SessionInfo(_message.Message):
     LESSONS_FIELD_NUMBER: _ClassVar[int]
     QUESTIONS_FIELD_NUMBER: _ClassVar[int]
     LESSONS_SET_APART_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    FLIPS_FIELD_NUMBER: _ClassVar[int]
+    DEFERRED_FIELD_NUMBER: _ClassVar[int]
+    DRIFT_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     frames: int
     memory_bytes: int
@@ -838,7 +844,11 @@ class SessionInfo(_message.Message):
     lessons: int
     questions: int
     lessons_set_apart: int
-    def __init__(self, session_id: _Optional[str] = ..., frames: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., strategies: _Optional[_Iterable[str]] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., epoch: _Optional[int] = ..., last_frame_id: _Optional[int] = ..., lesson_group: _Optional[str] = ..., lessons: _Optional[int] = ..., questions: _Optional[int] = ..., lessons_set_apart: _Optional[int] = ...) -> None: ...
+    owner: str
+    flips: int
+    deferred: int
+    drift: float
+    def __init__(self, session_id: _Optional[str] = ..., frames: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., strategies: _Optional[_Iterable[str]] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., epoch: _Optional[int] = ..., last_frame_id: _Optional[int] = ..., lesson_group: _Optional[str] = ..., lessons: _Optional[int] = ..., questions: _Optional[int] = ..., lessons_set_apart: _Optional[int] = ..., owner: _Optional[str] = ..., flips: _Optional[int] = ..., deferred: _Optional[int] = ..., drift: _Optional[float] = ...) -> None: ...
 
 class SessionSnapshot(_message.Message):
     __slots__ = ("session_id", "epoch", "state")

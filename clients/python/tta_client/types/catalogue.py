@@ -67,6 +67,9 @@ class SessionInfo:
     epoch: int
     last_frame_id: int
     questions: int = 0  # that wait for a lesson
+    flips: int = 0  # answers whose label adaptation changed, since the server opened the session
+    deferred: int = 0  # answers that were left to a person, since then
+    drift: float | None = None  # standard deviations by which recent pictures fit the labels less than the first did
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,8 @@ def parse_label_set_info(message: tta_pb2.LabelSetInfo) -> LabelSetInfo:
 def parse_session_info(message: tta_pb2.SessionInfo) -> SessionInfo:
     """A session of the wire; durations become seconds."""
     age, idle = (duration.ToTimedelta().total_seconds() for duration in (message.age, message.idle))
-    return read_fields(SessionInfo, message, age=age, idle=idle)
+    drift = message.drift if message.HasField("drift") else None
+    return read_fields(SessionInfo, message, age=age, idle=idle, drift=drift)
 
 
 def parse_snapshot(message: tta_pb2.SessionSnapshot) -> Snapshot:
