@@ -111,6 +111,7 @@ class Http(Section):
     body_bytes: Bytes = 128 << 20  # of all bodies that are being read or answered
     body_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0  # that a body may take to arrive
     silence: Annotated[float, Field(gt=0, le=3600)] = 10.0  # seconds; see docs/configuration.md
+    grafana: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""  # address of dashboards, which the page links to
 
 
 class MetricsServer(Section):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from pydantic import ValidationError
 
 from tests.http.conftest import BothTransports
 from tta_service.http.page_files import PAGE, make_page_routes
+from tta_service.sections import Http
 
 FILES = [route.path for route in make_page_routes()]
 
@@ -43,3 +45,10 @@ def test_the_page_names_only_files_that_it_has():
         assert not re.search(r"""(?:src|href|from)=?\s*["']https?:""", text), source
         for name in re.findall(r"""(?:src=|href=|from )"((?!#)[\w./-]+\.\w+)\"""", text):
             assert (source.parent / name).is_file(), (source, name)
+
+
+async def test_the_page_is_told_where_the_dashboards_are(both: BothTransports):
+    assert (await both.http.get("/console.json")).json() == {"grafana": ""}
+    assert Http(grafana="https://grafana.example.org/d/tta").grafana
+    with pytest.raises(ValidationError):
+        Http(grafana="javascript:alert(1)")

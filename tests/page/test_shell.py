@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.page.conftest import Server
@@ -16,26 +17,34 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 
-def test_a_killed_server_shows_and_comes_back(browser: Browser):
-    server = Server()
-    server.start()
+def test_a_killed_server_shows_and_comes_back(browser: Browser, server: Server):
     with browser.new_context() as context:
         page = context.new_page()
+        page.goto(server.url)
+        expect(page.locator(".server.up")).to_be_visible()
+        live = show(page, "live")
+        live.get_by_role("button", name="Webcam").click()
+        expect(live.locator(".word-of-state")).to_have_text("live")
+        server.kill()
         try:
-            page.goto(server.url)
-            expect(page.locator(".server.up")).to_be_visible()
-            live = show(page, "live")
-            live.get_by_role("button", name="Webcam").click()
-            expect(live.locator(".word-of-state")).to_have_text("live")
-            server.kill()
             expect(page.locator(".banner")).to_contain_text("does not answer")
             expect(live.locator(".word-of-state")).to_contain_text("trying again")
-            server.start()
-            expect(page.locator(".server.up")).to_be_visible(timeout=30_000)
-            expect(page.locator(".banner")).to_have_count(0)
-            expect(live.locator(".word-of-state")).to_have_text("live", timeout=30_000)
         finally:
-            server.kill()
+            server.start()
+        expect(page.locator(".server.up")).to_be_visible(timeout=30_000)
+        expect(page.locator(".banner")).to_have_count(0)
+        expect(live.locator(".word-of-state")).to_have_text("live", timeout=30_000)
+
+
+def test_the_reference_shows_every_path_under_the_policy_of_this_server(browser: Browser, server: Server):
+    with browser.new_context() as context:
+        page, complaints = context.new_page(), list[str]()
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: complaints.append(request.url) if server.url not in request.url else None)
+        page.goto(f"{server.url}docs")
+        paths = httpx.get(f"{server.url}openapi.json").json()["paths"]
+        expect(page.locator(".opblock")).to_have_count(sum(map(len, paths.values())))
+        assert not complaints
 
 
 def test_without_the_right_key_the_page_says_so_and_with_it_answers(browser: Browser, tmp_path: Path):

@@ -76,6 +76,21 @@ def test_parameters_and_labels_are_those_of_the_forms_and_mistakes_name_their_fi
     expect(page.locator(".column .problem")).to_contain_text("labels.label_set.names")
 
 
+def test_the_photo_shows_where_the_model_looked_and_which_patches_are_one_token(page: Page):
+    choose(page, "zero_shot", "tda")
+    page.locator("#try-reducer").select_option("tome")
+    drop(page, "chelsea")
+    column = page.locator(".column[aria-label=tda]")
+    column.get_by_role("button", name="Attention").click()
+    expect(page.locator(".frame canvas.attention")).to_be_visible()
+    expect(column).to_contain_text("Brighter where the model looked")
+    column.get_by_role("button", name="Tokens").click()
+    expect(page.locator(".frame canvas")).to_have_count(1)
+    expect(column.locator(".overlays .hint")).to_have_text(re.compile(r"^64 patches became [1-5]?\d tokens"))
+    column.get_by_role("button", name="Tokens").click()
+    expect(page.locator(".frame canvas")).to_have_count(0)
+
+
 def test_what_is_copied_names_the_photo_the_labels_and_the_parameters(page: Page):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     choose(page, "tda")

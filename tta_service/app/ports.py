@@ -86,7 +86,7 @@ async def start_http(
     chosen, host = settings.http, settings.server.host
     metrics, names = _metrics_access(settings), [*chosen.hosts, host]
     show = partial(metrics.render, registry) if metrics else None
-    app = make_app(Backend(answers, healthy, show, names, chosen.origins))
+    app = make_app(Backend(answers, healthy, show, names, chosen.origins, chosen.grafana))
     ask_client, most = bool(settings.server.tls.client_ca), body_bytes(settings)
     server = HttpServer(app, chosen.connections, certificates, ask_client, most, chosen.silence)
     try:

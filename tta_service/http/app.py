@@ -47,6 +47,7 @@ class Backend:
     metrics: Metrics | None = None
     hosts: Sequence[str] = ()
     origins: Sequence[str] = ()
+    grafana: str = ""  # the address of dashboards, for the page
 
 
 def make_app(backend: Backend) -> ASGIApp:
@@ -72,6 +73,9 @@ def make_app(backend: Backend) -> ASGIApp:
     async def is_ready(request: Request) -> Response:
         return PlainTextResponse("ok\n") if backend.is_serving() else PlainTextResponse("not serving\n", 503)
 
+    async def tell_page(request: Request) -> Response:
+        return JSONResponse({"grafana": backend.grafana})
+
     async def show_metrics(request: Request) -> Response:
         assert backend.metrics
         given = request.headers.get("accept", ""), request.headers.get("authorization", "")
@@ -86,7 +90,7 @@ def make_app(backend: Backend) -> ASGIApp:
     paths += [WebSocketRoute("/v1/stream", stream), Path("/healthz", is_alive), Path("/readyz", is_ready)]
     paths += [Path("/metrics", show_metrics)] if backend.metrics else []
     paths += make_inference_paths(inference, backend.is_serving)
-    paths += make_page_routes()
+    paths += [Path("/console.json", tell_page), *make_page_routes()]
     app = Starlette(routes=paths, exception_handlers={HTTPException: _refuse})
     return HostCheck(app, backend.hosts, backend.origins)
 

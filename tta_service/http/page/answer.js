@@ -2,6 +2,7 @@
 import { html, useRef, useState } from "./vendor/preact-htm.js";
 import { asCamera, asCurl, asPython } from "./copy.js";
 import { percent, milliseconds, number } from "./format.js";
+import { OVERLAYS, describe as describeMap } from "./overlay.js";
 
 const STAGES = ["decode", "look", "text", "queue", "encode", "turn", "adapt"];
 const NONE = "\u0000none"; // no label begins so
@@ -19,24 +20,26 @@ export function Bars({ answer }) {
   </ol>`;
 }
 
-export function AnswerColumn({ result, names, labels, file, lessons, onView, onWord, busy }) {
+export function AnswerColumn({ result, names, labels, reducer, file, lessons, overlay, onOverlay, onView, onWord, busy }) {
   const { choice, answer, problem } = result;
   if (problem) return html`<article class="column"><h3>${choice.name}</h3><p class="problem" role="alert">${problem.field && html`<b>${problem.field}</b> `}${problem.message}</p></article>`;
   if (!answer) return html`<article class="column" aria-busy="true"><h3>${choice.name}</h3><p class="hint">…</p></article>`;
   const [best] = answer.top;
   const kept = answer.explanation?.views.filter((view) => view.kept).length;
   return html`<article class="column" aria-label=${choice.name}>
-    <h3>${choice.name}<${CopyMenu} labels=${labels} choice=${choice} file=${file} /></h3>
+    <h3>${choice.name}<${CopyMenu} labels=${labels} choice=${choice} file=${file} reducer=${reducer} /></h3>
     <p class="best"><b>${best.label}</b> <span class="number">${percent(best.score)}</span></p>
     <${Bars} answer=${answer} />
     ${notes(answer).map((note) => html`<p class="note">${note}</p>`)}
     <dl class="facts">
+      <dt>Confidence</dt><dd>${percent(answer.confidence.confidence)}</dd>
       <dt>Entropy</dt><dd>${number(answer.entropy)} <small>nats</small></dd>
       <dt>Views</dt><dd>${answer.views}${kept !== undefined && answer.views > 1 ? html` <small>${kept} kept</small>` : ""}</dd>
       <dt>Time</dt><dd>${milliseconds(answer.timings.total)} <small>ms</small></dd>
       ${STAGES.map((stage) => html`<dt class="stage">${stage}</dt><dd class="stage">${milliseconds(answer.timings[stage])}</dd>`)}
     </dl>
     ${answer.explanation && html`<${Views} views=${answer.explanation.views} names=${names} onView=${onView} />`}
+    ${answer.explanation && html`<${Overlays} map=${answer.explanation.token_map} shown=${overlay} onShow=${onOverlay} />`}
     <${NearestLessons} answer=${answer} lessons=${lessons} />
     ${answer.example_id && html`<${Word} names=${names} best=${best.label} busy=${busy} onWord=${(word) => onWord(answer, word)} />`}
   </article>`;
@@ -78,6 +81,14 @@ function Views({ views, names, onView }) {
   </div>`;
 }
 
+// What the photo shows of the image tower.
+function Overlays({ map, shown, onShow }) {
+  if (!map) return html`<p class="hint">This server's image tower does not show where it looked.</p>`;
+  return html`<div class="overlays"><div class="row" role="group" aria-label="Show on the photo">
+      ${Object.entries(OVERLAYS).map(([kind, title]) => html`<button type="button" aria-pressed=${shown === kind} onClick=${() => onShow(shown === kind ? "" : kind)}>${title}</button>`)}
+    </div>${shown && html`<p class="hint">${describeMap(shown, map)}</p>`}</div>`;
+}
+
 const describe = (view, index, names) =>
   `${index ? `view ${index}` : "plain view"}: ${names[view.label_index]}, ${view.kept ? `weight ${percent(view.weight)}` : "left out"}, ${number(view.entropy)} nats${view.flipped ? ", flipped" : ""}`;
 
@@ -111,7 +122,7 @@ export function Word({ names, best, busy, onWord }) {
   </div>`;
 }
 
-function CopyMenu({ labels, choice, file }) {
+function CopyMenu({ labels, choice, file, reducer }) {
   const [copied, setCopied] = useState("");
   const menu = useRef();
   const copy = (what, text) => async () => {
@@ -123,9 +134,9 @@ function CopyMenu({ labels, choice, file }) {
   return html`<details class="menu" ref=${menu} onKeyDown=${(event) => event.key === "Escape" && (menu.current.open = false)}>
     <summary>${copied ? "copied" : "copy as"}</summary>
     <div>
-      <button type="button" onClick=${copy("curl", asCurl(labels, choice, file))}>curl</button>
-      <button type="button" onClick=${copy("Python", asPython(labels, choice, file))}>Python</button>
-      <button type="button" onClick=${copy("tta-camera", asCamera(labels, choice))}>tta-camera</button>
+      <button type="button" onClick=${copy("curl", asCurl(labels, choice, file, reducer))}>curl</button>
+      <button type="button" onClick=${copy("Python", asPython(labels, choice, file, reducer))}>Python</button>
+      <button type="button" onClick=${copy("tta-camera", asCamera(labels, choice, reducer))}>tta-camera</button>
     </div>
     <span class="sr" role="status">${copied && `copied as ${copied}`}</span>
   </details>`;

@@ -5,7 +5,7 @@ const WATCH = 2000; // milliseconds between two looks whether the server is ther
 let key = "";
 
 // `state`: "starting", "up", "warming" or "away"; `refused`: why a key is asked for.
-export const server = makeStore({ state: "starting", refused: "", info: null, strategies: [], usual: "" });
+export const server = makeStore({ state: "starting", refused: "", info: null, strategies: [], reducers: [], usual: "", grafana: "" });
 
 export class Problem extends Error {
   constructor(problem) {
@@ -69,8 +69,9 @@ export const unlearn = (session, examples) =>
   call("DELETE", sessionPath(session, `/lessons?example_ids=${examples.map(encodeURIComponent).join(",")}`));
 
 async function load() {
-  const [info, { strategies, default_name: usual }] = await Promise.all([call("GET", "v1/info"), call("GET", "v1/strategies")]);
-  server.set({ info, strategies, usual, refused: "" });
+  const paths = ["v1/info", "v1/strategies", "v1/reducers", "console.json"];
+  const [info, { strategies, default_name: usual }, { reducers }, { grafana }] = await Promise.all(paths.map((path) => call("GET", path)));
+  server.set({ info, strategies, reducers, usual, grafana, refused: "" });
 }
 
 // Looks again and again whether the server is there and ready, and reads its facts whenever it has come back.

@@ -136,6 +136,8 @@ function LiveColumn({ name, one, names, running, onWord }) {
     <p class="best"><b>${best.label}</b> <span class="number">${percent(best.score)}</span></p>
     <${Bars} answer=${bars} />
     <dl class="facts">
+      <dt>Stable label</dt><dd class="stable">${answer.confidence.stable_label || "–"}</dd>
+      <dt>Confidence</dt><dd>${percent(answer.confidence.confidence)}</dd>
       <dt>Age</dt><dd>${Math.round(age)} <small>ms</small></dd>
       <dt>Frames</dt><dd>${rate.toFixed(1)} <small>a second</small></dd>
       <dt>Adaptation</dt><dd>${milliseconds(answer.timings.adapt)} <small>ms</small></dd>

@@ -22,14 +22,15 @@ function* parse(text) {
 export function readMetrics(text) {
   const numbers = {};
   const buckets = {};
+  const batches = {};
   for (const [name, labels, value] of parse(text)) {
     if (name === "tta_request_duration_seconds_bucket") {
       const of = (buckets[labels.strategy] ??= {});
       of[labels.le] = (of[labels.le] ?? 0) + value;
     } else if (!name.endsWith("_bucket")) numbers[`${name}${labels.queue ? `.${labels.queue}` : labels.state ? `.${labels.state}` : ""}`] = value;
-    if (name === "tta_batch_rows_sum" || name === "tta_batch_rows_count") numbers[name] = value;
+    if (name === "tta_batch_size_sum" || name === "tta_batch_size_count") batches[name] = (batches[name] ?? 0) + value; // of all reducers
   }
-  return { numbers, buckets };
+  return { numbers: { ...numbers, ...batches }, buckets };
 }
 
 // The quantile of the observations between two readings of one histogram, interpolated as Prometheus does; null: there are none.
@@ -46,7 +47,7 @@ export function quantile(share, now, before = {}) {
 }
 
 export function Service({ active }) {
-  const { info, state, strategies } = server.use();
+  const { info, state, strategies, grafana } = server.use();
   const [readings, setReadings] = useState([]); // [{at, numbers, buckets}]
   const [missing, setMissing] = useState("");
   const latest = useRef([]);
@@ -71,10 +72,12 @@ export function Service({ active }) {
   const names = now ? Object.keys(now.buckets).sort() : [];
   const rows = names.map((name) => [name, now.buckets[name]["+Inf"] - (since?.buckets[name]?.["+Inf"] ?? 0), quantile(0.5, now.buckets[name], since?.buckets[name]), quantile(0.95, now.buckets[name], since?.buckets[name])]);
   const at = (name) => now?.numbers[name];
+  const lately = (name) => (at(name) ?? 0) - (since?.numbers[name] ?? 0);
+  const batch = lately("tta_batch_size_count") ? lately("tta_batch_size_sum") / lately("tta_batch_size_count") : null;
   const facts = info && [
     ["Model", info.model], ["Image side", `${info.image_size} px`], ["Dimension", info.dimension], ["Precision", info.precision], ["Device", info.device], ["Version", info.version],
     ...(now ? [["Sessions", (at("tta_sessions.active") ?? 0) + (at("tta_sessions.idle") ?? 0)], ["Waiting calls", at("tta_queue_depth.calls")], ["Waiting frames", at("tta_queue_depth.streams")],
-      ["Waiting rows", at("tta_waiting_rows.tower")], ["Requests in flight", at("tta_inflight_requests")], ["Memory of the process", bytes(at("process_resident_memory_bytes") ?? 0)]] : []),
+      ["Rows in a batch", batch === null ? "–" : batch.toFixed(1)], ["Waiting rows", at("tta_waiting_rows.tower")], ["Requests in flight", at("tta_inflight_requests")], ["Memory of the process", bytes(at("process_resident_memory_bytes") ?? 0)]] : []),
   ];
   return html`<div class="head"><h2>Service</h2><p class="hint">${{ up: "serving", warming: "warming up", away: "no answer", starting: "connecting" }[state]}</p></div>
     ${facts && html`<dl class="strip">${facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`}
@@ -87,5 +90,5 @@ export function Service({ active }) {
       ${readings.length > 2 && html`<h3>Requests in flight and rows that wait</h3>
         <${Curve} live=${false} times=${readings.map((one) => one.at)} format=${(value) => value.toFixed(value < 10 ? 1 : 0)} name="Requests in flight and rows that wait, over time"
           lines=${[{ label: "requests", colour: "--accent", values: readings.map((one) => one.numbers.tta_inflight_requests ?? null) }, { label: "rows", colour: "--soft", dash: [4, 4], values: readings.map((one) => one.numbers["tta_waiting_rows.tower"] ?? null) }]} />`}`}
-    <p class="links"><a href="metrics">Metrics</a><a href="v1/info">Facts and limits</a></p>`;
+    <p class="links"><a href="docs">REST interface</a>${grafana && html`<a href=${grafana} target="_blank" rel="noreferrer">Grafana</a>`}${!missing && html`<a href="metrics">Metrics</a>`}<a href="v1/info">Facts and limits</a></p>`;
 }

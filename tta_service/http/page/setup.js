@@ -8,6 +8,7 @@ export const setup = makeStore({
   names: "cat, dog, bird, car, flower, coffee",
   templates: "",
   sentences: "",
+  reducer: "none",
   chosen: [
     { name: "zero_shot", parameters: {} },
     { name: "taught", parameters: {} },
@@ -81,6 +82,19 @@ export function StrategiesField({ of = setup, most = MOST, id = "try" }) {
         : null;
     })}
   </fieldset>`;
+}
+
+export function ReducerField() {
+  const { reducers } = server.use();
+  const { reducer } = setup.use();
+  const about = reducers.find(({ name }) => name === reducer);
+  return html`<div class="field">
+    <label for="try-reducer">Token reduction</label>
+    <select id="try-reducer" value=${reducer} onChange=${set("reducer")}>
+      ${reducers.map(({ name }) => html`<option key=${name} value=${name}>${name}</option>`)}
+    </select>
+    ${about && html`<p class="hint">${about.summary} <${Paper} text=${about.paper} /></p>`}
+  </div>`;
 }
 
 function Parameters({ id, about, given, onChange }) {

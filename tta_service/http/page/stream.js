@@ -50,7 +50,7 @@ export class CameraStream {
     for (const strategy of choices) {
       const frame_id = ++this.frame;
       this.waiting.set(String(frame_id), { taken, name: strategy.name });
-      const head = encoder.encode(JSON.stringify({ frame_id, options: { strategy, top_k: this.labels.names.length } }));
+      const head = encoder.encode(JSON.stringify({ frame_id, options: { strategy, top_k: this.labels.names.length, smooth: {} } }));
       const message = new Uint8Array(4 + head.length + picture.byteLength);
       new DataView(message.buffer).setUint32(0, head.length);
       message.set(head, 4);

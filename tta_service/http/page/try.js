@@ -3,7 +3,8 @@ import { html, useEffect, useRef, useState } from "./vendor/preact-htm.js";
 import { call, listAll, server, sessionPath, teach, unlearn } from "./api.js";
 import { AnswerColumn, saidBy } from "./answer.js";
 import { openCamera, pictureIn, readPicture, toJpeg } from "./picture.js";
-import { LabelsField, StrategiesField, labelSetOf, newSessionId, session, setup } from "./setup.js";
+import { Overlay } from "./overlay.js";
+import { LabelsField, ReducerField, StrategiesField, labelSetOf, newSessionId, session, setup } from "./setup.js";
 
 const pictures = new Map(); // URLs of the pictures that this page has taught, by example
 const FIT = 600; // milliseconds: what a lesson changes slowly is mostly done then, and the photo is answered again
@@ -14,17 +15,18 @@ export function Try({ active }) {
   const { state } = server.use();
   const [picture, setPicture] = useState(null);
   const [results, setResults] = useState([]);
-  const [asked, setAsked] = useState(null); // the labels of the results
+  const [asked, setAsked] = useState(null); // {labels, reducer} of the results
   const [lessons, setLessons] = useState([]);
   const [said, setSaid] = useState(null); // {text, example} of the last lesson
   const [view, setView] = useState(null);
+  const [overlay, setOverlay] = useState({ name: "", kind: "" }); // whose map the photo shows, and which
   const [problem, setProblem] = useState("");
   const [busy, setBusy] = useState(false);
   const newest = useRef(0);
 
   const ask = async (shown = picture) => {
     if (!shown) return setProblem("Choose a photo first.");
-    const { chosen } = setup.value;
+    const { chosen, reducer } = setup.value;
     let labels;
     try {
       labels = labelSetOf(setup.value);
@@ -36,7 +38,7 @@ export function Try({ active }) {
     const run = ++newest.current;
     setProblem("");
     setView(null);
-    setAsked(labels);
+    setAsked({ labels, reducer });
     setBusy(true);
     setResults(chosen.map((choice) => ({ choice })));
     const show = (choice, found) => run === newest.current && setResults((now) => now.map((one) => (one.choice === choice ? { choice, ...found } : one)));
@@ -44,7 +46,7 @@ export function Try({ active }) {
       const form = new FormData();
       form.append("image", shown.blob, shown.name);
       form.append("labels", JSON.stringify({ label_set: labels }));
-      form.append("options", JSON.stringify({ strategy: choice, explain: true, top_k: Math.min(labels.names.length, 8) }));
+      form.append("options", JSON.stringify({ strategy: choice, reduction: { reducer: { name: reducer } }, explain: true, top_k: Math.min(labels.names.length, 8) }));
       form.append("session_id", session.value.id);
       await call("POST", "v1/classify", form).then((answer) => show(choice, { answer }), (error) => show(choice, { problem: error }));
     }));
@@ -105,14 +107,16 @@ export function Try({ active }) {
     return () => Object.entries(handlers).forEach(([name, handler]) => document.removeEventListener(name, handler));
   }, [active]);
 
+  const mapped = results.find(({ choice }) => choice.name === overlay.name)?.answer?.explanation;
   return html`<div class="split">
     <form class="panel" onSubmit=${(event) => {
       event.preventDefault();
       ask();
     }}>
-      <${PictureField} picture=${picture} view=${view} onTake=${take} onProblem=${setProblem} />
+      <${PictureField} picture=${picture} view=${view} overlay=${overlay.kind && mapped?.token_map && { kind: overlay.kind, map: mapped.token_map, box: mapped.views[0] }} onTake=${take} onProblem=${setProblem} />
       <${LabelsField} id="try-labels" />
       <${StrategiesField} />
+      <${ReducerField} />
       <button class="primary" disabled=${busy || state !== "up"}>Answer</button>
       ${problem && html`<p class="problem" role="alert">${problem}</p>`}
       <p class="hint">Session <code>${id}</code>${lessons.length ? `, ${lessons.length} lesson${lessons.length > 1 ? "s" : ""}` : ""}.${" "}
@@ -121,7 +125,8 @@ export function Try({ active }) {
     <div class="results" aria-live="polite">
       ${said && html`<p class="said" role="status">Taught: <b>${said.text}</b>. <button type="button" class="link" disabled=${busy} onClick=${onUndo}>Undo</button></p>`}
       ${results.length ? html`<div class="columns">
-          ${results.map((result) => html`<${AnswerColumn} key=${result.choice.name} result=${result} names=${asked.names} labels=${asked} file=${picture.name} lessons=${lessons} onView=${setView} onWord=${onWord} busy=${busy} />`)}
+          ${results.map((result) => html`<${AnswerColumn} key=${result.choice.name} result=${result} names=${asked.labels.names} labels=${asked.labels} reducer=${asked.reducer} file=${picture.name} lessons=${lessons}
+            overlay=${overlay.name === result.choice.name ? overlay.kind : ""} onOverlay=${(kind) => setOverlay({ name: result.choice.name, kind })} onView=${setView} onWord=${onWord} busy=${busy} />`)}
         </div>
         <p class="legend"><i class="before"></i> zero-shot <i></i> adapted</p>` : html`<div class="empty"><h2>Drop a photo</h2>
           <p>Each strategy answers in a column of its own. Say what is wrong, and those that can be taught learn it at once.</p></div>`}
@@ -129,7 +134,7 @@ export function Try({ active }) {
   </div>`;
 }
 
-function PictureField({ picture, view, onTake, onProblem }) {
+function PictureField({ picture, view, overlay, onTake, onProblem }) {
   const file = useRef();
   const video = useRef();
   const [camera, setCamera] = useState(null);
@@ -148,7 +153,7 @@ function PictureField({ picture, view, onTake, onProblem }) {
   return html`<div class="field">
     <div class="picture ${picture || camera ? "" : "blank"}">
       ${camera ? html`<video ref=${video} autoplay muted playsinline aria-label="Camera"></video>`
-        : picture ? html`<div class="frame"><img src=${picture.url} alt=${`The photo ${picture.name}`} />${box && html`<i class="crop ${view.kept ? "kept" : ""}" style=${box}></i>`}</div>`
+        : picture ? html`<div class="frame"><img src=${picture.url} alt=${`The photo ${picture.name}`} />${overlay && !box && html`<${Overlay} ...${overlay} />`}${box && html`<i class="crop ${view.kept ? "kept" : ""}" style=${box}></i>`}</div>`
         : html`<p>Drop or paste a photo here</p>`}
     </div>
     <div class="row">
