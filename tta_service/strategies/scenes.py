@@ -67,7 +67,8 @@ class MemoryPerScene(Strategy[Scenes]):
         whole, d = torch.zeros((), dtype=torch.int64, device=new.device), new.shape[1]
         counts = torch.zeros(self.count, dtype=torch.int64, device=new.device)
         centres = new.new_zeros(self.count, d)
-        return Scenes(*memories, new.new_zeros(d), whole, centres, counts, new.new_zeros(()), whole.clone())
+        style, spread = new.new_zeros(d), new.new_zeros(())
+        return Scenes(*memories[:MOST], style, whole, centres, counts, spread, whole.clone())  # pyright: ignore[reportCallIssue]
 
     def adapt(self, seen: Evidence, memory: Scenes) -> tuple[Tensor, Scenes]:
         """The answer of the scene's memory, which learns the frame."""
