@@ -97,7 +97,7 @@ def diagrams(table: Table) -> Figure:
 
 
 def lessons(rows: Sequence[Row]) -> Figure:
-    """One panel for each set: the mean top-1 of its cells against the lessons of a class, all of them right if some are."""
+    """One panel for each set: the mean top-1 of its cells against the lessons of a class, right ones if there are."""
     rows = [row for row in rows if not row.wrong] or rows
     sets = list(dict.fromkeys(row.set for row in rows))
     figure, axes = plt.subplots(1, len(sets), figsize=(4.2 * len(sets), 3.6), squeeze=False, layout="constrained")
