@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = "tta/v1/tta.proto"  # the one name under which both packages register it, so that they share one process
-INFERENCE = "inference/open_inference.proto"  # the service's alone
+INFERENCE = "inference/open_inference.proto"
 SERVICE, CLIENT = ROOT / "tta_service", ROOT / "clients/python/tta_client"
 GRPC = "tta_pb2_grpc.py"  # which wire/ does without
 TOOLS = ("grpcio-tools==1.81.1", "googleapis-common-protos==1.76.0")  # gencode for protobuf 6.33.5 and later
@@ -54,7 +54,7 @@ def inference(texts: dict[str, str]) -> dict[Path, str]:
     name = f"{Path(INFERENCE).stem}_pb2.py"
     assert texts[name].count(COMMON_POOL) == 1
     texts = {name: texts[name].replace(COMMON_POOL, OWN_POOL), f"{name}i": texts[f"{name}i"]}
-    return {SERVICE / "wire/v1" / name: text for name, text in texts.items()}
+    return {folder / name: text for folder in (SERVICE / "wire/v1", CLIENT / "v1") for name, text in texts.items()}
 
 
 def generated(python: Path, source: str) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,13 +17,14 @@ from ..types.requests import Policy
 from ..types.values import read_fields
 from .access import make_tls, read_token
 from .gate import Gate
+from .inference import Model as InferenceModel
+from .inference_options import make_inference_model
+from .label_names import parse_labels
 from .on_device import Model
 from .parser import build_parser
-from .photographs import LABELS
 from .sources import Source, open_source
 from .teaching import KEYS, check_terminal
 from .text import make_printable, read_lines, require_utf8
-from .virtual import VirtualSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ class Arguments:
     short_side: int
     quality: int
     on_device: Model | None
+    inference: InferenceModel | None  # of a server of the Open Inference Protocol
     reconnect: Reconnect | None  # to the service
     reopen: Reconnect | None  # the source
     teach: bool
@@ -72,10 +73,8 @@ def _make_arguments(options: argparse.Namespace) -> Arguments:
         raise ValueError("--ask-per-hour needs a --session, where the questions wait")
     ffmpeg = {key: str(value) for key, value in map(_parse_pair, options.ffmpeg)}
     source = open_source(_read_location(options.source), ffmpeg, live=options.live, interval=options.interval)
-    strategies = _parse_strategies(options.strategy, options.param)
-    on_device = _make_model(options)
-    reducer = "none" if on_device else _parse_reducer(options.reducer, options.reducer_param, options.reduce)
-    names = _parse_labels(options, source)
+    inference = _make_inference(options)
+    strategies, on_device, reducer, names = ((), None, "", ()) if inference else _of_our_protocol(options, source)
     return read_fields(
         Arguments,
         options,
@@ -96,9 +95,25 @@ def _make_arguments(options: argparse.Namespace) -> Arguments:
         fps=0.0 if source.live else options.fps,
         gate=_make_gate(options, source),
         on_device=on_device,
+        inference=inference,
         reconnect=_make_reconnect(options, options.stall),
         reopen=_make_reconnect(options, options.source_stall and options.source_stall + options.interval),
     )
+
+
+def _of_our_protocol(
+    options: argparse.Namespace, source: Source
+) -> tuple[tuple[Choice, ...], Model | None, Reduction | str, tuple[str, ...]]:
+    """Strategies, the model on this machine, the reducer and the labels, as the service's own calls have them."""
+    on_device = _make_model(options)
+    strategies = _parse_strategies(options.strategy, options.param)
+    reducer = "none" if on_device else _parse_reducer(options.reducer, options.reducer_param, options.reduce)
+    return strategies, on_device, reducer, parse_labels(options, source)
+
+
+def _make_inference(options: argparse.Namespace) -> InferenceModel | None:
+    names = parse_labels(options, None) if options.protocol == "oip" and options.labels else ()
+    return make_inference_model(options, names, [_parse_pair(parameter) for parameter in options.param])
 
 
 def _check_teaching(options: argparse.Namespace) -> None:
@@ -141,32 +156,6 @@ def _read_location(text: str) -> str:
     if lines := read_lines(text[1:]):
         return lines[0]
     raise ValueError(f"{make_printable(text[1:])} is empty; its first line must name the source of the frames")
-
-
-def _parse_labels(options: argparse.Namespace, source: Source) -> tuple[str, ...]:
-    text = options.labels
-    if not text and isinstance(source, VirtualSource):
-        return LABELS
-    try:
-        if text.startswith("@"):
-            return _read_names(text[1:], options.allow_duplicates)
-        names = tuple(filter(None, map(str.strip, require_utf8(text).split(","))))
-    except ValueError as error:
-        raise ValueError(f"--labels: {error}") from error
-    if not names:
-        raise ValueError("--labels is needed: names separated by commas, or @FILE with one name a line")
-    return names
-
-
-def _read_names(file: str, allow_duplicates: bool) -> tuple[str, ...]:
-    names = tuple(read_lines(file))
-    if not names:
-        raise ValueError(f"{make_printable(file)} holds no names")
-    name, count = Counter(names).most_common(1)[0]
-    if count > 1 and not allow_duplicates:
-        sentence = f"{make_printable(file)} holds {name!r} more than once"
-        raise ValueError(f"{sentence}, which --allow-duplicates takes as several classes")
-    return names
 
 
 def _parse_strategies(text: str, parameters: list[str]) -> tuple[Choice, ...]:

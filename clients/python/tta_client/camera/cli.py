@@ -22,6 +22,7 @@ from ..types.frames import Frame
 from ..types.options import Choice
 from .arguments import Arguments, parse_arguments
 from .gate import apply_gate, limit_count, limit_rate
+from .inference import InferenceServer, infer_frames
 from .latest_frame import keep_latest
 from .masking import MaskingFormatter, hide_secrets, mask_secrets
 from .on_device import Encoder, encode_frames
@@ -59,7 +60,7 @@ def main(words: list[str] | None = None) -> int:
     try:
         with open_screen(arguments.json, sys.stdout) as screen:
             try:
-                _run_stream(arguments, screen, counter)
+                _run(arguments, screen, counter)
             except KeyboardInterrupt:
                 pass
             except (TTAClientError, OSError, ValueError) as error:
@@ -73,6 +74,23 @@ def main(words: list[str] | None = None) -> int:
     if failure:
         print(f"tta-camera: {mask_secrets(failure)}", file=sys.stderr)
     return 1 if failure or not counter.complete else 0
+
+
+def _run(arguments: Arguments, screen: Lines | Table, counter: ResultCounter) -> None:
+    if arguments.inference is None:
+        return _run_stream(arguments, screen, counter)
+    server = InferenceServer(arguments.server, arguments.inference, arguments.token, arguments.tls)
+    for result in infer_frames(prepare_frames(arguments, counter.statistics), server, counter.statistics):
+        _show(result, arguments, screen, counter)
+    return None
+
+
+def _show(result: Result, arguments: Arguments, screen: Lines | Table, counter: ResultCounter) -> None:
+    if new := counter.count(result):
+        print(f"tta-camera: {describe_unseen(new)}", file=sys.stderr)
+    screen.show(result, counter)
+    if isinstance(result, FrameFailure) and arguments.strict:
+        raise result.error
 
 
 def _run_stream(arguments: Arguments, screen: Lines | Table, counter: ResultCounter) -> None:
@@ -92,11 +110,7 @@ def _run_stream(arguments: Arguments, screen: Lines | Table, counter: ResultCoun
         ) as stream,
     ):
         for result in _taught(stream, arguments, client, screen, counter):
-            if new := counter.count(result):
-                print(f"tta-camera: {describe_unseen(new)}", file=sys.stderr)
-            screen.show(result, counter)
-            if isinstance(result, FrameFailure) and arguments.strict:
-                raise result.error
+            _show(result, arguments, screen, counter)
 
 
 def _taught(

@@ -39,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
         "gate: hold back frames that show nothing new": _add_gate,
         "pictures": _add_pictures,
         "encoding on this machine: no pixel leaves it": _add_on_device,
+        "another protocol": _add_protocol,
         "access": _add_access,
         "stream": _add_stream,
         "teaching": _add_teaching,
@@ -94,9 +95,18 @@ def _add_pictures(add: Add) -> None:
 def _add_on_device(add: Add) -> None:
     about = "compute the view embeddings here and send them instead of pictures; needs the package tta_service and "
     add("--encode-on-device", action="store_true", help=about + "a --strategy")
-    add("--model", default="", metavar="NAME[/TAG]", help="the model to load (default: the service's)")
+    about = "the model to load (default: the service's); with --protocol oip the one to ask"
+    add("--model", default="", metavar="NAME[/TAG]", help=about)
     add("--checkpoint", default="", metavar="FILE", help="the model's weights")
     add("--device", default="auto", metavar="NAME", help="the device to run it on (default: %(default)s)")
+
+
+def _add_protocol(add: Add) -> None:
+    about = "oip asks the --model of any server of the Open Inference Protocol (Triton, KServe, …), a call for each "
+    about += "frame, --buffer of them under way at once (default: 2; with a --session, which is a sequence, 1); "
+    add("--protocol", choices=("tta", "oip"), default="tta", help=about + "--param are then parameters of the request")
+    about = "the input that takes pictures: files, or pixels as UINT8 or as FP32 from 0 to 1 (default: the first)"
+    add("--input", default="", metavar="NAME", help=about)
 
 
 def _add_access(add: Add) -> None:
