@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 from tta_client import TLS, AsyncClient, Client, TTAClientError
-from tta_client.camera.arguments import parse_arguments
+from tta_client.camera.command import parse_arguments
 
 from tests.app.test_access import encrypted, running
 from tests.certificates import Authority

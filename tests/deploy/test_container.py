@@ -20,7 +20,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 from tta_client.aio.client import AsyncClient
-from tta_client.camera.arguments import parse_arguments
+from tta_client.camera.command import parse_arguments
 
 from tests.certificates import Authority
 from tests.deploy.camera import picture

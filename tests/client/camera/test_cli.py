@@ -16,8 +16,8 @@ import grpc
 import numpy as np
 import pytest
 from tta_client import Reconnect
-from tta_client.camera.arguments import parse_arguments
 from tta_client.camera.cli import main
+from tta_client.camera.command import parse_arguments
 from tta_client.camera.screens import json_line
 from tta_client.camera.video import VideoSource
 from tta_client.types.options import Choice

@@ -14,8 +14,8 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from tta_client.camera.arguments import parse_arguments
 from tta_client.camera.cli import main
+from tta_client.camera.command import parse_arguments
 from tta_client.v1 import open_inference_pb2 as oip
 
 from tests.rpc.conftest import Harness, jpeg, open_harness

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from tta_client import Reconnect, Statistics
 from tta_client.camera import Lasting, open_source
-from tta_client.camera.arguments import parse_arguments
 from tta_client.camera.cli import main
+from tta_client.camera.command import parse_arguments
 from tta_client.camera.sources import attach_statistics
 from tta_client.camera.video import SnapshotSource, VideoSource
 from tta_client.camera.video_reader import MAX_DAMAGED

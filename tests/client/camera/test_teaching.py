@@ -16,8 +16,8 @@ from typing import Any
 import grpc
 import pytest
 from tta_client import Choice, Client, FrameAnswer, LessonResult, TTAClientError
-from tta_client.camera.arguments import parse_arguments
 from tta_client.camera.cli import main
+from tta_client.camera.command import parse_arguments
 from tta_client.camera.teaching import Teacher
 from tta_client.types.answers import parse_answer
 from tta_client.v1 import tta_pb2 as pb

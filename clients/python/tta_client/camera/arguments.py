@@ -21,7 +21,6 @@ from .inference import Model as InferenceModel
 from .inference_options import make_inference_model
 from .label_names import parse_labels
 from .on_device import Model
-from .parser import build_parser
 from .sources import Source, open_source
 from .teaching import KEYS, check_terminal
 from .text import make_printable, read_lines, require_utf8
@@ -41,6 +40,7 @@ class Arguments:
     policy: Policy
     buffer: int | None
     session: str
+    lesson_group: str
     frame_budget: float | None
     paced: bool
     frames: int
@@ -57,16 +57,8 @@ class Arguments:
     strict: bool
 
 
-def parse_arguments(words: list[str] | None = None) -> Arguments:
-    """Parses `sys.argv`, or the given words. Invalid ones exit with code 2 and a sentence on stderr."""
-    parser = build_parser()
-    try:
-        return _make_arguments(parser.parse_args(words))
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
-
-
-def _make_arguments(options: argparse.Namespace) -> Arguments:
+def make_arguments(options: argparse.Namespace) -> Arguments:
+    """The parsed options of one camera, checked. Raises ValueError, OSError."""
     if options.teach:
         _check_teaching(options)
     if options.ask_per_hour is not None and not options.session:

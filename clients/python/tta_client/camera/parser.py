@@ -12,8 +12,8 @@ from ..types.options import SCOPES
 from ..types.requests import POLICIES
 from .masking import mask_secrets
 
-USAGE = "%(prog)s SOURCE --labels A,B,… [--server HOST:PORT] [--strategy NAME] [option …]"
-DESCRIPTION = "Sends the frames of a camera, a video or a folder to the service, and prints the answers."
+USAGE = "%(prog)s SOURCE… --labels A,B,… [--server HOST:PORT] [--strategy NAME] [option …]"
+DESCRIPTION = "Sends the frames of cameras, videos or folders to the service, and prints the answers."
 EPILOG = """SOURCE is a folder or a glob of pictures, a video file (MP4, GIF, …), the number of a webcam, a URL
 (rtsp, http, …), @FILE with one of these in its first line, or virtual:frames=200,fps=0,seed=1, a simulated camera over
 the photographs of scikit-image and scikit-learn. An http URL that ends like a video file, as in http://…/clip.mp4, is a
@@ -29,10 +29,11 @@ class Parser(argparse.ArgumentParser):
         super().error(mask_secrets(message))
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser(kind: type[Parser] = Parser) -> argparse.ArgumentParser:
     """The parser of tta-camera, whose help shows one group for each step of a frame."""
-    parser = Parser("tta-camera", usage=USAGE, description=DESCRIPTION, epilog=EPILOG)
-    parser.add_argument("source", metavar="SOURCE", help="where frames come from, see below")
+    parser = kind("tta-camera", usage=USAGE, description=DESCRIPTION, epilog=EPILOG)
+    about = "where frames come from, see below; several run side by side, each with a memory of its own"
+    parser.add_argument("source", metavar="SOURCE", nargs="*", help=about)
     groups = {
         "classification": _add_classification,
         "source": _add_source,
@@ -69,6 +70,10 @@ def _add_classification(add: Add) -> None:
 
 
 def _add_source(add: Add) -> None:
+    about = (
+        "cameras as tables [[camera]] with name, url and these options, such as labels and motion; cameras that are "
+    )
+    add("--sources", metavar="FILE", help=about + "added, changed or removed while it runs begin anew or end")
     add("--frames", type=_count, default=0, metavar="N", help="stop after N frames (default: 0, no limit)")
     add("--fps", type=_number, default=0.0, metavar="F", help="at most F frames a second (default: 0, no limit)")
     about = "treat the video or URL as a camera, whose old frames may be skipped, or as a recording, whose frames are "
@@ -129,6 +134,8 @@ def _add_stream(add: Add) -> None:
     add("--buffer", type=_count, metavar="N", help=about)
     about = "name the session: it outlives the stream, and keeps its memory after a disconnect"
     add("--session", default="", metavar="ID", help=about)
+    about = "the group with whose other sessions this one shares its lessons"
+    add("--lesson-group", default="", metavar="ID", help=about)
     about = "the seconds that the service may take for a frame, from its arrival there"
     add("--frame-budget", type=_number, metavar="S", help=about)
     add("--unpaced", action="store_true", help="send every frame at once, whatever the service has room for")

@@ -35,35 +35,36 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         self._out.flush()
 
-    def show(self, result: Result, counter: ResultCounter) -> None:
+    def show(self, result: Result, counter: ResultCounter, camera: str = "") -> None:
         frame, label, score, zero_shot, strategy, age, dropped, scene = format_row(result)
         drops = f"  dropped {dropped}" if dropped not in ("", "0") else ""
         where = f"  [{scene}]" if scene else ""
         text = f"{label} {score}  zero-shot {zero_shot}  {strategy}" if strategy else label
-        print(f"{frame:>6}  {text}  {age} ms{drops}{where}", file=self._out, flush=True)
+        print(f"{_before(camera)}{frame:>6}  {text}  {age} ms{drops}{where}", file=self._out, flush=True)
 
-    def end(self, counter: ResultCounter) -> None:
-        print(counter.sentence(), file=self._out, flush=True)
+    def end(self, counter: ResultCounter, camera: str = "") -> None:
+        print(f"{_before(camera)}{counter.sentence()}", file=self._out, flush=True)
 
 
 class JSONLines(Lines):
     """One JSON object for each result, and a last one with the summary."""
 
-    def show(self, result: Result, counter: ResultCounter) -> None:
-        print(json_line(to_json(result)), file=self._out, flush=True)
+    def show(self, result: Result, counter: ResultCounter, camera: str = "") -> None:
+        print(json_line(_named(camera) | to_json(result)), file=self._out, flush=True)
 
-    def end(self, counter: ResultCounter) -> None:
-        print(json_line({"summary": counter.summary()}), file=self._out, flush=True)
+    def end(self, counter: ResultCounter, camera: str = "") -> None:
+        print(json_line(_named(camera) | {"summary": counter.summary()}), file=self._out, flush=True)
 
 
 class Table:
-    """The live table of a terminal: the last results, with a line of counts below them. Needs rich."""
+    """The live table of a terminal: the last results, or the last one of each camera, and counts. Needs rich."""
 
     def __init__(self, out: TextIO) -> None:
         from rich.console import Console
         from rich.live import Live
 
         self._console, self._rows = Console(file=out), deque[tuple[str, ...]](maxlen=12)
+        self._cameras = dict[str, tuple[tuple[str, ...], ResultCounter]]()
         self._live = Live(console=self._console, refresh_per_second=8, transient=True)
         self.notes: Callable[[], Sequence[str]] = tuple  # lines below the results
 
@@ -78,24 +79,53 @@ class Table:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def show(self, result: Result, counter: ResultCounter) -> None:
-        self._rows.append(format_row(result))
+    def show(self, result: Result, counter: ResultCounter, camera: str = "") -> None:
+        if camera:
+            self._cameras[camera] = format_row(result), counter
+        else:
+            self._rows.append(format_row(result))
         self.refresh(counter)
 
-    def end(self, counter: ResultCounter) -> None:
+    def end(self, counter: ResultCounter, camera: str = "") -> None:
+        if camera:
+            self._cameras.pop(camera, None)
+            sentence = f"{make_printable(camera)}: {counter.sentence()}"
+            return self._console.print(sentence, markup=False, highlight=False)
         self._live.stop()
-        self._console.print(self._group(counter))
+        return self._console.print(self._group(counter))
 
     def _group(self, counter: ResultCounter) -> Any:
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
+        if self._cameras:
+            return self._rows_of_cameras()
         table = Table(*COLUMNS, box=None, pad_edge=False)
         for cells in self._rows:
             flipped = cells[3] and cells[1] != cells[3]
             table.add_row(*map(Text, cells), style="bold yellow" if flipped else None)
         return Group(table, *map(Text, self.notes()), Text(counter.sentence(), style="dim"))
+
+    def _rows_of_cameras(self) -> Any:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table("camera", *COLUMNS[:-1], "age p95", "answers/s", box=None, pad_edge=False)
+        for name, (cells, counter) in sorted(self._cameras.items()):
+            counts = counter.statistics
+            rate = counts.answers / max(counts.seconds, 1e-9)
+            last = f"{counts.age(0.95) * 1000:.0f}", f"{rate:.1f}"
+            table.add_row(*map(Text, (make_printable(name), *cells[:-1], *last)))
+        return table
+
+
+def _before(camera: str) -> str:
+    return f"{make_printable(camera)}  " if camera else ""
+
+
+def _named(camera: str) -> dict[str, Any]:
+    return {"camera": camera} if camera else {}
 
 
 def json_line(value: Any) -> str:
