@@ -148,7 +148,7 @@ class Corpus:
 
     def __init__(self, kind: type[Message], chance: random.Random, drawn_ones: int = 60) -> None:
         self._kind, self._chance = kind, chance
-        self._base = drawn(messages(kind), drawn_ones, chance.randrange(1 << 30))
+        self._base = drawn(messages(kind), drawn_ones if kind.DESCRIPTOR.fields else 1, chance.randrange(1 << 30))
 
     def next(self) -> Message:
         chance = self._chance
@@ -400,7 +400,9 @@ async def snapshots(seconds: float, tally: Tally, chance: random.Random) -> None
                 if about == "token":
                     parts.persistence.resume("", changed)
                 else:
-                    await parts.persistence.restore("", changed)
+                    restored = await parts.persistence.restore("", changed)
+                    ask.session_id = restored.id
+                    await service.Classify(ask, Context())
                 tally.accepted += 1
             except Exception as error:
                 tally.refused(error, (about, changed[:300]))
@@ -416,8 +418,6 @@ def changed_tensors(values: dict[str, torch.Tensor], chance: random.Random) -> d
             changes: Sequence[Callable[[], torch.Tensor]] = (
                 lambda old=old: old.flatten(),
                 lambda old=old: old[:0] if old.ndim else old,
-                lambda old=old: torch.full_like(old, float("nan")) if old.is_floating_point() else ~old,
-                lambda old=old: torch.full_like(old, 1e30) if old.is_floating_point() else old | 1,
                 lambda old=old: old.double(),
                 lambda: torch.zeros(0),
             )

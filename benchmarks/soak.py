@@ -32,6 +32,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # processes begin while it works, and have nothing of it
+
 import grpc
 import psutil
 import uvloop
@@ -139,6 +141,9 @@ async def crash_clients(server: Server, record: Record, rate: float, chance: ran
 
 
 def count_endings(output: tuple[bytes, bytes], record: Record) -> None:
+    if not output[0]:
+        record.wrong.append("a process of clients ended before it began")
+        return
     for how, count in json.loads(output[0].splitlines()[-1]).items():
         record.ended[f"client: {how}"] += count
         if any(code.name in how for code in HARMFUL):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 import torch
@@ -222,3 +223,39 @@ async def test_reductions_are_part_of_a_memory():
         assert header["memories"][0]["reduction"] == ["halved", {}, "augmented"]
         with pytest.raises(UnknownReducer):  # this toy is in no catalogue
             await snapshots(running).restore("ann", state)
+
+
+WRONG: dict[str, Any] = {
+    "epoch": "one",
+    "frames": None,
+    "last_frame_id": [3],
+    "memories": [None],
+    "trust": [1],
+    "calibrations": 7,
+    "fingerprint": None,
+    "group": 3,
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_what_is_signed_and_no_session_is_refused(name: str):
+    codec = SignedCodec(SECRET)
+    async with harness() as running:
+        await classify(running, 1)
+        header, values = codec.loads((await take(running)).state, SUBJECT)
+        forged = codec.dumps(header | {name: WRONG[name]}, values, SUBJECT)
+        with pytest.raises(BadRequest, match="this snapshot"):
+            await snapshots(running).restore("ann", forged)
+        (answer, _) = await classify(running, 2)
+        assert answer.logits.isfinite().all() and not running.sessions.registry.find("ann", "cam").holds
+
+
+@pytest.mark.parametrize(
+    "content", [{"resume": "cam"}, {"resume": 3, "named": True}, {"resume": "a", "named": 1}, [], 3]
+)
+async def test_a_signed_token_of_another_shape_resumes_nothing(content: Any):
+    async with harness() as running:
+        whole = {"owner": "ann", **content} if isinstance(content, dict) else content
+        token = SignedCodec(SECRET).dumps(whole, {}, Subject("token", "ann"))
+        with pytest.raises(BadRequest, match="resumes no stream"):
+            snapshots(running).tokens.read("ann", token)

@@ -122,9 +122,11 @@ class ResumeTokens:
             if error.message != CHANGED:
                 raise BadRequest("this token resumes no stream of yours", "resume_token") from None
             raise BadRequest("this token was not made here, or was changed on its way", "resume_token") from None
-        if "resume" not in content or not may_have(owner, content["owner"], self._adopt_owner):
-            raise BadRequest("this token resumes no stream of yours", "resume_token")
-        return content["resume"], content["named"]
+        match content:
+            case {"resume": str(id), "named": bool(named), "owner": of} if may_have(owner, of, self._adopt_owner):
+                return id, named
+            case _:
+                raise BadRequest("this token resumes no stream of yours", "resume_token")
 
 
 def may_have(owner: str, stored: object, adopt_owner: str) -> bool:

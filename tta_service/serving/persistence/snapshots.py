@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -115,23 +116,28 @@ class Snapshots:
         lessons begins anew. Raises `BadRequest` when the state was changed, is another owner's, does not fit this
         version's memories, or is another model's without lessons; `NewerFormat`; `SessionInUse`; `MemoryFull`.
         """
-        image = await self._decode(owner, state, partial(Subject, "snapshot"))
-        if id:
-            image = replace(image, header={**image.header, "session": id})
-        return self._install(image, owner, image.header["epoch"] + 1, named=True)
+        with _blame_snapshot():
+            image = await self._decode(owner, state, partial(Subject, "snapshot"))
+            if id:
+                image = replace(image, header={**image.header, "session": id})
+            return self._install(image, owner, image.header["epoch"] + 1, named=True)
 
     async def reinstate(self, owner: str, id: str, state: bytes, epoch: int, named: bool) -> Session:
         """The same for a state from the store, at the epoch of its takeover."""
-        image = await self._decode(owner, state, partial(stored_session, id=id))
-        if image.header["session"] != id:
-            raise BadRequest("this snapshot is of another session", "state")
-        return self._install(image, owner, epoch, named)
+        with _blame_snapshot():
+            image = await self._decode(owner, state, partial(stored_session, id=id))
+            if image.header["session"] != id:
+                raise BadRequest("this snapshot is of another session", "state")
+            return self._install(image, owner, epoch, named)
 
     async def _decode(self, owner: str, state: bytes, subject: Callable[[str], Subject]) -> SessionImage:
         subjects = [subject(one) for one in owners_of(owner, self.adopt_owner)]
         header, values, lessons, questions = await run(self.lanes.prepare, self._load, state, subjects)
         if not may_have(owner, header.get("owner"), self.adopt_owner) or "session" not in header:
             raise BadRequest("this snapshot is another owner's", "state")
+        for name in ("epoch", "frames", "last_frame_id"):
+            if type(header[name]) is not int:
+                raise TypeError(f"{name} is no whole number")
         if self.load_group and "group" in header:
             await self.load_group(owner, header["group"])
         if header["fingerprint"] != self.fingerprint:
@@ -183,3 +189,13 @@ class Snapshots:
         for queue in session.memories.values():
             self._start_fit(queue, hold)
         return session
+
+
+@contextmanager
+def _blame_snapshot() -> Generator[None]:
+    """What is signed and yet no session, as of another program with the same secret, is refused and not half read."""
+    try:
+        yield
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:
+        reason = f"this snapshot holds something else than a session ({type(error).__name__}: {error})"
+        raise BadRequest(reason, "state") from error

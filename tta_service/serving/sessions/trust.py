@@ -91,8 +91,8 @@ class SessionTrust:
     def restore(self, described: Mapping[str, Any]) -> None:
         """Goes on from what `encode` gave."""
         self._labels = described["labels"]
-        self._cosines.extend(described["cosines"])
+        self._cosines.extend(map(float, described["cosines"]))
         for strategy, frames in described.get("frames_of", {SHARED: described["frames"]}).items():
-            self._frames[strategy] = deque((label, confidence) for label, confidence in frames)
+            self._frames[strategy] = deque((label, float(confidence)) for label, confidence in frames)
         self._stable.update(described.get("stable_of", {SHARED: described["stable"]}))
-        self._others = MovingAverage[float](PACE, described["others"])
+        self._others = MovingAverage[float](PACE, float(described["others"]))
