@@ -411,6 +411,6 @@ async def main(name: str, own: Attacker) -> None:
 
 
 if __name__ == "__main__":
-    os.nice(10)  # an attacker has a machine of its own; this one shares the server's
+    os.nice(19)  # an attacker has a machine of its own; this one shares the server's
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main(sys.argv[1], Attacker(**json.loads(sys.argv[2]))))

@@ -16,6 +16,7 @@ import contextlib
 import gc
 import itertools
 import json
+import logging
 import sys
 import threading
 from collections.abc import Iterator
@@ -136,6 +137,7 @@ def main() -> int:
     ask.add_argument("--reconnects", type=int, default=5000)
     ask.add_argument("--out", type=Path, default=OUT)
     args = ask.parse_args()
+    logging.disable()  # a line for each loss
     with start_server([str(HERE / "fuzz_server.py")]) as server:
         relay = Relay(server.address)
         watches = {

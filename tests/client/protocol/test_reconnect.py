@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 import random
 import threading
 import time
@@ -283,3 +285,30 @@ def test_pauses_grow_and_differ_between_cameras() -> None:
     one, two = ([b.pause() for _ in range(40)] for b in (Backoff(rng=random.Random(seed)) for seed in (1, 2)))
     assert one[0] != two[0] and max(one + two) == 30.0
     assert sum(one[:3]) < sum(one[-3:])
+
+
+@pytest.mark.slow
+@both
+def test_hundreds_of_reconnects_leave_the_clients_memory_as_it_was(address: str, peer: Peer, watch: Watch) -> None:
+    held = dict[int, int]()
+
+    class Troubles(list[grpc.StatusCode]):
+        def pop(self, place: Any = -1) -> grpc.StatusCode:
+            """Another call is lost."""
+            if len(self) in (20, 300):
+                del peer.headers[:], peer.opened[:], peer.frames[:]  # it is in this process too
+                gc.collect()
+                held[len(self)] = tracemalloc.get_traced_memory()[0]
+            return super().pop(place)
+
+    peer.troubles, statistics = Troubles([grpc.StatusCode.UNAVAILABLE] * 400), Statistics()
+    frames = [Frame(number, b"trouble") for number in range(1, 10)]
+    logging.disable()  # pytest would keep every line, with the error in it
+    tracemalloc.start()
+    try:
+        watch(address, frames, statistics, policy="block", reconnect=Reconnect(shortest=1e-4, longest=1e-3))
+    finally:
+        tracemalloc.stop()
+        logging.disable(logging.NOTSET)
+    assert statistics.reconnects["service"] == 400 and statistics.answers == 9
+    assert held[20] - held[300] < 500 * 280  # a message of each call would be more
