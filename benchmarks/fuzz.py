@@ -21,6 +21,7 @@ import os
 import random
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,8 @@ from machine import load_average, processor
 OUT = Path(__file__).resolve().parent / "results" / "fuzz.json"
 HEAD = """# Inputs of every kind
 
-`python benchmarks/fuzz.py`, {runs} runs, on {cpu}. Accepted: without an error. Failures: answers that are no typed
-error, or that take more than two seconds of processor time.
+`python benchmarks/fuzz.py`, {runs} runs, on {cpu}. Accepted: without an error. Failures: answers that
+are no typed error, or that take more than two seconds of processor time.
 
 | column | inputs | a second | accepted | kinds of failure |
 |---|---|---|---|---|
@@ -47,17 +48,18 @@ Beside them, at the server's ports:
 """
 
 
-async def run(columns: list[str], minutes: float, seed: int) -> dict[str, Any]:
-    """What became of the inputs of each column."""
-    report, seconds = dict[str, Any](), 60 * minutes / len(columns)
+async def run(columns: list[str], minutes: float, seed: int, keep: Callable[[str, dict[str, Any]], None]) -> int:
+    """How many kinds of failure there were; what became of the inputs of each column is given to `keep`."""
+    failures, seconds = 0, 60 * minutes / len(columns)
     for name in columns:
         tally = Tally()
         about = await (OFFLINE | DOORS)[name](seconds, tally, random.Random(f"{seed} {name}"))
-        report[name] = asdict(tally) | (about or {})
+        keep(name, asdict(tally) | (about or {}))
+        failures += len(tally.failures)
         print(f"{name}: {tally.inputs} inputs, {tally.accepted} accepted, {about or ''}", flush=True)
         for what, given in tally.failures.items():
             print(f"  {what}\n    {given[:600]}", flush=True)
-    return report
+    return failures
 
 
 def add(total: dict[str, Any], more: dict[str, Any]) -> None:
@@ -95,22 +97,19 @@ def main() -> int:
     args = ask.parse_args()
     logging.disable(logging.ERROR)  # each input may be worth a line
     chosen = [name for name in OFFLINE | DOORS if any(part in name for part in args.columns.split(","))]
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        found = runner.run(run(chosen, args.minutes, args.seed))
     report = json.loads(args.out.read_text()) if args.out.exists() else {"cpu": processor(), "runs": [], "columns": {}}
-    run_of = {
-        "minutes": args.minutes,
-        "columns": chosen,
-        "seed": args.seed,
-        "load_average": load_average(),
-        "cores": os.cpu_count(),
-    }
-    report["runs"].append(run_of)
-    add(report["columns"], found)
-    args.out.write_text(json.dumps(report, indent=1) + "\n")
-    args.out.with_suffix(".md").write_text(table(report))
+    about = {"minutes": args.minutes, "columns": chosen, "seed": args.seed, "cores": os.cpu_count()}
+    report["runs"].append(about | {"load_average": load_average()})
+
+    def keep(name: str, tally: dict[str, Any]) -> None:
+        add(report["columns"], {name: tally})
+        args.out.write_text(json.dumps(report, indent=1) + "\n")
+        args.out.with_suffix(".md").write_text(table(report))
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        failures = runner.run(run(chosen, args.minutes, args.seed, keep))
     print(table(report))
-    return 1 if any(tally["failures"] for tally in found.values()) else 0
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -51,8 +51,8 @@ SERVE = [
 HEAD = """# What attacks do to a neighbour
 
 `python benchmarks/hostile.py`: the neighbour makes ten calls a second; each attack is another owner's process beside it
-on the same {cores} cores ({cpu}), at the lowest priority. In time: answered within {limit:g} s. The goal is 95 % of what is
-in time without the attack. Load average: that of the machine while it was measured, other work included.
+on the same {cores} cores ({cpu}), at lower priority. In time: answered within {limit:g} s. The goal is 95 % of what is
+in time without the attack. Load average: of the machine while it was measured, with what else ran there.
 
 | attack | in time without | with | of it | p95, ms | RSS before, MB | most | after | normal after, s | load | goal |
 |---|---|---|---|---|---|---|---|---|---|---|
