@@ -19,7 +19,7 @@ from tests.certificates import Authority
 from tests.http.conftest import BothTransports, open_transports
 from tests.http.test_rest import body
 from tests.rpc.conftest import busy, until
-from tta_service.core.events import Responded
+from tta_service.core.events import Refused, Responded
 from tta_service.http.bodies import BodyBudget
 from tta_service.wire.certificates import Certificates
 from tta_service.wire.identity import Identity, Proxies
@@ -155,6 +155,15 @@ async def test_a_client_that_leaves_cancels_its_call(both: BothTransports):
             await both.http.post("/v1/classify", json=body(), timeout=0.2)
         await until(lambda: any(one.code == 499 for one in both.rpc.of(Responded)))
         assert both.rpc.parts.admission.running_requests == 0
+
+
+async def test_a_client_that_leaves_before_its_body_is_whole_is_no_fault_of_the_server(both: BothTransports):
+    _, writer = await asyncio.open_connection(HERE, both.port)
+    writer.write(b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{")
+    await until(lambda: both.budget.held == 1000)
+    writer.close()
+    await until(lambda: both.budget.held == 0 and bool(both.rpc.of(Responded)))
+    assert [one.code for one in both.rpc.of(Responded)] == [499] and not both.rpc.of(Refused)
 
 
 async def test_a_client_certificate_is_an_identity_and_a_new_certificate_counts_at_once(tmp_path: Path):

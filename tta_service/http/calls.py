@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from google.protobuf.message import Message
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 
 from ..core.errors import BadRequest, DeadlineTooShort, TTAError
@@ -72,7 +72,7 @@ class CallRunner:
         try:
             set_caller(self._identity.check(self._service, method, peer_of(request)))
             response = await work(context, found)
-        except ClientLeft:
+        except (ClientLeft, ClientDisconnect):  # during the answer, or before the body was whole
             response = Response(status_code=LEFT)
         except Exception as error:
             failure, trace = to_tta_error(error), trace_of(context.invocation_metadata())
