@@ -135,9 +135,6 @@ class Snapshots:
         header, values, lessons, questions = await run(self.lanes.prepare, self._load, state, subjects)
         if not may_have(owner, header.get("owner"), self.adopt_owner) or "session" not in header:
             raise BadRequest("this snapshot is another owner's", "state")
-        for name in ("epoch", "frames", "last_frame_id"):
-            if type(header[name]) is not int:
-                raise TypeError(f"{name} is no whole number")
         if self.load_group and "group" in header:
             await self.load_group(owner, header["group"])
         if header["fingerprint"] != self.fingerprint:
@@ -180,6 +177,9 @@ class Snapshots:
         self, state: bytes, subjects: Sequence[Subject]
     ) -> tuple[dict[str, Any], dict[str, Tensor], list[Lesson], list[Question]]:
         header, values = self.codec.loads(state, *subjects)
+        for name in {"epoch", "frames", "last_frame_id"}.intersection(header):
+            if type(header[name]) is not int:
+                raise TypeError(f"{name} is no whole number")
         return header, values, *decode_taught(header, values, self.fingerprint)
 
     def _install(self, image: SessionImage, owner: str, epoch: int, named: bool) -> Session:
