@@ -177,9 +177,8 @@ class Snapshots:
         self, state: bytes, subjects: Sequence[Subject]
     ) -> tuple[dict[str, Any], dict[str, Tensor], list[Lesson], list[Question]]:
         header, values = self.codec.loads(state, *subjects)
-        for name in {"epoch", "frames", "last_frame_id"}.intersection(header):
-            if type(header[name]) is not int:
-                raise TypeError(f"{name} is no whole number")
+        if any(type(header.get(name, 0)) is not int for name in ("epoch", "frames", "last_frame_id")):
+            raise TypeError("a number of frames or its epoch is no whole number")
         return header, values, *decode_taught(header, values, self.fingerprint)
 
     def _install(self, image: SessionImage, owner: str, epoch: int, named: bool) -> Session:
@@ -197,5 +196,4 @@ def _blame_snapshot() -> Generator[None]:
     try:
         yield
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:
-        reason = f"this snapshot holds something else than a session ({type(error).__name__}: {error})"
-        raise BadRequest(reason, "state") from error
+        raise BadRequest(f"this snapshot is no session ({type(error).__name__}: {error})", "state") from error
