@@ -47,9 +47,12 @@ def add_guard(memory: object, text: TextSpace) -> GuardedMemory:
     return GuardedMemory(memory, GuardState(counts, counts.clone(), torch.zeros((), dtype=torch.int64)))
 
 
-def plain_answer(seen: Evidence, confident: float) -> Tensor:
-    """[c] logits without the memory: the mean probability of the views that the strategy trusts; zero-shot of one."""
-    logits = seen.logits()
+def plain_answer(seen: Evidence, confident: float, logits: Tensor | None = None) -> Tensor:
+    """[c] logits without the memory: the mean probability of the views that the strategy trusts; zero-shot of one.
+
+    `logits` [v, c] are those of the views if the caller has computed them.
+    """
+    logits = seen.logits() if logits is None else logits
     if len(logits) == 1:
         return logits[0]
     return mean_log_probability(logits[confident_rows(seen, confident, logits)])
@@ -78,7 +81,7 @@ def count_lessons(guard: GuardState, lessons: int) -> GuardState:
 
 def _count(counts: Tensor, logits: Tensor) -> Tensor:
     decayed = counts * (1 - 1 / WINDOW)
-    decayed[logits.argmax()] += 1
+    decayed.numpy()[int(logits.argmax())] += 1  # a tensor would take ten times as long
     return decayed
 
 

@@ -31,6 +31,8 @@ def confident_rows(seen: Evidence, fraction: float, logits: Tensor | None = None
     """
     if seen.kept is not None:
         return seen.kept
+    if len(seen.views) == 1:
+        return torch.zeros(1, dtype=torch.int64, device=seen.views.device)
     surest_first = entropy(seen.logits() if logits is None else logits).argsort(stable=True)
     return surest_first[: confident_count(len(seen.views), fraction)]
 
@@ -50,8 +52,9 @@ def summarise(seen: Evidence, fraction: float) -> Summary:
     """The mean over the `fraction` of views with the lowest entropy; with one view, that view."""
     logits = seen.logits()
     rows = confident_rows(seen, fraction, logits)
-    mean, log_p = logits[rows].mean(0), mean_log_probability(logits[rows])
-    return Summary(rows, seen.views[rows].mean(0), mean, log_p, entropy(log_p), int(mean.argmax()))
+    views, logits = (seen.views, logits) if len(logits) == 1 else (seen.views[rows], logits[rows])
+    mean, log_p = logits.mean(0), mean_log_probability(logits)
+    return Summary(rows, views.mean(0), mean, log_p, entropy(log_p), int(mean.argmax()))
 
 
 def shared_weight(views: int, rows: Tensor) -> Tensor:
@@ -61,6 +64,8 @@ def shared_weight(views: int, rows: Tensor) -> Tensor:
 
 def mean_log_probability(logits: Tensor) -> Tensor:
     """Log of the mean probability over rows, [k, c] -> [c]."""
+    if len(logits) == 1:
+        return logits[0].log_softmax(-1)
     return logits.log_softmax(-1).logsumexp(0) - math.log(len(logits))
 
 

@@ -8,29 +8,30 @@ import torch
 
 from tta_service.confidence.calibration import Calibration
 from tta_service.confidence.decision import judge, lowest_admitted, quantile_of
+from tta_service.core.scores import Scores
 from tta_service.core.trust import TrustOptions
 
-SURE = torch.tensor([4.0, 0.0, 0.0])
-UNSURE = torch.tensor([0.1, 0.0, -3.0])
+SURE = Scores.of(torch.tensor([4.0, 0.0, 0.0]))
+UNSURE = Scores.of(torch.tensor([0.1, 0.0, -3.0]))
 KNOWN = Calibration(lessons=20, scores=np.linspace(0, 0.6, 20))
 
 
 @pytest.mark.parametrize(
-    ("options", "logits", "decision"),
+    ("options", "answer", "decision"),
     [
         (TrustOptions(), UNSURE, "answer"),
         (TrustOptions(defer_below=0.9), SURE, "answer"),
         (TrustOptions(defer_below=0.9), UNSURE, "defer"),
         (TrustOptions(coverage=0.9), SURE, "answer"),
         (TrustOptions(coverage=0.9), UNSURE, "defer"),
-        (TrustOptions(coverage=0.9), torch.zeros(3), "defer"),
+        (TrustOptions(coverage=0.9), Scores.of(torch.zeros(3)), "defer"),
         (TrustOptions(none_below=0.4), SURE, "none_of_these"),
         (TrustOptions(none_below=0.2), SURE, "answer"),
         (TrustOptions(none_below=0.4, defer_below=0.9), UNSURE, "none_of_these"),
     ],
 )
-def test_decisions(options: TrustOptions, logits: torch.Tensor, decision: str) -> None:
-    assert judge(options, KNOWN, logits, logits, cosine=0.3).decision == decision
+def test_decisions(options: TrustOptions, answer: Scores, decision: str) -> None:
+    assert judge(options, KNOWN, answer, answer, cosine=0.3).decision == decision
 
 
 def test_without_lessons_enough_there_is_no_set_and_nothing_is_deferred() -> None:

@@ -26,8 +26,8 @@ from tta_service.core import catalogue
 from tta_service.core.events import Event
 from tta_service.core.reducer import Reduction
 from tta_service.methods.service import AdaptationService
+from tta_service.methods.uploads import UploadBudget
 from tta_service.rpc.server import Server
-from tta_service.rpc.uploads import UploadBudget
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.serving.admission.controller import AdmissionController
 from tta_service.serving.batching.device_health import DeviceHealth

@@ -15,8 +15,8 @@ from tests.half_sent import half_sent_calls
 from tests.patience import PATIENCE
 from tta_service.core.errors import BadRequest, Overloaded
 from tta_service.core.events import Called
+from tta_service.methods.uploads import WAITING, UploadBudget
 from tta_service.rpc.server import Server
-from tta_service.rpc.uploads import WAITING, UploadBudget
 
 from .conftest import open_harness, question, until
 

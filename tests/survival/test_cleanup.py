@@ -30,7 +30,7 @@ from tests.rpc.conftest import frame, jpeg, opening, question, until
 from tests.rpc.test_oip import Client, infer
 from tests.serving.toys import Diary, Trail
 from tests.survival.wires import Wire, wire
-from tta_service import Evidence, Strategy
+from tta_service import Evidence
 from tta_service.core.request import Encoded, Raw
 from tta_service.images.decode import decode
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
@@ -109,7 +109,7 @@ def held_decode(image: Encoded | Raw) -> Tensor:
 @asynccontextmanager
 async def open_world() -> AsyncIterator[BothTransports]:
     async with open_transports(clip=HeldCLIP(), decode=held_decode) as both:
-        both.rpc.service.server_info.chosen[Strategy, HELD.SerializeToString(deterministic=True)] = Held()
+        both.rpc.service.server_info.parsed[pb.Choice, HELD.SerializeToString(deterministic=True)] = Held(), 1
         try:
             yield both
         finally:

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tta_service.core.errors import TTAError, UnknownLabels, Unsupported
+from tta_service.core.labels import LabelSet
 from tta_service.core.reducer import Reducer, Reduction
 from tta_service.core.request import USUAL_THRESHOLD, Encoded, PixelFormat, Raw
 from tta_service.wire.options import parse_options, parse_reduction, parse_strategy
-from tta_service.wire.requests import parse_image, parse_request, strategy_name
+from tta_service.wire.requests import parse_image, parse_label_set, parse_request, strategy_name
 from tta_service.wire.server_info import Limits, ServerInfo
 from tta_service.wire.v1 import tta_pb2 as pb
 
@@ -121,6 +122,19 @@ def test_equal_choices_share_what_was_built_for_the_first():
     padded = pb.Choice.FromString(choice("zero", views=7).SerializeToString() + b"\xfa\x01\x04more")  # a later field
     assert parse_strategy(padded, TERMS, "options.strategy") is first.strategy
     assert parse_options(options("zero", views=8), TERMS, "options").strategy.views == 8
+
+
+def test_equal_label_sets_are_checked_once_and_wrong_ones_each_time():
+    message = pb.LabelSet(names=["cat", "dog"])
+    first, again = (parse_label_set(message, TERMS, path) for path in ("labels.label_set", "frame.labels.label_set"))
+    assert first is again and first == LabelSet(("cat", "dog"))
+    message.names.append("cat")
+    for path in ("labels.label_set", "frame.labels.label_set"):
+        with pytest.raises(TTAError, match="both 'cat'") as caught:
+            parse_label_set(message, TERMS, path)
+        assert caught.value.field == f"{path}.names[2]"
+    message.allow_duplicates = True
+    assert parse_label_set(message, TERMS, "labels").names == ("cat", "dog", "cat")
 
 
 @pytest.mark.parametrize("path", ["options.strategy", "frame.options.strategy"])

@@ -15,8 +15,8 @@ from ..http.server import HttpServer
 from ..http.stream import Streams
 from ..methods.oip_status import ServerStatus
 from ..methods.service import AdaptationService
+from ..methods.uploads import UploadBudget
 from ..rpc.server import Server
-from ..rpc.uploads import UploadBudget
 from ..settings import Settings
 from ..telemetry import exposition
 from ..wire.certificates import Certificates
@@ -101,7 +101,8 @@ def make_answers(
     settings: Settings, service: AdaptationService, inference: ServerStatus, identity: Identity, observe: Observe
 ) -> Handlers:
     """What answers by HTTP, within the bounds of the settings. `inference`: the methods of the other protocol."""
-    budget = BodyBudget(body_bytes(settings), settings.http.body_bytes, settings.http.body_seconds)
+    most = body_bytes(settings), settings.http.body_bytes
+    budget = BodyBudget(*most, settings.http.body_seconds, settings.batch.client_share)
     streams = Streams(service, identity, observe, settings.limits.first_message)
     of_inference = InferenceCalls(inference, identity, budget, observe)
     return Handlers(Calls(service, identity, budget, observe), streams, of_inference)

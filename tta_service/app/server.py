@@ -52,7 +52,7 @@ class Application:
         self._stack, self._stop_requested = AsyncExitStack(), asyncio.Event()
         self._server: Server | None = None
         self._tracing = _tracing(settings.tracing.endpoint, settings.tracing.share)
-        trace_of = self._tracing.trace_of if self._tracing else lambda report: ""
+        trace_of = self._tracing.trace_of if self._tracing else None
         check_access(settings)
         self._identity, self._certificates = make_identity(settings), make_certificates(settings)
         self._uploads = make_uploads(settings)

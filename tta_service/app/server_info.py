@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from ..clip.model import FrozenCLIP
 from ..core.catalogue import reducers, strategies
-from ..rpc.uploads import UploadBudget
+from ..methods.uploads import UploadBudget
 from ..serving.streams import BufferTotals
 from ..settings import BadSettings, Settings
 from ..telemetry.collectors import Counts

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.scores import softmax
 from .conformal import adapt_miscoverage, threshold
 
 Numbers = NDArray[np.float64]
@@ -26,14 +27,10 @@ WINDOW = 256  # the last lessons that count, so that those before a change are f
 def finite(logits: Numbers) -> Numbers:
     """Logits [..., c] with those of −inf (labels without a vote) at half a share below the least finite one."""
     known = np.isfinite(logits)
+    if known.all():
+        return logits
     least = np.where(known, logits, np.inf).min(-1, keepdims=True)
     return np.where(known, logits, least - math.log(2))
-
-
-def softmax(logits: Numbers) -> Numbers:
-    """Probabilities over the last axis."""
-    weights = np.exp(logits - logits.max(-1, keepdims=True))
-    return weights / weights.sum(-1, keepdims=True)
 
 
 def zero_shot_range(adapted: Numbers, zero_shot: Numbers) -> Numbers:
@@ -104,6 +101,9 @@ class Calibration:
         return float(np.mean(self.covered)) if self.covered else math.nan
 
 
+UNCALIBRATED = Calibration()
+
+
 def calibrate(logits: Numbers, zero_shot: Numbers, labels: Labels, covered: tuple[bool, ...] = ()) -> Calibration:
     """Learns from lessons about uniformly drawn pictures, oldest first.
 
@@ -112,7 +112,7 @@ def calibrate(logits: Numbers, zero_shot: Numbers, labels: Labels, covered: tupl
     """
     n, logits = len(labels), finite(logits)
     if not n:
-        return Calibration()
+        return UNCALIBRATED
     logits, zero_shot, labels = logits[-WINDOW:], zero_shot[-WINDOW:], labels[-WINDOW:]
     rows, best = np.arange(len(labels)), logits.argmax(1)
     of_zero_shot = ranks_worse(softmax(logits).max(1), softmax(zero_shot)[rows, best], best == labels)

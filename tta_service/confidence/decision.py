@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
 
 from ..core.labels import TextSpace
+from ..core.scores import Scores
 from ..core.trust import Decision, Trust, TrustOptions
 from .calibration import Calibration, Numbers, finite, softmax, zero_shot_range
 from .conformal import prediction_set
@@ -22,11 +24,11 @@ def best_cosine(zero_shot: Tensor, text: TextSpace) -> float:
 
 
 def quantile_of(value: float, earlier: Sequence[float]) -> float | None:
-    """The share of earlier values that are lower, equal ones counted half; None without any."""
-    if not len(earlier):
+    """The share of earlier values, in ascending order, that are lower, equal ones counted half; None without any."""
+    if not earlier:
         return None
-    known = np.asarray(earlier)
-    return float((known < value).mean() + (known == value).mean() / 2)
+    lower, upper = bisect_left(earlier, value), bisect_right(earlier, value)
+    return lower / len(earlier) + (upper - lower) / len(earlier) / 2
 
 
 def lowest_admitted(earlier: Sequence[float], below: float) -> float:
@@ -37,15 +39,14 @@ def lowest_admitted(earlier: Sequence[float], below: float) -> float:
 def judge(
     options: TrustOptions,
     calibration: Calibration,
-    logits: Tensor,
-    zero_shot: Tensor,
+    answer: Scores,
+    plain: Scores,
     cosine: float,
     quantile: float | None = None,
     none: float = 0.0,
 ) -> Trust:
-    """How far the answer with these logits [c] can be trusted; `none` is the probability that it shows no class."""
-    adapted, plain = finite(logits.double().numpy()), zero_shot.double().numpy()
-    probabilities, label = _probabilities(options, calibration, adapted, plain), int(logits.argmax())
+    """How far the answer can be trusted, given plain CLIP's; `none` is the probability that it shows no class."""
+    probabilities, label = _probabilities(options, calibration, answer, plain), int(answer.logits.argmax())
     most = math.inf if options.coverage is None else calibration.threshold(options.coverage)
     guaranteed, held = math.isfinite(most), ()
     if guaranteed:
@@ -64,7 +65,9 @@ def _is_foreign(options: TrustOptions, cosine: float, none: float) -> bool:
     return none >= NONE_PROBABLE or (options.none_below is not None and cosine < options.none_below)
 
 
-def _probabilities(options: TrustOptions, calibration: Calibration, adapted: Numbers, plain: Numbers) -> Numbers:
+def _probabilities(options: TrustOptions, calibration: Calibration, answer: Scores, plain: Scores) -> Numbers:
     if options.draws:
-        return calibration.probabilities(adapted, plain)
-    return softmax(zero_shot_range(adapted, plain) if options.calibrate == "zero_shot_range" else adapted)
+        return calibration.probabilities(answer.logits, plain.logits)
+    if options.calibrate == "zero_shot_range":
+        return softmax(zero_shot_range(answer.logits, plain.logits))
+    return answer.values if np.isfinite(answer.logits).all() else softmax(finite(answer.logits))

@@ -40,7 +40,7 @@ def with_tensors(memory: Memory, values: Mapping[str, Tensor]) -> Memory:
 
 def nbytes(memory: Any) -> int:
     """Bytes of all tensors of a memory; 0 for None."""
-    return sum(tensor.nbytes for tensor in tensors(memory).values())
+    return sum(one.nbytes if isinstance(one, Tensor) else nbytes(one) for one in _fields(memory).values())
 
 
 def map_tensors(memory: Memory, move: Callable[[Tensor], Tensor]) -> Memory:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -55,9 +56,8 @@ class Features:
     rows: Tensor
 
 
-# Accuracy of the pocket model's zero-shot answers on the tune split: below this threshold 88 % (200 classes) and 97 %
-# (ten classes), above it 30 % and 64 %. Other strategies return votes or sharpened logits, whose entropies are on other
-# scales, so they have no default.
+# Accuracy of the pocket model's zero-shot answers on the tune split: below this 88 % (200 classes) and 97 % (ten),
+# above it 30 % and 64 %. Other strategies return votes or sharpened logits, on other scales: no default.
 USUAL_THRESHOLD: Mapping[str, float] = {"zero_shot": 0.25, "mean": 0.25}
 
 
@@ -105,9 +105,7 @@ class Request:
         """Itself: a request that is not replaced while it waits is its own `PendingRequest`."""
         return self
 
-    def take(self) -> Request:
-        """Itself."""
-        return self
+    take = peek
 
 
 class PendingRequest(Protocol):
@@ -166,7 +164,7 @@ class Report:
     request: Request
     strategy: Strategy[Any]  # that answered: the cascade's second one if `escalated`
     logits: Tensor  # [c] adapted, on the CPU
-    zero_shot: Tensor  # [c] row 0 against the text features, on the CPU
+    zero_shot: Tensor  # [c] row 0 against the text features, on the CPU; of a zero-shot answer the logits themselves
     views: int  # rows used
     seconds: Mapping[str, float]  # by stage of STAGES, and "total": arrival to answer
     batch_rows: int  # rows of the largest forward that carried this image
@@ -193,4 +191,10 @@ class Report:
     @cached_property
     def zero_shot_scores(self) -> Scores:
         """Of the zero-shot logits."""
-        return Scores.of(self.zero_shot)
+        return self.scores if self.zero_shot is self.logits else Scores.of(self.zero_shot)
+
+    def complete(self, **fields: Any) -> Report:
+        """A copy with these fields. It keeps the scores, which `replace` would forget."""
+        whole = copy(self)
+        vars(whole).update(fields)
+        return whole

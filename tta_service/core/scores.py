@@ -10,10 +10,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities over the last axis."""
+    weights = np.exp(logits - logits.max(-1, keepdims=True))
+    return weights / weights.sum(-1, keepdims=True)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
     """Taken in numpy, because it is on the event loop, where ten small torch calls would cost five times more."""
 
+    logits: NDArray[np.float64]  # [c]
     values: NDArray[np.float64]  # [c] they sum to 1; NaN unless the largest logit is finite
     entropy: float  # nats, with 0 ln 0 = 0
     relative_entropy: float  # divided by ln c: 0 certain, 1 uniform; 0 for one class
@@ -23,8 +30,7 @@ class Scores:
         """The scores of logits [c], which may be −inf."""
         numbers = logits.detach().double().numpy()
         with np.errstate(invalid="ignore"):
-            weights = np.exp(numbers - numbers.max())
-        values = weights / weights.sum()
+            values = softmax(numbers)
         positive = values[values != 0]
         entropy = float(abs(positive @ np.log(positive)))
-        return cls(values, entropy, entropy / math.log(max(2, len(values))))
+        return cls(numbers, values, entropy, entropy / math.log(max(2, len(values))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from torch import Tensor
@@ -26,23 +26,19 @@ class TrustOptions:
 
     calibrate: Calibrate = "none"
     defer_below: float | None = None  # confidence under which an answer is left to a person
-    coverage: float | None = (
-        None  # share of prediction sets that are to hold the label; sets of other sizes than 1 defer
-    )
+    coverage: float | None = None  # of prediction sets that are to hold the label; those of other sizes than 1 defer
     none_below: float | None = None  # cosine under which a picture shows none of the classes
     admit_below: float = 0.0  # share of the session's recent cosines under which no memory learns from a frame
     smooth: Smoothing | None = None
     ask_per_hour: float | None = None  # questions that the session may ask by itself; None: as the rest says
+    # What follows from them, asked of every answer.
+    decides: bool = field(init=False, compare=False, repr=False)  # an answer may be deferred
+    draws: bool = field(init=False, compare=False, repr=False)  # lessons about frames that are drawn uniformly count
 
-    @property
-    def decides(self) -> bool:
-        """Whether an answer may be deferred."""
-        return not (self.defer_below is None and self.coverage is None and self.none_below is None)
-
-    @property
-    def draws(self) -> bool:
-        """Whether it needs lessons about frames that are drawn uniformly."""
-        return self.calibrate == "lessons" or self.coverage is not None
+    def __post_init__(self) -> None:
+        given = (self.defer_below, self.coverage, self.none_below)
+        object.__setattr__(self, "decides", any(one is not None for one in given))
+        object.__setattr__(self, "draws", self.calibrate == "lessons" or self.coverage is not None)
 
     @property
     def may_ask(self) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial
 from typing import Any, cast
 
@@ -14,7 +14,9 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import File, create_form_parser
 from starlette.requests import Request
 
-from ..core.errors import BadRequest, Overloaded, TooLarge
+from ..core.errors import BadRequest, TooLarge
+from ..methods.uploads import UploadBudget
+from ..wire.identity import current_caller
 from ..wire.json_mapping import Query, from_json, from_query, load_json
 from ..wire.large_json import parse_large
 from ..wire.v1 import tta_pb2 as pb
@@ -25,46 +27,41 @@ FIELDS = 64  # of one form
 SHORT = {"labels": "labels.label_set.names", "templates": "labels.label_set.templates", "labels_id": "labels.id",
          "strategy": "options.strategy.name", "reducer": "options.reduction.reducer.name"}  # fmt: skip
 FILE_FIELDS = ("image", "file")
-FULL = "the bodies that this server reads now take all the memory that it has for them"
 
 
 class BodyBudget:
-    """The bytes of bodies that the server holds at a time, and the seconds that one may take to arrive."""
+    """The bytes of bodies that the server holds at a time, and the seconds that one may take to arrive.
 
-    def __init__(self, body_bytes: int, total_bytes: int, seconds: float) -> None:
-        self.body_bytes, self._total, self._seconds, self.held = body_bytes, total_bytes, seconds, 0
+    One client has `share` of them. A body for which there is no room is refused at once.
+    """
 
-    @asynccontextmanager
-    async def read(self, request: Request) -> AsyncGenerator[bytes]:
+    def __init__(self, body_bytes: int, total_bytes: int, seconds: float, share: float = 1.0) -> None:
+        self.body_bytes = body_bytes
+        self._uploads = UploadBudget(body_bytes, total_bytes, share, seconds, waits=False)
+
+    @property
+    def held(self) -> int:
+        """Bytes of the bodies that are read or answered now."""
+        return self._uploads.bytes
+
+    def read(self, request: Request) -> AbstractAsyncContextManager[bytes]:
         """The whole body, which counts until the block ends. Raises `TooLarge`, `Overloaded`, `BadRequest`."""
         announced = request.headers.get("content-length")
         chunked = "transfer-encoding" in request.headers
-        wanted = int(announced) if announced and announced.isdecimal() else self.body_bytes if chunked else 0
-        self._check(wanted)
-        with self.hold(wanted):
-            yield await self._receive(request)
+        most = int(announced) if announced and announced.isdecimal() else self.body_bytes if chunked else 0
+        self._check(most)
+        return self._uploads.read(current_caller().client, partial(self._receive, request), most)
 
-    @contextmanager
-    def hold(self, size: int) -> Generator[None]:
+    def hold(self, size: int) -> AbstractContextManager[None]:
         """Counts so many bytes until the block ends. Raises `Overloaded`."""
-        if self.held + size > self._total:
-            raise Overloaded(FULL)
-        self.held += size
-        try:
-            yield
-        finally:
-            self.held -= size
+        return self._uploads.hold(current_caller().client, size)
 
     async def _receive(self, request: Request) -> bytes:
         parts, size = list[bytes](), 0
-        try:
-            async with asyncio.timeout(self._seconds):
-                async for part in request.stream():
-                    size += len(part)
-                    self._check(size)
-                    parts.append(part)
-        except TimeoutError:
-            raise BadRequest(f"the body did not arrive within {self._seconds:g} s") from None
+        async for part in request.stream():
+            size += len(part)
+            self._check(size)
+            parts.append(part)
         return b"".join(parts)
 
     def _check(self, size: int) -> None:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from ..core.errors import BadRequest, DeadlineTooShort, TTAError
 from ..core.events import Observe, Refused, Responded
 from ..methods.service import AdaptationService
-from ..wire.identity import SERVICE, Identity, Peer, current_owner, set_caller
+from ..wire.identity import SERVICE, Identity, Peer, current_owner
 from ..wire.json_mapping import to_json
 from ..wire.oip.requests import facts_of
 from ..wire.requests import trace_of
@@ -70,7 +70,7 @@ class CallRunner:
         """The response that `work` makes, or the error's. `work` adds the message to the list once it is read."""
         started, context, found = time.monotonic(), HttpContext(request), list[Message]()
         try:
-            set_caller(self._identity.check(self._service, method, peer_of(request)))
+            self._identity.check(self._service, method, peer_of(request))
             response = await work(context, found)
         except (ClientLeft, ClientDisconnect):  # during the answer, or before the body was whole
             response = Response(status_code=LEFT)

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import unquote
 
 import grpc
 import grpc_status.rpc_status
-from google.protobuf.message import DecodeError
 
-from ..core.errors import BadRequest, TTAError
+from ..core.errors import TTAError
 from ..core.events import Called, Messaged, Observe, Refused
+from ..methods.uploads import UploadBudget
 from ..wire.identity import OPEN_SERVICES, Caller, Identity, Peer, current_owner
 from ..wire.requests import trace_of
 from ..wire.status import code_number_of, to_status, to_tta_error
-from ..wire.structs import check_structs
-from ..wire.v1 import tta_pb2 as pb
-from .uploads import UploadBudget, receive_one
+from .messages import Kind, Method, decode, receive_one
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Kind = Literal["unary", "bidi_stream", "server_stream", "client_stream"]
-Method = tuple[str, str, Kind]  # service, name and kind, as events say them
 KINDS: dict[tuple[bool, bool], Kind] = {  # by (request streams, response streams)
     (False, False): "unary",
     (True, True): "bidi_stream",
@@ -33,18 +29,16 @@ KINDS: dict[tuple[bool, bool], Kind] = {  # by (request streams, response stream
 }
 ONE_REPLY: Any = grpc.stream_unary_rpc_method_handler
 REPLIES: Any = grpc.stream_stream_rpc_method_handler
-SERVICES: Mapping[str, Any] = {one.full_name: one for one in pb.DESCRIPTOR.services_by_name.values()}
 CODES = {code.value[0]: code for code in grpc.StatusCode}
-WRONG_MESSAGE = "the bytes are not the message that this method takes"
 
 
 class ServerInterceptor(grpc.aio.ServerInterceptor):
     """Reports each call to `observe`, and each refusal with what `facts(message)` finds: strategy, request id, session.
 
     Callers are asked who they are before their messages are read (`identity`); methods find them in `current_caller`.
-    It decodes the messages itself, so that bytes which are no message become an error of the caller, not of the server.
-    The message of a unary call is read within the `uploads`, those of open services within `open_uploads`: gRPC would
-    read it before anybody is asked, so the call is served as a stream of one message, which is the same on the wire.
+    It decodes the messages itself: bytes that are none are an error of the caller, not of the server. The message of a
+    unary call is read within the `uploads`, those of open services within `open_uploads`: gRPC would read it before
+    anybody is asked, so the call is served as a stream of one message, which is the same on the wire.
     """
 
     def __init__(
@@ -83,8 +77,8 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
 
     def _read(self, method: Method, caller: Caller, context: Context) -> AbstractAsyncContextManager[bytes]:
         """The one message of a call, within its budget."""
-        uploads = self._open_uploads if method[0] in OPEN_SERVICES else self._uploads
-        return uploads.read(caller.client, partial(receive_one, context))
+        budget = self._open_uploads if method[0] in OPEN_SERVICES else self._uploads
+        return budget.read(caller.client, partial(receive_one, context))
 
     def _unary(self, handler: Any, method: Method) -> Any:
         received, sent = Messaged(*method, sent=False), Messaged(*method, sent=True)
@@ -161,12 +155,11 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
 
     def _end(self, method: Method, began: float, context: Any) -> None:
         """Report the code: the call's own if it set one, OK after a reply, else DEADLINE_EXCEEDED or CANCELLED."""
-        code = context.code()
+        code, codes = context.code(), grpc.StatusCode
         if code is None and context.done() and not context.cancelled():
-            code = grpc.StatusCode.OK
+            code = codes.OK
         elif code is None:
-            late = context.time_remaining() == 0
-            code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+            code = codes.DEADLINE_EXCEEDED if context.time_remaining() == 0 else codes.CANCELLED
         self._observe(Called(*method, code.name, time.monotonic() - began))
 
 
@@ -177,16 +170,6 @@ def peer_of(context: Context) -> Peer:
     headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
     certificate = next(iter(context.auth_context().get("x509_pem_cert", ())), b"")
     return Peer(address, headers, certificate)
-
-
-def decode(deserialize: Callable[[bytes], Any], raw: bytes, method: Method) -> Any:
-    """The message in `raw`. Raises `BadRequest` for bytes that are not one, and for parameters without end."""
-    if ours := SERVICES.get(method[0]):
-        check_structs(ours.methods_by_name[method[1]].input_type, raw)
-    try:
-        return deserialize(raw)
-    except DecodeError:
-        raise BadRequest(WRONG_MESSAGE) from None
 
 
 def code_of(error: TTAError) -> grpc.StatusCode:

@@ -21,6 +21,7 @@ from ..core.events import Observe, ignore
 from ..methods.oip import OpenInference
 from ..methods.oip_status import ServerStatus
 from ..methods.service import AdaptationService
+from ..methods.uploads import UploadBudget
 from ..wire.certificates import Certificates
 from ..wire.identity import Identity
 from ..wire.oip.limits import OipLimits
@@ -31,7 +32,6 @@ from .credentials import make_credentials
 from .health_service import Health
 from .interceptor import ServerInterceptor
 from .open_inference import OpenInferenceHandlers, reflection_pool
-from .uploads import UploadBudget
 from .v1.tta_pb2_grpc import AdaptationServiceServicer, add_AdaptationServiceServicer_to_server
 
 METHODS: Mapping[str, Any] = pb.DESCRIPTOR.services_by_name["AdaptationService"].methods_by_name

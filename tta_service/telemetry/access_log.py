@@ -46,7 +46,7 @@ class AccessLog:
     def _write_answer(self, report: Report) -> None:
         """Frames are many, so they go to debug. Fewer views or less adaptation than asked are a warning."""
         level = logging.DEBUG if report.request.policy else logging.INFO
-        if self._warns_anew(report) or report.degraded:
+        if (report.cautions and self._warns_anew(report)) or report.degraded:
             level = logging.WARNING
         if self._standard.isEnabledFor(level):
             self._log.log(level, "answered", **answer_fields(report))

@@ -65,13 +65,15 @@ class Metrics:
         strategies: Collection[str],
         reducers: Collection[str] = ("none",),
         code_of: Callable[[TTAError], str] = class_name,
-        trace_of: Callable[[Report], str] = lambda report: "",
+        trace_of: Callable[[Report], str] | None = None,
         latencies: Sequence[float] = SECONDS,
     ) -> None:
         self.registry = Registry()
         self._instruments = Instruments(self.registry, latencies)
         self._strategies, self._reducers, self._code_of = LabelValues(strategies), LabelValues(reducers), code_of
-        self._answers = AnswerMetrics(self._instruments, self._strategies, self._reducers, trace_of)
+        self._answers = AnswerMetrics(
+            self._instruments, self._strategies, self._reducers, trace_of or (lambda report: "")
+        )
         self.handlers: Handlers = {
             Report: self._answers.record,
             Refused: self._count_refusal,

@@ -138,8 +138,8 @@ class Identity:
 
     def _client_address(self, peer: Peer) -> str:
         """The peer's, or behind trusted proxies the last one in X-Forwarded-For that is not one of them."""
-        address = peer.address
-        for hop in reversed(peer.headers.get("x-forwarded-for", "").split(",")):
+        address, named = peer.address, peer.headers.get("x-forwarded-for")
+        for hop in reversed(named.split(",")) if named and self._proxies.networks else ():
             if not self._proxies.trusts(address) or not _is_address(hop.strip()):
                 break
             address = hop.strip()

@@ -12,7 +12,7 @@ from ..core.request import USUAL_THRESHOLD, Cascade
 from ..core.strategy import Strategy
 from ..core.trust import TrustOptions
 from .field_paths import field_prefix
-from .server_info import ServerInfo
+from .server_info import ServerInfo, parsed_once
 from .trust import parse_trust
 from .v1 import tta_pb2 as pb
 from .well_known import from_struct
@@ -46,6 +46,7 @@ class Options:
     trust: TrustOptions
 
 
+@parsed_once
 def parse_options(message: pb.Options, server_info: ServerInfo, path: str) -> Options:
     """The options in a message at `path`. Raises `TTAError` that names the field."""
     top_k = message.top_k if message.HasField("top_k") else 5
@@ -70,32 +71,25 @@ def parse_options(message: pb.Options, server_info: ServerInfo, path: str) -> Op
     )
 
 
+@parsed_once
 def parse_strategy(choice: pb.Choice, server_info: ServerInfo, path: str) -> Strategy[Any]:
     """The strategy that a message chooses; an empty name chooses the server's default."""
-    choice.DiscardUnknownFields()  # so that a key cannot be long: what is known is checked
-    key = Strategy, choice.SerializeToString(deterministic=True)
-    if key not in server_info.chosen:
-        with field_prefix(path):
-            name, parameters = choice.name or server_info.strategy, from_struct(choice.parameters)
-            built = catalogue.strategies.build(name, parameters, server_info.limits.parameters)
-        server_info.chosen[key] = built
-    return server_info.chosen[key]
+    with field_prefix(path):
+        name, parameters = choice.name or server_info.strategy, from_struct(choice.parameters)
+        return catalogue.strategies.build(name, parameters, server_info.limits.parameters)
 
 
+@parsed_once
 def parse_reduction(message: pb.Reduction, server_info: ServerInfo, path: str) -> Reduction:
     """The reduction that a message chooses; an empty name chooses the server's default reducer."""
-    message.DiscardUnknownFields()
-    key = Reduction, message.SerializeToString(deterministic=True)
-    if key not in server_info.chosen:
-        if message.scope not in SCOPES:
-            raise BadRequest(f"there is no scope {message.scope}", f"{path}.scope")
-        with field_prefix(f"{path}.reducer"):
-            name, parameters = message.reducer.name or server_info.reducer, from_struct(message.reducer.parameters)
-            reducer = catalogue.reducers.build(name, parameters, server_info.limits.parameters)
-        with field_prefix(f"{path}.reducer.name", whole=True):
-            server_info.check_reducer(reducer)
-        server_info.chosen[key] = Reduction(reducer, SCOPES[message.scope])
-    return server_info.chosen[key]
+    if message.scope not in SCOPES:
+        raise BadRequest(f"there is no scope {message.scope}", f"{path}.scope")
+    with field_prefix(f"{path}.reducer"):
+        name, parameters = message.reducer.name or server_info.reducer, from_struct(message.reducer.parameters)
+        reducer = catalogue.reducers.build(name, parameters, server_info.limits.parameters)
+    with field_prefix(f"{path}.reducer.name", whole=True):
+        server_info.check_reducer(reducer)
+    return Reduction(reducer, SCOPES[message.scope])
 
 
 def parse_cascade(message: pb.Cascade, first: Strategy[Any], server_info: ServerInfo, path: str) -> Cascade:

@@ -48,6 +48,6 @@ def make_question(question: Question, session: str, thumbnail: bool) -> pb.Quest
         label_set_id=example.labels.id,
         reason=REASONS[question.reason],
         seen=to_timestamp(example.seen),
-        top=top_scores(question.logits, Scores.of(question.logits), example.labels.names, TOP),
+        top=top_scores(Scores.of(question.logits), example.labels.names, TOP),
         thumbnail=example.thumbnail if thumbnail else b"",
     )

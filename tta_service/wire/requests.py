@@ -25,7 +25,7 @@ from ..serving.sessions.session import check_session_id
 from .field_paths import FieldOrigins, field_prefix
 from .identity import NOBODY, Caller
 from .options import parse_options
-from .server_info import ServerInfo
+from .server_info import ServerInfo, parsed_once
 from .v1 import tta_pb2 as pb
 
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.{,256})?")  # later versions add fields
@@ -74,8 +74,8 @@ def parse_request(
         cascade=options.cascade,
         owner=caller.owner,
         client=caller.client,
-        session=check_session_id(message.session_id),
-        group=check_session_id(message.lesson_group, "lesson_group", GROUP),
+        session=message.session_id and check_session_id(message.session_id),
+        group=message.lesson_group and check_session_id(message.lesson_group, "lesson_group", GROUP),
         arrived=arrived,
         seed=options.seed,
         deadline=deadline,
@@ -134,6 +134,7 @@ def parse_labels(message: pb.Labels, find_labels: LabelLookup, server_info: Serv
             raise BadLabels("there are no labels: give the id of a label set, or the set itself", path)
 
 
+@parsed_once
 def parse_label_set(message: pb.LabelSet, server_info: ServerInfo, path: str) -> LabelSet:
     """The label set in a message at `path`, with the default template when it names none. Raises `BadLabels`."""
     limits, sentences = server_info.limits, [tuple(one.texts) for one in message.sentences]
@@ -169,7 +170,7 @@ def parse_features(message: pb.Features, server_info: ServerInfo) -> Features:
     if not 1 <= message.views <= server_info.limits.views:
         raise BadImage(f"views is {message.views}; it must be 1 to {server_info.limits.views}", "views")
     rows, norms = read_rows(message)
-    return Features(torch.as_tensor(rows / norms, dtype=torch.float32))
+    return Features(torch.from_numpy((rows / norms).astype(np.float32)))  # pyright: ignore[reportUnknownMemberType]
 
 
 def read_rows(message: pb.Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -181,7 +182,7 @@ def read_rows(message: pb.Features) -> tuple[NDArray[np.float64], NDArray[np.flo
     if len(message.values) != expected:
         raise BadImage(f"{len(message.values)} bytes; views × dimension × 4 is {expected}", "values")
     rows = np.frombuffer(message.values, dtype="<f4").reshape(message.views, message.dimension).astype(np.float64)
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)  # [v, 1] in double: large finite numbers must not overflow here
+    norms = np.sqrt((rows * rows).sum(1, keepdims=True))  # [v, 1] in double: large finite numbers must not overflow
     wrong = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
     if len(wrong):
         raise BadImage(f"row {wrong[0]} holds a number that is not finite, or is all zeros", "values")

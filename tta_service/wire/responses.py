@@ -7,7 +7,6 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from ..core.caution import CautionKind
@@ -54,9 +53,10 @@ def make_response(report: Report, top_k: int, server_info: ServerInfo) -> pb.Cla
     scores, plain = report.scores, report.zero_shot_scores
     if math.isnan(scores.entropy + plain.entropy):
         raise ModelFault("the strategy's answer is not a number")
+    top = top_scores(scores, names, top_k)
     message = pb.ClassifyResponse(
-        top=top_scores(report.logits, scores, names, top_k),
-        zero_shot=top_scores(report.zero_shot, plain, names, top_k),
+        top=top,
+        zero_shot=top if plain is scores else top_scores(plain, names, top_k),
         entropy=scores.entropy,
         strategy=make_choice(report.strategy),
         escalated=report.escalated,
@@ -83,11 +83,10 @@ def make_response(report: Report, top_k: int, server_info: ServerInfo) -> pb.Cla
     return message
 
 
-def top_scores(logits: Tensor, scores: Scores, names: tuple[str, ...], top_k: int) -> list[pb.Score]:
+def top_scores(scores: Scores, names: tuple[str, ...], top_k: int) -> list[pb.Score]:
     """The best `top_k` scores, equal ones in the order of the label set."""
-    numbers = logits.double().numpy()
-    best: list[int] = np.argsort(-numbers, kind="stable")[:top_k].tolist()
-    rows = zip(best, scores.values[best].tolist(), numbers[best].tolist(), strict=True)
+    best: list[int] = (-scores.logits).argsort(kind="stable")[:top_k].tolist()
+    rows = zip(best, scores.values[best].tolist(), scores.logits[best].tolist(), strict=True)
     return [pb.Score(index=index, label=names[index], score=score, logit=logit) for index, score, logit in rows]
 
 
@@ -97,8 +96,9 @@ def make_choice(instance: Strategy[Any] | Reducer) -> pb.Choice:
     return pb.Choice(name=instance.name, parameters=to_struct(asdict(instance)))  # type: ignore[call-overload]
 
 
+@lru_cache(256)
 def make_reduction(reduction: Reduction) -> pb.Reduction:
-    """The reducer with all its parameters, and the scope."""
+    """The reducer with all its parameters, and the scope. Shared as in `make_choice`."""
     return pb.Reduction(reducer=make_choice(reduction.reducer), scope=SCOPES[reduction.scope])
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from functools import wraps
+from typing import Annotated, Any, TypeVar
 
 from cachetools import LRUCache
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +14,9 @@ from ..core.reducer import Reducer
 from ..images.limits import DEFAULT_LIMITS
 
 Bytes = Annotated[int, Field(ge=1024, le=1 << 40)]
+M = TypeVar("M")  # a message
+T = TypeVar("T")
+LONGEST = 64 << 10  # bytes of a message that `parsed_once` remembers
 
 
 class Limits(BaseModel):
@@ -56,7 +60,24 @@ class ServerInfo:
     reducer: str = "none"
     limits: Limits = field(default_factory=Limits)
     check_reducer: Callable[[Reducer], None] = lambda reducer: None  # raises `Unsupported` when the model cannot do it
-    # Strategies and reductions that requests chose lately, by the bytes of the choice. They are checked when built.
-    chosen: LRUCache[tuple[type, bytes], Any] = field(
-        default_factory=lambda: LRUCache(256), init=False, compare=False, repr=False
+    # What `parsed_once` made lately, by the type and the bytes of the message, with about its size: 4 MiB in all.
+    parsed: LRUCache[tuple[type, bytes], tuple[Any, int]] = field(
+        default_factory=lambda: LRUCache(4 << 20, lambda known: known[1]), init=False, compare=False, repr=False
     )
+
+
+def parsed_once(parse: Callable[[M, ServerInfo, str], T]) -> Callable[[M, ServerInfo, str], T]:
+    """`parse(message, server_info, path)`, which makes a frozen value, once for equal messages: most requests of a
+    caller have the same options and labels."""
+
+    @wraps(parse)
+    def parse_once(message: Any, server_info: ServerInfo, path: str) -> T:
+        message.DiscardUnknownFields()  # nobody checks those, so a key could be long
+        key = message.__class__, message.SerializeToString(deterministic=True)
+        if (known := server_info.parsed.get(key)) is None:
+            known = parse(message, server_info, path), len(key[1]) + 1024
+            if known[1] <= LONGEST:
+                server_info.parsed[key] = known
+        return known[0]
+
+    return parse_once

@@ -11,7 +11,7 @@ from tests.rpc.conftest import Harness, open_harness, options, question
 from tests.rpc.test_owners import DENIED, Keyed, code_of, two_keys
 from tests.wire.test_keys import add
 from tta_service.app.server_info import make_counts
-from tta_service.rpc.uploads import UploadBudget
+from tta_service.methods.uploads import UploadBudget
 from tta_service.settings import Settings
 from tta_service.wire.keys import Role
 from tta_service.wire.v1 import tta_pb2 as pb

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from typing import Any
+
+from cachetools import LRUCache
 
 from ...core.catalogue import reducers, strategies
 from ...core.reducer import Reducer
@@ -28,7 +29,7 @@ class CostModel:
     def __init__(self, max_rows: int = 64, forwards: Mapping[int, float] | None = None) -> None:
         self.max_rows, self._measured = max_rows, InterpolatedCost(forwards) if forwards else None
         self._samples: list[tuple[Key, int, float]] = []  # (key, items, seconds for each item; of a forward, for all)
-        self._curves: OrderedDict[Key, UnitCost] = OrderedDict()
+        self._curves: LRUCache[Key, UnitCost] = LRUCache(MAX_CURVES)
         self.no_reduction, self.zero_shot = reducers.build("none"), strategies.build("zero_shot")
 
     # -- the tower
@@ -107,17 +108,14 @@ class CostModel:
             self._fold()
 
     def _fold(self) -> None:
-        """Folds the samples into the curves. Above `MAX_CURVES` curves the least recently learnt ones are evicted."""
+        """Folds the samples into the curves. Above `MAX_CURVES` curves the least recently used ones are evicted."""
         samples, self._samples = self._samples, []
         for key, count, each in samples:
             if self._measured and key[0] == "forward":  # its curves are shares of what warm-up measured
                 each /= max(self._measured.at(count), 1e-9)
             if key not in self._curves:
                 self._curves[key] = UnitCost()
-            self._curves.move_to_end(key)
             self._curves[key].add(count, each)
-        while len(self._curves) > MAX_CURVES:
-            self._curves.popitem(last=False)
 
     def _curve(self, *key: Hashable) -> UnitCost | None:
         if self._samples:

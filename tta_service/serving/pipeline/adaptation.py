@@ -23,6 +23,7 @@ from ...core.request import Explanation
 from ...core.strategy import Strategy, needs_of, predicts_first
 from ...guard import GuardedMemory, GuardState, count_answer, is_doubtful, plain_answer
 from ...maths import confident_rows
+from ...strategies.zero_shot import ZeroShot
 from .explaining import explain_answer
 
 log = logging.getLogger(__name__)
@@ -88,14 +89,9 @@ def run_strategy(
         with torch.set_grad_enabled(needs.gradient):
             logits, carry = strategy.predict(evidence, memory)
         logits = logits.detach().float().cpu()
-        if logits.shape != (len(text.features),) or not logits.max().isfinite():
+        if logits.shape != (len(text.features),) or not math.isfinite(logits.max()):
             raise ModelFault(f"{strategy.name} gave no finite answer for this image")
-        answered, state = (logits, None) if state is None else _guard_answer(strategy, evidence, logits, guard, state)
-        with torch.no_grad():
-            zero_shot = evidence.logits()[0].cpu()
-            example = make_example(evidence, needs.confident) if remember else None
-        feature = evidence.views[0].cpu()
-        answer = Answer(answered, zero_shot, None, feature, example, time.monotonic() - began, answered is not logits)
+        answer, state = _make_answer(strategy, evidence, logits, remember, guard, state, began)
         if deliver and not explain and predicts_first(strategy):
             deliver(answer)
         with torch.set_grad_enabled(needs.gradient):
@@ -128,11 +124,30 @@ def _best_cosine(encoded: EncodedViews, text: TextSpace) -> float:
 
 
 @torch.no_grad()
+def _make_answer(
+    strategy: Strategy[Any],
+    evidence: Evidence,
+    logits: Tensor,
+    remember: bool,
+    guard: bool,
+    state: GuardState | None,
+    began: float,
+) -> tuple[Answer, GuardState | None]:
+    """The answer with the strategy's logits [c], and the guard after the image."""
+    of_views = None if type(strategy) is ZeroShot else evidence.logits()  # [v, c]
+    zero_shot, answered = logits if of_views is None else of_views[0].cpu(), logits
+    example = make_example(evidence, needs_of(strategy).confident, of_views) if remember else None
+    if state is not None:
+        answered, state = _guard_answer(strategy, evidence, of_views, logits, guard, state)
+    feature, seconds = evidence.views[0].cpu(), time.monotonic() - began
+    return Answer(answered, zero_shot, None, feature, example, seconds, answered is not logits), state
+
+
 def _guard_answer(
-    strategy: Strategy[Any], evidence: Evidence, logits: Tensor, guard: bool, state: GuardState
+    strategy: Strategy[Any], evidence: Evidence, of_views: Tensor | None, logits: Tensor, guard: bool, state: GuardState
 ) -> tuple[Tensor, GuardState]:
     """The logits [c], or those without memory in their place, and the guard after the image."""
-    plain = plain_answer(evidence, needs_of(strategy).confident).float().cpu()
+    plain = plain_answer(evidence, needs_of(strategy).confident, of_views).float().cpu()
     replaced = guard and not getattr(strategy, "compat", False) and is_doubtful(state, plain, logits)
     return plain if replaced else logits, count_answer(state, plain, logits)
 
@@ -149,14 +164,14 @@ def faults_of(strategy: Strategy[Any]) -> Generator[None]:
         raise ModelFault(f"{strategy.name} failed on this image") from error
 
 
-def make_example(evidence: Evidence, fraction: float) -> Tensor:
+def make_example(evidence: Evidence, fraction: float, of_views: Tensor | None = None) -> Tensor:
     """[1 or 2, d] float16 on the CPU: the plain view, and of several the unit mean of the confident ones.
 
     For a strategy that uses all its views they are the surest tenth.
     """
     rows = evidence.views[:1]
     if len(evidence.views) > 1:
-        confident = evidence.views[confident_rows(evidence, fraction if fraction < 1 else 0.1)]
+        confident = evidence.views[confident_rows(evidence, fraction if fraction < 1 else 0.1, of_views)]
         rows = torch.cat([rows, normalize(confident.mean(0), dim=-1)[None]])
     return rows.half().cpu()
 

@@ -16,12 +16,12 @@ from ...core.request import Degraded, Report, Request, SessionStatus
 from ...core.strategy import Needs, Scope, Strategy, needs_of
 from ..admission.claims import Permit, rows_needed, work_of
 from ..concurrency import run
-from ..sessions.sessions import SessionScope
+from ..sessions.request_scope import RequestScope
 from .adaptation import Answer, EncodedViews, run_if_known, run_strategy
 from .deadline import DeadlinePlanner, Plan
 from .encoding import RequestEncoding
 from .learning import begin_memory
-from .resources import Resources, StageTimer
+from .resources import UNLIMITED, Resources, StageTimer
 from .token_maps import add_tokens
 
 
@@ -31,7 +31,7 @@ class RequestRun:
 
     resources: Resources
     request: Request
-    scope: SessionScope
+    scope: RequestScope
     permit: Permit
     planner: DeadlinePlanner | None  # None: there is no deadline
     timer: StageTimer
@@ -50,10 +50,9 @@ class RequestRun:
         if cascade and not (degraded and degraded.zero_shot) and report.scores.relative_entropy > cascade.above:
             report = await self._escalate(cascade.to, text, report)
         resources.costs.learn_overhead(time.monotonic() - began - self.timer.busy)
-        report = self.scope.warn(self.scope.judge(report, resources.calibrator.current))
-        report = self.scope.remember(report)
+        report = self.scope.conclude(report, resources.calibrator.current)
         self.scope.fit_memories(resources.fitter.start)
-        return await add_tokens(report, text, resources)
+        return await add_tokens(report, text, resources) if report.explanation else report
 
     async def _run(self, strategy: Strategy[Any], text: TextSpace, fall_back: bool = True) -> Report:
         """Runs one strategy, or zero-shot on the plain view where there is no time for it or it is switched off.
@@ -137,11 +136,12 @@ class RequestRun:
         resources, scope = self.resources, self.scope
         lane = resources.lanes.tune if needs.gradient else resources.lanes.adapt
         turn, memory = scope.turn(strategy), None
-        async with asyncio.timeout(None if math.isinf(until) else max(0.0, until - time.monotonic())):
+        async with UNLIMITED if math.isinf(until) else asyncio.timeout(max(0.0, until - time.monotonic())):
             if turn is not None:
                 await turn.wait()
-                taught = scope.lessons_for(turn.slot), scope.sums_for(turn.slot)
-                await turn.begin(lane, partial(begin_memory, strategy, text, *taught), scope.admit)
+                if not turn.slot.begun:
+                    taught = scope.lessons_for(turn.slot), scope.sums_for(turn.slot)
+                    await turn.begin(lane, partial(begin_memory, strategy, text, *taught), scope.admit)
             elif needs.memory is Scope.LABELS:
                 memory = await resources.text_spaces.memory(strategy, self.request.labels)
         self.timer.busy += self.timer.lap("turn", before="adapt")

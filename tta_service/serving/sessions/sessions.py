@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from ...core.strategy import Scope, needs_of
 from .lease import SessionLease
 from .memory import MemoryKey, MemoryLimits
 from .registry import Reason, SessionRegistry
+from .request_scope import RequestScope
 from .scope import SessionScope
 from .session import Session
 from .session_info import SessionInfo
@@ -76,18 +76,17 @@ class Sessions:
             questions.drawn_confidence,
         )
 
-    def scope(self, request: Request) -> SessionScope:
+    def scope(self, request: Request) -> RequestScope:
         """Takes all turns of the request at once; use it in a `with` block. An empty id opens a session for this call.
 
-        Without a memory to keep, that session is in no list and ends without an event.
+        Without a memory to keep, that session is in no list, and ends without an event.
 
         Raises `BadRequest` for a malformed id, `MemoryFull` when there are too many sessions.
         """
         registry, strategies = self.registry, [request.strategy] + ([request.cascade.to] if request.cascade else [])
         remembering = [strategy for strategy in strategies if needs_of(strategy).memory is Scope.SESSION]
-        if not request.session and not remembering:  # nothing is kept that anybody could reach or that has to end
-            session = Session(request.owner, secrets.token_hex(16), False, 0.0, 0.0, registry.accounting)
-            return SessionScope(registry, session, request, {}, None)
+        if not request.session and not remembering:
+            return RequestScope(request)
         session = registry.obtain(request.owner, request.session)
         registry.join(session, request.group)
         on_exit = registry.hold(session)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
@@ -28,28 +30,36 @@ class SessionTrust:
 
     def __init__(self) -> None:
         self._labels = ""
-        self._cosines = deque[float](maxlen=COSINES)
+        self._cosines, self._sorted = deque[float](), list[float]()  # in the order of frames, and of their values
         self._frames = dict[str, deque[Frame]]()  # by strategy: two of them may answer the same scene
         self._stable = dict[str, int | None]()
         self._others = MovingAverage[float](PACE, 0.0)  # share of frames that were asked about for another reason
 
     def lowest_admitted(self, labels: str, below: float) -> float:
         """The cosine under which the share `below` of the recent ones lies; −inf: there is nothing to compare with."""
-        return lowest_admitted(self._cosines if labels == self._labels else (), below)
+        return lowest_admitted(self._sorted if labels == self._labels else (), below)
 
     def judge(self, report: Report, calibration: Calibration, none: float) -> Trust:
         """How far the report's answer can be trusted; its frame joins the recent ones."""
         options, labels = report.request.trust, report.request.labels.id
         if labels != self._labels:
             self._labels = labels
-            for kept in (self._cosines, self._frames, self._stable):
+            for kept in (self._cosines, self._sorted, self._frames, self._stable):
                 kept.clear()
-        quantile = quantile_of(report.cosine, self._cosines)
-        trust = judge(options, calibration, report.logits, report.zero_shot, report.cosine, quantile, none)
-        self._cosines.append(report.cosine)
+        quantile, scores = quantile_of(report.cosine, self._sorted), report.scores
+        trust = judge(options, calibration, scores, report.zero_shot_scores, report.cosine, quantile, none)
+        self._add_cosine(report.cosine)
         if not options.smooth:
             return trust
-        return self._smooth(report.request.strategy.name, options.smooth, trust, int(report.logits.argmax()))
+        return self._smooth(report.request.strategy.name, options.smooth, trust, int(scores.logits.argmax()))
+
+    def _add_cosine(self, cosine: float) -> None:
+        if not math.isfinite(cosine):
+            return
+        self._cosines.append(cosine)
+        insort(self._sorted, cosine)
+        if len(self._cosines) > COSINES:
+            del self._sorted[bisect_left(self._sorted, self._cosines.popleft())]
 
     def _smooth(self, strategy: str, smoothing: Smoothing, trust: Trust, label: int) -> Trust:
         if strategy not in self._frames and SHARED in self._frames:
@@ -91,7 +101,8 @@ class SessionTrust:
     def restore(self, described: Mapping[str, Any]) -> None:
         """Goes on from what `encode` gave."""
         self._labels = described["labels"]
-        self._cosines.extend(map(float, described["cosines"]))
+        for cosine in map(float, described["cosines"]):
+            self._add_cosine(cosine)
         for strategy, frames in described.get("frames_of", {SHARED: described["frames"]}).items():
             self._frames[strategy] = deque((label, float(confidence)) for label, confidence in frames)
         self._stable.update(described.get("stable_of", {SHARED: described["stable"]}))

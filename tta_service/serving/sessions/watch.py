@@ -17,8 +17,8 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from ...core.caution import Caution, CautionKind
-from ...core.labels import LabelSet
 from ...core.request import Report
+from ...core.scores import Scores
 
 WINDOW = 256  # frames after which a frame's weight has decayed to 1/e, and the first ones that later ones compare with
 FEWEST = 100.0  # decayed frames below which nothing is said
@@ -59,19 +59,17 @@ class SessionWatch:
 
     def observe(self, report: Report, taught: bool) -> tuple[Caution, ...]:
         """Counts an answer; the warnings for it. A memory that is `taught` is meant to answer otherwise."""
-        labels, plain = report.request.labels, report.zero_shot_scores.values
-        found = list[Caution]()
-        self._flips += int(report.logits.argmax()) != int(report.zero_shot.argmax())
+        labels, answer, plain = report.request.labels, report.scores, report.zero_shot_scores
+        label, found = int(answer.logits.argmax()), untaught_names(report) if report.unseen else ()
+        self._flips += label != int(plain.logits.argmax())
         self._deferred += report.trust is not None and report.trust.decision == "defer"
-        if len(plain) > 1 and np.isfinite(plain).all():
-            if (window := self._windows.get(labels.id)) is None:
-                window = self._windows[labels.id] = _Window(len(plain))
-            self._newest = window
-            window.add(plain, float(report.zero_shot.max()), int(report.logits.argmax()))
-            found += window.signs(taught)
-        if report.unseen:
-            found.append(_untaught(labels, report.unseen))
-        return tuple(found)
+        if len(plain.values) == 1 or math.isnan(plain.entropy):
+            return found
+        if (window := self._windows.get(labels.id)) is None:
+            window = self._windows[labels.id] = _Window(len(plain.values))
+        self._newest = window
+        window.add(plain, label)
+        return (*window.signs(taught), *found)
 
     def should_ask(self, cautions: tuple[Caution, ...], waiting: Callable[[], int]) -> bool:
         """Whether a person is asked about a frame with these warnings, given how many such questions wait."""
@@ -89,46 +87,44 @@ class _Window:
     def __init__(self, classes: int) -> None:
         self._chance = np.zeros(classes, np.float32)  # [c] probabilities
         self._labels = np.zeros((2, classes), np.float32)  # of plain CLIP and of the answers
-        self._sums = np.zeros(3)  # frames, their entropies, their best logits
-        self._first = np.zeros(3)  # frames, best logits, their squares; undecayed
+        self._frames = self._entropies = self._best = 0.0  # sums, the last of best logits
+        self._first = 0.0, 0.0, 0.0  # frames, best logits, their squares; undecayed
 
-    def add(self, plain: NDArray[np.float64], best: float, label: int) -> None:
-        """A frame with plain CLIP's probabilities [c] and best logit, and the label that was answered."""
-        kept = 1 - 1 / WINDOW
+    def add(self, plain: Scores, label: int) -> None:
+        """A frame with plain CLIP's scores, and the label that was answered."""
+        kept, best = 1 - 1 / WINDOW, float(plain.logits.max())
         self._chance *= kept
         self._labels *= kept
-        self._chance += plain
-        self._labels[0, plain.argmax()] += 1
+        self._chance += plain.values
+        self._labels[0, plain.values.argmax()] += 1
         self._labels[1, label] += 1
-        self._sums = self._sums * kept + (1.0, _entropy(plain), best)
-        if self._first[0] < WINDOW:
-            self._first += 1.0, best, best * best
+        self._frames = self._frames * kept + 1.0
+        self._entropies = self._entropies * kept + plain.entropy
+        self._best = self._best * kept + best
+        frames, total, squares = self._first
+        if frames < WINDOW:
+            self._first = frames + 1.0, total + best, squares + best * best
 
     def signs(self, taught: bool) -> list[Caution]:
         """What is wrong with the recent frames."""
-        frames, entropy, best = self._sums
-        if frames < FEWEST:
+        if self._frames < FEWEST:
             return []
-        classes, entropy, best = len(self._chance), entropy / frames, best / frames
-        unsure = entropy / math.log(classes)
-        tells = _entropy(self._chance) / math.log(classes) - unsure
-        plain, answers = (math.exp(_entropy(counts)) for counts in self._labels)
-        found = list[Caution]()
-        if tells < DEPENDENT and unsure > UNSURE:
-            text = f"plain answers hardly depend on the picture: they fall on {plain:.1f} of {classes} classes"
-            found.append(Caution(CautionKind.FEW_CLASSES, text))
-        elif unsure > FOREIGN:
+        classes, whole = len(self._chance), math.log(len(self._chance))
+        unsure = self._entropies / self._frames / whole
+        if unsure > UNSURE and _entropy(self._chance) / whole - unsure < DEPENDENT:
+            fall = f"they fall on {_effective(self._labels[0]):.1f} of {classes} classes"
+            return [Caution(CautionKind.FEW_CLASSES, f"plain answers hardly depend on the picture: {fall}")]
+        if unsure > FOREIGN:
             text = f"the pictures fit none of the names well: mean entropy is {unsure:.0%} of that of chance"
-            found.append(Caution(CautionKind.FOREIGN, text))
-        elif (lower := self.drift or 0.0) > LOWER and self._is_much_lower(best):
-            text = (
-                f"the pictures fit the names less than the first did, by {lower:.1f} standard deviations of the cosine"
-            )
-            found.append(Caution(CautionKind.FOREIGN, text))
-        if not taught and not found and answers < NARROWER * plain:
-            text = f"the memory's answers fall on {answers:.1f} classes, plain ones on {plain:.1f}"
-            found.append(Caution(CautionKind.FEW_CLASSES, text))
-        return found
+            return [Caution(CautionKind.FOREIGN, text)]
+        if (lower := self.drift or 0.0) > LOWER and self._is_much_lower():
+            by = f"by {lower:.1f} standard deviations of the cosine"
+            return [Caution(CautionKind.FOREIGN, f"the pictures fit the names less than the first did, {by}")]
+        plain, answers = map(_effective, self._labels)
+        if taught or answers >= NARROWER * plain:
+            return []
+        text = f"the memory's answers fall on {answers:.1f} classes, plain ones on {plain:.1f}"
+        return [Caution(CautionKind.FEW_CLASSES, text)]
 
     @property
     def drift(self) -> float | None:
@@ -138,16 +134,22 @@ class _Window:
             return None
         mean = total / frames
         spread = math.sqrt(max(squares / frames - mean * mean, 0.0))
-        return float(mean - self._sums[2] / self._sums[0]) / max(spread, STILL * abs(mean), 1e-9)
+        return (mean - self._best / self._frames) / max(spread, STILL * abs(mean), 1e-9)
 
-    def _is_much_lower(self, best: float) -> bool:
+    def _is_much_lower(self) -> bool:
         mean = self._first[1] / self._first[0]
-        return bool(mean - best > MUCH * abs(mean))
+        return mean - self._best / self._frames > MUCH * abs(mean)
 
 
-def _untaught(labels: LabelSet, unseen: tuple[str, ...]) -> Caution:
-    names = f"{len(unseen)} of {len(labels.names)} names"
-    return Caution(CautionKind.UNTAUGHT_NAMES, f"the text tower was never taught {names}: see unseen")
+def untaught_names(report: Report) -> tuple[Caution, ...]:
+    """The warning for an answer to names of which the text tower was never taught some."""
+    names = f"{len(report.unseen)} of {len(report.request.labels.names)} names"
+    return (Caution(CautionKind.UNTAUGHT_NAMES, f"the text tower was never taught {names}: see unseen"),)
+
+
+def _effective(counts: NDArray[np.float32]) -> float:
+    """The effective number of classes."""
+    return math.exp(_entropy(counts))
 
 
 def _entropy(weights: NDArray[np.floating]) -> float:
