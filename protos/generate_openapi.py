@@ -51,6 +51,10 @@ PROBLEM_SCHEMA = {
         "detail": {"type": "string", "description": "a sentence, the same as by gRPC"},
         "reason": {"type": "string", "description": "a word for programs"},
         "field": {"type": "string", "description": "the path of the field that is wrong"},
+        "quota": {
+            "type": "string",
+            "description": "the setting that bounds what one client may have",
+        },
     },
 }
 

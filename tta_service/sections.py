@@ -144,9 +144,7 @@ class Defaults(Section):
 
     strategy: str = "zero_shot"
     reducer: str = "none"
-    disabled: Annotated[
-        tuple[str, ...], BeforeValidator(_split)
-    ] = ()  # "tpt, …": strategies that zero_shot stands in for
+    disabled: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()  # "tpt, …": zero_shot stands in for them
 
 
 class Batch(Section):
@@ -156,6 +154,7 @@ class Batch(Section):
     waiting: Annotated[int, Field(ge=1, le=1_000_000)] = 256  # requests queued for admission; further ones are refused
     waiting_cost: Annotated[int, Field(ge=0, le=1 << 40)] = 0  # rows times passes of all; 0: `waiting` large requests
     client_share: Annotated[float, Field(gt=0, le=1)] = 0.5  # of that for one client: an owner, or an address
+    weights: dict[str, Annotated[float, Field(gt=0, le=1000)]] = {}  # of clients, in sharing the device; others have 1
 
 
 class Lanes(Section):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 PREFIX, BETWEEN = "TTA_", "__"
 Knob = tuple[str, ...]  # "server.port" as its parts
-TABLES = {("limits", "parameters")}  # besides the sections
+TABLES = {("limits", "parameters"), ("batch", "weights")}  # besides the sections
 
 
 class SourcedValue(NamedTuple):

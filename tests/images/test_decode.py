@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import tracemalloc
 import warnings
@@ -18,6 +19,7 @@ from PIL import Image, ImageOps
 from tta_service.core.errors import BadImage
 from tta_service.core.request import Encoded, PixelFormat, Raw
 from tta_service.images.decode import decode
+from tta_service.images.headers import MANY, guess_pixels, read_header
 from tta_service.images.limits import ImageLimits
 
 from .files import chunk, encode, exif, photo, png
@@ -206,7 +208,7 @@ def test_slow_files_are_refused():
     scan = JPEG.index(b"\xff\xda")
     assert_refused(JPEG[:2] + b"\xff\xfe\0\2" * 20_001 + JPEG[2:], "more than 20000 markers")
     assert_refused(JPEG[:2] + b"\xff\x01" * 20_001 + JPEG[2:], "more than 20000 markers")
-    assert_refused(JPEG[:scan] + JPEG[scan:-2] * 101 + JPEG[-2:], "more than 100 scans")
+    assert_refused(JPEG[:scan] + JPEG[scan:-2] * 33 + JPEG[-2:], "more than 32 scans")
     assert_refused(PNG[:33] + chunk(b"IDAT", b"") * 20_001 + PNG[33:], "more than 20000 chunks")
     assert_refused(WEBP[:12] + b"VP8X" + bytes(5_000_000), "more than 20000 chunks")
 
@@ -319,3 +321,54 @@ def test_threads_do_not_disturb_each_other():
     with ThreadPoolExecutor(4) as pool:
         for one, other in zip(alone * 4, pool.map(pixels, files * 4)):
             assert (one == other).all()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(encode(photo(), "JPEG", **how) for how in ({}, {"progressive": True}, {"comment": b"x" * 60_000})),
+        *(encode(photo(), "WEBP", **how) for how in ({}, {"lossless": True}, {"exif": exif(6)})),
+        encode(photo(), "PNG"),
+    ],
+)
+def test_the_first_bytes_tell_the_size(data):
+    assert guess_pixels(data) == 40 * 60
+    for end in range(0, 200, 7):
+        assert guess_pixels(data[:end]) in (0, 40 * 60, MANY)
+
+
+@pytest.mark.parametrize("data", [b"", b"GIF89a", JPEG[:2] + b"\xff\xfe\0\3x" * 100 + JPEG[2:], b"\xff" * 10_000])
+def test_a_file_whose_first_bytes_hide_its_size_counts_as_large(data):
+    assert guess_pixels(data) == MANY
+
+
+BLOCK = b"Exif\0\0II*\0\x08\0\0\0" + (5000).to_bytes(2, "little") + bytes(12 * 5000)
+GROWING = {
+    "comments of a JPEG": lambda n: JPEG[:2] + b"\xff\xfe\0\2" * n + JPEG[2:],
+    "markers that stand alone": lambda n: JPEG[:2] + b"\xff\x01" * n + JPEG[2:],
+    "padding of a JPEG": lambda n: JPEG[:2] + b"\xff" * (50 * n) + JPEG[2:],
+    "restarts": lambda n: JPEG[:-2] + b"\xff\xd0" * n + JPEG[-2:],
+    "EXIF of a JPEG": lambda n: JPEG[:2] + (b"\xff\xe1" + (len(BLOCK) + 2).to_bytes(2) + BLOCK) * (n // 500) + JPEG[2:],
+    "chunks of a PNG": lambda n: PNG[:33] + chunk(b"tEXt", b"") * n + PNG[33:],
+    "EXIF of a PNG": lambda n: PNG[:33] + chunk(b"eXIf", BLOCK) * (n // 500) + PNG[33:],
+    "pixels of a PNG in pieces": lambda n: PNG[:33] + chunk(b"IDAT", b"") * n + PNG[33:],
+    "chunks of a WebP": lambda n: chunk_riff(b"VP8X", bytes(10) + b"JUNK\0\0\0\0" * n),
+    "EXIF tags": lambda n: JPEG[:2] + b"\xff\xe1" + (n + 16).to_bytes(2) + BLOCK[: n + 14] + JPEG[2:],
+}
+
+
+@pytest.mark.parametrize("make", GROWING.values(), ids=GROWING)
+def test_headers_take_time_in_proportion_to_their_bytes(make):
+    """Four times the file takes no more than eight times the time; the square would be sixteen times."""
+
+    def seconds(data: bytes) -> float:
+        taken = list[float]()
+        for _ in range(5):
+            began = time.thread_time()
+            with contextlib.suppress(BadImage):
+                read_header(data)
+            taken.append(time.thread_time() - began)
+        return min(taken)
+
+    few, many = seconds(make(4000)), seconds(make(16_000))
+    assert many < 8 * few + 0.002 and many < 0.2

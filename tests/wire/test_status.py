@@ -10,6 +10,7 @@ from google.rpc import error_details_pb2 as details
 from google.rpc import status_pb2
 
 from tta_service.core import errors
+from tta_service.http.problems import describe
 from tta_service.rpc.interceptor import code_of
 from tta_service.wire.status import CODES, LONGEST, http_code_of, to_status, to_tta_error
 
@@ -75,3 +76,11 @@ def test_an_unexpected_error_is_logged_and_reveals_no_internals(caplog):
 def test_errors_for_the_caller_pass_through_unchanged():
     error = errors.BadImage("no")
     assert to_tta_error(error) is error
+
+
+def test_a_quota_that_is_used_up_is_named():
+    error = errors.Overloaded("two streams of yours are open already").of_quota("limits.client_streams")
+    violation = detail(to_status(error), details.QuotaFailure).violations[0]
+    assert (violation.subject, violation.description) == ("limits.client_streams", error.message)
+    assert describe(error)["quota"] == "limits.client_streams"
+    assert detail(to_status(errors.Overloaded("all are busy")), details.QuotaFailure) is None

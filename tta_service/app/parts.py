@@ -16,6 +16,7 @@ from ..images.thumbnails import make_thumbnail
 from ..serving.admission.claims import ClientQuota
 from ..serving.admission.controller import AdmissionController
 from ..serving.batching.batcher import Batcher
+from ..serving.batching.choice import SMALL
 from ..serving.batching.device_health import DeviceHealth
 from ..serving.concurrency import Executors
 from ..serving.costs.model import CostModel
@@ -83,9 +84,13 @@ def connect_parts(
     """
     batch, text, keep, most = settings.batch, settings.text, settings.sessions, settings.limits
     health = health or DeviceHealth()
-    batcher = Batcher(clip.encode_image, lanes.device, costs.max_rows, observe, health, costs)
-    quota = ClientQuota(batch.waiting_cost or batch.waiting * LARGE_REQUEST_COST, batch.client_share)
-    admission = admission or AdmissionController(2 * costs.max_rows, batch.waiting, quota=quota)
+    batcher = Batcher(clip.encode_image, lanes.device, costs.max_rows, observe, health, costs, batch.weights)
+    quota = ClientQuota(
+        batch.waiting_cost or batch.waiting * LARGE_REQUEST_COST, batch.client_share, most.client_requests
+    )
+    admission = admission or AdmissionController(
+        2 * costs.max_rows, batch.waiting, quota=quota, seats=costs.max_rows // SMALL, weights=batch.weights
+    )
     text_spaces = TextSpaceCache(
         clip.text_space_in_steps,
         lanes.device,
@@ -94,6 +99,7 @@ def connect_parts(
         pause_watchdog=health.pause_watchdog,
         max_activations=text.activation_bytes,
         costs=costs,
+        weights=batch.weights,
     )
     label_sets = LabelSets(text_spaces, text.definitions)
     memories = MemoryLimits(
@@ -106,6 +112,7 @@ def connect_parts(
         keep.questions,
         keep.question_age,
         keep.taught_idle,
+        most.owner_sessions,
     )
     sessions = sessions or Sessions(keep.idle, memories, observe)
 
@@ -113,6 +120,7 @@ def connect_parts(
         persistence.observe(event)
         observe(event)
 
+    turns = partial(AdmissionController, max_waiting=2 * batch.waiting, first=0, weights=batch.weights)
     images = ImageLimits(most.image_bytes, most.image_pixels, most.image_side)
     fitter, switches = Fitter(lanes, text_spaces), StrategySwitches(settings.defaults.disabled)
     calibrator = Calibrator(lanes, text_spaces)
@@ -123,6 +131,8 @@ def connect_parts(
         text_spaces,
         lanes,
         costs,
+        turns(lanes.prepare_threads + 1),
+        turns(max(1, lanes.prepare_threads - 1)),
         clip.tokens_left,
         clip.map_tokens,
         fitter,

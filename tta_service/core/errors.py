@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class TTAError(Exception):
     """The base of all errors that are meant for the caller.
 
     `field` is the path of the offending request field ("image", "options.strategy.parameters.views", …), empty when
     no single field is at fault. `retry_after` is the time in seconds until the same call may succeed; None: the call
-    has to change first.
+    has to change first. `quota` is the setting that bounds what one client may have, if that is used up.
     """
 
     retry_after: float | None = None
+    quota: str = ""
 
     def __init__(self, message: str, field: str = "") -> None:
         super().__init__(message)
         self.message, self.field = message, field
+
+    def of_quota(self, setting: str) -> Self:
+        """Names the setting that bounds what one client may have; gives the error back."""
+        self.quota = setting
+        return self
 
     def at(self, prefix: str) -> TTAError:
         """Prefix the field with the path of an outer message, as in `at("options.strategy")`; gives the error back."""

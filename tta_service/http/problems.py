@@ -24,7 +24,8 @@ def describe(error: TTAError) -> dict[str, Any]:
         "detail": sentence_of(error),
         "reason": reason_of(error),
     }
-    return problem | ({"field": error.field} if error.field else {})
+    problem |= {"field": error.field} if error.field else {}
+    return problem | ({"quota": error.quota} if error.quota else {})
 
 
 def to_problem(error: TTAError) -> Response:

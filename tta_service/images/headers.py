@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from ..core.errors import BadImage
 
 # Far more than cameras or editors write; each one costs time, even if it is small.
-SCANS, CHUNKS, MARKERS = 100, 20_000, 20_000
+SCANS, CHUNKS, MARKERS, TAGS = 32, 20_000, 20_000, 1000
+FIRST_SEGMENTS, MANY = 64, 16_000_000  # of a JPEG that are looked at for its size; pixels where it is not found there
 BYTES = {1: 1, 3: 2, 4: 4, 6: 1, 8: 2, 9: 4}  # sizes of EXIF's integer types
 # Stuffed zeros and restart markers are part of a scan. A run of 0xFF is padding before a marker; it is no part of the
 # expression, which would then be tried at each byte of the run and take its length squared.
@@ -45,6 +46,25 @@ def read_header(data: bytes) -> Header:
     raise BadImage("the image is neither a JPEG, a PNG nor a WebP file", "image")
 
 
+def guess_pixels(data: bytes) -> int:
+    """How many pixels a file has by its first bytes, `MANY` where those do not say. Nothing is checked."""
+    try:
+        if data.startswith(b"\x89PNG"):
+            return int.from_bytes(data[16:20]) * int.from_bytes(data[20:24])
+        if data.startswith(b"RIFF"):
+            width, height = _webp_size(data)
+            return width * height
+        at = 2
+        for _ in range(FIRST_SEGMENTS):
+            kind = data[at + 1]
+            if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+                return (data[at + 5] << 8 | data[at + 6]) * (data[at + 7] << 8 | data[at + 8])
+            at += 2 + (data[at + 2] << 8 | data[at + 3])
+    except (IndexError, BadImage):
+        pass
+    return MANY
+
+
 def read_orientation(exif: bytes) -> int:
     """The orientation tag of an EXIF block, of any integer type; 1 when it is missing or invalid."""
     tiff = exif.removeprefix(b"Exif\0\0")
@@ -56,7 +76,7 @@ def read_orientation(exif: bytes) -> int:
         return int.from_bytes(tiff[at : at + size], order)  # type: ignore[arg-type]
 
     first = number(4, 4)
-    for at in range(first + 2, min(first + 2 + 12 * number(first, 2), len(tiff) - 11), 12):
+    for at in range(first + 2, min(first + 2 + 12 * min(number(first, 2), TAGS), len(tiff) - 11), 12):
         if number(at, 2) == 0x0112:
             orientation = number(at + 8, BYTES.get(number(at + 2, 2), 2))
             return orientation if 1 <= orientation <= 8 else 1
@@ -64,7 +84,7 @@ def read_orientation(exif: bytes) -> int:
 
 
 def _jpeg(data: bytes) -> Header:
-    size, orientation, scans, start, before = None, 1, 0, 0, 2
+    size, exif, scans, start, before = None, b"", 0, 0, 2
     parts: list[bytes] = []
     for kind, marker, at, end in _segments(data):
         if not scans and marker > before:  # padding, over which Pillow would step byte by byte
@@ -73,7 +93,7 @@ def _jpeg(data: bytes) -> Header:
         before = end
         if kind in (*range(0xE1, 0xEE), 0xEF, 0xFE):  # application segments except JFIF's and Adobe's, and comments
             if kind == 0xE1 and data.startswith(b"Exif\0\0", at + 2):
-                orientation = read_orientation(data[at + 2 : end])
+                exif = data[at + 2 : end]
             parts.append(data[start:marker])
             start = end
         elif 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
@@ -82,7 +102,7 @@ def _jpeg(data: bytes) -> Header:
             raise BadImage(f"the JPEG has more than {SCANS} scans", "image")
     if size is None:
         raise BadImage("the image ends within its header", "image")
-    return Header("JPEG", *size, orientation, b"".join([*parts, data[start:]]))
+    return Header("JPEG", *size, read_orientation(exif), b"".join([*parts, data[start:]]))
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:
@@ -101,14 +121,14 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:
 
 
 def _png(data: bytes) -> Header:
-    parts, orientation, at = [data[:8]], 1, 8
+    parts, exif, at = [data[:8]], b"", 8
     for _ in range(CHUNKS):
         end = at + 12 + int.from_bytes(data[at : at + 4])
         kind = data[at + 4 : at + 8]
         if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
             parts.append(data[at:end])
         elif kind == b"eXIf":
-            orientation = read_orientation(data[at + 8 : end - 4])
+            exif = data[at + 8 : end - 4]
         at = end
         if kind == b"IEND" or at >= len(data):
             break
@@ -117,24 +137,26 @@ def _png(data: bytes) -> Header:
     width, height = (int.from_bytes(data[i : i + 4]) for i in (16, 20))
     if data[12:16] != b"IHDR" or len(data) < 33:
         raise BadImage("the image ends within its header", "image")
-    return Header("PNG", width, height, orientation, b"".join(parts))
+    return Header("PNG", width, height, read_orientation(exif), b"".join(parts))
 
 
 def _webp(data: bytes) -> Header:
-    kind, orientation = data[12:16], 1
+    size = _webp_size(data)
+    return Header("WebP", *size, _webp_orientation(data) if data[12:16] == b"VP8X" else 1, data)
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    kind = data[12:16]
     if len(data) < 30:
         raise BadImage("the image ends within its header", "image")
     if kind == b"VP8X":
-        width, height = (int.from_bytes(data[i : i + 3], "little") + 1 for i in (24, 27))
-        orientation = _webp_orientation(data)
-    elif kind == b"VP8 ":
-        width, height = (int.from_bytes(data[i : i + 2], "little") & 0x3FFF for i in (26, 28))
-    elif kind == b"VP8L":
+        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+    if kind == b"VP8 ":
+        return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+    if kind == b"VP8L":
         bits = int.from_bytes(data[21:25], "little")
-        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    else:
-        raise BadImage("the WebP file has no picture", "image")
-    return Header("WebP", width, height, orientation, data)
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    raise BadImage("the WebP file has no picture", "image")
 
 
 def _webp_orientation(data: bytes) -> int:

@@ -44,7 +44,7 @@ class EmbeddingMethods:
         templates = list(request.templates) or ["{}"]
         given = pb.LabelSet(names=request.texts, templates=templates, allow_duplicates=True)
         try:
-            space = await self._text_spaces.get(parse_label_set(given, self._server_info, ""))
+            space = await self._text_spaces.get(parse_label_set(given, self._server_info, ""), current_caller().client)
         except TTAError as error:
             error.field = error.field.lstrip(".").replace("names", "texts")
             raise

@@ -11,9 +11,10 @@ from ..wire.requests import parse_label_set
 from ..wire.server_info import ServerInfo
 from ..wire.v1 import tta_pb2 as pb
 from .context import Context
+from .places import TakesPlaces, takes_place
 
 
-class LabelSetMethods:
+class LabelSetMethods(TakesPlaces):
     """A label set is encoded once and then named by its id, by the owners who put it."""
 
     def __init__(self, label_sets: LabelSets, server_info: ServerInfo) -> None:
@@ -22,8 +23,9 @@ class LabelSetMethods:
     async def PutLabelSet(self, request: pb.PutLabelSetRequest, context: Context) -> pb.PutLabelSetResponse:
         """Encode and store a label set."""
         labels = parse_label_set(request.label_set, self._server_info, "label_set")
+        caller = current_caller()
         try:
-            cached = await self._label_sets.put(current_caller().owner, labels)
+            cached = await self._label_sets.put(caller.owner, labels, caller.client)
             return pb.PutLabelSetResponse(info=make_label_set_info(cached))
         except TTAError as error:
             raise FieldOrigins(image="", labels="label_set", options="").locate(error) from error
@@ -34,6 +36,7 @@ class LabelSetMethods:
             cached = self._label_sets.find(current_caller().owner, request.id)
         return pb.GetLabelSetResponse(info=make_label_set_info(cached), label_set=make_label_set(cached.labels))
 
+    @takes_place
     async def ListLabelSets(self, request: pb.ListLabelSetsRequest, context: Context) -> pb.ListLabelSetsResponse:
         """One page of the caller's label sets, by id."""
         owned = self._label_sets.list(current_caller().owner)

@@ -16,10 +16,11 @@ from ..wire.questions import make_questions
 from ..wire.server_info import ServerInfo
 from ..wire.v1 import tta_pb2 as pb
 from .context import Context
+from .places import TakesPlaces, takes_place
 from .sessions import required_group, required_pupil
 
 
-class LessonMethods:
+class LessonMethods(TakesPlaces):
     """Lessons of the caller's sessions and groups. They are in the store, if any, before the caller hears of them."""
 
     def __init__(
@@ -28,6 +29,7 @@ class LessonMethods:
         self._teaching, self._label_sets = teaching, label_sets
         self._persistence, self._server_info = persistence, server_info
 
+    @takes_place
     async def TeachSession(self, request: pb.TeachSessionRequest, context: Context) -> pb.TeachSessionResponse:
         """Teach a session or a group lessons in their order; one that is refused does not keep back the others."""
         caller, (session_id, group) = current_caller(), required_pupil(request)
@@ -45,6 +47,7 @@ class LessonMethods:
             result.stored = stored
         return pb.TeachSessionResponse(results=results)
 
+    @takes_place
     async def Unlearn(self, request: pb.UnlearnRequest, context: Context) -> pb.UnlearnResponse:
         """Take lessons back. Examples without a lesson are left out of the response.
 
@@ -57,6 +60,7 @@ class LessonMethods:
         stored = await self._persistence.save_lessons(owner, session_id, group)
         return pb.UnlearnResponse(unlearnt=unlearnt, began_anew=began_anew, stored=stored)
 
+    @takes_place
     async def ListLessons(self, request: pb.ListLessonsRequest, context: Context) -> pb.ListLessonsResponse:
         """One page of the lessons of a session or group, in the order of teaching.
 
@@ -67,6 +71,7 @@ class LessonMethods:
         lessons = self._teaching.lessons(owner, session_id, group)
         return make_lessons(lessons, request.recorded, request.page_size, request.page_token, self._server_info)
 
+    @takes_place
     async def ListQuestions(self, request: pb.ListQuestionsRequest, context: Context) -> pb.ListQuestionsResponse:
         """One page of the questions of a session, or of all sessions of a group on this server, oldest first.
 
@@ -77,6 +82,7 @@ class LessonMethods:
         questions = self._teaching.questions(owner, session_id, group)
         return make_questions(questions, request.thumbnails, request.page_size, request.page_token)
 
+    @takes_place
     async def GetLessonSums(self, request: pb.GetLessonSumsRequest, context: Context) -> pb.GetLessonSumsResponse:
         """The sums of a group's own lessons, for other sites. Raises `UnknownGroup`, `TooLarge`."""
         owner, group = current_caller().owner, required_group(request.lesson_group)
@@ -85,6 +91,7 @@ class LessonMethods:
         await self._persistence.load(owner, "", opening=True, group=group)
         return make_sums(*await self._teaching.sums.give(owner, group, asked), self._server_info)
 
+    @takes_place
     async def PutLessonSums(self, request: pb.PutLessonSumsRequest, context: Context) -> pb.PutLessonSumsResponse:
         """Take the sums of another site in place of those before. Raises `MemoryFull`; without sums `UnknownGroup`."""
         owner, group = current_caller().owner, required_group(request.lesson_group)

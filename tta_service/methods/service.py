@@ -11,11 +11,13 @@ from functools import partial
 from typing import Any
 
 from ..core import catalogue
-from ..core.errors import BadRequest, TTAError
+from ..core.errors import BadRequest, Overloaded, TTAError
 from ..core.events import Observe, ignore
 from ..core.lessons import LessonRequest, LessonResult
 from ..core.moving_average import MovingAverage
 from ..core.request import PendingRequest, Report
+from ..serving.admission.claims import Claim
+from ..serving.admission.controller import AdmissionController
 from ..serving.engine import Engine
 from ..serving.persistence.service import SessionPersistence
 from ..serving.pipeline.switches import StrategySwitches
@@ -38,6 +40,7 @@ from .embeddings import EmbeddingMethods
 from .label_sets import LabelSetMethods
 from .lessons import LessonMethods
 from .operators import OperatorMethods
+from .places import PLACES
 from .sessions import SessionMethods
 from .stream import StreamHandler
 
@@ -66,9 +69,9 @@ class AdaptationService(EmbeddingMethods, LabelSetMethods, SessionMethods, Lesso
         SessionMethods.__init__(self, sessions, persistence, server_info)
         LessonMethods.__init__(self, teaching, label_sets, persistence, server_info)
         OperatorMethods.__init__(self, switches)
-        self.server_info = server_info
+        self.server_info, self.places = server_info, AdmissionController(PLACES)
         self._engine, self._text_spaces, self._load, self._observe = engine, text_spaces, load, observe
-        self._streams = dict[StreamHandler, str]()  # with their owners
+        self._streams = dict[StreamHandler, Caller]()
         self._strategies = defaultdict[str, MovingAverage[float]](partial(MovingAverage, 20))  # seconds by name
         self._reducers = defaultdict[str, MovingAverage[float]](partial(MovingAverage, 20))
         self.buffered = BufferTotals(max_bytes=server_info.limits.all_streams_bytes)  # frames that wait, of all streams
@@ -107,21 +110,25 @@ class AdaptationService(EmbeddingMethods, LabelSetMethods, SessionMethods, Lesso
         find_labels, owner = partial(self._label_sets.labels, caller.owner), caller.owner
         config = await self._open_stream(await self._first_message(messages), caller)
         await self._persistence.load(owner, config.session, opening=True, named=config.named, group=config.group)
+        open_already = sum(one.client == caller.client for one in self._streams.values())
+        if (most := self.server_info.limits.client_streams) and open_already >= most:
+            raise Overloaded(f"{most} streams of yours are open already").of_quota("limits.client_streams")
         lease = self._sessions.lease(owner, config.session, config.named, config.group)
         trace = trace_of(context.invocation_metadata())
         config = replace(config, session=lease.session, caller=caller, trace=trace)
 
         async def teach(lesson: LessonRequest) -> LessonResult:
             caller.require(Role.TEACH, "a lesson")
-            result = await self._teaching.teach(owner, lease.session, lesson, caller.client)
-            stored = await self._persistence.save_lessons(owner, lease.session)  # before the teacher has a reply
-            return replace(result, stored=stored)
+            with await self.places.acquire(Claim(1, client=caller.client)):
+                result = await self._teaching.teach(owner, lease.session, lesson, caller.client)
+                stored = await self._persistence.save_lessons(owner, lease.session)  # before the teacher has a reply
+                return replace(result, stored=stored)
 
         handler = StreamHandler(
             config, lease, self._classify, teach, self._load, self._server_info, self._observe, self.buffered
         )
         context.add_done_callback(partial(self._close_stream, handler))
-        self._streams[handler] = owner
+        self._streams[handler] = caller
 
         def interpret(message: Any, last: int) -> Frame | StreamLesson:
             if message.WhichOneof("kind") == "lesson":
@@ -134,8 +141,8 @@ class AdaptationService(EmbeddingMethods, LabelSetMethods, SessionMethods, Lesso
 
     def drain(self, seconds: float) -> None:
         """Announce to every open stream that this server stops in `seconds`, with a token to resume elsewhere."""
-        for handler, owner in self._streams.items():
-            handler.drain(seconds, self._persistence.resume_token(owner, handler.session))
+        for handler, caller in self._streams.items():
+            handler.drain(seconds, self._persistence.resume_token(caller.owner, handler.session))
 
     async def ListStrategies(self, request: pb.ListStrategiesRequest, context: Context) -> pb.ListStrategiesResponse:
         """Describe the strategies, with the recent mean seconds of a request."""
@@ -174,7 +181,7 @@ class AdaptationService(EmbeddingMethods, LabelSetMethods, SessionMethods, Lesso
         config = parse_open(message, find_labels, self._server_info, resume)
         try:
             if config.labels:
-                await self._text_spaces.get(config.labels)
+                await self._text_spaces.get(config.labels, caller.client)
         except TTAError as error:
             raise FieldOrigins(image="", labels=config.labels_path, options="open.options").locate(error) from error
         return config

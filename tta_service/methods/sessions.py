@@ -17,6 +17,7 @@ from ..wire.keys import Role
 from ..wire.server_info import ServerInfo
 from ..wire.v1 import tta_pb2 as pb
 from .context import Context
+from .places import TakesPlaces, takes_place
 
 
 def _key(session: SessionInfo) -> str:
@@ -27,7 +28,7 @@ def _key_of_all(session: SessionInfo) -> str:
     return f"{session.owner} {session.id}"
 
 
-class SessionMethods:
+class SessionMethods(TakesPlaces):
     """The sessions of the caller. One that is only in the store is loaded before it is reset or closed."""
 
     def __init__(self, sessions: Sessions, persistence: SessionPersistence, server_info: ServerInfo) -> None:
@@ -38,6 +39,7 @@ class SessionMethods:
         info = self._sessions.get(current_caller().owner, required_session_id(request.session_id))
         return pb.GetSessionResponse(session=make_session_info(info))
 
+    @takes_place
     async def ListSessions(self, request: pb.ListSessionsRequest, context: Context) -> pb.ListSessionsResponse:
         """One page of the caller's sessions in memory, by id; an admin may ask for those of all owners."""
         caller = current_caller()
@@ -49,6 +51,7 @@ class SessionMethods:
         )
         return pb.ListSessionsResponse(sessions=map(make_session_info, page), next_page_token=token)
 
+    @takes_place
     async def ResetSession(self, request: pb.ResetSessionRequest, context: Context) -> pb.ResetSessionResponse:
         """Empty the memories of a session."""
         owner, session_id = current_caller().owner, required_session_id(request.session_id)
@@ -56,6 +59,7 @@ class SessionMethods:
         fresh = await self._sessions.reset(owner, session_id)
         return pb.ResetSessionResponse(session=make_session_info(fresh))
 
+    @takes_place
     async def CloseSession(self, request: pb.CloseSessionRequest, context: Context) -> pb.CloseSessionResponse:
         """End a session and forget its memories."""
         owner, session_id = current_caller().owner, required_session_id(request.session_id)
@@ -81,6 +85,7 @@ class SessionMethods:
         if self._sessions.registry.get(owner := current_caller().owner, session_id) is not None:
             self._sessions.close(owner, session_id)
 
+    @takes_place
     async def SnapshotSession(self, request: pb.SnapshotSessionRequest, context: Context) -> pb.SnapshotSessionResponse:
         """An encrypted copy of a session. Raises `TooLarge` when a message cannot hold it."""
         snapshot = await self._persistence.snapshot(current_caller().owner, required_session_id(request.session_id))
@@ -91,6 +96,7 @@ class SessionMethods:
             raise TooLarge(f"this snapshot takes {reply.ByteSize()} bytes, a message at most {most}", "session_id")
         return reply
 
+    @takes_place
     async def RestoreSession(self, request: pb.RestoreSessionRequest, context: Context) -> pb.RestoreSessionResponse:
         """Bring a session back from a snapshot of this server or of one with the same secret."""
         with field_prefix("snapshot"):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ..core.errors import BadRequest, Overloaded
 
 FULL = "the messages that this server reads now take all the memory that it has for them"
+QUOTA = "limits.all_calls_bytes"
 WAITING = 256  # calls of one client that may wait for room; further ones are refused at once
 
 
@@ -92,7 +93,8 @@ class UploadBudget:
             raise Overloaded(FULL)
         queue, waiter = self._queues.setdefault(upload.client, deque()), Waiter(upload)
         if len(queue) >= WAITING:
-            raise Overloaded(f"{WAITING} calls of yours wait already until this server has room to read them")
+            error = Overloaded(f"{WAITING} calls of yours wait already until this server has room to read them")
+            raise error.of_quota(QUOTA)
         queue.append(waiter)
         self._admit_from(upload.client)
         self.waiting += 1

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Generator, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -36,6 +36,7 @@ class Executors:
     device: Executor  # one thread: runs batches through the towers
     adapt: Executor  # strategies without gradients
     tune: Executor  # one thread: strategies with gradients
+    prepare_threads: int = 2
 
     def close(self) -> None:
         """Drops the work that has not begun and waits for the rest."""
@@ -44,16 +45,15 @@ class Executors:
 
 
 def make_executors(prepare: int = 0, adapt: int = 2, cores: int = 0) -> Executors:
-    """Lanes for `cores` (0: as many as affinity and the container's quota allow).
-
-    `prepare` (0: one for each core) and `adapt` are numbers of threads.
-    """
+    """Lanes of so many threads (`prepare` 0: one for each core), for `cores` (0: all that we may use)."""
     cores = cores or int(cpu_count())
+    prepare = prepare or cores
     return Executors(
-        prepare=_make_executor("prepare", prepare or cores, 1),
+        prepare=_make_executor("prepare", prepare, 1),
         device=_make_executor("device", 1, cores),
         adapt=_make_executor("adapt", adapt, 1),
         tune=_make_executor("tune", 1, max(1, cores // 2)),
+        prepare_threads=prepare,
     )
 
 
@@ -85,10 +85,12 @@ class CooperativeTask(Generic[T]):
         self._result: tuple[T] | None = None
         self._error: Exception | None = None
 
-    async def run(self, lane: Executor) -> T:
-        """The result. Raises what a step raises."""
-        while (result := await run(lane, self._step)) is None:
-            pass
+    async def run(self, lane: Executor, turn: Callable[[], Awaitable[AbstractContextManager[Any]]] | None = None) -> T:
+        """The result. Raises what a step raises. Each step waits for a `turn`."""
+        result = None
+        while result is None:
+            with nullcontext() if turn is None else await turn():
+                result = await run(lane, self._step)
         return result[0]
 
     def _step(self) -> tuple[T] | None:

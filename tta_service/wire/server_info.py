@@ -38,6 +38,9 @@ class Limits(BaseModel):
     stream_fps: Annotated[float, Field(ge=0, le=1_000_000)] = 240.0  # read of one stream, unless it blocks; 0: any
     first_message: Annotated[float, Field(gt=0, le=3600)] = 5.0  # seconds for the message that opens a stream
     first_frame: Annotated[float, Field(gt=0, le=86400)] = 300.0  # seconds from there to the first frame or lesson
+    client_requests: Annotated[int, Field(ge=0, le=1_000_000)] = 0  # of one client, running or waiting; 0: any number
+    client_streams: Annotated[int, Field(ge=0, le=1_000_000)] = 0  # that one client may have open; 0: any number
+    owner_sessions: Annotated[int, Field(ge=0, le=1_000_000)] = 0  # that one owner may have open; 0: any number
     image_bytes: Bytes = DEFAULT_LIMITS.max_bytes
     image_pixels: Annotated[int, Field(ge=1, le=1 << 30)] = DEFAULT_LIMITS.max_pixels
     image_side: Annotated[int, Field(ge=1, le=65535)] = DEFAULT_LIMITS.max_side

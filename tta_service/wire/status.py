@@ -76,7 +76,7 @@ def http_code_of(error: errors.TTAError) -> int:
 
 
 def to_status(error: errors.TTAError) -> status_pb2.Status:
-    """The whole status: a sentence that names the field, ErrorInfo, and BadRequest and RetryInfo where they apply."""
+    """The whole status: a sentence that names the field, ErrorInfo, and the other details of google.rpc that apply."""
     field, reason = _shorten(error.field), reason_of(error)
     status = status_pb2.Status(code=code_number_of(error), message=sentence_of(error))
     _add_detail(status, error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))
@@ -84,6 +84,9 @@ def to_status(error: errors.TTAError) -> status_pb2.Status:
         sentence = _shorten(error.message)
         violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=sentence, reason=reason)
         _add_detail(status, error_details_pb2.BadRequest(field_violations=[violation]))
+    if error.quota:
+        broken = error_details_pb2.QuotaFailure.Violation(subject=error.quota, description=sentence_of(error))
+        _add_detail(status, error_details_pb2.QuotaFailure(violations=[broken]))
     if error.retry_after is not None:
         _add_detail(status, error_details_pb2.RetryInfo(retry_delay=to_duration(error.retry_after)))
     return status

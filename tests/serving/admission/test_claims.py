@@ -21,7 +21,7 @@ def test_too_much_work_in_all_or_for_one_client_is_refused_with_a_time_to_retry(
         quota.take("c", 30, retry_after)
     quota.take("c", 20, retry_after)
     assert quota.total == 100
-    quota.add("a", -40)
+    quota.give_back("a", 40)
     quota.take("a", 40, retry_after)
 
 
@@ -30,7 +30,7 @@ def test_a_request_alone_may_exceed_the_bound():
     quota.take("a", 1000, retry_after)
     with pytest.raises(Overloaded):
         quota.take("b", 1, retry_after)
-    quota.add("a", -1000)
+    quota.give_back("a", 1000)
     quota.take("b", 60, retry_after)  # over its share, but it has nothing else here
 
 
@@ -38,3 +38,24 @@ def test_without_a_bound_all_work_is_accepted():
     quota = ClientQuota()
     for _ in range(10):
         quota.take("", 10**9, retry_after)
+
+
+def test_a_part_is_kept_for_those_who_have_nothing_here():
+    quota = ClientQuota(160, 1.0)
+    quota.take("a", 80, retry_after)
+    quota.take("b", 70, retry_after)
+    for client in "ab":
+        with pytest.raises(Overloaded, match="room for 150"):
+            quota.take(client, 1, retry_after)
+    quota.take("c", 10, retry_after)
+
+
+def test_one_client_has_at_most_so_many_requests():
+    quota = ClientQuota(requests=2)
+    for client in ("a", "a", "b"):
+        quota.take(client, 1, retry_after)
+    with pytest.raises(Overloaded, match="2 requests of yours") as refused:
+        quota.take("a", 1, retry_after)
+    assert (refused.value.quota, refused.value.retry_after) == ("limits.client_requests", 2.5)
+    quota.give_back("a", 1)
+    quota.take("a", 1, retry_after)

@@ -17,9 +17,9 @@ class Requests:
         self.admission, self.admitted, self.released = admission, list[str](), dict[str, asyncio.Event]()
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def arrive(self, name: str, rows: int, streamed: bool = False) -> None:
+    async def arrive(self, name: str, rows: int, streamed: bool = False, client: str = "") -> None:
         self.released[name] = asyncio.Event()
-        self.tasks[name] = asyncio.create_task(self._run(name, rows, streamed))
+        self.tasks[name] = asyncio.create_task(self._run(name, Claim(rows, streamed, rows, client)))
         await settle()
 
     async def finish(self, name: str) -> None:
@@ -27,8 +27,8 @@ class Requests:
         await self.tasks[name]
         await settle()
 
-    async def _run(self, name: str, rows: int, streamed: bool) -> None:
-        with await self.admission.acquire(Claim(rows, streamed)):
+    async def _run(self, name: str, claim: Claim) -> None:
+        with await self.admission.acquire(claim):
             self.admitted.append(name)
             await self.released[name].wait()
 
@@ -191,3 +191,62 @@ async def test_waiting_streams_do_not_keep_single_calls_out():
     for name in ("running", "single", "stream"):
         await requests.finish(name)
     assert requests.admitted == ["running", "single", "stream"]
+
+
+async def test_the_first_request_of_a_client_waits_for_no_other_client():
+    requests = Requests(AdmissionController(4))
+    for place in range(10):
+        await requests.arrive(f"greedy {place}", 4, client="greedy")
+    await requests.arrive("gate", 1, client="gate")
+    assert requests.admitted == ["greedy 0", "gate"]
+    await requests.arrive("huge", 100, client="lab")  # it does not fit beside the one that is there beyond the capacity
+    assert requests.admitted == ["greedy 0", "gate"]
+    await requests.finish("gate")
+    assert requests.admitted == ["greedy 0", "gate", "huge"]
+
+
+async def test_clients_take_turns_by_what_their_requests_cost_and_their_weights():
+    requests = Requests(AdmissionController(1, weights={"gold": 2.0}))
+    for client in ("a", "b", "gold"):
+        for place in range(8):
+            await requests.arrive(f"{client} {place}", 1, client=client)
+    while len(requests.admitted) < 12:
+        await requests.finish(next(name for name in requests.admitted if not requests.released[name].is_set()))
+    counts = {client: sum(name.startswith(client) for name in requests.admitted) for client in ("a", "b", "gold")}
+    assert counts["gold"] in (5, 6, 7) and abs(counts["a"] - counts["b"]) <= 1
+    for task in requests.tasks.values():
+        task.cancel()
+    await settle()
+
+
+async def test_small_requests_have_seats_beside_large_ones():
+    requests = Requests(AdmissionController(10, seats=2))
+    for name in ("large 1", "large 2", "large 3"):
+        await requests.arrive(name, 8)
+    for name in ("small 1", "small 2", "small 3"):
+        await requests.arrive(name, 1)
+    assert requests.admitted == ["large 1", "small 1", "small 2"]
+    await requests.finish("small 1")
+    assert requests.admitted == ["large 1", "small 1", "small 2", "small 3"]
+    await requests.finish("large 1")
+    assert requests.admitted[-1] == "large 2"  # the small ones took nothing from them
+
+
+async def test_when_no_more_may_wait_the_client_with_most_waiting_gives_way():
+    requests = Requests(AdmissionController(1, max_waiting=3))
+    for place in range(4):
+        await requests.arrive(f"greedy {place}", 1, client="greedy")
+    with pytest.raises(Overloaded):
+        await requests.admission.acquire(Claim(1, client="greedy"))
+    for client in ("a", "b"):
+        await requests.arrive(f"running {client}", 1, client=client)
+    await requests.arrive("a", 1, client="a")
+    with pytest.raises(Overloaded, match="wait already") as refused:
+        await requests.tasks["greedy 3"]
+    assert refused.value.retry_after and requests.admission.waiting == 3
+    with pytest.raises(Overloaded):
+        await requests.admission.acquire(Claim(1, client="a"))  # two of three would be no fewer than the others'
+    for task in requests.tasks.values():
+        task.cancel()
+    await settle()
+    assert requests.admission.running_rows == requests.admission.waiting == 0

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -12,8 +14,9 @@ from hypothesis import strategies as st
 from tests.serving.harness import EXACT
 from tests.serving.toys import Halved
 from tta_service.core.reducer import Reducer, Reduction
+from tta_service.serving.batching.choice import MAX_OVERTAKEN, SMALL, largest_fit
 from tta_service.serving.batching.jobs import Job, JobSlice
-from tta_service.serving.batching.queue import MAX_OVERTAKEN, BatchQueue, largest_fit
+from tta_service.serving.batching.queue import BatchQueue
 from tta_service.serving.costs.estimators import Estimate
 from tta_service.serving.costs.model import CostModel
 
@@ -35,8 +38,8 @@ class KnownCosts(CostModel):
         return Estimate(seconds(reducer, rows))
 
 
-def queue_of(*jobs: Job, room: int = 8) -> BatchQueue:
-    queue = BatchQueue(room, KnownCosts(room))
+def queue_of(*jobs: Job, room: int = 8, weights: dict[str, float] | None = None) -> BatchQueue:
+    queue = BatchQueue(room, KnownCosts(room), weights)
     queue.waiting += jobs
     return queue
 
@@ -48,7 +51,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-def job(loop: asyncio.AbstractEventLoop, rows: int, due: float = math.inf, how: Reduction = EXACT, **more: int) -> Job:
+def job(loop: asyncio.AbstractEventLoop, rows: int, due: float = math.inf, how: Reduction = EXACT, **more: Any) -> Job:
     return Job(torch.empty(0), rows, how, None, 0.0, loop.create_future(), due, **more)
 
 
@@ -65,19 +68,27 @@ def test_batches_are_full_of_one_key_and_no_job_starves(asked: list[tuple[int, b
         jobs.append(job(loop, rows, how=HALVED if reduced else EXACT))
         if left:
             jobs[-1].done.cancel()
-    queue, served = queue_of(*jobs, room=room), list[JobSlice]()
+    queue, served, passed_over = queue_of(*jobs, room=room), list[JobSlice](), 0
+    seats = max(1, room // SMALL) if room > 1 else 0
     while True:
         here = [each for each in queue.waiting if not each.done.done()]
         before = {each: each.rows_left for each in here}
         batch = queue.next_batch(0.0)
         if not batch:
             break
-        assert batch[0].job is here[0]  # the oldest
+        passed_over = passed_over + 1 if batch[0].job is not here[0] else 0
+        assert passed_over <= 1  # the oldest lets a small one with another key go first, once after a batch of its own
+        assert not passed_over or (here[0].taken and SMALL * before[batch[0].job] <= max(SMALL, room))
         used = sum(part.rows for part in batch)
         assert used <= room and len({part.job.key for part in batch}) == 1
         joined = {part.job for part in batch}
         left_out = [each for each in here if each not in joined and each.key == batch[0].job.key]
-        assert all(min(before[each], room) > room - used for each in left_out)
+        small = sum(part.rows for part in batch if SMALL * before[part.job] <= max(SMALL, room))
+        for each in left_out:
+            if SMALL * before[each] <= max(SMALL, room):  # left out only where small ones have their seats
+                assert small + before[each] > seats or used + before[each] > room
+            else:
+                assert min(before[each], room) > room - used - seats
         served += batch
     for each in jobs:
         mine = sorted((part.start, part.start + part.rows) for part in served if part.job is each)
@@ -119,8 +130,8 @@ def test_the_most_urgent_job_goes_first_and_bounds_its_batch(loop):
 
 
 def test_a_job_with_time_waits_for_its_turn(loop):
-    slow, plain = job(loop, 8), job(loop, 1, due=60.0)
-    assert rows_of(queue_of(slow, plain).next_batch(0.0)) == [(slow, 0, 8)]
+    slow, patient = job(loop, 8), job(loop, 4, due=60.0)
+    assert rows_of(queue_of(slow, patient).next_batch(0.0)) == [(slow, 0, 8)]
 
 
 def test_urgent_plain_views_share_a_forward(loop):
@@ -194,6 +205,72 @@ def test_without_a_deadline_nothing_is_estimated(loop):
     with queue.expect(EXACT.reducer, math.inf):
         assert rows_of(queue.next_batch(0.0)) == [(jobs[0], 0, 3), (jobs[2], 0, 2)]
         assert rows_of(queue.next_batch(0.0)) == [(jobs[1], 0, 8)]
+
+
+def test_a_small_job_has_a_seat_beside_a_large_one(loop):
+    large, plain = job(loop, 64), job(loop, 1)
+    queue = queue_of(large, plain)
+    assert rows_of(queue.next_batch(0.0)) == [(large, 0, 7), (plain, 0, 1)]
+    queue.waiting += [job(loop, 1) for _ in range(5)]
+    assert [part.rows for part in queue.next_batch(0.0)] == [6, 1, 1]  # a quarter of the batch
+
+
+def test_a_small_job_with_another_key_goes_between_two_batches_of_a_large_one(loop):
+    large, small = job(loop, 24), [job(loop, 1, how=HALVED), job(loop, 1, how=HALVED)]
+    queue = queue_of(large, small[0])
+    assert [queue.next_batch(0.0)[0].job for _ in range(2)] == [large, small[0]]
+    queue.waiting.append(small[1])
+    assert [queue.next_batch(0.0)[0].job for _ in range(3)] == [large, small[1], large]
+
+
+@pytest.mark.parametrize("how", [EXACT, HALVED], ids=["one key", "two keys"])
+def test_who_asks_for_ten_times_as_much_delays_another_by_one_batch_at_most(loop, how):
+    """Whatever is waiting, a client's first row is in the next batch."""
+    queue = queue_of(*(job(loop, 64, client="greedy") for _ in range(10)))
+    for _ in range(12):
+        queue.next_batch(0.0)
+        plain = job(loop, 1, how=how, client="gate")
+        queue.waiting.append(plain)
+        assert plain in [part.job for part in queue.next_batch(0.0)]
+
+
+def test_clients_share_the_tower_by_weight_in_slices(loop):
+    queue = queue_of(room=16, weights={"gold": 3.0})
+    rows = Counter[str]()
+    for _ in range(40):
+        for client in ("a", "gold", "b"):
+            while sum(each.rows_left for each in queue.waiting if each.client == client) < 200:
+                queue.waiting.append(job(loop, 50, client=client))
+        batch = queue.next_batch(0.0)
+        assert sum(part.rows for part in batch) == 16
+        for part in batch:
+            rows[part.job.client] += part.rows
+    shares = {client: count / 640 for client, count in rows.items()}
+    assert shares == pytest.approx({"a": 0.2, "b": 0.2, "gold": 0.6}, abs=0.02)
+
+
+def test_who_is_back_has_no_shares_saved_up(loop):
+    queue, rows = queue_of(room=8), Counter[str]()
+    queue.waiting += [job(loop, 800, client=client) for client in ("a", "b")]
+    for _ in range(20):
+        queue.next_batch(0.0)
+    queue.waiting.append(job(loop, 800, client="c"))
+    for _ in range(30):
+        for part in queue.next_batch(0.0):
+            rows[part.job.client] += part.rows
+    assert all(count == pytest.approx(80, abs=8) for count in rows.values()) and len(rows) == 3
+
+
+def test_who_needs_small_batches_for_a_deadline_pays_for_them(loop):
+    """Forwards of one row take two seconds, of eight rows nine: one client hurries, the other one has its time."""
+    queue, now, spent = queue_of(job(loop, 4000, client="patient")), 0.0, Counter[str]()
+    for _ in range(200):
+        queue.waiting.append(job(loop, 1, due=now + 2.5, fewest=1, rest=1, client="hurried"))
+        batch = queue.next_batch(now)
+        took = seconds(EXACT.reducer, sum(part.rows for part in batch))
+        spent["hurried" if len(batch) == 1 and batch[0].job.client == "hurried" else "patient"] += took
+        now += took
+    assert 0.4 < spent["patient"] / sum(spent.values()) < 0.7
 
 
 @given(st.integers(0, 100), st.integers(0, 100))

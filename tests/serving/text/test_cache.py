@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -245,3 +246,21 @@ async def test_a_step_that_fails_is_a_fault_of_the_set(lane: ThreadPoolExecutor)
 
     with pytest.raises(ModelFault):
         await TextSpaceCache(making, lane, lane).get(LABELS)
+
+
+async def test_encodings_take_turns_by_client(lane: ThreadPoolExecutor):
+    order, clip = list[str](), FakeCLIP(dimension=16)
+
+    def make(labels: LabelSet) -> Generator[None, None, TextSpace]:
+        for _ in range(20):
+            order.append(labels.names[0].partition(" ")[0])
+            yield
+        return clip.text_space(labels)
+
+    spaces = TextSpaceCache(make, lane, lane)
+    sets = [LabelSet((f"greedy {number}", "other")) for number in range(8)]
+    greedy = [asyncio.create_task(spaces.get(labels, "greedy")) for labels in sets]
+    await settle()
+    await spaces.get(LabelSet(("gate", "other")), "gate")
+    assert order.index("gate") < 8 and 10 < Counter(order)["greedy"] < 40
+    await asyncio.gather(*greedy)

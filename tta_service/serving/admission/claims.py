@@ -10,12 +10,17 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from ...core.errors import BadParameters, Overloaded, Unsupported
-from ...core.request import Features, Request
+from ...core.request import Encoded, Features, Raw, Request
 from ...core.strategy import Strategy, needs_of
+from ...images.headers import guess_pixels
 from ...maths import confident_count
+
+Place = Literal["", "first", "seat", "late"]  # within the capacity; beyond it: `AdmissionController`
+PIXELS_OF_A_ROW = 1 << 19  # that take about as long to decode as a row takes in the tower
+KEPT_FREE = 16  # one part in so many is for clients that have no work here
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +41,14 @@ class Permit:
     client: str
     rows: int
     cost: int
-    late: bool  # it was admitted beyond the capacity
+    place: Place  # where it was admitted
     on_resize: Callable[[Permit, int, int], None]
     on_release: Callable[[Permit, bool], None]
+
+    @property
+    def late(self) -> bool:
+        """It was admitted because it could wait no longer."""
+        return self.place == "late"
 
     def resize(self, rows: int, cost: int | None = None) -> None:
         """Changes its rows, and its cost (None: as before). Never waits: later requests do."""
@@ -56,26 +66,42 @@ class Permit:
 class ClientQuota:
     """Bounds accepted work to `most` in all (0: no bound), and to the fraction `share` of that for one client.
 
-    A request above a bound is accepted when it is the only one there; otherwise it could never run.
+    A client has at most so many `requests` (0: no bound).
+
+    A request above a bound is accepted when it is the only one there; otherwise it could never run. The last
+    sixteenth is kept for clients that have no work here.
     """
 
-    def __init__(self, most: int = 0, share: float = 1.0) -> None:
-        self._most, self._per_client = most, share * most
+    def __init__(self, most: int = 0, share: float = 1.0, requests: int = 0) -> None:
+        self._most, self._per_client, self._most_requests = most, share * most, requests
         self.total = 0
-        self._clients: Counter[str] = Counter()
+        self._clients, self._requests = Counter[str](), Counter[str]()
 
     def take(self, client: str, cost: int, retry_after: Callable[[], float]) -> None:
         """Counts `cost` for the client. Raises `Overloaded` when that exceeds a bound; `retry_after` gives seconds."""
-        own, message = self._clients[client], ""
-        if self._most and self.total and self.total + cost > self._most:
-            message = f"{self.total} rows of work wait already, and this is {cost} more; there is room for {self._most}"
+        own, message, quota = self._clients[client], "", ""
+        room = self._most - (self._most // KEPT_FREE if own else 0)
+        if self._most and self.total and self.total + cost > room:
+            message = f"{self.total} rows of work wait already, and this is {cost} more; there is room for {room}"
         elif self._most and own and own + cost > self._per_client:
             share = f"{self._per_client:.0f}"
             message = f"{own} rows of your work wait already, and this is {cost} more; your share is {share}"
+            quota = "batch.client_share"
+        if self._most_requests and self._requests[client] >= self._most_requests:
+            quota, message = "limits.client_requests", f"{self._most_requests} requests of yours run or wait already"
         if message:
-            raise Overloaded(message, retry_after=retry_after())
+            error = Overloaded(message, retry_after=retry_after())
+            raise error.of_quota(quota) if quota else error
         self.total += cost
         self._clients[client] += cost
+        self._requests[client] += 1
+
+    def give_back(self, client: str, cost: int) -> None:
+        """A request of the client, of that cost, has ended."""
+        self.add(client, -cost)
+        self._requests[client] -= 1
+        if not self._requests[client]:
+            del self._requests[client]
 
     def add(self, client: str, cost: int) -> None:
         """Changes the client's work by `cost`, which may be negative. Never refuses."""
@@ -102,9 +128,17 @@ def rows_needed(request: Request, strategy: Strategy[Any], views: int = 0) -> in
     if isinstance(request.image, Features):
         return 1
     needs = needs_of(strategy)
-    views = views or needs.views
+    views = (views or needs.views) + pixels_of(request) // PIXELS_OF_A_ROW
     second_look = 1 + confident_count(views, needs.confident) if request.reduction.scope == "two_looks" else 0
     return views + second_look
+
+
+def pixels_of(request: Request) -> int:
+    """Pixels that will be decoded, as the first bytes say."""
+    image = request.image
+    if isinstance(image, Raw):
+        return image.width * image.height
+    return guess_pixels(image.data) if isinstance(image, Encoded) else 0
 
 
 def check_combination(request: Request) -> None:

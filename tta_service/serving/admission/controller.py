@@ -1,4 +1,4 @@
-"""Which requests run: a semaphore of rows, first come first served, single calls before streams.
+"""Which requests run: a semaphore of rows, in fair shares by client, and within a client first come first served.
 
 A waiting request has cost nothing yet: no decode, no turn. So a newer frame may still replace a waiting one, and the
 running rows bound the age of an answer, however many cameras there are.
@@ -9,31 +9,23 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 from ...core.errors import NotReady, Overloaded
 from ...core.moving_average import MovingAverage
-from .claims import Claim, ClientQuota, Permit
-
-
-@dataclass(slots=True, eq=False)
-class Waiter:
-    """A request that waits."""
-
-    claim: Claim
-    queue: deque[Waiter]
-    admitted: asyncio.Future[None]
-    permit: Permit | None = None  # once it is admitted
-    timer: asyncio.TimerHandle | None = None
+from ..fair_shares import FairShares
+from .claims import Claim, ClientQuota, Permit, Place
+from .running import RunningWork
+from .waiting import Waiter, WaitingRoom
 
 
 class AdmissionController:
     """Lets `capacity` rows run (two batches' worth); `max_waiting` single calls and as many frames of streams wait.
 
-    `quota` bounds the work of the running and the waiting requests together. A request that can wait no longer is
-    admitted beyond the capacity, as a single row. `clock` gives monotonic seconds. Used on the event loop only.
+    Beyond the capacity there are `first` rows for clients that have none running (None: as many again), and `seats`,
+    rows for small requests, so that they do not wait for large ones (`RunningWork`). A request that can wait no longer
+    is admitted as a single row. `quota` bounds running and waiting work together. When no more may wait, the client
+    with most waiting gives way. `weights`: `FairShares`. Used on the event loop only.
     """
 
     def __init__(
@@ -42,13 +34,14 @@ class AdmissionController:
         max_waiting: int = 256,
         clock: Callable[[], float] = time.monotonic,
         quota: ClientQuota | None = None,
+        seats: int = 0,
+        first: int | None = None,
+        weights: Mapping[str, float] | None = None,
     ) -> None:
-        self._capacity, self._max_waiting = capacity, max_waiting
-        self._clock, self._quota = clock, quota or ClientQuota()
-        self._calls, self._frames = deque[Waiter](), deque[Waiter]()
-        self.running_requests = self.running_rows = self.queued_rows = 0
-        self._waking = 0  # admitted, but their tasks have not run yet
-        self._rate = MovingAverage[float](10.0)  # rows per second of work: idle time does not count
+        self._max_waiting, self._clock, self._quota = max_waiting, clock, quota or ClientQuota()
+        self._room = WaitingRoom(FairShares(weights), seats)
+        self._running = RunningWork(capacity, seats, capacity if first is None else first)
+        self._rate, self._waking = MovingAverage[float](10.0), 0  # rows a second of work; admitted, but not awake yet
         self._since = clock()  # of the last answer, or of the end of idleness
         self._closed, self._idle = False, asyncio.Event()
         self._idle.set()
@@ -56,12 +49,12 @@ class AdmissionController:
     @property
     def waiting(self) -> int:
         """Requests that wait."""
-        return len(self._calls) + len(self._frames)
+        return len(self._room)
 
     @property
     def depths(self) -> dict[str, int]:
         """Requests that wait: single calls, and frames of streams."""
-        return {"calls": len(self._calls), "streams": len(self._frames)}
+        return {"calls": self._room.calls, "streams": self._room.frames}
 
     @property
     def limits(self) -> dict[str, int]:
@@ -69,9 +62,24 @@ class AdmissionController:
         return dict.fromkeys(self.depths, self._max_waiting)
 
     @property
+    def running_requests(self) -> int:
+        """Requests that run."""
+        return self._running.requests
+
+    @property
+    def running_rows(self) -> int:
+        """Their rows."""
+        return self._running.rows
+
+    @property
+    def queued_rows(self) -> int:
+        """Rows of the requests that wait."""
+        return self._room.rows
+
+    @property
     def load(self) -> float:
         """Seconds that the running and waiting rows are expected to take; 0 before the first measurement."""
-        return (self.running_rows + self.queued_rows) / self._rate.value if self._rate.value else 0.0
+        return (self._running.rows + self._room.rows) / self._rate.value if self._rate.value else 0.0
 
     @property
     def cost(self) -> int:
@@ -85,21 +93,18 @@ class AdmissionController:
         """
         if self._closed:
             raise NotReady("the server is draining")
-        queue = self._frames if claim.streamed else self._calls
-        if len(queue) >= self._max_waiting:
-            raise Overloaded(f"{len(queue)} requests wait already", retry_after=self._retry_after())
+        if (self._room.frames if claim.streamed else self._room.calls) >= self._max_waiting:
+            self._make_room(claim)
         self._quota.take(claim.client, claim.cost, self._retry_after)
-        if self._calls or self._frames or self._waking or not self._fits(claim.rows):
-            return await self._wait(Waiter(claim, queue, asyncio.get_running_loop().create_future()))
+        if self._room.rows or self._waking or not self._running.fits(claim.rows):
+            return await self._wait(Waiter(claim, asyncio.get_running_loop().create_future()))
         return self._start(claim)
 
     def close(self) -> None:
         """Refuses new requests and fails the waiting ones, both with `NotReady`; running ones go on."""
         self._closed = True
-        for waiter in (*self._calls, *self._frames):
-            self._leave_queue(waiter)
-            if not waiter.admitted.done():
-                waiter.admitted.set_exception(NotReady("the server is draining"))
+        for waiter in list(self._room):
+            self._send_away(waiter, NotReady("the server is draining"))
 
     async def wait_idle(self) -> None:
         """Returns when no request runs."""
@@ -107,8 +112,7 @@ class AdmissionController:
 
     async def _wait(self, waiter: Waiter) -> Permit:
         """Waits in its queue. Requests that were admitted before go first, even if their tasks have not run yet."""
-        waiter.queue.append(waiter)
-        self.queued_rows += waiter.claim.rows
+        self._room.add(waiter)
         behind = self._waking > 0
         self._admit_waiting()
         self._admit_late(waiter)
@@ -122,8 +126,8 @@ class AdmissionController:
             if waiter.permit:  # it was admitted and cancelled in the same moment
                 self._release(waiter.permit, answered=False)
             else:
-                self._leave_queue(waiter)
-                self._quota.add(waiter.claim.client, -waiter.claim.cost)
+                self._room.remove(waiter)
+                self._quota.give_back(waiter.claim.client, waiter.claim.cost)
                 self._admit_waiting()
             raise
         finally:
@@ -132,13 +136,13 @@ class AdmissionController:
                 waiter.timer.cancel()
 
     def _admit_waiting(self) -> None:
-        while (queue := self._calls or self._frames) and self._fits(queue[0].claim.rows):
-            self._admit(queue[0])
+        while self._room.rows and (found := self._running.find_next(self._room)):
+            self._admit(*found)
 
-    def _admit(self, waiter: Waiter, late: bool = False) -> None:
-        self._leave_queue(waiter)
+    def _admit(self, waiter: Waiter, place: Place) -> None:
+        self._room.remove(waiter)
         if not waiter.admitted.done():  # else it was cancelled, and its task will see that soon
-            waiter.permit = self._start(waiter.claim, late)
+            waiter.permit = self._start(waiter.claim, place)
             waiter.admitted.set_result(None)
             self._waking += 1
 
@@ -148,43 +152,47 @@ class AdmissionController:
             return
         admit_by, now = waiter.claim.admit_by(), self._clock()
         if admit_by <= now:
-            self._admit(waiter, late=True)
+            self._admit(waiter, "late")
             self._admit_waiting()
         elif math.isfinite(admit_by):
             waiter.timer = asyncio.get_running_loop().call_later(admit_by - now, self._admit_late, waiter)
 
-    def _leave_queue(self, waiter: Waiter) -> None:
-        if waiter in waiter.queue:
-            waiter.queue.remove(waiter)
-            self.queued_rows -= waiter.claim.rows
+    def _make_room(self, claim: Claim) -> None:
+        """Sends away the newest request of whom has most waiting. Raises `Overloaded` if that is this one."""
+        refusal = Overloaded(f"{self._max_waiting} requests wait already", retry_after=self._retry_after())
+        if not (newest := self._room.newest_of_most(claim)):
+            raise refusal
+        self._send_away(newest, refusal)
 
-    def _fits(self, rows: int) -> bool:
-        return not self.running_requests or self.running_rows + rows <= self._capacity
+    def _send_away(self, waiter: Waiter, error: Exception) -> None:
+        self._room.remove(waiter)
+        if not waiter.admitted.done():
+            waiter.admitted.set_exception(error)
 
-    def _start(self, claim: Claim, late: bool = False) -> Permit:
-        if not self.running_requests:
+    def _start(self, claim: Claim, place: Place = "") -> Permit:
+        if not self._running.requests:
             self._since = self._clock()
             self._idle.clear()
-        rows = 1 if late else claim.rows
-        self.running_rows += rows
-        self.running_requests += 1
-        return Permit(claim.client, rows, claim.cost, late, self._resize, self._release)
+        rows = 1 if place == "late" else claim.rows
+        self._room.shares.serve(claim.client, claim.cost or rows)
+        permit = Permit(claim.client, rows, claim.cost, place, self._resize, self._release)
+        self._running.add(permit)
+        return permit
 
     def _resize(self, permit: Permit, rows: int, cost: int) -> None:
         self._quota.add(permit.client, cost - permit.cost)
-        self.running_rows += rows - permit.rows
-        permit.rows, permit.cost = rows, cost
+        permit.cost = cost
+        self._running.resize(permit, rows)
         self._admit_waiting()
 
     def _release(self, permit: Permit, answered: bool) -> None:
-        self._quota.add(permit.client, -permit.cost)
-        self.running_rows -= permit.rows
-        self.running_requests -= 1
+        self._quota.give_back(permit.client, permit.cost)
         if answered:
             now = self._clock()
             self._rate.add(permit.rows, over=now - self._since)
             self._since = now
-        if not self.running_requests:
+        self._running.remove(permit)
+        if not self._running.requests:
             self._idle.set()
         self._admit_waiting()
 

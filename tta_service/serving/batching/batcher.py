@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 
 import torch
@@ -31,7 +31,7 @@ class Batcher:
 
     `encode(pixels [b, 3, s, s] uint8, reduction, guide [c, d] or None) -> [b, d]` runs in `lane`, one batch at a time,
     of at most `max_rows` rows. `costs` learns how long a forward takes; the queue orders urgent jobs by it. `observe`
-    receives a `Forward` for each batch, `health` its start and end.
+    receives a `Forward` for each batch, `health` its start and end. `weights` of clients: `FairShares`.
     """
 
     def __init__(
@@ -42,9 +42,10 @@ class Batcher:
         observe: Observe = ignore,
         health: DeviceHealth | None = None,
         costs: CostModel | None = None,
+        weights: Mapping[str, float] | None = None,
     ) -> None:
         self._encode, self._lane, self._observe, self._health = encode, lane, observe, health or DeviceHealth()
-        self.queue = BatchQueue(max_rows, costs or CostModel(max_rows))
+        self.queue = BatchQueue(max_rows, costs or CostModel(max_rows), weights)
         self._arrived = asyncio.Event()
 
     @property
@@ -66,17 +67,18 @@ class Batcher:
         due: float = math.inf,
         fewest: int = 0,
         rest: int = 0,
+        client: str = "",
     ) -> asyncio.Future[Rows]:
         """Queues views [v, 3, s, s] uint8. Cancelling the future withdraws them, until their batch forms.
 
         Rows that cannot be done by `due` (monotonic seconds) are left out, the last ones first. If fewer than `fewest`
         are left, at most `rest` of them are encoded. So the result may have fewer rows, or none. `text` guides the
-        reducers that need it.
+        reducers that need it. Clients have fair shares of the tower.
         The future fails with `ModelFault` when the tower raises on these rows alone or their features are not finite,
         with `NotReady` when the service stops, and with the tower's own `TTAError` when it refuses the reduction.
         """
         done: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
-        job = Job(pixels, len(pixels), reduction, text, time.monotonic(), done, due, fewest, rest)
+        job = Job(pixels, len(pixels), reduction, text, time.monotonic(), done, due, fewest, rest, client)
         self.queue.waiting.append(job)
         if math.isfinite(due):
             timer = asyncio.get_running_loop().call_later(due - job.arrived, job.settle_partial)

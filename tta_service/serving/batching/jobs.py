@@ -48,6 +48,7 @@ class Job:
     due: float = math.inf  # monotonic seconds
     fewest: int = 0
     rest: int = 0
+    client: str = ""  # for whom it is
     taken: int = 0  # rows that were given to the device
     overtaken: int = 0  # batches that went first although this job was the oldest
     pieces: dict[int, Tensor] = field(default_factory=dict[int, Tensor])  # start row -> features, filled in the lane

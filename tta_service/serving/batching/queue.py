@@ -1,24 +1,25 @@
 """The batch queue: jobs that wait for the image tower, which of them share the next batch, and when the tower is free.
 
-Without deadlines it is first come first served. With them the earliest deadline goes first, but the oldest job is
-overtaken a bounded number of times.
+Clients have fair shares of the tower's time. Which of a client's jobs go first: `choice.py`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
+from heapq import heapify, heappop, heapreplace
 
 from ...core.reducer import Reducer
 from ..costs.estimators import Estimate
 from ..costs.model import CostModel
+from ..fair_shares import FairShares
+from .choice import SMALL, Batch, Seconds, choose_leader, find_urgent, trim
 from .jobs import Job, JobSlice
 
-MAX_OVERTAKEN = 8  # batches that may overtake the oldest job, so that it does not starve
-Seconds = Callable[[Reducer, int], float]  # reducer, rows -> seconds of as many forwards as the rows need
 NOTHING_EXPECTED = nullcontext()
 
 
@@ -40,12 +41,16 @@ class RunningForward:
 
 
 class BatchQueue:
-    """Forms batches of at most `max_rows` rows from the waiting jobs. Used on the event loop only."""
+    """Forms batches of at most `max_rows` rows from the waiting jobs. `weights` of clients: `FairShares`.
 
-    def __init__(self, max_rows: int, costs: CostModel) -> None:
+    Used on the event loop only.
+    """
+
+    def __init__(self, max_rows: int, costs: CostModel, weights: Mapping[str, float] | None = None) -> None:
         self.max_rows, self.costs = max_rows, costs
         self.waiting: list[Job] = []  # oldest first
         self.running: RunningForward | None = None
+        self._shares = FairShares(weights)
         self._expected: list[float] = []  # of each expected job: monotonic seconds by which the tower must be free
 
     @property
@@ -57,18 +62,95 @@ class BatchQueue:
     def next_batch(self, now: float) -> list[JobSlice]:
         """Takes the next batch. Jobs whose time is up are settled with the rows they have, cancelled ones dropped."""
         jobs = [job for job in self.waiting if not job.done.done()]
-        if self._expected or any(math.isfinite(job.due) for job in jobs):
-            seconds = cache(self._safe_seconds)  # the same questions are asked for many jobs
-            soonest = now + seconds(self.costs.no_reduction, 1)
-            free_by = min((by for by in self._expected if by >= soonest), default=math.inf)
-            batch = earliest_deadline_first(jobs, self.max_rows, now, seconds, free_by)
-            for job in jobs:
-                if not job.rows_left:
-                    job.settle(now)
+        if len(jobs) == 1 and not self._expected and math.isinf(jobs[0].due):
+            batch = [jobs[0].take(min(jobs[0].rows_left, self.max_rows))]
+            self._shares.serve(jobs[0].client, batch[0].rows)
         else:
-            batch = first_come_first_served(jobs, self.max_rows)
+            batch = self._choose(jobs, now)
         self.waiting = [job for job in jobs if job.rows_left]
         return batch
+
+    def _choose(self, jobs: Sequence[Job], now: float) -> list[JobSlice]:
+        """The next batch. Rows that cannot be done in time are left out: then their job has none left."""
+        if not self._expected and all(math.isinf(job.due) for job in jobs):
+            return self._form(jobs, now, self._safe_seconds, math.inf).slices if jobs else []
+        seconds = cache(self._safe_seconds)  # the same questions are asked for many jobs
+        free_by = self._free_by(now + seconds(self.costs.no_reduction, 1))
+        for job in jobs:
+            trim(job, now, seconds)
+        ready, batch = [job for job in jobs if job.rows_left], list[JobSlice]()
+        if ready:
+            formed = self._form(ready, now, seconds, free_by)
+            batch = formed.slices
+            formed.cut_late(ready)
+        for job in jobs:
+            if not job.rows_left:
+                job.settle(now)
+        return batch
+
+    def _free_by(self, soonest: float) -> float:
+        return min((by for by in self._expected if by >= soonest), default=math.inf)
+
+    def _form(self, jobs: Sequence[Job], now: float, seconds: Seconds, free_by: float) -> Batch:
+        """The batch of the client whose turn it is, and what shares the key of its leader, of all clients in slices.
+
+        A job is urgent if it would lose rows by waiting for one more batch. If possible the batch ends by `free_by`,
+        when a job is expected.
+        """
+        clients = dict.fromkeys(job.client for job in jobs)
+        first = self._shares.first(clients)
+        own = jobs if len(clients) == 1 else [job for job in jobs if job.client == first]
+        urgent = find_urgent(jobs, own[0].reduction.reducer, self.max_rows, now, seconds)
+        leader = choose_leader(own, urgent, self.max_rows)
+        batch = Batch(leader.reduction.reducer, self.max_rows, now, seconds, free_by)
+        alike = [job for job in jobs if job.key == leader.key]
+        if len(clients) == 1:
+            batch.fill(alike, leader, urgent, self.max_rows, split=False)
+            self._shares.serve(first, batch.used)
+            return batch
+        for client, rows in self._share_rows(alike, leader).items():
+            theirs = [job for job in alike if job.client == client]
+            batch.fill(theirs, leader if client == first else None, urgent, rows, split=True)
+        self._charge(batch, first)
+        return batch
+
+    def _share_rows(self, jobs: Sequence[Job], leader: Job) -> dict[str, int]:
+        """Rows of the next batch by client, the leader's first: the clients are served slice by slice."""
+        wanted, first = Counter[str](), leader.client
+        price = self._price(leader.reduction.reducer, self.max_rows) / self.max_rows
+        for job in jobs:
+            wanted[job.client] += job.rows_left
+        starts = [(self._shares.start(client), place, client) for place, client in enumerate(wanted) if client != first]
+        starts.append((self._shares.start(first), -1, first))
+        heapify(starts)
+        rows, room, most = Counter[str](), self.max_rows, max(1, self.max_rows // SMALL)
+        while room and starts:
+            start, place, client = starts[0]
+            some = min(most, room, wanted[client] - rows[client])
+            rows[client] += some
+            room -= some
+            if rows[client] < wanted[client]:
+                heapreplace(starts, (start + self._shares.span(client, some * price), place, client))
+            else:
+                heappop(starts)
+        return rows
+
+    def _charge(self, batch: Batch, first: str) -> None:
+        """Clients pay for their rows as in a full batch; the one whose batch it is pays for what is not used."""
+        rows, price = Counter[str](), self._price(batch.reducer, self.max_rows) / self.max_rows
+        for part in batch.slices:
+            rows[part.job.client] += part.rows
+        own = rows.pop(first, 0)
+        unused = self._price(batch.reducer, batch.used) - batch.used * price
+        self._shares.serve(first, own * price + max(0.0, unused))
+        for client, count in rows.items():
+            self._shares.charge(client, count * price)
+
+    def _price(self, reducer: Reducer, rows: int) -> float:
+        """The expected seconds of a forward, in rows of a full batch without reduction: what a client pays alone."""
+        costs = self.costs
+        full = costs.estimate_forward(costs.no_reduction, self.max_rows).likely
+        return costs.estimate_forward(reducer, rows).likely / full * self.max_rows if full else float(rows)
 
     def expect(self, reducer: Reducer, due: float) -> AbstractContextManager[None]:
         """Announces a job whose first row is due then (monotonic seconds): if possible, the batch before leaves time
@@ -98,99 +180,3 @@ class BatchQueue:
 
     def _safe_seconds(self, reducer: Reducer, rows: int) -> float:
         return self.costs.estimate_encode(reducer, rows).safe
-
-
-def first_come_first_served(jobs: Sequence[Job], max_rows: int) -> list[JobSlice]:
-    """Takes at most `max_rows` rows: of the oldest job, and of those with its key that fit in whole."""
-    batch, room = list[JobSlice](), max_rows
-    for job in jobs:
-        if not batch:
-            job.overtaken = 0
-        elif job.rows_left > room or job.key != jobs[0].key:
-            continue
-        rows = min(job.rows_left, room)
-        batch.append(job.take(rows))
-        room -= rows
-    return batch
-
-
-def earliest_deadline_first(
-    jobs: Sequence[Job], max_rows: int, now: float, seconds: Seconds, free_by: float = math.inf
-) -> list[JobSlice]:
-    """Takes at most `max_rows` rows, all with the key of the leader.
-
-    The leader is the oldest job, or the most urgent one: a job is urgent if it would lose rows by waiting for one more
-    batch. The batch ends by the earliest `due` of its jobs, so that a plain view does not wait for sixty others; if
-    possible it also ends by `free_by`, when a job is expected. Urgent jobs are split to fit, others are taken whole.
-    Rows that cannot be done in time are left out: then their job has none left. All times are monotonic seconds.
-    """
-    for job in jobs:
-        _trim(job, now, seconds)
-    jobs = [job for job in jobs if job.rows_left]
-    if not jobs:
-        return []
-    one_more = now + seconds(jobs[0].reduction.reducer, max_rows)
-    urgent = [job for job in jobs if _is_late(job, one_more, job.rows_left, seconds)]
-    leader = _choose_leader(jobs[0], urgent)
-    batch, used = _fill(jobs, leader, urgent, max_rows, now, seconds, free_by)
-    end, chosen = now + seconds(leader.reduction.reducer, used), {part.job for part in batch}
-    for job in jobs:
-        if job.taken and job not in chosen and _is_late(job, end, 1, seconds):
-            job.cut(job.taken)
-    return batch
-
-
-def _choose_leader(oldest: Job, urgent: Sequence[Job]) -> Job:
-    leader = min(urgent, key=lambda job: job.due) if urgent and oldest.overtaken < MAX_OVERTAKEN else oldest
-    oldest.overtaken = 0 if leader is oldest else oldest.overtaken + 1
-    return leader
-
-
-def _fill(
-    jobs: Sequence[Job], leader: Job, urgent: Sequence[Job], max_rows: int, now: float, seconds: Seconds, limit: float
-) -> tuple[list[JobSlice], int]:
-    """The batch of the leader and its rows. It comes first, or the urgent jobs do, small ones before large ones."""
-    reducer, batch, used, hurried = leader.reduction.reducer, list[JobSlice](), 0, set(urgent)
-    alike = [job for job in jobs if job.key == leader.key]
-    alike.sort(key=lambda job: (1, job.rows_left, job.due) if job in hurried else (0 if job is leader else 2, 0, 0.0))
-    for job in alike:
-        within = min(limit, job.due)
-        rows = _rows_within(within - now, min(job.rows_left, max_rows - used), used, reducer, seconds)
-        if job is leader and not batch:
-            rows = max(1, rows)  # even if it seems too late
-        elif job not in hurried and rows < job.rows_left:
-            continue
-        if rows:
-            batch.append(job.take(rows))
-            used, limit = used + rows, within
-    return batch, used
-
-
-def _trim(job: Job, now: float, seconds: Seconds) -> None:
-    """Leaves out the rows that are too late even if the job goes first from now on."""
-    if now >= job.due:
-        return job.cut(job.taken)
-    rows = _rows_within(job.due - now, job.rows_left, 0, job.reduction.reducer, seconds)
-    if rows < job.rows_left:
-        job.cut(job.taken + (rows or not job.taken))
-
-
-def _is_late(job: Job, end: float, rows: int, seconds: Seconds) -> bool:
-    """Whether so many rows of the job are too late if they begin at `end`."""
-    return math.isfinite(job.due) and end + seconds(job.reduction.reducer, rows) > job.due
-
-
-def _rows_within(time: float, rows: int, used: int, reducer: Reducer, seconds: Seconds) -> int:
-    """How many of `rows` fit into a forward of so many seconds beside `used` rows."""
-    return rows if math.isinf(time) else largest_fit(rows, lambda more: seconds(reducer, used + more) <= time)
-
-
-def largest_fit(rows: int, fits: Callable[[int], bool]) -> int:
-    """The largest number up to `rows` that fits, or 0. `fits` must hold for every number below one that fits."""
-    if fits(rows):
-        return rows
-    few, many = 0, rows
-    while few < many:
-        middle = (few + many + 1) // 2
-        few, many = (middle, many) if fits(middle) else (few, middle - 1)
-    return few

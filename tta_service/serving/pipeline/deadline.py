@@ -14,7 +14,8 @@ from ...core.errors import DeadlineTooShort
 from ...core.request import Features, Request
 from ...core.strategy import Needs, Strategy, needs_of
 from ...maths import confident_count
-from ..batching.queue import BatchQueue, largest_fit
+from ..batching.choice import largest_fit
+from ..batching.queue import BatchQueue
 from ..costs.estimators import Estimate
 from ..costs.model import CostModel
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 from torch import Tensor
 
@@ -14,12 +16,14 @@ from ...core.labels import TextSpace
 from ...core.reducer import Reduction
 from ...core.request import Features, Request
 from ...core.strategy import Needs
+from ..admission.claims import Claim, pixels_of
 from ..batching.jobs import Rows
 from ..concurrency import run
 from .adaptation import EncodedViews, choose_confident
 from .deadline import Plan, WorkDone
 from .resources import Resources, StageTimer
 
+LARGE, PIXELS_OF_A_VIEW = 1 << 22, 1 << 16
 Job = tuple[Tensor, Reduction]  # views [v, 3, s, s] uint8 that are not encoded yet
 
 
@@ -75,7 +79,7 @@ class RequestEncoding:
             return EncodedViews((image.rows,), plan.views)
         resources, reducer = self.resources, self.request.reduction.reducer
         with resources.batcher.queue.expect(reducer, plan.plain_due):
-            prepared = await run(resources.lanes.prepare, self._prepare, needs.augment, plan.views)
+            prepared = await self._prepare_in_turn(needs.augment, plan.views)
         self.timer.lap("decode", ("look", prepared.look), before="encode")
         self.timer.busy += prepared.decode + prepared.look
         if prepared.decode:
@@ -88,6 +92,14 @@ class RequestEncoding:
             self.request.reduction.scope == "two_looks" and not plan.zero_shot_only and encoded.count >= plan.fewest
         )
         return await self._second_look(encoded, needs, text, plan) if second_look else encoded
+
+    async def _prepare_in_turn(self, augment: str, views: int) -> PreparedViews:
+        """Clients take turns, and large pictures wait for one another, so that others find a thread free."""
+        resources, pixels = self.resources, pixels_of(self.request) if self._pixels is None else 0
+        claim = Claim(1, cost=pixels + views * PIXELS_OF_A_VIEW, client=self.request.client)
+        large = await resources.large_pictures.acquire(claim) if pixels > LARGE else nullcontext()
+        with large, await resources.preparing.acquire(claim):
+            return await run(resources.lanes.prepare, self._prepare, augment, views)
 
     def _prepare(self, augment: str, count: int) -> PreparedViews:
         image, reduction = self.request.image, self.request.reduction
@@ -123,13 +135,11 @@ class RequestEncoding:
     async def _submit(self, jobs: list[Job], text: TextSpace, plan: Plan) -> list[Rows]:
         """Sends jobs through the tower; cancelling withdraws them."""
         waiting: list[asyncio.Future[Rows]] = []
-        have = self._rows
+        have, submit = self._rows, partial(self.resources.batcher.submit, client=self.request.client)
         for pixels, reduction in jobs:
             fewest = len(pixels) if plan.all_or_nothing else max(0, plan.fewest - have)
             rest = 0 if plan.all_or_nothing or have else 1
-            waiting.append(
-                self.resources.batcher.submit(pixels, reduction, text, due=plan.due, fewest=fewest, rest=rest)
-            )
+            waiting.append(submit(pixels, reduction, text, due=plan.due, fewest=fewest, rest=rest))
             have += len(pixels)
         try:
             encoded = [await rows for rows in waiting]

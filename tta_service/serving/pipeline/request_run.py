@@ -43,7 +43,7 @@ class RequestRun:
     async def report(self) -> Report:
         """Runs the request. Raises a `TTAError`. A cascade without time for its second strategy reports the first."""
         began, request, resources = time.monotonic(), self.request, self.resources
-        text = await resources.text_spaces.get(request.labels)
+        text = await resources.text_spaces.get(request.labels, request.client)
         self.timer.busy += self.timer.lap("text", before="decode")
         report = await self._run(request.strategy, text)
         cascade, degraded = request.cascade, report.degraded

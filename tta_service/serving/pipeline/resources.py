@@ -19,6 +19,7 @@ from ...core.reducer import Reducer, Reduction
 from ...core.request import STAGES, Encoded, Raw, Request
 from ...core.strategy import Strategy, learns_none, needs_of, predicts_first
 from ...core.token_map import TokenMap
+from ..admission.controller import AdmissionController
 from ..batching.batcher import Batcher
 from ..concurrency import Executors
 from ..costs.model import CostModel
@@ -45,6 +46,8 @@ class Resources:
     text_spaces: TextSpaceCache
     lanes: Executors
     costs: CostModel
+    preparing: AdmissionController  # whose views are cut next
+    large_pictures: AdmissionController  # which of them are decoded
     tokens_left: Callable[[Reducer], tuple[int, ...]]  # patch tokens of a view after each block
     map_tokens: MapTokens
     fitter: Fitter

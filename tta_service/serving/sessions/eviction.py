@@ -38,7 +38,7 @@ def candidates(
 
 
 def choose(
-    candidates: Iterable[Session | LessonGroup], size: Size, needed: int, refusal: str
+    candidates: Iterable[Session | LessonGroup], size: Size, needed: int, refusal: str, quota: str = ""
 ) -> list[Session | LessonGroup]:
     """The first that give way and free `needed`. Raises `MemoryFull` with that sentence when all are not enough."""
     chosen = list[Session | LessonGroup]()
@@ -49,7 +49,7 @@ def choose(
             chosen.append(one)
             needed -= size(one)
     if needed > 0:
-        raise MemoryFull(refusal)
+        raise MemoryFull(refusal).of_quota(quota)
     return chosen
 
 

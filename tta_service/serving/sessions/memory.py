@@ -91,6 +91,7 @@ class MemoryLimits:
     taught_idle: float = (
         7 * 86400.0
     )  # seconds that an idle session with lessons or questions lives; at least as long as others
+    owner_sessions: int = 0  # 0: any number
 
 
 @dataclass(slots=True)

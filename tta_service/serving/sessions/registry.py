@@ -88,6 +88,10 @@ class SessionRegistry:
     def _make_place(self, owner: str) -> None:
         """Sessions of silent streams give way first; the last places are for owners who have none."""
         most, refusal = self._limits.sessions, "too many sessions are open"
+        if quota := self._limits.owner_sessions:
+            owned = [session for session in self.open_sessions if session.owner == owner]
+            full = f"{len(owned)} sessions of yours are open, and none of them is idle"
+            self._evict(choose(owned, count_one, len(owned) + 1 - quota, full, "limits.owner_sessions"), "capacity")
         if owner and len(self._sessions) >= most - most // KEPT and any(one == owner for one, _ in self._sessions):
             most, refusal = most - most // KEPT, f"{refusal}: the last places are for owners who have none"
         if (needed := len(self._sessions) + 1 - most) > 0:

@@ -47,7 +47,7 @@ class Room:
             refusal = f"{size} bytes more do not fit: your sessions and lesson groups have {used} of {limits.owner}"
             needed -= self._evict_questions(needed, owned)
             holders = [*owned, *(group for group in groups if group.owner == holder.owner)]
-            self._evict(choose(holders, count_bytes, needed, refusal), "bytes")
+            self._evict(choose(holders, count_bytes, needed, refusal, "sessions.owner_bytes"), "bytes")
         if (needed := accounting.total + accounting.recent + size - limits.total) > 0:
             refusal, needed = (
                 f"{size} bytes more do not fit: all is in use",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -16,11 +16,14 @@ from cachetools import TTLCache
 from ...core.errors import BadLabels, ModelFault, TTAError
 from ...core.labels import LabelSet, TextSpace
 from ...core.strategy import Strategy
+from ..admission.claims import Claim
+from ..admission.controller import AdmissionController
 from ..concurrency import CooperativeTask, SingleFlight
 from ..costs.model import CostModel
 from .entries import LRU, CacheEntry
 
 REFUSALS, STOPPED, REMEMBERED = 1000, 2, 60.0  # label sets, label sets, seconds
+ENCODINGS = 256  # label sets that may be encoded at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class TextSpaceCache:
     `make` runs in `lane`, step by step when it returns a generator, so that batches run in between. Memories of
     strategies with `Scope.LABELS` begin in `tune`. `pause_watchdog` surrounds every step in the lane's thread, so that
     the device watchdog does not take it for a stuck batch. The activations for backward passes have a limit of their
-    own, `max_activations` bytes: the least recently used sets lose theirs.
+    own, `max_activations` bytes: the least recently used sets lose theirs. `weights` of clients: `FairShares`.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class TextSpaceCache:
         pause_watchdog: Callable[[], AbstractContextManager[None]] = nullcontext,
         max_activations: int = 1 << 30,
         costs: CostModel | None = None,
+        weights: Mapping[str, float] | None = None,
     ) -> None:
         self._make, self._lane, self._tune = make, lane, tune
         self._pause_watchdog, self._costs = pause_watchdog, costs or CostModel()
@@ -65,6 +69,7 @@ class TextSpaceCache:
         self._encoding: SingleFlight[str, CacheEntry] = SingleFlight(stop_alone=True)
         self._stopped: TTLCache[str, CooperativeTask[TextSpace]] = TTLCache(STOPPED, REMEMBERED, time.monotonic)
         self._refused: TTLCache[str, tuple[type[TTAError], str, str]] = TTLCache(REFUSALS, REMEMBERED, time.monotonic)
+        self._turns = AdmissionController(1, ENCODINGS, weights=weights)
         self._hits = self._misses = self._evicted = self._bytes = self._activations = 0
 
     @property
@@ -83,13 +88,14 @@ class TextSpaceCache:
         """Its features are cached."""
         return labels.id in self._entries
 
-    async def get(self, labels: LabelSet) -> TextSpace:
-        """The text features of the label set, from the cache or encoded now.
+    async def get(self, labels: LabelSet, client: str = "") -> TextSpace:
+        """The text features of the label set, from the cache or encoded now, step by step as clients take turns.
 
-        Raises `BadLabels` for a prompt that does not fit, `ModelFault` when the tower fails. A refusal is remembered
-        for `REMEMBERED` seconds. Encoding stops when nobody waits for it, and goes on with the next who asks.
+        Raises `BadLabels` for a prompt that does not fit, `ModelFault` when the tower fails, `Overloaded` when too many
+        sets are being encoded. A refusal is remembered for `REMEMBERED` seconds. Encoding stops when nobody waits for
+        it, and goes on with the next who asks.
         """
-        return (await self._entry(labels)).space
+        return (await self._entry(labels, client)).space
 
     async def memory(self, strategy: Strategy[Any], labels: LabelSet) -> Any:
         """The memory of a strategy with `Scope.LABELS`: begun once for each text space, and never changed."""
@@ -117,7 +123,7 @@ class TextSpaceCache:
             held.pop(id, None)
         self._measure()
 
-    async def _entry(self, labels: LabelSet) -> CacheEntry:
+    async def _entry(self, labels: LabelSet, client: str = "") -> CacheEntry:
         if entry := self._entries.get(labels.id):
             self._hits += 1
             return entry
@@ -129,12 +135,12 @@ class TextSpaceCache:
         def on_made(entry: CacheEntry) -> None:
             self._store(labels.id, entry)
 
-        return await self._encoding.get(labels.id, lambda: asyncio.ensure_future(self._encode(labels)), on_made)
+        return await self._encoding.get(labels.id, lambda: asyncio.ensure_future(self._encode(labels, client)), on_made)
 
-    async def _encode(self, labels: LabelSet) -> CacheEntry:
+    async def _encode(self, labels: LabelSet, client: str) -> CacheEntry:
         task = self._stopped.pop(labels.id, None) or CooperativeTask(partial(self._make, labels), self._pause_watchdog)
         try:
-            space = await task.run(self._lane)
+            space = await task.run(self._lane, lambda: self._turns.acquire(Claim(1, client=client)))
         except asyncio.CancelledError:
             self._stopped[labels.id] = task
             raise

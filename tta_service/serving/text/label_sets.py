@@ -34,9 +34,9 @@ class LabelSets:
     def __len__(self) -> int:
         return sum(map(len, self._owned.values()))
 
-    async def put(self, owner: str, labels: LabelSet) -> CachedLabelSet:
+    async def put(self, owner: str, labels: LabelSet, client: str = "") -> CachedLabelSet:
         """Encodes the set and registers its definition, so that requests can name it by id. Idempotent."""
-        await self._text_spaces.get(labels)
+        await self._text_spaces.get(labels, client)
         self._owned.setdefault(owner, LRU(self._most)).put(labels.id, labels)
         return self._describe(labels)
 
