@@ -39,6 +39,7 @@ TAGS = {
     "info": "What this server is.",
     "sessions": "What strategies carry from one picture to the next, and what people taught.",
     "groups": "Sessions that share their lessons.",
+    "owners": "Who has sessions, lesson groups and label sets.",
     "server": "Whether it lives, whether it is ready, its numbers.",
 }
 PROBLEM_SCHEMA = {
@@ -174,12 +175,12 @@ def path_parameters(route: Route) -> Iterator[dict[str, Any]]:
 
 
 def query_parameters(route: Route) -> Iterator[dict[str, Any]]:
-    """What the query may hold: all of a request without a body, and of a classification all but its picture."""
-    if route.body and route.method != "Classify":
+    """What the query may hold: what the body does not, and of a classification all but its picture."""
+    if route.body == "*" and route.method != "Classify":
         return
     short = {path: name for name, path in SHORT.items()}
     for path, field in leaves(METHODS[route.method].input_type, ""):
-        if path.startswith("image.") or f"{{{path}}}" in route.path or clashes(path, route):
+        if path.startswith(("image.", f"{route.body}.")) or f"{{{path}}}" in route.path or clashes(path, route):
             continue
         schema = scalar_of(field)
         if field.is_repeated:

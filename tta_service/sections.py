@@ -11,7 +11,6 @@ from .serving.sessions.memory import MemoryLimits
 from .wire.server_info import Bytes
 
 DEFAULT_MEMORY = MemoryLimits()
-
 Host = Annotated[str, Field(min_length=1)]
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0: any free one
 Threads = Annotated[int, Field(ge=0, le=256)]  # 0: as many as fit the machine
@@ -48,10 +47,8 @@ Header = Annotated[str, Field(pattern="^[a-z0-9-]*$")]  # lower case, as HTTP/2 
 Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_split)]
 Names = Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")], ...], BeforeValidator(_split)]
 Origins = Annotated[tuple[Annotated[str, Field(pattern=r"^https?://[^/*\s]+$")], ...], BeforeValidator(_split)]
-Bound = Annotated[float, Field(gt=0, le=86400)]
-Buckets = Annotated[
-    tuple[Bound, ...], Field(min_length=1, max_length=64), BeforeValidator(_parse_list), AfterValidator(_check_rising)
-]
+Bounds = Annotated[tuple[Annotated[float, Field(gt=0, le=86400)], ...], Field(min_length=1, max_length=64)]
+Buckets = Annotated[Bounds, BeforeValidator(_parse_list), AfterValidator(_check_rising)]
 
 
 class Section(BaseModel):
@@ -137,6 +134,8 @@ class Log(Section):
 
     format: Literal["console", "json"] = "console"
     level: Literal["debug", "info", "warning", "error"] = "info"
+    audit: str = ""  # a file that gets a line of JSON for each lesson, restore, switch, deletion and change of keys
+    audit_required: bool = False  # while it cannot be written, these are refused
 
 
 class Defaults(Section):
@@ -182,6 +181,7 @@ class Sessions(Section):
     question_age: Annotated[float, Field(gt=0, le=366 * 86400)] = DEFAULT_MEMORY.question_age  # seconds that they wait
     thumbnails: Annotated[int, Field(ge=0, le=1024)] = 0  # longer side, of pictures that may be taught; 0: none is made
     store: URL = ""  # a folder, or redis://… valkey://…; none: sessions end with the process
+    counters: URL = ""  # a second store, of write counters: who brings back older records is noticed
     store_keep: Annotated[float, Field(gt=0, le=366 * 86400)] = 86400.0  # seconds from the last write
     group_seconds: Annotated[float, Field(gt=0, le=3600)] = 2.0  # until other servers see a group's lesson
     write_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0  # the most that the store lags behind

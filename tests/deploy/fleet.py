@@ -20,7 +20,7 @@ from tests.deploy.tools import DEPLOY, program
 from tests.redis_server import redis_server
 from tta_service.serving.persistence.encryption import Subject
 from tta_service.serving.persistence.signing import SignedCodec
-from tta_service.serving.persistence.stores.base import name_of
+from tta_service.serving.persistence.stores.records import name_of
 
 SECRET = "a secret for tests"
 STATUS = re.compile(r'haproxy_server_status\{proxy="servers",server="(\w+)",state="UP"\} ([01])')

@@ -19,6 +19,7 @@ ALERTS = [
     "InstanceDown", "CanaryFailing", "HeartbeatStale", "ErrorBudgetBurn", "P99OverSLO", "FrameAgeOverSLO",
     "DropRatioHigh", "QueueSaturated", "AdmissionRejecting", "SessionEvictionsByCapacity", "CudaOOM",
     "MemoryNearLimit", "AdaptationFallbackHigh", "NoTrafficButStreamsOpen", "CertExpiring",
+    "StoreUnavailable", "StoreRecordsDamaged", "AuditLogFailing",
 ]  # fmt: skip
 
 

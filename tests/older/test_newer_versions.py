@@ -12,8 +12,8 @@ import pytest
 from tests.survival.cameras import LABELS, SECRET, Camera, picture, start_service
 from tta_service.serving.persistence.encryption import Subject
 from tta_service.serving.persistence.signing import SignedCodec
-from tta_service.serving.persistence.stores.base import Stored
 from tta_service.serving.persistence.stores.folder import FolderStore
+from tta_service.serving.persistence.stores.records import Stored
 from tta_service.wire.v1 import tta_pb2 as pb
 
 OWNER = ""  # where callers are not asked who they are
@@ -38,7 +38,7 @@ WAYS: dict[str, Callable[[Any], Awaitable[Any]]] = {
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in folder.iterdir()}
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.name != "lock"}
 
 
 async def test_every_call_on_a_newer_session_gives_the_same_error_and_changes_nothing(tmp_path: Path):

@@ -21,7 +21,7 @@ from tta_service.wire.v1 import tta_pb2 as pb
 
 from .conftest import Harness, frame, open_harness, opening, options, question, until
 
-NOT_FOUND = grpc.StatusCode.NOT_FOUND
+NOT_FOUND, FAILED_PRECONDITION = grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION
 UNAUTHENTICATED, DENIED = grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED
 TDA = options("tda", views=1)
 
@@ -112,7 +112,9 @@ async def test_a_session_is_not_rolled_back_by_the_snapshot_of_another(tmp_path:
             await stolen
         assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert (await ann.GetSession(pb.GetSessionRequest(session_id="cam"))).session.frames == 2
-        await ann.RestoreSession(pb.RestoreSessionRequest(snapshot=saved))
+        assert await code_of(ann.RestoreSession(pb.RestoreSessionRequest(snapshot=saved))) is FAILED_PRECONDITION
+        assert (await ann.GetSession(pb.GetSessionRequest(session_id="cam"))).session.frames == 2
+        await ann.RestoreSession(pb.RestoreSessionRequest(snapshot=saved, roll_back=True))
         assert (await ann.GetSession(pb.GetSessionRequest(session_id="cam"))).session.frames == 1
 
 

@@ -189,7 +189,7 @@ class Cycles(RuleBasedStateMachine):
                 reply = await world.stub.SnapshotSession(pb.SnapshotSessionRequest(session_id=name))
                 snapshots[name] = reply.snapshot
             elif name in snapshots:
-                await world.stub.RestoreSession(pb.RestoreSessionRequest(snapshot=snapshots[name]))
+                await world.stub.RestoreSession(pb.RestoreSessionRequest(snapshot=snapshots[name], roll_back=True))
 
         self.run(manage())
 

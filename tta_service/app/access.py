@@ -8,9 +8,10 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from ..settings import BadSettings, Settings
+from ..telemetry.audit import AuditLog
 from ..wire.certificates import Certificates
 from ..wire.identity import Identity, Proxies
-from ..wire.keys import KeyFile
+from ..wire.keys import KeyFile, check_private
 
 UNASKED = (
     "others can reach {host}, and callers are not asked who they are: make keys with `tta-service keys add` and name "
@@ -81,6 +82,19 @@ def make_certificates(settings: Settings) -> Certificates | None:
         return None
     with _blamed("server.tls.certificate"):
         return Certificates(Path(tls.certificate), Path(tls.key), Path(tls.client_ca) if tls.client_ca else None)
+
+
+def make_audit_log(settings: Settings) -> AuditLog | None:
+    """The audit log, None without its setting. Raises `BadSettings` for a file that cannot be used."""
+    if not settings.log.audit:
+        if settings.log.audit_required:
+            raise BadSettings("log.audit: name the audit log that log.audit_required asks for")
+        return None
+    path = Path(settings.log.audit)
+    with _blamed("log.audit"):
+        audit = AuditLog(path, settings.log.audit_required)
+        check_private(path, path.stat())
+    return audit
 
 
 def is_loopback(host: str) -> bool:

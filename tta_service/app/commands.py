@@ -20,6 +20,7 @@ from .last_resort import kill_after
 from .memory_peaks import dump_peaks, measure_peaks
 from .runtime import build_runtime
 from .server import Application
+from .stack_dump import dump_on_signal
 from .templates import Progress, TemplateAdvice
 from .trials import affordable_views, measure_row_seconds, run_trials
 
@@ -45,6 +46,7 @@ def serve(settings: Settings, ready: Callable[[Application], None]) -> None:
         async with Application(settings) as application:
             for number in SIGNALS:
                 asyncio.get_running_loop().add_signal_handler(number, _on_signal, application, number)
+            dump_on_signal(asyncio.get_running_loop())
             kill_after(SIGNALS, settings.server.pre_stop + settings.server.drain + SAVING)
             ready(application)
             await application.wait()

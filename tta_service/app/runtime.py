@@ -26,6 +26,7 @@ from ..serving.costs.model import CostModel
 from ..serving.persistence.service import SessionPersistence
 from ..serving.persistence.stores import open_store
 from ..serving.persistence.stores.base import Store
+from ..serving.persistence.stores.seals import RecordSeals
 from ..serving.pipeline.warmup import measure
 from ..settings import BadSettings, Settings
 from .access import asks_callers
@@ -89,8 +90,8 @@ async def build_runtime(
             return await parts.batcher.encode(blank(1), exact)
 
         works = parts.batcher.run(), parts.sessions.run(), parts.health.run(canary)
-        if parts.persistence.groups:
-            works += (parts.persistence.groups.run(keep.group_seconds),)
+        if store and parts.persistence.groups:
+            works += parts.persistence.groups.run(keep.group_seconds), store.run()
         tasks = await stack.enter_async_context(_background(*works, parts.persistence.run(keep.write_seconds)))
         stack.callback(parts.sessions.close_all)
         stack.push_async_callback(save_sessions, parts.persistence)
@@ -108,6 +109,9 @@ async def save_sessions(persistence: SessionPersistence, streams: bool = False) 
     try:
         async with asyncio.timeout(SHUTDOWN_SECONDS):
             await persistence.save_all(streams)
+            while persistence.store and persistence.store.breaker.is_open:  # it may come back in time
+                await asyncio.sleep(0.1)
+                await persistence.save_all(streams)
     except TimeoutError:
         log.error("the state store is too slow: the latest frames of some sessions are lost")
 
@@ -140,7 +144,9 @@ def _parameters(part: str, given: list[str]) -> Iterator[tuple[str, Any]]:
 
 async def _open_store(settings: Settings) -> Store:
     keep = settings.sessions
-    store = await open_store(keep.store, keep.store_keep, keep.taught_idle)
+    former = [one.get_secret_value().encode() for one in keep.former_secrets]
+    seals = RecordSeals(keep.secret.get_secret_value().encode(), former)
+    store = await open_store(keep.store, keep.store_keep, keep.taught_idle, seals, keep.counters)
     if not keep.secret.get_secret_value():
         log.warning("sessions.store without sessions.secret: no other process can read what is stored")
     if asks_callers(settings) and not keep.adopt_owner and await store.has_unowned():

@@ -7,9 +7,7 @@ import logging
 import os
 from contextlib import AsyncExitStack
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,24 +16,21 @@ from ..core.catalogue import reducers, strategies
 from ..core.events import Observe
 from ..http.app import Handlers
 from ..http.server import HttpServer
+from ..methods.audit import MayChange, allow
 from ..methods.service import AdaptationService
 from ..rpc.interceptor import code_of
 from ..rpc.server import Server
 from ..serving.batching.device_health import DeviceHealth
-from ..settings import BadSettings, Settings
-from ..telemetry import combine_observers
-from ..telemetry.access_log import AccessLog
+from ..settings import Settings
 from ..telemetry.metrics import Metrics
 from ..wire.server_info import ServerInfo
-from .access import check_access, make_certificates, make_identity
+from .access import check_access, make_audit_log, make_certificates, make_identity
 from .memory_peaks import load_peaks, measure_peaks
+from .observers import make_gate, make_observer, make_tracing
 from .parts import Runtime
 from .ports import check_bindable, make_answers, make_server, make_uploads, serve_metrics, start_http, start_server
 from .runtime import build_runtime, save_sessions
 from .server_info import check_limits, make_counts, make_server_info
-
-if TYPE_CHECKING:
-    from ..telemetry.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +46,11 @@ class Application:
         self._settings, self._clip = settings, clip
         self._stack, self._stop_requested = AsyncExitStack(), asyncio.Event()
         self._server: Server | None = None
-        self._tracing = _tracing(settings.tracing.endpoint, settings.tracing.share)
+        self._tracing = make_tracing(settings.tracing.endpoint, settings.tracing.share)
         trace_of = self._tracing.trace_of if self._tracing else None
         check_access(settings)
         self._identity, self._certificates = make_identity(settings), make_certificates(settings)
-        self._uploads = make_uploads(settings)
+        self._uploads, self._audit = make_uploads(settings), make_audit_log(settings)
         names = strategies.names(), reducers.names()
         self.metrics = Metrics(*names, lambda error: code_of(error).name, trace_of, settings.metrics.latency_buckets)
         self._answers: Handlers | None = None  # by HTTP, once the model is loaded
@@ -101,10 +96,7 @@ class Application:
             raise RuntimeError("a background task of the service ended by itself") from cause
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        settings, tracers = self._settings, [self._tracing.handlers] if self._tracing else []
-        observe = combine_observers(*tracers, self.metrics.handlers, AccessLog().handlers)
-        if self._tracing:
-            stack.push_async_callback(asyncio.to_thread, self._tracing.close)
+        settings, observe = self._settings, make_observer(stack, self._tracing, self._audit, self.metrics)
         for catalogue, default in ((strategies, settings.defaults.strategy), (reducers, settings.defaults.reducer)):
             catalogue.get(default)  # a name that does not exist fails now
         check_limits(settings.limits.parameters)
@@ -133,9 +125,9 @@ class Application:
         peaks = [peak async for peak in measure_peaks(runtime)] if on_gpu and not peaks_file else stored
         for peak in peaks:
             self.metrics.set_memory_peak(peak.strategy, peak.device, peak.bytes)
-        service = make_service(runtime, info, observe)
+        service = make_service(runtime, info, observe, make_gate(self._audit))
         queues = service.buffered, self._uploads
-        self.metrics.register_counts(partial(make_counts, settings, runtime, *queues, self._certificates))
+        self.metrics.register_counts(partial(make_counts, settings, runtime, *queues, self._certificates, self._audit))
         server.serve(service)
         self._answers = make_answers(settings, service, server.open_inference, self._identity, observe)
         self._server = server
@@ -175,22 +167,13 @@ class Application:
             self._server.health.set_serving(serving)
 
 
-def make_service(runtime: Runtime, info: ServerInfo, observe: Observe) -> AdaptationService:
+def make_service(
+    runtime: Runtime, info: ServerInfo, observe: Observe, may_change: MayChange = allow
+) -> AdaptationService:
     """The gRPC methods over the parts of `runtime`."""
     texts = runtime.text_spaces, runtime.label_sets
     parts = runtime.engine, runtime.teaching, *texts, runtime.sessions, runtime.persistence, runtime.switches
-    return AdaptationService(*parts, info, lambda: runtime.admission.load, observe)
-
-
-def _tracing(endpoint: str, share: float) -> Tracing | None:
-    """Raises `BadSettings` when spans are wanted and OpenTelemetry is not installed."""
-    if not endpoint:
-        return None
-    try:
-        from ..telemetry.tracing import otlp
-    except ImportError as error:
-        raise BadSettings(f"tracing.endpoint needs `pip install tta-service[tracing]`: {error}") from None
-    return otlp(endpoint, share, version("tta-service"))
+    return AdaptationService(*parts, info, lambda: runtime.admission.load, observe, may_change)
 
 
 def _exit_on_device_loss(error: BaseException) -> None:

@@ -11,6 +11,7 @@ from ..core.catalogue import reducers, strategies
 from ..methods.uploads import UploadBudget
 from ..serving.streams import BufferTotals
 from ..settings import BadSettings, Settings
+from ..telemetry.audit import AuditLog
 from ..telemetry.collectors import Counts
 from ..wire.certificates import Certificates
 from ..wire.server_info import ServerInfo
@@ -48,9 +49,11 @@ def make_counts(
     totals: BufferTotals,
     uploads: UploadBudget,
     certificates: Certificates | None = None,
+    audit: AuditLog | None = None,
 ) -> Counts:
     """The published counters of `serving`. Called in the scrape's thread."""
     tower, text, sessions = runtime.batcher.counters, runtime.text_spaces.counters, runtime.sessions.counters
+    store = runtime.persistence.store
     now, view = time.time(), 3 * runtime.clip.image_size**2
     return Counts(
         serving=runtime.health.serving,
@@ -69,6 +72,10 @@ def make_counts(
         questions_answered=sessions.questions_answered,
         questions_asked=sessions.questions_asked,
         questions_evicted=sessions.questions_evicted,
+        store_unavailable=bool(store and store.breaker.is_open),
+        store_failures=store.breaker.failures if store else 0,
+        store_damaged=store.damaged if store else 0,
+        audit_failures=audit.failures if audit else 0,
         strategies_disabled=dict.fromkeys(runtime.switches.disabled, 1),
         sets_checked=sessions.sets_checked,
         drawn_answers=sessions.drawn_answers,

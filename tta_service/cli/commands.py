@@ -28,6 +28,7 @@ COMMANDS = {
     "reducers": Place("catalogue", "reducers", "List the token reducers."),
     "settings": Place("settings", "settings", "Show every setting, its value and where it was set."),
     "keys": Place("keys", "keys", "API keys: add, list, revoke."),
+    "owners": Place("owners", "owners", "Delete all that a running server has of an owner."),
 }
 
 

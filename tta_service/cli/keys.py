@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +12,7 @@ import typer
 
 from ..core.errors import BadRequest
 from ..settings import BadSettings, load
+from ..telemetry.audit import AuditLog
 from ..wire.keys import ApiKey, Role, edit_keys, read_keys
 from .options import AsJson
 from .text import json_line
@@ -28,6 +32,7 @@ def add_key(
         key, token = ApiKey.make(name, Role.of(role))
         with edit_keys(_path(file)) as held:
             held[key.id] = key
+            _audit("key_added", [key])
     except ValueError as error:
         raise BadRequest(str(error)) from None
     print(token)
@@ -53,14 +58,32 @@ def revoke_keys(
     """Revoke keys. A running server refuses them within a second. The owner's sessions stay."""
     try:
         with edit_keys(_path(file)) as held:
-            revoked = [key.id for key in held.values() if key.owner == name and id in ("", key.id)]
+            revoked = [key for key in held.values() if key.owner == name and id in ("", key.id)]
             if not revoked:
                 raise ValueError(f"there is no key {id} of {name!r}" if id else f"there is no key of {name!r}")
             for one in revoked:
-                del held[one]
+                del held[one.id]
+            _audit("key_revoked", revoked)
     except ValueError as error:
         raise BadRequest(str(error)) from None
-    print("\n".join(revoked))
+    print("\n".join(key.id for key in revoked))
+
+
+def _audit(action: str, changed: Sequence[ApiKey]) -> None:
+    """For the file that the setting log.audit names. One that cannot be written is said, or keeps from the change."""
+    if not (settings := load().log).audit:
+        return
+    try:
+        audit = AuditLog(Path(settings.audit))
+        for key in changed:
+            about = {"key": key.id, "owner": key.owner, "role": key.role.name.lower()}
+            audit.add(action, user=getpass.getuser(), changed=about)
+        audit.flush()
+    except OSError as error:
+        sentence = f"the audit log {settings.audit} is not written: {error}"
+        if settings.audit_required:
+            raise BadRequest(f"{sentence}; nothing was changed") from None
+        print(f"tta-service: {sentence}", file=sys.stderr)
 
 
 def _path(file: Path | None) -> Path:

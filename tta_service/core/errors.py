@@ -103,6 +103,10 @@ class SessionInUse(TTAError):
     """A stream or a call uses the session now. It can be replaced only while it is idle."""
 
 
+class OlderSnapshot(TTAError):
+    """The session has gone on since, and nobody has said that this may be lost."""
+
+
 class Overloaded(TTAError):
     """Too many requests are queued. The call may be repeated after `retry_after` seconds."""
 

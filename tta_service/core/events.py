@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from .errors import TTAError
 from .request import Report
@@ -57,6 +57,16 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
+class Audited:
+    """Somebody changed what the audit log is about: lessons, sessions by a restore, switches."""
+
+    action: str
+    owner: str  # of the caller; "" where callers are not asked who they are
+    key: str  # the id of its API key, if it showed one
+    about: Mapping[str, Any]  # for JSON
+
+
+@dataclass(frozen=True, slots=True)
 class Forward:
     """One batch through the image tower."""
 
@@ -105,7 +115,20 @@ class Responded:
     seconds: float
 
 
-Event = Report | Refused | Received | Streaming | Dropped | Closed | Forward | Canary | Called | Messaged | Responded
+Event = (
+    Report
+    | Refused
+    | Received
+    | Streaming
+    | Dropped
+    | Closed
+    | Forward
+    | Canary
+    | Called
+    | Messaged
+    | Responded
+    | Audited
+)
 Observe = Callable[[Event], None]
 
 

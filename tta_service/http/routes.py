@@ -45,6 +45,7 @@ ROUTES = (
     Route("DELETE", "/v1/label-sets/{id}", "DeleteLabelSet"),
     Route("GET", "/v1/strategies", "ListStrategies"),
     Route("PUT", "/v1/strategies/{name}", "SetStrategyState", "*"),
+    Route("DELETE", "/v1/owners/{owner}", "DeleteOwner"),
     Route("GET", "/v1/reducers", "ListReducers"),
     Route("GET", "/v1/info", "GetServerInfo"),
     Route("GET", "/v1/sessions", "ListSessions"),

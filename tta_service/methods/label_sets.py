@@ -10,6 +10,7 @@ from ..wire.identity import current_caller
 from ..wire.requests import parse_label_set
 from ..wire.server_info import ServerInfo
 from ..wire.v1 import tta_pb2 as pb
+from .audit import Audit
 from .context import Context
 from .places import TakesPlaces, takes_place
 
@@ -17,8 +18,8 @@ from .places import TakesPlaces, takes_place
 class LabelSetMethods(TakesPlaces):
     """A label set is encoded once and then named by its id, by the owners who put it."""
 
-    def __init__(self, label_sets: LabelSets, server_info: ServerInfo) -> None:
-        self._label_sets, self._server_info = label_sets, server_info
+    def __init__(self, label_sets: LabelSets, server_info: ServerInfo, audit: Audit) -> None:
+        self._label_sets, self._server_info, self._audit = label_sets, server_info, audit
 
     async def PutLabelSet(self, request: pb.PutLabelSetRequest, context: Context) -> pb.PutLabelSetResponse:
         """Encode and store a label set."""
@@ -45,6 +46,7 @@ class LabelSetMethods(TakesPlaces):
 
     async def DeleteLabelSet(self, request: pb.DeleteLabelSetRequest, context: Context) -> pb.DeleteLabelSetResponse:
         """Delete a label set. Raises `UnknownLabels`."""
-        with field_prefix("id", whole=True):
-            self._label_sets.delete(current_caller().owner, request.id)
+        async with self._audit.change("label_set_deleted", label_set=request.id):
+            with field_prefix("id", whole=True):
+                self._label_sets.delete(current_caller().owner, request.id)
         return pb.DeleteLabelSetResponse()

@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 
 from ..core.errors import BadRequest
+from ..core.lessons import LessonRequest, LessonResult
 from ..serving.persistence.service import SessionPersistence
 from ..serving.teaching import Teaching
 from ..serving.text.label_sets import LabelSets
@@ -15,6 +16,7 @@ from ..wire.lessons import check_number, make_lessons, make_refusal, make_result
 from ..wire.questions import make_questions
 from ..wire.server_info import ServerInfo
 from ..wire.v1 import tta_pb2 as pb
+from .audit import Audit
 from .context import Context
 from .places import TakesPlaces, takes_place
 from .sessions import required_group, required_pupil
@@ -24,10 +26,15 @@ class LessonMethods(TakesPlaces):
     """Lessons of the caller's sessions and groups. They are in the store, if any, before the caller hears of them."""
 
     def __init__(
-        self, teaching: Teaching, label_sets: LabelSets, persistence: SessionPersistence, server_info: ServerInfo
+        self,
+        teaching: Teaching,
+        label_sets: LabelSets,
+        persistence: SessionPersistence,
+        server_info: ServerInfo,
+        audit: Audit,
     ) -> None:
         self._teaching, self._label_sets = teaching, label_sets
-        self._persistence, self._server_info = persistence, server_info
+        self._persistence, self._server_info, self._audit = persistence, server_info, audit
 
     @takes_place
     async def TeachSession(self, request: pb.TeachSessionRequest, context: Context) -> pb.TeachSessionResponse:
@@ -36,6 +43,7 @@ class LessonMethods(TakesPlaces):
         if not request.lessons:
             raise BadRequest("there are no lessons", "lessons")
         check_number(len(request.lessons), "lessons", self._server_info)
+        await self._audit.may_change()
         await self._persistence.load(caller.owner, session_id, opening=True, group=group)
         results = [
             await self._teach(lesson, f"lessons[{place}]", session_id, group, caller)
@@ -55,8 +63,10 @@ class LessonMethods(TakesPlaces):
         """
         owner, (session_id, group) = current_caller().owner, required_pupil(request)
         check_number(len(request.example_ids), "example_ids", self._server_info)
-        await self._persistence.load(owner, session_id, opening=True, group=group)
-        unlearnt, began_anew = await self._teaching.unlearn(owner, session_id, list(request.example_ids), group)
+        async with self._audit.change("unlearnt", session=session_id, group=group) as about:
+            await self._persistence.load(owner, session_id, opening=True, group=group)
+            unlearnt, began_anew = await self._teaching.unlearn(owner, session_id, list(request.example_ids), group)
+            about["examples"] = unlearnt
         stored = await self._persistence.save_lessons(owner, session_id, group)
         return pb.UnlearnResponse(unlearnt=unlearnt, began_anew=began_anew, stored=stored)
 
@@ -96,10 +106,21 @@ class LessonMethods(TakesPlaces):
         """Take the sums of another site in place of those before. Raises `MemoryFull`; without sums `UnknownGroup`."""
         owner, group = current_caller().owner, required_group(request.lesson_group)
         site, sums = parse_sums(request, self._server_info)
-        await self._persistence.load(owner, "", opening=True, group=group)
-        began_anew = await self._teaching.sums.take(owner, group, site, sums)
+        lessons = sum(int(one.counts.sum()) for one in sums)
+        async with self._audit.change("sums_put", group=group, site=site, lessons=lessons):
+            await self._persistence.load(owner, "", opening=True, group=group)
+            began_anew = await self._teaching.sums.take(owner, group, site, sums)
         stored = await self._persistence.save_lessons(owner, "", group)
         return pb.PutLessonSumsResponse(began_anew=began_anew, stored=stored)
+
+    async def teach_lesson(
+        self, caller: Caller, session_id: str, lesson: LessonRequest, group: str = ""
+    ) -> LessonResult:
+        """Teach one lesson."""
+        async with self._audit.change("taught", session=session_id, group=group, label=lesson.label) as about:
+            result = await self._teaching.teach(caller.owner, session_id, lesson, caller.client, group)
+            about |= {"example": result.example, "replaced": result.replaced}
+        return result
 
     async def _teach(
         self, message: pb.Lesson, path: str, session_id: str, group: str, caller: Caller
@@ -110,6 +131,6 @@ class LessonMethods(TakesPlaces):
         except Exception as error:
             return make_refusal(message, error, path, located=True)
         try:
-            return make_result(await self._teaching.teach(caller.owner, session_id, lesson, caller.client, group))
+            return make_result(await self.teach_lesson(caller, session_id, lesson, group))
         except Exception as error:
             return make_refusal(message, error, path)

@@ -35,6 +35,7 @@ from ..wire.responses import make_response
 from ..wire.server_info import ServerInfo
 from ..wire.stream_requests import Frame, StreamConfig, parse_frame, parse_open
 from ..wire.v1 import tta_pb2 as pb
+from .audit import Audit, MayChange, allow
 from .context import Context
 from .embeddings import EmbeddingMethods
 from .label_sets import LabelSetMethods
@@ -48,7 +49,8 @@ from .stream import StreamHandler
 class AdaptationService(EmbeddingMethods, LabelSetMethods, SessionMethods, LessonMethods, OperatorMethods):
     """The methods of the service. They raise `TTAError`, of which each transport makes its own kind of reply.
 
-    `load()` is the queued work in seconds, which streams report to their clients.
+    `load()` is the queued work in seconds, which streams report to their clients. `may_change()` comes before what goes
+    into the audit log.
     """
 
     def __init__(
@@ -63,12 +65,14 @@ class AdaptationService(EmbeddingMethods, LabelSetMethods, SessionMethods, Lesso
         server_info: ServerInfo,
         load: Callable[[], float],
         observe: Observe = ignore,
+        may_change: MayChange = allow,
     ) -> None:
+        audit = Audit(observe, may_change)
         EmbeddingMethods.__init__(self, engine, text_spaces, server_info)
-        LabelSetMethods.__init__(self, label_sets, server_info)
-        SessionMethods.__init__(self, sessions, persistence, server_info)
-        LessonMethods.__init__(self, teaching, label_sets, persistence, server_info)
-        OperatorMethods.__init__(self, switches)
+        LabelSetMethods.__init__(self, label_sets, server_info, audit)
+        SessionMethods.__init__(self, sessions, persistence, server_info, audit)
+        LessonMethods.__init__(self, teaching, label_sets, persistence, server_info, audit)
+        OperatorMethods.__init__(self, switches, persistence.make_eraser(label_sets), audit)
         self.server_info, self.places = server_info, AdmissionController(PLACES)
         self._engine, self._text_spaces, self._load, self._observe = engine, text_spaces, load, observe
         self._streams = dict[StreamHandler, Caller]()
@@ -120,7 +124,7 @@ class AdaptationService(EmbeddingMethods, LabelSetMethods, SessionMethods, Lesso
         async def teach(lesson: LessonRequest) -> LessonResult:
             caller.require(Role.TEACH, "a lesson")
             with await self.places.acquire(Claim(1, client=caller.client)):
-                result = await self._teaching.teach(owner, lease.session, lesson, caller.client)
+                result = await self.teach_lesson(caller, lease.session, lesson)
                 stored = await self._persistence.save_lessons(owner, lease.session)  # before the teacher has a reply
                 return replace(result, stored=stored)
 

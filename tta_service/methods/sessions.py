@@ -16,6 +16,7 @@ from ..wire.identity import current_caller
 from ..wire.keys import Role
 from ..wire.server_info import ServerInfo
 from ..wire.v1 import tta_pb2 as pb
+from .audit import Audit
 from .context import Context
 from .places import TakesPlaces, takes_place
 
@@ -31,8 +32,11 @@ def _key_of_all(session: SessionInfo) -> str:
 class SessionMethods(TakesPlaces):
     """The sessions of the caller. One that is only in the store is loaded before it is reset or closed."""
 
-    def __init__(self, sessions: Sessions, persistence: SessionPersistence, server_info: ServerInfo) -> None:
-        self._sessions, self._persistence, self._server_info = sessions, persistence, server_info
+    def __init__(
+        self, sessions: Sessions, persistence: SessionPersistence, server_info: ServerInfo, audit: Audit
+    ) -> None:
+        self._sessions, self._persistence = sessions, persistence
+        self._server_info, self._audit = server_info, audit
 
     async def GetSession(self, request: pb.GetSessionRequest, context: Context) -> pb.GetSessionResponse:
         """Describe one session. Raises `UnknownSession`."""
@@ -55,16 +59,18 @@ class SessionMethods(TakesPlaces):
     async def ResetSession(self, request: pb.ResetSessionRequest, context: Context) -> pb.ResetSessionResponse:
         """Empty the memories of a session."""
         owner, session_id = current_caller().owner, required_session_id(request.session_id)
-        await self._persistence.load(owner, session_id, opening=True)
-        fresh = await self._sessions.reset(owner, session_id)
+        async with self._audit.change("reset", session=session_id):
+            await self._persistence.load(owner, session_id, opening=True)
+            fresh = await self._sessions.reset(owner, session_id)
         return pb.ResetSessionResponse(session=make_session_info(fresh))
 
     @takes_place
     async def CloseSession(self, request: pb.CloseSessionRequest, context: Context) -> pb.CloseSessionResponse:
         """End a session and forget its memories."""
         owner, session_id = current_caller().owner, required_session_id(request.session_id)
-        await self._persistence.load(owner, session_id, opening=True)
-        self._sessions.close(owner, session_id)
+        async with self._audit.change("closed", session=session_id):
+            await self._persistence.load(owner, session_id, opening=True)
+            self._sessions.close(owner, session_id)
         return pb.CloseSessionResponse()
 
     @property
@@ -77,6 +83,7 @@ class SessionMethods(TakesPlaces):
         owner = current_caller().owner
         await self._persistence.load(owner, check_session_id(session_id), opening=anew)
         if anew:
+            await self._audit.may_change()
             self.end_session(session_id)
         return self._sessions.registry.get(owner, session_id) is not None
 
@@ -84,6 +91,7 @@ class SessionMethods(TakesPlaces):
         """Close the session if it is open."""
         if self._sessions.registry.get(owner := current_caller().owner, session_id) is not None:
             self._sessions.close(owner, session_id)
+            self._audit.record("closed", session=session_id)
 
     @takes_place
     async def SnapshotSession(self, request: pb.SnapshotSessionRequest, context: Context) -> pb.SnapshotSessionResponse:
@@ -99,8 +107,11 @@ class SessionMethods(TakesPlaces):
     @takes_place
     async def RestoreSession(self, request: pb.RestoreSessionRequest, context: Context) -> pb.RestoreSessionResponse:
         """Bring a session back from a snapshot of this server or of one with the same secret."""
-        with field_prefix("snapshot"):
-            restored = await self._persistence.restore(current_caller().owner, request.snapshot.state)
+        async with self._audit.change("restored", session=request.snapshot.session_id) as about:
+            with field_prefix("snapshot"):
+                owner, state = current_caller().owner, request.snapshot.state
+                restored = await self._persistence.restore(owner, state, roll_back=request.roll_back)
+            about |= {"session": restored.id, "epoch": restored.epoch, "lessons": restored.lessons}
         return pb.RestoreSessionResponse(session=make_session_info(restored))
 
 

@@ -50,6 +50,10 @@ class Counts:
     questions_answered: int = _counter("tta_questions_answered", "Questions that a lesson has answered.")
     questions_asked: Mapping[str, int] = _counter("tta_questions_asked", "Questions asked.", "reason")
     questions_evicted: Mapping[str, int] = _counter("tta_questions_evicted", "Questions lost unanswered.", "reason")
+    store_unavailable: bool = _metric("tta_store_unavailable", "1: the state store does not answer.")
+    store_failures: int = _counter("tta_store_failures", "Calls of the state store that failed.")
+    store_damaged: int = _counter("tta_store_damaged_records", "Records that were damaged and moved aside.")
+    audit_failures: int = _counter("tta_audit_failures", "Lines of the audit log that could not be written.")
     strategies_disabled: Mapping[str, int] = _metric("tta_strategy_disabled", "1: it is switched off.", "strategy")
     sets_checked: Mapping[str, int] = _counter(
         "tta_prediction_sets_checked", "Prediction sets of frames that a person has named since.", "outcome"

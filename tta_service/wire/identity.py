@@ -38,6 +38,7 @@ ROLES: Mapping[str, Role] = {  # of the methods of tta.v1.AdaptationService; one
     "GetLessonSums": Role.TEACH,
     "PutLessonSums": Role.TEACH,
     "SetStrategyState": Role.ADMIN,
+    "DeleteOwner": Role.ADMIN,
 }
 OPEN_SERVICES = ("grpc.health.v1.Health",)  # load balancers and probes show no key
 SERVICE = "tta.v1.AdaptationService"
@@ -193,8 +194,6 @@ def _is_address(text: str) -> bool:
 
 
 def _is_in(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
-    if not _is_address(address):
-        return False
-    ip = ip_address(address)
+    ip = ip_address(address) if _is_address(address) else None
     ip = getattr(ip, "ipv4_mapped", None) or ip
-    return any(ip in network for network in networks)
+    return ip is not None and any(ip in network for network in networks)

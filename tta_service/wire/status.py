@@ -34,6 +34,7 @@ CODES: dict[type[errors.TTAError], int] = {
     errors.SessionMoved: code_pb2.FAILED_PRECONDITION,
     errors.NewerFormat: code_pb2.FAILED_PRECONDITION,
     errors.SessionInUse: code_pb2.FAILED_PRECONDITION,
+    errors.OlderSnapshot: code_pb2.FAILED_PRECONDITION,
     errors.Overloaded: code_pb2.RESOURCE_EXHAUSTED,
     errors.MemoryFull: code_pb2.RESOURCE_EXHAUSTED,
     errors.TooLarge: code_pb2.RESOURCE_EXHAUSTED,

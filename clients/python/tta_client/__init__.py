@@ -9,7 +9,7 @@ from .statistics import Statistics
 from .sync.client import Client
 from .sync.stream import Stream
 from .types.answers import Answer, AnswerWarning, FrameAnswer, FrameFailure, Score, SessionStatus, Timings
-from .types.catalogue import Description, LabelSetInfo, Parameter, ServerInfo, SessionInfo, Snapshot
+from .types.catalogue import DeletedOwner, Description, LabelSetInfo, Parameter, ServerInfo, SessionInfo, Snapshot
 from .types.confidence import Ask, Confidence, Smooth
 from .types.frames import Features, Frame
 from .types.labels import LabelSet
@@ -29,6 +29,7 @@ __all__ = [
     "Choice",
     "Client",
     "Confidence",
+    "DeletedOwner",
     "Description",
     "Features",
     "Frame",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,15 @@ import torch
 from tests.patience import PATIENCE
 from tests.redis_server import redis_server
 from tests.serving.harness import EXACT, LABELS, Harness, harness, make_request
-from tta_service.core.errors import BadRequest, NewerFormat, NotReady, SessionMoved, UnknownSession, Unsupported
+from tta_service.core.errors import (
+    BadRequest,
+    NewerFormat,
+    NotReady,
+    OlderSnapshot,
+    SessionMoved,
+    UnknownSession,
+    Unsupported,
+)
 from tta_service.core.events import Closed
 from tta_service.core.lessons import FrameRef, LessonRequest
 from tta_service.core.request import Report
@@ -26,8 +34,9 @@ from tta_service.serving.persistence.service import SessionPersistence
 from tta_service.serving.persistence.signing import SignedCodec
 from tta_service.serving.persistence.snapshots import Snapshots
 from tta_service.serving.persistence.stores import open_store
-from tta_service.serving.persistence.stores.base import Store, Stored, name_of
+from tta_service.serving.persistence.stores.base import Store
 from tta_service.serving.persistence.stores.folder import FolderStore
+from tta_service.serving.persistence.stores.records import Stored, name_of
 from tta_service.serving.sessions.memory import MemoryLimits
 from tta_service.serving.sessions.session import Session
 from tta_service.strategies.tda import TDA
@@ -301,7 +310,7 @@ async def test_a_record_under_the_name_of_another_session_is_not_believed(
 def put_newer(folder: Path) -> bytes:
     """The one stored session becomes one that a newer version wrote."""
     [file] = folder.glob("*.session")
-    file.write_bytes(b'{"format": 2}\nall is new')
+    file.write_bytes(b'{"format": 3}\nall is new')
     return file.read_bytes()
 
 
@@ -423,6 +432,35 @@ async def test_restoring_a_snapshot_takes_the_session_over(tmp_path: Path):
         assert (back.session.origin, one.running.sessions.get("ann", "cam").epoch) == ("restored", 3)
 
 
+@pytest.mark.parametrize("where", ["here", "in the store"])
+async def test_what_a_session_has_learnt_since_is_not_lost_unless_that_is_said(tmp_path: Path, where: str):
+    async with server(tmp_path) as one:
+        await one.frames(1, 2)
+        saved = (await one.persistence.snapshot("ann", "cam")).state
+        await one.persistence.restore("ann", saved, roll_back=False)  # nothing is lost
+        await one.frame(3)
+        await one.persistence.save_all()
+        async with server(tmp_path) as two:
+            restoring = one if where == "here" else two
+            with pytest.raises(OlderSnapshot, match="has answered 3 frames and the snapshot 2: set roll_back"):
+                await restoring.persistence.restore("ann", saved, roll_back=False)
+            assert restoring.running.sessions.get("ann", "cam").frames == 3
+            assert (await restoring.persistence.restore("ann", saved, roll_back=True)).frames == 2
+            await restoring.frame(3)
+            restoring.running.sessions.close("ann", "cam")
+            await restoring.persistence.save_all()
+            assert (await restoring.persistence.restore("ann", saved, roll_back=False)).frames == 2  # there is none
+
+
+async def test_a_lesson_since_is_not_lost_either(tmp_path: Path):
+    async with server(tmp_path) as one:
+        await one.frame(1)
+        saved = (await one.persistence.snapshot("ann", "cam")).state
+        await one.running.teaching.teach("ann", "cam", LessonRequest(FrameRef(1), LABELS.names[0], None, EXACT))
+        with pytest.raises(OlderSnapshot):
+            await one.persistence.restore("ann", saved, roll_back=False)
+
+
 class Gated(FolderStore):
     """Writes wait for the event `go`."""
 
@@ -430,10 +468,12 @@ class Gated(FolderStore):
         super().__init__(folder, 3600.0)
         self.entered, self.go = asyncio.Event(), asyncio.Event()
 
-    async def write(self, owner: str, session: str, stored: Stored, after: int) -> None:
+    async def write(
+        self, owner: str, session: str, stored: Stored, after: int, unanswered: Collection[bytes] = ()
+    ) -> None:
         self.entered.set()
         await asyncio.wait_for(self.go.wait(), PATIENCE)
-        await super().write(owner, session, stored, after)
+        await super().write(owner, session, stored, after, unanswered)
 
 
 async def test_until_a_restored_snapshot_is_written_the_store_has_the_session_before(tmp_path: Path):
@@ -500,6 +540,8 @@ async def test_no_session_is_lost_while_the_store_is_unreachable(tmp_path: Path,
             await one.persistence.load("ann", "cam", opening=True)  # open on this server: it goes on
             with pytest.raises(NotReady):
                 await one.frame(1, name="unknown")
+        while store.breaker.is_open:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
         assert (await one.frame(2)).session.frames == 2
         await one.persistence.save_all()
         assert await store.epoch("ann", "cam") == 1
@@ -508,7 +550,9 @@ async def test_no_session_is_lost_while_the_store_is_unreachable(tmp_path: Path,
 class Broken(FolderStore):
     """Writes fail in a way that nobody has thought of."""
 
-    async def write(self, owner: str, session: str, stored: Stored, after: int) -> None:
+    async def write(
+        self, owner: str, session: str, stored: Stored, after: int, unanswered: Collection[bytes] = ()
+    ) -> None:
         raise ZeroDivisionError
 
 

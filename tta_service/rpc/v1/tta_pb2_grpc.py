@@ -79,6 +79,11 @@ class AdaptationServiceStub:
                 request_serializer=tta_dot_v1_dot_tta__pb2.SetStrategyStateRequest.SerializeToString,
                 response_deserializer=tta_dot_v1_dot_tta__pb2.SetStrategyStateResponse.FromString,
                 _registered_method=True)
+        self.DeleteOwner = channel.unary_unary(
+                '/tta.v1.AdaptationService/DeleteOwner',
+                request_serializer=tta_dot_v1_dot_tta__pb2.DeleteOwnerRequest.SerializeToString,
+                response_deserializer=tta_dot_v1_dot_tta__pb2.DeleteOwnerResponse.FromString,
+                _registered_method=True)
         self.ListReducers = channel.unary_unary(
                 '/tta.v1.AdaptationService/ListReducers',
                 request_serializer=tta_dot_v1_dot_tta__pb2.ListReducersRequest.SerializeToString,
@@ -208,6 +213,14 @@ class AdaptationServiceServicer:
 
     def SetStrategyState(self, request, context):
         """For operators: switch a strategy off. Its requests are answered with zero_shot, which `degraded` says.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteOwner(self, request, context):
+        """For operators: delete all that this server and its state store have of an owner. Idempotent; snapshots and resume
+        tokens that clients keep are not reached.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -353,6 +366,11 @@ def add_AdaptationServiceServicer_to_server(servicer, server):
                     servicer.SetStrategyState,
                     request_deserializer=tta_dot_v1_dot_tta__pb2.SetStrategyStateRequest.FromString,
                     response_serializer=tta_dot_v1_dot_tta__pb2.SetStrategyStateResponse.SerializeToString,
+            ),
+            'DeleteOwner': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteOwner,
+                    request_deserializer=tta_dot_v1_dot_tta__pb2.DeleteOwnerRequest.FromString,
+                    response_serializer=tta_dot_v1_dot_tta__pb2.DeleteOwnerResponse.SerializeToString,
             ),
             'ListReducers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListReducers,
@@ -668,6 +686,33 @@ class AdaptationService:
             '/tta.v1.AdaptationService/SetStrategyState',
             tta_dot_v1_dot_tta__pb2.SetStrategyStateRequest.SerializeToString,
             tta_dot_v1_dot_tta__pb2.SetStrategyStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteOwner(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tta.v1.AdaptationService/DeleteOwner',
+            tta_dot_v1_dot_tta__pb2.DeleteOwnerRequest.SerializeToString,
+            tta_dot_v1_dot_tta__pb2.DeleteOwnerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -30,6 +30,11 @@ class Subject:
         return json.dumps([self.kind, self.owner, self.name]).encode()
 
 
+def stored_session(owner: str, id: str) -> Subject:
+    """What the state store has of a session."""
+    return Subject("session", owner, id)
+
+
 class StateKey:
     """The keys that come from one secret, each by HKDF-SHA256 (RFC 5869).
 
@@ -41,10 +46,15 @@ class StateKey:
         self._secret = secret
         self.id = self._derive("key id", 8).hex()
         self._encryption, self._owner = self._derive("encryption"), self._derive("owner")
+        self._records = self._derive("records")
 
     def sign(self, content: bytes) -> bytes:
         """HMAC-SHA256."""
         return hmac.digest(self._secret, content, "sha256")
+
+    def seal(self, content: bytes) -> str:
+        """HMAC-SHA256 by a key of its own: no signature of a state is one of a record."""
+        return hmac.digest(self._records, content, "sha256").hex()
 
     def tag(self, owner: str) -> str:
         """The same text for the same owner, which tells nobody else who that is."""

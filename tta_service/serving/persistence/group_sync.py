@@ -20,7 +20,7 @@ from .encryption import Subject
 from .lesson_codec import decode_lessons, decode_sums, encode_lessons, encode_sums
 from .snapshots import Snapshots
 from .stores.base import Store
-from .stores.base import name_of as name_in_store
+from .stores.records import name_of as name_in_store
 
 NAME = re.compile(rf"[0-9a-f]{{{KEY}}}-[0-9]{{17}}-[0-9a-f]{{8}}")
 log = logging.getLogger(__name__)
@@ -71,6 +71,10 @@ class GroupSync:
         """Brings all groups up to date, here and in the store."""
         for group in self._registry.groups.open_groups:
             await self._sync_in_order(group)
+
+    async def settle(self) -> None:
+        """Returns when all that was begun before is done."""
+        await self._queue.join()
 
     async def run(self, every: float) -> None:
         """Does this every so many seconds until cancelled."""

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
-from ...core.errors import NewerFormat, NotReady, SessionMoved, TTAError, Unsupported
+from ...core.errors import OlderSnapshot
 from ...core.events import Event
-from ...core.lessons import Example
 from ...core.request import Report
 from ..concurrency import KeyedQueue
-from ..sessions.session import Session
 from ..sessions.session_info import SessionInfo
 from ..sessions.sessions import Sessions
+from ..text.label_sets import LabelSets
+from .erasing import OwnerEraser
 from .group_sync import GroupSync
-from .signing import has_lessons
-from .snapshots import UNUSABLE, Snapshot, Snapshots
-from .stores.base import Store, Stored
+from .snapshots import Snapshot, Snapshots
+from .stores.base import Store
+from .takeover import Takeover
 from .write_behind import WriteBehind, is_due
-
-log = logging.getLogger(__name__)
 
 
 class SessionPersistence:
@@ -40,10 +38,13 @@ class SessionPersistence:
         address: Callable[[], str] = lambda: "",
     ) -> None:
         self._sessions, self._registry, self._snapshots = sessions, sessions.registry, snapshots
-        self.store, self._write_frames, self._address = store, write_frames, address
+        self.store, self._write_frames = store, write_frames
         self._queue, self._draining = KeyedQueue(), False  # the queue is by owner and id
         self.groups = GroupSync(store, self._registry, snapshots) if store else None
         self._writer = WriteBehind(store, snapshots, self._registry, self._queue, address) if store else None
+        self._takeover = (
+            Takeover(store, snapshots, self._registry, self._writer, address) if store and self._writer else None
+        )
 
     async def load(self, owner: str, id: str, *, opening: bool = False, named: bool = True, group: str = "") -> None:
         """Takes the session over from the store when the store has a later state than this server.
@@ -55,24 +56,35 @@ class SessionPersistence:
         """
         if self.groups and group:
             await self.groups.load(owner, group)
-        if self.store is None or not id:
+        if self._takeover is None or not id:
             return
         session = self._registry.get(owner, id)
         if opening or session is None or not is_due(session):
-            await asyncio.shield(self._queue.submit((owner, id), partial(self._load, self.store, owner, id, named)))
+            await asyncio.shield(self._queue.submit((owner, id), partial(self._takeover.load, owner, id, named)))
 
     async def snapshot(self, owner: str, id: str) -> Snapshot:
         """A snapshot of a session that is open here or in the store. Raises `UnknownSession`, and as `load`."""
         await self.load(owner, id, opening=True)
         return await self._snapshots.take(owner, id)
 
-    async def restore(self, owner: str, state: bytes, id: str = "") -> SessionInfo:
-        """Restores a snapshot; the server that has the session loses it. Raises as `load` and `Snapshots.restore`."""
-        session = await self._snapshots.restore(owner, state, id)
+    async def restore(self, owner: str, state: bytes, id: str = "", roll_back: bool = True) -> SessionInfo:
+        """Restores a snapshot; the server that has the session loses it. Raises as `load` and `Snapshots.restore`.
+
+        Not to `roll_back` raises `OlderSnapshot` when the session, here or in the store, has gone on since.
+        """
+        check = None if roll_back else partial(self._refuse_older, owner)
+        session = await self._snapshots.restore(owner, state, id, check)
         if self._writer is not None:
             session.stored.restoring = True
             await asyncio.shield(self._queue.submit((owner, session.id), partial(self._writer.overwrite, session)))
         return self._sessions.get(owner, session.id)
+
+    async def _refuse_older(self, owner: str, header: Mapping[str, Any]) -> None:
+        await self.load(owner, header["session"], opening=True)
+        session, lessons = self._registry.get(owner, header["session"]), header.get("lessons", {}).get("last", 0)
+        if session and (session.frames > header["frames"] or session.own_lessons.last > lessons):
+            gone_on = f"the session has answered {session.frames} frames and the snapshot {header['frames']}"
+            raise OlderSnapshot(f"{gone_on}: set roll_back to lose what it has learnt since", "state")
 
     def resume_token(self, owner: str, id: str) -> bytes:
         """A token that opens the session's stream again on any server with the store and secret; empty when closed."""
@@ -108,6 +120,16 @@ class SessionPersistence:
             raise stored.lost
         return stored_group and stored.epoch > 0 and stored.lessons >= changes
 
+    def make_eraser(self, label_sets: LabelSets) -> OwnerEraser:
+        """What deletes all of an owner, in the store too."""
+        codec, adopt_owner = self._snapshots.codec, self._snapshots.adopt_owner
+        return OwnerEraser(self._registry, label_sets, self.store, codec, self._settle, adopt_owner)
+
+    async def _settle(self) -> None:
+        await self._queue.join()
+        if self.groups:
+            await self.groups.settle()
+
     def drain(self) -> None:
         """From now on an answer waits until its session is written, for the next request goes to another server."""
         self._draining = True
@@ -125,6 +147,7 @@ class SessionPersistence:
             if streams and session.lease_lost is not None:
                 session.stored.resumable = not session.named
             self._writer.schedule(session)
+        self._writer.schedule_deletions()
         await self._queue.join()
 
     async def run(self, every: float = 5.0) -> None:
@@ -140,61 +163,3 @@ class SessionPersistence:
         session = self._registry.get(event.request.owner, event.session.id)
         if session is not None and session.frames - session.stored.frames >= self._write_frames:
             self._writer.schedule(session)
-
-    async def _load(self, store: Store, owner: str, id: str, named: bool) -> None:
-        session, recent = self._registry.get(owner, id), list[Example]()
-        if session is not None:
-            if session.stored.restoring:  # a snapshot was restored here: the stored state is older
-                return
-            lost: TTAError = SessionMoved("another server has had the session since", "session_id")
-            try:
-                if await store.epoch(owner, id) <= session.stored.epoch:
-                    return
-            except NewerFormat as error:
-                lost = error
-            except NotReady as error:
-                return log.warning("session %s goes on without an answer from the store: %s", id, error.message)
-            recent = list(session.recent)  # lessons about pictures that this server has seen may still come
-            self._registry.close(session, "moved", lost)
-        if (stored := await store.claim(owner, id, self._address())) is not None:
-            session = await self._take_over(owner, id, stored, named)
-            for example in recent:
-                self._registry.room.remember(session, example)
-        elif owner and owner == self._snapshots.adopt_owner and self._writer:
-            await self._adopt(store, self._writer, owner, id)
-
-    async def _take_over(self, owner: str, id: str, stored: Stored, named: bool) -> Session:
-        """The stored session, or one that begins anew. Raises as `_reinstate`."""
-        session = await self._reinstate(owner, id, stored, named)
-        current = session is None or self._snapshots.codec.is_current(stored.state)
-        if session is None:
-            session = self._registry.obtain(owner, id, named)
-            session.epoch = stored.epoch
-        as_it_is = session.frames, session.bytes, session.lessons.changes
-        # What is not encrypted, or by a former secret, is written anew, as if it had changed.
-        session.stored.record(stored.epoch, *(as_it_is if current else (-1, -1, -1)))
-        return session
-
-    async def _reinstate(self, owner: str, id: str, stored: Stored, named: bool) -> Session | None:
-        """The stored session, open here. None when its state cannot be used, which the log says.
-
-        Raises `Unsupported` when that one has lessons, which a session that begins anew would overwrite.
-        """
-        try:
-            return await self._snapshots.reinstate(owner, id, stored.state, stored.epoch, named)
-        except UNUSABLE as error:
-            if has_lessons(stored.state):
-                reason = f"this session's lessons cannot be read here: {error.message}"
-                raise Unsupported(reason, "session_id") from error
-            log.warning("session %s begins anew, its stored state cannot be used: %s", id, error.message)
-            return None
-
-    async def _adopt(self, store: Store, writer: WriteBehind, owner: str, id: str) -> None:
-        """Makes a session from before owners one of that owner, here and in the store."""
-        stored = await store.claim("", id, self._address())
-        session = await self._reinstate(owner, id, stored, named=True) if stored else None
-        if stored and session:
-            await writer.write(session)
-            if session.stored.epoch:  # else the store does not answer, and the record is adopted another time
-                await store.forget("", id, stored.epoch)
-                log.info("session %s from before owners is now one of %r", id, owner)

@@ -57,6 +57,7 @@ class SignedCodec:
             content |= {"header": torch.frombuffer(bytearray(texts), dtype=torch.uint8)}
             metadata = dict[str, str]()
         about = {"format": str(format), "key": self._key.id, "owner": self._key.tag(subject.owner)}
+        about |= {"sealed": "1"} if subject.kind == "session" else {}  # its record has a seal
         head = json.dumps({"__metadata__": about | ({"lessons": "1"} if lessons else {})}).encode()
         head = struct.pack("<Q", len(head)) + head
         content = head + self._key.encrypt(save(content, metadata), head + subject.encode())
@@ -83,16 +84,18 @@ class SignedCodec:
         return is_encrypted(blob) and head_of(blob).get("key") == self._key.id
 
     def belongs_to(self, owner: str, blob: bytes) -> bool:
-        """Whether it is the owner's, whatever it is. False as well for what these secrets cannot tell."""
-        key = self._signer(blob)
-        if key is None:
-            return False
+        """Whether it says that it is the owner's, whatever it is, even if it is damaged. False for other secrets'."""
         if is_encrypted(blob):
-            return head_of(blob).get("owner") == key.tag(owner)
+            return head_of(blob).get("owner") in [key.tag(owner) for key in self._keys]
         try:
             return self.loads(blob)[0].get("owner") == owner
         except (BadRequest, NewerFormat):
             return False
+
+    def is_damaged(self, blob: bytes) -> bool:
+        """Whether it is not what was written. False for what another secret, or none that says so, has signed."""
+        head = head_of(blob)
+        return self._signer(blob) is None and (not head or head.get("key") in [key.id for key in self._keys])
 
     def _signer(self, blob: bytes) -> StateKey | None:
         named = [key for key in self._keys if key.id == head_of(blob).get("key")]

@@ -19,7 +19,7 @@ from ..sessions.session import Session
 from ..sessions.sessions import Sessions
 from ..sessions.turns import TurnQueue
 from ..text.cache import TextSpaceCache
-from .encryption import Subject
+from .encryption import Subject, stored_session
 from .lesson_codec import Content, decode_taught, encode_taught
 from .memory_codec import MemoryImage, copy_memories, decode, decode_key, encode_memories, split
 from .session_image import SessionImage
@@ -29,6 +29,7 @@ from .trust_codec import encode_trust, without_trust
 UNUSABLE = (BadRequest, BadLabels, BadParameters, UnknownStrategy, UnknownReducer, SessionInUse)  # of a stored state
 StartFit = Callable[[TurnQueue, Callable[[], Callable[[], None]]], None]
 EncodeAgain = Callable[[str, Sequence[Lesson]], Awaitable[list[Lesson]]]
+Check = Callable[[Mapping[str, Any]], Awaitable[None]]  # of a snapshot's header
 log = logging.getLogger(__name__)
 
 
@@ -40,11 +41,6 @@ def _hold_nothing() -> Callable[[], None]:
 async def keep_apart(owner: str, lessons: Sequence[Lesson]) -> list[Lesson]:
     """The lessons as they are."""
     return list(lessons)
-
-
-def stored_session(owner: str, id: str) -> Subject:
-    """What the state store has of a session."""
-    return Subject("session", owner, id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +105,10 @@ class Snapshots:
         state = await run(self.lanes.prepare, self._dump, header, values, encode_lessons, subject)
         return Snapshot(session.id, epoch, state)
 
-    async def restore(self, owner: str, state: bytes, id: str = "") -> Session:
+    async def restore(self, owner: str, state: bytes, id: str = "", check: Check | None = None) -> Session:
         """The session goes on here, one epoch later, and replaces an idle one of the same id, its own without `id`.
+
+        `check(header)` may object.
 
         Of another model's snapshot lessons and questions are restored; what another version of a strategy learnt from
         lessons begins anew. Raises `BadRequest` when the state was changed, is another owner's, does not fit this
@@ -120,6 +118,8 @@ class Snapshots:
             image = await self._decode(owner, state, partial(Subject, "snapshot"))
             if id:
                 image = replace(image, header={**image.header, "session": id})
+            if check:
+                await check(image.header)
             return self._install(image, owner, image.header["epoch"] + 1, named=True)
 
     async def reinstate(self, owner: str, id: str, state: bytes, epoch: int, named: bool) -> Session:

@@ -11,8 +11,10 @@ from ...core.errors import NewerFormat, NotReady, SessionMoved
 from ..concurrency import KeyedQueue
 from ..sessions.registry import Reason, SessionRegistry
 from ..sessions.session import Session
+from .encryption import MAC
 from .snapshots import Snapshots
-from .stores.base import Store, Stored
+from .stores.base import Store
+from .stores.records import Stored
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,8 @@ class WriteBehind:
         address: Callable[[], str],
     ) -> None:
         self._store, self._snapshots, self._registry = store, snapshots, registry
-        self._queue, self._address = queue, address
+        self._queue, self._address, self._is_failing = queue, address, False
+        self._closed = dict[tuple[str, str], int]()  # epochs of closed sessions whose records are not deleted yet
         registry.on_close = self._on_close
 
     def schedule(self, session: Session) -> asyncio.Task[None] | None:
@@ -56,13 +59,18 @@ class WriteBehind:
         snapshot = await self._snapshots.make(session, group_lessons=False)
         record = Stored(snapshot.epoch, self._address(), snapshot.state)
         try:
-            await self._store.write(session.owner, session.id, record, stored.epoch)
+            await self._store.write(session.owner, session.id, record, stored.epoch, stored.unanswered)
         except (SessionMoved, NewerFormat) as error:
             log.warning("session %s: %s", session.id, error.message)
             stored.lost = error
             return self._registry.close(session, "moved", error)
         except NotReady as error:
-            return log.warning("session %s was not written: %s", session.id, error.message)
+            if not self._is_failing:
+                log.warning("session %s was not written; this will be tried again: %s", session.id, error.message)
+            self._is_failing = True
+            stored.unanswered.add(record.state[:MAC])
+            return
+        self._is_failing = False
         stored.record(snapshot.epoch, frames, size, lessons)
 
     async def overwrite(self, session: Session) -> None:
@@ -90,7 +98,20 @@ class WriteBehind:
 
     async def _forget(self, session: Session) -> None:
         if session.stored.epoch:
-            await self._store.forget(session.owner, session.id, session.stored.epoch)
+            self._closed[session.owner, session.id] = session.stored.epoch
+            await self.forget_closed(session.owner, session.id)
+
+    async def forget_closed(self, owner: str, id: str) -> None:
+        """Deletes the record of a session that was closed, unless that is done. Raises `NotReady`; may be repeated."""
+        if epoch := self._closed.get((owner, id)):
+            await self._store.forget(owner, id, epoch)
+            self._closed.pop((owner, id), None)
+
+    def schedule_deletions(self) -> None:
+        """Of all records that could not be deleted before."""
+        for key in list(self._closed):
+            if key not in self._queue:
+                self._queue.submit(key, partial(self.forget_closed, *key))
 
 
 def has_changed(session: Session) -> bool:

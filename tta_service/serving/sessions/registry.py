@@ -60,8 +60,7 @@ class SessionRegistry:
 
     def find(self, owner: str, id: str) -> Session:
         """Raises `UnknownSession` when the owner has none of that id."""
-        session = self.get(owner, id)
-        if session is None:
+        if (session := self.get(owner, id)) is None:
             raise UnknownSession(f"no session {id!r} of yours is open", "session_id")
         return session
 
@@ -173,6 +172,11 @@ class SessionRegistry:
             self.on_close(session, reason)
             session.end(error or UnknownSession(f"the session was closed ({reason})", "session_id"))
             self._observe(Closed(reason, session.frames))
+
+    def forget_evicted(self, owner: str) -> None:
+        """Nothing is known any more of sessions of that owner that were evicted."""
+        for key in [key for key in self._evicted if key[0] == owner]:
+            del self._evicted[key]
 
     def _release(self, session: Session, used: bool) -> None:
         session.holds -= 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ...core.errors import TTAError
 
@@ -18,8 +18,10 @@ class StoredVersion:
     resumable: bool = False  # the session has no name, but a resume token: it has to be stored nevertheless
     queued: bool = False  # a write waits
     restoring: bool = False  # a snapshot was restored here, and its claim waits
+    unanswered: set[bytes] = field(default_factory=set[bytes])  # states that the store may have got without saying so
     lost: TTAError | None = None  # why a write was refused: another server has the session
 
     def record(self, epoch: int, frames: int, bytes: int, lessons: int = 0) -> None:
         """The store holds this state now."""
         self.epoch, self.frames, self.bytes, self.lessons = epoch, frames, bytes, lessons
+        self.unanswered.clear()

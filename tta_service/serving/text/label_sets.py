@@ -69,6 +69,13 @@ class LabelSets:
         if not any(id in owned for owned in self._owned.values()):
             self._text_spaces.forget(id)
 
+    def delete_all(self, owner: str) -> int:
+        """Drops all definitions of the owner; how many there were."""
+        ids = list(self._owned.get(owner, ()))
+        for id in ids:
+            self.delete(owner, id)
+        return len(ids)
+
     def _describe(self, labels: LabelSet) -> CachedLabelSet:
         entry = self._text_spaces.peek(labels)
         size = entry.bytes + entry.space.activations if entry else 0

@@ -660,6 +660,24 @@ class SetStrategyStateResponse(_message.Message):
     disabled: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, disabled: _Optional[_Iterable[str]] = ...) -> None: ...
 
+class DeleteOwnerRequest(_message.Message):
+    __slots__ = ("owner",)
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    owner: str
+    def __init__(self, owner: _Optional[str] = ...) -> None: ...
+
+class DeleteOwnerResponse(_message.Message):
+    __slots__ = ("sessions", "lesson_groups", "label_sets", "stored")
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    LESSON_GROUPS_FIELD_NUMBER: _ClassVar[int]
+    LABEL_SETS_FIELD_NUMBER: _ClassVar[int]
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    sessions: int
+    lesson_groups: int
+    label_sets: int
+    stored: int
+    def __init__(self, sessions: _Optional[int] = ..., lesson_groups: _Optional[int] = ..., label_sets: _Optional[int] = ..., stored: _Optional[int] = ...) -> None: ...
+
 class ListReducersRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
@@ -803,10 +821,12 @@ class SnapshotSessionResponse(_message.Message):
     def __init__(self, snapshot: _Optional[_Union[SessionSnapshot, _Mapping]] = ...) -> None: ...
 
 class RestoreSessionRequest(_message.Message):
-    __slots__ = ("snapshot",)
+    __slots__ = ("snapshot", "roll_back")
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    ROLL_BACK_FIELD_NUMBER: _ClassVar[int]
     snapshot: SessionSnapshot
-    def __init__(self, snapshot: _Optional[_Union[SessionSnapshot, _Mapping]] = ...) -> None: ...
+    roll_back: bool
+    def __init__(self, snapshot: _Optional[_Union[SessionSnapshot, _Mapping]] = ..., roll_back: _Optional[bool] = ...) -> None: ...
 
 class RestoreSessionResponse(_message.Message):
     __slots__ = ("session",)

@@ -12,7 +12,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from ..channel import parse_session, to_timeout
 from ..errors import TTAClientError, blame_field, from_rpc
 from ..types import catalogue
-from ..types.catalogue import Description, LabelSetInfo, ServerInfo, SessionInfo, Snapshot
+from ..types.catalogue import DeletedOwner, Description, LabelSetInfo, ServerInfo, SessionInfo, Snapshot
 from ..types.labels import LabelSet, parse_label_set, read_label_set
 from ..types.values import parse_text
 from ..v1 import tta_pb2 as pb
@@ -75,9 +75,12 @@ class Admin:
         reply = self._call("SnapshotSession", pb.SnapshotSessionRequest(session_id=parse_session(session_id)))
         return catalogue.parse_snapshot(reply.snapshot)
 
-    def restore(self, snapshot: Snapshot | bytes) -> SessionInfo:
-        """Restores a session from a snapshot, or from its `state` alone. It replaces an idle session of the same id."""
-        message = pb.RestoreSessionRequest(snapshot=catalogue.make_snapshot_message(snapshot))
+    def restore(self, snapshot: Snapshot | bytes, *, roll_back: bool = False) -> SessionInfo:
+        """Restores a session from a snapshot, or from its `state` alone. It replaces an idle session of the same id.
+
+        One that has answered more frames since, or was taught more, is replaced with `roll_back` only.
+        """
+        message = pb.RestoreSessionRequest(snapshot=catalogue.make_snapshot_message(snapshot), roll_back=roll_back)
         reply = self._call("RestoreSession", message, session=message.snapshot.session_id)
         return catalogue.parse_session_info(reply.session)
 
@@ -92,6 +95,14 @@ class Admin:
         """The reducers of the service and their parameters."""
         reply = self._call("ListReducers", pb.ListReducersRequest())
         return [catalogue.parse_description(one) for one in reply.reducers]
+
+    def delete_owner(self, owner: str) -> DeletedOwner:
+        """Deletes all that the service and its state store have of an owner, for callers with the role admin.
+
+        It may be repeated. Revoke the owner's keys first, and do it on each server that shares the store.
+        """
+        message = pb.DeleteOwnerRequest(owner=parse_text(owner, "owner"))
+        return catalogue.parse_deleted_owner(self._call("DeleteOwner", message))
 
     def info(self) -> ServerInfo:
         """The server: its version, model, device and limits."""

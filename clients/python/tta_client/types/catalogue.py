@@ -82,6 +82,16 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class DeletedOwner:
+    """What a service had of an owner before it was deleted."""
+
+    sessions: int
+    lesson_groups: int
+    label_sets: int
+    stored: int  # sessions and lesson groups that the state store still had then
+
+
+@dataclass(frozen=True, slots=True)
 class ServerInfo:
     """The server's model, device and limits. `model_fingerprint` identifies the weights; `Features` must match it."""
 
@@ -126,6 +136,11 @@ def make_snapshot_message(snapshot: Snapshot | bytes) -> tta_pb2.SessionSnapshot
             raise TypeError(f"{repr(snapshot)[:60]} is neither a Snapshot nor its bytes")
         session = parse_session(snapshot.session_id)
         return tta_pb2.SessionSnapshot(session_id=session, epoch=snapshot.epoch, state=snapshot.state)
+
+
+def parse_deleted_owner(message: tta_pb2.DeleteOwnerResponse) -> DeletedOwner:
+    """The numbers of the wire."""
+    return read_fields(DeletedOwner, message)
 
 
 def parse_server_info(message: tta_pb2.GetServerInfoResponse) -> ServerInfo:

@@ -19,8 +19,9 @@ from tta_service.core.errors import NewerFormat, NotReady, SessionMoved
 from tta_service.serving.persistence.encryption import Subject
 from tta_service.serving.persistence.signing import SignedCodec
 from tta_service.serving.persistence.stores import open_store
-from tta_service.serving.persistence.stores.base import Store, Stored
+from tta_service.serving.persistence.stores.base import Store
 from tta_service.serving.persistence.stores.folder import FolderStore
+from tta_service.serving.persistence.stores.records import Stored
 
 TAUGHT = SignedCodec(b"a secret for tests").dumps(
     {}, {}, Subject("session", "ann", "cam"), lessons=True
@@ -185,7 +186,7 @@ async def refuse_all(store: Store) -> set[str]:
     return sentences
 
 
-@pytest.mark.parametrize("format", ["2", "17", "2.1", "next"])
+@pytest.mark.parametrize("format", ["3", "17", "2.1", "next"])
 async def test_a_record_of_a_newer_version_is_left_as_it_is(shared: Shared, format: str):
     await shared.one.write("ann", "cam", Stored(1, "a:1", b"x"), after=0)
     shared.renumber(format)
@@ -218,10 +219,10 @@ async def test_a_record_without_a_number_is_of_the_first_format(shared: Shared):
 async def test_a_folder_does_not_forget_what_a_newer_version_wrote(tmp_path: Path):
     shared = SharedFolder(tmp_path)
     await shared.one.write("ann", "cam", Stored(1, "a:1", b"x"), after=0)
-    shared.renumber("2")
+    shared.renumber("3")
     os.utime(SharedFolder(tmp_path).file, (0, 0))
-    before = shared.content()
-    assert await refuse_all(FolderStore(tmp_path, 60.0)) and shared.content() == before
+    before = shared.file.read_bytes()
+    assert await refuse_all(FolderStore(tmp_path, 60.0)) and shared.file.read_bytes() == before
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"epoch": 1}\nx', b"\xff\nx"])
@@ -248,15 +249,15 @@ async def test_a_folder_keeps_sessions_with_lessons_for_longer(tmp_path: Path):
     assert await FolderStore(tmp_path, 60.0, 80.0).epoch("", "cam") == 0
 
 
-async def test_a_folder_uses_one_thread_and_names_what_is_wrong(tmp_path: Path):
+async def test_a_folder_uses_threads_of_its_own_and_names_what_is_wrong(tmp_path: Path):
     store, before = FolderStore(tmp_path / "store", 3600.0), set(threading.enumerate())
     await asyncio.gather(*(store.write("ann", f"cam{i}", Stored(1, "a:1", b"x"), after=0) for i in range(4)))
-    assert [thread.name for thread in set(threading.enumerate()) - before] == ["tta-store_0"]
+    assert {thread.name[:9] for thread in set(threading.enumerate()) - before} == {"tta-store"}
     (tmp_path / "store").rename(tmp_path / "elsewhere")
     with pytest.raises(NotReady, match="No such file or directory"):
         await store.claim("ann", "cam1", "a:1")
     await store.close()
-    with pytest.raises(NotReady, match="stopping"):
+    with pytest.raises(NotReady):
         await store.epoch("ann", "cam1")
 
 

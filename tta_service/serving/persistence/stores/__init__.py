@@ -5,16 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 
 from .base import Store
+from .sealed import WriteCounters
+from .seals import RecordSeals
+
+COUNTED = 4  # times as long as a record is kept, its write counter is
 
 
-async def open_store(where: str, keep: float, keep_taught: float = 0.0) -> Store:
+async def open_store(
+    where: str, keep: float, keep_taught: float = 0.0, seals: RecordSeals | None = None, counters: str = ""
+) -> Store:
     """A folder, or Redis or Valkey by its URL. A state is deleted `keep` seconds after its last write.
 
-    One with lessons is kept for at least `keep_taught` seconds.
+    One with lessons is kept for at least `keep_taught` seconds. Records are signed with `seals`. `counters` is another
+    store, which those who can write records cannot write: what they bring back is then noticed.
 
     Raises OSError when the folder cannot be made or the server cannot be reached, `Unsupported` when Redis's client is
     not installed.
     """
+    store = await _open(where, keep, keep_taught)
+    store.seals = seals
+    if counters:
+        times = COUNTED * max(keep, keep_taught)
+        store.counters = WriteCounters(await _open(counters, times))
+    return store
+
+
+async def _open(where: str, keep: float, keep_taught: float = 0.0) -> Store:
     if where.partition("://")[0] in ("redis", "rediss", "valkey", "valkeys"):
         from .redis import RedisStore  # its client is an optional dependency
 

@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import asyncio
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 
-from ....core.errors import SessionMoved
-from ..signing import FORMAT, check_format, format_of, has_lessons
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """The record of one session in a store."""
-
-    epoch: int  # grows by one whenever a server takes the session over
-    holder: str  # the address of the server that took it over last
-    state: bytes  # encrypted and signed
+from ....core.errors import NewerFormat, NotReady, SessionMoved
+from ..encryption import MAC
+from .records import Stored, name_of
+from .sealed import SOON, SealedRecords
 
 
-OWNED = "owned-"  # no hexadecimal digit: records without an owner are found by their names
-UNOWNED = "[0-9a-f]*"
-Change = Callable[[Stored | None], Stored | None]  # the stored record -> the new one; None: there is none
-
-
-class Store(ABC):
+class Store(SealedRecords):
     """Sessions by owner and id, and records of lesson groups by name. Every change is one atomic step.
 
-    The methods raise `NotReady` when the store cannot be reached.
+    The methods raise `NotReady` when the store cannot be reached, and as soon as one has found out, all do at once.
 
-    What a newer version wrote is left as it is: every method raises `NewerFormat` for it.
+    What a newer version wrote is left as it is: every method raises `NewerFormat` for it. A damaged record is moved
+    aside, counted, and as good as none.
     """
+
+    async def run(self, every: float = 300.0) -> None:
+        """Sweeps every so many seconds until cancelled."""
+        while True:
+            await asyncio.sleep(every)
+            with suppress(NotReady):
+                await self.sweep()
+                if self.counters:
+                    await self.counters.store.sweep()
+
+    async def set_aside(self, owner: str, session: str, reason: str) -> None:
+        """Moves a record aside whose state turns out to be damaged."""
+        self.count_damaged(name_of(owner, session), reason)
+        await self._move_aside(name_of(owner, session))
 
     async def claim(self, owner: str, session: str, holder: str) -> Stored | None:
         """Takes the session over: the stored record, now one epoch later. None when there is none."""
@@ -40,33 +43,77 @@ class Store(ABC):
         def take(stored: Stored | None) -> Stored | None:
             return stored and replace(stored, epoch=stored.epoch + 1, holder=holder)
 
-        return await self._change(name_of(owner, session), take)
+        return await self.change(name_of(owner, session), take)
 
-    async def write(self, owner: str, session: str, stored: Stored, after: int) -> None:
+    async def write(
+        self, owner: str, session: str, stored: Stored, after: int, unanswered: Collection[bytes] = ()
+    ) -> None:
         """Compare-and-set: raises `SessionMoved` when the stored epoch is not `after` (0: there should be no record).
 
-        A record that was deleted is written again.
+        A record that was deleted is written again, and one whose state begins with any of the `unanswered`: it is by an
+        earlier call that raised `NotReady`.
         """
 
         def replace_older(older: Stored | None) -> Stored:
-            if older is not None and older.epoch != after:
+            if older is not None and older.epoch != after and older.state[:MAC] not in unanswered:
                 raise SessionMoved(f"the session has moved to {older.holder or 'another server'}", "session_id")
             return stored
 
-        await self._change(name_of(owner, session), replace_older)
+        await self.change(name_of(owner, session), replace_older)
 
     async def epoch(self, owner: str, session: str) -> int:
-        """The stored epoch; 0 when there is no record."""
-        stored = await self._change(name_of(owner, session), lambda stored: stored)
+        """The stored epoch; 0 when there is no record. A frame waits for it, so the answer comes soon or not at all."""
+        stored = await self.change(name_of(owner, session), lambda stored: stored, SOON)
         return stored.epoch if stored else 0
 
     async def forget(self, owner: str, session: str, epoch: int) -> None:
         """Deletes the record unless its epoch is later."""
-        await self._change(name_of(owner, session), lambda stored: stored if stored and stored.epoch > epoch else None)
+        await self.change(name_of(owner, session), lambda stored: stored if stored and stored.epoch > epoch else None)
+
+    async def erase(self, belongs: Callable[[bytes], bool]) -> int:
+        """Deletes the sessions and lesson groups with records that `belongs(record)`; returns how many.
+
+        What a newer version wrote stays. Damaged records, of which nobody can tell whose they were, are deleted too.
+        """
+        erased = set[str]()
+        for name in await self._session_names():
+
+            def drop(stored: Stored | None, name: str = name) -> Stored | None:
+                if stored is None or not belongs(stored.state):
+                    return stored
+                erased.add(name)
+                return None
+
+            with suppress(NewerFormat):
+                await self.change(name, drop)
+        for group in await self._group_names():
+            if await self._belongs(group, belongs):
+                await self._drop_group(group)
+                erased.add(group)
+        await self._drop_aside()
+        return len(erased)
+
+    async def _belongs(self, group: str, belongs: Callable[[bytes], bool]) -> bool:
+        for name in await self.names(group):
+            if any(map(belongs, (await self.read(group, [name])).values())):
+                return True
+        return False
 
     @abstractmethod
-    async def _change(self, name: str, change: Change) -> Stored | None:
-        """Replaces the record of that name by `change(record)`, unless that is the same one. Returns the new record."""
+    async def _session_names(self) -> Sequence[str]:
+        """The names of all records of sessions."""
+
+    @abstractmethod
+    async def _group_names(self) -> Sequence[str]:
+        """The names of all lesson groups."""
+
+    @abstractmethod
+    async def _drop_group(self, group: str) -> None:
+        """Deletes all records of that group."""
+
+    @abstractmethod
+    async def _drop_aside(self) -> None:
+        """Deletes all damaged records."""
 
     @abstractmethod
     async def has_unowned(self) -> bool:
@@ -83,23 +130,3 @@ class Store(ABC):
     @abstractmethod
     async def put(self, group: str, records: Mapping[str, bytes], gone: Sequence[str]) -> None:
         """Adds records, and deletes those of the names `gone`. Others that are added meanwhile stay."""
-
-    @abstractmethod
-    async def close(self) -> None:
-        """Frees threads and connections."""
-
-
-def name_of(owner: str, session: str) -> str:
-    """A name for files and keys, of safe characters. That of an owner begins with `OWNED`."""
-    return OWNED * bool(owner) + hashlib.sha256(json.dumps([owner, session]).encode()).hexdigest()
-
-
-def lifetime(state: bytes, keep: float, keep_taught: float) -> float:
-    """Seconds that a state is kept after its last write: one with lessons at least `keep_taught`, others `keep`."""
-    return max(keep, keep_taught) if has_lessons(state) else keep
-
-
-def check_formats(record: object, state: bytes) -> None:
-    """Raises `NewerFormat` when the record, by its number, or the state in it is a newer version's."""
-    check_format(record, newest=FORMAT)
-    check_format(format_of(state))

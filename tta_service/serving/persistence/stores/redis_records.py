@@ -1,0 +1,45 @@
+"""Keys and fields of records in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..encryption import MAC
+from ..signing import FORMAT
+from .records import Stored, check_formats, format_of_record
+
+DAMAGED = (ValueError, LookupError, TypeError, AttributeError)  # what `parse_record` raises for what is no record
+HEAD = b"epoch", b"format", b"holder", b"writes", b"seal", b"mac"  # mac: the beginning of the state
+
+
+class WrongType(Exception):
+    """A key holds something that is no hash."""
+
+
+def key_of(name: str) -> str:
+    """Of a session's record."""
+    return f"tta:session:{name}"
+
+
+def group_key_of(name: str) -> str:
+    """Of a lesson group's records."""
+    return f"tta:lessons:{name}"
+
+
+def parse_record(fields: Mapping[bytes, bytes | None]) -> Stored | None:
+    """A session's record; None without fields. Raises `DAMAGED`, `NewerFormat`."""
+    if not fields:
+        return None
+    given = {name: value for name, value in fields.items() if value is not None}
+    check_formats(given.get(b"format", b"%d" % FORMAT).decode(errors="replace"), given.get(b"state", b""))
+    writes, seal = int(given.get(b"writes", 0)), given.get(b"seal", b"").decode()
+    return Stored(int(given[b"epoch"]), given[b"holder"].decode(), given[b"state"], writes, seal)
+
+
+def dump_record(stored: Stored) -> dict[str, int | str | bytes]:
+    """The fields of a record."""
+    fields: dict[str, int | str | bytes] = {"format": format_of_record(stored), "epoch": stored.epoch}
+    fields |= {"holder": stored.holder, "state": stored.state}
+    if stored.seal:
+        fields |= {"writes": stored.writes, "seal": stored.seal, "mac": stored.state[:MAC]}
+    return fields
