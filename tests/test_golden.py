@@ -15,7 +15,7 @@ from PIL import Image
 from tta_service.app import Application
 from tta_service.core import catalogue
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
-from tta_service.settings import Settings
+from tta_service.settings import load
 from tta_service.wire.v1 import tta_pb2 as pb
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -30,7 +30,7 @@ PHOTOGRAPHS = {  # the right answer -> the photograph, and what else it might be
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stub():
     async with (
-        Application(Settings(server={"port": 0}, metrics={"enabled": False})) as service,
+        Application(load({"server.port": 0, "metrics.enabled": False, "batch.max_rows": 16})) as service,
         grpc.aio.insecure_channel(service.address) as channel,
     ):
         yield AdaptationServiceStub(channel)
