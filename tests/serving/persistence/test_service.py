@@ -540,6 +540,8 @@ async def test_no_session_is_lost_while_the_store_is_unreachable(tmp_path: Path,
             await one.persistence.load("ann", "cam", opening=True)  # open on this server: it goes on
             with pytest.raises(NotReady):
                 await one.frame(1, name="unknown")
+            while not store.breaker.is_open:  # noqa: ASYNC110
+                await asyncio.sleep(0)
         while store.breaker.is_open:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         assert (await one.frame(2)).session.frames == 2

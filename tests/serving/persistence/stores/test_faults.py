@@ -236,9 +236,11 @@ async def test_a_session_that_is_closed_while_the_store_is_gone_does_not_come_ba
         (tmp_path / "there").rename(tmp_path / "away")
         one.running.sessions.close("ann", "cam")
         await one.persistence.save_all()
-        (tmp_path / "away").rename(tmp_path / "there")
         store = one.persistence.store
         assert store is not None
+        while not store.breaker.is_open:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        (tmp_path / "away").rename(tmp_path / "there")
         while store.breaker.is_open:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         if by == "a later write":
