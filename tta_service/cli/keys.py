@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -74,11 +75,11 @@ def _audit(action: str, changed: Sequence[ApiKey]) -> None:
     if not (settings := load().log).audit:
         return
     try:
-        audit = AuditLog(Path(settings.audit))
-        for key in changed:
-            about = {"key": key.id, "owner": key.owner, "role": key.role.name.lower()}
-            audit.add(action, user=getpass.getuser(), changed=about)
-        audit.flush()
+        with closing(AuditLog(Path(settings.audit))) as audit:
+            for key in changed:
+                about = {"key": key.id, "owner": key.owner, "role": key.role.name.lower()}
+                audit.add(action, user=getpass.getuser(), changed=about)
+            audit.flush()
     except OSError as error:
         sentence = f"the audit log {settings.audit} is not written: {error}"
         if settings.audit_required:

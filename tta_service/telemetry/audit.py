@@ -40,15 +40,15 @@ class AuditLog:
         self._waiting, self._is_failing, self.failures = deque[bytes](), False, 0
         self._writing, self._woken, self._closing = threading.Lock(), threading.Event(), False
         os.close(self._open())
-        self._thread = threading.Thread(target=self._write_on, name="tta-audit", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None  # from the first line on
         self.handlers: Handlers = {Audited: self._on_event}
 
     def close(self) -> None:
         """Returns when all lines are written, or one more attempt has failed."""
         self._closing = True
         self._woken.set()
-        self._thread.join()
+        if self._thread:
+            self._thread.join()
 
     def add(self, action: str, **about: Any) -> None:
         """One more line, which is soon written."""
@@ -57,6 +57,9 @@ class AuditLog:
             self._waiting.append(json.dumps(entry).encode() + b"\n")
         else:
             self.failures += 1
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write_on, name="tta-audit", daemon=True)
+            self._thread.start()
         self._woken.set()
 
     def flush(self) -> None:
