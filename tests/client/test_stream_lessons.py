@@ -51,13 +51,22 @@ def drain(camera: Queue[Any]) -> Iterator[Any]:
 
 
 def test_frames_after_a_lesson_are_answered_with_it(client: Client, session: str) -> None:
-    stream = client.stream([picture(), picture()], LABELS, SURE, session=session, in_flight=1)
+    taught = threading.Event()
+
+    def camera() -> Iterator[np.ndarray]:
+        yield picture()
+        assert taught.wait(PATIENCE)
+        yield picture()
+
+    stream = client.stream(camera(), LABELS, SURE, session=session, in_flight=1)
     labels = list[str]()
     for result in stream:
         assert isinstance(result, FrameAnswer)
         labels.append(result.answer.label)
         if result.frame_id == 1:
-            told = stream.teach(frame=1, label=other(result.answer.label)).result(PATIENCE)
+            lesson = stream.teach(frame=1, label=other(result.answer.label))
+            taught.set()  # the next frame comes after the lesson, which may still be learnt
+            told = lesson.result(PATIENCE)
             assert told.learnt_by == ("tip_adapter",) and not told.replaced
     assert labels[1] == other(labels[0])
     assert [(lesson.frame_id, lesson.label) for lesson in client.lessons(session)] == [(1, labels[1])]
@@ -155,7 +164,7 @@ def test_a_lesson_that_comes_when_all_is_over_is_not_lost_silently(client: Clien
 def test_a_client_teaches_a_session_whose_stream_is_open(client: Client, session: str) -> None:
     labels, taught = list[str](), threading.Event()
 
-    def camera() -> Iterator[bytes]:
+    def camera() -> Iterator[np.ndarray]:
         yield picture()
         taught.wait(PATIENCE)
         yield picture()
