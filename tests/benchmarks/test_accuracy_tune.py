@@ -11,7 +11,7 @@ from benchmarks.accuracy.judge_evidence import looked_at
 from benchmarks.accuracy.judge_shown import Verdict, sentence
 from benchmarks.accuracy.tune import MOST, candidates
 
-CHOOSES_NOTHING = {"zero_shot"}
+CHOOSES_NOTHING = {"zero_shot", "scenes"}  # scenes: what it keeps a memory of each kind for does
 
 
 def test_every_strategy_has_the_same_budget():
