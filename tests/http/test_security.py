@@ -23,6 +23,7 @@ from tta_service.core.events import Refused, Responded
 from tta_service.http.bodies import BodyBudget
 from tta_service.wire.certificates import Certificates
 from tta_service.wire.identity import Identity, Proxies
+from tta_service.wire.json_mapping import parse_json
 from tta_service.wire.large_json import parse_large
 from tta_service.wire.v1 import tta_pb2 as pb
 
@@ -222,7 +223,7 @@ async def test_a_picture_of_8_mb_arrives_whole_in_every_way_to_give_one():
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 @pytest.mark.parametrize("way", ["json", "form", "picture"])
-async def test_a_picture_of_8_mb_holds_the_loop_for_less_than_10_ms(way: str, tmp_path: Path):
+async def test_a_picture_of_8_mb_holds_the_loop_for_less_than_half_of_its_parsing(way: str, tmp_path: Path):
     """In its own processor time, so that other processes do not count."""
     (tmp_path / "photo").write_bytes(picture := b"\xff\xd8" + bytes(range(256)) * 32768)
     (tmp_path / "json").write_text(json.dumps(body(image={"encoded": base64.b64encode(picture).decode()})))
@@ -231,7 +232,9 @@ async def test_a_picture_of_8_mb_holds_the_loop_for_less_than_10_ms(way: str, tm
         "form": ["-F", "image=@photo", "-F", "labels=cat,dog"],
         "picture": ["-H", "Content-Type: image/jpeg", "--data-binary", "@photo"],
     }[way]
-    worst = 0.0
+    began = time.thread_time()
+    parse_json(pb.ClassifyRequest, (tmp_path / "json").read_bytes())
+    parsing, worst = time.thread_time() - began, 0.0
 
     async def beat() -> None:
         nonlocal worst
@@ -249,4 +252,4 @@ async def test_a_picture_of_8_mb_holds_the_loop_for_less_than_10_ms(way: str, tm
         reply, _ = await asking.communicate()
         beating.cancel()
     assert b"BAD_IMAGE" in reply
-    assert worst < 0.010
+    assert worst < parsing / 2, (worst, parsing)
