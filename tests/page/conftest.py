@@ -55,7 +55,7 @@ class Server:
             self._process.wait()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # Playwright keeps an event loop running, and other tests have their own
 def server() -> Iterator[Server]:
     server = Server()
     server.start()
@@ -63,7 +63,7 @@ def server() -> Iterator[Server]:
     server.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # Playwright keeps an event loop running, and other tests have their own
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("there is no Chromium")
