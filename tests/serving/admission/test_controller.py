@@ -199,10 +199,13 @@ async def test_the_first_request_of_a_client_waits_for_no_other_client():
         await requests.arrive(f"greedy {place}", 4, client="greedy")
     await requests.arrive("gate", 1, client="gate")
     assert requests.admitted == ["greedy 0", "gate"]
-    await requests.arrive("huge", 100, client="lab")  # it does not fit beside the one that is there beyond the capacity
-    assert requests.admitted == ["greedy 0", "gate"]
+    await requests.arrive("huge", 100, client="lab")  # of the place beyond the capacity it takes half
+    await requests.arrive("huge too", 100, client="mill")
+    await requests.arrive("door", 1, client="door")
+    assert requests.admitted == ["greedy 0", "gate", "huge", "door"]
     await requests.finish("gate")
-    assert requests.admitted == ["greedy 0", "gate", "huge"]
+    await requests.finish("door")
+    assert requests.admitted == ["greedy 0", "gate", "huge", "door", "huge too"]
 
 
 async def test_clients_take_turns_by_what_their_requests_cost_and_their_weights():

@@ -11,7 +11,8 @@ from .waiting import Waiter, WaitingRoom
 class RunningWork:
     """At most `capacity` rows run, and beyond them `first` rows of clients' first requests, and `seats` of small ones.
 
-    Of each kind that may run at all one may run whatever its size.
+    Of each kind that may run at all one may run whatever its size. Of the first requests none counts for more than half
+    of their rows, so that a large one leaves a place to the clients with small ones.
     """
 
     def __init__(self, capacity: int, seats: int, first: int) -> None:
@@ -43,13 +44,13 @@ class RunningWork:
         self.rows += permit.rows
         self._clients[permit.client] += 1
         if permit.place:
-            self._beyond[permit.place] += permit.rows
+            self._beyond[permit.place] += self._counted(permit.place, permit.rows)
 
     def resize(self, permit: Permit, rows: int) -> None:
         """It has so many rows from now on."""
         self.rows += rows - permit.rows
-        if permit.place:
-            self._beyond[permit.place] += rows - permit.rows
+        if place := permit.place:
+            self._beyond[place] += self._counted(place, rows) - self._counted(place, permit.rows)
         permit.rows = rows
 
     def remove(self, permit: Permit) -> None:
@@ -61,4 +62,7 @@ class RunningWork:
             del self._clients[permit.client]
 
     def _has_room(self, place: Place, most: int, rows: int) -> bool:
-        return most > 0 and (not self._beyond[place] or self._beyond[place] + rows <= most)
+        return most > 0 and (not self._beyond[place] or self._beyond[place] + self._counted(place, rows) <= most)
+
+    def _counted(self, place: Place, rows: int) -> int:
+        return min(rows, max(1, self._first // 2)) if place == "first" else rows
