@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from ...core.errors import TTAError
 
+State = bytes  # as it is stored; `bytes` is a field here
+
 
 @dataclass(slots=True)
 class StoredVersion:
@@ -18,7 +20,7 @@ class StoredVersion:
     resumable: bool = False  # the session has no name, but a resume token: it has to be stored nevertheless
     queued: bool = False  # a write waits
     restoring: bool = False  # a snapshot was restored here, and its claim waits
-    unanswered: set[bytes] = field(default_factory=set[bytes])  # states that the store may have got without saying so
+    unanswered: set[State] = field(default_factory=set[State])  # states that the store may have got without saying so
     lost: TTAError | None = None  # why a write was refused: another server has the session
 
     def record(self, epoch: int, frames: int, bytes: int, lessons: int = 0) -> None:
