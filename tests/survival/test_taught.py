@@ -13,6 +13,7 @@ import grpc
 import numpy as np
 import pytest
 
+from tests.patience import PATIENCE
 from tests.redis_server import redis_server
 from tests.survival.cameras import LABELS, NAMES, SECRET, Camera, knobs, picture, process, start_service
 from tta_service.app import Application
@@ -129,10 +130,14 @@ async def test_a_reply_says_whether_the_store_has_the_lesson(tmp_path: Path) -> 
         assert (first.stored, second.stored, gone.stored) == (True, False, False)
         await camera.open(session_id="door")
         lesson = pb.Lesson(image=pb.Image(encoded=picture(3)), label="cat")
-        await camera.call.write(pb.ClassifyStreamRequest(lesson=lesson))
-        while (reply := await camera.read()) is not None and reply.WhichOneof("kind") != "lesson":
-            pass
-        assert reply and reply.lesson.stored
+        async with asyncio.timeout(PATIENCE):  # a store that was gone is asked again a second later
+            stored = False
+            while not stored:
+                await camera.call.write(pb.ClassifyStreamRequest(lesson=lesson))
+                while (reply := await camera.read()) is not None and reply.WhichOneof("kind") != "lesson":
+                    pass
+                assert reply
+                stored = reply.lesson.stored
         await camera.end()
     async with run_model(store) as stub:
         listed = await stub.ListLessons(pb.ListLessonsRequest(session_id="door"))
