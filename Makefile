@@ -18,10 +18,10 @@ serve: .venv/.installed-demo    ## start the service on 127.0.0.1
 	$(BIN)/tta-service serve
 
 test: .venv/.installed-dev      ## the product's own tests, without benchmarks, fleets and deployments
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" # a thread for each of two processes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not large" # a thread for each of two processes
 
 test-all: test                  ## every test
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -m "slow or large"
 
 test-cpus: .venv/.installed-dev ## the numeric tests with the kernels of other processors
 	$(BIN)/python -P tests/cpus.py # -P: tests/http is not the standard http

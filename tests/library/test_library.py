@@ -180,6 +180,7 @@ def test_in_a_running_loop_in_threads_and_for_asyncio(model: tta.Model, pixels: 
     assert (asyncio.run(twin()) == expected).all()
 
 
+@pytest.mark.slow
 def test_after_its_end_a_model_says_so(pixels: np.ndarray):
     before = threading.active_count()
     model = tta.load(settings=QUICK)
@@ -233,6 +234,7 @@ def test_answers_are_bit_equal_to_a_services(model: tta.Model, pixels: np.ndarra
                 ]
 
 
+@pytest.mark.slow
 def test_the_page_runs_as_printed(pixels: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     page = (Path(__file__).parents[2] / "docs" / "library.md").read_text()
     code = page.partition("```python\n")[2].partition("```")[0]

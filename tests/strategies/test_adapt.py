@@ -76,7 +76,7 @@ CASES = [
     (2, 16, 1, Adapt(capacity=2, alpha=0.5)),
     (1, 16, 1, Adapt()),
     (100, 24, 1, Adapt(kappa=5.0)),
-    (1000, 16, 1, Adapt()),
+    pytest.param(1000, 16, 1, Adapt(), marks=pytest.mark.large),
     (7, 24, 1, Adapt(compat=True, capacity=4)),
     (30, 24, 4, Adapt(compat=True, views=4, confident=0.5, kappa=10.0, capacity=2)),
 ]

@@ -70,7 +70,7 @@ CASES = [
     ),
     (2, 4, BoostAdapter(extra=5, capacity=1)),
     (1, 6, BoostAdapter(confident=0.5, summary="plain")),
-    (1000, 6, BoostAdapter(confident=0.5, alpha=5.0)),
+    pytest.param(1000, 6, BoostAdapter(confident=0.5, alpha=5.0), marks=pytest.mark.large),
     (7, 1, BoostAdapter()),
 ]
 

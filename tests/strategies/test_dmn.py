@@ -48,7 +48,7 @@ CASES = [
     (1, 4, DMN(views=4)),
     (2, 1, DMN(slots=1, beta=0.0)),
     (100, 4, DMN(views=4, confident=1.0, slots=3, weight=0.2)),
-    (1000, 1, DMN(slots=3, beta=20.0, weight=5.0)),
+    pytest.param(1000, 1, DMN(slots=3, beta=20.0, weight=5.0), marks=pytest.mark.large),
 ]
 
 

@@ -63,7 +63,7 @@ CASES = [
     (7, 16, 10, DOTA(confident=0.3, eta=1.0, rho=0.05, epsilon=1e-2)),
     (2, 16, 1, DOTA()),
     (1, 8, 3, DOTA()),
-    (1000, 12, 1, DOTA(eta=1.0, rho=0.5, sigma=0.02)),
+    pytest.param(1000, 12, 1, DOTA(eta=1.0, rho=0.5, sigma=0.02), marks=pytest.mark.large),
 ]
 
 

@@ -73,7 +73,7 @@ CASES = [
     (2, 24, OGA(capacity=3, tau=0.5)),
     (1, 16, OGA()),
     (100, 32, OGA(capacity=2)),
-    (1000, 24, OGA()),
+    pytest.param(1000, 24, OGA(), marks=pytest.mark.large),
 ]
 
 

@@ -71,7 +71,7 @@ CASES = [
     (5, 200, StatA(window=24, alpha=0.0, iterations=4)),
     (5, 200, StatA(window=16, alpha=1e6, neighbours=5, iterations=3)),
     (5, 200, StatA(window=16, iterations=1, temperature=5.0)),
-    (1000, 200, StatA(window=5, iterations=2)),
+    pytest.param(1000, 200, StatA(window=5, iterations=2), marks=pytest.mark.large),
 ]
 
 

@@ -69,7 +69,7 @@ CASES = [
     (5, 3, SwapPrompt(momentum=0.5, learning_rate=5e-3, warmup=4, capacity=2, batch=5)),
     (5, 1, SwapPrompt(momentum=0.9, warmup=0, capacity=3)),
     (2, 2, SwapPrompt(momentum=0.9, warmup=30, batch=1)),
-    (1000, 3, SwapPrompt(momentum=0.9, capacity=1, batch=4)),
+    pytest.param(1000, 3, SwapPrompt(momentum=0.9, capacity=1, batch=4), marks=pytest.mark.large),
 ]
 
 
