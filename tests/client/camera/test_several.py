@@ -134,6 +134,14 @@ def test_a_wrong_file_is_refused_and_no_secret_is_told(tmp_path: Path, text: str
     assert refused.value.code == 2 and sentence in said and "secret" not in said
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, capsys: Any) -> None:
+    for file, why in ((tmp_path / "none.toml", "No such file or directory"), (tmp_path, "Is a directory")):
+        with pytest.raises(SystemExit):
+            parse_command(["--sources", str(file), *LABELS])
+        said = " ".join(capsys.readouterr().err.split())
+        assert f"--sources: cannot read {file}: {why}" in said and "Errno" not in said
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -170,6 +178,8 @@ def test_cameras_come_and_go_with_the_file(tmp_path: Path, caplog: pytest.LogCap
     assert ended == ["yard"]  # it begins anew, and gate goes on
     file.write_text("[[camera]]")
     until(lambda: "go on as before" in caplog.text)
+    file.unlink()
+    until(lambda: f"cannot read {file}: No such file or directory; the cameras go on as before" in caplog.text)
     write(file, table("door"))
     until(lambda: sorted(ended) == ["gate", "yard", "yard"])
     write(file, table("door", frames=1, url="virtual:frames=1"))

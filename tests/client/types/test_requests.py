@@ -7,7 +7,8 @@ from typing import Any
 
 import grpc
 import pytest
-from tta_client import AsyncClient, Client, Options, Snapshot, TTAClientError
+from tta_client import Ask, AsyncClient, Cascade, Choice, Client, Frame, Options, Smooth, Snapshot, TTAClientError
+from tta_client.types.frames import FrameNumbers
 from tta_client.types.options import make_options_message
 
 from tests.client.peer import Peer
@@ -68,3 +69,30 @@ def test_the_guard_is_left_to_the_server_unless_an_option_says_otherwise() -> No
     assert not make_options_message(Options()).HasField("guard")
     assert [make_options_message(Options(guard=on)).guard for on in (True, False)] == [True, False]
     assert make_options_message(Options(guard=False)).HasField("guard")
+
+
+WRONG: list[tuple[Options, str, str]] = [
+    (Options(ask=Ask("x")), "asking.per_hour", "'x' is not a number"),  # type: ignore[arg-type]
+    (Options(ask=Ask(None)), "asking.per_hour", "None is not a number"),  # type: ignore[arg-type]
+    (Options(coverage="x"), "coverage", "'x' is not a number"),  # type: ignore[arg-type]
+    (Options(defer_below=[]), "defer_below", "[] is not a number"),  # type: ignore[arg-type]
+    (Options(smooth=Smooth(enter="x")), "smooth.enter", "'x' is not a number"),  # type: ignore[arg-type]
+    (Options(cascade=Cascade(Choice("tpt"), "x")), "cascade.above", "'x' is not a number"),  # type: ignore[arg-type]
+    (Options(smooth=5), "smooth", "5 is no Smooth(…)"),  # type: ignore[arg-type]
+    (Options(cascade="tpt"), "cascade", "'tpt' is no Cascade(…)"),  # type: ignore[arg-type]
+    (Options(strategy=7), "strategy", "7 is no Choice(…)"),  # type: ignore[arg-type]
+    (Options(reducer=7), "reduction.reducer", "7 is no Choice(…)"),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize(("options", "field", "sentence"), WRONG, ids=lambda one: one if isinstance(one, str) else "")
+def test_an_option_of_a_wrong_type_is_refused_with_a_sentence(options: Options, field: str, sentence: str) -> None:
+    with pytest.raises(TTAClientError) as caught:
+        make_options_message(options)
+    assert (caught.value.field, caught.value.sentence) == (f"options.{field}", f"options.{field}: {sentence}")
+
+
+def test_a_capture_time_that_is_no_number_is_refused_with_a_sentence() -> None:
+    with pytest.raises(TTAClientError, match="'noon' is not a number") as caught:
+        FrameNumbers().make_frame(Frame(1, b"x", captured="noon"))  # type: ignore[arg-type]
+    assert caught.value.field == "frame.captured"

@@ -17,7 +17,7 @@ from .access import read_token
 from .arguments import Arguments, make_arguments
 from .masking import mask_secrets
 from .parser import Parser, build_parser
-from .text import make_printable
+from .text import describe_unreadable, make_printable
 
 FOR_ALL = "json", "sources", "teach", "encode_on_device", "strict"  # said once, for all cameras
 ALONE = "teach", "encode_on_device"  # what takes one camera
@@ -52,8 +52,11 @@ class Command:
         return Path(self.options.sources) if self.options.sources else None
 
     def file_version(self) -> int:
-        """Another number when the file has changed. Raises OSError."""
-        return self.file.stat().st_mtime_ns if self.file else 0
+        """Another number when the file has changed; 0: there is none."""
+        try:
+            return self.file.stat().st_mtime_ns if self.file else 0
+        except OSError:
+            return 0
 
     @property
     def alone(self) -> bool:
@@ -123,6 +126,8 @@ def _read_tables(file: Path, common: argparse.Namespace) -> Iterator[tuple[str, 
         tables = tomllib.loads(file.read_text(encoding="utf-8")).get("camera", [])
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{file}: {error}") from error
+    except OSError as error:
+        raise ValueError(f"--sources: {describe_unreadable(file, error)}") from error
     if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
         raise ValueError(f"{file}: cameras are tables [[camera]]")
     if not tables:

@@ -28,9 +28,14 @@ def read_lines(file: str | os.PathLike[str]) -> list[str]:
     except UnicodeError:
         raise ValueError(f"cannot read {make_printable(str(file))}: it is neither UTF-8 nor UTF-16") from None
     except OSError as error:
-        raise ValueError(f"cannot read {make_printable(str(file))}: {error.strerror or error}") from None
+        raise ValueError(describe_unreadable(file, error)) from None
     lines = re.split(r"\r\n|\r|\n", text.replace("\ufeff", ""))  # files that were joined keep their marks
     return [line.strip() for line in lines if line.strip()]
+
+
+def describe_unreadable(file: str | os.PathLike[str], error: OSError) -> str:
+    """Which file cannot be read, and why."""
+    return f"cannot read {make_printable(str(file))}: {error.strerror or error}"
 
 
 def require_utf8(text: str) -> str:

@@ -22,7 +22,7 @@ from ..types.lessons import (
 from ..types.options import Choice, Reduction, make_reduction_message
 from ..types.questions import Question, parse_question
 from ..types.sums import GivenSums, LessonSums, TakenSums, make_sums_message, parse_given_sums
-from ..types.values import parse_text, read_fields
+from ..types.values import parse_number, parse_text, read_fields
 from ..v1 import tta_pb2 as pb
 from .admin import Admin
 
@@ -132,8 +132,7 @@ class Lessons(Admin):
         """
         asked = pb.GetLessonSumsRequest(lesson_group=parse_group(group), client_features=bool(client_features))
         for field, value in (("epsilon", epsilon), ("delta", delta), ("clip", clip)):
-            with blame_field(field):
-                setattr(asked, field, value)
+            setattr(asked, field, parse_number(value, field))
         if reducer is not None:
             asked.reduction.CopyFrom(make_reduction_message(reducer, "reduction"))
         if labels is not None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import blame_field, make_refusal
+from ..errors import make_refusal
 from ..v1 import tta_pb2
-from .values import parse_unsigned, read_fields
+from .values import check_kind, parse_number, parse_unsigned, read_fields
 
 CALIBRATE = {
     "none": tta_pb2.CALIBRATE_NONE,
@@ -60,13 +60,12 @@ def parse_confidence(message: tta_pb2.Confidence) -> Confidence:
 
 def make_smooth_message(smooth: Smooth, path: str) -> tta_pb2.Smooth:
     """For the field at `path`. Raises `Refused`, naming a field there."""
-    message = tta_pb2.Smooth()
+    message, smooth = tta_pb2.Smooth(), check_kind(smooth, Smooth, path)
     if smooth.window is not None:
         message.window = parse_unsigned(smooth.window, f"{path}.window", bits=32)
     for name in ("enter", "leave"):
         if (value := getattr(smooth, name)) is not None:
-            with blame_field(f"{path}.{name}"):
-                setattr(message, name, float(value))
+            setattr(message, name, parse_number(value, f"{path}.{name}"))
     return message
 
 

@@ -22,7 +22,7 @@ from .labels import Labels, parse_labels
 from .limits import UNLIMITED, Limits
 from .options import Options, make_options_message
 from .pixels import SampleDepth, to_pixels
-from .values import parse_unsigned
+from .values import parse_number, parse_unsigned
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,8 +87,7 @@ class FrameNumbers:
         number = parse_unsigned(frame.frame_id, "frame.frame_id")
         if number <= self.last:
             raise make_refusal(f"frame {number} comes after frame {self.last}; ids must increase", "frame.frame_id")
-        with blame_field("frame.captured"):
-            frame = replace(frame, frame_id=number, captured=float(frame.captured))
+        frame = replace(frame, frame_id=number, captured=parse_number(frame.captured, "frame.captured"))
         with blame_field("frame.labels"):
             if frame.labels is not None:
                 frame = replace(frame, labels=parse_labels(frame.labels))

@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from ..errors import blame_field, make_refusal
 from ..v1 import tta_pb2
 from .confidence import Ask, Smooth, look_up_calibrate, make_smooth_message
-from .values import parse_unsigned, to_plain
+from .values import check_kind, parse_number, parse_unsigned, to_plain
 
 T = TypeVar("T")
 SCOPES = {
@@ -97,8 +97,7 @@ def make_options_message(options: Options, path: str = "options") -> tta_pb2.Opt
     with blame_field(path):
         message.explain = bool(options.explain)
         if isinstance(options.ask, Ask):
-            with blame_field(f"{path}.asking.per_hour"):
-                message.asking.per_hour = float(options.ask.per_hour)
+            message.asking.per_hour = parse_number(options.ask.per_hour, f"{path}.asking.per_hour")
         else:
             message.ask = bool(options.ask)
         if options.top_k is not None:
@@ -124,8 +123,7 @@ def _add_trust(message: tta_pb2.Options, options: Options, path: str) -> None:
         message.calibrate = look_up_calibrate(options.calibrate, f"{path}.calibrate")
     for name in ("defer_below", "coverage", "none_below", "admit_below"):
         if (value := getattr(options, name)) is not None:
-            with blame_field(f"{path}.{name}"):
-                setattr(message, name, float(value))
+            setattr(message, name, parse_number(value, f"{path}.{name}"))
     if options.smooth is not None:
         message.smooth.CopyFrom(make_smooth_message(options.smooth, f"{path}.smooth"))
 
@@ -133,7 +131,7 @@ def _add_trust(message: tta_pb2.Options, options: Options, path: str) -> None:
 def make_choice_message(choice: str | Choice, path: str) -> tta_pb2.Choice:
     """A choice for the field at `path`. Raises `Refused`, naming it or the parameter below it."""
     with blame_field(path):
-        choice = Choice(choice) if isinstance(choice, str) else choice
+        choice = Choice(choice) if isinstance(choice, str) else check_kind(choice, Choice, path)
         message = tta_pb2.Choice(name=choice.name)
         for name, value in choice.parameters.items():
             with blame_field(f"{path}.parameters.{name}"):
@@ -161,10 +159,10 @@ def parse_reduction(message: tta_pb2.Reduction) -> Reduction:
 
 
 def _make_cascade_message(cascade: Cascade, path: str) -> tta_pb2.Cascade:
+    cascade = check_kind(cascade, Cascade, path)
     message = tta_pb2.Cascade(to=make_choice_message(cascade.to, f"{path}.to"))
     if cascade.above is not None:
-        with blame_field(f"{path}.above"):
-            message.above = float(cascade.above)
+        message.above = parse_number(cascade.above, f"{path}.above")
     return message
 
 

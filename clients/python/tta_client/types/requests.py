@@ -11,7 +11,7 @@ from ..v1 import tta_pb2
 from .frames import Image, make_image_message
 from .limits import Limits
 from .options import Options, make_options_message
-from .values import parse_text, parse_unsigned
+from .values import parse_number, parse_text, parse_unsigned
 
 Policy = Literal["latest", "block", "drop_oldest", "drop_newest"]
 POLICIES: Mapping[str, Any] = {
@@ -73,7 +73,7 @@ def make_opening(
     )
     with blame_field("open.resume_token"):
         message.resume_token = resume_token or b""
-    with blame_field("open.frame_budget"):
-        if (budget := to_timeout(budget)) is not None:
+    if budget is not None and (budget := to_timeout(parse_number(budget, "open.frame_budget"))) is not None:
+        with blame_field("open.frame_budget"):
             message.frame_budget.FromNanoseconds(round(budget * 1e9))
     return tta_pb2.ClassifyStreamRequest(open=message)

@@ -25,6 +25,14 @@ def parse_unsigned(value: Any, field: str, bits: int = 64) -> int:
     return number
 
 
+def parse_number(value: Any, field: str) -> float:
+    """A real number. Raises `Refused`, naming `field`."""
+    try:
+        return float(value)
+    except Exception:  # of an object whose own conversion fails, too
+        raise make_refusal(f"{repr(value)[:60]} is not a number", field) from None
+
+
 def parse_text(value: Any, field: str) -> str:
     """Text that UTF-8 can carry; None is empty. Raises `Refused`, naming `field`."""
     try:
@@ -32,6 +40,13 @@ def parse_text(value: Any, field: str) -> str:
     except (TypeError, UnicodeEncodeError):
         raise make_refusal(f"{repr(value)[:60]} is not text", field) from None
     return value or ""
+
+
+def check_kind(value: Any, kind: type[T], field: str) -> T:
+    """The value, if it is of that class. Raises `Refused`, naming `field`."""
+    if not isinstance(value, kind):
+        raise make_refusal(f"{repr(value)[:60]} is no {kind.__name__}(…)", field)
+    return value
 
 
 def to_plain(value: Any) -> Any:
