@@ -31,14 +31,14 @@ def sum_up(features: Tensor, label: Tensor, labels: LabelSet, reduction: Reducti
 
 
 def sum_lessons(
-    lessons: Sequence[Lesson], labels: LabelSet, reduction: Reduction | None, asked: SumsRequest
+    lessons: Sequence[Lesson], labels: LabelSet, reduction: Reduction | None, request: SumsRequest
 ) -> LessonSums:
     """The sums of lessons of one label set and reduction, with noise if it is asked for."""
     rows = [unit(lesson.example.views[0].float()) for lesson in lessons]
     label = [labels.names.index(str(lesson.label)) for lesson in lessons]
-    features = torch.stack(rows) if rows else torch.zeros(0, asked.dimension)
+    features = torch.stack(rows) if rows else torch.zeros(0, request.dimension)
     exact = sum_up(features, torch.tensor(label, dtype=torch.int64), labels, reduction)
-    return add_noise(exact, asked.noise) if asked.noise else exact
+    return add_noise(exact, request.noise) if request.noise else exact
 
 
 def noise_scale(epsilon: float, delta: float) -> float:
@@ -84,9 +84,9 @@ def add_noise(exact: LessonSums, noise: Noise, random: Generator | None = None) 
     scatter = exact.scatter.double() + scale / clip**2 * (upper + upper.T + _draw(random, d).diag())
 
     added, size = d * (scale / clip) ** 2, sums.square().sum(1)  # squared: what noise alone is long, and the sums are
-    heard = size > added * (1 + 4 * math.sqrt(2 / d))  # four standard deviations above that
-    sums = sums * torch.where(heard, 1 - added / size, 0.0)[:, None]
-    counts = torch.where(heard, counts.maximum(sums.norm(dim=1)).ceil(), 0.0)
+    significant = size > added * (1 + 4 * math.sqrt(2 / d))  # four standard deviations above that
+    sums = sums * torch.where(significant, 1 - added / size, 0.0)[:, None]
+    counts = torch.where(significant, counts.maximum(sums.norm(dim=1)).ceil(), 0.0)
     scatter = _mend_scatter(scatter, counts, sums, math.sqrt(2 * d) * scale / clip**2)
     given = noise.epsilon, noise.delta
     return LessonSums(exact.labels, exact.reduction, counts.long(), sums.float(), scatter.float(), *given)
@@ -102,8 +102,10 @@ def check_sums(given: LessonSums) -> None:
     longer = (sums.norm(dim=1) > given.counts * (1 + TOLERANCE)).nonzero()
     if len(longer):
         worst = int(longer[0])
-        told = f"row {worst} is longer than {int(given.counts[worst])} lessons with features of unit length add up to"
-        raise BadRequest(told, "sums")
+        sentence = (
+            f"row {worst} is longer than {int(given.counts[worst])} lessons with features of unit length add up to"
+        )
+        raise BadRequest(sentence, "sums")
     if abs(float(scatter.trace()) - n) > TOLERANCE * (n + 1):
         raise BadRequest(
             f"its trace is {float(scatter.trace()):.6g}; {n} features of unit length make it {n}", "scatter"

@@ -24,7 +24,7 @@ from tta_service import LabelSet
 from tta_service.app import Application
 from tta_service.cli import main
 from tta_service.cli.commands import COMMANDS
-from tta_service.cli.options import build, names_of
+from tta_service.cli.options import build, parse_names
 from tta_service.cli.output import open_output
 from tta_service.cli.text import json_line
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
@@ -110,14 +110,14 @@ def test_a_mistake_takes_one_line(run: Run, arguments: list[str], message: str):
 def test_names_are_read_as_utf8_in_any_locale(tmp_path: Path):
     file = tmp_path / "labels.txt"
     file.write_bytes("\ufeffTür\r\nKatze, grau\r\n".encode())
-    assert names_of(f"@{file}") == ("Tür", "Katze, grau")
+    assert parse_names(f"@{file}") == ("Tür", "Katze, grau")
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_names_are_read_in_every_usual_encoding(tmp_path: Path, encoding: str, end: str):
     (tmp_path / "names").write_bytes(ENCODINGS[encoding](end.join([" Tür ", "", "cat, gray", "猫" * 20, ""])))
-    assert names_of(f"@{tmp_path / 'names'}") == ("Tür", "cat, gray", "猫" * 20)
+    assert parse_names(f"@{tmp_path / 'names'}") == ("Tür", "cat, gray", "猫" * 20)
 
 
 def test_names_that_cannot_be_read_are_reported_with_their_file(run: Run, tmp_path: Path):

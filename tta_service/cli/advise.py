@@ -14,7 +14,7 @@ from ..core.errors import BadImage, BadLabels, BadParameters, BadRequest
 from ..core.request import Encoded
 from ..strategies import catalogue as strategies
 from .advice import advice_json, advice_lines, make_command
-from .options import AsJson, Configure, Duplicates, Templates, configure_command, label_set_of, names_of
+from .options import AsJson, Configure, Duplicates, Templates, configure_command, build_label_set, parse_names
 from .text import json_line, printable
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
@@ -54,7 +54,7 @@ def advise(
     images_chosen, folders = _choose_images(images, count)
     from .. import app  # imports torch for seconds, so mistakes come first
 
-    label_set = label_set_of(names, template, allow_duplicates)
+    label_set = build_label_set(names, template, allow_duplicates)
     places = {_plain(name): place for place, name in enumerate(names)}
     truth = [places.get(_plain(folder)) for folder in folders]
     advice, best = app.advise(settings, label_set, images_chosen, tried, seconds, views, truth, _show_progress)
@@ -69,7 +69,7 @@ def advise(
 def _names(text: str | None, folder: Path) -> tuple[str, ...]:
     """Of `--labels`, or else of the folders. Raises `BadLabels`, `BadRequest`."""
     if text is not None:
-        names = names_of(text)
+        names = parse_names(text)
     elif folder.is_dir():
         names = tuple(sorted(one.name for one in folder.iterdir() if one.is_dir() and not one.name.startswith(".")))
     else:

@@ -15,7 +15,7 @@ from ..core.reducer import Reduction
 from ..core.request import Encoded, Report, Request
 from ..reducers import catalogue as reducers
 from ..strategies import catalogue as strategies
-from .options import AsJson, Configure, Duplicates, Templates, build, configure_command, label_set_of, names_of
+from .options import AsJson, Configure, Duplicates, Templates, build, configure_command, build_label_set, parse_names
 from .output import open_output
 from .text import printable
 
@@ -45,7 +45,7 @@ def classify(
     settings = configure(flags)
     template_request = Request(
         image=Encoded(b""),
-        labels=label_set_of(names_of(labels), template, allow_duplicates),
+        labels=build_label_set(parse_names(labels), template, allow_duplicates),
         strategy=build(strategies, settings.defaults.strategy, param, settings.limits.parameters),
         reduction=Reduction(build(reducers, settings.defaults.reducer, reducer_param)),
         session="files",

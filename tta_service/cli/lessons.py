@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ..core.errors import BadLabels, BadRequest
-from .options import AsJson, Templates, label_set_of, names_of
+from .options import AsJson, Templates, build_label_set, parse_names
 from .remote import Remote, remote_command
 from .teach_lessons import Named, teach
 from .text import json_line, printable
@@ -62,7 +62,7 @@ def import_lessons(
     template: Templates = None,
 ) -> None:
     """Teach lessons from files. Lessons that are known already are replaced."""
-    _report(teach(remote, _read(remote, source, names_of(labels), template)))
+    _report(teach(remote, _read(remote, source, parse_names(labels), template)))
 
 
 @lessons.command("unlearn")
@@ -105,7 +105,7 @@ def teach_lesson(
     if (label is None) is not none_of_these:
         raise BadLabels("say what it shows: --label NAME, or --none-of-these", "label")
     lesson = pb.Lesson(**about)
-    if names := names_of(labels):
+    if names := parse_names(labels):
         lesson.labels.CopyFrom(_put(remote, names, template))
     word(lesson, label)
     _report(teach(remote, [(printable(str(picture or example or request or frame)), lambda: lesson)]))
@@ -148,7 +148,7 @@ def _read(remote: Remote, source: Path, names: tuple[str, ...], template: list[s
 def _put(remote: Remote, names: tuple[str, ...], template: list[str] | None) -> Any:
     from ..wire.catalogue import make_label_set
 
-    return remote.put(make_label_set(label_set_of(names, template, allow_duplicates=False)))
+    return remote.put(make_label_set(build_label_set(names, template, allow_duplicates=False)))
 
 
 def _report(counts: Counter[str]) -> None:

@@ -88,19 +88,19 @@ def configure_command(command: Callable[..., None]) -> Callable[..., None]:
     def run(**given: Any) -> None:
         model = {knob: given.pop(name) for name, (knob, _) in MODEL.items()}
         sets, config = given.pop("sets"), given.pop("config")
-        made: list[Settings] = []
+        loaded: list[Settings] = []
 
-        def configure(known: Mapping[str, Any]) -> Settings:
-            made.append(settings_from({**model, **known}, sets, config))
-            return made[-1]
+        def configure(values: Mapping[str, Any]) -> Settings:
+            loaded.append(load_settings({**model, **values}, sets, config))
+            return loaded[-1]
 
         try:
             command(configure, **given)
         except BadSettings as error:
-            if not made:
+            if not loaded:
                 raise
             knob, _, message = str(error).partition(": ")
-            raise BadSettings(made[-1].locate_mistake(knob, message)) from error
+            raise BadSettings(loaded[-1].locate_mistake(knob, message)) from error
 
     parameters = [*own, *shared]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # typer reads it
@@ -108,7 +108,7 @@ def configure_command(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def settings_from(flags: Mapping[str, Any], sets: Iterable[str] | None, config: Path | None) -> Settings:
+def load_settings(flags: Mapping[str, Any], sets: Iterable[str] | None, config: Path | None) -> Settings:
     """The settings of this run. Names unknown TTA_ variables on stderr. Raises `BadSettings`."""
     for name in unknown_variables(os.environ):
         print(f"tta-service: no setting answers to the variable {name}", file=sys.stderr)
@@ -130,7 +130,7 @@ def settings_from(flags: Mapping[str, Any], sets: Iterable[str] | None, config: 
     return settings
 
 
-def names_of(labels: str) -> tuple[str, ...]:
+def parse_names(labels: str) -> tuple[str, ...]:
     """The names in `A,B,…`, or the lines of `@FILE`, without the empty ones. Raises `BadLabels` for other encodings."""
     try:
         words = lines_of(labels[1:]) if labels.startswith("@") else utf8(labels).split(",")
@@ -139,7 +139,7 @@ def names_of(labels: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in words if word.strip())
 
 
-def label_set_of(names: tuple[str, ...], templates: Iterable[str] | None, allow_duplicates: bool) -> LabelSet:
+def build_label_set(names: tuple[str, ...], templates: Iterable[str] | None, allow_duplicates: bool) -> LabelSet:
     """The label set of `--labels` and `--template`, as UTF-8 whatever the locale. Raises `BadLabels`."""
     try:
         given = tuple(map(utf8, templates or ()))

@@ -1,4 +1,4 @@
-"""The command `settings`: what a server that is started here and now would be told."""
+"""The command `settings`: every setting that a server would have if it were started here and now."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from ..core.masking import without_secrets
 from ..settings import Settings
 from ..sources import SourcedValue
-from .options import AsJson, Config, Sets, settings_from
+from .options import AsJson, Config, Sets, load_settings
 from .text import json_line
 
 
@@ -27,7 +27,7 @@ def settings(
     if example:
         print("\n".join(_example(Settings().describe())))
         return
-    for one in settings_from({}, sets, config).describe():
+    for one in load_settings({}, sets, config).describe():
         name, value = ".".join(one.knob), _plain(one.value)
         if as_json:
             print(json_line({"setting": name, "value": value, "source": one.where}))

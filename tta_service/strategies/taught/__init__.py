@@ -56,11 +56,11 @@ class Taught(Strategy[Memory]):
             return seen.logits()[0], memory
         placed = place(feature, memory.centre)
         cosines = prototypes(memory).cosines(placed[None])
-        told, none = _weight_of_lessons(memory, placed), _probability_of_none(memory, placed, cosines)
-        if not told and not none:
+        weight, none = _weight_of_lessons(memory, placed), _probability_of_none(memory, placed, cosines)
+        if not weight and not none:
             return seen.logits()[0], memory
         p = mean_probability(memory.weight, image.logits[None], cosines)[0]
-        p = torch.lerp(seen.logits()[0].softmax(0), p, told)
+        p = torch.lerp(seen.logits()[0].softmax(0), p, weight)
         p = torch.lerp(p, p.new_tensor(1 / len(p)), none)
         return p.clamp_min(torch.finfo(p.dtype).tiny).log(), memory
 
@@ -114,10 +114,10 @@ class Taught(Strategy[Memory]):
         found = choose(lessons, other, zero_shot, names, sureness, placed, logits, shares(recent))
         pull = torch.zeros_like(memory.pull)
         pull[filled] = found.pull
-        none_weight, told_none = self._fit_none(memory, lessons, found, middle)
+        none_weight, none_moments = self._fit_none(memory, lessons, found, middle)
         return {
             "learnt": memory.learnt.new_tensor([_count(memory), counted]),
-            "told": torch.stack([share.sum() + memory.site_count.sum(), told_none]),
+            "moment_count": torch.stack([share.sum() + memory.site_count.sum(), none_moments]),
             "centre": middle,
             **found.prototypes._asdict(),
             "weight": found.weight,
@@ -168,7 +168,7 @@ def _count(memory: Memory) -> int:
 
 def _weight_of_lessons(memory: Memory, placed: Tensor) -> float:
     """From 0 to 1, at an image [d + 1]; the rest is zero-shot's."""
-    few, taught = fewness(float(memory.told[0])), memory.serial >= 0
+    few, taught = fewness(float(memory.moment_count[0])), memory.serial >= 0
     if not few or not taught.any():
         return 1 - few
     return 1 - few * (1 - likeness((place(memory.features[taught], memory.centre) @ placed).amax()))
@@ -180,4 +180,4 @@ def _probability_of_none(memory: Memory, placed: Tensor, cosines: Tensor) -> Ten
         return memory.none_weight.new_zeros(())
     nearest = (place(memory.none[: int(memory.none_count)], memory.centre) @ placed).amax()
     p = probability_of_none(memory.none_weight, likest_mean(memory.weight, cosines)[0], nearest)
-    return p * (1 - fewness(float(memory.told.amin())) * (1 - likeness(nearest)))
+    return p * (1 - fewness(float(memory.moment_count.amin())) * (1 - likeness(nearest)))

@@ -87,18 +87,18 @@ def choose(
     taught = (lessons.share.sum() + other.count.sum()).clamp(min=1)
     prior_scale = _SCALE / taught * (1 - text.new_tensor(TEXT))
     prior = doubt * (prior_text[:, None, None] + prior_means) + prior_scale[:, None]  # [k, t, w]
-    unheard = torch.stack([_means_without(lessons, other, text), _ridge_without(lessons, other, text)])  # [2, k, n, c]
-    likely = torch.stack([trial.log_likelihood(one) for one in unheard[:, :, judged].flatten(0, 1)]).view(*SHAPE, -1)
+    held_out = torch.stack([_means_without(lessons, other, text), _ridge_without(lessons, other, text)])  # [2, k, n, c]
+    likely = torch.stack([trial.log_likelihood(one) for one in held_out[:, :, judged].flatten(0, 1)]).view(*SHAPE, -1)
     weight = (0.5 * trial.robust(likely) - prior).flatten().softmax(0)
     weight = torch.where(weight < _LEAST, 0.0, weight)
     weight = (weight / weight.sum()).view(SHAPE)
-    worth = max(trial.told((weight[..., None] * likely.exp()).sum((0, 1, 2, 3)).log()), (1 - doubt) / 2)
+    worth = max(trial.skill((weight[..., None] * likely.exp()).sum((0, 1, 2, 3)).log()), (1 - doubt) / 2)
     prototypes, pull = _prototypes(lessons, other, text, torch.zeros_like(text))
     for _ in range(_ROUNDS if len(frames) else 0):
         p = frame_share[:, None] * mean_probability(weight, frame_logits, prototypes.cosines(frames))
         prototypes, pull = _prototypes(lessons, other, text, worth * p.T @ frames)
     scores = weight.sum(2) @ text.new_tensor(MEANS)  # [2, k]
-    return Choice(prototypes, weight, (scores[..., None] * pull).sum((0, 1)), likest_mean(weight, unheard))
+    return Choice(prototypes, weight, (scores[..., None] * pull).sum((0, 1)), likest_mean(weight, held_out))
 
 
 def likest_mean(weight: Tensor, cosines: Tensor) -> Tensor:
@@ -167,7 +167,7 @@ class _Trial(NamedTuple):
         """[…, n] log-likelihoods summed, where some lessons may be wrong."""
         return ((1 - _WRONG) * likely.exp() + _WRONG / self.zero_shot.shape[1]).log() @ self.share
 
-    def told(self, likely: Tensor) -> float:
+    def skill(self, likely: Tensor) -> float:
         """What log-likelihoods [n] tell about the lessons, from 0 (no more than chance) to 1 (all)."""
         if not len(self.share):
             return 0.0
@@ -177,7 +177,7 @@ class _Trial(NamedTuple):
     def information(self, cosine: Tensor) -> float:
         """What the best of the classifiers with these scores tells."""
         likely = self.log_likelihood(cosine).flatten(0, 1)
-        return self.told(likely[(likely @ self.share).argmax()])
+        return self.skill(likely[(likely @ self.share).argmax()])
 
     def are_mistakes(self) -> float:
         """Probability that the lessons were chosen because zero-shot was wrong, a few (3 %) excepted, and not by

@@ -13,7 +13,7 @@ from .grid import SHAPE, Prototypes
 from .none import NONE_SHAPE
 
 HORIZON = 4096  # frames after which the running mean forgets
-RECENT = 256  # frames that are kept
+RECENT = 256  # last frames whose features are remembered
 
 
 class Memory(NamedTuple):
@@ -33,7 +33,7 @@ class Memory(NamedTuple):
     site_count: Tensor  # [c] int64, lessons of other sites
     site_total: Tensor  # [c, d] the sums of their unit features
     learnt: Tensor  # [2] int64, the lessons and frames that `fit` knew
-    told: Tensor  # [2] moments that lessons of a class, with those elsewhere, and lessons of none are of
+    moment_count: Tensor  # [2] moments that lessons of a class, with those elsewhere, and lessons of none show
     centre: Tensor  # [d]
     sums: Tensor  # as in Prototypes
     text: Tensor
@@ -64,7 +64,7 @@ def begin(text: TextSpace, capacity: int) -> Memory:
         site_count=whole,
         site_total=new.new_zeros(c, d),
         learnt=whole.new_zeros(2),
-        told=new.new_zeros(2),
+        moment_count=new.new_zeros(2),
         centre=new.new_zeros(d),
         sums=new.new_zeros(c, d + 1),
         text=new.new_zeros(c, d + 1),

@@ -99,12 +99,12 @@ def _run_several(command: Command, screen: Lines | Table) -> bool:
             with lock:
                 _show(result, camera.arguments, screen, camera.counter, camera.name)
 
-    def ended(camera: Camera) -> None:
+    def show_end(camera: Camera) -> None:
         with lock:
             screen.end(camera.counter, camera.name)
 
     try:
-        return Cameras(command, run, ended).run()
+        return Cameras(command, run, show_end).run()
     finally:
         for client in clients.values():
             client.close()
@@ -134,11 +134,11 @@ def _run_stream(arguments: Arguments, screen: Lines | Table, counter: ResultCoun
         Client(arguments.server, token=arguments.token, tls=arguments.tls) as client,
         open_stream(client, arguments, prepare_frames(arguments, counter.statistics), counter.statistics) as stream,
     ):
-        for result in _taught(stream, arguments, client, screen, counter):
+        for result in _apply_keys(stream, arguments, client, screen, counter):
             _show(result, arguments, screen, counter)
 
 
-def _taught(
+def _apply_keys(
     stream: Stream, arguments: Arguments, client: Client, screen: Lines | Table, counter: ResultCounter
 ) -> Iterator[Result]:
     """The results of the stream, which keys correct with --teach."""

@@ -19,7 +19,7 @@ from .masking import mask_secrets
 from .parser import Parser, build_parser
 from .text import describe_unreadable, make_printable
 
-FOR_ALL = "json", "sources", "teach", "encode_on_device", "strict"  # said once, for all cameras
+FOR_ALL = "json", "sources", "teach", "encode_on_device", "strict"  # options of the command alone
 ALONE = "teach", "encode_on_device"  # what takes one camera
 IN_ONE = "labels", "strategy"  # lists that are one word, with commas
 
@@ -32,8 +32,8 @@ class TableParser(Parser):
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """A camera as it was named. Two are equal when their words are."""
+class Definition:
+    """One camera of the command line or the file. Two are equal when their options are."""
 
     options: argparse.Namespace
     arguments: Arguments = field(compare=False)
@@ -41,10 +41,10 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """The parsed command line, and the cameras by name that it named at first."""
+    """The parsed command line, and its cameras by name, as they were at the start."""
 
     options: argparse.Namespace
-    cameras: dict[str, Named] = field(default_factory=dict[str, Named])
+    cameras: dict[str, Definition] = field(default_factory=dict[str, Definition])
 
     @property
     def file(self) -> Path | None:
@@ -63,23 +63,23 @@ class Command:
         """Whether it is about one camera, which needs no name."""
         return self.file is None and len(self.options.source) == 1
 
-    def read_cameras(self) -> dict[str, Named]:
+    def read_cameras(self) -> dict[str, Definition]:
         """The cameras by name, as the file has them now. Raises ValueError, OSError."""
         if not self.options.source and self.file is None:
             raise ValueError("a SOURCE is needed, or --sources with a file that names some")
         if self.alone:
             options = copy.copy(self.options)
             options.source = options.source[0]
-            return {"": Named(options, make_arguments(options))}
+            return {"": Definition(options, make_arguments(options))}
         for name in ALONE:
             if getattr(self.options, name):
                 raise ValueError(f"--{name.replace('_', '-')} takes one camera")
-        cameras = dict[str, Named]()
+        cameras = dict[str, Definition]()
         for name, options in (*self._positional(), *(_read_tables(self.file, self.options) if self.file else ())):
             if name in cameras:
                 raise ValueError(f"two cameras are called {make_printable(name)}")
             try:
-                cameras[name] = Named(options, make_arguments(options))
+                cameras[name] = Definition(options, make_arguments(options))
             except (ValueError, OSError) as error:
                 raise ValueError(f"camera {make_printable(name)}: {error}") from error
         return cameras

@@ -136,13 +136,13 @@ def infer_frames(
             if isinstance(found, Exception):
                 raise found
             frame, age, call = found
-            yield _result(frame, age, call, statistics)
+            yield _make_result(frame, age, call, statistics)
     finally:
         ended.set()
         server.close()
 
 
-def _result(frame: Frame, age: float, call: Any, statistics: Statistics) -> FrameAnswer | FrameFailure:
+def _make_result(frame: Frame, age: float, call: Any, statistics: Statistics) -> FrameAnswer | FrameFailure:
     try:
         if not isinstance(call, grpc.Future):  # which is an exception too
             raise make_refusal(str(call), "image")

@@ -40,20 +40,20 @@ class Lines:
         drops = f"  dropped {dropped}" if dropped not in ("", "0") else ""
         where = f"  [{scene}]" if scene else ""
         text = f"{label} {score}  zero-shot {zero_shot}  {strategy}" if strategy else label
-        print(f"{_before(camera)}{frame:>6}  {text}  {age} ms{drops}{where}", file=self._out, flush=True)
+        print(f"{_make_prefix(camera)}{frame:>6}  {text}  {age} ms{drops}{where}", file=self._out, flush=True)
 
     def end(self, counter: ResultCounter, camera: str = "") -> None:
-        print(f"{_before(camera)}{counter.sentence()}", file=self._out, flush=True)
+        print(f"{_make_prefix(camera)}{counter.sentence()}", file=self._out, flush=True)
 
 
 class JSONLines(Lines):
     """One JSON object for each result, and a last one with the summary."""
 
     def show(self, result: Result, counter: ResultCounter, camera: str = "") -> None:
-        print(json_line(_named(camera) | to_json(result)), file=self._out, flush=True)
+        print(json_line(_make_member(camera) | to_json(result)), file=self._out, flush=True)
 
     def end(self, counter: ResultCounter, camera: str = "") -> None:
-        print(json_line(_named(camera) | {"summary": counter.summary()}), file=self._out, flush=True)
+        print(json_line(_make_member(camera) | {"summary": counter.summary()}), file=self._out, flush=True)
 
 
 class Table:
@@ -120,11 +120,11 @@ class Table:
         return table
 
 
-def _before(camera: str) -> str:
+def _make_prefix(camera: str) -> str:
     return f"{make_printable(camera)}  " if camera else ""
 
 
-def _named(camera: str) -> dict[str, Any]:
+def _make_member(camera: str) -> dict[str, Any]:
     return {"camera": camera} if camera else {}
 
 
