@@ -14,7 +14,7 @@ from ..core.errors import BadImage, BadLabels, BadParameters, BadRequest
 from ..core.request import Encoded
 from ..strategies import catalogue as strategies
 from .advice import advice_json, advice_lines, make_command
-from .options import AsJson, Configure, Duplicates, Templates, configure_command, build_label_set, parse_names
+from .options import AsJson, Configure, Duplicates, Templates, build_label_set, configure_command, parse_names
 from .text import json_line, printable
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}

@@ -15,7 +15,7 @@ from ..core.reducer import Reduction
 from ..core.request import Encoded, Report, Request
 from ..reducers import catalogue as reducers
 from ..strategies import catalogue as strategies
-from .options import AsJson, Configure, Duplicates, Templates, build, configure_command, build_label_set, parse_names
+from .options import AsJson, Configure, Duplicates, Templates, build, build_label_set, configure_command, parse_names
 from .output import open_output
 from .text import printable
 
