@@ -223,7 +223,7 @@ async def test_a_picture_of_8_mb_arrives_whole_in_every_way_to_give_one():
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 @pytest.mark.parametrize("way", ["json", "form", "picture"])
-async def test_a_picture_of_8_mb_holds_the_loop_for_less_than_half_of_its_parsing(way: str, tmp_path: Path):
+async def test_a_picture_of_8_mb_holds_the_loop_for_less_than_a_quarter_of_its_parsing(way: str, tmp_path: Path):
     """In its own processor time, so that other processes do not count."""
     (tmp_path / "photo").write_bytes(picture := b"\xff\xd8" + bytes(range(256)) * 32768)
     (tmp_path / "json").write_text(json.dumps(body(image={"encoded": base64.b64encode(picture).decode()})))
@@ -252,4 +252,4 @@ async def test_a_picture_of_8_mb_holds_the_loop_for_less_than_half_of_its_parsin
         reply, _ = await asking.communicate()
         beating.cancel()
     assert b"BAD_IMAGE" in reply
-    assert worst < parsing / 2, (worst, parsing)
+    assert worst < parsing / 4, (worst, parsing)
