@@ -43,7 +43,8 @@ from tta_service.serving.persistence.stores.folder import FolderStore
 from tta_service.settings import BadSettings, Settings, load
 from tta_service.testing import FakeCLIP
 from tta_service.wire.identity import Caller, Role, set_caller
-from tta_service.wire.json_mapping import from_json, from_query, load_json
+from tta_service.wire.json_mapping import from_json, from_query
+from tta_service.wire.json_text import load_json
 from tta_service.wire.large_json import parse_large
 from tta_service.wire.status import code_number_of
 from tta_service.wire.v1 import open_inference_pb2 as oip

@@ -106,14 +106,18 @@ async def test_label_sets_and_sessions_live_as_by_grpc(both: BothTransports):
     given = body(labels={"id": id}, session_id="gate-3", options={"strategy": {"name": "tda"}})
     assert (await http.post("/v1/classify", json=given)).json()["session"]["frames"] == "1"
     assert (await http.get("/v1/sessions/gate-3")).json()["session"]["strategies"] == ["tda"]
-    snapshot = (await http.get("/v1/sessions/gate-3/snapshot")).json()["snapshot"]
+    copied = await http.get("/v1/sessions/gate-3/snapshot")
+    snapshot = copied.json()["snapshot"]
     assert (await http.post("/v1/sessions/gate-3/reset")).status_code == 200
     assert (await http.delete("/v1/sessions/gate-3")).status_code == 200
     assert (await http.get("/v1/sessions/gate-3")).status_code == 404
     restored = await http.put("/v1/sessions/gate-3/snapshot", json=snapshot)
     assert restored.json()["session"]["session_id"] == "gate-3"
-    elsewhere = await http.put("/v1/sessions/gate-4/snapshot", json=snapshot)
-    assert (elsewhere.status_code, elsewhere.json()["field"]) == (400, "snapshot.session_id")
+    as_it_came = await http.put("/v1/sessions/gate-3/snapshot", content=copied.content)
+    assert as_it_came.json()["session"]["frames"] == "1"
+    for given_elsewhere in (snapshot, copied.json()):
+        elsewhere = await http.put("/v1/sessions/gate-4/snapshot", json=given_elsewhere)
+        assert (elsewhere.status_code, elsewhere.json()["field"]) == (400, "snapshot.session_id")
     assert (await http.get("/v1/nosuch")).json()["status"] == 404
     taught = await http.post(
         "/v1/sessions/gate-3/lessons", json={"lessons": [{"image": given["image"], "labels": SET, "label": "dog"}]}

@@ -151,3 +151,26 @@ async def test_parameters_without_end_have_one_sentence_too(both: BothTransports
             if "problem" in (ended := json.loads(reply)):
                 break
     assert plain(ended["problem"]["detail"]) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("1" * 5000, "a number in this JSON has more than 4300 digits"),
+        (r'"\ud800"', "this text is no valid Unicode: it has half of a surrogate pair"),
+    ],
+    ids=["digits", "half a character"],
+)
+async def test_json_that_no_message_holds_has_one_sentence(both: BothTransports, value: str, sentence: str):
+    text, as_json = f'{{"parameters": {{"a": {value}}}}}', {"content-type": "application/json"}
+    sentences = [
+        (await both.http.post("/v1/classify", content=text, headers=as_json)).json()["detail"],
+        (await both.http.post("/v1/classify", files={"image": jpeg()}, data={"options": text})).json()["detail"],
+        (await both.http.post("/v2/models/tta/infer", content=text)).json()["error"],
+    ]
+    for message in (f'{{"frame": {text}}}', len(text).to_bytes(4, "big") + text.encode()):
+        async with stream(both) as socket:
+            await socket.send(message)
+            ended = await anext(reply async for reply in socket if "problem" in json.loads(reply))
+            sentences.append(json.loads(ended)["problem"]["detail"])
+    assert all(one.endswith(sentence) for one in sentences), sentences

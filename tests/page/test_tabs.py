@@ -107,6 +107,9 @@ def test_a_session_is_reset_copied_closed_and_restored(page: Page, server: Serve
     expect(row).to_have_count(0)
     sessions.get_by_label("Snapshot", exact=True).set_input_files(file)
     expect(row).to_contain_text("tip_adapter")
+    (answered := tmp_path / "answered.json").write_text(f'{{"snapshot": {file.read_text()}}}')  # by GET
+    sessions.get_by_label("Snapshot", exact=True).set_input_files(answered)
+    expect(sessions.get_by_role("status")).to_contain_text("gate-sessions is restored")
     row.get_by_role("button", name="Reset").click()
     row.get_by_role("button", name="Reset").click()
     expect(sessions.get_by_role("status")).to_contain_text("has forgotten")

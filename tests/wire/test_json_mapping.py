@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from typing import Any
 
 import pytest
 
 from tta_service.core.errors import BadRequest
-from tta_service.wire.json_mapping import from_json, from_query, load_json, parse_json, to_json
+from tta_service.wire.json_mapping import from_json, from_query, parse_json, to_json
+from tta_service.wire.json_text import load_json
+from tta_service.wire.large_json import parse_large
 from tta_service.wire.v1 import tta_pb2 as pb
 
 
@@ -62,6 +66,26 @@ def test_a_query_names_a_message_or_parts_of_it(given: dict[str, str]):
     assert refused.value.field == list(given)[-1]
 
 
+def test_a_field_of_a_message_may_be_all_of_its_text():
+    state = b"a" * (1 << 17)
+    alone = json.dumps({"session_id": "gate", "state": base64.b64encode(state).decode()})
+    messages = [
+        parse_large(pb.RestoreSessionRequest, text.encode(), "snapshot")
+        for text in (alone, f'{{"snapshot": {alone}}}', f'{{"roll_back": false, "snapshot": {alone}}}')
+    ]
+    assert messages[0] == messages[1] == messages[2] and messages[0].snapshot.state == state
+    assert parse_large(pb.RestoreSessionRequest, b"{}", "snapshot").HasField("snapshot")
+
+
+@pytest.mark.parametrize(
+    ("text", "field"), [("[]", "snapshot"), ('{"snapshot": 1}', "snapshot"), ('{"a": 1}', "snapshot.a")]
+)
+def test_a_mistake_in_a_field_that_is_all_of_the_text_is_named(text: str, field: str):
+    with pytest.raises(BadRequest) as refused:
+        parse_large(pb.RestoreSessionRequest, text.encode(), "snapshot")
+    assert refused.value.field == field
+
+
 def test_a_name_given_twice_is_found_in_one_pass():
     seconds = list[float]()
     for many in (20_000, 40_000):
@@ -87,3 +111,41 @@ def test_numbers_have_all_their_bits_and_null_is_as_good_as_absent():
 def test_a_text_that_is_no_json_is_refused(text: str | bytes):
     with pytest.raises(BadRequest):
         load_json(text)
+
+
+HALF = r'"\ud800"'
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        (f'{{"labels": {{"label_set": {{"names": ["cat", {HALF}]}}}}}}', "labels.label_set.names[1]"),
+        (f'{{"options": {{"strategy": {{"parameters": {{"a": [{HALF}]}}}}}}}}', "options.strategy.parameters.a[0]"),
+        (f'{{"options": {{"strategy": {{"parameters": {{{HALF}: 1}}}}}}}}', "options.strategy.parameters"),
+        (f'{{"image": {{"encoded": {HALF}}}}}', "image.encoded"),
+        (r'{"session_id": "\uDE00\uD83D"}', "session_id"),
+        (f"{{{HALF}: 1}}", ""),
+    ],
+)
+def test_a_text_with_half_a_surrogate_pair_is_named(text: str, field: str):
+    with pytest.raises(BadRequest, match="no valid Unicode") as refused:
+        parse_json(pb.ClassifyRequest, text)
+    assert refused.value.field == field
+    refused.value.field.encode()
+
+
+def test_a_pair_of_surrogates_is_a_character_and_raw_halves_are_no_json():
+    assert parse_json(pb.ClassifyRequest, r'{"session_id": "\ud83d\ude00"}').session_id == "😀"
+    with pytest.raises(BadRequest, match="this is not JSON"):
+        load_json(b'"\xed\xa0\x80"')
+
+
+def test_numbers_without_end_are_refused():
+    for number in ("1" * 5000, f"[-{'9' * 5000}]"):
+        with pytest.raises(BadRequest) as refused:
+            load_json(number)
+        assert refused.value.message == "a number in this JSON has more than 4300 digits"
+    given = f'{{"options": {{"strategy": {{"parameters": {{"a": {"1" * 400}}}}}}}}}'
+    with pytest.raises(BadRequest, match="too large") as refused:
+        parse_json(pb.ClassifyRequest, given)
+    assert refused.value.field == "options.strategy.parameters"

@@ -17,7 +17,8 @@ from starlette.requests import Request
 from ..core.errors import BadRequest, TooLarge
 from ..methods.uploads import UploadBudget
 from ..wire.identity import current_caller
-from ..wire.json_mapping import Query, from_json, from_query, load_json
+from ..wire.json_mapping import Query, from_json, from_query
+from ..wire.json_text import load_json
 from ..wire.large_json import parse_large
 from ..wire.v1 import tta_pb2 as pb
 from .routes import Route
@@ -104,13 +105,7 @@ def _parser(route: Route, request: Request) -> Callable[[bytes], Message]:
 
 
 def _from_body(route: Route, request: Request, given: Query, body: bytes) -> Message:
-    if route.body == "*":
-        message = parse_large(route.request, body or b"{}")
-    else:
-        message = route.request()
-        field: Any = getattr(message, route.body)
-        field.CopyFrom(parse_large(cast(Any, type(field)), body or b"{}", route.body))
-        field.SetInParent()
+    message = parse_large(route.request, body or b"{}", route.body.strip("*"))
     named = request.path_params.get("session_id")
     if route.body == "snapshot" and cast(Any, message).snapshot.session_id != named:
         raise BadRequest("the snapshot is of another session than the path", "snapshot.session_id")
@@ -131,7 +126,7 @@ def _from_form(content_type: str, given: Query, body: bytes) -> pb.ClassifyReque
     def take_field(field: Any) -> None:
         name, text = _text(field.field_name), _text(field.value)
         if text.lstrip().startswith("{"):
-            value[name] = load_json(text)
+            value[name] = load_json(text, name)
         else:
             given.setdefault(SHORT.get(name, name), []).append(text)
         if len(value) + len(given) > FIELDS:

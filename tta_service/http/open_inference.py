@@ -18,7 +18,8 @@ from ..core.errors import NotReady, Unsupported
 from ..core.events import Observe
 from ..methods.oip_status import REFUSED, ServerStatus
 from ..wire.identity import Identity
-from ..wire.json_mapping import from_json, load_json
+from ..wire.json_mapping import from_json
+from ..wire.json_text import load_json
 from ..wire.oip.json_replies import dump, to_plain
 from ..wire.oip.models import OPEN_INFERENCE, check_model
 from ..wire.oip.rest import LENGTH, Form, read_request, write_response

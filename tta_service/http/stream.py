@@ -19,7 +19,8 @@ from ..core.errors import BadRequest, TTAError
 from ..core.events import Observe, Refused, Responded
 from ..methods.service import AdaptationService
 from ..wire.identity import SERVICE, Caller, Identity, set_caller
-from ..wire.json_mapping import from_json, load_json, to_json
+from ..wire.json_mapping import from_json, to_json
+from ..wire.json_text import load_json
 from ..wire.requests import trace_of
 from ..wire.status import to_tta_error
 from ..wire.v1 import tta_pb2 as pb
@@ -125,7 +126,7 @@ async def _parse(given: str | bytes) -> Message:
         raise BadRequest(f"a binary message of {len(given)} bytes has no room for {length} bytes of JSON", "frame")
     if length > SMALL:
         raise BadRequest(f"{length} bytes of JSON before the picture; at most {SMALL} are allowed", "frame")
-    message = from_json(Message, {"frame": load_json(given[4 : 4 + length] or b"{}")})
+    message = from_json(Message, {"frame": load_json(given[4 : 4 + length] or b"{}", "frame")})
     message.frame.image.encoded = given[4 + length :]
     return message
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from ..core.errors import BadRequest
+from .json_text import load_json
 from .structs import check_json_struct, check_parsed_structs
 
 Query = dict[str, list[str]]  # values of a URL's query or of a form, by dotted path
@@ -30,16 +30,6 @@ REALS = FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE
 def parse_json(kind: type[M], text: bytes | str) -> M:
     """The message in a JSON text. Raises `BadRequest` for a text that is not one."""
     return from_json(kind, load_json(text))
-
-
-def load_json(text: bytes | str) -> Any:
-    """The value in a JSON text. Raises `BadRequest`; NaN and Infinity are no JSON."""
-    try:
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeated)
-    except RecursionError:
-        raise BadRequest("this JSON is nested too deeply") from None
-    except (ValueError, UnicodeDecodeError) as error:
-        raise BadRequest(f"this is not JSON: {error}") from None
 
 
 def from_json(kind: type[M], value: Any) -> M:
@@ -98,18 +88,6 @@ def _from_texts(field: Any, texts: list[str], path: str) -> Any:
             raise BadRequest(f"{text[:60]!r} is neither true nor false", path)
         return text == "true"
     return text
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
-
-
-def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"{name[:60]!r} is given more than once")
-    return value
 
 
 def _check_message(descriptor: Any, value: Any, path: str) -> None:

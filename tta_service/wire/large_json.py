@@ -15,8 +15,9 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from ..core.errors import BadRequest, TTAError
-from .json_mapping import M, from_json, load_json
+from ..core.errors import BadRequest
+from .json_mapping import M, from_json
+from .json_text import load_json
 from .v1 import tta_pb2 as pb
 
 LONG = 64 << 10  # characters of a text that is taken out
@@ -32,15 +33,13 @@ KEY = re.compile(rb'"(\w+)"\s*:\s*$')
 MARK = secrets.token_bytes(16)  # what stands in a field of bytes until it is filled; no caller knows it
 
 
-def parse_large(kind: type[M], text: bytes, at: str = "") -> M:
-    """The message in a JSON text, as `json_mapping.parse_json`. `at` is the path of the message, for errors."""
+def parse_large(kind: type[M], text: bytes, part: str = "") -> M:
+    """The message in a JSON text, as `json_mapping.parse_json`. The text may hold its field `part` alone."""
     taken = list[bytes]()
-    try:
-        message = from_json(kind, load_json(b"".join(_take_out(text, taken))))
-        if taken:
-            _fill(message, taken, "")
-    except TTAError as error:
-        raise error.at(at) if at else error from None
+    value = load_json(b"".join(_take_out(text, taken)))
+    message = from_json(kind, {part: value} if part and not (isinstance(value, dict) and part in value) else value)
+    if taken:
+        _fill(message, taken, "")
     return message
 
 

@@ -6,6 +6,7 @@ https://protobuf.dev/programming-guides/encoding.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, cast
@@ -14,6 +15,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from ..core.errors import BadRequest
+from ..core.parameters import shorten
 
 STRUCT = "google.protobuf.Struct"
 MOST_BYTES = 64 << 10  # of all Structs of a message
@@ -53,7 +55,7 @@ def check_structs(kind: Descriptor, raw: bytes) -> None:
 
 
 def check_json_struct(value: Any, path: str) -> None:
-    """Raises `BadRequest` for a JSON value that is certain to exceed `MOST_BYTES` as a Struct."""
+    """Raises `BadRequest` for a JSON value that no Struct holds, or that is certain to exceed `MOST_BYTES` as one."""
     waiting, left = [value], MOST_BYTES
     while waiting:
         here: Any = waiting.pop()
@@ -61,6 +63,8 @@ def check_json_struct(value: Any, path: str) -> None:
             inner = cast("dict[str, Any] | list[Any]", here)
             left = _take(left, FEWEST * len(inner), path)
             waiting += inner.values() if isinstance(inner, dict) else inner
+        elif isinstance(here, int) and abs(here) > sys.float_info.max:
+            raise BadRequest(f"{shorten(here)} is too large for a number of 64 bits", path)
 
 
 def check_parsed_structs(message: Message) -> None:

@@ -45,7 +45,8 @@ export function Sessions({ active }) {
   };
   const restore = async (chosen) => {
     if (!chosen) return;
-    const given = await chosen.text().then(JSON.parse).catch(() => null);
+    const read = await chosen.text().then(JSON.parse).catch(() => null);
+    const given = read?.snapshot ?? read;
     if (!given?.session_id) throw new Error(`${chosen.name} is no snapshot of a session.`);
     await call("PUT", sessionPath(given.session_id, "/snapshot"), given);
     setSaid(`${given.session_id} is restored.`);
