@@ -150,6 +150,14 @@ async def test_what_inflates_is_bounded():
             "inputs.pixels: its values are whole numbers from 0 to 255",
         ),
         (
+            {"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": [[[[1], 2, [3]]]]}]},
+            "inputs.pixels: its lists of one depth are not equally long",
+        ),
+        (
+            {"inputs": [{"name": "image", "datatype": "BYTES", "shape": [3], "data": [["aa", "aa"], ["aa"]]}]},
+            "inputs.image: its lists of one depth are not equally long",
+        ),
+        (
             {"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": 9}}]},
             "inputs.image: it has 9 bytes, and 0 are left of the body",
         ),
@@ -215,6 +223,14 @@ async def test_long_tensors_in_json_are_read_whole(both: BothTransports):
     assert found == [outputs_of(by_bytes)] * 2
     large = jpeg() + bytes(200_000)  # decoders skip what follows the picture
     assert outputs_of(await both.http.post("/v2/models/zero_shot/infer", json=in_json(large)))["label"]
+
+
+async def test_long_lists_that_stand_side_by_side_are_equally_long(both: BothTransports):
+    pixels = np.zeros((1, 200, 210, 3), dtype=np.uint8).tolist()
+    pixels[0][77][33:35] = [[0, 0], [0, 0, 0, 0]]
+    listed = {"name": "pixels", "datatype": "UINT8", "shape": [1, 200, 210, 3], "data": pixels}
+    reply = await both.http.post("/v2/models/zero_shot/infer", json={"inputs": [listed], "parameters": NAMES})
+    assert reply.json()["error"] == "inputs.pixels: its lists of one depth are not equally long"
 
 
 @pytest.mark.parametrize("broken", ["[1,2],[3", "1,,2", "[1][2]", "1,256"], ids=str)

@@ -13,13 +13,15 @@ from typing import Any, cast
 
 from ...core.errors import BadRequest, TooLarge
 from ...core.parameters import shorten
-from ..json_mapping import load_json
+from ..json_text import load_json
 from ..large_json import LONG, decode_base64
 from .tensors import BYTE_VALUES, RANK
 
 JSON_BYTES = 1 << 20  # of what remains
 PIECE = 64 << 10  # characters of numbers that are read at once
 NUMERALS = b"0123456789,[] \t\r\n"
+NOT_FORM = NUMERALS.translate(None, b"[],")
+RAGGED = "its lists of one depth are not equally long"
 FLAT = bytes.maketrans(b"[]", b"  ")
 MARK = secrets.token_hex(16)  # what stands in place of what is taken out; no caller knows it
 
@@ -83,10 +85,10 @@ def _mark(taken: Taken, what: bytes | Numbers) -> bytes:
 def pack_texts(data: list[Any], taken: Taken, encoded: bool, field: str) -> list[bytes]:
     """The elements of BYTES: texts, which are base64 where they are pictures (`encoded`). Raises `BadRequest`."""
     elements = list[bytes]()
-    for item in (_resolve(one, taken) for one in _flatten(data)):
+    for item in (_resolve(one, taken) for one in _flatten(data, field)):
         if not isinstance(item, str | bytes):
             raise BadRequest(f"its elements are texts, and {shorten(str(item))} is none", field)
-        text = item.encode(errors="replace") if isinstance(item, str) else item
+        text = item.encode() if isinstance(item, str) else item
         elements.append(decode_base64(text, field) if encoded else text)
     return elements
 
@@ -95,8 +97,8 @@ def pack_numbers(data: list[Any], taken: Taken, field: str) -> bytes:
     """The values of UINT8. Raises `BadRequest`."""
     try:
         return b"".join(
-            _read_numbers(item.text) if isinstance(item, Numbers) else bytes((item,))
-            for item in (_resolve(one, taken) for one in _flatten(data))
+            _read_numbers(item.text, field) if isinstance(item, Numbers) else bytes((item,))
+            for item in (_resolve(one, taken) for one in _flatten(data, field))
         )
     except (ValueError, TypeError):
         raise BadRequest(BYTE_VALUES, field) from None
@@ -106,17 +108,22 @@ def _resolve(item: Any, taken: Taken) -> Any:
     return taken[int(item[len(MARK) :])] if isinstance(item, str) and item.startswith(MARK) else item
 
 
-def _flatten(data: list[Any]) -> list[Any]:
-    """The elements in row-major order."""
+def _flatten(data: list[Any], field: str) -> list[Any]:
+    """The elements in row-major order. Raises `BadRequest` where lists that stand side by side differ in length."""
     for _ in range(RANK):
-        if not any(isinstance(one, list) for one in data):
+        lengths = {len(cast("list[Any]", one)) if isinstance(one, list) else -1 for one in data}
+        if lengths <= {-1}:
             break
-        data = [item for one in data for item in (cast("list[Any]", one) if isinstance(one, list) else [one])]
+        if len(lengths) > 1:
+            raise BadRequest(RAGGED, field)
+        data = [item for one in data for item in one]
     return data
 
 
-def _read_numbers(text: bytes) -> bytes:
-    """Raises ValueError, TypeError."""
+def _read_numbers(text: bytes, field: str) -> bytes:
+    """Raises ValueError, TypeError, and `BadRequest` as `_flatten` does."""
+    if not _is_regular(b"[" + text.translate(None, NOT_FORM) + b"]"):
+        raise BadRequest(RAGGED, field)
     text, values, begin = text.translate(FLAT), bytearray(), 0
     while begin <= len(text):
         comma = text.find(b",", begin + PIECE)
@@ -124,3 +131,18 @@ def _read_numbers(text: bytes) -> bytes:
         values += bytes(json.loads(b"[" + text[begin:end] + b"]"))
         begin = end + 1
     return bytes(values)
+
+
+def _is_regular(form: bytes) -> bool:
+    """Whether lists side by side are equally long, by the brackets and commas of a nested list.
+
+    The first list of each depth, from the inmost one on, must be its own first element repeated.
+    """
+    depth, element = len(form) - len(form.lstrip(b"[")), b""
+    for inner in range(1, min(depth, RANK) + 1):
+        end = form.find(b"]" * inner) + inner
+        many = (end - (depth - inner) - 1) // (len(element) + 1)
+        element = b"[" + ((element + b",") * many)[:-1] + b"]"
+        if form[depth - inner : end] != element:
+            return False
+    return form == element

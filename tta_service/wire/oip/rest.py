@@ -146,9 +146,8 @@ def _add_parameters(parameters: Any, given: dict[str, Any], path: str) -> None:
         try:
             setattr(parameters[name], kind, value)
         except (AttributeError, ValueError):
-            raise BadRequest(
-                f"a parameter is a text, a number, true or false, not {shorten(value)}", f"{path}.{name[:64]}"
-            ) from None
+            wanted = "a text, a number of 64 bits, true or false"
+            raise BadRequest(f"a parameter is {wanted}, not {shorten(value)}", f"{path}.{name[:64]}") from None
 
 
 def _object(value: Any, names: tuple[str, ...] | None, path: str) -> dict[str, Any]:
