@@ -135,7 +135,16 @@ MISTAKES: list[tuple[Callable[[tta.Model], object], type[TTAError], str]] = [
     (lambda model: model.classify([np.zeros((9, 9), np.uint8), b"no picture"], NAMES), BadImage, "pictures[1]"),
     (lambda model: model.session(NAMES).teach(np.zeros((9, 9), np.uint8), "dog"), BadLabels, "label"),
     (lambda model: model.restore(FLOWER), BadRequest, "file"),
+    (lambda model: model.text_features("cat"), BadLabels, "texts"),
+    (lambda model: model.text_features(["cat"], "a {}"), BadLabels, "templates"),
+    (lambda model: model.session(NAMES, templates="openai"), BadLabels, "templates"),
+    (lambda model: model.session(7), BadLabels, "names"),  # type: ignore[arg-type]
+    (lambda model: model.session(NAMES, options="seed"), BadRequest, "options"),  # type: ignore[arg-type]
+    (lambda model: model.session(NAMES).unlearn("picture-1"), BadRequest, "lessons"),
 ]
+PIXELS = np.zeros((9, 9, 3), np.uint8)
+SINGLE: list[Any] = ["photo.jpg", Path("photo.jpg"), png(PIXELS), Image.fromarray(PIXELS), PIXELS, PIXELS[..., 0]]
+SINGLE += [torch.zeros(3, 9, 9), 7]
 
 
 @pytest.mark.parametrize("mistake, error, field", MISTAKES, ids=[f"{number}" for number in range(len(MISTAKES))])
@@ -143,6 +152,20 @@ def test_mistakes_name_the_field(model: tta.Model, mistake: Callable[[Any], obje
     with pytest.raises(error) as raised:
         mistake(model)
     assert raised.value.field == field
+
+
+@pytest.mark.parametrize("picture", SINGLE, ids=lambda one: type(one).__name__)
+def test_a_single_picture_in_place_of_several_is_refused(model: tta.Model, picture: Any):
+    for ask in (lambda: model.classify(picture, NAMES), lambda: model.features(picture)):
+        with pytest.raises(BadImage, match=r"give several|are several") as raised:
+            ask()
+        assert raised.value.field == "pictures"
+
+
+def test_an_array_of_several_pictures_is_taken_apart(model: tta.Model, pixels: np.ndarray):
+    several = np.stack([pixels, pixels[::-1]])
+    assert np.allclose(model.features(several), model.features(list(several)), atol=1e-5)
+    assert model.features(torch.from_numpy(several).permute(0, 3, 1, 2)).shape == (2, model.dimension)
 
 
 def test_settings_are_the_callers_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -32,7 +32,7 @@ class LabelSet:
 
     def __post_init__(self) -> None:
         for given in ("names", "templates"):
-            object.__setattr__(self, given, _check_texts(getattr(self, given), given))  # lists are accepted too
+            object.__setattr__(self, given, check_texts(getattr(self, given), given))  # lists are accepted too
         if not self.names:
             raise BadLabels("a label set needs at least one name", "names")
         if not self.templates:
@@ -66,11 +66,14 @@ class LabelSet:
         return [template.replace("{}", name.replace("_", " ")) for name in self.names]
 
 
-def _check_texts(given: Any, field: str) -> tuple[str, ...]:
-    """The texts as a tuple. A single text is refused, because it would be split into letters."""
+def check_texts(given: Any, field: str) -> tuple[str, ...]:
+    """The texts as a tuple. A single text is refused, because it would be split into letters. Raises `BadLabels`."""
     if isinstance(given, str):
         raise BadLabels(f"{field} is a single text; give several, ({given[:40]!r}, …)", field)
-    texts: tuple[Any, ...] = tuple(given)
+    try:
+        texts: tuple[Any, ...] = tuple(given)
+    except TypeError:
+        raise BadLabels(f"{field} are several texts, not a {type(given).__name__}", field) from None
     for place, text in enumerate(texts):
         if not isinstance(text, str):
             raise BadLabels(f"{field}[{place}] is a {type(text).__name__}, not a text", f"{field}[{place}]")
@@ -84,7 +87,7 @@ def _check_sentences(given: Any, names: tuple[str, ...]) -> tuple[tuple[str, ...
     each = _by_place(dict(given), names) if isinstance(given, Mapping) else tuple(given)  # type: ignore[reportUnknownArgumentType]
     if each and len(each) != len(names):
         raise BadLabels(f"there are sentences for {len(each)} names; the set has {len(names)}", "sentences")
-    sentences = tuple(_check_texts(some, f"sentences[{place}]") for place, some in enumerate(each))
+    sentences = tuple(check_texts(some, f"sentences[{place}]") for place, some in enumerate(each))
     for place, some in enumerate(sentences):
         empty = next((other for other, sentence in enumerate(some) if not sentence.strip()), None)
         if empty is not None:

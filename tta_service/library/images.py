@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,27 @@ ACCEPTED = (
     "the path or the bytes of a JPEG, PNG or WebP file, a PIL image, a uint8 array [h, w], [h, w, 3] or [h, w, 4], "
     "or a tensor [3, h, w] of uint8 or of floats from 0 to 1"
 )
+
+
+def check_pictures(pictures: Iterable[Picture]) -> Iterable[Picture]:
+    """The pictures. A single one is refused, because it would be taken apart into letters or rows.
+
+    Raises `BadImage`.
+    """
+    match pictures:
+        case str() | os.PathLike() | bytes() | bytearray() | memoryview() | Image.Image():
+            single = True
+        case Tensor():
+            single = pictures.ndim < 4
+        case np.ndarray():
+            single = pictures.ndim < 3 or (pictures.ndim == 3 and pictures.shape[2] in (1, 3, 4))
+        case _:
+            single = False
+    if single:
+        raise BadImage("pictures is a single picture; give several, [picture, …]", "pictures")
+    if not isinstance(pictures, Iterable):
+        raise BadImage(f"pictures are several of what is {ACCEPTED}, not a {type(pictures).__name__}", "pictures")
+    return pictures
 
 
 def read_picture(picture: Picture) -> Encoded | Raw:

@@ -19,7 +19,7 @@ from ..app.runtime import build_runtime
 from ..app.server_info import make_server_info
 from ..clip.text.templates import expand_templates
 from ..core.errors import BadRequest, TTAError
-from ..core.labels import LabelSet
+from ..core.labels import LabelSet, check_texts
 from ..core.request import Request
 from ..settings import make
 from ..wire.catalogue import make_label_set
@@ -28,7 +28,7 @@ from ..wire.requests import parse_label_set
 from ..wire.server_info import ServerInfo
 from ..wire.v1 import tta_pb2 as pb
 from .answers import Answer
-from .images import Picture, read_picture
+from .images import Picture, check_pictures, read_picture
 from .session import AsyncSession, parse_chosen, read_session
 
 Names = Sequence[str] | LabelSet
@@ -127,7 +127,7 @@ class AsyncModel:
 
     async def text_features(self, texts: Sequence[str], templates: Sequence[str] = ("{}",)) -> NDArray[np.float32]:
         """Unit features of texts, [n, dimension]; `templates` have {} where the text goes. Raises `BadLabels`."""
-        labels = LabelSet(tuple(texts), expand_templates(templates), allow_duplicates=True)
+        labels = LabelSet(check_texts(texts, "texts"), expand_templates(templates), allow_duplicates=True)
         space = await self._parts.text_spaces.get(parse_label_set(make_label_set(labels), self._info, ""))
         return space.features.float().cpu().numpy()
 
@@ -153,6 +153,8 @@ class AsyncModel:
         if not isinstance(labels, LabelSet):
             given = expand_templates(templates)
             labels = LabelSet(labels, given) if given else LabelSet(labels)  # type: ignore[arg-type] # it makes tuples
+        if not isinstance(options, Mapping | None):
+            raise BadRequest(f"options are a mapping from names to values, not a {type(options).__name__}", "options")
         value = dict(options or {})
         if "strategy" in value:
             raise BadRequest("the strategy is an argument of its own", "options.strategy")
@@ -180,7 +182,7 @@ class AsyncModel:
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(answer(*one)) for one in enumerate(pictures)]
+                tasks = [group.create_task(answer(*one)) for one in enumerate(check_pictures(pictures))]
         except* Exception as several:
             raise several.exceptions[0] from None
         return [task.result() for task in tasks]

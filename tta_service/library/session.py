@@ -70,11 +70,9 @@ class AsyncSession:
     async def unlearn(self, lessons: Iterable[LessonResult | Answer | str]) -> list[str]:
         """Take lessons back: results of `teach`, answers or example ids. The ids of those that there were."""
         self._open_request()
-        ids = [
-            one if isinstance(one, str) else one.example_id if isinstance(one, Answer) else one.example
-            for one in lessons
-        ]
-        return (await self._parts.teaching.unlearn("", self.name, ids))[0]
+        if isinstance(lessons, str) or not isinstance(lessons, Iterable):
+            raise BadRequest("lessons is a single lesson; give several, [lesson, …]", "lessons")
+        return (await self._parts.teaching.unlearn("", self.name, list(map(_example_id, lessons))))[0]
 
     async def reset(self) -> None:
         """Forget what was learnt from pictures. Lessons stay."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...core.errors import BadLabels
+from ...core.labels import check_texts
 
 SETS = ("openai", "simple")  # 80 templates, and the seven best of them for ImageNet
 
@@ -16,7 +17,7 @@ def expand_templates(templates: Sequence[str]) -> tuple[str, ...]:
     a template nor a name.
     """
     found: list[str] = []
-    for place, template in enumerate(templates):
+    for place, template in enumerate(check_texts(templates, "templates")):
         if template in SETS:
             found += _load_set(template)
         elif "{" not in template:
