@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -34,7 +34,7 @@ MEMORIES = {"system": "SystemSharedMemory", "cuda": "CudaSharedMemory"}
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Endpoint:
     """A path, and the method that answers it."""
 
     verbs: tuple[str, ...]
@@ -42,34 +42,34 @@ class Door:
     method: str
 
 
-def _doors() -> list[Door]:
+def _endpoints() -> list[Endpoint]:
     get, post, both = ("GET",), ("POST",), ("GET", "POST")
-    doors = [
-        Door(get, "/v2", "ServerMetadata"),
-        Door(get, "/v2/models/stats", "ModelStatistics"),
-        Door(post, "/v2/repository/index", "RepositoryIndex"),
-        Door(post, "/v2/repository/models/{name}/load", "RepositoryModelLoad"),
-        Door(post, "/v2/repository/models/{name}/unload", "RepositoryModelUnload"),
-        Door(both, "/v2/logging", "LogSettings"),
-        Door(both, "/v2/trace/setting", "TraceSetting"),
+    endpoints = [
+        Endpoint(get, "/v2", "ServerMetadata"),
+        Endpoint(get, "/v2/models/stats", "ModelStatistics"),
+        Endpoint(post, "/v2/repository/index", "RepositoryIndex"),
+        Endpoint(post, "/v2/repository/models/{name}/load", "RepositoryModelLoad"),
+        Endpoint(post, "/v2/repository/models/{name}/unload", "RepositoryModelUnload"),
+        Endpoint(both, "/v2/logging", "LogSettings"),
+        Endpoint(both, "/v2/trace/setting", "TraceSetting"),
     ]
     for path in MODEL:
-        doors += [
-            Door(get, path, "ModelMetadata"),
-            Door(get, f"{path}/ready", "ModelReady"),
-            Door(get, f"{path}/config", "ModelConfig"),
-            Door(get, f"{path}/stats", "ModelStatistics"),
-            Door(post, f"{path}/infer", "ModelInfer"),
-            Door(both, f"{path}/trace/setting", "TraceSetting"),
+        endpoints += [
+            Endpoint(get, path, "ModelMetadata"),
+            Endpoint(get, f"{path}/ready", "ModelReady"),
+            Endpoint(get, f"{path}/config", "ModelConfig"),
+            Endpoint(get, f"{path}/stats", "ModelStatistics"),
+            Endpoint(post, f"{path}/infer", "ModelInfer"),
+            Endpoint(both, f"{path}/trace/setting", "TraceSetting"),
         ]
     for memory, method in MEMORIES.items():
         for path in (f"/v2/{memory}sharedmemory", f"/v2/{memory}sharedmemory/region/{{name}}"):
-            doors += [
-                Door(get, f"{path}/status", f"{method}Status"),
-                Door(post, f"{path}/register", f"{method}Register"),
-                Door(post, f"{path}/unregister", f"{method}Unregister"),
+            endpoints += [
+                Endpoint(get, f"{path}/status", f"{method}Status"),
+                Endpoint(post, f"{path}/register", f"{method}Register"),
+                Endpoint(post, f"{path}/unregister", f"{method}Unregister"),
             ]
-    return doors
+    return endpoints
 
 
 class InferenceCalls:
@@ -108,17 +108,7 @@ class InferenceCalls:
             raise Unsupported(REFUSED[method])
         async with self._budget.read(request) as body:
             message = _read_question(method, request, body)
-        reply = await self._method(method)(message, context)
-        if method == "ModelReady":
-            check_model(message.name, message.version)
-            if not reply.ready:
-                raise NotReady("the server is not serving")
-        if method in ("ModelReady", "SystemSharedMemoryUnregister", "CudaSharedMemoryUnregister"):
-            return Response()
-        plain: Any = to_plain(reply)
-        if method == "RepositoryIndex":
-            plain = plain["models"]
-        return Response(dump(plain["config"] if method == "ModelConfig" else plain), media_type="application/json")
+        return WRITERS.get(method, _write)(message, await self._method(method)(message, context))
 
     def _method(self, name: str) -> Any:
         return getattr(self._methods, name)
@@ -138,7 +128,9 @@ def make_inference_paths(calls: Callable[[], InferenceCalls | None], is_serving:
         return Response() if is_serving() else to_failure(NotReady("the server is not serving"))
 
     paths: list[BaseRoute] = [Path("/v2/health/live", is_alive), Path("/v2/health/ready", is_ready)]
-    return paths + [Path(door.path, partial(answer, door.method), methods=list(door.verbs)) for door in _doors()]
+    return paths + [
+        Path(endpoint.path, partial(answer, endpoint.method), methods=list(endpoint.verbs)) for endpoint in _endpoints()
+    ]
 
 
 def _read_question(method: str, request: Request, body: bytes) -> Any:
@@ -147,6 +139,43 @@ def _read_question(method: str, request: Request, body: bytes) -> Any:
     if method == "RepositoryIndex":
         given = load_json(body or b"{}")
     return from_json(getattr(oip, f"{method}Request"), given)
+
+
+def _write(message: Any, reply: Any) -> Response:
+    return _to_json(to_plain(reply))
+
+
+def _write_config(message: Any, reply: Any) -> Response:
+    return _to_json(to_plain(reply.config))
+
+
+def _write_index(message: Any, reply: Any) -> Response:
+    return _to_json([to_plain(model) for model in reply.models])
+
+
+def _write_nothing(message: Any, reply: Any) -> Response:
+    return Response()
+
+
+def _write_ready(message: Any, reply: Any) -> Response:
+    """An empty body. Raises `UnknownModel`, `NotReady`."""
+    check_model(message.name, message.version)
+    if not reply.ready:
+        raise NotReady("the server is not serving")
+    return Response()
+
+
+WRITERS: Mapping[str, Callable[[Any, Any], Response]] = {  # of replies that are not the message in JSON
+    "ModelConfig": _write_config,
+    "ModelReady": _write_ready,
+    "RepositoryIndex": _write_index,
+    "SystemSharedMemoryUnregister": _write_nothing,
+    "CudaSharedMemoryUnregister": _write_nothing,
+}
+
+
+def _to_json(value: Any) -> Response:
+    return Response(dump(value), media_type="application/json")
 
 
 async def _to_response(request: Request, body: bytes, size: int | None) -> Response:
