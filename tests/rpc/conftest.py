@@ -189,3 +189,11 @@ async def code_of(call: Any) -> grpc.StatusCode:
     except grpc.aio.AioRpcError as error:
         return error.code()
     return grpc.StatusCode.OK
+
+
+def check_best(scores: Any, classes: Any) -> None:
+    """The first class of each row, "score:index:label", is the one with the highest score."""
+    for row, text in zip(scores, classes[:, 0], strict=True):
+        value, index, label = text.decode().split(":")
+        assert (int(index), label) == (row.argmax(), LABELS.label_set.names[row.argmax()])
+        assert float(value) == pytest.approx(row.max(), abs=1e-6)
