@@ -12,10 +12,10 @@ from ..wire.server_info import ServerInfo
 from ..wire.v1 import tta_pb2 as pb
 from .audit import Audit
 from .context import Context
-from .places import TakesPlaces, takes_place
+from .permits import NeedsPermits, with_permit
 
 
-class LabelSetMethods(TakesPlaces):
+class LabelSetMethods(NeedsPermits):
     """A label set is encoded once and then named by its id, by the owners who put it."""
 
     def __init__(self, label_sets: LabelSets, server_info: ServerInfo, audit: Audit) -> None:
@@ -37,7 +37,7 @@ class LabelSetMethods(TakesPlaces):
             cached = self._label_sets.find(current_caller().owner, request.id)
         return pb.GetLabelSetResponse(info=make_label_set_info(cached), label_set=make_label_set(cached.labels))
 
-    @takes_place
+    @with_permit
     async def ListLabelSets(self, request: pb.ListLabelSetsRequest, context: Context) -> pb.ListLabelSetsResponse:
         """One page of the caller's label sets, by id."""
         owned = self._label_sets.list(current_caller().owner)

@@ -18,11 +18,11 @@ from ..wire.server_info import ServerInfo
 from ..wire.v1 import tta_pb2 as pb
 from .audit import Audit
 from .context import Context
-from .places import TakesPlaces, takes_place
+from .permits import NeedsPermits, with_permit
 from .sessions import required_group, required_pupil
 
 
-class LessonMethods(TakesPlaces):
+class LessonMethods(NeedsPermits):
     """Lessons of the caller's sessions and groups. They are in the store, if any, before the caller hears of them."""
 
     def __init__(
@@ -36,7 +36,7 @@ class LessonMethods(TakesPlaces):
         self._teaching, self._label_sets = teaching, label_sets
         self._persistence, self._server_info, self._audit = persistence, server_info, audit
 
-    @takes_place
+    @with_permit
     async def TeachSession(self, request: pb.TeachSessionRequest, context: Context) -> pb.TeachSessionResponse:
         """Teach a session or a group lessons in their order; one that is refused does not keep back the others."""
         caller, (session_id, group) = current_caller(), required_pupil(request)
@@ -55,7 +55,7 @@ class LessonMethods(TakesPlaces):
             result.stored = stored
         return pb.TeachSessionResponse(results=results)
 
-    @takes_place
+    @with_permit
     async def Unlearn(self, request: pb.UnlearnRequest, context: Context) -> pb.UnlearnResponse:
         """Take lessons back. Examples without a lesson are left out of the response.
 
@@ -70,7 +70,7 @@ class LessonMethods(TakesPlaces):
         stored = await self._persistence.save_lessons(owner, session_id, group)
         return pb.UnlearnResponse(unlearnt=unlearnt, began_anew=began_anew, stored=stored)
 
-    @takes_place
+    @with_permit
     async def ListLessons(self, request: pb.ListLessonsRequest, context: Context) -> pb.ListLessonsResponse:
         """One page of the lessons of a session or group, in the order of teaching.
 
@@ -81,7 +81,7 @@ class LessonMethods(TakesPlaces):
         lessons = self._teaching.lessons(owner, session_id, group)
         return make_lessons(lessons, request.recorded, request.page_size, request.page_token, self._server_info)
 
-    @takes_place
+    @with_permit
     async def ListQuestions(self, request: pb.ListQuestionsRequest, context: Context) -> pb.ListQuestionsResponse:
         """One page of the questions of a session, or of all sessions of a group on this server, oldest first.
 
@@ -92,7 +92,7 @@ class LessonMethods(TakesPlaces):
         questions = self._teaching.questions(owner, session_id, group)
         return make_questions(questions, request.thumbnails, request.page_size, request.page_token)
 
-    @takes_place
+    @with_permit
     async def GetLessonSums(self, request: pb.GetLessonSumsRequest, context: Context) -> pb.GetLessonSumsResponse:
         """The sums of a group's own lessons, for other sites. Raises `UnknownGroup`, `TooLarge`."""
         owner, group = current_caller().owner, required_group(request.lesson_group)
@@ -101,7 +101,7 @@ class LessonMethods(TakesPlaces):
         await self._persistence.load(owner, "", opening=True, group=group)
         return make_sums(*await self._teaching.sums.give(owner, group, asked), self._server_info)
 
-    @takes_place
+    @with_permit
     async def PutLessonSums(self, request: pb.PutLessonSumsRequest, context: Context) -> pb.PutLessonSumsResponse:
         """Take the sums of another site in place of those before. Raises `MemoryFull`; without sums `UnknownGroup`."""
         owner, group = current_caller().owner, required_group(request.lesson_group)

@@ -1,4 +1,4 @@
-"""Places for work that is no answer to a picture: it is bounded too, and clients have fair shares of it."""
+"""Permits for work that is no answer to a picture: it is bounded too, and clients have fair shares of it."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from ..serving.admission.claims import Claim
 from ..serving.admission.controller import AdmissionController
 from ..wire.identity import current_caller
 
-PLACES = 4  # for the work of one client; others have as many together, beside it
-S = TypeVar("S", bound="TakesPlaces")
+PERMITS = 4  # for the work of one client; others have as many together, beside it
+S = TypeVar("S", bound="NeedsPermits")
 R = TypeVar("R")
 
 
-class TakesPlaces:
-    """Has places for its methods."""
+class NeedsPermits:
+    """Has methods that run with a permit."""
 
-    places: AdmissionController
+    permits: AdmissionController
 
 
-def takes_place(method: Callable[[S, Any, Any], Awaitable[R]]) -> Callable[[S, Any, Any], Awaitable[R]]:
-    """A method that runs when its caller has a place, until it ends. It raises `Overloaded` when too many wait."""
+def with_permit(method: Callable[[S, Any, Any], Awaitable[R]]) -> Callable[[S, Any, Any], Awaitable[R]]:
+    """A method that runs when its caller has a permit, until it ends. It raises `Overloaded` when too many wait."""
 
     @wraps(method)
-    async def placed(self: S, request: Any, context: Any) -> R:
-        with await self.places.acquire(Claim(1, client=current_caller().client)):
+    async def run(self: S, request: Any, context: Any) -> R:
+        with await self.permits.acquire(Claim(1, client=current_caller().client)):
             return await method(self, request, context)
 
-    return placed
+    return run

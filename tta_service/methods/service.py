@@ -41,7 +41,7 @@ from .embeddings import EmbeddingMethods
 from .label_sets import LabelSetMethods
 from .lessons import LessonMethods
 from .operators import OperatorMethods
-from .places import PLACES
+from .permits import PERMITS
 from .sessions import SessionMethods
 from .stream import StreamHandler
 
@@ -73,7 +73,7 @@ class AdaptationService(EmbeddingMethods, LabelSetMethods, SessionMethods, Lesso
         SessionMethods.__init__(self, sessions, persistence, server_info, audit)
         LessonMethods.__init__(self, teaching, label_sets, persistence, server_info, audit)
         OperatorMethods.__init__(self, switches, persistence.make_eraser(label_sets), audit)
-        self.server_info, self.places = server_info, AdmissionController(PLACES)
+        self.server_info, self.permits = server_info, AdmissionController(PERMITS)
         self._engine, self._text_spaces, self._load, self._observe = engine, text_spaces, load, observe
         self._streams = dict[StreamHandler, Caller]()
         self._strategies = defaultdict[str, MovingAverage[float]](partial(MovingAverage, 20))  # seconds by name
@@ -123,7 +123,7 @@ class AdaptationService(EmbeddingMethods, LabelSetMethods, SessionMethods, Lesso
 
         async def teach(lesson: LessonRequest) -> LessonResult:
             caller.require(Role.TEACH, "a lesson")
-            with await self.places.acquire(Claim(1, client=caller.client)):
+            with await self.permits.acquire(Claim(1, client=caller.client)):
                 result = await self.teach_lesson(caller, lease.session, lesson)
                 stored = await self._persistence.save_lessons(owner, lease.session)  # before the teacher has a reply
                 return replace(result, stored=stored)

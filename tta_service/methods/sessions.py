@@ -18,7 +18,7 @@ from ..wire.server_info import ServerInfo
 from ..wire.v1 import tta_pb2 as pb
 from .audit import Audit
 from .context import Context
-from .places import TakesPlaces, takes_place
+from .permits import NeedsPermits, with_permit
 
 
 def _key(session: SessionInfo) -> str:
@@ -29,7 +29,7 @@ def _key_of_all(session: SessionInfo) -> str:
     return f"{session.owner} {session.id}"
 
 
-class SessionMethods(TakesPlaces):
+class SessionMethods(NeedsPermits):
     """The sessions of the caller. One that is only in the store is loaded before it is reset or closed."""
 
     def __init__(
@@ -43,7 +43,7 @@ class SessionMethods(TakesPlaces):
         info = self._sessions.get(current_caller().owner, required_session_id(request.session_id))
         return pb.GetSessionResponse(session=make_session_info(info))
 
-    @takes_place
+    @with_permit
     async def ListSessions(self, request: pb.ListSessionsRequest, context: Context) -> pb.ListSessionsResponse:
         """One page of the caller's sessions in memory, by id; an admin may ask for those of all owners."""
         caller = current_caller()
@@ -55,7 +55,7 @@ class SessionMethods(TakesPlaces):
         )
         return pb.ListSessionsResponse(sessions=map(make_session_info, page), next_page_token=token)
 
-    @takes_place
+    @with_permit
     async def ResetSession(self, request: pb.ResetSessionRequest, context: Context) -> pb.ResetSessionResponse:
         """Empty the memories of a session."""
         owner, session_id = current_caller().owner, required_session_id(request.session_id)
@@ -64,7 +64,7 @@ class SessionMethods(TakesPlaces):
             fresh = await self._sessions.reset(owner, session_id)
         return pb.ResetSessionResponse(session=make_session_info(fresh))
 
-    @takes_place
+    @with_permit
     async def CloseSession(self, request: pb.CloseSessionRequest, context: Context) -> pb.CloseSessionResponse:
         """End a session and forget its memories."""
         owner, session_id = current_caller().owner, required_session_id(request.session_id)
@@ -93,7 +93,7 @@ class SessionMethods(TakesPlaces):
             self._sessions.close(owner, session_id)
             self._audit.record("closed", session=session_id)
 
-    @takes_place
+    @with_permit
     async def SnapshotSession(self, request: pb.SnapshotSessionRequest, context: Context) -> pb.SnapshotSessionResponse:
         """An encrypted copy of a session. Raises `TooLarge` when a message cannot hold it."""
         snapshot = await self._persistence.snapshot(current_caller().owner, required_session_id(request.session_id))
@@ -104,7 +104,7 @@ class SessionMethods(TakesPlaces):
             raise TooLarge(f"this snapshot takes {reply.ByteSize()} bytes, a message at most {most}", "session_id")
         return reply
 
-    @takes_place
+    @with_permit
     async def RestoreSession(self, request: pb.RestoreSessionRequest, context: Context) -> pb.RestoreSessionResponse:
         """Bring a session back from a snapshot of this server or of one with the same secret."""
         async with self._audit.change("restored", session=request.snapshot.session_id) as about:

@@ -11,33 +11,33 @@ import pytest
 from tests.rpc.conftest import LABELS, open_harness, question
 from tests.serving.harness import settle
 from tta_service.core.errors import Overloaded
-from tta_service.methods.places import PLACES, TakesPlaces, takes_place
+from tta_service.methods.permits import PERMITS, NeedsPermits, with_permit
 from tta_service.serving.admission.controller import AdmissionController
 from tta_service.wire.identity import Caller, Role, set_caller
 from tta_service.wire.v1 import tta_pb2 as pb
 
 
-class Slow(TakesPlaces):
+class Slow(NeedsPermits):
     def __init__(self) -> None:
-        self.places, self.running, self.go = AdmissionController(PLACES, max_waiting=8), list[str](), asyncio.Event()
+        self.permits, self.running, self.go = AdmissionController(PERMITS, max_waiting=8), list[str](), asyncio.Event()
 
-    @takes_place
+    @with_permit
     async def work(self, request: str, context: Any) -> str:
         self.running.append(request)
         await self.go.wait()
         return request
 
 
-async def test_one_client_takes_so_many_places_and_no_more_wait_than_there_is_room_for():
+async def test_one_client_has_so_many_permits_and_no_more_wait_than_there_is_room_for():
     slow = Slow()
 
     async def ask(client: str) -> str:
         set_caller(Caller(client, Role.INFER, client))
         return await slow.work(client, None)
 
-    greedy = [asyncio.create_task(ask("greedy")) for _ in range(PLACES + 8)]
+    greedy = [asyncio.create_task(ask("greedy")) for _ in range(PERMITS + 8)]
     await settle()
-    assert slow.running == ["greedy"] * PLACES
+    assert slow.running == ["greedy"] * PERMITS
     with pytest.raises(Overloaded):
         await asyncio.create_task(ask("greedy"))
     gate = asyncio.create_task(ask("gate"))
