@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -107,3 +111,19 @@ def test_what_is_copied_names_the_photo_the_labels_and_the_parameters(page: Page
         copied = page.evaluate("navigator.clipboard.readText()")
         assert all(word in copied for word in words), copied
         expect(page.locator(".menu summary")).to_have_text("copy as")
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_the_copied_command_asks_about_every_label(page: Page, tmp_path: Path):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    labels = ["a cup; full", "@home", "it's a dog"]
+    page.locator("#try-labels").fill(", ".join(labels))
+    choose(page, "tda")
+    drop(page, "coffee")
+    (tmp_path / "coffee.png").write_bytes(photo("coffee").read_bytes())
+    page.get_by_text("copy as").click()
+    page.get_by_role("button", name="curl").click()
+    expect(page.locator(".menu summary")).to_have_text("copied")
+    command = page.evaluate("navigator.clipboard.readText()")
+    reply = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, check=True).stdout
+    assert sorted(one["label"] for one in json.loads(reply)["top"]) == sorted(labels)

@@ -13,8 +13,8 @@ export function asCurl(labels, { name, parameters }, file, reducer = "none") {
   const words = [`curl ${quote(new URL("v1/classify", location.href))}`];
   if (getKey()) words.push('-H "Authorization: Bearer $TTA_KEY"');
   words.push(`-F image=@${quote(file)}`);
-  words.push(`-F labels=${quote(plain(labels) ? labels.names.join(",") : JSON.stringify({ label_set: labels }))}`);
-  words.push(Object.keys(parameters).length ? `-F options=${quote(JSON.stringify({ strategy: { name, parameters } }))}` : `-F strategy=${name}`);
+  words.push(`--form-string labels=${quote(plain(labels) ? labels.names.join(",") : JSON.stringify({ label_set: labels }))}`);
+  words.push(Object.keys(parameters).length ? `--form-string options=${quote(JSON.stringify({ strategy: { name, parameters } }))}` : `-F strategy=${name}`);
   if (reducer !== "none") words.push(`-F reducer=${reducer}`);
   return words.join(" \\\n  ");
 }
