@@ -59,6 +59,31 @@ def test_one_slow_run_does_not_decide():
     assert measure(forward, most=64, patience=1.2, clock=disturbed.clock).rows in (16, 32)
 
 
+@pytest.mark.parametrize("disturbed", [1, 2, 4, 8])
+@pytest.mark.parametrize("patience", [0.14, 1.0])
+def test_no_single_disturbed_size_makes_batches_small(disturbed: int, patience: float):
+    machine = Machine(0.004, 0.004)
+
+    def forward(rows: int) -> None:
+        machine(rows)
+        machine.now += 2 * (0.004 + 0.004 * rows) * (rows == disturbed)
+
+    calibration = measure(forward, most=64, patience=patience, clock=machine.clock)
+    assert calibration.rows in (16, 32)
+    if max(machine.asked) < 64:
+        assert calibration.seconds[64] == pytest.approx(0.004 + 0.004 * 64)
+
+
+def test_a_machine_that_takes_no_longer_for_more_rows_gets_full_batches():
+    seconds = iter([0.012] * 3 + [0.011] * 3 + [0.01] * 3)
+    now = [0.0]
+
+    def forward(rows: int) -> None:
+        now[0] += next(seconds)
+
+    assert measure(forward, most=64, patience=0.09, clock=lambda: now[0]).rows == 64
+
+
 def test_a_tower_that_fails_on_one_row_is_an_error():
     with pytest.raises(torch.OutOfMemoryError):
         measure(Machine(0, 1, memory=0))

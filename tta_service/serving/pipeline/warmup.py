@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
-from statistics import median
 from typing import TypeVar
 
 import torch
@@ -46,8 +45,8 @@ def measure(
     """Times `forward(rows)` for 1, 2, 4 … `most` rows. Call it in the device lane.
 
     Each size runs once unmeasured (for compilers, caches, allocators), then twice; the faster run counts. After two
-    sizes and `patience` seconds in all the rest is estimated: a forward has a fixed cost and one for each row. Sizes
-    beyond the memory are left out. Raises what the first forward raises.
+    sizes and `patience` seconds in all, all sizes are estimated from these: a forward has a fixed cost and one for each
+    row. Sizes beyond the memory are left out. Raises what the first forward raises.
     """
     seconds: dict[int, float] = {}
     rows = 1
@@ -59,8 +58,8 @@ def measure(
                 raise
             break
         rows *= 2
-        if rows > 2 and RUNS * sum(seconds.values()) > patience:  # what compilers take does not count
-            seconds |= _estimate(seconds, rows, most)
+        if 2 < rows <= most and RUNS * sum(seconds.values()) > patience:  # what compilers take does not count
+            seconds = _estimate(seconds, most)
             break
     rates = {rows: rows / took for rows, took in seconds.items()}
     best = max(rates.values())
@@ -68,18 +67,27 @@ def measure(
     return Calibration(chosen, 1 / rates[chosen], rates)
 
 
-def _estimate(seconds: dict[int, float], rows: int, most: int) -> dict[int, float]:
-    """Seconds of forwards of `rows`, twice as many … `most`, each of at most `LONGEST` seconds.
+def _estimate(seconds: dict[int, float], most: int) -> dict[int, float]:
+    """Seconds of forwards of 1, 2, 4 … `most` rows; of those that were not measured, each of at most `LONGEST`."""
+    fixed, each = _fit_line(seconds)
+    sizes = [1 << power for power in range(most.bit_length())]
+    return {size: took for size in sizes if (took := fixed + each * size) <= LONGEST or size in seconds}
 
-    A row costs the median of what it cost from any size to any larger one, so one slow run does not count.
+
+def _fit_line(seconds: dict[int, float]) -> tuple[float, float]:
+    """Seconds of a forward and of each of its rows: the highest line that no measured size lies below.
+
+    Other work on the machine slows a forward and never hastens it, so one disturbed size does not move the line.
     """
-    if len(seconds) < 2:
-        return {}
-    pairs = combinations(seconds.items(), 2)
-    each = max(1e-9, median((more - less) / (many - few) for (few, less), (many, more) in pairs))
-    fixed = max(0.0, median(took - each * size for size, took in seconds.items()))
-    sizes = [size for power in range(20) if (size := rows << power) <= most]
-    return {size: took for size in sizes if (took := fixed + each * size) <= LONGEST}
+    lines = [(0.0, min(took / rows for rows, took in seconds.items())), (min(seconds.values()), 0.0)]
+    for (few, less), (many, more) in combinations(seconds.items(), 2):
+        each = max(0.0, (more - less) / (many - few))
+        lines.append((max(0.0, less - each * few), each))
+
+    def shares(line: tuple[float, float]) -> list[float]:
+        return [(line[0] + line[1] * rows) / took for rows, took in seconds.items()]
+
+    return max((line for line in lines if max(shares(line)) < 1 + 1e-9), key=lambda line: sum(shares(line)))
 
 
 async def warm_up(resources: Resources, dimension: int, side: int = 256) -> None:
