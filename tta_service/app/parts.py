@@ -16,7 +16,7 @@ from ..images.thumbnails import make_thumbnail
 from ..serving.admission.claims import ClientQuota
 from ..serving.admission.controller import AdmissionController
 from ..serving.batching.batcher import Batcher
-from ..serving.batching.choice import SMALL
+from ..serving.batching.choice import small_part
 from ..serving.batching.device_health import DeviceHealth
 from ..serving.concurrency import Executors
 from ..serving.costs.model import CostModel
@@ -89,7 +89,7 @@ def connect_parts(
         batch.waiting_cost or batch.waiting * LARGE_REQUEST_COST, batch.client_share, most.client_requests
     )
     admission = admission or AdmissionController(
-        2 * costs.max_rows, batch.waiting, quota=quota, seats=costs.max_rows // SMALL, weights=batch.weights
+        2 * costs.max_rows, batch.waiting, quota=quota, seats=small_part(costs.max_rows), weights=batch.weights
     )
     text_spaces = TextSpaceCache(
         clip.text_space_in_steps,

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.serving.harness import settle
+from tests.serving.harness import harness, settle
 from tta_service.core.errors import NotReady, Overloaded
 from tta_service.serving.admission.claims import Claim, ClientQuota
 from tta_service.serving.admission.controller import AdmissionController
@@ -233,6 +233,17 @@ async def test_small_requests_have_seats_beside_large_ones():
     assert requests.admitted == ["large 1", "small 1", "small 2", "small 3"]
     await requests.finish("large 1")
     assert requests.admitted[-1] == "large 2"  # the small ones took nothing from them
+
+
+@pytest.mark.parametrize("max_rows", [1, 2, 3])
+async def test_however_few_rows_a_batch_has_one_is_for_small_requests(max_rows: int):
+    async with harness(max_rows=max_rows, admission=None) as service:
+        requests = Requests(service.admission)
+        for name, rows in (("large 1", 2 * max_rows), ("large 2", 2 * max_rows), ("small 1", 1), ("small 2", 1)):
+            await requests.arrive(name, rows)
+        assert requests.admitted == ["large 1", "small 1"]
+        for name in ("large 1", "small 1", "large 2", "small 2"):
+            await requests.finish(name)
 
 
 async def test_when_no_more_may_wait_the_client_with_most_waiting_gives_way():

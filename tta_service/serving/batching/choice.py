@@ -41,9 +41,14 @@ def choose_leader(jobs: Sequence[Job], urgent: Collection[Job], max_rows: int) -
     return leader
 
 
+def small_part(rows: int) -> int:
+    """Of so many rows those that are kept for small jobs: 1 at least."""
+    return max(1, rows // SMALL)
+
+
 def is_small(job: Job, max_rows: int) -> bool:
     """Whether it gets a seat in batches that a larger job would fill."""
-    return SMALL * job.rows_left <= max(SMALL, max_rows)
+    return job.rows_left <= small_part(max_rows)
 
 
 @dataclass(slots=True)
@@ -98,7 +103,7 @@ class Batch:
         if len(jobs) == 1 or room < 2:
             return 0
         wanted = sum(job.rows_left for job in jobs if is_small(job, self.max_rows))
-        return min(wanted, max(1, room // SMALL))
+        return min(wanted, small_part(room))
 
 
 def trim(job: Job, now: float, seconds: Seconds) -> None:

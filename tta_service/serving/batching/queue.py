@@ -17,7 +17,7 @@ from ...core.reducer import Reducer
 from ..costs.estimators import Estimate
 from ..costs.model import CostModel
 from ..fair_shares import FairShares
-from .choice import SMALL, Batch, Seconds, choose_leader, find_urgent, trim
+from .choice import Batch, Seconds, choose_leader, find_urgent, small_part, trim
 from .jobs import Job, JobSlice
 
 NOTHING_EXPECTED = nullcontext()
@@ -123,7 +123,7 @@ class BatchQueue:
         starts = [(self._shares.start(client), place, client) for place, client in enumerate(wanted) if client != first]
         starts.append((self._shares.start(first), -1, first))
         heapify(starts)
-        rows, room, most = Counter[str](), self.max_rows, max(1, self.max_rows // SMALL)
+        rows, room, most = Counter[str](), self.max_rows, small_part(self.max_rows)
         while room and starts:
             start, place, client = starts[0]
             some = min(most, room, wanted[client] - rows[client])
