@@ -37,6 +37,15 @@ def count_written(store: Path) -> int:
     return len(list(store.glob("*.session")))
 
 
+def most_running_rows(service: Application) -> int:
+    """Of admission: two batches, and a quarter of one for small requests.
+
+    More would be for the first requests of further clients; here all calls come from one address, which is one client.
+    """
+    rows = service.runtime.batcher.max_rows
+    return 2 * rows + rows // 4
+
+
 def picture(number: int, side: int = 64) -> bytes:
     draw = np.random.default_rng(number)
     file = io.BytesIO()

@@ -18,7 +18,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from tests.patience import PATIENCE
-from tests.survival.cameras import BLOCK, LABELS, LATEST, count_written, frame, make_opening, picture, start_service
+from tests.survival.cameras import (
+    BLOCK,
+    LABELS,
+    LATEST,
+    count_written,
+    frame,
+    make_opening,
+    most_running_rows,
+    picture,
+    start_service,
+)
 from tests.survival.wires import Wire, wire
 from tta_service.app import Application
 from tta_service.methods.stream import StreamHandler
@@ -201,7 +211,7 @@ class Cycles(RuleBasedStateMachine):
         assert counters.bytes == sum(session.bytes for session in sessions) == sum(counters.bytes_by_strategy.values())
         assert counters.streams == sum(session.lease_lost is not None for session in sessions)
         assert all(session.holds >= 0 for session in sessions)
-        assert 0 <= parts.admission.running_rows <= 5 * parts.batcher.max_rows
+        assert 0 <= parts.admission.running_rows <= most_running_rows(self.world.service)
 
     def teardown(self) -> None:
         """Close all streams and the sessions that outlive them: the server holds what it held before."""

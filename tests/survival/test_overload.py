@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from tests.survival.cameras import LATEST, Camera, start_service
+from tests.survival.cameras import LATEST, Camera, most_running_rows, start_service
 from tta_service.app import Application
 
 CAMERAS, ANSWERS, AT_ONCE = 16, 12, 4
@@ -72,7 +72,7 @@ async def watch(camera: Watched, service: Application, size: int) -> None:
             if reply.WhichOneof("kind") == "answer":
                 camera.behind.append(camera.sent - reply.answer.frame_id)
                 admission = service.runtime.admission
-                assert admission.running_requests == 1 or admission.running_rows <= 5 * service.runtime.batcher.max_rows
+                assert admission.running_requests == 1 or admission.running_rows <= most_running_rows(service)
                 assert admission.depths["streams"] <= CAMERAS
                 if len(camera.answers) % 4:
                     continue  # a look at the metrics costs as much as an answer
