@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.images.files import png
+from tests.serving.harness import make_request
 from tta_service.core.errors import Overloaded
-from tta_service.serving.admission.claims import ClientQuota
+from tta_service.core.request import Encoded, PixelFormat, Raw
+from tta_service.serving.admission.claims import LARGEST, PIXELS_OF_A_ROW, ClientQuota, claim_for
 
 
 def retry_after() -> float:
@@ -59,3 +62,16 @@ def test_one_client_has_at_most_so_many_requests():
     assert (refused.value.quota, refused.value.retry_after) == ("limits.client_requests", 2.5)
     quota.give_back("a", 1)
     quota.take("a", 1, retry_after)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        Encoded(png(2**32 - 1, 2**32 - 1, b"")),
+        Encoded(b"\xff\xd8\xff\xc0\0\x11\x08\xff\xff\xff\xff\3"),
+        Raw(2**31, 2**31, PixelFormat.RGB24, b""),
+    ],
+)
+def test_a_header_that_says_more_pixels_than_any_picture_has_takes_the_turns_of_its_client_not_for_long(image):
+    claim = claim_for(make_request(image=image), lambda: 0.0)
+    assert claim.rows == claim.cost == 1 + LARGEST // PIXELS_OF_A_ROW <= 200

@@ -20,6 +20,7 @@ from ...maths import confident_count
 
 Place = Literal["", "first", "seat", "late"]  # within the capacity; beyond it: `AdmissionController`
 PIXELS_OF_A_ROW = 1 << 19  # that take about as long to decode as a row takes in the tower
+LARGEST = 1 << 26  # pixels that count, so that no damaged header takes the turns of its client for long
 KEPT_FREE = 16  # one part in so many is for clients that have no work here
 
 
@@ -134,11 +135,13 @@ def rows_needed(request: Request, strategy: Strategy[Any], views: int = 0) -> in
 
 
 def pixels_of(request: Request) -> int:
-    """Pixels that will be decoded, as the first bytes say."""
-    image = request.image
+    """Pixels that will be decoded, as the first bytes say. Of those that will be refused not all count."""
+    image, pixels = request.image, 0
     if isinstance(image, Raw):
-        return image.width * image.height
-    return guess_pixels(image.data) if isinstance(image, Encoded) else 0
+        pixels = image.width * image.height
+    elif isinstance(image, Encoded):
+        pixels = guess_pixels(image.data)
+    return min(pixels, LARGEST)
 
 
 def check_combination(request: Request) -> None:
