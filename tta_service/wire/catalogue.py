@@ -119,9 +119,9 @@ def make_session_info(session: SessionInfo) -> pb.SessionInfo:
         lessons=session.lessons,
         lessons_set_apart=session.lessons_set_apart,
         owner=session.owner,
-        flips=session.seen.flips,
-        deferred=session.seen.deferred,
-        drift=session.seen.drift,
+        flips=session.answers.flips,
+        deferred=session.answers.deferred,
+        drift=session.answers.drift,
     )
 
 

@@ -73,16 +73,16 @@ def test_flips_and_deferred_answers_are_counted_and_drift_is_in_deviations_of_th
     one, plain = SessionWatch(), list(frames(300, range(CLASSES), 6.0))
     for logits in plain[:200]:
         one.observe(make_report(torch.eye(CLASSES)[3], logits), taught=False)
-    assert (one.seen.flips, one.seen.deferred, one.seen.drift) == (180, 0, None)
+    assert (one.statistics.flips, one.statistics.deferred, one.statistics.drift) == (180, 0, None)
     left = Trust(0.5, "none", 0, 0.2, None, "defer")
     one.observe(replace(make_report(plain[0], plain[0]), trust=left), taught=False)
-    assert (one.seen.flips, one.seen.deferred) == (180, 1)
+    assert (one.statistics.flips, one.statistics.deferred) == (180, 1)
     for logits in plain:
         one.observe(make_report(logits, logits), taught=False)
-    assert abs(one.seen.drift or 9) < 0.5
+    assert abs(one.statistics.drift or 9) < 0.5
     for logits in plain:
         one.observe(make_report(logits - 3, logits - 3), taught=False)
-    assert (one.seen.drift or 0) > 3
+    assert (one.statistics.drift or 0) > 3
 
 
 def test_a_memory_of_few_classes_is_warned_of_unless_a_person_has_taught_it() -> None:

@@ -167,7 +167,7 @@ class Session:
             self.group.id if self.group else "",
             len(self.questions),
             self.owner,
-            self.watch.seen,
+            self.watch.statistics,
         )
 
     def _on_resize(self, strategy: str, by: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .watch import Seen
+from .watch import AnswerStatistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,4 +24,4 @@ class SessionInfo:
     group: str  # empty: its lessons are its own
     questions: int  # that wait for an answer
     owner: str
-    seen: Seen
+    answers: AnswerStatistics

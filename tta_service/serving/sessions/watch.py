@@ -35,7 +35,7 @@ MOST_WAITING = 8  # questions about a collapsed world
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class AnswerStatistics:
     """What a session's answers were like since it was opened here."""
 
     flips: int  # answers whose label adaptation changed
@@ -53,9 +53,9 @@ class SessionWatch:
         self._flips = self._deferred = 0
 
     @property
-    def seen(self) -> Seen:
+    def statistics(self) -> AnswerStatistics:
         """The counts of all label sets, and the drift within the one of the last frame."""
-        return Seen(self._flips, self._deferred, self._newest.drift if self._newest else None)
+        return AnswerStatistics(self._flips, self._deferred, self._newest.drift if self._newest else None)
 
     def observe(self, report: Report, taught: bool) -> tuple[Caution, ...]:
         """Counts an answer; the warnings for it. A memory that is `taught` is meant to answer otherwise."""
