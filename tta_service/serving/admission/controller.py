@@ -16,7 +16,7 @@ from ...core.moving_average import MovingAverage
 from ..fair_shares import FairShares
 from .claims import Claim, ClientQuota, Permit, Place
 from .running import RunningWork
-from .waiting import Waiter, WaitingRoom
+from .waiting import Waiter, WaitQueue
 
 
 class AdmissionController:
@@ -39,7 +39,7 @@ class AdmissionController:
         weights: Mapping[str, float] | None = None,
     ) -> None:
         self._max_waiting, self._clock, self._quota = max_waiting, clock, quota or ClientQuota()
-        self._room = WaitingRoom(FairShares(weights), seats)
+        self._queue = WaitQueue(FairShares(weights), seats)
         self._running = RunningWork(capacity, seats, capacity if first is None else first)
         self._rate, self._waking = MovingAverage[float](10.0), 0  # rows a second of work; admitted, but not awake yet
         self._since = clock()  # of the last answer, or of the end of idleness
@@ -49,12 +49,12 @@ class AdmissionController:
     @property
     def waiting(self) -> int:
         """Requests that wait."""
-        return len(self._room)
+        return len(self._queue)
 
     @property
     def depths(self) -> dict[str, int]:
         """Requests that wait: single calls, and frames of streams."""
-        return {"calls": self._room.calls, "streams": self._room.frames}
+        return {"calls": self._queue.calls, "streams": self._queue.frames}
 
     @property
     def limits(self) -> dict[str, int]:
@@ -74,12 +74,12 @@ class AdmissionController:
     @property
     def queued_rows(self) -> int:
         """Rows of the requests that wait."""
-        return self._room.rows
+        return self._queue.rows
 
     @property
     def load(self) -> float:
         """Seconds that the running and waiting rows are expected to take; 0 before the first measurement."""
-        return (self._running.rows + self._room.rows) / self._rate.value if self._rate.value else 0.0
+        return (self._running.rows + self._queue.rows) / self._rate.value if self._rate.value else 0.0
 
     @property
     def cost(self) -> int:
@@ -93,17 +93,17 @@ class AdmissionController:
         """
         if self._closed:
             raise NotReady("the server is draining")
-        if (self._room.frames if claim.streamed else self._room.calls) >= self._max_waiting:
+        if (self._queue.frames if claim.streamed else self._queue.calls) >= self._max_waiting:
             self._make_room(claim)
         self._quota.take(claim.client, claim.cost, self._retry_after)
-        if self._room.rows or self._waking or not self._running.fits(claim.rows):
+        if self._queue.rows or self._waking or not self._running.fits(claim.rows):
             return await self._wait(Waiter(claim, asyncio.get_running_loop().create_future()))
         return self._start(claim)
 
     def close(self) -> None:
         """Refuses new requests and fails the waiting ones, both with `NotReady`; running ones go on."""
         self._closed = True
-        for waiter in list(self._room):
+        for waiter in list(self._queue):
             self._send_away(waiter, NotReady("the server is draining"))
 
     async def wait_idle(self) -> None:
@@ -112,7 +112,7 @@ class AdmissionController:
 
     async def _wait(self, waiter: Waiter) -> Permit:
         """Waits in its queue. Requests that were admitted before go first, even if their tasks have not run yet."""
-        self._room.add(waiter)
+        self._queue.add(waiter)
         behind = self._waking > 0
         self._admit_waiting()
         self._admit_late(waiter)
@@ -126,7 +126,7 @@ class AdmissionController:
             if waiter.permit:  # it was admitted and cancelled in the same moment
                 self._release(waiter.permit, answered=False)
             else:
-                self._room.remove(waiter)
+                self._queue.remove(waiter)
                 self._quota.give_back(waiter.claim.client, waiter.claim.cost)
                 self._admit_waiting()
             raise
@@ -136,11 +136,11 @@ class AdmissionController:
                 waiter.timer.cancel()
 
     def _admit_waiting(self) -> None:
-        while self._room.rows and (found := self._running.find_next(self._room)):
+        while self._queue.rows and (found := self._running.find_next(self._queue)):
             self._admit(*found)
 
     def _admit(self, waiter: Waiter, place: Place) -> None:
-        self._room.remove(waiter)
+        self._queue.remove(waiter)
         if not waiter.admitted.done():  # else it was cancelled, and its task will see that soon
             waiter.permit = self._start(waiter.claim, place)
             waiter.admitted.set_result(None)
@@ -160,12 +160,12 @@ class AdmissionController:
     def _make_room(self, claim: Claim) -> None:
         """Sends away the newest request of whom has most waiting. Raises `Overloaded` if that is this one."""
         refusal = Overloaded(f"{self._max_waiting} requests wait already", retry_after=self._retry_after())
-        if not (newest := self._room.newest_of_most(claim)):
+        if not (newest := self._queue.newest_of_most(claim)):
             raise refusal
         self._send_away(newest, refusal)
 
     def _send_away(self, waiter: Waiter, error: Exception) -> None:
-        self._room.remove(waiter)
+        self._queue.remove(waiter)
         if not waiter.admitted.done():
             waiter.admitted.set_exception(error)
 
@@ -174,7 +174,7 @@ class AdmissionController:
             self._since = self._clock()
             self._idle.clear()
         rows = 1 if place == "late" else claim.rows
-        self._room.shares.serve(claim.client, claim.cost or rows)
+        self._queue.shares.serve(claim.client, claim.cost or rows)
         permit = Permit(claim.client, rows, claim.cost, place, self._resize, self._release)
         self._running.add(permit)
         return permit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from .claims import Permit, Place
-from .waiting import Waiter, WaitingRoom
+from .waiting import Waiter, WaitQueue
 
 
 class RunningWork:
@@ -24,15 +24,15 @@ class RunningWork:
         """Whether so many rows fit into the capacity."""
         return not self.requests or self.rows + rows <= self._capacity
 
-    def find_next(self, room: WaitingRoom) -> tuple[Waiter, Place] | None:
+    def find_next(self, queue: WaitQueue) -> tuple[Waiter, Place] | None:
         """The next request that has a place, of those that wait."""
-        clients = room.in_order()
+        clients = queue.in_order()
         if self.fits(clients[0].head.claim.rows):
             return clients[0].head, ""
         for head in (client.head for client in clients):
             if not self._clients[head.claim.client] and self._has_room("first", self._first, head.claim.rows):
                 return head, "first"
-        for client in clients if room.small else ():
+        for client in clients if queue.small else ():
             small = client.find(self._seats)
             if small and self._has_room("seat", self._seats, small.claim.rows):
                 return small, "seat"

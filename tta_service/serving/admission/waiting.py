@@ -42,7 +42,7 @@ class ClientQueues:
         return next((one for queue in (self.calls, self.frames) for one in queue if one.claim.rows <= rows), None)
 
 
-class WaitingRoom:
+class WaitQueue:
     """The waiting requests of all clients. `few` rows make a small request."""
 
     def __init__(self, shares: FairShares, few: int) -> None:
