@@ -164,6 +164,10 @@ class Process:
     def __init__(self, process: subprocess.Popen[str], address: str) -> None:
         self._process, self.address = process, address
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
@@ -171,13 +175,21 @@ class Process:
         """Its exit code, negative for a signal."""
         return await asyncio.to_thread(self._process.wait, PATIENCE)
 
+    def read_log(self) -> list[str]:
+        """Its lines, once it has ended."""
+        assert self._process.stderr
+        return self._process.stderr.read().splitlines()
+
 
 @asynccontextmanager
-async def process(store: Path, **more: Any) -> AsyncIterator[tuple[Process, AdaptationServiceStub]]:
+async def process(
+    store: Path, keep_log: bool = False, **more: Any
+) -> AsyncIterator[tuple[Process, AdaptationServiceStub]]:
     command = [sys.executable, "-m", "tta_service", "serve"]
     command += [f"--set={name}={value}" for name, value in knobs(store, **more).items()]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "TTA_SESSIONS__SECRET": SECRET}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as started:  # noqa: ASYNC220
+    log, out = subprocess.PIPE if keep_log else None, subprocess.PIPE
+    with subprocess.Popen(command, stdout=out, stderr=log, text=True, env=environment) as started:  # noqa: ASYNC220
         try:
             assert started.stdout
             found = re.match(r"SERVING grpc=(\S+) ", await asyncio.to_thread(started.stdout.readline))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.survival.cameras import BLOCK, LATEST, Camera, process, scores, start_service
+from tests.rpc.conftest import code_of
+from tests.survival.cameras import BLOCK, LABELS, LATEST, Camera, picture, process, scores, start_service
 from tta_service.wire.v1 import tta_pb2 as pb
 
 RESTORED = pb.SessionStatus.ORIGIN_RESTORED
@@ -83,6 +85,28 @@ async def test_sigterm_under_load_loses_no_answer_and_no_memory(tmp_path: Path):
                 await whole.open()
                 last = [await whole.frame(number) for number in range(1, before.sent + 2)][-1]
                 assert scores(answer) == pytest.approx(scores(last), abs=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_freed", [False, True])
+async def test_sigterm_with_a_full_store_waits_for_it_and_says_what_is_lost(tmp_path: Path, is_freed: bool) -> None:
+    async with process(tmp_path / "store", keep_log=True, server__drain=20.0 if is_freed else 1.0) as (server, stub):
+        full, whole = (100, resource.RLIM_INFINITY), (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, full)
+        lesson = pb.Lesson(image=pb.Image(encoded=picture(1)), labels=LABELS, label=LABELS.label_set.names[0])
+        (result,) = (await stub.TeachSession(pb.TeachSessionRequest(session_id="door", lessons=[lesson]))).results
+        assert not result.stored
+        server.signal(signal.SIGTERM)
+        if is_freed:
+            await asyncio.sleep(12.0)  # longer than the sessions are waited for before streams are asked to go
+            resource.prlimit(server.pid, resource.RLIMIT_FSIZE, whole)
+        assert await server.ended() == 0
+        lost = [line for line in server.read_log() if "lost" in line]
+    assert len(lost) == (not is_freed)
+    assert is_freed or ("ERROR" in lost[0] and "1 sessions, 1 of them with lessons" in lost[0] and "door" in lost[0])
+    async with start_service(tmp_path / "store") as (_, stub):
+        listed = await code_of(stub.ListLessons(pb.ListLessonsRequest(session_id="door")))
+        assert listed is (grpc.StatusCode.OK if is_freed else grpc.StatusCode.NOT_FOUND)
 
 
 async def send_until_draining(camera: Camera) -> None:

@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -34,6 +34,7 @@ from .parts import Runtime, connect_parts
 
 log = logging.getLogger(__name__)
 LARGEST = {"cpu": 64}  # rows that warm-up tries in one forward; other devices 256
+SAVE_AGAIN = 0.5  # seconds between two attempts to save sessions
 SHUTDOWN_SECONDS = 5.0  # for the running work of lanes, when all else has stopped
 
 
@@ -94,6 +95,7 @@ async def build_runtime(
             works += parts.persistence.groups.run(keep.group_seconds), store.run()
         tasks = await stack.enter_async_context(_background(*works, parts.persistence.run(keep.write_seconds)))
         stack.callback(parts.sessions.close_all)
+        stack.callback(parts.persistence.report_unwritten)
         stack.push_async_callback(save_sessions, parts.persistence)
         stack.callback(parts.admission.close)
         if error := await parts.health.probe(canary):
@@ -104,16 +106,16 @@ async def build_runtime(
         yield replace(parts, background_tasks=tasks)
 
 
-async def save_sessions(persistence: SessionPersistence, streams: bool = False) -> None:
-    """Write all sessions to the store, those of open `streams` too. Gives up after `SHUTDOWN_SECONDS`."""
-    try:
-        async with asyncio.timeout(SHUTDOWN_SECONDS):
-            await persistence.save_all(streams)
-            while persistence.store and persistence.store.breaker.is_open:  # it may come back in time
-                await asyncio.sleep(0.1)
-                await persistence.save_all(streams)
-    except TimeoutError:
-        log.error("the state store is too slow: the latest frames of some sessions are lost")
+async def save_sessions(
+    persistence: SessionPersistence, streams: bool = False, seconds: float = SHUTDOWN_SECONDS
+) -> None:
+    """Write sessions and lesson groups to the store, sessions of open `streams` too; failures are tried again."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await persistence.save_all(streams, groups=True)
+            while persistence.is_behind:  # the store may come back in time
+                await asyncio.sleep(SAVE_AGAIN)
+                await persistence.save_all(streams, groups=True)
 
 
 def parse_reducers(text: str, default: str) -> tuple[Reducer, ...]:

@@ -150,6 +150,7 @@ class Application:
         server can be asked for them.
         """
         pre_stop, grace = self._settings.server.pre_stop, self._settings.server.drain
+        ends = asyncio.get_running_loop().time() + pre_stop + grace
         self.runtime.health.drain()
         self.runtime.persistence.drain()
         await save_sessions(self.runtime.persistence)
@@ -159,6 +160,7 @@ class Application:
         server.drain(grace)
         http = [self._http.stop(grace)] if self._http else []
         await asyncio.gather(server.stop(grace), *http)
+        await save_sessions(self.runtime.persistence, seconds=ends - asyncio.get_running_loop().time())
 
     def _on_health_change(self, serving: bool, reason: str) -> None:
         level = logging.INFO if serving or reason == "draining" else logging.WARNING

@@ -122,7 +122,7 @@ def _steps(work: Callable[[], T | Generator[None, None, T]]) -> Generator[None, 
 class KeyedQueue:
     """Runs the work of one key in the order of submission, whether or not its callers still wait.
 
-    Every failure is logged, because the caller may be gone.
+    Every failure is logged, because the caller may be gone; but what is not ready says so by itself.
     """
 
     def __init__(self) -> None:
@@ -148,7 +148,7 @@ class KeyedQueue:
         def on_done(done: asyncio.Task[None]) -> None:
             if self._last.get(key) is done:
                 del self._last[key]
-            if not done.cancelled() and (error := done.exception()):
+            if not done.cancelled() and (error := done.exception()) and not isinstance(error, NotReady):
                 log.warning("%s: %s", key, error, exc_info=None if isinstance(error, TTAError) else error)
 
         task = self._last[key] = asyncio.create_task(run_after())

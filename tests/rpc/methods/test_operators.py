@@ -103,14 +103,15 @@ async def test_all_of_an_owner_is_deleted_and_nothing_of_another(tmp_path: Path)
             await kept.make(harness)
         before = await his.outcomes()
         assert set(before.values()) == {"OK"} == set((await hers.outcomes()).values())
-        files = len(list(folder.rglob("owned-*")))
+        files = len(list(folder.rglob("owned-*")))  # two sessions of each, one of them open, and a group
+        assert files == 2 * 3
         harness.parts.sessions.registry.close(harness.parts.sessions.registry.find("ann", "gate"), "capacity")
         stream = ann.ClassifyStream()
         await stream.write(opening(session_id="cam"))
         await next_reply(stream, "status")
         request = pb.DeleteOwnerRequest(owner="ann")
         gone = await admin.DeleteOwner(request)
-        assert (gone.sessions, gone.lesson_groups, gone.label_sets, gone.stored) == (1, 1, 1, 2)
+        assert (gone.sessions, gone.lesson_groups, gone.label_sets, gone.stored) == (1, 1, 1, 3)
         assert await code_of(stream.read()) is grpc.StatusCode.NOT_FOUND
         assert len(list(folder.rglob("owned-*"))) == files / 2
         assert await admin.DeleteOwner(request) == pb.DeleteOwnerResponse()  # again, and nothing is left
@@ -120,7 +121,7 @@ async def test_all_of_an_owner_is_deleted_and_nothing_of_another(tmp_path: Path)
     counts = {"sessions": 1, "lesson_groups": 1, "label_sets": 1}
     assert changed[-4:-2] == [
         ("owner_deleted", "eve", {"deleted": "ann"} | counts),
-        ("owner_deleted_from_store", "eve", {"deleted": "ann", "stored": 2}),
+        ("owner_deleted_from_store", "eve", {"deleted": "ann", "stored": 3}),
     ]
 
 

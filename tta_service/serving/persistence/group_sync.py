@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from ...core.errors import MemoryFull, NewerFormat, NotReady
 from ...core.lessons import Lesson
@@ -45,7 +45,7 @@ class GroupSync:
         snapshots.load_group = self.load
         self._stored = WeakKeyDictionary[LessonGroup, set[str]]()  # names of the entries that the store has
         self._unusable = WeakKeyDictionary[LessonGroup, set[str]]()  # names of records that are damaged or too many
-        self._is_down = False
+        self._behind = WeakSet[LessonGroup]()  # whose last exchange found no store
 
     async def load(self, owner: str, id: str) -> None:
         """Reads what the store holds of a group that has not been read here. Nothing opens no group.
@@ -66,6 +66,17 @@ class GroupSync:
         names = set(group.names.values())
         await self._sync_in_order(group)
         return names <= self._stored.get(group, set())
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the store failed, and an exchange is to be tried again."""
+        return any(not group.closed for group in self._behind)
+
+    @property
+    def unwritten(self) -> list[LessonGroup]:
+        """Groups of which the store lacks something."""
+        groups, stored = self._registry.groups.open_groups, self._stored
+        return [group for group in groups if not stored.get(group, set()).issuperset(group.names.values())]
 
     async def sync_all(self) -> None:
         """Brings all groups up to date, here and in the store."""
@@ -89,13 +100,12 @@ class GroupSync:
         try:
             await self._exchange(group)
         except NotReady as error:
-            if not self._is_down:
-                log.warning("lesson groups go on without the store: %s", error.message)
-            self._is_down = True
+            self._store.breaker.warn(f"group {group.id} goes on without the store; this will be tried again", error)
+            self._behind.add(group)
         except Exception:
             log.exception("group %s could not be brought up to date with the store", group.id)
         else:
-            self._is_down = False
+            self._behind.discard(group)
 
     async def _exchange(self, group: LessonGroup) -> None:
         unusable = self._unusable.setdefault(group, set())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -20,6 +21,9 @@ from .snapshots import Snapshot, Snapshots
 from .stores.base import Store
 from .takeover import Takeover
 from .write_behind import WriteBehind, is_due
+
+NAMED = 20  # sessions and groups that one line of the log names
+log = logging.getLogger(__name__)
 
 
 class SessionPersistence:
@@ -39,7 +43,7 @@ class SessionPersistence:
     ) -> None:
         self._sessions, self._registry, self._snapshots = sessions, sessions.registry, snapshots
         self.store, self._write_frames = store, write_frames
-        self._queue, self._draining = KeyedQueue(), False  # the queue is by owner and id
+        self._queue = KeyedQueue()  # by owner and id
         self.groups = GroupSync(store, self._registry, snapshots) if store else None
         self._writer = WriteBehind(store, snapshots, self._registry, self._queue, address) if store else None
         self._takeover = (
@@ -132,23 +136,46 @@ class SessionPersistence:
 
     def drain(self) -> None:
         """From now on an answer waits until its session is written, for the next request goes to another server."""
-        self._draining = True
+        if self._writer:
+            self._writer.draining = True
 
     async def before_reply(self, owner: str, id: str) -> None:
         """Writes the session of a unary answer before the answer is sent, while the server drains."""
-        if self._draining:
+        if self._writer and self._writer.draining:
             await self.save(owner, id)
 
-    async def save_all(self, streams: bool = False) -> None:
-        """Writes all sessions that have changed; `streams`: also those without a name that a stream has open."""
+    async def save_all(self, streams: bool = False, groups: bool = False) -> None:
+        """Writes all sessions that have changed, with `streams` also those without a name that a stream has open.
+
+        With `groups` also all lesson groups.
+        """
         if self._writer is None:
             return
         for session in self._registry.open_sessions:
             if streams and session.lease_lost is not None:
                 session.stored.resumable = not session.named
+        for session in self._writer.unwritten:
             self._writer.schedule(session)
         self._writer.schedule_deletions()
         await self._queue.join()
+        if self.groups and groups:
+            await self.groups.sync_all()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the store failed, and a write or a deletion is to be tried again."""
+        return bool((self._writer and self._writer.is_behind) or (self.groups and self.groups.is_behind))
+
+    def report_unwritten(self) -> None:
+        """Says what is lost when this server ends now."""
+        sessions, groups = self._writer.unwritten if self._writer else [], self.groups.unwritten if self.groups else []
+        if ended := [one.id for one in (*sessions, *groups)]:
+            log.error(
+                "the state store did not take %d sessions, %d of them with lessons, and %d lesson groups; what they"
+                " learnt since their last write is lost: %s",
+                *(len(sessions), sum(len(one.own_lessons) > 0 for one in sessions), len(groups)),
+                ", ".join(ended[:NAMED]) + ", …" * (len(ended) > NAMED),
+            )
 
     async def run(self, every: float = 5.0) -> None:
         """Writes all sessions that have changed, every so many seconds until cancelled."""

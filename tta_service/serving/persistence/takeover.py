@@ -37,6 +37,13 @@ class Takeover:
 
         Raises as `SessionPersistence.load`.
         """
+        try:
+            await self._load(owner, id, named)
+        except NotReady as error:
+            self._store.breaker.warn(f"session {id} cannot be read from the store and gets UNAVAILABLE", error)
+            raise
+
+    async def _load(self, owner: str, id: str, named: bool) -> None:
         session, recent = self._registry.get(owner, id), list[Example]()
         if session is not None:
             if session.stored.restoring:  # a snapshot was restored here: the stored state is older
@@ -48,8 +55,7 @@ class Takeover:
             except NewerFormat as error:
                 lost = error
             except NotReady as error:
-                if not self._store.breaker.is_open:  # else that is said already
-                    log.warning("session %s goes on without an answer from the store: %s", id, error.message)
+                self._store.breaker.warn(f"session {id} goes on without an answer from the store", error)
                 return
             recent = list(session.recent)  # lessons about pictures that this server has seen may still come
             self._registry.close(session, "moved", lost)

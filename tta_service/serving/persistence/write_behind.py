@@ -11,6 +11,7 @@ from ...core.errors import NewerFormat, NotReady, SessionMoved
 from ..concurrency import KeyedQueue
 from ..sessions.registry import Reason, SessionRegistry
 from ..sessions.session import Session
+from ..sessions.stored_version import StoredVersion
 from .encryption import MAC
 from .snapshots import Snapshots
 from .stores.base import Store
@@ -35,9 +36,20 @@ class WriteBehind:
         address: Callable[[], str],
     ) -> None:
         self._store, self._snapshots, self._registry = store, snapshots, registry
-        self._queue, self._address, self._is_failing = queue, address, False
-        self._closed = dict[tuple[str, str], int]()  # epochs of closed sessions whose records are not deleted yet
+        self._queue, self._address, self.draining = queue, address, False
+        self._closed = dict[tuple[str, str], StoredVersion]()  # of closed sessions whose records are not deleted yet
+        self._ended = set[Session]()  # that ended while the server drains, and are not written yet
         registry.on_close = self._on_close
+
+    @property
+    def unwritten(self) -> list[Session]:
+        """Sessions with changes that the store does not have."""
+        return [session for session in (*self._registry.open_sessions, *self._ended) if is_due(session)]
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a write or a deletion failed, and is to be tried again."""
+        return bool(self._closed) or any(session.stored.unanswered for session in self.unwritten)
 
     def schedule(self, session: Session) -> asyncio.Task[None] | None:
         """The session's write, a new one or one that waits already; None when nothing has to be written."""
@@ -63,14 +75,13 @@ class WriteBehind:
         except (SessionMoved, NewerFormat) as error:
             log.warning("session %s: %s", session.id, error.message)
             stored.lost = error
+            self._ended.discard(session)
             return self._registry.close(session, "moved", error)
         except NotReady as error:
-            if not self._is_failing:
-                log.warning("session %s was not written; this will be tried again: %s", session.id, error.message)
-            self._is_failing = True
+            self._store.breaker.warn(f"session {session.id} was not written; this will be tried again", error)
             stored.unanswered.add(record.state[:MAC])
             return
-        self._is_failing = False
+        self._ended.discard(session)
         stored.record(snapshot.epoch, frames, size, lessons)
 
     async def overwrite(self, session: Session) -> None:
@@ -83,6 +94,9 @@ class WriteBehind:
         except NewerFormat as error:
             self._registry.close(session, "moved", error)
             raise
+        except NotReady as error:
+            self._store.breaker.warn(f"session {session.id} was not written; this will be tried again", error)
+            raise
         finally:
             session.stored.restoring = False
 
@@ -92,19 +106,27 @@ class WriteBehind:
         if reason == "moved":
             return
         if session.stored.resumable or (session.named and reason in ("capacity", "bytes", "shutdown")):
+            if self.draining:
+                self._ended.add(session)
             self.schedule(session)
         elif session.stored.epoch or key in self._queue:
             self._queue.submit(key, partial(self._forget, session))
 
     async def _forget(self, session: Session) -> None:
         if session.stored.epoch:
-            self._closed[session.owner, session.id] = session.stored.epoch
+            self._closed[session.owner, session.id] = session.stored
             await self.forget_closed(session.owner, session.id)
 
     async def forget_closed(self, owner: str, id: str) -> None:
         """Deletes the record of a session that was closed, unless that is done. Raises `NotReady`; may be repeated."""
-        if epoch := self._closed.get((owner, id)):
-            await self._store.forget(owner, id, epoch)
+        if stored := self._closed.get((owner, id)):
+            try:
+                stored.deleted = await self._store.forget(owner, id, stored.epoch)
+            except NewerFormat:
+                pass  # it stays
+            except NotReady as error:
+                self._store.breaker.warn(f"session {id} was not deleted in the store; this will be tried again", error)
+                raise
             self._closed.pop((owner, id), None)
 
     def schedule_deletions(self) -> None:

@@ -21,6 +21,7 @@ class StoredVersion:
     queued: bool = False  # a write waits
     restoring: bool = False  # a snapshot was restored here, and its claim waits
     unanswered: set[State] = field(default_factory=set[State])  # states that the store may have got without saying so
+    deleted: bool = False  # there was a record, and it went with the session
     lost: TTAError | None = None  # why a write was refused: another server has the session
 
     def record(self, epoch: int, frames: int, bytes: int, lessons: int = 0) -> None:

@@ -88,7 +88,7 @@ class DeletedOwner:
     sessions: int
     lesson_groups: int
     label_sets: int
-    stored: int  # sessions and lesson groups that the state store still had then
+    stored: int  # sessions and lesson groups in the state store, with those of `sessions`
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import resource
 import signal
@@ -20,9 +21,10 @@ from tests.serving.persistence.test_service import server
 from tta_service.core.errors import NotReady
 from tta_service.serving.persistence.stores import open_store
 from tta_service.serving.persistence.stores.breaker import CircuitBreaker
+from tta_service.serving.persistence.stores.faults import to_not_ready
 from tta_service.serving.persistence.stores.folder import FolderStore
 from tta_service.serving.persistence.stores.records import Stored, name_of
-from tta_service.serving.persistence.stores.sealed import LIMIT
+from tta_service.serving.persistence.stores.sealed import LIMIT, Change
 
 DAY = 86400.0
 
@@ -184,8 +186,10 @@ def full_disk(size: int) -> Iterator[None]:
     """For as long as the block no file grows beyond that size."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 async def test_a_full_disk_is_said_once_and_written_later(tmp_path: Path, caplog: pytest.LogCaptureFixture):
@@ -213,11 +217,15 @@ async def test_a_folder_that_is_gone_is_found_again(tmp_path: Path, caplog: pyte
         for number in (2, 3):
             await one.persistence.save_all()
             await one.frame(number)
-        with pytest.raises(NotReady):
-            await one.frame(1, "unknown")
+        for name in ("unknown", "another"):
+            with pytest.raises(NotReady) as refused:
+                await one.frame(1, name)
+            assert str(tmp_path) not in refused.value.message and "Errno" not in refused.value.message
         while not one.persistence.store.breaker.is_open:  # type: ignore[union-attr]  # noqa: ASYNC110
             await asyncio.sleep(0)
         assert caplog.text.count("sessions go on without it") == 1 == caplog.text.count("was not written")
+        assert caplog.text.count(f"[Errno 2] No such file or directory: '{tmp_path / 'there'}'") == 2  # with each
+        assert len(caplog.records) == 2
         (tmp_path / "away").rename(tmp_path / "there")
         store = one.persistence.store
         assert store is not None
@@ -225,6 +233,45 @@ async def test_a_folder_that_is_gone_is_found_again(tmp_path: Path, caplog: pyte
             await asyncio.sleep(0.01)
         await one.persistence.save_all()
         assert await store.epoch("ann", "cam") == 1
+
+
+class FullForOne(FolderStore):
+    """A disk with room for small sessions only."""
+
+    async def _replace(self, name: str, change: Change, limit: float) -> Stored | None:
+        if name == name_of("ann", "cam"):
+            full = OSError(errno.ENOSPC, "No space left on device")
+            raise to_not_ready(full) from full
+        return await super()._replace(name, change, limit)
+
+
+async def test_a_disk_that_takes_some_sessions_is_said_to_be_full_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    async with server(FullForOne(tmp_path, 3600.0)) as one:
+        await one.persistence.groups.load("ann", "belt")  # type: ignore[union-attr]
+        for number in (1, 2, 3):
+            one.running.sessions.registry.obtain("ann", "cam").frames = number
+            await one.frame(number, "door")
+            await one.persistence.save_all(groups=True)
+    assert [record.getMessage() for record in caplog.records] == [
+        "session cam was not written; this will be tried again: [Errno 28] No space left on device"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/srv/store/x"), "the state store is full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "/srv/store/x"), "the state store is full"),
+        (PermissionError(errno.EACCES, "Permission denied", "/srv/store/x"), "the state store may not be written"),
+        (OSError(errno.EROFS, "Read-only file system", "/srv/store/x"), "the state store may not be written"),
+        (OSError(errno.EIO, "Input/output error", "/srv/store/x"), "the state store does not answer: the server's"),
+    ],
+)
+def test_a_caller_is_told_what_fails_and_not_where(error: OSError, sentence: str):
+    message = to_not_ready(error).message
+    assert message.startswith(sentence) and "/srv" not in message and str(error.strerror) not in message
 
 
 @pytest.mark.parametrize("by", ["a later write", "the next request"])

@@ -20,6 +20,7 @@ from tta_service.serving.persistence.encryption import Subject
 from tta_service.serving.persistence.signing import SignedCodec
 from tta_service.serving.persistence.stores import open_store
 from tta_service.serving.persistence.stores.base import Store
+from tta_service.serving.persistence.stores.faults import describe
 from tta_service.serving.persistence.stores.folder import FolderStore
 from tta_service.serving.persistence.stores.records import Stored
 
@@ -254,8 +255,9 @@ async def test_a_folder_uses_threads_of_its_own_and_names_what_is_wrong(tmp_path
     await asyncio.gather(*(store.write("ann", f"cam{i}", Stored(1, "a:1", b"x"), after=0) for i in range(4)))
     assert {thread.name[:9] for thread in set(threading.enumerate()) - before} == {"tta-store"}
     (tmp_path / "store").rename(tmp_path / "elsewhere")
-    with pytest.raises(NotReady, match="No such file or directory"):
+    with pytest.raises(NotReady, match=r"^the state store does not answer: the server's log says why$") as gone:
         await store.claim("ann", "cam1", "a:1")
+    assert describe(gone.value) == f"[Errno 2] No such file or directory: '{tmp_path / 'store'}'"
     await store.close()
     with pytest.raises(NotReady):
         await store.epoch("ann", "cam1")
@@ -349,6 +351,16 @@ async def test_an_unreachable_redis_is_an_error_of_the_store():
     ):
         with pytest.raises(NotReady, match="the state store does not answer: "):
             await call()
+
+
+async def test_a_full_redis_is_not_one_that_does_not_answer():
+    with redis_server() as url, connect(url) as client:
+        store = await open_store(url, 60.0)
+        client.config_set("maxmemory", 1)
+        with pytest.raises(NotReady, match=r"^the state store is full$") as full:
+            await store.write("", "cam", Stored(1, "", b"x"), after=0)
+        assert "maxmemory" in describe(full.value)
+        await store.close()
 
 
 async def test_a_wrong_password_is_refused_and_not_repeated():

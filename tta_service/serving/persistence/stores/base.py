@@ -66,9 +66,17 @@ class Store(SealedRecords):
         stored = await self.change(name_of(owner, session), lambda stored: stored, SOON)
         return stored.epoch if stored else 0
 
-    async def forget(self, owner: str, session: str, epoch: int) -> None:
-        """Deletes the record unless its epoch is later."""
-        await self.change(name_of(owner, session), lambda stored: stored if stored and stored.epoch > epoch else None)
+    async def forget(self, owner: str, session: str, epoch: int) -> bool:
+        """Deletes the record unless its epoch is later. Whether there was one."""
+        deleted = False
+
+        def drop(stored: Stored | None) -> Stored | None:
+            nonlocal deleted
+            deleted = stored is not None and stored.epoch <= epoch
+            return None if deleted else stored
+
+        await self.change(name_of(owner, session), drop)
+        return deleted
 
     async def erase(self, belongs: Callable[[bytes], bool]) -> int:
         """Deletes the sessions and lesson groups with records that `belongs(record)`; returns how many.

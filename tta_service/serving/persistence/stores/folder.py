@@ -14,10 +14,11 @@ from threading import Event
 from typing import TypeVar
 from uuid import uuid4
 
-from ....core.errors import NewerFormat, NotReady
+from ....core.errors import NewerFormat
 from ...concurrency import run
 from ..signing import FORMAT
 from .base import Store
+from .faults import to_not_ready
 from .folder_clock import FolderClock
 from .folder_files import list_names, put_files, read_files, remove, version_of, write_file
 from .records import UNOWNED, Stored, check_formats, format_of_record, lifetime
@@ -139,7 +140,7 @@ class FolderStore(Store):
         try:
             return await run(self._threads, work, *given)
         except OSError as error:
-            raise NotReady(str(error)) from error
+            raise to_not_ready(error) from error
 
     @contextmanager
     def _lock(self) -> Generator[None]:

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from ....core.errors import NotReady, Unsupported
+from ....core.errors import Unsupported
 from ....core.masking import without_secrets
 from .base import Store
 from .records import UNOWNED, Stored, lifetime, name_of
-from .redis_records import DAMAGED, HEAD, WrongType, dump_record, group_key_of, key_of, parse_record
+from .redis_records import DAMAGED, HEAD, WrongType, dump_record, group_key_of, key_of, parse_record, to_fault
 from .sealed import LIMIT, SOON, Change
 
 try:
@@ -168,7 +168,7 @@ class RedisStore(Store):
                 except redis.ConnectionError:  # type: ignore[union-attr]
                     return await ask()
         except redis.RedisError as error:  # type: ignore[union-attr]
-            raise (WrongType if "WRONGTYPE" in str(error) else NotReady)(str(error)) from error
+            raise to_fault(error) from error
 
     async def _try_until_done(self, key: str, change: Change) -> Stored | None:
         async with self._client.pipeline() as pipe:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ..encryption import MAC
 from ..signing import FORMAT
+from .faults import to_not_ready
 from .records import Stored, check_formats, format_of_record
 
 DAMAGED = (ValueError, LookupError, TypeError, AttributeError)  # what `parse_record` raises for what is no record
@@ -14,6 +15,11 @@ HEAD = b"epoch", b"format", b"holder", b"writes", b"seal", b"mac"  # mac: the be
 
 class WrongType(Exception):
     """A key holds something that is no hash."""
+
+
+def to_fault(error: Exception) -> Exception:
+    """What to raise from an error of Redis: `NotReady`, or `WrongType`."""
+    return WrongType(str(error)) if "WRONGTYPE" in str(error) else to_not_ready(error)
 
 
 def key_of(name: str) -> str:

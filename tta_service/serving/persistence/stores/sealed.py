@@ -112,4 +112,4 @@ class WriteCounters:
         try:
             await self.store.change(PREFIX + name, higher)
         except NotReady as error:
-            log.warning("the write counter of %s was not raised: %s", name, error.message)
+            self.store.breaker.warn(f"the write counter of {name} was not raised", error)
