@@ -103,7 +103,7 @@ async def test_sigterm_with_a_full_store_waits_for_it_and_says_what_is_lost(tmp_
         assert await server.ended() == 0
         lost = [line for line in server.read_log() if "lost" in line]
     assert len(lost) == (not is_freed)
-    assert is_freed or ("ERROR" in lost[0] and "1 sessions, 1 of them with lessons" in lost[0] and "door" in lost[0])
+    assert is_freed or ("error" in lost[0] and "1 sessions, 1 of them with lessons" in lost[0] and "door" in lost[0])
     async with start_service(tmp_path / "store") as (_, stub):
         listed = await code_of(stub.ListLessons(pb.ListLessonsRequest(session_id="door")))
         assert listed is (grpc.StatusCode.OK if is_freed else grpc.StatusCode.NOT_FOUND)
