@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter, deque
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
+Lost = Literal["service", "source"]
 MAX_AGES = 10_000  # the percentiles cover the last so many
 
 
@@ -17,13 +19,16 @@ class Statistics:
     "interval"). `dropped` counts the frames that should have been answered and were not, by reason: "overtaken" (a
     newer one replaced them before they were sent), "service" (it had no room), "disconnect" (their call failed),
     "unreadable" (no image; `damaged` of these were damaged in the video or at the camera, which continues).
-    `reconnects` counts by what was lost: "service", "source".
+    `reconnects` counts by what was lost: "service", "source". `on_loss` is called with what is lost and why, and
+    `on_return` when it is there, from the thread that notices.
     """
 
     def __init__(self) -> None:
         self.sent = self.answers = self.failures = self.damaged = 0
         self.skipped, self.dropped, self.reconnects = Counter[str](), Counter[str](), Counter[str]()
         self._ages = deque[float](maxlen=MAX_AGES)
+        self.on_loss: Callable[[Lost, str], None] = lambda what, reason: None
+        self.on_return: Callable[[Lost], None] = lambda what: None
         self._began = time.monotonic()
 
     def add_answer(self, age: float, dropped: int) -> None:

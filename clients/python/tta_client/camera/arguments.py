@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
 from ..channel import TLS
 from ..protocol.reconnect import Reconnect
-from ..types.confidence import Ask
 from ..types.labels import LabelSet
 from ..types.options import Choice, Options, Reduction
 from ..types.requests import Policy
@@ -21,6 +19,9 @@ from .inference import Model as InferenceModel
 from .inference_options import make_inference_model
 from .label_names import parse_labels
 from .on_device import Model
+from .outbox import find_spool_folder
+from .request_options import make_options, parse_pair, parse_reducer, parse_strategies
+from .sinks import make_sink
 from .sources import Source, open_source
 from .teaching import KEYS, check_terminal
 from .text import make_printable, read_lines, require_utf8
@@ -30,6 +31,7 @@ from .text import make_printable, read_lines, require_utf8
 class Arguments:
     """The checked arguments: the source and gate as objects, the rest as the stream's parameters."""
 
+    name: str  # of the camera, in events
     source: Source
     server: str
     token: str = field(repr=False)
@@ -52,6 +54,8 @@ class Arguments:
     inference: InferenceModel | None  # of a server of the Open Inference Protocol
     reconnect: Reconnect | None  # to the service
     reopen: Reconnect | None  # the source
+    sinks: tuple[str, ...] = field(repr=False)
+    spool: Path
     teach: bool
     json: bool
     strict: bool
@@ -63,7 +67,7 @@ def make_arguments(options: argparse.Namespace) -> Arguments:
         _check_teaching(options)
     if options.ask_per_hour is not None and not options.session:
         raise ValueError("--ask-per-hour needs a --session, where the questions wait")
-    ffmpeg = {key: str(value) for key, value in map(_parse_pair, options.ffmpeg)}
+    ffmpeg = {key: str(value) for key, value in map(parse_pair, options.ffmpeg)}
     source = open_source(_read_location(options.source), ffmpeg, live=options.live, interval=options.interval)
     inference = _make_inference(options)
     strategies, on_device, reducer, names = ((), None, "", ()) if inference else _of_our_protocol(options, source)
@@ -73,15 +77,11 @@ def make_arguments(options: argparse.Namespace) -> Arguments:
         source=source,
         token=read_token(options.token),
         tls=make_tls(options),
+        sinks=_check_sinks(options, names),
+        spool=find_spool_folder(options.spool),
         labels=LabelSet(names, tuple(map(require_utf8, options.template)), options.allow_duplicates),
         strategies=strategies,
-        options=Options(
-            strategies[0] if strategies else "",
-            reducer,
-            top_k=options.top_k,
-            seed=options.seed,
-            ask=options.ask_per_hour is not None and Ask(options.ask_per_hour),
-        ),
+        options=make_options(options, strategies, reducer),
         policy=options.policy or ("latest" if source.live else "block"),
         paced=not options.unpaced,
         fps=0.0 if source.live else options.fps,
@@ -93,19 +93,25 @@ def make_arguments(options: argparse.Namespace) -> Arguments:
     )
 
 
+def _check_sinks(options: argparse.Namespace, labels: tuple[str, ...]) -> tuple[str, ...]:
+    for text in options.sink:
+        make_sink(text, options.name, labels)
+    return tuple(options.sink)
+
+
 def _of_our_protocol(
     options: argparse.Namespace, source: Source
 ) -> tuple[tuple[Choice, ...], Model | None, Reduction | str, tuple[str, ...]]:
     """Strategies, the model on this machine, the reducer and the labels, as the service's own calls have them."""
     on_device = _make_model(options)
-    strategies = _parse_strategies(options.strategy, options.param)
-    reducer = "none" if on_device else _parse_reducer(options.reducer, options.reducer_param, options.reduce)
+    strategies = parse_strategies(options.strategy, options.param)
+    reducer = "none" if on_device else parse_reducer(options.reducer, options.reducer_param, options.reduce)
     return strategies, on_device, reducer, parse_labels(options, source)
 
 
 def _make_inference(options: argparse.Namespace) -> InferenceModel | None:
     names = parse_labels(options, None) if options.protocol == "oip" and options.labels else ()
-    return make_inference_model(options, names, [_parse_pair(parameter) for parameter in options.param])
+    return make_inference_model(options, names, [parse_pair(parameter) for parameter in options.param])
 
 
 def _check_teaching(options: argparse.Namespace) -> None:
@@ -148,33 +154,3 @@ def _read_location(text: str) -> str:
     if lines := read_lines(text[1:]):
         return lines[0]
     raise ValueError(f"{make_printable(text[1:])} is empty; its first line must name the source of the frames")
-
-
-def _parse_strategies(text: str, parameters: list[str]) -> tuple[Choice, ...]:
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    pairs = [_parse_pair(parameter) for parameter in parameters]
-    for key, _ in pairs:
-        if not names or ("." in key and key.split(".")[0] not in names):
-            raise ValueError(f"--param {key} belongs to no --strategy")
-    return tuple(
-        Choice(
-            name, {key.split(".")[-1]: value for key, value in pairs if "." not in key or key.startswith(f"{name}.")}
-        )
-        for name in names
-    )
-
-
-def _parse_reducer(name: str, parameters: list[str], scope: Any) -> Reduction | str:
-    if not name and parameters:
-        raise ValueError("--reducer-param needs a --reducer")
-    return Reduction(Choice(name, dict(map(_parse_pair, parameters))), scope) if name else ""
-
-
-def _parse_pair(text: str) -> tuple[str, Any]:
-    key, sign, value = text.partition("=")
-    if not sign or not key:
-        raise ValueError(f"{text!r} is not K=V")
-    try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value

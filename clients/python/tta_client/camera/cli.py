@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import NoReturn
 
@@ -22,6 +22,7 @@ from .cameras import Camera, Cameras
 from .command import Command, parse_command
 from .inference import InferenceServer, infer_frames
 from .masking import MaskingFormatter, hide_secrets, mask_secrets
+from .outputs import open_outputs
 from .results import Result, ResultCounter
 from .screens import Lines, Table, describe_unseen, open_screen
 from .streaming import open_stream, prepare_frames
@@ -85,19 +86,18 @@ def _run_several(command: Command, screen: Lines | Table) -> bool:
             key = arguments.server, arguments.token, arguments.tls
             client = clients.get(key) or clients.setdefault(key, Client(key[0], token=key[1], tls=key[2]))
         statistics = camera.counter.statistics
-        frames = camera.until_stopped(prepare_frames(arguments, statistics))
-        if arguments.inference:
-            server = InferenceServer(arguments.server, arguments.inference, arguments.token, arguments.tls)
-            results: Iterator[Result] = infer_frames(frames, server, statistics)
-            show_all(results, camera)
-            return
-        with open_stream(client, arguments, frames, statistics) as stream:
-            show_all(stream, camera)
-
-    def show_all(results: Iterable[Result], camera: Camera) -> None:
-        for result in results:
-            with lock:
-                _show(result, camera.arguments, screen, camera.counter, camera.name)
+        with open_outputs(arguments, statistics) as outputs, ExitStack() as stack:
+            frames = camera.until_stopped(prepare_frames(arguments, statistics))
+            if arguments.inference:
+                server = InferenceServer(arguments.server, arguments.inference, arguments.token, arguments.tls)
+                results: Iterable[Result] = infer_frames(frames, server, statistics)
+            else:
+                results = stack.enter_context(open_stream(client, arguments, frames, statistics))
+            for result in results:
+                with lock:
+                    _show(result, arguments, screen, camera.counter, camera.name)
+                for output in outputs:
+                    output.take(result)
 
     def show_end(camera: Camera) -> None:
         with lock:
@@ -111,12 +111,20 @@ def _run_several(command: Command, screen: Lines | Table) -> bool:
 
 
 def _run(arguments: Arguments, screen: Lines | Table, counter: ResultCounter) -> None:
-    if arguments.inference is None:
-        return _run_stream(arguments, screen, counter)
-    server = InferenceServer(arguments.server, arguments.inference, arguments.token, arguments.tls)
-    for result in infer_frames(prepare_frames(arguments, counter.statistics), server, counter.statistics):
-        _show(result, arguments, screen, counter)
-    return None
+    statistics = counter.statistics
+    with open_outputs(arguments, statistics) as outputs, ExitStack() as stack:
+        frames = prepare_frames(arguments, statistics)
+        if arguments.inference:
+            server = InferenceServer(arguments.server, arguments.inference, arguments.token, arguments.tls)
+            results = infer_frames(frames, server, statistics)
+        else:
+            client = stack.enter_context(Client(arguments.server, token=arguments.token, tls=arguments.tls))
+            stream = stack.enter_context(open_stream(client, arguments, frames, statistics))
+            results = _apply_keys(stream, arguments, client, screen, counter)
+        for result in results:
+            for output in outputs:
+                output.take(result)
+            _show(result, arguments, screen, counter)
 
 
 def _show(
@@ -127,15 +135,6 @@ def _show(
     screen.show(result, counter, camera)
     if isinstance(result, FrameFailure) and arguments.strict:
         raise result.error
-
-
-def _run_stream(arguments: Arguments, screen: Lines | Table, counter: ResultCounter) -> None:
-    with (
-        Client(arguments.server, token=arguments.token, tls=arguments.tls) as client,
-        open_stream(client, arguments, prepare_frames(arguments, counter.statistics), counter.statistics) as stream,
-    ):
-        for result in _apply_keys(stream, arguments, client, screen, counter):
-            _show(result, arguments, screen, counter)
 
 
 def _apply_keys(

@@ -20,7 +20,7 @@ from .parser import Parser, build_parser
 from .text import describe_unreadable, make_printable
 
 FOR_ALL = "json", "sources", "teach", "encode_on_device", "strict"  # options of the command alone
-ALONE = "teach", "encode_on_device"  # what takes one camera
+ALONE = "teach", "encode_on_device", "name"  # what takes one camera
 IN_ONE = "labels", "strategy"  # lists that are one word, with commas
 
 
@@ -70,6 +70,7 @@ class Command:
         if self.alone:
             options = copy.copy(self.options)
             options.source = options.source[0]
+            options.name = options.name or options.session or _name_of(options.source)
             return {"": Definition(options, make_arguments(options))}
         for name in ALONE:
             if getattr(self.options, name):
@@ -92,7 +93,7 @@ class Command:
                 name = f"{base}-{names.count(base) + sum(one.startswith(f'{base}-') for one in names) + 1}"
             names.append(name)
             options = copy.copy(self.options)
-            options.source = source
+            options.source, options.name = source, name
             options.session = f"{options.session}-{name}" if options.session else ""  # one memory for each
             yield name, options
 
@@ -149,7 +150,7 @@ def _read_table(table: Mapping[str, Any], common: argparse.Namespace) -> argpars
         raise ValueError("url is needed, as SOURCE is")
     words = [word for key, value in given.items() for word in _to_words(key, value)]
     options = build_parser(TableParser).parse_args(words, copy.copy(common))
-    options.source = url
+    options.source, options.name = url, table["name"]
     return options
 
 

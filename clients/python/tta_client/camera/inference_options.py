@@ -18,6 +18,11 @@ NOT_THERE = {  # what the protocol has no word for, and the value that stands fo
     "unpaced": False,
     "policy": None,
     "ask_per_hour": None,
+    "calibrate": "",
+    "defer_below": None,
+    "coverage": None,
+    "none_below": None,
+    "smooth": None,
 }
 
 

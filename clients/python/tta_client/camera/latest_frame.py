@@ -104,6 +104,7 @@ def _reopen(frames: Iterable[Frame], slot: _FrameSlot, hung: list[threading.Thre
     hung[:] = [thread for thread in hung if thread.is_alive()]
     if len(hung) < MAX_HUNG:
         log.warning("the camera has sent nothing for %g s; opening it again", frames.reconnect.stall)
+        frames.statistics.on_loss("source", f"it has sent nothing for {frames.reconnect.stall:g} s")
         hung.append(slot.reader)
         _start_reader(frames, slot)
 

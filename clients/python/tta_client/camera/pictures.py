@@ -22,12 +22,12 @@ FILES = (bytes, bytearray, memoryview, str, os.PathLike)
 ORIENTATION = 0x0112  # EXIF's tag
 
 
-def import_package(package: str, name: str, purpose: str) -> Any:
+def import_package(package: str, name: str, purpose: str, extra: str = "camera") -> Any:
     """The package, or OSError that says how to install what the `purpose` needs."""
     try:
         return import_module(package)
     except ImportError:
-        raise OSError(f"{purpose} needs {name}: pip install 'tta-client[camera]'") from None
+        raise OSError(f"{purpose} needs {name}: pip install 'tta-client[{extra}]'") from None
 
 
 def read_picture_file(picture: Any) -> bytes | None:

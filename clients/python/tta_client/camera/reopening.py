@@ -50,6 +50,8 @@ class ReopeningSource:
                     raise
                 pause = backoff.pause()
                 log.warning("the camera is lost (%s); next attempt in %.1f s", mask_secrets(str(error)), pause)
+                if self._delivered:
+                    self.statistics.on_loss("source", str(error))
             finally:
                 close_source(frames)
             if self._closed.wait(pause):
@@ -67,6 +69,7 @@ class ReopeningSource:
             if returned:
                 log.warning("the camera is back")
                 self.statistics.reconnects["source"] += 1
+                self.statistics.on_return("source")
             self._delivered, returned = True, False
             self._last = offset + frame.frame_id
             yield replace(frame, frame_id=self._last) if offset else frame

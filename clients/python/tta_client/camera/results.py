@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from ..statistics import Statistics
 from ..types.answers import FrameAnswer, FrameFailure, Score
+from ..types.confidence import Confidence
 from .masking import mask_secrets
 from .text import make_printable
 
@@ -96,9 +98,15 @@ def to_json(result: Result) -> dict[str, Any]:
         "dropped": result.dropped_since_last,
         "degraded": answer.degraded.reason if answer.degraded else None,
         "session": answer.session.session_id,
+        "confidence": _confidence(answer.confidence),
+        "example": answer.example_id,
         "captured_ns": result.captured_ns,
         "timings": timings,
     }
+
+
+def _confidence(confidence: Confidence | None) -> dict[str, Any] | None:
+    return asdict(confidence) if confidence else None
 
 
 def _scores(scores: tuple[Score, ...]) -> list[dict[str, Any]]:

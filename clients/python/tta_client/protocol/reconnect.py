@@ -78,7 +78,9 @@ class ReconnectState:
         """Seconds until the next attempt. Raises `error` when it is final."""
         if self._policy is None or not is_retryable(error) or not (self.connected_once or self._policy.from_the_start):
             raise error
-        return min(max(self._backoff.pause(), error.retry_after or 0.0), NO_LIMIT)
+        pause = min(max(self._backoff.pause(), error.retry_after or 0.0), NO_LIMIT)
+        log.warning("the service is lost (%s); next attempt in %.1f s", error, pause)
+        return pause
 
     def on_call_opened(self, planned: bool) -> bool:
         """The first reply of a call came. Returns whether the call replaces a lost one; a `planned` one does not."""

@@ -5,7 +5,6 @@ It does no I/O and no locking: `Sender` and `AsyncSender` call it from one threa
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable
 from typing import Any, Literal
@@ -26,7 +25,6 @@ from .send_queue import SendQueue
 
 Step = Literal["end", "pull"] | float | Frame | StreamLesson
 Result = FrameAnswer | FrameFailure
-log = logging.getLogger("tta_client")
 
 
 class StreamState:
@@ -120,6 +118,7 @@ class StreamState:
         """The first reply of a call came."""
         if self.reconnect.on_call_opened(planned=self._lessons_late):
             self.statistics.reconnects["service"] += 1
+        self.statistics.on_return("service")
         self.connected, self._draining, self._lessons_late = True, False, False
         self.queue.reset()
 
@@ -185,7 +184,7 @@ class StreamState:
         if lost := self.queue.lose(with_pulled=not was_draining):
             self.statistics.dropped["disconnect"] += lost
         pause = self.reconnect.pause(error)
-        log.warning("the service is lost (%s); next attempt in %.1f s", error, pause)
+        self.statistics.on_loss("service", str(error))
         return pause
 
     @property

@@ -1,0 +1,59 @@
+"""The options of requests, as the command line gives them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from ..types.confidence import Ask, Smooth
+from ..types.options import Choice, Options, Reduction
+
+
+def make_options(options: argparse.Namespace, strategies: tuple[Choice, ...], reducer: Reduction | str) -> Options:
+    """The options of a camera's stream."""
+    return Options(
+        strategies[0] if strategies else "",
+        reducer,
+        top_k=options.top_k,
+        seed=options.seed,
+        ask=options.ask_per_hour is not None and Ask(options.ask_per_hour),
+        calibrate=options.calibrate,
+        defer_below=options.defer_below,
+        coverage=options.coverage,
+        none_below=options.none_below,
+        smooth=None if options.smooth is None else Smooth(options.smooth),
+    )
+
+
+def parse_strategies(text: str, parameters: list[str]) -> tuple[Choice, ...]:
+    """The strategies of --strategy, each with its --param. Raises ValueError."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    pairs = [parse_pair(parameter) for parameter in parameters]
+    for key, _ in pairs:
+        if not names or ("." in key and key.split(".")[0] not in names):
+            raise ValueError(f"--param {key} belongs to no --strategy")
+    return tuple(
+        Choice(
+            name, {key.split(".")[-1]: value for key, value in pairs if "." not in key or key.startswith(f"{name}.")}
+        )
+        for name in names
+    )
+
+
+def parse_reducer(name: str, parameters: list[str], scope: Any) -> Reduction | str:
+    """The reducer with its parameters; "" without one. Raises ValueError."""
+    if not name and parameters:
+        raise ValueError("--reducer-param needs a --reducer")
+    return Reduction(Choice(name, dict(map(parse_pair, parameters))), scope) if name else ""
+
+
+def parse_pair(text: str) -> tuple[str, Any]:
+    """K=V, whose value is JSON, else text. Raises ValueError."""
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise ValueError(f"{text!r} is not K=V")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value

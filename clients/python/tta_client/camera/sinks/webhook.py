@@ -1,0 +1,76 @@
+"""Events by HTTP POST, signed as Standard Webhooks say (https://www.standardwebhooks.com, specification 1.0)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..masking import mask_secrets
+from .target import Target
+
+OPTIONS = "secret", "token", "timeout", "batch"
+
+
+class WebhookSink:
+    """Posts `{"events": […]}`. A reply of 2xx means that they have arrived; anything else, that they have not.
+
+    With a secret the headers webhook-id, webhook-timestamp and webhook-signature tell the receiver that nobody else has
+    written or changed them. With a token each request has it as `Authorization: Bearer`.
+    """
+
+    def __init__(self, target: Target) -> None:
+        """Raises ValueError, OSError."""
+        self._url = target.address
+        if not self._url.startswith(("http://", "https://")):
+            raise ValueError(f"--sink {target.name}: a webhook is a URL, http:// or https://")
+        target.host(443)
+        self.batch = target.number("batch", 100, 1, 1000)
+        self._timeout, self._token = target.number("timeout", 10, 1, 300), target.secret("token")
+        self._key = _read_key(target.secret("secret"), target)
+
+    def deliver(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Raises OSError when they have not arrived."""
+        body = json.dumps({"events": events}).encode()
+        request = urllib.request.Request(self._url, body, self._headers(events, body), method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=self._timeout) as reply:
+                if reply.status >= 300:
+                    raise OSError(f"it answers {reply.status}")
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise OSError(f"it answers {error.code} {error.reason}") from None
+        except urllib.error.URLError as error:
+            raise OSError(mask_secrets(str(error.reason), self._url)) from None
+
+    def close(self) -> None:
+        """No connection stays open between two deliveries."""
+
+    def _headers(self, events: Sequence[Mapping[str, Any]], body: bytes) -> dict[str, str]:
+        ids = hashlib.sha256("".join(event["id"] for event in events).encode()).hexdigest()[:32]
+        headers = {"Content-Type": "application/json", "User-Agent": "tta-camera", "webhook-id": f"msg_{ids}"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        if self._key:
+            stamp = str(int(time.time()))
+            signed = b".".join((headers["webhook-id"].encode(), stamp.encode(), body))
+            digest = base64.b64encode(hmac.new(self._key, signed, hashlib.sha256).digest()).decode()
+            headers |= {"webhook-timestamp": stamp, "webhook-signature": f"v1,{digest}"}
+        return headers
+
+
+def _read_key(text: str, target: Target) -> bytes:
+    """A secret of the specification is whsec_ and Base64; any other text is the key as it stands."""
+    if not text.startswith("whsec_"):
+        return text.encode()
+    try:
+        return base64.b64decode(text.removeprefix("whsec_"), validate=True)
+    except binascii.Error:
+        raise ValueError(f"--sink {target.name}: what follows whsec_ in the secret is not Base64") from None
