@@ -67,6 +67,9 @@ class Catalogue(Generic[T]):
         """All names in alphabetical order, plug-ins included."""
         return tuple(sorted(self._load()))
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._load()
+
     def get(self, name: str) -> type[T]:
         """The class of that name. Raises `UnknownStrategy` or `UnknownReducer`, whose message lists the names."""
         classes = self._load()

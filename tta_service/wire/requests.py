@@ -102,9 +102,9 @@ def parse_image(
     """The image in a message at `path`, not decoded yet. Raises `BadImage` or `Unsupported`."""
     match message.WhichOneof("content"):
         case "encoded":
-            if not message.encoded:
+            if not (data := message.encoded):  # each look at it makes a copy
                 raise BadImage("the image is empty", f"{path}.encoded")
-            return Encoded(message.encoded)
+            return Encoded(data)
         case "raw":
             raw = message.raw
             if raw.format not in FORMATS:

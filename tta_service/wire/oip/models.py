@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...core.catalogue import strategies
@@ -39,6 +40,7 @@ class TensorSpec:
 
 IMAGES = (TensorSpec("image", "BYTES", (1,)), TensorSpec("pixels", "UINT8", (-1, -1, 3), optional=True))
 INPUTS = (*IMAGES, TensorSpec("labels", "BYTES", (-1,), optional=True))
+IMAGE_TYPES, INPUT_TYPES = ({spec.name: spec.datatype for spec in specs} for specs in (IMAGES, INPUTS))
 TOP = (
     TensorSpec("label", "BYTES", (-1,)),
     TensorSpec("score", "FP32", (-1,), classified=True),
@@ -56,12 +58,12 @@ def model_names() -> tuple[str, ...]:
 
 def has_model(name: str, version: str) -> bool:
     """Whether there is a model of that name and version; an empty version is the latest."""
-    return name in model_names() and version in ("", VERSION)
+    return (name in (ANY, EMBED) or name in strategies) and version in ("", VERSION)
 
 
 def check_model(name: str, version: str) -> str:
     """The name. Raises `UnknownModel`."""
-    if name not in model_names():
+    if not has_model(name, ""):
         raise UnknownModel(f"no model is called {shorten(name)}; there are {', '.join(model_names())}", "model_name")
     if version not in ("", VERSION):
         raise UnknownModel(f"model {name} has the version {VERSION}, not {shorten(version)}", "model_version")
@@ -71,6 +73,11 @@ def check_model(name: str, version: str) -> str:
 def inputs_of(name: str) -> tuple[TensorSpec, ...]:
     """The inputs of a model."""
     return IMAGES if name == EMBED else INPUTS
+
+
+def datatypes_of(name: str) -> Mapping[str, str]:
+    """The datatype of each input of a model, by name."""
+    return IMAGE_TYPES if name == EMBED else INPUT_TYPES
 
 
 def outputs_of(name: str, server_info: ServerInfo) -> tuple[TensorSpec, ...]:

@@ -23,11 +23,16 @@ KNOWN = (
 
 def values_of(parameters: Mapping[str, oip.InferParameter]) -> dict[str, Any]:
     """The values by name, without those that have none and those that are for Triton alone. Raises `BadRequest`."""
-    if len(parameters) > MOST:
-        raise BadRequest(f"{len(parameters)} parameters; there are at most {MOST}", "parameters")
+    check_number(parameters)
     given = {name: one for name, one in parameters.items() if not name.startswith("triton_") and name != "priority"}
     kinds = {name: one.WhichOneof("parameter_choice") for name, one in given.items()}
     return {name: getattr(given[name], kind) for name, kind in kinds.items() if kind}
+
+
+def check_number(parameters: Mapping[str, oip.InferParameter]) -> None:
+    """Raises `BadRequest` for too many of them."""
+    if len(parameters) > MOST:
+        raise BadRequest(f"{len(parameters)} parameters; there are at most {MOST}", "parameters")
 
 
 def pop(values: dict[str, Any], name: str, *kinds: type, field: str = "parameters") -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ...core.errors import BadRequest
@@ -10,6 +11,8 @@ from ...core.parameters import shorten
 from ..v1 import tta_pb2 as pb
 from .parameters import pop
 from .tensors import Tensor
+
+GIVEN_TWICE = "labels are given once, and {} gives them too"
 
 
 def read_images(inputs: Mapping[str, Tensor], batch: int) -> list[pb.Image]:
@@ -38,25 +41,41 @@ def _check_batch(pictures: int, batch: int, field: str) -> None:
         raise BadRequest(f"{pictures} pictures; this server takes at most {batch} in one request", field)
 
 
-def read_labels(tensor: Tensor | None, values: dict[str, Any], batch: int) -> tuple[list[pb.Labels], str]:
-    """One entry for all pictures or one for each, and the field that they came from. Raises `BadRequest`."""
+@dataclass(frozen=True, slots=True, eq=False)
+class GivenLabels:
+    """The labels that parameters give, the field they are in, and the templates of those that a tensor holds."""
+
+    labels: pb.Labels | None
+    field: str = "inputs.labels"
+    templates: tuple[str, ...] = ()
+
+
+def take_labels(values: dict[str, Any]) -> GivenLabels:
+    """Takes what the parameters say about labels out of `values`. Raises `BadRequest`."""
     names, id, template = (pop(values, name, str) for name in ("labels", "label_set", "template"))
-    given = {"inputs.labels": tensor, "parameters.labels": names, "parameters.label_set": id}
-    chosen = [field for field, value in given.items() if value is not None]
-    if len(chosen) > 1:
-        raise BadRequest(f"labels are given once, and {chosen[0]} gives them too", chosen[1])
-    field = (chosen or ["inputs.labels"])[0]
+    if names is not None and id is not None:
+        raise BadRequest(GIVEN_TWICE.format("parameters.labels"), "parameters.label_set")
     if id is not None:
         if template is not None:
             raise BadRequest("a label set that is named by its id has templates of its own", "parameters.template")
-        return [pb.Labels(id=id)], field
-    return (_label_sets(tensor, names or "", template, batch) if chosen else [pb.Labels()]), field
+        return GivenLabels(pb.Labels(id=id), "parameters.label_set")
+    templates = () if template is None else (template,)
+    if names is None:
+        return GivenLabels(None, templates=templates)
+    return GivenLabels(_label_set([name.strip() for name in names.split(",")], templates), "parameters.labels")
 
 
-def _label_sets(tensor: Tensor | None, names: str, template: str | None, batch: int) -> list[pb.Labels]:
-    rows = [[name.strip() for name in names.split(",")]] if tensor is None else _rows(tensor, batch)
-    templates = [] if template is None else [template]
-    return [pb.Labels(label_set=pb.LabelSet(names=row, templates=templates)) for row in rows]
+def read_labels(tensor: Tensor | None, given: GivenLabels, batch: int) -> list[pb.Labels]:
+    """One entry for all pictures or one for each. Raises `BadRequest`."""
+    if tensor is None:
+        return [given.labels or pb.Labels()]
+    if given.labels is not None:
+        raise BadRequest(GIVEN_TWICE.format("inputs.labels"), given.field)
+    return [_label_set(names, given.templates) for names in _rows(tensor, batch)]
+
+
+def _label_set(names: Sequence[str], templates: Sequence[str]) -> pb.Labels:
+    return pb.Labels(label_set=pb.LabelSet(names=names, templates=templates))
 
 
 def _rows(tensor: Tensor, batch: int) -> list[list[str]]:

@@ -11,15 +11,15 @@ from typing import Any
 
 from ...core.errors import BadRequest, TTAError
 from ..requests import strategy_name
-from ..server_info import ServerInfo
+from ..server_info import ServerInfo, parsed_once
 from ..v1 import open_inference_pb2 as oip
 from ..v1 import tta_pb2 as pb
-from .models import ANY, EMBED, TOP, check_model, inputs_of, outputs_of
-from .parameters import fill_options, pop, values_of
-from .pictures import read_images, read_labels
+from .models import ANY, EMBED, TOP, check_model, datatypes_of, outputs_of
+from .parameters import check_number, fill_options, pop, values_of
+from .pictures import GivenLabels, read_images, read_labels, take_labels
 from .tensors import read_inputs
 
-NO_LABELS = pb.Labels(label_set=pb.LabelSet(names=["image"]))  # of a picture whose feature alone is wanted
+NO_LABELS = GivenLabels(pb.Labels(label_set=pb.LabelSet(names=["image"])), "")  # where the feature alone is wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,9 @@ class Output:
 
     name: str
     classes: int = 0
+
+
+DEFAULT_OUTPUTS = tuple(Output(spec.name) for spec in TOP)  # of all models but `embed`
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,29 +73,49 @@ class InferRequest:
         return f"{field}[{place}]" if many else field
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """What the parameters of a request say, whatever its tensors are."""
+
+    request: pb.ClassifyRequest  # of each picture, without the picture and its labels
+    labels: GivenLabels
+    sequence: SequenceStep | None
+    timeout: float | None
+    fields: Mapping[str, str]
+
+
 def parse_infer(message: oip.ModelInferRequest, server_info: ServerInfo, batch: int) -> InferRequest:
     """The request, of at most `batch` pictures. Raises `TTAError` that names the field."""
-    model, values = check_model(message.model_name, message.model_version), values_of(message.parameters)
-    most = max(batch, 1) * (server_info.limits.names + 1)
-    inputs = read_inputs(message, {spec.name: spec.datatype for spec in inputs_of(model)}, most)
+    model = check_model(message.model_name, message.model_version)
+    check_number(message.parameters)
+    about = oip.ModelInferRequest(model_name=model)
+    about.parameters.MergeFrom(message.parameters)
+    head = _parse_head(about, server_info, "")
+    inputs = read_inputs(message, datatypes_of(model), max(batch, 1) * (server_info.limits.names + 1))
     images = read_images(inputs, batch)
-    sequence, timeout = _sequence(values), _timeout(values)
-    if sequence and len(images) > 1:
+    if head.sequence and len(images) > 1:
         raise BadRequest(f"a frame of a sequence is one picture, not {len(images)}", "parameters.sequence_id")
-    labels, labels_field = (
-        ([NO_LABELS], "") if model == EMBED else read_labels(inputs.get("labels"), values, len(images))
-    )
-    base = pb.ClassifyRequest(request_id=message.id, session_id=sequence.id if sequence and model != EMBED else "")
-    base.options.strategy.name = "zero_shot" if model == EMBED else "" if model == ANY else model
-    fill_options(base, values, choose=model == ANY, strategy=model != EMBED)
+    labels = read_labels(inputs.get("labels"), head.labels, len(images))
     pictures = tuple(
-        pb.ClassifyRequest(image=image, labels=labels[place % len(labels)]) for place, image in enumerate(images)
+        pb.ClassifyRequest(image=image, labels=labels[place % len(labels)], request_id=message.id)
+        for place, image in enumerate(images)
     )
     for picture in pictures:
-        picture.MergeFrom(base)
+        picture.MergeFrom(head.request)
     outputs = _outputs(message, model, server_info)
-    sequence = None if model == EMBED else sequence  # it has nothing to keep
-    return InferRequest(model, message.id, pictures, outputs, sequence, timeout, _fields(labels_field))
+    return InferRequest(model, message.id, pictures, outputs, head.sequence, head.timeout, head.fields)
+
+
+@parsed_once
+def _parse_head(message: oip.ModelInferRequest, server_info: ServerInfo, path: str) -> Head:
+    model, values = message.model_name, values_of(message.parameters)
+    sequence, timeout = _sequence(values), _timeout(values)
+    sequence = sequence if model != EMBED else None  # it has nothing to keep
+    labels = take_labels(values) if model != EMBED else NO_LABELS
+    request = pb.ClassifyRequest(session_id=sequence.id if sequence else "")
+    request.options.strategy.name = "zero_shot" if model == EMBED else "" if model == ANY else model
+    fill_options(request, values, choose=model == ANY, strategy=model != EMBED)
+    return Head(request, labels, sequence, timeout, _fields(labels.field))
 
 
 def facts_of(message: Any) -> tuple[str, str, str]:
@@ -122,6 +145,8 @@ def _timeout(values: dict[str, Any]) -> float | None:
 
 
 def _outputs(message: oip.ModelInferRequest, model: str, server_info: ServerInfo) -> tuple[Output, ...]:
+    if model != EMBED and not message.outputs:
+        return DEFAULT_OUTPUTS
     specs, outputs = {spec.name: spec for spec in outputs_of(model, server_info)}, dict[str, Output]()
     for asked in message.outputs:
         field = f"outputs.{asked.name[:64]}"
@@ -130,8 +155,7 @@ def _outputs(message: oip.ModelInferRequest, model: str, server_info: ServerInfo
         if asked.name in outputs:
             raise BadRequest("it is asked for twice", field)
         outputs[asked.name] = Output(asked.name, _classes(asked, specs[asked.name].classified, field))
-    default = TOP if model != EMBED else specs.values()
-    return tuple(outputs.values()) or tuple(Output(spec.name) for spec in default)
+    return tuple(outputs.values()) or tuple(map(Output, specs))
 
 
 def _classes(asked: oip.ModelInferRequest.InferRequestedOutputTensor, possible: bool, field: str) -> int:

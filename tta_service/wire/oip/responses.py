@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from ...core.request import Report
 from ..v1 import open_inference_pb2 as oip
@@ -27,7 +27,7 @@ def make_infer_response(request: InferRequest, answers: Sequence[Answer]) -> oip
         elif "label" in output.name:
             add_texts(reply, output.name, [[score.label for score in _top(output, answer)] for answer in answers])
         else:
-            add_floats(reply, output.name, np.stack([_numbers(output, *answer) for answer in answers]))
+            add_floats(reply, output.name, [_numbers(output, *answer) for answer in answers])
     for name, value in _facts(answers).items() if request.model != EMBED else ():
         _set(reply.parameters[name], value)
     return reply
@@ -37,14 +37,14 @@ def _top(output: Output, answer: Answer) -> Sequence[pb.Score]:
     return answer[0].zero_shot if output.name.startswith("zero_shot") else answer[0].top
 
 
-def _numbers(output: Output, response: pb.ClassifyResponse, report: Report) -> NDArray[np.floating]:
+def _numbers(output: Output, response: pb.ClassifyResponse, report: Report) -> ArrayLike:
     """One row of an output, [n]."""
     if output.name == "embedding":
         assert report.feature is not None
         return report.feature.float().numpy()
     if output.name == "scores":
         return report.scores.values
-    return np.array([score.score for score in _top(output, (response, report))])
+    return [score.score for score in _top(output, (response, report))]
 
 
 def _classify(output: Output, response: pb.ClassifyResponse, report: Report) -> list[str]:
@@ -59,6 +59,8 @@ def _classify(output: Output, response: pb.ClassifyResponse, report: Report) -> 
 def _facts(answers: Sequence[Answer]) -> dict[str, str | int | bool]:
     """What the tensors cannot hold, as far as it is the same for all pictures; `degraded` if any is."""
     facts = [_facts_of(*answer) for answer in answers]
+    if len(facts) == 1:
+        return facts[0]
     same = {name: value for name, value in facts[0].items() if all(one.get(name) == value for one in facts)}
     degraded = next((one["degraded"] for one in facts if "degraded" in one), None)
     return same if degraded is None else {**same, "degraded": degraded}

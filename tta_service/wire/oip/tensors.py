@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from ...core.errors import BadRequest
 from ...core.parameters import shorten
@@ -138,7 +138,8 @@ def add_texts(reply: oip.ModelInferResponse, name: str, rows: Sequence[Sequence[
     reply.raw_output_contents.append(join_bytes(text.encode() for row in rows for text in row))
 
 
-def add_floats(reply: oip.ModelInferResponse, name: str, rows: NDArray[np.floating]) -> None:
+def add_floats(reply: oip.ModelInferResponse, name: str, rows: Sequence[ArrayLike]) -> None:
     """Adds an output of datatype FP32, [b, n]."""
-    reply.outputs.add(name=name, datatype="FP32", shape=list(rows.shape))
-    reply.raw_output_contents.append(np.ascontiguousarray(rows, dtype="<f4").tobytes())
+    values = np.array(rows, dtype="<f4")
+    reply.outputs.add(name=name, datatype="FP32", shape=values.shape)
+    reply.raw_output_contents.append(values.tobytes())
