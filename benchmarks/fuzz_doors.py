@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import gzip
 import json
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import fuzz_images
 import grpc
@@ -33,6 +35,7 @@ from websockets.exceptions import ConnectionClosed
 from tta_service.http.routes import ROUTES
 from tta_service.methods.oip import OpenInference
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
+from tta_service.wire.oip.tensors import join_bytes
 from tta_service.wire.v1 import open_inference_pb2 as oip
 from tta_service.wire.v1 import tta_pb2 as pb
 
@@ -54,6 +57,9 @@ AT_ONCE, PATIENCE = 8, 60.0
 HARMFUL = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS)
 WRITTEN_TOO_LATE = "Internal error from Core"  # of grpcio itself, when a stream has ended before all was written
 INFERENCE_PATH = "/inference.GRPCInferenceService/"
+QUESTIONS = ["/v2", "/v2/health/ready", "/v2/models/stats", "/v2/repository/index"]
+QUESTIONS += [f"/v2/models/{{}}{end}" for end in ("", "/config", "/stats", "/versions/1/ready")]
+QUESTIONS += ["/v2/repository/models/{}/load", "/v2/systemsharedmemory/region/{}/register"]
 Door = Callable[["Server", Tally, random.Random], Awaitable[None]]  # one input, or one stream of them
 
 
@@ -209,18 +215,59 @@ async def http(server: Server, tally: Tally, chance: random.Random) -> None:
                 changed_tree(value if route.body == "*" else value.get(route.body, {}), chance, 0.04)
             ).encode()
         body = fuzz_images.mutate(body, chance) if chance.random() < 0.1 else body
+    await send(server, tally, chance, f"{route.verb} {path}", kind, body)
+
+
+async def infer_http(server: Server, tally: Tally, chance: random.Random) -> None:
+    """One request of HTTP to the Open Inference Protocol: an inference, or a question about a model."""
+    message = server.next(oip.ModelInferRequest, chance)
+    model = chance.choice((message.model_name, "tta", "zero_shot", "tda", "embed", "nosuch", "%00", "x" * 200)) or "tta"
+    if chance.random() < 0.2:
+        verb = chance.choice(("GET", "POST"))
+        return await send(server, tally, chance, f"{verb} {chance.choice(QUESTIONS).format(quote(model))}")
+    data, blobs, lines = chance.choice(fuzz_images.whole()), b"", list[str]()
+    value: dict[str, Any] = {}
+    with contextlib.suppress(json_format.Error):
+        value = MessageToDict(message, preserving_proto_field_name=True)
+    value["parameters"] = {name: next(iter(one.values()), None) for name, one in value.get("parameters", {}).items()}
+    value.pop("raw_input_contents", None)
+    if chance.random() < 0.7:  # the picture as JSON or as bytes, else what the message has
+        about: dict[str, Any] = {"name": "image", "datatype": "BYTES", "shape": [1]}
+        if chance.random() < 0.5:
+            blobs = fuzz_images.mutate(join_bytes([data]), chance)
+            value["inputs"] = [{**about, "parameters": {"binary_data_size": len(blobs)}}]
+        else:
+            value["inputs"] = [{**about, "data": [base64.b64encode(data).decode()]}]
+        value["parameters"]["labels"] = "cat,dog"
+    head = json.dumps(changed_tree(value, chance, 0.02)).encode()
+    if blobs:
+        lines = [f"Inference-Header-Content-Length: {chance.choice((len(head),) * 9 + (0, len(head) + 1, 'x'))}"]
+    body = head + blobs
+    if chance.random() < 0.1:
+        encoding = chance.choice(("gzip", "deflate", "br"))
+        body = fuzz_images.mutate(gzip.compress(body), chance) if chance.random() < 0.5 else gzip.compress(body)
+        lines.append(f"Content-Encoding: {encoding}")
+    path = f"POST /v2/models/{quote(model)}{chance.choice(('', '', '/versions/1', '/versions/2'))}/infer"
+    await send(server, tally, chance, path, "application/json", body, *lines)
+
+
+async def send(
+    server: Server, tally: Tally, chance: random.Random, ask: str, kind: str = "", body: bytes = b"", *more: str
+) -> None:
+    """A request whose head is changed now and then."""
     lines = [
-        f"{route.verb} {path} HTTP/1.1",
+        f"{ask} HTTP/1.1",
         "Host: localhost",
         f"Content-Type: {kind}",
         f"Content-Length: {len(body)}",
         "Connection: close",
+        *more,
     ]
     if chance.random() < 0.1:
         lines.append(f"X-Timeout-Ms: {chance.choice(('5', 'x', '-1', 'nan', '1e400', ''))}")
     head = ("\r\n".join(lines) + "\r\n\r\n").encode()
     if chance.random() < 0.05:
-        head, kind = fuzz_images.mutate(head[:-4], chance) + b"\r\n\r\n", ""
+        head, ask = fuzz_images.mutate(head[:-4], chance) + b"\r\n\r\n", ""
     tally.inputs += 1
     host, _, port = server.http.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -230,7 +277,7 @@ async def http(server: Server, tally: Tally, chance: random.Random) -> None:
             reply = await reader.read()
         code = reply[9:12]
         tally.accepted += code == b"200"
-        if (kind and not reply.startswith(b"HTTP/1.1 ")) or code == b"500":  # what is no head may be left unanswered
+        if (ask and not reply.startswith(b"HTTP/1.1 ")) or code == b"500":  # what is no head may be left unanswered
             tally.fail(f"HTTP: {reply[:200]!r}"[:200], head + body)
     except (OSError, TimeoutError) as error:
         tally.fail(f"HTTP: {type(error).__name__}", head + body)
@@ -356,5 +403,6 @@ DOORS = {
     "inference by gRPC": column(infer),
     "inference streams": column(infer_stream),
     "HTTP": column(http),
+    "inference by HTTP": column(infer_http),
     "WebSocket": column(web_socket),
 }

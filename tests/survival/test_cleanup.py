@@ -221,14 +221,19 @@ class InferStream(ByGrpc):
 
 
 class Http(Call):
+    path = "/v1/classify"
+
+    def ask(self, image: str) -> dict[str, Any]:
+        labels = {"label_set": {"names": NAMES}}
+        ask = {"image": {"encoded": image}, "labels": labels, "session_id": self.session}
+        return {**ask, "options": {"strategy": {"name": "held"}}}
+
     async def start(self) -> None:
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.both.port)
         self.stack.callback(self.writer.transport.abort)
-        labels = {"label_set": {"names": NAMES}}
-        ask = {"image": {"encoded": base64.b64encode(jpeg()).decode()}, "labels": labels, "session_id": self.session}
-        body = json.dumps({**ask, "options": {"strategy": {"name": "held"}}}).encode()
+        body = json.dumps(self.ask(base64.b64encode(jpeg()).decode())).encode()
         limit = f"X-Timeout-Ms: {1000 * self.budget:g}\r\n" if self.budget else ""
-        head = f"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\n{limit}Content-Length: {len(body)}\r\n"
+        head = f"POST {self.path} HTTP/1.1\r\nHost: localhost\r\n{limit}Content-Length: {len(body)}\r\n"
         self.writer.write(f"{head}Content-Type: application/json\r\nConnection: close\r\n\r\n".encode() + body)
 
     async def finish(self) -> str:
@@ -241,6 +246,15 @@ class Http(Call):
 
     def kill(self) -> None:
         self.writer.transport.abort()
+
+
+class InferHttp(Http):
+    path = "/v2/models/tta/infer"
+
+    def ask(self, image: str) -> dict[str, Any]:
+        parameters = {"strategy": "held", "labels": ",".join(NAMES), "sequence_id": self.session}
+        inputs = [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [image]}]
+        return {"inputs": inputs, "parameters": {**parameters, "sequence_start": True}}
 
 
 class WebSocket(Call):
@@ -279,7 +293,9 @@ DOORS = {
     "WebSocket": WebSocket,
     "infer": Infer,
     "infer stream": InferStream,
+    "infer by HTTP": InferHttp,
 }
+COLUMNS = [pytest.param(door, marks=pytest.mark.slow) if door == "infer by HTTP" else door for door in DOORS]
 HARMFUL = {"INTERNAL", "UNKNOWN", "500", "1011", "1006"}
 
 
@@ -386,7 +402,7 @@ async def end(both: BothTransports, call: Call, stage: str, ending: str) -> str:
 EXPECTED = {"done": {"OK", "200", "1000"}}
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", COLUMNS)
 async def test_nothing_stays_behind(door: str):
     endings = [one for one in ENDINGS if one != "stopping"]
     async with open_world() as both:
@@ -409,7 +425,7 @@ async def test_nothing_stays_behind(door: str):
             assert (await both.rpc.stub.Classify(again)).top, cell
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", COLUMNS)
 async def test_nothing_stays_behind_a_server_that_stops(door: str):
     before = Counter[str]()
     for place, stage in enumerate((STAGES[0], *STAGES)):
