@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from tta_service.core.errors import BadRequest, TTAError, UnknownModel
+from tta_service.core.request import Encoded
 from tta_service.wire.oip.requests import parse_infer
 from tta_service.wire.oip.tensors import join_bytes, read_inputs, split_bytes
 from tta_service.wire.server_info import ServerInfo
@@ -36,9 +37,18 @@ def test_raw_and_inline_pictures_are_the_same_request():
     inline = message([])
     inline.inputs[0].contents.bytes_contents.append(b"jpeg")
     raw, listed = parse(message()), parse(inline)
-    assert raw.pictures == listed.pictures
-    assert raw.pictures[0].image.encoded == b"jpeg"
-    assert list(raw.pictures[0].labels.label_set.names) == ["cat", "dog"]
+    assert raw.images == listed.images == (Encoded(b"jpeg"),)
+    assert raw.of_picture(0) == listed.of_picture(0)
+    assert list(raw.of_picture(0).labels.label_set.names) == ["cat", "dog"]
+
+
+def test_equal_parameters_of_different_requests_are_not_mixed_up():
+    first, second = message(), message([join_bytes([b"png"])])
+    first.id, second.id = "1", "2"
+    assert [parse(made).of_picture(0).request_id for made in (first, second)] == ["1", "2"]
+    assert parse(second).images == (Encoded(b"png"),)
+    second.parameters["top_k"].int64_param = 1
+    assert [parse(made).of_picture(0).options.top_k for made in (first, second)] == [0, 1]
 
 
 def test_a_mixture_of_raw_and_inline_is_refused():
@@ -106,9 +116,9 @@ def test_any_tensor_is_read_or_refused_with_a_field(raw: list[bytes], shape: lis
 
 def test_pixels_are_cut_into_pictures():
     made = message([bytes(range(24))], (2, 2, 2, 3), "pixels", "UINT8")
-    first, second = parse(made).pictures
-    assert (first.image.raw.width, first.image.raw.height) == (2, 2)
-    assert first.image.raw.pixels + second.image.raw.pixels == bytes(range(24))
+    first, second = parse(made).images
+    assert (first.width, first.height) == (2, 2)
+    assert first.pixels + second.pixels == bytes(range(24))
 
 
 @pytest.mark.parametrize("shape", [(2, 2, 3), (1, 2, 2, 4), (1, 5, 2, 3)])
@@ -129,7 +139,8 @@ def test_each_picture_may_have_labels_of_its_own():
     made = message([join_bytes([b"a", b"b"]), join_bytes([b"cat", b"dog", b"hut", b"car"])], (2, 1))
     made.inputs.add(name="labels", datatype="BYTES", shape=[2, 2])
     del made.parameters["labels"]
-    assert [list(one.labels.label_set.names) for one in parse(made).pictures] == [["cat", "dog"], ["hut", "car"]]
+    pictures = map(parse(made).of_picture, range(2))
+    assert [list(one.labels.label_set.names) for one in pictures] == [["cat", "dog"], ["hut", "car"]]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +181,7 @@ def test_parameters_become_options():
     for name, (kind, value) in given.items():
         setattr(made.parameters[name], kind, value)
     request = parse(made)
-    (picture,) = request.pictures
+    picture = request.of_picture(0)
     options = picture.options
     assert (options.strategy.name, options.reduction.reducer.name, options.seed) == ("tda", "tome", 7)
     assert dict(options.strategy.parameters) == {"views": 8, "alpha": 2}

@@ -12,8 +12,9 @@ from tta_service.core.errors import TTAError, UnknownLabels, Unsupported
 from tta_service.core.labels import LabelSet
 from tta_service.core.reducer import Reducer, Reduction
 from tta_service.core.request import USUAL_THRESHOLD, Encoded, PixelFormat, Raw
+from tta_service.wire.oip.requests import facts_of
 from tta_service.wire.options import parse_options, parse_reduction, parse_strategy
-from tta_service.wire.requests import parse_image, parse_label_set, parse_request, strategy_name
+from tta_service.wire.requests import parse_image, parse_label_set, parse_request
 from tta_service.wire.server_info import Limits, ServerInfo
 from tta_service.wire.v1 import tta_pb2 as pb
 
@@ -100,8 +101,9 @@ def test_a_reducer_that_the_model_does_not_support_is_refused():
 
 
 def test_the_name_of_the_strategy_is_read_from_any_message():
-    assert strategy_name(pb.ClassifyRequest(options=options("zero"))) == "zero"
-    assert strategy_name(pb.GetSessionRequest()) == strategy_name(None) == ""
+    assert facts_of(pb.ClassifyRequest(options=options("zero"), request_id="7")) == ("zero", "7", "")
+    assert facts_of(pb.GetSessionRequest(session_id="gate")) == ("", "", "gate")
+    assert facts_of(None) == ("", "", "")
 
 
 @given(st.binary(max_size=200))

@@ -141,9 +141,10 @@ class OpenInference(ServerStatus):
             ends = [deadline, None if request.timeout is None else arrived + request.timeout]
             until = min((end for end in ends if end is not None), default=None)
             pictures = list[ParsedRequest]()
-            for place, picture in enumerate(request.pictures):
+            for place, image in enumerate(request.images):
                 with request.located(place):
-                    pictures.append(self._service.parse(picture, arrived, until, trace))
+                    picture = request.of_picture(place)
+                    pictures.append(self._service.parse(picture, arrived, until, trace, image))
             answers = await self._in_sequence(request, pictures, until)
             reply = make_infer_response(request, answers)
         except Exception:

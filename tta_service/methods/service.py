@@ -15,7 +15,7 @@ from ..core.errors import BadRequest, Overloaded, TTAError
 from ..core.events import Observe, ignore
 from ..core.lessons import LessonRequest, LessonResult
 from ..core.moving_average import MovingAverage
-from ..core.request import PendingRequest, Report
+from ..core.request import Encoded, PendingRequest, Raw, Report
 from ..serving.admission.claims import Claim
 from ..serving.admission.controller import AdmissionController
 from ..serving.engine import Engine
@@ -82,16 +82,21 @@ class AdaptationService(EmbeddingMethods, LabelSetMethods, SessionMethods, Lesso
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """Answer one image."""
-        arrived, remaining = time.monotonic(), context.time_remaining()
-        deadline = None if remaining is None else arrived + remaining
-        parsed = self.parse(request, arrived, deadline, trace_of(context.invocation_metadata()))
-        return (await self.answer(parsed))[0]
+        arrived, left = time.monotonic(), context.time_remaining()
+        deadline, trace = None if left is None else arrived + left, trace_of(context.invocation_metadata())
+        return (await self.answer(self.parse(request, arrived, deadline, trace)))[0]
 
-    def parse(self, request: pb.ClassifyRequest, arrived: float, deadline: float | None, trace: str) -> ParsedRequest:
-        """The request of the present caller. `arrived` and `deadline` are monotonic seconds."""
-        caller = current_caller()
-        find_labels = partial(self._label_sets.labels, caller.owner)
-        return parse_request(request, find_labels, self.server_info, arrived, deadline, caller, trace)
+    def parse(
+        self,
+        request: pb.ClassifyRequest,
+        arrived: float,
+        deadline: float | None,
+        trace: str,
+        image: Encoded | Raw | None = None,
+    ) -> ParsedRequest:
+        """The request of the present caller, as `parse_request` makes it."""
+        find_labels, caller = partial(self._label_sets.labels, current_caller().owner), current_caller()
+        return parse_request(request, find_labels, self.server_info, arrived, deadline, caller, trace, image)
 
     async def answer(self, parsed: ParsedRequest) -> tuple[pb.ClassifyResponse, Report]:
         """The answer to one image, and how it came about."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -56,10 +55,11 @@ def parse_request(
     deadline: float | None,
     caller: Caller = NOBODY,
     trace: str = "",
+    image: Encoded | Raw | None = None,
 ) -> ParsedRequest:
     """The request of a single call. `arrived` and `deadline` are monotonic seconds, `trace` is the caller's span.
 
-    Raises `TTAError` that names the field.
+    `image`: in place of the message's, which would be a copy. Raises `TTAError` that names the field.
     """
     options = parse_options(message.options, server_info, "options")
     for field, asks in (("ask", options.ask), ("asking", options.trust.ask_per_hour is not None)):
@@ -67,7 +67,7 @@ def parse_request(
             sentence = "a question waits in its session, which ends with this call: name it in session_id"
             raise BadRequest(sentence, f"options.{field}")
     request = Request(
-        image=parse_image(message.image, options.reduction, server_info, "image"),
+        image=image or parse_image(message.image, options.reduction, server_info, "image"),
         labels=parse_labels(message.labels, find_labels, server_info, "labels"),
         strategy=options.strategy,
         reduction=options.reduction,
@@ -87,13 +87,9 @@ def parse_request(
         request_id=message.request_id,
         trace=trace,
     )
-    image, labels = f"image.{message.image.WhichOneof('content')}", f"labels.{message.labels.WhichOneof('source')}"
-    return ParsedRequest(request, options.top_k, FieldOrigins(image, labels, "options"))
-
-
-def strategy_name(message: Any) -> str:
-    """The unchecked strategy name in a message, "" when there is none or the message is of another kind."""
-    return message.options.strategy.name if isinstance(message, pb.ClassifyRequest) else ""
+    kind = {Encoded: "encoded", Raw: "raw", Features: "features"}[type(request.image)]
+    labels = f"labels.{message.labels.WhichOneof('source')}"
+    return ParsedRequest(request, options.top_k, FieldOrigins(f"image.{kind}", labels, "options"))
 
 
 def parse_image(
@@ -102,9 +98,7 @@ def parse_image(
     """The image in a message at `path`, not decoded yet. Raises `BadImage` or `Unsupported`."""
     match message.WhichOneof("content"):
         case "encoded":
-            if not (data := message.encoded):  # each look at it makes a copy
-                raise BadImage("the image is empty", f"{path}.encoded")
-            return Encoded(data)
+            return make_encoded(message.encoded, f"{path}.encoded")
         case "raw":
             raw = message.raw
             if raw.format not in FORMATS:
@@ -117,6 +111,13 @@ def parse_image(
                 return parse_features(message.features, server_info)
         case _:
             raise BadImage("there is no image: give encoded bytes, raw pixels or features", path)
+
+
+def make_encoded(data: bytes, path: str) -> Encoded:
+    """The image in these bytes. Raises `BadImage`."""
+    if not data:
+        raise BadImage("the image is empty", path)
+    return Encoded(data)
 
 
 def parse_labels(message: pb.Labels, find_labels: LabelLookup, server_info: ServerInfo, path: str) -> LabelSet:

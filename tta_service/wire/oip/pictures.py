@@ -8,6 +8,8 @@ from typing import Any
 
 from ...core.errors import BadRequest
 from ...core.parameters import shorten
+from ...core.request import Encoded, PixelFormat, Raw
+from ..requests import make_encoded
 from ..v1 import tta_pb2 as pb
 from .parameters import pop
 from .tensors import Tensor
@@ -15,8 +17,8 @@ from .tensors import Tensor
 GIVEN_TWICE = "labels are given once, and {} gives them too"
 
 
-def read_images(inputs: Mapping[str, Tensor], batch: int) -> list[pb.Image]:
-    """The pictures, at most `batch`. Raises `BadRequest`."""
+def read_images(inputs: Mapping[str, Tensor], batch: int) -> tuple[Encoded | Raw, ...]:
+    """The pictures, at most `batch`. Raises `BadRequest`, `BadImage`."""
     encoded, pixels = inputs.get("image"), inputs.get("pixels")
     if (encoded is None) == (pixels is None):
         what = "there is no picture: give image or pixels" if encoded is None else "image or pixels, not both"
@@ -25,15 +27,17 @@ def read_images(inputs: Mapping[str, Tensor], batch: int) -> list[pb.Image]:
         if encoded.shape not in ((encoded.batch,), (encoded.batch, 1)):
             raise BadRequest(f"its shape is {list(encoded.shape)}; it is [b, 1] or [b]", "inputs.image")
         _check_batch(encoded.batch, batch, "inputs.image")
-        return [pb.Image(encoded=data) for data in encoded.values]  # type: ignore[arg-type]
+        many = encoded.batch > 1
+        fields = (f"inputs.image[{place}]" if many else "inputs.image" for place in range(encoded.batch))
+        return tuple(map(make_encoded, encoded.values, fields))  # type: ignore[arg-type]
     assert pixels is not None
     if len(pixels.shape) != 4 or pixels.shape[3] != 3:
         raise BadRequest(f"its shape is {shorten(str(list(pixels.shape)))}; it is [b, h, w, 3]", "inputs.pixels")
     _check_batch(pixels.batch, batch, "inputs.pixels")
     _, height, width, _ = pixels.shape
-    size, form = height * width * 3, pb.RawImage.FORMAT_RGB24
-    slices = (bytes(pixels.values[at : at + size]) for at in range(0, len(pixels.values), size))  # type: ignore[arg-type]
-    return [pb.Image(raw=pb.RawImage(width=width, height=height, format=form, pixels=one)) for one in slices]
+    size, values = height * width * 3, pixels.values
+    slices = (bytes(values[at : at + size]) for at in range(0, len(values), size))  # type: ignore[arg-type]
+    return tuple(Raw(width, height, PixelFormat.RGB24, one) for one in slices)
 
 
 def _check_batch(pictures: int, batch: int, field: str) -> None:
@@ -65,13 +69,13 @@ def take_labels(values: dict[str, Any]) -> GivenLabels:
     return GivenLabels(_label_set([name.strip() for name in names.split(",")], templates), "parameters.labels")
 
 
-def read_labels(tensor: Tensor | None, given: GivenLabels, batch: int) -> list[pb.Labels]:
+def read_labels(tensor: Tensor | None, given: GivenLabels, batch: int) -> tuple[pb.Labels, ...]:
     """One entry for all pictures or one for each. Raises `BadRequest`."""
     if tensor is None:
-        return [given.labels or pb.Labels()]
+        return (given.labels or pb.Labels(),)
     if given.labels is not None:
         raise BadRequest(GIVEN_TWICE.format("inputs.labels"), given.field)
-    return [_label_set(names, given.templates) for names in _rows(tensor, batch)]
+    return tuple(_label_set(names, given.templates) for names in _rows(tensor, batch))
 
 
 def _label_set(names: Sequence[str], templates: Sequence[str]) -> pb.Labels:

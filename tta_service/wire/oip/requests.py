@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...core.errors import BadRequest, TTAError
-from ..requests import strategy_name
+from ...core.request import Encoded, Raw
 from ..server_info import ServerInfo, parsed_once
 from ..v1 import open_inference_pb2 as oip
 from ..v1 import tta_pb2 as pb
@@ -48,11 +48,19 @@ class InferRequest:
 
     model: str
     id: str
-    pictures: tuple[pb.ClassifyRequest, ...]
+    images: tuple[Encoded | Raw, ...]
+    labels: tuple[pb.Labels, ...]  # of all of them, or of each
+    options: pb.ClassifyRequest  # all but image and labels: do not change it
     outputs: tuple[Output, ...]
     sequence: SequenceStep | None
     timeout: float | None  # seconds from its arrival
     fields: Mapping[str, str]  # where the parts of the pictures' requests came from
+
+    def of_picture(self, place: int) -> pb.ClassifyRequest:
+        """The request of the picture at that place, without the picture."""
+        request = pb.ClassifyRequest(labels=self.labels[place % len(self.labels)], request_id=self.id)
+        request.MergeFrom(self.options)
+        return request
 
     @contextmanager
     def located(self, place: int) -> Generator[None]:
@@ -69,7 +77,7 @@ class InferRequest:
             if match := re.match(pattern, field):
                 field = name + field[match.end() :]
                 break
-        many = len(self.pictures) > 1 and field in ("inputs.image", "inputs.pixels")
+        many = len(self.images) > 1 and field in ("inputs.image", "inputs.pixels")
         return f"{field}[{place}]" if many else field
 
 
@@ -77,7 +85,7 @@ class InferRequest:
 class Head:
     """What the parameters of a request say, whatever its tensors are."""
 
-    request: pb.ClassifyRequest  # of each picture, without the picture and its labels
+    options: pb.ClassifyRequest  # of each picture: all but image and labels
     labels: GivenLabels
     sequence: SequenceStep | None
     timeout: float | None
@@ -96,14 +104,10 @@ def parse_infer(message: oip.ModelInferRequest, server_info: ServerInfo, batch: 
     if head.sequence and len(images) > 1:
         raise BadRequest(f"a frame of a sequence is one picture, not {len(images)}", "parameters.sequence_id")
     labels = read_labels(inputs.get("labels"), head.labels, len(images))
-    pictures = tuple(
-        pb.ClassifyRequest(image=image, labels=labels[place % len(labels)], request_id=message.id)
-        for place, image in enumerate(images)
-    )
-    for picture in pictures:
-        picture.MergeFrom(head.request)
     outputs = _outputs(message, model, server_info)
-    return InferRequest(model, message.id, pictures, outputs, head.sequence, head.timeout, head.fields)
+    return InferRequest(
+        model, message.id, images, labels, head.options, outputs, head.sequence, head.timeout, head.fields
+    )
 
 
 @parsed_once
@@ -121,7 +125,8 @@ def _parse_head(message: oip.ModelInferRequest, server_info: ServerInfo, path: s
 def facts_of(message: Any) -> tuple[str, str, str]:
     """The unchecked strategy, request id and session in a message of any kind, "" for what it does not say."""
     if not isinstance(message, oip.ModelInferRequest):
-        return strategy_name(message), getattr(message, "request_id", ""), getattr(message, "session_id", "")
+        strategy = message.options.strategy.name if isinstance(message, pb.ClassifyRequest) else ""
+        return strategy, getattr(message, "request_id", ""), getattr(message, "session_id", "")
     parameters, model = message.parameters, message.model_name
     strategy = model if model != ANY else parameters["strategy"].string_param if "strategy" in parameters else ""
     sequence = parameters["sequence_id"] if "sequence_id" in parameters else oip.InferParameter()
