@@ -2,53 +2,29 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyNetwork, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from .serving.sessions.memory import MemoryLimits
+from .setting_types import (
+    URL,
+    Buckets,
+    Header,
+    Host,
+    Names,
+    Networks,
+    Origins,
+    Port,
+    Seconds,
+    Secret,
+    Secrets,
+    Threads,
+    Words,
+)
 from .wire.server_info import Bytes
 
 DEFAULT_MEMORY = MemoryLimits()
-Host = Annotated[str, Field(min_length=1)]
-Port = Annotated[int, Field(ge=0, le=65535)]  # 0: any free one
-Threads = Annotated[int, Field(ge=0, le=256)]  # 0: as many as fit the machine
-Seconds = Annotated[float, Field(ge=0, le=86400)]
-URL = Annotated[str, Field(repr=False)]  # it may hold a password
-
-
-def _parse_list(given: Any) -> Any:
-    try:
-        return json.loads(given) if isinstance(given, str) else given
-    except ValueError:
-        raise ValueError("a list of numbers is needed, such as [0.1, 1]") from None
-
-
-def _check_rising(bounds: tuple[float, ...]) -> tuple[float, ...]:
-    if list(bounds) != sorted(set(bounds)):
-        raise ValueError("bounds of buckets rise, each above the one before")
-    return bounds
-
-
-def _split(given: Any) -> Any:
-    return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else given
-
-
-def _check_length(secret: SecretStr) -> SecretStr:
-    if 0 < len(secret) < 16:
-        raise ValueError("a secret has at least 16 characters, as from `openssl rand -hex 32`")
-    return secret
-
-
-Secret = Annotated[SecretStr, AfterValidator(_check_length)]
-Secrets = Annotated[tuple[Secret, ...], BeforeValidator(_split)]
-Header = Annotated[str, Field(pattern="^[a-z0-9-]*$")]  # lower case, as HTTP/2 has it
-Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_split)]
-Names = Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")], ...], BeforeValidator(_split)]
-Origins = Annotated[tuple[Annotated[str, Field(pattern=r"^https?://[^/*\s]+$")], ...], BeforeValidator(_split)]
-Bounds = Annotated[tuple[Annotated[float, Field(gt=0, le=86400)], ...], Field(min_length=1, max_length=64)]
-Buckets = Annotated[Bounds, BeforeValidator(_parse_list), AfterValidator(_check_rising)]
 
 
 class Section(BaseModel):
@@ -143,7 +119,15 @@ class Defaults(Section):
 
     strategy: str = "zero_shot"
     reducer: str = "none"
-    disabled: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()  # "tpt, …": zero_shot stands in for them
+    disabled: Words = ()  # "tpt, …": zero_shot stands in for them
+
+
+class Images(Section):
+    """How images are decoded; their maxima are in `limits`."""
+
+    exact: bool = (
+        False  # JPEGs at full size; else at the DCT scale that leaves at least four sides of the model's image
+    )
 
 
 class Batch(Section):

@@ -15,7 +15,21 @@ from typing import Any
 from pydantic import BaseModel, PrivateAttr, ValidationError
 
 from .core.errors import TTAError
-from .sections import Batch, Defaults, Http, Lanes, Log, MetricsServer, Model, Section, Server, Sessions, Text, Tracing
+from .sections import (
+    Batch,
+    Defaults,
+    Http,
+    Images,
+    Lanes,
+    Log,
+    MetricsServer,
+    Model,
+    Section,
+    Server,
+    Sessions,
+    Text,
+    Tracing,
+)
 from .sources import Knob, SourcedValue, Unreadable, find_source, flatten, nest, read_file, read_flags, read_variables
 from .wire.oip.limits import OipLimits
 from .wire.server_info import Limits
@@ -36,6 +50,7 @@ class Settings(Section):
     tracing: Tracing = Tracing()
     log: Log = Log()
     defaults: Defaults = Defaults()
+    images: Images = Images()
     limits: Limits = Limits()
     batch: Batch = Batch()
     lanes: Lanes = Lanes()

@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from PIL import Image
 
 from tests.patience import PATIENCE
 from tta_service.app import Application, build_runtime
+from tta_service.app.server_info import make_server_info
 from tta_service.clip import CannotLoad
 from tta_service.core.errors import UnknownLabels
 from tta_service.core.labels import LabelSet
+from tta_service.core.request import Encoded
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.serving.concurrency import run
 from tta_service.settings import Settings, load
@@ -91,6 +94,20 @@ async def test_as_many_pictures_are_prepared_at_once_as_lanes_prepare(threads: i
     async with build_runtime(settings(lanes__prepare=threads), FakeCLIP()) as runtime:  # type: ignore[arg-type]
         await asyncio.gather(*(run(runtime.lanes.prepare, prepare) for _ in range(9)))
     assert most == threads
+
+
+@pytest.mark.parametrize(
+    ("knobs", "side"), [({}, 128), ({"sessions__thumbnails": 200}, 200), ({"images__exact": True}, 0)]
+)
+async def test_large_jpegs_are_decoded_at_the_scale_that_the_server_says_unless_images_exact(knobs, side):
+    """Stripes of one pixel are grey at any smaller scale."""
+    file = io.BytesIO()
+    Image.fromarray(np.tile(np.array([[0], [255]], np.uint8), (400, 800))).save(file, "JPEG", quality=100)
+    async with build_runtime(settings(**knobs), FakeCLIP()) as runtime:  # type: ignore[arg-type]
+        assert make_server_info(settings(**knobs), runtime.clip).jpeg_side == side
+        pixels = runtime.decode(Encoded(file.getvalue()))
+    assert pixels.shape[1:] == ((800, 800) if not side else (200, 200))
+    assert bool((pixels.float() - 127.5).abs().max() < 3) == bool(side)
 
 
 async def test_text_definitions_is_the_number_of_label_sets_that_have_a_name():

@@ -54,6 +54,52 @@ def test_a_jpeg_is_what_pillow_sees(mode, how):
     assert (pixels(data) == np.asarray(Image.open(BytesIO(data)).convert("RGB"))).all()
 
 
+@pytest.mark.parametrize(
+    ("size", "side", "expected"),
+    [
+        ((640, 480), 0, (480, 640)),
+        ((640, 480), 241, (480, 640)),
+        ((640, 480), 240, (240, 320)),
+        ((640, 480), 119, (120, 160)),
+        ((640, 480), 1, (60, 80)),
+        ((481, 639), 100, (160, 121)),
+        ((8000, 16), 64, (16, 8000)),
+    ],
+)
+@pytest.mark.parametrize("how", [{}, {"progressive": True}])
+def test_a_large_jpeg_is_decoded_at_the_smallest_scale_that_leaves_the_side(size, side, expected, how):
+    data = encode(photo(*size), "JPEG", quality=95, **how)
+    scaled, full = decode(Encoded(data), jpeg_side=side), decode(Encoded(data))
+    assert scaled.shape == (3, *expected)
+    averaged = torch.nn.functional.avg_pool2d(full.float(), -(-full.shape[2] // scaled.shape[2]))
+    assert (scaled[:, : averaged.shape[1], : averaged.shape[2]] - averaged).abs().mean() < 2
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_jpeg_at_a_smaller_scale_is_upright(orientation):
+    data = encode(photo(300, 200), "JPEG", quality=95, exif=b"Exif\0\0" + exif(orientation))
+    full, scaled = decode(Encoded(data)), decode(Encoded(data), jpeg_side=50)
+    assert scaled.shape[1:] == (full.shape[1] // 4, full.shape[2] // 4)
+    averaged = torch.nn.functional.interpolate(full[None].float(), scaled.shape[1:], mode="area")[0]
+    assert (scaled.float() - averaged).abs().mean() < 2
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_other_colours_of_jpegs_are_scaled_too(mode):
+    assert decode(Encoded(encode(photo(320, 200, mode), "JPEG")), jpeg_side=50).shape == (3, 50, 80)
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP"])
+def test_only_jpegs_are_decoded_at_a_smaller_scale(format):
+    data = encode(photo(320, 200), format)
+    assert (decode(Encoded(data), jpeg_side=8) == decode(Encoded(data))).all()
+
+
+def test_limits_count_the_pixels_of_the_file_whatever_the_scale():
+    with pytest.raises(BadImage, match="at most 63999 in all"):
+        decode(Encoded(encode(photo(320, 200), "JPEG")), ImageLimits(max_pixels=63_999), jpeg_side=50)
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "1", "LA", "RGBA"])
 def test_a_png_is_what_pillow_sees(mode):
     data = encode(photo(mode=mode), "PNG")

@@ -59,6 +59,7 @@ class Runtime:
     fitter: Fitter
     switches: StrategySwitches
     calibrator: Calibrator
+    decode: Decode
     background_tasks: tuple[asyncio.Task[None], ...] = ()  # they run until the runtime closes
 
 
@@ -121,11 +122,12 @@ def connect_parts(
         observe(event)
 
     turns = partial(AdmissionController, max_waiting=2 * batch.waiting, first=0, weights=batch.weights)
-    images = ImageLimits(most.image_bytes, most.image_pixels, most.image_side)
+    limits = ImageLimits(most.image_bytes, most.image_pixels, most.image_side)
+    decode = decode or partial(decode_image, limits=limits, jpeg_side=find_jpeg_side(settings, clip.image_size))
     fitter, switches = Fitter(lanes, text_spaces), StrategySwitches(settings.defaults.disabled)
     calibrator = Calibrator(lanes, text_spaces)
     resources = Resources(
-        decode or partial(decode_image, limits=images),
+        decode,
         look or make_look(clip.device, clip.image_size),
         batcher,
         text_spaces,
@@ -165,4 +167,12 @@ def connect_parts(
         fitter,
         switches,
         calibrator,
+        decode,
     )
+
+
+def find_jpeg_side(settings: Settings, image_size: int) -> int:
+    """The pixels that decoding leaves on the shorter side of a JPEG: enough for thumbnails and for the smallest crop,
+    which has 0.28 of that side and should not be enlarged. 0: all.
+    """
+    return 0 if settings.images.exact else max(4 * image_size, settings.sessions.thumbnails)

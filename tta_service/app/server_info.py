@@ -15,7 +15,7 @@ from ..telemetry.audit import AuditLog
 from ..telemetry.collectors import Counts
 from ..wire.certificates import Certificates
 from ..wire.server_info import ServerInfo
-from .parts import Runtime
+from .parts import Runtime, find_jpeg_side
 
 
 def make_server_info(settings: Settings, clip: FrozenCLIP) -> ServerInfo:
@@ -24,6 +24,7 @@ def make_server_info(settings: Settings, clip: FrozenCLIP) -> ServerInfo:
         model=clip.name,
         fingerprint=clip.fingerprint,
         image_size=clip.image_size,
+        jpeg_side=find_jpeg_side(settings, clip.image_size),
         dimension=clip.dimension,
         device=str(clip.device),
         precision=clip.precision,

@@ -18,7 +18,6 @@ from ..core.labels import LabelSet
 from ..core.reducer import Reduction
 from ..core.request import Encoded, Features, Request
 from ..core.strategy import Scope, Strategy
-from ..images.decode import decode
 from ..images.views import NAMED, look
 from .judge import Trial
 from .parts import Runtime
@@ -128,7 +127,7 @@ async def _encode(runtime: Runtime, images: Sequence[bytes], views: int, progres
 
     def prepare(image: bytes, seed: int) -> Tensor:
         began = time.perf_counter()
-        pixels = decode(Encoded(image))
+        pixels = runtime.decode(Encoded(image))
         plain = look(pixels, size, 1, seed)
         middle = time.perf_counter()
         crops = look(pixels, size, 1 + 2 * half, seed).pixels

@@ -133,6 +133,7 @@ def make_server_info(server_info: ServerInfo) -> pb.GetServerInfoResponse:
         device=server_info.device,
         precision=server_info.precision,
         image_size=server_info.image_size,
+        jpeg_side=server_info.jpeg_side,
         dimension=server_info.dimension,
         limits=to_struct(server_info.limits.model_dump()),
         model_fingerprint=server_info.fingerprint,

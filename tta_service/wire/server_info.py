@@ -59,6 +59,7 @@ class ServerInfo:
     device: str = "cpu"
     precision: str = "float32"
     version: str = ""
+    jpeg_side: int = 0  # pixels that decoding leaves on the shorter side of a JPEG; 0: all
     strategy: str = "zero_shot"  # when a request names none
     reducer: str = "none"
     limits: Limits = field(default_factory=Limits)

@@ -21,9 +21,9 @@ from tests.client.peer import Peer, serve_peer
 NAMES = ("cat", "flower", "temple", "coffee cup")
 
 
-def picture(seed: int) -> bytes:
+def picture(seed: int, block: int = 40) -> bytes:
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3)).astype(np.uint8)
-    return jpeg(coarse.repeat(40, 0).repeat(40, 1))
+    return jpeg(coarse.repeat(block, 0).repeat(block, 1))
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def encoder(service: str) -> Encoder:
 @pytest.mark.parametrize("strategy", ["zero_shot", "mta", "tda"])
 def test_the_answers_equal_those_of_the_pictures(service: str, encoder: Encoder, strategy: str) -> None:
     options = Options(Choice(strategy, {} if strategy == "zero_shot" else {"views": 6}), "none", seed=7, top_k=4)
-    frames = [Frame(number, picture(number)) for number in (1, 2, 5)]
+    frames = [Frame(number, picture(number, block)) for number, block in ((1, 40), (2, 40), (5, 100))]  # one is large
     with Client(service) as client:
         from_pictures = list(client.stream(frames, NAMES, options=options))
         features = encode_frames(frames, encoder.features, options, Statistics())

@@ -737,7 +737,7 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetServerInfoResponse(_message.Message):
-    __slots__ = ("version", "model", "device", "precision", "image_size", "dimension", "limits", "model_fingerprint")
+    __slots__ = ("version", "model", "device", "precision", "image_size", "dimension", "limits", "model_fingerprint", "jpeg_side")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
@@ -746,6 +746,7 @@ class GetServerInfoResponse(_message.Message):
     DIMENSION_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    JPEG_SIDE_FIELD_NUMBER: _ClassVar[int]
     version: str
     model: str
     device: str
@@ -754,7 +755,8 @@ class GetServerInfoResponse(_message.Message):
     dimension: int
     limits: _struct_pb2.Struct
     model_fingerprint: str
-    def __init__(self, version: _Optional[str] = ..., model: _Optional[str] = ..., device: _Optional[str] = ..., precision: _Optional[str] = ..., image_size: _Optional[int] = ..., dimension: _Optional[int] = ..., limits: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., model_fingerprint: _Optional[str] = ...) -> None: ...
+    jpeg_side: int
+    def __init__(self, version: _Optional[str] = ..., model: _Optional[str] = ..., device: _Optional[str] = ..., precision: _Optional[str] = ..., image_size: _Optional[int] = ..., dimension: _Optional[int] = ..., limits: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., model_fingerprint: _Optional[str] = ..., jpeg_side: _Optional[int] = ...) -> None: ...
 
 class GetSessionRequest(_message.Message):
     __slots__ = ("session_id",)

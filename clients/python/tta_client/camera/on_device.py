@@ -50,6 +50,7 @@ class Encoder:
         except TTAError as error:
             message = f"the service's model ({server.model}) cannot be loaded here: {error.message}"
             raise OSError(f"{message}; --model and --checkpoint choose another") from error
+        self._jpeg_side = server.jpeg_side
         if self._clip.fingerprint != server.model_fingerprint:
             raise OSError(
                 f"the model here ({self._clip.name}, fingerprint {self._clip.fingerprint}) is not the service's "
@@ -72,7 +73,8 @@ class Encoder:
 
         with _as_value_error():
             needs = _build_strategy(strategy).needs()
-            views = look(decode(_make_image(image)), self._clip.image_size, needs.views, seed, needs.augment)
+            pixels = decode(_make_image(image), jpeg_side=self._jpeg_side)
+            views = look(pixels, self._clip.image_size, needs.views, seed, needs.augment)
         rows = self._clip.encode_image(views.pixels)
         return Features(rows.numpy(), self._clip.fingerprint)
 

@@ -103,6 +103,7 @@ class ServerInfo:
     dimension: int
     limits: Mapping[str, Any]
     model_fingerprint: str
+    jpeg_side: int = 0  # pixels that the server's decoding leaves on the shorter side of a JPEG; 0: all
 
 
 def parse_description(message: tta_pb2.Description) -> Description:
