@@ -7,9 +7,9 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .contenders import ALL, TAUGHT, Contender
-from .corruptions import MEASURED
-from .sources import HELP
+from tta_service.evaluate.contenders import ALL, TAUGHT, Contender
+from tta_service.evaluate.corruptions import MEASURED
+from tta_service.evaluate.sources import HELP
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 ONE_VIEW = "zero_shot,tda,oga,dota,adapt,stata,dmn"
@@ -173,7 +173,6 @@ def _add_replay(one: argparse.ArgumentParser, strategies: Sequence[str]) -> None
     one.add_argument("--orders", type=int, default=5, help="seeded orders of the stream")
     one.add_argument("--orders-of", action="append", default=[], metavar="NAME=N", help="fewer, for one strategy")
     one.add_argument("--streams", type=int, default=6, help="played at a time")
-    one.add_argument("--address", default="", help="of a running service; none: one of our own on loopback")
     one.add_argument(
         "--dry-run", action="store_true", help="on a tiny fake set in the layout of each --data, pocket model"
     )

@@ -31,10 +31,10 @@ from tta_service.core.catalogue import strategies
 from tta_service.core.evidence import Evidence
 from tta_service.core.labels import LabelSet, TextSpace
 from tta_service.core.strategy import apply_fit, is_teachable
+from tta_service.evaluate.contenders import Contender
+from tta_service.evaluate.pictures import PictureSet
 from tta_service.images.views import look
 
-from .contenders import Contender
-from .sets import PictureSet
 from .setup import about_of, make_extractor, save
 
 STEPS, STEP, CROPS, LEAST = 10, 0.25, 8, 0.5  # LEAST: of the sides of the attacker's crops

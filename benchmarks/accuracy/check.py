@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import grpc
-import numpy as np
-from tta_client.v1 import tta_pb2 as pb
-from tta_client.v1.tta_pb2_grpc import AdaptationServiceStub
+from dataclasses import replace
 
-from .cells import Cell
-from .features import change_picture
-from .study import Study
+import numpy as np
+import torch
+
+from tta_service.core.catalogue import reducers, strategies
+from tta_service.core.labels import LabelSet
+from tta_service.core.reducer import Reduction
+from tta_service.core.request import Features, PixelFormat, Raw, Request
+from tta_service.evaluate.cells import Cell
+from tta_service.evaluate.features import change_picture
+from tta_service.evaluate.study import Study
 
 STRATEGY, VIEWS = "mean", 8
 CLOSE = 2e-3  # of a probability: forwards of other sizes round otherwise
@@ -21,31 +25,19 @@ class Differs(RuntimeError):
 
 def check(study: Study, cell: Cell, pictures: int = 4) -> float:
     """The largest difference of a probability. Raises `Differs`."""
-    made, clip = study.set(cell), study.extractor.clip
-    chosen = study.chosen(cell)[:pictures]
+    made, chosen = study.set(cell), study.chosen(cell)[:pictures]
     rows = study.extractor.rows(cell, "crop", VIEWS, chosen, lambda n: None)
-    labels = pb.Labels(label_set=pb.LabelSet(names=made.names, templates=made.templates))
-    worst = 0.0
-    with grpc.insecure_channel(study.address) as channel:
-        stub = AdaptationServiceStub(channel)
-        for i in chosen.tolist():
-            features = rows.rows(i, VIEWS)
-            pixels = change_picture(made, cell, i)
-            raw = pb.RawImage(width=pixels.shape[2], height=pixels.shape[1], format=pb.RawImage.FORMAT_RGB24)
-            raw.pixels = pixels.permute(1, 2, 0).contiguous().numpy().tobytes()
-            sent = pb.Features(
-                views=VIEWS, dimension=features.shape[1], values=features.tobytes(), model=clip.fingerprint
-            )
-            answers = []
-            for image in (pb.Image(raw=raw), pb.Image(features=sent)):
-                options = pb.Options(top_k=len(made.names), seed=i)
-                options.strategy.name = STRATEGY
-                options.strategy.parameters.update({"views": VIEWS, "confident": 0.5})
-                reply = stub.Classify(pb.ClassifyRequest(image=image, labels=labels, options=options), timeout=600)
-                scores = np.zeros(len(made.names))
-                scores[[score.index for score in reply.top]] = [score.score for score in reply.top]
-                answers.append(scores)
-            worst = max(worst, float(np.abs(answers[0] - answers[1]).max()))
+    strategy = strategies.build(STRATEGY, {"views": VIEWS, "confident": 0.5})
+    plain = Reduction(reducers.build("none"))
+    player, worst = study.player, 0.0
+    for i in chosen.tolist():
+        pixels = change_picture(made, cell, i)
+        raw = pixels.permute(1, 2, 0).contiguous().numpy().tobytes()
+        sent = Raw(pixels.shape[2], pixels.shape[1], PixelFormat.RGB24, raw)
+        asked = Request(sent, LabelSet(made.names, made.templates), strategy, plain, seed=i)
+        features = Features(torch.from_numpy(rows.rows(i, VIEWS).copy()))
+        both = [player.classify(one).scores.values for one in (asked, replace(asked, image=features))]
+        worst = max(worst, float(np.abs(both[0] - both[1]).max()))
     if worst > CLOSE:
         raise Differs(f"{cell}: a probability differs by {worst:.4f} between the picture and its features")
     return worst

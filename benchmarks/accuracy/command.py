@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 import tempfile
-import threading
 from pathlib import Path
 
-import grpc
 import torch
 
-from tta_service.app.judge import Rule
 from tta_service.core.errors import TTAError
+from tta_service.evaluate.advise.judge import Rule
+from tta_service.evaluate.cells import cells
+from tta_service.evaluate.contenders import Contender, parse_contenders
 
 from . import (
     asking,
@@ -35,9 +34,7 @@ from . import (
     tune,
 )
 from .arguments import parser, with_views
-from .cells import cells
 from .check import check
-from .contenders import Contender, parse_contenders
 from .setup import about_of, make_dry, make_extractor, open_study, save
 from .why import mode as why
 from .why.ground import Ground
@@ -47,14 +44,12 @@ def main(words: list[str] | None = None, about: str = "") -> int:
     args = parser(about, RUNS).parse_args(words)
     args.words = sys.argv[1:] if words is None else words
     torch.set_num_threads(args.threads)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that our service ends with us
     try:
         with tempfile.TemporaryDirectory() as nowhere:
             if args.dry_run:
                 make_dry(args, Path(nowhere))
             return args.mode(args)
-    except (ValueError, OSError, TTAError, RuntimeError, grpc.RpcError) as error:
+    except (ValueError, OSError, TTAError, RuntimeError) as error:
         print(f"accuracy: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
 

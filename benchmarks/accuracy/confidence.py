@@ -25,9 +25,9 @@ from tta_service.core.catalogue import strategies as catalogue
 from tta_service.core.evidence import Evidence
 from tta_service.core.lessons import Example, Lesson
 from tta_service.core.strategy import Strategy, apply_fit, is_teachable
+from tta_service.evaluate.metrics import FLOOR, calibration_error
 from tta_service.serving.pipeline.cross_fitting import cross_fit, make_memory, zero_shot_logits
 
-from .metrics import FLOOR, calibration_error
 from .teach import World
 
 COVERAGE = 0.9

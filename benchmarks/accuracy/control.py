@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from tta_service.core.labels import LabelSet
-
-from .cells import Cell
-from .contenders import Contender
-from .replay import Take
-from .rows import Row, row
-from .runs import Run
-from .study import Study
+from tta_service.evaluate.cells import Cell
+from tta_service.evaluate.contenders import Contender
+from tta_service.evaluate.replay import Take
+from tta_service.evaluate.rows import Row, row
+from tta_service.evaluate.runs import Run
+from tta_service.evaluate.study import Study
 
 VIEWS = 64
 World = Callable[[NDArray[np.float32], NDArray[np.int64], np.random.Generator], NDArray[np.float32]]
@@ -78,7 +77,7 @@ def measure(study: Study, name: str, contenders: tuple[Contender, ...]) -> list[
             features = build(text, labels, draw)
             cell = Cell(name)
             takes = {str(one): _takes(study, cell, world, one, features, labels) for one in contenders}
-            study.play(cell, [take for some in takes.values() for take in some], bar)
+            study.play(cell, [take for some in takes.values() for take in some], bar.update)
             runs = {key: [Run.load(take.path) for take in some] for key, some in takes.items()}
             for one in contenders:
                 made_row = row(cell, one, runs[str(one)], runs.get(str(one.beside), []))

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 from tqdm import tqdm
 
-from .cells import Cell
-from .contenders import Contender
-from .replay import Take
-from .runs import Run
-from .study import Study, features_of, make_frame_reader
+from tta_service.evaluate.cells import Cell
+from tta_service.evaluate.contenders import Contender
+from tta_service.evaluate.replay import Take
+from tta_service.evaluate.runs import Run
+from tta_service.evaluate.study import Study, features_of, make_frame_reader
 
 FRAMES = 30  # the first third warms up
 
@@ -29,8 +29,8 @@ def alone(study: Study, cells: Mapping[str, Cell], contenders: tuple[Contender, 
                 picture = study.pictures(cell, one, contenders)[:FRAMES]
                 path = study.path(cell, one, f"alone{len(picture)}")
                 feed = make_frame_reader(features_of(one, rows), picture, one.needs.views)
-                take = Take(one, feed, picture, study.set(cell).labels[picture], path, under_way=1)
-                study.play(cell, [take], bar)
+                take = Take(one, feed, picture, study.set(cell).labels[picture], path)
+                study.play(cell, [take], bar.update)
                 seconds = Run.load(path).seconds
                 found[name, str(one)] = float(np.median(seconds[len(seconds) // 3 :]))
     return found

@@ -1,4 +1,4 @@
-"""Streams that drift through the service, with and without a fresh session where the world changes."""
+"""Streams that drift through the engine, with and without a fresh session where the world changes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from . import metrics
-from .cells import Cell
-from .contenders import Contender
-from .features import FeatureFiles, views_by_augmentation
+from tta_service.evaluate import metrics
+from tta_service.evaluate.cells import Cell
+from tta_service.evaluate.contenders import Contender
+from tta_service.evaluate.features import FeatureFiles, views_by_augmentation
+from tta_service.evaluate.replay import Take
+from tta_service.evaluate.runs import Run
+from tta_service.evaluate.study import PLAIN, Study
+
 from .protocols import PROTOCOLS, Drift, Scene
-from .replay import Take
-from .runs import Run
-from .study import PLAIN, Study
 
 WINDOW = 40  # frames of the sliding window
 
@@ -72,7 +73,7 @@ def measure(study: Study, name: str, contenders: tuple[Contender, ...], other: t
         for some, one, reset in plan:
             bar.set_description(f"{name} {some[0].name} {one}")
             takes = [_take(study, number, drift, one, reset, rows, chosen) for number, drift in enumerate(some)]
-            study.play(Cell(name), takes, bar)
+            study.play(Cell(name), takes, bar.update)
             tracks.append(_track(name, some, one, reset, [Run.load(take.path) for take in takes]))
     return tracks
 

@@ -19,11 +19,11 @@ from tta_service.core.catalogue import strategies as catalogue
 from tta_service.core.evidence import Evidence
 from tta_service.core.labels import LabelSet, TextSpace
 from tta_service.core.strategy import Strategy
+from tta_service.evaluate.cells import Cell
+from tta_service.evaluate.contenders import Contender
+from tta_service.evaluate.features import FeatureExtractor
 from tta_service.guard import add_guard, count_answer, is_doubtful
 
-from .cells import Cell
-from .contenders import Contender
-from .features import FeatureExtractor
 from .protocols import Drift, Scene, abrupt, correlated, imbalanced, recurring
 
 RESET = 1000  # frames after which the memory beside the guard's begins anew

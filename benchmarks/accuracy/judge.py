@@ -1,6 +1,6 @@
 """Does the advice of `tta-service advise` pay? It looks at some pictures of a cell and is judged on the others.
 
-The rule is the service's own (`tta_service/app/judge.py`), fed with the same evidence: what each strategy
+The rule is the service's own (`tta_service/evaluate/advise/judge.py`), fed with the same evidence: what each strategy
 answers to the pictures it may see, in two halves of the crops or two orders, and what unseen crops believe. Then the
 recommended strategy's accuracy on the *other* pictures of the cell stands beside plain CLIP's and beside that of the
 most expensive one.
@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from tta_service.app.judge import Advice, Rule, Trial, advise
+from tta_service.evaluate import metrics
+from tta_service.evaluate.advise.judge import Advice, Rule, Trial, judge
+from tta_service.evaluate.cells import Cell
+from tta_service.evaluate.contenders import Contender
+from tta_service.evaluate.study import Study
 
-from . import metrics
-from .cells import Cell
-from .contenders import Contender
 from .judge_evidence import looked_at, trials_of
-from .study import Study
 
 DEADLINES = (None, 0.05)  # seconds
 
@@ -71,7 +71,7 @@ def _cell(
     most_expensive = max(trials, key=lambda trial: trial.seconds)
     found = []
     for deadline in DEADLINES:
-        advice = advise(trials, deadline, rule)
+        advice = judge(trials, deadline, rule)
         name, best = advice.opinion.name, max(hits, key=lambda one: hits[one].mean())
         judged = np.stack([hits["zero_shot"], hits[name], hits[most_expensive.strategy.name]])
         plain, advised, most = 100 * judged.mean(1)

@@ -10,17 +10,16 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from tta_service.app.judge import Trial
 from tta_service.core.catalogue import strategies
 from tta_service.core.labels import LabelSet
-
-from . import metrics
-from .cells import Cell
-from .contenders import Contender
-from .features import FeatureFiles
-from .replay import Take
-from .runs import Run
-from .study import Study
+from tta_service.evaluate import metrics
+from tta_service.evaluate.advise.judge import Trial
+from tta_service.evaluate.cells import Cell
+from tta_service.evaluate.contenders import Contender
+from tta_service.evaluate.features import FeatureFiles
+from tta_service.evaluate.replay import Take
+from tta_service.evaluate.runs import Run
+from tta_service.evaluate.study import Study
 
 LOOKED_AT = 256  # pictures, as `tta-service advise` does by default
 
@@ -99,5 +98,5 @@ def _runs(
     for stream, half, pictures in plans:
         path = study.path(cell, one, f"{len(pictures)}of{len(chosen)}-advice-{stream}{first.count}")
         takes.append(Take(one, features(half, pictures), pictures, labels[pictures], path))
-    study.play(cell, takes, bar)
+    study.play(cell, takes, bar.update)
     return [Run.load(take.path) for take in takes]

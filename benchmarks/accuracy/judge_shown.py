@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import metrics
-from .cells import Cell
+from tta_service.evaluate import metrics
+from tta_service.evaluate.cells import Cell
+
 from .judge import Judgement
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from .metrics import reliability
+from tta_service.evaluate.metrics import reliability
+
 from .pooled import Pooled
 from .table import Table
 from .teach import Row

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import metrics
-from .cells import Cell
-from .contenders import Contender
-from .rows import Row
-from .runs import Run
+from tta_service.evaluate import metrics
+from tta_service.evaluate.cells import Cell
+from tta_service.evaluate.contenders import Contender
+from tta_service.evaluate.rows import Row
+from tta_service.evaluate.runs import Run
 
 
 @dataclass

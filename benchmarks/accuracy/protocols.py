@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .cells import Cell
+from tta_service.evaluate.cells import Cell
 
 Places = NDArray[np.int64]
 

@@ -1,4 +1,4 @@
-"""From arguments to a study: sets, model, service, folders; and what the results say about them."""
+"""From arguments to a study: sets, model, engine, folders; and what the results say about them."""
 
 from __future__ import annotations
 
@@ -12,31 +12,29 @@ from pathlib import Path
 from typing import Any
 
 from tta_service.clip.load import load
+from tta_service.evaluate.features import FeatureExtractor
+from tta_service.evaluate.layouts import LAYOUTS
+from tta_service.evaluate.pictures import PLAIN, PictureSet
+from tta_service.evaluate.replay import WIDE
+from tta_service.evaluate.sources import source
+from tta_service.evaluate.stand_ins import write_stand_in
+from tta_service.evaluate.study import Study, open_player
+from tta_service.settings import make
 
-from . import fake
 from .arguments import RESULTS
-from .features import FeatureExtractor
-from .layouts import LAYOUTS
-from .server import Model, fingerprint_of, start_service
-from .sets import PLAIN, PictureSet
-from .sources import source
-from .study import Study
 
 
 @contextmanager
 def open_study(args: argparse.Namespace) -> Iterator[Study]:
-    """The sets, the model and a service that has the same one."""
+    """The sets, the model and an engine that has it."""
     extractor = make_extractor(args)
     clip, most = extractor.clip, max(map(len, extractor.sets.values()))
     fewer = {name: int(number) for name, _, number in (text.partition("=") for text in args.orders_of)}
-    model = _model(args)
-    with start_service(model, args.address, args.threads) as address:
-        theirs = fingerprint_of(address)
-        if theirs != clip.fingerprint:
-            raise ValueError(f"{address} serves another model ({theirs}) than {model} ({clip.fingerprint})")
+    settings = make({**WIDE, "batch.max_rows": 64, "lanes.cores": args.threads})
+    with open_player(settings, args.streams, clip) as player:
         count = min(args.count or most, most)
         some = min(args.count_views or count, count)
-        yield Study(extractor, address, args.work / "answers", count, some, args.orders, fewer, args.streams)
+        yield Study(extractor, player, args.work / "answers", count, some, args.orders, fewer)
 
 
 def make_extractor(args: argparse.Namespace) -> FeatureExtractor:
@@ -47,24 +45,19 @@ def make_extractor(args: argparse.Namespace) -> FeatureExtractor:
         raise ValueError(f"--data: two sets of the name {[one.name for one in found]}")
     if args.dry_run:  # two templates show as much as eighty
         sets = {name: one.templated(one.templates[:2]) for name, one in sets.items()}
-    model = _model(args)
-    clip = load(model.name, model.pretrained, model.checkpoint, model.device, model.precision)
+    clip = load(args.model, args.pretrained, args.checkpoint, args.device, args.precision)
     return FeatureExtractor(clip, sets, args.work / "features")
-
-
-def _model(args: argparse.Namespace) -> Model:
-    return Model(args.model, args.pretrained, args.checkpoint, args.device, args.precision)
 
 
 def make_dry(args: argparse.Namespace, nowhere: Path) -> None:
     """The same command where neither the data nor the weights are. In place."""
     for text in args.data:
         if (kind := text.partition(":")[0]) in LAYOUTS:
-            fake.write(kind, nowhere)
+            write_stand_in(kind, nowhere)
         else:
             raise ValueError(f"--data {text}: a dry run makes up the papers' sets, not {kind}")
     args.data = [f"{text.partition(':')[0]}:{nowhere}" for text in args.data]
-    args.model, args.pretrained, args.checkpoint, args.address = "pocket", "", "", ""
+    args.model, args.pretrained, args.checkpoint = "pocket", "", ""
     args.count, args.orders, args.work, args.views = 3, min(2, args.orders), nowhere / "work", args.views or 8
     args.out = nowhere / "results" if args.out == RESULTS else args.out
 
@@ -74,7 +67,7 @@ def about_of(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "command": "    python benchmarks/accuracy.py "
         + " ".join(map(shlex.quote, _without(shorter, "--work", "--out"))),
-        "model": str(Model(args.model, args.pretrained, Path(args.checkpoint).name)),
+        "model": Path(args.checkpoint).name or (f"{args.model}/{args.pretrained}" if args.pretrained else args.model),
         "templates": " ".join(PLAIN) if args.templates == "single" else "the papers'",
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "cores": os.cpu_count(),

@@ -9,8 +9,9 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from tta_service.evaluate.rows import Row
+
 from .pooled import Pooled
-from .rows import Row
 from .table import Table
 
 EXPLAINED = """\

@@ -25,10 +25,10 @@ from tta_service.core.caution import CautionKind
 from tta_service.core.labels import LabelSet
 from tta_service.core.reducer import Reduction
 from tta_service.core.request import Encoded, Report, Request, SessionStatus
+from tta_service.evaluate.cells import Cell, cells
+from tta_service.evaluate.features import FeatureExtractor
 from tta_service.serving.sessions.watch import SessionWatch
 
-from .cells import Cell, cells
-from .features import FeatureExtractor
 from .setup import about_of, make_extractor, save
 
 FRAMES, DRAWS = 400, 10

@@ -17,10 +17,10 @@ import torch
 
 from tta_service import Evidence
 from tta_service.core.lesson_sums import LessonSums, Noise
+from tta_service.evaluate.cells import cells
+from tta_service.evaluate.metrics import calibration_error
 from tta_service.sums import add_noise, sum_up
 
-from .cells import cells
-from .metrics import calibration_error
 from .setup import about_of, make_extractor, save
 from .teach import World, build, open_world, play_frames
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tqdm import tqdm
+
+from tta_service.evaluate.cells import Cell
+from tta_service.evaluate.contenders import Contender
+from tta_service.evaluate.rows import Row, judge_rows, row
+from tta_service.evaluate.runs import Run
+from tta_service.evaluate.study import Study
+
 from . import costs
-from .cells import Cell
-from .contenders import Contender
 from .pooled import Pooled, pool
-from .rows import Row, judge_rows, row
-from .runs import Run
-from .study import Study
 
 
 @dataclass
@@ -62,9 +65,10 @@ class Table:
 def measure(study: Study, cells: Sequence[Cell], contenders: tuple[Contender, ...]) -> Iterator[Table]:
     """The table so far, after each cell; once more with the costs, when nothing else is under way."""
     table = Table(contenders)
-    for cell, runs in study.played(cells, contenders):
-        table.add(cell, runs)
-        yield table
+    with tqdm(total=study.frames(cells, contenders), unit="frame", smoothing=0.02) as bar:
+        for cell, runs in study.played(cells, contenders, bar.update):
+            table.add(cell, runs)
+            yield table
     first = {cell.reducer: cell for cell in reversed(cells)}
     rows = {reducer: study.extractor.seconds_a_row(cell) for reducer, cell in first.items()}
     table.costs(rows, costs.alone(study, {cell.set: cell for cell in reversed(cells)}, contenders))

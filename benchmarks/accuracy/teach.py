@@ -29,13 +29,12 @@ from tta_service import Evidence, TextSpace, maths
 from tta_service.core.catalogue import strategies as catalogue
 from tta_service.core.labels import LabelSet
 from tta_service.core.strategy import Strategy, apply_fit, is_teachable, needs_of
+from tta_service.evaluate.cells import Cell
+from tta_service.evaluate.contenders import Contender
+from tta_service.evaluate.features import FeatureExtractor
+from tta_service.evaluate.metrics import calibration_error
 from tta_service.maths import unit
 from tta_service.serving.pipeline.adaptation import make_example
-
-from .cells import Cell
-from .contenders import Contender
-from .features import FeatureExtractor
-from .metrics import calibration_error
 
 CLASS_MEANS = "class_means"
 

@@ -1,7 +1,7 @@
 """Does the template that `tta-service advise` finds pay? It looks at some pictures of a cell; the others judge it.
 
-The rule is the service's own (`tta_service/app/templates.py`), beside "a photo of a {}." and with or without the labels
-of the pictures that it looks at. Top-1 of plain CLIP in percent, the mean over orders.
+The rule is the service's own (`tta_service/evaluate/advise/templates.py`), beside "a photo of a {}." and with or
+without the labels of the pictures that it looks at. Top-1 of plain CLIP in percent, the mean over orders.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any, cast
 
 import numpy as np
 
-from tta_service.app.templates import judge_templates
 from tta_service.clip.model import FrozenCLIP
 from tta_service.core.labels import LabelSet, TextSpace
+from tta_service.evaluate.advise.templates import judge_templates
+from tta_service.evaluate.cells import cells
+from tta_service.evaluate.pictures import PLAIN
 from tta_service.serving.text.cache import TextSpaceCache
 
-from .cells import cells
-from .sets import PLAIN
 from .setup import about_of, make_extractor, save
 from .teach import World, open_world
 

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
-from . import metrics
+from tta_service.evaluate import metrics
+from tta_service.evaluate.cells import Cell
+from tta_service.evaluate.contenders import Contender
+from tta_service.evaluate.corruptions import TUNING
+from tta_service.evaluate.runs import Run
+from tta_service.evaluate.study import Study
+
 from .arguments import with_views
-from .cells import Cell
-from .contenders import Contender
-from .corruptions import TUNING
-from .runs import Run
-from .study import Study
 
 FILE = Path(__file__).with_name("candidates.toml")
 MOST = 10
@@ -67,9 +69,11 @@ def measure(
     wished = {name: some for name, some in candidates(file, views).items() if not strategies or name in strategies}
     contenders = tuple(one for some in wished.values() for one in some)
     runs: dict[str, dict[Cell, list[Run]]] = {str(one): {} for one in contenders}
-    for cell, by_contender in study.played(cells(study.extractor.sets), contenders):
-        for name, some in by_contender.items():
-            runs[name][cell] = some
+    wished_cells = cells(study.extractor.sets)
+    with tqdm(total=study.frames(wished_cells, contenders), unit="frame", smoothing=0.02) as bar:
+        for cell, by_contender in study.played(wished_cells, contenders, bar.update):
+            for name, one_by_one in by_contender.items():
+                runs[name][cell] = one_by_one
     return [choice for some in wished.values() for choice in judge_candidates(some, runs)], runs
 
 

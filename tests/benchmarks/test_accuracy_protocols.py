@@ -7,7 +7,6 @@ from itertools import groupby
 import numpy as np
 import pytest
 
-from benchmarks.accuracy.cells import Cell
 from benchmarks.accuracy.protocols import (
     PROTOCOLS,
     Drift,
@@ -19,6 +18,7 @@ from benchmarks.accuracy.protocols import (
     recurring,
     stationary,
 )
+from tta_service.evaluate.cells import Cell
 
 SCENE = Scene("set", np.random.default_rng(0).integers(0, 10, 240), ("fog", 3), 240)
 

@@ -1,9 +1,8 @@
-"""The whole way: pictures to features, features through a running service, answers to a table."""
+"""The whole way: pictures to features, features through the engine, answers to a table."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +13,12 @@ from sklearn.datasets import load_sample_images
 
 from benchmarks.accuracy.arguments import parser
 from benchmarks.accuracy.command import RUNS, main
-from benchmarks.accuracy.contenders import ALL, parse_contenders
-from benchmarks.accuracy.layouts import LAYOUTS
-from benchmarks.accuracy.server import Model, start_service
 from tta_service.clip.load import load
 from tta_service.core.labels import LabelSet
+from tta_service.evaluate.contenders import ALL, parse_contenders
+from tta_service.evaluate.layouts import FINE_GRAINED, IMAGENETS, LAYOUTS
 
 PUBLISHED = Path(__file__).parents[2] / "benchmarks" / "published.md"
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[str]:
-    with start_service(Model(device="cpu"), cores=1) as address:
-        yield address
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +33,10 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def words(mode: str, pictures: Path, service: str, folder: Path, *more: str) -> list[str]:
+def words(mode: str, pictures: Path, folder: Path, *more: str) -> list[str]:
     common = [
         "--data",
         f"folder:{pictures}",
-        "--address",
-        service,
         "--device",
         "cpu",
         "--threads",
@@ -61,11 +51,9 @@ def results(folder: Path, name: str) -> dict:
     return json.loads((folder / "out" / f"{name}.json").read_text())
 
 
-def test_a_table_is_made_and_made_again_from_what_is_kept(service: str, pictures: Path, tmp_path: Path):
+def test_a_table_is_made_and_made_again_from_what_is_kept(pictures: Path, tmp_path: Path):
     asked = ["--strategies", "mta;tda;swap_prompt;vb_weights", "--views", "4", "--count", "16", "--severities", "2"]
-    asked = words(
-        "table", pictures, service, tmp_path, *asked, "--shifts", "none,noise", "--orders-of", "swap_prompt=1"
-    )
+    asked = words("table", pictures, tmp_path, *asked, "--shifts", "none,noise", "--orders-of", "swap_prompt=1")
     assert main(asked) == 0
     first = results(tmp_path, "accuracy")
     rows = {(row["shift"], row["contender"]): row for row in first["rows"]}
@@ -99,9 +87,9 @@ def test_a_table_is_made_and_made_again_from_what_is_kept(service: str, pictures
     assert "| `mta:views=4` | 1 |" in (tmp_path / "out" / "accuracy.md").read_text()
 
 
-def test_zero_shot_is_the_answer_of_the_model_without_a_service(service: str, pictures: Path, tmp_path: Path):
+def test_zero_shot_is_the_answer_of_the_model_without_the_engine(pictures: Path, tmp_path: Path):
     asked = ["--strategies", "zero_shot", "--count", "24", "--shifts", "none"]
-    assert main(words("table", pictures, service, tmp_path, *asked)) == 0
+    assert main(words("table", pictures, tmp_path, *asked)) == 0
     clip, right = load(device="cpu"), 0
     text = clip.text_space(LabelSet(("flower", "temple"))).features
     for place, name in enumerate(("flower", "temple")):
@@ -111,9 +99,9 @@ def test_zero_shot_is_the_answer_of_the_model_without_a_service(service: str, pi
     assert results(tmp_path, "accuracy")["rows"][0]["top1"] == pytest.approx(100 * right / 24, abs=0.01)
 
 
-def test_streams_that_drift_with_and_without_reset(service: str, pictures: Path, tmp_path: Path):
+def test_streams_that_drift_with_and_without_reset(pictures: Path, tmp_path: Path):
     asked = ["--strategies", "tda,stata", "--count", "24", "--other", "noise/3"]
-    assert main(words("drift", pictures, service, tmp_path, *asked)) == 0
+    assert main(words("drift", pictures, tmp_path, *asked)) == 0
     rows = results(tmp_path, "accuracy_drift")["rows"]
     tried = {(row["protocol"], row["contender"], row["reset"]) for row in rows}
     assert ("abrupt", "tda", True) in tried and ("stationary", "tda", True) not in tried
@@ -125,9 +113,9 @@ def test_streams_that_drift_with_and_without_reset(service: str, pictures: Path,
     assert "| `tda`, reset |" in (tmp_path / "out" / "accuracy_drift.md").read_text()
 
 
-def test_advice_is_judged_on_pictures_that_it_has_not_seen(service: str, pictures: Path, tmp_path: Path):
+def test_advice_is_judged_on_pictures_that_it_has_not_seen(pictures: Path, tmp_path: Path):
     asked = ["--strategies", "mean,tda", "--views", "8", "--count", "24", "--shifts", "none"]
-    assert main(words("judge", pictures, service, tmp_path, *asked)) == 0
+    assert main(words("judge", pictures, tmp_path, *asked)) == 0
     said = results(tmp_path, "accuracy_advise")
     assert [row["deadline"] for row in said["rows"]] == [None, 0.05]
     assert all(row["looked_at"] == row["judged_on"] == 12 for row in said["rows"])
@@ -136,12 +124,12 @@ def test_advice_is_judged_on_pictures_that_it_has_not_seen(service: str, picture
     assert "| none | 1 |" in (tmp_path / "out" / "accuracy_advise.md").read_text()
 
 
-def test_adapting_helps_in_the_worlds_where_it_must(service: str, tmp_path: Path):
+def test_adapting_helps_in_the_worlds_where_it_must(tmp_path: Path):
     for word in ("cat", "dog", "car", "tree", "boat", "apple", "chair", "train", "horse", "bread", "river", "guitar"):
         (tmp_path / "many" / word).mkdir(parents=True)
         for n in range(5):  # never decoded: the names make the fake world, their number its length
             Image.new("RGB", (8, 8)).save(tmp_path / "many" / word / f"{n}.png")
-    asked = words("control", tmp_path / "many", service, tmp_path, "--strategies", "mean,stata", "--count", "60")
+    asked = words("control", tmp_path / "many", tmp_path, "--strategies", "mean,stata", "--count", "60")
     assert main(asked) == 0
     rows = {(row["shift"], row["contender"]): row for row in results(tmp_path, "accuracy_control")["rows"]}
     assert rows["views", "mean"]["difference"] > 0
@@ -149,21 +137,13 @@ def test_adapting_helps_in_the_worlds_where_it_must(service: str, tmp_path: Path
     assert rows["lies", "mean"]["difference"] < rows["views", "mean"]["difference"]
 
 
-def test_a_service_with_another_model_is_refused_before_anything_is_measured(
-    service: str, pictures: Path, tmp_path: Path, capsys
-):
-    asked = words("table", pictures, service, tmp_path, "--strategies", "mean", "--precision", "bfloat16")
-    assert main(asked) == 2
-    assert "another model" in capsys.readouterr().err
-
-
-def test_defaults_are_chosen_on_the_tune_split_alone(service: str, pictures: Path, tmp_path: Path, capsys):
-    assert main(words("tune", pictures, service, tmp_path)) == 2
+def test_defaults_are_chosen_on_the_tune_split_alone(pictures: Path, tmp_path: Path, capsys):
+    assert main(words("tune", pictures, tmp_path)) == 2
     assert "tune split only" in capsys.readouterr().err
 
 
 def test_a_dry_run_of_every_layout(tmp_path: Path):
-    data = [word for name in LAYOUTS for word in ("--data", f"{name}:NOWHERE")]
+    data = [word for name in (*IMAGENETS, *FINE_GRAINED) for word in ("--data", f"{name}:NOWHERE")]
     asked = [
         "--model",
         "ViT-B-16",
@@ -179,7 +159,7 @@ def test_a_dry_run_of_every_layout(tmp_path: Path):
     asked += ["--strategies", "mean:augment=augmix;tda", "--threads", "1", "--dry-run", "--out", str(tmp_path)]
     assert main(["table", *data, *asked]) == 0
     rows = json.loads((tmp_path / "accuracy.json").read_text())["rows"]
-    assert {row["set"] for row in rows} == {*LAYOUTS}
+    assert {row["set"] for row in rows} == {*IMAGENETS, *FINE_GRAINED}
     assert all(row["classes"] == 3 and row["pictures"] == 3 for row in rows)
 
 

@@ -11,11 +11,11 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from benchmarks.accuracy import site_sums
-from benchmarks.accuracy.cells import Cell
 from benchmarks.accuracy.command import main
-from benchmarks.accuracy.contenders import TAUGHT
 from benchmarks.accuracy.teach import Row, World, join, measure
 from tta_service import TextSpace
+from tta_service.evaluate.cells import Cell
+from tta_service.evaluate.contenders import TAUGHT
 from tta_service.maths import unit
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.accuracy.contenders import ALL, Contender
 from benchmarks.accuracy.judge_evidence import looked_at
 from benchmarks.accuracy.judge_shown import Verdict, sentence
 from benchmarks.accuracy.tune import MOST, candidates
+from tta_service.evaluate.contenders import ALL, Contender
 
 CHOOSES_NOTHING = {"zero_shot", "scenes"}  # scenes: what it keeps a memory of each kind for does
 

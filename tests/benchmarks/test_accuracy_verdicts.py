@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.accuracy import verdicts
-from benchmarks.accuracy.cells import Cell, cells
-from benchmarks.accuracy.contenders import Contender
-from benchmarks.accuracy.rows import judge_rows, row
-from benchmarks.accuracy.runs import Run
 from benchmarks.accuracy.shown import detail
 from benchmarks.accuracy.table import Table
+from tta_service.evaluate import verdicts
+from tta_service.evaluate.cells import Cell, cells
+from tta_service.evaluate.contenders import Contender
+from tta_service.evaluate.rows import judge_rows, row
+from tta_service.evaluate.runs import Run
 
 
 def test_holm_by_hand():

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from tta_service.app.trials import VIEW_COUNTS, affordable_views
 from tta_service.cli import main
+from tta_service.evaluate.advise.trials import VIEW_COUNTS, affordable_views
 
 NAMES = "flower,temple,cat,tractor"
 Run = Callable[..., tuple[int, str, str]]

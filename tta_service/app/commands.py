@@ -1,4 +1,4 @@
-"""The work of the commands `serve`, `classify`, `advise` and `measure`, each run in an event loop."""
+"""The work of the commands `serve`, `classify` and `measure`, each run in an event loop."""
 
 from __future__ import annotations
 
@@ -7,22 +7,17 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from ..core.errors import TTAError
-from ..core.labels import LabelSet
 from ..core.request import Report, Request
 from ..settings import Settings
-from .judge import Advice
-from .judge import advise as judge
 from .last_resort import kill_after
 from .memory_peaks import dump_peaks, measure_peaks
 from .runtime import build_runtime
 from .server import Application
 from .stack_dump import dump_on_signal
-from .templates import Progress, TemplateAdvice
-from .trials import affordable_views, measure_row_seconds, run_trials
 
 try:
     from uvloop import new_event_loop
@@ -51,7 +46,7 @@ def serve(settings: Settings, ready: Callable[[Application], None]) -> None:
             ready(application)
             await application.wait()
 
-    _run(run())
+    run_in_loop(run())
     log.info("stopped")
     if any(thread.name.startswith("tta-") for thread in threading.enumerate()):
         os._exit(1)  # a lane is stuck, and the interpreter would wait for it
@@ -70,32 +65,7 @@ def classify(
                 except TTAError as error:
                     on_answer(request, error)
 
-    _run(run())
-
-
-def advise(
-    settings: Settings,
-    labels: LabelSet,
-    images: Sequence[bytes],
-    names: Sequence[str],
-    deadline: float | None = None,
-    views: int = 0,
-    truth: Sequence[int | None] = (),
-    progress: Progress = lambda what, done, of: None,
-) -> tuple[Advice, TemplateAdvice]:
-    """Run templates and then strategies on the images, and recommend one of each.
-
-    `deadline` is in seconds for one image. `views` 0 takes as many as fit the deadline and a minute for all images, at
-    most 64. `truth` are the classes of the images where they are known. Raises `BadImage`, `CannotLoad`.
-    """
-
-    async def run() -> tuple[Advice, TemplateAdvice]:
-        async with build_runtime(settings) as runtime:
-            most = views or affordable_views(await measure_row_seconds(runtime), deadline, len(images))
-            trials, template = await run_trials(runtime, labels, images, names, most, truth, progress)
-            return judge(trials, deadline), template
-
-    return _run(run())
+    run_in_loop(run())
 
 
 def measure(settings: Settings, classes: int, write: Callable[[str], None]) -> None:
@@ -106,10 +76,11 @@ def measure(settings: Settings, classes: int, write: Callable[[str], None]) -> N
             async for peak in measure_peaks(runtime, classes):
                 write(dump_peaks([peak]))
 
-    _run(run())
+    run_in_loop(run())
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
+def run_in_loop(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a command's work."""
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(work)
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from ..strategies import catalogue as strategies
 
 if TYPE_CHECKING:
-    from ..app.judge import Advice, Opinion
-    from ..app.templates import TemplateAdvice
+    from ..evaluate.advise.judge import Advice, Opinion
+    from ..evaluate.advise.templates import TemplateAdvice
     from ..settings import Settings
 
 HEAD = ("strategy", "gain", "changed", "stable", "entropy", "views", "ms an image", "")

@@ -52,12 +52,12 @@ def advise(
         strategies.get(name)  # a misspelt one fails now
     seconds = None if deadline is None else _seconds(deadline)
     images_chosen, folders = _choose_images(images, count)
-    from .. import app  # imports torch for seconds, so mistakes come first
+    from ..evaluate.advise import advise as find_advice  # imports torch for seconds, so mistakes come first
 
     label_set = build_label_set(names, template, allow_duplicates)
     places = {_plain(name): place for place, name in enumerate(names)}
     truth = [places.get(_plain(folder)) for folder in folders]
-    advice, best = app.advise(settings, label_set, images_chosen, tried, seconds, views, truth, _show_progress)
+    advice, best = find_advice(settings, label_set, images_chosen, tried, seconds, views, truth, _show_progress)
     classes = ["--labels", labels or ",".join(names), *(["--allow-duplicates"] if allow_duplicates else ())]
     command = make_command(advice, best, settings, classes, template or ())
     if as_json:

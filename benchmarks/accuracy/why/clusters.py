@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from tta_service.core.catalogue import strategies
+from tta_service.evaluate.cells import Cell
 from tta_service.maths import unit
 
-from ..cells import Cell
 from .finding import Cells, Finding
 from .geometry import PAIRED, median, outside, pairs, split_by_text_span
 from .ground import Ground

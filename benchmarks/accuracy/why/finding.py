@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import metrics
+from tta_service.evaluate import metrics
 
 
 @dataclass(frozen=True)

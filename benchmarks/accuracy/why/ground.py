@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from tta_service.core.labels import LabelSet, TextSpace
+from tta_service.evaluate.cells import Cell
+from tta_service.evaluate.features import FeatureExtractor
 
-from ..cells import Cell
-from ..features import FeatureExtractor
 from .streams import Stream
 
 SEVERITY = 3

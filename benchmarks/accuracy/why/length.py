@@ -9,8 +9,8 @@ import torch
 
 from tta_service.core.catalogue import strategies
 from tta_service.core.evidence import Evidence
+from tta_service.evaluate.cells import Cell
 
-from ..cells import Cell
 from .finding import Cells, Finding, Gain
 from .ground import Ground
 from .readers import read_first

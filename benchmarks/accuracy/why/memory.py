@@ -6,8 +6,8 @@ from typing import Any
 
 from tta_service.core.catalogue import strategies
 from tta_service.core.strategy import Strategy
+from tta_service.evaluate.cells import Cell
 
-from ..cells import Cell
 from .finding import Cells, Finding
 from .ground import Ground
 from .readers import WRITERS, read_first, taught

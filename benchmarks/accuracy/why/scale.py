@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tta_service.core.catalogue import strategies
+from tta_service.evaluate.cells import Cell
 
-from ..cells import Cell
 from .clusters import ASKED
 from .finding import Cells, Finding
 from .ground import Ground

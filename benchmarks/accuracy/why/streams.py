@@ -16,8 +16,8 @@ from torch import Tensor
 from tta_service.core.evidence import Evidence
 from tta_service.core.labels import TextSpace
 from tta_service.core.strategy import Strategy
+from tta_service.evaluate import metrics
 
-from .. import metrics
 from .finding import Gain
 
 # (strategy, what is seen, its memory, the true label) to the answer and the memory to keep

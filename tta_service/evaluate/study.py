@@ -1,4 +1,4 @@
-"""The middle of every measurement: a set, a model, a service, features and runs in their folders."""
+"""The middle of every measurement: a set, a model, an engine, features and runs in their folders."""
 
 from __future__ import annotations
 
@@ -6,40 +6,79 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
-from tta_client.v1 import tta_pb2 as pb
 
+from ..app.parts import Runtime
+from ..app.runtime import build_runtime
+from ..clip.model import FrozenCLIP
+from ..core.labels import LabelSet
+from ..core.request import Report, Request
+from ..settings import Settings
 from .cells import Cell
 from .contenders import Contender
 from .features import FeatureExtractor, FeatureFiles, views_by_augmentation
+from .pictures import PictureSet
 from .replay import Take, play
 from .runs import Run
-from .sets import PictureSet
 
 PLAIN = "plain"  # the one view that is no augmentation
 Rows = Mapping[str, FeatureFiles]  # by augmentation, or PLAIN
+Tell = Callable[[int], object]  # so many more frames or rows are done
+
+
+@dataclass(frozen=True)
+class Player:
+    """A running engine for callers without asyncio. Raises what the engine raises."""
+
+    runner: asyncio.Runner
+    runtime: Runtime
+    streams: int  # at a time
+
+    def classify(self, request: Request) -> Report:
+        """The engine's answer."""
+        return self.runner.run(self.runtime.engine.classify(request))
+
+    def play(self, labels: LabelSet, takes: Sequence[Take], done: Tell) -> None:
+        """Plays and keeps what is not kept yet."""
+        self.runner.run(play(self.runtime, labels, takes, self.streams, done))
+
+
+@contextmanager
+def open_player(settings: Settings, streams: int, clip: FrozenCLIP | None = None) -> Iterator[Player]:
+    """An engine that ends with the block, with that model or the one of the settings. Raises `CannotLoad`."""
+    with asyncio.Runner() as runner:
+        context = build_runtime(settings, clip)
+        runtime = runner.run(context.__aenter__())
+        try:
+            yield Player(runner, runtime, streams)
+        finally:
+            runner.run(context.__aexit__(None, None, None))
 
 
 @dataclass(frozen=True)
 class Study:
+    """Which pictures are looked at, how often, and where the answers are kept."""
+
     extractor: FeatureExtractor
-    address: str
+    player: Player
     folder: Path  # of the runs
     count: int  # pictures a cell
     count_views: int  # pictures a cell for those that look at several views, which cost as much as many pictures
     orders: int  # of the stream, for those that remember
-    orders_of: Mapping[str, int]  # for some by name: fewer, where a frame is expensive
-    streams: int
+    orders_of: Mapping[str, int] = field(default_factory=dict[str, int])  # fewer for some by name
 
     def set(self, cell: Cell) -> PictureSet:
+        """The pictures of a cell."""
         return self.extractor.sets[cell.set]
 
     def chosen(self, cell: Cell) -> NDArray[np.int64]:
+        """The pictures that are looked at."""
         return self.set(cell).chosen(self.count)
 
     def orders_for(self, one: Contender) -> int:
@@ -52,13 +91,14 @@ class Study:
         return self.chosen(cell)[: self.count_views] if one.needs.views > 1 or beside else self.chosen(cell)
 
     def features(self, cell: Cell, contenders: tuple[Contender, ...]) -> Rows:
+        """What the contenders look at, encoded if it is not there yet."""
         chosen, most = self.chosen(cell), views_by_augmentation(contenders)
-        rows = {PLAIN: self.extractor.rows(cell, "crop", 1, chosen, lambda n: None)}
+        rows = {PLAIN: self.extractor.rows(cell, "crop", 1, chosen, _ignore)}
         some = chosen[: self.count_views]
-        return rows | {how: self.extractor.rows(cell, how, views, some, lambda n: None) for how, views in most.items()}
+        return rows | {how: self.extractor.rows(cell, how, views, some, _ignore) for how, views in most.items()}
 
     def path(self, cell: Cell, one: Contender, stream: str) -> Path:
-        """Holds all that the answers depend on."""
+        """Holds all that the answers depend on beside the pictures themselves."""
         made = self.set(cell)
         templates = hashlib.sha256("\n".join(made.templates).encode()).hexdigest()[:8]
         where = self.folder / self.extractor.clip.fingerprint[:12] / made.tag / f"{cell}-{templates}"
@@ -75,30 +115,28 @@ class Study:
             takes.append(Take(one, make_frame_reader(features, picture, views), picture, labels[picture], path))
         return takes
 
-    def play(self, cell: Cell, takes: Sequence[Take], bar: tqdm) -> None:
+    def play(self, cell: Cell, takes: Sequence[Take], done: Tell) -> None:
+        """Plays what is not kept yet under the names and templates of the cell's set."""
         made = self.set(cell)
-        labels = pb.LabelSet(names=made.names, templates=made.templates)
-        asyncio.run(play(self.address, labels, self.extractor.clip.fingerprint, takes, self.streams, bar.update))
+        self.player.play(LabelSet(made.names, made.templates), takes, done)
 
     def frames(self, cells: Sequence[Cell], contenders: Sequence[Contender]) -> int:
+        """That `played` will play."""
         return sum(
             len(self.pictures(cell, one, contenders)) * self.orders_for(one) for cell in cells for one in contenders
         )
 
     def played(
-        self, cells: Sequence[Cell], contenders: tuple[Contender, ...]
+        self, cells: Sequence[Cell], contenders: tuple[Contender, ...], done: Tell
     ) -> Iterator[tuple[Cell, dict[str, list[Run]]]]:
         """Cell by cell the answers of all contenders. The next cell is encoded while this one is replayed."""
-        total = self.frames(cells, contenders)
-        with ThreadPoolExecutor(1) as ahead, tqdm(total=total, unit="frame", smoothing=0.02) as bar:
-            waiting = [ahead.submit(self.features, cells[0], contenders)] if cells else []
+        with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),)) as ahead:
+            waiting = [ahead.submit(self.features, cell, contenders) for cell in cells[:1]]
             for place, cell in enumerate(cells):
-                bar.set_description(f"{cell.set} {cell.shown}")
                 rows = _first(waiting).result()
-                if place + 1 < len(cells):
-                    waiting.append(ahead.submit(self.features, cells[place + 1], contenders))
+                waiting += [ahead.submit(self.features, after, contenders) for after in cells[place + 1 : place + 2]]
                 takes = {str(one): self.takes(cell, one, rows, contenders) for one in contenders}
-                self.play(cell, [take for some in takes.values() for take in some], bar)
+                self.play(cell, [take for some in takes.values() for take in some], done)
                 yield cell, {name: [Run.load(take.path) for take in some] for name, some in takes.items()}
 
 
@@ -111,8 +149,13 @@ def features_of(one: Contender, rows: Rows) -> FeatureFiles:
 def make_frame_reader(
     features: FeatureFiles, picture: NDArray[np.int64], views: int
 ) -> Callable[[int], NDArray[np.float32]]:
+    """A function from a frame to the first of its picture's views."""
     return lambda frame: features.rows(int(picture[frame]), views)
 
 
 def _first(waiting: list[Future[Rows]]) -> Future[Rows]:
     return waiting.pop(0)
+
+
+def _ignore(_: int) -> None:
+    pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.accuracy.corruptions import KINDS, MEASURED, TUNING, corrupt, motion, pixelate, quantise, salt
+from tta_service.evaluate.corruptions import KINDS, MEASURED, TUNING, corrupt, motion, pixelate, quantise, salt
 
 
 def picture(side: int = 64, width: int = 0) -> torch.Tensor:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tta_service.core.catalogue import strategies
-from tta_service.core.strategy import Needs, Scope
+from ..core.catalogue import strategies
+from ..core.strategy import Needs, Scope, Strategy
 
 ALL = (
     *(
@@ -58,9 +58,14 @@ class Contender:
     def __hash__(self) -> int:
         return hash(str(self))
 
+    def build(self) -> Strategy[Any]:
+        """The strategy."""
+        return strategies.build(self.strategy, self.parameters)
+
     @property
     def needs(self) -> Needs:
-        return strategies.build(self.strategy, self.parameters).needs()
+        """What the strategy asks for."""
+        return self.build().needs()
 
     @property
     def remembers(self) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from tta_service.app.templates import judge_templates
 from tta_service.core.labels import LabelSet, TextSpace
+from tta_service.evaluate.advise.templates import judge_templates
 from tta_service.maths import unit
 
 LABELS = LabelSet(("cat", "dog", "tree"))

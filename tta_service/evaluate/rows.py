@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -47,6 +47,8 @@ class Row:
     adjusted_p: float = 1.0
     verdict: str = ""
     beside_verdict: str = ""
+    order: str = "shuffled"
+    lessons: int = 0  # of each class, before the stream
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -58,14 +60,11 @@ def row(cell: Cell, one: Contender, runs: Sequence[Run], beside: Sequence[Run]) 
     right = np.stack([metrics.hits(run) for run in sorted_runs])  # [r, n]
     plain = np.stack([metrics.zero_shot_hits(run) for run in sorted_runs])
     every = np.concatenate([run.scores for run in runs])
-    labels = np.concatenate([run.label for run in runs])
     top1, top1_error = metrics.over_orders(right)
     gain, gain_error = metrics.over_orders(right - plain)
-    late = [slice(-max(1, len(run) // 4), None) for run in runs]
-    last = [metrics.hits(run)[some] - metrics.zero_shot_hits(run)[some] for run, some in zip(runs, late)]
-    nll, nll_error = metrics.over_orders(
-        np.stack([metrics.negative_log_likelihood(run.scores, run.label) for run in sorted_runs])
-    )
+    late, late_error = _last_quarter(runs)
+    losses = [metrics.negative_log_likelihood(run.scores, run.label) for run in sorted_runs]
+    nll, nll_error = metrics.over_orders(np.stack(losses))
     made = Row(
         **asdict(cell),
         contender=str(one),
@@ -74,8 +73,8 @@ def row(cell: Cell, one: Contender, runs: Sequence[Run], beside: Sequence[Run]) 
         classes=every.shape[1],
         top1=100 * top1,
         top1_error=100 * top1_error,
-        top5=100 * float(np.mean([metrics.hits(run, 5).mean() for run in runs])),
-        ece=100 * float(np.mean([metrics.calibration_error(run.scores, run.label) for run in runs])),
+        top5=100 * _mean(metrics.hits(run, 5).mean() for run in runs),
+        ece=100 * _mean(metrics.calibration_error(run.scores, run.label) for run in runs),
         nll=nll,
         nll_error=nll_error,
         entropy=float(metrics.entropy(every).mean()),
@@ -83,22 +82,38 @@ def row(cell: Cell, one: Contender, runs: Sequence[Run], beside: Sequence[Run]) 
         wrong_flips=100 * float((right < plain).mean()),
         difference=100 * gain,
         difference_error=100 * gain_error,
-        last_quarter=100 * float(np.mean([some.mean() for some in last])),
-        last_quarter_error=100 * metrics.mean_and_error(np.concatenate(last))[1],
+        last_quarter=100 * late,
+        last_quarter_error=100 * late_error,
         beside="",
         beside_difference=0.0,
         beside_error=0.0,
-        views=float(np.mean([run.views.mean() for run in runs])),
+        views=_mean(run.views.mean() for run in runs),
     )
-    assert len(labels) == made.pictures * made.orders
     if one.beside is not None and beside:
         made.beside = str(one.beside)
-        other = np.stack([metrics.hits(run.by_picture()) for run in beside])
-        same = len(other) in (1, len(right))  # without a memory there is one run, beside every order
-        apart = right - other if same else right.mean(0, keepdims=True) - other.mean(0, keepdims=True)
-        mean, error = metrics.over_orders(apart)
+        mean, error = _stand_beside(right, np.stack([metrics.hits(run.by_picture()) for run in beside]))
         made.beside_difference, made.beside_error = 100 * mean, 100 * error
     return made
+
+
+def _last_quarter(runs: Sequence[Run]) -> tuple[float, float]:
+    """The gain over the last quarter of each stream, and its standard error."""
+    parts = list[metrics.Numbers]()
+    for run in runs:
+        some = slice(-max(1, len(run) // 4), None)
+        parts.append(metrics.hits(run)[some] - metrics.zero_shot_hits(run)[some])
+    return _mean(part.mean() for part in parts), metrics.mean_and_error(np.concatenate(parts))[1]
+
+
+def _stand_beside(right: metrics.Numbers, other: metrics.Numbers) -> tuple[float, float]:
+    """The difference of hits [r, n] and its error; without a memory there is one run, beside every order."""
+    if len(other) in (1, len(right)):
+        return metrics.over_orders(right - other)
+    return metrics.over_orders(right.mean(0, keepdims=True) - other.mean(0, keepdims=True))
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
 
 
 def judge_rows(rows: Sequence[Row]) -> None:

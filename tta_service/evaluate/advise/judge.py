@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.strategy import Strategy
+from ...core.strategy import Strategy
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +73,7 @@ class Advice:
     reasons: tuple[str, ...]  # sentences
 
 
-def advise(trials: Sequence[Trial], deadline: float | None = None, rule: Rule = Rule()) -> Advice:
+def judge(trials: Sequence[Trial], deadline: float | None = None, rule: Rule = Rule()) -> Advice:
     """Recommend the fastest of the best believed strategies, or plain CLIP, the first trial, when none is believed.
 
     `deadline` in seconds for one image; None for none.

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..clip.text.templates import SETS, expand_templates
-from ..core.labels import LabelSet
-from ..serving.text.cache import TextSpaceCache
+from ...clip.text.templates import SETS, expand_templates
+from ...core.labels import LabelSet
+from ...serving.text.cache import TextSpaceCache
 
 TRIED = ("a photo of a {}.", "a sketch of a {}.", "a drawing of a {}.", "a painting of a {}.", "a cartoon of a {}.")
 TRIED += ("a bad photo of a {}.", "a dark photo of a {}.", "a close-up photo of a {}.", "{}", *SETS)

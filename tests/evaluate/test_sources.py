@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.accuracy import fake
-from benchmarks.accuracy.layouts import FINE_GRAINED, IMAGENETS, LAYOUTS, standard
-from benchmarks.accuracy.sets import distinct, read_folders, read_packed
-from benchmarks.accuracy.sources import source
+from tta_service.evaluate import stand_ins
+from tta_service.evaluate.layouts import FINE_GRAINED, IMAGENET_C, IMAGENETS, LAYOUTS, standard
+from tta_service.evaluate.npz import read_npz
+from tta_service.evaluate.pictures import distinct
+from tta_service.evaluate.sources import read_folders, source
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", [*IMAGENETS, *FINE_GRAINED, "imagenet_c/fog/3"])
 def test_each_of_the_papers_sets_is_read_from_its_layout(name: str, tmp_path: Path):
-    fake.write(name, tmp_path)
+    stand_ins.write_stand_in(name, tmp_path)
     made = standard(name, tmp_path)
-    assert len(made) == fake.CLASSES * fake.EACH
+    assert len(made) == stand_ins.CLASSES * stand_ins.EACH
     assert made.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert made.picture(3).shape == (3, 72, 96)
     assert made.templates == ("a photo of a {}.",)
@@ -27,14 +28,14 @@ def test_each_of_the_papers_sets_is_read_from_its_layout(name: str, tmp_path: Pa
 
 
 def test_the_papers_sets_are_all_there():
-    assert len(IMAGENETS) == 5 and len(FINE_GRAINED) == 10
+    assert len(IMAGENETS) == 5 and len(FINE_GRAINED) == 10 and len(IMAGENET_C) == 75
     assert len(LAYOUTS["imagenet_r"].templates) == len(LAYOUTS["imagenet_sketch"].templates) == 80
     assert len(LAYOUTS["imagenet"].templates) == 7 and "itap of a {}." in LAYOUTS["imagenet"].templates
 
 
 def test_class_names_come_with_the_data(tmp_path: Path):
     for name in ("imagenet_v2", "imagenet_a", "dtd", "fgvc_aircraft"):
-        fake.write(name, tmp_path)
+        stand_ins.write_stand_in(name, tmp_path)
     assert standard("imagenet_v2", tmp_path).names == ("name number 0", "name number 2", "name number 10")
     assert standard("imagenet_a", tmp_path).names == ("tench", "goldfish", "great white shark")
     assert standard("dtd", tmp_path).names == ("dog", "school bus", "flower")
@@ -53,7 +54,7 @@ def test_a_missing_file_is_named(tmp_path: Path):
 
 
 def test_templates_of_the_papers_or_a_single_one(tmp_path: Path):
-    fake.write("food101", tmp_path)
+    stand_ins.write_stand_in("food101", tmp_path)
     assert source(f"food101:{tmp_path}", "papers").templates == ("a photo of {}, a type of food.",)
     assert source(f"food101:{tmp_path}", "single").templates == ("a photo of a {}.",)
 
@@ -172,7 +173,7 @@ def test_packed_pictures_and_the_split_kept_at_their_end(tmp_path: Path):
         blob = np.frombuffer(b"".join(files), np.uint8)
         np.savez(tmp_path / f"train-{part}.npz", blob=blob, off=off, label=labels, names=["cat", "dog"])
     parts = sorted(tmp_path.glob("train-*.npz"))
-    whole, tail = read_packed(parts), read_packed(parts, last=2)
+    whole, tail = read_npz(parts), read_npz(parts, last=2)
     assert whole.labels.tolist() == [0, 1, 1, 0, 1, 0, 0, 1]
     assert [int(whole.picture(i)[0].float().mean() / 10 + 0.5) for i in range(8)] == list(range(8))
     assert tail.labels.tolist() == [1, 0, 0, 1]
@@ -182,7 +183,7 @@ def test_packed_pictures_and_the_split_kept_at_their_end(tmp_path: Path):
 
 
 def test_a_larger_choice_begins_with_a_smaller_one(tmp_path: Path):
-    fake.write("dtd", tmp_path)
+    stand_ins.write_stand_in("dtd", tmp_path)
     made = standard("dtd", tmp_path)
     assert made.chosen(5).tolist()[:3] == made.chosen(3).tolist()
     assert sorted(made.chosen(6).tolist()) == list(range(6))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.accuracy.contenders import ALL, TAUGHT, Contender, parse_contenders
 from tta_service.core.errors import BadParameters, UnknownStrategy
+from tta_service.evaluate.contenders import ALL, TAUGHT, Contender, parse_contenders
 from tta_service.strategies import catalogue
 
 

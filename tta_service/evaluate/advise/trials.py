@@ -7,20 +7,21 @@ import math
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..core.catalogue import reducers, strategies
-from ..core.errors import Unsupported
-from ..core.labels import LabelSet
-from ..core.reducer import Reduction
-from ..core.request import Encoded, Features, Request
-from ..core.strategy import Scope, Strategy
-from ..images.views import NAMED, look
+from ...app.parts import Runtime
+from ...core.catalogue import reducers, strategies
+from ...core.errors import Unsupported
+from ...core.labels import LabelSet
+from ...core.reducer import Reduction
+from ...core.request import Encoded, Features, Request
+from ...core.strategy import Strategy
+from ...images.views import NAMED, look
+from ..replay import answer_stream
 from .judge import Trial
-from .parts import Runtime
 from .templates import Progress, TemplateAdvice, judge_templates
 
 VIEW_COUNTS = (64, 32, 16, 8)  # views that are tried, the most that the deadline leaves room for
@@ -158,23 +159,9 @@ async def _scores(
     runtime: Runtime, labels: LabelSet, chosen: Strategy[object], rows: Tensor, named: Tensor, forwards: bool
 ) -> tuple[Tensor, float]:
     """The scores [n, c] of all images, in their order or backwards, and the median seconds of adaptation."""
-    needs, engine = chosen.needs(), runtime.engine.without_observer()
+    needs = chosen.needs()
     features = named if needs.augment == "named" else rows[:, : needs.views]
-    session = f"advise-{chosen.name}-{'forth' if forwards else 'back'}" if needs.memory is Scope.SESSION else ""
-    request = Request(
-        image=Features(features[0]),
-        labels=labels,
-        strategy=chosen,
-        reduction=Reduction(reducers.build("none")),
-        session=session,
-    )
-    places, scores, seconds = range(len(features)), {}, []
-    try:
-        for place in places if forwards else reversed(places):
-            report = await engine.classify(replace(request, image=Features(features[place])))
-            scores[place] = report.logits.double().softmax(-1)
-            seconds.append(report.seconds.get("adapt", 0.0))
-    finally:
-        if session and runtime.sessions.registry.get("", session):
-            runtime.sessions.close("", session)
-    return torch.stack([scores[place] for place in places]), statistics.median(seconds)
+    request = Request(Features(features[0]), labels, chosen, Reduction(reducers.build("none")))
+    reports = [report async for report in answer_stream(runtime, request, features if forwards else features.flip(0))]
+    scores = torch.stack([report.logits.double().softmax(-1) for report in reports])
+    return scores if forwards else scores.flip(0), statistics.median(one.seconds.get("adapt", 0.0) for one in reports)

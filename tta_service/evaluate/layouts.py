@@ -9,26 +9,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from open_clip import OPENAI_IMAGENET_TEMPLATES, SIMPLE_IMAGENET_TEMPLATES
-
-from .labelled import pictures
-from .sets import PictureSet, distinct, of_files
+from ..clip.text.templates import expand_templates
+from .folders import pictures
+from .pictures import PictureSet, distinct, of_files
 from .wordnet import by_id
 
 Read = Callable[[Path], PictureSet]
-SEVEN = tuple(template("{}") for template in SIMPLE_IMAGENET_TEMPLATES)
-EIGHTY = tuple(template("{}") for template in OPENAI_IMAGENET_TEMPLATES)
+SEVEN, EIGHTY = ("simple",), ("openai",)
+
+CORRUPTIONS = (  # ImageNet-C's fifteen, without the four that are for validation
+    *("gaussian_noise", "shot_noise", "impulse_noise", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
+    *("snow", "frost", "fog", "brightness", "contrast", "elastic_transform", "pixelate", "jpeg_compression"),
+)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """`read(root)` the folder of all sets; `templates` are those of TDA, BoostAdapter and DOTA (methods.md §5)."""
+    """`read(root)` the folder of all sets; `sentences`: templates of TDA, BoostAdapter and DOTA, or a set's name."""
 
     read: Read
-    templates: tuple[str, ...]
+    sentences: tuple[str, ...]
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """Every sentence, with {} for the name."""
+        return expand_templates(self.sentences)
 
 
 def imagenet(folder: str, images: str) -> Read:
@@ -100,8 +108,12 @@ LAYOUTS: dict[str, Layout] = {
     "eurosat": Layout(split("eurosat", "2750", "EuroSAT"), ("a centered satellite photo of {}.",)),
     "ucf101": Layout(split("ucf101", "UCF-101-midframes", "UCF101"), ("a photo of a person doing {}.",)),
 }
-IMAGENETS = tuple(name for name in LAYOUTS if name.startswith("imagenet"))
-FINE_GRAINED = tuple(name for name in LAYOUTS if name not in IMAGENETS)
+for _severity in range(1, 6):
+    for _kind in CORRUPTIONS:
+        LAYOUTS[f"imagenet_c/{_kind}/{_severity}"] = Layout(imagenet("imagenet-c", f"{_kind}/{_severity}"), SEVEN)
+IMAGENET_C = tuple(name for name in LAYOUTS if name.startswith("imagenet_c/"))
+IMAGENETS = tuple(name for name in LAYOUTS if name.startswith("imagenet") and name not in IMAGENET_C)
+FINE_GRAINED = tuple(name for name in LAYOUTS if not name.startswith("imagenet"))
 
 
 def standard(name: str, root: Path) -> PictureSet:
@@ -112,4 +124,4 @@ def standard(name: str, root: Path) -> PictureSet:
         raise ValueError(
             f"{name}: {error.strerror}: {error.filename}; its layout is that of CoOp's DATASETS.md"
         ) from None
-    return PictureSet(name, distinct(made.names), made.labels, made.file, made.templates)
+    return replace(made, name=name, names=distinct(made.names))

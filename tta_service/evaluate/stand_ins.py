@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from timm.data import ImageNetInfo
+
+from ..clip.text.imagenet import imagenet_names
 
 CLASSES, EACH = 3, 2
 SPLITS = {  # folder, folder of its pictures, file
@@ -24,9 +25,9 @@ SPLITS = {  # folder, folder of its pictures, file
 WORDS = ("dog", "school_bus", "flower")
 
 
-def write(name: str, root: Path) -> None:
+def write_stand_in(name: str, root: Path) -> None:
     """Everything that reading `name` needs, under `root`."""
-    ids = ImageNetInfo().label_names()[:CLASSES]
+    ids = list(imagenet_names())[:CLASSES]
     match name:
         case "imagenet" | "imagenet_a" | "imagenet_r" | "imagenet_sketch":
             at = {
@@ -38,10 +39,13 @@ def write(name: str, root: Path) -> None:
             for place, id in enumerate(ids):
                 _pictures(root / at / id, place, ".JPEG")
         case "imagenet_v2":
-            lines = "".join(f"{id} name number {place}\n" for place, id in enumerate(ImageNetInfo().label_names()))
+            lines = "".join(f"{id} name number {place}\n" for place, id in enumerate(imagenet_names()))
             for place in (0, 2, 10):  # sorted as words: 0, 10, 2
                 _pictures(root / "imagenetv2/imagenetv2-matched-frequency-format-val" / str(place), place, ".jpeg")
             (root / "imagenetv2/classnames.txt").write_text(lines)
+        case str() if name.startswith("imagenet_c/"):
+            for place, id in enumerate(ids):
+                _pictures(root / name.replace("imagenet_c", "imagenet-c") / id, place, ".JPEG")
         case "fgvc_aircraft":
             _aircraft(root / name)
         case _:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.accuracy import metrics
-from benchmarks.accuracy.runs import Run
+from tta_service.evaluate import metrics
+from tta_service.evaluate.runs import Run
 
 
 def run(scores: list[list[float]], label: list[int], zero_shot: list[int]) -> Run:

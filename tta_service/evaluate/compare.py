@@ -1,0 +1,138 @@
+"""Two evaluations of the same pictures, picture by picture: another model, template, version or seed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import BadRequest
+from .metrics import Numbers, mean_and_error
+from .results import FORMAT
+from .verdicts import holm, two_sided, verdict
+
+Key = tuple[str, str, int, str, int]  # strategy, shift, severity, order, lessons
+
+
+@dataclass
+class Comparison:
+    """One strategy in both, in percent and points; `difference` is second less first, paired by picture."""
+
+    strategy: str
+    shift: str
+    severity: int
+    order: str
+    lessons: int
+    first: float
+    second: float
+    difference: float
+    error: float
+    adjusted_p: float = 1.0
+    verdict: str = ""  # better, worse, or neither
+
+
+@dataclass(frozen=True)
+class Compared:
+    """All strategies that both have, those that one lacks, and how the two were made differently."""
+
+    rows: list[Comparison]
+    alone: list[str]
+    changed: dict[str, tuple[Any, Any]]
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """What `tta-service evaluate --json` wrote. Raises `BadRequest`, OSError."""
+    try:
+        held = json.loads(path.read_text("utf-8"))
+    except ValueError:
+        held = None
+    if not isinstance(held, dict) or held.get("format") != FORMAT:
+        raise BadRequest(f"{path} is no evaluation: `tta-service evaluate DATA --json > FILE` writes one", "file")
+    return held
+
+
+def compare(first: Mapping[str, Any], second: Mapping[str, Any], names: Sequence[str] = ("A", "B")) -> Compared:
+    """Pairs them by the pictures' hashes. Raises `BadRequest` for other pictures, labels or classes."""
+    _check_same(first, second, names)
+    one, other = _hits(first), _hits(second)
+    rows = list[Comparison]()
+    for key in [key for key in one if key in other]:
+        difference, error = mean_and_error(other[key] - one[key])
+        means = 100 * float(one[key].mean()), 100 * float(other[key].mean())
+        rows.append(Comparison(*key, *means, 100 * difference, 100 * error))
+    for row, adjusted in zip(rows, holm([two_sided(row.difference, row.error) for row in rows])):
+        row.adjusted_p = adjusted
+        row.verdict = {"helps": "better", "hurts": "worse"}.get(verdict(row.difference, row.error, adjusted), "")
+    alone = sorted({f"{key[0]} (only in {names[0]})" for key in one.keys() - other.keys()})
+    alone += sorted({f"{key[0]} (only in {names[1]})" for key in other.keys() - one.keys()})
+    about = first["about"], second["about"]
+    keys = ("model", "model_hash", "version", "templates", "seed", "guard")
+    return Compared(
+        rows, alone, {key: (about[0][key], about[1][key]) for key in keys if about[0][key] != about[1][key]}
+    )
+
+
+def compared_lines(made: Compared, names: Sequence[str]) -> Iterator[str]:
+    """For people to read."""
+    for key, (one, other) in made.changed.items():
+        yield f"{key}: {_short(one)} in {names[0]}, {_short(other)} in {names[1]}"
+    if made.changed:
+        yield ""
+    heads = ("strategy", "shift", "order", "lessons", names[0], names[1], "difference", "")
+    table = [heads, *(_cells(row) for row in made.rows)]
+    widths = [max(len(row[place]) for row in table) for place in range(len(heads))]
+    for row in table:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
+    yield ""
+    yield f"Top-1 in percent; differences in points, paired by picture, ± one standard error, in {len(made.rows)} rows"
+    yield 'by Holm\'s correction: "better" and "worse" are significant at 5 %.'
+    if made.alone:
+        yield f"Not in both: {', '.join(made.alone)}."
+
+
+def compared_json(made: Compared) -> dict[str, Any]:
+    """The same for programs."""
+    return {"changed": made.changed, "rows": [asdict(row) for row in made.rows], "alone": made.alone}
+
+
+def _cells(row: Comparison) -> tuple[str, ...]:
+    shift = "clean" if row.shift == "none" else f"{row.shift} {row.severity}"
+    means = f"{row.first:.1f}", f"{row.second:.1f}", f"{row.difference:+.1f} ± {row.error:.1f}"
+    return row.strategy, shift, row.order, str(row.lessons), *means, row.verdict
+
+
+def _check_same(first: Mapping[str, Any], second: Mapping[str, Any], names: Sequence[str]) -> None:
+    both = f"{names[0]} and {names[1]}"
+    if set(first["classes"]) != set(second["classes"]):
+        raise BadRequest(
+            f"{both} tell different classes apart: {len(first['classes'])} and {len(second['classes'])}", "file"
+        )
+    shown = [{(one["id"], held["classes"][one["label"]]) for one in held["pictures"]} for held in (first, second)]
+    if shown[0] != shown[1]:
+        common = len(shown[0] & shown[1])
+        counts = f"{common} of {len(shown[0])} and {len(shown[1])} are in both"
+        raise BadRequest(f"{both} are of different pictures or labels, and cannot be paired: {counts}", "file")
+
+
+def _hits(held: Mapping[str, Any]) -> dict[Key, Numbers]:
+    """By row, [n] the share of the streams in which a picture is right, in the order of the pictures' hashes."""
+    order = np.argsort([one["id"] for one in held["pictures"]], kind="stable")
+    labels = np.array([one["label"] for one in held["pictures"]])
+    found: dict[Key, Numbers] = {}
+    for answer in held["answers"]:
+        right = np.zeros((len(answer["streams"]), len(labels)))
+        for hits, stream in zip(right, answer["streams"]):
+            picture = np.array(stream["picture"])
+            hits[picture] = np.array(stream["predicted"]) == labels[picture]
+        key = answer["strategy"], answer["shift"], answer["severity"], answer["order"], answer["lessons"]
+        found[key] = right.mean(0)[order]
+    return found
+
+
+def _short(value: Any) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
