@@ -10,6 +10,7 @@ from .serving.sessions.memory import MemoryLimits
 from .setting_types import (
     URL,
     Buckets,
+    Decoders,
     Header,
     Host,
     Names,
@@ -128,6 +129,8 @@ class Images(Section):
     exact: bool = (
         False  # JPEGs at full size; else at the DCT scale that leaves at least four sides of the model's image
     )
+    decoders: Decoders = 0  # processes that decode pictures; 0: the threads do
+    decode_seconds: Annotated[float, Field(gt=0, le=3600)] = 2.0  # of a processor, that one picture may take there
 
 
 class Batch(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyNetwork, SecretStr
@@ -27,6 +28,12 @@ def _check_rising(bounds: tuple[float, ...]) -> tuple[float, ...]:
     return bounds
 
 
+def _check_linux(processes: int) -> int:
+    if processes and sys.platform != "linux":
+        raise ValueError("processes that decode need Linux")
+    return processes
+
+
 def _split(given: Any) -> Any:
     return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else given
 
@@ -46,3 +53,4 @@ Origins = Annotated[tuple[Annotated[str, Field(pattern=r"^https?://[^/*\s]+$")],
 Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Bounds = Annotated[tuple[Annotated[float, Field(gt=0, le=86400)], ...], Field(min_length=1, max_length=64)]
 Buckets = Annotated[Bounds, BeforeValidator(_parse_list), AfterValidator(_check_rising)]
+Decoders = Annotated[int, Field(ge=0, le=256), AfterValidator(_check_linux)]  # processes; 0: none

@@ -161,3 +161,25 @@ async def test_a_tag_beside_a_file_of_weights_is_named_as_not_used(tmp_path: Pat
         async with build_runtime(named):
             pass
     assert caplog.messages == ["model.pretrained: not used: model.checkpoint has the weights"]
+
+
+@pytest.mark.slow
+async def test_images_decoders_decode_within_images_decode_seconds_and_are_counted():
+    pytest.importorskip("resource", reason="not on Windows")
+    chosen = settings(images__decoders=1, images__decode_seconds=0.01)
+    ask, file = question(), io.BytesIO()
+    Image.effect_noise((1500, 1500), 100).save(file, "WEBP", lossless=True, method=0)
+    ask.image.encoded = file.getvalue()
+    async with (
+        Application(chosen, FakeCLIP()) as service,  # type: ignore[arg-type]
+        grpc.aio.insecure_channel(service.address) as channel,
+    ):
+        stub = AdaptationServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError, match=r"took more than 0\.01 s of processor time") as caught:
+            await stub.Classify(ask)
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        ended = [
+            service.metrics.registry.get_sample_value("tta_decoders_ended_total", {"reason": why})
+            for why in ("time", "broken")
+        ]
+        assert ended == [1, 0]

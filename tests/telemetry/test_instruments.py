@@ -63,6 +63,7 @@ PROMISED: dict[str, set[str]] = {
     "tta_session_memory_bytes": {"strategy"},
     "tta_session_memory_limit_bytes": set(),
     "tta_audit_failures": set(),
+    "tta_decoders_ended": {"reason"},
     "tta_store_unavailable": set(),
     "tta_store_failures": set(),
     "tta_store_damaged_records": set(),

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ..clip.model import FrozenCLIP
 from ..core.events import Event, Observe, ignore
@@ -36,6 +37,9 @@ from ..serving.text.cache import TextSpaceCache
 from ..serving.text.label_sets import LabelSets
 from ..settings import Settings
 
+if TYPE_CHECKING:
+    from ..images.decoders import DecoderPool
+
 LARGE_REQUEST_COST = 128  # rows times passes of a large request: 64 views and a step of gradients
 EXPLAIN_EVERY = 16  # answers; one of them is explained for metrics
 
@@ -60,7 +64,22 @@ class Runtime:
     switches: StrategySwitches
     calibrator: Calibrator
     decode: Decode
+    decoders: DecoderPool | None
     background_tasks: tuple[asyncio.Task[None], ...] = ()  # they run until the runtime closes
+
+
+def start_decoders(settings: Settings) -> DecoderPool | None:
+    """The processes that decode pictures, if any are wanted. Raises OSError when they do not start."""
+    if not settings.images.decoders:
+        return None
+    from ..images.decoders import DecoderPool  # which only Linux has
+
+    return DecoderPool(settings.images.decoders, settings.images.decode_seconds, _image_limits(settings))
+
+
+def _image_limits(settings: Settings) -> ImageLimits:
+    most = settings.limits
+    return ImageLimits(most.image_bytes, most.image_pixels, most.image_side)
 
 
 def connect_parts(
@@ -76,6 +95,7 @@ def connect_parts(
     store: Store | None = None,
     address: Callable[[], str] = lambda: "",
     decode: Decode | None = None,
+    decoders: DecoderPool | None = None,
     look: Look | None = None,
     explain_every: int = EXPLAIN_EVERY,
 ) -> Runtime:
@@ -122,8 +142,8 @@ def connect_parts(
         observe(event)
 
     turns = partial(AdmissionController, max_waiting=2 * batch.waiting, first=0, weights=batch.weights)
-    limits = ImageLimits(most.image_bytes, most.image_pixels, most.image_side)
-    decode = decode or partial(decode_image, limits=limits, jpeg_side=find_jpeg_side(settings, clip.image_size))
+    side = find_jpeg_side(settings, clip.image_size)
+    decode = decode or partial(decode_image, limits=_image_limits(settings), jpeg_side=side, pool=decoders)
     fitter, switches = Fitter(lanes, text_spaces), StrategySwitches(settings.defaults.disabled)
     calibrator = Calibrator(lanes, text_spaces)
     resources = Resources(
@@ -168,6 +188,7 @@ def connect_parts(
         switches,
         calibrator,
         decode,
+        decoders,
     )
 
 

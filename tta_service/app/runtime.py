@@ -30,7 +30,7 @@ from ..serving.persistence.stores.seals import RecordSeals
 from ..serving.pipeline.warmup import measure
 from ..settings import BadSettings, Settings
 from .access import asks_callers
-from .parts import Runtime, connect_parts
+from .parts import Runtime, connect_parts, start_decoders
 
 log = logging.getLogger(__name__)
 LARGEST = {"cpu": 64}  # rows that warm-up tries in one forward; other devices 256
@@ -61,6 +61,8 @@ async def build_runtime(
     async with AsyncExitStack() as stack:
         if store:
             stack.push_async_callback(store.close)
+        if decoders := start_decoders(settings):
+            stack.callback(decoders.close)
         lanes = make_executors(threads.prepare, threads.adapt, threads.cores)
         stack.callback(_close_lanes, lanes)
         wanted = settings.model.model_dump(exclude={"reducers"})
@@ -84,6 +86,7 @@ async def build_runtime(
             health=health,
             store=store,
             address=address,
+            decoders=decoders,
         )
         await parts.engine.warm_up(model.dimension)
 

@@ -53,6 +53,9 @@ class Counts:
     store_unavailable: bool = _metric("tta_store_unavailable", "1: the state store does not answer.")
     store_failures: int = _counter("tta_store_failures", "Calls of the state store that failed.")
     store_damaged: int = _counter("tta_store_damaged_records", "Records that were damaged and moved aside.")
+    decoders_ended: Mapping[str, int] = _counter(
+        "tta_decoders_ended", "Processes that a picture has ended which they decoded.", "reason"
+    )
     audit_failures: int = _counter("tta_audit_failures", "Lines of the audit log that could not be written.")
     strategies_disabled: Mapping[str, int] = _metric("tta_strategy_disabled", "1: it is switched off.", "strategy")
     sets_checked: Mapping[str, int] = _counter(
