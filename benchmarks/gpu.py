@@ -36,7 +36,7 @@ from tta_service.clip.encoder_config import PRECISIONS, RUNTIMES
 from tta_service.clip.hardware import why_not
 from tta_service.clip.load import load
 from tta_service.clip.model import FrozenCLIP
-from tta_service.clip.weights.checkpoint import CONFIG
+from tta_service.clip.weights.config import CONFIG
 from tta_service.images.gpu.views import look_on_device
 from tta_service.images.views import look
 

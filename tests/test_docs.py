@@ -22,6 +22,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "clients" / "python" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "docs" / "plugin" / "README.md",
     *sorted((ROOT / "deploy").glob("*.md")),
     *sorted((ROOT / "benchmarks").glob("*.md")),
 ]

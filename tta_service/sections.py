@@ -40,6 +40,9 @@ class Model(Section):
     name: str = "pocket"  # the bundled one, or any name that open_clip knows
     pretrained: str = ""  # tag of its weights
     checkpoint: str = ""  # or a file with them
+    config: str = ""  # a file that describes the weights, if it does not lie beside them under its usual name
+    plugin: str = ""  # MODULE:FUNCTION, called before the model is loaded
+    served_name: Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""  # what answers call it
     device: str = "auto"
     precision: Literal["float32", "bfloat16", "float16", "int8"] = "float32"  # of the image tower
     runtime: Literal["eager", "compile", "cudagraphs", "onnxruntime", "openvino"] = "eager"
@@ -161,9 +164,7 @@ class Sessions(Section):
     most: Annotated[int, Field(ge=1, le=1_000_000)] = DEFAULT_MEMORY.sessions
     groups: Annotated[int, Field(ge=1, le=1_000_000)] = DEFAULT_MEMORY.groups  # lesson groups; their bytes: as sessions
     recent: Annotated[int, Field(ge=0, le=4096)] = DEFAULT_MEMORY.recent  # frames that a lesson may be about
-    taught_idle: Annotated[float, Field(ge=0, le=366 * 86400)] = (
-        DEFAULT_MEMORY.taught_idle
-    )  # of sessions with lessons or questions
+    taught_idle: Annotated[float, Field(ge=0, le=366 * 86400)] = DEFAULT_MEMORY.taught_idle  # with lessons, questions
     questions: Annotated[int, Field(ge=1, le=100_000)] = DEFAULT_MEMORY.questions  # that wait in one session
     question_age: Annotated[float, Field(gt=0, le=366 * 86400)] = DEFAULT_MEMORY.question_age  # seconds that they wait
     thumbnails: Annotated[int, Field(ge=0, le=1024)] = 0  # longer side, of pictures that may be taught; 0: none is made

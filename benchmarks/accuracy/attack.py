@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tta_service.clip.model import FrozenCLIP
-from tta_service.clip.weights.checkpoint import from_folder
+from tta_service.clip.weights.checkpoint import from_files
 from tta_service.core.catalogue import strategies
 from tta_service.core.evidence import Evidence
 from tta_service.core.labels import LabelSet, TextSpace
@@ -106,7 +106,7 @@ def differentiable(name: str, checkpoint: str, clip: FrozenCLIP) -> Encode:
     model = clip.model
     if name == "pocket" and not checkpoint:
         folder = Path(str(files("tta_service.clip.pocket")))
-        model = from_folder(folder / "open_clip_config.json", folder / "pocket.safetensors").model.eval()
+        model = from_files(folder / "open_clip_config.json", folder / "pocket.safetensors").model.eval()
         model.requires_grad_(False)
     mean, std = (torch.tensor(one).view(3, 1, 1) for one in (model.visual.image_mean, model.visual.image_std))
     return lambda pixels: model.encode_image((pixels - mean) / std, normalize=True)

@@ -11,7 +11,8 @@ from tests.clip.small import pixels
 from tta_service.clip import pocket
 from tta_service.clip.encoder_config import fold_batch_norms
 from tta_service.clip.pocket.tower import PackedConv, pack_stem
-from tta_service.clip.weights.checkpoint import CONFIG, from_folder
+from tta_service.clip.weights.checkpoint import from_files
+from tta_service.clip.weights.config import CONFIG
 
 
 def norms(model: nn.Module) -> int:
@@ -21,7 +22,7 @@ def norms(model: nn.Module) -> int:
 @torch.no_grad()
 def test_the_pocket_stem_folds_and_stays_the_same():
     with as_file(files(pocket)) as folder:
-        visual = from_folder(folder / CONFIG, folder / "pocket.safetensors").model.visual.eval()
+        visual = from_files(folder / CONFIG, folder / "pocket.safetensors").model.visual.eval()
     folded, image = copy.deepcopy(visual), pixels(4, visual.image_size[0])
     assert fold_batch_norms(folded) == norms(visual) > 0 == norms(folded)
     folded.to(memory_format=torch.channels_last)
@@ -33,7 +34,7 @@ def test_the_pocket_stem_folds_and_stays_the_same():
 @torch.no_grad()
 def test_the_folded_stem_packs_and_stays_the_same_for_any_number_of_rows():
     with as_file(files(pocket)) as folder:
-        visual = from_folder(folder / CONFIG, folder / "pocket.safetensors").model.visual.eval()
+        visual = from_files(folder / CONFIG, folder / "pocket.safetensors").model.visual.eval()
     packed, size = copy.deepcopy(visual), visual.image_size[0]
     assert not pack_stem(packed, torch.zeros(1, 3, size, size))  # its norms are not folded
     fold_batch_norms(packed)

@@ -94,7 +94,9 @@ def test_a_file_of_a_known_architecture(tmp_path, known):
     assert torch.equal(clip.encode_image(pixels()), small().encode_image(pixels()))
     with pytest.raises(CannotLoad, match=r"mine\.safetensors does not fit ViT-S-32-alt"):
         load("ViT-S-32-alt", checkpoint=str(weights), device="cpu")
-    with pytest.raises(CannotLoad, match=r"put the open_clip_config\.json that describes mine\.safetensors") as refused:
+    with pytest.raises(
+        CannotLoad, match=r"put the open_clip_config\.json or model\.toml that describes mine\.safetensors"
+    ) as refused:
         load(checkpoint=str(weights), device="cpu")
     assert refused.value.field == "checkpoint"
 

@@ -14,7 +14,7 @@ from tests.http.conftest import open_transports
 from tests.rpc.conftest import jpeg
 
 ROOT = Path(__file__).parents[2]
-PAGES = "README.md", "docs/http.md", "docs/oip.md"
+PAGES = "README.md", "docs/index.md", "docs/http.md", "docs/oip.md"
 LINES = [line for name in PAGES for line in re.findall(r"^(?:\(.*\n)?curl .*$", (ROOT / name).read_text(), re.M)]
 
 

@@ -37,6 +37,8 @@ def make_command(
         *((("--model", model.name),) if model.name != "pocket" else ()),
         ("--pretrained", str(model.pretrained or "")),
         ("--checkpoint", str(model.checkpoint or "")),
+        ("--model-config", model.config),
+        ("--plugin", model.plugin),
     ]
     words = [*labels, *(word for flag, value in options if value for word in (flag, value))]
     return " ".join(["tta-service", "classify", "FILE...", *map(shlex.quote, words)])

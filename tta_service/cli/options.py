@@ -30,6 +30,12 @@ MODEL: dict[str, tuple[str, Any]] = {  # the flags of every command that loads a
     "model": ("model.name", typer.Option(help="pocket, or a name that open_clip knows.")),
     "pretrained": ("model.pretrained", typer.Option(help="Tag of the weights, as open_clip lists them.")),
     "checkpoint": ("model.checkpoint", typer.Option(help="File with the weights.")),
+    "model_config": ("model.config", typer.Option(help="File that describes the weights: model.toml or JSON.")),
+    "plugin": (
+        "model.plugin",
+        typer.Option(metavar="MODULE:FUNCTION", help="Code of yours that registers towers or builds the model."),
+    ),
+    "name": ("model.served_name", typer.Option(help="What answers call the model.")),
     "device": ("model.device", typer.Option(help="auto, cpu, cuda, cuda:1, ...")),
     "precision": ("model.precision", typer.Option(help="float32, bfloat16, float16 or int8.")),
     "runtime": ("model.runtime", typer.Option(help="eager, compile, cudagraphs, onnxruntime or openvino.")),
@@ -42,7 +48,9 @@ MODEL: dict[str, tuple[str, Any]] = {  # the flags of every command that loads a
         typer.Option(metavar="A,B:keep=0.5,...", help="Reducers that a runtime other than eager serves."),
     ),
 }
-SPELLINGS = {knob: f"--{flag}" for flag, (knob, _) in MODEL.items()} | {  # the flag of a setting, where it has one
+SPELLINGS = {
+    knob: f"--{flag.replace('_', '-')}" for flag, (knob, _) in MODEL.items()
+} | {  # the flag of a setting, where it has one
     "server.host": "--host",
     "server.port": "--port",
     "http.port": "--http-port",

@@ -13,22 +13,16 @@ import torch
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
 from ..core.reducer import Reducer
-from . import CannotLoad, pocket
+from . import CannotLoad, pocket, wrap_errors
 from .encoder_config import make_encoder_config
 from .model import FrozenCLIP
-from .weights.checkpoint import (
-    CONFIG,
-    LoadedModel,
-    find_disagreement,
-    from_folder,
-    load_tokenizer,
-    read_model_config,
-    require_weights,
-    wrap_errors,
-)
+from .plugin import run_plugin
+from .weights.checkpoint import LoadedModel, from_files, load_tokenizer, require_weights
+from .weights.config import CONFIG, TOML, find_config, find_disagreement, read_model_config
 from .weights.hub import find_cached, find_cached_weights, require_hub
 
 POCKET, LOCAL, HUB = "pocket", "local-dir:", "hf-hub:"
+TRANSFORMERS = "; its config.json is of transformers: take the form of this model that is made for open_clip"
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth"}
 
 
@@ -41,50 +35,70 @@ def load(
     runtime: str = "eager",
     compress: str = "",
     reducers: Sequence[Reducer] = (),
+    config: str = "",
+    plugin: str = "",
+    served_name: str = "",
 ) -> FrozenCLIP:
     """The frozen model. Raises `CannotLoad` within seconds; its message says what to do instead.
 
     `name` is "pocket" (bundled) or any name that open_clip knows, with `pretrained` one of its tags, or "hf-hub:…", or
-    "local-dir:FOLDER" with weights and their open_clip_config.json. `checkpoint` is a file of weights; its architecture
-    is the open_clip_config.json beside it, with which another `name` than "pocket" must agree, else that of `name`.
+    "local-dir:FOLDER" with weights and their configuration. `checkpoint` is a file of weights, by default that beside
+    `config`; its architecture is `config` or the configuration beside it, with which another `name` than "pocket" must
+    agree, else that of `name`. `plugin` is called first (`run_plugin`). The model is called `served_name`, by default
+    after its file, folder or `name`.
     `device` "auto" is CUDA if available. `precision`, `runtime`, `compress` ("svd:RANK", "prune:RATIO") and `reducers`
     (those that a runtime other than eager serves) configure the image tower, see `EncoderConfig`.
     """
     target = _find_device(device)
-    config = make_encoder_config(precision, runtime, compress, reducers, target)
+    encoder = make_encoder_config(precision, runtime, compress, reducers, target)
+    made = run_plugin(plugin, checkpoint) if plugin else None
+    parts, label = (made, plugin.partition(":")[0]) if made else _find_model(name, pretrained, checkpoint, config)
+    options: Any = {"config": encoder, "device": target, "vocabulary": parts.vocabulary}
+    return FrozenCLIP(parts.model, parts.tokenizer, name=served_name or label, **options)
+
+
+def _find_model(name: str, pretrained: str, checkpoint: str, config: str) -> tuple[LoadedModel, str]:
+    """The model, and what it is called."""
     if checkpoint:
-        parts, label = _from_file(Path(checkpoint), name), Path(checkpoint).stem
-    elif name.startswith(LOCAL):
-        folder = _folder(name)
-        parts, label = from_folder(folder / CONFIG, _find_weights(folder)), folder.resolve().name
-    elif name == POCKET:
+        return _from_file(Path(checkpoint), name, config), Path(checkpoint).stem
+    if config:
+        folder = _require_file(config).resolve().parent
+        return _from_file(_find_weights(folder), name, config), folder.name
+    if name.startswith(LOCAL):
+        described = _describe_folder(name)
+        return from_files(described, _find_weights(described.parent)), described.parent.resolve().name
+    if name == POCKET:
         with as_file(files(pocket)) as folder:
-            parts, label = from_folder(folder / CONFIG, folder / "pocket.safetensors"), name
-    else:
-        parts, label = _from_hub(name, pretrained), f"{name}/{pretrained}" if pretrained else name
-    model, tokenizer, vocabulary = parts
-    return FrozenCLIP(model, tokenizer, name=label, config=config, device=target, vocabulary=vocabulary)
+            return from_files(folder / CONFIG, folder / "pocket.safetensors"), name
+    return _from_hub(name, pretrained), f"{name}/{pretrained}" if pretrained else name
 
 
-def _from_file(weights: Path, name: str) -> LoadedModel:
+def _require_file(config: str) -> Path:
+    if not Path(config).is_file():
+        raise CannotLoad(f"there is no file {config}", "config")
+    return Path(config)
+
+
+def _from_file(weights: Path, name: str, config: str) -> LoadedModel:
     if weights.is_dir():
         advice = f"{weights} is a folder: name the file in it, or its model with --model {LOCAL}{weights}"
         raise CannotLoad(advice, "checkpoint")
     if not weights.is_file():
         raise CannotLoad(f"there is no file {weights}", "checkpoint")
     require_weights(weights)
-    config = weights.with_name(CONFIG)
-    if config.is_file():
-        ours = read_model_config(config)["model_cfg"]
+    described = _require_file(config) if config else find_config(weights.parent)
+    if described:
+        ours = read_model_config(described)["model_cfg"]
         if name != POCKET and (why := find_disagreement(ours, _find_architecture(name))):
-            advice = f"{name} is not what {config} beside {weights.name} describes: {why}; leave the name out"
+            beside = "" if config else f" beside {weights.name}"
+            advice = f"{name} is not what {described}{beside} describes: {why}; leave the name out"
             raise CannotLoad(advice, "model")
-        return from_folder(config, weights)
+        return from_files(described, weights)
     if name.startswith(LOCAL):
-        return from_folder(_folder(name) / CONFIG, weights)
+        return from_files(_describe_folder(name), weights)
     if name == POCKET:
-        advice = f"put the {CONFIG} that describes {weights.name} beside it, or name its architecture with --model"
-        raise CannotLoad(advice, "checkpoint")
+        advice = f"put the {CONFIG} or {TOML} that describes {weights.name} beside it, or name one with --model-config"
+        raise CannotLoad(f"{advice}, or its architecture with --model", "checkpoint")
     _check_name(name)
     tags = open_clip.list_pretrained_tags_by_model(name)
     preprocess = open_clip.get_pretrained_cfg(name, tags[0]) if tags else None  # mean and deviation of its pixels
@@ -93,11 +107,14 @@ def _from_file(weights: Path, name: str) -> LoadedModel:
     return LoadedModel(model, load_tokenizer(name))
 
 
-def _folder(name: str) -> Path:
+def _describe_folder(name: str) -> Path:
+    """The configuration in a folder."""
     folder = Path(name.removeprefix(LOCAL)).expanduser()
-    if not (folder / CONFIG).is_file():
-        raise CannotLoad(f"{name}: there is no {folder / CONFIG}", "model")
-    return folder
+    config = find_config(folder)
+    if config is None:
+        other = TRANSFORMERS if (folder / "config.json").is_file() else ""
+        raise CannotLoad(f"{name}: there is no {folder / CONFIG}, nor a {TOML}{other}", "model")
+    return config
 
 
 def _find_weights(folder: Path) -> Path:
@@ -113,7 +130,7 @@ def _find_weights(folder: Path) -> Path:
 def _find_architecture(name: str) -> Mapping[str, Any]:
     """The `model_cfg` of a model name."""
     if name.startswith(LOCAL):
-        return read_model_config(_folder(name) / CONFIG)["model_cfg"]
+        return read_model_config(_describe_folder(name))["model_cfg"]
     if name.startswith(HUB):
         config = find_cached(name.removeprefix(HUB), (CONFIG,))
         if config is not None:
@@ -156,7 +173,7 @@ def _from_repository(name: str) -> LoadedModel:
         find_cached(repository, (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME)),
     )
     if config is not None and weights is not None:
-        return from_folder(config, weights, name)
+        return from_files(config, weights, name)
     require_hub(name)
     with wrap_errors(f"cannot load {name}", "model"):
         model = open_clip.create_model(name, require_pretrained=True)

@@ -1,39 +1,28 @@
-"""Builds a model and its tokenizer from weights and the open_clip_config.json that describes them; compares two."""
+"""Builds a model and its tokenizer from weights and their configuration."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, fields
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import open_clip
 from open_clip.factory import load_checkpoint, load_state_dict
-from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 from open_clip.transform import PreprocessCfg
 from torch import Tensor
 
-from .. import CannotLoad
+from .. import CannotLoad, wrap_errors
 from ..text.tokenize import TrainedVocabulary, make_vocabulary
+from .config import read_model_config
 from .file_format import why_not_weights
 from .hub import find_cached, require_hub
 
-CONFIG = "open_clip_config.json"
+log = logging.getLogger(__name__)
 ROWS, VALUES, WEIGHT = (f"text.token_embedding.{part}" for part in ("rows", "values", "weight"))
-UNSAFE = ("weights_only", "trust_remote_code")  # options that libraries advise in their errors and that run code
 WORDS = "text.taught_words"  # keys of trained words of several tokens (`tokenize.word_key`)
-TOWERS: dict[str, type[Any]] = {"vision_cfg": CLIPVisionCfg, "text_cfg": CLIPTextCfg}
-IGNORED = {  # the origin of parts, and options of training
-    "custom_text",
-    "hf_model_pretrained",
-    "hf_tokenizer_name",
-    "output_tokens",
-    "patch_dropout",
-    "timm_model_pretrained",
-    "tokenizer_kwargs",
-}
+TOKENIZER = "tokenizer_config.json", "tokenizer.json"  # one of these a tokenizer of Hugging Face has
 
 
 class LoadedModel(NamedTuple):
@@ -44,22 +33,27 @@ class LoadedModel(NamedTuple):
     vocabulary: TrainedVocabulary | None = None  # None: all of it is trained
 
 
-def from_folder(config: Path, weights: Path, tokenizer: str = "") -> LoadedModel:
+def from_files(config: Path, weights: Path, tokenizer: str = "") -> LoadedModel:
     """The model of a weights file and its configuration. Raises `CannotLoad`.
 
     A token embedding may hold its trained rows only (`expand_token_embedding`). `tokenizer` is a model name of
-    open_clip; by default the tokenizer is the one that the folder of `config` describes.
+    open_clip; by default the tokenizer is the one that `config` describes.
     """
     require_weights(weights)
+    content = read_model_config(config)
+    if missing := {"mean", "std"} - content.get("preprocess_cfg", {}).keys():
+        why = "pixels are normalised as for OpenAI's CLIP, and a model that was trained otherwise answers worse"
+        log.warning("%s has no preprocess_cfg with %s: %s", config, " and ".join(sorted(missing)), why)
     with wrap_errors(f"{weights.name} does not fit {config}", "checkpoint"):
         state: dict[str, Any] = load_state_dict(str(weights))  # type: ignore[assignment]
-        model = build_model(read_model_config(config), any(key.startswith("text.") for key in state))
+        model = build_model(content, any(key.startswith("text.") for key in state))
         if ROWS not in state:
             load_checkpoint(model, str(weights))  # which also converts other authors' layouts
         else:
             model.load_state_dict(expand_token_embedding(state, model.vocab_size))
     vocabulary = make_vocabulary(state[ROWS], state.get(WORDS)) if ROWS in state else None
-    return LoadedModel(model, load_tokenizer(tokenizer or f"local-dir:{config.parent}"), vocabulary)
+    made = load_tokenizer(tokenizer) if tokenizer else make_tokenizer(content["model_cfg"]["text_cfg"], config)
+    return LoadedModel(model, made, vocabulary)
 
 
 def require_weights(file: Path) -> None:
@@ -70,38 +64,6 @@ def require_weights(file: Path) -> None:
         why = f"it cannot be read: {error.strerror}"
     if why:
         raise CannotLoad(f"{file.name} does not fit any model: {why}", "checkpoint")
-
-
-def read_model_config(config: Path) -> dict[str, Any]:
-    """Read an open_clip_config.json. Raises `CannotLoad`."""
-    with wrap_errors(f"{config} describes no model", "checkpoint"):
-        content: dict[str, Any] = json.loads(config.read_text(encoding="utf-8-sig"))
-        if not {"embed_dim", "vision_cfg", "text_cfg"} <= content["model_cfg"].keys():
-            raise ValueError("its model_cfg needs embed_dim, vision_cfg and text_cfg")
-        return content
-
-
-def find_disagreement(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    """The first difference of two `model_cfg`s, in words; "" when there is none. Missing keys have their defaults."""
-    left, right = dict(_flatten(ours)), dict(_flatten(theirs))
-    for key in (*left, *right):
-        one, other = left.get(key), right.get(key)
-        if one != other:
-            return f"{key} is {one!r} there, not {other!r}"
-    return ""
-
-
-def _flatten(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    yield "quick_gelu", bool(config.get("quick_gelu"))
-    for key, value in config.items():
-        if key in TOWERS:
-            known = {field.name for field in fields(TOWERS[key])}
-            whole = {**asdict(TOWERS[key]()), **value} if value.keys() <= known else value
-            for name, part in sorted(whole.items()):
-                if name not in IGNORED:
-                    yield f"{key}.{name}", list(part) if isinstance(part, tuple) else part
-        elif key not in IGNORED | {"quick_gelu"}:
-            yield key, value
 
 
 def build_model(config: dict[str, Any], custom: bool) -> Any:
@@ -124,32 +86,28 @@ def expand_token_embedding(state: dict[str, Tensor], words: int) -> dict[str, Te
     return {**{key: value for key, value in state.items() if key not in (ROWS, VALUES, WORDS)}, WEIGHT: full}
 
 
+def make_tokenizer(text: Mapping[str, Any], config: Path) -> Any:
+    """The tokenizer of a `text_cfg`: its files lie beside `config`, or on the hub. Raises `CannotLoad`."""
+    wanted, source = f"the tokenizer of {config}", str(text.get("hf_tokenizer_name") or "")
+    options: dict[str, Any] = {"context_length": text.get("context_length", 77), **text.get("tokenizer_kwargs", {})}
+    with wrap_errors(f"cannot load {wanted}", "model"):
+        if not source:
+            return open_clip.SimpleTokenizer(**options)
+        if any((config.parent / name).is_file() for name in TOKENIZER):
+            source = str(config.parent)
+        elif not find_cached(source, TOKENIZER):
+            require_hub(wanted)
+        return open_clip.tokenizer.HFTokenizer(source, tokenizer_mode=text.get("tokenizer_mode"), **options)
+
+
 def load_tokenizer(name: str) -> Any:
     """open_clip's tokenizer of a model name. `CannotLoad` when its files are on a hub that does not answer."""
     wanted = f"the tokenizer of {name}"
     with wrap_errors(f"cannot load {wanted}", "model"):
         source = str(((open_clip.get_model_config(name) or {}).get("text_cfg") or {}).get("hf_tokenizer_name") or "")
-        if not source or name.startswith("local-dir:"):
+        if not source:
             return open_clip.get_tokenizer(name)
-        if find_cached(source, ("tokenizer_config.json", "tokenizer.json")):
+        if find_cached(source, TOKENIZER):
             return open_clip.get_tokenizer(name, local_files_only=True)
         require_hub(wanted)
         return open_clip.get_tokenizer(name)
-
-
-@contextmanager
-def wrap_errors(what: str, field: str) -> Iterator[None]:
-    """Turns any exception inside into a `CannotLoad` of one sentence: `what`, then the start of the cause."""
-    try:
-        yield
-    except CannotLoad:
-        raise
-    except Exception as error:
-        why = " ".join(str(error).split())
-        if any(word in why for word in UNSAFE):
-            why = "it holds more than tensors or is damaged; what may run code of its own is never loaded"
-        elif isinstance(error, StopIteration):
-            why = "it holds no tensors"
-        elif not isinstance(error, OSError | RuntimeError | ValueError):
-            why = f"{type(error).__name__} {why}".rstrip()
-        raise CannotLoad(f"{what}: {why if len(why) <= 500 else f'{why[:500]}…'}", field) from error
