@@ -12,10 +12,12 @@ from tta_service.maths import (
     confident_rows,
     entropy,
     inverse,
+    lead_is_settled,
     lower_factor,
     marginal_entropy,
     mean_log_probability,
     pseudo_inverse,
+    round_sizes,
     shared_weight,
     summarise,
     unit,
@@ -120,3 +122,47 @@ def test_adam_is_torchs(decay):
         optimiser.step()
         adam(ours, gradient, *moments, step, 5e-3, decay)
     torch.testing.assert_close(ours, theirs.data, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("views", "agreement", "sizes"),
+    [(64, 1.0, ()), (64, 0.9, (8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60)), (10, 0.9, (8,)), (8, 0.9, ())],
+)
+def test_rounds_are_for_less_than_full_agreement(views, agreement, sizes):
+    assert round_sizes(views, agreement) == sizes
+    assert len(round_sizes(512, agreement)) <= 14
+
+
+def votes(*counts: int) -> torch.Tensor:
+    return torch.eye(len(counts)).repeat_interleave(torch.tensor(counts), 0)
+
+
+def test_a_lead_is_settled_by_all_rows_or_by_enough_that_agree():
+    two_against_one = torch.tensor([2.0, 1.0, 0.0])
+    assert lead_is_settled(votes(2, 1, 0), two_against_one, 3, 0.0), "these are all"
+    assert not lead_is_settled(votes(2, 1, 0), two_against_one, 19, 0.01)
+    assert not lead_is_settled(votes(18, 0, 0), two_against_one, 19, 0.0), "no doubt is allowed"
+    assert [lead_is_settled(votes(n, 0, 0), two_against_one, 19, 0.01) for n in (1, 2, 3, 4)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert not lead_is_settled(votes(4, 4, 0), two_against_one, 19, 0.4), "a tie is no lead"
+    assert lead_is_settled(torch.ones(1, 1), torch.ones(1), 19, 0.01), "one class always leads"
+
+
+@pytest.mark.parametrize("doubt", [0.02, 0.1])
+def test_settled_leads_are_lost_as_seldom_as_allowed(doubt):
+    """Votes of 20 views without replacement, of images from certain to torn between two classes."""
+    draw = torch.Generator().manual_seed(0)
+    lost = settled = 0
+    for _ in range(1000):
+        chance = torch.rand((), generator=draw) * 0.8 + 0.1
+        second = (torch.rand(20, generator=draw) > chance).long()
+        rows = torch.nn.functional.one_hot(second, 2).float()
+        if lead_is_settled(rows[:8], rows[:8].sum(0), 20, doubt):
+            settled += 1
+            lost += int(rows.sum(0).argmax() != rows[:8].sum(0).argmax())
+    assert settled > 250
+    assert lost <= doubt * settled

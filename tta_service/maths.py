@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 from typing import NamedTuple
 
 import torch
@@ -67,6 +68,29 @@ def mean_log_probability(logits: Tensor) -> Tensor:
     if len(logits) == 1:
         return logits[0].log_softmax(-1)
     return logits.log_softmax(-1).logsumexp(0) - math.log(len(logits))
+
+
+def round_sizes(views: int, agreement: float) -> tuple[int, ...]:
+    """How many views to look at before asking whether they are enough, each time; never, if the agreement is 1."""
+    return tuple(range(max(8, views // 8), views, max(4, views // 16))) if agreement < 1 else ()
+
+
+def lead_is_settled(support: Tensor, logits: Tensor, total: int, doubt: float) -> bool:
+    """Whether the answer `logits` [c] still leads its runner-up after `total` rows, except with probability `doubt`.
+
+    `support` [k, c] is what each of the first k rows adds for each class. Their leads are taken for draws without
+    replacement: the mean of k of them is apart from that of all by s·sqrt((total − k) / (k·total)) (Cochran, Sampling
+    Techniques, 1977, theorem 2.2). One row more that is for neither stands for what few rows do not show.
+    """
+    rows = len(support)
+    if rows >= total or len(logits) < 2:
+        return True
+    if doubt <= 0:
+        return False
+    first, second = logits.topk(2).indices.tolist()
+    lead = torch.cat([support[:, first] - support[:, second], support.new_zeros(1)])
+    mean, deviation = float(lead.mean()), float(lead.std()) * math.sqrt((total - rows) / (rows * total))
+    return mean > 0 and mean >= NormalDist().inv_cdf(1 - doubt) * deviation
 
 
 def marginal_entropy(logits: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from tta_service.core.events import Closed, Forward
 from tta_service.core.reducer import Reduction
 from tta_service.core.request import STAGES, Cascade, Encoded, Features, Report, Request
 from tta_service.serving.costs.model import CostModel
+from tta_service.strategies.mean import Mean
 from tta_service.strategies.mta import MTA
 from tta_service.strategies.tda import TDA
 from tta_service.strategies.zero import Zero
@@ -39,7 +40,7 @@ def assert_same(answers: list[Report], expected: list[Report]) -> None:
 
 
 def mixed(seed: int) -> Request:
-    strategies = [ZeroShot(), Zero(views=8), MTA(views=8), TDA(), Steep(), Diary(views=3), Anchored()]
+    strategies = [ZeroShot(), Zero(views=16, agreement=0.7), MTA(views=8), TDA(), Steep(), Diary(views=3), Anchored()]
     names = LABELS.names if seed % 4 else LABELS.names[:3]
     return make_request(
         seed, strategies[seed % 7], session=f"s{seed % 3}", labels=LabelSet(names), explain=seed % 5 == 0
@@ -66,6 +67,41 @@ async def test_together_equals_alone(made: Callable[[], FakeCLIP]):
         torch.testing.assert_close(mine.logits, theirs.logits, atol=2e-3, rtol=0)
         torch.testing.assert_close(mine.zero_shot, theirs.zero_shot, atol=2e-3, rtol=0)
     assert len(many.of(Forward)) < len(one.of(Forward))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "on_deadline"), [(Zero(agreement=0.9), "fail"), (Mean(agreement=0.9), "degrade")], ids=["zero", "mean"]
+)
+async def test_fewer_views_are_encoded_where_they_settle_the_answer(strategy: Zero | Mean, on_deadline: str):
+    """The answer is that of so many views; it is not degraded, and no other row was encoded."""
+    async with harness() as service:
+        soon = {"deadline": time.monotonic() + PATIENCE, "on_deadline": on_deadline}
+        requests = [make_request(seed, strategy, **soon) for seed in range(6)]
+        reports = [await service.engine.classify(request) for request in requests]
+        encoded = sum(forward.rows for forward in service.of(Forward))
+        assert sum(report.views for report in reports) == encoded < 0.9 * 6 * 64
+        assert len({report.views for report in reports}) > 1, "each image has its own need"
+        for report in reports:
+            assert report.degraded is None
+            fixed = replace(strategy, views=report.views, agreement=1.0)
+            alone = await service.engine.classify(replace(report.request, strategy=fixed))
+            torch.testing.assert_close(report.logits, alone.logits, atol=2e-3, rtol=0)
+            everything = await service.engine.classify(
+                replace(report.request, strategy=replace(strategy, agreement=1.0))
+            )
+            assert everything.views == 64
+            assert everything.logits.argmax() == report.logits.argmax()
+
+
+async def test_a_cascade_goes_on_from_the_views_that_its_first_strategy_needed():
+    async with harness() as service:
+        request = make_request(1, Zero(agreement=0.9), cascade=Cascade(MTA(), 0.0))
+        report = await service.engine.classify(request)
+        assert report.escalated and report.views == 64
+        assert sum(forward.rows for forward in service.of(Forward)) == 64
+        torch.testing.assert_close(
+            report.logits, (await service.engine.classify(make_request(1, MTA()))).logits, atol=2e-3, rtol=0
+        )
 
 
 async def test_a_report_says_what_was_done():

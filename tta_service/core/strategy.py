@@ -39,12 +39,19 @@ class Needs:
     confident: float = 1.0  # the fraction of views that it uses, by lowest entropy; 1.0: all of them
     memory: Scope = Scope.REQUEST
     gradient: bool = False  # `adapt` differentiates `Prompts`, and so runs in the tune lane
+    rounds: tuple[int, ...] = ()  # rising; after so many views `is_settled` is asked whether they are enough
 
 
 # Parameters that several strategies have.
 ViewCount = Annotated[int, Ge(1), Le(512), "views of the image, the plain one included"]
 Confident = Annotated[float, Gt(0), Le(1), "fraction of views kept by lowest entropy"]
 Augment = Annotated[Literal["crop", "augmix"], "how views are made"]
+Agreement = Annotated[
+    float,
+    Ge(0.5),
+    Le(1),
+    "share of images that get the answer of all views; below 1 fewer are encoded where they suffice",
+]
 Capacity = Annotated[int, Ge(1), Le(256), "images remembered per class"]
 
 
@@ -89,6 +96,13 @@ class Strategy(ABC, Generic[Memory]):
         after each; the session's turn ends with it.
         """
         return carry
+
+    def is_settled(self, seen: Evidence, views: int) -> bool:
+        """Whether the answer is unlikely to change with all `views` views; the image is then answered with these.
+
+        Asked after each of the `rounds` of `needs`; optional, pure, without memory.
+        """
+        return False
 
     def teach(self, seen: Evidence, label: int, memory: Memory) -> Memory:
         """The memory after a person said that the image is of class `label`; optional.

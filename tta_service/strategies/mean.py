@@ -11,8 +11,15 @@ from torch import Tensor
 
 from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
-from ..core.strategy import Augment, Confident, Needs, Stateless, ViewCount
-from ..maths import confident_rows, mean_log_probability, shared_weight
+from ..core.strategy import Agreement, Augment, Confident, Needs, Stateless, ViewCount
+from ..maths import (
+    confident_count,
+    confident_rows,
+    lead_is_settled,
+    mean_log_probability,
+    round_sizes,
+    shared_weight,
+)
 
 
 @register_strategy("mean")
@@ -26,10 +33,20 @@ class Mean(Stateless):
     views: ViewCount = 64
     confident: Confident = 0.3
     augment: Augment = "crop"
+    agreement: Agreement = 1.0
 
     def needs(self) -> Needs:
         """Its views, of which it reads the surest."""
-        return Needs(views=self.views, augment=self.augment, confident=self.confident)
+        rounds = round_sizes(self.views, self.agreement)
+        return Needs(views=self.views, augment=self.augment, confident=self.confident, rounds=rounds)
+
+    def is_settled(self, seen: Evidence, views: int) -> bool:
+        """By the probabilities of the views that are confident so far."""
+        logits = seen.logits()
+        sure = logits[confident_rows(seen, self.confident, logits)]
+        doubt = (1 - self.agreement) / max(1, len(self.needs().rounds))
+        total = confident_count(views, self.confident)
+        return lead_is_settled(sure.softmax(-1), mean_log_probability(sure), total, doubt)
 
     def adapt(self, seen: Evidence, memory: None) -> tuple[Tensor, None]:
         """ln of the mean over confident views of softmax(logits)."""

@@ -9,11 +9,12 @@ from typing import Annotated
 import torch
 from annotated_types import Gt, Le
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
-from ..core.strategy import Augment, Needs, Stateless, ViewCount
-from ..maths import confident_rows, entropy, shared_weight
+from ..core.strategy import Agreement, Augment, Needs, Stateless, ViewCount
+from ..maths import confident_count, confident_rows, entropy, lead_is_settled, round_sizes, shared_weight
 
 _EPSILON = torch.finfo(torch.float32).eps  # "zero" as the published code has it
 
@@ -31,11 +32,20 @@ class Zero(Stateless):
     views: ViewCount = 64
     keep: Annotated[float, Gt(0), Le(1), "fraction of views that vote, by lowest entropy"] = 0.3
     augment: Augment = "crop"
+    agreement: Agreement = 1.0
     compat: Annotated[bool, "the published temperature and last resort"] = False
 
     def needs(self) -> Needs:
         """Its views, of which `keep` vote."""
-        return Needs(views=self.views, augment=self.augment, confident=self.keep)
+        rounds = round_sizes(self.views, self.agreement)
+        return Needs(views=self.views, augment=self.augment, confident=self.keep, rounds=rounds)
+
+    def is_settled(self, seen: Evidence, views: int) -> bool:
+        """By the votes of the views that are confident so far."""
+        logits = seen.logits()
+        votes = one_hot(logits[confident_rows(seen, self.keep, logits)].argmax(-1), logits.shape[1]).float()
+        doubt = (1 - self.agreement) / max(1, len(self.needs().rounds))
+        return lead_is_settled(votes, self.adapt(seen, None)[0], confident_count(views, self.keep), doubt)
 
     def adapt(self, seen: Evidence, memory: None) -> tuple[Tensor, None]:
         """ln of the votes for each class; a broken tie counts as one vote more."""

@@ -55,6 +55,9 @@ def needs_make_sense(cls: StrategyClass) -> None:
     assert isinstance(needs, Needs), f"needs() returned {needs!r}, not Needs(…)"
     assert 1 <= needs.fewest <= needs.views, f"fewest {needs.fewest} must lie in 1…views ({needs.views})"
     assert 0 < needs.confident <= 1, f"confident {needs.confident} is no fraction of views"
+    assert list(needs.rounds) == sorted(set(needs.rounds)) and all(
+        needs.fewest <= count < needs.views for count in needs.rounds
+    ), f"rounds {needs.rounds} must rise from fewest ({needs.fewest}) on and end below views ({needs.views})"
     assert needs.augment in ("crop", "augmix", "named"), f"augment {needs.augment!r} is none of crop, augmix, named"
 
 

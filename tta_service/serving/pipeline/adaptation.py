@@ -51,6 +51,11 @@ class EncodedViews:
     views: Views | None = None
     kept: Tensor | None = None  # [k] confident rows, chosen by a first look with reduction
     second_look: tuple[Tensor, tuple[Tensor, ...]] | None = None  # rows [m], their exact features [m, d] in pieces
+    settled: bool = False  # the strategy has said that these views are enough
+
+    def suffice(self, views: int) -> bool:
+        """Whether they are so many, or the strategy needs no more."""
+        return self.settled or self.count >= views
 
     def evidence(self, text: TextSpace) -> Evidence:
         """The strategy's input. Raises `BadRequest` if the rows do not have this model's dimension."""
@@ -186,3 +191,9 @@ def choose_confident(
         wanted[0] = wanted[kept.cpu()] = True
         rows = wanted.nonzero().flatten()
         return kept, rows, pixels[rows]
+
+
+def is_settled(strategy: Strategy[Any], encoded: EncodedViews, text: TextSpace, views: int) -> bool:
+    """Whether the strategy needs no more rows than these, of `views`. Raises `ModelFault` if it fails."""
+    with faults_of(strategy), torch.no_grad():
+        return strategy.is_settled(encoded.evidence(text), views)

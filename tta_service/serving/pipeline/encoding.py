@@ -7,6 +7,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from torch import Tensor
 
@@ -15,11 +16,11 @@ from ...core.evidence import Views
 from ...core.labels import TextSpace
 from ...core.reducer import Reduction
 from ...core.request import Features, Request
-from ...core.strategy import Needs
+from ...core.strategy import Needs, Strategy
 from ..admission.claims import Claim, pixels_of
 from ..batching.jobs import Rows
 from ..concurrency import run
-from .adaptation import EncodedViews, choose_confident
+from .adaptation import EncodedViews, choose_confident, is_settled
 from .deadline import Plan, WorkDone
 from .resources import Resources, StageTimer
 
@@ -65,8 +66,8 @@ class RequestEncoding:
         rows = self._rows if needs.augment == self._augment else min(1, self._rows)
         return WorkDone(self._pixels is not None, rows)
 
-    async def encode(self, needs: Needs, text: TextSpace, plan: Plan) -> EncodedViews:
-        """Encodes as many views as planned, or fewer if time runs out.
+    async def encode(self, strategy: Strategy[Any], needs: Needs, text: TextSpace, plan: Plan) -> EncodedViews:
+        """Encodes as many views as planned, or fewer if time runs out or the strategy is settled after a round.
 
         Raises `DeadlineTooShort` if there is no time for the plain view, `BadImage`, `BadRequest` if the client sent
         too few feature rows, `ModelFault` if the tower fails.
@@ -85,9 +86,8 @@ class RequestEncoding:
         if prepared.decode:
             resources.costs.learn_decode(image, prepared.decode)
         resources.costs.learn_look(needs.augment, plan.views, prepared.look)
-        if prepared.jobs:
-            await self._encode_rows(prepared.jobs, text, plan)
-        encoded = EncodedViews(self._pieces, min(plan.views, self._rows), prepared.views)
+        settled = await self._encode_in_rounds(prepared, strategy, needs, text, plan)
+        encoded = EncodedViews(self._pieces, min(plan.views, self._rows), prepared.views, settled=settled)
         second_look = (
             self.request.reduction.scope == "two_looks" and not plan.zero_shot_only and encoded.count >= plan.fewest
         )
@@ -118,6 +118,24 @@ class RequestEncoding:
         parts = [(have, exact, self.resources.no_reduction), (max(have, exact), count, reduced)]
         jobs = [(views.pixels[start:stop], how) for start, stop, how in parts if start < stop]
         return PreparedViews(views, jobs, decoded_at - began if decoded else 0.0, time.monotonic() - decoded_at)
+
+    async def _encode_in_rounds(
+        self, prepared: PreparedViews, strategy: Strategy[Any], needs: Needs, text: TextSpace, plan: Plan
+    ) -> bool:
+        """Encodes the missing rows up to each round in turn, with rows of other requests. Whether that was enough."""
+        jobs, asked = prepared.jobs, needs.rounds if self.request.reduction.scope != "two_looks" else ()
+        for views in [*(count for count in asked if self._rows < count < plan.views), plan.views]:
+            if not jobs:
+                break
+            now, jobs = split_jobs(jobs, views - self._rows)
+            await self._encode_rows(now, text, replace(plan, views=views))
+            if self._rows < views:
+                break  # out of time
+            encoded = EncodedViews(self._pieces, self._rows)
+            lane = self.resources.lanes.adapt
+            if views < plan.views and await run(lane, is_settled, strategy, encoded, text, needs.views):
+                return True
+        return False
 
     async def _encode_rows(self, jobs: list[Job], text: TextSpace, plan: Plan) -> None:
         """Encodes the missing rows; if there is no time for any, the plain one alone."""
@@ -164,3 +182,14 @@ class RequestEncoding:
         if exact_rows.count < len(pixels):
             return replace(encoded, count=0)
         return replace(encoded, kept=kept, second_look=(rows, exact_rows.pieces))
+
+
+def split_jobs(jobs: list[Job], rows: int) -> tuple[list[Job], list[Job]]:
+    """The first `rows` views of the jobs, and the others."""
+    first: list[Job] = []
+    rest: list[Job] = []
+    for pixels, reduction in jobs:
+        first += [(pixels[:rows], reduction)] if rows > 0 else []
+        rest += [(pixels[max(rows, 0) :], reduction)] if rows < len(pixels) else []
+        rows -= len(pixels)
+    return first, rest

@@ -66,10 +66,10 @@ class RequestRun:
         plan = self._plan(strategy, needs, wanted)
         if plan.zero_shot_only and not fall_back:
             raise TimeoutError
-        encoded = await self.encoding.encode(needs, text, plan)
+        encoded = await self.encoding.encode(strategy, needs, text, plan)
         views, asked = encoded.count, strategy
         try:
-            if plan.zero_shot_only or views < plan.fewest:
+            if plan.zero_shot_only or not encoded.suffice(plan.fewest):
                 raise TimeoutError
             until = planner.adapt_by(strategy, views) if planner else math.inf
             answer, status = await self._adapt(strategy, needs, encoded, text, until)
@@ -80,7 +80,8 @@ class RequestRun:
                 raise
             answer, status = await self._answer_zero_shot(encoded, text)
             strategy, views, zero_shot = self.resources.costs.zero_shot, 1, True
-        degraded = Degraded(self._reason(asked), wanted, views, zero_shot) if zero_shot or views < wanted else None
+        complete = encoded.suffice(wanted) and not zero_shot
+        degraded = None if complete else Degraded(self._reason(asked), wanted, views, zero_shot)
         return Report(
             request=self.request,
             strategy=strategy,
