@@ -6,7 +6,7 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-all test-cpus check proto bench format clean
+.PHONY: help demo serve test test-all test-cpus check docs docs-check coverage proto bench format clean
 
 help:                           ## this list
 	@sed -n "s/^\([a-z-]*\):.*## /\1\t/p" $(MAKEFILE_LIST) | expand -t 12
@@ -39,6 +39,15 @@ format: .venv/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: .venv/.installed-dev      ## the documentation as a site, at http://127.0.0.1:8000
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
+docs-check: .venv/.installed-dev ## build the site; a broken link or anchor is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+coverage: .venv/.installed-dev  ## how much of the package `make test` runs, branches too
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not large" --cov=tta_service --cov-branch
+
 proto: .venv/.installed-dev     ## write the generated code: both copies of the wire, the synchronous client, OpenAPI
 	$(BIN)/python protos/generate.py
 	$(BIN)/python protos/generate_sync.py
@@ -53,4 +62,4 @@ bench: .venv/.installed-dev     ## the benchmarks that need no data set
 	@sh deploy/venv.sh $*
 
 clean:
-	rm -rf .venv .venv-proto build dist
+	rm -rf .venv .venv-proto build dist .coverage
