@@ -126,6 +126,23 @@ ROWS = {
             limits=(0.75, 0.9),
             width=12,
         ),
+        Panel(
+            "Flips and rejections of the worst sessions",
+            "Share of a session's recent answers that adapting changed or that no memory gave, of five sessions by rank.",
+            "percentunit",
+            {"{{sign}} {{rank}}": f'max by (sign, rank) (tta_session_worst{{{HERE}, sign=~"flips|rejections"}})'},
+            limits=(0.25, 0.5),
+            width=12,
+            empty="no session has frames enough",
+        ),
+        Panel(
+            "Drift and resets of the worst sessions",
+            "Standard deviations by which a session's pictures fit its labels less than at first, and lost memories.",
+            "none",
+            {"{{sign}} {{rank}}": f'max by (sign, rank) (tta_session_worst{{{HERE}, sign=~"drift|resets"}})'},
+            limits=(2, 3),
+            width=12,
+        ),
     ],
     "Label sets": [
         Panel(

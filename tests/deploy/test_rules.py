@@ -17,7 +17,7 @@ from tta_service.settings import load
 
 ALERTS = [
     "InstanceDown", "CanaryFailing", "HeartbeatStale", "ErrorBudgetBurn", "P99OverSLO", "FrameAgeOverSLO",
-    "DropRatioHigh", "QueueSaturated", "AdmissionRejecting", "SessionEvictionsByCapacity", "CudaOOM",
+    "DropRatioHigh", "QueueSaturated", "AdmissionRejecting", "SessionEvictionsByCapacity", "SessionDoubtful", "CudaOOM",
     "MemoryNearLimit", "AdaptationFallbackHigh", "NoTrafficButStreamsOpen", "CertExpiring",
     "StoreUnavailable", "StoreRecordsDamaged", "AuditLogFailing",
 ]  # fmt: skip

@@ -60,6 +60,7 @@ PROMISED: dict[str, set[str]] = {
     "tta_drawn_confidence": set(),
     "tta_decisions": {"strategy", "decision"},
     "tta_prediction_set_size": {"strategy"},
+    "tta_session_worst": {"sign", "rank"},
     "tta_session_memory_bytes": {"strategy"},
     "tta_session_memory_limit_bytes": set(),
     "tta_audit_failures": set(),

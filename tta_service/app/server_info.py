@@ -68,6 +68,7 @@ def make_counts(
         inflight_requests=runtime.admission.running_requests,
         heartbeat={worker: now - silence for worker, silence in runtime.health.silence.items()},
         sessions={"active": sessions.streams, "idle": sessions.sessions - sessions.streams},
+        worst_sessions=sessions.worst,
         memory_bytes=sessions.bytes_by_strategy,
         questions=sessions.questions,
         questions_answered=sessions.questions_answered,

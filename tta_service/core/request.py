@@ -172,6 +172,7 @@ class Report:
     degraded: Degraded | None = None
     escalated: bool = False
     guarded: bool = False  # the guard has put an answer without memory in the place of the memory's
+    rejected: bool = False  # no memory has learnt from the picture, which `admit_below` did not admit
     cosine: float = 0.0  # between the plain view and the nearest text
     trust: Trust | None = None
     explanation: Explanation | None = None
@@ -195,6 +196,5 @@ class Report:
 
     def complete(self, **fields: Any) -> Report:
         """A copy with these fields. It keeps the scores, which `replace` would forget."""
-        whole = copy(self)
-        vars(whole).update(fields)
+        vars(whole := copy(self)).update(fields)
         return whole

@@ -16,10 +16,10 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 
-def _metric(name: str, help: str, label: str = "", family: type = GaugeMetricFamily) -> Any:
-    """A field of `Counts`, shown as this metric: one number, or with a `label` a number for each of its values."""
-    make = partial(family, name, help, labels=[label] if label else [])
-    return field(default_factory=dict if label else int, metadata={"make": make})
+def _metric(name: str, help: str, *labels: str, family: type = GaugeMetricFamily) -> Any:
+    """A field of `Counts`, shown as this metric: one number, or with `labels` a number for each of their values."""
+    make = partial(family, name, help, labels=labels)
+    return field(default_factory=dict if labels else int, metadata={"make": make})
 
 
 _counter = partial(_metric, family=CounterMetricFamily)
@@ -44,6 +44,9 @@ class Counts:
     inflight_requests: int = _metric("tta_inflight_requests", "Requests admitted and not answered yet.")
     inflight_rows: int = _metric("tta_inflight_rows", "Views of the requests in flight.")
     sessions: Mapping[str, int] = _metric("tta_sessions", "Sessions in memory.", "state")
+    worst_sessions: Mapping[tuple[str, str], float] = _metric(
+        "tta_session_worst", "What speaks against the answers of the sessions of which most does.", "sign", "rank"
+    )
     memory_bytes: Mapping[str, int] = _metric("tta_session_memory_bytes", "Bytes of all session memories.", "strategy")
     memory_limit: int = _metric("tta_session_memory_limit_bytes", "Bytes that session memories may take.")
     questions: int = _metric("tta_questions_waiting", "Questions that wait for a person.")
@@ -95,7 +98,7 @@ def show_counts(counts: Counts) -> list[Metric]:
         families.append(family := one.metadata["make"]())
         value = getattr(counts, one.name)
         for key, number in value.items() if isinstance(value, Mapping) else [(None, value)]:
-            family.add_metric([] if key is None else [key], number)
+            family.add_metric([] if key is None else key if isinstance(key, tuple) else [key], number)
     return families
 
 

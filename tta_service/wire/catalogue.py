@@ -122,6 +122,8 @@ def make_session_info(session: SessionInfo) -> pb.SessionInfo:
         flips=session.answers.flips,
         deferred=session.answers.deferred,
         drift=session.answers.drift,
+        resets=session.answers.resets,
+        rejections=session.answers.rejections,
     )
 
 

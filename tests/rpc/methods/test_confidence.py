@@ -128,6 +128,8 @@ async def test_a_frame_that_is_not_admitted_is_answered_and_not_remembered(harne
     assert list(kept_out.top) == list((await classify(harness, foreign, session="other", **given)).top)
     twice = [await classify(harness, foreign, admit_below=0.999, **given) for _ in range(2)]
     assert list(twice[0].top) == list(twice[1].top) == list(kept_out.top)
+    listed = (await harness.stub.ListSessions(pb.ListSessionsRequest())).sessions
+    assert [one.rejections for one in listed if one.frames > 21] == [3], "those of `admit_below`"
 
 
 async def test_one_odd_frame_does_not_flip_a_stable_label(harness: Harness) -> None:

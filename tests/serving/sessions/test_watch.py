@@ -14,7 +14,7 @@ from torch import Tensor
 from tests.telemetry.reports import make_report
 from tta_service.core.caution import Caution
 from tta_service.core.trust import Trust
-from tta_service.serving.sessions.watch import ASK_EVERY, MOST_WAITING, SessionWatch
+from tta_service.serving.sessions.watch import ASK_EVERY, MOST_WAITING, SessionWatch, rank_signs
 
 CLASSES = 10
 
@@ -127,3 +127,44 @@ def test_other_warnings_ask_nobody() -> None:
     known = torch.tensor([20.0, 0.0, 0.0])
     one, report = SessionWatch(), make_report(known, known, unseen=("gizmo",))
     assert not any(one.should_ask(one.observe(report, taught=False), lambda: 0) for _ in range(300))
+
+
+def watched(flipped: int, rejected: int = 0, frames: int = 120, resets: int = 0) -> SessionWatch:
+    """Of so many frames the last ones were flips, the last ones rejected, and the first ones began a memory anew."""
+    one, plain = SessionWatch(), torch.eye(CLASSES)[0]
+    for place in range(frames):
+        report = make_report(torch.eye(CLASSES)[int(frames - place <= flipped)], plain)
+        session = replace(report.session, memory_reset=place < resets)
+        one.observe(replace(report, rejected=frames - place <= rejected, session=session), taught=False)
+    return one
+
+
+def test_signs_are_ranked_over_sessions_and_shares_need_frames():
+    many = [watched(flipped) for flipped in (12, 60, 0, 30, 24, 6)]
+    found = rank_signs([*many, watched(50, frames=50), watched(0, rejected=90, resets=2)], 3)
+    assert {rank: value for (sign, rank), value in found.items() if sign == "flips"} == pytest.approx(
+        {"1": 60 / 120, "2": 30 / 120, "3": 24 / 120}
+    )
+    assert found["rejections", "1"] == pytest.approx(90 / 120) and found["rejections", "2"] == 0
+    assert (found["resets", "1"], found["resets", "2"]) == (2, 0)
+    assert not any(sign == "drift" for sign, _ in found), "there was no drift to measure"
+    assert not rank_signs([])
+
+
+def test_a_sign_is_alarming_once_until_it_has_fallen_to_a_half():
+    one, plain = SessionWatch(), torch.eye(CLASSES)[0]
+    told = list[tuple[int, str]]()
+    for place in range(1400):
+        flipped = place < 200 or place >= 900
+        one.observe(make_report(torch.eye(CLASSES)[int(flipped)], plain), taught=False)
+        told += [(place, sign) for sign in one.new_alarms()]
+    assert [sign for _, sign in told] == ["flips", "flips"]
+    assert told[0][0] < 200 and told[1][0] > 900
+
+
+def test_rejections_and_resets_are_counted():
+    statistics = watched(0, rejected=3, resets=2).statistics
+    assert (statistics.rejections, statistics.resets) == (3, 2)
+    guarded = SessionWatch()
+    guarded.observe(replace(make_report(), guarded=True), taught=False)
+    assert guarded.statistics.rejections == 1

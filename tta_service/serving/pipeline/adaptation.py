@@ -40,6 +40,7 @@ class Answer:
     example: Tensor | None  # [1 or 2, d] float16, if the picture is remembered
     seconds: float  # from the start of the strategy to this answer
     guarded: bool = False  # the guard has replaced the memory's answer
+    rejected: bool = False  # the memory has not learnt from the image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +121,7 @@ def run_if_known(
     if least == -math.inf or _best_cosine(encoded, text) >= least:
         return work(memory, deliver)
     answer, _ = work(map_tensors(memory, Tensor.clone))  # a strategy may work in place
-    return answer, memory
+    return replace(answer, rejected=True), memory
 
 
 @torch.no_grad()

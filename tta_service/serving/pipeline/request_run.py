@@ -97,6 +97,7 @@ class RequestRun:
             feature=answer.feature,
             example=answer.example,
             guarded=answer.guarded,
+            rejected=answer.rejected,
             cosine=best_cosine(answer.zero_shot, text),
             thumbnail=self.encoding.thumbnail,
         )

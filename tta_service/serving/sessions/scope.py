@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -24,6 +25,8 @@ from .registry import SessionRegistry
 from .request_scope import CalibrationOf, RequestScope, none_of_these
 from .session import Session
 from .turns import Turn, TurnQueue
+
+log = logging.getLogger(__name__)
 
 
 class SessionScope(RequestScope):
@@ -83,6 +86,11 @@ class SessionScope(RequestScope):
         trust = session.trust.judge(report, calibration, none_of_these(report))
         report = report.complete(trust=trust)
         report = report.complete(cautions=session.watch.observe(report, taught=len(session.lessons) > 0))
+        if alarms := session.watch.new_alarms():
+            signs = ", ".join(f"{sign} {session.watch.signs[sign]:.2g}" for sign in alarms)
+            log.warning(
+                "the answers of session %s of %s are doubtful: %s", session.id, session.owner or "nobody", signs
+            )
         if report.example is None or not request.session:
             return report
         return self._remember(report, report.example, trust)

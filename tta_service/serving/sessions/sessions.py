@@ -20,6 +20,7 @@ from .scope import SessionScope
 from .session import Session
 from .session_info import SessionInfo
 from .turns import ResetTurn
+from .watch import rank_signs
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class SessionCounters:
     sets_checked: Mapping[str, int] = field(default_factory=dict[str, int])  # prediction sets, "held" or "missed"
     drawn_answers: Mapping[str, int] = field(default_factory=dict[str, int])  # named since, "right" or "wrong"
     drawn_confidence: float = 0.0  # the sum of theirs
+    worst: Mapping[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])  # by sign and rank
 
 
 class Sessions:
@@ -74,6 +76,7 @@ class Sessions:
             questions.sets_checked,
             questions.drawn_answers,
             questions.drawn_confidence,
+            rank_signs(one.watch for one in self.registry.open_sessions),
         )
 
     def scope(self, request: Request) -> RequestScope:

@@ -9,14 +9,16 @@ more between label sets than between worlds; so it is compared with those of the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from heapq import nlargest
 
 import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from ...core.caution import Caution, CautionKind
+from ...core.moving_average import MovingAverage
 from ...core.request import Report
 from ...core.scores import Scores
 
@@ -32,6 +34,7 @@ NARROWER = 0.5  # effective number of classes of a memory's answers, over that o
 LABEL_SETS = 4  # that a session watches at a time
 ASK_EVERY = 64  # frames of a collapsed world from one question to the next
 MOST_WAITING = 8  # questions about a collapsed world
+ALARMING = {"drift": 3.0, "flips": 0.5, "rejections": 0.5, "resets": 3.0}  # signs from which a session is named
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class AnswerStatistics:
 
     flips: int  # answers whose label adaptation changed
     deferred: int  # answers that were left to a person
+    resets: int  # answers whose memory was lost and began anew
+    rejections: int  # frames that no memory learnt from by `admit_below`, and answers that the guard gave without one
     drift: float | None  # standard deviations by which recent best cosines lie below the first ones; None: too early
 
 
@@ -50,18 +55,41 @@ class SessionWatch:
         self._windows: LRUCache[str, _Window] = LRUCache(LABEL_SETS)
         self._newest: _Window | None = None
         self._since = ASK_EVERY
-        self._flips = self._deferred = 0
+        self._flips = self._deferred = self._resets = self._rejections = 0
+        self._shares = MovingAverage[NDArray[np.float64]](WINDOW)  # [2] of recent frames: flips, rejections
+        self._alarming = set[str]()
 
     @property
     def statistics(self) -> AnswerStatistics:
         """The counts of all label sets, and the drift within the one of the last frame."""
-        return AnswerStatistics(self._flips, self._deferred, self._newest.drift if self._newest else None)
+        counts = self._flips, self._deferred, self._resets, self._rejections
+        return AnswerStatistics(*counts, self._newest.drift if self._newest else None)
+
+    @property
+    def signs(self) -> Mapping[str, float]:
+        """What speaks against the session's answers, the larger the more; shares of the recent frames, once those are
+        enough: `flips`, `rejections`; `resets`; `drift` as in `statistics`. Any thread may read them."""
+        found, drift = {"resets": float(self._resets)}, self._newest.drift if self._newest else None
+        if self._shares.seen >= FEWEST:
+            found |= zip(("flips", "rejections"), map(float, self._shares.value))
+        return found if drift is None else found | {"drift": drift}
+
+    def new_alarms(self) -> list[str]:
+        """The signs that have become alarming since the last call; one is told again after it has fallen to a half."""
+        signs = self.signs
+        new = [sign for sign, value in signs.items() if value >= ALARMING[sign] and sign not in self._alarming]
+        self._alarming = {sign for sign in self._alarming if signs.get(sign, 0.0) >= ALARMING[sign] / 2} | set(new)
+        return new
 
     def observe(self, report: Report, taught: bool) -> tuple[Caution, ...]:
         """Counts an answer; the warnings for it. A memory that is `taught` is meant to answer otherwise."""
         labels, answer, plain = report.request.labels, report.scores, report.zero_shot_scores
         label, found = int(answer.logits.argmax()), untaught_names(report) if report.unseen else ()
-        self._flips += label != int(plain.logits.argmax())
+        flipped, rejected = label != int(plain.logits.argmax()), report.rejected or report.guarded
+        self._flips += flipped
+        self._rejections += rejected
+        self._resets += report.session.memory_reset
+        self._shares.add(np.array((flipped, rejected), np.float64))
         self._deferred += report.trust is not None and report.trust.decision == "defer"
         if len(plain.values) == 1 or math.isnan(plain.entropy):
             return found
@@ -156,3 +184,10 @@ def _entropy(weights: NDArray[np.floating]) -> float:
     """Nats; `weights` need not sum to 1."""
     share = weights[weights > 0] / weights.sum()
     return float(-(share @ np.log(share)))
+
+
+def rank_signs(watches: Iterable[SessionWatch], count: int = 5) -> dict[tuple[str, str], float]:
+    """The largest values of each sign by rank, "1" the worst. Any thread may ask."""
+    signs = [watch.signs for watch in watches]
+    largest = {sign: nlargest(count, (one[sign] for one in signs if sign in one)) for sign in ALARMING}
+    return {(sign, str(rank)): value for sign, values in largest.items() for rank, value in enumerate(values, 1)}

@@ -837,7 +837,7 @@ class RestoreSessionResponse(_message.Message):
     def __init__(self, session: _Optional[_Union[SessionInfo, _Mapping]] = ...) -> None: ...
 
 class SessionInfo(_message.Message):
-    __slots__ = ("session_id", "frames", "memory_bytes", "strategies", "age", "idle", "epoch", "last_frame_id", "lesson_group", "lessons", "questions", "lessons_set_apart", "owner", "flips", "deferred", "drift")
+    __slots__ = ("session_id", "frames", "memory_bytes", "strategies", "age", "idle", "epoch", "last_frame_id", "lesson_group", "lessons", "questions", "lessons_set_apart", "owner", "flips", "deferred", "drift", "resets", "rejections")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -854,6 +854,8 @@ class SessionInfo(_message.Message):
     FLIPS_FIELD_NUMBER: _ClassVar[int]
     DEFERRED_FIELD_NUMBER: _ClassVar[int]
     DRIFT_FIELD_NUMBER: _ClassVar[int]
+    RESETS_FIELD_NUMBER: _ClassVar[int]
+    REJECTIONS_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     frames: int
     memory_bytes: int
@@ -870,7 +872,9 @@ class SessionInfo(_message.Message):
     flips: int
     deferred: int
     drift: float
-    def __init__(self, session_id: _Optional[str] = ..., frames: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., strategies: _Optional[_Iterable[str]] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., epoch: _Optional[int] = ..., last_frame_id: _Optional[int] = ..., lesson_group: _Optional[str] = ..., lessons: _Optional[int] = ..., questions: _Optional[int] = ..., lessons_set_apart: _Optional[int] = ..., owner: _Optional[str] = ..., flips: _Optional[int] = ..., deferred: _Optional[int] = ..., drift: _Optional[float] = ...) -> None: ...
+    resets: int
+    rejections: int
+    def __init__(self, session_id: _Optional[str] = ..., frames: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., strategies: _Optional[_Iterable[str]] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., epoch: _Optional[int] = ..., last_frame_id: _Optional[int] = ..., lesson_group: _Optional[str] = ..., lessons: _Optional[int] = ..., questions: _Optional[int] = ..., lessons_set_apart: _Optional[int] = ..., owner: _Optional[str] = ..., flips: _Optional[int] = ..., deferred: _Optional[int] = ..., drift: _Optional[float] = ..., resets: _Optional[int] = ..., rejections: _Optional[int] = ...) -> None: ...
 
 class SessionSnapshot(_message.Message):
     __slots__ = ("session_id", "epoch", "state")

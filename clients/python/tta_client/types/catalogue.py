@@ -70,6 +70,8 @@ class SessionInfo:
     flips: int = 0  # answers whose label adaptation changed, since the server opened the session
     deferred: int = 0  # answers that were left to a person, since then
     drift: float | None = None  # standard deviations by which recent pictures fit the labels less than the first did
+    resets: int = 0  # answers whose memory was lost and began anew
+    rejections: int = 0  # frames that no memory learnt from by `admit_below`, and answers that the guard gave
 
 
 @dataclass(frozen=True, slots=True)
