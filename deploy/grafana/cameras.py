@@ -128,12 +128,11 @@ ROWS = {
         ),
         Panel(
             "Flips and rejections of the worst sessions",
-            "Share of a session's recent answers that adapting changed or that no memory gave, of five sessions by rank.",
+            "Share of a session's recent answers that adapting changed, or that no memory gave; five sessions by rank.",
             "percentunit",
             {"{{sign}} {{rank}}": f'max by (sign, rank) (tta_session_worst{{{HERE}, sign=~"flips|rejections"}})'},
             limits=(0.25, 0.5),
             width=12,
-            empty="no session has frames enough",
         ),
         Panel(
             "Drift and resets of the worst sessions",

@@ -139,11 +139,11 @@ def watched(flipped: int, rejected: int = 0, frames: int = 120, resets: int = 0)
     return one
 
 
-def test_signs_are_ranked_over_sessions_and_shares_need_frames():
+def test_signs_are_ranked_over_sessions_and_a_few_frames_are_no_large_share():
     many = [watched(flipped) for flipped in (12, 60, 0, 30, 24, 6)]
-    found = rank_signs([*many, watched(50, frames=50), watched(0, rejected=90, resets=2)], 3)
+    found = rank_signs([*many, watched(20, frames=20), watched(0, rejected=90, resets=2)], 4)
     assert {rank: value for (sign, rank), value in found.items() if sign == "flips"} == pytest.approx(
-        {"1": 60 / 120, "2": 30 / 120, "3": 24 / 120}
+        {"1": 60 / 120, "2": 30 / 120, "3": 20 / 100, "4": 24 / 120}
     )
     assert found["rejections", "1"] == pytest.approx(90 / 120) and found["rejections", "2"] == 0
     assert (found["resets", "1"], found["resets", "2"]) == (2, 0)

@@ -57,6 +57,7 @@ class SessionWatch:
         self._since = ASK_EVERY
         self._flips = self._deferred = self._resets = self._rejections = 0
         self._shares = MovingAverage[NDArray[np.float64]](WINDOW)  # [2] of recent frames: flips, rejections
+        self._shares.value = np.zeros(2)
         self._alarming = set[str]()
 
     @property
@@ -67,11 +68,11 @@ class SessionWatch:
 
     @property
     def signs(self) -> Mapping[str, float]:
-        """What speaks against the session's answers, the larger the more; shares of the recent frames, once those are
-        enough: `flips`, `rejections`; `resets`; `drift` as in `statistics`. Any thread may read them."""
-        found, drift = {"resets": float(self._resets)}, self._newest.drift if self._newest else None
-        if self._shares.seen >= FEWEST:
-            found |= zip(("flips", "rejections"), map(float, self._shares.value))
+        """What speaks against the session's answers, the larger the more: `flips` and `rejections`, shares of the
+        recent frames, of `FEWEST` at least; `resets`; `drift` as in `statistics`. Any thread may read them."""
+        flips, rejections = map(float, self._shares.value * min(1.0, self._shares.seen / FEWEST))
+        found = {"flips": flips, "rejections": rejections, "resets": float(self._resets)}
+        drift = self._newest.drift if self._newest else None
         return found if drift is None else found | {"drift": drift}
 
     def new_alarms(self) -> list[str]:
