@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 import torch
 
 from tests.telemetry.reports import make_report
@@ -33,6 +34,26 @@ def test_one_line_for_each_answer():
     assert (line["request_id"], line["session"], line["strategy"]) == ("r7", "gate", "zero_shot")
     assert (line["label"], line["zero_shot"], line["seconds"]) == ("thing 1", "thing 0", 0.08)
     assert "warning" not in line
+
+
+CALLER = "0af7651916cd43dd8448eb211c80319c"  # W3C Trace Context, 3.2.4
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "trace_id"),
+    [
+        (f"00-{CALLER}-b7ad6b7169203331-01", CALLER),
+        (f"00-{CALLER}-b7ad6b7169203331-00", CALLER),  # not sampled, and still a name for the request
+        (f"00-{'0' * 32}-b7ad6b7169203331-01", None),
+        ('00-","level":"error-01', None),
+        ("", None),
+    ],
+)
+def test_a_line_has_the_trace_id_of_the_caller(traceparent: str, trace_id: str | None):
+    answered = make_report()
+    answered = replace(answered, request=replace(answered.request, trace=traceparent))
+    refused = Refused(BadImage("broken", "image"), "Classify", "tda", trace=traceparent)
+    assert [line.get("trace_id") for line in lines(answered, refused)] == [trace_id] * 2
 
 
 def test_frames_are_written_at_debug_only():

@@ -5,6 +5,10 @@ from __future__ import annotations
 import io
 import json
 import logging
+import signal
+import subprocess
+import sys
+import warnings
 
 import pytest
 
@@ -27,6 +31,15 @@ def test_lines_of_libraries_have_the_same_format_and_the_configuration_is_restor
         logging.getLogger("some.library").warning("slow %s", "disk")
     assert json.loads(stream.getvalue())["event"] == "slow disk"
     assert (list(logging.getLogger().handlers), logging.getLogger("tta_service").level) == (handlers, level)
+
+
+def test_a_warning_of_python_is_a_line_of_the_log():
+    stream = io.StringIO()
+    with configure_logging(stream, "json"), warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(True)  # which pytest's own recorder has replaced
+        warnings.warn("old way", DeprecationWarning, stacklevel=1)
+    assert "old way" in json.loads(stream.getvalue())["event"]
 
 
 @pytest.mark.parametrize("form", ["console", "json"])
@@ -54,3 +67,29 @@ def test_an_observer_that_fails_is_logged_and_costs_nothing(caplog: pytest.LogCa
     combine_observers({Closed: broken}, {Closed: observed.append})(Closed("idle", 1))
     assert observed == [Closed("idle", 1)]
     assert "meter broke" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_server_that_logs_json_writes_nothing_else():
+    """Python's warnings, refusals and the end included, on stdout and on stderr."""
+    from tta_client import Client, TTAClientError
+
+    from tests.rpc.conftest import jpeg
+
+    flags = ["--port=0", "--no-http", "--set=metrics.enabled=false", "--set=batch.max_rows=4", "--log-format=json"]
+    command = [sys.executable, "-W", "always", "-m", "tta_service", "serve", *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout
+            first = json.loads(server.stdout.readline())
+            assert first["event"] == "serving"
+            with Client(first["grpc"]) as client:
+                client.classify(jpeg(), ["cat", "dog"])
+                with pytest.raises(TTAClientError):
+                    client.classify(b"no picture", ["cat", "dog"])
+            server.send_signal(signal.SIGTERM)
+            out, err = server.communicate(timeout=60)
+        finally:
+            server.kill()
+    events = [json.loads(line)["event"] for line in (out + err).splitlines()]
+    assert "answered" in events and "refused" in events

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,10 +22,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tests.telemetry.reports import make_report
+from tta_service.app.observers import make_tracing as find_tracing
 from tta_service.core.errors import BadImage
 from tta_service.core.events import Event, Refused
 from tta_service.core.request import STAGES, Report
 from tta_service.telemetry import combine_observers
+from tta_service.telemetry.access_log import AccessLog
+from tta_service.telemetry.logging import configure_logging
 from tta_service.telemetry.metrics import Metrics
 from tta_service.telemetry.tracing import Tracing, otlp
 
@@ -127,6 +133,42 @@ def test_none_of_the_answers_is_traced_when_the_share_is_0():
     done = make_report()
     trace(tracing, done)
     assert read() == () and tracing.trace_of(done) == ""
+
+
+def test_the_log_has_the_trace_of_the_span():
+    tracing, read = make_tracing()
+    stream = io.StringIO()
+    with configure_logging(stream, "json"):
+        observe = combine_observers(tracing.handlers, AccessLog(trace_of=tracing.trace_of).handlers)
+        observe(make_report())
+        observe(Refused(BadImage("broken", "image"), "Classify", "tda"))
+    *_, answered, refused = [f"{span.context.trace_id:032x}" for span in read()]
+    assert [json.loads(line)["trace_id"] for line in stream.getvalue().splitlines()] == [answered, refused]
+
+
+def test_the_sampler_of_the_environment_holds_where_no_share_is_set(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    for share, spans in ((1.0, 0), (0.999999, 1)):
+        tracing, read = make_tracing(share)
+        trace(tracing, make_report())
+        assert len(read()[-1:]) == spans
+
+
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])
+def test_the_collector_of_the_environment_is_found(monkeypatch: pytest.MonkeyPatch, name: str):
+    for variable in [variable for variable in os.environ if variable.startswith("OTEL_")]:
+        monkeypatch.delenv(variable)
+    assert find_tracing("", 1.0) is None
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert isinstance(find_tracing("", 1.0), Tracing)
+    for variable, value in {
+        "OTEL_SDK_DISABLED": "true",
+        "OTEL_TRACES_EXPORTER": "none",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    }.items():
+        with monkeypatch.context() as one:
+            one.setenv(variable, value)
+            assert find_tracing("", 1.0) is None
 
 
 class Collector(otlp_grpc.TraceServiceServicer):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -18,16 +20,41 @@ from ..telemetry.metrics import Metrics
 if TYPE_CHECKING:
     from ..telemetry.tracing import Tracing
 
+log = logging.getLogger(__name__)
+
 
 def make_tracing(endpoint: str, share: float) -> Tracing | None:
-    """Raises `BadSettings` when spans are wanted and OpenTelemetry is not installed."""
-    if not endpoint:
+    """Spans go to `endpoint`, else to the collector of OpenTelemetry's own variables.
+
+    Raises `BadSettings` when `endpoint` is given and OpenTelemetry is not installed. Its variables may be set for
+    everything on a machine, so those ask for nothing that is not there.
+    """
+    collector = endpoint or _find_collector()
+    if not collector:
         return None
     try:
         from ..telemetry.tracing import otlp
     except ImportError as error:
-        raise BadSettings(f"tracing.endpoint needs `pip install tta-service[tracing]`: {error}") from None
-    return otlp(endpoint, share, version("tta-service"))
+        if endpoint:
+            raise BadSettings(f"tracing.endpoint needs `pip install tta-service[tracing]`: {error}") from None
+        log.warning("no spans go to %s: they need `pip install tta-service[tracing]` (%s)", collector, error)
+        return None
+    return otlp(collector, share, version("tta-service"))
+
+
+def _find_collector() -> str:
+    """Where OpenTelemetry's variables send spans by gRPC; "" where they do not."""
+    told = os.environ
+    if told.get("OTEL_SDK_DISABLED", "").lower() == "true" or told.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp":
+        return ""
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"):
+        if endpoint := told.get(f"{name}ENDPOINT", ""):
+            protocol = told.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or told.get("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+            if protocol == "grpc":
+                return endpoint
+            log.warning("no spans go to %s: they are sent by gRPC, not by %s", endpoint, protocol)
+            break
+    return ""
 
 
 def make_gate(audit: AuditLog | None) -> MayChange:
@@ -45,4 +72,5 @@ def make_observer(stack: AsyncExitStack, tracing: Tracing | None, audit: AuditLo
     writers = [one for one in (tracing, audit) if one]
     for one in writers:
         stack.push_async_callback(asyncio.to_thread, one.close)
-    return combine_observers(*(one.handlers for one in writers), metrics.handlers, AccessLog().handlers)
+    access = AccessLog(trace_of=tracing.trace_of if tracing else None)  # after the spans, whose ids it writes
+    return combine_observers(*(one.handlers for one in writers), metrics.handlers, access.handlers)

@@ -6,6 +6,7 @@ A line may hold text from users, cut to what a person reads. A metric's label ne
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -29,10 +30,17 @@ class AccessLog:
     """Writes log lines: unary answers at info, frames at debug, failures above.
 
     Each kind of warning that goes with an answer is written once an hour for each session and label set, for frames
-    too: otherwise a stream would never show it, since the lines of its frames are mostly off.
+    too: otherwise a stream would never show it, since the lines of its frames are mostly off. `trace_of` gives the
+    trace id of an event that has become a span; others have that of the caller's `traceparent`, if there is one.
     """
 
-    def __init__(self, name: str = "tta_service.answers", clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        name: str = "tta_service.answers",
+        clock: Callable[[], float] = time.monotonic,
+        trace_of: Callable[[Report | Refused], str] | None = None,
+    ) -> None:
+        self._trace_of = trace_of or (lambda event: "")
         self._standard, self._log = logging.getLogger(name), get_logger(name)
         self._warned: TTLCache[tuple[str, str, str, str], bool] = TTLCache(MAX_WARNED, WARN_AGAIN, clock)
         self.handlers: Handlers = {
@@ -49,10 +57,13 @@ class AccessLog:
         if (report.cautions and self._warns_anew(report)) or report.degraded:
             level = logging.WARNING
         if self._standard.isEnabledFor(level):
-            self._log.log(level, "answered", **answer_fields(report))
+            self._log.log(level, "answered", **answer_fields(report), **self._trace(report, report.request.trace))
 
     def _write_refusal(self, event: Refused) -> None:
-        self._log.log(refusal_level(event.error), "refused", **refusal_fields(event))
+        self._log.log(refusal_level(event.error), "refused", **refusal_fields(event), **self._trace(event, event.trace))
+
+    def _trace(self, event: Report | Refused, parent: str) -> dict[str, Any]:
+        return without_empty(trace_id=self._trace_of(event) or _caller_trace(parent))
 
     def _write_failure(self, event: Forward) -> None:
         if event.failed:
@@ -116,6 +127,12 @@ def refusal_level(error: Exception) -> int:
     if isinstance(error, ModelFault):
         return logging.ERROR
     return logging.WARNING if isinstance(error, (Overloaded, NotReady)) else logging.INFO
+
+
+def _caller_trace(parent: str) -> str:
+    """The trace id of a W3C traceparent; "" for anything else."""
+    found = re.fullmatch(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?", parent)
+    return found[1] if found else ""
 
 
 def _describe(report: Report) -> list[str]:

@@ -39,9 +39,11 @@ def configure_logging(stream: IO[str], form: LogFormat = "console", level: LogLe
     previous_level = ours.level
     root.addHandler(handler)
     ours.setLevel(level.upper())
+    logging.captureWarnings(True)  # Python's own would be lines of another format
     try:
         yield
     finally:
+        logging.captureWarnings(False)
         ours.setLevel(previous_level)
         root.removeHandler(handler)
 

@@ -7,6 +7,7 @@ requests and sessions; labels of metrics never do.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,7 @@ from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import SpanKind, Status, StatusCode, format_trace_id, set_span_in_context
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, format_trace_id, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from ..core.events import Refused
@@ -31,7 +32,8 @@ W3C = TraceContextTextMapPropagator()
 class Tracing:
     """Makes spans of answers and refusals. `close` sends those that are still buffered.
 
-    It samples a `share` of all answers, unless the caller's `traceparent` has decided. `now` is in nanoseconds.
+    It samples a `share` of all answers, unless the caller's `traceparent` has decided; of share 1 OTEL_TRACES_SAMPLER
+    may take less. `now` is in nanoseconds.
     """
 
     def __init__(
@@ -39,16 +41,17 @@ class Tracing:
     ) -> None:
         ours = Resource.create({"service.name": "tta-service", "service.version": version})
         resource = ours.merge(OTELResourceDetector().detect())  # OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES
-        self._provider = TracerProvider(ParentBased(TraceIdRatioBased(share)), resource)
+        told = share == 1 and "OTEL_TRACES_SAMPLER" in os.environ
+        self._provider = TracerProvider(None if told else ParentBased(TraceIdRatioBased(share)), resource)
         self._provider.add_span_processor(processor)
         self._tracer, self._now = self._provider.get_tracer(__name__), now
-        self._last: tuple[Report | None, str] = (None, "")
+        self._last: tuple[Report | Refused | None, str] = (None, "")
         self.handlers: Handlers = {Report: self._trace_answer, Refused: self._trace_refusal}
 
-    def trace_of(self, report: Report) -> str:
-        """The trace id of the last observed report, for exemplars; "" when it has none or `report` is another."""
+    def trace_of(self, event: Report | Refused) -> str:
+        """The trace id of the last observed event, for exemplars and the log; "" when it has none or was another."""
         last, trace = self._last
-        return trace if last is report else ""
+        return trace if last is event else ""
 
     def close(self) -> None:
         """Send the buffered spans. Blocks until all are sent or given up."""
@@ -59,7 +62,7 @@ class Tracing:
         began = end - int(total * NANO)
         parent = W3C.extract({"traceparent": report.request.trace})
         span = self._tracer.start_span(_method(report), parent, kind=SpanKind.SERVER, start_time=began)
-        self._last = report, format_trace_id(span.get_span_context().trace_id) if span.is_recording() else ""
+        self._last = report, _trace_id(span)
         if span.is_recording():
             span.set_attributes(attributes(report))
             context, stage_began = set_span_in_context(span), began
@@ -73,6 +76,7 @@ class Tracing:
     def _trace_refusal(self, event: Refused) -> None:
         now, parent = self._now(), W3C.extract({"traceparent": event.trace})
         span = self._tracer.start_span(event.method, parent, kind=SpanKind.SERVER, start_time=now)
+        self._last = event, _trace_id(span)
         kind = type(event.error).__name__
         attributes_of_error: dict[str, Any] = {
             "tta.strategy": event.strategy,
@@ -118,6 +122,10 @@ def attributes(report: Report) -> dict[str, Any]:
         "tta.guarded": report.guarded,
     }
     return without_empty(**values)
+
+
+def _trace_id(span: Span) -> str:
+    return format_trace_id(span.get_span_context().trace_id) if span.is_recording() else ""
 
 
 def _method(report: Report) -> str:
