@@ -22,13 +22,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from benchmarks.accuracy.corruptions import corrupt
-from benchmarks.accuracy.sets import read_packed
 from benchmarks.machine import processor
 from tta_service.clip.load import load
 from tta_service.core.catalogue import strategies
 from tta_service.core.evidence import Evidence
 from tta_service.core.labels import LabelSet, TextSpace
+from tta_service.evaluate.corruptions import corrupt
+from tta_service.evaluate.npz import read_npz
 from tta_service.images.views import look
 from tta_service.maths import confident_count, confident_rows, lead_is_settled, round_sizes
 
@@ -41,7 +41,7 @@ Stops = Callable[[Evidence, Tensor, int], bool]  # the evidence so far, its logi
 
 def encode(data: Path, name: str, kind: str, severity: int, count: int) -> tuple[Tensor, Tensor]:
     """Features [n, v, d] in half precision and labels [n] of pictures chosen by a fixed seed."""
-    clip, pictures = load(), read_packed([data / FILES[name]])
+    clip, pictures = load(), read_npz([data / FILES[name]])
     rows, labels = [], []
     for place, number in enumerate(map(int, pictures.chosen(count))):
         pixels = corrupt(kind, severity, pictures.picture(number), place)
@@ -59,7 +59,7 @@ def read_cells(args: argparse.Namespace) -> Iterator[tuple[Tensor, Tensor, TextS
             rows, labels = encode(args.data, name, kind, severity, args.pictures)
             if file:
                 torch.save((rows, labels), file)
-        text = load().text_space(LabelSet(read_packed([args.data / FILES[name]]).names))
+        text = load().text_space(LabelSet(read_npz([args.data / FILES[name]]).names))
         yield (
             normalize(rows[: args.pictures].float(), dim=-1),
             labels[: args.pictures],
