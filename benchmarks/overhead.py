@@ -33,8 +33,8 @@ HERE = Path(__file__).resolve().parent
 def main() -> int:
     args = _arguments()
     rows: list[dict[str, Any]] = []
-    options = {"strategy": args.strategy, "views": args.views}
-    with service(args.max_rows) as (address, server), start_side("alone", **options, requests=24) as alone:
+    options = {"strategy": args.strategy, "views": args.views, "cores": args.cores}
+    with service(args.max_rows, args.cores) as (address, server), start_side("alone", **options, requests=24) as alone:
         for streams in args.streams:
             row = measure_streams(address, server, streams, args)
             row["alone"] = parts = ask(alone, row["batch_rows"])  # next to it, so that both see the same machine
@@ -80,10 +80,10 @@ def measure_streams(address: str, server: psutil.Process, streams: int, args: ar
 
 
 @contextlib.contextmanager
-def service(max_rows: int) -> Iterator[tuple[str, psutil.Process]]:
+def service(max_rows: int, cores: int) -> Iterator[tuple[str, psutil.Process]]:
     """A service with the bundled model on a free port, with its default settings."""
     words = ["serve", "--port", "0", "--metrics-port", "0", "--no-http", "--log-level", "warning"]
-    words += ["--set", f"batch.max_rows={max_rows}"]
+    words += ["--set", f"batch.max_rows={max_rows}", "--set", f"lanes.cores={cores}"]
     process = subprocess.Popen([sys.executable, "-m", "tta_service", *words], stdout=subprocess.PIPE, text=True)
     try:
         line = next(line for line in _lines(process.stdout) if line.startswith("SERVING"))
@@ -135,6 +135,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--max-rows", type=int, default=0, help="of a forward; 0: what the service measures at its start"
     )
+    parser.add_argument("--cores", type=int, default=0, help="of the lanes; 0: all")
     return parser.parse_args()
 
 

@@ -27,7 +27,7 @@ def client(address: str, streams: int, strategy: str, views: int, requests: int)
     from tta_client import AsyncClient, Choice, FrameAnswer
     from tta_client.camera.photographs import LABELS
 
-    images, choice = pictures(24), Choice(strategy, {"views": views})
+    images, choice = pictures(24), Choice(strategy, _parameters(views))
     each = -(-requests // streams)
 
     async def camera(to: AsyncClient, number: int, frames: int) -> list[Any]:
@@ -55,7 +55,7 @@ def client(address: str, streams: int, strategy: str, views: int, requests: int)
     asyncio.run(run())
 
 
-def alone(strategy: str, views: int, requests: int) -> None:
+def alone(strategy: str, views: int, requests: int, cores: int) -> None:
     """CPU seconds of the work itself: the service's functions, in lanes like the service's, one after the other.
 
     Prints "warm"; then measures anew for each line, the number of rows in a forward, that it reads.
@@ -73,8 +73,8 @@ def alone(strategy: str, views: int, requests: int) -> None:
     from tta_service.images.views import look
     from tta_service.serving.concurrency import make_executors
 
-    clip, lane, exact = load(), make_executors(), Reduction(reducers.build("none"))
-    chosen = strategies.build(strategy, {"views": views})
+    clip, lane, exact = load(), make_executors(cores=cores), Reduction(reducers.build("none"))
+    chosen = strategies.build(strategy, _parameters(views))
     images, needs = pictures(24), chosen.needs()
     text = lane.device.submit(clip.text_space, LabelSet(LABELS)).result()
     memory = [chosen.begin(text)]
@@ -106,6 +106,11 @@ def alone(strategy: str, views: int, requests: int) -> None:
         }
         print(json.dumps(result), flush=True)
     lane.close()
+
+
+def _parameters(views: int) -> dict[str, int]:
+    """One view is what strategies without such a parameter take."""
+    return {"views": views} if views > 1 else {}
 
 
 def _time(lane: Executor, work: Callable[[Any], Any], given: Iterable[Any]) -> tuple[list[Any], float, float]:
