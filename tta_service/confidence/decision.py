@@ -46,7 +46,7 @@ def judge(
     none: float = 0.0,
 ) -> Trust:
     """How far the answer can be trusted, given plain CLIP's; `none` is the probability that it shows no class."""
-    probabilities, label = _probabilities(options, calibration, answer, plain), int(answer.logits.argmax())
+    probabilities, label = _probabilities(options, calibration, answer, plain), answer.best
     most = math.inf if options.coverage is None else calibration.threshold(options.coverage)
     guaranteed, held = math.isfinite(most), ()
     if guaranteed:

@@ -70,12 +70,10 @@ def _is_memory(value: Any) -> bool:
 
 
 def _fields(memory: Any) -> dict[str, Any]:
-    if not _is_memory(memory):
-        raise TypeError(f"a memory is a NamedTuple or a dataclass of tensors, not a {type(memory).__name__}")
     if memory is None:
         return {}
-    return (
-        memory._asdict()
-        if hasattr(memory, "_asdict")
-        else {one.name: getattr(memory, one.name) for one in fields(memory)}
-    )
+    if hasattr(memory, "_asdict"):
+        return memory._asdict()
+    if is_dataclass(memory):
+        return {one.name: getattr(memory, one.name) for one in fields(memory)}
+    raise TypeError(f"a memory is a NamedTuple or a dataclass of tensors, not a {type(memory).__name__}")

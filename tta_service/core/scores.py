@@ -21,6 +21,7 @@ class Scores:
     """Taken in numpy, because it is on the event loop, where ten small torch calls would cost five times more."""
 
     logits: NDArray[np.float64]  # [c]
+    best: int  # class with the largest logit, of equal ones the first
     values: NDArray[np.float64]  # [c] they sum to 1; NaN unless the largest logit is finite
     entropy: float  # nats, with 0 ln 0 = 0
     relative_entropy: float  # divided by ln c: 0 certain, 1 uniform; 0 for one class
@@ -33,4 +34,4 @@ class Scores:
             values = softmax(numbers)
         positive = values[values != 0]
         entropy = float(abs(positive @ np.log(positive)))
-        return cls(numbers, values, entropy, entropy / math.log(max(2, len(values))))
+        return cls(numbers, int(numbers.argmax()), values, entropy, entropy / math.log(max(2, len(values))))

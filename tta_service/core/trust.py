@@ -34,16 +34,13 @@ class TrustOptions:
     # What follows from them, asked of every answer.
     decides: bool = field(init=False, compare=False, repr=False)  # an answer may be deferred
     draws: bool = field(init=False, compare=False, repr=False)  # lessons about frames that are drawn uniformly count
+    may_ask: bool = field(init=False, compare=False, repr=False)  # by what a frame shows, or by chance
 
     def __post_init__(self) -> None:
         given = (self.defer_below, self.coverage, self.none_below)
         object.__setattr__(self, "decides", any(one is not None for one in given))
         object.__setattr__(self, "draws", self.calibrate == "lessons" or self.coverage is not None)
-
-    @property
-    def may_ask(self) -> bool:
-        """Whether a frame may become a question by what it shows, or by chance."""
-        return self.decides or self.draws or self.ask_per_hour is not None
+        object.__setattr__(self, "may_ask", self.decides or self.draws or self.ask_per_hour is not None)
 
 
 NOTHING = TrustOptions()

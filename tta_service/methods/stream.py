@@ -53,7 +53,8 @@ class StreamHandler:
         self._slots, self._credits = asyncio.Semaphore(width), StreamCredits(buffer, width)
         self._lessons = asyncio.Semaphore(UNREAD)
         self._answering, self._answered = 0, asyncio.Event()  # frames in the engine; set when one is done
-        self._limiter = RateLimiter(0.0 if config.policy is Policy.BLOCK else limits.stream_fps)
+        limited = limits.stream_fps and config.policy is not Policy.BLOCK
+        self._limiter = RateLimiter(limits.stream_fps) if limited else None
         self._outbox: asyncio.Queue[tuple[Awaitable[Reply | None], Callable[[], None]] | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ending: TTAError | None = None
@@ -115,7 +116,7 @@ class StreamHandler:
                 last = frame.id
                 self._observe(Received(self._policy))
                 await self._buffer.put(frame, message.ByteSize())
-                if delay := self._limiter.delay(time.monotonic()):
+                if self._limiter and (delay := self._limiter.delay(time.monotonic())):
                     await asyncio.sleep(delay)
         except Exception as error:
             self._ending = self._ending or to_tta_error(error)

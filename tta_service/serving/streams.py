@@ -80,19 +80,20 @@ class FrameBuffer(Generic[T]):
 
     async def put(self, frame: T, size: int) -> None:
         """Adds a frame of `size` bytes. With `BLOCK` it waits for room; the caller should read no further frame."""
-        while self._policy is Policy.BLOCK and not self._finished and self._full(size):
-            self._left.clear()
-            await self._left.wait()
-        if self._finished:
-            return self._drop("cancelled")
         reason: Reason = "superseded" if len(self._waiting) >= self._capacity else "budget"
-        while self._full(size):
+        while not self._finished and self._full(size):
+            if self._policy is Policy.BLOCK:
+                self._left.clear()
+                await self._left.wait()
+                continue
             if self._policy is Policy.DROP_NEWEST:
                 return self._drop(reason)
             if len(self._waiting) < self._tickets:  # each open ticket needs a frame
                 break
             self._pop()
             self._drop(reason)
+        if self._finished:
+            return self._drop("cancelled")
         self._waiting.append((frame, size))
         self.bytes += size
         self._totals.frames += 1

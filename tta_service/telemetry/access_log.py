@@ -89,7 +89,7 @@ class AccessLog:
 def answer_fields(report: Report) -> dict[str, Any]:
     """The fields of an answer's line, with a `warning` of what makes it less trustworthy."""
     request = report.request
-    names, best, plain = request.labels.names, int(report.logits.argmax()), int(report.zero_shot.argmax())
+    names, best, plain = request.labels.names, report.scores.best, report.zero_shot_scores.best
     return without_empty(
         request_id=_shorten(request.request_id),
         owner=request.owner,

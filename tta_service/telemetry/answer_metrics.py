@@ -82,7 +82,7 @@ class AnswerMetrics:
 
     def _record_adaptation(self, strategy: str, report: Report) -> None:
         to, before, after = self._instruments, report.zero_shot_scores, report.scores
-        to.flips[(strategy,)].inc(float(before.values.argmax() != after.values.argmax()))
+        to.flips[(strategy,)].inc(float(before.best != after.best))
         entropies = (
             (to.entropy_before[(strategy,)], before.relative_entropy),
             (to.entropy_after[(strategy,)], after.relative_entropy),

@@ -194,7 +194,8 @@ class AdmissionController:
         self._running.remove(permit)
         if not self._running.requests:
             self._idle.set()
-        self._admit_waiting()
+        if self._queue.rows:
+            self._admit_waiting()
 
     def _retry_after(self) -> float:
         return min(60.0, max(0.1, self.load or 1.0))

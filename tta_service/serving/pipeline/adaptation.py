@@ -37,6 +37,7 @@ class Answer:
     zero_shot: Tensor  # [c]
     explanation: Explanation | None
     feature: Tensor  # [d] of the plain view
+    cosine: float  # between the plain view and the nearest text
     example: Tensor | None  # [1 or 2, d] float16, if the picture is remembered
     seconds: float  # from the start of the strategy to this answer
     guarded: bool = False  # the guard has replaced the memory's answer
@@ -85,8 +86,7 @@ def run_strategy(
     A memory of a session has a guard beside it, which may replace the answer, with `guard` and unless the strategy is
     to be as published.
     `deliver` receives the answer of a strategy that predicts first before it learns, unless it is to be explained: an
-    explanation reads the new memory. Raises `ModelFault` if the strategy fails, or its logits have a wrong shape or are
-    not finite.
+    explanation reads the new memory. Raises `ModelFault` for a strategy that fails or gives no finite logits [c].
     """
     began, needs = time.monotonic(), needs_of(strategy)
     evidence = encoded.evidence(text)
@@ -145,8 +145,8 @@ def _make_answer(
     example = make_example(evidence, needs_of(strategy).confident, of_views) if remember else None
     if state is not None:
         answered, state = _guard_answer(strategy, evidence, of_views, logits, guard, state)
-    feature, seconds = evidence.views[0].cpu(), time.monotonic() - began
-    return Answer(answered, zero_shot, None, feature, example, seconds, answered is not logits), state
+    feature, cosine, seconds = evidence.views[0].cpu(), best_cosine(zero_shot, evidence.text), time.monotonic() - began
+    return Answer(answered, zero_shot, None, feature, cosine, example, seconds, answered is not logits), state
 
 
 def _guard_answer(

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
-from ...confidence.decision import best_cosine
 from ...core.errors import DeadlineTooShort
 from ...core.labels import TextSpace
 from ...core.request import Degraded, Report, Request, SessionStatus
@@ -98,7 +97,7 @@ class RequestRun:
             example=answer.example,
             guarded=answer.guarded,
             rejected=answer.rejected,
-            cosine=best_cosine(answer.zero_shot, text),
+            cosine=answer.cosine,
             thumbnail=self.encoding.thumbnail,
         )
 
@@ -151,7 +150,7 @@ class RequestRun:
         if time.monotonic() + (sum(queued.values()) if needs.gradient else 0.0) > until:
             raise TimeoutError
         explain = resources.should_explain(self.request, strategy)
-        work = partial(run_strategy, strategy, encoded, text, explain, scope.remembers, self.request.guard)
+        work = partial(run_strategy, strategy, encoded, text, explain, self.encoding.remember, self.request.guard)
         work = partial(run_if_known, scope.lowest_admitted(), encoded, text, work)
         if needs.gradient:
             queued[work] = resources.costs.estimate_adapt(strategy, len(text.features), encoded.count).likely

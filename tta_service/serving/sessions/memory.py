@@ -55,7 +55,8 @@ class MemorySlot:
 
     def store(self, value: Any, size: int) -> None:
         """Stores the memory after a frame; `size` in bytes."""
-        self._on_resize(size - self.bytes)
+        if size != self.bytes:  # most memories have a fixed size
+            self._on_resize(size - self.bytes)
         self.value, self.bytes, self.begun = value, size, True
 
     def reset(self) -> None:

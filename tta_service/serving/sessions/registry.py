@@ -185,7 +185,7 @@ class SessionRegistry:
         if not session.closed:
             if used:
                 self._sessions.move_to_end((session.owner, session.id))
-            if session.evictable and not (session.named and self._idle):
+            if not (session.named and self._idle) and session.evictable:
                 self.close(session, "idle" if session.named else "client")
 
     def _evict(self, evicted: Iterable[Session | LessonGroup], reason: Reason) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from ...confidence.calibration import UNCALIBRATED
+from ...core.caution import Caution
 from ...core.lesson_sums import LessonSums
 from ...core.lessons import Example, Lesson, Question, Reason
 from ...core.request import Report, Request, SessionStatus
@@ -60,8 +61,8 @@ class SessionScope(RequestScope):
         return self._turns.get(strategy)
 
     def fit_memories(self, start: Callable[[TurnQueue, Callable[[], Callable[[], None]]], None]) -> None:
-        for strategy in filter(is_teachable, self._turns):
-            queue = self._session.memories.get(MemoryKey.of(self._request, strategy))
+        for strategy, turn in self._turns.items():
+            queue = self._session.memories.get(turn.slot.key) if is_teachable(strategy) else None
             if queue is not None:
                 start(queue, partial(self._registry.hold, self._session, used=False))
 
@@ -85,20 +86,20 @@ class SessionScope(RequestScope):
             calibration = calibration_of(session, MemoryKey.of(request, report.strategy), request.labels)
         trust = session.trust.judge(report, calibration, none_of_these(report))
         report = report.complete(trust=trust)
-        report = report.complete(cautions=session.watch.observe(report, taught=len(session.lessons) > 0))
+        cautions = session.watch.observe(report, taught=len(session.lessons) > 0)
         if alarms := session.watch.new_alarms():
             signs = ", ".join(f"{sign} {session.watch.signs[sign]:.2g}" for sign in alarms)
             log.warning(
                 "the answers of session %s of %s are doubtful: %s", session.id, session.owner or "nobody", signs
             )
         if report.example is None or not request.session:
-            return report
-        return self._remember(report, report.example, trust)
+            return report.complete(cautions=cautions)
+        return self._remember(report, report.example, trust, cautions)
 
-    def _remember(self, report: Report, views: Tensor, trust: Trust) -> Report:
+    def _remember(self, report: Report, views: Tensor, trust: Trust, cautions: tuple[Caution, ...]) -> Report:
         """Remembers the picture for lessons, and perhaps as a question; the report that says so."""
         request, session, drawn = self._request, self._session, None
-        reason = self._choose_reason(report, trust)
+        reason = self._choose_reason(report, trust, cautions)
         if reason is Reason.UNIFORM:
             held = trust.prediction_set if trust.guaranteed else None
             drawn = Drawn(repr(report.strategy), report.logits, held, trust.confidence)
@@ -117,9 +118,9 @@ class SessionScope(RequestScope):
         asked = reason is not None and self._registry.room.ask(self._session, Question(example, report.logits, reason))
         if asked and request.trust.ask_per_hour is not None and reason in (Reason.INFORMATIVE, Reason.UNIFORM):
             session.asking.count()
-        return report.complete(example_id=example.id, asked=asked)
+        return report.complete(example_id=example.id, asked=asked, cautions=cautions)
 
-    def _choose_reason(self, report: Report, trust: Trust) -> Reason | None:
+    def _choose_reason(self, report: Report, trust: Trust, cautions: tuple[Caution, ...]) -> Reason | None:
         """Why a person is asked about the picture. A number of questions an hour decides in place of other options."""
         session, per_hour = self._session, self._request.trust.ask_per_hour
         place = f"{session.id} {session.frames}"
@@ -128,7 +129,7 @@ class SessionScope(RequestScope):
         else:
             reason = session.asking.choose(per_hour, report, session.lessons, session.questions, place)
             reason = Reason.ASKED if self._request.ask else reason
-        if session.watch.should_ask(report.cautions, lambda: session.questions.count(Reason.COLLAPSED)):
+        if session.watch.should_ask(cautions, lambda: session.questions.count(Reason.COLLAPSED)):
             reason = reason or Reason.COLLAPSED
         return reason
 

@@ -51,7 +51,7 @@ class SessionTrust:
         self._add_cosine(report.cosine)
         if not options.smooth:
             return trust
-        return self._smooth(report.request.strategy.name, options.smooth, trust, int(scores.logits.argmax()))
+        return self._smooth(report.request.strategy.name, options.smooth, trust, scores.best)
 
     def _add_cosine(self, cosine: float) -> None:
         if not math.isfinite(cosine):

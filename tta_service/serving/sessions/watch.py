@@ -85,8 +85,8 @@ class SessionWatch:
     def observe(self, report: Report, taught: bool) -> tuple[Caution, ...]:
         """Counts an answer; the warnings for it. A memory that is `taught` is meant to answer otherwise."""
         labels, answer, plain = report.request.labels, report.scores, report.zero_shot_scores
-        label, found = int(answer.logits.argmax()), untaught_names(report) if report.unseen else ()
-        flipped, rejected = label != int(plain.logits.argmax()), report.rejected or report.guarded
+        found = untaught_names(report) if report.unseen else ()
+        flipped, rejected = answer.best != plain.best, report.rejected or report.guarded
         self._flips += flipped
         self._rejections += rejected
         self._resets += report.session.memory_reset
@@ -97,7 +97,7 @@ class SessionWatch:
         if (window := self._windows.get(labels.id)) is None:
             window = self._windows[labels.id] = _Window(len(plain.values))
         self._newest = window
-        window.add(plain, label)
+        window.add(plain, answer.best)
         return (*window.signs(taught), *found)
 
     def should_ask(self, cautions: tuple[Caution, ...], waiting: Callable[[], int]) -> bool:
@@ -121,11 +121,11 @@ class _Window:
 
     def add(self, plain: Scores, label: int) -> None:
         """A frame with plain CLIP's scores, and the label that was answered."""
-        kept, best = 1 - 1 / WINDOW, float(plain.logits.max())
+        kept, best = 1 - 1 / WINDOW, float(plain.logits[plain.best])
         self._chance *= kept
         self._labels *= kept
         self._chance += plain.values
-        self._labels[0, plain.values.argmax()] += 1
+        self._labels[0, plain.best] += 1
         self._labels[1, label] += 1
         self._frames = self._frames * kept + 1.0
         self._entropies = self._entropies * kept + plain.entropy
