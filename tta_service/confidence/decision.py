@@ -7,6 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..core.labels import TextSpace
@@ -48,21 +49,20 @@ def judge(
     """How far the answer can be trusted, given plain CLIP's; `none` is the probability that it shows no class."""
     probabilities, label = _probabilities(options, calibration, answer, plain), answer.best
     most = math.inf if options.coverage is None else calibration.threshold(options.coverage)
-    guaranteed, held = math.isfinite(most), ()
-    if guaranteed:
-        inside = prediction_set(probabilities, most)
-        held = tuple(int(one) for one in np.argsort(-probabilities, kind="stable") if inside[one])
+    guaranteed = math.isfinite(most)
+    held = _classes_of(prediction_set(probabilities, most), probabilities) if guaranteed else ()
     confidence = float(probabilities[label])
     deferred = (guaranteed and held != (label,)) or confidence < (options.defer_below or 0.0)
     decision: Decision = "defer" if deferred else "answer"
-    if _is_foreign(options, cosine, none):
+    if none >= NONE_PROBABLE or (options.none_below is not None and cosine < options.none_below):
         decision = "none_of_these"
     lessons = calibration.lessons if options.draws else 0
     return Trust(confidence, options.calibrate, lessons, cosine, quantile, decision, held, guaranteed)
 
 
-def _is_foreign(options: TrustOptions, cosine: float, none: float) -> bool:
-    return none >= NONE_PROBABLE or (options.none_below is not None and cosine < options.none_below)
+def _classes_of(inside: NDArray[np.bool_], probabilities: Numbers) -> tuple[int, ...]:
+    """Those inside, the most probable first."""
+    return tuple(int(one) for one in np.argsort(-probabilities, kind="stable") if inside[one])
 
 
 def _probabilities(options: TrustOptions, calibration: Calibration, answer: Scores, plain: Scores) -> Numbers:

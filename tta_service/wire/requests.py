@@ -28,6 +28,7 @@ from .server_info import ServerInfo, parsed_once
 from .v1 import tta_pb2 as pb
 
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.{,256})?")  # later versions add fields
+EMPTY = "the image is empty"
 LabelLookup = Callable[[str], LabelSet]  # a label set by its id; raises UnknownLabels
 
 FORMATS = {
@@ -98,7 +99,9 @@ def parse_image(
     """The image in a message at `path`, not decoded yet. Raises `BadImage` or `Unsupported`."""
     match message.WhichOneof("content"):
         case "encoded":
-            return make_encoded(message.encoded, f"{path}.encoded")
+            if not (data := message.encoded):  # each look at it makes a copy
+                raise BadImage(EMPTY, f"{path}.encoded")
+            return Encoded(data)
         case "raw":
             raw = message.raw
             if raw.format not in FORMATS:
@@ -111,13 +114,6 @@ def parse_image(
                 return parse_features(message.features, server_info)
         case _:
             raise BadImage("there is no image: give encoded bytes, raw pixels or features", path)
-
-
-def make_encoded(data: bytes, path: str) -> Encoded:
-    """The image in these bytes. Raises `BadImage`."""
-    if not data:
-        raise BadImage("the image is empty", path)
-    return Encoded(data)
 
 
 def parse_labels(message: pb.Labels, find_labels: LabelLookup, server_info: ServerInfo, path: str) -> LabelSet:

@@ -99,10 +99,11 @@ class ClientQuota:
 
     def give_back(self, client: str, cost: int) -> None:
         """A request of the client, of that cost, has ended."""
-        self.add(client, -cost)
+        self.total -= cost
+        self._clients[client] -= cost
         self._requests[client] -= 1
         if not self._requests[client]:
-            del self._requests[client]
+            del self._requests[client], self._clients[client]
 
     def add(self, client: str, cost: int) -> None:
         """Changes the client's work by `cost`, which may be negative. Never refuses."""

@@ -188,9 +188,8 @@ class AdmissionController:
     def _release(self, permit: Permit, answered: bool) -> None:
         self._quota.give_back(permit.client, permit.cost)
         if answered:
-            now = self._clock()
-            self._rate.add(permit.rows, over=now - self._since)
-            self._since = now
+            before, self._since = self._since, self._clock()
+            self._rate.add(permit.rows, over=self._since - before)
         self._running.remove(permit)
         if not self._running.requests:
             self._idle.set()

@@ -55,7 +55,9 @@ class RunningWork:
 
     def remove(self, permit: Permit) -> None:
         """It has ended."""
-        self.resize(permit, 0)
+        self.rows -= permit.rows
+        if permit.place:
+            self._beyond[permit.place] -= self._counted(permit.place, permit.rows)
         self.requests -= 1
         self._clients[permit.client] -= 1
         if not self._clients[permit.client]:

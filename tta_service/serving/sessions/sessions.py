@@ -91,7 +91,8 @@ class Sessions:
         if not request.session and not remembering:
             return RequestScope(request)
         session = registry.obtain(request.owner, request.session)
-        registry.join(session, request.group)
+        if request.group:
+            registry.join(session, request.group)
         on_exit = registry.hold(session)
         turns = {
             strategy: session.queue(MemoryKey.of(request, strategy), request.labels).enqueue(registry.hold(session))

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...core.errors import BadRequest
+from ...core.errors import BadImage, BadRequest
 from ...core.parameters import shorten
 from ...core.request import Encoded, PixelFormat, Raw
-from ..requests import make_encoded
+from ..requests import EMPTY
 from ..v1 import tta_pb2 as pb
 from .parameters import pop
 from .tensors import Tensor
@@ -27,9 +27,10 @@ def read_images(inputs: Mapping[str, Tensor], batch: int) -> tuple[Encoded | Raw
         if encoded.shape not in ((encoded.batch,), (encoded.batch, 1)):
             raise BadRequest(f"its shape is {list(encoded.shape)}; it is [b, 1] or [b]", "inputs.image")
         _check_batch(encoded.batch, batch, "inputs.image")
-        many = encoded.batch > 1
-        fields = (f"inputs.image[{place}]" if many else "inputs.image" for place in range(encoded.batch))
-        return tuple(map(make_encoded, encoded.values, fields))  # type: ignore[arg-type]
+        if b"" in encoded.values:
+            place = f"[{encoded.values.index(b'')}]" if encoded.batch > 1 else ""  # type: ignore[union-attr]
+            raise BadImage(EMPTY, f"inputs.image{place}")
+        return tuple(map(Encoded, encoded.values))  # type: ignore[arg-type]
     assert pixels is not None
     if len(pixels.shape) != 4 or pixels.shape[3] != 3:
         raise BadRequest(f"its shape is {shorten(str(list(pixels.shape)))}; it is [b, h, w, 3]", "inputs.pixels")
