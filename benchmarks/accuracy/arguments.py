@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tta_service.evaluate.contenders import ALL, TAUGHT, Contender
+from tta_service.evaluate.contenders import ALL, TAUGHT, Contender, split_strategies
 from tta_service.evaluate.corruptions import MEASURED
 from tta_service.evaluate.sources import HELP
 
@@ -97,7 +97,7 @@ def parser(about: str, runs: dict[str, Mode]) -> argparse.ArgumentParser:
     one.set_defaults(mode=runs["attack"], name="accuracy_attack", dry_run=False)
     _add_data_and_model(one)
     contenders = ["zero_shot", "zero", "mta", "tpt", "rtpt", "taught"]
-    one.add_argument("--strategies", type=_split_strategies, default=contenders)
+    one.add_argument("--strategies", type=split_strategies, default=contenders)
     one.add_argument("--radii", type=_integers, default=[1, 4], help="of PGD, in 1/255")
     one.add_argument("--count", type=int, default=100, help="attacked pictures")
     one.add_argument("--each", type=int, default=4, help="lessons of each class")
@@ -113,7 +113,7 @@ def parser(about: str, runs: dict[str, Mode]) -> argparse.ArgumentParser:
     one = modes.add_parser("guard", help="long streams through memories: bare, guarded, and with a reset")
     one.set_defaults(mode=runs["guard"], name="accuracy_guard", dry_run=False)
     _add_data_and_model(one)
-    one.add_argument("--strategies", type=_split_strategies, default=ONE_VIEW.split(",")[1:])
+    one.add_argument("--strategies", type=split_strategies, default=ONE_VIEW.split(",")[1:])
     one.add_argument("--shifts", type=_words, default=["fog", "noise"], help="the first comes and goes in a stream")
     one.add_argument("--severities", type=_integers, default=[3])
     one.add_argument("--count", type=int, default=2500, help="frames of a stream")
@@ -163,7 +163,7 @@ def _add_why(one: argparse.ArgumentParser) -> None:
 def _add_replay(one: argparse.ArgumentParser, strategies: Sequence[str]) -> None:
     _add_data_and_model(one)
     one.add_argument(
-        "--strategies", type=_split_strategies, default=list(strategies), help="a;b:x=1;c (or with commas alone)"
+        "--strategies", type=split_strategies, default=list(strategies), help="a;b:x=1;c (or with commas alone)"
     )
     one.add_argument("--views", type=int, default=0, help="for all that take 64 by default and say nothing else")
     one.add_argument("--count", type=int, default=500, help="pictures a cell, 0: all")
@@ -197,6 +197,3 @@ def _floats(text: str) -> list[float]:
     return [float(word) for word in _words(text)]
 
 
-def _split_strategies(text: str) -> list[str]:
-    """`a,b` or, where one has parameters, `a;b:x=1,y=2`."""
-    return [word.strip() for word in text.split(";" if ";" in text or ":" in text else ",") if word.strip()]

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tta_service.core.errors import BadRequest
 from tta_service.evaluate import stand_ins
 from tta_service.evaluate.layouts import FINE_GRAINED, IMAGENET_C, IMAGENETS, LAYOUTS, standard
 from tta_service.evaluate.npz import read_npz
 from tta_service.evaluate.pictures import distinct
-from tta_service.evaluate.sources import read_folders, source
+from tta_service.evaluate.sources import read_data, read_folders, source
 
 
 @pytest.mark.parametrize("name", [*IMAGENETS, *FINE_GRAINED, "imagenet_c/fog/3"])
@@ -187,3 +188,76 @@ def test_a_larger_choice_begins_with_a_smaller_one(tmp_path: Path):
     made = standard("dtd", tmp_path)
     assert made.chosen(5).tolist()[:3] == made.chosen(3).tolist()
     assert sorted(made.chosen(6).tolist()) == list(range(6))
+
+
+def test_a_table_of_paths_and_labels_is_a_data_set(tmp_path: Path):
+    placed(tmp_path, "pictures/0.jpg", "pictures/1.jpg", "pictures/2.jpg")
+    table = tmp_path / "mine.csv"
+    table.write_text("path,label\npictures/0.jpg,cat\npictures/2.jpg,dog\npictures/9.jpg,dog\n")
+    made = read_data(str(table), tmp_path)
+    assert made.name == "mine" and made.names == ("cat", "dog") and made.labels.tolist() == [0, 1]
+    assert made.where(1).endswith("2.jpg")
+    for text, message in (
+        ("path,kind\n", "no column of pictures"),
+        ("path,x\npictures/0.jpg,1\n", "no column of labels"),
+    ):
+        table.write_text(text)
+        with pytest.raises(BadRequest, match=message):
+            read_data(str(table), tmp_path)
+
+
+def test_arrays_of_pixels_are_a_data_set(tmp_path: Path):
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 40, 36, 3), dtype=np.uint8)
+    np.savez(tmp_path / "set.npz", test_images=pixels, test_labels=[[1], [0], [1], [0]], names=["cat", "dog"])
+    made = read_data(str(tmp_path / "set.npz"), tmp_path)
+    assert made.names == ("cat", "dog") and made.labels.tolist() == [1, 0, 1, 0]
+    assert made.picture(2).permute(1, 2, 0).numpy().tolist() == pixels[2].tolist()
+    assert made.digest(0) != made.digest(1)
+    for held, message in (
+        ({"images": pixels.astype(float), "labels": [0] * 4}, "is to be uint8"),
+        ({"images": pixels, "labels": [0, 1]}, "4 images and 2 labels"),
+        ({"images": pixels, "labels": [0, 1, 2, 3], "names": ["cat"]}, "labels go from 0 to 3, and there are 1 names"),
+        ({"images": pixels}, "arrays of pictures"),
+        ({"blob": pixels.reshape(-1)}, "there is no array label, names, off"),
+    ):
+        np.savez(tmp_path / "bad.npz", **held)
+        with pytest.raises(BadRequest, match=message):
+            read_data(str(tmp_path / "bad.npz"), tmp_path)
+
+
+def test_torchvision_sets_by_name_where_their_files_are(tmp_path: Path):
+    for place, name in enumerate(("Forest", "River")):
+        (tmp_path / "eurosat" / "2750" / name).mkdir(parents=True)
+        (tmp_path / "eurosat" / "2750" / name / "0.jpg").write_bytes(jpeg(200 * place))
+    made = read_data(f"torchvision:EuroSAT:{tmp_path}", tmp_path)
+    assert made.names == ("Forest", "River") and made.labels.tolist() == [0, 1] and made.picture(1).shape == (3, 40, 40)
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, count in (("t10k", 3), ("train", 5)):
+        digits = np.arange(count, dtype=np.uint8)
+        whole = np.repeat(digits, 28 * 28)
+        sizes = b"".join(one.to_bytes(4, "big") for one in (count, 28, 28))
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(bytes([0, 0, 8, 3]) + sizes + whole.tobytes())
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1]) + sizes[:4] + digits.tobytes())
+    made = read_data(f"torchvision:MNIST:{tmp_path}", tmp_path)
+    assert made.labels.tolist() == [0, 1, 2] and len(made.names) == 10 and int(made.picture(2).max()) == 2
+    for name, message in (("Cats", "no data set of that name"), ("CocoDetection", "torchvision:CocoDetection in")):
+        with pytest.raises(BadRequest, match=message):
+            read_data(f"torchvision:{name}:{tmp_path}", tmp_path)
+
+
+def test_classes_get_other_names_or_more(tmp_path: Path):
+    placed(tmp_path, "school_bus/0.jpg", "dog/1.jpg")
+    made = read_data(str(tmp_path), tmp_path, ["cat", "School Bus", "dog"])
+    assert made.names == ("cat", "School Bus", "dog") and made.labels.tolist() == [2, 1]
+    assert read_data(str(tmp_path), tmp_path, ["hound", "coach"]).names == ("hound", "coach")
+    with pytest.raises(BadRequest, match="no name for 1 of the pictures' 2 classes, such as 'school bus'"):
+        read_data(str(tmp_path), tmp_path, ["dog", "cat"])
+
+
+@pytest.mark.parametrize("text", ["nowhere", "notes.txt", "imagenet_q:there", "dtd:nowhere"])
+def test_what_is_no_data_set_is_told_what_is_one(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("no pictures")
+    with pytest.raises(BadRequest, match=r"DATA is a folder of class folders|layout is that of CoOp"):
+        read_data(text, tmp_path)

@@ -53,10 +53,11 @@ def advise(
     seconds = None if deadline is None else _seconds(deadline)
     images_chosen, folders = _choose_images(images, count)
     from ..evaluate.advise import advise as find_advice  # imports torch for seconds, so mistakes come first
+    from ..evaluate.sources import plain_name
 
     label_set = build_label_set(names, template, allow_duplicates)
-    places = {_plain(name): place for place, name in enumerate(names)}
-    truth = [places.get(_plain(folder)) for folder in folders]
+    places = {plain_name(name): place for place, name in enumerate(names)}
+    truth = [places.get(plain_name(folder)) for folder in folders]
     advice, best = find_advice(settings, label_set, images_chosen, tried, seconds, views, truth, _show_progress)
     classes = ["--labels", labels or ",".join(names), *(["--allow-duplicates"] if allow_duplicates else ())]
     command = make_command(advice, best, settings, classes, template or ())
@@ -77,11 +78,6 @@ def _names(text: str | None, folder: Path) -> tuple[str, ...]:
     if len(names) < 2:
         raise BadLabels("there is nothing to choose between with fewer than two labels", "labels")
     return names
-
-
-def _plain(name: str) -> str:
-    """A name as a folder may spell it."""
-    return name.casefold().replace("_", " ").replace("-", " ").strip()
 
 
 def _choose_images(folder: Path, count: int) -> tuple[list[bytes], list[str]]:

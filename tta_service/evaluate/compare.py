@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.errors import BadRequest
 from .metrics import Numbers, mean_and_error
-from .results import FORMAT
+from .results import FORMAT, align
 from .verdicts import holm, two_sided, verdict
 
 Key = tuple[str, str, int, str, int]  # strategy, shift, severity, order, lessons
@@ -84,9 +84,7 @@ def compared_lines(made: Compared, names: Sequence[str]) -> Iterator[str]:
         yield ""
     heads = ("strategy", "shift", "order", "lessons", names[0], names[1], "difference", "")
     table = [heads, *(_cells(row) for row in made.rows)]
-    widths = [max(len(row[place]) for row in table) for place in range(len(heads))]
-    for row in table:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
+    yield from align(table)
     yield ""
     yield f"Top-1 in percent; differences in points, paired by picture, ± one standard error, in {len(made.rows)} rows"
     yield 'by Holm\'s correction: "better" and "worse" are significant at 5 %.'
@@ -109,7 +107,7 @@ def _check_same(first: Mapping[str, Any], second: Mapping[str, Any], names: Sequ
     both = f"{names[0]} and {names[1]}"
     if set(first["classes"]) != set(second["classes"]):
         raise BadRequest(
-            f"{both} tell different classes apart: {len(first['classes'])} and {len(second['classes'])}", "file"
+            f"{both} tell different classes apart, {len(first['classes'])} and {len(second['classes'])}", "file"
         )
     shown = [{(one["id"], held["classes"][one["label"]]) for one in held["pictures"]} for held in (first, second)]
     if shown[0] != shown[1]:

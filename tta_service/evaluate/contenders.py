@@ -91,6 +91,18 @@ class Contender:
         return _tidy("mean", {"views": needs.views, "augment": needs.augment})
 
 
+def limit_views(one: Contender, views: int) -> Contender:
+    """The same with at most `views` views, where it looks at views that it can have fewer of."""
+    if "views" in _fields(one.strategy) and one.needs.views > views:
+        return Contender(one.strategy, {**one.parameters, "views": views})
+    return one
+
+
+def split_strategies(text: str) -> list[str]:
+    """`a,b` or, where one has parameters, `a;b:x=1,y=2`."""
+    return [word.strip() for word in text.split(";" if ";" in text or ":" in text else ",") if word.strip()]
+
+
 def parse_contenders(texts: list[str]) -> tuple[Contender, ...]:
     """The named contenders, zero-shot first, and the rows that some of them are compared with, each once."""
     wished = [Contender.of(text) for text in texts]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import BadImage, Unsupported
-from ..core.labels import LabelSet
+from ..core.labels import LabelSet, TextSpace
 from ..core.strategy import is_teachable
 from .cells import Cell
 from .contenders import Contender
@@ -61,6 +61,11 @@ class Outcome:
         return self.row.order
 
     @property
+    def title(self) -> str:
+        """The strategy, and what it was taught."""
+        return f"{self.contender}, {self.lessons} lessons" if self.lessons else str(self.contender)
+
+    @property
     def lessons(self) -> int:
         """Of each class."""
         return self.row.lessons
@@ -74,6 +79,8 @@ class Evaluation:
     extractor: FeatureExtractor
     chosen: Places  # pictures that could be read
     measured: Places
+    encoded: Mapping[Cell, Rows]
+    text: TextSpace
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
     left_out: list[str] = field(default_factory=list[str])  # sentences
 
@@ -84,7 +91,7 @@ def evaluate(player: Player, plan: Plan, work: Path, progress: Progress, decoder
     Raises ValueError for pictures that do not suffice, `BadImage` where none can be read.
     """
     data, clip = plan.data, player.runtime.clip
-    extractor = FeatureExtractor(clip, {data.name: data}, work / "features", plan.seed, decoders)
+    extractor = FeatureExtractor(clip, {data.name: data}, work / "features", plan.seed, decoders, player.runtime.decode)
     wanted = data.chosen(plan.count or len(data), plan.seed)
     encoded = _encode(extractor, plan, wanted, progress)
     chosen = np.array([i for i in wanted.tolist() if (data.name, i) not in extractor.unreadable], np.int64)
@@ -92,9 +99,10 @@ def evaluate(player: Player, plan: Plan, work: Path, progress: Progress, decoder
     if not len(chosen):
         raise BadImage(f"no picture of {data.name} can be read: {unread[0] if unread else 'there is none'}", "data")
     split = split_pictures(data, chosen, max(plan.lessons), plan.seed)
-    made = Evaluation(plan, extractor, chosen, split.measured, left_out=unread)
+    text = player.runner.run(player.runtime.text_spaces.get(label_set(plan)))
+    made = Evaluation(plan, extractor, chosen, split.measured, encoded, text, left_out=unread)
     study = Study(extractor, player, work / "answers", len(chosen), len(chosen), plan.repetitions)
-    _play(made, study, list(_jobs(plan, split)), encoded, progress)
+    _play(made, study, list(_jobs(plan, split)), progress)
     row_seconds = extractor.seconds_a_row(plan.cells[0], rounds=2)
     for outcome in made.outcomes:
         outcome.row.encode_seconds = outcome.row.views * row_seconds
@@ -120,12 +128,10 @@ def _encode(extractor: FeatureExtractor, plan: Plan, wanted: Places, progress: P
 Job = tuple[Cell, str, int, Contender, list[Stream]]
 
 
-def _play(
-    made: Evaluation, study: Study, jobs: Sequence[Job], encoded: Mapping[Cell, Rows], progress: Progress
-) -> None:
+def _play(made: Evaluation, study: Study, jobs: Sequence[Job], progress: Progress) -> None:
     frames = len(made.measured) * sum(len(streams) for *_, streams in jobs)
     for cell, order, lessons, one, streams in jobs:
-        takes = [_take(study, cell, one, encoded[cell], stream, made.plan) for stream in streams]
+        takes = [_take(study, cell, one, made.encoded[cell], stream, made.plan) for stream in streams]
         try:
             study.play(cell, takes, lambda n: progress("replaying", n, frames))
         except Unsupported as error:

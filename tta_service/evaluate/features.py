@@ -24,11 +24,12 @@ from ..core.catalogue import reducers
 from ..core.errors import BadImage
 from ..core.labels import LabelSet
 from ..core.reducer import Reduction
+from ..core.request import Encoded
 from ..images.views import look
 from .cells import Cell
 from .contenders import Contender, parse_value
 from .corruptions import corrupt
-from .pictures import PictureSet
+from .pictures import PictureSet, decode_whole
 
 AT_ONCE = 128  # rows in a forward
 SHARD = 100  # pictures in a file
@@ -44,6 +45,7 @@ class FeatureExtractor:
     folder: Path
     seed: int = 0
     decoders: int = 1
+    decode: Callable[[Encoded], Tensor] = decode_whole  # of pictures without a shift
     unreadable: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
 
     def rows(self, cell: Cell, augment: str, views: int, chosen: NDArray[np.int64], tell: Tell) -> FeatureFiles:
@@ -70,7 +72,9 @@ class FeatureExtractor:
 
     def picture_views(self, cell: Cell, i: int, views: int, augment: str) -> Tensor:
         """[views, 3, s, s] uint8: what the tower sees of picture i. Raises `BadImage`, OSError, ValueError."""
-        seen = change_picture(self.sets[cell.set], cell, i, self.seed)
+        made = self.sets[cell.set]
+        plain = cell.shift == "none"
+        seen = self.decode(Encoded(made.file(i))) if plain else change_picture(made, cell, i, self.seed)
         return look(seen, self.clip.image_size, views, i + SEEDS * self.seed, augment).pixels
 
     def seconds_a_row(self, cell: Cell, rounds: int = 5) -> float:

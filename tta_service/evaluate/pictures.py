@@ -40,7 +40,7 @@ class PictureSet:
 
     def picture(self, i: int) -> Tensor:
         """[3, h, w] uint8, decoded as the service does. Raises `BadImage`, OSError."""
-        return decode(Encoded(self.file(i)), LIMITS)
+        return decode_whole(Encoded(self.file(i)))
 
     def templated(self, templates: Sequence[str]) -> PictureSet:
         """The same pictures, asked about with other templates."""
@@ -66,6 +66,11 @@ class PictureSet:
     def chosen(self, count: int, seed: int = 0) -> NDArray[np.int64]:
         """The first `count` of a seeded order of all pictures: a larger choice begins with a smaller one."""
         return np.random.default_rng(seed).permutation(len(self))[:count]
+
+
+def decode_whole(image: Encoded) -> Tensor:
+    """[3, h, w] uint8, at its own size. Raises `BadImage`."""
+    return decode(image, LIMITS)
 
 
 def of_files(name: str, files: Sequence[Path], labels: Iterable[int], names: Sequence[str]) -> PictureSet:

@@ -130,6 +130,18 @@ def to_csv(made: Evaluation) -> str:
     return text.getvalue()
 
 
+def text_lines(made: Evaluation) -> Iterator[str]:
+    """For people to read: what was looked at, the table, what the columns mean."""
+    about = describe(made, "")
+    yield f"{about['pictures']} pictures of {about['classes']} classes in {about['data']}, model {about['model']}"
+    yield ""
+    yield from table_lines([outcome.row for outcome in made.outcomes])
+    yield ""
+    yield EXPLAINED
+    for sentence in made.left_out:
+        yield f"left out: {sentence}"
+
+
 def table_lines(rows: Sequence[Row]) -> Iterator[str]:
     """The table for people, the best strategies of each group first. Columns that are all alike are left out."""
     cells = [HEADS, *(row_cells(row) for row in sort_rows(rows))]
@@ -138,9 +150,14 @@ def table_lines(rows: Sequence[Row]) -> Iterator[str]:
         for place, head in enumerate(HEADS)
         if head not in ("shift", "order", "lessons") or len({row[place] for row in cells[1:]}) > 1
     ]
-    widths = {place: max(len(row[place]) for row in cells) for place in kept}
-    for row in cells:
-        yield "  ".join(row[place].ljust(widths[place]) for place in kept).rstrip()
+    yield from align([[row[place] for place in kept] for row in cells])
+
+
+def align(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Lines of cells, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
 
 
 def sort_rows(rows: Sequence[Row]) -> list[Row]:

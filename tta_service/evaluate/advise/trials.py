@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from ...app.parts import Runtime
-from ...core.catalogue import reducers, strategies
+from ...core.catalogue import reducers
 from ...core.errors import Unsupported
 from ...core.labels import LabelSet
 from ...core.reducer import Reduction
 from ...core.request import Encoded, Features, Request
 from ...core.strategy import Strategy
 from ...images.views import NAMED, look
+from ..contenders import Contender, limit_views
 from ..replay import answer_stream
 from .judge import Trial
 from .templates import Progress, TemplateAdvice, judge_templates
@@ -96,9 +97,7 @@ async def run_trials(
 
 def with_most_views(name: str, views: int) -> Strategy[object]:
     """A strategy with default parameters, but at most `views` views."""
-    default = strategies.build(name)
-    takes = any(field.name == "views" for field in strategies.describe(name).parameters)
-    return strategies.build(name, {"views": views}) if takes and default.needs().views > views else default
+    return limit_views(Contender(name), views).build()
 
 
 def affordable_views(row: float, deadline: float | None, images: int = 0) -> int:
