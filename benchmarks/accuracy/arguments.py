@@ -195,5 +195,3 @@ def _integers(text: str) -> list[int]:
 
 def _floats(text: str) -> list[float]:
     return [float(word) for word in _words(text)]
-
-

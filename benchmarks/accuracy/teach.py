@@ -10,7 +10,6 @@ the results have from other commands.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -25,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tta_service import Evidence, TextSpace, maths
+from tta_service import Evidence, TextSpace
 from tta_service.core.catalogue import strategies as catalogue
 from tta_service.core.labels import LabelSet
 from tta_service.core.strategy import Strategy, apply_fit, is_teachable, needs_of
@@ -131,7 +130,15 @@ def _measure_once(
     world: World, name: str, split: tuple[int, int, int], wrong: float, folder: Path | None
 ) -> list[float]:
     """Top-1, its gain, ECE, and the seconds of a lesson, the longest fit and an answer."""
-    asked = json.dumps([world.digest, _version(name), name, *split, wrong if wrong and split[0] else 0])
+    asked = json.dumps(
+        [
+            world.digest,
+            name if name == CLASS_MEANS else Contender.of(name).digest,
+            name,
+            *split,
+            wrong if wrong and split[0] else 0,
+        ]
+    )
     path = folder and folder / f"{hashlib.sha256(asked.encode()).hexdigest()[:24]}.json"
     if path and path.exists():
         return json.loads(path.read_text())
@@ -158,16 +165,6 @@ def build(name: str) -> Strategy[Any]:
     """The strategy of a contender such as `taught:views=8`."""
     one = Contender.of(name)
     return catalogue.build(one.strategy, one.parameters)
-
-
-def _version(name: str) -> str:
-    """Changes with the strategy's own files."""
-    if name == CLASS_MEANS:
-        return ""
-    file = Path(inspect.getfile(type(build(name))))
-    own = sorted(file.parent.glob("*.py")) if file.name == "__init__.py" else [file]
-    files = [*own, Path(maths.__file__)]
-    return hashlib.sha256(b"".join(one.read_bytes() for one in files)).hexdigest()[:16]
 
 
 def _play(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
+from typer.main import get_command
 
 from tta_service.cli import main
+from tta_service.cli.commands import make_app
+from tta_service.cli.options import MODEL
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -83,6 +87,16 @@ def test_a_dry_run_of_a_paper_reads_every_layout(run: Run):
     assert rows["ours"].count("±") == 15 + 2  # and the means of the ten, and of these with ImageNet
 
 
+def test_the_documentation_names_every_option_of_its_own_and_no_other():
+    params = get_command(make_app(["evaluate"])).commands["evaluate"].params  # type: ignore[attr-defined]
+    options = {one.name: {*one.opts, *one.secondary_opts} for one in params}
+    text = (Path(__file__).parents[2] / "docs" / "evaluate.md").read_text("utf-8")
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
+    assert named <= set().union(*options.values())
+    own = options.keys() - {*MODEL, "config", "sets", "data"}
+    assert [name for name in sorted(own) if not options[name] & named] == []
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -97,6 +111,7 @@ def test_a_dry_run_of_a_paper_reads_every_layout(run: Run):
         (["evaluate", "PICTURES/flower/0.png"], "this is no data set"),
         (["evaluate", "PICTURES", "--json", "--csv"], "give one of them"),
         (["evaluate", ".", "--paper", "nobody"], "there are protocols of CLIP, TPT"),
+        (["evaluate", "PICTURES", "--report", "none/a.html"], "the report cannot be written there"),
         (["compare", "PICTURES/flower/0.png", "PICTURES/flower/0.png"], "is no evaluation"),
         (["compare", "a.json", "b.json"], "a.json: No such file"),
     ],

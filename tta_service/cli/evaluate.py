@@ -87,6 +87,8 @@ def evaluate(
     )
     if as_json and as_csv:
         raise BadRequest("--json and --csv both print; give one of them", "csv")
+    if not report.parent.is_dir():  # before minutes are spent
+        raise BadRequest(f"{report.parent} is no folder: the report cannot be written there", "report")
     with _show_progress() as progress:
         if paper:
             for line in run_paper(configure, wish, paper, dry_run, progress):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from .. import maths
 from ..core.catalogue import strategies
 from ..core.strategy import Needs, Scope, Strategy
 
@@ -74,9 +78,9 @@ class Contender:
 
     @property
     def digest(self) -> str:
-        """Of everything that its answers depend on, the defaults included: a changed default is another contender."""
-        whole = repr(strategies.build(self.strategy, self.parameters))
-        return hashlib.sha256(whole.encode()).hexdigest()[:12]
+        """Of everything that its answers depend on, defaults and the strategy's own files included."""
+        strategy = self.build()
+        return hashlib.sha256(repr(strategy).encode() + _code_of(type(strategy))).hexdigest()[:12]
 
     @property
     def beside(self) -> Contender | None:
@@ -89,6 +93,14 @@ class Contender:
         if self.remembers and "views" in _fields(self.strategy):
             return _tidy(self.strategy, {**self.parameters, "views": 1})
         return _tidy("mean", {"views": needs.views, "augment": needs.augment})
+
+
+@cache
+def _code_of(kind: type) -> bytes:
+    """Of the files of a strategy and of what strategies share: kept answers are those of this code."""
+    file = Path(inspect.getfile(kind))
+    own = sorted(file.parent.glob("*.py")) if file.name == "__init__.py" else [file]
+    return b"".join(one.read_bytes() for one in [*own, Path(maths.__file__)])
 
 
 def limit_views(one: Contender, views: int) -> Contender:
