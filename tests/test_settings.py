@@ -60,7 +60,7 @@ def test_maxima_of_parameters_by_name(monkeypatch: pytest.MonkeyPatch):
         ({"sessions.idle": float("nan")}, "sessions.idle: .*finite"),
         (
             {"model.precision": "int3"},
-            "model.precision: input should be 'float32', 'bfloat16', 'float16' or 'int8', got 'int3'",
+            "model.precision: input should be 'float32', 'bfloat16', 'float16', 'int8' or 'auto', got 'int3'",
         ),
     ],
 )

@@ -44,8 +44,8 @@ class Model(Section):
     plugin: str = ""  # MODULE:FUNCTION, called before the model is loaded
     served_name: Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""  # what answers call it
     device: str = "auto"
-    precision: Literal["float32", "bfloat16", "float16", "int8"] = "float32"  # of the image tower
-    runtime: Literal["eager", "compile", "cudagraphs", "onnxruntime", "openvino"] = "eager"
+    precision: Literal["float32", "bfloat16", "float16", "int8", "auto"] = "float32"  # of the image tower
+    runtime: Literal["eager", "compile", "cudagraphs", "onnxruntime", "openvino", "auto"] = "eager"
     reducers: str = ""  # "tome,evit:keep=0.5": what a runtime other than eager serves beside the default reducer
     compress: str = ""  # the image tower's linear layers: svd:RANK or prune:RATIO
 

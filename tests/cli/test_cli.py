@@ -86,10 +86,13 @@ def test_catalogues_as_json(run: Run):
         (["--labels", "cat,cat"], "names 0 and 1 are both 'cat'"),
         (["--labels", " , "], "a label set needs at least one name"),
         (["--labels", "@none.txt"], "--labels: cannot read none.txt: No such file or directory"),
-        (["--precision", "int3"], "model.precision: input should be 'float32', 'bfloat16', 'float16' or 'int8', got"),
+        (
+            ["--precision", "int3"],
+            "model.precision: input should be 'float32', 'bfloat16', 'float16', 'int8' or 'auto', got",
+        ),
         (
             ["--runtime", "eagle"],
-            "model.runtime: input should be 'eager', 'compile', 'cudagraphs', 'onnxruntime' or 'openvino'",
+            "model.runtime: input should be 'eager', 'compile', 'cudagraphs', 'onnxruntime', 'openvino' or 'auto'",
         ),
         (["--compress", "zip:9"], "compress is svd:RANK or prune:RATIO with a ratio between 0 and 1, not 'zip:9'"),
         (["--reducers", "magic"], "no reducer is called 'magic'"),

@@ -23,6 +23,7 @@ COMMANDS = {
     "classify": ["classify", str(FLOWER), "--labels", "cat,dog"],
     "advise": ["advise", "--images", str(FLOWER.parent), "--labels", "cat,dog"],
     "measure": ["measure"],
+    "tune": ["tune"],
     "demo": ["demo", "--frames", "1"],
 }
 OPEN = "--set=server.insecure=true"  # addresses of others are tried without keys

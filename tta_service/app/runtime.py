@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -30,6 +30,7 @@ from ..serving.persistence.stores.seals import RecordSeals
 from ..serving.pipeline.warmup import measure
 from ..settings import BadSettings, Settings
 from .access import asks_callers
+from .form import find_form
 from .parts import Runtime, connect_parts, start_decoders
 
 log = logging.getLogger(__name__)
@@ -65,11 +66,10 @@ async def build_runtime(
             stack.callback(decoders.close)
         lanes = make_executors(threads.prepare, threads.adapt, threads.cores)
         stack.callback(_close_lanes, lanes)
-        wanted = settings.model.model_dump(exclude={"reducers"})
         if settings.model.checkpoint and settings.model.pretrained:
             log.warning("%s", settings.locate_mistake("model.pretrained", "not used: model.checkpoint has the weights"))
         with _blame_setting(settings):  # loaded in the device lane, whose threads the model will use
-            model = clip or await run(lanes.device, partial(load, **wanted, reducers=reducers_at_start))
+            model = clip or await _load_model(settings, lanes, reducers_at_start)
 
         def blank(rows: int) -> torch.Tensor:
             return torch.zeros(rows, 3, model.image_size, model.image_size, dtype=torch.uint8, device=model.device)
@@ -107,6 +107,17 @@ async def build_runtime(
         speed = 1 / calibration.row_seconds
         log.info("%s on %s: %d rows at a time, %.0f a second", model.name, model.device, costs.max_rows, speed)
         yield replace(parts, background_tasks=tasks)
+
+
+async def _load_model(settings: Settings, lanes: Executors, reducers_at_start: Sequence[Reducer]) -> FrozenCLIP:
+    """Where the settings say `auto`, it is in the fastest form."""
+    model, wanted = settings.model, settings.model.model_dump(exclude={"reducers"})
+    if "auto" in (model.precision, model.runtime):
+        form = await asyncio.to_thread(find_form, settings)
+        wanted |= {"precision": form.precision, "runtime": form.runtime, "agrees": model.precision == "auto"}
+        if form.threads:
+            await run(lanes.device, torch.set_num_threads, form.threads)
+    return await run(lanes.device, partial(load, **wanted, reducers=reducers_at_start))
 
 
 async def save_sessions(

@@ -25,6 +25,7 @@ COMMANDS = {
     "advise": Place("advise", "advise", "Find the template and the strategy that suit your own images."),
     "evaluate": Place("evaluate", "evaluate", "Measure strategies on pictures with labels, and write a report."),
     "compare": Place("compare", "compare", "Compare two evaluations of the same pictures."),
+    "tune": Place("service", "tune", "Find the fastest precision and runtime for a model on this machine."),
     "measure": Place("service", "measure", "Measure the peak memory of one answer of each strategy."),
     "strategies": Place("catalogue", "strategies", "List the strategies, or switch one off on a running server."),
     "reducers": Place("catalogue", "reducers", "List the token reducers."),

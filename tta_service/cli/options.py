@@ -37,8 +37,8 @@ MODEL: dict[str, tuple[str, Any]] = {  # the flags of every command that loads a
     ),
     "name": ("model.served_name", typer.Option(help="What answers call the model.")),
     "device": ("model.device", typer.Option(help="auto, cpu, cuda, cuda:1, ...")),
-    "precision": ("model.precision", typer.Option(help="float32, bfloat16, float16 or int8.")),
-    "runtime": ("model.runtime", typer.Option(help="eager, compile, cudagraphs, onnxruntime or openvino.")),
+    "precision": ("model.precision", typer.Option(help="float32, bfloat16, float16, int8, or auto: the fastest.")),
+    "runtime": ("model.runtime", typer.Option(help="eager, compile, cudagraphs, onnxruntime, openvino or auto.")),
     "compress": (
         "model.compress",
         typer.Option(metavar="svd:RANK|prune:RATIO", help="Compress the image tower's linear layers."),

@@ -118,3 +118,24 @@ def measure(
     app.measure(settings, classes, write)
     if out:
         out.write_text("".join(lines))
+
+
+@configure_command
+def tune(
+    configure: Configure,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="That it may take.")] = 120.0,
+) -> None:
+    """Measure every precision and runtime that can be used here, and remember the fastest that agrees with float32.
+
+    `serve --precision auto --runtime auto` with the same model starts with it.
+    """
+    settings = configure({"model.precision": "auto", "model.runtime": "auto"})
+    from .. import app  # imports torch for seconds, so mistakes come first
+
+    found, best = app.tune(settings, seconds)
+    for one in found:
+        print(f"{app.describe(one)}{'' if one.agrees else ': does not agree'}")
+    if best is None:
+        print(f"tta-service: nothing could be measured within {seconds:g} s", file=sys.stderr)
+        raise typer.Exit(1)
+    print(f"BEST {app.describe(best)}")

@@ -32,26 +32,33 @@ EXPORTED = ("onnxruntime", "openvino")
 class EncoderConfig:
     """Precision, runtime and compression of an image encoder.
 
-    `reducers` are those that a runtime other than eager serves besides no reduction.
+    `reducers` are those that a runtime other than eager serves besides no reduction. `agrees`: its features were found
+    to agree with those of float32 (`tuning.py`), so memories of either are good for both.
     """
 
     precision: str = "float32"
     runtime: str = "eager"
     compress: Compression = AS_IT_IS
     reducers: tuple[Reducer, ...] = ()
+    agrees: bool = False
 
     @property
     def fingerprint_fields(self) -> tuple[object, ...]:
         """The fields that change features by more than rounding."""
-        exact = self.precision == "float32"
-        return self.precision, self.compress, *(() if exact else (self.runtime,))
+        exact = self.precision == "float32" or self.agrees
+        return "float32" if exact else self.precision, self.compress, *(() if exact else (self.runtime,))
 
 
 DEFAULT_CONFIG = EncoderConfig()
 
 
 def make_encoder_config(
-    precision: str, runtime: str, compress: str, reducers: Sequence[Reducer], device: torch.device
+    precision: str,
+    runtime: str,
+    compress: str,
+    reducers: Sequence[Reducer],
+    device: torch.device,
+    agrees: bool = False,
 ) -> EncoderConfig:
     """The configuration with these names. `CannotLoad` for an unknown name, or one that is slow on this machine."""
     if precision not in PRECISIONS:
@@ -65,7 +72,7 @@ def make_encoder_config(
             f"{runtime} serves on CPUs alone; on {device.type} take eager, compile or cudagraphs", "runtime"
         )
     try:
-        return EncoderConfig(precision, runtime, parse_compression(compress), tuple(reducers))
+        return EncoderConfig(precision, runtime, parse_compression(compress), tuple(reducers), agrees)
     except ValueError as error:
         raise CannotLoad(str(error), "compress") from None
 

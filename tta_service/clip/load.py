@@ -38,27 +38,28 @@ def load(
     config: str = "",
     plugin: str = "",
     served_name: str = "",
+    agrees: bool = False,
 ) -> FrozenCLIP:
     """The frozen model. Raises `CannotLoad` within seconds; its message says what to do instead.
 
     `name` is "pocket" (bundled) or any name that open_clip knows, with `pretrained` one of its tags, or "hf-hub:…", or
     "local-dir:FOLDER" with weights and their configuration. `checkpoint` is a file of weights, by default that beside
     `config`; its architecture is `config` or the configuration beside it, with which another `name` than "pocket" must
-    agree, else that of `name`. `plugin` is called first (`run_plugin`). The model is called `served_name`, by default
-    after its file, folder or `name`.
-    `device` "auto" is CUDA if available. `precision`, `runtime`, `compress` ("svd:RANK", "prune:RATIO") and `reducers`
-    (those that a runtime other than eager serves) configure the image tower, see `EncoderConfig`.
+    agree, else that of `name`. `plugin` is called first (`run_plugin`). The model is called `served_name`, else after
+    its file, folder or `name`. `device` "auto" is CUDA if available. `precision`, `runtime`, `compress` ("svd:RANK",
+    "prune:RATIO"), `reducers` and `agrees` configure the image tower, see `EncoderConfig`.
     """
-    target = _find_device(device)
-    encoder = make_encoder_config(precision, runtime, compress, reducers, target)
-    made = run_plugin(plugin, checkpoint) if plugin else None
-    parts, label = (made, plugin.partition(":")[0]) if made else _find_model(name, pretrained, checkpoint, config)
+    target = find_device(device)
+    encoder = make_encoder_config(precision, runtime, compress, reducers, target, agrees)
+    parts, label = load_parts(name, pretrained, checkpoint, config, plugin)
     options: Any = {"config": encoder, "device": target, "vocabulary": parts.vocabulary}
     return FrozenCLIP(parts.model, parts.tokenizer, name=served_name or label, **options)
 
 
-def _find_model(name: str, pretrained: str, checkpoint: str, config: str) -> tuple[LoadedModel, str]:
-    """The model, and what it is called."""
+def load_parts(name: str, pretrained: str, checkpoint: str, config: str, plugin: str) -> tuple[LoadedModel, str]:
+    """The model as it comes, and what it is called. Arguments and errors are those of `load`."""
+    if plugin and (made := run_plugin(plugin, checkpoint)):
+        return made, plugin.partition(":")[0]
     if checkpoint:
         return _from_file(Path(checkpoint), name, config), Path(checkpoint).stem
     if config:
@@ -189,12 +190,11 @@ def _check_name(name: str) -> None:
         raise CannotLoad(f"open_clip knows no model {name!r}{also}", "model")
 
 
-def _find_device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         raise CannotLoad(f"device {name!r} cannot be used: {error}", "device") from error
-    return device
+    return torch.device(name)

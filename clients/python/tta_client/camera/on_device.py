@@ -37,16 +37,10 @@ class Encoder:
     def __init__(self, model: Model, server: ServerInfo) -> None:
         if not find_spec("tta_service"):
             raise OSError("--encode-on-device needs the package tta_service, and the service's model, on this machine")
-        from tta_service.clip.load import load
         from tta_service.core.errors import TTAError
 
-        name, _, tag = (model.name or server.model).partition("/")
-        if (model.name or server.model).startswith("hf-hub:"):
-            name, tag = model.name or server.model, ""
-        if model.checkpoint and not model.name:
-            name = "pocket"  # whose checkpoint holds its architecture
         try:
-            self._clip = load(name, tag, model.checkpoint, model.device, server.precision)
+            self._clip = _load_model(model, server)
         except TTAError as error:
             message = f"the service's model ({server.model}) cannot be loaded here: {error.message}"
             raise OSError(f"{message}; --model and --checkpoint choose another") from error
@@ -77,6 +71,21 @@ class Encoder:
             views = look(pixels, self._clip.image_size, needs.views, seed, needs.augment)
         rows = self._clip.encode_image(views.pixels)
         return Features(rows.numpy(), self._clip.fingerprint)
+
+
+def _load_model(model: Model, server: ServerInfo) -> Any:
+    """The model in the service's precision, which was set there by hand or found to agree with float32."""
+    from tta_service.clip.load import load
+
+    name, _, tag = (model.name or server.model).partition("/")
+    if (model.name or server.model).startswith("hf-hub:"):
+        name, tag = model.name or server.model, ""
+    if model.checkpoint and not model.name:
+        name = "pocket"  # whose checkpoint holds its architecture
+    clip = load(name, tag, model.checkpoint, model.device, server.precision)
+    if clip.fingerprint == server.model_fingerprint or server.precision == "float32":
+        return clip
+    return load(name, tag, model.checkpoint, model.device, server.precision, agrees=True)
 
 
 def encode_frames(
