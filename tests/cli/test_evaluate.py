@@ -19,6 +19,7 @@ from typer.main import get_command
 from tta_service.cli import main
 from tta_service.cli.commands import make_app
 from tta_service.cli.options import MODEL
+from tta_service.evaluate.stand_ins import write_stand_in
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -79,12 +80,24 @@ def test_a_folder_becomes_a_table_a_report_and_files_to_compare(run: Run, folder
 
 @pytest.mark.slow
 def test_a_dry_run_of_a_paper_reads_every_layout(run: Run):
-    code, out, _ = run("evaluate", ".", "--paper", "mta", "--dry-run", "--set", "lanes.cores=1")
+    code, out, _ = run("evaluate", "--paper", "mta", "--dry-run", "--set", "lanes.cores=1")
     assert code == 0 and "the figures mean nothing" in out
     rows = {line.split("  ")[0]: line for line in out.splitlines()}
     assert rows["the paper (M)"].split()[3:8] == ["69.3", "57.4", "63.6", "76.9", "48.6"]
     assert rows["TTABC's re-run"].split()[2:5] == ["69.0", "54.6", "63.2"]
     assert rows["ours"].count("±") == 15 + 2  # and the means of the ten, and of these with ImageNet
+
+
+@pytest.mark.slow
+def test_a_paper_runs_on_the_sets_that_are_there_with_the_model_that_is_asked_for(run: Run, tmp_path: Path):
+    write_stand_in("dtd", tmp_path / "data")
+    asked = ["evaluate", tmp_path / "data", "--paper", "TDA", "--model", "pocket", "--cache", tmp_path / "cache"]
+    code, out, _ = run(*asked, "--set", "lanes.cores=1")
+    assert code == 0 and "left out: imagenet_a: No such file" in out
+    assert "The paper's figures are of ViT-B-16; ours are of pocket and do not compare with them." in out
+    (row,) = [line for line in out.splitlines() if line.startswith("ours")]
+    assert row.count("±") == 1
+    assert "TPT: " in run("evaluate", "--paper", "list")[1]
 
 
 def test_the_documentation_names_every_option_of_its_own_and_no_other():
@@ -100,6 +113,8 @@ def test_the_documentation_names_every_option_of_its_own_and_no_other():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["evaluate"], "DATA is missing: a folder of class folders"),
+        (["evaluate", "--paper", "ZERO"], "DATA is missing"),
         (["evaluate", "nowhere"], "there is no such file or folder; DATA is a folder of class folders"),
         (["evaluate", "PICTURES", "--strategies", "magic"], "magic"),
         (["evaluate", "PICTURES", "--strategies", "mean:views=0"], "views"),

@@ -28,7 +28,7 @@ DATA = "A folder of class folders or with a metadata file, a CSV, an npz file, t
 def evaluate(
     configure: Configure,
     context: typer.Context,
-    data: Annotated[str, typer.Argument(metavar="DATA", help=DATA)],
+    data: Annotated[str, typer.Argument(metavar="DATA", help=DATA, show_default=False)] = "",
     strategies: Annotated[
         str, typer.Option(metavar="A,B|A;B:x=1|all", help="Which to compare with plain CLIP, with parameters.")
     ] = "all",
@@ -85,6 +85,8 @@ def evaluate(
         cache=cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tta-service",
         command=_command(context),
     )
+    if not data and not (paper and (dry_run or paper == "list")):
+        raise BadRequest(f"DATA is missing: {DATA[0].lower()}{DATA[1:-1]}", "data")
     if as_json and as_csv:
         raise BadRequest("--json and --csv both print; give one of them", "csv")
     if not report.parent.is_dir():  # before minutes are spent
