@@ -46,7 +46,7 @@ docs-check: .venv/.installed-dev ## build the site; a broken link or anchor is a
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 coverage: .venv/.installed-dev  ## how much of the package `make test` runs, branches too
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not large" --cov=tta_service --cov-branch
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not large" --cov
 
 proto: .venv/.installed-dev     ## write the generated code: both copies of the wire, the synchronous client, OpenAPI
 	$(BIN)/python protos/generate.py

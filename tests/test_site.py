@@ -71,6 +71,13 @@ def test_no_page_loads_anything_from_another_server(site: Path):
 
 
 @pytest.mark.slow
+def test_every_page_of_the_documentation_can_be_reached_from_the_first(site: Path):
+    first = (site / "index.html").read_text(encoding="utf-8")
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
+    assert [page for page in sorted(pages) if not re.search(rf'href="?{page}/', first)] == []
+
+
+@pytest.mark.slow
 def test_links_out_of_the_documentation_stay_on_the_site(site: Path):
     page = (site / "measurements" / "index.html").read_text(encoding="utf-8")
     assert "../repository/benchmarks/results/overhead/" in page

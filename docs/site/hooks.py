@@ -42,8 +42,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put the page of each strategy and reducer into the navigation."""
-    for part in config.nav or []:
+    """Put the page of each strategy and reducer into the navigation, and at its end pages that no chapter names."""
+    rest = {path.name for path in (ROOT / "docs").glob("*.md")} - set(_names(config.nav))
+    config.nav = [*(config.nav or []), *([{"More": sorted(rest)}] if rest else [])]
+    for part in config.nav:
         for chapter in part.get("Strategies and reducers", []) if isinstance(part, dict) else []:
             ((title, page),) = chapter.items()
             names = reference.names(title.lower())
