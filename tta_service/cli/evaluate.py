@@ -85,12 +85,7 @@ def evaluate(
         cache=cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tta-service",
         command=_command(context),
     )
-    if not data and not (paper and (dry_run or paper == "list")):
-        raise BadRequest(f"DATA is missing: {DATA[0].lower()}{DATA[1:-1]}", "data")
-    if as_json and as_csv:
-        raise BadRequest("--json and --csv both print; give one of them", "csv")
-    if not report.parent.is_dir():  # before minutes are spent
-        raise BadRequest(f"{report.parent} is no folder: the report cannot be written there", "report")
+    _check(wish, "list" if paper and dry_run else paper, report, as_json and as_csv)
     with _show_progress() as progress:
         if paper:
             for line in run_paper(configure, wish, paper, dry_run, progress):
@@ -98,6 +93,16 @@ def evaluate(
             return
         made = run_evaluation(configure, wish, progress)
     _print(made, wish, report, as_json, as_csv)
+
+
+def _check(wish: Wish, paper: str | None, report: Path, both: bool) -> None:
+    """Raises `BadRequest` before minutes are spent. The protocol `list` needs no data."""
+    if not wish.data and paper != "list":
+        raise BadRequest(f"DATA is missing: {DATA[0].lower()}{DATA[1:-1]}", "data")
+    if both:
+        raise BadRequest("--json and --csv both print; give one of them", "csv")
+    if not report.parent.is_dir():
+        raise BadRequest(f"{report.parent} is no folder: the report cannot be written there", "report")
 
 
 def _print(made: Any, wish: Wish, report: Path, as_json: bool, as_csv: bool) -> None:
