@@ -146,7 +146,7 @@ async def measure(args: argparse.Namespace) -> dict[str, Any]:
 def table(report: dict[str, Any]) -> str:
     lines = [HEAD.format(**report, what=(__doc__ or "").split("\n\n")[1])]
     for row in report["rows"]:
-        cells = " | ".join(f"{row[mode][0]:.1f} ({-row[mode][1]:+.1f})" for mode in MODES)
+        cells = " | ".join(f"{row[mode][0]:.1f} ({0.0 - row[mode][1]:+.1f})" for mode in MODES)
         lines.append(f"| `{row['strategy']}` | {row['poison']} | {row['share']} | {cells} |\n")
     return "".join(lines)
 

@@ -9,7 +9,7 @@ from tests.clip.small import shake, small_model, timm_visual, tokenizer
 from tests.fake_gpu import GPU, fake_gpu, move_to_gpu
 from tta_service.clip.encoder_config import EncoderConfig, build_image_encoder
 from tta_service.clip.text.prompts import TemplatePrompts
-from tta_service.clip.text.tokenize import label_tokens
+from tta_service.clip.text.tokenize import finish, label_tokens
 from tta_service.clip.text.tower import encode_tokens, take_text_apart
 from tta_service.core.labels import LabelSet
 from tta_service.reducers import catalogue
@@ -53,7 +53,7 @@ def test_a_forward_stays_on_the_device(name, precision):
 def test_labels_and_prompts_stay_on_the_device():
     """Tokens are counted on the host and encoded on the device; a context and what becomes of it stay on the host."""
     model, labels = small_model().eval().requires_grad_(False), LabelSet(("a cat", "a longer dog", "x"))
-    tokens = label_tokens(tokenizer(), labels, labels.templates[0], 20)
+    tokens = finish(label_tokens(tokenizer(), labels, labels.templates[0], 20))
     with fake_gpu():
         move_to_gpu(model)
         tower = take_text_apart(model)

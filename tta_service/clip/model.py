@@ -21,7 +21,7 @@ from ..core.reducer import Reducer, Reduction
 from ..core.token_map import TokenMap
 from .encoder_config import DEFAULT_CONFIG, EncoderConfig, build_image_encoder
 from .text.prompts import TOKENS_AT_ONCE, TemplatePrompts
-from .text.tokenize import Tokenize, TrainedVocabulary, label_tokens, sentence_tokens, text_tokens
+from .text.tokenize import Tokenize, TrainedVocabulary, finish, label_tokens, sentence_tokens, text_tokens
 from .text.tower import encode_tokens, take_text_apart
 
 
@@ -99,22 +99,19 @@ class FrozenCLIP:
 
     def text_space(self, labels: LabelSet) -> TextSpace:
         """Encode a label set. Raises `BadLabels`, which names a label whose prompt is too long."""
-        steps = self.text_space_in_steps(labels)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                return end.value
+        return finish(self.text_space_in_steps(labels))
 
     def text_space_in_steps(self, labels: LabelSet) -> Generator[None, None, TextSpace]:
         """`text_space`, some prompts a step, so that other work can use the device between steps."""
         tokens: list[Tensor] = []
         for template in labels.templates:
-            tokens.append(label_tokens(self.tokenize, labels, template, self._context))
-            yield
+            tokens.append((yield from label_tokens(self.tokenize, labels, template, self._context)))  # noqa: PERF401
         classes = [place for place, own in enumerate(labels.sentences) for _ in own]
         if classes:
-            tokens.append(sentence_tokens(self.tokenize, labels, self._context))
+            tokens.append((yield from sentence_tokens(self.tokenize, labels, self._context)))
+        known, unseen = self._vocabulary, ()
+        if known:
+            unseen = yield from known.unseen(labels, self.tokenize, self._context)
         features: list[Tensor] = []  # of each template [c, d]; then of all sentences, if there are any
         for batch in tokens:
             pieces: list[Tensor] = []
@@ -131,7 +128,7 @@ class FrozenCLIP:
             self.scale,
             self._prompts(labels, tokens[0]),
             embedder=lambda texts: self._encode_texts(texts, cut=True).cpu(),
-            unseen=self._vocabulary.unseen(labels, self.tokenize, self._context) if self._vocabulary else (),
+            unseen=unseen,
         )
 
     def _normalise(self, pixels: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 
 from tests.clip.small import tokenizer
 from tta_service import LabelSet
-from tta_service.clip.text.tokenize import TrainedVocabulary, make_vocabulary, split_words, word_key
+from tta_service.clip.text.tokenize import TrainedVocabulary, finish, make_vocabulary, split_words, word_key
 
 CONTEXT = 16
 
@@ -17,7 +17,7 @@ def tokens(*words: str) -> torch.Tensor:
 
 
 def find_unseen(known: TrainedVocabulary, *names: str) -> tuple[str, ...]:
-    return known.unseen(LabelSet(names), tokenizer(), CONTEXT)
+    return finish(known.unseen(LabelSet(names), tokenizer(), CONTEXT))
 
 
 def test_words_are_runs_of_letters_and_digits():

@@ -276,3 +276,36 @@ def test_who_needs_small_batches_for_a_deadline_pays_for_them(loop):
 @given(st.integers(0, 100), st.integers(0, 100))
 def test_most(rows: int, limit: int):
     assert largest_fit(rows, lambda n: n <= limit) == min(rows, limit)
+
+
+@pytest.mark.parametrize("large", [64, 512])
+def test_small_calls_beside_a_loop_of_large_ones_wait_two_forwards_and_take_no_throughput(
+    loop: asyncio.AbstractEventLoop, large: int
+):
+    """One client; a forward of r rows takes 2 + 3 r ms, as on a processor, whose batches have 16 rows."""
+    alone, _ = throughput(loop, (large,))
+    beside, waits = throughput(loop, (large, 1))
+    assert beside >= 0.95 * alone
+    assert max(waits) <= 2 * (0.002 + 16 * 0.003) and len(waits) > 50
+
+
+def throughput(loop: asyncio.AbstractEventLoop, sizes: tuple[int, ...]) -> tuple[float, list[float]]:
+    """Rows a second of callers who ask for so many rows again and again, and how long those of one row waited."""
+    queue, now, rows, waits = BatchQueue(16, CostModel(16)), 0.0, 0, list[float]()
+    due = [(0.001 * place, size) for place, size in enumerate(sizes)]
+    while now < 10:
+        for at, size in [one for one in due if one[0] <= now]:
+            due.remove((at, size))
+            views = torch.empty(size, 1)
+            queue.waiting.append(Job(views, size, EXACT, None, at, loop.create_future(), client="one"))
+        if not queue.waiting:
+            now = min(due)[0]
+            continue
+        batch = queue.next_batch(now)
+        now += 0.002 + 0.003 * sum(part.rows for part in batch)
+        rows += sum(part.rows for part in batch)
+        for job in [part.job for part in batch if not part.job.rows_left]:
+            job.done.cancel()
+            waits += [now - job.arrived] * (job.rows == 1)
+            due.append((now + 0.002, job.rows))
+    return rows / now, waits

@@ -6,8 +6,9 @@ Sentences that do not fit into the tower's context are refused. Towers may be sh
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 from zlib import crc32
 
 import torch
@@ -17,6 +18,8 @@ from ...core.errors import BadLabels
 from ...core.labels import LabelSet
 
 Tokenize = Callable[..., Tensor]
+T = TypeVar("T")
+TEXTS_AT_ONCE = 64  # a tokenizer in Python takes some 10 ms for them, in which the device waits
 LOOK_AHEAD = 4  # contexts tokenized, so that the length of a text that does not fit is known
 _WORD = re.compile(r"[^\W_]{2,}")
 
@@ -29,9 +32,31 @@ def tokenize_texts(tokenize: Tokenize, texts: Sequence[str], context: int) -> tu
     return tokens, torch.where(tokens != padding, places, 0).amax(1)
 
 
-def label_tokens(tokenize: Tokenize, labels: LabelSet, template: str, context: int) -> Tensor:
-    """Tokens [c, context] of one template filled with every name. `BadLabels` for the first that does not fit."""
-    tokens, lengths = tokenize_texts(tokenize, labels.prompts(template), context)
+def tokenize_in_steps(
+    tokenize: Tokenize, texts: Sequence[str], context: int
+) -> Generator[None, None, tuple[Tensor, Tensor]]:
+    """`tokenize_texts`, some texts a step."""
+    found: list[tuple[Tensor, Tensor]] = []
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        found.append(tokenize_texts(tokenize, texts[start : start + TEXTS_AT_ONCE], context))
+        yield
+    tokens, lengths = zip(*found, strict=True)
+    return torch.cat(tokens), torch.cat(lengths)
+
+
+def finish(steps: Generator[None, None, T]) -> T:
+    """What comes of the steps, one after the other."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def label_tokens(tokenize: Tokenize, labels: LabelSet, template: str, context: int) -> Generator[None, None, Tensor]:
+    """In steps: tokens [c, context] of one template filled with every name. `BadLabels` for the first that does not
+    fit."""
+    tokens, lengths = yield from tokenize_in_steps(tokenize, labels.prompts(template), context)
     for place in (lengths > context).nonzero().flatten().tolist():
         label, size = f"label {place} ({shorten_name(labels.names[place])})", _size(int(lengths[place]), context)
         problem = f"{label} makes a prompt of {size} tokens with {template!r}"
@@ -39,10 +64,11 @@ def label_tokens(tokenize: Tokenize, labels: LabelSet, template: str, context: i
     return tokens[:, :context]
 
 
-def sentence_tokens(tokenize: Tokenize, labels: LabelSet, context: int) -> Tensor:
-    """Tokens [m, context] of all sentences of all names, in order. `BadLabels` for the first that does not fit."""
+def sentence_tokens(tokenize: Tokenize, labels: LabelSet, context: int) -> Generator[None, None, Tensor]:
+    """In steps: tokens [m, context] of all sentences of all names, in order. `BadLabels` for the first that does not
+    fit."""
     places = [(i, j, sentence) for i, own in enumerate(labels.sentences) for j, sentence in enumerate(own)]
-    tokens, lengths = tokenize_texts(tokenize, [sentence for *_, sentence in places], context)
+    tokens, lengths = yield from tokenize_in_steps(tokenize, [sentence for *_, sentence in places], context)
     for place in (lengths > context).nonzero().flatten().tolist():
         i, j, _ = places[place]
         problem = (
@@ -94,11 +120,11 @@ class TrainedVocabulary:
         whole = len(word) == 1 or self.words is None or word_key(word) in self.words
         return whole and self.tokens.issuperset(word)
 
-    def unseen(self, labels: LabelSet, tokenize: Tokenize, context: int) -> tuple[str, ...]:
-        """Names without any trained word. `context` is the tower's context length in tokens."""
+    def unseen(self, labels: LabelSet, tokenize: Tokenize, context: int) -> Generator[None, None, tuple[str, ...]]:
+        """In steps: names without any trained word. `context` is the tower's context length in tokens."""
         by_name = {name: split_words(name) for name in labels.names}
         words = sorted({word for parts in by_name.values() for word in parts})
-        tokens, lengths = tokenize_texts(tokenize, words, context)
+        tokens, lengths = yield from tokenize_in_steps(tokenize, words, context)
         rows = zip(words, tokens.tolist(), lengths.tolist(), strict=True)
         known = {word for word, row, length in rows if self.knows(row[1 : length - 1])}
         return tuple(name for name, parts in by_name.items() if not known.intersection(parts))
