@@ -82,6 +82,10 @@ def test_every_path_exists(page: Path):
     assert [name for name, folders in paths(page) if not any((folder / name).exists() for folder in folders)] == []
 
 
+def test_the_readme_is_read_in_a_few_minutes():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 100
+
+
 def test_architecture_lists_the_packages_of_the_tree():
     assert len(paths(ARCHITECTURE)) > 30
     assert listed("tta_service/") == packages(SERVICE)

@@ -6,8 +6,11 @@ tests/http/test_docs_lines.py.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from tta_service.cli import main
 pytest.importorskip("tta_client")
 ELSEWHERE = "docs/oip.md", "docs/library.md"
 LONG = {"serve", "demo", "advise", "evaluate", "compare"}  # which their own tests run
+REGISTER = "docs/plugins.md", "docs/models.md"  # classes that a process then has for good
 NOT_OURS = {"git", "cd", "curl", "export", "printf"}
 
 
@@ -52,7 +56,8 @@ def ends(words: list[str]) -> bool:
 SHELL = [(page, text) for page, text in (*blocks(""), *blocks("bash")) if not text.startswith(("{", "(printf"))]
 LINES = [(page, words) for page, text in SHELL for words in commands(text)]
 RUN = [(page, text) for page, text in SHELL if any(ends(words) for words in commands(text))]
-PYTHON = [(page, text) for page, text in blocks("python") if page not in ELSEWHERE]
+PYTHON = [(page, text) for page, text in blocks("python") if page not in (*ELSEWHERE, *REGISTER)]
+CLASSES = [text for page, text in blocks("python") if page in REGISTER]
 
 
 def parse(words: list[str]) -> int:
@@ -134,9 +139,19 @@ def test_python_runs_and_prints_what_it_says(page: str, text: str, reader: str, 
     with Client(reader) as client:
         names: dict[str, Any] = {"client": client, "Reconnect": Reconnect, "labels": ["cat", "dog"]}
         names |= {"camera_frames": ["photo.jpg"] * 3, "frames": ["photo.jpg"] * 3, "ask_a_person": lambda result: "cat"}
-        exec(compile(text, page, "exec"), names)
+        exec(compile(text, page, "exec", dont_inherit=True), names)
     said = re.findall(r"^ *print\(.*# (\w+)", text, re.MULTILINE)  # the first word of each line
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()][: len(said)] == said
+
+
+@pytest.mark.slow
+def test_classes_can_be_registered(tmp_path: Path):
+    for number, text in enumerate(CLASSES):
+        (tmp_path / f"printed_{number}.py").write_text(text)
+    modules = [f"printed_{number}" for number in range(len(CLASSES))]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", f"import {', '.join(modules)}"], cwd=tmp_path, env=environment, check=True)
+    assert len(modules) >= 3
 
 
 @pytest.mark.slow

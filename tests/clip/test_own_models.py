@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import constants
 from safetensors.torch import save_file
 
 from tests.clip.small import config, pixels, small, small_model
@@ -115,6 +117,34 @@ def test_a_folder_of_transformers_is_told_from_an_empty_one(tmp_path: Path):
     (tmp_path / "config.json").write_text('{"model_type": "clip"}')
     with pytest.raises(CannotLoad, match=r"config\.json is of transformers: take the form .* for open_clip"):
         load(f"local-dir:{tmp_path}", device="cpu")
+
+
+def with_tokenizer(tmp_path: Path) -> str:
+    described = config()
+    described["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "me/words"
+    (tmp_path / "model.toml").write_text(toml(described))
+    return weights(tmp_path)
+
+
+def test_a_tokenizer_that_is_nowhere_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = with_tokenizer(tmp_path)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(
+        CannotLoad, match=r"the tokenizer of .*model\.toml is not in the local cache and 127.0.0.1"
+    ) as it:
+        load(checkpoint=path, device="cpu")
+    assert it.value.field == "model"
+
+
+def test_a_tokenizer_beside_the_configuration_needs_no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = with_tokenizer(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    monkeypatch.setitem(sys.modules, "transformers", None)  # it is not installed
+    with pytest.raises(CannotLoad, match=r"cannot load the tokenizer of .*model\.toml: .*transformers"):
+        load(checkpoint=path, device="cpu")
 
 
 TOWER = """
