@@ -29,6 +29,7 @@ COMMANDS = {
     "measure": Place("service", "measure", "Measure the peak memory of one answer of each strategy."),
     "strategies": Place("catalogue", "strategies", "List the strategies, or switch one off on a running server."),
     "reducers": Place("catalogue", "reducers", "List the token reducers."),
+    "export-edge": Place("edge", "export_edge", "Write the image tower for cameras that encode without torch."),
     "settings": Place("settings", "settings", "Show every setting, its value and where it was set."),
     "keys": Place("keys", "keys", "API keys: add, list, revoke."),
     "owners": Place("owners", "owners", "Delete all that a running server has of an owner."),

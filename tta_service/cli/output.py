@@ -25,7 +25,7 @@ def open_output(as_json: bool) -> Iterator[Show]:
     """A context with a function that shows a report: as JSON, in a table on a terminal, as a plain line elsewhere."""
     if as_json:
         escaped = not (sys.stdout.encoding or "").lower().startswith("utf")  # so that no letter of a label becomes "?"
-        yield lambda report: print(json_line(_json(report), escaped), flush=True)
+        yield lambda report: print(json_line(to_json(report), escaped), flush=True)
     elif not sys.stdout.isatty():
         yield lambda report: print("\t".join(_cells(report)), flush=True)
     else:
@@ -43,7 +43,8 @@ def _cells(report: Report) -> tuple[str, ...]:
     return report.request.request_id, best["label"], f"{best['score']:.3f}", zero_shot, report.strategy.name
 
 
-def _json(report: Report) -> dict[str, Any]:
+def to_json(report: Report) -> dict[str, Any]:
+    """A report as JSON can carry it, with the best `TOP` scores; times in seconds."""
     top, zero_shot = _scores(report, report.logits)[:TOP], _scores(report, report.zero_shot)[:TOP]
     return {
         "file": report.request.request_id,

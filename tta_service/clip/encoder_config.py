@@ -41,12 +41,18 @@ class EncoderConfig:
     compress: Compression = AS_IT_IS
     reducers: tuple[Reducer, ...] = ()
     agrees: bool = False
+    exportable: bool = False  # of operations alone that other runtimes have
 
     @property
     def fingerprint_fields(self) -> tuple[object, ...]:
         """The fields that change features by more than rounding."""
         exact = self.precision == "float32" or self.agrees
         return "float32" if exact else self.precision, self.compress, *(() if exact else (self.runtime,))
+
+    @property
+    def packable(self) -> bool:
+        """Whether operations may be used that torch alone has."""
+        return self.runtime == "eager" and PRECISIONS[self.precision] == torch.float32 and not self.exportable
 
 
 DEFAULT_CONFIG = EncoderConfig()
@@ -59,6 +65,7 @@ def make_encoder_config(
     reducers: Sequence[Reducer],
     device: torch.device,
     agrees: bool = False,
+    exportable: bool = False,
 ) -> EncoderConfig:
     """The configuration with these names. `CannotLoad` for an unknown name, or one that is slow on this machine."""
     if precision not in PRECISIONS:
@@ -72,7 +79,7 @@ def make_encoder_config(
             f"{runtime} serves on CPUs alone; on {device.type} take eager, compile or cudagraphs", "runtime"
         )
     try:
-        return EncoderConfig(precision, runtime, parse_compression(compress), tuple(reducers), agrees)
+        return EncoderConfig(precision, runtime, parse_compression(compress), tuple(reducers), agrees, exportable)
     except ValueError as error:
         raise CannotLoad(str(error), "compress") from None
 
@@ -92,7 +99,7 @@ def build_image_encoder(model: Any, config: EncoderConfig, size: int, dimension:
     visual.to(dtype).to(memory_format=layout)
     blank = torch.zeros(1, 3, size, size, dtype=dtype, device=next(visual.parameters()).device)
     blank = blank.contiguous(memory_format=layout)
-    if start is None and dtype == torch.float32:
+    if config.packable:
         pack_stem(visual, blank)
     tower = take_apart(visual, _layer_factory(config))
     most_rows = _most_rows(tower, blank) if config.precision == "int8" else 0

@@ -38,7 +38,7 @@ def load(
     config: str = "",
     plugin: str = "",
     served_name: str = "",
-    agrees: bool = False,
+    **form: bool,
 ) -> FrozenCLIP:
     """The frozen model. Raises `CannotLoad` within seconds; its message says what to do instead.
 
@@ -47,10 +47,10 @@ def load(
     `config`; its architecture is `config` or the configuration beside it, with which another `name` than "pocket" must
     agree, else that of `name`. `plugin` is called first (`run_plugin`). The model is called `served_name`, else after
     its file, folder or `name`. `device` "auto" is CUDA if available. `precision`, `runtime`, `compress` ("svd:RANK",
-    "prune:RATIO"), `reducers` and `agrees` configure the image tower, see `EncoderConfig`.
+    "prune:RATIO"), `reducers` and `form` (`agrees`, `exportable`) configure the image tower, see `EncoderConfig`.
     """
     target = find_device(device)
-    encoder = make_encoder_config(precision, runtime, compress, reducers, target, agrees)
+    encoder = make_encoder_config(precision, runtime, compress, reducers, target, **form)
     parts, label = load_parts(name, pretrained, checkpoint, config, plugin)
     options: Any = {"config": encoder, "device": target, "vocabulary": parts.vocabulary}
     return FrozenCLIP(parts.model, parts.tokenizer, name=served_name or label, **options)

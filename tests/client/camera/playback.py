@@ -19,7 +19,7 @@ class Web(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, answer: Callable[[http.server.BaseHTTPRequestHandler], None]) -> None:
+    def __init__(self, answer: Callable[[http.server.BaseHTTPRequestHandler], None], port: int = 0) -> None:
         web = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -34,7 +34,7 @@ class Web(http.server.ThreadingHTTPServer):
             def log_message(self, *_: object) -> None: ...
 
         self.asked, self.paths = list[float](), list[str]()
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(("127.0.0.1", port), Handler)
 
     @property
     def url(self) -> str:

@@ -20,9 +20,12 @@ from .inference_options import make_inference_model
 from .label_names import parse_labels
 from .on_device import Model
 from .outbox import find_spool_folder
+from .region import Region, parse_region
 from .request_options import make_options, parse_pair, parse_reducer, parse_strategies
+from .saving import parse_when
 from .sinks import make_sink
-from .sources import Source, open_source
+from .source_options import make_source_options
+from .sources import Source, make_source
 from .teaching import KEYS, check_terminal
 from .text import make_printable, read_lines, require_utf8
 
@@ -47,6 +50,7 @@ class Arguments:
     paced: bool
     frames: int
     fps: float
+    region: Region
     gate: Gate
     short_side: int
     quality: int
@@ -54,6 +58,11 @@ class Arguments:
     inference: InferenceModel | None  # of a server of the Open Inference Protocol
     reconnect: Reconnect | None  # to the service
     reopen: Reconnect | None  # the source
+    show: bool
+    show_port: int
+    save: str
+    save_frames: str
+    when: tuple[str, ...]
     sinks: tuple[str, ...] = field(repr=False)
     spool: Path
     teach: bool
@@ -67,8 +76,7 @@ def make_arguments(options: argparse.Namespace) -> Arguments:
         _check_teaching(options)
     if options.ask_per_hour is not None and not options.session:
         raise ValueError("--ask-per-hour needs a --session, where the questions wait")
-    ffmpeg = {key: str(value) for key, value in map(parse_pair, options.ffmpeg)}
-    source = open_source(_read_location(options.source), ffmpeg, live=options.live, interval=options.interval)
+    source = make_source(_read_location(options.source), make_source_options(options))
     inference = _make_inference(options)
     strategies, on_device, reducer, names = ((), None, "", ()) if inference else _of_our_protocol(options, source)
     return read_fields(
@@ -77,6 +85,7 @@ def make_arguments(options: argparse.Namespace) -> Arguments:
         source=source,
         token=read_token(options.token),
         tls=make_tls(options),
+        when=parse_when(options.when),
         sinks=_check_sinks(options, names),
         spool=find_spool_folder(options.spool),
         labels=LabelSet(names, tuple(map(require_utf8, options.template)), options.allow_duplicates),
@@ -85,6 +94,7 @@ def make_arguments(options: argparse.Namespace) -> Arguments:
         policy=options.policy or ("latest" if source.live else "block"),
         paced=not options.unpaced,
         fps=0.0 if source.live else options.fps,
+        region=parse_region(options.crop, options.mask),
         gate=_make_gate(options, source),
         on_device=on_device,
         inference=inference,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import NoReturn
 
@@ -23,8 +24,10 @@ from .command import Command, parse_command
 from .inference import InferenceServer, infer_frames
 from .masking import MaskingFormatter, hide_secrets, mask_secrets
 from .outputs import open_outputs
+from .progress import Progress
 from .results import Result, ResultCounter
 from .screens import Lines, Table, describe_unseen, open_screen
+from .showing import Show
 from .streaming import open_stream, prepare_frames
 from .teaching import Teacher, read_keys
 from .text import replace_unencodable
@@ -52,8 +55,8 @@ def main(words: list[str] | None = None) -> int:
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with open_screen(command.options.json, sys.stdout) as screen:
-            complete = _run_one(command, screen) if command.alone else _run_several(command, screen)
+        with _open_show(command.options) as show, open_screen(command.options.json, sys.stdout) as screen:
+            complete = _run_one(command, screen, show) if command.alone else _run_several(command, screen, show)
     except BrokenPipeError:  # the reader of our output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's last flush must not fail again
         return 1
@@ -62,10 +65,24 @@ def main(words: list[str] | None = None) -> int:
     return 0 if complete else 1
 
 
-def _run_one(command: Command, screen: Lines | Table) -> bool:
+@contextmanager
+def _open_show(options: argparse.Namespace) -> Iterator[Show | None]:
+    """The page of --show."""
+    if not options.show:
+        yield None
+        return
+    show = Show(options.show_port)
+    print(f"tta-camera: {show.url}", file=sys.stderr)
+    try:
+        yield show
+    finally:
+        show.close()
+
+
+def _run_one(command: Command, screen: Lines | Table, show: Show | None) -> bool:
     (camera,), counter, failure = command.cameras.values(), ResultCounter(), ""
     try:
-        _run(camera.arguments, screen, counter)
+        _run(camera.arguments, screen, counter, show)
     except KeyboardInterrupt:
         pass
     except (TTAClientError, OSError, ValueError) as error:
@@ -76,7 +93,7 @@ def _run_one(command: Command, screen: Lines | Table) -> bool:
     return not failure and counter.complete
 
 
-def _run_several(command: Command, screen: Lines | Table) -> bool:
+def _run_several(command: Command, screen: Lines | Table, show: Show | None) -> bool:
     """A thread for each camera; those of one service share the connection to it."""
     clients, lock = dict[tuple[str, str, TLS | None], Client](), threading.Lock()
 
@@ -86,8 +103,8 @@ def _run_several(command: Command, screen: Lines | Table) -> bool:
             key = arguments.server, arguments.token, arguments.tls
             client = clients.get(key) or clients.setdefault(key, Client(key[0], token=key[1], tls=key[2]))
         statistics = camera.counter.statistics
-        with open_outputs(arguments, statistics) as outputs, ExitStack() as stack:
-            frames = camera.until_stopped(prepare_frames(arguments, statistics))
+        with open_outputs(arguments, statistics, show) as outputs, ExitStack() as stack:
+            frames = camera.until_stopped(prepare_frames(arguments, statistics, outputs.keep))
             if arguments.inference:
                 server = InferenceServer(arguments.server, arguments.inference, arguments.token, arguments.tls)
                 results: Iterable[Result] = infer_frames(frames, server, statistics)
@@ -96,8 +113,7 @@ def _run_several(command: Command, screen: Lines | Table) -> bool:
             for result in results:
                 with lock:
                     _show(result, arguments, screen, camera.counter, camera.name)
-                for output in outputs:
-                    output.take(result)
+                outputs.take(result)
 
     def show_end(camera: Camera) -> None:
         with lock:
@@ -110,10 +126,12 @@ def _run_several(command: Command, screen: Lines | Table) -> bool:
             client.close()
 
 
-def _run(arguments: Arguments, screen: Lines | Table, counter: ResultCounter) -> None:
-    statistics = counter.statistics
-    with open_outputs(arguments, statistics) as outputs, ExitStack() as stack:
-        frames = prepare_frames(arguments, statistics)
+def _run(arguments: Arguments, screen: Lines | Table, counter: ResultCounter, show: Show | None) -> None:
+    statistics, progress = counter.statistics, Progress(arguments.source, arguments.frames)
+    if isinstance(screen, Table):
+        screen.notes = progress.lines
+    with open_outputs(arguments, statistics, show) as outputs, ExitStack() as stack:
+        frames = prepare_frames(arguments, statistics, outputs.keep)
         if arguments.inference:
             server = InferenceServer(arguments.server, arguments.inference, arguments.token, arguments.tls)
             results = infer_frames(frames, server, statistics)
@@ -122,9 +140,11 @@ def _run(arguments: Arguments, screen: Lines | Table, counter: ResultCounter) ->
             stream = stack.enter_context(open_stream(client, arguments, frames, statistics))
             results = _apply_keys(stream, arguments, client, screen, counter)
         for result in results:
-            for output in outputs:
-                output.take(result)
+            outputs.take(result)
+            progress.add()
             _show(result, arguments, screen, counter)
+            if arguments.save and not isinstance(screen, Table) and (line := progress.due_line()):
+                print(f"tta-camera: {line}", file=sys.stderr)
 
 
 def _show(

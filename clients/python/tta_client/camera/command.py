@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import argparse
 import copy
-import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from .access import read_token
 from .arguments import Arguments, make_arguments
+from .camera_file import read_tables
 from .masking import mask_secrets
-from .parser import Parser, build_parser
-from .text import describe_unreadable, make_printable
+from .parser import build_parser
+from .text import make_printable
 
-FOR_ALL = "json", "sources", "teach", "encode_on_device", "strict"  # options of the command alone
 ALONE = "teach", "encode_on_device", "name"  # what takes one camera
-IN_ONE = "labels", "strategy"  # lists that are one word, with commas
-
-
-class TableParser(Parser):
-    """Raises ValueError instead of ending the process."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(mask_secrets(message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +61,16 @@ class Command:
             options.source = options.source[0]
             options.name = options.name or options.session or _name_of(options.source)
             return {"": Definition(options, make_arguments(options))}
-        for name in ALONE:
-            if getattr(self.options, name):
-                raise ValueError(f"--{name.replace('_', '-')} takes one camera")
+        _check_alone(self.options)
         cameras = dict[str, Definition]()
-        for name, options in (*self._positional(), *(_read_tables(self.file, self.options) if self.file else ())):
+        for name, options in (*self._positional(), *(read_tables(self.file, self.options) if self.file else ())):
             if name in cameras:
                 raise ValueError(f"two cameras are called {make_printable(name)}")
             try:
                 cameras[name] = Definition(options, make_arguments(options))
             except (ValueError, OSError) as error:
                 raise ValueError(f"camera {make_printable(name)}: {error}") from error
+        _check_files(cameras)
         return cameras
 
     def _positional(self) -> Iterator[tuple[str, argparse.Namespace]]:
@@ -94,6 +82,8 @@ class Command:
             names.append(name)
             options = copy.copy(self.options)
             options.source, options.name = source, name
+            file = Path(options.save)
+            options.save = str(file.with_stem(f"{file.stem}-{name}")) if options.save else ""
             options.session = f"{options.session}-{name}" if options.session else ""  # one memory for each
             yield name, options
 
@@ -115,69 +105,27 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
     return camera.arguments
 
 
+def _check_alone(options: argparse.Namespace) -> None:
+    """Raises ValueError for an option that several cameras cannot share."""
+    for name in ALONE:
+        if getattr(options, name):
+            raise ValueError(f"--{name.replace('_', '-')} takes one camera")
+    if options.source.count("-") > 1:
+        raise ValueError("standard input is one source")
+
+
+def _check_files(cameras: Mapping[str, Definition]) -> None:
+    """Raises ValueError if two cameras write to one video."""
+    saved = [camera.arguments.save for camera in cameras.values() if camera.arguments.save]
+    if twice := next((file for file in saved if saved.count(file) > 1), ""):
+        raise ValueError(f"--save: two cameras write to {make_printable(twice)}")
+
+
 def _name_of(source: str) -> str:
     """The last part of a path or a URL, without what may be secret."""
+    if source == "-":
+        return "stdin"
     path = urlsplit(source).path if "://" in source else source
-    return re.sub(r"[^\w.-]+", "-", mask_secrets(path.rstrip("/").rpartition("/")[2])).strip("-") or "camera"
-
-
-def _read_tables(file: Path, common: argparse.Namespace) -> Iterator[tuple[str, argparse.Namespace]]:
-    """Each `[[camera]]` of the file: its name, and the command's options with its own over them."""
-    try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8")).get("camera", [])
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file}: {error}") from error
-    except OSError as error:
-        raise ValueError(f"--sources: {describe_unreadable(file, error)}") from error
-    if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
-        raise ValueError(f"{file}: cameras are tables [[camera]]")
-    if not tables:
-        raise ValueError(f"{file} names no camera")
-    for place, table in enumerate(tables, 1):
-        name = table.get("name")
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"{file}: camera {place} has no name")
-        try:
-            yield name, _read_table(table, common)
-        except ValueError as error:
-            raise ValueError(f"{file}: camera {make_printable(name)}: {error}") from error
-
-
-def _read_table(table: Mapping[str, Any], common: argparse.Namespace) -> argparse.Namespace:
-    given = {"session": table["name"], **{key: _expand(value) for key, value in table.items()}}
-    url, _ = given.pop("url", ""), given.pop("name")
-    if not isinstance(url, str) or not url:
-        raise ValueError("url is needed, as SOURCE is")
-    words = [word for key, value in given.items() for word in _to_words(key, value)]
-    options = build_parser(TableParser).parse_args(words, copy.copy(common))
-    options.source, options.name = url, table["name"]
-    return options
-
-
-def _expand(value: Any) -> Any:
-    """The value with environment variables in place of ${NAME}."""
-
-    def look_up(match: re.Match[str]) -> str:
-        if (found := os.environ.get(match[1])) is None:
-            raise ValueError(f"there is no environment variable {match[1]}")
-        return found
-
-    return re.sub(r"\$\{(\w+)\}", look_up, value) if isinstance(value, str) else value
-
-
-def _to_words(key: str, value: Any) -> list[str]:
-    """A key of a table as words of a command line."""
-    option = f"--{key.replace('_', '-')}"
-    if key.replace("-", "_") in FOR_ALL:
-        raise ValueError(f"{key} is said once, for all cameras")
-    if isinstance(value, bool):
-        return [option] if value else ["--no-live"] if key == "live" else []
-    if isinstance(value, list) and key in IN_ONE:
-        return [f"{option}={_join(key, value)}"]
-    return [f"{option}={item}" for item in (value if isinstance(value, list) else [value])]
-
-
-def _join(key: str, names: list[Any]) -> str:
-    if any("," in str(name) for name in names):
-        raise ValueError(f"{key}: names with commas go into a file, @FILE")
-    return ",".join(map(str, names))
+    return re.sub(r"[^\w.-]+", "-", mask_secrets(path.rstrip("/").rpartition("/")[2])).strip("-") or (
+        "stdin" if source == "-" else "camera"
+    )

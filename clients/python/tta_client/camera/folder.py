@@ -29,7 +29,7 @@ class FolderSource:
     live: bool = False
 
     def __iter__(self) -> Iterator[Frame]:
-        paths = sorted(self._paths())
+        paths = sorted(self.paths())
         if not paths:
             raise FileNotFoundError(
                 f"no pictures ({', '.join(PICTURES)}) in {make_printable(mask_secrets(self.pattern))}"
@@ -40,7 +40,12 @@ class FolderSource:
                 picture = path.read_bytes() if path.is_file() else path
             yield Frame(number, picture, scene=make_printable(path.name))
 
-    def _paths(self) -> list[Path]:
+    def count(self) -> int:
+        """The number of pictures."""
+        return len(self.paths())
+
+    def paths(self) -> list[Path]:
+        """The pictures that are there now. Raises OSError."""
         path = Path(self.pattern)
         if path.is_dir():
             files = path.iterdir()

@@ -15,19 +15,29 @@ from .parser_groups import (
     add_output,
     add_protocol,
     add_reconnect,
+    add_seeing,
     add_sinks,
     add_stream,
     add_teaching,
     parse_count,
     parse_number,
 )
+from .webcam import FORMATS
 
 USAGE = "%(prog)s SOURCE… --labels A,B,… [--server HOST:PORT] [--strategy NAME] [option …]"
 DESCRIPTION = "Sends the frames of cameras, videos or folders to the service, and prints the answers."
-EPILOG = """SOURCE is a folder or a glob of pictures, a video file (MP4, GIF, …), the number of a webcam, a URL
-(rtsp, http, …), @FILE with one of these in its first line, or virtual:frames=200,fps=0,seed=1, a simulated camera over
-the photographs of scikit-image and scikit-learn. An http URL that ends like a video file, as in http://…/clip.mp4, is a
-recording; any other URL is a camera."""
+EPILOG = """sources:
+  SOURCE is a folder or a glob of pictures, a video file (MP4, GIF, …), the number of a webcam, device:NAME with a part
+  of its name, a URL (rtsp, http, …), - for JPEGs on standard input, @FILE with one of these in its first line, or
+  virtual:frames=200,fps=0,seed=1, a simulated camera over the photographs of scikit-image and scikit-learn. An http URL
+  that ends like a video file, as in http://…/clip.mp4, is a recording; any other URL is a camera.
+
+examples:
+  tta-camera 0 --labels cat,dog,bird --strategy tda --session desk --show
+  tta-camera rtsp://gate/1 --labels @names.txt --strategy tda --session gate --fps 2 --smooth 5 --sink mqtt://broker/tta
+  tta-camera walk.mp4 --labels @names.txt --strategy mta --save out.mp4
+  tta-camera shots/ --watch --labels good,scratched --strategy taught --session belt --save-frames found --when deferred
+  tta-camera --sources cameras.toml --labels person,parcel --json"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,7 +49,8 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser(kind: type[Parser] = Parser) -> argparse.ArgumentParser:
     """The parser of tta-camera, whose help shows one group for each step of a frame."""
-    parser = kind("tta-camera", usage=USAGE, description=DESCRIPTION, epilog=EPILOG)
+    form = argparse.RawDescriptionHelpFormatter
+    parser = kind("tta-camera", usage=USAGE, description=DESCRIPTION, epilog=EPILOG, formatter_class=form)
     about = "where frames come from, see below; several run side by side, each with a memory of its own"
     parser.add_argument("source", metavar="SOURCE", nargs="*", help=about)
     groups = {
@@ -55,6 +66,7 @@ def build_parser(kind: type[Parser] = Parser) -> argparse.ArgumentParser:
         "teaching": add_teaching,
         "reconnecting to the service and the camera": add_reconnect,
         "output": add_output,
+        "seeing: pictures with their answers": add_seeing,
         "acting on events: changed, deferred, none_of_these, lost, back": add_sinks,
     }
     for title, add_options in groups.items():
@@ -108,7 +120,21 @@ def _add_source(add: Add) -> None:
         metavar="S",
         help="request a picture from an http URL every S seconds",
     )
-    about = "an option of FFmpeg, such as rtsp_transport=udp; repeatable"
+    about = "wait for more pictures in the folder, and answer those that come"
+    add("--watch", action="store_true", help=about)
+    about = "of a webcam: its resolution, its frames a second, and its pixel format (default: mjpeg)"
+    add("--resolution", default="", metavar="WxH", help=about)
+    add("--device-fps", type=parse_number, default=0.0, metavar="F", help="see --resolution")
+    add("--pixel-format", choices=tuple(FORMATS), default="mjpeg", help="see --resolution")
+    about = "what carries RTSP (default: tcp)"
+    add("--rtsp-transport", choices=("tcp", "udp", "http"), default="", help=about)
+    about = "decode videos on a device that FFmpeg knows, such as cuda, vaapi or videotoolbox; auto: on any"
+    add("--decoder", default="", metavar="NAME", help=about)
+    about = "look at this part of the frame alone, as shares of it from 0 to 1"
+    add("--crop", default="", metavar="LEFT,TOP,WIDTH,HEIGHT", help=about)
+    about = "cover what is outside this polygon, whose corners are shares of the uncropped frame"
+    add("--mask", default="", metavar='"X,Y X,Y X,Y …"', help=about)
+    about = "an option of FFmpeg, such as buffer_size=1000000; repeatable"
     add("--ffmpeg", action="append", default=[], metavar="K=V", help=about)
 
 

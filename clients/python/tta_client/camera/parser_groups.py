@@ -15,11 +15,12 @@ Add = Callable[..., Any]
 
 def add_on_device(add: Add) -> None:
     """Options of encoding on this machine."""
-    about = "compute the view embeddings here and send them instead of pictures; needs the package tta_service and "
-    add("--encode-on-device", action="store_true", help=about + "a --strategy")
+    about = "compute the view embeddings here and send them instead of pictures; needs a --strategy, and either a "
+    about += "--checkpoint FILE.onnx of tta-service export-edge or the package tta_service"
+    add("--encode-on-device", action="store_true", help=about)
     about = "the model to load (default: the service's); with --protocol oip the one to ask"
     add("--model", default="", metavar="NAME[/TAG]", help=about)
-    add("--checkpoint", default="", metavar="FILE", help="the model's weights")
+    add("--checkpoint", default="", metavar="FILE", help="the model's weights; FILE.onnx: all of it")
     add("--device", default="auto", metavar="NAME", help="the device to run it on (default: %(default)s)")
 
 
@@ -88,6 +89,19 @@ def add_output(add: Add) -> None:
     add("--strict", action="store_true", help="end at the first frame that fails")
 
 
+def add_seeing(add: Add) -> None:
+    """Options of pictures with their answers."""
+    about = "show the frames with their answers on a page of this machine, and open it"
+    add("--show", action="store_true", help=about)
+    add("--show-port", type=parse_port, default=0, metavar="N", help="the port of the page (default: a free one)")
+    about = "write the frames that are answered, with their answers and at their own times, to an MP4"
+    add("--save", default="", metavar="FILE", help=about)
+    about = "keep pictures there, in a folder for each label, with a JSON beside each"
+    add("--save-frames", default="", metavar="DIR", help=about)
+    about = "which pictures to keep, of changed, deferred, asked and all (default: %(default)s)"
+    add("--when", default="changed", metavar="A,B,…", help=about)
+
+
 def add_sinks(add: Add) -> None:
     """Options of events."""
     about = "send events there, each at least once; repeatable: jsonl:FILE, csv:FILE, webhook:URL#secret=…, "
@@ -104,6 +118,13 @@ def parse_count(text: str) -> int:
     if not text.strip().isdecimal():
         raise argparse.ArgumentTypeError("must be a whole number, and not negative")
     return int(text)
+
+
+def parse_port(text: str) -> int:
+    """A port; 0 stands for a free one."""
+    if (port := parse_count(text)) > 65535:
+        raise argparse.ArgumentTypeError("must be at most 65535")
+    return port
 
 
 def parse_number(text: str) -> float:

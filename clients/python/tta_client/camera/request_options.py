@@ -17,6 +17,7 @@ def make_options(options: argparse.Namespace, strategies: tuple[Choice, ...], re
         reducer,
         top_k=options.top_k,
         seed=options.seed,
+        explain=bool((options.save or options.show) and options.protocol == "tta"),  # whose kept views are drawn
         ask=options.ask_per_hour is not None and Ask(options.ask_per_hour),
         calibrate=options.calibrate,
         defer_below=options.defer_below,

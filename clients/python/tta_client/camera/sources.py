@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
@@ -13,9 +13,11 @@ from ..statistics import Statistics
 from ..types.frames import Frame
 from .folder import PICTURES, FolderSource
 from .masking import mask_secrets
+from .text import make_printable
 from .video import SnapshotSource, VideoSource
 from .virtual import VirtualSource
-from .webcam import WebcamSource
+from .watching import PipeSource, WatchedSource
+from .webcam import DEFAULT_MODE, Mode, WebcamSource
 
 SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "tcp://", "udp://", "srt://")
 FILE_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".wmv", ".3gp", *PICTURES)
@@ -34,20 +36,47 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[Frame]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """How a source is opened; what it does not know is refused by `open_source`.
+
+    `ffmpeg` are FFmpeg's own, for videos and URLs. `live` says whether a video, a URL or standard input is a camera;
+    None decides by its name. `interval`, in seconds, polls a URL that answers single pictures. `watch` waits for more
+    pictures in a folder. `decoder` is a device that decodes, such as cuda or vaapi. `mode` is of a webcam.
+    """
+
+    ffmpeg: Mapping[str, str] = field(default_factory=dict[str, str])
+    live: bool | None = None
+    interval: float = 0.0
+    watch: bool = False
+    decoder: str = ""
+    mode: Mode = DEFAULT_MODE
+
+
 def open_source(
     text: str, options: Mapping[str, str] = NO_OPTIONS, *, live: bool | None = None, interval: float = 0.0
 ) -> Source:
-    """A folder or a glob of pictures, a picture, a video file, a webcam's number, a URL, or `virtual:key=value,…`.
+    """The source of a text, as `make_source` says, with some of its options."""
+    return make_source(text, SourceOptions(options, live, interval))
 
-    `options` are FFmpeg's, for videos and URLs. `live` says whether a video or URL is a camera; None decides by its
-    name. `interval`, in seconds, polls a URL that answers single pictures. Devices and connections open when iterating
-    begins. Raises ValueError if the text is none of these.
+
+def make_source(text: str, options: SourceOptions) -> Source:
+    """A folder or a glob of pictures, a picture, a video file, a webcam's number, `device:NAME`, a URL, `-` for JPEGs
+    on standard input, or `virtual:key=value,…`.
+
+    Devices and connections open when iterating begins. Raises ValueError if the text is none of these.
     """
-    source = _make_source(text, options, live, interval)
-    if interval and not isinstance(source, SnapshotSource):
+    source = _make_source(text, options)
+    if options.interval and not isinstance(source, SnapshotSource):
         raise ValueError("--interval is for http:// and https:// URLs")
-    if live is not None and not isinstance(source, VideoSource):
+    if options.live is not None and not isinstance(source, VideoSource | PipeSource):
         raise ValueError("--live and --no-live are for videos and URLs that are not polled")
+    if options.watch and not isinstance(source, WatchedSource):
+        raise ValueError("--watch is for folders and patterns of pictures")
+    if options.decoder and not isinstance(source, VideoSource):
+        raise ValueError("--decoder is for videos and URLs")
+    if options.mode != DEFAULT_MODE and not isinstance(source, WebcamSource):
+        raise ValueError("--resolution, --device-fps and --pixel-format are for cameras of this machine")
     return source
 
 
@@ -60,25 +89,35 @@ def attach_statistics(source: Source, statistics: Statistics) -> Source:
     )
 
 
-def _make_source(text: str, options: Mapping[str, str], live: bool | None, interval: float) -> Source:
+def _make_source(text: str, options: SourceOptions) -> Source:
     if text == "virtual" or text.startswith("virtual:"):
         return VirtualSource.parse(text.removeprefix("virtual").removeprefix(":"))
-    if text.isdecimal():
-        return WebcamSource(int(text))
+    if text == "-":
+        return PipeSource(live=options.live is not False)
+    if text.isdecimal() or text.startswith(("device:", "/dev/video")):
+        name = text.removeprefix("device:")
+        return WebcamSource(int(name) if name.isdecimal() else name, mode=options.mode)
     scheme, separator, rest = text.partition("://")
     if (url := scheme.lower() + separator + rest).startswith(SCHEMES):
-        return _make_url_source(url, options, live, interval)
+        return _make_url_source(url, options)
+    return _make_file_source(text, options)
+
+
+def _make_file_source(text: str, options: SourceOptions) -> Source:
     path = Path(text)
     if path.is_dir() or path.suffix.lower() in PICTURES or (any(sign in text for sign in "*?[") and not path.exists()):
-        return FolderSource(text)
+        return WatchedSource(text) if options.watch else FolderSource(text)
     if path.is_file():
-        return VideoSource(text, live=bool(live), options=options)
+        return VideoSource(text, live=bool(options.live), options=options.ffmpeg, decoder=options.decoder)
+    if options.watch:
+        raise ValueError(f"--watch: there is no folder {make_printable(text)!r}")
     raise ValueError(f"{mask_secrets(text)!r} is no folder, file, glob, webcam number, URL or virtual: camera")
 
 
-def _make_url_source(url: str, options: Mapping[str, str], live: bool | None, interval: float) -> Source:
+def _make_url_source(url: str, options: SourceOptions) -> Source:
     web = url.startswith("http")
-    if web and interval:
-        return SnapshotSource(url, interval, options)
+    if web and options.interval:
+        return SnapshotSource(url, options.interval, options.ffmpeg)
     is_file = web and urlsplit(url).path.lower().endswith(FILE_ENDINGS)
-    return VideoSource(url, live=not is_file if live is None else live, options=options)
+    live = not is_file if options.live is None else options.live
+    return VideoSource(url, live=live, options=options.ffmpeg, decoder=options.decoder)

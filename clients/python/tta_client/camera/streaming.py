@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import cycle
 
@@ -12,10 +12,12 @@ from ..sync.stream import Stream
 from ..types.frames import Frame
 from ..types.options import Choice
 from .arguments import Arguments
+from .edge import EdgeEncoder
 from .gate import apply_gate, limit_count, limit_rate
 from .latest_frame import keep_latest
 from .on_device import Encoder, encode_frames
 from .pictures import encode_jpegs
+from .region import apply_region
 from .reopening import ReopeningSource
 from .sources import attach_statistics
 
@@ -37,16 +39,23 @@ def open_stream(client: Client, arguments: Arguments, frames: Iterator[Frame], s
     )
 
 
-def prepare_frames(arguments: Arguments, statistics: Statistics) -> Iterator[Frame]:
-    """Source → latest frame → gate → JPEG. A live source keeps only its latest frame, unless the policy is "block"."""
+def prepare_frames(
+    arguments: Arguments, statistics: Statistics, keep: Callable[[Iterator[Frame]], Iterator[Frame]]
+) -> Iterator[Frame]:
+    """Source → latest frame → region → gate → `keep` → JPEG. A live source keeps its latest frame, unless it may block.
+
+    `keep` returns the frames that it is given, and may keep them as they are before they become JPEGs.
+    """
     source = attach_statistics(arguments.source, statistics)
     frames = source if source.live else limit_rate(source, arguments.fps)
     if source.live:
         frames = ReopeningSource(frames, arguments.reopen, statistics) if arguments.reopen else frames
         frames = frames if arguments.policy == "block" else keep_latest(frames, statistics)
+    if arguments.region:
+        frames = apply_region(frames, arguments.region)
     if not arguments.gate.idle:
         frames = apply_gate(frames, arguments.gate, statistics)
-    return encode_jpegs(limit_count(frames, arguments.frames), arguments.short_side, arguments.quality)
+    return encode_jpegs(keep(limit_count(frames, arguments.frames)), arguments.short_side, arguments.quality)
 
 
 def _make_features(
@@ -61,7 +70,10 @@ def _make_features(
         return frames
     if arguments.reconnect and arguments.reconnect.from_the_start:
         client.wait_until_serving(None)
-    encoder = Encoder(arguments.on_device, client.info())
+    file = arguments.on_device.checkpoint
+    encoder = (
+        EdgeEncoder(file, client.info()) if file.endswith(".onnx") else Encoder(arguments.on_device, client.info())
+    )
     encoder.check(arguments.strategies)
     return encode_frames(frames, encoder.features, arguments.options, statistics)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from ..channel import is_loopback
@@ -41,6 +42,7 @@ class VideoSource:
     open_seconds: float = 10.0
     read_seconds: float = 20.0
     options: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    decoder: str = ""  # a device that decodes, such as cuda or vaapi, "auto": any; what it cannot is decoded without
     statistics: Statistics = field(default_factory=Statistics, compare=False)
 
     @property
@@ -60,7 +62,7 @@ class VideoSource:
         timeout = (self.open_seconds, self.read_seconds) if remote else None
         try:
             at = self.url if remote else f"file:{self.url}"
-            with av.open(at, options=self._options(), timeout=timeout) as container:
+            with av.open(at, options=self._options(), timeout=timeout, **find_decoder(self.decoder)) as container:
                 if not container.streams.video:
                     raise OSError(f"{self.name} holds no video")
                 if container.streams.video[0].codec_context is None:
@@ -68,13 +70,23 @@ class VideoSource:
                 on_loss = partial(count_damaged, self.name, self.statistics)
                 reader = VideoReader(container, on_loss, self.read_seconds if self.live else 0.0)
                 for number, pixels in enumerate(reader, 1):
-                    yield Frame(number, pixels)
+                    yield Frame(number, pixels, position=reader.position)
                 self._check_end(reader, container.format.name)
         except CameraSilent as error:
             raise OSError(f"{self.name}: {error}") from error
         except av.FFmpegError as error:
             kind = NoPicture if isinstance(error, av.InvalidDataError) else OSError
             raise kind(mask_secrets(f"{self.name}: {error.strerror or error}", self.url)) from None
+
+    def count(self) -> int:
+        """The number of frames that a file announces; 0: it is a camera, cannot be opened, or does not tell."""
+        if self.live or "://" in self.url:
+            return 0
+        av = import_package("av", "PyAV", "video")
+        with suppress(av.FFmpegError, IndexError), av.open(f"file:{self.url}", options=self._options()) as container:
+            stream = container.streams.video[0]
+            return stream.frames or round((container.duration or 0) / 1e6 * float(stream.average_rate or 0))
+        return 0
 
     def _options(self) -> dict[str, str]:
         # A file whose transfer breaks off is requested again from there; a camera is opened again.
@@ -130,6 +142,25 @@ class SnapshotSource:
                 continue
             number, damaged = number + 1, 0
             yield Frame(number, picture)
+
+
+def find_decoder(name: str) -> dict[str, Any]:
+    """What opens a container with a device that decodes; nothing for "", and for "auto" where there is none.
+
+    Raises OSError for a device that is not there, naming those that are.
+    """
+    if not name:
+        return {}
+    av, hwaccel = (import_package(package, "PyAV", "--decoder") for package in ("av", "av.codec.hwaccel"))
+    known = hwaccel.hwdevices_available()
+    for kind in known if name == "auto" else [name] if name in known else []:
+        with suppress(av.FFmpegError):
+            device = hwaccel.HWAccel(kind, allow_software_fallback=True)
+            av.CodecContext.create("h264", "r", hwaccel=device)  # which opens it
+            return {"hwaccel": device}
+    if name == "auto":
+        return {}
+    raise OSError(f"--decoder {make_printable(name)}: it is not to be had here; FFmpeg knows {', '.join(known)}")
 
 
 def count_damaged(name: str, statistics: Statistics) -> None:

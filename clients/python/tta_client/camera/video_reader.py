@@ -35,6 +35,7 @@ class VideoReader:
         self._span: tuple[float, float] | None = None  # begin and end of what was read, seconds
         self._packets_read = self._damaged_in_a_row = 0
         self.decoded = 0
+        self.position: float | None = None  # of the last picture in the recording, seconds
         self.error = ""  # the message of the last damage
 
     def __iter__(self) -> Iterator[Any]:
@@ -117,7 +118,7 @@ class VideoReader:
             self._record_damage(error)
             self._on_loss()
             return None
-        self.decoded += 1
+        self.decoded, self.position = self.decoded + 1, picture.time
         return pixels
 
     def _record_damage(self, error: object) -> None:

@@ -65,6 +65,10 @@ class VirtualSource:
         find_photographs()
         return limit_rate(limit_count(map(self.frame, itertools.count(1)), self.frames), self.fps)
 
+    def count(self) -> int:
+        """The number of pictures; 0: without end."""
+        return self.frames
+
     def frame(self, number: int) -> Frame:
         """Frame 1, 2, …, which depends on the fields and on `number` alone."""
         import numpy as np

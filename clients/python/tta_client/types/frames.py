@@ -47,7 +47,8 @@ class Frame:
 
     The answer's age is measured from `captured` (monotonic seconds). `wall_ns` is the camera's clock (nanoseconds);
     the service echoes it. `options` and `labels` replace the stream's for this frame alone. `scene` names what the
-    camera looks at; it is not sent, and comes back with the answer.
+    camera looks at; it is not sent, and comes back with the answer. `position` is the frame's time in its recording
+    (seconds; None: there is none), and is not sent either.
     """
 
     frame_id: int
@@ -57,6 +58,7 @@ class Frame:
     options: Options | None = None
     labels: Labels | None = None
     scene: str = ""
+    position: float | None = None
 
 
 def close_source(frames: Any) -> None:

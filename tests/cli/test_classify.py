@@ -1,0 +1,163 @@
+"""What `classify` takes, and the file in which it goes on."""
+
+from __future__ import annotations
+
+import csv
+import http.server
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from sklearn.datasets import load_sample_images
+
+from tests.client.camera import clips
+from tests.telemetry.reports import make_report
+from tta_service.cli import main
+from tta_service.cli.inputs import Input, find_inputs
+from tta_service.cli.result_file import COLUMNS, open_results
+from tta_service.core.errors import BadRequest
+from tta_service.core.request import Report
+
+FLOWER = Path(load_sample_images.__code__.co_filename).parent / "images" / "flower.jpg"
+Run = Callable[..., tuple[int, list[str], str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Runs the command: exit code, lines of output, all of the error stream."""
+    monkeypatch.chdir(tmp_path)
+
+    def go(*words: str | Path) -> tuple[int, list[str], str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["classify", *map(str, words), "--labels", "flower,temple,cat"])
+        output = capsys.readouterr()
+        return int(ended.value.code or 0), output.out.splitlines(), output.err
+
+    return go
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """A server of the folder `web`."""
+    (tmp_path / "web").mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given, directory=str(tmp_path / "web"))
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def report(name: str) -> Report:
+    made = make_report()
+    return replace(made, request=replace(made.request, request_id=name))
+
+
+def test_folders_and_patterns_are_taken_in_order_and_names_that_exist_are_no_pattern(tmp_path: Path) -> None:
+    for name in ("b/2.JPG", "b/1.png", "b/c/3.webp", "b/notes.txt", "b/clip.mp4", "[1].jpg", "1.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    words = [tmp_path / "b", tmp_path / "[1].jpg", tmp_path / "?.jpg", tmp_path / "none.jpg", "http://x/a.jpg"]
+    found = [one.text.removeprefix(f"{tmp_path}/") for one in find_inputs(map(str, words))]
+    below = ["b/1.png", "b/2.JPG", "b/clip.mp4", "b/c/3.webp"]
+    assert found == [*below, "[1].jpg", "1.jpg", "none.jpg", "http://x/a.jpg"]
+
+
+def test_a_folder_without_pictures_says_so(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="holds no pictures and no videos"):
+        list(find_inputs([str(tmp_path)]))
+
+
+@pytest.mark.parametrize(("every", "frames"), [(0.0, range(1, 12)), (0.2, (1, 6, 11)), (9.0, (1,))])
+def test_a_video_gives_a_frame_for_so_many_seconds(tmp_path: Path, every: float, frames: Any) -> None:
+    clip = clips.mp4(tmp_path / "clip.mp4")  # 25 a second
+    found = list(Input(str(clip)).pictures(every, 0))
+    assert [one.name for one in found] == [f"{clip}#{number}" for number in frames]
+    assert found[0].read().width == 64 and Input(str(clip)).count() == 11  # type: ignore[union-attr]
+
+
+def test_a_url_is_bounded_and_its_errors_are_sentences(tmp_path: Path, web: str) -> None:
+    (tmp_path / "web" / "a.jpg").write_bytes(b"12345678")
+    (picture,) = Input(f"{web}/a.jpg").pictures(0, 8)
+    assert picture.read().data == b"12345678"  # type: ignore[union-attr]
+    for text, largest, sentence in (
+        (f"{web}/a.jpg", 7, "more than 7 bytes"),
+        (f"{web}/none.jpg", 8, "it answers 404"),
+        ("http://127.0.0.1:1/a.jpg", 8, "refused"),
+        ("http://[x/a.jpg", 8, "IPv6"),
+    ):
+        with pytest.raises(OSError, match=sentence):
+            for one in Input(text).pictures(0, largest):
+                one.read()
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_a_file_of_results_is_gone_on_with_after_a_torn_line(tmp_path: Path, ending: str) -> None:
+    path, names = tmp_path / f"results.{ending}", ["a.jpg", 'b "1"\n,.jpg', "ü.jpg"]
+    with open_results(path) as results:
+        for name in names:
+            results.add(report(name))
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'"torn')
+    with open_results(path) as results:
+        assert results.done == set(names)
+        results.add(report("d.jpg"))
+    assert path.read_bytes().startswith(whole) and b"torn" not in path.read_bytes()
+    with open_results(path) as results:
+        assert results.done == {*names, "d.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("r.txt", ""), ("r.csv", "a,b\n1,2\n"), ("r.jsonl", "[1]\n"), ("r.jsonl", "x\n")]
+)
+def test_a_file_of_something_else_is_refused_and_stays(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(BadRequest, match=f"--out {tmp_path}/{name}"), open_results(tmp_path / name):
+        pass
+    assert (tmp_path / name).read_text() == text
+
+
+@pytest.mark.slow
+def test_a_folder_a_video_and_a_url_are_answered_and_a_second_run_goes_on(run: Run, tmp_path: Path, web: str) -> None:
+    (tmp_path / "shots").mkdir()
+    for name in ("shots/1.jpg", "web/2.jpg"):
+        (tmp_path / name).write_bytes(FLOWER.read_bytes())
+    (tmp_path / "shots" / "bad.jpg").write_bytes(b"no picture")
+    clips.mp4(tmp_path / "shots" / "clip.mp4")
+    words = ("shots", f"{web}/2.jpg", "gone.jpg", "--strategy", "tda", "--every", "0.2")
+    code, lines, error = run(*words, "--json")
+    assert code == 2 and "shots/bad.jpg" in error and "gone.jpg: No such file or directory" in error
+    answers = {one["file"]: one for one in map(json.loads, lines)}
+    assert list(answers) == ["shots/1.jpg", *(f"shots/clip.mp4#{n}" for n in (1, 6, 11)), f"{web}/2.jpg"]
+
+    assert run("shots/1.jpg", "shots/clip.mp4", *words[3:], "--out", "r.csv")[:2] == (0, [])
+    assert run(*words, "--out", "r.csv")[0] == 2
+    rows = list(csv.DictReader((tmp_path / "r.csv").open(newline="")))
+    assert [row["file"] for row in rows] == list(answers) and tuple(rows[0]) == COLUMNS
+    first = answers["shots/1.jpg"]
+    assert rows[0]["label"] == first["label"] and float(rows[0]["score"]) == pytest.approx(first["score"], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_answers_of_a_memory_are_those_of_one_picture_after_the_other(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for number in range(12):
+        pixels = torch.randint(0, 255, (8, 8, 3), generator=generator, dtype=torch.uint8).numpy()
+        (tmp_path / f"{number:02}.jpg").write_bytes(clips.jpeg(pixels.repeat(8, 0).repeat(8, 1)))
+    together = [json.loads(line) for line in run("*.jpg", "--strategy", "tda", "--json")[1]]
+    monkeypatch.setattr("tta_service.app.commands.AT_ONCE", 1)
+    alone = [json.loads(line) for line in run("*.jpg", "--strategy", "tda", "--json")[1]]
+    assert [one["file"] for one in together] == [one["file"] for one in alone] == [f"{n:02}.jpg" for n in range(12)]
+    assert [one["score"] for one in together] == pytest.approx([one["score"] for one in alone], abs=1e-4)
