@@ -195,6 +195,14 @@ def test_measuring_begins_only_if_its_file_can_be_written(run: Run):
     assert error == "tta-service: --out: nowhere/peaks.jsonl is no file that can be written\n"
 
 
+@pytest.mark.slow
+def test_tuning_without_time_says_so(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    code, lines, error = run("tune", "--seconds", "1")
+    assert (code, lines) == (1, [])
+    assert "tta-service: nothing could be measured within 1 s" in error
+
+
 def test_a_misspelt_variable_is_reported(run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TTA_SEVER__PORT", "1")
     assert "no setting answers to the variable TTA_SEVER__PORT" in run("serve", "--port", "-1")[2]

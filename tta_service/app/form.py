@@ -128,8 +128,16 @@ def _file_of(settings: Settings) -> Path:
     stamps = [(stat.st_size, stat.st_mtime_ns) for stat in stats]
     versions = version("tta-service"), torch.__version__
     key = hashlib.sha256(repr((machine, model, stamps, versions)).encode()).hexdigest()[:32]
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "tta-service" / f"form-{key}.json"
+    return _cache() / "tta-service" / f"form-{key}.json"
+
+
+def _cache() -> Path:
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(given)
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:  # a user without a home
+        return Path(os.devnull)  # where nothing can be written
 
 
 def _processor() -> str:
