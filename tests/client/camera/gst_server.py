@@ -11,7 +11,8 @@ from gi.repository import GLib, Gst, GstRtspServer  # type: ignore[import-not-fo
 Gst.init(None)
 factory = GstRtspServer.RTSPMediaFactory()
 shape = "video/x-raw,width=160,height=120,framerate=10/1"
-factory.set_launch(f"( videotestsrc is-live=true pattern=ball ! {shape} ! jpegenc ! rtpjpegpay name=pay0 pt=26 )")
+coded = "vp8enc deadline=1 keyframe-max-dist=10 ! rtpvp8pay name=pay0 pt=96"
+factory.set_launch(f"( videotestsrc is-live=true pattern=ball ! {shape} ! {coded} )")
 factory.set_shared(True)
 server = GstRtspServer.RTSPServer()
 server.set_address("127.0.0.1")
