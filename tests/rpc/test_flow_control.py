@@ -8,22 +8,22 @@ from tta_service.methods.flow_control import StreamCredits
 
 
 def test_the_first_update_has_credits_and_no_rate():
-    assert StreamCredits(3, 2).update(waiting=1) == (2, 0.0)
-    assert StreamCredits(1, 1).update(waiting=5) == (0, 0.0)
+    assert StreamCredits(3).update(waiting=1) == (2, 0.0)
+    assert StreamCredits(1).update(waiting=5) == (0, 0.0)
 
 
 def test_equal_credits_are_not_sent_again():
-    credits = StreamCredits(3, 2)
+    credits = StreamCredits(3)
     assert credits.update(0) == (3, 0.0)
     assert credits.update(0) is None
     assert credits.update(2) == (1, 0.0)
-    credits.add_answer(0.5)
+    credits.add_answer(0.5, at_once=2)
     assert credits.update(2) == (1, 4.0)  # two at once, half a second each
     assert credits.update(2) is None
 
 
 def test_a_rate_is_sent_again_when_it_has_changed_by_a_tenth():
-    credits = StreamCredits(1, 1)
+    credits = StreamCredits(1)
     credits.add_answer(1.0)
     assert credits.update(0) == (1, 1.0)
     credits.add_answer(1.4)  # 0.95 a second
@@ -37,7 +37,7 @@ def test_a_rate_is_sent_again_when_it_has_changed_by_a_tenth():
 
 
 def test_a_steady_rate_is_not_sent_again():
-    credits, updates = StreamCredits(1, 1), 0
+    credits, updates = StreamCredits(1), 0
     for number in range(200):
         credits.add_answer(1.0 + 0.3 * (number % 2))
         updates += credits.update(0) is not None

@@ -15,6 +15,7 @@ from google.rpc import code_pb2
 from tta_service.core import catalogue
 from tta_service.core.events import Dropped, Messaged, Received, Refused, Streaming
 from tta_service.core.request import Report
+from tta_service.methods.stream import MOST_AT_ONCE
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.wire.v1 import tta_pb2 as pb
 
@@ -137,7 +138,7 @@ async def test_a_buffer_that_is_full_drops_the_oldest_or_the_newest(harness, pol
 async def test_credits_are_sent_when_they_change(harness):
     call = harness.stub.ClassifyStream()
     async with busy(harness):
-        await call.write(opening(policy=BLOCK, buffer=4))
+        await call.write(opening(policy=pb.OpenStream.POLICY_DROP_OLDEST, buffer=4))
         assert (await call.read()).status.credits == 4
         for id in range(5):
             await call.write(frame(id))
@@ -148,6 +149,19 @@ async def test_credits_are_sent_when_they_change(harness):
     assert kinds.count("a") == 5 and "s" in kinds and "ss" not in kinds  # at most one for each answer
     assert [reply.status.credits for reply in replies if reply.WhichOneof("kind") == "status"][-1] == 4
     assert replies[-1].WhichOneof("kind") == "answer" or replies[-1].status.suggested_fps > 0
+
+
+async def test_a_stream_that_blocks_has_as_many_frames_in_the_engine_as_come_and_answers_in_order(harness):
+    call = harness.stub.ClassifyStream()
+    async with busy(harness):
+        await call.write(opening(options=options("tda", views=2), policy=BLOCK))
+        for id in range(20):
+            await call.write(frame(id))
+        await until(lambda: harness.parts.admission.running_rows == 2 * MOST_AT_ONCE)  # the others wait
+    await call.done_writing()
+    replies = [reply.answer for reply in await rest(call) if reply.WhichOneof("kind") == "answer"]
+    assert [answer.frame_id for answer in replies] == list(range(20))
+    assert max(answer.response.batch_rows for answer in replies) > 2  # frames share batches
 
 
 async def test_a_rate_is_sent_once_it_is_known_even_with_equal_credits(harness):
@@ -306,7 +320,7 @@ async def test_ten_killed_clients_leave_nothing_behind(harness):
             await call.read()
             for id in range(4):
                 await call.write(frame(id))
-        await until(lambda: harness.parts.admission.running_rows == 2 * (5 * 1 + 5 * 2))
+        await until(lambda: harness.parts.admission.running_rows == 2 * (5 * 1 + 5 * 4))
         for channel in channels:
             await channel.close(grace=None)  # every call is cut off
         await until(lambda: harness.parts.sessions.counters.streams == 0)

@@ -22,6 +22,8 @@ from ..wire.stream_requests import Frame, StreamConfig
 from .flow_control import StreamCredits
 
 T = TypeVar("T")
+MOST_AT_ONCE = 16
+AT_ONCE = {Policy.LATEST: 1, Policy.BLOCK: MOST_AT_ONCE}  # frames in the engine, or answered and not accepted
 UNREAD = 16  # replies to lessons that the client has not read
 Interpret = Callable[[Any, int], Frame | StreamLesson]  # (message, last frame id); raises what ends the stream
 
@@ -29,8 +31,9 @@ Interpret = Callable[[Any, int], Frame | StreamLesson]  # (message, last frame i
 class StreamHandler:
     """An open stream. The transport reads `replies`; `close` may be called at any time and ends all of it.
 
-    `LATEST` has one frame in the engine, the other policies two. The next frame leaves the buffer only after the
-    transport has accepted an answer, so a slow receiver slows down only its own stream.
+    `LATEST` has one frame in the engine, the policies that drop frames two, so that answers are fresh. `BLOCK` has as
+    many as come and admission lets in, at most `MOST_AT_ONCE`: they share batches. Beyond that the next one leaves the
+    buffer only after the transport has accepted an answer, so a slow receiver slows down only its own stream.
     """
 
     def __init__(
@@ -46,11 +49,11 @@ class StreamHandler:
     ) -> None:
         self._lease, self._classify, self._teach, self._load = lease, classify, teach, load
         self._server_info, self._observe = server_info, observe
-        buffer, width = (1, 1) if config.policy is Policy.LATEST else (config.buffer, 2)
+        buffer = 1 if config.policy is Policy.LATEST else config.buffer
         limits = server_info.limits
         self._buffer: FrameBuffer[Frame] = FrameBuffer(config.policy, buffer, limits.stream_bytes, observe, totals)
         self._policy, self._trace, self._owner = config.policy.value, config.trace, config.caller.owner
-        self._slots, self._credits = asyncio.Semaphore(width), StreamCredits(buffer, width)
+        self._slots, self._credits = asyncio.Semaphore(AT_ONCE.get(config.policy, 2)), StreamCredits(buffer)
         self._lessons = asyncio.Semaphore(UNREAD)
         self._answering, self._answered = 0, asyncio.Event()  # frames in the engine; set when one is done
         limited = limits.stream_fps and config.policy is not Policy.BLOCK
@@ -151,7 +154,7 @@ class StreamHandler:
             self._answering -= 1
             self._answered.set()
         self._dropped = 0
-        self._credits.add_answer(time.monotonic() - began)
+        self._credits.add_answer(time.monotonic() - began, at_once=self._answering + 1)
         return reply
 
     async def _learn(self, lesson: StreamLesson) -> None:

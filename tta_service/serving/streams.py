@@ -72,8 +72,9 @@ class FrameBuffer(Generic[T]):
         self._policy, self._capacity = policy, 1 if policy is Policy.LATEST else capacity
         self._max_bytes, self._observe, self._totals = max_bytes, observe, totals or BufferTotals()
         self._waiting: deque[tuple[T, int]] = deque()  # frames and their bytes
-        self.bytes = self._dropped = self._tickets = 0
-        self._finished, self._arrived, self._left = False, asyncio.Event(), asyncio.Event()  # a frame
+        self.bytes = self._dropped = 0
+        self._finished = self._has_ticket = False
+        self._changed, self._left = asyncio.Event(), asyncio.Event()  # left: a frame
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -88,8 +89,6 @@ class FrameBuffer(Generic[T]):
                 continue
             if self._policy is Policy.DROP_NEWEST:
                 return self._drop(reason)
-            if len(self._waiting) < self._tickets:  # each open ticket needs a frame
-                break
             self._pop()
             self._drop(reason)
         if self._finished:
@@ -98,16 +97,19 @@ class FrameBuffer(Generic[T]):
         self.bytes += size
         self._totals.frames += 1
         self._totals.bytes += size
-        self._arrived.set()
+        self._changed.set()
 
     async def ticket(self) -> FrameTicket[T] | None:
-        """Waits for a frame without a ticket. None when the buffer is finished and no frame is left."""
-        while len(self._waiting) <= self._tickets:
-            if self._finished:
+        """Waits until the ticket before was used, so that frames leave in order, and for a frame.
+
+        None when the buffer is finished and no frame is left.
+        """
+        while self._has_ticket or not self._waiting:
+            if self._finished and len(self._waiting) <= self._has_ticket:
                 return None
-            self._arrived.clear()  # whoever waits already was woken, and checks again
-            await self._arrived.wait()
-        self._tickets += 1
+            self._changed.clear()  # whoever waits already was woken, and checks again
+            await self._changed.wait()
+        self._has_ticket = True
         return FrameTicket(self)
 
     @property
@@ -121,13 +123,14 @@ class FrameBuffer(Generic[T]):
         """Takes the first frame out, for one ticket. Raises as `first`."""
         taken = TakenFrame(self.first, self._dropped)
         self._pop()
-        self._dropped, self._tickets = 0, self._tickets - 1
+        self._dropped, self._has_ticket = 0, False
+        self._changed.set()
         return taken
 
     def finish(self) -> None:
         """No more frames will come. Those that wait can still be taken."""
         self._finished = True
-        self._arrived.set()
+        self._changed.set()
         self._left.set()
 
     def close(self) -> None:
