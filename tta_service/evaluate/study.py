@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -52,13 +53,25 @@ class Player:
 @contextmanager
 def open_player(settings: Settings, streams: int, clip: FrozenCLIP | None = None) -> Iterator[Player]:
     """An engine that ends with the block, with that model or the one of the settings. Raises `CannotLoad`."""
-    with asyncio.Runner() as runner:
+    with asyncio.Runner() as runner, _quiet_sessions():
         context = build_runtime(settings, clip)
         runtime = runner.run(context.__aenter__())
         try:
             yield Player(runner, runtime, streams)
         finally:
             runner.run(context.__aexit__(None, None, None))
+
+
+@contextmanager
+def _quiet_sessions() -> Iterator[None]:
+    """Warnings about single sessions are for operators; here each stream is one, whose worth the table says."""
+    log = logging.getLogger("tta_service.serving.sessions")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 @dataclass(frozen=True)
