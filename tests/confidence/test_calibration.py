@@ -11,7 +11,6 @@ from tta_service.confidence.calibration import (
     calibrate,
     finite,
     fit_temperature,
-    ranks_worse,
     softmax,
     zero_shot_range,
 )
@@ -48,35 +47,40 @@ def test_labels_without_a_vote_lie_half_a_share_below_the_least_vote() -> None:
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0, 10.0])
 def test_many_lessons_find_the_temperature(temperature: float) -> None:
-    assert fit_temperature(*world(4000, temperature=temperature)) == pytest.approx(temperature, rel=0.05)
+    assert fit_temperature(*world(4000, temperature=temperature))[0] == pytest.approx(temperature, rel=0.05)
 
 
 def test_few_lessons_stay_near_the_prior_and_none_leave_the_scores() -> None:
     logits, labels = 30 * np.eye(3)[[0, 0]], np.array([0, 1])  # sure, and right in every second picture
-    few, many = fit_temperature(logits, labels), fit_temperature(np.tile(logits, (50, 1)), np.tile(labels, 50))
+    few, _ = fit_temperature(logits, labels)
+    many, _ = fit_temperature(np.tile(logits, (50, 1)), np.tile(labels, 50))
     assert 1 < few < many
-    assert fit_temperature(logits[:0], labels[:0]) == 1.0
+    assert fit_temperature(logits[:0], labels[:0]) == (1.0, 0.0)
     untouched = calibrate(logits[:0], logits[:0], labels[:0])
     assert untouched.probabilities(logits[0], logits[1]) == pytest.approx(softmax(logits[0]))
     assert untouched.lessons == 0 and math.isinf(untouched.threshold(0.9)) and math.isnan(untouched.coverage)
 
 
-def test_scores_that_rank_worse_give_way_to_zero_shot_and_equal_ones_do_not() -> None:
-    draw = np.random.default_rng(0)
-    right = draw.random(200) < 0.5
-    good, noise = right + 0.5 * draw.standard_normal(200), draw.standard_normal(200)
-    assert ranks_worse(noise, good, right) and not ranks_worse(good, noise, right)
-    assert not ranks_worse(good, good, right)
-    assert not ranks_worse(noise, good, np.ones(200, bool))  # nothing is wrong, so nothing is ranked
-
-
-def test_the_probability_of_the_answered_label_comes_from_zero_shot_where_that_ranks_better() -> None:
+def test_scores_that_say_less_than_zero_shot_give_way_to_it() -> None:
     plain, labels = world(300)
     draw = np.random.default_rng(1)
     vain = 30 * draw.random((300, 1)) * np.eye(10)[plain.argmax(1)]  # the same answers, with noise for confidence
     made = calibrate(vain, plain, labels)
     assert made.zero_shot
     assert made.probabilities(vain[0], plain[0]) == pytest.approx(softmax(plain[0] / made.temperature))
+    assert not calibrate(plain, vain, labels).zero_shot and not calibrate(plain, plain, labels).zero_shot
+
+
+def test_logits_of_another_scale_in_every_picture_are_brought_to_the_range_of_zero_shot() -> None:
+    right, labels = world(300)
+    plain = np.take_along_axis(right, np.random.default_rng(1).permuted(np.tile(np.arange(10), (300, 1)), axis=1), 1)
+    wild = right * np.random.default_rng(2).uniform(1, 100, (300, 1))  # the range of each picture is lost, the order not
+    made = calibrate(wild, plain, labels)
+    assert made.in_range
+    assert made.probabilities(wild[0], plain[0]) == pytest.approx(
+        softmax(zero_shot_range(wild[0], plain[0]) / made.temperature)
+    )
+    assert np.mean(made.scores) < np.mean(calibrate(wild, wild, labels).scores)  # where no such range is known
 
 
 def test_calibrated_probabilities_are_right_as_often_as_they_say() -> None:

@@ -1,8 +1,8 @@
 """Calibrated probabilities of an answer.
 
 The range of the zero-shot logits: Murugesan et al., ECCV 2024, arXiv:2407.13588. A temperature: Guo et al., ICML 2017,
-arXiv:1706.04599; here with a prior, because lessons are few. Whether adapted scores rank answers worse than zero-shot's
-is decided by the areas under their ROC curves, with the standard error of DeLong et al., Biometrics 1988.
+arXiv:1706.04599; here with a prior, because lessons are few. Which logits it divides, the strategy's own, those in the
+range of zero-shot's or zero-shot's, is decided by their likelihood.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from .conformal import adapt_miscoverage, threshold
 
 Numbers = NDArray[np.float64]
 Labels = NDArray[np.int64]
-SPREAD = 1.0  # standard deviation of the prior of ln T, whose mean is 0
+SPREAD = 1.0  # scale of the prior of ln T, a Laplace distribution around 0: its tails let many lessons say far more
 HOTTEST = 4.0  # ln T
-WORSE = 1.0  # standard errors by which adapted scores must rank worse before zero-shot's replace them
 WINDOW = 256  # the last lessons that count, so that those before a change are forgotten
 
 
@@ -42,39 +41,28 @@ def zero_shot_range(adapted: Numbers, zero_shot: Numbers) -> Numbers:
     return (known - low) / (high - low) * (zero_shot.max() - zero_shot.min()) + zero_shot.min()
 
 
-def fit_temperature(logits: Numbers, labels: Labels) -> float:
-    """The most likely temperature given logits [n, c] of pictures of the classes [n] and the prior; 1 without any."""
+def fit_temperature(logits: Numbers, labels: Labels) -> tuple[float, float]:
+    """The most likely temperature given logits [n, c] of pictures of the classes [n] and the prior, and the loss there.
+
+    The loss is the negative logarithm of both, up to a constant. A temperature of 1 without pictures.
+    """
     if not len(labels):
-        return 1.0
+        return 1.0, 0.0
     low, high = -HOTTEST, HOTTEST
     for _ in range(3):  # a finer grid each time
         grid = np.linspace(low, high, 17)
         losses = [_loss(logits, labels, log_t) for log_t in grid]
-        best, step = float(grid[int(np.argmin(losses))]), (high - low) / 16
+        least = int(np.argmin(losses))
+        best, step = float(grid[least]), (high - low) / 16
         low, high = best - step, best + step
-    return math.exp(best)
+    return math.exp(best), losses[least]
 
 
 def _loss(logits: Numbers, labels: Labels, log_temperature: float) -> float:
     scaled = logits / math.exp(log_temperature)
     scaled = scaled - scaled.max(1, keepdims=True)
     likelihood = scaled[np.arange(len(labels)), labels] - np.log(np.exp(scaled).sum(1))
-    return float(0.5 * (log_temperature / SPREAD) ** 2 - likelihood.sum())
-
-
-def ranks_worse(scores: Numbers, others: Numbers, right: NDArray[np.bool_]) -> bool:
-    """Whether `scores` [n] tell right answers from wrong ones clearly worse than the `others` do."""
-    if right.sum() < 2 or (~right).sum() < 2:
-        return False
-    of_right, of_wrong = (_placements(others, right)[i] - _placements(scores, right)[i] for i in (0, 1))
-    error = math.sqrt(of_right.var(ddof=1) / len(of_right) + of_wrong.var(ddof=1) / len(of_wrong))
-    return bool(of_right.mean() > WORSE * error)
-
-
-def _placements(scores: Numbers, right: NDArray[np.bool_]) -> tuple[Numbers, Numbers]:
-    """Of each right answer the share of wrong ones below it, of each wrong one that of right ones above it."""
-    above = np.sign(scores[right][:, None] - scores[~right][None]) / 2 + 0.5
-    return above.mean(1), above.mean(0)
+    return float(abs(log_temperature) / SPREAD - likelihood.sum())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,13 +71,16 @@ class Calibration:
 
     lessons: int = 0  # uniformly drawn, of a class
     temperature: float = 1.0
-    zero_shot: bool = False  # the zero-shot probabilities rank answers better and are used
+    zero_shot: bool = False  # the zero-shot logits tell more about the labels and are used
     scores: Numbers = field(default_factory=lambda: np.empty(0))  # [n] 1 − probability of the label, of those lessons
     covered: tuple[bool, ...] = ()  # whether the sets of later lessons held their labels, oldest first
+    in_range: bool = False  # the adapted logits tell more in the range of the zero-shot logits
 
     def probabilities(self, logits: Numbers, zero_shot: Numbers) -> Numbers:
         """[c] calibrated, given the adapted and the zero-shot logits [c] of an image."""
-        return softmax((zero_shot if self.zero_shot else finite(logits)) / self.temperature)
+        if not self.zero_shot:
+            zero_shot = zero_shot_range(logits, zero_shot) if self.in_range else finite(logits)
+        return softmax(zero_shot / self.temperature)
 
     def threshold(self, coverage: float) -> float:
         """The largest 1 − probability of labels in a prediction set; infinite without lessons enough."""
@@ -114,9 +105,9 @@ def calibrate(logits: Numbers, zero_shot: Numbers, labels: Labels, covered: tupl
     if not n:
         return UNCALIBRATED
     logits, zero_shot, labels = logits[-WINDOW:], zero_shot[-WINDOW:], labels[-WINDOW:]
-    rows, best = np.arange(len(labels)), logits.argmax(1)
-    of_zero_shot = ranks_worse(softmax(logits).max(1), softmax(zero_shot)[rows, best], best == labels)
-    chosen = zero_shot if of_zero_shot else logits
-    temperature = fit_temperature(chosen, labels)
-    scores = 1 - softmax(chosen / temperature)[rows, labels]
-    return Calibration(n, temperature, of_zero_shot, scores, covered)
+    ranged = np.stack([zero_shot_range(one, plain) for one, plain in zip(logits, zero_shot)])
+    fits = [(*fit_temperature(one, labels), one) for one in (logits, ranged, zero_shot)]
+    best = min(range(len(fits)), key=lambda i: fits[i][1])  # of equal ones the strategy's own
+    temperature, _, chosen = fits[best]
+    scores = 1 - softmax(chosen / temperature)[np.arange(len(labels)), labels]
+    return Calibration(n, temperature, best == 2, scores, covered, best == 1)

@@ -23,6 +23,7 @@ def encode_trust(session: Session) -> dict[str, Any]:
             "lessons": one.lessons,
             "temperature": one.temperature,
             "zero_shot": one.zero_shot,
+            "in_range": one.in_range,
             "scores": one.scores.tolist(),
             "covered": [int(held) for held in one.covered],
         }
@@ -44,7 +45,8 @@ def decode_trust(header: Mapping[str, Any], session: Session) -> None:
     for one in header.get("calibrations", ()):
         key = MemoryKey(decode_strategy(one["strategy"]), one["labels"], decode_reduction(one["reduction"]))
         scores, covered = np.array(one["scores"], np.float64), tuple(map(bool, one["covered"]))
-        made = Calibration(one["lessons"], one["temperature"], one["zero_shot"], scores, covered)
+        in_range = one.get("in_range", False)  # older versions had no such thing
+        made = Calibration(one["lessons"], one["temperature"], one["zero_shot"], scores, covered, in_range)
         book.calibrations.setdefault(key, (book.changes, made))
 
 
