@@ -74,7 +74,7 @@ def test_scores_that_say_less_than_zero_shot_give_way_to_it() -> None:
 def test_logits_of_another_scale_in_every_picture_are_brought_to_the_range_of_zero_shot() -> None:
     right, labels = world(300)
     plain = np.take_along_axis(right, np.random.default_rng(1).permuted(np.tile(np.arange(10), (300, 1)), axis=1), 1)
-    wild = right * np.random.default_rng(2).uniform(1, 100, (300, 1))  # the range of each picture is lost, the order not
+    wild = right * np.random.default_rng(2).uniform(1, 100, (300, 1))  # the order stays, the range does not
     made = calibrate(wild, plain, labels)
     assert made.in_range
     assert made.probabilities(wild[0], plain[0]) == pytest.approx(
