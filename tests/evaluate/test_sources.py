@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -198,12 +199,36 @@ def test_a_table_of_paths_and_labels_is_a_data_set(tmp_path: Path):
     assert made.name == "mine" and made.names == ("cat", "dog") and made.labels.tolist() == [0, 1]
     assert made.where(1).endswith("2.jpg")
     for text, message in (
-        ("path,kind\n", "no column of pictures"),
+        ("kind,label\n0.jpg,cat\n", "no column of pictures"),
         ("path,x\npictures/0.jpg,1\n", "no column of labels"),
+        ("path,label\n", "there is no row below the heads"),
+        ("path,label\n9.jpg,cat\n", "none of the pictures that it lists is there"),
+        ("path,label\npictures/0.jpg\n", "a label is a word, not None"),
+        (f"path,label\n0.jpg,{'x' * 200_000}\n", "field larger than field limit"),
     ):
         table.write_text(text)
         with pytest.raises(BadRequest, match=message):
             read_data(str(table), tmp_path)
+    table.write_text("path,label\npictures/0.jpg,dog\n", "utf-16")
+    assert read_data(str(table), tmp_path).names == ("dog",)
+    table.write_text("path,label\npictures/0.jpg,café\n", "latin-1")
+    with pytest.raises(BadRequest, match=r"mine\.csv: byte 29 is no UTF-8"):
+        read_data(str(table), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("5", r"a line is to be an object such as .*, not 5"),
+        ('["a"]', "a line is to be an object"),
+        ('{"path": "0.jpg"}', "a label is a word, not None"),
+    ],
+)
+def test_a_line_of_json_that_is_no_row_is_named(line: str, message: str, tmp_path: Path):
+    table = placed(tmp_path, "0.jpg") / "mine.jsonl"
+    table.write_text('{"path": "0.jpg", "label": "cat"}\n' + line)
+    with pytest.raises(BadRequest, match=rf"mine\.jsonl: {message}"):
+        read_data(str(table), tmp_path)
 
 
 def test_arrays_of_pixels_are_a_data_set(tmp_path: Path):
@@ -213,16 +238,37 @@ def test_arrays_of_pixels_are_a_data_set(tmp_path: Path):
     assert made.names == ("cat", "dog") and made.labels.tolist() == [1, 0, 1, 0]
     assert made.picture(2).permute(1, 2, 0).numpy().tolist() == pixels[2].tolist()
     assert made.digest(0) != made.digest(1)
-    for held, message in (
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
         ({"images": pixels.astype(float), "labels": [0] * 4}, "is to be uint8"),
         ({"images": pixels, "labels": [0, 1]}, "4 images and 2 labels"),
         ({"images": pixels, "labels": [0, 1, 2, 3], "names": ["cat"]}, "labels go from 0 to 3, and there are 1 names"),
         ({"images": pixels}, "arrays of pictures"),
         ({"blob": pixels.reshape(-1)}, "there is no array label, names, off"),
-    ):
+        ({"images": pixels, "labels": np.array([0, 1, 0, None])}, "labels is damaged, or holds Python objects"),
+        ({"images": pixels, "labels": [0, 0.5, 1, 1]}, "labels is to hold whole numbers, not 0.5"),
+        ({"images": pixels, "labels": [0, np.nan, 1, 1]}, "labels is to hold whole numbers, not nan"),
+        ({"images": pixels, "labels": np.eye(4)}, r"labels is to be \[n\], whole numbers or names, not float64"),
+        ({"images": pixels, "labels": ["a", "b", "a", "c"], "names": ["a", "b"]}, "labels has 'c', .* not in names"),
+        ({"blob": pixels[0, 0, :, 0], "off": [0, 36], "label": [0, 1, 1], "names": ["a", "b"]}, "off is to be 4 "),
+        ({"blob": pixels[0, 0, :, 0], "off": [0, 99], "label": [0], "names": ["a", "b"]}, "off is to be 2 rising"),
+    )
+    for held, message in cases:
         np.savez(tmp_path / "bad.npz", **held)
         with pytest.raises(BadRequest, match=message):
             read_data(str(tmp_path / "bad.npz"), tmp_path)
+
+
+def test_labels_in_an_npz_may_be_words(tmp_path: Path):
+    np.savez(tmp_path / "set.npz", images=np.zeros((3, 8, 8), np.uint8), labels=["dog", "cat", "dog"])
+    made = read_data(str(tmp_path / "set.npz"), tmp_path)
+    assert made.names == ("cat", "dog") and made.labels.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize("content", [b"", b"text\n", b"PK\x03\x04 and no more"])
+def test_a_damaged_npz_is_named_without_advice_to_trust_it(content: bytes, tmp_path: Path):
+    (tmp_path / "set.npz").write_bytes(content)
+    with pytest.raises(BadRequest, match=r"set\.npz: this is no npz file, or a damaged one$"):
+        read_data(str(tmp_path / "set.npz"), tmp_path)
 
 
 def test_torchvision_sets_by_name_where_their_files_are(tmp_path: Path):

@@ -15,6 +15,7 @@ from .metrics import Numbers, mean_and_error
 from .results import FORMAT, align
 from .verdicts import holm, two_sided, verdict
 
+ABOUT = ("model", "model_hash", "version", "templates", "seed", "guard")  # how an evaluation was made
 Key = tuple[str, str, int, str, int]  # strategy, shift, severity, order, lessons
 
 
@@ -52,7 +53,25 @@ def read_evaluation(path: Path) -> dict[str, Any]:
         held = None
     if not isinstance(held, dict) or held.get("format") != FORMAT:
         raise BadRequest(f"{path} is no evaluation: `tta-service evaluate DATA --json > FILE` writes one", "file")
+    try:
+        _check_parts(held)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise BadRequest(
+            f"{path} is a damaged evaluation ({type(error).__name__}: {error}); write it anew", "file"
+        ) from error
     return held
+
+
+def _check_parts(held: Mapping[str, Any]) -> None:
+    """Raises what reading raises where something is missing or does not fit."""
+    dict(held["about"])
+    hits = _hits(held)
+    classes, pictures = len(held["classes"]), len(held["pictures"])
+    if not hits or not pictures:
+        raise ValueError("there are no answers or no pictures")
+    for one in held["pictures"]:
+        if not 0 <= one["label"] < classes:
+            raise ValueError(f"label {one['label']} of {classes} classes")
 
 
 def compare(first: Mapping[str, Any], second: Mapping[str, Any], names: Sequence[str] = ("A", "B")) -> Compared:
@@ -69,11 +88,8 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any], names: Sequence
         row.verdict = {"helps": "better", "hurts": "worse"}.get(verdict(row.difference, row.error, adjusted), "")
     alone = sorted({f"{key[0]} (only in {names[0]})" for key in one.keys() - other.keys()})
     alone += sorted({f"{key[0]} (only in {names[1]})" for key in other.keys() - one.keys()})
-    about = first["about"], second["about"]
-    keys = ("model", "model_hash", "version", "templates", "seed", "guard")
-    return Compared(
-        rows, alone, {key: (about[0][key], about[1][key]) for key in keys if about[0][key] != about[1][key]}
-    )
+    about = [(key, (first["about"].get(key), second["about"].get(key))) for key in ABOUT]
+    return Compared(rows, alone, {key: both for key, both in about if both[0] != both[1]})
 
 
 def compared_lines(made: Compared, names: Sequence[str]) -> Iterator[str]:
@@ -122,10 +138,14 @@ def _hits(held: Mapping[str, Any]) -> dict[Key, Numbers]:
     labels = np.array([one["label"] for one in held["pictures"]])
     found: dict[Key, Numbers] = {}
     for answer in held["answers"]:
+        if not answer["streams"]:
+            raise ValueError("an answer has no streams")
         right = np.zeros((len(answer["streams"]), len(labels)))
         for hits, stream in zip(right, answer["streams"]):
-            picture = np.array(stream["picture"])
-            hits[picture] = np.array(stream["predicted"]) == labels[picture]
+            picture, predicted = np.array(stream["picture"]), np.array(stream["predicted"])
+            if picture.shape != predicted.shape:
+                raise ValueError(f"{picture.size} pictures and {predicted.size} predictions in a stream")
+            hits[picture] = predicted == labels[picture]
         key = answer["strategy"], answer["shift"], answer["severity"], answer["order"], answer["lessons"]
         found[key] = right.mean(0)[order]
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,7 +62,11 @@ def read_table(table: Path) -> Labelled:
     """
     found = _read_pairs(table)
     if found is None:
-        raise ValueError(f"{table}: there is no column of pictures ({', '.join(FILE)})")
+        heads_only = not _rows(table) and table.stat().st_size
+        missing = "is no row below the heads" if heads_only else f"is no column of pictures ({', '.join(FILE)})"
+        raise ValueError(f"{table}: there {missing}")
+    if not found:
+        raise ValueError(f"{table}: none of the pictures that it lists is there; paths start from its folder")
     return _labelled(found, sorted({name for _, name in found}), table.parent)
 
 
@@ -139,7 +144,7 @@ def _read_pairs(table: Path) -> list[Listed] | None:
         return None
     if label is None:
         raise NoLabels(f"{table} has no column of labels ({', '.join(LABEL)}), only {', '.join(columns)}")
-    pairs = [(table.parent / str(row[file]), _label(row[label], table)) for row in rows if row.get(file)]
+    pairs = [(table.parent / str(row[file]), _label(row.get(label), table)) for row in rows if row.get(file)]
     there = [(path, name) for path, name in pairs if path.is_file()]
     if len(there) < len(pairs):
         log.warning("%s: %d of %d pictures are not there", table, len(pairs) - len(there), len(pairs))
@@ -151,15 +156,24 @@ def _first(columns: Mapping[str, Any], names: Sequence[str]) -> Any:
 
 
 def _rows(table: Path) -> list[dict[str, Any]]:
+    data = table.read_bytes()
     try:
-        text = table.read_text("utf-8-sig")
+        text = data.decode("utf-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{table}: byte {error.start} is no UTF-8; save it as UTF-8") from None
+    try:
         if table.suffix.lower() == ".jsonl":
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
-    except ValueError as error:
+            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+            if odd := [row for row in rows if not isinstance(row, dict)]:
+                raise ValueError(
+                    f'a line is to be an object such as {{"file_name": …, "label": …}}, not {odd[0]!r:.60}'
+                )
+            return rows
+        head = text.partition("\n")[0]
+        between = max(",;\t", key=head.count)
+        return list(csv.DictReader(text.splitlines(), delimiter=between))
+    except (ValueError, csv.Error, RecursionError) as error:
         raise ValueError(f"{table}: {error}") from None
-    head = text.partition("\n")[0]
-    between = max(",;\t", key=head.count)
-    return list(csv.DictReader(text.splitlines(), delimiter=between))
 
 
 def _label(value: Any, table: Path) -> str:

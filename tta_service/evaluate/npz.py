@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +16,7 @@ from .pictures import PLAIN, PictureSet, distinct, of_pictures
 
 IMAGES = ("images", "x", "test_images", "x_test", "data")  # MedMNIST's and Keras' names among them
 LABELS = ("labels", "y", "test_labels", "y_test", "label", "targets")
+DAMAGED = ValueError, EOFError, BadZipFile, zlib.error, NotImplementedError, struct.error  # what a bad file raises
 NAMES = ("names", "label_names", "class_names", "classes")
 
 
@@ -62,8 +66,45 @@ def _read_part(path: Path) -> Part:
     with _open(path) as held:
         if missing := {"blob", "off", "label", "names"} - set(held):
             raise ValueError(f"{path}: there is no array {', '.join(sorted(missing))}")
-        names = tuple(str(one) for one in held["names"])
-        return Part(held["blob"], held["off"], held["label"].astype(np.int64), names)
+        blob, off = _array(path, held, "blob"), _array(path, held, "off")
+        labels, names = _read_classes(path, held, "label", "names")
+    if blob.dtype != np.uint8 or blob.ndim != 1:
+        raise ValueError(f"{path}: blob is to be uint8 [bytes], not {blob.dtype} {list(blob.shape)}")
+    whole = off.dtype.kind in "iu" and off.shape == (len(labels) + 1,)
+    if not whole or off[0] < 0 or off[-1] > len(blob) or (off[:-1] > off[1:]).any():
+        raise ValueError(
+            f"{path}: off is to be {len(labels) + 1} rising places in blob, one more than there are labels"
+        )
+    return Part(blob, off, labels, tuple(names))
+
+
+def _read_classes(
+    path: Path, held: Mapping[str, Any], label: str, words: str | None
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Labels [n] and the names that they are places of; labels may be the names themselves. Raises ValueError."""
+    labels, names = _array(path, held, label), words and [str(one) for one in _array(path, held, words).reshape(-1)]
+    where = f"{path}: {label}"
+    if labels.shape[1:] not in ((), (1,)) or labels.ndim == 0 or labels.dtype.kind not in "biufUS":
+        raise ValueError(f"{where} is to be [n], whole numbers or names, not {labels.dtype} {list(labels.shape)}")
+    labels = labels.reshape(-1)
+    if labels.dtype.kind in "US":
+        return _find_places(labels.astype(str).tolist(), names, f"{where} has", str(words))
+    if labels.dtype.kind == "f" and (odd := labels[~(np.isfinite(labels) & (labels == np.round(labels)))]).size:
+        raise ValueError(f"{where} is to hold whole numbers, not {odd[0]}")
+    labels = labels.astype(np.int64)
+    names = names or [str(one) for one in range(int(labels.max(initial=0)) + 1)]
+    check_classes(labels, names, str(path))
+    return labels, names
+
+
+def _find_places(
+    given: list[str], names: Sequence[str] | None, where: str, words: str
+) -> tuple[NDArray[np.int64], list[str]]:
+    found = list(names or sorted(set(given)))
+    if unknown := set(given) - set(found):
+        raise ValueError(f"{where} {min(unknown)!r}, which is not in {words}")
+    places = {name: place for place, name in enumerate(found)}
+    return np.array([places[one] for one in given], np.int64), found
 
 
 def check_classes(labels: NDArray[np.int64], names: Sequence[str], where: str) -> None:
@@ -75,11 +116,18 @@ def check_classes(labels: NDArray[np.int64], names: Sequence[str], where: str) -
 def _open(path: Path) -> np.lib.npyio.NpzFile:
     try:
         held = np.load(path, allow_pickle=False)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    except DAMAGED:
+        raise ValueError(f"{path}: this is no npz file, or a damaged one") from None
     if not isinstance(held, np.lib.npyio.NpzFile):
         raise ValueError(f"{path}: this is one array and no npz file")
     return held
+
+
+def _array(path: Path, held: Mapping[str, Any], name: str) -> NDArray[Any]:
+    try:
+        return np.asarray(held[name])
+    except DAMAGED:
+        raise ValueError(f"{path}: {name} is damaged, or holds Python objects instead of numbers or words") from None
 
 
 def _read_arrays(path: Path, held: Mapping[str, NDArray[Any]], name: str) -> PictureSet:
@@ -87,12 +135,10 @@ def _read_arrays(path: Path, held: Mapping[str, NDArray[Any]], name: str) -> Pic
     if pixels is None or label is None:
         wanted = f"pictures ({', '.join(IMAGES)}) and labels ({', '.join(LABELS)}), or a packed blob"
         raise ValueError(f"{path}: it has {', '.join(held) or 'nothing'}, and is to have arrays of {wanted}")
-    pictures, labels = held[pixels], held[label].astype(np.int64).reshape(-1)
+    pictures, (labels, found) = _array(path, held, pixels), _read_classes(path, held, label, words)
     _check_pixels(pictures, f"{path}: {pixels}")
     if len(pictures) != len(labels):
         raise ValueError(f"{path}: there are {len(pictures)} {pixels} and {len(labels)} {label}")
-    names = held[words] if words else range(int(labels.max(initial=0)) + 1)
-    check_classes(labels, found := [str(one) for one in names], str(path))
     return of_pictures(name, pictures.__getitem__, labels, found)
 
 
