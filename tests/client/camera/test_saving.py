@@ -32,6 +32,16 @@ def pictures(file: Path) -> list[tuple[float, np.ndarray]]:
         return [(frame.time, frame.to_ndarray(format="rgb24")) for frame in video.decode(video=0)]
 
 
+def test_a_folder_that_cannot_be_made_or_written_is_named_with_its_option(tmp_path: Path) -> None:
+    (file := tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=f"^--save-frames {file}: "):
+        FrameSaver(str(file), ("all",), "gate", smoothed=False)
+    saver = FrameSaver(str(tmp_path / "found"), ("all",), "gate", smoothed=False)
+    (tmp_path / "found" / "cat").write_text("")
+    with pytest.raises(OSError, match=f"^--save-frames {tmp_path}/found: "):
+        saver.take(make_answer("cat"), Frame(1, GRAY))
+
+
 def test_a_caption_covers_the_lower_edge_alone() -> None:
     drawn = annotate(GRAY, make_answer("cat", score=0.5))
     assert drawn.shape == GRAY.shape and (GRAY == 120).all()

@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import os
-import re
 import sqlite3
 import threading
 import time
@@ -18,6 +17,7 @@ from typing import Any
 from ..protocol.reconnect import Backoff
 from .masking import mask_secrets
 from .sinks import Sink
+from .text import to_slug
 
 CAPACITY = 100_000  # events, some 50 MB, of which the oldest are given up
 NUMBERS = 64  # processes that use the same sink for cameras of one name
@@ -27,7 +27,7 @@ log = logging.getLogger("tta_client")
 def find_spool_folder(given: str = "") -> Path:
     """The folder named, else the user's own for the state of programs."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(given) if given else Path(state) / "tta-camera"
+    return Path(os.path.expanduser(given)) if given else Path(state) / "tta-camera"
 
 
 class Spool:
@@ -40,7 +40,7 @@ class Spool:
     def __init__(self, folder: Path, camera: str, text: str, capacity: int = CAPACITY) -> None:
         self._capacity, self.given_up = capacity, 0
         self._lock = threading.Lock()
-        name = re.sub(r"[^\w.-]+", "_", camera) + "-" + hashlib.sha256(text.encode()).hexdigest()[:12]
+        name = to_slug(camera, "_.") + "-" + hashlib.sha256(text.encode()).hexdigest()[:12]
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.path, self._database = _open_free(folder, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,10 +52,10 @@ class VideoSaver:
 
     def __init__(self, file: str) -> None:
         self._av = import_package("av", "PyAV", "--save")
-        self._file, self._last = file, -1
+        self._file, self._last = os.path.expanduser(file), -1
         self._begin: float | None = None
         with self._as_os_error():
-            self._out = self._av.open(f"file:{file}", "w", format="mp4", options=FRAGMENTS)
+            self._out = self._av.open(f"file:{self._file}", "w", format="mp4", options=FRAGMENTS)
         self._stream: Any = None
 
     def take(self, result: Result, frame: Frame | None) -> None:
@@ -114,15 +115,20 @@ class FrameSaver:
 
     def __init__(self, folder: str, when: tuple[str, ...], camera: str, smoothed: bool) -> None:
         """Raises OSError if the folder cannot be made."""
-        self._folder, self._when, self._camera = Path(folder), when, camera
+        self._folder, self._when, self._camera = Path(os.path.expanduser(folder)), when, camera
         self._detector = EventDetector(camera, smoothed=smoothed)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        with self._naming_the_option():
+            self._folder.mkdir(parents=True, exist_ok=True)
 
     def take(self, result: Result, frame: Frame | None) -> None:
         """Raises OSError when it cannot be written."""
         reasons = self._reasons(result)
         if frame is None or not reasons or not isinstance(result, FrameAnswer):
             return
+        with self._naming_the_option():
+            self._write(frame, result, reasons)
+
+    def _write(self, frame: Frame, result: FrameAnswer, reasons: list[str]) -> None:
         time = datetime.fromtimestamp(frame.wall_ns / 1e9, UTC)
         folder = self._folder / _to_name(result.answer.label)
         folder.mkdir(exist_ok=True)
@@ -135,6 +141,13 @@ class FrameSaver:
 
     def close(self) -> None:
         """Nothing stays open between two pictures."""
+
+    @contextmanager
+    def _naming_the_option(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OSError(f"--save-frames {self._folder}: {error.strerror or error}") from None
 
     def _reasons(self, result: Result) -> list[str]:
         changed = any(event.event == "changed" for event in self._detector.on_result(result))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import hashlib
 import os
 import re
 from io import TextIOWrapper
@@ -21,10 +22,11 @@ def read_lines(file: str | os.PathLike[str]) -> list[str]:
     """The lines of a text file that are not empty, without surrounding blanks.
 
     A byte-order mark decides the encoding. A file without one is UTF-16 if it contains zero bytes, and UTF-8 otherwise.
-    Lines may end as on any system. Raises ValueError, naming the file, if it cannot be read.
+    Lines may end as on any system, and a leading `~` is the user's home: no shell expands `@~/FILE`. Raises ValueError,
+    naming the file, if it cannot be read.
     """
     try:
-        text = _decode(Path(file).read_bytes())
+        text = _decode(Path(os.path.expanduser(file)).read_bytes())
     except UnicodeError:
         raise ValueError(f"cannot read {make_printable(str(file))}: it is neither UTF-8 nor UTF-16") from None
     except OSError as error:
@@ -36,6 +38,12 @@ def read_lines(file: str | os.PathLike[str]) -> list[str]:
 def describe_unreadable(file: str | os.PathLike[str], error: OSError) -> str:
     """Which file cannot be read, and why."""
     return f"cannot read {make_printable(str(file))}: {error.strerror or error}"
+
+
+def to_slug(text: str, kept: str = "") -> str:
+    """ASCII letters, digits, hyphens and what is `kept`; a hash keeps texts apart that differ in other characters."""
+    slug = re.sub(rf"[^a-zA-Z0-9{re.escape(kept)}-]+", "_", text)
+    return slug if slug == text else f"{slug}-{hashlib.sha256(make_printable(text).encode()).hexdigest()[:8]}"
 
 
 def require_utf8(text: str) -> str:

@@ -19,6 +19,7 @@ import pytest
 from tta_client.camera.events import Event, EventDetector
 from tta_client.camera.outbox import Outbox, Spool
 from tta_client.camera.sinks import make_sink
+from tta_client.camera.text import to_slug
 
 from tests.client.camera.results import make_answer
 from tests.client.camera.sinks.test_sinks import receive
@@ -105,7 +106,7 @@ def test_a_broker_that_dies_gets_every_event_and_its_state_again(tmp_path: Path)
     text, detector = text.format(port=broker.port), EventDetector("gate 1")
     outbox = Outbox(make_sink(text, "gate 1", LABELS), Spool(tmp_path, "gate", text), "mqtt")
     sent = emit(outbox, detector, "good")  # nobody is there yet
-    topic = "plant/line 1/gate_1"
+    topic = f"plant/line 1/{to_slug('gate 1', '_')}"
     with broker.run():
         sent += emit(outbox, detector, "bent")
         until(lambda: len(broker.texts(f"{topic}/event")) == 2)

@@ -7,6 +7,7 @@ import csv
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +20,7 @@ from tta_client.camera.cli import main
 from tta_client.camera.command import parse_command
 from tta_client.camera.events import EventDetector
 from tta_client.camera.sinks import make_sink
+from tta_client.camera.text import to_slug
 
 from tests.client.camera.results import make_answer
 
@@ -38,8 +40,12 @@ def receive(reply: Callable[[int], int] = lambda number: 204) -> Iterator[tuple[
             if (status := reply(asked[-1])) // 100 == 2:
                 accepted.append(({name.lower(): value for name, value in self.headers.items()}, body))
             self.send_response(status)
+            self.send_header("location", "/elsewhere")
             self.send_header("content-length", "0")
             self.end_headers()
+
+        def do_GET(self) -> None:
+            accepted.append((dict(self.headers), b""))
 
         def log_message(self, *_: Any) -> None: ...
 
@@ -70,10 +76,52 @@ def test_a_webhook_can_tell_who_has_sent_it() -> None:
     assert unsigned["webhook-id"] == headers["webhook-id"] and "webhook-signature" not in unsigned
 
 
-@pytest.mark.parametrize("status", [400, 404, 500, 302])
-def test_anything_but_2xx_is_a_failure(status: int) -> None:
-    with receive(lambda number: status) as (url, _), pytest.raises(OSError, match=str(status)):
-        make_sink(f"webhook:{url}", "gate", ()).deliver(events("cat"))
+@pytest.mark.parametrize("status", [304, 400, 404, 500, 301, 302, 303, 307, 308])
+def test_anything_but_2xx_is_a_failure_and_no_redirect_is_followed(status: int) -> None:
+    with receive(lambda number: status) as (url, accepted), pytest.raises(OSError, match=f"it answers {status}"):
+        make_sink(f"webhook:{url}#token=t.1", "gate", ()).deliver(events("cat"))
+    assert not accepted
+
+
+@pytest.mark.parametrize(("written", "token"), [("a+b/c==", "a+b/c=="), ("a%26b%25%23+c", "a&b%#+c"), ("a=b", "a=b")])
+def test_an_option_is_taken_as_it_is_written_but_for_percent(written: str, token: str) -> None:
+    with receive() as (url, accepted):
+        make_sink(f"webhook:{url}#token={written}&timeout=9", "gate", ()).deliver(events("cat"))
+    assert accepted[0][0]["authorization"] == f"Bearer {token}"
+
+
+def test_a_home_is_found_and_a_file_that_cannot_be_written_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "token").write_text("t.1\n")
+    for kind in ("jsonl", "csv"):
+        make_sink(f"{kind}:~/events.{kind}", "gate", ()).deliver(events("cat"))
+        assert "cat" in (tmp_path / f"events.{kind}").read_text()
+        for file in (tmp_path, tmp_path / "away" / "e", "/proc/x"):
+            with pytest.raises(SystemExit):
+                parse_command(["0", "--labels", "a,b", "--sink", f"{kind}:{file}"])
+            assert f"--sink {kind}:{file}: " in " ".join(capsys.readouterr().err.split())
+    with receive() as (url, accepted):
+        make_sink(f"webhook:{url}#token=@~/token", "gate", ()).deliver(events("cat"))
+    assert accepted[0][0]["authorization"] == "Bearer t.1"
+
+
+def test_names_that_differ_have_slugs_that_differ() -> None:
+    names = "gate 1", "gate_1", "gate-1", "gate/1", "門", "庭", "_", "gate"
+    for kept in ("", "_", "_."):
+        slugs = [to_slug(name, kept) for name in names]
+        assert len(set(slugs)) == len(names) and all(re.fullmatch(r"[a-zA-Z0-9_-]+", slug) for slug in slugs)
+    assert to_slug("gate-1") == "gate-1" and to_slug("gate_1", "_") == "gate_1"
+
+
+def test_pymodbus_adds_no_messages_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("pymodbus.client", reason="pymodbus is not installed")
+    sink = make_sink("modbus:127.0.0.1:1", "belt", ("good", "bent"))
+    for _ in range(3):
+        with pytest.raises(OSError, match="no connection to the Modbus server"):
+            sink.deliver(events("good"))
+    assert not caplog.records
 
 
 def test_nobody_there_is_a_failure_without_a_password() -> None:
@@ -103,6 +151,7 @@ def test_a_torn_line_of_a_file_costs_no_event(tmp_path: Path) -> None:
         ("csv:", "names no file"),
         ("webhook:ftp://x", "a webhook is a URL"),
         ("webhook:http://x#colour=red", "has no option 'colour'; it has secret"),
+        ("webhook:http://x#secret=a&hush", "& in a value is written %26"),
         ("webhook:http://x#timeout=soon", "timeout is a whole number from 1 to 300"),
         ("webhook:http://x#secret=whsec_!", "is not Base64"),
         ("webhook:http://me:hush@x:port/#secret=hush", "Port could not be cast"),

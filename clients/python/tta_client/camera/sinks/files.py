@@ -8,6 +8,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from io import FileIO
 from typing import Any
 
 from ..events import FIELDS
@@ -22,13 +23,19 @@ class FileSink:
     batch = 1000
 
     def __init__(self, target: Target) -> None:
+        """Raises ValueError for a file that cannot be written: it is made here, because its events may come late."""
         if not target.address:
             raise ValueError(f"--sink {target.kind}: names no file")
-        self._path, self._csv = target.address, target.kind == "csv"
+        self._path, self._csv = os.path.expanduser(target.address), target.kind == "csv"
+        try:
+            with self._open() as file:
+                file.seek(0, os.SEEK_END)
+        except OSError as error:
+            raise ValueError(f"--sink {target.name}: {error.strerror or error}") from None
 
     def deliver(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Raises OSError when they are not written."""
-        with LOCK, open(self._path, "a+b", buffering=0) as file:
+        with LOCK, self._open() as file:
             size = file.seek(0, os.SEEK_END)
             if size:
                 file.seek(size - 1)
@@ -41,6 +48,9 @@ class FileSink:
 
     def close(self) -> None:
         """Nothing stays open between two deliveries."""
+
+    def _open(self) -> FileIO:
+        return open(self._path, "a+b", buffering=0)
 
 
 def _to_csv(events: Sequence[Mapping[str, Any]], with_header: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ class ModbusSink:
 
     def __init__(self, target: Target, labels: Sequence[str]) -> None:
         """Raises ValueError; OSError if pymodbus is not installed."""
+        logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # each failure is an exception, which we report
         client = import_package("pymodbus.client", "pymodbus", "a Modbus sink", "modbus")
         host, port, _, _ = target.host(502)
         self._unit, self._first = target.number("unit", 1, 0, 255), target.number("first", 0)

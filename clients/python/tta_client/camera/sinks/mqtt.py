@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ..pictures import import_package
+from ..text import to_slug
 from .target import Target
 
 OPTIONS = "discovery", "ca", "timeout"
@@ -46,8 +48,7 @@ class MQTTSink:
         prefix = unquote(urlsplit(target.address).path.strip("/")) or "tta"
         if re.search(r"[+#\0]", prefix):
             raise ValueError(f"--sink {target.name}: a topic holds neither + nor #")
-        slug = re.sub(r"[^a-zA-Z0-9_-]+", "_", camera) or "camera"
-        self._topic, self._retained = f"{prefix}/{slug}", dict[str, str]()
+        self._topic, self._retained = f"{prefix}/{to_slug(camera, '_') or 'camera'}", dict[str, str]()
         if "//" not in target.address:
             raise ValueError(f"--sink {target.name}: a broker is a URL, mqtt://HOST/PREFIX")
         self._lock, self._replied, self._refusal = threading.Lock(), threading.Event(), ""
@@ -56,7 +57,7 @@ class MQTTSink:
         self._client: Any = None
         self._id = f"tta-camera-{uuid.uuid4().hex}"  # kept: then a broker that still has the old connection ends it
         self._mqtt, self._user, self._password = mqtt, user, password or None
-        self._tls, self._ca = tls, target.options.get("ca")
+        self._tls, self._ca = tls, os.path.expanduser(target.options.get("ca", "")) or None
 
     def deliver(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Raises OSError when the broker has not confirmed them."""
@@ -125,7 +126,8 @@ class MQTTSink:
 
 def _describe_sensors(discovery: str, topic: str, camera: str) -> dict[str, str]:
     """The discovery messages of Home Assistant (https://www.home-assistant.io/integrations/mqtt), by topic."""
-    node = re.sub(r"\W+", "_", topic)
+    prefix, _, slug = topic.rpartition("/")
+    node = f"{to_slug(prefix)}_{slug}"
     common = {
         "state_topic": f"{topic}/state",
         "json_attributes_topic": f"{topic}/state",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote, urlsplit
+from dataclasses import dataclass, field, replace
+from urllib.parse import unquote, urlsplit
 
 from ..masking import mask_secrets
 from ..text import make_printable, read_lines
@@ -65,10 +65,18 @@ def parse_target(text: str, known: Mapping[str, tuple[str, ...]]) -> Target:
     if not known[kind]:
         return Target(text, kind, rest, {})
     address, _, fragment = rest.partition("#")
-    target = Target(
-        text, kind, f"{kind}:{address}" if address.startswith("//") else address, dict(parse_qsl(fragment, True))
-    )
-    for name in target.options:
-        if name not in known[kind]:
-            raise ValueError(f"--sink {target.name} has no option {name!r}; it has {', '.join(known[kind])}")
-    return target
+    bare = Target(text, kind, f"{kind}:{address}" if address.startswith("//") else address, {})
+    return replace(bare, options=_read_options(fragment, bare.name, known[kind]))
+
+
+def _read_options(fragment: str, sink: str, known: tuple[str, ...]) -> dict[str, str]:
+    """The options behind `#`. They are no form of a web page, in which + is a blank: it occurs in Base64."""
+    options = dict[str, str]()
+    for option in filter(None, fragment.split("&")):
+        name, equals, value = map(unquote, option.partition("="))
+        if not equals:  # it may be the rest of a secret
+            raise ValueError(f"--sink {sink}: options are NAME=VALUE&…; & in a value is written %26")
+        if name not in known:
+            raise ValueError(f"--sink {sink} has no option {name!r}; it has {', '.join(known)}")
+        options[name] = value
+    return options

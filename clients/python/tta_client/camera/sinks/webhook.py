@@ -19,6 +19,16 @@ from .target import Target
 OPTIONS = "secret", "token", "timeout", "batch"
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect would turn the POST into a GET, and take the token to another host: it is a failure as any other."""
+
+    def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: Any) -> None:
+        return None
+
+
+OPENER = urllib.request.build_opener(_NoRedirect)
+
+
 class WebhookSink:
     """Posts `{"events": […]}`. A reply of 2xx means that they have arrived; anything else, that they have not.
 
@@ -41,9 +51,7 @@ class WebhookSink:
         body = json.dumps({"events": events}).encode()
         request = urllib.request.Request(self._url, body, self._headers(events, body), method="POST")
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout) as reply:
-                if reply.status >= 300:
-                    raise OSError(f"it answers {reply.status}")
+            OPENER.open(request, timeout=self._timeout).close()
         except urllib.error.HTTPError as error:
             error.close()
             raise OSError(f"it answers {error.code} {error.reason}") from None
