@@ -164,6 +164,13 @@ async def test_a_stream_that_blocks_has_as_many_frames_in_the_engine_as_come_and
     assert max(answer.response.batch_rows for answer in replies) > 2  # frames share batches
 
 
+@pytest.mark.parametrize("most", [1, 3])
+async def test_a_stream_that_fills_the_quota_of_its_caller_waits_for_its_own_frames(most: int):
+    async with open_harness(client_requests=most) as harness:
+        replies = await talk(harness, opening(policy=BLOCK, buffer=32), *map(frame, range(12)))
+        assert [reply.answer.frame_id for reply in replies if reply.HasField("answer")] == list(range(12))
+
+
 async def test_a_rate_is_sent_once_it_is_known_even_with_equal_credits(harness):
     call = harness.stub.ClassifyStream()
     await call.write(opening(policy=BLOCK, buffer=4))

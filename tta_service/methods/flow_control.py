@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from ..core.errors import TTAError
 from ..core.moving_average import MovingAverage
 
+T = TypeVar("T")
 STEP = 0.1  # relative change of the rate below which no update is sent
 
 
@@ -33,3 +39,30 @@ class StreamCredits:
             return None
         self._sent = credits, fps
         return self._sent
+
+
+class FramesInEngine:
+    """How many frames of a stream the engine has, for those who wait until one of them is done."""
+
+    def __init__(self) -> None:
+        self.frames, self._done = 0, asyncio.Event()
+
+    def begin(self) -> None:
+        """The engine has one frame more."""
+        self.frames += 1
+
+    def end(self) -> None:
+        """It has one less."""
+        self.frames -= 1
+        self._done.set()
+
+    async def retry(self, attempt: Callable[[], Awaitable[T]], may_pass: Callable[[TTAError], bool]) -> T:
+        """The result of `attempt()`, again after each frame that is done for as long as its error may pass."""
+        while True:
+            self._done.clear()
+            try:
+                return await attempt()
+            except TTAError as error:
+                if not may_pass(error):
+                    raise
+            await self._done.wait()

@@ -6,9 +6,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, TypeVar
 
-from ..core.errors import NotReady, TTAError, UnknownExample
+from ..core.errors import NotReady, Overloaded, TTAError, UnknownExample
 from ..core.events import Observe, Received, Refused, Streaming
 from ..core.lessons import FrameRef, LessonRequest, LessonResult
 from ..core.request import PendingRequest, Report
@@ -19,7 +20,7 @@ from ..wire.responses import Reply, drop_repeated_unseen, make_answer, make_drai
 from ..wire.server_info import ServerInfo
 from ..wire.status import to_tta_error
 from ..wire.stream_requests import Frame, StreamConfig
-from .flow_control import StreamCredits
+from .flow_control import FramesInEngine, StreamCredits
 
 T = TypeVar("T")
 MOST_AT_ONCE = 16
@@ -54,8 +55,7 @@ class StreamHandler:
         self._buffer: FrameBuffer[Frame] = FrameBuffer(config.policy, buffer, limits.stream_bytes, observe, totals)
         self._policy, self._trace, self._owner = config.policy.value, config.trace, config.caller.owner
         self._slots, self._credits = asyncio.Semaphore(AT_ONCE.get(config.policy, 2)), StreamCredits(buffer)
-        self._lessons = asyncio.Semaphore(UNREAD)
-        self._answering, self._answered = 0, asyncio.Event()  # frames in the engine; set when one is done
+        self._lessons, self._engine = asyncio.Semaphore(UNREAD), FramesInEngine()
         limited = limits.stream_fps and config.policy is not Policy.BLOCK
         self._limiter = RateLimiter(limits.stream_fps) if limited else None
         self._outbox: asyncio.Queue[tuple[Awaitable[Reply | None], Callable[[], None]] | None] = asyncio.Queue()
@@ -132,7 +132,7 @@ class StreamHandler:
             ticket = await self._buffer.ticket()
             if ticket is None:
                 return self._outbox.put_nowait(None)
-            self._answering += 1
+            self._engine.begin()
             self._outbox.put_nowait((self._spawn(self._answer(ticket)), self._slots.release))
 
     async def _watch_lease(self, reader: asyncio.Task[None]) -> None:
@@ -145,16 +145,18 @@ class StreamHandler:
         """The reply to the frame that is first once admission has space; None when the stream has ended by then."""
         began = time.monotonic()
         try:
-            report = await self._classify(ticket)
+            report = await self._engine.retry(
+                partial(self._classify, ticket),
+                lambda error: isinstance(error, Overloaded) and not ticket.taken and self._engine.frames > 1,
+            )
             taken = ticket.take_frame()
             reply = make_answer(taken.frame, report, self._dropped + taken.dropped, self._server_info)
         except Exception as error:
             return self._refuse(ticket, to_tta_error(error))
         finally:
-            self._answering -= 1
-            self._answered.set()
+            self._engine.end()
         self._dropped = 0
-        self._credits.add_answer(time.monotonic() - began, at_once=self._answering + 1)
+        self._credits.add_answer(time.monotonic() - began, at_once=self._engine.frames + 1)
         return reply
 
     async def _learn(self, lesson: StreamLesson) -> None:
@@ -168,14 +170,12 @@ class StreamHandler:
 
     async def _teach_when_seen(self, lesson: LessonRequest) -> LessonResult:
         """A lesson about a frame that has no answer yet waits for it."""
-        while True:
-            self._answered.clear()
-            try:
-                return await self._teach(lesson)
-            except UnknownExample:
-                if not isinstance(lesson.about, FrameRef) or not (self._answering or len(self._buffer)):
-                    raise
-            await self._answered.wait()
+
+        def is_early(error: TTAError) -> bool:
+            unknown = isinstance(error, UnknownExample) and isinstance(lesson.about, FrameRef)
+            return unknown and bool(self._engine.frames or len(self._buffer))
+
+        return await self._engine.retry(partial(self._teach, lesson), is_early)
 
     def _send(self, reply: Reply, accepted: Callable[[], None] = lambda: None) -> None:
         made: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
