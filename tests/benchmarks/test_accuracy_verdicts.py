@@ -20,9 +20,19 @@ def test_holm_by_hand():
 
 
 def test_p_of_two_standard_errors():
-    assert verdicts.two_sided(1.96, 1.0) == pytest.approx(0.05, abs=1e-4)
-    assert verdicts.two_sided(0.0, 0.0) == 1
-    assert verdicts.two_sided(-0.5, 0.0) == 0
+    assert verdicts.two_sided(1.96, 1.0, 200) == pytest.approx(0.05, abs=1e-4)
+    assert verdicts.two_sided(0.0, 0.0, 0) == 1
+    assert verdicts.two_sided(-0.5, 0.0, 200) < 1e-50
+
+
+@pytest.mark.parametrize(("pictures", "said_of_it"), [(1, ""), (2, ""), (5, ""), (6, "helps"), (40, "helps")])
+def test_few_pictures_prove_nothing_however_alike_they_are(pictures: int, said_of_it: str):
+    """The sign test of so many that all side with one of both: 2 · ½ⁿ is below 5 % from six on."""
+    plain, right = np.zeros(pictures), np.ones(pictures)
+    rows = [row(Cell("set"), Contender("mta"), [said(right, plain)], [said(plain, plain)])]
+    judge_rows(rows)
+    assert (rows[0].verdict, rows[0].beside_verdict) == (said_of_it, said_of_it)
+    assert rows[0].adjusted_p == pytest.approx(2 * 0.5**pictures)
 
 
 def test_a_verdict_needs_both_the_errors_and_the_correction():

@@ -78,12 +78,13 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any], names: Sequence
     """Pairs them by the pictures' hashes. Raises `BadRequest` for other pictures, labels or classes."""
     _check_same(first, second, names)
     one, other = _hits(first), _hits(second)
-    rows = list[Comparison]()
+    rows, p = list[Comparison](), list[float]()
     for key in [key for key in one if key in other]:
         difference, error = mean_and_error(other[key] - one[key])
         means = 100 * float(one[key].mean()), 100 * float(other[key].mean())
         rows.append(Comparison(*key, *means, 100 * difference, 100 * error))
-    for row, adjusted in zip(rows, holm([two_sided(row.difference, row.error) for row in rows])):
+        p.append(two_sided(difference, error, float(np.abs(other[key] - one[key]).sum())))
+    for row, adjusted in zip(rows, holm(p)):
         row.adjusted_p = adjusted
         row.verdict = {"helps": "better", "hurts": "worse"}.get(verdict(row.difference, row.error, adjusted), "")
     alone = sorted({f"{key[0]} (only in {names[0]})" for key in one.keys() - other.keys()})

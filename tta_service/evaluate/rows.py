@@ -49,6 +49,7 @@ class Row:
     beside_verdict: str = ""
     order: str = "shuffled"
     lessons: int = 0  # of each class, before the stream
+    beside_flips: float = 0.0  # % of the frames: one of both is right
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -91,8 +92,10 @@ def row(cell: Cell, one: Contender, runs: Sequence[Run], beside: Sequence[Run]) 
     )
     if one.beside is not None and beside:
         made.beside = str(one.beside)
-        mean, error = _stand_beside(right, np.stack([metrics.hits(run.by_picture()) for run in beside]))
+        differences = _stand_beside(right, np.stack([metrics.hits(run.by_picture()) for run in beside]))
+        mean, error = metrics.over_orders(differences)
         made.beside_difference, made.beside_error = 100 * mean, 100 * error
+        made.beside_flips = 100 * float(np.abs(differences).mean())
     return made
 
 
@@ -105,11 +108,11 @@ def _last_quarter(runs: Sequence[Run]) -> tuple[float, float]:
     return _mean(part.mean() for part in parts), metrics.mean_and_error(np.concatenate(parts))[1]
 
 
-def _stand_beside(right: metrics.Numbers, other: metrics.Numbers) -> tuple[float, float]:
-    """The difference of hits [r, n] and its error; without a memory there is one run, beside every order."""
+def _stand_beside(right: metrics.Numbers, other: metrics.Numbers) -> metrics.Numbers:
+    """The difference of hits [r, n]; without a memory there is one run, beside every order."""
     if len(other) in (1, len(right)):
-        return metrics.over_orders(right - other)
-    return metrics.over_orders(right.mean(0, keepdims=True) - other.mean(0, keepdims=True))
+        return right - other
+    return right.mean(0, keepdims=True) - other.mean(0, keepdims=True)
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -119,11 +122,13 @@ def _mean(values: Iterable[float]) -> float:
 def judge_rows(rows: Sequence[Row]) -> None:
     """Fills in the verdicts: one family of tests, all rows of the table. In place."""
     tested = [one for one in rows if one.contender != "zero_shot"]
-    p = [verdicts.two_sided(one.difference, one.difference_error) for one in tested]
+    flips = [one.pictures * (one.right_flips + one.wrong_flips) / 100 for one in tested]
+    p = [verdicts.two_sided(one.difference, one.difference_error, some) for one, some in zip(tested, flips)]
     for one, adjusted in zip(tested, verdicts.holm(p)):
         one.adjusted_p = adjusted
         one.verdict = verdicts.verdict(one.difference, one.difference_error, adjusted)
     stood = [one for one in rows if one.beside]
-    p = [verdicts.two_sided(one.beside_difference, one.beside_error) for one in stood]
+    flips = [one.pictures * one.beside_flips / 100 for one in stood]
+    p = [verdicts.two_sided(one.beside_difference, one.beside_error, some) for one, some in zip(stood, flips)]
     for one, adjusted in zip(stood, verdicts.holm(p)):
         one.beside_verdict = verdicts.verdict(one.beside_difference, one.beside_error, adjusted)

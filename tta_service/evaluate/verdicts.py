@@ -8,12 +8,14 @@ from collections.abc import Sequence
 LEVEL = 0.05
 
 
-def two_sided(mean: float, error: float) -> float:
-    """p of a normal deviate as large as mean / error. Without any error nothing was seen but equal answers, or chance
-    never had a say: 1 for no difference, 0 for some."""
-    if error == 0:
-        return float(mean == 0)
-    return math.erfc(abs(mean) / error / math.sqrt(2))
+def two_sided(mean: float, error: float, differing: float) -> float:
+    """p of a normal deviate as large as mean / error, but never below that of the exact sign test.
+
+    Where `differing` pictures differ in all, they side with one of both by chance alone with 2 · ½^differing: few
+    pictures that happen to agree have a small spread, or none, and prove nothing.
+    """
+    normal = math.erfc(abs(mean) / error / math.sqrt(2)) if error else float(mean == 0)
+    return max(normal, min(1.0, 2 * 0.5**differing))
 
 
 def holm(p: Sequence[float]) -> list[float]:
