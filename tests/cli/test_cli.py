@@ -203,6 +203,11 @@ def test_tuning_without_time_says_so(run: Run, tmp_path: Path, monkeypatch: pyte
     assert "tta-service: nothing could be measured within 1 s" in error
 
 
+def test_tuning_takes_no_runtime_that_there_is_not(run: Run):
+    code, lines, error = run("tune", "--runtime", "nope")
+    assert (code, lines) == (2, []) and "--runtime: model.runtime:" in error
+
+
 def test_a_misspelt_variable_is_reported(run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TTA_SEVER__PORT", "1")
     assert "no setting answers to the variable TTA_SEVER__PORT" in run("serve", "--port", "-1")[2]

@@ -90,7 +90,7 @@ def test_a_configuration_that_describes_nothing_is_refused(tmp_path: Path, conte
     (tmp_path / "mine.json").write_text(content)
     with pytest.raises(CannotLoad, match=sentence) as refused:
         load(checkpoint=weights(tmp_path), config=str(tmp_path / "mine.json"), device="cpu")
-    assert "mine.json" in str(refused.value)
+    assert "mine.json" in str(refused.value) and refused.value.field == "config"
 
 
 def test_a_configuration_or_its_weights_that_are_not_there_are_named(tmp_path: Path):

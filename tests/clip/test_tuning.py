@@ -59,6 +59,14 @@ def test_a_measurement_survives_its_line():
     assert Measurement.from_json(one.to_json()) == one
 
 
+@pytest.mark.parametrize(
+    "line", ["{", "[]", "{}", '{"form": {"precision": "int8", "runtime": "eager", "threads": 1}, "rates": {"1": -1}}']
+)
+def test_another_line_is_no_measurement(line: str):
+    with pytest.raises(ValueError):
+        Measurement.from_json(line)
+
+
 @pytest.mark.slow
 def test_bfloat16_agrees_with_float32_and_differs_from_it():
     exact, other = measure_forms(search(precisions=["float32", "bfloat16"]))

@@ -59,6 +59,15 @@ def plan_of(folder: Path, *texts: str, **given: object) -> Plan:
     return Plan(read_folders(folder), contenders, repetitions=2, **given)  # type: ignore[arg-type]
 
 
+def test_views_that_a_settled_strategy_does_not_look_at_cost_nothing(player: Player, folder: Path, tmp_path: Path):
+    plan = plan_of(folder, "zero:views=16", "zero:views=16,agreement=0.5")
+    made = evaluate(player, plan, tmp_path, lambda *_: None)
+    rows = {one.row.contender: one.row for one in made.outcomes}
+    every, settled = rows["zero:views=16"], rows["zero:views=16,agreement=0.5"]
+    assert every.views == 16 and 8 <= settled.views < 16
+    assert settled.encode_seconds / every.encode_seconds == pytest.approx(settled.views / 16)
+
+
 def ignore(what: str, more: int, of: int) -> None:
     pass
 

@@ -49,12 +49,13 @@ def find_form(settings: Settings, seconds: float = SECONDS) -> Form:
     Where nothing could be measured it is float32, or the precision that is set; loading says what is wrong with a
     model. A search that did not end is not remembered. Raises as `make_search`.
     """
-    search = make_search(settings)
+    search, remembered = make_search(settings), make_search(settings, ALL_RUNTIMES)  # which `tune` may have written
     file = _file_of(settings)
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    with suppress(OSError, ValueError):
         best = Measurement.from_json(file.read_text())
-        log.info("%s, as measured earlier (%s)", describe(best), file)
-        return best.form
+        if best.form in remembered.forms() and choose(remembered, [best]):
+            log.info("%s, as measured earlier (%s)", describe(best), file)
+            return best.form
     found, complete = measure(search, seconds)
     best = choose(search, found)
     if best is None:
@@ -94,7 +95,7 @@ def measure(search: Search, seconds: float) -> tuple[list[Measurement], bool]:
             complete = False
     found: list[Measurement] = []
     for line in lines.splitlines():
-        with suppress(ValueError, KeyError, TypeError):  # the last line may be half of one
+        with suppress(ValueError):  # the last line may be half of one
             found.append(Measurement.from_json(line))
     return found, complete
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from ..evaluate.evaluation import Progress
 
 DATA = "A folder of class folders or with a metadata file, a CSV, an npz file, torchvision:NAME, or a paper's set."
+BESIDE_PAPER = {  # options that say what a paper's protocol says, or print what it does not
+    *("strategies", "labels", "shift", "order", "repeat", "lessons", "template", "views", "seed", "guard"),
+    *("report", "as_json", "as_csv"),
+}
 
 
 @configure_command
@@ -85,6 +89,7 @@ def evaluate(
         cache=cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tta-service",
         command=_command(context),
     )
+    _check_together(context, paper, dry_run)
     _check(wish, "list" if paper and dry_run else paper, report, as_json and as_csv)
     with _show_progress() as progress:
         if paper:
@@ -93,6 +98,22 @@ def evaluate(
             return
         made = run_evaluation(configure, wish, progress)
     _print(made, wish, report, as_json, as_csv)
+
+
+def _check_together(context: typer.Context, paper: str | None, dry_run: bool) -> None:
+    """Raises `BadRequest` that names the options that would do nothing."""
+    if dry_run and not paper:
+        raise BadRequest("--dry-run is of --paper NAME alone", "dry_run")
+    typed = [one for one in context.command.params if _is_typed(context, str(one.name))]
+    idle = [max(one.opts, key=len) for one in typed if one.name in BESIDE_PAPER]
+    if paper and idle:
+        why = "what is compared is its protocol, and what is printed its table"
+        raise BadRequest(f"--paper does not go together with {', '.join(idle)}: {why}", "paper")
+
+
+def _is_typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _check(wish: Wish, paper: str | None, report: Path, both: bool) -> None:
@@ -125,7 +146,7 @@ def _command(context: typer.Context) -> str:
     words = list[str]()
     for one in context.command.params:
         name, value = str(one.name), context.params.get(str(one.name))
-        if (source := context.get_parameter_source(name)) is None or source.name != "COMMANDLINE":
+        if not _is_typed(context, name):
             continue
         if one.param_type_name == "argument":
             words.insert(0, str(value))

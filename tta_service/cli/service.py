@@ -127,9 +127,13 @@ def tune(
 ) -> None:
     """Measure every precision and runtime that can be used here, and remember the fastest that agrees with float32.
 
-    `serve --precision auto --runtime auto` with the same model starts with it.
+    With --precision or --runtime only those forms. `serve` with the same model starts with it, where --precision or
+    --runtime is `auto`.
     """
-    settings = configure({"model.precision": "auto", "model.runtime": "auto"})
+    settings = configure({})
+    flags = {one.knob for one in settings.describe() if one.where.startswith("--")}
+    opened = {name: "auto" for name in ("precision", "runtime") if ("model", name) not in flags}
+    settings = settings.model_copy(update={"model": settings.model.model_copy(update=opened)})
     from .. import app  # imports torch for seconds, so mistakes come first
 
     found, best = app.tune(settings, seconds)

@@ -17,11 +17,13 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from annotated_types import Gt
 from PIL import Image
+from pydantic import TypeAdapter
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -76,7 +78,9 @@ class Measurement:
     """What was found of a form."""
 
     form: Form
-    rates: dict[int, float] = field(default_factory=dict[int, float])  # rows of a forward -> rows a second
+    rates: dict[int, Annotated[float, Gt(0)]] = field(
+        default_factory=dict[int, float]
+    )  # rows of a forward -> rows a second
     cosine: float = 1.0  # the least between features and those of float32
     equal: float = 1.0  # share of equal answers
 
@@ -92,10 +96,8 @@ class Measurement:
 
     @classmethod
     def from_json(cls, line: str) -> Measurement:
-        """What `to_json` has written."""
-        parts = json.loads(line)
-        rates = {int(rows): rate for rows, rate in parts["rates"].items()}
-        return cls(**{**parts, "form": Form(**parts["form"]), "rates": rates})
+        """What `to_json` has written. Raises `ValidationError`, a ValueError, for anything else."""
+        return TypeAdapter(cls).validate_json(line)
 
     def to_json(self) -> str:
         """One line."""

@@ -80,7 +80,9 @@ class Contender:
     def digest(self) -> str:
         """Of everything that its answers depend on, defaults and the strategy's own files included."""
         strategy = self.build()
-        return hashlib.sha256(repr(strategy).encode() + _code_of(type(strategy))).hexdigest()[:12]
+        rounds = strategy.needs().rounds  # kept answers of these are of the first views, once they were of all
+        made = f"{strategy}{rounds or ''}".encode()
+        return hashlib.sha256(made + _code_of(type(strategy))).hexdigest()[:12]
 
     @property
     def beside(self) -> Contender | None:

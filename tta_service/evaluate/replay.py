@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +17,12 @@ from torch import Tensor
 
 from ..app.parts import Runtime
 from ..core.catalogue import reducers, strategies
-from ..core.labels import LabelSet
+from ..core.evidence import Evidence
+from ..core.labels import LabelSet, TextSpace
 from ..core.lessons import LessonRequest
 from ..core.reducer import Reduction
 from ..core.request import Features, Report, Request
-from ..core.strategy import Scope
+from ..core.strategy import Scope, Strategy
 from .contenders import Contender
 from .runs import Run
 
@@ -56,9 +58,11 @@ async def answer_stream(
     """The reports to view features [v, d], one after the other, in a session of their own if the strategy has a memory.
 
     Its lessons are taught before. Every frame waits for the fits that the one before has made due, so that answers do
-    not depend on the speed of the machine. Raises what the engine raises.
+    not depend on the speed of the machine. A strategy that is settled early gets no further views, as with a picture.
+    Raises what the engine raises.
     """
     engine, session = runtime.engine.without_observer(), ""
+    text = await runtime.text_spaces.get(request.labels)
     if request.strategy.needs().memory is Scope.SESSION:
         session = f"evaluate-{secrets.token_hex(8)}"
         request = replace(request, session=session)
@@ -67,13 +71,23 @@ async def answer_stream(
             about = LessonRequest(Features(features), label, request.labels, request.reduction)
             await runtime.teaching.teach(request.owner, session, about)
         for rows in frames:
-            report = await engine.classify(replace(request, image=Features(rows)))
+            seen = _first_views(request.strategy, rows, text)
+            report = await engine.classify(replace(request, image=Features(seen)))
             if session:
                 await runtime.fitter.wait()
             yield report
     finally:
         if session and runtime.sessions.registry.get(request.owner, session):
             runtime.sessions.close(request.owner, session)
+
+
+def _first_views(strategy: Strategy[Any], rows: Tensor, text: TextSpace) -> Tensor:
+    """Of view features [v, d] those that the engine encodes before the strategy is settled."""
+    needs = strategy.needs()
+    for count in needs.rounds:
+        if count < len(rows) and strategy.is_settled(Evidence(rows[:count], text), needs.views):
+            return rows[:count]
+    return rows
 
 
 async def play(

@@ -46,7 +46,9 @@ def from_files(config: Path, weights: Path, tokenizer: str = "") -> LoadedModel:
         log.warning("%s has no preprocess_cfg with %s: %s", config, " and ".join(sorted(missing)), why)
     with wrap_errors(f"{weights.name} does not fit {config}", "checkpoint"):
         state: dict[str, Any] = load_state_dict(str(weights))  # type: ignore[assignment]
+    with wrap_errors(f"{config} describes no model", "config"):
         model = build_model(content, any(key.startswith("text.") for key in state))
+    with wrap_errors(f"{weights.name} does not fit {config}", "checkpoint"):
         if ROWS not in state:
             load_checkpoint(model, str(weights))  # which also converts other authors' layouts
         else:

@@ -38,7 +38,7 @@ def read_model_config(config: Path) -> dict[str, Any]:
 
     It is an open_clip_config.json, the same as TOML, or one of open_clip's own model files: a bare `model_cfg`.
     """
-    with wrap_errors(f"{config} describes no model", "checkpoint"):
+    with wrap_errors(f"{config} describes no model", "config"):
         text = config.read_text(encoding="utf-8-sig")
         content: Any = tomllib.loads(text) if config.suffix == ".toml" else json.loads(text)
         if not isinstance(content, dict):
