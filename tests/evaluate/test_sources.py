@@ -147,6 +147,13 @@ def test_of_parts_with_class_folders_the_test_pictures_are_taken(tmp_path: Path,
     assert told(tmp_path) == [("2", "cat"), ("3", "dog")]
 
 
+def test_files_of_other_formats_are_named_and_folders_are_no_pictures(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    placed(tmp_path, "cat/0.jpg", "dog/1.jpg", "dog/2.BMP", "dog/folder.jpg/2.png")
+    assert told(tmp_path) == [("0", "cat"), ("1", "dog"), ("3", "dog")]
+    (message,) = caplog.messages
+    assert "1 files such as" in message and "2.BMP are no JPEG, PNG or WebP and left out" in message
+
+
 def test_a_train_may_be_a_class(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     placed(tmp_path, "train/0.jpg", "ship/1.jpg", "2.jpg", "ship/._1.jpg", "__MACOSX/ship/1.jpg")
     assert told(tmp_path) == [("1", "ship"), ("0", "train")]

@@ -140,3 +140,11 @@ def parse_value(text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError:
         return text
+
+
+def parse_reducer(text: str) -> tuple[str, dict[str, object]]:
+    """`tome` or `tome:keep=0.5` to name and parameters."""
+    name, _, rest = text.partition(":")
+    return name, {
+        key: parse_value(value) for key, _, value in (part.partition("=") for part in rest.split(",") if part)
+    }

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from ..core.reducer import Reduction
 from ..core.request import Encoded
 from ..images.views import look
 from .cells import Cell
-from .contenders import Contender, parse_value
+from .contenders import Contender, parse_reducer
 from .corruptions import corrupt
 from .pictures import PictureSet, decode_whole
 
@@ -62,7 +63,7 @@ class FeatureExtractor:
             return f"{made.digest(i)}-{i + SEEDS * self.seed}" if random else made.digest(i)
 
         features = FeatureFiles(self.folder / self.clip.fingerprint[:12] / kind, key)
-        new = [int(i) for i in chosen if (cell.set, int(i)) not in self.unreadable and int(i) not in features]
+        new = [i for i in map(int, chosen) if self._is_readable(cell, i) and i not in features]
         for start in range(0, len(new), SHARD):
             found = dict(self._encode(cell, augment, views, new[start : start + SHARD], guide, tell))
             if found:
@@ -88,6 +89,14 @@ class FeatureExtractor:
             self.clip.encode_image(pixels, reduction, guide)
             taken.append(time.perf_counter() - began)
         return min(taken) / len(pixels)
+
+    def _is_readable(self, cell: Cell, i: int) -> bool:
+        try:
+            if (cell.set, i) not in self.unreadable:
+                self.sets[cell.set].digest(i)
+        except OSError as error:
+            self.unreadable[cell.set, i] = error.strerror or str(error)
+        return (cell.set, i) not in self.unreadable
 
     def _encode(
         self, cell: Cell, augment: str, views: int, wanted: list[int], guide: Tensor | None, tell: Tell
@@ -118,7 +127,7 @@ class FeatureExtractor:
 
     @staticmethod
     def _reduction(cell: Cell) -> Reduction:
-        return Reduction(reducers.build(*_parse_reducer(cell.reducer)))
+        return Reduction(reducers.build(*parse_reducer(cell.reducer)))
 
 
 SEEDS = 1_000_003  # between the seeds of two evaluations: more than a set has pictures
@@ -135,7 +144,8 @@ class FeatureFiles:
         self._folder, self._key, self._shards = folder, key, list[NDArray[np.float32]]()
         self._places: dict[str, tuple[int, int]] = {}
         for index in sorted(folder.glob("*.json")):
-            self._keep(json.loads(index.read_text()), index.with_suffix(".npy"))
+            with suppress(OSError, ValueError, TypeError, EOFError):  # what is damaged is made anew
+                self._keep(json.loads(index.read_text()), index.with_suffix(".npy"))
 
     def __contains__(self, picture: int) -> bool:
         return self._key(picture) in self._places
@@ -157,8 +167,11 @@ class FeatureFiles:
         self._keep(keys, path)
 
     def _keep(self, keys: list[str], path: Path) -> None:
+        shard = np.load(path, mmap_mode="r")
+        if shard.shape[:1] != (len(keys),) or shard.ndim != 3:
+            raise ValueError(f"{path}: {list(shard.shape)} for {len(keys)} pictures")
         self._places |= {key: (len(self._shards), place) for place, key in enumerate(keys)}
-        self._shards.append(np.load(path, mmap_mode="r"))
+        self._shards.append(shard)
 
 
 def change_picture(made: PictureSet, cell: Cell, i: int, seed: int = 0) -> Tensor:
@@ -177,14 +190,6 @@ def views_by_augmentation(contenders: tuple[Contender, ...]) -> dict[str, int]:
         if needs.views > 1:
             most[needs.augment] = max(most.get(needs.augment, 0), needs.views)
     return most
-
-
-def _parse_reducer(text: str) -> tuple[str, dict[str, object]]:
-    """`tome` or `tome:keep=0.5` to name and parameters."""
-    name, _, rest = text.partition(":")
-    return name, {
-        key: parse_value(value) for key, _, value in (part.partition("=") for part in rest.split(",") if part)
-    }
 
 
 def _digest(data: bytes) -> str:

@@ -10,12 +10,14 @@ import json
 import logging
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .wordnet import is_wordnet_id, names_of
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+OTHERS = {".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".ppm", ".tif", ".tiff"}  # not decoded
 PARTS = ("test", "testing", "val", "valid", "validation", "dev", "eval", "train", "training")  # the first is best
 FILE = ("file_name", "filename", "file", "path", "image", "image_path")
 LABEL = ("class_name", "label_name", "label", "class", "category", "target")
@@ -50,6 +52,8 @@ def _read_class_folders(folder: Path) -> tuple[list[Listed], list[str]]:
     listed = [(file, name) for name in names for file in pictures(folder / name)]
     if loose := [file for file in pictures(folder) if file.parent == folder]:
         log.warning("%s: %d pictures outside of the class folders are left out", folder, len(loose))
+    if other := [file for name in names for file in pictures(folder / name, OTHERS)]:
+        log.warning("%s: %d files such as %s are no JPEG, PNG or WebP and left out", folder, len(other), other[0])
     if empty := sorted(set(names) - {name for _, name in listed}):
         log.warning("%s: there are no pictures of %s", folder, ", ".join(empty))
     return listed, names
@@ -75,10 +79,9 @@ def _labelled(listed: Sequence[Listed], names: list[str], *folders: Path) -> Lab
     return Labelled([file for file, _ in listed], [places[name] for _, name in listed], _plain(names, *folders))
 
 
-def pictures(folder: Path) -> list[Path]:
-    return sorted(
-        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    )
+def pictures(folder: Path, suffixes: AbstractSet[str] = SUFFIXES) -> list[Path]:
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+    return sorted(path for path in found if not path.name.startswith(".") and not path.is_dir())
 
 
 def _inner(folder: Path) -> list[Path]:

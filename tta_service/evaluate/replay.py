@@ -109,7 +109,7 @@ async def play(
     try:
         async with asyncio.TaskGroup() as group:
             for take in takes:
-                if take.path.exists():
+                if Run.is_kept(take.path, len(take.picture)):
                     done(len(take.picture))
                 else:
                     group.create_task(one(take))

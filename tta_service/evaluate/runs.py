@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .npz import DAMAGED
+
 
 @dataclass(frozen=True)
 class Run:
@@ -31,8 +33,17 @@ class Run:
 
     @classmethod
     def load(cls, path: Path) -> Run:
-        with np.load(path) as held:
+        with path.open("rb") as file, np.load(file) as held:
             return cls(**{name: held[name] for name in cls.__dataclass_fields__})
+
+    @classmethod
+    def is_kept(cls, path: Path, frames: int) -> bool:
+        """Whether the file holds so many frames; a damaged one is none."""
+        try:
+            run = cls.load(path)
+            return all(len(getattr(run, name)) == frames for name in cls.__dataclass_fields__)
+        except (*DAMAGED, OSError, KeyError, TypeError):
+            return False
 
     def by_picture(self) -> Run:
         """The same, in the order of the pictures: two runs of the same pictures can then be compared frame by frame."""
