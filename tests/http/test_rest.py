@@ -27,6 +27,39 @@ def body(**more: Any) -> dict[str, Any]:
     return {"image": {"encoded": base64.b64encode(jpeg()).decode()}, "labels": SET, **more}
 
 
+MEAN = '{"name": "mean", "parameters": {"views": 3}}'
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"strategy": MEAN},
+        {"options.strategy": MEAN, "options.top_k": "2"},
+        {"options": f'{{"strategy": {MEAN}}}'},
+        {"strategy": "mean", "strategy.parameters.views": "3"},
+        {"strategy": '{"name": "mean"}', "options.strategy.parameters.views": "3"},
+    ],
+)
+async def test_a_forms_strategy_has_parameters_however_they_are_written(both: BothTransports, fields: dict[str, str]):
+    reply = await both.http.post("/v1/classify", files={"image": jpeg()}, data={"labels": NAMES, **fields})
+    assert reply.status_code == 200, reply.text
+    assert (reply.json()["strategy"]["name"], reply.json()["strategy"]["parameters"]["views"]) == ("mean", 3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"strategy": "mean", "strategy.parameters.magic": "3"}, "unknown parameter 'magic'; there are: "),
+        ({"strategy": '{"name": "mean", "parameters": {"magic": 3}}'}, "unknown parameter 'magic'; there are: "),
+        ({"strategy": "mean", "strategy.magic": "3"}, "options.strategy.magic: there is no such parameter"),
+        ({"strategy": MEAN, "options": "{}"}, "options: this, or a part of it, is given too"),
+    ],
+)
+async def test_a_forms_mistake_has_its_sentence(both: BothTransports, fields: dict[str, str], sentence: str):
+    reply = await both.http.post("/v1/classify", files={"image": jpeg()}, data={"labels": NAMES, **fields})
+    assert reply.status_code == 400 and sentence in reply.json()["detail"]
+
+
 async def test_every_way_to_give_a_picture_has_the_answer_of_grpc(both: BothTransports):
     expected = await both.rpc.stub.Classify(question())
     picture, form = jpeg(), {"labels": NAMES, "options.top_k": "5"}

@@ -27,6 +27,7 @@ SMALL = 64 << 10  # bytes that are parsed in the event loop, in less than a mill
 FIELDS = 64  # of one form
 SHORT = {"labels": "labels.label_set.names", "templates": "labels.label_set.templates", "labels_id": "labels.id",
          "strategy": "options.strategy.name", "reducer": "options.reduction.reducer.name"}  # fmt: skip
+CHOICES = ("strategy", "reducer")  # a name, or a name with parameters
 FILE_FIELDS = ("image", "file")
 
 
@@ -89,7 +90,7 @@ def _parser(route: Route, request: Request) -> Callable[[bytes], Message]:
     """What makes a message of a body of that type."""
     given: Query = {}
     for name, text in request.query_params.multi_items():
-        given.setdefault(SHORT.get(name, name), []).append(text)
+        given.setdefault(_long(name), []).append(text)
     content_type = request.headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
     if route.method == "Classify" and kind == "multipart/form-data":
@@ -126,9 +127,9 @@ def _from_form(content_type: str, given: Query, body: bytes) -> pb.ClassifyReque
     def take_field(field: Any) -> None:
         name, text = _text(field.field_name), _text(field.value)
         if text.lstrip().startswith("{"):
-            value[name] = load_json(text, name)
+            _place(value, name, load_json(text, name))
         else:
-            given.setdefault(SHORT.get(name, name), []).append(text)
+            given.setdefault(_long(name), []).append(text)
         if len(value) + len(given) > FIELDS:
             raise BadRequest(f"a form has at most {FIELDS} fields")
 
@@ -150,6 +151,24 @@ def _from_form(content_type: str, given: Query, body: bytes) -> pb.ClassifyReque
     message.MergeFrom(from_query(pb.ClassifyRequest, given))
     message.image.encoded = b"".join(pictures)
     return message
+
+
+def _long(name: str) -> str:
+    """The path of a field that has a short name, or of what is inside `strategy` and `reducer`."""
+    head, dot, rest = name.partition(".")
+    if dot and head in CHOICES:
+        return SHORT[head].removesuffix("name") + rest
+    return SHORT.get(name, name)
+
+
+def _place(value: dict[str, Any], name: str, item: Any) -> None:
+    """Puts the JSON of a form's field where its path says. Raises `BadRequest` where something is already."""
+    *parents, last = (SHORT[name].removesuffix(".name") if name in CHOICES else name).split(".")
+    for parent in parents:
+        value = value.setdefault(parent, {})
+    if last in value:
+        raise BadRequest("this, or a part of it, is given too", name)
+    value[last] = item
 
 
 def _text(given: bytes | None) -> str:

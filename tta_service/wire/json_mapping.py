@@ -59,12 +59,13 @@ def from_query(kind: type[M], given: Query) -> M:
             if not isinstance(part, dict):
                 raise BadRequest(f"{parent} is given as a whole too", path)
             descriptor, inner = found.message_type, cast("dict[str, Any]", part)
+        free = descriptor.full_name == f"{OWN_FORM}Struct"
         field = descriptor.fields_by_name.get(name)
-        if field is None:
+        if field is None and not free:
             raise BadRequest("there is no such parameter", path)
         if name in inner:
             raise BadRequest("a part of it is given too", path)
-        inner[name] = _from_texts(field, texts, path)
+        inner[name] = _from_words(texts, path) if free else _from_texts(field, texts, path)
     return from_json(kind, value)
 
 
@@ -88,6 +89,16 @@ def _from_texts(field: Any, texts: list[str], path: str) -> Any:
             raise BadRequest(f"{text[:60]!r} is neither true nor false", path)
         return text == "true"
     return text
+
+
+def _from_words(texts: list[str], path: str) -> Any:
+    """A value of a Struct: a number or a truth value where it is one, else the text."""
+    if len(texts) > 1:
+        raise BadRequest("this is given more than once", path)
+    try:
+        return load_json(texts[0], path)
+    except BadRequest:
+        return texts[0]
 
 
 def _check_message(descriptor: Any, value: Any, path: str) -> None:
