@@ -117,6 +117,8 @@ def test_the_documentation_names_every_option_of_its_own_and_no_other():
         (["evaluate", "--paper", "ZERO"], "DATA is missing"),
         (["evaluate", "nowhere"], "there is no such file or folder; DATA is a folder of class folders"),
         (["evaluate", "PICTURES", "--strategies", "magic"], "magic"),
+        (["evaluate", "PICTURES", "--strategies", ""], "--strategies names none"),
+        (["evaluate", "PICTURES", "--labels", ","], "--labels names no class"),
         (["evaluate", "PICTURES", "--strategies", "mean:views=0"], "views"),
         (["evaluate", "PICTURES", "--shift", "rain:3"], "rain/3: a shift is one of"),
         (["evaluate", "PICTURES", "--shift", "fog:9"], "a severity 1 to 5"),

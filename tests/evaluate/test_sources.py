@@ -304,13 +304,21 @@ def test_classes_get_other_names_or_more(tmp_path: Path):
     made = read_data(str(tmp_path), tmp_path, ["cat", "School Bus", "dog"])
     assert made.names == ("cat", "School Bus", "dog") and made.labels.tolist() == [2, 1]
     assert read_data(str(tmp_path), tmp_path, ["hound", "coach"]).names == ("hound", "coach")
+    with pytest.raises(BadRequest, match="--labels: 'cat' is there more than once"):
+        read_data(str(tmp_path), tmp_path, ["cat", "dog", "cat"])
     with pytest.raises(BadRequest, match="no name for 1 of the pictures' 2 classes, such as 'school bus'"):
         read_data(str(tmp_path), tmp_path, ["dog", "cat"])
 
 
-@pytest.mark.parametrize("text", ["nowhere", "notes.txt", "imagenet_q:there", "dtd:nowhere"])
+@pytest.mark.parametrize("text", ["nowhere", "notes.txt", "imagenet_q:there", "dtd:nowhere", "tailor:there"])
 def test_what_is_no_data_set_is_told_what_is_one(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.txt").write_text("no pictures")
     with pytest.raises(BadRequest, match=r"DATA is a folder of class folders|layout is that of CoOp"):
         read_data(text, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["imagenet_c/fog/9", "imagenet_c/rain/3", "imagenet_c/fog"])
+def test_a_wrong_part_of_imagenet_c_is_told_the_right_ones(kind: str, tmp_path: Path):
+    with pytest.raises(BadRequest, match=f"{kind}: write imagenet_c/KIND/SEVERITY, a KIND of .*fog.*, SEVERITY 1 to 5"):
+        read_data(f"{kind}:{tmp_path}", tmp_path)

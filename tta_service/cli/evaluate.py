@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.errors import BadRequest
+from ..core.errors import BadLabels, BadRequest
 from ..core.masking import without_secrets
 from .options import AsJson, Configure, Templates, configure_command, parse_names
 from .text import json_line, utf8
@@ -76,7 +76,7 @@ def evaluate(
     wish = Wish(
         data=utf8(data),
         strategies=strategies,
-        labels=parse_names(labels) if labels is not None else (),
+        labels=_parse_labels(labels),
         shifts=tuple(shift or ()),
         order=order,
         repeat=repeat,
@@ -98,6 +98,13 @@ def evaluate(
             return
         made = run_evaluation(configure, wish, progress)
     _print(made, wish, report, as_json, as_csv)
+
+
+def _parse_labels(labels: str | None) -> tuple[str, ...]:
+    names = parse_names(labels) if labels is not None else ()
+    if labels is not None and not names:
+        raise BadLabels("--labels names no class", "labels")
+    return names
 
 
 def _check_together(context: typer.Context, paper: str | None, dry_run: bool) -> None:

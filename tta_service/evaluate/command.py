@@ -56,7 +56,9 @@ def make_plan(wish: Wish, data: PictureSet) -> Plan:
         raise BadRequest(f"{data.name}: there is one class, {', '.join(data.names)}; --labels names more", "labels")
     try:
         lessons = parse_lessons(wish.lessons)
-        shifts = tuple(dict.fromkeys(parse_shifts(wish.shifts)))
+        shifts = tuple(
+            dict.fromkeys(one for one in parse_shifts(wish.shifts) if one[0] != "none")
+        )  # clean ones are there
         for shift in shifts:
             strength(*shift)
         return Plan(
@@ -77,6 +79,8 @@ def make_plan(wish: Wish, data: PictureSet) -> Plan:
 def choose_contenders(text: str, views: int, lessons: bool) -> tuple[Contender, ...]:
     """Plain CLIP first; `all` stands for the whole catalogue, without those that do nothing before a lesson."""
     every = [name for name in strategies.names() if lessons or name not in TAUGHT]
+    if not text.strip(" ,;"):
+        raise BadRequest("--strategies names none; `all` is every one", "strategies")
     words = [name for word in split_strategies(text) for name in (every if word == "all" else [word])]
     found = [limit_views(Contender.of(word), views) for word in ["zero_shot", *words]]
     return tuple({one.digest: one for one in found}.values())

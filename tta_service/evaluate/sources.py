@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from glob import glob
@@ -11,7 +13,7 @@ import numpy as np
 
 from ..core.errors import BadRequest
 from .folders import LISTED, read_labels, read_table
-from .layouts import IMAGENET_C, LAYOUTS, standard
+from .layouts import CORRUPTIONS, IMAGENET_C, LAYOUTS, standard
 from .npz import read_npz
 from .pictures import PLAIN, PictureSet, of_labelled
 from .torchvision_sets import read_torchvision
@@ -26,6 +28,7 @@ FORMS = (
     "a folder of class folders or with a metadata file, a CSV with paths and labels, an npz file, torchvision:NAME, or "
     f"NAME:ROOT with one of {NAMES}"
 )
+TAIL = re.compile("tail[0-9]+")
 SETS = Path("torchvision")  # below the cache: where torchvision's downloads go
 
 
@@ -34,7 +37,7 @@ def source(text: str, templates: str) -> PictureSet:
     kind, _, path = text.partition(":")
     if not path:
         raise ValueError(f"--data {text}: write it as KIND:PATH; KIND is {HELP}")
-    if kind == "npz" or kind.startswith("tail"):
+    if kind == "npz" or TAIL.fullmatch(kind):
         last = int(kind.removeprefix("tail")) if kind.startswith("tail") else 0
         files = [Path(file) for file in sorted(glob(path))]
         return read_npz(files, f"{files[0].resolve().parent.name}/tune" if last and files else "", last)
@@ -69,8 +72,10 @@ def _read(text: str, cache: Path) -> PictureSet:
     if kind == "torchvision":
         name, _, root = rest.partition(":")
         return read_torchvision(name, Path(root) if root else cache / SETS)
-    if rest and (kind in LAYOUTS or kind in ("npz", "folder") or kind.startswith("tail")):
+    if rest and (kind in LAYOUTS or kind in ("npz", "folder") or TAIL.fullmatch(kind)):
         return source(text, "single")
+    if kind.startswith("imagenet_c/"):
+        raise ValueError(f"{kind}: write imagenet_c/KIND/SEVERITY, a KIND of {', '.join(CORRUPTIONS)}, SEVERITY 1 to 5")
     raise ValueError(f"{text}: there is no such file or folder; DATA is {FORMS}")
 
 
@@ -90,6 +95,8 @@ def rename_classes(made: PictureSet, labels: Sequence[str]) -> PictureSet:
 
     There may be more names than classes, which are then told apart too. Raises ValueError.
     """
+    if twice := [name for name, count in Counter(labels).items() if count > 1]:
+        raise ValueError(f"--labels: {twice[0]!r} is there more than once")
     places = {plain_name(name): place for place, name in enumerate(labels)}
     matched = [places.get(plain_name(name)) for name in made.names]
     if not any(place is not None for place in matched) and len(labels) == len(made.names):
