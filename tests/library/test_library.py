@@ -121,6 +121,13 @@ def test_features_have_unit_norm_and_are_those_of_answers(model: tta.Model, pixe
     assert model.features([]).shape == (0, model.dimension)
 
 
+def test_a_picture_that_is_not_there_is_named_as_by_python(model: tta.Model, pixels: np.ndarray):
+    for ask in (lambda: model.session(NAMES)("nowhere.jpg"), lambda: model.classify([pixels, "nowhere.jpg"], NAMES)):
+        with pytest.raises(FileNotFoundError) as raised:
+            ask()
+        assert raised.value.filename == "nowhere.jpg"
+
+
 MISTAKES: list[tuple[Callable[[tta.Model], object], type[TTAError], str]] = [
     (lambda model: model.session("cat"), BadLabels, "names"),  # type: ignore[arg-type]
     (lambda model: model.session(["cat", "cat"]), BadLabels, "names[1]"),
