@@ -322,3 +322,12 @@ def test_what_is_no_data_set_is_told_what_is_one(text: str, tmp_path: Path, monk
 def test_a_wrong_part_of_imagenet_c_is_told_the_right_ones(kind: str, tmp_path: Path):
     with pytest.raises(BadRequest, match=f"{kind}: write imagenet_c/KIND/SEVERITY, a KIND of .*fog.*, SEVERITY 1 to 5"):
         read_data(f"{kind}:{tmp_path}", tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"test": 5}', '{"test": [["a.jpg", 0]]}'])
+def test_a_damaged_split_is_named(content: str, tmp_path: Path):
+    stand_ins.write_stand_in("dtd", tmp_path)
+    file = tmp_path / "dtd" / "split_zhou_DescribableTextures.json"
+    file.write_text(content)
+    with pytest.raises(BadRequest, match=rf"{file.name}: it is no JSON of parts with \[path, label, name\] triples"):
+        read_data(f"dtd:{tmp_path}", tmp_path)

@@ -62,17 +62,24 @@ def imagenet_v2(folder: str, images: str) -> Read:
     return read
 
 
-def split(folder: str, images: str, file: str) -> Read:
+def split(folder: str, images: str, name: str) -> Read:
     """A test part of [path, label, name] triples. Raises ValueError for a file without one."""
 
     def read(root: Path) -> PictureSet:
-        listed = json.loads((root / folder / f"split_zhou_{file}.json").read_text())
-        if not isinstance(listed, dict) or not listed.get("test"):
-            raise ValueError(f"{root / folder}/split_zhou_{file}.json: it has no test part")
-        named = {int(label): str(name) for part in listed.values() for _, label, name in part}
+        file = root / folder / f"split_zhou_{name}.json"
+        try:
+            parts = json.loads(file.read_text("utf-8"))
+            listed = {
+                part: [(str(path), int(label), str(name)) for path, label, name in rows] for part, rows in parts.items()
+            }
+        except (ValueError, TypeError, AttributeError):
+            raise ValueError(f"{file}: it is no JSON of parts with [path, label, name] triples") from None
+        if not listed.get("test"):
+            raise ValueError(f"{file}: it has no test part")
+        named = {label: name for part in listed.values() for _, label, name in part}
         places = {label: place for place, label in enumerate(sorted(named))}
         files = [root / folder / images / path for path, _, _ in listed["test"]]
-        labels = [places[int(label)] for _, label, _ in listed["test"]]
+        labels = [places[label] for _, label, _ in listed["test"]]
         return of_files(folder, files, labels, [named[label] for label in sorted(named)])
 
     return read
