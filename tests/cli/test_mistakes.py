@@ -106,7 +106,7 @@ def test_what_only_the_start_finds_out_names_its_variable_too(
     ("arguments", "message"),
     [
         (["classify", "none.jpg", "--labels=a,b"], "none.jpg: No such file or directory"),
-        (["classify", "/", "--labels=a,b"], "/: Is a directory"),
+        (["classify", "/proc/self/fdinfo", "--labels=a,b"], "/proc/self/fdinfo: holds no pictures and no videos"),
         (["classify", FLOWER, "--labels=@/"], "--labels: cannot read /: Is a directory"),
         (["classify", FLOWER, "--labels=a,b", "--checkpoint=/"], "is a folder"),
         (["advise", "--images=none", "--labels=a,b"], "none is not a folder"),

@@ -54,7 +54,7 @@ def test_a_description_comes_from_the_modules_docstring():
     description = strategies.describe("zero")
     assert description.summary == "ZERO: the confident views vote at zero temperature."
     assert "arXiv:2405.18330, https://arxiv.org/abs/2405.18330" in description.paper and description.needs.views == 64
-    assert [field.name for field in description.parameters] == ["views", "keep", "augment", "compat"]
+    assert [field.name for field in description.parameters] == ["views", "keep", "augment", "agreement", "compat"]
     limited = strategies.describe("zero", {"views": 16})
     assert (limited.needs.views, limited.parameters[0].default, limited.parameters[0].maximum) == (16, 16, 16)
     assert limited.parameters[1:] == description.parameters[1:]

@@ -20,13 +20,13 @@ SWAPPED = {"views": 3, "augment": "crop", "momentum": 0.99, "learning_rate": 5e-
 CUT = {"copies": 8, "p_cutout": 0.5, "p_cutmix": 0.5, "span": 0.3, "protect_names": True}
 CONTRACT = {  # fields, memory, gradient
     "zero_shot": ({}, "request", False),
-    "mean": ({**SEVERAL, "confident": 0.3}, "request", False),
+    "mean": ({**SEVERAL, "confident": 0.3, "agreement": 1.0}, "request", False),
     "rtpt": (
         {**SEVERAL, "confident": 0.3, "neighbours": 20, "temperature": 0.01, "compat": False},
         "request",
         False,
     ),
-    "zero": ({"views": 64, "keep": 0.3, "augment": "crop", "compat": False}, "request", False),
+    "zero": ({"views": 64, "keep": 0.3, "augment": "crop", "agreement": 1.0, "compat": False}, "request", False),
     "mta": ({"views": 64, "augment": "crop", **MOVING}, "request", False),
     "tpt": (TUNED, "request", True),
     "c_tpt": ({**TUNED, "dispersion": 50.0}, "request", True),
@@ -50,6 +50,7 @@ ALLOWED = {  # the ends that must be taken, and what lies just outside
     "views": ((1, 512), (0, 513)),
     "confident": ((1e-6, 1.0), (0.0, 1.001)),
     "keep": ((1e-6, 1.0), (0.0, 1.001)),
+    "agreement": ((0.5, 1.0), (0.499, 1.001)),
     "capacity": ((1,), (0,)),
     "negative_capacity": ((1,), (0,)),
     "extra": ((0,), (-1,)),
