@@ -74,10 +74,15 @@ def classify(
                     except TTAError as error:
                         on_answer(request, error)
 
-            while (request := await asyncio.to_thread(next, taken, None)) is not None:
-                waiting.append((request, asyncio.create_task(runtime.engine.classify(request))))
-                await settle(AT_ONCE - 1)
-            await settle(0)
+            try:
+                while (request := await asyncio.to_thread(next, taken, None)) is not None:
+                    waiting.append((request, asyncio.create_task(runtime.engine.classify(request))))
+                    await settle(AT_ONCE - 1)
+                await settle(0)
+            finally:  # after Ctrl-C or a failure nobody asks for the others, which must not outlive the runtime
+                for _, answer in waiting:
+                    answer.cancel()
+                await asyncio.gather(*(answer for _, answer in waiting), return_exceptions=True)
 
     run_in_loop(run())
 
