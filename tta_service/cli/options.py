@@ -67,7 +67,7 @@ Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="Any setting: --set batch.waiting=64.")
 ]
 Duplicates = Annotated[
-    bool, typer.Option("--allow-duplicates", help="A name may stand for several classes, told apart by their index.")
+    bool, typer.Option("--allow-duplicates", help="A name may stand for several classes, which differ by their index.")
 ]
 Templates = Annotated[
     list[str] | None,

@@ -164,5 +164,5 @@ def _take(study: Study, cell: Cell, one: Contender, rows: Rows, stream: Stream, 
 
 
 def label_set(plan: Plan) -> LabelSet:
-    """What the pictures are told apart by."""
+    """What identifies the pictures."""
     return LabelSet(plan.data.names, plan.data.templates)

@@ -97,11 +97,11 @@ async def play(
     streams: int,
     done: Callable[[int], object],
 ) -> None:
-    """Plays what is not kept yet, some streams at a time, and keeps it. `done(frames)` is told the progress."""
-    room = asyncio.Semaphore(streams)
+    """Plays what is not kept yet, some streams at a time, and keeps it. `done(frames)` gets the progress."""
+    slots = asyncio.Semaphore(streams)
 
     async def one(take: Take) -> None:
-        async with room:
+        async with slots:
             edges = sorted({0, *take.restarts, len(take.picture)})
             parts = [await _stream(runtime, labels, take, range(a, b), done) for a, b in pairwise(edges)]
             await asyncio.to_thread(_join(parts).save, take.path)

@@ -93,7 +93,7 @@ def rename_classes(made: PictureSet, labels: Sequence[str]) -> PictureSet:
     """The set under other names: those that are spelt alike are matched; where none is, names stand in the order of the
     classes.
 
-    There may be more names than classes, which are then told apart too. Raises ValueError.
+    There may be more names than classes, which then differ too. Raises ValueError.
     """
     if twice := [name for name, count in Counter(labels).items() if count > 1]:
         raise ValueError(f"--labels: {twice[0]!r} is there more than once")

@@ -21,7 +21,7 @@ class LabelSet:
 
     names: tuple[str, ...]
     templates: tuple[str, ...] = ()
-    allow_duplicates: bool = False  # classes of one name are told apart by their index
+    allow_duplicates: bool = False  # classes of one name differ by their index
     sentences: Mapping[str, Sequence[str]] | Sequence[Sequence[str]] = ()
 
 

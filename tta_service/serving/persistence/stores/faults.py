@@ -1,4 +1,4 @@
-"""What callers and the log are told of a store that fails: no caller reads a path, an address or an error's number."""
+"""What callers and the log learn of a store that fails: no caller reads a path, an address or an error's number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REFUSED = errno.EROFS, errno.EACCES, errno.EPERM
 
 
 def to_not_ready(error: Exception) -> NotReady:
-    """The error for the caller of an OSError, or of an error of Redis; raise it from that one, which the log tells."""
+    """The error for the caller of an OSError, or of an error of Redis; raise it from that one, which the log names."""
     number, text = getattr(error, "errno", None), str(error)
     if number in FULL or "'maxmemory'" in text:
         return NotReady("the state store is full")

@@ -1,4 +1,4 @@
-"""What a sink is told on the command line: where it delivers, and options behind `#`."""
+"""A sink as the command line gives it: where it delivers, and options behind `#`."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Target:
 
 
 def parse_target(text: str, known: Mapping[str, tuple[str, ...]]) -> Target:
-    """The parts of a sink's text; `known` has the options of each kind, None-like empty for those that take none.
+    """The parts of a sink's text; `known` has the options of each kind, none for those that take none.
 
     Raises ValueError for another kind or option.
     """
