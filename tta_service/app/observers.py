@@ -44,12 +44,12 @@ def make_tracing(endpoint: str, share: float) -> Tracing | None:
 
 def _find_collector() -> str:
     """Where OpenTelemetry's variables send spans by gRPC; "" where they do not."""
-    variables = os.environ
-    if variables.get("OTEL_SDK_DISABLED", "").lower() == "true" or variables.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp":
+    get = os.environ.get
+    if get("OTEL_SDK_DISABLED", "").lower() == "true" or get("OTEL_TRACES_EXPORTER", "otlp") != "otlp":
         return ""
     for name in ("OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"):
-        if endpoint := variables.get(f"{name}ENDPOINT", ""):
-            protocol = variables.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or variables.get("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+        if endpoint := get(f"{name}ENDPOINT", ""):
+            protocol = get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or get("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
             if protocol == "grpc":
                 return endpoint
             log.warning("no spans go to %s: they are sent by gRPC, not by %s", endpoint, protocol)
