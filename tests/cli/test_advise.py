@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,24 +13,17 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from tests.cli.conftest import Run
 from tta_service.cli import main
 from tta_service.evaluate.advise.trials import VIEW_COUNTS, affordable_views
 
 NAMES = "flower,temple,cat,tractor"
-Run = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    monkeypatch.chdir(tmp_path)
-
-    def go(*arguments: str | Path) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(["advise", *(str(argument) for argument in arguments), "--set", "lanes.cores=1"])
-        output = capsys.readouterr()
-        return int(ended.value.code or 0), output.out, output.err
-
-    return go
+@pytest.fixture(name="run")
+def run_advise(run: Run) -> Run:
+    """The command on one core."""
+    return lambda *arguments: run("advise", *arguments, "--set", "lanes.cores=1")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import io
 import json
 import re
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,25 +15,10 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 from typer.main import get_command
 
-from tta_service.cli import main
+from tests.cli.conftest import Run
 from tta_service.cli.commands import make_app
 from tta_service.cli.options import MODEL
 from tta_service.evaluate.stand_ins import write_stand_in
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    monkeypatch.chdir(tmp_path)
-
-    def go(*arguments: str | Path) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        output = capsys.readouterr()
-        return int(ended.value.code or 0), output.out, output.err
-
-    return go
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.redis_server import redis_server
-from tests.serving.persistence.stores.test_stores import Shared, SharedFolder, SharedRedis
+from tests.serving.persistence.stores.test_stores import Shared, SharedFolder, SharedRedis, share_fakeredis
 from tests.serving.persistence.test_service import server
 from tta_service.core.errors import NotReady
 from tta_service.serving.persistence.stores import open_store
@@ -88,15 +88,7 @@ KEYS = {
 async def damaged(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """A store with one record, which is damaged."""
     kind, _, name = request.param.partition(": ")
-    if kind == "file":
-        shared: Shared = SharedFolder(tmp_path / "states")
-    else:
-        fake = pytest.importorskip("fakeredis", reason="fakeredis is not installed")
-        from tta_service.serving.persistence.stores.redis import RedisStore
-
-        server = fake.FakeServer()
-        one, two = (RedisStore(fake.FakeAsyncRedis(server=server), 3600.0) for _ in range(2))
-        shared = SharedRedis(one, two, fake.FakeRedis(server=server))
+    shared: Shared = SharedFolder(tmp_path / "states") if kind == "file" else share_fakeredis()
     await shared.one.write("ann", "cam", Stored(1, "a:1", b"x"), after=0)
     (FILES if kind == "file" else KEYS)[name](shared)
     yield shared

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving.persistence.stores.test_stores import Shared, SharedFolder, SharedRedis
+from tests.serving.persistence.stores.test_stores import Shared, SharedFolder, SharedRedis, share_fakeredis
 from tests.serving.persistence.test_service import SECRET, server
 from tta_service.serving.persistence.encryption import Subject
 from tta_service.serving.persistence.signing import SignedCodec
@@ -28,15 +28,7 @@ STATE = SignedCodec(SECRET).dumps({}, {}, Subject("session", "ann", "cam"))
 @pytest.fixture(params=["folder", "fakeredis"])
 async def shared(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shared]:
     """Two servers of one store, with seals and a folder of counters."""
-    if request.param == "folder":
-        found: Shared = SharedFolder(tmp_path / "states")
-    else:
-        fake = pytest.importorskip("fakeredis", reason="fakeredis is not installed")
-        from tta_service.serving.persistence.stores.redis import RedisStore
-
-        behind = fake.FakeServer()
-        one, two = (RedisStore(fake.FakeAsyncRedis(server=behind), 3600.0) for _ in range(2))
-        found = SharedRedis(one, two, fake.FakeRedis(server=behind))
+    found: Shared = SharedFolder(tmp_path / "states") if request.param == "folder" else share_fakeredis()
     for store in (found.one, found.two):
         store.seals = RecordSeals(SECRET)
         store.counters = WriteCounters(FolderStore(tmp_path / "counters", 3600.0))

@@ -77,6 +77,16 @@ class SharedRedis(Shared):
         return {key: self.client.hgetall(key) for key in self.client.keys("*")}
 
 
+def share_fakeredis() -> SharedRedis:
+    """Without a server. Skips the test without fakeredis."""
+    fake = pytest.importorskip("fakeredis", reason="fakeredis is not installed")
+    from tta_service.serving.persistence.stores.redis import RedisStore
+
+    server = fake.FakeServer()
+    one, two = (RedisStore(fake.FakeAsyncRedis(server=server), 3600.0) for _ in range(2))
+    return SharedRedis(one, two, fake.FakeRedis(server=server))
+
+
 @pytest.fixture(scope="module")
 def redis_url() -> Iterator[str]:
     with redis_server() as url:
@@ -91,12 +101,7 @@ async def shared(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         url: str = request.getfixturevalue("redis_url")
         shared = SharedRedis(await open_store(url, 3600.0), await open_store(url, 3600.0), make_empty(url))
     else:
-        fake = pytest.importorskip("fakeredis", reason="fakeredis is not installed")
-        from tta_service.serving.persistence.stores.redis import RedisStore
-
-        server = fake.FakeServer()
-        one, two = (RedisStore(fake.FakeAsyncRedis(server=server), 3600.0) for _ in range(2))
-        shared = SharedRedis(one, two, fake.FakeRedis(server=server))
+        shared = share_fakeredis()
     yield shared
     await shared.one.close()
     await shared.two.close()
