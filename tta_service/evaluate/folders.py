@@ -49,7 +49,7 @@ def read_labels(root: Path) -> Labelled:
 
 def _read_class_folders(folder: Path) -> tuple[list[Listed], list[str]]:
     names = [inner.name for inner in _inner(folder)]
-    listed = [(file, name) for name in names for file in pictures(folder / name)]
+    listed = [(file, name) for name in names for file in pictures(folder / name) if not file.is_dir()]
     if loose := [file for file in pictures(folder) if file.parent == folder]:
         log.warning("%s: %d pictures outside of the class folders are left out", folder, len(loose))
     if other := [file for name in names for file in pictures(folder / name, OTHERS)]:
@@ -81,7 +81,7 @@ def _labelled(listed: Sequence[Listed], names: list[str], *folders: Path) -> Lab
 
 def pictures(folder: Path, suffixes: AbstractSet[str] = SUFFIXES) -> list[Path]:
     found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
-    return sorted(path for path in found if not path.name.startswith(".") and not path.is_dir())
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def _inner(folder: Path) -> list[Path]:
