@@ -78,9 +78,11 @@ class Calibration:
 
     def probabilities(self, logits: Numbers, zero_shot: Numbers) -> Numbers:
         """[c] calibrated, given the adapted and the zero-shot logits [c] of an image."""
-        if not self.zero_shot:
-            zero_shot = zero_shot_range(logits, zero_shot) if self.in_range else finite(logits)
-        return softmax(zero_shot / self.temperature)
+        if self.zero_shot:
+            chosen = zero_shot
+        else:
+            chosen = zero_shot_range(logits, zero_shot) if self.in_range else finite(logits)
+        return softmax(chosen / self.temperature)
 
     def threshold(self, coverage: float) -> float:
         """The largest 1 − probability of labels in a prediction set; infinite without lessons enough."""
@@ -106,8 +108,9 @@ def calibrate(logits: Numbers, zero_shot: Numbers, labels: Labels, covered: tupl
         return UNCALIBRATED
     logits, zero_shot, labels = logits[-WINDOW:], zero_shot[-WINDOW:], labels[-WINDOW:]
     ranged = np.stack([zero_shot_range(one, plain) for one, plain in zip(logits, zero_shot)])
-    fits = [(*fit_temperature(one, labels), one) for one in (logits, ranged, zero_shot)]
-    best = min(range(len(fits)), key=lambda i: fits[i][1])  # of equal ones the strategy's own
-    temperature, _, chosen = fits[best]
-    scores = 1 - softmax(chosen / temperature)[np.arange(len(labels)), labels]
-    return Calibration(n, temperature, best == 2, scores, covered, best == 1)
+    candidates = {"own": logits, "in range": ranged, "zero-shot": zero_shot}
+    fits = {name: fit_temperature(one, labels) for name, one in candidates.items()}
+    best = min(fits, key=lambda name: fits[name][1])  # of equal ones the first, the strategy's own
+    temperature, _ = fits[best]
+    scores = 1 - softmax(candidates[best] / temperature)[np.arange(len(labels)), labels]
+    return Calibration(n, temperature, best == "zero-shot", scores, covered, in_range=best == "in range")
