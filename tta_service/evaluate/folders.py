@@ -49,7 +49,7 @@ def read_labels(root: Path) -> Labelled:
 
 def _read_class_folders(folder: Path) -> tuple[list[Listed], list[str]]:
     names = [inner.name for inner in _inner(folder)]
-    listed = [(file, name) for name in names for file in pictures(folder / name) if not file.is_dir()]
+    listed = [(file, name) for name in names for file in _files(folder / name)]
     if loose := [file for file in pictures(folder) if file.parent == folder]:
         log.warning("%s: %d pictures outside of the class folders are left out", folder, len(loose))
     if other := [file for name in names for file in pictures(folder / name, OTHERS)]:
@@ -77,6 +77,10 @@ def read_table(table: Path) -> Labelled:
 def _labelled(listed: Sequence[Listed], names: list[str], *folders: Path) -> Labelled:
     places = {name: place for place, name in enumerate(names)}
     return Labelled([file for file, _ in listed], [places[name] for _, name in listed], _plain(names, *folders))
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in pictures(folder) if not path.is_dir()]
 
 
 def pictures(folder: Path, suffixes: AbstractSet[str] = SUFFIXES) -> list[Path]:
