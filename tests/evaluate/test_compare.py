@@ -57,3 +57,34 @@ def test_a_damaged_evaluation_is_named(damage: str, tmp_path: Path):
     file.write_text(json.dumps(held))
     with pytest.raises(BadRequest, match=r"a\.json is a damaged evaluation"):
         read_evaluation(file)
+
+
+def test_json_that_is_nested_too_deeply_is_no_evaluation(tmp_path: Path):
+    (tmp_path / "a.json").write_text("[" * 200_000)
+    with pytest.raises(BadRequest, match=r"a\.json is no evaluation"):
+        read_evaluation(tmp_path / "a.json")
+
+
+def with_pictures(pictures: str, right: str) -> dict[str, Any]:
+    """An evaluation of pictures whose hashes and labels are letters: capitals are dogs. `right`: 1 for each hit."""
+    held = written()
+    held["pictures"] = [{"id": one.lower(), "label": int(one.isupper())} for one in pictures]
+    predicted = [int(one.isupper()) ^ (hit == "0") for one, hit in zip(pictures, right)]
+    held["answers"][0]["streams"] = [{"picture": list(range(len(pictures))), "predicted": predicted}]
+    return held
+
+
+def test_a_picture_that_is_there_twice_is_paired_twice():
+    (row,) = compare(with_pictures("aabc", "1101"), with_pictures("bcaa", "0111")).rows
+    assert row.difference == row.error == 0
+    (row,) = compare(with_pictures("aAb", "010"), with_pictures("Aab", "100")).rows  # one hash in both classes
+    assert row.difference == row.error == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "counts"),
+    [("ab", "aab", "2 of 2 and 3"), ("aab", "ab", "2 of 3 and 2"), ("aab", "abb", "2 of 3 and 3")],
+)
+def test_pictures_that_are_not_there_equally_often_cannot_be_paired(first: str, second: str, counts: str):
+    with pytest.raises(BadRequest, match=f"cannot be paired: {counts} are in both"):
+        compare(with_pictures(first, "111"), with_pictures(second, "111"))

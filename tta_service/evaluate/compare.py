@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ def read_evaluation(path: Path) -> dict[str, Any]:
     """What `tta-service evaluate --json` wrote. Raises `BadRequest`, OSError."""
     try:
         held = json.loads(path.read_text("utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         held = None
     if not isinstance(held, dict) or held.get("format") != FORMAT:
         raise BadRequest(f"{path} is no evaluation: `tta-service evaluate DATA --json > FILE` writes one", "file")
@@ -126,16 +127,22 @@ def _check_same(first: Mapping[str, Any], second: Mapping[str, Any], names: Sequ
         raise BadRequest(
             f"{both} tell different classes apart, {len(first['classes'])} and {len(second['classes'])}", "file"
         )
-    shown = [{(one["id"], held["classes"][one["label"]]) for one in held["pictures"]} for held in (first, second)]
-    if shown[0] != shown[1]:
-        common = len(shown[0] & shown[1])
-        counts = f"{common} of {len(shown[0])} and {len(shown[1])} are in both"
+    counters = [Counter(_identities(held)) for held in (first, second)]  # a picture may be there more than once
+    if counters[0] != counters[1]:
+        common = (counters[0] & counters[1]).total()
+        counts = f"{common} of {len(first['pictures'])} and {len(second['pictures'])} are in both"
         raise BadRequest(f"{both} are of different pictures or labels, and cannot be paired: {counts}", "file")
 
 
+def _identities(held: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What each picture holds, by its hash, and the name of its class."""
+    return [(one["id"], held["classes"][one["label"]]) for one in held["pictures"]]
+
+
 def _hits(held: Mapping[str, Any]) -> dict[Key, Numbers]:
-    """By row, [n] the share of the streams in which a picture is right, in the order of the pictures' hashes."""
-    order = np.argsort([one["id"] for one in held["pictures"]], kind="stable")
+    """By row, [n] the share of the streams in which a picture is right, in the order of hashes and classes."""
+    identities = _identities(held)
+    order = sorted(range(len(identities)), key=identities.__getitem__)
     labels = np.array([one["label"] for one in held["pictures"]])
     found: dict[Key, Numbers] = {}
     for answer in held["answers"]:
