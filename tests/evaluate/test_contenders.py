@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tta_service.cli.options import build
 from tta_service.core.errors import BadParameters, UnknownStrategy
 from tta_service.evaluate.contenders import ALL, TAUGHT, Contender, parse_contenders
 from tta_service.strategies import catalogue
@@ -21,6 +22,14 @@ def test_words_to_parameters_and_back():
         Contender.of("tda:colour=1")
     with pytest.raises(UnknownStrategy):
         Contender.of("magic")
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 100_000])
+def test_a_value_that_json_cannot_hold_is_no_number(value: str):
+    with pytest.raises(BadParameters, match="alpha"):
+        Contender.of(f"tda:alpha={value}")
+    with pytest.raises(BadParameters, match="alpha"):
+        build(catalogue, "tda", [f"alpha={value}"])
 
 
 def test_view_based_ones_stand_beside_mean_and_caches_beside_their_one_view_form():

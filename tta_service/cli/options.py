@@ -171,5 +171,5 @@ def _parameter(text: str) -> tuple[str, Any]:
         raise BadParameters(f"{text!r}: write a parameter as NAME=VALUE", "parameters")
     try:
         return name.strip(), json.loads(value)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # too many digits or brackets among them
         return name.strip(), {"True": True, "False": False}.get(value, value)  # a word, or Python's own spelling

@@ -138,7 +138,7 @@ def parse_value(text: str) -> Any:
     """A parameter of the command line: a number or a truth value where it is one, else the text."""
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # too many digits or brackets among them
         return text
 
 
