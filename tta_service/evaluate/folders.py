@@ -5,24 +5,18 @@ It warns of what it cannot be sure of.
 
 from __future__ import annotations
 
-import csv
-import json
 import logging
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from .tables import FILE, LISTED, Listed, NoLabels, read_pairs, read_rows
 from .wordnet import is_wordnet_id, names_of
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 OTHERS = {".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".ppm", ".tif", ".tiff"}  # not decoded
 PARTS = ("test", "testing", "val", "valid", "validation", "dev", "eval", "train", "training")  # the first is best
-FILE = ("file_name", "filename", "file", "path", "image", "image_path")
-LABEL = ("class_name", "label_name", "label", "class", "category", "target")
-LISTED = {".csv", ".tsv", ".jsonl"}
-Listed = tuple[Path, str]  # a picture and its label
 log = logging.getLogger(__name__)
 
 
@@ -64,9 +58,9 @@ def read_table(table: Path) -> Labelled:
 
     Raises ValueError, OSError.
     """
-    found = _read_pairs(table)
+    found = read_pairs(table)
     if found is None:
-        heads_only = not _rows(table) and table.stat().st_size
+        heads_only = not read_rows(table) and table.stat().st_size
         missing = "is no row below the heads" if heads_only else f"is no column of pictures ({', '.join(FILE)})"
         raise ValueError(f"{table}: there {missing}")
     if not found:
@@ -119,7 +113,7 @@ def _read_list(folder: Path, below: Path | None = None) -> list[Listed] | None:
     found = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in LISTED and file.is_file()]
     for table in sorted(found, key=lambda file: file.stem != "metadata"):
         try:
-            pairs = _read_pairs(table)
+            pairs = read_pairs(table)
         except NoLabels as error:
             if len(_inner(folder)) < 2:
                 raise
@@ -136,57 +130,6 @@ def _warn_of_others(table: Path, pairs: list[Listed], below: Path | None) -> lis
     if more := set(pictures(table.parent)) - {path for path, _ in pairs}:
         log.warning("%s: %d pictures are not listed and left out", table, len(more))
     return [(path, name) for path, name in pairs if below is None or below in path.parents]
-
-
-class NoLabels(ValueError):
-    """A table of pictures has no column of labels."""
-
-
-def _read_pairs(table: Path) -> list[Listed] | None:
-    """The pictures of a table that are there, and their labels; None: it has no column of pictures."""
-    rows = _rows(table)
-    columns = {str(key).strip().lower(): key for key in (rows[0] if rows else ())}
-    file, label = (_first(columns, names) for names in (FILE, LABEL))
-    if file is None:
-        return None
-    if label is None:
-        raise NoLabels(f"{table} has no column of labels ({', '.join(LABEL)}), only {', '.join(columns)}")
-    pairs = [(table.parent / str(row[file]), _label(row.get(label), table)) for row in rows if row.get(file)]
-    there = [(path, name) for path, name in pairs if path.is_file()]
-    if len(there) < len(pairs):
-        log.warning("%s: %d of %d pictures are not there", table, len(pairs) - len(there), len(pairs))
-    return there
-
-
-def _first(columns: Mapping[str, Any], names: Sequence[str]) -> Any:
-    return next((columns[name] for name in names if name in columns), None)
-
-
-def _rows(table: Path) -> list[dict[str, Any]]:
-    data = table.read_bytes()
-    try:
-        text = data.decode("utf-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{table}: byte {error.start} is no UTF-8; save it as UTF-8") from None
-    try:
-        if table.suffix.lower() == ".jsonl":
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-            if odd := [row for row in rows if not isinstance(row, dict)]:
-                raise ValueError(
-                    f'a line is to be an object such as {{"file_name": …, "label": …}}, not {odd[0]!r:.60}'
-                )
-            return rows
-        head = text.partition("\n")[0]
-        between = max(",;\t", key=head.count)
-        return list(csv.DictReader(text.splitlines(), delimiter=between))
-    except (ValueError, csv.Error, RecursionError) as error:
-        raise ValueError(f"{table}: {error}") from None
-
-
-def _label(value: Any, table: Path) -> str:
-    if not isinstance(value, str | int) or not str(value).strip():
-        raise ValueError(f"{table}: a label is a word, not {value!r}")
-    return str(value).strip()
 
 
 def _plain(names: Sequence[str], *folders: Path) -> list[str]:

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import BadRequest
-from .folders import LISTED, read_labels, read_table
+from .folders import read_labels, read_table
 from .layouts import CORRUPTIONS, IMAGENET_C, LAYOUTS, standard
 from .npz import read_npz
 from .pictures import PLAIN, PictureSet, of_labelled
+from .tables import LISTED
 from .torchvision_sets import read_torchvision
 
 NAMES = ", ".join([*(name for name in LAYOUTS if name not in IMAGENET_C), "imagenet_c/KIND/SEVERITY"])
