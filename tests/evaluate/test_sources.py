@@ -324,10 +324,33 @@ def test_a_wrong_part_of_imagenet_c_is_told_the_right_ones(kind: str, tmp_path: 
         read_data(f"{kind}:{tmp_path}", tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"test": 5}', '{"test": [["a.jpg", 0]]}'])
+@pytest.mark.parametrize("content", ["", "[]", '{"test": 5}', '{"test": [["a.jpg", 0]]}', "[" * 100_000])
 def test_a_damaged_split_is_named(content: str, tmp_path: Path):
     stand_ins.write_stand_in("dtd", tmp_path)
     file = tmp_path / "dtd" / "split_zhou_DescribableTextures.json"
     file.write_text(content)
     with pytest.raises(BadRequest, match=rf"{file.name}: it is no JSON of parts with \[path, label, name\] triples"):
         read_data(f"dtd:{tmp_path}", tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"1000001 Spitfire\n1000002", b"1000001 Concorde\n", b"1000001 Caf\xe9\n"])
+def test_a_damaged_list_of_aircraft_is_named(content: bytes, tmp_path: Path):
+    stand_ins.write_stand_in("fgvc_aircraft", tmp_path)
+    (tmp_path / "fgvc_aircraft" / "images_variant_test.txt").write_bytes(content)
+    with pytest.raises(BadRequest, match=r"images_variant_test\.txt: ('.*' is no variant|byte 11 is no UTF-8)"):
+        read_data(f"fgvc_aircraft:{tmp_path}", tmp_path)
+
+
+def test_class_names_in_another_encoding_are_named(tmp_path: Path):
+    for name, folder in (("imagenet_a", "imagenet-adversarial"), ("imagenet_v2", "imagenetv2")):
+        stand_ins.write_stand_in(name, tmp_path)
+        (tmp_path / folder / "classnames.txt").write_text("n01440764 caf\u00e9\n", "latin-1")
+        with pytest.raises(BadRequest, match=r"classnames\.txt: byte 13 is no UTF-8"):
+            read_data(f"{name}:{tmp_path}", tmp_path)
+
+
+def test_a_class_folder_beyond_the_names_is_named(tmp_path: Path):
+    stand_ins.write_stand_in("imagenet_v2", tmp_path)
+    (tmp_path / "imagenetv2" / "classnames.txt").write_text("n01440764 tench\nn01443537 goldfish\n")
+    with pytest.raises(BadRequest, match=r"/10: there are 2 names of classes"):
+        read_data(f"imagenet_v2:{tmp_path}", tmp_path)

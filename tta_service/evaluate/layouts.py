@@ -15,6 +15,7 @@ from pathlib import Path
 from ..clip.text.templates import expand_templates
 from .folders import pictures
 from .pictures import PictureSet, distinct, of_files
+from .tables import read_text
 from .wordnet import by_id
 
 Read = Callable[[Path], PictureSet]
@@ -51,12 +52,17 @@ def imagenet(folder: str, images: str) -> Read:
 
 
 def imagenet_v2(folder: str, images: str) -> Read:
-    """ImageNet-V2: class folders "0" to "999", which sort as numbers and not as words."""
+    """ImageNet-V2: class folders "0" to "999", which sort as numbers and not as words.
+
+    Reading raises ValueError for a folder beyond the names.
+    """
 
     def read(root: Path) -> PictureSet:
         named = list(by_id(root / folder).values())
-        found = (path for path in (root / folder / images).iterdir() if path.name.isdigit())
+        found = (path for path in (root / folder / images).iterdir() if path.name.isdecimal())
         classes = sorted(found, key=lambda path: int(path.name))
+        if classes and int(classes[-1].name) >= len(named):
+            raise ValueError(f"{classes[-1]}: there are {len(named)} names of classes, for the folders from 0 on")
         return _of_folders(folder, classes, [named[int(path.name)] for path in classes])
 
     return read
@@ -68,11 +74,11 @@ def split(folder: str, images: str, name: str) -> Read:
     def read(root: Path) -> PictureSet:
         file = root / folder / f"split_zhou_{name}.json"
         try:
-            parts = json.loads(file.read_text("utf-8"))
+            parts = json.loads(read_text(file))
             listed = {
                 part: [(str(path), int(label), str(name)) for path, label, name in rows] for part, rows in parts.items()
             }
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, RecursionError):
             raise ValueError(f"{file}: it is no JSON of parts with [path, label, name] triples") from None
         if not listed.get("test"):
             raise ValueError(f"{file}: it has no test part")
@@ -86,11 +92,21 @@ def split(folder: str, images: str, name: str) -> Read:
 
 
 def aircraft(root: Path) -> PictureSet:
+    """A list of files and variants. Raises ValueError for a variant that `variants.txt` does not have."""
     folder = root / "fgvc_aircraft"
-    names = [line.strip() for line in (folder / "variants.txt").read_text().splitlines() if line.strip()]
-    listed = [line.split(" ", 1) for line in (folder / "images_variant_test.txt").read_text().splitlines() if line]
+    names = _read_lines(folder / "variants.txt")
+    places = {name: place for place, name in enumerate(names)}
+    table = folder / "images_variant_test.txt"
+    listed = [(file, name.strip()) for file, _, name in (line.partition(" ") for line in _read_lines(table))]
+    if unknown := [name for _, name in listed if name not in places]:
+        raise ValueError(f"{table}: {unknown[0]!r} is no variant of variants.txt")
     files = [folder / "images" / f"{file}.jpg" for file, _ in listed]
-    return of_files("fgvc_aircraft", files, [names.index(name.strip()) for _, name in listed], names)
+    return of_files("fgvc_aircraft", files, [places[name] for _, name in listed], names)
+
+
+def _read_lines(file: Path) -> list[str]:
+    """Those that are not blank."""
+    return [line.strip() for line in read_text(file).splitlines() if line.strip()]
 
 
 def _of_folders(name: str, classes: Sequence[Path], names: Sequence[str]) -> PictureSet:
