@@ -53,6 +53,13 @@ def test_the_sentence_and_the_violation_name_the_field():
     assert (info.reason, info.domain) == ("BAD_PARAMETERS", "tta.v1")
 
 
+@pytest.mark.parametrize("field", ["options.strategy.parameters.views", "views"])
+def test_a_field_is_named_once(field: str):
+    status = to_status(errors.BadParameters("views: input should be an integer", field))
+    assert status.message == f"{field}: input should be an integer"
+    assert detail(status, details.BadRequest).field_violations[0].description == "input should be an integer"
+
+
 def test_overload_has_a_retry_delay():
     retry = detail(to_status(errors.Overloaded("too many", retry_after=2.5)), details.RetryInfo)
     assert retry.retry_delay.ToTimedelta().total_seconds() == 2.5

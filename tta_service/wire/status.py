@@ -82,7 +82,7 @@ def to_status(error: errors.TTAError) -> status_pb2.Status:
     status = status_pb2.Status(code=code_number_of(error), message=sentence_of(error))
     _add_detail(status, error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))
     if field:
-        sentence = _shorten(error.message)
+        sentence = _sentence_after(error)
         violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=sentence, reason=reason)
         _add_detail(status, error_details_pb2.BadRequest(field_violations=[violation]))
     if error.quota:
@@ -95,13 +95,18 @@ def to_status(error: errors.TTAError) -> status_pb2.Status:
 
 def sentence_of(error: errors.TTAError) -> str:
     """The sentence for people, which begins with the field if there is one."""
-    sentence = _shorten(error.message)
+    sentence = _sentence_after(error)
     return f"{_shorten(error.field)}: {sentence}" if error.field else sentence
 
 
 def reason_of(error: errors.TTAError) -> str:
     """The error's kind for programs, such as BAD_IMAGE."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).upper()
+
+
+def _sentence_after(error: errors.TTAError) -> str:
+    """The sentence to put after the field: without the name that it begins with where no path stands before it."""
+    return _shorten(error.message.removeprefix(f"{error.field.rpartition('.')[2]}: "))
 
 
 def _add_detail(status: status_pb2.Status, detail: message.Message) -> None:
