@@ -164,6 +164,27 @@ async def test_a_stream_that_blocks_has_as_many_frames_in_the_engine_as_come_and
     assert max(answer.response.batch_rows for answer in replies) > 2  # frames share batches
 
 
+async def test_frames_of_a_stream_that_blocks_share_batches_and_are_answered_as_one_by_one(harness):
+    asked, numbers, call = options("tda", views=3), range(20), harness.stub.ClassifyStream()
+    async with busy(harness):
+        await call.write(opening(options=asked, session_id="together", policy=BLOCK))
+        for id in numbers:
+            await call.write(frame(id))
+        await until(lambda: harness.parts.admission.running_rows == 3 * MOST_AT_ONCE)
+    await call.done_writing()
+    together = [reply.answer.response for reply in await rest(call) if reply.WhichOneof("kind") == "answer"]
+    alone = []
+    for id in numbers:
+        asked.seed = id
+        image = pb.Image(encoded=jpeg(id))
+        alone.append(await harness.stub.Classify(question(image=image, options=asked, session_id="alone")))
+    assert max(answer.batch_rows for answer in together) > max(answer.batch_rows for answer in alone)
+    assert [answer.session.frames for answer in together] == [answer.session.frames for answer in alone]
+    for mine, theirs in zip(together, alone, strict=True):
+        assert [one.label for one in mine.top] == [one.label for one in theirs.top]
+        assert [one.score for one in mine.top] == pytest.approx([one.score for one in theirs.top], abs=1e-3)
+
+
 @pytest.mark.parametrize("most", [1, 3])
 async def test_a_stream_that_fills_the_quota_of_its_caller_waits_for_its_own_frames(most: int):
     async with open_harness(client_requests=most) as harness:
