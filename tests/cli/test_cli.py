@@ -77,6 +77,7 @@ def test_catalogues_as_json(run: Run):
     [
         (["--strategy", "mta", "--param", "views=many"], "views: input should be a valid integer, got 'many'"),
         (["--strategy", "mta", "--param", "views=NaN"], "views: input should be a valid integer, got nan"),
+        (["--strategy", "zero", "--param", "agreement=nan"], "agreement: input should be a finite number, got nan"),
         (["--strategy", "mta", "--param", "views=0"], "views: input should be greater than or equal to 1, got 0"),
         (["--strategy", "mta", "--param", "vews=3"], "unknown parameter 'vews'; there are: "),
         (["--strategy", "mta", "--param", "views"], "'views': write a parameter as NAME=VALUE"),

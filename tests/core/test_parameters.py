@@ -8,7 +8,7 @@ import pytest
 from annotated_types import Ge, Gt, Le, Lt
 
 from tta_service.core.errors import BadParameters
-from tta_service.core.parameters import Parameter, parameters_of, validate
+from tta_service.core.parameters import Parameter, parameters_of, parse_value, validate
 
 
 @dataclass(frozen=True)
@@ -73,3 +73,25 @@ def test_long_values_are_shortened_in_errors():
         with pytest.raises(BadParameters) as refusal:
             validate(Kettle, given)
         assert "…" in refusal.value.message and len(refusal.value.message) < 200
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("3", 3),
+        (" 0.5 ", 0.5),
+        ("true", True),
+        ("True", True),
+        ("-inf", -math.inf),
+        (" green", "green"),
+        ("1" * 5000, "1" * 5000),
+        ("[" * 9999, "[" * 9999),
+    ],
+    ids=lambda given: str(given)[:9],
+)
+def test_a_text_is_the_value_that_it_spells_or_a_word(text, value):
+    assert parse_value(text) == value and type(parse_value(text)) is type(value)
+
+
+def test_the_word_nan_is_no_finite_number():
+    assert math.isnan(parse_value("nan")) and math.isnan(parse_value("NaN"))

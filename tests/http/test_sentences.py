@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -129,6 +130,7 @@ async def test_a_mistake_has_one_sentence_at_every_door(both: BothTransports, fi
     sentences = [await ask(both, given) for ask in (by_grpc, by_stream, by_json, by_form, by_web_socket)]
     assert len(set(sentences)) == 1, sentences
     assert sentences[0].startswith(f"{field}: ")
+    assert not sentences[0].startswith(f"{field}: {field.rpartition('.')[2]}: ")
     if given["labels"].get("label_set", {}).get("names") == []:
         return  # a tensor has at least one element
     others = [await ask(both, given) for ask in (by_oip, by_oip_on_http)]
@@ -174,3 +176,17 @@ async def test_json_that_no_message_holds_has_one_sentence(both: BothTransports,
             ended = await anext(reply async for reply in socket if "problem" in json.loads(reply))
             sentences.append(json.loads(ended)["problem"]["detail"])
     assert all(one.endswith(sentence) for one in sentences), sentences
+
+
+async def test_a_number_that_is_none_has_one_sentence_in_texts_too(both: BothTransports):
+    message = parse_json(pb.ClassifyRequest, json.dumps(body(options={"strategy": {"name": "zero"}})))
+    message.options.strategy.parameters["agreement"] = math.nan
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await both.rpc.stub.Classify(message)
+    sentence = "options.strategy.parameters.agreement: input should be a finite number, got nan"
+    assert refused.value.details() == sentence
+    for text in ("nan", "NaN"):
+        fields = {"labels": json.dumps(SET), "options.strategy.name": "zero"}
+        fields["options.strategy.parameters.agreement"] = text
+        reply = await both.http.post("/v1/classify", files={"image": jpeg()}, data=fields)
+        assert reply.json()["detail"] == sentence

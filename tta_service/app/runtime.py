@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
@@ -19,6 +18,7 @@ from ..clip.model import FrozenCLIP
 from ..core.catalogue import reducers
 from ..core.errors import ModelFault, TTAError
 from ..core.events import Observe, ignore
+from ..core.parameters import parse_value
 from ..core.reducer import Reducer, Reduction
 from ..serving.batching.device_health import DeviceHealth
 from ..serving.concurrency import Executors, make_executors, run
@@ -152,10 +152,7 @@ def _parameters(part: str, given: list[str]) -> Iterator[tuple[str, Any]]:
         name, equals, value = each.partition("=")
         if not equals:
             raise BadSettings(f"model.reducers: write a reducer as NAME:PARAMETER=VALUE, got {part!r}")
-        try:
-            yield name.strip(), json.loads(value)
-        except json.JSONDecodeError:
-            yield name.strip(), value.strip()  # a word
+        yield name.strip(), parse_value(value)
 
 
 async def _open_store(settings: Settings) -> Store:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +16,7 @@ from ..clip.text.templates import expand_templates
 from ..core.catalogue import Catalogue
 from ..core.errors import BadLabels, BadParameters
 from ..core.labels import LabelSet
+from ..core.parameters import parse_value
 from ..reducers import catalogue as reducers
 from ..settings import BadSettings, Settings, load, unknown_variables
 from ..strategies import catalogue as strategies
@@ -169,7 +169,4 @@ def _parameter(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
         raise BadParameters(f"{text!r}: write a parameter as NAME=VALUE", "parameters")
-    try:
-        return name.strip(), json.loads(value)
-    except (ValueError, RecursionError):  # too many digits or brackets among them
-        return name.strip(), {"True": True, "False": False}.get(value, value)  # a word, or Python's own spelling
+    return name.strip(), parse_value(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
@@ -14,6 +16,13 @@ from .errors import BadParameters
 
 TYPES = {int: "int", float: "float", bool: "bool", str: "string"}  # of parameters
 BOUNDS = {Ge: "ge", Gt: "gt", Le: "le", Lt: "lt"}
+SPELLINGS: Mapping[str, Any] = {  # of values in texts that are no JSON
+    "True": True,
+    "False": False,
+    **dict.fromkeys(("nan", "NaN"), math.nan),
+    **dict.fromkeys(("inf", "Infinity"), math.inf),
+    **dict.fromkeys(("-inf", "-Infinity"), -math.inf),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,14 @@ def validate(cls: type, parameters: Mapping[str, Any]) -> dict[str, Any]:
             ) from None
         message = first["msg"][:1].lower() + first["msg"][1:]
         raise BadParameters(f"{field}: {message}, got {shorten(first['input'])}", f"parameters.{field}") from None
+
+
+def parse_value(text: str) -> Any:
+    """The value of a parameter that is written as a text: JSON or Python's own spelling of it, else a word."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return SPELLINGS.get(text.strip(), text.strip())
 
 
 def shorten(value: Any, most: int = 64) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from .. import maths
 from ..core.catalogue import strategies
+from ..core.parameters import parse_value
 from ..core.strategy import Needs, Scope, Strategy
 
 ALL = (
@@ -132,14 +133,6 @@ def _tidy(strategy: str, parameters: Mapping[str, Any]) -> Contender:
 
 def _fields(strategy: str) -> set[str]:
     return {parameter.name for parameter in strategies.describe(strategy).parameters}
-
-
-def parse_value(text: str) -> Any:
-    """A parameter of the command line: a number or a truth value where it is one, else the text."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):  # too many digits or brackets among them
-        return text
 
 
 def parse_reducer(text: str) -> tuple[str, dict[str, object]]:

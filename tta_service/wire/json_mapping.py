@@ -11,6 +11,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from ..core.errors import BadRequest
+from ..core.parameters import SPELLINGS
 from .json_text import load_json
 from .structs import check_json_struct, check_parsed_structs
 
@@ -92,13 +93,13 @@ def _from_texts(field: Any, texts: list[str], path: str) -> Any:
 
 
 def _from_words(texts: list[str], path: str) -> Any:
-    """A value of a Struct: a number or a truth value where it is one, else the text."""
+    """A value of a Struct: as `parse_value`, but JSON is read by the rules of messages."""
     if len(texts) > 1:
         raise BadRequest("this is given more than once", path)
     try:
         return load_json(texts[0], path)
     except BadRequest:
-        return texts[0]
+        return SPELLINGS.get(texts[0], texts[0])
 
 
 def _check_message(descriptor: Any, value: Any, path: str) -> None:
