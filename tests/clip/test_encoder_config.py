@@ -208,7 +208,7 @@ def test_other_runtimes_are_for_cpus():
 def test_a_runtime_that_is_not_installed_is_refused(monkeypatch, runtime):
     monkeypatch.setitem(sys.modules, runtime, None)
     monkeypatch.delitem(sys.modules, f"tta_service.clip.runtimes.{runtime}", raising=False)
-    with pytest.raises(CannotLoad, match=rf"{runtime} needs `pip install tta-service\[runtime\]`"):
+    with pytest.raises(CannotLoad, match=rf"{runtime} needs `pip install '.\[runtime\]'` in a checkout"):
         load_runtime(runtime, "float32")
 
 

@@ -50,7 +50,7 @@ def export_edge(clip: FrozenCLIP, strategies: Catalogue[Strategy[Any]], path: Pa
 
         from ..clip.runtimes.onnx_export import write_onnx
     except ImportError as error:
-        raise CannotLoad(f"export-edge needs `pip install tta-service[runtime]`: {error}", "runtime") from None
+        raise CannotLoad(f"export-edge needs `pip install '.[runtime]'` in a checkout: {error}", "runtime") from None
     size = clip.image_size
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "tower.onnx"

@@ -36,8 +36,8 @@ def make_tracing(endpoint: str, share: float) -> Tracing | None:
         from ..telemetry.tracing import otlp
     except ImportError as error:
         if endpoint:
-            raise BadSettings(f"tracing.endpoint needs `pip install tta-service[tracing]`: {error}") from None
-        log.warning("no spans go to %s: they need `pip install tta-service[tracing]` (%s)", collector, error)
+            raise BadSettings(f"tracing.endpoint needs `pip install '.[tracing]'` in a checkout: {error}") from None
+        log.warning("no spans go to %s: they need `pip install '.[tracing]'` in a checkout (%s)", collector, error)
         return None
     return otlp(collector, share, version("tta-service"))
 

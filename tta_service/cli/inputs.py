@@ -122,7 +122,7 @@ def _open_video(text: str) -> Any:
     try:
         from tta_client.camera.video import VideoSource
     except ImportError:
-        raise OSError("a video needs the client: pip install 'tta-client[camera]'") from None
+        raise OSError("a video needs the client: pip install './clients/python[camera]' in a checkout") from None
     return VideoSource(text)
 
 

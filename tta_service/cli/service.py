@@ -78,7 +78,10 @@ def demo(
         from .. import demo as show  # the client and its camera are an extra
     except ImportError as error:
         missing = error.name or str(error)
-        print(f"tta-service: the demo needs {missing}: pip install './clients/python[camera,virtual]'", file=sys.stderr)
+        print(
+            f"tta-service: the demo needs {missing}: pip install './clients/python[camera,virtual]' in a checkout",
+            file=sys.stderr,
+        )
         raise typer.Exit(2) from None
     try:
         show.run(frames, views)

@@ -28,7 +28,7 @@ def load_runtime(runtime: str, precision: str) -> Start:
     try:
         module = importlib.import_module(f"..runtimes.{runtime}", __package__)
     except ImportError as error:
-        raise CannotLoad(f"{runtime} needs `pip install tta-service[runtime]`: {error}", "runtime") from None
+        raise CannotLoad(f"{runtime} needs `pip install '.[runtime]'` in a checkout: {error}", "runtime") from None
     if precision not in module.PRECISIONS:
         raise CannotLoad(f"{runtime} computes in {' or '.join(module.PRECISIONS)}, not in {precision}", "precision")
     return module.start

@@ -12,7 +12,8 @@ from ..types.catalogue import ServerInfo
 from ..types.frames import Features
 from ..types.options import Choice
 from ..types.pixels import to_pixels
-from .pictures import decode_picture, import_package, read_picture_file
+from .extras import import_package
+from .pictures import decode_picture, read_picture_file
 
 KEY, FORMAT = "tta-edge", 1
 MAX_ROWS = 16  # of one run, which bounds its memory

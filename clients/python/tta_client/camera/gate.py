@@ -12,7 +12,8 @@ from typing import Any, Literal
 from ..statistics import Statistics
 from ..types.frames import Frame, open_frames
 from ..types.pixels import SampleDepth
-from .pictures import decode_picture, import_package
+from .extras import import_package
+from .pictures import decode_picture
 
 SIZE = (64, 48)  # of a thumbnail, width and height: noise averages out, a person across the street stays visible
 STEP = 25.0  # of 255: a thumbnail's pixel that changes by more has changed; sensor noise averages to far less

@@ -10,7 +10,8 @@ from typing import Any
 from ..types.answers import Answer, Score, SessionStatus, Timings
 from ..types.options import Choice
 from ..v1 import open_inference_pb2 as oip
-from .pictures import decode_picture, import_package
+from .extras import import_package
+from .pictures import decode_picture
 
 SCALES = {"UINT8": 1.0, "FP32": 255.0, "FP16": 255.0}  # pixels are divided by it
 TYPES = {"UINT8": "u1", "FP32": "<f4", "FP16": "<f2"}

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from .extras import describe_missing
+
 SKIMAGE = {
     "chelsea.png": "cat",
     "astronaut.png": "astronaut",
@@ -33,9 +35,7 @@ def find_photographs() -> list[Photograph]:
     """All photographs that are installed, in a fixed order. Raises FileNotFoundError if there are none."""
     photographs = [*_find_in("skimage", "data", SKIMAGE), *_find_in("sklearn", "datasets/images", SKLEARN)]
     if not photographs:
-        raise FileNotFoundError(
-            "the virtual camera needs scikit-image or scikit-learn: pip install 'tta-client[virtual]'"
-        )
+        raise FileNotFoundError(describe_missing("scikit-image or scikit-learn", "the virtual camera", "virtual"))
     return photographs
 
 

@@ -10,24 +10,16 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ..types.frames import Features, Frame, open_frames, read_file
 from ..types.pixels import SampleDepth, to_pixels
+from .extras import describe_missing
 
 FILES = (bytes, bytearray, memoryview, str, os.PathLike)
 ORIENTATION = 0x0112  # EXIF's tag
-
-
-def import_package(package: str, name: str, purpose: str, extra: str = "camera") -> Any:
-    """The package, or OSError that says how to install what the `purpose` needs."""
-    try:
-        return import_module(package)
-    except ImportError:
-        raise OSError(f"{purpose} needs {name}: pip install 'tta-client[{extra}]'") from None
 
 
 def read_picture_file(picture: Any) -> bytes | None:
@@ -96,7 +88,7 @@ def encode_jpegs(frames: Iterable[Frame], short_side: int = 336, quality: int = 
         for frame in source:
             picture, file = frame.image, isinstance(frame.image, FILES)
             if not installed and not file and not isinstance(picture, Features):
-                raise OSError("making JPEGs needs OpenCV: pip install 'tta-client[camera]'")
+                raise OSError(describe_missing("OpenCV", "making JPEGs"))
             if installed and not isinstance(picture, Features) and (short_side or not file):
                 with suppress(Exception):  # no picture, or a damaged one; decoders raise errors of many types
                     picture = encode_jpeg(picture, short_side, quality, depth)

@@ -16,8 +16,9 @@ from ..types.answers import FrameAnswer
 from ..types.frames import Frame
 from .annotate import annotate
 from .events import EventDetector
+from .extras import import_package
 from .masking import mask_secrets
-from .pictures import decode_picture, import_package, read_picture_file
+from .pictures import decode_picture, read_picture_file
 from .results import Result, to_json
 from .screens import json_line
 

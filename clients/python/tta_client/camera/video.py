@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from ..channel import is_loopback
 from ..statistics import Statistics
 from ..types.frames import Frame, open_frames
+from .extras import import_package
 from .masking import mask_secrets
-from .pictures import import_package
 from .text import make_printable
 from .video_reader import MAX_DAMAGED, CameraSilent, VideoReader
 

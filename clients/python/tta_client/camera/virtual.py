@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import Any
 
 from ..types.frames import Frame
+from .extras import import_package
 from .gate import limit_count, limit_rate
 from .photographs import find_photographs
-from .pictures import import_package
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..statistics import Statistics
 from ..types.frames import Frame
-from .pictures import import_package
+from .extras import import_package
 from .text import make_printable
 from .video import count_damaged
 from .video_reader import MAX_DAMAGED

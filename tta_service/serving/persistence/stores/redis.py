@@ -45,7 +45,7 @@ class RedisStore(Store):
     async def connect(cls, url: str, keep: float, keep_taught: float = 0.0) -> RedisStore:
         """Raises OSError when no server answers at that URL, `Unsupported` when Redis's client is not installed."""
         if redis is None:
-            raise Unsupported("a state store in Redis needs its client: pip install tta-service[redis]")
+            raise Unsupported("a state store in Redis needs its client: pip install '.[redis]' in a checkout")
         address = url.replace("valkey", "redis", 1)
         try:
             client = redis.asyncio.from_url(address, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)

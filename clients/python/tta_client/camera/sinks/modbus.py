@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..pictures import import_package
+from ..extras import import_package
 from .target import Target
 
 OPTIONS = "unit", "first", "timeout"

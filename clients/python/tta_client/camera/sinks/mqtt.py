@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ..pictures import import_package
+from ..extras import import_package
 from ..text import to_slug
 from .target import Target
 
