@@ -95,6 +95,7 @@ def test_a_url_is_bounded_and_its_errors_are_sentences(tmp_path: Path, web: str)
         (f"{web}/none.jpg", 8, "it answers 404"),
         ("http://127.0.0.1:1/a.jpg", 8, "refused"),
         ("http://[x/a.jpg", 8, "IPv6"),
+        (f"{web}/a b.jpg", 8, "control characters"),
     ):
         with pytest.raises(OSError, match=sentence):
             for one in Input(text).pictures(0, largest):
@@ -118,13 +119,30 @@ def test_a_file_of_results_is_gone_on_with_after_a_torn_line(tmp_path: Path, end
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("r.txt", ""), ("r.csv", "a,b\n1,2\n"), ("r.jsonl", "[1]\n"), ("r.jsonl", "x\n")]
+    ("name", "data"),
+    [
+        ("r.txt", b""),
+        *(("r.csv", data) for data in (b"a,b\n1,2\n", b"a,b\n1,2", b"a,b", b"f\xfc\n", b"1" * 200_000 + b"\n")),
+        *(("r.jsonl", data) for data in (b"[1]\n", b"x\n", b"[1]\n[2]", b"[1]", b"f\xfc\n", b'{"file": ["a"]}\n')),
+    ],
 )
-def test_a_file_of_something_else_is_refused_and_stays(tmp_path: Path, name: str, text: str) -> None:
-    (tmp_path / name).write_text(text)
+def test_a_file_of_something_else_is_refused_and_stays(tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / name).write_bytes(data)
     with pytest.raises(BadRequest, match=f"--out {tmp_path}/{name}"), open_results(tmp_path / name):
         pass
-    assert (tmp_path / name).read_text() == text
+    assert (tmp_path / name).read_bytes() == data
+
+
+@pytest.mark.parametrize(
+    ("name", "torn"), [("r.csv", "file,lab"), ("r.csv", ",".join(COLUMNS)), ("r.jsonl", '{"file": "a')]
+)
+def test_a_first_line_that_is_torn_begins_anew(tmp_path: Path, name: str, torn: str) -> None:
+    (tmp_path / name).write_text(torn)
+    for done in (set[str](), {"a.jpg"}):
+        with open_results(tmp_path / name) as results:
+            assert results.done == done
+            if not done:
+                results.add(report("a.jpg"))
 
 
 @pytest.mark.slow
@@ -134,13 +152,14 @@ def test_a_folder_a_video_and_a_url_are_answered_and_a_second_run_goes_on(run: R
         (tmp_path / name).write_bytes(FLOWER.read_bytes())
     (tmp_path / "shots" / "bad.jpg").write_bytes(b"no picture")
     clips.mp4(tmp_path / "shots" / "clip.mp4")
-    words = ("shots", f"{web}/2.jpg", "gone.jpg", "--strategy", "tda", "--every", "0.2")
+    words = ("shots", f"{web}/2.jpg", "gone.jpg", "http://me:hush@x/3.jpg", "--strategy", "tda", "--every", "0.2")
     code, lines, error = run(*words, "--json")
     assert code == 2 and "shots/bad.jpg" in error and "gone.jpg: No such file or directory" in error
+    assert "http://***@x/3.jpg" in error and "hush" not in error
     answers = {one["file"]: one for one in map(json.loads, lines)}
     assert list(answers) == ["shots/1.jpg", *(f"shots/clip.mp4#{n}" for n in (1, 6, 11)), f"{web}/2.jpg"]
 
-    assert run("shots/1.jpg", "shots/clip.mp4", *words[3:], "--out", "r.csv")[:2] == (0, [])
+    assert run("shots/1.jpg", "shots/clip.mp4", *words[4:], "--out", "r.csv")[:2] == (0, [])
     assert run(*words, "--out", "r.csv")[0] == 2
     rows = list(csv.DictReader((tmp_path / "r.csv").open(newline="")))
     assert [row["file"] for row in rows] == list(answers) and tuple(rows[0]) == COLUMNS

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import TTAError
+from ..core.masking import without_secrets
 from ..core.reducer import Reduction
 from ..core.request import Encoded, Report, Request
 from ..reducers import catalogue as reducers
@@ -156,4 +157,4 @@ def _open_progress(inputs: Iterable[Input]) -> Iterator[Callable[[], None]]:
 def _report_unread(unread: list[str], file: str, error: Exception) -> None:
     unread.append(file)
     message = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-    print(f"tta-service: {file}: {message}", file=sys.stderr)
+    print(f"tta-service: {without_secrets(f'{file}: {message}', file)}", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import http.client
 import os
 import re
 import urllib.error
@@ -110,7 +111,7 @@ def _read(text: str, largest: int) -> bytes:
     except urllib.error.HTTPError as error:
         error.close()
         raise OSError(f"it answers {error.code} {error.reason}") from None
-    except (urllib.error.URLError, ValueError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, ValueError) as error:
         raise OSError(str(getattr(error, "reason", error))) from None
     if len(data) > largest:
         raise OSError(f"it has more than {largest} bytes (limits.image_bytes)")

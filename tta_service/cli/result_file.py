@@ -42,21 +42,30 @@ def open_results(path: Path) -> Iterator[ResultFile]:
     as_csv = path.suffix.lower() == ".csv"
     with open(path, "a+", encoding="utf-8", newline="") as file:
         file.seek(0)
-        text = file.read()
-        whole = _whole_csv(text) if as_csv else text[: text.rfind("\n") + 1]
+        try:
+            text = file.read()
+            whole = _find_whole(text, as_csv)
+            done = _read_names(whole, as_csv)
+        except (ValueError, KeyError, TypeError, csv.Error):
+            raise BadRequest(f"--out {path} holds something else than results of this command", "out") from None
         if whole != text:
             os.ftruncate(file.fileno(), len(whole.encode()))
-        try:
-            done = _read_names(whole, as_csv)
-        except (ValueError, KeyError, TypeError):
-            raise BadRequest(f"--out {path} holds something else than results of this command", "out") from None
         if as_csv and not whole:
             file.write(",".join(COLUMNS) + "\n")
         yield ResultFile(file, as_csv, done)
 
 
-def _whole_csv(text: str) -> str:
-    """The text up to its last complete record; a quoted name may hold line ends."""
+def _find_whole(text: str, as_csv: bool) -> str:
+    """The text up to its last complete record. Raises ValueError if the only record is torn and none of ours."""
+    whole = _find_whole_csv(text) if as_csv else text[: text.rfind("\n") + 1]
+    begin = ",".join(COLUMNS) if as_csv else '{"file": '
+    if not whole and not text.startswith(begin) and not begin.startswith(text):
+        raise ValueError(text)
+    return whole
+
+
+def _find_whole_csv(text: str) -> str:
+    """A quoted name may hold line ends."""
     end, quoted = 0, False
     for place, sign in enumerate(text):
         quoted ^= sign == '"'
