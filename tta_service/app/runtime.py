@@ -26,7 +26,7 @@ from ..serving.costs.model import CostModel
 from ..serving.persistence.service import SessionPersistence
 from ..serving.persistence.stores import open_store
 from ..serving.persistence.stores.base import Store
-from ..serving.persistence.stores.seals import RecordSeals
+from ..serving.persistence.stores.record_signer import RecordSigner
 from ..serving.pipeline.warmup import measure
 from ..settings import BadSettings, Settings
 from .access import asks_callers
@@ -158,8 +158,8 @@ def _parameters(part: str, given: list[str]) -> Iterator[tuple[str, Any]]:
 async def _open_store(settings: Settings) -> Store:
     keep = settings.sessions
     former = [one.get_secret_value().encode() for one in keep.former_secrets]
-    seals = RecordSeals(keep.secret.get_secret_value().encode(), former)
-    store = await open_store(keep.store, keep.store_keep, keep.taught_idle, seals, keep.counters)
+    signer = RecordSigner(keep.secret.get_secret_value().encode(), former)
+    store = await open_store(keep.store, keep.store_keep, keep.taught_idle, signer, keep.counters)
     if not keep.secret.get_secret_value():
         log.warning("sessions.store without sessions.secret: no other process can read what is stored")
     if asks_callers(settings) and not keep.adopt_owner and await store.has_unowned():

@@ -52,7 +52,7 @@ class StateKey:
         """HMAC-SHA256."""
         return hmac.digest(self._secret, content, "sha256")
 
-    def seal(self, content: bytes) -> str:
+    def sign_record(self, content: bytes) -> str:
         """HMAC-SHA256 by a key of its own: no signature of a state is one of a record."""
         return hmac.digest(self._records, content, "sha256").hex()
 

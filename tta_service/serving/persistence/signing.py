@@ -57,7 +57,7 @@ class SignedCodec:
             content |= {"header": torch.frombuffer(bytearray(texts), dtype=torch.uint8)}
             metadata = dict[str, str]()
         about = {"format": str(format), "key": self._key.id, "owner": self._key.tag(subject.owner)}
-        about |= {"sealed": "1"} if subject.kind == "session" else {}  # its record has a seal
+        about |= {"sealed": "1"} if subject.kind == "session" else {}  # its record has a signature of its own
         head = json.dumps({"__metadata__": about | ({"lessons": "1"} if lessons else {})}).encode()
         head = struct.pack("<Q", len(head)) + head
         content = head + self._key.encrypt(save(content, metadata), head + subject.encode())

@@ -24,7 +24,7 @@ from tta_service.serving.persistence.stores.breaker import CircuitBreaker
 from tta_service.serving.persistence.stores.faults import to_not_ready
 from tta_service.serving.persistence.stores.folder import FolderStore
 from tta_service.serving.persistence.stores.records import Stored, name_of
-from tta_service.serving.persistence.stores.sealed import LIMIT, Change
+from tta_service.serving.persistence.stores.signed_records import LIMIT, Change
 
 DAY = 86400.0
 

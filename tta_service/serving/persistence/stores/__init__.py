@@ -5,25 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from .base import Store
-from .sealed import WriteCounters
-from .seals import RecordSeals
+from .record_signer import RecordSigner
+from .signed_records import WriteCounters
 
 COUNTED = 4  # times as long as a record is kept, its write counter is
 
 
 async def open_store(
-    where: str, keep: float, keep_taught: float = 0.0, seals: RecordSeals | None = None, counters: str = ""
+    where: str, keep: float, keep_taught: float = 0.0, signer: RecordSigner | None = None, counters: str = ""
 ) -> Store:
     """A folder, or Redis or Valkey by its URL. A state is deleted `keep` seconds after its last write.
 
-    One with lessons is kept for at least `keep_taught` seconds. Records are signed with `seals`. `counters` is another
+    One with lessons is kept for at least `keep_taught` seconds. Records are signed by `signer`. `counters` is another
     store, which those who can write records cannot write: what they bring back is then noticed.
 
     Raises OSError when the folder cannot be made or the server cannot be reached, `Unsupported` when Redis's client is
     not installed.
     """
     store = await _open(where, keep, keep_taught)
-    store.seals = seals
+    store.signer = signer
     if counters:
         times = COUNTED * max(keep, keep_taught)
         store.counters = WriteCounters(await _open(counters, times))

@@ -11,10 +11,10 @@ from dataclasses import replace
 from ....core.errors import NewerFormat, NotReady, SessionMoved
 from ..encryption import MAC
 from .records import Stored, name_of
-from .sealed import SOON, SealedRecords
+from .signed_records import SOON, SignedRecords
 
 
-class Store(SealedRecords):
+class Store(SignedRecords):
     """Sessions by owner and id, and records of lesson groups by name. Every change is one atomic step.
 
     The methods raise `NotReady` when the store cannot be reached, and as soon as one has found out, all do at once.

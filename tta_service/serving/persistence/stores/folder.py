@@ -22,7 +22,7 @@ from .faults import to_not_ready
 from .folder_clock import FolderClock
 from .folder_files import list_names, put_files, read_files, remove, version_of, write_file
 from .records import UNOWNED, Stored, check_formats, format_of_record, lifetime
-from .sealed import LIMIT, Change
+from .signed_records import LIMIT, Change
 
 T = TypeVar("T")
 THREADS = 8  # changes at once
@@ -194,5 +194,5 @@ class FolderStore(Store):
 
 def _dump(stored: Stored) -> bytes:
     head = {"format": format_of_record(stored), "epoch": stored.epoch, "holder": stored.holder}
-    sealed = {"writes": stored.writes, "seal": stored.seal} if stored.seal else {}
-    return json.dumps(head | sealed).encode() + b"\n" + stored.state
+    signed = {"writes": stored.writes, "seal": stored.signature} if stored.signature else {}
+    return json.dumps(head | signed).encode() + b"\n" + stored.state

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ..signing import FORMAT, check_format, format_of, has_lessons
 
-SEALED = 2  # the format of records with a seal, which versions that know none would drop
+SIGNED = 2  # the format of records with a signature, which versions that know none would drop
 OWNED = "owned-"  # no hexadecimal digit: records without an owner are found by their names
 UNOWNED = "[0-9a-f]*"
 
@@ -21,7 +21,7 @@ class Stored:
     holder: str  # the address of the server that took it over last
     state: bytes  # encrypted and signed
     writes: int = field(default=0, compare=False)  # of the session's records by now
-    seal: str = field(default="", compare=False)  # `RecordSeals` makes it; none: from before records were sealed
+    signature: str = field(default="", compare=False)  # by `RecordSigner`; none: from before records were signed
 
 
 def name_of(owner: str, session: str) -> str:
@@ -36,10 +36,10 @@ def lifetime(state: bytes, keep: float, keep_taught: float) -> float:
 
 def check_formats(record: object, state: bytes) -> None:
     """Raises `NewerFormat` when the record, by its number, or the state in it is a newer version's."""
-    check_format(record, newest=SEALED)
+    check_format(record, newest=SIGNED)
     check_format(format_of(state))
 
 
 def format_of_record(stored: Stored) -> int:
     """The number that it is written with."""
-    return SEALED if stored.seal else FORMAT
+    return SIGNED if stored.signature else FORMAT

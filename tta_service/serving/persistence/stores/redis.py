@@ -14,7 +14,7 @@ from ....core.masking import without_secrets
 from .base import Store
 from .records import UNOWNED, Stored, lifetime, name_of
 from .redis_records import DAMAGED, HEAD, WrongType, dump_record, group_key_of, key_of, parse_record, to_fault
-from .sealed import LIMIT, SOON, Change
+from .signed_records import LIMIT, SOON, Change
 
 try:
     import redis
@@ -57,7 +57,7 @@ class RedisStore(Store):
         return cls(client, keep, keep_taught)
 
     async def epoch(self, owner: str, session: str) -> int:
-        """Asks for less than the whole record, whose state may be large, unless its seal says nothing."""
+        """Asks for less than the whole record, whose state may be large, unless its signature says nothing."""
         name = name_of(owner, session)
         try:
             fields = await self._ask(lambda: self._client.hmget(key_of(name), HEAD), SOON)
@@ -65,10 +65,10 @@ class RedisStore(Store):
             head = parse_record(dict(zip(HEAD, about)) | {b"state": mac or b""}) if any(fields) else None
         except (*DAMAGED, WrongType):
             return 0  # whoever takes it over moves it aside
-        if self.seals and head:
-            if not self.seals.knows(head):
+        if self.signer and head:
+            if not self.signer.knows(head):
                 return await super().epoch(owner, session)
-            return head.epoch if self.seals.holds(name, head) else 0
+            return head.epoch if self.signer.verify(name, head) else 0
         return head.epoch if head else 0
 
     async def has_unowned(self) -> bool:

@@ -38,14 +38,14 @@ def parse_record(fields: Mapping[bytes, bytes | None]) -> Stored | None:
         return None
     given = {name: value for name, value in fields.items() if value is not None}
     check_formats(given.get(b"format", b"%d" % FORMAT).decode(errors="replace"), given.get(b"state", b""))
-    writes, seal = int(given.get(b"writes", 0)), given.get(b"seal", b"").decode()
-    return Stored(int(given[b"epoch"]), given[b"holder"].decode(), given[b"state"], writes, seal)
+    writes, signature = int(given.get(b"writes", 0)), given.get(b"seal", b"").decode()
+    return Stored(int(given[b"epoch"]), given[b"holder"].decode(), given[b"state"], writes, signature)
 
 
 def dump_record(stored: Stored) -> dict[str, int | str | bytes]:
     """The fields of a record."""
     fields: dict[str, int | str | bytes] = {"format": format_of_record(stored), "epoch": stored.epoch}
     fields |= {"holder": stored.holder, "state": stored.state}
-    if stored.seal:
-        fields |= {"writes": stored.writes, "seal": stored.seal, "mac": stored.state[:MAC]}
+    if stored.signature:
+        fields |= {"writes": stored.writes, "seal": stored.signature, "mac": stored.state[:MAC]}
     return fields

@@ -17,9 +17,9 @@ from tta_service.serving.persistence.signing import SignedCodec
 from tta_service.serving.persistence.stores import open_store
 from tta_service.serving.persistence.stores.base import Store
 from tta_service.serving.persistence.stores.folder import FolderStore
+from tta_service.serving.persistence.stores.record_signer import RecordSigner
 from tta_service.serving.persistence.stores.records import Stored, name_of
-from tta_service.serving.persistence.stores.sealed import WriteCounters
-from tta_service.serving.persistence.stores.seals import RecordSeals
+from tta_service.serving.persistence.stores.signed_records import WriteCounters
 
 NAME = name_of("ann", "cam")
 STATE = SignedCodec(SECRET).dumps({}, {}, Subject("session", "ann", "cam"))
@@ -27,10 +27,10 @@ STATE = SignedCodec(SECRET).dumps({}, {}, Subject("session", "ann", "cam"))
 
 @pytest.fixture(params=["folder", "fakeredis"])
 async def shared(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shared]:
-    """Two servers of one store, with seals and a folder of counters."""
+    """Two servers of one store, with signatures and a folder of counters."""
     found: Shared = SharedFolder(tmp_path / "states") if request.param == "folder" else share_fakeredis()
     for store in (found.one, found.two):
-        store.seals = RecordSeals(SECRET)
+        store.signer = RecordSigner(SECRET)
         store.counters = WriteCounters(FolderStore(tmp_path / "counters", 3600.0))
     yield found
     await found.one.close()
@@ -73,9 +73,9 @@ FORGERIES: dict[str, Callable[[Any], Any]] = {
     "another epoch": lambda record: change(record, epoch=9),
     "another holder": lambda record: change(record, holder="evil:1"),
     "more writes": lambda record: change(record, writes=99),
-    "no seal": lambda record: change(record, epoch=9, format=1, seal=None, writes=None),
-    "a seal by nobody": lambda record: change(record, epoch=9, seal="0123456789abcdef:00"),
-    "an empty seal": lambda record: change(record, epoch=9, seal=""),
+    "no signature": lambda record: change(record, epoch=9, format=1, seal=None, writes=None),
+    "a signature by nobody": lambda record: change(record, epoch=9, seal="0123456789abcdef:00"),
+    "an empty signature": lambda record: change(record, epoch=9, seal=""),
 }
 
 
@@ -115,11 +115,11 @@ async def test_an_older_record_that_is_played_back_is_refused_and_said(
     assert await shared.one.claim("ann", "cam", "a:1") is None  # what was deleted stays so
 
 
-async def test_records_from_before_seals_are_believed_and_sealed(shared: Shared):
-    seals, shared.one.seals = shared.one.seals, None
+async def test_records_from_before_signatures_are_believed_and_signed(shared: Shared):
+    signer, shared.one.signer = shared.one.signer, None
     state = b"\x00" * 32 + b"of before"
     await shared.one.write("ann", "cam", Stored(3, "a:1", state), after=0)
-    shared.one.seals = seals
+    shared.one.signer = signer
     shared.two.counters = None
     assert await shared.two.epoch("ann", "cam") == 3
     assert await shared.two.claim("ann", "cam", "b:1") == Stored(4, "b:1", state)
@@ -127,15 +127,15 @@ async def test_records_from_before_seals_are_believed_and_sealed(shared: Shared)
     assert b'"seal"' in record if isinstance(record, bytes) else b"seal" in record[1]
 
 
-async def test_seals_by_a_former_secret_are_believed(shared: Shared):
+async def test_signatures_by_a_former_secret_are_believed(shared: Shared):
     await shared.one.write("ann", "cam", Stored(1, "a:1", STATE), after=0)
-    shared.two.seals = RecordSeals(b"the next secret", [SECRET])
+    shared.two.signer = RecordSigner(b"the next secret", [SECRET])
     assert await shared.two.claim("ann", "cam", "b:1") == Stored(2, "b:1", STATE)
 
 
 async def test_a_session_goes_on_from_server_to_server_with_counters(tmp_path: Path):
     async def store() -> Store:
-        return await open_store(str(tmp_path / "s"), 3600.0, seals=RecordSeals(SECRET), counters=str(tmp_path / "c"))
+        return await open_store(str(tmp_path / "s"), 3600.0, signer=RecordSigner(SECRET), counters=str(tmp_path / "c"))
 
     for number in (1, 2, 3):
         async with server(await store()) as one:

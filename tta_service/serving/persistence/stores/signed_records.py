@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from ....core.errors import NotReady
 from .breaker import CircuitBreaker
+from .record_signer import RecordSigner
 from .records import Stored
-from .seals import RecordSeals
 
 LIMIT, SOON = 5.0, 1.0  # seconds for one operation, and for one that a frame waits for
 Change = Callable[[Stored | None], Stored | None]  # the stored record -> the new one; None: there is none
@@ -22,13 +22,13 @@ class Untrusted(Exception):
     """A record was not written by this service, or not as the last one."""
 
 
-class SealedRecords(ABC):
+class SignedRecords(ABC):
     """Records by name, changed one at a time in one atomic step."""
 
     def __init__(self) -> None:
         self.breaker = CircuitBreaker(self._probe)
         self.damaged = 0  # records that were moved aside
-        self.seals: RecordSeals | None = None
+        self.signer: RecordSigner | None = None
         self.counters: WriteCounters | None = None  # what the writer of records cannot bring back
 
     def count_damaged(self, name: str, reason: object) -> None:
@@ -55,8 +55,8 @@ class SealedRecords(ABC):
             outcome = change(stored)
             changed = outcome is not stored
             if outcome is not None and changed:
-                outcome = replace(outcome, writes=max(least, stored.writes if stored else 0) + 1, seal="")
-                outcome = self.seals.seal(name, outcome) if self.seals else outcome
+                outcome = replace(outcome, writes=max(least, stored.writes if stored else 0) + 1, signature="")
+                outcome = self.signer.sign(name, outcome) if self.signer else outcome
             return outcome
 
         try:
@@ -71,7 +71,7 @@ class SealedRecords(ABC):
 
     def _distrust(self, name: str, stored: Stored, least: int) -> str:
         """Why the record is not to be used, if so."""
-        if self.seals and not self.seals.holds(name, stored):
+        if self.signer and not self.signer.verify(name, stored):
             return "it is not what was written"
         return f"an older record was played back, write {stored.writes} of {least}" if stored.writes < least else ""
 
@@ -95,7 +95,7 @@ class SealedRecords(ABC):
 class WriteCounters:
     """How often the records of sessions were written, in a store of its own."""
 
-    def __init__(self, store: SealedRecords) -> None:
+    def __init__(self, store: SignedRecords) -> None:
         self.store = store
 
     async def count(self, name: str) -> int:

@@ -13,34 +13,34 @@ from ..signing import head_of
 from .records import Stored
 
 
-class RecordSeals:
+class RecordSigner:
     """Signs the name, epoch, holder and number of writes of records, and which state they are of.
 
-    Without a secret, for this process only. Seals by one of the `former` secrets are believed too.
+    Without a secret, for this process only. Signatures by one of the `former` secrets are believed too.
     """
 
     def __init__(self, secret: bytes = b"", former: Sequence[bytes] = ()) -> None:
         self._key = StateKey(secret or secrets.token_bytes(32))
         self._keys = {key.id: key for key in (*map(StateKey, former), self._key)}
 
-    def seal(self, name: str, stored: Stored) -> Stored:
-        """The record with its seal."""
-        return replace(stored, seal=f"{self._key.id}:{self._key.seal(_content(name, stored))}")
+    def sign(self, name: str, stored: Stored) -> Stored:
+        """The record with its signature."""
+        return replace(stored, signature=f"{self._key.id}:{self._key.sign_record(_content(name, stored))}")
 
     def knows(self, stored: Stored) -> bool:
-        """Whether it has a seal by one of these secrets, right or wrong."""
-        return stored.seal.partition(":")[0] in self._keys
+        """Whether it has a signature by one of these secrets, right or wrong."""
+        return stored.signature.partition(":")[0] in self._keys
 
-    def holds(self, name: str, stored: Stored) -> bool:
+    def verify(self, name: str, stored: Stored) -> bool:
         """Whether the record is as it was written under that name.
 
-        What is from before records were sealed is believed, and what is by another secret: its state cannot be used.
+        What is from before records were signed is believed, and what is by another secret: its state cannot be used.
         """
-        id, _, seal = stored.seal.partition(":")
+        id, _, signature = stored.signature.partition(":")
         if key := self._keys.get(id):
-            return hmac.compare_digest(seal, key.seal(_content(name, stored)))
+            return hmac.compare_digest(signature, key.sign_record(_content(name, stored)))
         head = head_of(stored.state)
-        return head.get("key") not in self._keys or (not stored.seal and "sealed" not in head)
+        return head.get("key") not in self._keys or (not stored.signature and "sealed" not in head)
 
 
 def _content(name: str, stored: Stored) -> bytes:
