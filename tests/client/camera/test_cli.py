@@ -220,17 +220,24 @@ def test_options_of_every_part() -> None:
     assert waiting.reopen == Reconnect(longest=9.0, stall=3.0, from_the_start=True)
 
 
+@pytest.mark.parametrize("value", ["true", "1e6", "null", '"x"', "a=b"])
+def test_options_of_ffmpeg_arrive_as_they_are_written(value: str) -> None:
+    source = parse_arguments(["rtsp://door/1", "--labels", "a", "--ffmpeg", f"name={value}"]).source
+    assert isinstance(source, VideoSource) and source.options == {"name": value}
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (["0", "--labels", "a", "--motion", "2"], "motion"),
         (["0", "--labels", "a", "--stall", "-1"], "--stall"),
-        (["0", "--labels", "a", "--ffmpeg", "udp"], "K=V"),
+        (["0", "--labels", "a", "--ffmpeg", "udp"], "--ffmpeg: 'udp' is not K=V"),
         (["nowhere"], "no folder"),
         (["0"], "--labels is needed"),
         (["0", "--labels", "@nowhere"], "nowhere"),
         (["virtual:", "--param", "views=1"], "belongs to no --strategy"),
-        (["virtual:", "--strategy", "mta", "--param", "views"], "K=V"),
+        (["virtual:", "--strategy", "mta", "--param", "views"], "--param: 'views' is not K=V"),
+        (["virtual:", "--reducer", "tome", "--reducer-param", "rate"], "--reducer-param: 'rate' is not K=V"),
         (["virtual:", "--reducer-param", "rate=8"], "needs a --reducer"),
         (["virtual:", "--policy", "sometimes"], "invalid choice"),
         (["virtual:", "--frames", "nan"], "argument --frames: must be a whole number, and not negative"),

@@ -121,7 +121,7 @@ def _of_our_protocol(
 
 def _make_inference(options: argparse.Namespace) -> InferenceModel | None:
     names = parse_labels(options, None) if options.protocol == "oip" and options.labels else ()
-    return make_inference_model(options, names, [parse_pair(parameter) for parameter in options.param])
+    return make_inference_model(options, names, [parse_pair(one, "--param") for one in options.param])
 
 
 def _check_teaching(options: argparse.Namespace) -> None:

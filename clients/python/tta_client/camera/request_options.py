@@ -30,7 +30,7 @@ def make_options(options: argparse.Namespace, strategies: tuple[Choice, ...], re
 def parse_strategies(text: str, parameters: list[str]) -> tuple[Choice, ...]:
     """The strategies of --strategy, each with its --param. Raises ValueError."""
     names = tuple(name.strip() for name in text.split(",") if name.strip())
-    pairs = [parse_pair(parameter) for parameter in parameters]
+    pairs = [parse_pair(parameter, "--param") for parameter in parameters]
     for key, _ in pairs:
         if not names or ("." in key and key.split(".")[0] not in names):
             raise ValueError(f"--param {key} belongs to no --strategy")
@@ -46,15 +46,22 @@ def parse_reducer(name: str, parameters: list[str], scope: Any) -> Reduction | s
     """The reducer with its parameters; "" without one. Raises ValueError."""
     if not name and parameters:
         raise ValueError("--reducer-param needs a --reducer")
-    return Reduction(Choice(name, dict(map(parse_pair, parameters))), scope) if name else ""
+    pairs = (parse_pair(parameter, "--reducer-param") for parameter in parameters)
+    return Reduction(Choice(name, dict(pairs)), scope) if name else ""
 
 
-def parse_pair(text: str) -> tuple[str, Any]:
+def parse_pair(text: str, option: str) -> tuple[str, Any]:
     """K=V, whose value is JSON, else text. Raises ValueError."""
-    key, sign, value = text.partition("=")
-    if not sign or not key:
-        raise ValueError(f"{text!r} is not K=V")
+    key, value = split_pair(text, option)
     try:
         return key, json.loads(value)
     except ValueError:
         return key, value
+
+
+def split_pair(text: str, option: str) -> tuple[str, str]:
+    """K=V as text. Raises ValueError, naming the option."""
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise ValueError(f"{option}: {text!r} is not K=V")
+    return key, value

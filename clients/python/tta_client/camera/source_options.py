@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 
-from .request_options import parse_pair
+from .request_options import split_pair
 from .sources import SourceOptions
 from .webcam import Mode
 
@@ -13,7 +13,7 @@ from .webcam import Mode
 def make_source_options(options: argparse.Namespace) -> SourceOptions:
     """How the source is opened. Raises ValueError."""
     ffmpeg = {"rtsp_transport": options.rtsp_transport} if options.rtsp_transport else {}
-    ffmpeg |= {key: str(value) for key, value in map(parse_pair, options.ffmpeg)}
+    ffmpeg |= dict(split_pair(option, "--ffmpeg") for option in options.ffmpeg)
     width, height = _read_resolution(options.resolution)
     mode = Mode(width, height, options.device_fps, options.pixel_format)
     return SourceOptions(ffmpeg, options.live, options.interval, options.watch, options.decoder, mode)
