@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -92,3 +93,10 @@ def test_the_command_tells_where_the_page_is(
     clip = clips.mp4(tmp_path / "clip.mp4")
     assert main([str(clip), "--server", address, "--labels", "cat,dog,bird", "--show"]) == 0
     assert "tta-camera: http://127.0.0.1:" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["virtual:", "--labels", "a", "--show", "--show-port", port]) == 1
+    assert f"tta-camera: --show-port {port}: Address already in use" in capsys.readouterr().err

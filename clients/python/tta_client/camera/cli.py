@@ -60,6 +60,9 @@ def main(words: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's last flush must not fail again
         return 1
+    except OSError as error:
+        print(f"tta-camera: {mask_secrets(str(error))}", file=sys.stderr)
+        return 1
     finally:
         signal.signal(signal.SIGTERM, previous)
     return 0 if complete else 1
@@ -71,7 +74,10 @@ def _open_show(options: argparse.Namespace) -> Iterator[Show | None]:
     if not options.show:
         yield None
         return
-    show = Show(options.show_port)
+    try:
+        show = Show(options.show_port)
+    except OSError as error:
+        raise OSError(f"--show-port {options.show_port}: {error.strerror or error}") from error
     print(f"tta-camera: {show.url}", file=sys.stderr)
     try:
         yield show
