@@ -110,6 +110,19 @@ def test_positional_cameras_share_a_name_s_beginning_and_no_memory(folders: list
 
 
 @pytest.mark.parametrize(
+    ("sources", "names"),
+    [
+        (["a", "a", "a"], ["a", "a-2", "a-3"]),
+        (["a", "a-3", "a"], ["a", "a-3", "a-2"]),
+        (["a", "a-2", "a"], ["a", "a-2", "a-3"]),
+    ],
+)
+def test_positional_cameras_have_different_names(sources: list[str], names: list[str]) -> None:
+    urls = [f"rtsp://{number}/{source}" for number, source in enumerate(sources)]
+    assert list(parse_command([*urls, *LABELS]).cameras) == names
+
+
+@pytest.mark.parametrize(
     ("text", "sentence"),
     [
         ("[[camera]]\nurl = '0'", "camera 1 has no name"),

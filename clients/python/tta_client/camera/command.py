@@ -7,6 +7,7 @@ import copy
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain, count
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -59,11 +60,11 @@ class Command:
         if self.alone:
             options = copy.copy(self.options)
             options.source = options.source[0]
-            options.name = options.name or options.session or _name_of(options.source)
+            options.name = options.name or options.session or _derive_name(options.source)
             return {"": Definition(options, make_arguments(options))}
         _check_alone(self.options)
         cameras = dict[str, Definition]()
-        for name, options in (*self._positional(), *(read_tables(self.file, self.options) if self.file else ())):
+        for name, options in (*self._read_positional(), *(read_tables(self.file, self.options) if self.file else ())):
             if name in cameras:
                 raise ValueError(f"two cameras are called {make_printable(name)}")
             try:
@@ -73,12 +74,12 @@ class Command:
         _check_files(cameras)
         return cameras
 
-    def _positional(self) -> Iterator[tuple[str, argparse.Namespace]]:
+    def _read_positional(self) -> Iterator[tuple[str, argparse.Namespace]]:
         names = list[str]()
         for source in self.options.source:
-            name = base = _name_of(source)
-            while name in names:
-                name = f"{base}-{names.count(base) + sum(one.startswith(f'{base}-') for one in names) + 1}"
+            base = _derive_name(source)
+            numbered = (f"{base}-{number}" for number in count(2))
+            name = next(one for one in chain([base], numbered) if one not in names)
             names.append(name)
             options = copy.copy(self.options)
             options.source, options.name = source, name
@@ -121,11 +122,9 @@ def _check_files(cameras: Mapping[str, Definition]) -> None:
         raise ValueError(f"--save: two cameras write to {make_printable(twice)}")
 
 
-def _name_of(source: str) -> str:
+def _derive_name(source: str) -> str:
     """The last part of a path or a URL, without what may be secret."""
     if source == "-":
         return "stdin"
     path = urlsplit(source).path if "://" in source else source
-    return re.sub(r"[^\w.-]+", "-", mask_secrets(path.rstrip("/").rpartition("/")[2])).strip("-") or (
-        "stdin" if source == "-" else "camera"
-    )
+    return re.sub(r"[^\w.-]+", "-", mask_secrets(path.rstrip("/").rpartition("/")[2])).strip("-") or "camera"
