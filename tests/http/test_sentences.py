@@ -24,7 +24,6 @@ from tta_service.wire.oip.tensors import join_bytes
 from tta_service.wire.v1 import open_inference_pb2 as oip
 from tta_service.wire.v1 import tta_pb2 as pb
 
-TOO_SMALL = {"name": "tda", "parameters": {"capacity": -1}}
 MISTAKES: list[tuple[str, dict[str, Any]]] = [
     ("labels.label_set.names[1]", {"labels": {"label_set": {"names": ["cat", "cat"]}}}),
     ("labels.label_set.names", {"labels": {"label_set": {"names": []}}}),

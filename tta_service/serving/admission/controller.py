@@ -43,8 +43,7 @@ class AdmissionController:
         self._running = RunningWork(capacity, seats, capacity if first is None else first)
         self._rate, self._waking = MovingAverage[float](10.0), 0  # rows a second of work; admitted, but not awake yet
         self._since = clock()  # of the last answer, or of the end of idleness
-        self._closed, self._idle = False, asyncio.Event()
-        self._idle.set()
+        self._closed = False
 
     @property
     def waiting(self) -> int:
@@ -105,10 +104,6 @@ class AdmissionController:
         self._closed = True
         for waiter in list(self._queue):
             self._send_away(waiter, NotReady("the server is draining"))
-
-    async def wait_idle(self) -> None:
-        """Returns when no request runs."""
-        await self._idle.wait()
 
     async def _wait(self, waiter: Waiter) -> Permit:
         """Waits in its queue. Requests that were admitted before go first, even if their tasks have not run yet."""
@@ -172,7 +167,6 @@ class AdmissionController:
     def _start(self, claim: Claim, place: Place = "") -> Permit:
         if not self._running.requests:
             self._since = self._clock()
-            self._idle.clear()
         rows = 1 if place == "late" else claim.rows
         self._queue.shares.serve(claim.client, claim.cost or rows)
         permit = Permit(claim.client, rows, claim.cost, place, self._resize, self._release)
@@ -191,8 +185,6 @@ class AdmissionController:
             before, self._since = self._since, self._clock()
             self._rate.add(permit.rows, over=self._since - before)
         self._running.remove(permit)
-        if not self._running.requests:
-            self._idle.set()
         if self._queue.rows:
             self._admit_waiting()
 
