@@ -68,7 +68,7 @@ def asks_callers(settings: Settings) -> bool:
 def make_identity(settings: Settings) -> Identity:
     """The check of callers. Raises `BadSettings` for a file of keys that cannot be used."""
     server = settings.server
-    with _blamed("server.keys"):
+    with _blame_setting("server.keys"):
         keys = KeyFile(Path(server.keys)) if server.keys else None
     networks = tuple(server.trusted_proxies)
     proxies = Proxies(networks, server.tls.terminated_by_proxy, server.owner_header, server.role_header)
@@ -80,7 +80,7 @@ def make_certificates(settings: Settings) -> Certificates | None:
     tls = settings.server.tls
     if not tls.certificate:
         return None
-    with _blamed("server.tls.certificate"):
+    with _blame_setting("server.tls.certificate"):
         return Certificates(Path(tls.certificate), Path(tls.key), Path(tls.client_ca) if tls.client_ca else None)
 
 
@@ -91,7 +91,7 @@ def make_audit_log(settings: Settings) -> AuditLog | None:
             raise BadSettings("log.audit: name the audit log that log.audit_required asks for")
         return None
     path = Path(settings.log.audit)
-    with _blamed("log.audit"):
+    with _blame_setting("log.audit"):
         audit = AuditLog(path, settings.log.audit_required)
         check_private(path, path.stat())
     return audit
@@ -106,7 +106,7 @@ def is_loopback(host: str) -> bool:
 
 
 @contextmanager
-def _blamed(knob: str) -> Iterator[None]:
+def _blame_setting(knob: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:

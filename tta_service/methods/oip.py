@@ -142,7 +142,7 @@ class OpenInference(ServerStatus):
             until = min((end for end in ends if end is not None), default=None)
             pictures = list[ParsedRequest]()
             for place, image in enumerate(request.images):
-                with request.located(place):
+                with request.locate_errors(place):
                     picture = request.of_picture(place)
                     pictures.append(self._service.parse(picture, arrived, until, trace, image))
             answers = await self._in_sequence(request, pictures, until)
@@ -163,7 +163,7 @@ class OpenInference(ServerStatus):
         if step is None:
             return await self._answer(request, pictures)
         async with self._order.turn(current_owner(), step.id, deadline):
-            with request.located(0):
+            with request.locate_errors(0):
                 is_open = await self._service.begin_session(step.id, anew=step.start)
             if self._oip.strict and not (is_open or step.start):
                 raise BadRequest(NO_START.format(step.id, request.model), "parameters.sequence_start")
@@ -181,7 +181,7 @@ class OpenInference(ServerStatus):
         """The answers to all pictures, or the error of the first that has one."""
 
         async def answer(place: int) -> Answer:
-            with request.located(place):
+            with request.locate_errors(place):
                 return await self._service.answer(pictures[place])
 
         if len(pictures) == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-KEPT = 1024  # clients whose ends are looked through no more often than their number doubles
+PRUNE_ABOVE = 1024  # clients: ends of work in the past are dropped when there are more, and then at twice as many
 
 
 class FairShares:
@@ -16,7 +16,7 @@ class FairShares:
 
     def __init__(self, weights: Mapping[str, float] | None = None) -> None:
         self._weights = weights or {}
-        self._now, self._ends, self._kept = 0.0, dict[str, float](), KEPT
+        self._now, self._ends, self._prune_above = 0.0, dict[str, float](), PRUNE_ABOVE
 
     def start(self, client: str) -> float:
         """Where the client's next work begins, in virtual time."""
@@ -34,9 +34,9 @@ class FairShares:
         """The client is served next: virtual time moves on to its start."""
         self._now = start = self.start(client)
         self._ends[client] = start + self.span(client, cost)
-        if len(self._ends) > self._kept:
+        if len(self._ends) > self._prune_above:
             self._ends = {each: end for each, end in self._ends.items() if end > start}
-            self._kept = max(KEPT, 2 * len(self._ends))
+            self._prune_above = max(PRUNE_ABOVE, 2 * len(self._ends))
 
     def charge(self, client: str, cost: float) -> None:
         """The client is served along with another one."""

@@ -126,7 +126,7 @@ def edit_keys(path: Path) -> Generator[dict[str, ApiKey]]:
         keys = read_keys(path) if path.exists() else {}
         yield keys
         with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as file:  # 0600
-            json.dump({"keys": [key.describe() | _stored(key) for key in keys.values()]}, file, indent=1)
+            json.dump({"keys": [key.describe() | _dump(key) for key in keys.values()]}, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
         os.replace(file.name, path)
@@ -154,7 +154,7 @@ def _parse(entry: Any) -> ApiKey:
     return ApiKey(entry["id"], check_owner(entry["name"]), Role.of(entry["role"]), entry["created"], salt, digest)
 
 
-def _stored(key: ApiKey) -> dict[str, str]:
+def _dump(key: ApiKey) -> dict[str, str]:
     return {"salt": key.salt.hex(), "sha256": key.digest.hex()}
 
 

@@ -12,7 +12,7 @@ from ..core.request import USUAL_THRESHOLD, Cascade
 from ..core.strategy import Strategy
 from ..core.trust import TrustOptions
 from .field_paths import field_prefix
-from .server_info import ServerInfo, parsed_once
+from .server_info import ServerInfo, parse_once
 from .trust import parse_trust
 from .v1 import tta_pb2 as pb
 from .well_known import from_struct
@@ -46,7 +46,7 @@ class Options:
     trust: TrustOptions
 
 
-@parsed_once
+@parse_once
 def parse_options(message: pb.Options, server_info: ServerInfo, path: str) -> Options:
     """The options in a message at `path`. Raises `TTAError` that names the field."""
     top_k = message.top_k if message.HasField("top_k") else 5
@@ -71,7 +71,7 @@ def parse_options(message: pb.Options, server_info: ServerInfo, path: str) -> Op
     )
 
 
-@parsed_once
+@parse_once
 def parse_strategy(choice: pb.Choice, server_info: ServerInfo, path: str) -> Strategy[Any]:
     """The strategy that a message chooses; an empty name chooses the server's default."""
     with field_prefix(path):
@@ -79,7 +79,7 @@ def parse_strategy(choice: pb.Choice, server_info: ServerInfo, path: str) -> Str
         return catalogue.strategies.build(name, parameters, server_info.limits.parameters)
 
 
-@parsed_once
+@parse_once
 def parse_reduction(message: pb.Reduction, server_info: ServerInfo, path: str) -> Reduction:
     """The reduction that a message chooses; an empty name chooses the server's default reducer."""
     if message.scope not in SCOPES:

@@ -24,7 +24,7 @@ from ..serving.sessions.session import check_session_id
 from .field_paths import FieldOrigins, field_prefix
 from .identity import NOBODY, Caller
 from .options import parse_options
-from .server_info import ServerInfo, parsed_once
+from .server_info import ServerInfo, parse_once
 from .v1 import tta_pb2 as pb
 
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.{,256})?")  # later versions add fields
@@ -131,7 +131,7 @@ def parse_labels(message: pb.Labels, find_labels: LabelLookup, server_info: Serv
             raise BadLabels("there are no labels: give the id of a label set, or the set itself", path)
 
 
-@parsed_once
+@parse_once
 def parse_label_set(message: pb.LabelSet, server_info: ServerInfo, path: str) -> LabelSet:
     """The label set in a message at `path`, with the default template when it names none. Raises `BadLabels`."""
     limits, sentences = server_info.limits, [tuple(one.texts) for one in message.sentences]

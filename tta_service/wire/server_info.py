@@ -16,7 +16,7 @@ from ..images.limits import DEFAULT_LIMITS
 Bytes = Annotated[int, Field(ge=1024, le=1 << 40)]
 M = TypeVar("M")  # a message
 T = TypeVar("T")
-LONGEST = 64 << 10  # bytes of a message that `parsed_once` remembers
+LONGEST = 64 << 10  # bytes of a message that `parse_once` remembers
 
 
 class Limits(BaseModel):
@@ -64,18 +64,18 @@ class ServerInfo:
     reducer: str = "none"
     limits: Limits = field(default_factory=Limits)
     check_reducer: Callable[[Reducer], None] = lambda reducer: None  # raises `Unsupported` when the model cannot do it
-    # What `parsed_once` made lately, by the type and the bytes of the message, with about its size: 4 MiB in all.
+    # What `parse_once` made lately, by the type and the bytes of the message, with about its size: 4 MiB in all.
     parsed: LRUCache[tuple[type, bytes], tuple[Any, int]] = field(
         default_factory=lambda: LRUCache(4 << 20, lambda known: known[1]), init=False, compare=False, repr=False
     )
 
 
-def parsed_once(parse: Callable[[M, ServerInfo, str], T]) -> Callable[[M, ServerInfo, str], T]:
+def parse_once(parse: Callable[[M, ServerInfo, str], T]) -> Callable[[M, ServerInfo, str], T]:
     """`parse(message, server_info, path)`, which makes a frozen value, once for equal messages: most requests of a
     caller have the same options and labels."""
 
     @wraps(parse)
-    def parse_once(message: Any, server_info: ServerInfo, path: str) -> T:
+    def find_or_parse(message: Any, server_info: ServerInfo, path: str) -> T:
         message.DiscardUnknownFields()  # nobody checks those, so a key could be long
         key = message.__class__, message.SerializeToString(deterministic=True)
         if (known := server_info.parsed.get(key)) is None:
@@ -84,4 +84,4 @@ def parsed_once(parse: Callable[[M, ServerInfo, str], T]) -> Callable[[M, Server
                 server_info.parsed[key] = known
         return known[0]
 
-    return parse_once
+    return find_or_parse

@@ -44,27 +44,27 @@ class RunningWork:
         self.rows += permit.rows
         self._clients[permit.client] += 1
         if permit.place:
-            self._beyond[permit.place] += self._counted(permit.place, permit.rows)
+            self._beyond[permit.place] += self._count(permit.place, permit.rows)
 
     def resize(self, permit: Permit, rows: int) -> None:
         """It has so many rows from now on."""
         self.rows += rows - permit.rows
         if place := permit.place:
-            self._beyond[place] += self._counted(place, rows) - self._counted(place, permit.rows)
+            self._beyond[place] += self._count(place, rows) - self._count(place, permit.rows)
         permit.rows = rows
 
     def remove(self, permit: Permit) -> None:
         """It has ended."""
         self.rows -= permit.rows
         if permit.place:
-            self._beyond[permit.place] -= self._counted(permit.place, permit.rows)
+            self._beyond[permit.place] -= self._count(permit.place, permit.rows)
         self.requests -= 1
         self._clients[permit.client] -= 1
         if not self._clients[permit.client]:
             del self._clients[permit.client]
 
     def _has_room(self, place: Place, most: int, rows: int) -> bool:
-        return most > 0 and (not self._beyond[place] or self._beyond[place] + self._counted(place, rows) <= most)
+        return most > 0 and (not self._beyond[place] or self._beyond[place] + self._count(place, rows) <= most)
 
-    def _counted(self, place: Place, rows: int) -> int:
+    def _count(self, place: Place, rows: int) -> int:
         return min(rows, max(1, self._first // 2)) if place == "first" else rows

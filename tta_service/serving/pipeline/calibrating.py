@@ -77,28 +77,28 @@ def make_calibration(
     A strategy that learns from lessons is cross-fitted; the scores of another do not hang on them, so those count that
     it gave when the frame was drawn.
     """
-    mine, names = [one for one in lessons if _said(one, strategy)], text.labels.names
+    mine, names = [one for one in lessons if _find_drawn(one, strategy)], text.labels.names
     if is_teachable(strategy):
         drawn = [one for one in lessons if one.example.drawn and one.label is not None]
         wanted = drawn[-WINDOW:]
         logits = yield from cross_fit(strategy, text, lessons, wanted, recent[-FRAMES:])
     else:
         wanted = mine[-WINDOW:]
-        logits = [said.logits for one in wanted if (said := _said(one, strategy))]
+        logits = [drawn.logits for one in wanted if (drawn := _find_drawn(one, strategy))]
     if not wanted:
         return Calibration()
     right = np.array([names.index(one.label or "") for one in wanted])
     zero_shot = zero_shot_logits(text, wanted).double().numpy()
-    return calibrate(torch.stack(logits).double().numpy(), zero_shot, right, _covered(strategy, mine, names))
+    return calibrate(torch.stack(logits).double().numpy(), zero_shot, right, _find_covered(strategy, mine, names))
 
 
-def _said(lesson: Lesson, strategy: Strategy[Any]) -> Drawn | None:
+def _find_drawn(lesson: Lesson, strategy: Strategy[Any]) -> Drawn | None:
     """What that strategy said about a picture of a class that was drawn uniformly."""
     drawn = lesson.example.drawn
     return drawn if drawn is not None and drawn.strategy == repr(strategy) and lesson.label is not None else None
 
 
-def _covered(strategy: Strategy[Any], lessons: Sequence[Lesson], names: Sequence[str]) -> tuple[bool, ...]:
+def _find_covered(strategy: Strategy[Any], lessons: Sequence[Lesson], names: Sequence[str]) -> tuple[bool, ...]:
     """Of the lessons that had a prediction set before they were learnt, whether it held their label."""
-    sets = [(one.label or "", said.prediction_set) for one in lessons if (said := _said(one, strategy))]
+    sets = [(one.label or "", drawn.prediction_set) for one in lessons if (drawn := _find_drawn(one, strategy))]
     return tuple(names.index(label) in held for label, held in sets if held is not None)

@@ -68,8 +68,10 @@ class SessionWatch:
 
     @property
     def signs(self) -> Mapping[str, float]:
-        """What speaks against the session's answers, the larger the more: `flips` and `rejections`, shares of the
-        recent frames, of `FEWEST` at least; `resets`; `drift` as in `statistics`. Any thread may read them."""
+        """What speaks against the session's answers, the larger the more. Any thread may read it.
+
+        `flips` and `rejections` are shares of the recent frames, of `FEWEST` at least; `drift` is as in `statistics`.
+        """
         flips, rejections = map(float, self._shares.value * min(1.0, self._shares.seen / FEWEST))
         found = {"flips": flips, "rejections": rejections, "resets": float(self._resets)}
         drift = self._newest.drift if self._newest else None
@@ -98,7 +100,7 @@ class SessionWatch:
             window = self._windows[labels.id] = _Window(len(plain.values))
         self._newest = window
         window.add(plain, answer.best)
-        return (*window.signs(taught), *found)
+        return (*window.cautions(taught), *found)
 
     def should_ask(self, cautions: tuple[Caution, ...], waiting: Callable[[], int]) -> bool:
         """Whether a person is asked about a frame with these warnings, given how many such questions wait."""
@@ -121,20 +123,20 @@ class _Window:
 
     def add(self, plain: Scores, label: int) -> None:
         """A frame with plain CLIP's scores, and the label that was answered."""
-        kept, best = 1 - 1 / WINDOW, float(plain.logits[plain.best])
-        self._chance *= kept
-        self._labels *= kept
+        decay, best = 1 - 1 / WINDOW, float(plain.logits[plain.best])
+        self._chance *= decay
+        self._labels *= decay
         self._chance += plain.values
         self._labels[0, plain.best] += 1
         self._labels[1, label] += 1
-        self._frames = self._frames * kept + 1.0
-        self._entropies = self._entropies * kept + plain.entropy
-        self._best = self._best * kept + best
+        self._frames = self._frames * decay + 1.0
+        self._entropies = self._entropies * decay + plain.entropy
+        self._best = self._best * decay + best
         frames, total, squares = self._first
         if frames < WINDOW:
             self._first = frames + 1.0, total + best, squares + best * best
 
-    def signs(self, taught: bool) -> list[Caution]:
+    def cautions(self, taught: bool) -> list[Caution]:
         """What is wrong with the recent frames."""
         if self._frames < FEWEST:
             return []

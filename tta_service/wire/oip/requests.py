@@ -11,7 +11,7 @@ from typing import Any
 
 from ...core.errors import BadRequest, TTAError
 from ...core.request import Encoded, Raw
-from ..server_info import ServerInfo, parsed_once
+from ..server_info import ServerInfo, parse_once
 from ..v1 import open_inference_pb2 as oip
 from ..v1 import tta_pb2 as pb
 from .models import ANY, EMBED, TOP, check_model, datatypes_of, outputs_of
@@ -63,7 +63,7 @@ class InferRequest:
         return request
 
     @contextmanager
-    def located(self, place: int) -> Generator[None]:
+    def locate_errors(self, place: int) -> Generator[None]:
         """A block whose errors, of the picture at that place, name the field as this protocol's callers know it."""
         try:
             yield
@@ -110,7 +110,7 @@ def parse_infer(message: oip.ModelInferRequest, server_info: ServerInfo, batch: 
     )
 
 
-@parsed_once
+@parse_once
 def _parse_head(message: oip.ModelInferRequest, server_info: ServerInfo, path: str) -> Head:
     model, values = message.model_name, values_of(message.parameters)
     sequence, timeout = _sequence(values), _timeout(values)
