@@ -116,6 +116,7 @@ def test_the_documentation_names_every_option_of_its_own_and_no_other():
         (["evaluate", ".", "--paper", "TDA", "--labels", "a,b", "--no-guard"], "together with --labels, --guard: what"),
         (["evaluate", ".", "--paper", "nobody"], "there are protocols of CLIP, TPT"),
         (["evaluate", "PICTURES", "--report", "none/a.html"], "the report cannot be written there"),
+        (["evaluate", "PICTURES", "--report", "."], ". is a folder: --report names the file to be written"),
         (["compare", "PICTURES/flower/0.png", "PICTURES/flower/0.png"], "is no evaluation"),
         (["compare", "a.json", "b.json"], "a.json: No such file"),
     ],

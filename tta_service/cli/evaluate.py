@@ -131,6 +131,8 @@ def _check(wish: Wish, paper: str | None, report: Path, both: bool) -> None:
         raise BadRequest("--json and --csv both print; give one of them", "csv")
     if not report.parent.is_dir():
         raise BadRequest(f"{report.parent} is no folder: the report cannot be written there", "report")
+    if not paper and report.is_dir():  # a paper has no report
+        raise BadRequest(f"{report} is a folder: --report names the file to be written", "report")
 
 
 def _print(made: Any, wish: Wish, report: Path, as_json: bool, as_csv: bool) -> None:
