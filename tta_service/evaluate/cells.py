@@ -25,7 +25,13 @@ class Cell:
 
     @property
     def shown(self) -> str:
-        return "clean" if self.shift == "none" else f"{self.shift} {self.severity}"
+        """For people."""
+        return show_shift(self.shift, self.severity)
+
+
+def show_shift(shift: str, severity: int) -> str:
+    """`fog 3`, or `clean`."""
+    return "clean" if shift == "none" else f"{shift} {severity}"
 
 
 def cells(sets: list[str], shifts: list[str], severities: list[int], reducers: list[str]) -> list[Cell]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import BadRequest
+from .cells import show_shift
 from .metrics import Numbers, mean_and_error
 from .results import FORMAT, align
 from .verdicts import holm, two_sided, verdict
@@ -116,9 +117,8 @@ def compared_json(made: Compared) -> dict[str, Any]:
 
 
 def _cells(row: Comparison) -> tuple[str, ...]:
-    shift = "clean" if row.shift == "none" else f"{row.shift} {row.severity}"
     means = f"{row.first:.1f}", f"{row.second:.1f}", f"{row.difference:+.1f} ± {row.error:.1f}"
-    return row.strategy, shift, row.order, str(row.lessons), *means, row.verdict
+    return row.strategy, show_shift(row.shift, row.severity), row.order, str(row.lessons), *means, row.verdict
 
 
 def _check_same(first: Mapping[str, Any], second: Mapping[str, Any], names: Sequence[str]) -> None:

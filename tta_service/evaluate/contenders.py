@@ -17,26 +17,10 @@ from ..core.parameters import parse_value
 from ..core.strategy import Needs, Scope, Strategy
 
 ALL = (
-    *(
-        "zero_shot",
-        "mean",
-        "zero",
-        "rtpt",
-        "mta",
-        "tpt",
-        "c_tpt",
-        "tda",
-        "tda:views=64",
-        "boost_adapter",
-        "boost_adapter:summary=plain",
-        "oga",
-        "dota",
-        "adapt",
-    ),
-    *("stata", "dmn", "swap_prompt", "self_tpt", "vb_weights", "cutmixout", "scenes"),
+    *("zero_shot", "mean", "zero", "rtpt", "mta", "tpt", "c_tpt", "tda", "tda:views=64", "boost_adapter"),
+    *("boost_adapter:summary=plain", "oga", "dota", "adapt", "stata", "dmn", "swap_prompt", "self_tpt", "vb_weights"),
+    *("cutmixout", "scenes"),
 )
-
-
 TAUGHT = ("tip_adapter", "gda", "taught")  # these learn from lessons alone: without any they are zero-shot
 
 
@@ -51,10 +35,9 @@ class Contender:
     def of(cls, text: str) -> Contender:
         """From `tda` or `tda:views=64,alpha=1`. Raises `TTAError` for what the catalogue does not have."""
         name, _, rest = text.partition(":")
-        pairs = (part.partition("=") for part in rest.split(",") if part)
-        made = cls(name.strip(), {key.strip(): parse_value(value) for key, _, value in pairs})
-        strategies.build(made.strategy, made.parameters)
-        return _tidy(made.strategy, made.parameters)
+        parameters = _parse_parameters(rest)
+        strategies.build(name.strip(), parameters)
+        return _tidy(name.strip(), parameters)
 
     def __str__(self) -> str:
         shown = ",".join(f"{key}={json.dumps(value).strip(chr(34))}" for key, value in self.parameters.items())
@@ -135,9 +118,13 @@ def _fields(strategy: str) -> set[str]:
     return {parameter.name for parameter in strategies.describe(strategy).parameters}
 
 
-def parse_reducer(text: str) -> tuple[str, dict[str, object]]:
+def parse_reducer(text: str) -> tuple[str, dict[str, Any]]:
     """`tome` or `tome:keep=0.5` to name and parameters."""
     name, _, rest = text.partition(":")
-    return name, {
-        key: parse_value(value) for key, _, value in (part.partition("=") for part in rest.split(",") if part)
-    }
+    return name.strip(), _parse_parameters(rest)
+
+
+def _parse_parameters(text: str) -> dict[str, Any]:
+    """From `views=64,alpha=1`."""
+    pairs = (part.partition("=") for part in text.split(",") if part)
+    return {key.strip(): parse_value(value) for key, _, value in pairs}

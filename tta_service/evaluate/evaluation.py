@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.errors import BadImage, Unsupported
 from ..core.labels import LabelSet, TextSpace
@@ -69,6 +70,16 @@ class Outcome:
     def lessons(self) -> int:
         """Of each class."""
         return self.row.lessons
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """[f] of the frames of all streams."""
+        return np.concatenate([run.label for run in self.runs])
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """[f, c] of the same frames."""
+        return np.concatenate([run.scores for run in self.runs])
 
 
 @dataclass(eq=False)

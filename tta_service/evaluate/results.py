@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+from .cells import show_shift
 from .evaluation import Evaluation, Outcome
 from .rows import Row
 
@@ -135,22 +136,22 @@ def text_lines(made: Evaluation) -> Iterator[str]:
     about = describe(made, "")
     yield f"{about['pictures']} pictures of {about['classes']} classes in {about['data']}, model {about['model']}"
     yield ""
-    yield from table_lines([outcome.row for outcome in made.outcomes])
+    yield from align(make_table([outcome.row for outcome in made.outcomes]))
     yield ""
     yield EXPLAINED
     for sentence in made.left_out:
         yield f"left out: {sentence}"
 
 
-def table_lines(rows: Sequence[Row]) -> Iterator[str]:
-    """The table for people, the best strategies of each group first. Columns that are all alike are left out."""
-    cells = [HEADS, *(row_cells(row) for row in sort_rows(rows))]
+def make_table(rows: Sequence[Row]) -> list[list[str]]:
+    """Heads and cells for people, the best strategies of each group first. Columns that are all alike are left out."""
+    cells = [HEADS, *(_row_cells(row) for row in sort_rows(rows))]
     kept = [
         place
         for place, head in enumerate(HEADS)
         if head not in ("shift", "order", "lessons") or len({row[place] for row in cells[1:]}) > 1
     ]
-    yield from align([[row[place] for place in kept] for row in cells])
+    return [[row[place] for place in kept] for row in cells]
 
 
 def align(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -171,12 +172,12 @@ def sort_rows(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=rank)
 
 
-def row_cells(one: Row) -> tuple[str, ...]:
+def _row_cells(one: Row) -> tuple[str, ...]:
     """What the table shows of a row, in the order of `HEADS`."""
     plain = one.contender == "zero_shot"
     return (
         one.contender,
-        "clean" if one.shift == "none" else f"{one.shift} {one.severity}",
+        show_shift(one.shift, one.severity),
         one.order,
         str(one.lessons),
         f"{one.top1:.1f} ± {one.top1_error:.1f}",

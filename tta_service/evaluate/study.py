@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,7 +146,7 @@ class Study:
         with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),)) as ahead:
             waiting = [ahead.submit(self.features, cell, contenders) for cell in cells[:1]]
             for place, cell in enumerate(cells):
-                rows = _first(waiting).result()
+                rows = waiting.pop(0).result()
                 waiting += [ahead.submit(self.features, after, contenders) for after in cells[place + 1 : place + 2]]
                 takes = {str(one): self.takes(cell, one, rows, contenders) for one in contenders}
                 self.play(cell, [take for some in takes.values() for take in some], done)
@@ -164,10 +164,6 @@ def make_frame_reader(
 ) -> Callable[[int], NDArray[np.float32]]:
     """A function from a frame to the first of its picture's views."""
     return lambda frame: features.rows(int(picture[frame]), views)
-
-
-def _first(waiting: list[Future[Rows]]) -> Future[Rows]:
-    return waiting.pop(0)
 
 
 def _ignore(_: int) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
-import numpy as np
-
 from ..evaluation import Outcome
 from ..metrics import reliability
 from ..rows import Row
@@ -75,14 +73,12 @@ def calibration(outcome: Outcome) -> str:
     """How often answers of a confidence are right; bars show how many answers there are."""
     side, edge = 170, 26
     x, y = Axis(0, 1, edge, side - 6), Axis(0, 1, side - edge, 8)
-    scores = np.concatenate([run.scores for run in outcome.runs])
-    labels = np.concatenate([run.label for run in outcome.runs])
     parts = [
         line(x(0), y(0), x(1), y(1), "zero"),
         line(x(0), y(0), x(1), y(0), "grid"),
         line(x(0), y(0), x(0), y(1), "grid"),
     ]
-    for sure, right, share in reliability(scores, labels, 10):
+    for sure, right, share in reliability(outcome.scores, outcome.labels, 10):
         said = f"{share:.0%} of the answers: confidence {sure:.0%}, right {right:.0%}"
         parts += [
             line(x(sure), y(sure), x(sure), y(right), "gap"),
@@ -139,9 +135,8 @@ def confusion(outcome: Outcome, names: Sequence[str]) -> str:
     """A square for each class and answer; darker is more often, of the pictures of the class."""
     from sklearn.metrics import confusion_matrix
 
-    labels = np.concatenate([run.label for run in outcome.runs])
-    answers = np.concatenate([run.scores.argmax(1) for run in outcome.runs])
-    shares = confusion_matrix(labels, answers, labels=range(len(names)), normalize="true")
+    answers = outcome.scores.argmax(1)
+    shares = confusion_matrix(outcome.labels, answers, labels=range(len(names)), normalize="true")
     cell = max(12, min(30, 300 // len(names)))
     left, top = 110, 8
     width, height = left + cell * len(names) + 8, top + cell * len(names) + 96

@@ -15,9 +15,7 @@ SHOWN = 15
 
 def confused_table(outcome: Outcome, names: Sequence[str]) -> str:
     """Class, answer, and how many of the class's pictures got it."""
-    labels = np.concatenate([run.label for run in outcome.runs])
-    answers = np.concatenate([run.scores.argmax(1) for run in outcome.runs])
-    counts = confusion_matrix(labels, answers, labels=range(len(names)))
+    counts = confusion_matrix(outcome.labels, outcome.scores.argmax(1), labels=range(len(names)))
     totals = counts.sum(1)
     np.fill_diagonal(counts, 0)
     worst = np.argsort(-counts, axis=None, kind="stable")[:SHOWN]

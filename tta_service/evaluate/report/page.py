@@ -7,7 +7,7 @@ from html import escape
 from importlib.resources import files
 
 from ..evaluation import Evaluation, Outcome
-from ..results import EXPLAINED, HEADS, describe, row_cells, sort_rows
+from ..results import EXPLAINED, describe, make_table, sort_rows
 from ..rows import Row
 from . import charts
 from .confused import confused_table
@@ -133,11 +133,10 @@ def _confusion(made: Evaluation, final: Sequence[Outcome]) -> Iterator[str]:
 
 
 def _table(rows: Sequence[Row]) -> str:
-    shown = [row_cells(row) for row in sort_rows(rows)]
-    optional = {"shift", "order", "lessons"}
-    kept = [i for i, head in enumerate(HEADS) if head not in optional or len({cells[i] for cells in shown}) > 1]
-    head = "".join(f"<th>{escape(HEADS[i])}</th>" for i in kept)
+    heads, *table = make_table(rows)
+    head = "".join(f"<th>{escape(word)}</th>" for word in heads)
     body = "".join(
-        f'<tr class="{cells[6]}">{"".join(f"<td>{escape(cells[i])}</td>" for i in kept)}</tr>' for cells in shown
+        f'<tr class="{row.verdict}">{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>'
+        for row, cells in zip(sort_rows(rows), table)
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
