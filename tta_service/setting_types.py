@@ -18,7 +18,7 @@ URL = Annotated[str, Field(repr=False)]  # it may hold a password
 def _parse_list(given: Any) -> Any:
     try:
         return json.loads(given) if isinstance(given, str) else given
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError("a list of numbers is needed, such as [0.1, 1]") from None
 
 

@@ -36,7 +36,7 @@ def test_a_missing_file_is_reported_with_its_setting(tmp_path: Path):
         load_peaks(tmp_path / "none")
 
 
-@pytest.mark.parametrize("text", ["[1]", '{"strategy": "tda"}', "no JSON"])
+@pytest.mark.parametrize("text", ["[1]", '{"strategy": "tda"}', "no JSON", "[" * 100_000], ids=lambda text: text[:9])
 def test_another_file_is_refused(tmp_path: Path, text: str):
     (tmp_path / "file").write_text(text)
     with pytest.raises(BadSettings, match="was not written by"):

@@ -231,6 +231,7 @@ FOREIGN = [
     ("cut.safetensors", lambda path: tensors(path)[:-9], "incomplete: .* bytes"),
     ("head.safetensors", lambda path: tensors(path)[:40], "incomplete"),
     ("odd.safetensors", lambda path: b"\x07" + bytes(7) + b"{rubbish", "damaged"),
+    ("deep.safetensors", lambda path: (100_005).to_bytes(8, "little") + b'{"a":' + b"[" * 100_000, "damaged"),
     ("safe.pt", lambda path: tensors(path), "call it safe.safetensors"),
     (
         "torch.safetensors",

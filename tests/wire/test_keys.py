@@ -68,7 +68,7 @@ def test_a_file_is_written_for_its_owner_alone_and_refused_when_others_may_read_
 
 
 @pytest.mark.parametrize("content", [
-    "", "[]", "{}", '{"keys": 1}', '{"keys": [{"id": "a"}]}', "\x00", '{"keys": [null]}',
+    "", "[]", "{}", '{"keys": 1}', '{"keys": [{"id": "a"}]}', "\x00", '{"keys": [null]}', "[" * 100_000,
     json.dumps({"keys": [{"id": "a", "name": "b", "role": "king", "created": "", "salt": "00", "sha256": "00"}]}),
     json.dumps({"keys": [{"id": "a", "name": "\n", "role": "infer", "created": "", "salt": "00", "sha256": "00"}]}),
 ])  # fmt: skip

@@ -75,7 +75,7 @@ def load_peaks(file: Path) -> list[Peak]:
         return [Peak(**json.loads(line)) for line in file.read_text("utf-8").splitlines()]
     except OSError as error:
         raise BadSettings(f"metrics.peaks: cannot read {file}: {error.strerror}") from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise BadSettings(f"metrics.peaks: {file} was not written by `tta-service measure`: {error}") from None
 
 

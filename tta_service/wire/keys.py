@@ -110,7 +110,7 @@ def read_keys(path: Path) -> dict[str, ApiKey]:
         content = file.read()
     try:
         keys = [_parse(entry) for entry in json.loads(content)["keys"]]
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise ValueError(f"{path} holds no API keys; `tta-service keys add` writes such a file") from None
     return {key.id: key for key in keys}
 

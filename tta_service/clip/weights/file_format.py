@@ -73,7 +73,7 @@ def _why_not_safetensors(file: Path, size: int) -> str:
     try:
         ends = [tensor["data_offsets"][1] for name, tensor in json.loads(header).items() if name != "__metadata__"]
         whole = 8 + length + max(ends, default=0)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         return "it is damaged: its list of tensors cannot be read; fetch it again"
     if size < whole:
         return f"it is incomplete: {size} of {whole} bytes; fetch it again"

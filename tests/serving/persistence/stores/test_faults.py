@@ -153,9 +153,10 @@ async def test_a_clock_that_jumps_deletes_nothing(tmp_path: Path):
     assert await store.epoch("ann", "cam") == await store.epoch("ann", "door") == 1
 
 
-async def test_a_folder_of_before_it_had_a_clock_survives_a_jump(tmp_path: Path):
+@pytest.mark.parametrize("lock", [b"", b"\xff", b"[" * 100_000, b'{"now": null, "wall": 0}'], ids=lambda lock: lock[:9])
+async def test_a_folder_without_a_clock_that_can_be_read_survives_a_jump(lock: bytes, tmp_path: Path):
     await FolderStore(tmp_path, 3600.0).write("ann", "cam", Stored(1, "a:1", b"x"), after=0)
-    (tmp_path / "lock").write_bytes(b"")
+    (tmp_path / "lock").write_bytes(lock)
     later = time.time() + 400 * DAY
     assert await FolderStore(tmp_path, 3600.0, wall=lambda: later).epoch("ann", "cam") == 1
 

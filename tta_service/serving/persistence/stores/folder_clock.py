@@ -52,6 +52,6 @@ class FolderClock:
         try:
             written = json.loads((self._folder / "lock").read_text())
             return float(written["now"]), float(written["wall"])
-        except (OSError, ValueError, LookupError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
             newest = max((one.stat().st_mtime for one in os.scandir(self._folder) if one.name != "lock"), default=wall)
             return (newest, newest) if newest < wall else (wall, wall)
