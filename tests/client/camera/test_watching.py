@@ -68,6 +68,13 @@ def test_a_picture_that_grows_is_waited_for_and_a_folder_that_goes_comes_back(
     assert [frame.image for frame in islice(WatchedSource(str(folder)), 2)] == [b"ab", b"c"]
 
 
+def test_what_cannot_be_read_in_a_watched_folder_is_passed_on_by_its_name(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")  # without a writer: reading it would block
+    (tmp_path / "folder.png").mkdir()
+    frames = list(islice(WatchedSource(str(tmp_path), interval=0.01), 2))
+    assert {frame.image for frame in frames} == {tmp_path / "pipe.jpg", tmp_path / "folder.png"}
+
+
 def test_the_command_watches_until_it_has_enough(address: str, peer: Peer, tmp_path: Path) -> None:
     for number in range(3):
         (tmp_path / f"{number}.jpg").write_bytes(b"x" * (number + 1))

@@ -20,9 +20,8 @@ PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 class FolderSource:
     """The pictures of a folder, of a glob such as `shots/**/*.jpg`, or one picture.
 
-    A name that exists is no pattern: `img[1].jpg`, or the folder `shots[1]` of `shots[1]/*.jpg`. A file that cannot be
-    read is passed on as its path, so that its frame fails with an error that names it. Iterating raises
-    FileNotFoundError when there is no picture.
+    A name that exists is no pattern: `img[1].jpg`, or the folder `shots[1]` of `shots[1]/*.jpg`. Iterating
+    raises FileNotFoundError when there is no picture.
     """
 
     pattern: str
@@ -35,10 +34,7 @@ class FolderSource:
                 f"no pictures ({', '.join(PICTURES)}) in {make_printable(mask_secrets(self.pattern))}"
             )
         for number, path in enumerate(paths, 1):
-            picture: bytes | Path = path
-            with suppress(OSError):  # only regular files: reading a pipe may block without end
-                picture = path.read_bytes() if path.is_file() else path
-            yield Frame(number, picture, scene=make_printable(path.name))
+            yield read_frame(number, path)
 
     def count(self) -> int:
         """The number of pictures."""
@@ -54,6 +50,14 @@ class FolderSource:
         else:
             files = map(Path, glob.glob(_escape_existing(path), recursive=True))
         return [p for p in files if p.suffix.lower() in PICTURES]
+
+
+def read_frame(number: int, path: Path) -> Frame:
+    """The frame of a picture file. One that cannot be read has its path, and so fails with an error that names it."""
+    picture: bytes | Path = path
+    with suppress(OSError):  # only regular files: reading a pipe may block without end
+        picture = path.read_bytes() if path.is_file() else path
+    return Frame(number, picture, scene=make_printable(path.name))
 
 
 def _escape_existing(path: Path) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..types.frames import Frame
-from .folder import FolderSource
+from .folder import FolderSource, read_frame
 from .text import make_printable
 
 MAX_JPEG = 64 << 20  # bytes
@@ -51,10 +51,10 @@ class WatchedSource:
             ready = [path for path, version in found.items() if seen.get(path) == version != taken.get(path)]
             for path in sorted(ready, key=lambda path: (found[path][1], path)):
                 taken[path] = found[path]
-                with suppress(OSError):
-                    data = path.read_bytes()
+                frame = read_frame(number + 1, path)
+                if isinstance(frame.image, bytes) or path.exists():
                     number += 1
-                    yield Frame(number, data, scene=make_printable(path.name))
+                    yield frame
             taken = {path: version for path, version in taken.items() if path in found}
             seen = found
             time.sleep(self.interval)
