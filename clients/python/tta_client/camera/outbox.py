@@ -150,23 +150,24 @@ class Outbox:
         with closing(self._spool), _closing(self._sink):
             while True:
                 self._changed.clear()
-                place, events = self._spool.peek(self._sink.batch)
-                if not events:
+                if not len(self._spool):
                     if self._ending.is_set():
                         return
                     self._changed.wait()
-                elif self._try(events):
-                    self._spool.drop(place)
+                elif self._deliver_next():
                     backoff.reset()
                 elif self._ending.wait(backoff.pause()):
                     if time.monotonic() > self._deadline:
                         return
                     time.sleep(0.1)
 
-    def _try(self, events: list[dict[str, Any]]) -> bool:
+    def _deliver_next(self) -> bool:
+        """Whether the oldest events have left. Those that the spool cannot forget are delivered again."""
         try:
+            place, events = self._spool.peek(self._sink.batch)
             self._sink.deliver(events)
-        except Exception as error:  # libraries raise errors of many types, and none stops a camera
+            self._spool.drop(place)
+        except Exception as error:  # libraries raise errors of many types, as a full disk does, and none stops a camera
             if not self._failing:
                 log.warning(
                     "sink %s fails: %s; events wait in %s", self._name, mask_secrets(str(error)), self._spool.path

@@ -117,6 +117,34 @@ def test_a_disk_that_takes_no_event_stops_no_camera(tmp_path: Path, caplog: pyte
     assert "an event is lost" in caplog.text
 
 
+FULL_DISK = """
+import pathlib, resource, sys
+from tta_client.camera.outbox import Outbox, Spool
+
+class Sink:
+    batch, got = 3, []
+
+    def deliver(self, events):
+        self.got.append(events[0]["n"])  # and after the first time no file can grow, until the next
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0 if len(self.got) == 1 else -1, -1))
+
+    def close(self):
+        pass
+
+outbox = Outbox(Sink(), Spool(pathlib.Path(sys.argv[1]), "gate", "s"), "s")
+outbox.put({"n": 1})
+outbox.close()
+print(Sink.got)
+"""
+
+
+@pytest.mark.slow
+def test_what_a_full_disk_cannot_forget_is_delivered_again(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[1, 1]\n" and "Traceback" not in done.stderr, done.stderr
+
+
 def test_a_folder_that_cannot_be_written_is_an_os_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=r"--spool .*file/x"):
