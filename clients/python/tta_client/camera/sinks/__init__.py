@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from . import modbus as modbus_sink
-from . import mqtt, webhook
+from . import modbus, mqtt, webhook
 from .files import FileSink
-from .target import Target, parse_target
+from .target import parse_target
 
 KINDS = {
     "jsonl": (),
     "csv": (),
     "webhook": webhook.OPTIONS,
     "mqtt": mqtt.OPTIONS,
-    "mqtts": mqtt.OPTIONS,
-    "modbus": modbus_sink.OPTIONS,
+    "mqtts": (*mqtt.OPTIONS, "ca"),
+    "modbus": modbus.OPTIONS,
 }
 
 
@@ -37,13 +36,13 @@ def make_sink(text: str, camera: str, labels: Sequence[str]) -> Sink:
 
     Raises ValueError for what is no sink, OSError for a package or a file that is missing.
     """
-    target: Target = parse_target(text, KINDS)
+    target = parse_target(text, KINDS)
     match target.kind:
         case "jsonl" | "csv":
             return FileSink(target)
         case "webhook":
             return webhook.WebhookSink(target)
         case "modbus":
-            return modbus_sink.ModbusSink(target, labels)
+            return modbus.ModbusSink(target, labels)
         case _:
             return mqtt.MQTTSink(target, camera)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import ssl
 import threading
 import time
 import uuid
@@ -16,7 +17,7 @@ from ..extras import import_package
 from ..text import to_slug
 from .target import Target
 
-OPTIONS = "discovery", "ca", "timeout"
+OPTIONS = "discovery", "timeout"
 SENSORS = {  # of Home Assistant: what each shows, and from which template
     "label": {"name": "Label", "icon": "mdi:label", "value_template": "{{ value_json.state or 'none' }}"},
     "confidence": {
@@ -57,7 +58,7 @@ class MQTTSink:
         self._client: Any = None
         self._id = f"tta-camera-{uuid.uuid4().hex}"  # kept: then a broker that still has the old connection ends it
         self._mqtt, self._user, self._password = mqtt, user, password or None
-        self._tls, self._ca = tls, os.path.expanduser(target.options.get("ca", "")) or None
+        self._tls, self._ca = tls, _find_authority(target) if tls else None
 
     def deliver(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Raises OSError when the broker has not confirmed them."""
@@ -122,6 +123,16 @@ class MQTTSink:
         with self._lock:
             self._retained[topic := f"{self._topic}/{name}"] = text
             return self._client.publish(topic, text, qos=1, retain=True)
+
+
+def _find_authority(target: Target) -> str | None:
+    """The file of the option ca; None: the authorities that the system knows. Raises ValueError if it holds none."""
+    file = os.path.expanduser(target.options.get("ca", "")) or None
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError as error:
+        raise ValueError(f"--sink {target.name}: ca {file}: {error.strerror or error}") from None
+    return file
 
 
 def _describe_sensors(discovery: str, topic: str, camera: str) -> dict[str, str]:
