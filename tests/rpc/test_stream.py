@@ -466,7 +466,7 @@ async def test_a_stream_without_a_frame_is_ended():
         assert len([reply for reply in await rest(used) if reply.WhichOneof("kind") == "answer"]) == 2
 
 
-async def test_silent_streams_do_not_close_the_house():
+async def test_silent_streams_leave_room_for_others():
     async with open_harness(sessions={"most": 8}) as harness:
         camera = harness.stub.ClassifyStream()
         await camera.write(opening(session_id="camera"))

@@ -97,6 +97,13 @@ def make_audit_log(settings: Settings) -> AuditLog | None:
     return audit
 
 
+def read_secrets(settings: Settings) -> tuple[bytes, list[bytes]]:
+    """The secret of what is stored, empty where there is none, and the former ones."""
+    keep = settings.sessions
+    former = [one.get_secret_value().encode() for one in keep.former_secrets]
+    return keep.secret.get_secret_value().encode(), former
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches a server that listens there."""
     try:

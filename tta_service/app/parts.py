@@ -36,6 +36,7 @@ from ..serving.teaching import Teaching
 from ..serving.text.cache import TextSpaceCache
 from ..serving.text.label_sets import LabelSets
 from ..settings import Settings
+from .access import read_secrets
 
 if TYPE_CHECKING:
     from ..images.decoders import DecoderPool
@@ -166,9 +167,8 @@ def connect_parts(
     engine = Engine(resources, sessions, admission, observe_report if store else observe)
     encoder = ExampleEncoder(engine, lanes)
     teaching = Teaching(encoder, sessions, text_spaces, lanes, fitter)
-    secret = keep.secret.get_secret_value().encode()
     again, fit = encoder.encode_lessons, fitter.start_first
-    former = [one.get_secret_value().encode() for one in keep.former_secrets]
+    secret, former = read_secrets(settings)
     snapshots = Snapshots(sessions, text_spaces, lanes, clip.fingerprint, secret, again, fit, keep.adopt_owner, former)
     persistence = SessionPersistence(sessions, snapshots, store, keep.write_frames, address)
     return Runtime(

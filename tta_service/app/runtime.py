@@ -29,7 +29,7 @@ from ..serving.persistence.stores.base import Store
 from ..serving.persistence.stores.record_signer import RecordSigner
 from ..serving.pipeline.warmup import measure
 from ..settings import BadSettings, Settings
-from .access import asks_callers
+from .access import asks_callers, read_secrets
 from .form import find_form
 from .parts import Runtime, connect_parts, start_decoders
 
@@ -157,10 +157,10 @@ def _parameters(part: str, given: list[str]) -> Iterator[tuple[str, Any]]:
 
 async def _open_store(settings: Settings) -> Store:
     keep = settings.sessions
-    former = [one.get_secret_value().encode() for one in keep.former_secrets]
-    signer = RecordSigner(keep.secret.get_secret_value().encode(), former)
+    secret, former = read_secrets(settings)
+    signer = RecordSigner(secret, former)
     store = await open_store(keep.store, keep.store_keep, keep.taught_idle, signer, keep.counters)
-    if not keep.secret.get_secret_value():
+    if not secret:
         log.warning("sessions.store without sessions.secret: no other process can read what is stored")
     if asks_callers(settings) and not keep.adopt_owner and await store.has_unowned():
         log.warning("stored sessions without an owner stay as they are: sessions.adopt_owner names one for them")

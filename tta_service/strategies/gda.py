@@ -35,7 +35,7 @@ class Sums(NamedTuple):
 @register_strategy("gda")
 @dataclass(frozen=True)
 class GDA(Strategy[Sums]):
-    """Zero-shot until two lessons of one class tell what varies within it. All lessons count for ever, in bounded room.
+    """Zero-shot until two lessons of one class tell what varies within it. All lessons count for good, in bounded room.
 
     A class without a lesson gets the mean score of the others; as published (`compat`) nothing is defined before every
     class has one, so the answer stays zero-shot. The authors choose `alpha` on test data; at 1 the confidences are too

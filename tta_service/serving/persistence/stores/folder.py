@@ -21,7 +21,7 @@ from .base import Store
 from .faults import to_not_ready
 from .folder_clock import FolderClock
 from .folder_files import list_names, put_files, read_files, remove, version_of, write_file
-from .records import UNOWNED, Stored, check_formats, format_of_record, lifetime
+from .records import DAMAGED, UNOWNED, Stored, check_formats, format_of_record, lifetime
 from .signed_records import LIMIT, Change
 
 T = TypeVar("T")
@@ -180,7 +180,7 @@ class FolderStore(Store):
             )
         except FileNotFoundError:
             return None
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError, IsADirectoryError) as error:
+        except (*DAMAGED, IsADirectoryError) as error:
             self.count_damaged(file.name, error)
             self._set_aside(file)
             return None

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+from .records import DAMAGED
+
 
 class FolderClock:
     """Unix seconds from which jumps are left out, kept in the folder's lock file for all servers of the folder.
@@ -52,6 +54,6 @@ class FolderClock:
         try:
             written = json.loads((self._folder / "lock").read_text())
             return float(written["now"]), float(written["wall"])
-        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        except (OSError, *DAMAGED):
             newest = max((one.stat().st_mtime for one in os.scandir(self._folder) if one.name != "lock"), default=wall)
             return (newest, newest) if newest < wall else (wall, wall)

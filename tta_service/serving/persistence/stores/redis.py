@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from ....core.errors import Unsupported
 from ....core.masking import without_secrets
 from .base import Store
-from .records import UNOWNED, Stored, lifetime, name_of
-from .redis_records import DAMAGED, HEAD, WrongType, dump_record, group_key_of, key_of, parse_record, to_fault
+from .records import DAMAGED, UNOWNED, Stored, lifetime, name_of
+from .redis_records import HEAD, WrongType, dump_record, group_key_of, key_of, parse_record, to_fault
 from .signed_records import LIMIT, SOON, Change
 
 try:

@@ -9,7 +9,6 @@ from ..signing import FORMAT
 from .faults import to_not_ready
 from .records import Stored, check_formats, format_of_record
 
-DAMAGED = (ValueError, LookupError, TypeError, AttributeError)  # what `parse_record` raises for what is no record
 HEAD = b"epoch", b"format", b"holder", b"writes", b"seal", b"mac"  # mac: the beginning of the state
 
 
@@ -33,7 +32,7 @@ def group_key_of(name: str) -> str:
 
 
 def parse_record(fields: Mapping[bytes, bytes | None]) -> Stored | None:
-    """A session's record; None without fields. Raises `DAMAGED`, `NewerFormat`."""
+    """A session's record; None without fields. Raises `records.DAMAGED`, `NewerFormat`."""
     if not fields:
         return None
     given = {name: value for name, value in fields.items() if value is not None}
