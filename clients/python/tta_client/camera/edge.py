@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,11 +12,11 @@ from ..types.frames import Features
 from ..types.options import Choice
 from ..types.pixels import to_pixels
 from .extras import import_package
+from .on_device import check_model
 from .pictures import decode_picture, read_picture_file
 
 KEY, FORMAT = "tta-edge", 1
 MAX_ROWS = 16  # of one run, which bounds its memory
-log = logging.getLogger("tta_client")
 
 
 class EdgeEncoder:
@@ -41,11 +40,7 @@ class EdgeEncoder:
         if about.get("format") != FORMAT:
             raise OSError(f"--checkpoint {file} was not written by tta-service export-edge, or by a later version")
         self._about, self._fingerprint = about, about["fingerprint"]
-        if self._fingerprint != server.model_fingerprint:
-            raise OSError(
-                f"the model here ({about['model']}, fingerprint {self._fingerprint}) is not the service's "
-                f"({server.model}, fingerprint {server.model_fingerprint}): their features cannot be compared"
-            )
+        check_model(about["model"], self._fingerprint, server)
 
     def check(self, strategies: Iterable[Choice]) -> None:
         """Raises ValueError for a strategy that the file does not know."""

@@ -45,11 +45,7 @@ class Encoder:
             message = f"the service's model ({server.model}) cannot be loaded here: {error.message}"
             raise OSError(f"{message}; --model and --checkpoint choose another") from error
         self._jpeg_side = server.jpeg_side
-        if self._clip.fingerprint != server.model_fingerprint:
-            raise OSError(
-                f"the model here ({self._clip.name}, fingerprint {self._clip.fingerprint}) is not the service's "
-                f"({server.model}, fingerprint {server.model_fingerprint}): their features cannot be compared"
-            )
+        check_model(self._clip.name, self._clip.fingerprint, server)
 
     def check(self, strategies: Iterable[Choice]) -> None:
         """Raises ValueError for a strategy that is not installed here, whose views cannot be cut."""
@@ -71,6 +67,15 @@ class Encoder:
             views = look(pixels, self._clip.image_size, needs.views, seed, needs.augment)
         rows = self._clip.encode_image(views.pixels)
         return Features(rows.numpy(), self._clip.fingerprint)
+
+
+def check_model(name: str, fingerprint: str, server: ServerInfo) -> None:
+    """Raises OSError unless the model on this machine is the service's."""
+    if fingerprint != server.model_fingerprint:
+        raise OSError(
+            f"the model here ({name}, fingerprint {fingerprint}) is not the service's "
+            f"({server.model}, fingerprint {server.model_fingerprint}): their features cannot be compared"
+        )
 
 
 def _load_model(model: Model, server: ServerInfo) -> Any:

@@ -15,8 +15,9 @@ from .arguments import Arguments
 from .events import Event, EventDetector
 from .masking import mask_secrets
 from .outbox import Outbox, Spool
+from .pictures import NotAPicture
 from .results import Result
-from .saving import FrameSaver, NotAPicture, VideoSaver
+from .saving import FrameSaver, VideoSaver
 from .showing import Show
 from .sinks import make_sink
 

@@ -16,10 +16,14 @@ from typing import Any
 
 from ..types.frames import Features, Frame, open_frames, read_file
 from ..types.pixels import SampleDepth, to_pixels
-from .extras import describe_missing
+from .extras import describe_missing, import_package
 
 FILES = (bytes, bytearray, memoryview, str, os.PathLike)
 ORIENTATION = 0x0112  # EXIF's tag
+
+
+class NotAPicture(ValueError):
+    """A frame cannot be decoded."""
 
 
 def read_picture_file(picture: Any) -> bytes | None:
@@ -48,6 +52,18 @@ def decode_picture(picture: Any, flags: int, depth: SampleDepth | None = None) -
     return apply_orientation(
         SampleDepth().to_uint8(pixels) if pixels.dtype == np.uint16 else pixels, read_orientation(data)
     )
+
+
+def to_rgb(frame: Frame) -> Any:
+    """A frame's pixels [h, w, 3] uint8 RGB. Raises `NotAPicture`."""
+    import numpy as np
+
+    cv2 = import_package("cv2", "OpenCV", "reading pixels")
+    try:
+        pixels = decode_picture(frame.image, cv2.IMREAD_COLOR)
+    except Exception as error:  # decoders raise errors of many types
+        raise NotAPicture(str(error)) from error
+    return np.stack([pixels] * 3, -1) if pixels.ndim == 2 else np.ascontiguousarray(pixels[:, :, ::-1])
 
 
 def read_orientation(data: bytes) -> int:

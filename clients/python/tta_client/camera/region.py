@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..types.frames import Features, Frame, open_frames
-from .saving import NotAPicture, to_rgb
+from .pictures import NotAPicture, to_rgb
 
 GRAY = 124, 116, 104  # ImageNet's mean, which says least to a model
 

@@ -18,7 +18,7 @@ from .annotate import annotate
 from .events import EventDetector
 from .extras import import_package
 from .masking import mask_secrets
-from .pictures import decode_picture, read_picture_file
+from .pictures import read_picture_file, to_rgb
 from .results import Result, to_json
 from .screens import json_line
 
@@ -26,22 +26,6 @@ CODECS = "libx264", "libopenh264", "mpeg4"  # the first that FFmpeg has here
 FRAGMENTS = {"movflags": "empty_moov+default_base_moof", "frag_duration": "2000000", "flush_packets": "1"}
 CLOCK = 90_000  # ticks of a second
 WHEN = "changed", "deferred", "asked", "all"
-
-
-class NotAPicture(ValueError):
-    """A frame cannot be decoded."""
-
-
-def to_rgb(frame: Frame) -> Any:
-    """A frame's pixels [h, w, 3] uint8 RGB. Raises `NotAPicture`."""
-    import numpy as np
-
-    cv2 = import_package("cv2", "OpenCV", "keeping pictures")
-    try:
-        pixels = decode_picture(frame.image, cv2.IMREAD_COLOR)
-    except Exception as error:  # decoders raise errors of many types
-        raise NotAPicture(str(error)) from error
-    return np.stack([pixels] * 3, -1) if pixels.ndim == 2 else np.ascontiguousarray(pixels[:, :, ::-1])
 
 
 class VideoSaver:

@@ -14,9 +14,8 @@ from urllib.parse import quote, unquote
 
 from ..types.frames import Frame
 from .annotate import annotate
-from .pictures import encode_jpeg
+from .pictures import encode_jpeg, to_rgb
 from .results import Result
-from .saving import to_rgb
 
 SHORT_SIDE = 540  # pixels of what is shown
 PAGE = """<!doctype html><meta charset="utf-8"><title>tta-camera</title>
