@@ -26,16 +26,6 @@ options.
 Our differences from the published code are in each strategy's docstring. ADAPT's and DMN's tables use prototypes from
 language models or choose a weight on test labels, so they have no row here; Self-TPT, SwapPrompt and others without
 public code claim no number."""
-HEADS = (
-    "imagenet",
-    "imagenet_a",
-    "imagenet_v2",
-    "imagenet_r",
-    "imagenet_sketch",
-    "fine_grained",
-    "imagenet_c",
-    "eleven",
-)
 
 
 def write() -> str:
