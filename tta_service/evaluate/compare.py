@@ -15,7 +15,7 @@ from ..core.errors import BadRequest
 from .cells import show_shift
 from .metrics import Numbers, mean_and_error
 from .results import FORMAT, align
-from .verdicts import holm, two_sided, verdict
+from .verdicts import judge_family
 
 ABOUT = ("model", "model_hash", "version", "templates", "seed", "guard")  # how an evaluation was made
 Key = tuple[str, str, int, str, int]  # strategy, shift, severity, order, lessons
@@ -80,15 +80,14 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any], names: Sequence
     """Pairs them by the pictures' hashes. Raises `BadRequest` for other pictures, labels or classes."""
     _check_same(first, second, names)
     one, other = _hits(first), _hits(second)
-    rows, p = list[Comparison](), list[float]()
+    rows, family = list[Comparison](), list[tuple[float, float, float]]()
     for key in [key for key in one if key in other]:
         difference, error = mean_and_error(other[key] - one[key])
         means = 100 * float(one[key].mean()), 100 * float(other[key].mean())
         rows.append(Comparison(*key, *means, 100 * difference, 100 * error))
-        p.append(two_sided(difference, error, float(np.abs(other[key] - one[key]).sum())))
-    for row, adjusted in zip(rows, holm(p)):
-        row.adjusted_p = adjusted
-        row.verdict = {"helps": "better", "hurts": "worse"}.get(verdict(row.difference, row.error, adjusted), "")
+        family.append((difference, error, float(np.abs(other[key] - one[key]).sum())))
+    for row, (adjusted, verdict) in zip(rows, judge_family(family)):
+        row.adjusted_p, row.verdict = adjusted, {"helps": "better", "hurts": "worse"}.get(verdict, "")
     alone = sorted({f"{key[0]} (only in {names[0]})" for key in one.keys() - other.keys()})
     alone += sorted({f"{key[0]} (only in {names[1]})" for key in other.keys() - one.keys()})
     about = [(key, (first["about"].get(key), second["about"].get(key))) for key in ABOUT]

@@ -123,12 +123,10 @@ def judge_rows(rows: Sequence[Row]) -> None:
     """Fills in the verdicts: one family of tests, all rows of the table. In place."""
     tested = [one for one in rows if one.contender != "zero_shot"]
     flips = [one.pictures * (one.right_flips + one.wrong_flips) / 100 for one in tested]
-    p = [verdicts.two_sided(one.difference, one.difference_error, some) for one, some in zip(tested, flips)]
-    for one, adjusted in zip(tested, verdicts.holm(p)):
-        one.adjusted_p = adjusted
-        one.verdict = verdicts.verdict(one.difference, one.difference_error, adjusted)
+    family = [(one.difference, one.difference_error, some) for one, some in zip(tested, flips)]
+    for one, judged in zip(tested, verdicts.judge_family(family)):
+        one.adjusted_p, one.verdict = judged
     stood = [one for one in rows if one.beside]
-    flips = [one.pictures * one.beside_flips / 100 for one in stood]
-    p = [verdicts.two_sided(one.beside_difference, one.beside_error, some) for one, some in zip(stood, flips)]
-    for one, adjusted in zip(stood, verdicts.holm(p)):
-        one.beside_verdict = verdicts.verdict(one.beside_difference, one.beside_error, adjusted)
+    family = [(one.beside_difference, one.beside_error, one.pictures * one.beside_flips / 100) for one in stood]
+    for one, (_, verdict) in zip(stood, verdicts.judge_family(family)):
+        one.beside_verdict = verdict

@@ -28,6 +28,12 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def judge_family(tests: Sequence[tuple[float, float, float]]) -> list[tuple[float, str]]:
+    """Adjusted p-values and verdicts of paired differences: their means, standard errors, and pictures that differ."""
+    adjusted = holm([two_sided(*one) for one in tests])
+    return [(p, verdict(mean, error, p)) for (mean, error, _), p in zip(tests, adjusted)]
+
+
 def verdict(mean: float, error: float, adjusted: float) -> str:
     """ "helps", "hurts" or "" for a paired difference."""
     if abs(mean) <= 2 * error or adjusted >= LEVEL:
