@@ -55,6 +55,8 @@ def test_words_of_the_command_line():
         (parse_orders, "sorted", "shuffled, given, classes"),
         (parse_orders, ",", "shuffled"),
         (lambda text: parse_shifts([text]), "fog:high", "KIND:SEVERITY"),
+        (lambda text: parse_shifts([text]), "fog:²", "KIND:SEVERITY"),
+        (lambda text: parse_shifts([text]), f"fog:{'9' * 5000}", "KIND:SEVERITY"),
     ):
         with pytest.raises(ValueError, match=message):
             parse(text)

@@ -18,7 +18,7 @@ from .options import AsJson, Configure, Templates, configure_command, parse_name
 from .text import json_line, utf8
 
 if TYPE_CHECKING:
-    from ..evaluate.command import Wish
+    from ..evaluate.command import EvaluationOptions
     from ..evaluate.evaluation import Progress
 
 DATA = "A folder of class folders or with a metadata file, a CSV, an npz file, torchvision:NAME, or a paper's set."
@@ -71,9 +71,9 @@ def evaluate(
 
     Nothing is made twice: a run that was stopped goes on where it was.
     """
-    from ..evaluate.command import Wish, run_evaluation, run_paper  # imports torch for seconds
+    from ..evaluate.command import EvaluationOptions, run_evaluation, run_paper  # imports torch for seconds
 
-    wish = Wish(
+    options = EvaluationOptions(
         data=utf8(data),
         strategies=strategies,
         labels=_parse_labels(labels),
@@ -87,17 +87,16 @@ def evaluate(
         seed=seed,
         guard=guard,
         cache=cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tta-service",
-        command=_command(context),
     )
     _check_together(context, paper, dry_run)
-    _check(wish, "list" if paper and dry_run else paper, report, as_json and as_csv)
+    _check(options, "list" if paper and dry_run else paper, report, as_json and as_csv)
     with _show_progress() as progress:
         if paper:
-            for line in run_paper(configure, wish, paper, dry_run, progress):
+            for line in run_paper(configure, options, paper, dry_run, progress):
                 print(line, flush=True)
             return
-        made = run_evaluation(configure, wish, progress)
-    _print(made, wish, report, as_json, as_csv)
+        made = run_evaluation(configure, options, progress)
+    _print(made, _make_command(context), report, as_json, as_csv)
 
 
 def _parse_labels(labels: str | None) -> tuple[str, ...]:
@@ -123,9 +122,9 @@ def _is_typed(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _check(wish: Wish, paper: str | None, report: Path, both: bool) -> None:
+def _check(options: EvaluationOptions, paper: str | None, report: Path, both: bool) -> None:
     """Raises `BadRequest` before minutes are spent. The protocol `list` needs no data."""
-    if not wish.data and paper != "list":
+    if not options.data and paper != "list":
         raise BadRequest(f"DATA is missing: {DATA[0].lower()}{DATA[1:-1]}", "data")
     if both:
         raise BadRequest("--json and --csv both print; give one of them", "csv")
@@ -135,13 +134,13 @@ def _check(wish: Wish, paper: str | None, report: Path, both: bool) -> None:
         raise BadRequest(f"{report} is a folder: --report names the file to be written", "report")
 
 
-def _print(made: Any, wish: Wish, report: Path, as_json: bool, as_csv: bool) -> None:
+def _print(made: Any, command: str, report: Path, as_json: bool, as_csv: bool) -> None:
     from ..evaluate import results
     from ..evaluate.report import write_report
 
-    write_report(made, report, wish.command)
+    write_report(made, report, command)
     if as_json:
-        print(json_line(results.to_json(made, wish.command)))
+        print(json_line(results.to_json(made, command)))
     elif as_csv:
         print(results.to_csv(made), end="")
     else:
@@ -150,7 +149,7 @@ def _print(made: Any, wish: Wish, report: Path, as_json: bool, as_csv: bool) -> 
     print(f"report: {report}", file=sys.stderr)
 
 
-def _command(context: typer.Context) -> str:
+def _make_command(context: typer.Context) -> str:
     """What was typed, to be typed again."""
     words = list[str]()
     for one in context.command.params:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..clip.text.templates import expand_templates
 from ..core.errors import BadRequest
@@ -26,15 +26,17 @@ from .streams import parse_lessons, parse_orders, parse_shifts
 from .study import open_player
 
 Configure = Callable[[Mapping[str, Any]], Settings]
+SETTINGS: dict[str, Any] = {**WIDE, "batch.max_rows": 64}
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What was asked for, as it was written."""
+class EvaluationOptions:
+    """The options of the command, as they were written."""
 
     data: str
     cache: Path
-    command: str
     strategies: str = "all"
     labels: tuple[str, ...] = ()
     shifts: tuple[str, ...] = ()
@@ -48,32 +50,40 @@ class Wish:
     guard: bool = True
 
 
-def make_plan(wish: Wish, data: PictureSet) -> Plan:
+def make_plan(options: EvaluationOptions, data: PictureSet) -> Plan:
     """The plan for these pictures. Raises `BadRequest`, `BadLabels`, `UnknownStrategy`, `BadParameters`."""
-    if wish.templates:
-        data = data.templated(expand_templates(wish.templates))
+    if options.templates:
+        data = data.templated(expand_templates(options.templates))
     if len(data.names) < 2:
         raise BadRequest(f"{data.name}: there is one class, {', '.join(data.names)}; --labels names more", "labels")
+    lessons = _parse("lessons", parse_lessons, options.lessons)
+    return Plan(
+        data,
+        choose_contenders(options.strategies, options.views, max(lessons) > 0),
+        _parse("shift", _parse_shifts, options.shifts),
+        _parse("order", parse_orders, options.order),
+        options.repeat,
+        lessons,
+        500 if options.count is None else options.count,
+        options.seed,
+        options.guard,
+    )
+
+
+def _parse(field: str, parse: Callable[[T], U], text: T) -> U:
+    """What an option says. Raises `BadRequest` with its name."""
     try:
-        lessons = parse_lessons(wish.lessons)
-        shifts = tuple(
-            dict.fromkeys(one for one in parse_shifts(wish.shifts) if one[0] != "none")
-        )  # clean ones are there
-        for shift in shifts:
-            strength(*shift)
-        return Plan(
-            data,
-            choose_contenders(wish.strategies, wish.views, max(lessons) > 0),
-            shifts,
-            parse_orders(wish.order),
-            wish.repeat,
-            lessons,
-            500 if wish.count is None else wish.count,
-            wish.seed,
-            wish.guard,
-        )
+        return parse(text)
     except ValueError as error:
-        raise BadRequest(str(error), "evaluate") from None
+        raise BadRequest(str(error), field) from None
+
+
+def _parse_shifts(texts: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    """Each once, without the clean pictures, which are there anyway. Raises ValueError."""
+    shifts = tuple(dict.fromkeys(one for one in parse_shifts(texts) if one[0] != "none"))
+    for shift in shifts:
+        strength(*shift)
+    return shifts
 
 
 def choose_contenders(text: str, views: int, lessons: bool) -> tuple[Contender, ...]:
@@ -86,11 +96,11 @@ def choose_contenders(text: str, views: int, lessons: bool) -> tuple[Contender, 
     return tuple({one.digest: one for one in found}.values())
 
 
-def run_evaluation(configure: Configure, wish: Wish, progress: Progress) -> Evaluation:
+def run_evaluation(configure: Configure, options: EvaluationOptions, progress: Progress) -> Evaluation:
     """Raises `TTAError`, `BadSettings`."""
-    settings = configure({**WIDE, "batch.max_rows": 64})
-    plan = make_plan(wish, read_data(wish.data, wish.cache, wish.labels))
-    return _evaluate(settings, plan, wish.cache / "evaluate", progress)
+    settings = configure(SETTINGS)
+    plan = make_plan(options, read_data(options.data, options.cache, options.labels))
+    return _evaluate(settings, plan, options.cache / "evaluate", progress)
 
 
 def _evaluate(settings: Settings, plan: Plan, work: Path, progress: Progress) -> Evaluation:
@@ -102,7 +112,9 @@ def _evaluate(settings: Settings, plan: Plan, work: Path, progress: Progress) ->
             raise BadRequest(str(error), "data") from None
 
 
-def run_paper(configure: Configure, wish: Wish, name: str, dry_run: bool, progress: Progress) -> Iterator[str]:
+def run_paper(
+    configure: Configure, options: EvaluationOptions, name: str, dry_run: bool, progress: Progress
+) -> Iterator[str]:
     """Lines: ours beside the paper's and those of others; `dry_run`: on made-up pictures, with the bundled model.
 
     Without a model in the settings it is the paper's. Raises `TTAError`, `BadSettings`.
@@ -117,21 +129,23 @@ def run_paper(configure: Configure, wish: Wish, name: str, dry_run: bool, progre
     with tempfile.TemporaryDirectory() as nowhere:
         if dry_run:
             _write_stand_ins(paper, Path(nowhere))
-            wish = replace(wish, data=nowhere, cache=Path(nowhere))
-        yield from _run_protocols(settings, wish, paper, dry_run, progress)
+            options = replace(options, data=nowhere, cache=Path(nowhere))
+        yield from _run_protocols(settings, options, paper, dry_run, progress)
     yield "Top-1 in percent, ± one standard error. A paper's figure is to be compared with its own plain CLIP."
     yield from (f"{rerun.name}: {rerun.about}" for rerun in load_papers()[1])
 
 
-def _run_protocols(settings: Settings, wish: Wish, paper: Paper, dry_run: bool, progress: Progress) -> Iterator[str]:
+def _run_protocols(
+    settings: Settings, options: EvaluationOptions, paper: Paper, dry_run: bool, progress: Progress
+) -> Iterator[str]:
     model, cores = settings.model.name, os.cpu_count() or 1
     protocols = choose_protocols(paper, model)
-    sets, missing = find_sets(protocols, Path(wish.data))
+    sets, missing = find_sets(protocols, Path(options.data))
     yield from (f"left out: {sentence}" for sentence in missing if not dry_run)
     with open_player(settings, cores) as player:
         for protocol in protocols:
-            plans = make_plans(protocol, sets, wish.count or 0, dry_run)
-            made = [evaluate(player, plan, wish.cache / "evaluate", progress, cores) for plan in plans]
+            plans = make_plans(protocol, sets, options.count or 0, dry_run)
+            made = [evaluate(player, plan, options.cache / "evaluate", progress, cores) for plan in plans]
             yield from protocol_lines(paper, protocol, made, model)
 
 
@@ -143,9 +157,8 @@ def _write_stand_ins(paper: Paper, root: Path) -> None:
 
 
 def _configure_paper(configure: Configure, paper: Paper, dry_run: bool) -> Settings:
-    wide = {**WIDE, "batch.max_rows": 64}
     if dry_run:
-        return configure({**wide, "model.name": "pocket", "model.pretrained": "", "model.checkpoint": ""})
-    given = {".".join(one.knob): one.where for one in configure(wide).describe()}
+        return configure({**SETTINGS, "model.name": "pocket", "model.pretrained": "", "model.checkpoint": ""})
+    given = {".".join(one.knob): one.where for one in configure(SETTINGS).describe()}
     own = {"model.name": paper.protocols[0].model, "model.pretrained": "openai"}
-    return configure(wide if given["model.name"] or given["model.checkpoint"] else wide | own)
+    return configure(SETTINGS if given["model.name"] or given["model.checkpoint"] else SETTINGS | own)

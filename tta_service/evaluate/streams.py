@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -108,7 +109,7 @@ def parse_shifts(texts: Sequence[str]) -> list[tuple[str, int]]:
     found = list[tuple[str, int]]()
     for text in texts:
         name, colon, severity = text.partition(":")
-        if colon and not severity.strip().isdigit():
+        if colon and not re.fullmatch(r"\s*[0-9]{1,9}\s*", severity):
             raise ValueError(f"--shift {text}: write it as KIND:SEVERITY, a severity from 1 to 5")
         found.append((name.strip(), int(severity) if colon else 3))
     return found
