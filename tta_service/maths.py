@@ -75,6 +75,11 @@ def round_sizes(views: int, agreement: float) -> tuple[int, ...]:
     return tuple(range(max(8, views // 8), views, max(4, views // 16))) if agreement < 1 else ()
 
 
+def doubt_per_round(views: int, agreement: float) -> float:
+    """The probability of a wrong end that each of the rounds may have, so that all together have 1 − agreement."""
+    return (1 - agreement) / max(1, len(round_sizes(views, agreement)))
+
+
 def lead_is_settled(support: Tensor, logits: Tensor, total: int, doubt: float) -> bool:
     """Whether the answer `logits` [c] still leads its runner-up after `total` rows, except with probability `doubt`.
 

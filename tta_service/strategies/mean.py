@@ -15,6 +15,7 @@ from ..core.strategy import Agreement, Augment, Confident, Needs, Stateless, Vie
 from ..maths import (
     confident_count,
     confident_rows,
+    doubt_per_round,
     lead_is_settled,
     mean_log_probability,
     round_sizes,
@@ -44,7 +45,7 @@ class Mean(Stateless):
         """By the probabilities of the views that are confident so far."""
         logits = seen.logits()
         sure = logits[confident_rows(seen, self.confident, logits)]
-        doubt = (1 - self.agreement) / max(1, len(self.needs().rounds))
+        doubt = doubt_per_round(self.views, self.agreement)
         total = confident_count(views, self.confident)
         return lead_is_settled(sure.softmax(-1), mean_log_probability(sure), total, doubt)
 

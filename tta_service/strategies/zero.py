@@ -14,7 +14,15 @@ from torch.nn.functional import one_hot
 from ..core.catalogue import register_strategy
 from ..core.evidence import Evidence
 from ..core.strategy import Agreement, Augment, Needs, Stateless, ViewCount
-from ..maths import confident_count, confident_rows, entropy, lead_is_settled, round_sizes, shared_weight
+from ..maths import (
+    confident_count,
+    confident_rows,
+    doubt_per_round,
+    entropy,
+    lead_is_settled,
+    round_sizes,
+    shared_weight,
+)
 
 _EPSILON = torch.finfo(torch.float32).eps  # "zero" as the published code has it
 
@@ -44,7 +52,7 @@ class Zero(Stateless):
         """By the votes of the views that are confident so far."""
         logits = seen.logits()
         votes = one_hot(logits[confident_rows(seen, self.keep, logits)].argmax(-1), logits.shape[1]).float()
-        doubt = (1 - self.agreement) / max(1, len(self.needs().rounds))
+        doubt = doubt_per_round(self.views, self.agreement)
         return lead_is_settled(votes, self.adapt(seen, None)[0], confident_count(views, self.keep), doubt)
 
     def adapt(self, seen: Evidence, memory: None) -> tuple[Tensor, None]:
