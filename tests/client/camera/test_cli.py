@@ -296,6 +296,14 @@ def test_labels_from_a_file_and_typed_parameters(tmp_path: Path) -> None:
     assert arguments.strategies == (Choice("x", {"a": 1, "c": "soft"}), Choice("y", {"a": 1, "b": True, "c": "soft"}))
 
 
+@pytest.mark.parametrize(
+    ("text", "value"), [("inf", math.inf), ("True", True), ("1" * 5000, "1" * 5000)], ids=["inf", "True", "digits"]
+)
+def test_parameters_may_have_pythons_spelling(text: str, value: object) -> None:
+    [choice] = parse_arguments(["0", "--labels", "a", "--strategy", "x", "--param", f"a={text}"]).strategies
+    assert choice.parameters["a"] == value and type(choice.parameters["a"]) is type(value)
+
+
 def test_a_password_in_a_url_is_printed_nowhere(address: str, tmp_path: Path, capsys, caplog) -> None:
     """Neither for an invalid command line, nor for a camera that cannot be opened."""
     url = "rtsp://admin:SECRET@127.0.0.1:1/door?token=SECRET"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from typing import Any
 
 from ..types.confidence import Ask, Smooth
 from ..types.options import Choice, Options, Reduction
+
+SPELLINGS = {"True": True, "False": False, "nan": math.nan, "inf": math.inf, "-inf": -math.inf}  # Python's own
 
 
 def make_options(options: argparse.Namespace, strategies: tuple[Choice, ...], reducer: Reduction | str) -> Options:
@@ -51,12 +54,12 @@ def parse_reducer(name: str, parameters: list[str], scope: Any) -> Reduction | s
 
 
 def parse_pair(text: str, option: str) -> tuple[str, Any]:
-    """K=V, whose value is JSON, else text. Raises ValueError."""
+    """K=V, whose value is JSON or Python's own spelling of it, else text. Raises ValueError."""
     key, value = split_pair(text, option)
     try:
         return key, json.loads(value)
-    except ValueError:
-        return key, value
+    except (ValueError, RecursionError):  # too many digits or brackets among them
+        return key, SPELLINGS.get(value, value)
 
 
 def split_pair(text: str, option: str) -> tuple[str, str]:
