@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
@@ -18,7 +17,6 @@ from ..v1 import tta_pb2_grpc
 Frames = Iterable[Any] | AsyncIterable[Any]
 Future = asyncio.Future
 END: Any = object()
-log = logging.getLogger("tta_client")
 
 
 class Condition:

@@ -17,7 +17,7 @@ from .text import make_printable
 
 MAX_JPEG = 64 << 20  # bytes
 ALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a segment
-SCAN, END = 0xDA, 0xD9
+END = 0xD9
 log = logging.getLogger("tta_client")
 
 
