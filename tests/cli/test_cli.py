@@ -124,6 +124,14 @@ def test_names_are_read_in_every_usual_encoding(tmp_path: Path, encoding: str, e
     assert parse_names(f"@{tmp_path / 'names'}") == ("Tür", "cat, gray", "猫" * 20)
 
 
+def test_files_of_names_that_were_joined_and_lie_in_the_home_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "names").write_bytes("cat\n".encode("utf-8-sig") + "dog\n".encode("utf-8-sig"))
+    assert parse_names("@~/names") == ("cat", "dog")
+
+
 def test_names_that_cannot_be_read_are_reported_with_their_file(run: Run, tmp_path: Path):
     (tmp_path / "latin").write_bytes("Tür".encode("latin-1"))
     reasons = {"latin": "it is neither UTF-8 nor UTF-16", "none": "No such file or directory", "": "Is a directory"}

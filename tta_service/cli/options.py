@@ -20,7 +20,7 @@ from ..core.parameters import parse_value
 from ..reducers import catalogue as reducers
 from ..settings import BadSettings, Settings, load, unknown_variables
 from ..strategies import catalogue as strategies
-from .text import lines_of, utf8
+from .text import read_lines, utf8
 
 T = TypeVar("T")
 
@@ -141,7 +141,7 @@ def load_settings(flags: Mapping[str, Any], sets: Iterable[str] | None, config: 
 def parse_names(labels: str) -> tuple[str, ...]:
     """The names in `A,B,…`, or the lines of `@FILE`, without the empty ones. Raises `BadLabels` for other encodings."""
     try:
-        words = lines_of(labels[1:]) if labels.startswith("@") else utf8(labels).split(",")
+        words = read_lines(labels[1:]) if labels.startswith("@") else utf8(labels).split(",")
     except ValueError as error:
         raise BadLabels(f"--labels: {error}", "labels") from error
     return tuple(word.strip() for word in words if word.strip())

@@ -23,19 +23,21 @@ BYTE_ORDER_MARKS = (  # UTF-32's first, since it begins with UTF-16's
 )
 
 
-def lines_of(file: str | os.PathLike[str]) -> list[str]:
+def read_lines(file: str | os.PathLike[str]) -> list[str]:
     """The stripped lines of a text file, without the empty ones.
 
     A byte-order mark gives the encoding; without one it is UTF-8, or UTF-16 when the text holds zeros. Lines may end as
-    on any system. Raises ValueError with a sentence that names the file.
+    on any system, and a leading `~` is the user's home: no shell expands `@~/FILE`. Raises ValueError with a sentence
+    that names the file.
     """
     try:
-        text = _decode(Path(file).read_bytes())
+        text = _decode(Path(os.path.expanduser(file)).read_bytes())
     except UnicodeError:
         raise ValueError(f"cannot read {printable(str(file))}: it is neither UTF-8 nor UTF-16") from None
     except OSError as error:
         raise ValueError(f"cannot read {printable(str(file))}: {error.strerror or error}") from None
-    return [line.strip() for line in re.split(r"\r\n|\r|\n", text) if line.strip()]
+    lines = re.split(r"\r\n|\r|\n", text.replace("\ufeff", ""))  # files that were joined keep their marks
+    return [line.strip() for line in lines if line.strip()]
 
 
 def utf8(text: str) -> str:
