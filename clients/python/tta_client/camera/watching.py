@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,10 +39,7 @@ class WatchedSource:
         while True:
             found = dict[Path, tuple[int, int]]()
             try:
-                for path in folder.paths():
-                    with suppress(OSError):  # it has gone meanwhile
-                        stat = path.stat()
-                        found[path] = stat.st_size, stat.st_mtime_ns
+                found = _find_versions(folder.paths())
                 away = False
             except OSError as error:
                 if not away:
@@ -58,6 +55,16 @@ class WatchedSource:
             taken = {path: version for path, version in taken.items() if path in found}
             seen = found
             time.sleep(self.interval)
+
+
+def _find_versions(paths: Iterable[Path]) -> dict[Path, tuple[int, int]]:
+    """Size and time of each picture, without those that have gone meanwhile."""
+    found = dict[Path, tuple[int, int]]()
+    for path in paths:
+        with suppress(OSError):
+            stat = path.stat()
+            found[path] = stat.st_size, stat.st_mtime_ns
+    return found
 
 
 @dataclass(frozen=True, slots=True)
