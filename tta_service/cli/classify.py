@@ -96,7 +96,7 @@ def classify(
 
         done = results.done if results else set[str]()
         largest = settings.limits.image_bytes
-        app.classify(settings, _requests(template_request, inputs, every, largest, done, unread, step), on_answer)
+        app.classify(settings, _make_requests(template_request, inputs, every, largest, done, unread, step), on_answer)
     if unread:
         raise typer.Exit(2)
 
@@ -109,7 +109,7 @@ def _find(words: list[str], unread: list[str]) -> Iterator[Input]:
             _report_unread(unread, printable(word), error)
 
 
-def _requests(
+def _make_requests(
     like: Request,
     inputs: Iterable[Input],
     every: float,

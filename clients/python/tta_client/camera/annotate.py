@@ -33,10 +33,10 @@ def annotate(pixels: Any, result: Result) -> Any:
     draw = ImageDraw.Draw(image, "RGBA")
     size = max(11, min(image.width // 22, image.height // 13))
     if isinstance(result, FrameAnswer):
-        for box, weight in _kept_boxes(result.answer):
+        for box, weight in _find_kept_boxes(result.answer):
             corners = [side * (image.width, image.height)[place % 2] for place, side in enumerate(box)]
             draw.rectangle(corners, outline=(*WHITE, 90 + round(150 * weight)), width=max(1, size // 12))
-        head, tail, colour, share = _caption(result)
+        head, tail, colour, share = _make_caption(result)
     else:
         head, tail, colour, share = "failed", mask_secrets(result.error.sentence), RED, 0.0
     small = max(9, round(size * 0.52))
@@ -50,7 +50,7 @@ def annotate(pixels: Any, result: Result) -> Any:
     return np.asarray(image)
 
 
-def _caption(result: FrameAnswer) -> tuple[str, str, tuple[int, int, int], float]:
+def _make_caption(result: FrameAnswer) -> tuple[str, str, tuple[int, int, int], float]:
     """The large line, the small one, the colour of both the first and the bar, and the bar's length."""
     answer, confidence = result.answer, result.answer.confidence
     share = confidence.confidence if confidence else answer.score
@@ -61,17 +61,17 @@ def _caption(result: FrameAnswer) -> tuple[str, str, tuple[int, int, int], float
     parts = [f"stable: {confidence.stable_label}"] if confidence and confidence.stable_label else []
     if answer.zero_shot:
         parts.append(f"zero-shot: {answer.zero_shot[0].label} {answer.zero_shot[0].score:.0%}")
-    parts += [f"{answer.strategy.name}{_views(answer)}", f"{result.age * 1000:.0f} ms"]
+    parts += [f"{answer.strategy.name}{_describe_views(answer)}", f"{result.age * 1000:.0f} ms"]
     return head, "  |  ".join(parts), COLOURS.get(decision, GREEN), min(1.0, max(0.0, share))
 
 
-def _views(answer: Answer) -> str:
+def _describe_views(answer: Answer) -> str:
     views = (answer.explanation or {}).get("views", ())
     kept = sum(bool(view["kept"]) for view in views)
     return f", {kept}/{len(views)} views kept" if len(views) > 1 else f", {answer.views} views" * (answer.views > 1)
 
 
-def _kept_boxes(answer: Answer) -> Iterator[tuple[tuple[float, float, float, float], float]]:
+def _find_kept_boxes(answer: Answer) -> Iterator[tuple[tuple[float, float, float, float], float]]:
     """Left, top, right and bottom (0 to 1) of the crops that counted most, with weights relative to the largest."""
     views: list[Mapping[str, Any]] = list((answer.explanation or {}).get("views", ()))[1:]  # the first is the picture
     kept = sorted((view for view in views if view["kept"]), key=lambda view: -view["weight"])[:MAX_BOXES]

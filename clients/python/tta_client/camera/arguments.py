@@ -78,7 +78,7 @@ def make_arguments(options: argparse.Namespace) -> Arguments:
         raise ValueError("--ask-per-hour needs a --session, where the questions wait")
     source = make_source(_read_location(options.source), make_source_options(options))
     inference = _make_inference(options)
-    strategies, on_device, reducer, names = ((), None, "", ()) if inference else _of_our_protocol(options, source)
+    strategies, on_device, reducer, names = ((), None, "", ()) if inference else _parse_classification(options, source)
     return read_fields(
         Arguments,
         options,
@@ -109,7 +109,7 @@ def _check_sinks(options: argparse.Namespace, labels: tuple[str, ...]) -> tuple[
     return tuple(options.sink)
 
 
-def _of_our_protocol(
+def _parse_classification(
     options: argparse.Namespace, source: Source
 ) -> tuple[tuple[Choice, ...], Model | None, Reduction | str, tuple[str, ...]]:
     """Strategies, the model on this machine, the reducer and the labels, as the service's own calls have them."""

@@ -38,17 +38,19 @@ def cut_views(picture: Image.Image, size: int, count: int, augment: str, seed: i
     `augment` is "crop" (random crops and flips) or "named" (ten at fixed places). Raises ValueError for another one.
     """
     if count == 1:
-        views = [_square(picture, size, size, crops)]
+        views = [_cut_square(picture, size, size, crops)]
     elif augment == "named" and count <= MOST_NAMED:
-        views = _named(picture, size, crops)[:count]
+        views = _cut_named(picture, size, crops)[:count]
     elif augment == "crop":
-        views = [_square(picture, size, size, crops), *_random(picture, size, count, seed, crops)]
+        views = [_cut_square(picture, size, size, crops), *_cut_random(picture, size, count, seed, crops)]
     else:
         raise ValueError(f"{count} views of {augment!r} are cut only where the package tta_service is installed")
     return np.ascontiguousarray(np.stack([np.asarray(view) for view in views]).transpose(0, 3, 1, 2))
 
 
-def _square(picture: Image.Image, size: int, shorter: int, crops: Crops, across: int = 0, down: int = 0) -> Image.Image:
+def _cut_square(
+    picture: Image.Image, size: int, shorter: int, crops: Crops, across: int = 0, down: int = 0
+) -> Image.Image:
     """The shorter side resized to `shorter`, and a square of it at the start (-1), the middle (0) or the end (1)."""
     width, height = picture.size
     longest = crops.longest * min(height, width)
@@ -61,10 +63,10 @@ def _square(picture: Image.Image, size: int, shorter: int, crops: Crops, across:
     return resized.crop((left, top, left + size, top + size))
 
 
-def _named(picture: Image.Image, size: int, crops: Crops) -> list[Image.Image]:
-    plain, shorter = _square(picture, size, size, crops), round(8 * size / 7)
+def _cut_named(picture: Image.Image, size: int, crops: Crops) -> list[Image.Image]:
+    plain, shorter = _cut_square(picture, size, size, crops), round(8 * size / 7)
     views = [plain, plain.transpose(Image.Transpose.FLIP_LEFT_RIGHT)]
-    views += [_square(picture, size, shorter, crops, *corner) for corner in CORNERS]
+    views += [_cut_square(picture, size, shorter, crops, *corner) for corner in CORNERS]
     for share in crops.squares:
         side = max(1, round(share * min(picture.size)))
         left, top = (picture.width - side) // 2, (picture.height - side) // 2
@@ -72,11 +74,11 @@ def _named(picture: Image.Image, size: int, crops: Crops) -> list[Image.Image]:
     return views
 
 
-def _random(picture: Image.Image, size: int, count: int, seed: int, crops: Crops) -> list[Image.Image]:
+def _cut_random(picture: Image.Image, size: int, count: int, seed: int, crops: Crops) -> list[Image.Image]:
     """Views 1 to `count` - 1. A crop of at least twice the size comes from the picture at half of its own."""
     width, height = picture.size
-    draws = _uniforms(seed, count, 2 * crops.attempts + 3 + AUGMIX_DRAWS)
-    boxes = _boxes(height, width, draws, crops)
+    draws = _draw_uniforms(seed, count, 2 * crops.attempts + 3 + AUGMIX_DRAWS)
+    boxes = _draw_boxes(height, width, draws, crops)
     large = boxes[:, 2:].min(1) >= 2 * size
     half = picture
     if large[1:].any():
@@ -90,7 +92,7 @@ def _random(picture: Image.Image, size: int, count: int, seed: int, crops: Crops
     return views
 
 
-def _boxes(height: int, width: int, draws: Any, crops: Crops) -> Any:
+def _draw_boxes(height: int, width: int, draws: Any, crops: Crops) -> Any:
     """Crops [v, 4] in pixels: left, top, width, height."""
     tries = crops.attempts
     area = height * width * (crops.area[0] + (crops.area[1] - crops.area[0]) * draws[:, :tries])
@@ -113,7 +115,7 @@ def _resize(picture: Image.Image, part: Sequence[int], whole: tuple[int, int], h
     return cut if cut.size == whole else cut.resize(whole, how)
 
 
-def _uniforms(seed: int, views: int, draws: int) -> Any:
+def _draw_uniforms(seed: int, views: int, draws: int) -> Any:
     """[v, draws] numbers in [0, 1): row i is for view i of `seed`."""
     view = _mix(_steps(views) + _mix(np.array([seed % 2**64], np.uint64)))
     word = _mix(view[:, None] + _steps(draws))

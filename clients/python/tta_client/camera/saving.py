@@ -102,7 +102,7 @@ class FrameSaver:
         """Raises OSError if the folder cannot be made."""
         self._folder, self._when, self._camera = Path(os.path.expanduser(folder)), when, camera
         self._detector = EventDetector(camera, smoothed=smoothed)
-        with self._naming_the_option():
+        with self._blame_option():
             self._folder.mkdir(parents=True, exist_ok=True)
 
     def take(self, result: Result, frame: Frame | None) -> None:
@@ -110,7 +110,7 @@ class FrameSaver:
         reasons = self._reasons(result)
         if frame is None or not reasons or not isinstance(result, FrameAnswer):
             return
-        with self._naming_the_option():
+        with self._blame_option():
             self._write(frame, result, reasons)
 
     def _write(self, frame: Frame, result: FrameAnswer, reasons: list[str]) -> None:
@@ -128,7 +128,7 @@ class FrameSaver:
         """Nothing stays open between two pictures."""
 
     @contextmanager
-    def _naming_the_option(self) -> Iterator[None]:
+    def _blame_option(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
