@@ -71,6 +71,7 @@ def test_one_camera_that_fails_stops_no_other(address: str, folders: list[Path],
 
 
 def test_a_file_names_cameras_with_options_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PASSWORD", "p4ss")
     file = write(
         tmp_path / "cameras.toml",
@@ -79,6 +80,7 @@ def test_a_file_names_cameras_with_options_of_their_own(tmp_path: Path, monkeypa
             "url": "rtsp://me:${PASSWORD}@gate/1",
             "strategy": "tda",
             "param": ["views=4"],
+            "sink": ["jsonl:events.jsonl", "webhook:http://hook/#token=${PASSWORD}"],
             "motion": 0.01,
         },
         {
@@ -93,6 +95,7 @@ def test_a_file_names_cameras_with_options_of_their_own(tmp_path: Path, monkeypa
     gate, yard = cameras["gate"].arguments, cameras["yard"].arguments
     assert (gate.session, yard.session) == ("gate", "s-2")
     assert "p4ss" in str(getattr(gate.source, "url", gate.source)) and gate.gate.motion == 0.01
+    assert gate.sinks == ("jsonl:events.jsonl", "webhook:http://hook/#token=p4ss")
     assert (gate.labels.names, yard.labels.names) == (("cat", "dog", "bird"), ("red van", "person"))
     assert (gate.strategies[0].name, gate.strategies[0].parameters) == ("tda", {"views": 4})
     assert (gate.frames, yard.frames, yard.strategies) == (5, 5, ())
@@ -132,6 +135,7 @@ def test_positional_cameras_have_different_names(sources: list[str], names: list
         ("[[camera]]\nname = 'a'\nurl = '0'\nmotion = -1", "camera a: argument --motion: must be a number"),
         ("[[camera]]\nname = 'a'\nurl = '0'\njson = true", "camera a: json is said once, for all cameras"),
         ("[[camera]]\nname = 'a'\nurl = 'rtsp://${NOSUCH}'", "there is no environment variable NOSUCH"),
+        ("[[camera]]\nname = 'a'\nurl = '0'\nsink = ['jsonl:${NOSUCH}']", "there is no environment variable NOSUCH"),
         ("[[camera]]\nname = 'a'\nurl = '0'\nlabels = ['a,b']", "names with commas go into a file"),
         ("[[camera]]\nname = 'a'\nurl = 'rtsp://me:secret@x'\nfps = 'fast'", "camera a: argument --fps"),
         ("camera = 1", "cameras are tables"),

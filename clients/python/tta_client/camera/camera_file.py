@@ -60,7 +60,9 @@ def _read_table(table: Mapping[str, Any], common: argparse.Namespace) -> argpars
 
 
 def _expand(value: Any) -> Any:
-    """The value with environment variables in place of ${NAME}."""
+    """The value, or the items of a list, with environment variables in place of ${NAME}."""
+    if isinstance(value, list):
+        return [_expand(item) for item in value]
 
     def look_up(match: re.Match[str]) -> str:
         if (found := os.environ.get(match[1])) is None:
