@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import resource
 import stat
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -118,3 +121,17 @@ def test_a_file_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> Non
     for path in (tmp_path / "missing" / "audit", tmp_path):
         with pytest.raises(OSError):
             AuditLog(path)
+
+
+def test_lines_that_come_while_others_are_written_are_there_at_the_end(path: Path):
+    audit = AuditLog(path)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # as another process that writes just now
+        audit.add("first")
+        time.sleep(0.05)
+        audit.add("second")
+        closing = threading.Thread(target=audit.close)
+        closing.start()
+        time.sleep(0.05)
+    closing.join()
+    assert [line["action"] for line in lines(path)] == ["first", "second"]

@@ -49,6 +49,8 @@ class AuditLog:
         self._woken.set()
         if self._thread:
             self._thread.join()
+        with suppress(OSError):  # for lines that came while it wrote others
+            self.flush()
 
     def add(self, action: str, **about: Any) -> None:
         """One more line, which is soon written."""
