@@ -43,7 +43,7 @@ def encode(data: Path, name: str, kind: str, severity: int, count: int) -> tuple
     """Features [n, v, d] in half precision and labels [n] of pictures chosen by a fixed seed."""
     clip, pictures = load(), read_npz([data / FILES[name]])
     rows, labels = [], []
-    for place, number in enumerate(map(int, pictures.chosen(count))):
+    for place, number in enumerate(map(int, pictures.choose(count))):
         pixels = corrupt(kind, severity, pictures.picture(number), place)
         rows.append(clip.encode_image(look(pixels, clip.image_size, VIEWS, place).pixels).half())
         labels.append(int(pictures.labels[number]))

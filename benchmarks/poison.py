@@ -80,7 +80,7 @@ def encode(runtime: Runtime, made: PictureSet, chosen: Sequence[int]) -> Tensor:
 def set_scene(runtime: Runtime, args: argparse.Namespace) -> Scene:
     made, other = read_npz([args.data]), read_npz([args.foreign])
     labels = LabelSet(made.names, made.templates)
-    text, order = runtime.clip.text_space(labels), made.chosen(args.frames + args.known)
+    text, order = runtime.clip.text_space(labels), made.choose(args.frames + args.known)
     rows, truth = encode(runtime, made, order), made.labels[order]
     frames, his, his_truth = rows[: args.frames], rows[args.frames :], truth[args.frames :]
     taught = [place for c in range(len(made.names)) for place in np.flatnonzero(his_truth == c)[:LESSONS]]
@@ -89,7 +89,7 @@ def set_scene(runtime: Runtime, args: argparse.Namespace) -> Scene:
     sure[label == torch.from_numpy(his_truth)] = -1.0
     sure[taught] = -1.0
     wrong = his[sure.argsort(descending=True)][: int((sure > 0).sum())]
-    foreign = encode(runtime, other, other.chosen(args.frames))
+    foreign = encode(runtime, other, other.choose(args.frames))
     poisons = {"wrong": wrong, "one": wrong[:1], "foreign": foreign}
     return Scene(labels, frames, truth[: args.frames], poisons, lessons)
 

@@ -58,7 +58,7 @@ def measure(
 ) -> Iterator[AttackRow]:  # fmt: skip
     """`radii` in 1/255; lessons are `each` of a class. Features of attacked pictures are kept in the folder."""
     text = clip.text_space(LabelSet(made.names, made.templates))
-    order = made.chosen(len(made))
+    order = made.choose(len(made))
     chosen, lessons = order[:count], _first_of_each(made.labels, order[count:], each)
     clean = torch.cat([look(made.picture(int(i)), clip.image_size, 1, 0).pixels for i in chosen]).float() / 255
     truth = made.labels[chosen]

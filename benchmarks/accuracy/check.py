@@ -25,7 +25,7 @@ class Differs(RuntimeError):
 
 def check(study: Study, cell: Cell, pictures: int = 4) -> float:
     """The largest difference of a probability. Raises `Differs`."""
-    made, chosen = study.set(cell), study.chosen(cell)[:pictures]
+    made, chosen = study.set(cell), study.choose(cell)[:pictures]
     rows = study.extractor.rows(cell, "crop", VIEWS, chosen, lambda n: None)
     strategy = strategies.build(STRATEGY, {"views": VIEWS, "confident": 0.5})
     plain = Reduction(reducers.build("none"))

@@ -56,7 +56,7 @@ class Track:
 def measure(study: Study, name: str, contenders: tuple[Contender, ...], other: tuple[str, int]) -> list[Track]:
     """All protocols on one set. A reset is tried where something changes and the strategy has a memory."""
     made = study.extractor.sets[name]
-    chosen = made.chosen(study.count)
+    chosen = made.choose(study.count)
     scene = Scene(name, made.labels[chosen], other, len(chosen))
     drifts = {
         protocol: [protocol(scene, np.random.default_rng(2000 + number)) for number in range(study.orders)]

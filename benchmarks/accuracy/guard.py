@@ -52,7 +52,7 @@ def measure(
     """All streams of one set; in those that change, the first of the `shifted` cells comes and goes."""
     made = extractor.sets[name]
     text = extractor.clip.text_space(LabelSet(made.names, made.templates))
-    chosen = made.chosen(min(count, len(made)), seed=CHOICE)
+    chosen = made.choose(min(count, len(made)), seed=CHOICE)
     kinds = {cell: extractor.rows(cell, "crop", 1, chosen, lambda rows: None) for cell in (Cell(name), *shifted)}
     for stream in _streams(Scene(name, made.labels[chosen], (shifted[0].shift, shifted[0].severity), len(chosen))):
         if not set(stream.cells) <= set(kinds):

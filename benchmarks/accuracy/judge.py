@@ -52,7 +52,7 @@ def measure(
 ) -> Iterator[list[tuple[Judgement, NDArray[np.float64]]]]:
     """Cell by cell, for each deadline: the judgement, and [3, m] hits of plain CLIP, the advised and the most expensive
     strategy."""
-    frames = sum(2 * len(study.chosen(cell)) * len(contenders) for cell in cells)
+    frames = sum(2 * len(study.choose(cell)) * len(contenders) for cell in cells)
     seconds = study.extractor.seconds_a_row(cells[0])
     with tqdm(total=frames, unit="frame") as bar:
         for cell in cells:
@@ -64,7 +64,7 @@ def _cell(
     study: Study, cell: Cell, contenders: tuple[Contender, ...], views: int, rule: Rule, seconds: float, bar: tqdm
 ) -> list[tuple[Judgement, NDArray[np.float64]]]:
     trials, runs = trials_of(study, cell, contenders, views, seconds, bar)
-    chosen = study.chosen(cell)
+    chosen = study.choose(cell)
     looked = looked_at(len(chosen))
     held = np.isin(runs["zero_shot"].picture, chosen[looked:])  # by picture, as all runs here
     hits = {name: metrics.hits(run)[held] for name, run in runs.items()}

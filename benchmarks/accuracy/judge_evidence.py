@@ -50,7 +50,7 @@ def trials_of(
 
     `views` rows of each picture are there: a strategy sees half of them. `row`: seconds of encoding one view.
     """
-    made, chosen = study.set(cell), study.chosen(cell)
+    made, chosen = study.set(cell), study.choose(cell)
     crops = study.extractor.rows(cell, "crop", views, chosen, lambda n: None)
     named = study.extractor.rows(cell, "named", 10, chosen, lambda n: None)
     half = views // 2
@@ -86,7 +86,7 @@ def _runs(
 ) -> list[Run]:
     """The pictures looked at, forth and back (other crops, the opposite order); and all of them, as a stream of which
     those looked at are the beginning: what the advised strategy would go on with."""
-    chosen, labels, views = study.chosen(cell), study.set(cell).labels, one.needs.views
+    chosen, labels, views = study.choose(cell), study.set(cell).labels, one.needs.views
 
     def features(half: Half, pictures: NDArray[np.int64]) -> Callable[[int], NDArray[np.float32]]:
         if one.needs.augment == "named" and views > 1:

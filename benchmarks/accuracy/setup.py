@@ -16,7 +16,7 @@ from tta_service.evaluate.features import FeatureExtractor
 from tta_service.evaluate.layouts import LAYOUTS
 from tta_service.evaluate.pictures import PLAIN, PictureSet
 from tta_service.evaluate.replay import WIDE
-from tta_service.evaluate.sources import source
+from tta_service.evaluate.sources import read_source
 from tta_service.evaluate.stand_ins import write_stand_in
 from tta_service.evaluate.study import Study, open_player
 from tta_service.settings import make
@@ -39,12 +39,12 @@ def open_study(args: argparse.Namespace) -> Iterator[Study]:
 
 def make_extractor(args: argparse.Namespace) -> FeatureExtractor:
     """The sets, and the model that sees them."""
-    found = [source(text, args.templates) for text in args.data]
+    found = [read_source(text, args.templates) for text in args.data]
     sets: dict[str, PictureSet] = {one.name: one for one in found}
     if len(sets) < len(found):
         raise ValueError(f"--data: two sets of the name {[one.name for one in found]}")
     if args.dry_run:  # two templates show as much as eighty
-        sets = {name: one.templated(one.templates[:2]) for name, one in sets.items()}
+        sets = {name: one.with_templates(one.templates[:2]) for name, one in sets.items()}
     clip = load(args.model, args.pretrained, args.checkpoint, args.device, args.precision)
     return FeatureExtractor(clip, sets, args.work / "features")
 

@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _world(extractor: FeatureExtractor, cell: Cell, name: str, count: int) -> World:
     made = extractor.sets[cell.set]
-    chosen = made.chosen(min(count, len(made)))
+    chosen = made.choose(min(count, len(made)))
     files = extractor.rows(cell, "crop", 1, chosen, lambda rows: None)
     return World(name, torch.from_numpy(np.stack([files.rows(int(i), 1)[0] for i in chosen])), made.labels[chosen])
 

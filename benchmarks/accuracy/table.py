@@ -66,7 +66,7 @@ def measure(study: Study, cells: Sequence[Cell], contenders: tuple[Contender, ..
     """The table so far, after each cell; once more with the costs, when nothing else is under way."""
     table = Table(contenders)
     with tqdm(total=study.frames(cells, contenders), unit="frame", smoothing=0.02) as bar:
-        for cell, runs in study.played(cells, contenders, bar.update):
+        for cell, runs in study.play_cells(cells, contenders, bar.update):
             table.add(cell, runs)
             yield table
     first = {cell.reducer: cell for cell in reversed(cells)}

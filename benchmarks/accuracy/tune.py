@@ -71,7 +71,7 @@ def measure(
     runs: dict[str, dict[Cell, list[Run]]] = {str(one): {} for one in contenders}
     wished_cells = cells(study.extractor.sets)
     with tqdm(total=study.frames(wished_cells, contenders), unit="frame", smoothing=0.02) as bar:
-        for cell, by_contender in study.played(wished_cells, contenders, bar.update):
+        for cell, by_contender in study.play_cells(wished_cells, contenders, bar.update):
             for name, one_by_one in by_contender.items():
                 runs[name][cell] = one_by_one
     return [choice for some in wished.values() for choice in judge_candidates(some, runs)], runs

@@ -17,7 +17,7 @@ from tta_service.core.errors import BadImage, BadRequest
 from tta_service.core.labels import LabelSet
 from tta_service.core.reducer import Reduction
 from tta_service.core.request import Encoded, Request
-from tta_service.evaluate.compare import compare, compared_lines
+from tta_service.evaluate.compare import compare, comparison_lines
 from tta_service.evaluate.contenders import Contender
 from tta_service.evaluate.evaluation import Evaluation, Plan, evaluate
 from tta_service.evaluate.replay import WIDE
@@ -164,7 +164,7 @@ def test_two_evaluations_are_compared_by_picture_whatever_their_order(made: Eval
     found = compare(first, second)
     improved = {row.strategy for row in found.rows if row.verdict == "better"}
     assert improved == {"tda"} and found.alone == ["taught (only in A)"] and found.changed["model"][1] == "another"
-    assert any("better" in line and line.startswith("tda") for line in compared_lines(found, ("A", "B")))
+    assert any("better" in line and line.startswith("tda") for line in comparison_lines(found, ("A", "B")))
 
 
 def test_evaluations_of_other_pictures_labels_or_classes_are_not_compared(made: Evaluation):

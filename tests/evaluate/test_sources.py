@@ -12,16 +12,16 @@ from PIL import Image
 
 from tta_service.core.errors import BadRequest
 from tta_service.evaluate import stand_ins
-from tta_service.evaluate.layouts import FINE_GRAINED, IMAGENET_C, IMAGENETS, LAYOUTS, standard
+from tta_service.evaluate.layouts import FINE_GRAINED, IMAGENET_C, IMAGENETS, LAYOUTS, read_standard
 from tta_service.evaluate.npz import read_npz
-from tta_service.evaluate.pictures import distinct
-from tta_service.evaluate.sources import read_data, read_folders, source
+from tta_service.evaluate.pictures import make_distinct
+from tta_service.evaluate.sources import read_data, read_folders, read_source
 
 
 @pytest.mark.parametrize("name", [*IMAGENETS, *FINE_GRAINED, "imagenet_c/fog/3"])
 def test_each_of_the_papers_sets_is_read_from_its_layout(name: str, tmp_path: Path):
     stand_ins.write_stand_in(name, tmp_path)
-    made = standard(name, tmp_path)
+    made = read_standard(name, tmp_path)
     assert len(made) == stand_ins.CLASSES * stand_ins.EACH
     assert made.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert made.picture(3).shape == (3, 72, 96)
@@ -38,31 +38,31 @@ def test_the_papers_sets_are_all_there():
 def test_class_names_come_with_the_data(tmp_path: Path):
     for name in ("imagenet_v2", "imagenet_a", "dtd", "fgvc_aircraft"):
         stand_ins.write_stand_in(name, tmp_path)
-    assert standard("imagenet_v2", tmp_path).names == ("name number 0", "name number 2", "name number 10")
-    assert standard("imagenet_a", tmp_path).names == ("tench", "goldfish", "great white shark")
-    assert standard("dtd", tmp_path).names == ("dog", "school bus", "flower")
-    assert standard("fgvc_aircraft", tmp_path).names == ("Spitfire", "Tornado", "Hawk T1")
+    assert read_standard("imagenet_v2", tmp_path).names == ("name number 0", "name number 2", "name number 10")
+    assert read_standard("imagenet_a", tmp_path).names == ("tench", "goldfish", "great white shark")
+    assert read_standard("dtd", tmp_path).names == ("dog", "school bus", "flower")
+    assert read_standard("fgvc_aircraft", tmp_path).names == ("Spitfire", "Tornado", "Hawk T1")
     (tmp_path / "imagenet-adversarial" / "classnames.txt").write_text("n01440764 a fish\nn01443537 another fish\n")
-    assert standard("imagenet_a", tmp_path).names == ("a fish", "another fish")
+    assert read_standard("imagenet_a", tmp_path).names == ("a fish", "another fish")
 
 
 def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(ValueError, match=r"dtd: .*split_zhou_DescribableTextures.json"):
-        standard("dtd", tmp_path)
+        read_standard("dtd", tmp_path)
     with pytest.raises(ValueError, match="KIND"):
-        source("nonsense", "single")
+        read_source("nonsense", "single")
     with pytest.raises(ValueError, match="no 'cats'"):
-        source("cats:/there", "single")
+        read_source("cats:/there", "single")
 
 
 def test_templates_of_the_papers_or_a_single_one(tmp_path: Path):
     stand_ins.write_stand_in("food101", tmp_path)
-    assert source(f"food101:{tmp_path}", "papers").templates == ("a photo of {}, a type of food.",)
-    assert source(f"food101:{tmp_path}", "single").templates == ("a photo of a {}.",)
+    assert read_source(f"food101:{tmp_path}", "papers").templates == ("a photo of {}, a type of food.",)
+    assert read_source(f"food101:{tmp_path}", "single").templates == ("a photo of a {}.",)
 
 
 def test_the_second_class_of_one_name_gets_a_blank():
-    assert distinct(["missile", "sun_glasses", "missile"]) == ("missile", "sun glasses", "missile ")
+    assert make_distinct(["missile", "sun_glasses", "missile"]) == ("missile", "sun glasses", "missile ")
 
 
 def jpeg(value: int) -> bytes:
@@ -187,15 +187,15 @@ def test_packed_pictures_and_the_split_kept_at_their_end(tmp_path: Path):
     assert [int(whole.picture(i)[0].float().mean() / 10 + 0.5) for i in range(8)] == list(range(8))
     assert tail.labels.tolist() == [1, 0, 0, 1]
     assert tail.file(1) == whole.file(5)
-    named = source(f"tail2:{tmp_path}/train-*.npz", "single")
+    named = read_source(f"tail2:{tmp_path}/train-*.npz", "single")
     assert named.name == f"{tmp_path.name}/tune" and named.tag != whole.tag
 
 
 def test_a_larger_choice_begins_with_a_smaller_one(tmp_path: Path):
     stand_ins.write_stand_in("dtd", tmp_path)
-    made = standard("dtd", tmp_path)
-    assert made.chosen(5).tolist()[:3] == made.chosen(3).tolist()
-    assert sorted(made.chosen(6).tolist()) == list(range(6))
+    made = read_standard("dtd", tmp_path)
+    assert made.choose(5).tolist()[:3] == made.choose(3).tolist()
+    assert sorted(made.choose(6).tolist()) == list(range(6))
 
 
 def test_a_table_of_paths_and_labels_is_a_data_set(tmp_path: Path):

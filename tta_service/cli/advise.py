@@ -12,7 +12,7 @@ import typer
 
 from ..core.errors import BadImage, BadLabels, BadParameters, BadRequest
 from ..core.request import Encoded
-from ..evaluate.folders import pictures
+from ..evaluate.folders import find_pictures
 from ..strategies import catalogue as strategies
 from .advice import advice_json, advice_lines, make_command
 from .options import AsJson, Configure, Duplicates, Templates, build_label_set, configure_command, parse_names
@@ -87,7 +87,7 @@ def _choose_images(folder: Path, count: int) -> tuple[list[bytes], list[str]]:
     """
     if not folder.is_dir():
         raise BadRequest(f"{printable(str(folder))} is not a folder", "images")
-    files = [path for path in pictures(folder) if not path.is_fifo()]  # reading a pipe may block
+    files = [path for path in find_pictures(folder) if not path.is_fifo()]  # reading a pipe may block
     chosen = random.Random(0).sample(files, min(count, len(files)))
     read = [(image, file.parent.name) for file in chosen if (image := _read(file)) is not None]
     images = [image for image, _ in read]

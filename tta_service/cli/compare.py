@@ -22,6 +22,6 @@ def compare(
     names = [first.stem, second.stem] if first.stem != second.stem else [str(first), str(second)]
     made = pairs.compare(pairs.read_evaluation(first), pairs.read_evaluation(second), names)
     if as_json:
-        print(json_line(pairs.compared_json(made)))
+        print(json_line(pairs.comparison_json(made)))
     else:
-        print("\n".join(pairs.compared_lines(made, names)))
+        print("\n".join(pairs.comparison_lines(made, names)))

@@ -53,7 +53,7 @@ class EvaluationOptions:
 def make_plan(options: EvaluationOptions, data: PictureSet) -> Plan:
     """The plan for these pictures. Raises `BadRequest`, `BadLabels`, `UnknownStrategy`, `BadParameters`."""
     if options.templates:
-        data = data.templated(expand_templates(options.templates))
+        data = data.with_templates(expand_templates(options.templates))
     if len(data.names) < 2:
         raise BadRequest(f"{data.name}: there is one class, {', '.join(data.names)}; --labels names more", "labels")
     lessons = _parse("lessons", parse_lessons, options.lessons)

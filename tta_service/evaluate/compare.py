@@ -22,7 +22,7 @@ Key = tuple[str, str, int, str, int]  # strategy, shift, severity, order, lesson
 
 
 @dataclass
-class Comparison:
+class ComparisonRow:
     """One strategy in both, in percent and points; `difference` is second less first, paired by picture."""
 
     strategy: str
@@ -39,10 +39,10 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Compared:
+class Comparison:
     """All strategies that both have, those that one lacks, and how the two were made differently."""
 
-    rows: list[Comparison]
+    rows: list[ComparisonRow]
     alone: list[str]
     changed: dict[str, tuple[Any, Any]]
 
@@ -76,25 +76,25 @@ def _check_parts(held: Mapping[str, Any]) -> None:
             raise ValueError(f"label {one['label']} of {classes} classes")
 
 
-def compare(first: Mapping[str, Any], second: Mapping[str, Any], names: Sequence[str] = ("A", "B")) -> Compared:
+def compare(first: Mapping[str, Any], second: Mapping[str, Any], names: Sequence[str] = ("A", "B")) -> Comparison:
     """Pairs them by the pictures' hashes. Raises `BadRequest` for other pictures, labels or classes."""
     _check_same(first, second, names)
     one, other = _hits(first), _hits(second)
-    rows, family = list[Comparison](), list[tuple[float, float, float]]()
+    rows, family = list[ComparisonRow](), list[tuple[float, float, float]]()
     for key in [key for key in one if key in other]:
         difference, error = mean_and_error(other[key] - one[key])
         means = 100 * float(one[key].mean()), 100 * float(other[key].mean())
-        rows.append(Comparison(*key, *means, 100 * difference, 100 * error))
+        rows.append(ComparisonRow(*key, *means, 100 * difference, 100 * error))
         family.append((difference, error, float(np.abs(other[key] - one[key]).sum())))
     for row, (adjusted, verdict) in zip(rows, judge_family(family)):
         row.adjusted_p, row.verdict = adjusted, {"helps": "better", "hurts": "worse"}.get(verdict, "")
     alone = sorted({f"{key[0]} (only in {names[0]})" for key in one.keys() - other.keys()})
     alone += sorted({f"{key[0]} (only in {names[1]})" for key in other.keys() - one.keys()})
     about = [(key, (first["about"].get(key), second["about"].get(key))) for key in ABOUT]
-    return Compared(rows, alone, {key: both for key, both in about if both[0] != both[1]})
+    return Comparison(rows, alone, {key: both for key, both in about if both[0] != both[1]})
 
 
-def compared_lines(made: Compared, names: Sequence[str]) -> Iterator[str]:
+def comparison_lines(made: Comparison, names: Sequence[str]) -> Iterator[str]:
     """For people to read."""
     for key, (one, other) in made.changed.items():
         yield f"{key}: {_short(one)} in {names[0]}, {_short(other)} in {names[1]}"
@@ -110,12 +110,12 @@ def compared_lines(made: Compared, names: Sequence[str]) -> Iterator[str]:
         yield f"Not in both: {', '.join(made.alone)}."
 
 
-def compared_json(made: Compared) -> dict[str, Any]:
+def comparison_json(made: Comparison) -> dict[str, Any]:
     """The same for programs."""
     return {"changed": made.changed, "rows": [asdict(row) for row in made.rows], "alone": made.alone}
 
 
-def _cells(row: Comparison) -> tuple[str, ...]:
+def _cells(row: ComparisonRow) -> tuple[str, ...]:
     means = f"{row.first:.1f}", f"{row.second:.1f}", f"{row.difference:+.1f} ± {row.error:.1f}"
     return row.strategy, show_shift(row.shift, row.severity), row.order, str(row.lessons), *means, row.verdict
 

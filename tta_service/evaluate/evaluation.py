@@ -103,14 +103,14 @@ def evaluate(player: Player, plan: Plan, work: Path, progress: Progress, decoder
     """
     data, clip = plan.data, player.runtime.clip
     extractor = FeatureExtractor(clip, {data.name: data}, work / "features", plan.seed, decoders, player.runtime.decode)
-    wanted = data.chosen(plan.count or len(data), plan.seed)
+    wanted = data.choose(plan.count or len(data), plan.seed)
     encoded = _encode(extractor, plan, wanted, progress)
     chosen = np.array([i for i in wanted.tolist() if (data.name, i) not in extractor.unreadable], np.int64)
     unread = [f"{data.where(i)}: {why}" for (_, i), why in extractor.unreadable.items()]
     if not len(chosen):
         raise BadImage(f"no picture of {data.name} can be read: {unread[0] if unread else 'there is none'}", "data")
     split = split_pictures(data, chosen, max(plan.lessons), plan.seed)
-    text = player.runner.run(player.runtime.text_spaces.get(label_set(plan)))
+    text = player.runner.run(player.runtime.text_spaces.get(make_label_set(plan)))
     made = Evaluation(plan, extractor, chosen, split.measured, encoded, text, left_out=unread)
     study = Study(extractor, player, work / "answers", len(chosen), len(chosen), plan.repetitions)
     _play(made, study, list(_jobs(plan, split)), progress)
@@ -174,6 +174,6 @@ def _take(study: Study, cell: Cell, one: Contender, rows: Rows, stream: Stream, 
     return Take(one, reader, picture, data.labels[picture], path, lessons=lessons, guard=plan.guard)
 
 
-def label_set(plan: Plan) -> LabelSet:
+def make_label_set(plan: Plan) -> LabelSet:
     """What identifies the pictures."""
     return LabelSet(plan.data.names, plan.data.templates)

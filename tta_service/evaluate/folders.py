@@ -11,8 +11,9 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import NamedTuple
 
+from ..clip.text.imagenet import is_wordnet_id
 from .tables import FILE, LISTED, Listed, NoLabels, read_pairs, read_rows
-from .wordnet import is_wordnet_id, names_of
+from .wordnet import find_names
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 OTHERS = {".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".ppm", ".tif", ".tiff"}  # not decoded
@@ -44,9 +45,9 @@ def read_labels(root: Path) -> Labelled:
 def _read_class_folders(folder: Path) -> tuple[list[Listed], list[str]]:
     names = [inner.name for inner in _inner(folder)]
     listed = [(file, name) for name in names for file in _files(folder / name)]
-    if loose := [file for file in pictures(folder) if file.parent == folder]:
+    if loose := [file for file in find_pictures(folder) if file.parent == folder]:
         log.warning("%s: %d pictures outside of the class folders are left out", folder, len(loose))
-    if other := [file for name in names for file in pictures(folder / name, OTHERS)]:
+    if other := [file for name in names for file in find_pictures(folder / name, OTHERS)]:
         log.warning("%s: %d files such as %s are no JPEG, PNG or WebP and left out", folder, len(other), other[0])
     if empty := sorted(set(names) - {name for _, name in listed}):
         log.warning("%s: there are no pictures of %s", folder, ", ".join(empty))
@@ -74,10 +75,10 @@ def _labelled(listed: Sequence[Listed], names: list[str], *folders: Path) -> Lab
 
 
 def _files(folder: Path) -> list[Path]:
-    return [path for path in pictures(folder) if not path.is_dir()]
+    return [path for path in find_pictures(folder) if not path.is_dir()]
 
 
-def pictures(folder: Path, suffixes: AbstractSet[str] = SUFFIXES) -> list[Path]:
+def find_pictures(folder: Path, suffixes: AbstractSet[str] = SUFFIXES) -> list[Path]:
     found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
     return sorted(path for path in found if not path.name.startswith("."))
 
@@ -90,7 +91,7 @@ def _inner(folder: Path) -> list[Path]:
 def _part(root: Path) -> Path:
     """The folder of test pictures if there are parts, else the next best; the folder itself if there are none."""
     parts = [inner for inner in _inner(root) if inner.name.lower() in PARTS]
-    if not parts or any(pictures(inner) for inner in _inner(root) if inner not in parts):
+    if not parts or any(find_pictures(inner) for inner in _inner(root) if inner not in parts):
         return root
     parts.sort(key=lambda inner: PARTS.index(inner.name.lower()))
     part = next((one for one in parts if _is_labelled(one, root)), None)
@@ -105,7 +106,7 @@ def _part(root: Path) -> Path:
 def _is_labelled(part: Path, root: Path) -> bool:
     """Whether it has class folders, or a file there or above lists its pictures."""
     held = {file for file, _ in _read_list(root) or ()}
-    return len(_inner(part)) > 1 or bool(_read_list(part)) or not held.isdisjoint(pictures(part))
+    return len(_inner(part)) > 1 or bool(_read_list(part)) or not held.isdisjoint(find_pictures(part))
 
 
 def _read_list(folder: Path, below: Path | None = None) -> list[Listed] | None:
@@ -127,7 +128,7 @@ def _read_list(folder: Path, below: Path | None = None) -> list[Listed] | None:
 
 
 def _warn_of_others(table: Path, pairs: list[Listed], below: Path | None) -> list[Listed]:
-    if more := set(pictures(table.parent)) - {path for path, _ in pairs}:
+    if more := set(find_pictures(table.parent)) - {path for path, _ in pairs}:
         log.warning("%s: %d pictures are not listed and left out", table, len(more))
     return [(path, name) for path, name in pairs if below is None or below in path.parents]
 
@@ -135,7 +136,7 @@ def _warn_of_others(table: Path, pairs: list[Listed], below: Path | None) -> lis
 def _plain(names: Sequence[str], *folders: Path) -> list[str]:
     """Words for WordNet ids."""
     ids = [name for name in names if is_wordnet_id(name)]
-    known = names_of(ids, folders) if ids else {}
+    known = find_names(ids, folders) if ids else {}
     if odd := [name for name in names if name.isdigit() or (is_wordnet_id(name) and name not in known)]:
         log.warning("%s: %s say nothing to a model; give plain names", folders[0], ", ".join(odd[:5]))
     return [known.get(name, name) for name in names]

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..clip.text.templates import expand_templates
-from .folders import pictures
-from .pictures import PictureSet, distinct, of_files
+from .folders import find_pictures
+from .pictures import PictureSet, make_distinct, of_files
 from .tables import read_text
-from .wordnet import by_id
+from .wordnet import read_class_names
 
 Read = Callable[[Path], PictureSet]
 SEVEN, EIGHTY = ("simple",), ("openai",)
@@ -44,7 +44,7 @@ def imagenet(folder: str, images: str) -> Read:
     """Class folders named after WordNet ids, all thousand or some; the labels are those that are there."""
 
     def read(root: Path) -> PictureSet:
-        named = by_id(root / folder)
+        named = read_class_names(root / folder)
         classes = [path for path in sorted((root / folder / images).iterdir()) if path.name in named]
         return _of_folders(folder, classes, [named[path.name] for path in classes])
 
@@ -58,7 +58,7 @@ def imagenet_v2(folder: str, images: str) -> Read:
     """
 
     def read(root: Path) -> PictureSet:
-        named = list(by_id(root / folder).values())
+        named = list(read_class_names(root / folder).values())
         found = (path for path in (root / folder / images).iterdir() if path.name.isdecimal())
         classes = sorted(found, key=lambda path: int(path.name))
         if classes and int(classes[-1].name) >= len(named):
@@ -110,7 +110,7 @@ def _read_lines(file: Path) -> list[str]:
 
 
 def _of_folders(name: str, classes: Sequence[Path], names: Sequence[str]) -> PictureSet:
-    found = [(path, place) for place, folder in enumerate(classes) for path in pictures(folder)]
+    found = [(path, place) for place, folder in enumerate(classes) for path in find_pictures(folder)]
     return of_files(name, [path for path, _ in found], [place for _, place in found], names)
 
 
@@ -139,7 +139,7 @@ IMAGENETS = tuple(name for name in LAYOUTS if name.startswith("imagenet") and na
 FINE_GRAINED = tuple(name for name in LAYOUTS if not name.startswith("imagenet"))
 
 
-def standard(name: str, root: Path) -> PictureSet:
+def read_standard(name: str, root: Path) -> PictureSet:
     """One of the papers' sets, under the single template. Raises ValueError that names the file which is missing."""
     try:
         made = LAYOUTS[name].read(root)
@@ -147,4 +147,4 @@ def standard(name: str, root: Path) -> PictureSet:
         raise ValueError(
             f"{name}: {error.strerror}: {error.filename}; its layout is that of CoOp's DATASETS.md"
         ) from None
-    return replace(made, name=name, names=distinct(made.names))
+    return replace(made, name=name, names=make_distinct(made.names))

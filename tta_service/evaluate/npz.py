@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from .pictures import PLAIN, PictureSet, distinct, of_pictures
+from .pictures import PLAIN, PictureSet, make_distinct, of_pictures
 
 IMAGES = ("images", "x", "test_images", "x_test", "data")  # MedMNIST's and Keras' names among them
 LABELS = ("labels", "y", "test_labels", "y_test", "label", "targets")
@@ -50,7 +50,7 @@ def read_npz(files: Sequence[Path], name: str = "", last: int = 0) -> PictureSet
         return f"{files[part]}, picture {place}"
 
     name = name or f"{files[0].resolve().parent.name}/{files[0].stem}"
-    return PictureSet(name, distinct(names), labels, file, PLAIN, where)
+    return PictureSet(name, make_distinct(names), labels, file, PLAIN, where)
 
 
 class Part(NamedTuple):

@@ -17,7 +17,7 @@ import numpy as np
 from ..core.errors import BadRequest
 from .contenders import Contender, limit_views
 from .evaluation import Evaluation, Plan
-from .layouts import FINE_GRAINED, IMAGENET_C, IMAGENETS, LAYOUTS, standard
+from .layouts import FINE_GRAINED, IMAGENET_C, IMAGENETS, LAYOUTS, read_standard
 from .pictures import PLAIN, PictureSet
 from .results import align
 from .rows import Row
@@ -100,7 +100,7 @@ def find_sets(protocols: Sequence[Protocol], root: Path) -> tuple[list[PictureSe
     found, missing = list[PictureSet](), list[str]()
     for name in dict.fromkeys(name for one in protocols for name in one.by_set()):
         try:
-            found.append(standard(name, root))
+            found.append(read_standard(name, root))
         except ValueError as error:
             missing.append(str(error))
     if not found:
@@ -118,7 +118,7 @@ def make_plans(protocol: Protocol, sets: Sequence[PictureSet], count: int, dry: 
             templates, one, count = templates[:2], limit_views(one, DRY_VIEWS), DRY_PICTURES
         contenders = (Contender("zero_shot"), one) if one.strategy != "zero_shot" else (one,)
         orders = min(2, protocol.orders) if dry else protocol.orders
-        yield Plan(data.templated(templates), contenders, repetitions=orders, count=count, guard=False)
+        yield Plan(data.with_templates(templates), contenders, repetitions=orders, count=count, guard=False)
 
 
 def gather(evaluations: Sequence[Evaluation]) -> tuple[dict[str, Row], dict[str, Row]]:

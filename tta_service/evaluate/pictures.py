@@ -42,7 +42,7 @@ class PictureSet:
         """[3, h, w] uint8, decoded as the service does. Raises `BadImage`, OSError."""
         return decode_whole(Encoded(self.file(i)))
 
-    def templated(self, templates: Sequence[str]) -> PictureSet:
+    def with_templates(self, templates: Sequence[str]) -> PictureSet:
         """The same pictures, asked about with other templates."""
         return replace(self, templates=tuple(templates))
 
@@ -63,7 +63,7 @@ class PictureSet:
         whole = repr((self.names, self.labels.tobytes()))
         return f"{self.name.replace('/', '-')}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
 
-    def chosen(self, count: int, seed: int = 0) -> NDArray[np.int64]:
+    def choose(self, count: int, seed: int = 0) -> NDArray[np.int64]:
         """The first `count` of a seeded order of all pictures: a larger choice begins with a smaller one."""
         return np.random.default_rng(seed).permutation(len(self))[:count]
 
@@ -79,7 +79,7 @@ def of_files(name: str, files: Sequence[Path], labels: Iterable[int], names: Seq
         raise ValueError(f"{name}: there are no pictures ({', '.join(sorted(SUFFIXES))})")
     whole = np.fromiter(labels, np.int64, len(files))
     return PictureSet(
-        name, distinct(names), whole, lambda i: files[i].read_bytes(), PLAIN, lambda i: str(files[i])
+        name, make_distinct(names), whole, lambda i: files[i].read_bytes(), PLAIN, lambda i: str(files[i])
     )  # fmt: skip
 
 
@@ -101,10 +101,10 @@ def of_pictures(
         made.save(buffer, "PNG", compress_level=1)
         return buffer.getvalue()
 
-    return PictureSet(name, distinct(names), labels, file, PLAIN, lambda i: f"{name}, picture {i}")
+    return PictureSet(name, make_distinct(names), labels, file, PLAIN, lambda i: f"{name}, picture {i}")
 
 
-def distinct(names: Sequence[str]) -> tuple[str, ...]:
+def make_distinct(names: Sequence[str]) -> tuple[str, ...]:
     """Names with blanks for underscores; a name that comes again gets a blank behind it.
 
     ImageNet's list has two `missile` and two `sunglasses`, and the papers keep both columns. A label set refuses equal

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.errors import BadRequest
 from .folders import read_labels, read_table
-from .layouts import CORRUPTIONS, IMAGENET_C, LAYOUTS, standard
+from .layouts import CORRUPTIONS, IMAGENET_C, LAYOUTS, read_standard
 from .npz import read_npz
 from .pictures import PLAIN, PictureSet, of_labelled
 from .tables import LISTED
@@ -33,7 +33,7 @@ TAIL = re.compile("tail[0-9]+")
 SETS = Path("torchvision")  # below the cache: where torchvision's downloads go
 
 
-def source(text: str, templates: str) -> PictureSet:
+def read_source(text: str, templates: str) -> PictureSet:
     """`templates`: "single" is "a photo of a {}." for all, "papers" what TDA's family uses. Raises ValueError."""
     kind, _, path = text.partition(":")
     if not path:
@@ -46,7 +46,7 @@ def source(text: str, templates: str) -> PictureSet:
         return read_folders(Path(path))
     if kind not in LAYOUTS:
         raise ValueError(f"--data {text}: there is no {kind!r}; KIND is {HELP}")
-    return standard(kind, Path(path)).templated(LAYOUTS[kind].templates if templates == "papers" else PLAIN)
+    return read_standard(kind, Path(path)).with_templates(LAYOUTS[kind].templates if templates == "papers" else PLAIN)
 
 
 def read_folders(root: Path, name: str = "") -> PictureSet:
@@ -74,7 +74,7 @@ def _read(text: str, cache: Path) -> PictureSet:
         name, _, root = rest.partition(":")
         return read_torchvision(name, Path(root) if root else cache / SETS)
     if rest and (kind in LAYOUTS or kind in ("npz", "folder") or TAIL.fullmatch(kind)):
-        return source(text, "single")
+        return read_source(text, "single")
     if kind.startswith("imagenet_c/"):
         raise ValueError(f"{kind}: write imagenet_c/KIND/SEVERITY, a KIND of {', '.join(CORRUPTIONS)}, SEVERITY 1 to 5")
     raise ValueError(f"{text}: there is no such file or folder; DATA is {FORMS}")

@@ -90,9 +90,9 @@ class Study:
         """The pictures of a cell."""
         return self.extractor.sets[cell.set]
 
-    def chosen(self, cell: Cell) -> NDArray[np.int64]:
+    def choose(self, cell: Cell) -> NDArray[np.int64]:
         """The pictures that are looked at."""
-        return self.set(cell).chosen(self.count)
+        return self.set(cell).choose(self.count)
 
     def orders_for(self, one: Contender) -> int:
         """A strategy without memory answers the same in every order, so one stream is enough."""
@@ -101,11 +101,11 @@ class Study:
     def pictures(self, cell: Cell, one: Contender, contenders: Sequence[Contender]) -> NDArray[np.int64]:
         """The first of the chosen ones: fewer for many views, and for the one-view form of a cache that has many."""
         beside = any(other.beside == one for other in contenders if other.needs.views > 1)
-        return self.chosen(cell)[: self.count_views] if one.needs.views > 1 or beside else self.chosen(cell)
+        return self.choose(cell)[: self.count_views] if one.needs.views > 1 or beside else self.choose(cell)
 
     def features(self, cell: Cell, contenders: tuple[Contender, ...]) -> Rows:
         """What the contenders look at, encoded if it is not there yet."""
-        chosen, most = self.chosen(cell), views_by_augmentation(contenders)
+        chosen, most = self.choose(cell), views_by_augmentation(contenders)
         rows = {PLAIN: self.extractor.rows(cell, "crop", 1, chosen, _ignore)}
         some = chosen[: self.count_views]
         return rows | {how: self.extractor.rows(cell, how, views, some, _ignore) for how, views in most.items()}
@@ -134,12 +134,12 @@ class Study:
         self.player.play(LabelSet(made.names, made.templates), takes, done)
 
     def frames(self, cells: Sequence[Cell], contenders: Sequence[Contender]) -> int:
-        """That `played` will play."""
+        """That `play_cells` will play."""
         return sum(
             len(self.pictures(cell, one, contenders)) * self.orders_for(one) for cell in cells for one in contenders
         )
 
-    def played(
+    def play_cells(
         self, cells: Sequence[Cell], contenders: tuple[Contender, ...], done: Tell
     ) -> Iterator[tuple[Cell, dict[str, list[Run]]]]:
         """Cell by cell the answers of all contenders. The next cell is encoded while this one is replayed."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..clip.text.imagenet import imagenet_names, is_wordnet_id, wordnet_names
+from ..clip.text.imagenet import imagenet_names, wordnet_names
 from .tables import read_text
 
-__all__ = ["by_id", "is_wordnet_id", "names_of"]
 LISTS = ("classnames.txt", "words.txt", "LOC_synset_mapping.txt")  # CoOp's, Tiny ImageNet's, Kaggle's
 
 
-def by_id(folder: Path) -> dict[str, str]:
+def read_class_names(folder: Path) -> dict[str, str]:
     """WordNet id to name, in the order of the classes: as listed in the folder, else open_clip's names of ImageNet.
 
     Raises ValueError, OSError for a list that cannot be read.
@@ -20,7 +19,7 @@ def by_id(folder: Path) -> dict[str, str]:
     return _read_list(folder) or imagenet_names()
 
 
-def names_of(ids: Iterable[str], folders: Sequence[Path]) -> dict[str, str]:
+def find_names(ids: Iterable[str], folders: Sequence[Path]) -> dict[str, str]:
     """Names of those ids that are listed in a folder, or that ImageNet or the larger ImageNet-22k knows.
 
     Raises ValueError, OSError for a list that cannot be read.

@@ -57,7 +57,7 @@ def areas(ground: Ground, name: str) -> NDArray[np.float64]:
     """[n, v − 1] the share of the picture that each crop shows; drawn as the views were, from (picture, view)."""
     made = ground.extractor.sets[name]
     found = []
-    for i in made.chosen(ground.pictures).tolist():
+    for i in made.choose(ground.pictures).tolist():
         height, width = made.picture(i).shape[-2:]
         boxes = crops.crop_boxes(height, width, uniforms(i, ground.views, crops.DRAWS))
         found.append(boxes[1:, 2] * boxes[1:, 3] / (height * width))

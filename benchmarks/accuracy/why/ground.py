@@ -54,7 +54,7 @@ class Ground:
     def stream(self, cell: Cell, count: int, views: int = 1, augment: str = "crop") -> Stream:
         """The first `count` (0: all) of the set's seeded order, the one that every measurement begins with."""
         made = self.extractor.sets[cell.set]
-        chosen = made.chosen(count or len(made))
+        chosen = made.choose(count or len(made))
         features = self.extractor.rows(cell, augment, views, chosen, lambda n: None)
         rows = torch.from_numpy(np.stack([features.rows(int(i), views) for i in chosen]))
         key = f"{self.extractor.clip.fingerprint} {made.tag} {made.templates} {cell} {augment}{views} {len(chosen)}"
