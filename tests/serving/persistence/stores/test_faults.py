@@ -71,6 +71,7 @@ FILES = {
     "a list": as_file(b"[1]\nx"),
     "no holder": as_file(b'{"epoch": 1}\nx'),
     "no number": as_file(b'{"epoch": "one", "holder": ""}\nx'),
+    "no finite number": as_file(b'{"epoch": 1e999, "holder": ""}\nx'),
     "garbage": as_file(os.urandom(100)),
     "deep": as_file(b"[" * 100_000),
     "a folder": as_folder,
@@ -153,7 +154,18 @@ async def test_a_clock_that_jumps_deletes_nothing(tmp_path: Path):
     assert await store.epoch("ann", "cam") == await store.epoch("ann", "door") == 1
 
 
-@pytest.mark.parametrize("lock", [b"", b"\xff", b"[" * 100_000, b'{"now": null, "wall": 0}'], ids=lambda lock: lock[:9])
+@pytest.mark.parametrize(
+    "lock",
+    [
+        b"",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"now": null, "wall": 0}',
+        b'{"now": NaN, "wall": 0}',
+        b'{"now": 1e999, "wall": 0}',
+    ],
+    ids=lambda lock: lock[:9],
+)
 async def test_a_folder_without_a_clock_that_can_be_read_survives_a_jump(lock: bytes, tmp_path: Path):
     await FolderStore(tmp_path, 3600.0).write("ann", "cam", Stored(1, "a:1", b"x"), after=0)
     (tmp_path / "lock").write_bytes(lock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -53,7 +54,10 @@ class FolderClock:
         """The time that was written last, and the one of the wall then."""
         try:
             written = json.loads((self._folder / "lock").read_text())
-            return float(written["now"]), float(written["wall"])
+            times = float(written["now"]), float(written["wall"])
+            if not all(map(math.isfinite, times)):
+                raise ValueError
+            return times
         except (OSError, *DAMAGED):
             newest = max((one.stat().st_mtime for one in os.scandir(self._folder) if one.name != "lock"), default=wall)
             return (newest, newest) if newest < wall else (wall, wall)

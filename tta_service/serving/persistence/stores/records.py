@@ -11,7 +11,7 @@ from ..signing import FORMAT, check_format, format_of, has_lessons
 SIGNED = 2  # the format of records with a signature, which versions that know none would drop
 OWNED = "owned-"  # no hexadecimal digit: records without an owner are found by their names
 UNOWNED = "[0-9a-f]*"
-DAMAGED = ValueError, LookupError, TypeError, AttributeError, RecursionError  # raised for what is no record
+DAMAGED = ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError  # of what is no record
 
 
 @dataclass(frozen=True, slots=True)
