@@ -10,6 +10,7 @@ import pytest
 from tta_service.cli import main
 
 Run = Callable[..., tuple[int, str, str]]
+RunLines = Callable[..., tuple[int, list[str], str]]
 
 
 @pytest.fixture
@@ -24,3 +25,13 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
         return int(ended.value.code or 0), output.out, output.err
 
     return run
+
+
+def split_lines(run: Run) -> RunLines:
+    """The same command, with the lines of stdout."""
+
+    def run_lines(*arguments: str | Path) -> tuple[int, list[str], str]:
+        code, output, error = run(*arguments)
+        return code, output.splitlines(), error
+
+    return run_lines

@@ -6,7 +6,7 @@ import csv
 import http.server
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,30 +15,22 @@ import pytest
 import torch
 from sklearn.datasets import load_sample_images
 
+from tests.cli import conftest
+from tests.cli.conftest import RunLines as Run
 from tests.client.camera import clips
 from tests.telemetry.reports import make_report
-from tta_service.cli import main
 from tta_service.cli.inputs import Input, find_inputs
 from tta_service.cli.result_file import COLUMNS, open_results
 from tta_service.core.errors import BadRequest
 from tta_service.core.request import Report
 
 FLOWER = Path(load_sample_images.__code__.co_filename).parent / "images" / "flower.jpg"
-Run = Callable[..., tuple[int, list[str], str]]
 
 
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+@pytest.fixture(name="run")
+def run_classify(run: conftest.Run) -> Run:
     """Runs the command: exit code, lines of output, all of the error stream."""
-    monkeypatch.chdir(tmp_path)
-
-    def go(*words: str | Path) -> tuple[int, list[str], str]:
-        with pytest.raises(SystemExit) as ended:
-            main(["classify", *map(str, words), "--labels", "flower,temple,cat"])
-        output = capsys.readouterr()
-        return int(ended.value.code or 0), output.out.splitlines(), output.err
-
-    return go
+    return conftest.split_lines(lambda *words: run("classify", *words, "--labels", "flower,temple,cat"))
 
 
 @pytest.fixture

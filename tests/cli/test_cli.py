@@ -9,7 +9,6 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
@@ -18,6 +17,8 @@ import pytest
 import torch
 from sklearn.datasets import load_sample_images
 
+from tests.cli import conftest
+from tests.cli.conftest import RunLines as Run
 from tests.encodings import ENCODINGS
 from tests.telemetry.reports import make_report
 from tta_service import LabelSet
@@ -34,21 +35,12 @@ from tta_service.wire.v1 import tta_pb2 as pb
 
 FLOWER = Path(load_sample_images.__code__.co_filename).parent / "images" / "flower.jpg"
 NAMES = "flower,temple,cat"
-Run = Callable[..., tuple[int, list[str], str]]
 
 
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+@pytest.fixture(name="run")
+def run_lines(run: conftest.Run) -> Run:
     """Runs a command: exit code, lines of output, all of the error stream."""
-    monkeypatch.chdir(tmp_path)
-
-    def go(*arguments: str | Path) -> tuple[int, list[str], str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        output = capsys.readouterr()
-        return int(ended.value.code or 0), output.out.splitlines(), output.err
-
-    return go
+    return conftest.split_lines(run)
 
 
 def test_strategies_are_listed_with_parameters_bounds_needs_and_paper(run: Run):
