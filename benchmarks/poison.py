@@ -1,8 +1,8 @@
 """How many answers do poisoned frames move? Who may send frames into a session teaches its memory.
 
 A stream of pictures is answered by strategies with a memory through the service's own engine, once as it is, and then
-with so many of 100 frames that an attacker sends. His frames are real pictures that he has chosen, with the weights in
-his hands: *wrong*, those that plain CLIP answers wrongly and is surest of; *one*, the first of these again and again;
+with so many of 100 frames that an attacker sends. These are real pictures, chosen by an attacker who has the weights:
+*wrong*, those that plain CLIP answers wrongly and is surest of; *one*, the first of these again and again;
 *foreign*, pictures of another set. Moved are answers to the other frames that have a different label than in the stream
 without poison; top-1 is that of these frames. *admit* is `admit_below: 0.05`, *guard* the guard that is on by default.
 `taught` has had four lessons of each class, after which there is no guard. Frames are plain views.
@@ -82,13 +82,13 @@ def set_scene(runtime: Runtime, args: argparse.Namespace) -> Scene:
     labels = LabelSet(made.names, made.templates)
     text, order = runtime.clip.text_space(labels), made.choose(args.frames + args.known)
     rows, truth = encode(runtime, made, order), made.labels[order]
-    frames, his, his_truth = rows[: args.frames], rows[args.frames :], truth[args.frames :]
-    taught = [place for c in range(len(made.names)) for place in np.flatnonzero(his_truth == c)[:LESSONS]]
-    lessons = [(his[place][None], made.names[his_truth[place]]) for place in taught]
-    sure, label = (text.scale * his @ text.features.T).softmax(1).max(1)
-    sure[label == torch.from_numpy(his_truth)] = -1.0
+    frames, known, known_truth = rows[: args.frames], rows[args.frames :], truth[args.frames :]
+    taught = [place for c in range(len(made.names)) for place in np.flatnonzero(known_truth == c)[:LESSONS]]
+    lessons = [(known[place][None], made.names[known_truth[place]]) for place in taught]
+    sure, label = (text.scale * known @ text.features.T).softmax(1).max(1)
+    sure[label == torch.from_numpy(known_truth)] = -1.0
     sure[taught] = -1.0
-    wrong = his[sure.argsort(descending=True)][: int((sure > 0).sum())]
+    wrong = known[sure.argsort(descending=True)][: int((sure > 0).sum())]
     foreign = encode(runtime, other, other.choose(args.frames))
     poisons = {"wrong": wrong, "one": wrong[:1], "foreign": foreign}
     return Scene(labels, frames, truth[: args.frames], poisons, lessons)
@@ -107,10 +107,10 @@ async def answers(
     runtime: Runtime, scene: Scene, strategy: str, mode: str, poison: str = "wrong", share: int = 0
 ) -> NDArray[np.int64]:
     """The labels [n] of all frames that are not the attacker's."""
-    order, his, sent = list(mix(len(scene.frames), share)), scene.poisons[poison], 0
+    order, poisoned, sent = list(mix(len(scene.frames), share)), scene.poisons[poison], 0
     rows = list[Tensor]()
     for frame in order:
-        rows.append(his[sent % len(his)][None] if frame is None else scene.frames[frame][None])
+        rows.append(poisoned[sent % len(poisoned)][None] if frame is None else scene.frames[frame][None])
         sent += frame is None
     guard, below = MODES[mode]
     how = strategies.build(strategy), Reduction(reducers.build("none"))
@@ -157,7 +157,7 @@ def main() -> None:
     ask.add_argument("--foreign", type=Path, required=True, help="pictures of others")
     ask.add_argument("--frames", type=int, default=400)
     ask.add_argument(
-        "--known", type=int, default=2000, help="other pictures of the set, of which the attacker takes his"
+        "--known", type=int, default=2000, help="other pictures of the set, of which the attacker's are taken"
     )
     ask.add_argument("--shares", default="5,20")
     ask.add_argument("--strategies", default=STRATEGIES)
