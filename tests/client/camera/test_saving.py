@@ -186,3 +186,10 @@ def test_progress_knows_the_number_of_frames(tmp_path: Path) -> None:
     assert Progress(source, 4).line() == "frame 0 of 4, 0%"
     assert Progress(open_source("rtsp://gate/1"), 0).lines() == []
     assert Progress(open_source("virtual:frames=7"), 0).line() == "frame 0 of 7, 0%"
+
+
+def test_an_ffmpeg_without_codecs_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tta_client.camera.saving.CODECS", ("nosuch",))
+    saver = VideoSaver(str(tmp_path / "a.mp4"))
+    with pytest.raises(OSError, match=r"--save .*a\.mp4: FFmpeg has none of nosuch here"):
+        saver.take(make_answer("cat"), Frame(1, np.zeros((24, 32, 3), np.uint8)))

@@ -74,7 +74,9 @@ class VideoSaver:
         return np.asarray(ImageOps.pad(Image.fromarray(pixels), size, Image.Resampling.BILINEAR))
 
     def _open_stream(self, width: int, height: int) -> Any:
-        codec = next(one for one in CODECS if one in self._av.codecs_available)
+        codec = next((one for one in CODECS if one in self._av.codecs_available), None)
+        if codec is None:
+            raise OSError(f"--save {self._file}: FFmpeg has none of {', '.join(CODECS)} here")
         # without pictures that wait for later ones, the first time is 0
         options = {"preset": "veryfast", "crf": "23", "bf": "0"} if codec == "libx264" else {}
         stream = self._out.add_stream(codec, rate=Fraction(25), options=options)
