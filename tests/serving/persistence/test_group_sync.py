@@ -167,7 +167,11 @@ async def test_while_the_store_is_down_lessons_are_learnt_and_told_later(tmp_pat
         await one.look()
         folder.unlink()
         (tmp_path / "away").rename(folder)
-        await one.look()
+        assert one.persistence.groups
+        async with asyncio.timeout(30):
+            while one.persistence.groups.is_behind:  # until a probe has found the store again
+                await one.look()
+                await asyncio.sleep(0.02)
         assert top(await two.see("b")) == "tree"
 
 
