@@ -11,7 +11,7 @@ from google.rpc import status_pb2
 
 from tta_service.core import errors
 from tta_service.http.problems import describe
-from tta_service.rpc.interceptor import code_of
+from tta_service.rpc.status import code_of
 from tta_service.wire.status import CODES, LONGEST, http_code_of, to_status, to_tta_error
 
 

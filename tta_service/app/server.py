@@ -18,8 +18,8 @@ from ..http.app import Handlers
 from ..http.server import HttpServer
 from ..methods.audit import MayChange, allow
 from ..methods.service import AdaptationService
-from ..rpc.interceptor import code_of
 from ..rpc.server import Server
+from ..rpc.status import code_of
 from ..serving.batching.device_health import DeviceHealth
 from ..settings import Settings
 from ..telemetry.metrics import Metrics

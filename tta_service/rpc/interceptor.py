@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote
 
 import grpc
-import grpc_status.rpc_status
+from google.protobuf.message import DecodeError
 
-from ..core.errors import TTAError
+from ..core.errors import BadRequest, TTAError
 from ..core.events import Called, Messaged, Observe, Refused
 from ..methods.uploads import UploadBudget
 from ..wire.identity import OPEN_SERVICES, Caller, Identity, Peer, current_owner
 from ..wire.requests import trace_of
-from ..wire.status import code_number_of, to_status, to_tta_error
-from .messages import Kind, Method, decode, receive_one
+from ..wire.status import to_tta_error
+from ..wire.structs import MOST_BYTES, check_structs
+from ..wire.v1 import tta_pb2 as pb
+from .status import to_grpc_status
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Kind = Literal["unary", "bidi_stream", "server_stream", "client_stream"]
+Method = tuple[str, str, Kind]  # service, name and kind, as events say them
 KINDS: dict[tuple[bool, bool], Kind] = {  # by (request streams, response streams)
     (False, False): "unary",
     (True, True): "bidi_stream",
@@ -29,7 +33,7 @@ KINDS: dict[tuple[bool, bool], Kind] = {  # by (request streams, response stream
 }
 ONE_REPLY: Any = grpc.stream_unary_rpc_method_handler
 REPLIES: Any = grpc.stream_stream_rpc_method_handler
-CODES = {code.value[0]: code for code in grpc.StatusCode}
+SERVICES: Mapping[str, Any] = {one.full_name: one for one in pb.DESCRIPTOR.services_by_name.values()}
 
 
 class ServerInterceptor(grpc.aio.ServerInterceptor):
@@ -51,7 +55,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
     ) -> None:
         self._observe, self._facts, self._identity = observe, facts, identity
         self._uploads, self._open_uploads = uploads or UploadBudget(), open_uploads or UploadBudget()
-        self._wrapped: dict[tuple[str, Any], Any] = {}  # handlers by method and original
+        self.wrapped: dict[str, Any] = {}  # handlers by method; empty it when other handlers answer
 
     async def intercept_service(
         self,
@@ -59,13 +63,12 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         """The method's handler, wrapped; None for an unknown method, which grpc answers with UNIMPLEMENTED."""
-        handler = await continuation(handler_call_details)
-        key = handler_call_details.method, handler
-        if handler is not None and key not in self._wrapped:
-            service, _, name = handler_call_details.method.lstrip("/").rpartition("/")
-            method = service, name, KINDS[handler.request_streaming, handler.response_streaming]
-            self._wrapped[key] = self._wrap(handler, method)
-        return self._wrapped.get(key)
+        method = handler_call_details.method
+        if method not in self.wrapped and (handler := await continuation(handler_call_details)) is not None:
+            service, _, name = method.removeprefix("/").rpartition("/")
+            kind = KINDS[handler.request_streaming, handler.response_streaming]
+            self.wrapped[method] = self._wrap(handler, (service, name, kind))
+        return self.wrapped.get(method)
 
     def _wrap(self, handler: Any, method: Method) -> Any:
         if handler.unary_unary:
@@ -76,12 +79,19 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         return None  # nothing is served unchecked
 
     def _read(self, method: Method, caller: Caller, context: Context) -> AbstractAsyncContextManager[bytes]:
-        """The one message of a call, within its budget."""
+        """The one message of a call, within its budget. Raises `BadRequest` when the call ends without."""
+
+        async def receive() -> bytes:
+            if (raw := await context.read()) is grpc.aio.EOF:  # pyright: ignore[reportAttributeAccessIssue]
+                raise BadRequest("a call has a message, and none came")
+            return raw
+
         budget = self._open_uploads if method[0] in OPEN_SERVICES else self._uploads
-        return budget.read(caller.client, partial(receive_one, context))
+        return budget.read(caller.client, receive)
 
     def _unary(self, handler: Any, method: Method) -> Any:
         received, sent = Messaged(*method, sent=False), Messaged(*method, sent=True)
+        decode = make_decoder(handler.request_deserializer, method)
 
         async def answer(raws: AsyncIterator[bytes], context: Context) -> Any:
             self._start(method, context)
@@ -90,7 +100,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
                 caller = self._identity.check(*method[:2], peer_of(context))
                 async with self._read(method, caller, context) as raw:
                     self._observe(received)
-                    message = decode(handler.request_deserializer, raw, method)
+                    message = decode(raw)
                     del raw
                     reply = await handler.unary_unary(message, context)
                 self._observe(sent)
@@ -100,19 +110,20 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
             except Exception as error:
                 failure = to_tta_error(error)
             (strategy, request_id, session), trace = self._facts(message), trace_of(context.invocation_metadata())
-            about = (trace, request_id, session, None, current_owner())
-            self._observe(Refused(failure, method[1], strategy, "", *about))
+            self._observe(Refused(failure, method[1], strategy, "", trace, request_id, session, owner=current_owner()))
             await context.abort_with_status(to_grpc_status(failure))
 
         return answer
 
     def _watch(self, handler: Any, method: Method) -> Any:
+        decode = make_decoder(handler.request_deserializer, method)
+
         async def answer(raws: AsyncIterator[bytes], context: Context) -> Any:
             self._start(method, context)
             try:
                 caller = self._identity.check(*method[:2], peer_of(context))
                 async with self._read(method, caller, context) as raw:
-                    message = decode(handler.request_deserializer, raw, method)
+                    message = decode(raw)
             except TTAError as error:
                 await context.abort_with_status(to_grpc_status(error))
             async for reply in handler.unary_stream(message, context):
@@ -122,6 +133,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
 
     def _stream(self, handler: Any, method: Method) -> Any:
         received, sent = Messaged(*method, sent=False), Messaged(*method, sent=True)
+        decode = make_decoder(handler.request_deserializer, method)
 
         async def answer(raws: AsyncIterator[bytes], context: Context) -> Any:
             self._start(method, context)
@@ -130,7 +142,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
                 async for raw in raws:
                     self._observe(received)
                     self._identity.recheck(caller)
-                    yield decode(handler.request_deserializer, raw, method)
+                    yield decode(raw)
 
             try:
                 caller = self._identity.check(*method[:2], peer_of(context))
@@ -172,11 +184,17 @@ def peer_of(context: Context) -> Peer:
     return Peer(address, headers, certificate)
 
 
-def code_of(error: TTAError) -> grpc.StatusCode:
-    """The gRPC code of an error, from the table in `wire.status`."""
-    return CODES[code_number_of(error)]
+def make_decoder(deserialize: Callable[[bytes], Any], method: Method) -> Callable[[bytes], Any]:
+    """From bytes to a method's message. Raises `BadRequest` for bytes that are none, and parameters without end."""
+    ours = SERVICES.get(method[0])
+    kind = ours.methods_by_name[method[1]].input_type if ours else None
 
+    def decode(raw: bytes) -> Any:
+        if kind is not None and len(raw) > MOST_BYTES:
+            check_structs(kind, raw)
+        try:
+            return deserialize(raw)
+        except DecodeError:
+            raise BadRequest("the bytes are not the message that this method takes") from None
 
-def to_grpc_status(error: TTAError) -> grpc.Status:
-    """The code, sentence and details of an error, for `context.abort_with_status`."""
-    return grpc_status.rpc_status.to_status(to_status(error))  # pyright: ignore[reportUnknownMemberType]
+    return decode

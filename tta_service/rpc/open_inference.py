@@ -31,7 +31,7 @@ class OpenInferenceHandlers(grpc.GenericRpcHandler):
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """The handler of a method, None for an unknown one."""
-        service, _, name = handler_call_details.method.lstrip("/").rpartition("/")
+        service, _, name = handler_call_details.method.removeprefix("/").rpartition("/")
         return self._handlers.get(name) if service == OPEN_INFERENCE else None
 
     def _handler(self, name: str) -> Any:

@@ -68,9 +68,9 @@ class Server:
         self.health = Health(("", SERVICE, OPEN_INFERENCE))
         self._inference = OpenInferenceHandlers(ServerStatus(lambda: self.health.serving))
         probes = UploadBudget(message_bytes, PROBES * message_bytes, 1 / 4, PROBE_SECONDS)  # whatever else is uploaded
-        interceptor = ServerInterceptor(observe, facts_of, identity or Identity(), uploads, probes)
+        self._interceptor = ServerInterceptor(observe, facts_of, identity or Identity(), uploads, probes)
         self._server = grpc.aio.server(
-            interceptors=[interceptor],
+            interceptors=[self._interceptor],
             options=options(message_bytes, streams_per_connection, connection_age, connections),
         )
         self._server.add_generic_rpc_handlers((self._deferred, self._inference))
@@ -102,6 +102,7 @@ class Server:
             if method := getattr(service, name, None):  # the others stay UNIMPLEMENTED
                 setattr(servicer, name, method)
         add_AdaptationServiceServicer_to_server(servicer, self._deferred)
+        self._interceptor.wrapped.clear()
         self._inference.methods = OpenInference(service, lambda: self.health.serving, self._observe, self._oip)
 
     @property
@@ -172,7 +173,7 @@ class DeferredHandlers(grpc.GenericRpcHandler):
         """The handler of a method, None for an unknown one."""
         if self._handlers:
             return next(filter(None, (one.service(handler_call_details) for one in self._handlers)), None)
-        service, _, name = handler_call_details.method.lstrip("/").rpartition("/")
+        service, _, name = handler_call_details.method.removeprefix("/").rpartition("/")
         if service != SERVICE or name not in METHODS:
             return None
         if METHODS[name].client_streaming:
