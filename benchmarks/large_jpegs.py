@@ -31,7 +31,7 @@ from tta_service.clip.load import load
 from tta_service.core.evidence import Views
 from tta_service.core.request import Encoded
 from tta_service.images.decode import decode
-from tta_service.images.limits import ImageLimits
+from tta_service.images.files import ImageLimits
 from tta_service.images.views import look
 
 VIEWS, SIDES, LARGE = 64, 4, (4000, 3000)

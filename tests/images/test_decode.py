@@ -19,8 +19,8 @@ from PIL import Image, ImageOps
 from tta_service.core.errors import BadImage
 from tta_service.core.request import Encoded, PixelFormat, Raw
 from tta_service.images.decode import decode
+from tta_service.images.files import ImageLimits
 from tta_service.images.headers import MANY, guess_pixels, read_header
-from tta_service.images.limits import ImageLimits
 
 from .files import chunk, encode, exif, photo, png
 

@@ -19,7 +19,7 @@ import torch
 from tta_service.core.errors import BadImage
 from tta_service.core.request import Encoded
 from tta_service.images.decode import decode
-from tta_service.images.limits import ImageLimits
+from tta_service.images.files import ImageLimits
 
 from .files import encode, photo
 
@@ -134,7 +134,7 @@ def test_threads_share_the_processes():
 def test_decoders_end_with_the_process_that_asked():
     program = f"""
 from tta_service.images.decoders import DecoderPool
-from tta_service.images.limits import ImageLimits
+from tta_service.images.files import ImageLimits
 import os, signal
 pool = DecoderPool(1, 1.0, ImageLimits())
 pool.decode({JPEG!r})

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from ..clip.model import FrozenCLIP
 from ..core.events import Event, Observe, ignore
 from ..images.decode import decode as decode_image
+from ..images.files import ImageLimits
 from ..images.gpu.views import make_look
-from ..images.limits import ImageLimits
 from ..images.thumbnails import make_thumbnail
 from ..serving.admission.claims import ClientQuota
 from ..serving.admission.controller import AdmissionController

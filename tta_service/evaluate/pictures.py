@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..core.request import Encoded
 from ..images.decode import decode
-from ..images.limits import ImageLimits
+from ..images.files import ImageLimits
 from .folders import SUFFIXES, Labelled
 
 PLAIN = ("a photo of a {}.",)

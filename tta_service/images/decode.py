@@ -9,8 +9,7 @@ from torch import Tensor
 
 from ..core.errors import BadImage
 from ..core.request import Encoded, PixelFormat, Raw
-from .files import decode_file
-from .limits import DEFAULT_LIMITS, ImageLimits
+from .files import DEFAULT_LIMITS, ImageLimits, decode_file
 
 if TYPE_CHECKING:
     from .decoders import DecoderPool

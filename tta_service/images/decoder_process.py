@@ -18,8 +18,7 @@ import socket
 import sys
 
 from ..core.errors import BadImage
-from .files import decode_file
-from .limits import ImageLimits
+from .files import ImageLimits, decode_file
 
 BYTES_OF_A_PIXEL = 40  # at the peak of the dearest format, and some more
 OTHER_BYTES = 64 << 20  # that decoders take beside pixels

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import BadImage
-from .limits import ImageLimits
+from .files import ImageLimits
 
 ANSWER = 1 << 14  # bytes that an answer has at most
 PATIENCE = 10  # seconds for each second of processor time: others may need the processors too

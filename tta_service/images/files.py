@@ -1,4 +1,4 @@
-"""Untrusted files to pixels. Imports no torch: a process that only decodes has 40 MB (`decoder_process.py`).
+"""Untrusted files to pixels, within bounds. Imports no torch: a decoder's process has 40 MB (`decoder_process.py`).
 
 Pillow decodes, as in CLIP's own transform, so pixels are bit-identical to those of that transform (16-bit pictures
 excepted, and JPEGs decoded at a smaller scale). It runs outside the interpreter lock. torchvision's decoder saves a
@@ -10,6 +10,7 @@ run at a time as the prepare lane has threads, so `ImageLimits.max_pixels` bound
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
@@ -18,7 +19,6 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from ..core.errors import BadImage
 from .headers import Header, read_header
-from .limits import ImageLimits
 from .sixteen_bits import has_sixteen_bits, to_eight_bits
 
 # The classes themselves: `Image.open` would warn about sizes by a global limit of its own.
@@ -36,6 +36,35 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """The largest images that are accepted. `max_bytes` bounds encoded files; pixels bound raw frames too."""
+
+    max_bytes: int = 8 << 20
+    max_pixels: int = 16_000_000
+    max_side: int = 8192
+
+    def check_bytes(self, count: int) -> None:
+        """Raises `BadImage` for an encoded file that is empty or too long."""
+        if not count:
+            raise BadImage("the image is empty", "image")
+        if count > self.max_bytes:
+            raise BadImage(f"the image has {count} bytes, at most {self.max_bytes} are allowed", "image")
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raises `BadImage` for a picture without pixels, or with too many."""
+        size = f"the image is {width} × {height} pixels"
+        if width < 1 or height < 1:
+            raise BadImage(size, "image")
+        if max(width, height) > self.max_side:
+            raise BadImage(f"{size}, a side may have {self.max_side}", "image")
+        if width * height > self.max_pixels:
+            raise BadImage(f"{size}, at most {self.max_pixels} in all are allowed", "image")
+
+
+DEFAULT_LIMITS = ImageLimits()
 
 
 def decode_file(data: bytes, limits: ImageLimits, jpeg_side: int = 0) -> NDArray[np.uint8]:

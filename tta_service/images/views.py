@@ -5,6 +5,7 @@ The plain view and ten named ones lie at fixed places, resized bicubic with anti
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,6 +71,11 @@ def look(pixels: Tensor, size: int, count: int, seed: int, augment: str = "crop"
     if augment == "named":
         return _cut_named(picture, size, count)
     return _cut_random(picture, size, count, seed, mixed=augment == "augmix")
+
+
+def make_cpu_look(size: int) -> Callable[[Tensor, int, int, str], Views]:
+    """`look` for views of that size: a function of picture, count, seed and augment."""
+    return lambda pixels, count, seed, augment: look(pixels, size, count, seed, augment)
 
 
 def check(augment: str, count: int) -> None:

@@ -11,7 +11,7 @@ from cachetools import LRUCache
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.reducer import Reducer
-from ..images.limits import DEFAULT_LIMITS
+from ..images.files import DEFAULT_LIMITS
 
 Bytes = Annotated[int, Field(ge=1024, le=1 << 40)]
 M = TypeVar("M")  # a message

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...core.evidence import Views
-from ..views import NAMED, Square, check, draw, look, named_squares, square, to_fractions
+from ..views import NAMED, Square, check, draw, look, make_cpu_look, named_squares, square, to_fractions
 from .resize import BICUBIC, BILINEAR, Filter, Taps, make_taps, make_weights, resize
 
 AT_ONCE = 160 << 20  # bytes of weights and intermediate views, without the picture itself
@@ -46,7 +46,7 @@ class Windows:
 def make_look(device: torch.device, size: int) -> Callable[[Tensor, int, int, str], Views]:
     """A function of picture, count, seed and augment that cuts views of `size` for a tower on that device."""
     if device.type == "cpu":
-        return lambda pixels, count, seed, augment: look(pixels, size, count, seed, augment)
+        return make_cpu_look(size)
     return lambda pixels, count, seed, augment: look_on_device(device, pixels, size, count, seed, augment)
 
 
