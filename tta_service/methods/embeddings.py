@@ -12,9 +12,9 @@ from ..core.errors import BadRequest, TTAError
 from ..core.labels import LabelSet
 from ..serving.engine import Engine
 from ..serving.text.cache import TextSpaceCache
+from ..wire.explanations import to_list
 from ..wire.identity import current_caller
 from ..wire.requests import ParsedRequest, parse_label_set, parse_request, trace_of
-from ..wire.responses import to_list
 from ..wire.server_info import ServerInfo
 from ..wire.v1 import tta_pb2 as pb
 from .context import Context

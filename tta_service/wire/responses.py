@@ -7,19 +7,18 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
-from torch import Tensor
-
 from ..core.caution import CautionKind
 from ..core.errors import ModelFault, TTAError
 from ..core.reducer import Reducer, Reduction
-from ..core.request import Explanation, Report, SessionStatus
+from ..core.request import Report, SessionStatus
 from ..core.scores import Scores
 from ..core.strategy import Strategy
+from ..core.trust import Calibrate
+from .explanations import make_explanation
 from .requests import ParsedRequest
 from .server_info import ServerInfo
 from .status import to_status
 from .stream_requests import Frame
-from .trust import make_confidence
 from .v1 import tta_pb2 as pb
 from .well_known import to_duration, to_struct
 
@@ -44,6 +43,16 @@ ORIGINS = {
     "fresh": pb.SessionStatus.ORIGIN_FRESH,
     "continued": pb.SessionStatus.ORIGIN_CONTINUED,
     "restored": pb.SessionStatus.ORIGIN_RESTORED,
+}
+METHODS: dict[Calibrate, pb.Calibrate] = {
+    "none": pb.CALIBRATE_NONE,
+    "zero_shot_range": pb.CALIBRATE_ZERO_SHOT_RANGE,
+    "lessons": pb.CALIBRATE_LESSONS,
+}
+DECISIONS = {
+    "answer": pb.DECISION_ANSWER,
+    "defer": pb.DECISION_DEFER,
+    "none_of_these": pb.DECISION_NONE_OF_THESE,
 }
 
 
@@ -115,29 +124,23 @@ def make_session_status(status: SessionStatus) -> pb.SessionStatus:
     )
 
 
-def make_explanation(explanation: Explanation) -> pb.Explanation:
-    """One entry for each view, its box where the server cut it, and what the strategy adds."""
-    views = [
-        pb.ViewExplanation(entropy=nats, kept=kept, weight=weight, label_index=label)
-        for nats, kept, weight, label in zip(
-            *map(to_list, (explanation.entropy, explanation.kept, explanation.weight, explanation.label))
-        )
-    ]
-    if cut := explanation.views:
-        for view, box, flipped in zip(views, to_list(cut.boxes), to_list(cut.flipped)):
-            view.left, view.top, view.width, view.height = box
-            view.flipped = flipped
-    message = pb.Explanation(views=views, tokens_left=explanation.tokens_left, strategy=to_struct(explanation.notes))
-    if found := explanation.token_map:
-        message.token_map.side = found.side
-        message.token_map.attention.extend(to_list(found.attention))
-        message.token_map.tokens.extend(to_list(found.tokens))
-    return message
-
-
-def to_list(column: Tensor) -> list[Any]:
-    """A tensor [v, …] on the CPU as Python lists."""
-    return column.numpy().tolist()
+def make_confidence(report: Report) -> pb.Confidence | None:
+    """How far the report's answer can be trusted; None if nobody has judged it."""
+    trust, names = report.trust, report.request.labels.names
+    if trust is None:
+        return None
+    return pb.Confidence(
+        confidence=trust.confidence,
+        method=METHODS[trust.method],
+        lessons=trust.lessons,
+        cosine=trust.cosine,
+        cosine_quantile=trust.cosine_quantile,
+        decision=DECISIONS[trust.decision],
+        prediction_set=trust.prediction_set,
+        guaranteed=trust.guaranteed,
+        stable_label="" if trust.stable is None else names[trust.stable],
+        changed=trust.changed,
+    )
 
 
 def make_answer(frame: Frame, report: Report, dropped: int, server_info: ServerInfo) -> Reply:

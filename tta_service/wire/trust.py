@@ -1,10 +1,9 @@
-"""How far an answer can be trusted: from options to core values, and from reports to messages."""
+"""How far an answer is to be trusted, in options: from messages to core values."""
 
 from __future__ import annotations
 
 from ..confidence.smoothing import is_steady
 from ..core.errors import BadRequest
-from ..core.request import Report
 from ..core.trust import Calibrate, Smoothing, TrustOptions
 from .v1 import tta_pb2 as pb
 
@@ -13,16 +12,6 @@ CALIBRATE: dict[int, Calibrate] = {
     pb.CALIBRATE_NONE: "none",
     pb.CALIBRATE_ZERO_SHOT_RANGE: "zero_shot_range",
     pb.CALIBRATE_LESSONS: "lessons",
-}
-METHODS: dict[Calibrate, pb.Calibrate] = {
-    "none": pb.CALIBRATE_NONE,
-    "zero_shot_range": pb.CALIBRATE_ZERO_SHOT_RANGE,
-    "lessons": pb.CALIBRATE_LESSONS,
-}
-DECISIONS = {
-    "answer": pb.DECISION_ANSWER,
-    "defer": pb.DECISION_DEFER,
-    "none_of_these": pb.DECISION_NONE_OF_THESE,
 }
 MOST_AN_HOUR = 1000  # questions
 
@@ -76,22 +65,3 @@ def _parse_asking(message: pb.Asking, path: str) -> float:
     if not 0 < message.per_hour <= MOST_AN_HOUR:
         raise BadRequest(f"{message.per_hour:g} is not above 0 and at most {MOST_AN_HOUR}", f"{path}.per_hour")
     return message.per_hour
-
-
-def make_confidence(report: Report) -> pb.Confidence | None:
-    """How far the report's answer can be trusted; None if nobody has judged it."""
-    trust, names = report.trust, report.request.labels.names
-    if trust is None:
-        return None
-    return pb.Confidence(
-        confidence=trust.confidence,
-        method=METHODS[trust.method],
-        lessons=trust.lessons,
-        cosine=trust.cosine,
-        cosine_quantile=trust.cosine_quantile,
-        decision=DECISIONS[trust.decision],
-        prediction_set=trust.prediction_set,
-        guaranteed=trust.guaranteed,
-        stable_label="" if trust.stable is None else names[trust.stable],
-        changed=trust.changed,
-    )
