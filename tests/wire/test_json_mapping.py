@@ -86,6 +86,26 @@ def test_a_mistake_in_a_field_that_is_all_of_the_text_is_named(text: str, field:
     assert refused.value.field == field
 
 
+@pytest.mark.parametrize("shift", range(6))
+@pytest.mark.parametrize("padding", ["", "=", "=="])
+def test_a_long_picture_may_be_in_either_alphabet_with_escaped_slashes(shift: int, padding: str):
+    """Wherever the pieces end that are decoded one by one."""
+    picture = bytes(shift) + b"\xff\xfb\xef" * (1 << 17)
+    text = base64.b64encode(picture).decode().rstrip("=")
+    for one in (text, text.replace("/", "\\/"), text.replace("/", "_").replace("+", "-")):
+        message = parse_large(pb.ClassifyRequest, f'{{"image": {{"encoded": "{one}{padding}"}}}}'.encode())
+        assert message.image.encoded == picture
+
+
+@pytest.mark.parametrize("wrong", ["\\\\/", "\\n", "A=A", "*"])
+def test_what_is_no_base64_is_refused_wherever_it_stands_in_a_long_picture(wrong: str):
+    for before in (0, 1, (1 << 17) - 1, 1 << 17, (1 << 17) + 2):
+        text = "A" * before + wrong + "A" * (1 << 17)
+        with pytest.raises(BadRequest, match="base64") as refused:
+            parse_large(pb.ClassifyRequest, f'{{"image": {{"encoded": "{text}"}}}}'.encode())
+        assert refused.value.field == "image.encoded"
+
+
 def test_a_name_given_twice_is_found_in_one_pass():
     seconds = list[float]()
     for many in (20_000, 40_000):

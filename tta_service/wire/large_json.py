@@ -21,7 +21,7 @@ from .json_text import load_json
 from .v1 import tta_pb2 as pb
 
 LONG = 64 << 10  # characters of a text that is taken out
-PIECE = 128 << 10  # characters that are decoded at once; a multiple of four
+PIECE = 128 << 10  # characters that are decoded at once
 NAMES = {
     name.encode()
     for message in pb.DESCRIPTOR.message_types_by_name.values()
@@ -75,10 +75,20 @@ def _fill(message: Any, taken: list[bytes], path: str) -> None:
 
 def decode_base64(text: bytes, path: str) -> bytes:
     """Base64 in either alphabet, with or without padding."""
-    plain = text.replace(b"\\/", b"/").replace(b"-", b"+").replace(b"_", b"/").rstrip(b"=")
-    plain += b"=" * (-len(plain) % 4)
     try:
-        pieces = (plain[at : at + PIECE] for at in range(0, len(plain), PIECE))
-        return b"".join(binascii.a2b_base64(piece, strict_mode=True) for piece in pieces)
+        return b"".join(binascii.a2b_base64(piece, strict_mode=True) for piece in _base64_pieces(text.rstrip(b"=")))
     except binascii.Error as error:
         raise BadRequest(f"this is not base64: {error}", path) from None
+
+
+def _base64_pieces(text: bytes) -> Iterator[bytes]:
+    """The text in the usual alphabet and without JSON's escapes of slashes, in pieces that can be decoded alone."""
+    rest = escape = b""
+    for at in range(0, len(text), PIECE):
+        given = escape + text[at : at + PIECE]
+        escape = given[-1:] if given.endswith(b"\\") else b""  # its slash is in the next piece
+        piece = rest + given.removesuffix(b"\\").replace(b"\\/", b"/").replace(b"-", b"+").replace(b"_", b"/")
+        end = len(piece) // 4 * 4
+        yield piece[:end]
+        rest = piece[end:]
+    yield rest + escape + b"=" * (-len(rest) % 4)
