@@ -8,7 +8,7 @@ import torch
 
 from tta_service.confidence.calibration import Calibration
 from tta_service.confidence.decision import judge, lowest_admitted, quantile_of
-from tta_service.core.scores import Scores
+from tta_service.core.request import Scores
 from tta_service.core.trust import TrustOptions
 
 SURE = Scores.of(torch.tensor([4.0, 0.0, 0.0]))

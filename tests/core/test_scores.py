@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tta_service.core.scores import Scores
+from tta_service.core.request import Scores
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.scores import softmax
+from ..core.request import softmax
 from .conformal import adapt_miscoverage, threshold
 
 Numbers = NDArray[np.float64]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..core.labels import TextSpace
-from ..core.scores import Scores
+from ..core.request import Scores
 from ..core.trust import Decision, Trust, TrustOptions
 from .calibration import Calibration, Numbers, finite, softmax, zero_shot_range
 from .conformal import prediction_set

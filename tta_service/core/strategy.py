@@ -182,6 +182,7 @@ def apply_fit(memory: Memory, values: Mapping[str, Tensor]) -> Memory:
     return with_tensors(memory, laid_out)
 
 
+@lru_cache(maxsize=1024)
 def predicts_first(strategy: Strategy[Any]) -> bool:
     """Whether the strategy answers before it learns: it overrides `update`."""
     base: Any = Strategy

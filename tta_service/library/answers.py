@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..core.request import Explanation, Report
-from ..core.scores import Scores
+from ..core.request import Explanation, Report, Scores
 
 
 @dataclass(frozen=True, slots=True)

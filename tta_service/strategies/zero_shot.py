@@ -16,6 +16,6 @@ from ..core.strategy import Stateless
 class ZeroShot(Stateless):
     """The plain view against the text features."""
 
-    def adapt(self, seen: Evidence, memory: None) -> tuple[Tensor, None]:
+    def predict(self, seen: Evidence, memory: None) -> tuple[Tensor, None]:
         """scale · t·f of the plain view f and each text feature t."""
         return seen.logits()[0], None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..core.lessons import Question, Reason
-from ..core.scores import Scores
+from ..core.request import Scores
 from .catalogue import paginate
 from .responses import top_scores
 from .v1 import tta_pb2 as pb

@@ -10,8 +10,7 @@ from typing import Any
 from ..core.caution import CautionKind
 from ..core.errors import ModelFault, TTAError
 from ..core.reducer import Reducer, Reduction
-from ..core.request import Report, SessionStatus
-from ..core.scores import Scores
+from ..core.request import Report, Scores, SessionStatus
 from ..core.strategy import Strategy
 from ..core.trust import Calibrate
 from .explanations import make_explanation

@@ -101,7 +101,7 @@ def run_strategy(
         if deliver and not explain and predicts_first(strategy):
             deliver(answer)
         with torch.set_grad_enabled(needs.gradient):
-            memory = strategy.update(evidence, memory, carry)
+            memory = strategy.update(evidence, memory, carry) if predicts_first(strategy) else carry
     if explain:
         views = encoded.views and encoded.views.first(encoded.count)
         with torch.no_grad():

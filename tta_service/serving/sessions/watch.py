@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from ...core.caution import Caution, CautionKind
 from ...core.moving_average import MovingAverage
-from ...core.request import Report
-from ...core.scores import Scores
+from ...core.request import Report, Scores
 
 WINDOW = 256  # frames after which a frame's weight has decayed to 1/e, and the first ones that later ones compare with
 FEWEST = 100.0  # decayed frames below which nothing is said
