@@ -111,14 +111,6 @@ def test_another_name_must_agree_with_the_configuration_that_is_given(tmp_path: 
         load("ViT-B-32", checkpoint=weights(tmp_path), config=str(tmp_path / "mine.json"), device="cpu")
 
 
-def test_a_folder_of_transformers_is_told_from_an_empty_one(tmp_path: Path):
-    with pytest.raises(CannotLoad, match=r"nor a model\.toml$"):
-        load(f"local-dir:{tmp_path}", device="cpu")
-    (tmp_path / "config.json").write_text('{"model_type": "clip"}')
-    with pytest.raises(CannotLoad, match=r"config\.json is of transformers: take the form .* for open_clip"):
-        load(f"local-dir:{tmp_path}", device="cpu")
-
-
 def with_tokenizer(tmp_path: Path) -> str:
     described = config()
     described["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "me/words"

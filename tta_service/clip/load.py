@@ -17,12 +17,14 @@ from . import CannotLoad, pocket, wrap_errors
 from .encoder_config import make_encoder_config
 from .model import FrozenCLIP
 from .plugin import run_plugin
+from .weights import hugging_face
 from .weights.checkpoint import LoadedModel, from_files, load_tokenizer, require_weights
 from .weights.config import CONFIG, TOML, find_config, find_disagreement, read_model_config
 from .weights.hub import find_cached, find_cached_weights, require_hub
 
 POCKET, LOCAL, HUB = "pocket", "local-dir:", "hf-hub:"
-TRANSFORMERS = "; its config.json is of transformers: take the form of this model that is made for open_clip"
+NEITHER = "; its config.json is of no CLIP or SigLIP of transformers"
+OURS = HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth"}
 
 
@@ -113,14 +115,14 @@ def _describe_folder(name: str) -> Path:
     folder = Path(name.removeprefix(LOCAL)).expanduser()
     config = find_config(folder)
     if config is None:
-        other = TRANSFORMERS if (folder / "config.json").is_file() else ""
+        other = NEITHER if (folder / hugging_face.CONFIG).is_file() else ""
         raise CannotLoad(f"{name}: there is no {folder / CONFIG}, nor a {TOML}{other}", "model")
     return config
 
 
 def _find_weights(folder: Path) -> Path:
     """The weights file with the usual name, or the only one."""
-    usual = [folder / name for name in (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME) if (folder / name).is_file()]
+    usual = [folder / name for name in (*OURS, *hugging_face.WEIGHTS) if (folder / name).is_file()]
     found = usual or sorted(file for file in folder.iterdir() if file.suffix in WEIGHTS)
     if not usual and len(found) != 1:
         names = f"{len(found)} files of weights ({', '.join(file.name for file in found)})" if found else "no weights"
@@ -169,12 +171,10 @@ def _from_hub(name: str, pretrained: str) -> LoadedModel:
 
 def _from_repository(name: str) -> LoadedModel:
     repository = name.removeprefix(HUB)
-    config, weights = (
-        find_cached(repository, (CONFIG,)),
-        find_cached(repository, (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME)),
-    )
-    if config is not None and weights is not None:
-        return from_files(config, weights, name)
+    for config_name, names, tokenizer in ((CONFIG, OURS, name), (hugging_face.CONFIG, hugging_face.WEIGHTS, "")):
+        config, weights = find_cached(repository, (config_name,)), find_cached(repository, names)
+        if config is not None and weights is not None and (tokenizer or hugging_face.is_readable(config)):
+            return from_files(config, weights, tokenizer)
     require_hub(name)
     with wrap_errors(f"cannot load {name}", "model"):
         model = open_clip.create_model(name, require_pretrained=True)

@@ -18,11 +18,12 @@ from ..text.tokenize import TrainedVocabulary, make_vocabulary
 from .config import read_model_config
 from .file_format import why_not_weights
 from .hub import find_cached, require_hub
+from .hugging_face import TOKENIZER
+from .renaming import convert, is_foreign
 
 log = logging.getLogger(__name__)
 ROWS, VALUES, WEIGHT = (f"text.token_embedding.{part}" for part in ("rows", "values", "weight"))
 WORDS = "text.taught_words"  # keys of trained words of several tokens (`tokenize.word_key`)
-TOKENIZER = "tokenizer_config.json", "tokenizer.json"  # one of these a tokenizer of Hugging Face has
 
 
 class LoadedModel(NamedTuple):
@@ -36,8 +37,17 @@ class LoadedModel(NamedTuple):
 def from_files(config: Path, weights: Path, tokenizer: str = "") -> LoadedModel:
     """The model of a weights file and its configuration. Raises `CannotLoad`.
 
-    A token embedding may hold its trained rows only (`expand_token_embedding`). `tokenizer` is a model name of
-    open_clip; by default the tokenizer is the one that `config` describes.
+    `tokenizer` is a model name of open_clip; by default the tokenizer is the one that `config` describes.
+    """
+    model, content, vocabulary = load_model(config, weights)
+    made = load_tokenizer(tokenizer) if tokenizer else make_tokenizer(content["model_cfg"]["text_cfg"], config)
+    return LoadedModel(model, made, vocabulary)
+
+
+def load_model(config: Path, weights: Path) -> tuple[Any, dict[str, Any], TrainedVocabulary | None]:
+    """The model alone, what its configuration says, and the trained part of its vocabulary. Raises `CannotLoad`.
+
+    A token embedding may hold its trained rows only (`expand_token_embedding`).
     """
     require_weights(weights)
     content = read_model_config(config)
@@ -46,16 +56,17 @@ def from_files(config: Path, weights: Path, tokenizer: str = "") -> LoadedModel:
         log.warning("%s has no preprocess_cfg with %s: %s", config, " and ".join(sorted(missing)), why)
     with wrap_errors(f"{weights.name} does not fit {config}", "checkpoint"):
         state: dict[str, Any] = load_state_dict(str(weights))  # type: ignore[assignment]
+        converted = convert(state) if is_foreign(state) else {}
     with wrap_errors(f"{config} describes no model", "config"):
-        model = build_model(content, any(key.startswith("text.") for key in state))
+        model = build_model(content, any(key.startswith("text.") for key in converted or state))
     with wrap_errors(f"{weights.name} does not fit {config}", "checkpoint"):
-        if ROWS not in state:
+        if converted:
+            model.load_state_dict(converted)
+        elif ROWS not in state:
             load_checkpoint(model, str(weights))  # which also converts other authors' layouts
         else:
             model.load_state_dict(expand_token_embedding(state, model.vocab_size))
-    vocabulary = make_vocabulary(state[ROWS], state.get(WORDS)) if ROWS in state else None
-    made = load_tokenizer(tokenizer) if tokenizer else make_tokenizer(content["model_cfg"]["text_cfg"], config)
-    return LoadedModel(model, made, vocabulary)
+    return model, content, make_vocabulary(state[ROWS], state.get(WORDS)) if ROWS in state else None
 
 
 def require_weights(file: Path) -> None:

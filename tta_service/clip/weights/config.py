@@ -12,6 +12,7 @@ from typing import Any
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 
 from .. import wrap_errors
+from . import hugging_face
 
 CONFIG = "open_clip_config.json"
 TOML = "model.toml"  # the same, for people to write
@@ -29,20 +30,25 @@ IGNORED = {  # the origin of parts, and options of training
 
 
 def find_config(folder: Path) -> Path | None:
-    """The configuration in a folder of weights."""
-    return next((folder / name for name in (CONFIG, TOML) if (folder / name).is_file()), None)
+    """The configuration in a folder of weights; transformers' where there is no other."""
+    found = [folder / name for name in (CONFIG, TOML) if (folder / name).is_file()]
+    theirs = folder / hugging_face.CONFIG
+    return found[0] if found else theirs if hugging_face.is_readable(theirs) else None
 
 
 def read_model_config(config: Path) -> dict[str, Any]:
     """The `model_cfg` and, if there is one, the `preprocess_cfg` of a configuration. Raises `CannotLoad`.
 
-    It is an open_clip_config.json, the same as TOML, or one of open_clip's own model files: a bare `model_cfg`.
+    It is an open_clip_config.json, the same as TOML, one of open_clip's own model files: a bare `model_cfg`, or the
+    config.json of transformers.
     """
     with wrap_errors(f"{config} describes no model", "config"):
         text = config.read_text(encoding="utf-8-sig")
         content: Any = tomllib.loads(text) if config.suffix == ".toml" else json.loads(text)
         if not isinstance(content, dict):
             raise ValueError("it is not a table of names and values")
+        if "model_type" in content:
+            content = hugging_face.describe(content, config.parent)
         if "model_cfg" not in content:
             bare = {key: value for key, value in content.items() if key != "preprocess_cfg"}
             content = {"model_cfg": bare, **{key: content[key] for key in content.keys() - bare.keys()}}

@@ -1,0 +1,127 @@
+"""Models in the layout of transformers: the features that transformers itself computed, by every way to name one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from huggingface_hub import constants
+
+from tests.clip.hugging_face import KINDS, compute, draw, features, tokens, write_folder
+from tests.clip.small import pixels
+from tta_service.clip import CannotLoad
+from tta_service.clip.image.vit_adapters import take_apart
+from tta_service.clip.load import load
+from tta_service.clip.weights.checkpoint import load_model
+from tta_service.core.labels import LabelSet
+
+
+def assert_near(ours: torch.Tensor, theirs: torch.Tensor) -> None:
+    assert ours.shape == theirs.shape and torch.allclose(ours, theirs, atol=2e-6), (ours - theirs).abs().max()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_features_are_those_of_transformers(tmp_path: Path, kind: str):
+    if KINDS[kind].get("vocab_size"):
+        (tmp_path / "tokenizer.json").write_text("{}")  # of words that are not CLIP's own; it is not read here
+    folder = write_folder(kind, tmp_path)
+    model, config, _ = load_model(folder / "config.json", folder / "model.safetensors")
+    images, texts = features(kind)
+    with torch.no_grad():
+        assert_near(model.eval().encode_image(pixels(), normalize=True), images)
+        assert_near(model.encode_text(tokens(kind), normalize=True), texts)
+    assert not isinstance(take_apart(model.visual), str)  # token reduction, int8 and the runtimes work
+    assert config["preprocess_cfg"] == {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]}
+
+
+HOW = ["folder", *(pytest.param(how, marks=pytest.mark.slow) for how in ("beside", "named", "hub"))]
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_a_model_of_transformers_is_loaded_however_it_is_named(
+    tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
+):
+    cache = tmp_path / "models--me--mine"
+    folder = write_folder("openai", cache / "snapshots" / "mine")
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text("mine")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    given: dict[str, Any] = {
+        "folder": {"name": f"local-dir:{folder}"},
+        "beside": {"checkpoint": str(folder / "model.safetensors")},
+        "named": {"config": str(folder / "config.json")},
+        "hub": {"name": "hf-hub:me/mine"},
+    }[how]
+    clip = load(**given, device="cpu")
+    images, texts = features("openai")
+    assert_near(clip.encode_image(pixels()), images)
+    assert_near(clip.text_space(LabelSet(("cat", "dog"))).features, texts)
+    dark = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+    normalised = -torch.tensor([0.5, 0.4, 0.3]) / torch.tensor([0.2, 0.3, 0.4])  # with its own mean and deviation
+    assert_near(clip.encode_image(dark), clip.encode_image(dark + normalised[:, None, None]))
+
+
+def change(folder: Path, **parts: Any) -> None:
+    path = folder / "config.json"
+    content = json.loads(path.read_text())
+    for name, value in parts.items():
+        content[name] = {**content[name], **value} if isinstance(value, dict) else value
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ({"vision_config": {"hidden_act": "gelu"}}, "its towers have the activations gelu and quick_gelu"),
+        ({"vision_config": {"hidden_act": "mish"}, "text_config": {"hidden_act": "mish"}}, "its activation is mish"),
+        ({"text_config": {"vocab_size": 300}}, "vocabulary has 300 words, and there is no tokenizer.json beside it"),
+        ({"model_type": "siglip2"}, "its model_type is siglip2; of transformers' models clip and siglip are read"),
+        ({"vision_config": {"num_attention_heads": "two"}}, "describes no model"),
+        ({"vision_config": {"num_hidden_layers": 3}}, r"model\.safetensors does not fit .*config\.json"),
+    ],
+)
+def test_what_cannot_be_read_is_told(tmp_path: Path, parts: dict[str, Any], sentence: str):
+    folder = write_folder("openai", tmp_path)
+    change(folder, **parts)
+    with pytest.raises(CannotLoad, match=sentence):
+        load(config=str(folder / "config.json"), device="cpu")
+
+
+def test_a_folder_of_another_model_of_transformers_is_told_from_an_empty_one(tmp_path: Path):
+    with pytest.raises(CannotLoad, match=r"nor a model\.toml$"):
+        load(f"local-dir:{tmp_path}", device="cpu")
+    for content in ('{"model_type": "bert"}', "[]", "{"):
+        (tmp_path / "config.json").write_text(content)
+        with pytest.raises(CannotLoad, match=r"its config\.json is of no CLIP or SigLIP of transformers"):
+            load(f"local-dir:{tmp_path}", device="cpu")
+
+
+def test_a_configuration_may_leave_out_what_is_usual(tmp_path: Path):
+    """Published ones do: those of SigLIP say little more than that it is one."""
+    from tta_service.clip.weights.config import read_model_config
+
+    (tmp_path / "config.json").write_text('{"model_type": "siglip", "text_config": {}, "vision_config": null}')
+    described = read_model_config(tmp_path / "config.json")
+    model = described["model_cfg"]
+    assert described["preprocess_cfg"] == {"mean": [0.5] * 3, "std": [0.5] * 3}
+    assert model["embed_dim"] == 768 and model["text_cfg"]["hf_tokenizer_name"] == "timm/ViT-B-16-SigLIP"
+    assert (
+        model["text_cfg"]["context_length"] == 64 and "siglip_224_16_768_12" in model["vision_cfg"]["timm_model_name"]
+    )
+    (tmp_path / "config.json").write_text('{"model_type": "clip"}')
+    described = read_model_config(tmp_path / "config.json")
+    assert described["preprocess_cfg"] == {} and described["model_cfg"]["quick_gelu"]
+    assert described["model_cfg"]["vision_cfg"]["patch_size"] == 32 and described["model_cfg"]["embed_dim"] == 512
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_stored_features_are_what_transformers_computes(kind: str):
+    pytest.importorskip("transformers")
+    told = compute(kind)
+    for ours, theirs in zip((told["images"], told["texts"]), features(kind), strict=True):
+        assert_near(torch.tensor(ours), theirs)
+    assert draw(told["shapes"]).keys() == told["shapes"].keys()
