@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tta_service.evaluate.papers import SHORT, load_papers
 
+MODELS = {"ViT-B-16": "ViT-B/16", "RN50": "RN50"}
 FILE = Path(__file__).with_suffix(".md")
 HEAD = """\
 # The papers' numbers, and the command beside each
@@ -38,8 +39,12 @@ def _lines() -> Iterator[str]:
     yield HEAD.format(sources=" ".join(f"**{key}**: {value}." for key, value in sources.items()))
     for paper in papers.values():
         rows = [(one.row + (f" ({one.note})" if one.note else ""), one.figures, one.source) for one in paper.protocols]
-        again = [one for one in reruns if paper.benchmarks_row in one.rows]
-        rows += [(f"{one.name}'s re-run", one.rows[paper.benchmarks_row], one.name) for one in again]
+        rows += [
+            (f"{one.name}'s re-run, {MODELS[model]}", figures, one.name)
+            for one in reruns
+            for model in one.rows
+            if (figures := one.figures(paper, model))
+        ]
         yield from ("", f"## {paper.name}", "", paper.about, "", *_table(rows), "")
         yield f"    tta-service evaluate DATA --paper {paper.name}"
         if any(one.model == "RN50" for one in paper.protocols):

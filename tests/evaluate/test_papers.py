@@ -9,7 +9,15 @@ import pytest
 from tta_service.core.errors import BadRequest
 from tta_service.evaluate.contenders import Contender
 from tta_service.evaluate.layouts import FINE_GRAINED, IMAGENETS, LAYOUTS
-from tta_service.evaluate.papers import MEANS, choose_protocols, find_paper, find_sets, load_papers, make_plans
+from tta_service.evaluate.papers import (
+    MEANS,
+    choose_protocols,
+    find_paper,
+    find_sets,
+    load_papers,
+    make_plans,
+    protocol_lines,
+)
 from tta_service.evaluate.stand_ins import write_stand_in
 
 PAPERS, RERUNS, SOURCES = load_papers()
@@ -17,7 +25,8 @@ PAPERS, RERUNS, SOURCES = load_papers()
 
 @pytest.mark.parametrize("paper", PAPERS.values(), ids=PAPERS)
 def test_every_protocol_can_be_run(paper):
-    assert paper.about and (not paper.benchmarks_row or any(paper.benchmarks_row in one.rows for one in RERUNS))
+    models = [(one, model) for one in RERUNS for model in one.rows]
+    assert paper.about and bool(paper.benchmarks_row) == any(one.figures(paper, model) for one, model in models)
     for protocol in paper.protocols:
         assert all(name in LAYOUTS for name in protocol.by_set())
         assert all(Contender.of(strategy) for strategy in protocol.by_set().values())
@@ -35,6 +44,19 @@ def test_the_sets_and_parameters_of_a_protocol_are_there():
     tda = find_paper("tda").protocols[0]
     assert {*IMAGENETS, *FINE_GRAINED} <= set(tda.by_set()) and tda.by_set()["dtd"] == "tda:alpha=2.0,beta=3.0"
     assert len([name for name in find_paper("ZERO").protocols[0].by_set() if name.startswith("imagenet_c/")]) == 75
+
+
+def test_figures_of_another_benchmark_stand_beside_those_of_the_same_model():
+    assert all(
+        set(figures) <= {*LAYOUTS, *MEANS} for one in RERUNS for rows in one.rows.values() for figures in rows.values()
+    )
+    paper = find_paper("TPT")
+    of = {one.model: one for one in paper.protocols}
+    lines = {model: "\n".join(protocol_lines(paper, of[model], (), model)) for model in ("RN50", "ViT-B-16")}
+    assert "TTA-VLM's re-run" in lines["RN50"] and "TTABC" not in lines["RN50"]
+    assert "TTABC's re-run" in lines["ViT-B-16"] and "TTA-VLM" not in lines["ViT-B-16"]
+    other = "\n".join(protocol_lines(find_paper("BoostAdapter"), find_paper("BoostAdapter").protocols[0], (), "RN50"))
+    assert "TTA-VLM's re-run with RN50" in other and "do not compare" in other
 
 
 def test_a_model_chooses_its_rows_and_what_is_not_there_is_said(tmp_path: Path):

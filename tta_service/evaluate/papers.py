@@ -23,9 +23,19 @@ from .results import align
 from .rows import Row
 
 GROUPS = {"imagenets": IMAGENETS, "fine_grained": FINE_GRAINED, "imagenet_c": IMAGENET_C}
-MEANS = {"fine_grained": FINE_GRAINED, "imagenet_c": IMAGENET_C, "eleven": ("imagenet", *FINE_GRAINED)}
+MEANS = {
+    "imagenets": IMAGENETS,
+    "fine_grained": FINE_GRAINED,
+    "imagenet_c": IMAGENET_C,
+    "eleven": ("imagenet", *FINE_GRAINED),
+}
 SHORT = {"imagenet": "IN", "imagenet_a": "A", "imagenet_v2": "V2", "imagenet_r": "R", "imagenet_sketch": "K"}
-SHORT |= {"fine_grained": "ten fine-grained", "imagenet_c": "ImageNet-C", "eleven": "IN and the ten"}
+SHORT |= {
+    "imagenets": "mean of these five",
+    "fine_grained": "ten fine-grained",
+    "imagenet_c": "ImageNet-C",
+    "eleven": "IN and the ten",
+}
 DRY_VIEWS, DRY_PICTURES = 8, 3
 
 
@@ -62,11 +72,15 @@ class Paper:
 
 @dataclass(frozen=True)
 class Rerun:
-    """A benchmark by others, its figures by method and set."""
+    """A benchmark by others, its figures by model, method, and set or mean of sets."""
 
     name: str
     about: str
-    rows: Mapping[str, Mapping[str, float]]
+    rows: Mapping[str, Mapping[str, Mapping[str, float]]]
+
+    def figures(self, paper: Paper, model: str) -> Mapping[str, float]:
+        """Of a paper's method with that model; none where it was not run."""
+        return self.rows.get(model, {}).get(paper.benchmarks_row, {})
 
 
 @cache
@@ -142,16 +156,17 @@ def protocol_lines(paper: Paper, protocol: Protocol, evaluations: Sequence[Evalu
         ["plain CLIP, ours", *map(partial(_measured, plain), columns)],
         ["ours", *map(partial(_measured, ours), columns)],
     ]
-    rows += [[name, *map(partial(_print, figures), columns)] for name, figures in _published(paper, protocol)]
+    rows += [[name, *map(partial(_print, figures), columns)] for name, figures in _published(paper, protocol, model)]
     yield from align([["", *(SHORT.get(name, name) for name in columns)], *rows])
     yield ""
 
 
-def _published(paper: Paper, protocol: Protocol) -> Iterator[tuple[str, Mapping[str, float]]]:
+def _published(paper: Paper, protocol: Protocol, model: str) -> Iterator[tuple[str, Mapping[str, float]]]:
     yield f"the paper ({protocol.source})", protocol.figures
     for rerun in load_papers()[1]:
-        if figures := rerun.rows.get(paper.benchmarks_row):
-            yield f"{rerun.name}'s re-run", figures
+        for ran in dict.fromkeys((protocol.model, model)):
+            if figures := rerun.figures(paper, ran):
+                yield f"{rerun.name}'s re-run" + (f" with {ran}" if model != protocol.model else ""), figures
 
 
 def _measured(rows: Mapping[str, Row], name: str) -> str:
