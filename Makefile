@@ -21,7 +21,7 @@ test: .venv/.installed-dev      ## the product's own tests, without benchmarks, 
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not large" # a thread for each of two processes
 
 test-all: test                  ## every test
-	$(BIN)/python -m pytest -q -m "slow or large"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "slow or large"
 
 test-cpus: .venv/.installed-dev ## the numeric tests with the kernels of other processors
 	$(BIN)/python -P tests/cpus.py # -P: tests/http is not the standard http
