@@ -8,11 +8,10 @@ import time
 from ..core.errors import TTAError
 from ..core.events import Observe, ignore
 from ..core.request import PendingRequest, Report, Request
-from .admission.claims import check_combination, claim_for, work_of
 from .admission.controller import AdmissionController
 from .pipeline.deadline import DeadlinePlanner
 from .pipeline.request_run import RequestRun
-from .pipeline.resources import Resources, StageTimer, within_deadline
+from .pipeline.resources import Resources, StageTimer, check_combination, claim_for, within_deadline, work_of
 from .pipeline.warmup import warm_up
 from .sessions.sessions import Sessions
 

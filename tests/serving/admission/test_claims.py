@@ -6,7 +6,8 @@ from tests.images.files import png
 from tests.serving.harness import make_request
 from tta_service.core.errors import Overloaded
 from tta_service.core.request import Encoded, PixelFormat, Raw
-from tta_service.serving.admission.claims import LARGEST, PIXELS_OF_A_ROW, ClientQuota, claim_for
+from tta_service.serving.admission.claims import ClientQuota
+from tta_service.serving.pipeline.resources import LARGEST, PIXELS_OF_A_ROW, claim_for
 
 
 def retry_after() -> float:

@@ -23,8 +23,9 @@ from tta_service.core.evidence import Views
 from tta_service.core.reducer import Reduction
 from tta_service.core.request import STAGES, Cascade, Features, Report, Request
 from tta_service.core.strategy import Strategy
-from tta_service.serving.admission.claims import ClientQuota, claim_for
+from tta_service.serving.admission.claims import ClientQuota
 from tta_service.serving.pipeline.deadline import MIN_VIEWS
+from tta_service.serving.pipeline.resources import claim_for
 from tta_service.strategies.tpt import TPT
 from tta_service.strategies.zero_shot import ZeroShot
 from tta_service.testing import FakeCLIP

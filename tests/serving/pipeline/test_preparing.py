@@ -12,7 +12,7 @@ from tests.patience import PATIENCE
 from tests.serving.harness import acquire, harness, make_request
 from tta_service.core.request import Encoded, Raw
 from tta_service.images.headers import guess_pixels
-from tta_service.serving.admission.claims import work_of
+from tta_service.serving.pipeline.resources import work_of
 from tta_service.strategies.zero_shot import ZeroShot
 
 

@@ -1,4 +1,5 @@
-"""What requests ask of admission and what they get: claims and permits; and how much work each client may claim.
+"""What requests ask of admission and what they get: claims and permits; how much work each client may claim, and which
+of it runs.
 
 Work is counted in rows of the image tower; its cost is rows times passes.
 """
@@ -10,17 +11,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
-from ...core.errors import BadParameters, Overloaded, Unsupported
-from ...core.request import Encoded, Features, Raw, Request
-from ...core.strategy import Strategy, needs_of
-from ...images.headers import guess_pixels
-from ...maths import confident_count
+from ...core.errors import Overloaded
 
 Place = Literal["", "first", "seat", "late"]  # within the capacity; beyond it: `AdmissionController`
-PIXELS_OF_A_ROW = 1 << 19  # that take about as long to decode as a row takes in the tower
-LARGEST = 1 << 26  # pixels that count, so that no damaged header takes the turns of its client for long
 KEPT_FREE = 16  # one part in so many is for clients that have no work here
 
 
@@ -113,45 +108,53 @@ class ClientQuota:
             del self._clients[client]
 
 
-def claim_for(request: Request, admit_by: Callable[[], float]) -> Claim:
-    """The request's claim on admission. A cascade's second strategy is added when it runs."""
-    rows, cost = work_of(request, request.strategy)
-    return Claim(rows, request.streamed, cost, request.client, admit_by)
+class RunningWork:
+    """At most `capacity` rows run, and beyond them `first` rows of clients' first requests, and `seats` of small ones.
 
+    Of each kind that may run at all one may run whatever its size. Of the first requests none counts for more than half
+    of their rows, so that a large one leaves a place to the clients with small ones.
+    """
 
-def work_of(request: Request, strategy: Strategy[Any]) -> tuple[int, int]:
-    """Rows, and their cost: a strategy with gradients passes over its rows once more in each of its steps."""
-    rows = rows_needed(request, strategy)
-    return rows, rows * (1 + getattr(strategy, "steps", 1)) if needs_of(strategy).gradient else rows
+    def __init__(self, capacity: int, seats: int, first: int) -> None:
+        self._capacity, self._seats, self._first = capacity, seats, first
+        self._clients, self._beyond = Counter[str](), Counter[Place]()  # requests by client; rows by place
+        self.requests = self.rows = 0
 
+    def fits(self, rows: int) -> bool:
+        """Whether so many rows fit into the capacity."""
+        return not self.requests or self.rows + rows <= self._capacity
 
-def rows_needed(request: Request, strategy: Strategy[Any], views: int = 0) -> int:
-    """Rows that the strategy will send to the image tower, at least one. `views`: how many it gets; 0: all it needs."""
-    if isinstance(request.image, Features):
-        return 1
-    needs = needs_of(strategy)
-    views = (views or needs.views) + pixels_of(request) // PIXELS_OF_A_ROW
-    second_look = 1 + confident_count(views, needs.confident) if request.reduction.scope == "two_looks" else 0
-    return views + second_look
+    def has_room(self, claim: Claim, place: Place) -> bool:
+        """Whether it fits beyond the capacity: as the "first" request of its client, or in a "seat"."""
+        if place == "first" and self._clients[claim.client]:
+            return False
+        most, used = self._first if place == "first" else self._seats, self._beyond[place]
+        return most > 0 and (not used or used + self._count(place, claim.rows) <= most)
 
+    def add(self, permit: Permit) -> None:
+        """It runs from now on."""
+        self.requests += 1
+        self.rows += permit.rows
+        self._clients[permit.client] += 1
+        if permit.place:
+            self._beyond[permit.place] += self._count(permit.place, permit.rows)
 
-def pixels_of(request: Request) -> int:
-    """Pixels that will be decoded, as the first bytes say. Of those that will be refused not all count."""
-    image, pixels = request.image, 0
-    if isinstance(image, Raw):
-        pixels = image.width * image.height
-    elif isinstance(image, Encoded):
-        pixels = guess_pixels(image.data)
-    return min(pixels, LARGEST)
+    def resize(self, permit: Permit, rows: int) -> None:
+        """It has so many rows from now on."""
+        self.rows += rows - permit.rows
+        if place := permit.place:
+            self._beyond[place] += self._count(place, rows) - self._count(place, permit.rows)
+        permit.rows = rows
 
+    def remove(self, permit: Permit) -> None:
+        """It has ended."""
+        self.rows -= permit.rows
+        if permit.place:
+            self._beyond[permit.place] -= self._count(permit.place, permit.rows)
+        self.requests -= 1
+        self._clients[permit.client] -= 1
+        if not self._clients[permit.client]:
+            del self._clients[permit.client]
 
-def check_combination(request: Request) -> None:
-    """Raises `Unsupported` or `BadParameters` for a combination that can never be answered."""
-    strategies = [request.strategy] + ([request.cascade.to] if request.cascade else [])
-    if request.cascade and request.cascade.to == request.strategy:
-        raise BadParameters("a cascade goes on to another strategy than the first", "options.cascade.to")
-    if request.reduction.scope == "two_looks" and not isinstance(request.image, Features):
-        for strategy in strategies:
-            if needs_of(strategy).confident >= 1:
-                message = f"{strategy.name} reads every view, so there is nothing to choose for a second look"
-                raise Unsupported(message, "options.reduction.scope")
+    def _count(self, place: Place, rows: int) -> int:
+        return min(rows, max(1, self._first // 2)) if place == "first" else rows

@@ -14,8 +14,7 @@ from collections.abc import Callable, Mapping
 from ...core.errors import NotReady, Overloaded
 from ...core.moving_average import MovingAverage
 from ..fair_shares import FairShares
-from .claims import Claim, ClientQuota, Permit, Place
-from .running import RunningWork
+from .claims import Claim, ClientQuota, Permit, Place, RunningWork
 from .waiting import Waiter, WaitQueue
 
 
@@ -131,7 +130,7 @@ class AdmissionController:
                 waiter.timer.cancel()
 
     def _admit_waiting(self) -> None:
-        while self._queue.rows and (found := self._running.find_next(self._queue)):
+        while self._queue.rows and (found := self._queue.find_next(self._running)):
             self._admit(*found)
 
     def _admit(self, waiter: Waiter, place: Place) -> None:

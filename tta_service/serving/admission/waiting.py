@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..fair_shares import FairShares
-from .claims import Claim, Permit
+from .claims import Claim, Permit, Place, RunningWork
 
 
 @dataclass(slots=True, eq=False)
@@ -79,6 +79,19 @@ class WaitQueue:
         if len(self._clients) == 1:
             return list(self._clients.values())
         return [self._clients[client] for client in sorted(self._clients, key=self.shares.start)]
+
+    def find_next(self, running: RunningWork) -> tuple[Waiter, Place] | None:
+        """The next request that has a place beside those that run."""
+        clients = self.in_order()
+        if running.fits(clients[0].head.claim.rows):
+            return clients[0].head, ""
+        for head in (client.head for client in clients):
+            if running.has_room(head.claim, "first"):
+                return head, "first"
+        for client in clients if self.small else ():
+            if (small := client.find(self._few)) and running.has_room(small.claim, "seat"):
+                return small, "seat"
+        return None
 
     def newest_of_most(self, claim: Claim) -> Waiter | None:
         """Who must give its place to that claim: the newest of the client with most of the kind; None: the claim."""

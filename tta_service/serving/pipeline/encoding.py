@@ -17,12 +17,12 @@ from ...core.labels import TextSpace
 from ...core.reducer import Reduction
 from ...core.request import Features, Request
 from ...core.strategy import Needs, Strategy
-from ..admission.claims import Claim, pixels_of
+from ..admission.claims import Claim
 from ..batching.jobs import Rows
 from ..concurrency import run
 from .adaptation import EncodedViews, choose_confident, is_settled
 from .deadline import Plan, WorkDone
-from .resources import Resources, StageTimer
+from .resources import Resources, StageTimer, pixels_of
 
 LARGE, PIXELS_OF_A_VIEW = 1 << 22, 1 << 16
 Job = tuple[Tensor, Reduction]  # views [v, 3, s, s] uint8 that are not encoded yet

@@ -13,14 +13,14 @@ from ...core.errors import DeadlineTooShort
 from ...core.labels import TextSpace
 from ...core.request import Degraded, Report, Request, SessionStatus
 from ...core.strategy import Needs, Scope, Strategy, needs_of
-from ..admission.claims import Permit, rows_needed, work_of
+from ..admission.claims import Permit
 from ..concurrency import run
 from ..sessions.request_scope import RequestScope
 from .adaptation import Answer, EncodedViews, run_if_known, run_strategy
 from .deadline import DeadlinePlanner, Plan
 from .encoding import RequestEncoding
 from .learning import begin_memory
-from .resources import UNLIMITED, Resources, StageTimer
+from .resources import UNLIMITED, Resources, StageTimer, rows_needed, work_of
 from .token_maps import add_tokens
 
 

@@ -1,4 +1,4 @@
-"""What a request runs with: the parts that all requests share, its timer and its deadline."""
+"""What a request runs with: the parts that all requests share, its timer, its deadline, and the rows that it claims."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from typing import Any
 from torch import Tensor
 
 from ...core.catalogue import reducers
-from ...core.errors import DeadlineTooShort
+from ...core.errors import BadParameters, DeadlineTooShort, Unsupported
 from ...core.evidence import Views
 from ...core.reducer import Reducer, Reduction
-from ...core.request import STAGES, Encoded, Raw, Request
+from ...core.request import STAGES, Encoded, Features, Raw, Request
 from ...core.strategy import Strategy, learns_none, needs_of, predicts_first
 from ...core.token_map import TokenMap
+from ...images.headers import guess_pixels
+from ...maths import confident_count
+from ..admission.claims import Claim
 from ..admission.controller import AdmissionController
 from ..batching.batcher import Batcher
 from ..concurrency import Executors
@@ -33,6 +36,8 @@ MakeThumbnail = Callable[[Tensor], bytes]  # pixels [3, h, w] uint8 -> a JPEG
 Look = Callable[[Tensor, int, int, str], Views]  # pixels [3, h, w] uint8, count, seed, augment
 MapTokens = Callable[[Tensor, Reducer, Tensor | None], TokenMap | None]  # one view, its reducer, the texts [c, d]
 UNLIMITED = nullcontext()
+PIXELS_OF_A_ROW = 1 << 19  # that take about as long to decode as a row takes in the tower
+LARGEST = 1 << 26  # pixels that count, so that no damaged header takes the turns of its client for long
 
 
 @dataclass(slots=True, eq=False)
@@ -114,3 +119,47 @@ async def _within(until: float) -> AsyncGenerator[None]:
             yield
     except TimeoutError:
         raise DeadlineTooShort("the deadline has passed") from None
+
+
+def claim_for(request: Request, admit_by: Callable[[], float]) -> Claim:
+    """The request's claim on admission. A cascade's second strategy is added when it runs."""
+    rows, cost = work_of(request, request.strategy)
+    return Claim(rows, request.streamed, cost, request.client, admit_by)
+
+
+def work_of(request: Request, strategy: Strategy[Any]) -> tuple[int, int]:
+    """Rows, and their cost: a strategy with gradients passes over its rows once more in each of its steps."""
+    rows = rows_needed(request, strategy)
+    return rows, rows * (1 + getattr(strategy, "steps", 1)) if needs_of(strategy).gradient else rows
+
+
+def rows_needed(request: Request, strategy: Strategy[Any], views: int = 0) -> int:
+    """Rows that the strategy will send to the image tower, at least one. `views`: how many it gets; 0: all it needs."""
+    if isinstance(request.image, Features):
+        return 1
+    needs = needs_of(strategy)
+    views = (views or needs.views) + pixels_of(request) // PIXELS_OF_A_ROW
+    second_look = 1 + confident_count(views, needs.confident) if request.reduction.scope == "two_looks" else 0
+    return views + second_look
+
+
+def pixels_of(request: Request) -> int:
+    """Pixels that will be decoded, as the first bytes say. Of those that will be refused not all count."""
+    image, pixels = request.image, 0
+    if isinstance(image, Raw):
+        pixels = image.width * image.height
+    elif isinstance(image, Encoded):
+        pixels = guess_pixels(image.data)
+    return min(pixels, LARGEST)
+
+
+def check_combination(request: Request) -> None:
+    """Raises `Unsupported` or `BadParameters` for a combination that can never be answered."""
+    strategies = [request.strategy] + ([request.cascade.to] if request.cascade else [])
+    if request.cascade and request.cascade.to == request.strategy:
+        raise BadParameters("a cascade goes on to another strategy than the first", "options.cascade.to")
+    if request.reduction.scope == "two_looks" and not isinstance(request.image, Features):
+        for strategy in strategies:
+            if needs_of(strategy).confident >= 1:
+                message = f"{strategy.name} reads every view, so there is nothing to choose for a second look"
+                raise Unsupported(message, "options.reduction.scope")
