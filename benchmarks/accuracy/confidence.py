@@ -84,7 +84,7 @@ class Answers:
 
     def calibrated(self, calibration: Calibration) -> Numbers:
         """[m, c] probabilities."""
-        return np.stack([calibration.probabilities(one, plain) for one, plain in zip(self.logits, self.zero_shot)])
+        return calibration.probabilities(self.logits, self.zero_shot)
 
 
 def lessons_of(world: World, places: Sequence[int], after: int = 0) -> list[Lesson]:
@@ -152,7 +152,7 @@ def measure_calibration(
 
 def _judge(said: Answers, calibration: Calibration, order: int) -> tuple[float, ...]:
     plain, own = softmax(said.zero_shot), softmax(said.logits)
-    in_range = softmax(np.stack([zero_shot_range(one, other) for one, other in zip(said.logits, said.zero_shot)]))
+    in_range = softmax(zero_shot_range(said.logits, said.zero_shot))
     made, best = said.calibrated(calibration), said.logits.argmax(1)
     rows = np.arange(len(best))
     sure, hit = made[rows, best], best == said.right

@@ -22,8 +22,10 @@ def encode_trust(session: Session) -> dict[str, Any]:
             "reduction": encode_reduction(key.reduction),
             "lessons": one.lessons,
             "temperature": one.temperature,
-            "zero_shot": one.zero_shot,
+            "zero_shot": not one.share,  # for older versions, which know no shares
+            "share": one.share,
             "in_range": one.in_range,
+            "bias": one.bias.tolist(),
             "scores": one.scores.tolist(),
             "covered": [int(held) for held in one.covered],
         }
@@ -45,8 +47,9 @@ def decode_trust(header: Mapping[str, Any], session: Session) -> None:
     for one in header.get("calibrations", ()):
         key = MemoryKey(decode_strategy(one["strategy"]), one["labels"], decode_reduction(one["reduction"]))
         scores, covered = np.array(one["scores"], np.float64), tuple(map(bool, one["covered"]))
-        in_range = one.get("in_range", False)  # older versions had no such thing
-        made = Calibration(one["lessons"], one["temperature"], one["zero_shot"], scores, covered, in_range)
+        in_range, bias = one.get("in_range", False), np.array(one.get("bias", ()), np.float64)  # not in older versions
+        share = one.get("share", float(not one["zero_shot"]))
+        made = Calibration(one["lessons"], one["temperature"], share, in_range, bias, scores, covered)
         book.calibrations.setdefault(key, (book.changes, made))
 
 
