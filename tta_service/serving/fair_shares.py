@@ -32,8 +32,8 @@ class FairShares:
 
     def serve(self, client: str, cost: float) -> None:
         """The client is served next: virtual time moves on to its start."""
-        self._now = start = self.start(client)
-        self._ends[client] = start + self.span(client, cost)
+        self._now = start = max(self._now, self._ends.get(client, 0.0))
+        self._ends[client] = start + cost / self._weights.get(client, 1.0)
         if len(self._ends) > self._prune_above:
             self._ends = {each: end for each, end in self._ends.items() if end > start}
             self._prune_above = max(PRUNE_ABOVE, 2 * len(self._ends))
