@@ -15,7 +15,7 @@ from ...core.request import Degraded, Report, Request, SessionStatus
 from ...core.strategy import Needs, Scope, Strategy, needs_of
 from ..admission.claims import Permit
 from ..concurrency import run
-from ..sessions.request_scope import RequestScope
+from ..sessions.scope import RequestScope
 from .adaptation import Answer, EncodedViews, run_if_known, run_strategy
 from .deadline import DeadlinePlanner, Plan
 from .encoding import RequestEncoding

@@ -1,33 +1,92 @@
-"""How a request holds a session: its turns, and what the session remembers of it."""
+"""How a request holds its session: its turns there, and what comes of its answer."""
 
 from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from secrets import token_hex
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
-from torch import Tensor
-
-from ...confidence.calibration import UNCALIBRATED
-from ...core.caution import Caution
+from ...confidence.calibration import UNCALIBRATED, Calibration
+from ...confidence.decision import judge
+from ...core.labels import LabelSet
 from ...core.lesson_sums import LessonSums
-from ...core.lessons import Example, Lesson, Question, Reason
+from ...core.lessons import Lesson
 from ...core.request import Report, Request, SessionStatus
-from ...core.strategy import Strategy, is_teachable
-from ...core.trust import Drawn, Trust
-from .memory import MemoryKey, MemorySlot, reduction_of
+from ...core.strategy import Scope, Strategy, is_teachable, needs_of
+from .memory import MemoryKey, MemorySlot
 from .registry import SessionRegistry
-from .request_scope import CalibrationOf, RequestScope, none_of_these
+from .remembering import remember_answer
 from .session import Session
 from .turns import Turn, TurnQueue
+from .watch import untaught_names
 
+CalibrationOf = Callable[[Session, MemoryKey, LabelSet], Calibration]
 log = logging.getLogger(__name__)
+
+
+class RequestScope:
+    """A request whose session nobody else can reach: it has no name, and nothing is kept in it."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._status: SessionStatus | None = None
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the picture is remembered: a later lesson can only be about a session that has a name."""
+        return self._request.remember
+
+    def turn(self, strategy: Strategy[Any]) -> Turn | None:
+        """The place in the queue of that strategy's memory; None for a strategy without a memory in the session."""
+        return None
+
+    def admit(self, size: int) -> None:
+        """Makes room for a new memory of `size` bytes. Raises `MemoryFull`."""
+
+    def lessons_for(self, slot: MemorySlot) -> list[Lesson]:
+        """The lessons that a memory learns when it begins now; none if it has begun."""
+        return []
+
+    def sums_for(self, slot: MemorySlot) -> list[LessonSums]:
+        """What a memory learns from other sites when it begins now; none if it has begun."""
+        return []
+
+    def lowest_admitted(self) -> float:
+        """The cosine under which no memory learns from the picture."""
+        return -math.inf
+
+    def conclude(self, report: Report, calibration_of: CalibrationOf) -> Report:
+        """The report with how far its answer can be trusted and what warns of it, and perhaps remembered."""
+        scores = report.scores, report.zero_shot_scores
+        trust = judge(report.request.trust, UNCALIBRATED, *scores, report.cosine, none=none_of_these(report))
+        return report.complete(trust=trust, cautions=untaught_names(report) if report.unseen else ())
+
+    def fit_memories(self, start: Callable[[TurnQueue, Callable[[], Callable[[], None]]], None]) -> None:
+        """Calls `start(queue, hold)` for each memory that learns from lessons; `hold()` keeps the session open."""
+
+    def release_turns(self) -> None:
+        """Gives up all turns: no memory changes through this request."""
+
+    def count_frame(self, anew: bool = False, seen: bool = True) -> SessionStatus:
+        """The session's status for the answer. The first call counts the frame, whatever the number of strategies.
+
+        `anew`: a memory began with it. Not `seen`: it was answered, but no memory has learnt from it.
+        """
+        if self._status is None:
+            last = self._request.frame_id if seen else None
+            self._status = SessionStatus(token_hex(16), frames=1, last_frame_id=last or 0)
+        return self._status
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.release_turns()
 
 
 class SessionScope(RequestScope):
@@ -94,44 +153,7 @@ class SessionScope(RequestScope):
             )
         if report.example is None or not request.session:
             return report.complete(cautions=cautions)
-        return self._remember(report, report.example, trust, cautions)
-
-    def _remember(self, report: Report, views: Tensor, trust: Trust, cautions: tuple[Caution, ...]) -> Report:
-        """Remembers the picture for lessons, and perhaps as a question; the report that says so."""
-        request, session, drawn = self._request, self._session, None
-        reason = self._choose_reason(report, trust, cautions)
-        if reason is Reason.UNIFORM:
-            held = trust.prediction_set if trust.guaranteed else None
-            drawn = Drawn(repr(report.strategy), report.logits, held, trust.confidence)
-        example = Example(
-            id=f"seen-{token_hex(12)}",
-            views=views,
-            labels=request.labels,
-            reduction=reduction_of(request),
-            seen=time.time(),
-            frame_id=request.frame_id,
-            request_id=request.request_id,
-            thumbnail=report.thumbnail,
-            drawn=drawn,
-        )
-        self._registry.room.remember(self._session, example)
-        asked = reason is not None and self._registry.room.ask(self._session, Question(example, report.logits, reason))
-        if asked and request.trust.ask_per_hour is not None and reason in (Reason.INFORMATIVE, Reason.UNIFORM):
-            session.asking.count()
-        return report.complete(example_id=example.id, asked=asked, cautions=cautions)
-
-    def _choose_reason(self, report: Report, trust: Trust, cautions: tuple[Caution, ...]) -> Reason | None:
-        """Why a person is asked about the picture. A number of questions an hour decides in place of other options."""
-        session, per_hour = self._session, self._request.trust.ask_per_hour
-        place = f"{session.id} {session.frames}"
-        if per_hour is None:
-            reason = session.trust.choose_reason(report, trust, place)
-        else:
-            reason = session.asking.choose(per_hour, report, session.lessons, session.questions, place)
-            reason = Reason.ASKED if self._request.ask else reason
-        if session.watch.should_ask(cautions, lambda: session.questions.count(Reason.COLLAPSED)):
-            reason = reason or Reason.COLLAPSED
-        return reason
+        return remember_answer(self._registry.room, session, report, report.example, trust, cautions)
 
     def release_turns(self) -> None:
         for turn in self._turns.values():
@@ -148,3 +170,30 @@ class SessionScope(RequestScope):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.release_turns()
         self._on_exit()
+
+
+def none_of_these(report: Report) -> float:
+    """The probability that the picture shows none of the classes, where the strategy says it; else 0."""
+    return report.explanation.notes.get("none_of_these", 0.0) if report.explanation else 0.0
+
+
+def open_scope(registry: SessionRegistry, request: Request) -> RequestScope:
+    """Takes all turns of the request at once; use it in a `with` block. An empty id opens a session for this call.
+
+    Without a memory to keep, that session is in no list, and ends without an event.
+
+    Raises `BadRequest` for a malformed id, `MemoryFull` when there are too many sessions.
+    """
+    strategies = [request.strategy] + ([request.cascade.to] if request.cascade else [])
+    remembering = [strategy for strategy in strategies if needs_of(strategy).memory is Scope.SESSION]
+    if not request.session and not remembering:
+        return RequestScope(request)
+    session = registry.obtain(request.owner, request.session)
+    if request.group:
+        registry.join(session, request.group)
+    on_exit = registry.hold(session)
+    turns = {
+        strategy: session.queue(MemoryKey.of(request, strategy), request.labels).enqueue(registry.hold(session))
+        for strategy in remembering
+    }
+    return SessionScope(registry, session, request, turns, on_exit)

@@ -10,13 +10,10 @@ from functools import partial
 
 from ...core.errors import SessionTaken, TTAError
 from ...core.events import Observe, ignore
-from ...core.request import Request
-from ...core.strategy import Scope, needs_of
 from .lease import SessionLease
-from .memory import MemoryKey, MemoryLimits
+from .memory import MemoryLimits
 from .registry import Reason, SessionRegistry
-from .request_scope import RequestScope
-from .scope import SessionScope
+from .scope import open_scope
 from .session import Session
 from .session_info import SessionInfo
 from .turns import ResetTurn
@@ -58,6 +55,7 @@ class Sessions:
         """`clock` gives monotonic seconds, `now` Unix seconds, which the age of questions is counted in."""
         self.idle = idle
         self.registry, self._clock = SessionRegistry(idle, limits or MemoryLimits(), observe, clock, now), clock
+        self.scope = partial(open_scope, self.registry)  # of a request: its turns in its session, for a `with` block
 
     @property
     def counters(self) -> SessionCounters:
@@ -79,31 +77,10 @@ class Sessions:
             rank_signs(one.watch for one in self.registry.open_sessions),
         )
 
-    def scope(self, request: Request) -> RequestScope:
-        """Takes all turns of the request at once; use it in a `with` block. An empty id opens a session for this call.
-
-        Without a memory to keep, that session is in no list, and ends without an event.
-
-        Raises `BadRequest` for a malformed id, `MemoryFull` when there are too many sessions.
-        """
-        registry, strategies = self.registry, [request.strategy] + ([request.cascade.to] if request.cascade else [])
-        remembering = [strategy for strategy in strategies if needs_of(strategy).memory is Scope.SESSION]
-        if not request.session and not remembering:
-            return RequestScope(request)
-        session = registry.obtain(request.owner, request.session)
-        if request.group:
-            registry.join(session, request.group)
-        on_exit = registry.hold(session)
-        turns = {
-            strategy: session.queue(MemoryKey.of(request, strategy), request.labels).enqueue(registry.hold(session))
-            for strategy in remembering
-        }
-        return SessionScope(registry, session, request, turns, on_exit)
-
     def lease(self, owner: str, id: str = "", named: bool = True, group: str = "") -> SessionLease:
         """Gives the session to a stream, for a `with` block. An older stream on it ends with `SessionTaken`.
 
-        A session with an empty id, or one that is not `named`, ends with the stream. Raises as `scope`.
+        A session with an empty id, or one that is not `named`, ends with the stream. Raises as `open_scope`.
         """
         session = self.registry.obtain(owner, id, named)
         self.registry.join(session, group)
