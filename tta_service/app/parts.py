@@ -122,6 +122,8 @@ def connect_parts(
         max_activations=text.activation_bytes,
         costs=costs,
         weights=batch.weights,
+        pay=batcher.queue.charge_seconds,
+        quota=quota,
     )
     label_sets = LabelSets(text_spaces, text.definitions)
     memories = MemoryLimits(

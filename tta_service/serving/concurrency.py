@@ -85,12 +85,21 @@ class CooperativeTask(Generic[T]):
         self._result: tuple[T] | None = None
         self._error: Exception | None = None
 
-    async def run(self, lane: Executor, turn: Callable[[], Awaitable[AbstractContextManager[Any]]] | None = None) -> T:
-        """The result. Raises what a step raises. Each step waits for a `turn`."""
+    async def run(
+        self,
+        lane: Executor,
+        turn: Callable[[], Awaitable[AbstractContextManager[Any]]] | None = None,
+        pay: Callable[[float], None] = lambda seconds: None,
+    ) -> T:
+        """The result. Raises what a step raises. Each step waits for a `turn`, and is paid with its seconds."""
         result = None
         while result is None:
             with nullcontext() if turn is None else await turn():
-                result = await run(lane, self._step)
+                before = self.seconds
+                try:
+                    result = await run(lane, self._step)
+                finally:
+                    pay(self.seconds - before)
         return result[0]
 
     def _step(self) -> tuple[T] | None:

@@ -76,3 +76,19 @@ def test_one_client_has_at_most_so_many_requests():
 def test_a_header_that_says_more_pixels_than_any_picture_has_takes_the_turns_of_its_client_not_for_long(image):
     claim = claim_for(make_request(image=image), lambda: 0.0)
     assert claim.rows == claim.cost == 1 + LARGEST // PIXELS_OF_A_ROW <= 200
+
+
+def test_work_that_a_request_waits_for_counts_among_that_of_its_client():
+    quota = ClientQuota(100, 0.5)
+    quota.take("a", 10, retry_after)
+    with quota.hold("a", 80, retry_after):  # the only one: the request could not run without it
+        with pytest.raises(Overloaded, match="90 rows of your work") as refused:
+            quota.take("a", 1, retry_after)
+        assert refused.value.quota == "batch.client_share"
+        with pytest.raises(Overloaded), quota.hold("a", 1, retry_after):
+            pytest.fail("it was held")
+        quota.give_back("a", 10)
+        with pytest.raises(Overloaded, match="80 rows of your work"):
+            quota.take("a", 1, retry_after)
+    quota.take("a", 50, retry_after)
+    assert quota.total == 50

@@ -17,7 +17,8 @@ from tests.serving.harness import LABELS, settle
 from tests.serving.toys import Anchored
 from tta_service import LabelSet, TextSpace
 from tta_service.clip.load import load
-from tta_service.core.errors import BadLabels, ModelFault
+from tta_service.core.errors import BadLabels, ModelFault, Overloaded
+from tta_service.serving.admission.claims import ClientQuota
 from tta_service.serving.costs.model import CostModel
 from tta_service.serving.text.cache import TextSpaceCache
 from tta_service.testing import FakeCLIP
@@ -264,3 +265,34 @@ async def test_encodings_take_turns_by_client(lane: ThreadPoolExecutor):
     await spaces.get(LabelSet(("gate", "other")), "gate")
     assert order.index("gate") < 8 and 10 < Counter(order)["greedy"] < 40
     await asyncio.gather(*greedy)
+
+
+async def test_who_has_prompts_encoded_pays_for_each_step_and_has_them_counted_among_its_work(lane: ThreadPoolExecutor):
+    paid, clip, quota = list[str](), FakeCLIP(dimension=16), ClientQuota(100, 0.5)
+
+    def make(labels: LabelSet) -> Generator[None, None, TextSpace]:
+        for _ in range(3):
+            counted.append(quota.total)
+            yield
+        return clip.text_space(labels)
+
+    counted = list[int]()
+    spaces = TextSpaceCache(make, lane, lane, pay=lambda client, seconds: paid.append(client), quota=quota)
+    await spaces.get(LabelSet(tuple(f"name {i}" for i in range(100))), "gate")
+    assert paid == ["gate"] * 4 and counted == [13] * 3 and quota.total == 0
+
+
+async def test_a_client_has_at_most_its_share_of_prompts_encoded_at_a_time(maker: Maker, lane: ThreadPoolExecutor):
+    spaces = TextSpaceCache(maker, lane, lane, quota=ClientQuota(100, 0.5))
+    maker.go.clear()
+    sets = [LabelSet(tuple(f"{number} {i}" for i in range(200))) for number in range(4)]
+    first = [asyncio.create_task(spaces.get(labels, "greedy")) for labels in sets[:2]]
+    await settle()
+    with pytest.raises(Overloaded, match="50 rows of your work") as refused:
+        await spaces.get(sets[2], "greedy")
+    assert refused.value.quota == "batch.client_share" and refused.value.retry_after
+    other = asyncio.create_task(spaces.get(sets[3], "gate"))
+    await settle()
+    maker.go.set()
+    await asyncio.gather(*first, other)
+    await spaces.get(sets[2], "greedy")

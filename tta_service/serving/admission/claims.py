@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal
@@ -71,10 +72,39 @@ class ClientQuota:
     def __init__(self, most: int = 0, share: float = 1.0, requests: int = 0) -> None:
         self._most, self._per_client, self._most_requests = most, share * most, requests
         self.total = 0
-        self._clients, self._requests = Counter[str](), Counter[str]()
+        self._clients, self._requests, self._held = Counter[str](), Counter[str](), Counter[str]()
 
     def take(self, client: str, cost: int, retry_after: Callable[[], float]) -> None:
-        """Counts `cost` for the client. Raises `Overloaded` when that exceeds a bound; `retry_after` gives seconds."""
+        """Counts a request of that `cost` for the client.
+
+        Raises `Overloaded` when that exceeds a bound; `retry_after` gives seconds.
+        """
+        if self._most_requests and self._requests[client] >= self._most_requests:
+            error = Overloaded(f"{self._most_requests} requests of yours run or wait already", "", retry_after())
+            raise error.of_quota("limits.client_requests")
+        self._check(client, cost, retry_after)
+        self.add(client, cost)
+        self._requests[client] += 1
+
+    @contextmanager
+    def hold(self, client: str, cost: int, retry_after: Callable[[], float]) -> Generator[None]:
+        """Counts `cost` of work that a request waits for until the block ends.
+
+        Raises as `take`, unless it is the only such work of the client: otherwise its request could never run.
+        """
+        if self._held[client]:
+            self._check(client, cost, retry_after)
+        self.add(client, cost)
+        self._held[client] += 1
+        try:
+            yield
+        finally:
+            self.add(client, -cost)
+            self._held[client] -= 1
+            if not self._held[client]:
+                del self._held[client]
+
+    def _check(self, client: str, cost: int, retry_after: Callable[[], float]) -> None:
         own, message, quota = self._clients[client], "", ""
         room = self._most - (self._most // KEPT_FREE if own else 0)
         if self._most and self.total and self.total + cost > room:
@@ -83,22 +113,16 @@ class ClientQuota:
             share = f"{self._per_client:.0f}"
             message = f"{own} rows of your work wait already, and this is {cost} more; your share is {share}"
             quota = "batch.client_share"
-        if self._most_requests and self._requests[client] >= self._most_requests:
-            quota, message = "limits.client_requests", f"{self._most_requests} requests of yours run or wait already"
         if message:
             error = Overloaded(message, retry_after=retry_after())
             raise error.of_quota(quota) if quota else error
-        self.total += cost
-        self._clients[client] += cost
-        self._requests[client] += 1
 
     def give_back(self, client: str, cost: int) -> None:
         """A request of the client, of that cost, has ended."""
-        self.total -= cost
-        self._clients[client] -= cost
+        self.add(client, -cost)
         self._requests[client] -= 1
         if not self._requests[client]:
-            del self._requests[client], self._clients[client]
+            del self._requests[client]
 
     def add(self, client: str, cost: int) -> None:
         """Changes the client's work by `cost`, which may be negative. Never refuses."""

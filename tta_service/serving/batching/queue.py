@@ -152,6 +152,11 @@ class BatchQueue:
         full = costs.estimate_forward(costs.no_reduction, self.max_rows).likely
         return costs.estimate_forward(reducer, rows).likely / full * self.max_rows if full else float(rows)
 
+    def charge_seconds(self, client: str, seconds: float) -> None:
+        """The client pays for other work of the device, as it would for a forward of so many seconds."""
+        full = self.costs.estimate_forward(self.costs.no_reduction, self.max_rows).likely
+        self._shares.charge(client, seconds / full * self.max_rows if full else 0.0)
+
     def expect(self, reducer: Reducer, due: float) -> AbstractContextManager[None]:
         """Announces a job whose first row is due then (monotonic seconds): if possible, the batch before leaves time
         for it."""

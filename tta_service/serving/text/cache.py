@@ -16,7 +16,7 @@ from cachetools import TTLCache
 from ...core.errors import BadLabels, ModelFault, TTAError
 from ...core.labels import LabelSet, TextSpace
 from ...core.strategy import Strategy
-from ..admission.claims import Claim
+from ..admission.claims import Claim, ClientQuota
 from ..admission.controller import AdmissionController
 from ..concurrency import CooperativeTask, SingleFlight
 from ..costs.model import CostModel
@@ -24,6 +24,8 @@ from .entries import LRU, CacheEntry
 
 REFUSALS, STOPPED, REMEMBERED = 1000, 2, 60.0  # label sets, label sets, seconds
 ENCODINGS = 256  # label sets that may be encoded at a time
+PROMPTS_OF_A_ROW = 8  # that take about as long to encode as a row takes in the image tower
+REFUSED_FOR = 5.0  # seconds after which a client may ask again whose share of work is used up
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,9 @@ class TextSpaceCache:
     strategies with `Scope.LABELS` begin in `tune`. `pause_watchdog` surrounds every step in the lane's thread, so that
     the device watchdog does not take it for a stuck batch. The activations for backward passes have a limit of their
     own, `max_activations` bytes: the least recently used sets lose theirs. `weights` of clients: `FairShares`.
+
+    Who has a set encoded pays for it: `pay(client, seconds)` after each step, and `quota` counts the prompts among the
+    client's work until they are encoded.
     """
 
     def __init__(
@@ -57,9 +62,12 @@ class TextSpaceCache:
         max_activations: int = 1 << 30,
         costs: CostModel | None = None,
         weights: Mapping[str, float] | None = None,
+        pay: Callable[[str, float], None] = lambda client, seconds: None,
+        quota: ClientQuota | None = None,
     ) -> None:
         self._make, self._lane, self._tune = make, lane, tune
         self._pause_watchdog, self._costs = pause_watchdog, costs or CostModel()
+        self._pay, self._quota = pay, quota or ClientQuota()
         self._entries: LRU[CacheEntry] = LRU(max_bytes, lambda entry: entry.bytes, self._on_evicted)
         self._differentiated: LRU[CacheEntry] = LRU(  # by a backward pass
             max_activations,
@@ -92,7 +100,7 @@ class TextSpaceCache:
         """The text features of the label set, from the cache or encoded now, step by step as clients take turns.
 
         Raises `BadLabels` for a prompt that does not fit, `ModelFault` when the tower fails, `Overloaded` when too many
-        sets are being encoded. A refusal is remembered for `REMEMBERED` seconds. Encoding stops when nobody waits for
+        sets or prompts are being encoded. A refusal is remembered for `REMEMBERED` seconds. Encoding stops when nobody waits for
         it, and goes on with the next who asks.
         """
         return (await self._entry(labels, client)).space
@@ -140,7 +148,9 @@ class TextSpaceCache:
     async def _encode(self, labels: LabelSet, client: str) -> CacheEntry:
         task = self._stopped.pop(labels.id, None) or CooperativeTask(partial(self._make, labels), self._pause_watchdog)
         try:
-            space = await task.run(self._lane, lambda: self._turns.acquire(Claim(1, client=client)))
+            with self._quota.hold(client, -(-labels.prompt_count // PROMPTS_OF_A_ROW), lambda: REFUSED_FOR):
+                turn, pay = partial(self._turns.acquire, Claim(1, client=client)), partial(self._pay, client)
+                space = await task.run(self._lane, turn, pay)
         except asyncio.CancelledError:
             self._stopped[labels.id] = task
             raise
