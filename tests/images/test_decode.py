@@ -20,7 +20,7 @@ from tta_service.core.errors import BadImage
 from tta_service.core.request import Encoded, PixelFormat, Raw
 from tta_service.images.decode import decode
 from tta_service.images.files import ImageLimits
-from tta_service.images.headers import MANY, guess_pixels, read_header
+from tta_service.images.headers import MANY, PIECE, guess_pixels, read_header
 
 from .files import chunk, encode, exif, photo, png
 
@@ -252,8 +252,10 @@ def test_a_header_that_contradicts_the_decoder_is_refused():
 
 def test_slow_files_are_refused():
     scan = JPEG.index(b"\xff\xda")
-    assert_refused(JPEG[:2] + b"\xff\xfe\0\2" * 20_001 + JPEG[2:], "more than 20000 markers")
-    assert_refused(JPEG[:2] + b"\xff\x01" * 20_001 + JPEG[2:], "more than 20000 markers")
+    assert_refused(JPEG[:2] + b"\xff\xfe\0\2" * 1001 + JPEG[2:], "more than 1000 markers")
+    assert_refused(JPEG[:2] + b"\xff\x01" * 1001 + JPEG[2:], "more than 1000 markers")
+    assert_refused(JPEG[:scan] + b"\xff\xff\0" * 1001 + JPEG[scan:], "more than 1000 markers")
+    assert_refused(JPEG[:scan] + b"\xff" * 70_000 + JPEG[scan:], "more than 65536 bytes of padding")
     assert_refused(JPEG[:scan] + JPEG[scan:-2] * 33 + JPEG[-2:], "more than 32 scans")
     assert_refused(PNG[:33] + chunk(b"IDAT", b"") * 20_001 + PNG[33:], "more than 20000 chunks")
     assert_refused(WEBP[:12] + b"VP8X" + bytes(5_000_000), "more than 20000 chunks")
@@ -263,11 +265,19 @@ def test_slow_files_are_refused():
 def test_a_run_of_padding_takes_no_time(end: bytes):
     """Eight million bytes: tried at each of them, a search would take days."""
     started = time.process_time()
-    assert_refused(JPEG[:2] + b"\xff" * 8_000_000 + end, "ends within its header")
+    assert_refused(JPEG[:2] + b"\xff" * 8_000_000 + end, "more than 65536 bytes of padding")
+    assert_refused(JPEG[:2] + b"\xff" * 60_000 + end, "ends within its header")
     assert time.process_time() - started < 30
 
 
-@pytest.mark.parametrize("padding", [b"\xff", b"\0", b"\xff\0"], ids=["fill", "zeros", "stuffing"])
+@pytest.mark.parametrize("shift", range(-3, 4))
+def test_a_marker_is_found_wherever_pieces_of_the_search_meet(shift: int):
+    scan = JPEG.index(b"\xff\xda")
+    for inside in (bytes(PIECE + shift), b"\xff\0" * (PIECE // 2) + bytes(3 + shift), b"\xff" * 60_000):
+        assert (pixels(JPEG[:scan] + inside + JPEG[scan:]) == pixels(JPEG)).all()
+
+
+@pytest.mark.parametrize("padding", [b"\0", b"\xff\0"], ids=["zeros", "stuffing"])
 def test_padding_before_the_scans_is_passed_over_at_once(padding: bytes):
     """Pillow would step over it in Python, a second for each million bytes; others would wait for the interpreter."""
     scan, seconds = JPEG.index(b"\xff\xda"), list[float]()

@@ -7,18 +7,22 @@ decoder fail.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..core.errors import BadImage
 
 # Far more than cameras or editors write; each one costs time, even if it is small.
-SCANS, CHUNKS, MARKERS, TAGS = 32, 20_000, 20_000, 1000
+SCANS, CHUNKS, MARKERS, TAGS = 32, 20_000, 1000, 1000
+PADDING = 1 << 16  # bytes of 0xFF before a marker
 FIRST_SEGMENTS, MANY = 64, 16_000_000  # of a JPEG that are looked at for its size; pixels where it is not found there
 BYTES = {1: 1, 3: 2, 4: 4, 6: 1, 8: 2, 9: 4}  # sizes of EXIF's integer types
-# Stuffed zeros and restart markers are part of a scan. A run of 0xFF is padding before a marker; it is no part of the
-# expression, which would then be tried at each byte of the run and take its length squared.
-MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
+# An expression holds the interpreter until it has ended. So it is given a piece at a time, and none is tried again at a
+# later byte of what it has read: runs of 0xFF would take their length squared.
+PIECE = 1 << 18  # bytes
+SCAN = re.compile(rb"(?:[^\xff]++|\xff[\0\xd0-\xd7])*+")  # stuffed zeros and restart markers are part of it
+FILL = re.compile(rb"\xff{1,%d}+" % PADDING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +111,31 @@ def _jpeg(data: bytes) -> Header:
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:
     """The segments of a JPEG up to its end: kind, and where its marker, its length and what follows it begin."""
-    at = 0
-    for _ in range(MARKERS):
-        found = MARKER.search(data, at)
-        if found is None or found[1] == b"\xd9":
+    at = markers = 0
+    while markers <= MARKERS:
+        before, at = at, _match(SCAN, data, at, at + PIECE)
+        if at - before >= PIECE - 1:  # the rest may begin within a stuffed zero
+            continue
+        end = _match(FILL, data, at)
+        if end in (at, len(data)):
             return
-        kind, at = found[1][0], found.end()
-        if kind not in (0x01, 0xD8):  # markers that stand alone
+        kind, marker, at = data[end], end - 1, end + 1
+        if kind == 0xFF:
+            raise BadImage(f"the JPEG has more than {PADDING} bytes of padding before a marker", "image")
+        if kind == 0xD9:
+            return
+        markers += 1
+        if kind not in (0x00, 0x01, *range(0xD0, 0xD9)):  # stuffed after padding, and markers that stand alone
             end = at + (data[at] << 8 | data[at + 1])
-            yield kind, found.start(), at, end
+            yield kind, marker, at, end
             at = end
     raise BadImage(f"the JPEG has more than {MARKERS} markers", "image")
+
+
+def _match(expression: re.Pattern[bytes], data: bytes, at: int, end: int = sys.maxsize) -> int:
+    """Where what matches from there on ends."""
+    found = expression.match(data, at, end)
+    return found.end() if found else at
 
 
 def _png(data: bytes) -> Header:
