@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import shutil
 import ssl
@@ -18,9 +19,11 @@ from websockets.exceptions import InvalidStatus
 from tests.certificates import Authority
 from tests.http.conftest import BothTransports, open_transports
 from tests.http.test_rest import body
+from tests.patience import PATIENCE
 from tests.rpc.conftest import busy, until
 from tta_service.core.events import Refused, Responded
 from tta_service.http.bodies import BodyBudget
+from tta_service.http.crowd import SPARE
 from tta_service.wire.certificates import Certificates
 from tta_service.wire.identity import Identity, Proxies
 from tta_service.wire.json_mapping import parse_json
@@ -253,3 +256,48 @@ async def test_a_picture_of_8_mb_holds_the_loop_for_less_than_a_quarter_of_its_p
         beating.cancel()
     assert b"BAD_IMAGE" in reply
     assert worst < parsing / 4, (worst, parsing)
+
+
+async def test_an_address_that_has_most_connections_gives_way_to_others():
+    async with open_transports(connections=8) as both:
+        held = [await asyncio.open_connection(HERE, both.port, local_addr=("127.0.0.2", 0)) for _ in range(7)]
+        asking, asked = await asyncio.open_connection(HERE, both.port, local_addr=("127.0.0.2", 0))
+        asked.write(b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{")
+        await until(lambda: both.budget.held == 1000)
+        for _, writer in held:
+            writer.write(HEAD)  # which never ends
+        for _ in range(3):
+            reply, _ = await raw(both.port, HEAD + b"Connection: close\r\n\r\n")
+            assert reply.startswith(b"HTTP/1.1 200 ")
+        with contextlib.suppress(ConnectionError):
+            assert not await held[0][0].read()  # the oldest that waits for a request has ended
+        assert not asking.at_eof() and not held[1][0].at_eof()
+        asked.write(b" " * 999)
+        assert (await asking.read(12)).startswith(b"HTTP/1.1 4")
+        for _, writer in [*held, (asking, asked)]:
+            writer.transport.abort()
+
+
+async def test_connections_that_are_refused_have_a_bound_too():
+    async with open_transports(connections=1) as both:
+        held = [await asyncio.open_connection(HERE, both.port) for _ in range(1 + SPARE)]
+        for _ in range(10):
+            reader, writer = await asyncio.open_connection(HERE, both.port)
+            async with asyncio.timeout(PATIENCE):
+                with contextlib.suppress(ConnectionError):
+                    assert not await reader.read()
+            writer.close()
+        assert not any(reader.at_eof() for reader, _ in held)
+        for _, writer in held:
+            writer.transport.abort()
+        async with asyncio.timeout(PATIENCE):
+            while (await both.http.get("/healthz")).status_code != 200:  # until it has seen that they are gone
+                pass
+
+
+async def test_connections_that_become_web_sockets_are_counted_once_and_leave():
+    async with open_transports(connections=2) as both:
+        for _ in range(5):
+            async with connect(f"ws://{HERE}:{both.port}/v1/stream", proxy=None):
+                pass
+        assert (await both.http.get("/healthz")).status_code == 200

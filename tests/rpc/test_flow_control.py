@@ -1,10 +1,10 @@
-"""When a stream sends new credits, and which."""
+"""When a stream sends new credits, and which; and how fast it is read."""
 
 from __future__ import annotations
 
 import pytest
 
-from tta_service.methods.flow_control import StreamCredits
+from tta_service.methods.flow_control import BAD, LONGEST, ReadingPace, StreamCredits
 
 
 def test_the_first_update_has_credits_and_no_rate():
@@ -42,3 +42,25 @@ def test_a_steady_rate_is_not_sent_again():
         credits.add_answer(1.0 + 0.3 * (number % 2))
         updates += credits.update(0) is not None
     assert updates <= 3
+
+
+def test_the_more_bad_pictures_come_in_a_row_the_slower_a_stream_is_read():
+    pace, waits = ReadingPace(0.0), list[float]()
+    for _ in range(30):
+        waits.append(pace.delay(0.0))
+        pace.add(bad=True)
+    assert waits[: BAD + 1] == [0.0] * (BAD + 1) and waits[-1] == LONGEST
+    assert all(0 < before <= after for before, after in zip(waits[BAD + 1 :], waits[BAD + 2 :], strict=False))
+    for _ in range(10_000):
+        pace.add(bad=True)
+    assert pace.delay(0.0) == LONGEST
+    pace.add(bad=False)
+    assert pace.delay(0.0) == 0.0
+
+
+def test_frames_above_the_rate_wait_and_bad_pictures_no_less():
+    pace = ReadingPace(4.0)
+    assert [pace.delay(0.0) for _ in range(3)] == [0.0, 0.25, 0.5]
+    for _ in range(100):
+        pace.add(bad=True)
+    assert pace.delay(0.0) == LONGEST and pace.delay(-10.0) > LONGEST

@@ -229,6 +229,14 @@ async def test_only_a_sender_above_the_rate_limit_waits():
         flood.cancel()
 
 
+async def test_bad_pictures_are_answered_and_a_good_one_ends_the_waiting(harness):
+    frames = [frame(i, None if i in (12, 13) else b"junk") for i in range(14)]
+    replies = await talk(harness, opening(policy=BLOCK), *frames)
+    assert ["answer" if reply.HasField("answer") else "failure" for reply in replies] == 12 * ["failure"] + 2 * [
+        "answer"
+    ]
+
+
 async def test_one_corrupt_jpeg_fails_alone(harness):
     good = [0, 1, 3, 4]
     replies = await talk(

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
@@ -27,6 +28,7 @@ except ImportError:  # not on Windows
 
 SIGNALS = signal.SIGTERM, signal.SIGINT
 AT_ONCE = 8  # requests of `classify`, which share forwards
+SWITCH = 0.001  # seconds a thread may keep the interpreter that others wait for: a forward waits for it some 200 times
 SAVING = 20.0  # seconds after the drain for sessions to be stored, before the process is killed
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ def serve(settings: Settings, ready: Callable[[Application], None]) -> None:
     A second signal ends the process at once. One that cannot end, because a thread of it holds the interpreter, is
     killed `SAVING` seconds after the drain should have ended.
     """
+    sys.setswitchinterval(SWITCH)
 
     async def run() -> None:
         async with Application(settings) as application:

@@ -107,9 +107,8 @@ def connect_parts(
     batch, text, keep, most = settings.batch, settings.text, settings.sessions, settings.limits
     health = health or DeviceHealth()
     batcher = Batcher(clip.encode_image, lanes.device, costs.max_rows, observe, health, costs, batch.weights)
-    quota = ClientQuota(
-        batch.waiting_cost or batch.waiting * LARGE_REQUEST_COST, batch.client_share, most.client_requests
-    )
+    waiting_cost = batch.waiting_cost or batch.waiting * LARGE_REQUEST_COST
+    quota = ClientQuota(waiting_cost, batch.client_share, most.client_requests)
     admission = admission or AdmissionController(
         2 * costs.max_rows, batch.waiting, quota=quota, seats=small_part(costs.max_rows), weights=batch.weights
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,9 @@ from .text import json_line
 if TYPE_CHECKING:
     from ..app import Application
 
+# Turns for which a thread of a forward looks whether the others have finished before it sleeps, some 50 µs; by default
+# it looks for 15 ms, after each operation, while decoding, the network or other processes need its core.
+SPINS = "1000"
 DEMO = {
     "server.port": 0,
     "http.enabled": False,
@@ -55,6 +59,8 @@ def serve(
         "log.level": log_level,
     }
     settings = configure(flags)
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read when torch is imported
     from .. import app  # imports torch for seconds, so mistakes come first
 
     with configure_logging(sys.stderr, settings.log.format, settings.log.level):

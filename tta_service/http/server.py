@@ -14,12 +14,13 @@ import h11
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
 from ..core.errors import BadRequest, NotReady
 from ..wire.certificates import Certificates
+from .crowd import Crowd
 from .problems import PROBLEM, describe, to_refusal
+from .web_sockets import WebSocketConnection, with_certificate
 
 SILENCE = 10.0  # seconds for a handshake, for the head of a request, and in which a reader takes nothing
 HEAD_BYTES = 64 << 10  # of a request: its first line and its headers
@@ -30,18 +31,22 @@ class Connection(H11Protocol):
     """One connection. It ends when a request's head does not come whole, and when a reader takes nothing more."""
 
     silence = SILENCE
-    most = 1024  # connections; one more is answered with 503
+    crowd = Crowd(1024)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The handshake is over."""
         super().connection_made(transport)
         self._head = self.loop.call_later(self.silence, transport.abort)
         self._stuck: asyncio.TimerHandle | None = None
-        self.app = _busy if len(self.connections) > self.most else with_certificate(self.app, transport)
+        place = self.crowd.join(transport, lambda: self.cycle is None or self.cycle.response_complete)  # type: ignore[reportUnnecessaryComparison]
+        self.app = with_certificate(self.app, transport) if place == "open" else _busy
+        if place == "none":
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing more comes."""
         self._head.cancel()
+        self.crowd.leave(self.transport)
         self.resume_writing()
         super().connection_lost(exc)
 
@@ -85,15 +90,6 @@ class Connection(H11Protocol):
         self._stuck = self.loop.call_later(self.silence, look)
 
 
-class WebSocketConnection(WebSocketsSansIOProtocol):
-    """A connection that has become a WebSocket. Pings find out whether its client is there."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The request was read."""
-        super().connection_made(transport)
-        self.app = with_certificate(self.app, transport)
-
-
 class HttpServer:
     """Listens from `start` to `stop`, with TLS if there are certificates; new ones count for the next connection.
 
@@ -109,10 +105,11 @@ class HttpServer:
         message_bytes: int = 16 << 20,
         silence: float = SILENCE,
     ) -> None:
+        own: dict[str, Any] = {"silence": silence, "crowd": Crowd(connections)}
         self._config = uvicorn.Config(
             app,
-            http=type("Connection", (Connection,), {"silence": silence, "most": connections}),
-            ws=WebSocketConnection,
+            http=type("Connection", (Connection,), own),
+            ws=type("WebSocketConnection", (WebSocketConnection,), own),
             ws_max_size=message_bytes,
             ws_per_message_deflate=False,  # pictures are compressed, and what inflates can hurt
             lifespan="off",
@@ -159,21 +156,6 @@ class HttpServer:
     async def _wait(self, seconds: float) -> None:
         if self._state.tasks:
             await asyncio.wait(self._state.tasks, timeout=seconds)
-
-
-def with_certificate(app: Any, transport: asyncio.BaseTransport) -> Any:
-    """The application, which gets the client's certificate if there is one."""
-    connection: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
-    shown = connection.getpeercert(True) if connection else None
-    if not shown:
-        return app
-    chain = [ssl.DER_cert_to_PEM_cert(shown)]
-
-    async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        extensions = {**scope.get("extensions", {}), "tls": {"client_cert_chain": chain}}
-        await app({**scope, "extensions": extensions}, receive, send)
-
-    return call
 
 
 async def _busy(scope: Scope, receive: Receive, send: Send) -> None:

@@ -9,18 +9,18 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, TypeVar
 
-from ..core.errors import NotReady, Overloaded, TTAError, UnknownExample
+from ..core.errors import BadImage, NotReady, Overloaded, TTAError, UnknownExample
 from ..core.events import Observe, Received, Refused, Streaming
 from ..core.lessons import FrameRef, LessonRequest, LessonResult
 from ..core.request import PendingRequest, Report
 from ..serving.sessions.lease import SessionLease
-from ..serving.streams import BufferTotals, FrameBuffer, FrameTicket, Policy, RateLimiter
+from ..serving.streams import BufferTotals, FrameBuffer, FrameTicket, Policy
 from ..wire.lessons import StreamLesson, make_result
 from ..wire.responses import Reply, drop_repeated_unseen, make_answer, make_draining, make_failure, make_status
 from ..wire.server_info import ServerInfo
 from ..wire.status import to_tta_error
 from ..wire.stream_requests import Frame, StreamConfig
-from .flow_control import FramesInEngine, StreamCredits
+from .flow_control import FramesInEngine, ReadingPace, StreamCredits
 
 T = TypeVar("T")
 MOST_AT_ONCE = 16
@@ -50,14 +50,12 @@ class StreamHandler:
     ) -> None:
         self._lease, self._classify, self._teach, self._load = lease, classify, teach, load
         self._server_info, self._observe = server_info, observe
-        buffer = 1 if config.policy is Policy.LATEST else config.buffer
-        limits = server_info.limits
+        buffer, limits = 1 if config.policy is Policy.LATEST else config.buffer, server_info.limits
         self._buffer: FrameBuffer[Frame] = FrameBuffer(config.policy, buffer, limits.stream_bytes, observe, totals)
         self._policy, self._trace, self._owner = config.policy.value, config.trace, config.caller.owner
         self._slots, self._credits = asyncio.Semaphore(AT_ONCE.get(config.policy, 2)), StreamCredits(buffer)
         self._lessons, self._engine = asyncio.Semaphore(UNREAD), FramesInEngine()
-        limited = limits.stream_fps and config.policy is not Policy.BLOCK
-        self._limiter = RateLimiter(limits.stream_fps) if limited else None
+        self._pace = ReadingPace(limits.stream_fps if config.policy is not Policy.BLOCK else 0.0)
         self._outbox: asyncio.Queue[tuple[Awaitable[Reply | None], Callable[[], None]] | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ending: TTAError | None = None
@@ -106,7 +104,7 @@ class StreamHandler:
         """Move every message from the transport to the buffer at once, however busy the engine is.
 
         With `BLOCK` the reader waits for space in the buffer, with other policies only when frames exceed the rate
-        limit. HTTP/2's windows then fill, and the sender waits.
+        limit or are bad. HTTP/2's windows then fill, and the sender waits.
         """
         last = -1
         try:
@@ -119,7 +117,7 @@ class StreamHandler:
                 last = frame.id
                 self._observe(Received(self._policy))
                 await self._buffer.put(frame, message.ByteSize())
-                if self._limiter and (delay := self._limiter.delay(time.monotonic())):
+                if delay := self._pace.delay(time.monotonic()):
                     await asyncio.sleep(delay)
         except Exception as error:
             self._ending = self._ending or to_tta_error(error)
@@ -156,6 +154,7 @@ class StreamHandler:
         finally:
             self._engine.end()
         self._dropped = 0
+        self._pace.add(bad=False)
         self._credits.add_answer(time.monotonic() - began, at_once=self._engine.frames + 1)
         return reply
 
@@ -188,6 +187,7 @@ class StreamHandler:
         except NotReady:
             return None
         self._dropped += taken.dropped
+        self._pace.add(bad=isinstance(error, BadImage))
         located, strategy = taken.frame.blame(error)
         context = (self._policy, self._trace, "", self.session, taken.frame.id, self._owner)
         self._observe(Refused(located, "ClassifyStream", strategy, *context))

@@ -85,21 +85,12 @@ class CooperativeTask(Generic[T]):
         self._result: tuple[T] | None = None
         self._error: Exception | None = None
 
-    async def run(
-        self,
-        lane: Executor,
-        turn: Callable[[], Awaitable[AbstractContextManager[Any]]] | None = None,
-        pay: Callable[[float], None] = lambda seconds: None,
-    ) -> T:
-        """The result. Raises what a step raises. Each step waits for a `turn`, and is paid with its seconds."""
+    async def run(self, lane: Executor, turn: Callable[[], Awaitable[AbstractContextManager[Any]]] | None = None) -> T:
+        """The result. Raises what a step raises. Each step waits for a `turn`."""
         result = None
         while result is None:
             with nullcontext() if turn is None else await turn():
-                before = self.seconds
-                try:
-                    result = await run(lane, self._step)
-                finally:
-                    pay(self.seconds - before)
+                result = await run(lane, self._step)
         return result[0]
 
     def _step(self) -> tuple[T] | None:

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import threading
 import weakref
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -267,8 +267,8 @@ async def test_encodings_take_turns_by_client(lane: ThreadPoolExecutor):
     await asyncio.gather(*greedy)
 
 
-async def test_who_has_prompts_encoded_pays_for_each_step_and_has_them_counted_among_its_work(lane: ThreadPoolExecutor):
-    paid, clip, quota = list[str](), FakeCLIP(dimension=16), ClientQuota(100, 0.5)
+async def test_who_has_prompts_encoded_pays_for_it_and_has_them_counted_among_its_work(lane: ThreadPoolExecutor):
+    paid, clip, quota = defaultdict[str, list[float]](list), FakeCLIP(dimension=16), ClientQuota(100, 0.5)
 
     def make(labels: LabelSet) -> Generator[None, None, TextSpace]:
         for _ in range(3):
@@ -277,9 +277,9 @@ async def test_who_has_prompts_encoded_pays_for_each_step_and_has_them_counted_a
         return clip.text_space(labels)
 
     counted = list[int]()
-    spaces = TextSpaceCache(make, lane, lane, pay=lambda client, seconds: paid.append(client), quota=quota)
+    spaces = TextSpaceCache(make, lane, lane, pay=lambda client, seconds: paid[client].append(seconds), quota=quota)
     await spaces.get(LabelSet(tuple(f"name {i}" for i in range(100))), "gate")
-    assert paid == ["gate"] * 4 and counted == [13] * 3 and quota.total == 0
+    assert set(paid) == {"gate"} and sum(paid["gate"]) > 0 and counted == [13] * 3 and quota.total == 0
 
 
 async def test_a_client_has_at_most_its_share_of_prompts_encoded_at_a_time(maker: Maker, lane: ThreadPoolExecutor):

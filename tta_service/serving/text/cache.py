@@ -16,7 +16,7 @@ from cachetools import TTLCache
 from ...core.errors import BadLabels, ModelFault, TTAError
 from ...core.labels import LabelSet, TextSpace
 from ...core.strategy import Strategy
-from ..admission.claims import Claim, ClientQuota
+from ..admission.claims import Claim, ClientQuota, Permit
 from ..admission.controller import AdmissionController
 from ..concurrency import CooperativeTask, SingleFlight
 from ..costs.model import CostModel
@@ -100,8 +100,8 @@ class TextSpaceCache:
         """The text features of the label set, from the cache or encoded now, step by step as clients take turns.
 
         Raises `BadLabels` for a prompt that does not fit, `ModelFault` when the tower fails, `Overloaded` when too many
-        sets or prompts are being encoded. A refusal is remembered for `REMEMBERED` seconds. Encoding stops when nobody waits for
-        it, and goes on with the next who asks.
+        sets or prompts are being encoded. A refusal is remembered for `REMEMBERED` seconds. Encoding stops when nobody
+        waits for it, and goes on with the next who asks.
         """
         return (await self._entry(labels, client)).space
 
@@ -147,10 +147,20 @@ class TextSpaceCache:
 
     async def _encode(self, labels: LabelSet, client: str) -> CacheEntry:
         task = self._stopped.pop(labels.id, None) or CooperativeTask(partial(self._make, labels), self._pause_watchdog)
+        paid = task.seconds
+
+        def pay() -> None:
+            nonlocal paid
+            self._pay(client, task.seconds - paid)
+            paid = task.seconds
+
+        async def take_turn() -> Permit:
+            pay()
+            return await self._turns.acquire(Claim(1, client=client))
+
         try:
             with self._quota.hold(client, -(-labels.prompt_count // PROMPTS_OF_A_ROW), lambda: REFUSED_FOR):
-                turn, pay = partial(self._turns.acquire, Claim(1, client=client)), partial(self._pay, client)
-                space = await task.run(self._lane, turn, pay)
+                space = await task.run(self._lane, take_turn)
         except asyncio.CancelledError:
             self._stopped[labels.id] = task
             raise
@@ -161,6 +171,8 @@ class TextSpaceCache:
             raise
         except Exception as error:
             raise ModelFault("the text tower failed on this label set") from error
+        finally:
+            pay()
         self._costs.learn_text(labels.prompt_count, task.seconds)
         return CacheEntry(space)
 
