@@ -17,6 +17,7 @@ from tta_service.maths import (
     marginal_entropy,
     mean_log_probability,
     pseudo_inverse,
+    pull_back,
     round_sizes,
     shared_weight,
     summarise,
@@ -29,6 +30,17 @@ def test_entropy_in_nats_from_certain_to_uniform():
     torch.testing.assert_close(entropy(logits), torch.tensor([math.log(4), 0.0, math.log(2)]))
     assert not torch.signbit(entropy(torch.randn(2000, 3) * 100)).any(), "never −0 and never negative"
     assert entropy(torch.tensor([7.0])) == 0
+
+
+def test_a_gradient_is_pulled_back_as_autograd_does():
+    first, second, gradient = torch.randn(4, 3).requires_grad_(), torch.randn(3, 5).requires_grad_(), torch.randn(4, 5)
+    outputs = (first @ second).tanh()
+    expected = torch.autograd.grad(outputs, [first, second], gradient, retain_graph=True)
+    for keep_graph in (True, False):
+        for pulled, other in zip(
+            pull_back(outputs, [first, second], gradient, keep_graph=keep_graph), expected, strict=True
+        ):
+            assert torch.equal(pulled, other)
 
 
 def test_entropy_survives_probabilities_that_underflow():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -108,6 +109,18 @@ def marginal_entropy(logits: Tensor) -> Tensor:
 def unit(x: Tensor) -> Tensor:
     """Rows [..., d] divided by their norm; a zero row stays zero."""
     return torch.nn.functional.normalize(x, dim=-1, eps=1e-12)
+
+
+def pull_back(
+    outputs: Tensor, inputs: Sequence[Tensor], gradient: Tensor, *, keep_graph: bool = False
+) -> tuple[Tensor, ...]:
+    """The vector-Jacobian product: a `gradient` on the outputs as gradients on the inputs.
+
+    As by `torch.autograd.grad(outputs, inputs, gradient)`, which imports sympy (a second and 40 MB) to compare shapes.
+    """
+    with torch.enable_grad():
+        product = (outputs * gradient).sum()
+    return torch.autograd.grad(product, inputs, retain_graph=keep_graph)
 
 
 def adam(

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.random import Generator, default_rng
-from scipy.optimize import brentq
-from scipy.special import log_ndtr
 from torch import Tensor
 
 from .core.errors import BadRequest
@@ -47,6 +45,8 @@ def noise_scale(epsilon: float, delta: float) -> float:
     Balle and Wang, Improving the Gaussian mechanism for differential privacy, 2018, arXiv:1805.06530, theorem 8:
     Φ(1/2σ − εσ) − e^ε Φ(−1/2σ − εσ) = δ.
     """
+    from scipy.optimize import brentq  # a second and 35 MB, for noise alone
+    from scipy.special import log_ndtr
 
     def too_much(log_scale: float) -> float:
         """Logarithm of the left side over δ, which falls as the noise grows."""

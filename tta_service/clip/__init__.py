@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..core.errors import TTAError
+from .import_hook import WithoutCompiler
+
+sys.meta_path.insert(0, WithoutCompiler())
 
 UNSAFE = ("weights_only", "trust_remote_code")  # options that libraries advise in their errors and that run code
 

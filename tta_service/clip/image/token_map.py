@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...core.reducer import Reducer
 from ...core.token_map import TokenMap
+from ...maths import pull_back
 from .tower import ImageTower, encode
 
 
@@ -93,7 +94,7 @@ def _destinations(given: Tensor, out: Tensor, prefix: int) -> Tensor:
     for begin in range(0, out.shape[1], out.shape[2]):
         rows = out[:, begin : begin + out.shape[2]]
         channels = torch.eye(rows.shape[1], out.shape[2], dtype=out.dtype, device=out.device)[None]
-        (gradient,) = torch.autograd.grad(rows, given, channels, retain_graph=True)
+        (gradient,) = pull_back(rows, [given], channels, keep_graph=True)
         shares.append(gradient[0, :, : rows.shape[1]])
     share, goes = torch.cat(shares, 1)[prefix:, prefix:].float().max(1)
     return torch.where(share > 0, goes, -1).cpu()

@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from ...core.reducer import Reducer
+from ...maths import pull_back
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,4 +126,4 @@ class _Recompute(torch.autograd.Function):
     def backward(node: Any, d_out: Tensor) -> tuple[Tensor | None, ...]:
         with torch.enable_grad():
             again = [x.detach().requires_grad_() for x in node.saved_tensors]
-            return None, *torch.autograd.grad(node.run(*again), again, d_out)
+            return None, *pull_back(node.run(*again), again, d_out)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ...core.errors import BadParameters
 from ...core.labels import LabelSet
+from ...maths import pull_back
 from .packing import Packing, find_own_places, pack
 from .tokenize import Tokenize, shorten_name, tokenize_texts
 from .tower import TextTower, encode_packed
@@ -61,13 +62,13 @@ class TemplatePrompts:
         with torch.enable_grad():
             if self.bytes <= self._keep_bytes and 2 * self._size(rows) > self._size(torch.arange(len(self._tokens))):
                 context, features = self._graph()
-                (gradient,) = torch.autograd.grad(features, context, d_features.to(features), retain_graph=True)
+                (gradient,) = pull_back(features, [context], d_features.to(features), keep_graph=True)
                 return gradient.to(d_features)
             gradient = torch.zeros_like(self.context)
             for piece in self._pieces(rows, TOKENS_TO_RECOMPUTE):
                 context = self.context.clone().requires_grad_()
                 features = self._encode(context, piece)
-                gradient += torch.autograd.grad(features, context, d_features[piece].to(features))[0]
+                gradient += pull_back(features, [context], d_features[piece].to(features))[0]
         return gradient.to(d_features)
 
     def forget(self) -> None:

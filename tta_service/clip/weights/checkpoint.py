@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,6 +106,8 @@ def make_tokenizer(text: Mapping[str, Any], config: Path) -> Any:
     options: dict[str, Any] = {"context_length": text.get("context_length", 77), **text.get("tokenizer_kwargs", {})}
     with wrap_errors(f"cannot load {wanted}", "model"):
         if not source:
+            if options.keys() == {"context_length"}:  # open_clip holds such a tokenizer anyway: 20 MB
+                return partial(open_clip.tokenize, **options)
             return open_clip.SimpleTokenizer(**options)
         if any((config.parent / name).is_file() for name in TOKENIZER):
             source = str(config.parent)
