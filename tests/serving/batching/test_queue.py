@@ -249,6 +249,21 @@ def test_clients_share_the_tower_by_weight_in_slices(loop):
     assert shares == pytest.approx({"a": 0.2, "b": 0.2, "gold": 0.6}, abs=0.02)
 
 
+def test_who_pays_for_other_work_of_the_device_has_less_of_batches(loop):
+    queue, rows = queue_of(room=16), Counter[str]()
+    full = queue.costs.estimate_forward(EXACT.reducer, 16).likely
+    for number in range(3000):  # clients that come and go
+        queue.charge_seconds(f"gone {number}", 1.0)
+    for _ in range(40):
+        for client in ("texts", "pictures"):
+            while sum(each.rows_left for each in queue.waiting if each.client == client) < 200:
+                queue.waiting.append(job(loop, 50, client=client))
+        queue.charge_seconds("texts", 1.0)
+        for part in queue.next_batch(0.0):
+            rows[part.job.client] += part.rows
+    assert rows["pictures"] - rows["texts"] == pytest.approx(40 / full * 16, abs=8)  # as many as fit into these seconds
+
+
 def test_who_is_back_has_no_shares_saved_up(loop):
     queue, rows = queue_of(room=8), Counter[str]()
     queue.waiting += [job(loop, 800, client=client) for client in ("a", "b")]

@@ -21,6 +21,7 @@ from .choice import Batch, Seconds, choose_leader, find_urgent, small_part, trim
 from .jobs import Job, JobSlice
 
 NOTHING_EXPECTED = nullcontext()
+MOST_OWED, MANY = 1.0, 1024  # seconds of other work that a client pays for at most; clients
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class BatchQueue:
         self.max_rows, self.costs = max_rows, costs
         self.waiting: list[Job] = []  # oldest first
         self.running: RunningForward | None = None
-        self._shares = FairShares(weights)
+        self._shares, self._owed = FairShares(weights), dict[str, float]()  # seconds by client
         self._expected: list[float] = []  # of each expected job: monotonic seconds by which the tower must be free
 
     @property
@@ -98,6 +99,8 @@ class BatchQueue:
         when a job is expected.
         """
         clients = dict.fromkeys(job.client for job in jobs)
+        if len(clients) > 1 and self._owed:
+            self._collect()
         first = self._shares.first(clients)
         own = jobs if len(clients) == 1 else [job for job in jobs if job.client == first]
         urgent = find_urgent(jobs, own[0].reduction.reducer, self.max_rows, now, seconds)
@@ -113,6 +116,12 @@ class BatchQueue:
             batch.fill(theirs, leader if client == first else None, urgent, rows, split=True)
         self._charge(batch, first)
         return batch
+
+    def _collect(self) -> None:
+        full = self.costs.estimate_forward(self.costs.no_reduction, self.max_rows).likely
+        for client, seconds in self._owed.items() if full else ():
+            self._shares.charge(client, seconds / full * self.max_rows)
+        self._owed.clear()
 
     def _share_rows(self, jobs: Sequence[Job], leader: Job) -> dict[str, int]:
         """Rows of the next batch by client, the leader's first: the clients are served slice by slice."""
@@ -153,9 +162,10 @@ class BatchQueue:
         return costs.estimate_forward(reducer, rows).likely / full * self.max_rows if full else float(rows)
 
     def charge_seconds(self, client: str, seconds: float) -> None:
-        """The client pays for other work of the device, as it would for a forward of so many seconds."""
-        full = self.costs.estimate_forward(self.costs.no_reduction, self.max_rows).likely
-        self._shares.charge(client, seconds / full * self.max_rows if full else 0.0)
+        """The client pays for other work of the device, once others wait too, as for a forward of so many seconds."""
+        if len(self._owed) > MANY:
+            self._owed.clear()
+        self._owed[client] = min(self._owed.get(client, 0.0) + seconds, MOST_OWED)
 
     def expect(self, reducer: Reducer, due: float) -> AbstractContextManager[None]:
         """Announces a job whose first row is due then (monotonic seconds): if possible, the batch before leaves time
