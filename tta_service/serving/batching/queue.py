@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -99,9 +99,7 @@ class BatchQueue:
         when a job is expected.
         """
         clients = dict.fromkeys(job.client for job in jobs)
-        if len(clients) > 1 and self._owed:
-            self._collect()
-        first = self._shares.first(clients)
+        first = self._first(clients)
         own = jobs if len(clients) == 1 else [job for job in jobs if job.client == first]
         urgent = find_urgent(jobs, own[0].reduction.reducer, self.max_rows, now, seconds)
         leader = choose_leader(own, urgent, self.max_rows)
@@ -117,11 +115,14 @@ class BatchQueue:
         self._charge(batch, first)
         return batch
 
-    def _collect(self) -> None:
-        full = self.costs.estimate_forward(self.costs.no_reduction, self.max_rows).likely
-        for client, seconds in self._owed.items() if full else ():
-            self._shares.charge(client, seconds / full * self.max_rows)
-        self._owed.clear()
+    def _first(self, clients: Collection[str]) -> str:
+        """The client whose turn it is. Where there are several, they pay what they owe before."""
+        if len(clients) > 1 and self._owed:
+            full = self.costs.estimate_forward(self.costs.no_reduction, self.max_rows).likely
+            for client, seconds in self._owed.items() if full else ():
+                self._shares.charge(client, seconds / full * self.max_rows)
+            self._owed.clear()
+        return self._shares.first(clients)
 
     def _share_rows(self, jobs: Sequence[Job], leader: Job) -> dict[str, int]:
         """Rows of the next batch by client, the leader's first: the clients are served slice by slice."""
