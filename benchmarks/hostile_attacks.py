@@ -16,6 +16,7 @@ import os
 import random
 import string
 import sys
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -124,6 +125,17 @@ def repeated(name: str, make: Callable[[], bytes], at_once: int) -> None:
 
 def start() -> None:
     print("ready", flush=True)
+
+
+@attack("control: a process that only computes")
+async def compute(own: Attacker) -> None:
+    """What sharing the processors costs, without a word to the service."""
+    start()
+    while True:
+        end = time.monotonic() + 0.05
+        while time.monotonic() < end:
+            pass
+        await asyncio.sleep(0)
 
 
 repeated("JPEG with 8 MB of 0xFF", lambda: request(pictures.runs_of_ff()), 4)
@@ -410,15 +422,7 @@ async def main(name: str, own: Attacker) -> None:
     await ATTACKS[name](own)
 
 
-def give_way() -> None:
-    """Take only what processors have to spare: an attacker has a machine of its own, this one shares the server's."""
-    os.nice(19)
-    with contextlib.suppress(OSError):  # Linux may share out processors by sessions first (autogroup in sched(7))
-        os.setsid()
-        Path("/proc/self/autogroup").write_text("19")
-
-
 if __name__ == "__main__":
-    give_way()
+    os.nice(9)  # an attacker has a machine of its own; this one shares the server's
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main(sys.argv[1], Attacker(**json.loads(sys.argv[2]))))

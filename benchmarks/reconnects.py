@@ -5,7 +5,8 @@ First the asyncio client, then the one for threads; both count what they hold on
 
     python benchmarks/reconnects.py [--reconnects 5000]
 
-Writes benchmarks/results/reconnects.json. Exit status 1 when memory, threads or files have grown.
+Writes benchmarks/results/reconnects.json, after each look at what is held. Exit status 1 when memory,
+threads or files have grown.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +89,10 @@ def look(reconnects: int) -> dict[str, Any]:
 
 
 class Watch:
-    """Cuts the connection after each answer, and looks now and then."""
+    """Cuts the connection after each answer, and looks now and then; `write()` is called after each look."""
 
-    def __init__(self, relay: Relay, reconnects: int, name: str) -> None:
-        self.statistics, self.looks = Statistics(), list[dict[str, Any]]()
+    def __init__(self, relay: Relay, reconnects: int, name: str, write: Callable[[], None]) -> None:
+        self.statistics, self.looks, self._write = Statistics(), list[dict[str, Any]](), write
         self._relay, self._most, self._bar = relay, reconnects, tqdm(total=reconnects, unit="reconnect", desc=name)
 
     def answered(self) -> bool:
@@ -100,28 +101,25 @@ class Watch:
         self._bar.update(done - self._bar.n)
         if done >= len(self.looks) * self._most / LOOKS:
             self.looks.append(look(done))
+            self._write()
         self._relay.cut()
         return done < self._most
 
 
-async def lose_async(relay: Relay, reconnects: int) -> Watch:
-    watch = Watch(relay, reconnects, "asyncio")
+async def lose_async(relay: Relay, watch: Watch) -> None:
     how: dict[str, Any] = {"session": "often", "reconnect": QUICKLY, "statistics": watch.statistics}
     async with AsyncClient(relay.address) as client, client.stream(frames(), NAMES, **how) as stream:
         async for _ in stream:
             if not watch.answered():
                 break
-    return watch
 
 
-def lose_sync(relay: Relay, reconnects: int) -> Watch:
-    watch = Watch(relay, reconnects, "threads")
+def lose_sync(relay: Relay, watch: Watch) -> None:
     how: dict[str, Any] = {"session": "often", "reconnect": QUICKLY, "statistics": watch.statistics}
     with Client(relay.address) as client, client.stream(frames(), NAMES, **how) as stream:
         for _ in stream:
             if not watch.answered():
                 break
-    return watch
 
 
 def grown(looks: list[dict[str, Any]]) -> list[str]:
@@ -138,16 +136,21 @@ def main() -> int:
     ask.add_argument("--out", type=Path, default=OUT)
     args = ask.parse_args()
     logging.disable()  # a line for each loss
+    watches, behind = dict[str, Watch](), dict[str, list[str]]()
+
+    def write() -> None:
+        behind.update((name, grown(watch.looks)) for name, watch in watches.items())
+        report: dict[str, Any] = {"machine": processor(), "load_average": load_average(), "grown": behind}
+        report |= {name: {"looks": watch.looks, "answers": watch.statistics.answers} for name, watch in watches.items()}
+        args.out.write_text(json.dumps(report, indent=1) + "\n")
+
     with start_server([str(HERE / "fuzz_server.py")]) as server:
         relay = Relay(server.address)
-        watches = {
-            "asyncio": asyncio.run(lose_async(relay, args.reconnects)),
-            "threads": lose_sync(relay, args.reconnects),
-        }
-    behind = {name: grown(watch.looks) for name, watch in watches.items()}
-    report = {"machine": processor(), "load_average": load_average(), "grown": behind}
-    report |= {name: {"looks": watch.looks, "answers": watch.statistics.answers} for name, watch in watches.items()}
-    args.out.write_text(json.dumps(report, indent=1) + "\n")
+        watches["asyncio"] = Watch(relay, args.reconnects, "asyncio", write)
+        asyncio.run(lose_async(relay, watches["asyncio"]))
+        watches["threads"] = Watch(relay, args.reconnects, "threads", write)
+        lose_sync(relay, watches["threads"])
+    write()
     for name, watch in watches.items():
         early, late = watch.looks[len(watch.looks) // 4], watch.looks[-1]
         print(name, early, late, "grown:", behind[name] or "nothing")
